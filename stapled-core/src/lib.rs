@@ -1,1 +1,7 @@
-//! placeholder
+//! OCSP staples, kept fresh.
+
+pub mod clock;
+pub mod reason;
+pub mod scheduler;
+pub mod task;
+pub mod time;

@@ -1,0 +1,112 @@
+//! The one context that travels between the stages: a task.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::time::Timestamp;
+
+/// The name of a queue. Queues come into being when something is put on them.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Queue(Arc<str>);
+
+/// What a task is about: an opaque name, unique within the system that the scheduler serves.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subject(Arc<str>);
+
+macro_rules! name_type {
+    ($name:ident) => {
+        impl $name {
+            /// Takes the name.
+            pub fn new(name: impl Into<Arc<str>>) -> Self {
+                $name(name.into())
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(name: &str) -> Self {
+                $name(name.into())
+            }
+        }
+    };
+}
+
+name_type!(Queue);
+name_type!(Subject);
+
+/// When a task falls due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// At once.
+    Now,
+    /// This long after it was put, by the scheduler's clock.
+    After(Duration),
+    /// At this instant; at once when it is past.
+    At(Timestamp),
+}
+
+/// One thing to do, for one subject, in one queue; its identity is (queue, subject), and putting it again replaces it.
+///
+/// It carries no payload: what is known about the subject lives in one other place, with a generation, and a task made
+/// for an older generation does nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// The queue it waits in.
+    pub queue: Queue,
+    /// What it is about.
+    pub subject: Subject,
+    /// When it falls due.
+    pub due: Due,
+    /// Which state of the subject it was made for.
+    pub generation: u64,
+    /// How many times this was tried already, in a row, without success.
+    pub attempt: u32,
+    /// Why the last try failed.
+    pub reason: Option<String>,
+}
+
+impl Task {
+    /// A first try, due at once, of generation 0.
+    pub fn new(queue: Queue, subject: Subject) -> Self {
+        Task { queue, subject, due: Due::Now, generation: 0, attempt: 0, reason: None }
+    }
+
+    /// The same, due then.
+    pub fn due(self, due: Due) -> Self {
+        Task { due, ..self }
+    }
+
+    /// The same, for this generation of its subject.
+    pub fn generation(self, generation: u64) -> Self {
+        Task { generation, ..self }
+    }
+
+    /// The next attempt at the same thing, due then, because of `reason`.
+    pub fn again(&self, due: Due, reason: impl Into<String>) -> Self {
+        Task {
+            queue: self.queue.clone(),
+            subject: self.subject.clone(),
+            due,
+            generation: self.generation,
+            attempt: self.attempt.saturating_add(1),
+            reason: Some(reason.into()),
+        }
+    }
+}

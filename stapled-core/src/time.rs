@@ -1,0 +1,99 @@
+//! Instants: UTC, to the millisecond, without overflow.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+/// An instant in UTC, in milliseconds since the Unix epoch.
+///
+/// Signed, so that certificates from before 1970 have one; all arithmetic saturates, because the numbers in
+/// certificates and responses come from strangers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The latest instant that can be named; stands for "never".
+    pub const MAX: Timestamp = Timestamp(i64::MAX);
+    /// The earliest instant that can be named.
+    pub const MIN: Timestamp = Timestamp(i64::MIN);
+
+    /// The instant this many seconds after (or, negative, before) the Unix epoch.
+    pub const fn from_unix(seconds: i64) -> Self {
+        Timestamp(seconds.saturating_mul(1000))
+    }
+
+    /// The instant this many milliseconds after the Unix epoch.
+    pub const fn from_unix_millis(milliseconds: i64) -> Self {
+        Timestamp(milliseconds)
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    pub const fn unix(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn unix_millis(self) -> i64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero when it lies ahead.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        match u64::try_from(self.0.saturating_sub(earlier.0)) {
+            Ok(milliseconds) => Duration::from_millis(milliseconds),
+            Err(_) => Duration::ZERO,
+        }
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Timestamp;
+
+    fn add(self, duration: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_add(millis(duration)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Timestamp;
+
+    fn sub(self, duration: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_sub(millis(duration)))
+    }
+}
+
+/// RFC 3339, in UTC and whole seconds: `2026-11-22T06:42:03Z`. What lies outside of the years −9999 to 9999 is
+/// written as `unix:SECONDS`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_second(self.unix()) {
+            Ok(time) => write!(f, "{time}"),
+            Err(_) => write!(f, "unix:{}", self.unix()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates() {
+        assert_eq!(Timestamp::MAX + Duration::MAX, Timestamp::MAX);
+        assert_eq!(Timestamp::MIN - Duration::MAX, Timestamp::MIN);
+        assert_eq!(Timestamp::MIN.since(Timestamp::MAX), Duration::ZERO);
+        assert!(Timestamp::MAX.since(Timestamp::MIN) > Duration::from_secs(1 << 52));
+    }
+
+    #[test]
+    fn display_is_rfc_3339_on_both_sides_of_the_epoch() {
+        assert_eq!(Timestamp::from_unix(0).to_string(), "1970-01-01T00:00:00Z");
+        assert_eq!(Timestamp::from_unix(-1).to_string(), "1969-12-31T23:59:59Z");
+        assert_eq!(Timestamp::from_unix_millis(1_763_793_723_999).to_string(), "2025-11-22T06:42:03Z");
+        assert!(Timestamp::MAX.to_string().starts_with("unix:"));
+    }
+}
