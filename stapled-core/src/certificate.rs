@@ -1,0 +1,430 @@
+//! One X.509 certificate (RFC 5280), taken apart as far as stapling needs it.
+
+use std::fmt;
+use std::ops::Range;
+
+use aws_lc_rs::digest;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::oid_registry as oids;
+use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
+
+use crate::der::{self, BIT_STRING, DerError, INTEGER, Reader, SEQUENCE};
+use crate::signature::{self, PublicKey, SignatureError, Weaknesses};
+use crate::time::Timestamp;
+
+/// No certificate is larger than this.
+const MAX_SIZE: usize = 64 * 1024;
+/// How many URLs of one kind are kept of a certificate.
+const MAX_URLS: usize = 8;
+/// No URL is longer than this.
+const MAX_URL: usize = 2048;
+
+/// id-pe-tlsfeature, 1.3.6.1.5.5.7.1.24 (RFC 7633).
+const TLS_FEATURE: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x18];
+/// The TLS feature `status_request`: the certificate must be used with a staple.
+const STATUS_REQUEST: u64 = 5;
+/// id-pkix-ocsp-nocheck, 1.3.6.1.5.5.7.48.1.5.
+const OCSP_NOCHECK: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x05];
+
+/// A certificate: its bytes, and what stapling needs to know of it.
+///
+/// Nothing is vouched for: neither its signature nor its validity was checked.
+#[derive(Clone)]
+pub struct Certificate {
+    der: Box<[u8]>,
+    tbs: Range<usize>,
+    signature_algorithm: Range<usize>,
+    signature: Range<usize>,
+    subject: Range<usize>,
+    issuer: Range<usize>,
+    key_algorithm: Range<usize>,
+    key: Range<usize>,
+    serial: Range<usize>,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    is_ca: bool,
+    key_usage: Option<KeyUsage>,
+    extended_key_usage: Option<ExtendedKeyUsage>,
+    ocsp_urls: Vec<String>,
+    ca_issuers_urls: Vec<String>,
+    must_staple: bool,
+    ocsp_no_check: bool,
+    unknown_critical_extension: Option<String>,
+    name: String,
+}
+
+/// The bits of keyUsage that matter here.
+#[derive(Clone, Copy, Debug)]
+struct KeyUsage {
+    digital_signature: bool,
+}
+
+/// The purposes of extendedKeyUsage that matter here.
+#[derive(Clone, Copy, Debug)]
+struct ExtendedKeyUsage {
+    any: bool,
+    server_auth: bool,
+    ocsp_signing: bool,
+}
+
+/// Bytes that are no certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// Larger than any certificate.
+    #[error("a certificate of {size} bytes, more than the {MAX_SIZE} that are read")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+    },
+    /// Not DER, or with bytes left over.
+    #[error("{0}")]
+    Framing(#[from] DerError),
+    /// Not a certificate of RFC 5280.
+    #[error("not an X.509 certificate: {0}")]
+    Malformed(String),
+}
+
+impl Certificate {
+    /// Takes a DER certificate apart. Trailing bytes are refused.
+    pub fn from_der(bytes: &[u8]) -> Result<Self, CertificateError> {
+        if bytes.len() > MAX_SIZE {
+            return Err(CertificateError::TooLarge { size: bytes.len() });
+        }
+        der::check_framing(bytes)?;
+        let mut outer = Reader::new(bytes).inside(SEQUENCE)?;
+        let tbs = outer.expect(SEQUENCE)?.raw;
+        let signature_algorithm = outer.expect(SEQUENCE)?.contents;
+        let signature = der::whole_bytes(outer.expect(BIT_STRING)?)?;
+        outer.end()?;
+
+        let (rest, parsed) =
+            X509Certificate::from_der(bytes).map_err(|error| CertificateError::Malformed(error.to_string()))?;
+        if !rest.is_empty() {
+            return Err(DerError::new("bytes after the end").into());
+        }
+        let mut key_info = Reader::new(parsed.public_key().raw).inside(SEQUENCE)?;
+        let key_algorithm = key_info.expect(SEQUENCE)?.contents;
+        let key = der::whole_bytes(key_info.expect(BIT_STRING)?)?;
+
+        let range = |part: &[u8]| {
+            // Every part is a slice of `bytes`: x509-parser and the reader cut, they do not copy.
+            let start = (part.as_ptr() as usize).saturating_sub(bytes.as_ptr() as usize);
+            start..start + part.len()
+        };
+        let mut certificate = Certificate {
+            tbs: range(tbs),
+            signature_algorithm: range(signature_algorithm),
+            signature: range(signature),
+            subject: range(parsed.subject().as_raw()),
+            issuer: range(parsed.issuer().as_raw()),
+            key_algorithm: range(key_algorithm),
+            key: range(key),
+            serial: range(der::shortest_integer(parsed.tbs_certificate.raw_serial())),
+            not_before: Timestamp::from_unix(parsed.validity().not_before.timestamp()),
+            not_after: Timestamp::from_unix(parsed.validity().not_after.timestamp()),
+            is_ca: false,
+            key_usage: None,
+            extended_key_usage: None,
+            ocsp_urls: Vec::new(),
+            ca_issuers_urls: Vec::new(),
+            must_staple: false,
+            ocsp_no_check: false,
+            unknown_critical_extension: None,
+            name: String::new(),
+            der: bytes.into(),
+        };
+        certificate.read_extensions(&parsed)?;
+        if certificate.name.is_empty() {
+            certificate.name = display_name(parsed.subject());
+        }
+        Ok(certificate)
+    }
+
+    fn read_extensions(&mut self, parsed: &X509Certificate<'_>) -> Result<(), CertificateError> {
+        let malformed = |what: &str| CertificateError::Malformed(format!("the extension {what} cannot be read"));
+        let mut seen: Vec<&[u8]> = Vec::new();
+        for extension in parsed.extensions() {
+            let oid = extension.oid.as_bytes();
+            if seen.contains(&oid) {
+                return Err(CertificateError::Malformed(format!("the extension {} occurs twice", extension.oid)));
+            }
+            seen.push(oid);
+            match extension.parsed_extension() {
+                ParsedExtension::BasicConstraints(constraints) => self.is_ca = constraints.ca,
+                ParsedExtension::KeyUsage(usage) => {
+                    self.key_usage = Some(KeyUsage { digital_signature: usage.digital_signature() });
+                }
+                ParsedExtension::ExtendedKeyUsage(usage) => {
+                    self.extended_key_usage = Some(ExtendedKeyUsage {
+                        any: usage.any,
+                        server_auth: usage.server_auth,
+                        ocsp_signing: usage.ocsp_signing,
+                    });
+                }
+                ParsedExtension::AuthorityInfoAccess(access) => {
+                    for description in access.iter() {
+                        let GeneralName::URI(url) = description.access_location else { continue };
+                        let urls = match &description.access_method {
+                            method if *method == oids::OID_PKIX_ACCESS_DESCRIPTOR_OCSP => &mut self.ocsp_urls,
+                            method if *method == oids::OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS => {
+                                &mut self.ca_issuers_urls
+                            }
+                            _ => continue,
+                        };
+                        if urls.len() < MAX_URLS && url.len() <= MAX_URL && !urls.iter().any(|known| known == url) {
+                            urls.push(url.to_owned());
+                        }
+                    }
+                }
+                ParsedExtension::SubjectAlternativeName(names) => {
+                    let first = names.general_names.iter().find_map(|name| match name {
+                        GeneralName::DNSName(name) => Some(printable(name)),
+                        _ => None,
+                    });
+                    self.name = first.unwrap_or_default();
+                }
+                // What decides about trust must be readable; the rest may be as odd as it likes.
+                ParsedExtension::ParseError { .. }
+                    if extension.critical
+                        || extension.oid == oids::OID_X509_EXT_BASIC_CONSTRAINTS
+                        || extension.oid == oids::OID_X509_EXT_KEY_USAGE
+                        || extension.oid == oids::OID_X509_EXT_EXTENDED_KEY_USAGE =>
+                {
+                    return Err(malformed(&extension.oid.to_string()));
+                }
+                ParsedExtension::UnsupportedExtension { .. } if oid == TLS_FEATURE => {
+                    self.must_staple = has_status_request(extension.value).map_err(|_| malformed("TLS feature"))?;
+                }
+                ParsedExtension::UnsupportedExtension { .. } if oid == OCSP_NOCHECK => self.ocsp_no_check = true,
+                ParsedExtension::UnsupportedExtension { .. } if extension.critical => {
+                    self.unknown_critical_extension = Some(extension.oid.to_string());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn part(&self, range: &Range<usize>) -> &[u8] {
+        self.der.get(range.clone()).unwrap_or_default()
+    }
+
+    /// All of its bytes.
+    pub fn as_der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// A name for people: the first DNS name, else the common name, else the whole subject.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The DER of its subject.
+    pub fn subject(&self) -> &[u8] {
+        self.part(&self.subject)
+    }
+
+    /// The DER of its issuer's name.
+    pub fn issuer(&self) -> &[u8] {
+        self.part(&self.issuer)
+    }
+
+    /// The bits of its public key: what a CertID and a byKey ResponderID hash.
+    pub fn public_key(&self) -> &[u8] {
+        self.part(&self.key)
+    }
+
+    /// The contents of its serial number, shortest form, most significant byte first.
+    pub fn serial(&self) -> &[u8] {
+        self.part(&self.serial)
+    }
+
+    /// The serial number in hexadecimal, as `openssl x509 -serial` prints it.
+    pub fn serial_hex(&self) -> String {
+        let digits = match self.serial() {
+            [0, rest @ ..] if !rest.is_empty() => rest,
+            digits => digits,
+        };
+        hex_upper(digits)
+    }
+
+    /// The first instant of its validity.
+    pub fn not_before(&self) -> Timestamp {
+        self.not_before
+    }
+
+    /// The last second of its validity.
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+
+    /// Whether basicConstraints says that it is a CA's.
+    pub fn is_ca(&self) -> bool {
+        self.is_ca
+    }
+
+    /// Where to ask for its status (RFC 5280 §4.2.2.1, id-ad-ocsp), in its order; at most eight.
+    pub fn ocsp_urls(&self) -> &[String] {
+        &self.ocsp_urls
+    }
+
+    /// Where its issuer's certificate can be had (id-ad-caIssuers); at most eight.
+    pub fn ca_issuers_urls(&self) -> &[String] {
+        &self.ca_issuers_urls
+    }
+
+    /// Whether clients refuse it without a staple (RFC 7633).
+    pub fn must_staple(&self) -> bool {
+        self.must_staple
+    }
+
+    /// Whether it asks for its own revocation not to be checked (RFC 6960 §4.2.2.2.1).
+    pub fn has_ocsp_no_check(&self) -> bool {
+        self.ocsp_no_check
+    }
+
+    /// Whether a TLS server may use it: extendedKeyUsage, where present, allows serverAuth.
+    pub fn allows_server_auth(&self) -> bool {
+        self.extended_key_usage.is_none_or(|usage| usage.server_auth || usage.any)
+    }
+
+    /// Whether extendedKeyUsage names id-kp-OCSPSigning itself; anyExtendedKeyUsage is not enough.
+    pub fn allows_ocsp_signing(&self) -> bool {
+        self.extended_key_usage.is_some_and(|usage| usage.ocsp_signing)
+    }
+
+    /// Whether keyUsage, where present, allows digitalSignature.
+    pub fn allows_digital_signature(&self) -> bool {
+        self.key_usage.is_none_or(|usage| usage.digital_signature)
+    }
+
+    /// A critical extension that is not known here, by its identifier.
+    pub fn unknown_critical_extension(&self) -> Option<&str> {
+        self.unknown_critical_extension.as_deref()
+    }
+
+    /// The SHA-256 hash of the certificate.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(digest::digest(&digest::SHA256, &self.der).as_ref());
+        fingerprint
+    }
+
+    /// Whether its subject and issuer names are the same.
+    pub fn is_self_issued(&self) -> bool {
+        same_name(self.subject(), self.issuer())
+    }
+
+    /// Whether it was issued by `issuer`: by name, and by a signature that `issuer`'s key made.
+    pub fn is_issued_by(&self, issuer: &Certificate) -> bool {
+        same_name(self.issuer(), issuer.subject()) && self.verify_issued_by(issuer, Weaknesses::ALLOWED).is_ok()
+    }
+
+    pub(crate) fn verify_issued_by(
+        &self,
+        issuer: &Certificate,
+        weaknesses: Weaknesses,
+    ) -> Result<&'static str, SignatureError> {
+        signature::verify(
+            self.part(&self.signature_algorithm),
+            issuer.verification_key(),
+            self.part(&self.tbs),
+            self.part(&self.signature),
+            weaknesses,
+        )
+    }
+
+    pub(crate) fn verification_key(&self) -> PublicKey<'_> {
+        PublicKey { algorithm: self.part(&self.key_algorithm), bits: self.public_key() }
+    }
+}
+
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.der == other.der
+    }
+}
+
+impl Eq for Certificate {}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate").field("name", &self.name).field("serial", &self.serial_hex()).finish()
+    }
+}
+
+/// Whether two DER names are the same name: byte for byte, or, since encoders differ, value by value without regard to
+/// string type, case and surplus white space (RFC 5280 §7.1).
+pub(crate) fn same_name(a: &[u8], b: &[u8]) -> bool {
+    a == b || name_key(a).is_some_and(|a| Some(a) == name_key(b))
+}
+
+/// A key that is equal for equal names, by the rule of [`same_name`]; `None` for bytes that are no name.
+pub(crate) fn name_key(name: &[u8]) -> Option<Vec<u8>> {
+    let (rest, name) = X509Name::from_der(name).ok()?;
+    if !rest.is_empty() {
+        return None;
+    }
+    let mut key = Vec::new();
+    for rdn in name.iter_rdn() {
+        key.push(0);
+        for attribute in rdn.iter() {
+            key.push(1);
+            key.extend_from_slice(attribute.attr_type().as_bytes());
+            key.push(2);
+            match attribute.as_str() {
+                Ok(text) => {
+                    let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
+                    key.extend_from_slice(words.join(" ").as_bytes());
+                }
+                Err(_) => {
+                    key.push(3);
+                    key.extend_from_slice(attribute.attr_value().data);
+                }
+            }
+        }
+    }
+    Some(key)
+}
+
+fn display_name(subject: &X509Name<'_>) -> String {
+    let common_name = subject.iter_common_name().filter_map(|name| name.as_str().ok()).next();
+    printable(&common_name.map_or_else(|| subject.to_string(), str::to_owned))
+}
+
+/// What a stranger wrote, fit for one line of a log.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(253).collect()
+}
+
+/// Features ::= SEQUENCE OF INTEGER (RFC 7633 §6).
+fn has_status_request(value: &[u8]) -> Result<bool, DerError> {
+    let mut reader = Reader::new(value);
+    let mut features = reader.inside(SEQUENCE)?;
+    reader.end()?;
+    let mut found = false;
+    while !features.is_empty() {
+        let feature = features.expect(INTEGER)?.contents;
+        found |= feature.iter().fold(0u64, |sum, &byte| sum << 8 | u64::from(byte)) == STATUS_REQUEST;
+    }
+    Ok(found)
+}
+
+pub(crate) fn hex_upper(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02X}"); // writing to a String cannot fail
+        out
+    })
+}
+
+/// A DER name for people.
+pub(crate) fn name_in_words(name: &[u8]) -> String {
+    X509Name::from_der(name).map_or_else(|_| "a name that cannot be read".to_owned(), |(_, name)| display_name(&name))
+}
+
+/// The contents of an object identifier in dotted form.
+pub(crate) fn oid_in_words(oid: &[u8]) -> String {
+    x509_parser::der_parser::oid::Oid::new(oid.into()).to_string()
+}

@@ -1,0 +1,116 @@
+//! A certificate with its issuer: what an OCSP question is about.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+
+use crate::certificate::{Certificate, hex_upper};
+use crate::ocsp::{CertId, CertIdHash};
+use crate::task::Subject;
+use crate::time::Timestamp;
+
+/// An end-entity certificate and the certificate of its issuer, whose signature on it was checked.
+///
+/// No private key is ever in it.
+#[derive(Clone)]
+pub struct CertChain {
+    end_entity: Arc<Certificate>,
+    issuer: Arc<Certificate>,
+    subject: Subject,
+}
+
+/// Why an end-entity certificate gets no staple now. What only time is wrong with can mend by itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// The issuer's name or signature does not fit.
+    #[error("{name} was not issued by {issuer}: name or signature does not fit")]
+    WrongIssuer {
+        /// The certificate's name.
+        name: String,
+        /// The supposed issuer's name.
+        issuer: String,
+    },
+    /// Its validity has not begun.
+    #[error("{name} is not valid before {not_before}")]
+    NotYetValid {
+        /// The certificate's name.
+        name: String,
+        /// The beginning of its validity.
+        not_before: Timestamp,
+    },
+    /// Its validity is over.
+    #[error("{name} expired at {not_after}: replace it")]
+    Expired {
+        /// The certificate's name.
+        name: String,
+        /// The end of its validity.
+        not_after: Timestamp,
+    },
+    /// It is not for servers.
+    #[error("{name} is not for TLS servers: its extendedKeyUsage lacks serverAuth")]
+    NotForServers {
+        /// The certificate's name.
+        name: String,
+    },
+}
+
+impl CertChain {
+    /// Joins a certificate and its issuer, if it was issued by it: by name and by signature.
+    pub fn new(end_entity: Arc<Certificate>, issuer: Arc<Certificate>) -> Result<Self, ChainError> {
+        if !end_entity.is_issued_by(&issuer) {
+            return Err(ChainError::WrongIssuer {
+                name: end_entity.name().to_owned(),
+                issuer: issuer.name().to_owned(),
+            });
+        }
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(end_entity.as_der());
+        context.update(issuer.public_key());
+        let subject = Subject::new(hex_upper(context.finish().as_ref()).to_lowercase());
+        Ok(CertChain { end_entity, issuer, subject })
+    }
+
+    /// The certificate that wants a staple.
+    pub fn end_entity(&self) -> &Arc<Certificate> {
+        &self.end_entity
+    }
+
+    /// The certificate that issued it.
+    pub fn issuer(&self) -> &Arc<Certificate> {
+        &self.issuer
+    }
+
+    /// What the stages call it: the SHA-256 hash of certificate and issuer's key, in hexadecimal.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Its CertID, by this hash.
+    pub fn cert_id(&self, hash: CertIdHash) -> CertId {
+        CertId::new(hash, self.end_entity.issuer(), self.issuer.public_key(), self.end_entity.serial())
+    }
+
+    /// Whether it can use a staple at this time: within its validity and for servers.
+    pub fn check_usable(&self, at: Timestamp) -> Result<(), ChainError> {
+        let name = || self.end_entity.name().to_owned();
+        if !self.end_entity.allows_server_auth() {
+            return Err(ChainError::NotForServers { name: name() });
+        }
+        if at < self.end_entity.not_before() {
+            return Err(ChainError::NotYetValid { name: name(), not_before: self.end_entity.not_before() });
+        }
+        // notAfter is the last second of validity, to its end.
+        if at.unix() > self.end_entity.not_after().unix() {
+            return Err(ChainError::Expired { name: name(), not_after: self.end_entity.not_after() });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for CertChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertChain").field("end_entity", &self.end_entity).field("issuer", &self.issuer).finish()
+    }
+}

@@ -1,0 +1,255 @@
+//! A strict slicer of DER (X.690): it cuts bytes into elements and copies nothing.
+//!
+//! Clients get the bytes of a staple as they came, so what is not exactly one DER value is not a staple: indefinite and
+//! non-minimal lengths, high tag numbers, constructed strings and trailing bytes are refused.
+
+/// How deep elements may nest. Real responses reach about 12 with an embedded certificate.
+const MAX_DEPTH: usize = 24;
+
+pub(crate) const BOOLEAN: u8 = 0x01;
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
+pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const NULL: u8 = 0x05;
+pub(crate) const OID: u8 = 0x06;
+pub(crate) const ENUMERATED: u8 = 0x0a;
+pub(crate) const GENERALIZED_TIME: u8 = 0x18;
+pub(crate) const SEQUENCE: u8 = 0x30;
+
+/// A context-specific, constructed tag: `[n] EXPLICIT`, or `[n] IMPLICIT` over something constructed.
+pub(crate) const fn context(n: u8) -> u8 {
+    0xa0 | n
+}
+
+/// Bytes that are not strict DER, or not of the expected type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not strict DER: {what}")]
+pub struct DerError {
+    what: &'static str,
+}
+
+impl DerError {
+    pub(crate) const fn new(what: &'static str) -> Self {
+        DerError { what }
+    }
+}
+
+/// One element: its tag, its contents, and all of its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Element<'a> {
+    pub(crate) tag: u8,
+    pub(crate) contents: &'a [u8],
+    pub(crate) raw: &'a [u8],
+}
+
+/// Reads one element after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Reader { rest: bytes }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(crate) fn peek_tag(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
+    /// The next element, whatever its tag.
+    pub(crate) fn any(&mut self) -> Result<Element<'a>, DerError> {
+        let (&tag, after_tag) = self.rest.split_first().ok_or(DerError::new("an element is missing"))?;
+        if tag & 0x1f == 0x1f {
+            return Err(DerError::new("a tag number above 30"));
+        }
+        let (&first, mut rest) = after_tag.split_first().ok_or(DerError::new("a length is missing"))?;
+        let length = match first {
+            0..=0x7f => usize::from(first),
+            0x80 => return Err(DerError::new("an indefinite length")),
+            0x81..=0x84 => {
+                let mut length = 0usize;
+                let count = first & 0x7f;
+                for i in 0..count {
+                    let (&byte, after) = rest.split_first().ok_or(DerError::new("a length is cut off"))?;
+                    if i == 0 && byte == 0 {
+                        return Err(DerError::new("a length with leading zeros"));
+                    }
+                    length = length << 8 | usize::from(byte);
+                    rest = after;
+                }
+                if length < 0x80 {
+                    return Err(DerError::new("a short length in long form"));
+                }
+                length
+            }
+            _ => return Err(DerError::new("a length of more than four bytes")),
+        };
+        let (contents, rest) = rest.split_at_checked(length).ok_or(DerError::new("contents are cut off"))?;
+        let (raw, _) = self.rest.split_at(self.rest.len() - rest.len());
+        self.rest = rest;
+        Ok(Element { tag, contents, raw })
+    }
+
+    /// The next element, which must have this tag.
+    pub(crate) fn expect(&mut self, tag: u8) -> Result<Element<'a>, DerError> {
+        match self.any()? {
+            element if element.tag == tag => Ok(element),
+            _ => Err(DerError::new("an element of another type than expected")),
+        }
+    }
+
+    /// The next element if it has this tag.
+    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<Element<'a>>, DerError> {
+        if self.peek_tag() == Some(tag) { self.any().map(Some) } else { Ok(None) }
+    }
+
+    /// The next element, which must have this tag, as a reader of its contents.
+    pub(crate) fn inside(&mut self, tag: u8) -> Result<Reader<'a>, DerError> {
+        Ok(Reader::new(self.expect(tag)?.contents))
+    }
+
+    /// There must be nothing left.
+    pub(crate) fn end(self) -> Result<(), DerError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(DerError::new("bytes after the end")) }
+    }
+}
+
+/// Checks that `bytes` are exactly one element, strictly framed all the way down.
+pub(crate) fn check_framing(bytes: &[u8]) -> Result<(), DerError> {
+    let mut reader = Reader::new(bytes);
+    let element = reader.any()?;
+    reader.end()?;
+    check_element(element, MAX_DEPTH)
+}
+
+fn check_element(element: Element<'_>, depth: usize) -> Result<(), DerError> {
+    // Universal tags (class bits 00): only SEQUENCE, SET, EXTERNAL and EMBEDDED PDV are constructed in DER.
+    let constructed = element.tag & 0x20 != 0;
+    if element.tag & 0xc0 == 0 {
+        let number = element.tag & 0x1f;
+        if number == 0 {
+            return Err(DerError::new("an end-of-contents mark"));
+        }
+        if constructed != matches!(number, 0x08 | 0x0b | 0x10 | 0x11) {
+            return Err(DerError::new("a constructed string, or a primitive sequence"));
+        }
+        match element.tag {
+            INTEGER | ENUMERATED | OID | BIT_STRING if element.contents.is_empty() => {
+                return Err(DerError::new("an empty number, name or bit string"));
+            }
+            NULL if !element.contents.is_empty() => return Err(DerError::new("a NULL with contents")),
+            BOOLEAN if !matches!(element.contents, [0x00 | 0xff]) => {
+                return Err(DerError::new("a BOOLEAN that is neither 00 nor FF"));
+            }
+            _ => {}
+        }
+    }
+    if !constructed {
+        return Ok(());
+    }
+    let depth = depth.checked_sub(1).ok_or(DerError::new("elements nested too deep"))?;
+    let mut reader = Reader::new(element.contents);
+    while !reader.is_empty() {
+        check_element(reader.any()?, depth)?;
+    }
+    Ok(())
+}
+
+/// The bits of a BIT STRING of whole bytes, such as a signature or a public key.
+pub(crate) fn whole_bytes<'a>(element: Element<'a>) -> Result<&'a [u8], DerError> {
+    match element.contents.split_first() {
+        Some((0, bytes)) => Ok(bytes),
+        _ => Err(DerError::new("a bit string that is not whole bytes")),
+    }
+}
+
+/// An INTEGER's contents in their shortest form, so that equal numbers are equal bytes even where a certificate's
+/// encoder padded them.
+pub(crate) fn shortest_integer(mut contents: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = contents {
+        match (first, rest.first()) {
+            (0x00, Some(0x00..=0x7f)) | (0xff, Some(0x80..=0xff)) => contents = rest,
+            _ => break,
+        }
+    }
+    contents
+}
+
+/// Writes one element.
+pub(crate) fn element(tag: u8, contents: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(contents.len() + 6);
+    out.push(tag);
+    match contents.len() {
+        length @ 0..=0x7f => out.push(length as u8),
+        length => {
+            let bytes = length.to_be_bytes();
+            let skip = bytes.iter().take_while(|&&byte| byte == 0).count();
+            out.push(0x80 | (bytes.len() - skip) as u8);
+            out.extend(bytes.iter().skip(skip));
+        }
+    }
+    out.extend_from_slice(contents);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_der_and_refuses_ber() {
+        for good in [&b"\x30\x00"[..], b"\x30\x03\x02\x01\x00", b"\x01\x01\xff", b"\xa0\x02\x05\x00"] {
+            assert_eq!(check_framing(good), Ok(()), "{good:02x?}");
+        }
+        for bad in [
+            &b""[..],
+            b"\x30",
+            b"\x30\x80\x00\x00",             // indefinite
+            b"\x30\x81\x03\x02\x01\x00",     // long form of a short length
+            b"\x30\x82\x00\x03\x02\x01\x00", // leading zero
+            b"\x30\x03\x02\x01",             // cut off
+            b"\x30\x00\x00",                 // trailing
+            b"\x1f\x81\x00\x00",             // high tag
+            b"\x24\x02\x04\x00",             // constructed OCTET STRING
+            b"\x10\x00",                     // primitive SEQUENCE
+            b"\x30\x02\x02\x00",             // empty INTEGER
+            b"\x01\x01\x01",                 // BOOLEAN TRUE as BER has it
+            b"\x05\x01\x00",
+            b"\x30\x85\x00\x00\x00\x00\x00",
+        ] {
+            assert!(check_framing(bad).is_err(), "{bad:02x?}");
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nest = |n| (0..n).fold(Vec::new(), |inside, _| element(SEQUENCE, &inside));
+        assert!(check_framing(&nest(MAX_DEPTH)).is_ok());
+        assert!(check_framing(&nest(MAX_DEPTH + 1)).is_err());
+        assert!(check_framing(&nest(10_000)).is_err());
+    }
+
+    #[test]
+    fn elements_read_back_at_every_length() {
+        for length in [0, 1, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x1_0000] {
+            let contents = vec![0xaa; length];
+            let bytes = element(OCTET_STRING, &contents);
+            let mut reader = Reader::new(&bytes);
+            assert_eq!(reader.expect(OCTET_STRING).unwrap().contents, contents);
+            assert!(reader.is_empty());
+        }
+    }
+
+    #[test]
+    fn integers_shorten() {
+        assert_eq!(shortest_integer(&[0, 0, 0x80]), [0, 0x80]);
+        assert_eq!(shortest_integer(&[0xff, 0xff, 0x7f]), [0xff, 0x7f]);
+        assert_eq!(shortest_integer(&[0]), [0]);
+        assert_eq!(shortest_integer(&[0xff, 0x80]), [0x80]);
+    }
+}

@@ -1,0 +1,170 @@
+//! Asking a CA: the trait of fetchers.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::chain::CertChain;
+use crate::ocsp::OcspRequest;
+use crate::reason::ReasonCode;
+use crate::time::Timestamp;
+
+/// Answers one question: this request, at this URL, by this method.
+///
+/// Which URL, hash and method come next is the renewer's decision, and so is whether the answer is believed. A fetcher
+/// bounds time and size, and follows redirects.
+#[async_trait]
+pub trait OcspFetcher: Send + Sync {
+    /// Asks once.
+    async fn fetch(&self, question: &Question<'_>) -> Result<Answer, FetchError>;
+
+    /// Gets the certificate of an issuer from a caIssuers URL (RFC 5280 §4.2.2.1): whatever lies there, in at most
+    /// `limit` bytes. A fetcher that cannot says so.
+    async fn fetch_issuer(&self, url: &str, limit: usize) -> Result<Bytes, FetchError> {
+        let _ = limit;
+        Err(FetchError::UnsupportedUrl { url: url.to_owned(), why: "this fetcher gets no certificates".to_owned() })
+    }
+}
+
+/// One question.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The certificate it is about.
+    pub chain: &'a CertChain,
+    /// The request.
+    pub request: &'a OcspRequest,
+    /// How to ask.
+    pub method: Method,
+    /// Whom to ask.
+    pub url: &'a str,
+    /// The validator of the answer that is held already (RFC 9110 §8.8.3), for a conditional GET.
+    pub etag: Option<&'a str>,
+}
+
+/// How a request is carried (RFC 6960 appendix A.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// In the URL: caches can keep the answer.
+    Get,
+    /// In the body.
+    Post,
+}
+
+/// What came back.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// The bytes; `None` when the answer that is held already is still the newest (304).
+    pub body: Option<Bytes>,
+    /// How long caches may keep it, from now, less its age (RFC 9111 §4.2).
+    pub max_age: Option<Duration>,
+    /// Until when caches may keep it, where `max_age` is not said.
+    pub expires: Option<Timestamp>,
+    /// Its validator.
+    pub etag: Option<String>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The URL is none that can be asked.
+    #[error("{url}: {why}")]
+    UnsupportedUrl {
+        /// The URL.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The address may not be asked.
+    #[error("{url}: {why}")]
+    Forbidden {
+        /// The URL.
+        url: String,
+        /// By which rule.
+        why: String,
+    },
+    /// No connection: name, route, refused, TLS.
+    #[error("{url}: cannot connect: {why}")]
+    Connect {
+        /// The URL.
+        url: String,
+        /// What the system says.
+        why: String,
+    },
+    /// No complete answer in time.
+    #[error("{url}: no answer within {} s", .after.as_secs_f32())]
+    TimedOut {
+        /// The URL.
+        url: String,
+        /// The deadline that passed.
+        after: Duration,
+    },
+    /// The exchange broke off, or is not HTTP.
+    #[error("{url}: {why}")]
+    Broken {
+        /// The URL.
+        url: String,
+        /// What broke.
+        why: String,
+    },
+    /// An HTTP status other than 200, or 304 to a conditional GET.
+    #[error("{url}: HTTP status {status}")]
+    Status {
+        /// The URL.
+        url: String,
+        /// The status code.
+        status: u16,
+        /// How long the responder asks to wait (RFC 9110 §10.2.3).
+        retry_after: Option<Duration>,
+    },
+    /// More bytes than an answer may have.
+    #[error("{url}: the answer has more than {limit} bytes")]
+    TooLarge {
+        /// The URL.
+        url: String,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Redirected too often, in a circle, or to what cannot be asked.
+    #[error("{url}: {why}")]
+    Redirect {
+        /// The URL.
+        url: String,
+        /// What is wrong with the redirection.
+        why: String,
+    },
+}
+
+impl FetchError {
+    /// The stable word for it.
+    pub fn code(&self) -> ReasonCode {
+        ReasonCode::new(match self {
+            FetchError::UnsupportedUrl { .. } => "unsupported_url",
+            FetchError::Forbidden { .. } => "forbidden_address",
+            FetchError::Connect { .. } => "connect_failed",
+            FetchError::TimedOut { .. } => "timed_out",
+            FetchError::Broken { .. } => "http_broken",
+            FetchError::Status { .. } => "http_status",
+            FetchError::TooLarge { .. } => "too_large",
+            FetchError::Redirect { .. } => "bad_redirect",
+        })
+    }
+
+    /// How long the responder asks to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            FetchError::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether it is the responder's host that fails, whatever the question: these trip its circuit breaker.
+    pub fn is_hosts_fault(&self) -> bool {
+        match self {
+            FetchError::Connect { .. } | FetchError::TimedOut { .. } | FetchError::Broken { .. } => true,
+            FetchError::Status { status, .. } => *status == 429 || *status >= 500 && *status != 501,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! CertID: which certificate a request or a response is about (RFC 6960 §4.1.1).
+
+use aws_lc_rs::digest;
+
+use crate::der::{self, DerError, Element, NULL, OCTET_STRING, OID, Reader, SEQUENCE};
+
+/// The hash algorithm of a CertID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CertIdHash {
+    /// SHA-1: what every responder understands, and the only one by which HAProxy finds a staple. Here it names a
+    /// certificate; nothing's authenticity hangs on it.
+    Sha1,
+    /// SHA-256: what RFC 9919 clients send.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+impl CertIdHash {
+    const ALL: [CertIdHash; 4] = [CertIdHash::Sha1, CertIdHash::Sha256, CertIdHash::Sha384, CertIdHash::Sha512];
+
+    fn oid(self) -> &'static [u8] {
+        match self {
+            CertIdHash::Sha1 => &[0x2b, 0x0e, 0x03, 0x02, 0x1a],
+            CertIdHash::Sha256 => &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01],
+            CertIdHash::Sha384 => &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02],
+            CertIdHash::Sha512 => &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03],
+        }
+    }
+
+    /// The name as the registries write it: `SHA-1`, `SHA-256`, ….
+    pub fn name(self) -> &'static str {
+        match self {
+            CertIdHash::Sha1 => "SHA-1",
+            CertIdHash::Sha256 => "SHA-256",
+            CertIdHash::Sha384 => "SHA-384",
+            CertIdHash::Sha512 => "SHA-512",
+        }
+    }
+
+    pub(crate) fn digest(self, data: &[u8]) -> digest::Digest {
+        let algorithm = match self {
+            CertIdHash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            CertIdHash::Sha256 => &digest::SHA256,
+            CertIdHash::Sha384 => &digest::SHA384,
+            CertIdHash::Sha512 => &digest::SHA512,
+        };
+        digest::digest(algorithm, data)
+    }
+}
+
+/// A CertID as it stands in a request or a response.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CertId {
+    algorithm: Vec<u8>,
+    null_parameters: bool,
+    /// Hash of the DER of the issuer's name, as it stands in the certificate in question.
+    pub issuer_name_hash: Vec<u8>,
+    /// Hash of the issuer's public key: of the bits alone, without tag, length and unused-bits byte.
+    pub issuer_key_hash: Vec<u8>,
+    /// The serial number's contents bytes, in their shortest form.
+    pub serial_number: Vec<u8>,
+}
+
+impl CertId {
+    /// The CertID of the certificate with this serial number, whose issuer has this name (its DER, as it stands in the
+    /// certificate) and this public key (the bits of its `subjectPublicKey`). Its AlgorithmIdentifier has the NULL
+    /// parameters that OpenSSL and HAProxy write.
+    pub fn new(hash: CertIdHash, issuer_name: &[u8], issuer_key: &[u8], serial_number: &[u8]) -> Self {
+        CertId {
+            algorithm: hash.oid().to_vec(),
+            null_parameters: true,
+            issuer_name_hash: hash.digest(issuer_name).as_ref().to_vec(),
+            issuer_key_hash: hash.digest(issuer_key).as_ref().to_vec(),
+            serial_number: der::shortest_integer(serial_number).to_vec(),
+        }
+    }
+
+    /// The hash algorithm, if it is one that is known here.
+    pub fn hash(&self) -> Option<CertIdHash> {
+        CertIdHash::ALL.into_iter().find(|hash| hash.oid() == self.algorithm)
+    }
+
+    /// Whether the AlgorithmIdentifier spells out its NULL parameters (`30 09 … 05 00`) rather than omitting them.
+    pub fn has_null_parameters(&self) -> bool {
+        self.null_parameters
+    }
+
+    /// Whether both name the same certificate by the same hash, however their parameters are spelled.
+    pub fn names_same(&self, other: &CertId) -> bool {
+        self.algorithm == other.algorithm
+            && self.serial_number == other.serial_number
+            && self.issuer_name_hash == other.issuer_name_hash
+            && self.issuer_key_hash == other.issuer_key_hash
+    }
+
+    /// The DER of this CertID.
+    pub fn to_der(&self) -> Vec<u8> {
+        let mut algorithm = der::element(OID, &self.algorithm);
+        if self.null_parameters {
+            algorithm.extend(der::element(NULL, &[]));
+        }
+        let mut contents = der::element(SEQUENCE, &algorithm);
+        contents.extend(der::element(OCTET_STRING, &self.issuer_name_hash));
+        contents.extend(der::element(OCTET_STRING, &self.issuer_key_hash));
+        contents.extend(der::element(der::INTEGER, &self.serial_number));
+        der::element(SEQUENCE, &contents)
+    }
+
+    pub(super) fn read(element: Element<'_>) -> Result<Self, DerError> {
+        let mut fields = Reader::new(element.contents);
+        let mut algorithm = fields.inside(SEQUENCE)?;
+        let oid = algorithm.expect(OID)?.contents.to_vec();
+        let null_parameters = algorithm.optional(NULL)?.is_some();
+        if algorithm.end().is_err() {
+            return Err(DerError::new("a CertID hash algorithm with parameters other than NULL"));
+        }
+        let cert_id = CertId {
+            algorithm: oid,
+            null_parameters,
+            issuer_name_hash: fields.expect(OCTET_STRING)?.contents.to_vec(),
+            issuer_key_hash: fields.expect(OCTET_STRING)?.contents.to_vec(),
+            serial_number: der::shortest_integer(fields.expect(der::INTEGER)?.contents).to_vec(),
+        };
+        fields.end()?;
+        Ok(cert_id)
+    }
+}

@@ -1,0 +1,12 @@
+//! RFC 6960 on the wire: what a request and a response say. Nothing here is vouched for; only [`crate::staple`]
+//! judges.
+
+mod cert_id;
+mod request;
+mod response;
+
+pub use cert_id::{CertId, CertIdHash};
+pub use request::{EncodeError, OcspRequest};
+pub use response::{
+    BasicResponse, CertStatus, Extension, OcspResponse, ResponderId, ResponseError, ResponseStatus, SingleResponse,
+};

@@ -1,0 +1,62 @@
+//! OCSPRequest (RFC 6960 §4.1.1, RFC 9919 §3.1): one unsigned question about one certificate.
+
+use rasn::types::{Integer, ObjectIdentifier, OctetString};
+use rasn_ocsp::{Request, TbsRequest};
+use rasn_pkix::Extension;
+
+use super::CertId;
+
+/// An encoded request. Equal questions have equal bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OcspRequest {
+    der: Vec<u8>,
+    nonce: Option<Vec<u8>>,
+}
+
+/// id-pkix-ocsp-nonce.
+const NONCE: &[u32] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 2];
+
+impl OcspRequest {
+    /// Asks about one certificate, with a nonce or, as responders that produce their answers ahead prefer, without.
+    pub fn new(cert_id: &CertId, nonce: Option<&[u8]>) -> Result<Self, EncodeError> {
+        let failed = |error: &dyn std::fmt::Display| EncodeError { what: error.to_string() };
+        let req_cert = rasn::der::decode(&cert_id.to_der()).map_err(|error| failed(&error))?;
+        let request_extensions = match nonce {
+            None => None,
+            Some(nonce) => {
+                // RFC 9654 §2.1: the extension's value is itself an OCTET STRING.
+                let value = rasn::der::encode(&OctetString::from(nonce.to_vec())).map_err(|error| failed(&error))?;
+                let extn_id = ObjectIdentifier::new(NONCE).ok_or_else(|| failed(&"the nonce's identifier"))?;
+                Some(vec![Extension { extn_id, critical: false, extn_value: OctetString::from(value) }].into())
+            }
+        };
+        let request = rasn_ocsp::OcspRequest {
+            tbs_request: TbsRequest {
+                version: Integer::from(0),
+                requestor_name: None,
+                request_list: vec![Request { req_cert, single_request_extensions: None }],
+                request_extensions,
+            },
+            optional_signature: None,
+        };
+        let der = rasn::der::encode(&request).map_err(|error| failed(&error))?;
+        Ok(OcspRequest { der, nonce: nonce.map(<[u8]>::to_vec) })
+    }
+
+    /// The bytes to send.
+    pub fn as_der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The nonce that was asked with.
+    pub fn nonce(&self) -> Option<&[u8]> {
+        self.nonce.as_deref()
+    }
+}
+
+/// A request that could not be encoded.
+#[derive(Debug, thiserror::Error)]
+#[error("the OCSP request could not be encoded: {what}")]
+pub struct EncodeError {
+    what: String,
+}

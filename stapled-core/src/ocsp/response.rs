@@ -1,0 +1,349 @@
+//! OCSPResponse (RFC 6960 §4.2.1), cut from its bytes and not vouched for.
+
+use super::CertId;
+use crate::der::{
+    self, DerError, ENUMERATED, Element, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE, context,
+};
+use crate::time::Timestamp;
+
+/// How many SingleResponses one response may have.
+const MAX_RESPONSES: usize = 1024;
+/// How many certificates a response may embed.
+const MAX_CERTIFICATES: usize = 16;
+/// How many extensions one list may have.
+const MAX_EXTENSIONS: usize = 64;
+
+/// id-pkix-ocsp-basic, 1.3.6.1.5.5.7.48.1.1.
+const BASIC: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01];
+
+/// What a responder sent, opened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum OcspResponse<'a> {
+    /// An answer of the basic type.
+    Basic(BasicResponse<'a>),
+    /// An answer of a type that is not `id-pkix-ocsp-basic`.
+    OtherType {
+        /// The contents bytes of its object identifier.
+        oid: &'a [u8],
+    },
+    /// No answer: the responder says why. Nobody signed that.
+    Error(ResponseStatus),
+}
+
+/// OCSPResponseStatus, less `successful`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ResponseStatus {
+    /// The responder could not read the request.
+    MalformedRequest,
+    /// The responder failed.
+    InternalError,
+    /// The responder asks for patience.
+    TryLater,
+    /// The responder wants signed requests.
+    SigRequired,
+    /// The responder does not speak for this certificate, or not to this client (RFC 9919 §3.2.3).
+    Unauthorized,
+}
+
+/// BasicOCSPResponse.
+#[derive(Clone, Debug)]
+pub struct BasicResponse<'a> {
+    /// The signed bytes: all of `tbsResponseData`, as they came.
+    pub tbs_response_data: &'a [u8],
+    /// The contents of the signature's AlgorithmIdentifier.
+    pub signature_algorithm: &'a [u8],
+    /// The signature.
+    pub signature: &'a [u8],
+    /// The embedded certificates, each as it came.
+    pub certificates: Vec<&'a [u8]>,
+    /// Who says to have signed.
+    pub responder_id: ResponderId<'a>,
+    /// The `version` field; 0 is v1.
+    pub version: u8,
+    /// When the response was signed.
+    pub produced_at: Timestamp,
+    /// What it says, certificate by certificate.
+    pub responses: Vec<SingleResponse<'a>>,
+    /// The extensions of the whole response.
+    pub extensions: Vec<Extension<'a>>,
+}
+
+/// ResponderID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResponderId<'a> {
+    /// The DER of the signer's name.
+    ByName(&'a [u8]),
+    /// The SHA-1 hash of the signer's public key.
+    ByKey(&'a [u8]),
+}
+
+/// SingleResponse: what is said about one certificate.
+#[derive(Clone, Debug)]
+pub struct SingleResponse<'a> {
+    /// Which certificate.
+    pub cert_id: CertId,
+    /// Its status.
+    pub status: CertStatus,
+    /// The status is known to be right at this time.
+    pub this_update: Timestamp,
+    /// Newer information will be there at or before this time.
+    pub next_update: Option<Timestamp>,
+    /// The extensions of this answer.
+    pub extensions: Vec<Extension<'a>>,
+}
+
+/// CertStatus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CertStatus {
+    /// Not revoked.
+    Good,
+    /// Revoked, for good or on hold.
+    Revoked {
+        /// Since when.
+        at: Timestamp,
+        /// The CRLReason's number, where one is given (RFC 5280 §5.3.1).
+        reason: Option<u8>,
+    },
+    /// The responder does not know the certificate.
+    Unknown,
+}
+
+/// One extension.
+#[derive(Clone, Copy, Debug)]
+pub struct Extension<'a> {
+    /// The contents bytes of its object identifier.
+    pub oid: &'a [u8],
+    /// Whether it must be understood.
+    pub critical: bool,
+    /// Its value.
+    pub value: &'a [u8],
+}
+
+/// Bytes that are no OCSPResponse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an OCSP response: {0}")]
+pub struct ResponseError(#[from] DerError);
+
+impl<'a> OcspResponse<'a> {
+    /// Cuts up a response. The bytes must be exactly one strict DER value.
+    pub fn from_der(bytes: &'a [u8]) -> Result<Self, ResponseError> {
+        der::check_framing(bytes)?;
+        let mut outer = Reader::new(bytes).inside(SEQUENCE)?;
+        let status = outer.expect(ENUMERATED)?.contents;
+        let body = outer.optional(context(0))?;
+        outer.end()?;
+        if let Some(error) = ResponseStatus::from_contents(status)? {
+            return Ok(OcspResponse::Error(error));
+        }
+        let body = body.ok_or(DerError::new("a successful response without a body"))?;
+        let mut explicit = Reader::new(body.contents);
+        let mut body = explicit.inside(SEQUENCE)?;
+        explicit.end()?;
+        let oid = body.expect(OID)?.contents;
+        let response = body.expect(OCTET_STRING)?.contents;
+        body.end()?;
+        if oid != BASIC {
+            return Ok(OcspResponse::OtherType { oid });
+        }
+        Ok(OcspResponse::Basic(BasicResponse::from_der(response)?))
+    }
+}
+
+impl ResponseStatus {
+    /// The name in RFC 6960 §4.2.1: `tryLater`, ….
+    pub fn name(self) -> &'static str {
+        match self {
+            ResponseStatus::MalformedRequest => "malformedRequest",
+            ResponseStatus::InternalError => "internalError",
+            ResponseStatus::TryLater => "tryLater",
+            ResponseStatus::SigRequired => "sigRequired",
+            ResponseStatus::Unauthorized => "unauthorized",
+        }
+    }
+
+    fn from_contents(contents: &[u8]) -> Result<Option<Self>, DerError> {
+        Ok(Some(match contents {
+            [0] => return Ok(None),
+            [1] => ResponseStatus::MalformedRequest,
+            [2] => ResponseStatus::InternalError,
+            [3] => ResponseStatus::TryLater,
+            [5] => ResponseStatus::SigRequired,
+            [6] => ResponseStatus::Unauthorized,
+            _ => return Err(DerError::new("an undefined responseStatus")),
+        }))
+    }
+}
+
+impl<'a> BasicResponse<'a> {
+    fn from_der(bytes: &'a [u8]) -> Result<Self, DerError> {
+        der::check_framing(bytes)?;
+        let mut basic = Reader::new(bytes).inside(SEQUENCE)?;
+        let tbs = basic.expect(SEQUENCE)?;
+        let signature_algorithm = basic.expect(SEQUENCE)?.contents;
+        let signature = der::whole_bytes(basic.expect(der::BIT_STRING)?)?;
+        let mut certificates = Vec::new();
+        if let Some(explicit) = basic.optional(context(0))? {
+            let mut explicit = Reader::new(explicit.contents);
+            let mut list = explicit.inside(SEQUENCE)?;
+            explicit.end()?;
+            while !list.is_empty() {
+                if certificates.len() == MAX_CERTIFICATES {
+                    return Err(DerError::new("too many embedded certificates"));
+                }
+                certificates.push(list.expect(SEQUENCE)?.raw);
+            }
+        }
+        basic.end()?;
+
+        let mut fields = Reader::new(tbs.contents);
+        let version = match fields.optional(context(0))? {
+            None => 0,
+            Some(explicit) => {
+                let mut explicit = Reader::new(explicit.contents);
+                let version = explicit.expect(INTEGER)?.contents;
+                explicit.end()?;
+                // What does not fit a byte is as unknown as any other version.
+                if let [version] = version { *version } else { u8::MAX }
+            }
+        };
+        let responder_id = ResponderId::read(fields.any()?)?;
+        let produced_at = time(fields.expect(GENERALIZED_TIME)?)?;
+        let mut list = fields.inside(SEQUENCE)?;
+        let mut responses = Vec::new();
+        while !list.is_empty() {
+            if responses.len() == MAX_RESPONSES {
+                return Err(DerError::new("too many single responses"));
+            }
+            responses.push(SingleResponse::read(list.expect(SEQUENCE)?)?);
+        }
+        let extensions = Extension::read_explicit(fields.optional(context(1))?)?;
+        fields.end()?;
+        Ok(BasicResponse {
+            tbs_response_data: tbs.raw,
+            signature_algorithm,
+            signature,
+            certificates,
+            responder_id,
+            version,
+            produced_at,
+            responses,
+            extensions,
+        })
+    }
+}
+
+impl<'a> ResponderId<'a> {
+    fn read(element: Element<'a>) -> Result<Self, DerError> {
+        let mut explicit = Reader::new(element.contents);
+        let id = match element.tag {
+            tag if tag == context(1) => ResponderId::ByName(explicit.expect(SEQUENCE)?.raw),
+            tag if tag == context(2) => ResponderId::ByKey(explicit.expect(OCTET_STRING)?.contents),
+            _ => return Err(DerError::new("a responderID that is neither byName nor byKey")),
+        };
+        explicit.end()?;
+        Ok(id)
+    }
+}
+
+impl<'a> SingleResponse<'a> {
+    fn read(element: Element<'a>) -> Result<Self, DerError> {
+        let mut fields = Reader::new(element.contents);
+        let cert_id = CertId::read(fields.expect(SEQUENCE)?)?;
+        let status = CertStatus::read(fields.any()?)?;
+        let this_update = time(fields.expect(GENERALIZED_TIME)?)?;
+        let next_update = match fields.optional(context(0))? {
+            None => None,
+            Some(explicit) => {
+                let mut explicit = Reader::new(explicit.contents);
+                let at = time(explicit.expect(GENERALIZED_TIME)?)?;
+                explicit.end()?;
+                Some(at)
+            }
+        };
+        let extensions = Extension::read_explicit(fields.optional(context(1))?)?;
+        fields.end()?;
+        Ok(SingleResponse { cert_id, status, this_update, next_update, extensions })
+    }
+}
+
+impl CertStatus {
+    fn read(element: Element<'_>) -> Result<Self, DerError> {
+        // [0] IMPLICIT NULL, [1] IMPLICIT RevokedInfo, [2] IMPLICIT NULL.
+        match (element.tag, element.contents) {
+            (0x80, []) => Ok(CertStatus::Good),
+            (0x82, []) => Ok(CertStatus::Unknown),
+            (tag, contents) if tag == context(1) => {
+                let mut info = Reader::new(contents);
+                let at = time(info.expect(GENERALIZED_TIME)?)?;
+                let reason = match info.optional(context(0))? {
+                    None => None,
+                    Some(explicit) => {
+                        let mut explicit = Reader::new(explicit.contents);
+                        let reason = explicit.expect(ENUMERATED)?.contents;
+                        explicit.end()?;
+                        let [reason] = reason else { return Err(DerError::new("a CRLReason of several bytes")) };
+                        Some(*reason)
+                    }
+                };
+                info.end()?;
+                Ok(CertStatus::Revoked { at, reason })
+            }
+            _ => Err(DerError::new("an undefined CertStatus")),
+        }
+    }
+}
+
+impl<'a> Extension<'a> {
+    /// `[n] EXPLICIT Extensions OPTIONAL`. An empty list breaks RFC 5280's SIZE (1..MAX), but it occurs and harms
+    /// nobody.
+    fn read_explicit(explicit: Option<Element<'a>>) -> Result<Vec<Self>, DerError> {
+        let Some(explicit) = explicit else { return Ok(Vec::new()) };
+        let mut explicit = Reader::new(explicit.contents);
+        let mut list = explicit.inside(SEQUENCE)?;
+        explicit.end()?;
+        let mut extensions = Vec::new();
+        while !list.is_empty() {
+            if extensions.len() == MAX_EXTENSIONS {
+                return Err(DerError::new("too many extensions"));
+            }
+            let mut fields = list.inside(SEQUENCE)?;
+            let oid = fields.expect(OID)?.contents;
+            // DEFAULT FALSE spelled out is not DER, but it occurs; it means the same.
+            let critical = fields.optional(der::BOOLEAN)?.is_some_and(|critical| critical.contents == [0xff]);
+            let value = fields.expect(OCTET_STRING)?.contents;
+            fields.end()?;
+            if extensions.iter().any(|known: &Extension<'_>| known.oid == oid) {
+                return Err(DerError::new("an extension that occurs twice"));
+            }
+            extensions.push(Extension { oid, critical, value });
+        }
+        Ok(extensions)
+    }
+}
+
+/// GeneralizedTime as RFC 5280 §4.1.2.5.2 wants it: `YYYYMMDDHHMMSSZ`, no fractions, no offsets.
+fn time(element: Element<'_>) -> Result<Timestamp, DerError> {
+    let malformed = DerError::new("a time that is not YYYYMMDDHHMMSSZ");
+    let (digits, b"Z") = element.contents.split_at_checked(14).ok_or(malformed)? else { return Err(malformed) };
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return Err(malformed);
+    }
+    let number = |from: usize, to: usize| -> i64 {
+        digits.iter().take(to).skip(from).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'))
+    };
+    let part = |from: usize| i8::try_from(number(from, from + 2)).map_err(|_| malformed);
+    // A leap second is told as the second before it: clocks here have none.
+    let second = match part(12)? {
+        60 => 59,
+        second => second,
+    };
+    let year = i16::try_from(number(0, 4)).map_err(|_| malformed)?;
+    let civil =
+        jiff::civil::DateTime::new(year, part(4)?, part(6)?, part(8)?, part(10)?, second, 0).map_err(|_| malformed)?;
+    let at = civil.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| malformed)?;
+    Ok(Timestamp::from_unix(at.timestamp().as_second()))
+}

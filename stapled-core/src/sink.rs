@@ -1,0 +1,239 @@
+//! Where staples go: the trait of sinks.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::chain::CertChain;
+use crate::ocsp::CertIdHash;
+use crate::reason::ReasonCode;
+use crate::staple::Staple;
+use crate::time::Timestamp;
+
+/// Delivers staples: to a server, a file, a table in memory.
+///
+/// Deliveries of one certificate never overlap; deliveries of several do, as many at once as
+/// [`Requirements::concurrency`] allows. Delivering the same staple again must be harmless. What fails is tried again,
+/// without another question to the CA.
+#[async_trait]
+pub trait StapleSink: Send + Sync {
+    /// Delivers a staple for the certificate that lies at these places (one certificate may lie in several). Returns
+    /// when it is in service, or why it is not.
+    async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError>;
+
+    /// A name for messages, such as `/run/haproxy/admin.sock`.
+    fn name(&self) -> String {
+        "sink".to_owned()
+    }
+
+    /// What a staple must be like for this sink.
+    fn requirements(&self) -> Requirements {
+        Requirements::default()
+    }
+
+    /// Takes the staple of a certificate out of service.
+    async fn withdraw(&self, chain: &CertChain, sites: &[Site], why: Withdrawal) -> Result<Withdrawn, SinkError> {
+        let _ = (chain, sites, why);
+        Ok(Withdrawn::Unsupported)
+    }
+
+    /// Returns when the server has lost staples: it gets them again from memory. A sink that cannot tell never returns.
+    /// It is called again after each return.
+    async fn lost(&self) -> Lost {
+        std::future::pending().await
+    }
+}
+
+/// A place where a certificate lies, as far as sinks care.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// The name under which servers know the certificate there: for a file, its path.
+    pub served_as: Arc<str>,
+    /// The certificate's file, where there is one.
+    pub file: Option<PathBuf>,
+    /// Where servers look for the staple, when that is not the file's name plus `.ocsp`.
+    pub staple_file: Option<PathBuf>,
+    /// How a server that loads the file finds the issuer.
+    pub issuer: IssuerPlace,
+}
+
+/// How a server that loads a certificate's file finds the issuer's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IssuerPlace {
+    /// It is in the same file.
+    SameFile,
+    /// It is in the file that servers look in: the certificate's name plus `.issuer`, or the configured one.
+    IssuerFile(PathBuf),
+    /// The server does not find it.
+    Elsewhere,
+}
+
+/// What a sink asks of a staple.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Requirements {
+    /// The one CertID hash by which the server finds a staple, with NULL parameters; `None`: any.
+    pub cert_id_hash: Option<CertIdHash>,
+    /// Whether the response must have just one SingleResponse.
+    pub single_response: bool,
+    /// Whether nextUpdate must be there.
+    pub next_update: bool,
+    /// The largest response, in bytes.
+    pub max_size: usize,
+    /// How long before nextUpdate the server stops serving the staple.
+    pub margin: Duration,
+    /// How many deliveries may be under way at once.
+    pub concurrency: usize,
+}
+
+impl Default for Requirements {
+    fn default() -> Self {
+        Requirements {
+            cert_id_hash: None,
+            single_response: false,
+            next_update: false,
+            max_size: 64 * 1024,
+            margin: Duration::ZERO,
+            concurrency: 16,
+        }
+    }
+}
+
+impl Requirements {
+    /// Whether a staple can be delivered at this time.
+    pub fn check(&self, staple: &Staple, at: Timestamp) -> Result<(), SinkError> {
+        let facts = staple.facts();
+        let unfit = |code, what: String| Err(SinkError::Unfit { code: ReasonCode::new(code), what });
+        let size = staple.response().len();
+        if size > self.max_size {
+            return unfit("too_large", format!("the response has {size} bytes; the server takes {}", self.max_size));
+        }
+        if let Some(hash) = self.cert_id_hash
+            && (facts.cert_id.hash() != Some(hash) || !facts.cert_id.has_null_parameters())
+        {
+            return unfit(
+                "unfit_certid",
+                format!("the server finds a staple by a {} CertID with NULL parameters only", hash.name()),
+            );
+        }
+        if self.single_response && facts.single_responses != 1 {
+            return unfit(
+                "several_responses",
+                format!("the response has {} single responses; the server takes one", facts.single_responses),
+            );
+        }
+        if self.next_update && facts.next_update.is_none() {
+            return unfit("missing_next_update", "the server takes no response without nextUpdate".to_owned());
+        }
+        if staple.expires() <= at + self.margin {
+            return unfit(
+                "expires_too_soon",
+                format!("the server stops serving it {} s before {}", self.margin.as_secs(), staple.expires()),
+            );
+        }
+        Ok(())
+    }
+
+    /// What satisfies both.
+    pub fn and(self, other: Requirements) -> Requirements {
+        Requirements {
+            cert_id_hash: self.cert_id_hash.or(other.cert_id_hash),
+            single_response: self.single_response || other.single_response,
+            next_update: self.next_update || other.next_update,
+            max_size: self.max_size.min(other.max_size),
+            margin: self.margin.max(other.margin),
+            concurrency: self.concurrency.min(other.concurrency),
+        }
+    }
+}
+
+/// A delivery that did not fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Delivered {
+    /// The staple is in service: the server said so.
+    Confirmed,
+    /// This sink has nothing to do with this certificate, by its settings.
+    NotWanted {
+        /// The stable word for why.
+        code: ReasonCode,
+        /// Why, and what to do if that is not wanted.
+        what: String,
+    },
+}
+
+/// Why a staple is taken out of service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Withdrawal {
+    /// The certificate was revoked.
+    Revoked,
+    /// The staple ends and could not be renewed.
+    Expiring,
+    /// The certificate is gone from its place, or does not want a staple any more.
+    Retired,
+}
+
+/// How a withdrawal went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Withdrawn {
+    /// The staple is out of service, or was not in service.
+    Confirmed,
+    /// This sink cannot take staples back: the server serves it until it expires.
+    Unsupported,
+}
+
+/// What a server has lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lost {
+    /// All that it was given, as after a restart.
+    Everything,
+    /// The staples of these certificates, by the names under which the server knows them.
+    Certificates(Vec<Arc<str>>),
+}
+
+/// Why a staple was not delivered, or not withdrawn. All are tried again.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SinkError {
+    /// The server cannot take this staple; another response might do.
+    #[error("{what}")]
+    Unfit {
+        /// The stable word for it.
+        code: ReasonCode,
+        /// What does not fit.
+        what: String,
+    },
+    /// The server is not there, or hangs.
+    #[error("{what}")]
+    Unreachable {
+        /// The stable word for it.
+        code: ReasonCode,
+        /// Who, why, and what to do.
+        what: String,
+    },
+    /// The server said no.
+    #[error("{what}")]
+    Refused {
+        /// The stable word for it.
+        code: ReasonCode,
+        /// What it said, and what to do.
+        what: String,
+    },
+}
+
+impl SinkError {
+    /// The stable word for it.
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            SinkError::Unfit { code, .. } | SinkError::Unreachable { code, .. } | SinkError::Refused { code, .. } => {
+                *code
+            }
+        }
+    }
+}

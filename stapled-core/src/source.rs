@@ -1,0 +1,145 @@
+//! Where certificates come from: the trait of sources.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::reason::ReasonCode;
+
+/// Says which certificates there are, and when that may have changed.
+///
+/// A source names files or gives bytes; reading and parsing them is the parser's work. Two sightings with the same name
+/// in two scans are the same place; it is parsed again when the version differs.
+#[async_trait]
+pub trait CertSource: Send + Sync {
+    /// Looks at everything there is now. What cannot be looked at is a problem of the scan, and hides nothing else; the
+    /// whole scan fails only when nothing at all can be said.
+    async fn scan(&self) -> Result<Scan, SourceError>;
+
+    /// Returns when a scan may find something new. A hint: the finder scans at its regular interval all the same. A
+    /// source that cannot tell never returns.
+    async fn changed(&self) {
+        std::future::pending().await
+    }
+
+    /// A name for messages, such as `/etc/haproxy/certs`. Sources of one stapler are told apart even when their names
+    /// are equal.
+    fn name(&self) -> String {
+        "source".to_owned()
+    }
+}
+
+/// All that a source knows now.
+#[derive(Clone, Debug, Default)]
+pub struct Scan {
+    /// The places where there is something.
+    pub sightings: Vec<Sighting>,
+    /// What could not be looked at.
+    pub problems: Vec<SourceProblem>,
+}
+
+/// A place with, perhaps, a certificate in it.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// The name of the place, unique in its source; for a file, its path.
+    pub name: Arc<str>,
+    /// What is there.
+    pub material: Material,
+    /// Changes when what is there may have changed.
+    pub version: Version,
+    /// Where servers look for this certificate's staple, when that is not the file's name plus `.ocsp`.
+    pub staple_file: Option<PathBuf>,
+    /// Where servers look for this certificate's issuer, when that is not the file's name plus `.issuer`.
+    pub issuer_file: Option<PathBuf>,
+    /// The name under which servers know the certificate, when that is not the name of the place.
+    pub served_as: Option<Arc<str>>,
+}
+
+impl Sighting {
+    /// A file, known by its path.
+    pub fn file(path: impl Into<PathBuf>, version: Version) -> Self {
+        let path = path.into();
+        Sighting {
+            name: path.to_string_lossy().into(),
+            material: Material::File(path),
+            version,
+            staple_file: None,
+            issuer_file: None,
+            served_as: None,
+        }
+    }
+
+    /// Certificates in memory, PEM or DER.
+    pub fn bytes(name: impl Into<Arc<str>>, bytes: impl Into<Arc<[u8]>>, version: Version) -> Self {
+        Sighting {
+            name: name.into(),
+            material: Material::Bytes(bytes.into()),
+            version,
+            staple_file: None,
+            issuer_file: None,
+            served_as: None,
+        }
+    }
+}
+
+/// What a place holds.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Material {
+    /// A file, to be read by the parser.
+    File(PathBuf),
+    /// The bytes of a PEM bundle or a DER certificate.
+    Bytes(Arc<[u8]>),
+}
+
+impl fmt::Debug for Material {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Material::File(path) => f.debug_tuple("File").field(path).finish(),
+            // The bytes may hold a private key.
+            Material::Bytes(bytes) => f.debug_tuple("Bytes").field(&bytes.len()).finish(),
+        }
+    }
+}
+
+/// Stands for the contents of a place: equal as long as these are, as far as the source can tell.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Version(Vec<u8>);
+
+impl Version {
+    /// Takes anything that changes with the contents: a hash, a row's version, a file's inode and times.
+    pub fn new(version: impl Into<Vec<u8>>) -> Self {
+        Version(version.into())
+    }
+}
+
+/// A part of a source that could not be looked at.
+#[derive(Clone, Debug)]
+pub struct SourceProblem {
+    /// What: a path, or another name.
+    pub place: String,
+    /// Whether everything below that path is out of sight: what was known there stays known. Otherwise only the place
+    /// of that name does.
+    pub hides_below: bool,
+    /// Why, and what to do.
+    pub error: SourceError,
+}
+
+/// Why a source, or a part of it, could not be looked at.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct SourceError {
+    /// The stable word for it.
+    pub code: ReasonCode,
+    /// What is wrong, where, and what to do.
+    pub what: String,
+}
+
+impl SourceError {
+    /// A problem of that kind.
+    pub fn new(code: ReasonCode, what: impl Into<String>) -> Self {
+        SourceError { code, what: what.into() }
+    }
+}
