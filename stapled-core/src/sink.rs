@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::chain::CertChain;
 use crate::ocsp::CertIdHash;
@@ -37,6 +38,13 @@ pub trait StapleSink: Send + Sync {
     async fn withdraw(&self, chain: &CertChain, sites: &[Site], why: Withdrawal) -> Result<Withdrawn, SinkError> {
         let _ = (chain, sites, why);
         Ok(Withdrawn::Unsupported)
+    }
+
+    /// The response that this sink still keeps for a certificate from before, if it keeps any: it is verified as if it
+    /// came from the network.
+    async fn recall(&self, chain: &CertChain, sites: &[Site]) -> Option<Bytes> {
+        let _ = (chain, sites);
+        None
     }
 
     /// Returns when the server has lost staples: it gets them again from memory. A sink that cannot tell never returns.

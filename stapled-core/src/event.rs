@@ -1,0 +1,413 @@
+//! What happened, told to whoever wants to know: logs, metrics, hooks, progress.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::ocsp::CertStatus;
+use crate::reason::ReasonCode;
+use crate::sink::Withdrawal;
+use crate::task::Subject;
+use crate::time::Timestamp;
+
+/// Is told everything that happens, as it happens.
+///
+/// It is called from the middle of the work: it must return at once, and hand on what takes time.
+pub trait Observer: Send + Sync {
+    /// Takes note.
+    fn observe(&self, event: &Event);
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// To which certificate, where it is about one.
+    pub certificate: Option<Arc<About>>,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// The certificate that an event is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// What the stages call it, once it has an issuer.
+    pub subject: Option<Subject>,
+    /// Its name for people.
+    pub name: String,
+    /// Its serial number in hexadecimal.
+    pub serial: String,
+    /// Where it lies.
+    pub places: Vec<Arc<str>>,
+    /// Whether clients refuse it without a staple.
+    pub must_staple: bool,
+}
+
+/// Tells an observer, and when.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observer: Arc<dyn Observer>,
+}
+
+impl Journal {
+    /// Something about no certificate in particular.
+    pub(crate) fn tell(&self, kind: EventKind) {
+        self.observer.observe(&Event { at: self.clock.now(), certificate: None, kind });
+    }
+
+    /// Something about this certificate.
+    pub(crate) fn tell_of(&self, certificate: &Arc<About>, kind: EventKind) {
+        self.observer.observe(&Event { at: self.clock.now(), certificate: Some(Arc::clone(certificate)), kind });
+    }
+}
+
+/// How much an event matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// For whoever looks for a fault.
+    Debug,
+    /// The ordinary course.
+    Info,
+    /// Something failed that is tried again; nobody suffers yet.
+    Warning,
+    /// Somebody must do something.
+    Error,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A part of a source could not be looked at.
+    SourceProblem {
+        /// The source's name.
+        source: String,
+        /// Which part.
+        place: String,
+        /// The stable word for it.
+        code: ReasonCode,
+        /// Why, and what to do.
+        what: String,
+    },
+    /// A source was looked at.
+    Scanned {
+        /// The source's name.
+        source: String,
+        /// How many places are new or changed.
+        changed: usize,
+        /// How many places are gone.
+        gone: usize,
+        /// How many places there are.
+        places: usize,
+    },
+    /// A file without an end-entity certificate: roots and intermediates.
+    OnlyCaCertificates {
+        /// Where.
+        place: Arc<str>,
+    },
+    /// A certificate without an OCSP URL: it has no staple and needs none.
+    NotApplicable,
+    /// A must-staple certificate without an OCSP URL: clients will refuse it.
+    MustStapleWithoutUrl,
+    /// A place whose certificate gets no staple now.
+    PlaceProblem {
+        /// Where.
+        place: Arc<str>,
+        /// The stable word for it.
+        code: ReasonCode,
+        /// Why, and what to do.
+        what: String,
+        /// When it is looked at again, if not only when it changes.
+        again: Option<Timestamp>,
+    },
+    /// An issuer's certificate was fetched from where the certificate says.
+    IssuerFetched {
+        /// The caIssuers URL.
+        url: String,
+        /// The issuer's name.
+        issuer: String,
+    },
+    /// An issuer's certificate could not be fetched.
+    IssuerFetchFailed {
+        /// The caIssuers URL.
+        url: String,
+        /// The stable word for it.
+        code: ReasonCode,
+        /// Why.
+        what: String,
+        /// When it is tried again.
+        again: Timestamp,
+    },
+    /// A certificate is complete and will be kept stapled.
+    Accepted,
+    /// A kept response was verified and is used again.
+    Recycled {
+        /// The end of its validity.
+        expires: Timestamp,
+        /// When it is renewed.
+        renew: Timestamp,
+    },
+    /// A kept response was not used.
+    NotRecycled {
+        /// The stable word for it.
+        code: ReasonCode,
+        /// Why.
+        what: String,
+    },
+    /// One question to a responder did not bring a staple; the next URL, hash or method comes next.
+    AttemptFailed {
+        /// The responder's URL.
+        url: String,
+        /// The stable word for it.
+        code: ReasonCode,
+        /// Why.
+        what: String,
+    },
+    /// A new staple was received and verified.
+    Renewed {
+        /// The responder's URL.
+        url: String,
+        /// The beginning of its validity.
+        this_update: Timestamp,
+        /// The end of its validity.
+        expires: Timestamp,
+        /// When it is renewed.
+        renew: Timestamp,
+        /// Whether it differs from the one held before.
+        changed: bool,
+    },
+    /// All URLs were asked in vain.
+    RenewalFailed {
+        /// The stable word for it.
+        code: ReasonCode,
+        /// Why.
+        what: String,
+        /// How many tries in a row failed, this one included.
+        attempts: u32,
+        /// When it is tried again.
+        again: Timestamp,
+        /// Until when the staple that is held lasts, if one is.
+        held_until: Option<Timestamp>,
+    },
+    /// The CA says that the certificate is revoked.
+    Revoked {
+        /// What it says.
+        status: CertStatus,
+        /// When it is asked again, since a hold can end.
+        again: Timestamp,
+    },
+    /// The certificate's validity is over: it is not asked for any more.
+    CertificateExpired {
+        /// The end of its validity.
+        not_after: Timestamp,
+    },
+    /// A server has the staple.
+    Delivered {
+        /// The sink's name.
+        sink: Arc<str>,
+    },
+    /// A sink has nothing to do with this certificate.
+    NotWanted {
+        /// The sink's name.
+        sink: Arc<str>,
+        /// The stable word for it.
+        code: ReasonCode,
+        /// Why.
+        what: String,
+    },
+    /// A delivery or a withdrawal failed.
+    DeliveryFailed {
+        /// The sink's name.
+        sink: Arc<str>,
+        /// The stable word for it.
+        code: ReasonCode,
+        /// Why, and what to do.
+        what: String,
+        /// When it is tried again.
+        again: Timestamp,
+    },
+    /// A staple was taken out of service.
+    Withdrawn {
+        /// The sink's name.
+        sink: Arc<str>,
+        /// Why.
+        why: Withdrawal,
+        /// Whether the sink could: otherwise the server serves it until it expires.
+        confirmed: bool,
+    },
+    /// A server has lost staples and gets them again.
+    ServerLost {
+        /// The sink's name.
+        sink: Arc<str>,
+        /// How many certificates are delivered again.
+        certificates: usize,
+    },
+    /// A certificate is gone from all its places.
+    Retired,
+    /// A worker failed in a way that it must not: a bug. Its task comes back.
+    Internal {
+        /// What happened.
+        what: String,
+    },
+}
+
+impl EventKind {
+    /// The event's own stable word; where something failed, [`code`](EventKind::code) says why.
+    pub fn name(&self) -> &'static str {
+        match self {
+            EventKind::SourceProblem { .. } => "source_problem",
+            EventKind::Scanned { .. } => "scanned",
+            EventKind::OnlyCaCertificates { .. } => "only_ca_certificates",
+            EventKind::NotApplicable => "not_applicable",
+            EventKind::MustStapleWithoutUrl => "must_staple_without_url",
+            EventKind::PlaceProblem { .. } => "place_problem",
+            EventKind::IssuerFetched { .. } => "issuer_fetched",
+            EventKind::IssuerFetchFailed { .. } => "issuer_fetch_failed",
+            EventKind::Accepted => "accepted",
+            EventKind::Recycled { .. } => "recycled",
+            EventKind::NotRecycled { .. } => "not_recycled",
+            EventKind::AttemptFailed { .. } => "attempt_failed",
+            EventKind::Renewed { .. } => "renewed",
+            EventKind::RenewalFailed { .. } => "renewal_failed",
+            EventKind::Revoked { .. } => "revoked",
+            EventKind::CertificateExpired { .. } => "certificate_expired",
+            EventKind::Delivered { .. } => "delivered",
+            EventKind::NotWanted { .. } => "not_wanted",
+            EventKind::DeliveryFailed { .. } => "delivery_failed",
+            EventKind::Withdrawn { .. } => "withdrawn",
+            EventKind::ServerLost { .. } => "server_lost",
+            EventKind::Retired => "retired",
+            EventKind::Internal { .. } => "internal",
+        }
+    }
+
+    /// Why something failed or was left out.
+    pub fn code(&self) -> Option<ReasonCode> {
+        match self {
+            EventKind::SourceProblem { code, .. }
+            | EventKind::PlaceProblem { code, .. }
+            | EventKind::IssuerFetchFailed { code, .. }
+            | EventKind::NotRecycled { code, .. }
+            | EventKind::AttemptFailed { code, .. }
+            | EventKind::RenewalFailed { code, .. }
+            | EventKind::NotWanted { code, .. }
+            | EventKind::DeliveryFailed { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+}
+
+impl Event {
+    /// How much it matters.
+    pub fn severity(&self) -> Severity {
+        let must_staple = self.certificate.as_ref().is_some_and(|certificate| certificate.must_staple);
+        match &self.kind {
+            EventKind::OnlyCaCertificates { .. }
+            | EventKind::NotApplicable
+            | EventKind::AttemptFailed { .. }
+            | EventKind::Scanned { changed: 0, gone: 0, .. }
+            | EventKind::Accepted => Severity::Debug,
+            EventKind::Scanned { .. }
+            | EventKind::IssuerFetched { .. }
+            | EventKind::Recycled { .. }
+            | EventKind::NotRecycled { .. }
+            | EventKind::Renewed { .. }
+            | EventKind::Delivered { .. }
+            | EventKind::NotWanted { .. }
+            | EventKind::ServerLost { .. }
+            | EventKind::Withdrawn { confirmed: true, why: Withdrawal::Retired, .. }
+            | EventKind::Retired => Severity::Info,
+            EventKind::RenewalFailed { held_until, .. } if must_staple && held_until.is_none() => Severity::Error,
+            EventKind::SourceProblem { .. }
+            | EventKind::PlaceProblem { .. }
+            | EventKind::IssuerFetchFailed { .. }
+            | EventKind::RenewalFailed { .. }
+            | EventKind::CertificateExpired { .. }
+            | EventKind::Withdrawn { .. }
+            | EventKind::DeliveryFailed { .. } => Severity::Warning,
+            EventKind::MustStapleWithoutUrl | EventKind::Revoked { .. } | EventKind::Internal { .. } => Severity::Error,
+        }
+    }
+}
+
+/// One line for people, without the certificate's name.
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EventKind::SourceProblem { place, what, .. } => write!(f, "{place}: {what}"),
+            EventKind::Scanned { source, changed, gone, places } => {
+                write!(f, "{source}: {places} files, {changed} new or changed, {gone} gone")
+            }
+            EventKind::OnlyCaCertificates { place } => write!(f, "{place}: only CA certificates in it"),
+            EventKind::NotApplicable => f.write_str("no OCSP URL in the certificate: no staple needed"),
+            EventKind::MustStapleWithoutUrl => f.write_str(
+                "must-staple, but without an OCSP URL: clients will refuse it; have it issued again with a URL, or \
+                 without must-staple",
+            ),
+            EventKind::PlaceProblem { place, what, again, .. } => {
+                write!(f, "{place}: {what}")?;
+                match again {
+                    Some(again) => write!(f, "; looked at again at {again}"),
+                    None => Ok(()),
+                }
+            }
+            EventKind::IssuerFetched { url, issuer } => write!(f, "issuer {issuer} fetched from {url}"),
+            EventKind::IssuerFetchFailed { what, again, .. } => {
+                write!(f, "issuer not fetched: {what}; tried again at {again}")
+            }
+            EventKind::Accepted => f.write_str("accepted"),
+            EventKind::Recycled { expires, renew } => {
+                write!(f, "kept staple is good until {expires}; renewal at {renew}")
+            }
+            EventKind::NotRecycled { what, .. } => write!(f, "kept staple not used: {what}"),
+            EventKind::AttemptFailed { url, what, .. } => write!(f, "{url}: {what}"),
+            EventKind::Renewed { url, expires, renew, changed, .. } => {
+                let new = if *changed { "new staple" } else { "same staple" };
+                write!(f, "{new} from {url}, good until {expires}; renewal at {renew}")
+            }
+            EventKind::RenewalFailed { what, attempts, again, held_until, .. } => {
+                write!(f, "renewal failed ({attempts}×): {what}; tried again at {again}")?;
+                match held_until {
+                    Some(until) => write!(f, "; the staple held is good until {until}"),
+                    None => f.write_str("; there is no staple"),
+                }
+            }
+            EventKind::Revoked { status, again } => {
+                f.write_str("REVOKED")?;
+                if let CertStatus::Revoked { at, reason } = status {
+                    write!(f, " at {at}")?;
+                    if let Some(reason) = reason {
+                        write!(f, " (reason {reason})")?;
+                    }
+                }
+                write!(f, ": its staple is withdrawn; asked again at {again}")
+            }
+            EventKind::CertificateExpired { not_after } => {
+                write!(f, "the certificate expired at {not_after}: replace it")
+            }
+            EventKind::Delivered { sink } => write!(f, "staple delivered to {sink}"),
+            EventKind::NotWanted { sink, what, .. } => write!(f, "{sink}: {what}"),
+            EventKind::DeliveryFailed { what, again, sink, .. } => {
+                write!(f, "{sink}: {what}; tried again at {again}")
+            }
+            EventKind::Withdrawn { sink, why, confirmed } => {
+                let why = match why {
+                    Withdrawal::Revoked => "the certificate is revoked",
+                    Withdrawal::Expiring => "it ends and could not be renewed",
+                    Withdrawal::Retired => "the certificate is gone",
+                };
+                match confirmed {
+                    true => write!(f, "staple withdrawn from {sink}: {why}"),
+                    false => write!(f, "staple cannot be withdrawn from {sink}, which serves it until it ends: {why}"),
+                }
+            }
+            EventKind::ServerLost { sink, certificates } => {
+                write!(f, "{sink} has lost its staples: {certificates} delivered again")
+            }
+            EventKind::Retired => f.write_str("gone from all its places"),
+            EventKind::Internal { what } => write!(f, "a bug: {what}"),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The finder: sees which certificates there are, and schedules *parse* for what is new or changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::sleep_until;
+use crate::event::{EventKind, Journal};
+use crate::inventory::{Inventory, SourceNumber};
+use crate::queues;
+use crate::scheduler::{Scheduler, SchedulerError, Step, Which};
+use crate::source::{CertSource, SourceProblem};
+
+/// How many tasks one step puts at most.
+const CHUNK: usize = 1000;
+
+/// The finder of one source.
+pub(crate) struct Finder {
+    pub(crate) source: Arc<dyn CertSource>,
+    pub(crate) number: SourceNumber,
+    pub(crate) inventory: Arc<Inventory>,
+    pub(crate) scheduler: Arc<dyn Scheduler>,
+    pub(crate) journal: Journal,
+    /// The time between scans when nothing is heard of changes.
+    pub(crate) interval: Duration,
+}
+
+impl Finder {
+    /// Scans at once, whenever the source sees a change, and at the regular interval.
+    pub(crate) async fn run(&self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = self.scan() => {}
+            }
+            let next = self.journal.clock.now() + self.interval;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = self.source.changed() => {}
+                () = sleep_until(&*self.journal.clock, next) => {}
+            }
+        }
+    }
+
+    /// Scans once, and schedules what follows.
+    pub(crate) async fn scan(&self) {
+        if let Err(error) = self.try_scan().await {
+            // What was not scheduled is not lost: the inventory has it as seen, so it is forgotten for the next scan.
+            self.inventory.forget_versions(self.number);
+            self.journal.tell(EventKind::Internal { what: format!("{}: {error}", self.source.name()) });
+        }
+    }
+
+    async fn try_scan(&self) -> Result<(), SchedulerError> {
+        let source = self.source.name();
+        let (sightings, problems) = match self.source.scan().await {
+            Ok(scan) => (scan.sightings, scan.problems),
+            Err(error) => {
+                let problem = SourceProblem { place: source.clone(), hides_below: true, error };
+                self.tell_problems(&source, vec![problem]);
+                return Ok(());
+            }
+        };
+        let hidden = |name: &str| problems.iter().any(|problem| hides(problem, name));
+        let now = self.journal.clock.now();
+        let difference = self.inventory.compare(self.number, sightings, hidden, now);
+        self.tell_problems(&source, problems);
+
+        for chunk in difference.changed.chunks(CHUNK) {
+            let mut step = Step::intake();
+            step.puts.extend(chunk.iter().map(|(location, generation)| queues::parse_task(location, *generation)));
+            self.scheduler.commit(step).await?;
+        }
+        for location in &difference.gone {
+            self.scheduler.cancel(Which::Subject(location)).await?;
+            if let Some(displaced) = self.inventory.forget_place(location, now) {
+                queues::displace(&*self.scheduler, &displaced).await?;
+                if displaced.retired {
+                    self.journal.tell_of(&displaced.about, EventKind::Retired);
+                }
+            }
+        }
+        self.journal.tell(EventKind::Scanned {
+            source,
+            changed: difference.changed.len(),
+            gone: difference.gone.len(),
+            places: difference.places,
+        });
+        Ok(())
+    }
+
+    /// A problem that stays is told once.
+    fn tell_problems(&self, source: &str, problems: Vec<SourceProblem>) {
+        for SourceProblem { place, error, .. } in self.inventory.set_problems(self.number, problems) {
+            self.journal.tell(EventKind::SourceProblem {
+                source: source.to_owned(),
+                place,
+                code: error.code,
+                what: error.what,
+            });
+        }
+    }
+}
+
+fn hides(problem: &SourceProblem, name: &str) -> bool {
+    match name.strip_prefix(problem.place.as_str()) {
+        Some("") => true,
+        Some(below) => problem.hides_below && (below.starts_with('/') || problem.place.ends_with('/')),
+        None => false,
+    }
+}

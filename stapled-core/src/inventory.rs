@@ -1,0 +1,546 @@
+//! What is known: every place, every certificate, and how it stands. The only state that the stages share.
+
+mod issuers;
+mod standing;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::certificate::Certificate;
+use crate::chain::CertChain;
+use crate::event::About;
+use crate::sink::Site;
+use crate::source::{Sighting, SourceProblem, Version};
+use crate::staple::Staple;
+use crate::task::Subject;
+use crate::time::Timestamp;
+
+use issuers::IssuerPool;
+pub use standing::{CertificateStatus, DeliveryState, PlaceState, PlaceStatus, Standing};
+
+/// Which sink, by its number in the stapler.
+pub(crate) type SinkNumber = usize;
+/// Which source, by its number in the stapler.
+pub(crate) type SourceNumber = usize;
+
+/// Everything the stapler knows of its certificates.
+#[derive(Debug)]
+pub struct Inventory {
+    /// The sinks that serve the certificates of each source.
+    sinks_of: Vec<BTreeSet<SinkNumber>>,
+    sink_names: Vec<Arc<str>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// By location: what the task *parse* is about.
+    places: BTreeMap<Subject, Place>,
+    /// By the hash of certificate and issuer's key: what the tasks *renew* and *add* are about.
+    certificates: HashMap<Subject, Entry>,
+    issuers: IssuerPool,
+    problems: BTreeMap<SourceNumber, Vec<SourceProblem>>,
+    generation: u64,
+}
+
+#[derive(Debug)]
+struct Place {
+    source: SourceNumber,
+    sighting: Sighting,
+    generation: u64,
+    state: PlaceState,
+    since: Timestamp,
+    /// The certificate that lies here; it stays while the place's new contents cannot be made out.
+    holds: Option<Subject>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    chain: Arc<CertChain>,
+    generation: u64,
+    places: BTreeMap<Subject, (SourceNumber, Site)>,
+    first_seen: Timestamp,
+    staple: Option<Arc<Staple>>,
+    standing: Standing,
+    since: Timestamp,
+    next: Option<Timestamp>,
+    memory: RenewalMemory,
+    deliveries: BTreeMap<SinkNumber, Delivery>,
+    about: Arc<About>,
+}
+
+/// What the renewer remembers of the last answer about a certificate.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RenewalMemory {
+    /// The URL that answered.
+    pub(crate) url: Option<String>,
+    /// The validator of its answer.
+    pub(crate) etag: Option<String>,
+}
+
+/// What a sink has of a certificate.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Delivery {
+    /// What the server is known to serve, and for which sites.
+    pub(crate) served: Option<(Arc<Staple>, Vec<Site>)>,
+    pub(crate) state: DeliveryState,
+}
+
+/// A place, for the parser.
+#[derive(Clone, Debug)]
+pub(crate) struct PlaceView {
+    pub(crate) sighting: Sighting,
+    pub(crate) source: SourceNumber,
+    pub(crate) sinks: BTreeSet<SinkNumber>,
+}
+
+/// A certificate, for the renewer.
+#[derive(Clone, Debug)]
+pub(crate) struct CertificateView {
+    pub(crate) chain: Arc<CertChain>,
+    pub(crate) about: Arc<About>,
+    pub(crate) first_seen: Timestamp,
+    pub(crate) staple: Option<Arc<Staple>>,
+    pub(crate) standing: Standing,
+    pub(crate) memory: RenewalMemory,
+    pub(crate) sinks: BTreeSet<SinkNumber>,
+    /// Whether it lies nowhere any more.
+    pub(crate) retired: bool,
+}
+
+/// A certificate as one sink is to have it.
+#[derive(Clone, Debug)]
+pub(crate) struct DeliveryView {
+    pub(crate) chain: Arc<CertChain>,
+    pub(crate) about: Arc<About>,
+    pub(crate) staple: Option<Arc<Staple>>,
+    pub(crate) standing: Standing,
+    /// Where it lies, as far as this sink is bound to it; empty when it does no more.
+    pub(crate) sites: Vec<Site>,
+    pub(crate) delivery: Delivery,
+}
+
+/// What a scan changed.
+#[derive(Debug, Default)]
+pub(crate) struct Difference {
+    /// New or changed places, with the generation to parse them for.
+    pub(crate) changed: Vec<(Subject, u64)>,
+    /// Places that are no more.
+    pub(crate) gone: Vec<Subject>,
+    /// How many places the source has now.
+    pub(crate) places: usize,
+}
+
+/// A certificate that has just come to a place.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) about: Arc<About>,
+    pub(crate) generation: u64,
+    pub(crate) sinks: BTreeSet<SinkNumber>,
+    pub(crate) staple: Option<Arc<Staple>>,
+    /// Whether nothing was known of the certificate before.
+    pub(crate) new: bool,
+    /// The certificate that lay in this place before: its sinks have something to take back.
+    pub(crate) displaced: Option<Displaced>,
+}
+
+/// A certificate that has lost a place.
+#[derive(Clone, Debug)]
+pub(crate) struct Displaced {
+    pub(crate) subject: Subject,
+    pub(crate) generation: u64,
+    pub(crate) about: Arc<About>,
+    pub(crate) sinks: BTreeSet<SinkNumber>,
+    /// Whether that was its last place.
+    pub(crate) retired: bool,
+}
+
+impl Inventory {
+    /// An empty inventory; for each source, the sinks that serve its certificates.
+    pub(crate) fn new(sinks_of: Vec<BTreeSet<SinkNumber>>, sink_names: Vec<Arc<str>>) -> Self {
+        Inventory { sinks_of, sink_names, known: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Every change below is complete before anything can panic, so a poisoned lock guards sound data.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sinks_of(&self, source: SourceNumber) -> BTreeSet<SinkNumber> {
+        self.sinks_of.get(source).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn sink_name(&self, sink: SinkNumber) -> Arc<str> {
+        self.sink_names.get(sink).cloned().unwrap_or_else(|| "sink".into())
+    }
+
+    // ---- the finder
+
+    /// Takes a scan over: what is new, what changed, what is gone. `hidden` says of a place that is not among the
+    /// sightings whether it is only out of sight.
+    pub(crate) fn compare(
+        &self,
+        source: SourceNumber,
+        sightings: Vec<Sighting>,
+        hidden: impl Fn(&str) -> bool,
+        now: Timestamp,
+    ) -> Difference {
+        let mut known = self.known();
+        let mut difference = Difference { places: sightings.len(), ..Difference::default() };
+        let mut present = BTreeSet::new();
+        for sighting in sightings {
+            let location = location(source, &sighting.name);
+            present.insert(location.clone());
+            let unchanged = known.places.get(&location).is_some_and(|place| place.sighting.version == sighting.version);
+            if unchanged {
+                continue;
+            }
+            known.generation += 1;
+            let generation = known.generation;
+            match known.places.get_mut(&location) {
+                Some(place) => {
+                    place.sighting = sighting;
+                    place.generation = generation;
+                }
+                None => {
+                    let place =
+                        Place { source, sighting, generation, state: PlaceState::Pending, since: now, holds: None };
+                    known.places.insert(location.clone(), place);
+                }
+            }
+            difference.changed.push((location, generation));
+        }
+        difference.gone = known
+            .places
+            .iter()
+            .filter(|(location, place)| {
+                place.source == source && !present.contains(location) && !hidden(&place.sighting.name)
+            })
+            .map(|(location, _)| location.clone())
+            .collect();
+        difference
+    }
+
+    /// Forgets which versions of a source's places were seen: the next scan finds all of them changed.
+    pub(crate) fn forget_versions(&self, source: SourceNumber) {
+        for place in self.known().places.values_mut().filter(|place| place.source == source) {
+            place.sighting.version = Version::new([]);
+        }
+    }
+
+    /// Notes what of a source cannot be looked at; returns what is new among it.
+    pub(crate) fn set_problems(&self, source: SourceNumber, problems: Vec<SourceProblem>) -> Vec<SourceProblem> {
+        let mut known = self.known();
+        let before = known.problems.insert(source, problems.clone()).unwrap_or_default();
+        let is_known =
+            |new: &SourceProblem| before.iter().any(|old| old.place == new.place && old.error.what == new.error.what);
+        problems.into_iter().filter(|problem| !is_known(problem)).collect()
+    }
+
+    /// Forgets a place; returns the certificate that lay there.
+    pub(crate) fn forget_place(&self, location: &Subject, now: Timestamp) -> Option<Displaced> {
+        let mut known = self.known();
+        known.issuers.forget_place(location);
+        let held = known.places.remove(location).and_then(|place| place.holds);
+        held.and_then(|held| self.displace(&mut known, location, &held, now))
+    }
+
+    // ---- the parser
+
+    /// A place, if the task was made for its present state.
+    pub(crate) fn place(&self, location: &Subject, generation: u64) -> Option<PlaceView> {
+        let known = self.known();
+        let place = known.places.get(location).filter(|place| place.generation == generation)?;
+        Some(PlaceView { sighting: place.sighting.clone(), source: place.source, sinks: self.sinks_of(place.source) })
+    }
+
+    /// Adds certificates of CAs that lie in a place. Returns the places, with their generations, that wait for one of
+    /// these issuers.
+    pub(crate) fn add_issuers(&self, location: &Subject, issuers: &[Arc<Certificate>]) -> Vec<(Subject, u64)> {
+        let mut known = self.known();
+        let waiting = known.issuers.add(location, issuers);
+        let generation = |waiting: Subject| {
+            let generation = known.places.get(&waiting)?.generation;
+            Some((waiting, generation))
+        };
+        waiting.into_iter().filter_map(generation).collect()
+    }
+
+    /// The known certificates whose subject is this issuer name.
+    pub(crate) fn issuers_named(&self, name: &[u8]) -> Vec<Arc<Certificate>> {
+        self.known().issuers.named(name)
+    }
+
+    /// Notes that a place is to be parsed again when an issuer of this name turns up.
+    pub(crate) fn wait_for_issuer(&self, location: &Subject, name: &[u8]) {
+        self.known().issuers.wait(location, name);
+    }
+
+    /// Notes how a place stands that holds no certificate to be stapled. Returns what lay there before; but a
+    /// certificate keeps its place while there is only a problem with what came after it, since servers go on with the
+    /// old one.
+    pub(crate) fn settle_without(
+        &self,
+        location: &Subject,
+        generation: u64,
+        state: PlaceState,
+        now: Timestamp,
+    ) -> Option<Displaced> {
+        let mut known = self.known();
+        let place = known.places.get_mut(location).filter(|place| place.generation == generation)?;
+        if place.state != state {
+            place.since = now;
+        }
+        let keeps = matches!(state, PlaceState::Problem { .. } | PlaceState::Pending);
+        place.state = state;
+        let held = if keeps { None } else { place.holds.take() };
+        held.and_then(|held| self.displace(&mut known, location, &held, now))
+    }
+
+    /// Notes that this certificate lies in a place.
+    pub(crate) fn settle(
+        &self,
+        location: &Subject,
+        generation: u64,
+        chain: Arc<CertChain>,
+        site: Site,
+        now: Timestamp,
+    ) -> Option<Settled> {
+        let mut known = self.known();
+        let subject = chain.subject().clone();
+        let place = known.places.get_mut(location).filter(|place| place.generation == generation)?;
+        let source = place.source;
+        let state = PlaceState::Holds(subject.clone());
+        if place.state != state {
+            place.since = now;
+        }
+        place.state = state;
+        let held = place.holds.replace(subject.clone()).filter(|held| *held != subject);
+        let displaced = held.and_then(|held| self.displace(&mut known, location, &held, now));
+        known.generation += 1;
+        let generation = known.generation;
+        let new = !known.certificates.contains_key(&subject);
+        let entry = known.certificates.entry(subject).or_insert_with(|| Entry {
+            about: Arc::new(about(&chain, &BTreeMap::new())),
+            chain,
+            generation,
+            places: BTreeMap::new(),
+            first_seen: now,
+            staple: None,
+            standing: Standing::Waiting,
+            since: now,
+            next: None,
+            memory: RenewalMemory::default(),
+            deliveries: BTreeMap::new(),
+        });
+        if matches!(entry.standing, Standing::Expired | Standing::Retired) {
+            // It is back, or the clock was wrong before: only certificates within their validity are settled.
+            let standing = if entry.staple.is_some() { Standing::Good } else { Standing::Waiting };
+            entry.set_standing(standing, now);
+        }
+        entry.places.insert(location.clone(), (source, site));
+        entry.about = Arc::new(about(&entry.chain, &entry.places));
+        Some(Settled {
+            about: Arc::clone(&entry.about),
+            generation: entry.generation,
+            sinks: self.sinks_of_entry(entry),
+            staple: entry.staple.clone(),
+            new,
+            displaced,
+        })
+    }
+
+    /// Takes a place from the certificate that lies there.
+    fn displace(&self, known: &mut Known, location: &Subject, subject: &Subject, now: Timestamp) -> Option<Displaced> {
+        let entry = known.certificates.get_mut(subject)?;
+        let sinks = self.sinks_of_entry(entry);
+        entry.places.remove(location);
+        let retired = entry.places.is_empty();
+        let about = Arc::clone(&entry.about);
+        entry.about = Arc::new(self::about(&entry.chain, &entry.places));
+        if retired {
+            entry.next = None;
+            entry.set_standing(Standing::Retired, now);
+        }
+        Some(Displaced { subject: subject.clone(), generation: entry.generation, about, sinks, retired })
+    }
+
+    // ---- the renewer
+
+    /// A certificate, if the task was made for its present state.
+    pub(crate) fn certificate(&self, subject: &Subject, generation: u64) -> Option<CertificateView> {
+        let known = self.known();
+        let entry = known.certificates.get(subject).filter(|entry| entry.generation == generation)?;
+        Some(CertificateView {
+            chain: Arc::clone(&entry.chain),
+            about: Arc::clone(&entry.about),
+            first_seen: entry.first_seen,
+            staple: entry.staple.clone(),
+            standing: entry.standing.clone(),
+            memory: entry.memory.clone(),
+            sinks: self.sinks_of_entry(entry),
+            retired: entry.places.is_empty(),
+        })
+    }
+
+    /// A staple for a certificate, and when it is renewed. Returns whether it differs from the one held before.
+    pub(crate) fn set_staple(
+        &self,
+        staple: Arc<Staple>,
+        memory: RenewalMemory,
+        next: Timestamp,
+        now: Timestamp,
+    ) -> bool {
+        let mut known = self.known();
+        let Some(entry) = known.certificates.get_mut(staple.chain().subject()) else { return false };
+        let changed = entry.staple.as_ref() != Some(&staple);
+        if changed {
+            entry.staple = Some(staple);
+        }
+        entry.memory = memory;
+        entry.next = Some(next);
+        entry.set_standing(Standing::Good, now);
+        changed
+    }
+
+    /// How a certificate stands without a new staple: the one held stays, unless the CA has disowned it.
+    pub(crate) fn set_standing(&self, subject: &Subject, standing: Standing, next: Option<Timestamp>, now: Timestamp) {
+        let mut known = self.known();
+        let Some(entry) = known.certificates.get_mut(subject) else { return };
+        if matches!(standing, Standing::Revoked { .. } | Standing::Expired) {
+            entry.staple = None;
+            entry.memory = RenewalMemory::default();
+        }
+        entry.next = next;
+        entry.set_standing(standing, now);
+    }
+
+    // ---- the adder
+
+    /// A certificate as one sink is to have it, if the task was made for its present state.
+    pub(crate) fn delivery(&self, subject: &Subject, generation: u64, sink: SinkNumber) -> Option<DeliveryView> {
+        let known = self.known();
+        let entry = known.certificates.get(subject).filter(|entry| entry.generation == generation)?;
+        let sites = entry
+            .places
+            .values()
+            .filter(|(source, _)| self.sinks_of.get(*source).is_some_and(|sinks| sinks.contains(&sink)))
+            .map(|(_, site)| site.clone())
+            .collect();
+        Some(DeliveryView {
+            chain: Arc::clone(&entry.chain),
+            about: Arc::clone(&entry.about),
+            staple: entry.staple.clone(),
+            standing: entry.standing.clone(),
+            sites,
+            delivery: entry.deliveries.get(&sink).cloned().unwrap_or_default(),
+        })
+    }
+
+    /// Notes what a sink has now. A retired certificate of which no sink has anything is forgotten.
+    pub(crate) fn set_delivery(&self, subject: &Subject, sink: SinkNumber, delivery: Delivery) {
+        let mut known = self.known();
+        let Some(entry) = known.certificates.get_mut(subject) else { return };
+        entry.deliveries.insert(sink, delivery);
+        if entry.places.is_empty() && entry.deliveries.values().all(|delivery| delivery.served.is_none()) {
+            known.certificates.remove(subject);
+        }
+    }
+
+    /// Notes that a server has lost what it had: of all certificates, or of those that it knows by these names.
+    /// Returns the certificates, with their generations, that it gets again.
+    pub(crate) fn set_lost(&self, sink: SinkNumber, names: Option<&[Arc<str>]>) -> Vec<(Subject, u64)> {
+        let mut lost = Vec::new();
+        for (subject, entry) in &mut self.known().certificates {
+            let Some(delivery) = entry.deliveries.get_mut(&sink) else { continue };
+            let Some((_, sites)) = &delivery.served else { continue };
+            let named = |names: &[Arc<str>]| sites.iter().any(|site| names.iter().any(|name| *name == site.served_as));
+            if names.is_none_or(named) {
+                delivery.served = None;
+                delivery.state = DeliveryState::Pending;
+                lost.push((subject.clone(), entry.generation));
+            }
+        }
+        lost
+    }
+
+    fn sinks_of_entry(&self, entry: &Entry) -> BTreeSet<SinkNumber> {
+        // Also those that have something to take back.
+        let had = entry.deliveries.iter().filter(|(_, delivery)| delivery.served.is_some()).map(|(sink, _)| *sink);
+        entry
+            .places
+            .values()
+            .filter_map(|(source, _)| self.sinks_of.get(*source))
+            .flatten()
+            .copied()
+            .chain(had)
+            .collect()
+    }
+
+    // ---- whoever asks
+
+    /// What of the sources cannot be looked at.
+    pub fn source_problems(&self) -> Vec<SourceProblem> {
+        self.known().problems.values().flatten().cloned().collect()
+    }
+
+    /// How every place stands, in the order of sources and names.
+    pub fn places(&self) -> Vec<PlaceStatus> {
+        let known = self.known();
+        let status = |place: &Place| PlaceStatus {
+            name: Arc::clone(&place.sighting.name),
+            state: place.state.clone(),
+            since: place.since,
+        };
+        known.places.values().map(status).collect()
+    }
+
+    /// How every certificate stands that wants a staple, in the order of their names.
+    pub fn certificates(&self) -> Vec<CertificateStatus> {
+        let known = self.known();
+        let status = |entry: &Entry| CertificateStatus {
+            about: Arc::clone(&entry.about),
+            chain: Arc::clone(&entry.chain),
+            standing: entry.standing.clone(),
+            since: entry.since,
+            next: entry.next,
+            staple: entry.staple.clone(),
+            deliveries: self
+                .sinks_of_entry(entry)
+                .into_iter()
+                .map(|sink| {
+                    let state = entry.deliveries.get(&sink).map(|delivery| delivery.state.clone());
+                    (self.sink_name(sink), state.unwrap_or_default())
+                })
+                .collect(),
+        };
+        let mut statuses: Vec<CertificateStatus> = known.certificates.values().map(status).collect();
+        statuses.sort_by(|a, b| (&a.about.name, &a.about.places).cmp(&(&b.about.name, &b.about.places)));
+        statuses
+    }
+}
+
+impl Entry {
+    fn set_standing(&mut self, standing: Standing, now: Timestamp) {
+        if std::mem::discriminant(&self.standing) != std::mem::discriminant(&standing) {
+            self.since = now;
+        }
+        self.standing = standing;
+    }
+}
+
+/// The subject of the task *parse*: a place of a source.
+pub(crate) fn location(source: SourceNumber, name: &str) -> Subject {
+    Subject::new(format!("{source}:{name}"))
+}
+
+fn about(chain: &CertChain, places: &BTreeMap<Subject, (SourceNumber, Site)>) -> About {
+    let certificate = chain.end_entity();
+    About {
+        subject: Some(chain.subject().clone()),
+        name: certificate.name().to_owned(),
+        serial: certificate.serial_hex(),
+        places: places.values().map(|(_, site)| Arc::clone(&site.served_as)).collect(),
+        must_staple: certificate.must_staple(),
+    }
+}

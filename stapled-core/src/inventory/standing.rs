@@ -1,0 +1,123 @@
+//! How places, certificates and deliveries stand: what the inventory tells.
+
+use std::sync::Arc;
+
+use crate::chain::CertChain;
+use crate::event::About;
+use crate::ocsp::CertStatus;
+use crate::reason::ReasonCode;
+use crate::staple::Staple;
+use crate::task::Subject;
+use crate::time::Timestamp;
+
+/// How a place stands.
+#[derive(Clone, Debug)]
+pub struct PlaceStatus {
+    /// Its name; for a file, its path.
+    pub name: Arc<str>,
+    /// What is there.
+    pub state: PlaceState,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What a place holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PlaceState {
+    /// It was found and not looked into yet.
+    Pending,
+    /// Certificates of CAs only.
+    OnlyCaCertificates,
+    /// A certificate without an OCSP URL: no staple, and no need of one.
+    NotApplicable(Arc<About>),
+    /// A must-staple certificate without an OCSP URL.
+    MustStapleWithoutUrl(Arc<About>),
+    /// A certificate whose validity is over.
+    Expired(Arc<About>),
+    /// Something that gets no staple, and should.
+    Problem {
+        /// The certificate, as far as it could be read.
+        about: Option<Arc<About>>,
+        /// The stable word for why.
+        code: ReasonCode,
+        /// Why, and what to do.
+        what: String,
+    },
+    /// This certificate.
+    Holds(Subject),
+}
+
+/// How a certificate stands that wants a staple.
+#[derive(Clone, Debug)]
+pub struct CertificateStatus {
+    /// Which.
+    pub about: Arc<About>,
+    /// The certificate and its issuer.
+    pub chain: Arc<CertChain>,
+    /// How it stands.
+    pub standing: Standing,
+    /// Since when.
+    pub since: Timestamp,
+    /// When its CA is asked next.
+    pub next: Option<Timestamp>,
+    /// The staple that is held.
+    pub staple: Option<Arc<Staple>>,
+    /// What the sinks have, by their names.
+    pub deliveries: Vec<(Arc<str>, DeliveryState)>,
+}
+
+/// How a certificate stands with its CA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Standing {
+    /// Nothing was asked yet.
+    Waiting,
+    /// The last renewal brought a staple, or the kept one is still good.
+    Good,
+    /// The last renewal failed; a staple may be held all the same.
+    Failing {
+        /// The stable word for why.
+        code: ReasonCode,
+        /// Why.
+        what: String,
+        /// How many tries in a row.
+        attempts: u32,
+    },
+    /// Its CA has revoked it.
+    Revoked {
+        /// What the CA says.
+        status: CertStatus,
+    },
+    /// Its validity is over.
+    Expired,
+    /// It lies nowhere any more.
+    Retired,
+}
+
+/// What a sink has of a certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeliveryState {
+    /// Nothing yet.
+    #[default]
+    Pending,
+    /// The staple is in service.
+    Confirmed,
+    /// The sink has nothing to do with it.
+    NotWanted {
+        /// The stable word for why.
+        code: ReasonCode,
+        /// Why.
+        what: String,
+    },
+    /// The last delivery or withdrawal failed.
+    Failed {
+        /// The stable word for why.
+        code: ReasonCode,
+        /// Why, and what to do.
+        what: String,
+    },
+    /// The staple was taken out of service.
+    Withdrawn,
+}

@@ -1,0 +1,96 @@
+//! Issuers that lie nowhere on disk: fetched from where certificates say they are (RFC 5280 §4.2.2.1, caIssuers).
+//!
+//! What is fetched is trusted for nothing: it joins the certificates of CAs that lie about, and whether it issued a
+//! certificate is shown by its signature, as with every other.
+
+use std::sync::Arc;
+
+use crate::bundle::Bundle;
+use crate::certificate::Certificate;
+use crate::event::{EventKind, Journal};
+use crate::fetch::OcspFetcher;
+use crate::inventory::Inventory;
+use crate::queues;
+use crate::reason::ReasonCode;
+use crate::refresh::{Failure, RefreshPolicy};
+use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
+use crate::task::{Due, Subject};
+
+/// How many bytes are read from a caIssuers URL.
+const MAX_SIZE: usize = 64 * 1024;
+
+/// Keeps fetched issuers from one run to the next.
+pub trait IssuerStore: Send + Sync {
+    /// What was kept.
+    fn load(&self) -> Vec<Certificate>;
+
+    /// Keeps one. What cannot be kept is fetched again next time, so nothing is reported but the reason.
+    fn keep(&self, issuer: &Certificate) -> std::io::Result<()>;
+}
+
+/// Fetches issuers.
+pub(crate) struct IssuerFetcher {
+    pub(crate) inventory: Arc<Inventory>,
+    pub(crate) scheduler: Arc<dyn Scheduler>,
+    pub(crate) fetcher: Arc<dyn OcspFetcher>,
+    pub(crate) store: Option<Arc<dyn IssuerStore>>,
+    pub(crate) journal: Journal,
+    pub(crate) refresh: RefreshPolicy,
+}
+
+impl IssuerFetcher {
+    /// Takes what was kept from the last run.
+    pub(crate) fn load(&self) {
+        let Some(store) = &self.store else { return };
+        let kept: Vec<Arc<Certificate>> = store.load().into_iter().map(Arc::new).collect();
+        self.inventory.add_issuers(&Subject::from("issuer-store"), &kept);
+    }
+
+    /// Does one task *issuer*; its subject is the URL.
+    pub(crate) async fn work(self: Arc<Self>, lease: Lease) {
+        if let Err(error) = self.fetch(&lease).await {
+            self.journal.tell(EventKind::Internal { what: format!("issuer {}: {error}", lease.task().subject) });
+        }
+    }
+
+    async fn fetch(&self, lease: &Lease) -> Result<(), SchedulerError> {
+        let location = &lease.task().subject;
+        let url = location.as_str();
+        let mut step = Step::finish(lease);
+        match self.get(url).await {
+            Ok(issuers) => {
+                for issuer in &issuers {
+                    let issuer_name = issuer.name().to_owned();
+                    self.journal.tell(EventKind::IssuerFetched { url: url.to_owned(), issuer: issuer_name });
+                    if let Some(store) = &self.store
+                        && let Err(error) = store.keep(issuer)
+                    {
+                        let what = format!("the issuer fetched from {url} could not be kept: {error}");
+                        self.journal.tell(EventKind::Internal { what });
+                    }
+                }
+                let waiting = self.inventory.add_issuers(location, &issuers);
+                step.puts.extend(waiting.iter().map(|(place, generation)| queues::parse_task(place, *generation)));
+            }
+            Err((code, what)) => {
+                let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
+                let again = self.refresh.retry_at(failure, self.journal.clock.now(), rand::random());
+                self.journal.tell(EventKind::IssuerFetchFailed { url: url.to_owned(), code, what, again });
+                step.puts.push(lease.task().again(Due::At(again), code.as_str()));
+            }
+        }
+        self.scheduler.commit(step).await
+    }
+
+    async fn get(&self, url: &str) -> Result<Vec<Arc<Certificate>>, (ReasonCode, String)> {
+        let bytes =
+            self.fetcher.fetch_issuer(url, MAX_SIZE).await.map_err(|error| (error.code(), error.to_string()))?;
+        let unusable = |what: String| (ReasonCode::new("malformed_certificate"), format!("{url}: {what}"));
+        let bundle = Bundle::read(&bytes).map_err(|error| unusable(error.to_string()))?;
+        let issuers: Vec<_> = bundle.certificates.into_iter().filter(Certificate::is_ca).map(Arc::new).collect();
+        if issuers.is_empty() {
+            return Err(unusable("no certificate of a CA there".to_owned()));
+        }
+        Ok(issuers)
+    }
+}

@@ -1,0 +1,82 @@
+//! A lane: takes from one queue and works on so many tasks at once. What every stage is driven by.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::event::{EventKind, Journal};
+use crate::scheduler::{Lease, Scheduler};
+use crate::task::Queue;
+
+/// How long a task may be in a worker's hands where leases lapse: longer than all deadlines of one task together.
+const LEASE: Duration = Duration::from_secs(300);
+/// The pause after the scheduler itself failed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// One queue, and how many of its tasks are worked on at once.
+pub(crate) struct Lane {
+    pub(crate) scheduler: Arc<dyn Scheduler>,
+    pub(crate) journal: Journal,
+    pub(crate) queue: Queue,
+    pub(crate) width: usize,
+    /// Ends the taking; what is in hand is finished.
+    pub(crate) stop: CancellationToken,
+    /// Knows all work in hand.
+    pub(crate) workers: TaskTracker,
+}
+
+impl Lane {
+    /// Takes and works until stopped. A worker that panics costs its task one attempt, and nobody else anything: the
+    /// lease is dropped, so the task comes back.
+    pub(crate) async fn run<W, F>(self, work: W)
+    where
+        W: Fn(Lease) -> F,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let slots = Arc::new(Semaphore::new(self.width.max(1)));
+        loop {
+            let first = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                slot = Arc::clone(&slots).acquire_owned() => slot,
+            };
+            let Ok(first) = first else { return };
+            let free = 1 + slots.available_permits();
+            let leases = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                leases = self.scheduler.take(std::slice::from_ref(&self.queue), free, LEASE) => leases,
+            };
+            let leases = match leases {
+                Ok(leases) => leases,
+                Err(error) => {
+                    self.journal.tell(EventKind::Internal { what: format!("queue {}: {error}", self.queue) });
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let mut first = Some(first);
+            for lease in leases {
+                let slot = match first.take() {
+                    Some(slot) => Some(slot),
+                    None => Arc::clone(&slots).try_acquire_owned().ok(),
+                };
+                let what = format!("queue {}, task {}", lease.task().queue, lease.task().subject);
+                let journal = self.journal.clone();
+                let work = AssertUnwindSafe(work(lease)).catch_unwind();
+                self.workers.spawn(async move {
+                    if work.await.is_err() {
+                        journal.tell(EventKind::Internal { what: format!("a worker panicked: {what}") });
+                    }
+                    drop(slot);
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! The parser: makes out which certificate lies in a place and who issued it, reuses a staple that is still good, and
+//! schedules *renew* and *add*.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::bundle::{Bundle, BundleError};
+use crate::certificate::Certificate;
+use crate::chain::{CertChain, ChainError};
+use crate::event::{About, EventKind, Journal};
+use crate::inventory::{Displaced, Inventory, PlaceState, PlaceView, RenewalMemory, Settled, SinkNumber};
+use crate::queues;
+use crate::reason::ReasonCode;
+use crate::refresh::{Failure, RefreshPolicy, Usable};
+use crate::responders::Responders;
+use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
+use crate::sink::{IssuerPlace, Requirements, Site, StapleSink};
+use crate::source::Material;
+use crate::staple::{JudgePolicy, Staple, judge};
+use crate::task::{Due, Subject, Task};
+use crate::time::Timestamp;
+
+/// No file with certificates is larger than this.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// The parser.
+pub(crate) struct Parser {
+    pub(crate) inventory: Arc<Inventory>,
+    pub(crate) scheduler: Arc<dyn Scheduler>,
+    pub(crate) responders: Arc<Responders>,
+    pub(crate) sinks: Vec<Arc<dyn StapleSink>>,
+    pub(crate) journal: Journal,
+    pub(crate) refresh: RefreshPolicy,
+    pub(crate) judging: JudgePolicy,
+    /// Whether kept responses are used again.
+    pub(crate) recycle: bool,
+    /// Whether issuers that lie nowhere are fetched.
+    pub(crate) fetch_issuers: bool,
+}
+
+/// Why a place could not be made out.
+#[derive(Debug, thiserror::Error)]
+enum ParseError {
+    #[error("{what}")]
+    Unreadable { what: String },
+    #[error("more than {MAX_FILE} bytes: too large for certificates")]
+    TooLarge,
+    #[error("{0}")]
+    Bundle(#[from] BundleError),
+    #[error("{0}")]
+    Chain(#[from] ChainError),
+    #[error(
+        "the certificate of its issuer \"{issuer}\" is not in the file, not in a .issuer file beside it, and not \
+         among the certificates of the same directories: add it to one of them"
+    )]
+    IssuerMissing { issuer: String },
+}
+
+impl ParseError {
+    fn code(&self) -> ReasonCode {
+        ReasonCode::new(match self {
+            ParseError::Unreadable { .. } => "unreadable_file",
+            ParseError::TooLarge => "too_large",
+            ParseError::Bundle(BundleError::NoCertificate) => "no_certificate",
+            ParseError::Bundle(_) => "malformed_certificate",
+            ParseError::Chain(error) => match error {
+                ChainError::WrongIssuer { .. } => "wrong_issuer",
+                ChainError::NotYetValid { .. } => "certificate_not_yet_valid",
+                ChainError::Expired { .. } => "certificate_expired",
+                ChainError::NotForServers { .. } => "not_for_servers",
+            },
+            ParseError::IssuerMissing { .. } => "issuer_missing",
+        })
+    }
+}
+
+/// What lies in a place.
+enum Contents {
+    OnlyCaCertificates,
+    NotApplicable(Arc<About>),
+    Chain { chain: Arc<CertChain>, issuer: IssuerPlace },
+    Failed { about: Option<Arc<About>>, error: ParseError, awaits: Option<Arc<Certificate>> },
+}
+
+impl Parser {
+    /// Does one task *parse*.
+    pub(crate) async fn work(self: Arc<Self>, lease: Lease) {
+        if let Err(error) = self.parse(&lease).await {
+            self.journal.tell(EventKind::Internal { what: format!("parse {}: {error}", lease.task().subject) });
+        }
+    }
+
+    async fn parse(&self, lease: &Lease) -> Result<(), SchedulerError> {
+        let location = &lease.task().subject;
+        let generation = lease.task().generation;
+        let Some(place) = self.inventory.place(location, generation) else {
+            // The place is gone or has changed since: another task is on its way, or none is needed.
+            return self.scheduler.commit(Step::finish(lease)).await;
+        };
+        let contents = self.make_out(location, &place).await?;
+        let now = self.journal.clock.now();
+        let name = &place.sighting.name;
+        match contents {
+            Contents::OnlyCaCertificates => {
+                self.journal.tell(EventKind::OnlyCaCertificates { place: Arc::clone(name) });
+                self.settle_without(lease, PlaceState::OnlyCaCertificates, None).await
+            }
+            Contents::NotApplicable(about) if about.must_staple => {
+                self.journal.tell_of(&about, EventKind::MustStapleWithoutUrl);
+                self.settle_without(lease, PlaceState::MustStapleWithoutUrl(about), None).await
+            }
+            Contents::NotApplicable(about) => {
+                self.journal.tell_of(&about, EventKind::NotApplicable);
+                self.settle_without(lease, PlaceState::NotApplicable(about), None).await
+            }
+            Contents::Failed { about, error, awaits } => {
+                if let (Some(certificate), true) = (&awaits, self.fetch_issuers) {
+                    self.inventory.wait_for_issuer(location, certificate.issuer());
+                    for url in certificate.ca_issuers_urls() {
+                        let task = Task::new(queues::issuer(), Subject::new(url.as_str()));
+                        self.scheduler.commit(Step::intake().put(task)).await?;
+                    }
+                } else if let Some(certificate) = &awaits {
+                    self.inventory.wait_for_issuer(location, certificate.issuer());
+                }
+                let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
+                let retry = self.refresh.retry_at(failure, now, rand::random());
+                let again = match &error {
+                    // Time alone mends this, at a known moment.
+                    ParseError::Chain(ChainError::NotYetValid { not_before, .. }) => *not_before,
+                    _ => retry,
+                };
+                let expired = matches!(error, ParseError::Chain(ChainError::Expired { .. }));
+                let code = error.code();
+                let what = error.to_string();
+                let event = EventKind::PlaceProblem {
+                    place: Arc::clone(name),
+                    code,
+                    what: what.clone(),
+                    again: (!expired).then_some(again),
+                };
+                // The same trouble again is no news.
+                if lease.task().reason.as_deref() != Some(code.as_str()) {
+                    match &about {
+                        Some(about) => self.journal.tell_of(about, event),
+                        None => self.journal.tell(event),
+                    }
+                }
+                let state = match about {
+                    Some(about) if expired => PlaceState::Expired(about),
+                    about => PlaceState::Problem { about, code, what },
+                };
+                let task = lease.task().again(Due::At(again), code.as_str());
+                self.settle_without(lease, state, Some(task)).await
+            }
+            Contents::Chain { chain, issuer } => self.settle(lease, &place, chain, issuer).await,
+        }
+    }
+
+    async fn settle_without(
+        &self,
+        lease: &Lease,
+        state: PlaceState,
+        again: Option<Task>,
+    ) -> Result<(), SchedulerError> {
+        let now = self.journal.clock.now();
+        let displaced = self.inventory.settle_without(&lease.task().subject, lease.task().generation, state, now);
+        self.displace(displaced).await?;
+        let mut step = Step::finish(lease);
+        step.puts.extend(again);
+        self.scheduler.commit(step).await
+    }
+
+    async fn displace(&self, displaced: Option<Displaced>) -> Result<(), SchedulerError> {
+        let Some(displaced) = displaced else { return Ok(()) };
+        queues::displace(&*self.scheduler, &displaced).await?;
+        if displaced.retired {
+            self.journal.tell_of(&displaced.about, EventKind::Retired);
+        }
+        Ok(())
+    }
+
+    /// A certificate that wants a staple has come to its place.
+    async fn settle(
+        &self,
+        lease: &Lease,
+        place: &PlaceView,
+        chain: Arc<CertChain>,
+        issuer: IssuerPlace,
+    ) -> Result<(), SchedulerError> {
+        let sighting = &place.sighting;
+        let site = Site {
+            served_as: sighting.served_as.clone().unwrap_or_else(|| Arc::clone(&sighting.name)),
+            file: match &sighting.material {
+                Material::File(path) => Some(path.clone()),
+                Material::Bytes(_) => None,
+            },
+            staple_file: sighting.staple_file.clone(),
+            issuer,
+        };
+        let now = self.journal.clock.now();
+        let subject = chain.subject().clone();
+        let settled = self.inventory.settle(
+            &lease.task().subject,
+            lease.task().generation,
+            Arc::clone(&chain),
+            site.clone(),
+            now,
+        );
+        let Some(settled) = settled else {
+            return self.scheduler.commit(Step::finish(lease)).await;
+        };
+        let mut step = Step::finish(lease);
+        if settled.new {
+            self.journal.tell_of(&settled.about, EventKind::Accepted);
+        }
+        let renew = Task::new(self.responders.queue_for(&chain), subject.clone()).generation(settled.generation);
+        if settled.staple.is_some() {
+            // It is known from another place, or from before: renewals go on as planned, this place gets the staple.
+            step.puts.extend(queues::add_tasks(&subject, settled.generation, &settled.sinks));
+            if !settled.new && settled.displaced.is_none() {
+                return self.scheduler.commit(step).await;
+            }
+        }
+        match self.recall(&chain, &site, &settled, now).await {
+            Some((staple, renew_at)) => {
+                let expires = staple.expires();
+                self.inventory.set_staple(staple, RenewalMemory::default(), renew_at, now);
+                self.journal.tell_of(&settled.about, EventKind::Recycled { expires, renew: renew_at });
+                step.puts.push(renew.due(Due::At(renew_at)));
+                step.puts.extend(queues::add_tasks(&subject, settled.generation, &settled.sinks));
+            }
+            None => step.puts.push(renew),
+        }
+        self.displace(settled.displaced).await?;
+        self.scheduler.commit(step).await
+    }
+
+    /// A response that a sink has kept, judged as if it came from the network, if it is good for long enough.
+    async fn recall(
+        &self,
+        chain: &Arc<CertChain>,
+        site: &Site,
+        settled: &Settled,
+        now: Timestamp,
+    ) -> Option<(Arc<Staple>, Timestamp)> {
+        if !self.recycle || settled.staple.is_some() {
+            return None;
+        }
+        let not_recycled =
+            |code, what: String| self.journal.tell_of(&settled.about, EventKind::NotRecycled { code, what });
+        let margin = margin(&self.sinks, settled.sinks.iter().copied());
+        for sink in settled.sinks.iter().filter_map(|&sink| self.sinks.get(sink)) {
+            let Some(kept) = sink.recall(chain, std::slice::from_ref(site)).await else { continue };
+            let staple = match judge(&kept, chain, now, &self.judging, None, &[]) {
+                Ok(judgement) => match judgement.into_staple() {
+                    Some(staple) => staple,
+                    None => {
+                        not_recycled(ReasonCode::new("not_good"), "its status is not good".to_owned());
+                        continue;
+                    }
+                },
+                Err(refusal) => {
+                    not_recycled(refusal.code(), refusal.to_string());
+                    continue;
+                }
+            };
+            let usable = Usable { from: staple.this_update(), until: staple.expires() - margin };
+            if !self.refresh.is_reusable(usable, now) {
+                let what = format!("it ends soon, at {}", staple.expires());
+                not_recycled(ReasonCode::new("expires_too_soon"), what);
+                continue;
+            }
+            // What every sink can use; one that cannot gets a fresh one.
+            let fits = |&sink: &SinkNumber| {
+                self.sinks.get(sink).is_none_or(|sink| sink.requirements().check(&staple, now).is_ok())
+            };
+            if !settled.sinks.iter().all(fits) {
+                not_recycled(ReasonCode::new("unfit"), "a server cannot use it".to_owned());
+                continue;
+            }
+            let renew_at = self.refresh.renew_at(usable, now, None, rand::random());
+            return Some((Arc::new(staple), renew_at));
+        }
+        None
+    }
+
+    /// Reads a place and finds the issuer of what is in it.
+    async fn make_out(&self, location: &Subject, place: &PlaceView) -> Result<Contents, SchedulerError> {
+        let failed = |about, error| Ok(Contents::Failed { about, error, awaits: None });
+        let sighting = &place.sighting;
+        let (bundle, beside) = match read(&sighting.material, sighting.issuer_file.clone()).await {
+            Ok(read) => read,
+            Err(error) => return failed(None, error),
+        };
+        let certificates: Vec<Arc<Certificate>> = bundle.certificates.into_iter().map(Arc::new).collect();
+        let beside_certificates: Vec<Arc<Certificate>> =
+            beside.iter().flat_map(|(_, bundle)| bundle.certificates.iter().cloned().map(Arc::new)).collect();
+        let cas: Vec<Arc<Certificate>> =
+            certificates.iter().chain(&beside_certificates).filter(|one| one.is_ca()).cloned().collect();
+        for (waiting, generation) in self.inventory.add_issuers(location, &cas) {
+            if waiting != *location {
+                let task = queues::parse_task(&waiting, generation);
+                self.scheduler.commit(Step::intake().put(task)).await?;
+            }
+        }
+        let Some(end_entity) = certificates.iter().find(|one| !one.is_ca()).cloned() else {
+            return match bundle.broken.into_iter().next() {
+                Some((_, error)) => failed(None, error.into()),
+                None => Ok(Contents::OnlyCaCertificates),
+            };
+        };
+        let about = Arc::new(About {
+            subject: None,
+            name: end_entity.name().to_owned(),
+            serial: end_entity.serial_hex(),
+            places: vec![Arc::clone(&sighting.name)],
+            must_staple: end_entity.must_staple(),
+        });
+        if end_entity.ocsp_urls().is_empty() {
+            return Ok(Contents::NotApplicable(about));
+        }
+        let now = self.journal.clock.now();
+        let in_file = certificates.iter().find(|issuer| end_entity.is_issued_by(issuer));
+        let (issuer, found) = if let Some(issuer) = in_file {
+            (Some(Arc::clone(issuer)), IssuerPlace::SameFile)
+        } else if let (Some(issuer), Some((path, _))) =
+            (beside_certificates.iter().find(|issuer| end_entity.is_issued_by(issuer)), &beside)
+        {
+            (Some(Arc::clone(issuer)), IssuerPlace::IssuerFile(path.clone()))
+        } else {
+            let known = self.inventory.issuers_named(end_entity.issuer());
+            (known.into_iter().find(|issuer| end_entity.is_issued_by(issuer)), IssuerPlace::Elsewhere)
+        };
+        let Some(issuer) = issuer else {
+            let issuer = crate::certificate::name_in_words(end_entity.issuer());
+            let error = ParseError::IssuerMissing { issuer };
+            return Ok(Contents::Failed { about: Some(about), error, awaits: Some(end_entity) });
+        };
+        let chain = match CertChain::new(end_entity, issuer) {
+            Ok(chain) => chain,
+            Err(error) => return failed(Some(about), error.into()),
+        };
+        if let Err(error) = chain.check_usable(now) {
+            return failed(Some(about), error.into());
+        }
+        Ok(Contents::Chain { chain: Arc::new(chain), issuer: found })
+    }
+}
+
+/// The longest time before nextUpdate at which one of these sinks stops serving a staple.
+pub(crate) fn margin(sinks: &[Arc<dyn StapleSink>], numbers: impl Iterator<Item = SinkNumber>) -> std::time::Duration {
+    requirements(sinks, numbers).margin
+}
+
+/// What all of these sinks ask of a staple.
+pub(crate) fn requirements(sinks: &[Arc<dyn StapleSink>], numbers: impl Iterator<Item = SinkNumber>) -> Requirements {
+    numbers
+        .filter_map(|number| sinks.get(number))
+        .map(|sink| sink.requirements())
+        .fold(Requirements::default(), Requirements::and)
+}
+
+/// The bundle of a place, and that of the issuer file beside it, where there is one.
+type BundleAndIssuer = (Bundle, Option<(PathBuf, Bundle)>);
+
+async fn read(material: &Material, issuer_file: Option<PathBuf>) -> Result<BundleAndIssuer, ParseError> {
+    let path = match material {
+        Material::Bytes(bytes) => return Ok((Bundle::read(bytes)?, None)),
+        Material::File(path) => path.clone(),
+    };
+    let work = move || {
+        let bundle = Bundle::read(&read_file(&path)?)?;
+        let issuer_file = issuer_file.unwrap_or_else(|| {
+            let mut name = path.clone().into_os_string();
+            name.push(".issuer");
+            name.into()
+        });
+        // Whatever is wrong with it: the issuer may be found elsewhere, and if not, that is what is told.
+        let beside = read_file(&issuer_file).ok().and_then(|bytes| Bundle::read(&bytes).ok());
+        Ok((bundle, beside.map(|bundle| (issuer_file, bundle))))
+    };
+    let unreadable = |what: String| ParseError::Unreadable { what };
+    tokio::task::spawn_blocking(work).await.map_err(|error| unreadable(error.to_string()))?
+}
+
+/// Reads a file that may hold a private key: what was read is wiped as soon as the certificates are taken from it.
+fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, ParseError> {
+    let unreadable = |error: &std::io::Error| ParseError::Unreadable { what: format!("cannot be read: {error}") };
+    // A FIFO would hang whoever opens it.
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
+    if !metadata.is_file() {
+        return Err(ParseError::Unreadable { what: "not a regular file".to_owned() });
+    }
+    if metadata.len() > MAX_FILE {
+        return Err(ParseError::TooLarge);
+    }
+    let file = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
+    // One allocation of the largest size: a buffer that grows leaves copies of what it held behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
+    file.take(metadata.len() + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    Ok(bytes)
+}

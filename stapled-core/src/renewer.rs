@@ -1,0 +1,185 @@
+//! The renewer: asks the CA's responders, has the answer judged, and schedules *add* at once and the next *renew*.
+
+mod ask;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::chain::ChainError;
+use crate::event::{EventKind, Journal};
+use crate::fetch::OcspFetcher;
+use crate::inventory::{CertificateView, Inventory, RenewalMemory, Standing};
+use crate::lane::Lane;
+use crate::ocsp::CertIdHash;
+use crate::parser::margin;
+use crate::queues;
+use crate::refresh::{Failure, RefreshPolicy, Usable};
+use crate::responders::Responders;
+use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
+use crate::sink::StapleSink;
+use crate::staple::{JudgePolicy, Staple};
+use crate::task::{Due, Queue, Task};
+
+use ask::{Believed, Refused};
+
+/// The renewer.
+pub(crate) struct Renewer {
+    pub(crate) inventory: Arc<Inventory>,
+    pub(crate) scheduler: Arc<dyn Scheduler>,
+    pub(crate) responders: Arc<Responders>,
+    pub(crate) fetcher: Arc<dyn OcspFetcher>,
+    pub(crate) sinks: Vec<Arc<dyn StapleSink>>,
+    pub(crate) journal: Journal,
+    pub(crate) refresh: RefreshPolicy,
+    pub(crate) judging: JudgePolicy,
+    /// The CertID hash to ask with where no sink insists on one.
+    pub(crate) hash: CertIdHash,
+    /// Whether questions carry a nonce.
+    pub(crate) nonce: bool,
+    /// How many questions may be open at once, over all responders.
+    pub(crate) exchanges: Semaphore,
+    /// How many renewals of one responder are in hand at once.
+    pub(crate) per_responder: usize,
+}
+
+impl Renewer {
+    /// Works on every queue that comes into use, each in a lane of its own, so that the certificates of one responder
+    /// wait for nobody else's. `lane` makes the lane of a queue.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        mut opened: mpsc::UnboundedReceiver<Queue>,
+        lane: impl Fn(Queue, usize) -> Lane,
+    ) {
+        while let Some(queue) = opened.recv().await {
+            let lane = lane(queue, self.per_responder);
+            let renewer = Arc::clone(&self);
+            let workers = lane.workers.clone();
+            workers.spawn(lane.run(move |lease| Arc::clone(&renewer).work(lease)));
+        }
+    }
+
+    /// Does one task *renew*.
+    async fn work(self: Arc<Self>, lease: Lease) {
+        match self.renew(&lease).await {
+            // Fenced off: the certificate is gone, and with it the work.
+            Ok(()) | Err(SchedulerError::Fenced { .. }) => {}
+            Err(error) => {
+                self.journal.tell(EventKind::Internal { what: format!("renew {}: {error}", lease.task().subject) });
+            }
+        }
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<(), SchedulerError> {
+        let subject = &lease.task().subject;
+        let Some(certificate) = self.inventory.certificate(subject, lease.task().generation) else {
+            return self.scheduler.commit(Step::finish(lease)).await;
+        };
+        if certificate.retired {
+            return self.scheduler.commit(Step::finish(lease)).await;
+        }
+        let now = self.journal.clock.now();
+        if let Err(ChainError::Expired { not_after, .. }) = certificate.chain.check_usable(now) {
+            self.journal.tell_of(&certificate.about, EventKind::CertificateExpired { not_after });
+            self.inventory.set_standing(subject, Standing::Expired, None, now);
+            return self.finish_with_adds(lease, &certificate).await;
+        }
+        match self.ask(&certificate).await {
+            Ok(believed) => self.believe(lease, &certificate, believed).await,
+            Err(refused) => self.fail(lease, &certificate, refused).await,
+        }
+    }
+
+    async fn believe(
+        &self,
+        lease: &Lease,
+        certificate: &CertificateView,
+        believed: Believed,
+    ) -> Result<(), SchedulerError> {
+        let subject = &lease.task().subject;
+        let now = self.journal.clock.now();
+        let Believed { status, staple, memory, url, cached_until, .. } = believed;
+        let Some(staple) = staple else {
+            let usable = Usable { from: believed.this_update, until: believed.until };
+            let again = self.refresh.renew_at(usable, now, cached_until, rand::random()).min(now + DISOWNED_CAP);
+            let standing = Standing::Revoked { status };
+            if !matches!(certificate.standing, Standing::Revoked { .. }) {
+                self.journal.tell_of(&certificate.about, EventKind::Revoked { status, again });
+            }
+            self.inventory.set_standing(subject, standing, Some(again), now);
+            let mut step = Step::finish(lease).put(self.next(lease, Due::At(again)));
+            step.puts.extend(queues::add_tasks(subject, lease.task().generation, &certificate.sinks));
+            return self.scheduler.commit(step).await;
+        };
+        // A cache, or another of the CA's servers, may be behind: what is held and newer stays.
+        let staple = match &certificate.staple {
+            Some(held) if held.this_update() > staple.this_update() && held.expires() >= staple.expires() => {
+                Arc::clone(held)
+            }
+            _ => staple,
+        };
+        let usable = self.usable(&staple, certificate);
+        let renew = self.refresh.renew_at(usable, now, cached_until, rand::random());
+        let (this_update, expires) = (staple.this_update(), staple.expires());
+        let changed = self.inventory.set_staple(staple, memory, renew, now);
+        self.journal.tell_of(&certificate.about, EventKind::Renewed { url, this_update, expires, renew, changed });
+        let mut step = Step::finish(lease).put(self.next(lease, Due::At(renew)));
+        step.puts.extend(queues::add_tasks(subject, lease.task().generation, &certificate.sinks));
+        self.scheduler.commit(step).await
+    }
+
+    async fn fail(&self, lease: &Lease, certificate: &CertificateView, refused: Refused) -> Result<(), SchedulerError> {
+        let subject = &lease.task().subject;
+        let now = self.journal.clock.now();
+        let held = certificate.staple.as_ref().filter(|staple| staple.expires() > now);
+        let failure = Failure {
+            attempt: lease.task().attempt,
+            retry_after: refused.retry_after,
+            not_known: refused.not_known,
+            first_seen: Some(certificate.first_seen),
+            held: held.map(|staple| self.usable(staple, certificate)),
+        };
+        let retry = self.refresh.retry_at(failure, now, rand::random());
+        let again = refused.not_before.map_or(retry, |until| retry.max(until));
+        let attempts = lease.task().attempt.saturating_add(1);
+        let standing = match &certificate.standing {
+            // What the CA has disowned stays so until it says otherwise.
+            revoked @ Standing::Revoked { .. } => revoked.clone(),
+            _ => Standing::Failing { code: refused.code, what: refused.what.clone(), attempts },
+        };
+        self.inventory.set_standing(subject, standing, Some(again), now);
+        self.journal.tell_of(
+            &certificate.about,
+            EventKind::RenewalFailed {
+                code: refused.code,
+                what: refused.what,
+                attempts,
+                again,
+                held_until: held.map(|staple| staple.expires()),
+            },
+        );
+        self.scheduler.commit(Step::finish(lease).put(lease.task().again(Due::At(again), refused.code.as_str()))).await
+    }
+
+    async fn finish_with_adds(&self, lease: &Lease, certificate: &CertificateView) -> Result<(), SchedulerError> {
+        let mut step = Step::finish(lease);
+        let generation = lease.task().generation;
+        step.puts.extend(queues::add_tasks(&lease.task().subject, generation, &certificate.sinks));
+        self.scheduler.commit(step).await
+    }
+
+    /// The next renewal after one that went well.
+    fn next(&self, lease: &Lease, due: Due) -> Task {
+        let task = lease.task();
+        Task::new(task.queue.clone(), task.subject.clone()).generation(task.generation).due(due)
+    }
+
+    fn usable(&self, staple: &Staple, certificate: &CertificateView) -> Usable {
+        let margin = margin(&self.sinks, certificate.sinks.iter().copied());
+        Usable { from: staple.this_update(), until: staple.expires() - margin }
+    }
+}
+
+/// A revoked certificate is asked for at least this often: a hold can end.
+const DISOWNED_CAP: Duration = Duration::from_secs(86_400);

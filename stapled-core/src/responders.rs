@@ -1,0 +1,231 @@
+//! What is remembered of responders: how many questions each may have open, whether it is down, and how it likes to be
+//! asked.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use url::Url;
+
+use crate::chain::CertChain;
+use crate::fetch::Method;
+use crate::ocsp::CertIdHash;
+use crate::task::Queue;
+use crate::time::Timestamp;
+
+/// How many questions a responder gets at once before it has ever answered: a dead one occupies this much and no more.
+const FIRST_SLOTS: usize = 4;
+/// How many failures in a row open the breaker.
+const BREAKER_FAILURES: u32 = 8;
+/// How long the breaker stays open at first; it doubles each time.
+const BREAKER_FIRST: Duration = Duration::from_secs(10);
+/// How long it stays open at most.
+const BREAKER_CAP: Duration = Duration::from_secs(300);
+/// How many responders are remembered; with more, those that nobody asks are forgotten.
+const MAX_REMEMBERED: usize = 16_384;
+/// How many queues there are for responders; with more responders, some share one.
+const MAX_QUEUES: usize = 1024;
+
+/// All responders.
+pub(crate) struct Responders {
+    per_responder: usize,
+    known: Mutex<HashMap<String, Arc<Responder>>>,
+    queues: Mutex<HashMap<String, Queue>>,
+    opened: mpsc::UnboundedSender<Queue>,
+}
+
+/// One responder: a host and port.
+pub(crate) struct Responder {
+    slots: Semaphore,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    granted: usize,
+    limit: usize,
+    failures: u32,
+    open_until: Option<Timestamp>,
+    openings: u32,
+    habits: Habits,
+}
+
+/// How a responder likes to be asked, as far as it is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Habits {
+    /// The method that it answered where the other failed.
+    pub(crate) method: Option<Method>,
+    /// The hash that it answered where the other failed.
+    pub(crate) hash: Option<CertIdHash>,
+}
+
+impl Responders {
+    /// No responder yet; queues that come into use are told to `opened`.
+    pub(crate) fn new(per_responder: usize, opened: mpsc::UnboundedSender<Queue>) -> Self {
+        Responders { per_responder: per_responder.max(1), known: Mutex::default(), queues: Mutex::default(), opened }
+    }
+
+    /// The queue of the renewals of a certificate, by the responder that it names first.
+    pub(crate) fn queue_for(&self, chain: &CertChain) -> Queue {
+        let host = chain.end_entity().ocsp_urls().iter().find_map(|url| host_of(url)).unwrap_or_default();
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = queues.get(&host) {
+            return queue.clone();
+        }
+        let name = if queues.len() < MAX_QUEUES {
+            host
+        } else {
+            // Any spreading will do.
+            let sum = host.bytes().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
+            format!("shared-{}", sum % 64)
+        };
+        if let Some(queue) = queues.get(&name) {
+            return queue.clone();
+        }
+        let queue = crate::queues::renew(&name);
+        queues.insert(name, queue.clone());
+        // The renewer's end is only closed when everything ends.
+        let _ = self.opened.send(queue.clone());
+        queue
+    }
+
+    /// The responder at this URL; `None` for a URL that cannot be asked.
+    pub(crate) fn at(&self, url: &str) -> Option<Arc<Responder>> {
+        let host = host_of(url)?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_REMEMBERED && !known.contains_key(&host) {
+            known.retain(|_, responder| Arc::strong_count(responder) > 1);
+        }
+        let new = || Arc::new(Responder::new(self.per_responder));
+        Some(Arc::clone(known.entry(host).or_insert_with(new)))
+    }
+}
+
+impl Responder {
+    fn new(limit: usize) -> Self {
+        let granted = FIRST_SLOTS.min(limit);
+        Responder {
+            slots: Semaphore::new(granted),
+            state: Mutex::new(State {
+                granted,
+                limit,
+                failures: 0,
+                open_until: None,
+                openings: 0,
+                habits: Habits::default(),
+            }),
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the right to ask.
+    pub(crate) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
+        self.slots.acquire().await.ok()
+    }
+
+    /// Whether it may be asked now; if not, from when on. After that instant one question goes out as a probe, and the
+    /// others wait for what becomes of it.
+    pub(crate) fn check(&self, now: Timestamp) -> Result<(), Timestamp> {
+        let mut state = self.state();
+        match state.open_until {
+            Some(until) if now < until => Err(until),
+            Some(_) => {
+                state.open_until = Some(now + BREAKER_FIRST);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// It answered, whatever it said: it lives, and may be asked more at once.
+    pub(crate) fn answered(&self) {
+        let mut state = self.state();
+        state.failures = 0;
+        state.openings = 0;
+        state.open_until = None;
+        let more = state.granted.min(state.limit - state.granted);
+        state.granted += more;
+        drop(state);
+        self.slots.add_permits(more);
+    }
+
+    /// It did not answer.
+    pub(crate) fn failed(&self, now: Timestamp) {
+        let mut state = self.state();
+        state.failures = state.failures.saturating_add(1);
+        if state.failures >= BREAKER_FAILURES {
+            let pause = BREAKER_FIRST.saturating_mul(2u32.saturating_pow(state.openings)).min(BREAKER_CAP);
+            if state.open_until.is_none_or(|until| until < now + pause) {
+                state.open_until = Some(now + pause);
+                state.openings = state.openings.saturating_add(1);
+            }
+        }
+    }
+
+    pub(crate) fn habits(&self) -> Habits {
+        self.state().habits
+    }
+
+    pub(crate) fn remember(&self, change: impl FnOnce(&mut Habits)) {
+        change(&mut self.state().habits);
+    }
+}
+
+/// Host and port of an http or https URL.
+fn host_of(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return None;
+    }
+    Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn slots_grow_with_answers_up_to_the_limit() {
+        let responder = Responder::new(32);
+        assert_eq!(responder.slots.available_permits(), 4);
+        for expected in [8, 16, 32, 32] {
+            responder.answered();
+            assert_eq!(responder.slots.available_permits(), expected);
+        }
+        assert_eq!(Responder::new(1).slots.available_permits(), 1);
+    }
+
+    #[test]
+    fn the_breaker_opens_probes_and_closes() {
+        let responder = Responder::new(32);
+        let start = Timestamp::from_unix(1_800_000_000);
+        for _ in 0..BREAKER_FAILURES {
+            assert_eq!(responder.check(start), Ok(()));
+            responder.failed(start);
+        }
+        let until = responder.check(start).unwrap_err();
+        assert_eq!(until, start + BREAKER_FIRST);
+        assert_eq!(responder.check(until), Ok(()), "one probe");
+        assert!(responder.check(until).is_err(), "and only one");
+        responder.failed(until);
+        assert!(responder.check(until + BREAKER_FIRST).is_err(), "open for longer after a failed probe");
+        let later = until + BREAKER_CAP;
+        assert_eq!(responder.check(later), Ok(()));
+        responder.answered();
+        assert_eq!(responder.check(later), Ok(()));
+        assert_eq!(responder.check(later), Ok(()));
+    }
+
+    #[test]
+    fn hosts_are_told_apart_by_port() {
+        assert_eq!(host_of("http://A.example/ocsp").unwrap(), "a.example:80");
+        assert_eq!(host_of("https://a.example:8443").unwrap(), "a.example:8443");
+        for url in ["http://a.example:99999/", "ldap://a.example/", "http:///", "nonsense"] {
+            assert_eq!(host_of(url), None, "{url}");
+        }
+    }
+}
