@@ -1,6 +1,8 @@
 //! OCSP staples, kept fresh.
 
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod io;
 pub mod reason;
 pub mod scheduler;

@@ -444,3 +444,54 @@ mod tests {
         assert!(scheduler.commit(Step::finish(&back[0])).await.is_err());
     }
 }
+
+/// The promises of every scheduler, on simulated time.
+#[cfg(all(test, feature = "conformance"))]
+mod conformance {
+    use super::*;
+    use crate::clock::SimulatedClock;
+    use crate::conformance::Harness;
+
+    struct Simulated {
+        clock: Arc<SimulatedClock>,
+        scheduler: Arc<MemoryScheduler>,
+    }
+
+    impl Simulated {
+        fn new() -> Self {
+            let clock = Arc::new(SimulatedClock::starting_at(Timestamp::from_unix(1_700_000_000)));
+            Simulated { clock: clock.clone(), scheduler: Arc::new(MemoryScheduler::new(clock)) }
+        }
+    }
+
+    #[async_trait]
+    impl Harness for Simulated {
+        fn scheduler(&self) -> Arc<dyn Scheduler> {
+            self.scheduler.clone()
+        }
+
+        fn now(&self) -> Timestamp {
+            self.clock.now()
+        }
+
+        async fn advance(&self, by: Duration) {
+            tokio::time::advance(by).await;
+        }
+
+        // Every task runs until it waits for time to pass, which a runtime does not let pass while this one is ready.
+        async fn settle(&self) {
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+        }
+
+        async fn set_clock(&self, to: Timestamp) -> bool {
+            self.clock.set(to);
+            true
+        }
+    }
+
+    crate::scheduler_conformance! {
+        #[tokio::test(start_paused = true)] => Simulated::new()
+    }
+}
