@@ -4,6 +4,8 @@ mod line;
 mod moment;
 mod records;
 mod takers;
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
@@ -407,91 +409,5 @@ impl State {
             self.takers.wake(queue);
         }
         Some(result)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::SimulatedClock;
-    use crate::task::Due;
-
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    fn scheduler() -> (Arc<SimulatedClock>, Arc<MemoryScheduler>) {
-        let clock = Arc::new(SimulatedClock::starting_at(Timestamp::from_unix(1_700_000_000)));
-        (clock.clone(), Arc::new(MemoryScheduler::new(clock)))
-    }
-
-    fn task(subject: &str) -> Task {
-        Task::new("queue".into(), subject.into())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_put_is_taken_when_it_is_due() {
-        let (clock, scheduler) = scheduler();
-        let start = clock.now();
-        let put = Step::intake().put(task("late").due(Due::After(MINUTE))).put(task("now"));
-        scheduler.commit(put).await.unwrap();
-        let now = scheduler.take(&["queue".into()], 8, MINUTE).await.unwrap();
-        assert_eq!(now[0].task().subject, "now".into());
-        let late = scheduler.take(&["queue".into()], 8, MINUTE).await.unwrap();
-        assert_eq!((late[0].task().subject.as_str(), clock.now()), ("late", start + MINUTE));
-        drop(now);
-        let back = scheduler.take(&["queue".into()], 8, MINUTE).await.unwrap();
-        assert_eq!((back[0].task().attempt, clock.now()), (1, start + MINUTE + Duration::from_secs(1)));
-        scheduler.commit(Step::finish(&back[0])).await.unwrap();
-        assert!(scheduler.commit(Step::finish(&back[0])).await.is_err());
-    }
-}
-
-/// The promises of every scheduler, on simulated time.
-#[cfg(all(test, feature = "conformance"))]
-mod conformance {
-    use super::*;
-    use crate::clock::SimulatedClock;
-    use crate::conformance::Harness;
-
-    struct Simulated {
-        clock: Arc<SimulatedClock>,
-        scheduler: Arc<MemoryScheduler>,
-    }
-
-    impl Simulated {
-        fn new() -> Self {
-            let clock = Arc::new(SimulatedClock::starting_at(Timestamp::from_unix(1_700_000_000)));
-            Simulated { clock: clock.clone(), scheduler: Arc::new(MemoryScheduler::new(clock)) }
-        }
-    }
-
-    #[async_trait]
-    impl Harness for Simulated {
-        fn scheduler(&self) -> Arc<dyn Scheduler> {
-            self.scheduler.clone()
-        }
-
-        fn now(&self) -> Timestamp {
-            self.clock.now()
-        }
-
-        async fn advance(&self, by: Duration) {
-            tokio::time::advance(by).await;
-        }
-
-        // Every task runs until it waits for time to pass, which a runtime does not let pass while this one is ready.
-        async fn settle(&self) {
-            for _ in 0..50 {
-                tokio::task::yield_now().await;
-            }
-        }
-
-        async fn set_clock(&self, to: Timestamp) -> bool {
-            self.clock.set(to);
-            true
-        }
-    }
-
-    crate::scheduler_conformance! {
-        #[tokio::test(start_paused = true)] => Simulated::new()
     }
 }

@@ -45,4 +45,9 @@ impl Takers {
             self.woken.push(first.clone());
         }
     }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
 }
