@@ -13,42 +13,55 @@ use crate::time::Timestamp;
 ///
 /// # What every implementation promises
 ///
-/// - A task's identity is (queue, subject). Putting it again replaces the waiting one, whatever its due time.
-/// - At most one lease of a (queue, subject) is live at a time. A task put while its key is leased waits until the lease
-///   ends; it then wins over the leaseholder's own follow-up of the same key, because it knows more.
+/// - A task's identity is (queue, subject), its key. Putting it again replaces the waiting or parked one, whatever its
+///   due time. Wherever tasks are counted, a key counts once.
+/// - At most one lease of a key is live at a time. A task put while its key is leased waits until the lease ends, however
+///   it ends; it then wins over the leaseholder's own follow-up of the same key, because it knows more. Until then it is
+///   counted as the one that is leased.
 /// - [`commit`](Scheduler::commit) is all or nothing, and is refused with [`SchedulerError::Fenced`] when the lease was
 ///   cancelled, has lapsed or was spent already.
-/// - A lease that is lost (dropped in memory, lapsed in a shared store) brings its task back with one attempt more; no
-///   task is ever lost with its worker.
-/// - [`take`](Scheduler::take) may be dropped at any await point without losing a task.
-/// - Tasks of the queues asked for come in the order of their due times.
+/// - A lease that is lost (dropped in memory, lapsed in a shared store) brings its task back with one attempt more, after
+///   a pause of at most an hour; no task is ever lost with its worker. Parking applies to what comes back so, too.
+/// - [`take`](Scheduler::take) may be dropped at any await point without losing a task. One that waits and is not polled
+///   holds up nobody else for longer than a minute.
+/// - Tasks of the queues asked for come in the order of their due times, in no particular order when those are the same.
+/// - All of this is one atomic domain: a step may put on any queue and record any subject.
+///
+/// The crate's feature `conformance` has the tests for all that.
 #[async_trait]
 pub trait Scheduler: Send + Sync + Debug {
-    /// Waits until at least one task on one of these queues is due, then leases at most `max` of the due ones for
-    /// `lease`. Queues that do not exist yet are waited for as well. With no queue or `max` 0 it waits forever.
+    /// Waits until at least one task on one of these queues is due, then leases the first of the due ones for `lease`: at
+    /// least one, at most `max`, perhaps fewer than are due. Queues that do not exist yet are waited for as well. With no
+    /// queue or `max` 0 it waits forever.
     async fn take(&self, from: &[Queue], max: usize, lease: Duration) -> Result<Vec<Lease>, SchedulerError>;
 
-    /// Makes a lease last until `by` from now, at least. Refused once fenced off.
+    /// Makes a lease last until `by` from now, at least; never shorter than before. Refused once fenced off.
     async fn extend(&self, lease: &Lease, by: Duration) -> Result<(), SchedulerError>;
 
     /// All or nothing: checks the fence and the expected states, records, releases, and puts any number of tasks.
     /// Intake, completion, fork, retry and parking are all this one verb.
+    ///
+    /// Fence, expectations and capacities are judged by how things were before the step, except that the task that it
+    /// releases makes room. Records apply in their order; of several puts of one key the last counts.
     async fn commit(&self, step: Step<'_>) -> Result<(), SchedulerError>;
 
     /// What is on record for this subject.
     async fn recorded(&self, subject: &Subject) -> Result<Option<Recorded>, SchedulerError>;
 
     /// Removes tasks, waiting, parked or in flight, and returns how many. The commit of a lease in flight is refused
-    /// from now on. Cancelling a subject also forgets its record.
+    /// from now on, and its key is free for another task at once. Cancelling a subject also forgets its record.
     async fn cancel(&self, which: Which<'_>) -> Result<u64, SchedulerError>;
 
     /// Makes waiting tasks due now and brings parked ones back, with their attempts counted from 0; returns how many.
+    /// Those due already are counted and keep their turn. What is leased is left alone, but a task that waits for the
+    /// end of that lease is made due then, and counted.
     async fn hasten(&self, which: Which<'_>) -> Result<u64, SchedulerError>;
 
     /// Sets the rules of one queue. They hold for what is put from now on.
     async fn configure(&self, queue: &Queue, rules: QueueRules) -> Result<(), SchedulerError>;
 
-    /// What waits, is due, is leased, is parked, and rests.
+    /// What waits, is due, is leased, is parked, and rests. Lists every queue that was put on or configured, and not
+    /// cancelled since.
     async fn census(&self) -> Result<Census, SchedulerError>;
 }
 
@@ -73,7 +86,7 @@ impl Lease {
         Lease { task, fence, _guard: guard }
     }
 
-    /// What is to be done.
+    /// What is to be done. Its due time is [`Due::At`](crate::task::Due::At) the instant at which it fell due.
     pub fn task(&self) -> &Task {
         &self.task
     }
@@ -85,7 +98,9 @@ impl Lease {
 }
 
 /// One atomic step, for [`Scheduler::commit`].
-#[derive(Debug, Default)]
+///
+/// A clone of it lets one try again after [`SchedulerError::QueueFull`] or [`SchedulerError::Store`].
+#[derive(Clone, Debug, Default)]
 pub struct Step<'a> {
     /// The lease that ends with this step; none when a task comes in from outside.
     pub release: Option<&'a Lease>,
@@ -128,7 +143,7 @@ pub struct Record {
     pub expect: Expect,
     /// The new state; `None` forgets the subject.
     pub state: Option<String>,
-    /// Fields to set beside the state; others stay as they are.
+    /// Fields to set beside the state; others stay as they are. Without a state they mean nothing.
     pub fields: BTreeMap<String, Vec<u8>>,
 }
 
@@ -189,11 +204,11 @@ pub enum Which<'a> {
 /// The rules of one queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueRules {
-    /// How many tasks may wait, be leased or be parked here at once; a step that would put more is refused whole.
-    /// Replacing a task counts once.
+    /// How many tasks may wait, be leased or be parked here at once; a step that would put more is refused whole. One
+    /// that makes the queue no longer is taken even when there are more already. `None`: any number.
     pub capacity: Option<usize>,
-    /// A task put with this many attempts behind it is parked: it stays, but is handed out only after
-    /// [`Scheduler::hasten`]. `None`: never.
+    /// A task put with this many attempts behind it, or more, is parked: it stays, but is handed out only after
+    /// [`Scheduler::hasten`], or in the form in which it is put again. `None`: never.
     pub park_after: Option<u32>,
 }
 
@@ -209,7 +224,7 @@ pub struct Census {
 /// The tasks of one queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueCensus {
-    /// Waiting for their moment.
+    /// Waiting for their moment, which has not come.
     pub waiting: u64,
     /// Due and not taken yet.
     pub due: u64,

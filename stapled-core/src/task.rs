@@ -56,7 +56,7 @@ name_type!(Subject);
 pub enum Due {
     /// At once.
     Now,
-    /// This long after it was put, by the scheduler's clock.
+    /// This long after it was put. A clock that is set back in the meantime does not delay it.
     After(Duration),
     /// At this instant; at once when it is past.
     At(Timestamp),

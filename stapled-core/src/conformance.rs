@@ -1,0 +1,256 @@
+//! What every [`Scheduler`] promises, as tests for whoever writes one (cargo feature `conformance`).
+//!
+//! Write a [`Harness`] for yours, then, in a test module:
+//!
+//! ```ignore
+//! stapled_core::scheduler_conformance! {
+//!     #[tokio::test] => MyHarness::start().await
+//! }
+//! ```
+//!
+//! That makes one test of each promise. The harness, and not the suite, says how time passes: in memory it is tokio's
+//! paused time; a store elsewhere answers in real time, whatever its own clock is made to show.
+#![allow(
+    missing_docs,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "these are tests, compiled into the library for other crates: they fail by panicking, and their names say \
+              what they test"
+)]
+
+pub mod crowd;
+pub mod leases;
+pub mod model;
+pub mod order;
+pub mod queues;
+pub mod records;
+pub mod steps;
+pub mod waiting;
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::scheduler::{Lease, QueueCensus, Scheduler, SchedulerError, Step};
+use crate::task::{Queue, Subject, Task};
+use crate::time::Timestamp;
+
+/// A scheduler under test, which nobody else uses, and its time.
+#[async_trait]
+pub trait Harness: Send + Sync {
+    /// The scheduler; the same one at every call, empty at first.
+    fn scheduler(&self) -> Arc<dyn Scheduler>;
+
+    /// What the scheduler's clock shows.
+    fn now(&self) -> Timestamp;
+
+    /// Lets this much time pass for the scheduler: hours, often. Its clock may go a little further.
+    async fn advance(&self, by: Duration);
+
+    /// Waits as long as the scheduler needs to answer a call and to notice what is due by now, while its clock stands
+    /// still, or goes on by a second at most.
+    async fn settle(&self);
+
+    /// Sets the scheduler's clock, without time passing; false when this harness cannot.
+    async fn set_clock(&self, _to: Timestamp) -> bool {
+        false
+    }
+
+    /// Whether leases lapse by the clock; false when only dropping them loses them.
+    fn leases_lapse(&self) -> bool {
+        false
+    }
+}
+
+/// Makes a test of each promise: give it the attribute of a test, and an expression that makes a
+/// [`Harness`](crate::conformance::Harness); it is evaluated within an async function.
+#[macro_export]
+macro_rules! scheduler_conformance {
+    ($(#[$attribute:meta])* => $harness:expr) => {
+        $crate::scheduler_conformance! { @each [$(#[$attribute])*] [$harness]
+            crowd: every_task_is_done_once_and_none_is_lost_with_its_worker;
+            leases: a_leased_task_is_handed_out_to_nobody_else a_put_during_a_lease_waits_for_its_end
+                a_put_during_a_lease_wins_over_the_holders_own a_put_during_a_lease_keeps_its_due_time
+                a_lost_lease_brings_its_task_back a_lost_lease_gives_way_to_a_put a_spent_lease_is_refused
+                an_old_fence_does_not_fit_the_next_lease an_extended_lease_lasts a_lapsed_lease_is_refused
+                fences_differ;
+            model: random_operations_agree_with_the_model;
+            order: tasks_come_in_the_order_of_their_due_times order_holds_across_queues
+                a_delayed_task_waits_until_it_is_due a_task_waits_for_its_instant past_instants_are_due_at_once
+                never_does_not_come putting_again_replaces no_more_than_max_are_taken
+                one_subject_in_two_queues_is_two_tasks tasks_come_out_as_they_went_in;
+            queues: a_full_queue_refuses replacing_needs_no_room what_is_leased_or_parked_takes_room
+                releasing_makes_room an_overfull_queue_may_shrink rules_hold_for_later_puts
+                tasks_tried_too_often_are_parked lost_tasks_are_parked_too cancelling_a_task_fences_it
+                cancelling_a_subject_reaches_every_queue cancelling_a_queue_removes_its_rules
+                hastening_makes_due hastening_brings_parked_tasks_back hastening_leaves_leased_tasks_alone
+                hastening_a_subject_reaches_every_queue the_census_follows_a_task;
+            records: records_are_kept fields_are_merged forgetting_leaves_nothing expectations_are_checked
+                several_records_apply_in_order resting_subjects_are_counted;
+            steps: a_step_finishes_and_forks a_step_may_put_its_own_task_again the_last_of_several_puts_counts
+                an_empty_step_is_taken a_full_queue_undoes_the_whole_step
+                an_unmet_expectation_undoes_the_whole_step a_fenced_step_changes_nothing;
+            waiting: a_taker_waits_for_a_queue_to_come_into_being an_earlier_put_wakes_a_taker
+                a_taker_of_several_queues_wakes_for_each a_dropped_taker_loses_nothing
+                a_woken_taker_that_is_dropped_passes_it_on every_waiting_taker_gets_its_task
+                a_taker_of_nothing_waits_forever hastening_wakes_a_taker the_end_of_a_lease_wakes_a_taker
+                a_lost_lease_wakes_a_taker a_clock_set_forward_is_noticed a_clock_set_back_delays_no_delayed_task;
+        }
+    };
+    (@each $attributes:tt $harness:tt $($module:ident: $($name:ident)*;)*) => {
+        $($($crate::scheduler_conformance! { @one $attributes $harness $module $name })*)*
+    };
+    (@one [$(#[$attribute:meta])*] [$harness:expr] $module:ident $name:ident) => {
+        $(#[$attribute])*
+        async fn $name() {
+            $crate::conformance::$module::$name(&$harness).await
+        }
+    };
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+/// A lease that is to be lost.
+const SHORT: Duration = Duration::from_secs(600);
+/// A lease that is to be kept while hours pass.
+const LONG: Duration = Duration::from_secs(50 * 365 * 86_400);
+
+fn task(queue: &str, subject: &str) -> Task {
+    Task::new(queue.into(), subject.into())
+}
+
+fn queues(names: &[&str]) -> Vec<Queue> {
+    names.iter().map(|&name| name.into()).collect()
+}
+
+fn subjects(leases: &[Lease]) -> Vec<&str> {
+    leases.iter().map(|lease| lease.task().subject.as_str()).collect()
+}
+
+/// The result of something that must happen without time passing.
+async fn soon<F: Future>(harness: &dyn Harness, future: F) -> F::Output {
+    let mut future = pin!(future);
+    for _ in 0..200 {
+        if let Some(output) = meanwhile(harness, future.as_mut()).await {
+            return output;
+        }
+    }
+    panic!("nothing happened, for a long time");
+}
+
+/// The result of something that happens while the scheduler settles.
+async fn meanwhile<F: Future>(harness: &dyn Harness, future: Pin<&mut F>) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = harness.settle() => None,
+    }
+}
+
+async fn take_leased(harness: &dyn Harness, from: &[&str], max: usize, lease: Duration) -> Vec<Lease> {
+    let (scheduler, from) = (harness.scheduler(), queues(from));
+    soon(harness, scheduler.take(&from, max, lease)).await.unwrap()
+}
+
+async fn take_one(harness: &dyn Harness, queue: &str) -> Lease {
+    let mut taken = take_leased(harness, &[queue], 1, LONG).await;
+    assert_eq!(taken.len(), 1, "one task was asked for");
+    taken.remove(0)
+}
+
+/// Takes a task in order to lose it.
+async fn take_short(harness: &dyn Harness, queue: &str) -> Lease {
+    take_leased(harness, &[queue], 1, SHORT).await.remove(0)
+}
+
+/// Takes as many tasks as there must be, if need be in several goes.
+async fn take_all(harness: &dyn Harness, from: &[&str], count: usize) -> Vec<Lease> {
+    let mut taken = Vec::new();
+    while taken.len() < count {
+        taken.extend(take_leased(harness, from, count - taken.len(), LONG).await);
+    }
+    assert_eq!(taken.len(), count, "no more than asked for");
+    taken
+}
+
+async fn assert_nothing_due(harness: &dyn Harness, from: &[&str]) {
+    let (scheduler, from) = (harness.scheduler(), queues(from));
+    let taken = meanwhile(harness, pin!(scheduler.take(&from, 16, LONG))).await;
+    assert!(taken.is_none(), "nothing is due, and yet came {taken:?}");
+}
+
+/// Ends a lease as a worker does that dies, and waits until the task is back.
+async fn lose(harness: &dyn Harness, lease: Lease) {
+    drop(lease);
+    harness.advance(SHORT + HOUR + MINUTE).await;
+}
+
+async fn put(harness: &dyn Harness, task: Task) {
+    commit(harness, Step::intake().put(task)).await;
+}
+
+async fn commit(harness: &dyn Harness, step: Step<'_>) {
+    harness.scheduler().commit(step).await.unwrap();
+}
+
+async fn finish(harness: &dyn Harness, lease: Lease) {
+    commit(harness, Step::finish(&lease)).await;
+}
+
+async fn assert_fenced(harness: &dyn Harness, lease: &Lease) {
+    let committed = harness.scheduler().commit(Step::finish(lease)).await;
+    assert!(
+        matches!(&committed, Err(SchedulerError::Fenced { queue, subject })
+        if *queue == lease.task().queue && *subject == lease.task().subject),
+        "{committed:?}"
+    );
+    let extended = harness.scheduler().extend(lease, HOUR).await;
+    assert!(matches!(extended, Err(SchedulerError::Fenced { .. })), "{extended:?}");
+}
+
+/// Waiting, due, leased, parked.
+async fn counts(harness: &dyn Harness, queue: &str) -> (u64, u64, u64, u64) {
+    let QueueCensus { waiting, due, leased, parked, .. } = queue_census(harness, queue).await;
+    (waiting, due, leased, parked)
+}
+
+async fn queue_census(harness: &dyn Harness, queue: &str) -> QueueCensus {
+    let census = harness.scheduler().census().await.unwrap();
+    *census.queues.get(&Queue::from(queue)).expect("the census lists the queue")
+}
+
+async fn resting(harness: &dyn Harness, state: &str) -> u64 {
+    harness.scheduler().census().await.unwrap().resting.get(state).copied().unwrap_or(0)
+}
+
+async fn state(harness: &dyn Harness, subject: &str) -> Option<String> {
+    harness.scheduler().recorded(&Subject::from(subject)).await.unwrap().map(|recorded| recorded.state)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_property_is_listed() {
+        let list = include_str!("conformance.rs");
+        for module in [
+            include_str!("conformance/crowd.rs"),
+            include_str!("conformance/leases.rs"),
+            include_str!("conformance/model.rs"),
+            include_str!("conformance/order.rs"),
+            include_str!("conformance/queues.rs"),
+            include_str!("conformance/records.rs"),
+            include_str!("conformance/steps.rs"),
+            include_str!("conformance/waiting.rs"),
+        ] {
+            for property in module.split("\npub async fn ").skip(1).filter_map(|rest| rest.split('(').next()) {
+                assert!(list.contains(property), "{property} is in no list");
+            }
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! Random operations, compared with the simplest scheduler there is: a list.
+
+use std::collections::BTreeMap;
+use std::mem::discriminant;
+
+use super::{HOUR, Harness, LONG, MINUTE, SHORT, take_leased};
+use crate::scheduler::{
+    Census, Expect, Lease, QueueCensus, QueueRules, Record, Recorded, Scheduler, SchedulerError, Step, Which,
+};
+use crate::task::{Due, Queue, Subject, Task};
+use crate::time::Timestamp;
+
+const SEEDS: u64 = 12;
+const STEPS: usize = 150;
+const QUEUES: [&str; 3] = ["a", "b", "c"];
+const SUBJECTS: [&str; 6] = ["1", "2", "3", "4", "5", "6"];
+const STATES: [&str; 2] = ["x", "y"];
+
+pub async fn random_operations_agree_with_the_model(harness: &dyn Harness) {
+    let scheduler = harness.scheduler();
+    for seed in 1..=SEEDS {
+        let mut run =
+            Run { harness, scheduler: &*scheduler, dice: Dice(seed), model: Model::default(), held: Vec::new() };
+        for number in 0..STEPS {
+            let operation = run.operation().await;
+            run.compare(&format!("seed {seed}, step {number}, after {operation}")).await;
+        }
+        for name in QUEUES {
+            scheduler.cancel(Which::Queue(&name.into())).await.unwrap();
+        }
+        for name in SUBJECTS {
+            scheduler.cancel(Which::Subject(&name.into())).await.unwrap();
+        }
+        assert_eq!(scheduler.census().await.unwrap(), Census::default());
+    }
+}
+
+/// Always the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+
+    fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.roll(len as u64)).unwrap()
+    }
+
+    fn of<'a>(&mut self, names: &[&'a str]) -> &'a str {
+        names[self.index(names.len())]
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Place {
+    /// `None`: somewhere in the past.
+    Waiting(Option<Timestamp>),
+    Parked,
+    Leased(u64, Option<Box<Entry>>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Entry {
+    generation: u64,
+    attempt: u32,
+    place: Place,
+}
+
+#[derive(Clone, Default)]
+struct Model {
+    queues: BTreeMap<Queue, (QueueRules, BTreeMap<Subject, Entry>)>,
+    records: BTreeMap<Subject, Recorded>,
+}
+
+impl Model {
+    fn find(&mut self, task: &Task) -> Option<&mut Entry> {
+        self.queues.get_mut(&task.queue)?.1.get_mut(&task.subject)
+    }
+
+    fn put(&mut self, task: &Task, now: Timestamp) {
+        let (rules, tasks) = self.queues.entry(task.queue.clone()).or_default();
+        let due = match task.due {
+            Due::Now => now,
+            Due::After(delay) => now + delay,
+            Due::At(instant) => instant,
+        };
+        let parks = rules.park_after.is_some_and(|limit| task.attempt >= limit);
+        let place = if parks { Place::Parked } else { Place::Waiting(Some(due)) };
+        let entry = Entry { generation: task.generation, attempt: task.attempt, place };
+        match tasks.get_mut(&task.subject) {
+            Some(Entry { place: Place::Leased(_, next), .. }) => *next = Some(Box::new(entry)),
+            _ => drop(tasks.insert(task.subject.clone(), entry)),
+        }
+    }
+
+    fn step(&mut self, step: &Step<'_>, now: Timestamp) -> Result<(), SchedulerError> {
+        let before = self.clone();
+        let mut follower = None;
+        if let Some(lease) = step.release {
+            let Task { queue, subject, .. } = lease.task();
+            let fenced = SchedulerError::Fenced { queue: queue.clone(), subject: subject.clone() };
+            let Some(Entry { place: Place::Leased(fence, next), .. }) = self.find(lease.task()) else {
+                return Err(fenced);
+            };
+            if *fence != lease.fence() {
+                return Err(fenced);
+            }
+            follower = next.take();
+            self.queues.get_mut(queue).unwrap().1.remove(subject);
+        }
+        for Record { subject, expect, .. } in &step.records {
+            let found = before.records.get(subject).map(|recorded| recorded.state.clone());
+            let met = match expect {
+                Expect::Anything => true,
+                Expect::Nothing => found.is_none(),
+                Expect::State(state) => found.as_ref() == Some(state),
+            };
+            if !met {
+                *self = before;
+                return Err(SchedulerError::Unexpected { subject: subject.clone(), expected: expect.clone(), found });
+            }
+        }
+        for Record { subject, state, fields, .. } in &step.records {
+            match state {
+                None => drop(self.records.remove(subject)),
+                Some(state) => {
+                    let recorded = self.records.entry(subject.clone());
+                    let recorded = recorded.or_insert(Recorded { state: String::new(), fields: BTreeMap::new() });
+                    recorded.state.clone_from(state);
+                    recorded.fields.extend(fields.clone());
+                }
+            }
+        }
+        for task in &step.puts {
+            self.put(task, now);
+        }
+        if let (Some(lease), Some(follower)) = (step.release, follower) {
+            let Task { queue, subject, .. } = lease.task();
+            self.queues.get_mut(queue).unwrap().1.insert(subject.clone(), *follower);
+        }
+        for (queue, (rules, tasks)) in &self.queues {
+            let length = before.queues.get(queue).map_or(0, |(_, tasks)| tasks.len());
+            if let Some(capacity) = rules.capacity
+                && tasks.len() > capacity.max(length)
+            {
+                let error = SchedulerError::QueueFull { queue: queue.clone(), capacity };
+                *self = before;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn cancel(&mut self, which: Which<'_>) -> u64 {
+        match which {
+            Which::Task(queue, subject) => {
+                u64::from(self.queues.get_mut(queue).is_some_and(|(_, tasks)| tasks.remove(subject).is_some()))
+            }
+            Which::Subject(subject) => {
+                self.records.remove(subject);
+                self.queues.values_mut().map(|(_, tasks)| u64::from(tasks.remove(subject).is_some())).sum()
+            }
+            Which::Queue(queue) => self.queues.remove(queue).map_or(0, |(_, tasks)| tasks.len() as u64),
+        }
+    }
+
+    fn hasten(&mut self, which: Which<'_>, now: Timestamp) -> u64 {
+        let mut count = 0;
+        for (queue, (_, tasks)) in &mut self.queues {
+            for (subject, entry) in tasks {
+                let meant = match which {
+                    Which::Task(one, other) => one == queue && other == subject,
+                    Which::Subject(other) => other == subject,
+                    Which::Queue(one) => one == queue,
+                };
+                let entry = match &mut entry.place {
+                    Place::Leased(_, None) => continue,
+                    Place::Leased(_, Some(follower)) => &mut **follower,
+                    _ => entry,
+                };
+                if meant {
+                    count += 1;
+                    entry.attempt = 0;
+                    match entry.place {
+                        Place::Waiting(due) if due.is_none_or(|due| due <= now) => {}
+                        _ => entry.place = Place::Waiting(Some(now)),
+                    }
+                }
+            }
+        }
+        count
+    }
+
+    fn lose(&mut self, task: &Task) {
+        let (rules, tasks) = self.queues.get_mut(&task.queue).unwrap();
+        let park_after = rules.park_after;
+        let entry = tasks.get_mut(&task.subject).unwrap();
+        match &mut entry.place {
+            Place::Leased(_, Some(follower)) => *entry = (**follower).clone(),
+            _ => {
+                entry.attempt += 1;
+                let parks = park_after.is_some_and(|limit| entry.attempt >= limit);
+                entry.place = if parks { Place::Parked } else { Place::Waiting(None) };
+            }
+        }
+    }
+
+    fn census(&self, now: Timestamp) -> Census {
+        let mut census = Census::default();
+        for (queue, (_, tasks)) in &self.queues {
+            let mut counted = QueueCensus::default();
+            for entry in tasks.values() {
+                match entry.place {
+                    Place::Waiting(Some(due)) if due > now => {
+                        counted.waiting += 1;
+                        counted.next_due = Some(counted.next_due.map_or(due, |next| next.min(due)));
+                    }
+                    Place::Waiting(_) => counted.due += 1,
+                    Place::Parked => counted.parked += 1,
+                    Place::Leased(..) => counted.leased += 1,
+                }
+            }
+            census.queues.insert(queue.clone(), counted);
+        }
+        for (subject, recorded) in &self.records {
+            if !self.queues.values().any(|(_, tasks)| tasks.contains_key(subject)) {
+                *census.resting.entry(recorded.state.clone()).or_default() += 1;
+            }
+        }
+        census
+    }
+
+    /// When the tasks that are due on these queues fell due, as far as that is known.
+    fn due(&self, from: &[&str], now: Timestamp) -> Vec<Option<Timestamp>> {
+        let tasks =
+            from.iter().filter_map(|&queue| self.queues.get(&queue.into())).flat_map(|(_, tasks)| tasks.values());
+        tasks
+            .filter_map(|entry| match entry.place {
+                Place::Waiting(due) if due.is_none_or(|due| due <= now) => Some(due),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+struct Run<'a> {
+    harness: &'a dyn Harness,
+    scheduler: &'a dyn Scheduler,
+    dice: Dice,
+    model: Model,
+    held: Vec<Lease>,
+}
+
+impl Run<'_> {
+    async fn operation(&mut self) -> String {
+        match self.dice.roll(20) {
+            0..=4 => self.take(LONG).await,
+            5 => self.take(SHORT).await,
+            6..=13 => self.step().await,
+            14 => self.cancel_or_hasten(false).await,
+            15..=16 => self.cancel_or_hasten(true).await,
+            17 => self.configure().await,
+            _ => {
+                let by = MINUTE * u32::try_from(self.dice.roll(90)).unwrap();
+                self.harness.advance(by).await;
+                format!("advance {by:?}")
+            }
+        }
+    }
+
+    /// Takes what is due, if there is anything. What is taken for short is lost at once.
+    async fn take(&mut self, lease: std::time::Duration) -> String {
+        let from: Vec<&str> = (0..=self.dice.roll(3)).map(|_| self.dice.of(&QUEUES)).collect();
+        let mut once = from.clone();
+        once.sort_unstable();
+        once.dedup();
+        let due = self.model.due(&once, self.harness.now());
+        if due.is_empty() {
+            return "nothing".to_owned();
+        }
+        let max = 1 + self.dice.index(4);
+        let taken = take_leased(self.harness, &from, max, lease).await;
+        let done = format!("take {max} of {from:?}: {taken:?}");
+        assert!((1..=max.min(due.len())).contains(&taken.len()), "{done}; due were {due:?}");
+        let mut last = Timestamp::MIN;
+        for lease in &taken {
+            let task = lease.task();
+            let Due::At(fell_due) = task.due else { panic!("{done}: no instant") };
+            assert!(last <= fell_due, "{done}: out of order");
+            last = fell_due;
+            let entry = self.model.find(task).unwrap_or_else(|| panic!("{done}: there is no such task"));
+            let Place::Waiting(due) = entry.place else { panic!("{done}: was {entry:?}") };
+            assert_eq!((task.generation, task.attempt), (entry.generation, entry.attempt), "{done}");
+            assert!(due.is_none_or(|due| near(due, fell_due)), "{done}: due was {due:?}");
+            entry.place = Place::Leased(lease.fence(), None);
+        }
+        let left = self.model.due(&once, self.harness.now());
+        assert!(left.iter().flatten().all(|due| *due >= last || near(*due, last)), "{done}: an earlier one was left");
+        if lease == LONG {
+            self.held.extend(taken);
+            return done;
+        }
+        for lease in taken {
+            self.model.lose(lease.task());
+        }
+        self.harness.advance(SHORT + HOUR + MINUTE).await;
+        // That they are back is noticed when somebody asks.
+        format!("lose, {done}")
+    }
+
+    async fn step(&mut self) -> String {
+        let lease = (!self.held.is_empty() && self.dice.roll(3) > 0).then(|| self.dice.index(self.held.len()));
+        let lease = lease.map(|index| self.held.swap_remove(index));
+        let mut step = lease.as_ref().map_or(Step::intake(), Step::finish);
+        for _ in 0..self.dice.roll(4) {
+            let task = self.task();
+            step = step.put(task);
+        }
+        if let Some(lease) = &lease
+            && self.dice.roll(3) == 0
+        {
+            step = step.put(lease.task().again(Due::Now, "again"));
+        }
+        for _ in 0..self.dice.roll(3) {
+            let record = self.record();
+            step = step.record(record);
+        }
+        let done = format!("{step:?}");
+        let now = self.harness.now();
+        let (modelled, committed) = (self.model.step(&step, now), self.scheduler.commit(step.clone()).await);
+        match (&modelled, &committed) {
+            (Ok(()), Ok(())) => {}
+            (Err(modelled), Err(committed)) if discriminant(modelled) == discriminant(committed) => {}
+            _ => panic!("{done} gave {committed:?} and not {modelled:?}"),
+        }
+        // Spent or not, sometimes it is kept.
+        if (modelled.is_err() || self.dice.roll(4) == 0)
+            && let Some(lease) = lease
+        {
+            self.held.push(lease);
+        }
+        format!("{done}: {committed:?}")
+    }
+
+    fn task(&mut self) -> Task {
+        let now = self.harness.now();
+        let minutes = MINUTE * u32::try_from(1 + self.dice.roll(200)).unwrap();
+        let due = [Due::Now, Due::After(minutes), Due::At(now + minutes), Due::At(now - minutes)][self.dice.index(4)];
+        let task = Task::new(self.dice.of(&QUEUES).into(), self.dice.of(&SUBJECTS).into());
+        let attempt = u32::try_from(self.dice.roll(4)).unwrap();
+        Task { attempt, generation: self.dice.roll(1000), due, ..task }
+    }
+
+    fn record(&mut self) -> Record {
+        let (subject, state) = (Subject::from(self.dice.of(&SUBJECTS)), self.dice.of(&STATES));
+        let record = match self.dice.roll(4) {
+            0 => Record::forget(subject),
+            _ => Record::new(subject, state).field(self.dice.of(&STATES), self.dice.of(&SUBJECTS)),
+        };
+        match self.dice.roll(8) {
+            0 => record.expecting(Expect::Nothing),
+            1 => record.expecting(Expect::State(self.dice.of(&STATES).to_owned())),
+            _ => record,
+        }
+    }
+
+    async fn cancel_or_hasten(&mut self, hasten: bool) -> String {
+        let (queue, subject) = (Queue::from(self.dice.of(&QUEUES)), Subject::from(self.dice.of(&SUBJECTS)));
+        let which = match self.dice.roll(8) {
+            0..=4 => Which::Task(&queue, &subject),
+            5..=6 => Which::Subject(&subject),
+            _ => Which::Queue(&queue),
+        };
+        let (modelled, counted) = if hasten {
+            (self.model.hasten(which, self.harness.now()), self.scheduler.hasten(which).await.unwrap())
+        } else {
+            (self.model.cancel(which), self.scheduler.cancel(which).await.unwrap())
+        };
+        let done = format!("{} {which:?}", if hasten { "hasten" } else { "cancel" });
+        assert_eq!(counted, modelled, "{done}");
+        done
+    }
+
+    async fn configure(&mut self) -> String {
+        let (queue, capacity, park_after) = (self.dice.of(&QUEUES).into(), self.dice.roll(8), self.dice.roll(5));
+        let rules = QueueRules {
+            capacity: (capacity > 0).then(|| usize::try_from(capacity).unwrap()),
+            park_after: (park_after > 0).then(|| u32::try_from(park_after).unwrap()),
+        };
+        self.scheduler.configure(&queue, rules).await.unwrap();
+        self.model.queues.entry(queue.clone()).or_default().0 = rules;
+        format!("configure {queue} {rules:?}")
+    }
+
+    async fn compare(&self, when: &str) {
+        let (census, modelled) = (self.scheduler.census().await.unwrap(), self.model.census(self.harness.now()));
+        assert_eq!(census.resting, modelled.resting, "{when}");
+        assert_eq!(census.queues.len(), modelled.queues.len(), "{when}");
+        for (queue, modelled) in modelled.queues {
+            let counted = census.queues[&queue];
+            let next_due = counted.next_due.zip(modelled.next_due).is_none_or(|(one, other)| near(one, other));
+            assert!(next_due, "{when}: {counted:?} is not {modelled:?}");
+            let next_due = modelled.next_due.and(counted.next_due);
+            assert_eq!(counted, QueueCensus { next_due, ..modelled }, "{when}, queue {queue}");
+        }
+        for subject in SUBJECTS {
+            let recorded = self.scheduler.recorded(&subject.into()).await.unwrap();
+            assert_eq!(recorded.as_ref(), self.model.records.get(&subject.into()), "{when}");
+        }
+    }
+}
+
+/// Whether two instants are the same, allowing for a clock that goes on while operations are under way.
+fn near(one: Timestamp, other: Timestamp) -> bool {
+    one.since(other).max(other.since(one)) < MINUTE
+}

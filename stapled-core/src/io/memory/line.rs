@@ -1,0 +1,262 @@
+//! One queue: its tasks, and the order in which they fall due.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use super::moment::Moment;
+use crate::scheduler::{QueueCensus, QueueRules};
+use crate::task::{Due, Queue, Subject, Task};
+use crate::time::Timestamp;
+
+/// A queue. A key (its subject) has one entry here, wherever its task is; a task put while the key is leased follows it
+/// and is counted with it.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    pub(super) rules: QueueRules,
+    tasks: HashMap<Subject, Held>,
+    followers: HashMap<Subject, Held>,
+    /// Tasks due at an instant, by the wall clock.
+    dated: Order,
+    /// Tasks due some time after they were put, by the steady clock: setting the wall clock back does not strand them.
+    steady: Order,
+    leased: u64,
+    parked: u64,
+}
+
+type Order = BTreeMap<(Timestamp, u64), Subject>;
+
+/// Small, because there are as many as tasks; the names are shared with whoever put the task.
+#[derive(Debug)]
+struct Held {
+    /// By the clock of its place.
+    due: Timestamp,
+    /// Tells tasks apart that are due together, first come first; the fence of a task that is leased.
+    number: u64,
+    generation: u64,
+    // Boxed twice, because few tasks have one and all have the room for it.
+    #[allow(clippy::box_collection)]
+    reason: Option<Box<String>>,
+    attempt: u32,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Dated,
+    Steady,
+    Parked,
+    Leased,
+}
+
+/// What became of a lease's key when the lease ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Nothing is left of it.
+    Gone,
+    /// The task that was put meanwhile has taken its place.
+    Followed,
+}
+
+impl Line {
+    pub(super) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    pub(super) fn contains(&self, subject: &Subject) -> bool {
+        self.tasks.contains_key(subject)
+    }
+
+    pub(super) fn has_follower(&self, subject: &Subject) -> bool {
+        self.followers.contains_key(subject)
+    }
+
+    pub(super) fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.tasks.keys()
+    }
+
+    pub(super) fn is_leased(&self, subject: &Subject, fence: u64) -> bool {
+        self.tasks.get(subject).is_some_and(|held| held.place == Place::Leased && held.number == fence)
+    }
+
+    /// The first of the waiting tasks: when it is due, by the wall clock, and its number.
+    pub(super) fn head(&self, now: Moment) -> Option<(Timestamp, u64)> {
+        let dated = self.dated.keys().next().copied();
+        let steady = self.steady.keys().next().map(|&(due, number)| (now.to_wall(due), number));
+        match (dated, steady) {
+            (Some(dated), Some(steady)) => Some(dated.min(steady)),
+            (dated, steady) => dated.or(steady),
+        }
+    }
+
+    /// Leases the first of the waiting tasks, whether it is due or not.
+    pub(super) fn lease_head(&mut self, queue: &Queue, fence: u64, now: Moment) -> Option<Task> {
+        let (due, number) = self.head(now)?;
+        let subject = match self.dated.remove(&(due, number)) {
+            Some(subject) => subject,
+            None => self.steady.pop_first()?.1,
+        };
+        let held = self.tasks.get_mut(&subject)?;
+        held.place = Place::Leased;
+        held.number = fence;
+        self.leased += 1;
+        Some(Task {
+            queue: queue.clone(),
+            subject,
+            due: Due::At(due),
+            generation: held.generation,
+            attempt: held.attempt,
+            reason: held.reason.as_deref().cloned(),
+        })
+    }
+
+    /// Puts a task; true when its key is new here.
+    pub(super) fn put(&mut self, task: Task, number: u64, now: Moment) -> bool {
+        let (place, due) = match task.due {
+            _ if self.parks(task.attempt) => (Place::Parked, now.wall),
+            Due::Now => (Place::Steady, now.steady()),
+            Due::After(delay) => (Place::Steady, now.steady() + delay),
+            Due::At(instant) => (Place::Dated, instant),
+        };
+        let Task { subject, generation, attempt, reason, .. } = task;
+        let held = Held { due, number, generation, reason: reason.map(Box::new), attempt, place };
+        match self.tasks.get(&subject).map(|held| held.place) {
+            Some(Place::Leased) => {
+                self.followers.insert(subject, held);
+                false
+            }
+            Some(_) => {
+                self.withdraw(&subject);
+                self.enqueue(subject, held);
+                false
+            }
+            None => {
+                self.enqueue(subject, held);
+                true
+            }
+        }
+    }
+
+    /// Ends the lease of this key, which must be leased, because its work is done.
+    pub(super) fn finish(&mut self, subject: &Subject) -> Ended {
+        self.withdraw(subject);
+        match self.followers.remove_entry(subject) {
+            Some((subject, follower)) => {
+                self.enqueue(subject, follower);
+                Ended::Followed
+            }
+            None => Ended::Gone,
+        }
+    }
+
+    /// Ends the lease of this key, which must be leased, because it was lost: the task comes back, unless another
+    /// follows it.
+    pub(super) fn give_back(&mut self, subject: &Subject, number: u64, now: Moment) {
+        if self.has_follower(subject) {
+            self.finish(subject);
+            return;
+        }
+        let Some((subject, mut held)) = self.withdraw(subject) else { return };
+        held.due = now.steady() + back_off(held.attempt);
+        held.number = number;
+        held.attempt = held.attempt.saturating_add(1);
+        held.reason = Some(Box::new("lost with its worker".to_owned()));
+        held.place = if self.parks(held.attempt) { Place::Parked } else { Place::Steady };
+        self.enqueue(subject, held);
+    }
+
+    /// Removes a key with its follower; true when it was here.
+    pub(super) fn cancel(&mut self, subject: &Subject) -> bool {
+        self.followers.remove(subject);
+        self.withdraw(subject).is_some()
+    }
+
+    /// Makes a task due, with its attempts counted from 0; true unless there is none, or it is in somebody's hands.
+    pub(super) fn hasten(&mut self, subject: &Subject, number: u64, now: Moment) -> bool {
+        if let Some(follower) = self.followers.get_mut(subject) {
+            follower.hasten(number, now);
+            return true;
+        }
+        match self.tasks.get(subject) {
+            Some(held) if held.place != Place::Leased => {
+                if let Some((subject, mut held)) = self.withdraw(subject) {
+                    held.hasten(number, now);
+                    self.enqueue(subject, held);
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// All subjects that [`Line::hasten`] would hasten, the earliest first.
+    pub(super) fn hastenable(&self, now: Moment) -> Vec<Subject> {
+        let all = self.tasks.iter().filter(|(_, held)| held.place != Place::Leased).chain(&self.followers);
+        let mut all: Vec<_> = all.map(|(subject, held)| (held.wall_due(now), held.number, subject)).collect();
+        all.sort_unstable();
+        all.into_iter().map(|(_, _, subject)| subject.clone()).collect()
+    }
+
+    /// Counts. Takes as long as tasks are due and not taken, of which there are few unless workers lag behind.
+    pub(super) fn census(&self, now: Moment) -> QueueCensus {
+        let (dated, steady) = ((now.wall, u64::MAX), (now.steady(), u64::MAX));
+        let due = self.dated.range(..=dated).count() + self.steady.range(..=steady).count();
+        let next_dated = self.dated.range(dated..).next().map(|(&(due, _), _)| due);
+        let next_steady = self.steady.range(steady..).next().map(|(&(due, _), _)| now.to_wall(due));
+        QueueCensus {
+            waiting: (self.dated.len() + self.steady.len() - due) as u64,
+            due: due as u64,
+            leased: self.leased,
+            parked: self.parked,
+            next_due: next_dated.into_iter().chain(next_steady).min(),
+        }
+    }
+
+    fn parks(&self, attempt: u32) -> bool {
+        self.rules.park_after.is_some_and(|limit| attempt >= limit)
+    }
+
+    fn enqueue(&mut self, subject: Subject, held: Held) {
+        match held.place {
+            Place::Dated => drop(self.dated.insert((held.due, held.number), subject.clone())),
+            Place::Steady => drop(self.steady.insert((held.due, held.number), subject.clone())),
+            Place::Parked => self.parked += 1,
+            Place::Leased => self.leased += 1,
+        }
+        self.tasks.insert(subject, held);
+    }
+
+    /// The opposite of [`Line::enqueue`].
+    fn withdraw(&mut self, subject: &Subject) -> Option<(Subject, Held)> {
+        let (subject, held) = self.tasks.remove_entry(subject)?;
+        match held.place {
+            Place::Dated => drop(self.dated.remove(&(held.due, held.number))),
+            Place::Steady => drop(self.steady.remove(&(held.due, held.number))),
+            Place::Parked => self.parked -= 1,
+            Place::Leased => self.leased -= 1,
+        }
+        Some((subject, held))
+    }
+}
+
+impl Held {
+    fn wall_due(&self, now: Moment) -> Timestamp {
+        if self.place == Place::Steady { now.to_wall(self.due) } else { self.due }
+    }
+
+    /// What is due already keeps its turn.
+    fn hasten(&mut self, number: u64, now: Moment) {
+        self.attempt = 0;
+        if self.place == Place::Parked || self.wall_due(now) > now.wall {
+            self.place = Place::Steady;
+            self.due = now.steady();
+            self.number = number;
+        }
+    }
+}
+
+/// How long a lost task waits, so that one which kills its workers does not keep them all busy: a second, twice as long
+/// after every further attempt, at most an hour.
+fn back_off(attempt: u32) -> Duration {
+    const LONGEST: u64 = 3600;
+    Duration::from_secs(1_u64.checked_shl(attempt).unwrap_or(LONGEST).min(LONGEST))
+}

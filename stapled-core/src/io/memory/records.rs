@@ -1,0 +1,108 @@
+//! What is on record of subjects, and how many of them rest.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::scheduler::{Expect, Record, Recorded, SchedulerError};
+use crate::task::Subject;
+
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    known: HashMap<Subject, Known>,
+    /// Subjects without tasks, by state; kept up to date with every change, so that nobody has to count.
+    resting: BTreeMap<String, u64>,
+}
+
+#[derive(Debug)]
+struct Known {
+    recorded: Recorded,
+    tasks: usize,
+}
+
+impl Records {
+    pub(super) fn recorded(&self, subject: &Subject) -> Option<&Recorded> {
+        self.known.get(subject).map(|known| &known.recorded)
+    }
+
+    pub(super) fn resting(&self) -> &BTreeMap<String, u64> {
+        &self.resting
+    }
+
+    /// Whether what the record expects is the case.
+    pub(super) fn check(&self, record: &Record) -> Result<(), SchedulerError> {
+        let found = self.recorded(&record.subject).map(|recorded| recorded.state.as_str());
+        let met = match &record.expect {
+            Expect::Anything => true,
+            Expect::Nothing => found.is_none(),
+            Expect::State(state) => found == Some(state),
+        };
+        if met {
+            return Ok(());
+        }
+        Err(SchedulerError::Unexpected {
+            subject: record.subject.clone(),
+            expected: record.expect.clone(),
+            found: found.map(str::to_owned),
+        })
+    }
+
+    /// Applies a record; `tasks` is asked how many tasks the subject has when it was not on record.
+    pub(super) fn apply(&mut self, record: Record, tasks: impl FnOnce(&Subject) -> usize) {
+        let Record { subject, state, fields, .. } = record;
+        let Some(state) = state else { return self.forget(&subject) };
+        let known = match self.known.remove(&subject) {
+            Some(Known { mut recorded, tasks }) => {
+                if tasks == 0 {
+                    leave(&mut self.resting, &recorded.state);
+                }
+                recorded.state = state;
+                recorded.fields.extend(fields);
+                Known { recorded, tasks }
+            }
+            None => Known { recorded: Recorded { state, fields }, tasks: tasks(&subject) },
+        };
+        if known.tasks == 0 {
+            enter(&mut self.resting, &known.recorded.state);
+        }
+        self.known.insert(subject, known);
+    }
+
+    pub(super) fn forget(&mut self, subject: &Subject) {
+        if let Some(known) = self.known.remove(subject)
+            && known.tasks == 0
+        {
+            leave(&mut self.resting, &known.recorded.state);
+        }
+    }
+
+    /// A subject has one task more.
+    pub(super) fn gained_task(&mut self, subject: &Subject) {
+        let Some(known) = self.known.get_mut(subject) else { return };
+        known.tasks += 1;
+        if known.tasks == 1 {
+            leave(&mut self.resting, &known.recorded.state);
+        }
+    }
+
+    /// A subject has one task less.
+    pub(super) fn lost_task(&mut self, subject: &Subject) {
+        let Some(known) = self.known.get_mut(subject) else { return };
+        known.tasks = known.tasks.saturating_sub(1);
+        if known.tasks == 0 {
+            enter(&mut self.resting, &known.recorded.state);
+        }
+    }
+}
+
+fn enter(resting: &mut BTreeMap<String, u64>, state: &str) {
+    match resting.get_mut(state) {
+        Some(count) => *count += 1,
+        None => drop(resting.insert(state.to_owned(), 1)),
+    }
+}
+
+fn leave(resting: &mut BTreeMap<String, u64>, state: &str) {
+    match resting.get_mut(state) {
+        Some(count) if *count > 1 => *count -= 1,
+        _ => drop(resting.remove(state)),
+    }
+}

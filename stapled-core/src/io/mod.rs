@@ -1,0 +1,3 @@
+//! Default implementations of the traits, and everything else that touches the world outside.
+
+pub mod memory;

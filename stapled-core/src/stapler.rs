@@ -1,0 +1,171 @@
+//! The builder and owner: joins sources, stages, scheduler and sinks. No stage's logic is in it.
+
+mod build;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::adder::Adder;
+use crate::event::Journal;
+use crate::finder::Finder;
+use crate::inventory::Inventory;
+use crate::issuers::IssuerFetcher;
+use crate::lane::Lane;
+use crate::parser::Parser;
+use crate::queues;
+use crate::renewer::Renewer;
+use crate::scheduler::{Scheduler, SchedulerError};
+use crate::task::Queue;
+
+pub use build::{BuildError, Group, StaplerBuilder};
+
+/// How many places are parsed at once.
+const PARSERS: usize = 16;
+/// How many issuers are fetched at once.
+const ISSUER_FETCHES: usize = 8;
+/// How long what is in hand may take when everything ends.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often a single pass looks whether it is done.
+const PASS_CHECK: Duration = Duration::from_millis(20);
+
+/// Keeps the staples of its sources' certificates fresh in its sinks.
+///
+/// ```no_run
+/// use stapled_core::io::directory::DirectorySource;
+/// use stapled_core::io::file::FileSink;
+/// use stapled_core::stapler::Stapler;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let stapler = Stapler::builder()
+///     .source(DirectorySource::new("/etc/ssl/private"))
+///     .sink(FileSink::new())
+///     .build()?;
+/// stapler.run(async { let _ = tokio::signal::ctrl_c().await; }).await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Stapler {
+    finders: Vec<Arc<Finder>>,
+    parser: Arc<Parser>,
+    issuers: Arc<IssuerFetcher>,
+    renewer: Arc<Renewer>,
+    adders: Vec<Arc<Adder>>,
+    inventory: Arc<Inventory>,
+    scheduler: Arc<dyn Scheduler>,
+    journal: Journal,
+    opened: mpsc::UnboundedReceiver<Queue>,
+}
+
+impl Stapler {
+    /// A builder with the defaults: HTTP, a scheduler in memory, the system's clock, no observer.
+    pub fn builder() -> StaplerBuilder {
+        StaplerBuilder::default()
+    }
+
+    /// What is known, for whoever wants to ask while it runs.
+    pub fn inventory(&self) -> Arc<Inventory> {
+        Arc::clone(&self.inventory)
+    }
+
+    /// Runs until `shutdown` is ready; then takes up nothing new, finishes what is in hand within five seconds, and
+    /// returns.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let running = Running::start();
+        let finders = self.finders.clone();
+        let adders = self.adders.clone();
+        self.start_lanes(&running);
+        for adder in adders {
+            let stop = running.stop.clone();
+            running.watchers.spawn(async move { adder.watch(stop).await });
+        }
+        for finder in finders {
+            let stop = running.stop.clone();
+            running.watchers.spawn(async move { finder.run(stop).await });
+        }
+        shutdown.await;
+        running.end().await;
+    }
+
+    /// Does everything that is due, once: every certificate is looked at, asked for by all its URLs and fallbacks, and
+    /// delivered to every sink. Nothing is tried a second time. What came of it is in the inventory.
+    pub async fn run_once(self) -> Result<Arc<Inventory>, SchedulerError> {
+        let running = Running::start();
+        let finders = self.finders.clone();
+        let scheduler = Arc::clone(&self.scheduler);
+        let inventory = Arc::clone(&self.inventory);
+        self.start_lanes(&running);
+        for finder in finders {
+            finder.scan().await;
+        }
+        // Every step releases its task and puts what follows at once, so there is no moment between two stages at which
+        // nothing is due.
+        loop {
+            let census = scheduler.census().await?;
+            if census.queues.values().all(|queue| queue.due == 0 && queue.leased == 0) {
+                break;
+            }
+            tokio::time::sleep(PASS_CHECK).await;
+        }
+        running.end().await;
+        Ok(inventory)
+    }
+
+    fn start_lanes(self, running: &Running) {
+        let Stapler { parser, issuers, renewer, adders, scheduler, journal, opened, .. } = self;
+        let lane = {
+            let (stop, workers) = (running.stop.clone(), running.workers.clone());
+            move |queue: Queue, width: usize| Lane {
+                scheduler: Arc::clone(&scheduler),
+                journal: journal.clone(),
+                queue,
+                width,
+                stop: stop.clone(),
+                workers: workers.clone(),
+            }
+        };
+        issuers.load();
+        let watchers = &running.watchers;
+        watchers.spawn(lane(queues::parse(), PARSERS).run(move |lease| Arc::clone(&parser).work(lease)));
+        watchers.spawn(lane(queues::issuer(), ISSUER_FETCHES).run(move |lease| Arc::clone(&issuers).work(lease)));
+        for adder in adders {
+            let width = adder.sink.requirements().concurrency;
+            let lane = lane(queues::add(adder.number), width);
+            watchers.spawn(lane.run(move |lease| Arc::clone(&adder).work(lease)));
+        }
+        watchers.spawn(renewer.run(opened, lane));
+    }
+}
+
+/// What runs while a stapler runs.
+struct Running {
+    stop: CancellationToken,
+    /// The loops of lanes, finders and watchers: ended at once.
+    watchers: TaskTracker,
+    /// Tasks in hand: given time to finish.
+    workers: TaskTracker,
+    _end_with_us: tokio_util::sync::DropGuard,
+}
+
+impl Running {
+    fn start() -> Self {
+        let stop = CancellationToken::new();
+        Running {
+            _end_with_us: stop.clone().drop_guard(),
+            stop,
+            watchers: TaskTracker::new(),
+            workers: TaskTracker::new(),
+        }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.workers.close();
+        // What does not finish in time is dropped with the runtime; nothing half-done is visible to anybody.
+        let _ = tokio::time::timeout(GRACE, self.workers.wait()).await;
+    }
+}

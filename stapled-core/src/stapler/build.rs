@@ -1,0 +1,340 @@
+//! What a stapler is made of, and its defaults.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+
+use super::Stapler;
+use crate::adder::Adder;
+use crate::clock::{Clock, SystemClock};
+use crate::event::{Event, Journal, Observer};
+use crate::fetch::OcspFetcher;
+use crate::finder::Finder;
+use crate::inventory::{Inventory, SinkNumber};
+use crate::io::http::HttpFetcher;
+use crate::io::memory::MemoryScheduler;
+use crate::issuers::{IssuerFetcher, IssuerStore};
+use crate::ocsp::CertIdHash;
+use crate::parser::Parser;
+use crate::refresh::RefreshPolicy;
+use crate::renewer::Renewer;
+use crate::responders::Responders;
+use crate::scheduler::Scheduler;
+use crate::sink::StapleSink;
+use crate::source::CertSource;
+use crate::staple::JudgePolicy;
+
+/// Makes a [`Stapler`]. Every part has a default but sources and sinks.
+#[must_use]
+pub struct StaplerBuilder {
+    groups: Vec<Group>,
+    everywhere: Vec<Arc<dyn StapleSink>>,
+    fetcher: Option<Arc<dyn OcspFetcher>>,
+    scheduler: Option<Arc<dyn Scheduler>>,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+    refresh: RefreshPolicy,
+    judging: JudgePolicy,
+    recycle: bool,
+    fetch_issuers: bool,
+    issuer_store: Option<Arc<dyn IssuerStore>>,
+    rescan: Duration,
+    renewals: usize,
+    per_responder: usize,
+    hash: CertIdHash,
+    nonce: bool,
+}
+
+/// Sources whose certificates go to certain sinks.
+#[derive(Default)]
+#[must_use]
+pub struct Group {
+    sources: Vec<Arc<dyn CertSource>>,
+    sinks: Vec<Arc<dyn StapleSink>>,
+}
+
+/// Why no stapler was made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// There is nowhere for certificates to come from.
+    #[error("no source of certificates")]
+    NoSource,
+    /// There is nowhere for staples to go.
+    #[error("source {source_name} has no sink: its staples would go nowhere")]
+    NoSink {
+        /// The name of the source.
+        source_name: String,
+    },
+    /// The default fetcher could not be made.
+    #[error("HTTP cannot be had: {0}")]
+    Http(String),
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn observe(&self, _: &Event) {}
+}
+
+impl Default for StaplerBuilder {
+    fn default() -> Self {
+        StaplerBuilder {
+            groups: Vec::new(),
+            everywhere: Vec::new(),
+            fetcher: None,
+            scheduler: None,
+            clock: Arc::new(SystemClock),
+            observer: Arc::new(Nobody),
+            refresh: RefreshPolicy::default(),
+            judging: JudgePolicy::default(),
+            recycle: true,
+            fetch_issuers: true,
+            issuer_store: None,
+            rescan: Duration::from_secs(60),
+            renewals: 64,
+            per_responder: 32,
+            hash: CertIdHash::Sha1,
+            nonce: false,
+        }
+    }
+}
+
+impl Group {
+    /// Neither sources nor sinks.
+    pub fn new() -> Self {
+        Group::default()
+    }
+
+    /// Adds a source.
+    pub fn source(self, source: impl CertSource + 'static) -> Self {
+        self.shared_source(Arc::new(source))
+    }
+
+    /// Adds a source that somebody else has, too.
+    pub fn shared_source(mut self, source: Arc<dyn CertSource>) -> Self {
+        self.sources.push(source);
+        self
+    }
+
+    /// Adds a sink for the certificates of this group.
+    pub fn sink(self, sink: impl StapleSink + 'static) -> Self {
+        self.shared_sink(Arc::new(sink))
+    }
+
+    /// Adds a sink that other groups may have, too: it stays one sink.
+    pub fn shared_sink(mut self, sink: Arc<dyn StapleSink>) -> Self {
+        self.sinks.push(sink);
+        self
+    }
+}
+
+impl StaplerBuilder {
+    /// Adds a source; its certificates go to the sinks that are added here.
+    pub fn source(self, source: impl CertSource + 'static) -> Self {
+        self.group(Group::new().source(source))
+    }
+
+    /// Adds a sink for the certificates of all sources, those of groups included.
+    pub fn sink(self, sink: impl StapleSink + 'static) -> Self {
+        self.shared_sink(Arc::new(sink))
+    }
+
+    /// Adds a sink that somebody else has, too.
+    pub fn shared_sink(mut self, sink: Arc<dyn StapleSink>) -> Self {
+        self.everywhere.push(sink);
+        self
+    }
+
+    /// Adds sources whose certificates go to certain sinks, besides those that all go to.
+    pub fn group(mut self, group: Group) -> Self {
+        self.groups.push(group);
+        self
+    }
+
+    /// Who asks the CAs. Default: [`HttpFetcher`].
+    pub fn fetcher(self, fetcher: Arc<dyn OcspFetcher>) -> Self {
+        StaplerBuilder { fetcher: Some(fetcher), ..self }
+    }
+
+    /// What holds the tasks. Default: [`MemoryScheduler`].
+    pub fn scheduler(self, scheduler: Arc<dyn Scheduler>) -> Self {
+        StaplerBuilder { scheduler: Some(scheduler), ..self }
+    }
+
+    /// Where the time comes from. Default: [`SystemClock`].
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        StaplerBuilder { clock, ..self }
+    }
+
+    /// Who is told what happens. Default: nobody.
+    pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
+        StaplerBuilder { observer, ..self }
+    }
+
+    /// When to ask again.
+    pub fn refresh_policy(self, refresh: RefreshPolicy) -> Self {
+        StaplerBuilder { refresh, ..self }
+    }
+
+    /// What to believe.
+    pub fn judge_policy(self, judging: JudgePolicy) -> Self {
+        StaplerBuilder { judging, ..self }
+    }
+
+    /// Whether responses that sinks have kept from before are verified and used. Default: yes.
+    pub fn recycle(self, recycle: bool) -> Self {
+        StaplerBuilder { recycle, ..self }
+    }
+
+    /// Whether issuers that lie nowhere are fetched from the certificates' caIssuers URLs. Default: yes.
+    pub fn fetch_issuers(self, fetch_issuers: bool) -> Self {
+        StaplerBuilder { fetch_issuers, ..self }
+    }
+
+    /// Where fetched issuers are kept. Default: in memory only.
+    pub fn issuer_store(self, store: Arc<dyn IssuerStore>) -> Self {
+        StaplerBuilder { issuer_store: Some(store), ..self }
+    }
+
+    /// The time between scans of a source that hears of no change. Default: 60 s.
+    pub fn rescan_interval(self, rescan: Duration) -> Self {
+        StaplerBuilder { rescan, ..self }
+    }
+
+    /// How many questions may be open at once. Default: 64.
+    pub fn concurrent_renewals(self, renewals: usize) -> Self {
+        StaplerBuilder { renewals, ..self }
+    }
+
+    /// How many of them at one responder. Default: 32.
+    pub fn per_responder(self, per_responder: usize) -> Self {
+        StaplerBuilder { per_responder, ..self }
+    }
+
+    /// The CertID hash to ask with where no sink insists on one. Default: SHA-1, which every responder knows.
+    pub fn cert_id_hash(self, hash: CertIdHash) -> Self {
+        StaplerBuilder { hash, ..self }
+    }
+
+    /// Whether questions carry a nonce (RFC 9654). Default: no, since responses are produced ahead.
+    pub fn nonce(self, nonce: bool) -> Self {
+        StaplerBuilder { nonce, ..self }
+    }
+
+    /// Joins everything. To be called inside a tokio runtime.
+    pub fn build(self) -> Result<Stapler, BuildError> {
+        let mut sinks: Vec<Arc<dyn StapleSink>> = Vec::new();
+        let mut number_of = |sink: &Arc<dyn StapleSink>| -> SinkNumber {
+            sinks.iter().position(|known| Arc::ptr_eq(known, sink)).unwrap_or_else(|| {
+                sinks.push(Arc::clone(sink));
+                sinks.len() - 1
+            })
+        };
+        let everywhere: BTreeSet<SinkNumber> = self.everywhere.iter().map(&mut number_of).collect();
+        let mut sources: Vec<Arc<dyn CertSource>> = Vec::new();
+        let mut sinks_of = Vec::new();
+        for group in &self.groups {
+            let mut own = everywhere.clone();
+            own.extend(group.sinks.iter().map(&mut number_of));
+            for source in &group.sources {
+                if own.is_empty() {
+                    return Err(BuildError::NoSink { source_name: source.name() });
+                }
+                sources.push(Arc::clone(source));
+                sinks_of.push(own.clone());
+            }
+        }
+        if sources.is_empty() {
+            return Err(BuildError::NoSource);
+        }
+        let fetcher = match self.fetcher {
+            Some(fetcher) => fetcher,
+            None => Arc::new(HttpFetcher::new().map_err(|error| BuildError::Http(error.to_string()))?),
+        };
+        let journal = Journal { clock: Arc::clone(&self.clock), observer: self.observer };
+        let scheduler = self.scheduler.unwrap_or_else(|| Arc::new(MemoryScheduler::new(Arc::clone(&self.clock))));
+        let names = distinct_names(&sinks);
+        let inventory = Arc::new(Inventory::new(sinks_of, names.clone()));
+        let (open, opened) = mpsc::unbounded_channel();
+        let responders = Arc::new(Responders::new(self.per_responder, open));
+        let refresh = self.refresh;
+
+        let finder = |(number, source)| {
+            Arc::new(Finder {
+                source,
+                number,
+                inventory: Arc::clone(&inventory),
+                scheduler: Arc::clone(&scheduler),
+                journal: journal.clone(),
+                interval: self.rescan,
+            })
+        };
+        let adder = |(number, (sink, name)): (SinkNumber, (&Arc<dyn StapleSink>, Arc<str>))| {
+            Arc::new(Adder {
+                sink: Arc::clone(sink),
+                number,
+                name,
+                inventory: Arc::clone(&inventory),
+                scheduler: Arc::clone(&scheduler),
+                journal: journal.clone(),
+                refresh,
+            })
+        };
+        Ok(Stapler {
+            finders: sources.into_iter().enumerate().map(finder).collect(),
+            adders: sinks.iter().zip(names).enumerate().map(adder).collect(),
+            parser: Arc::new(Parser {
+                inventory: Arc::clone(&inventory),
+                scheduler: Arc::clone(&scheduler),
+                responders: Arc::clone(&responders),
+                sinks: sinks.clone(),
+                journal: journal.clone(),
+                refresh,
+                judging: self.judging,
+                recycle: self.recycle,
+                fetch_issuers: self.fetch_issuers,
+            }),
+            issuers: Arc::new(IssuerFetcher {
+                inventory: Arc::clone(&inventory),
+                scheduler: Arc::clone(&scheduler),
+                fetcher: Arc::clone(&fetcher),
+                store: self.issuer_store,
+                journal: journal.clone(),
+                refresh,
+            }),
+            renewer: Arc::new(Renewer {
+                inventory: Arc::clone(&inventory),
+                scheduler: Arc::clone(&scheduler),
+                responders,
+                fetcher,
+                sinks: sinks.clone(),
+                journal: journal.clone(),
+                refresh,
+                judging: self.judging,
+                hash: self.hash,
+                nonce: self.nonce,
+                exchanges: Semaphore::new(self.renewals.clamp(1, Semaphore::MAX_PERMITS)),
+                per_responder: self.per_responder,
+            }),
+            inventory,
+            scheduler,
+            journal,
+            opened,
+        })
+    }
+}
+
+/// The sinks' names, told apart by a number where they are equal.
+fn distinct_names(sinks: &[Arc<dyn StapleSink>]) -> Vec<Arc<str>> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut distinct = |sink: &Arc<dyn StapleSink>| -> Arc<str> {
+        let name = sink.name();
+        let count = seen.entry(name.clone()).or_default();
+        *count += 1;
+        if *count == 1 { name.into() } else { format!("{name}#{count}").into() }
+    };
+    sinks.iter().map(&mut distinct).collect()
+}
