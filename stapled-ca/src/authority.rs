@@ -95,13 +95,11 @@ pub enum AuthorityError {
 
 impl Authority {
     /// A new self-signed authority, by its common name.
-    #[must_use]
     pub fn root(name: &str) -> AuthorityBuilder {
         AuthorityBuilder::new(name, None)
     }
 
     /// A new authority under this one.
-    #[must_use]
     pub fn intermediate(&self, name: &str) -> AuthorityBuilder {
         AuthorityBuilder::new(name, Some(self.clone()))
     }
@@ -179,7 +177,10 @@ impl Authority {
     /// The authority itself as a signer of OCSP responses.
     #[must_use]
     pub fn signer(&self) -> Signer {
-        Signer::new(Arc::clone(&self.inner.key), self.inner.identity.clone(), None)
+        Signer {
+            not_after: self.inner.not_after,
+            ..Signer::new(Arc::clone(&self.inner.key), self.inner.identity.clone(), None)
+        }
     }
 
     /// Its common name.

@@ -12,6 +12,7 @@
 //! [`store`] (what was issued), `authority`, `responder`, [`lab`].
 
 mod authority;
+mod background;
 mod clock;
 pub mod der;
 mod issue;
@@ -33,4 +34,5 @@ pub use key::{Key, KeyError, KeyType, SignatureScheme};
 pub use ledger::{Kind, Ledger, MemoryLedger, Reason, Record, Status, UnknownReason};
 pub use profile::{ExtendedKeyUsage, Extension, KeyUsage, NameAttribute, Profile, SubjectName, Validity};
 
+pub use responder::Responder;
 pub use serial::{Serial, SerialError};

@@ -93,7 +93,10 @@ impl CertId {
         let name = der::expect(&mut fields, der::OCTET_STRING)?;
         let key = der::expect(&mut fields, der::OCTET_STRING)?;
         let serial = der::expect(&mut fields, der::INTEGER)?;
-        if !fields.is_empty() || serial.contents.is_empty() {
+        let number = Serial::from_bytes(serial.contents);
+        // Negative or with superfluous zeros: not a number that anybody issued,
+        // though cut to its magnitude it would look like one.
+        if !fields.is_empty() || number.integer_contents() != serial.contents {
             return None;
         }
         Some(Self {
@@ -101,7 +104,7 @@ impl CertId {
             hash: HashAlgorithm::ALL.into_iter().find(|hash| der::oid(hash.oid()) == oid.whole),
             issuer_name_hash: name.contents.to_vec(),
             issuer_key_hash: key.contents.to_vec(),
-            serial: Serial::from_bytes(serial.contents),
+            serial: number,
         })
     }
 
