@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -85,6 +87,13 @@ impl Responder {
         self.prepared.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
+    /// From now on nextUpdate lies so far in the future; whole seconds. What was
+    /// prepared is dropped.
+    pub fn set_validity(&self, validity: Duration) {
+        self.policy.validity.store(validity.as_secs(), Ordering::Relaxed);
+        self.forget();
+    }
+
     /// Answers one OCSP request with the DER of an OCSPResponse.
     #[must_use]
     pub fn respond(&self, request: &[u8]) -> Bytes {
@@ -96,6 +105,10 @@ impl Responder {
             Reply::Signed(prepared, _) => prepared.body.clone(),
             Reply::Refused(status) => ResponseBuilder::error(status).into(),
         }
+    }
+
+    pub(crate) fn validity_seconds(&self) -> i64 {
+        seconds(Duration::from_secs(self.policy.validity.load(Ordering::Relaxed)))
     }
 
     /// The authority (and its signer) that issued what this CertID names.
@@ -159,7 +172,7 @@ impl Responder {
         let served = self.served.get(position).ok_or(ResponseStatus::Unauthorized)?;
         let this_update = now - seconds(self.policy.backdate);
         // Beyond its certificate's end nobody would believe the signer.
-        let next_update = (now + seconds(self.policy.validity)).min(served.signer.not_after);
+        let next_update = (now + self.validity_seconds()).min(served.signer.not_after);
         if next_update <= now {
             tracing::error!(
                 authority = served.authority.name(),
@@ -245,7 +258,7 @@ impl FromStr for UnknownSerial {
     }
 }
 
-fn seconds(duration: std::time::Duration) -> i64 {
+fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4)
 }
 

@@ -168,7 +168,9 @@ fn http_date(at: i64) -> String {
     at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-fn percent_decode(text: &[u8]) -> Option<Vec<u8>> {
+/// The octets that a percent-encoded text means; `None` when a `%` is followed by
+/// no two hexadecimal digits.
+pub(crate) fn percent_decode(text: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut octets = text.iter();
     while let Some(octet) = octets.next() {

@@ -12,11 +12,13 @@ mod server;
 pub use access::{Access, AccessObserver, Outcome, Tally};
 pub use answer::{Responder, UnknownSerial};
 pub use http::Question;
+pub(crate) use http::{percent_decode, request_in_path};
 pub use server::{Limits, RunningResponder};
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::authority::Authority;
@@ -52,9 +54,10 @@ pub(crate) struct Served {
     pub(crate) signer: Signer,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Policy {
-    pub(crate) validity: Duration,
+    /// Seconds; may change while it answers.
+    pub(crate) validity: AtomicU64,
     pub(crate) backdate: Duration,
     pub(crate) unknown_serial: UnknownSerial,
     pub(crate) echo_nonce: bool,
@@ -68,7 +71,7 @@ impl Responder {
         ResponderBuilder {
             served: Vec::new(),
             policy: Policy {
-                validity: Duration::from_secs(7 * 86_400),
+                validity: AtomicU64::new(7 * 86_400),
                 backdate: Duration::ZERO,
                 unknown_serial: UnknownSerial::default(),
                 echo_nonce: false,
@@ -98,7 +101,7 @@ impl ResponderBuilder {
 
     /// How long after signing nextUpdate lies; seven days if not said.
     pub fn validity(mut self, validity: Duration) -> Self {
-        self.policy.validity = validity;
+        self.policy.validity = AtomicU64::new(validity.as_secs());
         self
     }
 
