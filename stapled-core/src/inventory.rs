@@ -86,14 +86,6 @@ pub(crate) struct Delivery {
     pub(crate) state: DeliveryState,
 }
 
-/// A place, for the parser.
-#[derive(Clone, Debug)]
-pub(crate) struct PlaceView {
-    pub(crate) sighting: Sighting,
-    pub(crate) source: SourceNumber,
-    pub(crate) sinks: BTreeSet<SinkNumber>,
-}
-
 /// A certificate, for the renewer.
 #[derive(Clone, Debug)]
 pub(crate) struct CertificateView {
@@ -247,11 +239,11 @@ impl Inventory {
 
     // ---- the parser
 
-    /// A place, if the task was made for its present state.
-    pub(crate) fn place(&self, location: &Subject, generation: u64) -> Option<PlaceView> {
+    /// What is in a place, if the task was made for its present state.
+    pub(crate) fn place(&self, location: &Subject, generation: u64) -> Option<Sighting> {
         let known = self.known();
         let place = known.places.get(location).filter(|place| place.generation == generation)?;
-        Some(PlaceView { sighting: place.sighting.clone(), source: place.source, sinks: self.sinks_of(place.source) })
+        Some(place.sighting.clone())
     }
 
     /// Adds certificates of CAs that lie in a place. Returns the places, with their generations, that wait for one of
@@ -454,7 +446,7 @@ impl Inventory {
         for (subject, entry) in &mut self.known().certificates {
             let Some(delivery) = entry.deliveries.get_mut(&sink) else { continue };
             let Some((_, sites)) = &delivery.served else { continue };
-            let named = |names: &[Arc<str>]| sites.iter().any(|site| names.iter().any(|name| *name == site.served_as));
+            let named = |names: &[Arc<str>]| sites.iter().any(|site| names.contains(&site.served_as));
             if names.is_none_or(named) {
                 delivery.served = None;
                 delivery.state = DeliveryState::Pending;

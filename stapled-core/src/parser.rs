@@ -11,14 +11,14 @@ use crate::bundle::{Bundle, BundleError};
 use crate::certificate::Certificate;
 use crate::chain::{CertChain, ChainError};
 use crate::event::{About, EventKind, Journal};
-use crate::inventory::{Displaced, Inventory, PlaceState, PlaceView, RenewalMemory, Settled, SinkNumber};
+use crate::inventory::{Displaced, Inventory, PlaceState, RenewalMemory, Settled, SinkNumber};
 use crate::queues;
 use crate::reason::ReasonCode;
 use crate::refresh::{Failure, RefreshPolicy, Usable};
 use crate::responders::Responders;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
 use crate::sink::{IssuerPlace, Requirements, Site, StapleSink};
-use crate::source::Material;
+use crate::source::{Material, Sighting};
 use crate::staple::{JudgePolicy, Staple, judge};
 use crate::task::{Due, Subject, Task};
 use crate::time::Timestamp;
@@ -96,13 +96,13 @@ impl Parser {
     async fn parse(&self, lease: &Lease) -> Result<(), SchedulerError> {
         let location = &lease.task().subject;
         let generation = lease.task().generation;
-        let Some(place) = self.inventory.place(location, generation) else {
+        let Some(sighting) = self.inventory.place(location, generation) else {
             // The place is gone or has changed since: another task is on its way, or none is needed.
             return self.scheduler.commit(Step::finish(lease)).await;
         };
-        let contents = self.make_out(location, &place).await?;
+        let contents = self.make_out(location, &sighting).await?;
         let now = self.journal.clock.now();
-        let name = &place.sighting.name;
+        let name = &sighting.name;
         match contents {
             Contents::OnlyCaCertificates => {
                 self.journal.tell(EventKind::OnlyCaCertificates { place: Arc::clone(name) });
@@ -156,7 +156,7 @@ impl Parser {
                 let task = lease.task().again(Due::At(again), code.as_str());
                 self.settle_without(lease, state, Some(task)).await
             }
-            Contents::Chain { chain, issuer } => self.settle(lease, &place, chain, issuer).await,
+            Contents::Chain { chain, issuer } => self.settle(lease, &sighting, chain, issuer).await,
         }
     }
 
@@ -187,11 +187,10 @@ impl Parser {
     async fn settle(
         &self,
         lease: &Lease,
-        place: &PlaceView,
+        sighting: &Sighting,
         chain: Arc<CertChain>,
         issuer: IssuerPlace,
     ) -> Result<(), SchedulerError> {
-        let sighting = &place.sighting;
         let site = Site {
             served_as: sighting.served_as.clone().unwrap_or_else(|| Arc::clone(&sighting.name)),
             file: match &sighting.material {
@@ -289,9 +288,8 @@ impl Parser {
     }
 
     /// Reads a place and finds the issuer of what is in it.
-    async fn make_out(&self, location: &Subject, place: &PlaceView) -> Result<Contents, SchedulerError> {
+    async fn make_out(&self, location: &Subject, sighting: &Sighting) -> Result<Contents, SchedulerError> {
         let failed = |about, error| Ok(Contents::Failed { about, error, awaits: None });
-        let sighting = &place.sighting;
         let (bundle, beside) = match read(&sighting.material, sighting.issuer_file.clone()).await {
             Ok(read) => read,
             Err(error) => return failed(None, error),

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::chain::ChainError;
 use crate::event::{EventKind, Journal};
 use crate::fetch::OcspFetcher;
-use crate::inventory::{CertificateView, Inventory, RenewalMemory, Standing};
+use crate::inventory::{CertificateView, Inventory, Standing};
 use crate::lane::Lane;
 use crate::ocsp::CertIdHash;
 use crate::parser::margin;
