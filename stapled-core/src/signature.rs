@@ -17,17 +17,13 @@ pub enum Weak {
     Allow,
 }
 
-/// Which weak algorithms and keys a signature may use.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Weaknesses {
-    pub(crate) sha1: Weak,
-    pub(crate) short_rsa: Weak,
-}
-
-impl Weaknesses {
-    /// For telling which certificate issued which: there a signature only confirms what the name says, and whoever
-    /// checks the certificate itself is the client.
-    pub(crate) const ALLOWED: Weaknesses = Weaknesses { sha1: Weak::Allow, short_rsa: Weak::Allow };
+/// A signature that holds, and what is weak about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verified {
+    /// The algorithm's name, such as `ecdsa-with-SHA256`.
+    pub(crate) algorithm: &'static str,
+    pub(crate) sha1: bool,
+    pub(crate) short_rsa: bool,
 }
 
 /// A public key, as its SubjectPublicKeyInfo has it.
@@ -43,8 +39,6 @@ pub(crate) struct PublicKey<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SignatureError {
     UnsupportedAlgorithm,
-    WeakSignature,
-    WeakKey,
     BadSignature,
 }
 
@@ -80,27 +74,17 @@ static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm)] = &[
     ("Ed25519", webpki_algorithms::ED25519),
 ];
 
-/// Checks `signature` over `message`; returns the algorithm's name. `algorithm` is the contents of the signature's
-/// AlgorithmIdentifier.
+/// Checks `signature` over `message`. `algorithm` is the contents of the signature's AlgorithmIdentifier. Whether a weak
+/// algorithm or key is good enough is for the caller to say.
 pub(crate) fn verify(
     algorithm: &[u8],
     key: PublicKey<'_>,
     message: &[u8],
     signature: &[u8],
-    weaknesses: Weaknesses,
-) -> Result<&'static str, SignatureError> {
-    let short = is_short_rsa(key);
-    if short && weaknesses.short_rsa == Weak::Deny {
-        return Err(SignatureError::WeakKey);
-    }
-    let legacy = Legacy::named(algorithm);
-    if let Some(Legacy { sha1: true, .. }) = legacy
-        && weaknesses.sha1 == Weak::Deny
-    {
-        return Err(SignatureError::WeakSignature);
-    }
-    if let Some(legacy) = legacy
-        && (legacy.sha1 || short)
+) -> Result<Verified, SignatureError> {
+    let short_rsa = is_short_rsa(key);
+    if let Some(legacy) = Legacy::named(algorithm)
+        && (legacy.sha1 || short_rsa)
     {
         if !legacy.fits(key) {
             return Err(SignatureError::UnsupportedAlgorithm);
@@ -108,7 +92,7 @@ pub(crate) fn verify(
         aws::UnparsedPublicKey::new(legacy.algorithm, key.bits)
             .verify(message, signature)
             .map_err(|_| SignatureError::BadSignature)?;
-        return Ok(legacy.name);
+        return Ok(Verified { algorithm: legacy.name, sha1: legacy.sha1, short_rsa });
     }
     let mut same_algorithm = ALGORITHMS
         .iter()
@@ -116,7 +100,7 @@ pub(crate) fn verify(
         .filter(|(_, known)| known.public_key_alg_id().as_ref() == key.algorithm);
     let (name, known) = same_algorithm.next().ok_or(SignatureError::UnsupportedAlgorithm)?;
     known.verify_signature(key.bits, message, signature).map_err(|_| SignatureError::BadSignature)?;
-    Ok(name)
+    Ok(Verified { algorithm: name, sha1: false, short_rsa })
 }
 
 /// Algorithms that webpki leaves out: SHA-1, and RSA keys below 2048 bits.

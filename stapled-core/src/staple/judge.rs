@@ -11,9 +11,11 @@ use crate::der::{OCTET_STRING, Reader};
 use crate::ocsp::{
     BasicResponse, CertId, CertIdHash, CertStatus, Extension, OcspResponse, ResponderId, SingleResponse,
 };
-use crate::signature::{self, SignatureError, Weak};
+use crate::signature::{self, SignatureError, Verified, Weak};
 use crate::time::Timestamp;
 
+/// What is signed, in refusals.
+const DELEGATE: &str = "responder's certificate";
 /// id-pkix-ocsp-nonce, 1.3.6.1.5.5.7.48.1.2.
 const NONCE: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x02];
 
@@ -41,12 +43,14 @@ pub fn judge(
     if basic.version != 0 {
         return Err(Refusal::UnsupportedVersion { version: basic.version });
     }
-    let signer = Signer::find(&basic, chain, at, policy, delegates)?;
+    let signer = Signer::find(&basic, chain, at, delegates)?;
     check_extensions("the response", &basic.extensions)?;
     check_nonce(&basic.extensions, nonce)?;
     let single = select(&basic, chain)?;
     check_extensions("the single response", &single.extensions)?;
     check_times(single, at, policy)?;
+    // Last, so that whoever reads the reason knows that nothing else is wrong.
+    signer.check_strength(policy)?;
 
     let mut warnings = Vec::new();
     if basic.produced_at > at + policy.clock_skew {
@@ -62,7 +66,7 @@ pub fn judge(
         responder: signer.name,
         delegated: signer.not_after.is_some(),
         responder_not_after: signer.not_after,
-        signature_algorithm: signer.algorithm,
+        signature_algorithm: signer.signature.algorithm,
         cert_id: single.cert_id.clone(),
         single_responses: basic.responses.len(),
         foreign_delegate: signer.foreign,
@@ -79,7 +83,10 @@ pub fn judge(
 /// Who signed a response, by right.
 struct Signer {
     name: String,
-    algorithm: &'static str,
+    /// Its signature on the response.
+    signature: Verified,
+    /// The issuer's signature on a delegate's certificate.
+    certified: Option<Verified>,
     /// The end of a delegate's validity; none for the issuer itself, whose validity is the clients' affair.
     not_after: Option<Timestamp>,
     foreign: bool,
@@ -91,15 +98,12 @@ impl Signer {
         basic: &BasicResponse<'_>,
         chain: &CertChain,
         at: Timestamp,
-        policy: &JudgePolicy,
         delegates: &[Certificate],
     ) -> Result<Self, Refusal> {
         let issuer = chain.issuer();
         if is_named(issuer, basic.responder_id) {
-            match verify_response(basic, issuer, policy) {
-                Ok(algorithm) => {
-                    return Ok(Signer { name: issuer.name().to_owned(), algorithm, not_after: None, foreign: false });
-                }
+            match verify_response(basic, issuer) {
+                Ok(signature) => return Ok(Self::issuer(issuer, signature)),
                 // A delegate may bear the issuer's name, so an embedded certificate may still fit.
                 Err(refusal) if basic.certificates.is_empty() && delegates.is_empty() => return Err(refusal),
                 Err(_) => {}
@@ -111,14 +115,14 @@ impl Signer {
             match Certificate::from_der(der) {
                 Err(error) => refusals.push(Refusal::ResponderCertMalformed(error)),
                 Ok(delegate) if !is_named(&delegate, basic.responder_id) => strangers = true,
-                Ok(delegate) => match Self::delegate(basic, chain, &delegate, at, policy) {
+                Ok(delegate) => match Self::delegate(basic, chain, &delegate, at) {
                     Ok(signer) => return Ok(signer),
                     Err(refusal) => refusals.push(refusal),
                 },
             }
         }
         for delegate in delegates.iter().filter(|delegate| is_named(delegate, basic.responder_id)) {
-            match Self::delegate(basic, chain, delegate, at, policy) {
+            match Self::delegate(basic, chain, delegate, at) {
                 Ok(signer) => return Ok(Signer { foreign: true, ..signer }),
                 Err(refusal) => refusals.push(refusal),
             }
@@ -129,7 +133,7 @@ impl Signer {
             return Err(refusals.swap_remove(place));
         }
         if is_named(issuer, basic.responder_id) {
-            verify_response(basic, issuer, policy)?;
+            verify_response(basic, issuer)?;
         }
         if let Some(refusal) = refusals.pop() {
             return Err(refusal);
@@ -147,25 +151,26 @@ impl Signer {
         chain: &CertChain,
         delegate: &Certificate,
         at: Timestamp,
-        policy: &JudgePolicy,
     ) -> Result<Self, Refusal> {
         let issuer = chain.issuer();
         let responder = delegate.name().to_owned();
-        let algorithm = verify_response(basic, delegate, policy)?;
+        let signature = verify_response(basic, delegate)?;
         // The issuer's certificate itself, or another of its certificates: same name and same key are the same issuer.
         if delegate.public_key() == issuer.public_key() && same_name(delegate.subject(), issuer.subject()) {
-            return Ok(Signer { name: responder, algorithm, not_after: None, foreign: false });
+            return Ok(Self::issuer(delegate, signature));
         }
         let wrong_issuer =
             || Refusal::ResponderWrongIssuer { responder: responder.clone(), issuer: issuer.name().to_owned() };
         if !same_name(delegate.issuer(), issuer.subject()) {
             return Err(wrong_issuer());
         }
-        match delegate.verify_issued_by(issuer, policy.weaknesses()) {
-            Ok(_) => {}
+        let certified = match delegate.verify_issued_by(issuer) {
+            Ok(certified) => certified,
             Err(SignatureError::BadSignature) => return Err(wrong_issuer()),
-            Err(error) => return Err(refusal(error, "responder's certificate", issuer)),
-        }
+            Err(SignatureError::UnsupportedAlgorithm) => {
+                return Err(Refusal::UnsupportedAlgorithm { of: DELEGATE });
+            }
+        };
         if !delegate.allows_ocsp_signing() {
             return Err(Refusal::ResponderMissingEku { responder });
         }
@@ -186,7 +191,30 @@ impl Signer {
                 at,
             });
         }
-        Ok(Signer { name: responder, algorithm, not_after: Some(delegate.not_after()), foreign: false })
+        Ok(Signer {
+            name: responder,
+            signature,
+            certified: Some(certified),
+            not_after: Some(delegate.not_after()),
+            foreign: false,
+        })
+    }
+
+    fn issuer(issuer: &Certificate, signature: Verified) -> Self {
+        Signer { name: issuer.name().to_owned(), signature, certified: None, not_after: None, foreign: false }
+    }
+
+    fn check_strength(&self, policy: &JudgePolicy) -> Result<(), Refusal> {
+        let certified = self.certified.iter().map(|certified| (DELEGATE, certified));
+        for (of, verified) in std::iter::once(("response", &self.signature)).chain(certified) {
+            if verified.short_rsa && policy.weak_keys == Weak::Deny {
+                return Err(Refusal::WeakKey { of });
+            }
+            if verified.sha1 && policy.sha1_signatures == Weak::Deny {
+                return Err(Refusal::WeakSignature { of });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -205,28 +233,14 @@ fn in_words(id: ResponderId<'_>) -> String {
     }
 }
 
-fn verify_response(
-    basic: &BasicResponse<'_>,
-    signer: &Certificate,
-    policy: &JudgePolicy,
-) -> Result<&'static str, Refusal> {
-    signature::verify(
-        basic.signature_algorithm,
-        signer.verification_key(),
-        basic.tbs_response_data,
-        basic.signature,
-        policy.weaknesses(),
-    )
-    .map_err(|error| refusal(error, "response", signer))
-}
-
-fn refusal(error: SignatureError, of: &'static str, signer: &Certificate) -> Refusal {
-    match error {
-        SignatureError::UnsupportedAlgorithm => Refusal::UnsupportedAlgorithm { of },
-        SignatureError::WeakSignature => Refusal::WeakSignature { of },
-        SignatureError::WeakKey => Refusal::WeakKey { of },
-        SignatureError::BadSignature => Refusal::BadSignature { signer: signer.name().to_owned() },
-    }
+fn verify_response(basic: &BasicResponse<'_>, signer: &Certificate) -> Result<Verified, Refusal> {
+    let key = signer.verification_key();
+    signature::verify(basic.signature_algorithm, key, basic.tbs_response_data, basic.signature).map_err(|error| {
+        match error {
+            SignatureError::UnsupportedAlgorithm => Refusal::UnsupportedAlgorithm { of: "response" },
+            SignatureError::BadSignature => Refusal::BadSignature { signer: signer.name().to_owned() },
+        }
+    })
 }
 
 /// The nonce is the one extension that is understood; whatever else is critical is refused (RFC 6960 §4.4).

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::chain::CertChain;
 use crate::ocsp::{CertId, CertStatus};
-use crate::signature::{Weak, Weaknesses};
+use crate::signature::Weak;
 use crate::time::Timestamp;
 
 pub use judge::judge;
@@ -89,12 +89,6 @@ impl Default for JudgePolicy {
             missing_next_update: Weak::Deny,
             max_size: 64 * 1024,
         }
-    }
-}
-
-impl JudgePolicy {
-    fn weaknesses(&self) -> Weaknesses {
-        Weaknesses { sha1: self.sha1_signatures, short_rsa: self.weak_keys }
     }
 }
 
