@@ -6,6 +6,7 @@ pub mod chain;
 pub mod clock;
 mod der;
 pub mod fetch;
+pub mod io;
 pub mod ocsp;
 pub mod reason;
 pub mod scheduler;

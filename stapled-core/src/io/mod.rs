@@ -1,0 +1,3 @@
+//! The default implementations of the traits: what touches files and sockets.
+
+pub mod directory;
