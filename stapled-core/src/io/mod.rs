@@ -1,3 +1,4 @@
 //! The default implementations of the traits: what touches files and sockets.
 
 pub mod directory;
+pub mod http;
