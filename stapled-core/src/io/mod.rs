@@ -1,3 +1,5 @@
-//! Default implementations of the traits, and everything else that touches the world outside.
+//! The default implementations of the traits: what touches files, sockets and timers.
 
+pub mod directory;
+pub mod http;
 pub mod memory;
