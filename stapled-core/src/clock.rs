@@ -1,11 +1,11 @@
 //! The clock, injected: what the time is, and waiting for an instant.
 
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::time::Timestamp;
 
-/// No sleep is longer than this: a wall clock that jumped, or a machine that was suspended, is noticed this soon.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// Tells the time. Everything in this crate that needs the time asks one of these, so that tests can run a year in
@@ -13,6 +13,12 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 pub trait Clock: Send + Sync + Debug {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// How long to sleep at most before looking at this clock again: a clock that jumped, or a machine that was
+    /// suspended, is noticed this soon. 30 s, unless it is known that this clock does not jump.
+    fn longest_sleep(&self) -> Duration {
+        LONGEST_SLEEP
+    }
 }
 
 /// The machine's wall clock.
@@ -37,35 +43,51 @@ impl Clock for SystemClock {
 #[derive(Debug)]
 pub struct SimulatedClock {
     start: tokio::time::Instant,
-    at_start: std::sync::atomic::AtomicI64,
+    at_start: AtomicI64,
+    longest_sleep: Duration,
 }
 
 impl SimulatedClock {
     /// A clock that shows `start` now. To be called inside a tokio runtime.
     pub fn starting_at(start: Timestamp) -> Self {
-        SimulatedClock { start: tokio::time::Instant::now(), at_start: start.unix_millis().into() }
+        SimulatedClock {
+            start: tokio::time::Instant::now(),
+            at_start: start.unix_millis().into(),
+            longest_sleep: LONGEST_SLEEP,
+        }
+    }
+
+    /// The same, for a simulation in which it is not set, or where that may be noticed late: sleeping longer, a year
+    /// passes sooner.
+    pub fn sleeping_up_to(self, longest_sleep: Duration) -> Self {
+        SimulatedClock { longest_sleep, ..self }
     }
 
     /// Sets the clock: it jumps, forward or back, and goes on from there.
     pub fn set(&self, now: Timestamp) {
         let elapsed = i64::try_from(self.start.elapsed().as_millis()).unwrap_or(i64::MAX);
-        self.at_start.store(now.unix_millis().saturating_sub(elapsed), std::sync::atomic::Ordering::SeqCst);
+        self.at_start.store(now.unix_millis().saturating_sub(elapsed), Ordering::SeqCst);
     }
 }
 
 impl Clock for SimulatedClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_unix_millis(self.at_start.load(std::sync::atomic::Ordering::SeqCst)) + self.start.elapsed()
+        Timestamp::from_unix_millis(self.at_start.load(Ordering::SeqCst)) + self.start.elapsed()
+    }
+
+    fn longest_sleep(&self) -> Duration {
+        self.longest_sleep
     }
 }
 
-/// Waits until `clock` shows `until` or later. Follows a clock that is set while it waits within 30 seconds.
+/// Waits until `clock` shows `until` or later. A clock that is set meanwhile is followed within its
+/// [`longest_sleep`](Clock::longest_sleep).
 pub async fn sleep_until(clock: &dyn Clock, until: Timestamp) {
     loop {
         let left = until.since(clock.now());
         if left.is_zero() {
             return;
         }
-        tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
+        tokio::time::sleep(left.min(clock.longest_sleep())).await;
     }
 }

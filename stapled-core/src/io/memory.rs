@@ -25,10 +25,6 @@ use crate::scheduler::{Census, Lease, LeaseGuard, QueueRules, Recorded, Schedule
 use crate::task::{Queue, Subject, Task};
 use crate::time::Timestamp;
 
-/// Every taker looks at its queues this often at least: then it notices that the clock was set or the machine slept,
-/// and steps in for a taker that was woken and is not polled.
-const LONGEST_NAP: Duration = Duration::from_secs(30);
-
 /// Keeps tasks and records in memory, for one process.
 ///
 /// What it holds is gone with the process; sources find everything again. A lease lasts until it is dropped, whatever
@@ -37,7 +33,7 @@ const LONGEST_NAP: Duration = Duration::from_secs(30);
 /// panics is no hot loop; its reason says so.
 ///
 /// Tasks due now or after a delay are not held up when the wall clock is set back; tasks due at an instant follow the
-/// wall clock, within 30 seconds. Tasks due at the same time come in the order in which they were put.
+/// wall clock, within its [`longest_sleep`](Clock::longest_sleep). Tasks due at the same time come in the order in which they were put.
 ///
 /// All operations take time in proportion to the logarithm of the number of tasks, except [`Scheduler::cancel`] and
 /// [`Scheduler::hasten`] of whole queues, and [`Scheduler::census`], which counts those due. A first record of a
@@ -75,12 +71,13 @@ impl Scheduler for MemoryScheduler {
             return std::future::pending().await;
         }
         let mut turn = Turn { shared: &self.shared, from, entered: None };
+        let longest = self.shared.clock.longest_sleep();
         loop {
             let looked = self.shared.with(|state, now| {
                 let taken = state.lease_due(from, max, now);
                 if taken.is_empty() {
                     let (ticket, waker) = turn.entered.get_or_insert_with(|| state.enter(from));
-                    Err((waker.clone(), state.nap(from, *ticket, now)))
+                    Err((waker.clone(), state.nap(from, *ticket, now, longest)))
                 } else {
                     if let Some((ticket, _)) = turn.entered.take() {
                         state.leave(from, ticket, now);
@@ -285,12 +282,13 @@ impl State {
         }
     }
 
-    /// How long a taker may sleep: until the next task is due on a queue that it watches.
-    fn nap(&self, from: &[Queue], ticket: u64, now: Moment) -> Duration {
+    /// How long a taker may sleep: until the next task is due on a queue that it watches, and `longest` at most. So it
+    /// notices that the clock was set or the machine slept, and steps in for a taker that was woken and is not polled.
+    fn nap(&self, from: &[Queue], ticket: u64, now: Moment, longest: Duration) -> Duration {
         let watched = from.iter().filter(|queue| self.takers.watches(queue, ticket));
         let heads = watched.filter_map(|queue| self.lines.get(queue)?.head(now));
         let next = heads.map(|(due, _)| due.since(now.wall)).min();
-        next.unwrap_or(LONGEST_NAP).min(LONGEST_NAP)
+        next.unwrap_or(longest).min(longest)
     }
 
     fn check_fence(&self, lease: &Lease) -> Result<(), SchedulerError> {

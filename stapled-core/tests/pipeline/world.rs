@@ -1,0 +1,350 @@
+//! A small world on simulated time: a CA that answers or fails as told, a list of certificates, a server that
+//! remembers what it is given.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use stapled_ca::ocsp::{HashAlgorithm, OcspRequest, ResponseBuilder, ResponseStatus};
+use stapled_ca::{Authority, Issued, KeyType, Profile};
+use stapled_core::chain::CertChain;
+use stapled_core::clock::{Clock, SimulatedClock};
+use stapled_core::event::{Event, Observer};
+use stapled_core::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
+use stapled_core::inventory::Inventory;
+use stapled_core::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
+use stapled_core::source::{CertSource, Scan, Sighting, SourceError, Version};
+use stapled_core::staple::Staple;
+use stapled_core::stapler::{Stapler, StaplerBuilder};
+use stapled_core::time::Timestamp;
+use tokio::sync::Notify;
+
+pub(crate) const START: Timestamp = Timestamp::from_unix(1_800_000_000);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+
+/// What the CA does with a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    Good,
+    Revoked,
+    Unknown,
+    Down,
+    Hang,
+    Unauthorized,
+    Garbage,
+    Foreign,
+    Panic,
+    OnlySha256,
+    OnlyPost,
+}
+
+pub(crate) struct Ca {
+    pub(crate) authority: Authority,
+    stranger: Authority,
+    clock: Arc<dyn Clock>,
+    pub(crate) mood: Mutex<Mood>,
+    pub(crate) moods: Mutex<HashMap<String, Mood>>,
+    pub(crate) validity: Mutex<Duration>,
+    pub(crate) max_age: Mutex<Option<Duration>>,
+    pub(crate) asked: AtomicUsize,
+    pub(crate) log: Mutex<Vec<(Timestamp, String, Method)>>,
+    pub(crate) last: Mutex<Option<Bytes>>,
+    pub(crate) issuers: Mutex<BTreeMap<String, Vec<u8>>>,
+}
+
+impl Ca {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
+        let authority = |name| Authority::root(name).key(KeyType::EcdsaP256).create().unwrap();
+        Arc::new(Ca {
+            authority: authority("Simulated CA"),
+            stranger: authority("Simulated CA"),
+            clock,
+            mood: Mutex::new(Mood::Good),
+            moods: Mutex::default(),
+            validity: Mutex::new(4 * DAY),
+            max_age: Mutex::default(),
+            asked: AtomicUsize::new(0),
+            log: Mutex::default(),
+            last: Mutex::default(),
+            issuers: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn profile(name: &str) -> Profile {
+        Profile::server(name)
+            .key(KeyType::EcdsaP256)
+            .valid_between(START.unix() - 86_400, START.unix() + 800 * 86_400)
+            .ocsp_url("http://ocsp.test/")
+    }
+
+    pub(crate) fn issue(&self, profile: Profile) -> Issued {
+        self.authority.issue(&profile).unwrap()
+    }
+
+    pub(crate) fn set(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl OcspFetcher for Ca {
+    async fn fetch(&self, question: &Question<'_>) -> Result<Answer, FetchError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let now = self.clock.now();
+        self.log.lock().unwrap().push((now, question.url.to_owned(), question.method));
+        let url = question.url.to_owned();
+        let mood = self.moods.lock().unwrap().get(question.url).copied().unwrap_or(*self.mood.lock().unwrap());
+        let request = OcspRequest::from_der(question.request.as_der()).unwrap();
+        let id = &request.cert_ids[0];
+        let at = now.unix();
+        let validity = self.validity.lock().unwrap().as_secs() as i64;
+        let times = |builder: ResponseBuilder| builder.this_update(at).next_update(at + validity);
+        let build = |builder: ResponseBuilder| times(builder).build().unwrap();
+        let plain = || ResponseBuilder::new(&self.authority);
+        let body = match mood {
+            Mood::Good => build(plain().good(id)),
+            Mood::Revoked => build(plain().revoked(id, at - 60, None)),
+            Mood::Unknown => build(plain().unknown(id)),
+            Mood::Foreign => build(ResponseBuilder::new(&self.stranger).good(id)),
+            Mood::Unauthorized => ResponseBuilder::error(ResponseStatus::Unauthorized),
+            Mood::Garbage => b"<html>sorry</html>".to_vec(),
+            Mood::Down => return Err(FetchError::Connect { url, why: "refused".to_owned() }),
+            Mood::Hang => {
+                tokio::time::sleep(Duration::from_secs(15)).await;
+                return Err(FetchError::TimedOut { url, after: Duration::from_secs(15) });
+            }
+            Mood::Panic => panic!("a fetcher with a bug"),
+            Mood::OnlySha256 if id.hash() == Some(HashAlgorithm::Sha256) => build(plain().good(id)),
+            Mood::OnlySha256 => ResponseBuilder::error(ResponseStatus::Unauthorized),
+            Mood::OnlyPost if question.method == Method::Post => build(plain().good(id)),
+            Mood::OnlyPost => return Err(FetchError::Status { url, status: 405, retry_after: None }),
+        };
+        let body = Bytes::from(body);
+        *self.last.lock().unwrap() = Some(body.clone());
+        let max_age = *self.max_age.lock().unwrap();
+        Ok(Answer { body: Some(body), max_age, ..Answer::default() })
+    }
+
+    async fn fetch_issuer(&self, url: &str, _: usize) -> Result<Bytes, FetchError> {
+        let found = self.issuers.lock().unwrap().get(url).cloned();
+        found.map(Bytes::from).ok_or(FetchError::Status { url: url.to_owned(), status: 404, retry_after: None })
+    }
+}
+
+/// Certificates in a list, as a database would have them.
+#[derive(Default)]
+pub(crate) struct List {
+    rows: Mutex<BTreeMap<String, (Vec<u8>, u64)>>,
+    changed: Notify,
+    counter: AtomicUsize,
+}
+
+impl List {
+    pub(crate) fn put(&self, name: &str, pem: &str) {
+        let version = self.counter.fetch_add(1, Ordering::SeqCst) as u64;
+        self.rows.lock().unwrap().insert(name.to_owned(), (pem.as_bytes().to_vec(), version));
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        self.rows.lock().unwrap().remove(name);
+        self.changed.notify_one();
+    }
+}
+
+/// Handles to share what the stapler owns.
+pub(crate) struct Shared<T>(pub(crate) Arc<T>);
+
+#[async_trait]
+impl CertSource for Shared<List> {
+    async fn scan(&self) -> Result<Scan, SourceError> {
+        let rows = self.0.rows.lock().unwrap();
+        let sighting = |(name, (pem, version)): (&String, &(Vec<u8>, u64))| {
+            Sighting::bytes(name.as_str(), pem.as_slice(), Version::new(version.to_be_bytes()))
+        };
+        Ok(Scan { sightings: rows.iter().map(sighting).collect(), problems: Vec::new() })
+    }
+
+    async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+}
+
+/// A response, its end, and the places it was delivered for.
+type Served = (Bytes, Timestamp, Vec<String>);
+
+/// A server: what it serves, by name.
+pub(crate) struct Server {
+    clock: Arc<dyn Clock>,
+    pub(crate) serves: Mutex<BTreeMap<String, Served>>,
+    pub(crate) deliveries: AtomicUsize,
+    pub(crate) withdrawals: Mutex<Vec<(String, Withdrawal)>>,
+    pub(crate) broken: AtomicBool,
+    pub(crate) hangs: AtomicBool,
+    pub(crate) restarted: Notify,
+    pub(crate) keeps: Mutex<Option<Bytes>>,
+    pub(crate) requirements: Requirements,
+}
+
+impl Server {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Server {
+            clock,
+            serves: Mutex::default(),
+            deliveries: AtomicUsize::new(0),
+            withdrawals: Mutex::default(),
+            broken: AtomicBool::new(false),
+            hangs: AtomicBool::new(false),
+            restarted: Notify::new(),
+            keeps: Mutex::default(),
+            requirements: Requirements::default(),
+        }
+    }
+
+    pub(crate) fn response_of(&self, name: &str) -> Option<Bytes> {
+        self.serves.lock().unwrap().get(name).map(|(response, ..)| response.clone())
+    }
+
+    /// Forgets everything, as a restart does.
+    pub(crate) fn restart(&self) {
+        self.serves.lock().unwrap().clear();
+        self.restarted.notify_one();
+    }
+}
+
+#[async_trait]
+impl StapleSink for Shared<Server> {
+    async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError> {
+        self.0.deliveries.fetch_add(1, Ordering::SeqCst);
+        if self.0.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        if self.0.broken.load(Ordering::SeqCst) {
+            let code = stapled_core::reason::ReasonCode::new("connect_failed");
+            return Err(SinkError::Unreachable { code, what: "the server is down".to_owned() });
+        }
+        // The invariant of everything: nothing is ever delivered that is not good now.
+        assert!(staple.expires() > self.0.clock.now(), "delivered after its end");
+        let name = staple.chain().end_entity().name().to_owned();
+        let names = sites.iter().map(|site| site.served_as.to_string()).collect();
+        self.0.serves.lock().unwrap().insert(name, (staple.response().clone(), staple.expires(), names));
+        Ok(Delivered::Confirmed)
+    }
+
+    fn requirements(&self) -> Requirements {
+        self.0.requirements
+    }
+
+    async fn withdraw(&self, chain: &CertChain, _: &[Site], why: Withdrawal) -> Result<Withdrawn, SinkError> {
+        let name = chain.end_entity().name().to_owned();
+        self.0.serves.lock().unwrap().remove(&name);
+        self.0.withdrawals.lock().unwrap().push((name, why));
+        Ok(Withdrawn::Confirmed)
+    }
+
+    async fn recall(&self, _: &CertChain, _: &[Site]) -> Option<Bytes> {
+        self.0.keeps.lock().unwrap().clone()
+    }
+
+    async fn lost(&self) -> Lost {
+        self.0.restarted.notified().await;
+        Lost::Everything
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Record(pub(crate) Mutex<Vec<Event>>);
+
+impl Observer for Record {
+    fn observe(&self, event: &Event) {
+        self.0.lock().unwrap().push(event.clone());
+    }
+}
+
+impl Record {
+    pub(crate) fn count(&self, name: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|event| event.kind.name() == name).count()
+    }
+
+    /// The reason codes of the events of this name.
+    pub(crate) fn codes(&self, name: &str) -> Vec<String> {
+        let events = self.0.lock().unwrap();
+        let named = events.iter().filter(|event| event.kind.name() == name);
+        named.filter_map(|event| event.kind.code()).map(|code| code.to_string()).collect()
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) clock: Arc<SimulatedClock>,
+    pub(crate) ca: Arc<Ca>,
+    pub(crate) list: Arc<List>,
+    pub(crate) server: Arc<Server>,
+    pub(crate) record: Arc<Record>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with_clock(SimulatedClock::starting_at(START))
+    }
+
+    pub(crate) fn with_clock(clock: SimulatedClock) -> Self {
+        let clock = Arc::new(clock);
+        World {
+            ca: Ca::new(clock.clone()),
+            list: Arc::default(),
+            server: Arc::new(Server::new(clock.clone())),
+            record: Arc::default(),
+            clock,
+        }
+    }
+
+    /// A certificate with its issuer in the list.
+    pub(crate) fn add(&self, name: &str) -> Issued {
+        let issued = self.ca.issue(Ca::profile(name));
+        self.list.put(name, &with_issuer(&issued, &self.ca));
+        issued
+    }
+
+    pub(crate) fn builder(&self) -> StaplerBuilder {
+        Stapler::builder()
+            .source(Shared(self.list.clone()))
+            .sink(Shared(self.server.clone()))
+            .fetcher(self.ca.clone())
+            .clock(self.clock.clone())
+            .observer(self.record.clone())
+    }
+
+    /// Starts the stapler; it stops with the test's runtime.
+    pub(crate) fn start(&self) -> Arc<Inventory> {
+        self.run(self.builder())
+    }
+
+    pub(crate) fn run(&self, builder: StaplerBuilder) -> Arc<Inventory> {
+        let stapler = builder.build().unwrap();
+        let inventory = stapler.inventory();
+        tokio::spawn(stapler.run(std::future::pending()));
+        inventory
+    }
+
+    /// Lets this much simulated time pass.
+    pub(crate) async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+pub(crate) fn with_issuer(issued: &Issued, ca: &Ca) -> String {
+    format!("{}{}", issued.certificate_pem(), ca.authority.certificate_pem())
+}
