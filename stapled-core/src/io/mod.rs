@@ -1,5 +1,6 @@
 //! The default implementations of the traits: what touches files, sockets and timers.
 
 pub mod directory;
+pub mod file;
 pub mod http;
 pub mod memory;
