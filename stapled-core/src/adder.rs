@@ -65,6 +65,12 @@ impl Adder {
                 self.note_delivery(lease, &view, staple, done).or_else(|| Some(self.look_again(lease, ends)))
             }
             Wanted::Nothing(why) => match &view.delivery.served {
+                // What a server was given before this process began is not known; of a revoked certificate it must not
+                // stay in service.
+                None if why == Withdrawal::Revoked && view.delivery.state != DeliveryState::Withdrawn => {
+                    let done = self.sink.withdraw(&view.chain, &view.sites, why).await;
+                    self.note_withdrawal(lease, &view, None, why, done)
+                }
                 None => {
                     // Nothing to take back. A certificate that is gone is forgotten with this.
                     let state = view.delivery.state.clone();
@@ -73,7 +79,7 @@ impl Adder {
                 }
                 Some((staple, sites)) => {
                     let done = self.sink.withdraw(&view.chain, sites, why).await;
-                    self.note_withdrawal(lease, &view, (Arc::clone(staple), sites.clone()), why, done)
+                    self.note_withdrawal(lease, &view, Some((Arc::clone(staple), sites.clone())), why, done)
                 }
             },
             Wanted::AsItIs => {
@@ -160,13 +166,13 @@ impl Adder {
         &self,
         lease: &Lease,
         view: &DeliveryView,
-        served: (Arc<Staple>, Vec<Site>),
+        served: Option<(Arc<Staple>, Vec<Site>)>,
         why: Withdrawal,
         done: Result<Withdrawn, SinkError>,
     ) -> Option<Task> {
         let confirmed = match done {
             Ok(withdrawn) => withdrawn == Withdrawn::Confirmed,
-            Err(error) => return Some(self.note_failure(lease, view, Some(served), &error)),
+            Err(error) => return Some(self.note_failure(lease, view, served, &error)),
         };
         let sink = Arc::clone(&self.name);
         self.journal.tell_of(&view.about, EventKind::Withdrawn { sink, why, confirmed });

@@ -322,30 +322,27 @@ impl Parser {
             return Ok(Contents::NotApplicable(about));
         }
         let now = self.journal.clock.now();
-        let in_file = certificates.iter().find(|issuer| end_entity.is_issued_by(issuer));
-        let (issuer, found) = if let Some(issuer) = in_file {
-            (Some(Arc::clone(issuer)), IssuerPlace::SameFile)
-        } else if let (Some(issuer), Some((path, _))) =
-            (beside_certificates.iter().find(|issuer| end_entity.is_issued_by(issuer)), &beside)
-        {
-            (Some(Arc::clone(issuer)), IssuerPlace::IssuerFile(path.clone()))
+        // The first whose name and signature fit.
+        let issued_by = |candidates: &[Arc<Certificate>]| {
+            candidates.iter().find_map(|issuer| CertChain::new(Arc::clone(&end_entity), Arc::clone(issuer)).ok())
+        };
+        let found = if let Some(chain) = issued_by(&certificates) {
+            Some((chain, IssuerPlace::SameFile))
+        } else if let (Some(chain), Some((path, _))) = (issued_by(&beside_certificates), &beside) {
+            Some((chain, IssuerPlace::IssuerFile(path.clone())))
         } else {
             let known = self.inventory.issuers_named(end_entity.issuer());
-            (known.into_iter().find(|issuer| end_entity.is_issued_by(issuer)), IssuerPlace::Elsewhere)
+            issued_by(&known).map(|chain| (chain, IssuerPlace::Elsewhere))
         };
-        let Some(issuer) = issuer else {
+        let Some((chain, issuer)) = found else {
             let issuer = crate::certificate::name_in_words(end_entity.issuer());
             let error = ParseError::IssuerMissing { issuer };
             return Ok(Contents::Failed { about: Some(about), error, awaits: Some(end_entity) });
         };
-        let chain = match CertChain::new(end_entity, issuer) {
-            Ok(chain) => chain,
-            Err(error) => return failed(Some(about), error.into()),
-        };
         if let Err(error) = chain.check_usable(now) {
             return failed(Some(about), error.into());
         }
-        Ok(Contents::Chain { chain: Arc::new(chain), issuer: found })
+        Ok(Contents::Chain { chain: Arc::new(chain), issuer })
     }
 }
 

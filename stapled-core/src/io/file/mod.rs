@@ -13,12 +13,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use aws_lc_rs::digest;
+use bytes::Bytes;
 
 pub use self::place::staple_path;
 
 use self::place::Place;
 use self::write::{Sweeper, write};
 use crate::chain::CertChain;
+use crate::ocsp::OcspResponse;
 use crate::reason::ReasonCode;
 use crate::sink::{Delivered, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use crate::staple::Staple;
@@ -159,13 +161,34 @@ impl StapleSink for FileSink {
         Requirements { max_size: MAX_STAPLE, ..Requirements::default() }
     }
 
-    async fn withdraw(&self, _: &CertChain, sites: &[Site], _: Withdrawal) -> Result<Withdrawn, SinkError> {
+    async fn withdraw(&self, chain: &CertChain, sites: &[Site], why: Withdrawal) -> Result<Withdrawn, SinkError> {
         if self.0.withdraw == WithdrawFiles::Keep {
             return Ok(Withdrawn::Unsupported);
         }
         let (sink, sites) = (Arc::clone(&self.0), sites.to_vec());
-        blocking(move || sink.withdraw(&sites)).await
+        // A staple from before the revocation must not be taken up at a server's next start, whoever wrote it.
+        let revoked = (why == Withdrawal::Revoked).then(|| chain.clone());
+        blocking(move || sink.withdraw(&sites, revoked.as_ref())).await
     }
+
+    async fn recall(&self, _: &CertChain, sites: &[Site]) -> Option<Bytes> {
+        let (sink, sites) = (Arc::clone(&self.0), sites.to_vec());
+        let read = move || {
+            let places = sites.iter().filter_map(|site| Some(sink.place(site).ok()?.0));
+            let mut kept = places.filter_map(|path| read_existing(&path).ok().flatten());
+            kept.find(|bytes| !bytes.is_empty())
+        };
+        tokio::task::spawn_blocking(read).await.ok().flatten().map(Bytes::from)
+    }
+}
+
+/// Whether these bytes are a response about this certificate, whatever it says and whoever signed it.
+fn is_about(bytes: &[u8], chain: &CertChain) -> bool {
+    let Ok(OcspResponse::Basic(basic)) = OcspResponse::from_der(bytes) else { return false };
+    basic
+        .responses
+        .iter()
+        .any(|single| single.cert_id.hash().is_some_and(|hash| single.cert_id.names_same(&chain.cert_id(hash))))
 }
 
 /// Runs what waits for disks on a thread of its own.
@@ -263,13 +286,20 @@ impl Inner {
         }
     }
 
-    fn withdraw(&self, sites: &[Site]) -> Result<Withdrawn, SinkError> {
+    /// Removes what was written, and of a `revoked` certificate every response that is about it.
+    fn withdraw(&self, sites: &[Site], revoked: Option<&CertChain>) -> Result<Withdrawn, SinkError> {
         let mut result = Ok(Withdrawn::Confirmed);
         for site in sites {
             let Some(certificate) = site.file.as_deref() else { continue };
             // Wherever it was written to: the issuer may have come or gone since.
             let apart = self.state().apart.get(certificate).cloned();
             for path in staple_path(site).into_iter().chain(apart) {
+                if let Some(chain) = revoked
+                    && let Ok(Some(bytes)) = read_existing(&path)
+                    && is_about(&bytes, chain)
+                {
+                    self.state().written.insert(path.clone(), sha256(&bytes));
+                }
                 if let Err(error) = self.remove_ours(&path) {
                     result = Err(describe(&path, "removed", &error));
                 }

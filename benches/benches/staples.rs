@@ -1,0 +1,265 @@
+//! Staples per second: fetched from a responder on loopback that has signed ahead, verified, and delivered to memory;
+//! beside the bare HTTP client's requests per second and the bare signature checks per second of the same run.
+//!
+//! Then the same to files, beside a bare loop of the same writes and fsyncs.
+//!
+//!     cargo bench -p stapled-benches --bench staples -- [CERTIFICATES]
+
+// A bench that cannot go on says so by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use base64::Engine;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls_pki_types::SignatureVerificationAlgorithm;
+use stapled_ca::ocsp::{HashAlgorithm, OcspRequest};
+use stapled_ca::responder::RunningResponder;
+use stapled_ca::{Authority, Issued, Key, KeyType, Profile, Responder};
+use stapled_core::clock::SystemClock;
+use stapled_core::inventory::Inventory;
+use stapled_core::io::directory::DirectorySource;
+use stapled_core::io::file::FileSink;
+use stapled_core::io::memory::MemoryScheduler;
+use stapled_core::ocsp::OcspResponse;
+use stapled_core::scheduler::{Scheduler, Which};
+use stapled_core::sink::{Delivered, SinkError, Site, StapleSink};
+use stapled_core::source::{CertSource, Scan, Sighting, SourceError, Version};
+use stapled_core::staple::Staple;
+use stapled_core::stapler::Stapler;
+use tokio::sync::{Notify, Semaphore};
+
+/// Questions open at once: what a stapler allows one responder by default.
+const AT_ONCE: usize = 32;
+
+struct List(Vec<(String, Vec<u8>)>);
+
+#[async_trait]
+impl CertSource for List {
+    async fn scan(&self) -> Result<Scan, SourceError> {
+        let sighting =
+            |(name, pem): &(String, Vec<u8>)| Sighting::bytes(name.as_str(), pem.as_slice(), Version::new("1"));
+        Ok(Scan { sightings: self.0.iter().map(sighting).collect(), problems: Vec::new() })
+    }
+}
+
+#[derive(Default)]
+struct Memory {
+    delivered: AtomicUsize,
+    wanted: AtomicUsize,
+    all: Notify,
+}
+
+struct Shared(Arc<Memory>);
+
+#[async_trait]
+impl StapleSink for Shared {
+    async fn deliver(&self, _: &Staple, _: &[Site]) -> Result<Delivered, SinkError> {
+        if self.0.delivered.fetch_add(1, Ordering::SeqCst) + 1 == self.0.wanted.load(Ordering::SeqCst) {
+            self.0.all.notify_one();
+        }
+        Ok(Delivered::Confirmed)
+    }
+}
+
+fn main() {
+    // `cargo bench` passes options of its own; `--test` asks for a run that only shows that it works.
+    let test = std::env::args().any(|argument| argument == "--test");
+    let number = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
+    let count: usize = number.unwrap_or(if test { 200 } else { 20_000 });
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(run(count));
+}
+
+async fn run(count: usize) {
+    let root = Authority::root("Bench CA").key(KeyType::EcdsaP256).create().unwrap();
+    let responder = Responder::builder()
+        .authority(&root)
+        .validity(Duration::from_secs(7 * 86_400))
+        .start("127.0.0.1:0".parse().unwrap())
+        .unwrap();
+    let issued = issue(&root, &responder.url(), count);
+    let urls: Vec<hyper::Uri> = issued.iter().map(|one| get_url(&root, one, &responder.url())).collect();
+
+    println!(
+        "{count} certificates, P-256, one responder on loopback that has signed ahead, {AT_ONCE} questions at once"
+    );
+    ask_all(&urls).await; // the responder signs
+    let bare_http = rate(count, async { ask_all(&urls).await }).await.1;
+    println!("bare HTTP client:            {bare_http:>9.0} requests/s");
+    let bare_verify = verifications(&root, &urls).await;
+    println!("bare signature check:        {bare_verify:>9.0} /s on all cores");
+    let limit = 1.0 / (1.0 / bare_http + 1.0 / bare_verify);
+    println!("both, one after the other:   {limit:>9.0} /s");
+
+    to_memory(&root, &responder, &issued, &urls, limit).await;
+    to_files(&issued, count.min(2_000)).await;
+}
+
+async fn to_memory(root: &Authority, responder: &RunningResponder, issued: &[Issued], urls: &[hyper::Uri], limit: f64) {
+    let count = issued.len();
+    let sink = Arc::new(Memory::default());
+    sink.wanted.store(count, Ordering::SeqCst);
+    let scheduler = Arc::new(MemoryScheduler::new(Arc::new(SystemClock)));
+    let ca = root.certificate_pem();
+    let list = issued.iter().enumerate();
+    let list = list.map(|(n, one)| (n.to_string(), format!("{}{ca}", one.certificate_pem()).into_bytes()));
+    let stapler = Stapler::builder()
+        .source(List(list.collect()))
+        .sink(Shared(Arc::clone(&sink)))
+        .scheduler(Arc::clone(&scheduler) as Arc<dyn Scheduler>)
+        .build()
+        .unwrap();
+    let inventory = stapler.inventory();
+    let stop = Arc::new(Notify::new());
+    let stopped = Arc::clone(&stop);
+    let running = tokio::spawn(stapler.run(async move { stopped.notified().await }));
+    let figure = rate(count, sink.all.notified()).await.1;
+    println!("from PEM to memory:          {figure:>9.0} staples/s, parsing and the issuer's signature included");
+    renewals(responder, urls, &sink, &*scheduler, &inventory, limit).await;
+    stop.notify_one();
+    running.await.unwrap();
+}
+
+/// Every certificate is renewed at once: fetched, verified, delivered.
+async fn renewals(
+    responder: &RunningResponder,
+    urls: &[hyper::Uri],
+    sink: &Memory,
+    scheduler: &dyn Scheduler,
+    inventory: &Inventory,
+    limit: f64,
+) {
+    // Other responses, signed ahead, so that each one is news.
+    responder.responder().set_validity(Duration::from_secs(14 * 86_400));
+    responder.responder().forget();
+    ask_all(urls).await;
+    let count = urls.len();
+    sink.delivered.store(0, Ordering::SeqCst);
+    let renew = scheduler.census().await.unwrap().queues.into_keys().find(|queue| queue.as_str().starts_with("renew"));
+    scheduler.hasten(Which::Queue(&renew.unwrap())).await.unwrap();
+    let figure = rate(count, sink.all.notified()).await.1;
+    println!(
+        "fetched, verified, delivered:{figure:>9.0} staples/s = {:.2} of both limits one after the other",
+        figure / limit
+    );
+    assert_eq!(inventory.certificates().len(), count);
+}
+
+async fn to_files(issued: &[Issued], count: usize) {
+    let directory = tempfile::tempdir().unwrap();
+    for (n, one) in issued.iter().take(count).enumerate() {
+        std::fs::write(directory.path().join(format!("{n}.pem")), one.bundle_pem()).unwrap();
+    }
+    let stapler =
+        Stapler::builder().source(DirectorySource::new(directory.path())).sink(FileSink::new()).build().unwrap();
+    let began = Instant::now();
+    let inventory = stapler.run_once().await.unwrap();
+    let files = count as f64 / began.elapsed().as_secs_f64();
+    let certificates = inventory.certificates();
+    assert_eq!(certificates.len(), count);
+    let responses: Vec<Bytes> =
+        certificates.iter().map(|one| one.staple.as_ref().unwrap().response().clone()).collect();
+    let bare = tempfile::tempdir().unwrap();
+    let (_, bare) = rate(count, async {
+        let (responses, path) = (responses.clone(), bare.path().to_owned());
+        tokio::task::spawn_blocking(move || write_all(&path, &responses)).await.unwrap();
+    })
+    .await;
+    println!("from files to files:         {files:>9.0} staples/s, {count} certificates");
+    println!("bare writes, fsyncs, renames:{bare:>9.0} /s, one after the other; ratio {:.2}", files / bare);
+}
+
+/// What writing each response whole takes: a temporary file, fsync, rename, fsync of the directory.
+fn write_all(directory: &Path, responses: &[Bytes]) {
+    for (n, response) in responses.iter().enumerate() {
+        let mut file = tempfile::NamedTempFile::new_in(directory).unwrap();
+        std::io::Write::write_all(&mut file, response).unwrap();
+        file.as_file().sync_all().unwrap();
+        file.persist(directory.join(n.to_string())).unwrap();
+        std::fs::File::open(directory).unwrap().sync_all().unwrap();
+    }
+}
+
+fn issue(root: &Authority, url: &str, count: usize) -> Vec<Issued> {
+    // One key for all: only the certificates matter, and they differ.
+    let key = Arc::new(Key::generate(KeyType::EcdsaP256).unwrap());
+    let profile = |n| Profile::server(&format!("{n}.bench.test")).existing_key(Arc::clone(&key)).ocsp_url(url);
+    (0..count).map(|n| root.issue(&profile(n)).unwrap()).collect()
+}
+
+fn get_url(root: &Authority, issued: &Issued, url: &str) -> hyper::Uri {
+    let request = OcspRequest::for_certificate(root.cert_id(issued.serial(), HashAlgorithm::Sha1));
+    let encoded = base64::engine::general_purpose::STANDARD.encode(request.to_der());
+    let escaped = encoded.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    format!("{}/{escaped}", url.trim_end_matches('/')).parse().unwrap()
+}
+
+async fn ask_all(urls: &[hyper::Uri]) -> Vec<Bytes> {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    let client: Client<_, Empty<Bytes>> =
+        Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+    let slots = Arc::new(Semaphore::new(AT_ONCE));
+    let mut answers = Vec::with_capacity(urls.len());
+    let mut running = tokio::task::JoinSet::new();
+    for url in urls.iter().cloned() {
+        let slot = Arc::clone(&slots).acquire_owned().await.unwrap();
+        let client = client.clone();
+        running.spawn(async move {
+            let response = client.get(url).await.unwrap();
+            assert_eq!(response.status(), 200);
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            drop(slot);
+            body
+        });
+        while let Some(answer) = running.try_join_next() {
+            answers.push(answer.unwrap());
+        }
+    }
+    while let Some(answer) = running.join_next().await {
+        answers.push(answer.unwrap());
+    }
+    answers
+}
+
+/// Signature checks per second, on as many threads as the stapler has.
+async fn verifications(root: &Authority, urls: &[hyper::Uri]) -> f64 {
+    let answers = ask_all(urls).await;
+    let key: Arc<[u8]> = root.key().public_key().into();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let answers: Vec<Bytes> = answers.into_iter().take(20_000).collect();
+    let count = answers.len();
+    let chunks: Vec<Vec<Bytes>> = answers.chunks(count.div_ceil(threads)).map(<[Bytes]>::to_vec).collect();
+    let check = async {
+        let threads = chunks.into_iter().map(|chunk| {
+            let key = Arc::clone(&key);
+            tokio::task::spawn_blocking(move || {
+                for answer in chunk {
+                    let Ok(OcspResponse::Basic(basic)) = OcspResponse::from_der(&answer) else { panic!("no response") };
+                    webpki::aws_lc_rs::ECDSA_P256_SHA256
+                        .verify_signature(&key, basic.tbs_response_data, basic.signature)
+                        .unwrap();
+                }
+            })
+        });
+        for thread in threads.collect::<Vec<_>>() {
+            thread.await.unwrap();
+        }
+    };
+    rate(count, check).await.1
+}
+
+async fn rate<T>(count: usize, work: impl Future<Output = T>) -> (T, f64) {
+    let began = Instant::now();
+    let done = work.await;
+    (done, count as f64 / began.elapsed().as_secs_f64())
+}
