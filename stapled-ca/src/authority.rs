@@ -1,0 +1,445 @@
+//! The authority: its key, its certificate, and what it issued.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use x509_parser::prelude::FromDer as _;
+
+use crate::clock;
+use crate::issue::{self, Subject};
+use crate::issued::Issued;
+use crate::key::{Key, KeyError, KeyType};
+use crate::ledger::{Kind, Ledger, MemoryLedger, Reason, Record, Status};
+use crate::ocsp::{CertId, HashAlgorithm, IssuerIdentity, Signer};
+use crate::pem;
+use crate::profile::{NameAttribute, Profile, Validity};
+use crate::serial::Serial;
+use crate::store::{self, DirectoryLedger, StoreError};
+
+/// A certificate authority. Clones are the same authority: what one issues or
+/// revokes, all know.
+///
+/// ```
+/// use stapled_ca::{Authority, KeyType, Profile};
+///
+/// let root = Authority::root("Example Root").create()?;
+/// let ca = root.intermediate("Example CA").key(KeyType::EcdsaP384).create()?;
+/// let issued = ca.issue(&Profile::server("example.org").must_staple(true))?;
+/// assert!(issued.bundle_pem().contains("PRIVATE KEY"));
+/// # Ok::<(), stapled_ca::AuthorityError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Authority {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    key: Arc<Key>,
+    certificate: Vec<u8>,
+    above: Vec<Vec<u8>>,
+    identity: IssuerIdentity,
+    name: String,
+    not_after: i64,
+    ledger: Arc<dyn Ledger>,
+    directory: Option<PathBuf>,
+}
+
+/// Why an authority could not be made, opened, or do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthorityError {
+    /// A key could not be made or read.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The authority's key file does not hold a key.
+    #[error("{}: {source}", path.display())]
+    KeyFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeyError,
+    },
+    /// Something could not be kept or found.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A certificate could not be put together.
+    #[error("cannot make the certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// A file does not hold a certificate.
+    #[error("{} holds no certificate that can be read", path.display())]
+    NoCertificate {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Certificate and key of an authority are not a pair.
+    #[error("the key in {} does not belong to the certificate beside it", path.display())]
+    NotAPair {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// RFC 5280, 4.1.2.2: positive, at most 20 octets.
+    #[error("serial number {serial} does not fit: it must be positive and at most 20 octets long")]
+    SerialLength {
+        /// The number.
+        serial: Serial,
+    },
+    /// The system has no randomness.
+    #[error("the system gave no random numbers")]
+    Randomness,
+    /// The certificate that was just made cannot be read.
+    #[error("the certificate that was made cannot be read again")]
+    Unreadable,
+}
+
+impl Authority {
+    /// A new self-signed authority, by its common name.
+    pub fn root(name: &str) -> AuthorityBuilder {
+        AuthorityBuilder::new(name, None)
+    }
+
+    /// A new authority under this one.
+    pub fn intermediate(&self, name: &str) -> AuthorityBuilder {
+        AuthorityBuilder::new(name, Some(self.clone()))
+    }
+
+    /// The authority that lies in `directory` (see [`crate::store`]).
+    ///
+    /// # Errors
+    /// When there is none, or its files do not fit together.
+    pub fn open(directory: &Path) -> Result<Self, AuthorityError> {
+        let key_path = directory.join(store::CA_KEY);
+        let certificate_path = directory.join(store::CA_CERTIFICATE);
+        let certificate = first_certificate(&certificate_path)?;
+        let key = read_key(&key_path)?;
+        let chain_path = directory.join(store::CHAIN);
+        let above = if chain_path.exists() { pem::certificates(&store::read(&chain_path)?) } else { Vec::new() };
+        let ledger = Arc::new(DirectoryLedger::open(directory.join(store::ISSUED))?);
+        let authority = Self::assemble(Arc::new(key), certificate, above, ledger, Some(directory.to_owned()))?;
+        if authority.inner.identity.public_key != authority.inner.key.public_key() {
+            return Err(AuthorityError::NotAPair { path: key_path });
+        }
+        Ok(authority)
+    }
+
+    /// Issues a certificate and writes it down.
+    ///
+    /// # Errors
+    /// When the profile cannot be met or the ledger not written.
+    pub fn issue(&self, profile: &Profile) -> Result<Issued, AuthorityError> {
+        let kind = if profile.no_check { Kind::Responder } else { Kind::EndEntity };
+        self.issue_as(profile, kind, Subject::EndEntity)
+    }
+
+    /// Issues a delegated OCSP responder's certificate and returns the signer.
+    ///
+    /// # Errors
+    /// As [`Authority::issue`].
+    pub fn delegate(&self, key_type: KeyType) -> Result<Signer, AuthorityError> {
+        let profile = Profile::ocsp_responder(&format!("{} OCSP Responder", self.name())).key(key_type);
+        Ok(Signer::delegate(&self.issue(&profile)?))
+    }
+
+    /// Revokes a certificate, as of now.
+    ///
+    /// # Errors
+    /// When it was never issued here, or the ledger cannot be written.
+    pub fn revoke(&self, serial: &Serial, reason: Option<Reason>) -> Result<Record, AuthorityError> {
+        self.set_status(serial, Status::Revoked { at: clock::now(), reason })
+    }
+
+    /// Sets a certificate's status: a revocation in the past, or the end of a
+    /// certificateHold.
+    ///
+    /// # Errors
+    /// When it was never issued here, or the ledger cannot be written.
+    pub fn set_status(&self, serial: &Serial, status: Status) -> Result<Record, AuthorityError> {
+        Ok(self.inner.ledger.set_status(serial, status)?)
+    }
+
+    /// The status now; `None` if never issued here.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn status(&self, serial: &Serial) -> Result<Option<Status>, StoreError> {
+        self.inner.ledger.status(serial)
+    }
+
+    /// All that was issued, by serial number.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn records(&self) -> Result<Vec<Record>, StoreError> {
+        self.inner.ledger.records()
+    }
+
+    /// The authority itself as a signer of OCSP responses.
+    #[must_use]
+    pub fn signer(&self) -> Signer {
+        Signer {
+            not_after: self.inner.not_after,
+            ..Signer::new(Arc::clone(&self.inner.key), self.inner.identity.clone(), None)
+        }
+    }
+
+    /// Its common name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// Its name and public key, which CertIDs hash.
+    #[must_use]
+    pub fn identity(&self) -> &IssuerIdentity {
+        &self.inner.identity
+    }
+
+    /// The CertID of a certificate of this authority, as a client asks for it.
+    #[must_use]
+    pub fn cert_id(&self, serial: &Serial, hash: HashAlgorithm) -> CertId {
+        CertId::new(&self.inner.identity, serial, hash)
+    }
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> &Arc<Key> {
+        &self.inner.key
+    }
+
+    /// Its certificate, DER.
+    #[must_use]
+    pub fn certificate(&self) -> &[u8] {
+        &self.inner.certificate
+    }
+
+    /// Its certificate, PEM.
+    #[must_use]
+    pub fn certificate_pem(&self) -> String {
+        pem::encode("CERTIFICATE", &self.inner.certificate)
+    }
+
+    /// The certificates above it, DER, nearest first, root last; none for a root.
+    #[must_use]
+    pub fn above(&self) -> &[Vec<u8>] {
+        &self.inner.above
+    }
+
+    /// The root's certificate, PEM: what clients trust.
+    #[must_use]
+    pub fn root_pem(&self) -> String {
+        pem::encode("CERTIFICATE", self.inner.above.last().unwrap_or(&self.inner.certificate))
+    }
+
+    /// Whether it signed its own certificate.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.inner.above.is_empty()
+    }
+
+    /// Last second of its own certificate's validity, Unix.
+    #[must_use]
+    pub fn not_after(&self) -> i64 {
+        self.inner.not_after
+    }
+
+    /// Where it lies on disk, if it does.
+    #[must_use]
+    pub fn directory(&self) -> Option<&Path> {
+        self.inner.directory.as_deref()
+    }
+
+    pub(crate) fn issue_as(&self, profile: &Profile, kind: Kind, subject: Subject) -> Result<Issued, AuthorityError> {
+        let issuer = rcgen::Issuer::from_ca_cert_der(&self.certificate().into(), &*self.inner.key)?;
+        let draft = issue::Draft::new(profile, clock::now(), subject)?;
+        let der = draft.signed_by(&issuer)?;
+        self.inner.ledger.add(draft.record(kind))?;
+        let mut chain = vec![self.certificate().to_vec()];
+        // All above but the root, which a client has or does not trust.
+        chain.extend(self.inner.above.split_last().map_or(&[][..], |(_, below)| below).iter().cloned());
+        draft.issued(der, chain)
+    }
+
+    fn assemble(
+        key: Arc<Key>,
+        certificate: Vec<u8>,
+        above: Vec<Vec<u8>>,
+        ledger: Arc<dyn Ledger>,
+        directory: Option<PathBuf>,
+    ) -> Result<Self, AuthorityError> {
+        let identity = IssuerIdentity::from_certificate(&certificate).ok_or(AuthorityError::Unreadable)?;
+        let (name, not_after) = {
+            let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(&certificate)
+                .map_err(|_| AuthorityError::Unreadable)?;
+            let common_name = parsed.subject().iter_common_name().find_map(|name| name.as_str().ok());
+            let name = common_name.map_or_else(|| parsed.subject().to_string(), str::to_owned);
+            (name, parsed.validity().not_after.timestamp())
+        };
+        let inner = Inner { key, certificate, above, identity, name, not_after, ledger, directory };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+/// A new authority, before it is made.
+#[derive(Debug)]
+#[must_use]
+pub struct AuthorityBuilder {
+    profile: Profile,
+    parent: Option<Authority>,
+    ledger: Option<Arc<dyn Ledger>>,
+}
+
+impl AuthorityBuilder {
+    fn new(name: &str, parent: Option<Authority>) -> Self {
+        let profile = Profile::server(name).names([]).extended_key_usages([]).days(3650);
+        Self { profile, parent, ledger: None }
+    }
+
+    /// Makes a key of this type; P-256 if not said.
+    pub fn key(mut self, key_type: KeyType) -> Self {
+        self.profile = self.profile.key(key_type);
+        self
+    }
+
+    /// Uses a key that exists.
+    pub fn existing_key(mut self, key: Arc<Key>) -> Self {
+        self.profile = self.profile.existing_key(key);
+        self
+    }
+
+    /// Adds an organisation to the subject.
+    pub fn organization(mut self, organization: &str) -> Self {
+        self.profile.subject.insert(0, (NameAttribute::Organization, organization.to_owned()));
+        self
+    }
+
+    /// Sets the validity; ten years if not said.
+    pub fn validity(mut self, validity: Validity) -> Self {
+        self.profile.validity = validity;
+        self
+    }
+
+    /// Adds an OCSP URL to the authority's own certificate.
+    pub fn ocsp_url(mut self, url: impl Into<String>) -> Self {
+        self.profile = self.profile.ocsp_url(url);
+        self
+    }
+
+    /// Adds a caIssuers URL to the authority's own certificate.
+    pub fn ca_issuers_url(mut self, url: impl Into<String>) -> Self {
+        self.profile = self.profile.ca_issuers_url(url);
+        self
+    }
+
+    /// Sets the serial number of the authority's own certificate.
+    pub fn serial(mut self, serial: Serial) -> Self {
+        self.profile = self.profile.serial(serial);
+        self
+    }
+
+    /// Writes down elsewhere than in memory what the authority will issue.
+    pub fn ledger(mut self, ledger: Arc<dyn Ledger>) -> Self {
+        self.ledger = Some(ledger);
+        self
+    }
+
+    /// Makes the authority, in memory.
+    ///
+    /// # Errors
+    /// When key or certificate cannot be made.
+    pub fn create(self) -> Result<Authority, AuthorityError> {
+        let (key, certificate, above) = self.certify()?;
+        let ledger = self.ledger.unwrap_or_else(|| Arc::new(MemoryLedger::default()));
+        Authority::assemble(key, certificate, above, ledger, None)
+    }
+
+    /// Makes the authority in a directory that holds none yet.
+    ///
+    /// # Errors
+    /// When there is one, when key or certificate cannot be made, or not written.
+    pub fn create_in(self, directory: &Path) -> Result<Authority, AuthorityError> {
+        let key_path = directory.join(store::CA_KEY);
+        if key_path.exists() {
+            return Err(StoreError::Exists { path: key_path }.into());
+        }
+        fs::create_dir_all(directory).map_err(|source| StoreError::Write { path: directory.to_owned(), source })?;
+        let (key, certificate, above) = self.certify()?;
+        store::create(&key_path, key.to_pem().as_bytes(), store::SECRET)?;
+        if !above.is_empty() {
+            let chain: String = above.iter().map(|der| pem::encode("CERTIFICATE", der)).collect();
+            store::replace(&directory.join(store::CHAIN), chain.as_bytes(), store::READABLE)?;
+        }
+        let certificate_pem = pem::encode("CERTIFICATE", &certificate);
+        store::replace(&directory.join(store::CA_CERTIFICATE), certificate_pem.as_bytes(), store::READABLE)?;
+        Authority::open(directory)
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn certify(&self) -> Result<(Arc<Key>, Vec<u8>, Vec<Vec<u8>>), AuthorityError> {
+        match &self.parent {
+            Some(parent) => {
+                let issued = parent.issue_as(&self.profile, Kind::Authority, Subject::Authority)?;
+                let mut above = vec![parent.certificate().to_vec()];
+                above.extend(parent.above().iter().cloned());
+                Ok((Arc::clone(issued.key()), issued.der, above))
+            }
+            None => {
+                let draft = issue::Draft::new(&self.profile, clock::now(), Subject::Authority)?;
+                let der = draft.self_signed()?;
+                Ok((Arc::clone(draft.key()), der, Vec::new()))
+            }
+        }
+    }
+}
+
+/// The delegated responder that lies beside an authority on disk.
+impl Authority {
+    /// Issues a delegate and keeps it in the authority's directory, in place of
+    /// one that may be there.
+    ///
+    /// # Errors
+    /// When the authority lies in memory only, or as [`Authority::issue`].
+    pub fn install_delegate(&self, profile: &Profile) -> Result<Issued, AuthorityError> {
+        let directory = self.directory().ok_or_else(|| StoreError::Write {
+            path: PathBuf::from(store::RESPONDER_KEY),
+            source: std::io::Error::other("this authority lies in memory only"),
+        })?;
+        let issued = self.issue_as(profile, Kind::Responder, Subject::EndEntity)?;
+        let write = |name, text: String, mode| store::replace(&directory.join(name), text.as_bytes(), mode);
+        write(store::RESPONDER_KEY, issued.key_pem(), store::SECRET)?;
+        write(store::RESPONDER_CERTIFICATE, issued.certificate_pem(), store::READABLE)?;
+        Ok(issued)
+    }
+
+    /// The delegate in the authority's directory, if there is one.
+    ///
+    /// # Errors
+    /// When its files cannot be read.
+    pub fn installed_delegate(&self) -> Result<Option<Signer>, AuthorityError> {
+        let Some(directory) = self.directory() else { return Ok(None) };
+        let certificate_path = directory.join(store::RESPONDER_CERTIFICATE);
+        if !certificate_path.exists() {
+            return Ok(None);
+        }
+        let key_path = directory.join(store::RESPONDER_KEY);
+        let key = read_key(&key_path)?;
+        let certificate = first_certificate(&certificate_path)?;
+        let identity = IssuerIdentity::from_certificate(&certificate)
+            .ok_or(AuthorityError::NoCertificate { path: certificate_path })?;
+        if identity.public_key != key.public_key() {
+            return Err(AuthorityError::NotAPair { path: key_path });
+        }
+        let not_after = issue::not_after(&certificate).ok_or(AuthorityError::Unreadable)?;
+        let signer = Signer::new(Arc::new(key), identity, Some(certificate));
+        Ok(Some(Signer { not_after, ..signer }))
+    }
+}
+
+fn first_certificate(path: &Path) -> Result<Vec<u8>, AuthorityError> {
+    let found = pem::certificates(&store::read(path)?).into_iter().next();
+    found.ok_or_else(|| AuthorityError::NoCertificate { path: path.to_owned() })
+}
+
+fn read_key(path: &Path) -> Result<Key, AuthorityError> {
+    Key::from_pem(&store::read(path)?).map_err(|source| AuthorityError::KeyFile { path: path.to_owned(), source })
+}

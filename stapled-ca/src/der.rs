@@ -1,0 +1,235 @@
+//! DER, written and sliced by hand.
+//!
+//! A response that breaks exactly one rule must be wrong in exactly one place,
+//! so the bytes are laid down one value after the other, with no type system
+//! that would correct them.
+
+/// `BOOLEAN`.
+pub const BOOLEAN: u8 = 0x01;
+/// `INTEGER`.
+pub const INTEGER: u8 = 0x02;
+/// `BIT STRING`.
+pub const BIT_STRING: u8 = 0x03;
+/// `OCTET STRING`.
+pub const OCTET_STRING: u8 = 0x04;
+/// `OBJECT IDENTIFIER`.
+pub const OBJECT_IDENTIFIER: u8 = 0x06;
+/// `ENUMERATED`.
+pub const ENUMERATED: u8 = 0x0a;
+/// `SEQUENCE`.
+pub const SEQUENCE: u8 = 0x30;
+/// `GeneralizedTime`.
+pub const GENERALIZED_TIME: u8 = 0x18;
+/// `NULL`, whole.
+pub const NULL: &[u8] = &[0x05, 0x00];
+
+/// One value: tag, length in its shortest form, contents.
+#[must_use]
+pub fn value(tag: u8, contents: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(contents.len() + 6);
+    out.push(tag);
+    let length = contents.len();
+    if length < 0x80 {
+        out.push(length as u8);
+    } else {
+        let octets = length.to_be_bytes();
+        let significant: Vec<u8> = octets.into_iter().skip_while(|o| *o == 0).collect();
+        out.push(0x80 | significant.len() as u8);
+        out.extend_from_slice(&significant);
+    }
+    out.extend_from_slice(contents);
+    out
+}
+
+/// A `SEQUENCE` of values that are already encoded.
+#[must_use]
+pub fn sequence<P: AsRef<[u8]>>(parts: &[P]) -> Vec<u8> {
+    value(SEQUENCE, &concat(parts))
+}
+
+/// `[number] EXPLICIT` round an encoded value.
+#[must_use]
+pub fn explicit(number: u8, inner: &[u8]) -> Vec<u8> {
+    value(0xa0 | (number & 0x1f), inner)
+}
+
+/// `[number] IMPLICIT` of a primitive type, from its contents.
+#[must_use]
+pub fn implicit(number: u8, contents: &[u8]) -> Vec<u8> {
+    value(0x80 | (number & 0x1f), contents)
+}
+
+/// An `OBJECT IDENTIFIER` from its arcs.
+#[must_use]
+pub fn oid(arcs: &[u64]) -> Vec<u8> {
+    let mut contents = Vec::new();
+    let first = arcs.first().copied().unwrap_or(0);
+    let second = arcs.get(1).copied().unwrap_or(0);
+    base128(&mut contents, first * 40 + second);
+    for arc in arcs.iter().skip(2) {
+        base128(&mut contents, *arc);
+    }
+    value(OBJECT_IDENTIFIER, &contents)
+}
+
+/// A non-negative `INTEGER` from its magnitude, shortened to DER.
+#[must_use]
+pub fn unsigned(magnitude: &[u8]) -> Vec<u8> {
+    value(INTEGER, &unsigned_contents(magnitude))
+}
+
+/// The contents octets of a non-negative `INTEGER`: no superfluous zeros in
+/// front, one where the sign bit would be taken for a minus.
+#[must_use]
+pub fn unsigned_contents(magnitude: &[u8]) -> Vec<u8> {
+    let mut contents: Vec<u8> = magnitude.iter().copied().skip_while(|o| *o == 0).collect();
+    if contents.first().is_none_or(|o| o & 0x80 != 0) {
+        contents.insert(0, 0);
+    }
+    contents
+}
+
+/// A `BIT STRING` of whole octets.
+#[must_use]
+pub fn bit_string(octets: &[u8]) -> Vec<u8> {
+    let mut contents = Vec::with_capacity(octets.len() + 1);
+    contents.push(0);
+    contents.extend_from_slice(octets);
+    value(BIT_STRING, &contents)
+}
+
+/// A `GeneralizedTime` of Unix seconds, in the only form RFC 5280, 4.1.2.5.2
+/// allows: whole seconds, `Z`.
+#[must_use]
+pub fn generalized_time(unix_seconds: i64) -> Vec<u8> {
+    let lowest = jiff::Timestamp::MIN.as_second();
+    let highest = jiff::Timestamp::MAX.as_second();
+    let at = jiff::Timestamp::from_second(unix_seconds.clamp(lowest, highest)).unwrap_or_default();
+    let text = at.strftime("%Y%m%d%H%M%SZ").to_string();
+    value(GENERALIZED_TIME, text.as_bytes())
+}
+
+/// Encoded values, one after the other.
+#[must_use]
+pub fn concat<P: AsRef<[u8]>>(parts: &[P]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(parts.iter().map(|p| p.as_ref().len()).sum());
+    for part in parts {
+        out.extend_from_slice(part.as_ref());
+    }
+    out
+}
+
+/// One value as it lies in its buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice<'a> {
+    /// The tag octet.
+    pub tag: u8,
+    /// The contents octets.
+    pub contents: &'a [u8],
+    /// Tag, length and contents.
+    pub whole: &'a [u8],
+}
+
+/// Cuts the first value off `input` and moves `input` behind it.
+///
+/// `None` when the tag has more than one octet, the length is indefinite, not
+/// the shortest, or reaches past the end.
+pub fn next<'a>(input: &mut &'a [u8]) -> Option<Slice<'a>> {
+    let all = *input;
+    let (&tag, rest) = all.split_first()?;
+    if tag & 0x1f == 0x1f {
+        return None;
+    }
+    let (&first, rest) = rest.split_first()?;
+    let (length, rest) = if first < 0x80 {
+        (usize::from(first), rest)
+    } else {
+        let count = usize::from(first & 0x7f);
+        if count == 0 || count > 4 {
+            return None;
+        }
+        let (octets, rest) = rest.split_at_checked(count)?;
+        let length = octets.iter().fold(0usize, |n, o| (n << 8) | usize::from(*o));
+        let shortest = length >= 0x80 && octets.first().is_some_and(|o| *o != 0);
+        if !shortest {
+            return None;
+        }
+        (length, rest)
+    };
+    let (contents, after) = rest.split_at_checked(length)?;
+    let whole = all.get(..all.len() - after.len())?;
+    *input = after;
+    Some(Slice { tag, contents, whole })
+}
+
+/// Like [`next`], and `None` unless the tag is `tag`.
+pub fn expect<'a>(input: &mut &'a [u8], tag: u8) -> Option<Slice<'a>> {
+    let mut ahead = *input;
+    let slice = next(&mut ahead)?;
+    if slice.tag != tag {
+        return None;
+    }
+    *input = ahead;
+    Some(slice)
+}
+
+/// The one value that `input` consists of; `None` when anything follows it.
+#[must_use]
+pub fn only(mut input: &[u8], tag: u8) -> Option<Slice<'_>> {
+    let slice = expect(&mut input, tag)?;
+    input.is_empty().then_some(slice)
+}
+
+fn base128(out: &mut Vec<u8>, arc: u64) {
+    let mut groups = vec![(arc & 0x7f) as u8];
+    let mut rest = arc >> 7;
+    while rest > 0 {
+        groups.push(0x80 | (rest & 0x7f) as u8);
+        rest >>= 7;
+    }
+    out.extend(groups.into_iter().rev());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_take_their_shortest_form() {
+        assert_eq!(value(SEQUENCE, &[0; 127])[..2], [0x30, 0x7f]);
+        assert_eq!(value(SEQUENCE, &[0; 128])[..3], [0x30, 0x81, 0x80]);
+        assert_eq!(value(SEQUENCE, &[0; 256])[..4], [0x30, 0x82, 0x01, 0x00]);
+    }
+
+    #[test]
+    fn integers_are_never_negative_by_accident() {
+        assert_eq!(unsigned(&[0x7f]), [2, 1, 0x7f]);
+        assert_eq!(unsigned(&[0x80]), [2, 2, 0, 0x80]);
+        assert_eq!(unsigned(&[0, 0, 5]), [2, 1, 5]);
+        assert_eq!(unsigned(&[]), [2, 1, 0]);
+    }
+
+    #[test]
+    fn object_identifiers_use_base_128() {
+        // id-pkix-ocsp-basic, as RFC 6960 responses carry it.
+        let basic = [0x06, 0x09, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01];
+        assert_eq!(oid(&[1, 3, 6, 1, 5, 5, 7, 48, 1, 1]), basic);
+        assert_eq!(oid(&[2, 5, 29, 37]), [0x06, 0x03, 0x55, 0x1d, 0x25]);
+    }
+
+    #[test]
+    fn times_are_whole_seconds_of_utc() {
+        assert_eq!(generalized_time(0), value(GENERALIZED_TIME, b"19700101000000Z"));
+        assert_eq!(generalized_time(1_767_225_599), value(GENERALIZED_TIME, b"20251231235959Z"));
+    }
+
+    #[test]
+    fn sloppy_lengths_are_not_sliced() {
+        assert!(next(&mut &[0x30, 0x81, 0x01, 0x00][..]).is_none());
+        assert!(next(&mut &[0x30, 0x80, 0x00, 0x00][..]).is_none());
+        assert!(next(&mut &[0x30, 0x02, 0x00][..]).is_none());
+        assert!(next(&mut &[0x3f, 0x81, 0x00][..]).is_none());
+        assert!(only(&[0x30, 0x00, 0x00], SEQUENCE).is_none());
+        assert!(only(&[0x30, 0x00], SEQUENCE).is_some());
+    }
+}

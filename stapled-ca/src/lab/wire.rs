@@ -1,0 +1,292 @@
+//! HTTP by hand, for what no HTTP library lets one do.
+
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Response};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::lab::fault::Fault;
+use crate::lab::state::LabRequest;
+use crate::lab::{Bench, control, wrong};
+use crate::ocsp::{OcspRequest, ResponseBuilder, ResponseStatus};
+use crate::responder::{Question, request_in_path};
+
+/// Answers request after request until the client goes, or a fault ends it.
+pub(crate) async fn converse(bench: &Bench, mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = Vec::new();
+    while let Some(request) = read(&mut stream, &mut buffer).await? {
+        let act = decide(bench, &request).await;
+        let goes_on = perform(&mut stream, act, request.keep_alive).await?;
+        if !goes_on {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// An HTTP request, as far as it matters here.
+pub(crate) struct HttpRequest {
+    pub(crate) method: Method,
+    pub(crate) target: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    keep_alive: bool,
+}
+
+impl HttpRequest {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+}
+
+/// What is done with the connection.
+enum Act {
+    Send(Reply),
+    /// Sends all, then zeros up to `total` octets of body.
+    Pour {
+        reply: Reply,
+        total: u64,
+    },
+    /// Announces all, sends half, closes.
+    Cut(Reply),
+    Drip {
+        reply: Reply,
+        pause: Duration,
+    },
+    EndlessHeaders,
+    Hang,
+    Reset,
+    Close,
+}
+
+/// A whole HTTP answer.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    pub(crate) fn new(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
+        let headers = vec![("Content-Type".to_owned(), content_type.to_owned())];
+        Self { status, headers, body: body.into() }
+    }
+
+    fn ocsp(body: impl Into<Bytes>) -> Self {
+        Self::new(200, "application/ocsp-response", body)
+    }
+
+    async fn of(response: Response<Full<Bytes>>) -> Self {
+        let (head, body) = response.into_parts();
+        let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        // The error type of a body in memory has no values.
+        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        Self { status: head.status.as_u16(), headers, body }
+    }
+
+    fn head(&self, length: u64, keep_alive: bool) -> Vec<u8> {
+        let mut head = format!("HTTP/1.1 {} Lab\r\nContent-Length: {length}\r\n", self.status);
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(if keep_alive { "\r\n" } else { "Connection: close\r\n\r\n" });
+        head.into_bytes()
+    }
+}
+
+async fn decide(bench: &Bench, request: &HttpRequest) -> Act {
+    if bench.control && request.path().starts_with("/lab/") {
+        return Act::Send(control::obey(bench, request));
+    }
+    let question = match request.method {
+        Method::GET => request_in_path(request.path()),
+        Method::POST => Some(request.body.clone()),
+        _ => None,
+    };
+    let Some(question) = question else { return Act::Send(right(bench, request).await) };
+    let ocsp = OcspRequest::from_der(&question).ok();
+    let fault = bench.state.take_fault(ocsp.as_ref());
+    let first = ocsp.as_ref().and_then(|ocsp| ocsp.cert_ids.first());
+    bench.state.record(LabRequest {
+        method: request.method.to_string(),
+        serial: first.map(|id| id.serial().clone()),
+        hash: first.and_then(|id| id.hash()),
+        nonce: ocsp.as_ref().is_some_and(|ocsp| ocsp.nonce.is_some()),
+        if_none_match: request.header("If-None-Match").map(str::to_owned),
+        host: request.header("Host").map(str::to_owned),
+        fault: fault.clone(),
+        at_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64),
+    });
+    match fault {
+        Some(fault) => fail(bench, request, ocsp.as_ref(), fault).await,
+        None => Act::Send(right(bench, request).await),
+    }
+}
+
+async fn right(bench: &Bench, request: &HttpRequest) -> Reply {
+    let if_none_match =
+        request.header(header::IF_NONE_MATCH.as_str()).and_then(|tags| HeaderValue::try_from(tags).ok());
+    let question = Question {
+        method: &request.method,
+        path: request.path(),
+        if_none_match: if_none_match.as_ref(),
+        body: &request.body,
+    };
+    Reply::of(bench.responder.answer(question)).await
+}
+
+async fn fail(bench: &Bench, request: &HttpRequest, ocsp: Option<&OcspRequest>, fault: Fault) -> Act {
+    match fault {
+        Fault::Delay(delay) => {
+            tokio::time::sleep(delay).await;
+            Act::Send(right(bench, request).await)
+        }
+        Fault::Hang => Act::Hang,
+        Fault::Reset => Act::Reset,
+        Fault::Close => Act::Close,
+        Fault::HttpStatus { code, retry_after } => {
+            let mut reply = Reply::new(code, "text/plain", Bytes::new());
+            reply.headers.extend(retry_after.map(|seconds| ("Retry-After".to_owned(), seconds.to_string())));
+            Act::Send(reply)
+        }
+        Fault::NoGet if request.method == Method::GET => {
+            let mut reply = Reply::new(405, "text/plain", Bytes::new());
+            reply.headers.push(("Allow".to_owned(), "POST".to_owned()));
+            Act::Send(reply)
+        }
+        Fault::Garbage => Act::Send(Reply::ocsp(&b"This is not an OCSP response, however long one looks at it.\n"[..])),
+        Fault::Empty => Act::Send(Reply::ocsp(Bytes::new())),
+        Fault::Answer(bytes) => Act::Send(Reply::ocsp(bytes)),
+        Fault::Truncated => Act::Cut(right(bench, request).await),
+        Fault::Oversized(total) => Act::Pour { reply: right(bench, request).await, total },
+        Fault::Drip(pause) => Act::Drip { reply: right(bench, request).await, pause },
+        Fault::EndlessHeaders => Act::EndlessHeaders,
+        Fault::Redirect(url) => Act::Send(redirect(url)),
+        Fault::RedirectLoop => {
+            let host = request.header("Host").map_or_else(|| bench.address.to_string(), str::to_owned);
+            Act::Send(redirect(format!("http://{host}{}", request.target)))
+        }
+        fault => {
+            let made = ocsp.map(|ocsp| wrong::response(&bench.responder, &bench.impostors, &fault, ocsp));
+            match made {
+                Some(Ok(Some(body))) => Act::Send(Reply::ocsp(body)),
+                Some(Err(error)) => {
+                    tracing::error!(%error, %fault, "the wrong response could not be made");
+                    Act::Send(Reply::ocsp(ResponseBuilder::error(ResponseStatus::InternalError)))
+                }
+                Some(Ok(None)) | None => Act::Send(right(bench, request).await),
+            }
+        }
+    }
+}
+
+fn redirect(url: String) -> Reply {
+    let mut reply = Reply::new(302, "text/plain", Bytes::new());
+    reply.headers.push(("Location".to_owned(), url));
+    reply
+}
+
+/// Whether the connection goes on.
+async fn perform(stream: &mut TcpStream, act: Act, keep_alive: bool) -> io::Result<bool> {
+    match act {
+        Act::Send(reply) => {
+            let mut bytes = reply.head(reply.body.len() as u64, keep_alive);
+            bytes.extend_from_slice(&reply.body);
+            stream.write_all(&bytes).await?;
+            return Ok(keep_alive);
+        }
+        Act::Pour { reply, total } => {
+            let total = total.max(reply.body.len() as u64);
+            stream.write_all(&reply.head(total, false)).await?;
+            stream.write_all(&reply.body).await?;
+            let mut left = total - reply.body.len() as u64;
+            while left > 0 {
+                let piece = ZEROS.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                stream.write_all(ZEROS.get(..piece).unwrap_or(ZEROS)).await?;
+                left -= piece as u64;
+            }
+        }
+        Act::Cut(reply) => {
+            stream.write_all(&reply.head(reply.body.len() as u64, false)).await?;
+            stream.write_all(reply.body.get(..reply.body.len() / 2).unwrap_or_default()).await?;
+        }
+        Act::Drip { reply, pause } => {
+            stream.write_all(&reply.head(reply.body.len() as u64, false)).await?;
+            for octet in reply.body.chunks(1) {
+                tokio::time::sleep(pause).await;
+                stream.write_all(octet).await?;
+            }
+        }
+        Act::EndlessHeaders => {
+            stream.write_all(b"HTTP/1.1 200 Lab\r\n").await?;
+            for number in 0u64.. {
+                stream.write_all(format!("X-Endless-{number}: {number:064}\r\n").as_bytes()).await?;
+            }
+        }
+        Act::Hang => std::future::pending().await,
+        Act::Reset => stream.set_zero_linger()?,
+        Act::Close => {}
+    }
+    Ok(false)
+}
+
+/// The next request; `None` when the client is done, or speaks no HTTP.
+async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<HttpRequest>> {
+    let end = loop {
+        if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end + 4;
+        }
+        if buffer.len() > MOST_HEAD || stream.read_buf(buffer).await? == 0 {
+            return Ok(None);
+        }
+    };
+    let head: Vec<u8> = buffer.drain(..end).collect();
+    let Some(mut request) = parse(&head) else { return Ok(None) };
+    let length = request.header("Content-Length").map_or(Some(0), |length| length.trim().parse::<usize>().ok());
+    let Some(length) = length.filter(|length| *length <= MOST_BODY) else { return Ok(None) };
+    while buffer.len() < length {
+        if stream.read_buf(buffer).await? == 0 {
+            return Ok(None);
+        }
+    }
+    request.body = buffer.drain(..length).collect();
+    Ok(Some(request))
+}
+
+fn parse(head: &[u8]) -> Option<HttpRequest> {
+    let head = std::str::from_utf8(head).ok()?;
+    let mut lines = head.split("\r\n");
+    let mut first = lines.next()?.split(' ');
+    let method = Method::from_bytes(first.next()?.as_bytes()).ok()?;
+    let target = first.next()?;
+    let version = first.next()?;
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+        .collect();
+    // A client that goes through a proxy sends the whole URL.
+    let target = match target.strip_prefix("http://") {
+        Some(rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
+        None => target,
+    };
+    let mut request =
+        HttpRequest { method, target: target.to_owned(), headers, body: Vec::new(), keep_alive: version == "HTTP/1.1" };
+    let closes = request.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+    request.keep_alive &= !closes;
+    Some(request)
+}
+
+const ZEROS: &[u8] = &[0; 16 * 1024];
+const MOST_HEAD: usize = 64 * 1024;
+const MOST_BODY: usize = 64 * 1024;

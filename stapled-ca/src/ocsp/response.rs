@@ -1,0 +1,396 @@
+//! The answer, right or deliberately wrong.
+
+use crate::authority::Authority;
+use crate::clock;
+use crate::der;
+use crate::key::{KeyError, SignatureScheme};
+use crate::ledger::Reason;
+use crate::ocsp::request::nonce_extension;
+use crate::ocsp::{CertId, HashAlgorithm, Signer};
+use crate::profile::Extension;
+
+/// Builds an OCSPResponse. Everything has a right default; every setter can
+/// make one thing wrong without touching the others.
+///
+/// ```
+/// use stapled_ca::ocsp::{CertId, HashAlgorithm, ResponseBuilder};
+/// use stapled_ca::{Authority, Profile};
+///
+/// let ca = Authority::root("Example CA").create()?;
+/// let issued = ca.issue(&Profile::server("example.org"))?;
+/// let id = CertId::new(ca.identity(), issued.serial(), HashAlgorithm::Sha1);
+/// let response = ResponseBuilder::new(&ca)
+///     .good(&id)
+///     .this_update(1_767_225_600)
+///     .next_update(1_767_830_400)
+///     .build()?;
+/// assert_eq!(response[0], 0x30);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// `this_update`, `next_update`, `no_next_update` and `single_extension` speak
+/// of the SingleResponse that was added last; before the first one, of all
+/// that follow.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ResponseBuilder {
+    signer: Signer,
+    status: u8,
+    response_type: Vec<u8>,
+    version: Option<u8>,
+    responder_id: Option<Vec<u8>>,
+    produced_at: Option<Vec<u8>>,
+    defaults: Single,
+    singles: Vec<Single>,
+    extensions: Vec<Vec<u8>>,
+    scheme: Option<SignatureScheme>,
+    algorithm_identifier: Option<Vec<u8>>,
+    corrupt_signature: bool,
+    certificates: Option<Vec<Vec<u8>>>,
+    further_certificates: Vec<Vec<u8>>,
+    trailing: Vec<u8>,
+}
+
+/// OCSPResponseStatus (RFC 6960, 4.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseStatus {
+    /// successful (0)
+    Successful,
+    /// malformedRequest (1)
+    MalformedRequest,
+    /// internalError (2)
+    InternalError,
+    /// tryLater (3)
+    TryLater,
+    /// sigRequired (5)
+    SigRequired,
+    /// unauthorized (6)
+    Unauthorized,
+}
+
+/// Why no response came out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResponseError {
+    /// The key did not sign.
+    #[error("cannot sign the OCSP response: {0}")]
+    Key(#[from] KeyError),
+}
+
+impl ResponseBuilder {
+    /// A response signed by this authority itself.
+    pub fn new(authority: &Authority) -> Self {
+        Self::signed_by(authority.signer())
+    }
+
+    /// A response signed by `signer`.
+    pub fn signed_by(signer: Signer) -> Self {
+        Self {
+            signer,
+            status: ResponseStatus::Successful.code(),
+            response_type: der::oid(BASIC),
+            version: None,
+            responder_id: None,
+            produced_at: None,
+            defaults: Single::default(),
+            singles: Vec::new(),
+            extensions: Vec::new(),
+            scheme: None,
+            algorithm_identifier: None,
+            corrupt_signature: false,
+            certificates: None,
+            further_certificates: Vec::new(),
+            trailing: Vec::new(),
+        }
+    }
+
+    /// A whole response that is only an error: no responseBytes.
+    #[must_use]
+    pub fn error(status: ResponseStatus) -> Vec<u8> {
+        Self::status_only(status.code())
+    }
+
+    /// A whole response with any number for a status and no responseBytes: 0 is
+    /// *successful* without an answer, 4 and 7 are not defined.
+    #[must_use]
+    pub fn status_only(code: u8) -> Vec<u8> {
+        der::sequence(&[der::value(der::ENUMERATED, &[code])])
+    }
+
+    /// Adds a SingleResponse: good.
+    pub fn good(self, cert_id: &CertId) -> Self {
+        self.single(cert_id, der::implicit(0, &[]))
+    }
+
+    /// Adds a SingleResponse: revoked at these Unix seconds.
+    pub fn revoked(self, cert_id: &CertId, at: i64, reason: Option<Reason>) -> Self {
+        let mut info = vec![der::generalized_time(at)];
+        if let Some(reason) = reason {
+            info.push(der::explicit(0, &der::value(der::ENUMERATED, &[reason.code()])));
+        }
+        self.single(cert_id, der::value(0xa1, &der::concat(&info)))
+    }
+
+    /// Adds a SingleResponse: unknown.
+    pub fn unknown(self, cert_id: &CertId) -> Self {
+        self.single(cert_id, der::implicit(2, &[]))
+    }
+
+    /// Adds a SingleResponse with any bytes for its certStatus.
+    pub fn single(mut self, cert_id: &CertId, cert_status: Vec<u8>) -> Self {
+        let single = Single { cert_id: cert_id.as_der().to_vec(), cert_status, ..self.defaults.clone() };
+        self.singles.push(single);
+        self
+    }
+
+    /// thisUpdate, Unix seconds. Default: now.
+    pub fn this_update(self, at: i64) -> Self {
+        let mut builder = self.this_update_der(der::generalized_time(at));
+        builder.current().this_update_seconds = Some(at);
+        builder
+    }
+
+    /// thisUpdate as any bytes, such as a time with a fraction of a second.
+    pub fn this_update_der(mut self, bytes: Vec<u8>) -> Self {
+        self.current().this_update = Some(bytes);
+        self
+    }
+
+    /// nextUpdate, Unix seconds. Default: seven days after thisUpdate.
+    pub fn next_update(self, at: i64) -> Self {
+        self.next_update_der(der::generalized_time(at))
+    }
+
+    /// nextUpdate as any bytes.
+    pub fn next_update_der(mut self, bytes: Vec<u8>) -> Self {
+        self.current().next_update = NextUpdate::At(bytes);
+        self
+    }
+
+    /// No nextUpdate.
+    pub fn no_next_update(mut self) -> Self {
+        self.current().next_update = NextUpdate::Absent;
+        self
+    }
+
+    /// Adds a singleExtension.
+    pub fn single_extension(mut self, extension: &Extension) -> Self {
+        self.current().extensions.push(extension.to_der());
+        self
+    }
+
+    /// producedAt, Unix seconds. Default: thisUpdate of the first SingleResponse.
+    pub fn produced_at(self, at: i64) -> Self {
+        self.produced_at_der(der::generalized_time(at))
+    }
+
+    /// producedAt as any bytes.
+    pub fn produced_at_der(mut self, bytes: Vec<u8>) -> Self {
+        self.produced_at = Some(bytes);
+        self
+    }
+
+    /// Adds a nonce with these octets.
+    pub fn nonce(mut self, nonce: &[u8]) -> Self {
+        self.extensions.push(nonce_extension(nonce));
+        self
+    }
+
+    /// Adds a responseExtension.
+    pub fn response_extension(mut self, extension: &Extension) -> Self {
+        self.extensions.push(extension.to_der());
+        self
+    }
+
+    /// Signs with this signer, and by default names it and embeds its certificate.
+    pub fn sign_with(mut self, signer: &Signer) -> Self {
+        self.signer = signer.clone();
+        self
+    }
+
+    /// ResponderID byName (the default is byKey), of the signer.
+    pub fn responder_by_name(self) -> Self {
+        let id = der::explicit(1, &self.signer.identity.name);
+        self.responder_id_der(id)
+    }
+
+    /// ResponderID byKey, of the signer: the default.
+    pub fn responder_by_key(self) -> Self {
+        let id = by_key(&self.signer);
+        self.responder_id_der(id)
+    }
+
+    /// ResponderID as any bytes.
+    pub fn responder_id_der(mut self, bytes: Vec<u8>) -> Self {
+        self.responder_id = Some(bytes);
+        self
+    }
+
+    /// Writes the version out, `[0] EXPLICIT INTEGER`. DER leaves v1 (0) out.
+    pub fn explicit_version(mut self, version: u8) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// Signs in another way than the key's usual one.
+    pub fn scheme(mut self, scheme: SignatureScheme) -> Self {
+        self.scheme = Some(scheme);
+        self
+    }
+
+    /// Names the signature's algorithm by these bytes, whatever was used.
+    pub fn algorithm_identifier(mut self, bytes: Vec<u8>) -> Self {
+        self.algorithm_identifier = Some(bytes);
+        self
+    }
+
+    /// Flips a bit of the signature.
+    pub fn corrupt_signature(mut self) -> Self {
+        self.corrupt_signature = true;
+        self
+    }
+
+    /// Embeds exactly these certificates (or any bytes) instead of the signer's.
+    pub fn certificates<C: AsRef<[u8]>>(mut self, certificates: &[C]) -> Self {
+        self.certificates = Some(certificates.iter().map(|c| c.as_ref().to_vec()).collect());
+        self
+    }
+
+    /// Embeds one more behind the others.
+    pub fn further_certificate(mut self, certificate: &[u8]) -> Self {
+        self.further_certificates.push(certificate.to_vec());
+        self
+    }
+
+    /// responseType, by its arcs.
+    pub fn response_type(mut self, arcs: &[u64]) -> Self {
+        self.response_type = der::oid(arcs);
+        self
+    }
+
+    /// responseStatus, though there are responseBytes.
+    pub fn response_status(mut self, code: u8) -> Self {
+        self.status = code;
+        self
+    }
+
+    /// Bytes behind the OCSPResponse.
+    pub fn trailing(mut self, bytes: &[u8]) -> Self {
+        self.trailing.extend_from_slice(bytes);
+        self
+    }
+
+    /// The OCSPResponse, DER.
+    ///
+    /// # Errors
+    /// When the key cannot sign as it was told to.
+    pub fn build(&self) -> Result<Vec<u8>, ResponseError> {
+        let tbs = self.response_data();
+        let scheme = self.scheme.unwrap_or_else(|| self.signer.key.default_scheme());
+        let mut signature = self.signer.key.sign_with(scheme, &tbs)?;
+        if self.corrupt_signature {
+            // Inside the number, not in its encoding: the last octet.
+            if let Some(last) = signature.last_mut() {
+                *last ^= 1;
+            }
+        }
+        let algorithm = self.algorithm_identifier.clone().unwrap_or_else(|| scheme.algorithm_identifier());
+        let mut fields = vec![tbs, algorithm, der::bit_string(&signature)];
+        let mut certificates =
+            self.certificates.clone().unwrap_or_else(|| self.signer.certificate.iter().cloned().collect());
+        certificates.extend(self.further_certificates.iter().cloned());
+        if !certificates.is_empty() {
+            fields.push(der::explicit(0, &der::sequence(&certificates)));
+        }
+        let basic = der::value(der::OCTET_STRING, &der::sequence(&fields));
+        let bytes = der::explicit(0, &der::sequence(&[self.response_type.clone(), basic]));
+        let mut response = der::sequence(&[der::value(der::ENUMERATED, &[self.status]), bytes]);
+        response.extend_from_slice(&self.trailing);
+        Ok(response)
+    }
+
+    /// The tbsResponseData that is signed.
+    fn response_data(&self) -> Vec<u8> {
+        let now = clock::now();
+        let mut fields = Vec::new();
+        if let Some(version) = self.version {
+            fields.push(der::explicit(0, &der::unsigned(&[version])));
+        }
+        fields.push(self.responder_id.clone().unwrap_or_else(|| by_key(&self.signer)));
+        let first = self.singles.first().and_then(|single| single.this_update.clone());
+        let produced_at = self.produced_at.clone().or(first).unwrap_or_else(|| der::generalized_time(now));
+        fields.push(produced_at);
+        let singles: Vec<Vec<u8>> = self.singles.iter().map(|single| single.to_der(now)).collect();
+        fields.push(der::sequence(&singles));
+        if !self.extensions.is_empty() {
+            fields.push(der::explicit(1, &der::sequence(&self.extensions)));
+        }
+        der::sequence(&fields)
+    }
+
+    fn current(&mut self) -> &mut Single {
+        self.singles.last_mut().unwrap_or(&mut self.defaults)
+    }
+}
+
+impl ResponseStatus {
+    /// Its number in OCSPResponseStatus.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Successful => 0,
+            Self::MalformedRequest => 1,
+            Self::InternalError => 2,
+            Self::TryLater => 3,
+            Self::SigRequired => 5,
+            Self::Unauthorized => 6,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Single {
+    cert_id: Vec<u8>,
+    cert_status: Vec<u8>,
+    this_update: Option<Vec<u8>>,
+    this_update_seconds: Option<i64>,
+    next_update: NextUpdate,
+    extensions: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, Debug, Default)]
+enum NextUpdate {
+    #[default]
+    Week,
+    At(Vec<u8>),
+    Absent,
+}
+
+impl Single {
+    fn to_der(&self, now: i64) -> Vec<u8> {
+        let this_update = self.this_update_seconds.unwrap_or(now);
+        let mut fields = vec![
+            self.cert_id.clone(),
+            self.cert_status.clone(),
+            self.this_update.clone().unwrap_or_else(|| der::generalized_time(this_update)),
+        ];
+        match &self.next_update {
+            NextUpdate::Week => fields.push(der::explicit(0, &der::generalized_time(this_update + 7 * 86_400))),
+            NextUpdate::At(bytes) => fields.push(der::explicit(0, bytes)),
+            NextUpdate::Absent => {}
+        }
+        if !self.extensions.is_empty() {
+            fields.push(der::explicit(1, &der::sequence(&self.extensions)));
+        }
+        der::sequence(&fields)
+    }
+}
+
+/// KeyHash is always SHA-1 (RFC 6960, 4.2.1), whatever the CertID uses.
+fn by_key(signer: &Signer) -> Vec<u8> {
+    let hash = HashAlgorithm::Sha1.digest(&signer.identity.public_key);
+    der::explicit(2, &der::value(der::OCTET_STRING, &hash))
+}
+
+/// id-pkix-ocsp-basic
+const BASIC: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 1];

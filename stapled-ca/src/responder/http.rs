@@ -1,0 +1,234 @@
+//! OCSP in HTTP (RFC 6960, appendix A; RFC 9919, 5 and 6).
+
+use base64::Engine as _;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Response, StatusCode};
+
+use crate::authority::Authority;
+use crate::der;
+use crate::ocsp::{OcspRequest, ResponseBuilder, ResponseStatus};
+use crate::responder::access::{Access, Outcome};
+use crate::responder::answer::{Prepared, Reply, Responder};
+
+/// An HTTP request, as far as it matters here.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The path, percent-encoded as it came.
+    pub path: &'a str,
+    /// `If-None-Match`
+    pub if_none_match: Option<&'a HeaderValue>,
+    /// The body of a POST.
+    pub body: &'a [u8],
+}
+
+impl Responder {
+    /// Answers an HTTP request.
+    #[must_use]
+    pub fn answer(&self, question: Question<'_>) -> Response<Full<Bytes>> {
+        let now = (self.clock)();
+        match *question.method {
+            Method::GET => {
+                if let Some(authority) = self.authority_at(question.path) {
+                    let certificate = Bytes::copy_from_slice(authority.certificate());
+                    return plain(StatusCode::OK, "application/pkix-cert", certificate);
+                }
+                match request_in_path(question.path) {
+                    Some(der) => self.answer_der(&question, &der, now),
+                    None => plain(StatusCode::NOT_FOUND, "text/plain", NOT_FOUND.into()),
+                }
+            }
+            Method::POST => self.answer_der(&question, question.body, now),
+            _ => {
+                let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "text/plain", Bytes::new());
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+                response
+            }
+        }
+    }
+
+    fn answer_der(&self, question: &Question<'_>, der: &[u8], now: i64) -> Response<Full<Bytes>> {
+        let request = OcspRequest::from_der(der).ok();
+        let reply = match &request {
+            Some(request) => self.reply(request, now),
+            None => {
+                self.tally().count();
+                Reply::Refused(ResponseStatus::MalformedRequest)
+            }
+        };
+        let (response, outcome) = match reply {
+            Reply::Refused(status) => (refusal(status), Outcome::Refused),
+            Reply::Signed(prepared, outcome) => {
+                let known = question.method == Method::GET
+                    && question.if_none_match.is_some_and(|tags| matches(tags, &prepared.etag));
+                (signed(&prepared, now, known), if known { Outcome::NotModified } else { outcome })
+            }
+        };
+        if let Some(observer) = &self.observer {
+            let first = request.as_ref().and_then(|request| request.cert_ids.first());
+            observer.asked(&Access {
+                method: question.method.to_string(),
+                serial: first.map(|cert_id| cert_id.serial().clone()),
+                hash: first.and_then(|cert_id| cert_id.hash()),
+                nonce: request.as_ref().is_some_and(|request| request.nonce.is_some()),
+                outcome,
+                at: now,
+            });
+        }
+        response
+    }
+
+    /// `/ca.crt` is the first authority's certificate, `/NAME.crt` each one's.
+    fn authority_at(&self, path: &str) -> Option<&Authority> {
+        let name = path.strip_prefix('/')?.strip_suffix(".crt")?;
+        if name == "ca" {
+            return self.authorities().next();
+        }
+        self.authorities().find(|authority| file_name(authority.name()) == name)
+    }
+}
+
+/// The name under which an authority's certificate is served: its letters and
+/// digits in lower case, everything else a dash.
+#[must_use]
+pub(crate) fn file_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+}
+
+/// The DER of the request in a GET's path.
+///
+/// base64 may itself contain slashes, and the URL before it may have a path:
+/// the part behind each slash is tried, the longest first, and taken if it is
+/// base64 of one DER value.
+pub(crate) fn request_in_path(path: &str) -> Option<Vec<u8>> {
+    let text = percent_decode(path.as_bytes())?;
+    let slashes = text.iter().enumerate().filter(|(_, octet)| **octet == b'/').take(MOST_SLASHES);
+    let candidates: Vec<Vec<u8>> = slashes
+        .filter_map(|(at, _)| text.get(at + 1..))
+        // `M` is what 0x30, a SEQUENCE, begins with in base64.
+        .filter(|text| text.first() == Some(&b'M'))
+        .filter_map(|text| LENIENT.decode(text).ok())
+        .collect();
+    let whole = candidates.iter().position(|der| der::only(der, der::SEQUENCE).is_some());
+    // Else whichever comes first is answered with malformedRequest.
+    candidates.into_iter().nth(whole.unwrap_or(0))
+}
+
+fn signed(prepared: &Prepared, now: i64, known: bool) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(if known { Bytes::new() } else { prepared.body.clone() }));
+    if known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let max_age = (prepared.renew_at - now).max(0);
+    let headers = response.headers_mut();
+    if !known {
+        headers.insert(header::CONTENT_TYPE, OCSP_RESPONSE);
+    }
+    let caching = format!("max-age={max_age}, public, no-transform, must-revalidate");
+    let values = [
+        (header::CACHE_CONTROL, caching),
+        (header::ETAG, prepared.etag.clone()),
+        (header::LAST_MODIFIED, http_date(prepared.this_update)),
+        (header::EXPIRES, http_date(prepared.next_update)),
+    ];
+    for (name, value) in values {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+fn refusal(status: ResponseStatus) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(ResponseBuilder::error(status))));
+    response.headers_mut().insert(header::CONTENT_TYPE, OCSP_RESPONSE);
+    // RFC 9919, 6: an unsigned error must not outlive its cause in a cache.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn plain(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn matches(tags: &HeaderValue, etag: &str) -> bool {
+    let tags = tags.to_str().unwrap_or_default();
+    tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+}
+
+fn http_date(at: i64) -> String {
+    let at = jiff::Timestamp::from_second(at).unwrap_or_default();
+    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// The octets that a percent-encoded text means; `None` when a `%` is followed by
+/// no two hexadecimal digits.
+pub(crate) fn percent_decode(text: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut octets = text.iter();
+    while let Some(octet) = octets.next() {
+        if *octet == b'%' {
+            let high = char::from(*octets.next()?).to_digit(16)?;
+            let low = char::from(*octets.next()?).to_digit(16)?;
+            decoded.push((high << 4 | low) as u8);
+        } else {
+            decoded.push(*octet);
+        }
+    }
+    Some(decoded)
+}
+
+const OCSP_RESPONSE: HeaderValue = HeaderValue::from_static("application/ocsp-response");
+const NOT_FOUND: &str = "Here answers an OCSP responder: POST a request, or GET its base64 as the path.\n";
+const MOST_SLASHES: usize = 64;
+
+/// Some clients leave the padding out.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::engine::general_purpose::STANDARD;
+
+    #[test]
+    fn the_request_is_found_behind_any_path() {
+        // Octets whose base64 is full of slashes and pluses.
+        let der = der::value(der::SEQUENCE, &[[0xff; 60].as_slice(), &[0xfb, 0xef, 0xbe]].concat());
+        let text = STANDARD.encode(&der);
+        let encoded = text.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D");
+        for path in [
+            format!("/{text}"),
+            format!("//{text}"),
+            format!("/ocsp/{encoded}"),
+            format!("/MAIN/v1/{encoded}"),
+            format!("/{}", text.trim_end_matches('=')),
+        ] {
+            assert_eq!(request_in_path(&path).as_deref(), Some(&der[..]), "{path}");
+        }
+        for path in ["/", "", "*", "/favicon.ico", "/M%", "/M%zz", "/ocsp/"] {
+            assert_eq!(request_in_path(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn dates_are_those_of_http() {
+        assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+
+    #[test]
+    fn etags_match_as_rfc_9110_says() {
+        for (tags, expected) in [("\"a\"", true), ("\"b\", W/\"a\"", true), ("*", true), ("\"b\"", false)] {
+            assert_eq!(matches(&HeaderValue::from_static(tags), "\"a\""), expected, "{tags}");
+        }
+    }
+}

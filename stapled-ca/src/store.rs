@@ -1,0 +1,243 @@
+//! An authority on disk.
+//!
+//! ```text
+//! DIR/ca.key               its private key, PKCS#8 PEM, mode 0600
+//! DIR/ca.crt               its certificate
+//! DIR/chain.pem            the certificates above it, root last (not for a root)
+//! DIR/responder.key .crt   the delegated OCSP responder, if there is one
+//! DIR/issued/SERIAL.json   one record for each certificate
+//! ```
+//!
+//! One file for each certificate, replaced by rename: two processes that issue
+//! and revoke at the same time cannot undo each other's work, a reader never
+//! sees half a record, and one `stat` tells whether a record changed.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+
+use crate::ledger::{Ledger, Record, Status};
+use crate::serial::Serial;
+
+/// The authority's private key.
+pub const CA_KEY: &str = "ca.key";
+/// The authority's certificate.
+pub const CA_CERTIFICATE: &str = "ca.crt";
+/// The certificates above it.
+pub const CHAIN: &str = "chain.pem";
+/// The delegated responder's private key.
+pub const RESPONDER_KEY: &str = "responder.key";
+/// The delegated responder's certificate.
+pub const RESPONDER_CERTIFICATE: &str = "responder.crt";
+/// The directory of records.
+pub const ISSUED: &str = "issued";
+
+/// Why something could not be kept or found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A record that is not one.
+    #[error("{} is not a record of this program: {source}", path.display())]
+    Broken {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A new thing where there is already one.
+    #[error("{} exists already; choose another directory or remove it first", path.display())]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A serial number may be used once.
+    #[error("a certificate with serial number {serial} was already issued")]
+    SerialTaken {
+        /// The number.
+        serial: Serial,
+    },
+    /// This authority did not issue it.
+    #[error("no certificate with serial number {serial} was issued here; `list` shows what was")]
+    NeverIssued {
+        /// The number.
+        serial: Serial,
+    },
+}
+
+/// A ledger in a directory, shared with other processes.
+#[derive(Debug)]
+pub struct DirectoryLedger {
+    directory: PathBuf,
+    /// What was read last, and from which state of the file.
+    seen: RwLock<HashMap<Serial, (Stamp, Status)>>,
+}
+
+impl DirectoryLedger {
+    /// The ledger in `directory`, which is made when it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open(directory: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let directory = directory.into();
+        fs::create_dir_all(&directory).map_err(|source| StoreError::Write { path: directory.clone(), source })?;
+        Ok(Self { directory, seen: RwLock::default() })
+    }
+
+    fn path(&self, serial: &Serial) -> PathBuf {
+        self.directory.join(format!("{serial}.json"))
+    }
+
+    fn read(path: &Path) -> Result<Record, StoreError> {
+        let bytes = fs::read(path).map_err(|source| StoreError::Read { path: path.to_owned(), source })?;
+        serde_json::from_slice(&bytes).map_err(|source| StoreError::Broken { path: path.to_owned(), source })
+    }
+
+    fn encode(path: &Path, record: &Record) -> Result<Vec<u8>, StoreError> {
+        let mut json =
+            serde_json::to_vec_pretty(record).map_err(|source| StoreError::Broken { path: path.to_owned(), source })?;
+        json.push(b'\n');
+        Ok(json)
+    }
+}
+
+impl Ledger for DirectoryLedger {
+    fn add(&self, record: Record) -> Result<(), StoreError> {
+        let path = self.path(&record.serial);
+        create(&path, &Self::encode(&path, &record)?, READABLE).map_err(|error| match error {
+            StoreError::Exists { .. } => StoreError::SerialTaken { serial: record.serial },
+            other => other,
+        })
+    }
+
+    fn set_status(&self, serial: &Serial, status: Status) -> Result<Record, StoreError> {
+        let path = self.path(serial);
+        let mut record = Self::read(&path).map_err(|error| match error {
+            StoreError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                StoreError::NeverIssued { serial: serial.clone() }
+            }
+            other => other,
+        })?;
+        record.status = status;
+        replace(&path, &Self::encode(&path, &record)?, READABLE)?;
+        Ok(record)
+    }
+
+    fn status(&self, serial: &Serial) -> Result<Option<Status>, StoreError> {
+        let path = self.path(serial);
+        let stamp = match fs::metadata(&path) {
+            Ok(metadata) => Stamp::of(&metadata),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(StoreError::Read { path, source }),
+        };
+        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner).get(serial).copied();
+        if let Some((known, status)) = seen
+            && known == stamp
+        {
+            return Ok(Some(status));
+        }
+        // Read after the stat: should the file be replaced in between, the stamp
+        // is too old and the next question reads again.
+        let status = Self::read(&path)?.status;
+        self.seen.write().unwrap_or_else(PoisonError::into_inner).insert(serial.clone(), (stamp, status));
+        Ok(Some(status))
+    }
+
+    fn records(&self) -> Result<Vec<Record>, StoreError> {
+        let unreadable = |source| StoreError::Read { path: self.directory.clone(), source };
+        let mut records = Vec::new();
+        for entry in fs::read_dir(&self.directory).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                records.push(Self::read(&path)?);
+            }
+        }
+        records.sort_by(|a, b| a.serial.cmp(&b.serial));
+        Ok(records)
+    }
+}
+
+/// Mode of files that anybody may read.
+pub const READABLE: u32 = 0o644;
+/// Mode of files with a private key.
+pub const SECRET: u32 = 0o600;
+
+/// Writes a file whole or not at all, in place of one that may be there.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Write { path: path.to_owned(), source };
+    temporary(path, bytes, mode).and_then(|file| file.persist(path).map_err(|error| error.error)).map_err(failed)?;
+    Ok(())
+}
+
+/// Writes a file whole or not at all, and only if there is none.
+///
+/// # Errors
+/// When it exists or cannot be written.
+pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
+    let outcome =
+        temporary(path, bytes, mode).and_then(|file| file.persist_noclobber(path).map_err(|error| error.error));
+    match outcome {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(StoreError::Exists { path: path.to_owned() }),
+        Err(source) => Err(StoreError::Write { path: path.to_owned(), source }),
+    }
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
+    fs::read(path).map_err(|source| StoreError::Read { path: path.to_owned(), source })
+}
+
+fn temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// What tells one state of a file from the next: a rename brings a new inode, a
+/// write in place a new time or size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    seconds: i64,
+    nanoseconds: i64,
+    size: u64,
+}
+
+impl Stamp {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            inode: metadata.ino(),
+            seconds: metadata.mtime(),
+            nanoseconds: metadata.mtime_nsec(),
+            size: metadata.size(),
+        }
+    }
+}

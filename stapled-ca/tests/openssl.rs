@@ -1,0 +1,228 @@
+//! OpenSSL judges certificates and answers.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use stapled_ca::responder::{RunningResponder, UnknownSerial};
+use stapled_ca::{Authority, ExtendedKeyUsage, Issued, KeyType, Profile, Reason, Responder, Serial};
+use support::{file, openssl};
+
+fn anywhere() -> SocketAddr {
+    "127.0.0.1:0".parse().unwrap()
+}
+
+struct Files {
+    directory: tempfile::TempDir,
+    root: String,
+    issuer: String,
+    certificate: String,
+}
+
+impl Files {
+    fn of(root: &Authority, issuer: &Authority, issued: &Issued) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name, text| file(directory.path(), name, text).display().to_string();
+        Self {
+            root: write("root.pem", root.certificate_pem()),
+            issuer: write("issuer.pem", issuer.certificate_pem()),
+            certificate: write("certificate.pem", issued.certificate_pem()),
+            directory,
+        }
+    }
+
+    fn ask(&self, responder: &RunningResponder, more: &[&str]) -> (bool, String) {
+        let url = responder.url();
+        let mut arguments = vec!["ocsp", "-issuer", &self.issuer, "-cert", &self.certificate, "-url", &url];
+        arguments.extend(["-CAfile", &self.root, "-resp_text"]);
+        arguments.extend(more);
+        openssl(&arguments)
+    }
+
+    /// The status that OpenSSL read, once it has verified the signature.
+    fn status(&self, responder: &RunningResponder, more: &[&str]) -> String {
+        let (content, text) = self.ask(responder, more);
+        assert!(content && text.contains("Response verify OK"), "{text}");
+        let line = text.lines().find(|line| line.starts_with(&self.certificate));
+        line.unwrap_or_else(|| panic!("no status in {text}")).rsplit(": ").next().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn statuses_are_verified_for_every_key_type_directly_and_delegated() {
+    let key_types = [KeyType::Rsa2048, KeyType::EcdsaP256, KeyType::EcdsaP384, KeyType::EcdsaP521, KeyType::Ed25519];
+    for key_type in key_types {
+        let root = Authority::root("Root").create().unwrap();
+        let ca = root.intermediate("Issuing CA").key(key_type).create().unwrap();
+        let issued = ca.issue(&Profile::server("example.org")).unwrap();
+        let files = Files::of(&root, &ca, &issued);
+        let direct = Responder::builder().authority(&ca).start(anywhere()).unwrap();
+        let delegate = ca.delegate(key_type).unwrap();
+        let delegated =
+            Responder::builder().delegated(&ca, delegate).responder_by_name(true).start(anywhere()).unwrap();
+        // The issuer is no root: OpenSSL wants it among the certificates it builds chains from.
+        let chain = ["-verify_other", files.issuer.as_str()];
+        for responder in [&direct, &delegated] {
+            assert_eq!(files.status(responder, &chain), "good", "{key_type}");
+        }
+        ca.revoke(issued.serial(), Some(Reason::KeyCompromise)).unwrap();
+        for responder in [&direct, &delegated] {
+            assert_eq!(files.status(responder, &chain), "revoked", "{key_type}");
+            let (_, text) = files.ask(responder, &chain);
+            assert!(text.contains("Revocation Reason: keyCompromise"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn hash_algorithms_are_echoed() {
+    let ca = Authority::root("CA").create().unwrap();
+    let issued = ca.issue(&Profile::server("example.org")).unwrap();
+    let files = Files::of(&ca, &ca, &issued);
+    let responder = Responder::builder().authority(&ca).start(anywhere()).unwrap();
+    for hash in ["sha1", "sha256", "sha384", "sha512"] {
+        let (_, text) = openssl(&[
+            "ocsp",
+            "-issuer",
+            &files.issuer,
+            &format!("-{hash}"),
+            "-cert",
+            &files.certificate,
+            "-url",
+            &responder.url(),
+            "-CAfile",
+            &files.root,
+            "-resp_text",
+            "-no_nonce",
+        ]);
+        assert!(text.contains(&format!("Hash Algorithm: {hash}")), "{text}");
+        assert!(text.contains("certificate.pem: good"), "{text}");
+    }
+    assert_eq!(responder.responder().tally().of(issued.serial()), 4);
+}
+
+#[test]
+fn a_nonce_is_ignored_unless_it_is_to_be_echoed() {
+    let ca = Authority::root("CA").create().unwrap();
+    let issued = ca.issue(&Profile::server("example.org")).unwrap();
+    let files = Files::of(&ca, &ca, &issued);
+    let ignoring = Responder::builder().authority(&ca).start(anywhere()).unwrap();
+    let (_, text) = files.ask(&ignoring, &["-nonce"]);
+    assert!(text.contains("WARNING: no nonce in response"), "{text}");
+    let echoing = Responder::builder().authority(&ca).echo_nonce(true).start(anywhere()).unwrap();
+    let (_, text) = files.ask(&echoing, &["-nonce"]);
+    assert!(text.contains("Response verify OK") && !text.contains("WARNING"), "{text}");
+}
+
+#[test]
+fn certificates_never_issued_are_unknown_or_unauthorized() {
+    let ca = Authority::root("CA").create().unwrap();
+    let issued = ca.issue(&Profile::server("example.org")).unwrap();
+    let files = Files::of(&ca, &ca, &issued);
+    let ask = |responder: &RunningResponder, issuer: &str| {
+        let serial = ["-serial", "0x1234"];
+        let url = responder.url();
+        openssl(&[&["ocsp", "-issuer", issuer], &serial[..], &["-url", &url, "-CAfile", &files.root]].concat()).1
+    };
+    let kind = Responder::builder().authority(&ca).start(anywhere()).unwrap();
+    assert!(ask(&kind, &files.issuer).contains("0x1234: unknown"));
+    let strict =
+        Responder::builder().authority(&ca).unknown_serial(UnknownSerial::Unauthorized).start(anywhere()).unwrap();
+    assert!(ask(&strict, &files.issuer).contains("Responder Error: unauthorized"));
+    let stranger = Authority::root("CA").create().unwrap();
+    let other = file(files.directory.path(), "other.pem", stranger.certificate_pem());
+    assert!(ask(&kind, &other.display().to_string()).contains("Responder Error: unauthorized"));
+}
+
+#[test]
+fn one_responder_serves_several_authorities() {
+    let root = Authority::root("Root").create().unwrap();
+    let ca = root.intermediate("CA").create().unwrap();
+    let own = root.issue(&Profile::server("a.example")).unwrap();
+    let below = ca.issue(&Profile::server("b.example").serial(own.serial().clone())).unwrap();
+    root.revoke(own.serial(), None).unwrap();
+    let responder = Responder::builder().authority(&root).authority(&ca).start(anywhere()).unwrap();
+    assert_eq!(Files::of(&root, &root, &own).status(&responder, &[]), "revoked");
+    let files = Files::of(&root, &ca, &below);
+    assert_eq!(files.status(&responder, &["-verify_other", &files.issuer]), "good");
+}
+
+#[test]
+fn chains_verify_and_say_what_the_profile_says() {
+    let root = Authority::root("Root").key(KeyType::Rsa2048).organization("Lab").create().unwrap();
+    let middle = root.intermediate("Middle").key(KeyType::EcdsaP384).create().unwrap();
+    let ca = middle.intermediate("Issuing").key(KeyType::Ed25519).create().unwrap();
+    let issued = ca
+        .issue(
+            &Profile::server("example.org")
+                .dns("www.example.org")
+                .dns("127.0.0.1")
+                .key(KeyType::Rsa2048)
+                .ocsp_url("http://ocsp1.example/a/")
+                .ocsp_url("http://ocsp2.example/")
+                .ca_issuers_url("http://ca.example/ca.crt")
+                .must_staple(true)
+                .serial(Serial::from_bytes(&[0xff; 20])),
+        )
+        .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str, text: String| file(directory.path(), name, text).display().to_string();
+    let bundle = path("bundle.pem", issued.bundle_pem());
+    let root_file = path("root.pem", ca.root_pem());
+    let (content, text) = openssl(&["verify", "-x509_strict", "-CAfile", &root_file, "-untrusted", &bundle, &bundle]);
+    assert!(content, "{text}");
+    let (_, text) = openssl(&["x509", "-in", &bundle, "-noout", "-text", "-serial"]);
+    for wanted in [
+        "TLS Feature",
+        "status_request",
+        "OCSP - URI:http://ocsp1.example/a/",
+        "OCSP - URI:http://ocsp2.example/",
+        "CA Issuers - URI:http://ca.example/ca.crt",
+        "DNS:example.org, DNS:www.example.org, IP Address:127.0.0.1",
+        "TLS Web Server Authentication",
+        &format!("serial={}", "FF".repeat(20)),
+    ] {
+        assert!(text.contains(wanted), "{wanted} missing in {text}");
+    }
+    assert!(!text.contains("TLS Feature: critical"));
+    // Leaf, Issuing and Middle; not the root. And one key.
+    assert_eq!(issued.bundle_pem().matches("BEGIN CERTIFICATE").count(), 3);
+    assert_eq!(issued.bundle_pem().matches("PRIVATE KEY-----").count(), 2);
+}
+
+#[test]
+fn purposes_and_validity_are_as_wanted() {
+    let ca = Authority::root("CA").create().unwrap();
+    let text = |profile: &Profile| {
+        let directory = tempfile::tempdir().unwrap();
+        let path = file(directory.path(), "c.pem", ca.issue(profile).unwrap().certificate_pem());
+        openssl(&["x509", "-in", path.to_str().unwrap(), "-noout", "-text"]).1
+    };
+    let plain = text(&Profile::server("a.example").extended_key_usages([]).valid_between(0, 86_400));
+    assert!(!plain.contains("Extended Key Usage") && !plain.contains("Authority Information Access"), "{plain}");
+    assert!(plain.contains("Not Before: Jan  1 00:00:00 1970 GMT"), "{plain}");
+    assert!(plain.contains("Not After : Jan  2 00:00:00 1970 GMT"), "{plain}");
+    let client = text(&Profile::server("a.example").extended_key_usages([ExtendedKeyUsage::ClientAuth]));
+    assert!(client.contains("TLS Web Client Authentication") && !client.contains("Server"), "{client}");
+    let responder = text(&Profile::ocsp_responder("OCSP"));
+    assert!(responder.contains("OCSP Signing") && responder.contains("OCSP No Check"), "{responder}");
+    let nameless = text(&Profile::server("a.example").subject([]));
+    assert!(nameless.contains("Subject Alternative Name: critical"), "{nameless}");
+}
+
+#[test]
+fn every_key_is_readable_for_openssl() {
+    let ca = Authority::root("CA").create().unwrap();
+    for name in KeyType::names() {
+        let issued = ca.issue(&Profile::server("a.example").key(name.parse().unwrap())).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = file(directory.path(), "c.pem", issued.bundle_pem());
+        let path = Path::to_str(&path).unwrap();
+        let (content, from_key) = openssl(&["pkey", "-in", path, "-pubout"]);
+        assert!(content, "{name}: {from_key}");
+        assert_eq!(from_key, openssl(&["x509", "-in", path, "-noout", "-pubkey"]).1, "{name}");
+    }
+}
