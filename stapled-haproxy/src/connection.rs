@@ -109,15 +109,31 @@ impl Connection {
             asked: 0,
             looked: Instant::now(),
         };
-        let greeting = connection.ask(&Command::prompt()).await?;
-        if !greeting.is_empty() {
-            return Err(Broken::Garbled(greeting));
-        }
+        connection.greet().await?;
         connection.look().await?;
         let seconds = patience.keepalive.saturating_add(GRACE).as_secs();
         connection.ask(&Command::set_timeout(seconds)).await?;
         connection.asked = 0;
         Ok(connection)
+    }
+
+    /// Changes to interactive mode: just its prompt must follow. Anything else is not HAProxy, or in another mode.
+    async fn greet(&mut self) -> Result<(), Broken> {
+        const PROMPT: &[u8] = b"\n> ";
+        let deadline = Instant::now() + self.patience.reply;
+        let sent = timeout_at(deadline, self.stream.write_all(Command::prompt().bytes())).await;
+        sent.map_err(|_| Broken::TimedOut(self.patience.reply))??;
+        while self.received != PROMPT {
+            if self.received.starts_with(b"\nmaster> ") {
+                return Err(Broken::Master);
+            }
+            if !PROMPT.starts_with(&self.received) {
+                return Err(Broken::Garbled(String::from_utf8_lossy(&self.received).into_owned()));
+            }
+            more(&mut self.stream, &mut self.received, deadline, self.patience.reply).await?;
+        }
+        self.received.clear();
+        Ok(())
     }
 
     /// The process at the other end.
@@ -167,9 +183,6 @@ impl Connection {
                 let end = loop {
                     if let Some(end) = framing::find_end(received, following) {
                         break end;
-                    }
-                    if received.starts_with(b"\nmaster") || received.starts_with(b"master") {
-                        return Err(Broken::Master);
                     }
                     if received.len() > MAX_REPLY {
                         return Err(Broken::TooLarge);
