@@ -1,13 +1,15 @@
 //! One connection in interactive mode: commands out, replies in, each with a limit in time and size.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use stapled_core::reason::ReasonCode;
 use stapled_core::sink::SinkError;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
 use crate::address::{Address, Duplex};
@@ -263,8 +265,9 @@ impl Connection {
             return true;
         }
         let mut byte = [0];
-        // Nothing to read now: still quiet.
-        tokio::time::timeout(Duration::ZERO, self.stream.read(&mut byte)).await.is_ok()
+        let mut byte = ReadBuf::new(&mut byte);
+        // Looks and does not wait.
+        poll_fn(|context| Poll::Ready(Pin::new(&mut self.stream).poll_read(context, &mut byte).is_ready())).await
     }
 }
 

@@ -72,6 +72,18 @@ pub(crate) struct Desk {
     unfinished: Option<CliName>,
 }
 
+impl Desk {
+    /// Whether a transaction of ours may be under way.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.unfinished.is_some()
+    }
+
+    /// Itself, without the list of names.
+    pub(crate) fn without_list(self) -> Self {
+        Desk { names: None, ..self }
+    }
+}
+
 /// Why an introduction did not succeed.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
@@ -311,7 +323,7 @@ impl Introducer<'_> {
     }
 
     /// Aborts the transaction that we began, if there is one left.
-    async fn finish(&mut self) -> Result<(), Broken> {
+    pub(crate) async fn finish(&mut self) -> Result<(), Broken> {
         if let Some(name) = self.desk.unfinished.clone() {
             self.connection.ask(&Command::abort(&name)).await?;
             self.desk.unfinished = None;

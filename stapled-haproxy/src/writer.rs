@@ -38,6 +38,8 @@ pub(crate) struct Writer {
     patience: Patience,
     queue: Mutex<Queue>,
     wake: Notify,
+    /// What the writer's task left behind, and of which process.
+    desk: Mutex<(Desk, Option<Process>)>,
     process: watch::Sender<Option<Process>>,
 }
 
@@ -94,6 +96,7 @@ impl Writer {
             patience,
             queue: Mutex::default(),
             wake: Notify::new(),
+            desk: Mutex::default(),
             process: watch::Sender::new(None),
         });
         writers.insert(key, Arc::downgrade(&writer));
@@ -156,7 +159,7 @@ impl Writer {
             queue.jobs.push_back(job(answer));
             if !queue.is_running {
                 queue.is_running = true;
-                tokio::spawn(Shift { writer: Arc::clone(self) }.work());
+                tokio::spawn(Shift { writer: Arc::clone(self), is_over: false }.work());
             }
         }
         self.wake.notify_one();
@@ -173,10 +176,15 @@ impl Writer {
 /// The writer's task.
 struct Shift {
     writer: Arc<Writer>,
+    /// Whether it ended by itself; then the next one may have started already.
+    is_over: bool,
 }
 
 impl Drop for Shift {
     fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
         // Ended from outside: whoever waits is told, and the next one starts again.
         let mut queue = lock(&self.writer.queue);
         queue.is_running = false;
@@ -185,7 +193,6 @@ impl Drop for Shift {
 }
 
 /// What is kept between batches.
-#[derive(Default)]
 struct Kept {
     connection: Option<Connection>,
     desk: Desk,
@@ -193,8 +200,9 @@ struct Kept {
 }
 
 impl Shift {
-    async fn work(self) {
-        let mut kept = Kept::default();
+    async fn work(mut self) {
+        let (desk, desk_of) = std::mem::take(&mut *lock(&self.writer.desk));
+        let mut kept = Kept { connection: None, desk, desk_of };
         loop {
             match self.take() {
                 Work::Pushes(pushes) => self.push(&mut kept, pushes).await,
@@ -208,7 +216,7 @@ impl Shift {
                 }
                 Work::Nothing => {
                     let idle = tokio::time::timeout(self.writer.patience.keepalive, self.writer.wake.notified());
-                    if idle.await.is_err() && self.is_over() {
+                    if idle.await.is_err() && self.end(&mut kept) {
                         return;
                     }
                     self.drop_outdated(&mut kept);
@@ -237,12 +245,16 @@ impl Shift {
         if pushes.is_empty() { Work::Nothing } else { Work::Pushes(pushes) }
     }
 
-    fn is_over(&self) -> bool {
+    /// Ends, unless there is something to do.
+    fn end(&mut self, kept: &mut Kept) -> bool {
         let mut queue = lock(&self.writer.queue);
-        if queue.jobs.is_empty() {
+        self.is_over = queue.jobs.is_empty();
+        if self.is_over {
+            // What is unfinished is the next one's.
+            *lock(&self.writer.desk) = (std::mem::take(&mut kept.desk).without_list(), kept.desk_of.take());
             queue.is_running = false;
         }
-        !queue.is_running
+        self.is_over
     }
 
     /// A connection to a process that is not the one that answers now leads nowhere.
@@ -330,25 +342,54 @@ impl Shift {
     }
 
     async fn introduce(&self, kept: &mut Kept, what: &Introduction, latest: &Latest) -> Result<Process, SinkError> {
+        let broken = match self.try_introduce(kept, what, latest).await? {
+            Ok(process) => return Ok(process),
+            // A kept connection may end at any time.
+            Err((Broken::Closed, false)) => match self.try_introduce(kept, what, latest).await? {
+                Ok(process) => return Ok(process),
+                Err((broken, _)) => broken,
+            },
+            Err((broken, _)) => broken,
+        };
+        Err(broken.at(&self.writer.address))
+    }
+
+    /// Tries once; a broken connection is told with whether it was a fresh one.
+    async fn try_introduce(
+        &self,
+        kept: &mut Kept,
+        what: &Introduction,
+        latest: &Latest,
+    ) -> Result<Result<Process, (Broken, bool)>, SinkError> {
         let address = &self.writer.address;
-        loop {
-            latest.check(address)?;
-            self.connection(kept).await?;
-            let Kept { connection: Some(connection), desk, .. } = kept else { continue };
-            let turn = turn_of(connection.process());
-            let _turn = turn.lock().await;
-            let was_fresh = connection.is_fresh();
-            let process = connection.process().clone();
-            match (Introducer { address, connection, desk }).introduce(what).await {
-                Ok(()) => return Ok(process),
-                Err(Fault::Refused(error)) => return Err(error),
-                Err(Fault::Broken(broken)) => {
-                    kept.connection = None;
-                    if was_fresh || broken != Broken::Closed {
-                        return Err(broken.at(address));
-                    }
-                }
+        latest.check(address)?;
+        self.connection(kept).await?;
+        let Kept { connection: Some(connection), desk, .. } = kept else { return Ok(Err((Broken::Closed, true))) };
+        let turn = turn_of(connection.process());
+        let _turn = turn.lock().await;
+        let was_fresh = connection.is_fresh();
+        let process = connection.process().clone();
+        match (Introducer { address, connection, desk }).introduce(what).await {
+            Ok(()) => Ok(Ok(process)),
+            Err(Fault::Refused(error)) => Err(error),
+            Err(Fault::Broken(broken)) => {
+                kept.connection = None;
+                self.tidy(kept).await;
+                Ok(Err((broken, was_fresh)))
             }
+        }
+    }
+
+    /// Ends a transaction of ours that a broken connection has left open, so that nobody has to wait for it. Where that
+    /// does not succeed, it is the first thing that the next introduction does.
+    async fn tidy(&self, kept: &mut Kept) {
+        if !kept.desk.is_unfinished() || self.connection(kept).await.is_err() {
+            return;
+        }
+        let Kept { connection: Some(connection), desk, .. } = kept else { return };
+        let mut introducer = Introducer { address: &self.writer.address, connection, desk };
+        if introducer.finish().await.is_err() {
+            kept.connection = None;
         }
     }
 

@@ -286,3 +286,37 @@ async fn a_token_that_haproxy_calls_too_short_has_withdrawn_the_staple() {
     let fake = on_push(|| say("OCSP single response: no longer valid.\n\n> "));
     assert!(fake.sink().withdraw(&cert.chain, &[], Withdrawal::Expiring).await.is_err());
 }
+
+#[tokio::test]
+async fn a_transaction_that_a_broken_connection_left_open_is_aborted() {
+    let aborted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&aborted);
+    let lab = Lab::new();
+    let cert = lab.cert("a.pem");
+    let name = cert.name.clone();
+    let serial = cert.chain.end_entity().serial_hex();
+    let shown = format!("Serial: {serial}\nSHA1 FingerPrint: {}\n\n> ", fingerprint(cert.issued.der()));
+    let fake = Fake::new(move |line, _| match line {
+        line if line.starts_with("set ssl ocsp-response ") => {
+            say("OCSP single response: Certificate ID does not match any certificate or issuer.\n\n> ")
+        }
+        line if line.starts_with("show ssl cert ") => say(&shown),
+        "abort ssl cert /" => say("No ongoing transaction!\n\n> "),
+        line if line.starts_with("set ssl cert ") => Answer::Last(b"+ Trans".to_vec()),
+        line if line == format!("abort ssl cert {name}") => {
+            count.fetch_add(1, Ordering::SeqCst);
+            say("Transaction aborted!\n\n> ")
+        }
+        line => usual(line, 1),
+    });
+    let sink = fake.sink();
+    let (staple, site) = (lab.staple(&cert, HOUR), [cert.site()]);
+    let delivery = tokio::time::timeout(PATIENCE, sink.deliver(&staple, &site)).await.expect("an end");
+    assert_eq!(delivery.expect_err("a failure").code(), codes::CONNECTION_CLOSED);
+    assert!(aborted.load(Ordering::SeqCst) >= 1);
+}
+
+fn fingerprint(der: &[u8]) -> String {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, der);
+    hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect()
+}
