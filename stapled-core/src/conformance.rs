@@ -97,6 +97,7 @@ macro_rules! scheduler_conformance {
                 an_unmet_expectation_undoes_the_whole_step a_fenced_step_changes_nothing;
             waiting: a_taker_waits_for_a_queue_to_come_into_being an_earlier_put_wakes_a_taker
                 a_taker_of_several_queues_wakes_for_each a_dropped_taker_loses_nothing
+                a_take_dropped_on_its_way_loses_nothing a_taker_that_is_not_polled_holds_up_nobody_for_long
                 a_woken_taker_that_is_dropped_passes_it_on every_waiting_taker_gets_its_task
                 a_taker_of_nothing_waits_forever hastening_wakes_a_taker the_end_of_a_lease_wakes_a_taker
                 a_lost_lease_wakes_a_taker a_clock_set_forward_is_noticed a_clock_set_back_delays_no_delayed_task;

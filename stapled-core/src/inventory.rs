@@ -158,10 +158,6 @@ impl Inventory {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn sinks_of(&self, source: SourceNumber) -> BTreeSet<SinkNumber> {
-        self.sinks_of.get(source).cloned().unwrap_or_default()
-    }
-
     pub(crate) fn sink_name(&self, sink: SinkNumber) -> Arc<str> {
         self.sink_names.get(sink).cloned().unwrap_or_else(|| "sink".into())
     }

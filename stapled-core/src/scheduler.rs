@@ -22,9 +22,11 @@ use crate::time::Timestamp;
 ///   cancelled, has lapsed or was spent already.
 /// - A lease that is lost (dropped in memory, lapsed in a shared store) brings its task back with one attempt more, after
 ///   a pause of at most an hour; no task is ever lost with its worker. Parking applies to what comes back so, too.
-/// - [`take`](Scheduler::take) may be dropped at any await point without losing a task. One that waits and is not polled
+/// - [`take`](Scheduler::take) may be dropped at any await point without losing a task; what a store had handed out and
+///   nobody received is back at once, without an attempt counted. One that waits and is not polled
 ///   holds up nobody else for longer than a minute.
 /// - Tasks of the queues asked for come in the order of their due times, in no particular order when those are the same.
+/// - There is one clock; processes that share a store go by the store's.
 /// - All of this is one atomic domain: a step may put on any queue and record any subject.
 ///
 /// The crate's feature `conformance` has the tests for all that.

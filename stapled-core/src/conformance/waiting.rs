@@ -1,6 +1,9 @@
 //! Takers that wait, and what wakes them.
 
 use std::pin::pin;
+use std::task::Poll;
+
+use futures_util::poll;
 
 use super::{
     HOUR, Harness, LONG, MINUTE, SECOND, SHORT, assert_nothing_due, commit, finish, meanwhile, put, queues, soon,
@@ -58,6 +61,25 @@ pub async fn a_dropped_taker_loses_nothing(harness: &dyn Harness) {
     assert_eq!(lease.task().attempt, 0);
 }
 
+pub async fn a_take_dropped_on_its_way_loses_nothing(harness: &dyn Harness) {
+    let (scheduler, from) = (harness.scheduler(), queues(&["q"]));
+    put(harness, task("q", "s")).await;
+    for round in 0..50 {
+        let mut taker = Box::pin(scheduler.take(&from, 1, LONG));
+        // A store may have been asked by now, and its answer is never heard.
+        for _ in 0..=round % 3 {
+            if let Poll::Ready(taken) = poll!(taker.as_mut()) {
+                let lease = taken.unwrap().remove(0);
+                commit(harness, Step::finish(&lease).put(lease.task().clone())).await;
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    let lease = take_one(harness, "q").await;
+    assert_eq!(lease.task().attempt, 0);
+}
+
 pub async fn a_woken_taker_that_is_dropped_passes_it_on(harness: &dyn Harness) {
     let (scheduler, from) = (harness.scheduler(), queues(&["q"]));
     put(harness, task("q", "far").due(Due::After(48 * HOUR))).await;
@@ -69,6 +91,17 @@ pub async fn a_woken_taker_that_is_dropped_passes_it_on(harness: &dyn Harness) {
     // Never polled again, though it may be the one that was woken.
     drop(first);
     assert_eq!(subjects(&soon(harness, second).await.unwrap()), ["s"]);
+}
+
+pub async fn a_taker_that_is_not_polled_holds_up_nobody_for_long(harness: &dyn Harness) {
+    let (scheduler, from) = (harness.scheduler(), queues(&["q"]));
+    let mut stuck = pin!(scheduler.take(&from, 1, LONG));
+    let mut other = pin!(scheduler.take(&from, 1, LONG));
+    assert!(meanwhile(harness, stuck.as_mut()).await.is_none());
+    assert!(meanwhile(harness, other.as_mut()).await.is_none());
+    put(harness, task("q", "s")).await;
+    harness.advance(MINUTE).await;
+    assert_eq!(subjects(&soon(harness, other).await.unwrap()), ["s"]);
 }
 
 pub async fn every_waiting_taker_gets_its_task(harness: &dyn Harness) {
