@@ -1,3 +1,5 @@
 //! Default implementations of the traits, and everything else that touches the world outside.
 
+pub mod directory;
+pub mod http;
 pub mod memory;
