@@ -1,13 +1,7 @@
 //! The source of certificates in files, against a real file system.
 
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout
-)]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
 
 use std::ffi::OsStr;
 use std::fs;

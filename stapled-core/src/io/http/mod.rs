@@ -7,6 +7,7 @@ mod url;
 
 use std::collections::HashSet;
 use std::error::Error as StdError;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -419,9 +420,9 @@ impl Inner {
         if let Some(denied) = cause::<Denied>(error) {
             return FetchError::Forbidden { url, why: denied.to_string() };
         }
-        let is_late = |error: &std::io::Error| error.kind() == std::io::ErrorKind::TimedOut;
+        let is_late = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
         if cause::<ConnectDeadline>(error).is_some()
-            || error.is_connect() && cause::<std::io::Error>(error).is_some_and(is_late)
+            || error.is_connect() && cause::<io::Error>(error).is_some_and(is_late)
         {
             return FetchError::TimedOut { url, after: self.connect };
         }
@@ -443,7 +444,12 @@ fn follow(from: &Url, response: &Response<Incoming>) -> Result<Url, FetchError> 
 
 /// Whether the connection ended before anything of an answer came.
 fn is_closed_early(error: &hyper_util::client::legacy::Error) -> bool {
-    !error.is_connect() && cause::<hyper::Error>(error).is_some_and(hyper::Error::is_incomplete_message)
+    let is_lost = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected)
+    };
+    !error.is_connect()
+        && (cause::<hyper::Error>(error).is_some_and(hyper::Error::is_incomplete_message)
+            || cause::<io::Error>(error).is_some_and(is_lost))
 }
 
 fn cause<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
