@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use x509_parser::prelude::FromDer as _;
+
 use crate::der;
 
 /// The most octets RFC 5280, 4.1.2.2 allows a serial number.
@@ -38,6 +40,13 @@ impl Serial {
     #[must_use]
     pub fn from_bytes(magnitude: &[u8]) -> Self {
         Self(magnitude.iter().copied().skip_while(|octet| *octet == 0).collect())
+    }
+
+    /// The serial number of a certificate, DER; `None` when it is not one.
+    #[must_use]
+    pub fn of_certificate(certificate: &[u8]) -> Option<Self> {
+        let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(certificate).ok()?;
+        Some(Self::from_bytes(parsed.raw_serial()))
     }
 
     /// A random number of 16 octets whose first bit is clear and whose first

@@ -186,8 +186,9 @@ pub const SECRET: u32 = 0o600;
 /// When it cannot be written.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
     let failed = |source| StoreError::Write { path: path.to_owned(), source };
-    temporary(path, bytes, mode).and_then(|file| file.persist(path).map_err(|error| error.error)).map_err(failed)?;
-    Ok(())
+    let file = temporary(path, bytes, mode).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    sync_directory(path).map_err(failed)
 }
 
 /// Writes a file whole or not at all, and only if there is none.
@@ -195,13 +196,13 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
 /// # Errors
 /// When it exists or cannot be written.
 pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
-    let outcome =
-        temporary(path, bytes, mode).and_then(|file| file.persist_noclobber(path).map_err(|error| error.error));
-    match outcome {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(StoreError::Exists { path: path.to_owned() }),
-        Err(source) => Err(StoreError::Write { path: path.to_owned(), source }),
-    }
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => StoreError::Exists { path: path.to_owned() },
+        _ => StoreError::Write { path: path.to_owned(), source },
+    };
+    let file = temporary(path, bytes, mode).map_err(failed)?;
+    file.persist_noclobber(path).map_err(|error| failed(error.error))?;
+    sync_directory(path).map_err(failed)
 }
 
 /// Reads a whole file.
@@ -213,12 +214,21 @@ pub fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
 }
 
 fn temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    let mut file = tempfile::NamedTempFile::new_in(directory_of(path))?;
     file.write_all(bytes)?;
     file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
     Ok(file)
+}
+
+/// A new name is only durable once its directory is: an authority must not
+/// forget, after a loss of power, what it issued or revoked.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    fs::File::open(directory_of(path))?.sync_all()
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// What tells one state of a file from the next: a rename brings a new inode, a

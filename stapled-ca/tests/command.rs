@@ -1,0 +1,178 @@
+//! The programs, from outside.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use support::openssl;
+
+const CA: &str = env!("CARGO_BIN_EXE_stapled-ca");
+const LAB: &str = env!("CARGO_BIN_EXE_stapled-ca-lab");
+
+/// Exit code, standard output, standard error.
+fn run(directory: &Path, program: &str, arguments: &str) -> (i32, String, String) {
+    let output = Command::new(program).args(arguments.split(' ')).current_dir(directory).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+fn content(directory: &Path, arguments: &str) -> String {
+    let (code, out, error) = run(directory, CA, arguments);
+    assert_eq!(code, 0, "{arguments}: {error}");
+    out
+}
+
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    fn start(directory: &Path, program: &str, arguments: &str) -> Self {
+        let mut child = Command::new(program)
+            .args(arguments.split(' '))
+            .current_dir(directory)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("OCSP at ").unwrap_or_else(|| panic!("{line:?}")).to_owned();
+        Self { child, url }
+    }
+
+    fn terminate(mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What OpenSSL says of `www.pem`.
+fn status(directory: &Path, url: &str) -> String {
+    let path = |name: &str| directory.join(name).display().to_string();
+    let (issuer, certificate, root) = (path("ca/ca.crt"), path("www.pem"), path("root/ca.crt"));
+    let arguments = ["ocsp", "-issuer", &issuer, "-cert", &certificate, "-url", url, "-CAfile", &root];
+    openssl(&[&arguments[..], &["-verify_other", &issuer]].concat()).1
+}
+
+fn authorities(directory: &Path) {
+    content(directory, "init root --name Root --key rsa2048");
+    content(directory, "intermediate ca --parent root --name Issuing --key p256");
+    content(directory, "responder ca --key p256");
+}
+
+#[test]
+fn a_certificate_lives_from_issue_to_revocation() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    authorities(at);
+    let out = content(
+        at,
+        "issue --dir ca --out www.pem --san www.example.org --san 127.0.0.1 --key rsa2048 \
+         --ocsp-url http://127.0.0.1:8888/ --must-staple --days 10 --serial 0A1F",
+    );
+    assert_eq!(out, "0A1F www.pem\n");
+    let bundle = std::fs::read_to_string(at.join("www.pem")).unwrap();
+    assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 2);
+    assert!(bundle.contains("BEGIN PRIVATE KEY"));
+    assert_eq!(std::fs::metadata(at.join("www.pem")).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let direct = Server::start(at, CA, "serve --dir ca --dir root --listen 127.0.0.1:0");
+    let delegated = Server::start(at, CA, "serve --dir ca --listen 127.0.0.1:0 --delegate --validity 600");
+    for server in [&direct, &delegated] {
+        let text = status(at, &server.url);
+        assert!(text.contains("Response verify OK") && text.contains("www.pem: good"), "{text}");
+    }
+    let revoked = content(at, "revoke --dir ca www.pem --reason keyCompromise");
+    assert_eq!(revoked, "0A1F revoked (keyCompromise) CN=www.example.org\n");
+    for server in [&direct, &delegated] {
+        let text = status(at, &server.url);
+        assert!(text.contains("www.pem: revoked") && text.contains("Reason: keyCompromise"), "{text}");
+    }
+    content(at, "revoke --dir ca 0a:1f --undo");
+    assert!(status(at, &direct.url).contains("www.pem: good"));
+    assert_eq!(direct.terminate().code(), Some(0));
+
+    let lines: Vec<serde_json::Value> =
+        content(at, "list ca --json").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    let ours = lines.iter().find(|line| line["serial"] == "0A1F").unwrap();
+    assert_eq!((ours["status"].as_str(), ours["kind"].as_str()), (Some("good"), Some("end_entity")));
+    assert!(content(at, "list ca").contains("(OCSP responder)"));
+    assert!(content(at, "list root").contains("CN=Issuing (authority)"));
+}
+
+#[test]
+fn files_are_split_as_wanted_and_never_overwritten_unasked() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    content(at, "init ca");
+    content(at, "issue --dir ca --out a.pem --san a.example --no-chain --separate-key --purpose client");
+    let certificate = std::fs::read_to_string(at.join("a.pem")).unwrap();
+    assert_eq!(certificate.matches("BEGIN").count(), 1);
+    assert_eq!(std::fs::metadata(at.join("a.pem.key")).unwrap().permissions().mode() & 0o777, 0o600);
+    let (code, _, error) = run(at, CA, "issue --dir ca --out a.pem --san b.example");
+    assert_eq!((code, error.as_str()), (1, "stapled-ca: a.pem exists; give another --out, or --force to replace it\n"));
+    assert_eq!(content(at, "list ca").lines().count(), 1, "nothing was issued");
+    content(at, "issue --dir ca --out a.pem --san b.example --force --not-before -86400 --not-after 0");
+}
+
+#[test]
+fn failures_say_what_where_and_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    content(at, "init ca");
+    for (arguments, code, wanted) in [
+        ("init ca", 1, "ca/ca.key exists already"),
+        ("list nowhere", 1, "cannot open the authority in nowhere"),
+        ("revoke --dir ca 77", 1, "no certificate with serial number 77 was issued here"),
+        ("revoke --dir ca www.pem", 1, "neither a file nor a serial number"),
+        ("serve --dir ca --delegate --listen 127.0.0.1:0", 1, "`stapled-ca responder ca` makes one"),
+        ("serve --dir ca --listen 203.0.113.1:1", 1, "cannot listen on 203.0.113.1:1"),
+        ("init x --key p255", 2, "\"p255\" is not a key type; there are: p256"),
+        ("issue --dir ca --out x.pem", 2, "--san"),
+        ("revoke --dir ca 77 --reason boredom", 2, "keyCompromise"),
+        ("nonsense", 2, "unrecognized subcommand"),
+    ] {
+        let (got, _, error) = run(at, CA, arguments);
+        assert!(got == code && error.contains(wanted), "{arguments}: {got} {error}");
+    }
+    let (code, help, _) = run(at, CA, "--help");
+    assert!(code == 0 && help.contains("stapled-ca init root --name 'Lab Root'"));
+}
+
+#[test]
+fn the_lab_fails_as_its_arguments_say_and_its_help_names_every_fault() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    authorities(at);
+    content(at, "issue --dir ca --out www.pem --san a.example --serial 42");
+    let lab = Server::start(at, LAB, "serve --dir ca --control --fault 42=try_later");
+    assert!(status(at, &lab.url).contains("trylater"));
+    let address = lab.url.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
+    let call = format!("DELETE /lab/fault?serial=42 HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    assert_eq!(support::parse(&support::exchange(address, call.as_bytes()).unwrap()).status, 200);
+    assert!(status(at, &lab.url).contains("www.pem: good"));
+    assert_eq!(lab.terminate().code(), Some(0));
+
+    let (code, help, _) = run(at, LAB, "serve --help");
+    assert_eq!(code, 0);
+    for (usage, _) in stapled_ca::lab::Fault::KINDS {
+        assert!(help.contains(usage), "{usage}");
+    }
+    let (code, _, error) = run(at, LAB, "serve --dir ca --fault all=explode");
+    assert!(code == 2 && error.contains("delay:MS"), "{error}");
+}
