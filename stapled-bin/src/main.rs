@@ -1,1 +1,81 @@
-fn main() {}
+//! `stapled`: keeps OCSP staples fresh in HAProxy and in files.
+//!
+//! Arguments ([`arguments`]) and a file ([`file`]) say what is wanted in the same words ([`settings`]); merged and
+//! checked they are the [`configuration`], which [`wiring`] makes into a stapler and [`run`] runs: once, with
+//! [`progress`] and a [`summary`], or until it is told to stop, in the foreground or as a [`daemon`]. What happens is
+//! told by [`logging`].
+
+mod arguments;
+mod configuration;
+mod daemon;
+mod file;
+mod issuers;
+mod logging;
+mod progress;
+mod run;
+mod settings;
+mod summary;
+mod text;
+mod wiring;
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::Arguments;
+use crate::configuration::{Configuration, Mode};
+use crate::daemon::Detached;
+use crate::file::File;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let check_only = arguments.check_config;
+    let configuration =
+        match File::find(arguments.config.as_deref()).and_then(|file| Configuration::of(arguments, file)) {
+            Ok(configuration) => configuration,
+            Err(error) => return fail(&error, 2),
+        };
+    if check_only {
+        return checked(&configuration);
+    }
+    let mut ready = None;
+    if matches!(configuration.mode, Mode::Background { .. }) {
+        // Before anything else: a runtime's threads would stay behind.
+        match daemon::detach() {
+            Ok(Detached::Parent(word)) => return ExitCode::from(word.wait()),
+            Ok(Detached::Child(child)) => ready = Some(child),
+            Err(error) => return fail(&format!("cannot go to the background: {error}"), 1),
+        }
+    }
+    match run::run(&configuration, &mut ready) {
+        Ok(code) => code,
+        Err(error) => {
+            let code = error.exit_code();
+            let exit = fail(&error, code);
+            if let Some(ready) = ready {
+                ready.failed(code);
+            }
+            exit
+        }
+    }
+}
+
+fn checked(configuration: &Configuration) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    for note in &configuration.notes {
+        let _ = writeln!(out, "note: {note}");
+    }
+    for group in configuration.groups.iter().filter(|group| !group.path.exists()) {
+        let _ = writeln!(out, "note: {} does not exist, or this user cannot see it", group.path.display());
+    }
+    let _ = writeln!(out, "configuration ok");
+    ExitCode::SUCCESS
+}
+
+/// Says on standard error what ends the program. Where that is closed, the exit code has to do.
+fn fail(error: &dyn Display, code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "stapled: {}", text::visible(&error.to_string()));
+    ExitCode::from(code)
+}

@@ -68,9 +68,6 @@ pub enum BuildError {
         /// The name of the source.
         source_name: String,
     },
-    /// The default fetcher could not be made.
-    #[error("HTTP cannot be had: {0}")]
-    Http(String),
 }
 
 struct Nobody;
@@ -252,7 +249,7 @@ impl StaplerBuilder {
         }
         let fetcher = match self.fetcher {
             Some(fetcher) => fetcher,
-            None => Arc::new(HttpFetcher::new().map_err(|error| BuildError::Http(error.to_string()))?),
+            None => Arc::new(HttpFetcher::new()),
         };
         let journal = Journal { clock: Arc::clone(&self.clock), observer: self.observer };
         let scheduler = self.scheduler.unwrap_or_else(|| Arc::new(MemoryScheduler::new(Arc::clone(&self.clock))));

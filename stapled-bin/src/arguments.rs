@@ -1,0 +1,104 @@
+//! The arguments, as clap takes them.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::settings::{LOGGING, RUNNING, Settings};
+
+/// Keeps OCSP staples fresh in HAProxy and beside certificates' files.
+///
+/// Finds certificates, asks their CA for an OCSP response, verifies it, writes it to a file beside the certificate
+/// (CERT.ocsp) and hands it to running HAProxys over their admin sockets. Runs until it is told to stop, or once with
+/// --one-off.
+#[derive(Parser, Debug)]
+#[command(
+    name = "stapled",
+    version,
+    after_help = "`stapled --help` says more: examples, the configuration file, exit codes.",
+    after_long_help = AFTER_HELP,
+    max_term_width = 100
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+
+    /// The configuration file, instead of the first that exists of stapled.conf beside this program, ~/.stapled.conf
+    /// and /etc/stapled/stapled.conf
+    #[arg(short = 'c', long, value_name = "FILE", help_heading = RUNNING)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Check arguments and configuration file, say "configuration ok" or what is wrong, and exit
+    #[arg(long, help_heading = RUNNING)]
+    pub(crate) check_config: bool,
+
+    /// More verbose by one; may be repeated
+    #[arg(short = 'v', action = clap::ArgAction::Count, conflicts_with = "verbosity", help_heading = LOGGING)]
+    pub(crate) verbose: u8,
+
+    /// What belongs to no option: refused with advice.
+    #[arg(hide = true)]
+    pub(crate) stray: Vec<String>,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  Keep every staple fresh, in files and in a running HAProxy:
+    stapled --cert-paths /etc/haproxy/certs --haproxy-sockets /run/haproxy/admin.sock
+  Once, from cron; silent unless something is wrong:
+    stapled --one-off --quiet --cert-paths /etc/haproxy/certs -s /run/haproxy/admin.sock
+  Two HAProxys, each with certificates of its own:
+    stapled -p /etc/haproxy/a /etc/haproxy/b -s /run/haproxy/a.sock /run/haproxy/b.sock
+
+Configuration file:
+  TOML; its settings have the names of the options without the dashes, and arguments win over them:
+    cert-paths = [\"/etc/haproxy/certs\"]
+    haproxy-sockets = \"/run/haproxy/admin.sock\"
+    recursive = true
+  Paths with sockets of their own can be written as groups:
+    [[group]]
+    paths = [\"/etc/haproxy/a\"]
+    sockets = [\"/run/haproxy/a.sock\"]
+  Relative paths in it are taken from the directory of the file.
+
+Signals:
+  SIGTERM and SIGINT end it, a second one at once. SIGHUP is ignored: changes of certificates are seen without it.
+
+Exit codes:
+  0    stopped as asked; with --one-off: every certificate that has an OCSP URL and is not expired has a verified
+       staple, and every server has confirmed it
+  1    with --one-off: something of that is missing; otherwise: it could not start or go on
+  2    wrong arguments or configuration
+  3    with --one-off: a certificate is revoked, whatever else there is
+  130  --one-off was interrupted (SIGINT), or a second SIGINT came
+  143  --one-off was ended (SIGTERM), or a second SIGTERM came";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use stapled_core::refresh::RefreshPolicy;
+    use stapled_core::staple::JudgePolicy;
+
+    use super::*;
+
+    #[test]
+    fn clap_agrees() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn help_tells_the_true_defaults() {
+        let mut command = Arguments::command();
+        command.build();
+        let refresh = RefreshPolicy::default();
+        for (name, default) in [
+            ("minimum_validity", refresh.minimum_validity.as_secs()),
+            ("minimum_interval", refresh.minimum_interval.as_secs()),
+            ("clock_skew", JudgePolicy::default().clock_skew.as_secs()),
+        ] {
+            let argument = command.get_arguments().find(|argument| argument.get_id() == name).unwrap();
+            let help = argument.get_help().unwrap().to_string();
+            assert!(help.contains(&format!("[default: {default}]")), "{name}: {help}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What one pass shows while it runs.
+
+use std::collections::HashMap;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use stapled_core::event::{Event, EventKind, Observer};
+use stapled_core::task::Subject;
+
+use crate::text::visible;
+
+/// Standard error, and the bar that may be at its end: lines are written above it.
+#[derive(Clone, Debug)]
+pub(crate) struct Terminal {
+    bar: Option<ProgressBar>,
+}
+
+impl Terminal {
+    /// Without a bar.
+    pub(crate) fn plain() -> Self {
+        Terminal { bar: None }
+    }
+
+    /// With a bar, if standard error is a terminal.
+    pub(crate) fn with_bar() -> Self {
+        if !io::stderr().is_terminal() {
+            return Terminal::plain();
+        }
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} certificates, {elapsed} {wide_msg}") {
+            bar.set_style(style);
+        }
+        Terminal { bar: Some(bar) }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Write for Terminal {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let write = || io::stderr().write_all(bytes).map(|()| bytes.len());
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// Counts certificates that were found and what became of them; moves the bar, or writes a line each.
+pub(crate) struct Progress {
+    terminal: Terminal,
+    count: Mutex<Count>,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    found: u64,
+    done: u64,
+    /// Whether each certificate has been counted as done.
+    certificates: HashMap<Subject, bool>,
+}
+
+impl Progress {
+    /// Shown on this terminal.
+    pub(crate) fn on(terminal: Terminal) -> Self {
+        Progress { terminal, count: Mutex::default() }
+    }
+}
+
+impl Observer for Progress {
+    #[allow(clippy::print_stderr)] // progress is for standard error
+    fn observe(&self, event: &Event) {
+        let Some(about) = &event.certificate else { return };
+        let Some(subject) = &about.subject else { return };
+        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        match &event.kind {
+            EventKind::Accepted => {
+                count.found += 1;
+                count.certificates.insert(subject.clone(), false);
+                if let Some(bar) = &self.terminal.bar {
+                    bar.set_length(count.found);
+                }
+            }
+            EventKind::Renewed { .. }
+            | EventKind::Recycled { .. }
+            | EventKind::RenewalFailed { .. }
+            | EventKind::Revoked { .. }
+            | EventKind::CertificateExpired { .. } => {
+                let is_first = count.certificates.insert(subject.clone(), true) != Some(true);
+                if is_first {
+                    count.done += 1;
+                }
+                match &self.terminal.bar {
+                    Some(bar) => {
+                        bar.set_position(count.done);
+                        bar.set_message(visible(&about.name));
+                    }
+                    None => eprintln!(
+                        "[{}/{}] {}: {}",
+                        count.done,
+                        count.found,
+                        visible(&about.name),
+                        visible(&event.kind.to_string())
+                    ),
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,499 @@
+//! What one pass came to: rows, totals and the exit code, out of the inventory.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+use stapled_core::inventory::{CertificateStatus, DeliveryState, Inventory, PlaceState, PlaceStatus, Standing};
+use stapled_core::ocsp::CertStatus;
+use stapled_core::source::SourceProblem;
+
+use crate::text::visible;
+
+/// Everything that one pass came to.
+#[derive(Debug, Default)]
+pub(crate) struct Summary {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) totals: Totals,
+}
+
+/// One certificate, or one place without a certificate that could be made out.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) certificate: Option<String>,
+    pub(crate) serial: Option<String>,
+    pub(crate) files: Vec<String>,
+    pub(crate) must_staple: bool,
+    pub(crate) state: State,
+    /// Why, as a stable word.
+    pub(crate) code: Option<&'static str>,
+    /// Why, and what to do.
+    pub(crate) what: Option<String>,
+    pub(crate) staple_until: Option<String>,
+    pub(crate) next_renewal: Option<String>,
+    pub(crate) servers: Vec<Server>,
+}
+
+/// How a certificate or place stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// It has a verified staple.
+    Good,
+    /// Its CA was asked in vain; a staple from before may be held.
+    Failed,
+    /// Its CA has revoked it.
+    Revoked,
+    /// Its validity is over.
+    Expired,
+    /// It has no OCSP URL and needs no staple.
+    NotApplicable,
+    /// It has no OCSP URL, and clients will refuse it without a staple.
+    MustStapleWithoutUrl,
+    /// No certificate could be made out there, or it gets no staple as it is.
+    Problem,
+    /// A file without a certificate, such as a private key's.
+    NoCertificate,
+    /// A path that could not be looked at.
+    Unreadable,
+    /// It was not got round to.
+    Waiting,
+}
+
+/// What a server, or the files, have of a certificate.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Server {
+    pub(crate) server: String,
+    pub(crate) state: ServerState,
+    pub(crate) code: Option<&'static str>,
+    pub(crate) what: Option<String>,
+}
+
+/// How a delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ServerState {
+    Confirmed,
+    NotWanted,
+    Failed,
+    Withdrawn,
+    Pending,
+}
+
+/// How many of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Totals {
+    /// Certificates, and places where none could be made out.
+    pub(crate) total: usize,
+    pub(crate) good: usize,
+    pub(crate) failed: usize,
+    pub(crate) revoked: usize,
+    pub(crate) expired: usize,
+    pub(crate) not_applicable: usize,
+    pub(crate) must_staple_without_url: usize,
+    pub(crate) problem: usize,
+    pub(crate) no_certificate: usize,
+    pub(crate) unreadable: usize,
+    pub(crate) waiting: usize,
+    /// Deliveries that a server, or the files, did not confirm.
+    pub(crate) undelivered: usize,
+    pub(crate) exit_code: u8,
+}
+
+impl Summary {
+    /// Of all that is known.
+    pub(crate) fn of(inventory: &Inventory) -> Self {
+        let certificates = inventory.certificates();
+        let places = inventory.places();
+        let problems = inventory.source_problems();
+        let rows = certificates
+            .iter()
+            .filter_map(of_certificate)
+            .chain(places.iter().filter_map(of_place))
+            .chain(problems.iter().map(of_problem))
+            .collect();
+        Summary::with(rows)
+    }
+
+    fn with(rows: Vec<Row>) -> Self {
+        let totals = totals(&rows);
+        Summary { rows, totals }
+    }
+
+    /// One JSON object a line: every row, then the totals.
+    pub(crate) fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+        #[derive(Serialize)]
+        struct Last<'a> {
+            totals: &'a Totals,
+        }
+        for row in &self.rows {
+            writeln!(out, "{}", serde_json::to_string(row)?)?;
+        }
+        writeln!(out, "{}", serde_json::to_string(&Last { totals: &self.totals })?)
+    }
+
+    /// A table, what is wrong in words, and the totals.
+    pub(crate) fn write_table(&self, out: &mut dyn Write, on_terminal: bool) -> io::Result<()> {
+        if !self.rows.is_empty() {
+            writeln!(out, "{}", self.table(on_terminal))?;
+        }
+        self.write_problems(out)
+    }
+
+    /// What is wrong in words, and the totals.
+    pub(crate) fn write_problems(&self, out: &mut dyn Write) -> io::Result<()> {
+        for (what, names) in self.problems() {
+            let what = visible(&what);
+            match names.as_slice() {
+                [name] if what.starts_with(&visible(name)) => writeln!(out, "{what}")?,
+                [name] => writeln!(out, "{}: {what}", visible(name))?,
+                [one, two] => writeln!(out, "{}, {}: {what}", visible(one), visible(two))?,
+                [one, two, more @ ..] => {
+                    writeln!(out, "{}, {} and {} more: {what}", visible(one), visible(two), more.len())?;
+                }
+                [] => {}
+            }
+        }
+        writeln!(out, "{}", self.totals)
+    }
+
+    /// Everything that went wrong, told once, with the names of all that it befell.
+    fn problems(&self) -> Vec<(String, Vec<&str>)> {
+        let mut problems: Vec<(String, Vec<&str>)> = Vec::new();
+        let mut by_what: HashMap<String, usize> = HashMap::new();
+        let mut add = |what: String, name| {
+            let index = *by_what.entry(what.clone()).or_insert_with(|| {
+                problems.push((what, Vec::new()));
+                problems.len() - 1
+            });
+            if let Some((_, names)) = problems.get_mut(index) {
+                names.push(name);
+            }
+        };
+        for row in &self.rows {
+            let name = row.certificate.as_deref().or(row.files.first().map(String::as_str)).unwrap_or_default();
+            let urgent = if row.must_staple && row.verdict() != Verdict::Fine { "MUST-STAPLE: " } else { "" };
+            if let Some(what) = &row.what
+                && row.state != State::NoCertificate
+            {
+                add(format!("{urgent}{what}"), name);
+            }
+            for server in row.servers.iter().filter(|server| server.state != ServerState::Confirmed) {
+                let Some(what) = &server.what else { continue };
+                let who = if what.starts_with(&server.server) { "" } else { &format!("{}: ", server.server) };
+                add(format!("{urgent}{who}{what}"), name);
+            }
+        }
+        problems
+    }
+
+    fn table(&self, on_terminal: bool) -> Table {
+        let mut table = Table::new();
+        match on_terminal {
+            true => {
+                table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic)
+            }
+            false => table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled),
+        };
+        table.set_header(["CERTIFICATE", "FILE", "STATE", "STAPLE UNTIL", "SERVERS"]);
+        for row in &self.rows {
+            let state = match row.code {
+                Some(code) => format!("{} ({code})", row.state),
+                None => row.state.to_string(),
+            };
+            table.add_row([
+                row.certificate.as_deref().map_or("-".to_owned(), visible),
+                row.files.iter().map(|file| visible(file)).collect::<Vec<_>>().join(", "),
+                state,
+                row.staple_until.clone().unwrap_or_else(|| "-".to_owned()),
+                servers_in_words(&row.servers),
+            ]);
+        }
+        table
+    }
+}
+
+/// `3 of 3`, or which not.
+fn servers_in_words(servers: &[Server]) -> String {
+    let wanted: Vec<&Server> = servers.iter().filter(|server| server.state != ServerState::NotWanted).collect();
+    if wanted.is_empty() {
+        return "-".to_owned();
+    }
+    let confirmed = wanted.iter().filter(|server| server.state == ServerState::Confirmed).count();
+    let mut words = format!("{confirmed} of {}", wanted.len());
+    for server in wanted.iter().filter(|server| server.state != ServerState::Confirmed) {
+        let code = server.code.unwrap_or(match server.state {
+            ServerState::Withdrawn => "withdrawn",
+            _ => "pending",
+        });
+        words.push_str(&format!("; {}: {code}", visible(&server.server)));
+    }
+    words
+}
+
+/// What a row means for the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Verdict {
+    Fine,
+    Failed,
+    Revoked,
+}
+
+impl Row {
+    fn verdict(&self) -> Verdict {
+        match self.state {
+            State::Revoked => Verdict::Revoked,
+            State::Expired | State::NotApplicable | State::NoCertificate => Verdict::Fine,
+            State::Good if self.undelivered() == 0 => Verdict::Fine,
+            _ => Verdict::Failed,
+        }
+    }
+
+    fn undelivered(&self) -> usize {
+        let is_done = |server: &&Server| matches!(server.state, ServerState::Confirmed | ServerState::NotWanted);
+        let counts = matches!(self.state, State::Good | State::Failed);
+        self.servers.iter().filter(|server| counts && !is_done(server)).count()
+    }
+}
+
+fn totals(rows: &[Row]) -> Totals {
+    let mut totals = Totals { total: rows.len(), ..Totals::default() };
+    for row in rows {
+        let count = match row.state {
+            State::Good => &mut totals.good,
+            State::Failed => &mut totals.failed,
+            State::Revoked => &mut totals.revoked,
+            State::Expired => &mut totals.expired,
+            State::NotApplicable => &mut totals.not_applicable,
+            State::MustStapleWithoutUrl => &mut totals.must_staple_without_url,
+            State::Problem => &mut totals.problem,
+            State::NoCertificate => &mut totals.no_certificate,
+            State::Unreadable => &mut totals.unreadable,
+            State::Waiting => &mut totals.waiting,
+        };
+        *count += 1;
+        totals.undelivered += row.undelivered();
+    }
+    totals.exit_code = match rows.iter().map(Row::verdict).max() {
+        None | Some(Verdict::Fine) => 0,
+        Some(Verdict::Failed) => 1,
+        Some(Verdict::Revoked) => 3,
+    };
+    totals
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.total == 0 {
+            return f.write_str("no certificates");
+        }
+        write!(f, "{} in all", self.total)?;
+        for (count, words) in [
+            (self.good, "good"),
+            (self.failed, "failed"),
+            (self.revoked, "REVOKED"),
+            (self.expired, "expired"),
+            (self.not_applicable, "without OCSP URL"),
+            (self.must_staple_without_url, "must-staple without OCSP URL"),
+            (self.problem, "with problems"),
+            (self.no_certificate, "without a certificate"),
+            (self.unreadable, "unreadable"),
+            (self.waiting, "not got round to"),
+        ] {
+            if count > 0 {
+                write!(f, ", {count} {words}")?;
+            }
+        }
+        if self.undelivered > 0 {
+            write!(f, "; {} deliveries missing", self.undelivered)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            State::Good => "good",
+            State::Failed => "failed",
+            State::Revoked => "REVOKED",
+            State::Expired => "expired",
+            State::NotApplicable => "no OCSP URL",
+            State::MustStapleWithoutUrl => "must-staple without OCSP URL",
+            State::Problem => "problem",
+            State::NoCertificate => "no certificate",
+            State::Unreadable => "unreadable",
+            State::Waiting => "waiting",
+        })
+    }
+}
+
+fn of_certificate(status: &CertificateStatus) -> Option<Row> {
+    let (state, code, what) = match &status.standing {
+        Standing::Retired => return None,
+        Standing::Good => (State::Good, None, None),
+        Standing::Failing { code, what, .. } => (State::Failed, Some(code.as_str()), Some(what.clone())),
+        Standing::Revoked { status } => (State::Revoked, Some("revoked"), Some(revocation(status))),
+        Standing::Expired => (State::Expired, None, Some("the certificate has expired: replace it".to_owned())),
+        _ => (State::Waiting, None, None),
+    };
+    let servers = status.deliveries.iter().map(|(server, state)| of_delivery(server, state)).collect();
+    Some(Row {
+        certificate: Some(status.about.name.clone()),
+        serial: Some(status.about.serial.clone()),
+        files: status.about.places.iter().map(|place| place.to_string()).collect(),
+        must_staple: status.about.must_staple,
+        state,
+        code,
+        what,
+        staple_until: status.staple.as_ref().map(|staple| staple.expires().to_string()),
+        next_renewal: status.next.map(|next| next.to_string()),
+        servers,
+    })
+}
+
+fn revocation(status: &CertStatus) -> String {
+    match status {
+        CertStatus::Revoked { at, reason: Some(reason) } => {
+            format!("its CA revoked it at {at} (reason {reason}): replace it")
+        }
+        CertStatus::Revoked { at, .. } => format!("its CA revoked it at {at}: replace it"),
+        _ => "its CA has revoked it: replace it".to_owned(),
+    }
+}
+
+fn of_delivery(server: &str, state: &DeliveryState) -> Server {
+    let (state, code, what) = match state {
+        DeliveryState::Confirmed => (ServerState::Confirmed, None, None),
+        DeliveryState::NotWanted { code, what } => (ServerState::NotWanted, Some(code.as_str()), Some(what.clone())),
+        DeliveryState::Failed { code, what } => (ServerState::Failed, Some(code.as_str()), Some(what.clone())),
+        DeliveryState::Withdrawn => (ServerState::Withdrawn, None, None),
+        _ => (ServerState::Pending, None, None),
+    };
+    Server { server: server.to_owned(), state, code, what }
+}
+
+fn of_place(place: &PlaceStatus) -> Option<Row> {
+    let (about, state, code, what) = match &place.state {
+        PlaceState::OnlyCaCertificates | PlaceState::Holds(_) => return None,
+        PlaceState::NotApplicable(about) => (Some(about), State::NotApplicable, None, None),
+        PlaceState::MustStapleWithoutUrl(about) => {
+            let what = "clients will refuse it: have it issued again with an OCSP URL, or without must-staple";
+            (Some(about), State::MustStapleWithoutUrl, None, Some(what.to_owned()))
+        }
+        PlaceState::Expired(about) => {
+            (Some(about), State::Expired, None, Some("the certificate has expired: replace it".to_owned()))
+        }
+        PlaceState::Problem { about: None, code, what } if code.as_str() == "no_certificate" => {
+            (None, State::NoCertificate, None, Some(what.clone()))
+        }
+        PlaceState::Problem { about, code, what } => {
+            (about.as_ref(), State::Problem, Some(code.as_str()), Some(what.clone()))
+        }
+        _ => (None, State::Waiting, None, None),
+    };
+    Some(Row {
+        certificate: about.map(|about| about.name.clone()),
+        serial: about.map(|about| about.serial.clone()),
+        files: vec![place.name.to_string()],
+        must_staple: about.is_some_and(|about| about.must_staple),
+        state,
+        code,
+        what,
+        staple_until: None,
+        next_renewal: None,
+        servers: Vec::new(),
+    })
+}
+
+fn of_problem(problem: &SourceProblem) -> Row {
+    Row {
+        certificate: None,
+        serial: None,
+        files: vec![problem.place.clone()],
+        must_staple: false,
+        state: State::Unreadable,
+        code: Some(problem.error.code.as_str()),
+        what: Some(problem.error.what.clone()),
+        staple_until: None,
+        next_renewal: None,
+        servers: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(state: State, servers: &[ServerState]) -> Row {
+        let server = |state: &ServerState| Server { server: "/s".to_owned(), state: *state, code: None, what: None };
+        Row {
+            certificate: Some("example.org".to_owned()),
+            serial: Some("0a".to_owned()),
+            files: vec!["/etc/a.pem".to_owned()],
+            must_staple: false,
+            state,
+            code: None,
+            what: None,
+            staple_until: None,
+            next_renewal: None,
+            servers: servers.iter().map(server).collect(),
+        }
+    }
+
+    #[test]
+    fn exit_codes() {
+        use ServerState::*;
+        use State::*;
+        for (rows, expected) in [
+            (vec![], 0),
+            (vec![row(Good, &[])], 0),
+            (vec![row(Good, &[Confirmed, NotWanted])], 0),
+            (vec![row(Expired, &[]), row(NotApplicable, &[]), row(NoCertificate, &[])], 0),
+            (vec![row(Good, &[Confirmed, ServerState::Failed])], 1),
+            (vec![row(Good, &[Pending])], 1),
+            (vec![row(Good, &[Withdrawn])], 1),
+            (vec![row(State::Failed, &[Confirmed])], 1),
+            (vec![row(Good, &[Confirmed]), row(Problem, &[])], 1),
+            (vec![row(Unreadable, &[])], 1),
+            (vec![row(Waiting, &[])], 1),
+            (vec![row(MustStapleWithoutUrl, &[])], 1),
+            (vec![row(Revoked, &[Withdrawn]), row(Good, &[Confirmed])], 3),
+            (vec![row(Revoked, &[]), row(Problem, &[])], 3),
+        ] {
+            let totals = totals(&rows);
+            assert_eq!(totals.exit_code, expected, "{rows:?}");
+            assert_eq!(totals.total, rows.len());
+        }
+    }
+
+    #[test]
+    fn the_table_is_one_line_a_row_outside_of_terminals() {
+        let mut bad = row(State::Good, &[ServerState::Confirmed, ServerState::Failed]);
+        bad.certificate = Some("a\nb".to_owned());
+        bad.servers.last_mut().unwrap().what = Some("/s: does not exist".to_owned());
+        let mut out = Vec::new();
+        Summary::with(vec![bad]).write_table(&mut out, false).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        assert_eq!(lines.len(), 4, "{text}");
+        assert!(
+            lines.get(1).unwrap().starts_with("a\\nb") && lines.get(1).unwrap().contains("1 of 2; /s: pending"),
+            "{text}"
+        );
+        assert_eq!(lines.get(3), Some(&"1 in all, 1 good; 1 deliveries missing"));
+    }
+
+    #[test]
+    fn json_ends_with_the_totals() {
+        let mut out = Vec::new();
+        Summary::with(vec![row(State::Revoked, &[])]).write_json(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let objects: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(objects.len(), 2);
+        assert_eq!(objects.first().unwrap().get("state").unwrap(), "revoked");
+        assert_eq!(objects.last().unwrap().pointer("/totals/exit_code").unwrap(), 3);
+    }
+}

@@ -1,0 +1,104 @@
+//! The configuration made into a stapler.
+
+use std::sync::Arc;
+
+use stapled_core::event::{Event, Observer};
+use stapled_core::io::directory::{DirectorySource, IgnoreError};
+use stapled_core::io::file::FileSink;
+use stapled_core::io::http::{HttpFetcher, HttpFetcherError};
+use stapled_core::stapler::{BuildError, Group, Stapler};
+use stapled_haproxy::{Address, HaproxySink};
+
+use crate::configuration::{Configuration, StapleFiles};
+use crate::issuers::IssuerDirectory;
+
+/// Why there is no stapler, with a configuration that was checked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WiringError {
+    #[error(transparent)]
+    Ignore(#[from] IgnoreError),
+    #[error(transparent)]
+    Http(#[from] HttpFetcherError),
+    #[error("--issuer-dir {directory}: {error}")]
+    IssuerDirectory { directory: String, error: std::io::Error },
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+/// Joins everything. To be called inside a tokio runtime.
+pub(crate) fn stapler(
+    configuration: &Configuration,
+    observers: Vec<Arc<dyn Observer>>,
+) -> Result<Stapler, WiringError> {
+    let mut builder = Stapler::builder()
+        .observer(Arc::new(All(observers)))
+        .fetcher(Arc::new(HttpFetcher::builder().proxy_from_environment().build()?))
+        .refresh_policy(configuration.refresh)
+        .judge_policy(configuration.judging)
+        .rescan_interval(configuration.rescan)
+        .recycle(configuration.recycle)
+        .fetch_issuers(configuration.fetch_issuers)
+        .nonce(configuration.nonce);
+    if let Some(renewals) = configuration.renewals {
+        builder = builder.concurrent_renewals(renewals);
+    }
+    if let Some(per_responder) = configuration.per_responder {
+        builder = builder.per_responder(per_responder);
+    }
+    if let Some(hash) = configuration.hash {
+        builder = builder.cert_id_hash(hash);
+    }
+    if let Some(directory) = &configuration.issuer_dir {
+        let store = IssuerDirectory::open(directory.clone())
+            .map_err(|error| WiringError::IssuerDirectory { directory: directory.display().to_string(), error })?;
+        builder = builder.issuer_store(Arc::new(store));
+    }
+    // Files first: what is not delivered to a server is there for its next start.
+    match &configuration.staple_files {
+        StapleFiles::Nowhere => {}
+        StapleFiles::BesideCertificates => builder = builder.sink(FileSink::new()),
+        StapleFiles::In(directory) => builder = builder.sink(FileSink::new().staple_dir(directory)),
+    }
+    // One sink for each socket, whichever groups it serves.
+    let mut sinks: Vec<(Address, Arc<HaproxySink>)> = Vec::new();
+    for paths in &configuration.groups {
+        let mut group = Group::new().source(source(configuration, paths)?);
+        for address in &paths.sockets {
+            let known = sinks.iter().find(|(known, _)| known == address).map(|(_, sink)| Arc::clone(sink));
+            let sink = known.unwrap_or_else(|| {
+                let sink = Arc::new(sink(configuration, address));
+                sinks.push((address.clone(), Arc::clone(&sink)));
+                sink
+            });
+            group = group.shared_sink(sink);
+        }
+        builder = builder.group(group);
+    }
+    Ok(builder.build()?)
+}
+
+fn source(configuration: &Configuration, group: &crate::configuration::Group) -> Result<DirectorySource, IgnoreError> {
+    let search = &configuration.search;
+    let source = DirectorySource::new(&group.path).recursive(search.recursive);
+    let source = if search.extensions.is_empty() { source } else { source.extensions(&search.extensions) };
+    source.ignore(&search.ignore)
+}
+
+fn sink(configuration: &Configuration, address: &Address) -> HaproxySink {
+    let sink = HaproxySink::builder(address.clone());
+    match configuration.keepalive {
+        Some(keepalive) => sink.keepalive(keepalive).build(),
+        None => sink.build(),
+    }
+}
+
+/// Tells several observers.
+struct All(Vec<Arc<dyn Observer>>);
+
+impl Observer for All {
+    fn observe(&self, event: &Event) {
+        for observer in &self.0 {
+            observer.observe(event);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Certificates in files: a file, or a directory and perhaps all below it.
+
+mod ignore;
+mod stamp;
+mod walk;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+pub use ignore::IgnoreError;
+
+use self::ignore::Ignore;
+use self::stamp::Memory;
+use self::walk::Walk;
+use self::watch::Watches;
+use crate::clock::{Clock, SystemClock};
+use crate::source::{CertSource, Scan, SourceError};
+
+/// The words for what a [`DirectorySource`] could not look at.
+pub mod codes {
+    use crate::reason::ReasonCode;
+
+    /// The root does not exist.
+    pub const PATH_MISSING: ReasonCode = ReasonCode::new("path_missing");
+    /// A directory cannot be read: what is in it stays as it was known.
+    pub const UNREADABLE_DIRECTORY: ReasonCode = ReasonCode::new("unreadable_directory");
+    /// A file's attributes cannot be read.
+    pub const UNREADABLE_FILE: ReasonCode = ReasonCode::new("unreadable_file");
+    /// A FIFO, a device or a socket stands where a certificate should be. It is not opened.
+    pub const NOT_A_FILE: ReasonCode = ReasonCode::new("not_a_file");
+    /// A symbolic link leads to itself, or to a directory that it lies in. It is not followed.
+    pub const SYMLINK_LOOP: ReasonCode = ReasonCode::new("symlink_loop");
+    /// A symbolic link leads nowhere.
+    pub const DANGLING_LINK: ReasonCode = ReasonCode::new("dangling_link");
+    /// There are more entries than are looked at.
+    pub const TOO_MANY_FILES: ReasonCode = ReasonCode::new("too_many_files");
+    /// A directory lies deeper than is looked.
+    pub const TOO_DEEP: ReasonCode = ReasonCode::new("too_deep");
+    /// Changes cannot be watched: they are noticed at the regular scan only.
+    pub const WATCH_UNAVAILABLE: ReasonCode = ReasonCode::new("watch_unavailable");
+    /// The scan itself broke off.
+    pub const SCAN_FAILED: ReasonCode = ReasonCode::new("scan_failed");
+}
+
+/// These belong beside a certificate and are none, whatever extensions are asked for.
+const NEVER: [&str; 4] = ["issuer", "ocsp", "key", "sctl"];
+
+/// A source of certificates: one file, or a directory.
+///
+/// Of a directory, files count whose extension is one of [`extensions`](DirectorySource::extensions); entries whose
+/// name begins with a dot do not, as HAProxy has it. A file that is named itself always counts. Symbolic links are
+/// followed. No file is read, unless it was changed within the last two seconds, when its times tell too little.
+///
+/// What cannot be looked at becomes a problem of the scan, with one of these [`codes`], and the scan goes on.
+///
+/// The first wait for changes sets up watches (inotify on Linux): for every directory, for the one that the root lies
+/// in, and for those that links lead to. They are hints; without them, changes are found by the regular scan.
+///
+/// ```
+/// # use stapled_core::io::directory::{DirectorySource, IgnoreError};
+/// let source = DirectorySource::new("/etc/letsencrypt/live").recursive(true).ignore(["privkey.pem", "*.bak.pem"])?;
+/// # Ok::<(), IgnoreError>(())
+/// ```
+#[derive(Debug)]
+pub struct DirectorySource {
+    settings: Arc<Settings>,
+    memory: Arc<Mutex<Memory>>,
+    watches: Arc<Watches>,
+}
+
+#[derive(Clone, Debug)]
+struct Settings {
+    root: PathBuf,
+    recursive: bool,
+    extensions: Vec<String>,
+    ignore: Ignore,
+    max_entries: usize,
+    max_depth: usize,
+}
+
+impl DirectorySource {
+    /// A source of what is at this path. It need not exist yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        DirectorySource {
+            settings: Arc::new(Settings {
+                root: path.into(),
+                recursive: false,
+                extensions: ["crt", "pem", "cer"].map(str::to_owned).to_vec(),
+                ignore: Ignore::default(),
+                max_entries: 2_000_000,
+                max_depth: 32,
+            }),
+            memory: Arc::default(),
+            watches: Arc::default(),
+        }
+    }
+
+    /// Whether directories in the directory are looked into as well. Not unless asked for.
+    #[must_use]
+    pub fn recursive(mut self, recursive: bool) -> Self {
+        self.edit().recursive = recursive;
+        self
+    }
+
+    /// The extensions of certificates' files, with or without a dot, in upper or lower case; `crt`, `pem` and `cer`
+    /// unless said otherwise. `issuer`, `ocsp`, `key` and `sctl` never count.
+    #[must_use]
+    pub fn extensions<S: AsRef<str>>(mut self, extensions: impl IntoIterator<Item = S>) -> Self {
+        self.edit().extensions = extensions
+            .into_iter()
+            .map(|extension| extension.as_ref().trim_start_matches('.').to_ascii_lowercase())
+            .filter(|extension| !extension.is_empty() && !NEVER.contains(&extension.as_str()))
+            .collect();
+        self
+    }
+
+    /// Passes over files and directories that match one of these globs, instead of those of an earlier call. A pattern
+    /// that begins with `/` matches the whole absolute path, any other the end of it. `*` and `?` stop at slashes,
+    /// `**/` does not.
+    ///
+    /// # Errors
+    ///
+    /// A pattern that is no glob, is empty, or begins with `./` or `../`.
+    pub fn ignore<S: AsRef<str>>(mut self, patterns: impl IntoIterator<Item = S>) -> Result<Self, IgnoreError> {
+        self.edit().ignore = Ignore::new(patterns)?;
+        Ok(self)
+    }
+
+    /// How many entries of directories are looked at in one scan; 2,000,000 unless said otherwise.
+    #[must_use]
+    pub fn max_entries(mut self, entries: usize) -> Self {
+        self.edit().max_entries = entries;
+        self
+    }
+
+    /// How many directories deep below the root is looked; 32 unless said otherwise.
+    #[must_use]
+    pub fn max_depth(mut self, depth: usize) -> Self {
+        self.edit().max_depth = depth;
+        self
+    }
+
+    fn edit(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
+    }
+}
+
+#[async_trait]
+impl CertSource for DirectorySource {
+    async fn scan(&self) -> Result<Scan, SourceError> {
+        let settings = Arc::clone(&self.settings);
+        let memory = Arc::clone(&self.memory);
+        let watches = Arc::clone(&self.watches);
+        let scan = tokio::task::spawn_blocking(move || {
+            let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+            // Files' times come from the machine's clock, whatever the rest of the program goes by.
+            Walk::new(&settings, &mut memory, watches.begin_scan(), SystemClock.now()).run()
+        });
+        scan.await.map_err(|error| {
+            SourceError::new(codes::SCAN_FAILED, format!("{}: the scan broke off: {error}", self.name()))
+        })
+    }
+
+    async fn changed(&self) {
+        self.watches.changed().await;
+    }
+
+    fn name(&self) -> String {
+        self.settings.root.to_string_lossy().into_owned()
+    }
+}

@@ -1,0 +1,160 @@
+//! Whether a file's contents may have changed, without reading them where that can be avoided.
+
+use std::collections::HashMap;
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest;
+use zeroize::Zeroizing;
+
+use crate::time::Timestamp;
+
+/// File systems tell times in steps of up to two seconds: two changes within one leave the same times behind.
+const GRANULARITY_MILLIS: u64 = 2_000;
+/// A larger file is not read: it is no certificate.
+const MAX_HASHED: u64 = 1024 * 1024;
+
+/// A file's identity, times and size, as the file system tells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stat {
+    device: u64,
+    inode: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+    size: u64,
+}
+
+impl Stat {
+    fn of(metadata: &Metadata) -> Self {
+        Stat {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            size: metadata.size(),
+        }
+    }
+
+    /// Whether another change could hide behind these times.
+    fn is_recent(&self, now: Timestamp) -> bool {
+        [self.modified, self.changed]
+            .into_iter()
+            .any(|(seconds, _)| now.unix().abs_diff(seconds).saturating_mul(1000) <= GRANULARITY_MILLIS)
+    }
+}
+
+/// A file that was looked at while its times were recent, or that changed behind its times.
+#[derive(Clone, Debug)]
+struct Seen {
+    stat: Stat,
+    hash: Option<[u8; 32]>,
+    /// How often the contents changed behind unchanged times.
+    revision: u32,
+    /// Whether the last look was late enough for the times to be trusted.
+    settled: bool,
+}
+
+/// What is remembered of files from one scan to the next: only those whose times cannot be trusted.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    before: HashMap<PathBuf, Seen>,
+    now: HashMap<PathBuf, Seen>,
+}
+
+impl Memory {
+    /// Ends a scan: what it did not meet is forgotten.
+    pub(super) fn end_scan(&mut self) {
+        self.before = std::mem::take(&mut self.now);
+    }
+
+    /// Adds what stands for the contents of a regular file to `version`.
+    pub(super) fn stamp(&mut self, path: &Path, metadata: &Metadata, now: Timestamp, version: &mut digest::Context) {
+        let stat = Stat::of(metadata);
+        let recent = stat.is_recent(now);
+        let before = self.before.get(path).filter(|seen| seen.stat == stat).cloned();
+        let seen = match before {
+            Some(seen) if seen.settled => Some(seen),
+            Some(seen) => {
+                let hash = hash(path, &stat);
+                let revision = if hash == seen.hash { seen.revision } else { seen.revision.wrapping_add(1) };
+                Some(Seen { stat, hash, revision, settled: !recent })
+            }
+            None if recent => Some(Seen { stat, hash: hash(path, &stat), revision: 0, settled: false }),
+            None => None,
+        };
+        for number in [stat.device, stat.inode, stat.size] {
+            version.update(&number.to_le_bytes());
+        }
+        for (seconds, nanoseconds) in [stat.modified, stat.changed] {
+            version.update(&seconds.to_le_bytes());
+            version.update(&nanoseconds.to_le_bytes());
+        }
+        version.update(&seen.as_ref().map_or(0, |seen| seen.revision).to_le_bytes());
+        if let Some(seen) = seen.filter(|seen| !seen.settled || seen.revision > 0) {
+            self.now.insert(path.to_owned(), seen);
+        }
+    }
+}
+
+/// Hashes a file; `None` when it cannot be read or is too large. It may hold a private key: nothing of it stays.
+fn hash(path: &Path, stat: &Stat) -> Option<[u8; 32]> {
+    if stat.size > MAX_HASHED {
+        return None;
+    }
+    let mut file = File::open(path).ok()?.take(MAX_HASHED);
+    let mut context = digest::Context::new(&digest::SHA256);
+    let mut buffer = Zeroizing::new([0_u8; 8 * 1024]);
+    loop {
+        match file.read(buffer.as_mut_slice()) {
+            Ok(0) => return context.finish().as_ref().try_into().ok(),
+            Ok(read) => context.update(buffer.get(..read)?),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(memory: &mut Memory, path: &Path, now: Timestamp) -> Vec<u8> {
+        let mut context = digest::Context::new(&digest::SHA256);
+        memory.stamp(path, &std::fs::metadata(path).unwrap(), now, &mut context);
+        memory.end_scan();
+        context.finish().as_ref().to_vec()
+    }
+
+    /// What a file system with coarse times does is played by a memory that has seen other contents at these times.
+    fn pretend_other_contents(memory: &mut Memory) {
+        for seen in memory.before.values_mut() {
+            seen.hash = Some([7; 32]);
+        }
+    }
+
+    #[test]
+    fn a_change_behind_recent_times_is_noticed_and_an_old_file_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.pem");
+        std::fs::write(&path, "one").unwrap();
+        let written = Timestamp::from_unix(std::fs::metadata(&path).unwrap().ctime());
+        let soon = written + std::time::Duration::from_secs(1);
+        let late = written + std::time::Duration::from_secs(10);
+
+        let mut memory = Memory::default();
+        let first = version(&mut memory, &path, soon);
+        assert_eq!(version(&mut memory, &path, soon), first, "nothing changed");
+        pretend_other_contents(&mut memory);
+        let second = version(&mut memory, &path, soon);
+        assert_ne!(second, first);
+        assert_eq!(version(&mut memory, &path, late), second, "the last look is late enough and finds nothing new");
+        pretend_other_contents(&mut memory);
+        assert_eq!(version(&mut memory, &path, late), second, "the times are trusted now");
+
+        let mut memory = Memory::default();
+        assert_eq!(version(&mut memory, &path, late), first, "no revision: the same as at first sight");
+        assert!(memory.before.is_empty(), "nothing need be remembered of it");
+    }
+}

@@ -1,0 +1,297 @@
+//! One scan: a walk over what the root holds.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+
+use super::stamp::Memory;
+use super::watch::{FileId, Session, file_id};
+use super::{Settings, codes};
+use crate::reason::ReasonCode;
+use crate::source::{Scan, Sighting, SourceError, SourceProblem, Version};
+use crate::time::Timestamp;
+
+/// ELOOP: a symbolic link that leads to itself.
+const ELOOP: i32 = 40;
+
+/// Walks with a stack of its own rather than with `walkdir`: a directory's watch must stand before it is read, or what
+/// is created in between is missed.
+pub(super) struct Walk<'a> {
+    settings: &'a Settings,
+    memory: &'a mut Memory,
+    watches: Session<'a>,
+    now: Timestamp,
+    scan: Scan,
+    entries: usize,
+}
+
+/// A directory still to be read.
+struct Directory {
+    path: PathBuf,
+    depth: usize,
+    /// The directories that it lies in.
+    above: Option<Rc<Above>>,
+}
+
+struct Above {
+    id: FileId,
+    above: Option<Rc<Above>>,
+}
+
+/// The walk ends early.
+struct TooMany;
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(settings: &'a Settings, memory: &'a mut Memory, watches: Session<'a>, now: Timestamp) -> Self {
+        Walk { settings, memory, watches, now, scan: Scan::default(), entries: 0 }
+    }
+
+    pub(super) fn run(mut self) -> Scan {
+        let root = self.settings.root.as_path();
+        if self.watches.is_active() {
+            self.watch_around(root);
+        }
+        match fs::metadata(root) {
+            Ok(metadata) if metadata.is_dir() => {
+                if self.walk(root.to_owned()).is_err() {
+                    let limit = self.settings.max_entries;
+                    let what = format!("{}: more than {limit} entries; the rest is not looked at", root.display());
+                    self.problem(root, true, codes::TOO_MANY_FILES, what);
+                }
+            }
+            Ok(metadata) if metadata.is_file() => {
+                if !self.settings.ignore.matches(root) {
+                    self.sight(root, &metadata, true);
+                }
+            }
+            Ok(_) => self.problem(root, true, codes::NOT_A_FILE, not_a_file(root)),
+            Err(error) if is_absent(&error) => {
+                let what = format!("{}: {error}; create it, or correct the path", root.display());
+                self.problem(root, true, codes::PATH_MISSING, what);
+            }
+            Err(error) => self.unreadable(root, true, &error),
+        }
+        self.memory.end_scan();
+        let mut scan = self.scan;
+        scan.problems.extend(self.watches.end(&self.settings.root.to_string_lossy()));
+        // The order of a directory is an accident.
+        scan.sightings.sort_by(|a, b| a.name.cmp(&b.name));
+        scan
+    }
+
+    /// The directory that the root lies in tells when the root comes, goes or is replaced.
+    fn watch_around(&mut self, root: &Path) {
+        if let Some(name) = root.file_name() {
+            let parent = match root.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent,
+                _ => Path::new("."),
+            };
+            self.watches.outer(parent, name);
+        }
+        if root.is_symlink() {
+            self.watch_target(root);
+        }
+    }
+
+    /// Changes behind a link show only in the directory where they happen.
+    fn watch_target(&mut self, link: &Path) {
+        if self.watches.is_active()
+            && let Ok(target) = fs::canonicalize(link)
+            && let Some(parent) = target.parent()
+        {
+            self.watches.after_looking(parent);
+        }
+    }
+
+    fn walk(&mut self, root: PathBuf) -> Result<(), TooMany> {
+        let mut stack = vec![Directory { path: root, depth: 0, above: None }];
+        while let Some(Directory { path, depth, above }) = stack.pop() {
+            if depth > self.settings.max_depth {
+                let what = format!("{}: more than {} directories deep", path.display(), self.settings.max_depth);
+                self.problem(&path, true, codes::TOO_DEEP, what);
+                continue;
+            }
+            let metadata = match fs::metadata(&path) {
+                Ok(metadata) => metadata,
+                // Removed a moment ago: its certificates are gone.
+                Err(error) if is_absent(&error) && depth > 0 => continue,
+                Err(error) => {
+                    self.unreadable(&path, true, &error);
+                    continue;
+                }
+            };
+            let id = file_id(&metadata);
+            if std::iter::successors(above.as_deref(), |above| above.above.as_deref()).any(|above| above.id == id) {
+                let what = format!("{}: a symbolic link to a directory that it lies in; not followed", path.display());
+                self.problem(&path, false, codes::SYMLINK_LOOP, what);
+                continue;
+            }
+            self.watches.before_reading(&path, id);
+            let entries = match fs::read_dir(&path) {
+                Ok(entries) => entries,
+                Err(error) if is_absent(&error) && depth > 0 => continue,
+                Err(error) => {
+                    self.unreadable(&path, true, &error);
+                    continue;
+                }
+            };
+            let inside = Rc::new(Above { id, above });
+            for entry in entries {
+                self.entries += 1;
+                if self.entries > self.settings.max_entries {
+                    return Err(TooMany);
+                }
+                match entry {
+                    Ok(entry) => {
+                        if let Some(path) = self.look_at(&entry) {
+                            stack.push(Directory { path, depth: depth + 1, above: Some(Rc::clone(&inside)) });
+                        }
+                    }
+                    Err(error) => {
+                        self.unreadable(&path, true, &error);
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes account of one entry of a directory. Returns its path when it is a directory to be walked.
+    fn look_at(&mut self, entry: &fs::DirEntry) -> Option<PathBuf> {
+        let name = entry.file_name();
+        if name.as_bytes().starts_with(b".") {
+            return None;
+        }
+        let is_certificate = self.settings.is_certificate(&name);
+        let recursive = self.settings.recursive;
+        let kind = entry.file_type().ok();
+        let is_plain = kind.is_some_and(|kind| kind.is_file());
+        if !is_certificate && (is_plain || !recursive) {
+            return None;
+        }
+        let path = entry.path();
+        if self.settings.ignore.matches(&path) {
+            return None;
+        }
+        if kind.is_some_and(|kind| kind.is_dir()) {
+            return recursive.then_some(path);
+        }
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => return recursive.then_some(path),
+            Ok(_) if !is_certificate => {}
+            Ok(metadata) if metadata.is_file() => self.sight(&path, &metadata, !is_plain),
+            Ok(_) => self.problem(&path, false, codes::NOT_A_FILE, not_a_file(&path)),
+            Err(error) if is_absent(&error) => {
+                // Removed a moment ago, unless a link is there.
+                if is_certificate && path.is_symlink() {
+                    let what = format!("{}: a symbolic link that leads nowhere", path.display());
+                    self.problem(&path, false, codes::DANGLING_LINK, what);
+                    self.watch_target_of_dangling(&path);
+                }
+            }
+            Err(error) if error.raw_os_error() == Some(ELOOP) => {
+                let what = format!("{}: {error}", path.display());
+                self.problem(&path, false, codes::SYMLINK_LOOP, what);
+            }
+            // It may be a directory.
+            Err(error) => self.unreadable(&path, !is_certificate, &error),
+        }
+        None
+    }
+
+    /// The target may come: its directory tells.
+    fn watch_target_of_dangling(&mut self, link: &Path) {
+        if self.watches.is_active()
+            && let Ok(target) = fs::read_link(link)
+            && let Some(parent) = link.parent().map(|parent| parent.join(target)).as_deref().and_then(Path::parent)
+        {
+            self.watches.after_looking(parent);
+        }
+    }
+
+    fn sight(&mut self, path: &Path, metadata: &Metadata, is_link: bool) {
+        if is_link {
+            self.watch_target(path);
+        }
+        let mut version = digest::Context::new(&digest::SHA256);
+        self.memory.stamp(path, metadata, self.now, &mut version);
+        for issuer in issuer_files(path) {
+            match fs::metadata(&issuer) {
+                Ok(metadata) if metadata.is_file() => {
+                    version.update(&[1]);
+                    self.memory.stamp(&issuer, &metadata, self.now, &mut version);
+                    if issuer.is_symlink() {
+                        self.watch_target(&issuer);
+                    }
+                }
+                _ => version.update(&[0]),
+            }
+        }
+        // Half of the hash tells versions of one place apart well enough.
+        let version = version.finish();
+        let version = Version::new(version.as_ref().get(..16).unwrap_or_default());
+        let mut sighting = Sighting::file(path, version);
+        sighting.name = name_of(path);
+        self.scan.sightings.push(sighting);
+    }
+
+    fn unreadable(&mut self, path: &Path, directory: bool, error: &io::Error) {
+        let code = if directory { codes::UNREADABLE_DIRECTORY } else { codes::UNREADABLE_FILE };
+        let remedy = match error.kind() {
+            io::ErrorKind::PermissionDenied => "; let this user read it, or ignore the path",
+            _ => "",
+        };
+        self.problem(path, directory, code, format!("{}: {error}{remedy}", path.display()));
+    }
+
+    fn problem(&mut self, path: &Path, hides_below: bool, code: ReasonCode, what: String) {
+        self.scan.problems.push(SourceProblem {
+            place: if hides_below { path.to_string_lossy().into_owned() } else { name_of(path).to_string() },
+            hides_below,
+            error: SourceError::new(code, what),
+        });
+    }
+}
+
+fn not_a_file(path: &Path) -> String {
+    format!("{}: neither a file nor a directory; not opened", path.display())
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Where HAProxy looks for the issuer of a certificate in this file: the whole name plus `.issuer`, or, with
+/// `ssl-load-extra-del-ext`, that of `x.crt` as `x.issuer`.
+fn issuer_files(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let mut whole = OsString::from(path);
+    whole.push(".issuer");
+    let without = path.extension().filter(|extension| *extension == "crt").map(|_| path.with_extension("issuer"));
+    std::iter::once(PathBuf::from(whole)).chain(without)
+}
+
+/// A path as a name. What is not UTF-8 has a hash added, so that no two names are equal.
+fn name_of(path: &Path) -> Arc<str> {
+    match path.to_str() {
+        Some(name) => name.into(),
+        None => {
+            let hash = digest::digest(&digest::SHA256, path.as_os_str().as_bytes());
+            let hash: String = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            format!("{}#{hash}", path.to_string_lossy()).into()
+        }
+    }
+}
+
+impl Settings {
+    fn is_certificate(&self, name: &OsStr) -> bool {
+        let Some(extension) = Path::new(name).extension() else { return false };
+        self.extensions.iter().any(|wanted| extension.eq_ignore_ascii_case(wanted))
+    }
+}

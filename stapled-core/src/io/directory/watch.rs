@@ -1,0 +1,310 @@
+//! Watching directories: hints that a scan may find something new.
+//!
+//! Only directories are watched, never files: a watch on a file does not outlive its replacement. What is missed (a
+//! change behind two links, a file system without notifications, a queue that overflows) is found by the regular scan.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::codes;
+use crate::source::{SourceError, SourceProblem};
+
+/// So long nothing may happen before a burst of events counts as over.
+const QUIET: Duration = Duration::from_millis(150);
+/// A burst is waited for no longer than this.
+const LONGEST_BURST: Duration = Duration::from_secs(1);
+
+/// Device and inode.
+pub(super) type FileId = (u64, u64);
+
+pub(super) fn file_id(metadata: &Metadata) -> FileId {
+    (metadata.dev(), metadata.ino())
+}
+
+/// All watches of a source, and the hints that come from them.
+#[derive(Debug)]
+pub(super) struct Watches {
+    signal: Arc<Signal>,
+    /// The number of hints that the latest scan has taken account of.
+    accounted: AtomicU64,
+    /// Whether anybody waits for hints: a source that is scanned once needs no watches.
+    wanted: AtomicBool,
+    state: Mutex<State>,
+}
+
+/// What the watcher's thread tells, and what it must know for it.
+#[derive(Debug)]
+struct Signal {
+    hints: watch::Sender<u64>,
+    /// The directories that are watched, by the paths that events tell.
+    paths: Mutex<HashSet<PathBuf>>,
+    /// Those of them whose watch ended or is in doubt.
+    lost: Mutex<HashSet<PathBuf>>,
+    /// A directory of which one name only matters: the one that the root lies in.
+    outer: Mutex<Option<(PathBuf, OsString)>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    watcher: Option<RecommendedWatcher>,
+    watched: HashMap<FileId, PathBuf>,
+}
+
+impl Default for Watches {
+    fn default() -> Self {
+        let signal = Signal {
+            hints: watch::Sender::new(0),
+            paths: Mutex::default(),
+            lost: Mutex::default(),
+            outer: Mutex::default(),
+        };
+        Watches {
+            signal: Arc::new(signal),
+            accounted: AtomicU64::new(0),
+            wanted: AtomicBool::new(false),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl Watches {
+    /// Waits for a hint that no scan has taken account of, and then for the end of the burst that it is part of. May
+    /// be dropped at any time: a hint lasts until the next scan begins.
+    pub(super) async fn changed(&self) {
+        if !self.wanted.swap(true, Ordering::SeqCst) {
+            // The scan sets the watches: each directory's before it reads it.
+            self.signal.hint();
+            return;
+        }
+        let mut hints = self.signal.hints.subscribe();
+        // The sender lives in self.
+        let _ = hints.wait_for(|hints| *hints != self.accounted.load(Ordering::SeqCst)).await;
+        let begin = Instant::now();
+        loop {
+            let now = Instant::now();
+            let until = (now + QUIET).min(begin + LONGEST_BURST);
+            if now >= until || timeout_at(until, hints.changed()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Begins a scan: takes account of all hints so far.
+    pub(super) fn begin_scan(&self) -> Session<'_> {
+        let hints = *self.signal.hints.borrow();
+        let state = lock(&self.state);
+        self.accounted.store(hints, Ordering::SeqCst);
+        let mut session = Session {
+            signal: &self.signal,
+            state,
+            active: self.wanted.load(Ordering::SeqCst),
+            needed: HashSet::new(),
+            outer: None,
+            problem: None,
+        };
+        if session.active && session.state.watcher.is_none() {
+            let signal = Arc::clone(&self.signal);
+            match notify::recommended_watcher(move |event| signal.handle(event)) {
+                Ok(watcher) => session.state.watcher = Some(watcher),
+                Err(error) => session.fail(&error),
+            }
+        }
+        let lost = std::mem::take(&mut *lock(&self.signal.lost));
+        for path in lost {
+            session.forget(&path);
+        }
+        session
+    }
+}
+
+/// The watches during one scan.
+#[derive(Debug)]
+pub(super) struct Session<'a> {
+    signal: &'a Signal,
+    state: MutexGuard<'a, State>,
+    active: bool,
+    needed: HashSet<FileId>,
+    outer: Option<(FileId, PathBuf, OsString)>,
+    problem: Option<String>,
+}
+
+impl Session<'_> {
+    /// Whether hints are wanted at all.
+    pub(super) fn is_active(&self) -> bool {
+        self.active
+    }
+
+    /// Watches the directory that the root lies in, for the root's name: it may come, go, or be replaced.
+    pub(super) fn outer(&mut self, path: &Path, name: &OsStr) {
+        if self.active
+            && let Ok(metadata) = std::fs::metadata(path)
+        {
+            let id = file_id(&metadata);
+            self.watch(path, id);
+            self.outer = Some((id, path.to_owned(), name.to_owned()));
+        }
+    }
+
+    /// Watches a directory that is about to be read.
+    pub(super) fn before_reading(&mut self, path: &Path, id: FileId) {
+        self.everything_matters(id);
+        self.watch(path, id);
+    }
+
+    /// Watches a directory that was looked into already: what happened there in between may have been missed.
+    pub(super) fn after_looking(&mut self, path: &Path) {
+        if self.active
+            && let Ok(metadata) = std::fs::metadata(path)
+            && metadata.is_dir()
+        {
+            let id = file_id(&metadata);
+            self.everything_matters(id);
+            if self.watch(path, id) {
+                self.signal.hint();
+            }
+        }
+    }
+
+    fn everything_matters(&mut self, id: FileId) {
+        if self.outer.as_ref().is_some_and(|(outer, ..)| *outer == id) {
+            self.outer = None;
+        }
+    }
+
+    /// Returns whether the watch is a new one.
+    fn watch(&mut self, path: &Path, id: FileId) -> bool {
+        if !self.active || !self.needed.insert(id) {
+            return false;
+        }
+        if let Some(watched) = self.state.watched.get(&id).cloned() {
+            if watched == path || std::fs::metadata(&watched).is_ok_and(|metadata| file_id(&metadata) == id) {
+                return false;
+            }
+            // It was moved: events would go on telling its old path.
+            self.forget(&watched);
+        }
+        let Some(watcher) = &mut self.state.watcher else { return false };
+        // The watcher's thread asks for it while it handles events, and must not have to wait for us here.
+        lock(&self.signal.paths).insert(path.to_owned());
+        match watcher.watch(path, RecursiveMode::NonRecursive) {
+            Ok(()) => {
+                self.state.watched.insert(id, path.to_owned());
+                return true;
+            }
+            // It was removed meanwhile.
+            Err(notify::Error { kind: notify::ErrorKind::PathNotFound, .. }) => {}
+            Err(error) => self.fail(&error),
+        }
+        lock(&self.signal.paths).remove(path);
+        false
+    }
+
+    fn forget(&mut self, path: &Path) {
+        lock(&self.signal.paths).remove(path);
+        self.state.watched.retain(|_, watched| watched != path);
+        if let Some(watcher) = &mut self.state.watcher {
+            // It fails where the watch ended by itself.
+            let _ = watcher.unwatch(path);
+        }
+    }
+
+    fn fail(&mut self, error: &notify::Error) {
+        let what = match &error.kind {
+            notify::ErrorKind::MaxFilesWatch => {
+                "the limit of inotify watches is reached: raise fs.inotify.max_user_watches".to_owned()
+            }
+            // EMFILE: what inotify_init says when the user has too many instances, or the process too many files.
+            notify::ErrorKind::Io(error) if error.raw_os_error() == Some(24) => {
+                format!("{error}: raise fs.inotify.max_user_instances, or the limit of open files")
+            }
+            _ => error.to_string(),
+        };
+        self.problem.get_or_insert(what);
+    }
+
+    /// Ends the scan: directories that it did not meet are not watched any longer. Returns what stands in the way of
+    /// watching, if anything.
+    pub(super) fn end(mut self, name: &str) -> Option<SourceProblem> {
+        let stale: Vec<PathBuf> = self
+            .state
+            .watched
+            .iter()
+            .filter(|(id, _)| !self.needed.contains(id))
+            .map(|(_, path)| path.clone())
+            .collect();
+        for path in stale {
+            self.forget(&path);
+        }
+        *lock(&self.signal.outer) = self.outer.take().map(|(_, path, name)| (path, name));
+        let what = self.problem?;
+        Some(SourceProblem {
+            place: format!("watching {name}"),
+            hides_below: false,
+            error: SourceError::new(
+                codes::WATCH_UNAVAILABLE,
+                format!("{name} cannot be watched ({what}); changes are noticed at the regular scan only"),
+            ),
+        })
+    }
+}
+
+impl Signal {
+    fn hint(&self) {
+        self.hints.send_modify(|hints| *hints = hints.wrapping_add(1));
+    }
+
+    fn handle(&self, event: notify::Result<Event>) {
+        let Ok(event) = event else {
+            // Whatever it was, a scan tells.
+            self.hint();
+            return;
+        };
+        if matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From))) {
+            let paths = lock(&self.paths);
+            lock(&self.lost).extend(event.paths.iter().filter(|path| paths.contains(*path)).cloned());
+        }
+        if event.need_rescan() || self.is_interesting(&event) {
+            self.hint();
+        }
+    }
+
+    fn is_interesting(&self, event: &Event) -> bool {
+        let kind = match event.kind {
+            // Directories are opened by our own scans, files by the parser.
+            EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
+            _ => true,
+        };
+        kind && (event.paths.is_empty() || event.paths.iter().any(|path| !is_noise(path) && !self.is_outside(path)))
+    }
+
+    /// Whether it is another name in the directory that the root lies in.
+    fn is_outside(&self, path: &Path) -> bool {
+        let outer = lock(&self.outer);
+        let Some((directory, root)) = &*outer else { return false };
+        path.parent() == Some(directory)
+            && path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(root.as_encoded_bytes()))
+    }
+}
+
+/// Staples and half-written files: ours above all, which must not lead to a scan that leads to nothing.
+fn is_noise(path: &Path) -> bool {
+    let Some(name) = path.file_name() else { return false };
+    let name = name.as_encoded_bytes();
+    name.ends_with(b".ocsp") || name.starts_with(b".") && name.ends_with(b".tmp")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is inside stays usable after a panic elsewhere: at worst a watch too many.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,337 @@
+//! Staples in files, where servers read them when they start.
+
+mod place;
+mod write;
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use aws_lc_rs::digest;
+
+pub use self::place::staple_path;
+
+use self::place::Place;
+use self::write::{Sweeper, write};
+use crate::chain::CertChain;
+use crate::reason::ReasonCode;
+use crate::sink::{Delivered, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
+use crate::staple::Staple;
+
+/// The words for what a [`FileSink`] did not or could not do.
+pub mod codes {
+    use crate::reason::ReasonCode;
+
+    /// The certificate does not lie in a file, so that there is no place beside it.
+    pub const NO_FILE: ReasonCode = ReasonCode::new("no_file");
+    /// A server that loads the certificate would not find its issuer, and HAProxy does not start when it finds a
+    /// staple without an issuer.
+    pub const ISSUER_NOT_FOUND_BY_SERVER: ReasonCode = ReasonCode::new("issuer_not_found_by_server");
+    /// The disk, or the user's share of it, is full.
+    pub const DISK_FULL: ReasonCode = ReasonCode::new("disk_full");
+    /// The file system is read-only.
+    pub const READ_ONLY: ReasonCode = ReasonCode::new("read_only");
+    /// This user may not write there.
+    pub const NO_PERMISSION: ReasonCode = ReasonCode::new("no_permission");
+    /// The directory does not exist.
+    pub const DIRECTORY_MISSING: ReasonCode = ReasonCode::new("directory_missing");
+    /// The file cannot be written for another reason.
+    pub const UNWRITABLE: ReasonCode = ReasonCode::new("unwritable");
+}
+
+/// No staple file is read beyond this size, in bytes.
+pub const MAX_STAPLE: usize = 64 * 1024;
+
+/// A sink that keeps staples as files: `CERTIFICATE.ocsp` beside each certificate, in DER, as HAProxy and others read
+/// them at their start. Nothing running takes notice; that is another sink's work.
+///
+/// A file appears whole or not at all: it is written under another name in the same directory (`.NAME.ocsp.XXXXXX.tmp`),
+/// brought to the disk and renamed. Mode, owner and group of the file before it are kept; a new one has those of
+/// the certificate, without what makes files executable or lets others write. A symbolic link with the staple's name is
+/// itself replaced, and what it leads to stays as it is: whoever may place a link must not choose what is overwritten.
+/// A file with the same contents is left alone. What a crash left half-written is swept up an hour later, when
+/// something is written to the directory for the first time.
+///
+/// Beside a certificate whose issuer the server does not find, nothing is written: HAProxy would not start. Such
+/// staples go to [`staple_dir`](FileSink::staple_dir), where there is one.
+#[derive(Clone, Debug, Default)]
+pub struct FileSink(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    staple_dir: Option<PathBuf>,
+    withdraw: WithdrawFiles,
+    state: Mutex<State>,
+    sweeper: Sweeper,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What was written: its hash, by its place. What is found different was written by somebody else since.
+    written: HashMap<PathBuf, Hash>,
+    /// The places in the staple directory, by the certificate's file.
+    apart: HashMap<PathBuf, PathBuf>,
+    /// The same places.
+    taken: HashSet<PathBuf>,
+}
+
+type Hash = [u8; 32];
+
+/// What happens to the file of a staple that is withdrawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WithdrawFiles {
+    /// It is removed, so that no server takes it up again at its next start.
+    #[default]
+    Remove,
+    /// It stays: for servers that do not start without a file that their configuration names, as nginx's
+    /// `ssl_stapling_file`. They go on serving what is in it.
+    Keep,
+}
+
+impl FileSink {
+    /// A sink that writes beside certificates only.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Where staples go that must not lie beside their certificates: under the name of the certificate's file plus
+    /// `.ocsp`, and with a hash of its path in it where two have the same name. The directory must exist.
+    #[must_use]
+    pub fn staple_dir(self, directory: impl Into<PathBuf>) -> Self {
+        FileSink(Arc::new(Inner { staple_dir: Some(directory.into()), withdraw: self.0.withdraw, ..Inner::default() }))
+    }
+
+    /// What happens to files of withdrawn staples; they are removed unless said otherwise. A file that somebody else
+    /// wrote or changed is never removed.
+    #[must_use]
+    pub fn withdraw_files(self, policy: WithdrawFiles) -> Self {
+        let staple_dir = self.0.staple_dir.clone();
+        FileSink(Arc::new(Inner { staple_dir, withdraw: policy, ..Inner::default() }))
+    }
+}
+
+/// Reads a staple file back: whatever is in it, in at most [`MAX_STAPLE`] bytes. `None` when there is none.
+///
+/// Blocks. What is no regular file is not opened.
+///
+/// # Errors
+///
+/// What the system says; `InvalidData` for a file that is too large, `InvalidInput` for what is no file.
+pub fn read_existing(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let limit = u64::try_from(MAX_STAPLE).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_STAPLE {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {MAX_STAPLE} bytes")));
+    }
+    Ok(Some(bytes))
+}
+
+#[async_trait]
+impl StapleSink for FileSink {
+    async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError> {
+        let (sink, response, sites) = (Arc::clone(&self.0), staple.response().clone(), sites.to_vec());
+        blocking(move || sink.deliver(&response, &sites)).await
+    }
+
+    fn name(&self) -> String {
+        match &self.0.staple_dir {
+            Some(directory) => format!("files, {}", directory.display()),
+            None => "files".to_owned(),
+        }
+    }
+
+    fn requirements(&self) -> Requirements {
+        Requirements { max_size: MAX_STAPLE, ..Requirements::default() }
+    }
+
+    async fn withdraw(&self, _: &CertChain, sites: &[Site], _: Withdrawal) -> Result<Withdrawn, SinkError> {
+        if self.0.withdraw == WithdrawFiles::Keep {
+            return Ok(Withdrawn::Unsupported);
+        }
+        let (sink, sites) = (Arc::clone(&self.0), sites.to_vec());
+        blocking(move || sink.withdraw(&sites)).await
+    }
+}
+
+/// Runs what waits for disks on a thread of its own.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SinkError> + Send + 'static,
+) -> Result<T, SinkError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(SinkError::Unreachable { code: codes::UNWRITABLE, what: format!("the write broke off: {error}") })
+    })
+}
+
+impl Inner {
+    /// Writes to every site that has a place. One that fails does not keep the others from theirs.
+    fn deliver(&self, response: &[u8], sites: &[Site]) -> Result<Delivered, SinkError> {
+        let mut confirmed = false;
+        let mut unwanted = None;
+        let mut failed = None;
+        for site in sites {
+            self.retract(site);
+            match self.place(site) {
+                Ok((path, certificate)) => match self.keep(&path, response, certificate) {
+                    Ok(()) => confirmed = true,
+                    Err(error) => failed = Some(describe(&path, "written", &error)),
+                },
+                Err(reason) => unwanted = Some(reason),
+            }
+        }
+        match (failed, confirmed, unwanted) {
+            (Some(error), ..) => Err(error),
+            (None, true, _) => Ok(Delivered::Confirmed),
+            (None, false, Some(reason)) => Ok(reason),
+            (None, false, None) => Ok(no_file("the certificate has no place")),
+        }
+    }
+
+    /// The place of a site's staple, and the certificate's file.
+    fn place<'a>(&self, site: &'a Site) -> Result<(PathBuf, &'a Path), Delivered> {
+        match Place::of(site) {
+            Place::Beside { staple, certificate } => Ok((staple, certificate)),
+            Place::NotBeside { certificate } => match &self.staple_dir {
+                Some(directory) => Ok((self.apart(directory, certificate), certificate)),
+                None => Err(Delivered::NotWanted {
+                    code: codes::ISSUER_NOT_FOUND_BY_SERVER,
+                    what: format!(
+                        "{0}: not written beside it, because a server that loads it would not find its issuer, and \
+                         HAProxy would not start; append the issuer's certificate to {0}, put it into {0}.issuer, or \
+                         choose a staple directory",
+                        certificate.display()
+                    ),
+                }),
+            },
+            Place::Nowhere => Err(no_file(&site.served_as)),
+        }
+    }
+
+    /// The place in the staple directory: the first certificate of a name has it, others get a hash in theirs.
+    fn apart(&self, directory: &Path, certificate: &Path) -> PathBuf {
+        let file_name = certificate.file_name().unwrap_or(OsStr::new("certificate"));
+        let mut state = self.state();
+        if let Some(path) = state.apart.get(certificate) {
+            return path.clone();
+        }
+        let mut path = directory.join(place::with_suffix(Path::new(file_name), ".ocsp"));
+        if state.taken.contains(&path) {
+            let hash = sha256(certificate.as_os_str().as_bytes());
+            let hash: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+            path = directory.join(place::with_suffix(Path::new(file_name), &format!(".{hash}.ocsp")));
+        }
+        state.taken.insert(path.clone());
+        state.apart.insert(certificate.to_owned(), path.clone());
+        path
+    }
+
+    fn keep(&self, path: &Path, response: &[u8], certificate: &Path) -> io::Result<()> {
+        self.sweeper.sweep_first_time(path);
+        // A link is replaced even when it leads to the same contents.
+        let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+        let is_same = !is_link && read_existing(path).is_ok_and(|bytes| bytes.as_deref() == Some(response));
+        if !is_same {
+            write(path, response, certificate)?;
+        }
+        self.state().written.insert(path.to_owned(), sha256(response));
+        Ok(())
+    }
+
+    /// Removes a staple of ours beside a certificate whose issuer the server does not find any more: with it, HAProxy
+    /// would not start.
+    fn retract(&self, site: &Site) {
+        if self.withdraw == WithdrawFiles::Remove
+            && matches!(Place::of(site), Place::NotBeside { .. })
+            && let Some(path) = staple_path(site)
+        {
+            // The delivery elsewhere goes on; what could not be removed is still remembered.
+            let _ = self.remove_ours(&path);
+        }
+    }
+
+    fn withdraw(&self, sites: &[Site]) -> Result<Withdrawn, SinkError> {
+        let mut result = Ok(Withdrawn::Confirmed);
+        for site in sites {
+            let Some(certificate) = site.file.as_deref() else { continue };
+            // Wherever it was written to: the issuer may have come or gone since.
+            let apart = self.state().apart.get(certificate).cloned();
+            for path in staple_path(site).into_iter().chain(apart) {
+                if let Err(error) = self.remove_ours(&path) {
+                    result = Err(describe(&path, "removed", &error));
+                }
+            }
+            if result.is_ok() {
+                let mut state = self.state();
+                if let Some(path) = state.apart.remove(certificate) {
+                    state.taken.remove(&path);
+                }
+            }
+        }
+        result
+    }
+
+    /// Removes a file if it holds what was written last.
+    fn remove_ours(&self, path: &Path) -> io::Result<()> {
+        let Some(ours) = self.state().written.get(path).copied() else { return Ok(()) };
+        let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+        if !is_link && read_existing(path).is_ok_and(|bytes| bytes.is_some_and(|bytes| sha256(&bytes) == ours)) {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        self.state().written.remove(path);
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Both maps are right after every single step.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn no_file(name: &str) -> Delivered {
+    Delivered::NotWanted {
+        code: codes::NO_FILE,
+        what: format!("{name}: not a file, so that there is no place for a staple beside it"),
+    }
+}
+
+fn describe(path: &Path, done: &str, error: &io::Error) -> SinkError {
+    let parent = path.parent().unwrap_or(path).display();
+    let (code, remedy): (ReasonCode, String) = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            (codes::DISK_FULL, format!("make room in {parent}"))
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            (codes::READ_ONLY, format!("make {parent} writable, or choose another directory"))
+        }
+        io::ErrorKind::PermissionDenied => (codes::NO_PERMISSION, format!("let this user write to {parent}")),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            (codes::DIRECTORY_MISSING, format!("create {parent}"))
+        }
+        _ => (codes::UNWRITABLE, format!("see to {parent}")),
+    };
+    SinkError::Unreachable { code, what: format!("{} cannot be {done}: {error}; {remedy}", path.display()) }
+}
+
+fn sha256(bytes: &[u8]) -> Hash {
+    let mut hash = [0; 32];
+    // Both have 32 bytes.
+    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    hash
+}

@@ -1,0 +1,100 @@
+//! Writing a file so that it is there whole or not at all.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata, Permissions};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock};
+use crate::time::Timestamp;
+
+const TEMPORARY: &[u8] = b".tmp";
+/// A half-written file of this age has nobody who writes it.
+const STALE: Duration = Duration::from_secs(3600);
+/// What a new staple's mode is taken from, at most: nothing in it is secret, and nobody else writes it.
+const WIDEST: u32 = 0o644;
+/// What an existing staple's mode may keep: not set-uid, not executable, not writable for everybody.
+const KEPT: u32 = 0o664;
+
+/// Replaces `path` by a file with these contents.
+pub(super) fn write(path: &Path, contents: &[u8], certificate: &Path) -> io::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut prefix = OsString::from(".");
+    prefix.push(path.file_name().unwrap_or_default());
+    prefix.push(".");
+    // It is readable by nobody else until it has its mode, and removes itself unless it is renamed.
+    let mut file = tempfile::Builder::new().prefix(&prefix).suffix(".tmp").tempfile_in(directory)?;
+    file.write_all(contents)?;
+    // A symbolic link is replaced, and does not say what its successor is like.
+    let before = fs::symlink_metadata(path).ok().filter(Metadata::is_file);
+    match before {
+        Some(before) => like(file.as_file(), &before, before.mode() & KEPT)?,
+        None => match fs::metadata(certificate) {
+            Ok(certificate) => like(file.as_file(), &certificate, certificate.mode() & WIDEST)?,
+            Err(_) => file.as_file().set_permissions(Permissions::from_mode(WIDEST))?,
+        },
+    }
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    // The rename is on the disk when its directory is. The new file is in place whatever comes of this: some file
+    // systems cannot sync a directory.
+    let _ = File::open(directory).and_then(|directory| directory.sync_all());
+    Ok(())
+}
+
+/// Gives a file the owner and group of another, as far as this user may, and a mode.
+fn like(file: &File, model: &Metadata, mode: u32) -> io::Result<()> {
+    let ours = file.metadata()?;
+    // Only root gives files away; others may still choose among their groups.
+    if ours.uid() != model.uid() && fchown(file, Some(model.uid()), Some(model.gid())).is_err()
+        || ours.uid() == model.uid() && ours.gid() != model.gid()
+    {
+        let _ = fchown(file, None, Some(model.gid()));
+    }
+    // After the owner: changing that clears bits.
+    file.set_permissions(Permissions::from_mode(mode))
+}
+
+/// Removes half-written files of crashed processes, once in each directory.
+#[derive(Debug, Default)]
+pub(super) struct Sweeper(Mutex<HashSet<PathBuf>>);
+
+impl Sweeper {
+    /// Sweeps the directory of this file, unless that was done before.
+    pub(super) fn sweep_first_time(&self, path: &Path) {
+        let Some(directory) = path.parent() else { return };
+        let mut swept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if swept.insert(directory.to_owned()) {
+            drop(swept);
+            // Leavings are no reason not to write.
+            let _ = sweep(directory, SystemClock.now());
+        }
+    }
+}
+
+fn sweep(directory: &Path, now: Timestamp) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.as_bytes();
+        let is_temporary = name.starts_with(b".")
+            && name.ends_with(TEMPORARY)
+            && name.windows(b".ocsp.".len()).any(|window| window == b".ocsp.");
+        if is_temporary
+            && let Ok(metadata) = entry.metadata()
+            && metadata.is_file()
+            && now.since(Timestamp::from_unix(metadata.mtime())) > STALE
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}

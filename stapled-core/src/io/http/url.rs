@@ -1,0 +1,170 @@
+//! URLs of strangers: what may be asked, and the URL of a GET request.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use url::{Host, Url};
+
+use super::address::AddressPolicy;
+use crate::fetch::FetchError;
+
+/// No longer URL is asked.
+const MAX_URL: usize = 2048;
+
+/// The URL of a GET request (RFC 6960 appendix A.1, RFC 9919 §6): the responder's own URL, a slash, and the request in
+/// percent-encoded base64. Responders and caches take up to 255 bytes of it; whoever asks compares its length.
+///
+/// `None` when the responder's URL is none that can be asked, or has a query: the request would become a part of the
+/// query, so that POST must do.
+///
+/// ```
+/// use stapled_core::io::http::get_url;
+///
+/// let url = get_url("http://ocsp.example/ca1/", &[0xfb, 0xff, 0x01, 0x02]);
+/// assert_eq!(url.as_deref(), Some("http://ocsp.example/ca1/%2B%2F8BAg%3D%3D"));
+/// ```
+pub fn get_url(url: &str, request: &[u8]) -> Option<String> {
+    let url = parse(url).ok()?;
+    if url.query().is_some() {
+        return None;
+    }
+    let mut text = url.as_str().to_owned();
+    if !text.ends_with('/') {
+        text.push('/');
+    }
+    for character in STANDARD.encode(request).chars() {
+        match character {
+            '+' => text.push_str("%2B"),
+            '/' => text.push_str("%2F"),
+            '=' => text.push_str("%3D"),
+            other => text.push(other),
+        }
+    }
+    Some(text)
+}
+
+/// Takes a URL apart, if it is one that can be asked: http or https, with a host and a usable port, without user
+/// information, in at most 2048 visible ASCII characters. Its fragment is dropped.
+pub(super) fn parse(text: &str) -> Result<Url, String> {
+    if text.len() > MAX_URL {
+        return Err(format!("longer than {MAX_URL} bytes"));
+    }
+    // The parser would leave tabs and line ends out silently.
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("a character that no URL may have".to_owned());
+    }
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    check(url)
+}
+
+/// Follows a redirection from `base`.
+pub(super) fn join(base: &Url, location: &str) -> Result<Url, String> {
+    if location.len() > MAX_URL {
+        return Err(format!("a location longer than {MAX_URL} bytes"));
+    }
+    check(base.join(location).map_err(|error| error.to_string())?)
+}
+
+fn check(mut url: Url) -> Result<Url, String> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("{}: neither http nor https", url.scheme()));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("no host".to_owned());
+    }
+    if url.port() == Some(0) {
+        return Err("port 0".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a user name or password in it".to_owned());
+    }
+    if url.as_str().len() > MAX_URL {
+        return Err(format!("longer than {MAX_URL} bytes"));
+    }
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// Checks an address that is written into a URL. Names are checked when they are resolved.
+pub(super) fn check_literal(url: &Url, policy: AddressPolicy) -> Result<(), FetchError> {
+    let address = match url.host() {
+        Some(Host::Ipv4(address)) => address.into(),
+        Some(Host::Ipv6(address)) => address.into(),
+        _ => return Ok(()),
+    };
+    policy.check(address).map_err(|denied| FetchError::Forbidden { url: url.to_string(), why: denied.to_string() })
+}
+
+/// A stranger's text, fit for a message.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().take(200).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_of_a_get_request_keeps_the_responders_path() {
+        let request = [0x30, 0x03, 0xff];
+        for (url, expected) in [
+            ("http://ocsp.example", Some("http://ocsp.example/MAP%2F")),
+            ("http://ocsp.example/", Some("http://ocsp.example/MAP%2F")),
+            ("http://ocsp.example/a/b", Some("http://ocsp.example/a/b/MAP%2F")),
+            ("http://ocsp.example/a/b/", Some("http://ocsp.example/a/b/MAP%2F")),
+            ("HTTPS://OCSP.example:8443/a%20b#part", Some("https://ocsp.example:8443/a%20b/MAP%2F")),
+            ("http://ocsp.example/a?b=c", None),
+            ("ftp://ocsp.example/", None),
+        ] {
+            assert_eq!(get_url(url, &request).as_deref(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn only_urls_that_can_be_asked_pass() {
+        for url in ["http://a/", "https://a:8080/x?y", "http://[2001:db8::1]/", "http://127.1/", "http://a.:80"] {
+            assert!(parse(url).is_ok(), "{url}");
+        }
+        let long = format!("http://a/{}", "x".repeat(2048));
+        for url in [
+            "",
+            "/path",
+            "a.example",
+            "ldap://a/",
+            "file:///etc/passwd",
+            "http://",
+            "http:///",
+            "http://host:99999/",
+            "http://host:0/",
+            "http://host:-1/",
+            "http://user@a/",
+            "http://user:secret@a/",
+            "http://a b/",
+            "http://a/\n",
+            "http://a/\u{fc}",
+            "http://a\t.example/",
+            "http://[::1/",
+            long.as_str(),
+        ] {
+            assert!(parse(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn addresses_in_disguise_are_recognised() {
+        let deny = AddressPolicy { deny_private: true };
+        for url in [
+            "http://127.0.0.1/",
+            "http://127.1/",
+            "http://0x7f000001/",
+            "http://2130706433/",
+            "http://0177.0.0.1/",
+            "http://[::1]/",
+            "http://[::ffff:10.0.0.1]/",
+        ] {
+            let url = parse(url).unwrap();
+            assert!(matches!(check_literal(&url, deny), Err(FetchError::Forbidden { .. })), "{url}");
+            assert!(check_literal(&url, AddressPolicy::default()).is_ok());
+        }
+        assert!(check_literal(&parse("http://93.184.216.34/").unwrap(), deny).is_ok());
+    }
+}

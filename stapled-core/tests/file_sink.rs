@@ -1,0 +1,415 @@
+//! The sink that keeps staples in files, against a real file system.
+
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
+
+mod io_support;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use io_support::{Example, names};
+use stapled_core::io::file::{FileSink, MAX_STAPLE, WithdrawFiles, read_existing, staple_path};
+use stapled_core::sink::{Delivered, IssuerPlace, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
+use tempfile::TempDir;
+
+fn site(file: impl Into<PathBuf>) -> Site {
+    let file = file.into();
+    Site {
+        served_as: file.to_string_lossy().into(),
+        file: Some(file),
+        staple_file: None,
+        issuer: IssuerPlace::SameFile,
+    }
+}
+
+/// A directory with a certificate's file in it; what the file holds does not matter here.
+fn certificate(name: &str) -> (TempDir, PathBuf) {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join(name);
+    fs::write(&path, "certificate").unwrap();
+    (directory, path)
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o7777
+}
+
+fn unreachable(result: Result<Delivered, SinkError>) -> (&'static str, String) {
+    match result {
+        Err(SinkError::Unreachable { code, what }) => (code.as_str(), what),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_file_holds_the_responders_bytes() {
+    let example = Example::new(&[24, 48]);
+    let (directory, path) = certificate("site.pem");
+    let sink = FileSink::new();
+    for staple in &example.staples {
+        assert_eq!(sink.deliver(staple, &[site(&path)]).await.unwrap(), Delivered::Confirmed);
+        assert_eq!(fs::read(directory.path().join("site.pem.ocsp")).unwrap(), staple.response()[..]);
+    }
+    assert_eq!(names(directory.path()), ["site.pem", "site.pem.ocsp"], "nothing else is left behind");
+}
+
+#[tokio::test]
+async fn the_same_staple_is_not_written_again() {
+    let example = Example::new(&[24]);
+    let (directory, path) = certificate("site.pem");
+    let staple = directory.path().join("site.pem.ocsp");
+    let sink = FileSink::new();
+    sink.deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+    let before = fs::metadata(&staple).unwrap().ino();
+    sink.deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+    FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+    assert_eq!(fs::metadata(&staple).unwrap().ino(), before);
+}
+
+#[tokio::test]
+async fn it_goes_where_the_server_looks() {
+    let example = Example::new(&[24]);
+    let (directory, path) = certificate("site.pem");
+    let configured = directory.path().join("elsewhere.der");
+    let site = Site { staple_file: Some(configured.clone()), ..site(&path) };
+    assert_eq!(staple_path(&site), Some(configured.clone()));
+    FileSink::new().deliver(&example.staples[0], std::slice::from_ref(&site)).await.unwrap();
+    assert_eq!(read_existing(&configured).unwrap().as_deref(), Some(&example.staples[0].response()[..]));
+    assert_eq!(names(directory.path()), ["elsewhere.der", "site.pem"]);
+
+    let issuer = IssuerPlace::IssuerFile(directory.path().join("site.pem.issuer"));
+    let site = Site { staple_file: None, issuer, ..site };
+    FileSink::new().deliver(&example.staples[0], &[site]).await.unwrap();
+    assert!(directory.path().join("site.pem.ocsp").exists());
+}
+
+#[tokio::test]
+async fn a_new_file_is_like_its_certificate_and_no_wider() {
+    let example = Example::new(&[24]);
+    for (of_certificate, expected) in
+        [(0o600, 0o600), (0o640, 0o640), (0o644, 0o644), (0o664, 0o644), (0o777, 0o644), (0o400, 0o400)]
+    {
+        let (directory, path) = certificate("site.pem");
+        fs::set_permissions(&path, Permissions::from_mode(of_certificate)).unwrap();
+        FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+        assert_eq!(mode(&directory.path().join("site.pem.ocsp")), expected, "{of_certificate:o}");
+    }
+}
+
+#[tokio::test]
+async fn mode_and_owner_of_the_file_before_are_kept() {
+    let example = Example::new(&[24]);
+    let (directory, path) = certificate("site.pem");
+    let staple = directory.path().join("site.pem.ocsp");
+    fs::write(&staple, "").unwrap();
+    fs::set_permissions(&staple, Permissions::from_mode(0o4775)).unwrap();
+    // Only root may give files away.
+    let is_root = chown(&staple, Some(12_345), Some(23_456)).is_ok();
+    FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+    assert_eq!(mode(&staple), 0o664, "nothing executable");
+    if is_root {
+        let metadata = fs::metadata(&staple).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (12_345, 23_456));
+    }
+}
+
+#[tokio::test]
+async fn owner_and_group_of_a_new_file_are_the_certificates() {
+    let example = Example::new(&[24]);
+    let (directory, path) = certificate("site.pem");
+    if chown(&path, Some(12_345), Some(23_456)).is_err() {
+        eprintln!("skipped: only root may give files away");
+        return;
+    }
+    FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+    let metadata = fs::metadata(directory.path().join("site.pem.ocsp")).unwrap();
+    assert_eq!((metadata.uid(), metadata.gid()), (12_345, 23_456));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_never_sees_a_part() {
+    let example = Example::new(&[24, 48]);
+    let (directory, path) = certificate("site.pem");
+    let sink = FileSink::new();
+    let sites = [site(&path)];
+    sink.deliver(&example.staples[0], &sites).await.unwrap();
+    let staple = directory.path().join("site.pem.ocsp");
+    let whole: Vec<Vec<u8>> = example.staples.iter().map(|staple| staple.response().to_vec()).collect();
+    let stop = std::sync::Arc::new(AtomicBool::new(false));
+    let reader = std::thread::spawn({
+        let stop = stop.clone();
+        move || {
+            let mut reads = 0;
+            while !stop.load(Ordering::Relaxed) || reads == 0 {
+                let bytes = fs::read(&staple).unwrap();
+                assert!(whole.contains(&bytes), "{} bytes", bytes.len());
+                reads += 1;
+            }
+        }
+    });
+    for round in 0..200 {
+        sink.deliver(&example.staples[round % 2], &sites).await.unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    reader.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_symbolic_link_is_replaced_and_its_target_left_alone() {
+    let example = Example::new(&[24]);
+    let (directory, path) = certificate("site.pem");
+    let target = directory.path().join("precious");
+    fs::write(&target, "precious").unwrap();
+    fs::set_permissions(&target, Permissions::from_mode(0o666)).unwrap();
+    let staple = directory.path().join("site.pem.ocsp");
+    symlink("precious", &staple).unwrap();
+    FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+    assert_eq!(fs::read(&target).unwrap(), b"precious");
+    assert!(!staple.is_symlink());
+    assert_eq!(fs::read(&staple).unwrap(), example.staples[0].response()[..]);
+
+    // One that leads to the same contents as well.
+    fs::rename(&staple, directory.path().join("copy")).unwrap();
+    symlink("copy", &staple).unwrap();
+    FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+    assert!(!staple.is_symlink());
+}
+
+#[tokio::test]
+async fn what_stands_in_the_way_is_named_with_a_remedy() {
+    let example = Example::new(&[24]);
+    let deliver = async |path: &Path| unreachable(FileSink::new().deliver(&example.staples[0], &[site(path)]).await);
+
+    let (directory, path) = certificate("site.pem");
+    let (code, what) = deliver(&directory.path().join("missing/site.pem")).await;
+    assert_eq!(code, "directory_missing");
+    assert!(what.contains("missing/site.pem.ocsp") && what.contains("create"), "{what}");
+
+    assert_eq!(deliver(&path.join("site.pem")).await.0, "directory_missing");
+
+    // Nobody can make files there, not even root.
+    let (code, what) = deliver(Path::new("/proc/self/site.pem")).await;
+    assert!(["directory_missing", "no_permission", "unwritable"].contains(&code), "{code}: {what}");
+
+    fs::create_dir(directory.path().join("site.pem.ocsp")).unwrap();
+    assert_eq!(deliver(&path).await.0, "unwritable");
+    assert_eq!(names(directory.path()), ["site.pem", "site.pem.ocsp"], "no half-written file is left");
+}
+
+#[tokio::test]
+async fn one_site_that_fails_does_not_keep_the_others_from_theirs() {
+    let example = Example::new(&[24]);
+    let (directory, path) = certificate("site.pem");
+    let sites = [site("/nonexistent/site.pem"), site(&path)];
+    let (code, _) = unreachable(FileSink::new().deliver(&example.staples[0], &sites).await);
+    assert_eq!(code, "directory_missing");
+    assert!(directory.path().join("site.pem.ocsp").exists());
+}
+
+/// A file system of a few pages, where this user may mount one.
+struct Mounted(TempDir);
+
+impl Mounted {
+    fn new(options: &str) -> Option<Self> {
+        let directory = TempDir::new().unwrap();
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(directory.path()).output();
+        if mount.is_ok_and(|output| output.status.success()) {
+            return Some(Mounted(directory));
+        }
+        eprintln!("skipped: this user may not mount a file system");
+        None
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_leaves_the_staple_before_as_it_was() {
+    let Some(mounted) = Mounted::new("size=16k") else { return };
+    let example = Example::new(&[24, 48]);
+    let directory = mounted.0.path();
+    fs::write(directory.join("site.pem"), "certificate").unwrap();
+    let sink = FileSink::new();
+    let sites = [site(directory.join("site.pem"))];
+    sink.deliver(&example.staples[0], &sites).await.unwrap();
+    while fs::write(directory.join("filler"), vec![0; 16 * 1024]).is_ok() {}
+    let (code, what) = unreachable(sink.deliver(&example.staples[1], &sites).await);
+    assert_eq!(code, "disk_full", "{what}");
+    assert_eq!(fs::read(directory.join("site.pem.ocsp")).unwrap(), example.staples[0].response()[..]);
+    assert_eq!(names(directory), ["filler", "site.pem", "site.pem.ocsp"]);
+    fs::remove_file(directory.join("filler")).unwrap();
+    assert_eq!(sink.deliver(&example.staples[1], &sites).await.unwrap(), Delivered::Confirmed);
+}
+
+#[tokio::test]
+async fn a_read_only_file_system_is_named() {
+    let Some(mounted) = Mounted::new("ro") else { return };
+    let example = Example::new(&[24]);
+    let site = site(mounted.0.path().join("site.pem"));
+    assert_eq!(unreachable(FileSink::new().deliver(&example.staples[0], &[site]).await).0, "read_only");
+}
+
+#[tokio::test]
+async fn without_an_issuer_nothing_is_written_beside_the_certificate() {
+    let example = Example::new(&[24]);
+    let (directory, path) = certificate("site.pem");
+    let lonely = Site { issuer: IssuerPlace::Elsewhere, ..site(&path) };
+    match FileSink::new().deliver(&example.staples[0], std::slice::from_ref(&lonely)).await.unwrap() {
+        Delivered::NotWanted { code, what } => {
+            assert_eq!(code.as_str(), "issuer_not_found_by_server");
+            assert!(what.contains("site.pem.issuer"), "{what}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(names(directory.path()), ["site.pem"]);
+
+    // With a site that has one, the delivery counts.
+    let (_other, path) = certificate("other.pem");
+    let both = [lonely, site(&path)];
+    assert_eq!(FileSink::new().deliver(&example.staples[0], &both).await.unwrap(), Delivered::Confirmed);
+}
+
+#[tokio::test]
+async fn a_staple_of_ours_goes_when_the_issuer_does() {
+    let example = Example::new(&[24]);
+    let (directory, path) = certificate("site.pem");
+    let sink = FileSink::new();
+    sink.deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+    let lonely = Site { issuer: IssuerPlace::Elsewhere, ..site(&path) };
+    sink.deliver(&example.staples[0], &[lonely]).await.unwrap();
+    assert_eq!(names(directory.path()), ["site.pem"]);
+}
+
+#[tokio::test]
+async fn certificates_in_memory_have_no_place() {
+    let example = Example::new(&[24]);
+    let site = Site { file: None, ..site("in memory") };
+    assert_eq!(staple_path(&site), None);
+    let delivered = FileSink::new().deliver(&example.staples[0], &[site]).await.unwrap();
+    assert!(matches!(delivered, Delivered::NotWanted { code, .. } if code.as_str() == "no_file"));
+}
+
+#[tokio::test]
+async fn the_staple_directory_takes_what_may_not_lie_beside() {
+    let example = Example::new(&[24]);
+    let staples = TempDir::new().unwrap();
+    let sink = FileSink::new().staple_dir(staples.path());
+    let (one, first) = certificate("site.pem");
+    let (_two, second) = certificate("site.pem");
+    let (_three, third) = certificate("site.pem");
+    let lonely = |path: &Path| Site { issuer: IssuerPlace::Elsewhere, ..site(path) };
+    for path in [&first, &second, &third, &second] {
+        assert_eq!(sink.deliver(&example.staples[0], &[lonely(path)]).await.unwrap(), Delivered::Confirmed);
+    }
+    let found = names(staples.path());
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found.contains(&"site.pem.ocsp".to_owned()), "{found:?}");
+    assert!(found.iter().all(|name| name.starts_with("site.pem.") && name.ends_with(".ocsp")), "{found:?}");
+    assert_eq!(names(one.path()), ["site.pem"]);
+
+    for path in [&first, &second, &third] {
+        sink.withdraw(&example.chain, &[lonely(path)], Withdrawal::Retired).await.unwrap();
+    }
+    assert!(names(staples.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_withdrawn_staple_is_removed_if_it_is_ours() {
+    let example = Example::new(&[24]);
+    for why in [Withdrawal::Revoked, Withdrawal::Expiring, Withdrawal::Retired] {
+        let (directory, path) = certificate("site.pem");
+        let staple = directory.path().join("site.pem.ocsp");
+        let sites = [site(&path)];
+        let sink = FileSink::new();
+        sink.deliver(&example.staples[0], &sites).await.unwrap();
+        assert_eq!(sink.withdraw(&example.chain, &sites, why).await.unwrap(), Withdrawn::Confirmed);
+        assert!(!staple.exists(), "{why:?}");
+        // Again, and after somebody else removed it: nothing to do.
+        assert_eq!(sink.withdraw(&example.chain, &sites, why).await.unwrap(), Withdrawn::Confirmed);
+
+        sink.deliver(&example.staples[0], &sites).await.unwrap();
+        fs::write(&staple, "somebody else's").unwrap();
+        assert_eq!(sink.withdraw(&example.chain, &sites, why).await.unwrap(), Withdrawn::Confirmed);
+        assert!(staple.exists(), "{why:?}");
+        // A sink that has written nothing removes nothing.
+        FileSink::new().withdraw(&example.chain, &sites, why).await.unwrap();
+        assert!(staple.exists(), "{why:?}");
+    }
+}
+
+#[tokio::test]
+async fn files_are_kept_on_request() {
+    let example = Example::new(&[24]);
+    let (directory, path) = certificate("site.pem");
+    let sink = FileSink::new().withdraw_files(WithdrawFiles::Keep);
+    sink.deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+    let withdrawn = sink.withdraw(&example.chain, &[site(&path)], Withdrawal::Revoked).await.unwrap();
+    assert_eq!(withdrawn, Withdrawn::Unsupported);
+    assert!(directory.path().join("site.pem.ocsp").exists());
+}
+
+#[tokio::test]
+async fn stale_half_written_files_are_swept_up() {
+    let example = Example::new(&[24]);
+    let (directory, path) = certificate("site.pem");
+    let old = SystemTime::now() - Duration::from_secs(2 * 3600);
+    for (name, is_old) in [
+        (".site.pem.ocsp.a1b2c3.tmp", true),
+        (".other.pem.ocsp.d4e5f6.tmp", true),
+        (".site.pem.ocsp.young1.tmp", false),
+        (".editor.tmp", true),
+        ("site.pem.ocsp.tmp", true),
+    ] {
+        let file = fs::File::create(directory.path().join(name)).unwrap();
+        if is_old {
+            file.set_modified(old).unwrap();
+        }
+    }
+    FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+    assert_eq!(
+        names(directory.path()),
+        [".editor.tmp", ".site.pem.ocsp.young1.tmp", "site.pem", "site.pem.ocsp", "site.pem.ocsp.tmp"]
+    );
+}
+
+#[tokio::test]
+async fn many_deliveries_at_once() {
+    let example = Example::new(&[24]);
+    let directory = TempDir::new().unwrap();
+    let sink = FileSink::new();
+    let deliveries = (0..64).map(|number| {
+        let (sink, staple) = (sink.clone(), example.staples[0].clone());
+        let path = directory.path().join(format!("{number}.pem"));
+        fs::write(&path, "certificate").unwrap();
+        tokio::spawn(async move { sink.deliver(&staple, &[site(path)]).await })
+    });
+    for delivery in deliveries.collect::<Vec<_>>() {
+        assert_eq!(delivery.await.unwrap().unwrap(), Delivered::Confirmed);
+    }
+    assert_eq!(names(directory.path()).len(), 128);
+}
+
+#[test]
+fn reading_back_is_bounded_and_opens_files_only() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("x.ocsp");
+    assert_eq!(read_existing(&path).unwrap(), None);
+    fs::write(&path, vec![1; MAX_STAPLE]).unwrap();
+    assert_eq!(read_existing(&path).unwrap().map(|bytes| bytes.len()), Some(MAX_STAPLE));
+    fs::write(&path, vec![1; MAX_STAPLE + 1]).unwrap();
+    assert!(read_existing(&path).is_err());
+    assert!(read_existing(directory.path()).is_err());
+    assert!(read_existing(Path::new("/dev/zero")).is_err());
+    let fifo = directory.path().join("fifo.ocsp");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    assert!(read_existing(&fifo).is_err());
+}
