@@ -1,0 +1,36 @@
+# make test    every test that answers in minutes, after bringing the servers it talks to
+# make demo    the whole story before your eyes: a CA, HAProxy, stapled; about a minute once it is built
+# make check   format, lints, documentation, dependencies and their licences
+# make prove   what takes longer: proofs by many repetitions, and the benchmarks
+#
+# A Rust toolchain with its C compiler must be there; everything else is brought under target/. Nothing is installed.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.PHONY: test demo check format lint doc deny prove
+
+test:
+	environment=$$(tests/provide/provide.sh haproxy haproxy-3.0 openssl nginx redis) && eval "$$environment" && \
+	    cargo test --workspace --all-features --no-fail-fast
+
+demo:
+	@examples/demo/demo.sh
+
+check: format lint doc deny
+
+format:
+	cargo fmt --all --check
+
+lint:
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+doc:
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --all-features
+
+deny:
+	@.ci/deny
+
+# How much: full, or short, which CI has time for.
+STAPLED_PROVE ?= full
+prove:
+	@STAPLED_PROVE=$(STAPLED_PROVE) .ci/prove

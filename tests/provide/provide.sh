@@ -1,0 +1,238 @@
+#!/usr/bin/env bash
+# Finds the programs that the tests and the demo need, and brings those that this machine lacks.
+#
+#   environment=$(tests/provide/provide.sh NAME...) && eval "$environment"
+#
+# A NAME is haproxy, haproxy-3.0, openssl, nginx or redis. What is printed sets PATH so that the programs are found,
+# and HAPROXY to the HAProxy binaries to test with, separated by commas.
+#
+# What is missing is unpacked from the distribution's packages (apt) under target/provided. Nothing is installed,
+# enabled or started, no file outside target is written, and root and anybody else get the same. Where everything is
+# there, nothing is fetched. haproxy-3.0 comes from the next Debian with libraries and loader of its own; where it is
+# not to be had, a warning says so and the rest goes on. Anything else that is missing is an error.
+
+set -euo pipefail
+
+top=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+provided=${CARGO_TARGET_DIR:-$top/target}/provided
+# Folders of administrators' programs are not on everybody's PATH.
+for folder in /usr/local/sbin /usr/sbin /sbin; do
+    [[ :$PATH: == *:"$folder":* ]] || PATH+=:$folder
+done
+
+say() { printf 'provide: %s\n' "$*" >&2; }
+warn() { printf '\nprovide: WARNING: %s\n\n' "$*" >&2; }
+fail() {
+    printf 'provide: %s\n' "$*" >&2
+    exit 1
+}
+
+package_of() {
+    case $1 in
+    redis) echo redis-server ;;
+    haproxy-3.0) echo haproxy ;;
+    *) echo "$1" ;;
+    esac
+}
+
+runs() {
+    case $1 in
+    */openssl | openssl) "$1" version ;;
+    *) "$1" -v ;;
+    esac >/dev/null 2>&1
+}
+
+# Runs apt with lists, caches and sources in the folder $1; whatever else the machine configures stays in force, but
+# for what the machine does after an update, which is not ours to set off.
+apt_in() {
+    local folder=$1
+    shift
+    "$@" -c "$folder/apt.conf"
+}
+
+# Prepares the folder $1 for apt_in. $2 is the list of installed packages, $3 (optional) a file with the only source.
+prepare_apt() {
+    local folder=$1 status=$2 source=${3:-}
+    mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
+    {
+        echo "Dir::State \"$folder\";"
+        echo "Dir::State::lists \"$folder/lists\";"
+        echo "Dir::State::status \"$status\";"
+        echo "Dir::Cache \"$folder/cache\";"
+        echo "Dir::Log \"$folder\";"
+        if [[ -n $source ]]; then
+            echo "Dir::Etc::sourcelist \"$source\";"
+            echo 'Dir::Etc::sourceparts "/dev/null";'
+            echo 'Dir::Etc::preferencesparts "/dev/null";'
+        fi
+        # The user that apt becomes for downloads may not be able to write here.
+        echo "APT::Sandbox::User \"$(id -un)\";"
+        echo '#clear APT::Update::Pre-Invoke;'
+        echo '#clear APT::Update::Post-Invoke;'
+        echo '#clear APT::Update::Post-Invoke-Success;'
+        echo 'Acquire::Languages "none";'
+        echo 'Acquire::Retries "2";'
+        echo 'Acquire::http::Timeout "30";'
+        echo 'Acquire::https::Timeout "30";'
+        echo 'APT::Get::AllowUnauthenticated "false";'
+    } >"$folder/apt.conf"
+}
+
+# Fetches the lists of packages, once per run. A source of somebody else's that fails does no harm: what matters is
+# whether the packages are found afterwards.
+update() {
+    local folder=$1
+    [[ -e $folder/updated-$$ ]] && return
+    rm -f "$folder"/updated-*
+    apt_in "$folder" apt-get -q update >"$folder/update.log" 2>&1 || true
+    touch "$folder/updated-$$"
+}
+
+# Unpacks into $2 the package $3 and what it needs and the system of the folder $1 lacks, as far as $4 matches it.
+unpack() {
+    local folder=$1 root=$2 package=$3 pattern=$4 packages
+    apt_in "$folder" apt-get -s install --reinstall --no-install-recommends "$package" \
+        >"$folder/resolve.log" 2>&1 || return 1
+    mapfile -t packages < <(awk -v package="$package" -v pattern="$pattern" \
+        '$1 == "Inst" && ($2 == package || $2 ~ pattern) { print $2 }' "$folder/resolve.log")
+    [[ ${#packages[@]} -gt 0 ]] || return 1
+    rm -rf "$root" "$folder/debs"
+    mkdir -p "$root" "$folder/debs"
+    (cd "$folder/debs" && apt_in "$folder" apt-get -q download "${packages[@]}") >"$folder/download.log" 2>&1 || return 1
+    local deb
+    for deb in "$folder"/debs/*.deb; do
+        dpkg-deb -x "$deb" "$root" || return 1
+    done
+    rm -rf "$folder/debs"
+}
+
+# The folders with libraries under a root, joined by colons.
+libraries() {
+    local root=$1 folder joined=
+    for folder in "$root"/lib/*-linux-gnu* "$root"/usr/lib/*-linux-gnu* "$root"/lib "$root"/usr/lib; do
+        [[ -d $folder ]] && joined+=${joined:+:}$folder
+    done
+    echo "$joined"
+}
+
+program_in() {
+    local root=$1 program=$2 path
+    for path in "$root"/{usr/,}{sbin,bin}/"$program"; do
+        [[ -x $path ]] && echo "$path" && return
+    done
+    return 1
+}
+
+# A program of this machine's own distribution: with the machine's loader, and libraries unpacked before installed.
+bring() {
+    local name=$1 package program root folder path
+    package=$(package_of "$name")
+    program=$package
+    root=$provided/$name
+    folder=$provided/apt
+    if runs "$provided/bin/$program"; then
+        return
+    fi
+    command -v apt-get >/dev/null || fail "$program is missing; install it (there is no apt here to fetch it with)"
+    say "$program is missing: unpacking it into ${root#"$top"/}"
+    mkdir -p "$folder" "$provided/bin"
+    prepare_apt "$folder" /var/lib/dpkg/status
+    update "$folder"
+    if ! unpack "$folder" "$root" "$package" '.'; then
+        tail -n 5 "$folder"/*.log >&2 || true
+        fail "cannot fetch the package $package"
+    fi
+    path=$(program_in "$root" "$program") || fail "the package $package holds no $program"
+    {
+        echo '#!/bin/sh'
+        echo "LD_LIBRARY_PATH='$(libraries "$root")'\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
+        echo 'export LD_LIBRARY_PATH'
+        if [[ $program == openssl ]]; then
+            echo ": \"\${OPENSSL_CONF:=$root/etc/ssl/openssl.cnf}\""
+            echo 'export OPENSSL_CONF'
+        fi
+        echo "exec '$path' \"\$@\""
+    } >"$provided/bin/$program.new"
+    chmod 755 "$provided/bin/$program.new"
+    mv "$provided/bin/$program.new" "$provided/bin/$program"
+    runs "$provided/bin/$program" || fail "$program, as unpacked, does not run: $("$provided/bin/$program" -v 2>&1)"
+}
+
+# HAProxy 3.0 from Debian 13, with its own loader and C library: those of this machine may be too old for it. Prints
+# the path of what runs it.
+bring_haproxy_3_0() {
+    local home=$provided/haproxy-3.0 mirror loader
+    local folder=$home/apt root=$home/root wrapper=$home/haproxy keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    if runs "$wrapper"; then
+        echo "$wrapper"
+        return
+    fi
+    command -v apt-get >/dev/null || return 1
+    say "unpacking HAProxy 3.0 into ${home#"$top"/}"
+    mkdir -p "$folder" "$provided/apt"
+    # The mirror is the one this machine is set up with.
+    prepare_apt "$provided/apt" /var/lib/dpkg/status
+    update "$provided/apt"
+    mirror=$(apt_in "$provided/apt" apt-get indextargets --format "\$(ORIGIN)|\$(LABEL)|\$(COMPONENT)|\$(REPO_URI)" \
+        'Created-By: Packages' | awk -F'|' '$1 == "Debian" && $2 == "Debian" && $3 == "main" { print $4; exit }')
+    [[ -n $mirror ]] || return 1
+    {
+        printf 'Types: deb\nURIs: %s\nSuites: trixie\nComponents: main\n' "$mirror"
+        [[ ! -e $keyring ]] || printf 'Signed-By: %s\n' "$keyring"
+    } >"$folder/trixie.sources"
+    # Nothing of that release is installed: all its libraries are brought, and no other package.
+    : >"$folder/status"
+    prepare_apt "$folder" "$folder/status" "$folder/trixie.sources"
+    update "$folder"
+    unpack "$folder" "$root" haproxy '^(lib|zlib1g)' || return 1
+    loader=$(find "$root" -name 'ld-linux*.so.*' -path '*-linux-gnu*' | head -n 1)
+    [[ -n $loader ]] || return 1
+    # The master re-executes what it was called as on every reload: with --argv0 that is this file, not the loader.
+    {
+        echo '#!/bin/sh'
+        echo "exec '$loader' --argv0 '$wrapper' --library-path '$(libraries "$root")' '$root/usr/sbin/haproxy' \"\$@\""
+    } >"$wrapper.new"
+    chmod 755 "$wrapper.new"
+    mv "$wrapper.new" "$wrapper"
+    runs "$wrapper" || return 1
+    echo "$wrapper"
+}
+
+[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|openssl|nginx|redis ..."
+mkdir -p "$provided"
+provided=$(cd -- "$provided" && pwd)
+# Two runs at once take turns.
+exec 9>"$provided/.lock"
+flock 9
+
+haproxies=()
+for name in "$@"; do
+    case $name in
+    haproxy | openssl | nginx | redis)
+        program=$(package_of "$name")
+        if ! runs "$program"; then
+            bring "$name" 9>&-
+            [[ :$PATH: == *:"$provided/bin":* ]] || PATH=$provided/bin:$PATH
+        fi
+        [[ $name != haproxy ]] || haproxies+=("$(command -v haproxy)")
+        ;;
+    haproxy-3.0)
+        if [[ $(haproxy -v 2>/dev/null) == *"version 3.0"* ]]; then
+            say "the haproxy found first is 3.0 already"
+        elif path=$(bring_haproxy_3_0 9>&-); then
+            haproxies+=("$path")
+        else
+            warn "HAProxy 3.0 is not to be had here: tests go on without it"
+        fi
+        ;;
+    *) fail "don't know how to bring $name" ;;
+    esac
+done
+
+printf 'export PATH=%q\n' "$PATH"
+if [[ ${#haproxies[@]} -gt 0 ]]; then
+    printf 'export HAPROXY=%q\n' "$(
+        IFS=,
+        echo "${haproxies[*]}"
+    )"
+fi
