@@ -445,22 +445,21 @@ mod tests {
 
     #[test]
     fn exit_codes() {
-        use ServerState::*;
         use State::*;
         for (rows, expected) in [
             (vec![], 0),
             (vec![row(Good, &[])], 0),
-            (vec![row(Good, &[Confirmed, NotWanted])], 0),
+            (vec![row(Good, &[ServerState::Confirmed, ServerState::NotWanted])], 0),
             (vec![row(Expired, &[]), row(NotApplicable, &[]), row(NoCertificate, &[])], 0),
-            (vec![row(Good, &[Confirmed, ServerState::Failed])], 1),
-            (vec![row(Good, &[Pending])], 1),
-            (vec![row(Good, &[Withdrawn])], 1),
-            (vec![row(State::Failed, &[Confirmed])], 1),
-            (vec![row(Good, &[Confirmed]), row(Problem, &[])], 1),
+            (vec![row(Good, &[ServerState::Confirmed, ServerState::Failed])], 1),
+            (vec![row(Good, &[ServerState::Pending])], 1),
+            (vec![row(Good, &[ServerState::Withdrawn])], 1),
+            (vec![row(Failed, &[ServerState::Confirmed])], 1),
+            (vec![row(Good, &[ServerState::Confirmed]), row(Problem, &[])], 1),
             (vec![row(Unreadable, &[])], 1),
             (vec![row(Waiting, &[])], 1),
             (vec![row(MustStapleWithoutUrl, &[])], 1),
-            (vec![row(Revoked, &[Withdrawn]), row(Good, &[Confirmed])], 3),
+            (vec![row(Revoked, &[ServerState::Withdrawn]), row(Good, &[ServerState::Confirmed])], 3),
             (vec![row(Revoked, &[]), row(Problem, &[])], 3),
         ] {
             let totals = totals(&rows);
