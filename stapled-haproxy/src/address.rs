@@ -1,0 +1,264 @@
+//! Where an admin socket is: the address forms of `stats socket` ("3.1. Process management and security" in HAProxy's
+//! configuration manual) that can be connected to.
+
+use std::fmt;
+use std::io;
+use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::codes;
+use crate::fault;
+use stapled_core::sink::SinkError;
+
+/// The bytes of `sun_path` after the NUL that marks an abstract name (unix(7)).
+const ABSTRACT_NAME: usize = 107;
+
+/// The address of an admin socket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Address {
+    /// A unix socket in the file system: `/run/haproxy/admin.sock`, `unix@/run/haproxy/admin.sock`.
+    Unix(PathBuf),
+    /// A TCP socket: `ipv4@127.0.0.1:9999`, `ipv6@[::1]:9999`.
+    Tcp(SocketAddr),
+    /// An abstract unix socket (Linux), padded with NUL as HAProxy does: `abns@name`.
+    Abstract(String),
+    /// An abstract unix socket of exactly this name (Linux, HAProxy 3.1 and later): `abnsz@name`.
+    AbstractExact(String),
+}
+
+/// Text that is no address of an admin socket, or of a kind that is not supported.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// Nothing there.
+    #[error("an empty address; name the socket as `stats socket` does, such as /run/haproxy/admin.sock")]
+    Empty,
+    /// A NUL or another control character.
+    #[error("the address {text:?} has a control character in it")]
+    ControlCharacter {
+        /// The address.
+        text: String,
+    },
+    /// The host or the port does not read.
+    #[error("{text:?} is not {family}@HOST:PORT with a numeric address: {reason}")]
+    BadHost {
+        /// The address.
+        text: String,
+        /// `ipv4` or `ipv6`.
+        family: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An abstract name that does not fit.
+    #[error("the abstract name {text:?} has {length} bytes; 1 to 107 fit")]
+    BadAbstractName {
+        /// The name.
+        text: String,
+        /// Its length.
+        length: usize,
+    },
+    /// A kind that is known but not supported.
+    #[error("{text:?}: {reason}")]
+    Unsupported {
+        /// The address.
+        text: String,
+        /// Why, and what to use.
+        reason: &'static str,
+    },
+}
+
+/// A stream in both directions.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+impl Address {
+    /// The unix socket at this path.
+    pub fn unix(path: impl AsRef<Path>) -> Self {
+        Address::Unix(path.as_ref().to_path_buf())
+    }
+
+    /// What two addresses of one socket have in common: unix paths without symbolic links in their folders.
+    pub(crate) fn resolved(&self) -> Address {
+        match self {
+            Address::Unix(path) => {
+                let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                // The socket itself may be missing now and be there later; its folder says where it will be.
+                let in_folder = || {
+                    let folder = absolute.parent()?.canonicalize().ok()?;
+                    Some(folder.join(absolute.file_name()?))
+                };
+                Address::Unix(in_folder().unwrap_or(absolute))
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// Connects. The error says what to do.
+    pub(crate) async fn connect(&self) -> Result<Box<dyn Duplex>, SinkError> {
+        let connected: io::Result<Box<dyn Duplex>> = match self {
+            Address::Unix(path) => UnixStream::connect(path).await.map(|stream| Box::new(stream) as _),
+            Address::Tcp(address) => TcpStream::connect(address).await.and_then(|stream| {
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream) as _)
+            }),
+            Address::Abstract(name) => connect_abstract(name, true).await,
+            Address::AbstractExact(name) => connect_abstract(name, false).await,
+        };
+        connected.map_err(|error| self.explain(&error))
+    }
+
+    fn explain(&self, error: &io::Error) -> SinkError {
+        let file_type = match self {
+            Address::Unix(path) => std::fs::metadata(path).ok().map(|metadata| metadata.file_type()),
+            _ => None,
+        };
+        let is_socket = file_type.is_none_or(|file_type| std::os::unix::fs::FileTypeExt::is_socket(&file_type));
+        match error.kind() {
+            _ if !is_socket => fault::unreachable(
+                codes::NOT_A_SOCKET,
+                self,
+                "is not a socket: name the path that HAProxy's `stats socket` names",
+            ),
+            io::ErrorKind::NotFound => fault::unreachable(
+                codes::SOCKET_MISSING,
+                self,
+                "does not exist: start HAProxy, and see that its configuration has `stats socket PATH level admin` \
+                 with this path in `global`",
+            ),
+            io::ErrorKind::PermissionDenied => fault::unreachable(
+                codes::SOCKET_PERMISSION,
+                self,
+                "may not be opened by this user: set `user`, `group` or `mode` on its `stats socket` line, or join \
+                 its group",
+            ),
+            io::ErrorKind::ConnectionRefused => fault::unreachable(
+                codes::SOCKET_REFUSED,
+                self,
+                "has no listener: HAProxy is not running, or its `stats socket` is elsewhere",
+            ),
+            _ => fault::unreachable(codes::SOCKET_ERROR, self, &format!("cannot be connected to: {error}")),
+        }
+    }
+}
+
+async fn connect_abstract(name: &str, padded: bool) -> io::Result<Box<dyn Duplex>> {
+    let mut path = String::with_capacity(ABSTRACT_NAME + 1);
+    path.push('\0');
+    path.push_str(name);
+    while padded && path.len() <= ABSTRACT_NAME {
+        path.push('\0');
+    }
+    // tokio takes a leading NUL for an abstract name, on Linux.
+    Ok(Box::new(UnixStream::connect(path).await?))
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let owned = || text.to_owned();
+        if text.is_empty() {
+            return Err(AddressError::Empty);
+        }
+        if text.chars().any(char::is_control) {
+            return Err(AddressError::ControlCharacter { text: owned() });
+        }
+        let Some((family, rest)) = text.split_once('@').filter(|(family, _)| !family.contains('/')) else {
+            return Ok(Address::Unix(PathBuf::from(text)));
+        };
+        let unsupported = |reason| Err(AddressError::Unsupported { text: owned(), reason });
+        match family {
+            "unix" if rest.is_empty() => Err(AddressError::Empty),
+            "unix" => Ok(Address::Unix(PathBuf::from(rest))),
+            "ipv4" => tcp(text, "ipv4", rest, |host| host.parse::<Ipv4Addr>().map(IpAddr::V4)),
+            "ipv6" => tcp(text, "ipv6", rest, |host| {
+                host.trim_start_matches('[').trim_end_matches(']').parse::<Ipv6Addr>().map(IpAddr::V6)
+            }),
+            "abns" | "abnsz" if rest.is_empty() || rest.len() > ABSTRACT_NAME => {
+                Err(AddressError::BadAbstractName { text: rest.to_owned(), length: rest.len() })
+            }
+            "abns" => Ok(Address::Abstract(rest.to_owned())),
+            "abnsz" => Ok(Address::AbstractExact(rest.to_owned())),
+            "fd" | "sockpair" => unsupported("an inherited socket cannot be connected to; add a `stats socket` line"),
+            "master" => unsupported("the master's socket is not supported; name the `stats socket` of the worker"),
+            _ => unsupported("not a kind of address that is known: a path, unix@, ipv4@, ipv6@, abns@ or abnsz@"),
+        }
+    }
+}
+
+fn tcp(
+    text: &str,
+    family: &'static str,
+    rest: &str,
+    host: impl Fn(&str) -> Result<IpAddr, AddrParseError>,
+) -> Result<Address, AddressError> {
+    let bad = |reason: String| AddressError::BadHost { text: text.to_owned(), family, reason };
+    let (name, port) = rest.rsplit_once(':').ok_or_else(|| bad("the port is missing".to_owned()))?;
+    let address = host(name).map_err(|error| bad(error.to_string()))?;
+    let port = port.parse::<u16>().ok().filter(|port| *port != 0).ok_or_else(|| bad("no such port".to_owned()))?;
+    Ok(Address::Tcp(SocketAddr::new(address, port)))
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Unix(path) => write!(f, "{}", path.display()),
+            Address::Tcp(SocketAddr::V4(address)) => write!(f, "ipv4@{address}"),
+            Address::Tcp(SocketAddr::V6(address)) => write!(f, "ipv6@{address}"),
+            Address::Abstract(name) => write!(f, "abns@{name}"),
+            Address::AbstractExact(name) => write!(f, "abnsz@{name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_supported_form_is_read_and_written_alike() {
+        for text in ["/run/haproxy/admin.sock", "ipv4@127.0.0.1:9999", "ipv6@[::1]:9999", "abns@adm", "abnsz@adm"] {
+            assert_eq!(text.parse::<Address>().map(|address| address.to_string()).as_deref(), Ok(text));
+        }
+        assert_eq!("unix@/a/b".parse(), Ok(Address::unix("/a/b")));
+        assert_eq!("/srv/x@y/admin.sock".parse(), Ok(Address::unix("/srv/x@y/admin.sock")));
+        assert_eq!(
+            "ipv6@::1:9999".parse::<Address>().map(|address| address.to_string()).as_deref(),
+            Ok("ipv6@[::1]:9999")
+        );
+    }
+
+    #[test]
+    fn what_is_not_supported_says_why() {
+        for text in [
+            "",
+            "unix@",
+            "ipv4@1.2.3.4",
+            "ipv4@1.2.3:1",
+            "ipv4@1.2.3.4:0",
+            "ipv6@x:1",
+            "abns@",
+            "fd@3",
+            "tcp@x",
+            "master@/x",
+            "a\nb",
+        ] {
+            let error = text.parse::<Address>().expect_err(text);
+            assert!(!error.to_string().is_empty());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".*") {
+            let _ = text.parse::<Address>();
+        }
+    }
+}

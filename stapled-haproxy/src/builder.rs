@@ -1,0 +1,103 @@
+//! How a sink is adjusted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stapled_core::clock::{Clock, SystemClock};
+
+use crate::address::Address;
+use crate::connection::Patience;
+use crate::sink::HaproxySink;
+
+/// What HAProxy takes with its default `tune.bufsize` of 16,384 in every version, with room for the command.
+const MAX_SIZE: usize = 11 * 1024;
+/// HAProxy's largest `tune.bufsize` that is sensible here, times three quarters for base64.
+const LARGEST_MAX_SIZE: usize = 48 * 1024;
+
+/// Adjusts a [`HaproxySink`]; [`HaproxySink::builder`] makes one.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct HaproxySinkBuilder {
+    address: Address,
+    settings: Settings,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) patience: Patience,
+    pub(crate) max_size: usize,
+    pub(crate) look_interval: Duration,
+    pub(crate) compare_interval: Duration,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl HaproxySinkBuilder {
+    pub(crate) fn new(address: Address) -> Self {
+        HaproxySinkBuilder {
+            address,
+            settings: Settings {
+                patience: Patience {
+                    connect: Duration::from_secs(2),
+                    reply: Duration::from_secs(5),
+                    keepalive: Duration::from_secs(10),
+                },
+                max_size: MAX_SIZE,
+                look_interval: Duration::from_secs(1),
+                compare_interval: Duration::from_secs(60),
+                clock: Arc::new(SystemClock),
+            },
+        }
+    }
+
+    /// How long an idle connection is kept: 10 s unless said otherwise, at least 1 s.
+    ///
+    /// Sinks of one socket share a connection; its times are those of the sink that was made first.
+    pub fn keepalive(mut self, keepalive: Duration) -> Self {
+        self.settings.patience.keepalive = keepalive.max(Duration::from_secs(1));
+        self
+    }
+
+    /// How long connecting may take: 2 s unless said otherwise.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.patience.connect = timeout;
+        self
+    }
+
+    /// How long each reply may take: 5 s unless said otherwise.
+    pub fn reply_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.patience.reply = timeout;
+        self
+    }
+
+    /// The largest response, in bytes of DER, that is sent: 11 KiB unless said otherwise, which fits into HAProxy's
+    /// default `tune.bufsize`; at most 48 KiB.
+    pub fn max_size(mut self, bytes: usize) -> Self {
+        self.settings.max_size = bytes.min(LARGEST_MAX_SIZE);
+        self
+    }
+
+    /// How often to ask, on a new connection, which process answers: every second unless said otherwise, at least
+    /// every 10 ms. After a restart or reload everything is delivered again.
+    pub fn look_interval(mut self, interval: Duration) -> Self {
+        self.settings.look_interval = interval.max(Duration::from_millis(10));
+        self
+    }
+
+    /// How often to compare what HAProxy holds with what it was given, since others may replace a certificate and with
+    /// it lose the staple: every minute unless said otherwise, at least every 100 ms.
+    pub fn compare_interval(mut self, interval: Duration) -> Self {
+        self.settings.compare_interval = interval.max(Duration::from_millis(100));
+        self
+    }
+
+    /// The clock that tells whether a staple still lasts long enough: the machine's unless said otherwise.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.settings.clock = clock;
+        self
+    }
+
+    /// The sink. Nothing is connected yet.
+    pub fn build(self) -> HaproxySink {
+        HaproxySink::with(&self.address, self.settings)
+    }
+}

@@ -1,0 +1,308 @@
+//! One connection in interactive mode: commands out, replies in, each with a limit in time and size.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use stapled_core::reason::ReasonCode;
+use stapled_core::sink::SinkError;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, timeout_at};
+
+use crate::address::{Address, Duplex};
+use crate::codes;
+use crate::command::Command;
+use crate::fault;
+use crate::framing::{self, Following};
+use crate::process::Process;
+
+/// No reply to a single command is larger.
+const MAX_REPLY: usize = 64 * 1024;
+/// No line of a list is longer.
+const MAX_LINE: usize = 16 * 1024;
+/// No list has more lines.
+const MAX_LINES: usize = 20_000_000;
+/// How long a list may take in all; each piece of it must come within the reply's time.
+const LONGEST_LIST: Duration = Duration::from_secs(120);
+/// How much longer than we do HAProxy keeps an idle connection.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Patience {
+    pub(crate) connect: Duration,
+    pub(crate) reply: Duration,
+    pub(crate) keepalive: Duration,
+}
+
+/// A connection to one HAProxy process, in interactive mode.
+pub(crate) struct Connection {
+    stream: Box<dyn Duplex>,
+    received: BytesMut,
+    patience: Patience,
+    process: Process,
+    asked: u64,
+    looked: Instant,
+}
+
+/// A connection that is of no use any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error("closed the connection before its reply was complete")]
+    Closed,
+    #[error("did not reply within {} ms", .0.as_millis())]
+    TimedOut(Duration),
+    #[error("sent a reply that is larger than any")]
+    TooLarge,
+    #[error("sent what is not HAProxy's prompt: {}", fault::quoted(.0))]
+    Garbled(String),
+    #[error("answers as HAProxy's master process: name the `stats socket` of the worker")]
+    Master,
+    #[error("failed: {0}")]
+    Failed(std::io::ErrorKind),
+}
+
+impl Broken {
+    pub(crate) fn at(&self, address: &Address) -> SinkError {
+        let code: ReasonCode = match self {
+            Broken::Closed => codes::CONNECTION_CLOSED,
+            Broken::TimedOut(_) => codes::REPLY_TIMEOUT,
+            Broken::TooLarge => codes::REPLY_TOO_LARGE,
+            Broken::Garbled(_) => codes::GARBLED_REPLY,
+            Broken::Master => codes::MASTER_SOCKET,
+            Broken::Failed(_) => codes::SOCKET_ERROR,
+        };
+        fault::unreachable(code, address, &self.to_string())
+    }
+}
+
+impl From<std::io::Error> for Broken {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe
+            | std::io::ErrorKind::ConnectionReset
+            | std::io::ErrorKind::ConnectionAborted
+            | std::io::ErrorKind::UnexpectedEof => Broken::Closed,
+            kind => Broken::Failed(kind),
+        }
+    }
+}
+
+impl Connection {
+    /// Connects, changes to interactive mode, and asks who is there.
+    pub(crate) async fn open(address: &Address, patience: Patience) -> Result<Self, SinkError> {
+        let stream = tokio::time::timeout(patience.connect, address.connect()).await.map_err(|_| {
+            let what = format!("could not be connected to within {} ms: HAProxy hangs", patience.connect.as_millis());
+            fault::unreachable(codes::CONNECT_TIMEOUT, address, &what)
+        })??;
+        Self::begin(stream, patience).await.map_err(|broken| broken.at(address))
+    }
+
+    async fn begin(stream: Box<dyn Duplex>, patience: Patience) -> Result<Self, Broken> {
+        let unknown = Process { pid: 0, node: String::new(), started: None, uptime: 0, is_stopping: false };
+        let mut connection = Connection {
+            stream,
+            received: BytesMut::new(),
+            patience,
+            process: unknown,
+            asked: 0,
+            looked: Instant::now(),
+        };
+        connection.greet().await?;
+        connection.look().await?;
+        let seconds = patience.keepalive.saturating_add(GRACE).as_secs();
+        connection.ask(&Command::set_timeout(seconds)).await?;
+        connection.asked = 0;
+        Ok(connection)
+    }
+
+    /// Changes to interactive mode: just its prompt must follow. Anything else is not HAProxy, or in another mode.
+    async fn greet(&mut self) -> Result<(), Broken> {
+        const PROMPT: &[u8] = b"\n> ";
+        let deadline = Instant::now() + self.patience.reply;
+        let sent = timeout_at(deadline, self.stream.write_all(Command::prompt().bytes())).await;
+        sent.map_err(|_| Broken::TimedOut(self.patience.reply))??;
+        while self.received != PROMPT {
+            if self.received.starts_with(b"\nmaster> ") {
+                return Err(Broken::Master);
+            }
+            if !PROMPT.starts_with(&self.received) {
+                return Err(Broken::Garbled(String::from_utf8_lossy(&self.received).into_owned()));
+            }
+            more(&mut self.stream, &mut self.received, deadline, self.patience.reply).await?;
+        }
+        self.received.clear();
+        Ok(())
+    }
+
+    /// The process at the other end.
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Whether nothing was asked yet since it was opened.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.asked == 0
+    }
+
+    /// How long ago [`Connection::look`] was called.
+    pub(crate) fn since_look(&self) -> Duration {
+        self.looked.elapsed()
+    }
+
+    /// Asks the process who and how it is.
+    pub(crate) async fn look(&mut self) -> Result<&Process, Broken> {
+        let reply = self.ask(&Command::show_info()).await?;
+        self.process = Process::read(&reply).ok_or(Broken::Garbled(reply))?;
+        self.looked = Instant::now();
+        Ok(&self.process)
+    }
+
+    /// One command, one reply.
+    pub(crate) async fn ask(&mut self, command: &Command) -> Result<String, Broken> {
+        let mut only = String::new();
+        self.ask_all(std::slice::from_ref(command), |reply| only = reply).await?;
+        Ok(only)
+    }
+
+    /// Several commands at once; their replies, in order, as they come. Those that came before it broke, count.
+    pub(crate) async fn ask_all(
+        &mut self,
+        commands: &[Command],
+        mut on_reply: impl FnMut(String) + Send,
+    ) -> Result<(), Broken> {
+        let received = &mut self.received;
+        let wait = self.patience.reply;
+        let (reader, writer) = tokio::io::split(&mut self.stream);
+        let mut reader = reader;
+        let replies = async {
+            for (position, command) in commands.iter().enumerate() {
+                let following = if position + 1 == commands.len() { Following::Nothing } else { Following::Replies };
+                let deadline = Instant::now() + wait;
+                let end = loop {
+                    if let Some(end) = framing::find_end(received, following) {
+                        break end;
+                    }
+                    if received.len() > MAX_REPLY {
+                        return Err(Broken::TooLarge);
+                    }
+                    more(&mut reader, received, deadline, wait).await?;
+                };
+                let reply = received.get(..end.reply).unwrap_or_default();
+                let reply = framing::without_echo(reply, command.payload_lines());
+                on_reply(String::from_utf8_lossy(reply).trim_end_matches('\n').to_owned());
+                received.advance(end.consumed);
+            }
+            Ok(())
+        };
+        self.asked += 1;
+        writing(writer, commands, replies).await
+    }
+
+    /// One command whose reply is a list: its lines, as they come.
+    pub(crate) async fn ask_lines(
+        &mut self,
+        command: &Command,
+        mut on_line: impl FnMut(&str) + Send,
+    ) -> Result<(), Broken> {
+        let received = &mut self.received;
+        let wait = self.patience.reply;
+        let (reader, writer) = tokio::io::split(&mut self.stream);
+        let mut reader = reader;
+        let lines = async {
+            let end = Instant::now() + LONGEST_LIST;
+            let mut after_empty_line = false;
+            let mut empty_lines = 0;
+            let mut count = 0;
+            let mut scanned = 0;
+            loop {
+                let newline = received.iter().skip(scanned).position(|byte| *byte == b'\n');
+                let Some(position) = newline.map(|position| scanned + position) else {
+                    if after_empty_line && received.as_ref() == b"> " {
+                        received.clear();
+                        return Ok(());
+                    }
+                    scanned = received.len();
+                    if scanned > MAX_LINE {
+                        return Err(Broken::TooLarge);
+                    }
+                    let deadline = end.min(Instant::now() + wait);
+                    more(&mut reader, received, deadline, wait).await?;
+                    // What looked like the beginning of a prompt may have been one.
+                    if after_empty_line {
+                        scanned = 0;
+                    }
+                    continue;
+                };
+                let line = received.split_to(position);
+                received.advance(1);
+                scanned = 0;
+                count += 1;
+                if count > MAX_LINES {
+                    return Err(Broken::TooLarge);
+                }
+                after_empty_line = line.is_empty();
+                if line.is_empty() {
+                    empty_lines += 1;
+                    if empty_lines > MAX_REPLY {
+                        return Err(Broken::TooLarge);
+                    }
+                } else {
+                    on_line(&String::from_utf8_lossy(&line));
+                }
+            }
+        };
+        self.asked += 1;
+        writing(writer, std::slice::from_ref(command), lines).await
+    }
+
+    /// Whether bytes came that nobody asked for, or the other side closed, while nothing was under way.
+    pub(crate) async fn is_disturbed(&mut self) -> bool {
+        if !self.received.is_empty() {
+            return true;
+        }
+        let mut byte = [0];
+        let mut byte = ReadBuf::new(&mut byte);
+        // Looks and does not wait.
+        poll_fn(|context| Poll::Ready(Pin::new(&mut self.stream).poll_read(context, &mut byte).is_ready())).await
+    }
+}
+
+/// Reads some more.
+async fn more(
+    reader: &mut (impl AsyncReadExt + Unpin),
+    received: &mut BytesMut,
+    deadline: Instant,
+    wait: Duration,
+) -> Result<(), Broken> {
+    match timeout_at(deadline, reader.read_buf(received)).await {
+        Err(_) => Err(Broken::TimedOut(wait)),
+        Ok(Ok(0)) => Err(Broken::Closed),
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.into()),
+    }
+}
+
+/// Writes the commands while the replies are read: neither side then waits for the other to read first. What goes
+/// wrong with writing shows in the replies.
+async fn writing<T>(
+    mut writer: impl AsyncWriteExt + Unpin,
+    commands: &[Command],
+    replies: impl Future<Output = Result<T, Broken>>,
+) -> Result<T, Broken> {
+    let bytes: Vec<u8> = commands.iter().flat_map(Command::bytes).copied().collect();
+    let write = async {
+        if writer.write_all(&bytes).await.is_ok() {
+            let _ = writer.flush().await;
+        }
+        std::future::pending::<Infallible>().await
+    };
+    tokio::select! {
+        biased;
+        never = write => match never {},
+        result = replies => result,
+    }
+}

@@ -1,0 +1,113 @@
+//! Where a reply ends, in the interactive mode that `prompt` begins. Pure: bytes in, bytes out.
+//!
+//! A reply is zero or more lines, an empty line, and the prompt `> ` at the beginning of the next line. A reply without
+//! lines is followed by the prompt's line at once. Other `> ` within a reply are its own.
+
+/// What follows the last line of a reply.
+const END: &[u8] = b"\n\n> ";
+/// What a reply without lines is.
+const EMPTY: &[u8] = b"\n> ";
+
+/// Whether more commands are under way, whose replies may follow at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Following {
+    /// Nothing may follow: a prompt is one only at the end of what came.
+    Nothing,
+    /// Replies may follow.
+    Replies,
+}
+
+/// Where a reply ends in what came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    /// The length of the reply, with its last line's end.
+    pub(crate) reply: usize,
+    /// The length of the reply and its prompt.
+    pub(crate) consumed: usize,
+}
+
+/// Finds the end of the reply at the beginning of `received`, unless it is yet to come.
+pub(crate) fn find_end(received: &[u8], following: Following) -> Option<End> {
+    match following {
+        Following::Nothing if received == EMPTY => Some(End { reply: 0, consumed: EMPTY.len() }),
+        Following::Nothing => {
+            let lines = received.strip_suffix(END)?;
+            Some(End { reply: lines.len() + 1, consumed: received.len() })
+        }
+        Following::Replies if received.starts_with(EMPTY) => Some(End { reply: 0, consumed: EMPTY.len() }),
+        Following::Replies => {
+            let lines = received.windows(END.len()).position(|window| window == END)?;
+            Some(End { reply: lines + 1, consumed: lines + END.len() })
+        }
+    }
+}
+
+/// Takes the `+ ` away that HAProxy up to 3.0 writes for each line of payload, at most as many as there were.
+pub(crate) fn without_echo(mut reply: &[u8], payload_lines: usize) -> &[u8] {
+    for _ in 0..payload_lines {
+        match reply.strip_prefix(b"+ ") {
+            Some(rest) => reply = rest,
+            None => break,
+        }
+    }
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn end(reply: usize, consumed: usize) -> Option<End> {
+        Some(End { reply, consumed })
+    }
+
+    #[test]
+    fn a_reply_ends_with_an_empty_line_and_the_prompt() {
+        for following in [Following::Nothing, Following::Replies] {
+            assert_eq!(find_end(b"Yes!\n\n> ", following), end(5, 8));
+            assert_eq!(find_end(b"\n> ", following), end(0, 3));
+            assert_eq!(find_end(b"Yes!\n\n>", following), None);
+            assert_eq!(find_end(b"> \n> x", following), None);
+            assert_eq!(find_end(b"a > b\n> c\n\n> ", following), end(10, 13));
+        }
+    }
+
+    #[test]
+    fn alone_a_prompt_is_one_only_at_the_end() {
+        assert_eq!(find_end(b"a\n\n> b\n", Following::Nothing), None);
+        assert_eq!(find_end(b"a\n\n> b\n\n> ", Following::Nothing), end(7, 10));
+        assert_eq!(find_end(b"a\n\n> b\n\n> ", Following::Replies), end(2, 5));
+    }
+
+    #[test]
+    fn the_echo_is_bounded_by_the_payload() {
+        assert_eq!(without_echo(b"+ + Done", 2), b"Done");
+        assert_eq!(without_echo(b"Done", 2), b"Done");
+        assert_eq!(without_echo(b"+ + + Done", 2), b"+ Done");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_and_nothing_beyond_them_is_consumed(received in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'>'), Just(b' '), any::<u8>()], 0..64)) {
+            for following in [Following::Nothing, Following::Replies] {
+                if let Some(end) = find_end(&received, following) {
+                    prop_assert!(end.reply < end.consumed && end.consumed <= received.len());
+                    prop_assert!(received[..end.consumed].ends_with(b"\n> "));
+                }
+            }
+        }
+
+        #[test]
+        fn replies_come_out_as_they_went_in(replies in proptest::collection::vec("([a-z> ]{1,9}\n){0,3}", 1..9)) {
+            let stream: Vec<u8> = replies.iter().flat_map(|reply| format!("{reply}\n> ").into_bytes()).collect();
+            let mut rest = stream.as_slice();
+            for reply in &replies {
+                let end = find_end(rest, Following::Replies).expect("an end");
+                prop_assert_eq!(&rest[..end.reply], reply.as_bytes());
+                rest = &rest[end.consumed..];
+            }
+            prop_assert!(rest.is_empty());
+        }
+    }
+}

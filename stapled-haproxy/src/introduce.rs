@@ -1,0 +1,382 @@
+//! Brings a first staple to a certificate that HAProxy started without one: `set ssl cert NAME.ocsp`, `commit ssl cert
+//! NAME`, then the staple again, which must now be taken.
+//!
+//! A process has one transaction at a time. Only one that we began is committed or aborted by us.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use stapled_core::certificate::Certificate;
+use stapled_core::chain::CertChain;
+use stapled_core::sink::SinkError;
+use tokio::time::Instant;
+
+use crate::address::Address;
+use crate::codes;
+use crate::command::{CliName, Command};
+use crate::connection::{Broken, Connection};
+use crate::fault;
+use crate::names::Names;
+use crate::reply::{self, CommitReply, Loaded, ProbeReply, PushReply, SetReply, ShowReply};
+
+/// How long the list of names is good for: who asks for a name that is not there asks again soon.
+const LIST_AGE: Duration = Duration::from_secs(5);
+
+/// What is to be introduced.
+#[derive(Clone, Debug)]
+pub(crate) struct Introduction {
+    /// The names under which servers may know the certificate.
+    pub(crate) names: Vec<CliName>,
+    pub(crate) serial: String,
+    pub(crate) fingerprint: String,
+    pub(crate) issuer: Bytes,
+    pub(crate) response: Bytes,
+    /// Whether HAProxy has the staple already, by one name at least.
+    pub(crate) is_known: bool,
+}
+
+impl Introduction {
+    pub(crate) fn new(chain: &CertChain, names: Vec<CliName>, response: Bytes, is_known: bool) -> Self {
+        let end_entity = chain.end_entity();
+        Introduction {
+            names,
+            serial: hexadecimal(serial(end_entity)),
+            fingerprint: hexadecimal(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, end_entity.as_der()).as_ref()),
+            issuer: Bytes::copy_from_slice(chain.issuer().as_der()),
+            response,
+            is_known,
+        }
+    }
+
+    fn is(&self, loaded: &Loaded) -> bool {
+        // Leading zeros of a serial number are written or not.
+        let plain = |serial: &str| serial.trim_start_matches('0').to_ascii_uppercase();
+        loaded.fingerprint.eq_ignore_ascii_case(&self.fingerprint) && plain(&loaded.serial) == plain(&self.serial)
+    }
+}
+
+fn serial(certificate: &Certificate) -> &[u8] {
+    certificate.serial()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+/// What one process is remembered to have while introductions go on.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    names: Option<(Instant, Names)>,
+    /// A transaction of ours whose end we did not see.
+    unfinished: Option<CliName>,
+}
+
+impl Desk {
+    /// Whether a transaction of ours may be under way.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.unfinished.is_some()
+    }
+
+    /// Itself, without the list of names.
+    pub(crate) fn without_list(self) -> Self {
+        Desk { names: None, ..self }
+    }
+}
+
+/// Why an introduction did not succeed.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// The connection is of no use any more.
+    Broken(Broken),
+    Refused(SinkError),
+}
+
+impl From<Broken> for Fault {
+    fn from(broken: Broken) -> Self {
+        Fault::Broken(broken)
+    }
+}
+
+/// Where a certificate was found.
+struct Found {
+    name: CliName,
+    loaded: Loaded,
+}
+
+/// Looks for a certificate in one process.
+pub(crate) struct Introducer<'a> {
+    pub(crate) address: &'a Address,
+    pub(crate) connection: &'a mut Connection,
+    pub(crate) desk: &'a mut Desk,
+}
+
+impl Introducer<'_> {
+    /// Introduces the staple under every name that the certificate is loaded by and that has none yet.
+    pub(crate) async fn introduce(&mut self, what: &Introduction) -> Result<(), Fault> {
+        let mut found = Vec::new();
+        let mut stale = None;
+        for name in &what.names {
+            self.find(what, name, &mut found, &mut stale).await?;
+        }
+        if found.is_empty() {
+            if what.is_known {
+                return Ok(());
+            }
+            return Err(Fault::Refused(self.not_found(what, stale)));
+        }
+        for Found { name, loaded } in found {
+            if !loaded.takes_responses || !what.is_known {
+                self.bring(what, &name, loaded.has_chain).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn not_found(&self, what: &Introduction, stale: Option<(String, Loaded)>) -> SinkError {
+        match stale {
+            Some((name, loaded)) => fault::refused(
+                codes::CERTIFICATE_DIFFERS,
+                self.address,
+                &format!(
+                    "HAProxy has another certificate loaded as {name} (serial {}, not {}): the file was renewed and \
+                     HAProxy was not told; reload it, or use `set ssl cert` and `commit ssl cert`",
+                    fault::quoted(&loaded.serial),
+                    what.serial,
+                ),
+            ),
+            None => {
+                let names: Vec<&str> = what.names.iter().map(CliName::as_str).collect();
+                fault::refused(
+                    codes::NOT_LOADED,
+                    self.address,
+                    &format!(
+                        "HAProxy has not loaded the certificate {}: name it on a `bind … crt` line and reload, or \
+                         do not bind it to this socket",
+                        names.join(", "),
+                    ),
+                )
+            }
+        }
+    }
+
+    /// Finds the certificate by this name, or else by names that may stand for it.
+    async fn find(
+        &mut self,
+        what: &Introduction,
+        name: &CliName,
+        found: &mut Vec<Found>,
+        stale: &mut Option<(String, Loaded)>,
+    ) -> Result<(), Fault> {
+        if self.try_name(what, name, true, found, stale).await? {
+            return Ok(());
+        }
+        for candidate in self.names().await?.candidates(name.as_str()) {
+            if let Ok(other) = CliName::new(&candidate.name) {
+                self.try_name(what, &other, candidate.is_likely, found, stale).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a certificate is loaded by this name, this one or another.
+    async fn try_name(
+        &mut self,
+        what: &Introduction,
+        name: &CliName,
+        is_likely: bool,
+        found: &mut Vec<Found>,
+        stale: &mut Option<(String, Loaded)>,
+    ) -> Result<bool, Fault> {
+        let said = self.connection.ask(&Command::show_certificate(name)).await?;
+        match reply::show(&said) {
+            ShowReply::Loaded(loaded) if what.is(&loaded) => {
+                if found.iter().all(|other| other.name != *name) {
+                    found.push(Found { name: name.clone(), loaded });
+                }
+                Ok(true)
+            }
+            ShowReply::Loaded(loaded) => {
+                if is_likely {
+                    *stale = Some((name.as_str().to_owned(), loaded));
+                }
+                Ok(true)
+            }
+            ShowReply::NotFound => Ok(false),
+            ShowReply::Denied => Err(Fault::Refused(denied(self.address, "show ssl cert", "admin"))),
+            ShowReply::Other(said) => Err(Fault::Refused(fault::refused(
+                codes::REJECTED,
+                self.address,
+                &format!("`show ssl cert` was answered with {}", fault::quoted(&said)),
+            ))),
+        }
+    }
+
+    async fn names(&mut self) -> Result<&Names, Broken> {
+        let is_old = self.desk.names.as_ref().is_none_or(|(at, _)| at.elapsed() > LIST_AGE);
+        if is_old {
+            let mut names = Names::default();
+            self.connection
+                .ask_lines(&Command::show_certificates(), |line| {
+                    if let Some(name) = reply::listed_name(line) {
+                        names.add(name);
+                    }
+                })
+                .await?;
+            self.desk.names = Some((Instant::now(), names));
+        }
+        Ok(&self.desk.names.get_or_insert_with(|| (Instant::now(), Names::default())).1)
+    }
+
+    /// Makes one loaded certificate take responses. Where HAProxy does not find the issuer, it is given to it.
+    async fn bring(&mut self, what: &Introduction, name: &CliName, has_chain: bool) -> Result<(), Fault> {
+        let mut last = None;
+        let attempts: &[bool] = if has_chain { &[false, true] } else { &[true] };
+        for with_issuer in attempts {
+            match self.attempt(what, name, *with_issuer).await {
+                Ok(()) => return Ok(()),
+                Err(Fault::Refused(error))
+                    if error.code() == codes::COMMIT_FAILED || error.code() == codes::NOT_CONFIRMED =>
+                {
+                    last = Some(error);
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        let not_confirmed = || fault::refused(codes::NOT_CONFIRMED, self.address, "the change had no effect");
+        Err(Fault::Refused(last.unwrap_or_else(not_confirmed)))
+    }
+
+    async fn attempt(&mut self, what: &Introduction, name: &CliName, with_issuer: bool) -> Result<(), Fault> {
+        self.finish().await?;
+        self.expect_no_transaction().await?;
+        let mut is_ours = false;
+        if with_issuer {
+            self.set(&Command::set_issuer(name, &what.issuer), name, &mut is_ours).await?;
+        }
+        self.set(&Command::set_first_response(name, &what.response), name, &mut is_ours).await?;
+
+        let said = self.connection.ask(&Command::commit(name)).await?;
+        let committed = match reply::commit(&said, name.as_str()) {
+            CommitReply::Done => Ok(()),
+            CommitReply::Denied => Err(denied(self.address, "commit ssl cert", "admin")),
+            CommitReply::Failed(said) => Err(fault::refused(
+                codes::COMMIT_FAILED,
+                self.address,
+                &format!("`commit ssl cert {}` was answered with {}", name.as_str(), fault::quoted(&said)),
+            )),
+        };
+        if let Err(error) = committed {
+            self.finish().await?;
+            return Err(Fault::Refused(error));
+        }
+        self.desk.unfinished = None;
+
+        let said = self.connection.ask(&Command::set_ocsp_response(&what.response)).await?;
+        match reply::push(&said) {
+            PushReply::Updated => Ok(()),
+            PushReply::NoMatch => Err(Fault::Refused(fault::refused(
+                codes::NOT_CONFIRMED,
+                self.address,
+                &format!(
+                    "after `commit ssl cert {}` HAProxy still does not find the certificate by its CertID: see that \
+                     the issuer in its file, its .issuer file or issuers-chain-path is the right one",
+                    name.as_str()
+                ),
+            ))),
+            other => Err(Fault::Refused(push_refused(self.address, &other))),
+        }
+    }
+
+    /// Puts one part into the transaction that we begin with the first.
+    async fn set(&mut self, command: &Command, name: &CliName, is_ours: &mut bool) -> Result<(), Fault> {
+        if !*is_ours {
+            // From here on until its reply is seen, a transaction may be ours; a reply that says otherwise clears it.
+            self.desk.unfinished = Some(name.clone());
+        }
+        let said = self.connection.ask(command).await?;
+        let error = match reply::set(&said, name.as_str()) {
+            SetReply::Created => {
+                *is_ours = true;
+                return Ok(());
+            }
+            SetReply::Joined if *is_ours => return Ok(()),
+            SetReply::Joined | SetReply::Busy => foreign(self.address, "another certificate"),
+            SetReply::Denied => denied(self.address, "set ssl cert", "admin"),
+            SetReply::NotLoaded => fault::refused(
+                codes::NOT_LOADED,
+                self.address,
+                &format!("HAProxy has just dropped the certificate {}", name.as_str()),
+            ),
+            SetReply::Other(said) => fault::refused(
+                codes::COMMIT_FAILED,
+                self.address,
+                &format!("`set ssl cert {}` was answered with {}", name.as_str(), fault::quoted(&said)),
+            ),
+        };
+        if *is_ours {
+            self.finish().await?;
+        } else {
+            self.desk.unfinished = None;
+        }
+        Err(Fault::Refused(error))
+    }
+
+    /// Aborts the transaction that we began, if there is one left.
+    pub(crate) async fn finish(&mut self) -> Result<(), Broken> {
+        if let Some(name) = self.desk.unfinished.clone() {
+            self.connection.ask(&Command::abort(&name)).await?;
+            self.desk.unfinished = None;
+        }
+        Ok(())
+    }
+
+    /// A part that is set while somebody else's transaction is under way would end up in it.
+    async fn expect_no_transaction(&mut self) -> Result<(), Fault> {
+        let said = self.connection.ask(&Command::probe_transaction()).await?;
+        Err(Fault::Refused(match reply::probe(&said) {
+            ProbeReply::None => return Ok(()),
+            ProbeReply::Busy(about) => foreign(self.address, &about),
+            ProbeReply::Denied => denied(self.address, "set ssl cert", "admin"),
+            ProbeReply::Other(said) => fault::refused(
+                codes::REJECTED,
+                self.address,
+                &format!("`abort ssl cert` was answered with {}", fault::quoted(&said)),
+            ),
+        }))
+    }
+}
+
+fn foreign(address: &Address, about: &str) -> SinkError {
+    fault::refused(
+        codes::FOREIGN_TRANSACTION,
+        address,
+        &format!(
+            "somebody else is changing {}: end that with `commit ssl cert` or `abort ssl cert`; it is tried again",
+            fault::quoted(about)
+        ),
+    )
+}
+
+/// HAProxy's level does not allow a command.
+pub(crate) fn denied(address: &Address, command: &str, level: &str) -> SinkError {
+    fault::refused(
+        codes::PERMISSION_DENIED,
+        address,
+        &format!("HAProxy denies `{command}`: give its `stats socket` line `level {level}`"),
+    )
+}
+
+/// What a push that did not succeed means.
+pub(crate) fn push_refused(address: &Address, said: &PushReply) -> SinkError {
+    match said {
+        PushReply::Denied => denied(address, "set ssl ocsp-response", "admin"),
+        PushReply::EndsTooSoon => fault::refused(codes::REJECTED, address, "the response ends within 300 s"),
+        PushReply::NoMatch => fault::refused(codes::NOT_LOADED, address, "HAProxy knows no certificate of this CertID"),
+        PushReply::Updated => fault::refused(codes::REJECTED, address, "the response was taken"),
+        PushReply::Other(said) => {
+            let what = format!("`set ssl ocsp-response` was answered with {}", fault::quoted(said));
+            fault::refused(codes::REJECTED, address, &what)
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Which HAProxy process answers: what `show info` tells of it. Pure.
+
+/// A HAProxy process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) pid: u64,
+    /// The machine, as HAProxy calls it: process ids repeat across machines.
+    pub(crate) node: String,
+    /// When it started, in seconds since the Unix epoch, where it says so.
+    pub(crate) started: Option<u64>,
+    /// How long it has been running, in seconds.
+    pub(crate) uptime: u64,
+    /// Whether it is about to end, as after a reload.
+    pub(crate) is_stopping: bool,
+}
+
+impl Process {
+    /// Reads the reply to `show info`.
+    pub(crate) fn read(reply: &str) -> Option<Self> {
+        let value = |key: &str| reply.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim);
+        let number = |key: &str| value(key)?.parse::<u64>().ok();
+        Some(Process {
+            pid: number("Pid")?,
+            node: value("node").unwrap_or_default().to_owned(),
+            started: number("Start_time_sec"),
+            uptime: number("Uptime_sec")?,
+            is_stopping: number("Stopping").is_some_and(|stopping| stopping != 0),
+        })
+    }
+
+    /// Whether `later` is still this process. In containers another one may have the same process id.
+    pub(crate) fn is_same(&self, later: &Process) -> bool {
+        self.pid == later.pid
+            && self.node == later.node
+            && match (self.started, later.started) {
+                (Some(this), Some(that)) => this == that,
+                // Two questions may be answered in another order than they were asked.
+                _ => later.uptime.saturating_add(2) > self.uptime,
+            }
+    }
+
+    /// What tells it from every other process on this machine.
+    pub(crate) fn key(&self) -> (String, u64, Option<u64>) {
+        (self.node.clone(), self.pid, self.started)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const INFO: &str =
+        "Name: HAProxy\nPid: 42\nUptime: 0d 0h00m07s\nUptime_sec: 7\nnode: vm\nStopping: 0\nStart_time_sec: 100\n";
+
+    #[test]
+    fn a_process_is_known_by_pid_and_start() {
+        let first = Process::read(INFO).expect("info");
+        assert_eq!((first.pid, first.uptime, first.started, first.is_stopping), (42, 7, Some(100), false));
+        let later = Process { uptime: 9, is_stopping: true, ..first.clone() };
+        assert!(first.is_same(&later));
+        assert!(!first.is_same(&Process { pid: 43, ..first.clone() }));
+        assert!(!first.is_same(&Process { started: Some(101), ..first.clone() }));
+    }
+
+    #[test]
+    fn without_a_start_time_a_shorter_uptime_is_another_process() {
+        let old = Process { started: None, uptime: 100, ..Process::read(INFO).expect("info") };
+        assert!(!old.is_same(&Process { uptime: 3, ..old.clone() }));
+        assert!(old.is_same(&Process { uptime: 99, ..old.clone() }));
+    }
+
+    proptest! {
+        #[test]
+        fn no_reply_panics(said in "(?s).{0,200}", number in any::<u64>()) {
+            let _ = Process::read(&said);
+            if let Some(process) = Process::read(&format!("Pid: {number}\nUptime_sec: {number}\n")) {
+                let _ = process.is_same(&process);
+            }
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The sink against servers that behave as HAProxy never should.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use stapled_core::reason::ReasonCode;
+use stapled_core::sink::{Delivered, Lost, StapleSink, Withdrawal};
+use stapled_haproxy::{Address, HaproxySink, codes};
+use support::{Lab, PATIENCE, lost};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinHandle;
+
+const HOUR: i64 = 3600;
+const UPDATED: &str = "OCSP Response updated!\n\n> ";
+
+/// What the server does about a command.
+enum Answer {
+    Say(Vec<u8>),
+    /// And closes.
+    Last(Vec<u8>),
+    /// For ever.
+    Endless(Vec<u8>),
+    /// The second part when the first has long been read.
+    Late(&'static str, &'static str),
+    Nothing,
+}
+
+fn say(text: &str) -> Answer {
+    Answer::Say(text.as_bytes().to_vec())
+}
+
+/// What HAProxy says to what every connection begins with.
+fn usual(line: &str, pid: usize) -> Answer {
+    match line {
+        "prompt" => say("\n> "),
+        "show info" => say(&format!("Name: HAProxy\nPid: {pid}\nUptime_sec: 5\nnode: fake{pid}\n\n> ")),
+        line if line.starts_with("set timeout cli ") => say("\n> "),
+        line if line.starts_with("set ssl ocsp-response ") => say(UPDATED),
+        line => panic!("unexpected: {line}"),
+    }
+}
+
+struct Fake {
+    lab: Lab,
+    socket: PathBuf,
+    connections: Arc<AtomicUsize>,
+    late: Arc<AtomicBool>,
+    server: JoinHandle<()>,
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Fake {
+    /// A server that answers each line, given with the number of its connection, from 1.
+    fn new(answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Self {
+        let lab = Lab::new();
+        let socket = lab.path("fake.sock");
+        let listener = UnixListener::bind(&socket).expect("a socket");
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (answer, count) = (Arc::new(answer), Arc::clone(&connections));
+        let late = Arc::new(AtomicBool::new(false));
+        let is_late = Arc::clone(&late);
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+                let answer = Arc::clone(&answer);
+                let late = Arc::clone(&is_late);
+                tokio::spawn(async move { serve(stream, late, |line| answer(line, number)).await });
+            }
+        });
+        Fake { lab, socket, connections, late, server }
+    }
+
+    fn sink(&self) -> HaproxySink {
+        HaproxySink::builder(Address::unix(&self.socket))
+            .reply_timeout(Duration::from_millis(200))
+            .look_interval(Duration::from_millis(20))
+            .build()
+    }
+
+    async fn deliver(&self) -> Result<Delivered, ReasonCode> {
+        let cert = self.lab.cert("a.pem");
+        let staple = self.lab.staple(&cert, HOUR);
+        let sink = self.sink();
+        let site = [cert.site()];
+        let delivery = tokio::time::timeout(PATIENCE, sink.deliver(&staple, &site));
+        delivery.await.expect("an end").map_err(|error| error.code())
+    }
+}
+
+async fn serve(stream: UnixStream, late: Arc<AtomicBool>, answer: impl Fn(&str) -> Answer) {
+    let (reader, mut writer) = stream.into_split();
+    let mut lines = BufReader::new(reader).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let written = match answer(&line) {
+            Answer::Say(bytes) => writer.write_all(&bytes).await,
+            Answer::Last(bytes) => {
+                let _ = writer.write_all(&bytes).await;
+                return;
+            }
+            Answer::Endless(bytes) => {
+                while writer.write_all(&bytes).await.is_ok() {}
+                return;
+            }
+            Answer::Late(first, second) => {
+                writer.write_all(first.as_bytes()).await.expect("a write");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                writer.write_all(second.as_bytes()).await.expect("a write");
+                late.store(true, Ordering::SeqCst);
+                Ok(())
+            }
+            Answer::Nothing => Ok(()),
+        };
+        if written.is_err() {
+            return;
+        }
+    }
+}
+
+/// A server that behaves until a response comes.
+fn on_push(answer: impl Fn() -> Answer + Send + Sync + 'static) -> Fake {
+    Fake::new(move |line, _| if line.starts_with("set ssl ocsp-response ") { answer() } else { usual(line, 1) })
+}
+
+#[tokio::test]
+async fn the_fake_can_behave() {
+    assert_eq!(on_push(|| say(UPDATED)).deliver().await, Ok(Delivered::Confirmed));
+}
+
+#[tokio::test]
+async fn what_is_not_haproxy_is_told_from_it_at_once() {
+    for (greeting, code) in [
+        (say("HTTP/1.1 400 Bad Request\r\n\r\n> "), codes::GARBLED_REPLY),
+        (say("\nmaster> "), codes::MASTER_SOCKET),
+        (say("Unknown command: 'prompt'\n\n> "), codes::GARBLED_REPLY),
+        (say("\n12:34:56> "), codes::GARBLED_REPLY),
+        (Answer::Nothing, codes::REPLY_TIMEOUT),
+        (Answer::Last(Vec::new()), codes::CONNECTION_CLOSED),
+        (Answer::Last(b"\n>".to_vec()), codes::CONNECTION_CLOSED),
+        (Answer::Endless(vec![b'x'; 4096]), codes::GARBLED_REPLY),
+        (Answer::Endless(b"\n> \n> ".to_vec()), codes::GARBLED_REPLY),
+    ] {
+        let greeting = Arc::new(greeting);
+        let fake = Fake::new(move |_, _| match &*greeting {
+            Answer::Say(bytes) => Answer::Say(bytes.clone()),
+            Answer::Last(bytes) => Answer::Last(bytes.clone()),
+            Answer::Endless(bytes) => Answer::Endless(bytes.clone()),
+            Answer::Late(..) | Answer::Nothing => Answer::Nothing,
+        });
+        assert_eq!(fake.deliver().await, Err(code));
+    }
+}
+
+#[tokio::test]
+async fn hangs_and_halves_are_no_success() {
+    for (answer, code) in [
+        ("", codes::REPLY_TIMEOUT),
+        ("OCSP Response updated!", codes::REPLY_TIMEOUT),
+        ("OCSP Response updated!\n", codes::REPLY_TIMEOUT),
+        ("OCSP Response updated!\n\n>", codes::REPLY_TIMEOUT),
+        ("OCSP Response updated!\n\n> and more\n", codes::REPLY_TIMEOUT),
+        ("OCSP Response updated!\n> \n\n> ", codes::REJECTED),
+        ("no > OCSP Response updated!\n\n> ", codes::REJECTED),
+        ("Not now.\n\n> OCSP Response updated!\n\n> ", codes::REJECTED),
+        ("\n> ", codes::REJECTED),
+        ("\u{0}\u{1b}[31m\n\n> ", codes::REJECTED),
+        ("Permission denied\n\n> ", codes::PERMISSION_DENIED),
+    ] {
+        let fake = on_push(move || say(answer));
+        assert_eq!(fake.deliver().await, Err(code), "{answer:?}");
+    }
+    let fake = on_push(|| Answer::Endless(b"> OCSP Response updated!\n> ".to_vec()));
+    assert_eq!(fake.deliver().await, Err(codes::REPLY_TOO_LARGE));
+    let fake = on_push(|| Answer::Last(b"OCSP Response upda".to_vec()));
+    assert_eq!(fake.deliver().await, Err(codes::CONNECTION_CLOSED));
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_ends_is_replaced_without_a_failure() {
+    let fake = Fake::new(|line, connection| match (line, connection) {
+        (line, 1) if line.starts_with("set ssl") => Answer::Last(UPDATED.as_bytes().to_vec()),
+        _ => usual(line, 1),
+    });
+    for _ in 0..3 {
+        assert_eq!(fake.deliver().await, Ok(Delivered::Confirmed));
+    }
+    assert!(fake.connections.load(Ordering::SeqCst) >= 2);
+}
+
+#[tokio::test]
+async fn a_late_reply_is_not_taken_for_the_next_one() {
+    let fake = Fake::new(|line, connection| match (line, connection) {
+        (line, 1) if line.starts_with("set ssl") => Answer::Late(UPDATED, UPDATED),
+        (line, _) if line.starts_with("set ssl") => say("Not now.\n\n> "),
+        (line, _) => usual(line, 1),
+    });
+    assert_eq!(fake.deliver().await, Ok(Delivered::Confirmed));
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !fake.late.load(Ordering::SeqCst) {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await; // lets the runtime see what has come
+    assert_eq!(fake.deliver().await, Err(codes::REJECTED));
+}
+
+#[tokio::test]
+async fn one_response_that_is_answered_with_silence_does_not_take_the_others_along() {
+    let lab = Lab::new();
+    let certs: Vec<_> = (0..20).map(|number| lab.cert(&format!("{number}.pem"))).collect();
+    let staples: Vec<_> = certs.iter().map(|cert| lab.staple(cert, HOUR)).collect();
+    let poison = {
+        use base64::Engine;
+        base64::engine::general_purpose::STANDARD.encode(staples[7].response())
+    };
+    let fake = Fake::new(move |line, _| if line.contains(&poison) { Answer::Last(Vec::new()) } else { usual(line, 1) });
+    let sink = Arc::new(fake.sink());
+    let deliveries = staples.iter().zip(&certs).map(|(staple, cert)| {
+        let (sink, staple, site) = (Arc::clone(&sink), staple.clone(), [cert.site()]);
+        tokio::spawn(async move { sink.deliver(&staple, &site).await.map_err(|error| error.code()) })
+    });
+    for (number, delivery) in deliveries.collect::<Vec<_>>().into_iter().enumerate() {
+        let expected = if number == 7 { Err(codes::CONNECTION_CLOSED) } else { Ok(Delivered::Confirmed) };
+        assert_eq!(delivery.await.expect("an end"), expected, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_gives_up_leaves_the_connection_in_order() {
+    let fake = Fake::new(|line, _| usual(line, 1));
+    let cert = fake.lab.cert("a.pem");
+    let sink = fake.sink();
+    for _ in 0..20 {
+        let staple = fake.lab.staple(&cert, HOUR);
+        let site = [cert.site()];
+        // Polled once: the response is on its way when its owner leaves.
+        let _ = tokio::time::timeout(Duration::ZERO, sink.deliver(&staple, &site)).await;
+        assert_eq!(sink.deliver(&staple, &site).await.expect("a delivery"), Delivered::Confirmed);
+    }
+    assert_eq!(fake.connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn another_process_behind_the_socket_is_a_loss() {
+    let pid = Arc::new(AtomicUsize::new(1));
+    let current = Arc::clone(&pid);
+    let fake = Fake::new(move |line, _| usual(line, current.load(Ordering::SeqCst)));
+    let sink = fake.sink();
+    assert_eq!(fake.deliver().await, Ok(Delivered::Confirmed));
+    assert!(tokio::time::timeout(Duration::from_millis(200), sink.lost()).await.is_err(), "nothing was lost yet");
+    pid.store(2, Ordering::SeqCst);
+    assert_eq!(lost(&sink).await, Lost::Everything);
+    assert!(tokio::time::timeout(Duration::from_millis(200), sink.lost()).await.is_err(), "said once");
+}
+
+#[tokio::test]
+async fn two_sinks_of_one_socket_share_a_connection() {
+    let fake = Fake::new(|line, _| usual(line, 1));
+    let cert = fake.lab.cert("a.pem");
+    std::os::unix::fs::symlink(fake.lab.folder.path(), fake.lab.path("link")).expect("a link");
+    let other = HaproxySink::new(fake.lab.path("link/fake.sock"));
+    let sink = fake.sink();
+    for sink in [&sink, &other, &sink] {
+        let staple = fake.lab.staple(&cert, HOUR);
+        assert_eq!(sink.deliver(&staple, &[cert.site()]).await.expect("a delivery"), Delivered::Confirmed);
+    }
+    assert_eq!(fake.connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_haproxy_calls_too_short_has_withdrawn_the_staple() {
+    let fake = on_push(|| say("OCSP single response: no longer valid. Must be valid during at least 300s.\n\n> "));
+    let cert = fake.lab.cert("a.pem");
+    assert!(fake.sink().withdraw(&cert.chain, &[], Withdrawal::Expiring).await.is_ok());
+    let fake = on_push(|| say("OCSP single response: no longer valid.\n\n> "));
+    assert!(fake.sink().withdraw(&cert.chain, &[], Withdrawal::Expiring).await.is_err());
+}
+
+#[tokio::test]
+async fn a_transaction_that_a_broken_connection_left_open_is_aborted() {
+    let aborted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&aborted);
+    let lab = Lab::new();
+    let cert = lab.cert("a.pem");
+    let name = cert.name.clone();
+    let serial = cert.chain.end_entity().serial_hex();
+    let shown = format!("Serial: {serial}\nSHA1 FingerPrint: {}\n\n> ", fingerprint(cert.issued.der()));
+    let fake = Fake::new(move |line, _| match line {
+        line if line.starts_with("set ssl ocsp-response ") => {
+            say("OCSP single response: Certificate ID does not match any certificate or issuer.\n\n> ")
+        }
+        line if line.starts_with("show ssl cert ") => say(&shown),
+        "abort ssl cert /" => say("No ongoing transaction!\n\n> "),
+        line if line.starts_with("set ssl cert ") => Answer::Last(b"+ Trans".to_vec()),
+        line if line == format!("abort ssl cert {name}") => {
+            count.fetch_add(1, Ordering::SeqCst);
+            say("Transaction aborted!\n\n> ")
+        }
+        line => usual(line, 1),
+    });
+    let sink = fake.sink();
+    let (staple, site) = (lab.staple(&cert, HOUR), [cert.site()]);
+    let delivery = tokio::time::timeout(PATIENCE, sink.deliver(&staple, &site)).await.expect("an end");
+    assert_eq!(delivery.expect_err("a failure").code(), codes::CONNECTION_CLOSED);
+    assert!(aborted.load(Ordering::SeqCst) >= 1);
+}
+
+fn fingerprint(der: &[u8]) -> String {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, der);
+    hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect()
+}
