@@ -18,6 +18,13 @@ pub trait Observer: Send + Sync {
     fn observe(&self, event: &Event);
 }
 
+/// A closure observes, too: `|event: &Event| println!("{event}")`.
+impl<F: Fn(&Event) + Send + Sync> Observer for F {
+    fn observe(&self, event: &Event) {
+        self(event);
+    }
+}
+
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -329,6 +336,16 @@ impl Event {
             | EventKind::DeliveryFailed { .. } => Severity::Warning,
             EventKind::MustStapleWithoutUrl | EventKind::Revoked { .. } | EventKind::Internal { .. } => Severity::Error,
         }
+    }
+}
+
+/// One line for people, with the certificate's name and without the time.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(certificate) = &self.certificate {
+            write!(f, "{}: ", certificate.name)?;
+        }
+        write!(f, "{}", self.kind)
     }
 }
 
