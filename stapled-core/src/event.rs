@@ -324,7 +324,7 @@ impl Event {
             | EventKind::Delivered { .. }
             | EventKind::NotWanted { .. }
             | EventKind::ServerLost { .. }
-            | EventKind::Withdrawn { confirmed: true, why: Withdrawal::Retired, .. }
+            | EventKind::Withdrawn { why: Withdrawal::Retired, .. }
             | EventKind::Retired => Severity::Info,
             EventKind::RenewalFailed { held_until, .. } if must_staple && held_until.is_none() => Severity::Error,
             EventKind::SourceProblem { .. }
@@ -417,7 +417,7 @@ impl fmt::Display for EventKind {
                 };
                 match confirmed {
                     true => write!(f, "staple withdrawn from {sink}: {why}"),
-                    false => write!(f, "staple cannot be withdrawn from {sink}, which serves it until it ends: {why}"),
+                    false => write!(f, "staple not withdrawn from {sink}, which may serve it until it ends: {why}"),
                 }
             }
             EventKind::ServerLost { sink, certificates } => {
