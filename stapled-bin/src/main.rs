@@ -9,7 +9,6 @@ mod arguments;
 mod configuration;
 mod daemon;
 mod file;
-mod issuers;
 mod logging;
 mod progress;
 mod run;
