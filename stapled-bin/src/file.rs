@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::arguments::Arguments;
-use crate::configuration::ConfigurationError;
+use crate::fault::ConfigurationError;
 use crate::settings::Settings;
 
 /// Options that only make sense as arguments.

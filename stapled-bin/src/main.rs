@@ -8,6 +8,7 @@
 mod arguments;
 mod configuration;
 mod daemon;
+mod fault;
 mod file;
 mod logging;
 mod progress;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use x509_parser::prelude::FromDer as _;
 
 use crate::clock;
+use crate::error::AuthorityError;
 use crate::issue::{self, Subject};
 use crate::issued::Issued;
-use crate::key::{Key, KeyError, KeyType};
+use crate::key::{Key, KeyType};
 use crate::ledger::{Kind, Ledger, MemoryLedger, Reason, Record, Status};
 use crate::ocsp::{CertId, HashAlgorithm, IssuerIdentity, Signer};
 use crate::pem;
@@ -44,53 +45,6 @@ struct Inner {
     not_after: i64,
     ledger: Arc<dyn Ledger>,
     directory: Option<PathBuf>,
-}
-
-/// Why an authority could not be made, opened, or do what it was asked for.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AuthorityError {
-    /// A key could not be made or read.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The authority's key file does not hold a key.
-    #[error("{}: {source}", path.display())]
-    KeyFile {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: KeyError,
-    },
-    /// Something could not be kept or found.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A certificate could not be put together.
-    #[error("cannot make the certificate: {0}")]
-    Certificate(#[from] rcgen::Error),
-    /// A file does not hold a certificate.
-    #[error("{} holds no certificate that can be read", path.display())]
-    NoCertificate {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// Certificate and key of an authority are not a pair.
-    #[error("the key in {} does not belong to the certificate beside it", path.display())]
-    NotAPair {
-        /// The key file.
-        path: PathBuf,
-    },
-    /// RFC 5280, 4.1.2.2: positive, at most 20 octets.
-    #[error("serial number {serial} does not fit: it must be positive and at most 20 octets long")]
-    SerialLength {
-        /// The number.
-        serial: Serial,
-    },
-    /// The system has no randomness.
-    #[error("the system gave no random numbers")]
-    Randomness,
-    /// The certificate that was just made cannot be read.
-    #[error("the certificate that was made cannot be read again")]
-    Unreadable,
 }
 
 impl Authority {

@@ -10,7 +10,7 @@ use rcgen::{
 };
 use x509_parser::prelude::FromDer as _;
 
-use crate::authority::AuthorityError;
+use crate::error::AuthorityError;
 use crate::issued::Issued;
 use crate::key::{Key, KeyType};
 use crate::ledger::{Kind, Record, Status};

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use crate::serial::Serial;
-use crate::store::StoreError;
 
 /// The status of a certificate, as RFC 6960, 2.2 means it. A certificate that
 /// is in no ledger has status `unknown`.
@@ -222,4 +223,52 @@ impl<'de> Deserialize<'de> for Serial {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
+}
+
+/// Why something could not be kept or found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A record that is not one.
+    #[error("{} is not a record of this program: {source}", path.display())]
+    Broken {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A new thing where there is already one.
+    #[error("{} exists already; choose another directory or remove it first", path.display())]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A serial number may be used once.
+    #[error("a certificate with serial number {serial} was already issued")]
+    SerialTaken {
+        /// The number.
+        serial: Serial,
+    },
+    /// This authority did not issue it.
+    #[error("no certificate with serial number {serial} was issued here; `list` shows what was")]
+    NeverIssued {
+        /// The number.
+        serial: Serial,
+    },
 }

@@ -8,7 +8,7 @@ use aws_lc_rs::digest;
 use num_bigint::BigUint;
 
 use crate::der;
-use crate::key::SignatureScheme;
+use crate::scheme::SignatureScheme;
 
 /// An RSA key that signs by plain modular exponentiation.
 pub(crate) struct WeakRsaKey {

@@ -15,6 +15,7 @@ mod authority;
 mod background;
 mod clock;
 pub mod der;
+mod error;
 mod issue;
 mod issued;
 mod key;
@@ -25,14 +26,17 @@ pub mod ocsp;
 pub mod pem;
 mod profile;
 pub mod responder;
+mod scheme;
 mod serial;
 pub mod store;
 
-pub use authority::{Authority, AuthorityBuilder, AuthorityError};
+pub use authority::{Authority, AuthorityBuilder};
+pub use error::AuthorityError;
 pub use issued::Issued;
-pub use key::{Key, KeyError, KeyType, SignatureScheme};
+pub use key::{Key, KeyError, KeyType};
 pub use ledger::{Kind, Ledger, MemoryLedger, Reason, Record, Status, UnknownReason};
 pub use profile::{ExtendedKeyUsage, Extension, KeyUsage, NameAttribute, Profile, SubjectName, Validity};
 
 pub use responder::Responder;
+pub use scheme::SignatureScheme;
 pub use serial::{Serial, SerialError};

@@ -22,6 +22,8 @@ use std::sync::{PoisonError, RwLock};
 use crate::ledger::{Ledger, Record, Status};
 use crate::serial::Serial;
 
+pub use crate::ledger::StoreError;
+
 /// The authority's private key.
 pub const CA_KEY: &str = "ca.key";
 /// The authority's certificate.
@@ -34,54 +36,6 @@ pub const RESPONDER_KEY: &str = "responder.key";
 pub const RESPONDER_CERTIFICATE: &str = "responder.crt";
 /// The directory of records.
 pub const ISSUED: &str = "issued";
-
-/// Why something could not be kept or found.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// A file could not be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file could not be written.
-    #[error("cannot write {}: {source}", path.display())]
-    Write {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A record that is not one.
-    #[error("{} is not a record of this program: {source}", path.display())]
-    Broken {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// A new thing where there is already one.
-    #[error("{} exists already; choose another directory or remove it first", path.display())]
-    Exists {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// A serial number may be used once.
-    #[error("a certificate with serial number {serial} was already issued")]
-    SerialTaken {
-        /// The number.
-        serial: Serial,
-    },
-    /// This authority did not issue it.
-    #[error("no certificate with serial number {serial} was issued here; `list` shows what was")]
-    NeverIssued {
-        /// The number.
-        serial: Serial,
-    },
-}
 
 /// A ledger in a directory, shared with other processes.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use crate::reason::ReasonCode;
 use crate::refresh::{Failure, RefreshPolicy, Usable};
 use crate::responders::Responders;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
-use crate::sink::{IssuerPlace, Requirements, Site, StapleSink};
+use crate::sink::{IssuerPlace, Site, StapleSink, requirements_of};
 use crate::source::{Material, Sighting};
 use crate::staple::{JudgePolicy, Staple, judge};
 use crate::task::{Due, Subject, Task};
@@ -251,7 +251,7 @@ impl Parser {
         }
         let not_recycled =
             |code, what: String| self.journal.tell_of(&settled.about, EventKind::NotRecycled { code, what });
-        let margin = margin(&self.sinks, settled.sinks.iter().copied());
+        let margin = requirements_of(&self.sinks, &settled.sinks).margin;
         for sink in settled.sinks.iter().filter_map(|&sink| self.sinks.get(sink)) {
             let Some(kept) = sink.recall(chain, std::slice::from_ref(site)).await else { continue };
             let staple = match judge(&kept, chain, now, &self.judging, None, &[]) {
@@ -344,19 +344,6 @@ impl Parser {
         }
         Ok(Contents::Chain { chain: Arc::new(chain), issuer })
     }
-}
-
-/// The longest time before nextUpdate at which one of these sinks stops serving a staple.
-pub(crate) fn margin(sinks: &[Arc<dyn StapleSink>], numbers: impl Iterator<Item = SinkNumber>) -> std::time::Duration {
-    requirements(sinks, numbers).margin
-}
-
-/// What all of these sinks ask of a staple.
-pub(crate) fn requirements(sinks: &[Arc<dyn StapleSink>], numbers: impl Iterator<Item = SinkNumber>) -> Requirements {
-    numbers
-        .filter_map(|number| sinks.get(number))
-        .map(|sink| sink.requirements())
-        .fold(Requirements::default(), Requirements::and)
 }
 
 /// The bundle of a place, and that of the issuer file beside it, where there is one.

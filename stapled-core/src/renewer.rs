@@ -13,12 +13,11 @@ use crate::fetch::OcspFetcher;
 use crate::inventory::{CertificateView, Inventory, Standing};
 use crate::lane::Lane;
 use crate::ocsp::CertIdHash;
-use crate::parser::{margin, requirements};
 use crate::queues;
 use crate::refresh::{Failure, RefreshPolicy, Usable};
 use crate::responders::Responders;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
-use crate::sink::StapleSink;
+use crate::sink::{StapleSink, requirements_of};
 use crate::staple::{JudgePolicy, Staple};
 use crate::task::{Due, Queue, Task};
 
@@ -113,7 +112,7 @@ impl Renewer {
             return self.scheduler.commit(step).await;
         };
         // What one of its servers cannot take displaces nothing that all of them can.
-        let asked = requirements(&self.sinks, certificate.sinks.iter().copied());
+        let asked = requirements_of(&self.sinks, &certificate.sinks);
         if let Some(held) = &certificate.staple
             && asked.check(held, now).is_ok()
             && let Err(unfit) = asked.check(&staple, now)
@@ -184,7 +183,7 @@ impl Renewer {
     }
 
     fn usable(&self, staple: &Staple, certificate: &CertificateView) -> Usable {
-        let margin = margin(&self.sinks, certificate.sinks.iter().copied());
+        let margin = requirements_of(&self.sinks, &certificate.sinks).margin;
         Usable { from: staple.this_update(), until: staple.expires() - margin }
     }
 }

@@ -1,5 +1,6 @@
 //! Where staples go: the trait of sinks.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -281,4 +282,13 @@ impl SinkError {
             }
         }
     }
+}
+
+/// What those of these sinks ask of a staple that have one of these numbers, all together.
+pub(crate) fn requirements_of(sinks: &[Arc<dyn StapleSink>], numbers: &BTreeSet<usize>) -> Requirements {
+    numbers
+        .iter()
+        .filter_map(|&number| sinks.get(number))
+        .map(|sink| sink.requirements())
+        .fold(Requirements::default(), Requirements::and)
 }

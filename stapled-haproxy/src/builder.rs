@@ -1,5 +1,6 @@
 //! How a sink is adjusted.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use stapled_core::clock::{Clock, SystemClock};
 
 use crate::address::Address;
 use crate::connection::Patience;
-use crate::sink::HaproxySink;
+use crate::sink::{HaproxySink, Settings};
 
 /// What HAProxy takes with its default `tune.bufsize` of 16,384 in every version, with room for the command.
 const MAX_SIZE: usize = 11 * 1024;
@@ -22,13 +23,24 @@ pub struct HaproxySinkBuilder {
     settings: Settings,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) patience: Patience,
-    pub(crate) max_size: usize,
-    pub(crate) look_interval: Duration,
-    pub(crate) compare_interval: Duration,
-    pub(crate) clock: Arc<dyn Clock>,
+impl HaproxySink {
+    /// A sink for the admin socket at this path, with the defaults of [`HaproxySink::builder`].
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        HaproxySinkBuilder::new(Address::unix(path)).build()
+    }
+
+    /// A sink for the admin socket at this address, to be adjusted.
+    ///
+    /// ```
+    /// use stapled_haproxy::{Address, HaproxySink};
+    ///
+    /// let address: Address = "ipv4@127.0.0.1:9999".parse()?;
+    /// let sink = HaproxySink::builder(address).max_size(4096).build();
+    /// # Ok::<(), stapled_haproxy::AddressError>(())
+    /// ```
+    pub fn builder(address: Address) -> HaproxySinkBuilder {
+        HaproxySinkBuilder::new(address)
+    }
 }
 
 impl HaproxySinkBuilder {

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use stapled_core::chain::CertChain;
+use stapled_core::clock::Clock;
 use stapled_core::ocsp::CertIdHash;
 use stapled_core::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use stapled_core::staple::Staple;
@@ -15,9 +15,9 @@ use stapled_core::time::Timestamp;
 use tokio::time::Instant;
 
 use crate::address::Address;
-use crate::builder::{HaproxySinkBuilder, Settings};
 use crate::codes;
 use crate::command::{CliName, Command};
+use crate::connection::Patience;
 use crate::fault;
 use crate::introduce::{Introduction, push_refused};
 use crate::process::Process;
@@ -65,25 +65,17 @@ struct Memory {
     back_at: Option<Instant>,
 }
 
+/// How a sink was adjusted.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) patience: Patience,
+    pub(crate) max_size: usize,
+    pub(crate) look_interval: Duration,
+    pub(crate) compare_interval: Duration,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
 impl HaproxySink {
-    /// A sink for the admin socket at this path, with the defaults of [`HaproxySink::builder`].
-    pub fn new(path: impl AsRef<Path>) -> Self {
-        HaproxySinkBuilder::new(Address::unix(path)).build()
-    }
-
-    /// A sink for the admin socket at this address, to be adjusted.
-    ///
-    /// ```
-    /// use stapled_haproxy::{Address, HaproxySink};
-    ///
-    /// let address: Address = "ipv4@127.0.0.1:9999".parse()?;
-    /// let sink = HaproxySink::builder(address).max_size(4096).build();
-    /// # Ok::<(), stapled_haproxy::AddressError>(())
-    /// ```
-    pub fn builder(address: Address) -> HaproxySinkBuilder {
-        HaproxySinkBuilder::new(address)
-    }
-
     pub(crate) fn with(address: &Address, settings: Settings) -> Self {
         HaproxySink { writer: Writer::of(address, settings.patience), settings, memory: Mutex::default() }
     }

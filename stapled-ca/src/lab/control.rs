@@ -7,7 +7,7 @@ use hyper::Method;
 
 use crate::lab::Bench;
 use crate::lab::fault::Fault;
-use crate::lab::wire::{HttpRequest, Reply};
+use crate::lab::message::{HttpRequest, Reply};
 use crate::responder::percent_decode;
 use crate::serial::Serial;
 

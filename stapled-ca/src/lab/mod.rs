@@ -5,6 +5,7 @@
 
 mod control;
 mod fault;
+mod message;
 mod state;
 mod wire;
 mod wrong;
@@ -21,8 +22,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::authority::{Authority, AuthorityError};
+use crate::authority::Authority;
 use crate::background::{Background, stopped};
+use crate::error::AuthorityError;
 use crate::ledger::{Reason, Record, Status};
 use crate::ocsp::Signer;
 use crate::responder::{Responder, ResponderBuilder, UnknownSerial};

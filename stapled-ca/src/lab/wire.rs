@@ -4,13 +4,13 @@ use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use hyper::Method;
 use hyper::header::{self, HeaderValue};
-use hyper::{Method, Response};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::lab::fault::Fault;
+use crate::lab::message::{HttpRequest, Reply};
 use crate::lab::state::LabRequest;
 use crate::lab::{Bench, control, wrong};
 use crate::ocsp::{OcspRequest, ResponseBuilder, ResponseStatus};
@@ -28,25 +28,6 @@ pub(crate) async fn converse(bench: &Bench, mut stream: TcpStream) -> io::Result
         }
     }
     Ok(())
-}
-
-/// An HTTP request, as far as it matters here.
-pub(crate) struct HttpRequest {
-    pub(crate) method: Method,
-    pub(crate) target: String,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-    keep_alive: bool,
-}
-
-impl HttpRequest {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-    }
-
-    pub(crate) fn path(&self) -> &str {
-        self.target.split('?').next().unwrap_or_default()
-    }
 }
 
 /// What is done with the connection.
@@ -67,42 +48,6 @@ enum Act {
     Hang,
     Reset,
     Close,
-}
-
-/// A whole HTTP answer.
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Bytes,
-}
-
-impl Reply {
-    pub(crate) fn new(status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
-        let headers = vec![("Content-Type".to_owned(), content_type.to_owned())];
-        Self { status, headers, body: body.into() }
-    }
-
-    fn ocsp(body: impl Into<Bytes>) -> Self {
-        Self::new(200, "application/ocsp-response", body)
-    }
-
-    async fn of(response: Response<Full<Bytes>>) -> Self {
-        let (head, body) = response.into_parts();
-        let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
-        let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
-        // The error type of a body in memory has no values.
-        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        Self { status: head.status.as_u16(), headers, body }
-    }
-
-    fn head(&self, length: u64, keep_alive: bool) -> Vec<u8> {
-        let mut head = format!("HTTP/1.1 {} Lab\r\nContent-Length: {length}\r\n", self.status);
-        for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str(if keep_alive { "\r\n" } else { "Connection: close\r\n\r\n" });
-        head.into_bytes()
-    }
 }
 
 async fn decide(bench: &Bench, request: &HttpRequest) -> Act {

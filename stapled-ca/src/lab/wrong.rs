@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::authority::{Authority, AuthorityError};
+use crate::authority::Authority;
 use crate::clock;
+use crate::error::AuthorityError;
 use crate::lab::fault::Fault;
 use crate::ledger::Reason;
 use crate::ocsp::{CertId, HashAlgorithm, OcspRequest, ResponseBuilder, ResponseError, ResponseStatus, Signer};

@@ -3,11 +3,12 @@
 use crate::authority::Authority;
 use crate::clock;
 use crate::der;
-use crate::key::{KeyError, SignatureScheme};
+use crate::key::KeyError;
 use crate::ledger::Reason;
 use crate::ocsp::request::nonce_extension;
 use crate::ocsp::{CertId, HashAlgorithm, Signer};
 use crate::profile::Extension;
+use crate::scheme::SignatureScheme;
 
 /// Builds an OCSPResponse. Everything has a right default; every setter can
 /// make one thing wrong without touching the others.

@@ -11,9 +11,9 @@ use crate::event::EventKind;
 use crate::fetch::{Answer, FetchError, Method, Question};
 use crate::inventory::{CertificateView, RenewalMemory};
 use crate::ocsp::{CertIdHash, CertStatus, OcspRequest, ResponseStatus};
-use crate::parser::requirements;
 use crate::reason::ReasonCode;
 use crate::responders::Responder;
+use crate::sink::requirements_of;
 use crate::staple::{Judgement, Refusal, Staple, judge};
 use crate::time::Timestamp;
 
@@ -141,7 +141,7 @@ impl Renewer {
         let Some(responder) = self.responders.at(url) else {
             return Err(Trouble::Unasked("not an http or https URL with a host and a valid port".to_owned()));
         };
-        let insisted = requirements(&self.sinks, certificate.sinks.iter().copied()).cert_id_hash;
+        let insisted = requirements_of(&self.sinks, &certificate.sinks).cert_id_hash;
         let habits = responder.habits();
         let first_hash = insisted.or(habits.hash).unwrap_or(self.hash);
         let other_hash = match (insisted, first_hash) {

@@ -1,0 +1,39 @@
+//! What can be wrong with arguments and configuration file.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why nothing can run: exit code 2.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigurationError {
+    #[error("the configuration file {} cannot be read: {error}", .path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("{place}: {what}")]
+    File { place: String, what: String },
+    #[error(
+        "nothing to do: no paths to certificates; say where they are with --cert-paths, such as \
+         `stapled --cert-paths /etc/haproxy/certs`, or with cert-paths in a configuration file"
+    )]
+    NoPaths,
+    #[error("{stray}: belongs to no option; paths to certificates follow --cert-paths: `stapled --cert-paths {stray}`")]
+    Stray { stray: String },
+    #[error("{directories}: `directories` is the old name of `cert-paths`, and both are set; use cert-paths only")]
+    BothNames { directories: String },
+    #[error(
+        "HAProxy sockets: {socket_count} ({sockets}), certificate paths: {path_count} ({paths}): give one socket, which \
+         serves all paths, or one for each path in the same order; several sockets for one path are joined by commas, \
+         as in /run/a.sock,/run/b.sock"
+    )]
+    Unpaired { sockets: String, socket_count: usize, paths: String, path_count: usize },
+    #[error(
+        "{sockets}: there are sockets and no cert-paths: the paths of a [[group]] take their sockets from `sockets` in it"
+    )]
+    SocketsWithoutPaths { sockets: String },
+    #[error("{place}: {what}")]
+    Setting { place: String, what: String },
+    #[error(
+        "{place}: HAProxy configurations are not read yet; name the paths and sockets in them with --cert-paths and \
+         --haproxy-sockets"
+    )]
+    HaproxyConfig { place: String },
+}
