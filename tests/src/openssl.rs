@@ -38,10 +38,8 @@ impl OpensslResponder {
     pub fn start(&mut self, world: &World, delegate: Option<&Issued>) {
         let records = world.ca.records().expect("records");
         // State, end, revocation, serial number, file, name. The end is of no consequence here.
-        let index: String = records
-            .iter()
-            .map(|record| format!("V\t491231235959Z\t\t{}\tunknown\t/CN=any\n", record.serial))
-            .collect();
+        let index: String =
+            records.iter().map(|record| format!("V\t491231235959Z\t\t{}\tunknown\t/CN=any\n", record.serial)).collect();
         let (certificate, key) = match delegate {
             Some(delegate) => (delegate.certificate_pem(), delegate.key_pem()),
             None => (world.ca.certificate_pem(), world.ca.key().to_pem()),

@@ -70,8 +70,8 @@ fn a_strangers_responder_will_do(is_delegated: bool) {
         let rsa = world.cert_with("rsa", |profile| profile.key(KeyType::Rsa2048).ocsp_url(&url));
         let must_staple = world.cert_with("must-staple", |profile| profile.ocsp_url(&url).must_staple(true));
         let certs = [&rsa, &must_staple];
-        let delegate = is_delegated
-            .then(|| world.ca.issue(&Profile::ocsp_responder("Delegate").key(KeyType::Rsa2048)).unwrap());
+        let delegate =
+            is_delegated.then(|| world.ca.issue(&Profile::ocsp_responder("Delegate").key(KeyType::Rsa2048)).unwrap());
         responder.start(&world, delegate.as_ref());
 
         let haproxy = Haproxy::of(binary, &world, "a").start();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stapled_ca::lab::{Fault, Lab};
-use stapled_tests::{Cert, Haproxy, LONG, Stapled, World, with_each_haproxy};
+use stapled_tests::{Cert, Haproxy, LONG, Stapled, World, wait_until, with_each_haproxy};
 
 /// What a responder does, and the word for it in the log.
 fn lies() -> Vec<(Fault, &'static str)> {
@@ -20,7 +20,6 @@ fn lies() -> Vec<(Fault, &'static str)> {
         (Fault::Oversized(100_000), "too_large"),
         (Fault::Truncated, "http_broken"),
         (Fault::Unknown, "unknown"),
-        (Fault::Multiple, "unfit"),
         (Fault::TryLater, "error_status:try_later"),
         (Fault::RedirectLoop, "bad_redirect"),
     ]
@@ -92,6 +91,30 @@ fn no_lie_destroys_a_good_staple() {
             assert!(haproxy.staple(cert).as_ref() == Some(held), "{fault}: the good staple is gone");
             assert!(cert.staple_file().as_ref() == Some(held), "{fault}: the good file is gone");
         }
+        stapled.stop();
+    });
+}
+
+#[test]
+fn an_answer_that_haproxy_cannot_take_displaces_no_good_staple() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::builder().authority(&world.ca).validity(Duration::from_secs(360)).start().unwrap();
+        let cert = world.cert("a", &lab.url());
+        let mut haproxy = Haproxy::of(binary, &world, "a").start();
+        let stapled = Stapled::of(&world)
+            .certs([world.certs()])
+            .sockets([haproxy.socket()])
+            .args(["--minimum-interval", "1"])
+            .start();
+        let held = haproxy.wait_for_staple(&cert);
+        // Verified and good, but with an answer about another certificate beside it.
+        lab.fault_all(Fault::Multiple);
+        stapled.wait_for_line_within(LONG, &["code=several_responses", &cert.host]);
+        assert_eq!(haproxy.staple(&cert).as_ref(), Some(&held));
+        wait_until("the good file is there", || cert.staple_file().as_ref() == Some(&held));
+        haproxy.restart();
+        assert_eq!(haproxy.wait_for_staple(&cert), held);
         stapled.stop();
     });
 }

@@ -42,7 +42,8 @@ fn a_revoked_certificate_loses_its_staple_for_good() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::builder().authority(&world.ca).validity(Duration::from_secs(300 + USABLE)).start().unwrap();
-        let (revoked, good) = (world.cert("revoked", &lab.url()), world.cert("good", &lab.url()));
+        let other_lab = Lab::start([&world.ca]).unwrap();
+        let (revoked, good) = (world.cert("revoked", &lab.url()), world.cert("good", &other_lab.url()));
         let mut haproxy = Haproxy::of(binary, &world, "a").start();
         let stapled = Stapled::of(&world)
             .certs([world.certs()])
@@ -51,6 +52,8 @@ fn a_revoked_certificate_loses_its_staple_for_good() {
             .start();
         let last = haproxy.wait_for_staple(&revoked);
         haproxy.wait_for_staple(&good);
+        // What is revoked is asked for again at half of the answer's validity.
+        lab.set_validity(Duration::from_secs(10));
         lab.revoke(revoked.issued.serial()).unwrap();
 
         let line = stapled.wait_for_line(&["event=revoked", &revoked.host]);

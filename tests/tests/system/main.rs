@@ -2,7 +2,7 @@
 //!
 //! Each test runs with every HAProxy that the variable `HAPROXY` names.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
 
 mod certificates;
 mod crowd;

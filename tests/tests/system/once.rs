@@ -88,7 +88,8 @@ fn nothing_to_do_and_nothing_to_be_done() {
     assert!(finished.stdout.contains("path_missing"), "{finished:?}");
     assert!(finished.stdout.contains(missing.to_str().unwrap()), "{finished:?}");
 
-    for arguments in [&["--one-off"][..], &["--no-such-option"], &["--cert-paths", "a", "b", "--haproxy-sockets", "/1", "/2", "/3"]]
+    for arguments in
+        [&["--one-off"][..], &["--no-such-option"], &["--cert-paths", "a", "b", "--haproxy-sockets", "/1", "/2", "/3"]]
     {
         let finished = Stapled::of(&world).args(arguments).run();
         assert_eq!(finished.code, Some(2), "{finished:?}");

@@ -3,9 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use stapled_ca::lab::Lab;
-use stapled_tests::{
-    Haproxy, LONG, Stapled, World, free_port, wait_until, wait_until_within, with_each_haproxy,
-};
+use stapled_tests::{Haproxy, LONG, Stapled, World, free_port, wait_until, wait_until_within, with_each_haproxy};
 
 #[test]
 fn a_responder_that_is_down_is_asked_again() {

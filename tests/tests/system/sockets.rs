@@ -45,7 +45,8 @@ fn one_path_and_two_sockets_of_which_one_is_dead() {
         assert_eq!(lab.requests().len(), 1, "one question is enough for two servers");
         stapled.stop();
 
-        let run = || Stapled::of(&world).certs([world.certs()]).sockets([&both]).args(["--one-off", "--no-recycle"]).run();
+        let run =
+            || Stapled::of(&world).certs([world.certs()]).sockets([&both]).args(["--one-off", "--no-recycle"]).run();
         let finished = run();
         assert_eq!(finished.code, Some(0), "{finished:?}");
 
