@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use stapled_ca::{Authority, Issued, Key, KeyType, Profile};
 use tempfile::TempDir;
 
+use crate::wait::wait_for;
+
 /// A temporary directory with certificates in `certs/`, issued by an authority under a root.
 pub struct World {
     folder: TempDir,
@@ -113,6 +115,11 @@ impl Cert {
     /// What is written there.
     pub fn staple_file(&self) -> Option<Vec<u8>> {
         std::fs::read(self.staple_path()).ok()
+    }
+
+    /// Waits until its staple is written, and returns what is. After a handshake that comes as soon, or a little later.
+    pub fn wait_for_file(&self) -> Vec<u8> {
+        wait_for(&format!("{} is written", self.staple_path().display()), || self.staple_file())
     }
 
     /// Its path as text.

@@ -31,7 +31,7 @@ fn a_certificate_is_added() {
         assert!(reply.contains("Success!"), "{reply}");
         let within = || haproxy.staple(&new).is_some();
         wait_until_within(COMPARED, "the new certificate is stapled", within);
-        assert_eq!(haproxy.staple(&new), new.staple_file());
+        assert_eq!(haproxy.staple(&new), Some(new.wait_for_file()));
         assert_eq!(haproxy.staple(&old), Some(first), "the other one was not touched");
         assert_eq!(lab.requests_for(old.issued.serial()), 1);
         stapled.stop();
@@ -95,8 +95,38 @@ fn a_staple_lost_to_a_late_hook_comes_back_without_asking_the_ca() {
             haproxy.staple(&again).as_ref() == Some(&staple)
         });
         wait_until_within(COMPARED, "the one brought into service late is stapled", || haproxy.staple(&new).is_some());
-        assert_eq!(haproxy.staple(&new), new.staple_file());
+        assert_eq!(haproxy.staple(&new), Some(new.wait_for_file()));
         assert_eq!(lab.requests().len(), asked, "the CA was asked for what had been there");
+        stapled.stop();
+    });
+}
+
+#[test]
+fn a_link_that_leads_to_another_certificate_is_noticed() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        // As certbot lays them out: what is configured is a link, and a renewal points it elsewhere.
+        std::fs::create_dir(world.path("archive")).unwrap();
+        let link = world.certs().join("a.pem");
+        let old = world.issue(&link, |profile| profile.ocsp_url(lab.url()));
+        let new = world.renewal_of(&old, &lab.url());
+        for (cert, name) in [(&old, "archive/a1.pem"), (&new, "archive/a2.pem")] {
+            std::fs::write(world.path(name), cert.issued.bundle_pem()).unwrap();
+        }
+        std::os::unix::fs::symlink("../archive/a1.pem", &link).unwrap();
+        let haproxy = Haproxy::of(binary, &world, "a").start();
+        let stapled = Stapled::of(&world).certs([world.certs()]).sockets([haproxy.socket()]).start();
+        let first = haproxy.wait_for_staple(&old);
+        assert_eq!(old.wait_for_file(), first);
+
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink("../archive/a2.pem", &link).unwrap();
+        haproxy.load(&new, false);
+        wait_until_within(COMPARED, "the new certificate is stapled", || haproxy.staple(&new).is_some());
+        let second = haproxy.staple(&new);
+        wait_until("the file is the new certificate's", || new.staple_file() == second);
+        assert_eq!(World::listing(&world.path("archive")), ["a1.pem", "a2.pem"], "staples lie beside the link");
         stapled.stop();
     });
 }

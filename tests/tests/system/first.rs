@@ -2,9 +2,7 @@
 
 use stapled_ca::ocsp::{HashAlgorithm, OcspRequest};
 use stapled_ca::{KeyType, Profile, Responder};
-use stapled_tests::{
-    Cert, Haproxy, OpensslResponder, Stapled, World, check_with_openssl, wait_for, wait_until, with_each_haproxy,
-};
+use stapled_tests::{Cert, Haproxy, OpensslResponder, Stapled, World, check_with_openssl, with_each_haproxy};
 
 /// No staple anywhere: neither in handshakes nor in files.
 fn assert_bare(haproxy: &Haproxy, world: &World, certs: &[&Cert]) {
@@ -17,36 +15,46 @@ fn assert_bare(haproxy: &Haproxy, world: &World, certs: &[&Cert]) {
 
 #[test]
 fn every_handshake_carries_what_the_responder_sent() {
+    every_handshake_carries_it(|world, url| {
+        let of_key = |name: &str, key| world.cert_with(name, |profile| profile.key(key).ocsp_url(url));
+        let must_staple = world.cert_with("must-staple", |profile| profile.ocsp_url(url).must_staple(true));
+        vec![of_key("rsa", KeyType::Rsa2048), of_key("ecdsa", KeyType::EcdsaP384), must_staple]
+    });
+}
+
+#[test]
+fn an_ed25519_certificate_is_stapled_too() {
+    every_handshake_carries_it(|world, url| {
+        vec![world.cert_with("ed25519", |profile| profile.key(KeyType::Ed25519).ocsp_url(url))]
+    });
+}
+
+fn every_handshake_carries_it(issue: impl Fn(&World, &str) -> Vec<Cert> + Sync) {
     with_each_haproxy(|binary| {
         let world = World::new();
         let responder = Responder::builder().authority(&world.ca).start("127.0.0.1:0".parse().unwrap()).unwrap();
-        let url = responder.url();
-        let of_key = |name: &str, key| world.cert_with(name, |profile| profile.key(key).ocsp_url(&url));
-        let rsa = of_key("rsa", KeyType::Rsa2048);
-        let ecdsa = of_key("ecdsa", KeyType::EcdsaP384);
-        let ed25519 = of_key("ed25519", KeyType::Ed25519);
-        let must_staple = world.cert_with("must-staple", |profile| profile.ocsp_url(&url).must_staple(true));
-        let certs = [&rsa, &ecdsa, &ed25519, &must_staple];
+        let certs = issue(&world, &responder.url());
+        let certs: Vec<&Cert> = certs.iter().collect();
 
         let haproxy = Haproxy::of(binary, &world, "a").start();
         assert_bare(&haproxy, &world, &certs);
 
         let stapled = Stapled::of(&world).certs([world.certs()]).sockets([haproxy.socket()]).start();
-        for cert in certs {
+        for cert in &certs {
             haproxy.wait_for_staple(cert);
-            wait_until("its file is there", || cert.staple_file().is_some());
+            let file = cert.wait_for_file();
             assert_eq!(responder.responder().tally().of(cert.issued.serial()), 1, "questions for {}", cert.host);
             // The responder prepared its answer; asked again, it gives the same.
             let cert_id = world.ca.cert_id(cert.issued.serial(), HashAlgorithm::Sha1);
             let sent = responder.responder().respond(&OcspRequest::for_certificate(cert_id).to_der());
-            assert!(cert.staple_file().unwrap() == sent, "the file of {} holds something else", cert.host);
+            assert!(file == sent, "the file of {} holds something else", cert.host);
             for _ in 0..10 {
                 let staple = haproxy.staple(cert);
                 assert!(staple.as_deref() == Some(&sent), "{} is stapled with something else", cert.host);
             }
         }
         stapled.stop();
-        for cert in certs {
+        for cert in &certs {
             assert!(haproxy.staple(cert).is_some(), "the staple went with stapled");
         }
     });
@@ -79,8 +87,7 @@ fn a_strangers_responder_will_do(is_delegated: bool) {
         let stapled = Stapled::of(&world).certs([world.certs()]).sockets([haproxy.socket()]).start();
         for cert in certs {
             let staple = haproxy.wait_for_staple(cert);
-            let file = wait_for("its file is there", || cert.staple_file());
-            assert!(file == staple, "the file of {} is not what is stapled", cert.host);
+            assert!(cert.wait_for_file() == staple, "the file of {} is not what is stapled", cert.host);
             check_with_openssl(&world, &cert.issued, &cert.staple_path());
         }
         stapled.stop();

@@ -107,7 +107,7 @@ fn killed_at_any_instant_it_leaves_whole_files() {
         assert_whole(&certs, &when);
         partly += usize::from((1..certs.len()).contains(&written()));
     }
-    eprintln!("{partly} of the 10 rounds without files were cut off in the midst");
+    assert!(partly > 0, "no round was cut off in the midst: this proves nothing");
 
     // What was written before the end is not asked for again.
     certs.iter().skip(certs.len() / 2).for_each(|cert| drop(std::fs::remove_file(cert.staple_path())));
