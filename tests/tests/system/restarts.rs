@@ -1,7 +1,7 @@
 //! HAProxy is restarted and reloaded, and has lost what it was given.
 
 use stapled_ca::lab::Lab;
-use stapled_tests::{Cert, Haproxy, Stapled, World, with_each_haproxy};
+use stapled_tests::{Cert, Haproxy, HaproxyBuilder, Stapled, World, wait_until, with_each_haproxy};
 
 #[test]
 fn staples_are_back_after_a_restart_without_asking_the_ca() {
@@ -18,11 +18,7 @@ fn staples_are_back_after_a_reload_without_asking_the_ca() {
     });
 }
 
-fn staples_are_back(
-    of: impl Fn(&str, &World, &str) -> stapled_tests::HaproxyBuilder,
-    binary: &str,
-    lose: impl Fn(&mut Haproxy),
-) {
+fn staples_are_back(of: impl Fn(&str, &World, &str) -> HaproxyBuilder, binary: &str, lose: impl Fn(&mut Haproxy)) {
     // Without files nobody but stapled can bring them back; with files HAProxy reads them at its start.
     for files in [&["--no-staple-files"][..], &[]] {
         let world = World::new();
@@ -31,6 +27,13 @@ fn staples_are_back(
         let mut haproxy = of(binary, &world, "a").start();
         let stapled = Stapled::of(&world).certs([world.certs()]).sockets([haproxy.socket()]).args(files).start();
         let before: Vec<_> = certs.iter().map(|cert| haproxy.wait_for_staple(cert)).collect();
+        // With files HAProxy may have them before anybody notices; the next round must not come sooner.
+        let sink = format!("sink={}", haproxy.socket().display());
+        let delivered = |count| {
+            let what = format!("{count} deliveries");
+            wait_until(&what, || stapled.lines(&["event=delivered", &sink]).len() >= count);
+        };
+        delivered(certs.len());
         for round in 1..=2 {
             lose(&mut haproxy);
             for (cert, before) in certs.iter().zip(&before) {
@@ -38,8 +41,7 @@ fn staples_are_back(
                 assert!(after == *before, "{} has another staple than before", cert.host);
             }
             assert_eq!(lab.requests().len(), certs.len(), "the CA was asked because HAProxy had lost its staples");
-            // With files it may have them before anybody notices; the next round must not come sooner.
-            stapled_tests::wait_until("the loss is noticed", || stapled.lines(&["event=server_lost"]).len() >= round);
+            delivered(certs.len() * (round + 1));
         }
         stapled.stop();
     }
