@@ -20,7 +20,6 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls_pki_types::SignatureVerificationAlgorithm;
 use stapled_ca::ocsp::{HashAlgorithm, OcspRequest};
 use stapled_ca::responder::RunningResponder;
 use stapled_ca::{Authority, Issued, Key, KeyType, Profile, Responder};

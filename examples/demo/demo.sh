@@ -221,8 +221,11 @@ stapled-ca revoke --dir "$work/ca" "$work/certs/$name.pem" --reason keyCompromis
 say 'stapled hears of it when it next asks. It hands no "revoked" to the server and leaves no stale "good" there' \
     'either: it takes the staple away, and tells the operator.'
 wait_for 25 "the withdrawal of the staple of $name" has_none "$name"
-revoked_line() { grep -i 'revoked' "$work/stapled.log" >"$work/revoked"; }
-wait_for 5 'the word about the revocation in the log' revoked_line
+told() {
+    grep -E 'REVOKED|withdrawn from .*admin\.sock' "$work/stapled.log" >"$work/revoked"
+    [[ $(wc -l <"$work/revoked") -ge 2 ]]
+}
+wait_for 5 'the word about the revocation in the log' told
 say 'What the operator sees:'
 sed "s/ event=.*//; s:$work/::g" "$work/revoked" | head -n 2 | show
 say 'What clients see:'

@@ -1,6 +1,6 @@
 //! `stapled`: keeps OCSP staples fresh in HAProxy and in files.
 //!
-//! Arguments ([`arguments`]) and a file ([`file`]) say what is wanted in the same words ([`settings`]); merged and
+//! Arguments ([`arguments`]) and a file ([`mod@file`]) say what is wanted in the same words ([`settings`]); merged and
 //! checked they are the [`configuration`], which [`wiring`] makes into a stapler and [`run`] runs: once, with
 //! [`progress`] and a [`summary`], or until it is told to stop, in the foreground or as a [`daemon`]. What happens is
 //! told by [`logging`].
@@ -9,7 +9,6 @@ mod arguments;
 mod configuration;
 mod daemon;
 mod file;
-mod issuers;
 mod logging;
 mod progress;
 mod run;

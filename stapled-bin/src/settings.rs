@@ -49,7 +49,8 @@ pub(crate) struct Settings {
     #[arg(short = 'r', long, value_name = "SECONDS", value_parser = seconds, help_heading = CERTIFICATES)]
     pub(crate) refresh_interval: Option<NonZeroU64>,
 
-    /// A directory to keep issuers' certificates in that were fetched; without one they are fetched at every start
+    /// A directory to keep issuers' certificates in that were fetched [default: /var/lib/stapled/issuers, where this
+    /// user may write there; otherwise they are fetched at every start]
     #[arg(long, value_name = "DIR", help_heading = CERTIFICATES)]
     pub(crate) issuer_dir: Option<PathBuf>,
 
@@ -262,12 +263,25 @@ impl Settings {
         for path in many.into_iter().chain(groups).flatten() {
             *path = base.join(&*path);
         }
+        let sockets = self.group.iter_mut().map(|group| &mut group.sockets);
+        for item in std::iter::once(&mut self.haproxy_sockets).chain(sockets).flatten() {
+            let address = |address: &str| match is_relative_path(address) {
+                true => base.join(address).to_string_lossy().into_owned(),
+                false => address.to_owned(),
+            };
+            *item = item.split(',').map(address).collect::<Vec<_>>().join(",");
+        }
         let one = [&mut self.issuer_dir, &mut self.staple_dir, &mut self.pid_file, &mut self.logdir];
         for path in one.into_iter().flatten() {
             *path = base.join(&*path);
         }
         self
     }
+}
+
+/// Whether a socket's address is a path, without a prefix such as `ipv4@`, that does not begin at the root.
+fn is_relative_path(address: &str) -> bool {
+    !address.is_empty() && !address.starts_with('/') && !address.contains('@')
 }
 
 fn seconds(text: &str) -> Result<NonZeroU64, &'static str> {

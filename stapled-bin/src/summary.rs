@@ -12,6 +12,9 @@ use stapled_core::source::SourceProblem;
 
 use crate::text::visible;
 
+/// Terminals with fewer columns get no table that is fitted to them.
+const NARROW: u16 = 80;
+
 /// Everything that one pass came to.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
@@ -191,12 +194,13 @@ impl Summary {
 
     fn table(&self, on_terminal: bool) -> Table {
         let mut table = Table::new();
-        match on_terminal {
-            true => {
-                table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic)
-            }
-            false => table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled),
-        };
+        table.load_preset(if on_terminal { presets::UTF8_FULL_CONDENSED } else { presets::NOTHING });
+        // A terminal too narrow for columns breaks the lines itself, more legibly.
+        let fits = on_terminal && table.width().is_some_and(|width| width >= NARROW);
+        table.set_content_arrangement(match fits {
+            true => ContentArrangement::Dynamic,
+            false => ContentArrangement::Disabled,
+        });
         table.set_header(["CERTIFICATE", "FILE", "STATE", "STAPLE UNTIL", "SERVERS"]);
         for row in &self.rows {
             let state = match row.code {
@@ -445,22 +449,21 @@ mod tests {
 
     #[test]
     fn exit_codes() {
-        use ServerState::*;
         use State::*;
         for (rows, expected) in [
             (vec![], 0),
             (vec![row(Good, &[])], 0),
-            (vec![row(Good, &[Confirmed, NotWanted])], 0),
+            (vec![row(Good, &[ServerState::Confirmed, ServerState::NotWanted])], 0),
             (vec![row(Expired, &[]), row(NotApplicable, &[]), row(NoCertificate, &[])], 0),
-            (vec![row(Good, &[Confirmed, ServerState::Failed])], 1),
-            (vec![row(Good, &[Pending])], 1),
-            (vec![row(Good, &[Withdrawn])], 1),
-            (vec![row(State::Failed, &[Confirmed])], 1),
-            (vec![row(Good, &[Confirmed]), row(Problem, &[])], 1),
+            (vec![row(Good, &[ServerState::Confirmed, ServerState::Failed])], 1),
+            (vec![row(Good, &[ServerState::Pending])], 1),
+            (vec![row(Good, &[ServerState::Withdrawn])], 1),
+            (vec![row(Failed, &[ServerState::Confirmed])], 1),
+            (vec![row(Good, &[ServerState::Confirmed]), row(Problem, &[])], 1),
             (vec![row(Unreadable, &[])], 1),
             (vec![row(Waiting, &[])], 1),
             (vec![row(MustStapleWithoutUrl, &[])], 1),
-            (vec![row(Revoked, &[Withdrawn]), row(Good, &[Confirmed])], 3),
+            (vec![row(Revoked, &[ServerState::Withdrawn]), row(Good, &[ServerState::Confirmed])], 3),
             (vec![row(Revoked, &[]), row(Problem, &[])], 3),
         ] {
             let totals = totals(&rows);

@@ -1,16 +1,20 @@
 //! The configuration made into a stapler.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use stapled_core::event::{Event, Observer};
 use stapled_core::io::directory::{DirectorySource, IgnoreError};
 use stapled_core::io::file::FileSink;
 use stapled_core::io::http::{HttpFetcher, HttpFetcherError};
+use stapled_core::io::issuers::IssuerDirectory;
 use stapled_core::stapler::{BuildError, Group, Stapler};
 use stapled_haproxy::{Address, HaproxySink};
 
 use crate::configuration::{Configuration, StapleFiles};
-use crate::issuers::IssuerDirectory;
+
+/// What outlives this program, where nothing else is said.
+const STATE_DIRECTORY: &str = "/var/lib/stapled";
 
 /// Why there is no stapler, with a configuration that was checked.
 #[derive(Debug, thiserror::Error)]
@@ -48,9 +52,7 @@ pub(crate) fn stapler(
     if let Some(hash) = configuration.hash {
         builder = builder.cert_id_hash(hash);
     }
-    if let Some(directory) = &configuration.issuer_dir {
-        let store = IssuerDirectory::open(directory.clone())
-            .map_err(|error| WiringError::IssuerDirectory { directory: directory.display().to_string(), error })?;
+    if let Some(store) = issuer_store(configuration)? {
         builder = builder.issuer_store(Arc::new(store));
     }
     // Files first: what is not delivered to a server is there for its next start.
@@ -75,6 +77,26 @@ pub(crate) fn stapler(
         builder = builder.group(group);
     }
     Ok(builder.build()?)
+}
+
+/// Where fetched issuers are kept: the directory that was named, or the usual one, where this user may have it.
+fn issuer_store(configuration: &Configuration) -> Result<Option<IssuerDirectory>, WiringError> {
+    if !configuration.fetch_issuers {
+        return Ok(None);
+    }
+    if let Some(directory) = &configuration.issuer_dir {
+        let failed = |error| WiringError::IssuerDirectory { directory: directory.display().to_string(), error };
+        return IssuerDirectory::open(directory).map(Some).map_err(failed);
+    }
+    // systemd tells the state directory of a unit.
+    let state = std::env::var_os("STATE_DIRECTORY").map_or_else(|| PathBuf::from(STATE_DIRECTORY), PathBuf::from);
+    match IssuerDirectory::open(state.join("issuers")) {
+        Ok(store) => Ok(Some(store)),
+        Err(error) => {
+            tracing::debug!("issuers that are fetched are not kept: {}: {error}", state.display());
+            Ok(None)
+        }
+    }
 }
 
 fn source(configuration: &Configuration, group: &crate::configuration::Group) -> Result<DirectorySource, IgnoreError> {

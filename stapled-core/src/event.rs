@@ -18,6 +18,13 @@ pub trait Observer: Send + Sync {
     fn observe(&self, event: &Event);
 }
 
+/// A closure observes, too: `|event: &Event| println!("{event}")`.
+impl<F: Fn(&Event) + Send + Sync> Observer for F {
+    fn observe(&self, event: &Event) {
+        self(event);
+    }
+}
+
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -317,7 +324,7 @@ impl Event {
             | EventKind::Delivered { .. }
             | EventKind::NotWanted { .. }
             | EventKind::ServerLost { .. }
-            | EventKind::Withdrawn { confirmed: true, why: Withdrawal::Retired, .. }
+            | EventKind::Withdrawn { why: Withdrawal::Retired, .. }
             | EventKind::Retired => Severity::Info,
             EventKind::RenewalFailed { held_until, .. } if must_staple && held_until.is_none() => Severity::Error,
             EventKind::SourceProblem { .. }
@@ -332,11 +339,21 @@ impl Event {
     }
 }
 
+/// One line for people, with the certificate's name and without the time.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(certificate) = &self.certificate {
+            write!(f, "{}: ", certificate.name)?;
+        }
+        write!(f, "{}", self.kind)
+    }
+}
+
 /// One line for people, without the certificate's name.
 impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            EventKind::SourceProblem { place, what, .. } => write!(f, "{place}: {what}"),
+            EventKind::SourceProblem { place, what, .. } => placed(f, place, what),
             EventKind::Scanned { source, changed, gone, places } => {
                 write!(f, "{source}: {places} files, {changed} new or changed, {gone} gone")
             }
@@ -347,7 +364,7 @@ impl fmt::Display for EventKind {
                  without must-staple",
             ),
             EventKind::PlaceProblem { place, what, again, .. } => {
-                write!(f, "{place}: {what}")?;
+                placed(f, place, what)?;
                 match again {
                     Some(again) => write!(f, "; looked at again at {again}"),
                     None => Ok(()),
@@ -362,7 +379,7 @@ impl fmt::Display for EventKind {
                 write!(f, "kept staple is good until {expires}; renewal at {renew}")
             }
             EventKind::NotRecycled { what, .. } => write!(f, "kept staple not used: {what}"),
-            EventKind::AttemptFailed { url, what, .. } => write!(f, "{url}: {what}"),
+            EventKind::AttemptFailed { url, what, .. } => placed(f, url, what),
             EventKind::Renewed { url, expires, renew, changed, .. } => {
                 let new = if *changed { "new staple" } else { "same staple" };
                 write!(f, "{new} from {url}, good until {expires}; renewal at {renew}")
@@ -388,9 +405,10 @@ impl fmt::Display for EventKind {
                 write!(f, "the certificate expired at {not_after}: replace it")
             }
             EventKind::Delivered { sink } => write!(f, "staple delivered to {sink}"),
-            EventKind::NotWanted { sink, what, .. } => write!(f, "{sink}: {what}"),
+            EventKind::NotWanted { sink, what, .. } => placed(f, sink, what),
             EventKind::DeliveryFailed { what, again, sink, .. } => {
-                write!(f, "{sink}: {what}; tried again at {again}")
+                placed(f, sink, what)?;
+                write!(f, "; tried again at {again}")
             }
             EventKind::Withdrawn { sink, why, confirmed } => {
                 let why = match why {
@@ -400,7 +418,7 @@ impl fmt::Display for EventKind {
                 };
                 match confirmed {
                     true => write!(f, "staple withdrawn from {sink}: {why}"),
-                    false => write!(f, "staple cannot be withdrawn from {sink}, which serves it until it ends: {why}"),
+                    false => write!(f, "staple not withdrawn from {sink}, which may serve it until it ends: {why}"),
                 }
             }
             EventKind::ServerLost { sink, certificates } => {
@@ -410,4 +428,9 @@ impl fmt::Display for EventKind {
             EventKind::Internal { what } => write!(f, "a bug: {what}"),
         }
     }
+}
+
+/// What happened, with the place before it unless it begins with that already.
+fn placed(f: &mut fmt::Formatter<'_>, place: &str, what: &str) -> fmt::Result {
+    if what.starts_with(place) { f.write_str(what) } else { write!(f, "{place}: {what}") }
 }

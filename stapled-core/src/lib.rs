@@ -1,4 +1,23 @@
-//! OCSP staples, kept fresh.
+//! OCSP staples, kept fresh in running TLS servers.
+//!
+//! A [`Stapler`](stapler::Stapler) joins [sources](source::CertSource) of certificates with [sinks](sink::StapleSink)
+//! for their staples. Between them stand four stages round a [scheduler](scheduler::Scheduler): the *finder* sees which
+//! certificates there are, the *parser* makes out what they are and who issued them, the *renewer* asks the CA's
+//! responders by a [fetcher](fetch::OcspFetcher), and the *adder* delivers. Each takes a task, does it, and in one step
+//! puts what follows. What is known is in the [inventory]; what happens is told to an [observer](event::Observer).
+//!
+//! An OCSP response becomes a [`Staple`](staple::Staple) only by [`judge`](staple::judge); nothing else is ever
+//! delivered. The judgement is pure and can be used by itself.
+//!
+//! # The map, from the ground up
+//!
+//! - [`time`], [`reason`], [`task`]: instants, reason codes, what travels between the stages.
+//! - [`ocsp`], [`certificate`], [`bundle`], [`chain`]: what is on the wire and on disk.
+//! - [`staple`], [`refresh`]: what to believe, and when to ask again. Pure, as all above.
+//! - [`clock`], [`source`], [`fetch`], [`sink`], [`scheduler`], [`event`]: the seams.
+//! - [`inventory`]: what is known of every certificate.
+//! - [`io`]: the default implementations: directories, HTTP, files, a scheduler in memory.
+//! - [`stapler`]: the builder and owner.
 
 mod adder;
 pub mod bundle;

@@ -13,7 +13,7 @@ use crate::fetch::OcspFetcher;
 use crate::inventory::{CertificateView, Inventory, Standing};
 use crate::lane::Lane;
 use crate::ocsp::CertIdHash;
-use crate::parser::margin;
+use crate::parser::{margin, requirements};
 use crate::queues;
 use crate::refresh::{Failure, RefreshPolicy, Usable};
 use crate::responders::Responders;
@@ -112,6 +112,14 @@ impl Renewer {
             step.puts.extend(queues::add_tasks(subject, lease.task().generation, &certificate.sinks));
             return self.scheduler.commit(step).await;
         };
+        // What one of its servers cannot take displaces nothing that all of them can.
+        let asked = requirements(&self.sinks, certificate.sinks.iter().copied());
+        if let Some(held) = &certificate.staple
+            && asked.check(held, now).is_ok()
+            && let Err(unfit) = asked.check(&staple, now)
+        {
+            return self.fail(lease, certificate, Refused::new(unfit.code(), format!("{url}: {unfit}"))).await;
+        }
         // A cache, or another of the CA's servers, may be behind: what is held and newer stays.
         let staple = match &certificate.staple {
             Some(held) if held.this_update() > staple.this_update() && held.expires() >= staple.expires() => {

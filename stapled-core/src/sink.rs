@@ -111,6 +111,26 @@ impl Default for Requirements {
 }
 
 impl Requirements {
+    /// The same, with this CertID hash and no other.
+    pub fn cert_id_hash(self, hash: CertIdHash) -> Self {
+        Requirements { cert_id_hash: Some(hash), ..self }
+    }
+
+    /// The same, for responses of this size in bytes at most.
+    pub fn max_size(self, max_size: usize) -> Self {
+        Requirements { max_size, ..self }
+    }
+
+    /// The same, for a server that stops serving a staple so long before nextUpdate.
+    pub fn margin(self, margin: Duration) -> Self {
+        Requirements { margin, ..self }
+    }
+
+    /// The same, with so many deliveries at once.
+    pub fn concurrency(self, concurrency: usize) -> Self {
+        Requirements { concurrency, ..self }
+    }
+
     /// Whether a staple can be delivered at this time.
     pub fn check(&self, staple: &Staple, at: Timestamp) -> Result<(), SinkError> {
         let facts = staple.facts();
@@ -235,7 +255,24 @@ pub enum SinkError {
     },
 }
 
+impl Delivered {
+    /// Nothing to do, by the sink's settings.
+    pub fn not_wanted(code: ReasonCode, what: impl Into<String>) -> Self {
+        Delivered::NotWanted { code, what: what.into() }
+    }
+}
+
 impl SinkError {
+    /// The server is not there, or hangs.
+    pub fn unreachable(code: ReasonCode, what: impl Into<String>) -> Self {
+        SinkError::Unreachable { code, what: what.into() }
+    }
+
+    /// The server said no.
+    pub fn refused(code: ReasonCode, what: impl Into<String>) -> Self {
+        SinkError::Refused { code, what: what.into() }
+    }
+
     /// The stable word for it.
     pub fn code(&self) -> ReasonCode {
         match self {

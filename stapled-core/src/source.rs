@@ -19,7 +19,8 @@ pub trait CertSource: Send + Sync {
     async fn scan(&self) -> Result<Scan, SourceError>;
 
     /// Returns when a scan may find something new. A hint: the finder scans at its regular interval all the same. A
-    /// source that cannot tell never returns.
+    /// source that cannot tell, or not any more, never returns: one that returned at once each time would be scanned
+    /// without a pause.
     async fn changed(&self) {
         std::future::pending().await
     }

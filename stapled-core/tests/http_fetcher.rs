@@ -1,7 +1,7 @@
 //! The fetcher over HTTP, against servers that say what they please.
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![allow(clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod io_support;
 

@@ -52,7 +52,9 @@ impl Introduction {
     fn is(&self, loaded: &Loaded) -> bool {
         // Leading zeros of a serial number are written or not.
         let plain = |serial: &str| serial.trim_start_matches('0').to_ascii_uppercase();
-        loaded.fingerprint.eq_ignore_ascii_case(&self.fingerprint) && plain(&loaded.serial) == plain(&self.serial)
+        // Without a fingerprint the serial number decides: whatever is loaded, HAProxy then checks the CertID.
+        (loaded.fingerprint.is_empty() || loaded.fingerprint.eq_ignore_ascii_case(&self.fingerprint))
+            && plain(&loaded.serial) == plain(&self.serial)
     }
 }
 

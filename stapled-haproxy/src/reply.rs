@@ -160,7 +160,8 @@ pub(crate) fn show(reply: &str) -> ShowReply {
             _ => {}
         }
     }
-    if loaded.fingerprint.is_empty() || loaded.serial.is_empty() {
+    // HAProxy 2.6 knows no name for the algorithm of an Ed25519 key, and leaves out all that follows, the fingerprint too.
+    if loaded.serial.is_empty() {
         return ShowReply::Other(text.to_owned());
     }
     ShowReply::Loaded(loaded)
@@ -255,6 +256,8 @@ mod tests {
             Loaded { serial: "1001".into(), fingerprint: "0F0A".into(), has_chain: true, takes_responses: true };
         assert_eq!(show(said), ShowReply::Loaded(expected));
         assert!(matches!(show("Filename: a.pem\nStatus: Empty\n"), ShowReply::Other(_)));
+        let cut = show("Filename: a.pem\nStatus: Used\nSerial: 1001\nAlgorithm: OCSP Response Key: \n\n");
+        assert_eq!(cut, ShowReply::Loaded(Loaded { serial: "1001".into(), ..Loaded::default() }));
         assert_eq!(show("Can't allocate memory!\n"), ShowReply::Denied);
     }
 

@@ -29,6 +29,8 @@ use crate::writer::{BATCH, Latest, Writer, lock};
 const MARGIN: Duration = Duration::from_secs(300);
 /// What may pass between our look at the clock and HAProxy's.
 const SLACK: Duration = Duration::from_secs(5);
+/// How often it is told at most that a HAProxy is back.
+const BACK_AGAIN: Duration = Duration::from_secs(10);
 /// The longest wait between two attempts to find a HAProxy that is gone.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -57,6 +59,10 @@ struct Memory {
     delivered: HashMap<Vec<u8>, Vec<Arc<str>>>,
     /// When to compare it next with what HAProxy has.
     compare_at: Option<Instant>,
+    /// Whether a delivery reached nobody since somebody answered last.
+    missed: bool,
+    /// When somebody was last found to answer again.
+    back_at: Option<Instant>,
 }
 
 impl HaproxySink {
@@ -119,6 +125,45 @@ impl HaproxySink {
         memory.delivered.insert(staple.facts().cert_id.to_der(), names);
     }
 
+    async fn bring(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError> {
+        let now = self.settings.clock.now();
+        self.requirements().check(staple, now + SLACK)?;
+        let response = staple.response();
+        let latest = staple.expires() - MARGIN - SLACK;
+        let (said, process) = self.writer.push(Command::set_ocsp_response(response), self.latest(latest)).await?;
+        let is_known = match said {
+            PushReply::Updated => true,
+            PushReply::NoMatch => false,
+            other => return Err(push_refused(self.address(), &other)),
+        };
+        let process = if is_known && sites.len() < 2 {
+            process
+        } else {
+            let names = self.names(sites)?;
+            let what = Introduction::new(staple.chain(), names, response.clone(), is_known);
+            match self.writer.introduce(what, self.latest(latest)).await {
+                Ok(process) => process,
+                // Without the level to look closer, HAProxy's word that it has the staple is all there is.
+                Err(error) if is_known && error.code() == codes::PERMISSION_DENIED => process,
+                Err(error) => return Err(error),
+            }
+        };
+        self.remember(staple, sites, process);
+        Ok(Delivered::Confirmed)
+    }
+
+    /// Whether somebody answers again after deliveries that reached nobody. At most every ten seconds, so that a server
+    /// that answers questions and takes nothing is not pestered.
+    fn is_back(&self) -> bool {
+        let mut memory = lock(&self.memory);
+        let is_back = memory.missed && memory.back_at.is_none_or(|at| at.elapsed() >= BACK_AGAIN);
+        if is_back {
+            memory.missed = false;
+            memory.back_at = Some(Instant::now());
+        }
+        is_back
+    }
+
     /// Whether another process answers now than the one that was given the staples.
     fn is_replaced(&self, current: Option<&Process>) -> bool {
         let Some(current) = current else { return false };
@@ -164,30 +209,11 @@ impl fmt::Debug for HaproxySink {
 #[async_trait]
 impl StapleSink for HaproxySink {
     async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError> {
-        let now = self.settings.clock.now();
-        self.requirements().check(staple, now + SLACK)?;
-        let response = staple.response();
-        let latest = staple.expires() - MARGIN - SLACK;
-        let (said, process) = self.writer.push(Command::set_ocsp_response(response), self.latest(latest)).await?;
-        let is_known = match said {
-            PushReply::Updated => true,
-            PushReply::NoMatch => false,
-            other => return Err(push_refused(self.address(), &other)),
-        };
-        let process = if is_known && sites.len() < 2 {
-            process
-        } else {
-            let names = self.names(sites)?;
-            let what = Introduction::new(staple.chain(), names, response.clone(), is_known);
-            match self.writer.introduce(what, self.latest(latest)).await {
-                Ok(process) => process,
-                // Without the level to look closer, HAProxy's word that it has the staple is all there is.
-                Err(error) if is_known && error.code() == codes::PERMISSION_DENIED => process,
-                Err(error) => return Err(error),
-            }
-        };
-        self.remember(staple, sites, process);
-        Ok(Delivered::Confirmed)
+        let delivered = self.bring(staple, sites).await;
+        if matches!(delivered, Err(SinkError::Unreachable { .. })) {
+            lock(&self.memory).missed = true;
+        }
+        delivered
     }
 
     fn name(&self) -> String {
@@ -207,6 +233,10 @@ impl StapleSink for HaproxySink {
 
     /// Ends stapling by a response that HAProxy does not serve. Clients never see it.
     async fn withdraw(&self, chain: &CertChain, _sites: &[Site], why: Withdrawal) -> Result<Withdrawn, SinkError> {
+        if why == Withdrawal::Retired {
+            // The file is gone; HAProxy may go on serving the certificate, and its staple is as true as before.
+            return Ok(Withdrawn::Unsupported);
+        }
         let cert_id = chain.cert_id(CertIdHash::Sha1);
         let now = self.settings.clock.now();
         let token = WithdrawalToken::new(&cert_id, now)
@@ -249,6 +279,7 @@ impl StapleSink for HaproxySink {
                 }
                 () = tokio::time::sleep(wait) => {
                     wait = match self.writer.look().await {
+                        Ok(()) if self.is_back() => return Lost::Everything,
                         Ok(()) => self.settings.look_interval,
                         Err(error) => {
                             tracing::debug!(sink = %self.address(), %error, "cannot look");

@@ -3,4 +3,5 @@
 pub mod directory;
 pub mod file;
 pub mod http;
+pub mod issuers;
 pub mod memory;

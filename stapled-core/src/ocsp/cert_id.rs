@@ -8,7 +8,7 @@ use crate::der::{self, DerError, Element, NULL, OCTET_STRING, OID, Reader, SEQUE
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CertIdHash {
-    /// SHA-1: what every responder understands, and the only one by which HAProxy finds a staple. Here it names a
+    /// SHA-1: what every responder understands, and the only one by which some servers find a staple. Here it names a
     /// certificate; nothing's authenticity hangs on it.
     Sha1,
     /// SHA-256: what RFC 9919 clients send.
@@ -68,7 +68,7 @@ pub struct CertId {
 impl CertId {
     /// The CertID of the certificate with this serial number, whose issuer has this name (its DER, as it stands in the
     /// certificate) and this public key (the bits of its `subjectPublicKey`). Its AlgorithmIdentifier has the NULL
-    /// parameters that OpenSSL and HAProxy write.
+    /// parameters that OpenSSL writes.
     pub fn new(hash: CertIdHash, issuer_name: &[u8], issuer_key: &[u8], serial_number: &[u8]) -> Self {
         CertId {
             algorithm: hash.oid().to_vec(),

@@ -6,6 +6,8 @@ use crate::der::{
 };
 use crate::time::Timestamp;
 
+const EPOCH: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
 /// How many SingleResponses one response may have.
 const MAX_RESPONSES: usize = 1024;
 /// How many certificates a response may embed.
@@ -344,6 +346,6 @@ fn time(element: Element<'_>) -> Result<Timestamp, DerError> {
     let year = i16::try_from(number(0, 4)).map_err(|_| malformed)?;
     let civil =
         jiff::civil::DateTime::new(year, part(4)?, part(6)?, part(8)?, part(10)?, second, 0).map_err(|_| malformed)?;
-    let at = civil.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| malformed)?;
-    Ok(Timestamp::from_unix(at.timestamp().as_second()))
+    // Counted from one calendar date to another: up to the end of 9999, which RFC 5280 gives a meaning.
+    Ok(Timestamp::from_unix(civil.duration_since(EPOCH).as_secs()))
 }

@@ -47,7 +47,7 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    fn new(code: ReasonCode, what: String) -> Self {
+    pub(super) fn new(code: ReasonCode, what: String) -> Self {
         Refused { code, what, retry_after: None, not_known: false, not_before: None }
     }
 }

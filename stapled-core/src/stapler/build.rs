@@ -134,6 +134,11 @@ impl StaplerBuilder {
         self.group(Group::new().source(source))
     }
 
+    /// Adds a source that somebody else has, too.
+    pub fn shared_source(self, source: Arc<dyn CertSource>) -> Self {
+        self.group(Group::new().shared_source(source))
+    }
+
     /// Adds a sink for the certificates of all sources, those of groups included.
     pub fn sink(self, sink: impl StapleSink + 'static) -> Self {
         self.shared_sink(Arc::new(sink))

@@ -274,6 +274,31 @@ async fn a_sink_that_finds_staples_by_sha1_is_never_asked_for_by_another_hash() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_response_that_a_server_cannot_take_displaces_nothing_that_it_can() {
+    let mut world = World::new();
+    Arc::get_mut(&mut world.server).unwrap().requirements.single_response = true;
+    // Nothing is held: whoever can take it gets it, the other one's failure is told.
+    world.ca.set(Mood::Two);
+    world.add("a.test");
+    let files = Arc::new(Server::new(world.clock.clone()));
+    world.run(world.builder().sink(Shared(files.clone())));
+    world.pass(SECOND).await;
+    assert!(world.server.response_of("a.test").is_none());
+    assert!(files.response_of("a.test").is_some());
+    assert_eq!(world.record.codes("delivery_failed"), ["several_responses"]);
+    // One that both can take, and then again one that does not fit.
+    world.ca.set(Mood::Good);
+    world.pass(2 * DAY).await;
+    let good = world.server.response_of("a.test");
+    assert!(good.is_some());
+    world.ca.set(Mood::Two);
+    world.pass(2 * DAY).await;
+    assert!(world.record.codes("renewal_failed").iter().all(|code| code == "several_responses"));
+    assert!(world.record.count("renewal_failed") > 0);
+    assert_eq!((world.server.response_of("a.test"), files.response_of("a.test")), (good.clone(), good));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_kept_response_that_is_good_is_used_without_a_question() {
     let world = World::new();
     world.add("a.test");

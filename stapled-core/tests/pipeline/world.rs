@@ -41,6 +41,7 @@ pub(crate) enum Mood {
     Panic,
     OnlySha256,
     OnlyPost,
+    Two,
 }
 
 pub(crate) struct Ca {
@@ -123,6 +124,10 @@ impl OcspFetcher for Ca {
                 return Err(FetchError::TimedOut { url, after: Duration::from_secs(15) });
             }
             Mood::Panic => panic!("a fetcher with a bug"),
+            Mood::Two => {
+                let other = self.authority.cert_id(&5.into(), HashAlgorithm::Sha1);
+                times(plain()).good(id).good(&other).build().unwrap()
+            }
             Mood::OnlySha256 if id.hash() == Some(HashAlgorithm::Sha256) => build(plain().good(id)),
             Mood::OnlySha256 => ResponseBuilder::error(ResponseStatus::Unauthorized),
             Mood::OnlyPost if question.method == Method::Post => build(plain().good(id)),

@@ -36,7 +36,7 @@ struct Serve {
     /// Address and port; port 0 takes any free one and says which
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// A fault from the start (may be repeated): SERIAL=KIND[:ARGUMENT] or all=...
+    /// A fault from the start (may be repeated): `SERIAL=KIND[:ARGUMENT]` or `all=...`
     #[arg(long, value_name = "SERIAL=FAULT", value_parser = assignment)]
     fault: Vec<(Option<Serial>, Fault)>,
     /// Let requests to /lab/ on the same port change faults; whoever reaches it can

@@ -51,7 +51,7 @@ const NEVER: [&str; 4] = ["issuer", "ocsp", "key", "sctl"];
 /// A source of certificates: one file, or a directory.
 ///
 /// Of a directory, files count whose extension is one of [`extensions`](DirectorySource::extensions); entries whose
-/// name begins with a dot do not, as HAProxy has it. A file that is named itself always counts. Symbolic links are
+/// name begins with a dot do not, as servers have it. A file that is named itself always counts. Symbolic links are
 /// followed. No file is read, unless it was changed within the last two seconds, when its times tell too little.
 ///
 /// What cannot be looked at becomes a problem of the scan, with one of these [`codes`], and the scan goes on.

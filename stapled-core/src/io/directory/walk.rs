@@ -268,7 +268,7 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Where HAProxy looks for the issuer of a certificate in this file: the whole name plus `.issuer`, or, with
+/// Where servers look for the issuer of a certificate in this file: the whole name plus `.issuer`, or, with
 /// `ssl-load-extra-del-ext`, that of `x.crt` as `x.issuer`.
 fn issuer_files(path: &Path) -> impl Iterator<Item = PathBuf> {
     let mut whole = OsString::from(path);

@@ -31,8 +31,8 @@ pub mod codes {
 
     /// The certificate does not lie in a file, so that there is no place beside it.
     pub const NO_FILE: ReasonCode = ReasonCode::new("no_file");
-    /// A server that loads the certificate would not find its issuer, and HAProxy does not start when it finds a
-    /// staple without an issuer.
+    /// A server that loads the certificate would not find its issuer, and there are servers that do not start when they
+    /// find a staple without an issuer.
     pub const ISSUER_NOT_FOUND_BY_SERVER: ReasonCode = ReasonCode::new("issuer_not_found_by_server");
     /// The disk, or the user's share of it, is full.
     pub const DISK_FULL: ReasonCode = ReasonCode::new("disk_full");
@@ -49,7 +49,7 @@ pub mod codes {
 /// No staple file is read beyond this size, in bytes.
 pub const MAX_STAPLE: usize = 64 * 1024;
 
-/// A sink that keeps staples as files: `CERTIFICATE.ocsp` beside each certificate, in DER, as HAProxy and others read
+/// A sink that keeps staples as files: `CERTIFICATE.ocsp` beside each certificate, in DER, as servers read
 /// them at their start. Nothing running takes notice; that is another sink's work.
 ///
 /// A file appears whole or not at all: it is written under another name in the same directory (`.NAME.ocsp.XXXXXX.tmp`),
@@ -59,7 +59,8 @@ pub const MAX_STAPLE: usize = 64 * 1024;
 /// A file with the same contents is left alone. What a crash left half-written is swept up an hour later, when
 /// something is written to the directory for the first time.
 ///
-/// Beside a certificate whose issuer the server does not find, nothing is written: HAProxy would not start. Such
+/// Beside a certificate whose issuer the server does not find, nothing is written: there are servers that do not start
+/// with it. Such
 /// staples go to [`staple_dir`](FileSink::staple_dir), where there is one.
 #[derive(Clone, Debug, Default)]
 pub struct FileSink(Arc<Inner>);
@@ -234,7 +235,7 @@ impl Inner {
                     code: codes::ISSUER_NOT_FOUND_BY_SERVER,
                     what: format!(
                         "{0}: not written beside it, because a server that loads it would not find its issuer, and \
-                         HAProxy would not start; append the issuer's certificate to {0}, put it into {0}.issuer, or \
+                         some servers do not start then; append the issuer's certificate to {0}, put it into {0}.issuer, or \
                          choose a staple directory",
                         certificate.display()
                     ),
@@ -274,8 +275,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Removes a staple of ours beside a certificate whose issuer the server does not find any more: with it, HAProxy
-    /// would not start.
+    /// Removes a staple of ours beside a certificate whose issuer the server does not find any more: with it,
+    /// some servers do not start.
     fn retract(&self, site: &Site) {
         if self.withdraw == WithdrawFiles::Remove
             && matches!(Place::of(site), Place::NotBeside { .. })

@@ -3,21 +3,26 @@
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-use stapled_core::IssuerStore;
-use stapled_core::certificate::Certificate;
+use crate::certificate::Certificate;
+use crate::issuers::IssuerStore;
 
 /// What is larger than this is no certificate that was kept here.
 const MAX_SIZE: u64 = 64 * 1024;
 
 /// One file a certificate, in DER, named by its fingerprint: `1a2b….der`. What is in them is trusted for nothing.
 #[derive(Debug)]
-pub(crate) struct IssuerDirectory {
+pub struct IssuerDirectory {
     directory: PathBuf,
 }
 
 impl IssuerDirectory {
     /// Makes the directory, where there is none.
-    pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it cannot be made.
+    pub fn open(directory: impl Into<PathBuf>) -> io::Result<Self> {
+        let directory = directory.into();
         std::fs::create_dir_all(&directory)?;
         Ok(IssuerDirectory { directory })
     }

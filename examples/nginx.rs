@@ -1,0 +1,198 @@
+//! A sink of one's own: staples for nginx.
+//!
+//! nginx reads `ssl_stapling_file` when it reads its configuration, and never again. So a staple is written, and nginx
+//! reloads; staples that come together share a reload.
+//!
+//! ```text
+//! cargo run -p stapled-examples --bin nginx -- /etc/nginx/certs nginx -c /etc/nginx/nginx.conf
+//! ```
+//!
+//! What follows the directory is the command line that starts this nginx; `-s reload` is put behind it. For each
+//! certificate, the directory gets the staple, `example.org.pem.ocsp`, and two lines of configuration,
+//! `example.org.pem.stapling.conf`:
+//!
+//! ```text
+//! server {
+//!     listen 443 ssl;
+//!     ssl_certificate     /etc/nginx/certs/example.org.pem;
+//!     ssl_certificate_key /etc/nginx/keys/example.org.key;
+//!     include             /etc/nginx/certs/example.org.pem.stapling*.conf;
+//! }
+//! ```
+//!
+//! The asterisk matters. nginx does not start when a file that its configuration names is missing, be it included or a
+//! staple; but an `include` with a pattern may match nothing. Thus nginx starts before the first staple is there, and a
+//! staple can be withdrawn. With `ssl_stapling_file` in the configuration itself neither would be possible.
+//!
+//! What nginx checks is that the file holds an OCSP response in DER; otherwise it refuses its configuration, and what
+//! runs goes on as before. It does not look at the status, the signature, the times or the certificate, and serves what
+//! is in the file for as long as it runs: a sink for nginx must be able to withdraw, and must be kept running. Which
+//! hash the CertID is made with is all the same to it. A server block with several certificates staples the same file
+//! to each: give each certificate a block of its own, and its file the whole chain.
+
+#![allow(clippy::print_stdout)] // This program has no log.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use stapled_core::chain::CertChain;
+use stapled_core::event::Event;
+use stapled_core::io::directory::DirectorySource;
+use stapled_core::io::file::{FileSink, read_existing, staple_path};
+use stapled_core::reason::ReasonCode;
+use stapled_core::sink::{Delivered, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
+use stapled_core::staple::Staple;
+use stapled_core::stapler::Stapler;
+use tokio::fs;
+use tokio::process::Command;
+use tokio::sync::Mutex;
+
+/// How long a reload waits for more staples. Each reload starts new workers while the old ones see their connections
+/// off: on a busy server a minute is better, and staples, which last for days, can wait for it.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How long nginx may take to read its configuration.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args_os().skip(1);
+    let usage = "usage: nginx DIRECTORY NGINX [ARGUMENT...]";
+    let (directory, nginx) = arguments.next().zip(arguments.next()).ok_or(usage)?;
+    let stapler = Stapler::builder()
+        .source(DirectorySource::new(directory))
+        .sink(NginxSink::new(nginx, arguments))
+        .observer(Arc::new(|event: &Event| println!("{event}")))
+        .build()?;
+    stapler.run(async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await;
+    Ok(())
+}
+
+/// Staples in files for nginx, and reloads.
+pub(crate) struct NginxSink {
+    /// Writes files whole or not at all, and removes only its own.
+    files: FileSink,
+    nginx: OsString,
+    arguments: Vec<OsString>,
+    /// How many reloads were asked for.
+    asked: AtomicU64,
+    /// How many of these the last reload was for, and how it went.
+    done: Mutex<(u64, Result<(), SinkError>)>,
+}
+
+#[async_trait]
+impl StapleSink for NginxSink {
+    async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError> {
+        let delivered = self.files.deliver(staple, sites).await?;
+        if delivered == Delivered::Confirmed {
+            for (staple, include) in places(sites) {
+                publish(&staple, &include).await.map_err(|error| unwritable(&include, &error))?;
+            }
+            self.reload().await?;
+        }
+        Ok(delivered)
+    }
+
+    async fn withdraw(&self, chain: &CertChain, sites: &[Site], why: Withdrawal) -> Result<Withdrawn, SinkError> {
+        for (_, include) in places(sites) {
+            match fs::remove_file(&include).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(unwritable(&include, &error)),
+                _ => {}
+            }
+        }
+        self.reload().await?;
+        // The staple itself only now that no configuration names it.
+        self.files.withdraw(chain, sites, why).await
+    }
+
+    /// What lies there from before. It is verified like any response; if it is good, the CA is not asked for another.
+    async fn recall(&self, _: &CertChain, sites: &[Site]) -> Option<Bytes> {
+        places(sites).find_map(|(staple, _)| read_existing(&staple).ok()?).map(Bytes::from)
+    }
+
+    fn requirements(&self) -> Requirements {
+        let mut requirements = Requirements::default();
+        // Deliveries wait for their reload, and only those that wait together share one.
+        requirements.concurrency = 1000;
+        requirements
+    }
+
+    fn name(&self) -> String {
+        "nginx".to_owned()
+    }
+
+    // Not `lost`: an nginx that starts again reads the files.
+}
+
+impl NginxSink {
+    pub(crate) fn new(nginx: impl Into<OsString>, arguments: impl IntoIterator<Item = OsString>) -> Self {
+        NginxSink {
+            files: FileSink::new(),
+            nginx: nginx.into(),
+            arguments: arguments.into_iter().collect(),
+            asked: AtomicU64::new(0),
+            done: Mutex::new((0, Ok(()))),
+        }
+    }
+
+    /// Returns after a reload that began after this call. Whoever comes first waits a while and reloads, for all who
+    /// came meanwhile.
+    async fn reload(&self) -> Result<(), SinkError> {
+        let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut done = self.done.lock().await;
+        if done.0 < mine {
+            tokio::time::sleep(SETTLE).await;
+            let asked = self.asked.load(Ordering::SeqCst);
+            *done = (asked, self.reload_now().await);
+        }
+        done.1.clone()
+    }
+
+    /// `nginx -s reload` reads the whole configuration, the staples included, before it signals the running nginx: its
+    /// success means that nginx takes them. They are in service a moment later, when the new workers run.
+    async fn reload_now(&self) -> Result<(), SinkError> {
+        let mut command = Command::new(&self.nginx);
+        command.args(&self.arguments).args(["-s", "reload"]).kill_on_drop(true);
+        let why = match tokio::time::timeout(PATIENCE, command.output()).await {
+            Ok(Ok(output)) if output.status.success() => return Ok(()),
+            Ok(Ok(output)) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("not done after {} s", PATIENCE.as_secs()),
+        };
+        // The files are in place all the same, for when nginx starts. It is tried again.
+        Err(SinkError::Refused {
+            code: ReasonCode::new("nginx_reload_failed"),
+            what: format!("nginx -s reload: {why}"),
+        })
+    }
+}
+
+/// The staples of these sites, and the configuration that names each.
+fn places(sites: &[Site]) -> impl Iterator<Item = (PathBuf, PathBuf)> {
+    sites.iter().filter_map(|site| {
+        let mut include = OsString::from(site.file.as_deref()?);
+        include.push(".stapling.conf");
+        Some((staple_path(site)?, include.into()))
+    })
+}
+
+/// Names a staple in a configuration, unless it was not written: that would keep nginx from starting.
+async fn publish(staple: &Path, include: &Path) -> std::io::Result<()> {
+    if !fs::try_exists(staple).await? {
+        return Ok(());
+    }
+    // Under another name first: somebody else may have nginx reload at any time. `{:?}` escapes quotes as nginx does.
+    let draft = include.with_extension("tmp");
+    fs::write(&draft, format!("ssl_stapling on;\nssl_stapling_file {staple:?};\n")).await?;
+    fs::rename(&draft, include).await
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> SinkError {
+    let what = format!("{}: {error}; let this user write there", path.display());
+    SinkError::Unreachable { code: ReasonCode::new("unwritable"), what }
+}

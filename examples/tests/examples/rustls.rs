@@ -1,0 +1,74 @@
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use ::rustls::ServerConfig;
+use ::rustls::crypto::aws_lc_rs;
+use ::rustls::pki_types::pem::PemObject;
+use ::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use stapled_core::stapler::{Group, Stapler};
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+
+use crate::support::{DAY, InProcess, Program, World, wait_for};
+
+#[allow(dead_code)] // its `main`
+#[path = "../../rustls.rs"]
+mod example;
+
+#[test]
+fn a_host_is_served_without_a_staple_and_with_it_as_soon_as_it_is_there() {
+    let world = World::new();
+    world.issue("a.test");
+    world.issue("b.test");
+    world.tap.hold(true);
+    let files = |host| [world.text(&format!("certs/{host}.pem")), world.text(&format!("{host}.key"))];
+    let ([a_chain, a_key], [b_chain, b_key]) = (files("a.test"), files("b.test"));
+    let arguments = ["127.0.0.1:0", "a.test", &a_chain, &a_key, "b.test", &b_chain, &b_key];
+    let program = Program::example(env!("CARGO_BIN_EXE_rustls"), &arguments);
+    let address = program.line("listening on ").replace("listening on ", "");
+    let handshake = |host| world.stapled(TcpStream::connect(&address).unwrap(), host);
+    assert_eq!(handshake("a.test"), None);
+
+    world.tap.hold(false);
+    let a = wait_for("a staple", || handshake("a.test"));
+    let b = wait_for("the other's staple", || handshake("b.test"));
+    assert!(a != b && world.tap.responses().contains(&a) && world.tap.responses().contains(&b));
+    let said = world.openssl(["-connect", &address], "a.test");
+    assert!(said.contains("OCSP Response Status: successful (0x0)"), "{said}");
+    assert!(said.contains("Cert Status: good"), "{said}");
+    assert!(said.contains("Verify return code: 0 (ok)"), "{said}");
+    program.interrupt();
+    assert!(program.end());
+}
+
+#[test]
+fn a_renewed_staple_replaces_the_one_before_and_a_revoked_certificate_has_none() {
+    let world = World::new();
+    let issued = world.issue("a.test");
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut hosts = example::Hosts::default();
+    let chain = [issued.der(), world.ca.certificate()].map(|der| CertificateDer::from(der.to_vec()));
+    let key = PrivateKeyDer::from_pem_slice(issued.key_pem().as_bytes()).unwrap();
+    hosts.add("a.test".to_owned(), chain.to_vec(), key, &provider).unwrap();
+    let hosts = Arc::new(hosts);
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(hosts.clone());
+    let server = Runtime::new().unwrap();
+    let listener = server.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address: SocketAddr = listener.local_addr().unwrap();
+    server.spawn(example::serve(listener, TlsAcceptor::from(Arc::new(config))));
+    let handshake = || world.stapled(TcpStream::connect(address).unwrap(), "a.test");
+
+    let group = Group::new().shared_source(hosts.clone()).shared_sink(hosts);
+    let stapler = InProcess::start(Stapler::builder().group(group));
+    let first = wait_for("a staple", handshake);
+    stapler.pass(4 * DAY);
+    let second = wait_for("a new staple", || handshake().filter(|staple| *staple != first));
+    assert_eq!(world.tap.responses(), [first, second]);
+    world.lab.revoke(issued.serial()).unwrap();
+    stapler.pass(2 * DAY);
+    wait_for("the withdrawal", || handshake().is_none().then_some(()));
+}

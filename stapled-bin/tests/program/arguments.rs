@@ -1,0 +1,96 @@
+//! What is said on the command line: what is taken, what is refused, and with which words.
+
+use crate::world::World;
+
+#[test]
+fn good_arguments() {
+    let world = World::new();
+    for arguments in [
+        "-p certs",
+        "--cert-paths certs other",
+        "-d certs",
+        "--directories certs",
+        "-p certs -s /run/a.sock",
+        "-p certs other third -s /run/a.sock",
+        "-p certs other -s /run/a.sock /run/b.sock",
+        "-p certs other -s /run/a.sock,/run/b.sock /run/c.sock",
+        "-p certs -s ipv4@127.0.0.1:9999",
+        "-p certs -s /a /b /c --no-haproxy-sockets",
+        "-p certs -R -t 2 -r 60 -q -v -v -v",
+        "-p certs --verbosity 4 --minimum-validity 0 --minimum-interval 1",
+        "-p certs --file-extensions crt,pem --ignore *.bak.pem /srv/**",
+        "-p certs -D --no-daemon",
+        "-p certs -D --interactive",
+        "-p certs -l",
+        "-l logs -p certs",
+        "-p certs --one-off --json --no-recycle --nonce --hash sha256",
+        "-p certs --clock-skew 10 --allow-sha1 --allow-weak-keys --allow-missing-next-update",
+        "-p certs --concurrent-per-responder 2 --issuer-dir issuers --no-fetch-issuers --staple-dir .",
+        "-p certs -s /a --no-staple-files --haproxy-socket-keepalive 1 --syslog --pid-file x",
+    ] {
+        let arguments: Vec<&str> = arguments.split(' ').chain(["--check-config"]).collect();
+        let ended = world.run(&arguments);
+        assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
+        assert!(ended.out.ends_with("configuration ok\n"), "{arguments:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn bad_arguments_end_with_2_and_advice() {
+    let world = World::new();
+    for (arguments, message) in [
+        ("", "no paths to certificates; say where they are with --cert-paths"),
+        ("-s /run/a.sock", "no paths to certificates"),
+        ("-p certs -d certs", "old name of `cert-paths`, and both are set"),
+        ("-p certs -s /a /b", "HAProxy sockets: 2 (--haproxy-sockets), certificate paths: 1 (--cert-paths): give one"),
+        ("-p a b c -s /a /b", "HAProxy sockets: 2 (--haproxy-sockets), certificate paths: 3"),
+        ("-p certs --haproxy-config haproxy.cfg", "HAProxy configurations are not read yet; name the paths"),
+        ("-p certs -i ./x", "./x: a pattern is not relative to the current directory"),
+        ("-p certs -i ../x", "../x: a pattern is not relative to the current directory"),
+        ("-p certs -i a{b", "a{b: "),
+        ("-p certs --json", "--json: the summary in JSON belongs to --one-off"),
+        ("-p certs --one-off --json -q", "drop one of them"),
+        ("-p certs --verbosity 5", "5 is not in 0..=4"),
+        ("-p certs --verbosity 3 -v", "cannot be used with"),
+        ("-p certs --renewal-threads 0", "a whole number is needed, at least 1"),
+        ("-p certs --minimum-interval 0", "a whole number of seconds is needed, at least 1"),
+        ("-p certs --minimum-validity 2h", "a whole number of seconds is needed"),
+        ("-p certs --haproxy-socket-keepalive 0", "at least 1"),
+        ("-p certs --hash md5", "[possible values: sha1, sha256]"),
+        ("-p certs -s ipv4@localhost:1", "\"ipv4@localhost:1\" is not ipv4@HOST:PORT"),
+        ("-p certs -s /a,,/b", "an empty address"),
+        ("-p certs --no-staple-files", "the staples of "),
+        ("-p certs -s /a --no-staple-files --staple-dir x", "leave one out"),
+        ("-p certs --file-extensions crt,,pem", "an empty extension"),
+        ("-p certs --config nowhere.conf", "the configuration file nowhere.conf cannot be read: No such file"),
+        ("certs", "certs: belongs to no option; paths to certificates follow --cert-paths"),
+        ("--cert-path certs", "a similar argument exists: '--cert-paths'"),
+    ] {
+        let ended = world.run(&arguments.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>());
+        assert_eq!(ended.code, 2, "{arguments}: {ended:?}");
+        assert!(ended.err.contains(message), "{arguments}\n  said {}\n  not  {message}", ended.err);
+        assert_eq!(ended.out, "", "{arguments}");
+    }
+}
+
+#[test]
+fn help_and_version() {
+    let world = World::new();
+    let help = world.run(&["--help"]);
+    assert_eq!(help.code, 0);
+    for words in ["Examples:", "Exit codes:", "[[group]]", "[default: 7200]", "--interactive"] {
+        assert!(help.out.contains(words), "{words}");
+    }
+    for option in ["-V", "--version"] {
+        let version = world.run(&[option]);
+        assert_eq!((version.code, version.out), (0, format!("stapled {}\n", env!("CARGO_PKG_VERSION"))));
+    }
+}
+
+#[test]
+fn a_path_that_does_not_exist_is_noted_by_the_check() {
+    let world = World::new();
+    let ended = world.run(&["-p", "missing", "--check-config"]);
+    assert_eq!(ended.code, 0);
+    assert!(ended.out.contains("missing does not exist"), "{ended:?}");
+}

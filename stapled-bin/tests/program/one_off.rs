@@ -1,0 +1,178 @@
+//! One pass: what it writes, what it says, and its exit code.
+
+use std::fs;
+
+use stapled_ca::lab::Fault;
+
+use crate::world::{World, contents};
+
+fn state(row: &serde_json::Value) -> &str {
+    row.get("state").unwrap().as_str().unwrap()
+}
+
+#[test]
+fn every_staple_is_fetched_and_written() {
+    let world = World::new();
+    world.issue("a.pem", &world.profile("a.example"));
+    world.issue("b.pem", &world.profile("b.example").must_staple(true));
+    let ended = world.one_off(&[]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(world.staple("a.pem").exists() && world.staple("b.pem").exists());
+    for words in ["a.example", "b.pem", "good", "1 of 1", "2 in all, 2 good"] {
+        assert!(ended.out.contains(words), "{words}: {}", ended.out);
+    }
+    assert!(ended.err.contains("[2/2]"), "progress in plain lines: {}", ended.err);
+    assert!(!ended.err.contains('\u{1b}') && !ended.out.contains('\u{1b}'), "nothing for terminals: {ended:?}");
+}
+
+#[test]
+fn an_empty_directory_is_no_failure() {
+    let world = World::new();
+    let ended = world.one_off(&[]);
+    assert_eq!((ended.code, ended.out.as_str()), (0, "no certificates\n"), "{ended:?}");
+    assert!(ended.err.contains("no certificates found"), "{ended:?}");
+}
+
+#[test]
+fn what_needs_no_staple_is_no_failure() {
+    let world = World::new();
+    world.issue("plain.pem", &stapled_ca::Profile::server("plain.example"));
+    world.issue("old.pem", &world.profile("old.example").valid_between(1_600_000_000, 1_600_100_000));
+    let issued = world.issue("good.pem", &world.profile("good.example"));
+    fs::write(world.path("certs/key.pem"), issued.key_pem()).unwrap();
+    fs::write(world.path("certs/ca.pem"), world.authority.certificate_pem()).unwrap();
+    let ended = world.one_off(&["--json"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let (rows, totals) = ended.json();
+    let mut states: Vec<&str> = rows.iter().map(state).collect();
+    states.sort_unstable();
+    assert_eq!(states, ["expired", "good", "no_certificate", "not_applicable"]);
+    assert_eq!(totals.get("exit_code").unwrap(), 0);
+    assert!(!world.staple("old.pem").exists());
+}
+
+#[test]
+fn whatever_is_missing_is_a_failure_and_the_rest_is_done_all_the_same() {
+    type Break = fn(&World) -> Vec<&'static str>;
+    let cases: [(&str, &str, Break); 6] = [
+        ("issuer_missing", "problem", |world| {
+            let elsewhere = stapled_ca::Authority::root("Elsewhere").create().unwrap();
+            let lonely = elsewhere.issue(&world.profile("lonely.example")).unwrap();
+            fs::write(world.path("certs/lonely.pem"), lonely.certificate_pem()).unwrap();
+            vec![]
+        }),
+        ("path_missing", "unreadable", |_| vec!["missing"]),
+        ("malformed_certificate", "problem", |world| {
+            let rubbish = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+            fs::write(world.path("certs/rubbish.pem"), rubbish).unwrap();
+            vec![]
+        }),
+        ("error_status:try_later", "failed", |world| {
+            let issued = world.issue("bad.pem", &world.profile("bad.example"));
+            world.lab.fault(issued.serial(), Fault::TryLater);
+            vec![]
+        }),
+        ("", "must_staple_without_url", |world| {
+            world.issue("must.pem", &stapled_ca::Profile::server("must.example").must_staple(true));
+            vec![]
+        }),
+        ("socket_missing", "good", |_| vec!["-s", "/nowhere/a.sock"]),
+    ];
+    for (code, expected, break_it) in cases {
+        let world = World::new();
+        world.issue("good.pem", &world.profile("good.example"));
+        let more = break_it(&world);
+        let ended = world.one_off(&[&more[..], &["--json"]].concat());
+        assert_eq!(ended.code, 1, "{code}: {ended:?}");
+        let (rows, _) = ended.json();
+        assert!(rows.iter().any(|row| state(row) == expected), "{expected}: {rows:?}");
+        assert!(code.is_empty() || ended.out.contains(&format!("\"code\":\"{code}\"")), "{code}: {}", ended.out);
+        assert!(world.staple("good.pem").exists(), "{code}");
+    }
+}
+
+#[test]
+fn a_revoked_certificate_ends_with_3_whatever_else_there_is() {
+    let world = World::new();
+    let issued = world.issue("bad.pem", &world.profile("bad.example"));
+    world.lab.revoke(issued.serial()).unwrap();
+    world.issue("good.pem", &world.profile("good.example"));
+    let ended = world.one_off(&["missing"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(ended.out.contains("REVOKED"), "{ended:?}");
+    assert!(world.staple("good.pem").exists() && !world.staple("bad.pem").exists());
+}
+
+#[test]
+fn quiet_says_nothing_when_all_is_well_and_what_is_wrong_otherwise() {
+    let world = World::new();
+    let issued = world.issue("a.pem", &world.profile("a.example"));
+    let ended = world.one_off(&["--quiet"]);
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, "", ""));
+    world.lab.fault(issued.serial(), Fault::TryLater);
+    let ended = world.one_off(&["--quiet", "--no-recycle"]);
+    assert_eq!((ended.code, ended.out.as_str()), (1, ""));
+    assert!(ended.err.starts_with("a.example: ") && ended.err.lines().count() == 2, "{}", ended.err);
+}
+
+#[test]
+fn the_same_trouble_is_told_once() {
+    let world = World::new();
+    for name in ["a", "b", "c", "d"] {
+        world.issue(&format!("{name}.pem"), &world.profile(&format!("{name}.example")));
+    }
+    let ended = world.one_off(&["-s", "/nowhere/a.sock"]);
+    assert_eq!(ended.code, 1);
+    assert_eq!(ended.out.matches("does not exist").count(), 1, "{}", ended.out);
+    assert!(ended.out.contains("a.example, b.example and 2 more: /nowhere/a.sock does not exist"), "{}", ended.out);
+}
+
+#[test]
+fn the_log_directory_gets_everything() {
+    let world = World::new();
+    world.issue("a.pem", &world.profile("a.example"));
+    let ended = world.one_off(&["--quiet", "--logdir", "new/logs", "--verbosity", "3"]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    let log = contents(&world.path("new/logs"));
+    assert!(log.contains("event=renewed") && log.contains("certificate=a.example"), "{log}");
+    assert!(!log.contains("PRIVATE"), "{log}");
+    fs::write(world.path("file"), "").unwrap();
+    let ended = world.one_off(&["--logdir", "file"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.err.contains("file: cannot log there: ") && ended.out.is_empty(), "{ended:?}");
+}
+
+#[test]
+fn names_cannot_break_lines() {
+    let world = World::new();
+    let profile = world
+        .profile("evil.example")
+        .subject([(stapled_ca::NameAttribute::CommonName, "evil\n2026-01-01 ERROR\u{1b}[31m fake".to_owned())]);
+    let profile = profile.names([]);
+    let issued = world.issue("a.pem", &profile);
+    world.lab.fault(issued.serial(), Fault::TryLater);
+    let ended = world.one_off(&["-v", "-v"]);
+    assert_eq!(ended.code, 1);
+    for text in [&ended.out, &ended.err] {
+        assert!(!text.contains('\u{1b}') && !text.contains("\n2026-01-01"), "{text}");
+    }
+    assert!(ended.out.contains("evil"), "{}", ended.out);
+}
+
+#[test]
+fn issuers_are_fetched_and_kept_unless_forbidden() {
+    // The lab serves no caIssuers: whoever may fetch asks in vain, whoever may not does not ask.
+    let world = World::new();
+    let profile = world.profile("a.example").ca_issuers_url("http://127.0.0.1:9/ca.der");
+    let issued = world.authority.issue(&profile).unwrap();
+    fs::write(world.path("certs/a.pem"), issued.certificate_pem()).unwrap();
+    let ended = world.one_off(&["--issuer-dir", "issuers"]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("event=issuer_fetch_failed"), "{ended:?}");
+    let ended = world.one_off(&["--no-fetch-issuers"]);
+    assert_eq!(ended.code, 1);
+    assert!(!ended.err.contains("issuer_fetch_failed"), "{ended:?}");
+    fs::write(world.path("issuers/ca.der"), world.authority.certificate()).unwrap();
+    let ended = world.one_off(&["--issuer-dir", "issuers"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+}

@@ -1,0 +1,133 @@
+//! Running for good: in the foreground, in the background, and how it ends.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+use stapled_ca::lab::Fault;
+
+use crate::world::{PATIENCE, Running, World, contents, signal_to, until};
+
+#[test]
+fn sigterm_and_sigint_end_it_within_seconds() {
+    for signal in ["TERM", "INT"] {
+        let world = World::new();
+        world.issue("a.pem", &world.profile("a.example"));
+        let running = Running::start(world.command(&["--cert-paths", "certs"]));
+        assert!(until(PATIENCE, || world.staple("a.pem").exists()));
+        running.signal("HUP");
+        let asked = Instant::now();
+        running.signal(signal);
+        let ended = running.end(PATIENCE);
+        assert_eq!((ended.code, ended.out.as_str()), (0, ""), "{ended:?}");
+        assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+        assert!(ended.err.contains("event=renewed") && ended.err.contains("event=stopped"), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_responder_that_hangs_does_not_hold_up_the_end() {
+    let world = World::new();
+    let issued = world.issue("a.pem", &world.profile("a.example"));
+    world.lab.fault(issued.serial(), Fault::Hang);
+    let running = Running::start(world.command(&["--cert-paths", "certs"]));
+    assert!(world.lab.wait_until(PATIENCE, |requests| !requests.is_empty()));
+    running.signal("TERM");
+    running.signal("TERM");
+    let asked = Instant::now();
+    let ended = running.end(PATIENCE);
+    assert!(matches!(ended.code, 0 | 143), "{ended:?}");
+    assert!(asked.elapsed() < Duration::from_secs(7), "{:?}", asked.elapsed());
+}
+
+#[test]
+fn an_interrupted_pass_says_so_in_its_exit_code() {
+    let world = World::new();
+    let issued = world.issue("a.pem", &world.profile("a.example"));
+    world.lab.fault(issued.serial(), Fault::Hang);
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        world.lab.forget_requests();
+        let running = Running::start(world.command(&["--one-off", "--cert-paths", "certs"]));
+        assert!(world.lab.wait_until(PATIENCE, |requests| !requests.is_empty()));
+        running.signal(signal);
+        let ended = running.end(Duration::from_secs(5));
+        assert_eq!(ended.code, code, "{ended:?}");
+    }
+}
+
+#[test]
+fn new_certificates_are_seen() {
+    let world = World::new();
+    let running = Running::start(world.command(&["--cert-paths", "certs", "--refresh-interval", "1"]));
+    world.issue("a.pem", &world.profile("a.example"));
+    assert!(until(PATIENCE, || world.staple("a.pem").exists()));
+    running.signal("TERM");
+    assert_eq!(running.end(PATIENCE).code, 0);
+}
+
+#[test]
+fn in_the_background_it_runs_until_told_to_stop() {
+    let world = World::new();
+    world.issue("a.pem", &world.profile("a.example"));
+    let arguments = ["--daemon", "--cert-paths", "certs", "--pid-file", "pid", "--logdir", "logs"];
+    let ended = world.run(&arguments);
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, "", ""));
+    let pid: u32 = fs::read_to_string(world.path("pid")).unwrap().trim().parse().unwrap();
+    assert!(until(PATIENCE, || world.staple("a.pem").exists()));
+    let again = world.run(&arguments);
+    assert_eq!(again.code, 1, "{again:?}");
+    assert!(again.err.contains(&format!("another stapled runs with it (process {pid})")), "{again:?}");
+    signal_to(pid, "TERM");
+    assert!(until(PATIENCE, || !world.path("pid").exists()), "{}", contents(&world.path("logs")));
+    assert!(until(PATIENCE, || contents(&world.path("logs")).contains("event=stopped")));
+}
+
+#[test]
+fn what_keeps_it_from_the_background_is_said_before_it_goes() {
+    let world = World::new();
+    fs::write(world.path("file"), "").unwrap();
+    for (arguments, code, words) in [
+        (["--pid-file", "nowhere/pid"], 1, "nowhere/pid: No such file"),
+        (["--logdir", "file"], 2, "cannot log there"),
+        (["--ignore", "./x"], 2, "a pattern is not relative"),
+    ] {
+        let ended = world.run(&[&["--daemon", "--cert-paths", "certs"], &arguments[..]].concat());
+        assert_eq!(ended.code, code, "{ended:?}");
+        assert!(ended.err.contains(words), "{ended:?}");
+    }
+}
+
+#[test]
+fn systemd_is_told() {
+    let world = World::new();
+    let socket = UnixDatagram::bind(world.path("notify")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut command = world.command(&["--cert-paths", "certs"]);
+    command.env("NOTIFY_SOCKET", world.path("notify"));
+    let running = Running::start(command);
+    let told = || {
+        let mut buffer = [0; 256];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(buffer.get(..length).unwrap()).into_owned()
+    };
+    assert_eq!(told(), "READY=1\n");
+    running.signal("TERM");
+    assert_eq!(told(), "STOPPING=1\n");
+    assert_eq!(running.end(PATIENCE).code, 0);
+}
+
+#[test]
+fn a_failed_renewal_is_one_warning_and_quiet_leaves_only_errors() {
+    let world = World::new();
+    let issued = world.issue("a.pem", &world.profile("a.example"));
+    world.lab.fault(issued.serial(), Fault::TryLater);
+    let must = world.issue("b.pem", &world.profile("b.example").must_staple(true));
+    world.lab.fault(must.serial(), Fault::TryLater);
+    let running = Running::start(world.command(&["--cert-paths", "certs", "--quiet", "--logdir", "logs"]));
+    let log = world.path("logs");
+    assert!(until(PATIENCE, || contents(&log).matches("event=renewal_failed").count() == 2), "{}", contents(&log));
+    running.signal("TERM");
+    let ended = running.end(PATIENCE);
+    assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
+    assert!(ended.err.contains("MUST-STAPLE b.example: renewal failed"), "{}", ended.err);
+}

@@ -1,0 +1,154 @@
+//! A directory with certificates, their authority and its responder, and the program in it.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use stapled_ca::lab::Lab;
+use stapled_ca::{Authority, Issued, Profile};
+use tempfile::TempDir;
+
+/// How long anything may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct World {
+    pub(crate) directory: TempDir,
+    pub(crate) authority: Authority,
+    pub(crate) lab: Lab,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("certs")).unwrap();
+        let authority = Authority::root("Test CA").create().unwrap();
+        let lab = Lab::start([&authority]).unwrap();
+        World { directory, authority, lab }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A certificate that the lab answers for.
+    pub(crate) fn profile(&self, name: &str) -> Profile {
+        Profile::server(name).ocsp_url(self.lab.url())
+    }
+
+    /// Issues it into `certs/FILE`, with its issuer and key.
+    pub(crate) fn issue(&self, file: &str, profile: &Profile) -> Issued {
+        let issued = self.authority.issue(profile).unwrap();
+        issued.write_bundle(&self.path("certs").join(file)).unwrap();
+        issued
+    }
+
+    pub(crate) fn staple(&self, file: &str) -> PathBuf {
+        self.path("certs").join(format!("{file}.ocsp"))
+    }
+
+    /// The program, in this directory, with nothing of the machine's own configuration.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stapled"));
+        command.args(arguments).current_dir(self.directory.path()).env_clear().env("HOME", self.path("home"));
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+        Running::start(self.command(arguments)).end(PATIENCE)
+    }
+
+    /// One pass over `certs` with further arguments.
+    pub(crate) fn one_off(&self, arguments: &[&str]) -> Ended {
+        self.run(&[&["--one-off", "--cert-paths", "certs"], arguments].concat())
+    }
+}
+
+impl Ended {
+    /// The objects of a summary in JSON, and the totals.
+    pub(crate) fn json(&self) -> (Vec<serde_json::Value>, serde_json::Value) {
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let mut objects: Vec<serde_json::Value> = self.out.lines().map(parse).collect();
+        let totals = objects.pop().expect("no totals").get("totals").expect("no totals").clone();
+        (objects, totals)
+    }
+}
+
+/// The program while it runs; killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    out: std::thread::JoinHandle<String>,
+    err: std::thread::JoinHandle<String>,
+}
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let out = collect(child.stdout.take().unwrap());
+        let err = collect(child.stderr.take().unwrap());
+        Running { child, out, err }
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        signal_to(self.child.id(), signal);
+    }
+
+    /// Waits for its end; what takes longer is killed and a failure.
+    pub(crate) fn end(mut self, patience: Duration) -> Ended {
+        let mut status = None;
+        let in_time = until(patience, || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        if !in_time {
+            self.child.kill().unwrap();
+            self.child.wait().unwrap();
+        }
+        let (out, err) = (self.out.join().unwrap(), self.err.join().unwrap());
+        assert!(in_time, "still running after {patience:?}\n{out}\n{err}");
+        Ended { code: status.unwrap().code().unwrap_or(-1), out, err }
+    }
+}
+
+pub(crate) fn signal_to(process: u32, signal: &str) {
+    let status = Command::new("kill").args(["-s", signal, &process.to_string()]).status().unwrap();
+    assert!(status.success(), "kill -s {signal} {process}");
+}
+
+fn collect(mut stream: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    })
+}
+
+/// Whether a condition came true in time.
+pub(crate) fn until(patience: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + patience;
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// What is in the files of a directory, together.
+pub(crate) fn contents(directory: &Path) -> String {
+    let Ok(entries) = std::fs::read_dir(directory) else { return String::new() };
+    entries.flatten().filter_map(|entry| std::fs::read_to_string(entry.path()).ok()).collect()
+}

@@ -1,0 +1,157 @@
+//! Certificates out of files: bundles in any order, with a key between them, DER, damage, and what is read of each.
+
+// A test that cannot go on says so by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use stapled_ca::{Authority, ExtendedKeyUsage, Extension, Issued, KeyType, NameAttribute, Profile, SubjectName};
+use stapled_core::bundle::{Bundle, BundleError};
+use stapled_core::certificate::{Certificate, CertificateError};
+use stapled_core::chain::CertChain;
+use stapled_core::time::Timestamp;
+use std::sync::Arc;
+
+const DAY: i64 = 86_400;
+const NOW: i64 = 1_800_000_000;
+
+fn ca() -> Authority {
+    Authority::root("Files CA").create().unwrap()
+}
+
+fn profile(name: &str) -> Profile {
+    Profile::server(name).valid_between(NOW - DAY, NOW + DAY)
+}
+
+fn read(issued: &Issued) -> Certificate {
+    Certificate::from_der(issued.der()).unwrap()
+}
+
+#[test]
+fn a_bundle_is_read_in_any_order_and_its_key_is_passed_over() {
+    let ca = ca();
+    let middle = ca.intermediate("Middle").create().unwrap();
+    let leaf = middle.issue(&profile("a.test")).unwrap();
+    let (own, issuer, root, key) =
+        (leaf.certificate_pem(), middle.certificate_pem(), ca.certificate_pem(), leaf.key_pem());
+    for parts in [[&own, &issuer, &root, &key], [&key, &own, &issuer, &root], [&root, &key, &issuer, &own]] {
+        let text = parts.map(String::as_str).join("what somebody noted between\n");
+        let bundle = Bundle::read(text.as_bytes()).unwrap();
+        assert_eq!(bundle.certificates.len(), 3);
+        assert!(bundle.broken.is_empty());
+        assert_eq!(bundle.end_entity().unwrap().name(), "a.test");
+        let secret: String = key.lines().nth(1).unwrap().chars().take(20).collect();
+        assert!(!format!("{bundle:?}").contains(&secret));
+    }
+    // Line ends as Windows has them, and no line end after the last.
+    let text = format!("{own}{issuer}").replace('\n', "\r\n");
+    assert_eq!(Bundle::read(text.trim_end().as_bytes()).unwrap().certificates.len(), 2);
+}
+
+#[test]
+fn der_is_read_and_only_one_certificate_of_it() {
+    let leaf = ca().issue(&profile("a.test")).unwrap();
+    assert_eq!(Bundle::read(leaf.der()).unwrap().end_entity().unwrap().name(), "a.test");
+    let trailing = [leaf.der(), &[0]].concat();
+    assert!(matches!(Bundle::read(&trailing), Err(BundleError::Certificate { number: 1, .. })));
+}
+
+#[test]
+fn damage_is_told_by_its_place_and_costs_nothing_else() {
+    let ca = ca();
+    let leaf = ca.issue(&profile("a.test")).unwrap();
+    let good = leaf.certificate_pem();
+    let damaged = good.replace(&good.lines().nth(3).unwrap()[..8], "!!!!!!!!");
+    let cut = &good[..good.len() / 2];
+    let bundle = Bundle::read(format!("{damaged}{good}{cut}").as_bytes()).unwrap();
+    assert_eq!(bundle.certificates.len(), 1);
+    let places: Vec<usize> = bundle.broken.iter().map(|(place, _)| *place).collect();
+    assert_eq!(places, [1, 3]);
+    for nothing in [&b""[..], b"hello", leaf.key_pem().as_bytes(), &[0xff; 100]] {
+        assert_eq!(Bundle::read(nothing), Err(BundleError::NoCertificate));
+    }
+    assert!(Bundle::read(good.repeat(1025).as_bytes()).is_err(), "too many");
+    let large = [&[0x30, 0x83, 0x01, 0x00, 0x01][..], &vec![0; 0x1_0001]].concat();
+    assert!(matches!(Certificate::from_der(&large), Err(CertificateError::TooLarge { .. })));
+}
+
+#[test]
+fn what_a_certificate_says() {
+    let ca = ca();
+    let plain = read(&ca.issue(&profile("a.test")).unwrap());
+    assert!(!plain.is_ca() && !plain.must_staple() && plain.allows_server_auth());
+    assert!(plain.ocsp_urls().is_empty() && plain.ca_issuers_urls().is_empty());
+    assert!(Certificate::from_der(ca.certificate()).unwrap().is_ca());
+
+    let full = profile("a.test")
+        .must_staple(true)
+        .ocsp_url("http://one.test/ocsp")
+        .ocsp_url("http://two.test")
+        .ca_issuers_url("http://one.test/ca.crt");
+    let full = read(&ca.issue(&full).unwrap());
+    assert!(full.must_staple());
+    assert_eq!(full.ocsp_urls(), ["http://one.test/ocsp", "http://two.test"]);
+    assert_eq!(full.ca_issuers_urls(), ["http://one.test/ca.crt"]);
+
+    let purposes = |purposes: &[ExtendedKeyUsage]| {
+        read(&ca.issue(&profile("a.test").extended_key_usages(purposes.to_vec())).unwrap()).allows_server_auth()
+    };
+    assert!(purposes(&[]) && purposes(&[ExtendedKeyUsage::Any]) && purposes(&[ExtendedKeyUsage::ServerAuth]));
+    assert!(!purposes(&[ExtendedKeyUsage::ClientAuth]));
+
+    // More URLs than anybody needs, and one that is too long.
+    let many = (0..20).fold(profile("a.test"), |profile, n| profile.ocsp_url(format!("http://{n}.test/")));
+    let many = many.ocsp_url(format!("http://{}.test/", "x".repeat(3000)));
+    assert_eq!(read(&ca.issue(&many).unwrap()).ocsp_urls().len(), 8);
+}
+
+#[test]
+fn names_of_any_legal_shape() {
+    let ca = ca();
+    let nameless = profile("a.test").names([]).subject([(NameAttribute::CommonName, "Grüße, \"Welt\"".to_owned())]);
+    assert_eq!(read(&ca.issue(&nameless).unwrap()).name(), "Grüße, \"Welt\"");
+    let hostile = profile("a.test").names([SubjectName::Dns("a\nb\u{1b}[2J.test".to_owned())]);
+    if let Ok(issued) = ca.issue(&hostile) {
+        assert!(!read(&issued).name().chars().any(char::is_control));
+    }
+    let address = profile("127.0.0.1");
+    assert!(!read(&ca.issue(&address).unwrap()).name().is_empty());
+}
+
+#[test]
+fn every_kind_of_key_and_odd_extensions() {
+    use KeyType::{EcdsaP256, EcdsaP384, EcdsaP521, Ed25519, Rsa2048};
+    for key in [Rsa2048, EcdsaP256, EcdsaP384, EcdsaP521, Ed25519] {
+        let ca = Authority::root("Files CA").key(key).create().unwrap();
+        let leaf = Arc::new(read(&ca.issue(&profile("a.test").key(key)).unwrap()));
+        let issuer = Arc::new(Certificate::from_der(ca.certificate()).unwrap());
+        assert!(CertChain::new(leaf, issuer).is_ok(), "{key:?}");
+    }
+    let ca = ca();
+    let odd = Extension::new(&[1, 3, 6, 1, 4, 1, 99_999, 1], b"anything".to_vec());
+    assert!(read(&ca.issue(&profile("a.test").extension(odd)).unwrap()).unknown_critical_extension().is_none());
+    let critical = Extension::critical(&[1, 3, 6, 1, 4, 1, 99_999, 1], b"anything".to_vec());
+    let critical = read(&ca.issue(&profile("a.test").extension(critical)).unwrap());
+    assert_eq!(critical.unknown_critical_extension(), Some("1.3.6.1.4.1.99999.1"));
+    // Extensions that decide about trust must be readable.
+    let unreadable = Extension::new(&[2, 5, 29, 37], b"nonsense".to_vec());
+    if let Ok(issued) = ca.issue(&profile("a.test").extended_key_usages([]).extension(unreadable)) {
+        assert!(matches!(Certificate::from_der(issued.der()), Err(CertificateError::Malformed(_))));
+    }
+}
+
+#[test]
+fn validity_to_the_second() {
+    let ca = ca();
+    let chain = |profile: Profile| {
+        let leaf = Arc::new(read(&ca.issue(&profile).unwrap()));
+        CertChain::new(leaf, Arc::new(Certificate::from_der(ca.certificate()).unwrap())).unwrap()
+    };
+    let valid = chain(Profile::server("a.test").valid_between(NOW, NOW + 10));
+    let usable = |second: i64| valid.check_usable(Timestamp::from_unix(second)).is_ok();
+    assert_eq!([NOW - 1, NOW, NOW + 10, NOW + 11].map(usable), [false, true, true, false]);
+    assert!(valid.check_usable(Timestamp::from_unix_millis((NOW + 10) * 1000 + 999)).is_ok(), "its last second, whole");
+    // Beyond 2050, where the encoding of times changes.
+    let late = chain(Profile::server("a.test").valid_between(2_524_608_000 - 10, 2_524_608_000 + 10));
+    assert!(late.check_usable(Timestamp::from_unix(2_524_608_005)).is_ok());
+    let early = chain(Profile::server("a.test").valid_between(-DAY, DAY));
+    assert!(early.check_usable(Timestamp::from_unix(-5)).is_ok());
+}

@@ -1,0 +1,546 @@
+//! Every rule of "when is a response believed": a response that breaks just that rule, and one that barely keeps it.
+
+// A test that cannot go on says so by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use stapled_ca::ocsp::{
+    CertId, HashAlgorithm, IssuerIdentity, NullParameters, ResponseBuilder, ResponseStatus, Signer,
+};
+use stapled_ca::{
+    Authority, ExtendedKeyUsage, Extension, Issued, Key, KeyType, KeyUsage, Profile, Serial, SignatureScheme,
+};
+use stapled_core::Weak;
+use stapled_core::certificate::Certificate;
+use stapled_core::chain::CertChain;
+use stapled_core::ocsp::{CertStatus, OcspResponse};
+use stapled_core::sink::Requirements;
+use stapled_core::staple::{JudgePolicy, Judgement, judge};
+use stapled_core::time::Timestamp;
+
+const NOW: i64 = 1_800_000_000;
+const DAY: i64 = 86_400;
+
+/// A CA, a certificate of its, and what is judged of it.
+struct Case {
+    ca: Authority,
+    leaf: Issued,
+    chain: Arc<CertChain>,
+}
+
+impl Case {
+    fn new(key: KeyType) -> Self {
+        let ca = authority("Judged CA", key);
+        let leaf = ca.issue(&server("judged.test")).unwrap();
+        let chain = chain(&leaf, &ca);
+        Case { ca, leaf, chain }
+    }
+
+    fn id(&self) -> CertId {
+        self.ca.cert_id(self.leaf.serial(), HashAlgorithm::Sha1)
+    }
+
+    /// A good response as the issuer signs it; a test breaks it in one place.
+    fn good(&self) -> ResponseBuilder {
+        self.good_by(self.ca.signer())
+    }
+
+    fn good_by(&self, signer: Signer) -> ResponseBuilder {
+        times(ResponseBuilder::signed_by(signer)).good(&self.id())
+    }
+
+    fn delegate(&self, profile: Profile) -> Signer {
+        Signer::delegate(&self.ca.issue(&profile).unwrap())
+    }
+
+    fn judge_with(&self, response: &ResponseBuilder, policy: &JudgePolicy) -> Result<Judgement, String> {
+        self.judge_bytes(response.build().unwrap(), policy, None)
+    }
+
+    fn judge_bytes(&self, response: Vec<u8>, policy: &JudgePolicy, nonce: Option<&[u8]>) -> Result<Judgement, String> {
+        judge(&Bytes::from(response), &self.chain, Timestamp::from_unix(NOW), policy, nonce, &[])
+            .map_err(|refusal| refusal.code().to_string())
+    }
+
+    /// `good`, `revoked`, `unknown`, or the reason code.
+    fn verdict(&self, response: &ResponseBuilder) -> String {
+        verdict(self.judge_with(response, &JudgePolicy::default()))
+    }
+}
+
+fn verdict(judged: Result<Judgement, String>) -> String {
+    match judged {
+        Err(code) => code,
+        Ok(judgement) => {
+            assert_eq!(judgement.staple().is_some(), judgement.status == CertStatus::Good);
+            match judgement.status {
+                CertStatus::Good => "good".to_owned(),
+                CertStatus::Revoked { .. } => "revoked".to_owned(),
+                _ => "unknown".to_owned(),
+            }
+        }
+    }
+}
+
+fn authority(name: &str, key: KeyType) -> Authority {
+    let validity = stapled_ca::Validity::Between { not_before: NOW - 1000 * DAY, not_after: NOW + 1000 * DAY };
+    Authority::root(name).key(key).validity(validity).create().unwrap()
+}
+
+fn server(name: &str) -> Profile {
+    Profile::server(name).valid_between(NOW - 30 * DAY, NOW + 60 * DAY).ocsp_url("http://ocsp.test/")
+}
+
+fn responder() -> Profile {
+    Profile::ocsp_responder("Responder").valid_between(NOW - DAY, NOW + DAY)
+}
+
+fn times(builder: ResponseBuilder) -> ResponseBuilder {
+    builder.produced_at(NOW - 60).this_update(NOW - 60).next_update(NOW + 7 * DAY)
+}
+
+fn chain(leaf: &Issued, ca: &Authority) -> Arc<CertChain> {
+    let leaf = Certificate::from_der(leaf.der()).unwrap();
+    let issuer = Certificate::from_der(ca.certificate()).unwrap();
+    Arc::new(CertChain::new(Arc::new(leaf), Arc::new(issuer)).unwrap())
+}
+
+#[test]
+fn every_kind_of_key_signs_directly_and_by_delegate() {
+    use KeyType::{EcdsaP256, EcdsaP384, EcdsaP521, Ed25519, Rsa2048};
+    for key in [EcdsaP256, EcdsaP384, EcdsaP521, Ed25519, Rsa2048] {
+        let case = Case::new(key);
+        assert_eq!(case.verdict(&case.good()), "good", "{key:?} directly");
+        assert_eq!(case.verdict(&case.good().corrupt_signature()), "bad_signature", "{key:?} directly");
+        for delegate_key in [EcdsaP256, Ed25519, Rsa2048] {
+            let delegate = case.delegate(responder().key(delegate_key));
+            let response = case.good_by(delegate);
+            assert_eq!(case.verdict(&response), "good", "{delegate_key:?} certified by {key:?}");
+            let judgement = case.judge_with(&response, &JudgePolicy::default()).unwrap();
+            assert!(judgement.facts.delegated);
+            assert_eq!(judgement.into_staple().unwrap().expires(), Timestamp::from_unix(NOW + DAY), "ends with it");
+            let corrupt = response.corrupt_signature();
+            assert_eq!(case.verdict(&corrupt), "bad_signature", "{delegate_key:?} certified by {key:?}");
+        }
+    }
+}
+
+#[test]
+fn every_scheme_of_rsa() {
+    use SignatureScheme::{
+        RsaPkcs1Sha256, RsaPkcs1Sha256WithoutNull, RsaPkcs1Sha384, RsaPkcs1Sha512, RsaPssSha256, RsaPssSha384,
+    };
+    let case = Case::new(KeyType::Rsa2048);
+    for scheme in
+        [RsaPkcs1Sha256, RsaPkcs1Sha256WithoutNull, RsaPkcs1Sha384, RsaPkcs1Sha512, RsaPssSha256, RsaPssSha384]
+    {
+        assert_eq!(case.verdict(&case.good().scheme(scheme)), "good", "{scheme:?}");
+    }
+    // An AlgorithmIdentifier that does not say what was done.
+    let other = case.good().algorithm_identifier(RsaPkcs1Sha512.algorithm_identifier());
+    assert_eq!(case.verdict(&other), "bad_signature");
+    let foreign = case.good().algorithm_identifier(SignatureScheme::Ed25519.algorithm_identifier());
+    assert_eq!(case.verdict(&foreign), "unsupported_algorithm");
+}
+
+#[test]
+fn sha1_and_short_keys_only_where_they_are_allowed() {
+    let case = Case::new(KeyType::Rsa2048);
+    let weak = case.good().scheme(SignatureScheme::RsaPkcs1Sha1);
+    assert_eq!(case.verdict(&weak), "weak_signature");
+    let mut policy = JudgePolicy::default();
+    policy.sha1_signatures = Weak::Allow;
+    assert_eq!(verdict(case.judge_with(&weak, &policy)), "good");
+    assert_eq!(verdict(case.judge_with(&weak.clone().corrupt_signature(), &policy)), "bad_signature");
+    // A weakness is told only when nothing else is wrong.
+    assert_eq!(case.verdict(&weak.next_update(NOW - 1)), "expired");
+
+    let case = Case::new(KeyType::Rsa1024);
+    assert_eq!(case.verdict(&case.good()), "weak_key");
+    let mut policy = JudgePolicy::default();
+    policy.weak_keys = Weak::Allow;
+    assert_eq!(verdict(case.judge_with(&case.good(), &policy)), "good");
+    let case = Case::new(KeyType::EcdsaP256);
+    let delegate = case.delegate(responder().key(KeyType::Rsa1024));
+    assert_eq!(case.verdict(&case.good_by(delegate)), "weak_key");
+}
+
+#[test]
+fn whose_signature_counts() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let check = |response: ResponseBuilder, expected: &str, what: &str| {
+        assert_eq!(case.verdict(&response), expected, "{what}");
+    };
+    check(case.good().responder_by_name(), "good", "the issuer by name");
+    check(case.good().responder_by_key(), "good", "the issuer by key");
+    let delegate = case.delegate(responder());
+    check(case.good_by(delegate.clone()).responder_by_name(), "good", "a delegate by name");
+    check(case.good_by(delegate.clone()).responder_by_key(), "good", "a delegate by key");
+    check(case.good_by(delegate.clone()).certificates::<&[u8]>(&[]), "responder_cert_missing", "no certificate");
+    // The responderID of somebody else.
+    let id = |signer: &Signer| Signer::new(Arc::clone(delegate.key()), signer.identity().clone(), None);
+    let own = delegate.certificate().unwrap();
+    let stranger = authority("Stranger", KeyType::EcdsaP256);
+    check(
+        case.good_by(id(&stranger.signer())).further_certificate(own),
+        "responder_id_mismatch",
+        "an embedded delegate, but another's name",
+    );
+    check(case.good_by(id(&case.ca.signer())), "bad_signature", "the issuer's name on another's signature");
+
+    let purposes = |purposes: &[ExtendedKeyUsage]| case.delegate(responder().extended_key_usages(purposes.to_vec()));
+    check(case.good_by(purposes(&[])), "responder_missing_eku", "no extendedKeyUsage");
+    check(case.good_by(purposes(&[ExtendedKeyUsage::Any])), "responder_missing_eku", "anyExtendedKeyUsage");
+    check(case.good_by(purposes(&[ExtendedKeyUsage::ServerAuth])), "responder_missing_eku", "serverAuth");
+    let both = purposes(&[ExtendedKeyUsage::ServerAuth, ExtendedKeyUsage::OcspSigning]);
+    check(case.good_by(both), "good", "serverAuth and OCSPSigning");
+    let sibling = case.delegate(server("sibling.test"));
+    check(case.good_by(sibling), "responder_missing_eku", "a sibling's key");
+    let own_key = Signer::delegate(&case.leaf);
+    check(case.good_by(own_key), "responder_missing_eku", "the certificate's own key");
+
+    let usages = |usages: &[KeyUsage]| case.delegate(responder().key_usages(usages.to_vec()));
+    check(case.good_by(usages(&[KeyUsage::KeyEncipherment])), "responder_key_usage", "no digitalSignature");
+    check(case.good_by(usages(&[])), "good", "no keyUsage at all");
+    check(case.good_by(case.delegate(responder().ocsp_no_check(false))), "good", "no nocheck");
+    let unknown = Extension::critical(&[1, 3, 6, 1, 4, 1, 99_999, 1], vec![5, 0]);
+    check(case.good_by(case.delegate(responder().extension(unknown))), "unhandled_critical_extension", "critical");
+
+    let valid = |from: i64, to: i64| case.good_by(case.delegate(responder().valid_between(from, to)));
+    check(valid(NOW - DAY, NOW - 1), "responder_cert_expired", "a delegate of yesterday");
+    check(valid(NOW + 1, NOW + DAY), "responder_cert_expired", "a delegate of tomorrow");
+    check(valid(NOW - DAY, NOW), "good", "a delegate's last second");
+    check(valid(NOW, NOW + DAY), "good", "a delegate's first second");
+
+    let foreign = Signer::delegate(&stranger.issue(&responder()).unwrap());
+    check(case.good_by(foreign), "responder_wrong_issuer", "a stranger's delegate");
+    // Same name, another key: no more the issuer than any stranger.
+    let namesake = authority("Judged CA", KeyType::EcdsaP256);
+    let forged = Signer::delegate(&namesake.issue(&responder()).unwrap());
+    check(case.good_by(forged), "responder_wrong_issuer", "the delegate of a namesake");
+    check(case.good_by(namesake.signer()), "responder_cert_missing", "a namesake itself, by key");
+    check(case.good_by(namesake.signer()).responder_by_name(), "bad_signature", "a namesake itself, by name");
+    // Same key, another name.
+    let renamed = Authority::root("Other name").existing_key(Arc::clone(case.ca.key())).create().unwrap();
+    let delegate = Signer::delegate(&renamed.issue(&responder()).unwrap());
+    check(case.good_by(delegate), "responder_wrong_issuer", "the delegate of another name with the same key");
+    // Reissued: same name, same key, another certificate.
+    let reissued = Authority::root("Judged CA").existing_key(Arc::clone(case.ca.key())).create().unwrap();
+    let delegate = Signer::delegate(&reissued.issue(&responder()).unwrap());
+    check(case.good_by(delegate), "good", "the delegate of the issuer under a new certificate");
+    check(case.good().further_certificate(reissued.certificate()), "good", "the issuer embedded");
+    // A delegate of a delegate.
+    let middle = case.ca.intermediate("Middle").create().unwrap();
+    let far = Signer::delegate(&middle.issue(&responder()).unwrap());
+    check(
+        case.good_by(far).further_certificate(middle.certificate()),
+        "responder_wrong_issuer",
+        "a delegate's delegate",
+    );
+    check(
+        case.good_by(case.delegate(responder())).further_certificate(b"\x30\x03\x02\x01\x00"),
+        "good",
+        "an unreadable certificate beside the right one",
+    );
+}
+
+#[test]
+fn certificates_from_outside_are_believed_and_never_stapled() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let delegate = case.delegate(responder());
+    let outside = Certificate::from_der(delegate.certificate().unwrap()).unwrap();
+    let response = Bytes::from(case.good_by(delegate).certificates::<&[u8]>(&[]).build().unwrap());
+    let at = Timestamp::from_unix(NOW);
+    let judgement = judge(&response, &case.chain, at, &JudgePolicy::default(), None, &[outside]).unwrap();
+    assert_eq!(judgement.status, CertStatus::Good);
+    assert!(judgement.staple().is_none());
+}
+
+#[test]
+fn which_certificate_it_is_about() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let serial = case.leaf.serial();
+    let of = |id: CertId| times(ResponseBuilder::new(&case.ca)).good(&id);
+    for hash in [HashAlgorithm::Sha1, HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512] {
+        assert_eq!(case.verdict(&of(case.ca.cert_id(serial, hash))), "good", "{hash:?}");
+        let bare = CertId::with_parameters(case.ca.identity(), serial, hash, NullParameters::Absent);
+        assert_eq!(case.verdict(&of(bare)), "good", "{hash:?} without NULL");
+    }
+    let next = Serial::from_bytes(&[&serial.as_bytes()[..serial.as_bytes().len() - 1], &[0x5a]].concat());
+    assert_eq!(case.verdict(&of(case.ca.cert_id(&next, HashAlgorithm::Sha1))), "no_matching_certid");
+    let stranger = authority("Stranger", KeyType::EcdsaP256);
+    assert_eq!(case.verdict(&of(stranger.cert_id(serial, HashAlgorithm::Sha1))), "wrong_issuer");
+    // Right name with a wrong key, and the other way round.
+    let namesake = authority("Judged CA", KeyType::EcdsaP256);
+    assert_eq!(case.verdict(&of(namesake.cert_id(serial, HashAlgorithm::Sha256))), "wrong_issuer");
+    let renamed = Authority::root("Other name").existing_key(Arc::clone(case.ca.key())).create().unwrap();
+    assert_eq!(case.verdict(&of(renamed.cert_id(serial, HashAlgorithm::Sha256))), "wrong_issuer");
+    assert_eq!(case.verdict(&times(ResponseBuilder::new(&case.ca))), "no_matching_certid", "no answer at all");
+
+    let other = case.ca.cert_id(&next, HashAlgorithm::Sha1);
+    let two = of(other.clone()).good(&case.id());
+    assert_eq!(case.verdict(&two), "good", "one of two");
+    assert_eq!(case.judge_with(&two, &JudgePolicy::default()).unwrap().facts.single_responses, 2);
+    assert_eq!(case.verdict(&case.good().revoked(&other, NOW - DAY, None)), "good", "the other is revoked");
+    assert_eq!(case.verdict(&case.good().good(&case.id())), "good", "twice the same");
+    assert_eq!(case.verdict(&case.good().revoked(&case.id(), NOW - DAY, None)), "conflicting_responses");
+    assert_eq!(case.verdict(&case.good().unknown(&case.id())), "conflicting_responses");
+    let sha256 = case.ca.cert_id(serial, HashAlgorithm::Sha256);
+    assert_eq!(case.verdict(&case.good().revoked(&sha256, NOW - DAY, None)), "conflicting_responses");
+    assert_eq!(case.verdict(&times(ResponseBuilder::new(&case.ca)).revoked(&case.id(), NOW - DAY, None)), "revoked");
+    assert_eq!(case.verdict(&times(ResponseBuilder::new(&case.ca)).unknown(&case.id())), "unknown");
+}
+
+#[test]
+fn serial_numbers_of_any_legal_shape() {
+    let ca = authority("Judged CA", KeyType::EcdsaP256);
+    for bytes in [&[1][..], &[0x7f], &[0x80], &[0xff; 20], &[0x80, 0, 0, 0], &[0x12; 19]] {
+        let leaf = ca.issue(&server("judged.test").serial(Serial::from_bytes(bytes))).unwrap();
+        let chain = chain(&leaf, &ca);
+        let case = Case { ca: ca.clone(), leaf, chain };
+        assert_eq!(case.verdict(&case.good()), "good", "{bytes:02x?}");
+    }
+}
+
+#[test]
+fn times_to_the_second() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let with = |this_update: i64, next_update: i64| {
+        case.verdict(&case.good().this_update(this_update).next_update(next_update))
+    };
+    assert_eq!(with(NOW - DAY, NOW + 1), "good");
+    assert_eq!(with(NOW - DAY, NOW), "expired");
+    assert_eq!(with(NOW + 300, NOW + DAY), "good", "the clock skew that is allowed");
+    assert_eq!(with(NOW + 301, NOW + DAY), "not_yet_valid");
+    assert_eq!(with(NOW - 10, NOW - 10), "bad_times");
+    assert_eq!(with(NOW + 100, NOW + 50), "bad_times");
+    let mut policy = JudgePolicy::default();
+    policy.clock_skew = Duration::ZERO;
+    assert_eq!(verdict(case.judge_with(&case.good().this_update(NOW), &policy)), "good");
+    assert_eq!(verdict(case.judge_with(&case.good().this_update(NOW + 1), &policy)), "not_yet_valid");
+    let endless = case.good().no_next_update();
+    assert_eq!(case.verdict(&endless), "missing_next_update");
+    policy.missing_next_update = Weak::Allow;
+    assert_eq!(verdict(case.judge_with(&endless, &policy)), "good");
+    for produced_at in [NOW - 365 * DAY, NOW + 365 * DAY] {
+        let odd = case.good().produced_at(produced_at);
+        let judgement = case.judge_with(&odd, &JudgePolicy::default()).unwrap();
+        assert_eq!(judgement.facts.warnings.len(), 1, "odd, told, and accepted");
+    }
+    let form = |time: &[u8]| {
+        let element = [&[0x18, time.len() as u8], time].concat();
+        case.verdict(&case.good().this_update_der(element))
+    };
+    assert_eq!(form(b"20270101000000Z"), "good");
+    for odd in [
+        &b"20270101000000.0Z"[..],
+        b"20270101000000.5Z",
+        b"20270101000000+0000",
+        b"202701010000Z",
+        b"20270101000000",
+        b"20271301000000Z",
+        b"20270230000000Z",
+        b"20270101240000Z",
+        b"2027010100000aZ",
+        b"",
+    ] {
+        assert_eq!(form(odd), "malformed", "{:?}", String::from_utf8_lossy(odd));
+    }
+    assert_eq!(form(b"00010101000000Z"), "good", "long ago");
+    assert_eq!(case.verdict(&case.good().next_update_der(b"\x18\x0f99991231235959Z".to_vec())), "good");
+}
+
+#[test]
+fn error_statuses_types_and_versions() {
+    use ResponseStatus::{InternalError, MalformedRequest, SigRequired, TryLater, Unauthorized};
+    let case = Case::new(KeyType::EcdsaP256);
+    for (status, code) in [
+        (MalformedRequest, "error_status:malformed_request"),
+        (InternalError, "error_status:internal_error"),
+        (TryLater, "error_status:try_later"),
+        (SigRequired, "error_status:sig_required"),
+        (Unauthorized, "error_status:unauthorized"),
+    ] {
+        let judged = case.judge_bytes(ResponseBuilder::error(status), &JudgePolicy::default(), None);
+        assert_eq!(verdict(judged), code);
+    }
+    for undefined in [0, 4, 7, 255] {
+        let judged = case.judge_bytes(ResponseBuilder::status_only(undefined), &JudgePolicy::default(), None);
+        assert_eq!(verdict(judged), "malformed", "{undefined}");
+    }
+    assert_eq!(
+        case.verdict(&case.good().response_type(&[1, 3, 6, 1, 5, 5, 7, 48, 1, 99])),
+        "unsupported_response_type"
+    );
+    assert_eq!(case.verdict(&case.good().explicit_version(0)), "good", "v1 spelled out");
+    assert_eq!(case.verdict(&case.good().explicit_version(1)), "unsupported_version");
+    assert_eq!(case.verdict(&case.good().trailing(&[0])), "malformed");
+}
+
+#[test]
+fn extensions_and_nonces() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let extension = |critical: bool| match critical {
+        true => Extension::critical(&[1, 3, 6, 1, 4, 1, 99_999, 2], vec![5, 0]),
+        false => Extension::new(&[1, 3, 6, 1, 4, 1, 99_999, 2], vec![5, 0]),
+    };
+    assert_eq!(case.verdict(&case.good().response_extension(&extension(false))), "good");
+    assert_eq!(case.verdict(&case.good().single_extension(&extension(false))), "good");
+    assert_eq!(case.verdict(&case.good().response_extension(&extension(true))), "unhandled_critical_extension");
+    assert_eq!(case.verdict(&case.good().single_extension(&extension(true))), "unhandled_critical_extension");
+    let twice = case.good().response_extension(&extension(false)).response_extension(&extension(false));
+    assert_eq!(case.verdict(&twice), "malformed");
+
+    let asked = [7; 32];
+    let judged = |response: &ResponseBuilder| {
+        verdict(case.judge_bytes(response.build().unwrap(), &JudgePolicy::default(), Some(&asked)))
+    };
+    assert_eq!(judged(&case.good().nonce(&asked)), "good");
+    assert_eq!(judged(&case.good().nonce(&[8; 32])), "nonce_mismatch");
+    assert_eq!(judged(&case.good().nonce(&asked[..31])), "nonce_mismatch");
+    assert_eq!(judged(&case.good()), "good", "none at all: the times decide");
+    assert_eq!(case.verdict(&case.good().nonce(&asked)), "good", "one that nobody asked for");
+}
+
+#[test]
+fn sizes() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let bytes = case.good().build().unwrap();
+    let mut policy = JudgePolicy::default();
+    policy.max_size = bytes.len();
+    assert_eq!(verdict(case.judge_bytes(bytes.clone(), &policy, None)), "good");
+    policy.max_size = bytes.len() - 1;
+    assert_eq!(verdict(case.judge_bytes(bytes, &policy, None)), "too_large");
+    let padding = Extension::new(&[1, 3, 6, 1, 4, 1, 99_999, 3], vec![0; 70_000]);
+    assert_eq!(case.verdict(&case.good().response_extension(&padding)), "too_large");
+}
+
+#[test]
+fn what_a_server_asks_of_a_staple() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let staple =
+        |response: ResponseBuilder| case.judge_with(&response, &JudgePolicy::default()).unwrap().into_staple().unwrap();
+    let mut strict = Requirements::default()
+        .cert_id_hash(stapled_core::ocsp::CertIdHash::Sha1)
+        .margin(Duration::from_secs(300))
+        .max_size(4096);
+    strict.single_response = true;
+    let check = |response: ResponseBuilder| match strict.check(&staple(response), Timestamp::from_unix(NOW)) {
+        Ok(()) => "fits".to_owned(),
+        Err(error) => error.code().to_string(),
+    };
+    assert_eq!(check(case.good()), "fits");
+    assert_eq!(check(case.good().next_update(NOW + 301)), "fits");
+    assert_eq!(check(case.good().next_update(NOW + 300)), "expires_too_soon");
+    let of = |id: CertId| times(ResponseBuilder::new(&case.ca)).good(&id);
+    assert_eq!(check(of(case.ca.cert_id(case.leaf.serial(), HashAlgorithm::Sha256))), "unfit_certid");
+    let (identity, serial) = (case.ca.identity(), case.leaf.serial());
+    let bare = CertId::with_parameters(identity, serial, HashAlgorithm::Sha1, NullParameters::Absent);
+    assert_eq!(check(of(bare)), "unfit_certid");
+    let other = case.ca.cert_id(&Serial::from(5), HashAlgorithm::Sha1);
+    assert_eq!(check(case.good().good(&other)), "several_responses");
+    let padding = Extension::new(&[1, 3, 6, 1, 4, 1, 99_999, 3], vec![0; 5000]);
+    assert_eq!(check(case.good().response_extension(&padding)), "too_large");
+}
+
+/// The second opinion: what is cut by hand says the same as what a general ASN.1 library decodes.
+#[test]
+fn what_is_read_is_what_another_decoder_reads() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let delegate = case.delegate(responder());
+    let other = case.ca.cert_id(&Serial::from(5), HashAlgorithm::Sha256);
+    let responses = [
+        case.good(),
+        case.good_by(delegate).responder_by_name().nonce(&[1; 32]),
+        case.good().revoked(&other, NOW - DAY, Some(stapled_ca::Reason::KeyCompromise)).explicit_version(0),
+        case.good().unknown(&other).no_next_update(),
+    ];
+    for response in responses {
+        let bytes = response.build().unwrap();
+        let Ok(OcspResponse::Basic(ours)) = OcspResponse::from_der(&bytes) else { panic!("not read") };
+        let theirs: rasn_ocsp::OcspResponse = rasn::der::decode(&bytes).unwrap();
+        let theirs: rasn_ocsp::BasicOcspResponse = rasn::der::decode(&theirs.bytes.unwrap().response).unwrap();
+        let data = &theirs.tbs_response_data;
+        assert_eq!(ours.produced_at.unix(), data.produced_at.timestamp());
+        assert_eq!(ours.certificates.len(), theirs.certs.as_ref().map_or(0, |certificates| certificates.len()));
+        assert_eq!(ours.signature, theirs.signature.as_raw_slice());
+        assert_eq!(ours.responses.len(), data.responses.len());
+        assert_eq!(ours.extensions.len(), data.response_extensions.as_ref().map_or(0, |list| list.len()));
+        for (ours, theirs) in ours.responses.iter().zip(data.responses.iter()) {
+            assert_eq!(ours.cert_id.to_der(), rasn::der::encode(&theirs.cert_id).unwrap());
+            assert_eq!(ours.this_update.unix(), theirs.this_update.timestamp());
+            assert_eq!(ours.next_update.map(Timestamp::unix), theirs.next_update.map(|at| at.timestamp()));
+            let same = matches!(
+                (&ours.status, &theirs.cert_status),
+                (CertStatus::Good, rasn_ocsp::CertStatus::Good)
+                    | (CertStatus::Revoked { .. }, rasn_ocsp::CertStatus::Revoked(_))
+                    | (CertStatus::Unknown, rasn_ocsp::CertStatus::Unknown(()))
+            );
+            assert!(same);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Whatever is changed in a good response, nothing panics, and what is believed is signed: a change outside of the
+    /// signed bytes may leave it believed, one inside never does.
+    #[test]
+    fn a_changed_response_is_never_a_forgery(position in 0usize..10_000, value: u8, cut in 0usize..4) {
+        thread_local! {
+            static CASE: (Case, Vec<u8>) = {
+                let case = Case::new(KeyType::EcdsaP256);
+                let delegate = case.delegate(responder());
+                let bytes = case.good_by(delegate).build().unwrap();
+                (case, bytes)
+            };
+        }
+        CASE.with(|(case, bytes)| {
+            let mut changed = bytes.clone();
+            let position = position % changed.len();
+            match cut {
+                0 => changed.truncate(position),
+                1 => changed.insert(position, value),
+                _ => changed[position] = value,
+            }
+            let believed = case.judge_bytes(changed.clone(), &JudgePolicy::default(), None).is_ok();
+            if believed {
+                let Ok(OcspResponse::Basic(original)) = OcspResponse::from_der(bytes) else { panic!("not read") };
+                let Ok(OcspResponse::Basic(now)) = OcspResponse::from_der(&changed) else { panic!("believed unread") };
+                assert_eq!(now.tbs_response_data, original.tbs_response_data);
+            }
+        });
+    }
+
+    /// Any bytes at all.
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        let _ = OcspResponse::from_der(&bytes);
+        let _ = Certificate::from_der(&bytes);
+        let _ = stapled_core::bundle::Bundle::read(&bytes);
+    }
+}
+
+#[test]
+fn a_chain_is_what_its_issuer_signed() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let leaf = Arc::new(Certificate::from_der(case.leaf.der()).unwrap());
+    let issuer = |authority: &Authority| Arc::new(Certificate::from_der(authority.certificate()).unwrap());
+    assert!(CertChain::new(Arc::clone(&leaf), issuer(&case.ca)).is_ok());
+    assert!(CertChain::new(Arc::clone(&leaf), issuer(&authority("Judged CA", KeyType::EcdsaP256))).is_err());
+    let renamed = Authority::root("Other name").existing_key(Arc::clone(case.ca.key())).create().unwrap();
+    assert!(CertChain::new(Arc::clone(&leaf), issuer(&renamed)).is_err());
+    // The same issuer under a new certificate makes the same subject.
+    let reissued = Authority::root("Judged CA").existing_key(Arc::clone(case.ca.key())).create().unwrap();
+    let again = CertChain::new(leaf, issuer(&reissued)).unwrap();
+    assert_eq!(again.subject(), case.chain.subject());
+    let key = Key::generate(KeyType::EcdsaP256).unwrap();
+    let identity: IssuerIdentity = case.ca.identity().clone();
+    let forged = Signer::new(Arc::new(key), identity, None);
+    assert_eq!(case.verdict(&case.good_by(forged)), "bad_signature");
+}
