@@ -1,0 +1,99 @@
+//! OpenSSL: a responder, and a judge, that know nothing of this project.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use stapled_ca::Issued;
+
+use crate::stapled::tail;
+use crate::wait::wait_until;
+use crate::world::World;
+
+/// A port of 127.0.0.1 that nobody listens on now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// `openssl ocsp` as responder, before or while it runs; ended on drop.
+pub struct OpensslResponder {
+    port: u16,
+    child: Option<Child>,
+    log: std::path::PathBuf,
+}
+
+impl OpensslResponder {
+    /// One that does not run yet, but whose URL is known.
+    pub fn new(world: &World) -> Self {
+        OpensslResponder { port: free_port(), child: None, log: world.path("openssl.log") }
+    }
+
+    /// Its OCSP URL.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Starts it for what the world's authority issued; `delegate` signs, or the authority itself.
+    pub fn start(&mut self, world: &World, delegate: Option<&Issued>) {
+        let records = world.ca.records().expect("records");
+        // State, end, revocation, serial number, file, name. The end is of no consequence here.
+        let index: String =
+            records.iter().map(|record| format!("V\t491231235959Z\t\t{}\tunknown\t/CN=any\n", record.serial)).collect();
+        let (certificate, key) = match delegate {
+            Some(delegate) => (delegate.certificate_pem(), delegate.key_pem()),
+            None => (world.ca.certificate_pem(), world.ca.key().to_pem()),
+        };
+        for (name, text) in [
+            ("index.txt", index.as_str()),
+            ("index.txt.attr", "unique_subject = no\n"),
+            ("ca.pem", &world.ca.certificate_pem()),
+            ("signer.pem", &certificate),
+            ("signer.key", &key),
+        ] {
+            std::fs::write(world.path(name), text).expect("a file");
+        }
+        let log = std::fs::File::create(&self.log).expect("a log file");
+        let mut command = Command::new("openssl");
+        command.args(["ocsp", "-index", "index.txt", "-CA", "ca.pem", "-rsigner", "signer.pem", "-rkey", "signer.key"]);
+        command.args(["-ndays", "7", "-port", &self.port.to_string()]).current_dir(world.path(""));
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log file")).stderr(log);
+        self.child = Some(command.spawn().expect("openssl"));
+        // A question, not a connection alone: that would keep it waiting for ever.
+        wait_until("openssl's responder answers", || {
+            let mut question = Command::new("openssl");
+            question.args(["ocsp", "-issuer", "ca.pem", "-serial", "1", "-noverify", "-url", &self.url()]);
+            question.current_dir(world.path("")).stdout(Stdio::null()).stderr(Stdio::null());
+            question.status().expect("openssl").success()
+        });
+    }
+}
+
+impl Drop for OpensslResponder {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- openssl:\n{}", tail(&self.log, 20));
+        }
+    }
+}
+
+/// Has OpenSSL judge a response about a certificate of the world's authority: it must be verified, and good.
+pub fn check_with_openssl(world: &World, certificate: &Issued, response: &Path) {
+    for (name, text) in [
+        ("judged.pem", certificate.certificate_pem()),
+        ("issuer.pem", world.ca.certificate_pem()),
+        ("root.pem", world.ca.root_pem()),
+    ] {
+        std::fs::write(world.path(name), text).expect("a file");
+    }
+    let mut command = Command::new("openssl");
+    command.args(["ocsp", "-issuer", "issuer.pem", "-cert", "judged.pem", "-CAfile", "root.pem", "-no_nonce"]);
+    command.args(["-verify_other", "issuer.pem"]).arg("-respin").arg(response).current_dir(world.path(""));
+    let output = command.output().expect("openssl");
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("Response verify OK") && said.contains(": good"), "{said}");
+}

@@ -1,0 +1,162 @@
+//! The real `stapled`.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::wait::{PATIENCE, wait_for, wait_for_within};
+use crate::world::World;
+
+/// Arguments, before it runs.
+#[must_use]
+pub struct StapledCommand {
+    folder: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+/// A running `stapled`; killed on drop.
+pub struct Stapled {
+    child: Child,
+    log: PathBuf,
+}
+
+/// A `stapled` that ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Stapled {
+    /// One without arguments yet. It reads no configuration file of this machine.
+    pub fn of(world: &World) -> StapledCommand {
+        StapledCommand { folder: world.path(""), arguments: Vec::new() }.args(["--config", "empty.conf"])
+    }
+
+    /// All it has logged.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).expect("the log")).into_owned()
+    }
+
+    /// The lines of its log that contain all of `parts`.
+    pub fn lines(&self, parts: &[&str]) -> Vec<String> {
+        self.log().lines().filter(|line| parts.iter().all(|part| line.contains(part))).map(str::to_owned).collect()
+    }
+
+    /// Waits for a line in its log that contains all of `parts`.
+    pub fn wait_for_line(&self, parts: &[&str]) -> String {
+        self.wait_for_line_within(PATIENCE, parts)
+    }
+
+    /// Waits so long for a line in its log that contains all of `parts`.
+    pub fn wait_for_line_within(&self, patience: Duration, parts: &[&str]) -> String {
+        wait_for_within(patience, &format!("stapled logs {parts:?}"), || self.lines(parts).into_iter().next())
+    }
+
+    /// Ends it as an administrator does, and waits until it has; it must end well.
+    pub fn stop(mut self) {
+        let status = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        assert!(status.expect("kill").success());
+        let status: ExitStatus = wait_for("stapled ends", || self.child.try_wait().expect("its status"));
+        assert_eq!(status.code(), Some(0), "stapled ended with {status}");
+    }
+
+    /// Ends it with SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().expect("kill");
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Stapled {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- stapled:\n{}", tail(&self.log, 60));
+        }
+    }
+}
+
+impl StapledCommand {
+    /// Adds arguments.
+    pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// `--cert-paths`.
+    pub fn certs<A: AsRef<OsStr>>(self, paths: impl IntoIterator<Item = A>) -> Self {
+        self.args(["--cert-paths"]).args(paths)
+    }
+
+    /// `--haproxy-sockets`.
+    pub fn sockets<A: AsRef<OsStr>>(self, sockets: impl IntoIterator<Item = A>) -> Self {
+        self.args(["--haproxy-sockets"]).args(sockets)
+    }
+
+    /// Starts it, with a log of every step.
+    pub fn start(self) -> Stapled {
+        static LOGS: AtomicUsize = AtomicUsize::new(0);
+        let log = self.folder.join(format!("stapled-{}.log", LOGS.fetch_add(1, Ordering::Relaxed)));
+        let file = std::fs::File::create(&log).expect("a log file");
+        let mut command = self.args(["--verbosity", "4"]).command();
+        let child = command.stdout(Stdio::null()).stderr(file).spawn().expect("stapled");
+        Stapled { child, log }
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> Finished {
+        let output = self.command().output().expect("stapled");
+        Finished {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("text"),
+            stderr: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(program());
+        command.args(&self.arguments).current_dir(&self.folder).env("HOME", &self.folder).stdin(Stdio::null());
+        // What would lead its questions, or its words, elsewhere.
+        for variable in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+            command.env_remove(variable).env_remove(variable.to_uppercase());
+        }
+        command.env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM");
+        command
+    }
+}
+
+/// The program, built as these tests are. Tests of another package are not told where it is, nor is it built for them.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let tests = std::env::current_exe().expect("the path of this program");
+        // target/PROFILE/deps/TESTS
+        let profile = tests.parent().and_then(Path::parent).expect("a folder of build results");
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--quiet", "-p", "stapled-bin", "--bin", "stapled"]);
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", profile.parent().expect("a folder"));
+        if profile.ends_with("release") {
+            cargo.arg("--release");
+        }
+        let output = cargo.stdin(Stdio::null()).output().expect("cargo");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "stapled cannot be built: {errors}");
+        profile.join("stapled")
+    })
+}
+
+/// The last lines of a file.
+pub(crate) fn tail(path: &Path, count: usize) -> String {
+    let text = String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    lines.get(lines.len().saturating_sub(count)..).unwrap_or_default().join("\n")
+}

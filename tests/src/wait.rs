@@ -1,0 +1,38 @@
+//! Waiting for conditions.
+
+use std::time::{Duration, Instant};
+
+/// How long something may take that happens at once: much, since the machine may be busy with other tests.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long something may take that waits for a first retry, which comes after 24 to 36 seconds.
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// Waits until `look` finds something, at most [`PATIENCE`].
+pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_for_within(PATIENCE, what, look)
+}
+
+/// Waits until `look` finds something.
+pub fn wait_for_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
+    loop {
+        // Looked at once more after the deadline: the machine may just have been slow to come back here.
+        let is_late = Instant::now() >= deadline;
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(!is_late, "within {patience:?} it did not come true: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits until `is_so` is true, at most [`PATIENCE`].
+pub fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    wait_until_within(PATIENCE, what, is_so);
+}
+
+/// Waits until `is_so` is true.
+pub fn wait_until_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    wait_for_within(patience, what, || is_so().then_some(()));
+}

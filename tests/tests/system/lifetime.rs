@@ -1,0 +1,88 @@
+//! Responses that end, and certificates that are revoked.
+
+use std::time::Duration;
+
+use stapled_ca::lab::Lab;
+use stapled_tests::{Haproxy, LONG, Stapled, World, wait_for_within, wait_until, with_each_haproxy};
+
+/// HAProxy staples a response until 300 s before its end: so long it is of use.
+const USABLE: u64 = 24;
+
+#[test]
+fn a_staple_is_renewed_before_it_ends_and_there_is_always_one() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::builder().authority(&world.ca).validity(Duration::from_secs(300 + USABLE)).start().unwrap();
+        let cert = world.cert("a", &lab.url());
+        let haproxy = Haproxy::of(binary, &world, "a").start();
+        let stapled = Stapled::of(&world)
+            .certs([world.certs()])
+            .sockets([haproxy.socket()])
+            .args(["--minimum-interval", "1"])
+            .start();
+        let mut held = haproxy.wait_for_staple(&cert);
+        for _ in 0..2 {
+            let next = wait_for_within(LONG, "a new staple", || {
+                let staple = haproxy.staple(&cert).expect("a gap without a staple");
+                (staple != held).then_some(staple)
+            });
+            wait_until("its file follows", || cert.staple_file().as_ref() == Some(&next));
+            held = next;
+        }
+        let asked = lab.requests();
+        let pauses: Vec<u64> = asked.windows(2).map(|two| two[1].at_ms - two[0].at_ms).collect();
+        let half = USABLE * 1000 / 2;
+        assert!(pauses.iter().all(|pause| (half * 8 / 10..=half * 11 / 10).contains(pause)), "{pauses:?}");
+        stapled.stop();
+    });
+}
+
+#[test]
+fn a_revoked_certificate_loses_its_staple_for_good() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::builder().authority(&world.ca).validity(Duration::from_secs(300 + USABLE)).start().unwrap();
+        let other_lab = Lab::start([&world.ca]).unwrap();
+        let (revoked, good) = (world.cert("revoked", &lab.url()), world.cert("good", &other_lab.url()));
+        let mut haproxy = Haproxy::of(binary, &world, "a").start();
+        let stapled = Stapled::of(&world)
+            .certs([world.certs()])
+            .sockets([haproxy.socket()])
+            .args(["--minimum-interval", "1"])
+            .start();
+        let last = haproxy.wait_for_staple(&revoked);
+        haproxy.wait_for_staple(&good);
+        // What is revoked is asked for again at half of the answer's validity.
+        lab.set_validity(Duration::from_secs(10));
+        lab.revoke(revoked.issued.serial()).unwrap();
+
+        let line = stapled.wait_for_line(&["event=revoked", &revoked.host]);
+        assert!(line.contains("ERROR") && line.contains("REVOKED"), "{line}");
+        wait_until("HAProxy serves no staple any more", || haproxy.staple(&revoked).is_none());
+        wait_until("its file is gone", || revoked.staple_file().is_none());
+        stapled.wait_for_line(&["event=withdrawn", &revoked.host, "sink=/"]);
+
+        // What HAProxy has forgotten, it does not get again; the other certificate's staple shows that it was thought
+        // of. That must not come from a file.
+        let losses = stapled.lines(&["event=server_lost"]).len();
+        haproxy.end();
+        let _ = std::fs::remove_file(good.staple_path());
+        haproxy.restart();
+        wait_until("the loss is noticed", || stapled.lines(&["event=server_lost"]).len() > losses);
+        haproxy.wait_for_staple(&good);
+        assert_eq!(haproxy.staple(&revoked), None);
+        let asked = lab.requests_for(revoked.issued.serial());
+        wait_until("it is asked for once more", || lab.requests_for(revoked.issued.serial()) > asked);
+        haproxy.wait_for_staple(&good);
+        assert_ne!(haproxy.staple(&revoked), Some(last));
+        assert_eq!(haproxy.staple(&revoked), None);
+        stapled.stop();
+
+        // Nor from what lies on the disk.
+        let stapled = Stapled::of(&world).certs([world.certs()]).sockets([haproxy.socket()]).start();
+        stapled.wait_for_line(&["event=revoked", &revoked.host]);
+        assert_eq!(haproxy.staple(&revoked), None);
+        assert_eq!(revoked.staple_file(), None);
+        stapled.stop();
+    });
+}

@@ -1,0 +1,16 @@
+//! The whole system: `stapled` as it is run, between a certificate authority and the real HAProxy.
+//!
+//! Each test runs with every HAProxy that the variable `HAPROXY` names.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
+
+mod certificates;
+mod crowd;
+mod first;
+mod lies;
+mod lifetime;
+mod once;
+mod outages;
+mod restarts;
+mod sockets;
+mod storage;

@@ -1,0 +1,127 @@
+//! Files: whole at any moment, with the right modes, and used again.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use stapled_ca::lab::Lab;
+use stapled_core::ocsp::OcspResponse;
+use stapled_tests::{Cert, Stapled, World, wait_until};
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+/// Every staple that is there is a whole response about its certificate.
+fn assert_whole(certs: &[Cert], when: &str) {
+    for cert in certs {
+        let Some(bytes) = cert.staple_file() else { continue };
+        let response = OcspResponse::from_der(&bytes);
+        let Ok(OcspResponse::Basic(basic)) = response else { panic!("{when}: {} is not whole", cert.host) };
+        assert_eq!(basic.responses.len(), 1, "{when}: {}", cert.host);
+    }
+    // What it was writing when it was killed has another name, which no server reads.
+    for name in World::listing(certs[0].path.parent().unwrap()) {
+        let is_unfinished = name.starts_with('.') && name.ends_with(".tmp");
+        assert!(is_unfinished || name.ends_with(".pem") || name.ends_with(".pem.ocsp"), "{when}: {name}");
+    }
+}
+
+#[test]
+fn modes_are_the_certificates_and_nothing_is_left_behind() {
+    let world = World::new();
+    let lab = Lab::start([&world.ca]).unwrap();
+    let (secret, shared) = (world.cert("secret", &lab.url()), world.cert("shared", &lab.url()));
+    for (cert, mode) in [(&secret, 0o600), (&shared, 0o664)] {
+        std::fs::set_permissions(&cert.path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let run = || Stapled::of(&world).certs([world.certs()]).args(["--one-off", "--no-recycle"]).run();
+    let finished = run();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(mode(&secret.staple_path()), 0o600);
+    assert_eq!(mode(&shared.staple_path()), 0o644, "nobody else may write it");
+    let names = ["secret.pem", "secret.pem.ocsp", "shared.pem", "shared.pem.ocsp"];
+    assert_eq!(World::listing(&world.certs()), names);
+
+    // What an administrator set is kept when the file is replaced.
+    std::fs::set_permissions(secret.staple_path(), std::fs::Permissions::from_mode(0o640)).unwrap();
+    let before = secret.staple_file();
+    let finished = run();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_ne!(secret.staple_file(), before);
+    assert_eq!(mode(&secret.staple_path()), 0o640);
+    assert_eq!(World::listing(&world.certs()), names);
+}
+
+#[test]
+fn kept_staples_are_used_again_unless_told_otherwise() {
+    let world = World::new();
+    let lab = Lab::start([&world.ca]).unwrap();
+    let certs: Vec<Cert> = (0..5).map(|number| world.cert(&format!("c{number}"), &lab.url())).collect();
+    let run = |extra: &[&str]| {
+        lab.forget_requests();
+        let finished = Stapled::of(&world).certs([world.certs()]).args(["--one-off"]).args(extra).run();
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        lab.requests().len()
+    };
+    assert_eq!(run(&[]), 5);
+    let kept: Vec<_> = certs.iter().map(Cert::staple_file).collect();
+    assert_eq!(run(&[]), 0);
+    assert_eq!(certs.iter().map(Cert::staple_file).collect::<Vec<_>>(), kept);
+    assert_eq!(run(&["--no-recycle"]), 5);
+    // What is on the disk is trusted no more than the network.
+    std::fs::write(certs[0].staple_path(), certs[1].staple_file().unwrap()).unwrap();
+    let mut damaged = certs[2].staple_file().unwrap();
+    *damaged.last_mut().unwrap() ^= 1;
+    std::fs::write(certs[2].staple_path(), damaged).unwrap();
+    std::fs::write(certs[3].staple_path(), b"").unwrap();
+    assert_eq!(run(&[]), 3);
+    assert_whole(&certs, "in the end");
+    assert_eq!(run(&[]), 0);
+}
+
+#[test]
+fn killed_at_any_instant_it_leaves_whole_files() {
+    let world = World::new();
+    let lab = Lab::start([&world.ca]).unwrap();
+    let certs: Vec<Cert> = (0..40).map(|number| world.cert(&format!("c{number}"), &lab.url())).collect();
+    let written = || certs.iter().filter(|cert| cert.staple_file().is_some()).count();
+
+    // How long a whole pass takes, to be killed in the midst of it afterwards.
+    let start = Instant::now();
+    let stapled = Stapled::of(&world).certs([world.certs()]).start();
+    wait_until("all files are written", || written() == certs.len());
+    let pass = start.elapsed();
+    stapled.kill();
+
+    let mut partly = 0;
+    for round in 0..20u32 {
+        let when = format!("killed in round {round}");
+        // Every other round begins with no files: they are created, not replaced.
+        if round % 2 == 0 {
+            certs.iter().for_each(|cert| drop(std::fs::remove_file(cert.staple_path())));
+        }
+        let stapled = Stapled::of(&world).certs([world.certs()]).args(["--no-recycle"]).start();
+        std::thread::sleep(instant(pass, round));
+        stapled.kill();
+        assert_whole(&certs, &when);
+        partly += usize::from((1..certs.len()).contains(&written()));
+    }
+    assert!(partly > 0, "no round was cut off in the midst: this proves nothing");
+
+    // What was written before the end is not asked for again.
+    certs.iter().skip(certs.len() / 2).for_each(|cert| drop(std::fs::remove_file(cert.staple_path())));
+    let kept: Vec<_> =
+        certs.iter().filter(|cert| cert.staple_file().is_some()).map(|cert| cert.issued.serial()).collect();
+    lab.forget_requests();
+    let finished = Stapled::of(&world).certs([world.certs()]).args(["--one-off"]).run();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(lab.requests().len(), certs.len() - kept.len());
+    assert!(kept.iter().all(|serial| lab.requests_for(serial) == 0));
+}
+
+/// A random instant in a pass, or a little behind it; spread so that all parts of it have their turn.
+fn instant(pass: Duration, round: u32) -> Duration {
+    let chance = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_nanos() % 1000;
+    pass * (round * 1000 + chance) / 18_000
+}
