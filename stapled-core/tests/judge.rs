@@ -485,8 +485,13 @@ fn what_is_read_is_what_another_decoder_reads() {
     }
 }
 
+/// How many changes are tried: more where `make prove` asks for it.
+fn cases() -> u32 {
+    if std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full") { 500_000 } else { 2_000 }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     /// Whatever is changed in a good response, nothing panics, and what is believed is signed: a change outside of the
     /// signed bytes may leave it believed, one inside never does.
