@@ -66,8 +66,9 @@ Signals:
 
 Exit codes:
   0    stopped as asked; with --one-off: every certificate that has an OCSP URL and is not expired has a verified
-       staple, and every server has confirmed it
-  1    with --one-off: something of that is missing; otherwise: it could not start or go on
+       staple, every question that was due was answered, and every server has confirmed
+  1    with --one-off: something of that is missing, or a must-staple certificate has no OCSP URL; otherwise: it
+       could not start or go on
   2    wrong arguments or configuration
   3    with --one-off: a certificate is revoked, whatever else there is
   130  --one-off was interrupted (SIGINT), or a second SIGINT came

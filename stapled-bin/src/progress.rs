@@ -105,13 +105,11 @@ impl Observer for Progress {
                         bar.set_position(count.done);
                         bar.set_message(visible(&about.name));
                     }
-                    None => eprintln!(
-                        "[{}/{}] {}: {}",
-                        count.done,
-                        count.found,
-                        visible(&about.name),
-                        visible(&event.kind.to_string())
-                    ),
+                    None => {
+                        let (name, what) = (visible(&about.name), visible(&event.kind.to_string()));
+                        // Whoever listened may be gone; the work goes on.
+                        let _ = writeln!(io::stderr(), "[{}/{}] {name}: {what}", count.done, count.found);
+                    }
                 }
             }
             _ => {}

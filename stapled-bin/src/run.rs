@@ -70,15 +70,14 @@ async fn once(configuration: &Configuration, json: bool) -> Result<ExitCode, Run
     }
     let stapler = wiring::stapler(configuration, observers)?;
     let mut signals = Signals::new()?;
-    let inventory = tokio::select! {
-        inventory = stapler.run_once() => inventory?,
-        number = signals.stop() => {
-            terminal.finish();
-            tracing::warn!(event = "interrupted", "interrupted: not everything was done");
-            return Ok(ExitCode::from(128 + number));
-        }
-    };
+    let mut interrupted = None;
+    // What is in hand is finished: a change that HAProxy was told to begin is not left open.
+    let inventory = stapler.run_once(async { interrupted = Some(signals.stop().await) }).await?;
     terminal.finish();
+    if let Some(number) = interrupted {
+        tracing::warn!(event = "interrupted", "interrupted: not everything was done");
+        return Ok(ExitCode::from(128 + number));
+    }
     let summary = Summary::of(&inventory);
     if summary.totals.total == 0 {
         tracing::warn!(

@@ -265,9 +265,15 @@ impl Settings {
         }
         let sockets = self.group.iter_mut().map(|group| &mut group.sockets);
         for item in std::iter::once(&mut self.haproxy_sockets).chain(sockets).flatten() {
-            let address = |address: &str| match is_relative_path(address) {
-                true => base.join(address).to_string_lossy().into_owned(),
-                false => address.to_owned(),
+            let address = |address: &str| {
+                let (prefix, path) = match address.trim().strip_prefix("unix@") {
+                    Some(path) => ("unix@", path),
+                    None => ("", address.trim()),
+                };
+                match is_relative_path(path) {
+                    true => format!("{prefix}{}", base.join(path).to_string_lossy()),
+                    false => format!("{prefix}{path}"),
+                }
             };
             *item = item.split(',').map(address).collect::<Vec<_>>().join(",");
         }

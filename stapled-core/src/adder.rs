@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::event::{EventKind, Journal};
 use crate::inventory::{Delivery, DeliveryState, DeliveryView, Inventory, SinkNumber, Standing};
 use crate::queues;
+use crate::reason::ReasonCode;
 use crate::refresh::{Failure, RefreshPolicy};
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step, Which};
 use crate::sink::{Delivered, Lost, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
@@ -17,6 +18,8 @@ use crate::time::Timestamp;
 
 /// How long before its end a staple is withdrawn, where the server does not stop serving it earlier by itself.
 const LEAD: Duration = Duration::from_secs(5);
+/// How long a sink may take for one delivery.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How many tasks one step puts at most.
 const CHUNK: usize = 1000;
 
@@ -29,6 +32,14 @@ pub(crate) struct Adder {
     pub(crate) scheduler: Arc<dyn Scheduler>,
     pub(crate) journal: Journal,
     pub(crate) refresh: RefreshPolicy,
+}
+
+/// A sink that hangs costs its own deliveries a retry.
+async fn in_time<T>(work: impl Future<Output = Result<T, SinkError>>) -> Result<T, SinkError> {
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| {
+        let what = format!("no answer within {} s", PATIENCE.as_secs());
+        Err(SinkError::unreachable(ReasonCode::new("sink_timeout"), what))
+    })
 }
 
 /// What a sink should have of a certificate.
@@ -54,31 +65,34 @@ impl Adder {
 
     async fn add(&self, lease: &Lease) -> Result<(), SchedulerError> {
         let subject = &lease.task().subject;
-        let Some(view) = self.inventory.delivery(subject, lease.task().generation, self.number) else {
+        let Some(view) = self.inventory.delivery(subject, self.number) else {
             return self.scheduler.commit(Step::finish(lease)).await;
         };
         let now = self.journal.clock.now();
         let follow_up = match self.wanted(&view, now) {
             Wanted::Staple(staple) => {
-                let done = self.deliver(&view, &staple).await;
+                let done = in_time(self.deliver(&view, &staple)).await;
                 let ends = self.last_moment(&staple);
+                if done.is_err() {
+                    self.end_what_is_served(&view, now).await;
+                }
                 self.note_delivery(lease, &view, staple, done).or_else(|| Some(self.look_again(lease, ends)))
             }
             Wanted::Nothing(why) => match &view.delivery.served {
                 // What a server was given before this process began is not known; of a revoked certificate it must not
                 // stay in service.
                 None if why == Withdrawal::Revoked && view.delivery.state != DeliveryState::Withdrawn => {
-                    let done = self.sink.withdraw(&view.chain, &view.sites, why).await;
+                    let done = in_time(self.sink.withdraw(&view.chain, &view.sites, why)).await;
                     self.note_withdrawal(lease, &view, None, why, done)
                 }
                 None => {
                     // Nothing to take back. A certificate that is gone is forgotten with this.
                     let state = view.delivery.state.clone();
-                    self.inventory.set_delivery(subject, self.number, Delivery { served: None, state });
+                    self.inventory.set_delivery(subject, self.number, view.losses, Delivery { served: None, state });
                     None
                 }
                 Some((staple, sites)) => {
-                    let done = self.sink.withdraw(&view.chain, sites, why).await;
+                    let done = in_time(self.sink.withdraw(&view.chain, sites, why)).await;
                     self.note_withdrawal(lease, &view, Some((Arc::clone(staple), sites.clone())), why, done)
                 }
             },
@@ -144,7 +158,10 @@ impl Adder {
             Ok(Delivered::Confirmed) => {
                 let is_new = view.delivery.served.as_ref().is_none_or(|(served, _)| *served != staple);
                 let delivery = Delivery { served: Some((staple, view.sites.clone())), state: DeliveryState::Confirmed };
-                self.inventory.set_delivery(subject, self.number, delivery);
+                if self.inventory.set_delivery(subject, self.number, view.losses, delivery) {
+                    // The server lost it while it was delivered, or got it only to lose it.
+                    return Some(self.look_again(lease, self.journal.clock.now()));
+                }
                 if is_new {
                     self.journal.tell_of(&view.about, EventKind::Delivered { sink: sink() });
                 }
@@ -155,7 +172,7 @@ impl Adder {
                 if view.delivery.state != state {
                     self.journal.tell_of(&view.about, EventKind::NotWanted { sink: sink(), code, what });
                 }
-                self.inventory.set_delivery(subject, self.number, Delivery { served: None, state });
+                self.inventory.set_delivery(subject, self.number, view.losses, Delivery { served: None, state });
                 None
             }
             Err(error) => Some(self.note_failure(lease, view, view.delivery.served.clone(), &error)),
@@ -177,8 +194,18 @@ impl Adder {
         let sink = Arc::clone(&self.name);
         self.journal.tell_of(&view.about, EventKind::Withdrawn { sink, why, confirmed });
         let delivery = Delivery { served: None, state: DeliveryState::Withdrawn };
-        self.inventory.set_delivery(&lease.task().subject, self.number, delivery);
+        self.inventory.set_delivery(&lease.task().subject, self.number, view.losses, delivery);
         None
+    }
+
+    /// A staple that is over is taken back even while its successor cannot be delivered.
+    async fn end_what_is_served(&self, view: &DeliveryView, now: Timestamp) {
+        if let Some((staple, sites)) = &view.delivery.served
+            && self.last_moment(staple) <= now
+        {
+            // What fails here fails the next time, too, and is told then.
+            let _ = in_time(self.sink.withdraw(&view.chain, sites, Withdrawal::Expiring)).await;
+        }
     }
 
     fn note_failure(
@@ -191,12 +218,15 @@ impl Adder {
         let (code, what) = (error.code(), error.to_string());
         let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
         let now = self.journal.clock.now();
-        let again = self.refresh.retry_at(failure, now, rand::random());
+        let retry = self.refresh.retry_at(failure, now, rand::random());
+        // Not after the end of what is served: then that is taken back.
+        let ends = served.as_ref().map(|(staple, _)| self.last_moment(staple)).filter(|ends| *ends > now);
+        let again = ends.map_or(retry, |ends| retry.min(ends));
         let delivery = Delivery { served, state: DeliveryState::Failed { code, what: what.clone() } };
-        self.inventory.set_delivery(&lease.task().subject, self.number, delivery);
+        self.inventory.set_delivery(&lease.task().subject, self.number, view.losses, delivery);
         let sink = Arc::clone(&self.name);
         self.journal.tell_of(&view.about, EventKind::DeliveryFailed { sink, code, what, again });
-        lease.task().again(Due::At(again), code.as_str())
+        lease.task().again(Due::After(again.since(now)), code.as_str())
     }
 
     /// The task that takes a staple back at its end, unless a newer one replaces the task before.
@@ -220,11 +250,11 @@ impl Adder {
     }
 
     async fn restore(&self, lost: &Lost) -> Result<(), SchedulerError> {
-        let names = match lost {
-            Lost::Everything => None,
-            Lost::Certificates(names) => Some(names.as_slice()),
+        let certificates = match lost {
+            Lost::Nothing => Vec::new(),
+            Lost::Everything => self.inventory.set_lost(self.number, None),
+            Lost::Certificates(names) => self.inventory.set_lost(self.number, Some(names)),
         };
-        let certificates = self.inventory.set_lost(self.number, names);
         if !certificates.is_empty() {
             let sink = Arc::clone(&self.name);
             self.journal.tell(EventKind::ServerLost { sink, certificates: certificates.len() });
@@ -236,7 +266,7 @@ impl Adder {
             }));
             self.scheduler.commit(step).await?;
         }
-        if *lost == Lost::Everything {
+        if matches!(lost, Lost::Everything | Lost::Nothing) {
             self.scheduler.hasten(Which::Queue(&queues::add(self.number))).await?;
         }
         Ok(())

@@ -98,6 +98,22 @@ impl Bundle {
     }
 }
 
+/// Of these bytes only the certificates: the PEM sections of that name, or all, where there are none and a key could not
+/// be among them.
+pub(crate) fn certificates_only(bytes: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let mut rest = bytes;
+    while let Some(begin) = find(rest, BEGIN) {
+        let section = rest.get(begin..).unwrap_or_default();
+        let end = find(section, END).map_or(section.len(), |end| end + END.len());
+        let (section, after) = section.split_at(end);
+        kept.extend_from_slice(section);
+        kept.push(b'\n');
+        rest = after;
+    }
+    if kept.is_empty() && bytes.first() == Some(&0x30) { bytes.to_vec() } else { kept }
+}
+
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }

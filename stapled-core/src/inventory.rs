@@ -6,11 +6,13 @@ mod standing;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::bundle::certificates_only;
 use crate::certificate::Certificate;
 use crate::chain::CertChain;
 use crate::event::About;
+use crate::ocsp::CertStatus;
 use crate::sink::Site;
-use crate::source::{Sighting, SourceProblem, Version};
+use crate::source::{Material, Sighting, SourceProblem, Version};
 use crate::staple::Staple;
 use crate::task::Subject;
 use crate::time::Timestamp;
@@ -40,6 +42,8 @@ struct Known {
     certificates: HashMap<Subject, Entry>,
     issuers: IssuerPool,
     problems: BTreeMap<SourceNumber, Vec<SourceProblem>>,
+    /// How many times each sink has lost something.
+    losses: BTreeMap<SinkNumber, u64>,
     generation: u64,
 }
 
@@ -65,6 +69,8 @@ struct Entry {
     since: Timestamp,
     next: Option<Timestamp>,
     memory: RenewalMemory,
+    /// thisUpdate of the answer by which the CA disowned it: nothing older makes it good again.
+    disowned: Option<Timestamp>,
     deliveries: BTreeMap<SinkNumber, Delivery>,
     about: Arc<About>,
 }
@@ -94,6 +100,7 @@ pub(crate) struct CertificateView {
     pub(crate) first_seen: Timestamp,
     pub(crate) staple: Option<Arc<Staple>>,
     pub(crate) standing: Standing,
+    pub(crate) disowned: Option<Timestamp>,
     pub(crate) memory: RenewalMemory,
     pub(crate) sinks: BTreeSet<SinkNumber>,
     /// Whether it lies nowhere any more.
@@ -110,6 +117,8 @@ pub(crate) struct DeliveryView {
     /// Where it lies, as far as this sink is bound to it; empty when it does no more.
     pub(crate) sites: Vec<Site>,
     pub(crate) delivery: Delivery,
+    /// How many times the sink had lost something when this was seen.
+    pub(crate) losses: u64,
 }
 
 /// What a scan changed.
@@ -130,8 +139,12 @@ pub(crate) struct Settled {
     pub(crate) generation: u64,
     pub(crate) sinks: BTreeSet<SinkNumber>,
     pub(crate) staple: Option<Arc<Staple>>,
+    /// When its CA is asked next, as far as that was planned.
+    pub(crate) next: Option<Timestamp>,
     /// Whether nothing was known of the certificate before.
     pub(crate) new: bool,
+    /// Whether it lay nowhere before: its renewals may have ended.
+    pub(crate) revived: bool,
     /// The certificate that lay in this place before: its sinks have something to take back.
     pub(crate) displaced: Option<Displaced>,
 }
@@ -176,7 +189,11 @@ impl Inventory {
         let mut known = self.known();
         let mut difference = Difference { places: sightings.len(), ..Difference::default() };
         let mut present = BTreeSet::new();
-        for sighting in sightings {
+        for mut sighting in sightings {
+            if let Material::Bytes(bytes) = &sighting.material {
+                // Whatever private key is among them is not kept.
+                sighting.material = Material::Bytes(certificates_only(bytes).into());
+            }
             let location = location(source, &sighting.name);
             present.insert(location.clone());
             let unchanged = known.places.get(&location).is_some_and(|place| place.sighting.version == sighting.version);
@@ -260,8 +277,18 @@ impl Inventory {
     }
 
     /// Notes that a place is to be parsed again when an issuer of this name turns up.
-    pub(crate) fn wait_for_issuer(&self, location: &Subject, name: &[u8]) {
-        self.known().issuers.wait(location, name);
+    pub(crate) fn wait_for_issuer(&self, location: &Subject, certificate: &Arc<Certificate>) {
+        self.known().issuers.wait(location, certificate);
+    }
+
+    /// Those of these certificates that issued one that waits for its issuer.
+    pub(crate) fn confirmed_issuers(&self, candidates: &[Arc<Certificate>]) -> Vec<Arc<Certificate>> {
+        let waiting = candidates.iter().map(|issuer| self.known().issuers.waiting_for(issuer.subject()));
+        let pairs = candidates.iter().zip(waiting.collect::<Vec<_>>());
+        let issued = |(issuer, waiting): &(&Arc<Certificate>, Vec<Arc<Certificate>>)| {
+            waiting.iter().any(|certificate| certificate.is_issued_by(issuer))
+        };
+        pairs.filter(issued).map(|(issuer, _)| Arc::clone(issuer)).collect()
     }
 
     /// Notes how a place stands that holds no certificate to be stapled. Returns what lay there before; but a
@@ -319,12 +346,20 @@ impl Inventory {
             since: now,
             next: None,
             memory: RenewalMemory::default(),
+            disowned: None,
             deliveries: BTreeMap::new(),
         });
+        let revived = entry.places.is_empty();
         if matches!(entry.standing, Standing::Expired | Standing::Retired) {
             // It is back, or the clock was wrong before: only certificates within their validity are settled.
             let standing = if entry.staple.is_some() { Standing::Good } else { Standing::Waiting };
-            entry.set_standing(standing, now);
+            // A revocation outlives a stay elsewhere: what the sinks have is taken back until the CA says otherwise.
+            match entry.disowned {
+                Some(at) => {
+                    entry.set_standing(Standing::Revoked { status: CertStatus::Revoked { at, reason: None } }, now)
+                }
+                None => entry.set_standing(standing, now),
+            }
         }
         entry.places.insert(location.clone(), (source, site));
         entry.about = Arc::new(about(&entry.chain, &entry.places));
@@ -333,7 +368,9 @@ impl Inventory {
             generation: entry.generation,
             sinks: self.sinks_of_entry(entry),
             staple: entry.staple.clone(),
+            next: entry.next,
             new,
+            revived,
             displaced,
         })
     }
@@ -347,7 +384,6 @@ impl Inventory {
         let about = Arc::clone(&entry.about);
         entry.about = Arc::new(self::about(&entry.chain, &entry.places));
         if retired {
-            entry.next = None;
             entry.set_standing(Standing::Retired, now);
         }
         Some(Displaced { subject: subject.clone(), generation: entry.generation, about, sinks, retired })
@@ -365,6 +401,7 @@ impl Inventory {
             first_seen: entry.first_seen,
             staple: entry.staple.clone(),
             standing: entry.standing.clone(),
+            disowned: entry.disowned,
             memory: entry.memory.clone(),
             sinks: self.sinks_of_entry(entry),
             retired: entry.places.is_empty(),
@@ -386,9 +423,40 @@ impl Inventory {
             entry.staple = Some(staple);
         }
         entry.memory = memory;
+        entry.disowned = None;
         entry.next = Some(next);
         entry.set_standing(Standing::Good, now);
         changed
+    }
+
+    /// A staple that was kept from before, if there is still need of one. Returns whether there was.
+    pub(crate) fn adopt(&self, staple: Arc<Staple>, next: Timestamp, now: Timestamp) -> bool {
+        let mut known = self.known();
+        let Some(entry) = known.certificates.get_mut(staple.chain().subject()) else { return false };
+        if entry.staple.is_some() || entry.disowned.is_some() {
+            return false;
+        }
+        entry.staple = Some(staple);
+        entry.next = Some(next);
+        entry.set_standing(Standing::Good, now);
+        true
+    }
+
+    /// Notes that the CA has disowned a certificate, by an answer of this thisUpdate. The staple is dropped.
+    pub(crate) fn disown(
+        &self,
+        subject: &Subject,
+        status: CertStatus,
+        this_update: Timestamp,
+        next: Timestamp,
+        now: Timestamp,
+    ) {
+        let mut known = self.known();
+        if let Some(entry) = known.certificates.get_mut(subject) {
+            entry.disowned = entry.disowned.max(Some(this_update));
+        }
+        drop(known);
+        self.set_standing(subject, Standing::Revoked { status }, Some(next), now);
     }
 
     /// How a certificate stands without a new staple: the one held stays, unless the CA has disowned it.
@@ -405,10 +473,11 @@ impl Inventory {
 
     // ---- the adder
 
-    /// A certificate as one sink is to have it, if the task was made for its present state.
-    pub(crate) fn delivery(&self, subject: &Subject, generation: u64, sink: SinkNumber) -> Option<DeliveryView> {
+    /// A certificate as one sink is to have it now, whichever of its states the task was made for: bringing a sink in
+    /// line is right at any time.
+    pub(crate) fn delivery(&self, subject: &Subject, sink: SinkNumber) -> Option<DeliveryView> {
         let known = self.known();
-        let entry = known.certificates.get(subject).filter(|entry| entry.generation == generation)?;
+        let entry = known.certificates.get(subject)?;
         let sites = entry
             .places
             .values()
@@ -422,25 +491,42 @@ impl Inventory {
             standing: entry.standing.clone(),
             sites,
             delivery: entry.deliveries.get(&sink).cloned().unwrap_or_default(),
+            losses: known.losses.get(&sink).copied().unwrap_or_default(),
         })
     }
 
-    /// Notes what a sink has now. A retired certificate of which no sink has anything is forgotten.
-    pub(crate) fn set_delivery(&self, subject: &Subject, sink: SinkNumber, delivery: Delivery) {
+    /// Notes what a sink has now; `losses` is what the view said with which the work began. Returns whether the sink has
+    /// lost something since, so that it may not have it after all. A retired certificate of which no sink has anything
+    /// is forgotten.
+    pub(crate) fn set_delivery(&self, subject: &Subject, sink: SinkNumber, losses: u64, delivery: Delivery) -> bool {
         let mut known = self.known();
-        let Some(entry) = known.certificates.get_mut(subject) else { return };
+        let lost = known.losses.get(&sink).copied().unwrap_or_default() != losses;
+        let Some(entry) = known.certificates.get_mut(subject) else { return false };
+        if lost && delivery.served.is_some() {
+            entry.deliveries.insert(sink, Delivery::default());
+            return true;
+        }
         entry.deliveries.insert(sink, delivery);
         if entry.places.is_empty() && entry.deliveries.values().all(|delivery| delivery.served.is_none()) {
             known.certificates.remove(subject);
         }
+        false
     }
 
     /// Notes that a server has lost what it had: of all certificates, or of those that it knows by these names.
     /// Returns the certificates, with their generations, that it gets again.
     pub(crate) fn set_lost(&self, sink: SinkNumber, names: Option<&[Arc<str>]>) -> Vec<(Subject, u64)> {
         let mut lost = Vec::new();
-        for (subject, entry) in &mut self.known().certificates {
+        let mut known = self.known();
+        *known.losses.entry(sink).or_default() += 1;
+        for (subject, entry) in &mut known.certificates {
             let Some(delivery) = entry.deliveries.get_mut(&sink) else { continue };
+            if names.is_none() && matches!(entry.standing, Standing::Revoked { .. }) {
+                // The server may have read again what was withdrawn from it.
+                *delivery = Delivery::default();
+                lost.push((subject.clone(), entry.generation));
+                continue;
+            }
             let Some((_, sites)) = &delivery.served else { continue };
             let named = |names: &[Arc<str>]| sites.iter().any(|site| names.contains(&site.served_as));
             if names.is_none_or(named) {

@@ -1,7 +1,7 @@
 //! Issuers that lie nowhere on disk: fetched from where certificates say they are (RFC 5280 §4.2.2.1, caIssuers).
 //!
-//! What is fetched is trusted for nothing: it joins the certificates of CAs that lie about, and whether it issued a
-//! certificate is shown by its signature, as with every other.
+//! What is fetched is trusted for nothing: it is taken in and kept only when its key made the signature of a certificate
+//! that waits for its issuer.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::queues;
 use crate::reason::ReasonCode;
 use crate::refresh::{Failure, RefreshPolicy};
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
-use crate::task::{Due, Subject};
+use crate::task::{Due, Subject, Task};
 
 /// How many bytes are read from a caIssuers URL.
 const MAX_SIZE: usize = 64 * 1024;
@@ -58,7 +58,13 @@ impl IssuerFetcher {
         let url = location.as_str();
         let mut step = Step::finish(lease);
         match self.get(url).await {
-            Ok(issuers) => {
+            Ok(fetched) => {
+                // Whatever else is there was made by nobody knows whom, and is not taken in.
+                let issuers = self.inventory.confirmed_issuers(&fetched);
+                if issuers.is_empty() {
+                    let what = format!("{url}: what is there issued none of the certificates that name it");
+                    step.puts.push(self.again(lease, ReasonCode::new("wrong_issuer"), what));
+                }
                 for issuer in &issuers {
                     let issuer_name = issuer.name().to_owned();
                     self.journal.tell(EventKind::IssuerFetched { url: url.to_owned(), issuer: issuer_name });
@@ -69,17 +75,23 @@ impl IssuerFetcher {
                         self.journal.tell(EventKind::Internal { what });
                     }
                 }
-                let waiting = self.inventory.add_issuers(location, &issuers);
-                step.puts.extend(waiting.iter().map(|(place, generation)| queues::parse_task(place, *generation)));
+                if !issuers.is_empty() {
+                    let waiting = self.inventory.add_issuers(location, &issuers);
+                    step.puts.extend(waiting.iter().map(|(place, generation)| queues::parse_task(place, *generation)));
+                }
             }
-            Err((code, what)) => {
-                let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
-                let again = self.refresh.retry_at(failure, self.journal.clock.now(), rand::random());
-                self.journal.tell(EventKind::IssuerFetchFailed { url: url.to_owned(), code, what, again });
-                step.puts.push(lease.task().again(Due::At(again), code.as_str()));
-            }
+            Err((code, what)) => step.puts.push(self.again(lease, code, what)),
         }
         self.scheduler.commit(step).await
+    }
+
+    fn again(&self, lease: &Lease, code: ReasonCode, what: String) -> Task {
+        let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
+        let now = self.journal.clock.now();
+        let again = self.refresh.retry_at(failure, now, rand::random());
+        let url = lease.task().subject.to_string();
+        self.journal.tell(EventKind::IssuerFetchFailed { url, code, what, again });
+        lease.task().again(Due::After(again.since(now)), code.as_str())
     }
 
     async fn get(&self, url: &str) -> Result<Vec<Arc<Certificate>>, (ReasonCode, String)> {

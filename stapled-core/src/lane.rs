@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::event::{EventKind, Journal};
-use crate::scheduler::{Lease, Scheduler};
+use crate::scheduler::{Lease, Scheduler, Step};
 use crate::task::Queue;
 
 /// How long a task may be in a worker's hands where leases lapse: longer than all deadlines of one task together.
@@ -25,6 +25,8 @@ pub(crate) struct Lane {
     pub(crate) journal: Journal,
     pub(crate) queue: Queue,
     pub(crate) width: usize,
+    /// Whether every task is tried once: what comes back is finished without another try.
+    pub(crate) once: bool,
     /// Ends the taking; what is in hand is finished.
     pub(crate) stop: CancellationToken,
     /// Knows all work in hand.
@@ -63,6 +65,11 @@ impl Lane {
             };
             let mut first = Some(first);
             for lease in leases {
+                if self.once && lease.task().attempt > 0 {
+                    // The pass ends all the same, whatever becomes of this.
+                    let _ = self.scheduler.commit(Step::finish(&lease)).await;
+                    continue;
+                }
                 let slot = match first.take() {
                     Some(slot) => Some(slot),
                     None => Arc::clone(&slots).try_acquire_owned().ok(),

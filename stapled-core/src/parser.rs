@@ -4,6 +4,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -11,7 +12,7 @@ use crate::bundle::{Bundle, BundleError};
 use crate::certificate::Certificate;
 use crate::chain::{CertChain, ChainError};
 use crate::event::{About, EventKind, Journal};
-use crate::inventory::{Displaced, Inventory, PlaceState, RenewalMemory, Settled, SinkNumber};
+use crate::inventory::{Displaced, Inventory, PlaceState, Settled, SinkNumber};
 use crate::queues;
 use crate::reason::ReasonCode;
 use crate::refresh::{Failure, RefreshPolicy, Usable};
@@ -23,6 +24,10 @@ use crate::staple::{JudgePolicy, Staple, judge};
 use crate::task::{Due, Subject, Task};
 use crate::time::Timestamp;
 
+/// How long reading a file may take: a file system that hangs holds up its own files.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The reason of a task that looks a second time for an issuer.
+const SECOND_LOOK: &str = "second_look";
 /// No file with certificates is larger than this.
 const MAX_FILE: u64 = 1024 * 1024;
 
@@ -117,21 +122,35 @@ impl Parser {
                 self.settle_without(lease, PlaceState::NotApplicable(about), None).await
             }
             Contents::Failed { about, error, awaits } => {
-                if let (Some(certificate), true) = (&awaits, self.fetch_issuers) {
-                    self.inventory.wait_for_issuer(location, certificate.issuer());
-                    for url in certificate.ca_issuers_urls() {
-                        let task = Task::new(queues::issuer(), Subject::new(url.as_str()));
-                        self.scheduler.commit(Step::intake().put(task)).await?;
+                if let Some(certificate) = &awaits {
+                    self.inventory.wait_for_issuer(location, certificate);
+                    // Whoever brought the issuer while it was looked for did not know that it is waited for; and at a
+                    // start it may be in a file whose turn comes later. So it is looked for once more before it is told.
+                    let is_there = || {
+                        let known = self.inventory.issuers_named(certificate.issuer());
+                        known.iter().any(|issuer| certificate.is_issued_by(issuer))
+                    };
+                    if lease.task().reason.is_none() || is_there() {
+                        let mut task = queues::parse_task(location, generation);
+                        task.reason = Some(SECOND_LOOK.to_owned());
+                        return self.scheduler.commit(Step::finish(lease).put(task)).await;
                     }
-                } else if let Some(certificate) = &awaits {
-                    self.inventory.wait_for_issuer(location, certificate.issuer());
+                    // Once; it is tried again by itself.
+                    if self.fetch_issuers && lease.task().attempt == 0 {
+                        for url in certificate.ca_issuers_urls() {
+                            let task = Task::new(queues::issuer(), Subject::new(url.as_str()));
+                            self.scheduler.commit(Step::intake().put(task)).await?;
+                        }
+                    }
                 }
                 let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
                 let retry = self.refresh.retry_at(failure, now, rand::random());
-                let again = match &error {
+                let (again, due) = match &error {
                     // Time alone mends this, at a known moment.
-                    ParseError::Chain(ChainError::NotYetValid { not_before, .. }) => *not_before,
-                    _ => retry,
+                    ParseError::Chain(ChainError::NotYetValid { not_before, .. }) => {
+                        (*not_before, Due::At(*not_before))
+                    }
+                    _ => (retry, Due::After(retry.since(now))),
                 };
                 let expired = matches!(error, ParseError::Chain(ChainError::Expired { .. }));
                 let code = error.code();
@@ -153,7 +172,7 @@ impl Parser {
                     Some(about) if expired => PlaceState::Expired(about),
                     about => PlaceState::Problem { about, code, what },
                 };
-                let task = lease.task().again(Due::At(again), code.as_str());
+                let task = lease.task().again(due, code.as_str());
                 self.settle_without(lease, state, Some(task)).await
             }
             Contents::Chain { chain, issuer } => self.settle(lease, &sighting, chain, issuer).await,
@@ -217,24 +236,30 @@ impl Parser {
             self.journal.tell_of(&settled.about, EventKind::Accepted);
         }
         let renew = Task::new(self.responders.queue_for(&chain), subject.clone()).generation(settled.generation);
-        if settled.staple.is_some() {
-            // It is known from another place, or from before: renewals go on as planned, this place gets the staple.
+        self.displace(settled.displaced.clone()).await?;
+        if let Some(staple) = &settled.staple {
+            // It is known from another place, or from before: this place gets its staple, and renewals go on as planned,
+            // unless they have ended meanwhile or a server is new that cannot take it.
             step.puts.extend(queues::add_tasks(&subject, settled.generation, &settled.sinks));
-            if !settled.new && settled.displaced.is_none() {
-                return self.scheduler.commit(step).await;
+            if requirements_of(&self.sinks, &settled.sinks).check(staple, now).is_err() {
+                step.puts.push(renew);
+            } else if settled.revived {
+                step.puts.push(renew.due(Due::At(settled.next.unwrap_or(now))));
             }
+            return self.scheduler.commit(step).await;
         }
         match self.recall(&chain, &site, &settled, now).await {
             Some((staple, renew_at)) => {
                 let expires = staple.expires();
-                self.inventory.set_staple(staple, RenewalMemory::default(), renew_at, now);
-                self.journal.tell_of(&settled.about, EventKind::Recycled { expires, renew: renew_at });
-                step.puts.push(renew.due(Due::At(renew_at)));
+                // Unless the renewer was quicker: then it has planned what follows, too.
+                if self.inventory.adopt(staple, renew_at, now) {
+                    self.journal.tell_of(&settled.about, EventKind::Recycled { expires, renew: renew_at });
+                    step.puts.push(renew.due(Due::At(renew_at)));
+                }
                 step.puts.extend(queues::add_tasks(&subject, settled.generation, &settled.sinks));
             }
             None => step.puts.push(renew),
         }
-        self.displace(settled.displaced).await?;
         self.scheduler.commit(step).await
     }
 
@@ -253,7 +278,8 @@ impl Parser {
             |code, what: String| self.journal.tell_of(&settled.about, EventKind::NotRecycled { code, what });
         let margin = requirements_of(&self.sinks, &settled.sinks).margin;
         for sink in settled.sinks.iter().filter_map(|&sink| self.sinks.get(sink)) {
-            let Some(kept) = sink.recall(chain, std::slice::from_ref(site)).await else { continue };
+            let kept = tokio::time::timeout(PATIENCE, sink.recall(chain, std::slice::from_ref(site))).await;
+            let Ok(Some(kept)) = kept else { continue };
             let staple = match judge(&kept, chain, now, &self.judging, None, &[]) {
                 Ok(judgement) => match judgement.into_staple() {
                     Some(staple) => staple,
@@ -290,9 +316,14 @@ impl Parser {
     /// Reads a place and finds the issuer of what is in it.
     async fn make_out(&self, location: &Subject, sighting: &Sighting) -> Result<Contents, SchedulerError> {
         let failed = |about, error| Ok(Contents::Failed { about, error, awaits: None });
-        let (bundle, beside) = match read(&sighting.material, sighting.issuer_file.clone()).await {
-            Ok(read) => read,
-            Err(error) => return failed(None, error),
+        let read = tokio::time::timeout(PATIENCE, read(&sighting.material, sighting.issuer_file.clone())).await;
+        let (bundle, beside) = match read {
+            Ok(Ok(read)) => read,
+            Ok(Err(error)) => return failed(None, error),
+            Err(_) => {
+                let what = format!("cannot be read within {} s: does its file system hang?", PATIENCE.as_secs());
+                return failed(None, ParseError::Unreadable { what });
+            }
         };
         let certificates: Vec<Arc<Certificate>> = bundle.certificates.into_iter().map(Arc::new).collect();
         let beside_certificates: Vec<Arc<Certificate>> =

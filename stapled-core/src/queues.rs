@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::inventory::{Displaced, SinkNumber};
-use crate::scheduler::{Scheduler, SchedulerError, Step, Which};
+use crate::scheduler::{Scheduler, SchedulerError, Step};
 use crate::task::{Queue, Subject, Task};
 
 /// The parser's queue. Its subjects are locations.
@@ -41,12 +41,9 @@ pub(crate) fn add_tasks<'a>(
     sinks.iter().map(move |&sink| Task::new(add(sink), subject.clone()).generation(generation))
 }
 
-/// A certificate has lost a place: its sinks look at what that means for them, and if it was the last place, nothing
-/// else is done for it any more.
+/// A certificate has lost a place: its sinks look at what that means for them. Its renewals find out by themselves when
+/// it was the last place, so that one that comes back meanwhile loses nothing.
 pub(crate) async fn displace(scheduler: &dyn Scheduler, displaced: &Displaced) -> Result<(), SchedulerError> {
-    if displaced.retired {
-        scheduler.cancel(Which::Subject(&displaced.subject)).await?;
-    }
     let mut step = Step::intake();
     step.puts.extend(add_tasks(&displaced.subject, displaced.generation, &displaced.sinks));
     scheduler.commit(step).await

@@ -14,6 +14,7 @@ use crate::inventory::{CertificateView, Inventory, Standing};
 use crate::lane::Lane;
 use crate::ocsp::CertIdHash;
 use crate::queues;
+use crate::reason::ReasonCode;
 use crate::refresh::{Failure, RefreshPolicy, Usable};
 use crate::responders::Responders;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
@@ -80,9 +81,11 @@ impl Renewer {
         }
         let now = self.journal.clock.now();
         if let Err(ChainError::Expired { not_after, .. }) = certificate.chain.check_usable(now) {
-            self.journal.tell_of(&certificate.about, EventKind::CertificateExpired { not_after });
+            if certificate.standing != Standing::Expired {
+                self.journal.tell_of(&certificate.about, EventKind::CertificateExpired { not_after });
+            }
             self.inventory.set_standing(subject, Standing::Expired, None, now);
-            return self.finish_with_adds(lease, &certificate).await;
+            return self.finish_expired(lease, &certificate).await;
         }
         match self.ask(&certificate).await {
             Ok(believed) => self.believe(lease, &certificate, believed).await,
@@ -102,15 +105,19 @@ impl Renewer {
         let Some(staple) = staple else {
             let usable = Usable { from: believed.this_update, until: believed.until };
             let again = self.refresh.renew_at(usable, now, cached_until, rand::random()).min(now + DISOWNED_CAP);
-            let standing = Standing::Revoked { status };
             if !matches!(certificate.standing, Standing::Revoked { .. }) {
                 self.journal.tell_of(&certificate.about, EventKind::Revoked { status, again });
             }
-            self.inventory.set_standing(subject, standing, Some(again), now);
+            self.inventory.disown(subject, status, believed.this_update, again, now);
             let mut step = Step::finish(lease).put(self.next(lease, Due::At(again)));
             step.puts.extend(queues::add_tasks(subject, lease.task().generation, &certificate.sinks));
             return self.scheduler.commit(step).await;
         };
+        // Only a newer answer undoes a revocation: an older one comes from a cache, or from a server that is behind.
+        if certificate.disowned.is_some_and(|disowned| staple.this_update() <= disowned) {
+            let what = format!("{url}: good, but from before the answer that says revoked");
+            return self.fail(lease, certificate, Refused::new(ReasonCode::new("superseded"), what)).await;
+        }
         // What one of its servers cannot take displaces nothing that all of them can.
         let asked = requirements_of(&self.sinks, &certificate.sinks);
         if let Some(held) = &certificate.staple
@@ -166,11 +173,13 @@ impl Renewer {
                 held_until: held.map(|staple| staple.expires()),
             },
         );
-        self.scheduler.commit(Step::finish(lease).put(lease.task().again(Due::At(again), refused.code.as_str()))).await
+        let task = lease.task().again(Due::After(again.since(now)), refused.code.as_str());
+        self.scheduler.commit(Step::finish(lease).put(task)).await
     }
 
-    async fn finish_with_adds(&self, lease: &Lease, certificate: &CertificateView) -> Result<(), SchedulerError> {
-        let mut step = Step::finish(lease);
+    /// Nothing is asked of an expired certificate; but whether it is, is looked at again, since clocks can be wrong.
+    async fn finish_expired(&self, lease: &Lease, certificate: &CertificateView) -> Result<(), SchedulerError> {
+        let mut step = Step::finish(lease).put(self.next(lease, Due::After(EXPIRED_LOOK)));
         let generation = lease.task().generation;
         step.puts.extend(queues::add_tasks(&lease.task().subject, generation, &certificate.sinks));
         self.scheduler.commit(step).await
@@ -190,3 +199,5 @@ impl Renewer {
 
 /// A revoked certificate is asked for at least this often: a hold can end.
 const DISOWNED_CAP: Duration = Duration::from_secs(86_400);
+/// How often it is looked at whether an expired certificate is expired.
+const EXPIRED_LOOK: Duration = Duration::from_secs(3600);

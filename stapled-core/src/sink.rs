@@ -220,6 +220,8 @@ pub enum Withdrawn {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lost {
+    /// Nothing that it was given; but it is back, and what could not be delivered is tried at once.
+    Nothing,
     /// All that it was given, as after a restart.
     Everything,
     /// The staples of these certificates, by the names under which the server knows them.

@@ -78,7 +78,7 @@ impl Stapler {
         let running = Running::start();
         let finders = self.finders.clone();
         let adders = self.adders.clone();
-        self.start_lanes(&running);
+        self.start_lanes(&running, false);
         for adder in adders {
             let stop = running.stop.clone();
             running.watchers.spawn(async move { adder.watch(stop).await });
@@ -92,30 +92,29 @@ impl Stapler {
     }
 
     /// Does everything that is due, once: every certificate is looked at, asked for by all its URLs and fallbacks, and
-    /// delivered to every sink. Nothing is tried a second time. What came of it is in the inventory.
-    pub async fn run_once(self) -> Result<Arc<Inventory>, SchedulerError> {
+    /// delivered to every sink. Nothing is tried a second time. What came of it is in the inventory. It ends early when
+    /// `shutdown` is ready, and finishes what is in hand then, as [`run`](Stapler::run) does.
+    pub async fn run_once(self, shutdown: impl Future<Output = ()>) -> Result<Arc<Inventory>, SchedulerError> {
         let running = Running::start();
         let finders = self.finders.clone();
         let scheduler = Arc::clone(&self.scheduler);
         let inventory = Arc::clone(&self.inventory);
-        self.start_lanes(&running);
-        for finder in finders {
-            finder.scan().await;
-        }
-        // Every step releases its task and puts what follows at once, so there is no moment between two stages at which
-        // nothing is due.
-        loop {
-            let census = scheduler.census().await?;
-            if census.queues.values().all(|queue| queue.due == 0 && queue.leased == 0) {
-                break;
+        self.start_lanes(&running, true);
+        let pass = async {
+            for finder in finders {
+                finder.scan().await;
             }
-            tokio::time::sleep(PASS_CHECK).await;
-        }
+            until_nothing_is_due(&*scheduler).await
+        };
+        let passed = tokio::select! {
+            passed = pass => passed,
+            () = shutdown => Ok(()),
+        };
         running.end().await;
-        Ok(inventory)
+        passed.map(|()| inventory)
     }
 
-    fn start_lanes(self, running: &Running) {
+    fn start_lanes(self, running: &Running, once: bool) {
         let Stapler { parser, issuers, renewer, adders, scheduler, journal, opened, .. } = self;
         let lane = {
             let (stop, workers) = (running.stop.clone(), running.workers.clone());
@@ -124,6 +123,7 @@ impl Stapler {
                 journal: journal.clone(),
                 queue,
                 width,
+                once,
                 stop: stop.clone(),
                 workers: workers.clone(),
             }
@@ -138,6 +138,18 @@ impl Stapler {
             watchers.spawn(lane.run(move |lease| Arc::clone(&adder).work(lease)));
         }
         watchers.spawn(renewer.run(opened, lane));
+    }
+}
+
+/// Every step releases its task and puts what follows at once, so there is no moment between two stages at which nothing
+/// is due.
+async fn until_nothing_is_due(scheduler: &dyn Scheduler) -> Result<(), SchedulerError> {
+    loop {
+        let census = scheduler.census().await?;
+        if census.queues.values().all(|queue| queue.due == 0 && queue.leased == 0) {
+            return Ok(());
+        }
+        tokio::time::sleep(PASS_CHECK).await;
     }
 }
 

@@ -12,6 +12,8 @@ use crate::sink::{HaproxySink, Settings};
 
 /// What HAProxy takes with its default `tune.bufsize` of 16,384 in every version, with room for the command.
 const MAX_SIZE: usize = 11 * 1024;
+/// No time that can be set is longer: it stands for "never".
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// HAProxy's largest `tune.bufsize` that is sensible here, times three quarters for base64.
 const LARGEST_MAX_SIZE: usize = 48 * 1024;
 
@@ -65,19 +67,19 @@ impl HaproxySinkBuilder {
     ///
     /// Sinks of one socket share a connection; its times are those of the sink that was made first.
     pub fn keepalive(mut self, keepalive: Duration) -> Self {
-        self.settings.patience.keepalive = keepalive.max(Duration::from_secs(1));
+        self.settings.patience.keepalive = keepalive.clamp(Duration::from_secs(1), LONGEST);
         self
     }
 
     /// How long connecting may take: 2 s unless said otherwise.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.patience.connect = timeout;
+        self.settings.patience.connect = timeout.min(LONGEST);
         self
     }
 
     /// How long each reply may take: 5 s unless said otherwise.
     pub fn reply_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.patience.reply = timeout;
+        self.settings.patience.reply = timeout.min(LONGEST);
         self
     }
 
@@ -91,14 +93,14 @@ impl HaproxySinkBuilder {
     /// How often to ask, on a new connection, which process answers: every second unless said otherwise, at least
     /// every 10 ms. After a restart or reload everything is delivered again.
     pub fn look_interval(mut self, interval: Duration) -> Self {
-        self.settings.look_interval = interval.max(Duration::from_millis(10));
+        self.settings.look_interval = interval.clamp(Duration::from_millis(10), LONGEST);
         self
     }
 
     /// How often to compare what HAProxy holds with what it was given, since others may replace a certificate and with
     /// it lose the staple: every minute unless said otherwise, at least every 100 ms.
     pub fn compare_interval(mut self, interval: Duration) -> Self {
-        self.settings.compare_interval = interval.max(Duration::from_millis(100));
+        self.settings.compare_interval = interval.clamp(Duration::from_millis(100), LONGEST);
         self
     }
 

@@ -97,6 +97,11 @@ impl Command {
         Self::line(&format!("show ssl cert {}", name.escaped))
     }
 
+    /// The same of a certificate that a transaction under way would put in its place.
+    pub(crate) fn show_transaction(name: &CliName) -> Self {
+        Self::line(&format!("show ssl cert *{}", name.escaped))
+    }
+
     /// Puts the first response of a certificate into a transaction.
     pub(crate) fn set_first_response(name: &CliName, der: &[u8]) -> Self {
         Self::with_payload(&format!("set ssl cert {}.ocsp", name.escaped), &STANDARD.encode(der))

@@ -324,10 +324,17 @@ impl Introducer<'_> {
         Err(Fault::Refused(error))
     }
 
-    /// Aborts the transaction that we began, if there is one left.
+    /// Aborts the transaction that we began, if there is one left. Ours leaves the certificate as it is: one that would
+    /// put another in its place was begun by somebody else since.
     pub(crate) async fn finish(&mut self) -> Result<(), Broken> {
         if let Some(name) = self.desk.unfinished.clone() {
-            self.connection.ask(&Command::abort(&name)).await?;
+            let begun = self.connection.ask(&Command::show_transaction(&name)).await?;
+            let loaded = self.connection.ask(&Command::show_certificate(&name)).await?;
+            if let (ShowReply::Loaded(begun), ShowReply::Loaded(loaded)) = (reply::show(&begun), reply::show(&loaded))
+                && (&begun.serial, &begun.fingerprint) == (&loaded.serial, &loaded.fingerprint)
+            {
+                self.connection.ask(&Command::abort(&name)).await?;
+            }
             self.desk.unfinished = None;
         }
         Ok(())

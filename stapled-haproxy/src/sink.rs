@@ -271,7 +271,7 @@ impl StapleSink for HaproxySink {
                 }
                 () = tokio::time::sleep(wait) => {
                     wait = match self.writer.look().await {
-                        Ok(()) if self.is_back() => return Lost::Everything,
+                        Ok(()) if self.is_back() => return Lost::Nothing,
                         Ok(()) => self.settings.look_interval,
                         Err(error) => {
                             tracing::debug!(sink = %self.address(), %error, "cannot look");

@@ -1,39 +1,53 @@
 //! The certificates of CAs that lie about, by name: whoever misses an issuer looks here.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::certificate::{Certificate, name_key};
 use crate::task::Subject;
 
-/// How many certificates of one name are kept: enough for every key roll-over, too few to burn time on signatures.
-const MAX_PER_NAME: usize = 32;
+/// How many certificates of one name are taken from one place.
+const MAX_PER_PLACE: usize = 8;
+/// How many certificates of one name are kept: more would burn time on signatures.
+const MAX_PER_NAME: usize = 1024;
+/// How many waiting certificates a fetched issuer is held against.
+const MAX_CHECKED: usize = 16;
 
 #[derive(Debug, Default)]
 pub(super) struct IssuerPool {
     by_name: HashMap<Vec<u8>, Named>,
+    /// The names of what lies in, and what is missed by, each place.
+    by_place: HashMap<Subject, BTreeSet<Vec<u8>>>,
 }
 
 /// What bears one name, and who waits for it.
 #[derive(Debug, Default)]
 struct Named {
     certificates: Vec<(Arc<Certificate>, BTreeSet<Subject>)>,
-    waiting: BTreeSet<Subject>,
+    waiting: BTreeMap<Subject, Arc<Certificate>>,
 }
 
 impl IssuerPool {
-    /// Adds what lies in a place; returns who waited for one of them.
+    /// Takes what lies in a place, instead of what lay there before; returns who waited for one of them.
     pub(super) fn add(&mut self, location: &Subject, issuers: &[Arc<Certificate>]) -> BTreeSet<Subject> {
+        self.forget_place(location);
         let mut awaited = BTreeSet::new();
+        let mut taken: HashMap<Vec<u8>, usize> = HashMap::new();
         for issuer in issuers {
             let Some(key) = name_key(issuer.subject()) else { continue };
-            let named = self.by_name.entry(key).or_default();
+            let taken = taken.entry(key.clone()).or_default();
+            *taken += 1;
+            if *taken > MAX_PER_PLACE {
+                continue;
+            }
+            let named = self.by_name.entry(key.clone()).or_default();
             if let Some((_, places)) = named.certificates.iter_mut().find(|(known, _)| known == issuer) {
                 places.insert(location.clone());
             } else if named.certificates.len() < MAX_PER_NAME {
                 named.certificates.push((Arc::clone(issuer), BTreeSet::from([location.clone()])));
-                awaited.append(&mut named.waiting);
+                awaited.extend(std::mem::take(&mut named.waiting).into_keys());
             }
+            self.by_place.entry(location.clone()).or_default().insert(key);
         }
         awaited
     }
@@ -43,20 +57,30 @@ impl IssuerPool {
         named.map(|named| named.certificates.iter().map(|(issuer, _)| Arc::clone(issuer)).collect()).unwrap_or_default()
     }
 
-    pub(super) fn wait(&mut self, location: &Subject, name: &[u8]) {
-        if let Some(key) = name_key(name) {
-            self.by_name.entry(key).or_default().waiting.insert(location.clone());
+    pub(super) fn wait(&mut self, location: &Subject, certificate: &Arc<Certificate>) {
+        if let Some(key) = name_key(certificate.issuer()) {
+            self.by_name.entry(key.clone()).or_default().waiting.insert(location.clone(), Arc::clone(certificate));
+            self.by_place.entry(location.clone()).or_default().insert(key);
         }
     }
 
+    /// Some of those that wait for an issuer of this name.
+    pub(super) fn waiting_for(&self, name: &[u8]) -> Vec<Arc<Certificate>> {
+        let named = name_key(name).and_then(|key| self.by_name.get(&key));
+        named.map(|named| named.waiting.values().take(MAX_CHECKED).cloned().collect()).unwrap_or_default()
+    }
+
     pub(super) fn forget_place(&mut self, location: &Subject) {
-        self.by_name.retain(|_, named| {
+        for key in self.by_place.remove(location).unwrap_or_default() {
+            let Some(named) = self.by_name.get_mut(&key) else { continue };
             named.waiting.remove(location);
             named.certificates.retain_mut(|(_, places)| {
                 places.remove(location);
                 !places.is_empty()
             });
-            !named.certificates.is_empty() || !named.waiting.is_empty()
-        });
+            if named.certificates.is_empty() && named.waiting.is_empty() {
+                self.by_name.remove(&key);
+            }
+        }
     }
 }

@@ -19,6 +19,10 @@ use crate::time::Timestamp;
 
 /// The longest URL of a GET (RFC 9919 §5.1, as RFC 5019 §5): longer questions go by POST.
 const MAX_GET_URL: usize = 255;
+/// How long one renewal may go on to further URLs.
+const PATIENCE: Duration = Duration::from_secs(45);
+/// How long a question may wait for its turn at a responder.
+const SLOT_PATIENCE: Duration = Duration::from_secs(60);
 /// The length of a nonce in octets (RFC 9654 §2.1).
 const NONCE_LENGTH: usize = 32;
 
@@ -58,6 +62,7 @@ enum Trouble {
     Refusal(Refusal),
     Unknown,
     Down { until: Timestamp },
+    Busy,
     Unasked(String),
 }
 
@@ -85,6 +90,10 @@ impl Trouble {
                     format!("{url}: the responder has failed several times in a row and is left alone for a while"),
                 )
             },
+            Trouble::Busy => Refused::new(
+                ReasonCode::new("responder_busy"),
+                format!("{url}: as many questions are open as the responder may get, and none was answered in time"),
+            ),
             Trouble::Unasked(what) => Refused::new(ReasonCode::new("unsupported_url"), format!("{url}: {what}")),
         }
     }
@@ -121,7 +130,12 @@ impl Renewer {
         let last = certificate.memory.url.as_deref().filter(|last| urls.iter().any(|url| url == last));
         let in_order = last.into_iter().chain(urls.iter().map(String::as_str).filter(|url| Some(*url) != last));
         let mut first_refused: Option<Refused> = None;
+        let began = tokio::time::Instant::now();
         for url in in_order {
+            // Whoever names many slow responders does not hold up those that wait behind.
+            if first_refused.is_some() && began.elapsed() > PATIENCE {
+                break;
+            }
             match self.ask_responder(certificate, url).await {
                 Ok(believed) => return Ok(believed),
                 Err(trouble) => {
@@ -212,7 +226,8 @@ impl Renewer {
             .filter(|_| method == Method::Get && held.is_some() && certificate.memory.url.as_deref() == Some(url));
         let question = Question { chain: &certificate.chain, request, method, url, etag };
         let answer = {
-            let _own = responder.slot().await;
+            let slot = tokio::time::timeout(SLOT_PATIENCE, responder.slot()).await;
+            let _own = slot.map_err(|_| Trouble::Busy)?;
             let _all = self.exchanges.acquire().await;
             responder.check(self.journal.clock.now()).map_err(|until| Trouble::Down { until })?;
             let answer = self.fetcher.fetch(&question).await;
@@ -244,6 +259,12 @@ impl Renewer {
         if *status == CertStatus::Unknown {
             return Err(Trouble::Unknown);
         }
+        // Only a response without nextUpdate can be that old and be believed.
+        if let Some(staple) = judgement.staple()
+            && staple.expires() <= now
+        {
+            return Err(Trouble::Refusal(Refusal::Expired { next_update: staple.expires(), at: now }));
+        }
         let status = *status;
         let this_update = facts.this_update;
         let until = facts.next_update.unwrap_or(now + Duration::from_secs(3600));
@@ -266,7 +287,7 @@ impl Renewer {
             Trouble::Fetch(error) => (error.code(), error.to_string()),
             Trouble::Refusal(refusal) => (refusal.code(), refusal.to_string()),
             Trouble::Unknown => (ReasonCode::new("unknown"), "the responder does not know the certificate".to_owned()),
-            Trouble::Down { .. } | Trouble::Unasked(_) => return,
+            Trouble::Down { .. } | Trouble::Busy | Trouble::Unasked(_) => return,
         };
         self.journal.tell_of(&certificate.about, EventKind::AttemptFailed { url: url.to_owned(), code, what });
     }

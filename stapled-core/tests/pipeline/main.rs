@@ -494,6 +494,139 @@ async fn caches_delay_a_renewal_to_three_quarters_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_certificate_that_moves_or_comes_back_is_renewed_as_before() {
+    let world = World::new();
+    let issued = world.ca.issue(Ca::profile("a.test"));
+    world.list.put("one", &with_issuer(&issued, &world.ca));
+    let inventory = world.start();
+    world.pass(HOUR).await;
+    // Renamed: gone from one place and found in another by the same scan.
+    world.list.rename("one", "two");
+    world.pass(SECOND).await;
+    assert_eq!(world.server.serves.lock().unwrap()["a.test"].2, ["two"]);
+    world.pass(3 * DAY).await;
+    assert!(world.ca.asked() >= 2, "renewed after the move");
+    // Gone, and back before the server could take the staple back.
+    world.server.broken.store(true, Ordering::SeqCst);
+    world.list.remove("two");
+    world.pass(SECOND).await;
+    world.list.put("three", &with_issuer(&issued, &world.ca));
+    world.server.broken.store(false, Ordering::SeqCst);
+    world.pass(10 * DAY).await;
+    let (_, expires, _) = world.server.serves.lock().unwrap()["a.test"].clone();
+    assert!(expires > world.now() + DAY, "renewed after the return");
+    assert_eq!(inventory.certificates().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_older_undoes_a_revocation() {
+    let world = World::new();
+    let issued = world.add("a.test");
+    let inventory = world.start();
+    world.pass(MINUTE).await;
+    let before = world.server.response_of("a.test");
+    world.ca.set(Mood::Revoked);
+    world.pass(2 * DAY).await;
+    let revoked = || matches!(inventory.certificates()[0].standing, Standing::Revoked { .. });
+    assert!(revoked());
+    // A server that has kept the response from before, and another place for the certificate.
+    *world.server.keeps.lock().unwrap() = before.clone();
+    world.list.put("copy", &with_issuer(&issued, &world.ca));
+    world.pass(MINUTE).await;
+    assert!(revoked());
+    // A cache that still has it.
+    *world.ca.replay.lock().unwrap() = before;
+    world.pass(36 * HOUR).await;
+    assert!(revoked());
+    assert!(world.record.codes("renewal_failed").iter().any(|code| code == "superseded"));
+    assert!(world.server.response_of("a.test").is_none());
+    *world.ca.replay.lock().unwrap() = None;
+    world.ca.set(Mood::Good);
+    world.pass(DAY).await;
+    assert!(world.server.response_of("a.test").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_loses_its_staples_while_one_is_delivered_gets_that_again() {
+    let world = World::new();
+    world.server.slow.store(true, Ordering::SeqCst);
+    world.add("a.test");
+    world.start();
+    world.pass(SECOND).await;
+    // The delivery goes on; what it brings goes to a process that is no more.
+    world.server.restart();
+    world.pass(4 * SECOND).await;
+    assert!(world.server.deliveries.load(Ordering::SeqCst) >= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_ahead_strands_nothing() {
+    let world = World::new();
+    world.add("a.test");
+    world.ca.set(Mood::Down);
+    let right = world.now();
+    world.clock.set(right + 365 * DAY);
+    world.start();
+    world.pass(10 * MINUTE).await;
+    world.clock.set(right + 10 * MINUTE);
+    world.ca.set(Mood::Good);
+    world.pass(2 * HOUR).await;
+    assert!(world.server.response_of("a.test").is_some());
+    // Ahead of the certificate's own end, while it is renewed.
+    let right = world.now();
+    world.clock.set(right + 900 * DAY);
+    world.pass(3 * HOUR).await;
+    world.clock.set(right + 3 * HOUR);
+    world.pass(2 * HOUR).await;
+    assert!(world.server.response_of("a.test").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_fetched_as_an_issuer_is_taken_in_only_if_it_issued() {
+    let world = World::new();
+    let url = "http://ca.test/ca.crt";
+    let issued = world.ca.issue(Ca::profile("a.test").ca_issuers_url(url));
+    world.list.put("a.test", &issued.certificate_pem());
+    // Forty certificates of the right name that issued nothing.
+    let forged: String =
+        (0..40).map(|_| stapled_ca::Authority::root("Simulated CA").create().unwrap().certificate_pem()).collect();
+    world.ca.issuers.lock().unwrap().insert(url.to_owned(), forged.into_bytes());
+    world.start();
+    world.pass(SECOND).await;
+    assert_eq!(world.record.codes("issuer_fetch_failed"), ["wrong_issuer"]);
+    assert_eq!(world.record.count("issuer_fetched"), 0);
+    world.ca.issuers.lock().unwrap().insert(url.to_owned(), world.ca.authority.certificate().to_vec());
+    world.pass(MINUTE).await;
+    assert!(world.server.response_of("a.test").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_in_a_later_file_is_no_trouble() {
+    let world = World::new();
+    for number in 0..50 {
+        let issued = world.ca.issue(Ca::profile(&format!("{number}.test")));
+        world.list.put(&format!("{number}.test"), &issued.certificate_pem());
+    }
+    world.list.put("zzz", &world.ca.authority.certificate_pem());
+    world.start();
+    world.pass(SECOND).await;
+    assert_eq!(world.server.serves.lock().unwrap().len(), 50);
+    assert_eq!(world.record.codes("place_problem"), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_pass_ends_even_when_it_takes_longer_than_the_pause_before_a_second_try() {
+    let world = World::new();
+    world.ca.set(Mood::Hang);
+    for number in 0..40 {
+        let profile = Ca::profile(&format!("{number}.test"));
+        world.list.put(&number.to_string(), &with_issuer(&world.ca.issue(profile), &world.ca));
+    }
+    world.builder().per_responder(1).build().unwrap().run_once(std::future::pending()).await.unwrap();
+    assert_eq!(world.record.count("renewal_failed"), 40, "each once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn groups_keep_to_their_own_servers() {
     let world = World::new();
     let (other_list, other_server) = (Arc::new(List::default()), Arc::new(Server::new(world.clock.clone())));
@@ -524,14 +657,14 @@ async fn one_pass_does_everything_once_and_ends() {
     let profile = Ca::profile("dead.test").ocsp_url("http://second.test/");
     let dead = world.ca.issue(profile);
     world.list.put("dead.test", &with_issuer(&dead, &world.ca));
-    let inventory = world.builder().build().unwrap().run_once().await.unwrap();
+    let inventory = world.builder().build().unwrap().run_once(std::future::pending()).await.unwrap();
     assert_eq!(world.server.serves.lock().unwrap().len(), 51);
     assert!(inventory.certificates().iter().all(|certificate| certificate.standing == Standing::Good));
 
     let world = World { server: Arc::new(Server::new(world.clock.clone())), record: Arc::default(), ..world };
     world.ca.set(Mood::Down);
     let asked = world.ca.asked();
-    let inventory = world.builder().build().unwrap().run_once().await.unwrap();
+    let inventory = world.builder().build().unwrap().run_once(std::future::pending()).await.unwrap();
     assert_eq!(world.record.count("renewal_failed"), 51, "each once");
     assert!(world.ca.asked() > asked);
     assert!(inventory.certificates().iter().all(|one| matches!(one.standing, Standing::Failing { .. })));

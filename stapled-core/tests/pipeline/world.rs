@@ -56,6 +56,8 @@ pub(crate) struct Ca {
     pub(crate) log: Mutex<Vec<(Timestamp, String, Method)>>,
     pub(crate) last: Mutex<Option<Bytes>>,
     pub(crate) issuers: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// What a cache in between answers instead.
+    pub(crate) replay: Mutex<Option<Bytes>>,
 }
 
 impl Ca {
@@ -73,6 +75,7 @@ impl Ca {
             log: Mutex::default(),
             last: Mutex::default(),
             issuers: Mutex::default(),
+            replay: Mutex::default(),
         })
     }
 
@@ -104,6 +107,9 @@ impl OcspFetcher for Ca {
         self.log.lock().unwrap().push((now, question.url.to_owned(), question.method));
         let url = question.url.to_owned();
         let mood = self.moods.lock().unwrap().get(question.url).copied().unwrap_or(*self.mood.lock().unwrap());
+        if let Some(body) = self.replay.lock().unwrap().clone() {
+            return Ok(Answer { body: Some(body), ..Answer::default() });
+        }
         let request = OcspRequest::from_der(question.request.as_der()).unwrap();
         let id = &request.cert_ids[0];
         let at = now.unix();
@@ -160,6 +166,13 @@ impl List {
         self.changed.notify_one();
     }
 
+    pub(crate) fn rename(&self, old: &str, new: &str) {
+        let mut rows = self.rows.lock().unwrap();
+        let row = rows.remove(old).unwrap();
+        rows.insert(new.to_owned(), row);
+        self.changed.notify_one();
+    }
+
     pub(crate) fn remove(&self, name: &str) {
         self.rows.lock().unwrap().remove(name);
         self.changed.notify_one();
@@ -195,6 +208,7 @@ pub(crate) struct Server {
     pub(crate) withdrawals: Mutex<Vec<(String, Withdrawal)>>,
     pub(crate) broken: AtomicBool,
     pub(crate) hangs: AtomicBool,
+    pub(crate) slow: AtomicBool,
     pub(crate) restarted: Notify,
     pub(crate) keeps: Mutex<Option<Bytes>>,
     pub(crate) requirements: Requirements,
@@ -209,6 +223,7 @@ impl Server {
             withdrawals: Mutex::default(),
             broken: AtomicBool::new(false),
             hangs: AtomicBool::new(false),
+            slow: AtomicBool::new(false),
             restarted: Notify::new(),
             keeps: Mutex::default(),
             requirements: Requirements::default(),
@@ -233,6 +248,9 @@ impl StapleSink for Shared<Server> {
         if self.0.hangs.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
+        if self.0.slow.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
         if self.0.broken.load(Ordering::SeqCst) {
             let code = stapled_core::reason::ReasonCode::new("connect_failed");
             return Err(SinkError::Unreachable { code, what: "the server is down".to_owned() });
@@ -250,6 +268,10 @@ impl StapleSink for Shared<Server> {
     }
 
     async fn withdraw(&self, chain: &CertChain, _: &[Site], why: Withdrawal) -> Result<Withdrawn, SinkError> {
+        if self.0.broken.load(Ordering::SeqCst) {
+            let code = stapled_core::reason::ReasonCode::new("connect_failed");
+            return Err(SinkError::Unreachable { code, what: "the server is down".to_owned() });
+        }
         let name = chain.end_entity().name().to_owned();
         self.0.serves.lock().unwrap().remove(&name);
         self.0.withdrawals.lock().unwrap().push((name, why));

@@ -71,6 +71,8 @@ struct Inner {
     withdraw: WithdrawFiles,
     state: Mutex<State>,
     sweeper: Sweeper,
+    /// One lock for each of some groups of files.
+    stripes: [Mutex<()>; 32],
 }
 
 #[derive(Debug, Default)]
@@ -167,9 +169,8 @@ impl StapleSink for FileSink {
             return Ok(Withdrawn::Unsupported);
         }
         let (sink, sites) = (Arc::clone(&self.0), sites.to_vec());
-        // A staple from before the revocation must not be taken up at a server's next start, whoever wrote it.
-        let revoked = (why == Withdrawal::Revoked).then(|| chain.clone());
-        blocking(move || sink.withdraw(&sites, revoked.as_ref())).await
+        let chain = chain.clone();
+        blocking(move || sink.withdraw(&chain, &sites, why)).await
     }
 
     async fn recall(&self, _: &CertChain, sites: &[Site]) -> Option<Bytes> {
@@ -263,7 +264,16 @@ impl Inner {
         path
     }
 
+    /// Keeps others from the same file while it is looked at and changed.
+    fn alone(&self, path: &Path) -> Option<MutexGuard<'_, ()>> {
+        let stripe =
+            path.as_os_str().as_bytes().iter().fold(0usize, |sum, &byte| sum.wrapping_mul(31) + usize::from(byte));
+        let mutex = self.stripes.get(stripe % self.stripes.len())?;
+        Some(mutex.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn keep(&self, path: &Path, response: &[u8], certificate: &Path) -> io::Result<()> {
+        let _alone = self.alone(path);
         self.sweeper.sweep_first_time(path);
         // A link is replaced even when it leads to the same contents.
         let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
@@ -287,19 +297,23 @@ impl Inner {
         }
     }
 
-    /// Removes what was written, and of a `revoked` certificate every response that is about it.
-    fn withdraw(&self, sites: &[Site], revoked: Option<&CertChain>) -> Result<Withdrawn, SinkError> {
+    /// Removes what was written for this certificate; of a revoked one every response that is about it, whoever wrote
+    /// it: a staple from before the revocation must not be taken up at a server's next start.
+    fn withdraw(&self, chain: &CertChain, sites: &[Site], why: Withdrawal) -> Result<Withdrawn, SinkError> {
         let mut result = Ok(Withdrawn::Confirmed);
         for site in sites {
             let Some(certificate) = site.file.as_deref() else { continue };
             // Wherever it was written to: the issuer may have come or gone since.
             let apart = self.state().apart.get(certificate).cloned();
             for path in staple_path(site).into_iter().chain(apart) {
-                if let Some(chain) = revoked
-                    && let Ok(Some(bytes)) = read_existing(&path)
-                    && is_about(&bytes, chain)
-                {
-                    self.state().written.insert(path.clone(), sha256(&bytes));
+                let _alone = self.alone(&path);
+                match read_existing(&path) {
+                    // Its successor's, or somebody else's.
+                    Ok(Some(bytes)) if !is_about(&bytes, chain) => continue,
+                    Ok(Some(bytes)) if why == Withdrawal::Revoked => {
+                        self.state().written.insert(path.clone(), sha256(&bytes));
+                    }
+                    _ => {}
                 }
                 if let Err(error) = self.remove_ours(&path) {
                     result = Err(describe(&path, "removed", &error));
