@@ -37,6 +37,8 @@ pub struct Finished {
 impl Stapled {
     /// One without arguments yet. It reads no configuration file of this machine.
     pub fn of(world: &World) -> StapledCommand {
+        // Built before anybody looks at a clock.
+        program();
         StapledCommand { folder: world.path(""), arguments: Vec::new() }.args(["--config", "empty.conf"])
     }
 

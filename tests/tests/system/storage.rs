@@ -88,8 +88,9 @@ fn killed_at_any_instant_it_leaves_whole_files() {
     let written = || certs.iter().filter(|cert| cert.staple_file().is_some()).count();
 
     // How long a whole pass takes, to be killed in the midst of it afterwards.
+    let stapled = Stapled::of(&world).certs([world.certs()]);
     let start = Instant::now();
-    let stapled = Stapled::of(&world).certs([world.certs()]).start();
+    let stapled = stapled.start();
     wait_until("all files are written", || written() == certs.len());
     let pass = start.elapsed();
     stapled.kill();
