@@ -70,6 +70,14 @@ pub(crate) fn start(logging: &Logging, stderr: Option<&Terminal>) -> Result<Star
         layers.push(layer(Head::Nothing, false, syslog, logging.verbosity));
     }
     tracing_subscriber::registry().with(layers).try_init().map_err(|_| LoggingError::Twice)?;
+    // In the background there is no standard error; a bug must leave a trace where the rest is logged.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let what = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
+        tracing::error!(event = "panic", place, "a bug: {what}");
+    }));
     Ok(Started(guards))
 }
 

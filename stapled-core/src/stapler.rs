@@ -28,7 +28,7 @@ pub use build::{BuildError, Group, StaplerBuilder};
 const PARSERS: usize = 16;
 /// How many issuers are fetched at once.
 const ISSUER_FETCHES: usize = 8;
-/// How long what is in hand may take when everything ends.
+/// How long deliveries that are in hand may take when everything ends.
 const GRACE: Duration = Duration::from_secs(5);
 /// How often a single pass looks whether it is done.
 const PASS_CHECK: Duration = Duration::from_millis(20);
@@ -72,8 +72,8 @@ impl Stapler {
         Arc::clone(&self.inventory)
     }
 
-    /// Runs until `shutdown` is ready; then takes up nothing new, finishes what is in hand within five seconds, and
-    /// returns.
+    /// Runs until `shutdown` is ready; then takes up nothing new, finishes the deliveries that are in hand within five
+    /// seconds, and returns.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let running = Running::start();
         let finders = self.finders.clone();
@@ -117,7 +117,7 @@ impl Stapler {
     fn start_lanes(self, running: &Running, once: bool) {
         let Stapler { parser, issuers, renewer, adders, scheduler, journal, opened, .. } = self;
         let lane = {
-            let (stop, workers) = (running.stop.clone(), running.workers.clone());
+            let (stop, workers) = (running.stop.clone(), running.askers.clone());
             move |queue: Queue, width: usize| Lane {
                 scheduler: Arc::clone(&scheduler),
                 journal: journal.clone(),
@@ -134,7 +134,7 @@ impl Stapler {
         watchers.spawn(lane(queues::issuer(), ISSUER_FETCHES).run(move |lease| Arc::clone(&issuers).work(lease)));
         for adder in adders {
             let width = adder.sink.requirements().concurrency;
-            let lane = lane(queues::add(adder.number), width);
+            let lane = Lane { workers: running.deliverers.clone(), ..lane(queues::add(adder.number), width) };
             watchers.spawn(lane.run(move |lease| Arc::clone(&adder).work(lease)));
         }
         watchers.spawn(renewer.run(opened, lane));
@@ -158,8 +158,10 @@ struct Running {
     stop: CancellationToken,
     /// The loops of lanes, finders and watchers: ended at once.
     watchers: TaskTracker,
-    /// Tasks in hand: given time to finish.
-    workers: TaskTracker,
+    /// Tasks in hand that only ask and look: dropped at the end, since nobody sees them half-done.
+    askers: TaskTracker,
+    /// Deliveries in hand: given time to finish.
+    deliverers: TaskTracker,
     _end_with_us: tokio_util::sync::DropGuard,
 }
 
@@ -170,14 +172,15 @@ impl Running {
             _end_with_us: stop.clone().drop_guard(),
             stop,
             watchers: TaskTracker::new(),
-            workers: TaskTracker::new(),
+            askers: TaskTracker::new(),
+            deliverers: TaskTracker::new(),
         }
     }
 
     async fn end(self) {
         self.stop.cancel();
-        self.workers.close();
-        // What does not finish in time is dropped with the runtime; nothing half-done is visible to anybody.
-        let _ = tokio::time::timeout(GRACE, self.workers.wait()).await;
+        self.deliverers.close();
+        // What does not finish in time is dropped with the runtime.
+        let _ = tokio::time::timeout(GRACE, self.deliverers.wait()).await;
     }
 }

@@ -163,6 +163,7 @@ impl HaproxySink {
         let is_replaced = memory.process.as_ref().is_some_and(|known| !known.is_same(current));
         if is_replaced {
             memory.delivered.clear();
+            memory.missed = false;
         }
         memory.process = Some(current.clone());
         is_replaced
@@ -271,8 +272,15 @@ impl StapleSink for HaproxySink {
                 }
                 () = tokio::time::sleep(wait) => {
                     wait = match self.writer.look().await {
-                        Ok(()) if self.is_back() => return Lost::Nothing,
-                        Ok(()) => self.settings.look_interval,
+                        Ok(()) => {
+                            if self.is_replaced(processes.borrow_and_update().as_ref()) {
+                                return Lost::Everything;
+                            }
+                            if self.is_back() {
+                                return Lost::Nothing;
+                            }
+                            self.settings.look_interval
+                        }
                         Err(error) => {
                             tracing::debug!(sink = %self.address(), %error, "cannot look");
                             (wait * 2).min(LONGEST_WAIT.max(self.settings.look_interval))
