@@ -1,8 +1,10 @@
 //! How many responses per second the sink delivers, beside a bare loop over the same socket:
-//! `cargo test --release -p stapled-haproxy --test speed -- --ignored --nocapture`.
+//! `cargo bench -p stapled-haproxy --bench pushes`. The bare loop waits for each reply before it sends the next command.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+// A bench that cannot go on says so by panicking.
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::io::{Read, Write};
@@ -17,8 +19,12 @@ use support::{Lab, binaries};
 const CERTIFICATES: usize = 200;
 const ROUNDS: usize = 100;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
+fn main() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    runtime.block_on(deliveries_per_second());
+}
+
 async fn deliveries_per_second() {
     for binary in binaries() {
         let lab = Lab::new();
