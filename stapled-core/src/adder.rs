@@ -65,7 +65,7 @@ impl Adder {
 
     async fn add(&self, lease: &Lease) -> Result<(), SchedulerError> {
         let subject = &lease.task().subject;
-        let Some(view) = self.inventory.delivery(subject, self.number) else {
+        let Some(mut view) = self.inventory.delivery(subject, self.number) else {
             return self.scheduler.commit(Step::finish(lease)).await;
         };
         let now = self.journal.clock.now();
@@ -73,8 +73,8 @@ impl Adder {
             Wanted::Staple(staple) => {
                 let done = in_time(self.deliver(&view, &staple)).await;
                 let ends = self.last_moment(&staple);
-                if done.is_err() {
-                    self.end_what_is_served(&view, now).await;
+                if done.is_err() && self.end_what_is_served(&view, now).await {
+                    view.delivery.served = None;
                 }
                 self.note_delivery(lease, &view, staple, done).or_else(|| Some(self.look_again(lease, ends)))
             }
@@ -198,14 +198,18 @@ impl Adder {
         None
     }
 
-    /// A staple that is over is taken back even while its successor cannot be delivered.
-    async fn end_what_is_served(&self, view: &DeliveryView, now: Timestamp) {
-        if let Some((staple, sites)) = &view.delivery.served
-            && self.last_moment(staple) <= now
-        {
-            // What fails here fails the next time, too, and is told then.
-            let _ = in_time(self.sink.withdraw(&view.chain, sites, Withdrawal::Expiring)).await;
+    /// A staple that is over is taken back even while its successor cannot be delivered. Returns whether it was.
+    async fn end_what_is_served(&self, view: &DeliveryView, now: Timestamp) -> bool {
+        let Some((staple, sites)) = &view.delivery.served else { return false };
+        if self.last_moment(staple) > now {
+            return false;
         }
+        let why = Withdrawal::Expiring;
+        // What fails here fails the next time, too, and is tried again with the delivery.
+        let Ok(withdrawn) = in_time(self.sink.withdraw(&view.chain, sites, why)).await else { return false };
+        let confirmed = withdrawn == Withdrawn::Confirmed;
+        self.journal.tell_of(&view.about, EventKind::Withdrawn { sink: Arc::clone(&self.name), why, confirmed });
+        true
     }
 
     fn note_failure(

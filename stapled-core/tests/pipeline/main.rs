@@ -627,6 +627,21 @@ async fn one_pass_ends_even_when_it_takes_longer_than_the_pause_before_a_second_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_staple_that_is_over_is_taken_back_once_while_its_successor_is_refused() {
+    let world = World::new();
+    world.add("a.test");
+    world.start();
+    world.pass(MINUTE).await;
+    world.server.refuses.store(true, Ordering::SeqCst);
+    world.pass(4 * DAY).await;
+    assert!(world.server.response_of("a.test").is_none());
+    assert_eq!(*world.server.withdrawals.lock().unwrap(), [("a.test".to_owned(), Withdrawal::Expiring)]);
+    world.server.refuses.store(false, Ordering::SeqCst);
+    world.pass(2 * HOUR).await;
+    assert!(world.server.response_of("a.test").is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn groups_keep_to_their_own_servers() {
     let world = World::new();
     let (other_list, other_server) = (Arc::new(List::default()), Arc::new(Server::new(world.clock.clone())));

@@ -209,6 +209,7 @@ pub(crate) struct Server {
     pub(crate) broken: AtomicBool,
     pub(crate) hangs: AtomicBool,
     pub(crate) slow: AtomicBool,
+    pub(crate) refuses: AtomicBool,
     pub(crate) restarted: Notify,
     pub(crate) keeps: Mutex<Option<Bytes>>,
     pub(crate) requirements: Requirements,
@@ -224,6 +225,7 @@ impl Server {
             broken: AtomicBool::new(false),
             hangs: AtomicBool::new(false),
             slow: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
             restarted: Notify::new(),
             keeps: Mutex::default(),
             requirements: Requirements::default(),
@@ -250,6 +252,9 @@ impl StapleSink for Shared<Server> {
         }
         if self.0.slow.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        if self.0.refuses.load(Ordering::SeqCst) {
+            return Err(SinkError::refused(stapled_core::reason::ReasonCode::new("refused"), "not this one"));
         }
         if self.0.broken.load(Ordering::SeqCst) {
             let code = stapled_core::reason::ReasonCode::new("connect_failed");
