@@ -153,22 +153,38 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// What a configuration is read with.
+/// What HAProxy reads its configuration with, besides the files.
 #[derive(Clone, Debug)]
-pub(crate) struct Surroundings {
-    /// The directory that relative paths begin in.
-    pub(crate) directory: PathBuf,
-    pub(crate) environment: Vec<(OsString, OsString)>,
+#[must_use]
+pub struct Surroundings {
+    directory: PathBuf,
+    environment: Vec<(OsString, OsString)>,
 }
 
-impl Surroundings {
-    /// This process's own.
-    fn own() -> Self {
+impl Default for Surroundings {
+    /// The current directory and the environment of this process.
+    fn default() -> Self {
         Surroundings {
             // Without a current directory, relative paths lead nowhere.
             directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
             environment: std::env::vars_os().collect(),
         }
+    }
+}
+
+impl Surroundings {
+    /// The directory that HAProxy is started in, where relative paths begin.
+    pub fn directory(self, directory: impl Into<PathBuf>) -> Self {
+        Surroundings { directory: directory.into(), ..self }
+    }
+
+    /// HAProxy's environment, instead of this process's.
+    pub fn environment<N: Into<OsString>, V: Into<OsString>>(
+        self,
+        environment: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        let environment = environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Surroundings { environment, ..self }
     }
 }
 
@@ -183,7 +199,19 @@ impl Configuration {
     ///
     /// A file or directory of `paths` cannot be read. Everything else becomes a [`Warning`].
     pub fn read<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, ConfigurationError> {
+        Configuration::read_in(&Surroundings::default(), paths)
+    }
+
+    /// [`read`](Configuration::read), for a HAProxy with other surroundings than this process.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn read_in<P: AsRef<Path>>(
+        surroundings: &Surroundings,
+        paths: impl IntoIterator<Item = P>,
+    ) -> Result<Self, ConfigurationError> {
         let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
-        Reading::new(&mut Machine::default(), &Surroundings::own()).run(&paths)
+        Reading::new(&mut Machine::default(), surroundings).run(&paths)
     }
 }
