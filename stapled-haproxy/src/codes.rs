@@ -77,3 +77,5 @@ pub const CRT_DIRECTORY_UNREADABLE: ReasonCode = ReasonCode::new("crt_directory_
 pub const SOCKET_UNUSABLE: ReasonCode = ReasonCode::new("socket_unusable");
 /// No admin socket has the level that a first staple takes.
 pub const SOCKET_LEVEL: ReasonCode = ReasonCode::new("socket_level");
+/// There is no admin socket in the configuration.
+pub const SOCKET_MISSING_IN_CONFIGURATION: ReasonCode = ReasonCode::new("no_admin_socket");

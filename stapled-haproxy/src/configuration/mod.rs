@@ -21,6 +21,7 @@ mod extra;
 mod listener;
 mod loading;
 mod reading;
+mod source;
 mod statement;
 mod words;
 
@@ -34,6 +35,8 @@ use stapled_core::reason::ReasonCode;
 
 use crate::address::Address;
 
+pub use source::HaproxyConfiguration;
+
 use disk::Machine;
 use reading::Reading;
 
@@ -44,7 +47,7 @@ pub struct Configuration {
     /// The certificates that it serves, by their names. Certificates for servers behind it (`server … crt`) are none.
     pub certificates: Vec<Served>,
     /// Its admin sockets, in the order of the configuration. Where one has level `admin`, those without are left out: all
-    /// lead to the same process.
+    /// lead to the same process, and the others would refuse what takes that level.
     pub sockets: Vec<Socket>,
     /// What cannot be used, or may mean something else to HAProxy.
     pub warnings: Vec<Warning>,
@@ -98,7 +101,7 @@ pub enum Level {
 }
 
 /// A line of a file.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The file.
     pub file: Arc<Path>,
@@ -113,16 +116,28 @@ impl fmt::Display for Place {
 }
 
 /// Something in a configuration that is left out, or may mean something else to HAProxy.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{place}: {what}")]
 #[non_exhaustive]
 pub struct Warning {
     /// The stable word for it.
     pub code: ReasonCode,
+    /// What comes of it.
+    pub effect: Effect,
     /// Where.
     pub place: Place,
     /// What, and what to do.
     pub what: String,
+}
+
+/// What comes of something that a configuration says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Effect {
+    /// A certificate may be missing.
+    LeftOut,
+    /// Something was assumed that may be different for HAProxy.
+    Assumed,
 }
 
 /// Why a configuration cannot be read at all.

@@ -16,7 +16,7 @@ use super::extra::ExtraFiles;
 use super::listener::{Listener, listeners};
 use super::statement::{BindOption, Files, bind_options};
 use super::words::{DoubtKind, LineError, Variable, Word, split};
-use super::{Configuration, ConfigurationError, Level, Place, Served, Socket, Surroundings, Warning};
+use super::{Configuration, ConfigurationError, Effect, Level, Place, Served, Socket, Surroundings, Warning};
 use crate::address::Address;
 use crate::codes;
 
@@ -67,6 +67,8 @@ pub(super) struct Reading<'d> {
     section: Section,
     section_name: Vec<u8>,
     pub(super) place: Place,
+    /// The first line of all.
+    first: Place,
     pub(super) settings: Settings,
     pub(super) certificates: BTreeMap<Vec<u8>, Served>,
     pub(super) lists_read: HashSet<PathBuf>,
@@ -123,6 +125,7 @@ impl<'d> Reading<'d> {
             section: Section::Other,
             section_name: Vec::new(),
             place: Place { file: Arc::from(Path::new("")), line: 0 },
+            first: Place { file: Arc::from(Path::new("")), line: 0 },
             settings: Settings { bases: vec![None], extra: ExtraFiles::default(), chains: None },
             certificates: BTreeMap::new(),
             lists_read: HashSet::new(),
@@ -163,6 +166,12 @@ impl<'d> Reading<'d> {
     }
 
     fn finish(mut self) -> Configuration {
+        if self.sockets.is_empty() {
+            self.place = self.first.clone();
+            let what = "no `stats socket` that can be used: what HAProxy serves is not updated while it runs; add \
+                        `stats socket /run/haproxy/admin.sock level admin` to `global`";
+            self.warn(codes::SOCKET_MISSING_IN_CONFIGURATION, what);
+        }
         if self.sockets.iter().any(|socket| socket.level == Level::Admin) {
             self.sockets.retain(|socket| socket.level == Level::Admin);
         } else {
@@ -190,6 +199,9 @@ impl<'d> Reading<'d> {
         let unreadable = |error| ConfigurationError::Unreadable { path: path.to_owned(), error };
         let text = self.disk.read(path, Text::Configuration).map_err(unreadable)?;
         self.place = Place { file: path.into(), line: 0 };
+        if self.first.line == 0 {
+            self.first = Place { file: path.into(), line: 1 };
+        }
         self.blocks = Blocks::default();
         self.section = Section::Other;
         self.section_name.clear();
@@ -480,10 +492,12 @@ impl<'d> Reading<'d> {
             MAX_WARNINGS.. => {}
             LAST_WARNING => {
                 let what = "more warnings are not told".to_owned();
-                self.warnings.push(Warning { code: codes::CONFIGURATION_TOO_LARGE, place, what });
+                let code = codes::CONFIGURATION_TOO_LARGE;
+                self.warnings.push(Warning { code, effect: Effect::LeftOut, place, what });
             }
             _ => {
-                let warning = Warning { code, place, what };
+                let effect = if ADVICE.contains(&code) { Effect::Assumed } else { Effect::LeftOut };
+                let warning = Warning { code, effect, place, what };
                 if !self.warnings.contains(&warning) {
                     self.warnings.push(warning);
                 }
@@ -493,6 +507,15 @@ impl<'d> Reading<'d> {
 }
 
 const LAST_WARNING: usize = MAX_WARNINGS - 1;
+/// Warnings of which no certificate is missing.
+const ADVICE: [ReasonCode; 6] = [
+    codes::CONDITION_UNDECIDED,
+    codes::VARIABLE_UNKNOWN,
+    codes::RELATIVE_PATH,
+    codes::SOCKET_UNUSABLE,
+    codes::SOCKET_LEVEL,
+    codes::SOCKET_MISSING_IN_CONFIGURATION,
+];
 
 /// The lines of a text, without their ends.
 pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
