@@ -13,6 +13,7 @@ use stapled_haproxy::Address;
 use crate::arguments::Arguments;
 use crate::fault::ConfigurationError;
 use crate::file::File;
+use crate::network::{Network, Proxy};
 use crate::settings::{Hash, Settings};
 
 /// Everything the program needs to run.
@@ -33,6 +34,7 @@ pub(crate) struct Configuration {
     pub(crate) per_responder: Option<usize>,
     pub(crate) hash: Option<CertIdHash>,
     pub(crate) nonce: bool,
+    pub(crate) network: Network,
     pub(crate) mode: Mode,
     pub(crate) logging: Logging,
     /// What is odd about the configuration and no error.
@@ -140,6 +142,7 @@ impl Configuration {
                 Hash::Sha256 => CertIdHash::Sha256,
             }),
             nonce: settings.nonce,
+            network: network(&settings, &origins)?,
             mode,
             logging,
             notes,
@@ -165,6 +168,8 @@ impl Origins {
             "file-extensions" => !said.file_extensions.is_empty(),
             "staple-dir" => said.staple_dir.is_some(),
             "no-staple-files" => said.no_staple_files,
+            "http-proxy" => said.http_proxy.is_some(),
+            "no-proxy" => !said.no_proxy.is_empty(),
             "json" => said.json,
             "verbosity" => said.verbosity.is_some(),
             _ => false,
@@ -333,6 +338,22 @@ fn refresh(settings: &Settings) -> RefreshPolicy {
         refresh.minimum_interval = Duration::from_secs(seconds.get());
     }
     refresh
+}
+
+fn network(settings: &Settings, origins: &Origins) -> Result<Network, ConfigurationError> {
+    let setting = |name: &str, what: String| ConfigurationError::Setting { place: origins.of(name), what };
+    let proxy = match &settings.http_proxy {
+        Some(url) => Some(Proxy { url: url.clone(), except: settings.no_proxy.join(",") }),
+        None if settings.no_proxy.is_empty() => None,
+        None => {
+            let what = "belongs to http-proxy; for the proxies of the environment, set no_proxy there";
+            return Err(setting("no-proxy", what.to_owned()));
+        }
+    };
+    let network = Network { proxy, deny_private: settings.deny_private_responders };
+    // Tried here, so that --check-config finds what is wrong with it.
+    network.fetcher().map_err(|error| setting("http-proxy", error.to_string()))?;
+    Ok(network)
 }
 
 fn judging(settings: &Settings) -> JudgePolicy {

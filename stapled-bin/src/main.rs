@@ -11,6 +11,7 @@ mod daemon;
 mod fault;
 mod file;
 mod logging;
+mod network;
 mod progress;
 mod run;
 mod settings;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use stapled_core::event::{Event, Observer};
 use stapled_core::io::directory::{DirectorySource, IgnoreError};
 use stapled_core::io::file::FileSink;
-use stapled_core::io::http::{HttpFetcher, HttpFetcherError};
+use stapled_core::io::http::HttpFetcherError;
 use stapled_core::io::issuers::IssuerDirectory;
 use stapled_core::stapler::{BuildError, Group, Stapler};
 use stapled_haproxy::{Address, HaproxySink};
@@ -36,7 +36,7 @@ pub(crate) fn stapler(
 ) -> Result<Stapler, WiringError> {
     let mut builder = Stapler::builder()
         .observer(Arc::new(All(observers)))
-        .fetcher(Arc::new(HttpFetcher::builder().proxy_from_environment().build()?))
+        .fetcher(Arc::new(configuration.network.fetcher()?))
         .refresh_policy(configuration.refresh)
         .judge_policy(configuration.judging)
         .rescan_interval(configuration.rescan)
