@@ -12,6 +12,7 @@ use stapled_core::stapler::{BuildError, Group, Stapler};
 use stapled_haproxy::{Address, HaproxySink};
 
 use crate::configuration::{Configuration, StapleFiles};
+use crate::network::TIMEOUT;
 
 /// What outlives this program, where nothing else is said.
 const STATE_DIRECTORY: &str = "/var/lib/stapled";
@@ -36,7 +37,7 @@ pub(crate) fn stapler(
 ) -> Result<Stapler, WiringError> {
     let mut builder = Stapler::builder()
         .observer(Arc::new(All(observers)))
-        .fetcher(Arc::new(configuration.network.fetcher()?))
+        .fetcher(Arc::new(configuration.network.fetcher(TIMEOUT)?))
         .refresh_policy(configuration.refresh)
         .judge_policy(configuration.judging)
         .rescan_interval(configuration.rescan)
