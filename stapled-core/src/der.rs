@@ -207,6 +207,15 @@ pub(crate) fn element(tag: u8, contents: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Bytes in hexadecimal.
+pub(crate) fn hex_upper(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02X}"); // writing to a String cannot fail
+        out
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
