@@ -10,13 +10,13 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry as oids;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
-use crate::der::{self, BIT_STRING, DerError, INTEGER, Reader, SEQUENCE};
+use crate::der::{self, BIT_STRING, DerError, INTEGER, Reader, SEQUENCE, integer_hex};
 use crate::signature::{self, PublicKey, SignatureError, Verified};
 use crate::time::Timestamp;
 
 pub(crate) use crate::der::hex_upper;
-pub use description::Description;
-pub(crate) use description::{general_name_in_words, name_in_full};
+pub(crate) use description::general_name_in_words;
+pub use description::{Description, name_in_full};
 
 /// No certificate is larger than this.
 const MAX_SIZE: usize = 64 * 1024;
@@ -248,11 +248,7 @@ impl Certificate {
 
     /// The serial number in hexadecimal, as `openssl x509 -serial` prints it.
     pub fn serial_hex(&self) -> String {
-        let digits = match self.serial() {
-            [0, rest @ ..] if !rest.is_empty() => rest,
-            digits => digits,
-        };
-        hex_upper(digits)
+        integer_hex(self.serial())
     }
 
     /// The first instant of its validity.

@@ -6,6 +6,7 @@
 
 mod encoding;
 mod input;
+mod inspect;
 mod report;
 mod verify;
 
@@ -27,6 +28,7 @@ const USAGE: u8 = 2;
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     Verify(verify::Verify),
+    Inspect(inspect::Inspect),
 }
 
 impl Command {
@@ -35,6 +37,7 @@ impl Command {
         let out = &mut io::stdout().lock();
         let ended = match self {
             Command::Verify(verify) => verify.run(out),
+            Command::Inspect(inspect) => inspect.run(out),
         };
         let code = match ended {
             Ok(code) => code,

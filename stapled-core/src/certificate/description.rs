@@ -98,8 +98,9 @@ const KEY_USAGE: [&str; 9] = [
     "decipherOnly",
 ];
 
-/// A DER name, all of it.
-pub(crate) fn name_in_full(name: &[u8]) -> String {
+/// A DER name in words, all of it: `C=NL, O=Example, CN=example.org`. Whoever made it has chosen them, control characters
+/// included.
+pub fn name_in_full(name: &[u8]) -> String {
     match X509Name::from_der(name) {
         Ok((_, name)) if name.iter_rdn().next().is_none() => "(empty)".to_owned(),
         Ok((_, name)) => name.to_string(),

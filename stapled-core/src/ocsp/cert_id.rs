@@ -95,6 +95,11 @@ impl CertId {
         self.null_parameters
     }
 
+    /// The serial number in hexadecimal, as `openssl x509 -serial` prints it.
+    pub fn serial_hex(&self) -> String {
+        der::integer_hex(&self.serial_number)
+    }
+
     /// Whether both name the same certificate by the same hash, however their parameters are spelled.
     pub fn names_same(&self, other: &CertId) -> bool {
         self.algorithm == other.algorithm
