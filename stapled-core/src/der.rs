@@ -207,6 +207,40 @@ pub(crate) fn element(tag: u8, contents: &[u8]) -> Vec<u8> {
     out
 }
 
+/// An INTEGER by its contents, in hexadecimal as OpenSSL prints serial numbers: whole bytes, a minus before what is
+/// negative.
+pub(crate) fn integer_hex(contents: &[u8]) -> String {
+    match contents {
+        [0, rest @ ..] if !rest.is_empty() => hex_upper(rest),
+        [0x80..=0xff, ..] => {
+            // Two's complement, the last byte first: zeros stay, the first byte that is none is negated, the rest is
+            // turned over.
+            let mut carry = true;
+            let mut magnitude: Vec<u8> = contents
+                .iter()
+                .rev()
+                .map(|byte| {
+                    let (turned, carried) = (!byte).overflowing_add(carry.into());
+                    carry = carried;
+                    turned
+                })
+                .collect();
+            magnitude.reverse();
+            format!("-{}", hex_upper(shortest_integer(&magnitude)))
+        }
+        contents => hex_upper(contents),
+    }
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex_upper(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02X}"); // writing to a String cannot fail
+        out
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

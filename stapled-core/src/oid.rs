@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::der::hex_upper;
+
 /// The name of an object identifier that occurs round OCSP, as the RFCs write it, by its contents bytes.
 pub fn name(oid: &[u8]) -> Option<&'static str> {
     let dotted = dotted(oid);
@@ -11,7 +13,7 @@ pub fn name(oid: &[u8]) -> Option<&'static str> {
 /// An object identifier in dotted form, such as `1.3.6.1.5.5.7.48.1.2`, by its contents bytes. Bytes that are none, and
 /// numbers of more than 128 bits, are told in hexadecimal: `(2B80)`.
 pub fn dotted(oid: &[u8]) -> String {
-    arcs(oid).unwrap_or_else(|| format!("({})", crate::certificate::hex_upper(oid)))
+    arcs(oid).unwrap_or_else(|| format!("({})", hex_upper(oid)))
 }
 
 /// Its name, or else its dotted form.

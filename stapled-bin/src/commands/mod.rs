@@ -7,6 +7,7 @@
 mod encoding;
 mod fetch;
 mod input;
+mod inspect;
 mod report;
 mod verify;
 
@@ -30,6 +31,7 @@ const USAGE: u8 = 2;
 pub(crate) enum Command {
     Verify(verify::Verify),
     Fetch(Box<fetch::Fetch>),
+    Inspect(inspect::Inspect),
 }
 
 impl Command {
@@ -39,6 +41,7 @@ impl Command {
         let ended = match self {
             Command::Verify(verify) => verify.run(out),
             Command::Fetch(fetch) => fetch.run(out),
+            Command::Inspect(inspect) => inspect.run(out),
         };
         let code = match ended {
             Ok(code) => code,

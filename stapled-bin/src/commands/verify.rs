@@ -169,7 +169,7 @@ impl Question<'_> {
         };
         let chain = match CertChain::new(Arc::new(certificate), Arc::new(issuer)) {
             Ok(chain) => Arc::new(chain),
-            Err(error) => return Report::invalid(ReasonCode::new("wrong_issuer"), error.to_string()),
+            Err(error) => return Report::invalid(error.code(), error.to_string()),
         };
         let response = match encoding::response(self.response) {
             Ok(der) => Bytes::from(der),

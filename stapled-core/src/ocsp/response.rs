@@ -1,6 +1,9 @@
 //! OCSPResponse (RFC 6960 §4.2.1), cut from its bytes and not vouched for.
 
+use std::fmt;
+
 use super::CertId;
+use crate::certificate::{hex_upper, name_in_full};
 use crate::der::{self, DerError, ENUMERATED, Element, GENERALIZED_TIME, OCTET_STRING, OID, Reader, SEQUENCE, context};
 use crate::signature;
 use crate::time::Timestamp;
@@ -245,6 +248,16 @@ impl<'a> BasicResponse<'a> {
     /// The name of the signature's algorithm, such as `ecdsa-with-SHA256`, or its object identifier in dotted form.
     pub fn signature_algorithm_name(&self) -> String {
         signature::name(self.signature_algorithm)
+    }
+}
+
+/// `byName CN=…`, or `byKey` and the hash in hexadecimal.
+impl fmt::Display for ResponderId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ResponderId::ByName(name) => write!(f, "byName {}", name_in_full(name)),
+            ResponderId::ByKey(hash) => write!(f, "byKey {}", hex_upper(hash)),
+        }
     }
 }
 

@@ -268,8 +268,9 @@ fn select<'r, 'a>(basic: &'r BasicResponse<'a>, chain: &CertChain) -> Result<&'r
         if single.cert_id.serial_number != chain.end_entity().serial() {
             continue;
         }
-        same_serial = true;
+        // By a hash that is not known here, nobody can say whose certificate it is.
         let Some(hash) = single.cert_id.hash() else { continue };
+        same_serial = true;
         if !expected.iter().any(|(known, _)| *known == hash) {
             expected.push((hash, chain.cert_id(hash)));
         }
