@@ -277,13 +277,13 @@ impl Fetch {
             let certificate = Some(chain.end_entity().name().to_owned());
             json_line(&Found { certificate, issuer: Some(issuer), attempts, url, saved, report })
         } else {
-            let mut text = report.in_words();
-            match (&self.output, saved) {
-                (Some(path), Some(_)) => text.push_str(&format!("saved to {}\n", visible(&path.display().to_string()))),
-                (Some(path), None) => {
-                    text.push_str(&format!("{} is left as it was\n", visible(&path.display().to_string())));
-                }
-                (None, _) => {}
+            let mut text = match &url {
+                Some(_) => report.in_words(),
+                None => format!("NO ANSWER ({}): {}\n", report.reason.unwrap_or_default(), visible(&report.detail)),
+            };
+            if let Some(path) = &self.output {
+                let what = if saved.is_some() { "saved to" } else { "nothing saved to" };
+                text.push_str(&format!("{what} {}\n", visible(&path.display().to_string())));
             }
             text
         };
@@ -451,7 +451,7 @@ impl Attempt {
         let status = or_dash(self.http_status.map(|status| format!("HTTP {status}")));
         let bytes = or_dash(self.bytes.map(|bytes| format!("{bytes} bytes")));
         let mut words = format!(
-            "  {:<4} {:<7} {status:<8} {bytes:>11} {:>6} ms  {:<12} {}\n",
+            "  {:<4} {:<7} {status:<8} {bytes:>11} {:>6} ms  {:<22} {}\n",
             self.method,
             self.hash,
             self.milliseconds,
