@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stapled_core::Weak;
 use stapled_core::io::directory::DirectorySource;
 use stapled_core::ocsp::CertIdHash;
 use stapled_core::refresh::RefreshPolicy;
@@ -13,6 +12,7 @@ use stapled_haproxy::Address;
 use crate::arguments::Arguments;
 use crate::fault::ConfigurationError;
 use crate::file::File;
+use crate::judging::Judging;
 use crate::network::{Network, Proxy};
 use crate::settings::{Hash, Settings};
 
@@ -134,7 +134,7 @@ impl Configuration {
             fetch_issuers: !settings.no_fetch_issuers,
             issuer_dir: settings.issuer_dir.as_deref().map(absolute).transpose()?,
             refresh: refresh(&settings),
-            judging: judging(&settings),
+            judging: judging(&settings).policy(),
             renewals: settings.renewal_threads.map(usize::from),
             per_responder: settings.concurrent_per_responder.map(usize::from),
             hash: settings.hash.map(|hash| match hash {
@@ -356,16 +356,13 @@ fn network(settings: &Settings, origins: &Origins) -> Result<Network, Configurat
     Ok(network)
 }
 
-fn judging(settings: &Settings) -> JudgePolicy {
-    let weak = |allowed| if allowed { Weak::Allow } else { Weak::Deny };
-    let mut judging = JudgePolicy::default();
-    judging.sha1_signatures = weak(settings.allow_sha1);
-    judging.weak_keys = weak(settings.allow_weak_keys);
-    judging.missing_next_update = weak(settings.allow_missing_next_update);
-    if let Some(seconds) = settings.clock_skew {
-        judging.clock_skew = Duration::from_secs(seconds);
+fn judging(settings: &Settings) -> Judging {
+    Judging {
+        clock_skew: settings.clock_skew,
+        allow_sha1: settings.allow_sha1,
+        allow_weak_keys: settings.allow_weak_keys,
+        allow_missing_next_update: settings.allow_missing_next_update,
     }
-    judging
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, ConfigurationError> {

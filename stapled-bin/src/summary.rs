@@ -37,6 +37,7 @@ pub(crate) struct Row {
     pub(crate) outage: bool,
     pub(crate) state: State,
     /// Why, as a stable word.
+    #[serde(rename = "reason")]
     pub(crate) code: Option<Cow<'static, str>>,
     /// Why, and what to do.
     pub(crate) what: Option<String>,
@@ -79,6 +80,7 @@ pub(crate) enum State {
 pub(crate) struct Server {
     pub(crate) server: String,
     pub(crate) state: ServerState,
+    #[serde(rename = "reason")]
     pub(crate) code: Option<Cow<'static, str>>,
     pub(crate) what: Option<String>,
     pub(crate) since: Option<String>,

@@ -419,8 +419,3 @@ pub(crate) fn hex_upper(bytes: &[u8]) -> String {
 pub(crate) fn name_in_words(name: &[u8]) -> String {
     X509Name::from_der(name).map_or_else(|_| "a name that cannot be read".to_owned(), |(_, name)| display_name(&name))
 }
-
-/// The contents of an object identifier in dotted form.
-pub(crate) fn oid_in_words(oid: &[u8]) -> String {
-    x509_parser::der_parser::oid::Oid::new(oid.into()).to_string()
-}

@@ -92,6 +92,12 @@ impl CertChain {
         CertId::new(hash, self.end_entity.issuer(), self.issuer.public_key(), self.end_entity.serial())
     }
 
+    /// Whether a CertID names this certificate, by whatever hash that is known here.
+    pub fn is_named_by(&self, cert_id: &CertId) -> bool {
+        cert_id.serial_number == self.end_entity.serial()
+            && cert_id.hash().is_some_and(|hash| self.cert_id(hash).names_same(cert_id))
+    }
+
     /// Whether it can use a staple at this time: within its validity and for servers.
     pub fn check_usable(&self, at: Timestamp) -> Result<(), ChainError> {
         let name = || self.end_entity.name().to_owned();

@@ -168,6 +168,16 @@ pub(crate) fn whole_bytes<'a>(element: Element<'a>) -> Result<&'a [u8], DerError
     }
 }
 
+/// `version [0] EXPLICIT INTEGER DEFAULT v1`, which may be spelled out although that is not DER: it occurs, and means
+/// the same. What does not fit a byte is as unknown as any other version: 255.
+pub(crate) fn version(fields: &mut Reader<'_>) -> Result<u8, DerError> {
+    let Some(explicit) = fields.optional(context(0))? else { return Ok(0) };
+    let mut explicit = Reader::new(explicit.contents);
+    let version = explicit.expect(INTEGER)?.contents;
+    explicit.end()?;
+    Ok(if let [version] = version { *version } else { u8::MAX })
+}
+
 /// An INTEGER's contents in their shortest form, so that equal numbers are equal bytes even where a certificate's
 /// encoder padded them.
 pub(crate) fn shortest_integer(mut contents: &[u8]) -> &[u8] {

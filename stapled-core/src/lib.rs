@@ -12,7 +12,7 @@
 //! # The map, from the ground up
 //!
 //! - [`time`], [`reason`], [`task`]: instants, reason codes, what travels between the stages.
-//! - [`ocsp`], [`certificate`], [`bundle`], [`chain`]: what is on the wire and on disk.
+//! - [`oid`], [`ocsp`], [`certificate`], [`bundle`], [`chain`]: what is on the wire and on disk.
 //! - [`staple`], [`refresh`]: what to believe, and when to ask again. Pure, as all above.
 //! - [`clock`], [`source`], [`fetch`], [`sink`], [`scheduler`], [`event`]: the seams.
 //! - [`inquiry`]: how one responder is asked. Pure.
@@ -37,6 +37,7 @@ pub mod io;
 mod issuers;
 mod lane;
 pub mod ocsp;
+pub mod oid;
 mod parser;
 mod queues;
 pub mod reason;

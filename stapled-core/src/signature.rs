@@ -5,6 +5,7 @@ use rustls_pki_types::SignatureVerificationAlgorithm;
 use webpki::aws_lc_rs as webpki_algorithms;
 
 use crate::der::{self, Reader, SEQUENCE};
+use crate::oid;
 
 /// What is refused by default for its age alone, and whether it is allowed here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -73,6 +74,19 @@ static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm)] = &[
     ("RSASSA-PSS-SHA512", webpki_algorithms::RSA_PSS_2048_8192_SHA512_LEGACY_KEY),
     ("Ed25519", webpki_algorithms::ED25519),
 ];
+
+/// The name of the algorithm of an AlgorithmIdentifier with these contents: the one that [`verify`] tells, or that of its
+/// object identifier, or that in dotted form.
+pub(crate) fn name(algorithm: &[u8]) -> String {
+    let known = ALGORITHMS.iter().find(|(_, known)| known.signature_alg_id().as_ref() == algorithm);
+    if let Some((name, _)) = known {
+        return (*name).to_owned();
+    }
+    match Reader::new(algorithm).expect(der::OID) {
+        Ok(oid) => oid::in_words(oid.contents),
+        Err(_) => "an algorithm without a name".to_owned(),
+    }
+}
 
 /// Checks `signature` over `message`. `algorithm` is the contents of the signature's AlgorithmIdentifier. Whether a weak
 /// algorithm or key is good enough is for the caller to say.
