@@ -138,6 +138,12 @@ impl Summary {
         Summary { rows, totals }
     }
 
+    /// How many rows are not as they should be, and may be by and by.
+    pub(crate) fn what_may_come(&self) -> usize {
+        let may = |row: &&Row| row.verdict() == Verdict::Failed && row.state != State::MustStapleWithoutUrl;
+        self.rows.iter().filter(may).count()
+    }
+
     /// One JSON object a line: every row, then the totals.
     pub(crate) fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
         #[derive(Serialize)]
@@ -153,7 +159,15 @@ impl Summary {
     /// A table, what is wrong in words, and the totals.
     pub(crate) fn write_table(&self, out: &mut dyn Write, on_terminal: bool) -> io::Result<()> {
         if !self.rows.is_empty() {
-            writeln!(out, "{}", self.table(on_terminal))?;
+            writeln!(out, "{}", self.table(on_terminal, Columns::Few))?;
+        }
+        self.write_problems(out)
+    }
+
+    /// The same with more columns, for who looks at a running program.
+    pub(crate) fn write_status(&self, out: &mut dyn Write, on_terminal: bool) -> io::Result<()> {
+        if !self.rows.is_empty() {
+            writeln!(out, "{}", self.table(on_terminal, Columns::Moments))?;
         }
         self.write_problems(out)
     }
@@ -205,7 +219,7 @@ impl Summary {
         problems
     }
 
-    fn table(&self, on_terminal: bool) -> Table {
+    fn table(&self, on_terminal: bool, columns: Columns) -> Table {
         let mut table = Table::new();
         table.load_preset(if on_terminal { presets::UTF8_FULL_CONDENSED } else { presets::NOTHING });
         // A terminal too narrow for columns breaks the lines itself, more legibly.
@@ -214,23 +228,33 @@ impl Summary {
             true => ContentArrangement::Dynamic,
             false => ContentArrangement::Disabled,
         });
-        table.set_header(["CERTIFICATE", "FILE", "STATE", "STAPLE UNTIL", "SERVERS"]);
+        let with_moments = columns == Columns::Moments;
+        let moments = ["SINCE", "NEXT TRY"].into_iter().filter(|_| with_moments);
+        table
+            .set_header(["CERTIFICATE", "FILE", "STATE"].into_iter().chain(moments).chain(["STAPLE UNTIL", "SERVERS"]));
         for row in &self.rows {
             let urgent = if row.outage { "OUTAGE: " } else { "" };
             let state = match &row.code {
                 Some(code) => format!("{urgent}{} ({code})", row.state),
                 None => format!("{urgent}{}", row.state),
             };
-            table.add_row([
-                row.certificate.as_deref().map_or("-".to_owned(), visible),
-                row.files.iter().map(|file| visible(file)).collect::<Vec<_>>().join(", "),
-                state,
-                row.staple_until.clone().unwrap_or_else(|| "-".to_owned()),
-                servers_in_words(&row.servers),
-            ]);
+            let or_dash = |text: &Option<String>| text.as_deref().map_or("-".to_owned(), visible);
+            let who =
+                [or_dash(&row.certificate), row.files.iter().map(|file| visible(file)).collect::<Vec<_>>().join(", ")];
+            let moments = [or_dash(&row.since), or_dash(&row.next_try)].into_iter().filter(|_| with_moments);
+            let servers = [or_dash(&row.staple_until), servers_in_words(&row.servers)];
+            table.add_row(who.into_iter().chain([state]).chain(moments).chain(servers));
         }
         table
     }
+}
+
+/// Which columns a table has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Columns {
+    Few,
+    /// Also since when, and when next.
+    Moments,
 }
 
 /// `3 of 3`, or which not.

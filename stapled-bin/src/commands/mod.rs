@@ -7,6 +7,7 @@
 mod encoding;
 mod input;
 mod report;
+mod status;
 mod verify;
 
 use std::io::{self, ErrorKind, Write};
@@ -26,6 +27,7 @@ const USAGE: u8 = 2;
 /// A command.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    Status(status::Status),
     Verify(verify::Verify),
 }
 
@@ -34,6 +36,7 @@ impl Command {
     pub(crate) fn run(self) -> ExitCode {
         let out = &mut io::stdout().lock();
         let ended = match self {
+            Command::Status(status) => status.run(out),
             Command::Verify(verify) => verify.run(out),
         };
         let code = match ended {

@@ -4,6 +4,10 @@
 
 mod arguments;
 mod file;
+mod hook;
 mod one_off;
+mod reload;
 mod running;
+mod status;
+mod wait;
 mod world;
