@@ -284,3 +284,30 @@ fn a_configuration_and_paths_are_merged() {
         stapled.stop();
     });
 }
+
+/// One HAProxy, given by its configuration and by path and socket: it knows each certificate by one name, and is given it
+/// by that.
+#[test]
+fn what_is_said_twice_is_one_thing() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let cert = cert(&world, &lab, "c/a.pem", Contents::Bundle);
+        let haproxy = Haproxy::of(binary, &world, "a")
+            .configuration(
+                "global\n  stats socket @ADMIN level admin\n  default-path origin @D\n@DEFAULTSfrontend tls\n  bind unix@@TLS ssl crt c/a.pem\n",
+            )
+            .start();
+        let stapled = Stapled::of(&world)
+            .certs([world.path("c")])
+            .sockets([haproxy.socket()])
+            .args(["--haproxy-config".as_ref(), haproxy.configuration_file().as_os_str()])
+            .start();
+        haproxy.wait_for_staple(&cert);
+        stapled.wait_for_line(&["delivered to", &format!("sink={}", haproxy.socket().display())]);
+        cert.wait_for_file();
+        assert_eq!(stapled.lines(&["WARN"]), [""; 0]);
+        assert_eq!(stapled.lines(&["ERROR"]), [""; 0]);
+        stapled.stop();
+    });
+}
