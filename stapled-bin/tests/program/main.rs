@@ -5,6 +5,7 @@
 mod arguments;
 mod fetch;
 mod file;
+mod haproxy;
 mod hook;
 mod one_off;
 mod reload;
