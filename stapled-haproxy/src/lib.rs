@@ -28,6 +28,11 @@ mod command;
 mod connection;
 mod fault;
 mod framing;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+#[cfg(all(test, not(fuzzing)))]
+mod fuzzing;
 mod introduce;
 mod names;
 mod process;
