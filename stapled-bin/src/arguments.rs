@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::commands::Command;
 use crate::settings::{LOGGING, RUNNING, Settings};
 
 /// Keeps OCSP staples fresh in HAProxy and beside certificates' files.
@@ -17,9 +18,14 @@ use crate::settings::{LOGGING, RUNNING, Settings};
     version,
     after_help = "`stapled --help` says more: examples, the configuration file, exit codes.",
     after_long_help = AFTER_HELP,
-    max_term_width = 100
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true
 )]
 pub(crate) struct Arguments {
+    /// What to do instead of keeping staples fresh.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     #[command(flatten)]
     pub(crate) settings: Settings,
 

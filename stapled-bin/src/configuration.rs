@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stapled_core::Weak;
 use stapled_core::io::directory::DirectorySource;
 use stapled_core::ocsp::CertIdHash;
 use stapled_core::refresh::RefreshPolicy;
@@ -13,6 +12,8 @@ use stapled_haproxy::Address;
 use crate::arguments::Arguments;
 use crate::fault::ConfigurationError;
 use crate::file::File;
+use crate::judging::Judging;
+use crate::network::{Network, Proxy, TIMEOUT};
 use crate::settings::{Hash, Settings};
 
 /// Everything the program needs to run.
@@ -33,6 +34,7 @@ pub(crate) struct Configuration {
     pub(crate) per_responder: Option<usize>,
     pub(crate) hash: Option<CertIdHash>,
     pub(crate) nonce: bool,
+    pub(crate) network: Network,
     pub(crate) mode: Mode,
     pub(crate) logging: Logging,
     /// What is odd about the configuration and no error.
@@ -132,7 +134,7 @@ impl Configuration {
             fetch_issuers: !settings.no_fetch_issuers,
             issuer_dir: settings.issuer_dir.as_deref().map(absolute).transpose()?,
             refresh: refresh(&settings),
-            judging: judging(&settings),
+            judging: judging(&settings).policy(),
             renewals: settings.renewal_threads.map(usize::from),
             per_responder: settings.concurrent_per_responder.map(usize::from),
             hash: settings.hash.map(|hash| match hash {
@@ -140,6 +142,7 @@ impl Configuration {
                 Hash::Sha256 => CertIdHash::Sha256,
             }),
             nonce: settings.nonce,
+            network: network(&settings, &origins)?,
             mode,
             logging,
             notes,
@@ -165,6 +168,8 @@ impl Origins {
             "file-extensions" => !said.file_extensions.is_empty(),
             "staple-dir" => said.staple_dir.is_some(),
             "no-staple-files" => said.no_staple_files,
+            "http-proxy" => said.http_proxy.is_some(),
+            "no-proxy" => !said.no_proxy.is_empty(),
             "json" => said.json,
             "verbosity" => said.verbosity.is_some(),
             _ => false,
@@ -335,16 +340,29 @@ fn refresh(settings: &Settings) -> RefreshPolicy {
     refresh
 }
 
-fn judging(settings: &Settings) -> JudgePolicy {
-    let weak = |allowed| if allowed { Weak::Allow } else { Weak::Deny };
-    let mut judging = JudgePolicy::default();
-    judging.sha1_signatures = weak(settings.allow_sha1);
-    judging.weak_keys = weak(settings.allow_weak_keys);
-    judging.missing_next_update = weak(settings.allow_missing_next_update);
-    if let Some(seconds) = settings.clock_skew {
-        judging.clock_skew = Duration::from_secs(seconds);
+fn network(settings: &Settings, origins: &Origins) -> Result<Network, ConfigurationError> {
+    let setting = |name: &str, what: String| ConfigurationError::Setting { place: origins.of(name), what };
+    let proxy = match &settings.http_proxy {
+        Some(url) => Some(Proxy { url: url.clone(), except: settings.no_proxy.join(",") }),
+        None if settings.no_proxy.is_empty() => None,
+        None => {
+            let what = "belongs to http-proxy; for the proxies of the environment, set no_proxy there";
+            return Err(setting("no-proxy", what.to_owned()));
+        }
+    };
+    let network = Network { proxy, deny_private: settings.deny_private_responders };
+    // Tried here, so that --check-config finds what is wrong with it.
+    network.fetcher(TIMEOUT).map_err(|error| setting("http-proxy", error.to_string()))?;
+    Ok(network)
+}
+
+fn judging(settings: &Settings) -> Judging {
+    Judging {
+        clock_skew: settings.clock_skew,
+        allow_sha1: settings.allow_sha1,
+        allow_weak_keys: settings.allow_weak_keys,
+        allow_missing_next_update: settings.allow_missing_next_update,
     }
-    judging
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, ConfigurationError> {

@@ -4,13 +4,18 @@
 //! checked they are the [`configuration`], which [`wiring`] makes into a stapler and [`run`] runs: once, with
 //! [`progress`] and a [`summary`], or until it is told to stop, in the foreground or as a [`daemon`]. What happens is
 //! told by [`logging`].
+//!
+//! Beside that it has [`commands`], each of which answers one question and ends.
 
 mod arguments;
+mod commands;
 mod configuration;
 mod daemon;
 mod fault;
 mod file;
+mod judging;
 mod logging;
+mod network;
 mod progress;
 mod run;
 mod settings;
@@ -30,7 +35,10 @@ use crate::daemon::Detached;
 use crate::file::File;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    if let Some(command) = arguments.command.take() {
+        return command.run();
+    }
     let check_only = arguments.check_config;
     let configuration =
         match File::find(arguments.config.as_deref()).and_then(|file| Configuration::of(arguments, file)) {
@@ -74,8 +82,13 @@ fn checked(configuration: &Configuration) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Says on standard error what ends the program. Where that is closed, the exit code has to do.
+/// Says on standard error what ends the program.
 fn fail(error: &dyn Display, code: u8) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "stapled: {}", text::visible(&error.to_string()));
+    say(error);
     ExitCode::from(code)
+}
+
+/// Says something on standard error. Where that is closed, the exit code has to do.
+fn say(what: &dyn Display) {
+    let _ = writeln!(std::io::stderr(), "stapled: {}", text::visible(&what.to_string()));
 }

@@ -115,6 +115,21 @@ pub(crate) struct Settings {
     #[arg(long, help_heading = ASKING)]
     pub(crate) nonce: bool,
 
+    /// The proxy to ask through, for http and https: http://[USER:PASSWORD@]HOST:PORT [default: what http_proxy,
+    /// https_proxy, all_proxy and no_proxy in the environment say]
+    #[arg(long, value_name = "URL", help_heading = ASKING)]
+    pub(crate) http_proxy: Option<String>,
+
+    /// What is asked without the proxy, separated by commas: domains with their subdomains, addresses, networks, *
+    #[arg(long, value_name = "LIST", num_args = 1.., help_heading = ASKING)]
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) no_proxy: Vec<String>,
+
+    /// Ask public addresses only: for certificates that strangers upload, whose URLs must not lead to inner servers.
+    /// A proxy resolves names by itself and must do the same
+    #[arg(long, help_heading = ASKING)]
+    pub(crate) deny_private_responders: bool,
+
     /// How far a responder's clock may be ahead [default: 300]
     #[arg(long, value_name = "SECONDS", value_parser = seconds_or_none, help_heading = BELIEVING)]
     pub(crate) clock_skew: Option<u64>,
@@ -201,7 +216,7 @@ pub(crate) enum Hash {
 impl Settings {
     /// These settings, and where they say nothing, those of the file.
     pub(crate) fn over(self, file: Settings) -> Settings {
-        // Each of these three decides a question together with its counterpart: the arguments' answer wins whole.
+        // Each of these four decides a question together with its counterpart: the arguments' answer wins whole.
         let paths_said = !self.cert_paths.is_empty() || !self.directories.is_empty();
         let sockets_said = !self.haproxy_sockets.is_empty() || self.no_haproxy_sockets;
         let background_said = self.daemon || self.no_daemon;
@@ -216,6 +231,10 @@ impl Settings {
         let (daemon, no_daemon) = match background_said {
             true => (self.daemon, self.no_daemon),
             false => (file.daemon, file.no_daemon),
+        };
+        let (http_proxy, no_proxy) = match self.http_proxy.is_some() || !self.no_proxy.is_empty() {
+            true => (self.http_proxy, self.no_proxy),
+            false => (file.http_proxy, file.no_proxy),
         };
         Settings {
             cert_paths,
@@ -242,6 +261,9 @@ impl Settings {
             concurrent_per_responder: self.concurrent_per_responder.or(file.concurrent_per_responder),
             hash: self.hash.or(file.hash),
             nonce: self.nonce || file.nonce,
+            http_proxy,
+            no_proxy,
+            deny_private_responders: self.deny_private_responders || file.deny_private_responders,
             clock_skew: self.clock_skew.or(file.clock_skew),
             allow_sha1: self.allow_sha1 || file.allow_sha1,
             allow_weak_keys: self.allow_weak_keys || file.allow_weak_keys,

@@ -1,16 +1,23 @@
 //! Text from strangers, made fit for lines.
 
 use std::fmt::{self, Write};
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::Formatter;
 
 /// Writes text without anything that could break a line, move a cursor or change the direction of reading: names in
 /// certificates and of files are whatever somebody chose.
 pub(crate) fn write_visible(f: &mut dyn Write, text: &str) -> fmt::Result {
     for character in text.chars() {
-        let is_hidden = character.is_control()
-            || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}');
-        if is_hidden { write!(f, "{}", character.escape_default())? } else { f.write_char(character)? }
+        if is_hidden(character) { write!(f, "{}", character.escape_default())? } else { f.write_char(character)? }
     }
     Ok(())
+}
+
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
 }
 
 /// See [`write_visible`].
@@ -21,9 +28,46 @@ pub(crate) fn visible(text: &str) -> String {
     visible
 }
 
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02X}"); // a String takes everything
+        hex
+    })
+}
+
+/// One line of JSON, in which what [`visible`] would write otherwise is escaped as JSON has it: no text is changed.
+pub(crate) fn json_line(value: &impl Serialize) -> String {
+    struct Visible;
+    impl Formatter for Visible {
+        fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, text: &str) -> io::Result<()> {
+            for character in text.chars() {
+                match u16::try_from(u32::from(character)) {
+                    Ok(code) if is_hidden(character) => write!(writer, "\\u{code:04x}")?,
+                    _ => write!(writer, "{character}")?,
+                }
+            }
+            Ok(())
+        }
+    }
+    let mut line = Vec::new();
+    // A Vec takes everything, and everything that is written here can be.
+    let _ = value.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Visible));
+    line.push(b'\n');
+    String::from_utf8_lossy(&line).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_says_the_same_on_one_line() {
+        let text = "a\"\\\n\u{1b}\u{7f}\u{85}\u{202e}\u{1f512}ä";
+        let line = json_line(&text);
+        assert_eq!(line, "\"a\\\"\\\\\\n\\u001b\\u007f\\u0085\\u202e\u{1f512}ä\"\n");
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
+    }
 
     #[test]
     fn nothing_breaks_out_of_its_line() {

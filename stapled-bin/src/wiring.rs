@@ -6,12 +6,13 @@ use std::sync::Arc;
 use stapled_core::event::{Event, Observer};
 use stapled_core::io::directory::{DirectorySource, IgnoreError};
 use stapled_core::io::file::FileSink;
-use stapled_core::io::http::{HttpFetcher, HttpFetcherError};
+use stapled_core::io::http::HttpFetcherError;
 use stapled_core::io::issuers::IssuerDirectory;
 use stapled_core::stapler::{BuildError, Group, Stapler};
 use stapled_haproxy::{Address, HaproxySink};
 
 use crate::configuration::{Configuration, StapleFiles};
+use crate::network::TIMEOUT;
 
 /// What outlives this program, where nothing else is said.
 const STATE_DIRECTORY: &str = "/var/lib/stapled";
@@ -36,7 +37,7 @@ pub(crate) fn stapler(
 ) -> Result<Stapler, WiringError> {
     let mut builder = Stapler::builder()
         .observer(Arc::new(All(observers)))
-        .fetcher(Arc::new(HttpFetcher::builder().proxy_from_environment().build()?))
+        .fetcher(Arc::new(configuration.network.fetcher(TIMEOUT)?))
         .refresh_policy(configuration.refresh)
         .judge_policy(configuration.judging)
         .rescan_interval(configuration.rescan)

@@ -1,5 +1,7 @@
 //! One X.509 certificate (RFC 5280), taken apart as far as stapling needs it.
 
+mod description;
+
 use std::fmt;
 use std::ops::Range;
 
@@ -8,9 +10,13 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry as oids;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
-use crate::der::{self, BIT_STRING, DerError, INTEGER, Reader, SEQUENCE};
+use crate::der::{self, BIT_STRING, DerError, INTEGER, Reader, SEQUENCE, integer_hex};
 use crate::signature::{self, PublicKey, SignatureError, Verified};
 use crate::time::Timestamp;
+
+pub(crate) use crate::der::hex_upper;
+pub(crate) use description::general_name_in_words;
+pub use description::{Description, name_in_full};
 
 /// No certificate is larger than this.
 const MAX_SIZE: usize = 64 * 1024;
@@ -242,11 +248,7 @@ impl Certificate {
 
     /// The serial number in hexadecimal, as `openssl x509 -serial` prints it.
     pub fn serial_hex(&self) -> String {
-        let digits = match self.serial() {
-            [0, rest @ ..] if !rest.is_empty() => rest,
-            digits => digits,
-        };
-        hex_upper(digits)
+        integer_hex(self.serial())
     }
 
     /// The first instant of its validity.
@@ -319,7 +321,14 @@ impl Certificate {
     /// Whether it was issued by `issuer`: by name, and by a signature that `issuer`'s key made.
     pub fn is_issued_by(&self, issuer: &Certificate) -> bool {
         // However weak: here a signature only confirms what the name says; whoever checks the certificate is the client.
-        same_name(self.issuer(), issuer.subject()) && self.verify_issued_by(issuer).is_ok()
+        self.check_issued_by(issuer).is_ok()
+    }
+
+    pub(crate) fn check_issued_by(&self, issuer: &Certificate) -> Result<Verified, SignatureError> {
+        if !same_name(self.issuer(), issuer.subject()) {
+            return Err(SignatureError::BadSignature);
+        }
+        self.verify_issued_by(issuer)
     }
 
     pub(crate) fn verify_issued_by(&self, issuer: &Certificate) -> Result<Verified, SignatureError> {
@@ -407,20 +416,12 @@ fn has_status_request(value: &[u8]) -> Result<bool, DerError> {
     Ok(found)
 }
 
-pub(crate) fn hex_upper(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02X}"); // writing to a String cannot fail
-        out
-    })
+/// Whether an extension that the parser leaves alone is read here.
+fn is_known_here(oid: &[u8]) -> bool {
+    [TLS_FEATURE, OCSP_NOCHECK].contains(&oid)
 }
 
 /// A DER name for people.
 pub(crate) fn name_in_words(name: &[u8]) -> String {
     X509Name::from_der(name).map_or_else(|_| "a name that cannot be read".to_owned(), |(_, name)| display_name(&name))
-}
-
-/// The contents of an object identifier in dotted form.
-pub(crate) fn oid_in_words(oid: &[u8]) -> String {
-    x509_parser::der_parser::oid::Oid::new(oid.into()).to_string()
 }

@@ -168,6 +168,16 @@ pub(crate) fn whole_bytes<'a>(element: Element<'a>) -> Result<&'a [u8], DerError
     }
 }
 
+/// `version [0] EXPLICIT INTEGER DEFAULT v1`, which may be spelled out although that is not DER: it occurs, and means
+/// the same. What does not fit a byte is as unknown as any other version: 255.
+pub(crate) fn version(fields: &mut Reader<'_>) -> Result<u8, DerError> {
+    let Some(explicit) = fields.optional(context(0))? else { return Ok(0) };
+    let mut explicit = Reader::new(explicit.contents);
+    let version = explicit.expect(INTEGER)?.contents;
+    explicit.end()?;
+    Ok(if let [version] = version { *version } else { u8::MAX })
+}
+
 /// An INTEGER's contents in their shortest form, so that equal numbers are equal bytes even where a certificate's
 /// encoder padded them.
 pub(crate) fn shortest_integer(mut contents: &[u8]) -> &[u8] {
@@ -195,6 +205,40 @@ pub(crate) fn element(tag: u8, contents: &[u8]) -> Vec<u8> {
     }
     out.extend_from_slice(contents);
     out
+}
+
+/// An INTEGER by its contents, in hexadecimal as OpenSSL prints serial numbers: whole bytes, a minus before what is
+/// negative.
+pub(crate) fn integer_hex(contents: &[u8]) -> String {
+    match contents {
+        [0, rest @ ..] if !rest.is_empty() => hex_upper(rest),
+        [0x80..=0xff, ..] => {
+            // Two's complement, the last byte first: zeros stay, the first byte that is none is negated, the rest is
+            // turned over.
+            let mut carry = true;
+            let mut magnitude: Vec<u8> = contents
+                .iter()
+                .rev()
+                .map(|byte| {
+                    let (turned, carried) = (!byte).overflowing_add(carry.into());
+                    carry = carried;
+                    turned
+                })
+                .collect();
+            magnitude.reverse();
+            format!("-{}", hex_upper(shortest_integer(&magnitude)))
+        }
+        contents => hex_upper(contents),
+    }
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex_upper(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02X}"); // writing to a String cannot fail
+        out
+    })
 }
 
 #[cfg(test)]

@@ -71,12 +71,7 @@ impl ParseError {
             ParseError::TooLarge => "too_large",
             ParseError::Bundle(BundleError::NoCertificate) => "no_certificate",
             ParseError::Bundle(_) => "malformed_certificate",
-            ParseError::Chain(error) => match error {
-                ChainError::WrongIssuer { .. } => "wrong_issuer",
-                ChainError::NotYetValid { .. } => "certificate_not_yet_valid",
-                ChainError::Expired { .. } => "certificate_expired",
-                ChainError::NotForServers { .. } => "not_for_servers",
-            },
+            ParseError::Chain(error) => return error.code(),
             ParseError::IssuerMissing { .. } => "issuer_missing",
         })
     }

@@ -295,6 +295,35 @@ fn which_certificate_it_is_about() {
     assert_eq!(case.verdict(&times(ResponseBuilder::new(&case.ca)).unknown(&case.id())), "unknown");
 }
 
+/// A CertID as it is in no certificate authority's tables.
+#[test]
+fn cert_ids_to_the_byte() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let id = case.id().as_der().to_vec();
+    let verdict = |from: &[u8], to: &[u8]| {
+        let place = id.windows(from.len()).position(|window| window == from).unwrap();
+        let mut changed = [&id[..place], to, &id[place + from.len()..]].concat();
+        changed[1] = u8::try_from(changed.len() - 2).unwrap();
+        case.verdict(&case.good().cert_id_der(changed))
+    };
+    let algorithm = b"\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00";
+    assert_eq!(verdict(algorithm, algorithm), "good");
+    // RFC 6960 §4.1.1 has no other parameters than NULL.
+    assert_eq!(verdict(algorithm, b"\x30\x0a\x06\x05\x2b\x0e\x03\x02\x1a\x04\x01\x00"), "malformed");
+    // The right hashes under the name of a hash that is not known (here: MD5), or of another one.
+    let md5 = b"\x30\x0c\x06\x08\x2a\x86\x48\x86\xf7\x0d\x02\x05\x05\x00";
+    assert_eq!(verdict(algorithm, md5), "no_matching_certid");
+    let sha256 = b"\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00";
+    assert_eq!(verdict(algorithm, sha256), "wrong_issuer");
+    // The serial number with a byte too many, and with its sign turned.
+    let serial = id[id.len() - 18..].to_vec();
+    assert_eq!(serial[..2], [2, 16], "a serial number of 16 bytes");
+    assert_eq!(verdict(&serial, &[&[2, 17, 0], &serial[2..]].concat()), "malformed");
+    let negative = [&[2, 16, serial[2] | 0x80], &serial[3..]].concat();
+    assert_eq!(verdict(&serial, &negative), "no_matching_certid");
+    assert_eq!(verdict(&serial, b"\x02\x00"), "malformed");
+}
+
 #[test]
 fn serial_numbers_of_any_legal_shape() {
     let ca = authority("Judged CA", KeyType::EcdsaP256);

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stapled_core::clock::{Clock, SystemClock};
+use stapled_core::sink::Requirements;
 
 use crate::address::Address;
 use crate::connection::Patience;
-use crate::sink::{HaproxySink, Settings};
+use crate::sink::{HaproxySink, Settings, requirements};
 
 /// What HAProxy takes with its default `tune.bufsize` of 16,384 in every version, with room for the command.
 const MAX_SIZE: usize = 11 * 1024;
@@ -29,6 +30,18 @@ impl HaproxySink {
     /// A sink for the admin socket at this path, with the defaults of [`HaproxySink::builder`].
     pub fn new(path: impl AsRef<Path>) -> Self {
         HaproxySinkBuilder::new(Address::unix(path)).build()
+    }
+
+    /// What a HAProxy with the defaults of [`HaproxySink::builder`] asks of a staple: for whoever wants to know without
+    /// a HAProxy at hand whether one would be delivered.
+    ///
+    /// ```
+    /// use stapled_haproxy::HaproxySink;
+    ///
+    /// assert_eq!(HaproxySink::default_requirements().margin.as_secs(), 300);
+    /// ```
+    pub fn default_requirements() -> Requirements {
+        requirements(MAX_SIZE)
     }
 
     /// A sink for the admin socket at this address, to be adjusted.

@@ -193,6 +193,18 @@ impl HaproxySink {
     }
 }
 
+/// What a HAProxy asks of a staple whose buffer takes responses of this size in bytes.
+pub(crate) fn requirements(max_size: usize) -> Requirements {
+    let mut requirements = Requirements::default();
+    requirements.cert_id_hash = Some(CertIdHash::Sha1);
+    requirements.single_response = true;
+    requirements.next_update = true;
+    requirements.max_size = max_size;
+    requirements.margin = MARGIN;
+    requirements.concurrency = BATCH;
+    requirements
+}
+
 impl fmt::Debug for HaproxySink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HaproxySink").field("address", self.address()).field("settings", &self.settings).finish()
@@ -214,14 +226,7 @@ impl StapleSink for HaproxySink {
     }
 
     fn requirements(&self) -> Requirements {
-        let mut requirements = Requirements::default();
-        requirements.cert_id_hash = Some(CertIdHash::Sha1);
-        requirements.single_response = true;
-        requirements.next_update = true;
-        requirements.max_size = self.settings.max_size;
-        requirements.margin = MARGIN;
-        requirements.concurrency = BATCH;
-        requirements
+        requirements(self.settings.max_size)
     }
 
     /// Ends stapling by a response that HAProxy does not serve. Clients never see it.

@@ -26,6 +26,7 @@ fn good_arguments() {
         "-p certs --one-off --json --no-recycle --nonce --hash sha256",
         "-p certs --clock-skew 10 --allow-sha1 --allow-weak-keys --allow-missing-next-update",
         "-p certs --concurrent-per-responder 2 --issuer-dir issuers --no-fetch-issuers --staple-dir .",
+        "-p certs --http-proxy http://proxy.test:3128 --no-proxy internal.test,10.0.0.0/8 --deny-private-responders",
         "-p certs -s /a --no-staple-files --haproxy-socket-keepalive 1 --syslog --pid-file x",
     ] {
         let arguments: Vec<&str> = arguments.split(' ').chain(["--check-config"]).collect();
@@ -56,6 +57,9 @@ fn bad_arguments_end_with_2_and_advice() {
         ("-p certs --minimum-interval 0", "a whole number of seconds is needed, at least 1"),
         ("-p certs --minimum-validity 2h", "a whole number of seconds is needed"),
         ("-p certs --haproxy-socket-keepalive 0", "at least 1"),
+        ("-p certs --http-proxy proxy:3128", "--http-proxy: the proxy's URL: not of the form http://host:port"),
+        ("-p certs --http-proxy socks5://proxy:1080", "--http-proxy: the proxy's URL: not of the form http://"),
+        ("-p certs --no-proxy internal.test", "--no-proxy: belongs to http-proxy; for the proxies of the environment"),
         ("-p certs --hash md5", "[possible values: sha1, sha256]"),
         ("-p certs -s ipv4@localhost:1", "\"ipv4@localhost:1\" is not ipv4@HOST:PORT"),
         ("-p certs -s /a,,/b", "an empty address"),

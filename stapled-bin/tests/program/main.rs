@@ -1,8 +1,9 @@
 //! The real program, run in directories of its own, against a certificate authority on 127.0.0.1.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
 
 mod arguments;
+mod fetch;
 mod file;
 mod one_off;
 mod running;

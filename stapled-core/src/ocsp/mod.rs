@@ -6,7 +6,9 @@ mod request;
 mod response;
 
 pub use cert_id::{CertId, CertIdHash};
-pub use request::{EncodeError, OcspRequest};
+pub use request::{EncodeError, OcspRequest, RequestContents, RequestError, RequestSignature, SingleRequest};
+pub(crate) use response::NONCE;
 pub use response::{
     BasicResponse, CertStatus, Extension, OcspResponse, ResponderId, ResponseError, ResponseStatus, SingleResponse,
+    revocation_reason,
 };

@@ -1,9 +1,11 @@
 //! OCSPResponse (RFC 6960 §4.2.1), cut from its bytes and not vouched for.
 
+use std::fmt;
+
 use super::CertId;
-use crate::der::{
-    self, DerError, ENUMERATED, Element, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE, context,
-};
+use crate::certificate::{hex_upper, name_in_full};
+use crate::der::{self, DerError, ENUMERATED, Element, GENERALIZED_TIME, OCTET_STRING, OID, Reader, SEQUENCE, context};
+use crate::signature;
 use crate::time::Timestamp;
 
 const EPOCH: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
@@ -15,6 +17,8 @@ const MAX_CERTIFICATES: usize = 16;
 /// How many extensions one list may have.
 const MAX_EXTENSIONS: usize = 64;
 
+/// id-pkix-ocsp-nonce, 1.3.6.1.5.5.7.48.1.2.
+pub(crate) const NONCE: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x02];
 /// id-pkix-ocsp-basic, 1.3.6.1.5.5.7.48.1.1.
 const BASIC: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01];
 
@@ -114,6 +118,23 @@ pub enum CertStatus {
     Unknown,
 }
 
+/// The name of a CRLReason (RFC 5280 §5.3.1), such as `keyCompromise`; none for numbers without a meaning.
+pub fn revocation_reason(number: u8) -> Option<&'static str> {
+    Some(match number {
+        0 => "unspecified",
+        1 => "keyCompromise",
+        2 => "cACompromise",
+        3 => "affiliationChanged",
+        4 => "superseded",
+        5 => "cessationOfOperation",
+        6 => "certificateHold",
+        8 => "removeFromCRL",
+        9 => "privilegeWithdrawn",
+        10 => "aACompromise",
+        _ => return None,
+    })
+}
+
 /// One extension.
 #[derive(Clone, Copy, Debug)]
 pub struct Extension<'a> {
@@ -187,31 +208,11 @@ impl<'a> BasicResponse<'a> {
         let tbs = basic.expect(SEQUENCE)?;
         let signature_algorithm = basic.expect(SEQUENCE)?.contents;
         let signature = der::whole_bytes(basic.expect(der::BIT_STRING)?)?;
-        let mut certificates = Vec::new();
-        if let Some(explicit) = basic.optional(context(0))? {
-            let mut explicit = Reader::new(explicit.contents);
-            let mut list = explicit.inside(SEQUENCE)?;
-            explicit.end()?;
-            while !list.is_empty() {
-                if certificates.len() == MAX_CERTIFICATES {
-                    return Err(DerError::new("too many embedded certificates"));
-                }
-                certificates.push(list.expect(SEQUENCE)?.raw);
-            }
-        }
+        let certificates = read_certificates(basic.optional(context(0))?)?;
         basic.end()?;
 
         let mut fields = Reader::new(tbs.contents);
-        let version = match fields.optional(context(0))? {
-            None => 0,
-            Some(explicit) => {
-                let mut explicit = Reader::new(explicit.contents);
-                let version = explicit.expect(INTEGER)?.contents;
-                explicit.end()?;
-                // What does not fit a byte is as unknown as any other version.
-                if let [version] = version { *version } else { u8::MAX }
-            }
-        };
+        let version = der::version(&mut fields)?;
         let responder_id = ResponderId::read(fields.any()?)?;
         let produced_at = time(fields.expect(GENERALIZED_TIME)?)?;
         let mut list = fields.inside(SEQUENCE)?;
@@ -235,6 +236,28 @@ impl<'a> BasicResponse<'a> {
             responses,
             extensions,
         })
+    }
+}
+
+impl<'a> BasicResponse<'a> {
+    /// The nonce, where there is one, without the OCTET STRING round it.
+    pub fn nonce(&self) -> Option<&'a [u8]> {
+        nonce(&self.extensions)
+    }
+
+    /// The name of the signature's algorithm, such as `ecdsa-with-SHA256`, or its object identifier in dotted form.
+    pub fn signature_algorithm_name(&self) -> String {
+        signature::name(self.signature_algorithm)
+    }
+}
+
+/// `byName CN=…`, or `byKey` and the hash in hexadecimal.
+impl fmt::Display for ResponderId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ResponderId::ByName(name) => write!(f, "byName {}", name_in_full(name)),
+            ResponderId::ByKey(hash) => write!(f, "byKey {}", hex_upper(hash)),
+        }
     }
 }
 
@@ -302,7 +325,7 @@ impl CertStatus {
 impl<'a> Extension<'a> {
     /// `[n] EXPLICIT Extensions OPTIONAL`. An empty list breaks RFC 5280's SIZE (1..MAX), but it occurs and harms
     /// nobody.
-    fn read_explicit(explicit: Option<Element<'a>>) -> Result<Vec<Self>, DerError> {
+    pub(super) fn read_explicit(explicit: Option<Element<'a>>) -> Result<Vec<Self>, DerError> {
         let Some(explicit) = explicit else { return Ok(Vec::new()) };
         let mut explicit = Reader::new(explicit.contents);
         let mut list = explicit.inside(SEQUENCE)?;
@@ -325,6 +348,31 @@ impl<'a> Extension<'a> {
         }
         Ok(extensions)
     }
+}
+
+/// The nonce among these extensions. RFC 9654 §2.1 has its value as an OCTET STRING; before RFC 6960 some gave the bare
+/// bytes.
+pub(super) fn nonce<'a>(extensions: &[Extension<'a>]) -> Option<&'a [u8]> {
+    let value = extensions.iter().find(|extension| extension.oid == NONCE)?.value;
+    let mut reader = Reader::new(value);
+    let wrapped = reader.expect(OCTET_STRING).ok().filter(|_| reader.is_empty());
+    Some(wrapped.map_or(value, |element| element.contents))
+}
+
+/// `[0] EXPLICIT SEQUENCE OF Certificate OPTIONAL`: each as it came.
+pub(super) fn read_certificates(explicit: Option<Element<'_>>) -> Result<Vec<&[u8]>, DerError> {
+    let Some(explicit) = explicit else { return Ok(Vec::new()) };
+    let mut explicit = Reader::new(explicit.contents);
+    let mut list = explicit.inside(SEQUENCE)?;
+    explicit.end()?;
+    let mut certificates = Vec::new();
+    while !list.is_empty() {
+        if certificates.len() == MAX_CERTIFICATES {
+            return Err(DerError::new("too many embedded certificates"));
+        }
+        certificates.push(list.expect(SEQUENCE)?.raw);
+    }
+    Ok(certificates)
 }
 
 /// GeneralizedTime as RFC 5280 §4.1.2.5.2 wants it: `YYYYMMDDHHMMSSZ`, no fractions, no offsets.

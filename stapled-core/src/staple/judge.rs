@@ -9,15 +9,13 @@ use crate::certificate::{Certificate, hex_upper, same_name};
 use crate::chain::CertChain;
 use crate::der::{OCTET_STRING, Reader};
 use crate::ocsp::{
-    BasicResponse, CertId, CertIdHash, CertStatus, Extension, OcspResponse, ResponderId, SingleResponse,
+    BasicResponse, CertId, CertIdHash, CertStatus, Extension, NONCE, OcspResponse, ResponderId, SingleResponse,
 };
 use crate::signature::{self, SignatureError, Verified, Weak};
 use crate::time::Timestamp;
 
 /// What is signed, in refusals.
 const DELEGATE: &str = "responder's certificate";
-/// id-pkix-ocsp-nonce, 1.3.6.1.5.5.7.48.1.2.
-const NONCE: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x02];
 
 /// Judges `response` for `chain` at the time `at`.
 ///
@@ -247,9 +245,7 @@ fn verify_response(basic: &BasicResponse<'_>, signer: &Certificate) -> Result<Ve
 fn check_extensions(place: &'static str, extensions: &[Extension<'_>]) -> Result<(), Refusal> {
     match extensions.iter().find(|extension| extension.critical && extension.oid != NONCE) {
         None => Ok(()),
-        Some(extension) => {
-            Err(Refusal::UnhandledCriticalExtension { place, oid: crate::certificate::oid_in_words(extension.oid) })
-        }
+        Some(extension) => Err(Refusal::UnhandledCriticalExtension { place, oid: crate::oid::dotted(extension.oid) }),
     }
 }
 
@@ -272,8 +268,9 @@ fn select<'r, 'a>(basic: &'r BasicResponse<'a>, chain: &CertChain) -> Result<&'r
         if single.cert_id.serial_number != chain.end_entity().serial() {
             continue;
         }
-        same_serial = true;
+        // By a hash that is not known here, nobody can say whose certificate it is.
         let Some(hash) = single.cert_id.hash() else { continue };
+        same_serial = true;
         if !expected.iter().any(|(known, _)| *known == hash) {
             expected.push((hash, chain.cert_id(hash)));
         }
