@@ -1,7 +1,7 @@
 //! Certificates out of a file's bytes: PEM bundles in any order, with or without a private key, and DER.
 
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::pem::{self, PemObject};
 
 use crate::certificate::{Certificate, CertificateError};
 
@@ -88,7 +88,7 @@ impl Bundle {
 
     fn read_section(number: usize, section: &[u8]) -> Result<Certificate, BundleError> {
         let der = CertificateDer::from_pem_slice(section)
-            .map_err(|error| BundleError::Pem { number, what: error.to_string() })?;
+            .map_err(|error| BundleError::Pem { number, what: in_words(&error).to_owned() })?;
         Certificate::from_der(&der).map_err(|error| BundleError::Certificate { number, error })
     }
 
@@ -112,6 +112,16 @@ pub(crate) fn certificates_only(bytes: &[u8]) -> Vec<u8> {
         rest = after;
     }
     if kept.is_empty() && bytes.first() == Some(&0x30) { bytes.to_vec() } else { kept }
+}
+
+/// What is wrong with a PEM section, and nothing of what is in it: a line that is out of place may be a key's.
+fn in_words(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::IllegalSectionStart { .. } => "a line that begins a section goes on behind it",
+        pem::Error::MissingSectionEnd { .. } => "its END line does not stand alone",
+        pem::Error::Base64Decode(_) => "it is no base64",
+        _ => "it is no PEM",
+    }
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

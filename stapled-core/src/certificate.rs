@@ -11,6 +11,7 @@ use x509_parser::oid_registry as oids;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
 use crate::der::{self, BIT_STRING, DerError, INTEGER, Reader, SEQUENCE, integer_hex};
+use crate::oid;
 use crate::signature::{self, PublicKey, SignatureError, Verified};
 use crate::time::Timestamp;
 
@@ -153,7 +154,7 @@ impl Certificate {
         for extension in parsed.extensions() {
             let oid = extension.oid.as_bytes();
             if seen.contains(&oid) {
-                return Err(CertificateError::Malformed(format!("the extension {} occurs twice", extension.oid)));
+                return Err(CertificateError::Malformed(format!("the extension {} occurs twice", oid::dotted(oid))));
             }
             seen.push(oid);
             match extension.parsed_extension() {
@@ -197,14 +198,14 @@ impl Certificate {
                         || extension.oid == oids::OID_X509_EXT_KEY_USAGE
                         || extension.oid == oids::OID_X509_EXT_EXTENDED_KEY_USAGE =>
                 {
-                    return Err(malformed(&extension.oid.to_string()));
+                    return Err(malformed(&oid::dotted(oid)));
                 }
                 ParsedExtension::UnsupportedExtension { .. } if oid == TLS_FEATURE => {
                     self.must_staple = has_status_request(extension.value).map_err(|_| malformed("TLS feature"))?;
                 }
                 ParsedExtension::UnsupportedExtension { .. } if oid == OCSP_NOCHECK => self.ocsp_no_check = true,
                 ParsedExtension::UnsupportedExtension { .. } if extension.critical => {
-                    self.unknown_critical_extension = Some(extension.oid.to_string());
+                    self.unknown_critical_extension = Some(oid::dotted(oid));
                 }
                 _ => {}
             }

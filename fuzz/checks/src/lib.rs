@@ -8,9 +8,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod chain;
+mod request;
 mod response;
 pub mod seeds;
 pub mod world;
 
 pub use chain::chain;
+pub use request::request;
 pub use response::response;

@@ -28,6 +28,11 @@ fn responses() {
 }
 
 #[test]
+fn requests() {
+    replay(&["fuzz/seeds/request"], stapled_fuzz_checks::request);
+}
+
+#[test]
 fn chains() {
     replay(&["fuzz/seeds/chain", "stapled-core/tests/vectors/own/certs"], stapled_fuzz_checks::chain);
 }
