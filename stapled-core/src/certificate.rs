@@ -8,7 +8,7 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry as oids;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
-use crate::der::{self, BIT_STRING, DerError, INTEGER, Reader, SEQUENCE};
+use crate::der::{self, BIT_STRING, DerError, Element, INTEGER, Numbers, Reader, SEQUENCE};
 use crate::signature::{self, PublicKey, SignatureError, Verified};
 use crate::time::Timestamp;
 
@@ -91,10 +91,11 @@ impl Certificate {
         if bytes.len() > MAX_SIZE {
             return Err(CertificateError::TooLarge { size: bytes.len() });
         }
-        der::check_framing(bytes)?;
+        der::check_framing(bytes, Numbers::Padded)?;
         let mut outer = Reader::new(bytes).inside(SEQUENCE)?;
         let tbs = outer.expect(SEQUENCE)?.raw;
-        let signature_algorithm = outer.expect(SEQUENCE)?.contents;
+        let algorithm = outer.expect(SEQUENCE)?;
+        let signature_algorithm = algorithm.contents;
         let signature = der::whole_bytes(outer.expect(BIT_STRING)?)?;
         outer.end()?;
 
@@ -102,6 +103,10 @@ impl Certificate {
             X509Certificate::from_der(bytes).map_err(|error| CertificateError::Malformed(error.to_string()))?;
         if !rest.is_empty() {
             return Err(DerError::new("bytes after the end").into());
+        }
+        // RFC 5280 §4.1.1.2: what names the algorithm inside, signed, says the same as outside.
+        if !names_algorithm(tbs, algorithm)? {
+            return Err(CertificateError::Malformed("it names two algorithms for its signature".to_owned()));
         }
         let mut key_info = Reader::new(parsed.public_key().raw).inside(SEQUENCE)?;
         let key_algorithm = key_info.expect(SEQUENCE)?.contents;
@@ -392,6 +397,14 @@ fn display_name(subject: &X509Name<'_>) -> String {
 /// What a stranger wrote, fit for one line of a log.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(253).collect()
+}
+
+/// Whether `tbs`, a TBSCertificate, names this algorithm for its signature.
+fn names_algorithm(tbs: &[u8], algorithm: Element<'_>) -> Result<bool, DerError> {
+    let mut fields = Reader::new(tbs).inside(SEQUENCE)?;
+    fields.optional(der::context(0))?;
+    fields.expect(INTEGER)?;
+    Ok(fields.expect(SEQUENCE)?.raw == algorithm.raw)
 }
 
 /// Features ::= SEQUENCE OF INTEGER (RFC 7633 §6).

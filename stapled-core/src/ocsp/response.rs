@@ -1,8 +1,9 @@
 //! OCSPResponse (RFC 6960 §4.2.1), cut from its bytes and not vouched for.
 
-use super::CertId;
+use super::{CertId, shape};
 use crate::der::{
-    self, DerError, ENUMERATED, Element, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE, context,
+    self, DerError, ENUMERATED, Element, GENERALIZED_TIME, INTEGER, Numbers, OCTET_STRING, OID, Reader, SEQUENCE,
+    context,
 };
 use crate::time::Timestamp;
 
@@ -133,7 +134,7 @@ pub struct ResponseError(#[from] DerError);
 impl<'a> OcspResponse<'a> {
     /// Cuts up a response. The bytes must be exactly one strict DER value.
     pub fn from_der(bytes: &'a [u8]) -> Result<Self, ResponseError> {
-        der::check_framing(bytes)?;
+        der::check_framing(bytes, Numbers::Shortest)?;
         let mut outer = Reader::new(bytes).inside(SEQUENCE)?;
         let status = outer.expect(ENUMERATED)?.contents;
         let body = outer.optional(context(0))?;
@@ -182,7 +183,7 @@ impl ResponseStatus {
 
 impl<'a> BasicResponse<'a> {
     fn from_der(bytes: &'a [u8]) -> Result<Self, DerError> {
-        der::check_framing(bytes)?;
+        der::check_framing(bytes, Numbers::Shortest)?;
         let mut basic = Reader::new(bytes).inside(SEQUENCE)?;
         let tbs = basic.expect(SEQUENCE)?;
         let signature_algorithm = basic.expect(SEQUENCE)?.contents;
@@ -196,7 +197,11 @@ impl<'a> BasicResponse<'a> {
                 if certificates.len() == MAX_CERTIFICATES {
                     return Err(DerError::new("too many embedded certificates"));
                 }
-                certificates.push(list.expect(SEQUENCE)?.raw);
+                let certificate = list.expect(SEQUENCE)?;
+                if shape::check_certificate(certificate).is_err() {
+                    return Err(DerError::new("an embedded certificate that is none"));
+                }
+                certificates.push(certificate.raw);
             }
         }
         basic.end()?;
@@ -242,7 +247,11 @@ impl<'a> ResponderId<'a> {
     fn read(element: Element<'a>) -> Result<Self, DerError> {
         let mut explicit = Reader::new(element.contents);
         let id = match element.tag {
-            tag if tag == context(1) => ResponderId::ByName(explicit.expect(SEQUENCE)?.raw),
+            tag if tag == context(1) => {
+                let name = explicit.expect(SEQUENCE)?;
+                shape::check_name(name)?;
+                ResponderId::ByName(name.raw)
+            }
             tag if tag == context(2) => ResponderId::ByKey(explicit.expect(OCTET_STRING)?.contents),
             _ => return Err(DerError::new("a responderID that is neither byName nor byKey")),
         };
