@@ -26,6 +26,13 @@ const STATUS_REQUEST: u64 = 5;
 /// id-pkix-ocsp-nocheck, 1.3.6.1.5.5.7.48.1.5.
 const OCSP_NOCHECK: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x05];
 
+/// id-ce-keyUsage, 2.5.29.15.
+const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
+/// id-ce-basicConstraints, 2.5.29.19.
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
+/// id-ce-extKeyUsage, 2.5.29.37.
+const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
+
 /// A certificate: its bytes, and what stapling needs to know of it.
 ///
 /// Nothing is vouched for: neither its signature nor its validity was checked.
@@ -155,6 +162,9 @@ impl Certificate {
                 return Err(CertificateError::Malformed(format!("the extension {} occurs twice", extension.oid)));
             }
             seen.push(oid);
+            if !decides_readably(oid, extension.value) {
+                return Err(malformed(&extension.oid.to_string()));
+            }
             match extension.parsed_extension() {
                 ParsedExtension::BasicConstraints(constraints) => self.is_ca = constraints.ca,
                 ParsedExtension::KeyUsage(usage) => {
@@ -191,10 +201,7 @@ impl Certificate {
                 }
                 // What decides about trust must be readable; the rest may be as odd as it likes.
                 ParsedExtension::ParseError { .. }
-                    if extension.critical
-                        || extension.oid == oids::OID_X509_EXT_BASIC_CONSTRAINTS
-                        || extension.oid == oids::OID_X509_EXT_KEY_USAGE
-                        || extension.oid == oids::OID_X509_EXT_EXTENDED_KEY_USAGE =>
+                    if extension.critical || matches!(oid, KEY_USAGE | BASIC_CONSTRAINTS | EXTENDED_KEY_USAGE) =>
                 {
                     return Err(malformed(&extension.oid.to_string()));
                 }
@@ -397,6 +404,34 @@ fn display_name(subject: &X509Name<'_>) -> String {
 /// What a stranger wrote, fit for one line of a log.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(253).collect()
+}
+
+/// Whether the value of an extension that decides about trust has exactly the form that RFC 5280 gives it. A general
+/// parser passes over what it does not know, where others read something else; of other extensions nothing depends.
+fn decides_readably(oid: &[u8], value: &[u8]) -> bool {
+    let read = || -> Result<(), DerError> {
+        der::check_framing(value, Numbers::Shortest)?;
+        match oid {
+            KEY_USAGE => {
+                Reader::new(value).expect(BIT_STRING)?;
+            }
+            BASIC_CONSTRAINTS => {
+                let mut fields = Reader::new(value).inside(SEQUENCE)?;
+                fields.optional(der::BOOLEAN)?;
+                fields.optional(INTEGER)?;
+                fields.end()?;
+            }
+            _ => {
+                let mut purposes = Reader::new(value).inside(SEQUENCE)?;
+                purposes.expect(der::OID)?;
+                while !purposes.is_empty() {
+                    purposes.expect(der::OID)?;
+                }
+            }
+        }
+        Ok(())
+    };
+    !matches!(oid, KEY_USAGE | BASIC_CONSTRAINTS | EXTENDED_KEY_USAGE) || read().is_ok()
 }
 
 /// Whether `tbs`, a TBSCertificate, names this algorithm for its signature.

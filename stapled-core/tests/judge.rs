@@ -271,6 +271,8 @@ fn what_clients_cannot_decode() {
     assert_eq!(with(3, name(&utf8)), "good", "the name of another issuer");
     assert_eq!(with(3, name(&der::implicit(2, b"x"))), "malformed", "a name's value of no type");
     assert_eq!(with(3, name(&[&utf8[..], der::NULL].concat())), "malformed", "a name's attribute with more");
+    assert_eq!(with(3, name(&der::value(0x0c, &[0xff]))), "malformed", "a name that is not UTF-8");
+    assert_eq!(with(3, name(&der::value(0x1e, &[0]))), "malformed", "half a character");
     assert_eq!(with(3, der::sequence(&[der::value(0x31, &[])])), "malformed", "a relative name of nothing");
     assert_eq!(with(1, der::value(der::INTEGER, &[0, 1])), "malformed", "a padded serial number");
     assert_eq!(with(1, der::value(der::OCTET_STRING, &[1])), "malformed", "a serial number that is no number");
@@ -294,6 +296,17 @@ fn what_clients_cannot_decode() {
     let by = |certificate: Vec<u8>| case.verdict(&case.good_by(delegate.clone()).certificates(&[certificate]));
     assert_eq!(by(certificate(tbs)), "good");
     assert_eq!(by(certificate(&renamed)), "malformed");
+
+    // Purposes with something else among them: others may read none, or other ones.
+    let purposes = |purposes: &[Vec<u8>]| {
+        let profile = responder().extended_key_usages([]);
+        let extension = Extension::new(&[2, 5, 29, 37], der::sequence(purposes));
+        case.verdict(&case.good_by(case.delegate(profile.extension(extension))))
+    };
+    let signing = der::oid(&[1, 3, 6, 1, 5, 5, 7, 3, 9]);
+    assert_eq!(purposes(std::slice::from_ref(&signing)), "good");
+    assert_eq!(purposes(&[signing, der::unsigned(&[1])]), "malformed");
+    assert_eq!(purposes(&[]), "malformed");
 
     let by_name = |name: &[u8]| case.verdict(&case.good().responder_id_der(der::explicit(1, name)));
     assert_eq!(by_name(&name(&utf8)), "responder_cert_missing");

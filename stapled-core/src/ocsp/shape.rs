@@ -8,6 +8,10 @@ use crate::der::{
     UTC_TIME, context,
 };
 
+const UTF8_STRING: u8 = 0x0c;
+const UNIVERSAL_STRING: u8 = 0x1c;
+const BMP_STRING: u8 = 0x1e;
+
 /// RDNSequence (RFC 5280 §4.1.2.4). Values may be of any universal type.
 pub(super) fn check_name(name: Element<'_>) -> Result<(), DerError> {
     let mut name = Reader::new(name.contents);
@@ -19,13 +23,21 @@ pub(super) fn check_name(name: Element<'_>) -> Result<(), DerError> {
         while !attributes.is_empty() {
             let mut attribute = attributes.inside(SEQUENCE)?;
             attribute.expect(OID)?;
-            if attribute.any()?.tag & 0xc0 != 0 {
-                return Err(DerError::new("a name's value that is of no universal type"));
-            }
+            check_value(attribute.any()?)?;
             attribute.end()?;
         }
     }
     Ok(())
+}
+
+fn check_value(value: Element<'_>) -> Result<(), DerError> {
+    let is_whole = match value.tag {
+        UTF8_STRING => std::str::from_utf8(value.contents).is_ok(),
+        UNIVERSAL_STRING => value.contents.len().is_multiple_of(4),
+        BMP_STRING => value.contents.len().is_multiple_of(2),
+        tag => tag & 0xc0 == 0,
+    };
+    if is_whole { Ok(()) } else { Err(DerError::new("a name's value that is no string, or not whole characters")) }
 }
 
 /// Certificate (RFC 5280 §4.1).
