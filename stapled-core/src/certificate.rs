@@ -10,7 +10,7 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry as oids;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
-use crate::der::{self, BIT_STRING, DerError, INTEGER, Reader, SEQUENCE, integer_hex};
+use crate::der::{self, BIT_STRING, DerError, Element, INTEGER, Numbers, Reader, SEQUENCE, integer_hex};
 use crate::oid;
 use crate::signature::{self, PublicKey, SignatureError, Verified};
 use crate::time::Timestamp;
@@ -32,6 +32,13 @@ const TLS_FEATURE: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x18];
 const STATUS_REQUEST: u64 = 5;
 /// id-pkix-ocsp-nocheck, 1.3.6.1.5.5.7.48.1.5.
 const OCSP_NOCHECK: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x05];
+
+/// id-ce-keyUsage, 2.5.29.15.
+const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
+/// id-ce-basicConstraints, 2.5.29.19.
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
+/// id-ce-extKeyUsage, 2.5.29.37.
+const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 
 /// A certificate: its bytes, and what stapling needs to know of it.
 ///
@@ -98,10 +105,11 @@ impl Certificate {
         if bytes.len() > MAX_SIZE {
             return Err(CertificateError::TooLarge { size: bytes.len() });
         }
-        der::check_framing(bytes)?;
+        der::check_framing(bytes, Numbers::Padded)?;
         let mut outer = Reader::new(bytes).inside(SEQUENCE)?;
         let tbs = outer.expect(SEQUENCE)?.raw;
-        let signature_algorithm = outer.expect(SEQUENCE)?.contents;
+        let algorithm = outer.expect(SEQUENCE)?;
+        let signature_algorithm = algorithm.contents;
         let signature = der::whole_bytes(outer.expect(BIT_STRING)?)?;
         outer.end()?;
 
@@ -109,6 +117,10 @@ impl Certificate {
             X509Certificate::from_der(bytes).map_err(|error| CertificateError::Malformed(error.to_string()))?;
         if !rest.is_empty() {
             return Err(DerError::new("bytes after the end").into());
+        }
+        // RFC 5280 §4.1.1.2: what names the algorithm inside, signed, says the same as outside.
+        if !names_algorithm(tbs, algorithm)? {
+            return Err(CertificateError::Malformed("it names two algorithms for its signature".to_owned()));
         }
         let mut key_info = Reader::new(parsed.public_key().raw).inside(SEQUENCE)?;
         let key_algorithm = key_info.expect(SEQUENCE)?.contents;
@@ -157,6 +169,9 @@ impl Certificate {
                 return Err(CertificateError::Malformed(format!("the extension {} occurs twice", oid::dotted(oid))));
             }
             seen.push(oid);
+            if !decides_readably(oid, extension.value) {
+                return Err(malformed(&oid::dotted(oid)));
+            }
             match extension.parsed_extension() {
                 ParsedExtension::BasicConstraints(constraints) => self.is_ca = constraints.ca,
                 ParsedExtension::KeyUsage(usage) => {
@@ -193,10 +208,7 @@ impl Certificate {
                 }
                 // What decides about trust must be readable; the rest may be as odd as it likes.
                 ParsedExtension::ParseError { .. }
-                    if extension.critical
-                        || extension.oid == oids::OID_X509_EXT_BASIC_CONSTRAINTS
-                        || extension.oid == oids::OID_X509_EXT_KEY_USAGE
-                        || extension.oid == oids::OID_X509_EXT_EXTENDED_KEY_USAGE =>
+                    if extension.critical || matches!(oid, KEY_USAGE | BASIC_CONSTRAINTS | EXTENDED_KEY_USAGE) =>
                 {
                     return Err(malformed(&oid::dotted(oid)));
                 }
@@ -402,6 +414,42 @@ fn display_name(subject: &X509Name<'_>) -> String {
 /// What a stranger wrote, fit for one line of a log.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(253).collect()
+}
+
+/// Whether the value of an extension that decides about trust has exactly the form that RFC 5280 gives it. A general
+/// parser passes over what it does not know, where others read something else; of other extensions nothing depends.
+fn decides_readably(oid: &[u8], value: &[u8]) -> bool {
+    let read = || -> Result<(), DerError> {
+        der::check_framing(value, Numbers::Shortest)?;
+        match oid {
+            KEY_USAGE => {
+                Reader::new(value).expect(BIT_STRING)?;
+            }
+            BASIC_CONSTRAINTS => {
+                let mut fields = Reader::new(value).inside(SEQUENCE)?;
+                fields.optional(der::BOOLEAN)?;
+                fields.optional(INTEGER)?;
+                fields.end()?;
+            }
+            _ => {
+                let mut purposes = Reader::new(value).inside(SEQUENCE)?;
+                purposes.expect(der::OID)?;
+                while !purposes.is_empty() {
+                    purposes.expect(der::OID)?;
+                }
+            }
+        }
+        Ok(())
+    };
+    !matches!(oid, KEY_USAGE | BASIC_CONSTRAINTS | EXTENDED_KEY_USAGE) || read().is_ok()
+}
+
+/// Whether `tbs`, a TBSCertificate, names this algorithm for its signature.
+fn names_algorithm(tbs: &[u8], algorithm: Element<'_>) -> Result<bool, DerError> {
+    let mut fields = Reader::new(tbs).inside(SEQUENCE)?;
+    fields.optional(der::context(0))?;
+    fields.expect(INTEGER)?;
+    Ok(fields.expect(SEQUENCE)?.raw == algorithm.raw)
 }
 
 /// Features ::= SEQUENCE OF INTEGER (RFC 7633 §6).

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use super::CertId;
+use super::{CertId, shape};
 use crate::certificate::{hex_upper, name_in_full};
-use crate::der::{self, DerError, ENUMERATED, Element, GENERALIZED_TIME, OCTET_STRING, OID, Reader, SEQUENCE, context};
+use crate::der::{
+    self, DerError, ENUMERATED, Element, GENERALIZED_TIME, Numbers, OCTET_STRING, OID, Reader, SEQUENCE, context,
+};
 use crate::signature;
 use crate::time::Timestamp;
 
@@ -154,7 +156,7 @@ pub struct ResponseError(#[from] DerError);
 impl<'a> OcspResponse<'a> {
     /// Cuts up a response. The bytes must be exactly one strict DER value.
     pub fn from_der(bytes: &'a [u8]) -> Result<Self, ResponseError> {
-        der::check_framing(bytes)?;
+        der::check_framing(bytes, Numbers::Shortest)?;
         let mut outer = Reader::new(bytes).inside(SEQUENCE)?;
         let status = outer.expect(ENUMERATED)?.contents;
         let body = outer.optional(context(0))?;
@@ -203,12 +205,16 @@ impl ResponseStatus {
 
 impl<'a> BasicResponse<'a> {
     fn from_der(bytes: &'a [u8]) -> Result<Self, DerError> {
-        der::check_framing(bytes)?;
+        der::check_framing(bytes, Numbers::Shortest)?;
         let mut basic = Reader::new(bytes).inside(SEQUENCE)?;
         let tbs = basic.expect(SEQUENCE)?;
         let signature_algorithm = basic.expect(SEQUENCE)?.contents;
         let signature = der::whole_bytes(basic.expect(der::BIT_STRING)?)?;
         let certificates = read_certificates(basic.optional(context(0))?)?;
+        if certificates.iter().any(|&certificate| shape::check_certificate(certificate).is_err()) {
+            return Err(DerError::new("an embedded certificate that is none"));
+        }
+        let certificates = certificates.into_iter().map(|certificate| certificate.raw).collect();
         basic.end()?;
 
         let mut fields = Reader::new(tbs.contents);
@@ -265,7 +271,11 @@ impl<'a> ResponderId<'a> {
     fn read(element: Element<'a>) -> Result<Self, DerError> {
         let mut explicit = Reader::new(element.contents);
         let id = match element.tag {
-            tag if tag == context(1) => ResponderId::ByName(explicit.expect(SEQUENCE)?.raw),
+            tag if tag == context(1) => {
+                let name = explicit.expect(SEQUENCE)?;
+                shape::check_name(name)?;
+                ResponderId::ByName(name.raw)
+            }
             tag if tag == context(2) => ResponderId::ByKey(explicit.expect(OCTET_STRING)?.contents),
             _ => return Err(DerError::new("a responderID that is neither byName nor byKey")),
         };
@@ -360,7 +370,7 @@ pub(super) fn nonce<'a>(extensions: &[Extension<'a>]) -> Option<&'a [u8]> {
 }
 
 /// `[0] EXPLICIT SEQUENCE OF Certificate OPTIONAL`: each as it came.
-pub(super) fn read_certificates(explicit: Option<Element<'_>>) -> Result<Vec<&[u8]>, DerError> {
+pub(super) fn read_certificates(explicit: Option<Element<'_>>) -> Result<Vec<Element<'_>>, DerError> {
     let Some(explicit) = explicit else { return Ok(Vec::new()) };
     let mut explicit = Reader::new(explicit.contents);
     let mut list = explicit.inside(SEQUENCE)?;
@@ -370,7 +380,7 @@ pub(super) fn read_certificates(explicit: Option<Element<'_>>) -> Result<Vec<&[u
         if certificates.len() == MAX_CERTIFICATES {
             return Err(DerError::new("too many embedded certificates"));
         }
-        certificates.push(list.expect(SEQUENCE)?.raw);
+        certificates.push(list.expect(SEQUENCE)?);
     }
     Ok(certificates)
 }
