@@ -1,5 +1,7 @@
 //! The usable configuration: everything that was said, merged and checked.
 
+use std::num::NonZeroU64;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,6 +39,9 @@ pub(crate) struct Configuration {
     pub(crate) network: Network,
     pub(crate) mode: Mode,
     pub(crate) logging: Logging,
+    pub(crate) hook: Option<Hook>,
+    /// Where `stapled status` is answered; none: at the usual place, where that can be had.
+    pub(crate) control_socket: Option<PathBuf>,
     /// What is odd about the configuration and no error.
     pub(crate) notes: Vec<String>,
 }
@@ -69,7 +74,7 @@ pub(crate) enum StapleFiles {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Once, with a summary.
-    OneOff { json: bool },
+    OneOff { json: bool, wait: Option<Duration> },
     /// Until it is told to stop.
     Foreground { pid_file: Option<PathBuf> },
     /// Until it is told to stop, away from the terminal.
@@ -77,13 +82,23 @@ pub(crate) enum Mode {
 }
 
 /// Where log lines go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Logging {
     /// 0 to 4.
     pub(crate) verbosity: u8,
     pub(crate) quiet: bool,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) syslog: bool,
+}
+
+/// A program that is run when something happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hook {
+    pub(crate) program: PathBuf,
+    /// How long it may take.
+    pub(crate) timeout: Duration,
+    /// How long the same is held back after it was told.
+    pub(crate) debounce: Duration,
 }
 
 impl Configuration {
@@ -145,6 +160,8 @@ impl Configuration {
             network: network(&settings, &origins)?,
             mode,
             logging,
+            hook: hook(&settings, &origins)?,
+            control_socket: settings.control_socket.as_deref().map(absolute).transpose()?,
             notes,
         })
     }
@@ -171,6 +188,10 @@ impl Origins {
             "http-proxy" => said.http_proxy.is_some(),
             "no-proxy" => !said.no_proxy.is_empty(),
             "json" => said.json,
+            "wait" => said.wait.is_some(),
+            "hook" => said.hook.is_some(),
+            "hook-timeout" => said.hook_timeout.is_some(),
+            "hook-debounce" => said.hook_debounce.is_some(),
             "verbosity" => said.verbosity.is_some(),
             _ => false,
         };
@@ -300,8 +321,12 @@ fn mode(settings: &Settings, origins: &Origins) -> Result<Mode, ConfigurationErr
     if settings.json && settings.quiet {
         return setting("json", "--quiet leaves nothing of it: drop one of them");
     }
+    if settings.wait.is_some() && !settings.one_off {
+        return setting("wait", "belongs to --one-off: without it, everything is tried again for ever");
+    }
     if settings.one_off {
-        return Ok(Mode::OneOff { json: settings.json });
+        let wait = settings.wait.map(|seconds| Duration::from_secs(seconds.get()));
+        return Ok(Mode::OneOff { json: settings.json, wait });
     }
     let pid_file = settings.pid_file.as_deref().map(absolute).transpose()?;
     Ok(match settings.daemon && !settings.no_daemon {
@@ -327,6 +352,33 @@ fn logging(settings: &Settings, mode: &Mode, verbose: u8, origins: &Origins) -> 
         syslog: settings.syslog || directory.is_none() && matches!(mode, Mode::Background { .. }),
         directory,
     })
+}
+
+fn hook(settings: &Settings, origins: &Origins) -> Result<Option<Hook>, ConfigurationError> {
+    let seconds = |seconds: Option<NonZeroU64>, default| Duration::from_secs(seconds.map_or(default, NonZeroU64::get));
+    let Some(program) = settings.hook.as_deref() else {
+        let stray = [("hook-timeout", settings.hook_timeout), ("hook-debounce", settings.hook_debounce)];
+        return match stray.into_iter().find(|(_, said)| said.is_some()) {
+            Some((name, _)) => {
+                Err(ConfigurationError::Setting { place: origins.of(name), what: "belongs to hook".to_owned() })
+            }
+            None => Ok(None),
+        };
+    };
+    let unusable = |what: String| ConfigurationError::Setting {
+        place: origins.of("hook"),
+        what: format!("{}: {what}; name one program, without arguments", program.display()),
+    };
+    let program = absolute(program)?;
+    let metadata = std::fs::metadata(&program).map_err(|error| unusable(error.to_string()))?;
+    if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
+        return Err(unusable("cannot be run: not an executable file".to_owned()));
+    }
+    Ok(Some(Hook {
+        program,
+        timeout: seconds(settings.hook_timeout, 30),
+        debounce: seconds(settings.hook_debounce, 300),
+    }))
 }
 
 fn refresh(settings: &Settings) -> RefreshPolicy {

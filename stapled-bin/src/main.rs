@@ -1,24 +1,29 @@
 //! `stapled`: keeps OCSP staples fresh in HAProxy and in files.
 //!
 //! Arguments ([`arguments`]) and a file ([`mod@file`]) say what is wanted in the same words ([`settings`]); merged and
-//! checked they are the [`configuration`], which [`wiring`] makes into a stapler and [`run`] runs: once, with
-//! [`progress`] and a [`summary`], or until it is told to stop, in the foreground or as a [`daemon`]. What happens is
-//! told by [`logging`].
+//! checked they are the [`configuration`], which [`wiring`] makes into a stapler. It runs [`once`], with [`progress`]
+//! and a [`summary`], or, by [`run`], until it is told to stop, in the foreground or as a [`daemon`], and takes a changed
+//! configuration on the way. What happens is told by [`logging`] and by a [`hook`], and on the [`control`] socket.
 //!
 //! Beside that it has [`commands`], each of which answers one question and ends.
 
 mod arguments;
 mod commands;
 mod configuration;
+mod control;
 mod daemon;
 mod fault;
 mod file;
+mod hook;
+mod invocation;
 mod judging;
 mod logging;
 mod network;
+mod once;
 mod progress;
 mod run;
 mod settings;
+mod signals;
 mod summary;
 mod text;
 mod wiring;
@@ -27,24 +32,21 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::arguments::Arguments;
 use crate::configuration::{Configuration, Mode};
 use crate::daemon::Detached;
-use crate::file::File;
+use crate::invocation::Invocation;
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::parse();
+    let invocation = Invocation::new();
+    let mut arguments = invocation.arguments();
     if let Some(command) = arguments.command.take() {
         return command.run();
     }
     let check_only = arguments.check_config;
-    let configuration =
-        match File::find(arguments.config.as_deref()).and_then(|file| Configuration::of(arguments, file)) {
-            Ok(configuration) => configuration,
-            Err(error) => return fail(&error, 2),
-        };
+    let configuration = match invocation::configuration(arguments) {
+        Ok(configuration) => configuration,
+        Err(error) => return fail(&error, 2),
+    };
     if check_only {
         return checked(&configuration);
     }
@@ -57,7 +59,7 @@ fn main() -> ExitCode {
             Err(error) => return fail(&format!("cannot go to the background: {error}"), 1),
         }
     }
-    match run::run(&configuration, &mut ready) {
+    match run::run(configuration, invocation, &mut ready) {
         Ok(code) => code,
         Err(error) => {
             let code = error.exit_code();

@@ -12,6 +12,7 @@ pub(crate) const FILES: &str = "Files";
 pub(crate) const ASKING: &str = "Asking the CA";
 pub(crate) const BELIEVING: &str = "Believing its answers";
 pub(crate) const RUNNING: &str = "Running";
+pub(crate) const TELLING: &str = "Telling";
 pub(crate) const LOGGING: &str = "Logging";
 
 /// Where `--logdir` without a directory logs to.
@@ -154,6 +155,11 @@ pub(crate) struct Settings {
     #[arg(long, help_heading = RUNNING)]
     pub(crate) json: bool,
 
+    /// Let --one-off try again for so long, until every certificate that should have a staple has one and every server
+    /// has confirmed
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = RUNNING)]
+    pub(crate) wait: Option<NonZeroU64>,
+
     /// Run in the background
     #[arg(short = 'D', long, help_heading = RUNNING)]
     pub(crate) daemon: bool,
@@ -166,6 +172,22 @@ pub(crate) struct Settings {
     /// Where to write the process's number; a second stapled with the same file does not start
     #[arg(long, value_name = "FILE", help_heading = RUNNING)]
     pub(crate) pid_file: Option<PathBuf>,
+
+    /// The socket on which it answers `stapled status` [default: /run/stapled/control.sock, where this user may make it]
+    #[arg(long, value_name = "PATH", help_heading = TELLING)]
+    pub(crate) control_socket: Option<PathBuf>,
+
+    /// A program to run when something happens: what, is in its environment (see below)
+    #[arg(long, value_name = "PROGRAM", help_heading = TELLING)]
+    pub(crate) hook: Option<PathBuf>,
+
+    /// How long it may take; then it is killed with all that it started [default: 30]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = TELLING)]
+    pub(crate) hook_timeout: Option<NonZeroU64>,
+
+    /// How long the same about the same certificate is held back after it was told, and counted [default: 300]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = TELLING)]
+    pub(crate) hook_debounce: Option<NonZeroU64>,
 
     /// 0: only what ends the program, 1: errors, 2: warnings, 3: what is done, 4: every step
     /// [default: 3; with --one-off: 2]
@@ -270,7 +292,12 @@ impl Settings {
             allow_missing_next_update: self.allow_missing_next_update || file.allow_missing_next_update,
             one_off: self.one_off || file.one_off,
             json: self.json || file.json,
+            wait: self.wait.or(file.wait),
             pid_file: self.pid_file.or(file.pid_file),
+            control_socket: self.control_socket.or(file.control_socket),
+            hook: self.hook.or(file.hook),
+            hook_timeout: self.hook_timeout.or(file.hook_timeout),
+            hook_debounce: self.hook_debounce.or(file.hook_debounce),
             verbosity: self.verbosity.or(file.verbosity),
             logdir: self.logdir.or(file.logdir),
             syslog: self.syslog || file.syslog,
@@ -300,7 +327,8 @@ impl Settings {
             *item = item.split(',').map(address).collect::<Vec<_>>().join(",");
         }
         let one = [&mut self.issuer_dir, &mut self.staple_dir, &mut self.pid_file, &mut self.logdir];
-        for path in one.into_iter().flatten() {
+        let one = one.into_iter().chain([&mut self.control_socket, &mut self.hook]);
+        for path in one.flatten() {
             *path = base.join(&*path);
         }
         self

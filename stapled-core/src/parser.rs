@@ -12,7 +12,7 @@ use crate::bundle::{Bundle, BundleError};
 use crate::certificate::Certificate;
 use crate::chain::{CertChain, ChainError};
 use crate::event::{About, EventKind, Journal};
-use crate::inventory::{Displaced, Inventory, PlaceState, Settled, SinkNumber};
+use crate::inventory::{Displaced, Inventory, Kept, PlaceState, RenewalMemory, Settled, SinkNumber};
 use crate::queues;
 use crate::reason::ReasonCode;
 use crate::refresh::{Failure, RefreshPolicy, Usable};
@@ -20,7 +20,7 @@ use crate::responders::Responders;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
 use crate::sink::{IssuerPlace, Site, StapleSink, requirements_of};
 use crate::source::{Material, Sighting};
-use crate::staple::{JudgePolicy, Staple, judge};
+use crate::staple::{JudgePolicy, judge};
 use crate::task::{Due, Subject, Task};
 use crate::time::Timestamp;
 
@@ -168,7 +168,7 @@ impl Parser {
                     about => PlaceState::Problem { about, code, what },
                 };
                 let task = lease.task().again(due, code.as_str());
-                self.settle_without(lease, state, Some(task)).await
+                self.settle_without(lease, state, Some((task, again))).await
             }
             Contents::Chain { chain, issuer } => self.settle(lease, &sighting, chain, issuer).await,
         }
@@ -178,13 +178,15 @@ impl Parser {
         &self,
         lease: &Lease,
         state: PlaceState,
-        again: Option<Task>,
+        again: Option<(Task, Timestamp)>,
     ) -> Result<(), SchedulerError> {
         let now = self.journal.clock.now();
-        let displaced = self.inventory.settle_without(&lease.task().subject, lease.task().generation, state, now);
+        let (task, again) = again.unzip();
+        let (location, generation) = (&lease.task().subject, lease.task().generation);
+        let displaced = self.inventory.settle_without(location, generation, state, again, now);
         self.displace(displaced).await?;
         let mut step = Step::finish(lease);
-        step.puts.extend(again);
+        step.puts.extend(task);
         self.scheduler.commit(step).await
     }
 
@@ -243,11 +245,16 @@ impl Parser {
             }
             return self.scheduler.commit(step).await;
         }
-        match self.recall(&chain, &site, &settled, now).await {
-            Some((staple, renew_at)) => {
-                let expires = staple.expires();
+        let inherited = self.inherited(&chain, &settled, now);
+        let kept = match inherited {
+            Some(inherited) => Some(inherited),
+            None => self.recall(&chain, &site, &settled, now).await,
+        };
+        match kept {
+            Some(kept) => {
+                let (expires, renew_at) = (kept.staple.expires(), kept.renew_at);
                 // Unless the renewer was quicker: then it has planned what follows, too.
-                if self.inventory.adopt(staple, renew_at, now) {
+                if self.inventory.adopt(kept, now) {
                     self.journal.tell_of(&settled.about, EventKind::Recycled { expires, renew: renew_at });
                     step.puts.push(renew.due(Due::At(renew_at)));
                 }
@@ -258,14 +265,31 @@ impl Parser {
         self.scheduler.commit(step).await
     }
 
+    /// The staple that another stapler held, judged anew, however long it lasts: servers have it. Its renewal stays where
+    /// it was, unless the rules have changed.
+    fn inherited(&self, chain: &Arc<CertChain>, settled: &Settled, now: Timestamp) -> Option<Kept> {
+        let inherited = settled.inherited.as_ref()?;
+        let response = inherited.staple.as_ref()?.response();
+        let staple = match judge(response, chain, now, &self.judging, None, &[]) {
+            Ok(judgement) => Arc::new(judgement.into_staple()?),
+            Err(refusal) => {
+                let (code, what) = (refusal.code(), refusal.to_string());
+                self.journal.tell_of(&settled.about, EventKind::NotRecycled { code, what });
+                return None;
+            }
+        };
+        let requirements = requirements_of(&self.sinks, &settled.sinks);
+        let usable = Usable { from: staple.this_update(), until: staple.expires() - requirements.margin };
+        let since = inherited.good_since();
+        // What failed is tried again at once, and what a new server cannot take is replaced.
+        let is_in_order = since.is_some() && requirements.check(&staple, now).is_ok();
+        let planned = inherited.next.filter(|next| is_in_order && *next > now);
+        let renew_at = planned.map(|next| next.min(self.refresh.renew_at(usable, now, Some(next), 0.0)));
+        Some(Kept { staple, memory: inherited.memory.clone(), renew_at: renew_at.unwrap_or(now), since })
+    }
+
     /// A response that a sink has kept, judged as if it came from the network, if it is good for long enough.
-    async fn recall(
-        &self,
-        chain: &Arc<CertChain>,
-        site: &Site,
-        settled: &Settled,
-        now: Timestamp,
-    ) -> Option<(Arc<Staple>, Timestamp)> {
+    async fn recall(&self, chain: &Arc<CertChain>, site: &Site, settled: &Settled, now: Timestamp) -> Option<Kept> {
         if !self.recycle || settled.staple.is_some() {
             return None;
         }
@@ -303,7 +327,8 @@ impl Parser {
                 continue;
             }
             let renew_at = self.refresh.renew_at(usable, now, None, rand::random());
-            return Some((Arc::new(staple), renew_at));
+            let staple = Arc::new(staple);
+            return Some(Kept { staple, memory: RenewalMemory::default(), renew_at, since: None });
         }
         None
     }

@@ -9,6 +9,7 @@ mod fetch;
 mod input;
 mod inspect;
 mod report;
+mod status;
 mod verify;
 
 use std::io::{self, ErrorKind, Write};
@@ -29,6 +30,7 @@ const USAGE: u8 = 2;
 /// A command.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    Status(status::Status),
     Verify(verify::Verify),
     Fetch(Box<fetch::Fetch>),
     Inspect(inspect::Inspect),
@@ -39,6 +41,7 @@ impl Command {
     pub(crate) fn run(self) -> ExitCode {
         let out = &mut io::stdout().lock();
         let ended = match self {
+            Command::Status(status) => status.run(out),
             Command::Verify(verify) => verify.run(out),
             Command::Fetch(fetch) => fetch.run(out),
             Command::Inspect(inspect) => inspect.run(out),

@@ -5,6 +5,10 @@
 mod arguments;
 mod fetch;
 mod file;
+mod hook;
 mod one_off;
+mod reload;
 mod running;
+mod status;
+mod wait;
 mod world;

@@ -86,7 +86,7 @@ fn whatever_is_missing_is_a_failure_and_the_rest_is_done_all_the_same() {
         assert_eq!(ended.code, 1, "{code}: {ended:?}");
         let (rows, _) = ended.json();
         assert!(rows.iter().any(|row| state(row) == expected), "{expected}: {rows:?}");
-        assert!(code.is_empty() || ended.out.contains(&format!("\"code\":\"{code}\"")), "{code}: {}", ended.out);
+        assert!(code.is_empty() || ended.out.contains(&format!("\"reason\":\"{code}\"")), "{code}: {}", ended.out);
         assert!(world.staple("good.pem").exists(), "{code}");
     }
 }
@@ -184,7 +184,7 @@ fn responders_at_inner_addresses_are_not_asked_where_strangers_name_them() {
     let ended = world.one_off(&["--json", "--deny-private-responders"]);
     let (certificates, _) = ended.json();
     assert_eq!(ended.code, 1, "{ended:?}");
-    assert_eq!(certificates[0]["code"], "forbidden_address", "{ended:?}");
+    assert_eq!(certificates[0]["reason"], "forbidden_address", "{ended:?}");
     assert!(!world.staple("a.pem").exists());
 }
 

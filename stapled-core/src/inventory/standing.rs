@@ -19,6 +19,8 @@ pub struct PlaceStatus {
     pub state: PlaceState,
     /// Since when.
     pub since: Timestamp,
+    /// When it is looked at again, if not only when it changes.
+    pub again: Option<Timestamp>,
 }
 
 /// What a place holds.
@@ -63,8 +65,23 @@ pub struct CertificateStatus {
     pub next: Option<Timestamp>,
     /// The staple that is held.
     pub staple: Option<Arc<Staple>>,
-    /// What the sinks have, by their names.
-    pub deliveries: Vec<(Arc<str>, DeliveryState)>,
+    /// What each of its sinks has.
+    pub deliveries: Vec<DeliveryStatus>,
+}
+
+/// What one sink has of a certificate.
+#[derive(Clone, Debug)]
+pub struct DeliveryStatus {
+    /// The sink's name.
+    pub sink: Arc<str>,
+    /// How it stands.
+    pub state: DeliveryState,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it is tried again, after a failure.
+    pub again: Option<Timestamp>,
+    /// Until when the staple lasts that is in service there, if one is.
+    pub served_until: Option<Timestamp>,
 }
 
 /// How a certificate stands with its CA.
