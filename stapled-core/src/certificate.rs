@@ -64,6 +64,8 @@ pub struct Certificate {
     must_staple: bool,
     ocsp_no_check: bool,
     unknown_critical_extension: Option<String>,
+    subject_key_id: Option<Range<usize>>,
+    authority_key_id: Option<Range<usize>>,
     name: String,
 }
 
@@ -150,10 +152,21 @@ impl Certificate {
             must_staple: false,
             ocsp_no_check: false,
             unknown_critical_extension: None,
+            subject_key_id: None,
+            authority_key_id: None,
             name: String::new(),
             der: bytes.into(),
         };
         certificate.read_extensions(&parsed)?;
+        for extension in parsed.extensions() {
+            match extension.parsed_extension() {
+                ParsedExtension::SubjectKeyIdentifier(id) => certificate.subject_key_id = Some(range(id.0)),
+                ParsedExtension::AuthorityKeyIdentifier(id) => {
+                    certificate.authority_key_id = id.key_identifier.as_ref().map(|id| range(id.0));
+                }
+                _ => {}
+            }
+        }
         if certificate.name.is_empty() {
             certificate.name = display_name(parsed.subject());
         }
@@ -317,6 +330,15 @@ impl Certificate {
     /// A critical extension that is not known here, by its identifier.
     pub fn unknown_critical_extension(&self) -> Option<&str> {
         self.unknown_critical_extension.as_deref()
+    }
+
+    /// Whether this certificate names the other's key as that of its issuer (RFC 5280, section 4.2.1.1): authorityKeyIdentifier
+    /// against subjectKeyIdentifier. Not, where one of them is missing.
+    pub fn names_key_of(&self, issuer: &Certificate) -> bool {
+        match (&self.authority_key_id, &issuer.subject_key_id) {
+            (Some(named), Some(own)) => self.part(named) == issuer.part(own),
+            _ => false,
+        }
     }
 
     /// The SHA-256 hash of the certificate.

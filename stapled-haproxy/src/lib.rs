@@ -25,6 +25,7 @@ mod address;
 mod builder;
 pub mod codes;
 mod command;
+pub mod configuration;
 mod connection;
 mod fault;
 mod framing;
