@@ -342,8 +342,8 @@ fn refusals_are_short() {
             judge(&bytes, &case.chain, Timestamp::from_unix(NOW), &JudgePolicy::default(), None, &[]).unwrap_err();
         refusal.to_string()
     };
-    let key = stapled_ca::der::value(stapled_ca::der::OCTET_STRING, &[0xab; 30_000]);
-    let responder = told(case.good().responder_id_der(stapled_ca::der::explicit(2, &key)));
+    let key = der::value(der::OCTET_STRING, &[0xab; 30_000]);
+    let responder = told(case.good().responder_id_der(der::explicit(2, &key)));
     assert!(responder.contains(&"AB".repeat(20)) && responder.len() < 300, "{responder}");
     let oid: Vec<u64> = [1, 3].into_iter().chain(0..10_000).collect();
     let extension = told(case.good().response_extension(&Extension::critical(&oid, vec![5, 0])));

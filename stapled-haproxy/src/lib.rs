@@ -33,6 +33,7 @@ mod framing;
 #[doc(hidden)]
 pub mod fuzzing;
 #[cfg(all(test, not(fuzzing)))]
+#[allow(unreachable_pub)] // it is public where it is for a fuzzer
 mod fuzzing;
 mod introduce;
 mod names;

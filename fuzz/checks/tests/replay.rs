@@ -1,7 +1,7 @@
 //! What the fuzzers begin with, and what they ever found, without a fuzzer.
 
 // A test that cannot go on says so by panicking.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
