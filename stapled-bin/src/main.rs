@@ -26,15 +26,16 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::arguments::Arguments;
 use crate::configuration::{Configuration, Mode};
 use crate::daemon::Detached;
 use crate::file::File;
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::parse();
+    let mut arguments = match Arguments::said() {
+        Ok(arguments) => arguments,
+        Err(error) => return fail(&error, 2),
+    };
     if let Some(command) = arguments.command.take() {
         return command.run();
     }

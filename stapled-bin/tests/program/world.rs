@@ -57,10 +57,7 @@ impl World {
 
     /// The program, in this directory, with nothing of the machine's own configuration.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stapled"));
-        command.args(arguments).current_dir(self.directory.path()).env_clear().env("HOME", self.path("home"));
-        command.stdin(Stdio::null());
-        command
+        command_in(self.directory.path(), arguments)
     }
 
     /// Runs it to its end.
@@ -72,6 +69,14 @@ impl World {
     pub(crate) fn one_off(&self, arguments: &[&str]) -> Ended {
         self.run(&[&["--one-off", "--cert-paths", "certs"], arguments].concat())
     }
+}
+
+/// The program in a directory, with nothing of the machine's own configuration.
+pub(crate) fn command_in(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stapled"));
+    command.args(arguments).current_dir(directory).env_clear().env("HOME", directory.join("home"));
+    command.stdin(Stdio::null());
+    command
 }
 
 impl Ended {

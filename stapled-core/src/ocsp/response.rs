@@ -6,9 +6,7 @@ use super::CertId;
 use crate::certificate::{hex_upper, name_in_full};
 use crate::der::{self, DerError, ENUMERATED, Element, GENERALIZED_TIME, OCTET_STRING, OID, Reader, SEQUENCE, context};
 use crate::signature;
-use crate::time::Timestamp;
-
-const EPOCH: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+use crate::time::{EPOCH, Timestamp};
 
 /// How many SingleResponses one response may have.
 const MAX_RESPONSES: usize = 1024;
