@@ -11,7 +11,7 @@ use stapled_core::refresh::RefreshPolicy;
 use stapled_core::staple::JudgePolicy;
 use stapled_haproxy::Address;
 
-use crate::arguments::Arguments;
+use crate::arguments::{self, Arguments};
 use crate::fault::ConfigurationError;
 use crate::file::File;
 use crate::judging::Judging;
@@ -105,7 +105,7 @@ impl Configuration {
     /// Merges and checks.
     pub(crate) fn of(arguments: Arguments, file: File) -> Result<Self, ConfigurationError> {
         if let Some(stray) = arguments.stray.into_iter().next() {
-            return Err(ConfigurationError::Stray { stray });
+            return Err(arguments::stray(stray));
         }
         let origins = Origins { arguments: arguments.settings.clone(), file: file.places };
         let settings = arguments.settings.over(file.settings);

@@ -17,6 +17,8 @@ pub(crate) enum ConfigurationError {
     NoPaths,
     #[error("{stray}: belongs to no option; paths to certificates follow --cert-paths: `stapled --cert-paths {stray}`")]
     Stray { stray: String },
+    #[error("{stray}: did you mean the command `stapled {command}`? A command comes first, its options follow it")]
+    Command { stray: String, command: String },
     #[error("{directories}: `directories` is the old name of `cert-paths`, and both are set; use cert-paths only")]
     BothNames { directories: String },
     #[error(

@@ -8,9 +8,7 @@ use crate::der::{
     self, DerError, ENUMERATED, Element, GENERALIZED_TIME, Numbers, OCTET_STRING, OID, Reader, SEQUENCE, context,
 };
 use crate::signature;
-use crate::time::Timestamp;
-
-const EPOCH: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+use crate::time::{EPOCH, Timestamp};
 
 /// How many SingleResponses one response may have.
 const MAX_RESPONSES: usize = 1024;
