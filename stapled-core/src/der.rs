@@ -142,6 +142,9 @@ fn check_element(element: Element<'_>, depth: usize) -> Result<(), DerError> {
             INTEGER | ENUMERATED | OID | BIT_STRING if element.contents.is_empty() => {
                 return Err(DerError::new("an empty number, name or bit string"));
             }
+            OID if !is_object_identifier(element.contents) => {
+                return Err(DerError::new("an object identifier with surplus bytes, or cut off"));
+            }
             NULL if !element.contents.is_empty() => return Err(DerError::new("a NULL with contents")),
             BOOLEAN if !matches!(element.contents, [0x00 | 0xff]) => {
                 return Err(DerError::new("a BOOLEAN that is neither 00 nor FF"));
@@ -158,6 +161,14 @@ fn check_element(element: Element<'_>, depth: usize) -> Result<(), DerError> {
         check_element(reader.any()?, depth)?;
     }
     Ok(())
+}
+
+/// Whether no arc of it begins with a byte of nothing, and the last one ends (X.690 §8.19.2): what encoders that know
+/// better write back otherwise, so that what is equal to one reader is not to another.
+fn is_object_identifier(contents: &[u8]) -> bool {
+    let begins = std::iter::once(false).chain(contents.iter().map(|byte| byte & 0x80 != 0));
+    contents.last().is_some_and(|last| last & 0x80 == 0)
+        && contents.iter().zip(begins).all(|(&byte, within)| within || byte != 0x80)
 }
 
 /// The bits of a BIT STRING of whole bytes, such as a signature or a public key.
@@ -247,7 +258,13 @@ mod tests {
 
     #[test]
     fn accepts_der_and_refuses_ber() {
-        for good in [&b"\x30\x00"[..], b"\x30\x03\x02\x01\x00", b"\x01\x01\xff", b"\xa0\x02\x05\x00"] {
+        for good in [
+            &b"\x30\x00"[..],
+            b"\x30\x03\x02\x01\x00",
+            b"\x01\x01\xff",
+            b"\xa0\x02\x05\x00",
+            b"\x06\x04\x2b\x81\x80\x00",
+        ] {
             assert_eq!(check_framing(good), Ok(()), "{good:02x?}");
         }
         for bad in [
@@ -262,6 +279,10 @@ mod tests {
             b"\x24\x02\x04\x00",             // constructed OCTET STRING
             b"\x10\x00",                     // primitive SEQUENCE
             b"\x30\x02\x02\x00",             // empty INTEGER
+            b"\x06\x00",                     // empty OBJECT IDENTIFIER
+            b"\x06\x02\x80\x01",             // a first arc with a byte of nothing
+            b"\x06\x03\x2b\x80\x01",         // a later one
+            b"\x06\x02\x2b\x81",             // an arc without an end
             b"\x01\x01\x01",                 // BOOLEAN TRUE as BER has it
             b"\x05\x01\x00",
             b"\x30\x85\x00\x00\x00\x00\x00",
