@@ -10,7 +10,10 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry as oids;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
-use crate::der::{self, BIT_STRING, DerError, Element, INTEGER, Numbers, Reader, SEQUENCE, integer_hex};
+use crate::der::{
+    self, BIT_STRING, DerError, Element, IA5_STRING, INTEGER, NUMERIC_STRING, Numbers, OID, PRINTABLE_STRING, Reader,
+    SEQUENCE, SET, UTF8_STRING, integer_hex,
+};
 use crate::oid;
 use crate::signature::{self, PublicKey, SignatureError, Verified};
 use crate::time::Timestamp;
@@ -402,30 +405,37 @@ pub(crate) fn same_name(a: &[u8], b: &[u8]) -> bool {
 
 /// A key that is equal for equal names, by the rule of [`same_name`]; `None` for bytes that are no name.
 pub(crate) fn name_key(name: &[u8]) -> Option<Vec<u8>> {
-    let (rest, name) = X509Name::from_der(name).ok()?;
-    if !rest.is_empty() {
-        return None;
-    }
-    let mut key = Vec::new();
-    for rdn in name.iter_rdn() {
-        key.push(0);
-        for attribute in rdn.iter() {
-            key.push(1);
-            key.extend_from_slice(attribute.attr_type().as_bytes());
-            key.push(2);
-            match attribute.as_str() {
-                Ok(text) => {
+    let mut outer = Reader::new(name);
+    let mut list = outer.inside(SEQUENCE).ok()?;
+    outer.end().ok()?;
+    let mut key = Vec::with_capacity(name.len());
+    while !list.is_empty() {
+        let mut attributes = list.inside(SET).ok()?;
+        let mut relative = Vec::new();
+        while !attributes.is_empty() {
+            let mut attribute = attributes.inside(SEQUENCE).ok()?;
+            relative.extend_from_slice(attribute.expect(OID).ok()?.raw);
+            let value = attribute.any().ok()?;
+            attribute.end().ok()?;
+            match text(value) {
+                Some(text) => {
                     let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
-                    key.extend_from_slice(words.join(" ").as_bytes());
+                    relative.extend(der::element(UTF8_STRING, words.join(" ").as_bytes()));
                 }
-                Err(_) => {
-                    key.push(3);
-                    key.extend_from_slice(attribute.attr_value().data);
-                }
+                None => relative.extend_from_slice(value.raw),
             }
         }
+        // Every part with its length, so that no text passes for several parts.
+        key.extend(der::element(SET, &relative));
     }
     Some(key)
+}
+
+/// The text of a string whose type is Unicode or a part of it.
+fn text(value: Element<'_>) -> Option<&str> {
+    matches!(value.tag, UTF8_STRING | NUMERIC_STRING | PRINTABLE_STRING | IA5_STRING)
+        .then(|| std::str::from_utf8(value.contents).ok())
+        .flatten()
 }
 
 fn display_name(subject: &X509Name<'_>) -> String {
@@ -495,4 +505,71 @@ fn is_known_here(oid: &[u8]) -> bool {
 /// A DER name for people.
 pub(crate) fn name_in_words(name: &[u8]) -> String {
     X509Name::from_der(name).map_or_else(|_| "a name that cannot be read".to_owned(), |(_, name)| display_name(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A name of relative names, each of attributes: the last number of its type, the tag and the bytes of its value.
+    fn name(relative_names: &[&[(u8, u8, &[u8])]]) -> Vec<u8> {
+        let attribute = |(kind, tag, value): &(u8, u8, &[u8])| {
+            der::element(SEQUENCE, &[der::element(OID, &[0x55, 4, *kind]), der::element(*tag, value)].concat())
+        };
+        let relative = |attributes: &&[(u8, u8, &[u8])]| {
+            der::element(SET, &attributes.iter().map(attribute).collect::<Vec<_>>().concat())
+        };
+        der::element(SEQUENCE, &relative_names.iter().map(relative).collect::<Vec<_>>().concat())
+    }
+
+    fn common(tag: u8, value: &[u8]) -> Vec<u8> {
+        name(&[&[(3, tag, value)]])
+    }
+
+    #[test]
+    fn names_are_the_same_whatever_their_encoder() {
+        let plain = common(UTF8_STRING, "Größe 1 CA".as_bytes());
+        assert!(same_name(&plain, &plain));
+        assert!(same_name(&plain, &common(UTF8_STRING, "  größe 1\t ca ".as_bytes())));
+        let ascii = common(UTF8_STRING, b"12 3");
+        for tag in [PRINTABLE_STRING, IA5_STRING, NUMERIC_STRING] {
+            assert!(same_name(&ascii, &common(tag, b" 12  3")), "{tag:02x}");
+        }
+        assert!(same_name(&name(&[]), &name(&[])));
+    }
+
+    #[test]
+    fn names_that_differ() {
+        let plain = name(&[&[(6, PRINTABLE_STRING, b"XX")], &[(3, UTF8_STRING, b"CA")]]);
+        for other in [
+            name(&[]),
+            name(&[&[(3, UTF8_STRING, b"CA")]]),
+            name(&[&[(3, UTF8_STRING, b"CA")], &[(6, PRINTABLE_STRING, b"XX")]]),
+            name(&[&[(6, PRINTABLE_STRING, b"XX"), (3, UTF8_STRING, b"CA")]]),
+            name(&[&[(6, PRINTABLE_STRING, b"XX")], &[(3, UTF8_STRING, b"C A")]]),
+            name(&[&[(6, PRINTABLE_STRING, b"XX")], &[(10, UTF8_STRING, b"CA")]]),
+        ] {
+            assert!(!same_name(&plain, &other), "{other:02x?}");
+        }
+        // Strings of other types are compared by their bytes alone: BMPString.
+        assert!(!same_name(&common(0x1e, b"\0A"), &common(0x1e, b"\0a")));
+        // Text that looks like the end of one attribute and the beginning of another.
+        let two = name(&[&[(3, UTF8_STRING, b"a")], &[(3, UTF8_STRING, b"b")]]);
+        assert!(!same_name(&two, &common(UTF8_STRING, b"a\x00\x01\x55\x04\x03\x02b")));
+        // What is no text is not made one.
+        assert!(!same_name(&common(UTF8_STRING, &[0xff]), &common(PRINTABLE_STRING, &[0xff])));
+    }
+
+    #[test]
+    fn what_is_no_name_is_none() {
+        let good = common(UTF8_STRING, b"CA");
+        assert!(name_key(&good).is_some());
+        let refused = |bytes: &[u8]| assert_eq!(name_key(bytes), None, "{bytes:02x?}");
+        refused(&[&good[..], b"\0"].concat());
+        (0..good.len()).for_each(|length| refused(good.get(..length).unwrap()));
+        // A type that is a string, not an object identifier; one more value than there may be; a list for a set.
+        refused(b"\x30\x0e\x31\x0c\x30\x0a\x16\x03\x55\x04\x03\x0c\x03abc");
+        refused(b"\x30\x11\x31\x0f\x30\x0d\x06\x03\x55\x04\x03\x0c\x03abc\x0c\x01d");
+        refused(b"\x30\x0e\x30\x0c\x30\x0a\x06\x03\x55\x04\x03\x0c\x03abc");
+    }
 }

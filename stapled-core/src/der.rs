@@ -13,6 +13,10 @@ pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const NULL: u8 = 0x05;
 pub(crate) const OID: u8 = 0x06;
 pub(crate) const ENUMERATED: u8 = 0x0a;
+pub(crate) const UTF8_STRING: u8 = 0x0c;
+pub(crate) const NUMERIC_STRING: u8 = 0x12;
+pub(crate) const PRINTABLE_STRING: u8 = 0x13;
+pub(crate) const IA5_STRING: u8 = 0x16;
 pub(crate) const UTC_TIME: u8 = 0x17;
 pub(crate) const GENERALIZED_TIME: u8 = 0x18;
 pub(crate) const SEQUENCE: u8 = 0x30;
@@ -278,7 +282,13 @@ mod tests {
 
     #[test]
     fn accepts_der_and_refuses_ber() {
-        for good in [&b"\x30\x00"[..], b"\x30\x03\x02\x01\x00", b"\x01\x01\xff", b"\xa0\x02\x05\x00"] {
+        for good in [
+            &b"\x30\x00"[..],
+            b"\x30\x03\x02\x01\x00",
+            b"\x01\x01\xff",
+            b"\xa0\x02\x05\x00",
+            b"\x06\x04\x2b\x81\x80\x00",
+        ] {
             assert_eq!(check_framing(good, Numbers::Shortest), Ok(()), "{good:02x?}");
         }
         for bad in [
@@ -293,11 +303,13 @@ mod tests {
             b"\x24\x02\x04\x00",             // constructed OCTET STRING
             b"\x10\x00",                     // primitive SEQUENCE
             b"\x30\x02\x02\x00",             // empty INTEGER
+            b"\x06\x00",                     // empty OBJECT IDENTIFIER
+            b"\x06\x02\x80\x01",             // a first arc with a byte of nothing
+            b"\x06\x03\x2b\x80\x01",         // a later one
+            b"\x06\x02\x2b\x81",             // an arc without an end
             b"\x01\x01\x01",                 // BOOLEAN TRUE as BER has it
             b"\x05\x01\x00",
             b"\x30\x85\x00\x00\x00\x00\x00",
-            b"\x06\x02\x2a\x86",     // an arc that breaks off
-            b"\x06\x03\x2a\x80\x01", // an arc with an idle octet
         ] {
             assert!(check_framing(bad, Numbers::Padded).is_err(), "{bad:02x?}");
         }
