@@ -383,7 +383,8 @@ pub(super) fn read_certificates(explicit: Option<Element<'_>>) -> Result<Vec<Ele
     Ok(certificates)
 }
 
-/// GeneralizedTime as RFC 5280 §4.1.2.5.2 wants it: `YYYYMMDDHHMMSSZ`, no fractions, no offsets.
+/// GeneralizedTime as RFC 5280 §4.1.2.5.2 wants it: `YYYYMMDDHHMMSSZ`, no fractions, no offsets. A leap second is none of
+/// the times that clients read either.
 fn time(element: Element<'_>) -> Result<Timestamp, DerError> {
     let malformed = DerError::new("a time that is not YYYYMMDDHHMMSSZ");
     let (digits, b"Z") = element.contents.split_at_checked(14).ok_or(malformed)? else { return Err(malformed) };
@@ -394,14 +395,9 @@ fn time(element: Element<'_>) -> Result<Timestamp, DerError> {
         digits.iter().take(to).skip(from).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'))
     };
     let part = |from: usize| i8::try_from(number(from, from + 2)).map_err(|_| malformed);
-    // A leap second is told as the second before it: clocks here have none.
-    let second = match part(12)? {
-        60 => 59,
-        second => second,
-    };
     let year = i16::try_from(number(0, 4)).map_err(|_| malformed)?;
-    let civil =
-        jiff::civil::DateTime::new(year, part(4)?, part(6)?, part(8)?, part(10)?, second, 0).map_err(|_| malformed)?;
+    let civil = jiff::civil::DateTime::new(year, part(4)?, part(6)?, part(8)?, part(10)?, part(12)?, 0)
+        .map_err(|_| malformed)?;
     // Counted from one calendar date to another: up to the end of 9999, which RFC 5280 gives a meaning.
     Ok(Timestamp::from_unix(civil.duration_since(EPOCH).as_secs()))
 }
