@@ -33,7 +33,11 @@ impl Invocation {
             arguments.settings = arguments.settings.relative_to(directory);
             arguments.config = arguments.config.map(|file| directory.join(file));
         }
-        configuration(arguments)
+        let mut configuration = configuration(arguments)?;
+        if let Some(directory) = &self.directory {
+            configuration.surroundings = configuration.surroundings.directory(directory);
+        }
+        Ok(configuration)
     }
 }
 

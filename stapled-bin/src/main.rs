@@ -14,6 +14,7 @@ mod control;
 mod daemon;
 mod fault;
 mod file;
+mod haproxys;
 mod hook;
 mod invocation;
 mod judging;
@@ -34,6 +35,7 @@ use std::process::ExitCode;
 
 use crate::configuration::{Configuration, Mode};
 use crate::daemon::Detached;
+use crate::haproxys::Haproxys;
 use crate::invocation::Invocation;
 
 fn main() -> ExitCode {
@@ -76,9 +78,16 @@ fn main() -> ExitCode {
 }
 
 fn checked(configuration: &Configuration) -> ExitCode {
+    let haproxys = match Haproxys::open(configuration) {
+        Ok(haproxys) => haproxys,
+        Err(error) => return fail(&error, 2),
+    };
     let mut out = std::io::stdout().lock();
     for note in &configuration.notes {
         let _ = writeln!(out, "note: {note}");
+    }
+    for note in haproxys.notes() {
+        let _ = writeln!(out, "note: {}", text::visible(&note));
     }
     for group in configuration.groups.iter().filter(|group| !group.path.exists()) {
         let _ = writeln!(out, "note: {} does not exist, or this user cannot see it", group.path.display());

@@ -123,3 +123,149 @@ fn firsts(directory: &Path) -> Vec<Arc<Certificate>> {
     });
     bundles.filter_map(|bundle| bundle.certificates.into_iter().next()).map(Arc::new).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use stapled_ca::{Authority, Profile};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::source::Version;
+
+    /// A directory with certificates, and how a server finds the issuer of `a.pem`.
+    struct World {
+        folder: TempDir,
+        issuer: Authority,
+        stranger: Authority,
+        certificate: String,
+        chain: CertChain,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let issuer = Authority::root("Issuer").create().unwrap();
+            let stranger = Authority::root("Stranger").create().unwrap();
+            let issued = issuer.issue(&Profile::server("a.example")).unwrap();
+            let certificate = |der: &[u8]| Arc::new(Certificate::from_der(der).unwrap());
+            let chain = CertChain::new(certificate(issued.der()), certificate(issuer.certificate())).unwrap();
+            let folder = TempDir::new().unwrap();
+            World { folder, certificate: issued.certificate_pem(), issuer, stranger, chain }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> &Self {
+            std::fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+            std::fs::write(self.path(name), contents).unwrap();
+            self
+        }
+
+        /// With this in `a.pem`, and looking as `adapt` says.
+        fn place(&self, contents: &str, adapt: impl FnOnce(&mut Sighting)) -> IssuerPlace {
+            self.write("a.pem", contents);
+            let mut sighting = Sighting::file(self.path("a.pem"), Version::new([]));
+            adapt(&mut sighting);
+            let own: Vec<_> =
+                Bundle::read(contents.as_bytes()).unwrap().certificates.into_iter().map(Arc::new).collect();
+            Around::read(&self.path("a.pem"), &sighting, &ChainReader::default()).issuer_place(&own, &self.chain)
+        }
+
+        fn plainly(&self, contents: &str) -> IssuerPlace {
+            self.place(contents, |_| {})
+        }
+    }
+
+    #[test]
+    fn the_chain_or_the_file_beside_it() {
+        let world = World::new();
+        let (issuer, stranger) = (world.issuer.certificate_pem(), world.stranger.certificate_pem());
+        let bundle = format!("{}{issuer}", world.certificate);
+        assert_eq!(world.plainly(&bundle), IssuerPlace::SameFile);
+        assert_eq!(world.plainly(&world.certificate), IssuerPlace::Elsewhere);
+        assert_eq!(world.plainly(&format!("{}{stranger}", world.certificate)), IssuerPlace::Elsewhere);
+        world.write("a.pem.issuer", &issuer);
+        assert_eq!(world.plainly(&world.certificate), IssuerPlace::IssuerFile(world.path("a.pem.issuer")));
+        assert_eq!(world.plainly(&bundle), IssuerPlace::IssuerFile(world.path("a.pem.issuer")));
+        // Only the first counts.
+        world.write("a.pem.issuer", format!("{issuer}{stranger}"));
+        assert_eq!(world.plainly(&world.certificate), IssuerPlace::IssuerFile(world.path("a.pem.issuer")));
+    }
+
+    #[test]
+    fn whatever_is_beside_it_overrules_the_chain() {
+        let world = World::new();
+        let issuer = world.issuer.certificate_pem();
+        let bundle = format!("{}{issuer}", world.certificate);
+        let stranger = world.stranger.certificate_pem();
+        let contents: [&[u8]; 5] = [
+            stranger.as_bytes(),
+            &[stranger.as_bytes(), issuer.as_bytes()].concat(),
+            b"rubbish",
+            b"",
+            // Servers read PEM there.
+            world.issuer.certificate(),
+        ];
+        for beside in contents {
+            world.write("a.pem.issuer", beside);
+            assert_eq!(world.plainly(&bundle), IssuerPlace::Elsewhere, "{}", String::from_utf8_lossy(beside));
+        }
+        std::fs::remove_file(world.path("a.pem.issuer")).unwrap();
+        world.write("a.pem.issuer/a-directory", "");
+        assert_eq!(world.plainly(&bundle), IssuerPlace::Elsewhere);
+    }
+
+    #[test]
+    fn where_the_server_is_told_to_look() {
+        let world = World::new();
+        let issuer = world.issuer.certificate_pem();
+        let bundle = format!("{}{issuer}", world.certificate);
+        let elsewhere = world.path("there/ca.pem");
+        world.write("a.pem.issuer", &issuer);
+        let told = |sighting: &mut Sighting| sighting.issuer_lookup = IssuerLookup::In(elsewhere.clone());
+        assert_eq!(world.place(&world.certificate, told), IssuerPlace::Elsewhere);
+        assert_eq!(world.place(&bundle, told), IssuerPlace::SameFile);
+        world.write("there/ca.pem", &issuer);
+        assert_eq!(world.place(&world.certificate, told), IssuerPlace::IssuerFile(elsewhere.clone()));
+        world.write("there/ca.pem", world.stranger.certificate_pem());
+        assert_eq!(world.place(&bundle, told), IssuerPlace::Elsewhere);
+
+        let nowhere = |sighting: &mut Sighting| sighting.issuer_lookup = IssuerLookup::Nowhere;
+        assert_eq!(world.place(&world.certificate, nowhere), IssuerPlace::Elsewhere);
+        assert_eq!(world.place(&bundle, nowhere), IssuerPlace::SameFile);
+    }
+
+    #[test]
+    fn chains_complete_what_has_none() {
+        let world = World::new();
+        let (issuer, stranger) = (world.issuer.certificate_pem(), world.stranger.certificate_pem());
+        let directory = world.path("chains");
+        let chains = |sighting: &mut Sighting| {
+            sighting.issuer_chains = Some(IssuerChains { directory: directory.clone(), version: Version::new([]) });
+        };
+        assert_eq!(world.place(&world.certificate, chains), IssuerPlace::Elsewhere, "no such directory");
+        world
+            .write("chains/below/ca.pem", &issuer)
+            .write("chains/x", "rubbish")
+            .write("chains/y", format!("{stranger}{issuer}"));
+        assert_eq!(world.place(&world.certificate, chains), IssuerPlace::Elsewhere, "no chain begins with it");
+        world.write("chains/.z", format!("{issuer}{stranger}"));
+        assert_eq!(world.place(&world.certificate, chains), IssuerPlace::Chains(directory.clone()));
+        let with_another = format!("{}{stranger}", world.certificate);
+        assert_eq!(world.place(&with_another, chains), IssuerPlace::Elsewhere, "it has a chain, of whatever kind");
+        world.write("a.pem.issuer", &stranger);
+        assert_eq!(world.place(&world.certificate, chains), IssuerPlace::Elsewhere, "the file beside it comes first");
+    }
+
+    #[test]
+    fn a_directory_of_chains_is_read_once_until_it_changes() {
+        let world = World::new();
+        let reader = ChainReader::default();
+        let chains = |version: u8| IssuerChains { directory: world.path("chains"), version: Version::new([version]) };
+        assert!(reader.read(&chains(1)).is_empty());
+        world.write("chains/ca.pem", world.issuer.certificate_pem());
+        assert!(reader.read(&chains(1)).is_empty());
+        assert_eq!(reader.read(&chains(2)).len(), 1);
+    }
+}

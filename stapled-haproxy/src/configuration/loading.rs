@@ -226,11 +226,11 @@ impl Reading<'_> {
     /// start where it is not there, so where it is tells which file is meant.
     fn named(&mut self, word: Option<&Word>) -> Option<PathBuf> {
         let word = word?;
-        let bases: Vec<Vec<u8>> = self.settings.bases.iter().map(|base| under(base.as_deref(), &word.bytes)).collect();
-        let plain = self.path(&word.bytes);
-        let candidates: Vec<PathBuf> = bases.iter().map(|path| self.path(path)).collect();
-        let is_there = |path: &PathBuf| self.disk.kind(path).is_ok();
-        Some([plain.clone()].into_iter().chain(candidates).find(is_there).unwrap_or(plain))
+        let bases = self.settings.bases.iter().map(|base| under(base.as_deref(), &word.bytes));
+        let candidates: Vec<Vec<u8>> = std::iter::once(word.bytes.clone()).chain(bases).collect();
+        let is_there = |path: &&Vec<u8>| self.disk.kind(&self.path_of(path)).is_ok();
+        let found = candidates.iter().find(is_there).unwrap_or(&word.bytes);
+        Some(self.path(found))
     }
 
     fn add(&mut self, name: Vec<u8>, file: PathBuf, staple: Option<PathBuf>, issuer: Option<PathBuf>) {
