@@ -63,12 +63,18 @@ const AFTER_HELP: &str = "\
 Example:
   stapled verify --response site.pem.ocsp --cert site.pem --issuer site.pem.issuer
 
-Output with --json, on one line; what is not known is null:
-  {\"verdict\": \"valid\" or \"invalid\", \"status\": \"good\", \"revoked\", \"unknown\" or null, \"reason\": a stable word such as
-   \"expired\" or null, \"stapleable\": whether HAProxy would get it now, \"detail\": the same in words, \"this_update\",
-   \"next_update\", \"produced_at\": RFC 3339, \"responder\": who signed, \"delegated\": whether that is a delegate of the
-   issuer, \"signature_algorithm\", \"serial\": of the certificate, in hexadecimal}
-  Of an invalid response, the times and the algorithm are what it says itself.
+Output with --json: one line, an object with these fields; what is not known is null:
+  verdict              \"valid\" or \"invalid\"
+  status               \"good\", \"revoked\" or \"unknown\"; null where it is invalid
+  reason               a stable word such as \"expired\"; null where it is valid
+  stapleable           whether HAProxy would be given it now
+  detail               the same in words
+  this_update, next_update, produced_at
+                       RFC 3339; of an invalid response, what it says itself
+  responder            who signed; null where it is invalid
+  delegated            whether that is a delegate of the issuer
+  signature_algorithm  such as \"ecdsa-with-SHA256\"
+  serial               of the certificate, in hexadecimal
 
 Exit codes:
   0    the response is valid, and the certificate good
