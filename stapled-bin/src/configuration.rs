@@ -67,6 +67,8 @@ pub(crate) struct Haproxy {
     pub(crate) sockets: Vec<Address>,
     /// Whether the sockets in the configuration are used.
     pub(crate) own_sockets: bool,
+    /// Where it is named.
+    pub(crate) named_at: String,
 }
 
 /// What is looked for in the paths.
@@ -239,7 +241,9 @@ fn haproxys(settings: &Settings, origins: &Origins) -> Result<Vec<Haproxy>, Conf
             return Err(setting("haproxy-config", "an empty path".to_owned()));
         }
         if !haproxys.iter().any(|known| known.paths == paths) {
-            haproxys.push(Haproxy { paths, sockets: given.clone(), own_sockets: !settings.no_haproxy_sockets });
+            let named_at = origins.of("haproxy-config");
+            let own_sockets = !settings.no_haproxy_sockets;
+            haproxys.push(Haproxy { paths, sockets: given.clone(), own_sockets, named_at });
         }
     }
     Ok(haproxys)

@@ -12,7 +12,7 @@ use stapled_core::stapler::{BuildError, Group, Stapler};
 use stapled_haproxy::{Address, HaproxySink};
 
 use crate::configuration::{Configuration, StapleFiles};
-use crate::haproxys::Haproxys;
+use crate::haproxys::{HaproxyError, Haproxys};
 use crate::network::TIMEOUT;
 
 /// What outlives this program, where nothing else is said.
@@ -28,7 +28,7 @@ pub(crate) enum WiringError {
     #[error("--issuer-dir {directory}: {error}")]
     IssuerDirectory { directory: String, error: std::io::Error },
     #[error(transparent)]
-    Haproxy(#[from] stapled_haproxy::configuration::ConfigurationError),
+    Haproxy(#[from] HaproxyError),
     #[error(transparent)]
     Build(#[from] BuildError),
 }

@@ -12,6 +12,8 @@
 //! - `connection`: one connection in interactive mode, with limits on time and size for everything that is read.
 //! - `address`, `command`, `framing`, `reply`, `process`, `names`: pure: what is said, and what the answers mean.
 //!
+//! [`configuration`] is the other half: what HAProxy's configuration says, as a source of certificates.
+//!
 //! The commands are those of "9.3. Unix Socket commands" in HAProxy's management guide: `prompt`, `show info`, `set
 //! timeout cli`, `set ssl ocsp-response`, `show ssl ocsp-response`, `show ssl cert`, `set ssl cert`, `commit ssl cert`
 //! and `abort ssl cert`. Commands that print private keys, or hold HAProxy up, are not used.

@@ -6,6 +6,7 @@
 mod arguments;
 mod fetch;
 mod file;
+mod haproxy;
 mod hook;
 mod inspect;
 mod one_off;
