@@ -4,6 +4,7 @@
 
 mod arguments;
 mod file;
+mod files;
 mod hook;
 mod one_off;
 mod reload;

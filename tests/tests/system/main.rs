@@ -6,10 +6,12 @@
 
 mod certificates;
 mod crowd;
+mod faults;
 mod first;
 mod lies;
 mod lifetime;
 mod once;
+mod operations;
 mod outages;
 mod restarts;
 mod sockets;

@@ -42,6 +42,8 @@ pub mod codes {
     pub const NO_PERMISSION: ReasonCode = ReasonCode::new("no_permission");
     /// The directory does not exist.
     pub const DIRECTORY_MISSING: ReasonCode = ReasonCode::new("directory_missing");
+    /// This process has no file descriptor left, or the system has none.
+    pub const TOO_MANY_OPEN_FILES: ReasonCode = ReasonCode::new("too_many_open_files");
     /// The file cannot be written for another reason.
     pub const UNWRITABLE: ReasonCode = ReasonCode::new("unwritable");
 }
@@ -369,9 +371,21 @@ fn describe(path: &Path, done: &str, error: &io::Error) -> SinkError {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             (codes::DIRECTORY_MISSING, format!("create {parent}"))
         }
+        _ if is_out_of_descriptors(error) => {
+            let remedy = "raise the limit of open files (LimitNOFILE= of a systemd unit, ulimit -n)";
+            (codes::TOO_MANY_OPEN_FILES, remedy.to_owned())
+        }
         _ => (codes::UNWRITABLE, format!("see to {parent}")),
     };
     SinkError::Unreachable { code, what: format!("{} cannot be {done}: {error}; {remedy}", path.display()) }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    // An error about a temporary file does not hand on the system's word: so it is asked again.
+    let asked_again = || File::open("/").err()?.raw_os_error();
+    matches!(error.raw_os_error().or_else(asked_again), Some(ENFILE | EMFILE))
 }
 
 fn sha256(bytes: &[u8]) -> Hash {
