@@ -10,19 +10,24 @@ use stapled_core::ocsp::CertIdHash;
 use stapled_core::refresh::RefreshPolicy;
 use stapled_core::staple::JudgePolicy;
 use stapled_haproxy::Address;
+use stapled_haproxy::configuration::Surroundings;
 
-use crate::arguments::Arguments;
+use crate::arguments::{self, Arguments};
 use crate::fault::ConfigurationError;
 use crate::file::File;
 use crate::judging::Judging;
-use crate::network::{Network, Proxy};
-use crate::settings::{Hash, Settings};
+use crate::network::{Network, Proxy, TIMEOUT};
+use crate::settings::{Hash, Settings, parts};
 
 /// Everything the program needs to run.
 #[derive(Debug)]
 pub(crate) struct Configuration {
-    /// Paths and the sockets that their staples go to; at least one.
+    /// Paths and the sockets that their staples go to; at least one, or a HAProxy.
     pub(crate) groups: Vec<Group>,
+    /// HAProxys whose configuration says what they serve.
+    pub(crate) haproxys: Vec<Haproxy>,
+    /// What those configurations are read with.
+    pub(crate) surroundings: Surroundings,
     pub(crate) search: Search,
     pub(crate) rescan: Duration,
     pub(crate) keepalive: Option<Duration>,
@@ -51,6 +56,17 @@ pub(crate) struct Configuration {
 pub(crate) struct Group {
     pub(crate) path: PathBuf,
     pub(crate) sockets: Vec<Address>,
+}
+
+/// A HAProxy that is known by its configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Haproxy {
+    /// What it is started with: files and directories.
+    pub(crate) paths: Vec<PathBuf>,
+    /// Sockets that its staples go to as well.
+    pub(crate) sockets: Vec<Address>,
+    /// Whether the sockets in the configuration are used.
+    pub(crate) own_sockets: bool,
 }
 
 /// What is looked for in the paths.
@@ -105,15 +121,13 @@ impl Configuration {
     /// Merges and checks.
     pub(crate) fn of(arguments: Arguments, file: File) -> Result<Self, ConfigurationError> {
         if let Some(stray) = arguments.stray.into_iter().next() {
-            return Err(ConfigurationError::Stray { stray });
+            return Err(arguments::stray(stray));
         }
         let origins = Origins { arguments: arguments.settings.clone(), file: file.places };
         let settings = arguments.settings.over(file.settings);
-        if !settings.haproxy_config.is_empty() {
-            return Err(ConfigurationError::HaproxyConfig { place: origins.of("haproxy-config") });
-        }
         let mut notes = Vec::new();
-        let groups = groups(&settings, &origins, &mut notes)?;
+        let haproxys = haproxys(&settings, &origins)?;
+        let groups = groups(&settings, &origins, !haproxys.is_empty(), &mut notes)?;
         let search = search(&settings, &origins)?;
         let staple_files = match &settings.staple_dir {
             Some(_) if settings.no_staple_files => {
@@ -141,6 +155,8 @@ impl Configuration {
         let logging = logging(&settings, &mode, arguments.verbose, &origins)?;
         Ok(Configuration {
             groups,
+            haproxys,
+            surroundings: Surroundings::default(),
             search,
             rescan: Duration::from_secs(settings.refresh_interval.map_or(60, u64::from)),
             keepalive: settings.haproxy_socket_keepalive.map(|seconds| Duration::from_secs(seconds.get())),
@@ -205,7 +221,36 @@ impl Origins {
     }
 }
 
-fn groups(settings: &Settings, origins: &Origins, notes: &mut Vec<String>) -> Result<Vec<Group>, ConfigurationError> {
+/// The HAProxys by their configurations. Where there are no paths, they have the sockets that were given.
+fn haproxys(settings: &Settings, origins: &Origins) -> Result<Vec<Haproxy>, ConfigurationError> {
+    let setting = |name: &str, what: String| ConfigurationError::Setting { place: origins.of(name), what };
+    let mut given: Vec<Address> = Vec::new();
+    let has_paths = [&settings.cert_paths, &settings.directories].iter().any(|paths| !paths.is_empty());
+    if !has_paths && settings.group.is_empty() && !settings.no_haproxy_sockets {
+        for item in &settings.haproxy_sockets {
+            let new = sockets(item).map_err(|what| setting("haproxy-sockets", what))?;
+            given.extend(new);
+        }
+    }
+    let mut haproxys: Vec<Haproxy> = Vec::new();
+    for item in &settings.haproxy_config {
+        let paths = parts(item).iter().map(|path| absolute(path)).collect::<Result<Vec<_>, _>>()?;
+        if paths.is_empty() {
+            return Err(setting("haproxy-config", "an empty path".to_owned()));
+        }
+        if !haproxys.iter().any(|known| known.paths == paths) {
+            haproxys.push(Haproxy { paths, sockets: given.clone(), own_sockets: !settings.no_haproxy_sockets });
+        }
+    }
+    Ok(haproxys)
+}
+
+fn groups(
+    settings: &Settings,
+    origins: &Origins,
+    has_haproxys: bool,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Group>, ConfigurationError> {
     if !settings.cert_paths.is_empty() && !settings.directories.is_empty() {
         return Err(ConfigurationError::BothNames { directories: origins.of("directories") });
     }
@@ -223,6 +268,8 @@ fn groups(settings: &Settings, origins: &Origins, notes: &mut Vec<String>) -> Re
         |item: &str| sockets(item).map_err(|what| ConfigurationError::Setting { place: sockets_at(), what });
     match items {
         [] => said.extend(paths.iter().map(|path| (path.as_path(), Vec::new()))),
+        // They are those of the configurations.
+        _ if paths.is_empty() && settings.group.is_empty() && has_haproxys => {}
         [_, ..] if paths.is_empty() && !settings.group.is_empty() => {
             return Err(ConfigurationError::SocketsWithoutPaths { sockets: sockets_at() });
         }
@@ -270,7 +317,7 @@ fn groups(settings: &Settings, origins: &Origins, notes: &mut Vec<String>) -> Re
             None => groups.push(Group { path, sockets }),
         }
     }
-    if groups.is_empty() {
+    if groups.is_empty() && !has_haproxys {
         return Err(ConfigurationError::NoPaths);
     }
     Ok(groups)
@@ -404,7 +451,7 @@ fn network(settings: &Settings, origins: &Origins) -> Result<Network, Configurat
     };
     let network = Network { proxy, deny_private: settings.deny_private_responders };
     // Tried here, so that --check-config finds what is wrong with it.
-    network.fetcher().map_err(|error| setting("http-proxy", error.to_string()))?;
+    network.fetcher(TIMEOUT).map_err(|error| setting("http-proxy", error.to_string()))?;
     Ok(network)
 }
 

@@ -12,11 +12,14 @@ pub(crate) enum ConfigurationError {
     File { place: String, what: String },
     #[error(
         "nothing to do: no paths to certificates; say where they are with --cert-paths, such as \
-         `stapled --cert-paths /etc/haproxy/certs`, or with cert-paths in a configuration file"
+         `stapled --cert-paths /etc/haproxy/certs`, or with cert-paths in a configuration file; or name HAProxy's own \
+         configuration: `stapled --haproxy-config /etc/haproxy/haproxy.cfg`"
     )]
     NoPaths,
     #[error("{stray}: belongs to no option; paths to certificates follow --cert-paths: `stapled --cert-paths {stray}`")]
     Stray { stray: String },
+    #[error("{stray}: did you mean the command `stapled {command}`? A command comes first, its options follow it")]
+    Command { stray: String, command: String },
     #[error("{directories}: `directories` is the old name of `cert-paths`, and both are set; use cert-paths only")]
     BothNames { directories: String },
     #[error(
@@ -31,9 +34,4 @@ pub(crate) enum ConfigurationError {
     SocketsWithoutPaths { sockets: String },
     #[error("{place}: {what}")]
     Setting { place: String, what: String },
-    #[error(
-        "{place}: HAProxy configurations are not read yet; name the paths and sockets in them with --cert-paths and \
-         --haproxy-sockets"
-    )]
-    HaproxyConfig { place: String },
 }

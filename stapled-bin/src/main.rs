@@ -14,6 +14,7 @@ mod control;
 mod daemon;
 mod fault;
 mod file;
+mod haproxys;
 mod hook;
 mod invocation;
 mod judging;
@@ -34,11 +35,15 @@ use std::process::ExitCode;
 
 use crate::configuration::{Configuration, Mode};
 use crate::daemon::Detached;
+use crate::haproxys::Haproxys;
 use crate::invocation::Invocation;
 
 fn main() -> ExitCode {
     let invocation = Invocation::new();
-    let mut arguments = invocation.arguments();
+    let mut arguments = match invocation.arguments() {
+        Ok(arguments) => arguments,
+        Err(error) => return fail(&error, 2),
+    };
     if let Some(command) = arguments.command.take() {
         return command.run();
     }
@@ -73,9 +78,16 @@ fn main() -> ExitCode {
 }
 
 fn checked(configuration: &Configuration) -> ExitCode {
+    let haproxys = match Haproxys::open(configuration) {
+        Ok(haproxys) => haproxys,
+        Err(error) => return fail(&error, 2),
+    };
     let mut out = std::io::stdout().lock();
     for note in &configuration.notes {
         let _ = writeln!(out, "note: {note}");
+    }
+    for note in haproxys.notes() {
+        let _ = writeln!(out, "note: {}", text::visible(&note));
     }
     for group in configuration.groups.iter().filter(|group| !group.path.exists()) {
         let _ = writeln!(out, "note: {} does not exist, or this user cannot see it", group.path.display());

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use crate::configuration::{Configuration, Mode};
 use crate::control::{self, ControlSocket, ControlSocketError, Known};
 use crate::daemon::{PidFile, PidFileError, Ready};
+use crate::haproxys::Haproxys;
 use crate::hook::Hook;
 use crate::invocation::Invocation;
 use crate::logging::{self, LogObserver, LoggingError};
@@ -86,7 +87,8 @@ async fn keep(
     let terminal = Terminal::plain();
     let logging = logging::start(&configuration.logging, (!in_background).then_some(&terminal))?;
     let mut hook = configuration.hook.as_ref().map(Hook::start);
-    let stapler = wiring::stapler(&configuration, observers(hook.as_ref()))?;
+    let mut haproxys = Haproxys::open(&configuration).map_err(WiringError::from)?;
+    let stapler = wiring::join(&configuration, &mut haproxys, observers(hook.as_ref()))?;
     let control = control_socket(&configuration)?;
     let mut signals = Signals::new()?;
     if let Some(ready) = ready.take() {
@@ -101,13 +103,17 @@ async fn keep(
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,
+            () = haproxys.sockets_changed() => {
+                running = with_other_sockets(running, &configuration, &mut haproxys, hook.as_ref(), &known).await;
+                continue;
+            }
             _ = &mut running.task => return Err(RunError::BrokenOff),
         };
         if matches!(asked, Asked::Stop(_)) {
             break;
         }
         tell_reloading();
-        if let Some((new, stapler, new_hook)) = reload(&configuration, &invocation, hook.as_ref()).await {
+        if let Some((new, stapler, new_haproxys, new_hook)) = reload(&configuration, &invocation, hook.as_ref()).await {
             running = running.replace(stapler, &known).await;
             if let Some(new_hook) = new_hook
                 && let Some(old) = std::mem::replace(&mut hook, new_hook)
@@ -116,6 +122,7 @@ async fn keep(
                 tokio::spawn(old.finish(LAST_CALLS));
             }
             note(&new);
+            haproxys = new_haproxys;
             configuration = new;
             tracing::info!(event = "reloaded", "the configuration was read again and holds now");
         }
@@ -136,7 +143,7 @@ async fn keep(
 }
 
 /// What a changed configuration comes to: a stapler that does not run yet, and another hook where it is another.
-type Reloaded = (Configuration, Stapler, Option<Option<Hook>>);
+type Reloaded = (Configuration, Stapler, Haproxys, Option<Option<Hook>>);
 
 /// Reads the configuration again. One that is wrong is refused whole, and told.
 async fn reload(old: &Configuration, invocation: &Arc<Invocation>, hook: Option<&Hook>) -> Option<Reloaded> {
@@ -163,16 +170,44 @@ async fn reload(old: &Configuration, invocation: &Arc<Invocation>, hook: Option<
         Some(new_hook) => observers(new_hook.as_ref()),
         None => observers(hook),
     };
-    match wiring::stapler(&new, observers) {
-        Ok(stapler) => {
+    let joined = Haproxys::open(&new).map_err(WiringError::from).and_then(|mut haproxys| {
+        let stapler = wiring::join(&new, &mut haproxys, observers)?;
+        Ok((stapler, haproxys))
+    });
+    match joined {
+        Ok((stapler, haproxys)) => {
             for setting in fixed(old, &new) {
                 tracing::warn!(event = "restart_needed", setting, "{setting} has changed, which takes a restart");
             }
-            Some((new, stapler, new_hook))
+            Some((new, stapler, haproxys, new_hook))
         }
         Err(error) => {
             refused(&error);
             None
+        }
+    }
+}
+
+/// HAProxy's configuration names other admin sockets than before: another stapler goes on, with those.
+async fn with_other_sockets(
+    running: Running,
+    configuration: &Configuration,
+    haproxys: &mut Haproxys,
+    hook: Option<&Hook>,
+    known: &Known,
+) -> Running {
+    match wiring::join(configuration, haproxys, observers(hook)) {
+        Ok(stapler) => {
+            let running = running.replace(stapler, known).await;
+            tracing::info!(
+                event = "sockets_changed",
+                "HAProxy's configuration names other admin sockets: they are used now"
+            );
+            running
+        }
+        Err(error) => {
+            tracing::error!(event = "sockets_refused", "HAProxy's new admin sockets are not used: {error}");
+            running
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What can be set, as it was said: by argument or in the configuration file, under the same names.
 
+use std::ffi::OsStr;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Deserializer, de};
@@ -65,7 +67,7 @@ pub(crate) struct Settings {
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) haproxy_sockets: Vec<String>,
 
-    /// No sockets, whatever the configuration file says
+    /// No sockets, whatever the configuration file says, and none out of HAProxy configurations
     #[arg(long, help_heading = HAPROXY)]
     pub(crate) no_haproxy_sockets: bool,
 
@@ -73,7 +75,8 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = HAPROXY)]
     pub(crate) haproxy_socket_keepalive: Option<NonZeroU64>,
 
-    /// HAProxy configurations to take certificate paths and sockets from (not supported yet)
+    /// HAProxy configurations to take certificates and admin sockets from, one for each HAProxy: a file, or a directory
+    /// of *.cfg. Commas join what one HAProxy is started with as -f: /etc/haproxy/haproxy.cfg,/etc/haproxy/conf.d
     #[arg(long, value_name = "FILE", num_args = 1.., help_heading = HAPROXY)]
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) haproxy_config: Vec<PathBuf>,
@@ -306,8 +309,11 @@ impl Settings {
     }
 
     /// Relative paths, taken from `base` instead of the current directory.
-    pub(crate) fn relative_to(mut self, base: &std::path::Path) -> Settings {
-        let many = [&mut self.cert_paths, &mut self.directories, &mut self.haproxy_config];
+    pub(crate) fn relative_to(mut self, base: &Path) -> Settings {
+        for item in &mut self.haproxy_config {
+            *item = joined(&parts(item).iter().map(|part| base.join(part)).collect::<Vec<_>>());
+        }
+        let many = [&mut self.cert_paths, &mut self.directories];
         let groups = self.group.iter_mut().map(|group| &mut group.paths);
         for path in many.into_iter().chain(groups).flatten() {
             *path = base.join(&*path);
@@ -333,6 +339,20 @@ impl Settings {
         }
         self
     }
+}
+
+/// What commas join in one item of `haproxy-config`; a path that exists as it stands is one.
+pub(crate) fn parts(item: &Path) -> Vec<PathBuf> {
+    if item.exists() {
+        return vec![item.to_owned()];
+    }
+    let parts = item.as_os_str().as_bytes().split(|byte| *byte == b',');
+    parts.filter(|part| !part.is_empty()).map(|part| PathBuf::from(OsStr::from_bytes(part))).collect()
+}
+
+fn joined(parts: &[PathBuf]) -> PathBuf {
+    let parts: Vec<&OsStr> = parts.iter().map(|part| part.as_os_str()).collect();
+    parts.join(OsStr::new(",")).into()
 }
 
 /// Whether a socket's address is a path, without a prefix such as `ipv4@`, that does not begin at the root.

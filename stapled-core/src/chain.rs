@@ -7,6 +7,8 @@ use aws_lc_rs::digest;
 
 use crate::certificate::{Certificate, hex_upper};
 use crate::ocsp::{CertId, CertIdHash};
+use crate::reason::ReasonCode;
+use crate::signature::SignatureError;
 use crate::task::Subject;
 use crate::time::Timestamp;
 
@@ -27,6 +29,14 @@ pub enum ChainError {
     /// The issuer's name or signature does not fit.
     #[error("{name} was not issued by {issuer}: name or signature does not fit")]
     WrongIssuer {
+        /// The certificate's name.
+        name: String,
+        /// The supposed issuer's name.
+        issuer: String,
+    },
+    /// The issuer's name fits; its signature is made with an algorithm that is not supported.
+    #[error("{name} may be issued by {issuer}: its signature is of an algorithm that is not supported")]
+    UnsupportedAlgorithm {
         /// The certificate's name.
         name: String,
         /// The supposed issuer's name.
@@ -56,14 +66,33 @@ pub enum ChainError {
     },
 }
 
+impl ChainError {
+    /// The stable word for it.
+    pub fn code(&self) -> ReasonCode {
+        ReasonCode::new(match self {
+            ChainError::WrongIssuer { .. } => "wrong_issuer",
+            ChainError::UnsupportedAlgorithm { .. } => "unsupported_algorithm",
+            ChainError::NotYetValid { .. } => "certificate_not_yet_valid",
+            ChainError::Expired { .. } => "certificate_expired",
+            ChainError::NotForServers { .. } => "not_for_servers",
+        })
+    }
+}
+
 impl CertChain {
     /// Joins a certificate and its issuer, if it was issued by it: by name and by signature.
     pub fn new(end_entity: Arc<Certificate>, issuer: Arc<Certificate>) -> Result<Self, ChainError> {
-        if !end_entity.is_issued_by(&issuer) {
-            return Err(ChainError::WrongIssuer {
-                name: end_entity.name().to_owned(),
-                issuer: issuer.name().to_owned(),
-            });
+        let names = || (end_entity.name().to_owned(), issuer.name().to_owned());
+        match end_entity.check_issued_by(&issuer) {
+            Ok(_) => {}
+            Err(SignatureError::BadSignature) => {
+                let (name, issuer) = names();
+                return Err(ChainError::WrongIssuer { name, issuer });
+            }
+            Err(SignatureError::UnsupportedAlgorithm) => {
+                let (name, issuer) = names();
+                return Err(ChainError::UnsupportedAlgorithm { name, issuer });
+            }
         }
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(end_entity.as_der());

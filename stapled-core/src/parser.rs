@@ -1,13 +1,16 @@
 //! The parser: makes out which certificate lies in a place and who issued it, reuses a staple that is still good, and
 //! schedules *renew* and *add*.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+mod around;
+mod read;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use zeroize::Zeroizing;
+pub(crate) use self::around::ChainReader;
 
+use self::around::Around;
+use self::read::{ReadError, read_file};
 use crate::bundle::{Bundle, BundleError};
 use crate::certificate::Certificate;
 use crate::chain::{CertChain, ChainError};
@@ -28,8 +31,6 @@ use crate::time::Timestamp;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The reason of a task that looks a second time for an issuer.
 const SECOND_LOOK: &str = "second_look";
-/// No file with certificates is larger than this.
-const MAX_FILE: u64 = 1024 * 1024;
 
 /// The parser.
 pub(crate) struct Parser {
@@ -44,6 +45,7 @@ pub(crate) struct Parser {
     pub(crate) recycle: bool,
     /// Whether issuers that lie nowhere are fetched.
     pub(crate) fetch_issuers: bool,
+    pub(crate) chains: Arc<ChainReader>,
 }
 
 /// Why a place could not be made out.
@@ -51,8 +53,8 @@ pub(crate) struct Parser {
 enum ParseError {
     #[error("{what}")]
     Unreadable { what: String },
-    #[error("more than {MAX_FILE} bytes: too large for certificates")]
-    TooLarge,
+    #[error(transparent)]
+    Read(#[from] ReadError),
     #[error("{0}")]
     Bundle(#[from] BundleError),
     #[error("{0}")]
@@ -67,16 +69,11 @@ enum ParseError {
 impl ParseError {
     fn code(&self) -> ReasonCode {
         ReasonCode::new(match self {
-            ParseError::Unreadable { .. } => "unreadable_file",
-            ParseError::TooLarge => "too_large",
+            ParseError::Read(ReadError::TooLarge) => "too_large",
+            ParseError::Unreadable { .. } | ParseError::Read(_) => "unreadable_file",
             ParseError::Bundle(BundleError::NoCertificate) => "no_certificate",
             ParseError::Bundle(_) => "malformed_certificate",
-            ParseError::Chain(error) => match error {
-                ChainError::WrongIssuer { .. } => "wrong_issuer",
-                ChainError::NotYetValid { .. } => "certificate_not_yet_valid",
-                ChainError::Expired { .. } => "certificate_expired",
-                ChainError::NotForServers { .. } => "not_for_servers",
-            },
+            ParseError::Chain(error) => return error.code(),
             ParseError::IssuerMissing { .. } => "issuer_missing",
         })
     }
@@ -341,8 +338,8 @@ impl Parser {
     /// Reads a place and finds the issuer of what is in it.
     async fn make_out(&self, location: &Subject, sighting: &Sighting) -> Result<Contents, SchedulerError> {
         let failed = |about, error| Ok(Contents::Failed { about, error, awaits: None });
-        let read = tokio::time::timeout(PATIENCE, read(&sighting.material, sighting.issuer_file.clone())).await;
-        let (bundle, beside) = match read {
+        let read = tokio::time::timeout(PATIENCE, read(sighting.clone(), Arc::clone(&self.chains))).await;
+        let (bundle, around) = match read {
             Ok(Ok(read)) => read,
             Ok(Err(error)) => return failed(None, error),
             Err(_) => {
@@ -351,10 +348,8 @@ impl Parser {
             }
         };
         let certificates: Vec<Arc<Certificate>> = bundle.certificates.into_iter().map(Arc::new).collect();
-        let beside_certificates: Vec<Arc<Certificate>> =
-            beside.iter().flat_map(|(_, bundle)| bundle.certificates.iter().cloned().map(Arc::new)).collect();
         let cas: Vec<Arc<Certificate>> =
-            certificates.iter().chain(&beside_certificates).filter(|one| one.is_ca()).cloned().collect();
+            certificates.iter().chain(&around.beside).filter(|one| one.is_ca()).cloned().collect();
         for (waiting, generation) in self.inventory.add_issuers(location, &cas) {
             if waiting != *location {
                 let task = queues::parse_task(&waiting, generation);
@@ -382,14 +377,13 @@ impl Parser {
         let issued_by = |candidates: &[Arc<Certificate>]| {
             candidates.iter().find_map(|issuer| CertChain::new(Arc::clone(&end_entity), Arc::clone(issuer)).ok())
         };
-        let found = if let Some(chain) = issued_by(&certificates) {
-            Some((chain, IssuerPlace::SameFile))
-        } else if let (Some(chain), Some((path, _))) = (issued_by(&beside_certificates), &beside) {
-            Some((chain, IssuerPlace::IssuerFile(path.clone())))
-        } else {
-            let known = self.inventory.issuers_named(end_entity.issuer());
-            issued_by(&known).map(|chain| (chain, IssuerPlace::Elsewhere))
-        };
+        let known = || issued_by(&self.inventory.issuers_named(end_entity.issuer()));
+        let found =
+            issued_by(&certificates).or_else(|| issued_by(&around.beside)).or_else(|| issued_by(&around.chains));
+        let found = found.or_else(known).map(|chain| {
+            let place = around.issuer_place(&certificates, &chain);
+            (chain, place)
+        });
         let Some((chain, issuer)) = found else {
             let issuer = crate::certificate::name_in_words(end_entity.issuer());
             let error = ParseError::IssuerMissing { issuer };
@@ -402,43 +396,15 @@ impl Parser {
     }
 }
 
-/// The bundle of a place, and that of the issuer file beside it, where there is one.
-type BundleAndIssuer = (Bundle, Option<(PathBuf, Bundle)>);
-
-async fn read(material: &Material, issuer_file: Option<PathBuf>) -> Result<BundleAndIssuer, ParseError> {
-    let path = match material {
-        Material::Bytes(bytes) => return Ok((Bundle::read(bytes)?, None)),
+async fn read(sighting: Sighting, chains: Arc<ChainReader>) -> Result<(Bundle, Around), ParseError> {
+    let path = match &sighting.material {
+        Material::Bytes(bytes) => return Ok((Bundle::read(bytes)?, Around::default())),
         Material::File(path) => path.clone(),
     };
     let work = move || {
         let bundle = Bundle::read(&read_file(&path)?)?;
-        let issuer_file = issuer_file.unwrap_or_else(|| {
-            let mut name = path.clone().into_os_string();
-            name.push(".issuer");
-            name.into()
-        });
-        // Whatever is wrong with it: the issuer may be found elsewhere, and if not, that is what is told.
-        let beside = read_file(&issuer_file).ok().and_then(|bytes| Bundle::read(&bytes).ok());
-        Ok((bundle, beside.map(|bundle| (issuer_file, bundle))))
+        Ok((bundle, Around::read(&path, &sighting, &chains)))
     };
     let unreadable = |what: String| ParseError::Unreadable { what };
     tokio::task::spawn_blocking(work).await.map_err(|error| unreadable(error.to_string()))?
-}
-
-/// Reads a file that may hold a private key: what was read is wiped as soon as the certificates are taken from it.
-fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, ParseError> {
-    let unreadable = |error: &std::io::Error| ParseError::Unreadable { what: format!("cannot be read: {error}") };
-    // A FIFO would hang whoever opens it.
-    let metadata = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
-    if !metadata.is_file() {
-        return Err(ParseError::Unreadable { what: "not a regular file".to_owned() });
-    }
-    if metadata.len() > MAX_FILE {
-        return Err(ParseError::TooLarge);
-    }
-    let file = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
-    // One allocation of the largest size: a buffer that grows leaves copies of what it held behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
-    file.take(metadata.len() + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-    Ok(bytes)
 }

@@ -1,6 +1,7 @@
 //! Signatures over bytes as they came, with the algorithms that RFC 6960 and RFC 9919 responders use.
 
-use aws_lc_rs::signature as aws;
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::{digest, signature as aws};
 use rustls_pki_types::SignatureVerificationAlgorithm;
 use webpki::aws_lc_rs as webpki_algorithms;
 
@@ -48,9 +49,16 @@ const SHA1_WITH_RSA: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0
 const SHA256_WITH_RSA: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
 const SHA512_WITH_RSA: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d];
 const ECDSA_WITH_SHA1: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01];
+const RSA_PSS: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
 const P256: &[u8] =
     &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+const P384: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
+const P521: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
 const NULL_PARAMETERS: &[u8] = &[0x05, 0x00];
+
+/// The sizes of RSA keys, in bits, that the provider verifies with at all.
+const SHORTEST_RSA: usize = 1024;
+const LONGEST_RSA: usize = 8192;
 
 /// What webpki verifies, with its name in messages. RSA keys below 2048 bits are told apart before.
 static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm)] = &[
@@ -96,71 +104,119 @@ pub(crate) fn verify(
     message: &[u8],
     signature: &[u8],
 ) -> Result<Verified, SignatureError> {
-    let short_rsa = is_short_rsa(key);
-    if let Some(legacy) = Legacy::named(algorithm)
+    let rsa_bits = key.rsa_bits();
+    let short_rsa = rsa_bits.is_some_and(|bits| bits < 2048);
+    if let Some(legacy) = Legacy::named(algorithm, key)
         && (legacy.sha1 || short_rsa)
     {
-        if !legacy.fits(key) {
+        if rsa_bits.is_some_and(|bits| !(SHORTEST_RSA..=LONGEST_RSA).contains(&bits)) {
             return Err(SignatureError::UnsupportedAlgorithm);
         }
-        aws::UnparsedPublicKey::new(legacy.algorithm, key.bits)
-            .verify(message, signature)
-            .map_err(|_| SignatureError::BadSignature)?;
+        legacy.verify(key, message, signature).map_err(|_| SignatureError::BadSignature)?;
         return Ok(Verified { algorithm: legacy.name, sha1: legacy.sha1, short_rsa });
     }
-    let mut same_algorithm = ALGORITHMS
+    if short_rsa || rsa_bits.is_some_and(|bits| bits > LONGEST_RSA) {
+        // Nobody can say whether it holds: the provider verifies no such key with this algorithm.
+        return Err(SignatureError::UnsupportedAlgorithm);
+    }
+    let (name, known) = ALGORITHMS
         .iter()
         .filter(|(_, known)| known.signature_alg_id().as_ref() == algorithm)
-        .filter(|(_, known)| known.public_key_alg_id().as_ref() == key.algorithm);
-    let (name, known) = same_algorithm.next().ok_or(SignatureError::UnsupportedAlgorithm)?;
+        .find(|(_, known)| key.is_for(known.public_key_alg_id().as_ref(), algorithm))
+        .ok_or(SignatureError::UnsupportedAlgorithm)?;
     known.verify_signature(key.bits, message, signature).map_err(|_| SignatureError::BadSignature)?;
     Ok(Verified { algorithm: name, sha1: false, short_rsa })
+}
+
+impl PublicKey<'_> {
+    /// Its kind and size, such as `RSA, 2048 bits` or `ECDSA, P-256`.
+    pub(crate) fn in_words(self) -> String {
+        if let Some(bits) = self.rsa_bits() {
+            let pss = if self.is_rsa() { "" } else { "-PSS" };
+            return format!("RSA{pss}, {bits} bits");
+        }
+        let mut fields = Reader::new(self.algorithm);
+        let mut next = || fields.expect(der::OID).ok().map(|oid| oid::in_words(oid.contents));
+        match (next(), next()) {
+            (None, _) => "a key of an unknown kind".to_owned(),
+            (Some(kind), Some(curve)) if kind == "id-ecPublicKey" => format!("ECDSA, {curve}"),
+            (Some(kind), _) => kind,
+        }
+    }
+
+    fn is_rsa(self) -> bool {
+        self.algorithm.starts_with(RSA_ENCRYPTION)
+    }
+
+    /// The size of an RSA key.
+    fn rsa_bits(self) -> Option<usize> {
+        if !self.is_rsa() && !self.algorithm.starts_with(RSA_PSS) {
+            return None;
+        }
+        let mut fields = Reader::new(self.bits).inside(SEQUENCE).ok()?;
+        let modulus = fields.expect(der::INTEGER).ok()?.contents;
+        let significant = modulus.iter().skip_while(|&&byte| byte == 0);
+        let first = significant.clone().next()?;
+        Some(significant.count() * 8 - first.leading_zeros() as usize)
+    }
+
+    /// Whether it may be used with this signature's algorithm, which wants keys of the kind `wanted`. A key that is for
+    /// RSASSA-PSS alone (RFC 4055 §3.1) says so, with the parameters that it is restricted to, or none.
+    fn is_for(self, wanted: &[u8], algorithm: &[u8]) -> bool {
+        self.algorithm == wanted
+            || algorithm.starts_with(RSA_PSS) && (self.algorithm == algorithm || self.algorithm == RSA_PSS)
+    }
 }
 
 /// Algorithms that webpki leaves out: SHA-1, and RSA keys below 2048 bits.
 #[derive(Clone, Copy)]
 struct Legacy {
     name: &'static str,
-    algorithm: &'static dyn aws::VerificationAlgorithm,
+    how: How,
     sha1: bool,
-    rsa: bool,
+}
+
+#[derive(Clone, Copy)]
+enum How {
+    Provided(&'static dyn aws::VerificationAlgorithm),
+    P384WithSha1,
 }
 
 impl Legacy {
-    fn named(algorithm: &[u8]) -> Option<Self> {
+    /// What this algorithm is with this key, if it is one of these.
+    fn named(algorithm: &[u8], key: PublicKey<'_>) -> Option<Self> {
+        if algorithm == ECDSA_WITH_SHA1 {
+            let how = match key.algorithm {
+                P256 => How::Provided(&aws::ECDSA_P256_SHA1_ASN1),
+                P384 => How::P384WithSha1,
+                P521 => How::Provided(&aws::ECDSA_P521_SHA1_ASN1),
+                _ => return None,
+            };
+            return Some(Legacy { name: "ecdsa-with-SHA1", how, sha1: true });
+        }
         // RFC 4055 §5: the parameters are NULL; their absence is to be accepted.
         let bare = algorithm.strip_suffix(NULL_PARAMETERS).unwrap_or(algorithm);
-        let (name, algorithm, sha1): (_, &'static dyn aws::VerificationAlgorithm, _) = match bare {
+        let (name, provided, sha1): (_, &'static dyn aws::VerificationAlgorithm, _) = match bare {
             SHA1_WITH_RSA => ("sha1WithRSAEncryption", &aws::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY, true),
             SHA256_WITH_RSA => ("sha256WithRSAEncryption", &aws::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, false),
             SHA512_WITH_RSA => ("sha512WithRSAEncryption", &aws::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY, false),
-            ECDSA_WITH_SHA1 => {
-                return Some(Legacy {
-                    name: "ecdsa-with-SHA1",
-                    algorithm: &aws::ECDSA_P256_SHA1_ASN1,
-                    sha1: true,
-                    rsa: false,
-                });
-            }
             _ => return None,
         };
-        Some(Legacy { name, algorithm, sha1, rsa: true })
+        key.is_rsa().then_some(Legacy { name, how: How::Provided(provided), sha1 })
     }
 
-    fn fits(&self, key: PublicKey<'_>) -> bool {
-        if self.rsa { key.algorithm.starts_with(RSA_ENCRYPTION) } else { key.algorithm == P256 }
+    fn verify(self, key: PublicKey<'_>, message: &[u8], signature: &[u8]) -> Result<(), Unspecified> {
+        match self.how {
+            How::Provided(algorithm) => aws::UnparsedPublicKey::new(algorithm, key.bits).verify(message, signature),
+            How::P384WithSha1 => {
+                // ECDSA takes a hash for a number (FIPS 186-5 §6.4.2), so zeros before it make a longer one of it, with
+                // which the provider does verify.
+                let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, message);
+                let mut number = [0; 32];
+                number.iter_mut().rev().zip(hash.as_ref().iter().rev()).for_each(|(to, from)| *to = *from);
+                let hash = digest::Digest::import_less_safe(&number, &digest::SHA256)?;
+                aws::UnparsedPublicKey::new(&aws::ECDSA_P384_SHA256_ASN1, key.bits).verify_digest(&hash, signature)
+            }
+        }
     }
-}
-
-/// Whether this is an RSA key of fewer than 2048 bits.
-fn is_short_rsa(key: PublicKey<'_>) -> bool {
-    key.algorithm.starts_with(RSA_ENCRYPTION) && rsa_bits(key.bits).is_some_and(|bits| bits < 2048)
-}
-
-fn rsa_bits(key: &[u8]) -> Option<usize> {
-    let mut fields = Reader::new(key).inside(SEQUENCE).ok()?;
-    let modulus = fields.expect(der::INTEGER).ok()?.contents;
-    let significant = modulus.iter().skip_while(|&&byte| byte == 0);
-    let first = significant.clone().next()?;
-    Some(significant.count() * 8 - first.leading_zeros() as usize)
 }

@@ -50,3 +50,32 @@ pub const REJECTED: ReasonCode = ReasonCode::new("rejected");
 pub const COMMIT_FAILED: ReasonCode = ReasonCode::new("commit_failed");
 /// The change was committed, but HAProxy does not find the certificate by its CertID afterwards.
 pub const NOT_CONFIRMED: ReasonCode = ReasonCode::new("not_confirmed");
+
+// What a configuration of HAProxy says that cannot be used, or may mean something else to HAProxy.
+
+/// A configuration, or a directory of them, cannot be read.
+pub const CONFIGURATION_UNREADABLE: ReasonCode = ReasonCode::new("configuration_unreadable");
+/// It is just being written, or was cut off: what it said before is still taken for true.
+pub const CONFIGURATION_UNFINISHED: ReasonCode = ReasonCode::new("configuration_unfinished");
+/// A line that HAProxy would not start with.
+pub const CONFIGURATION_LINE: ReasonCode = ReasonCode::new("configuration_line");
+/// There is more of something than is read.
+pub const CONFIGURATION_TOO_LARGE: ReasonCode = ReasonCode::new("configuration_too_large");
+/// A condition of `.if` or `.elif` depends on the running HAProxy: read both ways.
+pub const CONDITION_UNDECIDED: ReasonCode = ReasonCode::new("condition_undecided");
+/// An environment variable has another value here than for HAProxy, perhaps.
+pub const VARIABLE_UNKNOWN: ReasonCode = ReasonCode::new("variable_unknown");
+/// A relative path begins in HAProxy's directory, which is not known.
+pub const RELATIVE_PATH: ReasonCode = ReasonCode::new("relative_path");
+/// There is no such certificate.
+pub const CRT_MISSING: ReasonCode = ReasonCode::new("crt_missing");
+/// A crt-list cannot be read.
+pub const CRT_LIST_UNREADABLE: ReasonCode = ReasonCode::new("crt_list_unreadable");
+/// A directory of certificates cannot be read.
+pub const CRT_DIRECTORY_UNREADABLE: ReasonCode = ReasonCode::new("crt_directory_unreadable");
+/// An admin socket that cannot be connected to, or not talked to.
+pub const SOCKET_UNUSABLE: ReasonCode = ReasonCode::new("socket_unusable");
+/// No admin socket has the level that a first staple takes.
+pub const SOCKET_LEVEL: ReasonCode = ReasonCode::new("socket_level");
+/// There is no admin socket in the configuration.
+pub const SOCKET_MISSING_IN_CONFIGURATION: ReasonCode = ReasonCode::new("no_admin_socket");

@@ -25,9 +25,16 @@ mod address;
 mod builder;
 pub mod codes;
 mod command;
+pub mod configuration;
 mod connection;
 mod fault;
 mod framing;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+#[cfg(all(test, not(fuzzing)))]
+#[allow(unreachable_pub)] // it is public where it is for a fuzzer
+mod fuzzing;
 mod introduce;
 mod names;
 mod process;

@@ -42,6 +42,7 @@ pub struct HaproxyBuilder {
     folder: PathBuf,
     name: String,
     crt: String,
+    configuration: Option<String>,
     is_master_worker: bool,
 }
 
@@ -59,6 +60,7 @@ impl Haproxy {
             folder: world.path(""),
             name: name.to_owned(),
             crt: format!("crt {}", world.certs().display()),
+            configuration: None,
             is_master_worker: false,
         }
     }
@@ -66,6 +68,19 @@ impl Haproxy {
     /// Its admin socket.
     pub fn socket(&self) -> PathBuf {
         self.builder.socket()
+    }
+
+    /// The file with its configuration.
+    pub fn configuration_file(&self) -> PathBuf {
+        self.builder.path("cfg")
+    }
+
+    /// Ends it and starts it anew with this configuration, made as [`HaproxyBuilder::configuration`] does.
+    pub fn restart_with(&mut self, configuration: &str) {
+        self.end();
+        self.builder.configuration = Some(configuration.to_owned());
+        self.builder.write_configuration();
+        self.child = self.builder.launch();
     }
 
     /// What a client sees that asks for this certificate's host.
@@ -170,6 +185,14 @@ impl Drop for Haproxy {
     }
 }
 
+/// Whether this HAProxy is at least of version 3.0, and knows certificate stores.
+pub fn has_stores(binary: &str) -> bool {
+    let said = Command::new(binary).arg("-v").output().expect("HAProxy").stdout;
+    let said = String::from_utf8(said).expect("text");
+    let version = said.split_whitespace().nth(2).expect("a version");
+    version.split('.').next().is_some_and(|major| major.parse::<u32>().expect("a number") >= 3)
+}
+
 impl HaproxyBuilder {
     /// Serves the certificates of this directory instead.
     pub fn crt(mut self, path: &Path) -> Self {
@@ -180,6 +203,13 @@ impl HaproxyBuilder {
     /// Serves the certificates that this list names instead.
     pub fn crt_list(mut self, path: &Path) -> Self {
         self.crt = format!("crt-list {}", path.display());
+        self
+    }
+
+    /// Has this configuration, instead of one that serves `certs/`. `@ADMIN` and `@TLS` stand for the paths of its
+    /// sockets, `@DEFAULTS` for a `defaults` section, `@D` for the directory.
+    pub fn configuration(mut self, text: &str) -> Self {
+        self.configuration = Some(text.to_owned());
         self
     }
 
@@ -196,17 +226,23 @@ impl HaproxyBuilder {
 
     /// Starts it; returns when it answers.
     pub fn start(self) -> Haproxy {
-        let configuration = format!(
-            "global\n  stats socket {admin} level admin expose-fd listeners\n\
-             defaults\n  mode http\n  timeout client 30s\n  timeout server 30s\n  timeout connect 30s\n\
-             frontend tls\n  bind unix@{tls} ssl {crt}\n",
-            admin = self.socket().display(),
-            tls = self.path("tls").display(),
-            crt = self.crt,
-        );
-        std::fs::write(self.path("cfg"), configuration).expect("a file");
+        self.write_configuration();
         let child = self.launch();
         Haproxy { builder: self, child }
+    }
+
+    fn write_configuration(&self) {
+        let usual = format!(
+            "global\n  stats socket @ADMIN level admin expose-fd listeners\n@DEFAULTSfrontend tls\n  bind unix@@TLS ssl {}\n",
+            self.crt
+        );
+        let text = self.configuration.as_ref().unwrap_or(&usual);
+        let defaults = "defaults\n  mode http\n  timeout client 30s\n  timeout server 30s\n  timeout connect 30s\n";
+        let text = text.replace("@DEFAULTS", defaults);
+        let text = [("@ADMIN", self.socket()), ("@TLS", self.path("tls")), ("@D", self.folder.clone())]
+            .iter()
+            .fold(text, |text, (name, path)| text.replace(name, path.to_str().expect("text").trim_end_matches('/')));
+        std::fs::write(self.path("cfg"), text).expect("a file");
     }
 
     fn path(&self, kind: &str) -> PathBuf {

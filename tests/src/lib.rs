@@ -16,7 +16,7 @@ mod tls;
 mod wait;
 mod world;
 
-pub use haproxy::{Haproxy, HaproxyBuilder, with_each_haproxy};
+pub use haproxy::{Haproxy, HaproxyBuilder, has_stores, with_each_haproxy};
 pub use openssl::{OpensslResponder, check_with_openssl, free_port};
 pub use privacy::Private;
 pub use stapled::{Finished, Stapled, StapledCommand};

@@ -94,6 +94,14 @@ impl Section<'_> {
         self.label.contains("OCSP RESPONSE")
     }
 
+    pub(crate) fn is_request(&self) -> bool {
+        self.label.contains("OCSP REQUEST")
+    }
+
+    pub(crate) fn is_certificate(&self) -> bool {
+        self.label == "CERTIFICATE"
+    }
+
     pub(crate) fn decode(&self) -> Result<Vec<u8>, EncodingError> {
         let label = || self.label.to_owned();
         let body = self.body.ok_or_else(|| EncodingError::NoEnd { label: label() })?;

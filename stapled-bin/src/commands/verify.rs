@@ -169,7 +169,7 @@ impl Question<'_> {
         };
         let chain = match CertChain::new(Arc::new(certificate), Arc::new(issuer)) {
             Ok(chain) => Arc::new(chain),
-            Err(error) => return Report::invalid(ReasonCode::new("wrong_issuer"), error.to_string()),
+            Err(error) => return Report::invalid(error.code(), error.to_string()),
         };
         let response = match encoding::response(self.response) {
             Ok(der) => Bytes::from(der),
@@ -181,7 +181,7 @@ impl Question<'_> {
 }
 
 /// The certificate that a server would present, as the daemon takes it; of CAs alone, the first.
-fn end_entity(bytes: &[u8]) -> Result<Certificate, BundleError> {
+pub(super) fn end_entity(bytes: &[u8]) -> Result<Certificate, BundleError> {
     let bundle = Bundle::read(bytes)?;
     let end_entity = bundle.end_entity().cloned();
     // Where one is broken, nobody knows that it is not the one.

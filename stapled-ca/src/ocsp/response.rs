@@ -144,6 +144,12 @@ impl ResponseBuilder {
         self
     }
 
+    /// The CertID of the SingleResponse that was added last, as any bytes.
+    pub fn cert_id_der(mut self, bytes: Vec<u8>) -> Self {
+        self.current().cert_id = bytes;
+        self
+    }
+
     /// thisUpdate, Unix seconds. Default: now.
     pub fn this_update(self, at: i64) -> Self {
         let mut builder = self.this_update_der(der::generalized_time(at));

@@ -3,6 +3,7 @@
 use aws_lc_rs::digest;
 
 use crate::der::{self, DerError, Element, NULL, OCTET_STRING, OID, Reader, SEQUENCE};
+use crate::oid;
 
 /// The hash algorithm of a CertID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,9 +85,19 @@ impl CertId {
         CertIdHash::ALL.into_iter().find(|hash| hash.oid() == self.algorithm)
     }
 
+    /// The name of the hash algorithm, such as `SHA-1`, or its object identifier in dotted form.
+    pub fn hash_name(&self) -> String {
+        oid::in_words(&self.algorithm)
+    }
+
     /// Whether the AlgorithmIdentifier spells out its NULL parameters (`30 09 … 05 00`) rather than omitting them.
     pub fn has_null_parameters(&self) -> bool {
         self.null_parameters
+    }
+
+    /// The serial number in hexadecimal, as `openssl x509 -serial` prints it.
+    pub fn serial_hex(&self) -> String {
+        der::integer_hex(&self.serial_number)
     }
 
     /// Whether both name the same certificate by the same hash, however their parameters are spelled.
@@ -118,14 +129,16 @@ impl CertId {
         if algorithm.end().is_err() {
             return Err(DerError::new("a CertID hash algorithm with parameters other than NULL"));
         }
-        let cert_id = CertId {
-            algorithm: oid,
-            null_parameters,
-            issuer_name_hash: fields.expect(OCTET_STRING)?.contents.to_vec(),
-            issuer_key_hash: fields.expect(OCTET_STRING)?.contents.to_vec(),
-            serial_number: der::shortest_integer(fields.expect(der::INTEGER)?.contents).to_vec(),
-        };
+        let issuer_name_hash = fields.expect(OCTET_STRING)?.contents.to_vec();
+        let issuer_key_hash = fields.expect(OCTET_STRING)?.contents.to_vec();
+        let serial_number = fields.expect(der::INTEGER)?.contents;
         fields.end()?;
+        // Certificates are taken with a padded number, since some were issued; whoever writes a CertID writes DER.
+        if der::shortest_integer(serial_number).len() != serial_number.len() {
+            return Err(DerError::new("a serial number with surplus leading bytes"));
+        }
+        let serial_number = serial_number.to_vec();
+        let cert_id = CertId { algorithm: oid, null_parameters, issuer_name_hash, issuer_key_hash, serial_number };
         Ok(cert_id)
     }
 }

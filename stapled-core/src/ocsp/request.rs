@@ -6,7 +6,9 @@ use rasn_ocsp::{Request, TbsRequest};
 
 use super::response::read_certificates;
 use super::{CertId, Extension};
-use crate::der::{self, BIT_STRING, DerError, Reader, SEQUENCE, context};
+use crate::certificate::general_name_in_words;
+use crate::der::{self, BIT_STRING, DerError, Numbers, Reader, SEQUENCE, context};
+use crate::signature;
 
 /// How many questions one request may have.
 const MAX_REQUESTS: usize = 1024;
@@ -111,7 +113,7 @@ impl<'a> RequestContents<'a> {
     /// Cuts up a request. The bytes must be exactly one strict DER value; only DEFAULTs that are spelled out are taken,
     /// since clients do that.
     pub fn from_der(bytes: &'a [u8]) -> Result<Self, RequestError> {
-        der::check_framing(bytes)?;
+        der::check_framing(bytes, Numbers::Shortest)?;
         let mut outer = Reader::new(bytes).inside(SEQUENCE)?;
         let mut fields = outer.inside(SEQUENCE)?;
         let signature = RequestSignature::read(&mut outer)?;
@@ -148,6 +150,11 @@ impl<'a> RequestContents<'a> {
         Ok(RequestContents { version, requestor_name, requests, extensions, signature })
     }
 
+    /// The requestorName in words, such as `DirName:CN=somebody`.
+    pub fn requestor_name_in_words(&self) -> Option<String> {
+        self.requestor_name.map(general_name_in_words)
+    }
+
     /// The nonce, where there is one: without the OCTET STRING round it that RFC 9654 §2.1 asks for, or bare, where a
     /// client left that out.
     pub fn nonce(&self) -> Option<&'a [u8]> {
@@ -156,6 +163,11 @@ impl<'a> RequestContents<'a> {
 }
 
 impl<'a> RequestSignature<'a> {
+    /// The name of its algorithm, or its object identifier in dotted form.
+    pub fn algorithm_name(&self) -> String {
+        signature::name(self.algorithm)
+    }
+
     /// `[0] EXPLICIT Signature OPTIONAL`.
     fn read(outer: &mut Reader<'a>) -> Result<Option<Self>, DerError> {
         let Some(explicit) = outer.optional(context(0))? else { return Ok(None) };
@@ -166,6 +178,7 @@ impl<'a> RequestSignature<'a> {
         let signature = der::whole_bytes(fields.expect(BIT_STRING)?)?;
         let certificates = read_certificates(fields.optional(context(0))?)?;
         fields.end()?;
+        let certificates = certificates.into_iter().map(|certificate| certificate.raw).collect();
         Ok(Some(RequestSignature { algorithm, signature, certificates }))
     }
 }

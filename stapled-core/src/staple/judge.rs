@@ -227,7 +227,8 @@ fn is_named(certificate: &Certificate, id: ResponderId<'_>) -> bool {
 fn in_words(id: ResponderId<'_>) -> String {
     match id {
         ResponderId::ByName(name) => crate::certificate::name_in_words(name),
-        ResponderId::ByKey(hash) => format!("the key with SHA-1 hash {}", hex_upper(hash)),
+        // No SHA-1 hash is longer; what a stranger sends may be.
+        ResponderId::ByKey(hash) => format!("the key with SHA-1 hash {}", hex_upper(hash.get(..20).unwrap_or(hash))),
     }
 }
 
@@ -268,8 +269,9 @@ fn select<'r, 'a>(basic: &'r BasicResponse<'a>, chain: &CertChain) -> Result<&'r
         if single.cert_id.serial_number != chain.end_entity().serial() {
             continue;
         }
-        same_serial = true;
+        // By a hash that is not known here, nobody can say whose certificate it is.
         let Some(hash) = single.cert_id.hash() else { continue };
+        same_serial = true;
         if !expected.iter().any(|(known, _)| *known == hash) {
             expected.push((hash, chain.cert_id(hash)));
         }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
 
 mod certificates;
+mod configurations;
 mod crowd;
 mod faults;
 mod first;

@@ -178,12 +178,19 @@ impl StapleSink for FileSink {
     async fn recall(&self, _: &CertChain, sites: &[Site]) -> Option<Bytes> {
         let (sink, sites) = (Arc::clone(&self.0), sites.to_vec());
         let read = move || {
-            let places = sites.iter().filter_map(|site| Some(sink.place(site).ok()?.0));
+            let barred = barred(&sites);
+            let places = sites.iter().filter_map(|site| Some(sink.place(site, &barred).ok()?.0));
             let mut kept = places.filter_map(|path| read_existing(&path).ok().flatten());
             kept.find(|bytes| !bytes.is_empty())
         };
         tokio::task::spawn_blocking(read).await.ok().flatten().map(Bytes::from)
     }
+}
+
+/// Where nothing must lie, since servers would look there without finding the issuer; be it that other servers would.
+fn barred(sites: &[Site]) -> HashSet<PathBuf> {
+    let not_beside = sites.iter().filter(|site| matches!(Place::of(site), Place::NotBeside { .. }));
+    not_beside.filter_map(staple_path).collect()
 }
 
 /// Whether these bytes are a response about this certificate, whatever it says and whoever signed it.
@@ -210,9 +217,10 @@ impl Inner {
         let mut confirmed = false;
         let mut unwanted = None;
         let mut failed = None;
+        let barred = barred(sites);
         for site in sites {
             self.retract(site);
-            match self.place(site) {
+            match self.place(site, &barred) {
                 Ok((path, certificate)) => match self.keep(&path, response, certificate) {
                     Ok(()) => confirmed = true,
                     Err(error) => failed = Some(describe(&path, "written", &error)),
@@ -229,17 +237,17 @@ impl Inner {
     }
 
     /// The place of a site's staple, and the certificate's file.
-    fn place<'a>(&self, site: &'a Site) -> Result<(PathBuf, &'a Path), Delivered> {
+    fn place<'a>(&self, site: &'a Site, barred: &HashSet<PathBuf>) -> Result<(PathBuf, &'a Path), Delivered> {
         match Place::of(site) {
-            Place::Beside { staple, certificate } => Ok((staple, certificate)),
-            Place::NotBeside { certificate } => match &self.staple_dir {
+            Place::Beside { staple, certificate } if !barred.contains(&staple) => Ok((staple, certificate)),
+            Place::Beside { certificate, .. } | Place::NotBeside { certificate } => match &self.staple_dir {
                 Some(directory) => Ok((self.apart(directory, certificate), certificate)),
                 None => Err(Delivered::NotWanted {
                     code: codes::ISSUER_NOT_FOUND_BY_SERVER,
                     what: format!(
-                        "{0}: not written beside it, because a server that loads it would not find its issuer, and \
-                         some servers do not start then; append the issuer's certificate to {0}, put it into {0}.issuer, or \
-                         choose a staple directory",
+                        "{0}: not written beside it, because a server that loads it would not find its issuer, or would \
+                         find another first, and some servers do not start then; append the issuer's certificate to {0}, \
+                         put it alone into {0}.issuer, or choose a staple directory",
                         certificate.display()
                     ),
                 }),

@@ -1,0 +1,158 @@
+//! `stapled inspect`: shows what is in a response, a request or certificates, and vouches for nothing.
+
+mod objects;
+mod words;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use stapled_core::certificate::Certificate;
+use stapled_core::chain::CertChain;
+use stapled_core::clock::{Clock, SystemClock};
+use stapled_core::ocsp::{OcspResponse, RequestContents};
+
+use self::objects::Object;
+use super::encoding::{self, Contents, Section};
+use super::input::{self, Input, MAX_FILE};
+use super::{CommandError, GOOD, INVALID, answer};
+use crate::text::json_line;
+
+/// How many PEM sections of a file are looked at.
+const MAX_SECTIONS: usize = 1024;
+/// How many signatures are checked to find the issuers of a file's certificates: a file could ask for a million.
+const MAX_SIGNATURES: usize = 256;
+
+/// Show what an OCSP response, a request or a certificate says
+///
+/// Nothing is vouched for: no signature, time or name is judged; `stapled verify` does that. Of a PEM file everything
+/// is shown, but for private keys, which are passed over.
+#[derive(Args, Debug)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct Inspect {
+    /// The response, request or certificate: DER, PEM or base64; - is standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Print one JSON object a line, for each response, request or certificate in the file
+    #[arg(long)]
+    json: bool,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  stapled inspect /etc/haproxy/certs/site.pem.ocsp
+  echo 'show ssl ocsp-response base64 /etc/haproxy/certs/site.pem' | socat - /run/haproxy/admin.sock | stapled inspect -
+
+Exit codes:
+  0   everything in the file is shown
+  20  something in it cannot be read; what it is, is said in its place
+  1   the answer could not be written
+  2   wrong arguments, or a file that cannot be opened";
+
+impl Inspect {
+    pub(super) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
+        let objects = match input::read(&self.file)? {
+            Input::Bytes(bytes) => objects(&bytes),
+            Input::TooLarge => vec![Object::malformed(format!("more than the {MAX_FILE} bytes that are read"))],
+        };
+        let text = if self.json { in_json(&objects) } else { words::of(&objects, SystemClock.now()) };
+        let is_broken = objects.iter().any(|object| matches!(object, Object::Malformed { .. }));
+        answer(out, &text, if is_broken { INVALID } else { GOOD })
+    }
+}
+
+fn in_json(objects: &[Object]) -> String {
+    objects.iter().filter(|object| !matches!(object, Object::PassedOver { .. })).map(json_line).collect()
+}
+
+/// Everything that is in a file. Any bytes come to something.
+fn objects(bytes: &[u8]) -> Vec<Object> {
+    let decoded = match Contents::of(bytes) {
+        Contents::Der(der) => Ok(der.to_vec()),
+        Contents::Base64(text) => encoding::decode(text),
+        Contents::Pem(sections) => return of_sections(&sections),
+    };
+    vec![match decoded {
+        Ok(der) => of_unlabelled(&der),
+        Err(error) => Object::malformed(error.to_string()),
+    }]
+}
+
+/// Whatever the bytes can be read as.
+fn of_unlabelled(der: &[u8]) -> Object {
+    let response = match OcspResponse::from_der(der) {
+        Ok(response) => return Object::response(&response, der.len()),
+        Err(error) => error,
+    };
+    let request = match RequestContents::from_der(der) {
+        Ok(request) => return Object::request(&request, der.len()),
+        Err(error) => error,
+    };
+    match Certificate::from_der(der) {
+        Ok(certificate) => Object::certificate(&certificate, None),
+        Err(error) => Object::malformed(format!("{response}; {request}; not a certificate: {error}")),
+    }
+}
+
+fn of_sections(sections: &[Section<'_>]) -> Vec<Object> {
+    let read = sections.get(..MAX_SECTIONS).unwrap_or(sections);
+    let malformed = |section: &Section<'_>, what| Object::malformed_section(section.label, what);
+    let mut objects: Vec<Object> =
+        read.iter().map(|section| of_section(section).unwrap_or_else(|what| malformed(section, what))).collect();
+    for (place, chain) in chains(read) {
+        if let Some(object) = objects.get_mut(place) {
+            *object = Object::certificate(chain.end_entity(), Some(&chain));
+        }
+    }
+    if sections.len() > read.len() {
+        objects.push(Object::malformed(format!("more than {MAX_SECTIONS} PEM sections: the rest is left out")));
+    }
+    if objects.iter().all(|object| matches!(object, Object::PassedOver { .. })) {
+        objects.push(Object::malformed("there is no response, request or certificate in it".to_owned()));
+    }
+    objects
+}
+
+fn of_section(section: &Section<'_>) -> Result<Object, String> {
+    let der = || section.decode().map_err(|error| error.to_string());
+    if section.is_response() {
+        let der = der()?;
+        let response = OcspResponse::from_der(&der).map_err(|error| error.to_string())?;
+        Ok(Object::response(&response, der.len()))
+    } else if section.is_request() {
+        let der = der()?;
+        let request = RequestContents::from_der(&der).map_err(|error| error.to_string())?;
+        Ok(Object::request(&request, der.len()))
+    } else if section.is_certificate() {
+        let certificate = Certificate::from_der(&der()?).map_err(|error| format!("not a certificate: {error}"))?;
+        Ok(Object::certificate(&certificate, None))
+    } else {
+        Ok(Object::PassedOver { label: section.label.to_owned() })
+    }
+}
+
+/// The certificates whose issuer is among them, each with the place of its section.
+fn chains(sections: &[Section<'_>]) -> Vec<(usize, CertChain)> {
+    let read = |section: &Section<'_>| Certificate::from_der(&section.decode().ok()?).ok().map(Arc::new);
+    let certificates = sections.iter().enumerate().filter(|(_, section)| section.is_certificate());
+    let certificates: Vec<(usize, Arc<Certificate>)> =
+        certificates.filter_map(|(place, section)| Some((place, read(section)?))).collect();
+    let mut signatures = 0;
+    let mut chains = Vec::new();
+    for (place, certificate) in &certificates {
+        let is_named = |issuer: &Certificate| issuer != &**certificate && issuer.subject() == certificate.issuer();
+        for (_, issuer) in certificates.iter().filter(|(_, issuer)| is_named(issuer)) {
+            if signatures == MAX_SIGNATURES {
+                return chains;
+            }
+            signatures += 1;
+            if let Ok(chain) = CertChain::new(Arc::clone(certificate), Arc::clone(issuer)) {
+                chains.push((*place, chain));
+                break;
+            }
+        }
+    }
+    chains
+}

@@ -1,0 +1,136 @@
+//! What a certificate says beside what stapling needs to know: for people to read, never for a decision.
+
+use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
+
+use super::{Certificate, hex_upper};
+use crate::{oid, signature};
+
+/// A certificate in words. They hold whatever whoever made it has chosen, control characters included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Description {
+    /// The `version` field; 2 is v3.
+    pub version: u32,
+    /// The subject, such as `C=NL, O=Example, CN=example.org`.
+    pub subject: String,
+    /// The issuer's name.
+    pub issuer: String,
+    /// Kind and size of the key, such as `RSA, 2048 bits` or `ECDSA, P-256`.
+    pub public_key: String,
+    /// The algorithm of the signature, such as `ecdsa-with-SHA256`.
+    pub signature_algorithm: String,
+    /// The names of subjectAltName, such as `DNS:example.org`.
+    pub names: Vec<String>,
+    /// The bits of keyUsage by their names, such as `digitalSignature`, where it is present.
+    pub key_usage: Option<Vec<&'static str>>,
+    /// The purposes of extendedKeyUsage, such as `serverAuth`, where it is present.
+    pub extended_key_usage: Option<Vec<String>>,
+    /// The critical extensions that are not known here, in dotted form.
+    pub unknown_critical_extensions: Vec<String>,
+}
+
+impl Certificate {
+    /// The certificate in words.
+    pub fn describe(&self) -> Description {
+        let mut description = Description {
+            subject: name_in_full(self.subject()),
+            issuer: name_in_full(self.issuer()),
+            public_key: self.verification_key().in_words(),
+            signature_algorithm: signature::name(self.part(&self.signature_algorithm)),
+            ..Description::default()
+        };
+        // What was parsed once is parsed again, so that the many certificates in service need not keep this.
+        if let Ok((_, parsed)) = X509Certificate::from_der(self.as_der()) {
+            description.read(&parsed);
+        }
+        description
+    }
+}
+
+impl Description {
+    fn read(&mut self, parsed: &X509Certificate<'_>) {
+        self.version = parsed.version().0;
+        for extension in parsed.extensions() {
+            match extension.parsed_extension() {
+                ParsedExtension::SubjectAlternativeName(names) => {
+                    self.names = names.general_names.iter().map(general_name).collect();
+                }
+                ParsedExtension::KeyUsage(usage) => {
+                    let bits = KEY_USAGE.iter().enumerate().filter(|(bit, _)| usage.flags >> bit & 1 == 1);
+                    self.key_usage = Some(bits.map(|(_, name)| *name).collect());
+                }
+                ParsedExtension::ExtendedKeyUsage(usage) => {
+                    let known = [
+                        (usage.any, "anyExtendedKeyUsage"),
+                        (usage.server_auth, "serverAuth"),
+                        (usage.client_auth, "clientAuth"),
+                        (usage.code_signing, "codeSigning"),
+                        (usage.email_protection, "emailProtection"),
+                        (usage.time_stamping, "timeStamping"),
+                        (usage.ocsp_signing, "OCSPSigning"),
+                    ];
+                    let known = known.into_iter().filter(|(allowed, _)| *allowed).map(|(_, name)| name.to_owned());
+                    let other = usage.other.iter().map(|purpose| oid::in_words(purpose.as_bytes()));
+                    self.extended_key_usage = Some(known.chain(other).collect());
+                }
+                ParsedExtension::UnsupportedExtension { .. }
+                    if extension.critical && !super::is_known_here(extension.oid.as_bytes()) =>
+                {
+                    self.unknown_critical_extensions.push(oid::dotted(extension.oid.as_bytes()));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The bits of keyUsage (RFC 5280 §4.2.1.3), the first first.
+const KEY_USAGE: [&str; 9] = [
+    "digitalSignature",
+    "nonRepudiation",
+    "keyEncipherment",
+    "dataEncipherment",
+    "keyAgreement",
+    "keyCertSign",
+    "cRLSign",
+    "encipherOnly",
+    "decipherOnly",
+];
+
+/// A DER name in words, all of it: `C=NL, O=Example, CN=example.org`. Whoever made it has chosen them, control characters
+/// included.
+pub fn name_in_full(name: &[u8]) -> String {
+    match X509Name::from_der(name) {
+        Ok((_, name)) if name.iter_rdn().next().is_none() => "(empty)".to_owned(),
+        Ok((_, name)) => name.to_string(),
+        Err(_) => "a name that cannot be read".to_owned(),
+    }
+}
+
+/// A GeneralName (RFC 5280 §4.2.1.6) by its DER.
+pub(crate) fn general_name_in_words(der: &[u8]) -> String {
+    match GeneralName::from_der(der) {
+        Ok((_, name)) => general_name(&name),
+        Err(_) => "a name that cannot be read".to_owned(),
+    }
+}
+
+fn general_name(name: &GeneralName<'_>) -> String {
+    match name {
+        GeneralName::DNSName(name) => format!("DNS:{name}"),
+        GeneralName::RFC822Name(name) => format!("email:{name}"),
+        GeneralName::URI(uri) => format!("URI:{uri}"),
+        GeneralName::DirectoryName(name) => format!("DirName:{name}"),
+        GeneralName::RegisteredID(id) => format!("Registered ID:{}", oid::dotted(id.as_bytes())),
+        GeneralName::IPAddress(address) => match (<[u8; 4]>::try_from(*address), <[u8; 16]>::try_from(*address)) {
+            (Ok(four), _) => format!("IP Address:{}", std::net::Ipv4Addr::from(four)),
+            (_, Ok(sixteen)) => format!("IP Address:{}", std::net::Ipv6Addr::from(sixteen)),
+            _ => format!("IP Address:{}", hex_upper(address)),
+        },
+        GeneralName::OtherName(id, _) => format!("otherName:{}", oid::dotted(id.as_bytes())),
+        GeneralName::X400Address(_) => "X400Name".to_owned(),
+        GeneralName::EDIPartyName(_) => "EdiPartyName".to_owned(),
+        GeneralName::Invalid(tag, bytes) => format!("invalid ({}):{}", tag.0, hex_upper(bytes)),
+    }
+}

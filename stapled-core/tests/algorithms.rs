@@ -1,0 +1,127 @@
+//! Signatures by OpenSSL with every algorithm that a responder might think of: what is believed, what only where weak
+//! ones are allowed, and what never. `algorithms/make.sh` made them.
+
+// A test that cannot go on says so by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use stapled_core::Weak;
+use stapled_core::bundle::Bundle;
+use stapled_core::chain::CertChain;
+use stapled_core::ocsp::{BasicResponse, CertStatus, OcspResponse};
+use stapled_core::staple::{JudgePolicy, judge};
+
+/// File; the verdict by default, and where SHA-1 and short keys are allowed; the algorithm's name.
+const CASES: [(&str, &str, &str, &str); 21] = [
+    ("ecdsa-p224-sha256", "unsupported_algorithm", "unsupported_algorithm", "ecdsa-with-SHA256"),
+    ("ecdsa-p256-sha1", "weak_signature", "good", "ecdsa-with-SHA1"),
+    ("ecdsa-p256-sha224", "unsupported_algorithm", "unsupported_algorithm", "ecdsa-with-SHA224"),
+    ("ecdsa-p256-sha512", "good", "good", "ecdsa-with-SHA512"),
+    ("ecdsa-p384-sha1", "weak_signature", "good", "ecdsa-with-SHA1"),
+    // Who certified the certificate in question, and how, is for its clients to judge.
+    ("ecdsa-p384-sha1-certified", "good", "good", "ecdsa-with-SHA384"),
+    ("ecdsa-p384-sha256", "good", "good", "ecdsa-with-SHA256"),
+    ("ecdsa-p521-sha1", "weak_signature", "good", "ecdsa-with-SHA1"),
+    ("ecdsa-p521-sha256", "good", "good", "ecdsa-with-SHA256"),
+    ("ecdsa-secp256k1-sha256", "unsupported_algorithm", "unsupported_algorithm", "ecdsa-with-SHA256"),
+    ("ed448", "unsupported_algorithm", "unsupported_algorithm", "Ed448"),
+    ("pss-key", "good", "good", "RSASSA-PSS-SHA256"),
+    ("pss-key-restricted", "good", "good", "RSASSA-PSS-SHA256"),
+    ("pss-odd-salt", "unsupported_algorithm", "unsupported_algorithm", "RSASSA-PSS"),
+    // The provider knows no way to check these two with keys of that size.
+    ("rsa1024-pss", "unsupported_algorithm", "unsupported_algorithm", "RSASSA-PSS-SHA256"),
+    ("rsa1024-sha384", "unsupported_algorithm", "unsupported_algorithm", "sha384WithRSAEncryption"),
+    ("rsa2048-md5", "unsupported_algorithm", "unsupported_algorithm", "md5WithRSAEncryption"),
+    ("rsa2048-sha224", "unsupported_algorithm", "unsupported_algorithm", "sha224WithRSAEncryption"),
+    ("rsa3072-sha512", "good", "good", "sha512WithRSAEncryption"),
+    ("rsa4096-sha256", "good", "good", "sha256WithRSAEncryption"),
+    ("rsa768-sha256", "unsupported_algorithm", "unsupported_algorithm", "sha256WithRSAEncryption"),
+];
+
+struct Case {
+    certificates: Bundle,
+    response: Bytes,
+}
+
+impl Case {
+    fn read(name: &str) -> Self {
+        let text = std::fs::read_to_string(folder().join(name).with_extension("pem")).unwrap();
+        let (_, section) = text.split_once("-----BEGIN OCSP RESPONSE-----").unwrap();
+        let (body, _) = section.split_once("-----END OCSP RESPONSE-----").unwrap();
+        let response = BASE64_STANDARD.decode(body.split_whitespace().collect::<String>()).unwrap();
+        Case { certificates: Bundle::read(text.as_bytes()).unwrap(), response: response.into() }
+    }
+
+    /// The same, with one bit of the response changed that lies in `part` of it.
+    fn changed<'r>(&'r self, part: impl Fn(&BasicResponse<'r>) -> &'r [u8]) -> Self {
+        let part = part(&self.basic());
+        let place = part.as_ptr() as usize - self.response.as_ptr() as usize + part.len() - 1;
+        let mut response = self.response.to_vec();
+        response[place] ^= 1;
+        Case { certificates: self.certificates.clone(), response: response.into() }
+    }
+
+    fn basic(&self) -> BasicResponse<'_> {
+        let Ok(OcspResponse::Basic(basic)) = OcspResponse::from_der(&self.response) else { panic!("not read") };
+        basic
+    }
+
+    fn verdict(&self, policy: &JudgePolicy) -> String {
+        let [issuer, certificate] = self.certificates.certificates.as_slice() else { panic!("not two certificates") };
+        let chain = match CertChain::new(Arc::new(certificate.clone()), Arc::new(issuer.clone())) {
+            Ok(chain) => Arc::new(chain),
+            Err(error) => return error.code().to_string(),
+        };
+        match judge(&self.response, &chain, self.basic().produced_at, policy, None, &[]) {
+            Ok(judgement) if judgement.status == CertStatus::Good => {
+                assert_eq!(judgement.facts.signature_algorithm, self.basic().signature_algorithm_name());
+                "good".to_owned()
+            }
+            Ok(judgement) => panic!("{judgement:?}"),
+            Err(refusal) => refusal.code().to_string(),
+        }
+    }
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/algorithms")
+}
+
+#[test]
+fn what_is_believed_of_each_algorithm() {
+    let mut weak = JudgePolicy::default();
+    weak.sha1_signatures = Weak::Allow;
+    weak.weak_keys = Weak::Allow;
+    for (name, by_default, where_weak_is_allowed, algorithm) in CASES {
+        let case = Case::read(name);
+        assert_eq!(case.verdict(&JudgePolicy::default()), by_default, "{name}");
+        assert_eq!(case.verdict(&weak), where_weak_is_allowed, "{name}, where weak ones are allowed");
+        assert_eq!(case.basic().signature_algorithm_name(), algorithm, "{name}");
+        if where_weak_is_allowed == "good" {
+            let forged = case.changed(|basic| basic.signature);
+            assert_eq!(forged.verdict(&weak), "bad_signature", "{name}, with another signature");
+            // The last byte of what is signed is the Z of nextUpdate's time, so the one before it is changed by its bit.
+            let forged = case.changed(|basic| match basic.tbs_response_data {
+                [signed @ .., _zulu] => signed,
+                [] => panic!("nothing signed"),
+            });
+            assert_eq!(forged.verdict(&weak), "bad_signature", "{name}, with other contents");
+        }
+    }
+}
+
+#[test]
+fn every_file_is_a_case() {
+    let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<String> = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "pem"))
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    files.sort();
+    assert_eq!(files, CASES.map(|(name, ..)| name));
+}
