@@ -465,9 +465,9 @@ fn decides_readably(oid: &[u8], value: &[u8]) -> bool {
             }
             _ => {
                 let mut purposes = Reader::new(value).inside(SEQUENCE)?;
-                purposes.expect(der::OID)?;
+                purposes.expect(OID)?;
                 while !purposes.is_empty() {
-                    purposes.expect(der::OID)?;
+                    purposes.expect(OID)?;
                 }
             }
         }

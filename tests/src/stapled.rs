@@ -134,10 +134,15 @@ impl StapledCommand {
 
     /// Starts it, with a log of every step.
     pub fn start(self) -> Stapled {
+        self.start_with_verbosity(4)
+    }
+
+    /// Starts it, with a log that says less.
+    pub fn start_with_verbosity(self, verbosity: u8) -> Stapled {
         static LOGS: AtomicUsize = AtomicUsize::new(0);
         let log = self.folder.join(format!("stapled-{}.log", LOGS.fetch_add(1, Ordering::Relaxed)));
         let file = std::fs::File::create(&log).expect("a log file");
-        let mut command = self.args(["--verbosity", "4"]).command();
+        let mut command = self.args(["--verbosity", &verbosity.to_string()]).command();
         let child = command.stdout(Stdio::null()).stderr(file).spawn().expect("stapled");
         Stapled { child, log }
     }
@@ -172,6 +177,10 @@ impl StapledCommand {
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
+        // Another one, such as an older version.
+        if let Some(program) = std::env::var_os("STAPLED") {
+            return program.into();
+        }
         let tests = std::env::current_exe().expect("the path of this program");
         // target/PROFILE/deps/TESTS
         let profile = tests.parent().and_then(Path::parent).expect("a folder of build results");

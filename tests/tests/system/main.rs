@@ -15,5 +15,6 @@ mod once;
 mod operations;
 mod outages;
 mod restarts;
+mod soak;
 mod sockets;
 mod storage;

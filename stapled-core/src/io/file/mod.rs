@@ -58,7 +58,7 @@ pub const MAX_STAPLE: usize = 64 * 1024;
 /// brought to the disk and renamed. Mode, owner and group of the file before it are kept; a new one has those of
 /// the certificate, without what makes files executable or lets others write. A symbolic link with the staple's name is
 /// itself replaced, and what it leads to stays as it is: whoever may place a link must not choose what is overwritten.
-/// A file with the same contents is left alone. What a crash left half-written is swept up an hour later, when
+/// A file with the same contents is left alone. What a crash left half-written is swept up, when it is two minutes old and
 /// something is written to the directory for the first time.
 ///
 /// Beside a certificate whose issuer the server does not find, nothing is written: there are servers that do not start
