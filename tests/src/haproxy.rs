@@ -142,6 +142,22 @@ impl Haproxy {
         });
     }
 
+    /// Stops it in its tracks: it is there, and does nothing.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let group = format!("-{}", self.child.id());
+        let status = Command::new("kill").args([signal, "--", &group]).status();
+        assert!(status.expect("kill").success());
+    }
+
     /// Ends it at once.
     pub fn end(&mut self) {
         // Its own process group: the workers of a master as well.

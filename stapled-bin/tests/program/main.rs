@@ -6,6 +6,7 @@
 mod arguments;
 mod fetch;
 mod file;
+mod files;
 mod haproxy;
 mod hook;
 mod inspect;

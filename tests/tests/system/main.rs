@@ -7,11 +7,14 @@
 mod certificates;
 mod configurations;
 mod crowd;
+mod faults;
 mod first;
 mod lies;
 mod lifetime;
 mod once;
+mod operations;
 mod outages;
 mod restarts;
+mod soak;
 mod sockets;
 mod storage;
