@@ -18,8 +18,10 @@ use crate::settings::{Hash, Settings};
 /// Everything the program needs to run.
 #[derive(Debug)]
 pub(crate) struct Configuration {
-    /// Paths and the sockets that their staples go to; at least one.
+    /// Paths and the sockets that their staples go to; at least one, unless HAProxys are asked.
     pub(crate) groups: Vec<Group>,
+    /// HAProxys that are asked for what they have loaded.
+    pub(crate) running: Vec<Address>,
     pub(crate) search: Search,
     pub(crate) rescan: Duration,
     pub(crate) keepalive: Option<Duration>,
@@ -96,7 +98,8 @@ impl Configuration {
             return Err(ConfigurationError::HaproxyConfig { place: origins.of("haproxy-config") });
         }
         let mut notes = Vec::new();
-        let groups = groups(&settings, &origins, &mut notes)?;
+        let running = running(&settings, &origins)?;
+        let groups = if running.is_empty() { groups(&settings, &origins, &mut notes)? } else { Vec::new() };
         let search = search(&settings, &origins)?;
         let staple_files = match &settings.staple_dir {
             Some(_) if settings.no_staple_files => {
@@ -124,6 +127,7 @@ impl Configuration {
         let logging = logging(&settings, &mode, arguments.verbose, &origins)?;
         Ok(Configuration {
             groups,
+            running,
             search,
             rescan: Duration::from_secs(settings.refresh_interval.map_or(60, u64::from)),
             keepalive: settings.haproxy_socket_keepalive.map(|seconds| Duration::from_secs(seconds.get())),
@@ -209,7 +213,6 @@ fn groups(settings: &Settings, origins: &Origins, notes: &mut Vec<String>) -> Re
                 said.push((path, sockets_of(item)?));
             }
         }
-        _ if paths.is_empty() => return Err(ConfigurationError::NoPaths),
         items => {
             return Err(ConfigurationError::Unpaired {
                 sockets: sockets_at(),
@@ -250,16 +253,26 @@ fn groups(settings: &Settings, origins: &Origins, notes: &mut Vec<String>) -> Re
     Ok(groups)
 }
 
+/// The sockets that stand alone, without paths: these HAProxys know themselves which certificates they have.
+fn running(settings: &Settings, origins: &Origins) -> Result<Vec<Address>, ConfigurationError> {
+    let has_paths = !settings.cert_paths.is_empty() || !settings.directories.is_empty() || !settings.group.is_empty();
+    let mut running = Vec::new();
+    if !has_paths && !settings.no_haproxy_sockets {
+        for item in &settings.haproxy_sockets {
+            let place = || origins.of("haproxy-sockets");
+            let new = sockets(item).map_err(|what| ConfigurationError::Setting { place: place(), what })?;
+            running.extend(new.into_iter().filter(|address| !running.contains(address)).collect::<Vec<_>>());
+        }
+    }
+    Ok(running)
+}
+
 /// The sockets of one item, joined by commas.
 fn sockets(item: &str) -> Result<Vec<Address>, String> {
     let mut sockets: Vec<Address> = Vec::new();
     for text in item.split(',') {
-        let address = match text.trim().parse().map_err(|error| format!("{error}"))? {
-            Address::Unix(path) => {
-                Address::Unix(std::path::absolute(&path).map_err(|error| format!("{}: {error}", path.display()))?)
-            }
-            other => other,
-        };
+        let address: Address = text.trim().parse().map_err(|error| format!("{error}"))?;
+        let address = address.absolute().map_err(|error| format!("{text}: {error}"))?;
         if !sockets.contains(&address) {
             sockets.push(address);
         }

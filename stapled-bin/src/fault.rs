@@ -12,7 +12,8 @@ pub(crate) enum ConfigurationError {
     File { place: String, what: String },
     #[error(
         "nothing to do: no paths to certificates; say where they are with --cert-paths, such as \
-         `stapled --cert-paths /etc/haproxy/certs`, or with cert-paths in a configuration file"
+         `stapled --cert-paths /etc/haproxy/certs`, or with cert-paths in a configuration file; or name a running HAProxy \
+         with --haproxy-sockets, which is asked for them"
     )]
     NoPaths,
     #[error("{stray}: belongs to no option; paths to certificates follow --cert-paths: `stapled --cert-paths {stray}`")]

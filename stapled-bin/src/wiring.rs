@@ -9,7 +9,7 @@ use stapled_core::io::file::FileSink;
 use stapled_core::io::http::{HttpFetcher, HttpFetcherError};
 use stapled_core::io::issuers::IssuerDirectory;
 use stapled_core::stapler::{BuildError, Group, Stapler};
-use stapled_haproxy::{Address, HaproxySink};
+use stapled_haproxy::{Address, HaproxySink, HaproxySource};
 
 use crate::configuration::{Configuration, StapleFiles};
 
@@ -75,6 +75,13 @@ pub(crate) fn stapler(
             group = group.shared_sink(sink);
         }
         builder = builder.group(group);
+    }
+    for address in &configuration.running {
+        let mut source = HaproxySource::new(address);
+        if let Some(keepalive) = configuration.keepalive {
+            source = source.keepalive(keepalive);
+        }
+        builder = builder.group(Group::new().source(source).sink(sink(configuration, address)));
     }
     Ok(builder.build()?)
 }
