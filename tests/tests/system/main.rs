@@ -11,6 +11,7 @@ mod lies;
 mod lifetime;
 mod once;
 mod outages;
+mod process;
 mod restarts;
 mod sockets;
 mod storage;
