@@ -1,22 +1,27 @@
 //! The arguments, as clap takes them.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use crate::commands::Command;
+use crate::fault::ConfigurationError;
 use crate::settings::{LOGGING, RUNNING, Settings};
+use crate::text::distance;
 
 /// Keeps OCSP staples fresh in HAProxy and beside certificates' files.
 ///
 /// Finds certificates, asks their CA for an OCSP response, verifies it, writes it to a file beside the certificate
 /// (CERT.ocsp) and hands it to running HAProxys over their admin sockets. Runs until it is told to stop, or once with
-/// --one-off.
+/// --one-off. The commands answer a question about a single response instead.
 #[derive(Parser, Debug)]
 #[command(
     name = "stapled",
     version,
-    after_help = "`stapled --help` says more: examples, the configuration file, exit codes.",
+    after_help = "`stapled --help` says more: examples, the configuration file, exit codes; `stapled COMMAND --help` of a \
+                  command.",
     after_long_help = AFTER_HELP,
     max_term_width = 100,
     args_conflicts_with_subcommands = true
@@ -47,6 +52,41 @@ pub(crate) struct Arguments {
     pub(crate) stray: Vec<String>,
 }
 
+impl Arguments {
+    /// What was said on the command line. Where clap has the last word (a mistake, or help), the process ends here.
+    pub(crate) fn said(words: &[OsString]) -> Result<Self, ConfigurationError> {
+        let first = words.get(1).map(|word| word.to_string_lossy().into_owned());
+        Arguments::try_parse_from(words).map_err(|error| match first {
+            // The options of a command that is misspelled are unknown, too; the command is what to tell.
+            Some(first)
+                if error.kind() == ErrorKind::UnknownArgument && !first.starts_with('-') && !is_command(&first) =>
+            {
+                stray(first)
+            }
+            _ => error.exit(),
+        })
+    }
+}
+
+/// What is wrong with a word that belongs to no option.
+pub(crate) fn stray(stray: String) -> ConfigurationError {
+    let nearest = commands().into_iter().map(|command| (distance(&stray, &command), command)).min();
+    match nearest {
+        Some((distance, command)) if distance <= 1 + command.len() / 4 => {
+            ConfigurationError::Command { stray, command }
+        }
+        _ => ConfigurationError::Stray { stray },
+    }
+}
+
+fn is_command(word: &str) -> bool {
+    word == "help" || commands().iter().any(|command| command == word)
+}
+
+fn commands() -> Vec<String> {
+    Arguments::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
 const AFTER_HELP: &str = "\
 Examples:
   Keep every staple fresh, in files and in a running HAProxy:
@@ -59,6 +99,9 @@ Examples:
     stapled status
   Two HAProxys, each with certificates of its own:
     stapled -p /etc/haproxy/a /etc/haproxy/b -s /run/haproxy/a.sock /run/haproxy/b.sock
+  Whether a staple is right, and if not, why; what is in it:
+    stapled verify --response site.pem.ocsp --cert site.pem --issuer site.pem.issuer
+    stapled inspect site.pem.ocsp
 
 Configuration file:
   TOML; its settings have the names of the options without the dashes, and arguments win over them:
@@ -94,11 +137,11 @@ Exit codes:
   2    wrong arguments or configuration
   3    with --one-off: a certificate is revoked, whatever else there is
   130  --one-off was interrupted (SIGINT), or a second SIGINT came
-  143  --one-off was ended (SIGTERM), or a second SIGTERM came";
+  143  --one-off was ended (SIGTERM), or a second SIGTERM came
+  Those of the commands are told by `stapled COMMAND --help`.";
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
     use stapled_core::refresh::RefreshPolicy;
     use stapled_core::staple::JudgePolicy;
 

@@ -12,7 +12,7 @@ use stapled_core::staple::JudgePolicy;
 use stapled_haproxy::Address;
 use stapled_haproxy::configuration::Surroundings;
 
-use crate::arguments::Arguments;
+use crate::arguments::{self, Arguments};
 use crate::fault::ConfigurationError;
 use crate::file::File;
 use crate::judging::Judging;
@@ -28,6 +28,8 @@ pub(crate) struct Configuration {
     pub(crate) haproxys: Vec<Haproxy>,
     /// What those configurations are read with.
     pub(crate) surroundings: Surroundings,
+    /// HAProxys that are asked for what they have loaded.
+    pub(crate) running: Vec<Address>,
     pub(crate) search: Search,
     pub(crate) rescan: Duration,
     pub(crate) keepalive: Option<Duration>,
@@ -123,13 +125,17 @@ impl Configuration {
     /// Merges and checks.
     pub(crate) fn of(arguments: Arguments, file: File) -> Result<Self, ConfigurationError> {
         if let Some(stray) = arguments.stray.into_iter().next() {
-            return Err(ConfigurationError::Stray { stray });
+            return Err(arguments::stray(stray));
         }
         let origins = Origins { arguments: arguments.settings.clone(), file: file.places };
         let settings = arguments.settings.over(file.settings);
         let mut notes = Vec::new();
         let haproxys = haproxys(&settings, &origins)?;
-        let groups = groups(&settings, &origins, !haproxys.is_empty(), &mut notes)?;
+        let running = if haproxys.is_empty() { running(&settings, &origins)? } else { Vec::new() };
+        let groups = match running.is_empty() {
+            true => groups(&settings, &origins, !haproxys.is_empty(), &mut notes)?,
+            false => Vec::new(),
+        };
         let search = search(&settings, &origins)?;
         let staple_files = match &settings.staple_dir {
             Some(_) if settings.no_staple_files => {
@@ -159,6 +165,7 @@ impl Configuration {
             groups,
             haproxys,
             surroundings: Surroundings::default(),
+            running,
             search,
             rescan: Duration::from_secs(settings.refresh_interval.map_or(60, u64::from)),
             keepalive: settings.haproxy_socket_keepalive.map(|seconds| Duration::from_secs(seconds.get())),
@@ -286,7 +293,6 @@ fn groups(
                 said.push((path, sockets_of(item)?));
             }
         }
-        _ if paths.is_empty() => return Err(ConfigurationError::NoPaths),
         items => {
             return Err(ConfigurationError::Unpaired {
                 sockets: sockets_at(),
@@ -327,16 +333,26 @@ fn groups(
     Ok(groups)
 }
 
+/// The sockets that stand alone, without paths: these HAProxys know themselves which certificates they have.
+fn running(settings: &Settings, origins: &Origins) -> Result<Vec<Address>, ConfigurationError> {
+    let has_paths = !settings.cert_paths.is_empty() || !settings.directories.is_empty() || !settings.group.is_empty();
+    let mut running = Vec::new();
+    if !has_paths && !settings.no_haproxy_sockets {
+        for item in &settings.haproxy_sockets {
+            let place = || origins.of("haproxy-sockets");
+            let new = sockets(item).map_err(|what| ConfigurationError::Setting { place: place(), what })?;
+            running.extend(new.into_iter().filter(|address| !running.contains(address)).collect::<Vec<_>>());
+        }
+    }
+    Ok(running)
+}
+
 /// The sockets of one item, joined by commas.
 fn sockets(item: &str) -> Result<Vec<Address>, String> {
     let mut sockets: Vec<Address> = Vec::new();
     for text in item.split(',') {
-        let address = match text.trim().parse().map_err(|error| format!("{error}"))? {
-            Address::Unix(path) => {
-                Address::Unix(std::path::absolute(&path).map_err(|error| format!("{}: {error}", path.display()))?)
-            }
-            other => other,
-        };
+        let address: Address = text.trim().parse().map_err(|error| format!("{error}"))?;
+        let address = address.absolute().map_err(|error| format!("{text}: {error}"))?;
         if !sockets.contains(&address) {
             sockets.push(address);
         }

@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 use crate::arguments::Arguments;
 use crate::fault::ConfigurationError;
 use crate::settings::Settings;
+use crate::text::distance;
 
 /// Options that only make sense as arguments.
 const ARGUMENTS_ONLY: [&str; 4] = ["config", "check-config", "help", "version"];
@@ -144,23 +145,6 @@ fn advice(name: &str, known: &[String], value: &DeValue<'_>) -> String {
     }
 }
 
-/// How many characters must be changed, added or left out to make one text of the other.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut left_up = i;
-        let mut left = i + 1;
-        if let Some(first) = row.first_mut() {
-            *first = left;
-        }
-        for (cell, y) in row.iter_mut().skip(1).zip(b.chars()) {
-            left = (left_up + usize::from(x != y)).min(left + 1).min(*cell + 1);
-            left_up = std::mem::replace(cell, left);
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 fn position(text: &str, offset: usize) -> Position {
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -222,14 +206,6 @@ mod tests {
         ] {
             let fault = fault(text);
             assert!(fault.contains(expected), "{text:?}\n  said {fault}\n  not  {expected}");
-        }
-    }
-
-    #[test]
-    fn distances() {
-        for (a, b, expected) in [("", "", 0), ("a", "", 1), ("", "ab", 2), ("abc", "abd", 1), ("kitten", "sitting", 3)]
-        {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
         }
     }
 }

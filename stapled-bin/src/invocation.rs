@@ -3,8 +3,6 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Parser;
-
 use crate::arguments::Arguments;
 use crate::configuration::Configuration;
 use crate::fault::ConfigurationError;
@@ -22,14 +20,14 @@ impl Invocation {
         Invocation { words: std::env::args_os().collect(), directory: std::env::current_dir().ok() }
     }
 
-    /// The arguments. Ends the program where they are wrong, or ask for help.
-    pub(crate) fn arguments(&self) -> Arguments {
-        Arguments::parse_from(&self.words)
+    /// The arguments. Ends the program where they ask for help, or where clap finds them wrong.
+    pub(crate) fn arguments(&self) -> Result<Arguments, ConfigurationError> {
+        Arguments::said(&self.words)
     }
 
     /// The configuration as it is now, by the same arguments and what the file says now.
     pub(crate) fn configuration_now(&self) -> Result<Configuration, ConfigurationError> {
-        let mut arguments = self.arguments();
+        let mut arguments = self.arguments()?;
         // In the background, the current directory is another one by now.
         if let Some(directory) = &self.directory {
             arguments.settings = arguments.settings.relative_to(directory);

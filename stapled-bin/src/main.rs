@@ -40,7 +40,10 @@ use crate::invocation::Invocation;
 
 fn main() -> ExitCode {
     let invocation = Invocation::new();
-    let mut arguments = invocation.arguments();
+    let mut arguments = match invocation.arguments() {
+        Ok(arguments) => arguments,
+        Err(error) => return fail(&error, 2),
+    };
     if let Some(command) = arguments.command.take() {
         return command.run();
     }

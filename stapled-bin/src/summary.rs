@@ -9,10 +9,9 @@ use std::io::{self, Write};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::{Deserialize, Serialize};
 use stapled_core::inventory::{
-    CertificateStatus, DeliveryState, DeliveryStatus, Inventory, PlaceState, PlaceStatus, Standing,
+    CertificateStatus, DeliveryState, DeliveryStatus, Inventory, PlaceState, PlaceStatus, ProblemStatus, Standing,
 };
 use stapled_core::ocsp::CertStatus;
-use stapled_core::source::SourceProblem;
 
 use crate::text::visible;
 
@@ -41,8 +40,8 @@ pub(crate) struct Row {
     pub(crate) code: Option<Cow<'static, str>>,
     /// Why, and what to do.
     pub(crate) what: Option<String>,
-    /// Since when it stands so; unknown of a path that could not be looked at.
-    pub(crate) since: Option<String>,
+    /// Since when it stands so.
+    pub(crate) since: String,
     /// When its CA is asked next, or the place is looked at again.
     pub(crate) next_try: Option<String>,
     pub(crate) staple_until: Option<String>,
@@ -83,7 +82,7 @@ pub(crate) struct Server {
     #[serde(rename = "reason")]
     pub(crate) code: Option<Cow<'static, str>>,
     pub(crate) what: Option<String>,
-    pub(crate) since: Option<String>,
+    pub(crate) since: String,
     pub(crate) next_try: Option<String>,
     /// Until when the staple lasts that it serves, where it is known to serve one.
     pub(crate) served_until: Option<String>,
@@ -241,7 +240,7 @@ impl Summary {
             let or_dash = |text: &Option<String>| text.as_deref().map_or("-".to_owned(), visible);
             let who =
                 [or_dash(&row.certificate), row.files.iter().map(|file| visible(file)).collect::<Vec<_>>().join(", ")];
-            let moments = [or_dash(&row.since), or_dash(&row.next_try)].into_iter().filter(|_| with_moments);
+            let moments = [visible(&row.since), or_dash(&row.next_try)].into_iter().filter(|_| with_moments);
             let servers = [or_dash(&row.staple_until), servers_in_words(&row.servers)];
             table.add_row(who.into_iter().chain([state]).chain(moments).chain(servers));
         }
@@ -306,7 +305,7 @@ impl Row {
             state,
             code: code.map(Cow::Borrowed),
             what,
-            since: Some(status.since.to_string()),
+            since: status.since.to_string(),
             next_try: status.next.map(|next| next.to_string()),
             staple_until: status.staple.as_ref().map(|staple| staple.expires().to_string()),
             servers: status.deliveries.iter().map(of_delivery).collect(),
@@ -435,7 +434,7 @@ fn of_delivery(status: &DeliveryStatus) -> Server {
         state,
         code: reason.map(|(code, _)| Cow::Borrowed(code.as_str())),
         what: reason.map(|(_, what)| what.clone()),
-        since: Some(status.since.to_string()),
+        since: status.since.to_string(),
         next_try: status.again.map(|again| again.to_string()),
         served_until: status.served_until.map(|until| until.to_string()),
     }
@@ -470,14 +469,15 @@ fn of_place(place: &PlaceStatus) -> Option<Row> {
         state,
         code: code.map(Cow::Borrowed),
         what,
-        since: Some(place.since.to_string()),
+        since: place.since.to_string(),
         next_try: place.again.map(|again| again.to_string()),
         staple_until: None,
         servers: Vec::new(),
     })
 }
 
-fn of_problem(problem: &SourceProblem) -> Row {
+fn of_problem(status: &ProblemStatus) -> Row {
+    let problem = &status.problem;
     Row {
         certificate: None,
         serial: None,
@@ -487,7 +487,7 @@ fn of_problem(problem: &SourceProblem) -> Row {
         state: State::Unreadable,
         code: Some(Cow::Borrowed(problem.error.code.as_str())),
         what: Some(problem.error.what.clone()),
-        since: None,
+        since: status.since.to_string(),
         next_try: None,
         staple_until: None,
         servers: Vec::new(),
@@ -504,7 +504,7 @@ mod tests {
             state: *state,
             code: None,
             what: None,
-            since: None,
+            since: String::new(),
             next_try: None,
             served_until: None,
         };
@@ -517,7 +517,7 @@ mod tests {
             state,
             code: None,
             what: None,
-            since: None,
+            since: String::new(),
             next_try: None,
             staple_until: None,
             servers: servers.iter().map(server).collect(),

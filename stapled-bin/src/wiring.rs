@@ -9,7 +9,7 @@ use stapled_core::io::file::FileSink;
 use stapled_core::io::http::HttpFetcherError;
 use stapled_core::io::issuers::IssuerDirectory;
 use stapled_core::stapler::{BuildError, Group, Stapler};
-use stapled_haproxy::{Address, HaproxySink};
+use stapled_haproxy::{Address, HaproxySink, HaproxySource};
 
 use crate::configuration::{Configuration, StapleFiles};
 use crate::haproxys::{HaproxyError, Haproxys};
@@ -93,6 +93,13 @@ pub(crate) fn join(
     }
     for (source, sockets) in haproxys.sources() {
         builder = builder.group(with_sinks(Group::new().source(source), &sockets));
+    }
+    for address in &configuration.running {
+        let mut source = HaproxySource::new(address);
+        if let Some(keepalive) = configuration.keepalive {
+            source = source.keepalive(keepalive);
+        }
+        builder = builder.group(Group::new().source(source).sink(sink(configuration, address)));
     }
     Ok(builder.build()?)
 }

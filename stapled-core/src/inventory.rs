@@ -21,7 +21,9 @@ use crate::time::Timestamp;
 
 use inherited::Inherited;
 use issuers::IssuerPool;
-pub use standing::{CertificateStatus, DeliveryState, DeliveryStatus, PlaceState, PlaceStatus, Standing};
+pub use standing::{
+    CertificateStatus, DeliveryState, DeliveryStatus, PlaceState, PlaceStatus, ProblemStatus, Standing,
+};
 
 /// Which sink, by its number in the stapler.
 pub(crate) type SinkNumber = usize;
@@ -46,7 +48,7 @@ struct Known {
     /// What another stapler knew of certificates that were not found again yet.
     inherited: HashMap<Subject, Inherited>,
     issuers: IssuerPool,
-    problems: BTreeMap<SourceNumber, Vec<SourceProblem>>,
+    problems: BTreeMap<SourceNumber, Vec<ProblemStatus>>,
     /// How many times each sink has lost something.
     losses: BTreeMap<SinkNumber, u64>,
     generation: u64,
@@ -269,12 +271,27 @@ impl Inventory {
     }
 
     /// Notes what of a source cannot be looked at; returns what is new among it.
-    pub(crate) fn set_problems(&self, source: SourceNumber, problems: Vec<SourceProblem>) -> Vec<SourceProblem> {
+    pub(crate) fn set_problems(
+        &self,
+        source: SourceNumber,
+        problems: Vec<SourceProblem>,
+        now: Timestamp,
+    ) -> Vec<SourceProblem> {
         let mut known = self.known();
-        let before = known.problems.insert(source, problems.clone()).unwrap_or_default();
-        let is_known =
-            |new: &SourceProblem| before.iter().any(|old| old.place == new.place && old.error.what == new.error.what);
-        problems.into_iter().filter(|problem| !is_known(problem)).collect()
+        let before = known.problems.remove(&source).unwrap_or_default();
+        let key = |problem: &SourceProblem| (problem.place.clone(), problem.error.what.clone());
+        let before: HashMap<_, Timestamp> = before.iter().map(|old| (key(&old.problem), old.since)).collect();
+        let mut new = Vec::new();
+        let with_since = |problem: SourceProblem| {
+            let since = before.get(&key(&problem)).copied();
+            if since.is_none() {
+                new.push(problem.clone());
+            }
+            ProblemStatus { problem, since: since.unwrap_or(now) }
+        };
+        let problems = problems.into_iter().map(with_since).collect();
+        known.problems.insert(source, problems);
+        new
     }
 
     /// Forgets a place; returns the certificate that lay there.

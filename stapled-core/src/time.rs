@@ -4,6 +4,9 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+/// What instants are counted from.
+pub(crate) const EPOCH: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
 /// An instant in UTC, in milliseconds since the Unix epoch.
 ///
 /// Signed, so that certificates from before 1970 have one; all arithmetic saturates, because the numbers in
@@ -70,8 +73,9 @@ impl Sub<Duration> for Timestamp {
 /// written as `unix:SECONDS`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_second(self.unix()) {
-            Ok(time) => write!(f, "{time}"),
+        // As a date of the calendar: RFC 5280 gives the last second of 9999 a meaning, which jiff's instants exclude.
+        match EPOCH.checked_add(jiff::SignedDuration::from_secs(self.unix())) {
+            Ok(time) => write!(f, "{time}Z"),
             Err(_) => write!(f, "unix:{}", self.unix()),
         }
     }
@@ -94,6 +98,9 @@ mod tests {
         assert_eq!(Timestamp::from_unix(0).to_string(), "1970-01-01T00:00:00Z");
         assert_eq!(Timestamp::from_unix(-1).to_string(), "1969-12-31T23:59:59Z");
         assert_eq!(Timestamp::from_unix_millis(1_763_793_723_999).to_string(), "2025-11-22T06:42:03Z");
+        assert_eq!(Timestamp::from_unix(253_402_300_799).to_string(), "9999-12-31T23:59:59Z");
+        assert_eq!(Timestamp::from_unix(253_402_300_800).to_string(), "unix:253402300800");
         assert!(Timestamp::MAX.to_string().starts_with("unix:"));
+        assert!(Timestamp::MIN.to_string().starts_with("unix:-"));
     }
 }

@@ -93,9 +93,25 @@ fn is_standard_input(path: &Path) -> bool {
     STANDARD_INPUT.iter().any(|standard_input| path.as_os_str() == *standard_input)
 }
 
-fn take(from: File) -> io::Result<Input> {
-    // One allocation: a buffer that grows leaves copies of what it held behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE + 1));
-    from.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes)?;
+/// Reads up to its end, where that comes soon enough.
+fn take(mut from: File) -> io::Result<Input> {
+    // Of a regular file the size is known, mostly; of nothing else.
+    let size = from.metadata()?.len();
+    let expected = usize::try_from(size).ok().filter(|size| (1..MAX_FILE).contains(size)).unwrap_or(MAX_FILE);
+    let mut bytes = room(expected);
+    from.by_ref().take(expected as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > expected && expected < MAX_FILE {
+        // It has grown meanwhile.
+        let mut all = room(MAX_FILE);
+        all.extend_from_slice(&bytes);
+        from.take((MAX_FILE + 1 - bytes.len()) as u64).read_to_end(&mut all)?;
+        bytes = all;
+    }
     Ok(if bytes.len() > MAX_FILE { Input::TooLarge } else { Input::Bytes(bytes) })
+}
+
+/// One allocation, for so many bytes and the one by which it is seen that there are more: a buffer that grows leaves
+/// copies of what it held behind.
+fn room(size: usize) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(Vec::with_capacity(size + 1))
 }

@@ -16,6 +16,8 @@ fn good_arguments() {
         "-p certs other -s /run/a.sock,/run/b.sock /run/c.sock",
         "-p certs -s ipv4@127.0.0.1:9999",
         "-p certs -s /a /b /c --no-haproxy-sockets",
+        "-s /run/a.sock",
+        "-s master@/run/a.sock abns@b,ipv4@127.0.0.1:9999",
         "-p certs -R -t 2 -r 60 -q -v -v -v",
         "-p certs --verbosity 4 --minimum-validity 0 --minimum-interval 1",
         "-p certs --file-extensions crt,pem --ignore *.bak.pem /srv/**",
@@ -41,7 +43,8 @@ fn bad_arguments_end_with_2_and_advice() {
     let world = World::new();
     for (arguments, message) in [
         ("", "no paths to certificates; say where they are with --cert-paths"),
-        ("-s /run/a.sock", "no paths to certificates"),
+        ("-s /run/a.sock --no-haproxy-sockets", "no paths to certificates"),
+        ("-s master@master@/run/a.sock", "one `master@` is enough"),
         ("-p certs -d certs", "old name of `cert-paths`, and both are set"),
         ("-p certs -s /a /b", "HAProxy sockets: 2 (--haproxy-sockets), certificate paths: 1 (--cert-paths): give one"),
         ("-p a b c -s /a /b", "HAProxy sockets: 2 (--haproxy-sockets), certificate paths: 3"),

@@ -1,15 +1,21 @@
 //! The real program, run in directories of its own, against a certificate authority on 127.0.0.1.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
+// A test fails by panicking, and says what it left out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod arguments;
 mod fetch;
 mod file;
+mod files;
 mod haproxy;
 mod hook;
+mod inspect;
 mod one_off;
+mod question;
 mod reload;
 mod running;
 mod status;
+mod vectors;
+mod verify;
 mod wait;
 mod world;

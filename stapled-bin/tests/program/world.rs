@@ -58,11 +58,7 @@ impl World {
 
     /// The program, in this directory, with nothing of the machine's own configuration.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stapled"));
-        command.args(arguments).current_dir(self.directory.path()).env_clear().env("HOME", self.path("home"));
-        // So that tests do not quarrel about the control socket of the machine.
-        command.env("RUNTIME_DIRECTORY", self.directory.path()).stdin(Stdio::null());
-        command
+        command_in(self.directory.path(), arguments)
     }
 
     /// Runs it to its end.
@@ -74,6 +70,15 @@ impl World {
     pub(crate) fn one_off(&self, arguments: &[&str]) -> Ended {
         self.run(&[&["--one-off", "--cert-paths", "certs"], arguments].concat())
     }
+}
+
+/// The program in a directory, with nothing of the machine's own configuration.
+pub(crate) fn command_in(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stapled"));
+    command.args(arguments).current_dir(directory).env_clear().env("HOME", directory.join("home"));
+    // So that tests do not quarrel about the control socket of the machine.
+    command.env("RUNTIME_DIRECTORY", directory).stdin(Stdio::null());
+    command
 }
 
 impl Ended {

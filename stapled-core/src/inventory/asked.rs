@@ -3,9 +3,8 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{CertificateStatus, DeliveryStatus, Entry, Inventory, Place, PlaceStatus};
+use super::{CertificateStatus, DeliveryStatus, Entry, Inventory, Place, PlaceStatus, ProblemStatus};
 use crate::event::About;
-use crate::source::SourceProblem;
 use crate::task::Subject;
 
 /// How many statuses are copied at a time.
@@ -13,7 +12,7 @@ const PART: usize = 256;
 
 impl Inventory {
     /// What of the sources cannot be looked at.
-    pub fn source_problems(&self) -> Vec<SourceProblem> {
+    pub fn source_problems(&self) -> Vec<ProblemStatus> {
         self.known().problems.values().flatten().cloned().collect()
     }
 

@@ -6,6 +6,7 @@ use crate::chain::CertChain;
 use crate::event::About;
 use crate::ocsp::CertStatus;
 use crate::reason::ReasonCode;
+use crate::source::SourceProblem;
 use crate::staple::Staple;
 use crate::task::Subject;
 use crate::time::Timestamp;
@@ -21,6 +22,15 @@ pub struct PlaceStatus {
     pub since: Timestamp,
     /// When it is looked at again, if not only when it changes.
     pub again: Option<Timestamp>,
+}
+
+/// A part of a source that cannot be looked at.
+#[derive(Clone, Debug)]
+pub struct ProblemStatus {
+    /// Which part, and why.
+    pub problem: SourceProblem,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// What a place holds.

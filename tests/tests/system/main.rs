@@ -7,11 +7,15 @@
 mod certificates;
 mod configurations;
 mod crowd;
+mod faults;
 mod first;
 mod lies;
 mod lifetime;
 mod once;
+mod operations;
 mod outages;
+mod process;
 mod restarts;
+mod soak;
 mod sockets;
 mod storage;

@@ -42,6 +42,8 @@ pub mod codes {
     pub const NO_PERMISSION: ReasonCode = ReasonCode::new("no_permission");
     /// The directory does not exist.
     pub const DIRECTORY_MISSING: ReasonCode = ReasonCode::new("directory_missing");
+    /// This process has no file descriptor left, or the system has none.
+    pub const TOO_MANY_OPEN_FILES: ReasonCode = ReasonCode::new("too_many_open_files");
     /// The file cannot be written for another reason.
     pub const UNWRITABLE: ReasonCode = ReasonCode::new("unwritable");
 }
@@ -56,7 +58,7 @@ pub const MAX_STAPLE: usize = 64 * 1024;
 /// brought to the disk and renamed. Mode, owner and group of the file before it are kept; a new one has those of
 /// the certificate, without what makes files executable or lets others write. A symbolic link with the staple's name is
 /// itself replaced, and what it leads to stays as it is: whoever may place a link must not choose what is overwritten.
-/// A file with the same contents is left alone. What a crash left half-written is swept up an hour later, when
+/// A file with the same contents is left alone. What a crash left half-written is swept up, when it is two minutes old and
 /// something is written to the directory for the first time.
 ///
 /// Beside a certificate whose issuer the server does not find, nothing is written: there are servers that do not start
@@ -377,9 +379,21 @@ fn describe(path: &Path, done: &str, error: &io::Error) -> SinkError {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             (codes::DIRECTORY_MISSING, format!("create {parent}"))
         }
+        _ if is_out_of_descriptors(error) => {
+            let remedy = "raise the limit of open files (LimitNOFILE= of a systemd unit, ulimit -n)";
+            (codes::TOO_MANY_OPEN_FILES, remedy.to_owned())
+        }
         _ => (codes::UNWRITABLE, format!("see to {parent}")),
     };
     SinkError::Unreachable { code, what: format!("{} cannot be {done}: {error}; {remedy}", path.display()) }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    // An error about a temporary file does not hand on the system's word: so it is asked again.
+    let asked_again = || File::open("/").err()?.raw_os_error();
+    matches!(error.raw_os_error().or_else(asked_again), Some(ENFILE | EMFILE))
 }
 
 fn sha256(bytes: &[u8]) -> Hash {
