@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::chance::Chance;
 use crate::event::{EventKind, Journal};
 use crate::inventory::{Delivery, DeliveryState, DeliveryView, Inventory, SinkNumber, Standing};
 use crate::queues;
@@ -32,6 +33,7 @@ pub(crate) struct Adder {
     pub(crate) scheduler: Arc<dyn Scheduler>,
     pub(crate) journal: Journal,
     pub(crate) refresh: RefreshPolicy,
+    pub(crate) chance: Arc<dyn Chance>,
 }
 
 /// A sink that hangs costs its own deliveries a retry.
@@ -222,7 +224,7 @@ impl Adder {
         let (code, what) = (error.code(), error.to_string());
         let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
         let now = self.journal.clock.now();
-        let retry = self.refresh.retry_at(failure, now, rand::random());
+        let retry = self.refresh.retry_at(failure, now, self.chance.draw());
         // Not after the end of what is served: then that is taken back.
         let ends = served.as_ref().map(|(staple, _)| self.last_moment(staple)).filter(|ends| *ends > now);
         let again = ends.map_or(retry, |ends| retry.min(ends));

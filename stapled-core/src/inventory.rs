@@ -535,6 +535,8 @@ impl Inventory {
                 lost.push((subject.clone(), entry.generation));
             }
         }
+        // In the order of their first sight, so that a run can be repeated.
+        lost.sort_unstable_by_key(|(_, generation)| *generation);
         lost
     }
 

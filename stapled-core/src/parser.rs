@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::bundle::{Bundle, BundleError};
 use crate::certificate::Certificate;
 use crate::chain::{CertChain, ChainError};
+use crate::chance::Chance;
 use crate::event::{About, EventKind, Journal};
 use crate::inventory::{Displaced, Inventory, PlaceState, Settled, SinkNumber};
 use crate::queues;
@@ -39,6 +40,7 @@ pub(crate) struct Parser {
     pub(crate) sinks: Vec<Arc<dyn StapleSink>>,
     pub(crate) journal: Journal,
     pub(crate) refresh: RefreshPolicy,
+    pub(crate) chance: Arc<dyn Chance>,
     pub(crate) judging: JudgePolicy,
     /// Whether kept responses are used again.
     pub(crate) recycle: bool,
@@ -144,7 +146,7 @@ impl Parser {
                     }
                 }
                 let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
-                let retry = self.refresh.retry_at(failure, now, rand::random());
+                let retry = self.refresh.retry_at(failure, now, self.chance.draw());
                 let (again, due) = match &error {
                     // Time alone mends this, at a known moment.
                     ParseError::Chain(ChainError::NotYetValid { not_before, .. }) => {
@@ -307,7 +309,7 @@ impl Parser {
                 not_recycled(ReasonCode::new("unfit"), "a server cannot use it".to_owned());
                 continue;
             }
-            let renew_at = self.refresh.renew_at(usable, now, None, rand::random());
+            let renew_at = self.refresh.renew_at(usable, now, None, self.chance.draw());
             return Some((Arc::new(staple), renew_at));
         }
         None

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::chain::ChainError;
+use crate::chance::Chance;
 use crate::event::{EventKind, Journal};
 use crate::fetch::OcspFetcher;
 use crate::inventory::{CertificateView, Inventory, Standing};
@@ -33,6 +34,7 @@ pub(crate) struct Renewer {
     pub(crate) sinks: Vec<Arc<dyn StapleSink>>,
     pub(crate) journal: Journal,
     pub(crate) refresh: RefreshPolicy,
+    pub(crate) chance: Arc<dyn Chance>,
     pub(crate) judging: JudgePolicy,
     /// The CertID hash to ask with where no sink insists on one.
     pub(crate) hash: CertIdHash,
@@ -104,7 +106,7 @@ impl Renewer {
         let Believed { status, staple, memory, url, cached_until, .. } = believed;
         let Some(staple) = staple else {
             let usable = Usable { from: believed.this_update, until: believed.until };
-            let again = self.refresh.renew_at(usable, now, cached_until, rand::random()).min(now + DISOWNED_CAP);
+            let again = self.refresh.renew_at(usable, now, cached_until, self.chance.draw()).min(now + DISOWNED_CAP);
             if !matches!(certificate.standing, Standing::Revoked { .. }) {
                 self.journal.tell_of(&certificate.about, EventKind::Revoked { status, again });
             }
@@ -134,7 +136,7 @@ impl Renewer {
             _ => staple,
         };
         let usable = self.usable(&staple, certificate);
-        let renew = self.refresh.renew_at(usable, now, cached_until, rand::random());
+        let renew = self.refresh.renew_at(usable, now, cached_until, self.chance.draw());
         let (this_update, expires) = (staple.this_update(), staple.expires());
         let changed = self.inventory.set_staple(staple, memory, renew, now);
         self.journal.tell_of(&certificate.about, EventKind::Renewed { url, this_update, expires, renew, changed });
@@ -154,7 +156,7 @@ impl Renewer {
             first_seen: Some(certificate.first_seen),
             held: held.map(|staple| self.usable(staple, certificate)),
         };
-        let retry = self.refresh.retry_at(failure, now, rand::random());
+        let retry = self.refresh.retry_at(failure, now, self.chance.draw());
         let again = refused.not_before.map_or(retry, |until| retry.max(until));
         let attempts = lease.task().attempt.saturating_add(1);
         let standing = match &certificate.standing {
