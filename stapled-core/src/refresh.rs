@@ -98,6 +98,11 @@ impl RefreshPolicy {
         at.max(now + self.minimum_interval)
     }
 
+    /// The instant that no plan for a response that is held goes beyond, neither for its renewal nor for another try.
+    pub fn latest(&self, usable: Usable, now: Timestamp) -> Timestamp {
+        usable.quarters(3).max(now + self.retry_cap.mul_f64(1.0 + bounded(self.retry_jitter)))
+    }
+
     /// Whether a response that was kept can be used without asking: it is good for longer than the minimum validity
     /// (or than half of its usable validity, where that is less).
     pub fn is_reusable(&self, usable: Usable, now: Timestamp) -> bool {

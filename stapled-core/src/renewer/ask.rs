@@ -36,6 +36,8 @@ pub(super) struct Believed {
     pub(super) url: String,
     /// Until when caches may keep the answer.
     pub(super) cached_until: Option<Timestamp>,
+    /// How long the responders asked to wait that were asked before, in vain.
+    pub(super) retry_after: Option<Duration>,
 }
 
 /// Why no answer was believed: the last trouble, and what all of them mean for the next try.
@@ -117,9 +119,11 @@ impl Renewer {
                 break;
             }
             match self.ask_responder(certificate, url).await {
-                Ok(believed) => return Ok(believed),
-                Err(unanswered) => {
-                    let refused = unanswered.refused(url);
+                Ok(believed) => {
+                    let retry_after = first_refused.and_then(|refused| refused.retry_after);
+                    return Ok(Believed { retry_after, ..believed });
+                }
+                Err(refused) => {
                     first_refused = Some(match first_refused {
                         None => refused,
                         Some(first) => merge(first, refused),
@@ -131,9 +135,10 @@ impl Renewer {
     }
 
     /// Asks one responder, by the methods and hashes that may help.
-    async fn ask_responder(&self, certificate: &CertificateView, url: &str) -> Result<Believed, Unanswered> {
+    async fn ask_responder(&self, certificate: &CertificateView, url: &str) -> Result<Believed, Refused> {
+        let unasked = |why: String| Unanswered::Unasked(why).refused(url);
         let Some(responder) = self.responders.at(url) else {
-            return Err(Unanswered::Unasked("not an http or https URL with a host and a valid port".to_owned()));
+            return Err(unasked("not an http or https URL with a host and a valid port".to_owned()));
         };
         let hashes = match requirements_of(&self.sinks, &certificate.sinks).cert_id_hash {
             Some(insisted) => HashChoice::Only(insisted),
@@ -141,10 +146,10 @@ impl Renewer {
         };
         let mut inquiry = Inquiry::new(&certificate.chain, url, hashes).habits(responder.habits());
         loop {
-            let nonce = self.fresh_nonce()?;
+            let nonce = self.fresh_nonce().map_err(|unanswered| unanswered.refused(url))?;
             let NextQuestion { request, method, .. } = inquiry
                 .question(nonce.as_ref().map(<[u8; NONCE_LENGTH]>::as_slice))
-                .map_err(|error| Unanswered::Unasked(error.to_string()))?;
+                .map_err(|error| unasked(error.to_string()))?;
             match self.exchange(certificate, url, &responder, &request, method).await {
                 Ok(believed) => {
                     responder.remember(inquiry.learnt());
@@ -156,7 +161,17 @@ impl Renewer {
                     self.journal.tell_of(&certificate.about, event);
                 }
                 Err(unanswered) => {
-                    return Err(inquiry.first_trouble().cloned().map_or(unanswered, Unanswered::Trouble));
+                    let last = unanswered.refused(url);
+                    // What the responder thinks of the certificate is what it said first; how long it is left alone,
+                    // what it said last.
+                    return Err(match inquiry.first_trouble().cloned() {
+                        Some(first) => Refused {
+                            retry_after: last.retry_after,
+                            not_before: last.not_before,
+                            ..Unanswered::Trouble(first).refused(url)
+                        },
+                        None => last,
+                    });
                 }
             }
         }
@@ -244,6 +259,7 @@ impl Renewer {
             },
             url: url.to_owned(),
             cached_until: answer.max_age.map(|max_age| now + max_age).or(answer.expires),
+            retry_after: None,
         })
     }
 }
