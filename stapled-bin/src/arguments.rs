@@ -1,5 +1,6 @@
 //! The arguments, as clap takes them.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -53,8 +54,9 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// What was said on the command line. Where clap has the last word (a mistake, or help), the process ends here.
-    pub(crate) fn said() -> Result<Self, ConfigurationError> {
-        Arguments::try_parse().map_err(|error| match std::env::args().nth(1) {
+    pub(crate) fn said(words: &[OsString]) -> Result<Self, ConfigurationError> {
+        let first = words.get(1).map(|word| word.to_string_lossy().into_owned());
+        Arguments::try_parse_from(words).map_err(|error| match first {
             // The options of a command that is misspelled are unknown, too; the command is what to tell.
             Some(first)
                 if error.kind() == ErrorKind::UnknownArgument && !first.starts_with('-') && !is_command(&first) =>
@@ -91,6 +93,10 @@ Examples:
     stapled --cert-paths /etc/haproxy/certs --haproxy-sockets /run/haproxy/admin.sock
   Once, from cron; silent unless something is wrong:
     stapled --one-off --quiet --cert-paths /etc/haproxy/certs -s /run/haproxy/admin.sock
+  A gate in a deploy hook: exit code 0 only when everything that should be stapled is:
+    stapled --one-off --wait 60 --quiet -p /etc/haproxy/certs -s /run/haproxy/admin.sock
+  How everything stands, asked of the one that runs:
+    stapled status
   Two HAProxys, each with certificates of its own:
     stapled -p /etc/haproxy/a /etc/haproxy/b -s /run/haproxy/a.sock /run/haproxy/b.sock
   Whether a staple is right, and if not, why; what is in it:
@@ -109,10 +115,22 @@ Configuration file:
   Relative paths in it are taken from the directory of the file.
 
 Signals:
-  SIGTERM and SIGINT end it, a second one at once. SIGHUP is ignored: changes of certificates are seen without it.
+  SIGTERM and SIGINT end it, a second one at once. SIGHUP has it read its configuration again, by the same arguments:
+  what is known is kept, and no CA is asked for it. A configuration that is wrong is refused whole, and the old one goes
+  on. --pid-file, --control-socket, --haproxy-socket-keepalive and the logging take a restart. Changes of certificates
+  are seen without any signal.
+
+Hook:
+  --hook names a program, which is run without arguments, for events (STAPLED_EVENT) such as renewed, renewal_failed,
+  revoked, withdrawn, delivery_failed, certificate_expired, must_staple_without_url, place_problem, source_problem. The
+  first is told at once; the same about the same certificate again after --hook-debounce, with how often (STAPLED_COUNT)
+  and since when (STAPLED_SINCE). All of these are set, and empty where they do not apply: STAPLED_SEVERITY (info, warning,
+  error), STAPLED_AT, STAPLED_CERTIFICATE, STAPLED_SERIAL, STAPLED_FILES (joined by colons), STAPLED_MUST_STAPLE and
+  STAPLED_OUTAGE (yes or no; an outage is a must-staple certificate without a staple), STAPLED_CODE, STAPLED_WHAT,
+  STAPLED_SERVER, STAPLED_NEXT_TRY, STAPLED_STAPLE_UNTIL, and STAPLED_DROPPED: how many events it was too slow for.
 
 Exit codes:
-  0    stopped as asked; with --one-off: every certificate that has an OCSP URL and is not expired has a verified
+  0    stopped as asked; with --one-off, at the end of --wait: every certificate that has an OCSP URL and is not expired has a verified
        staple, every question that was due was answered, and every server has confirmed
   1    with --one-off: something of that is missing, or a must-staple certificate has no OCSP URL; otherwise: it
        could not start or go on

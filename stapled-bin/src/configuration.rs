@@ -1,5 +1,7 @@
 //! The usable configuration: everything that was said, merged and checked.
 
+use std::num::NonZeroU64;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,18 +10,26 @@ use stapled_core::ocsp::CertIdHash;
 use stapled_core::refresh::RefreshPolicy;
 use stapled_core::staple::JudgePolicy;
 use stapled_haproxy::Address;
+use stapled_haproxy::configuration::Surroundings;
 
 use crate::arguments::{self, Arguments};
 use crate::fault::ConfigurationError;
 use crate::file::File;
 use crate::judging::Judging;
-use crate::settings::{Hash, Settings};
+use crate::network::{Network, Proxy, TIMEOUT};
+use crate::settings::{Hash, Settings, parts};
 
 /// Everything the program needs to run.
 #[derive(Debug)]
 pub(crate) struct Configuration {
-    /// Paths and the sockets that their staples go to; at least one.
+    /// Paths and the sockets that their staples go to; at least one, or a HAProxy.
     pub(crate) groups: Vec<Group>,
+    /// HAProxys whose configuration says what they serve.
+    pub(crate) haproxys: Vec<Haproxy>,
+    /// What those configurations are read with.
+    pub(crate) surroundings: Surroundings,
+    /// HAProxys that are asked for what they have loaded.
+    pub(crate) running: Vec<Address>,
     pub(crate) search: Search,
     pub(crate) rescan: Duration,
     pub(crate) keepalive: Option<Duration>,
@@ -33,8 +43,12 @@ pub(crate) struct Configuration {
     pub(crate) per_responder: Option<usize>,
     pub(crate) hash: Option<CertIdHash>,
     pub(crate) nonce: bool,
+    pub(crate) network: Network,
     pub(crate) mode: Mode,
     pub(crate) logging: Logging,
+    pub(crate) hook: Option<Hook>,
+    /// Where `stapled status` is answered; none: at the usual place, where that can be had.
+    pub(crate) control_socket: Option<PathBuf>,
     /// What is odd about the configuration and no error.
     pub(crate) notes: Vec<String>,
 }
@@ -44,6 +58,19 @@ pub(crate) struct Configuration {
 pub(crate) struct Group {
     pub(crate) path: PathBuf,
     pub(crate) sockets: Vec<Address>,
+}
+
+/// A HAProxy that is known by its configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Haproxy {
+    /// What it is started with: files and directories.
+    pub(crate) paths: Vec<PathBuf>,
+    /// Sockets that its staples go to as well.
+    pub(crate) sockets: Vec<Address>,
+    /// Whether the sockets in the configuration are used.
+    pub(crate) own_sockets: bool,
+    /// Where it is named.
+    pub(crate) named_at: String,
 }
 
 /// What is looked for in the paths.
@@ -67,7 +94,7 @@ pub(crate) enum StapleFiles {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Once, with a summary.
-    OneOff { json: bool },
+    OneOff { json: bool, wait: Option<Duration> },
     /// Until it is told to stop.
     Foreground { pid_file: Option<PathBuf> },
     /// Until it is told to stop, away from the terminal.
@@ -75,13 +102,23 @@ pub(crate) enum Mode {
 }
 
 /// Where log lines go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Logging {
     /// 0 to 4.
     pub(crate) verbosity: u8,
     pub(crate) quiet: bool,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) syslog: bool,
+}
+
+/// A program that is run when something happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hook {
+    pub(crate) program: PathBuf,
+    /// How long it may take.
+    pub(crate) timeout: Duration,
+    /// How long the same is held back after it was told.
+    pub(crate) debounce: Duration,
 }
 
 impl Configuration {
@@ -92,11 +129,13 @@ impl Configuration {
         }
         let origins = Origins { arguments: arguments.settings.clone(), file: file.places };
         let settings = arguments.settings.over(file.settings);
-        if !settings.haproxy_config.is_empty() {
-            return Err(ConfigurationError::HaproxyConfig { place: origins.of("haproxy-config") });
-        }
         let mut notes = Vec::new();
-        let groups = groups(&settings, &origins, &mut notes)?;
+        let haproxys = haproxys(&settings, &origins)?;
+        let running = if haproxys.is_empty() { running(&settings, &origins)? } else { Vec::new() };
+        let groups = match running.is_empty() {
+            true => groups(&settings, &origins, !haproxys.is_empty(), &mut notes)?,
+            false => Vec::new(),
+        };
         let search = search(&settings, &origins)?;
         let staple_files = match &settings.staple_dir {
             Some(_) if settings.no_staple_files => {
@@ -124,6 +163,9 @@ impl Configuration {
         let logging = logging(&settings, &mode, arguments.verbose, &origins)?;
         Ok(Configuration {
             groups,
+            haproxys,
+            surroundings: Surroundings::default(),
+            running,
             search,
             rescan: Duration::from_secs(settings.refresh_interval.map_or(60, u64::from)),
             keepalive: settings.haproxy_socket_keepalive.map(|seconds| Duration::from_secs(seconds.get())),
@@ -140,8 +182,11 @@ impl Configuration {
                 Hash::Sha256 => CertIdHash::Sha256,
             }),
             nonce: settings.nonce,
+            network: network(&settings, &origins)?,
             mode,
             logging,
+            hook: hook(&settings, &origins)?,
+            control_socket: settings.control_socket.as_deref().map(absolute).transpose()?,
             notes,
         })
     }
@@ -165,7 +210,13 @@ impl Origins {
             "file-extensions" => !said.file_extensions.is_empty(),
             "staple-dir" => said.staple_dir.is_some(),
             "no-staple-files" => said.no_staple_files,
+            "http-proxy" => said.http_proxy.is_some(),
+            "no-proxy" => !said.no_proxy.is_empty(),
             "json" => said.json,
+            "wait" => said.wait.is_some(),
+            "hook" => said.hook.is_some(),
+            "hook-timeout" => said.hook_timeout.is_some(),
+            "hook-debounce" => said.hook_debounce.is_some(),
             "verbosity" => said.verbosity.is_some(),
             _ => false,
         };
@@ -179,7 +230,38 @@ impl Origins {
     }
 }
 
-fn groups(settings: &Settings, origins: &Origins, notes: &mut Vec<String>) -> Result<Vec<Group>, ConfigurationError> {
+/// The HAProxys by their configurations. Where there are no paths, they have the sockets that were given.
+fn haproxys(settings: &Settings, origins: &Origins) -> Result<Vec<Haproxy>, ConfigurationError> {
+    let setting = |name: &str, what: String| ConfigurationError::Setting { place: origins.of(name), what };
+    let mut given: Vec<Address> = Vec::new();
+    let has_paths = [&settings.cert_paths, &settings.directories].iter().any(|paths| !paths.is_empty());
+    if !has_paths && settings.group.is_empty() && !settings.no_haproxy_sockets {
+        for item in &settings.haproxy_sockets {
+            let new = sockets(item).map_err(|what| setting("haproxy-sockets", what))?;
+            given.extend(new);
+        }
+    }
+    let mut haproxys: Vec<Haproxy> = Vec::new();
+    for item in &settings.haproxy_config {
+        let paths = parts(item).iter().map(|path| absolute(path)).collect::<Result<Vec<_>, _>>()?;
+        if paths.is_empty() {
+            return Err(setting("haproxy-config", "an empty path".to_owned()));
+        }
+        if !haproxys.iter().any(|known| known.paths == paths) {
+            let named_at = origins.of("haproxy-config");
+            let own_sockets = !settings.no_haproxy_sockets;
+            haproxys.push(Haproxy { paths, sockets: given.clone(), own_sockets, named_at });
+        }
+    }
+    Ok(haproxys)
+}
+
+fn groups(
+    settings: &Settings,
+    origins: &Origins,
+    has_haproxys: bool,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Group>, ConfigurationError> {
     if !settings.cert_paths.is_empty() && !settings.directories.is_empty() {
         return Err(ConfigurationError::BothNames { directories: origins.of("directories") });
     }
@@ -197,6 +279,8 @@ fn groups(settings: &Settings, origins: &Origins, notes: &mut Vec<String>) -> Re
         |item: &str| sockets(item).map_err(|what| ConfigurationError::Setting { place: sockets_at(), what });
     match items {
         [] => said.extend(paths.iter().map(|path| (path.as_path(), Vec::new()))),
+        // They are those of the configurations.
+        _ if paths.is_empty() && settings.group.is_empty() && has_haproxys => {}
         [_, ..] if paths.is_empty() && !settings.group.is_empty() => {
             return Err(ConfigurationError::SocketsWithoutPaths { sockets: sockets_at() });
         }
@@ -209,7 +293,6 @@ fn groups(settings: &Settings, origins: &Origins, notes: &mut Vec<String>) -> Re
                 said.push((path, sockets_of(item)?));
             }
         }
-        _ if paths.is_empty() => return Err(ConfigurationError::NoPaths),
         items => {
             return Err(ConfigurationError::Unpaired {
                 sockets: sockets_at(),
@@ -244,22 +327,32 @@ fn groups(settings: &Settings, origins: &Origins, notes: &mut Vec<String>) -> Re
             None => groups.push(Group { path, sockets }),
         }
     }
-    if groups.is_empty() {
+    if groups.is_empty() && !has_haproxys {
         return Err(ConfigurationError::NoPaths);
     }
     Ok(groups)
+}
+
+/// The sockets that stand alone, without paths: these HAProxys know themselves which certificates they have.
+fn running(settings: &Settings, origins: &Origins) -> Result<Vec<Address>, ConfigurationError> {
+    let has_paths = !settings.cert_paths.is_empty() || !settings.directories.is_empty() || !settings.group.is_empty();
+    let mut running = Vec::new();
+    if !has_paths && !settings.no_haproxy_sockets {
+        for item in &settings.haproxy_sockets {
+            let place = || origins.of("haproxy-sockets");
+            let new = sockets(item).map_err(|what| ConfigurationError::Setting { place: place(), what })?;
+            running.extend(new.into_iter().filter(|address| !running.contains(address)).collect::<Vec<_>>());
+        }
+    }
+    Ok(running)
 }
 
 /// The sockets of one item, joined by commas.
 fn sockets(item: &str) -> Result<Vec<Address>, String> {
     let mut sockets: Vec<Address> = Vec::new();
     for text in item.split(',') {
-        let address = match text.trim().parse().map_err(|error| format!("{error}"))? {
-            Address::Unix(path) => {
-                Address::Unix(std::path::absolute(&path).map_err(|error| format!("{}: {error}", path.display()))?)
-            }
-            other => other,
-        };
+        let address: Address = text.trim().parse().map_err(|error| format!("{error}"))?;
+        let address = address.absolute().map_err(|error| format!("{text}: {error}"))?;
         if !sockets.contains(&address) {
             sockets.push(address);
         }
@@ -295,8 +388,12 @@ fn mode(settings: &Settings, origins: &Origins) -> Result<Mode, ConfigurationErr
     if settings.json && settings.quiet {
         return setting("json", "--quiet leaves nothing of it: drop one of them");
     }
+    if settings.wait.is_some() && !settings.one_off {
+        return setting("wait", "belongs to --one-off: without it, everything is tried again for ever");
+    }
     if settings.one_off {
-        return Ok(Mode::OneOff { json: settings.json });
+        let wait = settings.wait.map(|seconds| Duration::from_secs(seconds.get()));
+        return Ok(Mode::OneOff { json: settings.json, wait });
     }
     let pid_file = settings.pid_file.as_deref().map(absolute).transpose()?;
     Ok(match settings.daemon && !settings.no_daemon {
@@ -324,6 +421,33 @@ fn logging(settings: &Settings, mode: &Mode, verbose: u8, origins: &Origins) -> 
     })
 }
 
+fn hook(settings: &Settings, origins: &Origins) -> Result<Option<Hook>, ConfigurationError> {
+    let seconds = |seconds: Option<NonZeroU64>, default| Duration::from_secs(seconds.map_or(default, NonZeroU64::get));
+    let Some(program) = settings.hook.as_deref() else {
+        let stray = [("hook-timeout", settings.hook_timeout), ("hook-debounce", settings.hook_debounce)];
+        return match stray.into_iter().find(|(_, said)| said.is_some()) {
+            Some((name, _)) => {
+                Err(ConfigurationError::Setting { place: origins.of(name), what: "belongs to hook".to_owned() })
+            }
+            None => Ok(None),
+        };
+    };
+    let unusable = |what: String| ConfigurationError::Setting {
+        place: origins.of("hook"),
+        what: format!("{}: {what}; name one program, without arguments", program.display()),
+    };
+    let program = absolute(program)?;
+    let metadata = std::fs::metadata(&program).map_err(|error| unusable(error.to_string()))?;
+    if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
+        return Err(unusable("cannot be run: not an executable file".to_owned()));
+    }
+    Ok(Some(Hook {
+        program,
+        timeout: seconds(settings.hook_timeout, 30),
+        debounce: seconds(settings.hook_debounce, 300),
+    }))
+}
+
 fn refresh(settings: &Settings) -> RefreshPolicy {
     let mut refresh = RefreshPolicy::default();
     if let Some(seconds) = settings.minimum_validity {
@@ -333,6 +457,22 @@ fn refresh(settings: &Settings) -> RefreshPolicy {
         refresh.minimum_interval = Duration::from_secs(seconds.get());
     }
     refresh
+}
+
+fn network(settings: &Settings, origins: &Origins) -> Result<Network, ConfigurationError> {
+    let setting = |name: &str, what: String| ConfigurationError::Setting { place: origins.of(name), what };
+    let proxy = match &settings.http_proxy {
+        Some(url) => Some(Proxy { url: url.clone(), except: settings.no_proxy.join(",") }),
+        None if settings.no_proxy.is_empty() => None,
+        None => {
+            let what = "belongs to http-proxy; for the proxies of the environment, set no_proxy there";
+            return Err(setting("no-proxy", what.to_owned()));
+        }
+    };
+    let network = Network { proxy, deny_private: settings.deny_private_responders };
+    // Tried here, so that --check-config finds what is wrong with it.
+    network.fetcher(TIMEOUT).map_err(|error| setting("http-proxy", error.to_string()))?;
+    Ok(network)
 }
 
 fn judging(settings: &Settings) -> Judging {

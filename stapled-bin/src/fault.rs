@@ -12,7 +12,9 @@ pub(crate) enum ConfigurationError {
     File { place: String, what: String },
     #[error(
         "nothing to do: no paths to certificates; say where they are with --cert-paths, such as \
-         `stapled --cert-paths /etc/haproxy/certs`, or with cert-paths in a configuration file"
+         `stapled --cert-paths /etc/haproxy/certs`, or with cert-paths in a configuration file; or name HAProxy's own \
+         configuration: `stapled --haproxy-config /etc/haproxy/haproxy.cfg`; or a running HAProxy with \
+         --haproxy-sockets, which is asked for them"
     )]
     NoPaths,
     #[error("{stray}: belongs to no option; paths to certificates follow --cert-paths: `stapled --cert-paths {stray}`")]
@@ -33,9 +35,4 @@ pub(crate) enum ConfigurationError {
     SocketsWithoutPaths { sockets: String },
     #[error("{place}: {what}")]
     Setting { place: String, what: String },
-    #[error(
-        "{place}: HAProxy configurations are not read yet; name the paths and sockets in them with --cert-paths and \
-         --haproxy-sockets"
-    )]
-    HaproxyConfig { place: String },
 }

@@ -133,6 +133,7 @@ impl Observer for LogObserver {
         let sink = sink(&event.kind);
         let code = event.kind.code().map(|code| code.as_str());
         let must_staple = about.filter(|about| about.must_staple).map(|_| true);
+        let outage = event.is_outage().then_some(true);
         let urgent = if must_staple.is_some() && severity >= Severity::Warning { "MUST-STAPLE " } else { "" };
         let name = event.kind.name();
         let kind = &event.kind;
@@ -140,7 +141,7 @@ impl Observer for LogObserver {
         macro_rules! line {
             ($level:expr) => {
                 tracing::event!(
-                    target: "stapled", $level, event = name, code, certificate, serial, place, sink, must_staple,
+                    target: "stapled", $level, event = name, code, certificate, serial, place, sink, outage, must_staple,
                     "{urgent}{subject}{kind}"
                 )
             };
@@ -342,7 +343,7 @@ mod tests {
             LogObserver.observe(&failed("b", false));
         });
         assert!(said.starts_with("<3>MUST-STAPLE a: renewal failed"), "{said}");
-        assert!(said.ends_with("must_staple=true\n"), "{said}");
+        assert!(said.ends_with("outage=true must_staple=true\n"), "{said}");
         assert_eq!(said.lines().count(), 1, "a warning at verbosity 1: {said}");
     }
 

@@ -1,23 +1,30 @@
 //! `stapled`: keeps OCSP staples fresh in HAProxy and in files.
 //!
 //! Arguments ([`arguments`]) and a file ([`mod@file`]) say what is wanted in the same words ([`settings`]); merged and
-//! checked they are the [`configuration`], which [`wiring`] makes into a stapler and [`run`] runs: once, with
-//! [`progress`] and a [`summary`], or until it is told to stop, in the foreground or as a [`daemon`]. What happens is
-//! told by [`logging`].
+//! checked they are the [`configuration`], which [`wiring`] makes into a stapler. It runs [`once`], with [`progress`]
+//! and a [`summary`], or, by [`run`], until it is told to stop, in the foreground or as a [`daemon`], and takes a changed
+//! configuration on the way. What happens is told by [`logging`] and by a [`hook`], and on the [`control`] socket.
 //!
 //! Beside that it has [`commands`], each of which answers one question and ends.
 
 mod arguments;
 mod commands;
 mod configuration;
+mod control;
 mod daemon;
 mod fault;
 mod file;
+mod haproxys;
+mod hook;
+mod invocation;
 mod judging;
 mod logging;
+mod network;
+mod once;
 mod progress;
 mod run;
 mod settings;
+mod signals;
 mod summary;
 mod text;
 mod wiring;
@@ -26,13 +33,14 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::arguments::Arguments;
 use crate::configuration::{Configuration, Mode};
 use crate::daemon::Detached;
-use crate::file::File;
+use crate::haproxys::Haproxys;
+use crate::invocation::Invocation;
 
 fn main() -> ExitCode {
-    let mut arguments = match Arguments::said() {
+    let invocation = Invocation::new();
+    let mut arguments = match invocation.arguments() {
         Ok(arguments) => arguments,
         Err(error) => return fail(&error, 2),
     };
@@ -40,11 +48,10 @@ fn main() -> ExitCode {
         return command.run();
     }
     let check_only = arguments.check_config;
-    let configuration =
-        match File::find(arguments.config.as_deref()).and_then(|file| Configuration::of(arguments, file)) {
-            Ok(configuration) => configuration,
-            Err(error) => return fail(&error, 2),
-        };
+    let configuration = match invocation::configuration(arguments) {
+        Ok(configuration) => configuration,
+        Err(error) => return fail(&error, 2),
+    };
     if check_only {
         return checked(&configuration);
     }
@@ -57,7 +64,7 @@ fn main() -> ExitCode {
             Err(error) => return fail(&format!("cannot go to the background: {error}"), 1),
         }
     }
-    match run::run(&configuration, &mut ready) {
+    match run::run(configuration, invocation, &mut ready) {
         Ok(code) => code,
         Err(error) => {
             let code = error.exit_code();
@@ -71,9 +78,16 @@ fn main() -> ExitCode {
 }
 
 fn checked(configuration: &Configuration) -> ExitCode {
+    let haproxys = match Haproxys::open(configuration) {
+        Ok(haproxys) => haproxys,
+        Err(error) => return fail(&error, 2),
+    };
     let mut out = std::io::stdout().lock();
     for note in &configuration.notes {
         let _ = writeln!(out, "note: {note}");
+    }
+    for note in haproxys.notes() {
+        let _ = writeln!(out, "note: {}", text::visible(&note));
     }
     for group in configuration.groups.iter().filter(|group| !group.path.exists()) {
         let _ = writeln!(out, "note: {} does not exist, or this user cannot see it", group.path.display());

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use stapled_core::event::{Event, EventKind, Observer};
@@ -75,6 +76,16 @@ impl Progress {
     pub(crate) fn on(terminal: Terminal) -> Self {
         Progress { terminal, count: Mutex::default() }
     }
+
+    /// Says that something is missing and will be tried again.
+    pub(crate) fn waits(&self, missing: usize, left: Duration) {
+        let words = format!("{missing} still missing: tried again, for {} s at most", left.as_secs());
+        match &self.terminal.bar {
+            Some(bar) => bar.set_message(words),
+            // Whoever listened may be gone; the work goes on.
+            None => drop(writeln!(io::stderr(), "{words}")),
+        }
+    }
 }
 
 impl Observer for Progress {
@@ -85,6 +96,10 @@ impl Observer for Progress {
         let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
         match &event.kind {
             EventKind::Accepted => {
+                // A second pass finds what the first one found.
+                if count.certificates.contains_key(subject) {
+                    return;
+                }
                 count.found += 1;
                 count.certificates.insert(subject.clone(), false);
                 if let Some(bar) = &self.terminal.bar {

@@ -1,34 +1,50 @@
-//! Running: once, or until somebody says stop.
+//! Running: once, or until somebody says stop, with whatever configuration holds meanwhile.
 
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 use stapled_core::event::Observer;
+use stapled_core::inventory::Inventory;
 use stapled_core::scheduler::SchedulerError;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use stapled_core::stapler::Stapler;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::configuration::{Configuration, Mode};
+use crate::control::{self, ControlSocket, ControlSocketError, Known};
 use crate::daemon::{PidFile, PidFileError, Ready};
+use crate::haproxys::Haproxys;
+use crate::hook::Hook;
+use crate::invocation::Invocation;
 use crate::logging::{self, LogObserver, LoggingError};
-use crate::progress::{Progress, Terminal};
-use crate::summary::Summary;
+use crate::once::once;
+use crate::progress::Terminal;
+use crate::signals::{Asked, Signals};
 use crate::wiring::{self, WiringError};
 
-/// Why nothing ran.
+/// How long the hook may take for what is to be told when everything ends.
+const LAST_CALLS: Duration = Duration::from_secs(2);
+
+/// Why nothing ran, or why it does not run any more.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
     #[error(transparent)]
     Logging(#[from] LoggingError),
     #[error(transparent)]
     PidFile(#[from] PidFileError),
+    #[error("--control-socket {0}")]
+    ControlSocket(#[from] ControlSocketError),
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
     #[error(transparent)]
     Wiring(#[from] WiringError),
     #[error("the pass broke off: {0}")]
     Scheduler(#[from] SchedulerError),
+    #[error("the work broke off, which is a bug")]
+    BrokenOff,
 }
 
 impl RunError {
@@ -42,13 +58,17 @@ impl RunError {
 }
 
 /// Runs as configured. `ready` is what waits for the background, where this is it.
-pub(crate) fn run(configuration: &Configuration, ready: &mut Option<Ready>) -> Result<ExitCode, RunError> {
+pub(crate) fn run(
+    configuration: Configuration,
+    invocation: Invocation,
+    ready: &mut Option<Ready>,
+) -> Result<ExitCode, RunError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let code = match &configuration.mode {
-        Mode::OneOff { json } => runtime.block_on(once(configuration, *json)),
+    let code = match configuration.mode.clone() {
+        Mode::OneOff { json, wait } => runtime.block_on(once(&configuration, json, wait)),
         Mode::Foreground { pid_file } | Mode::Background { pid_file } => {
             let pid_file = pid_file.as_deref().map(PidFile::create).transpose()?;
-            let code = runtime.block_on(keep(configuration, ready));
+            let code = runtime.block_on(keep(configuration, Arc::new(invocation), ready));
             drop(pid_file);
             code
         }
@@ -58,76 +78,229 @@ pub(crate) fn run(configuration: &Configuration, ready: &mut Option<Ready>) -> R
     code
 }
 
-async fn once(configuration: &Configuration, json: bool) -> Result<ExitCode, RunError> {
-    let quiet = configuration.logging.quiet;
-    let terminal = if quiet { Terminal::plain() } else { Terminal::with_bar() };
-    let logging = logging::start(&configuration.logging, Some(&terminal))?;
-    note(configuration);
-    let mut observers: Vec<Arc<dyn Observer>> = vec![Arc::new(LogObserver)];
-    // Lines of progress beside JSON are for nobody; a bar is.
-    if !quiet && (!json || io::stderr().is_terminal()) {
-        observers.push(Arc::new(Progress::on(terminal.clone())));
-    }
-    let stapler = wiring::stapler(configuration, observers)?;
-    let mut signals = Signals::new()?;
-    let mut interrupted = None;
-    // What is in hand is finished: a change that HAProxy was told to begin is not left open.
-    let inventory = stapler.run_once(async { interrupted = Some(signals.stop().await) }).await?;
-    terminal.finish();
-    if let Some(number) = interrupted {
-        tracing::warn!(event = "interrupted", "interrupted: not everything was done");
-        return Ok(ExitCode::from(128 + number));
-    }
-    let summary = Summary::of(&inventory);
-    if summary.totals.total == 0 {
-        tracing::warn!(
-            event = "no_certificates",
-            "no certificates found: see --cert-paths, --file-extensions and --recursive"
-        );
-    }
-    // What is logged stands above the summary.
-    drop(logging);
-    if quiet {
-        if summary.totals.exit_code != 0 {
-            // As little as there can be; where standard error is closed, the exit code has to do.
-            let _ = summary.write_problems(&mut io::stderr().lock());
-        }
-    } else {
-        let mut out = io::stdout().lock();
-        let written = match json {
-            true => summary.write_json(&mut out),
-            false => summary.write_table(&mut out, io::stdout().is_terminal()),
-        };
-        // A reader that went away has what it wanted.
-        let _ = written.and_then(|()| out.flush());
-    }
-    Ok(ExitCode::from(summary.totals.exit_code))
-}
-
-async fn keep(configuration: &Configuration, ready: &mut Option<Ready>) -> Result<ExitCode, RunError> {
+async fn keep(
+    mut configuration: Configuration,
+    invocation: Arc<Invocation>,
+    ready: &mut Option<Ready>,
+) -> Result<ExitCode, RunError> {
     let in_background = matches!(configuration.mode, Mode::Background { .. });
     let terminal = Terminal::plain();
     let logging = logging::start(&configuration.logging, (!in_background).then_some(&terminal))?;
-    let stapler = wiring::stapler(configuration, vec![Arc::new(LogObserver)])?;
+    let mut hook = configuration.hook.as_ref().map(Hook::start);
+    let mut haproxys = Haproxys::open(&configuration).map_err(WiringError::from)?;
+    let stapler = wiring::join(&configuration, &mut haproxys, observers(hook.as_ref()))?;
+    let control = control_socket(&configuration)?;
     let mut signals = Signals::new()?;
     if let Some(ready) = ready.take() {
         ready.ready()?;
     }
     tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), "stapled runs");
-    note(configuration);
+    note(&configuration);
+    let known = Arc::new(Known::new(stapler.inventory()));
+    let answering = control.map(|socket| Answering::start(socket, Arc::clone(&known)));
+    let mut running = Running::start(stapler);
     tell_systemd(&[NotifyState::Ready]);
-    let shutdown = async {
-        signals.stop().await;
-        tell_systemd(&[NotifyState::Stopping]);
-        tracing::info!(event = "stopping", "stopping: what is in hand is finished first");
-    };
-    stapler.run(shutdown).await;
+    loop {
+        let asked = tokio::select! {
+            asked = signals.next() => asked,
+            () = haproxys.sockets_changed() => {
+                running = with_other_sockets(running, &configuration, &mut haproxys, hook.as_ref(), &known).await;
+                continue;
+            }
+            _ = &mut running.task => return Err(RunError::BrokenOff),
+        };
+        if matches!(asked, Asked::Stop(_)) {
+            break;
+        }
+        tell_reloading();
+        if let Some((new, stapler, new_haproxys, new_hook)) = reload(&configuration, &invocation, hook.as_ref()).await {
+            running = running.replace(stapler, &known).await;
+            if let Some(new_hook) = new_hook
+                && let Some(old) = std::mem::replace(&mut hook, new_hook)
+            {
+                // What it is to be told yet does not hold up anything.
+                tokio::spawn(old.finish(LAST_CALLS));
+            }
+            note(&new);
+            haproxys = new_haproxys;
+            configuration = new;
+            tracing::info!(event = "reloaded", "the configuration was read again and holds now");
+        }
+        tell_systemd(&[NotifyState::Ready]);
+    }
+    tell_systemd(&[NotifyState::Stopping]);
+    tracing::info!(event = "stopping", "stopping: what is in hand is finished first");
+    if let Some(answering) = answering {
+        answering.stop().await;
+    }
+    running.stop().await;
+    if let Some(hook) = hook {
+        hook.finish(LAST_CALLS).await;
+    }
     tracing::info!(event = "stopped", "stopped");
     drop(logging);
     Ok(ExitCode::SUCCESS)
 }
 
-fn note(configuration: &Configuration) {
+/// What a changed configuration comes to: a stapler that does not run yet, and another hook where it is another.
+type Reloaded = (Configuration, Stapler, Haproxys, Option<Option<Hook>>);
+
+/// Reads the configuration again. One that is wrong is refused whole, and told.
+async fn reload(old: &Configuration, invocation: &Arc<Invocation>, hook: Option<&Hook>) -> Option<Reloaded> {
+    let refused = |error: &dyn std::fmt::Display| {
+        tracing::error!(event = "reload_refused", "the configuration is refused, and the old one goes on: {error}");
+    };
+    let read = {
+        let invocation = Arc::clone(invocation);
+        tokio::task::spawn_blocking(move || invocation.configuration_now()).await
+    };
+    let new = match read {
+        Ok(Ok(new)) => new,
+        Ok(Err(error)) => {
+            refused(&error);
+            return None;
+        }
+        Err(error) => {
+            refused(&error);
+            return None;
+        }
+    };
+    let new_hook = (hook.map(Hook::settings) != new.hook.as_ref()).then(|| new.hook.as_ref().map(Hook::start));
+    let observers = match &new_hook {
+        Some(new_hook) => observers(new_hook.as_ref()),
+        None => observers(hook),
+    };
+    let joined = Haproxys::open(&new).map_err(WiringError::from).and_then(|mut haproxys| {
+        let stapler = wiring::join(&new, &mut haproxys, observers)?;
+        Ok((stapler, haproxys))
+    });
+    match joined {
+        Ok((stapler, haproxys)) => {
+            for setting in fixed(old, &new) {
+                tracing::warn!(event = "restart_needed", setting, "{setting} has changed, which takes a restart");
+            }
+            Some((new, stapler, haproxys, new_hook))
+        }
+        Err(error) => {
+            refused(&error);
+            None
+        }
+    }
+}
+
+/// HAProxy's configuration names other admin sockets than before: another stapler goes on, with those.
+async fn with_other_sockets(
+    running: Running,
+    configuration: &Configuration,
+    haproxys: &mut Haproxys,
+    hook: Option<&Hook>,
+    known: &Known,
+) -> Running {
+    match wiring::join(configuration, haproxys, observers(hook)) {
+        Ok(stapler) => {
+            let running = running.replace(stapler, known).await;
+            tracing::info!(
+                event = "sockets_changed",
+                "HAProxy's configuration names other admin sockets: they are used now"
+            );
+            running
+        }
+        Err(error) => {
+            tracing::error!(event = "sockets_refused", "HAProxy's new admin sockets are not used: {error}");
+            running
+        }
+    }
+}
+
+/// The settings that have changed and cannot while the program runs.
+fn fixed(old: &Configuration, new: &Configuration) -> Vec<&'static str> {
+    let changed = [
+        ("one-off, daemon or pid-file", old.mode != new.mode),
+        ("control-socket", old.control_socket != new.control_socket),
+        ("haproxy-socket-keepalive", old.keepalive != new.keepalive),
+        ("a setting of logging", old.logging != new.logging),
+    ];
+    changed.into_iter().filter(|(_, has_changed)| *has_changed).map(|(setting, _)| setting).collect()
+}
+
+fn observers(hook: Option<&Hook>) -> Vec<Arc<dyn Observer>> {
+    let log: Arc<dyn Observer> = Arc::new(LogObserver);
+    std::iter::once(log).chain(hook.map(Hook::observer)).collect()
+}
+
+/// A stapler at work.
+struct Running {
+    inventory: Arc<Inventory>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    fn start(stapler: Stapler) -> Self {
+        let inventory = stapler.inventory();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(stapler.run(async {
+            // Whoever could say so being gone says it, too.
+            let _ = stopped.await;
+        }));
+        Running { inventory, stop, task }
+    }
+
+    /// Ends the work, so that nothing is delivered from two sides, and has another stapler go on with what is known.
+    async fn replace(self, next: Stapler, known: &Known) -> Self {
+        let inventory = Arc::clone(&self.inventory);
+        self.stop().await;
+        next.inherit(&inventory);
+        known.replace(next.inventory());
+        Running::start(next)
+    }
+
+    async fn stop(self) {
+        // Whoever does not listen has ended already.
+        let _ = self.stop.send(());
+        let _ = self.task.await;
+    }
+}
+
+/// Answers on the control socket.
+struct Answering(JoinHandle<()>);
+
+impl Answering {
+    fn start(socket: ControlSocket, known: Arc<Known>) -> Self {
+        let answers = async move {
+            if let Err(error) = control::serve(socket, known).await {
+                tracing::warn!(event = "control_unavailable", "`stapled status` will not be answered: {error}");
+            }
+        };
+        Answering(tokio::spawn(answers))
+    }
+
+    /// Answers no more, and clears the socket's place.
+    async fn stop(self) {
+        self.0.abort();
+        // That it was aborted is no news.
+        let _ = self.0.await;
+    }
+}
+
+/// The socket that was named, or that at the usual place, where it can be had.
+fn control_socket(configuration: &Configuration) -> Result<Option<ControlSocket>, ControlSocketError> {
+    if let Some(path) = &configuration.control_socket {
+        return ControlSocket::make(path).map(Some);
+    }
+    match ControlSocket::make_usual(&control::usual_path()) {
+        Ok(socket) => {
+            tracing::debug!(event = "control", path = %socket.path().display(), "`stapled status` is answered");
+            Ok(Some(socket))
+        }
+        Err(error) => {
+            tracing::info!(event = "control_unavailable", "`stapled status` will not be answered: {error}");
+            Ok(None)
+        }
+    }
+}
+
+pub(crate) fn note(configuration: &Configuration) {
     for note in &configuration.notes {
         tracing::warn!(event = "configuration_note", "{note}");
     }
@@ -140,52 +313,10 @@ fn tell_systemd(state: &[NotifyState<'_>]) {
     }
 }
 
-/// SIGTERM, SIGINT and SIGHUP.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
+fn tell_reloading() {
+    // The time is what `Type=notify-reload` asks for.
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell_systemd(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!(event = "systemd_not_told", %error, "systemd could not be told"),
     }
-
-    /// Returns the number of the first signal to stop. The second ends the program at once.
-    async fn stop(&mut self) -> u8 {
-        let first = self.next().await;
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(terminate), Ok(interrupt)) => {
-                tokio::spawn(second(terminate, interrupt));
-            }
-            (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, "a second signal will not be heard"),
-        }
-        first
-    }
-
-    async fn next(&mut self) -> u8 {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return 15,
-                _ = self.interrupt.recv() => return 2,
-                _ = self.hang_up.recv() => tracing::info!(
-                    event = "hang_up",
-                    "SIGHUP ignored: changed certificates are seen without it; restart for a changed configuration"
-                ),
-            }
-        }
-    }
-}
-
-async fn second(mut terminate: Signal, mut interrupt: Signal) {
-    let number = tokio::select! {
-        _ = terminate.recv() => 15,
-        _ = interrupt.recv() => 2,
-    };
-    std::process::exit(128 + number);
 }

@@ -1,7 +1,9 @@
 //! What can be set, as it was said: by argument or in the configuration file, under the same names.
 
+use std::ffi::OsStr;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Deserializer, de};
@@ -12,6 +14,7 @@ pub(crate) const FILES: &str = "Files";
 pub(crate) const ASKING: &str = "Asking the CA";
 pub(crate) const BELIEVING: &str = "Believing its answers";
 pub(crate) const RUNNING: &str = "Running";
+pub(crate) const TELLING: &str = "Telling";
 pub(crate) const LOGGING: &str = "Logging";
 
 /// Where `--logdir` without a directory logs to.
@@ -58,13 +61,14 @@ pub(crate) struct Settings {
     #[arg(long, help_heading = CERTIFICATES)]
     pub(crate) no_fetch_issuers: bool,
 
-    /// Admin sockets: one for all paths, or one for each path in the same order. Commas join several sockets to one
-    /// item: /run/a.sock,/run/b.sock
+    /// Admin sockets: one for all paths, or one for each path in the same order; without paths, HAProxy is asked for the
+    /// certificates that it has loaded. Commas join several sockets to one item: /run/a.sock,/run/b.sock. Before the
+    /// socket of a master process stands master@
     #[arg(short = 's', long, value_name = "SOCKET", num_args = 1.., help_heading = HAPROXY)]
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) haproxy_sockets: Vec<String>,
 
-    /// No sockets, whatever the configuration file says
+    /// No sockets, whatever the configuration file says, and none out of HAProxy configurations
     #[arg(long, help_heading = HAPROXY)]
     pub(crate) no_haproxy_sockets: bool,
 
@@ -72,7 +76,8 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = HAPROXY)]
     pub(crate) haproxy_socket_keepalive: Option<NonZeroU64>,
 
-    /// HAProxy configurations to take certificate paths and sockets from (not supported yet)
+    /// HAProxy configurations to take certificates and admin sockets from, one for each HAProxy: a file, or a directory
+    /// of *.cfg. Commas join what one HAProxy is started with as -f: /etc/haproxy/haproxy.cfg,/etc/haproxy/conf.d
     #[arg(long, value_name = "FILE", num_args = 1.., help_heading = HAPROXY)]
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) haproxy_config: Vec<PathBuf>,
@@ -115,6 +120,21 @@ pub(crate) struct Settings {
     #[arg(long, help_heading = ASKING)]
     pub(crate) nonce: bool,
 
+    /// The proxy to ask through, for http and https: http://[USER:PASSWORD@]HOST:PORT [default: what http_proxy,
+    /// https_proxy, all_proxy and no_proxy in the environment say]
+    #[arg(long, value_name = "URL", help_heading = ASKING)]
+    pub(crate) http_proxy: Option<String>,
+
+    /// What is asked without the proxy, separated by commas: domains with their subdomains, addresses, networks, *
+    #[arg(long, value_name = "LIST", num_args = 1.., help_heading = ASKING)]
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) no_proxy: Vec<String>,
+
+    /// Ask public addresses only: for certificates that strangers upload, whose URLs must not lead to inner servers.
+    /// A proxy resolves names by itself and must do the same
+    #[arg(long, help_heading = ASKING)]
+    pub(crate) deny_private_responders: bool,
+
     /// How far a responder's clock may be ahead [default: 300]
     #[arg(long, value_name = "SECONDS", value_parser = seconds_or_none, help_heading = BELIEVING)]
     pub(crate) clock_skew: Option<u64>,
@@ -139,6 +159,11 @@ pub(crate) struct Settings {
     #[arg(long, help_heading = RUNNING)]
     pub(crate) json: bool,
 
+    /// Let --one-off try again for so long, until every certificate that should have a staple has one and every server
+    /// has confirmed
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = RUNNING)]
+    pub(crate) wait: Option<NonZeroU64>,
+
     /// Run in the background
     #[arg(short = 'D', long, help_heading = RUNNING)]
     pub(crate) daemon: bool,
@@ -151,6 +176,22 @@ pub(crate) struct Settings {
     /// Where to write the process's number; a second stapled with the same file does not start
     #[arg(long, value_name = "FILE", help_heading = RUNNING)]
     pub(crate) pid_file: Option<PathBuf>,
+
+    /// The socket on which it answers `stapled status` [default: /run/stapled/control.sock, where this user may make it]
+    #[arg(long, value_name = "PATH", help_heading = TELLING)]
+    pub(crate) control_socket: Option<PathBuf>,
+
+    /// A program to run when something happens: what, is in its environment (see below)
+    #[arg(long, value_name = "PROGRAM", help_heading = TELLING)]
+    pub(crate) hook: Option<PathBuf>,
+
+    /// How long it may take; then it is killed with all that it started [default: 30]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = TELLING)]
+    pub(crate) hook_timeout: Option<NonZeroU64>,
+
+    /// How long the same about the same certificate is held back after it was told, and counted [default: 300]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = TELLING)]
+    pub(crate) hook_debounce: Option<NonZeroU64>,
 
     /// 0: only what ends the program, 1: errors, 2: warnings, 3: what is done, 4: every step
     /// [default: 3; with --one-off: 2]
@@ -201,7 +242,7 @@ pub(crate) enum Hash {
 impl Settings {
     /// These settings, and where they say nothing, those of the file.
     pub(crate) fn over(self, file: Settings) -> Settings {
-        // Each of these three decides a question together with its counterpart: the arguments' answer wins whole.
+        // Each of these four decides a question together with its counterpart: the arguments' answer wins whole.
         let paths_said = !self.cert_paths.is_empty() || !self.directories.is_empty();
         let sockets_said = !self.haproxy_sockets.is_empty() || self.no_haproxy_sockets;
         let background_said = self.daemon || self.no_daemon;
@@ -216,6 +257,10 @@ impl Settings {
         let (daemon, no_daemon) = match background_said {
             true => (self.daemon, self.no_daemon),
             false => (file.daemon, file.no_daemon),
+        };
+        let (http_proxy, no_proxy) = match self.http_proxy.is_some() || !self.no_proxy.is_empty() {
+            true => (self.http_proxy, self.no_proxy),
+            false => (file.http_proxy, file.no_proxy),
         };
         Settings {
             cert_paths,
@@ -242,13 +287,21 @@ impl Settings {
             concurrent_per_responder: self.concurrent_per_responder.or(file.concurrent_per_responder),
             hash: self.hash.or(file.hash),
             nonce: self.nonce || file.nonce,
+            http_proxy,
+            no_proxy,
+            deny_private_responders: self.deny_private_responders || file.deny_private_responders,
             clock_skew: self.clock_skew.or(file.clock_skew),
             allow_sha1: self.allow_sha1 || file.allow_sha1,
             allow_weak_keys: self.allow_weak_keys || file.allow_weak_keys,
             allow_missing_next_update: self.allow_missing_next_update || file.allow_missing_next_update,
             one_off: self.one_off || file.one_off,
             json: self.json || file.json,
+            wait: self.wait.or(file.wait),
             pid_file: self.pid_file.or(file.pid_file),
+            control_socket: self.control_socket.or(file.control_socket),
+            hook: self.hook.or(file.hook),
+            hook_timeout: self.hook_timeout.or(file.hook_timeout),
+            hook_debounce: self.hook_debounce.or(file.hook_debounce),
             verbosity: self.verbosity.or(file.verbosity),
             logdir: self.logdir.or(file.logdir),
             syslog: self.syslog || file.syslog,
@@ -257,8 +310,11 @@ impl Settings {
     }
 
     /// Relative paths, taken from `base` instead of the current directory.
-    pub(crate) fn relative_to(mut self, base: &std::path::Path) -> Settings {
-        let many = [&mut self.cert_paths, &mut self.directories, &mut self.haproxy_config];
+    pub(crate) fn relative_to(mut self, base: &Path) -> Settings {
+        for item in &mut self.haproxy_config {
+            *item = joined(&parts(item).iter().map(|part| base.join(part)).collect::<Vec<_>>());
+        }
+        let many = [&mut self.cert_paths, &mut self.directories];
         let groups = self.group.iter_mut().map(|group| &mut group.paths);
         for path in many.into_iter().chain(groups).flatten() {
             *path = base.join(&*path);
@@ -266,10 +322,10 @@ impl Settings {
         let sockets = self.group.iter_mut().map(|group| &mut group.sockets);
         for item in std::iter::once(&mut self.haproxy_sockets).chain(sockets).flatten() {
             let address = |address: &str| {
-                let (prefix, path) = match address.trim().strip_prefix("unix@") {
-                    Some(path) => ("unix@", path),
-                    None => ("", address.trim()),
-                };
+                let address = address.trim();
+                let after = |prefix| address.strip_prefix(prefix).map(|path| (prefix, path));
+                let prefixes = ["master@unix@", "master@", "unix@"];
+                let (prefix, path) = prefixes.into_iter().find_map(after).unwrap_or(("", address));
                 match is_relative_path(path) {
                     true => format!("{prefix}{}", base.join(path).to_string_lossy()),
                     false => format!("{prefix}{path}"),
@@ -278,11 +334,26 @@ impl Settings {
             *item = item.split(',').map(address).collect::<Vec<_>>().join(",");
         }
         let one = [&mut self.issuer_dir, &mut self.staple_dir, &mut self.pid_file, &mut self.logdir];
-        for path in one.into_iter().flatten() {
+        let one = one.into_iter().chain([&mut self.control_socket, &mut self.hook]);
+        for path in one.flatten() {
             *path = base.join(&*path);
         }
         self
     }
+}
+
+/// What commas join in one item of `haproxy-config`; a path that exists as it stands is one.
+pub(crate) fn parts(item: &Path) -> Vec<PathBuf> {
+    if item.exists() {
+        return vec![item.to_owned()];
+    }
+    let parts = item.as_os_str().as_bytes().split(|byte| *byte == b',');
+    parts.filter(|part| !part.is_empty()).map(|part| PathBuf::from(OsStr::from_bytes(part))).collect()
+}
+
+fn joined(parts: &[PathBuf]) -> PathBuf {
+    let parts: Vec<&OsStr> = parts.iter().map(|part| part.as_os_str()).collect();
+    parts.join(OsStr::new(",")).into()
 }
 
 /// Whether a socket's address is a path, without a prefix such as `ipv4@`, that does not begin at the root.

@@ -1,21 +1,24 @@
-//! What one pass came to: rows, totals and the exit code, out of the inventory.
+//! How everything stands: rows, totals and the exit code, out of the inventory. What one pass came to, and what a
+//! running program is asked for.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
-use serde::Serialize;
-use stapled_core::inventory::{CertificateStatus, DeliveryState, Inventory, PlaceState, PlaceStatus, Standing};
+use serde::{Deserialize, Serialize};
+use stapled_core::inventory::{
+    CertificateStatus, DeliveryState, DeliveryStatus, Inventory, PlaceState, PlaceStatus, ProblemStatus, Standing,
+};
 use stapled_core::ocsp::CertStatus;
-use stapled_core::source::SourceProblem;
 
 use crate::text::visible;
 
 /// Terminals with fewer columns get no table that is fitted to them.
 const NARROW: u16 = 80;
 
-/// Everything that one pass came to.
+/// Everything, at one time.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     pub(crate) rows: Vec<Row>,
@@ -23,24 +26,30 @@ pub(crate) struct Summary {
 }
 
 /// One certificate, or one place without a certificate that could be made out.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) certificate: Option<String>,
     pub(crate) serial: Option<String>,
     pub(crate) files: Vec<String>,
     pub(crate) must_staple: bool,
+    /// Whether clients refuse it now: it is must-staple and has no staple, altogether or at one of its servers.
+    pub(crate) outage: bool,
     pub(crate) state: State,
     /// Why, as a stable word.
-    pub(crate) code: Option<&'static str>,
+    #[serde(rename = "reason")]
+    pub(crate) code: Option<Cow<'static, str>>,
     /// Why, and what to do.
     pub(crate) what: Option<String>,
+    /// Since when it stands so.
+    pub(crate) since: String,
+    /// When its CA is asked next, or the place is looked at again.
+    pub(crate) next_try: Option<String>,
     pub(crate) staple_until: Option<String>,
-    pub(crate) next_renewal: Option<String>,
     pub(crate) servers: Vec<Server>,
 }
 
 /// How a certificate or place stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
     /// It has a verified staple.
@@ -66,16 +75,21 @@ pub(crate) enum State {
 }
 
 /// What a server, or the files, have of a certificate.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Server {
     pub(crate) server: String,
     pub(crate) state: ServerState,
-    pub(crate) code: Option<&'static str>,
+    #[serde(rename = "reason")]
+    pub(crate) code: Option<Cow<'static, str>>,
     pub(crate) what: Option<String>,
+    pub(crate) since: String,
+    pub(crate) next_try: Option<String>,
+    /// Until when the staple lasts that it serves, where it is known to serve one.
+    pub(crate) served_until: Option<String>,
 }
 
 /// How a delivery stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ServerState {
     Confirmed,
@@ -86,7 +100,7 @@ pub(crate) enum ServerState {
 }
 
 /// How many of each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Totals {
     /// Certificates, and places where none could be made out.
     pub(crate) total: usize,
@@ -102,6 +116,8 @@ pub(crate) struct Totals {
     pub(crate) waiting: usize,
     /// Deliveries that a server, or the files, did not confirm.
     pub(crate) undelivered: usize,
+    /// Must-staple certificates that clients refuse for want of a staple.
+    pub(crate) outages: usize,
     pub(crate) exit_code: u8,
 }
 
@@ -109,20 +125,22 @@ impl Summary {
     /// Of all that is known.
     pub(crate) fn of(inventory: &Inventory) -> Self {
         let certificates = inventory.certificates();
-        let places = inventory.places();
-        let problems = inventory.source_problems();
-        let rows = certificates
-            .iter()
-            .filter_map(of_certificate)
-            .chain(places.iter().filter_map(of_place))
-            .chain(problems.iter().map(of_problem))
-            .collect();
+        let rows = certificates.iter().filter_map(Row::of_certificate).chain(Row::of_places(inventory)).collect();
         Summary::with(rows)
     }
 
-    fn with(rows: Vec<Row>) -> Self {
-        let totals = totals(&rows);
+    /// Of these rows; what cannot wait comes first.
+    pub(crate) fn with(mut rows: Vec<Row>) -> Self {
+        rows.sort_by_key(|row| !row.outage);
+        let mut totals = Totals::default();
+        rows.iter().for_each(|row| totals.count(row));
         Summary { rows, totals }
+    }
+
+    /// How many rows are not as they should be, and may be by and by.
+    pub(crate) fn what_may_come(&self) -> usize {
+        let may = |row: &&Row| row.verdict() == Verdict::Failed && row.state != State::MustStapleWithoutUrl;
+        self.rows.iter().filter(may).count()
     }
 
     /// One JSON object a line: every row, then the totals.
@@ -140,7 +158,15 @@ impl Summary {
     /// A table, what is wrong in words, and the totals.
     pub(crate) fn write_table(&self, out: &mut dyn Write, on_terminal: bool) -> io::Result<()> {
         if !self.rows.is_empty() {
-            writeln!(out, "{}", self.table(on_terminal))?;
+            writeln!(out, "{}", self.table(on_terminal, Columns::Few))?;
+        }
+        self.write_problems(out)
+    }
+
+    /// The same with more columns, for who looks at a running program.
+    pub(crate) fn write_status(&self, out: &mut dyn Write, on_terminal: bool) -> io::Result<()> {
+        if !self.rows.is_empty() {
+            writeln!(out, "{}", self.table(on_terminal, Columns::Moments))?;
         }
         self.write_problems(out)
     }
@@ -192,7 +218,7 @@ impl Summary {
         problems
     }
 
-    fn table(&self, on_terminal: bool) -> Table {
+    fn table(&self, on_terminal: bool, columns: Columns) -> Table {
         let mut table = Table::new();
         table.load_preset(if on_terminal { presets::UTF8_FULL_CONDENSED } else { presets::NOTHING });
         // A terminal too narrow for columns breaks the lines itself, more legibly.
@@ -201,22 +227,33 @@ impl Summary {
             true => ContentArrangement::Dynamic,
             false => ContentArrangement::Disabled,
         });
-        table.set_header(["CERTIFICATE", "FILE", "STATE", "STAPLE UNTIL", "SERVERS"]);
+        let with_moments = columns == Columns::Moments;
+        let moments = ["SINCE", "NEXT TRY"].into_iter().filter(|_| with_moments);
+        table
+            .set_header(["CERTIFICATE", "FILE", "STATE"].into_iter().chain(moments).chain(["STAPLE UNTIL", "SERVERS"]));
         for row in &self.rows {
-            let state = match row.code {
-                Some(code) => format!("{} ({code})", row.state),
-                None => row.state.to_string(),
+            let urgent = if row.outage { "OUTAGE: " } else { "" };
+            let state = match &row.code {
+                Some(code) => format!("{urgent}{} ({code})", row.state),
+                None => format!("{urgent}{}", row.state),
             };
-            table.add_row([
-                row.certificate.as_deref().map_or("-".to_owned(), visible),
-                row.files.iter().map(|file| visible(file)).collect::<Vec<_>>().join(", "),
-                state,
-                row.staple_until.clone().unwrap_or_else(|| "-".to_owned()),
-                servers_in_words(&row.servers),
-            ]);
+            let or_dash = |text: &Option<String>| text.as_deref().map_or("-".to_owned(), visible);
+            let who =
+                [or_dash(&row.certificate), row.files.iter().map(|file| visible(file)).collect::<Vec<_>>().join(", ")];
+            let moments = [visible(&row.since), or_dash(&row.next_try)].into_iter().filter(|_| with_moments);
+            let servers = [or_dash(&row.staple_until), servers_in_words(&row.servers)];
+            table.add_row(who.into_iter().chain([state]).chain(moments).chain(servers));
         }
         table
     }
+}
+
+/// Which columns a table has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Columns {
+    Few,
+    /// Also since when, and when next.
+    Moments,
 }
 
 /// `3 of 3`, or which not.
@@ -228,7 +265,7 @@ fn servers_in_words(servers: &[Server]) -> String {
     let confirmed = wanted.iter().filter(|server| server.state == ServerState::Confirmed).count();
     let mut words = format!("{confirmed} of {}", wanted.len());
     for server in wanted.iter().filter(|server| server.state != ServerState::Confirmed) {
-        let code = server.code.unwrap_or(match server.state {
+        let code = server.code.as_deref().unwrap_or(match server.state {
             ServerState::Withdrawn => "withdrawn",
             _ => "pending",
         });
@@ -246,6 +283,41 @@ enum Verdict {
 }
 
 impl Row {
+    /// Of a certificate that wants a staple; none of one that is gone.
+    pub(crate) fn of_certificate(status: &CertificateStatus) -> Option<Row> {
+        let (state, code, what) = match &status.standing {
+            Standing::Retired => return None,
+            Standing::Good => (State::Good, None, None),
+            Standing::Failing { code, what, .. } => (State::Failed, Some(code.as_str()), Some(what.clone())),
+            Standing::Revoked { status } => (State::Revoked, Some("revoked"), Some(revocation(status))),
+            Standing::Expired => (State::Expired, None, Some("the certificate has expired: replace it".to_owned())),
+            _ => (State::Waiting, None, None),
+        };
+        let wants = |server: &&DeliveryStatus| !matches!(server.state, DeliveryState::NotWanted { .. });
+        let mut wanted = status.deliveries.iter().filter(wants);
+        let is_missed = status.staple.is_none() || wanted.any(|server| server.served_until.is_none());
+        Some(Row {
+            certificate: Some(status.about.name.clone()),
+            serial: Some(status.about.serial.clone()),
+            files: status.about.places.iter().map(|place| place.to_string()).collect(),
+            must_staple: status.about.must_staple,
+            outage: status.about.must_staple && state != State::Expired && is_missed,
+            state,
+            code: code.map(Cow::Borrowed),
+            what,
+            since: status.since.to_string(),
+            next_try: status.next.map(|next| next.to_string()),
+            staple_until: status.staple.as_ref().map(|staple| staple.expires().to_string()),
+            servers: status.deliveries.iter().map(of_delivery).collect(),
+        })
+    }
+
+    /// Of the places without a certificate that wants a staple, and of what could not be looked at.
+    pub(crate) fn of_places(inventory: &Inventory) -> Vec<Row> {
+        let (places, problems) = (inventory.places(), inventory.source_problems());
+        places.iter().filter_map(of_place).chain(problems.iter().map(of_problem)).collect()
+    }
+
     fn verdict(&self) -> Verdict {
         match self.state {
             State::Revoked => Verdict::Revoked,
@@ -262,36 +334,41 @@ impl Row {
     }
 }
 
-fn totals(rows: &[Row]) -> Totals {
-    let mut totals = Totals { total: rows.len(), ..Totals::default() };
-    for row in rows {
+impl Totals {
+    /// Takes one more row into account.
+    pub(crate) fn count(&mut self, row: &Row) {
+        self.total += 1;
         let count = match row.state {
-            State::Good => &mut totals.good,
-            State::Failed => &mut totals.failed,
-            State::Revoked => &mut totals.revoked,
-            State::Expired => &mut totals.expired,
-            State::NotApplicable => &mut totals.not_applicable,
-            State::MustStapleWithoutUrl => &mut totals.must_staple_without_url,
-            State::Problem => &mut totals.problem,
-            State::NoCertificate => &mut totals.no_certificate,
-            State::Unreadable => &mut totals.unreadable,
-            State::Waiting => &mut totals.waiting,
+            State::Good => &mut self.good,
+            State::Failed => &mut self.failed,
+            State::Revoked => &mut self.revoked,
+            State::Expired => &mut self.expired,
+            State::NotApplicable => &mut self.not_applicable,
+            State::MustStapleWithoutUrl => &mut self.must_staple_without_url,
+            State::Problem => &mut self.problem,
+            State::NoCertificate => &mut self.no_certificate,
+            State::Unreadable => &mut self.unreadable,
+            State::Waiting => &mut self.waiting,
         };
         *count += 1;
-        totals.undelivered += row.undelivered();
+        self.undelivered += row.undelivered();
+        self.outages += usize::from(row.outage);
+        let code = match row.verdict() {
+            Verdict::Fine => 0,
+            Verdict::Failed => 1,
+            Verdict::Revoked => 3,
+        };
+        self.exit_code = self.exit_code.max(code);
     }
-    totals.exit_code = match rows.iter().map(Row::verdict).max() {
-        None | Some(Verdict::Fine) => 0,
-        Some(Verdict::Failed) => 1,
-        Some(Verdict::Revoked) => 3,
-    };
-    totals
 }
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.total == 0 {
             return f.write_str("no certificates");
+        }
+        if self.outages > 0 {
+            write!(f, "OUTAGE: {} must-staple without a staple; ", self.outages)?;
         }
         write!(f, "{} in all", self.total)?;
         for (count, words) in [
@@ -334,30 +411,6 @@ impl fmt::Display for State {
     }
 }
 
-fn of_certificate(status: &CertificateStatus) -> Option<Row> {
-    let (state, code, what) = match &status.standing {
-        Standing::Retired => return None,
-        Standing::Good => (State::Good, None, None),
-        Standing::Failing { code, what, .. } => (State::Failed, Some(code.as_str()), Some(what.clone())),
-        Standing::Revoked { status } => (State::Revoked, Some("revoked"), Some(revocation(status))),
-        Standing::Expired => (State::Expired, None, Some("the certificate has expired: replace it".to_owned())),
-        _ => (State::Waiting, None, None),
-    };
-    let servers = status.deliveries.iter().map(|(server, state)| of_delivery(server, state)).collect();
-    Some(Row {
-        certificate: Some(status.about.name.clone()),
-        serial: Some(status.about.serial.clone()),
-        files: status.about.places.iter().map(|place| place.to_string()).collect(),
-        must_staple: status.about.must_staple,
-        state,
-        code,
-        what,
-        staple_until: status.staple.as_ref().map(|staple| staple.expires().to_string()),
-        next_renewal: status.next.map(|next| next.to_string()),
-        servers,
-    })
-}
-
 fn revocation(status: &CertStatus) -> String {
     match status {
         CertStatus::Revoked { at, reason: Some(reason) } => {
@@ -368,18 +421,27 @@ fn revocation(status: &CertStatus) -> String {
     }
 }
 
-fn of_delivery(server: &str, state: &DeliveryState) -> Server {
-    let (state, code, what) = match state {
-        DeliveryState::Confirmed => (ServerState::Confirmed, None, None),
-        DeliveryState::NotWanted { code, what } => (ServerState::NotWanted, Some(code.as_str()), Some(what.clone())),
-        DeliveryState::Failed { code, what } => (ServerState::Failed, Some(code.as_str()), Some(what.clone())),
-        DeliveryState::Withdrawn => (ServerState::Withdrawn, None, None),
-        _ => (ServerState::Pending, None, None),
+fn of_delivery(status: &DeliveryStatus) -> Server {
+    let (state, reason) = match &status.state {
+        DeliveryState::Confirmed => (ServerState::Confirmed, None),
+        DeliveryState::NotWanted { code, what } => (ServerState::NotWanted, Some((code, what))),
+        DeliveryState::Failed { code, what } => (ServerState::Failed, Some((code, what))),
+        DeliveryState::Withdrawn => (ServerState::Withdrawn, None),
+        _ => (ServerState::Pending, None),
     };
-    Server { server: server.to_owned(), state, code, what }
+    Server {
+        server: status.sink.to_string(),
+        state,
+        code: reason.map(|(code, _)| Cow::Borrowed(code.as_str())),
+        what: reason.map(|(_, what)| what.clone()),
+        since: status.since.to_string(),
+        next_try: status.again.map(|again| again.to_string()),
+        served_until: status.served_until.map(|until| until.to_string()),
+    }
 }
 
 fn of_place(place: &PlaceStatus) -> Option<Row> {
+    const EXPIRED: &str = "the certificate has expired: replace it";
     let (about, state, code, what) = match &place.state {
         PlaceState::OnlyCaCertificates | PlaceState::Holds(_) => return None,
         PlaceState::NotApplicable(about) => (Some(about), State::NotApplicable, None, None),
@@ -387,9 +449,7 @@ fn of_place(place: &PlaceStatus) -> Option<Row> {
             let what = "clients will refuse it: have it issued again with an OCSP URL, or without must-staple";
             (Some(about), State::MustStapleWithoutUrl, None, Some(what.to_owned()))
         }
-        PlaceState::Expired(about) => {
-            (Some(about), State::Expired, None, Some("the certificate has expired: replace it".to_owned()))
-        }
+        PlaceState::Expired(about) => (Some(about), State::Expired, None, Some(EXPIRED.to_owned())),
         PlaceState::Problem { about: None, code, what } if code.as_str() == "no_certificate" => {
             (None, State::NoCertificate, None, Some(what.clone()))
         }
@@ -398,31 +458,38 @@ fn of_place(place: &PlaceStatus) -> Option<Row> {
         }
         _ => (None, State::Waiting, None, None),
     };
+    let must_staple = about.is_some_and(|about| about.must_staple);
+    let is_early = code == Some("certificate_not_yet_valid");
     Some(Row {
         certificate: about.map(|about| about.name.clone()),
         serial: about.map(|about| about.serial.clone()),
         files: vec![place.name.to_string()],
-        must_staple: about.is_some_and(|about| about.must_staple),
+        must_staple,
+        outage: must_staple && !is_early && matches!(state, State::MustStapleWithoutUrl | State::Problem),
         state,
-        code,
+        code: code.map(Cow::Borrowed),
         what,
+        since: place.since.to_string(),
+        next_try: place.again.map(|again| again.to_string()),
         staple_until: None,
-        next_renewal: None,
         servers: Vec::new(),
     })
 }
 
-fn of_problem(problem: &SourceProblem) -> Row {
+fn of_problem(status: &ProblemStatus) -> Row {
+    let problem = &status.problem;
     Row {
         certificate: None,
         serial: None,
         files: vec![problem.place.clone()],
         must_staple: false,
+        outage: false,
         state: State::Unreadable,
-        code: Some(problem.error.code.as_str()),
+        code: Some(Cow::Borrowed(problem.error.code.as_str())),
         what: Some(problem.error.what.clone()),
+        since: status.since.to_string(),
+        next_try: None,
         staple_until: None,
-        next_renewal: None,
         servers: Vec::new(),
     }
 }
@@ -432,17 +499,27 @@ mod tests {
     use super::*;
 
     fn row(state: State, servers: &[ServerState]) -> Row {
-        let server = |state: &ServerState| Server { server: "/s".to_owned(), state: *state, code: None, what: None };
+        let server = |state: &ServerState| Server {
+            server: "/s".to_owned(),
+            state: *state,
+            code: None,
+            what: None,
+            since: String::new(),
+            next_try: None,
+            served_until: None,
+        };
         Row {
             certificate: Some("example.org".to_owned()),
             serial: Some("0a".to_owned()),
             files: vec!["/etc/a.pem".to_owned()],
             must_staple: false,
+            outage: false,
             state,
             code: None,
             what: None,
+            since: String::new(),
+            next_try: None,
             staple_until: None,
-            next_renewal: None,
             servers: servers.iter().map(server).collect(),
         }
     }
@@ -466,9 +543,10 @@ mod tests {
             (vec![row(Revoked, &[ServerState::Withdrawn]), row(Good, &[ServerState::Confirmed])], 3),
             (vec![row(Revoked, &[]), row(Problem, &[])], 3),
         ] {
-            let totals = totals(&rows);
+            let count = rows.len();
+            let Summary { rows, totals } = Summary::with(rows);
             assert_eq!(totals.exit_code, expected, "{rows:?}");
-            assert_eq!(totals.total, rows.len());
+            assert_eq!(totals.total, count);
         }
     }
 

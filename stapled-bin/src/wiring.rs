@@ -6,12 +6,14 @@ use std::sync::Arc;
 use stapled_core::event::{Event, Observer};
 use stapled_core::io::directory::{DirectorySource, IgnoreError};
 use stapled_core::io::file::FileSink;
-use stapled_core::io::http::{HttpFetcher, HttpFetcherError};
+use stapled_core::io::http::HttpFetcherError;
 use stapled_core::io::issuers::IssuerDirectory;
 use stapled_core::stapler::{BuildError, Group, Stapler};
-use stapled_haproxy::{Address, HaproxySink};
+use stapled_haproxy::{Address, HaproxySink, HaproxySource};
 
 use crate::configuration::{Configuration, StapleFiles};
+use crate::haproxys::{HaproxyError, Haproxys};
+use crate::network::TIMEOUT;
 
 /// What outlives this program, where nothing else is said.
 const STATE_DIRECTORY: &str = "/var/lib/stapled";
@@ -26,6 +28,8 @@ pub(crate) enum WiringError {
     #[error("--issuer-dir {directory}: {error}")]
     IssuerDirectory { directory: String, error: std::io::Error },
     #[error(transparent)]
+    Haproxy(#[from] HaproxyError),
+    #[error(transparent)]
     Build(#[from] BuildError),
 }
 
@@ -34,9 +38,18 @@ pub(crate) fn stapler(
     configuration: &Configuration,
     observers: Vec<Arc<dyn Observer>>,
 ) -> Result<Stapler, WiringError> {
+    join(configuration, &mut Haproxys::open(configuration)?, observers)
+}
+
+/// [`stapler`], with configurations of HAProxy that are open already.
+pub(crate) fn join(
+    configuration: &Configuration,
+    haproxys: &mut Haproxys,
+    observers: Vec<Arc<dyn Observer>>,
+) -> Result<Stapler, WiringError> {
     let mut builder = Stapler::builder()
         .observer(Arc::new(All(observers)))
-        .fetcher(Arc::new(HttpFetcher::builder().proxy_from_environment().build()?))
+        .fetcher(Arc::new(configuration.network.fetcher(TIMEOUT)?))
         .refresh_policy(configuration.refresh)
         .judge_policy(configuration.judging)
         .rescan_interval(configuration.rescan)
@@ -63,9 +76,8 @@ pub(crate) fn stapler(
     }
     // One sink for each socket, whichever groups it serves.
     let mut sinks: Vec<(Address, Arc<HaproxySink>)> = Vec::new();
-    for paths in &configuration.groups {
-        let mut group = Group::new().source(source(configuration, paths)?);
-        for address in &paths.sockets {
+    let mut with_sinks = |mut group: Group, addresses: &[Address]| {
+        for address in addresses {
             let known = sinks.iter().find(|(known, _)| known == address).map(|(_, sink)| Arc::clone(sink));
             let sink = known.unwrap_or_else(|| {
                 let sink = Arc::new(sink(configuration, address));
@@ -74,7 +86,20 @@ pub(crate) fn stapler(
             });
             group = group.shared_sink(sink);
         }
-        builder = builder.group(group);
+        group
+    };
+    for paths in &configuration.groups {
+        builder = builder.group(with_sinks(Group::new().source(source(configuration, paths)?), &paths.sockets));
+    }
+    for (source, sockets) in haproxys.sources() {
+        builder = builder.group(with_sinks(Group::new().source(source), &sockets));
+    }
+    for address in &configuration.running {
+        let mut source = HaproxySource::new(address);
+        if let Some(keepalive) = configuration.keepalive {
+            source = source.keepalive(keepalive);
+        }
+        builder = builder.group(Group::new().source(source).sink(sink(configuration, address)));
     }
     Ok(builder.build()?)
 }

@@ -87,8 +87,7 @@ impl Adder {
                 }
                 None => {
                     // Nothing to take back. A certificate that is gone is forgotten with this.
-                    let state = view.delivery.state.clone();
-                    self.inventory.set_delivery(subject, self.number, view.losses, Delivery { served: None, state });
+                    self.set_delivery(lease, &view, Delivery::new(None, view.delivery.state.clone()));
                     None
                 }
                 Some((staple, sites)) => {
@@ -152,13 +151,12 @@ impl Adder {
         staple: Arc<Staple>,
         done: Result<Delivered, SinkError>,
     ) -> Option<Task> {
-        let subject = &lease.task().subject;
         let sink = || Arc::clone(&self.name);
         match done {
             Ok(Delivered::Confirmed) => {
                 let is_new = view.delivery.served.as_ref().is_none_or(|(served, _)| *served != staple);
-                let delivery = Delivery { served: Some((staple, view.sites.clone())), state: DeliveryState::Confirmed };
-                if self.inventory.set_delivery(subject, self.number, view.losses, delivery) {
+                let delivery = Delivery::new(Some((staple, view.sites.clone())), DeliveryState::Confirmed);
+                if self.set_delivery(lease, view, delivery) {
                     // The server lost it while it was delivered, or got it only to lose it.
                     return Some(self.look_again(lease, self.journal.clock.now()));
                 }
@@ -172,7 +170,7 @@ impl Adder {
                 if view.delivery.state != state {
                     self.journal.tell_of(&view.about, EventKind::NotWanted { sink: sink(), code, what });
                 }
-                self.inventory.set_delivery(subject, self.number, view.losses, Delivery { served: None, state });
+                self.set_delivery(lease, view, Delivery::new(None, state));
                 None
             }
             Err(error) => Some(self.note_failure(lease, view, view.delivery.served.clone(), &error)),
@@ -193,8 +191,7 @@ impl Adder {
         };
         let sink = Arc::clone(&self.name);
         self.journal.tell_of(&view.about, EventKind::Withdrawn { sink, why, confirmed });
-        let delivery = Delivery { served: None, state: DeliveryState::Withdrawn };
-        self.inventory.set_delivery(&lease.task().subject, self.number, view.losses, delivery);
+        self.set_delivery(lease, view, Delivery::new(None, DeliveryState::Withdrawn));
         None
     }
 
@@ -226,11 +223,18 @@ impl Adder {
         // Not after the end of what is served: then that is taken back.
         let ends = served.as_ref().map(|(staple, _)| self.last_moment(staple)).filter(|ends| *ends > now);
         let again = ends.map_or(retry, |ends| retry.min(ends));
-        let delivery = Delivery { served, state: DeliveryState::Failed { code, what: what.clone() } };
-        self.inventory.set_delivery(&lease.task().subject, self.number, view.losses, delivery);
+        let served_until = served.as_ref().map(|(staple, _)| staple.expires()).filter(|until| *until > now);
+        let delivery = Delivery::new(served, DeliveryState::Failed { code, what: what.clone() }).again(again);
+        self.set_delivery(lease, view, delivery);
         let sink = Arc::clone(&self.name);
-        self.journal.tell_of(&view.about, EventKind::DeliveryFailed { sink, code, what, again });
+        self.journal.tell_of(&view.about, EventKind::DeliveryFailed { sink, code, what, again, served_until });
         lease.task().again(Due::After(again.since(now)), code.as_str())
+    }
+
+    /// Takes down what the sink has; returns whether it has lost something meanwhile.
+    fn set_delivery(&self, lease: &Lease, view: &DeliveryView, delivery: Delivery) -> bool {
+        let now = self.journal.clock.now();
+        self.inventory.set_delivery(&lease.task().subject, self.number, view.losses, delivery, now)
     }
 
     /// The task that takes a staple back at its end, unless a newer one replaces the task before.
@@ -254,10 +258,11 @@ impl Adder {
     }
 
     async fn restore(&self, lost: &Lost) -> Result<(), SchedulerError> {
+        let now = self.journal.clock.now();
         let certificates = match lost {
             Lost::Nothing => Vec::new(),
-            Lost::Everything => self.inventory.set_lost(self.number, None),
-            Lost::Certificates(names) => self.inventory.set_lost(self.number, Some(names)),
+            Lost::Everything => self.inventory.set_lost(self.number, None, now),
+            Lost::Certificates(names) => self.inventory.set_lost(self.number, Some(names), now),
         };
         if !certificates.is_empty() {
             let sink = Arc::clone(&self.name);

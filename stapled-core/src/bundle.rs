@@ -1,12 +1,17 @@
 //! Certificates out of a file's bytes: PEM bundles in any order, with or without a private key, and DER.
 
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::pem::{self, PemObject};
 
 use crate::certificate::{Certificate, CertificateError};
+use crate::der::{Reader, SEQUENCE};
 
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 const END: &[u8] = b"-----END CERTIFICATE-----";
+/// What every section begins with, a key's as well.
+const ANY_BEGIN: &[u8] = b"-----BEGIN ";
+/// What is wrong with a section that does not end before another begins.
+const UNFINISHED: &str = "its END line is missing";
 
 /// How many certificates one file may have.
 const MAX_CERTIFICATES: usize = 1024;
@@ -53,27 +58,17 @@ impl Bundle {
     /// it, private keys above all, is passed over undecoded.
     pub fn read(bytes: &[u8]) -> Result<Self, BundleError> {
         let mut bundle = Bundle::default();
-        let mut rest = bytes;
-        let mut number = 0;
-        while let Some(begin) = find(rest, BEGIN) {
-            number += 1;
+        for (section, number) in (Sections { rest: bytes }).zip(1..) {
             if number > MAX_CERTIFICATES {
                 return Err(BundleError::TooMany);
             }
-            let section = rest.get(begin..).unwrap_or_default();
-            let Some(end) = find(section, END) else {
-                let what = "its END line is missing".to_owned();
-                bundle.broken.push((number, BundleError::Pem { number, what }));
-                break;
-            };
-            let (section, after) = section.split_at(end + END.len());
-            match Self::read_section(number, section) {
+            let unfinished = || BundleError::Pem { number, what: UNFINISHED.to_owned() };
+            match section.ok_or_else(unfinished).and_then(|section| Self::read_section(number, section)) {
                 Ok(certificate) => bundle.certificates.push(certificate),
                 Err(error) => bundle.broken.push((number, error)),
             }
-            rest = after;
         }
-        if number > 0 {
+        if bundle != Bundle::default() {
             return Ok(bundle);
         }
         // A DER file is one certificate and begins as a SEQUENCE does.
@@ -88,7 +83,7 @@ impl Bundle {
 
     fn read_section(number: usize, section: &[u8]) -> Result<Certificate, BundleError> {
         let der = CertificateDer::from_pem_slice(section)
-            .map_err(|error| BundleError::Pem { number, what: error.to_string() })?;
+            .map_err(|error| BundleError::Pem { number, what: in_words(&error).to_owned() })?;
         Certificate::from_der(&der).map_err(|error| BundleError::Certificate { number, error })
     }
 
@@ -98,22 +93,102 @@ impl Bundle {
     }
 }
 
-/// Of these bytes only the certificates: the PEM sections of that name, or all, where there are none and a key could not
-/// be among them.
+/// Of these bytes only the certificates: the PEM sections of that name that are whole, or a DER file that is no key.
 pub(crate) fn certificates_only(bytes: &[u8]) -> Vec<u8> {
     let mut kept = Vec::new();
-    let mut rest = bytes;
-    while let Some(begin) = find(rest, BEGIN) {
-        let section = rest.get(begin..).unwrap_or_default();
-        let end = find(section, END).map_or(section.len(), |end| end + END.len());
-        let (section, after) = section.split_at(end);
-        kept.extend_from_slice(section);
+    let mut has_sections = false;
+    for section in (Sections { rest: bytes }) {
+        has_sections = true;
+        // Of one that is not whole, that there was one.
+        kept.extend_from_slice(section.unwrap_or(BEGIN));
         kept.push(b'\n');
-        rest = after;
     }
-    if kept.is_empty() && bytes.first() == Some(&0x30) { bytes.to_vec() } else { kept }
+    if has_sections || !may_be_certificate(bytes) { kept } else { bytes.to_vec() }
+}
+
+/// A certificate begins with a SEQUENCE in a SEQUENCE; private keys (PKCS#8, PKCS#1, SEC 1) and PKCS#12 with a number.
+fn may_be_certificate(der: &[u8]) -> bool {
+    Reader::new(der).inside(SEQUENCE).is_ok_and(|fields| fields.peek_tag() == Some(SEQUENCE))
+}
+
+/// The PEM sections `CERTIFICATE`, from BEGIN to END; none for one that another section begins in, such as a key's, or
+/// that breaks off.
+struct Sections<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Sections<'a> {
+    type Item = Option<&'a [u8]>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (_, section) = self.rest.split_at_checked(find(self.rest, BEGIN)?)?;
+        let (begin, body) = section.split_at_checked(BEGIN.len())?;
+        let (body, after) = body.split_at_checked(find(body, ANY_BEGIN).unwrap_or(body.len()))?;
+        let Some(end) = find(body, END) else {
+            self.rest = after;
+            return Some(None);
+        };
+        let (section, rest) = section.split_at_checked(begin.len() + end + END.len())?;
+        self.rest = rest;
+        Some(Some(section))
+    }
+}
+
+/// What is wrong with a PEM section, and nothing of what is in it: a line that is out of place may be a key's.
+fn in_words(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::IllegalSectionStart { .. } => "a line that begins a section goes on behind it",
+        pem::Error::MissingSectionEnd { .. } => "its END line does not stand alone",
+        pem::Error::Base64Decode(_) => "it is no base64",
+        _ => "it is no PEM",
+    }
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n";
+    const WHOLE: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----";
+
+    fn kept(text: &str) -> String {
+        String::from_utf8(certificates_only(text.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn of_a_file_only_the_certificates_are_kept() {
+        assert_eq!(kept(&format!("{KEY}{WHOLE}\nbetween\n{WHOLE}{KEY}")), format!("{WHOLE}\n{WHOLE}\n"));
+        assert_eq!(kept(KEY), "");
+        assert_eq!(kept("hello"), "");
+    }
+
+    #[test]
+    fn no_key_is_kept_with_a_certificate_that_breaks_off() {
+        let begin = "-----BEGIN CERTIFICATE-----";
+        for text in [
+            format!("{begin}\nMAA=\n{KEY}"),
+            format!("{begin}\nMAA=\n{KEY}-----END CERTIFICATE-----\n"),
+            format!("{begin}{KEY}"),
+            format!("{begin}\n{}", KEY.replace('\n', "")),
+        ] {
+            assert_eq!(kept(&text), format!("{begin}\n"), "{text}");
+            // It is still told that there was one.
+            assert!(matches!(Bundle::read(kept(&text).as_bytes()), Ok(bundle) if bundle.broken.len() == 1));
+            let text = format!("{text}\n{WHOLE}");
+            assert_eq!(kept(&text), format!("{begin}\n{WHOLE}\n"), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_der_files_keys_are_not_kept() {
+        let certificate = b"\x30\x02\x30\x00";
+        assert_eq!(certificates_only(certificate), certificate);
+        for key in [&b"\x30\x03\x02\x01\x00"[..], b"\x30\x00", b"\x30\x82", b"\x04\x02\x30\x00", b""] {
+            assert_eq!(certificates_only(key), b"", "{key:02x?}");
+        }
+    }
 }

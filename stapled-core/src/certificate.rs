@@ -10,7 +10,11 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry as oids;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
-use crate::der::{self, BIT_STRING, DerError, INTEGER, Reader, SEQUENCE, integer_hex};
+use crate::der::{
+    self, BIT_STRING, DerError, Element, IA5_STRING, INTEGER, NUMERIC_STRING, Numbers, OID, PRINTABLE_STRING, Reader,
+    SEQUENCE, SET, UTF8_STRING, integer_hex,
+};
+use crate::oid;
 use crate::signature::{self, PublicKey, SignatureError, Verified};
 use crate::time::Timestamp;
 
@@ -31,6 +35,13 @@ const TLS_FEATURE: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x18];
 const STATUS_REQUEST: u64 = 5;
 /// id-pkix-ocsp-nocheck, 1.3.6.1.5.5.7.48.1.5.
 const OCSP_NOCHECK: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x05];
+
+/// id-ce-keyUsage, 2.5.29.15.
+const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
+/// id-ce-basicConstraints, 2.5.29.19.
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
+/// id-ce-extKeyUsage, 2.5.29.37.
+const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 
 /// A certificate: its bytes, and what stapling needs to know of it.
 ///
@@ -56,6 +67,8 @@ pub struct Certificate {
     must_staple: bool,
     ocsp_no_check: bool,
     unknown_critical_extension: Option<String>,
+    subject_key_id: Option<Range<usize>>,
+    authority_key_id: Option<Range<usize>>,
     name: String,
 }
 
@@ -97,10 +110,11 @@ impl Certificate {
         if bytes.len() > MAX_SIZE {
             return Err(CertificateError::TooLarge { size: bytes.len() });
         }
-        der::check_framing(bytes)?;
+        der::check_framing(bytes, Numbers::Padded)?;
         let mut outer = Reader::new(bytes).inside(SEQUENCE)?;
         let tbs = outer.expect(SEQUENCE)?.raw;
-        let signature_algorithm = outer.expect(SEQUENCE)?.contents;
+        let algorithm = outer.expect(SEQUENCE)?;
+        let signature_algorithm = algorithm.contents;
         let signature = der::whole_bytes(outer.expect(BIT_STRING)?)?;
         outer.end()?;
 
@@ -108,6 +122,10 @@ impl Certificate {
             X509Certificate::from_der(bytes).map_err(|error| CertificateError::Malformed(error.to_string()))?;
         if !rest.is_empty() {
             return Err(DerError::new("bytes after the end").into());
+        }
+        // RFC 5280 §4.1.1.2: what names the algorithm inside, signed, says the same as outside.
+        if !names_algorithm(tbs, algorithm)? {
+            return Err(CertificateError::Malformed("it names two algorithms for its signature".to_owned()));
         }
         let mut key_info = Reader::new(parsed.public_key().raw).inside(SEQUENCE)?;
         let key_algorithm = key_info.expect(SEQUENCE)?.contents;
@@ -137,10 +155,21 @@ impl Certificate {
             must_staple: false,
             ocsp_no_check: false,
             unknown_critical_extension: None,
+            subject_key_id: None,
+            authority_key_id: None,
             name: String::new(),
             der: bytes.into(),
         };
         certificate.read_extensions(&parsed)?;
+        for extension in parsed.extensions() {
+            match extension.parsed_extension() {
+                ParsedExtension::SubjectKeyIdentifier(id) => certificate.subject_key_id = Some(range(id.0)),
+                ParsedExtension::AuthorityKeyIdentifier(id) => {
+                    certificate.authority_key_id = id.key_identifier.as_ref().map(|id| range(id.0));
+                }
+                _ => {}
+            }
+        }
         if certificate.name.is_empty() {
             certificate.name = display_name(parsed.subject());
         }
@@ -153,9 +182,12 @@ impl Certificate {
         for extension in parsed.extensions() {
             let oid = extension.oid.as_bytes();
             if seen.contains(&oid) {
-                return Err(CertificateError::Malformed(format!("the extension {} occurs twice", extension.oid)));
+                return Err(CertificateError::Malformed(format!("the extension {} occurs twice", oid::dotted(oid))));
             }
             seen.push(oid);
+            if !decides_readably(oid, extension.value) {
+                return Err(malformed(&oid::dotted(oid)));
+            }
             match extension.parsed_extension() {
                 ParsedExtension::BasicConstraints(constraints) => self.is_ca = constraints.ca,
                 ParsedExtension::KeyUsage(usage) => {
@@ -192,19 +224,16 @@ impl Certificate {
                 }
                 // What decides about trust must be readable; the rest may be as odd as it likes.
                 ParsedExtension::ParseError { .. }
-                    if extension.critical
-                        || extension.oid == oids::OID_X509_EXT_BASIC_CONSTRAINTS
-                        || extension.oid == oids::OID_X509_EXT_KEY_USAGE
-                        || extension.oid == oids::OID_X509_EXT_EXTENDED_KEY_USAGE =>
+                    if extension.critical || matches!(oid, KEY_USAGE | BASIC_CONSTRAINTS | EXTENDED_KEY_USAGE) =>
                 {
-                    return Err(malformed(&extension.oid.to_string()));
+                    return Err(malformed(&oid::dotted(oid)));
                 }
                 ParsedExtension::UnsupportedExtension { .. } if oid == TLS_FEATURE => {
                     self.must_staple = has_status_request(extension.value).map_err(|_| malformed("TLS feature"))?;
                 }
                 ParsedExtension::UnsupportedExtension { .. } if oid == OCSP_NOCHECK => self.ocsp_no_check = true,
                 ParsedExtension::UnsupportedExtension { .. } if extension.critical => {
-                    self.unknown_critical_extension = Some(extension.oid.to_string());
+                    self.unknown_critical_extension = Some(oid::dotted(oid));
                 }
                 _ => {}
             }
@@ -306,6 +335,15 @@ impl Certificate {
         self.unknown_critical_extension.as_deref()
     }
 
+    /// Whether this certificate names the other's key as that of its issuer (RFC 5280, section 4.2.1.1): authorityKeyIdentifier
+    /// against subjectKeyIdentifier. Not, where one of them is missing.
+    pub fn names_key_of(&self, issuer: &Certificate) -> bool {
+        match (&self.authority_key_id, &issuer.subject_key_id) {
+            (Some(named), Some(own)) => self.part(named) == issuer.part(own),
+            _ => false,
+        }
+    }
+
     /// The SHA-256 hash of the certificate.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut fingerprint = [0; 32];
@@ -367,30 +405,37 @@ pub(crate) fn same_name(a: &[u8], b: &[u8]) -> bool {
 
 /// A key that is equal for equal names, by the rule of [`same_name`]; `None` for bytes that are no name.
 pub(crate) fn name_key(name: &[u8]) -> Option<Vec<u8>> {
-    let (rest, name) = X509Name::from_der(name).ok()?;
-    if !rest.is_empty() {
-        return None;
-    }
-    let mut key = Vec::new();
-    for rdn in name.iter_rdn() {
-        key.push(0);
-        for attribute in rdn.iter() {
-            key.push(1);
-            key.extend_from_slice(attribute.attr_type().as_bytes());
-            key.push(2);
-            match attribute.as_str() {
-                Ok(text) => {
+    let mut outer = Reader::new(name);
+    let mut list = outer.inside(SEQUENCE).ok()?;
+    outer.end().ok()?;
+    let mut key = Vec::with_capacity(name.len());
+    while !list.is_empty() {
+        let mut attributes = list.inside(SET).ok()?;
+        let mut relative = Vec::new();
+        while !attributes.is_empty() {
+            let mut attribute = attributes.inside(SEQUENCE).ok()?;
+            relative.extend_from_slice(attribute.expect(OID).ok()?.raw);
+            let value = attribute.any().ok()?;
+            attribute.end().ok()?;
+            match text(value) {
+                Some(text) => {
                     let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
-                    key.extend_from_slice(words.join(" ").as_bytes());
+                    relative.extend(der::element(UTF8_STRING, words.join(" ").as_bytes()));
                 }
-                Err(_) => {
-                    key.push(3);
-                    key.extend_from_slice(attribute.attr_value().data);
-                }
+                None => relative.extend_from_slice(value.raw),
             }
         }
+        // Every part with its length, so that no text passes for several parts.
+        key.extend(der::element(SET, &relative));
     }
     Some(key)
+}
+
+/// The text of a string whose type is Unicode or a part of it.
+fn text(value: Element<'_>) -> Option<&str> {
+    matches!(value.tag, UTF8_STRING | NUMERIC_STRING | PRINTABLE_STRING | IA5_STRING)
+        .then(|| std::str::from_utf8(value.contents).ok())
+        .flatten()
 }
 
 fn display_name(subject: &X509Name<'_>) -> String {
@@ -401,6 +446,42 @@ fn display_name(subject: &X509Name<'_>) -> String {
 /// What a stranger wrote, fit for one line of a log.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(253).collect()
+}
+
+/// Whether the value of an extension that decides about trust has exactly the form that RFC 5280 gives it. A general
+/// parser passes over what it does not know, where others read something else; of other extensions nothing depends.
+fn decides_readably(oid: &[u8], value: &[u8]) -> bool {
+    let read = || -> Result<(), DerError> {
+        der::check_framing(value, Numbers::Shortest)?;
+        match oid {
+            KEY_USAGE => {
+                Reader::new(value).expect(BIT_STRING)?;
+            }
+            BASIC_CONSTRAINTS => {
+                let mut fields = Reader::new(value).inside(SEQUENCE)?;
+                fields.optional(der::BOOLEAN)?;
+                fields.optional(INTEGER)?;
+                fields.end()?;
+            }
+            _ => {
+                let mut purposes = Reader::new(value).inside(SEQUENCE)?;
+                purposes.expect(OID)?;
+                while !purposes.is_empty() {
+                    purposes.expect(OID)?;
+                }
+            }
+        }
+        Ok(())
+    };
+    !matches!(oid, KEY_USAGE | BASIC_CONSTRAINTS | EXTENDED_KEY_USAGE) || read().is_ok()
+}
+
+/// Whether `tbs`, a TBSCertificate, names this algorithm for its signature.
+fn names_algorithm(tbs: &[u8], algorithm: Element<'_>) -> Result<bool, DerError> {
+    let mut fields = Reader::new(tbs).inside(SEQUENCE)?;
+    fields.optional(der::context(0))?;
+    fields.expect(INTEGER)?;
+    Ok(fields.expect(SEQUENCE)?.raw == algorithm.raw)
 }
 
 /// Features ::= SEQUENCE OF INTEGER (RFC 7633 §6).
@@ -424,4 +505,71 @@ fn is_known_here(oid: &[u8]) -> bool {
 /// A DER name for people.
 pub(crate) fn name_in_words(name: &[u8]) -> String {
     X509Name::from_der(name).map_or_else(|_| "a name that cannot be read".to_owned(), |(_, name)| display_name(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A name of relative names, each of attributes: the last number of its type, the tag and the bytes of its value.
+    fn name(relative_names: &[&[(u8, u8, &[u8])]]) -> Vec<u8> {
+        let attribute = |(kind, tag, value): &(u8, u8, &[u8])| {
+            der::element(SEQUENCE, &[der::element(OID, &[0x55, 4, *kind]), der::element(*tag, value)].concat())
+        };
+        let relative = |attributes: &&[(u8, u8, &[u8])]| {
+            der::element(SET, &attributes.iter().map(attribute).collect::<Vec<_>>().concat())
+        };
+        der::element(SEQUENCE, &relative_names.iter().map(relative).collect::<Vec<_>>().concat())
+    }
+
+    fn common(tag: u8, value: &[u8]) -> Vec<u8> {
+        name(&[&[(3, tag, value)]])
+    }
+
+    #[test]
+    fn names_are_the_same_whatever_their_encoder() {
+        let plain = common(UTF8_STRING, "Größe 1 CA".as_bytes());
+        assert!(same_name(&plain, &plain));
+        assert!(same_name(&plain, &common(UTF8_STRING, "  größe 1\t ca ".as_bytes())));
+        let ascii = common(UTF8_STRING, b"12 3");
+        for tag in [PRINTABLE_STRING, IA5_STRING, NUMERIC_STRING] {
+            assert!(same_name(&ascii, &common(tag, b" 12  3")), "{tag:02x}");
+        }
+        assert!(same_name(&name(&[]), &name(&[])));
+    }
+
+    #[test]
+    fn names_that_differ() {
+        let plain = name(&[&[(6, PRINTABLE_STRING, b"XX")], &[(3, UTF8_STRING, b"CA")]]);
+        for other in [
+            name(&[]),
+            name(&[&[(3, UTF8_STRING, b"CA")]]),
+            name(&[&[(3, UTF8_STRING, b"CA")], &[(6, PRINTABLE_STRING, b"XX")]]),
+            name(&[&[(6, PRINTABLE_STRING, b"XX"), (3, UTF8_STRING, b"CA")]]),
+            name(&[&[(6, PRINTABLE_STRING, b"XX")], &[(3, UTF8_STRING, b"C A")]]),
+            name(&[&[(6, PRINTABLE_STRING, b"XX")], &[(10, UTF8_STRING, b"CA")]]),
+        ] {
+            assert!(!same_name(&plain, &other), "{other:02x?}");
+        }
+        // Strings of other types are compared by their bytes alone: BMPString.
+        assert!(!same_name(&common(0x1e, b"\0A"), &common(0x1e, b"\0a")));
+        // Text that looks like the end of one attribute and the beginning of another.
+        let two = name(&[&[(3, UTF8_STRING, b"a")], &[(3, UTF8_STRING, b"b")]]);
+        assert!(!same_name(&two, &common(UTF8_STRING, b"a\x00\x01\x55\x04\x03\x02b")));
+        // What is no text is not made one.
+        assert!(!same_name(&common(UTF8_STRING, &[0xff]), &common(PRINTABLE_STRING, &[0xff])));
+    }
+
+    #[test]
+    fn what_is_no_name_is_none() {
+        let good = common(UTF8_STRING, b"CA");
+        assert!(name_key(&good).is_some());
+        let refused = |bytes: &[u8]| assert_eq!(name_key(bytes), None, "{bytes:02x?}");
+        refused(&[&good[..], b"\0"].concat());
+        (0..good.len()).for_each(|length| refused(good.get(..length).unwrap()));
+        // A type that is a string, not an object identifier; one more value than there may be; a list for a set.
+        refused(b"\x30\x0e\x31\x0c\x30\x0a\x16\x03\x55\x04\x03\x0c\x03abc");
+        refused(b"\x30\x11\x31\x0f\x30\x0d\x06\x03\x55\x04\x03\x0c\x03abc\x0c\x01d");
+        refused(b"\x30\x0e\x30\x0c\x30\x0a\x06\x03\x55\x04\x03\x0c\x03abc");
+    }
 }

@@ -13,8 +13,14 @@ pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const NULL: u8 = 0x05;
 pub(crate) const OID: u8 = 0x06;
 pub(crate) const ENUMERATED: u8 = 0x0a;
+pub(crate) const UTF8_STRING: u8 = 0x0c;
+pub(crate) const NUMERIC_STRING: u8 = 0x12;
+pub(crate) const PRINTABLE_STRING: u8 = 0x13;
+pub(crate) const IA5_STRING: u8 = 0x16;
+pub(crate) const UTC_TIME: u8 = 0x17;
 pub(crate) const GENERALIZED_TIME: u8 = 0x18;
 pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const SET: u8 = 0x31;
 
 /// A context-specific, constructed tag: `[n] EXPLICIT`, or `[n] IMPLICIT` over something constructed.
 pub(crate) const fn context(n: u8) -> u8 {
@@ -119,15 +125,24 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// How INTEGERs may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// In their shortest form, as DER has it.
+    Shortest,
+    /// Also with superfluous octets in front: there are certificates whose serial number was written so.
+    Padded,
+}
+
 /// Checks that `bytes` are exactly one element, strictly framed all the way down.
-pub(crate) fn check_framing(bytes: &[u8]) -> Result<(), DerError> {
+pub(crate) fn check_framing(bytes: &[u8], numbers: Numbers) -> Result<(), DerError> {
     let mut reader = Reader::new(bytes);
     let element = reader.any()?;
     reader.end()?;
-    check_element(element, MAX_DEPTH)
+    check_element(element, numbers, MAX_DEPTH)
 }
 
-fn check_element(element: Element<'_>, depth: usize) -> Result<(), DerError> {
+fn check_element(element: Element<'_>, numbers: Numbers, depth: usize) -> Result<(), DerError> {
     // Universal tags (class bits 00): only SEQUENCE, SET, EXTERNAL and EMBEDDED PDV are constructed in DER.
     let constructed = element.tag & 0x20 != 0;
     if element.tag & 0xc0 == 0 {
@@ -146,6 +161,14 @@ fn check_element(element: Element<'_>, depth: usize) -> Result<(), DerError> {
             BOOLEAN if !matches!(element.contents, [0x00 | 0xff]) => {
                 return Err(DerError::new("a BOOLEAN that is neither 00 nor FF"));
             }
+            INTEGER | ENUMERATED
+                if numbers == Numbers::Shortest && shortest_integer(element.contents) != element.contents =>
+            {
+                return Err(DerError::new("a number with superfluous octets in front"));
+            }
+            OID if !is_identifier(element.contents) => {
+                return Err(DerError::new("an object identifier that breaks off, or with superfluous octets"));
+            }
             _ => {}
         }
     }
@@ -155,9 +178,21 @@ fn check_element(element: Element<'_>, depth: usize) -> Result<(), DerError> {
     let depth = depth.checked_sub(1).ok_or(DerError::new("elements nested too deep"))?;
     let mut reader = Reader::new(element.contents);
     while !reader.is_empty() {
-        check_element(reader.any()?, depth)?;
+        check_element(reader.any()?, numbers, depth)?;
     }
     Ok(())
+}
+
+/// Whether these are the contents of an OBJECT IDENTIFIER (X.690 §8.19): each arc ends, and begins with no idle octet.
+fn is_identifier(contents: &[u8]) -> bool {
+    let mut begins = true;
+    for octet in contents {
+        if begins && *octet == 0x80 {
+            return false;
+        }
+        begins = octet & 0x80 == 0;
+    }
+    begins
 }
 
 /// The bits of a BIT STRING of whole bytes, such as a signature or a public key.
@@ -247,8 +282,14 @@ mod tests {
 
     #[test]
     fn accepts_der_and_refuses_ber() {
-        for good in [&b"\x30\x00"[..], b"\x30\x03\x02\x01\x00", b"\x01\x01\xff", b"\xa0\x02\x05\x00"] {
-            assert_eq!(check_framing(good), Ok(()), "{good:02x?}");
+        for good in [
+            &b"\x30\x00"[..],
+            b"\x30\x03\x02\x01\x00",
+            b"\x01\x01\xff",
+            b"\xa0\x02\x05\x00",
+            b"\x06\x04\x2b\x81\x80\x00",
+        ] {
+            assert_eq!(check_framing(good, Numbers::Shortest), Ok(()), "{good:02x?}");
         }
         for bad in [
             &b""[..],
@@ -262,20 +303,33 @@ mod tests {
             b"\x24\x02\x04\x00",             // constructed OCTET STRING
             b"\x10\x00",                     // primitive SEQUENCE
             b"\x30\x02\x02\x00",             // empty INTEGER
+            b"\x06\x00",                     // empty OBJECT IDENTIFIER
+            b"\x06\x02\x80\x01",             // a first arc with a byte of nothing
+            b"\x06\x03\x2b\x80\x01",         // a later one
+            b"\x06\x02\x2b\x81",             // an arc without an end
             b"\x01\x01\x01",                 // BOOLEAN TRUE as BER has it
             b"\x05\x01\x00",
             b"\x30\x85\x00\x00\x00\x00\x00",
         ] {
-            assert!(check_framing(bad).is_err(), "{bad:02x?}");
+            assert!(check_framing(bad, Numbers::Padded).is_err(), "{bad:02x?}");
         }
+    }
+
+    #[test]
+    fn numbers_are_short_unless_they_may_be_padded() {
+        for padded in [&b"\x02\x02\x00\x05"[..], b"\x02\x02\xff\x80", b"\x0a\x02\x00\x01"] {
+            assert!(check_framing(padded, Numbers::Shortest).is_err(), "{padded:02x?}");
+            assert_eq!(check_framing(padded, Numbers::Padded), Ok(()), "{padded:02x?}");
+        }
+        assert_eq!(check_framing(b"\x02\x02\x00\x80", Numbers::Shortest), Ok(()));
     }
 
     #[test]
     fn depth_is_bounded() {
         let nest = |n| (0..n).fold(Vec::new(), |inside, _| element(SEQUENCE, &inside));
-        assert!(check_framing(&nest(MAX_DEPTH)).is_ok());
-        assert!(check_framing(&nest(MAX_DEPTH + 1)).is_err());
-        assert!(check_framing(&nest(10_000)).is_err());
+        assert!(check_framing(&nest(MAX_DEPTH), Numbers::Shortest).is_ok());
+        assert!(check_framing(&nest(MAX_DEPTH + 1), Numbers::Shortest).is_err());
+        assert!(check_framing(&nest(10_000), Numbers::Shortest).is_err());
     }
 
     #[test]

@@ -234,6 +234,8 @@ pub enum EventKind {
         what: String,
         /// When it is tried again.
         again: Timestamp,
+        /// Until when the staple lasts that this sink has in service, if it has one.
+        served_until: Option<Timestamp>,
     },
     /// A staple was taken out of service.
     Withdrawn {
@@ -307,10 +309,28 @@ impl EventKind {
 }
 
 impl Event {
+    /// Whether clients refuse the certificate because of this: it is must-staple, and is left without a staple,
+    /// altogether or by one of its servers.
+    pub fn is_outage(&self) -> bool {
+        let must_staple = self.certificate.as_ref().is_some_and(|certificate| certificate.must_staple);
+        must_staple
+            && match &self.kind {
+                // Of what is out of its validity, no staple is missed.
+                EventKind::PlaceProblem { code, .. } => {
+                    !matches!(code.as_str(), "certificate_expired" | "certificate_not_yet_valid")
+                }
+                EventKind::RenewalFailed { held_until, .. } => held_until.is_none(),
+                EventKind::DeliveryFailed { served_until, .. } => served_until.is_none(),
+                EventKind::Withdrawn { why, .. } => *why != Withdrawal::Retired,
+                EventKind::MustStapleWithoutUrl | EventKind::Revoked { .. } => true,
+                _ => false,
+            }
+    }
+
     /// How much it matters.
     pub fn severity(&self) -> Severity {
-        let must_staple = self.certificate.as_ref().is_some_and(|certificate| certificate.must_staple);
         match &self.kind {
+            _ if self.is_outage() => Severity::Error,
             EventKind::OnlyCaCertificates { .. }
             | EventKind::NotApplicable
             | EventKind::AttemptFailed { .. }
@@ -326,7 +346,6 @@ impl Event {
             | EventKind::ServerLost { .. }
             | EventKind::Withdrawn { why: Withdrawal::Retired, .. }
             | EventKind::Retired => Severity::Info,
-            EventKind::RenewalFailed { held_until, .. } if must_staple && held_until.is_none() => Severity::Error,
             EventKind::SourceProblem { .. }
             | EventKind::PlaceProblem { .. }
             | EventKind::IssuerFetchFailed { .. }
@@ -406,9 +425,13 @@ impl fmt::Display for EventKind {
             }
             EventKind::Delivered { sink } => write!(f, "staple delivered to {sink}"),
             EventKind::NotWanted { sink, what, .. } => placed(f, sink, what),
-            EventKind::DeliveryFailed { what, again, sink, .. } => {
+            EventKind::DeliveryFailed { what, again, sink, served_until, .. } => {
                 placed(f, sink, what)?;
-                write!(f, "; tried again at {again}")
+                write!(f, "; tried again at {again}")?;
+                match served_until {
+                    Some(until) => write!(f, "; the staple that it has is good until {until}"),
+                    None => Ok(()),
+                }
             }
             EventKind::Withdrawn { sink, why, confirmed } => {
                 let why = match why {

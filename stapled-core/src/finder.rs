@@ -93,7 +93,8 @@ impl Finder {
 
     /// A problem that stays is told once.
     fn tell_problems(&self, source: &str, problems: Vec<SourceProblem>) {
-        for SourceProblem { place, error, .. } in self.inventory.set_problems(self.number, problems) {
+        let now = self.journal.clock.now();
+        for SourceProblem { place, error, .. } in self.inventory.set_problems(self.number, problems, now) {
             self.journal.tell(EventKind::SourceProblem {
                 source: source.to_owned(),
                 place,

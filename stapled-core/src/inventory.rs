@@ -1,5 +1,7 @@
 //! What is known: every place, every certificate, and how it stands. The only state that the stages share.
 
+mod asked;
+mod inherited;
 mod issuers;
 mod standing;
 
@@ -17,8 +19,11 @@ use crate::staple::Staple;
 use crate::task::Subject;
 use crate::time::Timestamp;
 
+use inherited::Inherited;
 use issuers::IssuerPool;
-pub use standing::{CertificateStatus, DeliveryState, PlaceState, PlaceStatus, Standing};
+pub use standing::{
+    CertificateStatus, DeliveryState, DeliveryStatus, PlaceState, PlaceStatus, ProblemStatus, Standing,
+};
 
 /// Which sink, by its number in the stapler.
 pub(crate) type SinkNumber = usize;
@@ -40,8 +45,10 @@ struct Known {
     places: BTreeMap<Subject, Place>,
     /// By the hash of certificate and issuer's key: what the tasks *renew* and *add* are about.
     certificates: HashMap<Subject, Entry>,
+    /// What another stapler knew of certificates that were not found again yet.
+    inherited: HashMap<Subject, Inherited>,
     issuers: IssuerPool,
-    problems: BTreeMap<SourceNumber, Vec<SourceProblem>>,
+    problems: BTreeMap<SourceNumber, Vec<ProblemStatus>>,
     /// How many times each sink has lost something.
     losses: BTreeMap<SinkNumber, u64>,
     generation: u64,
@@ -54,6 +61,8 @@ struct Place {
     generation: u64,
     state: PlaceState,
     since: Timestamp,
+    /// When it is looked at again, if not only when it changes.
+    again: Option<Timestamp>,
     /// The certificate that lies here; it stays while the place's new contents cannot be made out.
     holds: Option<Subject>,
 }
@@ -90,6 +99,32 @@ pub(crate) struct Delivery {
     /// What the server is known to serve, and for which sites.
     pub(crate) served: Option<(Arc<Staple>, Vec<Site>)>,
     pub(crate) state: DeliveryState,
+    /// When it is tried again.
+    pub(crate) again: Option<Timestamp>,
+    /// Since when it stands so; the inventory's to say.
+    since: Option<Timestamp>,
+}
+
+impl Delivery {
+    pub(crate) fn new(served: Option<(Arc<Staple>, Vec<Site>)>, state: DeliveryState) -> Self {
+        Delivery { served, state, again: None, since: None }
+    }
+
+    /// The same, tried again at this time.
+    pub(crate) fn again(self, at: Timestamp) -> Self {
+        Delivery { again: Some(at), ..self }
+    }
+}
+
+/// A staple from before.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) staple: Arc<Staple>,
+    pub(crate) memory: RenewalMemory,
+    /// When it is renewed.
+    pub(crate) renew_at: Timestamp,
+    /// Since when all is well with the certificate, where that is known.
+    pub(crate) since: Option<Timestamp>,
 }
 
 /// A certificate, for the renewer.
@@ -139,6 +174,8 @@ pub(crate) struct Settled {
     pub(crate) generation: u64,
     pub(crate) sinks: BTreeSet<SinkNumber>,
     pub(crate) staple: Option<Arc<Staple>>,
+    /// What another stapler knew of it.
+    pub(crate) inherited: Option<Inherited>,
     /// When its CA is asked next, as far as that was planned.
     pub(crate) next: Option<Timestamp>,
     /// Whether nothing was known of the certificate before.
@@ -208,8 +245,8 @@ impl Inventory {
                     place.generation = generation;
                 }
                 None => {
-                    let place =
-                        Place { source, sighting, generation, state: PlaceState::Pending, since: now, holds: None };
+                    let state = PlaceState::Pending;
+                    let place = Place { source, sighting, generation, state, since: now, again: None, holds: None };
                     known.places.insert(location.clone(), place);
                 }
             }
@@ -234,12 +271,27 @@ impl Inventory {
     }
 
     /// Notes what of a source cannot be looked at; returns what is new among it.
-    pub(crate) fn set_problems(&self, source: SourceNumber, problems: Vec<SourceProblem>) -> Vec<SourceProblem> {
+    pub(crate) fn set_problems(
+        &self,
+        source: SourceNumber,
+        problems: Vec<SourceProblem>,
+        now: Timestamp,
+    ) -> Vec<SourceProblem> {
         let mut known = self.known();
-        let before = known.problems.insert(source, problems.clone()).unwrap_or_default();
-        let is_known =
-            |new: &SourceProblem| before.iter().any(|old| old.place == new.place && old.error.what == new.error.what);
-        problems.into_iter().filter(|problem| !is_known(problem)).collect()
+        let before = known.problems.remove(&source).unwrap_or_default();
+        let key = |problem: &SourceProblem| (problem.place.clone(), problem.error.what.clone());
+        let before: HashMap<_, Timestamp> = before.iter().map(|old| (key(&old.problem), old.since)).collect();
+        let mut new = Vec::new();
+        let with_since = |problem: SourceProblem| {
+            let since = before.get(&key(&problem)).copied();
+            if since.is_none() {
+                new.push(problem.clone());
+            }
+            ProblemStatus { problem, since: since.unwrap_or(now) }
+        };
+        let problems = problems.into_iter().map(with_since).collect();
+        known.problems.insert(source, problems);
+        new
     }
 
     /// Forgets a place; returns the certificate that lay there.
@@ -299,6 +351,7 @@ impl Inventory {
         location: &Subject,
         generation: u64,
         state: PlaceState,
+        again: Option<Timestamp>,
         now: Timestamp,
     ) -> Option<Displaced> {
         let mut known = self.known();
@@ -308,6 +361,7 @@ impl Inventory {
         }
         let keeps = matches!(state, PlaceState::Problem { .. } | PlaceState::Pending);
         place.state = state;
+        place.again = again;
         let held = if keeps { None } else { place.holds.take() };
         held.and_then(|held| self.displace(&mut known, location, &held, now))
     }
@@ -330,23 +384,25 @@ impl Inventory {
             place.since = now;
         }
         place.state = state;
+        place.again = None;
         let held = place.holds.replace(subject.clone()).filter(|held| *held != subject);
         let displaced = held.and_then(|held| self.displace(&mut known, location, &held, now));
         known.generation += 1;
         let generation = known.generation;
         let new = !known.certificates.contains_key(&subject);
+        let inherited = known.inherited.remove(&subject);
         let entry = known.certificates.entry(subject).or_insert_with(|| Entry {
             about: Arc::new(about(&chain, &BTreeMap::new())),
             chain,
             generation,
             places: BTreeMap::new(),
-            first_seen: now,
+            first_seen: inherited.as_ref().map_or(now, |inherited| inherited.first_seen),
             staple: None,
-            standing: Standing::Waiting,
-            since: now,
+            standing: inherited.as_ref().map_or(Standing::Waiting, Inherited::standing),
+            since: inherited.as_ref().map_or(now, |inherited| inherited.since),
             next: None,
             memory: RenewalMemory::default(),
-            disowned: None,
+            disowned: inherited.as_ref().and_then(|inherited| inherited.disowned),
             deliveries: BTreeMap::new(),
         });
         let revived = entry.places.is_empty();
@@ -368,6 +424,7 @@ impl Inventory {
             generation: entry.generation,
             sinks: self.sinks_of_entry(entry),
             staple: entry.staple.clone(),
+            inherited: inherited.filter(|_| new),
             next: entry.next,
             new,
             revived,
@@ -430,15 +487,17 @@ impl Inventory {
     }
 
     /// A staple that was kept from before, if there is still need of one. Returns whether there was.
-    pub(crate) fn adopt(&self, staple: Arc<Staple>, next: Timestamp, now: Timestamp) -> bool {
+    pub(crate) fn adopt(&self, kept: Kept, now: Timestamp) -> bool {
         let mut known = self.known();
-        let Some(entry) = known.certificates.get_mut(staple.chain().subject()) else { return false };
+        let Some(entry) = known.certificates.get_mut(kept.staple.chain().subject()) else { return false };
         if entry.staple.is_some() || entry.disowned.is_some() {
             return false;
         }
-        entry.staple = Some(staple);
-        entry.next = Some(next);
+        entry.staple = Some(kept.staple);
+        entry.memory = kept.memory;
+        entry.next = Some(kept.renew_at);
         entry.set_standing(Standing::Good, now);
+        entry.since = kept.since.unwrap_or(entry.since);
         true
     }
 
@@ -498,14 +557,25 @@ impl Inventory {
     /// Notes what a sink has now; `losses` is what the view said with which the work began. Returns whether the sink has
     /// lost something since, so that it may not have it after all. A retired certificate of which no sink has anything
     /// is forgotten.
-    pub(crate) fn set_delivery(&self, subject: &Subject, sink: SinkNumber, losses: u64, delivery: Delivery) -> bool {
+    pub(crate) fn set_delivery(
+        &self,
+        subject: &Subject,
+        sink: SinkNumber,
+        losses: u64,
+        mut delivery: Delivery,
+        now: Timestamp,
+    ) -> bool {
         let mut known = self.known();
         let lost = known.losses.get(&sink).copied().unwrap_or_default() != losses;
         let Some(entry) = known.certificates.get_mut(subject) else { return false };
         if lost && delivery.served.is_some() {
-            entry.deliveries.insert(sink, Delivery::default());
+            entry.deliveries.insert(sink, Delivery { since: Some(now), ..Delivery::default() });
             return true;
         }
+        let before = entry.deliveries.get(&sink);
+        let is_same = |state: &DeliveryState| std::mem::discriminant(state) == std::mem::discriminant(&delivery.state);
+        let since = before.filter(|before| is_same(&before.state)).and_then(|before| before.since);
+        delivery.since = since.or(Some(now));
         entry.deliveries.insert(sink, delivery);
         if entry.places.is_empty() && entry.deliveries.values().all(|delivery| delivery.served.is_none()) {
             known.certificates.remove(subject);
@@ -515,7 +585,7 @@ impl Inventory {
 
     /// Notes that a server has lost what it had: of all certificates, or of those that it knows by these names.
     /// Returns the certificates, with their generations, that it gets again.
-    pub(crate) fn set_lost(&self, sink: SinkNumber, names: Option<&[Arc<str>]>) -> Vec<(Subject, u64)> {
+    pub(crate) fn set_lost(&self, sink: SinkNumber, names: Option<&[Arc<str>]>, now: Timestamp) -> Vec<(Subject, u64)> {
         let mut lost = Vec::new();
         let mut known = self.known();
         *known.losses.entry(sink).or_default() += 1;
@@ -523,15 +593,14 @@ impl Inventory {
             let Some(delivery) = entry.deliveries.get_mut(&sink) else { continue };
             if names.is_none() && matches!(entry.standing, Standing::Revoked { .. }) {
                 // The server may have read again what was withdrawn from it.
-                *delivery = Delivery::default();
+                *delivery = Delivery { since: Some(now), ..Delivery::default() };
                 lost.push((subject.clone(), entry.generation));
                 continue;
             }
             let Some((_, sites)) = &delivery.served else { continue };
             let named = |names: &[Arc<str>]| sites.iter().any(|site| names.contains(&site.served_as));
             if names.is_none_or(named) {
-                delivery.served = None;
-                delivery.state = DeliveryState::Pending;
+                *delivery = Delivery { since: Some(now), ..Delivery::default() };
                 lost.push((subject.clone(), entry.generation));
             }
         }
@@ -549,48 +618,6 @@ impl Inventory {
             .copied()
             .chain(had)
             .collect()
-    }
-
-    // ---- whoever asks
-
-    /// What of the sources cannot be looked at.
-    pub fn source_problems(&self) -> Vec<SourceProblem> {
-        self.known().problems.values().flatten().cloned().collect()
-    }
-
-    /// How every place stands, in the order of sources and names.
-    pub fn places(&self) -> Vec<PlaceStatus> {
-        let known = self.known();
-        let status = |place: &Place| PlaceStatus {
-            name: Arc::clone(&place.sighting.name),
-            state: place.state.clone(),
-            since: place.since,
-        };
-        known.places.values().map(status).collect()
-    }
-
-    /// How every certificate stands that wants a staple, in the order of their names.
-    pub fn certificates(&self) -> Vec<CertificateStatus> {
-        let known = self.known();
-        let status = |entry: &Entry| CertificateStatus {
-            about: Arc::clone(&entry.about),
-            chain: Arc::clone(&entry.chain),
-            standing: entry.standing.clone(),
-            since: entry.since,
-            next: entry.next,
-            staple: entry.staple.clone(),
-            deliveries: self
-                .sinks_of_entry(entry)
-                .into_iter()
-                .map(|sink| {
-                    let state = entry.deliveries.get(&sink).map(|delivery| delivery.state.clone());
-                    (self.sink_name(sink), state.unwrap_or_default())
-                })
-                .collect(),
-        };
-        let mut statuses: Vec<CertificateStatus> = known.certificates.values().map(status).collect();
-        statuses.sort_by(|a, b| (&a.about.name, &a.about.places).cmp(&(&b.about.name, &b.about.places)));
-        statuses
     }
 }
 

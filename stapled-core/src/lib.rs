@@ -15,6 +15,7 @@
 //! - [`oid`], [`ocsp`], [`certificate`], [`bundle`], [`chain`]: what is on the wire and on disk.
 //! - [`staple`], [`refresh`]: what to believe, and when to ask again. Pure, as all above.
 //! - [`clock`], [`source`], [`fetch`], [`sink`], [`scheduler`], [`event`]: the seams.
+//! - [`inquiry`]: how one responder is asked. Pure.
 //! - [`inventory`]: what is known of every certificate.
 //! - [`io`]: the default implementations: directories, HTTP, files, a scheduler in memory.
 //! - [`stapler`]: the builder and owner.
@@ -30,6 +31,7 @@ mod der;
 pub mod event;
 pub mod fetch;
 mod finder;
+pub mod inquiry;
 pub mod inventory;
 pub mod io;
 mod issuers;

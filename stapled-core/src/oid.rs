@@ -4,6 +4,9 @@ use std::fmt::Write;
 
 use crate::der::hex_upper;
 
+/// Strangers choose them, and they go into messages. Registered ones have up to some twenty bytes.
+const LONGEST: usize = 64;
+
 /// The name of an object identifier that occurs round OCSP, as the RFCs write it, by its contents bytes.
 pub fn name(oid: &[u8]) -> Option<&'static str> {
     let dotted = dotted(oid);
@@ -11,8 +14,12 @@ pub fn name(oid: &[u8]) -> Option<&'static str> {
 }
 
 /// An object identifier in dotted form, such as `1.3.6.1.5.5.7.48.1.2`, by its contents bytes. Bytes that are none, and
-/// numbers of more than 128 bits, are told in hexadecimal: `(2B80)`.
+/// numbers of more than 128 bits, are told in hexadecimal: `(2B80)`. Of what is longer than any in use, only the length
+/// is told.
 pub fn dotted(oid: &[u8]) -> String {
+    if oid.len() > LONGEST {
+        return format!("(an identifier of {} bytes)", oid.len());
+    }
     arcs(oid).unwrap_or_else(|| format!("({})", hex_upper(oid)))
 }
 

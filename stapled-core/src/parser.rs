@@ -1,18 +1,21 @@
 //! The parser: makes out which certificate lies in a place and who issued it, reuses a staple that is still good, and
 //! schedules *renew* and *add*.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+mod around;
+mod read;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use zeroize::Zeroizing;
+pub(crate) use self::around::ChainReader;
 
+use self::around::Around;
+use self::read::{ReadError, read_file};
 use crate::bundle::{Bundle, BundleError};
 use crate::certificate::Certificate;
 use crate::chain::{CertChain, ChainError};
 use crate::event::{About, EventKind, Journal};
-use crate::inventory::{Displaced, Inventory, PlaceState, Settled, SinkNumber};
+use crate::inventory::{Displaced, Inventory, Kept, PlaceState, RenewalMemory, Settled, SinkNumber};
 use crate::queues;
 use crate::reason::ReasonCode;
 use crate::refresh::{Failure, RefreshPolicy, Usable};
@@ -20,7 +23,7 @@ use crate::responders::Responders;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
 use crate::sink::{IssuerPlace, Site, StapleSink, requirements_of};
 use crate::source::{Material, Sighting};
-use crate::staple::{JudgePolicy, Staple, judge};
+use crate::staple::{JudgePolicy, judge};
 use crate::task::{Due, Subject, Task};
 use crate::time::Timestamp;
 
@@ -28,8 +31,6 @@ use crate::time::Timestamp;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The reason of a task that looks a second time for an issuer.
 const SECOND_LOOK: &str = "second_look";
-/// No file with certificates is larger than this.
-const MAX_FILE: u64 = 1024 * 1024;
 
 /// The parser.
 pub(crate) struct Parser {
@@ -44,6 +45,7 @@ pub(crate) struct Parser {
     pub(crate) recycle: bool,
     /// Whether issuers that lie nowhere are fetched.
     pub(crate) fetch_issuers: bool,
+    pub(crate) chains: Arc<ChainReader>,
 }
 
 /// Why a place could not be made out.
@@ -51,8 +53,8 @@ pub(crate) struct Parser {
 enum ParseError {
     #[error("{what}")]
     Unreadable { what: String },
-    #[error("more than {MAX_FILE} bytes: too large for certificates")]
-    TooLarge,
+    #[error(transparent)]
+    Read(#[from] ReadError),
     #[error("{0}")]
     Bundle(#[from] BundleError),
     #[error("{0}")]
@@ -67,8 +69,8 @@ enum ParseError {
 impl ParseError {
     fn code(&self) -> ReasonCode {
         ReasonCode::new(match self {
-            ParseError::Unreadable { .. } => "unreadable_file",
-            ParseError::TooLarge => "too_large",
+            ParseError::Read(ReadError::TooLarge) => "too_large",
+            ParseError::Unreadable { .. } | ParseError::Read(_) => "unreadable_file",
             ParseError::Bundle(BundleError::NoCertificate) => "no_certificate",
             ParseError::Bundle(_) => "malformed_certificate",
             ParseError::Chain(error) => return error.code(),
@@ -168,7 +170,7 @@ impl Parser {
                     about => PlaceState::Problem { about, code, what },
                 };
                 let task = lease.task().again(due, code.as_str());
-                self.settle_without(lease, state, Some(task)).await
+                self.settle_without(lease, state, Some((task, again))).await
             }
             Contents::Chain { chain, issuer } => self.settle(lease, &sighting, chain, issuer).await,
         }
@@ -178,13 +180,15 @@ impl Parser {
         &self,
         lease: &Lease,
         state: PlaceState,
-        again: Option<Task>,
+        again: Option<(Task, Timestamp)>,
     ) -> Result<(), SchedulerError> {
         let now = self.journal.clock.now();
-        let displaced = self.inventory.settle_without(&lease.task().subject, lease.task().generation, state, now);
+        let (task, again) = again.unzip();
+        let (location, generation) = (&lease.task().subject, lease.task().generation);
+        let displaced = self.inventory.settle_without(location, generation, state, again, now);
         self.displace(displaced).await?;
         let mut step = Step::finish(lease);
-        step.puts.extend(again);
+        step.puts.extend(task);
         self.scheduler.commit(step).await
     }
 
@@ -243,11 +247,16 @@ impl Parser {
             }
             return self.scheduler.commit(step).await;
         }
-        match self.recall(&chain, &site, &settled, now).await {
-            Some((staple, renew_at)) => {
-                let expires = staple.expires();
+        let inherited = self.inherited(&chain, &settled, now);
+        let kept = match inherited {
+            Some(inherited) => Some(inherited),
+            None => self.recall(&chain, &site, &settled, now).await,
+        };
+        match kept {
+            Some(kept) => {
+                let (expires, renew_at) = (kept.staple.expires(), kept.renew_at);
                 // Unless the renewer was quicker: then it has planned what follows, too.
-                if self.inventory.adopt(staple, renew_at, now) {
+                if self.inventory.adopt(kept, now) {
                     self.journal.tell_of(&settled.about, EventKind::Recycled { expires, renew: renew_at });
                     step.puts.push(renew.due(Due::At(renew_at)));
                 }
@@ -258,14 +267,31 @@ impl Parser {
         self.scheduler.commit(step).await
     }
 
+    /// The staple that another stapler held, judged anew, however long it lasts: servers have it. Its renewal stays where
+    /// it was, unless the rules have changed.
+    fn inherited(&self, chain: &Arc<CertChain>, settled: &Settled, now: Timestamp) -> Option<Kept> {
+        let inherited = settled.inherited.as_ref()?;
+        let response = inherited.staple.as_ref()?.response();
+        let staple = match judge(response, chain, now, &self.judging, None, &[]) {
+            Ok(judgement) => Arc::new(judgement.into_staple()?),
+            Err(refusal) => {
+                let (code, what) = (refusal.code(), refusal.to_string());
+                self.journal.tell_of(&settled.about, EventKind::NotRecycled { code, what });
+                return None;
+            }
+        };
+        let requirements = requirements_of(&self.sinks, &settled.sinks);
+        let usable = Usable { from: staple.this_update(), until: staple.expires() - requirements.margin };
+        let since = inherited.good_since();
+        // What failed is tried again at once, and what a new server cannot take is replaced.
+        let is_in_order = since.is_some() && requirements.check(&staple, now).is_ok();
+        let planned = inherited.next.filter(|next| is_in_order && *next > now);
+        let renew_at = planned.map(|next| next.min(self.refresh.renew_at(usable, now, Some(next), 0.0)));
+        Some(Kept { staple, memory: inherited.memory.clone(), renew_at: renew_at.unwrap_or(now), since })
+    }
+
     /// A response that a sink has kept, judged as if it came from the network, if it is good for long enough.
-    async fn recall(
-        &self,
-        chain: &Arc<CertChain>,
-        site: &Site,
-        settled: &Settled,
-        now: Timestamp,
-    ) -> Option<(Arc<Staple>, Timestamp)> {
+    async fn recall(&self, chain: &Arc<CertChain>, site: &Site, settled: &Settled, now: Timestamp) -> Option<Kept> {
         if !self.recycle || settled.staple.is_some() {
             return None;
         }
@@ -303,7 +329,8 @@ impl Parser {
                 continue;
             }
             let renew_at = self.refresh.renew_at(usable, now, None, rand::random());
-            return Some((Arc::new(staple), renew_at));
+            let staple = Arc::new(staple);
+            return Some(Kept { staple, memory: RenewalMemory::default(), renew_at, since: None });
         }
         None
     }
@@ -311,8 +338,8 @@ impl Parser {
     /// Reads a place and finds the issuer of what is in it.
     async fn make_out(&self, location: &Subject, sighting: &Sighting) -> Result<Contents, SchedulerError> {
         let failed = |about, error| Ok(Contents::Failed { about, error, awaits: None });
-        let read = tokio::time::timeout(PATIENCE, read(&sighting.material, sighting.issuer_file.clone())).await;
-        let (bundle, beside) = match read {
+        let read = tokio::time::timeout(PATIENCE, read(sighting.clone(), Arc::clone(&self.chains))).await;
+        let (bundle, around) = match read {
             Ok(Ok(read)) => read,
             Ok(Err(error)) => return failed(None, error),
             Err(_) => {
@@ -321,10 +348,8 @@ impl Parser {
             }
         };
         let certificates: Vec<Arc<Certificate>> = bundle.certificates.into_iter().map(Arc::new).collect();
-        let beside_certificates: Vec<Arc<Certificate>> =
-            beside.iter().flat_map(|(_, bundle)| bundle.certificates.iter().cloned().map(Arc::new)).collect();
         let cas: Vec<Arc<Certificate>> =
-            certificates.iter().chain(&beside_certificates).filter(|one| one.is_ca()).cloned().collect();
+            certificates.iter().chain(&around.beside).filter(|one| one.is_ca()).cloned().collect();
         for (waiting, generation) in self.inventory.add_issuers(location, &cas) {
             if waiting != *location {
                 let task = queues::parse_task(&waiting, generation);
@@ -352,14 +377,13 @@ impl Parser {
         let issued_by = |candidates: &[Arc<Certificate>]| {
             candidates.iter().find_map(|issuer| CertChain::new(Arc::clone(&end_entity), Arc::clone(issuer)).ok())
         };
-        let found = if let Some(chain) = issued_by(&certificates) {
-            Some((chain, IssuerPlace::SameFile))
-        } else if let (Some(chain), Some((path, _))) = (issued_by(&beside_certificates), &beside) {
-            Some((chain, IssuerPlace::IssuerFile(path.clone())))
-        } else {
-            let known = self.inventory.issuers_named(end_entity.issuer());
-            issued_by(&known).map(|chain| (chain, IssuerPlace::Elsewhere))
-        };
+        let known = || issued_by(&self.inventory.issuers_named(end_entity.issuer()));
+        let found =
+            issued_by(&certificates).or_else(|| issued_by(&around.beside)).or_else(|| issued_by(&around.chains));
+        let found = found.or_else(known).map(|chain| {
+            let place = around.issuer_place(&certificates, &chain);
+            (chain, place)
+        });
         let Some((chain, issuer)) = found else {
             let issuer = crate::certificate::name_in_words(end_entity.issuer());
             let error = ParseError::IssuerMissing { issuer };
@@ -372,43 +396,15 @@ impl Parser {
     }
 }
 
-/// The bundle of a place, and that of the issuer file beside it, where there is one.
-type BundleAndIssuer = (Bundle, Option<(PathBuf, Bundle)>);
-
-async fn read(material: &Material, issuer_file: Option<PathBuf>) -> Result<BundleAndIssuer, ParseError> {
-    let path = match material {
-        Material::Bytes(bytes) => return Ok((Bundle::read(bytes)?, None)),
+async fn read(sighting: Sighting, chains: Arc<ChainReader>) -> Result<(Bundle, Around), ParseError> {
+    let path = match &sighting.material {
+        Material::Bytes(bytes) => return Ok((Bundle::read(bytes)?, Around::default())),
         Material::File(path) => path.clone(),
     };
     let work = move || {
         let bundle = Bundle::read(&read_file(&path)?)?;
-        let issuer_file = issuer_file.unwrap_or_else(|| {
-            let mut name = path.clone().into_os_string();
-            name.push(".issuer");
-            name.into()
-        });
-        // Whatever is wrong with it: the issuer may be found elsewhere, and if not, that is what is told.
-        let beside = read_file(&issuer_file).ok().and_then(|bytes| Bundle::read(&bytes).ok());
-        Ok((bundle, beside.map(|bundle| (issuer_file, bundle))))
+        Ok((bundle, Around::read(&path, &sighting, &chains)))
     };
     let unreadable = |what: String| ParseError::Unreadable { what };
     tokio::task::spawn_blocking(work).await.map_err(|error| unreadable(error.to_string()))?
-}
-
-/// Reads a file that may hold a private key: what was read is wiped as soon as the certificates are taken from it.
-fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, ParseError> {
-    let unreadable = |error: &std::io::Error| ParseError::Unreadable { what: format!("cannot be read: {error}") };
-    // A FIFO would hang whoever opens it.
-    let metadata = std::fs::metadata(path).map_err(|error| unreadable(&error))?;
-    if !metadata.is_file() {
-        return Err(ParseError::Unreadable { what: "not a regular file".to_owned() });
-    }
-    if metadata.len() > MAX_FILE {
-        return Err(ParseError::TooLarge);
-    }
-    let file = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
-    // One allocation of the largest size: a buffer that grows leaves copies of what it held behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
-    file.take(metadata.len() + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-    Ok(bytes)
 }

@@ -9,8 +9,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use url::Url;
 
 use crate::chain::CertChain;
-use crate::fetch::Method;
-use crate::ocsp::CertIdHash;
+use crate::inquiry::Habits;
 use crate::task::Queue;
 use crate::time::Timestamp;
 
@@ -49,15 +48,6 @@ struct State {
     open_until: Option<Timestamp>,
     openings: u32,
     habits: Habits,
-}
-
-/// How a responder likes to be asked, as far as it is known.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Habits {
-    /// The method that it answered where the other failed.
-    pub(crate) method: Option<Method>,
-    /// The hash that it answered where the other failed.
-    pub(crate) hash: Option<CertIdHash>,
 }
 
 impl Responders {
@@ -171,8 +161,10 @@ impl Responder {
         self.state().habits
     }
 
-    pub(crate) fn remember(&self, change: impl FnOnce(&mut Habits)) {
-        change(&mut self.state().habits);
+    /// Remembers what an answer taught.
+    pub(crate) fn remember(&self, learnt: Habits) {
+        let mut state = self.state();
+        state.habits = state.habits.and(learnt);
     }
 }
 

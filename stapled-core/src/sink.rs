@@ -76,7 +76,9 @@ pub enum IssuerPlace {
     SameFile,
     /// It is in the file that servers look in: the certificate's name plus `.issuer`, or the configured one.
     IssuerFile(PathBuf),
-    /// The server does not find it.
+    /// It begins a chain in the directory that servers take chains from.
+    Chains(PathBuf),
+    /// The server does not find it; or it would look first where it finds another.
     Elsewhere,
 }
 

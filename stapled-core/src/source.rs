@@ -52,8 +52,10 @@ pub struct Sighting {
     pub version: Version,
     /// Where servers look for this certificate's staple, when that is not the file's name plus `.ocsp`.
     pub staple_file: Option<PathBuf>,
-    /// Where servers look for this certificate's issuer, when that is not the file's name plus `.issuer`.
-    pub issuer_file: Option<PathBuf>,
+    /// Where servers look for this certificate's issuer, besides the certificate's own file.
+    pub issuer_lookup: IssuerLookup,
+    /// Where servers look for the chain of a certificate whose file has none.
+    pub issuer_chains: Option<IssuerChains>,
     /// The name under which servers know the certificate, when that is not the name of the place.
     pub served_as: Option<Arc<str>>,
 }
@@ -67,7 +69,8 @@ impl Sighting {
             material: Material::File(path),
             version,
             staple_file: None,
-            issuer_file: None,
+            issuer_lookup: IssuerLookup::Beside,
+            issuer_chains: None,
             served_as: None,
         }
     }
@@ -79,10 +82,34 @@ impl Sighting {
             material: Material::Bytes(bytes.into()),
             version,
             staple_file: None,
-            issuer_file: None,
+            issuer_lookup: IssuerLookup::Beside,
+            issuer_chains: None,
             served_as: None,
         }
     }
+}
+
+/// Where servers look for a certificate's issuer, besides the certificate's own file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IssuerLookup {
+    /// In the file of the certificate's name plus `.issuer`.
+    #[default]
+    Beside,
+    /// In this file.
+    In(PathBuf),
+    /// Nowhere.
+    Nowhere,
+}
+
+/// A directory of chains for certificates that come without. Each file begins with the certificate of the issuer, which a
+/// server knows by its key identifier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerChains {
+    /// The directory; files in directories in it do not count.
+    pub directory: PathBuf,
+    /// Changes when one of its files may have changed.
+    pub version: Version,
 }
 
 /// What a place holds.
@@ -113,6 +140,11 @@ impl Version {
     /// Takes anything that changes with the contents: a hash, a row's version, a file's inode and times.
     pub fn new(version: impl Into<Vec<u8>>) -> Self {
         Version(version.into())
+    }
+
+    /// What it was made of.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -72,6 +72,13 @@ impl Stapler {
         Arc::clone(&self.inventory)
     }
 
+    /// Takes over what another stapler knew that has ended, such as one with other settings: staples are judged anew and
+    /// used without a question to their CA, renewals stay where they were, revocations are remembered. To be called
+    /// before this one runs. What the sources do not find again is not taken over.
+    pub fn inherit(&self, from: &Inventory) {
+        self.inventory.inherit(from);
+    }
+
     /// Runs until `shutdown` is ready; then takes up nothing new, finishes the deliveries that are in hand within five
     /// seconds, and returns.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {

@@ -73,6 +73,34 @@ fn damage_is_told_by_its_place_and_costs_nothing_else() {
     assert!(matches!(Certificate::from_der(&large), Err(CertificateError::TooLarge { .. })));
 }
 
+/// A key in the midst of a damaged certificate is passed over, and not told of in the error either.
+#[test]
+fn no_error_repeats_what_is_in_the_file() {
+    let leaf = ca().issue(&profile("a.test")).unwrap();
+    let (good, key) = (leaf.certificate_pem(), leaf.key_pem());
+    let secret: String = key.lines().nth(1).unwrap().chars().take(20).collect();
+    let lines: Vec<&str> = good.lines().collect();
+    let unfinished = lines[..lines.len() - 1].join("\n");
+    for key in [key.clone(), key.replace('\n', ""), key.replace('\n', " ")] {
+        for text in [
+            format!("{unfinished}\n{key}\n{good}"),
+            format!("{unfinished}{key}{good}"),
+            format!("-----BEGIN CERTIFICATE-----{key}{good}"),
+            format!("-----BEGIN CERTIFICATE-----\n{key}-----END CERTIFICATE-----"),
+            format!("{good}-----BEGIN CERTIFICATE-----{key}"),
+        ] {
+            let bundle = Bundle::read(text.as_bytes()).unwrap();
+            assert!(!bundle.broken.is_empty(), "{text}");
+            let numbers = format!("{:?}", secret.as_bytes());
+            for (_, error) in &bundle.broken {
+                let said = format!("{error} {error:?}");
+                assert!(!said.contains(&secret) && !said.contains(numbers.trim_matches(['[', ']'])), "{said}");
+                assert!(said.len() < 300, "{said}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_a_certificate_says() {
     let ca = ca();
@@ -131,6 +159,10 @@ fn every_kind_of_key_and_odd_extensions() {
     let critical = Extension::critical(&[1, 3, 6, 1, 4, 1, 99_999, 1], b"anything".to_vec());
     let critical = read(&ca.issue(&profile("a.test").extension(critical)).unwrap());
     assert_eq!(critical.unknown_critical_extension(), Some("1.3.6.1.4.1.99999.1"));
+    // However long a stranger's identifier is, what is told of it is short.
+    let long: Vec<u64> = [1, 3].into_iter().chain(0..5000).collect();
+    let long = read(&ca.issue(&profile("a.test").extension(Extension::critical(&long, vec![5, 0]))).unwrap());
+    assert!(long.unknown_critical_extension().is_some_and(|told| told.len() < 100));
     // Extensions that decide about trust must be readable.
     let unreadable = Extension::new(&[2, 5, 29, 37], b"nonsense".to_vec());
     if let Ok(issued) = ca.issue(&profile("a.test").extended_key_usages([]).extension(unreadable)) {

@@ -289,6 +289,31 @@ async fn a_staple_of_ours_goes_when_the_issuer_does() {
     assert_eq!(names(directory.path()), ["site.pem"]);
 }
 
+/// One server finds the issuer of a certificate, another that looks in the same place does not: it could not start.
+#[tokio::test]
+async fn what_one_site_must_not_have_no_other_gets_there() {
+    let example = Example::new(&[24]);
+    let staple = &example.staples[0];
+    let (directory, path) = certificate("site.pem");
+    let apart = directory.path().join("apart.ocsp");
+    let good = site(&path);
+    let lonely = Site { served_as: "other".into(), issuer: IssuerPlace::Elsewhere, ..site(&path) };
+    let elsewhere = Site { served_as: "third".into(), staple_file: Some(apart), ..site(&path) };
+    let sink = FileSink::new();
+    for sites in [[good.clone(), lonely.clone()], [lonely.clone(), good.clone()]] {
+        sink.deliver(staple, std::slice::from_ref(&good)).await.unwrap();
+        assert_eq!(names(directory.path()), ["site.pem", "site.pem.ocsp"]);
+        match sink.deliver(staple, &sites).await.unwrap() {
+            Delivered::NotWanted { code, .. } => assert_eq!(code.as_str(), "issuer_not_found_by_server"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(names(directory.path()), ["site.pem"]);
+    }
+    let delivered = sink.deliver(staple, &[good, lonely, elsewhere]).await.unwrap();
+    assert_eq!(delivered, Delivered::Confirmed);
+    assert_eq!(names(directory.path()), ["apart.ocsp", "site.pem"]);
+}
+
 #[tokio::test]
 async fn certificates_in_memory_have_no_place() {
     let example = Example::new(&[24]);
@@ -361,7 +386,7 @@ async fn files_are_kept_on_request() {
 async fn stale_half_written_files_are_swept_up() {
     let example = Example::new(&[24]);
     let (directory, path) = certificate("site.pem");
-    let old = SystemTime::now() - Duration::from_secs(2 * 3600);
+    let old = SystemTime::now() - Duration::from_secs(180);
     for (name, is_old) in [
         (".site.pem.ocsp.a1b2c3.tmp", true),
         (".other.pem.ocsp.d4e5f6.tmp", true),

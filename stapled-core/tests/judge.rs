@@ -12,7 +12,7 @@ use stapled_ca::ocsp::{
     CertId, HashAlgorithm, IssuerIdentity, NullParameters, ResponseBuilder, ResponseStatus, Signer,
 };
 use stapled_ca::{
-    Authority, ExtendedKeyUsage, Extension, Issued, Key, KeyType, KeyUsage, Profile, Serial, SignatureScheme,
+    Authority, ExtendedKeyUsage, Extension, Issued, Key, KeyType, KeyUsage, Profile, Serial, SignatureScheme, der,
 };
 use stapled_core::Weak;
 use stapled_core::certificate::Certificate;
@@ -241,11 +241,113 @@ fn whose_signature_counts() {
         "responder_wrong_issuer",
         "a delegate's delegate",
     );
-    check(
-        case.good_by(case.delegate(responder())).further_certificate(b"\x30\x03\x02\x01\x00"),
-        "good",
-        "an unreadable certificate beside the right one",
-    );
+}
+
+/// What no client decodes is no staple, though the part that matters could be read.
+#[test]
+fn what_clients_cannot_decode() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let beside = |certificate: &[u8]| case.verdict(&case.good().further_certificate(certificate));
+    let odd = Extension::new(&[2, 5, 29, 35], vec![5, 0]);
+    let odd = case.ca.issue(&responder().extension(odd)).unwrap();
+    assert_eq!(beside(odd.der()), "good", "an extension's odd value is its reader's affair");
+    assert_eq!(beside(b"\x30\x03\x02\x01\x00"), "malformed", "what is no certificate");
+    let name = |value: &[u8]| {
+        let attribute = der::sequence(&[der::oid(&[2, 5, 4, 3]), value.to_vec()]);
+        der::sequence(&[der::value(0x31, &attribute)])
+    };
+    let utf8 = der::value(0x0c, b"x");
+    // A certificate taken apart and put together again, with one part replaced.
+    let with = |place: usize, part: Vec<u8>| {
+        let mut outer = der::only(odd.der(), der::SEQUENCE).unwrap().contents;
+        let mut tbs = der::expect(&mut outer, der::SEQUENCE).unwrap().contents;
+        let mut parts = Vec::new();
+        while let Some(element) = der::next(&mut tbs) {
+            parts.push(element.whole.to_vec());
+        }
+        parts[place] = part;
+        beside(&der::value(der::SEQUENCE, &[&der::sequence(&parts), outer].concat()))
+    };
+    assert_eq!(with(3, name(&utf8)), "good", "the name of another issuer");
+    assert_eq!(with(3, name(&der::implicit(2, b"x"))), "malformed", "a name's value of no type");
+    assert_eq!(with(3, name(&[&utf8[..], der::NULL].concat())), "malformed", "a name's attribute with more");
+    assert_eq!(with(3, name(&der::value(0x0c, &[0xff]))), "malformed", "a name that is not UTF-8");
+    assert_eq!(with(3, name(&der::value(0x1e, &[0]))), "malformed", "half a character");
+    assert_eq!(with(3, der::sequence(&[der::value(0x31, &[])])), "malformed", "a relative name of nothing");
+    assert_eq!(with(1, der::value(der::INTEGER, &[0, 1])), "malformed", "a padded serial number");
+    assert_eq!(with(1, der::value(der::OCTET_STRING, &[1])), "malformed", "a serial number that is no number");
+    assert_eq!(with(4, der::sequence(&[der::NULL, der::NULL])), "malformed", "a validity without times");
+    assert_eq!(with(7, der::explicit(3, &der::sequence(&[der::NULL]))), "malformed", "an extension that is none");
+    // A delegate whose certificate names another algorithm inside than outside (RFC 5280 §4.1.1.2).
+    let delegate = case.delegate(responder());
+    let mut outer = der::only(delegate.certificate().unwrap(), der::SEQUENCE).unwrap().contents;
+    let tbs = der::expect(&mut outer, der::SEQUENCE).unwrap().whole;
+    let renamed: Vec<u8> = {
+        let (this, other) = (SignatureScheme::EcdsaSha256, SignatureScheme::EcdsaSha384);
+        let (this, other) = (this.algorithm_identifier(), other.algorithm_identifier());
+        let place = tbs.windows(this.len()).position(|window| window == this).unwrap();
+        [&tbs[..place], &other, &tbs[place + other.len()..]].concat()
+    };
+    let scheme = SignatureScheme::EcdsaSha256;
+    let certificate = |tbs: &[u8]| {
+        let signature = der::bit_string(&case.ca.key().sign_with(scheme, tbs).unwrap());
+        der::sequence(&[tbs.to_vec(), scheme.algorithm_identifier(), signature])
+    };
+    let by = |certificate: Vec<u8>| case.verdict(&case.good_by(delegate.clone()).certificates(&[certificate]));
+    assert_eq!(by(certificate(tbs)), "good");
+    assert_eq!(by(certificate(&renamed)), "malformed");
+
+    // Purposes with something else among them: others may read none, or other ones.
+    let purposes = |purposes: &[Vec<u8>]| {
+        let profile = responder().extended_key_usages([]);
+        let extension = Extension::new(&[2, 5, 29, 37], der::sequence(purposes));
+        case.verdict(&case.good_by(case.delegate(profile.extension(extension))))
+    };
+    let signing = der::oid(&[1, 3, 6, 1, 5, 5, 7, 3, 9]);
+    assert_eq!(purposes(std::slice::from_ref(&signing)), "good");
+    assert_eq!(purposes(&[signing, der::unsigned(&[1])]), "malformed");
+    assert_eq!(purposes(&[]), "malformed");
+
+    let by_name = |name: &[u8]| case.verdict(&case.good().responder_id_der(der::explicit(1, name)));
+    assert_eq!(by_name(&name(&utf8)), "responder_cert_missing");
+    assert_eq!(by_name(&name(&[&utf8[..], der::NULL].concat())), "malformed");
+    // Numbers: that of the certificate, padded, is the same number and other bytes.
+    let answer = |serial: Vec<u8>| {
+        let id = case.id();
+        let mut fields = der::only(id.as_der(), der::SEQUENCE).unwrap().contents;
+        let kept: Vec<Vec<u8>> = (0..3).map(|_| der::next(&mut fields).unwrap().whole.to_vec()).collect();
+        let id = der::sequence(&[der::concat(&kept), der::value(der::INTEGER, &serial)]);
+        let next = der::explicit(0, &der::generalized_time(NOW + DAY));
+        let single = der::sequence(&[id, der::implicit(0, &[]), der::generalized_time(NOW - 60), next]);
+        let responder = der::explicit(1, &case.ca.identity().name);
+        let data = der::sequence(&[responder, der::generalized_time(NOW - 60), der::sequence(&[single])]);
+        let signature = der::bit_string(&case.ca.key().sign_with(scheme, &data).unwrap());
+        let basic = der::sequence(&[data, scheme.algorithm_identifier(), signature]);
+        let body = der::sequence(&[der::oid(&[1, 3, 6, 1, 5, 5, 7, 48, 1, 1]), der::value(der::OCTET_STRING, &basic)]);
+        let response = der::sequence(&[der::value(der::ENUMERATED, &[0]), der::explicit(0, &body)]);
+        verdict(case.judge_bytes(response, &JudgePolicy::default(), None))
+    };
+    let serial = case.leaf.serial().integer_contents();
+    assert_eq!(answer(serial.clone()), "good");
+    assert_eq!(answer([&[0], &serial[..]].concat()), "malformed");
+}
+
+/// However much a stranger sends, what is told of it fits a line of a log.
+#[test]
+fn refusals_are_short() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let told = |response: ResponseBuilder| {
+        let bytes = Bytes::from(response.build().unwrap());
+        let refusal =
+            judge(&bytes, &case.chain, Timestamp::from_unix(NOW), &JudgePolicy::default(), None, &[]).unwrap_err();
+        refusal.to_string()
+    };
+    let key = der::value(der::OCTET_STRING, &[0xab; 30_000]);
+    let responder = told(case.good().responder_id_der(der::explicit(2, &key)));
+    assert!(responder.contains(&"AB".repeat(20)) && responder.len() < 300, "{responder}");
+    let oid: Vec<u64> = [1, 3].into_iter().chain(0..10_000).collect();
+    let extension = told(case.good().response_extension(&Extension::critical(&oid, vec![5, 0])));
+    assert!(extension.len() < 300, "{extension}");
 }
 
 #[test]
@@ -374,6 +476,7 @@ fn times_to_the_second() {
         b"20271301000000Z",
         b"20270230000000Z",
         b"20270101240000Z",
+        b"20261231235960Z", // a leap second
         b"2027010100000aZ",
         b"",
     ] {

@@ -27,10 +27,21 @@ pub const GARBLED_REPLY: ReasonCode = ReasonCode::new("garbled_reply");
 pub const REPLY_TOO_LARGE: ReasonCode = ReasonCode::new("reply_too_large");
 /// The master process answered where a worker was expected.
 pub const MASTER_SOCKET: ReasonCode = ReasonCode::new("master_socket");
+/// The worker behind a master has ended, or the master has none.
+pub const WORKER_GONE: ReasonCode = ReasonCode::new("worker_gone");
 /// Any other failure of the socket.
 pub const SOCKET_ERROR: ReasonCode = ReasonCode::new("socket_error");
 /// The writer ended while it was at it, as at the end of the program.
 pub const WRITER_STOPPED: ReasonCode = ReasonCode::new("writer_stopped");
+
+// Problems of a source.
+
+/// The process has another certificate loaded than its file holds.
+pub const SERVED_DIFFERS: ReasonCode = ReasonCode::new("served_differs");
+/// The process has a certificate loaded that no readable file holds.
+pub const UNREADABLE_CERTIFICATE: ReasonCode = ReasonCode::new("unreadable_certificate");
+/// The scan itself broke off.
+pub const SCAN_FAILED: ReasonCode = ReasonCode::new("scan_failed");
 
 // Refused: HAProxy said no.
 
@@ -50,3 +61,32 @@ pub const REJECTED: ReasonCode = ReasonCode::new("rejected");
 pub const COMMIT_FAILED: ReasonCode = ReasonCode::new("commit_failed");
 /// The change was committed, but HAProxy does not find the certificate by its CertID afterwards.
 pub const NOT_CONFIRMED: ReasonCode = ReasonCode::new("not_confirmed");
+
+// What a configuration of HAProxy says that cannot be used, or may mean something else to HAProxy.
+
+/// A configuration, or a directory of them, cannot be read.
+pub const CONFIGURATION_UNREADABLE: ReasonCode = ReasonCode::new("configuration_unreadable");
+/// It is just being written, or was cut off: what it said before is still taken for true.
+pub const CONFIGURATION_UNFINISHED: ReasonCode = ReasonCode::new("configuration_unfinished");
+/// A line that HAProxy would not start with.
+pub const CONFIGURATION_LINE: ReasonCode = ReasonCode::new("configuration_line");
+/// There is more of something than is read.
+pub const CONFIGURATION_TOO_LARGE: ReasonCode = ReasonCode::new("configuration_too_large");
+/// A condition of `.if` or `.elif` depends on the running HAProxy: read both ways.
+pub const CONDITION_UNDECIDED: ReasonCode = ReasonCode::new("condition_undecided");
+/// An environment variable has another value here than for HAProxy, perhaps.
+pub const VARIABLE_UNKNOWN: ReasonCode = ReasonCode::new("variable_unknown");
+/// A relative path begins in HAProxy's directory, which is not known.
+pub const RELATIVE_PATH: ReasonCode = ReasonCode::new("relative_path");
+/// There is no such certificate.
+pub const CRT_MISSING: ReasonCode = ReasonCode::new("crt_missing");
+/// A crt-list cannot be read.
+pub const CRT_LIST_UNREADABLE: ReasonCode = ReasonCode::new("crt_list_unreadable");
+/// A directory of certificates cannot be read.
+pub const CRT_DIRECTORY_UNREADABLE: ReasonCode = ReasonCode::new("crt_directory_unreadable");
+/// An admin socket that cannot be connected to, or not talked to.
+pub const SOCKET_UNUSABLE: ReasonCode = ReasonCode::new("socket_unusable");
+/// No admin socket has the level that a first staple takes.
+pub const SOCKET_LEVEL: ReasonCode = ReasonCode::new("socket_level");
+/// There is no admin socket in the configuration.
+pub const SOCKET_MISSING_IN_CONFIGURATION: ReasonCode = ReasonCode::new("no_admin_socket");

@@ -42,6 +42,7 @@ pub struct HaproxyBuilder {
     folder: PathBuf,
     name: String,
     crt: String,
+    configuration: Option<String>,
     is_master_worker: bool,
 }
 
@@ -59,6 +60,7 @@ impl Haproxy {
             folder: world.path(""),
             name: name.to_owned(),
             crt: format!("crt {}", world.certs().display()),
+            configuration: None,
             is_master_worker: false,
         }
     }
@@ -66,6 +68,24 @@ impl Haproxy {
     /// Its admin socket.
     pub fn socket(&self) -> PathBuf {
         self.builder.socket()
+    }
+
+    /// The file with its configuration.
+    pub fn configuration_file(&self) -> PathBuf {
+        self.builder.path("cfg")
+    }
+
+    /// Ends it and starts it anew with this configuration, made as [`HaproxyBuilder::configuration`] does.
+    pub fn restart_with(&mut self, configuration: &str) {
+        self.end();
+        self.builder.configuration = Some(configuration.to_owned());
+        self.builder.write_configuration();
+        self.child = self.builder.launch();
+    }
+
+    /// The address of its master, where it has one.
+    pub fn master(&self) -> String {
+        format!("master@{}", self.builder.path("master").display())
     }
 
     /// What a client sees that asks for this certificate's host.
@@ -127,6 +147,22 @@ impl Haproxy {
         });
     }
 
+    /// Stops it in its tracks: it is there, and does nothing.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let group = format!("-{}", self.child.id());
+        let status = Command::new("kill").args([signal, "--", &group]).status();
+        assert!(status.expect("kill").success());
+    }
+
     /// Ends it at once.
     pub fn end(&mut self) {
         // Its own process group: the workers of a master as well.
@@ -135,7 +171,8 @@ impl Haproxy {
         let _ = self.child.wait();
     }
 
-    fn pid(&self) -> Option<u64> {
+    /// The process that answers at its admin socket.
+    pub fn pid(&self) -> Option<u64> {
         self.try_ask("show info")?.lines().find_map(|line| line.strip_prefix("Pid: ")?.parse().ok())
     }
 
@@ -154,6 +191,14 @@ impl Drop for Haproxy {
     }
 }
 
+/// Whether this HAProxy is at least of version 3.0, and knows certificate stores.
+pub fn has_stores(binary: &str) -> bool {
+    let said = Command::new(binary).arg("-v").output().expect("HAProxy").stdout;
+    let said = String::from_utf8(said).expect("text");
+    let version = said.split_whitespace().nth(2).expect("a version");
+    version.split('.').next().is_some_and(|major| major.parse::<u32>().expect("a number") >= 3)
+}
+
 impl HaproxyBuilder {
     /// Serves the certificates of this directory instead.
     pub fn crt(mut self, path: &Path) -> Self {
@@ -164,6 +209,13 @@ impl HaproxyBuilder {
     /// Serves the certificates that this list names instead.
     pub fn crt_list(mut self, path: &Path) -> Self {
         self.crt = format!("crt-list {}", path.display());
+        self
+    }
+
+    /// Has this configuration, instead of one that serves `certs/`. `@ADMIN` and `@TLS` stand for the paths of its
+    /// sockets, `@DEFAULTS` for a `defaults` section, `@D` for the directory.
+    pub fn configuration(mut self, text: &str) -> Self {
+        self.configuration = Some(text.to_owned());
         self
     }
 
@@ -180,17 +232,23 @@ impl HaproxyBuilder {
 
     /// Starts it; returns when it answers.
     pub fn start(self) -> Haproxy {
-        let configuration = format!(
-            "global\n  stats socket {admin} level admin expose-fd listeners\n\
-             defaults\n  mode http\n  timeout client 30s\n  timeout server 30s\n  timeout connect 30s\n\
-             frontend tls\n  bind unix@{tls} ssl {crt}\n",
-            admin = self.socket().display(),
-            tls = self.path("tls").display(),
-            crt = self.crt,
-        );
-        std::fs::write(self.path("cfg"), configuration).expect("a file");
+        self.write_configuration();
         let child = self.launch();
         Haproxy { builder: self, child }
+    }
+
+    fn write_configuration(&self) {
+        let usual = format!(
+            "global\n  stats socket @ADMIN level admin expose-fd listeners\n@DEFAULTSfrontend tls\n  bind unix@@TLS ssl {}\n",
+            self.crt
+        );
+        let text = self.configuration.as_ref().unwrap_or(&usual);
+        let defaults = "defaults\n  mode http\n  timeout client 30s\n  timeout server 30s\n  timeout connect 30s\n";
+        let text = text.replace("@DEFAULTS", defaults);
+        let text = [("@ADMIN", self.socket()), ("@TLS", self.path("tls")), ("@D", self.folder.clone())]
+            .iter()
+            .fold(text, |text, (name, path)| text.replace(name, path.to_str().expect("text").trim_end_matches('/')));
+        std::fs::write(self.path("cfg"), text).expect("a file");
     }
 
     fn path(&self, kind: &str) -> PathBuf {
@@ -200,7 +258,11 @@ impl HaproxyBuilder {
     fn launch(&self) -> Child {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log file");
         let mut command = Command::new(&self.binary);
-        command.arg(if self.is_master_worker { "-W" } else { "-db" }).arg("-f").arg(self.path("cfg"));
+        match self.is_master_worker {
+            true => command.arg("-W").arg("-S").arg(self.path("master")),
+            false => command.arg("-db"),
+        };
+        command.arg("-f").arg(self.path("cfg"));
         command.current_dir(&self.folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary));
         wait_for("HAProxy answers", || {

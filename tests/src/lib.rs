@@ -10,13 +10,15 @@
 
 mod haproxy;
 mod openssl;
+mod privacy;
 mod stapled;
 mod tls;
 mod wait;
 mod world;
 
-pub use haproxy::{Haproxy, HaproxyBuilder, with_each_haproxy};
+pub use haproxy::{Haproxy, HaproxyBuilder, has_stores, with_each_haproxy};
 pub use openssl::{OpensslResponder, check_with_openssl, free_port};
+pub use privacy::Private;
 pub use stapled::{Finished, Stapled, StapledCommand};
 pub use tls::{Handshake, handshake};
 pub use wait::{LONG, PATIENCE, wait_for, wait_for_within, wait_until, wait_until_within};

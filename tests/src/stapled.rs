@@ -14,6 +14,8 @@ use crate::world::World;
 #[must_use]
 pub struct StapledCommand {
     folder: PathBuf,
+    /// What runs the program, with its words before it.
+    wrapper: Vec<OsString>,
     arguments: Vec<OsString>,
 }
 
@@ -37,9 +39,30 @@ pub struct Finished {
 impl Stapled {
     /// One without arguments yet. It reads no configuration file of this machine.
     pub fn of(world: &World) -> StapledCommand {
+        Stapled::asked(world).args(["--config", "empty.conf"])
+    }
+
+    /// One for a command of its own, such as `status`.
+    pub fn asked(world: &World) -> StapledCommand {
         // Built before anybody looks at a clock.
         program();
-        StapledCommand { folder: world.path(""), arguments: Vec::new() }.args(["--config", "empty.conf"])
+        StapledCommand { folder: world.path(""), wrapper: Vec::new(), arguments: Vec::new() }
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal, such as `HUP`.
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status();
+        assert!(status.expect("kill").success());
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("its status").is_none()
     }
 
     /// All it has logged.
@@ -64,8 +87,7 @@ impl Stapled {
 
     /// Ends it as an administrator does, and waits until it has; it must end well.
     pub fn stop(mut self) {
-        let status = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
-        assert!(status.expect("kill").success());
+        self.signal("TERM");
         let status: ExitStatus = wait_for("stapled ends", || self.child.try_wait().expect("its status"));
         assert_eq!(status.code(), Some(0), "stapled ended with {status}");
     }
@@ -104,12 +126,23 @@ impl StapledCommand {
         self.args(["--haproxy-sockets"]).args(sockets)
     }
 
+    /// Runs it by other words: a program that runs what follows its own arguments.
+    pub fn by<A: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = A>) -> Self {
+        self.wrapper.extend(words.into_iter().map(|word| word.as_ref().to_owned()));
+        self
+    }
+
     /// Starts it, with a log of every step.
     pub fn start(self) -> Stapled {
+        self.start_with_verbosity(4)
+    }
+
+    /// Starts it, with a log that says less.
+    pub fn start_with_verbosity(self, verbosity: u8) -> Stapled {
         static LOGS: AtomicUsize = AtomicUsize::new(0);
         let log = self.folder.join(format!("stapled-{}.log", LOGS.fetch_add(1, Ordering::Relaxed)));
         let file = std::fs::File::create(&log).expect("a log file");
-        let mut command = self.args(["--verbosity", "4"]).command();
+        let mut command = self.args(["--verbosity", &verbosity.to_string()]).command();
         let child = command.stdout(Stdio::null()).stderr(file).spawn().expect("stapled");
         Stapled { child, log }
     }
@@ -125,13 +158,17 @@ impl StapledCommand {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(program());
-        command.args(&self.arguments).current_dir(&self.folder).env("HOME", &self.folder).stdin(Stdio::null());
+        let words = self.wrapper.iter().map(OsString::as_os_str).chain([program().as_os_str()]);
+        let mut words = words.chain(self.arguments.iter().map(OsString::as_os_str));
+        let mut command = Command::new(words.next().expect("a program"));
+        command.args(words).current_dir(&self.folder).env("HOME", &self.folder).stdin(Stdio::null());
         // What would lead its questions, or its words, elsewhere.
         for variable in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
             command.env_remove(variable).env_remove(variable.to_uppercase());
         }
         command.env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM");
+        // So that tests do not quarrel about the control socket of the machine.
+        command.env("RUNTIME_DIRECTORY", &self.folder);
         command
     }
 }
@@ -140,6 +177,10 @@ impl StapledCommand {
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
+        // Another one, such as an older version.
+        if let Some(program) = std::env::var_os("STAPLED") {
+            return program.into();
+        }
         let tests = std::env::current_exe().expect("the path of this program");
         // target/PROFILE/deps/TESTS
         let profile = tests.parent().and_then(Path::parent).expect("a folder of build results");

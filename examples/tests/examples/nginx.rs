@@ -150,7 +150,7 @@ fn hundreds_of_deliveries_are_a_few_reloads() {
     let stapler = world.start_stapler();
     let confirmed = |stapler: &InProcess| {
         let certificates = stapler.inventory.certificates();
-        certificates.iter().filter(|certificate| certificate.deliveries[0].1 == DeliveryState::Confirmed).count()
+        certificates.iter().filter(|certificate| certificate.deliveries[0].state == DeliveryState::Confirmed).count()
     };
     wait_for("300 deliveries", || (confirmed(&stapler) == 300).then_some(()));
     // One at a time they would take as many seconds as there are, more than is waited for.
@@ -195,7 +195,7 @@ fn an_nginx_that_does_not_reload_is_told_of_and_goes_on() {
     let stapler = world.start_stapler();
     let state = wait_for("a failure", || {
         let certificates = stapler.inventory.certificates();
-        let state = certificates.first().map(|certificate| certificate.deliveries[0].1.clone());
+        let state = certificates.first().map(|certificate| certificate.deliveries[0].state.clone());
         state.filter(|state| matches!(state, DeliveryState::Failed { .. }))
     });
     let DeliveryState::Failed { code, what } = state else { unreachable!() };

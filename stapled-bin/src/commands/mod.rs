@@ -5,15 +5,18 @@
 //! decided in `stapled-core`.
 
 mod encoding;
+mod fetch;
 mod input;
 mod inspect;
 mod report;
+mod status;
 mod verify;
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use stapled_core::io::http::HttpFetcherError;
 
 /// How a command ends where there is an answer: the exit code.
 const GOOD: u8 = 0;
@@ -27,7 +30,9 @@ const USAGE: u8 = 2;
 /// A command.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    Status(status::Status),
     Verify(verify::Verify),
+    Fetch(Box<fetch::Fetch>),
     Inspect(inspect::Inspect),
 }
 
@@ -36,12 +41,14 @@ impl Command {
     pub(crate) fn run(self) -> ExitCode {
         let out = &mut io::stdout().lock();
         let ended = match self {
+            Command::Status(status) => status.run(out),
             Command::Verify(verify) => verify.run(out),
+            Command::Fetch(fetch) => fetch.run(out),
             Command::Inspect(inspect) => inspect.run(out),
         };
         let code = match ended {
             Ok(code) => code,
-            Err(CommandError::Input(error)) => return crate::fail(&error, USAGE),
+            Err(error @ (CommandError::Input(_) | CommandError::Http(_))) => return crate::fail(&error, USAGE),
             // Whoever reads no further has seen enough; the exit code goes on.
             Err(CommandError::Output { error, code }) if error.kind() == ErrorKind::BrokenPipe => code,
             Err(error) => return crate::fail(&error, UNANSWERED),
@@ -55,6 +62,10 @@ impl Command {
 enum CommandError {
     #[error(transparent)]
     Input(#[from] input::InputError),
+    #[error(transparent)]
+    Http(#[from] HttpFetcherError),
+    #[error("cannot start: {0}")]
+    Start(io::Error),
     #[error("the answer cannot be written to standard output: {error}")]
     Output { error: io::Error, code: u8 },
 }

@@ -85,6 +85,11 @@ impl Report {
         }
     }
 
+    /// Of a certificate about which nothing was heard.
+    pub(crate) fn nothing(code: ReasonCode, detail: String, chain: &CertChain) -> Self {
+        Report::invalid(code, detail).about(chain)
+    }
+
     fn valid(judgement: &Judgement, chain: &CertChain, at: Timestamp) -> Self {
         let facts = &judgement.facts;
         let unfit = match judgement.staple() {

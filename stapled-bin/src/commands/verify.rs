@@ -187,7 +187,7 @@ impl Question<'_> {
 }
 
 /// The certificate that a server would present, as the daemon takes it; of CAs alone, the first.
-fn end_entity(bytes: &[u8]) -> Result<Certificate, BundleError> {
+pub(super) fn end_entity(bytes: &[u8]) -> Result<Certificate, BundleError> {
     let bundle = Bundle::read(bytes)?;
     let end_entity = bundle.end_entity().cloned();
     // Where one is broken, nobody knows that it is not the one.

@@ -16,6 +16,8 @@ fn good_arguments() {
         "-p certs other -s /run/a.sock,/run/b.sock /run/c.sock",
         "-p certs -s ipv4@127.0.0.1:9999",
         "-p certs -s /a /b /c --no-haproxy-sockets",
+        "-s /run/a.sock",
+        "-s master@/run/a.sock abns@b,ipv4@127.0.0.1:9999",
         "-p certs -R -t 2 -r 60 -q -v -v -v",
         "-p certs --verbosity 4 --minimum-validity 0 --minimum-interval 1",
         "-p certs --file-extensions crt,pem --ignore *.bak.pem /srv/**",
@@ -26,6 +28,7 @@ fn good_arguments() {
         "-p certs --one-off --json --no-recycle --nonce --hash sha256",
         "-p certs --clock-skew 10 --allow-sha1 --allow-weak-keys --allow-missing-next-update",
         "-p certs --concurrent-per-responder 2 --issuer-dir issuers --no-fetch-issuers --staple-dir .",
+        "-p certs --http-proxy http://proxy.test:3128 --no-proxy internal.test,10.0.0.0/8 --deny-private-responders",
         "-p certs -s /a --no-staple-files --haproxy-socket-keepalive 1 --syslog --pid-file x",
     ] {
         let arguments: Vec<&str> = arguments.split(' ').chain(["--check-config"]).collect();
@@ -40,11 +43,18 @@ fn bad_arguments_end_with_2_and_advice() {
     let world = World::new();
     for (arguments, message) in [
         ("", "no paths to certificates; say where they are with --cert-paths"),
-        ("-s /run/a.sock", "no paths to certificates"),
+        ("-s /run/a.sock --no-haproxy-sockets", "no paths to certificates"),
+        ("-s master@master@/run/a.sock", "one `master@` is enough"),
         ("-p certs -d certs", "old name of `cert-paths`, and both are set"),
         ("-p certs -s /a /b", "HAProxy sockets: 2 (--haproxy-sockets), certificate paths: 1 (--cert-paths): give one"),
         ("-p a b c -s /a /b", "HAProxy sockets: 2 (--haproxy-sockets), certificate paths: 3"),
-        ("-p certs --haproxy-config haproxy.cfg", "HAProxy configurations are not read yet; name the paths"),
+        ("-p certs --haproxy-config haproxy.cfg", "--haproxy-config: HAProxy's configuration "),
+        (
+            "-p certs --haproxy-config haproxy.cfg",
+            "/haproxy.cfg cannot be read: No such file or directory (os error 2); name",
+        ),
+        ("--haproxy-config certs", "/certs: the directory has no file whose name ends in .cfg"),
+        ("--haproxy-config , -p certs", "--haproxy-config: an empty path"),
         ("-p certs -i ./x", "./x: a pattern is not relative to the current directory"),
         ("-p certs -i ../x", "../x: a pattern is not relative to the current directory"),
         ("-p certs -i a{b", "a{b: "),
@@ -56,6 +66,9 @@ fn bad_arguments_end_with_2_and_advice() {
         ("-p certs --minimum-interval 0", "a whole number of seconds is needed, at least 1"),
         ("-p certs --minimum-validity 2h", "a whole number of seconds is needed"),
         ("-p certs --haproxy-socket-keepalive 0", "at least 1"),
+        ("-p certs --http-proxy proxy:3128", "--http-proxy: the proxy's URL: not of the form http://host:port"),
+        ("-p certs --http-proxy socks5://proxy:1080", "--http-proxy: the proxy's URL: not of the form http://"),
+        ("-p certs --no-proxy internal.test", "--no-proxy: belongs to http-proxy; for the proxies of the environment"),
         ("-p certs --hash md5", "[possible values: sha1, sha256]"),
         ("-p certs -s ipv4@localhost:1", "\"ipv4@localhost:1\" is not ipv4@HOST:PORT"),
         ("-p certs -s /a,,/b", "an empty address"),

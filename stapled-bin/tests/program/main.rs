@@ -4,11 +4,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod arguments;
+mod fetch;
 mod file;
+mod files;
+mod haproxy;
+mod hook;
 mod inspect;
 mod one_off;
 mod question;
+mod reload;
 mod running;
+mod status;
 mod vectors;
 mod verify;
+mod wait;
 mod world;

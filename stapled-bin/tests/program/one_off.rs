@@ -4,7 +4,7 @@ use std::fs;
 
 use stapled_ca::lab::Fault;
 
-use crate::world::{World, contents};
+use crate::world::{PATIENCE, Running, World, contents};
 
 fn state(row: &serde_json::Value) -> &str {
     row.get("state").unwrap().as_str().unwrap()
@@ -86,7 +86,7 @@ fn whatever_is_missing_is_a_failure_and_the_rest_is_done_all_the_same() {
         assert_eq!(ended.code, 1, "{code}: {ended:?}");
         let (rows, _) = ended.json();
         assert!(rows.iter().any(|row| state(row) == expected), "{expected}: {rows:?}");
-        assert!(code.is_empty() || ended.out.contains(&format!("\"code\":\"{code}\"")), "{code}: {}", ended.out);
+        assert!(code.is_empty() || ended.out.contains(&format!("\"reason\":\"{code}\"")), "{code}: {}", ended.out);
         assert!(world.staple("good.pem").exists(), "{code}");
     }
 }
@@ -174,5 +174,33 @@ fn issuers_are_fetched_and_kept_unless_forbidden() {
     assert!(!ended.err.contains("issuer_fetch_failed"), "{ended:?}");
     fs::write(world.path("issuers/ca.der"), world.authority.certificate()).unwrap();
     let ended = world.one_off(&["--issuer-dir", "issuers"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
+
+#[test]
+fn responders_at_inner_addresses_are_not_asked_where_strangers_name_them() {
+    let world = World::new();
+    world.issue("a.pem", &world.profile("a.test"));
+    let ended = world.one_off(&["--json", "--deny-private-responders"]);
+    let (certificates, _) = ended.json();
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert_eq!(certificates[0]["reason"], "forbidden_address", "{ended:?}");
+    assert!(!world.staple("a.pem").exists());
+}
+
+#[test]
+fn responders_are_asked_through_the_proxy_that_is_named() {
+    let world = World::new();
+    // A name that only the proxy, here the responder itself, can make something of.
+    world.issue("a.pem", &stapled_ca::Profile::server("a.test").ocsp_url("http://ocsp.invalid/"));
+    let proxy = world.lab.url();
+    let ended = world.one_off(&["--http-proxy", &proxy, "--no-proxy", "other.test"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let ended = world.one_off(&["--no-recycle", "--http-proxy", &proxy, "--no-proxy", "ocsp.invalid"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    // From the environment, where nothing is said.
+    let mut command = world.command(&["--one-off", "--no-recycle", "-p", "certs"]);
+    command.env("http_proxy", &proxy);
+    let ended = Running::start(command).end(PATIENCE);
     assert_eq!(ended.code, 0, "{ended:?}");
 }

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use stapled_ca::lab::Lab;
@@ -75,7 +76,8 @@ impl World {
 pub(crate) fn command_in(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stapled"));
     command.args(arguments).current_dir(directory).env_clear().env("HOME", directory.join("home"));
-    command.stdin(Stdio::null());
+    // So that tests do not quarrel about the control socket of the machine.
+    command.env("RUNTIME_DIRECTORY", directory).stdin(Stdio::null());
     command
 }
 
@@ -87,25 +89,49 @@ impl Ended {
         let totals = objects.pop().expect("no totals").get("totals").expect("no totals").clone();
         (objects, totals)
     }
+
+    /// The objects of an answer in JSON, and the last one.
+    pub(crate) fn rows_and_last(&self) -> (Vec<serde_json::Value>, serde_json::Value) {
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let mut objects: Vec<serde_json::Value> = self.out.lines().map(parse).collect();
+        let last = objects.pop().unwrap_or_else(|| panic!("nothing: {self:?}"));
+        (objects, last)
+    }
 }
 
 /// The program while it runs; killed when dropped.
 pub(crate) struct Running {
     child: Child,
-    out: std::thread::JoinHandle<String>,
-    err: std::thread::JoinHandle<String>,
+    out: Stream,
+    err: Stream,
 }
 
 impl Running {
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let out = collect(child.stdout.take().unwrap());
-        let err = collect(child.stderr.take().unwrap());
+        let out = Stream::of(child.stdout.take().unwrap());
+        let err = Stream::of(child.stderr.take().unwrap());
         Running { child, out, err }
     }
 
     pub(crate) fn signal(&self, signal: &str) {
         signal_to(self.child.id(), signal);
+    }
+
+    /// Whether it has said this on standard error by now.
+    pub(crate) fn said(&self, words: &str) -> bool {
+        self.err.so_far().contains(words)
+    }
+
+    /// What it has said on standard error by now.
+    pub(crate) fn words(&self) -> String {
+        self.err.so_far()
+    }
+
+    /// Ends it with SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Waits for its end; what takes longer is killed and a failure.
@@ -116,26 +142,54 @@ impl Running {
             status.is_some()
         });
         if !in_time {
-            self.child.kill().unwrap();
-            self.child.wait().unwrap();
+            self.kill();
         }
-        let (out, err) = (self.out.join().unwrap(), self.err.join().unwrap());
+        let (out, err) = (self.out.whole(), self.err.whole());
         assert!(in_time, "still running after {patience:?}\n{out}\n{err}");
         Ended { code: status.unwrap().code().unwrap_or(-1), out, err }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a stream brings.
+struct Stream {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Stream {
+    fn of(mut stream: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::<Mutex<Vec<u8>>>::default();
+        let kept = Arc::clone(&bytes);
+        let reader = std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = stream.read(&mut buffer) {
+                kept.lock().unwrap().extend_from_slice(buffer.get(..length).unwrap());
+            }
+        });
+        Stream { bytes, reader: Some(reader) }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    /// All that it brought, when it has ended.
+    fn whole(&mut self) -> String {
+        self.reader.take().unwrap().join().unwrap();
+        self.so_far()
     }
 }
 
 pub(crate) fn signal_to(process: u32, signal: &str) {
     let status = Command::new("kill").args(["-s", signal, &process.to_string()]).status().unwrap();
     assert!(status.success(), "kill -s {signal} {process}");
-}
-
-fn collect(mut stream: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text
-    })
 }
 
 /// Whether a condition came true in time.

@@ -6,6 +6,7 @@ use crate::chain::CertChain;
 use crate::event::About;
 use crate::ocsp::CertStatus;
 use crate::reason::ReasonCode;
+use crate::source::SourceProblem;
 use crate::staple::Staple;
 use crate::task::Subject;
 use crate::time::Timestamp;
@@ -17,6 +18,17 @@ pub struct PlaceStatus {
     pub name: Arc<str>,
     /// What is there.
     pub state: PlaceState,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it is looked at again, if not only when it changes.
+    pub again: Option<Timestamp>,
+}
+
+/// A part of a source that cannot be looked at.
+#[derive(Clone, Debug)]
+pub struct ProblemStatus {
+    /// Which part, and why.
+    pub problem: SourceProblem,
     /// Since when.
     pub since: Timestamp,
 }
@@ -63,8 +75,23 @@ pub struct CertificateStatus {
     pub next: Option<Timestamp>,
     /// The staple that is held.
     pub staple: Option<Arc<Staple>>,
-    /// What the sinks have, by their names.
-    pub deliveries: Vec<(Arc<str>, DeliveryState)>,
+    /// What each of its sinks has.
+    pub deliveries: Vec<DeliveryStatus>,
+}
+
+/// What one sink has of a certificate.
+#[derive(Clone, Debug)]
+pub struct DeliveryStatus {
+    /// The sink's name.
+    pub sink: Arc<str>,
+    /// How it stands.
+    pub state: DeliveryState,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it is tried again, after a failure.
+    pub again: Option<Timestamp>,
+    /// Until when the staple lasts that is in service there, if one is.
+    pub served_until: Option<Timestamp>,
 }
 
 /// How a certificate stands with its CA.

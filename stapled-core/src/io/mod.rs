@@ -2,6 +2,9 @@
 
 pub mod directory;
 pub mod file;
+pub mod files;
 pub mod http;
 pub mod issuers;
 pub mod memory;
+mod stamp;
+mod watch;

@@ -4,6 +4,7 @@
 mod cert_id;
 mod request;
 mod response;
+mod shape;
 
 pub use cert_id::{CertId, CertIdHash};
 pub use request::{EncodeError, OcspRequest, RequestContents, RequestError, RequestSignature, SingleRequest};

@@ -7,7 +7,7 @@ use rasn_ocsp::{Request, TbsRequest};
 use super::response::read_certificates;
 use super::{CertId, Extension};
 use crate::certificate::general_name_in_words;
-use crate::der::{self, BIT_STRING, DerError, Reader, SEQUENCE, context};
+use crate::der::{self, BIT_STRING, DerError, Numbers, Reader, SEQUENCE, context};
 use crate::signature;
 
 /// How many questions one request may have.
@@ -113,7 +113,7 @@ impl<'a> RequestContents<'a> {
     /// Cuts up a request. The bytes must be exactly one strict DER value; only DEFAULTs that are spelled out are taken,
     /// since clients do that.
     pub fn from_der(bytes: &'a [u8]) -> Result<Self, RequestError> {
-        der::check_framing(bytes)?;
+        der::check_framing(bytes, Numbers::Shortest)?;
         let mut outer = Reader::new(bytes).inside(SEQUENCE)?;
         let mut fields = outer.inside(SEQUENCE)?;
         let signature = RequestSignature::read(&mut outer)?;
@@ -178,6 +178,7 @@ impl<'a> RequestSignature<'a> {
         let signature = der::whole_bytes(fields.expect(BIT_STRING)?)?;
         let certificates = read_certificates(fields.optional(context(0))?)?;
         fields.end()?;
+        let certificates = certificates.into_iter().map(|certificate| certificate.raw).collect();
         Ok(Some(RequestSignature { algorithm, signature, certificates }))
     }
 }

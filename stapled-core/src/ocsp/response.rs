@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use super::CertId;
+use super::{CertId, shape};
 use crate::certificate::{hex_upper, name_in_full};
-use crate::der::{self, DerError, ENUMERATED, Element, GENERALIZED_TIME, OCTET_STRING, OID, Reader, SEQUENCE, context};
+use crate::der::{
+    self, DerError, ENUMERATED, Element, GENERALIZED_TIME, Numbers, OCTET_STRING, OID, Reader, SEQUENCE, context,
+};
 use crate::signature;
 use crate::time::{EPOCH, Timestamp};
 
@@ -152,7 +154,7 @@ pub struct ResponseError(#[from] DerError);
 impl<'a> OcspResponse<'a> {
     /// Cuts up a response. The bytes must be exactly one strict DER value.
     pub fn from_der(bytes: &'a [u8]) -> Result<Self, ResponseError> {
-        der::check_framing(bytes)?;
+        der::check_framing(bytes, Numbers::Shortest)?;
         let mut outer = Reader::new(bytes).inside(SEQUENCE)?;
         let status = outer.expect(ENUMERATED)?.contents;
         let body = outer.optional(context(0))?;
@@ -201,12 +203,16 @@ impl ResponseStatus {
 
 impl<'a> BasicResponse<'a> {
     fn from_der(bytes: &'a [u8]) -> Result<Self, DerError> {
-        der::check_framing(bytes)?;
+        der::check_framing(bytes, Numbers::Shortest)?;
         let mut basic = Reader::new(bytes).inside(SEQUENCE)?;
         let tbs = basic.expect(SEQUENCE)?;
         let signature_algorithm = basic.expect(SEQUENCE)?.contents;
         let signature = der::whole_bytes(basic.expect(der::BIT_STRING)?)?;
         let certificates = read_certificates(basic.optional(context(0))?)?;
+        if certificates.iter().any(|&certificate| shape::check_certificate(certificate).is_err()) {
+            return Err(DerError::new("an embedded certificate that is none"));
+        }
+        let certificates = certificates.into_iter().map(|certificate| certificate.raw).collect();
         basic.end()?;
 
         let mut fields = Reader::new(tbs.contents);
@@ -263,7 +269,11 @@ impl<'a> ResponderId<'a> {
     fn read(element: Element<'a>) -> Result<Self, DerError> {
         let mut explicit = Reader::new(element.contents);
         let id = match element.tag {
-            tag if tag == context(1) => ResponderId::ByName(explicit.expect(SEQUENCE)?.raw),
+            tag if tag == context(1) => {
+                let name = explicit.expect(SEQUENCE)?;
+                shape::check_name(name)?;
+                ResponderId::ByName(name.raw)
+            }
             tag if tag == context(2) => ResponderId::ByKey(explicit.expect(OCTET_STRING)?.contents),
             _ => return Err(DerError::new("a responderID that is neither byName nor byKey")),
         };
@@ -358,7 +368,7 @@ pub(super) fn nonce<'a>(extensions: &[Extension<'a>]) -> Option<&'a [u8]> {
 }
 
 /// `[0] EXPLICIT SEQUENCE OF Certificate OPTIONAL`: each as it came.
-pub(super) fn read_certificates(explicit: Option<Element<'_>>) -> Result<Vec<&[u8]>, DerError> {
+pub(super) fn read_certificates(explicit: Option<Element<'_>>) -> Result<Vec<Element<'_>>, DerError> {
     let Some(explicit) = explicit else { return Ok(Vec::new()) };
     let mut explicit = Reader::new(explicit.contents);
     let mut list = explicit.inside(SEQUENCE)?;
@@ -368,12 +378,13 @@ pub(super) fn read_certificates(explicit: Option<Element<'_>>) -> Result<Vec<&[u
         if certificates.len() == MAX_CERTIFICATES {
             return Err(DerError::new("too many embedded certificates"));
         }
-        certificates.push(list.expect(SEQUENCE)?.raw);
+        certificates.push(list.expect(SEQUENCE)?);
     }
     Ok(certificates)
 }
 
-/// GeneralizedTime as RFC 5280 §4.1.2.5.2 wants it: `YYYYMMDDHHMMSSZ`, no fractions, no offsets.
+/// GeneralizedTime as RFC 5280 §4.1.2.5.2 wants it: `YYYYMMDDHHMMSSZ`, no fractions, no offsets. A leap second is none of
+/// the times that clients read either.
 fn time(element: Element<'_>) -> Result<Timestamp, DerError> {
     let malformed = DerError::new("a time that is not YYYYMMDDHHMMSSZ");
     let (digits, b"Z") = element.contents.split_at_checked(14).ok_or(malformed)? else { return Err(malformed) };
@@ -384,14 +395,9 @@ fn time(element: Element<'_>) -> Result<Timestamp, DerError> {
         digits.iter().take(to).skip(from).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'))
     };
     let part = |from: usize| i8::try_from(number(from, from + 2)).map_err(|_| malformed);
-    // A leap second is told as the second before it: clocks here have none.
-    let second = match part(12)? {
-        60 => 59,
-        second => second,
-    };
     let year = i16::try_from(number(0, 4)).map_err(|_| malformed)?;
-    let civil =
-        jiff::civil::DateTime::new(year, part(4)?, part(6)?, part(8)?, part(10)?, second, 0).map_err(|_| malformed)?;
+    let civil = jiff::civil::DateTime::new(year, part(4)?, part(6)?, part(8)?, part(10)?, part(12)?, 0)
+        .map_err(|_| malformed)?;
     // Counted from one calendar date to another: up to the end of 9999, which RFC 5280 gives a meaning.
     Ok(Timestamp::from_unix(civil.duration_since(EPOCH).as_secs()))
 }

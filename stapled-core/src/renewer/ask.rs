@@ -1,24 +1,23 @@
-//! One renewal's questions: which URL, hash and method come next, until an answer is believed.
+//! One renewal's questions: which URL comes next, until an answer is believed. What is asked of one URL is the inquiry's
+//! decision.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
 use bytes::Bytes;
 
 use super::Renewer;
 use crate::event::EventKind;
-use crate::fetch::{Answer, FetchError, Method, Question};
+use crate::fetch::{Answer, Method, Question};
+use crate::inquiry::{HashChoice, Inquiry, NextQuestion, Trouble};
 use crate::inventory::{CertificateView, RenewalMemory};
-use crate::ocsp::{CertIdHash, CertStatus, OcspRequest, ResponseStatus};
+use crate::ocsp::{CertStatus, OcspRequest, ResponseStatus};
 use crate::reason::ReasonCode;
 use crate::responders::Responder;
 use crate::sink::requirements_of;
 use crate::staple::{Judgement, Refusal, Staple, judge};
 use crate::time::Timestamp;
 
-/// The longest URL of a GET (RFC 9919 §5.1, as RFC 5019 §5): longer questions go by POST.
-const MAX_GET_URL: usize = 255;
 /// How long one renewal may go on to further URLs.
 const PATIENCE: Duration = Duration::from_secs(45);
 /// How long a question may wait for its turn at a responder.
@@ -56,70 +55,51 @@ impl Refused {
     }
 }
 
-/// One question without a believed answer.
-enum Trouble {
-    Fetch(FetchError),
-    Refusal(Refusal),
-    Unknown,
+/// Why a responder gave no answer that is believed.
+enum Unanswered {
+    /// What came of its questions.
+    Trouble(Trouble),
+    /// It is left alone for now.
     Down { until: Timestamp },
+    /// Others wait for it, too.
     Busy,
+    /// It cannot be asked.
     Unasked(String),
 }
 
-impl Trouble {
+impl Unanswered {
     fn refused(self, url: &str) -> Refused {
         match self {
-            Trouble::Fetch(error) => {
+            // A fetcher's errors name the URL: a redirection may have led elsewhere.
+            Unanswered::Trouble(Trouble::Fetch(error)) => {
                 Refused { retry_after: error.retry_after(), ..Refused::new(error.code(), error.to_string()) }
             }
-            Trouble::Refusal(refusal) => Refused {
-                not_known: refusal == Refusal::ErrorStatus(ResponseStatus::Unauthorized),
-                ..Refused::new(refusal.code(), format!("{url}: {refusal}"))
+            Unanswered::Trouble(trouble) => Refused {
+                not_known: matches!(
+                    trouble,
+                    Trouble::Unknown | Trouble::Refusal(Refusal::ErrorStatus(ResponseStatus::Unauthorized))
+                ),
+                ..Refused::new(trouble.code(), format!("{url}: {trouble}"))
             },
-            Trouble::Unknown => Refused {
-                not_known: true,
-                ..Refused::new(
-                    ReasonCode::new("unknown"),
-                    format!("{url}: the responder does not know the certificate"),
-                )
-            },
-            Trouble::Down { until } => Refused {
+            Unanswered::Down { until } => Refused {
                 not_before: Some(until),
                 ..Refused::new(
                     ReasonCode::new("responder_down"),
                     format!("{url}: the responder has failed several times in a row and is left alone for a while"),
                 )
             },
-            Trouble::Busy => Refused::new(
+            Unanswered::Busy => Refused::new(
                 ReasonCode::new("responder_busy"),
                 format!("{url}: as many questions are open as the responder may get, and none was answered in time"),
             ),
-            Trouble::Unasked(what) => Refused::new(ReasonCode::new("unsupported_url"), format!("{url}: {what}")),
+            Unanswered::Unasked(what) => Refused::new(ReasonCode::new("unsupported_url"), format!("{url}: {what}")),
         }
     }
+}
 
-    /// Whether asking by POST may help where GET did not: the responder refuses GET, or a cache stands between.
-    fn is_of_the_method(&self) -> bool {
-        match self {
-            Trouble::Fetch(FetchError::Status { status, .. }) => {
-                matches!(status, 400 | 403 | 404 | 405 | 406 | 411 | 414 | 415 | 500 | 501)
-            }
-            Trouble::Refusal(Refusal::ErrorStatus(ResponseStatus::MalformedRequest)) => true,
-            Trouble::Refusal(Refusal::Malformed(_) | Refusal::Expired { .. }) => true,
-            _ => false,
-        }
-    }
-
-    /// Whether asking with another hash may help.
-    fn is_of_the_hash(&self) -> bool {
-        matches!(
-            self,
-            Trouble::Refusal(
-                Refusal::ErrorStatus(ResponseStatus::Unauthorized | ResponseStatus::MalformedRequest)
-                    | Refusal::NoMatchingCertId { .. }
-                    | Refusal::WrongIssuer { .. }
-            ) | Trouble::Unknown
-        )
+impl<T: Into<Trouble>> From<T> for Unanswered {
+    fn from(trouble: T) -> Self {
+        Unanswered::Trouble(trouble.into())
     }
 }
 
@@ -138,8 +118,8 @@ impl Renewer {
             }
             match self.ask_responder(certificate, url).await {
                 Ok(believed) => return Ok(believed),
-                Err(trouble) => {
-                    let refused = trouble.refused(url);
+                Err(unanswered) => {
+                    let refused = unanswered.refused(url);
                     first_refused = Some(match first_refused {
                         None => refused,
                         Some(first) => merge(first, refused),
@@ -151,61 +131,46 @@ impl Renewer {
     }
 
     /// Asks one responder, by the methods and hashes that may help.
-    async fn ask_responder(&self, certificate: &CertificateView, url: &str) -> Result<Believed, Trouble> {
+    async fn ask_responder(&self, certificate: &CertificateView, url: &str) -> Result<Believed, Unanswered> {
         let Some(responder) = self.responders.at(url) else {
-            return Err(Trouble::Unasked("not an http or https URL with a host and a valid port".to_owned()));
+            return Err(Unanswered::Unasked("not an http or https URL with a host and a valid port".to_owned()));
         };
-        let insisted = requirements_of(&self.sinks, &certificate.sinks).cert_id_hash;
-        let habits = responder.habits();
-        let first_hash = insisted.or(habits.hash).unwrap_or(self.hash);
-        let other_hash = match (insisted, first_hash) {
-            (Some(_), _) => None,
-            (None, CertIdHash::Sha1) => Some(CertIdHash::Sha256),
-            (None, _) => Some(CertIdHash::Sha1),
+        let hashes = match requirements_of(&self.sinks, &certificate.sinks).cert_id_hash {
+            Some(insisted) => HashChoice::Only(insisted),
+            None => HashChoice::First(self.hash),
         };
-        let first = self.ask_with_hash(certificate, url, &responder, first_hash).await;
-        let Err(trouble) = first else { return first };
-        let Some(hash) = other_hash.filter(|_| trouble.is_of_the_hash()) else { return Err(trouble) };
-        self.tell_attempt(certificate, url, &trouble);
-        let second = self.ask_with_hash(certificate, url, &responder, hash).await;
-        if second.is_ok() {
-            responder.remember(|habits| habits.hash = Some(hash));
+        let mut inquiry = Inquiry::new(&certificate.chain, url, hashes).habits(responder.habits());
+        loop {
+            let nonce = self.fresh_nonce()?;
+            let NextQuestion { request, method, .. } = inquiry
+                .question(nonce.as_ref().map(<[u8; NONCE_LENGTH]>::as_slice))
+                .map_err(|error| Unanswered::Unasked(error.to_string()))?;
+            match self.exchange(certificate, url, &responder, &request, method).await {
+                Ok(believed) => {
+                    responder.remember(inquiry.learnt());
+                    return Ok(believed);
+                }
+                Err(Unanswered::Trouble(trouble)) if inquiry.refused(method, &trouble) => {
+                    let (code, what) = (trouble.code(), trouble.to_string());
+                    let event = EventKind::AttemptFailed { url: url.to_owned(), code, what };
+                    self.journal.tell_of(&certificate.about, event);
+                }
+                Err(unanswered) => {
+                    return Err(inquiry.first_trouble().cloned().map_or(unanswered, Unanswered::Trouble));
+                }
+            }
         }
-        // What the first hash met is what the responder thinks of the certificate.
-        second.map_err(|_| trouble)
     }
 
-    async fn ask_with_hash(
-        &self,
-        certificate: &CertificateView,
-        url: &str,
-        responder: &Responder,
-        hash: CertIdHash,
-    ) -> Result<Believed, Trouble> {
+    fn fresh_nonce(&self) -> Result<Option<[u8; NONCE_LENGTH]>, Unanswered> {
         let mut nonce = [0; NONCE_LENGTH];
-        if self.nonce {
-            aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Trouble::Unasked("no randomness for a nonce".to_owned()))?;
+        if !self.nonce {
+            return Ok(None);
         }
-        let nonce = self.nonce.then_some(nonce.as_slice());
-        let request = OcspRequest::new(&certificate.chain.cert_id(hash), nonce)
-            .map_err(|error| Trouble::Unasked(error.to_string()))?;
-        let by_get = nonce.is_none() && get_url_length(url, &request) <= MAX_GET_URL;
-        let method = match responder.habits().method {
-            Some(Method::Post) => Method::Post,
-            _ if by_get => Method::Get,
-            _ => Method::Post,
-        };
-        let first = self.exchange(certificate, url, responder, &request, method).await;
-        let Err(trouble) = first else { return first };
-        if method == Method::Post || !trouble.is_of_the_method() {
-            return Err(trouble);
+        match aws_lc_rs::rand::fill(&mut nonce) {
+            Ok(()) => Ok(Some(nonce)),
+            Err(_) => Err(Unanswered::Unasked("no randomness for a nonce".to_owned())),
         }
-        self.tell_attempt(certificate, url, &trouble);
-        let second = self.exchange(certificate, url, responder, &request, Method::Post).await;
-        if second.is_ok() && !matches!(trouble, Trouble::Refusal(Refusal::Expired { .. })) {
-            responder.remember(|habits| habits.method = Some(Method::Post));
-        }
-        second
     }
 
     /// One question, one answer, one judgement.
@@ -216,7 +181,7 @@ impl Renewer {
         responder: &Responder,
         request: &OcspRequest,
         method: Method,
-    ) -> Result<Believed, Trouble> {
+    ) -> Result<Believed, Unanswered> {
         let held = certificate.staple.as_ref();
         // Only where the answer that is held came from here: a validator means nothing elsewhere.
         let etag = certificate
@@ -227,15 +192,15 @@ impl Renewer {
         let question = Question { chain: &certificate.chain, request, method, url, etag };
         let answer = {
             let slot = tokio::time::timeout(SLOT_PATIENCE, responder.slot()).await;
-            let _own = slot.map_err(|_| Trouble::Busy)?;
+            let _own = slot.map_err(|_| Unanswered::Busy)?;
             let _all = self.exchanges.acquire().await;
-            responder.check(self.journal.clock.now()).map_err(|until| Trouble::Down { until })?;
+            responder.check(self.journal.clock.now()).map_err(|until| Unanswered::Down { until })?;
             let answer = self.fetcher.fetch(&question).await;
             match &answer {
                 Err(error) if error.is_hosts_fault() => responder.failed(self.journal.clock.now()),
                 _ => responder.answered(),
             }
-            answer.map_err(Trouble::Fetch)?
+            answer?
         };
         self.judge_answer(certificate, url, answer, request.nonce())
     }
@@ -246,24 +211,24 @@ impl Renewer {
         url: &str,
         answer: Answer,
         nonce: Option<&[u8]>,
-    ) -> Result<Believed, Trouble> {
+    ) -> Result<Believed, Unanswered> {
         let now = self.journal.clock.now();
         let body: Bytes = match (&answer.body, &certificate.staple) {
             (Some(body), _) => body.clone(),
             // 304: what is held is judged again, at this time.
             (None, Some(held)) => held.response().clone(),
-            (None, None) => return Err(Trouble::Unasked("answered 304, though nothing is held".to_owned())),
+            (None, None) => return Err(Unanswered::Unasked("answered 304, though nothing is held".to_owned())),
         };
-        let judgement = judge(&body, &certificate.chain, now, &self.judging, nonce, &[]).map_err(Trouble::Refusal)?;
+        let judgement = judge(&body, &certificate.chain, now, &self.judging, nonce, &[])?;
         let Judgement { status, facts, .. } = &judgement;
         if *status == CertStatus::Unknown {
-            return Err(Trouble::Unknown);
+            return Err(Trouble::Unknown.into());
         }
         // Only a response without nextUpdate can be that old and be believed.
         if let Some(staple) = judgement.staple()
             && staple.expires() <= now
         {
-            return Err(Trouble::Refusal(Refusal::Expired { next_update: staple.expires(), at: now }));
+            return Err(Refusal::Expired { next_update: staple.expires(), at: now }.into());
         }
         let status = *status;
         let this_update = facts.this_update;
@@ -281,16 +246,6 @@ impl Renewer {
             cached_until: answer.max_age.map(|max_age| now + max_age).or(answer.expires),
         })
     }
-
-    fn tell_attempt(&self, certificate: &CertificateView, url: &str, trouble: &Trouble) {
-        let (code, what) = match trouble {
-            Trouble::Fetch(error) => (error.code(), error.to_string()),
-            Trouble::Refusal(refusal) => (refusal.code(), refusal.to_string()),
-            Trouble::Unknown => (ReasonCode::new("unknown"), "the responder does not know the certificate".to_owned()),
-            Trouble::Down { .. } | Trouble::Busy | Trouble::Unasked(_) => return,
-        };
-        self.journal.tell_of(&certificate.about, EventKind::AttemptFailed { url: url.to_owned(), code, what });
-    }
 }
 
 /// Of the troubles with several responders, the first is told; each may ask for patience.
@@ -306,12 +261,4 @@ fn merge(first: Refused, next: Refused) -> Refused {
         },
         code: first.code,
     }
-}
-
-/// The length of the URL of a GET with this request (RFC 6960 appendix A.1): an estimate from above, since only `+`, `/`
-/// and `=` grow when percent-encoded.
-fn get_url_length(url: &str, request: &OcspRequest) -> usize {
-    let encoded = base64::engine::general_purpose::STANDARD.encode(request.as_der());
-    let escaped = encoded.bytes().filter(|byte| matches!(byte, b'+' | b'/' | b'=')).count();
-    url.trim_end_matches('/').len() + 1 + encoded.len() + 2 * escaped
 }

@@ -227,7 +227,8 @@ fn is_named(certificate: &Certificate, id: ResponderId<'_>) -> bool {
 fn in_words(id: ResponderId<'_>) -> String {
     match id {
         ResponderId::ByName(name) => crate::certificate::name_in_words(name),
-        ResponderId::ByKey(hash) => format!("the key with SHA-1 hash {}", hex_upper(hash)),
+        // No SHA-1 hash is longer; what a stranger sends may be.
+        ResponderId::ByKey(hash) => format!("the key with SHA-1 hash {}", hex_upper(hash.get(..20).unwrap_or(hash))),
     }
 }
 

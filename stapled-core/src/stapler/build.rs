@@ -295,6 +295,7 @@ impl StaplerBuilder {
                 judging: self.judging,
                 recycle: self.recycle,
                 fetch_issuers: self.fetch_issuers,
+                chains: Arc::default(),
             }),
             issuers: Arc::new(IssuerFetcher {
                 inventory: Arc::clone(&inventory),

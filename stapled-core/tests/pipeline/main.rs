@@ -3,6 +3,7 @@
 // A test that cannot go on says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
+mod succession;
 mod world;
 
 use std::sync::Arc;
@@ -31,7 +32,7 @@ async fn a_staple_reaches_the_server_as_the_ca_sent_it_and_is_renewed_at_half_of
     assert_eq!(world.ca.asked(), 1);
     let certificate = inventory.certificates().remove(0);
     assert_eq!(certificate.standing, Standing::Good);
-    assert_eq!(certificate.deliveries[0].1, DeliveryState::Confirmed);
+    assert_eq!(certificate.deliveries[0].state, DeliveryState::Confirmed);
     world.pass(2 * DAY - 4 * HOUR).await;
     assert_eq!(world.ca.asked(), 1);
     world.pass(5 * HOUR).await;
@@ -167,7 +168,7 @@ async fn a_server_that_fails_or_forgets_gets_its_staples_without_another_questio
     let inventory = world.start();
     world.pass(10 * MINUTE).await;
     assert!(world.server.deliveries.load(Ordering::SeqCst) >= 4);
-    assert!(matches!(inventory.certificates()[0].deliveries[0].1, DeliveryState::Failed { .. }));
+    assert!(matches!(inventory.certificates()[0].deliveries[0].state, DeliveryState::Failed { .. }));
     world.server.broken.store(false, Ordering::SeqCst);
     world.pass(20 * MINUTE).await;
     assert!(world.server.response_of("a.test").is_some());

@@ -5,12 +5,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
 
 mod certificates;
+mod configurations;
 mod crowd;
+mod faults;
 mod first;
 mod lies;
 mod lifetime;
 mod once;
+mod operations;
 mod outages;
+mod process;
 mod restarts;
+mod soak;
 mod sockets;
 mod storage;

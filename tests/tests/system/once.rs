@@ -54,7 +54,7 @@ fn the_exit_code_and_the_summary_say_how_it_went() {
         let (rows, totals) = read(&once(&world, &json));
         assert_eq!((&totals["good"], &totals["failed"]), (&1.into(), &1.into()));
         assert_eq!(row(&rows, &failed)["state"], "failed");
-        assert_eq!(row(&rows, &failed)["code"], "error_status:try_later");
+        assert_eq!(row(&rows, &failed)["reason"], "error_status:try_later");
 
         // Revoked outdoes failed.
         let revoked = world.cert("revoked", &lab.url());

@@ -1,9 +1,7 @@
 //! Certificates in files: a file, or a directory and perhaps all below it.
 
 mod ignore;
-mod stamp;
 mod walk;
-mod watch;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,10 +11,10 @@ use async_trait::async_trait;
 pub use ignore::IgnoreError;
 
 use self::ignore::Ignore;
-use self::stamp::Memory;
 use self::walk::Walk;
-use self::watch::Watches;
 use crate::clock::{Clock, SystemClock};
+use crate::io::stamp::Memory;
+use crate::io::watch::Watches;
 use crate::source::{CertSource, Scan, SourceError};
 
 /// The words for what a [`DirectorySource`] could not look at.
@@ -39,8 +37,7 @@ pub mod codes {
     pub const TOO_MANY_FILES: ReasonCode = ReasonCode::new("too_many_files");
     /// A directory lies deeper than is looked.
     pub const TOO_DEEP: ReasonCode = ReasonCode::new("too_deep");
-    /// Changes cannot be watched: they are noticed at the regular scan only.
-    pub const WATCH_UNAVAILABLE: ReasonCode = ReasonCode::new("watch_unavailable");
+    pub use crate::io::files::codes::WATCH_UNAVAILABLE;
     /// The scan itself broke off.
     pub const SCAN_FAILED: ReasonCode = ReasonCode::new("scan_failed");
 }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
-use super::stamp::Memory;
-use super::watch::{FileId, Session, file_id};
 use super::{Settings, codes};
+use crate::io::stamp::Memory;
+use crate::io::watch::{FileId, Session, file_id};
 use crate::reason::ReasonCode;
 use crate::source::{Scan, Sighting, SourceError, SourceProblem, Version};
 use crate::time::Timestamp;
@@ -92,7 +92,7 @@ impl<'a> Walk<'a> {
                 Some(parent) if !parent.as_os_str().is_empty() => parent,
                 _ => Path::new("."),
             };
-            self.watches.outer(parent, name);
+            self.watches.name(parent, name);
         }
         if root.is_symlink() {
             self.watch_target(root);

@@ -42,6 +42,8 @@ pub mod codes {
     pub const NO_PERMISSION: ReasonCode = ReasonCode::new("no_permission");
     /// The directory does not exist.
     pub const DIRECTORY_MISSING: ReasonCode = ReasonCode::new("directory_missing");
+    /// This process has no file descriptor left, or the system has none.
+    pub const TOO_MANY_OPEN_FILES: ReasonCode = ReasonCode::new("too_many_open_files");
     /// The file cannot be written for another reason.
     pub const UNWRITABLE: ReasonCode = ReasonCode::new("unwritable");
 }
@@ -56,7 +58,7 @@ pub const MAX_STAPLE: usize = 64 * 1024;
 /// brought to the disk and renamed. Mode, owner and group of the file before it are kept; a new one has those of
 /// the certificate, without what makes files executable or lets others write. A symbolic link with the staple's name is
 /// itself replaced, and what it leads to stays as it is: whoever may place a link must not choose what is overwritten.
-/// A file with the same contents is left alone. What a crash left half-written is swept up an hour later, when
+/// A file with the same contents is left alone. What a crash left half-written is swept up, when it is two minutes old and
 /// something is written to the directory for the first time.
 ///
 /// Beside a certificate whose issuer the server does not find, nothing is written: there are servers that do not start
@@ -176,12 +178,19 @@ impl StapleSink for FileSink {
     async fn recall(&self, _: &CertChain, sites: &[Site]) -> Option<Bytes> {
         let (sink, sites) = (Arc::clone(&self.0), sites.to_vec());
         let read = move || {
-            let places = sites.iter().filter_map(|site| Some(sink.place(site).ok()?.0));
+            let barred = barred(&sites);
+            let places = sites.iter().filter_map(|site| Some(sink.place(site, &barred).ok()?.0));
             let mut kept = places.filter_map(|path| read_existing(&path).ok().flatten());
             kept.find(|bytes| !bytes.is_empty())
         };
         tokio::task::spawn_blocking(read).await.ok().flatten().map(Bytes::from)
     }
+}
+
+/// Where nothing must lie, since servers would look there without finding the issuer; be it that other servers would.
+fn barred(sites: &[Site]) -> HashSet<PathBuf> {
+    let not_beside = sites.iter().filter(|site| matches!(Place::of(site), Place::NotBeside { .. }));
+    not_beside.filter_map(staple_path).collect()
 }
 
 /// Whether these bytes are a response about this certificate, whatever it says and whoever signed it.
@@ -208,9 +217,10 @@ impl Inner {
         let mut confirmed = false;
         let mut unwanted = None;
         let mut failed = None;
+        let barred = barred(sites);
         for site in sites {
             self.retract(site);
-            match self.place(site) {
+            match self.place(site, &barred) {
                 Ok((path, certificate)) => match self.keep(&path, response, certificate) {
                     Ok(()) => confirmed = true,
                     Err(error) => failed = Some(describe(&path, "written", &error)),
@@ -227,17 +237,17 @@ impl Inner {
     }
 
     /// The place of a site's staple, and the certificate's file.
-    fn place<'a>(&self, site: &'a Site) -> Result<(PathBuf, &'a Path), Delivered> {
+    fn place<'a>(&self, site: &'a Site, barred: &HashSet<PathBuf>) -> Result<(PathBuf, &'a Path), Delivered> {
         match Place::of(site) {
-            Place::Beside { staple, certificate } => Ok((staple, certificate)),
-            Place::NotBeside { certificate } => match &self.staple_dir {
+            Place::Beside { staple, certificate } if !barred.contains(&staple) => Ok((staple, certificate)),
+            Place::Beside { certificate, .. } | Place::NotBeside { certificate } => match &self.staple_dir {
                 Some(directory) => Ok((self.apart(directory, certificate), certificate)),
                 None => Err(Delivered::NotWanted {
                     code: codes::ISSUER_NOT_FOUND_BY_SERVER,
                     what: format!(
-                        "{0}: not written beside it, because a server that loads it would not find its issuer, and \
-                         some servers do not start then; append the issuer's certificate to {0}, put it into {0}.issuer, or \
-                         choose a staple directory",
+                        "{0}: not written beside it, because a server that loads it would not find its issuer, or would \
+                         find another first, and some servers do not start then; append the issuer's certificate to {0}, \
+                         put it alone into {0}.issuer, or choose a staple directory",
                         certificate.display()
                     ),
                 }),
@@ -369,9 +379,21 @@ fn describe(path: &Path, done: &str, error: &io::Error) -> SinkError {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             (codes::DIRECTORY_MISSING, format!("create {parent}"))
         }
+        _ if is_out_of_descriptors(error) => {
+            let remedy = "raise the limit of open files (LimitNOFILE= of a systemd unit, ulimit -n)";
+            (codes::TOO_MANY_OPEN_FILES, remedy.to_owned())
+        }
         _ => (codes::UNWRITABLE, format!("see to {parent}")),
     };
     SinkError::Unreachable { code, what: format!("{} cannot be {done}: {error}; {remedy}", path.display()) }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    // An error about a temporary file does not hand on the system's word: so it is asked again.
+    let asked_again = || File::open("/").err()?.raw_os_error();
+    matches!(error.raw_os_error().or_else(asked_again), Some(ENFILE | EMFILE))
 }
 
 fn sha256(bytes: &[u8]) -> Hash {

@@ -19,11 +19,11 @@ impl<'a> Place<'a> {
     pub(super) fn of(site: &'a Site) -> Self {
         let Some(certificate) = site.file.as_deref() else { return Place::Nowhere };
         match site.issuer {
-            IssuerPlace::SameFile | IssuerPlace::IssuerFile(_) => {
+            IssuerPlace::SameFile | IssuerPlace::IssuerFile(_) | IssuerPlace::Chains(_) => {
                 let staple = site.staple_file.clone().unwrap_or_else(|| with_suffix(certificate, ".ocsp"));
                 Place::Beside { staple, certificate }
             }
-            _ => Place::NotBeside { certificate },
+            IssuerPlace::Elsewhere => Place::NotBeside { certificate },
         }
     }
 }

@@ -14,8 +14,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::time::Timestamp;
 
 const TEMPORARY: &[u8] = b".tmp";
-/// A half-written file of this age has nobody who writes it.
-const STALE: Duration = Duration::from_secs(3600);
+/// A half-written file of this age has nobody who writes it: no delivery is waited for as long. Were there one all the
+/// same, it would fail and be tried again.
+const STALE: Duration = Duration::from_secs(120);
 /// What a new staple's mode is taken from, at most: nothing in it is secret, and nobody else writes it.
 const WIDEST: u32 = 0o644;
 /// What an existing staple's mode may keep: not set-uid, not executable, not writable for everybody.

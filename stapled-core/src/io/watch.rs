@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +18,7 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::codes;
+use super::files::codes;
 use crate::source::{SourceError, SourceProblem};
 
 /// So long nothing may happen before a burst of events counts as over.
@@ -26,15 +27,15 @@ const QUIET: Duration = Duration::from_millis(150);
 const LONGEST_BURST: Duration = Duration::from_secs(1);
 
 /// Device and inode.
-pub(super) type FileId = (u64, u64);
+pub(crate) type FileId = (u64, u64);
 
-pub(super) fn file_id(metadata: &Metadata) -> FileId {
+pub(crate) fn file_id(metadata: &Metadata) -> FileId {
     (metadata.dev(), metadata.ino())
 }
 
 /// All watches of a source, and the hints that come from them.
 #[derive(Debug)]
-pub(super) struct Watches {
+pub(crate) struct Watches {
     signal: Arc<Signal>,
     /// The number of hints that the latest scan has taken account of.
     accounted: AtomicU64,
@@ -51,8 +52,8 @@ struct Signal {
     paths: Mutex<HashSet<PathBuf>>,
     /// Those of them whose watch ended or is in doubt.
     lost: Mutex<HashSet<PathBuf>>,
-    /// A directory of which one name only matters: the one that the root lies in.
-    outer: Mutex<Option<(PathBuf, OsString)>>,
+    /// Directories of which some names only matter, such as the one that a root lies in.
+    partial: Mutex<HashMap<PathBuf, HashSet<OsString>>>,
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +68,7 @@ impl Default for Watches {
             hints: watch::Sender::new(0),
             paths: Mutex::default(),
             lost: Mutex::default(),
-            outer: Mutex::default(),
+            partial: Mutex::default(),
         };
         Watches {
             signal: Arc::new(signal),
@@ -81,7 +82,7 @@ impl Default for Watches {
 impl Watches {
     /// Waits for a hint that no scan has taken account of, and then for the end of the burst that it is part of. May
     /// be dropped at any time: a hint lasts until the next scan begins.
-    pub(super) async fn changed(&self) {
+    pub(crate) async fn changed(&self) {
         if !self.wanted.swap(true, Ordering::SeqCst) {
             // The scan sets the watches: each directory's before it reads it.
             self.signal.hint();
@@ -101,7 +102,7 @@ impl Watches {
     }
 
     /// Begins a scan: takes account of all hints so far.
-    pub(super) fn begin_scan(&self) -> Session<'_> {
+    pub(crate) fn begin_scan(&self) -> Session<'_> {
         let hints = *self.signal.hints.borrow();
         let state = lock(&self.state);
         self.accounted.store(hints, Ordering::SeqCst);
@@ -110,7 +111,9 @@ impl Watches {
             state,
             active: self.wanted.load(Ordering::SeqCst),
             needed: HashSet::new(),
-            outer: None,
+            whole: HashSet::new(),
+            partial: HashMap::new(),
+            known: HashMap::new(),
             problem: None,
         };
         if session.active && session.state.watcher.is_none() {
@@ -130,40 +133,70 @@ impl Watches {
 
 /// The watches during one scan.
 #[derive(Debug)]
-pub(super) struct Session<'a> {
+pub(crate) struct Session<'a> {
     signal: &'a Signal,
     state: MutexGuard<'a, State>,
     active: bool,
     needed: HashSet<FileId>,
-    outer: Option<(FileId, PathBuf, OsString)>,
+    /// Directories of which everything matters.
+    whole: HashSet<FileId>,
+    /// Directories of which these names matter, and what begins with them.
+    partial: HashMap<FileId, (PathBuf, HashSet<OsString>)>,
+    /// Which directories those are, by their paths.
+    known: HashMap<PathBuf, FileId>,
     problem: Option<String>,
 }
 
 impl Session<'_> {
     /// Whether hints are wanted at all.
-    pub(super) fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.active
     }
 
-    /// Watches the directory that the root lies in, for the root's name: it may come, go, or be replaced.
-    pub(super) fn outer(&mut self, path: &Path, name: &OsStr) {
-        if self.active
-            && let Ok(metadata) = std::fs::metadata(path)
-        {
-            let id = file_id(&metadata);
-            self.watch(path, id);
-            self.outer = Some((id, path.to_owned(), name.to_owned()));
+    /// Watches a directory for one name, and what begins with it: a root that may come, go, or be replaced.
+    pub(crate) fn name(&mut self, directory: &Path, name: &OsStr) {
+        if !self.active {
+            return;
         }
+        let id = match self.known.get(directory) {
+            Some(id) => *id,
+            None => {
+                let Ok(metadata) = std::fs::metadata(directory) else { return };
+                let id = file_id(&metadata);
+                self.known.insert(directory.to_owned(), id);
+                id
+            }
+        };
+        if self.whole.contains(&id) {
+            return;
+        }
+        let (_, names) = self.partial.entry(id).or_insert_with(|| (directory.to_owned(), HashSet::new()));
+        if !names.insert(name.to_owned()) {
+            return;
+        }
+        let watched = self.state.watched.get(&id).map_or(directory, PathBuf::as_path);
+        let mut partial = lock(&self.signal.partial);
+        match partial.get_mut(watched) {
+            // At once: what happens to it from now on must not be taken for another name.
+            Some(names) => _ = names.insert(name.to_owned()),
+            None if !self.state.watched.contains_key(&id) => {
+                partial.insert(directory.to_owned(), HashSet::from([name.to_owned()]));
+            }
+            // So far, everything in it matters.
+            None => {}
+        }
+        drop(partial);
+        self.watch(directory, id);
     }
 
     /// Watches a directory that is about to be read.
-    pub(super) fn before_reading(&mut self, path: &Path, id: FileId) {
+    pub(crate) fn before_reading(&mut self, path: &Path, id: FileId) {
         self.everything_matters(id);
         self.watch(path, id);
     }
 
     /// Watches a directory that was looked into already: what happened there in between may have been missed.
-    pub(super) fn after_looking(&mut self, path: &Path) {
+    pub(crate) fn after_looking(&mut self, path: &Path) {
         if self.active
             && let Ok(metadata) = std::fs::metadata(path)
             && metadata.is_dir()
@@ -177,8 +210,11 @@ impl Session<'_> {
     }
 
     fn everything_matters(&mut self, id: FileId) {
-        if self.outer.as_ref().is_some_and(|(outer, ..)| *outer == id) {
-            self.outer = None;
+        if self.active && self.whole.insert(id) {
+            self.partial.remove(&id);
+            if let Some(watched) = self.state.watched.get(&id) {
+                lock(&self.signal.partial).remove(watched);
+            }
         }
     }
 
@@ -235,7 +271,7 @@ impl Session<'_> {
 
     /// Ends the scan: directories that it did not meet are not watched any longer. Returns what stands in the way of
     /// watching, if anything.
-    pub(super) fn end(mut self, name: &str) -> Option<SourceProblem> {
+    pub(crate) fn end(mut self, name: &str) -> Option<SourceProblem> {
         let stale: Vec<PathBuf> = self
             .state
             .watched
@@ -246,7 +282,12 @@ impl Session<'_> {
         for path in stale {
             self.forget(&path);
         }
-        *lock(&self.signal.outer) = self.outer.take().map(|(_, path, name)| (path, name));
+        // By the paths that events tell.
+        let partial = self.partial.drain().map(|(id, (path, names))| {
+            let watched = self.state.watched.get(&id).cloned();
+            (watched.unwrap_or(path), names)
+        });
+        *lock(&self.signal.partial) = partial.collect();
         let what = self.problem?;
         Some(SourceProblem {
             place: format!("watching {name}"),
@@ -288,17 +329,19 @@ impl Signal {
         kind && (event.paths.is_empty() || event.paths.iter().any(|path| !is_noise(path) && !self.is_outside(path)))
     }
 
-    /// Whether it is another name in the directory that the root lies in.
+    /// Whether it is a name that does not matter in a directory of which only some do.
     fn is_outside(&self, path: &Path) -> bool {
-        let outer = lock(&self.outer);
-        let Some((directory, root)) = &*outer else { return false };
-        path.parent() == Some(directory)
-            && path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(root.as_encoded_bytes()))
+        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        let partial = lock(&self.partial);
+        let Some(names) = partial.get(directory) else { return false };
+        let name = name.as_encoded_bytes();
+        let begins = |length| name.get(..length).is_some_and(|start| names.contains(OsStr::from_bytes(start)));
+        !(1..=name.len()).any(begins)
     }
 }
 
 /// Staples and half-written files: ours above all, which must not lead to a scan that leads to nothing.
-fn is_noise(path: &Path) -> bool {
+pub(crate) fn is_noise(path: &Path) -> bool {
     let Some(name) = path.file_name() else { return false };
     let name = name.as_encoded_bytes();
     name.ends_with(b".ocsp") || name.starts_with(b".") && name.ends_with(b".tmp")

@@ -58,19 +58,19 @@ struct Seen {
 
 /// What is remembered of files from one scan to the next: only those whose times cannot be trusted.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     before: HashMap<PathBuf, Seen>,
     now: HashMap<PathBuf, Seen>,
 }
 
 impl Memory {
     /// Ends a scan: what it did not meet is forgotten.
-    pub(super) fn end_scan(&mut self) {
+    pub(crate) fn end_scan(&mut self) {
         self.before = std::mem::take(&mut self.now);
     }
 
     /// Adds what stands for the contents of a regular file to `version`.
-    pub(super) fn stamp(&mut self, path: &Path, metadata: &Metadata, now: Timestamp, version: &mut digest::Context) {
+    pub(crate) fn stamp(&mut self, path: &Path, metadata: &Metadata, now: Timestamp, version: &mut digest::Context) {
         let stat = Stat::of(metadata);
         let recent = stat.is_recent(now);
         let before = self.before.get(path).filter(|seen| seen.stat == stat).cloned();

@@ -1,0 +1,141 @@
+//! Responses: no bytes panic, and what is believed was said by somebody who may say it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stapled_ca::der;
+use stapled_core::Weak;
+use stapled_core::certificate::Certificate;
+use stapled_core::chain::CertChain;
+use stapled_core::ocsp::{BasicResponse, CertStatus, OcspResponse};
+use stapled_core::staple::{JudgePolicy, Judgement, Refusal, judge};
+use stapled_core::time::Timestamp;
+
+use crate::world::{self, World};
+
+const AT: Timestamp = Timestamp::from_unix(world::AT);
+
+/// Judges the bytes as they are for each of the world's certificates; and once more what they say, signed by right, so
+/// that what comes after the signature is reached.
+pub fn response(bytes: &[u8]) {
+    let world = World::get();
+    let sent = Bytes::copy_from_slice(bytes);
+    for chain in &world.chains {
+        check(&sent, chain);
+    }
+    if let Ok(OcspResponse::Basic(basic)) = OcspResponse::from_der(bytes) {
+        for by_delegate in [false, true] {
+            let signed = world.sign(basic.tbs_response_data, by_delegate, &basic.certificates);
+            check(&Bytes::from(signed), &world.chains[0]);
+        }
+    }
+}
+
+fn check(response: &Bytes, chain: &Arc<CertChain>) {
+    let strict = JudgePolicy::default();
+    let mut lenient = strict;
+    lenient.sha1_signatures = Weak::Allow;
+    lenient.weak_keys = Weak::Allow;
+    lenient.missing_next_update = Weak::Allow;
+    let by = |policy: &JudgePolicy, at: Timestamp| judge(response, chain, at, policy, None, &[]);
+
+    match (by(&strict, AT), by(&lenient, AT)) {
+        (Ok(judgement), Ok(same)) => {
+            assert_eq!(judgement.status, same.status);
+            assert_eq!(judgement.staple(), same.staple());
+            believed(response, chain, &judgement);
+            let next_update = judgement.facts.next_update.expect("the strict policy wants one");
+            assert!(next_update > AT);
+            assert!(by(&strict, next_update).is_err(), "believed beyond its end");
+            if let Some(staple) = judgement.staple() {
+                assert!(staple.expires() > AT || staple.expires().unix() == AT.unix());
+            }
+        }
+        (Err(Refusal::WeakKey { .. } | Refusal::WeakSignature { .. } | Refusal::MissingNextUpdate), Ok(judgement)) => {
+            believed(response, chain, &judgement);
+        }
+        (Err(refusal), Err(same)) => {
+            assert!(refusal == same || matches!(refusal, Refusal::MissingNextUpdate));
+            // Every refusal has words, which go into logs, and a code.
+            assert!((1..4000).contains(&refusal.to_string().len()) && !refusal.code().as_str().is_empty());
+        }
+        (strict, lenient) => panic!("{strict:?}, but with a lenient policy {lenient:?}"),
+    }
+
+    // A delegate from outside may make a response believed, never a staple; a nonce only ever refuses.
+    let delegate = Certificate::from_der(World::get().delegate.certificate().unwrap()).unwrap();
+    if let Ok(judgement) = judge(response, chain, AT, &strict, Some(b"asked"), &[delegate]) {
+        assert_eq!(judgement.facts.foreign_delegate, by(&strict, AT).is_err());
+        assert!(judgement.staple().is_none() || !judgement.facts.foreign_delegate);
+    }
+}
+
+/// What must be true of a response that was believed.
+fn believed(response: &Bytes, chain: &CertChain, judgement: &Judgement) {
+    let Ok(OcspResponse::Basic(basic)) = OcspResponse::from_der(response) else { panic!("believed, but not read") };
+    is_signed_by_right(response, chain, &basic);
+    is_read_alike(response, chain, &basic, judgement);
+    if let Some(staple) = judgement.staple() {
+        assert_eq!(judgement.status, CertStatus::Good);
+        assert_eq!(staple.response(), response, "clients get what came");
+        assert_eq!(staple.chain().subject(), chain.subject());
+    }
+    assert!(judgement.facts.this_update <= AT + JudgePolicy::default().clock_skew);
+    assert!(judgement.facts.next_update.is_none_or(|next_update| next_update > AT));
+}
+
+/// The bytes that are read are those that the issuer signed, or somebody whom it certified.
+fn is_signed_by_right(response: &[u8], chain: &CertChain, basic: &BasicResponse<'_>) {
+    let tbs = basic.tbs_response_data;
+    assert!(response.windows(tbs.len()).any(|window| window == tbs), "the signed bytes came so");
+    let issuer = chain.issuer().as_der();
+    let by_issuer = world::has_signed(issuer, tbs, basic.signature);
+    let by_delegate = basic.certificates.iter().any(|certificate| {
+        world::has_signed(certificate, tbs, basic.signature) && world::has_issued(issuer, certificate)
+    });
+    assert!(by_issuer || by_delegate, "believed without a signature");
+}
+
+/// tbsResponseData and the signature, by the test authority's own means.
+fn cut(response: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut outer = der::only(response, der::SEQUENCE)?.contents;
+    der::expect(&mut outer, der::ENUMERATED)?;
+    let mut body = der::only(der::expect(&mut outer, 0xa0)?.contents, der::SEQUENCE)?.contents;
+    der::expect(&mut body, der::OBJECT_IDENTIFIER)?;
+    let mut basic = der::only(der::expect(&mut body, der::OCTET_STRING)?.contents, der::SEQUENCE)?.contents;
+    let tbs = der::expect(&mut basic, der::SEQUENCE)?.whole;
+    der::expect(&mut basic, der::SEQUENCE)?;
+    // The first octet counts unused bits: none.
+    let (0, signature) = der::expect(&mut basic, 0x03)?.contents.split_first()? else { return None };
+    Some((tbs, signature))
+}
+
+/// Another hand cuts the same out of it, and another decoder reads the same in that.
+fn is_read_alike(response: &[u8], chain: &CertChain, basic: &BasicResponse<'_>, judgement: &Judgement) {
+    let (tbs, signature) = cut(response).expect("another hand finds the signature");
+    assert_eq!((basic.tbs_response_data, basic.signature), (tbs, signature));
+    let data: rasn_ocsp::ResponseData = rasn::der::decode(tbs).expect("another decoder reads it");
+    assert_eq!(basic.produced_at.unix(), data.produced_at.timestamp());
+    assert_eq!(basic.extensions.len(), data.response_extensions.as_ref().map_or(0, |list| list.len()));
+    assert_eq!(basic.responses.len(), data.responses.len());
+    let mut answered = false;
+    for (ours, theirs) in basic.responses.iter().zip(data.responses.iter()) {
+        assert_eq!(ours.this_update.unix(), theirs.this_update.timestamp());
+        assert_eq!(ours.next_update.map(Timestamp::unix), theirs.next_update.map(|at| at.timestamp()));
+        assert_eq!(ours.cert_id.issuer_key_hash, theirs.cert_id.issuer_key_hash.as_ref());
+        assert_eq!(ours.cert_id.issuer_name_hash, theirs.cert_id.issuer_name_hash.as_ref());
+        let same_status = matches!(
+            (&ours.status, &theirs.cert_status),
+            (CertStatus::Good, rasn_ocsp::CertStatus::Good)
+                | (CertStatus::Revoked { .. }, rasn_ocsp::CertStatus::Revoked(_))
+                | (CertStatus::Unknown, rasn_ocsp::CertStatus::Unknown(()))
+        );
+        assert!(same_status);
+        let serial = rasn::der::encode(&theirs.cert_id.serial_number).unwrap();
+        answered |= serial.ends_with(chain.end_entity().serial())
+            && ours.status == judgement.status
+            && ours.this_update == judgement.facts.this_update
+            && ours.next_update == judgement.facts.next_update;
+    }
+    assert!(answered, "an answer about this certificate");
+}

@@ -1,0 +1,118 @@
+//! One call of the hook: its environment, its deadline, its end.
+
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+use super::debounce::Told;
+use crate::configuration::Hook;
+
+/// What of the program's own environment a hook gets.
+const HANDED_ON: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
+/// How much of what it prints is logged, in bytes.
+const MAX_OUTPUT: usize = 4096;
+/// How long its output is waited for after its end: something that it started may keep the pipes.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Runs the hook, and logs what is wrong with it.
+pub(super) async fn call(hook: Hook, told: Told, dropped: u64) {
+    let program = hook.program.display();
+    let mut command = Command::new(&hook.program);
+    command.env_clear().envs(HANDED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command.envs(told.happening.variables()).env("STAPLED_COUNT", told.count.to_string());
+    command.env("STAPLED_SINCE", told.since.to_string()).env("STAPLED_DROPPED", dropped.to_string());
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // A group of its own, so that it ends with all that it started; and no signal of the terminal reaches it.
+    command.process_group(0).kill_on_drop(true);
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            return tracing::warn!(event = "hook_failed", "{program}: cannot be run: {error}");
+        }
+    };
+    let mut group = Group::of(&child);
+    let (out, err) = (Output::of(child.stdout.take()), Output::of(child.stderr.take()));
+    match tokio::time::timeout(hook.timeout, child.wait()).await {
+        Ok(Ok(status)) => {
+            // Whatever it left running is its own affair.
+            group.0 = None;
+            let (out, err) = (out.end().await, err.end().await);
+            let happened = told.happening.event;
+            if !status.success() {
+                tracing::warn!(event = "hook_failed", happened, out, err, "{program}: ended with {status}");
+            } else {
+                tracing::debug!(event = "hook_done", happened, out, err, "{program}: done");
+            }
+        }
+        Ok(Err(error)) => tracing::warn!(event = "hook_failed", "{program}: {error}"),
+        Err(_) => {
+            let seconds = hook.timeout.as_secs();
+            tracing::warn!(event = "hook_failed", "{program}: not done after {seconds} s: killed with what it started");
+            drop(group);
+            // Killed already; only its place in the table of processes is to be cleared.
+            let _ = child.wait().await;
+        }
+    }
+}
+
+/// The process group of a hook; killed when dropped.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Group(child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // The child was not waited for yet, so that its number is nobody else's.
+        if let Some(pid) = self.0 {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
+
+/// The beginning of what a hook prints; the rest is read and dropped, so that it does not block on writing.
+struct Output {
+    beginning: Arc<Mutex<Vec<u8>>>,
+    task: JoinHandle<()>,
+}
+
+impl Output {
+    fn of(stream: Option<impl AsyncRead + Unpin + Send + 'static>) -> Self {
+        let beginning = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&beginning);
+        let task = tokio::spawn(async move {
+            let Some(mut stream) = stream else { return };
+            let mut buffer = [0; 1024];
+            // What breaks off is told as far as it came.
+            while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let room = MAX_OUTPUT.saturating_sub(kept.len()).min(read);
+                kept.extend_from_slice(buffer.get(..room).unwrap_or_default());
+            }
+        });
+        Output { beginning, task }
+    }
+
+    /// What was printed. The pipe is closed.
+    async fn end(mut self) -> String {
+        if tokio::time::timeout(LAST_WORDS, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+        let beginning = self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&beginning).trim_end().to_owned()
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

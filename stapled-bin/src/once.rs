@@ -1,0 +1,176 @@
+//! One pass with its summary; or, as a gate, one after the other until all is well or the time is up.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stapled_core::event::Observer;
+use stapled_core::inventory::Inventory;
+use tokio::time::Instant;
+
+use crate::configuration::Configuration;
+use crate::hook::Hook;
+use crate::logging::{self, LogObserver};
+use crate::progress::{Progress, Terminal};
+use crate::run::{RunError, note};
+use crate::signals::Signals;
+use crate::summary::Summary;
+use crate::wiring;
+
+/// The pause after the first pass that left something missing; it doubles with each, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How a pass ended.
+enum Passed {
+    /// By itself.
+    Done(Arc<Inventory>),
+    /// When the time was up: not everything was looked at.
+    CutOff(Arc<Inventory>),
+    /// By this signal.
+    Interrupted(u8),
+}
+
+pub(crate) async fn once(
+    configuration: &Configuration,
+    json: bool,
+    wait: Option<Duration>,
+) -> Result<ExitCode, RunError> {
+    let quiet = configuration.logging.quiet;
+    let terminal = if quiet { Terminal::plain() } else { Terminal::with_bar() };
+    let logging = logging::start(&configuration.logging, Some(&terminal))?;
+    note(configuration);
+    let mut observers: Vec<Arc<dyn Observer>> = vec![Arc::new(LogObserver)];
+    // Lines of progress beside JSON are for nobody; a bar is.
+    let progress = (!quiet && (!json || io::stderr().is_terminal())).then(|| Arc::new(Progress::on(terminal.clone())));
+    observers.extend(progress.clone().map(|progress| progress as Arc<dyn Observer>));
+    let hook = configuration.hook.as_ref().map(Hook::start);
+    observers.extend(hook.as_ref().map(Hook::observer));
+
+    let mut signals = Signals::new()?;
+    let passed = match wait {
+        None => pass(configuration, &observers, None, None, &mut signals).await?,
+        Some(wait) => gate(configuration, &observers, wait, progress.as_deref(), &mut signals).await?,
+    };
+    terminal.finish();
+    if let Some(hook) = hook {
+        let patience = hook.settings().timeout;
+        hook.finish(patience).await;
+    }
+    let (inventory, is_whole) = match passed {
+        Passed::Done(inventory) => (inventory, true),
+        Passed::CutOff(inventory) => (inventory, false),
+        Passed::Interrupted(number) => {
+            tracing::warn!(event = "interrupted", "interrupted: not everything was done");
+            return Ok(ExitCode::from(128 + number));
+        }
+    };
+    let mut summary = Summary::of(&inventory);
+    if !is_whole {
+        // Whatever is known is not all that there is.
+        tracing::warn!(event = "cut_off", "the time was up before everything was looked at");
+        summary.totals.exit_code = summary.totals.exit_code.max(1);
+    } else if summary.totals.total == 0 {
+        tracing::warn!(
+            event = "no_certificates",
+            "no certificates found: see --cert-paths, --file-extensions and --recursive"
+        );
+    }
+    // What is logged stands above the summary.
+    drop(logging);
+    tell(&summary, quiet, json);
+    Ok(ExitCode::from(summary.totals.exit_code))
+}
+
+/// Passes until nothing is missing, or nothing that is missing can come.
+async fn gate(
+    configuration: &Configuration,
+    observers: &[Arc<dyn Observer>],
+    wait: Duration,
+    progress: Option<&Progress>,
+    signals: &mut Signals,
+) -> Result<Passed, RunError> {
+    let deadline = Instant::now() + wait;
+    let mut pause = FIRST_PAUSE;
+    let mut before: Option<Arc<Inventory>> = None;
+    loop {
+        let inventory = match pass(configuration, observers, before.as_deref(), Some(deadline), signals).await? {
+            Passed::Done(inventory) => inventory,
+            Passed::CutOff(inventory) => {
+                // A pass that has not got as far as the one before has less to tell.
+                let count = |inventory: &Inventory| inventory.known_certificates().len();
+                let told = before.filter(|before| count(before) > count(&inventory)).unwrap_or(inventory);
+                return Ok(Passed::CutOff(told));
+            }
+            interrupted @ Passed::Interrupted(_) => return Ok(interrupted),
+        };
+        let missing = Summary::of(&inventory).what_may_come();
+        let left = deadline.saturating_duration_since(Instant::now());
+        if missing == 0 || left.is_zero() {
+            return Ok(Passed::Done(inventory));
+        }
+        if let Some(progress) = progress {
+            progress.waits(missing, left);
+        }
+        tokio::select! {
+            number = signals.stop() => return Ok(Passed::Interrupted(number)),
+            () = tokio::time::sleep(pause.min(left)) => {}
+        }
+        if Instant::now() >= deadline {
+            return Ok(Passed::Done(inventory));
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        before = Some(inventory);
+    }
+}
+
+async fn pass(
+    configuration: &Configuration,
+    observers: &[Arc<dyn Observer>],
+    before: Option<&Inventory>,
+    deadline: Option<Instant>,
+    signals: &mut Signals,
+) -> Result<Passed, RunError> {
+    let stapler = wiring::stapler(configuration, observers.to_vec())?;
+    if let Some(before) = before {
+        stapler.inherit(before);
+    }
+    let (mut interrupted, mut is_cut_off) = (None, false);
+    let until = async {
+        let deadline = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            number = signals.stop() => interrupted = Some(number),
+            () = deadline => is_cut_off = true,
+        }
+    };
+    // What is in hand is finished: a change that HAProxy was told to begin is not left open.
+    let inventory = stapler.run_once(until).await?;
+    Ok(match interrupted {
+        Some(number) => Passed::Interrupted(number),
+        None if is_cut_off => Passed::CutOff(inventory),
+        None => Passed::Done(inventory),
+    })
+}
+
+fn tell(summary: &Summary, quiet: bool, json: bool) {
+    if quiet {
+        if summary.totals.exit_code != 0 {
+            // As little as there can be; where standard error is closed, the exit code has to do.
+            let _ = summary.write_problems(&mut io::stderr().lock());
+        }
+        return;
+    }
+    let mut out = io::stdout().lock();
+    let written = match json {
+        true => summary.write_json(&mut out),
+        false => summary.write_table(&mut out, io::stdout().is_terminal()),
+    };
+    // A reader that went away has what it wanted.
+    let _ = written.and_then(|()| out.flush());
+}

@@ -1,0 +1,67 @@
+//! SIGTERM, SIGINT and SIGHUP.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// To stop; the signal's number.
+    Stop(u8),
+    /// To take the configuration as it is now.
+    Reload,
+}
+
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next signal. After one to stop, another one ends the program at once.
+    pub(crate) async fn next(&mut self) -> Asked {
+        let number = tokio::select! {
+            biased;
+            _ = self.terminate.recv() => 15,
+            _ = self.interrupt.recv() => 2,
+            _ = self.hang_up.recv() => return Asked::Reload,
+        };
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => {
+                tokio::spawn(second(terminate, interrupt));
+            }
+            (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, "a second signal will not be heard"),
+        }
+        Asked::Stop(number)
+    }
+
+    /// The number of the next signal to stop.
+    pub(crate) async fn stop(&mut self) -> u8 {
+        loop {
+            match self.next().await {
+                Asked::Stop(number) => return number,
+                Asked::Reload => {
+                    tracing::info!(event = "hang_up", "SIGHUP ignored: a single pass takes no other settings")
+                }
+            }
+        }
+    }
+}
+
+async fn second(mut terminate: Signal, mut interrupt: Signal) {
+    let number = tokio::select! {
+        _ = terminate.recv() => 15,
+        _ = interrupt.recv() => 2,
+    };
+    std::process::exit(128 + number);
+}

@@ -1,0 +1,305 @@
+//! `stapled fetch`: every question is shown, and the exit code says what came of them.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+
+use serde_json::Value;
+use stapled_ca::lab::Fault;
+use stapled_ca::ocsp::HashAlgorithm;
+use stapled_ca::{Authority, Profile};
+
+use crate::world::{Ended, PATIENCE, Running, World};
+
+/// A world with one certificate, `a.pem`, that its issuer is in.
+fn world() -> (World, stapled_ca::Issued) {
+    let world = World::new();
+    let issued = world.issue("a.pem", &world.profile("a.test"));
+    (world, issued)
+}
+
+fn fetch(world: &World, arguments: &[&str]) -> Ended {
+    world.run(&[&["fetch", "certs/a.pem"], arguments].concat())
+}
+
+/// The one line of JSON.
+fn json(ended: &Ended) -> Value {
+    assert_eq!(ended.out.lines().count(), 1, "{ended:?}");
+    serde_json::from_str(&ended.out).unwrap()
+}
+
+/// What each question was and met: `GET SHA-1 200 good`.
+fn attempts(found: &Value) -> Vec<String> {
+    let attempt = |attempt: &Value| {
+        let status = attempt["http_status"].as_u64().map_or("-".to_owned(), |status| status.to_string());
+        let text = |name: &str| attempt[name].as_str().unwrap().to_owned();
+        assert_eq!(attempt["bytes"].is_u64(), status == "200", "{attempt}");
+        assert!(attempt["milliseconds"].is_u64(), "{attempt}");
+        format!("{} {} {status} {}", text("method"), text("hash"), text("outcome"))
+    };
+    found["attempts"].as_array().unwrap().iter().map(attempt).collect()
+}
+
+#[test]
+fn a_good_answer_is_shown_and_saved() {
+    let (world, _) = world();
+    let ended = fetch(&world, &["-o", "a.ocsp"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let url = world.lab.url();
+    for words in ["GET  SHA-1", "HTTP 200", " bytes", " ms", "good: ", "issuer: certs/a.pem", "saved to a.ocsp", &url] {
+        assert!(ended.out.contains(words), "{words}: {}", ended.out);
+    }
+    // What was saved is what the other commands read.
+    fs::write(world.path("issuer.pem"), world.authority.certificate_pem()).unwrap();
+    let verified = world.run(&["verify", "--response", "a.ocsp", "--cert", "certs/a.pem", "--issuer", "issuer.pem"]);
+    assert_eq!(verified.code, 0, "{verified:?}");
+    let found = json(&fetch(&world, &["--json", "-o", "b.ocsp"]));
+    assert_eq!(attempts(&found), ["GET SHA-1 200 good"]);
+    assert_eq!(
+        (&found["verdict"], &found["stapleable"], &found["saved"]),
+        (&"valid".into(), &true.into(), &"b.ocsp".into())
+    );
+    assert_eq!((&found["certificate"], &found["url"]), (&"a.test".into(), &url.into()));
+}
+
+#[test]
+fn each_fault_of_a_responder_is_shown_and_what_was_tried_after_it() {
+    let (world, issued) = world();
+    let sha256 = HashAlgorithm::Sha256;
+    for (fault, code, expected) in [
+        (Fault::NoGet, 0, &["GET SHA-1 405 http_status", "POST SHA-1 200 good"][..]),
+        (Fault::OnlyHash(sha256), 0, &["GET SHA-1 200 error_status:unauthorized", "GET SHA-256 200 good"]),
+        (Fault::Revoked, 10, &["GET SHA-1 200 revoked"]),
+        (Fault::Unknown, 11, &["GET SHA-1 200 unknown", "GET SHA-256 200 unknown"]),
+        (Fault::TryLater, 20, &["GET SHA-1 200 error_status:try_later"]),
+        (Fault::Garbage, 20, &["GET SHA-1 200 malformed", "POST SHA-1 200 malformed"]),
+        (Fault::BadSignature, 20, &["GET SHA-1 200 bad_signature"]),
+        (Fault::Expired, 20, &["GET SHA-1 200 expired", "POST SHA-1 200 expired"]),
+        (Fault::RedirectLoop, 1, &["GET SHA-1 - bad_redirect"]),
+        (Fault::Reset, 1, &["GET SHA-1 - http_broken"]),
+        (Fault::Hang, 1, &["GET SHA-1 - timed_out"]),
+        (Fault::Oversized(100_000), 1, &["GET SHA-1 - too_large"]),
+    ] {
+        let name = format!("{fault:?}");
+        world.lab.fault(issued.serial(), fault);
+        let ended = fetch(&world, &["--json", "--timeout", "1", "-o", "a.ocsp"]);
+        assert_eq!(ended.code, code, "{name}: {ended:?}");
+        let found = json(&ended);
+        assert_eq!(attempts(&found), expected, "{name}: {ended:?}");
+        assert_eq!(world.path("a.ocsp").exists(), code == 0, "{name}");
+        assert_eq!(found["saved"].is_string(), code == 0, "{name}");
+        if code == 0 {
+            fs::remove_file(world.path("a.ocsp")).unwrap();
+        }
+        // And in words: the same exit code, each question in a line.
+        let ended = fetch(&world, &["--timeout", "1"]);
+        assert_eq!(ended.code, code, "{name}: {ended:?}");
+        let first = expected[0].split(' ').next_back().unwrap();
+        assert!(ended.out.contains(first), "{name}: {ended:?}");
+        assert_eq!(ended.out.contains("NO ANSWER"), code == 1, "{name}: {ended:?}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_is_what_is_asked() {
+    let (world, issued) = world();
+    for (arguments, expected) in [
+        ("--method post", "POST SHA-1 200 good"),
+        ("--method get", "GET SHA-1 200 good"),
+        ("--hash sha256", "GET SHA-256 200 good"),
+        ("--hash sha1 --method post", "POST SHA-1 200 good"),
+        ("--nonce", "POST SHA-1 200 good"),
+    ] {
+        let arguments: Vec<&str> = arguments.split(' ').chain(["--json"]).collect();
+        let ended = fetch(&world, &arguments);
+        assert_eq!((ended.code, attempts(&json(&ended))), (0, vec![expected.to_owned()]), "{arguments:?}");
+    }
+    // Nothing else is tried then.
+    world.lab.fault(issued.serial(), Fault::NoGet);
+    assert_eq!(fetch(&world, &["--method", "get"]).code, 1);
+    world.lab.fault(issued.serial(), Fault::OnlyHash(HashAlgorithm::Sha256));
+    assert_eq!(fetch(&world, &["--hash", "sha1"]).code, 20);
+    // Another's nonce is noticed.
+    world.lab.fault(issued.serial(), Fault::WrongNonce);
+    let ended = fetch(&world, &["--nonce", "--json"]);
+    assert_eq!((ended.code, &json(&ended)["reason"]), (20, &"nonce_mismatch".into()), "{ended:?}");
+}
+
+#[test]
+fn a_bad_answer_is_saved_only_where_that_is_wanted() {
+    let (world, issued) = world();
+    fs::write(world.path("a.ocsp"), "what was there").unwrap();
+    world.lab.fault(issued.serial(), Fault::Revoked);
+    let ended = fetch(&world, &["-o", "a.ocsp"]);
+    assert_eq!(ended.code, 10, "{ended:?}");
+    assert!(ended.out.contains("nothing saved to a.ocsp"), "{ended:?}");
+    assert_eq!(fs::read(world.path("a.ocsp")).unwrap(), b"what was there");
+    let ended = fetch(&world, &["-o", "a.ocsp", "--save-any"]);
+    assert_eq!(ended.code, 10, "{ended:?}");
+    assert_eq!(fs::read(world.path("a.ocsp")).unwrap().first(), Some(&0x30));
+    let inspected = world.run(&["inspect", "a.ocsp"]);
+    assert!(inspected.code == 0 && inspected.out.contains("revoked"), "{inspected:?}");
+    // What cannot be written is told, and no success.
+    world.lab.clear(issued.serial());
+    let ended = fetch(&world, &["-o", "missing/a.ocsp"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains("missing/a.ocsp cannot be written: "), "{ended:?}");
+}
+
+#[test]
+fn the_second_responder_is_asked_where_the_first_does_not_answer() {
+    let world = World::new();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let profile = Profile::server("a.test").ocsp_url(format!("http://{closed}/")).ocsp_url(world.lab.url());
+    world.issue("a.pem", &profile);
+    let ended = fetch(&world, &["--json"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(attempts(&json(&ended)), ["GET SHA-1 - connect_failed", "GET SHA-1 200 good"]);
+    // One that is named is asked alone.
+    let ended = fetch(&world, &["--json", "--url", &format!("http://{closed}/")]);
+    assert_eq!((ended.code, attempts(&json(&ended))), (1, vec!["GET SHA-1 - connect_failed".to_owned()]));
+}
+
+#[test]
+fn the_issuer_is_found_where_the_daemon_finds_it() {
+    let world = World::new();
+    let ca = serve(world.authority.certificate().to_vec());
+    let issued = world.issue("a.pem", &world.profile("a.test").ca_issuers_url(ca));
+    let source = |ended: &Ended| json(ended)["issuer"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(source(&fetch(&world, &["--json"])), "certs/a.pem");
+    fs::write(world.path("certs/a.pem"), issued.certificate_pem()).unwrap();
+    let fetched = fetch(&world, &["--json"]);
+    assert!(source(&fetched).starts_with("http://127.0.0.1"), "{fetched:?}");
+    fs::write(world.path("certs/a.pem.issuer"), world.authority.certificate_pem()).unwrap();
+    assert_eq!(source(&fetch(&world, &["--json"])), "certs/a.pem.issuer");
+    fs::write(world.path("ca.pem"), world.authority.certificate_pem()).unwrap();
+    assert_eq!(source(&fetch(&world, &["--json", "--issuer", "ca.pem"])), "ca.pem");
+}
+
+#[test]
+fn what_cannot_be_asked_is_told_with_a_remedy() {
+    let world = World::new();
+    let elsewhere = Authority::root("Elsewhere").create().unwrap();
+    fs::write(world.path("elsewhere.pem"), elsewhere.certificate_pem()).unwrap();
+    world.issue("a.pem", &world.profile("a.test"));
+    world.issue("plain.pem", &Profile::server("plain.test"));
+    let lonely = elsewhere.issue(&world.profile("lonely.test")).unwrap();
+    fs::write(world.path("certs/lonely.pem"), lonely.certificate_pem()).unwrap();
+    fs::write(world.path("certs/rubbish.pem"), "rubbish").unwrap();
+    for (arguments, code, words) in [
+        ("certs/plain.pem", 1, "NO ANSWER (no_ocsp_url): the certificate names no OCSP responder: name one with --url"),
+        ("certs/lonely.pem", 20, "issuer_missing"),
+        ("certs/lonely.pem", 20, "name it with --issuer"),
+        ("certs/a.pem --issuer elsewhere.pem", 20, "wrong_issuer"),
+        ("certs/rubbish.pem", 20, "malformed"),
+        ("certs/a.pem --url ftp://ocsp.test/", 1, "neither http nor https"),
+        ("certs/a.pem --deny-private-responders", 1, "forbidden_address"),
+    ] {
+        let ended = world.run(&[vec!["fetch"], arguments.split(' ').collect()].concat());
+        assert_eq!(ended.code, code, "{arguments}: {ended:?}");
+        assert!(ended.out.contains(words), "{arguments}\n  said {}\n  not  {words}", ended.out);
+        let ended = world.run(&[vec!["fetch", "--json"], arguments.split(' ').collect()].concat());
+        assert_eq!((ended.code, &json(&ended)["verdict"]), (code, &"invalid".into()), "{arguments}: {ended:?}");
+    }
+    for (arguments, words) in [
+        ("", "<CERT>"),
+        ("certs/missing.pem", "certs/missing.pem cannot be read: No such file"),
+        ("certs", "certs is not a regular file"),
+        ("certs/a.pem --issuer missing.pem", "missing.pem cannot be read: No such file"),
+        ("certs/a.pem --hash md5", "[possible values: auto, sha1, sha256]"),
+        ("certs/a.pem --method put", "[possible values: auto, get, post]"),
+        ("certs/a.pem --timeout 0", "0 is not in 1.."),
+        ("certs/a.pem --save-any", "--output"),
+        ("certs/a.pem --no-proxy x", "--http-proxy"),
+        ("certs/a.pem --http-proxy socks5://p:1", "the proxy's URL: not of the form http://host:port"),
+    ] {
+        let ended =
+            world.run(&[vec!["fetch"], arguments.split(' ').filter(|word| !word.is_empty()).collect()].concat());
+        assert_eq!(ended.code, 2, "{arguments}: {ended:?}");
+        assert!(ended.err.contains(words), "{arguments}\n  said {}\n  not  {words}", ended.err);
+    }
+}
+
+#[test]
+fn a_responder_with_tls_is_asked_if_the_system_trusts_it() {
+    let world = World::new();
+    let web = Authority::root("Web CA").create().unwrap();
+    let identity = web.issue(&Profile::server("localhost")).unwrap();
+    let url = serve_tls(&identity, world.lab.address());
+    world.issue("a.pem", &Profile::server("a.test").ocsp_url(url));
+    // The system's roots are what this names.
+    fs::write(world.path("roots.pem"), web.certificate_pem()).unwrap();
+    let run = |roots: &str| {
+        let mut command = world.command(&["fetch", "certs/a.pem", "--json"]);
+        command.env("SSL_CERT_FILE", world.path(roots));
+        Running::start(command).end(PATIENCE)
+    };
+    let ended = run("roots.pem");
+    assert_eq!((ended.code, attempts(&json(&ended))), (0, vec!["GET SHA-1 200 good".to_owned()]), "{ended:?}");
+    fs::write(world.path("others.pem"), Authority::root("Others").create().unwrap().certificate_pem()).unwrap();
+    let ended = run("others.pem");
+    assert_eq!((ended.code, attempts(&json(&ended))), (1, vec!["GET SHA-1 - connect_failed".to_owned()]), "{ended:?}");
+    assert!(ended.out.contains("UnknownIssuer"), "{ended:?}");
+}
+
+/// Serves these bytes to every request; returns the URL.
+fn serve(bytes: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/ca.cer", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = Vec::new();
+            while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+                let mut part = [0; 1024];
+                let length = stream.read(&mut part).unwrap();
+                request.extend_from_slice(&part[..length]);
+            }
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", bytes.len());
+            stream.write_all(&[head.as_bytes(), &bytes].concat()).unwrap();
+        }
+    });
+    url
+}
+
+/// Puts TLS in front of a server; returns the URL.
+fn serve_tls(identity: &stapled_ca::Issued, server: std::net::SocketAddr) -> String {
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let chain = vec![CertificateDer::from(identity.der().to_vec())];
+    let key = PrivateKeyDer::from_pem_slice(identity.key_pem().as_bytes()).unwrap();
+    let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    let config = Arc::new(config);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut tls = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut tls = rustls::Stream::new(&mut tls, &mut stream);
+            let mut request = Vec::new();
+            let mut byte = [0];
+            while !request.ends_with(b"\r\n\r\n") {
+                match tls.read(&mut byte) {
+                    Ok(1) => request.push(byte[0]),
+                    // A client that does not trust us says so and goes.
+                    _ => break,
+                }
+            }
+            if request.is_empty() {
+                continue;
+            }
+            // By GET: there is no body. The server closes when it has answered.
+            let text = String::from_utf8(request).unwrap().replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n");
+            let mut behind = TcpStream::connect(server).unwrap();
+            behind.write_all(text.as_bytes()).unwrap();
+            let mut answer = Vec::new();
+            behind.read_to_end(&mut answer).unwrap();
+            tls.write_all(&answer).unwrap();
+            tls.conn.send_close_notify();
+            let _ = tls.flush();
+        }
+    });
+    format!("https://localhost:{port}/")
+}

@@ -1,0 +1,113 @@
+//! What lies in directories and is no certificate: named, at a bounded cost, and in nobody's way.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::world::{Ended, PATIENCE, Running, World, until};
+
+/// One pass over `certs`, in so much memory at most, with what it says in JSON.
+fn pass(world: &World, megabytes: u64, arguments: &[&str]) -> Ended {
+    let program = world.command(&[&["--one-off", "--json", "--cert-paths", "certs"], arguments].concat());
+    let mut limited = Command::new("/usr/bin/prlimit");
+    // Nothing larger can even be asked for.
+    limited.arg(format!("--data={}", megabytes << 20)).arg("--").arg(program.get_program()).args(program.get_args());
+    limited.current_dir(world.path("")).env_clear().env("HOME", world.path("home"));
+    limited.env("RUNTIME_DIRECTORY", world.path(""));
+    Running::start(limited).end(PATIENCE)
+}
+
+fn row<'r>(rows: &'r [Value], file: &str) -> &'r Value {
+    let is_of = |row: &&Value| row.pointer("/files/0").unwrap().as_str().unwrap().ends_with(file);
+    rows.iter().find(is_of).unwrap_or_else(|| panic!("no {file}: {rows:?}"))
+}
+
+#[test]
+fn what_is_no_file_is_named_and_never_opened() {
+    let world = World::new();
+    world.issue("good.pem", &world.profile("good.example"));
+    let path = |name: &str| world.path("certs").join(name);
+    assert!(Command::new("mkfifo").arg(path("fifo.pem")).status().unwrap().success());
+    symlink("/dev/zero", path("device.pem")).unwrap();
+    symlink("loop.pem", path("loop.pem")).unwrap();
+    symlink("there.pem", path("back.pem")).unwrap();
+    symlink("back.pem", path("there.pem")).unwrap();
+    symlink("nowhere.pem", path("dangling.pem")).unwrap();
+    fs::create_dir(path("deep")).unwrap();
+    symlink("..", path("deep/up")).unwrap();
+    std::os::unix::net::UnixListener::bind(path("socket.pem")).unwrap();
+    fs::create_dir(path("directory.pem")).unwrap();
+    let began = Instant::now();
+    let ended = pass(&world, 512, &["--recursive"]);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let (rows, totals) = ended.json();
+    for (file, code) in [
+        ("fifo.pem", "not_a_file"),
+        ("device.pem", "not_a_file"),
+        ("socket.pem", "not_a_file"),
+        ("certs/loop.pem", "symlink_loop"),
+        ("back.pem", "symlink_loop"),
+        ("there.pem", "symlink_loop"),
+        ("dangling.pem", "dangling_link"),
+        ("deep/up", "symlink_loop"),
+    ] {
+        let row = row(&rows, file);
+        assert_eq!((&row["state"], &row["reason"]), (&"unreadable".into(), &code.into()), "{row}");
+        assert!(row["since"].is_string());
+        assert!(row["what"].as_str().unwrap().contains(file), "{row}");
+    }
+    assert_eq!((&row(&rows, "good.pem")["state"], &totals["good"]), (&"good".into(), &1.into()));
+    assert!(world.staple("good.pem").exists());
+}
+
+#[test]
+fn a_file_of_a_gigabyte_is_not_read() {
+    let world = World::new();
+    world.issue("good.pem", &world.profile("good.example"));
+    for number in 0..8 {
+        File::create(world.path(&format!("certs/huge{number}.pem"))).unwrap().set_len(1 << 30).unwrap();
+    }
+    // As an issuer beside a certificate, too.
+    File::create(world.path("certs/good.pem.issuer")).unwrap().set_len(1 << 30).unwrap();
+    let began = Instant::now();
+    let ended = pass(&world, 512, &[]);
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let (rows, totals) = ended.json();
+    assert_eq!((rows.len(), &totals["good"], &totals["problem"]), (9, &1.into(), &8.into()));
+    assert_eq!(row(&rows, "huge3.pem")["reason"], "too_large");
+}
+
+#[test]
+fn ten_thousand_files_without_certificates_cost_seconds() {
+    let world = World::new();
+    let key = world.issue("good.pem", &world.profile("good.example")).key_pem();
+    for number in 0..10_000 {
+        let (name, text) = match number % 4 {
+            0 => (format!("{number}.pem"), key.as_str()),
+            1 => (format!("{number}.pem"), ""),
+            2 => (format!("{number}.crt"), "no certificate\n"),
+            _ => (format!("{number}.txt"), "no extension of ours\n"),
+        };
+        fs::write(world.path("certs").join(name), text).unwrap();
+    }
+    let began = Instant::now();
+    let ended = pass(&world, 512, &[]);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert_eq!(ended.code, 0, "{:?}", ended.err);
+    let (rows, totals) = ended.json();
+    assert_eq!((rows.len(), &totals["good"], &totals["no_certificate"]), (7501, &1.into(), &7500.into()));
+    // What runs for good looks at them once, not at every scan.
+    let running = Running::start(world.command(&["-p", "certs", "--refresh-interval", "1", "--verbosity", "4"]));
+    assert!(until(PATIENCE, || running.words().matches("0 new or changed").count() >= 3), "{}", running.words());
+    world.issue("new.pem", &world.profile("new.example"));
+    assert!(until(PATIENCE, || world.staple("new.pem").exists()));
+    running.signal("TERM");
+    let words = running.end(PATIENCE).err;
+    assert_eq!(words.matches("/0.pem: ").count(), 1, "told once");
+}

@@ -1,0 +1,157 @@
+//! SIGHUP: a changed configuration holds without a question to the CA; one that is wrong does not, and nothing is lost.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+
+use crate::world::{PATIENCE, Running, World, contents, until};
+
+fn start(world: &World, text: &str) -> Running {
+    fs::write(world.path("x.conf"), text).unwrap();
+    Running::start(world.command(&["--config", "x.conf", "--verbosity", "3"]))
+}
+
+fn reload(world: &World, running: &Running, text: &str, event: &str) {
+    let count = |running: &Running| running.words().matches(event).count();
+    let before = count(running);
+    fs::write(world.path("x.conf"), text).unwrap();
+    running.signal("HUP");
+    assert!(until(PATIENCE, || count(running) > before), "{event}\n{}", running.words());
+}
+
+fn end(running: Running) -> String {
+    running.signal("TERM");
+    let ended = running.end(PATIENCE);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    ended.err
+}
+
+#[test]
+fn a_changed_configuration_holds_and_no_ca_is_asked_again() {
+    let world = World::new();
+    fs::create_dir(world.path("more")).unwrap();
+    for name in ["a", "b"] {
+        world.issue(&format!("{name}.pem"), &world.profile(&format!("{name}.example")));
+    }
+    let other = world.authority.issue(&world.profile("c.example")).unwrap();
+    other.write_bundle(&world.path("more/c.pem")).unwrap();
+    // No file remembers anything: what is known is handed on in memory.
+    let running = start(&world, "cert-paths = \"certs\"\nno-recycle = true\n");
+    assert!(until(PATIENCE, || world.staple("a.pem").exists() && world.staple("b.pem").exists()));
+    assert_eq!(world.lab.requests().len(), 2);
+    reload(&world, &running, "cert-paths = [\"certs\", \"more\"]\nno-recycle = true\n", "event=reloaded");
+    assert!(until(PATIENCE, || world.path("more/c.pem.ocsp").exists()), "{}", running.words());
+    assert_eq!(world.lab.requests().len(), 3);
+    // And back, a few times in a row.
+    for _ in 0..3 {
+        reload(&world, &running, "cert-paths = \"certs\"\nno-recycle = true\n", "event=reloaded");
+        let ended = world.run(&["status", "--config", "x.conf"]);
+        assert!(ended.code != 4, "{ended:?}");
+    }
+    assert!(until(PATIENCE, || world.run(&["status"]).code == 0));
+    assert_eq!(world.lab.requests().len(), 3);
+    let ended = world.run(&["status", "--json"]);
+    assert_eq!(ended.rows_and_last().0.len(), 2, "{ended:?}");
+    assert!(world.staple("a.pem").exists() && world.path("more/c.pem.ocsp").exists());
+    end(running);
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_whole_with_line_and_reason() {
+    let world = World::new();
+    fs::create_dir(world.path("more")).unwrap();
+    world.issue("a.pem", &world.profile("a.example"));
+    let good = "cert-paths = \"certs\"\nrefresh-interval = 1\n";
+    let running = start(&world, good);
+    assert!(until(PATIENCE, || world.staple("a.pem").exists()));
+    for (text, words) in [
+        (
+            "cert-paths = [\"certs\", \"more\"]\nminimum-validty = 3\n",
+            "x.conf:2:1: there is no setting \"minimum-validty\"",
+        ),
+        ("cert-paths = \"more\"\nhash = \"md5\"\n", "x.conf:2:8: hash: unknown variant `md5`"),
+        ("cert-paths = \"certs\"\nhaproxy-sockets = [\"/a\", \"/b\"]\n", "x.conf:2:1: haproxy-sockets"),
+        ("cert-paths = \"more\"\nhook = \"missing\"\n", "x.conf:2:1: hook: "),
+        ("", "no paths to certificates"),
+        ("cert-paths = \"more\"\nissuer-dir = \"x.conf/issuers\"\n", "--issuer-dir "),
+    ] {
+        let before = running.words().len();
+        reload(&world, &running, text, "event=reload_refused");
+        let said = running.words().split_off(before);
+        let line = said.lines().find(|line| line.contains("event=reload_refused")).unwrap();
+        assert!(
+            line.contains("ERROR") && line.contains(words) && line.contains("the old one goes on"),
+            "{words}\n{said}"
+        );
+        assert!(!said.contains("event=reloaded"), "{said}");
+    }
+    fs::remove_file(world.path("x.conf")).unwrap();
+    running.signal("HUP");
+    assert!(until(PATIENCE, || running.said("cannot be read: No such file")));
+    // The old one goes on.
+    world.issue("b.pem", &world.profile("b.example"));
+    assert!(until(PATIENCE, || world.staple("b.pem").exists()), "{}", running.words());
+    reload(&world, &running, good, "event=reloaded");
+    assert!(until(PATIENCE, || world.run(&["status"]).code == 0));
+    assert_eq!(world.lab.requests().len(), 2);
+    end(running);
+}
+
+#[test]
+fn what_takes_a_restart_is_said() {
+    let world = World::new();
+    let running = start(&world, "cert-paths = \"certs\"\n");
+    assert!(until(PATIENCE, || running.said("event=started")));
+    let changed = "cert-paths = \"certs\"\npid-file = \"pid\"\ncontrol-socket = \"x.sock\"\nquiet = true\nhaproxy-socket-keepalive = 3\n";
+    reload(&world, &running, changed, "event=reloaded");
+    let said = end(running);
+    for setting in ["pid-file", "control-socket", "logging", "haproxy-socket-keepalive"] {
+        assert!(said.lines().any(|line| line.contains("event=restart_needed") && line.contains(setting)), "{said}");
+    }
+    assert!(!world.path("pid").exists() && !world.path("x.sock").exists());
+}
+
+#[test]
+fn relative_paths_keep_their_meaning_in_the_background() {
+    let world = World::new();
+    world.issue("a.pem", &world.profile("a.example"));
+    fs::write(world.path("x.conf"), "").unwrap();
+    let arguments = ["--daemon", "-c", "x.conf", "-p", "certs", "--pid-file", "pid", "--logdir", "logs"];
+    let ended = world.run(&arguments);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(until(PATIENCE, || world.staple("a.pem").exists()));
+    let pid: u32 = fs::read_to_string(world.path("pid")).unwrap().trim().parse().unwrap();
+    fs::write(world.path("x.conf"), "recursive = true\n").unwrap();
+    fs::create_dir(world.path("certs/deep")).unwrap();
+    world.issue("deep/b.pem", &world.profile("b.example"));
+    crate::world::signal_to(pid, "HUP");
+    let logs = || contents(&world.path("logs"));
+    assert!(until(PATIENCE, || world.path("certs/deep/b.pem.ocsp").exists()), "{}", logs());
+    assert!(!logs().contains("restart_needed"), "{}", logs());
+    crate::world::signal_to(pid, "TERM");
+    assert!(until(PATIENCE, || !world.path("pid").exists()), "{}", logs());
+}
+
+#[test]
+fn systemd_is_told_of_a_reload() {
+    let world = World::new();
+    let socket = UnixDatagram::bind(world.path("notify")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    fs::write(world.path("x.conf"), "cert-paths = \"certs\"").unwrap();
+    let mut command = world.command(&["--config", "x.conf"]);
+    command.env("NOTIFY_SOCKET", world.path("notify"));
+    let running = Running::start(command);
+    let told = || {
+        let mut buffer = [0; 256];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(buffer.get(..length).unwrap()).into_owned()
+    };
+    assert_eq!(told(), "READY=1\n");
+    for text in ["cert-paths = \"certs\"\nrecursive = true", "nonsense"] {
+        fs::write(world.path("x.conf"), text).unwrap();
+        running.signal("HUP");
+        let reloading = told();
+        assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+        assert_eq!(told(), "READY=1\n", "whether it was taken or refused");
+    }
+    end(running);
+}

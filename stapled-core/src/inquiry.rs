@@ -1,0 +1,245 @@
+//! Asking one responder: which hash and which method come next, and when there is nothing left to try. Pure: who sends
+//! the questions, over which connections and when, is the caller's affair.
+//!
+//! Responders differ. Some refuse GET, some sit behind a cache that does, many know CertIDs by SHA-1 only. An
+//! [`Inquiry`] starts with what is likeliest, and goes on only where what the responder said makes another question
+//! worthwhile: at most four in all.
+
+use base64::Engine;
+
+use crate::chain::CertChain;
+use crate::fetch::{FetchError, Method};
+use crate::ocsp::{CertIdHash, EncodeError, OcspRequest, ResponseStatus};
+use crate::reason::ReasonCode;
+use crate::staple::Refusal;
+
+/// The longest URL of a GET, in bytes (RFC 9919 §5.1, as RFC 5019 §5): longer questions go by POST.
+const MAX_GET_URL: usize = 255;
+
+/// The questions to one responder about one certificate, one after the other.
+///
+/// ```
+/// # use stapled_core::{chain::CertChain, fetch::FetchError, inquiry::*, ocsp::{CertIdHash, EncodeError}};
+/// # fn ask(chain: &CertChain) -> Result<(), EncodeError> {
+/// let mut inquiry = Inquiry::new(chain, "http://ocsp.example/", HashChoice::First(CertIdHash::Sha1));
+/// loop {
+///     let question = inquiry.question(None)?;
+///     // Sent by question.method, the request gets an answer, which is judged; or it does not:
+///     let trouble: Trouble = send(&question.request, question.method);
+///     if !inquiry.refused(&trouble) {
+///         break; // nothing else is worth asking
+///     }
+/// }
+/// # Ok(()) }
+/// # fn send(_: &stapled_core::ocsp::OcspRequest, _: stapled_core::fetch::Method) -> Trouble { Trouble::Unknown }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Inquiry<'a> {
+    chain: &'a CertChain,
+    url: &'a str,
+    hash: CertIdHash,
+    other_hash: Option<CertIdHash>,
+    methods: MethodChoice,
+    /// Whether GET was tried with this hash, and POST is next.
+    by_post: bool,
+    /// What came of the first hash, when the second is tried.
+    first_trouble: Option<Trouble>,
+    learnt: Habits,
+}
+
+/// The next question.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NextQuestion {
+    /// What to send.
+    pub request: OcspRequest,
+    /// How.
+    pub method: Method,
+    /// The hash in it.
+    pub hash: CertIdHash,
+}
+
+/// Which hash a CertID is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashChoice {
+    /// This one. A server that finds its staple by it could not use an answer to any other question.
+    Only(CertIdHash),
+    /// This one first; then SHA-1, or after SHA-1 SHA-256.
+    First(CertIdHash),
+}
+
+/// By which method a responder is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MethodChoice {
+    /// By GET, so that caches can answer, where the URL has no query and is at most 255 bytes long, and where there is
+    /// no nonce; otherwise, and after GET was refused, by POST.
+    #[default]
+    Auto,
+    /// By this one, whatever comes of it.
+    Only(Method),
+}
+
+/// How a responder likes to be asked, as far as it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Habits {
+    /// The method that it answered where the other failed.
+    pub method: Option<Method>,
+    /// The hash that it answered where the other failed.
+    pub hash: Option<CertIdHash>,
+}
+
+/// Why a question has no answer that is believed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// There is none.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// It was refused.
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+    /// The responder says that it does not know the certificate.
+    #[error("the responder does not know the certificate")]
+    Unknown,
+}
+
+impl<'a> Inquiry<'a> {
+    /// Asks the responder at `url` about the end-entity certificate of `chain`.
+    pub fn new(chain: &'a CertChain, url: &'a str, hashes: HashChoice) -> Self {
+        let (hash, other_hash) = match hashes {
+            HashChoice::Only(hash) => (hash, None),
+            HashChoice::First(CertIdHash::Sha1) => (CertIdHash::Sha1, Some(CertIdHash::Sha256)),
+            HashChoice::First(hash) => (hash, Some(CertIdHash::Sha1)),
+        };
+        Inquiry {
+            chain,
+            url,
+            hash,
+            other_hash,
+            methods: MethodChoice::Auto,
+            by_post: false,
+            first_trouble: None,
+            learnt: Habits::default(),
+        }
+    }
+
+    /// The same, by these methods.
+    #[must_use]
+    pub fn methods(self, methods: MethodChoice) -> Self {
+        Inquiry { methods, ..self }
+    }
+
+    /// The same, for a responder with these habits. They are heeded where there is a choice.
+    #[must_use]
+    pub fn habits(self, habits: Habits) -> Self {
+        let mut inquiry = match (self.other_hash, habits.hash) {
+            (Some(_), Some(hash)) => {
+                Inquiry { methods: self.methods, ..Inquiry::new(self.chain, self.url, HashChoice::First(hash)) }
+            }
+            _ => self,
+        };
+        inquiry.by_post = habits.method == Some(Method::Post);
+        inquiry
+    }
+
+    /// The next question: the first, or the one that [`refused`](Inquiry::refused) has led to. `nonce` goes into the
+    /// request (RFC 9654: 32 random octets, fresh for every question).
+    ///
+    /// # Errors
+    ///
+    /// A request that cannot be encoded.
+    pub fn question(&self, nonce: Option<&[u8]>) -> Result<NextQuestion, EncodeError> {
+        let request = OcspRequest::new(&self.chain.cert_id(self.hash), nonce)?;
+        let method = match self.methods {
+            MethodChoice::Only(method) => method,
+            MethodChoice::Auto if self.by_post || nonce.is_some() => Method::Post,
+            // A request appended to the URL would become a part of its query.
+            MethodChoice::Auto if self.url.contains('?') => Method::Post,
+            MethodChoice::Auto if get_url_length(self.url, &request) > MAX_GET_URL => Method::Post,
+            MethodChoice::Auto => Method::Get,
+        };
+        Ok(NextQuestion { request, method, hash: self.hash })
+    }
+
+    /// Tells what came of a question that was sent by `method`. Returns whether there is another one worth asking.
+    pub fn refused(&mut self, method: Method, trouble: &Trouble) -> bool {
+        if self.methods == MethodChoice::Auto && method == Method::Get && trouble.is_of_the_method() {
+            self.by_post = true;
+            // A cache that is behind is no habit of the responder.
+            if !matches!(trouble, Trouble::Refusal(Refusal::Expired { .. })) {
+                self.learnt.method = Some(Method::Post);
+            }
+            return true;
+        }
+        match self.other_hash.take() {
+            Some(hash) if trouble.is_of_the_hash() => {
+                self.hash = hash;
+                self.learnt.hash = Some(hash);
+                self.first_trouble = Some(trouble.clone());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What came of the first hash, once a second was tried: that is what the responder thinks of the certificate.
+    pub fn first_trouble(&self) -> Option<&Trouble> {
+        self.first_trouble.as_ref()
+    }
+
+    /// What an answer to the last question teaches of the responder.
+    pub fn learnt(&self) -> Habits {
+        self.learnt
+    }
+}
+
+impl Habits {
+    /// These, and what was learnt since.
+    pub(crate) fn and(self, learnt: Habits) -> Habits {
+        Habits { method: learnt.method.or(self.method), hash: learnt.hash.or(self.hash) }
+    }
+}
+
+impl Trouble {
+    /// The stable word for it.
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            Trouble::Fetch(error) => error.code(),
+            Trouble::Refusal(refusal) => refusal.code(),
+            Trouble::Unknown => ReasonCode::new("unknown"),
+        }
+    }
+
+    /// Whether asking by POST may help where GET did not: the responder refuses GET, or a cache stands between.
+    fn is_of_the_method(&self) -> bool {
+        match self {
+            Trouble::Fetch(FetchError::Status { status, .. }) => {
+                matches!(status, 400 | 403 | 404 | 405 | 406 | 411 | 414 | 415 | 500 | 501)
+            }
+            Trouble::Refusal(Refusal::ErrorStatus(ResponseStatus::MalformedRequest)) => true,
+            Trouble::Refusal(Refusal::Malformed(_) | Refusal::Expired { .. }) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether asking with another hash may help.
+    fn is_of_the_hash(&self) -> bool {
+        matches!(
+            self,
+            Trouble::Refusal(
+                Refusal::ErrorStatus(ResponseStatus::Unauthorized | ResponseStatus::MalformedRequest)
+                    | Refusal::NoMatchingCertId { .. }
+                    | Refusal::WrongIssuer { .. }
+            ) | Trouble::Unknown
+        )
+    }
+}
+
+/// The length of the URL of a GET with this request (RFC 6960 appendix A.1): an estimate from above, since only `+`, `/`
+/// and `=` grow when percent-encoded.
+fn get_url_length(url: &str, request: &OcspRequest) -> usize {
+    let encoded = base64::engine::general_purpose::STANDARD.encode(request.as_der());
+    let escaped = encoded.bytes().filter(|byte| matches!(byte, b'+' | b'/' | b'=')).count();
+    url.trim_end_matches('/').len() + 1 + encoded.len() + 2 * escaped
+}

@@ -1,0 +1,91 @@
+//! What the inventory tells whoever asks. A crowd is told in parts, so that nobody's question holds up the work.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::{CertificateStatus, DeliveryStatus, Entry, Inventory, Place, PlaceStatus, ProblemStatus};
+use crate::event::About;
+use crate::task::Subject;
+
+/// How many statuses are copied at a time.
+const PART: usize = 256;
+
+impl Inventory {
+    /// What of the sources cannot be looked at.
+    pub fn source_problems(&self) -> Vec<ProblemStatus> {
+        self.known().problems.values().flatten().cloned().collect()
+    }
+
+    /// How every place stands, in the order of sources and names.
+    pub fn places(&self) -> Vec<PlaceStatus> {
+        let status = |place: &Place| PlaceStatus {
+            name: Arc::clone(&place.sighting.name),
+            state: place.state.clone(),
+            since: place.since,
+            again: place.again,
+        };
+        let mut statuses = Vec::new();
+        let mut after = Bound::Unbounded;
+        loop {
+            let known = self.known();
+            let part = known.places.range::<Subject, _>((after, Bound::Unbounded)).take(PART);
+            let mut last = None;
+            for (location, place) in part {
+                statuses.push(status(place));
+                last = Some(location.clone());
+            }
+            drop(known);
+            match last {
+                Some(last) => after = Bound::Excluded(last),
+                None => return statuses,
+            }
+        }
+    }
+
+    /// The certificates that want a staple, in the order of their names.
+    pub fn known_certificates(&self) -> Vec<Arc<About>> {
+        let known = self.known();
+        let mut certificates: Vec<_> = known.certificates.values().map(|entry| Arc::clone(&entry.about)).collect();
+        drop(known);
+        certificates.sort_by(|a, b| (&a.name, &a.places).cmp(&(&b.name, &b.places)));
+        certificates
+    }
+
+    /// How these certificates stand; those are left out that are gone meanwhile.
+    pub fn statuses(&self, certificates: &[Arc<About>]) -> Vec<CertificateStatus> {
+        let mut statuses = Vec::with_capacity(certificates.len());
+        for part in certificates.chunks(PART) {
+            let known = self.known();
+            let entries = part.iter().filter_map(|about| known.certificates.get(about.subject.as_ref()?));
+            statuses.extend(entries.map(|entry| self.status(entry)));
+        }
+        statuses
+    }
+
+    /// How every certificate stands that wants a staple, in the order of their names.
+    pub fn certificates(&self) -> Vec<CertificateStatus> {
+        self.statuses(&self.known_certificates())
+    }
+
+    fn status(&self, entry: &Entry) -> CertificateStatus {
+        let deliveries = self.sinks_of_entry(entry).into_iter().map(|sink| {
+            let delivery = entry.deliveries.get(&sink);
+            DeliveryStatus {
+                sink: self.sink_name(sink),
+                state: delivery.map(|delivery| delivery.state.clone()).unwrap_or_default(),
+                since: delivery.and_then(|delivery| delivery.since).unwrap_or(entry.since),
+                again: delivery.and_then(|delivery| delivery.again),
+                served_until: delivery.and_then(|delivery| Some(delivery.served.as_ref()?.0.expires())),
+            }
+        });
+        CertificateStatus {
+            about: Arc::clone(&entry.about),
+            chain: Arc::clone(&entry.chain),
+            standing: entry.standing.clone(),
+            since: entry.since,
+            next: entry.next,
+            staple: entry.staple.clone(),
+            deliveries: deliveries.collect(),
+        }
+    }
+}

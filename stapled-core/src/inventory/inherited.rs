@@ -1,0 +1,68 @@
+//! What one inventory takes over from another, whose stapler has ended.
+
+use std::sync::Arc;
+
+use super::{Inventory, RenewalMemory, Standing};
+use crate::certificate::Certificate;
+use crate::staple::Staple;
+use crate::task::Subject;
+use crate::time::Timestamp;
+
+/// The place of issuers that came with inherited certificates.
+const LOCATION: &str = "inherited";
+
+/// What was known of a certificate.
+#[derive(Clone, Debug)]
+pub(crate) struct Inherited {
+    pub(crate) first_seen: Timestamp,
+    pub(crate) staple: Option<Arc<Staple>>,
+    pub(crate) memory: RenewalMemory,
+    pub(crate) next: Option<Timestamp>,
+    pub(super) disowned: Option<Timestamp>,
+    pub(super) since: Timestamp,
+    was: Standing,
+}
+
+impl Inherited {
+    /// How the certificate stands until it was asked for again: revoked if it was, for that outlives everything.
+    pub(super) fn standing(&self) -> Standing {
+        match &self.was {
+            revoked @ Standing::Revoked { .. } => revoked.clone(),
+            _ => Standing::Waiting,
+        }
+    }
+
+    /// Since when all was well with it, if it was.
+    pub(crate) fn good_since(&self) -> Option<Timestamp> {
+        (self.was == Standing::Good).then_some(self.since)
+    }
+}
+
+impl Inventory {
+    /// Takes over what `from` knew: certificates take their part when they are found again.
+    pub(crate) fn inherit(&self, from: &Inventory) {
+        let old = from.known();
+        // What was not found again by that one either is handed on.
+        let mut inherited = old.inherited.clone();
+        let mut issuers: Vec<Arc<Certificate>> = Vec::new();
+        for (subject, entry) in &old.certificates {
+            let of_entry = Inherited {
+                first_seen: entry.first_seen,
+                staple: entry.staple.clone(),
+                memory: entry.memory.clone(),
+                next: entry.next,
+                disowned: entry.disowned,
+                since: entry.since,
+                was: entry.standing.clone(),
+            };
+            inherited.insert(subject.clone(), of_entry);
+            let issuer = entry.chain.issuer();
+            if !issuers.iter().any(|known| known == issuer) {
+                issuers.push(Arc::clone(issuer));
+            }
+        }
+        drop(old);
+        self.known().inherited = inherited;
+        self.add_issuers(&Subject::from(LOCATION), &issuers);
+    }
+}

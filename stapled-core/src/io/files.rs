@@ -1,0 +1,162 @@
+//! Files that a source of one's own names: their versions, and hints that they change.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_lc_rs::digest;
+
+use crate::clock::{Clock, SystemClock};
+use crate::io::stamp::Memory;
+use crate::io::watch::{Session, Watches, file_id, is_noise};
+use crate::source::{SourceProblem, Version};
+use crate::time::Timestamp;
+
+/// The words for what cannot be watched.
+pub mod codes {
+    use crate::reason::ReasonCode;
+
+    /// Changes cannot be watched: they are noticed at the regular scan only.
+    pub const WATCH_UNAVAILABLE: ReasonCode = ReasonCode::new("watch_unavailable");
+}
+
+/// What a source of one's own needs to know of its files, as [`DirectorySource`](super::directory::DirectorySource) does.
+///
+/// ```no_run
+/// use stapled_core::io::files::Files;
+/// use stapled_core::source::{CertSource, Scan, Sighting, SourceError};
+///
+/// struct OneFile(Files);
+///
+/// #[async_trait::async_trait]
+/// impl CertSource for OneFile {
+///     async fn scan(&self) -> Result<Scan, SourceError> {
+///         let mut look = self.0.look();
+///         look.name("/etc/ssl/site.pem".as_ref());
+///         let version = look.version(["/etc/ssl/site.pem", "/etc/ssl/site.pem.issuer"]);
+///         let problems = look.end("site.pem").into_iter().collect();
+///         Ok(Scan { sightings: vec![Sighting::file("/etc/ssl/site.pem", version)], problems })
+///     }
+///
+///     async fn changed(&self) {
+///         self.0.changed().await;
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Files(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    memory: Mutex<Memory>,
+    watches: Watches,
+}
+
+/// One look at all the files of a source. What is not named again is not watched any longer when it ends.
+#[derive(Debug)]
+pub struct Look<'a> {
+    memory: MutexGuard<'a, Memory>,
+    watches: Session<'a>,
+    now: Timestamp,
+}
+
+impl Files {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns when something may have changed since the latest [`look`](Files::look) began: what a source's `changed`
+    /// returns. The first call asks for watches, which the next look sets up. May be dropped at any time.
+    pub async fn changed(&self) {
+        self.0.watches.changed().await;
+    }
+
+    /// Begins a look; one at a time. Blocks.
+    pub fn look(&self) -> Look<'_> {
+        let memory = self.0.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        // Files' times come from the machine's clock, whatever the rest of the program goes by.
+        Look { memory, watches: self.0.watches.begin_scan(), now: SystemClock.now() }
+    }
+}
+
+impl Look<'_> {
+    /// Watches what has this path, and paths that begin with it, whether it is there or not; and where it leads, if it is
+    /// a link. To be called before it is read.
+    pub fn name(&mut self, path: &Path) {
+        if !self.watches.is_active() {
+            return;
+        }
+        if let Some(name) = path.file_name() {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            self.watches.name(parent.unwrap_or(Path::new(".")), name);
+        }
+        self.follow(path);
+    }
+
+    /// Watches a directory, and everything directly in it. To be called before it is read.
+    pub fn directory(&mut self, path: &Path) {
+        if !self.watches.is_active() {
+            return;
+        }
+        // It may itself come, go, or be replaced.
+        self.name(path);
+        if let Ok(metadata) = std::fs::metadata(path)
+            && metadata.is_dir()
+        {
+            self.watches.before_reading(path, file_id(&metadata));
+        }
+    }
+
+    /// What stands for the contents of these files, and for which of them exist. No file is read, unless it was changed
+    /// within the last two seconds, when its times tell too little.
+    pub fn version<P: AsRef<Path>>(&mut self, paths: impl IntoIterator<Item = P>) -> Version {
+        let mut version = digest::Context::new(&digest::SHA256);
+        for path in paths {
+            let path = path.as_ref();
+            match std::fs::metadata(path) {
+                Ok(metadata) if metadata.is_file() => {
+                    version.update(&[1]);
+                    self.memory.stamp(path, &metadata, self.now, &mut version);
+                    self.follow(path);
+                }
+                Ok(_) => version.update(&[2]),
+                Err(_) => version.update(&[0]),
+            }
+        }
+        // Half of the hash tells versions of one place apart well enough.
+        Version::new(version.finish().as_ref().get(..16).unwrap_or_default())
+    }
+
+    /// [`version`](Look::version) of all files directly in a directory, and of their names; but for staples, which change
+    /// all the time.
+    pub fn version_of_directory(&mut self, path: &Path) -> Version {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| !is_noise(path)).collect();
+        paths.sort();
+        let names = paths.iter().map(|path| path.file_name().map(OsStr::as_bytes).unwrap_or_default());
+        let names = names.flat_map(|name| name.iter().copied().chain([0])).collect::<Vec<u8>>();
+        let mut version = digest::digest(&digest::SHA256, &names).as_ref().to_vec();
+        version.extend(self.version(&paths).as_bytes());
+        Version::new(version)
+    }
+
+    /// Ends the look. Returns what stands in the way of watching, if anything; `name` is the source's.
+    #[must_use]
+    pub fn end(mut self, name: &str) -> Option<SourceProblem> {
+        self.memory.end_scan();
+        self.watches.end(name)
+    }
+
+    /// Changes behind a link show only in the directory where they happen.
+    fn follow(&mut self, path: &Path) {
+        if self.watches.is_active()
+            && path.is_symlink()
+            && let Ok(target) = std::fs::canonicalize(path)
+            && let (Some(parent), Some(name)) = (target.parent(), target.file_name())
+        {
+            self.watches.name(parent, name);
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What lies around a certificate's file: where servers that load it look for its issuer.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::read::read_file;
+use crate::bundle::Bundle;
+use crate::certificate::Certificate;
+use crate::chain::CertChain;
+use crate::sink::IssuerPlace;
+use crate::source::{IssuerChains, IssuerLookup, Sighting};
+
+/// So many files of a directory with chains are read at most.
+const MAX_CHAINS: usize = 10_000;
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
+
+/// What was found around a certificate's file.
+#[derive(Debug, Default)]
+pub(super) struct Around {
+    /// The file that servers look in, if there is anything by that name.
+    issuer_file: Option<IssuerFile>,
+    /// Certificates beside it: that file's, or those of a file that servers do not look in.
+    pub(super) beside: Vec<Arc<Certificate>>,
+    directory: Option<PathBuf>,
+    /// The certificates that chains begin with.
+    pub(super) chains: Firsts,
+}
+
+#[derive(Debug)]
+struct IssuerFile {
+    path: PathBuf,
+    /// What servers take for the issuer: the first certificate, in PEM.
+    first: Option<Arc<Certificate>>,
+}
+
+impl Around {
+    /// Reads it. Whatever is wrong with it: the issuer may be found elsewhere, and if not, that is what is told.
+    pub(super) fn read(path: &Path, sighting: &Sighting, chains: &ChainReader) -> Self {
+        let beside = || {
+            let mut name = OsString::from(path);
+            name.push(".issuer");
+            PathBuf::from(name)
+        };
+        let (file, is_looked_in) = match &sighting.issuer_lookup {
+            IssuerLookup::Beside => (beside(), true),
+            IssuerLookup::In(file) => (file.clone(), true),
+            IssuerLookup::Nowhere => (beside(), false),
+        };
+        let bytes = read_file(&file).ok();
+        let bundle = bytes.as_ref().and_then(|bytes| Bundle::read(bytes).ok());
+        let is_pem = bytes.is_some_and(|bytes| bytes.windows(PEM.len()).any(|part| part == PEM));
+        let is_whole = bundle.as_ref().is_some_and(|bundle| bundle.broken.iter().all(|(number, _)| *number != 1));
+        let beside: Vec<_> = bundle.into_iter().flat_map(|bundle| bundle.certificates).map(Arc::new).collect();
+        let first = beside.first().filter(|_| is_pem && is_whole).cloned();
+        let issuer_file =
+            (is_looked_in && std::fs::symlink_metadata(&file).is_ok()).then_some(IssuerFile { path: file, first });
+        Around {
+            issuer_file,
+            beside,
+            directory: sighting.issuer_chains.as_ref().map(|chains| chains.directory.clone()),
+            chains: sighting.issuer_chains.as_ref().map(|wanted| chains.read(wanted)).unwrap_or_default(),
+        }
+    }
+
+    /// How a server finds the issuer of a certificate that lies in a file with these.
+    pub(super) fn issuer_place(&self, own: &[Arc<Certificate>], chain: &CertChain) -> IssuerPlace {
+        let end_entity = chain.end_entity();
+        let issued = |issuer: &Certificate| *issuer == **chain.issuer() || end_entity.is_issued_by(issuer);
+        if let Some(file) = &self.issuer_file {
+            // What is in it overrules the chain: a server that finds a wrong issuer there, or rubbish, does not start with
+            // a staple.
+            return match &file.first {
+                Some(first) if issued(first) => IssuerPlace::IssuerFile(file.path.clone()),
+                _ => IssuerPlace::Elsewhere,
+            };
+        }
+        if own.iter().any(|certificate| issued(certificate)) {
+            return IssuerPlace::SameFile;
+        }
+        match &self.directory {
+            // Only certificates without any chain are completed.
+            Some(directory)
+                if own.len() == 1
+                    && self.chains.iter().any(|first| end_entity.names_key_of(first) && issued(first)) =>
+            {
+                IssuerPlace::Chains(directory.clone())
+            }
+            _ => IssuerPlace::Elsewhere,
+        }
+    }
+}
+
+/// Reads directories of chains: each once for all certificates, until it changes.
+#[derive(Debug, Default)]
+pub(crate) struct ChainReader {
+    last: Mutex<Option<(IssuerChains, Firsts)>>,
+}
+
+/// The certificates that chains begin with.
+type Firsts = Arc<Vec<Arc<Certificate>>>;
+
+impl ChainReader {
+    fn read(&self, wanted: &IssuerChains) -> Firsts {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((known, chains)) if known == wanted => Arc::clone(chains),
+            _ => {
+                let chains = Arc::new(firsts(&wanted.directory));
+                *last = Some((wanted.clone(), Arc::clone(&chains)));
+                chains
+            }
+        }
+    }
+}
+
+/// The first certificate of each file in a directory.
+fn firsts(directory: &Path) -> Vec<Arc<Certificate>> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let bundles = entries.flatten().take(MAX_CHAINS).filter_map(|entry| {
+        let bytes = read_file(&entry.path()).ok()?;
+        Bundle::read(&bytes).ok().filter(|bundle| bundle.broken.is_empty())
+    });
+    bundles.filter_map(|bundle| bundle.certificates.into_iter().next()).map(Arc::new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use stapled_ca::{Authority, Profile};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::source::Version;
+
+    /// A directory with certificates, and how a server finds the issuer of `a.pem`.
+    struct World {
+        folder: TempDir,
+        issuer: Authority,
+        stranger: Authority,
+        certificate: String,
+        chain: CertChain,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let issuer = Authority::root("Issuer").create().unwrap();
+            let stranger = Authority::root("Stranger").create().unwrap();
+            let issued = issuer.issue(&Profile::server("a.example")).unwrap();
+            let certificate = |der: &[u8]| Arc::new(Certificate::from_der(der).unwrap());
+            let chain = CertChain::new(certificate(issued.der()), certificate(issuer.certificate())).unwrap();
+            let folder = TempDir::new().unwrap();
+            World { folder, certificate: issued.certificate_pem(), issuer, stranger, chain }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> &Self {
+            std::fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+            std::fs::write(self.path(name), contents).unwrap();
+            self
+        }
+
+        /// With this in `a.pem`, and looking as `adapt` says.
+        fn place(&self, contents: &str, adapt: impl FnOnce(&mut Sighting)) -> IssuerPlace {
+            self.write("a.pem", contents);
+            let mut sighting = Sighting::file(self.path("a.pem"), Version::new([]));
+            adapt(&mut sighting);
+            let own: Vec<_> =
+                Bundle::read(contents.as_bytes()).unwrap().certificates.into_iter().map(Arc::new).collect();
+            Around::read(&self.path("a.pem"), &sighting, &ChainReader::default()).issuer_place(&own, &self.chain)
+        }
+
+        fn plainly(&self, contents: &str) -> IssuerPlace {
+            self.place(contents, |_| {})
+        }
+    }
+
+    #[test]
+    fn the_chain_or_the_file_beside_it() {
+        let world = World::new();
+        let (issuer, stranger) = (world.issuer.certificate_pem(), world.stranger.certificate_pem());
+        let bundle = format!("{}{issuer}", world.certificate);
+        assert_eq!(world.plainly(&bundle), IssuerPlace::SameFile);
+        assert_eq!(world.plainly(&world.certificate), IssuerPlace::Elsewhere);
+        assert_eq!(world.plainly(&format!("{}{stranger}", world.certificate)), IssuerPlace::Elsewhere);
+        world.write("a.pem.issuer", &issuer);
+        assert_eq!(world.plainly(&world.certificate), IssuerPlace::IssuerFile(world.path("a.pem.issuer")));
+        assert_eq!(world.plainly(&bundle), IssuerPlace::IssuerFile(world.path("a.pem.issuer")));
+        // Only the first counts.
+        world.write("a.pem.issuer", format!("{issuer}{stranger}"));
+        assert_eq!(world.plainly(&world.certificate), IssuerPlace::IssuerFile(world.path("a.pem.issuer")));
+    }
+
+    #[test]
+    fn whatever_is_beside_it_overrules_the_chain() {
+        let world = World::new();
+        let issuer = world.issuer.certificate_pem();
+        let bundle = format!("{}{issuer}", world.certificate);
+        let stranger = world.stranger.certificate_pem();
+        let contents: [&[u8]; 5] = [
+            stranger.as_bytes(),
+            &[stranger.as_bytes(), issuer.as_bytes()].concat(),
+            b"rubbish",
+            b"",
+            // Servers read PEM there.
+            world.issuer.certificate(),
+        ];
+        for beside in contents {
+            world.write("a.pem.issuer", beside);
+            assert_eq!(world.plainly(&bundle), IssuerPlace::Elsewhere, "{}", String::from_utf8_lossy(beside));
+        }
+        std::fs::remove_file(world.path("a.pem.issuer")).unwrap();
+        world.write("a.pem.issuer/a-directory", "");
+        assert_eq!(world.plainly(&bundle), IssuerPlace::Elsewhere);
+    }
+
+    #[test]
+    fn where_the_server_is_told_to_look() {
+        let world = World::new();
+        let issuer = world.issuer.certificate_pem();
+        let bundle = format!("{}{issuer}", world.certificate);
+        let elsewhere = world.path("there/ca.pem");
+        world.write("a.pem.issuer", &issuer);
+        let told = |sighting: &mut Sighting| sighting.issuer_lookup = IssuerLookup::In(elsewhere.clone());
+        assert_eq!(world.place(&world.certificate, told), IssuerPlace::Elsewhere);
+        assert_eq!(world.place(&bundle, told), IssuerPlace::SameFile);
+        world.write("there/ca.pem", &issuer);
+        assert_eq!(world.place(&world.certificate, told), IssuerPlace::IssuerFile(elsewhere.clone()));
+        world.write("there/ca.pem", world.stranger.certificate_pem());
+        assert_eq!(world.place(&bundle, told), IssuerPlace::Elsewhere);
+
+        let nowhere = |sighting: &mut Sighting| sighting.issuer_lookup = IssuerLookup::Nowhere;
+        assert_eq!(world.place(&world.certificate, nowhere), IssuerPlace::Elsewhere);
+        assert_eq!(world.place(&bundle, nowhere), IssuerPlace::SameFile);
+    }
+
+    #[test]
+    fn chains_complete_what_has_none() {
+        let world = World::new();
+        let (issuer, stranger) = (world.issuer.certificate_pem(), world.stranger.certificate_pem());
+        let directory = world.path("chains");
+        let chains = |sighting: &mut Sighting| {
+            sighting.issuer_chains = Some(IssuerChains { directory: directory.clone(), version: Version::new([]) });
+        };
+        assert_eq!(world.place(&world.certificate, chains), IssuerPlace::Elsewhere, "no such directory");
+        world
+            .write("chains/below/ca.pem", &issuer)
+            .write("chains/x", "rubbish")
+            .write("chains/y", format!("{stranger}{issuer}"));
+        assert_eq!(world.place(&world.certificate, chains), IssuerPlace::Elsewhere, "no chain begins with it");
+        world.write("chains/.z", format!("{issuer}{stranger}"));
+        assert_eq!(world.place(&world.certificate, chains), IssuerPlace::Chains(directory.clone()));
+        let with_another = format!("{}{stranger}", world.certificate);
+        assert_eq!(world.place(&with_another, chains), IssuerPlace::Elsewhere, "it has a chain, of whatever kind");
+        world.write("a.pem.issuer", &stranger);
+        assert_eq!(world.place(&world.certificate, chains), IssuerPlace::Elsewhere, "the file beside it comes first");
+    }
+
+    #[test]
+    fn a_directory_of_chains_is_read_once_until_it_changes() {
+        let world = World::new();
+        let reader = ChainReader::default();
+        let chains = |version: u8| IssuerChains { directory: world.path("chains"), version: Version::new([version]) };
+        assert!(reader.read(&chains(1)).is_empty());
+        world.write("chains/ca.pem", world.issuer.certificate_pem());
+        assert!(reader.read(&chains(1)).is_empty());
+        assert_eq!(reader.read(&chains(2)).len(), 1);
+    }
+}

@@ -1,0 +1,184 @@
+//! How one responder is asked: which question comes first, and which trouble makes another one worthwhile.
+
+// A test that cannot go on says so by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::sync::Arc;
+
+use stapled_ca::{Authority, Issued, KeyType, Profile};
+use stapled_core::certificate::Certificate;
+use stapled_core::chain::CertChain;
+use stapled_core::fetch::{FetchError, Method};
+use stapled_core::inquiry::{Habits, HashChoice, Inquiry, MethodChoice, Trouble};
+use stapled_core::io::http::get_url;
+use stapled_core::ocsp::{CertIdHash, OcspResponse};
+use stapled_core::staple::Refusal;
+use stapled_core::time::Timestamp;
+
+use CertIdHash::{Sha1, Sha256, Sha384};
+use Method::{Get, Post};
+
+const URL: &str = "http://ocsp.example/ca";
+
+fn chain() -> CertChain {
+    let ca = Authority::root("Asked CA").key(KeyType::EcdsaP256).create().unwrap();
+    let leaf: Issued = ca.issue(&Profile::server("asked.test")).unwrap();
+    let certificate = |der: &[u8]| Arc::new(Certificate::from_der(der).unwrap());
+    CertChain::new(certificate(leaf.der()), certificate(ca.certificate())).unwrap()
+}
+
+fn status(status: u16) -> Trouble {
+    FetchError::Status { url: URL.to_owned(), status, retry_after: None }.into()
+}
+
+fn error_status(number: u8) -> Trouble {
+    let response = [0x30, 0x03, 0x0a, 0x01, number];
+    let OcspResponse::Error(status) = OcspResponse::from_der(&response).unwrap() else { panic!() };
+    Refusal::ErrorStatus(status).into()
+}
+
+fn malformed() -> Trouble {
+    Refusal::from(OcspResponse::from_der(b"<html>").unwrap_err()).into()
+}
+
+fn expired() -> Trouble {
+    Refusal::Expired { next_update: Timestamp::from_unix(1), at: Timestamp::from_unix(2) }.into()
+}
+
+fn timed_out() -> Trouble {
+    FetchError::TimedOut { url: URL.to_owned(), after: std::time::Duration::from_secs(15) }.into()
+}
+
+fn no_match() -> Trouble {
+    Refusal::NoMatchingCertId { serial: "01".to_owned() }.into()
+}
+
+/// Asks until nothing is left, each question meeting the next trouble; returns the questions.
+fn asked(mut inquiry: Inquiry<'_>, troubles: &[Trouble]) -> (Vec<(CertIdHash, Method)>, Habits) {
+    let mut questions = Vec::new();
+    for trouble in troubles {
+        let question = inquiry.question(None).unwrap();
+        questions.push((question.hash, question.method));
+        if !inquiry.refused(question.method, trouble) {
+            return (questions, inquiry.learnt());
+        }
+    }
+    let question = inquiry.question(None).unwrap();
+    questions.push((question.hash, question.method));
+    (questions, inquiry.learnt())
+}
+
+fn habits(method: Option<Method>, hash: Option<CertIdHash>) -> Habits {
+    let mut habits = Habits::default();
+    (habits.method, habits.hash) = (method, hash);
+    habits
+}
+
+#[test]
+fn each_trouble_leads_to_what_may_help() {
+    let chain = chain();
+    let first = |hash| Inquiry::new(&chain, URL, HashChoice::First(hash));
+    let post = Some(Post);
+    for (name, inquiry, troubles, questions, learnt) in [
+        ("nothing wrong", first(Sha1), vec![], vec![(Sha1, Get)], habits(None, None)),
+        ("GET refused", first(Sha1), vec![status(405)], vec![(Sha1, Get), (Sha1, Post)], habits(post, None)),
+        ("a bad request", first(Sha1), vec![status(400)], vec![(Sha1, Get), (Sha1, Post)], habits(post, None)),
+        ("an HTML page", first(Sha1), vec![malformed()], vec![(Sha1, Get), (Sha1, Post)], habits(post, None)),
+        ("a stale cache", first(Sha1), vec![expired()], vec![(Sha1, Get), (Sha1, Post)], habits(None, None)),
+        (
+            "SHA-1 unknown",
+            first(Sha1),
+            vec![error_status(6)],
+            vec![(Sha1, Get), (Sha256, Get)],
+            habits(None, Some(Sha256)),
+        ),
+        (
+            "SHA-256 unknown",
+            first(Sha256),
+            vec![no_match()],
+            vec![(Sha256, Get), (Sha1, Get)],
+            habits(None, Some(Sha1)),
+        ),
+        ("SHA-384", first(Sha384), vec![Trouble::Unknown], vec![(Sha384, Get), (Sha1, Get)], habits(None, Some(Sha1))),
+        (
+            "neither GET nor SHA-1",
+            first(Sha1),
+            vec![error_status(1), error_status(1)],
+            vec![(Sha1, Get), (Sha1, Post), (Sha256, Post)],
+            habits(post, Some(Sha256)),
+        ),
+        ("busy", first(Sha1), vec![status(503)], vec![(Sha1, Get)], habits(None, None)),
+        ("try later", first(Sha1), vec![error_status(3)], vec![(Sha1, Get)], habits(None, None)),
+        ("hung", first(Sha1), vec![timed_out()], vec![(Sha1, Get)], habits(None, None)),
+    ] {
+        assert_eq!(asked(inquiry, &troubles), (questions, learnt), "{name}");
+    }
+}
+
+#[test]
+fn no_responder_is_asked_more_than_four_times() {
+    let chain = chain();
+    for trouble in [status(405), error_status(1), error_status(6), Trouble::Unknown, malformed(), no_match()] {
+        let inquiry = Inquiry::new(&chain, URL, HashChoice::First(Sha1));
+        let (questions, _) = asked(inquiry, &vec![trouble.clone(); 8]);
+        assert!(questions.len() <= 4, "{trouble}: {questions:?}");
+    }
+}
+
+#[test]
+fn what_is_insisted_on_is_kept() {
+    let chain = chain();
+    let unknown = [Trouble::Unknown, Trouble::Unknown];
+    // A server finds its staple by SHA-1 only: an answer to another question is of no use, whatever the habits are.
+    let only = Inquiry::new(&chain, URL, HashChoice::Only(Sha1)).habits(habits(None, Some(Sha256)));
+    assert_eq!(asked(only, &unknown).0, [(Sha1, Get)]);
+    for method in [Get, Post] {
+        let only = Inquiry::new(&chain, URL, HashChoice::Only(Sha1)).methods(MethodChoice::Only(method));
+        assert_eq!(asked(only, &[status(405)]).0, [(Sha1, method)]);
+    }
+}
+
+#[test]
+fn habits_come_first() {
+    let chain = chain();
+    let used_to = |habits| Inquiry::new(&chain, URL, HashChoice::First(Sha1)).habits(habits);
+    assert_eq!(asked(used_to(habits(Some(Post), None)), &[]).0, [(Sha1, Post)]);
+    assert_eq!(asked(used_to(habits(None, Some(Sha256))), &[]).0, [(Sha256, Get)]);
+    // And can have changed.
+    assert_eq!(asked(used_to(habits(None, Some(Sha256))), &[error_status(6)]).0, [(Sha256, Get), (Sha1, Get)]);
+}
+
+#[test]
+fn the_first_hash_tells_what_the_responder_thinks() {
+    let chain = chain();
+    let mut inquiry = Inquiry::new(&chain, URL, HashChoice::First(Sha1));
+    assert!(inquiry.refused(Get, &Trouble::Unknown));
+    assert!(!inquiry.refused(Get, &error_status(6)));
+    assert!(matches!(inquiry.first_trouble(), Some(Trouble::Unknown)));
+}
+
+#[test]
+fn get_is_for_short_urls_without_query_and_nonce() {
+    let chain = chain();
+    let method = |url: &str, nonce: Option<&[u8]>| {
+        let inquiry = Inquiry::new(&chain, url, HashChoice::First(Sha1));
+        let question = inquiry.question(nonce).unwrap();
+        assert_eq!(question.request.nonce(), nonce);
+        (question.method, get_url(url, question.request.as_der()))
+    };
+    assert_eq!(method(URL, None).0, Get);
+    assert_eq!(method(URL, Some(&[7; 32])).0, Post);
+    assert_eq!(method("http://ocsp.example/ca?x=1", None), (Post, None));
+    // By GET up to 255 bytes in all, by POST from 256 on.
+    let of_length = |length: usize| format!("http://ocsp.example/{}", "a".repeat(length));
+    let (mut longest, mut shortest) = (0, usize::MAX);
+    for length in 0..255 {
+        let (method, url) = method(&of_length(length), None);
+        let whole = url.unwrap().len();
+        match method {
+            Get => longest = longest.max(whole),
+            Post => shortest = shortest.min(whole),
+        }
+    }
+    assert_eq!((longest, shortest), (255, 256));
+}

@@ -1,0 +1,130 @@
+//! Which files HAProxy looks for beside a certificate (`ssl-load-extra-files`, `ssl-load-extra-del-ext`).
+
+/// A set of kinds of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kinds {
+    bundle: bool,
+    staple: bool,
+    issuer: bool,
+}
+
+impl Kinds {
+    const ALL: Kinds = Kinds { bundle: true, staple: true, issuer: true };
+    const NONE: Kinds = Kinds { bundle: false, staple: false, issuer: false };
+}
+
+/// What HAProxy looks for beside certificates. Where it is not sure that HAProxy reads a line, both are remembered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ExtraFiles {
+    surely: Kinds,
+    perhaps: Kinds,
+    without_extension: bool,
+}
+
+impl Default for ExtraFiles {
+    fn default() -> Self {
+        ExtraFiles { surely: Kinds::ALL, perhaps: Kinds::ALL, without_extension: false }
+    }
+}
+
+impl ExtraFiles {
+    /// `ssl-load-extra-files`: each line replaces what those before said.
+    pub(super) fn set<'a>(&mut self, words: impl Iterator<Item = &'a [u8]>, is_doubtful: bool) {
+        let mut kinds = Kinds::NONE;
+        for word in words {
+            match word {
+                b"all" => kinds = Kinds::ALL,
+                b"bundle" => kinds.bundle = true,
+                b"ocsp" => kinds.staple = true,
+                b"issuer" => kinds.issuer = true,
+                _ => {}
+            }
+        }
+        if is_doubtful {
+            let before = (self.surely, self.perhaps);
+            let both = |one: bool, other: bool| one && other;
+            let either = |one: bool, other: bool| one || other;
+            let join = |a: Kinds, b: Kinds, how: fn(bool, bool) -> bool| Kinds {
+                bundle: how(a.bundle, b.bundle),
+                staple: how(a.staple, b.staple),
+                issuer: how(a.issuer, b.issuer),
+            };
+            self.surely = join(before.0, kinds, both);
+            self.perhaps = join(before.1, kinds, either);
+        } else {
+            (self.surely, self.perhaps) = (kinds, kinds);
+        }
+    }
+
+    /// `ssl-load-extra-del-ext`.
+    pub(super) fn drop_extension(&mut self) {
+        self.without_extension = true;
+    }
+
+    /// Whether `x.rsa`, `x.ecdsa` and `x.dsa` are looked for where there is no `x`.
+    pub(super) fn bundles(&self) -> bool {
+        self.perhaps.bundle
+    }
+
+    /// Where the response of a certificate is looked for.
+    pub(super) fn staple(&self, certificate: &[u8]) -> Option<Vec<u8>> {
+        // Better one file too many than a start without staples.
+        self.perhaps.staple.then(|| self.beside(certificate, b".ocsp"))
+    }
+
+    /// Where the issuer of a certificate is looked for.
+    pub(super) fn issuer(&self, certificate: &[u8]) -> Option<Vec<u8>> {
+        // Only where it surely is: HAProxy does not start with a response whose issuer it does not find.
+        self.surely.issuer.then(|| self.beside(certificate, b".issuer"))
+    }
+
+    fn beside(&self, certificate: &[u8], extension: &[u8]) -> Vec<u8> {
+        let stem = match certificate.strip_suffix(b".crt") {
+            Some(stem) if self.without_extension => stem,
+            _ => certificate,
+        };
+        [stem, extension].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(extra: &mut ExtraFiles, words: &[&str], is_doubtful: bool) {
+        extra.set(words.iter().map(|word| word.as_bytes()), is_doubtful);
+    }
+
+    #[test]
+    fn each_line_replaces_those_before() {
+        let mut extra = ExtraFiles::default();
+        assert_eq!(extra.staple(b"a.crt"), Some(b"a.crt.ocsp".to_vec()));
+        set(&mut extra, &["bundle", "issuer"], false);
+        assert!(extra.bundles() && extra.issuer(b"a").is_some() && extra.staple(b"a").is_none());
+        set(&mut extra, &["none"], false);
+        assert!(!extra.bundles() && extra.issuer(b"a").is_none() && extra.staple(b"a").is_none());
+        set(&mut extra, &["all"], false);
+        assert!(extra.bundles() && extra.issuer(b"a").is_some() && extra.staple(b"a").is_some());
+    }
+
+    #[test]
+    fn where_a_line_is_undecided_a_response_is_possible_and_an_issuer_not_sure() {
+        let mut extra = ExtraFiles::default();
+        set(&mut extra, &["none"], true);
+        assert!(extra.bundles() && extra.issuer(b"a").is_none() && extra.staple(b"a").is_some());
+    }
+
+    #[test]
+    fn only_crt_is_dropped() {
+        let mut extra = ExtraFiles::default();
+        extra.drop_extension();
+        for (certificate, staple) in [
+            ("/d/a.crt", "/d/a.ocsp"),
+            ("/d/a.pem", "/d/a.pem.ocsp"),
+            ("/d/a.CRT", "/d/a.CRT.ocsp"),
+            ("/d/a.crt.rsa", "/d/a.crt.rsa.ocsp"),
+        ] {
+            assert_eq!(extra.staple(certificate.as_bytes()), Some(staple.as_bytes().to_vec()), "{certificate}");
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The certificates that lines name: which files those are, and by which names HAProxy knows them.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use super::crt_list::entry;
+use super::disk::{Kind, Text};
+use super::reading::{Reading, lines};
+use super::statement::Files;
+use super::words::Word;
+use super::{Place, Served};
+use crate::codes;
+
+/// More certificates are not served.
+const MAX_CERTIFICATES: usize = 1_000_000;
+/// Beyond so many files, those that are not there are found by the regular scan only.
+const MAX_AWAITED: usize = 20_000;
+/// The certificates of a bundle: one for each kind of key.
+const BUNDLE: [&[u8]; 3] = [b".dsa", b".ecdsa", b".rsa"];
+/// Files beside certificates that are none.
+const BESIDE: [&[u8]; 4] = [b".issuer", b".ocsp", b".sctl", b".key"];
+
+impl Reading<'_> {
+    /// `crt` and `default-crt` of a `bind` line: a file, a directory, a bundle, or something of a store.
+    pub(super) fn serve(&mut self, path: &Word) {
+        self.serve_one(path, None);
+    }
+
+    /// `ssl-f-use`: as a line of a crt-list.
+    pub(super) fn use_in_frontend(&mut self, files: &Files) {
+        if let Some(path) = files.certificate.clone() {
+            self.serve_one(&path, Some(files));
+        }
+    }
+
+    /// `crt-list` of a `bind` line. The list itself is not under `crt-base`; what it names is.
+    pub(super) fn serve_list(&mut self, path: &Word) {
+        self.doubt(path, "the crt-list");
+        let list = self.path(&path.bytes);
+        if !self.lists_read.insert(list.clone()) {
+            return;
+        }
+        self.files.insert(list.clone());
+        let text = match self.disk.read(&list, Text::List) {
+            Ok(text) => text,
+            Err(error) => {
+                let what = format!(
+                    "the crt-list {} cannot be read: {error}; create it, or let this user read it",
+                    list.display()
+                );
+                return self.warn(codes::CRT_LIST_UNREADABLE, what);
+            }
+        };
+        let place = std::mem::replace(&mut self.place, Place { file: list.into(), line: 0 });
+        for line in lines(&text) {
+            self.place.line += 1;
+            match entry(line) {
+                Ok(Some(entry)) => {
+                    let files = Files::read(entry.options.iter());
+                    self.serve_one(&entry.certificate, Some(&files));
+                }
+                Ok(None) => {}
+                Err(error) => self.warn(codes::CONFIGURATION_LINE, format!("left out: {error}")),
+            }
+        }
+        if text.last().is_some_and(|byte| *byte != b'\n') {
+            self.warn(
+                codes::CONFIGURATION_LINE,
+                "the last line does not end: HAProxy would not start; append a newline",
+            );
+        }
+        self.place = place;
+    }
+
+    /// A line of a `crt-store`: HAProxy loads the certificate whether it is used or not.
+    pub(super) fn load_into_store(&mut self, store: &[u8], base: Option<&[u8]>, files: &Files) {
+        let Some(certificate) = &files.certificate else {
+            return self.warn(codes::CONFIGURATION_LINE, "left out: no `crt`");
+        };
+        self.doubt(certificate, "the certificate");
+        let global = self.settings.bases.last().cloned().flatten();
+        // The base of a store is for its files only; what a certificate without a name is called, the global one says.
+        let name = match &files.alias {
+            Some(alias) => [b"@", store, b"/", &alias.bytes].concat(),
+            None if store.is_empty() => under(global.as_deref(), &certificate.bytes),
+            None if certificate.bytes.first() == Some(&b'/') => [b"@", store, &certificate.bytes].concat(),
+            None => [b"@", store, b"/", &certificate.bytes].concat(),
+        };
+        let base = base.or(global.as_deref());
+        let file = under(base, &certificate.bytes);
+        let file = self.path(&file);
+        if let Err(error) = self.disk.kind(&file)
+            && is_absent(&error)
+        {
+            let what = format!("the certificate {} does not exist: HAProxy would not start", file.display());
+            self.wait_for(file);
+            return self.warn(codes::CRT_MISSING, what);
+        }
+        let beside = |word: &Option<Word>| word.as_ref().map(|word| under(base, &word.bytes));
+        let (staple, issuer) = (beside(&files.staple), beside(&files.issuer));
+        let staple = staple.map(|path| self.path(&path));
+        let issuer = issuer.map(|path| self.path(&path));
+        self.add(name, file, staple, issuer);
+    }
+
+    fn serve_one(&mut self, path: &Word, files: Option<&Files>) {
+        self.doubt(path, "the certificate");
+        let mut is_found = false;
+        for name in self.candidates(&path.bytes) {
+            is_found |= self.load(&name, files);
+        }
+        if !is_found {
+            let name = self.candidates(&path.bytes).pop().unwrap_or_default();
+            let mut what = format!("the certificate {} does not exist", String::from_utf8_lossy(&name));
+            if path.bytes.first() == Some(&b'@') {
+                what.push_str(", and no `load` line of a crt-store before has that name");
+            }
+            what.push_str(": HAProxy would not start");
+            self.warn(codes::CRT_MISSING, what);
+        }
+    }
+
+    /// The names that may be meant, the likeliest last: there are several where `crt-base` depends on what cannot be
+    /// decided.
+    fn candidates(&self, path: &[u8]) -> Vec<Vec<u8>> {
+        let bases = || self.settings.bases.iter().map(|base| under(base.as_deref(), path));
+        match path.first() {
+            Some(b'/') => vec![path.to_vec()],
+            // Of a store; or, before there were any, a file with an odd name.
+            Some(b'@') if self.certificates.contains_key(path) => vec![path.to_vec()],
+            Some(b'@') => bases().chain([path.to_vec()]).collect(),
+            _ => bases().collect(),
+        }
+    }
+
+    /// Takes what HAProxy loads by that name. Returns whether there is anything.
+    fn load(&mut self, name: &[u8], files: Option<&Files>) -> bool {
+        if self.certificates.contains_key(name) {
+            return true;
+        }
+        let path = self.path(name);
+        match self.disk.kind(&path) {
+            Ok(Kind::File) => self.take(name, path, files),
+            Ok(Kind::Directory) if files.is_none() => self.load_directory(name, path),
+            Ok(_) => {
+                let what = format!("{} is no file: HAProxy would not start", path.display());
+                self.warn(codes::CRT_MISSING, what);
+            }
+            Err(error) if is_absent(&error) => {
+                self.wait_for(path);
+                return self.load_bundle(name, files);
+            }
+            // Whoever reads it tells why that fails.
+            Err(_) => self.take(name, path, files),
+        }
+        true
+    }
+
+    fn load_directory(&mut self, name: &[u8], path: PathBuf) {
+        let end = name.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+        let name = name.get(..end).unwrap_or_default();
+        self.directories.insert(path.clone());
+        let entries = match self.disk.list(&path) {
+            Ok(entries) => entries,
+            Err(error) => {
+                let what = format!("the directory {} cannot be read: {error}; let this user read it", path.display());
+                return self.warn(codes::CRT_DIRECTORY_UNREADABLE, what);
+            }
+        };
+        for entry in entries {
+            if entry.starts_with(b".") || BESIDE.iter().any(|suffix| entry.ends_with(suffix)) {
+                continue;
+            }
+            let name = [name, b"/", &entry].concat();
+            let file = path.join(OsStr::from_bytes(&entry));
+            let is_file = match self.disk.kind(&file) {
+                Ok(kind) => kind == Kind::File,
+                // A file that cannot be looked at is one; a link that leads nowhere is none.
+                Err(error) => !is_absent(&error),
+            };
+            if is_file && !self.certificates.contains_key(&name) {
+                self.take(&name, file, None);
+            }
+        }
+    }
+
+    fn load_bundle(&mut self, name: &[u8], files: Option<&Files>) -> bool {
+        let mut is_found = false;
+        if !self.settings.extra.bundles() {
+            return false;
+        }
+        for extension in BUNDLE {
+            let name = [name, extension].concat();
+            if self.certificates.contains_key(&name) {
+                is_found = true;
+                continue;
+            }
+            let path = self.path(&name);
+            match self.disk.kind(&path) {
+                Ok(Kind::File) => {
+                    is_found = true;
+                    self.take(&name, path, files);
+                }
+                _ => self.wait_for(path),
+            }
+        }
+        is_found
+    }
+
+    /// A file that is no part of a store.
+    fn take(&mut self, name: &[u8], path: PathBuf, files: Option<&Files>) {
+        let (staple, issuer) = match files.filter(|files| files.are_named) {
+            Some(files) => {
+                let files = (files.staple.clone(), files.issuer.clone());
+                (self.named(files.0.as_ref()), self.named(files.1.as_ref()))
+            }
+            None => {
+                let extra = self.settings.extra;
+                (extra.staple(name).map(|name| self.path(&name)), extra.issuer(name).map(|name| self.path(&name)))
+            }
+        };
+        self.add(name.to_vec(), path, staple, issuer);
+    }
+
+    /// A file that a crt-list names beside a certificate. HAProxy 3.0 does not take it from `crt-base`; HAProxy does not
+    /// start where it is not there, so where it is tells which file is meant.
+    fn named(&mut self, word: Option<&Word>) -> Option<PathBuf> {
+        let word = word?;
+        let bases = self.settings.bases.iter().map(|base| under(base.as_deref(), &word.bytes));
+        let candidates: Vec<Vec<u8>> = std::iter::once(word.bytes.clone()).chain(bases).collect();
+        let is_there = |path: &&Vec<u8>| self.disk.kind(&self.path_of(path)).is_ok();
+        let found = candidates.iter().find(is_there).unwrap_or(&word.bytes);
+        Some(self.path(found))
+    }
+
+    /// Remembers a file that is not there yet.
+    fn wait_for(&mut self, path: PathBuf) {
+        if self.files.len() < MAX_AWAITED {
+            self.files.insert(path);
+        }
+    }
+
+    fn add(&mut self, name: Vec<u8>, file: PathBuf, staple: Option<PathBuf>, issuer: Option<PathBuf>) {
+        if self.certificates.contains_key(&name) {
+            return;
+        }
+        if self.certificates.len() >= MAX_CERTIFICATES {
+            return self.warn(codes::CONFIGURATION_TOO_LARGE, format!("more than {MAX_CERTIFICATES} certificates"));
+        }
+        let served = Served {
+            name: String::from_utf8_lossy(&name).into_owned(),
+            file,
+            staple,
+            issuer,
+            chains: self.settings.chains.clone(),
+            place: self.place.clone(),
+        };
+        self.certificates.insert(name, served);
+    }
+}
+
+/// A path under a base, as HAProxy writes it: joined by a slash, whatever the base ends in.
+fn under(base: Option<&[u8]>, path: &[u8]) -> Vec<u8> {
+    match base {
+        Some(base) if path.first() != Some(&b'/') => [base, b"/", path].concat(),
+        _ => path.to_vec(),
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}

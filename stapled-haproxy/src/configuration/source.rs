@@ -1,0 +1,257 @@
+//! The certificates of a configuration, for a stapler; and its sockets, as they change.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use aws_lc_rs::digest;
+use stapled_core::io::files::{Files, Look};
+use stapled_core::source::{
+    CertSource, IssuerChains, IssuerLookup, Scan, Sighting, SourceError, SourceProblem, Version,
+};
+use tokio::sync::watch;
+
+use super::disk::{Kept, Machine};
+use super::reading::Reading;
+use super::{Configuration, ConfigurationError, Effect, Served, Socket, Surroundings, Warning};
+use crate::codes;
+
+/// How often a configuration is read again at most because the last reading met files that were not watched before.
+const READINGS: usize = 3;
+
+/// A source of certificates: what HAProxy's configuration says that it serves.
+///
+/// The configuration, its crt-lists, its directories of certificates and the certificates are watched. What cannot be
+/// read any more, or is just being written, is taken as it was: HAProxy goes on with that, too.
+///
+/// ```no_run
+/// use stapled_haproxy::configuration::HaproxyConfiguration;
+///
+/// let source = HaproxyConfiguration::open(["/etc/haproxy/haproxy.cfg"])?;
+/// for socket in source.sockets().borrow().iter() {
+///     println!("{}", socket.address);
+/// }
+/// # Ok::<(), stapled_haproxy::configuration::ConfigurationError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct HaproxyConfiguration(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    paths: Vec<PathBuf>,
+    surroundings: Surroundings,
+    files: Files,
+    state: Mutex<State>,
+    sockets: watch::Sender<Vec<Socket>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    machine: Machine,
+    latest: Configuration,
+    /// The advice that was given.
+    told: HashSet<Warning>,
+}
+
+impl HaproxyConfiguration {
+    /// Reads the configuration of one HAProxy, as [`Configuration::read`] does.
+    ///
+    /// # Errors
+    ///
+    /// A file or directory of `paths` cannot be read.
+    pub fn open<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, ConfigurationError> {
+        HaproxyConfiguration::open_in(&Surroundings::default(), paths)
+    }
+
+    /// [`open`](HaproxyConfiguration::open), for a HAProxy with other surroundings than this process.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn open_in<P: AsRef<Path>>(
+        surroundings: &Surroundings,
+        paths: impl IntoIterator<Item = P>,
+    ) -> Result<Self, ConfigurationError> {
+        let source = HaproxyConfiguration(Arc::new(Inner {
+            paths: paths.into_iter().map(|path| path.as_ref().to_owned()).collect(),
+            surroundings: surroundings.clone(),
+            files: Files::new(),
+            state: Mutex::default(),
+            sockets: watch::Sender::new(Vec::new()),
+        }));
+        source.0.read()?;
+        Ok(source)
+    }
+
+    /// What it said when it was read last.
+    pub fn latest(&self) -> Configuration {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).latest.clone()
+    }
+
+    /// Its admin sockets, as they change.
+    pub fn sockets(&self) -> watch::Receiver<Vec<Socket>> {
+        self.0.sockets.subscribe()
+    }
+}
+
+#[async_trait]
+impl CertSource for HaproxyConfiguration {
+    async fn scan(&self) -> Result<Scan, SourceError> {
+        let inner = Arc::clone(&self.0);
+        let unreadable = |what: String| SourceError::new(codes::CONFIGURATION_UNREADABLE, what);
+        let scan = tokio::task::spawn_blocking(move || inner.scan());
+        match scan.await {
+            Ok(scan) => scan.map_err(|error| unreadable(error.to_string())),
+            Err(error) => Err(unreadable(format!("{}: the scan broke off: {error}", self.name()))),
+        }
+    }
+
+    async fn changed(&self) {
+        self.0.files.changed().await;
+    }
+
+    fn name(&self) -> String {
+        self.0.name()
+    }
+}
+
+impl Inner {
+    fn name(&self) -> String {
+        let paths: Vec<_> = self.paths.iter().map(|path| path.to_string_lossy()).collect();
+        paths.join(",")
+    }
+
+    /// Reads the configuration, and gives advice that was not given before.
+    fn read(&self) -> Result<Vec<(PathBuf, Kept)>, ConfigurationError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.machine.begin();
+        let read = Reading::new(&mut state.machine, &self.surroundings).run(&self.paths);
+        let kept = state.machine.end();
+        let configuration = read?;
+        let advice = configuration.warnings.iter().filter(|warning| warning.effect == Effect::Assumed);
+        let advice: HashSet<Warning> = advice.cloned().collect();
+        let mut new: Vec<&Warning> = advice.difference(&state.told).collect();
+        new.sort_by(|one, other| one.place.cmp(&other.place));
+        for warning in new {
+            tracing::warn!(event = "configuration_advice", code = warning.code.as_str(), "{warning}");
+        }
+        state.told = advice;
+        let is_new = |known: &Vec<Socket>| *known != configuration.sockets;
+        self.sockets.send_if_modified(|known| {
+            let is_new = is_new(known);
+            if is_new {
+                known.clone_from(&configuration.sockets);
+            }
+            is_new
+        });
+        state.latest = configuration;
+        Ok(kept)
+    }
+
+    fn scan(&self) -> Result<Scan, ConfigurationError> {
+        let mut look = self.files.look();
+        let mut kept = Vec::new();
+        for _ in 0..READINGS {
+            let watched = self.name_all(&mut look);
+            kept = self.read()?;
+            if self.name_all(&mut look) == watched {
+                break;
+            }
+        }
+        let configuration = self.state.lock().unwrap_or_else(PoisonError::into_inner).latest.clone();
+        let sightings = sightings(&configuration.certificates, &mut look);
+        let mut problems: Vec<SourceProblem> = kept.into_iter().map(|(path, kept)| problem(&path, &kept)).collect();
+        problems.extend(configuration.warnings.iter().filter(|warning| warning.effect == Effect::LeftOut).map(
+            |warning| SourceProblem {
+                place: warning.place.to_string(),
+                hides_below: false,
+                error: SourceError::new(warning.code, warning.to_string()),
+            },
+        ));
+        problems.extend(look.end(&self.name()));
+        Ok(Scan { sightings, problems })
+    }
+
+    /// Watches what the configuration is read from, before it is read. Returns what that is.
+    fn name_all(&self, look: &mut Look<'_>) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.latest.directories.iter().for_each(|directory| look.directory(directory));
+        state.latest.files.iter().for_each(|file| look.name(file));
+        (state.latest.files.clone(), state.latest.directories.clone())
+    }
+}
+
+fn problem(path: &Path, kept: &Kept) -> SourceProblem {
+    let (code, what) = match kept {
+        Kept::Unreadable(error) => (
+            codes::CONFIGURATION_UNREADABLE,
+            format!("{}: {error}; what it said before is taken for true until it can be read", path.display()),
+        ),
+        Kept::Unfinished => (
+            codes::CONFIGURATION_UNFINISHED,
+            format!(
+                "{}: its last line does not end, so that HAProxy would not take it; what it said before is taken for \
+                 true until it is finished",
+                path.display()
+            ),
+        ),
+    };
+    // Not the path itself, which a certificate could have, too.
+    SourceProblem {
+        place: format!("reading {}", path.display()),
+        hides_below: false,
+        error: SourceError::new(code, what),
+    }
+}
+
+fn sightings(certificates: &[Served], look: &mut Look<'_>) -> Vec<Sighting> {
+    let mut chains: HashMap<&Path, Version> = HashMap::new();
+    let mut names: HashSet<String> = HashSet::new();
+    // A file that HAProxy knows by several names is a place for each; the plainest has the name of the file.
+    let is_plain = |served: &&Served| served.file.to_str() == Some(served.name.as_str());
+    let (plain, odd): (Vec<&Served>, Vec<&Served>) = certificates.iter().partition(is_plain);
+    let mut sightings = Vec::with_capacity(certificates.len());
+    for served in plain.into_iter().chain(odd) {
+        look.name(&served.file);
+        if let Some(issuer) = &served.issuer {
+            look.name(issuer);
+        }
+        let chains = served.chains.as_deref().map(|directory| IssuerChains {
+            directory: directory.to_owned(),
+            version: chains.entry(directory).or_insert_with(|| look.version_of_directory(directory)).clone(),
+        });
+        let files = look.version([&served.file].into_iter().chain(&served.issuer));
+        let file = served.file.to_string_lossy();
+        let name = if names.insert(file.to_string()) { file.to_string() } else { format!("{file} ({})", served.name) };
+        let mut sighting = Sighting::file(&served.file, version(&files, served, chains.as_ref()));
+        sighting.name = name.into();
+        sighting.served_as = Some(served.name.as_str().into());
+        sighting.staple_file = served.staple.clone();
+        sighting.issuer_lookup = match &served.issuer {
+            Some(issuer) => IssuerLookup::In(issuer.clone()),
+            None => IssuerLookup::Nowhere,
+        };
+        sighting.issuer_chains = chains;
+        sightings.push(sighting);
+    }
+    sightings
+}
+
+/// What changes with the files and with what the configuration says about them.
+fn version(files: &Version, served: &Served, chains: Option<&IssuerChains>) -> Version {
+    use std::os::unix::ffi::OsStrExt;
+    let path =
+        |path: &Option<PathBuf>| path.as_ref().map(|path| path.as_os_str().as_bytes().to_vec()).unwrap_or_default();
+    let chains = chains.map(|chains| (path(&Some(chains.directory.clone())), chains.version.as_bytes().to_vec()));
+    let (directory, chains) = chains.unwrap_or_default();
+    let parts =
+        [files.as_bytes(), served.name.as_bytes(), &path(&served.staple), &path(&served.issuer), &directory, &chains];
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        hash.update(&(part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    // Half of the hash tells versions of one place apart well enough.
+    Version::new(hash.finish().as_ref().get(..16).unwrap_or_default())
+}

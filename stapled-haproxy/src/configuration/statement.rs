@@ -1,0 +1,178 @@
+//! What the words of single lines say: `bind`, `load`, `stats socket`.
+
+use super::words::Word;
+
+/// Options of `bind` lines that take a value ("5.1. Bind options" of HAProxy's configuration manual): the word after
+/// them is no option, whatever it looks like.
+const WITH_VALUE: [&str; 49] = [
+    "accept-netscaler-cip",
+    "alpn",
+    "backlog",
+    "ca-file",
+    "ca-ignore-err",
+    "ca-sign-file",
+    "ca-sign-pass",
+    "ca-verify-file",
+    "cc",
+    "ciphers",
+    "ciphersuites",
+    "client-sigalgs",
+    "crl-file",
+    "crt-ignore-err",
+    "curves",
+    "ecdhe",
+    "ech",
+    "expose-fd",
+    "gid",
+    "group",
+    "guid-prefix",
+    "id",
+    "idle-ping",
+    "interface",
+    "ktls",
+    "label",
+    "level",
+    "maxconn",
+    "mode",
+    "mss",
+    "name",
+    "namespace",
+    "nbconn",
+    "nice",
+    "npn",
+    "process",
+    "proto",
+    "quic-cc-algo",
+    "quic-socket",
+    "severity-output",
+    "shards",
+    "sigalgs",
+    "ssl-max-ver",
+    "ssl-min-ver",
+    "tcp-md5sig",
+    "tcp-ut",
+    "thread",
+    "tls-ticket-keys",
+    "user",
+];
+
+/// What a `bind` line has to do with certificates and admin sockets.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum BindOption<'a> {
+    /// `crt` or `default-crt`.
+    Certificate(&'a Word),
+    List(&'a Word),
+    Level(&'a Word),
+    Ssl,
+    AcceptProxy,
+}
+
+/// The options of a `bind` line, from the word after the address on.
+pub(super) fn bind_options(words: &[Word]) -> Vec<BindOption<'_>> {
+    let mut options = Vec::new();
+    // HAProxy stops at an empty word.
+    let mut words = words.iter().take_while(|word| !word.bytes.is_empty());
+    while let Some(word) = words.next() {
+        match word.bytes.as_slice() {
+            b"crt" | b"default-crt" => options.extend(words.next().map(BindOption::Certificate)),
+            b"crt-list" => options.extend(words.next().map(BindOption::List)),
+            b"level" => options.extend(words.next().map(BindOption::Level)),
+            b"ssl" => options.push(BindOption::Ssl),
+            b"accept-proxy" => options.push(BindOption::AcceptProxy),
+            b"uid" | b"verify" => _ = words.next(),
+            option if WITH_VALUE.iter().any(|known| known.as_bytes() == option) => _ = words.next(),
+            _ => {}
+        }
+    }
+    options
+}
+
+/// The files of a certificate as a `load` line, an `ssl-f-use` line or the brackets in a crt-list name them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Files {
+    pub(super) certificate: Option<Word>,
+    pub(super) alias: Option<Word>,
+    pub(super) staple: Option<Word>,
+    pub(super) issuer: Option<Word>,
+    /// Whether files are named at all: HAProxy looks for no others then.
+    pub(super) are_named: bool,
+}
+
+impl Files {
+    /// Reads pairs of names and values; single words are passed over.
+    pub(super) fn read<'a>(words: impl Iterator<Item = &'a Word>) -> Self {
+        let mut files = Files::default();
+        let mut words = words.take_while(|word| !word.bytes.is_empty());
+        while let Some(word) = words.next() {
+            let (value, is_named) = match word.bytes.as_slice() {
+                b"crt" => (&mut files.certificate, false),
+                b"alias" => (&mut files.alias, false),
+                b"ocsp" => (&mut files.staple, true),
+                b"issuer" => (&mut files.issuer, true),
+                b"key" | b"sctl" => {
+                    files.are_named |= words.next().is_some();
+                    continue;
+                }
+                option if takes_value(option) => {
+                    words.next();
+                    continue;
+                }
+                _ => continue,
+            };
+            *value = words.next().cloned();
+            files.are_named |= is_named;
+        }
+        files
+    }
+}
+
+/// Whether an option of a certificate, no file, takes a value.
+fn takes_value(option: &[u8]) -> bool {
+    matches!(option, b"ocsp-update" | b"acme" | b"domains" | b"jwt" | b"generate-dummy" | b"verify")
+        || WITH_VALUE.iter().any(|known| known.as_bytes() == option)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<Word> {
+        text.split(' ').map(|word| Word { bytes: word.as_bytes().to_vec(), doubt: None }).collect()
+    }
+
+    #[test]
+    fn values_of_other_options_are_no_options() {
+        let said = words(
+            "ssl crt a name crt crt b alpn crt-list crt-list c verify none default-crt d level admin strict-sni crt",
+        );
+        let options: Vec<_> = bind_options(&said)
+            .into_iter()
+            .map(|option| match option {
+                BindOption::Certificate(word) => format!("crt {}", String::from_utf8_lossy(&word.bytes)),
+                BindOption::List(word) => format!("list {}", String::from_utf8_lossy(&word.bytes)),
+                BindOption::Level(word) => format!("level {}", String::from_utf8_lossy(&word.bytes)),
+                BindOption::Ssl => "ssl".to_owned(),
+                BindOption::AcceptProxy => "accept-proxy".to_owned(),
+            })
+            .collect();
+        assert_eq!(options, ["ssl", "crt a", "crt b", "list c", "crt d", "level admin"]);
+    }
+
+    #[test]
+    fn an_empty_word_ends_the_line() {
+        assert_eq!(bind_options(&words("ssl  crt a")), [BindOption::Ssl]);
+    }
+
+    #[test]
+    fn files_are_told_from_other_options() {
+        let said = words("crt a.crt key a.key alias crt ocsp a.ocsp ocsp-update on issuer i.pem");
+        let files = Files::read(said.iter());
+        let text = |word: &Option<Word>| word.as_ref().map(|word| String::from_utf8_lossy(&word.bytes).into_owned());
+        assert_eq!(text(&files.certificate).as_deref(), Some("a.crt"));
+        assert_eq!(text(&files.alias).as_deref(), Some("crt"));
+        assert_eq!(text(&files.staple).as_deref(), Some("a.ocsp"));
+        assert_eq!(text(&files.issuer).as_deref(), Some("i.pem"));
+        assert!(files.are_named);
+        assert!(!Files::read(words("ocsp-update on alpn h2 allow-0rtt").iter()).are_named);
+    }
+}

@@ -1,0 +1,63 @@
+//! File systems that only one program sees: small ones that fill up, and ones that can be made read-only. Unlike
+//! permission bits, they stop root as well.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::stapled::{Stapled, StapledCommand};
+
+/// How this system lets a program have mounts of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Private {
+    unshare: &'static [&'static str],
+    enter: &'static [&'static str],
+}
+
+impl Private {
+    /// Finds out; says so on standard error where it cannot be had, since then a test proves nothing.
+    pub fn find() -> Option<Private> {
+        let ways = [
+            Private { unshare: &["--mount"], enter: &["--mount"] },
+            Private {
+                unshare: &["--mount", "--map-root-user"],
+                enter: &["--mount", "--user", "--preserve-credentials"],
+            },
+        ];
+        let works = |way: &Private| {
+            let mut command = Command::new("unshare");
+            command.args(way.unshare).args(["sh", "-c", "mount -t tmpfs none /tmp && nsenter --version"]);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command.status().is_ok_and(|status| status.success())
+        };
+        let found = ways.into_iter().find(works);
+        if found.is_none() {
+            eprintln!("SKIPPED: this system lets nobody have mounts of its own (unshare), so the test cannot be made");
+        }
+        found
+    }
+
+    /// Has `stapled` see this directory, with what is in it now, on a file system of this many KiB of its own.
+    pub fn small(self, stapled: StapledCommand, directory: &Path, kib: u64) -> StapledCommand {
+        let script = "set -e; directory=$1 size=$2; shift 2; copy=$(mktemp -d); cp -a \"$directory/.\" \"$copy\"; \
+                      mount -t tmpfs -o size=${size}k,mode=755 none \"$directory\"; cp -a \"$copy/.\" \"$directory\"; \
+                      rm -rf \"$copy\"; exec \"$@\"";
+        let words = ["sh", "-c", script, "sh", directory.to_str().expect("text"), &kib.to_string()].map(str::to_owned);
+        stapled.by(["unshare"]).by(self.unshare).by(words)
+    }
+
+    /// A path as the program sees it.
+    pub fn inside(self, stapled: &Stapled, path: &Path) -> PathBuf {
+        Path::new("/proc").join(stapled.id().to_string()).join("root").join(path.strip_prefix("/").expect("absolute"))
+    }
+
+    /// Mounts its directory anew, with these options: `ro`, `rw`, `size=…`.
+    pub fn remount(self, stapled: &Stapled, directory: &Path, options: &str) {
+        let mut command = Command::new("nsenter");
+        command.arg("--target").arg(stapled.id().to_string()).args(self.enter);
+        command.args(["mount", "-o", &format!("remount,{options}")]).arg(directory);
+        let output = command.output().expect("nsenter");
+        let errors: &dyn Display = &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "remount: {errors}");
+    }
+}

@@ -1,0 +1,351 @@
+//! HAProxy's own configuration says everything: certificates, issuers, where staples are looked for, admin sockets.
+
+use std::path::{Path, PathBuf};
+
+use stapled_ca::lab::Lab;
+use stapled_tests::{Cert, Haproxy, Stapled, World, free_port, has_stores, wait_for, wait_until, with_each_haproxy};
+
+/// What a certificate's file holds.
+#[derive(Clone, Copy, PartialEq)]
+enum Contents {
+    /// Certificate, key and chain.
+    Bundle,
+    /// Certificate and key.
+    Lonely,
+    /// The certificate alone; the key is elsewhere.
+    Bare,
+}
+
+fn cert(world: &World, lab: &Lab, path: &str, contents: Contents) -> Cert {
+    let cert = world.issue(&world.path(path), |profile| profile.ocsp_url(lab.url()));
+    std::fs::create_dir_all(cert.path.parent().unwrap()).unwrap();
+    let (certificate, key) = (cert.issued.certificate_pem(), cert.issued.key_pem());
+    match contents {
+        Contents::Bundle => cert.issued.write_bundle(&cert.path).unwrap(),
+        Contents::Lonely => std::fs::write(&cert.path, certificate + &key).unwrap(),
+        Contents::Bare => std::fs::write(&cert.path, certificate).unwrap(),
+    }
+    cert
+}
+
+fn write(world: &World, path: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+    let path = world.path(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, contents).unwrap();
+    path
+}
+
+/// `stapled` with nothing but this HAProxy's configuration.
+fn stapled(world: &World, configuration: &Path) -> Stapled {
+    Stapled::of(world).args(["--haproxy-config".as_ref(), configuration.as_os_str()]).start()
+}
+
+/// Certificates in all the ways of a configuration: each handshake is stapled; and when HAProxy is started anew
+/// without `stapled`, each is stapled from the file that HAProxy finds.
+#[test]
+fn a_configuration_is_all_it_takes() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let in_directory = cert(&world, &lab, "d d/in-directory.pem", Contents::Bundle);
+        let of_bundle = cert(&world, &lab, "base/bundle.ecdsa", Contents::Bundle);
+        let by_variable = cert(&world, &lab, "base/b b/by-variable.pem", Contents::Bundle);
+        let in_list = cert(&world, &lab, "base/in-list.pem", Contents::Bundle);
+        let without_extension = cert(&world, &lab, "base/without.crt", Contents::Bare);
+        write(&world, "base/without.key", without_extension.issued.key_pem());
+        write(&world, "base/without.issuer", world.ca.certificate_pem());
+        let by_chain = cert(&world, &lab, "base/by-chain.pem", Contents::Lonely);
+        write(&world, "chains/ca.pem", world.ca.certificate_pem());
+        write(&world, "list", format!("# a list\nin-list.pem [alpn h2] {} !x.example\n", in_list.host));
+        let mut certs = vec![
+            (&in_directory, "d d/in-directory.pem.ocsp"),
+            (&of_bundle, "base/bundle.ecdsa.ocsp"),
+            (&by_variable, "base/b b/by-variable.pem.ocsp"),
+            (&in_list, "base/in-list.pem.ocsp"),
+            (&without_extension, "base/without.ocsp"),
+            (&by_chain, "base/by-chain.pem.ocsp"),
+        ];
+        let in_store = cert(&world, &lab, "store/in-store.pem", Contents::Lonely);
+        let mut store = String::new();
+        let mut from_store = "";
+        if has_stores(binary) {
+            write(&world, "store/ca.pem", world.ca.certificate_pem());
+            // HAProxy wants the file to exist. What is in it, it passes over with a warning.
+            write(&world, "store/responses/x", "");
+            store = "crt-store web\n  crt-base @D/store\n  load crt in-store.pem issuer ca.pem ocsp responses/x alias mine\n".to_owned();
+            from_store = "crt @web/mine";
+            certs.push((&in_store, "store/responses/x"));
+        }
+        let mut haproxy = Haproxy::of(binary, &world, "a")
+            .configuration(&format!(
+                "global\n  stats socket @ADMIN level admin\n  setenv NAME \"b b/by-variable\"\n  crt-base @D/base\n  ssl-load-extra-del-ext\n  \
+                 issuers-chain-path @D/chains\n@DEFAULTS{store}frontend tls\n.if defined(NAME) && !defined(NOT_SET)\n  bind unix@@TLS ssl \
+                 crt '@D/d d/' crt bundle crt \"$NAME.pem\" crt-list @D/list crt without.crt {from_store} crt by-chain.pem # all\n.endif\n"
+            ))
+            .start();
+        let stapled = stapled(&world, &haproxy.configuration_file());
+        for (cert, _) in &certs {
+            haproxy.wait_for_staple(cert);
+        }
+        // A configuration is all it takes, and it finds nothing odd in it.
+        assert_eq!(stapled.lines(&["WARN"]), [""; 0]);
+        let written = |path: &str| std::fs::read(world.path(path)).ok().filter(|bytes| !bytes.is_empty());
+        let files: Vec<Vec<u8>> =
+            certs.iter().map(|(_, path)| wait_for(&format!("{path} is written"), || written(path))).collect();
+        stapled.stop();
+
+        haproxy.restart();
+        for ((cert, path), file) in certs.iter().zip(files) {
+            assert!(haproxy.staple(cert) == Some(file), "HAProxy did not find {path} when it started");
+        }
+    });
+}
+
+/// Where HAProxy would look for a response and not find the issuer, nothing is written: it could not start any more.
+#[test]
+fn no_file_keeps_haproxy_from_starting() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let with_chain = cert(&world, &lab, "c/with-chain.pem", Contents::Bundle);
+        let lonely = cert(&world, &lab, "c/lonely.pem", Contents::Lonely);
+        // HAProxy would take what is in the file for the issuer, whatever the chain says.
+        let misled = cert(&world, &lab, "c/misled.pem", Contents::Bundle);
+        write(&world, "c/misled.pem.issuer", lonely.issued.certificate_pem());
+        // HAProxy is told not to look there.
+        let unlooked = cert(&world, &lab, "u/unlooked.pem", Contents::Lonely);
+        write(&world, "u/unlooked.pem.issuer", world.ca.certificate_pem());
+        let certs = [&with_chain, &lonely, &misled, &unlooked];
+        let mut haproxy = Haproxy::of(binary, &world, "a")
+            .configuration(
+                "global\n  stats socket @ADMIN level admin\n@DEFAULTSfrontend tls\n  bind unix@@TLS ssl crt @D/c\n\
+                 global\n  ssl-load-extra-files ocsp\nfrontend more\n  bind unix@@D/more ssl crt @D/u\n",
+            )
+            .start();
+        let stapled = stapled(&world, &haproxy.configuration_file());
+        for cert in [&with_chain, &lonely, &misled] {
+            haproxy.wait_for_staple(cert);
+        }
+        with_chain.wait_for_file();
+        // Over the socket it came, so the files were tried, too.
+        stapled.wait_for_line(&["issuer_not_found_by_server", "lonely"]);
+        stapled.wait_for_line(&["issuer_not_found_by_server", "misled"]);
+        stapled.wait_for_line(&["issuer_not_found_by_server", "unlooked"]);
+        for cert in [&lonely, &misled, &unlooked] {
+            assert_eq!(cert.staple_file(), None, "{}", cert.name());
+        }
+        haproxy.restart();
+        for cert in &certs[..3] {
+            haproxy.wait_for_staple(cert);
+        }
+        stapled.stop();
+    });
+}
+
+/// A line more in a crt-list, a file more in a directory, another list in the configuration: seen without a restart.
+#[test]
+fn changes_are_taken_up_as_they_are_made() {
+    let world = World::new();
+    let lab = Lab::start([&world.ca]).unwrap();
+    let names = ["first", "second", "third", "fourth"];
+    let [first, second, third, fourth] =
+        names.map(|name| cert(&world, &lab, &format!("c/{name}.pem"), Contents::Bundle));
+    let list = write(&world, "lists/a", format!("{}\n", first.name()));
+    let more = write(&world, "lists/b", format!("{}\n", fourth.name()));
+    let text = |words: &str| {
+        format!(
+            "global\n  stats socket {} level admin\nfrontend f\n  bind :1 ssl crt-list {} crt {} {words}\n",
+            world.path("nobody.sock").display(),
+            list.display(),
+            world.path("d").display()
+        )
+    };
+    std::fs::create_dir(world.path("d")).unwrap();
+    let configuration = write(&world, "etc/haproxy.cfg", text(""));
+    let stapled = Stapled::of(&world)
+        .args(["--refresh-interval", "3600", "--no-haproxy-sockets", "--haproxy-config"])
+        .args([&configuration])
+        .start();
+    first.wait_for_file();
+    assert_eq!(second.staple_file(), None);
+
+    // In place, as an editor may do it.
+    std::fs::write(&list, format!("{}\n{} [alpn h2]\n", first.name(), second.name())).unwrap();
+    second.wait_for_file();
+
+    std::fs::copy(&third.path, world.path("d/third.pem")).unwrap();
+    wait_until("the third is written", || world.path("d/third.pem.ocsp").exists());
+
+    // Replaced, as configuration management does it.
+    let fresh = write(&world, "etc/.fresh", text(&format!("crt-list {}", more.display())));
+    std::fs::rename(fresh, &configuration).unwrap();
+    fourth.wait_for_file();
+
+    // What is taken out of the list loses its staple's file; the others keep theirs.
+    std::fs::write(&list, format!("{}\n", second.name())).unwrap();
+    wait_until("the first one's file is removed", || first.staple_file().is_none());
+    for cert in [&second, &fourth] {
+        assert!(cert.staple_file().is_some(), "{}", cert.name());
+    }
+    stapled.stop();
+}
+
+/// A configuration that cannot be read any more, or is half written, is taken as it was.
+#[test]
+fn what_cannot_be_read_is_taken_as_it_was() {
+    let world = World::new();
+    let lab = Lab::start([&world.ca]).unwrap();
+    let [first, second, third] =
+        ["first", "second", "third"].map(|name| cert(&world, &lab, &format!("c/{name}.pem"), Contents::Bundle));
+    let list = write(&world, "lists/a", format!("{}\n{}\n", first.name(), second.name()));
+    let text = format!("frontend f\n  bind :1 ssl crt-list {}\n", list.display());
+    let configuration = write(&world, "etc/haproxy.cfg", &text);
+    let stapled = stapled(&world, &configuration);
+    let kept = || assert!(first.wait_for_file() != second.wait_for_file());
+    kept();
+
+    std::fs::write(&configuration, "").unwrap();
+    stapled.wait_for_line(&["configuration_unfinished", "haproxy.cfg"]);
+    std::fs::remove_file(&configuration).unwrap();
+    stapled.wait_for_line(&["configuration_unreadable", "haproxy.cfg"]);
+    std::fs::write(&list, format!("{}\n{}", third.name(), first.name())).unwrap();
+    stapled.wait_for_line(&["configuration_unfinished", "lists/a"]);
+    kept();
+    assert_eq!(third.staple_file(), None);
+
+    std::fs::write(&list, format!("{}\n{}\n", third.name(), first.name())).unwrap();
+    std::fs::write(&configuration, text).unwrap();
+    third.wait_for_file();
+    wait_until("the second one's file is removed", || second.staple_file().is_none());
+    assert!(first.staple_file().is_some());
+    stapled.stop();
+}
+
+/// HAProxy is given another admin socket, and more of them: used without a restart of `stapled`, and no CA is asked again.
+#[test]
+fn other_sockets_are_used_at_once() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let cert = cert(&world, &lab, "c/a.pem", Contents::Bundle);
+        let text = |socket: &str| {
+            format!(
+                "global\n  stats socket @ADMIN level user\n  stats socket {socket} level admin\n@DEFAULTSfrontend tls\n  \
+                 bind unix@@TLS ssl crt @D/c\n"
+            )
+        };
+        let mut haproxy = Haproxy::of(binary, &world, "a").configuration(&text("@D/one.sock")).start();
+        let stapled = Stapled::of(&world)
+            .args(["--no-recycle".as_ref(), "--haproxy-config".as_ref(), haproxy.configuration_file().as_os_str()])
+            .start();
+        haproxy.wait_for_staple(&cert);
+        cert.wait_for_file();
+        // HAProxy must not have it from there.
+        std::fs::remove_file(cert.staple_path()).unwrap();
+
+        haproxy.restart_with(&text("unix@@D/two.sock"));
+        stapled.wait_for_line(&["sockets_changed"]);
+        haproxy.wait_for_staple(&cert);
+        assert_eq!(lab.requests_for(cert.issued.serial()), 1, "the CA was asked again");
+        stapled.stop();
+    });
+}
+
+/// Certificates of a configuration and those of paths, each with their own sockets; and one that is in both.
+#[test]
+fn a_configuration_and_paths_are_merged() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let of_configuration = cert(&world, &lab, "c/configured.pem", Contents::Bundle);
+        let of_path = cert(&world, &lab, "p/path.pem", Contents::Bundle);
+        let of_both = cert(&world, &lab, "p/both.pem", Contents::Bundle);
+        let configured = Haproxy::of(binary, &world, "a")
+            // By names that are not the files' paths.
+            .configuration(
+                "global\n  stats socket @ADMIN level admin\n@DEFAULTSfrontend tls\n  bind unix@@TLS ssl crt c/configured.pem crt p/both.pem\n",
+            )
+            .start();
+        let other = Haproxy::of(binary, &world, "b").crt(&world.path("p")).start();
+        let stapled = Stapled::of(&world)
+            .certs([world.path("p")])
+            .sockets([other.socket()])
+            .args(["--haproxy-config".as_ref(), configured.configuration_file().as_os_str()])
+            .start();
+        for (haproxy, cert) in
+            [(&configured, &of_configuration), (&configured, &of_both), (&other, &of_path), (&other, &of_both)]
+        {
+            haproxy.wait_for_staple(cert);
+        }
+        // Relative names begin where HAProxy was started, which is told.
+        assert_eq!(stapled.lines(&["WARN", "relative_path"]).len(), 1);
+        let crossed = stapled.lines(&[&of_path.host, &format!("sink={}", configured.socket().display())]);
+        assert_eq!(crossed, [""; 0], "the paths' certificates are none of the configuration's sockets' business");
+        stapled.stop();
+    });
+}
+
+/// One HAProxy, given by its configuration and by path and socket: it knows each certificate by one name, and is given it
+/// by that.
+#[test]
+fn what_is_said_twice_is_one_thing() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let cert = cert(&world, &lab, "c/a.pem", Contents::Bundle);
+        let haproxy = Haproxy::of(binary, &world, "a")
+            .configuration(
+                "global\n  stats socket @ADMIN level admin\n  default-path origin @D\n@DEFAULTSfrontend tls\n  bind unix@@TLS ssl crt c/a.pem\n",
+            )
+            .start();
+        let stapled = Stapled::of(&world)
+            .certs([world.path("c")])
+            .sockets([haproxy.socket()])
+            .args(["--haproxy-config".as_ref(), haproxy.configuration_file().as_os_str()])
+            .start();
+        haproxy.wait_for_staple(&cert);
+        stapled.wait_for_line(&["delivered to", &format!("sink={}", haproxy.socket().display())]);
+        cert.wait_for_file();
+        assert_eq!(stapled.lines(&["WARN"]), [""; 0]);
+        assert_eq!(stapled.lines(&["ERROR"]), [""; 0]);
+        stapled.stop();
+    });
+}
+
+/// Admin sockets in the forms that can be connected to.
+#[test]
+fn every_kind_of_socket_is_talked_to() {
+    with_each_haproxy(|binary| {
+        let name = format!("stapled-test-{}-{}", std::process::id(), binary.len());
+        let forms: [(&str, fn(u16, &str) -> String); 8] = [
+            ("path", |_, _| "@D/x.sock".to_owned()),
+            ("two paths", |_, _| "unix@@D/x.sock,stream+unix@@D/y.sock".to_owned()),
+            ("IPv4", |port, _| format!("ipv4@127.0.0.1:{port}")),
+            ("all of IPv4", |port, _| format!("*:{port}")),
+            ("no host", |port, _| format!(":{port}-{port}")),
+            ("a name", |port, _| format!("localhost:{port}")),
+            ("IPv6", |port, _| format!("[::1]:{port}")),
+            ("abstract", |_, name| format!("abns@{name}")),
+        ];
+        for (form, address) in forms {
+            if form == "IPv6" && std::net::TcpListener::bind("[::1]:0").is_err() {
+                continue;
+            }
+            let world = World::new();
+            let lab = Lab::start([&world.ca]).unwrap();
+            let cert = cert(&world, &lab, "c/a.pem", Contents::Bundle);
+            let haproxy = Haproxy::of(binary, &world, "a")
+                .configuration(&format!(
+                    "global\n  stats socket @ADMIN level user\n  stats socket {} mode 600 level admin\n@DEFAULTSfrontend tls\n  \
+                     bind unix@@TLS ssl crt @D/c\n",
+                    address(free_port(), &name)
+                ))
+                .start();
+            let ended = Stapled::of(&world)
+                .args(["--one-off".as_ref(), "--haproxy-config".as_ref(), haproxy.configuration_file().as_os_str()])
+                .run();
+            assert_eq!(ended.code, Some(0), "{form}: {ended:?}");
+            assert!(haproxy.staple(&cert).is_some(), "{form}: {ended:?}");
+        }
+    });
+}

@@ -1,0 +1,214 @@
+//! What disks, directories and limits do: a clear message, a bounded cost, and HAProxy gets its staples all the same.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use stapled_ca::lab::Lab;
+use stapled_core::ocsp::OcspResponse;
+use stapled_tests::{
+    Cert, Haproxy, LONG, Private, Stapled, World, wait_for_within, wait_until, wait_until_within, with_each_haproxy,
+};
+
+/// HAProxy staples a response until 300 s before its end: so long it is of use.
+const USABLE: Duration = Duration::from_secs(300 + 16);
+
+/// Everything that ends in `.ocsp` is a whole response, and nothing else is left there.
+fn assert_whole(directory: &Path) {
+    for name in World::listing(directory) {
+        assert!(name.ends_with(".pem") || name.ends_with(".ocsp"), "left behind: {name}");
+        if name.ends_with(".ocsp") {
+            let bytes = std::fs::read(directory.join(&name)).unwrap();
+            assert!(matches!(OcspResponse::from_der(&bytes), Ok(OcspResponse::Basic(_))), "{name} is not whole");
+        }
+    }
+}
+
+fn short_lab(world: &World) -> Lab {
+    Lab::builder().authority(&world.ca).validity(USABLE).start().unwrap()
+}
+
+/// Waits until another staple than this one is served: one that came from memory, since no file can be written.
+fn wait_for_another(haproxy: &Haproxy, cert: &Cert, held: &[u8]) -> Vec<u8> {
+    wait_for_within(LONG, &format!("another staple for {}", cert.host), || {
+        let staple = haproxy.staple(cert).expect("a gap without a staple");
+        (staple != held).then_some(staple)
+    })
+}
+
+#[test]
+fn a_full_disk_costs_files_only() {
+    let Some(private) = Private::find() else { return };
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = short_lab(&world);
+        let certs: Vec<Cert> = (0..4).map(|number| world.cert(&format!("c{number}"), &lab.url())).collect();
+        let haproxy = Haproxy::of(binary, &world, "a").start();
+        let stapled = Stapled::of(&world).certs([world.certs()]).sockets([haproxy.socket()]);
+        let stapled = private.small(stapled.args(["--minimum-interval", "1"]), &world.certs(), 256).start();
+        let held: Vec<Vec<u8>> = certs.iter().map(|cert| haproxy.wait_for_staple(cert)).collect();
+        let inside = private.inside(&stapled, &world.certs());
+        wait_until("files are written", || {
+            World::listing(&inside).iter().filter(|n| n.ends_with(".ocsp")).count() == 4
+        });
+
+        // Filled to the last byte.
+        let filler = inside.join("filler.pem");
+        let full = std::fs::write(&filler, vec![0; 1024 * 1024]).unwrap_err();
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+        let line = stapled.wait_for_line_within(LONG, &["event=delivery_failed", "code=disk_full", "sink=files"]);
+        assert!(line.contains("tried again at") && line.contains("the staple that it has is good until"), "{line}");
+        for (cert, held) in certs.iter().zip(&held) {
+            wait_for_another(&haproxy, cert, held);
+        }
+        // What was there before is still whole; nothing half-written lies about.
+        std::fs::remove_file(&filler).unwrap();
+        assert_whole(&inside);
+        wait_until_within(LONG, "files follow when there is room", || {
+            certs.iter().all(|cert| {
+                let file = inside.join(cert.staple_path().file_name().unwrap());
+                let served = haproxy.staple(cert);
+                served.is_some() && served == std::fs::read(file).ok()
+            })
+        });
+        assert_whole(&inside);
+        stapled.stop();
+    });
+}
+
+#[test]
+fn a_read_only_directory_costs_files_only() {
+    let Some(private) = Private::find() else { return };
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = short_lab(&world);
+        let cert = world.cert("a", &lab.url());
+        let haproxy = Haproxy::of(binary, &world, "a").start();
+        let stapled = Stapled::of(&world).certs([world.certs()]).sockets([haproxy.socket()]);
+        let stapled = private.small(stapled.args(["--minimum-interval", "1"]), &world.certs(), 1024).start();
+        let inside = private.inside(&stapled, &cert.staple_path());
+        let held = haproxy.wait_for_staple(&cert);
+        wait_until("its file is written", || inside.exists());
+        private.remount(&stapled, &world.certs(), "ro");
+        let kept = std::fs::read(&inside).unwrap();
+        let line = stapled.wait_for_line_within(LONG, &["event=delivery_failed", "code=read_only", "sink=files"]);
+        assert!(line.contains("tried again at"), "{line}");
+        wait_for_another(&haproxy, &cert, &held);
+        assert_eq!(std::fs::read(&inside).unwrap(), kept);
+        private.remount(&stapled, &world.certs(), "rw");
+        wait_until_within(LONG, "its file follows", || std::fs::read(&inside).is_ok_and(|bytes| bytes != kept));
+        assert_whole(&private.inside(&stapled, &world.certs()));
+        stapled.stop();
+    });
+}
+
+#[test]
+fn a_removed_directory_keeps_its_staples_in_service() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = short_lab(&world);
+        let cert = world.cert("a", &lab.url());
+        let haproxy = Haproxy::of(binary, &world, "a").start();
+        let stapled = Stapled::of(&world)
+            .certs([world.certs()])
+            .sockets([haproxy.socket()])
+            .args(["--minimum-interval", "1", "--refresh-interval", "1"])
+            .start();
+        let held = haproxy.wait_for_staple(&cert);
+        std::fs::remove_dir_all(world.certs()).unwrap();
+        let line = stapled.wait_for_line(&["event=source_problem", "code=path_missing"]);
+        assert!(line.contains(world.certs().to_str().unwrap()), "{line}");
+        let held = wait_for_another(&haproxy, &cert, &held);
+        stapled.wait_for_line_within(LONG, &["event=delivery_failed", "code=directory_missing", "sink=files"]);
+        assert!(!world.certs().exists(), "it was made again");
+        // Back: nothing needs to be said to anybody.
+        cert.write();
+        wait_until_within(LONG, "its file is written", || cert.staple_file().is_some());
+        wait_for_another(&haproxy, &cert, &held);
+        assert_whole(&world.certs());
+        stapled.stop();
+    });
+}
+
+/// Seconds of processor time that a process has had.
+fn processor_time(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    // utime and stime, in clock ticks of a hundredth of a second.
+    fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
+}
+
+fn open_files(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+fn limit_files(pid: u32, limit: usize) {
+    let status = Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--nofile={limit}:")]).status();
+    assert!(status.expect("prlimit").success());
+}
+
+#[test]
+fn without_file_descriptors_it_says_so_costs_nothing_and_recovers() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = short_lab(&world);
+        let certs: Vec<Cert> = (0..20).map(|number| world.cert(&format!("c{number}"), &lab.url())).collect();
+        let haproxy = Haproxy::of(binary, &world, "a").start();
+        let mut stapled = Stapled::of(&world)
+            .certs([world.certs()])
+            .sockets([haproxy.socket()])
+            .args(["--minimum-interval", "1", "--refresh-interval", "1"])
+            .start();
+        let held: Vec<Vec<u8>> = certs.iter().map(|cert| haproxy.wait_for_staple(cert)).collect();
+        // Fewer than it has already: not one more.
+        limit_files(stapled.id(), 8);
+        let line = stapled.wait_for_line_within(LONG, &["event=delivery_failed", "code=too_many_open_files"]);
+        assert!(line.contains("raise the limit") && line.contains("tried again at"), "{line}");
+        assert!(open_files(stapled.id()) >= 8, "the limit was not felt");
+        // Over the connections that are open, renewal and delivery go on.
+        assert!(certs.iter().zip(&held).all(|(cert, _)| haproxy.staple(cert).is_some()));
+        let (start, before, log) = (Instant::now(), processor_time(stapled.id()), stapled.log().len());
+        wait_until("five seconds have passed", || start.elapsed() >= Duration::from_secs(5));
+        let spent = processor_time(stapled.id()) - before;
+        assert!(spent < 1.0, "it spent {spent} s of 5 on trying");
+        assert!(stapled.log().len() - log < 200_000, "it floods its log");
+        assert!(stapled.is_running());
+        limit_files(stapled.id(), 1000);
+        let expected: Vec<Vec<u8>> = certs.iter().map(|cert| cert.staple_file().unwrap()).collect();
+        wait_until_within(LONG * 2, "everything is renewed again", || {
+            certs.iter().zip(&expected).all(|(cert, before)| {
+                let staple = haproxy.staple(cert);
+                staple.is_some() && staple.as_ref() != Some(before) && staple == cert.staple_file()
+            })
+        });
+        stapled.stop();
+    });
+}
+
+#[test]
+fn a_file_that_its_user_may_not_read_is_named_and_holds_up_nobody() {
+    let world = World::new();
+    let lab = Lab::start([&world.ca]).unwrap();
+    let (secret, open) = (world.cert("secret", &lab.url()), world.cert("open", &lab.url()));
+    let set = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    set(&secret.path, 0o000);
+    let mut stapled = Stapled::of(&world).certs([world.certs()]).args(["--refresh-interval", "1"]);
+    // Root may read everything, so it is another user there.
+    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+        for directory in [world.path(""), world.certs()] {
+            std::os::unix::fs::chown(&directory, Some(65534), Some(65534)).unwrap();
+        }
+        std::os::unix::fs::chown(&open.path, Some(65534), Some(65534)).unwrap();
+        stapled = stapled.by(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
+    }
+    let stapled = stapled.start();
+    let line = stapled.wait_for_line(&["event=place_problem", "code=unreadable_file", secret.name()]);
+    assert!(line.contains("Permission denied") && line.contains("looked at again at"), "{line}");
+    open.wait_for_file();
+    assert_eq!(secret.staple_file(), None);
+    // Mended: seen without a word to anybody.
+    set(&secret.path, 0o644);
+    wait_until_within(LONG, "it is stapled when it can be read", || secret.staple_file().is_some());
+    stapled.stop();
+}

@@ -1,0 +1,136 @@
+//! Running for long: memory, file descriptors and threads stay what they are.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use stapled_ca::lab::{Fault, Lab};
+use stapled_tests::{Cert, Haproxy, Stapled, World, wait_until_within, with_each_haproxy};
+
+/// HAProxy staples a response until 300 s before its end; renewals come at half of the rest.
+const VALIDITY: Duration = Duration::from_secs(300 + 24);
+
+/// How much: two thousand certificates for 20 minutes where `make prove` asks for it.
+struct Much {
+    certificates: usize,
+    warm_up: Duration,
+    time: Duration,
+    sample: Duration,
+}
+
+fn much() -> Much {
+    let is_full = std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full");
+    let seconds = |seconds| Duration::from_secs(seconds);
+    match is_full {
+        true => Much { certificates: 2000, warm_up: seconds(240), time: seconds(1200), sample: seconds(10) },
+        false => Much { certificates: 100, warm_up: seconds(10), time: seconds(20), sample: seconds(1) },
+    }
+}
+
+/// What a process uses.
+#[derive(Clone, Copy, Debug)]
+struct Usage {
+    kib: u64,
+    files: u64,
+    threads: u64,
+}
+
+impl Usage {
+    fn of(pid: u32) -> Usage {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let number = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+            line.split_whitespace().next().and_then(|word| word.parse().ok()).expect("a number")
+        };
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("its files").count() as u64;
+        Usage { kib: number("VmRSS:"), files, threads: number("Threads:") }
+    }
+}
+
+/// The largest of each.
+fn peak(usages: &[Usage]) -> Usage {
+    let most = |of: fn(&Usage) -> u64| usages.iter().map(of).max().expect("samples");
+    Usage { kib: most(|usage| usage.kib), files: most(|usage| usage.files), threads: most(|usage| usage.threads) }
+}
+
+/// One question in ten goes wrong, each time in another way.
+fn trouble(lab: &Lab, certs: &[Cert], is_over: &AtomicBool) {
+    let faults = [
+        Fault::TryLater,
+        Fault::Reset,
+        Fault::HttpStatus { code: 503, retry_after: None },
+        Fault::Garbage,
+        Fault::BadSignature,
+        Fault::Truncated,
+        Fault::Close,
+        Fault::Unauthorized,
+        Fault::WrongCertificate,
+        Fault::Expired,
+    ];
+    for round in 0.. {
+        lab.clear_all();
+        for (number, cert) in certs.iter().enumerate().filter(|(number, _)| (number + round) % 10 == 0) {
+            lab.fault(cert.issued.serial(), faults[(number / 10 + round) % faults.len()].clone());
+        }
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(5) {
+            if is_over.load(Ordering::SeqCst) {
+                return lab.clear_all();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+#[test]
+fn memory_files_and_threads_stay_flat() {
+    with_each_haproxy(|binary| {
+        let much = much();
+        let world = World::new();
+        let lab = Lab::builder().authority(&world.ca).validity(VALIDITY).start().unwrap();
+        let certs: Vec<Cert> =
+            (0..much.certificates).map(|number| world.cert(&format!("c{number}"), &lab.url())).collect();
+        let haproxy = Haproxy::of(binary, &world, "a").start();
+        let stapled = Stapled::of(&world)
+            .certs([world.certs()])
+            .sockets([haproxy.socket()])
+            .args(["--minimum-interval", "1", "--refresh-interval", "5"])
+            .start_with_verbosity(1);
+        let all_stapled = || certs.iter().all(|cert| haproxy.staple(cert).is_some());
+        wait_until_within(Duration::from_secs(120), "all are stapled", all_stapled);
+        let is_over = AtomicBool::new(false);
+        let mut usages: Vec<(Duration, Usage)> = Vec::new();
+        std::thread::scope(|scope| {
+            let trouble = scope.spawn(|| trouble(&lab, &certs, &is_over));
+            let start = Instant::now();
+            lab.forget_requests();
+            while start.elapsed() < much.warm_up + much.time {
+                std::thread::sleep(much.sample);
+                // As an operator, or a monitor, does.
+                let finished = Stapled::asked(&world).args(["status", "--json"]).run();
+                assert!(matches!(finished.code, Some(0 | 1)), "{:?} {}", finished.code, finished.stderr);
+                usages.push((start.elapsed(), Usage::of(stapled.id())));
+                // So that the responder's memory says nothing about the machine's.
+                if lab.requests().len() > 50_000 {
+                    lab.forget_requests();
+                }
+            }
+            is_over.store(true, Ordering::SeqCst);
+            trouble.join().unwrap();
+        });
+        let steady: Vec<Usage> = usages.iter().filter(|(at, _)| *at >= much.warm_up).map(|(_, usage)| *usage).collect();
+        let third = steady.len() / 3;
+        let parts = [&steady[..third], &steady[third..2 * third], &steady[2 * third..]].map(peak);
+        println!("{binary}: {} certificates for {:?}, peaks by thirds:", much.certificates, much.time);
+        for (part, usage) in ["first", "middle", "last"].iter().zip(parts) {
+            println!("  {part}: {} KiB resident, {} files, {} threads", usage.kib, usage.files, usage.threads);
+        }
+        let [first, _, last] = parts;
+        assert!(last.kib <= first.kib + first.kib / 10 + 4096, "memory grows: {first:?} {last:?}");
+        assert!(last.files <= first.files + 20, "files pile up: {first:?} {last:?}");
+        assert!(last.threads <= first.threads + 8, "threads pile up: {first:?} {last:?}");
+        // What has just failed is tried at once.
+        stapled.signal("HUP");
+        wait_until_within(Duration::from_secs(120), "all are stapled in the end", all_stapled);
+        stapled.stop();
+    });
+}
