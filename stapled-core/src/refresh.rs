@@ -160,6 +160,8 @@ mod tests {
         assert_eq!(policy.renew_at(week(), START, None, 0.0), START + 4 * DAY);
         let jittered = policy.renew_at(week(), START, None, 0.999);
         assert!(jittered < START + 4 * DAY && jittered > START + 3 * DAY + 18 * HOUR, "{jittered}");
+        // Half of a twentieth of four days.
+        assert_eq!(policy.renew_at(week(), START, None, 0.5), START + 4 * DAY - DAY / 10);
     }
 
     #[test]
@@ -198,6 +200,12 @@ mod tests {
         assert_eq!(policy.renew_at(week(), now, None, 0.0), now + HOUR);
         let now = week().until - 4 * HOUR;
         assert_eq!(policy.renew_at(week(), now, None, 0.0), now + HOUR / 2);
+        // Half of a twentieth sooner, by chance; and never less than no pause, whatever the jitter.
+        assert_eq!(policy.renew_at(week(), now, None, 0.5), now + HOUR / 2 - HOUR / 80);
+        let wild = RefreshPolicy { jitter: 5.0, ..policy };
+        assert_eq!(wild.renew_at(week(), now, None, 0.9), now + policy.minimum_interval);
+        // From the very point at which it should have been renewed.
+        assert_eq!(policy.renew_at(week(), START + 4 * DAY, None, 0.0), START + 4 * DAY + HOUR);
         assert_eq!(
             policy.renew_at(week(), week().until + DAY, None, 0.0),
             week().until + DAY + policy.minimum_interval
@@ -215,6 +223,10 @@ mod tests {
             let pause = at.since(START).as_secs_f64();
             assert!((48.0..=72.0).contains(&pause), "{pause}");
         }
+        let pauses = [0.0, 0.25, 0.5, 1.0].map(|chance| {
+            policy.retry_at(Failure { attempt: 1, ..Failure::default() }, START, chance).since(START).as_secs()
+        });
+        assert_eq!(pauses, [48, 54, 60, 72]);
     }
 
     #[test]
@@ -229,6 +241,7 @@ mod tests {
         assert_eq!(asked(u64::MAX, None), 3600);
         assert_eq!(asked(u64::MAX, Some(week())), 6 * 86_400);
         assert_eq!(asked(7200, Some(Usable { from: START - 9 * DAY, until: START + HOUR })), 3600);
+        assert_eq!(asked(7200, Some(Usable { from: START - 3 * HOUR, until: START + HOUR })), 3600, "three quarters");
     }
 
     #[test]
@@ -238,6 +251,10 @@ mod tests {
         let pause = |after: Duration| policy.retry_at(failure, START + after, 0.5).since(START + after);
         assert_eq!(pause(HOUR / 2), HOUR / 60);
         assert_eq!(pause(HOUR), HOUR);
+        // Whom its CA knows is no new certificate to it, and of an unknown age none either.
+        for failure in [Failure { not_known: false, ..failure }, Failure { first_seen: None, ..failure }] {
+            assert_eq!(policy.retry_at(failure, START, 0.5).since(START), HOUR);
+        }
     }
 
     #[test]
@@ -249,5 +266,7 @@ mod tests {
         assert!(policy.is_reusable(short, START + Duration::from_secs(60)));
         assert!(!policy.is_reusable(short, START + HOUR / 2));
         assert!(!policy.is_reusable(short, START + DAY));
+        assert!(policy.is_reusable(week(), START));
+        assert!(!policy.is_reusable(week(), START - Duration::from_secs(1)), "not before it begins");
     }
 }
