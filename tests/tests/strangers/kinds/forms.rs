@@ -92,7 +92,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "null_with_contents",
-        strangers: &[GnuTls],
+        strangers: &[GnuTls, Cryptography],
         applies: |difference| is_malformed(difference, &["a NULL with contents"]),
         mend: |state, _| primitive(state, 0x05, |bytes| !bytes.is_empty(), |_| Vec::new()),
     },
@@ -153,7 +153,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "hash_parameters",
-        strangers: &[OpenSsl, GnuTls],
+        strangers: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| {
             is_malformed(difference, &["parameters other than NULL", "an empty number", "a constructed string"])
         },

@@ -2,7 +2,8 @@
 
 use super::Kind;
 use super::Stranger::{Cryptography, GnuTls, OpenSsl};
-use super::refused::{by_key, with_proper_delegate};
+use super::refused::by_key;
+use crate::state::State;
 use crate::tlv::Node;
 
 pub(super) const KINDS: &[Kind] = &[
@@ -98,7 +99,7 @@ pub(super) const KINDS: &[Kind] = &[
         name: "delegate_odd_extension",
         strangers: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| difference.ours.status.is_some() && difference.theirs.status.is_none(),
-        mend: |state, _| with_proper_delegate(state),
+        mend: |state, _| without_idle_extensions(state),
     },
     Kind {
         name: "year_zero",
@@ -138,3 +139,29 @@ pub(super) const KINDS: &[Kind] = &[
         },
     },
 ];
+
+/// Takes from the signer's certificate the extensions on which no right to sign depends. Those on which one does stay as
+/// they are, so that a signer without the right gets none by it.
+fn without_idle_extensions(state: &mut State<'_>) -> Option<()> {
+    const DECIDING: [&[u64]; 4] = [&[2, 5, 29, 15], &[2, 5, 29, 19], &[2, 5, 29, 37], &[1, 3, 6, 1, 5, 5, 7, 48, 1, 5]];
+    let deciding = DECIDING.map(stapled_ca::der::oid);
+    let of_signer: Vec<bool> = {
+        let list = state.certificates()?.clone();
+        list.iter().map(|certificate| state.is_signers(certificate)).collect()
+    };
+    let mut changed = false;
+    for (certificate, _) in state.certificates()?.iter_mut().zip(of_signer).filter(|(_, of_signer)| *of_signer) {
+        let fields = certificate.at_mut(&[0]).and_then(Node::children_mut)?;
+        let Some(explicit) = fields.iter_mut().find(|field| field.tag == 0xa3) else { continue };
+        let extensions = explicit.at_mut(&[0]).and_then(Node::children_mut)?;
+        let before = extensions.len();
+        // What is critical stays too.
+        extensions.retain(|extension| {
+            let is_critical = extension.at(&[1]).is_some_and(|field| field.tag == 0x01);
+            let oid = extension.at(&[0]).map(Node::encode);
+            is_critical || oid.is_some_and(|oid| deciding.contains(&oid))
+        });
+        changed |= extensions.len() != before;
+    }
+    changed.then_some(())
+}
