@@ -1,16 +1,15 @@
 //! The certificates that lines name: which files those are, and by which names HAProxy knows them.
 
 use std::ffi::OsStr;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::crt_list::entry;
 use super::disk::{Kind, Text};
-use super::reading::{Reading, lines};
+use super::found::{Place, Served};
+use super::reading::{Reading, is_absent, lines};
 use super::statement::Files;
 use super::words::Word;
-use super::{Place, Served};
 use crate::codes;
 
 /// More certificates are not served.
@@ -267,8 +266,4 @@ fn under(base: Option<&[u8]>, path: &[u8]) -> Vec<u8> {
         Some(base) if path.first() != Some(&b'/') => [base, b"/", path].concat(),
         _ => path.to_vec(),
     }
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

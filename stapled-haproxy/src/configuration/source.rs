@@ -13,8 +13,8 @@ use stapled_core::source::{
 use tokio::sync::watch;
 
 use super::disk::{Kept, Machine};
+use super::found::{Configuration, ConfigurationError, Effect, Served, Socket, Surroundings, Warning};
 use super::reading::Reading;
-use super::{Configuration, ConfigurationError, Effect, Served, Socket, Surroundings, Warning};
 use crate::codes;
 
 /// How often a configuration is read again at most because the last reading met files that were not watched before.

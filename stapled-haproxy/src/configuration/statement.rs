@@ -4,7 +4,7 @@ use super::words::Word;
 
 /// Options of `bind` lines that take a value ("5.1. Bind options" of HAProxy's configuration manual): the word after
 /// them is no option, whatever it looks like.
-const WITH_VALUE: [&str; 49] = [
+const WITH_VALUE: [&str; 51] = [
     "accept-netscaler-cip",
     "alpn",
     "backlog",
@@ -53,7 +53,9 @@ const WITH_VALUE: [&str; 49] = [
     "tcp-ut",
     "thread",
     "tls-ticket-keys",
+    "uid",
     "user",
+    "verify",
 ];
 
 /// What a `bind` line has to do with certificates and admin sockets.
@@ -79,7 +81,6 @@ pub(super) fn bind_options(words: &[Word]) -> Vec<BindOption<'_>> {
             b"level" => options.extend(words.next().map(BindOption::Level)),
             b"ssl" => options.push(BindOption::Ssl),
             b"accept-proxy" => options.push(BindOption::AcceptProxy),
-            b"uid" | b"verify" => _ = words.next(),
             option if WITH_VALUE.iter().any(|known| known.as_bytes() == option) => _ = words.next(),
             _ => {}
         }
@@ -128,7 +129,7 @@ impl Files {
 
 /// Whether an option of a certificate, no file, takes a value.
 fn takes_value(option: &[u8]) -> bool {
-    matches!(option, b"ocsp-update" | b"acme" | b"domains" | b"jwt" | b"generate-dummy" | b"verify")
+    matches!(option, b"ocsp-update" | b"acme" | b"domains" | b"jwt" | b"generate-dummy")
         || WITH_VALUE.iter().any(|known| known.as_bytes() == option)
 }
 

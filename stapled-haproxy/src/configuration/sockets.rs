@@ -1,0 +1,108 @@
+//! The admin sockets of a configuration, as something to connect to.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use super::found::{Level, Socket};
+use super::listener::{Family, Listener, listeners};
+use super::reading::{Reading, plain};
+use super::statement::{BindOption, bind_options};
+use super::words::Word;
+use crate::address::Address;
+use crate::codes;
+
+/// More sockets are not used.
+const MAX_SOCKETS: usize = 64;
+
+impl Reading<'_> {
+    /// `stats socket`.
+    pub(super) fn stats_socket(&mut self, address: &Word, options: &[Word]) {
+        // It may have certificates of its own.
+        self.bind(options);
+        self.doubt(address, "stats socket");
+        let options = bind_options(options);
+        let level = options.iter().rev().find_map(|option| match option {
+            BindOption::Level(level) => Some(match level.bytes.as_slice() {
+                b"admin" => Level::Admin,
+                b"user" => Level::User,
+                _ => Level::Operator,
+            }),
+            _ => None,
+        });
+        let speaks_more = options.iter().any(|option| matches!(option, BindOption::Ssl | BindOption::AcceptProxy));
+        for listener in listeners(&address.bytes) {
+            let address = match listener {
+                _ if speaks_more => Err("with `ssl` or `accept-proxy` it cannot be talked to".to_owned()),
+                listener => self.connectable(listener),
+            };
+            match address {
+                Ok(address) if self.sockets.iter().any(|socket| socket.address == address) => {}
+                Ok(_) if self.sockets.len() >= MAX_SOCKETS => {
+                    self.warn(codes::CONFIGURATION_TOO_LARGE, format!("more than {MAX_SOCKETS} admin sockets"));
+                }
+                Ok(address) => {
+                    let place = self.place.clone();
+                    self.sockets.push(Socket { address, level: level.unwrap_or_default(), place });
+                }
+                Err(why) => {
+                    self.warn(codes::SOCKET_UNUSABLE, format!("stats socket left out: {why}; add one with a path"));
+                }
+            }
+        }
+    }
+
+    fn connectable(&mut self, listener: Listener) -> Result<Address, String> {
+        match listener {
+            Listener::Unusable(why) => Err(why),
+            // It is bound only when HAProxy is back in the directory that it was started in.
+            Listener::Unix(path) => {
+                if path.first() != Some(&b'/') {
+                    self.warn_relative(&path);
+                }
+                Ok(Address::Unix(plain(&self.start.join(OsStr::from_bytes(&path)))))
+            }
+            Listener::Abstract(name) => format!("abns@{name}").parse().map_err(|error| format!("{error}")),
+            Listener::AbstractExact(name) => format!("abnsz@{name}").parse().map_err(|error| format!("{error}")),
+            Listener::Tcp { host, port, family } => {
+                if host.is_empty() {
+                    return Ok(Address::Tcp((family.this_machine(), port).into()));
+                }
+                let found = match host.parse::<std::net::IpAddr>() {
+                    Ok(address) => vec![(address, port).into()],
+                    Err(_) => self.disk.resolve(&host, port).map_err(|error| format!("{host}: {error}"))?,
+                };
+                let address = found.into_iter().find(|address| family.has(address.ip()));
+                let address = address.ok_or_else(|| format!("{host} has no address of that family"))?;
+                if !address.ip().is_unspecified() {
+                    return Ok(Address::Tcp(address));
+                }
+                let family = if address.is_ipv6() { Family::V6 } else { family };
+                Ok(Address::Tcp((family.this_machine(), port).into()))
+            }
+        }
+    }
+
+    /// Those that are used, in the end.
+    pub(super) fn usable_sockets(&mut self) -> Vec<Socket> {
+        let mut sockets = std::mem::take(&mut self.sockets);
+        if sockets.is_empty() {
+            self.place = self.first.clone();
+            let what = "no `stats socket` that can be used: what HAProxy serves is not updated while it runs; add \
+                        `stats socket /run/haproxy/admin.sock level admin` to `global`";
+            self.warn(codes::SOCKET_MISSING_IN_CONFIGURATION, what);
+        }
+        if sockets.iter().any(|socket| socket.level == Level::Admin) {
+            sockets.retain(|socket| socket.level == Level::Admin);
+        } else {
+            for socket in &sockets {
+                self.place = socket.place.clone();
+                let what = format!(
+                    "stats socket {} has no `level admin`: no certificate can get its first staple over it",
+                    socket.address
+                );
+                self.warn(codes::SOCKET_LEVEL, what);
+            }
+        }
+        sockets
+    }
+}
