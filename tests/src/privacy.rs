@@ -56,9 +56,9 @@ impl Private {
         mount(&["-t", "tmpfs", "-o", &format!("size={kib}k,mode=755"), "none"], directory);
     }
 
-    /// Mounts it anew, with these options. Only inside.
+    /// Mounts it anew, `ro` or `rw`. Only inside.
     pub fn remount_here(self, directory: &Path, options: &str) {
-        mount(&["-o", &format!("remount,{options}")], directory);
+        mount(&["-o", &format!("remount,bind,{options}")], directory);
     }
 
     /// Has `stapled` see this directory, with what is in it now, on a file system of this many KiB of its own.
@@ -75,11 +75,11 @@ impl Private {
         Path::new("/proc").join(stapled.id().to_string()).join("root").join(path.strip_prefix("/").expect("absolute"))
     }
 
-    /// Mounts its directory anew, with these options: `ro`, `rw`, `size=…`.
+    /// Mounts its directory anew, `ro` or `rw`. That mount alone: what its file system was made with stays.
     pub fn remount(self, stapled: &Stapled, directory: &Path, options: &str) {
         let mut command = Command::new("nsenter");
         command.arg("--target").arg(stapled.id().to_string()).args(self.enter);
-        command.args(["mount", "-o", &format!("remount,{options}")]).arg(directory);
+        command.args(["mount", "-o", &format!("remount,bind,{options}")]).arg(directory);
         let output = command.output().expect("nsenter");
         let errors: &dyn Display = &String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "remount: {errors}");

@@ -21,7 +21,7 @@ use stapled_tests::{
 };
 
 /// HAProxy staples a response until 300 s before its end: so long it is of use.
-const USABLE: Duration = Duration::from_secs(300 + 16);
+const USABLE: Duration = Duration::from_secs(300 + 30);
 
 /// Everything that ends in `.ocsp` is a whole response, and nothing else is left there.
 fn assert_whole(directory: &Path) {
@@ -219,6 +219,24 @@ fn a_file_that_its_user_may_not_read_is_named_and_holds_up_nobody() {
     // Mended: seen without a word to anybody.
     set(&secret.path, 0o644);
     wait_until_within(LONG, "it is stapled when it can be read", || secret.staple_file().is_some());
+    stapled.stop();
+}
+
+#[test]
+fn without_word_of_changes_they_are_found_by_looking() {
+    // Where a user may have a system of its own in which nobody may watch files.
+    let script = "echo 0 >/proc/sys/user/max_inotify_instances && exec \"$@\"";
+    let words = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"];
+    if !Command::new(words[0]).args(&words[1..]).arg("true").status().is_ok_and(|status| status.success()) {
+        return eprintln!("SKIPPED: this system lets nobody limit its own watches");
+    }
+    let world = World::new();
+    let lab = Lab::start([&world.ca]).unwrap();
+    let first = world.cert("first", &lab.url());
+    let stapled = Stapled::of(&world).certs([world.certs()]).args(["--refresh-interval", "1"]).by(words).start();
+    first.wait_for_file();
+    stapled.wait_for_line(&["event=source_problem", "code=watch_unavailable"]);
+    world.cert("second", &lab.url()).wait_for_file();
     stapled.stop();
 }
 

@@ -19,3 +19,4 @@ mod restarts;
 mod soak;
 mod sockets;
 mod storage;
+mod table;
