@@ -10,7 +10,7 @@ SHELL := bash
 .PHONY: test demo check format lint doc deny prove
 
 test:
-	environment=$$(tests/provide/provide.sh haproxy haproxy-3.0 openssl nginx redis) && eval "$$environment" && \
+	environment=$$(tests/provide/provide.sh haproxy haproxy-3.0 openssl nginx redis gnutls python) && eval "$$environment" && \
 	    cargo test --workspace --all-features --no-fail-fast
 
 demo:

@@ -28,6 +28,8 @@ pub(crate) struct Configuration {
     pub(crate) haproxys: Vec<Haproxy>,
     /// What those configurations are read with.
     pub(crate) surroundings: Surroundings,
+    /// HAProxys that are asked for what they have loaded.
+    pub(crate) running: Vec<Address>,
     pub(crate) search: Search,
     pub(crate) rescan: Duration,
     pub(crate) keepalive: Option<Duration>,
@@ -67,6 +69,8 @@ pub(crate) struct Haproxy {
     pub(crate) sockets: Vec<Address>,
     /// Whether the sockets in the configuration are used.
     pub(crate) own_sockets: bool,
+    /// Where it is named.
+    pub(crate) named_at: String,
 }
 
 /// What is looked for in the paths.
@@ -127,7 +131,11 @@ impl Configuration {
         let settings = arguments.settings.over(file.settings);
         let mut notes = Vec::new();
         let haproxys = haproxys(&settings, &origins)?;
-        let groups = groups(&settings, &origins, !haproxys.is_empty(), &mut notes)?;
+        let running = if haproxys.is_empty() { running(&settings, &origins)? } else { Vec::new() };
+        let groups = match running.is_empty() {
+            true => groups(&settings, &origins, !haproxys.is_empty(), &mut notes)?,
+            false => Vec::new(),
+        };
         let search = search(&settings, &origins)?;
         let staple_files = match &settings.staple_dir {
             Some(_) if settings.no_staple_files => {
@@ -157,6 +165,7 @@ impl Configuration {
             groups,
             haproxys,
             surroundings: Surroundings::default(),
+            running,
             search,
             rescan: Duration::from_secs(settings.refresh_interval.map_or(60, u64::from)),
             keepalive: settings.haproxy_socket_keepalive.map(|seconds| Duration::from_secs(seconds.get())),
@@ -239,7 +248,9 @@ fn haproxys(settings: &Settings, origins: &Origins) -> Result<Vec<Haproxy>, Conf
             return Err(setting("haproxy-config", "an empty path".to_owned()));
         }
         if !haproxys.iter().any(|known| known.paths == paths) {
-            haproxys.push(Haproxy { paths, sockets: given.clone(), own_sockets: !settings.no_haproxy_sockets });
+            let named_at = origins.of("haproxy-config");
+            let own_sockets = !settings.no_haproxy_sockets;
+            haproxys.push(Haproxy { paths, sockets: given.clone(), own_sockets, named_at });
         }
     }
     Ok(haproxys)
@@ -282,7 +293,6 @@ fn groups(
                 said.push((path, sockets_of(item)?));
             }
         }
-        _ if paths.is_empty() => return Err(ConfigurationError::NoPaths),
         items => {
             return Err(ConfigurationError::Unpaired {
                 sockets: sockets_at(),
@@ -323,16 +333,26 @@ fn groups(
     Ok(groups)
 }
 
+/// The sockets that stand alone, without paths: these HAProxys know themselves which certificates they have.
+fn running(settings: &Settings, origins: &Origins) -> Result<Vec<Address>, ConfigurationError> {
+    let has_paths = !settings.cert_paths.is_empty() || !settings.directories.is_empty() || !settings.group.is_empty();
+    let mut running = Vec::new();
+    if !has_paths && !settings.no_haproxy_sockets {
+        for item in &settings.haproxy_sockets {
+            let place = || origins.of("haproxy-sockets");
+            let new = sockets(item).map_err(|what| ConfigurationError::Setting { place: place(), what })?;
+            running.extend(new.into_iter().filter(|address| !running.contains(address)).collect::<Vec<_>>());
+        }
+    }
+    Ok(running)
+}
+
 /// The sockets of one item, joined by commas.
 fn sockets(item: &str) -> Result<Vec<Address>, String> {
     let mut sockets: Vec<Address> = Vec::new();
     for text in item.split(',') {
-        let address = match text.trim().parse().map_err(|error| format!("{error}"))? {
-            Address::Unix(path) => {
-                Address::Unix(std::path::absolute(&path).map_err(|error| format!("{}: {error}", path.display()))?)
-            }
-            other => other,
-        };
+        let address: Address = text.trim().parse().map_err(|error| format!("{error}"))?;
+        let address = address.absolute().map_err(|error| format!("{text}: {error}"))?;
         if !sockets.contains(&address) {
             sockets.push(address);
         }

@@ -13,7 +13,8 @@ pub(crate) enum ConfigurationError {
     #[error(
         "nothing to do: no paths to certificates; say where they are with --cert-paths, such as \
          `stapled --cert-paths /etc/haproxy/certs`, or with cert-paths in a configuration file; or name HAProxy's own \
-         configuration: `stapled --haproxy-config /etc/haproxy/haproxy.cfg`"
+         configuration: `stapled --haproxy-config /etc/haproxy/haproxy.cfg`; or a running HAProxy with \
+         --haproxy-sockets, which is asked for them"
     )]
     NoPaths,
     #[error("{stray}: belongs to no option; paths to certificates follow --cert-paths: `stapled --cert-paths {stray}`")]

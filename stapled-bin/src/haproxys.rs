@@ -7,6 +7,14 @@ use tokio::sync::watch;
 
 use crate::configuration::{Configuration, Haproxy};
 
+/// A configuration that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{named_at}: {error}")]
+pub(crate) struct HaproxyError {
+    named_at: String,
+    error: ConfigurationError,
+}
+
 /// Configurations of HAProxy, each read at least once.
 #[derive(Debug)]
 pub(crate) struct Haproxys(Vec<Opened>);
@@ -21,9 +29,10 @@ struct Opened {
 
 impl Haproxys {
     /// Reads them.
-    pub(crate) fn open(configuration: &Configuration) -> Result<Self, ConfigurationError> {
+    pub(crate) fn open(configuration: &Configuration) -> Result<Self, HaproxyError> {
         let open = |haproxy: &Haproxy| {
-            let source = HaproxyConfiguration::open_in(&configuration.surroundings, &haproxy.paths)?;
+            let source = HaproxyConfiguration::open_in(&configuration.surroundings, &haproxy.paths)
+                .map_err(|error| HaproxyError { named_at: haproxy.named_at.clone(), error })?;
             let sockets = source.sockets();
             Ok(Opened { source, sockets, haproxy: haproxy.clone() })
         };

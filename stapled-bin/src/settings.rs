@@ -61,8 +61,9 @@ pub(crate) struct Settings {
     #[arg(long, help_heading = CERTIFICATES)]
     pub(crate) no_fetch_issuers: bool,
 
-    /// Admin sockets: one for all paths, or one for each path in the same order. Commas join several sockets to one
-    /// item: /run/a.sock,/run/b.sock
+    /// Admin sockets: one for all paths, or one for each path in the same order; without paths, HAProxy is asked for the
+    /// certificates that it has loaded. Commas join several sockets to one item: /run/a.sock,/run/b.sock. Before the
+    /// socket of a master process stands master@
     #[arg(short = 's', long, value_name = "SOCKET", num_args = 1.., help_heading = HAPROXY)]
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) haproxy_sockets: Vec<String>,
@@ -321,10 +322,10 @@ impl Settings {
         let sockets = self.group.iter_mut().map(|group| &mut group.sockets);
         for item in std::iter::once(&mut self.haproxy_sockets).chain(sockets).flatten() {
             let address = |address: &str| {
-                let (prefix, path) = match address.trim().strip_prefix("unix@") {
-                    Some(path) => ("unix@", path),
-                    None => ("", address.trim()),
-                };
+                let address = address.trim();
+                let after = |prefix| address.strip_prefix(prefix).map(|path| (prefix, path));
+                let prefixes = ["master@unix@", "master@", "unix@"];
+                let (prefix, path) = prefixes.into_iter().find_map(after).unwrap_or(("", address));
                 match is_relative_path(path) {
                     true => format!("{prefix}{}", base.join(path).to_string_lossy()),
                     false => format!("{prefix}{path}"),

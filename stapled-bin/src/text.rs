@@ -17,7 +17,7 @@ pub(crate) fn write_visible(f: &mut dyn Write, text: &str) -> fmt::Result {
 
 fn is_hidden(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
+        || matches!(character, '\u{61c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
 }
 
 /// See [`write_visible`].

@@ -9,10 +9,10 @@ use stapled_core::io::file::FileSink;
 use stapled_core::io::http::HttpFetcherError;
 use stapled_core::io::issuers::IssuerDirectory;
 use stapled_core::stapler::{BuildError, Group, Stapler};
-use stapled_haproxy::{Address, HaproxySink};
+use stapled_haproxy::{Address, HaproxySink, HaproxySource};
 
 use crate::configuration::{Configuration, StapleFiles};
-use crate::haproxys::Haproxys;
+use crate::haproxys::{HaproxyError, Haproxys};
 use crate::network::TIMEOUT;
 
 /// What outlives this program, where nothing else is said.
@@ -28,7 +28,7 @@ pub(crate) enum WiringError {
     #[error("--issuer-dir {directory}: {error}")]
     IssuerDirectory { directory: String, error: std::io::Error },
     #[error(transparent)]
-    Haproxy(#[from] stapled_haproxy::configuration::ConfigurationError),
+    Haproxy(#[from] HaproxyError),
     #[error(transparent)]
     Build(#[from] BuildError),
 }
@@ -93,6 +93,13 @@ pub(crate) fn join(
     }
     for (source, sockets) in haproxys.sources() {
         builder = builder.group(with_sinks(Group::new().source(source), &sockets));
+    }
+    for address in &configuration.running {
+        let mut source = HaproxySource::new(address);
+        if let Some(keepalive) = configuration.keepalive {
+            source = source.keepalive(keepalive);
+        }
+        builder = builder.group(Group::new().source(source).sink(sink(configuration, address)));
     }
     Ok(builder.build()?)
 }

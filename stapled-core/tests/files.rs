@@ -113,6 +113,8 @@ async fn versions_tell_contents_and_presence() {
     std::fs::write(&one, "b").unwrap();
     let changed = version();
     assert!(changed.0 != one_only.0 && changed.1 != one_only.1);
+    std::fs::write(folder.path().join("one.ocsp"), "x").unwrap();
+    assert_eq!(version(), changed, "a staple");
     std::fs::rename(&one, &other).unwrap();
     let renamed = version();
     assert!(renamed.0 != changed.0 && renamed.1 != changed.1);

@@ -14,7 +14,7 @@ use stapled_core::Weak;
 use stapled_core::bundle::Bundle;
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
-use stapled_core::ocsp::{CertIdHash, CertStatus};
+use stapled_core::ocsp::{CertIdHash, CertStatus, OcspRequest, RequestContents};
 use stapled_core::sink::Requirements;
 use stapled_core::staple::{JudgePolicy, judge};
 use stapled_core::time::Timestamp;
@@ -163,15 +163,46 @@ fn own_vectors() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[test]
-fn collected_vectors() {
+/// The collection, where there is one.
+fn collection() -> Option<PathBuf> {
     let root = std::env::var_os("STAPLED_VECTORS")
         .map(PathBuf::from)
         .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors"));
-    if !root.join("index.jsonl").exists() {
+    let is_there = root.join("index.jsonl").exists();
+    if !is_there {
         println!("no collection at {}: skipped", root.display());
-        return;
     }
+    is_there.then_some(root)
+}
+
+/// What clients ask with is read, names the certificate that it is about, and, where it is spelled as we spell it, is
+/// what we would have asked.
+#[test]
+fn collected_requests() {
+    let Some(root) = collection() else { return };
+    let index = std::fs::read_to_string(root.join("requests.jsonl")).unwrap();
+    assert!(index.lines().count() >= 6);
+    for line in index.lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let id = case["id"].as_str().unwrap();
+        let read = |name: &str| std::fs::read(root.join(case[name].as_str().unwrap())).unwrap();
+        let certificate = |name| Arc::new(Bundle::read(&read(name)).unwrap().certificates.remove(0));
+        let chain = CertChain::new(certificate("cert"), certificate("issuer")).unwrap();
+        let bytes = read("request");
+        let request = RequestContents::from_der(&bytes).unwrap_or_else(|error| panic!("{id}: {error}"));
+        let [single] = request.requests.as_slice() else { panic!("{id}: {request:?}") };
+        assert!(chain.is_named_by(&single.cert_id), "{id}");
+        assert_eq!((request.nonce(), request.version, request.signature.is_none()), (None, 0, true), "{id}");
+        let ours = OcspRequest::new(&chain.cert_id(CertIdHash::Sha1), None).unwrap();
+        let is_ours = ours.as_der() == bytes;
+        let note = case["note"].as_str().unwrap();
+        assert_eq!(is_ours, single.cert_id.has_null_parameters() && !note.contains("explicit version"), "{id}: {note}");
+    }
+}
+
+#[test]
+fn collected_vectors() {
+    let Some(root) = collection() else { return };
     let (cases, wrong, counts) = run_all(&root);
     println!("{cases} cases, {counts:?}");
     assert!(cases >= 300, "{cases} cases");

@@ -29,6 +29,9 @@ pub enum Address {
     Abstract(String),
     /// An abstract unix socket of exactly this name (Linux, HAProxy 3.1 and later): `abnsz@name`.
     AbstractExact(String),
+    /// The master CLI (`-S`) at one of the addresses above, and with it every worker behind it, those that a reload has
+    /// left to finish their connections included: `master@/run/haproxy-master.sock`.
+    Master(Box<Address>),
 }
 
 /// Text that is no address of an admin socket, or of a kind that is not supported.
@@ -83,6 +86,24 @@ impl Address {
         Address::Unix(path.as_ref().to_path_buf())
     }
 
+    /// The master CLI at this path.
+    pub fn master(path: impl AsRef<Path>) -> Self {
+        Address::Master(Box::new(Address::unix(path)))
+    }
+
+    /// The same, with a relative path taken from the current directory.
+    ///
+    /// # Errors
+    ///
+    /// The current directory is not known, or the path is empty.
+    pub fn absolute(self) -> io::Result<Self> {
+        Ok(match self {
+            Address::Unix(path) => Address::Unix(std::path::absolute(path)?),
+            Address::Master(behind) => Address::Master(Box::new(behind.absolute()?)),
+            other => other,
+        })
+    }
+
     /// What two addresses of one socket have in common: unix paths without symbolic links in their folders.
     pub(crate) fn resolved(&self) -> Address {
         match self {
@@ -95,6 +116,7 @@ impl Address {
                 };
                 Address::Unix(in_folder().unwrap_or(absolute))
             }
+            Address::Master(behind) => Address::Master(Box::new(behind.resolved())),
             other => other.clone(),
         }
     }
@@ -109,6 +131,7 @@ impl Address {
             }),
             Address::Abstract(name) => connect_abstract(name, true).await,
             Address::AbstractExact(name) => connect_abstract(name, false).await,
+            Address::Master(behind) => return Box::pin(behind.connect()).await,
         };
         connected.map_err(|error| self.explain(&error))
     }
@@ -186,8 +209,14 @@ impl FromStr for Address {
             "abns" => Ok(Address::Abstract(rest.to_owned())),
             "abnsz" => Ok(Address::AbstractExact(rest.to_owned())),
             "fd" | "sockpair" => unsupported("an inherited socket cannot be connected to; add a `stats socket` line"),
-            "master" => unsupported("the master's socket is not supported; name the `stats socket` of the worker"),
-            _ => unsupported("not a kind of address that is known: a path, unix@, ipv4@, ipv6@, abns@ or abnsz@"),
+            "master" => match rest.parse()? {
+                Address::Master(_) => unsupported("a master behind a master; one `master@` is enough"),
+                behind => Ok(Address::Master(Box::new(behind))),
+            },
+            _ => unsupported(
+                "not a kind of address that is known: a path, unix@, ipv4@, ipv6@, abns@, abnsz@, or master@ before one \
+                 of these",
+            ),
         }
     }
 }
@@ -213,6 +242,7 @@ impl fmt::Display for Address {
             Address::Tcp(SocketAddr::V6(address)) => write!(f, "ipv6@{address}"),
             Address::Abstract(name) => write!(f, "abns@{name}"),
             Address::AbstractExact(name) => write!(f, "abnsz@{name}"),
+            Address::Master(behind) => write!(f, "master@{behind}"),
         }
     }
 }
@@ -224,7 +254,15 @@ mod tests {
 
     #[test]
     fn every_supported_form_is_read_and_written_alike() {
-        for text in ["/run/haproxy/admin.sock", "ipv4@127.0.0.1:9999", "ipv6@[::1]:9999", "abns@adm", "abnsz@adm"] {
+        for text in [
+            "/run/haproxy/admin.sock",
+            "ipv4@127.0.0.1:9999",
+            "ipv6@[::1]:9999",
+            "abns@adm",
+            "abnsz@adm",
+            "master@/run/haproxy-master.sock",
+            "master@ipv4@127.0.0.1:9999",
+        ] {
             assert_eq!(text.parse::<Address>().map(|address| address.to_string()).as_deref(), Ok(text));
         }
         assert_eq!("unix@/a/b".parse(), Ok(Address::unix("/a/b")));
@@ -247,7 +285,9 @@ mod tests {
             "abns@",
             "fd@3",
             "tcp@x",
-            "master@/x",
+            "master@",
+            "master@master@/x",
+            "master@fd@3",
             "a\nb",
         ] {
             let error = text.parse::<Address>().expect_err(text);

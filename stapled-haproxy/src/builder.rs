@@ -4,15 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stapled_core::clock::{Clock, SystemClock};
+use stapled_core::clock::Clock;
 use stapled_core::sink::Requirements;
 
 use crate::address::Address;
-use crate::connection::Patience;
-use crate::sink::{HaproxySink, Settings, requirements};
+use crate::settings::{MAX_SIZE, Settings};
+use crate::sink::{HaproxySink, requirements};
 
-/// What HAProxy takes with its default `tune.bufsize` of 16,384 in every version, with room for the command.
-const MAX_SIZE: usize = 11 * 1024;
 /// No time that can be set is longer: it stands for "never".
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// HAProxy's largest `tune.bufsize` that is sensible here, times three quarters for base64.
@@ -60,20 +58,7 @@ impl HaproxySink {
 
 impl HaproxySinkBuilder {
     pub(crate) fn new(address: Address) -> Self {
-        HaproxySinkBuilder {
-            address,
-            settings: Settings {
-                patience: Patience {
-                    connect: Duration::from_secs(2),
-                    reply: Duration::from_secs(5),
-                    keepalive: Duration::from_secs(10),
-                },
-                max_size: MAX_SIZE,
-                look_interval: Duration::from_secs(1),
-                compare_interval: Duration::from_secs(60),
-                clock: Arc::new(SystemClock),
-            },
-        }
+        HaproxySinkBuilder { address, settings: Settings::default() }
     }
 
     /// How long an idle connection is kept: 10 s unless said otherwise, at least 1 s.
@@ -103,15 +88,17 @@ impl HaproxySinkBuilder {
         self
     }
 
-    /// How often to ask, on a new connection, which process answers: every second unless said otherwise, at least
-    /// every 10 ms. After a restart or reload everything is delivered again.
+    /// How often to ask which process answers, on a new connection, and for some of the certificates that it has loaded:
+    /// every second unless said otherwise, at least every 10 ms. After a restart or reload everything is delivered again;
+    /// a certificate that others have replaced, and with it the staple, gets it again. Looking at certificates takes up
+    /// one part in forty of the time, so that thousands of them need several looks.
     pub fn look_interval(mut self, interval: Duration) -> Self {
         self.settings.look_interval = interval.clamp(Duration::from_millis(10), LONGEST);
         self
     }
 
-    /// How often to compare what HAProxy holds with what it was given, since others may replace a certificate and with
-    /// it lose the staple: every minute unless said otherwise, at least every 100 ms.
+    /// How often to compare, staple by staple, what HAProxy shows with what it was given, since others may give it
+    /// others: every minute unless said otherwise, at least every 100 ms.
     pub fn compare_interval(mut self, interval: Duration) -> Self {
         self.settings.compare_interval = interval.clamp(Duration::from_millis(100), LONGEST);
         self

@@ -27,10 +27,21 @@ pub const GARBLED_REPLY: ReasonCode = ReasonCode::new("garbled_reply");
 pub const REPLY_TOO_LARGE: ReasonCode = ReasonCode::new("reply_too_large");
 /// The master process answered where a worker was expected.
 pub const MASTER_SOCKET: ReasonCode = ReasonCode::new("master_socket");
+/// The worker behind a master has ended, or the master has none.
+pub const WORKER_GONE: ReasonCode = ReasonCode::new("worker_gone");
 /// Any other failure of the socket.
 pub const SOCKET_ERROR: ReasonCode = ReasonCode::new("socket_error");
 /// The writer ended while it was at it, as at the end of the program.
 pub const WRITER_STOPPED: ReasonCode = ReasonCode::new("writer_stopped");
+
+// Problems of a source.
+
+/// The process has another certificate loaded than its file holds.
+pub const SERVED_DIFFERS: ReasonCode = ReasonCode::new("served_differs");
+/// The process has a certificate loaded that no readable file holds.
+pub const UNREADABLE_CERTIFICATE: ReasonCode = ReasonCode::new("unreadable_certificate");
+/// The scan itself broke off.
+pub const SCAN_FAILED: ReasonCode = ReasonCode::new("scan_failed");
 
 // Refused: HAProxy said no.
 

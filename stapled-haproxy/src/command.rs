@@ -3,6 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::framing::Ending;
+
 /// No longer name is said: a command must fit into HAProxy's buffer.
 const MAX_NAME: usize = 4096;
 
@@ -11,6 +13,7 @@ const MAX_NAME: usize = 4096;
 pub(crate) struct Command {
     bytes: Vec<u8>,
     payload_lines: usize,
+    ending: Ending,
 }
 
 /// The name of a certificate, as `show ssl cert` lists it, that can be said in a command.
@@ -83,9 +86,30 @@ impl Command {
         Self::line(&format!("set ssl ocsp-response {}", STANDARD.encode(der)))
     }
 
-    /// Which CertIDs HAProxy has.
-    pub(crate) fn show_ocsp_responses() -> Self {
-        Self::line("show ssl ocsp-response")
+    /// Asks for the response of one CertID, in words.
+    pub(crate) fn show_response_in_words(cert_id: &[u8]) -> Self {
+        Self::line(&format!("show ssl ocsp-response {}", hexadecimal(cert_id)))
+    }
+
+    /// The same in base64 (HAProxy 2.8 and later).
+    pub(crate) fn show_response(cert_id: &[u8]) -> Self {
+        let command = Self::line(&format!("show ssl ocsp-response base64 {}", hexadecimal(cert_id)));
+        Command { ending: Ending::Line, ..command }
+    }
+
+    /// Which workers a master has.
+    pub(crate) fn show_workers() -> Self {
+        Self::line("show proc")
+    }
+
+    /// Has a master hand what follows to a worker.
+    pub(crate) fn address_worker(pid: u64) -> Self {
+        Self::line(&format!("@!{pid}"))
+    }
+
+    /// HAProxy's environment, in which it keeps where its configuration and sockets are.
+    pub(crate) fn show_environment() -> Self {
+        Self::line("show env")
     }
 
     /// Which certificates HAProxy has.
@@ -145,14 +169,27 @@ impl Command {
         self.payload_lines
     }
 
+    /// What its reply ends with.
+    pub(crate) fn ending(&self) -> Ending {
+        self.ending
+    }
+
     fn line(text: &str) -> Self {
-        Command { bytes: format!("{text}\n").into_bytes(), payload_lines: 0 }
+        Command { bytes: format!("{text}\n").into_bytes(), payload_lines: 0, ending: Ending::EmptyLine }
     }
 
     fn with_payload(text: &str, payload: &str) -> Self {
         // The payload ends with an exactly empty line.
-        Command { bytes: format!("{text} <<\n{payload}\n\n").into_bytes(), payload_lines: payload.lines().count() + 1 }
+        Command {
+            bytes: format!("{text} <<\n{payload}\n\n").into_bytes(),
+            payload_lines: payload.lines().count() + 1,
+            ending: Ending::EmptyLine,
+        }
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -16,8 +16,10 @@ use crate::address::{Address, Duplex};
 use crate::codes;
 use crate::command::Command;
 use crate::fault;
-use crate::framing::{self, Following};
+use crate::framing::{self, Following, Marks};
+use crate::master;
 use crate::process::Process;
+use crate::route::Route;
 
 /// No reply to a single command is larger.
 const MAX_REPLY: usize = 64 * 1024;
@@ -41,6 +43,7 @@ pub(crate) struct Patience {
 /// A connection to one HAProxy process, in interactive mode.
 pub(crate) struct Connection {
     stream: Box<dyn Duplex>,
+    marks: Marks,
     received: BytesMut,
     patience: Patience,
     process: Process,
@@ -59,23 +62,28 @@ pub(crate) enum Broken {
     TooLarge,
     #[error("sent what is not HAProxy's prompt: {}", fault::quoted(.0))]
     Garbled(String),
-    #[error("answers as HAProxy's master process: name the `stats socket` of the worker")]
+    #[error(
+        "answers as HAProxy's master process: write `master@` before its address, or name the worker's `stats socket`"
+    )]
     Master,
+    #[error("has ended")]
+    Gone,
     #[error("failed: {0}")]
     Failed(std::io::ErrorKind),
 }
 
 impl Broken {
-    pub(crate) fn at(&self, address: &Address) -> SinkError {
+    pub(crate) fn at(&self, route: &Route) -> SinkError {
         let code: ReasonCode = match self {
             Broken::Closed => codes::CONNECTION_CLOSED,
             Broken::TimedOut(_) => codes::REPLY_TIMEOUT,
             Broken::TooLarge => codes::REPLY_TOO_LARGE,
             Broken::Garbled(_) => codes::GARBLED_REPLY,
             Broken::Master => codes::MASTER_SOCKET,
+            Broken::Gone => codes::WORKER_GONE,
             Broken::Failed(_) => codes::SOCKET_ERROR,
         };
-        fault::unreachable(code, address, &self.to_string())
+        fault::unreachable(code, route, &self.to_string())
     }
 }
 
@@ -93,49 +101,80 @@ impl From<std::io::Error> for Broken {
 
 impl Connection {
     /// Connects, changes to interactive mode, and asks who is there.
-    pub(crate) async fn open(address: &Address, patience: Patience) -> Result<Self, SinkError> {
-        let stream = tokio::time::timeout(patience.connect, address.connect()).await.map_err(|_| {
-            let what = format!("could not be connected to within {} ms: HAProxy hangs", patience.connect.as_millis());
-            fault::unreachable(codes::CONNECT_TIMEOUT, address, &what)
-        })??;
-        Self::begin(stream, patience).await.map_err(|broken| broken.at(address))
+    pub(crate) async fn open(route: &Route, patience: Patience) -> Result<Self, SinkError> {
+        let stream = connect(route, patience).await?;
+        Self::begin(stream, route, patience).await.map_err(|broken| broken.at(route))
     }
 
-    async fn begin(stream: Box<dyn Duplex>, patience: Patience) -> Result<Self, Broken> {
-        let unknown = Process { pid: 0, node: String::new(), started: None, uptime: 0, is_stopping: false };
-        let mut connection = Connection {
-            stream,
-            received: BytesMut::new(),
-            patience,
-            process: unknown,
-            asked: 0,
-            looked: Instant::now(),
-        };
-        connection.greet().await?;
+    async fn begin(stream: Box<dyn Duplex>, route: &Route, patience: Patience) -> Result<Self, Broken> {
+        let mut connection = Self::new(stream, patience);
+        connection.greet(&route.address).await?;
+        if let Some(pid) = route.worker {
+            connection.marks = Marks::of(&route.prompt());
+            connection.expect_prompt(&Command::address_worker(pid)).await?;
+        }
         connection.look().await?;
-        let seconds = patience.keepalive.saturating_add(GRACE).as_secs();
-        connection.ask(&Command::set_timeout(seconds)).await?;
+        // The time of a master's connections is the master's; they stay open.
+        if route.worker.is_none() {
+            let seconds = patience.keepalive.saturating_add(GRACE).as_secs();
+            connection.ask(&Command::set_timeout(seconds)).await?;
+        }
         connection.asked = 0;
         Ok(connection)
     }
 
-    /// Changes to interactive mode: just its prompt must follow. Anything else is not HAProxy, or in another mode.
-    async fn greet(&mut self) -> Result<(), Broken> {
-        const PROMPT: &[u8] = b"\n> ";
+    /// Asks the master at this address for its workers.
+    pub(crate) async fn workers(master: &Route, patience: Patience) -> Result<Vec<master::Worker>, SinkError> {
+        let stream = connect(master, patience).await?;
+        let mut connection = Self::new(stream, patience);
+        let asked = async {
+            connection.greet(&master.address).await?;
+            connection.ask(&Command::show_workers()).await
+        };
+        let reply = asked.await.map_err(|broken| broken.at(master))?;
+        Ok(master::workers(&reply))
+    }
+
+    fn new(stream: Box<dyn Duplex>, patience: Patience) -> Self {
+        Connection {
+            stream,
+            marks: Marks::of("> "),
+            received: BytesMut::new(),
+            patience,
+            process: Process::default(),
+            asked: 0,
+            looked: Instant::now(),
+        }
+    }
+
+    /// Changes to interactive mode.
+    async fn greet(&mut self, address: &Address) -> Result<(), Broken> {
+        self.marks = Marks::of(&Route::to(address.clone()).prompt());
+        self.expect_prompt(&Command::prompt()).await
+    }
+
+    /// Sends what is answered with just a prompt, perhaps on a new line. Anything else is not HAProxy, or in another mode.
+    async fn expect_prompt(&mut self, command: &Command) -> Result<(), Broken> {
         let deadline = Instant::now() + self.patience.reply;
-        let sent = timeout_at(deadline, self.stream.write_all(Command::prompt().bytes())).await;
+        let sent = timeout_at(deadline, self.stream.write_all(command.bytes())).await;
         sent.map_err(|_| Broken::TimedOut(self.patience.reply))??;
-        while self.received != PROMPT {
-            if self.received.starts_with(b"\nmaster> ") {
+        loop {
+            let received = self.received.strip_prefix(b"\n").unwrap_or(&self.received);
+            if received == self.marks.prompt() {
+                self.received.clear();
+                return Ok(());
+            }
+            if received.starts_with(b"master> ") {
                 return Err(Broken::Master);
             }
-            if !PROMPT.starts_with(&self.received) {
-                return Err(Broken::Garbled(String::from_utf8_lossy(&self.received).into_owned()));
+            if master::is_gone(received) {
+                return Err(Broken::Gone);
+            }
+            if !self.marks.prompt().starts_with(received) && !could_be_gone(received) {
+                return Err(Broken::Garbled(String::from_utf8_lossy(received).into_owned()));
             }
             more(&mut self.stream, &mut self.received, deadline, self.patience.reply).await?;
         }
-        self.received.clear();
-        Ok(())
     }
 
     /// The process at the other end.
@@ -175,6 +214,7 @@ impl Connection {
         mut on_reply: impl FnMut(String) + Send,
     ) -> Result<(), Broken> {
         let received = &mut self.received;
+        let marks = &self.marks;
         let wait = self.patience.reply;
         let (reader, writer) = tokio::io::split(&mut self.stream);
         let mut reader = reader;
@@ -183,8 +223,11 @@ impl Connection {
                 let following = if position + 1 == commands.len() { Following::Nothing } else { Following::Replies };
                 let deadline = Instant::now() + wait;
                 let end = loop {
-                    if let Some(end) = framing::find_end(received, following) {
+                    if let Some(end) = marks.find_end(received, following, command.ending()) {
                         break end;
+                    }
+                    if master::is_gone(received) {
+                        return Err(Broken::Gone);
                     }
                     if received.len() > MAX_REPLY {
                         return Err(Broken::TooLarge);
@@ -209,6 +252,7 @@ impl Connection {
         mut on_line: impl FnMut(&str) + Send,
     ) -> Result<(), Broken> {
         let received = &mut self.received;
+        let marks = &self.marks;
         let wait = self.patience.reply;
         let (reader, writer) = tokio::io::split(&mut self.stream);
         let mut reader = reader;
@@ -221,7 +265,7 @@ impl Connection {
             loop {
                 let newline = received.iter().skip(scanned).position(|byte| *byte == b'\n');
                 let Some(position) = newline.map(|position| scanned + position) else {
-                    if after_empty_line && received.as_ref() == b"> " {
+                    if after_empty_line && received.as_ref() == marks.prompt() {
                         received.clear();
                         return Ok(());
                     }
@@ -269,6 +313,18 @@ impl Connection {
         // Looks and does not wait.
         poll_fn(|context| Poll::Ready(Pin::new(&mut self.stream).poll_read(context, &mut byte).is_ready())).await
     }
+}
+
+async fn connect(route: &Route, patience: Patience) -> Result<Box<dyn Duplex>, SinkError> {
+    tokio::time::timeout(patience.connect, route.address.connect()).await.map_err(|_| {
+        let what = format!("could not be connected to within {} ms: HAProxy hangs", patience.connect.as_millis());
+        fault::unreachable(codes::CONNECT_TIMEOUT, route, &what)
+    })?
+}
+
+/// Whether more bytes may make this the words by which a master says that there is no such worker.
+fn could_be_gone(received: &[u8]) -> bool {
+    received.len() < 128 && (b"Can't ".starts_with(received) || received.starts_with(b"Can't "))
 }
 
 /// Reads some more.

@@ -1,12 +1,8 @@
 //! Where a reply ends, in the interactive mode that `prompt` begins. Pure: bytes in, bytes out.
 //!
-//! A reply is zero or more lines, an empty line, and the prompt `> ` at the beginning of the next line. A reply without
-//! lines is followed by the prompt's line at once. Other `> ` within a reply are its own.
-
-/// What follows the last line of a reply.
-const END: &[u8] = b"\n\n> ";
-/// What a reply without lines is.
-const EMPTY: &[u8] = b"\n> ";
+//! A reply is zero or more lines, an empty line, and the prompt (`> `, behind a master `PID> `) at the beginning of the
+//! next line. A reply without lines is followed by the prompt's line at once; so is a response in base64. Other prompts
+//! within a reply are its own.
 
 /// Whether more commands are under way, whose replies may follow at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +11,15 @@ pub(crate) enum Following {
     Nothing,
     /// Replies may follow.
     Replies,
+}
+
+/// What replies to a command end with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// An empty line and the prompt.
+    EmptyLine,
+    /// The prompt, at the beginning of a line: what HAProxy forgets the empty line of.
+    Line,
 }
 
 /// Where a reply ends in what came.
@@ -26,18 +31,45 @@ pub(crate) struct End {
     pub(crate) consumed: usize,
 }
 
-/// Finds the end of the reply at the beginning of `received`, unless it is yet to come.
-pub(crate) fn find_end(received: &[u8], following: Following) -> Option<End> {
-    match following {
-        Following::Nothing if received == EMPTY => Some(End { reply: 0, consumed: EMPTY.len() }),
-        Following::Nothing => {
-            let lines = received.strip_suffix(END)?;
-            Some(End { reply: lines.len() + 1, consumed: received.len() })
-        }
-        Following::Replies if received.starts_with(EMPTY) => Some(End { reply: 0, consumed: EMPTY.len() }),
-        Following::Replies => {
-            let lines = received.windows(END.len()).position(|window| window == END)?;
-            Some(End { reply: lines + 1, consumed: lines + END.len() })
+/// The marks by which ends are found on one connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Marks {
+    /// What follows the last line of a reply.
+    end: Vec<u8>,
+    /// What a reply without lines is.
+    empty: Vec<u8>,
+}
+
+impl Marks {
+    /// Those of a connection with this prompt.
+    pub(crate) fn of(prompt: &str) -> Self {
+        Marks { end: format!("\n\n{prompt}").into_bytes(), empty: format!("\n{prompt}").into_bytes() }
+    }
+
+    /// The prompt itself.
+    pub(crate) fn prompt(&self) -> &[u8] {
+        self.empty.get(1..).unwrap_or_default()
+    }
+
+    /// Finds the end of the reply at the beginning of `received`, unless it is yet to come.
+    pub(crate) fn find_end(&self, received: &[u8], following: Following, ending: Ending) -> Option<End> {
+        let mark = match ending {
+            Ending::EmptyLine => &self.end,
+            Ending::Line => &self.empty,
+        };
+        match following {
+            Following::Nothing if received == self.empty => Some(End { reply: 0, consumed: self.empty.len() }),
+            Following::Nothing => {
+                let lines = received.strip_suffix(mark.as_slice())?;
+                Some(End { reply: lines.len() + 1, consumed: received.len() })
+            }
+            Following::Replies if received.starts_with(&self.empty) => {
+                Some(End { reply: 0, consumed: self.empty.len() })
+            }
+            Following::Replies => {
+                let lines = received.windows(mark.len()).position(|window| window == mark)?;
+                Some(End { reply: lines + 1, consumed: lines + mark.len() })
+            }
         }
     }
 }
@@ -57,6 +89,10 @@ pub(crate) fn without_echo(mut reply: &[u8], payload_lines: usize) -> &[u8] {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn find_end(received: &[u8], following: Following) -> Option<End> {
+        Marks::of("> ").find_end(received, following, Ending::EmptyLine)
+    }
 
     fn end(reply: usize, consumed: usize) -> Option<End> {
         Some(End { reply, consumed })
@@ -81,6 +117,30 @@ mod tests {
     }
 
     #[test]
+    fn behind_a_master_only_the_workers_prompt_counts() {
+        let marks = Marks::of("42> ");
+        for following in [Following::Nothing, Following::Replies] {
+            let find = |received| marks.find_end(received, following, Ending::EmptyLine);
+            assert_eq!(find(b"Yes!\n\n42> "), end(5, 10));
+            assert_eq!(find(b"\n42> "), end(0, 5));
+            assert_eq!(find(b"Yes!\n\n> "), None);
+            assert_eq!(find(b"Yes!\n\n142> "), None);
+        }
+    }
+
+    #[test]
+    fn base64_is_followed_by_the_prompt_at_once() {
+        let marks = Marks::of("> ");
+        for following in [Following::Nothing, Following::Replies] {
+            let find = |received| marks.find_end(received, following, Ending::Line);
+            assert_eq!(find(b"TWFu\n> "), end(5, 7));
+            assert_eq!(find(b"TWFu\n>"), None);
+        }
+        // A refusal has its empty line.
+        assert_eq!(marks.find_end(b"No.\n\n> TWFu\n> ", Following::Replies, Ending::Line), end(5, 7));
+    }
+
+    #[test]
     fn the_echo_is_bounded_by_the_payload() {
         assert_eq!(without_echo(b"+ + Done", 2), b"Done");
         assert_eq!(without_echo(b"Done", 2), b"Done");
@@ -91,9 +151,11 @@ mod tests {
         #[test]
         fn no_bytes_panic_and_nothing_beyond_them_is_consumed(received in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'>'), Just(b' '), any::<u8>()], 0..64)) {
             for following in [Following::Nothing, Following::Replies] {
-                if let Some(end) = find_end(&received, following) {
-                    prop_assert!(end.reply < end.consumed && end.consumed <= received.len());
-                    prop_assert!(received[..end.consumed].ends_with(b"\n> "));
+                for ending in [Ending::EmptyLine, Ending::Line] {
+                    if let Some(end) = Marks::of("> ").find_end(&received, following, ending) {
+                        prop_assert!(end.reply < end.consumed && end.consumed <= received.len());
+                        prop_assert!(received[..end.consumed].ends_with(b"\n> "));
+                    }
                 }
             }
         }

@@ -5,32 +5,40 @@
 #![allow(clippy::panic, clippy::indexing_slicing)]
 
 use crate::fault;
-use crate::framing::{self, End, Following};
+use crate::framing::{self, End, Ending, Following, Marks};
+use crate::master;
 use crate::names::Names;
 use crate::process::Process;
-use crate::reply::{self, CommitReply, ProbeReply, PushReply, SetReply, ShowReply};
+use crate::reply::{self, CommitReply, Environment, ProbeReply, PushReply, SetReply, ShowReply, Shown};
 
 /// The certificate that is talked about.
 const NAME: &str = "a.pem";
 
 /// Takes the bytes for what came over the socket: one reply after the other, each of which may answer any command.
 pub fn reply(received: &[u8]) {
-    if let Some(end) = framing::find_end(received, Following::Nothing) {
-        assert_eq!(end.consumed, received.len(), "alone, a prompt is one only at the end");
-        meanings(without_frame(received, end));
+    for prompt in ["> ", "42> "] {
+        for ending in [Ending::EmptyLine, Ending::Line] {
+            framed(received, &Marks::of(prompt), ending);
+        }
     }
-    let mut rest = received;
-    while let Some(end) = framing::find_end(rest, Following::Replies) {
-        assert!(end.reply < end.consumed && end.consumed <= rest.len());
-        meanings(without_frame(rest, end));
-        rest = &rest[end.consumed..];
-    }
-    meanings(rest);
+    meanings(received);
 }
 
-fn without_frame(received: &[u8], end: End) -> &[u8] {
-    assert!(received[..end.consumed].ends_with(b"\n> "));
-    &received[..end.reply]
+fn framed(received: &[u8], marks: &Marks, ending: Ending) {
+    let without_frame = |received: &[u8], end: End| {
+        assert!(end.reply < end.consumed && end.consumed <= received.len());
+        assert!(received[..end.consumed].ends_with(&[b"\n", marks.prompt()].concat()));
+        meanings(&received[..end.reply]);
+    };
+    if let Some(end) = marks.find_end(received, Following::Nothing, ending) {
+        assert_eq!(end.consumed, received.len(), "alone, a prompt is one only at the end");
+        without_frame(received, end);
+    }
+    let mut rest = received;
+    while let Some(end) = marks.find_end(rest, Following::Replies, ending) {
+        without_frame(rest, end);
+        rest = &rest[end.consumed..];
+    }
 }
 
 fn meanings(reply: &[u8]) {
@@ -58,16 +66,29 @@ fn meaning(said: &str) {
     }
     if let ShowReply::Loaded(loaded) = reply::show(said) {
         assert!(!loaded.serial.is_empty() && said.contains(&loaded.serial) && said.contains(&loaded.fingerprint));
+        assert!(!loaded.takes_responses() || said.contains("OCSP Response Key:"));
+        assert!(loaded.is(&loaded.serial, &loaded.fingerprint));
     }
+    if let Shown::Response(response) = reply::shown_response(said) {
+        assert!(!response.is_empty() && response.len() < said.len());
+    }
+    if let Shown::Times { this_update, next_update, .. } = reply::shown_in_words(said) {
+        assert!(this_update.ends_with('Z') && next_update.ends_with('Z'));
+    }
+    let mut environment = Environment::default();
     let mut names = Names::default();
     for line in said.lines() {
+        environment.add(line);
         if let Some(name) = reply::listed_name(line) {
             names.add(name);
         }
-        if let Some(cert_id) = reply::listed_cert_id(line) {
-            assert!(line.starts_with("Certificate ID key : ") && cert_id.len() <= line.len() / 2);
-        }
     }
+    let files = environment.configuration_files.iter().chain(&environment.sockets);
+    assert!(files.chain(&environment.working_directory).all(|value| said.contains(value)));
+    for worker in master::workers(said) {
+        assert!(said.contains("worker") && (!worker.is_old || said.contains("# old workers")));
+    }
+    let _ = master::is_gone(said.as_bytes());
     // A relative one: whether two names are one file, the file system is asked.
     let candidates = names.candidates(NAME);
     assert!(candidates.len() <= 8);

@@ -3,31 +3,27 @@
 //!
 //! A process has one transaction at a time. Only one that we began is committed or aborted by us.
 
-use std::time::Duration;
-
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
 use stapled_core::sink::SinkError;
-use tokio::time::Instant;
 
-use crate::address::Address;
 use crate::codes;
 use crate::command::{CliName, Command};
 use crate::connection::{Broken, Connection};
 use crate::fault;
-use crate::names::Names;
+use crate::names::Candidate;
 use crate::reply::{self, CommitReply, Loaded, ProbeReply, PushReply, SetReply, ShowReply};
-
-/// How long the list of names is good for: who asks for a name that is not there asks again soon.
-const LIST_AGE: Duration = Duration::from_secs(5);
+use crate::route::Route;
 
 /// What is to be introduced.
 #[derive(Clone, Debug)]
 pub(crate) struct Introduction {
     /// The names under which servers may know the certificate.
     pub(crate) names: Vec<CliName>,
+    /// Names of other certificates that may be this one.
+    pub(crate) candidates: Vec<Candidate>,
     pub(crate) serial: String,
     pub(crate) fingerprint: String,
     pub(crate) issuer: Bytes,
@@ -37,12 +33,19 @@ pub(crate) struct Introduction {
 }
 
 impl Introduction {
-    pub(crate) fn new(chain: &CertChain, names: Vec<CliName>, response: Bytes, is_known: bool) -> Self {
-        let end_entity = chain.end_entity();
+    pub(crate) fn new(
+        chain: &CertChain,
+        names: Vec<CliName>,
+        candidates: Vec<Candidate>,
+        response: Bytes,
+        is_known: bool,
+    ) -> Self {
+        let Identity { serial, fingerprint } = Identity::of(chain.end_entity());
         Introduction {
             names,
-            serial: hexadecimal(serial(end_entity)),
-            fingerprint: hexadecimal(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, end_entity.as_der()).as_ref()),
+            candidates,
+            serial,
+            fingerprint,
             issuer: Bytes::copy_from_slice(chain.issuer().as_der()),
             response,
             is_known,
@@ -50,17 +53,27 @@ impl Introduction {
     }
 
     fn is(&self, loaded: &Loaded) -> bool {
-        // Leading zeros of a serial number are written or not.
-        let plain = |serial: &str| serial.trim_start_matches('0').to_ascii_uppercase();
-        // Without a fingerprint the serial number decides: whatever is loaded, HAProxy then checks the CertID.
-        (loaded.fingerprint.is_empty() || loaded.fingerprint.eq_ignore_ascii_case(&self.fingerprint))
-            && plain(&loaded.serial) == plain(&self.serial)
+        loaded.is(&self.serial, &self.fingerprint)
     }
 }
 
-fn serial(certificate: &Certificate) -> &[u8] {
-    certificate.serial()
+/// What HAProxy tells certificates apart by, in hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    pub(crate) serial: String,
+    /// The SHA-1 hash of the certificate.
+    pub(crate) fingerprint: String,
 }
+
+impl Identity {
+    pub(crate) fn of(certificate: &Certificate) -> Self {
+        let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, certificate.as_der());
+        Identity { serial: hexadecimal(certificate.serial()), fingerprint: hexadecimal(hash.as_ref()) }
+    }
+}
+
+/// What was seen of certificates on the way: their names, and how they are loaded.
+pub(crate) type Introduced = Vec<(CliName, ShowReply)>;
 
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect()
@@ -69,7 +82,6 @@ fn hexadecimal(bytes: &[u8]) -> String {
 /// What one process is remembered to have while introductions go on.
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
-    names: Option<(Instant, Names)>,
     /// A transaction of ours whose end we did not see.
     unfinished: Option<CliName>,
 }
@@ -78,11 +90,6 @@ impl Desk {
     /// Whether a transaction of ours may be under way.
     pub(crate) fn is_unfinished(&self) -> bool {
         self.unfinished.is_some()
-    }
-
-    /// Itself, without the list of names.
-    pub(crate) fn without_list(self) -> Self {
-        Desk { names: None, ..self }
     }
 }
 
@@ -108,38 +115,46 @@ struct Found {
 
 /// Looks for a certificate in one process.
 pub(crate) struct Introducer<'a> {
-    pub(crate) address: &'a Address,
+    pub(crate) route: &'a Route,
     pub(crate) connection: &'a mut Connection,
     pub(crate) desk: &'a mut Desk,
 }
 
 impl Introducer<'_> {
     /// Introduces the staple under every name that the certificate is loaded by and that has none yet.
-    pub(crate) async fn introduce(&mut self, what: &Introduction) -> Result<(), Fault> {
+    /// Returns how it is loaded then.
+    pub(crate) async fn introduce(&mut self, what: &Introduction) -> Result<Introduced, Fault> {
         let mut found = Vec::new();
         let mut stale = None;
         for name in &what.names {
-            self.find(what, name, &mut found, &mut stale).await?;
+            self.try_name(what, name, true, &mut found, &mut stale).await?;
+        }
+        for candidate in &what.candidates {
+            if let Ok(name) = CliName::new(&candidate.name) {
+                self.try_name(what, &name, candidate.is_likely, &mut found, &mut stale).await?;
+            }
         }
         if found.is_empty() {
-            if what.is_known {
-                return Ok(());
-            }
             return Err(Fault::Refused(self.not_found(what, stale)));
         }
+        let mut introduced = Vec::new();
         for Found { name, loaded } in found {
-            if !loaded.takes_responses || !what.is_known {
-                self.bring(what, &name, loaded.has_chain).await?;
+            if loaded.takes_responses() && what.is_known {
+                introduced.push((name, ShowReply::Loaded(loaded)));
+                continue;
             }
+            self.bring(what, &name, loaded.has_chain).await?;
+            let shown = reply::show(&self.connection.ask(&Command::show_certificate(&name)).await?);
+            introduced.push((name, shown));
         }
-        Ok(())
+        Ok(introduced)
     }
 
     fn not_found(&self, what: &Introduction, stale: Option<(String, Loaded)>) -> SinkError {
         match stale {
             Some((name, loaded)) => fault::refused(
                 codes::CERTIFICATE_DIFFERS,
-                self.address,
+                self.route,
                 &format!(
                     "HAProxy has another certificate loaded as {name} (serial {}, not {}): the file was renewed and \
                      HAProxy was not told; reload it, or use `set ssl cert` and `commit ssl cert`",
@@ -151,7 +166,7 @@ impl Introducer<'_> {
                 let names: Vec<&str> = what.names.iter().map(CliName::as_str).collect();
                 fault::refused(
                     codes::NOT_LOADED,
-                    self.address,
+                    self.route,
                     &format!(
                         "HAProxy has not loaded the certificate {}: name it on a `bind … crt` line and reload, or \
                          do not bind it to this socket",
@@ -160,25 +175,6 @@ impl Introducer<'_> {
                 )
             }
         }
-    }
-
-    /// Finds the certificate by this name, or else by names that may stand for it.
-    async fn find(
-        &mut self,
-        what: &Introduction,
-        name: &CliName,
-        found: &mut Vec<Found>,
-        stale: &mut Option<(String, Loaded)>,
-    ) -> Result<(), Fault> {
-        if self.try_name(what, name, true, found, stale).await? {
-            return Ok(());
-        }
-        for candidate in self.names().await?.candidates(name.as_str()) {
-            if let Ok(other) = CliName::new(&candidate.name) {
-                self.try_name(what, &other, candidate.is_likely, found, stale).await?;
-            }
-        }
-        Ok(())
     }
 
     /// Whether a certificate is loaded by this name, this one or another.
@@ -205,29 +201,13 @@ impl Introducer<'_> {
                 Ok(true)
             }
             ShowReply::NotFound => Ok(false),
-            ShowReply::Denied => Err(Fault::Refused(denied(self.address, "show ssl cert", "admin"))),
+            ShowReply::Denied => Err(Fault::Refused(denied(self.route, "show ssl cert", "admin"))),
             ShowReply::Other(said) => Err(Fault::Refused(fault::refused(
                 codes::REJECTED,
-                self.address,
+                self.route,
                 &format!("`show ssl cert` was answered with {}", fault::quoted(&said)),
             ))),
         }
-    }
-
-    async fn names(&mut self) -> Result<&Names, Broken> {
-        let is_old = self.desk.names.as_ref().is_none_or(|(at, _)| at.elapsed() > LIST_AGE);
-        if is_old {
-            let mut names = Names::default();
-            self.connection
-                .ask_lines(&Command::show_certificates(), |line| {
-                    if let Some(name) = reply::listed_name(line) {
-                        names.add(name);
-                    }
-                })
-                .await?;
-            self.desk.names = Some((Instant::now(), names));
-        }
-        Ok(&self.desk.names.get_or_insert_with(|| (Instant::now(), Names::default())).1)
     }
 
     /// Makes one loaded certificate take responses. Where HAProxy does not find the issuer, it is given to it.
@@ -245,7 +225,7 @@ impl Introducer<'_> {
                 Err(other) => return Err(other),
             }
         }
-        let not_confirmed = || fault::refused(codes::NOT_CONFIRMED, self.address, "the change had no effect");
+        let not_confirmed = || fault::refused(codes::NOT_CONFIRMED, self.route, "the change had no effect");
         Err(Fault::Refused(last.unwrap_or_else(not_confirmed)))
     }
 
@@ -261,10 +241,10 @@ impl Introducer<'_> {
         let said = self.connection.ask(&Command::commit(name)).await?;
         let committed = match reply::commit(&said, name.as_str()) {
             CommitReply::Done => Ok(()),
-            CommitReply::Denied => Err(denied(self.address, "commit ssl cert", "admin")),
+            CommitReply::Denied => Err(denied(self.route, "commit ssl cert", "admin")),
             CommitReply::Failed(said) => Err(fault::refused(
                 codes::COMMIT_FAILED,
-                self.address,
+                self.route,
                 &format!("`commit ssl cert {}` was answered with {}", name.as_str(), fault::quoted(&said)),
             )),
         };
@@ -279,14 +259,14 @@ impl Introducer<'_> {
             PushReply::Updated => Ok(()),
             PushReply::NoMatch => Err(Fault::Refused(fault::refused(
                 codes::NOT_CONFIRMED,
-                self.address,
+                self.route,
                 &format!(
                     "after `commit ssl cert {}` HAProxy still does not find the certificate by its CertID: see that \
                      the issuer in its file, its .issuer file or issuers-chain-path is the right one",
                     name.as_str()
                 ),
             ))),
-            other => Err(Fault::Refused(push_refused(self.address, &other))),
+            other => Err(Fault::Refused(push_refused(self.route, &other))),
         }
     }
 
@@ -303,16 +283,16 @@ impl Introducer<'_> {
                 return Ok(());
             }
             SetReply::Joined if *is_ours => return Ok(()),
-            SetReply::Joined | SetReply::Busy => foreign(self.address, "another certificate"),
-            SetReply::Denied => denied(self.address, "set ssl cert", "admin"),
+            SetReply::Joined | SetReply::Busy => foreign(self.route, "another certificate"),
+            SetReply::Denied => denied(self.route, "set ssl cert", "admin"),
             SetReply::NotLoaded => fault::refused(
                 codes::NOT_LOADED,
-                self.address,
+                self.route,
                 &format!("HAProxy has just dropped the certificate {}", name.as_str()),
             ),
             SetReply::Other(said) => fault::refused(
                 codes::COMMIT_FAILED,
-                self.address,
+                self.route,
                 &format!("`set ssl cert {}` was answered with {}", name.as_str(), fault::quoted(&said)),
             ),
         };
@@ -345,21 +325,21 @@ impl Introducer<'_> {
         let said = self.connection.ask(&Command::probe_transaction()).await?;
         Err(Fault::Refused(match reply::probe(&said) {
             ProbeReply::None => return Ok(()),
-            ProbeReply::Busy(about) => foreign(self.address, &about),
-            ProbeReply::Denied => denied(self.address, "set ssl cert", "admin"),
+            ProbeReply::Busy(about) => foreign(self.route, &about),
+            ProbeReply::Denied => denied(self.route, "set ssl cert", "admin"),
             ProbeReply::Other(said) => fault::refused(
                 codes::REJECTED,
-                self.address,
+                self.route,
                 &format!("`abort ssl cert` was answered with {}", fault::quoted(&said)),
             ),
         }))
     }
 }
 
-fn foreign(address: &Address, about: &str) -> SinkError {
+fn foreign(route: &Route, about: &str) -> SinkError {
     fault::refused(
         codes::FOREIGN_TRANSACTION,
-        address,
+        route,
         &format!(
             "somebody else is changing {}: end that with `commit ssl cert` or `abort ssl cert`; it is tried again",
             fault::quoted(about)
@@ -368,24 +348,24 @@ fn foreign(address: &Address, about: &str) -> SinkError {
 }
 
 /// HAProxy's level does not allow a command.
-pub(crate) fn denied(address: &Address, command: &str, level: &str) -> SinkError {
+pub(crate) fn denied(route: &Route, command: &str, level: &str) -> SinkError {
     fault::refused(
         codes::PERMISSION_DENIED,
-        address,
+        route,
         &format!("HAProxy denies `{command}`: give its `stats socket` line `level {level}`"),
     )
 }
 
 /// What a push that did not succeed means.
-pub(crate) fn push_refused(address: &Address, said: &PushReply) -> SinkError {
+pub(crate) fn push_refused(route: &Route, said: &PushReply) -> SinkError {
     match said {
-        PushReply::Denied => denied(address, "set ssl ocsp-response", "admin"),
-        PushReply::EndsTooSoon => fault::refused(codes::REJECTED, address, "the response ends within 300 s"),
-        PushReply::NoMatch => fault::refused(codes::NOT_LOADED, address, "HAProxy knows no certificate of this CertID"),
-        PushReply::Updated => fault::refused(codes::REJECTED, address, "the response was taken"),
+        PushReply::Denied => denied(route, "set ssl ocsp-response", "admin"),
+        PushReply::EndsTooSoon => fault::refused(codes::REJECTED, route, "the response ends within 300 s"),
+        PushReply::NoMatch => fault::refused(codes::NOT_LOADED, route, "HAProxy knows no certificate of this CertID"),
+        PushReply::Updated => fault::refused(codes::REJECTED, route, "the response was taken"),
         PushReply::Other(said) => {
             let what = format!("`set ssl ocsp-response` was answered with {}", fault::quoted(said));
-            fault::refused(codes::REJECTED, address, &what)
+            fault::refused(codes::REJECTED, route, &what)
         }
     }
 }

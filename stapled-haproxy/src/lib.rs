@@ -1,20 +1,26 @@
-//! HAProxy for `stapled`: staples delivered over the admin socket, without a reload.
+//! HAProxy for `stapled`: staples delivered over the admin socket, without a reload, and the running process as a source
+//! of certificates.
 //!
-//! [`HaproxySink`] is the sink. On the way of a staple, from its top down:
+//! [`HaproxySource`] is the source (`source`; `files` matches what is loaded to files), [`HaproxySink`] the sink. On the way of a staple, from its top down:
 //!
-//! - `sink`: checks the staple against what HAProxy takes, has it written, and remembers what was delivered, so that
-//!   it can say what HAProxy has lost: everything after a restart or reload, single certificates when others replaced
-//!   them.
+//! - `sink`: one process behind an admin socket (`peer`), or the workers behind a master (`crew`), each a peer.
+//! - `peer`: has a staple written and confirmed, remembers what was delivered, and compares that with what HAProxy has
+//!   loaded and shows: so it can say what HAProxy has lost.
+//! - `lookout` keeps the `register` of what a process has loaded up to date, without burdening it.
 //! - `writer`: the one writer of a process. Whatever this program says to one HAProxy goes through it, in order, many
-//!   responses to a batch.
+//!   responses to a batch; `shift` is its task.
 //! - `introduce`: the first staple of a certificate that HAProxy loaded without one, as a transaction.
 //! - `token`: the response that takes a staple out of service.
 //! - `connection`: one connection in interactive mode, with limits on time and size for everything that is read.
-//! - `address`, `command`, `framing`, `reply`, `process`, `names`: pure: what is said, and what the answers mean.
+//! - `address`, `route`, `command`, `framing`, `reply`, `process`, `master`, `names`, `register`: pure: what is said, and
+//!   what the answers mean.
+//!
+//! [`configuration`] is the other half: what HAProxy's configuration says, as a source of certificates.
 //!
 //! The commands are those of "9.3. Unix Socket commands" in HAProxy's management guide: `prompt`, `show info`, `set
-//! timeout cli`, `set ssl ocsp-response`, `show ssl ocsp-response`, `show ssl cert`, `set ssl cert`, `commit ssl cert`
-//! and `abort ssl cert`. Commands that print private keys, or hold HAProxy up, are not used.
+//! timeout cli`, `set ssl ocsp-response`, `show ssl ocsp-response ID`, `show ssl cert`, `set ssl cert`, `commit ssl cert`,
+//! `abort ssl cert` and `show env`; and of "9.4. Master CLI": `show proc` and `@!PID`. Commands that print private keys,
+//! or hold HAProxy up, are not used.
 //!
 //! What must never be: a reply taken for success unless it says so word for word; two writers to one process; somebody
 //! else's transaction committed or aborted; a response sent that HAProxy would drop the good one for.
@@ -27,7 +33,9 @@ pub mod codes;
 mod command;
 pub mod configuration;
 mod connection;
+mod crew;
 mod fault;
+mod files;
 mod framing;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -36,13 +44,22 @@ pub mod fuzzing;
 #[allow(unreachable_pub)] // it is public where it is for a fuzzer
 mod fuzzing;
 mod introduce;
+mod lookout;
+mod master;
 mod names;
+mod peer;
 mod process;
+mod register;
 mod reply;
+mod route;
+mod settings;
+mod shift;
 mod sink;
+mod source;
 mod token;
 mod writer;
 
 pub use address::{Address, AddressError};
 pub use builder::HaproxySinkBuilder;
 pub use sink::HaproxySink;
+pub use source::{HaproxySource, Picture, ServedCertificate};

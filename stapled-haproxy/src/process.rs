@@ -1,7 +1,7 @@
 //! Which HAProxy process answers: what `show info` tells of it. Pure.
 
 /// A HAProxy process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Process {
     pub(crate) pid: u64,
     /// The machine, as HAProxy calls it: process ids repeat across machines.
@@ -12,6 +12,8 @@ pub(crate) struct Process {
     pub(crate) uptime: u64,
     /// Whether it is about to end, as after a reload.
     pub(crate) is_stopping: bool,
+    /// The first two numbers of its version; zeros where it does not say.
+    pub(crate) version: (u32, u32),
 }
 
 impl Process {
@@ -25,6 +27,7 @@ impl Process {
             started: number("Start_time_sec"),
             uptime: number("Uptime_sec")?,
             is_stopping: number("Stopping").is_some_and(|stopping| stopping != 0),
+            version: value("Version").and_then(version).unwrap_or_default(),
         })
     }
 
@@ -39,10 +42,22 @@ impl Process {
             }
     }
 
+    /// Whether it can show a response byte for byte.
+    pub(crate) fn shows_bytes(&self) -> bool {
+        self.version >= (2, 8)
+    }
+
     /// What tells it from every other process on this machine.
     pub(crate) fn key(&self) -> (String, u64, Option<u64>) {
         (self.node.clone(), self.pid, self.started)
     }
+}
+
+/// `3.0.11-1+deb13u4`, `3.5-dev2`.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let (major, rest) = text.split_once('.')?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((major.parse().ok()?, digits.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -61,6 +76,15 @@ mod tests {
         assert!(first.is_same(&later));
         assert!(!first.is_same(&Process { pid: 43, ..first.clone() }));
         assert!(!first.is_same(&Process { started: Some(101), ..first.clone() }));
+    }
+
+    #[test]
+    fn versions_are_read_as_numbers() {
+        let of = |version: &str| Process::read(&format!("{INFO}Version: {version}\n")).expect("info");
+        assert_eq!(of("3.0.11-1+deb13u4").version, (3, 0));
+        assert_eq!(of("3.5-dev2").version, (3, 5));
+        assert!(of("2.10.1").shows_bytes() && of("2.8.0").shows_bytes());
+        assert!(!of("2.6.12-1+deb12u4").shows_bytes() && !of("odd").shows_bytes());
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! What HAProxy's replies mean. Pure; matched whole: what is not known word for word is not a success.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 /// How HAProxy took a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PushReply {
@@ -65,8 +68,46 @@ pub(crate) struct Loaded {
     pub(crate) fingerprint: String,
     /// Whether further certificates lie with it, among them perhaps its issuer.
     pub(crate) has_chain: bool,
-    /// Whether it has the CertID under which responses are given to it.
-    pub(crate) takes_responses: bool,
+    /// The CertID, in DER, under which responses are given to it; empty while it takes none.
+    pub(crate) response_key: Vec<u8>,
+    /// The file that it came from, where HAProxy says so (3.2 and later).
+    pub(crate) file: Option<String>,
+    /// Whether a `bind` line uses it.
+    pub(crate) is_used: bool,
+}
+
+impl Loaded {
+    /// Whether it takes responses.
+    pub(crate) fn takes_responses(&self) -> bool {
+        !self.response_key.is_empty()
+    }
+
+    /// Whether this is the certificate of that serial number and SHA-1 hash, both in hexadecimal.
+    pub(crate) fn is(&self, serial: &str, fingerprint: &str) -> bool {
+        // Without a fingerprint the serial number decides: whatever is loaded, HAProxy then checks the CertID.
+        (self.fingerprint.is_empty() || self.fingerprint.eq_ignore_ascii_case(fingerprint))
+            && plain_serial(&self.serial) == plain_serial(serial)
+    }
+}
+
+/// A serial number in hexadecimal as it compares: leading zeros are written or not.
+pub(crate) fn plain_serial(serial: &str) -> String {
+    serial.trim_start_matches('0').to_ascii_uppercase()
+}
+
+/// The response that HAProxy has for a CertID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Exactly this.
+    Response(Vec<u8>),
+    /// One with these times, as `2026-11-24T13:14:56Z`.
+    Times { is_good: bool, this_update: String, next_update: String },
+    /// None.
+    Nothing,
+    /// It cannot, or may not, say.
+    Unclear,
+    /// What cannot be an answer to that question.
+    Garbled(String),
 }
 
 /// The reply to `set ssl ocsp-response`.
@@ -151,12 +192,18 @@ pub(crate) fn show(reply: &str) -> ShowReply {
     }
     let mut loaded = Loaded::default();
     for line in text.lines() {
+        // The last part comes even where the ones before it end in the middle of their line.
+        if let Some((_, key)) = line.split_once("OCSP Response Key:") {
+            loaded.response_key = bytes_of(key.trim()).unwrap_or_default();
+            continue;
+        }
         let Some((key, value)) = line.split_once(": ") else { continue };
         match key {
+            "Status" => loaded.is_used = value == "Used",
+            "Crt filename" => loaded.file = Some(value.to_owned()).filter(|file| !file.is_empty()),
             "Serial" if loaded.serial.is_empty() => loaded.serial = value.to_owned(),
             "SHA1 FingerPrint" if loaded.fingerprint.is_empty() => loaded.fingerprint = value.to_owned(),
             "Chain Subject" => loaded.has_chain = true,
-            "OCSP Response Key" => loaded.takes_responses = !value.trim().is_empty(),
             _ => {}
         }
     }
@@ -172,10 +219,79 @@ pub(crate) fn listed_name(line: &str) -> Option<&str> {
     (!line.is_empty() && !line.starts_with(['#', '*']) && line != "Can't allocate memory!").then_some(line)
 }
 
-/// A line of the reply to `show ssl ocsp-response`: the DER of a CertID, if it is the line that has it.
-pub(crate) fn listed_cert_id(line: &str) -> Option<Vec<u8>> {
-    let hex = line.strip_prefix("Certificate ID key : ")?.trim_end();
-    if hex.len() % 2 != 0 || !hex.is_ascii() {
+/// The reply to `show ssl ocsp-response base64 ID`.
+pub(crate) fn shown_response(reply: &str) -> Shown {
+    let text = reply.trim();
+    if text.starts_with("Certificate ID ") {
+        return Shown::Nothing;
+    }
+    match STANDARD.decode(text) {
+        Ok(response) if !response.is_empty() => Shown::Response(response),
+        _ => not_shown(text),
+    }
+}
+
+/// The reply to `show ssl ocsp-response ID`, in words.
+pub(crate) fn shown_in_words(reply: &str) -> Shown {
+    if reply.starts_with("Certificate ID ") {
+        return Shown::Nothing;
+    }
+    let value = |key: &str| reply.lines().find_map(|line| line.trim_start().strip_prefix(key)).map(str::trim);
+    match (value("Cert Status: "), value("This Update: ").and_then(time), value("Next Update: ").and_then(time)) {
+        (Some(status), Some(this_update), Some(next_update)) => {
+            Shown::Times { is_good: status == "good", this_update, next_update }
+        }
+        // One that is larger than HAProxy's buffer is shown in part, or not at all.
+        _ if reply.starts_with("OCSP Response Data:") => Shown::Unclear,
+        _ => not_shown(reply),
+    }
+}
+
+fn not_shown(reply: &str) -> Shown {
+    match reply.trim() {
+        "" | "Permission denied" => Shown::Unclear,
+        text if text.starts_with("Unknown command") => Shown::Unclear,
+        text => Shown::Garbled(text.to_owned()),
+    }
+}
+
+/// `Nov 24 13:14:56 2026 GMT` as `2026-11-24T13:14:56Z`.
+fn time(text: &str) -> Option<String> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut words = text.split_whitespace();
+    let (month, day, time, year) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    let day: u8 = day.parse().ok()?;
+    Some(format!("{year}-{month:02}-{day:02}T{time}Z"))
+}
+
+/// What `show env` tells of where HAProxy's files are.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Environment {
+    /// The configuration files, as they were named at its start.
+    pub(crate) configuration_files: Vec<String>,
+    /// The admin sockets, as they are configured.
+    pub(crate) sockets: Vec<String>,
+    /// The directory that it was started in, as far as its environment tells.
+    pub(crate) working_directory: Option<String>,
+}
+
+impl Environment {
+    /// Takes a line of the reply to `show env`. All other variables are nobody's business, and not kept.
+    pub(crate) fn add(&mut self, line: &str) {
+        let list = |value: &str| value.split(';').filter(|item| !item.is_empty()).map(str::to_owned).collect();
+        match line.split_once('=') {
+            Some(("HAPROXY_CFGFILES", value)) => self.configuration_files = list(value),
+            Some(("HAPROXY_CLI", value)) => self.sockets = list(value),
+            Some(("PWD", value)) => self.working_directory = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+}
+
+/// What hexadecimal digits stand for.
+fn bytes_of(hex: &str) -> Option<Vec<u8>> {
+    if !hex.len().is_multiple_of(2) || !hex.is_ascii() {
         return None;
     }
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
@@ -252,31 +368,74 @@ mod tests {
     fn a_shown_certificate_has_serial_and_fingerprint() {
         let said = "Filename: a.pem\nStatus: Used\nSerial: 1001\nSHA1 FingerPrint: 0F0A\nSubject: /CN=a\n\
                     Chain Subject: /CN=Lab CA\nOCSP Response Key: 303b\n\n";
-        let expected =
-            Loaded { serial: "1001".into(), fingerprint: "0F0A".into(), has_chain: true, takes_responses: true };
+        let expected = Loaded {
+            serial: "1001".into(),
+            fingerprint: "0F0A".into(),
+            has_chain: true,
+            response_key: vec![0x30, 0x3b],
+            file: None,
+            is_used: true,
+        };
+        assert!(expected.is("001001", "0f0a") && !expected.is("1001", "0F0B") && !expected.is("1002", "0F0A"));
         assert_eq!(show(said), ShowReply::Loaded(expected));
+        assert!(matches!(show(&said.replace("303b", "")), ShowReply::Loaded(loaded) if !loaded.takes_responses()));
         assert!(matches!(show("Filename: a.pem\nStatus: Empty\n"), ShowReply::Other(_)));
         let cut = show("Filename: a.pem\nStatus: Used\nSerial: 1001\nAlgorithm: OCSP Response Key: \n\n");
-        assert_eq!(cut, ShowReply::Loaded(Loaded { serial: "1001".into(), ..Loaded::default() }));
+        assert_eq!(cut, ShowReply::Loaded(Loaded { serial: "1001".into(), is_used: true, ..Loaded::default() }));
+        let cut = show("Filename: a.pem\nStatus: Used\nSerial: 1001\nAlgorithm: OCSP Response Key: 303b\n\n");
+        assert!(matches!(cut, ShowReply::Loaded(loaded) if loaded.takes_responses()));
         assert_eq!(show("Can't allocate memory!\n"), ShowReply::Denied);
     }
 
     #[test]
     fn lists_are_read_by_line() {
-        assert_eq!(listed_cert_id("Certificate ID key : 300a"), Some(vec![0x30, 0x0a]));
-        assert_eq!(listed_cert_id("Certificate ID key : 300"), None);
-        assert_eq!(listed_cert_id("Certificate ID key : 3\u{e9}"), None);
-        assert_eq!(listed_cert_id("  Serial Number: 1001"), None);
+        assert_eq!(bytes_of("300a"), Some(vec![0x30, 0x0a]));
+        assert_eq!(bytes_of("300"), None);
+        assert_eq!(bytes_of("3\u{e9}"), None);
         assert_eq!(listed_name("*a.pem"), None);
         assert_eq!(listed_name("# filename"), None);
         assert_eq!(listed_name("a.pem"), Some("a.pem"));
+    }
+
+    #[test]
+    fn a_shown_response_has_its_bytes_or_its_times() {
+        assert_eq!(shown_response("MAo=\n"), Shown::Response(vec![0x30, 0x0a]));
+        assert_eq!(shown_response("Certificate ID or path does not match any certificate.\n"), Shown::Nothing);
+        assert_eq!(shown_response("Permission denied\n"), Shown::Unclear);
+        assert_eq!(shown_response(""), Shown::Unclear);
+        assert!(matches!(shown_response("OCSP Response updated!\n"), Shown::Garbled(_)));
+        assert!(matches!(shown_in_words("OCSP Response updated!\n"), Shown::Garbled(_)));
+        let said = "OCSP Response Data:\n    Cert Status: good\n    This Update: Nov 24 13:14:56 2026 GMT\n    \
+                    Next Update: Dec  7 03:14:56 2026 GMT\n";
+        let times = |is_good| Shown::Times {
+            is_good,
+            this_update: "2026-11-24T13:14:56Z".into(),
+            next_update: "2026-12-07T03:14:56Z".into(),
+        };
+        assert_eq!(shown_in_words(said), times(true));
+        assert_eq!(shown_in_words(&said.replace("good", "revoked")), times(false));
+        assert_eq!(shown_in_words("Certificate ID does not match any certificate.\n"), Shown::Nothing);
+        assert_eq!(shown_in_words("OCSP Response Data:\n"), Shown::Unclear);
+    }
+
+    #[test]
+    fn the_environment_tells_of_files_and_sockets() {
+        let mut environment = Environment::default();
+        for line in ["SECRET=x", "HAPROXY_CFGFILES=a.cfg;/b/c.cfg", "HAPROXY_CLI=unix@/s;sockpair@4", "PWD=/w"] {
+            environment.add(line);
+        }
+        assert_eq!(environment.configuration_files, ["a.cfg", "/b/c.cfg"]);
+        assert_eq!(environment.sockets, ["unix@/s", "sockpair@4"]);
+        assert_eq!(environment.working_directory.as_deref(), Some("/w"));
     }
 
     proptest! {
         #[test]
         fn no_reply_panics(said in "(?s).{0,200}", name in ".{0,20}") {
             let _ = (push(&said), set(&said, &name), commit(&said, &name), probe(&said), show(&said));
-            let _ = (listed_name(&said), listed_cert_id(&said), listed_cert_id(&format!("Certificate ID key : {said}")));
+            let _ = (listed_name(&said), shown_response(&said), shown_in_words(&said), Environment::default().add(&said));
+            let _ = show(&format!("Serial: 1\nOCSP Response Key: {said}"));
+            let _ = shown_in_words(&format!("Cert Status: {name}\nThis Update: {said}\nNext Update: {said}\n"));
         }
     }
 }

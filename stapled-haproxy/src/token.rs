@@ -31,7 +31,10 @@ const OCSP_BASIC: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01
 const ECDSA_WITH_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 
 /// A response about a certificate that HAProxy will not staple.
-pub(crate) struct WithdrawalToken(Vec<u8>);
+pub(crate) struct WithdrawalToken {
+    der: Vec<u8>,
+    until: Timestamp,
+}
 
 /// There is no token: no randomness, or a time that cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,11 +68,16 @@ impl WithdrawalToken {
         body.extend(element(OCTET_STRING, &element(SEQUENCE, &basic)));
         let mut response = element(ENUMERATED, &[0]);
         response.extend(element(0xa0, &element(SEQUENCE, &body)));
-        Ok(WithdrawalToken(element(SEQUENCE, &response)))
+        Ok(WithdrawalToken { der: element(SEQUENCE, &response), until: now + VALIDITY })
     }
 
     pub(crate) fn as_der(&self) -> &[u8] {
-        &self.0
+        &self.der
+    }
+
+    /// Its nextUpdate.
+    pub(crate) fn until(&self) -> Timestamp {
+        self.until
     }
 }
 

@@ -19,6 +19,8 @@ use tokio::task::JoinHandle;
 
 const HOUR: i64 = 3600;
 const UPDATED: &str = "OCSP Response updated!\n\n> ";
+/// A response that is too large to be shown.
+const SHOWN: &str = "OCSP Response Data:\n\n> ";
 
 /// What the server does about a command.
 enum Answer {
@@ -43,6 +45,9 @@ fn usual(line: &str, pid: usize) -> Answer {
         "show info" => say(&format!("Name: HAProxy\nPid: {pid}\nUptime_sec: 5\nnode: fake{pid}\n\n> ")),
         line if line.starts_with("set timeout cli ") => say("\n> "),
         line if line.starts_with("set ssl ocsp-response ") => say(UPDATED),
+        // It neither shows what it has nor lets anybody look.
+        line if line.starts_with("show ssl ocsp-response ") => say(SHOWN),
+        "show ssl cert" => say("Permission denied\n\n> "),
         line => panic!("unexpected: {line}"),
     }
 }
@@ -169,7 +174,8 @@ async fn hangs_and_halves_are_no_success() {
         ("OCSP Response updated!", codes::REPLY_TIMEOUT),
         ("OCSP Response updated!\n", codes::REPLY_TIMEOUT),
         ("OCSP Response updated!\n\n>", codes::REPLY_TIMEOUT),
-        ("OCSP Response updated!\n\n> and more\n", codes::REPLY_TIMEOUT),
+        ("OCSP Response updated!\n\n> and more\n", codes::NOT_CONFIRMED),
+        ("OCSP Response updated!\n\n> OCSP Response updated!\n\n> ", codes::NOT_CONFIRMED),
         ("OCSP Response updated!\n> \n\n> ", codes::REJECTED),
         ("no > OCSP Response updated!\n\n> ", codes::REJECTED),
         ("Not now.\n\n> OCSP Response updated!\n\n> ", codes::REJECTED),
@@ -188,8 +194,13 @@ async fn hangs_and_halves_are_no_success() {
 
 #[tokio::test]
 async fn a_kept_connection_that_ends_is_replaced_without_a_failure() {
-    let fake = Fake::new(|line, connection| match (line, connection) {
-        (line, 1) if line.starts_with("set ssl") => Answer::Last(UPDATED.as_bytes().to_vec()),
+    let shows = AtomicUsize::new(0);
+    let fake = Fake::new(move |line, _| match line {
+        // Every other time it closes as soon as everything is said.
+        line if line.starts_with("show ssl ocsp-response ") => match shows.fetch_add(1, Ordering::SeqCst) % 2 {
+            0 => Answer::Last(SHOWN.as_bytes().to_vec()),
+            _ => say(SHOWN),
+        },
         _ => usual(line, 1),
     });
     for _ in 0..3 {
@@ -200,12 +211,19 @@ async fn a_kept_connection_that_ends_is_replaced_without_a_failure() {
 
 #[tokio::test]
 async fn a_late_reply_is_not_taken_for_the_next_one() {
-    let fake = Fake::new(|line, connection| match (line, connection) {
-        (line, 1) if line.starts_with("set ssl") => Answer::Late(UPDATED, UPDATED),
+    let shows = AtomicUsize::new(0);
+    let fake = Fake::new(move |line, connection| match (line, connection) {
+        // The second time.
+        (line, 1) if line.starts_with("show ssl ocsp-response ") && shows.fetch_add(1, Ordering::SeqCst) > 0 => {
+            Answer::Late(SHOWN, UPDATED)
+        }
+        (line, 1) if line.starts_with("set ssl") => say(UPDATED),
         (line, _) if line.starts_with("set ssl") => say("Not now.\n\n> "),
         (line, _) => usual(line, 1),
     });
-    assert_eq!(fake.deliver().await, Ok(Delivered::Confirmed));
+    for _ in 0..2 {
+        assert_eq!(fake.deliver().await, Ok(Delivered::Confirmed));
+    }
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !fake.late.load(Ordering::SeqCst) {
         assert!(tokio::time::Instant::now() < deadline);
@@ -300,6 +318,7 @@ async fn a_transaction_that_a_broken_connection_left_open_is_aborted() {
         line if line.starts_with("set ssl ocsp-response ") => {
             say("OCSP single response: Certificate ID does not match any certificate or issuer.\n\n> ")
         }
+        "show ssl cert" => say(&format!("# filename\n{name}\n\n> ")),
         line if line.starts_with("show ssl cert ") => say(&shown),
         "abort ssl cert /" => say("No ongoing transaction!\n\n> "),
         line if line.starts_with("set ssl cert ") => Answer::Last(b"+ Trans".to_vec()),

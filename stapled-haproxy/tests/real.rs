@@ -10,7 +10,7 @@ use std::time::Duration;
 use stapled_core::reason::ReasonCode;
 use stapled_core::sink::{Delivered, Lost, SinkError, StapleSink, Withdrawal, Withdrawn};
 use stapled_haproxy::{Address, HaproxySink, codes};
-use support::{Cert, Haproxy, Lab, binaries, lost, sink, wait_for};
+use support::{Cert, Haproxy, Lab, PATIENCE, binaries, lost, sink, wait_for};
 
 const HOUR: i64 = 3600;
 
@@ -262,9 +262,7 @@ async fn a_certificate_that_others_replace_is_reported_lost() {
         let sink = haproxy.sink();
         deliver(&lab, &sink, &cert).await;
         deliver(&lab, &sink, &other).await;
-        let pem = cert.issued.bundle_pem();
-        haproxy.ask(&format!("set ssl cert {} <<\n{}\n", cert.name, pem));
-        assert!(haproxy.ask(&format!("commit ssl cert {}", cert.name)).contains("Success!"));
+        haproxy.replace(&cert);
         assert_eq!(haproxy.stapled(&cert), None);
         assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.name.as_str().into()]));
         let response = deliver(&lab, &sink, &cert).await;
@@ -436,11 +434,206 @@ async fn an_idle_connection_ends() {
         // Two sessions: the kept one, and the one that asks.
         let sessions =
             |haproxy: &Haproxy| haproxy.ask("show sess").lines().filter(|line| line.starts_with("0x")).count();
-        let deadline = tokio::time::Instant::now() + support::PATIENCE;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
         while sessions(&haproxy) > 1 {
             assert!(tokio::time::Instant::now() < deadline);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         deliver(&lab, &sink, &cert).await;
+    }
+}
+
+#[tokio::test]
+async fn an_empty_haproxy_is_no_riddle() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let cert = lab.cert("a.pem");
+        let haproxy = lab.start_without_certificates(&binary);
+        assert_eq!(failure(&lab, &haproxy.sink(), &cert).await.code(), codes::NOT_LOADED);
+    }
+}
+
+#[tokio::test]
+async fn hundreds_that_others_replace_are_all_reported_lost_and_come_back() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let certs: Vec<Cert> = (0..200).map(|number| lab.cert(&format!("certs/{number}.pem"))).collect();
+        let haproxy = lab.start(&binary, &format!("crt {}", lab.path("certs").display()));
+        let sink = haproxy.sink();
+        for cert in &certs {
+            deliver(&lab, &sink, cert).await;
+        }
+        for round in 0..2 {
+            for cert in &certs {
+                haproxy.replace(cert);
+            }
+            let mut missing: Vec<&str> = certs.iter().map(|cert| cert.name.as_str()).collect();
+            while !missing.is_empty() {
+                let Lost::Certificates(names) = lost(&sink).await else { panic!("round {round}: not certificates") };
+                missing.retain(|missing| names.iter().all(|name| **name != **missing));
+            }
+            for cert in &certs {
+                let response = deliver(&lab, &sink, cert).await;
+                assert_eq!(haproxy.stapled(cert), Some(response), "round {round}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_staple_that_somebody_else_gave_is_replaced_only_by_a_newer_one() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let cert = lab.cert("a.pem");
+        let haproxy = lab.start(&binary, &crt(&cert));
+        let sink = haproxy.sink();
+        deliver(&lab, &sink, &cert).await;
+        let push = |age: i64| {
+            let response = lab.response(&cert, support::now() - age, 3 * HOUR);
+            let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, response);
+            assert!(haproxy.ask(&format!("set ssl ocsp-response {encoded}")).contains("updated"));
+        };
+        push(3000);
+        assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.name.as_str().into()]));
+        let response = deliver(&lab, &sink, &cert).await;
+        assert_eq!(haproxy.stapled(&cert), Some(response));
+        push(0);
+        let nothing = tokio::time::timeout(Duration::from_millis(500), sink.lost()).await;
+        assert!(nothing.is_err(), "a newer one was called a loss");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_comes_late_is_noticed() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let old = lab.cert("a.pem");
+        let haproxy = lab.start(&binary, &crt(&old));
+        let renewed = lab.cert("a.pem");
+        let sink = haproxy.sink();
+        assert_eq!(failure(&lab, &sink, &renewed).await.code(), codes::CERTIFICATE_DIFFERS);
+        assert!(tokio::time::timeout(Duration::from_millis(200), sink.lost()).await.is_err(), "nothing came yet");
+        haproxy.replace(&renewed);
+        assert_eq!(lost(&sink).await, Lost::Nothing, "it is not told that it can be tried again");
+        deliver(&lab, &sink, &renewed).await;
+
+        let new = lab.cert("new.pem");
+        assert_eq!(failure(&lab, &sink, &new).await.code(), codes::NOT_LOADED);
+        haproxy.ask(&format!("new ssl cert {}", new.name));
+        haproxy.replace(&new);
+        assert_eq!(lost(&sink).await, Lost::Nothing, "it is not told that it can be tried again");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_foreign_transaction_is_noticed() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let (cert, other) = (lab.cert("a.pem"), lab.cert("b.pem"));
+        let haproxy = lab.start(&binary, &format!("{} {}", crt(&cert), crt(&other)));
+        let sink = haproxy.sink();
+        haproxy.ask(&format!("set ssl cert {} <<\n{}\n", other.name, other.issued.bundle_pem()));
+        assert_eq!(failure(&lab, &sink, &cert).await.code(), codes::FOREIGN_TRANSACTION);
+        assert!(tokio::time::timeout(Duration::from_millis(200), sink.lost()).await.is_err(), "it goes on");
+        assert!(haproxy.ask(&format!("commit ssl cert {}", other.name)).contains("Success!"));
+        assert_eq!(lost(&sink).await, Lost::Nothing);
+        deliver(&lab, &sink, &cert).await;
+    }
+}
+
+/// The workers' numbers, as `show proc` lists them: current ones first.
+fn workers(haproxy: &Haproxy) -> Vec<u64> {
+    let reply = support::ask_at(&haproxy.master, "show proc\nquit\n").expect("an answer");
+    let pids = reply.lines().filter(|line| line.contains(" worker ")).filter_map(|line| line.split_whitespace().next());
+    pids.map(|pid| pid.parse().expect("a number")).collect()
+}
+
+fn next_update(haproxy: &Haproxy, pid: u64, cert: &Cert) -> Option<String> {
+    let cert_id: String =
+        cert.chain.cert_id(stapled_core::ocsp::CertIdHash::Sha1).to_der().iter().map(|b| format!("{b:02x}")).collect();
+    let reply = haproxy.ask_worker(pid, &format!("show ssl ocsp-response {cert_id}"));
+    reply.lines().find_map(|line| line.trim().strip_prefix("Next Update: ")).map(str::to_owned)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_master_every_worker_is_served_and_old_ones_are_too() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let cert = lab.cert("a.pem");
+        let master = lab.path("master.sock");
+        let haproxy = lab.start_with(&binary, &crt(&cert), "", &["-W", "-S", master.to_str().expect("text")]);
+        let sink = haproxy.master_sink();
+        let response = deliver(&lab, &sink, &cert).await;
+        assert_eq!(haproxy.stapled(&cert), Some(response));
+        let lingering = haproxy.linger(&cert);
+
+        haproxy.reload();
+        assert_eq!(lost(&sink).await, Lost::Everything);
+        let staple = lab.staple(&cert, 2 * HOUR);
+        sink.deliver(&staple, &[cert.site()]).await.expect("a delivery");
+        assert_eq!(haproxy.stapled(&cert).as_deref(), Some(staple.response().as_ref()));
+        let pids = workers(&haproxy);
+        assert_eq!(pids.len(), 2, "the old worker is there");
+        let shown: Vec<_> = pids.iter().map(|pid| next_update(&haproxy, *pid, &cert)).collect();
+        assert!(shown[0].is_some() && shown[0] == shown[1], "{shown:?}");
+
+        // What is withdrawn is withdrawn from both.
+        assert_eq!(
+            sink.withdraw(&cert.chain, &[], Withdrawal::Revoked).await.expect("withdrawn"),
+            Withdrawn::Confirmed
+        );
+        assert_eq!(haproxy.stapled(&cert), None);
+        let after: Vec<_> = pids.iter().map(|pid| next_update(&haproxy, *pid, &cert)).collect();
+        assert!(after[0].is_some() && after[0] == after[1] && after != shown, "{after:?}");
+
+        // It ends: nothing is lost, and nothing fails for it.
+        drop(lingering);
+        wait_for("the old worker's end", || (workers(&haproxy).len() == 1).then_some(()));
+        let response = deliver(&lab, &sink, &cert).await;
+        assert_eq!(haproxy.stapled(&cert), Some(response));
+    }
+}
+
+#[tokio::test]
+async fn behind_a_master_it_is_as_with_a_socket_of_its_own() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let certs: Vec<Cert> = (0..20).map(|number| lab.cert(&format!("certs/{number}.pem"))).collect();
+        let master = lab.path("master.sock");
+        let bind = format!("crt {}", lab.path("certs").display());
+        let haproxy = lab.start_with(&binary, &bind, "", &["-W", "-S", master.to_str().expect("text")]);
+        let sink = haproxy.master_sink();
+        for cert in &certs {
+            deliver(&lab, &sink, cert).await;
+        }
+        let most = sink.requirements().max_size;
+        let small = lab.padded_staple(&certs[0], HOUR, 1000).response().len();
+        let largest = lab.padded_staple(&certs[0], HOUR, most - small + 1000 - 8);
+        sink.deliver(&largest, &[certs[0].site()]).await.expect("the largest response");
+        assert_eq!(haproxy.stapled(&certs[0]).as_deref(), Some(largest.response().as_ref()));
+
+        haproxy.replace(&certs[1]);
+        assert_eq!(haproxy.stapled(&certs[1]), None);
+        assert_eq!(lost(&sink).await, Lost::Certificates(vec![certs[1].name.as_str().into()]));
+        let response = deliver(&lab, &sink, &certs[1]).await;
+        assert_eq!(haproxy.stapled(&certs[1]), Some(response));
+
+        // Addressed without its prefix, the master is recognised.
+        let error = failure(&lab, &support::sink(&master), &certs[0]).await;
+        assert_eq!(error.code(), codes::MASTER_SOCKET);
+        assert!(error.to_string().contains("master@"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_master_without_workers_or_that_is_none_is_told() {
+    let lab = Lab::new();
+    let cert = lab.cert("a.pem");
+    let missing = support::sink_at(Address::master(lab.path("missing.sock")));
+    assert_eq!(failure(&lab, &missing, &cert).await.code(), codes::SOCKET_MISSING);
+    for binary in binaries() {
+        let haproxy = lab.start(&binary, &crt(&cert));
+        let worker = HaproxySink::builder(Address::master(&haproxy.socket)).reply_timeout(PATIENCE).build();
+        assert_eq!(failure(&lab, &worker, &cert).await.code(), codes::GARBLED_REPLY);
     }
 }

@@ -3,8 +3,9 @@
 #
 #   environment=$(tests/provide/provide.sh NAME...) && eval "$environment"
 #
-# A NAME is haproxy, haproxy-3.0, openssl, nginx or redis. What is printed sets PATH so that the programs are found,
-# and HAPROXY to the HAProxy binaries to test with, separated by commas.
+# A NAME is haproxy, haproxy-3.0, openssl, nginx, redis, gnutls (for ocsptool) or python. What is printed sets PATH so
+# that the programs are found, HAPROXY to the HAProxy binaries to test with, separated by commas, and JUDGES_PYTHON to a
+# Python that has the package cryptography and loads the libraries of OpenSSL and GnuTLS.
 #
 # What is missing is unpacked from the distribution's packages (apt) under target/provided. Nothing is installed,
 # enabled or started, no file outside target is written, and root and anybody else get the same. Where everything is
@@ -31,15 +32,30 @@ package_of() {
     case $1 in
     redis) echo redis-server ;;
     haproxy-3.0) echo haproxy ;;
+    gnutls) echo gnutls-bin ;;
     *) echo "$1" ;;
+    esac
+}
+
+program_of() {
+    case $1 in
+    gnutls) echo ocsptool ;;
+    *) package_of "$1" ;;
     esac
 }
 
 runs() {
     case $1 in
     */openssl | openssl) "$1" version ;;
+    */ocsptool | ocsptool) "$1" --version ;;
     *) "$1" -v ;;
     esac >/dev/null 2>&1
+}
+
+# Whether the Python $1 can ask all three: cryptography by import, OpenSSL and GnuTLS as shared libraries.
+judges() {
+    "$1" -c 'import ctypes, cryptography.x509.ocsp
+ctypes.CDLL("libcrypto.so.3"), ctypes.CDLL("libgnutls.so.30")' >/dev/null 2>&1
 }
 
 # Runs apt with lists, caches and sources in the folder $1; whatever else the machine configures stays in force, but
@@ -127,7 +143,7 @@ program_in() {
 bring() {
     local name=$1 package program root folder path
     package=$(package_of "$name")
-    program=$package
+    program=$(program_of "$name")
     root=$provided/$name
     folder=$provided/apt
     if runs "$provided/bin/$program"; then
@@ -156,6 +172,45 @@ bring() {
     chmod 755 "$provided/bin/$program.new"
     mv "$provided/bin/$program.new" "$provided/bin/$program"
     runs "$provided/bin/$program" || fail "$program, as unpacked, does not run: $("$provided/bin/$program" -v 2>&1)"
+}
+
+# A Python that can ask the judges: the machine's with the package cryptography beside it, or, where there is none, one
+# that is unpacked as well. Prints its path.
+bring_python() {
+    local root=$provided/python folder=$provided/apt wrapper=$provided/bin/judges-python python home= libraries=
+    local unpacked
+    if judges "$wrapper"; then
+        echo "$wrapper"
+        return
+    fi
+    command -v apt-get >/dev/null || fail "python3 with the package cryptography is missing; install it"
+    say "python3 with cryptography is missing: unpacking it into ${root#"$top"/}"
+    mkdir -p "$folder" "$provided/bin"
+    prepare_apt "$folder" /var/lib/dpkg/status
+    update "$folder"
+    if ! unpack "$folder" "$root" python3-cryptography '.'; then
+        tail -n 5 "$folder"/*.log >&2 || true
+        fail "cannot fetch the package python3-cryptography"
+    fi
+    # Compiled parts of Debian's packages fit Debian's Python.
+    python=/usr/bin/python3
+    if ! "$python" -c '' 2>/dev/null; then
+        python=$(program_in "$root" python3) || fail "the package python3 holds no python3"
+        home="export PYTHONHOME='$root/usr'"
+    fi
+    for unpacked in "$provided"/{python,openssl,gnutls}; do
+        [[ ! -d $unpacked ]] || libraries+=${libraries:+:}$(libraries "$unpacked")
+    done
+    {
+        echo '#!/bin/sh'
+        echo "export LD_LIBRARY_PATH='$libraries' PYTHONPATH='$root/usr/lib/python3/dist-packages'"
+        echo "$home"
+        echo "exec '$python' \"\$@\""
+    } >"$wrapper.new"
+    chmod 755 "$wrapper.new"
+    mv "$wrapper.new" "$wrapper"
+    judges "$wrapper" || fail "python3, as unpacked, cannot ask the judges: $("$wrapper" -c 'import cryptography.x509.ocsp' 2>&1)"
+    echo "$wrapper"
 }
 
 # HAProxy 3.0 from Debian 13, with its own loader and C library: those of this machine may be too old for it. Prints
@@ -198,18 +253,18 @@ bring_haproxy_3_0() {
     echo "$wrapper"
 }
 
-[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|openssl|nginx|redis ..."
+[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|openssl|nginx|redis|gnutls|python ..."
 mkdir -p "$provided"
 provided=$(cd -- "$provided" && pwd)
 # Two runs at once take turns.
 exec 9>"$provided/.lock"
 flock 9
 
-haproxies=()
+haproxies=() python=
 for name in "$@"; do
     case $name in
-    haproxy | openssl | nginx | redis)
-        program=$(package_of "$name")
+    haproxy | openssl | nginx | redis | gnutls)
+        program=$(program_of "$name")
         if ! runs "$program"; then
             bring "$name" 9>&-
             [[ :$PATH: == *:"$provided/bin":* ]] || PATH=$provided/bin:$PATH
@@ -225,6 +280,15 @@ for name in "$@"; do
             warn "HAProxy 3.0 is not to be had here: tests go on without it"
         fi
         ;;
+    python)
+        for candidate in python3 /usr/bin/python3; do
+            if judges "$candidate"; then
+                python=$(command -v "$candidate")
+                break
+            fi
+        done
+        [[ -n $python ]] || python=$(bring_python 9>&-)
+        ;;
     *) fail "don't know how to bring $name" ;;
     esac
 done
@@ -235,4 +299,7 @@ if [[ ${#haproxies[@]} -gt 0 ]]; then
         IFS=,
         echo "${haproxies[*]}"
     )"
+fi
+if [[ -n $python ]]; then
+    printf 'export JUDGES_PYTHON=%q\n' "$python"
 fi

@@ -83,6 +83,11 @@ impl Haproxy {
         self.child = self.builder.launch();
     }
 
+    /// The address of its master, where it has one.
+    pub fn master(&self) -> String {
+        format!("master@{}", self.builder.path("master").display())
+    }
+
     /// What a client sees that asks for this certificate's host.
     pub fn handshake(&self, cert: &Cert) -> Handshake {
         handshake(&self.builder.path("tls"), &cert.host)
@@ -166,7 +171,8 @@ impl Haproxy {
         let _ = self.child.wait();
     }
 
-    fn pid(&self) -> Option<u64> {
+    /// The process that answers at its admin socket.
+    pub fn pid(&self) -> Option<u64> {
         self.try_ask("show info")?.lines().find_map(|line| line.strip_prefix("Pid: ")?.parse().ok())
     }
 
@@ -252,7 +258,11 @@ impl HaproxyBuilder {
     fn launch(&self) -> Child {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log file");
         let mut command = Command::new(&self.binary);
-        command.arg(if self.is_master_worker { "-W" } else { "-db" }).arg("-f").arg(self.path("cfg"));
+        match self.is_master_worker {
+            true => command.arg("-W").arg("-S").arg(self.path("master")),
+            false => command.arg("-db"),
+        };
+        command.arg("-f").arg(self.path("cfg"));
         command.current_dir(&self.folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary));
         wait_for("HAProxy answers", || {

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use stapled_ca::Issued;
+use stapled_ca::{Issued, Serial};
 
 use crate::stapled::tail;
 use crate::wait::wait_until;
@@ -37,15 +37,29 @@ impl OpensslResponder {
     /// Starts it for what the world's authority issued; `delegate` signs, or the authority itself.
     pub fn start(&mut self, world: &World, delegate: Option<&Issued>) {
         let records = world.ca.records().expect("records");
+        let index: String = records.iter().map(|record| Self::valid(&record.serial)).collect();
+        self.start_with(world, delegate, &index, &["-ndays", "7"]);
+    }
+
+    /// The line of its index for a valid certificate.
+    pub fn valid(serial: &Serial) -> String {
         // State, end, revocation, serial number, file, name. The end is of no consequence here.
-        let index: String =
-            records.iter().map(|record| format!("V\t491231235959Z\t\t{}\tunknown\t/CN=any\n", record.serial)).collect();
+        format!("V\t491231235959Z\t\t{serial}\tunknown\t/CN=any\n")
+    }
+
+    /// The line of its index for a revoked certificate; `revocation` is a UTCTime, and a reason behind a comma.
+    pub fn revoked(serial: &Serial, revocation: &str) -> String {
+        format!("R\t491231235959Z\t{revocation}\t{serial}\tunknown\t/CN=any\n")
+    }
+
+    /// Starts it with these lines for an index, and these arguments.
+    pub fn start_with(&mut self, world: &World, delegate: Option<&Issued>, index: &str, arguments: &[&str]) {
         let (certificate, key) = match delegate {
             Some(delegate) => (delegate.certificate_pem(), delegate.key_pem()),
             None => (world.ca.certificate_pem(), world.ca.key().to_pem()),
         };
         for (name, text) in [
-            ("index.txt", index.as_str()),
+            ("index.txt", index),
             ("index.txt.attr", "unique_subject = no\n"),
             ("ca.pem", &world.ca.certificate_pem()),
             ("signer.pem", &certificate),
@@ -56,7 +70,7 @@ impl OpensslResponder {
         let log = std::fs::File::create(&self.log).expect("a log file");
         let mut command = Command::new("openssl");
         command.args(["ocsp", "-index", "index.txt", "-CA", "ca.pem", "-rsigner", "signer.pem", "-rkey", "signer.key"]);
-        command.args(["-ndays", "7", "-port", &self.port.to_string()]).current_dir(world.path(""));
+        command.args(["-port", &self.port.to_string()]).args(arguments).current_dir(world.path(""));
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log file")).stderr(log);
         self.child = Some(command.spawn().expect("openssl"));
         // A question, not a connection alone: that would keep it waiting for ever.

@@ -68,7 +68,7 @@ pub(crate) fn response(bytes: &[u8]) -> Result<Vec<u8>, EncodingError> {
 
 /// The DER of a file that is base64 as a whole.
 pub(crate) fn decode(text: &[u8]) -> Result<Vec<u8>, EncodingError> {
-    let bare = without_white_space(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
+    let bare = without_white_space(text);
     if bare.is_empty() {
         return Err(EncodingError::Empty);
     }
@@ -79,6 +79,8 @@ impl<'a> Contents<'a> {
     /// By the rule above.
     pub(crate) fn of(bytes: &'a [u8]) -> Self {
         let is_text = bytes.iter().all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace());
+        // Windows marks text by this.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").filter(|_| is_text).unwrap_or(bytes);
         if is_text || bytes.first() != Some(&0x30) {
             let sections = sections(bytes);
             if !sections.is_empty() {
@@ -144,4 +146,84 @@ fn sections(bytes: &[u8]) -> Vec<Section<'_>> {
 /// The label of a line such as `-----BEGIN CERTIFICATE-----`.
 fn marked<'l>(line: &'l str, mark: &str) -> Option<&'l str> {
     line.strip_prefix(DASHES)?.strip_suffix(DASHES)?.strip_prefix(mark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(text: &str) -> Vec<(&str, bool)> {
+        sections(text.as_bytes()).iter().map(|section| (section.label, section.body.is_some())).collect()
+    }
+
+    #[test]
+    fn sections_are_lines_between_their_marks() {
+        for (text, expected) in [
+            ("", &[][..]),
+            ("-----BEGIN A-----\nAA\n-----END A-----", &[("A", true)]),
+            ("x\r\n  -----BEGIN A B-----\r\nAA\r\n-----END A B-----  \r\ny", &[("A B", true)]),
+            ("-----BEGIN A-----\rAA\r-----END A-----\r", &[("A", true)]),
+            ("-----BEGIN A-----\nAA\n-----END B-----\n", &[("A", false)]),
+            (
+                "-----BEGIN A-----\nAA\n-----BEGIN B-----\nAA\n-----END B-----\n-----END A-----",
+                &[("A", false), ("B", true)],
+            ),
+            ("-----BEGIN A-----", &[("A", false)]),
+            ("-----BEGIN A-----\n-----END A-----", &[("A", true)]),
+            ("in the midst of -----BEGIN A----- words", &[]),
+            ("-----BEGIN A----", &[]),
+            ("-----BEGIN -----", &[("", false)]),
+            ("----------", &[]),
+            ("-----", &[]),
+            ("-----END A-----", &[]),
+        ] {
+            assert_eq!(labels(text), expected, "{text:?}");
+        }
+        // A line that is no UTF-8 is no mark, and no end of anything.
+        assert_eq!(sections(b"\xff\n-----BEGIN A-----\nA\xff\n-----END A-----").len(), 1);
+    }
+
+    #[test]
+    fn contents_decide() {
+        let is = |bytes: &[u8]| match Contents::of(bytes) {
+            Contents::Der(_) => "DER",
+            Contents::Base64(_) => "base64",
+            Contents::Pem(_) => "PEM",
+        };
+        let mark = b"-----BEGIN A-----\n";
+        assert_eq!(is(b""), "base64");
+        assert_eq!(is(b"MAA="), "base64");
+        assert_eq!(is(b"\x30\x03\x0a\x01\x06"), "DER");
+        assert_eq!(is(b"\0"), "DER");
+        assert_eq!(is(mark), "PEM");
+        assert_eq!(is(&[b"\xef\xbb\xbf", &mark[..]].concat()), "PEM");
+        assert_eq!(is(b"\xef\xbb\xbf\0"), "DER");
+        assert_eq!(is(&[b"\x07\n", &mark[..]].concat()), "PEM", "a bell among the words before it");
+        assert_eq!(is(&[b"0 comments\n", &mark[..]].concat()), "PEM", "words that begin as DER does");
+        assert_eq!(is(&[b"\x30\x14\x0c\x12\n", &mark[..]].concat()), "DER", "DER with such words in it");
+    }
+
+    /// What is not text is judged as it is: no byte is dropped, added or decoded.
+    #[test]
+    fn der_is_taken_as_it_is() {
+        for der in [&b"\x30\x03\x0a\x01\x06"[..], b"\x30\x03\x0a\x01\x06\n", b"\n\x30\x03\x0a\x01\x06", b"\x30\x80\0\0"]
+        {
+            assert_eq!(response(der).as_deref(), Ok(der));
+        }
+    }
+
+    #[test]
+    fn base64_is_strict_but_for_white_space_and_padding() {
+        for text in ["MAMKAQY=", "MAMKAQY", " MAMK\r\n AQ\tY = \n", "\u{feff}MAMKAQY="] {
+            assert_eq!(response(text.as_bytes()).as_deref(), Ok(&b"\x30\x03\x0a\x01\x06"[..]), "{text:?}");
+        }
+        for text in ["MAMKAQY==", "MAMKAQZ", "MAMKAQY=MAMKAQY=", "MAMKAQ-", "MAMK,AQY", "M"] {
+            assert!(matches!(response(text.as_bytes()), Err(EncodingError::Base64(_))), "{text:?}");
+        }
+        for text in ["", "\n", "\u{feff}"] {
+            assert_eq!(response(text.as_bytes()), Err(EncodingError::Empty), "{text:?}");
+        }
+        let error = response(b"-----BEGIN B-----\n-----END B-----\n-----BEGIN C-----\n-----END C-----").unwrap_err();
+        assert_eq!(error.to_string(), "it is PEM, and none of its sections (B, C) is an OCSP RESPONSE");
+    }
 }

@@ -156,3 +156,66 @@ fn chains(sections: &[Section<'_>]) -> Vec<(usize, CertChain)> {
     }
     chains
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use stapled_ca::ocsp::{HashAlgorithm, OcspRequest, ResponseBuilder};
+    use stapled_ca::{Authority, Profile, pem};
+    use stapled_core::time::Timestamp;
+
+    use super::*;
+
+    /// A certificate, a request, a response.
+    fn originals() -> [(&'static str, Vec<u8>); 3] {
+        let ca = Authority::root("CA").create().unwrap();
+        let leaf = ca.issue(&Profile::server("a.test").must_staple(true)).unwrap();
+        let id = ca.cert_id(leaf.serial(), HashAlgorithm::Sha256);
+        let response = ResponseBuilder::signed_by(ca.delegate(stapled_ca::KeyType::EcdsaP256).unwrap()).good(&id);
+        [
+            ("CERTIFICATE", leaf.der().to_vec()),
+            ("OCSP REQUEST", OcspRequest::for_certificate(id).to_der()),
+            ("OCSP RESPONSE", response.nonce(&[1; 8]).build().unwrap()),
+        ]
+    }
+
+    thread_local! {
+        static ORIGINALS: [(&'static str, Vec<u8>); 3] = originals();
+    }
+
+    fn check(bytes: &[u8]) {
+        let objects = objects(bytes);
+        assert!(!objects.is_empty());
+        let words = words::of(&objects, Timestamp::from_unix(1_800_000_000));
+        assert!(words.ends_with('\n'));
+        for line in in_json(&objects).lines() {
+            assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+        }
+    }
+
+    proptest! {
+        /// Whatever is in a file, something can be said of it.
+        #[test]
+        fn any_bytes_are_shown(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            check(&bytes);
+            check(pem::encode("CERTIFICATE", &bytes).as_bytes());
+            check(pem::encode("OCSP REQUEST", &bytes).as_bytes());
+            check(pem::encode("OCSP RESPONSE", &bytes).as_bytes());
+        }
+
+        /// Nearly right is harder than wrong.
+        #[test]
+        fn any_change_is_shown(which in 0usize..3, place: prop::sample::Index, byte: u8, cut: bool) {
+            ORIGINALS.with(|originals| {
+                let (label, original) = &originals[which];
+                let mut bytes = original.clone();
+                *place.get_mut(&mut bytes) = byte;
+                if cut {
+                    bytes.truncate(place.index(original.len()));
+                }
+                check(&bytes);
+                check(pem::encode(label, &bytes).as_bytes());
+            });
+        }
+    }
+}

@@ -63,12 +63,18 @@ const AFTER_HELP: &str = "\
 Example:
   stapled verify --response site.pem.ocsp --cert site.pem --issuer site.pem.issuer
 
-Output with --json, on one line; what is not known is null:
-  {\"verdict\": \"valid\" or \"invalid\", \"status\": \"good\", \"revoked\", \"unknown\" or null, \"reason\": a stable word such as
-   \"expired\" or null, \"stapleable\": whether HAProxy would get it now, \"detail\": the same in words, \"this_update\",
-   \"next_update\", \"produced_at\": RFC 3339, \"responder\": who signed, \"delegated\": whether that is a delegate of the
-   issuer, \"signature_algorithm\", \"serial\": of the certificate, in hexadecimal}
-  Of an invalid response, the times and the algorithm are what it says itself.
+Output with --json: one line, an object with these fields; what is not known is null:
+  verdict              \"valid\" or \"invalid\"
+  status               \"good\", \"revoked\" or \"unknown\"; null where it is invalid
+  reason               a stable word such as \"expired\"; null where it is valid
+  stapleable           whether HAProxy would be given it now
+  detail               the same in words
+  this_update, next_update, produced_at
+                       RFC 3339; of an invalid response, what it says itself
+  responder            who signed; null where it is invalid
+  delegated            whether that is a delegate of the issuer
+  signature_algorithm  such as \"ecdsa-with-SHA256\"
+  serial               of the certificate, in hexadecimal
 
 Exit codes:
   0    the response is valid, and the certificate good
@@ -213,4 +219,113 @@ fn nonce(text: &str) -> Result<Nonce, &'static str> {
     };
     let octets: Option<Vec<u8>> = text.as_bytes().chunks(2).map(octet).collect();
     octets.filter(|octets| !octets.is_empty()).map(Nonce).ok_or(malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
+    use stapled_ca::{Authority, Profile, pem};
+
+    use super::*;
+
+    /// Response, certificate and issuer of a question whose answer is `good` now.
+    fn files() -> [Vec<u8>; 3] {
+        let ca = Authority::root("Judged CA").create().unwrap();
+        let leaf = ca.issue(&Profile::server("judged.test")).unwrap();
+        let response = ResponseBuilder::new(&ca).good(&ca.cert_id(leaf.serial(), HashAlgorithm::Sha1));
+        [response.build().unwrap(), leaf.der().to_vec(), ca.certificate().to_vec()]
+    }
+
+    fn answer_of(files: &[Vec<u8>; 3]) -> Report {
+        let [response, certificate, issuer] = files;
+        let question = Question {
+            response,
+            certificate,
+            issuer,
+            at: SystemClock.now(),
+            policy: JudgePolicy::default(),
+            nonce: None,
+            delegates: &[],
+        };
+        question.answer()
+    }
+
+    /// How many are tried: more where `make prove` asks for it.
+    fn cases() -> u32 {
+        if std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full") { 200_000 } else { 1_000 }
+    }
+
+    thread_local! {
+        static FILES: [Vec<u8>; 3] = files();
+    }
+
+    #[test]
+    fn untouched_files_are_good() {
+        FILES.with(|files| assert_eq!(answer_of(files).code(), super::super::GOOD));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(cases()))]
+
+        /// Any bytes in any of the three files, as DER, PEM and base64, and any change of one byte: an answer, of one
+        /// line, with a reason where it is none.
+        #[test]
+        fn any_bytes_have_an_answer(
+            which in 0usize..3,
+            form in 0usize..3,
+            change in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..400).prop_map(Change::All),
+                (any::<prop::sample::Index>(), any::<u8>()).prop_map(|(place, byte)| Change::Byte(place, byte)),
+                any::<prop::sample::Index>().prop_map(Change::Cut),
+            ],
+        ) {
+            FILES.with(|files| {
+                let mut files = files.clone();
+                let bytes = change.of(&files[which]);
+                let label = if which == 0 { "OCSP RESPONSE" } else { "CERTIFICATE" };
+                let text = pem::encode(label, &bytes);
+                files[which] = match form {
+                    0 => bytes,
+                    1 => text.into_bytes(),
+                    _ => text.lines().filter(|line| !line.starts_with('-')).collect::<String>().into_bytes(),
+                };
+                let report = answer_of(&files);
+                assert!([0, 20].contains(&report.code()), "{report:?}");
+                assert_eq!(report.reason.is_some(), report.code() == 20);
+                let json = report.json();
+                assert_eq!(json.matches('\n').count(), 1);
+                assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok());
+                assert!(!report.in_words().is_empty());
+            });
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Change {
+        All(Vec<u8>),
+        Byte(prop::sample::Index, u8),
+        Cut(prop::sample::Index),
+    }
+
+    impl Change {
+        fn of(self, original: &[u8]) -> Vec<u8> {
+            let mut bytes = original.to_vec();
+            match self {
+                Change::All(bytes) => return bytes,
+                Change::Byte(place, byte) => *place.get_mut(&mut bytes) = byte,
+                Change::Cut(place) => bytes.truncate(place.index(original.len())),
+            }
+            bytes
+        }
+    }
+
+    #[test]
+    fn nonces() {
+        let octets = |text| nonce(text).map(|nonce| nonce.0).ok();
+        assert_eq!(octets("00fFa0"), Some(vec![0, 0xff, 0xa0]));
+        for text in ["", "0", "000", "0x00", "00 00", "+1", "-1", "zz", "ää", "aä"] {
+            assert_eq!(octets(text), None, "{text}");
+        }
+    }
 }

@@ -31,8 +31,8 @@ fn mistakes_are_told_with_file_line_and_column() {
         ("cert-paths = certs", "x.conf:1:14: string values must be quoted"),
         ("cert-paths = 5", "x.conf:1:14: cert-paths: invalid type: integer `5`, expected a text in double quotes"),
         (
-            "haproxy-config = \"/etc/haproxy/haproxy.cfg\"",
-            "x.conf:1:1: haproxy-config: HAProxy configurations are not read yet",
+            "haproxy-config = \"/none/haproxy.cfg\"",
+            "x.conf:1:1: haproxy-config: HAProxy's configuration /none/haproxy.cfg cannot be read: ",
         ),
         (
             "haproxy-sockets = \"/a\"\n[[group]]\npaths = \"certs\"",

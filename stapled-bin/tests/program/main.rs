@@ -7,6 +7,7 @@ mod arguments;
 mod fetch;
 mod file;
 mod files;
+mod haproxy;
 mod hook;
 mod inspect;
 mod one_off;

@@ -9,7 +9,7 @@ use aws_lc_rs::digest;
 
 use crate::clock::{Clock, SystemClock};
 use crate::io::stamp::Memory;
-use crate::io::watch::{Session, Watches, file_id};
+use crate::io::watch::{Session, Watches, file_id, is_noise};
 use crate::source::{SourceProblem, Version};
 use crate::time::Timestamp;
 
@@ -129,10 +129,11 @@ impl Look<'_> {
         Version::new(version.finish().as_ref().get(..16).unwrap_or_default())
     }
 
-    /// [`version`](Look::version) of all files directly in a directory, and of their names.
+    /// [`version`](Look::version) of all files directly in a directory, and of their names; but for staples, which change
+    /// all the time.
     pub fn version_of_directory(&mut self, path: &Path) -> Version {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| !is_noise(path)).collect();
         paths.sort();
         let names = paths.iter().map(|path| path.file_name().map(OsStr::as_bytes).unwrap_or_default());
         let names = names.flat_map(|name| name.iter().copied().chain([0])).collect::<Vec<u8>>();

@@ -341,7 +341,7 @@ impl Signal {
 }
 
 /// Staples and half-written files: ours above all, which must not lead to a scan that leads to nothing.
-fn is_noise(path: &Path) -> bool {
+pub(crate) fn is_noise(path: &Path) -> bool {
     let Some(name) = path.file_name() else { return false };
     let name = name.as_encoded_bytes();
     name.ends_with(b".ocsp") || name.starts_with(b".") && name.ends_with(b".tmp")

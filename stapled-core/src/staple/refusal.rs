@@ -198,3 +198,98 @@ impl Refusal {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::der::DerError;
+    use crate::ocsp::OcspResponse;
+
+    /// One of each. Whoever adds a refusal is told here by the compiler, and below by the test, where it is to be
+    /// written down.
+    fn every() -> Vec<Refusal> {
+        let malformed = OcspResponse::from_der(b"").unwrap_err();
+        let at = Timestamp::from_unix(0);
+        let text = String::new;
+        let all = vec![
+            Refusal::TooLarge { size: 2, limit: 1 },
+            Refusal::Malformed(malformed),
+            Refusal::ErrorStatus(ResponseStatus::MalformedRequest),
+            Refusal::ErrorStatus(ResponseStatus::InternalError),
+            Refusal::ErrorStatus(ResponseStatus::TryLater),
+            Refusal::ErrorStatus(ResponseStatus::SigRequired),
+            Refusal::ErrorStatus(ResponseStatus::Unauthorized),
+            Refusal::UnsupportedResponseType,
+            Refusal::UnsupportedVersion { version: 1 },
+            Refusal::UnsupportedAlgorithm { of: "response" },
+            Refusal::WeakKey { of: "response" },
+            Refusal::WeakSignature { of: "response" },
+            Refusal::BadSignature { signer: text() },
+            Refusal::ResponderCertMissing { responder: text() },
+            Refusal::ResponderIdMismatch { responder: text() },
+            Refusal::ResponderMissingEku { responder: text() },
+            Refusal::ResponderWrongIssuer { responder: text(), issuer: text() },
+            Refusal::ResponderCertExpired { responder: text(), not_before: at, not_after: at, at },
+            Refusal::ResponderKeyUsage { responder: text() },
+            Refusal::ResponderCertMalformed(CertificateError::Framing(DerError::new("x"))),
+            Refusal::WrongIssuer { serial: text() },
+            Refusal::NoMatchingCertId { serial: text() },
+            Refusal::ConflictingResponses { serial: text() },
+            Refusal::NotYetValid { this_update: at, at },
+            Refusal::Expired { next_update: at, at },
+            Refusal::MissingNextUpdate,
+            Refusal::BadTimes { this_update: at, next_update: at },
+            Refusal::NonceMismatch,
+            Refusal::UnhandledCriticalExtension { place: "x", oid: text() },
+        ];
+        for refusal in &all {
+            match refusal {
+                Refusal::ErrorStatus(status) => match status {
+                    ResponseStatus::MalformedRequest
+                    | ResponseStatus::InternalError
+                    | ResponseStatus::TryLater
+                    | ResponseStatus::SigRequired
+                    | ResponseStatus::Unauthorized => {}
+                },
+                Refusal::TooLarge { .. }
+                | Refusal::Malformed(_)
+                | Refusal::UnsupportedResponseType
+                | Refusal::UnsupportedVersion { .. }
+                | Refusal::UnsupportedAlgorithm { .. }
+                | Refusal::WeakKey { .. }
+                | Refusal::WeakSignature { .. }
+                | Refusal::BadSignature { .. }
+                | Refusal::ResponderCertMissing { .. }
+                | Refusal::ResponderIdMismatch { .. }
+                | Refusal::ResponderMissingEku { .. }
+                | Refusal::ResponderWrongIssuer { .. }
+                | Refusal::ResponderCertExpired { .. }
+                | Refusal::ResponderKeyUsage { .. }
+                | Refusal::ResponderCertMalformed(_)
+                | Refusal::WrongIssuer { .. }
+                | Refusal::NoMatchingCertId { .. }
+                | Refusal::ConflictingResponses { .. }
+                | Refusal::NotYetValid { .. }
+                | Refusal::Expired { .. }
+                | Refusal::MissingNextUpdate
+                | Refusal::BadTimes { .. }
+                | Refusal::NonceMismatch
+                | Refusal::UnhandledCriticalExtension { .. } => {}
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn the_table_of_reasons_is_complete_and_has_nothing_else() {
+        let table = include_str!("../reason.rs");
+        let rows = table.lines().filter_map(|line| line.strip_prefix("//! | `")?.split_once("` | "));
+        let mut documented: Vec<&str> = rows.map(|(code, _)| code).collect();
+        let refusals = every();
+        let mut given: Vec<&str> = refusals.iter().map(|refusal| refusal.code().as_str()).collect();
+        documented.sort_unstable();
+        given.sort_unstable();
+        given.dedup();
+        assert_eq!(documented, given);
+    }
+}

@@ -55,15 +55,15 @@ pub(super) fn evaluate(condition: &[u8], lookup: &dyn Fn(&str) -> Variable) -> T
     match reader.alternatives() {
         Some(truth) => {
             reader.skip_spaces();
-            if reader.rest.is_empty() { truth } else { unreadable(condition) }
+            if reader.rest.is_empty() { truth } else { unreadable() }
         }
-        None => unreadable(condition),
+        None => unreadable(),
     }
 }
 
-fn unreadable(condition: &[u8]) -> Truth {
-    let text: String = String::from_utf8_lossy(condition).chars().take(100).collect();
-    Truth::Undecided(format!("{text:?} cannot be read as a condition"))
+/// What it says is not repeated: it may have the value of a variable in it that is nobody else's business.
+fn unreadable() -> Truth {
+    Truth::Undecided("this is no condition that can be read".to_owned())
 }
 
 struct Reader<'a> {

@@ -164,3 +164,65 @@ fn list(path: &Path) -> io::Result<Vec<Vec<u8>>> {
     names.sort();
     Ok(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads once, from begin to end; what was kept is shown by its kind.
+    fn round(machine: &mut Machine, path: &Path, text: Text) -> (Option<String>, Vec<&'static str>) {
+        machine.begin();
+        let read = machine.read(path, text).ok().map(|text| String::from_utf8(text).unwrap());
+        let kept = machine.end().into_iter().map(|(_, kept)| match kept {
+            Kept::Unreadable(_) => "unreadable",
+            Kept::Unfinished => "unfinished",
+        });
+        (read, kept.collect())
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_what_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let mut machine = Machine::default();
+        let mut after = |contents: Option<&str>, text| {
+            match contents {
+                Some(contents) => fs::write(&path, contents).unwrap(),
+                None => fs::remove_file(&path).unwrap_or_default(),
+            }
+            round(&mut machine, &path, text)
+        };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(after(None, Text::Configuration), (None, vec![]));
+        assert_eq!(after(Some("half"), Text::Configuration), (text("half"), vec![]), "better than nothing");
+        assert_eq!(after(Some("one\n"), Text::Configuration), (text("one\n"), vec![]));
+        assert_eq!(after(Some("one\ntw"), Text::Configuration), (text("one\n"), vec!["unfinished"]));
+        assert_eq!(after(Some(""), Text::Configuration), (text("one\n"), vec!["unfinished"]));
+        assert_eq!(after(None, Text::Configuration), (text("one\n"), vec!["unreadable"]));
+        assert_eq!(after(Some("two\n"), Text::Configuration), (text("two\n"), vec![]));
+        // A list may well be empty.
+        assert_eq!(after(Some(""), Text::List), (text(""), vec![]));
+    }
+
+    #[test]
+    fn what_is_not_met_again_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let [x, y] = ["x", "y"].map(|name| folder.path().join(name));
+        fs::write(&x, "x\n").unwrap();
+        fs::write(&y, "y\n").unwrap();
+        let mut machine = Machine::default();
+        round(&mut machine, &x, Text::Configuration);
+        round(&mut machine, &y, Text::Configuration);
+        fs::remove_file(&x).unwrap();
+        assert_eq!(round(&mut machine, &x, Text::Configuration), (None, vec![]));
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_opened() {
+        let mut machine = Machine::default();
+        for path in ["/dev/zero", "/"] {
+            assert!(machine.read(Path::new(path), Text::List).is_err(), "{path}");
+        }
+        assert_eq!(machine.kind(Path::new("/dev/zero")).unwrap(), Kind::Other);
+    }
+}

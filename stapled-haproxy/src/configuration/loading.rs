@@ -15,6 +15,8 @@ use crate::codes;
 
 /// More certificates are not served.
 const MAX_CERTIFICATES: usize = 1_000_000;
+/// Beyond so many files, those that are not there are found by the regular scan only.
+const MAX_AWAITED: usize = 20_000;
 /// The certificates of a bundle: one for each kind of key.
 const BUNDLE: [&[u8]; 3] = [b".dsa", b".ecdsa", b".rsa"];
 /// Files beside certificates that are none.
@@ -92,8 +94,8 @@ impl Reading<'_> {
         if let Err(error) = self.disk.kind(&file)
             && is_absent(&error)
         {
-            self.files.insert(file.clone());
             let what = format!("the certificate {} does not exist: HAProxy would not start", file.display());
+            self.wait_for(file);
             return self.warn(codes::CRT_MISSING, what);
         }
         let beside = |word: &Option<Word>| word.as_ref().map(|word| under(base, &word.bytes));
@@ -147,7 +149,7 @@ impl Reading<'_> {
                 self.warn(codes::CRT_MISSING, what);
             }
             Err(error) if is_absent(&error) => {
-                self.files.insert(path);
+                self.wait_for(path);
                 return self.load_bundle(name, files);
             }
             // Whoever reads it tells why that fails.
@@ -201,7 +203,7 @@ impl Reading<'_> {
                     is_found = true;
                     self.take(&name, path, files);
                 }
-                _ => _ = self.files.insert(path),
+                _ => self.wait_for(path),
             }
         }
         is_found
@@ -231,6 +233,13 @@ impl Reading<'_> {
         let is_there = |path: &&Vec<u8>| self.disk.kind(&self.path_of(path)).is_ok();
         let found = candidates.iter().find(is_there).unwrap_or(&word.bytes);
         Some(self.path(found))
+    }
+
+    /// Remembers a file that is not there yet.
+    fn wait_for(&mut self, path: PathBuf) {
+        if self.files.len() < MAX_AWAITED {
+            self.files.insert(path);
+        }
     }
 
     fn add(&mut self, name: Vec<u8>, file: PathBuf, staple: Option<PathBuf>, issuer: Option<PathBuf>) {

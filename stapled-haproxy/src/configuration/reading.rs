@@ -265,7 +265,9 @@ impl<'d> Reading<'d> {
         let condition = || {
             let unknown = words.iter().filter_map(|word| word.doubt.as_ref());
             let truth = match unknown.into_iter().find(|doubt| doubt.kind != DoubtKind::Unset) {
-                Some(doubt) => Truth::Undecided(format!("the value of {} is not known", doubt.variable)),
+                Some(doubt) => {
+                    Truth::Undecided(format!("this depends on {}, whose value is not known", doubt.variable))
+                }
                 None => {
                     let words: Vec<&[u8]> = words.iter().map(|word| word.bytes.as_slice()).collect();
                     evaluate(&words.join(&b' '), &|name| environment.lookup(name))
@@ -287,7 +289,7 @@ impl<'d> Reading<'d> {
             self.warn(codes::CONFIGURATION_LINE, format!("{directive} is passed over: {error}"));
         }
         if let Some(why) = undecided {
-            self.warn(codes::CONDITION_UNDECIDED, format!("{why}, which is not known here: read both ways"));
+            self.warn(codes::CONDITION_UNDECIDED, format!("{why}: read both ways"));
         }
     }
 

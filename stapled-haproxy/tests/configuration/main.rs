@@ -4,4 +4,5 @@
 
 mod generated;
 mod oracle;
+mod source;
 mod table;

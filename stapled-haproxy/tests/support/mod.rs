@@ -112,12 +112,20 @@ impl Lab {
         self.padded_staple(cert, seconds, 0)
     }
 
+    /// A response with these times, as somebody else may have got it.
+    pub(crate) fn response(&self, cert: &Cert, this_update: i64, seconds: i64) -> Vec<u8> {
+        self.answer(cert, this_update, now() + seconds).build().expect("a response")
+    }
+
+    fn answer(&self, cert: &Cert, this_update: i64, next_update: i64) -> ResponseBuilder {
+        let cert_id = self.authority.cert_id(cert.issued.serial(), HashAlgorithm::Sha1);
+        ResponseBuilder::new(&self.authority).this_update(this_update).next_update(next_update).good(&cert_id)
+    }
+
     /// One with so many bytes more.
     pub(crate) fn padded_staple(&self, cert: &Cert, seconds: i64, bytes: usize) -> Staple {
         let now = now();
-        let cert_id = self.authority.cert_id(cert.issued.serial(), HashAlgorithm::Sha1);
-        let mut builder =
-            ResponseBuilder::new(&self.authority).this_update(now - 60).next_update(now + seconds).good(&cert_id);
+        let mut builder = self.answer(cert, now - 60, now + seconds);
         if bytes > 0 {
             let mut value = vec![4, 0x82];
             value.extend(u16::try_from(bytes).expect("a size").to_be_bytes());
@@ -146,6 +154,17 @@ impl Lab {
         self.launch(binary, arguments)
     }
 
+    /// One that serves no TLS.
+    pub(crate) fn start_without_certificates(&self, binary: &str) -> Haproxy {
+        let folder = self.folder.path().display();
+        let configuration = format!(
+            "global\n  stats socket {folder}/admin.sock level admin\ndefaults\n  mode http\n  timeout client 10s\n  \
+             timeout server 10s\n  timeout connect 10s\nfrontend f\n  bind unix@{folder}/tls.sock\n"
+        );
+        std::fs::write(self.path("haproxy.cfg"), configuration).expect("a file");
+        self.launch(binary, &[])
+    }
+
     /// Starts HAProxy with the configuration that lies there.
     pub(crate) fn launch(&self, binary: &str, arguments: &[&str]) -> Haproxy {
         let errors = std::fs::File::create(self.path("errors.log")).expect("a file");
@@ -157,13 +176,17 @@ impl Lab {
         }
         let child = command.spawn().expect("HAProxy");
         let pid = child.id();
-        let mut haproxy = Haproxy { child, socket: self.path("admin.sock"), tls: self.path("tls.sock") };
+        let (socket, tls, master) = (self.path("admin.sock"), self.path("tls.sock"), self.path("master.sock"));
+        let mut haproxy = Haproxy { child, socket, tls, master };
         wait_for("HAProxy's socket", || {
             if let Ok(Some(status)) = haproxy.child.try_wait() {
                 panic!("HAProxy ended: {status}: {}", std::fs::read_to_string(self.path("errors.log")).unwrap());
             }
             let info = haproxy.try_ask("show info")?;
-            (arguments.contains(&"-W") || info.contains(&format!("Pid: {pid}\n"))).then_some(())
+            // A master may answer later than its worker.
+            let is_ready = !arguments.contains(&"-S")
+                || ask_at(&haproxy.master, "show proc\nquit\n").is_some_and(|reply| reply.contains(" worker "));
+            (is_ready && arguments.contains(&"-W") || info.contains(&format!("Pid: {pid}\n"))).then_some(())
         });
         haproxy
     }
@@ -184,7 +207,12 @@ pub(crate) struct Haproxy {
     pub(crate) child: Child,
     pub(crate) socket: PathBuf,
     pub(crate) tls: PathBuf,
+    /// Where its master is, if it has one.
+    pub(crate) master: PathBuf,
 }
+
+/// A client in the midst of a connection; its worker does not end before it does.
+pub(crate) struct Lingering(#[allow(dead_code)] UnixStream);
 
 impl Haproxy {
     pub(crate) fn sink(&self) -> HaproxySink {
@@ -201,6 +229,27 @@ impl Haproxy {
 
     pub(crate) fn pid(&self) -> Option<u64> {
         self.try_ask("show info")?.lines().find_map(|line| line.strip_prefix("Pid: ")?.parse().ok())
+    }
+
+    /// One command to a worker, through the master.
+    pub(crate) fn ask_worker(&self, pid: u64, command: &str) -> String {
+        ask_at(&self.master, &format!("@!{pid} {command}\nquit\n")).expect("an answer")
+    }
+
+    /// A sink for the master, quick to notice.
+    pub(crate) fn master_sink(&self) -> HaproxySink {
+        sink_at(Address::master(&self.master))
+    }
+
+    /// Others replace a certificate, perhaps by itself.
+    pub(crate) fn replace(&self, cert: &Cert) {
+        self.ask(&format!("set ssl cert {} <<\n{}\n", cert.name, cert.issued.bundle_pem()));
+        assert!(self.ask(&format!("commit ssl cert {}", cert.name)).contains("Success!"));
+    }
+
+    /// A client that stays connected.
+    pub(crate) fn linger(&self, cert: &Cert) -> Lingering {
+        Lingering(shake_hands(&self.tls, &cert.host).0)
     }
 
     /// What a TLS client gets stapled to this certificate.
@@ -240,7 +289,11 @@ impl Drop for Haproxy {
 
 /// A sink that is quick to notice.
 pub(crate) fn sink(socket: &Path) -> HaproxySink {
-    HaproxySink::builder(Address::unix(socket))
+    sink_at(Address::unix(socket))
+}
+
+pub(crate) fn sink_at(address: Address) -> HaproxySink {
+    HaproxySink::builder(address)
         .look_interval(Duration::from_millis(30))
         .compare_interval(Duration::from_millis(100))
         .build()
@@ -265,6 +318,10 @@ pub(crate) fn ask_at(socket: &Path, command: &str) -> Option<String> {
 
 /// What a TLS server staples, byte for byte; `None` for nothing.
 pub(crate) fn stapled(socket: &Path, name: &str) -> Option<Vec<u8>> {
+    shake_hands(socket, name).1
+}
+
+fn shake_hands(socket: &Path, name: &str) -> (UnixStream, Option<Vec<u8>>) {
     let seen = Arc::new(Seen::default());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
@@ -281,7 +338,7 @@ pub(crate) fn stapled(socket: &Path, name: &str) -> Option<Vec<u8>> {
         client.complete_io(&mut stream).expect("a handshake");
     }
     let staple = seen.0.lock().unwrap().clone();
-    (!staple.is_empty()).then_some(staple)
+    (stream, (!staple.is_empty()).then_some(staple))
 }
 
 /// Believes everything, and writes down the staple.

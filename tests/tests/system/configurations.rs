@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use stapled_ca::lab::Lab;
-use stapled_tests::{Cert, Haproxy, Stapled, World, has_stores, wait_for, wait_until, with_each_haproxy};
+use stapled_tests::{Cert, Haproxy, Stapled, World, free_port, has_stores, wait_for, wait_until, with_each_haproxy};
 
 /// What a certificate's file holds.
 #[derive(Clone, Copy, PartialEq)]
@@ -309,5 +309,43 @@ fn what_is_said_twice_is_one_thing() {
         assert_eq!(stapled.lines(&["WARN"]), [""; 0]);
         assert_eq!(stapled.lines(&["ERROR"]), [""; 0]);
         stapled.stop();
+    });
+}
+
+/// Admin sockets in the forms that can be connected to.
+#[test]
+fn every_kind_of_socket_is_talked_to() {
+    with_each_haproxy(|binary| {
+        let name = format!("stapled-test-{}-{}", std::process::id(), binary.len());
+        let forms: [(&str, fn(u16, &str) -> String); 8] = [
+            ("path", |_, _| "@D/x.sock".to_owned()),
+            ("two paths", |_, _| "unix@@D/x.sock,stream+unix@@D/y.sock".to_owned()),
+            ("IPv4", |port, _| format!("ipv4@127.0.0.1:{port}")),
+            ("all of IPv4", |port, _| format!("*:{port}")),
+            ("no host", |port, _| format!(":{port}-{port}")),
+            ("a name", |port, _| format!("localhost:{port}")),
+            ("IPv6", |port, _| format!("[::1]:{port}")),
+            ("abstract", |_, name| format!("abns@{name}")),
+        ];
+        for (form, address) in forms {
+            if form == "IPv6" && std::net::TcpListener::bind("[::1]:0").is_err() {
+                continue;
+            }
+            let world = World::new();
+            let lab = Lab::start([&world.ca]).unwrap();
+            let cert = cert(&world, &lab, "c/a.pem", Contents::Bundle);
+            let haproxy = Haproxy::of(binary, &world, "a")
+                .configuration(&format!(
+                    "global\n  stats socket @ADMIN level user\n  stats socket {} mode 600 level admin\n@DEFAULTSfrontend tls\n  \
+                     bind unix@@TLS ssl crt @D/c\n",
+                    address(free_port(), &name)
+                ))
+                .start();
+            let ended = Stapled::of(&world)
+                .args(["--one-off".as_ref(), "--haproxy-config".as_ref(), haproxy.configuration_file().as_os_str()])
+                .run();
+            assert_eq!(ended.code, Some(0), "{form}: {ended:?}");
+            assert!(haproxy.staple(&cert).is_some(), "{form}: {ended:?}");
+        }
     });
 }

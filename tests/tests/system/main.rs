@@ -15,6 +15,7 @@ mod lifetime;
 mod once;
 mod operations;
 mod outages;
+mod process;
 mod restarts;
 mod soak;
 mod sockets;

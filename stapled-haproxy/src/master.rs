@@ -1,0 +1,61 @@
+//! What a master tells of its workers: the reply to `show proc` ("9.4. Master CLI" in HAProxy's management guide). Pure.
+
+/// A worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Worker {
+    pub(crate) pid: u64,
+    /// Whether a reload has replaced it: it only finishes the connections that it has.
+    pub(crate) is_old: bool,
+}
+
+/// The workers in the reply to `show proc`, in its order.
+pub(crate) fn workers(reply: &str) -> Vec<Worker> {
+    let mut workers = Vec::new();
+    let mut section = "";
+    for line in reply.lines() {
+        if let Some(heading) = line.strip_prefix("# ") {
+            section = heading.trim();
+            continue;
+        }
+        let mut words = line.split_whitespace();
+        // Programs are listed in a section of their own, and the master before all sections.
+        let (Some(pid), Some("worker")) = (words.next(), words.next()) else { continue };
+        let is_old = section == "old workers";
+        if let Ok(pid) = pid.parse()
+            && (is_old || section == "workers")
+        {
+            workers.push(Worker { pid, is_old });
+        }
+    }
+    workers
+}
+
+/// Whether a reply says that there is no such worker any more.
+pub(crate) fn is_gone(reply: &[u8]) -> bool {
+    reply.starts_with(b"Can't find the target PID matching the prefix ")
+        || reply.starts_with(b"Can't connect to the target CLI!")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn current_and_old_workers_are_told_apart() {
+        let reply = "#<PID>          <type>          <reloads>       <uptime>        <version>      \n\
+                     24737           master          1 [failed: 0]   0d00h07m57s     2.6.12-1+deb12u4\n\
+                     # workers\n15543           worker          0               0d00h00m03s     2.6.12-1+deb12u4\n\
+                     # old workers\n24745           worker          1               0d00h07m57s     2.6.12\n\
+                     # programs\n99   worker  0\n";
+        let expected = [Worker { pid: 15543, is_old: false }, Worker { pid: 24745, is_old: true }];
+        assert_eq!(workers(reply), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn no_reply_panics(reply in "(?s).{0,200}") {
+            let _ = (workers(&reply), is_gone(reply.as_bytes()));
+        }
+    }
+}

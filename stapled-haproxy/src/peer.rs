@@ -1,0 +1,543 @@
+//! One HAProxy process as a sink has it: staples in, confirmed deliveries out, and word of what was lost.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use stapled_core::chain::CertChain;
+use stapled_core::ocsp::{CertIdHash, OcspResponse};
+use stapled_core::sink::{Lost, SinkError, Site};
+use stapled_core::staple::Staple;
+use stapled_core::time::Timestamp;
+use tokio::time::Instant;
+
+use crate::codes;
+use crate::command::{CliName, Command};
+use crate::fault;
+use crate::introduce::{Identity, Introduction, push_refused};
+use crate::names::Candidate;
+use crate::process::Process;
+use crate::reply::{self, ProbeReply, PushReply, Shown, plain_serial};
+use crate::route::Route;
+use crate::settings::Settings;
+use crate::shift::{self, BATCH};
+use crate::token::WithdrawalToken;
+use crate::writer::{Latest, Writer, lock};
+
+/// HAProxy stops stapling a response this long before its nextUpdate.
+pub(crate) const MARGIN: Duration = Duration::from_secs(300);
+/// What may pass between our look at the clock and HAProxy's.
+pub(crate) const SLACK: Duration = Duration::from_secs(5);
+/// How often it is told at most that a HAProxy is back, or can be tried again.
+pub(crate) const TOLD_AGAIN: Duration = Duration::from_secs(10);
+/// How long a delivery waits for the end of somebody else's transaction, and how often it looks.
+const FOREIGN_PATIENCE: Duration = Duration::from_secs(2);
+const FOREIGN_PAUSE: Duration = Duration::from_millis(100);
+/// Who could not be delivered to is forgotten after so long: it is tried again before that.
+const WANTED: Duration = Duration::from_secs(2 * 3600);
+
+/// One process, and what it was given.
+pub(crate) struct Peer {
+    writer: Arc<Writer>,
+    settings: Settings,
+    memory: Mutex<Memory>,
+}
+
+/// What a process was given.
+#[derive(Debug, Default)]
+struct Memory {
+    /// The process that has it.
+    process: Option<Process>,
+    /// What it was given, by the DER of the CertID.
+    delivered: HashMap<Bytes, Given>,
+    /// What it could not be given since it has it not loaded, by serial number, and since when.
+    wanted: HashMap<String, (Identity, Instant)>,
+    /// The state of the register that was compared last.
+    compared: u64,
+    /// When to compare next what it shows with what it was given.
+    compare_at: Option<Instant>,
+    /// Whether a delivery reached nobody since somebody answered last.
+    missed: bool,
+    /// Whether somebody else's transaction was in the way.
+    blocked: bool,
+    /// When it was last told that deliveries can be tried again.
+    told_at: Option<Instant>,
+}
+
+/// A response that was delivered.
+#[derive(Clone, Debug)]
+struct Given {
+    identity: Identity,
+    /// The names by which it is known to whoever delivers.
+    names: Vec<Arc<str>>,
+    response: Bytes,
+    this_update: Timestamp,
+    next_update: Timestamp,
+}
+
+impl Peer {
+    pub(crate) fn new(route: &Route, settings: Settings) -> Self {
+        Peer { writer: Writer::of(route, settings.patience), settings, memory: Mutex::default() }
+    }
+
+    fn route(&self) -> &Route {
+        self.writer.route()
+    }
+
+    fn latest(&self, at: Timestamp) -> Latest {
+        Latest { at, clock: Arc::clone(&self.settings.clock) }
+    }
+
+    // ---- deliveries
+
+    /// Whether the process was given just this, and nothing is known against its having it.
+    pub(crate) fn has(&self, staple: &Staple, sites: &[Site]) -> bool {
+        let given = lock(&self.memory).delivered.get(staple.facts().cert_id.to_der().as_slice()).cloned();
+        given.is_some_and(|given| given.response == *staple.response() && given.names == names_of(sites))
+    }
+
+    /// Delivers; returns when HAProxy has said that it took the staple, and shows it.
+    pub(crate) async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<(), SinkError> {
+        let identity = Identity::of(staple.chain().end_entity());
+        let done = self.bring(staple, sites, &identity).await;
+        let mut memory = lock(&self.memory);
+        let serial = plain_serial(&identity.serial);
+        match &done {
+            Ok(_) => {
+                memory.wanted.remove(&serial);
+            }
+            Err(SinkError::Unreachable { .. }) => memory.missed = true,
+            Err(error) if [codes::NOT_LOADED, codes::CERTIFICATE_DIFFERS].contains(&error.code()) => {
+                memory.wanted.insert(serial, (identity.clone(), Instant::now()));
+            }
+            Err(error) if error.code() == codes::FOREIGN_TRANSACTION => memory.blocked = true,
+            Err(_) => {}
+        }
+        let process = done?;
+        memory.process.get_or_insert(process);
+        let facts = staple.facts();
+        let given = Given {
+            identity,
+            names: names_of(sites),
+            response: staple.response().clone(),
+            this_update: staple.this_update(),
+            next_update: facts.next_update.unwrap_or_else(|| staple.expires()),
+        };
+        memory.delivered.insert(facts.cert_id.to_der().into(), given);
+        Ok(())
+    }
+
+    async fn bring(&self, staple: &Staple, sites: &[Site], identity: &Identity) -> Result<Process, SinkError> {
+        let response = staple.response();
+        let cert_id = Bytes::from(staple.facts().cert_id.to_der());
+        let latest = staple.expires() - MARGIN - SLACK;
+        let command = Command::set_ocsp_response(response);
+        let pushed = self.writer.push(command, cert_id.clone(), self.latest(latest)).await?;
+        let is_known = match pushed.said {
+            PushReply::Updated => true,
+            PushReply::NoMatch => false,
+            other => return Err(push_refused(self.route(), &other)),
+        };
+        if is_known {
+            self.expect_shown(&pushed.shown, staple)?;
+        }
+        match self.writer.surveyed(&pushed.process).await {
+            Ok(()) => {}
+            // Without the level to look closer, HAProxy's word that it has the staple is all there is.
+            Err(error) if is_known && error.code() == codes::PERMISSION_DENIED => return Ok(pushed.process),
+            Err(error) => return Err(error),
+        }
+        let Identity { serial, fingerprint } = identity;
+        let (found, is_legible) = self.writer.register(|register| {
+            let found = register.find(serial, fingerprint);
+            let found: Vec<_> = found.into_iter().map(|(name, loaded)| (name, loaded.takes_responses())).collect();
+            (found, register.certificates().next().is_some())
+        });
+        // It is loaded, and wherever it is, it takes responses. Where nothing that HAProxy shows of its certificates can
+        // be read, its word has to do.
+        if is_known && (!is_legible || !found.is_empty() && found.iter().all(|(_, takes_responses)| *takes_responses)) {
+            return Ok(pushed.process);
+        }
+        let found = found.into_iter().map(|(name, _)| name);
+        let what = self.introduction(staple, sites, found, is_known)?;
+        let process = self.introduce(&what, latest).await?;
+        let (replies, process) = self.writer.ask(vec![shift::show(&cert_id, &process)]).await?;
+        for reply in replies {
+            self.expect_shown(&shift::shown(&reply, &process), staple)?;
+        }
+        Ok(process)
+    }
+
+    /// Introduces the staple; waits a little where somebody else is at it.
+    async fn introduce(&self, what: &Introduction, latest: Timestamp) -> Result<Process, SinkError> {
+        let begun = Instant::now();
+        loop {
+            match self.writer.introduce(what.clone(), self.latest(latest)).await {
+                Ok((introduced, process)) => {
+                    self.writer.note(&introduced, &process);
+                    return Ok(process);
+                }
+                Err(error) if error.code() == codes::FOREIGN_TRANSACTION && begun.elapsed() < FOREIGN_PATIENCE => {
+                    tokio::time::sleep(FOREIGN_PAUSE).await;
+                }
+                Err(error) => {
+                    let names = what.names.iter().map(|name| name.as_str().into());
+                    let candidates = what.candidates.iter().map(|candidate| candidate.name.as_str().into());
+                    self.writer.register(|register| register.watch(names.chain(candidates)));
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Under which names to look for a certificate: those that it was seen under, or else those that may stand for where
+    /// it lies.
+    fn introduction(
+        &self,
+        staple: &Staple,
+        sites: &[Site],
+        found: impl Iterator<Item = Arc<str>>,
+        is_known: bool,
+    ) -> Result<Introduction, SinkError> {
+        let mut names: Vec<CliName> = found.filter_map(|name| CliName::new(&name).ok()).collect();
+        let mut candidates: Vec<Candidate> = Vec::new();
+        if names.is_empty() {
+            names = self.names(sites)?;
+            for name in &names {
+                let new = self.writer.register(|register| register.candidates(name.as_str()));
+                candidates.extend(new.into_iter().filter(|new| !names.iter().any(|name| name.as_str() == new.name)));
+            }
+        }
+        Ok(Introduction::new(staple.chain(), names, candidates, staple.response().clone(), is_known))
+    }
+
+    fn names(&self, sites: &[Site]) -> Result<Vec<CliName>, SinkError> {
+        let mut names = Vec::new();
+        let mut unusable = None;
+        for site in sites {
+            match CliName::new(&site.served_as) {
+                Ok(name) if names.contains(&name) => {}
+                Ok(name) => names.push(name),
+                Err(reason) => unusable = Some((site, reason)),
+            }
+        }
+        match unusable {
+            Some((site, reason)) if names.is_empty() => Err(fault::refused(
+                codes::UNUSABLE_NAME,
+                self.route(),
+                &format!("HAProxy cannot be told about {:?}: {reason}; rename the file", site.served_as),
+            )),
+            _ => Ok(names),
+        }
+    }
+
+    /// What HAProxy shows after it took a staple must be that.
+    fn expect_shown(&self, shown: &Shown, staple: &Staple) -> Result<(), SinkError> {
+        let given = Compared {
+            response: staple.response(),
+            this_update: staple.this_update(),
+            next_update: staple.facts().next_update.unwrap_or_else(|| staple.expires()),
+        };
+        if let Shown::Garbled(said) = shown {
+            let what = format!("`show ssl ocsp-response` was answered with {}", fault::quoted(said));
+            return Err(fault::refused(codes::NOT_CONFIRMED, self.route(), &what));
+        }
+        match given.with(shown) {
+            Agreement::Same | Agreement::Unknown => Ok(()),
+            Agreement::Nothing | Agreement::Older | Agreement::Newer => Err(fault::refused(
+                codes::NOT_CONFIRMED,
+                self.route(),
+                "HAProxy took the staple, but shows another one: see who else gives it staples, such as its own \
+                 `ocsp-update`",
+            )),
+        }
+    }
+
+    // ---- withdrawals
+
+    /// What is not to be delivered any more is not missed.
+    pub(crate) fn forget(&self, chain: &CertChain) {
+        let mut memory = lock(&self.memory);
+        memory.delivered.remove(chain.cert_id(CertIdHash::Sha1).to_der().as_slice());
+        memory.wanted.remove(&plain_serial(&Identity::of(chain.end_entity()).serial));
+    }
+
+    /// Ends stapling by a response that HAProxy does not serve. Clients never see it.
+    pub(crate) async fn withdraw(&self, chain: &CertChain) -> Result<(), SinkError> {
+        let cert_id = chain.cert_id(CertIdHash::Sha1);
+        let now = self.settings.clock.now();
+        let token = WithdrawalToken::new(&cert_id, now)
+            .map_err(|error| fault::refused(codes::REJECTED, self.route(), &error.to_string()))?;
+        let command = Command::set_ocsp_response(token.as_der());
+        // An expired token would be refused, and change nothing.
+        let latest = self.latest(now + Duration::from_secs(50));
+        let pushed = self.writer.push(command, cert_id.to_der().into(), latest).await?;
+        match pushed.said {
+            // From 3.2 on HAProxy calls the token an error, and has dropped the staple all the same. Where no
+            // certificate matches there is none.
+            PushReply::EndsTooSoon | PushReply::NoMatch => {}
+            PushReply::Updated => {
+                let token = Compared { response: token.as_der(), this_update: now, next_update: token.until() };
+                if !matches!(token.with(&pushed.shown), Agreement::Same | Agreement::Unknown) {
+                    return Err(fault::refused(
+                        codes::NOT_CONFIRMED,
+                        self.route(),
+                        "HAProxy was told to drop a staple, and shows that it still has one",
+                    ));
+                }
+            }
+            other => return Err(push_refused(self.route(), &other)),
+        }
+        self.forget(chain);
+        Ok(())
+    }
+
+    // ---- losses
+
+    /// Looks what has changed, at most once in the look interval; returns what was lost, if anything was.
+    pub(crate) async fn inspect(&self) -> Option<Lost> {
+        let is_concerned = {
+            let mut memory = lock(&self.memory);
+            memory.wanted.retain(|_, (_, since)| since.elapsed() < WANTED);
+            !memory.delivered.is_empty() || !memory.wanted.is_empty()
+        };
+        let looked = self.writer.round(self.settings.look_interval, is_concerned).await;
+        if self.is_replaced() {
+            return Some(Lost::Everything);
+        }
+        match looked {
+            Err(error @ SinkError::Unreachable { .. }) => {
+                tracing::debug!(sink = %self.route(), %error, "cannot look");
+                return None;
+            }
+            Err(error) => tracing::debug!(sink = %self.route(), %error, "cannot look at certificates"),
+            Ok(()) => {}
+        }
+        let mut missing = self.missing();
+        missing.extend(self.changed().await);
+        if !missing.is_empty() {
+            return Some(Lost::Certificates(missing));
+        }
+        (self.is_wanted_there() || self.is_unblocked().await || self.is_back()).then_some(Lost::Nothing)
+    }
+
+    /// Whether another process answers now than the one that was given the staples.
+    pub(crate) fn is_replaced(&self) -> bool {
+        let processes = self.writer.processes();
+        let current = processes.borrow();
+        let Some(current) = current.as_ref() else { return false };
+        let mut memory = lock(&self.memory);
+        let is_replaced = memory.process.as_ref().is_some_and(|known| !known.is_same(current));
+        if is_replaced {
+            memory.delivered.clear();
+            memory.wanted.clear();
+            memory.missed = false;
+            memory.blocked = false;
+        }
+        memory.process = Some(current.clone());
+        is_replaced
+    }
+
+    /// Certificates that are not loaded any more, or not as they were: others have replaced them, and with them the
+    /// staples are lost.
+    fn missing(&self) -> Vec<Arc<str>> {
+        let mut memory = lock(&self.memory);
+        let memory = &mut *memory;
+        self.writer.register(|register| {
+            if !register.is_complete() || register.generation() == memory.compared {
+                return Vec::new();
+            }
+            memory.compared = register.generation();
+            if register.certificates().next().is_none() && register.len() > 0 {
+                return Vec::new();
+            }
+            let is_lost = |cert_id: &Bytes, given: &Given| {
+                let found = register.find(&given.identity.serial, &given.identity.fingerprint);
+                found.is_empty() || found.iter().any(|(_, loaded)| loaded.response_key != *cert_id)
+            };
+            let lost: Vec<Bytes> = memory
+                .delivered
+                .iter()
+                .filter(|(cert_id, given)| is_lost(cert_id, given))
+                .map(|(cert_id, _)| cert_id.clone())
+                .collect();
+            lost.iter().filter_map(|cert_id| memory.delivered.remove(cert_id)).flat_map(|given| given.names).collect()
+        })
+    }
+
+    /// At a slow pace: certificates for which HAProxy shows another staple than it was given.
+    async fn changed(&self) -> Vec<Arc<str>> {
+        let given: Vec<(Bytes, Given)> = {
+            let mut memory = lock(&self.memory);
+            let now = Instant::now();
+            let is_time = memory.compare_at.is_some_and(|at| at <= now);
+            if is_time || memory.compare_at.is_none() {
+                memory.compare_at = Some(now + self.settings.compare_interval);
+            }
+            if !is_time {
+                return Vec::new();
+            }
+            memory.delivered.iter().map(|(cert_id, given)| (cert_id.clone(), given.clone())).collect()
+        };
+        let Some(process) = self.writer.processes().borrow().clone() else { return Vec::new() };
+        let mut names = Vec::new();
+        for given in given.chunks(BATCH) {
+            let commands = given.iter().map(|(cert_id, _)| shift::show(cert_id, &process)).collect();
+            let (replies, process) = match self.writer.ask(commands).await {
+                Ok(said) => said,
+                Err(error) => {
+                    tracing::debug!(sink = %self.route(), %error, "cannot compare");
+                    break;
+                }
+            };
+            for ((cert_id, given), reply) in given.iter().zip(replies) {
+                let compared = Compared::from(given);
+                // Somebody else's newer one is as good.
+                if matches!(compared.with(&shift::shown(&reply, &process)), Agreement::Older | Agreement::Nothing) {
+                    let mut memory = lock(&self.memory);
+                    let is_that = |now: &Given| now.response == given.response;
+                    if memory.delivered.get(cert_id).is_some_and(is_that) {
+                        memory.delivered.remove(cert_id);
+                        names.extend(given.names.iter().map(Arc::clone));
+                    }
+                }
+            }
+        }
+        names
+    }
+
+    /// Whether something is loaded now that could not be delivered since it was not.
+    fn is_wanted_there(&self) -> bool {
+        let mut memory = lock(&self.memory);
+        let memory = &mut *memory;
+        if memory.wanted.is_empty() {
+            return false;
+        }
+        self.writer.register(|register| {
+            let there: Vec<String> = memory
+                .wanted
+                .iter()
+                .filter(|(_, (identity, _))| !register.find(&identity.serial, &identity.fingerprint).is_empty())
+                .map(|(serial, _)| serial.clone())
+                .collect();
+            for serial in &there {
+                memory.wanted.remove(serial);
+            }
+            if memory.wanted.is_empty() {
+                register.unwatch_all();
+            }
+            !there.is_empty()
+        })
+    }
+
+    /// Whether the transaction is over that was in the way.
+    async fn is_unblocked(&self) -> bool {
+        if !lock(&self.memory).blocked {
+            return false;
+        }
+        let Ok((replies, _)) = self.writer.ask(vec![Command::probe_transaction()]).await else { return false };
+        let is_over = replies.iter().any(|reply| reply::probe(reply) == ProbeReply::None);
+        if is_over {
+            lock(&self.memory).blocked = false;
+        }
+        is_over
+    }
+
+    /// Whether somebody answers again after deliveries that reached nobody. At most every ten seconds, so that a server
+    /// that answers questions and takes nothing is not pestered.
+    fn is_back(&self) -> bool {
+        let mut memory = lock(&self.memory);
+        let is_back = memory.missed && memory.told_at.is_none_or(|at| at.elapsed() >= TOLD_AGAIN);
+        if is_back {
+            memory.missed = false;
+            memory.told_at = Some(Instant::now());
+        }
+        is_back
+    }
+}
+
+fn names_of(sites: &[Site]) -> Vec<Arc<str>> {
+    sites.iter().map(|site| Arc::clone(&site.served_as)).collect()
+}
+
+/// What a process should have.
+struct Compared<'a> {
+    response: &'a [u8],
+    this_update: Timestamp,
+    next_update: Timestamp,
+}
+
+impl<'a> From<&'a Given> for Compared<'a> {
+    fn from(given: &'a Given) -> Self {
+        Compared { response: &given.response, this_update: given.this_update, next_update: given.next_update }
+    }
+}
+
+/// How what is shown compares with what should be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Agreement {
+    Same,
+    /// Another one, from before.
+    Older,
+    /// Another one, from after.
+    Newer,
+    Nothing,
+    Unknown,
+}
+
+impl Compared<'_> {
+    fn with(&self, shown: &Shown) -> Agreement {
+        let by_age = |this_update: &str| match this_update > self.this_update.to_string().as_str() {
+            true => Agreement::Newer,
+            false => Agreement::Older,
+        };
+        match shown {
+            Shown::Unclear | Shown::Garbled(_) => Agreement::Unknown,
+            Shown::Nothing => Agreement::Nothing,
+            Shown::Response(response) if response == self.response => Agreement::Same,
+            Shown::Response(response) => match OcspResponse::from_der(response) {
+                Ok(OcspResponse::Basic(basic)) => match basic.responses.first() {
+                    Some(single) => by_age(&single.this_update.to_string()),
+                    None => Agreement::Older,
+                },
+                _ => Agreement::Older,
+            },
+            Shown::Times { is_good: true, this_update, next_update }
+                if *this_update == self.this_update.to_string() && *next_update == self.next_update.to_string() =>
+            {
+                Agreement::Same
+            }
+            Shown::Times { this_update, .. } => by_age(this_update),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_compared_by_bytes_or_by_times() {
+        let at = |seconds: i64| Timestamp::from_unix(1_800_000_000 + seconds);
+        let given = Compared { response: b"x", this_update: at(0), next_update: at(3600) };
+        let times = |is_good, this, next| Shown::Times {
+            is_good,
+            this_update: at(this).to_string(),
+            next_update: at(next).to_string(),
+        };
+        for (shown, expected) in [
+            (Shown::Response(b"x".to_vec()), Agreement::Same),
+            (Shown::Response(b"y".to_vec()), Agreement::Older),
+            (Shown::Nothing, Agreement::Nothing),
+            (Shown::Unclear, Agreement::Unknown),
+            (times(true, 0, 3600), Agreement::Same),
+            (times(false, 0, 3600), Agreement::Older),
+            (times(true, 0, 60), Agreement::Older),
+            (times(true, -1, 3600), Agreement::Older),
+            (times(true, 1, 3600), Agreement::Newer),
+        ] {
+            assert_eq!(given.with(&shown), expected, "{shown:?}");
+        }
+    }
+}

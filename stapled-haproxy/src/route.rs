@@ -1,0 +1,48 @@
+//! Where a connection leads: to the process behind an admin socket, or to one worker behind a master.
+
+use std::fmt;
+
+use crate::address::Address;
+
+/// The way to a process.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Route {
+    pub(crate) address: Address,
+    /// The process id of the worker, behind a master.
+    pub(crate) worker: Option<u64>,
+}
+
+impl Route {
+    /// To whatever process answers at this address.
+    pub(crate) fn to(address: Address) -> Self {
+        Route { address, worker: None }
+    }
+
+    /// To this worker of the master at this address.
+    pub(crate) fn to_worker(address: Address, pid: u64) -> Self {
+        Route { address, worker: Some(pid) }
+    }
+
+    /// What two routes to one socket have in common.
+    pub(crate) fn resolved(&self) -> Route {
+        Route { address: self.address.resolved(), worker: self.worker }
+    }
+
+    /// What HAProxy prompts with, at the beginning of a line.
+    pub(crate) fn prompt(&self) -> String {
+        match (self.worker, &self.address) {
+            (Some(pid), _) => format!("{pid}> "),
+            (None, Address::Master(_)) => "master> ".to_owned(),
+            (None, _) => "> ".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.worker {
+            Some(pid) => write!(f, "{} (worker {pid})", self.address),
+            None => self.address.fmt(f),
+        }
+    }
+}

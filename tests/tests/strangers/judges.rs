@@ -1,0 +1,186 @@
+//! The strangers: their libraries behind one program, and their own programs.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use crate::world::World;
+
+/// What a judge says of a certificate after reading a response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// `good`, `revoked` or `unknown`, if it believes the response.
+    pub(crate) status: Option<String>,
+    /// Why it does not.
+    pub(crate) why: String,
+    /// Whether it holds the signature for right; for OpenSSL and GnuTLS with the signer's right to it.
+    pub(crate) verified: bool,
+    /// By which hash it found the certificate, where it is one at a time.
+    pub(crate) hash: String,
+}
+
+impl Verdict {
+    /// In a few words.
+    pub(crate) fn words(&self) -> String {
+        self.status.clone().unwrap_or_else(|| format!("refused: {}", self.why))
+    }
+}
+
+/// All verdicts of strangers on one response.
+#[derive(Clone, Debug)]
+pub(crate) struct Verdicts {
+    pub(crate) openssl: Verdict,
+    pub(crate) gnutls: Verdict,
+    pub(crate) cryptography: Verdict,
+}
+
+/// The program that asks the libraries; ended when it is dropped.
+pub(crate) struct Judges {
+    child: Child,
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    /// Who judges, with versions.
+    pub(crate) versions: String,
+}
+
+impl Judges {
+    pub(crate) fn start(worlds: &[World]) -> Self {
+        let python = std::env::var("JUDGES_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/strangers/judges.py");
+        let mut command = Command::new(&python);
+        command.arg(program).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| {
+            panic!(
+                "{python}: {error}; eval \"$(tests/provide/provide.sh openssl gnutls python)\" brings what is needed"
+            )
+        });
+        let questions = child.stdin.take().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        let mut judges = Judges { child, questions, answers, versions: String::new() };
+        let versions = judges.answer();
+        judges.versions = ["openssl", "gnutls", "cryptography"].map(|name| text(&versions[name])).join(", ");
+        for world in worlds {
+            let line = format!("world {} {}\n", world.name, world.in_base64());
+            judges.questions.write_all(line.as_bytes()).unwrap();
+            judges.answer();
+        }
+        judges
+    }
+
+    /// Asks about a response; the answer comes when [`answered`](Judges::answered) is called.
+    pub(crate) fn ask(&mut self, world: &World, at: i64, response: &[u8]) {
+        let line = format!("case {} {at} {}\n", world.name, STANDARD.encode(response));
+        self.questions.write_all(line.as_bytes()).unwrap();
+    }
+
+    pub(crate) fn answered(&mut self) -> Verdicts {
+        let answer = self.answer();
+        Verdicts {
+            openssl: verdict(&answer["openssl"]),
+            gnutls: verdict(&answer["gnutls"]),
+            cryptography: verdict(&answer["cryptography"]),
+        }
+    }
+
+    fn answer(&mut self) -> Value {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        assert!(
+            !line.is_empty(),
+            "the judges' program ended; it needs a Python with the package cryptography, libcrypto and libgnutls: \
+             eval \"$(tests/provide/provide.sh openssl gnutls python)\" brings them"
+        );
+        serde_json::from_str(&line).unwrap()
+    }
+}
+
+impl Drop for Judges {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn verdict(value: &Value) -> Verdict {
+    Verdict {
+        status: value["status"].as_str().map(str::to_owned),
+        why: text(&value["why"]),
+        verified: value["verified"].as_bool().unwrap_or(false),
+        hash: text(&value["hash"]),
+    }
+}
+
+/// The judges' own programs, with the world's certificates in files.
+pub(crate) struct Programs<'a> {
+    folder: &'a Path,
+}
+
+impl<'a> Programs<'a> {
+    /// Programs that find their files in `folder`.
+    pub(crate) fn new(folder: &'a Path, worlds: &[World]) -> Self {
+        for world in worlds {
+            for (name, text) in [
+                ("issuer", world.issuer.certificate_pem()),
+                ("leaf", world.leaf.certificate_pem()),
+                ("root", world.root.certificate_pem()),
+            ] {
+                std::fs::write(folder.join(format!("{}-{name}.pem", world.name)), text).unwrap();
+            }
+        }
+        Programs { folder }
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let output = Command::new(program).args(arguments).current_dir(self.folder).output().unwrap_or_else(|error| {
+            panic!("{program}: {error}; tests/provide/provide.sh brings it");
+        });
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    }
+
+    /// What `openssl ocsp` says, and its words.
+    pub(crate) fn openssl(&self, world: &World, at: i64, hash: &str, response: &Path) -> (Option<String>, String) {
+        let [issuer, leaf, root] = ["issuer", "leaf", "root"].map(|name| format!("{}-{name}.pem", world.name));
+        let (hash, at) = (format!("-{hash}"), at.to_string());
+        let said = self.run(
+            "openssl",
+            &[
+                "ocsp",
+                "-no_nonce",
+                "-respin",
+                response.to_str().unwrap(),
+                "-attime",
+                &at,
+                "-CAfile",
+                &root,
+                "-verify_other",
+                &issuer,
+                "-issuer",
+                &issuer,
+                &hash,
+                "-cert",
+                &leaf,
+            ],
+        );
+        let status = said.lines().find_map(|line| line.strip_prefix(&format!("{leaf}: "))).map(str::to_owned);
+        let believed = said.contains("Response verify OK") && !said.contains("WARNING: Status times invalid");
+        (status.filter(|status| believed && status != "ERROR: No Status found."), said)
+    }
+
+    /// Whether `ocsptool --verify-response` holds the signature for right, and its words.
+    pub(crate) fn ocsptool(&self, world: &World, response: &Path) -> (bool, String) {
+        let issuer = format!("{}-issuer.pem", world.name);
+        let said = self.run(
+            "ocsptool",
+            &["--verify-response", "--load-response", response.to_str().unwrap(), "--load-signer", &issuer],
+        );
+        (said.contains("Verifying OCSP Response: Success"), said)
+    }
+}

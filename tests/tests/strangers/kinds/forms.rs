@@ -1,0 +1,329 @@
+//! We refuse bytes that are not DER, or not of RFC 6960's form; they read them.
+
+use super::Stranger::{Cryptography, GnuTls, OpenSsl};
+use super::refused::{responder_by_key, with_proper_delegate};
+use super::{Difference, Kind};
+use crate::recipe;
+use crate::state::State;
+use crate::tlv::{Body, Length, Node};
+
+pub(super) const KINDS: &[Kind] = &[
+    Kind {
+        name: "bytes_behind",
+        strangers: &[OpenSsl],
+        applies: |difference| is_malformed(difference, &["bytes after the end"]),
+        mend: |state, _| {
+            let behind = !std::mem::take(&mut state.behind).is_empty();
+            // Also in the OCTET STRING of responseBytes, behind BasicOCSPResponse.
+            let response = state.tree.at_mut(&[1, 0, 1])?.children_mut()?;
+            let more = response.len() > 1;
+            response.truncate(1);
+            (behind || more).then_some(())
+        },
+    },
+    Kind {
+        name: "long_length",
+        strangers: &[OpenSsl, GnuTls],
+        applies: |difference| is_malformed(difference, &["a length", "a short length"]),
+        mend: |state, _| {
+            every(state, |node| {
+                let long = matches!(node.length, Length::Long(_));
+                if long {
+                    node.length = Length::Shortest;
+                }
+                long
+            })
+        },
+    },
+    Kind {
+        name: "indefinite_length",
+        strangers: &[OpenSsl],
+        applies: |difference| is_malformed(difference, &["an indefinite length"]),
+        mend: |state, _| {
+            every(state, |node| {
+                let indefinite = node.length == Length::Indefinite;
+                if indefinite {
+                    node.length = Length::Shortest;
+                }
+                indefinite
+            })
+        },
+    },
+    Kind {
+        name: "explicit_length",
+        strangers: &[GnuTls],
+        applies: |difference| {
+            is_malformed(difference, &["cut off", "is missing", "bytes after the end", "another type", "constructed"])
+        },
+        mend: |state, _| {
+            every(state, |node| {
+                let forced = matches!(node.length, Length::Forced(_));
+                if forced {
+                    node.length = Length::Shortest;
+                }
+                forced
+            })
+        },
+    },
+    Kind {
+        name: "string_in_parts",
+        strangers: &[OpenSsl, GnuTls],
+        applies: |difference| is_malformed(difference, &["a constructed string"]),
+        mend: |state, _| {
+            every(state, |node| {
+                let in_parts = node.tag & 0xe0 == 0x20 && !matches!(node.tag & 0x1f, 0x08 | 0x0b | 0x10 | 0x11);
+                if in_parts {
+                    let whole = node.children().iter().flat_map(Node::contents).collect::<Vec<u8>>();
+                    *node = Node::new(node.tag & !0x20, &whole);
+                    // What an OCTET STRING holds is taken apart again.
+                    if let Some(again) = Node::read(&node.encode()) {
+                        *node = again;
+                    }
+                }
+                in_parts
+            })
+        },
+    },
+    Kind {
+        name: "boolean_value",
+        strangers: &[OpenSsl, GnuTls],
+        applies: |difference| is_malformed(difference, &["a BOOLEAN"]),
+        mend: |state, _| primitive(state, 0x01, |bytes| *bytes != [0] && *bytes != [0xff], |_| vec![0xff]),
+    },
+    Kind {
+        name: "null_with_contents",
+        strangers: &[GnuTls],
+        applies: |difference| is_malformed(difference, &["a NULL with contents"]),
+        mend: |state, _| primitive(state, 0x05, |bytes| !bytes.is_empty(), |_| Vec::new()),
+    },
+    Kind {
+        name: "unused_bits",
+        strangers: &[GnuTls, Cryptography],
+        applies: |difference| is_malformed(difference, &["not whole bytes"]),
+        mend: |state, _| {
+            let signature = state.basic()?.get_mut(2)?;
+            let Body::Bytes(bytes) = &mut signature.body else { return None };
+            let first = bytes.first_mut()?;
+            (std::mem::take(first) != 0).then_some(())
+        },
+    },
+    Kind {
+        name: "time_form",
+        strangers: &[OpenSsl, GnuTls],
+        applies: |difference| is_malformed(difference, &["a time that is not"]),
+        mend: |state, difference| {
+            let now = difference.now;
+            let tbs = state.tbs()?;
+            let produced_at = tbs.iter_mut().find(|node| node.tag == 0x18)?;
+            let mut changed = set_time(produced_at, now);
+            for single in state.singles()? {
+                for (place, field) in single.children_mut()?.iter_mut().enumerate() {
+                    changed |= match field.tag {
+                        0x18 => set_time(field, now - 3600),
+                        0xa1 if place == 1 => {
+                            field.children_mut()?.first_mut().is_some_and(|at| set_time(at, now - 7200))
+                        }
+                        0xa0 => field.children_mut()?.first_mut().is_some_and(|at| set_time(at, now + 86_400)),
+                        _ => false,
+                    };
+                }
+            }
+            changed.then_some(())
+        },
+    },
+    Kind {
+        name: "extension_twice",
+        strangers: &[OpenSsl, GnuTls, Cryptography],
+        applies: |difference| is_malformed(difference, &["an extension that occurs twice"]),
+        mend: |state, _| {
+            let mut changed = false;
+            for list in state.extensions() {
+                let mut seen: Vec<Option<Node>> = Vec::new();
+                let before = list.len();
+                list.retain(|extension| {
+                    let oid = extension.children().first().cloned();
+                    let is_new = !seen.contains(&oid);
+                    seen.push(oid);
+                    is_new
+                });
+                changed |= list.len() != before;
+            }
+            changed.then_some(())
+        },
+    },
+    Kind {
+        name: "hash_parameters",
+        strangers: &[OpenSsl, GnuTls],
+        applies: |difference| {
+            is_malformed(difference, &["parameters other than NULL", "an empty number", "a constructed string"])
+        },
+        mend: |state, _| {
+            let mut changed = false;
+            for single in state.singles()? {
+                let Some(algorithm) = single.at_mut(&[0, 0]).and_then(Node::children_mut) else { continue };
+                if algorithm.len() > 1 {
+                    algorithm.truncate(1);
+                    changed = true;
+                }
+            }
+            changed.then_some(())
+        },
+    },
+    Kind {
+        name: "identifier_form",
+        strangers: &[GnuTls],
+        applies: |difference| is_malformed(difference, &["an object identifier"]),
+        mend: |state, _| {
+            // What breaks off at the end is dropped.
+            every(state, |node| match &mut node.body {
+                Body::Bytes(bytes) if node.tag == 0x06 => {
+                    let whole = bytes.iter().rposition(|octet| octet & 0x80 == 0).map_or(0, |last| last + 1);
+                    let changed = whole != bytes.len() && whole > 0;
+                    bytes.truncate(if changed { whole } else { bytes.len() });
+                    changed
+                }
+                _ => false,
+            })
+        },
+    },
+    Kind {
+        name: "elements_incomplete",
+        strangers: &[GnuTls],
+        applies: |difference| is_malformed(difference, &["is missing", "another type", "an empty number"]),
+        mend: |state, difference| {
+            let mut changed = false;
+            let mut prune = |list: &mut Vec<Node>, least: usize| {
+                let before = list.len();
+                list.retain(|element| element.children().len() >= least);
+                changed |= list.len() != before;
+            };
+            state.extensions().into_iter().for_each(|list| prune(list, 2));
+            prune(state.singles()?, 3);
+            let now = difference.now;
+            let singles = state.singles()?;
+            for single in singles.iter_mut() {
+                let status = single.at_mut(&[1]).filter(|status| status.tag == 0xa1);
+                if let Some(fields) = status.and_then(Node::children_mut).filter(|fields| fields.is_empty()) {
+                    fields.push(Node::new(0x18, &stapled_ca::der::generalized_time(now - 7200)[2..]));
+                    changed = true;
+                }
+            }
+            let before = singles.len();
+            singles.retain(|single| {
+                let has = |path: &[usize]| single.at(path).is_some_and(|node| !node.contents().is_empty());
+                has(&[0, 0]) && has(&[0, 3])
+            });
+            changed |= singles.len() != before;
+            let tbs = state.tbs()?;
+            let before = tbs.len();
+            tbs.retain(|field| field.tag != 0xa1 || !field.children().is_empty());
+            changed |= tbs.len() != before;
+            changed.then_some(())
+        },
+    },
+    Kind {
+        name: "responder_name_form",
+        strangers: &[GnuTls],
+        applies: |difference| is_malformed(difference, ANY),
+        mend: |state, difference| {
+            let attribute = |attribute: &Node| {
+                matches!(attribute.children(), [kind, value] if value.tag & 0xe0 == 0
+                    && kind.contents().last().is_some_and(|octet| octet & 0x80 == 0))
+            };
+            let relative = |name: &Node| !name.children().is_empty() && name.children().iter().all(attribute);
+            let right = state.responder_id()?.at(&[0])?.children().iter().all(relative);
+            (!right).then(|| responder_by_key(state, difference))?
+        },
+    },
+    Kind {
+        name: "reason_form",
+        strangers: &[OpenSsl, GnuTls],
+        applies: |difference| is_malformed(difference, &["CRLReason", "superfluous octets in front"]),
+        mend: |state, _| {
+            let mut changed = false;
+            for single in state.singles()? {
+                let Some(info) = single.at_mut(&[1]).filter(|status| status.tag == 0xa1) else { continue };
+                let fields = info.children_mut()?;
+                changed |= fields.len() > 1;
+                fields.truncate(1);
+            }
+            changed.then_some(())
+        },
+    },
+    Kind {
+        name: "number_padded",
+        strangers: &[GnuTls],
+        applies: |difference| is_malformed(difference, &["superfluous octets in front"]),
+        mend: |state, _| {
+            every(state, |node| match &mut node.body {
+                Body::Bytes(bytes) if matches!(node.tag, 0x02 | 0x0a) => {
+                    let before = bytes.len();
+                    while matches!(bytes[..], [0, 0..=0x7f, ..] | [0xff, 0x80..=0xff, ..]) {
+                        bytes.remove(0);
+                    }
+                    bytes.len() != before
+                }
+                _ => false,
+            })
+        },
+    },
+    Kind {
+        name: "certificate_form",
+        strangers: &[OpenSsl, GnuTls, Cryptography],
+        applies: |difference| is_malformed(difference, ANY),
+        mend: |state, _| {
+            let proper = with_proper_delegate(state).is_some();
+            let list = state.certificates()?.clone();
+            let is_issuer = state.signer().identity() == state.world.issuer.identity();
+            let keep: Vec<bool> = list.iter().map(|one| !is_issuer && state.is_signers(one)).collect();
+            let mut places = keep.iter();
+            state.certificates()?.retain(|_| *places.next().unwrap_or(&false));
+            (proper || keep.contains(&false)).then_some(())
+        },
+    },
+];
+
+/// Whatever is wrong with the form.
+const ANY: &[&str] = &["not an OCSP response"];
+
+/// Whether they believe what we refuse for its form, with one of these words.
+fn is_malformed(difference: &Difference<'_>, what: &[&str]) -> bool {
+    let words = difference.ours.malformed();
+    difference.theirs.status.is_some() && what.iter().any(|what| words.contains(what))
+}
+
+/// Applies `mend` to every element; `None` if it changed none.
+fn every(state: &mut State<'_>, mut mend: impl FnMut(&mut Node) -> bool) -> Option<()> {
+    fn walk(node: &mut Node, mend: &mut impl FnMut(&mut Node) -> bool) -> bool {
+        let mut changed = false;
+        for child in node.children_mut().into_iter().flatten() {
+            changed |= walk(child, mend);
+        }
+        mend(node) || changed
+    }
+    walk(&mut state.tree, &mut mend).then_some(())
+}
+
+fn primitive(
+    state: &mut State<'_>,
+    tag: u8,
+    is_wrong: impl Fn(&[u8]) -> bool,
+    right: impl Fn(&[u8]) -> Vec<u8>,
+) -> Option<()> {
+    every(state, |node| match &mut node.body {
+        Body::Bytes(bytes) if node.tag == tag && is_wrong(bytes) => {
+            *bytes = right(bytes);
+            true
+        }
+        _ => false,
+    })
+}
+
+/// Puts `right` in place of a time that is none, or not in RFC 5280's form.
+fn set_time(node: &mut Node, right: i64) -> bool {
+    if node.tag != 0x18 || recipe::is_plain_time(&node.contents()) {
+        return false;
+    }
+    *node = Node::new(0x18, &stapled_ca::der::generalized_time(right)[2..]);
+    true
+}

@@ -1,0 +1,250 @@
+//! Real strangers judge the same responses as we do: OpenSSL, GnuTLS, and Python's cryptography.
+//!
+//! Chains and responses are generated, right ones and wrong ones, and changed: bytes, single elements, and what is
+//! signed with the signature made again. Every response is judged by us and by all three. Where one differs, what is to
+//! blame is mended until both agree: see `kinds`. `stapled-core/DIFFERENCES.md` has a row for each kind. A difference that
+//! none explains fails the test, and so does a response that we hold for good and all of them refuse for one reason.
+//!
+//! `STAPLED_PROVE=full` judges 120,000 responses, anything else 600. `STRANGERS_SEED` sets the first seed. A case that
+//! failed lies in `target/tmp/strangers`, with its certificates.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
+
+mod judges;
+mod kinds;
+mod mutate;
+mod ours;
+mod recipe;
+mod report;
+mod state;
+mod tlv;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use judges::{Judges, Programs, Verdict, Verdicts};
+use kinds::{Difference, STRANGERS, Stranger, kinds};
+use ours::Ours;
+use recipe::Draft;
+use report::Report;
+use state::State;
+use world::World;
+
+/// One in so many responses is shown to the strangers' own programs as well.
+const SAMPLE: u64 = 20;
+/// And so many of each kind of difference.
+const OF_EACH_KIND: usize = 20;
+
+fn is_full() -> bool {
+    std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full")
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
+}
+
+#[test]
+fn every_difference_is_explained() {
+    let count = if is_full() { 120_000 } else { 600 };
+    let first: u64 =
+        std::env::var("STRANGERS_SEED").map_or(0, |seed| seed.parse().expect("STRANGERS_SEED is a number"));
+    let start = Instant::now();
+    let worlds = world::worlds(now());
+    let report = Mutex::new(Report::default());
+    let next = AtomicU64::new(first);
+    let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().min(8));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let folder = tempfile::tempdir().unwrap();
+                let mut court = Court {
+                    judges: Judges::start(&worlds),
+                    programs: Programs::new(folder.path(), &worlds),
+                    response: folder.path().join("response.der"),
+                    report: &report,
+                };
+                report.lock().unwrap().versions = court.judges.versions.clone();
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + count {
+                        break;
+                    }
+                    court.hear(&worlds[(seed % worlds.len() as u64) as usize], seed);
+                }
+            });
+        }
+    });
+    let report = report.into_inner().unwrap();
+    println!("{report}in {} s", start.elapsed().as_secs());
+    assert_eq!(report.judged, count);
+    assert!(report.failures.is_empty(), "{} failures:\n{}", report.failures.len(), report.failures.join("\n\n"));
+    if is_full() {
+        let unseen: Vec<_> = kinds().into_iter().filter(|kind| !report.has_seen(kind)).map(|kind| kind.name).collect();
+        assert!(unseen.is_empty(), "kinds that never occur any more: {unseen:?}");
+    }
+}
+
+/// The table in the documentation and the code name the same kinds, with the same strangers.
+#[test]
+fn every_kind_has_its_row_and_every_row_its_kind() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stapled-core/DIFFERENCES.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut rows = BTreeMap::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("| `")) {
+        let (name, rest) = line.split_once("` |").unwrap_or_else(|| panic!("a row without a name: {line}"));
+        let whom = rest.split('|').next().unwrap().trim().to_owned();
+        assert!(rows.insert(name.to_owned(), whom).is_none(), "{name} has two rows");
+    }
+    let mut expected = BTreeMap::new();
+    for kind in kinds() {
+        let whom = kind.strangers.iter().map(|stranger| stranger.name()).collect::<Vec<_>>().join(", ");
+        assert!(expected.insert(kind.name.to_owned(), whom).is_none(), "{} is there twice", kind.name);
+    }
+    assert_eq!(rows, expected);
+}
+
+/// One thread's judges.
+struct Court<'a> {
+    judges: Judges,
+    programs: Programs<'a>,
+    /// Where the programs find the response.
+    response: PathBuf,
+    report: &'a Mutex<Report>,
+}
+
+impl Court<'_> {
+    /// Draws the case of this seed and has it judged by all.
+    fn hear(&mut self, world: &World, seed: u64) {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let at = now();
+        let mut draft = recipe::draw(&mut rng, world, at);
+        mutate::mutate(&mut rng, &mut draft, world);
+        self.judges.ask(world, at, &draft.response);
+        let ours = Ours::judge(world, at, &Default::default(), &draft.response);
+        let verdicts = self.judges.answered();
+
+        let mut causes: Vec<BTreeSet<&'static str>> = Vec::new();
+        let mut is_rare = false;
+        for stranger in STRANGERS {
+            let theirs = verdicts.of(stranger);
+            if theirs.status == ours.status {
+                self.report.lock().unwrap().agreed(stranger, ours.status.as_deref());
+                continue;
+            }
+            match self.explain(stranger, world, &draft) {
+                Ok(names) => {
+                    let mut report = self.report.lock().unwrap();
+                    report.differed(stranger, &ours, theirs, &names);
+                    is_rare |= names.iter().any(|name| report.count(stranger, name) <= OF_EACH_KIND);
+                    causes.push(names.into_iter().collect());
+                }
+                Err(trace) => {
+                    let what = format!("{}: unexplained:\n  {}", stranger.name(), trace.join("\n  "));
+                    self.fail(world, seed, at, &draft, &what);
+                }
+            }
+        }
+        let believed = ours.status.as_deref() == Some("good");
+        if believed && STRANGERS.iter().all(|stranger| verdicts.of(*stranger).status.is_none()) {
+            let common = causes.iter().skip(1).fold(causes.first().cloned().unwrap_or_default(), |common, names| {
+                common.intersection(names).copied().collect()
+            });
+            if causes.len() < STRANGERS.len() || !common.is_empty() {
+                self.fail(world, seed, at, &draft, &format!("held for good, and refused by all for {common:?}"));
+            } else {
+                self.report.lock().unwrap().alone += 1;
+            }
+        }
+        if is_rare || seed.is_multiple_of(SAMPLE) {
+            self.ask_programs(world, seed, at, &draft, &verdicts);
+        }
+        self.report.lock().unwrap().judged += 1;
+    }
+
+    /// Mends one thing after the other until both agree: the names of what was mended, or how far it went.
+    fn explain(&mut self, stranger: Stranger, world: &World, draft: &Draft) -> Result<Vec<&'static str>, Vec<String>> {
+        let Some(mut state) = State::new(world, draft.candidate, draft.scheme, &draft.response) else {
+            return Err(vec!["the response cannot be taken apart".to_owned()]);
+        };
+        let mut names = Vec::new();
+        let mut trace = Vec::new();
+        loop {
+            let now = now();
+            let bytes = state.bytes();
+            self.judges.ask(world, now, &bytes);
+            let ours = Ours::judge(world, now, &state.policy, &bytes);
+            let verdicts = self.judges.answered();
+            let theirs = verdicts.of(stranger);
+            trace.push(format!("ours: {}; theirs: {}", ours.words(), theirs.words()));
+            if ours.status.is_some() && ours.status == theirs.status {
+                return Ok(names);
+            }
+            // Where both refuse, too much was mended.
+            if ours.status.is_none() && theirs.status.is_none() {
+                return Err(trace);
+            }
+            let difference = Difference { stranger, ours: &ours, theirs, now };
+            let next = kinds()
+                .into_iter()
+                .filter(|kind| kind.strangers.contains(&stranger) && !names.contains(&kind.name))
+                .filter(|kind| (kind.applies)(&difference))
+                .find_map(|kind| Some((kind.name, state.mended(|state| (kind.mend)(state, &difference))?)));
+            let Some((name, next)) = next else { return Err(trace) };
+            names.push(name);
+            trace.push(format!("mended: {name}"));
+            state = next;
+        }
+    }
+
+    /// The programs say what their libraries said.
+    fn ask_programs(&self, world: &World, seed: u64, at: i64, draft: &Draft, verdicts: &Verdicts) {
+        std::fs::write(&self.response, &draft.response).unwrap();
+        let openssl = &verdicts.openssl;
+        let hash = if openssl.hash.is_empty() { "sha1" } else { &openssl.hash };
+        let (status, said) = self.programs.openssl(world, at, hash, &self.response);
+        if status != openssl.status {
+            let what = format!("openssl ocsp says {status:?}, its library {}:\n{said}", openssl.words());
+            self.fail(world, seed, at, draft, &what);
+        }
+        let (verified, said) = self.programs.ocsptool(world, &self.response);
+        if verified != verdicts.gnutls.verified {
+            let what = format!("ocsptool says {verified}, its library {}:\n{said}", verdicts.gnutls.words());
+            self.fail(world, seed, at, draft, &what);
+        }
+        self.report.lock().unwrap().shown += 1;
+    }
+
+    /// Writes down a case that must not be, with all that it takes to look at it again.
+    fn fail(&self, world: &World, seed: u64, at: i64, draft: &Draft, what: &str) {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("strangers").join(seed.to_string());
+        std::fs::create_dir_all(&folder).unwrap();
+        let story = format!("seed {seed}, {}, judged at {at}: {}\n{what}", world.name, draft.story.join("; "));
+        for (name, bytes) in [
+            ("response.der", &draft.response[..]),
+            ("issuer.pem", world.issuer.certificate_pem().as_bytes()),
+            ("leaf.pem", world.leaf.certificate_pem().as_bytes()),
+            ("root.pem", world.root.certificate_pem().as_bytes()),
+            ("story.txt", story.as_bytes()),
+        ] {
+            std::fs::write(folder.join(name), bytes).unwrap();
+        }
+        self.report.lock().unwrap().failures.push(format!("{story}\n({})", folder.display()));
+    }
+}
+
+impl Verdicts {
+    fn of(&self, stranger: Stranger) -> &Verdict {
+        match stranger {
+            Stranger::OpenSsl => &self.openssl,
+            Stranger::GnuTls => &self.gnutls,
+            Stranger::Cryptography => &self.cryptography,
+        }
+    }
+}
