@@ -317,7 +317,8 @@ fn what_is_said_twice_is_one_thing() {
 fn every_kind_of_socket_is_talked_to() {
     with_each_haproxy(|binary| {
         let name = format!("stapled-test-{}-{}", std::process::id(), binary.len());
-        let forms: [(&str, fn(u16, &str) -> String); 8] = [
+        type Address = fn(u16, &str) -> String;
+        let forms: [(&str, Address); 8] = [
             ("path", |_, _| "@D/x.sock".to_owned()),
             ("two paths", |_, _| "unix@@D/x.sock,stream+unix@@D/y.sock".to_owned()),
             ("IPv4", |port, _| format!("ipv4@127.0.0.1:{port}")),
