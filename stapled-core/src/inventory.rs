@@ -418,6 +418,7 @@ impl Inventory {
             in_hand: BTreeSet::new(),
         });
         let revived = entry.places.is_empty();
+        entry.places.insert(location.clone(), (source, site));
         if matches!(entry.standing, Standing::Expired | Standing::Retired) {
             // It is back, or the clock was wrong before: only certificates within their validity are settled.
             let standing = if entry.staple.is_some() { Standing::Good } else { Standing::Waiting };
@@ -429,7 +430,6 @@ impl Inventory {
                 None => entry.set_standing(standing, now),
             }
         }
-        entry.places.insert(location.clone(), (source, site));
         entry.about = Arc::new(about(&entry.chain, &entry.places));
         Some(Settled {
             about: Arc::clone(&entry.about),
@@ -582,7 +582,7 @@ impl Inventory {
         let Some(entry) = known.certificates.get_mut(subject) else { return false };
         entry.in_hand.remove(&sink);
         if lost && delivery.may_serve() {
-            entry.deliveries.insert(sink, Delivery::default());
+            entry.deliveries.insert(sink, delivery.in_doubt());
             return true;
         }
         entry.deliveries.insert(sink, delivery);
@@ -680,6 +680,8 @@ impl Inventory {
 
 impl Entry {
     fn set_standing(&mut self, standing: Standing, now: Timestamp) {
+        // Whatever an answer says that was on its way when it went.
+        let standing = if self.places.is_empty() { Standing::Retired } else { standing };
         if std::mem::discriminant(&self.standing) != std::mem::discriminant(&standing) {
             self.since = now;
         }
