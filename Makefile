@@ -1,13 +1,14 @@
 # make test    every test that answers in minutes, after bringing the servers it talks to
 # make demo    the whole story before your eyes: a CA, HAProxy, stapled; about a minute once it is built
 # make check   format, lints, documentation, dependencies and their licences
-# make prove   what takes longer: proofs by many repetitions, and the benchmarks
+# make prove   what takes longer: proofs by many repetitions, fuzzing, and the benchmarks
+# make mutants breaks the judgement in every place, one at a time, to see that a test notices; hours
 #
 # A Rust toolchain with its C compiler must be there; everything else is brought under target/. Nothing is installed.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: test demo check format lint doc deny prove
+.PHONY: test demo check format lint doc deny prove mutants
 
 test:
 	environment=$$(tests/provide/provide.sh haproxy haproxy-3.0 openssl nginx redis gnutls python) && eval "$$environment" && \
@@ -34,3 +35,6 @@ deny:
 STAPLED_PROVE ?= full
 prove:
 	@STAPLED_PROVE=$(STAPLED_PROVE) .ci/prove
+
+mutants:
+	@.ci/mutants

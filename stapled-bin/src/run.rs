@@ -83,6 +83,8 @@ async fn keep(
     invocation: Arc<Invocation>,
     ready: &mut Option<Ready>,
 ) -> Result<ExitCode, RunError> {
+    // First of all: before it is listened for, SIGHUP ends a process.
+    let mut signals = Signals::new()?;
     let in_background = matches!(configuration.mode, Mode::Background { .. });
     let terminal = Terminal::plain();
     let logging = logging::start(&configuration.logging, (!in_background).then_some(&terminal))?;
@@ -90,7 +92,6 @@ async fn keep(
     let mut haproxys = Haproxys::open(&configuration).map_err(WiringError::from)?;
     let stapler = wiring::join(&configuration, &mut haproxys, observers(hook.as_ref()))?;
     let control = control_socket(&configuration)?;
-    let mut signals = Signals::new()?;
     if let Some(ready) = ready.take() {
         ready.ready()?;
     }

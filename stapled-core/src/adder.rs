@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::chance::Chance;
 use crate::event::{EventKind, Journal};
 use crate::inventory::{Delivery, DeliveryState, DeliveryView, Inventory, SinkNumber, Standing};
+use crate::lane;
 use crate::queues;
 use crate::reason::ReasonCode;
 use crate::refresh::{Failure, RefreshPolicy};
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step, Which};
-use crate::sink::{Delivered, Lost, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
+use crate::sink::{Delivered, Lost, SinkError, StapleSink, Withdrawal, Withdrawn};
 use crate::staple::Staple;
 use crate::task::{Due, Task};
 use crate::time::Timestamp;
@@ -20,6 +22,10 @@ use crate::time::Timestamp;
 const LEAD: Duration = Duration::from_secs(5);
 /// How long a sink may take for one delivery.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long after it was taken back it is looked at whether a staple is good again.
+const SECOND_LOOK: Duration = Duration::from_secs(3600);
+/// The pause after a sink's own code panicked.
+const PAUSE: Duration = Duration::from_secs(10);
 /// How many tasks one step puts at most.
 const CHUNK: usize = 1000;
 
@@ -32,6 +38,7 @@ pub(crate) struct Adder {
     pub(crate) scheduler: Arc<dyn Scheduler>,
     pub(crate) journal: Journal,
     pub(crate) refresh: RefreshPolicy,
+    pub(crate) chance: Arc<dyn Chance>,
 }
 
 /// A sink that hangs costs its own deliveries a retry.
@@ -72,32 +79,19 @@ impl Adder {
         let follow_up = match self.wanted(&view, now) {
             Wanted::Staple(staple) => {
                 let done = in_time(self.deliver(&view, &staple)).await;
-                let ends = self.last_moment(&staple);
-                if done.is_err() && self.end_what_is_served(&view, now).await {
-                    view.delivery.served = None;
+                let ends = self.last_moment(staple.expires());
+                if done.is_err() && self.end_what_is_served(&view).await {
+                    view.delivery = Delivery::of_nothing(view.delivery.state.clone());
                 }
-                self.note_delivery(lease, &view, staple, done).or_else(|| Some(self.look_again(lease, ends)))
+                self.note_delivery(lease, &view, staple, done).or_else(|| Some(self.look_again(lease, Due::At(ends))))
             }
-            Wanted::Nothing(why) => match &view.delivery.served {
-                // What a server was given before this process began is not known; of a revoked certificate it must not
-                // stay in service.
-                None if why == Withdrawal::Revoked && view.delivery.state != DeliveryState::Withdrawn => {
-                    let done = in_time(self.sink.withdraw(&view.chain, &view.sites, why)).await;
-                    self.note_withdrawal(lease, &view, None, why, done)
-                }
-                None => {
-                    // Nothing to take back. A certificate that is gone is forgotten with this.
-                    self.set_delivery(lease, &view, Delivery::new(None, view.delivery.state.clone()));
-                    None
-                }
-                Some((staple, sites)) => {
-                    let done = in_time(self.sink.withdraw(&view.chain, sites, why)).await;
-                    self.note_withdrawal(lease, &view, Some((Arc::clone(staple), sites.clone())), why, done)
-                }
-            },
-            Wanted::AsItIs => {
-                view.delivery.served.as_ref().map(|(staple, _)| self.look_again(lease, self.last_moment(staple)))
+            Wanted::Nothing(why) => {
+                let retry = self.take_back(lease, &view, why).await;
+                // Was it the clock? Then what is over now is good again some day, without a renewal in between.
+                let may_return = why == Withdrawal::Expiring && view.staple.is_some();
+                retry.or_else(|| may_return.then(|| self.look_again(lease, Due::After(SECOND_LOOK))))
             }
+            Wanted::AsItIs => view.delivery.ends().map(|ends| self.look_again(lease, Due::At(self.last_moment(ends)))),
         };
         let mut step = Step::finish(lease);
         step.puts.extend(follow_up);
@@ -113,33 +107,37 @@ impl Adder {
             Standing::Expired => return Wanted::Nothing(Withdrawal::Expiring),
             _ => {}
         }
-        let Some(staple) = &view.staple else { return Wanted::AsItIs };
-        if self.last_moment(staple) <= now {
-            return Wanted::Nothing(Withdrawal::Expiring);
+        let is_over = |ends: Timestamp| self.last_moment(ends) <= now;
+        match &view.staple {
+            Some(staple) if is_over(staple.expires()) => Wanted::Nothing(Withdrawal::Expiring),
+            Some(staple) => Wanted::Staple(Arc::clone(staple)),
+            None if view.delivery.ends().is_some_and(is_over) => Wanted::Nothing(Withdrawal::Expiring),
+            None => Wanted::AsItIs,
         }
-        Wanted::Staple(Arc::clone(staple))
     }
 
-    /// The instant from which the sink must not serve a staple any more.
-    fn last_moment(&self, staple: &Staple) -> Timestamp {
-        staple.expires() - self.sink.requirements().margin.max(LEAD)
+    /// The instant from which the sink must not serve a staple any more that ends then.
+    fn last_moment(&self, ends: Timestamp) -> Timestamp {
+        ends - self.sink.requirements().margin.max(LEAD)
     }
 
     async fn deliver(&self, view: &DeliveryView, staple: &Arc<Staple>) -> Result<Delivered, SinkError> {
         let already = view.delivery.served.as_ref();
-        if already.is_some_and(|(served, sites)| served == staple && *sites == view.sites) {
+        let in_doubt = view.delivery.begun.is_some();
+        if !in_doubt && already.is_some_and(|(served, sites)| served == staple && *sites == view.sites) {
             return Ok(Delivered::Confirmed);
         }
-        let requirements = self.sink.requirements();
-        requirements.check(staple, self.journal.clock.now())?;
         // Places that it lay in before: what is kept there is taken back first, since a server that finds the
         // certificate by its CertID would lose the staple altogether.
-        if let Some((_, sites)) = already {
-            let left: Vec<Site> = sites.iter().filter(|site| !view.sites.contains(site)).cloned().collect();
-            if !left.is_empty() {
-                self.sink.withdraw(&view.chain, &left, Withdrawal::Retired).await?;
-            }
+        let mut left = view.delivery.sites();
+        left.retain(|site| !view.sites.contains(site));
+        if !left.is_empty() {
+            self.sink.withdraw(&view.chain, &left, Withdrawal::Retired).await?;
         }
+        self.sink.requirements().check(staple, self.journal.clock.now())?;
+        let begun = Some(view.delivery.begin(staple, &view.sites));
+        let delivery = Delivery { begun, ..view.delivery.clone() };
+        self.inventory.begin_delivery(view.chain.subject(), self.number, delivery);
         self.sink.deliver(staple, &view.sites).await
     }
 
@@ -158,7 +156,7 @@ impl Adder {
                 let delivery = Delivery::new(Some((staple, view.sites.clone())), DeliveryState::Confirmed);
                 if self.set_delivery(lease, view, delivery) {
                     // The server lost it while it was delivered, or got it only to lose it.
-                    return Some(self.look_again(lease, self.journal.clock.now()));
+                    return Some(self.look_again(lease, Due::Now));
                 }
                 if is_new {
                     self.journal.tell_of(&view.about, EventKind::Delivered { sink: sink() });
@@ -170,61 +168,68 @@ impl Adder {
                 if view.delivery.state != state {
                     self.journal.tell_of(&view.about, EventKind::NotWanted { sink: sink(), code, what });
                 }
-                self.set_delivery(lease, view, Delivery::new(None, state));
+                self.set_delivery(lease, view, Delivery::of_nothing(state));
                 None
             }
-            Err(error) => Some(self.note_failure(lease, view, view.delivery.served.clone(), &error)),
+            Err(error) => {
+                let mut delivery = view.delivery.clone();
+                // Whoever says no, or was not asked, has not taken it.
+                if matches!(error, SinkError::Unreachable { .. }) {
+                    delivery.begun = Some(delivery.begin(&staple, &view.sites));
+                }
+                Some(self.note_failure(lease, view, delivery, &error))
+            }
         }
     }
 
-    fn note_withdrawal(
-        &self,
-        lease: &Lease,
-        view: &DeliveryView,
-        served: Option<(Arc<Staple>, Vec<Site>)>,
-        why: Withdrawal,
-        done: Result<Withdrawn, SinkError>,
-    ) -> Option<Task> {
-        let confirmed = match done {
+    /// Takes back whatever the server may serve; returns the task to put when it is to be tried again.
+    async fn take_back(&self, lease: &Lease, view: &DeliveryView, why: Withdrawal) -> Option<Task> {
+        let may_serve = view.delivery.may_serve();
+        // What a server was given before this process began is not known; of a revoked certificate it must not stay in
+        // service.
+        if !may_serve && (why != Withdrawal::Revoked || view.delivery.state == DeliveryState::Withdrawn) {
+            // A certificate that is gone is forgotten with this.
+            self.set_delivery(lease, view, Delivery::of_nothing(view.delivery.state.clone()));
+            return None;
+        }
+        let sites = if may_serve { view.delivery.sites() } else { view.sites.clone() };
+        // Should it fail, nobody knows what is left of it.
+        let in_doubt = view.delivery.in_doubt();
+        self.inventory.begin_delivery(view.chain.subject(), self.number, in_doubt.clone());
+        let confirmed = match in_time(self.sink.withdraw(&view.chain, &sites, why)).await {
             Ok(withdrawn) => withdrawn == Withdrawn::Confirmed,
-            Err(error) => return Some(self.note_failure(lease, view, served, &error)),
+            Err(error) => return Some(self.note_failure(lease, view, in_doubt, &error)),
         };
         let sink = Arc::clone(&self.name);
         self.journal.tell_of(&view.about, EventKind::Withdrawn { sink, why, confirmed });
-        self.set_delivery(lease, view, Delivery::new(None, DeliveryState::Withdrawn));
+        self.set_delivery(lease, view, Delivery::of_nothing(DeliveryState::Withdrawn));
         None
     }
 
     /// A staple that is over is taken back even while its successor cannot be delivered. Returns whether it was.
-    async fn end_what_is_served(&self, view: &DeliveryView, now: Timestamp) -> bool {
-        let Some((staple, sites)) = &view.delivery.served else { return false };
-        if self.last_moment(staple) > now {
+    async fn end_what_is_served(&self, view: &DeliveryView) -> bool {
+        let now = self.journal.clock.now();
+        if view.delivery.ends().is_none_or(|ends| self.last_moment(ends) > now) {
             return false;
         }
-        let why = Withdrawal::Expiring;
+        let (sites, why) = (view.delivery.sites(), Withdrawal::Expiring);
         // What fails here fails the next time, too, and is tried again with the delivery.
-        let Ok(withdrawn) = in_time(self.sink.withdraw(&view.chain, sites, why)).await else { return false };
+        let Ok(withdrawn) = in_time(self.sink.withdraw(&view.chain, &sites, why)).await else { return false };
         let confirmed = withdrawn == Withdrawn::Confirmed;
         self.journal.tell_of(&view.about, EventKind::Withdrawn { sink: Arc::clone(&self.name), why, confirmed });
         true
     }
 
-    fn note_failure(
-        &self,
-        lease: &Lease,
-        view: &DeliveryView,
-        served: Option<(Arc<Staple>, Vec<Site>)>,
-        error: &SinkError,
-    ) -> Task {
+    fn note_failure(&self, lease: &Lease, view: &DeliveryView, had: Delivery, error: &SinkError) -> Task {
         let (code, what) = (error.code(), error.to_string());
         let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
         let now = self.journal.clock.now();
-        let retry = self.refresh.retry_at(failure, now, rand::random());
+        let retry = self.refresh.retry_at(failure, now, self.chance.draw());
         // Not after the end of what is served: then that is taken back.
-        let ends = served.as_ref().map(|(staple, _)| self.last_moment(staple)).filter(|ends| *ends > now);
+        let ends = had.ends().map(|ends| self.last_moment(ends)).filter(|ends| *ends > now);
         let again = ends.map_or(retry, |ends| retry.min(ends));
-        let served_until = served.as_ref().map(|(staple, _)| staple.expires()).filter(|until| *until > now);
-        let delivery = Delivery::new(served, DeliveryState::Failed { code, what: what.clone() }).again(again);
+        let served_until = had.served.as_ref().map(|(staple, _)| staple.expires()).filter(|until| *until > now);
+        let delivery = Delivery { state: DeliveryState::Failed { code, what: what.clone() }, ..had }.again(again);
         self.set_delivery(lease, view, delivery);
         let sink = Arc::clone(&self.name);
         self.journal.tell_of(&view.about, EventKind::DeliveryFailed { sink, code, what, again, served_until });
@@ -238,18 +243,23 @@ impl Adder {
     }
 
     /// The task that takes a staple back at its end, unless a newer one replaces the task before.
-    fn look_again(&self, lease: &Lease, at: Timestamp) -> Task {
+    fn look_again(&self, lease: &Lease, due: Due) -> Task {
         let task = lease.task();
-        Task::new(task.queue.clone(), task.subject.clone()).generation(task.generation).due(Due::At(at))
+        Task::new(task.queue.clone(), task.subject.clone()).generation(task.generation).due(due)
     }
 
     /// Listens for what the server loses, and has it delivered again; what could not be delivered is tried at once.
     pub(crate) async fn watch(&self, stop: CancellationToken) {
         loop {
+            let panicked = || format!("{}: listening for what it loses panicked", self.name);
             let lost = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                lost = self.sink.lost() => lost,
+                lost = lane::survive(&self.journal, panicked, self.sink.lost()) => lost,
+            };
+            let Some(lost) = lost else {
+                tokio::time::sleep(PAUSE).await;
+                continue;
             };
             if let Err(error) = self.restore(&lost).await {
                 self.journal.tell(EventKind::Internal { what: format!("{}: {error}", self.name) });

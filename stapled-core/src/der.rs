@@ -260,8 +260,12 @@ pub(crate) fn integer_hex(contents: &[u8]) -> String {
                     turned
                 })
                 .collect();
+            // Zeros in front are none of a magnitude's.
+            while magnitude.last() == Some(&0) {
+                magnitude.pop();
+            }
             magnitude.reverse();
-            format!("-{}", hex_upper(shortest_integer(&magnitude)))
+            format!("-{}", hex_upper(&magnitude))
         }
         contents => hex_upper(contents),
     }
@@ -341,6 +345,54 @@ mod tests {
             assert_eq!(reader.expect(OCTET_STRING).unwrap().contents, contents);
             assert!(reader.is_empty());
         }
+    }
+
+    #[test]
+    fn numbers_in_hexadecimal() {
+        for (contents, text) in [
+            (&[0][..], "00"),
+            (&[0x7f], "7F"),
+            (&[0, 0x80], "80"),
+            (&[1, 0], "0100"),
+            (&[0xff], "-01"),
+            (&[0x80], "-80"),
+            (&[0xff, 0x7f], "-81"),
+            (&[0xfe, 0x00], "-0200"),
+        ] {
+            assert_eq!(integer_hex(contents), text, "{contents:02x?}");
+        }
+    }
+
+    #[test]
+    fn versions_that_are_spelled_out() {
+        let read = |bytes: &[u8]| version(&mut Reader::new(bytes));
+        assert_eq!(read(b"\x30\x00"), Ok(0), "left out");
+        assert_eq!(read(b"\xa0\x03\x02\x01\x00"), Ok(0));
+        assert_eq!(read(b"\xa0\x03\x02\x01\x02"), Ok(2));
+        assert_eq!(read(b"\xa0\x04\x02\x02\x01\x00"), Ok(255));
+        assert!(read(b"\xa0\x05\x02\x01\x00\x05\x00").is_err());
+    }
+
+    #[test]
+    fn tags_of_every_class() {
+        for good in
+            [&b"\x31\x00"[..], b"\x80\x00", b"\xa1\x02\x05\x00", b"\x41\x01\x00", b"\xc1\x00", b"\x0c\x00", b"\x28\x00"]
+        {
+            assert_eq!(check_framing(good, Numbers::Shortest), Ok(()), "{good:02x?}");
+        }
+        // What is nested is as strict, whatever it is nested in.
+        for bad in
+            [&b"\x00\x00"[..], b"\x20\x00", b"\x30\x02\x02\x00", b"\xa0\x02\x24\x00", b"\xe1\x02\x10\x00", b"\x11\x00"]
+        {
+            assert!(check_framing(bad, Numbers::Padded).is_err(), "{bad:02x?}");
+        }
+    }
+
+    #[test]
+    fn bit_strings_of_whole_bytes() {
+        let read = |bytes: &[u8]| whole_bytes(Reader::new(bytes).any().unwrap()).map(<[u8]>::to_vec);
+        assert_eq!(read(b"\x03\x03\x00\x01\x02"), Ok(vec![1, 2]));
+        assert!(read(b"\x03\x03\x01\x01\x02").is_err() && read(b"\x03\x00").is_err());
     }
 
     #[test]

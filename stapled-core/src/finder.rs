@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{EventKind, Journal};
 use crate::inventory::{Inventory, SourceNumber};
+use crate::lane;
 use crate::queues;
 use crate::scheduler::{Scheduler, SchedulerError, Step, Which};
 use crate::source::{CertSource, SourceProblem};
@@ -34,22 +35,44 @@ impl Finder {
                 () = stop.cancelled() => return,
                 () = self.scan() => {}
             }
+            let changed = async {
+                let what = || format!("{}: waiting for a change panicked", self.source.name());
+                if lane::survive(&self.journal, what, self.source.changed()).await.is_none() {
+                    std::future::pending::<()>().await;
+                }
+            };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = self.source.changed() => {}
-                // Not by the wall clock: one that is set back would put the next scan off.
-                () = tokio::time::sleep(self.interval) => {}
+                () = changed => {}
+                () = self.pause() => {}
             }
+        }
+    }
+
+    /// Waits for the interval, by whichever clock is first: a machine that slept finds changed files as soon as it is
+    /// awake, and a clock that is set back does not put the next scan off.
+    async fn pause(&self) {
+        let clock = &self.journal.clock;
+        let began = clock.now();
+        let mut left = self.interval;
+        while !left.is_zero() && clock.now().since(began) < self.interval {
+            let nap = left.min(clock.longest_sleep());
+            tokio::time::sleep(nap).await;
+            left -= nap;
         }
     }
 
     /// Scans once, and schedules what follows.
     pub(crate) async fn scan(&self) {
-        if let Err(error) = self.try_scan().await {
+        let panicked = || format!("{}: the scan panicked", self.source.name());
+        let scanned = lane::survive(&self.journal, panicked, self.try_scan()).await;
+        if let Some(Err(error)) = &scanned {
+            self.journal.tell(EventKind::Internal { what: format!("{}: {error}", self.source.name()) });
+        }
+        if !matches!(scanned, Some(Ok(()))) {
             // What was not scheduled is not lost: the inventory has it as seen, so it is forgotten for the next scan.
             self.inventory.forget_versions(self.number);
-            self.journal.tell(EventKind::Internal { what: format!("{}: {error}", self.source.name()) });
         }
     }
 

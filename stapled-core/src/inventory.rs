@@ -81,6 +81,8 @@ struct Entry {
     /// thisUpdate of the answer by which the CA disowned it: nothing older makes it good again.
     disowned: Option<Timestamp>,
     deliveries: BTreeMap<SinkNumber, Delivery>,
+    /// The sinks that are being brought in line: what they have in the end is not known yet.
+    in_hand: BTreeSet<SinkNumber>,
     about: Arc<About>,
 }
 
@@ -98,22 +100,13 @@ pub(crate) struct RenewalMemory {
 pub(crate) struct Delivery {
     /// What the server is known to serve, and for which sites.
     pub(crate) served: Option<(Arc<Staple>, Vec<Site>)>,
+    /// What it may serve besides: deliveries that were begun, and of which nobody knows how they ended.
+    pub(crate) begun: Option<Begun>,
     pub(crate) state: DeliveryState,
     /// When it is tried again.
     pub(crate) again: Option<Timestamp>,
     /// Since when it stands so; the inventory's to say.
-    since: Option<Timestamp>,
-}
-
-impl Delivery {
-    pub(crate) fn new(served: Option<(Arc<Staple>, Vec<Site>)>, state: DeliveryState) -> Self {
-        Delivery { served, state, again: None, since: None }
-    }
-
-    /// The same, tried again at this time.
-    pub(crate) fn again(self, at: Timestamp) -> Self {
-        Delivery { again: Some(at), ..self }
-    }
+    pub(crate) since: Option<Timestamp>,
 }
 
 /// A staple from before.
@@ -127,6 +120,14 @@ pub(crate) struct Kept {
     pub(crate) since: Option<Timestamp>,
 }
 
+/// Deliveries that may have succeeded although nobody said so.
+#[derive(Clone, Debug)]
+pub(crate) struct Begun {
+    pub(crate) sites: Vec<Site>,
+    /// The earliest end of their staples.
+    pub(crate) ends: Timestamp,
+}
+
 /// A certificate, for the renewer.
 #[derive(Clone, Debug)]
 pub(crate) struct CertificateView {
@@ -135,6 +136,8 @@ pub(crate) struct CertificateView {
     pub(crate) first_seen: Timestamp,
     pub(crate) staple: Option<Arc<Staple>>,
     pub(crate) standing: Standing,
+    /// When its CA is asked next, as far as that was planned.
+    pub(crate) next: Option<Timestamp>,
     pub(crate) disowned: Option<Timestamp>,
     pub(crate) memory: RenewalMemory,
     pub(crate) sinks: BTreeSet<SinkNumber>,
@@ -197,6 +200,69 @@ pub(crate) struct Displaced {
     pub(crate) retired: bool,
 }
 
+impl Delivery {
+    /// A server that is known to serve this.
+    pub(crate) fn new(served: Option<(Arc<Staple>, Vec<Site>)>, state: DeliveryState) -> Self {
+        Delivery { served, state, ..Delivery::default() }
+    }
+
+    /// The same, tried again at this time.
+    pub(crate) fn again(self, at: Timestamp) -> Self {
+        Delivery { again: Some(at), ..self }
+    }
+
+    /// A server that serves nothing, as far as is known.
+    pub(crate) fn of_nothing(state: DeliveryState) -> Self {
+        Delivery { state, ..Delivery::default() }
+    }
+
+    /// Whether the server may serve something.
+    pub(crate) fn may_serve(&self) -> bool {
+        self.served.is_some() || self.begun.is_some()
+    }
+
+    /// The earliest end of what it may serve.
+    pub(crate) fn ends(&self) -> Option<Timestamp> {
+        let served = self.served.iter().map(|(staple, _)| staple.expires());
+        served.chain(self.begun.iter().map(|begun| begun.ends)).min()
+    }
+
+    /// All sites for which it may serve something.
+    pub(crate) fn sites(&self) -> Vec<Site> {
+        let served = self.served.iter().flat_map(|(_, sites)| sites);
+        union(served.chain(self.begun.iter().flat_map(|begun| &begun.sites)))
+    }
+
+    /// The same, when it is not known any more whether what was served still is.
+    pub(crate) fn in_doubt(&self) -> Delivery {
+        let begun = match &self.served {
+            Some((staple, sites)) => Some(self.begin(staple, sites)),
+            None => self.begun.clone(),
+        };
+        Delivery { served: None, begun, ..self.clone() }
+    }
+
+    /// What may be served besides once another delivery has begun.
+    pub(crate) fn begin(&self, staple: &Staple, sites: &[Site]) -> Begun {
+        match &self.begun {
+            Some(begun) => {
+                Begun { sites: union(begun.sites.iter().chain(sites)), ends: begun.ends.min(staple.expires()) }
+            }
+            None => Begun { sites: sites.to_vec(), ends: staple.expires() },
+        }
+    }
+}
+
+fn union<'a>(sites: impl Iterator<Item = &'a Site>) -> Vec<Site> {
+    let mut all: Vec<Site> = Vec::new();
+    for site in sites {
+        if !all.contains(site) {
+            all.push(site.clone());
+        }
+    }
+    all
+}
+
 impl Inventory {
     /// An empty inventory; for each source, the sinks that serve its certificates.
     pub(crate) fn new(sinks_of: Vec<BTreeSet<SinkNumber>>, sink_names: Vec<Arc<str>>) -> Self {
@@ -227,15 +293,15 @@ impl Inventory {
         let mut difference = Difference { places: sightings.len(), ..Difference::default() };
         let mut present = BTreeSet::new();
         for mut sighting in sightings {
-            if let Material::Bytes(bytes) = &sighting.material {
-                // Whatever private key is among them is not kept.
-                sighting.material = Material::Bytes(certificates_only(bytes).into());
-            }
             let location = location(source, &sighting.name);
             present.insert(location.clone());
             let unchanged = known.places.get(&location).is_some_and(|place| place.sighting.version == sighting.version);
             if unchanged {
                 continue;
+            }
+            if let Material::Bytes(bytes) = &sighting.material {
+                // Whatever private key is among them is not kept.
+                sighting.material = Material::Bytes(certificates_only(bytes).into());
             }
             known.generation += 1;
             let generation = known.generation;
@@ -404,8 +470,10 @@ impl Inventory {
             memory: RenewalMemory::default(),
             disowned: inherited.as_ref().and_then(|inherited| inherited.disowned),
             deliveries: BTreeMap::new(),
+            in_hand: BTreeSet::new(),
         });
         let revived = entry.places.is_empty();
+        entry.places.insert(location.clone(), (source, site));
         if matches!(entry.standing, Standing::Expired | Standing::Retired) {
             // It is back, or the clock was wrong before: only certificates within their validity are settled.
             let standing = if entry.staple.is_some() { Standing::Good } else { Standing::Waiting };
@@ -417,7 +485,6 @@ impl Inventory {
                 None => entry.set_standing(standing, now),
             }
         }
-        entry.places.insert(location.clone(), (source, site));
         entry.about = Arc::new(about(&entry.chain, &entry.places));
         Some(Settled {
             about: Arc::clone(&entry.about),
@@ -458,6 +525,7 @@ impl Inventory {
             first_seen: entry.first_seen,
             staple: entry.staple.clone(),
             standing: entry.standing.clone(),
+            next: entry.next,
             disowned: entry.disowned,
             memory: entry.memory.clone(),
             sinks: self.sinks_of_entry(entry),
@@ -535,8 +603,10 @@ impl Inventory {
     /// A certificate as one sink is to have it now, whichever of its states the task was made for: bringing a sink in
     /// line is right at any time.
     pub(crate) fn delivery(&self, subject: &Subject, sink: SinkNumber) -> Option<DeliveryView> {
-        let known = self.known();
-        let entry = known.certificates.get(subject)?;
+        let mut known = self.known();
+        let losses = known.losses.get(&sink).copied().unwrap_or_default();
+        let entry = known.certificates.get_mut(subject)?;
+        entry.in_hand.insert(sink);
         let sites = entry
             .places
             .values()
@@ -550,13 +620,20 @@ impl Inventory {
             standing: entry.standing.clone(),
             sites,
             delivery: entry.deliveries.get(&sink).cloned().unwrap_or_default(),
-            losses: known.losses.get(&sink).copied().unwrap_or_default(),
+            losses,
         })
     }
 
+    /// Notes what a server may have from now on, whatever becomes of whoever delivers or withdraws.
+    pub(crate) fn begin_delivery(&self, subject: &Subject, sink: SinkNumber, delivery: Delivery) {
+        if let Some(entry) = self.known().certificates.get_mut(subject) {
+            entry.deliveries.insert(sink, delivery);
+        }
+    }
+
     /// Notes what a sink has now; `losses` is what the view said with which the work began. Returns whether the sink has
-    /// lost something since, so that it may not have it after all. A retired certificate of which no sink has anything
-    /// is forgotten.
+    /// lost something since, so that it may not have it after all. A retired certificate of which no sink has anything,
+    /// or may be getting something now, is forgotten.
     pub(crate) fn set_delivery(
         &self,
         subject: &Subject,
@@ -568,8 +645,9 @@ impl Inventory {
         let mut known = self.known();
         let lost = known.losses.get(&sink).copied().unwrap_or_default() != losses;
         let Some(entry) = known.certificates.get_mut(subject) else { return false };
-        if lost && delivery.served.is_some() {
-            entry.deliveries.insert(sink, Delivery { since: Some(now), ..Delivery::default() });
+        entry.in_hand.remove(&sink);
+        if lost && delivery.may_serve() {
+            entry.deliveries.insert(sink, Delivery { since: Some(now), ..delivery.in_doubt() });
             return true;
         }
         let before = entry.deliveries.get(&sink);
@@ -577,7 +655,8 @@ impl Inventory {
         let since = before.filter(|before| is_same(&before.state)).and_then(|before| before.since);
         delivery.since = since.or(Some(now));
         entry.deliveries.insert(sink, delivery);
-        if entry.places.is_empty() && entry.deliveries.values().all(|delivery| delivery.served.is_none()) {
+        let nobody_has_it = !entry.deliveries.values().any(Delivery::may_serve);
+        if entry.places.is_empty() && nobody_has_it && entry.in_hand.is_empty() {
             known.certificates.remove(subject);
         }
         false
@@ -597,19 +676,24 @@ impl Inventory {
                 lost.push((subject.clone(), entry.generation));
                 continue;
             }
-            let Some((_, sites)) = &delivery.served else { continue };
-            let named = |names: &[Arc<str>]| sites.iter().any(|site| names.contains(&site.served_as));
+            if !delivery.may_serve() {
+                continue;
+            }
+            let named = |names: &[Arc<str>]| delivery.sites().iter().any(|site| names.contains(&site.served_as));
             if names.is_none_or(named) {
-                *delivery = Delivery { since: Some(now), ..Delivery::default() };
+                let may_serve = if names.is_none() { None } else { delivery.in_doubt().begun };
+                *delivery = Delivery { begun: may_serve, since: Some(now), ..Delivery::default() };
                 lost.push((subject.clone(), entry.generation));
             }
         }
+        // In the order of their first sight, so that a run can be repeated.
+        lost.sort_unstable_by_key(|(_, generation)| *generation);
         lost
     }
 
     fn sinks_of_entry(&self, entry: &Entry) -> BTreeSet<SinkNumber> {
         // Also those that have something to take back.
-        let had = entry.deliveries.iter().filter(|(_, delivery)| delivery.served.is_some()).map(|(sink, _)| *sink);
+        let had = entry.deliveries.iter().filter(|(_, delivery)| delivery.may_serve()).map(|(sink, _)| *sink);
         entry
             .places
             .values()
@@ -623,6 +707,8 @@ impl Inventory {
 
 impl Entry {
     fn set_standing(&mut self, standing: Standing, now: Timestamp) {
+        // Whatever an answer says that was on its way when it went.
+        let standing = if self.places.is_empty() { Standing::Retired } else { standing };
         if std::mem::discriminant(&self.standing) != std::mem::discriminant(&standing) {
             self.since = now;
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::bundle::Bundle;
 use crate::certificate::Certificate;
+use crate::chance::Chance;
 use crate::event::{EventKind, Journal};
 use crate::fetch::OcspFetcher;
 use crate::inventory::Inventory;
@@ -36,6 +37,7 @@ pub(crate) struct IssuerFetcher {
     pub(crate) store: Option<Arc<dyn IssuerStore>>,
     pub(crate) journal: Journal,
     pub(crate) refresh: RefreshPolicy,
+    pub(crate) chance: Arc<dyn Chance>,
 }
 
 impl IssuerFetcher {
@@ -88,7 +90,7 @@ impl IssuerFetcher {
     fn again(&self, lease: &Lease, code: ReasonCode, what: String) -> Task {
         let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
         let now = self.journal.clock.now();
-        let again = self.refresh.retry_at(failure, now, rand::random());
+        let again = self.refresh.retry_at(failure, now, self.chance.draw());
         let url = lease.task().subject.to_string();
         self.journal.tell(EventKind::IssuerFetchFailed { url, code, what, again });
         lease.task().again(Due::After(again.since(now)), code.as_str())

@@ -19,6 +19,19 @@ const LEASE: Duration = Duration::from_secs(300);
 /// The pause after the scheduler itself failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Does some work that may panic, which is a bug of whoever wrote it: then it is told, and whoever waits goes on.
+pub(crate) async fn survive<T>(
+    journal: &Journal,
+    what: impl FnOnce() -> String,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    if done.is_err() {
+        journal.tell(EventKind::Internal { what: what() });
+    }
+    done.ok()
+}
+
 /// One queue, and how many of its tasks are worked on at once.
 pub(crate) struct Lane {
     pub(crate) scheduler: Arc<dyn Scheduler>,
@@ -74,13 +87,11 @@ impl Lane {
                     Some(slot) => Some(slot),
                     None => Arc::clone(&slots).try_acquire_owned().ok(),
                 };
-                let what = format!("queue {}, task {}", lease.task().queue, lease.task().subject);
+                let what = format!("a worker panicked: queue {}, task {}", lease.task().queue, lease.task().subject);
                 let journal = self.journal.clone();
-                let work = AssertUnwindSafe(work(lease)).catch_unwind();
+                let work = work(lease);
                 self.workers.spawn(async move {
-                    if work.await.is_err() {
-                        journal.tell(EventKind::Internal { what: format!("a worker panicked: {what}") });
-                    }
+                    survive(&journal, || what, work).await;
                     drop(slot);
                 });
             }

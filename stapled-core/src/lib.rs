@@ -14,7 +14,7 @@
 //! - [`time`], [`reason`], [`task`]: instants, reason codes, what travels between the stages.
 //! - [`oid`], [`ocsp`], [`certificate`], [`bundle`], [`chain`]: what is on the wire and on disk.
 //! - [`staple`], [`refresh`]: what to believe, and when to ask again. Pure, as all above.
-//! - [`clock`], [`source`], [`fetch`], [`sink`], [`scheduler`], [`event`]: the seams.
+//! - [`clock`], [`chance`], [`source`], [`fetch`], [`sink`], [`scheduler`], [`event`]: the seams.
 //! - [`inquiry`]: how one responder is asked. Pure.
 //! - [`inventory`]: what is known of every certificate.
 //! - [`io`]: the default implementations: directories, HTTP, files, a scheduler in memory.
@@ -24,6 +24,7 @@ mod adder;
 pub mod bundle;
 pub mod certificate;
 pub mod chain;
+pub mod chance;
 pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -14,8 +14,10 @@ use self::read::{ReadError, read_file};
 use crate::bundle::{Bundle, BundleError};
 use crate::certificate::Certificate;
 use crate::chain::{CertChain, ChainError};
+use crate::chance::Chance;
 use crate::event::{About, EventKind, Journal};
 use crate::inventory::{Displaced, Inventory, Kept, PlaceState, RenewalMemory, Settled, SinkNumber};
+use crate::lane;
 use crate::queues;
 use crate::reason::ReasonCode;
 use crate::refresh::{Failure, RefreshPolicy, Usable};
@@ -40,6 +42,7 @@ pub(crate) struct Parser {
     pub(crate) sinks: Vec<Arc<dyn StapleSink>>,
     pub(crate) journal: Journal,
     pub(crate) refresh: RefreshPolicy,
+    pub(crate) chance: Arc<dyn Chance>,
     pub(crate) judging: JudgePolicy,
     /// Whether kept responses are used again.
     pub(crate) recycle: bool,
@@ -90,8 +93,12 @@ enum Contents {
 impl Parser {
     /// Does one task *parse*.
     pub(crate) async fn work(self: Arc<Self>, lease: Lease) {
-        if let Err(error) = self.parse(&lease).await {
-            self.journal.tell(EventKind::Internal { what: format!("parse {}: {error}", lease.task().subject) });
+        match self.parse(&lease).await {
+            // Fenced off: the place is gone, and with it the work.
+            Ok(()) | Err(SchedulerError::Fenced { .. }) => {}
+            Err(error) => {
+                self.journal.tell(EventKind::Internal { what: format!("parse {}: {error}", lease.task().subject) });
+            }
         }
     }
 
@@ -141,7 +148,7 @@ impl Parser {
                     }
                 }
                 let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
-                let retry = self.refresh.retry_at(failure, now, rand::random());
+                let retry = self.refresh.retry_at(failure, now, self.chance.draw());
                 let (again, due) = match &error {
                     // Time alone mends this, at a known moment.
                     ParseError::Chain(ChainError::NotYetValid { not_before, .. }) => {
@@ -234,37 +241,49 @@ impl Parser {
         if settled.new {
             self.journal.tell_of(&settled.about, EventKind::Accepted);
         }
-        let renew = Task::new(self.responders.queue_for(&chain), subject.clone()).generation(settled.generation);
+        let mut renew = Task::new(self.responders.queue_for(&chain), subject.clone()).generation(settled.generation);
+        renew.reason = Some(queues::FOUND.to_owned());
         self.displace(settled.displaced.clone()).await?;
         if let Some(staple) = &settled.staple {
             // It is known from another place, or from before: this place gets its staple, and renewals go on as planned,
             // unless they have ended meanwhile or a server is new that cannot take it.
             step.puts.extend(queues::add_tasks(&subject, settled.generation, &settled.sinks));
-            if requirements_of(&self.sinks, &settled.sinks).check(staple, now).is_err() {
+            let is_unfit = !requirements_of(&self.sinks, &settled.sinks).fits(staple);
+            if is_unfit || settled.revived || settled.next.is_none() {
                 step.puts.push(renew);
-            } else if settled.revived {
-                step.puts.push(renew.due(Due::At(settled.next.unwrap_or(now))));
             }
             return self.scheduler.commit(step).await;
         }
-        let inherited = self.inherited(&chain, &settled, now);
-        let kept = match inherited {
+        let kept = match self.inherited(&chain, &settled, now) {
             Some(inherited) => Some(inherited),
             None => self.recall(&chain, &site, &settled, now).await,
         };
-        match kept {
-            Some(kept) => {
-                let (expires, renew_at) = (kept.staple.expires(), kept.renew_at);
-                // Unless the renewer was quicker: then it has planned what follows, too.
-                if self.inventory.adopt(kept, now) {
-                    self.journal.tell_of(&settled.about, EventKind::Recycled { expires, renew: renew_at });
-                    step.puts.push(renew.due(Due::At(renew_at)));
-                }
-                step.puts.extend(queues::add_tasks(&subject, settled.generation, &settled.sinks));
+        let Some(kept) = kept else {
+            // A file that is touched is no reason to ask before its time.
+            if settled.revived || settled.next.is_none() {
+                step.puts.push(renew);
             }
-            None => step.puts.push(renew),
+            return self.scheduler.commit(step).await;
+        };
+        let (expires, renew_at) = (kept.staple.expires(), kept.renew_at);
+        // Unless the renewer was quicker: then it has planned what follows, too.
+        let is_adopted = self.inventory.adopt(kept, now);
+        if is_adopted {
+            step.puts.push(renew.due(Due::At(renew_at)));
+        } else if settled.revived {
+            step.puts.push(renew);
         }
-        self.scheduler.commit(step).await
+        step.puts.extend(queues::add_tasks(&subject, settled.generation, &settled.sinks));
+        let puts = step.puts.clone();
+        let mut committed = self.scheduler.commit(step).await;
+        if matches!(committed, Err(SchedulerError::Fenced { .. })) {
+            // The place is gone meanwhile. The certificate may lie in another, and has its renewal from here.
+            committed = self.scheduler.commit(Step { puts, ..Step::intake() }).await;
+        }
+        if is_adopted {
+            self.journal.tell_of(&settled.about, EventKind::Recycled { expires, renew: renew_at });
+        }
+        committed
     }
 
     /// The staple that another stapler held, judged anew, however long it lasts: servers have it. Its renewal stays where
@@ -299,8 +318,10 @@ impl Parser {
             |code, what: String| self.journal.tell_of(&settled.about, EventKind::NotRecycled { code, what });
         let margin = requirements_of(&self.sinks, &settled.sinks).margin;
         for sink in settled.sinks.iter().filter_map(|&sink| self.sinks.get(sink)) {
-            let kept = tokio::time::timeout(PATIENCE, sink.recall(chain, std::slice::from_ref(site))).await;
-            let Ok(Some(kept)) = kept else { continue };
+            // One that fails keeps nothing: its staples are fetched, as everybody's.
+            let kept = tokio::time::timeout(PATIENCE, sink.recall(chain, std::slice::from_ref(site)));
+            let panicked = || format!("{}: looking for a kept staple panicked", sink.name());
+            let Some(Ok(Some(kept))) = lane::survive(&self.journal, panicked, kept).await else { continue };
             let staple = match judge(&kept, chain, now, &self.judging, None, &[]) {
                 Ok(judgement) => match judgement.into_staple() {
                     Some(staple) => staple,
@@ -328,7 +349,7 @@ impl Parser {
                 not_recycled(ReasonCode::new("unfit"), "a server cannot use it".to_owned());
                 continue;
             }
-            let renew_at = self.refresh.renew_at(usable, now, None, rand::random());
+            let renew_at = self.refresh.renew_at(usable, now, None, self.chance.draw());
             let staple = Arc::new(staple);
             return Some(Kept { staple, memory: RenewalMemory::default(), renew_at, since: None });
         }

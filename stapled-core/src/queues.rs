@@ -28,6 +28,9 @@ pub(crate) fn add(sink: SinkNumber) -> Queue {
     Queue::new(format!("add/{sink}"))
 }
 
+/// The reason of a renewal that was put because its certificate was found somewhere: another may be planned already.
+pub(crate) const FOUND: &str = "found";
+
 pub(crate) fn parse_task(location: &Subject, generation: u64) -> Task {
     Task::new(parse(), location.clone()).generation(generation)
 }

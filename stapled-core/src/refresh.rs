@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
+/// A renewal is late by this much only when time has jumped, or when too much is to be done.
+const LATE: Duration = Duration::from_secs(300);
+
 /// When staples are renewed and failures retried. All numbers can be chosen; the defaults suit public and private CAs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -98,6 +101,23 @@ impl RefreshPolicy {
         at.max(now + self.minimum_interval)
     }
 
+    /// When to renew instead what should have been renewed at `due`, if that is long past: a machine that slept, or a
+    /// clock that was set, has let many renewals fall due together, and the CA did nothing to deserve them all at once.
+    /// Within an eighth of what remains of the response that is held, and an hour; `None`: now. `chance` is a number in
+    /// [0, 1).
+    pub fn spread(&self, usable: Usable, due: Timestamp, now: Timestamp, chance: f64) -> Option<Timestamp> {
+        let within = (usable.until.since(now) / 8).min(self.retry_cap);
+        if now.since(due) < LATE || within < self.minimum_interval {
+            return None;
+        }
+        Some(now + within.mul_f64(bounded(chance)))
+    }
+
+    /// The instant that no plan for a response that is held goes beyond, neither for its renewal nor for another try.
+    pub fn latest(&self, usable: Usable, now: Timestamp) -> Timestamp {
+        usable.quarters(3).max(now + self.retry_cap.mul_f64(1.0 + bounded(self.retry_jitter)))
+    }
+
     /// Whether a response that was kept can be used without asking: it is good for longer than the minimum validity
     /// (or than half of its usable validity, where that is less).
     pub fn is_reusable(&self, usable: Usable, now: Timestamp) -> bool {
@@ -155,6 +175,8 @@ mod tests {
         assert_eq!(policy.renew_at(week(), START, None, 0.0), START + 4 * DAY);
         let jittered = policy.renew_at(week(), START, None, 0.999);
         assert!(jittered < START + 4 * DAY && jittered > START + 3 * DAY + 18 * HOUR, "{jittered}");
+        // Half of a twentieth of four days.
+        assert_eq!(policy.renew_at(week(), START, None, 0.5), START + 4 * DAY - DAY / 10);
     }
 
     #[test]
@@ -193,6 +215,12 @@ mod tests {
         assert_eq!(policy.renew_at(week(), now, None, 0.0), now + HOUR);
         let now = week().until - 4 * HOUR;
         assert_eq!(policy.renew_at(week(), now, None, 0.0), now + HOUR / 2);
+        // Half of a twentieth sooner, by chance; and never less than no pause, whatever the jitter.
+        assert_eq!(policy.renew_at(week(), now, None, 0.5), now + HOUR / 2 - HOUR / 80);
+        let wild = RefreshPolicy { jitter: 5.0, ..policy };
+        assert_eq!(wild.renew_at(week(), now, None, 0.9), now + policy.minimum_interval);
+        // From the very point at which it should have been renewed.
+        assert_eq!(policy.renew_at(week(), START + 4 * DAY, None, 0.0), START + 4 * DAY + HOUR);
         assert_eq!(
             policy.renew_at(week(), week().until + DAY, None, 0.0),
             week().until + DAY + policy.minimum_interval
@@ -210,6 +238,23 @@ mod tests {
             let pause = at.since(START).as_secs_f64();
             assert!((48.0..=72.0).contains(&pause), "{pause}");
         }
+        let pauses = [0.0, 0.25, 0.5, 1.0].map(|chance| {
+            policy.retry_at(Failure { attempt: 1, ..Failure::default() }, START, chance).since(START).as_secs()
+        });
+        assert_eq!(pauses, [48, 54, 60, 72]);
+    }
+
+    #[test]
+    fn what_is_late_is_spread_while_there_is_time() {
+        let policy = RefreshPolicy::default();
+        let (due, until) = (START + 4 * DAY, week().until);
+        let spread = |now: Timestamp, chance| policy.spread(week(), due, now, chance).map(|at| at.since(now));
+        assert_eq!(spread(due + HOUR / 60, 0.5), None, "not late");
+        assert_eq!(spread(due + DAY, 0.0), Some(Duration::ZERO));
+        assert_eq!(spread(due + DAY, 0.5), Some(HOUR / 2));
+        assert_eq!(spread(until - HOUR, 0.5), Some(HOUR / 16));
+        assert_eq!(spread(until - HOUR / 10, 0.5), None, "there is no time for that");
+        assert_eq!(spread(until + DAY, 0.5), None);
     }
 
     #[test]
@@ -224,6 +269,7 @@ mod tests {
         assert_eq!(asked(u64::MAX, None), 3600);
         assert_eq!(asked(u64::MAX, Some(week())), 6 * 86_400);
         assert_eq!(asked(7200, Some(Usable { from: START - 9 * DAY, until: START + HOUR })), 3600);
+        assert_eq!(asked(7200, Some(Usable { from: START - 3 * HOUR, until: START + HOUR })), 3600, "three quarters");
     }
 
     #[test]
@@ -233,6 +279,10 @@ mod tests {
         let pause = |after: Duration| policy.retry_at(failure, START + after, 0.5).since(START + after);
         assert_eq!(pause(HOUR / 2), HOUR / 60);
         assert_eq!(pause(HOUR), HOUR);
+        // Whom its CA knows is no new certificate to it, and of an unknown age none either.
+        for failure in [Failure { not_known: false, ..failure }, Failure { first_seen: None, ..failure }] {
+            assert_eq!(policy.retry_at(failure, START, 0.5).since(START), HOUR);
+        }
     }
 
     #[test]
@@ -244,5 +294,7 @@ mod tests {
         assert!(policy.is_reusable(short, START + Duration::from_secs(60)));
         assert!(!policy.is_reusable(short, START + HOUR / 2));
         assert!(!policy.is_reusable(short, START + DAY));
+        assert!(policy.is_reusable(week(), START));
+        assert!(!policy.is_reusable(week(), START - Duration::from_secs(1)), "not before it begins");
     }
 }

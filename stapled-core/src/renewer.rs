@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::chain::ChainError;
+use crate::chance::Chance;
 use crate::event::{EventKind, Journal};
 use crate::fetch::OcspFetcher;
 use crate::inventory::{CertificateView, Inventory, Standing};
@@ -21,6 +22,7 @@ use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
 use crate::sink::{StapleSink, requirements_of};
 use crate::staple::{JudgePolicy, Staple};
 use crate::task::{Due, Queue, Task};
+use crate::time::Timestamp;
 
 use ask::{Believed, Refused};
 
@@ -33,6 +35,7 @@ pub(crate) struct Renewer {
     pub(crate) sinks: Vec<Arc<dyn StapleSink>>,
     pub(crate) journal: Journal,
     pub(crate) refresh: RefreshPolicy,
+    pub(crate) chance: Arc<dyn Chance>,
     pub(crate) judging: JudgePolicy,
     /// The CertID hash to ask with where no sink insists on one.
     pub(crate) hash: CertIdHash,
@@ -40,6 +43,8 @@ pub(crate) struct Renewer {
     pub(crate) nonce: bool,
     /// How many questions may be open at once, over all responders.
     pub(crate) exchanges: Semaphore,
+    /// How many of these may be at responders that did not answer last.
+    pub(crate) doubtful_exchanges: Semaphore,
     /// How many renewals of one responder are in hand at once.
     pub(crate) per_responder: usize,
 }
@@ -87,10 +92,51 @@ impl Renewer {
             self.inventory.set_standing(subject, Standing::Expired, None, now);
             return self.finish_expired(lease, &certificate).await;
         }
+        if lease.task().reason.as_deref() == Some(queues::FOUND)
+            && let Some(planned) = self.planned(lease, &certificate, now)
+        {
+            return self.scheduler.commit(Step::finish(lease).put(planned)).await;
+        }
+        if let Some(at) = self.spread(lease, &certificate, now) {
+            let task = Task { reason: Some(SPREAD.to_owned()), ..self.next(lease, Due::After(at.since(now))) };
+            self.inventory.set_standing(subject, certificate.standing.clone(), Some(at), now);
+            return self.scheduler.commit(Step::finish(lease).put(task)).await;
+        }
         match self.ask(&certificate).await {
             Ok(believed) => self.believe(lease, &certificate, believed).await,
             Err(refused) => self.fail(lease, &certificate, refused).await,
         }
+    }
+
+    /// When to renew instead, of a crowd that fell due while nobody could do anything about it. Once.
+    fn spread(&self, lease: &Lease, certificate: &CertificateView, now: Timestamp) -> Option<Timestamp> {
+        let Due::At(due) = lease.task().due else { return None };
+        let held = certificate.staple.as_ref().filter(|_| certificate.standing == Standing::Good)?;
+        if lease.task().reason.is_some() {
+            return None;
+        }
+        self.refresh.spread(self.usable(held, certificate), due, now, self.chance.draw())
+    }
+
+    /// The next renewal as it is planned already, when a certificate that was just found is one that was known.
+    fn planned(&self, lease: &Lease, certificate: &CertificateView, now: Timestamp) -> Option<Task> {
+        let asked = requirements_of(&self.sinks, &certificate.sinks);
+        let held = certificate.staple.as_ref();
+        if held.is_some_and(|staple| !asked.fits(staple)) {
+            return None;
+        }
+        // What was planned while the clock was wrong is no plan.
+        let latest = match held {
+            Some(staple) => self.refresh.latest(self.usable(staple, certificate), now),
+            None => now + DISOWNED_CAP,
+        };
+        let next = certificate.next.filter(|next| *next > now && *next <= latest)?;
+        let task = self.next(lease, Due::After(next.since(now)));
+        Some(match &certificate.standing {
+            Standing::Failing { attempts, .. } => Task { attempt: *attempts, ..task },
+            Standing::Good => Task { due: Due::At(next), ..task },
+            _ => task,
+        })
     }
 
     async fn believe(
@@ -101,10 +147,11 @@ impl Renewer {
     ) -> Result<(), SchedulerError> {
         let subject = &lease.task().subject;
         let now = self.journal.clock.now();
-        let Believed { status, staple, memory, url, cached_until, .. } = believed;
+        let Believed { status, staple, memory, url, cached_until, retry_after, .. } = believed;
+        let unusable = |code, what| Refused { retry_after, ..Refused::new(code, what) };
         let Some(staple) = staple else {
             let usable = Usable { from: believed.this_update, until: believed.until };
-            let again = self.refresh.renew_at(usable, now, cached_until, rand::random()).min(now + DISOWNED_CAP);
+            let again = self.refresh.renew_at(usable, now, cached_until, self.chance.draw()).min(now + DISOWNED_CAP);
             if !matches!(certificate.standing, Standing::Revoked { .. }) {
                 self.journal.tell_of(&certificate.about, EventKind::Revoked { status, again });
             }
@@ -116,7 +163,7 @@ impl Renewer {
         // Only a newer answer undoes a revocation: an older one comes from a cache, or from a server that is behind.
         if certificate.disowned.is_some_and(|disowned| staple.this_update() <= disowned) {
             let what = format!("{url}: good, but from before the answer that says revoked");
-            return self.fail(lease, certificate, Refused::new(ReasonCode::new("superseded"), what)).await;
+            return self.fail(lease, certificate, unusable(ReasonCode::new("superseded"), what)).await;
         }
         // What one of its servers cannot take displaces nothing that all of them can.
         let asked = requirements_of(&self.sinks, &certificate.sinks);
@@ -124,17 +171,15 @@ impl Renewer {
             && asked.check(held, now).is_ok()
             && let Err(unfit) = asked.check(&staple, now)
         {
-            return self.fail(lease, certificate, Refused::new(unfit.code(), format!("{url}: {unfit}"))).await;
+            return self.fail(lease, certificate, unusable(unfit.code(), format!("{url}: {unfit}"))).await;
         }
-        // A cache, or another of the CA's servers, may be behind: what is held and newer stays.
         let staple = match &certificate.staple {
-            Some(held) if held.this_update() > staple.this_update() && held.expires() >= staple.expires() => {
-                Arc::clone(held)
-            }
+            // Unless one of its servers can take only the new one.
+            Some(held) if asked.fits(held) && self.outlives(held, &staple, certificate, now) => Arc::clone(held),
             _ => staple,
         };
         let usable = self.usable(&staple, certificate);
-        let renew = self.refresh.renew_at(usable, now, cached_until, rand::random());
+        let renew = self.refresh.renew_at(usable, now, cached_until, self.chance.draw());
         let (this_update, expires) = (staple.this_update(), staple.expires());
         let changed = self.inventory.set_staple(staple, memory, renew, now);
         self.journal.tell_of(&certificate.about, EventKind::Renewed { url, this_update, expires, renew, changed });
@@ -154,7 +199,7 @@ impl Renewer {
             first_seen: Some(certificate.first_seen),
             held: held.map(|staple| self.usable(staple, certificate)),
         };
-        let retry = self.refresh.retry_at(failure, now, rand::random());
+        let retry = self.refresh.retry_at(failure, now, self.chance.draw());
         let again = refused.not_before.map_or(retry, |until| retry.max(until));
         let attempts = lease.task().attempt.saturating_add(1);
         let standing = match &certificate.standing {
@@ -185,6 +230,14 @@ impl Renewer {
         self.scheduler.commit(step).await
     }
 
+    /// Whether what is held stays: it lasts longer than the new one, and is either newer, since a cache or another of
+    /// the CA's servers may be behind, or the new one is as good as over.
+    fn outlives(&self, held: &Staple, new: &Staple, certificate: &CertificateView, now: Timestamp) -> bool {
+        let is_newer = held.this_update() > new.this_update();
+        let lasts_longer = held.expires() > new.expires() || is_newer && held.expires() == new.expires();
+        lasts_longer && (is_newer || !self.refresh.is_reusable(self.usable(new, certificate), now))
+    }
+
     /// The next renewal after one that went well.
     fn next(&self, lease: &Lease, due: Due) -> Task {
         let task = lease.task();
@@ -197,6 +250,8 @@ impl Renewer {
     }
 }
 
+/// The reason of a renewal that was late and is spread with others.
+const SPREAD: &str = "spread";
 /// A revoked certificate is asked for at least this often: a hold can end.
 const DISOWNED_CAP: Duration = Duration::from_secs(86_400);
 /// How often it is looked at whether an expired certificate is expired.

@@ -168,6 +168,11 @@ impl Requirements {
         Ok(())
     }
 
+    /// Whether a staple is of a kind that can be delivered, at whatever time.
+    pub(crate) fn fits(&self, staple: &Staple) -> bool {
+        self.check(staple, Timestamp::MIN).is_ok()
+    }
+
     /// What satisfies both.
     pub fn and(self, other: Requirements) -> Requirements {
         Requirements {

@@ -187,3 +187,33 @@ fn validity_to_the_second() {
     let early = chain(Profile::server("a.test").valid_between(-DAY, DAY));
     assert!(early.check_usable(Timestamp::from_unix(-5)).is_ok());
 }
+
+#[test]
+fn a_certificate_in_words() {
+    let ca = Authority::root("Files CA").organization("Example").key(KeyType::EcdsaP384).create().unwrap();
+    let words = Certificate::from_der(ca.certificate()).unwrap().describe();
+    assert_eq!((words.subject.as_str(), words.issuer.as_str()), ("O=Example, CN=Files CA", "O=Example, CN=Files CA"));
+    assert_eq!((words.public_key.as_str(), words.signature_algorithm.as_str()), ("ECDSA, P-384", "ecdsa-with-SHA384"));
+    assert!(words.key_usage.unwrap().contains(&"keyCertSign"));
+    assert_eq!((words.version, words.extended_key_usage), (2, None));
+
+    let odd = |critical: bool, arc: u64| match critical {
+        true => Extension::critical(&[1, 3, 6, 1, 4, 1, 99_999, arc], vec![5, 0]),
+        false => Extension::new(&[1, 3, 6, 1, 4, 1, 99_999, arc], vec![5, 0]),
+    };
+    let leaf = profile("a.test")
+        .dns("2001:db8::1")
+        .key(KeyType::Ed25519)
+        .must_staple(true)
+        .extended_key_usages([ExtendedKeyUsage::ServerAuth, ExtendedKeyUsage::Any])
+        .extension(odd(true, 1))
+        .extension(odd(false, 2))
+        .extension(odd(true, 3));
+    let words = read(&ca.issue(&leaf).unwrap()).describe();
+    assert_eq!(words.names, ["DNS:a.test", "IP Address:2001:db8::1"]);
+    assert_eq!(words.public_key, "Ed25519");
+    assert_eq!(words.extended_key_usage.unwrap(), ["anyExtendedKeyUsage", "serverAuth"]);
+    assert_eq!(words.unknown_critical_extensions, ["1.3.6.1.4.1.99999.1", "1.3.6.1.4.1.99999.3"]);
+    let nameless = profile("a.test").names([SubjectName::Dns("a.test".to_owned())]).subject([]);
+    assert_eq!(read(&ca.issue(&nameless).unwrap()).describe().subject, "(empty)");
+}

@@ -332,6 +332,58 @@ fn what_clients_cannot_decode() {
     assert_eq!(answer([&[0], &serial[..]].concat()), "malformed");
 }
 
+/// A name is no proof: another key under the issuer's name, and the issuer's key under another name.
+#[test]
+fn delegates_that_look_like_the_issuer() {
+    let case = Case::new(KeyType::EcdsaP256);
+    // A delegate may bear the issuer's name; its own certificate decides.
+    let same_name = Profile::ocsp_responder("Judged CA").valid_between(NOW - DAY, NOW + DAY);
+    let namesake = case.delegate(same_name);
+    assert_eq!(case.verdict(&case.good_by(namesake.clone()).responder_by_name()), "good");
+    let bare = case.good_by(namesake.clone()).responder_by_name().certificates::<&[u8]>(&[]);
+    assert_eq!(case.verdict(&bare), "bad_signature");
+    let outside = Certificate::from_der(namesake.certificate().unwrap()).unwrap();
+    let bare = Bytes::from(bare.build().unwrap());
+    let judged = judge(&bare, &case.chain, Timestamp::from_unix(NOW), &JudgePolicy::default(), None, &[outside]);
+    assert!(judged.is_ok_and(|judgement| judgement.facts.foreign_delegate && judgement.facts.delegated));
+    // What is embedded beside does not make the issuer's own signature worse.
+    assert_eq!(case.verdict(&case.good().responder_by_name().further_certificate(case.leaf.der())), "good");
+
+    let embedded = |authority: &Authority| {
+        let certificate = Some(authority.certificate().to_vec());
+        Signer::new(Arc::clone(authority.key()), authority.identity().clone(), certificate)
+    };
+    let stranger = authority("Judged CA", KeyType::EcdsaP256);
+    assert_eq!(case.verdict(&case.good_by(embedded(&stranger))), "responder_wrong_issuer");
+    assert_eq!(case.verdict(&case.good_by(embedded(&stranger)).responder_by_name()), "responder_wrong_issuer");
+    let renamed = Authority::root("Other name").existing_key(Arc::clone(case.ca.key())).create().unwrap();
+    assert_eq!(case.verdict(&case.good_by(embedded(&renamed)).responder_by_name()), "responder_wrong_issuer");
+    let reissued = Authority::root("Judged CA").existing_key(Arc::clone(case.ca.key())).create().unwrap();
+    let judgement = case.judge_with(&case.good_by(embedded(&reissued)), &JudgePolicy::default()).unwrap();
+    assert!(!judgement.facts.delegated && judgement.facts.responder_not_after.is_none());
+    assert_eq!(judgement.facts.responder, "Judged CA");
+}
+
+/// Of several things that are wrong, the one that is about the signer is told.
+#[test]
+fn which_refusal_is_told() {
+    let case = Case::new(KeyType::EcdsaP256);
+    // A certificate by its shape, whose keyUsage is none.
+    let odd = responder().key_usages([]).extension(Extension::new(&[2, 5, 29, 15], vec![5, 0]));
+    let unreadable = case.delegate(odd).certificate().unwrap().to_vec();
+    assert!(Certificate::from_der(&unreadable).is_err());
+    let signer = case.delegate(responder().extended_key_usages([]));
+    let own = signer.certificate().unwrap().to_vec();
+    for certificates in [[&unreadable, &own], [&own, &unreadable]] {
+        assert_eq!(case.verdict(&case.good_by(signer.clone()).certificates(&certificates)), "responder_missing_eku");
+    }
+    assert_eq!(case.verdict(&case.good_by(signer).certificates(&[&unreadable])), "malformed");
+    // The issuer is named and did not sign: that says more than a certificate that nobody named.
+    let forged = case.good().responder_by_name().corrupt_signature();
+    assert_eq!(case.verdict(&forged.clone().further_certificate(&unreadable)), "bad_signature");
+    assert_eq!(case.verdict(&forged.further_certificate(case.leaf.der())), "bad_signature");
+}
+
 /// However much a stranger sends, what is told of it fits a line of a log.
 #[test]
 fn refusals_are_short() {
@@ -426,6 +478,48 @@ fn cert_ids_to_the_byte() {
     assert_eq!(verdict(&serial, b"\x02\x00"), "malformed");
 }
 
+/// Of answers about the same certificate that agree, the newest counts, in whatever order they come.
+#[test]
+fn the_newest_of_several_answers() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let sha256 = case.ca.cert_id(case.leaf.serial(), HashAlgorithm::Sha256);
+    let at = |cert_id: &CertId, response: ResponseBuilder, seconds: i64| {
+        response.good(cert_id).this_update(NOW - seconds).next_update(NOW + DAY)
+    };
+    let none = || ResponseBuilder::new(&case.ca).produced_at(NOW - 10);
+    for (first, second) in [(100, 50), (50, 100), (50, 50)] {
+        let response = at(&sha256, at(&case.id(), none(), first), second);
+        let facts = case.judge_with(&response, &JudgePolicy::default()).unwrap().facts;
+        assert_eq!(facts.this_update, Timestamp::from_unix(NOW - 50), "{first}, {second}");
+        // Of equally new ones, the first.
+        assert_eq!(facts.cert_id.hash_name(), if second < first { "SHA-256" } else { "SHA-1" }, "{first}, {second}");
+    }
+    // Another issuer's certificate with the same serial number, by another hash, stands in nobody's way.
+    let stranger = authority("Stranger", KeyType::EcdsaP256);
+    let response = at(&stranger.cert_id(case.leaf.serial(), HashAlgorithm::Sha1), none(), 50);
+    assert_eq!(case.verdict(&at(&sha256, response, 60)), "good");
+    // By a hash that nobody knows, nobody can say whose it is.
+    let unknown = |hash: &[u8]| {
+        let algorithm = der::sequence(&[der::oid(&[1, 3, 6, 1, 4, 1, 99_999, 4])]);
+        let hash = der::value(der::OCTET_STRING, hash);
+        let serial = der::unsigned(case.leaf.serial().as_bytes());
+        CertId::from_der(&der::sequence(&[&algorithm, &hash, &hash, &serial])).unwrap()
+    };
+    assert_eq!(case.verdict(&at(&unknown(&[1; 20]), none(), 50)), "no_matching_certid");
+    assert!(!case.chain.is_named_by(&stapled_core::ocsp::CertId::new(
+        stapled_core::ocsp::CertIdHash::Sha1,
+        b"another name",
+        case.chain.issuer().public_key(),
+        case.chain.end_entity().serial()
+    )));
+    for hash in [stapled_core::ocsp::CertIdHash::Sha1, stapled_core::ocsp::CertIdHash::Sha512] {
+        assert!(case.chain.is_named_by(&case.chain.cert_id(hash)));
+        let mut next = case.chain.cert_id(hash);
+        next.serial_number = vec![1];
+        assert!(!case.chain.is_named_by(&next));
+    }
+}
+
 #[test]
 fn serial_numbers_of_any_legal_shape() {
     let ca = authority("Judged CA", KeyType::EcdsaP256);
@@ -461,6 +555,13 @@ fn times_to_the_second() {
         let odd = case.good().produced_at(produced_at);
         let judgement = case.judge_with(&odd, &JudgePolicy::default()).unwrap();
         assert_eq!(judgement.facts.warnings.len(), 1, "odd, told, and accepted");
+    }
+    for (produced_at, this_update, warnings) in
+        [(NOW - 60, NOW - 60, 0), (NOW - 61, NOW - 60, 1), (NOW + 300, NOW, 0), (NOW + 301, NOW, 1)]
+    {
+        let response = case.good().produced_at(produced_at).this_update(this_update);
+        let judgement = case.judge_with(&response, &JudgePolicy::default()).unwrap();
+        assert_eq!(judgement.facts.warnings.len(), warnings, "{produced_at} {this_update}");
     }
     let form = |time: &[u8]| {
         let element = [&[0x18, time.len() as u8], time].concat();
@@ -535,6 +636,18 @@ fn extensions_and_nonces() {
     assert_eq!(judged(&case.good().nonce(&[8; 32])), "nonce_mismatch");
     assert_eq!(judged(&case.good().nonce(&asked[..31])), "nonce_mismatch");
     assert_eq!(judged(&case.good()), "good", "none at all: the times decide");
+    let nonce = |critical: bool, value: &[u8]| {
+        let oid = [1, 3, 6, 1, 5, 5, 7, 48, 1, 2];
+        case.good().response_extension(&match critical {
+            true => Extension::critical(&oid, value.to_vec()),
+            false => Extension::new(&oid, value.to_vec()),
+        })
+    };
+    assert_eq!(judged(&nonce(false, &asked)), "good", "the bare bytes, as some gave them before RFC 6960");
+    assert_eq!(judged(&nonce(false, &[8; 32])), "nonce_mismatch");
+    let wrapped = [&[4, 32][..], &asked].concat();
+    assert_eq!(judged(&nonce(true, &wrapped)), "good", "it is understood, so it may be critical");
+    assert_eq!(judged(&nonce(false, &[&wrapped[..], &[0]].concat())), "nonce_mismatch", "and something behind it");
     assert_eq!(case.verdict(&case.good().nonce(&asked)), "good", "one that nobody asked for");
 }
 
@@ -549,6 +662,41 @@ fn sizes() {
     assert_eq!(verdict(case.judge_bytes(bytes, &policy, None)), "too_large");
     let padding = Extension::new(&[1, 3, 6, 1, 4, 1, 99_999, 3], vec![0; 70_000]);
     assert_eq!(case.verdict(&case.good().response_extension(&padding)), "too_large");
+}
+
+#[test]
+fn a_staple_says_what_its_response_says() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let mut policy = JudgePolicy::default();
+    policy.missing_next_update = Weak::Allow;
+    let staple = |response: &ResponseBuilder| case.judge_with(response, &policy).unwrap().into_staple().unwrap();
+    let at = Timestamp::from_unix;
+    let good = staple(&case.good().this_update(NOW - 100));
+    assert_eq!((good.this_update(), good.next_update()), (at(NOW - 100), Some(at(NOW + 7 * DAY))));
+    assert_eq!(good.expires(), at(NOW + 7 * DAY));
+    assert!(Arc::ptr_eq(good.chain(), &case.chain));
+    assert_eq!(good.facts().produced_at, at(NOW - 60));
+    assert!(format!("{good:?}").contains("judged.test"));
+    // Without nextUpdate, a day.
+    let endless = staple(&case.good().this_update(NOW - 100).no_next_update());
+    assert_eq!((endless.next_update(), endless.expires()), (None, at(NOW - 100 + DAY)));
+    // The end of a delegate counts only where it is the sooner one.
+    let long = case.delegate(Profile::ocsp_responder("Long").valid_between(NOW - DAY, NOW + 30 * DAY));
+    assert_eq!(staple(&case.good_by(long)).expires(), at(NOW + 7 * DAY));
+
+    // Equal is what has the same bytes and is for the same certificate.
+    let both = case.good().build().unwrap();
+    let judged = |chain: &Arc<CertChain>, bytes: &[u8]| {
+        let response = Bytes::copy_from_slice(bytes);
+        judge(&response, chain, at(NOW), &policy, None, &[]).unwrap().into_staple().unwrap()
+    };
+    let one = judged(&case.chain, &both);
+    assert!(one == judged(&chain(&case.leaf, &case.ca), &both));
+    assert!(one != good);
+    let other = case.ca.issue(&server("other.test")).unwrap();
+    let id = case.ca.cert_id(other.serial(), HashAlgorithm::Sha1);
+    let both = case.good().good(&id).this_update(NOW - 60).next_update(NOW + 7 * DAY).build().unwrap();
+    assert!(judged(&case.chain, &both) != judged(&chain(&other, &case.ca), &both));
 }
 
 #[test]

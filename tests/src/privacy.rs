@@ -37,6 +37,30 @@ impl Private {
         found
     }
 
+    /// Runs a test of this program again, in a process that has mounts of its own, and so have all that it starts.
+    /// Returns whether this is that process.
+    pub fn is_inside(self, test: &str) -> bool {
+        const INSIDE: &str = "STAPLED_TEST_INSIDE";
+        if std::env::var_os(INSIDE).is_some() {
+            return true;
+        }
+        let mut command = Command::new("unshare");
+        command.args(self.unshare).arg(std::env::current_exe().expect("the path of this program"));
+        command.args(["--exact", test, "--nocapture"]).env(INSIDE, "yes");
+        assert!(command.status().expect("unshare").success(), "{test} failed inside");
+        false
+    }
+
+    /// Mounts a file system of this many KiB, empty, at a directory. Only inside.
+    pub fn mount(self, directory: &Path, kib: u64) {
+        mount(&["-t", "tmpfs", "-o", &format!("size={kib}k,mode=755"), "none"], directory);
+    }
+
+    /// Mounts it anew, `ro` or `rw`. Only inside.
+    pub fn remount_here(self, directory: &Path, options: &str) {
+        mount(&["-o", &format!("remount,bind,{options}")], directory);
+    }
+
     /// Has `stapled` see this directory, with what is in it now, on a file system of this many KiB of its own.
     pub fn small(self, stapled: StapledCommand, directory: &Path, kib: u64) -> StapledCommand {
         let script = "set -e; directory=$1 size=$2; shift 2; copy=$(mktemp -d); cp -a \"$directory/.\" \"$copy\"; \
@@ -51,13 +75,18 @@ impl Private {
         Path::new("/proc").join(stapled.id().to_string()).join("root").join(path.strip_prefix("/").expect("absolute"))
     }
 
-    /// Mounts its directory anew, with these options: `ro`, `rw`, `size=…`.
+    /// Mounts its directory anew, `ro` or `rw`. That mount alone: what its file system was made with stays.
     pub fn remount(self, stapled: &Stapled, directory: &Path, options: &str) {
         let mut command = Command::new("nsenter");
         command.arg("--target").arg(stapled.id().to_string()).args(self.enter);
-        command.args(["mount", "-o", &format!("remount,{options}")]).arg(directory);
+        command.args(["mount", "-o", &format!("remount,bind,{options}")]).arg(directory);
         let output = command.output().expect("nsenter");
         let errors: &dyn Display = &String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "remount: {errors}");
     }
+}
+
+fn mount(options: &[&str], directory: &Path) {
+    let output = Command::new("mount").args(options).arg(directory).output().expect("mount");
+    assert!(output.status.success(), "mount: {}", String::from_utf8_lossy(&output.stderr));
 }

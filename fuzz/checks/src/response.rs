@@ -114,7 +114,12 @@ fn cut(response: &[u8]) -> Option<(&[u8], &[u8])> {
 fn is_read_alike(response: &[u8], chain: &CertChain, basic: &BasicResponse<'_>, judgement: &Judgement) {
     let (tbs, signature) = cut(response).expect("another hand finds the signature");
     assert_eq!((basic.tbs_response_data, basic.signature), (tbs, signature));
-    let data: rasn_ocsp::ResponseData = rasn::der::decode(tbs).expect("another decoder reads it");
+    let data = match rasn::der::decode::<rasn_ocsp::ResponseData>(tbs) {
+        Ok(data) => data,
+        // It takes no identifier with an arc above 32 bits; DER does.
+        Err(error) if format!("{error:?}").contains("UnsupportedObjectIdentifierArc") => return,
+        Err(error) => panic!("another decoder does not read it: {error}"),
+    };
     assert_eq!(basic.produced_at.unix(), data.produced_at.timestamp());
     assert_eq!(basic.extensions.len(), data.response_extensions.as_ref().map_or(0, |list| list.len()));
     assert_eq!(basic.responses.len(), data.responses.len());

@@ -13,6 +13,7 @@
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use zeroize::Zeroizing;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -20,6 +21,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 const DASHES: &str = "-----";
+
+/// DER out of a file. It may be a private key that was given by mistake, so it is wiped, too.
+pub(crate) type Decoded = Zeroizing<Vec<u8>>;
 
 /// What a file's contents are.
 pub(crate) enum Contents<'a> {
@@ -53,26 +57,26 @@ pub(crate) enum EncodingError {
 }
 
 /// The DER of the response in a file; of several PEM sections, the first that is one.
-pub(crate) fn response(bytes: &[u8]) -> Result<Vec<u8>, EncodingError> {
+pub(crate) fn response(bytes: &[u8]) -> Result<Decoded, EncodingError> {
     match Contents::of(bytes) {
-        Contents::Der(der) => Ok(der.to_vec()),
+        Contents::Der(der) => Ok(Zeroizing::new(der.to_vec())),
         Contents::Base64(text) => decode(text),
         Contents::Pem(sections) => match sections.iter().find(|section| section.is_response()) {
             Some(section) => section.decode(),
             None => Err(EncodingError::NoResponse {
-                labels: sections.iter().map(|section| section.label).collect::<Vec<_>>().join(", "),
+                labels: sections.iter().take(8).map(|section| section.label).collect::<Vec<_>>().join(", "),
             }),
         },
     }
 }
 
 /// The DER of a file that is base64 as a whole.
-pub(crate) fn decode(text: &[u8]) -> Result<Vec<u8>, EncodingError> {
+pub(crate) fn decode(text: &[u8]) -> Result<Decoded, EncodingError> {
     let bare = without_white_space(text);
     if bare.is_empty() {
         return Err(EncodingError::Empty);
     }
-    BASE64.decode(bare).map_err(|error| EncodingError::Base64(error.to_string()))
+    BASE64.decode(&*bare).map(Zeroizing::new).map_err(|error| EncodingError::Base64(error.to_string()))
 }
 
 impl<'a> Contents<'a> {
@@ -104,16 +108,18 @@ impl Section<'_> {
         self.label == "CERTIFICATE"
     }
 
-    pub(crate) fn decode(&self) -> Result<Vec<u8>, EncodingError> {
+    pub(crate) fn decode(&self) -> Result<Decoded, EncodingError> {
         let label = || self.label.to_owned();
         let body = self.body.ok_or_else(|| EncodingError::NoEnd { label: label() })?;
-        let decoded = BASE64.decode(without_white_space(body));
+        let decoded = BASE64.decode(&*without_white_space(body)).map(Zeroizing::new);
         decoded.map_err(|error| EncodingError::Section { label: label(), error: error.to_string() })
     }
 }
 
-fn without_white_space(text: &[u8]) -> Vec<u8> {
-    text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect()
+fn without_white_space(text: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut bare = Zeroizing::new(Vec::with_capacity(text.len()));
+    bare.extend(text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()));
+    bare
 }
 
 /// The PEM sections (RFC 7468): from each BEGIN line to the END line of the same label.
@@ -208,14 +214,14 @@ mod tests {
     fn der_is_taken_as_it_is() {
         for der in [&b"\x30\x03\x0a\x01\x06"[..], b"\x30\x03\x0a\x01\x06\n", b"\n\x30\x03\x0a\x01\x06", b"\x30\x80\0\0"]
         {
-            assert_eq!(response(der).as_deref(), Ok(der));
+            assert_eq!(response(der).unwrap().as_slice(), der);
         }
     }
 
     #[test]
     fn base64_is_strict_but_for_white_space_and_padding() {
         for text in ["MAMKAQY=", "MAMKAQY", " MAMK\r\n AQ\tY = \n", "\u{feff}MAMKAQY="] {
-            assert_eq!(response(text.as_bytes()).as_deref(), Ok(&b"\x30\x03\x0a\x01\x06"[..]), "{text:?}");
+            assert_eq!(response(text.as_bytes()).unwrap().as_slice(), b"\x30\x03\x0a\x01\x06", "{text:?}");
         }
         for text in ["MAMKAQY==", "MAMKAQZ", "MAMKAQY=MAMKAQY=", "MAMKAQ-", "MAMK,AQY", "M"] {
             assert!(matches!(response(text.as_bytes()), Err(EncodingError::Base64(_))), "{text:?}");

@@ -69,15 +69,14 @@ fn in_json(objects: &[Object]) -> String {
 
 /// Everything that is in a file. Any bytes come to something.
 fn objects(bytes: &[u8]) -> Vec<Object> {
-    let decoded = match Contents::of(bytes) {
-        Contents::Der(der) => Ok(der.to_vec()),
-        Contents::Base64(text) => encoding::decode(text),
-        Contents::Pem(sections) => return of_sections(&sections),
-    };
-    vec![match decoded {
-        Ok(der) => of_unlabelled(&der),
-        Err(error) => Object::malformed(error.to_string()),
-    }]
+    match Contents::of(bytes) {
+        Contents::Der(der) => vec![of_unlabelled(der)],
+        Contents::Base64(text) => vec![match encoding::decode(text) {
+            Ok(der) => of_unlabelled(&der),
+            Err(error) => Object::malformed(error.to_string()),
+        }],
+        Contents::Pem(sections) => of_sections(&sections),
+    }
 }
 
 /// Whatever the bytes can be read as.

@@ -178,7 +178,7 @@ impl Question<'_> {
             Err(error) => return Report::invalid(error.code(), error.to_string()),
         };
         let response = match encoding::response(self.response) {
-            Ok(der) => Bytes::from(der),
+            Ok(der) => Bytes::from_owner(der),
             Err(error) => return malformed(format!("not an OCSP response: {error}")),
         };
         let judged = judge(&response, &chain, self.at, &self.policy, self.nonce, self.delegates);

@@ -1,7 +1,9 @@
 //! Running for good: in the foreground, in the background, and how it ends.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use stapled_ca::lab::Fault;
@@ -95,6 +97,24 @@ fn what_keeps_it_from_the_background_is_said_before_it_goes() {
         assert_eq!(ended.code, code, "{ended:?}");
         assert!(ended.err.contains(words), "{ended:?}");
     }
+}
+
+#[test]
+fn nobody_who_does_not_read_the_log_is_waited_for() {
+    let world = World::new();
+    for number in 0..300 {
+        world.issue(&format!("{number}.pem"), &world.profile(&format!("{number}.example")));
+    }
+    // Far more lines than a pipe holds.
+    let mut command = world.command(&["--cert-paths", "certs", "--verbosity", "4"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let all_written = || (0..300).all(|number| world.staple(&format!("{number}.pem")).exists());
+    assert!(until(PATIENCE, all_written), "it waits for whoever reads its log");
+    child.kill().unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    child.wait().unwrap();
+    assert!(said.len() >= 60_000, "the pipe was never full: this proves nothing ({} bytes)", said.len());
 }
 
 #[test]

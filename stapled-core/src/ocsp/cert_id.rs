@@ -142,3 +142,60 @@ impl CertId {
         Ok(cert_id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cert_id(hash: CertIdHash) -> CertId {
+        CertId::new(hash, b"name", b"key", &[0, 0x80, 1])
+    }
+
+    #[test]
+    fn hashes_have_their_names() {
+        for (hash, name, length) in [
+            (CertIdHash::Sha1, "SHA-1", 20),
+            (CertIdHash::Sha256, "SHA-256", 32),
+            (CertIdHash::Sha384, "SHA-384", 48),
+            (CertIdHash::Sha512, "SHA-512", 64),
+        ] {
+            let id = cert_id(hash);
+            assert_eq!((hash.name(), id.hash_name().as_str(), id.hash()), (name, name, Some(hash)));
+            assert_eq!((id.issuer_name_hash.len(), id.issuer_key_hash.len()), (length, length));
+            assert_eq!(id.serial_hex(), "8001");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut bare = cert_id(CertIdHash::Sha1);
+        bare.null_parameters = false;
+        for id in [cert_id(CertIdHash::Sha1), cert_id(CertIdHash::Sha512), bare] {
+            let der = id.to_der();
+            let read = CertId::read(Reader::new(&der).any().unwrap()).unwrap();
+            assert_eq!((read.has_null_parameters(), &read), (id.null_parameters, &id));
+        }
+        assert!(cert_id(CertIdHash::Sha1).has_null_parameters());
+    }
+
+    #[test]
+    fn one_part_that_differs_names_another_certificate() {
+        let id = cert_id(CertIdHash::Sha1);
+        let mut bare = id.clone();
+        bare.null_parameters = false;
+        assert!(id.names_same(&bare), "parameters are spelling");
+        let changed = |change: fn(&mut CertId)| {
+            let mut other = id.clone();
+            change(&mut other);
+            other
+        };
+        for other in [
+            changed(|id| id.algorithm.push(1)),
+            changed(|id| id.serial_number.push(1)),
+            changed(|id| id.issuer_name_hash.push(1)),
+            changed(|id| id.issuer_key_hash.push(1)),
+        ] {
+            assert!(!id.names_same(&other) && !other.names_same(&id));
+        }
+    }
+}

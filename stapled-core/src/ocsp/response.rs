@@ -401,3 +401,90 @@ fn time(element: Element<'_>) -> Result<Timestamp, DerError> {
     // Counted from one calendar date to another: up to the end of 9999, which RFC 5280 gives a meaning.
     Ok(Timestamp::from_unix(civil.duration_since(EPOCH).as_secs()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::der::element;
+
+    #[test]
+    fn statuses_and_reasons_have_the_names_of_the_rfcs() {
+        let names: Vec<&str> = (0..=7)
+            .filter_map(|number| ResponseStatus::from_contents(&[number]).ok().flatten())
+            .map(ResponseStatus::name)
+            .collect();
+        assert_eq!(names, ["malformedRequest", "internalError", "tryLater", "sigRequired", "unauthorized"]);
+        let reasons: Vec<(u8, &str)> = (0..=255).filter_map(|n| Some((n, revocation_reason(n)?))).collect();
+        let expected = [
+            (0, "unspecified"),
+            (1, "keyCompromise"),
+            (2, "cACompromise"),
+            (3, "affiliationChanged"),
+            (4, "superseded"),
+            (5, "cessationOfOperation"),
+            (6, "certificateHold"),
+            (8, "removeFromCRL"),
+            (9, "privilegeWithdrawn"),
+            (10, "aACompromise"),
+        ];
+        assert_eq!(reasons, expected);
+    }
+
+    #[test]
+    fn a_responder_in_words() {
+        assert_eq!(ResponderId::ByKey(&[0xab, 1]).to_string(), "byKey AB01");
+        assert!(
+            ResponderId::ByName(b"\x30\x0d\x31\x0b\x30\x09\x06\x03\x55\x04\x03\x0c\x02CA")
+                .to_string()
+                .contains("CN=CA")
+        );
+    }
+
+    #[test]
+    fn lists_are_bounded() {
+        let extension = |number: usize| {
+            let oid = element(OID, &[0x2b, 1 + (number / 100) as u8, 1 + (number % 100) as u8]);
+            element(SEQUENCE, &[oid, element(OCTET_STRING, &[])].concat())
+        };
+        let extensions = |count: usize| {
+            let list: Vec<u8> = (0..count).flat_map(extension).collect();
+            let explicit = element(context(1), &element(SEQUENCE, &list));
+            Extension::read_explicit(Some(Reader::new(&explicit).any().unwrap())).map(|read| read.len())
+        };
+        assert_eq!((extensions(0), extensions(MAX_EXTENSIONS)), (Ok(0), Ok(MAX_EXTENSIONS)));
+        assert!(extensions(MAX_EXTENSIONS + 1).is_err());
+        let certificates = |count: usize| {
+            let list = element(context(0), &element(SEQUENCE, &element(SEQUENCE, &[5, 0]).repeat(count)));
+            read_certificates(Some(Reader::new(&list).any().unwrap())).map(|read| read.len())
+        };
+        assert_eq!((certificates(0), certificates(MAX_CERTIFICATES)), (Ok(0), Ok(MAX_CERTIFICATES)));
+        assert!(certificates(MAX_CERTIFICATES + 1).is_err());
+    }
+
+    #[test]
+    fn critical_is_what_says_so() {
+        let critical = |field: &[u8]| {
+            let fields = [b"\x06\x01\x2a", field, b"\x04\x00"].concat();
+            let list = element(context(1), &element(SEQUENCE, &element(SEQUENCE, &fields)));
+            let read = Extension::read_explicit(Some(Reader::new(&list).any().unwrap())).unwrap();
+            read.iter().any(|extension| extension.critical)
+        };
+        assert!(critical(b"\x01\x01\xff"));
+        assert!(!critical(b"\x01\x01\x00"), "DEFAULT FALSE spelled out");
+        assert!(!critical(b""));
+    }
+
+    #[test]
+    fn times_are_read_digit_by_digit() {
+        let read = |text: &[u8]| {
+            let bytes = element(GENERALIZED_TIME, text);
+            time(Reader::new(&bytes).any().unwrap()).map(Timestamp::unix)
+        };
+        assert_eq!(read(b"19700101000000Z"), Ok(0));
+        assert_eq!(read(b"20231114221320Z"), Ok(1_700_000_000));
+        assert_eq!(read(b"99991231235959Z"), Ok(253_402_300_799));
+        assert_eq!(read(b"00010203040506Z"), Ok(-62_132_730_894));
+        assert!(read(b"20161231235960Z").is_err(), "a leap second");
+        assert!(read(b"20161231235961Z").is_err());
+    }
+}

@@ -8,9 +8,10 @@ use bytes::Bytes;
 
 use super::Renewer;
 use crate::event::EventKind;
-use crate::fetch::{Answer, Method, Question};
+use crate::fetch::{Answer, FetchError, Method, Question};
 use crate::inquiry::{HashChoice, Inquiry, NextQuestion, Trouble};
 use crate::inventory::{CertificateView, RenewalMemory};
+use crate::lane;
 use crate::ocsp::{CertStatus, OcspRequest, ResponseStatus};
 use crate::reason::ReasonCode;
 use crate::responders::Responder;
@@ -36,6 +37,8 @@ pub(super) struct Believed {
     pub(super) url: String,
     /// Until when caches may keep the answer.
     pub(super) cached_until: Option<Timestamp>,
+    /// How long the responders asked to wait that were asked before, in vain.
+    pub(super) retry_after: Option<Duration>,
 }
 
 /// Why no answer was believed: the last trouble, and what all of them mean for the next try.
@@ -117,9 +120,11 @@ impl Renewer {
                 break;
             }
             match self.ask_responder(certificate, url).await {
-                Ok(believed) => return Ok(believed),
-                Err(unanswered) => {
-                    let refused = unanswered.refused(url);
+                Ok(believed) => {
+                    let retry_after = first_refused.and_then(|refused| refused.retry_after);
+                    return Ok(Believed { retry_after, ..believed });
+                }
+                Err(refused) => {
                     first_refused = Some(match first_refused {
                         None => refused,
                         Some(first) => merge(first, refused),
@@ -131,9 +136,10 @@ impl Renewer {
     }
 
     /// Asks one responder, by the methods and hashes that may help.
-    async fn ask_responder(&self, certificate: &CertificateView, url: &str) -> Result<Believed, Unanswered> {
+    async fn ask_responder(&self, certificate: &CertificateView, url: &str) -> Result<Believed, Refused> {
+        let unasked = |why: String| Unanswered::Unasked(why).refused(url);
         let Some(responder) = self.responders.at(url) else {
-            return Err(Unanswered::Unasked("not an http or https URL with a host and a valid port".to_owned()));
+            return Err(unasked("not an http or https URL with a host and a valid port".to_owned()));
         };
         let hashes = match requirements_of(&self.sinks, &certificate.sinks).cert_id_hash {
             Some(insisted) => HashChoice::Only(insisted),
@@ -141,10 +147,10 @@ impl Renewer {
         };
         let mut inquiry = Inquiry::new(&certificate.chain, url, hashes).habits(responder.habits());
         loop {
-            let nonce = self.fresh_nonce()?;
+            let nonce = self.fresh_nonce().map_err(|unanswered| unanswered.refused(url))?;
             let NextQuestion { request, method, .. } = inquiry
                 .question(nonce.as_ref().map(<[u8; NONCE_LENGTH]>::as_slice))
-                .map_err(|error| Unanswered::Unasked(error.to_string()))?;
+                .map_err(|error| unasked(error.to_string()))?;
             match self.exchange(certificate, url, &responder, &request, method).await {
                 Ok(believed) => {
                     responder.remember(inquiry.learnt());
@@ -156,7 +162,17 @@ impl Renewer {
                     self.journal.tell_of(&certificate.about, event);
                 }
                 Err(unanswered) => {
-                    return Err(inquiry.first_trouble().cloned().map_or(unanswered, Unanswered::Trouble));
+                    let last = unanswered.refused(url);
+                    // What the responder thinks of the certificate is what it said first; how long it is left alone,
+                    // what it said last.
+                    return Err(match inquiry.first_trouble().cloned() {
+                        Some(first) => Refused {
+                            retry_after: last.retry_after,
+                            not_before: last.not_before,
+                            ..Unanswered::Trouble(first).refused(url)
+                        },
+                        None => last,
+                    });
                 }
             }
         }
@@ -193,9 +209,16 @@ impl Renewer {
         let answer = {
             let slot = tokio::time::timeout(SLOT_PATIENCE, responder.slot()).await;
             let _own = slot.map_err(|_| Unanswered::Busy)?;
+            let _doubtful = match responder.is_doubtful() {
+                true => Some(self.doubtful_exchanges.acquire().await),
+                false => None,
+            };
             let _all = self.exchanges.acquire().await;
             responder.check(self.journal.clock.now()).map_err(|until| Unanswered::Down { until })?;
-            let answer = self.fetcher.fetch(&question).await;
+            let panicked = || format!("{url}: the fetcher panicked");
+            let answer = lane::survive(&self.journal, panicked, self.fetcher.fetch(&question)).await;
+            // A bug that one responder brings out keeps nobody from asking the next.
+            let answer = answer.unwrap_or_else(|| Err(FetchError::Broken { url: url.to_owned(), why: panicked() }));
             match &answer {
                 Err(error) if error.is_hosts_fault() => responder.failed(self.journal.clock.now()),
                 _ => responder.answered(),
@@ -244,6 +267,7 @@ impl Renewer {
             },
             url: url.to_owned(),
             cached_until: answer.max_age.map(|max_age| now + max_age).or(answer.expires),
+            retry_after: None,
         })
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::Stapler;
 use crate::adder::Adder;
+use crate::chance::{Chance, SystemChance};
 use crate::clock::{Clock, SystemClock};
 use crate::event::{Event, Journal, Observer};
 use crate::fetch::OcspFetcher;
@@ -34,6 +35,7 @@ pub struct StaplerBuilder {
     fetcher: Option<Arc<dyn OcspFetcher>>,
     scheduler: Option<Arc<dyn Scheduler>>,
     clock: Arc<dyn Clock>,
+    chance: Arc<dyn Chance>,
     observer: Arc<dyn Observer>,
     refresh: RefreshPolicy,
     judging: JudgePolicy,
@@ -84,6 +86,7 @@ impl Default for StaplerBuilder {
             fetcher: None,
             scheduler: None,
             clock: Arc::new(SystemClock),
+            chance: Arc::new(SystemChance),
             observer: Arc::new(Nobody),
             refresh: RefreshPolicy::default(),
             judging: JudgePolicy::default(),
@@ -169,6 +172,11 @@ impl StaplerBuilder {
     /// Where the time comes from. Default: [`SystemClock`].
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         StaplerBuilder { clock, ..self }
+    }
+
+    /// What renewals and retries are spread by. Default: [`SystemChance`].
+    pub fn chance(self, chance: Arc<dyn Chance>) -> Self {
+        StaplerBuilder { chance, ..self }
     }
 
     /// Who is told what happens. Default: nobody.
@@ -260,6 +268,7 @@ impl StaplerBuilder {
         let (open, opened) = mpsc::unbounded_channel();
         let responders = Arc::new(Responders::new(self.per_responder, open));
         let refresh = self.refresh;
+        let renewals = self.renewals.clamp(1, Semaphore::MAX_PERMITS);
 
         let finder = |(number, source)| {
             Arc::new(Finder {
@@ -280,6 +289,7 @@ impl StaplerBuilder {
                 scheduler: Arc::clone(&scheduler),
                 journal: journal.clone(),
                 refresh,
+                chance: Arc::clone(&self.chance),
             })
         };
         Ok(Stapler {
@@ -292,6 +302,7 @@ impl StaplerBuilder {
                 sinks: sinks.clone(),
                 journal: journal.clone(),
                 refresh,
+                chance: Arc::clone(&self.chance),
                 judging: self.judging,
                 recycle: self.recycle,
                 fetch_issuers: self.fetch_issuers,
@@ -304,6 +315,7 @@ impl StaplerBuilder {
                 store: self.issuer_store,
                 journal: journal.clone(),
                 refresh,
+                chance: Arc::clone(&self.chance),
             }),
             renewer: Arc::new(Renewer {
                 inventory: Arc::clone(&inventory),
@@ -313,10 +325,12 @@ impl StaplerBuilder {
                 sinks: sinks.clone(),
                 journal: journal.clone(),
                 refresh,
+                chance: Arc::clone(&self.chance),
                 judging: self.judging,
                 hash: self.hash,
                 nonce: self.nonce,
-                exchanges: Semaphore::new(self.renewals.clamp(1, Semaphore::MAX_PERMITS)),
+                exchanges: Semaphore::new(renewals),
+                doubtful_exchanges: Semaphore::new((renewals / 2).max(1)),
                 per_responder: self.per_responder,
             }),
             inventory,

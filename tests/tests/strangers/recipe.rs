@@ -6,7 +6,7 @@ use rand::seq::IndexedRandom as _;
 use stapled_ca::ocsp::{CertId, HashAlgorithm, NullParameters, ResponseBuilder};
 use stapled_ca::{Extension, KeyType, Reason, Serial, SignatureScheme, der};
 
-use crate::world::World;
+use crate::world::{Candidate, World};
 
 const DAY: i64 = 86_400;
 
@@ -17,6 +17,26 @@ pub(crate) struct Draft {
     pub(crate) candidate: usize,
     pub(crate) scheme: SignatureScheme,
     pub(crate) story: Vec<String>,
+}
+
+/// A response of this signer's that is right in everything else.
+pub(crate) fn plain(world: &World, place: usize, now: i64) -> Draft {
+    let candidate = &world.signers[place];
+    let scheme = candidate.signer.key().default_scheme();
+    let id = world.issuer.cert_id(world.leaf.serial(), HashAlgorithm::Sha1);
+    let response = signed_by(candidate).good(&id).this_update(now - 3600).next_update(now + 7 * DAY).build().unwrap();
+    Draft { response, candidate: place, scheme, story: vec![format!("signed by {}, all else right", candidate.who)] }
+}
+
+fn signed_by(candidate: &Candidate) -> ResponseBuilder {
+    let mut builder = ResponseBuilder::signed_by(candidate.signer.clone());
+    if !candidate.embedded {
+        builder = builder.certificates::<&[u8]>(&[]);
+    }
+    for certificate in &candidate.beside {
+        builder = builder.further_certificate(certificate);
+    }
+    builder
 }
 
 /// Draws a response about the world's certificate, as of `now`.
@@ -35,14 +55,7 @@ pub(crate) fn draw(rng: &mut StdRng, world: &World, now: i64) -> Draft {
     let candidate = &world.signers[place];
     let signer = candidate.signer.clone();
     story.push(format!("signed by {}", candidate.who));
-    let mut builder = ResponseBuilder::signed_by(signer.clone());
-    if candidate.embedded {
-        for certificate in &candidate.beside {
-            builder = builder.further_certificate(certificate);
-        }
-    } else {
-        builder = builder.certificates::<&[u8]>(&[]);
-    }
+    let mut builder = signed_by(candidate);
     if candidate.who == "delegate-other-case" || rng.random_bool(0.3) {
         builder = builder.responder_by_name();
         story.push("by name".to_owned());

@@ -49,9 +49,9 @@ impl Report {
         self.kinds.get(&(stranger, name)).copied().unwrap_or_default()
     }
 
-    /// Whether a kind has occurred with all whom it names.
+    /// Whether a kind has occurred; with whom is a question of versions, too.
     pub(crate) fn has_seen(&self, kind: &Kind) -> bool {
-        kind.strangers.iter().all(|stranger| self.count(*stranger, kind.name) > 0)
+        kind.strangers.iter().any(|stranger| self.count(*stranger, kind.name) > 0)
     }
 }
 

@@ -1,18 +1,27 @@
 //! What disks, directories and limits do: a clear message, a bounded cost, and HAProxy gets its staples all the same.
 
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
-use stapled_ca::lab::Lab;
+use bytes::Bytes;
+use stapled_ca::lab::{Fault, Lab};
+use stapled_core::certificate::Certificate;
+use stapled_core::chain::CertChain;
+use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::ocsp::OcspResponse;
+use stapled_core::staple::{JudgePolicy, judge};
 use stapled_tests::{
-    Cert, Haproxy, LONG, Private, Stapled, World, wait_for_within, wait_until, wait_until_within, with_each_haproxy,
+    Cert, Haproxy, LONG, PATIENCE, Private, Stapled, World, free_port, wait_for_within, wait_until, wait_until_within,
+    with_each_haproxy,
 };
 
 /// HAProxy staples a response until 300 s before its end: so long it is of use.
-const USABLE: Duration = Duration::from_secs(300 + 16);
+const USABLE: Duration = Duration::from_secs(300 + 30);
 
 /// Everything that ends in `.ocsp` is a whole response, and nothing else is left there.
 fn assert_whole(directory: &Path) {
@@ -211,4 +220,158 @@ fn a_file_that_its_user_may_not_read_is_named_and_holds_up_nobody() {
     set(&secret.path, 0o644);
     wait_until_within(LONG, "it is stapled when it can be read", || secret.staple_file().is_some());
     stapled.stop();
+}
+
+#[test]
+fn without_word_of_changes_they_are_found_by_looking() {
+    // Where a user may have a system of its own in which nobody may watch files.
+    let script = "echo 0 >/proc/sys/user/max_inotify_instances && exec \"$@\"";
+    let words = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"];
+    if !Command::new(words[0]).args(&words[1..]).arg("true").status().is_ok_and(|status| status.success()) {
+        return eprintln!("SKIPPED: this system lets nobody limit its own watches");
+    }
+    let world = World::new();
+    let lab = Lab::start([&world.ca]).unwrap();
+    let first = world.cert("first", &lab.url());
+    let stapled = Stapled::of(&world).certs([world.certs()]).args(["--refresh-interval", "1"]).by(words).start();
+    first.wait_for_file();
+    stapled.wait_for_line(&["event=source_problem", "code=watch_unavailable"]);
+    world.cert("second", &lab.url()).wait_for_file();
+    stapled.stop();
+}
+
+/// Numbers by chance, the same again for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn new() -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let seed = std::env::var("STAPLED_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| u64::from(now.subsec_nanos())) | 1;
+        eprintln!("STAPLED_SEED={seed}");
+        Dice(seed)
+    }
+
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+/// A response as clients would want it: verified against its certificate, and good now.
+fn is_good(world: &World, cert: &Cert, staple: &[u8]) -> bool {
+    let certificate = |der: &[u8]| Arc::new(Certificate::from_der(der).unwrap());
+    let chain = CertChain::new(certificate(cert.issued.der()), certificate(world.ca.certificate())).unwrap();
+    let response = Bytes::copy_from_slice(staple);
+    let judgement = judge(&response, &Arc::new(chain), SystemClock.now(), &JudgePolicy::default(), None, &[]);
+    judgement.is_ok_and(|judgement| judgement.staple().is_some())
+}
+
+fn chaos(binary: &str, private: Private) {
+    let is_full = std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full");
+    let time = Duration::from_secs(if is_full { 300 } else { 20 });
+    let world = World::new();
+    private.mount(&world.certs(), 512);
+    let address: SocketAddr = (Ipv4Addr::LOCALHOST, free_port()).into();
+    let responder = || {
+        // The port may be held for a moment by what spoke there.
+        wait_for_within(PATIENCE, "the responder listens", || {
+            Lab::builder().authority(&world.ca).validity(USABLE + Duration::from_secs(24)).listen(address).start().ok()
+        })
+    };
+    let url = format!("http://{address}/");
+    let certs: Vec<Cert> = (0..30).map(|number| world.cert(&format!("c{number}"), &url)).collect();
+    let stapled = |haproxy: &Haproxy| {
+        let stapled = Stapled::of(&world).certs([world.certs()]).sockets([haproxy.socket()]);
+        stapled.args(["--minimum-interval", "1", "--refresh-interval", "1"]).start()
+    };
+    let mut haproxy = Haproxy::of(binary, &world, "a").start();
+    let mut lab = Some(responder());
+    let mut running = Some(stapled(&haproxy));
+    certs.iter().for_each(|cert| drop(haproxy.wait_for_staple(cert)));
+
+    let filler = world.certs().join(".filler");
+    let mut dice = Dice::new();
+    let mut done: BTreeMap<&str, u32> = BTreeMap::new();
+    let start = Instant::now();
+    while start.elapsed() < time {
+        let what = match dice.roll(8) {
+            0 | 1 => {
+                running.take().into_iter().for_each(Stapled::kill);
+                "stapled was killed"
+            }
+            2 => {
+                haproxy.restart();
+                "HAProxy was restarted"
+            }
+            3 => {
+                lab = None;
+                "the responder was killed"
+            }
+            4 => {
+                // Until nothing fits any more.
+                let _ = std::fs::write(&filler, vec![0; 1024 * 1024]);
+                "the disk was filled"
+            }
+            5 => {
+                private.remount_here(&world.certs(), "ro");
+                "the disk was made read-only"
+            }
+            6 => {
+                if let Some(lab) = &lab {
+                    let faults = [Fault::TryLater, Fault::Reset, Fault::Garbage, Fault::BadSignature, Fault::Hang];
+                    lab.fault_all(faults[dice.roll(5) as usize].clone());
+                }
+                "the responder failed"
+            }
+            _ => {
+                // Before it listens for signals, it would end it.
+                let ready = running.iter().filter(|running| !running.lines(&["event=started"]).is_empty());
+                ready.for_each(|running| running.signal("HUP"));
+                "the configuration was read again"
+            }
+        };
+        *done.entry(what).or_default() += 1;
+        std::thread::sleep(Duration::from_millis(50 + dice.roll(700)));
+        // At every other turn, some of it is mended.
+        if dice.roll(2) == 0 {
+            private.remount_here(&world.certs(), "rw");
+            let _ = std::fs::remove_file(&filler);
+            lab.get_or_insert_with(responder).clear_all();
+        }
+        if running.is_none() && dice.roll(3) > 0 {
+            running = Some(stapled(&haproxy));
+        }
+        if let Some(running) = &mut running {
+            assert!(running.is_running(), "it ended by itself, after: {what}");
+        }
+    }
+    eprintln!("{binary}: {done:?}");
+
+    private.remount_here(&world.certs(), "rw");
+    let _ = std::fs::remove_file(&filler);
+    lab.get_or_insert_with(responder).clear_all();
+    let running = running.unwrap_or_else(|| stapled(&haproxy));
+    running.wait_for_line(&["event=started"]);
+    running.signal("HUP");
+    wait_until_within(LONG * 2, "every handshake has a good staple, and every file is whole", || {
+        certs.iter().all(|cert| haproxy.staple(cert).is_some_and(|staple| is_good(&world, cert, &staple)))
+            && certs.iter().all(|cert| cert.staple_file().is_some_and(|staple| is_good(&world, cert, &staple)))
+    });
+    let listing = World::listing(&world.certs());
+    let unfinished = listing.iter().filter(|name| name.starts_with('.')).count();
+    let kills = done.get("stapled was killed").copied().unwrap_or_default() as usize;
+    // A kill may leave what was just being written; that is swept later.
+    assert!(unfinished <= kills * 16, "{unfinished} unfinished files of {kills} kills");
+    running.stop();
+}
+
+#[test]
+fn chaos_at_random_ends_with_every_handshake_stapled() {
+    let Some(private) = Private::find() else { return };
+    if private.is_inside("faults::chaos_at_random_ends_with_every_handshake_stapled") {
+        with_each_haproxy(|binary| chaos(binary, private));
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Each test runs with every HAProxy that the variable `HAPROXY` names.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
+// A test fails by panicking, and tells what it did on standard error.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
 
 mod certificates;
 mod configurations;
@@ -19,3 +20,4 @@ mod restarts;
 mod soak;
 mod sockets;
 mod storage;
+mod table;

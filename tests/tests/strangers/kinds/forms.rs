@@ -92,7 +92,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "null_with_contents",
-        strangers: &[GnuTls],
+        strangers: &[GnuTls, Cryptography],
         applies: |difference| is_malformed(difference, &["a NULL with contents"]),
         mend: |state, _| primitive(state, 0x05, |bytes| !bytes.is_empty(), |_| Vec::new()),
     },
@@ -153,7 +153,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "hash_parameters",
-        strangers: &[OpenSsl, GnuTls],
+        strangers: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| {
             is_malformed(difference, &["parameters other than NULL", "an empty number", "a constructed string"])
         },
@@ -293,7 +293,7 @@ fn is_malformed(difference: &Difference<'_>, what: &[&str]) -> bool {
 }
 
 /// Applies `mend` to every element; `None` if it changed none.
-fn every(state: &mut State<'_>, mut mend: impl FnMut(&mut Node) -> bool) -> Option<()> {
+pub(super) fn every(state: &mut State<'_>, mut mend: impl FnMut(&mut Node) -> bool) -> Option<()> {
     fn walk(node: &mut Node, mend: &mut impl FnMut(&mut Node) -> bool) -> bool {
         let mut changed = false;
         for child in node.children_mut().into_iter().flatten() {

@@ -2,7 +2,9 @@
 
 use super::Kind;
 use super::Stranger::{Cryptography, GnuTls, OpenSsl};
-use super::refused::{by_key, with_proper_delegate};
+use super::forms::every;
+use super::refused::by_key;
+use crate::state::State;
 use crate::tlv::Node;
 
 pub(super) const KINDS: &[Kind] = &[
@@ -16,16 +18,14 @@ pub(super) const KINDS: &[Kind] = &[
             if version {
                 tbs.remove(0);
             }
-            let mut changed = version;
-            for list in state.extensions() {
-                for extension in list {
-                    let fields = extension.children_mut()?;
-                    let before = fields.len();
-                    fields.retain(|field| field.tag != 0x01 || field.contents() != [0]);
-                    changed |= fields.len() != before;
+            // In extensions, the certificates' too: critical, FALSE.
+            let extensions = every(state, |node| match node.children() {
+                [oid, critical, _] if oid.tag == 0x06 && critical.tag == 0x01 && critical.contents() == [0] => {
+                    node.children_mut().map(|fields| fields.remove(1)).is_some()
                 }
-            }
-            changed.then_some(())
+                _ => false,
+            });
+            (version || extensions.is_some()).then_some(())
         },
     },
     Kind {
@@ -45,11 +45,7 @@ pub(super) const KINDS: &[Kind] = &[
         name: "signers_name_twice",
         strangers: &[OpenSsl],
         applies: |difference| difference.ours.status.is_some() && difference.theirs.why.starts_with("verification"),
-        mend: |state, _| {
-            let names_issuer = state.responder_id()?.at(&[0])?.encode() == state.world.issuer.identity().name;
-            let delegated = state.signer().identity().public_key != state.world.issuer.identity().public_key;
-            (names_issuer && delegated).then(|| by_key(state))?
-        },
+        mend: |state, _| with_name_of_its_own(state),
     },
     Kind {
         name: "others_certificates",
@@ -98,7 +94,7 @@ pub(super) const KINDS: &[Kind] = &[
         name: "delegate_odd_extension",
         strangers: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| difference.ours.status.is_some() && difference.theirs.status.is_none(),
-        mend: |state, _| with_proper_delegate(state),
+        mend: |state, _| without_idle_extensions(state),
     },
     Kind {
         name: "year_zero",
@@ -138,3 +134,54 @@ pub(super) const KINDS: &[Kind] = &[
         },
     },
 ];
+
+/// CN=Other
+const OTHER_NAME: &[u8] = b"\x30\x10\x31\x0e\x30\x0c\x06\x03\x55\x04\x03\x0c\x05Other";
+
+/// Gives a delegate that bears its issuer's name another one.
+fn with_name_of_its_own(state: &mut State<'_>) -> Option<()> {
+    let issuer = state.world.issuer.identity().clone();
+    if state.signer().identity().public_key == issuer.public_key {
+        return None;
+    }
+    let other = Node::read(OTHER_NAME)?;
+    let of_signer: Vec<bool> = {
+        let list = state.certificates()?.clone();
+        list.iter().map(|certificate| state.is_signers(certificate)).collect()
+    };
+    let mut changed = false;
+    for (certificate, _) in state.certificates()?.iter_mut().zip(of_signer).filter(|(_, of_signer)| *of_signer) {
+        let subject = certificate.at_mut(&[0, 5])?;
+        if subject.encode() == issuer.name {
+            *subject = other.clone();
+            changed = true;
+        }
+    }
+    changed.then(|| by_key(state))?
+}
+
+/// Takes from the signer's certificate the extensions on which no right to sign depends. Those on which one does stay as
+/// they are, so that a signer without the right gets none by it.
+fn without_idle_extensions(state: &mut State<'_>) -> Option<()> {
+    const DECIDING: [&[u64]; 4] = [&[2, 5, 29, 15], &[2, 5, 29, 19], &[2, 5, 29, 37], &[1, 3, 6, 1, 5, 5, 7, 48, 1, 5]];
+    let deciding = DECIDING.map(stapled_ca::der::oid);
+    let of_signer: Vec<bool> = {
+        let list = state.certificates()?.clone();
+        list.iter().map(|certificate| state.is_signers(certificate)).collect()
+    };
+    let mut changed = false;
+    for (certificate, _) in state.certificates()?.iter_mut().zip(of_signer).filter(|(_, of_signer)| *of_signer) {
+        let fields = certificate.at_mut(&[0]).and_then(Node::children_mut)?;
+        let Some(explicit) = fields.iter_mut().find(|field| field.tag == 0xa3) else { continue };
+        let extensions = explicit.at_mut(&[0]).and_then(Node::children_mut)?;
+        let before = extensions.len();
+        // What is critical stays too.
+        extensions.retain(|extension| {
+            let is_critical = extension.at(&[1]).is_some_and(|field| field.tag == 0x01);
+            let oid = extension.at(&[0]).map(Node::encode);
+            is_critical || oid.is_some_and(|oid| deciding.contains(&oid))
+        });
+        changed |= extensions.len() != before;
+    }
+    changed.then_some(())
+}

@@ -1,0 +1,273 @@
+//! Simulated servers: they refuse, hang, forget, restart; and some are files that keep what they were given.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use stapled_core::chain::CertChain;
+use stapled_core::ocsp::CertIdHash;
+use stapled_core::reason::ReasonCode;
+use stapled_core::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
+use stapled_core::staple::Staple;
+use tokio::sync::Notify;
+
+use crate::responder::Made;
+use crate::world::{World, injected_panic};
+
+/// How a server behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    Well,
+    /// Nobody listens.
+    Down,
+    Hangs,
+    Slow,
+    /// It says no.
+    Refuses,
+    /// It does what it was told, and says that it did not.
+    DoesAndFails,
+    /// It does what it was told, and never says so.
+    DoesAndHangs,
+    Panics,
+    DoesAndPanics,
+}
+
+pub(crate) const MOODS: &[Mood] = &[
+    Mood::Down,
+    Mood::Down,
+    Mood::Hangs,
+    Mood::Slow,
+    Mood::Refuses,
+    Mood::DoesAndFails,
+    Mood::DoesAndHangs,
+    Mood::Panics,
+    Mood::DoesAndPanics,
+];
+
+/// What it does when it is asked for what it kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    Nothing,
+    WhatItServes,
+    Garbage,
+    Hangs,
+    Panics,
+}
+
+pub(crate) const MEMORIES: &[Memory] =
+    &[Memory::Nothing, Memory::WhatItServes, Memory::Garbage, Memory::Hangs, Memory::Panics];
+
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    pub(crate) response: Bytes,
+    pub(crate) made: Made,
+    pub(crate) at: Duration,
+}
+
+pub(crate) struct Server {
+    pub(crate) number: usize,
+    pub(crate) requirements: Requirements,
+    pub(crate) can_withdraw: bool,
+    pub(crate) mood: Mutex<Mood>,
+    pub(crate) memory: Mutex<Memory>,
+    pub(crate) losing_panics: Mutex<bool>,
+    /// By place and certificate.
+    pub(crate) serves: Mutex<BTreeMap<(String, usize), Served>>,
+    pub(crate) busy_with: Mutex<BTreeSet<usize>>,
+    lost: Mutex<VecDeque<Lost>>,
+    loses: Notify,
+    /// When it last was not well.
+    pub(crate) last_fault: Mutex<Option<Duration>>,
+    /// When it last lost something, and said so.
+    pub(crate) last_loss: Mutex<Option<Duration>>,
+}
+
+impl Server {
+    /// Of three kinds: one as HAProxy is; files; and one that takes nothing back.
+    pub(crate) fn new(number: usize) -> Self {
+        let requirements = match number {
+            0 => Requirements::default().cert_id_hash(CertIdHash::Sha1).margin(Duration::from_secs(300)).concurrency(4),
+            _ => Requirements::default(),
+        };
+        Server {
+            number,
+            requirements,
+            can_withdraw: number != 2,
+            mood: Mutex::new(Mood::Well),
+            memory: Mutex::new(if number == 1 { Memory::WhatItServes } else { Memory::Nothing }),
+            losing_panics: Mutex::default(),
+            serves: Mutex::default(),
+            busy_with: Mutex::default(),
+            lost: Mutex::default(),
+            loses: Notify::new(),
+            last_fault: Mutex::default(),
+            last_loss: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn tell_lost(&self, lost: Lost) {
+        self.lost.lock().unwrap().push_back(lost);
+        self.loses.notify_one();
+    }
+
+    pub(crate) fn lose_everything(&self, at: Duration) {
+        self.serves.lock().unwrap().clear();
+        *self.last_loss.lock().unwrap() = Some(at);
+        self.tell_lost(Lost::Everything);
+    }
+
+    /// Loses every other place, and says which.
+    pub(crate) fn lose_some(&self, at: Duration) {
+        let mut serves = self.serves.lock().unwrap();
+        let names: BTreeSet<String> = serves.keys().step_by(2).map(|(place, _)| place.clone()).collect();
+        serves.retain(|(place, _), _| !names.contains(place));
+        drop(serves);
+        *self.last_loss.lock().unwrap() = Some(at);
+        self.tell_lost(Lost::Certificates(names.into_iter().map(Arc::from).collect()));
+    }
+
+    pub(crate) fn served(&self, place: &str, certificate: usize) -> Option<Served> {
+        self.serves.lock().unwrap().get(&(place.to_owned(), certificate)).cloned()
+    }
+}
+
+pub(crate) struct Sink {
+    pub(crate) world: Arc<World>,
+    pub(crate) number: usize,
+}
+
+/// A delivery or withdrawal in hand.
+struct Busy<'a>(&'a Server, usize);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy_with.lock().unwrap().remove(&self.1);
+    }
+}
+
+impl Sink {
+    fn server(&self) -> &Server {
+        &self.world.servers[self.number]
+    }
+
+    fn begin(&self, certificate: usize) -> Busy<'_> {
+        let server = self.server();
+        let mut busy = server.busy_with.lock().unwrap();
+        if !busy.insert(certificate) {
+            self.world.watch.violated(&self.world, format!("two works on c{certificate} overlap at s{}", self.number));
+        }
+        if busy.len() > server.requirements.concurrency {
+            self.world.watch.violated(&self.world, format!("{} works at once at s{}", busy.len(), self.number));
+        }
+        Busy(server, certificate)
+    }
+
+    async fn act(&self, act: impl Fn() + Send) -> Result<(), SinkError> {
+        let down = || SinkError::unreachable(ReasonCode::new("connect_failed"), "the server is down");
+        let short = self.world.random.between(Duration::ZERO, Duration::from_millis(20));
+        tokio::time::sleep(short).await;
+        let mood = *self.server().mood.lock().unwrap();
+        match mood {
+            Mood::Well => act(),
+            Mood::Down => return Err(down()),
+            Mood::Hangs => std::future::pending().await,
+            Mood::Slow => {
+                tokio::time::sleep(self.world.random.seconds(1, 40)).await;
+                act();
+            }
+            Mood::Refuses => return Err(SinkError::refused(ReasonCode::new("refused"), "no")),
+            Mood::DoesAndFails => {
+                act();
+                return Err(down());
+            }
+            Mood::DoesAndHangs => {
+                act();
+                std::future::pending::<()>().await;
+            }
+            Mood::Panics => injected_panic(&self.world),
+            Mood::DoesAndPanics => {
+                act();
+                injected_panic(&self.world);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl StapleSink for Sink {
+    async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError> {
+        let world = &*self.world;
+        let certificate = world.pool.by_der(staple.chain().end_entity().as_der());
+        let _busy = self.begin(certificate);
+        let Some(made) = world.watch.delivering(world, self.number, certificate, staple, sites) else {
+            return Ok(Delivered::Confirmed);
+        };
+        let response = staple.response().clone();
+        self.act(|| {
+            let mut serves = self.server().serves.lock().unwrap();
+            for site in sites {
+                let served = Served { response: response.clone(), made: made.clone(), at: world.elapsed() };
+                serves.insert((site.served_as.to_string(), certificate), served);
+            }
+        })
+        .await?;
+        Ok(Delivered::Confirmed)
+    }
+
+    fn name(&self) -> String {
+        format!("s{}", self.number)
+    }
+
+    fn requirements(&self) -> Requirements {
+        self.server().requirements
+    }
+
+    async fn withdraw(&self, chain: &CertChain, sites: &[Site], why: Withdrawal) -> Result<Withdrawn, SinkError> {
+        let world = &*self.world;
+        let certificate = world.pool.by_der(chain.end_entity().as_der());
+        let _busy = self.begin(certificate);
+        world.watch.withdrawing(world, self.number, certificate, sites, why);
+        if !self.server().can_withdraw {
+            return Ok(Withdrawn::Unsupported);
+        }
+        self.act(|| {
+            let mut serves = self.server().serves.lock().unwrap();
+            for site in sites {
+                serves.remove(&(site.served_as.to_string(), certificate));
+            }
+        })
+        .await?;
+        Ok(Withdrawn::Confirmed)
+    }
+
+    async fn recall(&self, chain: &CertChain, sites: &[Site]) -> Option<Bytes> {
+        let certificate = self.world.pool.by_der(chain.end_entity().as_der());
+        let memory = *self.server().memory.lock().unwrap();
+        match memory {
+            Memory::Nothing => None,
+            Memory::WhatItServes => {
+                let served = |site: &Site| self.server().served(&site.served_as, certificate);
+                sites.iter().find_map(served).map(|served| served.response)
+            }
+            Memory::Garbage => Some(Bytes::from_static(b"0\x82garbage")),
+            Memory::Hangs => std::future::pending().await,
+            Memory::Panics => injected_panic(&self.world),
+        }
+    }
+
+    async fn lost(&self) -> Lost {
+        loop {
+            let next = self.server().lost.lock().unwrap().pop_front();
+            if let Some(lost) = next {
+                return lost;
+            }
+            self.server().loses.notified().await;
+            if *self.server().losing_panics.lock().unwrap() {
+                injected_panic(&self.world);
+            }
+        }
+    }
+}

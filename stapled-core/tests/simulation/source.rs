@@ -1,0 +1,184 @@
+//! Simulated directories: files that appear, change, vanish, and cannot be looked at.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use stapled_core::reason::ReasonCode;
+use stapled_core::source::{CertSource, Scan, Sighting, SourceError, SourceProblem, Version};
+use tokio::sync::Notify;
+
+use crate::world::{World, injected_panic};
+
+/// What lies in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contents {
+    Certificate(usize),
+    Garbage,
+    Half(usize),
+    Empty,
+    OnlyCa(usize),
+}
+
+/// How a directory behaves when it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    Fine,
+    Fails,
+    /// The part with this number is out of sight.
+    Hides(usize),
+    Slow,
+    Panics,
+}
+
+pub(crate) const MOODS: &[Mood] = &[Mood::Fails, Mood::Hides(0), Mood::Hides(1), Mood::Slow, Mood::Panics];
+
+pub(crate) struct File {
+    pub(crate) contents: Contents,
+    version: u64,
+    /// When it was last written, and what lay here before.
+    pub(crate) since: Duration,
+    pub(crate) before: Option<usize>,
+}
+
+pub(crate) struct Directory {
+    pub(crate) number: usize,
+    pub(crate) files: Mutex<BTreeMap<String, File>>,
+    pub(crate) mood: Mutex<Mood>,
+    /// When it last was not fine.
+    pub(crate) last_fault: Mutex<Option<Duration>>,
+    /// When a scan last did not find this certificate in this file, though it could look.
+    absent: Mutex<BTreeMap<(String, usize), Duration>>,
+    versions: AtomicU64,
+    changed: Notify,
+    /// Whether changes are heard of, or only found by the regular scan.
+    pub(crate) hears: bool,
+}
+
+impl Directory {
+    pub(crate) fn new(number: usize, hears: bool) -> Self {
+        Directory {
+            number,
+            files: Mutex::default(),
+            mood: Mutex::new(Mood::Fine),
+            last_fault: Mutex::default(),
+            absent: Mutex::default(),
+            versions: AtomicU64::new(0),
+            changed: Notify::new(),
+            hears,
+        }
+    }
+
+    /// The name of a file: in one of two parts of the directory.
+    pub(crate) fn file_name(&self, number: usize) -> String {
+        format!("/d{}/p{}/f{number}", self.number, number % 2)
+    }
+
+    pub(crate) fn write(&self, name: &str, contents: Contents, at: Duration) {
+        let version = self.versions.fetch_add(1, Ordering::SeqCst);
+        let mut files = self.files.lock().unwrap();
+        let before = files.get(name).and_then(|file| match file.contents {
+            Contents::Certificate(certificate) => Some(certificate),
+            // What could not be made out has displaced nothing.
+            _ => file.before,
+        });
+        files.insert(name.to_owned(), File { contents, version, since: at, before });
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn remove(&self, name: &str, at: Duration) {
+        if let Some(file) = self.files.lock().unwrap().remove(name) {
+            for certificate in certificate_in(file.contents).into_iter().chain(file.before) {
+                self.absent.lock().unwrap().insert((name.to_owned(), certificate), at);
+            }
+        }
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn contents(&self, name: &str) -> Option<Contents> {
+        self.files.lock().unwrap().get(name).map(|file| file.contents)
+    }
+
+    /// Whether the last certificate that could be made out in a file was another.
+    pub(crate) fn held_another(&self, name: &str, certificate: usize) -> bool {
+        let files = self.files.lock().unwrap();
+        files.get(name).and_then(|file| file.before).is_some_and(|before| before != certificate)
+    }
+
+    /// Whether a certificate was seen to be gone from a file at this time or later.
+    pub(crate) fn was_absent_since(&self, name: &str, certificate: usize, since: Duration) -> bool {
+        self.absent.lock().unwrap().get(&(name.to_owned(), certificate)).is_some_and(|at| *at >= since)
+    }
+
+    fn bytes(world: &World, contents: Contents) -> Vec<u8> {
+        match contents {
+            Contents::Certificate(certificate) => world.pool.certificates[certificate].pem.clone().into_bytes(),
+            Contents::Garbage => b"no certificate at all".to_vec(),
+            Contents::Empty => Vec::new(),
+            Contents::Half(certificate) => world.pool.certificates[certificate].pem.as_bytes()[..300].to_vec(),
+            Contents::OnlyCa(authority) => world.pool.authorities[authority].authority.certificate_pem().into_bytes(),
+        }
+    }
+}
+
+/// The certificate that a parser finds in it.
+pub(crate) fn certificate_in(contents: Contents) -> Option<usize> {
+    match contents {
+        Contents::Certificate(certificate) => Some(certificate),
+        _ => None,
+    }
+}
+
+pub(crate) struct Source {
+    pub(crate) world: Arc<World>,
+    pub(crate) directory: Arc<Directory>,
+}
+
+#[async_trait]
+impl CertSource for Source {
+    async fn scan(&self) -> Result<Scan, SourceError> {
+        let world = &*self.world;
+        let mood = *self.directory.mood.lock().unwrap();
+        let error = || SourceError::new(ReasonCode::new("unreadable"), "cannot be read");
+        let mut hidden = None;
+        match mood {
+            Mood::Fine => {}
+            Mood::Fails => return Err(error()),
+            Mood::Panics => injected_panic(world),
+            Mood::Slow => tokio::time::sleep(Duration::from_secs(20)).await,
+            Mood::Hides(part) => hidden = Some(format!("/d{}/p{part}", self.directory.number)),
+        }
+        let files = self.directory.files.lock().unwrap();
+        let is_hidden = |name: &str| hidden.as_deref().is_some_and(|hidden| name.starts_with(hidden));
+        let mut scan = Scan::default();
+        for (name, file) in files.iter().filter(|(name, _)| !is_hidden(name)) {
+            let bytes = Directory::bytes(world, file.contents);
+            scan.sightings.push(Sighting::bytes(name.as_str(), bytes, Version::new(file.version.to_be_bytes())));
+            let elsewhere = match file.contents {
+                Contents::Certificate(now) => file.before.filter(|before| *before != now),
+                Contents::OnlyCa(_) => file.before,
+                _ => None,
+            };
+            if let Some(gone) = elsewhere {
+                self.directory.absent.lock().unwrap().insert((name.clone(), gone), world.elapsed());
+            }
+        }
+        if let Some(place) = hidden {
+            scan.problems.push(SourceProblem { place, hides_below: true, error: error() });
+        }
+        Ok(scan)
+    }
+
+    async fn changed(&self) {
+        if !self.directory.hears {
+            std::future::pending::<()>().await;
+        }
+        self.directory.changed.notified().await;
+    }
+
+    fn name(&self) -> String {
+        format!("/d{}", self.directory.number)
+    }
+}

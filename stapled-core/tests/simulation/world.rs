@@ -1,0 +1,237 @@
+//! The world of one seed: clocks, responders, directories, servers, and the stapler between them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use stapled_core::clock::{Clock, SimulatedClock};
+use stapled_core::inventory::Inventory;
+use stapled_core::io::memory::MemoryScheduler;
+use stapled_core::stapler::{Group, Stapler};
+use stapled_core::time::Timestamp;
+
+use crate::number;
+use crate::plan;
+use crate::pool::{Pool, RESPONDERS, START};
+use crate::random::Random;
+use crate::responder::{Network, Responders};
+use crate::server::{Server, Sink};
+use crate::source::{Directory, Source};
+use crate::tasks::WatchedScheduler;
+use crate::watch::{CAP, Ear, Figures, Watch};
+
+/// How many of the last things that happened are told of a run that failed.
+const TRACE: u64 = 80;
+/// How a violation is told in the trace.
+pub(crate) const VIOLATED: &str = "VIOLATED";
+
+pub(crate) struct World {
+    pub(crate) pool: &'static Pool,
+    /// What responders and servers leave to chance.
+    pub(crate) random: Random,
+    began: tokio::time::Instant,
+    truth: SimulatedClock,
+    pub(crate) machine: Arc<SimulatedClock>,
+    /// By how much the machine's clock has jumped forward, all in all; sleeps count.
+    ahead: Mutex<Duration>,
+    pub(crate) last_jump: Mutex<Option<Duration>>,
+    pub(crate) last_sleep: Mutex<Option<Duration>>,
+    pub(crate) responders: Responders,
+    pub(crate) last_responder_fault: Mutex<[Option<Duration>; RESPONDERS]>,
+    pub(crate) last_odd: Mutex<[Option<Duration>; RESPONDERS]>,
+    pub(crate) last_issuer_fault: Mutex<[Option<Duration>; 2]>,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) directories: Vec<Arc<Directory>>,
+    pub(crate) tasks: Arc<WatchedScheduler>,
+    pub(crate) watch: Watch,
+    pub(crate) renewals: usize,
+    pub(crate) per_responder: usize,
+    trace: Option<Mutex<VecDeque<String>>>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) violation: Option<String>,
+    pub(crate) figures: Figures,
+    pub(crate) trace: Vec<String>,
+}
+
+/// A panic of somebody else's code: as a bug would have it, but without a message on the terminal.
+pub(crate) fn injected_panic(world: &World) -> ! {
+    world.note(|| "a panic".to_owned());
+    world.watch.panicked();
+    std::panic::resume_unwind(Box::new("injected"))
+}
+
+/// The directory that a place lies in.
+pub(crate) fn directory_in<'a>(world: &'a World, place: &str) -> &'a Directory {
+    &world.directories[usize::from(place.as_bytes()[2] - b'0')]
+}
+
+impl World {
+    fn new(seed: u64, traced: bool) -> Self {
+        let pool = Pool::shared();
+        let random = Random::new(seed, 1);
+        let machine = Arc::new(SimulatedClock::starting_at(START));
+        let tasks = Arc::new(WatchedScheduler::new(MemoryScheduler::new(machine.clone())));
+        World {
+            pool,
+            began: tokio::time::Instant::now(),
+            truth: SimulatedClock::starting_at(START),
+            machine,
+            ahead: Mutex::default(),
+            last_jump: Mutex::default(),
+            last_sleep: Mutex::default(),
+            responders: Responders::new(&random),
+            last_responder_fault: Mutex::default(),
+            last_odd: Mutex::default(),
+            last_issuer_fault: Mutex::default(),
+            servers: (0..3).map(Server::new).collect(),
+            directories: (0..2).map(|number| Arc::new(Directory::new(number, random.once_in(2)))).collect(),
+            tasks,
+            watch: Watch::new(pool.certificates.len()),
+            renewals: random.pick(&[16, 64]),
+            per_responder: random.pick(&[1, 2, 4, 32]),
+            trace: traced.then(Mutex::default),
+            random,
+        }
+    }
+
+    /// The servers of a directory's certificates. One server has those of both.
+    pub(crate) fn sinks_of(&self, directory: usize) -> &'static [usize] {
+        [&[0, 1], &[2, 1]][directory]
+    }
+
+    /// Takes note, if anybody will read it.
+    pub(crate) fn note(&self, what: impl FnOnce() -> String) {
+        let Some(trace) = &self.trace else { return };
+        let mut trace = trace.lock().unwrap();
+        // What comes after the first violation only hides what led to it.
+        if trace.back().is_some_and(|last| last.contains(VIOLATED)) {
+            return;
+        }
+        if trace.len() == number("SIMULATION_TRACE").unwrap_or(TRACE) as usize {
+            trace.pop_front();
+        }
+        trace.push_back(format!("{} {}", self.when(), what()));
+    }
+
+    // ---- time
+
+    /// How long the machine was awake.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// A clock that goes with the machine's, and never back.
+    pub(crate) fn steady(&self) -> Duration {
+        self.elapsed() + *self.ahead.lock().unwrap()
+    }
+
+    pub(crate) fn truth(&self) -> Timestamp {
+        self.truth.now()
+    }
+
+    pub(crate) fn machine_now(&self) -> Timestamp {
+        self.machine.now()
+    }
+
+    pub(crate) fn clock_is_right(&self) -> bool {
+        let (machine, truth) = (self.machine_now(), self.truth());
+        machine.since(truth).max(truth.since(machine)) < Duration::from_millis(100)
+    }
+
+    pub(crate) fn set_clock(&self, to: Timestamp) {
+        *self.ahead.lock().unwrap() += to.since(self.machine_now());
+        self.machine.set(to);
+        *self.last_jump.lock().unwrap() = Some(self.elapsed());
+    }
+
+    /// The machine sleeps: time goes on, and no timer with it.
+    pub(crate) fn sleep(&self, asleep: Duration) {
+        *self.ahead.lock().unwrap() += asleep;
+        self.machine.set(self.machine_now() + asleep);
+        self.truth.set(self.truth() + asleep);
+        *self.last_sleep.lock().unwrap() = Some(self.elapsed());
+    }
+
+    pub(crate) fn when(&self) -> String {
+        let clock = if self.clock_is_right() { String::new() } else { format!(" (clock: {})", self.machine_now()) };
+        format!("+{:.3}s {}{clock}", self.elapsed().as_secs_f64(), self.truth())
+    }
+
+    // ---- the run
+
+    fn build(self: &Arc<Self>, chance: Random) -> Stapler {
+        let source = |number: usize| Source { world: self.clone(), directory: self.directories[number].clone() };
+        let sink = |number| Sink { world: self.clone(), number };
+        Stapler::builder()
+            .group(Group::new().source(source(0)).sink(sink(0)))
+            .sink(sink(1))
+            .group(Group::new().source(source(1)).sink(sink(2)))
+            .fetcher(Arc::new(Network(self.clone())))
+            .scheduler(self.tasks.clone())
+            .clock(self.machine.clone())
+            .chance(Arc::new(chance))
+            .observer(Arc::new(Ear(self.clone())))
+            .concurrent_renewals(self.renewals)
+            .per_responder(self.per_responder)
+            .build()
+            .unwrap()
+    }
+
+    /// Lets time pass, and looks on the way. False when something was violated.
+    async fn pass(&self, time: Duration, inventory: &Inventory) -> bool {
+        const STEP: Duration = Duration::from_secs(600);
+        let mut left = time;
+        while !left.is_zero() {
+            let step = left.min(STEP);
+            tokio::time::sleep(step).await;
+            left -= step;
+            self.watch.check(self, inventory);
+            if self.watch.violation().is_some() {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn run(self: &Arc<Self>, seed: u64) {
+        let stapler = self.build(Random::new(seed, 2));
+        let inventory = stapler.inventory();
+        let plan = Random::new(seed, 3);
+        let calm = plan::Calm::new(&plan);
+        plan::begin(self, &plan);
+        tokio::spawn(stapler.run(std::future::pending()));
+        let until = self.elapsed() + plan.seconds(4 * 3600, 20 * 3600);
+        let pause = plan.pick(&[120, 600, 1800]);
+        while self.elapsed() < until {
+            if !self.pass(plan.seconds(0, pause), &inventory).await {
+                return;
+            }
+            plan::act(self, &plan, &calm).await;
+        }
+        plan::heal(self);
+        self.note(|| "all faults are over".to_owned());
+        if !self.pass(CAP + Duration::from_secs(300), &inventory).await {
+            return;
+        }
+        self.watch.check_panics(self);
+        self.pass(plan.seconds(600, 6 * 3600), &inventory).await;
+    }
+}
+
+/// Runs a seed in a runtime of its own, on this thread.
+pub(crate) fn simulate(seed: u64, traced: bool) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let world = OnceLock::new();
+    runtime.block_on(async {
+        let world: &Arc<World> = world.get_or_init(|| Arc::new(World::new(seed, traced)));
+        world.run(seed).await;
+    });
+    drop(runtime);
+    let world = world.into_inner().unwrap();
+    let trace = world.trace.as_ref().map(|trace| trace.lock().unwrap().iter().cloned().collect()).unwrap_or_default();
+    Outcome { violation: world.watch.violation(), figures: world.watch.figures(), trace }
+}
