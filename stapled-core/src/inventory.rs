@@ -473,6 +473,7 @@ impl Inventory {
             in_hand: BTreeSet::new(),
         });
         let revived = entry.places.is_empty();
+        entry.places.insert(location.clone(), (source, site));
         if matches!(entry.standing, Standing::Expired | Standing::Retired) {
             // It is back, or the clock was wrong before: only certificates within their validity are settled.
             let standing = if entry.staple.is_some() { Standing::Good } else { Standing::Waiting };
@@ -484,7 +485,6 @@ impl Inventory {
                 None => entry.set_standing(standing, now),
             }
         }
-        entry.places.insert(location.clone(), (source, site));
         entry.about = Arc::new(about(&entry.chain, &entry.places));
         Some(Settled {
             about: Arc::clone(&entry.about),
@@ -647,7 +647,7 @@ impl Inventory {
         let Some(entry) = known.certificates.get_mut(subject) else { return false };
         entry.in_hand.remove(&sink);
         if lost && delivery.may_serve() {
-            entry.deliveries.insert(sink, Delivery { since: Some(now), ..Delivery::default() });
+            entry.deliveries.insert(sink, Delivery { since: Some(now), ..delivery.in_doubt() });
             return true;
         }
         let before = entry.deliveries.get(&sink);
@@ -707,6 +707,8 @@ impl Inventory {
 
 impl Entry {
     fn set_standing(&mut self, standing: Standing, now: Timestamp) {
+        // Whatever an answer says that was on its way when it went.
+        let standing = if self.places.is_empty() { Standing::Retired } else { standing };
         if std::mem::discriminant(&self.standing) != std::mem::discriminant(&standing) {
             self.since = now;
         }

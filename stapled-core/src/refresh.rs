@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
+/// A renewal is late by this much only when time has jumped, or when too much is to be done.
+const LATE: Duration = Duration::from_secs(300);
+
 /// When staples are renewed and failures retried. All numbers can be chosen; the defaults suit public and private CAs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -96,6 +99,18 @@ impl RefreshPolicy {
             now + pause.min(self.retry_cap).mul_f64(1.0 - bounded(self.jitter * chance))
         };
         at.max(now + self.minimum_interval)
+    }
+
+    /// When to renew instead what should have been renewed at `due`, if that is long past: a machine that slept, or a
+    /// clock that was set, has let many renewals fall due together, and the CA did nothing to deserve them all at once.
+    /// Within an eighth of what remains of the response that is held, and an hour; `None`: now. `chance` is a number in
+    /// [0, 1).
+    pub fn spread(&self, usable: Usable, due: Timestamp, now: Timestamp, chance: f64) -> Option<Timestamp> {
+        let within = (usable.until.since(now) / 8).min(self.retry_cap);
+        if now.since(due) < LATE || within < self.minimum_interval {
+            return None;
+        }
+        Some(now + within.mul_f64(bounded(chance)))
     }
 
     /// The instant that no plan for a response that is held goes beyond, neither for its renewal nor for another try.
@@ -227,6 +242,19 @@ mod tests {
             policy.retry_at(Failure { attempt: 1, ..Failure::default() }, START, chance).since(START).as_secs()
         });
         assert_eq!(pauses, [48, 54, 60, 72]);
+    }
+
+    #[test]
+    fn what_is_late_is_spread_while_there_is_time() {
+        let policy = RefreshPolicy::default();
+        let (due, until) = (START + 4 * DAY, week().until);
+        let spread = |now: Timestamp, chance| policy.spread(week(), due, now, chance).map(|at| at.since(now));
+        assert_eq!(spread(due + HOUR / 60, 0.5), None, "not late");
+        assert_eq!(spread(due + DAY, 0.0), Some(Duration::ZERO));
+        assert_eq!(spread(due + DAY, 0.5), Some(HOUR / 2));
+        assert_eq!(spread(until - HOUR, 0.5), Some(HOUR / 16));
+        assert_eq!(spread(until - HOUR / 10, 0.5), None, "there is no time for that");
+        assert_eq!(spread(until + DAY, 0.5), None);
     }
 
     #[test]

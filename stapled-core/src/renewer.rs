@@ -43,6 +43,8 @@ pub(crate) struct Renewer {
     pub(crate) nonce: bool,
     /// How many questions may be open at once, over all responders.
     pub(crate) exchanges: Semaphore,
+    /// How many of these may be at responders that did not answer last.
+    pub(crate) doubtful_exchanges: Semaphore,
     /// How many renewals of one responder are in hand at once.
     pub(crate) per_responder: usize,
 }
@@ -95,10 +97,25 @@ impl Renewer {
         {
             return self.scheduler.commit(Step::finish(lease).put(planned)).await;
         }
+        if let Some(at) = self.spread(lease, &certificate, now) {
+            let task = Task { reason: Some(SPREAD.to_owned()), ..self.next(lease, Due::After(at.since(now))) };
+            self.inventory.set_standing(subject, certificate.standing.clone(), Some(at), now);
+            return self.scheduler.commit(Step::finish(lease).put(task)).await;
+        }
         match self.ask(&certificate).await {
             Ok(believed) => self.believe(lease, &certificate, believed).await,
             Err(refused) => self.fail(lease, &certificate, refused).await,
         }
+    }
+
+    /// When to renew instead, of a crowd that fell due while nobody could do anything about it. Once.
+    fn spread(&self, lease: &Lease, certificate: &CertificateView, now: Timestamp) -> Option<Timestamp> {
+        let Due::At(due) = lease.task().due else { return None };
+        let held = certificate.staple.as_ref().filter(|_| certificate.standing == Standing::Good)?;
+        if lease.task().reason.is_some() {
+            return None;
+        }
+        self.refresh.spread(self.usable(held, certificate), due, now, self.chance.draw())
     }
 
     /// The next renewal as it is planned already, when a certificate that was just found is one that was known.
@@ -233,6 +250,8 @@ impl Renewer {
     }
 }
 
+/// The reason of a renewal that was late and is spread with others.
+const SPREAD: &str = "spread";
 /// A revoked certificate is asked for at least this often: a hold can end.
 const DISOWNED_CAP: Duration = Duration::from_secs(86_400);
 /// How often it is looked at whether an expired certificate is expired.

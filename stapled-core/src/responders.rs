@@ -14,7 +14,7 @@ use crate::task::Queue;
 use crate::time::Timestamp;
 
 /// How many questions a responder gets at once before it has ever answered: a dead one occupies this much and no more.
-const FIRST_SLOTS: usize = 4;
+const FIRST_SLOTS: usize = 1;
 /// How many failures in a row open the breaker.
 const BREAKER_FAILURES: u32 = 8;
 /// How long the breaker stays open at first; it doubles each time.
@@ -132,6 +132,12 @@ impl Responder {
         }
     }
 
+    /// Whether it failed to answer last: its questions wait for each other, so that there is always room for those who
+    /// answer.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.state().failures > 0
+    }
+
     /// It answered, whatever it said: it lives, and may be asked more at once.
     pub(crate) fn answered(&self) {
         let mut state = self.state();
@@ -184,8 +190,8 @@ mod tests {
     #[tokio::test]
     async fn slots_grow_with_answers_up_to_the_limit() {
         let responder = Responder::new(32);
-        assert_eq!(responder.slots.available_permits(), 4);
-        for expected in [8, 16, 32, 32] {
+        assert_eq!(responder.slots.available_permits(), 1);
+        for expected in [2, 4, 8, 16, 32, 32] {
             responder.answered();
             assert_eq!(responder.slots.available_permits(), expected);
         }

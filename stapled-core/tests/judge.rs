@@ -368,16 +368,19 @@ fn delegates_that_look_like_the_issuer() {
 #[test]
 fn which_refusal_is_told() {
     let case = Case::new(KeyType::EcdsaP256);
-    let unreadable = b"\x30\x03\x02\x01\x00".as_slice();
+    // A certificate by its shape, whose keyUsage is none.
+    let odd = responder().key_usages([]).extension(Extension::new(&[2, 5, 29, 15], vec![5, 0]));
+    let unreadable = case.delegate(odd).certificate().unwrap().to_vec();
+    assert!(Certificate::from_der(&unreadable).is_err());
     let signer = case.delegate(responder().extended_key_usages([]));
     let own = signer.certificate().unwrap().to_vec();
-    for certificates in [[unreadable, &own], [&own, unreadable]] {
+    for certificates in [[&unreadable, &own], [&own, &unreadable]] {
         assert_eq!(case.verdict(&case.good_by(signer.clone()).certificates(&certificates)), "responder_missing_eku");
     }
-    assert_eq!(case.verdict(&case.good_by(signer).certificates(&[unreadable])), "malformed");
+    assert_eq!(case.verdict(&case.good_by(signer).certificates(&[&unreadable])), "malformed");
     // The issuer is named and did not sign: that says more than a certificate that nobody named.
     let forged = case.good().responder_by_name().corrupt_signature();
-    assert_eq!(case.verdict(&forged.clone().further_certificate(unreadable)), "bad_signature");
+    assert_eq!(case.verdict(&forged.clone().further_certificate(&unreadable)), "bad_signature");
     assert_eq!(case.verdict(&forged.further_certificate(case.leaf.der())), "bad_signature");
 }
 
@@ -497,10 +500,10 @@ fn the_newest_of_several_answers() {
     assert_eq!(case.verdict(&at(&sha256, response, 60)), "good");
     // By a hash that nobody knows, nobody can say whose it is.
     let unknown = |hash: &[u8]| {
-        let algorithm = stapled_ca::der::sequence(&[stapled_ca::der::oid(&[1, 3, 6, 1, 4, 1, 99_999, 4])]);
-        let hash = stapled_ca::der::value(stapled_ca::der::OCTET_STRING, hash);
-        let serial = stapled_ca::der::unsigned(case.leaf.serial().as_bytes());
-        CertId::from_der(&stapled_ca::der::sequence(&[&algorithm, &hash, &hash, &serial])).unwrap()
+        let algorithm = der::sequence(&[der::oid(&[1, 3, 6, 1, 4, 1, 99_999, 4])]);
+        let hash = der::value(der::OCTET_STRING, hash);
+        let serial = der::unsigned(case.leaf.serial().as_bytes());
+        CertId::from_der(&der::sequence(&[&algorithm, &hash, &hash, &serial])).unwrap()
     };
     assert_eq!(case.verdict(&at(&unknown(&[1; 20]), none(), 50)), "no_matching_certid");
     assert!(!case.chain.is_named_by(&stapled_core::ocsp::CertId::new(

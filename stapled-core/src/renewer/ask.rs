@@ -8,9 +8,10 @@ use bytes::Bytes;
 
 use super::Renewer;
 use crate::event::EventKind;
-use crate::fetch::{Answer, Method, Question};
+use crate::fetch::{Answer, FetchError, Method, Question};
 use crate::inquiry::{HashChoice, Inquiry, NextQuestion, Trouble};
 use crate::inventory::{CertificateView, RenewalMemory};
+use crate::lane;
 use crate::ocsp::{CertStatus, OcspRequest, ResponseStatus};
 use crate::reason::ReasonCode;
 use crate::responders::Responder;
@@ -208,9 +209,16 @@ impl Renewer {
         let answer = {
             let slot = tokio::time::timeout(SLOT_PATIENCE, responder.slot()).await;
             let _own = slot.map_err(|_| Unanswered::Busy)?;
+            let _doubtful = match responder.is_doubtful() {
+                true => Some(self.doubtful_exchanges.acquire().await),
+                false => None,
+            };
             let _all = self.exchanges.acquire().await;
             responder.check(self.journal.clock.now()).map_err(|until| Unanswered::Down { until })?;
-            let answer = self.fetcher.fetch(&question).await;
+            let panicked = || format!("{url}: the fetcher panicked");
+            let answer = lane::survive(&self.journal, panicked, self.fetcher.fetch(&question)).await;
+            // A bug that one responder brings out keeps nobody from asking the next.
+            let answer = answer.unwrap_or_else(|| Err(FetchError::Broken { url: url.to_owned(), why: panicked() }));
             match &answer {
                 Err(error) if error.is_hosts_fault() => responder.failed(self.journal.clock.now()),
                 _ => responder.answered(),

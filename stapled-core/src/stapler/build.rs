@@ -268,6 +268,7 @@ impl StaplerBuilder {
         let (open, opened) = mpsc::unbounded_channel();
         let responders = Arc::new(Responders::new(self.per_responder, open));
         let refresh = self.refresh;
+        let renewals = self.renewals.clamp(1, Semaphore::MAX_PERMITS);
 
         let finder = |(number, source)| {
             Arc::new(Finder {
@@ -328,7 +329,8 @@ impl StaplerBuilder {
                 judging: self.judging,
                 hash: self.hash,
                 nonce: self.nonce,
-                exchanges: Semaphore::new(self.renewals.clamp(1, Semaphore::MAX_PERMITS)),
+                exchanges: Semaphore::new(renewals),
+                doubtful_exchanges: Semaphore::new((renewals / 2).max(1)),
                 per_responder: self.per_responder,
             }),
             inventory,

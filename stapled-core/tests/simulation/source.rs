@@ -101,6 +101,12 @@ impl Directory {
         self.files.lock().unwrap().get(name).map(|file| file.contents)
     }
 
+    /// Whether the last certificate that could be made out in a file was another.
+    pub(crate) fn held_another(&self, name: &str, certificate: usize) -> bool {
+        let files = self.files.lock().unwrap();
+        files.get(name).and_then(|file| file.before).is_some_and(|before| before != certificate)
+    }
+
     /// Whether a certificate was seen to be gone from a file at this time or later.
     pub(crate) fn was_absent_since(&self, name: &str, certificate: usize, since: Duration) -> bool {
         self.absent.lock().unwrap().get(&(name.to_owned(), certificate)).is_some_and(|at| *at >= since)

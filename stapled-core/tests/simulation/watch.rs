@@ -230,6 +230,7 @@ impl Watch {
                 directory.was_absent_since(&site.served_as, certificate, served.at)
                     || matches!(holds, None | Some(Contents::OnlyCa(_)))
                     || matches!(holds, Some(Contents::Certificate(other)) if other != certificate)
+                    || directory.held_another(&site.served_as, certificate)
             };
             let is_right = match why {
                 Withdrawal::Expiring => is_over,

@@ -135,7 +135,11 @@ impl<'a> Programs<'a> {
                 std::fs::write(folder.join(format!("{}-{name}.pem", world.name)), text).unwrap();
             }
         }
-        Programs { folder }
+        let programs = Programs { folder };
+        // Told at once, if one is missing.
+        programs.run("openssl", &["version"]);
+        programs.run("ocsptool", &["--version"]);
+        programs
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> String {

@@ -134,7 +134,7 @@ impl<'a> State<'a> {
         changed.then_some(next)
     }
 
-    /// Whether this is the bit of a certificate with the signer's key.
+    /// Whether the signer's key is in this certificate.
     pub(crate) fn is_signers(&self, certificate: &Node) -> bool {
         let key = &self.signer().identity().public_key;
         let bytes = certificate.encode();

@@ -293,7 +293,7 @@ fn is_malformed(difference: &Difference<'_>, what: &[&str]) -> bool {
 }
 
 /// Applies `mend` to every element; `None` if it changed none.
-fn every(state: &mut State<'_>, mut mend: impl FnMut(&mut Node) -> bool) -> Option<()> {
+pub(super) fn every(state: &mut State<'_>, mut mend: impl FnMut(&mut Node) -> bool) -> Option<()> {
     fn walk(node: &mut Node, mend: &mut impl FnMut(&mut Node) -> bool) -> bool {
         let mut changed = false;
         for child in node.children_mut().into_iter().flatten() {

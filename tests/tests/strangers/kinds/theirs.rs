@@ -2,6 +2,7 @@
 
 use super::Kind;
 use super::Stranger::{Cryptography, GnuTls, OpenSsl};
+use super::forms::every;
 use super::refused::by_key;
 use crate::state::State;
 use crate::tlv::Node;
@@ -17,16 +18,14 @@ pub(super) const KINDS: &[Kind] = &[
             if version {
                 tbs.remove(0);
             }
-            let mut changed = version;
-            for list in state.extensions() {
-                for extension in list {
-                    let fields = extension.children_mut()?;
-                    let before = fields.len();
-                    fields.retain(|field| field.tag != 0x01 || field.contents() != [0]);
-                    changed |= fields.len() != before;
+            // In extensions, the certificates' too: critical, FALSE.
+            let extensions = every(state, |node| match node.children() {
+                [oid, critical, _] if oid.tag == 0x06 && critical.tag == 0x01 && critical.contents() == [0] => {
+                    node.children_mut().map(|fields| fields.remove(1)).is_some()
                 }
-            }
-            changed.then_some(())
+                _ => false,
+            });
+            (version || extensions.is_some()).then_some(())
         },
     },
     Kind {
@@ -46,11 +45,7 @@ pub(super) const KINDS: &[Kind] = &[
         name: "signers_name_twice",
         strangers: &[OpenSsl],
         applies: |difference| difference.ours.status.is_some() && difference.theirs.why.starts_with("verification"),
-        mend: |state, _| {
-            let names_issuer = state.responder_id()?.at(&[0])?.encode() == state.world.issuer.identity().name;
-            let delegated = state.signer().identity().public_key != state.world.issuer.identity().public_key;
-            (names_issuer && delegated).then(|| by_key(state))?
-        },
+        mend: |state, _| with_name_of_its_own(state),
     },
     Kind {
         name: "others_certificates",
@@ -139,6 +134,31 @@ pub(super) const KINDS: &[Kind] = &[
         },
     },
 ];
+
+/// CN=Other
+const OTHER_NAME: &[u8] = b"\x30\x10\x31\x0e\x30\x0c\x06\x03\x55\x04\x03\x0c\x05Other";
+
+/// Gives a delegate that bears its issuer's name another one.
+fn with_name_of_its_own(state: &mut State<'_>) -> Option<()> {
+    let issuer = state.world.issuer.identity().clone();
+    if state.signer().identity().public_key == issuer.public_key {
+        return None;
+    }
+    let other = Node::read(OTHER_NAME)?;
+    let of_signer: Vec<bool> = {
+        let list = state.certificates()?.clone();
+        list.iter().map(|certificate| state.is_signers(certificate)).collect()
+    };
+    let mut changed = false;
+    for (certificate, _) in state.certificates()?.iter_mut().zip(of_signer).filter(|(_, of_signer)| *of_signer) {
+        let subject = certificate.at_mut(&[0, 5])?;
+        if subject.encode() == issuer.name {
+            *subject = other.clone();
+            changed = true;
+        }
+    }
+    changed.then(|| by_key(state))?
+}
 
 /// Takes from the signer's certificate the extensions on which no right to sign depends. Those on which one does stay as
 /// they are, so that a signer without the right gets none by it.
