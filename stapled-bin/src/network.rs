@@ -14,7 +14,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(15);
 /// How responders are reached, as it is said to a command.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct NetworkArguments {
-    /// The proxy to ask through, for http and https: http://[USER:PASSWORD@]HOST:PORT [default: what http_proxy,
+    /// The proxy to ask through, for http and https: `http://[USER:PASSWORD@]HOST:PORT` [default: what http_proxy,
     /// https_proxy, all_proxy and no_proxy in the environment say]
     #[arg(long, value_name = "URL", help_heading = ASKING)]
     http_proxy: Option<String>,

@@ -120,7 +120,7 @@ pub(crate) struct Settings {
     #[arg(long, help_heading = ASKING)]
     pub(crate) nonce: bool,
 
-    /// The proxy to ask through, for http and https: http://[USER:PASSWORD@]HOST:PORT [default: what http_proxy,
+    /// The proxy to ask through, for http and https: `http://[USER:PASSWORD@]HOST:PORT` [default: what http_proxy,
     /// https_proxy, all_proxy and no_proxy in the environment say]
     #[arg(long, value_name = "URL", help_heading = ASKING)]
     pub(crate) http_proxy: Option<String>,

@@ -21,7 +21,7 @@ fn much() -> Much {
     let is_full = std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full");
     let seconds = |seconds| Duration::from_secs(seconds);
     match is_full {
-        true => Much { certificates: 2000, warm_up: seconds(240), time: seconds(1200), sample: seconds(10) },
+        true => Much { certificates: 2000, warm_up: seconds(120), time: seconds(1200), sample: seconds(10) },
         false => Much { certificates: 100, warm_up: seconds(10), time: seconds(20), sample: seconds(1) },
     }
 }
@@ -46,10 +46,14 @@ impl Usage {
     }
 }
 
-/// The largest of each.
-fn peak(usages: &[Usage]) -> Usage {
-    let most = |of: fn(&Usage) -> u64| usages.iter().map(of).max().expect("samples");
-    Usage { kib: most(|usage| usage.kib), files: most(|usage| usage.files), threads: most(|usage| usage.threads) }
+/// The samples of each, sorted, at this part of the way: 0 is the least of them, 1 the largest.
+fn at(usages: &[Usage], part: f64) -> Usage {
+    let pick = |of: fn(&Usage) -> u64| {
+        let mut sorted: Vec<u64> = usages.iter().map(of).collect();
+        sorted.sort_unstable();
+        sorted[((sorted.len() - 1) as f64 * part) as usize]
+    };
+    Usage { kib: pick(|usage| usage.kib), files: pick(|usage| usage.files), threads: pick(|usage| usage.threads) }
 }
 
 /// One question in ten goes wrong, each time in another way.
@@ -98,6 +102,7 @@ fn memory_files_and_threads_stay_flat() {
         let all_stapled = || certs.iter().all(|cert| haproxy.staple(cert).is_some());
         wait_until_within(Duration::from_secs(120), "all are stapled", all_stapled);
         let is_over = AtomicBool::new(false);
+        let mut asked = 0;
         let mut usages: Vec<(Duration, Usage)> = Vec::new();
         std::thread::scope(|scope| {
             let trouble = scope.spawn(|| trouble(&lab, &certs, &is_over));
@@ -110,24 +115,38 @@ fn memory_files_and_threads_stay_flat() {
                 assert!(matches!(finished.code, Some(0 | 1)), "{:?} {}", finished.code, finished.stderr);
                 usages.push((start.elapsed(), Usage::of(stapled.id())));
                 // So that the responder's memory says nothing about the machine's.
-                if lab.requests().len() > 50_000 {
-                    lab.forget_requests();
-                }
+                asked += lab.requests().len();
+                lab.forget_requests();
             }
             is_over.store(true, Ordering::SeqCst);
             trouble.join().unwrap();
         });
         let steady: Vec<Usage> = usages.iter().filter(|(at, _)| *at >= much.warm_up).map(|(_, usage)| *usage).collect();
         let third = steady.len() / 3;
-        let parts = [&steady[..third], &steady[third..2 * third], &steady[2 * third..]].map(peak);
-        println!("{binary}: {} certificates for {:?}, peaks by thirds:", much.certificates, much.time);
-        for (part, usage) in ["first", "middle", "last"].iter().zip(parts) {
-            println!("  {part}: {} KiB resident, {} files, {} threads", usage.kib, usage.files, usage.threads);
+        let parts = [&steady[..third], &steady[third..2 * third], &steady[2 * third..]];
+        eprintln!("{binary}: {} certificates for {:?}, {asked} questions", much.certificates, much.time);
+        for (part, usages) in ["first", "middle", "last"].iter().zip(parts) {
+            let [low, median, peak] = [0.0, 0.5, 1.0].map(|part| at(usages, part));
+            eprintln!(
+                "  {part} third, least / median / most: {} / {} / {} KiB resident, {} / {} / {} files, {} / {} / {} threads",
+                low.kib,
+                median.kib,
+                peak.kib,
+                low.files,
+                median.files,
+                peak.files,
+                low.threads,
+                median.threads,
+                peak.threads
+            );
         }
-        let [first, _, last] = parts;
+        // What is open at once goes with what the machine has to do beside; what is lost stays, and lifts the median.
+        let [first, _, last] = parts.map(|usages| at(usages, 0.5));
         assert!(last.kib <= first.kib + first.kib / 10 + 4096, "memory grows: {first:?} {last:?}");
-        assert!(last.files <= first.files + 20, "files pile up: {first:?} {last:?}");
+        assert!(last.files <= first.files + 16, "files pile up: {first:?} {last:?}");
         assert!(last.threads <= first.threads + 8, "threads pile up: {first:?} {last:?}");
+        // As many as questions, deliveries and files may be open at once, and some.
+        assert!(at(&steady, 1.0).files < 200, "{:?}", at(&steady, 1.0));
         // What has just failed is tried at once.
         stapled.signal("HUP");
         wait_until_within(Duration::from_secs(120), "all are stapled in the end", all_stapled);
