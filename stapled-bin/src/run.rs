@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use stapled_core::event::Observer;
 use stapled_core::scheduler::SchedulerError;
@@ -43,6 +44,7 @@ impl RunError {
 
 /// Runs as configured. `ready` is what waits for the background, where this is it.
 pub(crate) fn run(configuration: &Configuration, ready: &mut Option<Ready>) -> Result<ExitCode, RunError> {
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = match &configuration.mode {
         Mode::OneOff { json } => runtime.block_on(once(configuration, *json)),
@@ -56,6 +58,15 @@ pub(crate) fn run(configuration: &Configuration, ready: &mut Option<Ready>) -> R
     // Name look-ups and file accesses that still hang are left behind.
     runtime.shutdown_background();
     code
+}
+
+/// Thousands of sockets are kept open; the usual soft limit of 1024 files is for programs that `select`.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 async fn once(configuration: &Configuration, json: bool) -> Result<ExitCode, RunError> {

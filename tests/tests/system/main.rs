@@ -2,9 +2,11 @@
 //!
 //! Each test runs with every HAProxy that the variable `HAPROXY` names.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
+// A test fails by panicking, and a proof tells its figures.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod certificates;
+mod chaos;
 mod crowd;
 mod first;
 mod lies;
