@@ -349,7 +349,7 @@ async fn writing<T>(
     commands: &[Command],
     replies: impl Future<Output = Result<T, Broken>>,
 ) -> Result<T, Broken> {
-    let bytes: Vec<u8> = commands.iter().flat_map(Command::bytes).copied().collect();
+    let bytes = commands.iter().map(Command::bytes).collect::<Vec<_>>().concat();
     let write = async {
         if writer.write_all(&bytes).await.is_ok() {
             let _ = writer.flush().await;

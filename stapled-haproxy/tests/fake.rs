@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 const HOUR: i64 = 3600;
 const UPDATED: &str = "OCSP Response updated!\n\n> ";
 /// A response that is too large to be shown.
-const SHOWN: &str = "OCSP Response Data:\n\n> ";
+const SHOWN: &str = "\n> ";
 
 /// What the server does about a command.
 enum Answer {
@@ -42,7 +42,7 @@ fn say(text: &str) -> Answer {
 fn usual(line: &str, pid: usize) -> Answer {
     match line {
         "prompt" => say("\n> "),
-        "show info" => say(&format!("Name: HAProxy\nPid: {pid}\nUptime_sec: 5\nnode: fake{pid}\n\n> ")),
+        "show info" => say(&format!("Name: HAProxy\nVersion: 3.0.1\nPid: {pid}\nUptime_sec: 5\nnode: fake{pid}\n\n> ")),
         line if line.starts_with("set timeout cli ") => say("\n> "),
         line if line.starts_with("set ssl ocsp-response ") => say(UPDATED),
         // It neither shows what it has nor lets anybody look.
