@@ -368,7 +368,11 @@ fn delegates_that_look_like_the_issuer() {
 #[test]
 fn which_refusal_is_told() {
     let case = Case::new(KeyType::EcdsaP256);
-    let unreadable = b"\x30\x03\x02\x01\x00".as_slice();
+    // A certificate by its shape, whose extendedKeyUsage cannot be read.
+    let nonsense = Extension::new(&[2, 5, 29, 37], b"nonsense".to_vec());
+    let unreadable = case.ca.issue(&responder().extended_key_usages([]).extension(nonsense)).unwrap();
+    let unreadable = unreadable.der();
+    assert!(Certificate::from_der(unreadable).is_err());
     let signer = case.delegate(responder().extended_key_usages([]));
     let own = signer.certificate().unwrap().to_vec();
     for certificates in [[unreadable, &own], [&own, unreadable]] {

@@ -482,9 +482,8 @@ mod tests {
         };
         assert_eq!(read(b"19700101000000Z"), Ok(0));
         assert_eq!(read(b"20231114221320Z"), Ok(1_700_000_000));
-        assert_eq!(read(b"20161231235960Z"), Ok(1_483_228_799), "a leap second");
         assert_eq!(read(b"99991231235959Z"), Ok(253_402_300_799));
         assert_eq!(read(b"00010203040506Z"), Ok(-62_132_730_894));
-        assert!(read(b"20161231235961Z").is_err());
+        assert!(read(b"20161231235960Z").is_err(), "a leap second");
     }
 }
