@@ -222,10 +222,12 @@ impl Connection {
             for (position, command) in commands.iter().enumerate() {
                 let following = if position + 1 == commands.len() { Following::Nothing } else { Following::Replies };
                 let deadline = Instant::now() + wait;
+                let mut searched = 0;
                 let end = loop {
-                    if let Some(end) = marks.find_end(received, following, command.ending()) {
+                    if let Some(end) = marks.find_end(received, searched, following, command.ending()) {
                         break end;
                     }
+                    searched = received.len();
                     if master::is_gone(received) {
                         return Err(Broken::Gone);
                     }
