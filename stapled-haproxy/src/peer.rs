@@ -30,7 +30,7 @@ pub(crate) const MARGIN: Duration = Duration::from_secs(300);
 /// What may pass between our look at the clock and HAProxy's.
 pub(crate) const SLACK: Duration = Duration::from_secs(5);
 /// How often it is told at most that a HAProxy is back, or can be tried again.
-pub(crate) const TOLD_AGAIN: Duration = Duration::from_secs(10);
+pub(crate) const TOLD_AGAIN: Duration = Duration::from_secs(5);
 /// How long a delivery waits for the end of somebody else's transaction, and how often it looks.
 const FOREIGN_PATIENCE: Duration = Duration::from_secs(2);
 const FOREIGN_PAUSE: Duration = Duration::from_millis(100);
@@ -495,7 +495,7 @@ impl Peer {
         is_over
     }
 
-    /// Whether somebody answers again after deliveries that reached nobody. At most every ten seconds, so that a server
+    /// Whether somebody answers again after deliveries that reached nobody. At most every five seconds, so that a server
     /// that answers questions and takes nothing is not pestered.
     fn is_back(&self) -> bool {
         let mut memory = lock(&self.memory);
