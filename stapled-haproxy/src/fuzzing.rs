@@ -30,12 +30,17 @@ fn framed(received: &[u8], marks: &Marks, ending: Ending) {
         assert!(received[..end.consumed].ends_with(&[b"\n", marks.prompt()].concat()));
         meanings(&received[..end.reply]);
     };
-    if let Some(end) = marks.find_end(received, Following::Nothing, ending) {
+    if let Some(end) = marks.find_end(received, 0, Following::Nothing, ending) {
         assert_eq!(end.consumed, received.len(), "alone, a prompt is one only at the end");
         without_frame(received, end);
     }
     let mut rest = received;
-    while let Some(end) = marks.find_end(rest, Following::Replies, ending) {
+    while let Some(end) = marks.find_end(rest, 0, Following::Replies, ending) {
+        let find = |received, searched| marks.find_end(received, searched, Following::Replies, ending);
+        let searched = rest.len() / 2;
+        if find(&rest[..searched], 0).is_none() {
+            assert_eq!(find(rest, searched), Some(end), "what was searched before makes no difference");
+        }
         without_frame(rest, end);
         rest = &rest[end.consumed..];
     }
