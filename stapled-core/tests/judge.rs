@@ -501,10 +501,10 @@ fn the_newest_of_several_answers() {
     assert_eq!(case.verdict(&at(&sha256, response, 60)), "good");
     // By a hash that nobody knows, nobody can say whose it is.
     let unknown = |hash: &[u8]| {
-        let algorithm = stapled_ca::der::sequence(&[stapled_ca::der::oid(&[1, 3, 6, 1, 4, 1, 99_999, 4])]);
-        let hash = stapled_ca::der::value(stapled_ca::der::OCTET_STRING, hash);
-        let serial = stapled_ca::der::unsigned(case.leaf.serial().as_bytes());
-        CertId::from_der(&stapled_ca::der::sequence(&[&algorithm, &hash, &hash, &serial])).unwrap()
+        let algorithm = der::sequence(&[der::oid(&[1, 3, 6, 1, 4, 1, 99_999, 4])]);
+        let hash = der::value(der::OCTET_STRING, hash);
+        let serial = der::unsigned(case.leaf.serial().as_bytes());
+        CertId::from_der(&der::sequence(&[&algorithm, &hash, &hash, &serial])).unwrap()
     };
     assert_eq!(case.verdict(&at(&unknown(&[1; 20]), none(), 50)), "no_matching_certid");
     assert!(!case.chain.is_named_by(&stapled_core::ocsp::CertId::new(
