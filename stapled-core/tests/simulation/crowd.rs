@@ -40,7 +40,7 @@ struct Shared(Arc<Crowd>);
 
 impl Crowd {
     /// So many certificates; the URL of each is made of its number.
-    fn new(count: usize, validity: Duration, clock: SimulatedClock, url: impl Fn(usize) -> String) -> Shared {
+    fn of(count: usize, validity: Duration, clock: SimulatedClock, url: impl Fn(usize) -> String) -> Shared {
         let authority = Authority::root("Crowded CA").key(KeyType::EcdsaP256).create().unwrap();
         let key = Arc::new(Key::generate(KeyType::EcdsaP256).unwrap());
         let file = |number: usize| {
@@ -149,7 +149,7 @@ fn count(full: usize, optimised: usize, unoptimised: usize) -> usize {
 async fn a_year_of_a_thousand_certificates_passes_in_seconds_without_a_gap() {
     let count = count(1000, 1000, 50);
     let clock = SimulatedClock::starting_at(START).sleeping_up_to(6 * HOUR);
-    let crowd = Crowd::new(count, 7 * DAY, clock, |number| format!("http://ocsp{}.test/", number % 10));
+    let crowd = Crowd::of(count, 7 * DAY, clock, |number| format!("http://ocsp{}.test/", number % 10));
     let began = Instant::now();
     crowd.start(crowd.builder().rescan_interval(DAY));
     tokio::time::sleep(5 * MINUTE).await;
@@ -167,7 +167,7 @@ async fn a_year_of_a_thousand_certificates_passes_in_seconds_without_a_gap() {
 async fn what_was_fetched_together_is_not_renewed_together() {
     let count = count(100_000, 5000, 300);
     let clock = SimulatedClock::starting_at(START).sleeping_up_to(HOUR);
-    let crowd = Crowd::new(count, 4 * DAY, clock, one_responder);
+    let crowd = Crowd::of(count, 4 * DAY, clock, one_responder);
     crowd.start(crowd.builder().rescan_interval(DAY));
     tokio::time::sleep(DAY).await;
     assert_eq!((crowd.questions(), crowd.fresh()), (count, count), "without a staple nobody waits");
@@ -181,7 +181,7 @@ async fn what_was_fetched_together_is_not_renewed_together() {
 #[tokio::test(start_paused = true)]
 async fn what_falls_due_while_the_machine_sleeps_is_spread_and_in_time() {
     let count = count(100_000, 5000, 300);
-    let crowd = Crowd::new(count, 4 * DAY, SimulatedClock::starting_at(START), one_responder);
+    let crowd = Crowd::of(count, 4 * DAY, SimulatedClock::starting_at(START), one_responder);
     crowd.start(crowd.builder().rescan_interval(DAY));
     tokio::time::sleep(HOUR).await;
     assert_eq!((crowd.questions(), crowd.fresh()), (count, count));
@@ -203,7 +203,7 @@ async fn nobody_waits_for_a_crowd_of_dead_responders() {
         0 | 1 => format!("http://alive{}.test/", number % 40),
         dead => format!("http://dead{dead}.test/"),
     };
-    let crowd = Crowd::new(800, 20 * MINUTE, SimulatedClock::starting_at(START), url);
+    let crowd = Crowd::of(800, 20 * MINUTE, SimulatedClock::starting_at(START), url);
     crowd.start(crowd.builder());
     tokio::time::sleep(45 * SECOND).await;
     assert_eq!(crowd.fresh(), 40);

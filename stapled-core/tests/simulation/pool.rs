@@ -9,7 +9,8 @@ use stapled_ca::{Authority, KeyType, Profile};
 use stapled_core::certificate::Certificate;
 use stapled_core::time::Timestamp;
 
-pub(crate) const START: Timestamp = Timestamp::from_unix(1_800_000_000);
+/// 2027-03-14T03:00:00Z: four hours before clocks go forward in New York.
+pub(crate) const START: Timestamp = Timestamp::from_unix(1_804_993_200);
 /// Responders; the even ones answer for the first authority, the odd ones for the second.
 pub(crate) const RESPONDERS: usize = 6;
 pub(crate) const AUTHORITIES: usize = 2;
@@ -102,7 +103,7 @@ impl Pool {
         let mut profile = Profile::server(&name)
             .key(KeyType::EcdsaP256)
             .valid_between(not_before, not_after)
-            .must_staple(family % 5 == 0);
+            .must_staple(family.is_multiple_of(5));
         for responder in &responders {
             profile = profile.ocsp_url(responder_url(*responder));
         }

@@ -127,6 +127,9 @@ pub(crate) struct Made {
     pub(crate) ends: Timestamp,
 }
 
+/// What a question is about: the certificate, and the hash of its CertID.
+type Asked = (usize, Option<HashAlgorithm>);
+
 pub(crate) struct Responder {
     pub(crate) mood: Mutex<Mood>,
     pub(crate) validity: Mutex<Duration>,
@@ -135,7 +138,7 @@ pub(crate) struct Responder {
     max_age: bool,
     open: AtomicUsize,
     /// The newest answers, by certificate and hash, with their validators.
-    newest: Mutex<HashMap<(usize, Option<HashAlgorithm>), (Bytes, String)>>,
+    newest: Mutex<HashMap<Asked, (Bytes, String)>>,
 }
 
 pub(crate) struct Responders {
@@ -143,7 +146,7 @@ pub(crate) struct Responders {
     /// What was answered, by its bytes.
     pub(crate) ledger: Mutex<HashMap<Bytes, Made>>,
     /// All true answers about a certificate, the oldest first.
-    history: Mutex<HashMap<(usize, Option<HashAlgorithm>), Vec<Bytes>>>,
+    history: Mutex<HashMap<Asked, Vec<Bytes>>>,
     /// Certificates that are revoked, since when; and when that last changed.
     pub(crate) revoked: Mutex<HashMap<usize, (bool, Timestamp)>>,
     /// Whether the caIssuers URL of an authority answers.

@@ -150,6 +150,8 @@ impl Watch {
     pub(crate) fn answered_revoked(&self, world: &World, certificate: usize, this_update: Timestamp, in_time: bool) {
         let mut inner = self.inner.lock().unwrap();
         let of = &mut inner.certificates[certificate];
+        // Where that is no news, no event ends the renewal.
+        of.retry_after = Default::default();
         of.revoked_answer = Some((this_update, world.elapsed()));
         of.to_be_told |= in_time && world.clock_is_right() && of.disowned.is_none();
     }
@@ -454,7 +456,7 @@ impl Watch {
                 }
                 let served = server.served(place, certificate);
                 let margin = server.requirements.margin;
-                if !served.as_ref().is_some_and(|served| served.made.ends > world.truth() + margin) {
+                if served.as_ref().is_none_or(|served| served.made.ends <= world.truth() + margin) {
                     let what = format!("c{certificate} at {place} is not fresh at s{number}: {served:?}");
                     self.violated(world, what);
                 }
