@@ -2,7 +2,7 @@
 # make demo    the whole story before your eyes: a CA, HAProxy, stapled; about a minute once it is built
 # make check   format, lints, documentation, dependencies and their licences
 # make prove   what takes longer: proofs by many repetitions, fuzzing, and the benchmarks
-# make mutants breaks the judgement in every place, one at a time, to see that a test notices; hours
+# make mutants breaks the judgement in every place, one at a time, to see that a test notices
 #
 # A Rust toolchain with its C compiler must be there; everything else is brought under target/. Nothing is installed.
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use stapled_core::event::Observer;
 use stapled_core::inventory::Inventory;
@@ -63,6 +64,7 @@ pub(crate) fn run(
     invocation: Invocation,
     ready: &mut Option<Ready>,
 ) -> Result<ExitCode, RunError> {
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = match configuration.mode.clone() {
         Mode::OneOff { json, wait } => runtime.block_on(once(&configuration, json, wait)),
@@ -76,6 +78,15 @@ pub(crate) fn run(
     // Name look-ups and file accesses that still hang are left behind.
     runtime.shutdown_background();
     code
+}
+
+/// Thousands of sockets are kept open; the usual soft limit of 1024 files is for programs that `select`.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 async fn keep(

@@ -26,7 +26,7 @@ const MAX_GET_URL: usize = 255;
 ///     let question = inquiry.question(None)?;
 ///     // Sent by question.method, the request gets an answer, which is judged; or it does not:
 ///     let trouble: Trouble = send(&question.request, question.method);
-///     if !inquiry.refused(&trouble) {
+///     if !inquiry.refused(question.method, &trouble) {
 ///         break; // nothing else is worth asking
 ///     }
 /// }

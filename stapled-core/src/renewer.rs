@@ -234,11 +234,12 @@ impl Renewer {
     }
 
     /// Whether what is held stays: it lasts longer than the new one, and is either newer, since a cache or another of
-    /// the CA's servers may be behind, or the new one is as good as over.
+    /// the CA's servers may be behind, or the new one has less left than the minimum validity.
     fn outlives(&self, held: &Staple, new: &Staple, certificate: &CertificateView, now: Timestamp) -> bool {
         let is_newer = held.this_update() > new.this_update();
         let lasts_longer = held.expires() > new.expires() || is_newer && held.expires() == new.expires();
-        lasts_longer && (is_newer || !self.refresh.is_reusable(self.usable(new, certificate), now))
+        let remains = self.usable(new, certificate).until.since(now);
+        lasts_longer && (is_newer || remains < self.refresh.minimum_validity)
     }
 
     /// The next renewal after one that went well.

@@ -273,6 +273,9 @@ fn what_clients_cannot_decode() {
     assert_eq!(with(3, name(&[&utf8[..], der::NULL].concat())), "malformed", "a name's attribute with more");
     assert_eq!(with(3, name(&der::value(0x0c, &[0xff]))), "malformed", "a name that is not UTF-8");
     assert_eq!(with(3, name(&der::value(0x1e, &[0]))), "malformed", "half a character");
+    assert_eq!(with(3, name(&der::value(0x04, b"x"))), "malformed", "a name that is no string");
+    assert_eq!(with(0, der::explicit(0, &der::unsigned(&[2]))), "good", "version 3");
+    assert_eq!(with(0, der::explicit(0, &der::unsigned(&[1]))), "malformed", "extensions in version 2");
     assert_eq!(with(3, der::sequence(&[der::value(0x31, &[])])), "malformed", "a relative name of nothing");
     assert_eq!(with(1, der::value(der::INTEGER, &[0, 1])), "malformed", "a padded serial number");
     assert_eq!(with(1, der::value(der::OCTET_STRING, &[1])), "malformed", "a serial number that is no number");

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 
 use crate::framing::Ending;
 
@@ -11,7 +12,7 @@ const MAX_NAME: usize = 4096;
 /// One command with its payload, ready to send, and what its reply may begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Command {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     payload_lines: usize,
     ending: Ending,
 }
@@ -175,13 +176,13 @@ impl Command {
     }
 
     fn line(text: &str) -> Self {
-        Command { bytes: format!("{text}\n").into_bytes(), payload_lines: 0, ending: Ending::EmptyLine }
+        Command { bytes: format!("{text}\n").into(), payload_lines: 0, ending: Ending::EmptyLine }
     }
 
     fn with_payload(text: &str, payload: &str) -> Self {
         // The payload ends with an exactly empty line.
         Command {
-            bytes: format!("{text} <<\n{payload}\n\n").into_bytes(),
+            bytes: format!("{text} <<\n{payload}\n\n").into(),
             payload_lines: payload.lines().count() + 1,
             ending: Ending::EmptyLine,
         }
@@ -189,7 +190,8 @@ impl Command {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

@@ -222,10 +222,12 @@ impl Connection {
             for (position, command) in commands.iter().enumerate() {
                 let following = if position + 1 == commands.len() { Following::Nothing } else { Following::Replies };
                 let deadline = Instant::now() + wait;
+                let mut searched = 0;
                 let end = loop {
-                    if let Some(end) = marks.find_end(received, following, command.ending()) {
+                    if let Some(end) = marks.find_end(received, searched, following, command.ending()) {
                         break end;
                     }
+                    searched = received.len();
                     if master::is_gone(received) {
                         return Err(Broken::Gone);
                     }
@@ -349,7 +351,7 @@ async fn writing<T>(
     commands: &[Command],
     replies: impl Future<Output = Result<T, Broken>>,
 ) -> Result<T, Broken> {
-    let bytes: Vec<u8> = commands.iter().flat_map(Command::bytes).copied().collect();
+    let bytes = commands.iter().map(Command::bytes).collect::<Vec<_>>().concat();
     let write = async {
         if writer.write_all(&bytes).await.is_ok() {
             let _ = writer.flush().await;

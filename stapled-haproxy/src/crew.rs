@@ -75,9 +75,6 @@ impl Crew {
         let members = self.members().await?;
         let mut failure = None;
         for member in &members {
-            if member.peer.has(staple, sites) {
-                continue;
-            }
             match member.peer.deliver(staple, sites).await {
                 Ok(()) => {}
                 Err(error) if member.is_old => tracing::debug!(%error, "an old worker goes without"),

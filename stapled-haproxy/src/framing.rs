@@ -51,8 +51,15 @@ impl Marks {
         self.empty.get(1..).unwrap_or_default()
     }
 
-    /// Finds the end of the reply at the beginning of `received`, unless it is yet to come.
-    pub(crate) fn find_end(&self, received: &[u8], following: Following, ending: Ending) -> Option<End> {
+    /// Finds the end of the reply at the beginning of `received`, unless it is yet to come. It is known not to be among
+    /// the first `searched` bytes.
+    pub(crate) fn find_end(
+        &self,
+        received: &[u8],
+        searched: usize,
+        following: Following,
+        ending: Ending,
+    ) -> Option<End> {
         let mark = match ending {
             Ending::EmptyLine => &self.end,
             Ending::Line => &self.empty,
@@ -67,7 +74,9 @@ impl Marks {
                 Some(End { reply: 0, consumed: self.empty.len() })
             }
             Following::Replies => {
-                let lines = received.windows(mark.len()).position(|window| window == mark)?;
+                // The mark may have begun among them.
+                let from = searched.saturating_sub(mark.len());
+                let lines = from + received.get(from..)?.windows(mark.len()).position(|window| window == mark)?;
                 Some(End { reply: lines + 1, consumed: lines + mark.len() })
             }
         }
@@ -91,7 +100,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn find_end(received: &[u8], following: Following) -> Option<End> {
-        Marks::of("> ").find_end(received, following, Ending::EmptyLine)
+        Marks::of("> ").find_end(received, 0, following, Ending::EmptyLine)
     }
 
     fn end(reply: usize, consumed: usize) -> Option<End> {
@@ -120,7 +129,7 @@ mod tests {
     fn behind_a_master_only_the_workers_prompt_counts() {
         let marks = Marks::of("42> ");
         for following in [Following::Nothing, Following::Replies] {
-            let find = |received| marks.find_end(received, following, Ending::EmptyLine);
+            let find = |received| marks.find_end(received, 0, following, Ending::EmptyLine);
             assert_eq!(find(b"Yes!\n\n42> "), end(5, 10));
             assert_eq!(find(b"\n42> "), end(0, 5));
             assert_eq!(find(b"Yes!\n\n> "), None);
@@ -132,12 +141,20 @@ mod tests {
     fn base64_is_followed_by_the_prompt_at_once() {
         let marks = Marks::of("> ");
         for following in [Following::Nothing, Following::Replies] {
-            let find = |received| marks.find_end(received, following, Ending::Line);
+            let find = |received| marks.find_end(received, 0, following, Ending::Line);
             assert_eq!(find(b"TWFu\n> "), end(5, 7));
             assert_eq!(find(b"TWFu\n>"), None);
         }
         // A refusal has its empty line.
-        assert_eq!(marks.find_end(b"No.\n\n> TWFu\n> ", Following::Replies, Ending::Line), end(5, 7));
+        assert_eq!(marks.find_end(b"No.\n\n> TWFu\n> ", 0, Following::Replies, Ending::Line), end(5, 7));
+    }
+
+    #[test]
+    fn an_end_that_comes_in_pieces_is_found() {
+        let (marks, all) = (Marks::of("42> "), b"Yes!\n\n42> No.\n\n42> ");
+        for searched in 0..10 {
+            assert_eq!(marks.find_end(&all[..10], searched, Following::Replies, Ending::EmptyLine), end(5, 10));
+        }
     }
 
     #[test]
@@ -152,7 +169,7 @@ mod tests {
         fn no_bytes_panic_and_nothing_beyond_them_is_consumed(received in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'>'), Just(b' '), any::<u8>()], 0..64)) {
             for following in [Following::Nothing, Following::Replies] {
                 for ending in [Ending::EmptyLine, Ending::Line] {
-                    if let Some(end) = Marks::of("> ").find_end(&received, following, ending) {
+                    if let Some(end) = Marks::of("> ").find_end(&received, 0, following, ending) {
                         prop_assert!(end.reply < end.consumed && end.consumed <= received.len());
                         prop_assert!(received[..end.consumed].ends_with(b"\n> "));
                     }

@@ -3,6 +3,8 @@
 //!
 //! A process has one transaction at a time. Only one that we began is committed or aborted by us.
 
+use std::time::Duration;
+
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use stapled_core::certificate::Certificate;
@@ -16,6 +18,10 @@ use crate::fault;
 use crate::names::Candidate;
 use crate::reply::{self, CommitReply, Loaded, ProbeReply, PushReply, SetReply, ShowReply};
 use crate::route::Route;
+
+/// How often a command is repeated while HAProxy is in the midst of somebody else's, and after which pause.
+pub(crate) const LOCKED_ATTEMPTS: usize = 40;
+pub(crate) const LOCKED_PAUSE: Duration = Duration::from_millis(10);
 
 /// What is to be introduced.
 #[derive(Clone, Debug)]
@@ -76,7 +82,8 @@ impl Identity {
 pub(crate) type Introduced = Vec<(CliName, ShowReply)>;
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or_default().to_ascii_uppercase();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// What one process is remembered to have while introductions go on.
@@ -144,10 +151,23 @@ impl Introducer<'_> {
                 continue;
             }
             self.bring(what, &name, loaded.has_chain).await?;
-            let shown = reply::show(&self.connection.ask(&Command::show_certificate(&name)).await?);
+            let shown = reply::show(&self.ask(&Command::show_certificate(&name)).await?);
             introduced.push((name, shown));
         }
         Ok(introduced)
+    }
+
+    /// Asks; again for a while where HAProxy is in the midst of somebody else's command.
+    async fn ask(&mut self, command: &Command) -> Result<String, Broken> {
+        let mut said = self.connection.ask(command).await?;
+        for _ in 0..LOCKED_ATTEMPTS {
+            if !reply::is_locked(&said) {
+                break;
+            }
+            tokio::time::sleep(LOCKED_PAUSE).await;
+            said = self.connection.ask(command).await?;
+        }
+        Ok(said)
     }
 
     fn not_found(&self, what: &Introduction, stale: Option<(String, Loaded)>) -> SinkError {
@@ -186,7 +206,7 @@ impl Introducer<'_> {
         found: &mut Vec<Found>,
         stale: &mut Option<(String, Loaded)>,
     ) -> Result<bool, Fault> {
-        let said = self.connection.ask(&Command::show_certificate(name)).await?;
+        let said = self.ask(&Command::show_certificate(name)).await?;
         match reply::show(&said) {
             ShowReply::Loaded(loaded) if what.is(&loaded) => {
                 if found.iter().all(|other| other.name != *name) {
@@ -201,6 +221,7 @@ impl Introducer<'_> {
                 Ok(true)
             }
             ShowReply::NotFound => Ok(false),
+            ShowReply::Locked => Err(Fault::Refused(foreign(self.route, "certificates"))),
             ShowReply::Denied => Err(Fault::Refused(denied(self.route, "show ssl cert", "admin"))),
             ShowReply::Other(said) => Err(Fault::Refused(fault::refused(
                 codes::REJECTED,
@@ -238,7 +259,7 @@ impl Introducer<'_> {
         }
         self.set(&Command::set_first_response(name, &what.response), name, &mut is_ours).await?;
 
-        let said = self.connection.ask(&Command::commit(name)).await?;
+        let said = self.ask(&Command::commit(name)).await?;
         let committed = match reply::commit(&said, name.as_str()) {
             CommitReply::Done => Ok(()),
             CommitReply::Denied => Err(denied(self.route, "commit ssl cert", "admin")),
@@ -254,7 +275,7 @@ impl Introducer<'_> {
         }
         self.desk.unfinished = None;
 
-        let said = self.connection.ask(&Command::set_ocsp_response(&what.response)).await?;
+        let said = self.ask(&Command::set_ocsp_response(&what.response)).await?;
         match reply::push(&said) {
             PushReply::Updated => Ok(()),
             PushReply::NoMatch => Err(Fault::Refused(fault::refused(
@@ -276,7 +297,16 @@ impl Introducer<'_> {
             // From here on until its reply is seen, a transaction may be ours; a reply that says otherwise clears it.
             self.desk.unfinished = Some(name.clone());
         }
-        let said = self.connection.ask(command).await?;
+        let said = self.ask(command).await?;
+        if reply::is_locked(&said) {
+            // Nothing was begun, and what was begun before is finished.
+            if *is_ours {
+                self.finish().await?;
+            } else {
+                self.desk.unfinished = None;
+            }
+            return Err(Fault::Refused(foreign(self.route, "certificates")));
+        }
         let error = match reply::set(&said, name.as_str()) {
             SetReply::Created => {
                 *is_ours = true;
@@ -308,21 +338,31 @@ impl Introducer<'_> {
     /// put another in its place was begun by somebody else since.
     pub(crate) async fn finish(&mut self) -> Result<(), Broken> {
         if let Some(name) = self.desk.unfinished.clone() {
-            let begun = self.connection.ask(&Command::show_transaction(&name)).await?;
-            let loaded = self.connection.ask(&Command::show_certificate(&name)).await?;
-            if let (ShowReply::Loaded(begun), ShowReply::Loaded(loaded)) = (reply::show(&begun), reply::show(&loaded))
-                && (&begun.serial, &begun.fingerprint) == (&loaded.serial, &loaded.fingerprint)
-            {
-                self.connection.ask(&Command::abort(&name)).await?;
+            let begun = self.ask(&Command::show_transaction(&name)).await?;
+            let loaded = self.ask(&Command::show_certificate(&name)).await?;
+            let is_over = match (reply::show(&begun), reply::show(&loaded)) {
+                (ShowReply::Locked, _) | (_, ShowReply::Locked) => false,
+                (ShowReply::Loaded(begun), ShowReply::Loaded(loaded))
+                    if (&begun.serial, &begun.fingerprint) == (&loaded.serial, &loaded.fingerprint) =>
+                {
+                    !reply::is_locked(&self.ask(&Command::abort(&name)).await?)
+                }
+                _ => true,
+            };
+            // What is not over is finished the next time.
+            if is_over {
+                self.desk.unfinished = None;
             }
-            self.desk.unfinished = None;
         }
         Ok(())
     }
 
     /// A part that is set while somebody else's transaction is under way would end up in it.
     async fn expect_no_transaction(&mut self) -> Result<(), Fault> {
-        let said = self.connection.ask(&Command::probe_transaction()).await?;
+        let said = self.ask(&Command::probe_transaction()).await?;
+        if reply::is_locked(&said) {
+            return Err(Fault::Refused(foreign(self.route, "certificates")));
+        }
         Err(Fault::Refused(match reply::probe(&said) {
             ProbeReply::None => return Ok(()),
             ProbeReply::Busy(about) => foreign(self.route, &about),
@@ -336,7 +376,8 @@ impl Introducer<'_> {
     }
 }
 
-fn foreign(route: &Route, about: &str) -> SinkError {
+/// Somebody else is at it.
+pub(crate) fn foreign(route: &Route, about: &str) -> SinkError {
     fault::refused(
         codes::FOREIGN_TRANSACTION,
         route,

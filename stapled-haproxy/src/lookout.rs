@@ -12,15 +12,17 @@ use tokio::time::Instant;
 use crate::codes;
 use crate::command::{CliName, Command};
 use crate::fault;
-use crate::introduce::{Introduced, denied};
+use crate::introduce::{Introduced, LOCKED_ATTEMPTS, LOCKED_PAUSE, denied, foreign};
 use crate::process::Process;
 use crate::register::Register;
 use crate::reply::{self, ShowReply};
 use crate::shift::BATCH;
-use crate::writer::{Writer, lock};
+use crate::writer::{Said, Writer, lock};
 
 /// A round may keep HAProxy busy for one part in so many of the time between two rounds.
 const SHARE: u32 = 40;
+/// After so many rounds every certificate was looked at.
+const ROUNDS: usize = 60;
 /// How many of the names that somebody waits for are looked at in one round.
 const MOST_WATCHED: usize = 256;
 /// How long HAProxy's refusal to say what is loaded is taken for its last word.
@@ -101,14 +103,15 @@ impl Writer {
         self.look_at_unseen().await?;
         let watched = self.register(|register| register.watched(MOST_WATCHED));
         self.look_at(&watched).await?;
-        // At least some of them in each round, and never one of them twice.
+        // At least some of them in each round, however slow HAProxy is, and never one of them twice.
         let all = self.register(|register| register.len());
+        let least = all / ROUNDS;
         let mut looked = 0;
         while looked < all {
             let names = self.register(|register| register.next(BATCH));
             looked += BATCH;
             self.look_at(&names).await?;
-            if begun.elapsed() > interval / SHARE {
+            if looked >= least && begun.elapsed() > interval / SHARE {
                 break;
             }
         }
@@ -143,7 +146,7 @@ impl Writer {
     }
 
     async fn list_names(self: &Arc<Self>) -> Result<(), SinkError> {
-        let (lines, process) = self.list(Command::show_certificates()).await?;
+        let (lines, process) = self.listed().await?;
         let is_denied = lines.iter().any(|line| line == "Permission denied" || line == "Can't allocate memory!");
         let denied = is_denied.then(|| (Instant::now(), denied(self.route(), "show ssl cert", "admin")));
         let error = denied.as_ref().map(|(_, error)| error.clone());
@@ -162,6 +165,18 @@ impl Writer {
         book.begin(&process);
         book.register.list(&names);
         Ok(())
+    }
+
+    /// The list of names; asked for again for a while where HAProxy is in the midst of somebody else's command.
+    async fn listed(self: &Arc<Self>) -> Result<Said, SinkError> {
+        for _ in 0..LOCKED_ATTEMPTS {
+            let (lines, process) = self.list(Command::show_certificates()).await?;
+            if !lines.last().is_some_and(|line| reply::is_locked(line)) {
+                return Ok((lines, process));
+            }
+            tokio::time::sleep(LOCKED_PAUSE).await;
+        }
+        Err(foreign(self.route(), "certificates"))
     }
 
     async fn look_at_unseen(self: &Arc<Self>) -> Result<(), SinkError> {
@@ -192,7 +207,7 @@ impl Writer {
             if commands.is_empty() {
                 continue;
             }
-            let (replies, process) = self.ask(commands).await?;
+            let (replies, process) = self.shown(commands).await?;
             if replies.iter().any(|reply| reply::show(reply) == ShowReply::Denied) {
                 let error = denied(self.route(), "show ssl cert", "admin");
                 lock(&self.lookout.book).denied = Some((Instant::now(), error.clone()));
@@ -207,6 +222,29 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Has certificates shown; again for a while those that HAProxy did not show since it was in the midst of somebody
+    /// else's command.
+    async fn shown(self: &Arc<Self>, commands: Vec<Command>) -> Result<Said, SinkError> {
+        let (mut replies, mut process) = self.ask(commands.clone()).await?;
+        for _ in 0..LOCKED_ATTEMPTS {
+            let locked: Vec<usize> =
+                replies.iter().enumerate().filter(|(_, reply)| reply::is_locked(reply)).map(|(at, _)| at).collect();
+            if locked.is_empty() {
+                return Ok((replies, process));
+            }
+            tokio::time::sleep(LOCKED_PAUSE).await;
+            let again = locked.iter().filter_map(|at| commands.get(*at).cloned()).collect();
+            let (new, now) = self.ask(again).await?;
+            for (at, reply) in locked.into_iter().zip(new) {
+                if let Some(old) = replies.get_mut(at) {
+                    *old = reply;
+                }
+            }
+            process = now;
+        }
+        Err(foreign(self.route(), "certificates"))
     }
 
     /// Notes what was seen on the way.

@@ -1,6 +1,6 @@
 //! One HAProxy process as a sink has it: staples in, confirmed deliveries out, and word of what was lost.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,10 +30,12 @@ pub(crate) const MARGIN: Duration = Duration::from_secs(300);
 /// What may pass between our look at the clock and HAProxy's.
 pub(crate) const SLACK: Duration = Duration::from_secs(5);
 /// How often it is told at most that a HAProxy is back, or can be tried again.
-pub(crate) const TOLD_AGAIN: Duration = Duration::from_secs(10);
+pub(crate) const TOLD_AGAIN: Duration = Duration::from_secs(5);
 /// How long a delivery waits for the end of somebody else's transaction, and how often it looks.
 const FOREIGN_PATIENCE: Duration = Duration::from_secs(2);
 const FOREIGN_PAUSE: Duration = Duration::from_millis(100);
+/// How often a delivery is tried once more that HAProxy did not confirm.
+const ATTEMPTS: usize = 2;
 /// Who could not be delivered to is forgotten after so long: it is tried again before that.
 const WANTED: Duration = Duration::from_secs(2 * 3600);
 
@@ -51,6 +53,8 @@ struct Memory {
     process: Option<Process>,
     /// What it was given, by the DER of the CertID.
     delivered: HashMap<Bytes, Given>,
+    /// What of it HAProxy has only said to have taken, and not yet shown.
+    unshown: HashSet<Bytes>,
     /// What it could not be given since it has it not loaded, by serial number, and since when.
     wanted: HashMap<String, (Identity, Instant)>,
     /// The state of the register that was compared last.
@@ -63,6 +67,13 @@ struct Memory {
     blocked: bool,
     /// When it was last told that deliveries can be tried again.
     told_at: Option<Instant>,
+}
+
+/// A response that was taken.
+struct Brought {
+    process: Process,
+    cert_id: Bytes,
+    is_shown: bool,
 }
 
 /// A response that was delivered.
@@ -92,15 +103,33 @@ impl Peer {
     // ---- deliveries
 
     /// Whether the process was given just this, and nothing is known against its having it.
-    pub(crate) fn has(&self, staple: &Staple, sites: &[Site]) -> bool {
-        let given = lock(&self.memory).delivered.get(staple.facts().cert_id.to_der().as_slice()).cloned();
-        given.is_some_and(|given| given.response == *staple.response() && given.names == names_of(sites))
+    fn has(&self, staple: &Staple, sites: &[Site]) -> bool {
+        let memory = lock(&self.memory);
+        let Some(given) = memory.delivered.get(staple.facts().cert_id.to_der().as_slice()) else { return false };
+        let processes = self.writer.processes();
+        let is_same_process = match (&memory.process, processes.borrow().as_ref()) {
+            (Some(known), Some(current)) => known.is_same(current),
+            _ => false,
+        };
+        is_same_process && given.response == *staple.response() && given.names == names_of(sites)
     }
 
     /// Delivers; returns when HAProxy has said that it took the staple, and shows it.
     pub(crate) async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<(), SinkError> {
+        if self.has(staple, sites) {
+            return Ok(());
+        }
         let identity = Identity::of(staple.chain().end_entity());
-        let done = self.bring(staple, sites, &identity).await;
+        let mut done = self.bring(staple, sites, &identity).await;
+        // Others may replace a certificate at the very moment at which it gets its staple.
+        for _ in 0..ATTEMPTS {
+            let is_odd = |error: &SinkError| [codes::NOT_CONFIRMED, codes::COMMIT_FAILED].contains(&error.code());
+            if !done.as_ref().is_err_and(is_odd) {
+                break;
+            }
+            tokio::time::sleep(FOREIGN_PAUSE).await;
+            done = self.bring(staple, sites, &identity).await;
+        }
         let mut memory = lock(&self.memory);
         let serial = plain_serial(&identity.serial);
         match &done {
@@ -114,7 +143,7 @@ impl Peer {
             Err(error) if error.code() == codes::FOREIGN_TRANSACTION => memory.blocked = true,
             Err(_) => {}
         }
-        let process = done?;
+        let Brought { process, cert_id, is_shown } = done?;
         memory.process.get_or_insert(process);
         let facts = staple.facts();
         let given = Given {
@@ -124,11 +153,16 @@ impl Peer {
             this_update: staple.this_update(),
             next_update: facts.next_update.unwrap_or_else(|| staple.expires()),
         };
-        memory.delivered.insert(facts.cert_id.to_der().into(), given);
+        if is_shown {
+            memory.unshown.remove(&cert_id);
+        } else {
+            memory.unshown.insert(cert_id.clone());
+        }
+        memory.delivered.insert(cert_id, given);
         Ok(())
     }
 
-    async fn bring(&self, staple: &Staple, sites: &[Site], identity: &Identity) -> Result<Process, SinkError> {
+    async fn bring(&self, staple: &Staple, sites: &[Site], identity: &Identity) -> Result<Brought, SinkError> {
         let response = staple.response();
         let cert_id = Bytes::from(staple.facts().cert_id.to_der());
         let latest = staple.expires() - MARGIN - SLACK;
@@ -139,13 +173,16 @@ impl Peer {
             PushReply::NoMatch => false,
             other => return Err(push_refused(self.route(), &other)),
         };
-        if is_known {
-            self.expect_shown(&pushed.shown, staple)?;
+        if is_known && let Some(shown) = &pushed.shown {
+            self.expect_shown(shown, staple)?;
         }
+        let is_shown = pushed.shown.is_some();
         match self.writer.surveyed(&pushed.process).await {
             Ok(()) => {}
             // Without the level to look closer, HAProxy's word that it has the staple is all there is.
-            Err(error) if is_known && error.code() == codes::PERMISSION_DENIED => return Ok(pushed.process),
+            Err(error) if is_known && error.code() == codes::PERMISSION_DENIED => {
+                return Ok(Brought { process: pushed.process, cert_id, is_shown });
+            }
             Err(error) => return Err(error),
         }
         let Identity { serial, fingerprint } = identity;
@@ -157,16 +194,13 @@ impl Peer {
         // It is loaded, and wherever it is, it takes responses. Where nothing that HAProxy shows of its certificates can
         // be read, its word has to do.
         if is_known && (!is_legible || !found.is_empty() && found.iter().all(|(_, takes_responses)| *takes_responses)) {
-            return Ok(pushed.process);
+            return Ok(Brought { process: pushed.process, cert_id, is_shown });
         }
         let found = found.into_iter().map(|(name, _)| name);
         let what = self.introduction(staple, sites, found, is_known)?;
         let process = self.introduce(&what, latest).await?;
-        let (replies, process) = self.writer.ask(vec![shift::show(&cert_id, &process)]).await?;
-        for reply in replies {
-            self.expect_shown(&shift::shown(&reply, &process), staple)?;
-        }
-        Ok(process)
+        self.expect_shown(&self.show(&cert_id, &process).await?, staple)?;
+        Ok(Brought { process, cert_id, is_shown: true })
     }
 
     /// Introduces the staple; waits a little where somebody else is at it.
@@ -265,21 +299,26 @@ impl Peer {
 
     /// Ends stapling by a response that HAProxy does not serve. Clients never see it.
     pub(crate) async fn withdraw(&self, chain: &CertChain) -> Result<(), SinkError> {
-        let cert_id = chain.cert_id(CertIdHash::Sha1);
         let now = self.settings.clock.now();
+        let cert_id = chain.cert_id(CertIdHash::Sha1);
         let token = WithdrawalToken::new(&cert_id, now)
             .map_err(|error| fault::refused(codes::REJECTED, self.route(), &error.to_string()))?;
         let command = Command::set_ocsp_response(token.as_der());
         // An expired token would be refused, and change nothing.
         let latest = self.latest(now + Duration::from_secs(50));
-        let pushed = self.writer.push(command, cert_id.to_der().into(), latest).await?;
+        let cert_id = Bytes::from(cert_id.to_der());
+        let pushed = self.writer.push(command, cert_id.clone(), latest).await?;
         match pushed.said {
             // From 3.2 on HAProxy calls the token an error, and has dropped the staple all the same. Where no
             // certificate matches there is none.
             PushReply::EndsTooSoon | PushReply::NoMatch => {}
             PushReply::Updated => {
+                let shown = match pushed.shown {
+                    Some(shown) => shown,
+                    None => self.show(&cert_id, &pushed.process).await?,
+                };
                 let token = Compared { response: token.as_der(), this_update: now, next_update: token.until() };
-                if !matches!(token.with(&pushed.shown), Agreement::Same | Agreement::Unknown) {
+                if !matches!(token.with(&shown), Agreement::Same | Agreement::Unknown) {
                     return Err(fault::refused(
                         codes::NOT_CONFIRMED,
                         self.route(),
@@ -291,6 +330,12 @@ impl Peer {
         }
         self.forget(chain);
         Ok(())
+    }
+
+    /// Asks what the process has under a CertID.
+    async fn show(&self, cert_id: &[u8], process: &Process) -> Result<Shown, SinkError> {
+        let (replies, process) = self.writer.ask(vec![shift::show(cert_id, process)]).await?;
+        Ok(replies.first().map_or(Shown::Unclear, |reply| shift::shown(reply, &process)))
     }
 
     // ---- losses
@@ -331,6 +376,7 @@ impl Peer {
         let is_replaced = memory.process.as_ref().is_some_and(|known| !known.is_same(current));
         if is_replaced {
             memory.delivered.clear();
+            memory.unshown.clear();
             memory.wanted.clear();
             memory.missed = false;
             memory.blocked = false;
@@ -366,7 +412,8 @@ impl Peer {
         })
     }
 
-    /// At a slow pace: certificates for which HAProxy shows another staple than it was given.
+    /// Certificates for which HAProxy shows another staple than it was given: new ones are compared at once, all of them at
+    /// a slow pace.
     async fn changed(&self) -> Vec<Arc<str>> {
         let given: Vec<(Bytes, Given)> = {
             let mut memory = lock(&self.memory);
@@ -375,10 +422,13 @@ impl Peer {
             if is_time || memory.compare_at.is_none() {
                 memory.compare_at = Some(now + self.settings.compare_interval);
             }
-            if !is_time {
+            if !is_time && memory.unshown.is_empty() {
                 return Vec::new();
             }
-            memory.delivered.iter().map(|(cert_id, given)| (cert_id.clone(), given.clone())).collect()
+            let all = memory.delivered.iter().filter(|(cert_id, _)| is_time || memory.unshown.contains(*cert_id));
+            let given = all.map(|(cert_id, given)| (cert_id.clone(), given.clone())).collect();
+            memory.unshown.clear();
+            given
         };
         let Some(process) = self.writer.processes().borrow().clone() else { return Vec::new() };
         let mut names = Vec::new();
@@ -388,6 +438,7 @@ impl Peer {
                 Ok(said) => said,
                 Err(error) => {
                     tracing::debug!(sink = %self.route(), %error, "cannot compare");
+                    lock(&self.memory).unshown.extend(given.iter().map(|(cert_id, _)| cert_id.clone()));
                     break;
                 }
             };
@@ -444,7 +495,7 @@ impl Peer {
         is_over
     }
 
-    /// Whether somebody answers again after deliveries that reached nobody. At most every ten seconds, so that a server
+    /// Whether somebody answers again after deliveries that reached nobody. At most every five seconds, so that a server
     /// that answers questions and takes nothing is not pestered.
     fn is_back(&self) -> bool {
         let mut memory = lock(&self.memory);
@@ -458,7 +509,13 @@ impl Peer {
 }
 
 fn names_of(sites: &[Site]) -> Vec<Arc<str>> {
-    sites.iter().map(|site| Arc::clone(&site.served_as)).collect()
+    let mut names: Vec<Arc<str>> = Vec::with_capacity(sites.len());
+    for site in sites {
+        if !names.contains(&site.served_as) {
+            names.push(Arc::clone(&site.served_as));
+        }
+    }
+    names
 }
 
 /// What a process should have.

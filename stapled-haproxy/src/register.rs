@@ -89,11 +89,12 @@ impl Register {
     pub(crate) fn note(&mut self, name: &str, shown: &ShowReply) {
         let Some((name, _)) = self.certificates.get_key_value(name) else { return };
         let name = Arc::clone(name);
-        self.unseen.remove(&name);
         let loaded = match shown {
             ShowReply::Loaded(loaded) => Some(loaded.clone()),
+            ShowReply::Locked => return,
             _ => None,
         };
+        self.unseen.remove(&name);
         if self.certificates.get(&name) != Some(&loaded) {
             let identity = |loaded: &Option<Loaded>| {
                 loaded.as_ref().map(|loaded| (loaded.serial.clone(), loaded.fingerprint.clone()))
@@ -234,6 +235,18 @@ mod tests {
         register.note("c", &loaded("0A", "CC"));
         let found = register.find("A", "AA");
         assert_eq!(found.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_cannot_be_shown_just_now_is_as_it_was() {
+        let mut register = Register::default();
+        register.list(&names(&["a"]));
+        register.note("a", &ShowReply::Locked);
+        assert!(!register.is_complete());
+        register.note("a", &loaded("01", "AA"));
+        let before = register.generation();
+        register.note("a", &ShowReply::Locked);
+        assert_eq!((register.generation(), register.find("1", "AA").len()), (before, 1));
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub(crate) enum ProbeReply {
 pub(crate) enum ShowReply {
     Loaded(Loaded),
     NotFound,
+    /// Not now.
+    Locked,
     Denied,
     Other(String),
 }
@@ -108,6 +110,12 @@ pub(crate) enum Shown {
     Unclear,
     /// What cannot be an answer to that question.
     Garbled(String),
+}
+
+/// Whether HAProxy was in the midst of somebody else's command about certificates, and did nothing: the same can be said
+/// again in a moment. It means nothing else.
+pub(crate) fn is_locked(reply: &str) -> bool {
+    reply.trim_end().ends_with("Operations on certificates are currently locked!")
 }
 
 /// The reply to `set ssl ocsp-response`.
@@ -183,6 +191,9 @@ pub(crate) fn probe(reply: &str) -> ProbeReply {
 /// The reply to `show ssl cert NAME`.
 pub(crate) fn show(reply: &str) -> ShowReply {
     let text = reply.trim_end_matches('\n');
+    if is_locked(text) {
+        return ShowReply::Locked;
+    }
     if text.starts_with("Can't display the certificate: Not found") {
         return ShowReply::NotFound;
     }
@@ -385,6 +396,9 @@ mod tests {
         let cut = show("Filename: a.pem\nStatus: Used\nSerial: 1001\nAlgorithm: OCSP Response Key: 303b\n\n");
         assert!(matches!(cut, ShowReply::Loaded(loaded) if loaded.takes_responses()));
         assert_eq!(show("Can't allocate memory!\n"), ShowReply::Denied);
+        let locked = "Can't display the certificate!\nOperations on certificates are currently locked!\n";
+        assert_eq!(show(locked), ShowReply::Locked);
+        assert!(is_locked(locked) && !is_locked("currently locked!"));
     }
 
     #[test]

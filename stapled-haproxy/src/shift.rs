@@ -168,28 +168,34 @@ impl Shift {
             pushes = pushes.into_iter().filter_map(|push| push.still_fit(route)).collect();
             let process = connection.process().clone();
             let was_fresh = connection.is_fresh();
-            // Each response is followed by the question what HAProxy has now.
-            let commands: Vec<Command> =
-                pushes.iter().take(at_once).flat_map(|push| [push.response.clone(), push.show(&process)]).collect();
+            // Each response is followed by the question what HAProxy has now, unless the answer would cost it more than
+            // the response.
+            let is_shown = process.shows_bytes();
+            let mut commands: Vec<Command> = Vec::with_capacity(2 * at_once);
+            for push in pushes.iter().take(at_once) {
+                commands.push(push.response.clone());
+                commands.extend(is_shown.then(|| show(&push.cert_id, &process)));
+            }
             if commands.is_empty() {
                 return;
             }
+            let was_alone = at_once == 1 || pushes.len() == 1;
             let mut pushed = None;
+            let mut answer = |said, shown| {
+                if let Some(push) = pushes.pop_front() {
+                    let _ = push.answer.send(Ok(Pushed { said, shown, process: process.clone() }));
+                }
+            };
             let result = connection
                 .ask_all(&commands, |text| match pushed.take() {
-                    None => pushed = Some(reply::push(&text)),
-                    Some(said) => {
-                        if let Some(push) = pushes.pop_front() {
-                            let shown = shown(&text, &process);
-                            let _ = push.answer.send(Ok(Pushed { said, shown, process: process.clone() }));
-                        }
-                    }
+                    None if is_shown => pushed = Some(reply::push(&text)),
+                    None => answer(reply::push(&text), None),
+                    Some(said) => answer(said, Some(shown(&text, &process))),
                 })
                 .await;
             let Err(broken) = result else { continue };
             kept.connection = None;
             // One of the rest may be what broke it: they go alone from here on.
-            let was_alone = at_once == 1 || commands.len() == 2;
             at_once = 1;
             match broken {
                 // A kept connection may end at any time, and a batch may end at any of its commands. To send the
@@ -332,10 +338,6 @@ pub(crate) fn shown(reply: &str, process: &Process) -> Shown {
 }
 
 impl Push {
-    fn show(&self, process: &Process) -> Command {
-        show(&self.cert_id, process)
-    }
-
     /// Itself, unless it waited too long; then whoever waits for it is told.
     fn still_fit(self, route: &Route) -> Option<Push> {
         match self.latest.check(route) {

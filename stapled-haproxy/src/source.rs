@@ -1,6 +1,6 @@
 //! The running process as a source of certificates: what it has loaded, matched to the files that it came from.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,8 +25,10 @@ use crate::writer::{Writer, lock};
 /// How often files are looked at for changes, at most, and how small a part of the time that may take.
 const STAT_INTERVAL: Duration = Duration::from_secs(2);
 const STAT_SHARE: u32 = 50;
-/// What the place is called of a certificate that is served while its file holds another one.
-const AS_SERVED: &str = " (as served)";
+/// What the place is called of a certificate that lies in a file while HAProxy serves another one from there.
+const IN_FILE: &str = " (in its file)";
+/// How long such a place stays when HAProxy serves the same: by then the certificate has settled in its other place.
+const LINGER: Duration = Duration::from_secs(60);
 
 /// A source of certificates: a running HAProxy, asked over its admin socket for what it has loaded.
 ///
@@ -55,6 +57,8 @@ struct Memory {
     files: Files,
     /// What the last scan went by.
     scanned: Option<(Process, u64)>,
+    /// The certificates that lay in files while others were served, by the names of their places; seen so when.
+    ahead: HashMap<Arc<str>, (Sighting, Instant)>,
     /// The files that it looked at.
     stamps: Vec<(PathBuf, Option<Stamp>)>,
     environment: Option<(Process, Environment)>,
@@ -219,8 +223,9 @@ impl CertSource for HaproxySource {
         let scan = move || {
             let mut memory = lock(&memory);
             memory.scanned = Some((process, generation));
-            let (scan, stamps) = match_all(&mut memory.files, &address, &loaded, &bases);
+            let (mut scan, stamps) = match_all(&mut memory.files, &address, &loaded, &bases);
             memory.stamps = stamps;
+            memory.linger(&mut scan);
             scan
         };
         blocking(&self.address, scan).await
@@ -256,6 +261,21 @@ impl CertSource for HaproxySource {
 
     fn name(&self) -> String {
         self.address.to_string()
+    }
+}
+
+impl Memory {
+    /// A certificate that came into service is not let go of in one place before it has settled in the other.
+    fn linger(&mut self, scan: &mut Scan) {
+        let present: HashSet<Arc<str>> = scan.sightings.iter().map(|sighting| Arc::clone(&sighting.name)).collect();
+        for sighting in scan.sightings.iter().filter(|sighting| sighting.name.ends_with(IN_FILE)) {
+            self.ahead.insert(Arc::clone(&sighting.name), (sighting.clone(), Instant::now()));
+        }
+        self.ahead.retain(|_, (sighting, seen)| {
+            seen.elapsed() < LINGER && sighting.served_as.as_ref().is_some_and(|name| present.contains(name))
+        });
+        let lingering = self.ahead.iter().filter(|(name, _)| !present.contains(*name));
+        scan.sightings.extend(lingering.map(|(_, (sighting, _))| sighting.clone()));
     }
 }
 
@@ -349,7 +369,11 @@ fn match_all(files: &mut Files, address: &str, loaded: &[(Arc<str>, Loaded)], ba
             }
             unmatched.push((name, loaded, lying.as_ref().map(|(path, _)| path.clone())));
         }
-        scan.sightings.extend(lying.map(|(path, lying)| sighting(name, &path, &lying)));
+        scan.sightings.extend(lying.map(|(path, lying)| {
+            let sighting = sighting(name, &path, &lying);
+            let place = if is_matched { Arc::clone(name) } else { format!("{name}{IN_FILE}").into() };
+            Sighting { name: place, ..sighting }
+        }));
     }
     if unmatched.iter().any(|(_, loaded, _)| files.chain(loaded).is_none()) {
         files.search(&directories);
@@ -358,9 +382,9 @@ fn match_all(files: &mut Files, address: &str, loaded: &[(Arc<str>, Loaded)], ba
         let chain = files.chain(loaded).map(|chain| chain.to_pem());
         scan.problems.extend(problem(address, name, loaded, path.as_deref(), chain.is_some()));
         let Some(pem) = chain else { continue };
-        let place = if path.is_some() { format!("{name}{AS_SERVED}") } else { name.to_string() };
         let version = Version::new(format!("{} {}", loaded.serial, loaded.fingerprint));
-        let served = Sighting { served_as: Some(Arc::clone(name)), ..Sighting::bytes(place, pem, version) };
+        let bytes = Sighting::bytes(Arc::clone(name), pem, version);
+        let served = Sighting { served_as: Some(Arc::clone(name)), ..bytes };
         scan.sightings.push(served);
     }
     let known: HashSet<PathBuf> = stamps.iter().map(|(path, _)| path.clone()).collect();
@@ -373,7 +397,7 @@ fn sighting(name: &Arc<str>, path: &Path, lying: &Lying) -> Sighting {
     let mut version = lying.stamp.to_bytes();
     version.extend(path.as_os_str().as_encoded_bytes());
     let file = Sighting::file(path, Version::new(version));
-    Sighting { name: Arc::clone(name), served_as: Some(Arc::clone(name)), ..file }
+    Sighting { served_as: Some(Arc::clone(name)), ..file }
 }
 
 /// What is to be told of a name whose file does not hold what is loaded.

@@ -67,8 +67,8 @@ pub(crate) struct Push {
 /// What became of a response.
 pub(crate) struct Pushed {
     pub(crate) said: PushReply,
-    /// What HAProxy has under the CertID afterwards.
-    pub(crate) shown: Shown,
+    /// What HAProxy has under the CertID afterwards, where that was asked at once.
+    pub(crate) shown: Option<Shown>,
     pub(crate) process: Process,
 }
 

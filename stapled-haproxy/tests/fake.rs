@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 const HOUR: i64 = 3600;
 const UPDATED: &str = "OCSP Response updated!\n\n> ";
 /// A response that is too large to be shown.
-const SHOWN: &str = "OCSP Response Data:\n\n> ";
+const SHOWN: &str = "\n> ";
 
 /// What the server does about a command.
 enum Answer {
@@ -34,6 +34,19 @@ enum Answer {
     Nothing,
 }
 
+impl Answer {
+    /// The same once more.
+    fn again(&self) -> Answer {
+        match self {
+            Answer::Say(bytes) => Answer::Say(bytes.clone()),
+            Answer::Last(bytes) => Answer::Last(bytes.clone()),
+            Answer::Endless(bytes) => Answer::Endless(bytes.clone()),
+            Answer::Late(first, second) => Answer::Late(first, second),
+            Answer::Nothing => Answer::Nothing,
+        }
+    }
+}
+
 fn say(text: &str) -> Answer {
     Answer::Say(text.as_bytes().to_vec())
 }
@@ -42,7 +55,7 @@ fn say(text: &str) -> Answer {
 fn usual(line: &str, pid: usize) -> Answer {
     match line {
         "prompt" => say("\n> "),
-        "show info" => say(&format!("Name: HAProxy\nPid: {pid}\nUptime_sec: 5\nnode: fake{pid}\n\n> ")),
+        "show info" => say(&format!("Name: HAProxy\nVersion: 3.0.1\nPid: {pid}\nUptime_sec: 5\nnode: fake{pid}\n\n> ")),
         line if line.starts_with("set timeout cli ") => say("\n> "),
         line if line.starts_with("set ssl ocsp-response ") => say(UPDATED),
         // It neither shows what it has nor lets anybody look.
@@ -70,8 +83,21 @@ impl Fake {
     /// A server that answers each line, given with the number of its connection, from 1.
     fn new(answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Self {
         let lab = Lab::new();
+        let listener = UnixListener::bind(lab.path("fake.sock")).expect("a socket");
+        Self::serving(lab, listener, answer)
+    }
+
+    /// The same behind this socket.
+    fn on(listener: UnixListener, answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Self {
+        Self::serving(Lab::new(), listener, answer)
+    }
+
+    fn serving(
+        lab: Lab,
+        listener: UnixListener,
+        answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let socket = lab.path("fake.sock");
-        let listener = UnixListener::bind(&socket).expect("a socket");
         let connections = Arc::new(AtomicUsize::new(0));
         let (answer, count) = (Arc::new(answer), Arc::clone(&connections));
         let late = Arc::new(AtomicBool::new(false));
@@ -89,7 +115,7 @@ impl Fake {
 
     fn sink(&self) -> HaproxySink {
         HaproxySink::builder(Address::unix(&self.socket))
-            .reply_timeout(Duration::from_millis(200))
+            .reply_timeout(Duration::from_millis(400))
             .look_interval(Duration::from_millis(20))
             .build()
     }
@@ -157,12 +183,7 @@ async fn what_is_not_haproxy_is_told_from_it_at_once() {
         (Answer::Endless(b"\n> \n> ".to_vec()), codes::GARBLED_REPLY),
     ] {
         let greeting = Arc::new(greeting);
-        let fake = Fake::new(move |_, _| match &*greeting {
-            Answer::Say(bytes) => Answer::Say(bytes.clone()),
-            Answer::Last(bytes) => Answer::Last(bytes.clone()),
-            Answer::Endless(bytes) => Answer::Endless(bytes.clone()),
-            Answer::Late(..) | Answer::Nothing => Answer::Nothing,
-        });
+        let fake = Fake::new(move |_, _| greeting.again());
         assert_eq!(fake.deliver().await, Err(code));
     }
 }
@@ -186,7 +207,7 @@ async fn hangs_and_halves_are_no_success() {
         let fake = on_push(move || say(answer));
         assert_eq!(fake.deliver().await, Err(code), "{answer:?}");
     }
-    let fake = on_push(|| Answer::Endless(b"> OCSP Response updated!\n> ".to_vec()));
+    let fake = on_push(|| Answer::Endless(b"> OCSP Response updated!\n> ".repeat(200)));
     assert_eq!(fake.deliver().await, Err(codes::REPLY_TOO_LARGE));
     let fake = on_push(|| Answer::Last(b"OCSP Response upda".to_vec()));
     assert_eq!(fake.deliver().await, Err(codes::CONNECTION_CLOSED));
@@ -338,4 +359,139 @@ async fn a_transaction_that_a_broken_connection_left_open_is_aborted() {
 fn fingerprint(der: &[u8]) -> String {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, der);
     hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+#[tokio::test]
+async fn abstract_names_are_padded_or_exact() {
+    use std::os::linux::net::SocketAddrExt;
+    let name = format!("stapled-abstract-{}", std::process::id());
+    let mut padded = name.clone().into_bytes();
+    padded.resize(107, 0);
+    for (kind, bytes) in [("abns", padded.as_slice()), ("abnsz", name.as_bytes())] {
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(bytes).expect("an abstract name");
+        let listener = std::os::unix::net::UnixListener::bind_addr(&address).expect("a socket");
+        listener.set_nonblocking(true).expect("a mode");
+        let fake = Fake::on(UnixListener::from_std(listener).expect("a socket"), |line, _| usual(line, 1));
+        let cert = fake.lab.cert("a.pem");
+        let address: Address = format!("{kind}@{name}").parse().expect("an address");
+        let sink = HaproxySink::builder(address).build();
+        let delivered = sink.deliver(&fake.lab.staple(&cert, HOUR), &[cert.site()]).await;
+        assert_eq!(delivered.expect("a delivery"), Delivered::Confirmed);
+    }
+}
+
+/// A server that takes responses and says this to questions about certificates.
+fn on_certificates(
+    list: impl Fn() -> Answer + Send + Sync + 'static,
+    show: impl Fn() -> Answer + Send + Sync + 'static,
+) -> Fake {
+    Fake::new(move |line, _| match line {
+        "show ssl cert" => list(),
+        line if line.starts_with("show ssl cert ") => show(),
+        "abort ssl cert /" => say("No ongoing transaction!\n\n> "),
+        line => usual(line, 1),
+    })
+}
+
+#[tokio::test]
+async fn what_is_said_of_certificates_is_not_believed_either() {
+    const LIST: &str = "# filename\na.pem\n\n> ";
+    let nothing = || say("Can't display the certificate: Not found or the certificate is a bundle!\n\n> ");
+    // Where just nothing can be read, HAProxy's word has to do.
+    assert_eq!(on_certificates(|| say(LIST), || say("odd\n\n> ")).deliver().await, Ok(Delivered::Confirmed));
+    for (answer, code) in [
+        (Answer::Nothing, codes::REPLY_TIMEOUT),
+        (Answer::Last(Vec::new()), codes::CONNECTION_CLOSED),
+        (Answer::Last(b"# filename\na.pem\n".to_vec()), codes::CONNECTION_CLOSED),
+        (say("# filename\na.pem\n\n"), codes::REPLY_TIMEOUT),
+        (say("12:00:01> \n\n> "), codes::GARBLED_REPLY),
+        (Answer::Endless(vec![b'x'; 4096]), codes::REPLY_TOO_LARGE),
+        (Answer::Endless(vec![b'\n'; 4096]), codes::REPLY_TOO_LARGE),
+    ] {
+        let what = format!("list, {code}");
+        let answer = Arc::new(answer);
+        let fake = on_certificates(move || answer.again(), nothing);
+        assert_eq!(fake.deliver().await, Err(code), "{what}");
+    }
+    for (answer, code) in [
+        (Answer::Nothing, codes::REPLY_TIMEOUT),
+        (Answer::Last(b"Filename: a.pem\nSerial".to_vec()), codes::CONNECTION_CLOSED),
+        (Answer::Endless(b"Serial: 1\n".repeat(400)), codes::REPLY_TOO_LARGE),
+    ] {
+        let answer = Arc::new(answer);
+        let fake = on_certificates(|| say(LIST), move || answer.again());
+        assert_eq!(fake.deliver().await, Err(code), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_master_that_misbehaves_costs_a_retry() {
+    const WORKERS: &str = "#<PID> <type>\n10 master 0\n# workers\n11 worker 0 0d00h00m04s 3.0\n\nmaster> ";
+    let deliver = |answer: Box<dyn Fn(&str) -> Answer + Send + Sync>| async move {
+        let fake = Fake::new(move |line, _| answer(line));
+        let cert = fake.lab.cert("a.pem");
+        let master = Address::master(&fake.socket);
+        let sink = HaproxySink::builder(master).reply_timeout(Duration::from_millis(200)).build();
+        let staple = fake.lab.staple(&cert, HOUR);
+        let delivered = tokio::time::timeout(PATIENCE, sink.deliver(&staple, &[cert.site()])).await.expect("an end");
+        delivered.map_err(|error| error.code())
+    };
+    // A worker's answers have its number before their prompt.
+    let worker = |line: &str| match usual(line, 11) {
+        Answer::Say(bytes) => {
+            Answer::Say(String::from_utf8(bytes).expect("text").replace("\n> ", "\n11> ").into_bytes())
+        }
+        other => other,
+    };
+    let behaves = move |line: &str| match line {
+        "prompt" => say("master> "),
+        "show proc" => say(WORKERS),
+        "@!11" => say("11> "),
+        line => worker(line),
+    };
+    assert_eq!(deliver(Box::new(behaves)).await, Ok(Delivered::Confirmed));
+    for (command, answer, code) in [
+        ("prompt", say("\n> "), codes::GARBLED_REPLY),
+        ("show proc", Answer::Nothing, codes::REPLY_TIMEOUT),
+        ("show proc", Answer::Last(b"#<PID>".to_vec()), codes::CONNECTION_CLOSED),
+        ("show proc", say("nobody\n\nmaster> "), codes::WORKER_GONE),
+        ("show proc", Answer::Endless(b"12 worker 0\n".repeat(400)), codes::REPLY_TOO_LARGE),
+        ("@!11", say("Can't find the target PID matching the prefix '@!11'\nmaster> "), codes::WORKER_GONE),
+        ("@!11", say("master> "), codes::MASTER_SOCKET),
+        ("show info", say("Can't connect to the target CLI!\n"), codes::WORKER_GONE),
+        ("show info", say("Pid: 11\n\n> "), codes::REPLY_TIMEOUT),
+    ] {
+        let what = format!("{command}: {code}");
+        let misbehaves = move |line: &str| if line == command { answer.again() } else { behaves(line) };
+        assert_eq!(deliver(Box::new(misbehaves)).await, Err(code), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn the_process_as_a_source_is_asked_with_the_same_care() {
+    use stapled_core::source::CertSource;
+    use stapled_haproxy::HaproxySource;
+    for (answer, code) in [
+        (say("Permission denied\n\n> "), Some(codes::PERMISSION_DENIED)),
+        (say("no list\n\n> "), Some(codes::GARBLED_REPLY)),
+        (Answer::Last(Vec::new()), Some(codes::CONNECTION_CLOSED)),
+        (say("# filename\n/nowhere/a.pem\n@store/b\n\n> "), None),
+    ] {
+        let answer = Arc::new(answer);
+        let fake = Fake::new(move |line, _| match line {
+            "show ssl cert" => answer.again(),
+            line if line.starts_with("show ssl cert ") => say("Status: Used\nSerial: 01\nSHA1 FingerPrint: AA\n\n> "),
+            "show env" => say("HAPROXY_CFGFILES=a.cfg\n\n> "),
+            line => usual(line, 1),
+        });
+        let scan = HaproxySource::new(&Address::unix(&fake.socket)).scan().await;
+        match code {
+            Some(code) => assert_eq!(scan.expect_err("a failure").code, code),
+            None => {
+                let problems = scan.expect("a scan").problems;
+                let codes: Vec<ReasonCode> = problems.iter().map(|problem| problem.error.code).collect();
+                assert_eq!(codes, [codes::UNREADABLE_CERTIFICATE; 2]);
+            }
+        }
+    }
 }

@@ -12,7 +12,7 @@ const UTF8_STRING: u8 = 0x0c;
 const UNIVERSAL_STRING: u8 = 0x1c;
 const BMP_STRING: u8 = 0x1e;
 
-/// RDNSequence (RFC 5280 §4.1.2.4). Values may be of any universal type.
+/// RDNSequence (RFC 5280 §4.1.2.4).
 pub(super) fn check_name(name: Element<'_>) -> Result<(), DerError> {
     let mut name = Reader::new(name.contents);
     while !name.is_empty() {
@@ -35,7 +35,10 @@ fn check_value(value: Element<'_>) -> Result<(), DerError> {
         UTF8_STRING => std::str::from_utf8(value.contents).is_ok(),
         UNIVERSAL_STRING => value.contents.len().is_multiple_of(4),
         BMP_STRING => value.contents.len().is_multiple_of(2),
-        tag => tag & 0xc0 == 0,
+        // NumericString, PrintableString, TeletexString, VideotexString, IA5String; GraphicString, VisibleString,
+        // GeneralString. And what x500UniqueIdentifier and structured attributes have.
+        0x12..=0x16 | 0x19..=0x1b | BIT_STRING | SEQUENCE => true,
+        _ => false,
     };
     if is_whole { Ok(()) } else { Err(DerError::new("a name's value that is no string, or not whole characters")) }
 }
@@ -48,9 +51,10 @@ pub(super) fn check_certificate(certificate: Element<'_>) -> Result<(), DerError
     outer.expect(BIT_STRING)?;
     outer.end()?;
 
+    let mut is_v3 = false;
     if let Some(version) = tbs.optional(context(0))? {
         let mut version = Reader::new(version.contents);
-        version.expect(INTEGER)?;
+        is_v3 = version.expect(INTEGER)?.contents == [2];
         version.end()?;
     }
     tbs.expect(INTEGER)?;
@@ -72,6 +76,9 @@ pub(super) fn check_certificate(certificate: Element<'_>) -> Result<(), DerError
     tbs.optional(0x81)?;
     tbs.optional(0x82)?;
     if let Some(explicit) = tbs.optional(context(3))? {
+        if !is_v3 {
+            return Err(DerError::new("a certificate with extensions that is not of version 3"));
+        }
         let mut explicit = Reader::new(explicit.contents);
         let mut extensions = explicit.inside(SEQUENCE)?;
         explicit.end()?;

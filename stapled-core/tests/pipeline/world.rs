@@ -42,6 +42,8 @@ pub(crate) enum Mood {
     OnlySha256,
     OnlyPost,
     Two,
+    /// It does not know SHA-1, and asks those who come with SHA-256 to wait for ten minutes.
+    Wait,
 }
 
 pub(crate) struct Ca {
@@ -136,6 +138,10 @@ impl OcspFetcher for Ca {
             }
             Mood::OnlySha256 if id.hash() == Some(HashAlgorithm::Sha256) => build(plain().good(id)),
             Mood::OnlySha256 => ResponseBuilder::error(ResponseStatus::Unauthorized),
+            Mood::Wait if id.hash() == Some(HashAlgorithm::Sha256) => {
+                return Err(FetchError::Status { url, status: 503, retry_after: Some(10 * MINUTE) });
+            }
+            Mood::Wait => ResponseBuilder::error(ResponseStatus::Unauthorized),
             Mood::OnlyPost if question.method == Method::Post => build(plain().good(id)),
             Mood::OnlyPost => return Err(FetchError::Status { url, status: 405, retry_after: None }),
         };
@@ -157,6 +163,9 @@ pub(crate) struct List {
     rows: Mutex<BTreeMap<String, (Vec<u8>, u64)>>,
     changed: Notify,
     counter: AtomicUsize,
+    pub(crate) panics: AtomicBool,
+    /// Whether nobody hears of changes.
+    pub(crate) is_silent: AtomicBool,
 }
 
 impl List {
@@ -185,6 +194,7 @@ pub(crate) struct Shared<T>(pub(crate) Arc<T>);
 #[async_trait]
 impl CertSource for Shared<List> {
     async fn scan(&self) -> Result<Scan, SourceError> {
+        assert!(!self.0.panics.load(Ordering::SeqCst), "a source with a bug");
         let rows = self.0.rows.lock().unwrap();
         let sighting = |(name, (pem, version)): (&String, &(Vec<u8>, u64))| {
             Sighting::bytes(name.as_str(), pem.as_slice(), Version::new(version.to_be_bytes()))
@@ -194,6 +204,9 @@ impl CertSource for Shared<List> {
 
     async fn changed(&self) {
         self.0.changed.notified().await;
+        if self.0.is_silent.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -208,6 +221,9 @@ pub(crate) struct Server {
     pub(crate) withdrawals: Mutex<Vec<(String, Withdrawal)>>,
     pub(crate) broken: AtomicBool,
     pub(crate) hangs: AtomicBool,
+    /// It does what it is told, and never says so.
+    pub(crate) is_mute: AtomicBool,
+    pub(crate) listening_panics: AtomicBool,
     pub(crate) slow: AtomicBool,
     pub(crate) refuses: AtomicBool,
     pub(crate) restarted: Notify,
@@ -224,6 +240,8 @@ impl Server {
             withdrawals: Mutex::default(),
             broken: AtomicBool::new(false),
             hangs: AtomicBool::new(false),
+            is_mute: AtomicBool::new(false),
+            listening_panics: AtomicBool::new(false),
             slow: AtomicBool::new(false),
             refuses: AtomicBool::new(false),
             restarted: Notify::new(),
@@ -265,6 +283,9 @@ impl StapleSink for Shared<Server> {
         let name = staple.chain().end_entity().name().to_owned();
         let names = sites.iter().map(|site| site.served_as.to_string()).collect();
         self.0.serves.lock().unwrap().insert(name, (staple.response().clone(), staple.expires(), names));
+        if self.0.is_mute.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         Ok(Delivered::Confirmed)
     }
 
@@ -279,6 +300,9 @@ impl StapleSink for Shared<Server> {
         }
         let name = chain.end_entity().name().to_owned();
         self.0.serves.lock().unwrap().remove(&name);
+        if self.0.is_mute.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.0.withdrawals.lock().unwrap().push((name, why));
         Ok(Withdrawn::Confirmed)
     }
@@ -289,6 +313,7 @@ impl StapleSink for Shared<Server> {
 
     async fn lost(&self) -> Lost {
         self.0.restarted.notified().await;
+        assert!(!self.0.listening_panics.load(Ordering::SeqCst), "a sink with a bug");
         Lost::Everything
     }
 }

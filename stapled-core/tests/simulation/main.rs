@@ -24,6 +24,9 @@ use std::time::Instant;
 
 use world::{Outcome, simulate};
 
+/// After so many seeds that failed, the others are left out.
+const MOST_TOLD: usize = 5;
+
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}: not a number")))
 }
@@ -67,7 +70,7 @@ fn no_sequence_of_faults_breaks_what_must_hold() {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::SeqCst);
-                    if seed >= first + count || failed.lock().unwrap().len() >= 20 {
+                    if seed >= first + count || failed.lock().unwrap().len() >= MOST_TOLD {
                         return;
                     }
                     let Outcome { violation, figures, .. } = simulate(seed, false);

@@ -9,6 +9,7 @@ use stapled_core::inventory::{DeliveryState, DeliveryStatus, Inventory, PlaceSta
 use stapled_core::sink::{Site, Withdrawal};
 use stapled_core::staple::Staple;
 use stapled_core::time::Timestamp;
+use tokio::sync::Notify;
 
 use crate::responder::{self, IssuerMood, Made};
 use crate::server;
@@ -30,6 +31,8 @@ const LEAD: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(crate) struct Watch {
     inner: Mutex<Inner>,
+    /// That something was violated: the run ends.
+    pub(crate) ended: Notify,
 }
 
 #[derive(Default)]
@@ -73,13 +76,14 @@ struct OfCertificate {
 impl Watch {
     pub(crate) fn new(certificates: usize) -> Self {
         let inner = Inner { certificates: vec![OfCertificate::default(); certificates], ..Inner::default() };
-        Watch { inner: Mutex::new(inner) }
+        Watch { inner: Mutex::new(inner), ended: Notify::new() }
     }
 
     pub(crate) fn violated(&self, world: &World, what: String) {
         world.note(|| format!("{VIOLATED}: {what}"));
         let mut inner = self.inner.lock().unwrap();
         inner.violation.get_or_insert_with(|| format!("at {}: {what}", world.when()));
+        self.ended.notify_one();
     }
 
     pub(crate) fn violation(&self) -> Option<String> {

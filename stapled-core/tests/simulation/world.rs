@@ -187,8 +187,11 @@ impl World {
         let mut left = time;
         while !left.is_zero() {
             let step = left.min(STEP);
-            tokio::time::sleep(step).await;
-            left -= step;
+            tokio::select! {
+                biased;
+                () = self.watch.ended.notified() => return false,
+                () = tokio::time::sleep(step) => left -= step,
+            }
             self.watch.check(self, inventory);
             if self.watch.violation().is_some() {
                 return false;

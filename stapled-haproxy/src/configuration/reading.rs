@@ -236,7 +236,6 @@ impl<'d> Reading<'d> {
                 "the last line does not end: HAProxy would not start; append a newline",
             );
         }
-        self.directory = self.start.clone();
         Ok(())
     }
 

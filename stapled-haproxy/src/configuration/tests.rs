@@ -154,6 +154,18 @@ fn what_is_odd_is_told_with_its_place() {
 }
 
 #[test]
+fn bundles_only_where_haproxy_looks_for_them() {
+    let text = |lines: &str| format!("global\n stats socket /s level admin\n{lines}frontend f\n bind :1 ssl crt /b\n");
+    let bundle = |lines: &str| read(&[("/h.cfg", &text(lines)), ("/b.rsa", ""), ("/b.ecdsa", ""), ("/b.other", "")]);
+    assert_eq!(names(&bundle("")), ["/b.ecdsa", "/b.rsa"]);
+    for lines in [" ssl-load-extra-files none\n", " ssl-load-extra-files key ocsp\n"] {
+        let configuration = bundle(lines);
+        assert_eq!(names(&configuration), [""; 0]);
+        assert_eq!(codes(&configuration), ["5:crt_missing"]);
+    }
+}
+
+#[test]
 fn only_admins_where_there_is_one() {
     let sockets = |text: &str| -> Vec<String> {
         let configuration = read(&[("/h.cfg", text)]);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
-use stapled_ca::{Authority, Issued, Profile};
+use stapled_ca::{Authority, Issued, Key, KeyType, Profile};
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
 use stapled_core::sink::{IssuerPlace, Lost, Site, StapleSink};
@@ -41,9 +41,23 @@ pub(crate) fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs().try_into().expect("a time")
 }
 
+/// How long a process has been busy, as Linux counts it: in hundredths of a second.
+pub(crate) fn cpu_time(pid: u64) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+    // After the name in parentheses: the 14th and 15th field of all.
+    let (_, fields) = stat.rsplit_once(')').expect("a name");
+    let ticks: u64 = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks")).sum();
+    Duration::from_millis(ticks * 10)
+}
+
 /// Waits until something is there.
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub(crate) fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_for_within(PATIENCE, what, look)
+}
+
+/// Waits so long until something is there.
+pub(crate) fn wait_for_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(found) = look() {
             return found;
@@ -88,6 +102,24 @@ impl Lab {
         cert
     }
 
+    /// So many certificates in `folder`, all with one key, since making keys takes longer than all the rest.
+    pub(crate) fn many_certs(&self, folder: &str, count: usize) -> Vec<Cert> {
+        std::fs::create_dir_all(self.path(folder)).expect("a folder");
+        let certs = self.many_unwritten(folder, count);
+        for cert in &certs {
+            cert.issued.write_bundle(&cert.path).expect("a file");
+        }
+        certs
+    }
+
+    /// The same, in no file.
+    pub(crate) fn many_unwritten(&self, folder: &str, count: usize) -> Vec<Cert> {
+        let key = Arc::new(Key::generate(KeyType::EcdsaP256).expect("a key"));
+        let issue =
+            |number| self.issue_as(&format!("{folder}/{number}.pem"), |profile| profile.existing_key(Arc::clone(&key)));
+        (0..count).map(issue).collect()
+    }
+
     /// A certificate and key in `file`, without the issuer.
     pub(crate) fn lonely_cert(&self, file: &str) -> Cert {
         let cert = self.issue(file);
@@ -96,10 +128,14 @@ impl Lab {
     }
 
     fn issue(&self, file: &str) -> Cert {
+        self.issue_as(file, |profile| profile)
+    }
+
+    fn issue_as(&self, file: &str, adapt: impl FnOnce(Profile) -> Profile) -> Cert {
         // A host of its own for each: HAProxy chooses by it.
         static HOSTS: AtomicUsize = AtomicUsize::new(0);
         let host = format!("host{}.example", HOSTS.fetch_add(1, Ordering::Relaxed));
-        let issued = self.authority.issue(&Profile::server(&host)).expect("a certificate");
+        let issued = self.authority.issue(&adapt(Profile::server(&host))).expect("a certificate");
         let certificate = |der: &[u8]| Arc::new(Certificate::from_der(der).expect("a certificate"));
         let chain = CertChain::new(certificate(issued.der()), certificate(self.authority.certificate()));
         let path = self.path(file);
@@ -178,7 +214,8 @@ impl Lab {
         let pid = child.id();
         let (socket, tls, master) = (self.path("admin.sock"), self.path("tls.sock"), self.path("master.sock"));
         let mut haproxy = Haproxy { child, socket, tls, master };
-        wait_for("HAProxy's socket", || {
+        // It reads thousands of certificates first.
+        wait_for_within(6 * PATIENCE, "HAProxy's socket", || {
             if let Ok(Some(status)) = haproxy.child.try_wait() {
                 panic!("HAProxy ended: {status}: {}", std::fs::read_to_string(self.path("errors.log")).unwrap());
             }

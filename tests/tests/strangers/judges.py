@@ -19,6 +19,7 @@ from ctypes import POINTER, byref, c_char_p, c_int, c_long, c_uint, c_ulong, c_v
 
 import cryptography
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.x509 import ocsp
@@ -307,8 +308,10 @@ class Cryptography:
     def about(single, leaf, issuer):
         if single.serial_number != leaf.serial_number:
             return False
-        # An unknown algorithm is an error only where its answer may be the one.
-        algorithm = single.hash_algorithm
+        try:
+            algorithm = single.hash_algorithm
+        except UnsupportedAlgorithm:
+            return False
 
         def digest(data):
             digest = hashes.Hash(algorithm)

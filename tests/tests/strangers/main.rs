@@ -42,6 +42,8 @@ use world::World;
 const SAMPLE: u64 = 20;
 /// And so many of each kind of difference.
 const OF_EACH_KIND: usize = 20;
+/// So often something is mended to explain a difference, at most.
+const MOST_STEPS: usize = 40;
 
 fn is_full() -> bool {
     std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full")
@@ -115,6 +117,16 @@ fn every_kind_has_its_row_and_every_row_its_kind() {
     assert_eq!(rows, expected);
 }
 
+/// A search for what explains a difference.
+struct Search {
+    stranger: Stranger,
+    /// What is mended.
+    names: Vec<&'static str>,
+    /// What was tried, for people.
+    trace: Vec<String>,
+    steps: usize,
+}
+
 /// One thread's judges.
 struct Court<'a> {
     judges: Judges,
@@ -186,37 +198,43 @@ impl Court<'_> {
 
     /// Mends one thing after the other until both agree: the names of what was mended, or how far it went.
     fn explain(&mut self, stranger: Stranger, world: &World, draft: &Draft) -> Result<Vec<&'static str>, Vec<String>> {
-        let Some(mut state) = State::new(world, draft.candidate, draft.scheme, &draft.response) else {
+        let Some(state) = State::new(world, draft.candidate, draft.scheme, &draft.response) else {
             return Err(vec!["the response cannot be taken apart".to_owned()]);
         };
-        let mut names = Vec::new();
-        let mut trace = Vec::new();
-        loop {
-            let now = now();
-            let bytes = state.bytes();
-            self.judges.ask(world, now, &bytes);
-            let ours = Ours::judge(world, now, &state.policy, &bytes);
-            let verdicts = self.judges.answered();
-            let theirs = verdicts.of(stranger);
-            trace.push(format!("ours: {}; theirs: {}", ours.words(), theirs.words()));
-            if ours.status.is_some() && ours.status == theirs.status {
-                return Ok(names);
-            }
-            // Where both refuse, too much was mended.
-            if ours.status.is_none() && theirs.status.is_none() {
-                return Err(trace);
-            }
-            let difference = Difference { stranger, ours: &ours, theirs, now };
-            let next = kinds()
-                .into_iter()
-                .filter(|kind| kind.strangers.contains(&stranger) && !names.contains(&kind.name))
-                .filter(|kind| (kind.applies)(&difference))
-                .find_map(|kind| Some((kind.name, state.mended(|state| (kind.mend)(state, &difference))?)));
-            let Some((name, next)) = next else { return Err(trace) };
-            names.push(name);
-            trace.push(format!("mended: {name}"));
-            state = next;
+        let mut search = Search { stranger, names: Vec::new(), trace: Vec::new(), steps: 0 };
+        if self.mend(&mut search, &state) { Ok(search.names) } else { Err(search.trace) }
+    }
+
+    /// Whether both agree about this state, or about one in which more is mended.
+    fn mend(&mut self, search: &mut Search, state: &State<'_>) -> bool {
+        let (stranger, now, bytes) = (search.stranger, now(), state.bytes());
+        self.judges.ask(state.world, now, &bytes);
+        let ours = Ours::judge(state.world, now, &state.policy, &bytes);
+        let verdicts = self.judges.answered();
+        let theirs = verdicts.of(stranger);
+        search.trace.push(format!("ours: {}; theirs: {}", ours.words(), theirs.words()));
+        if ours.status.is_some() && ours.status == theirs.status {
+            return true;
         }
+        // Where both refuse, too much was mended.
+        if ours.status.is_none() && theirs.status.is_none() {
+            return false;
+        }
+        let difference = Difference { stranger, ours: &ours, theirs, now };
+        for kind in kinds().into_iter().filter(|kind| kind.strangers.contains(&stranger)) {
+            if search.steps == MOST_STEPS || search.names.contains(&kind.name) || !(kind.applies)(&difference) {
+                continue;
+            }
+            let Some(next) = state.mended(|state| (kind.mend)(state, &difference)) else { continue };
+            search.steps += 1;
+            search.names.push(kind.name);
+            search.trace.push(format!("mended: {}", search.names.join(", ")));
+            if self.mend(search, &next) {
+                return true;
+            }
+            search.names.pop();
+        }
+        false
     }
 
     /// The programs say what their libraries said.

@@ -317,16 +317,15 @@ fn what_is_said_twice_is_one_thing() {
 fn every_kind_of_socket_is_talked_to() {
     with_each_haproxy(|binary| {
         let name = format!("stapled-test-{}-{}", std::process::id(), binary.len());
-        type Address = fn(u16, &str) -> String;
-        let forms: [(&str, Address); 8] = [
-            ("path", |_, _| "@D/x.sock".to_owned()),
-            ("two paths", |_, _| "unix@@D/x.sock,stream+unix@@D/y.sock".to_owned()),
-            ("IPv4", |port, _| format!("ipv4@127.0.0.1:{port}")),
-            ("all of IPv4", |port, _| format!("*:{port}")),
-            ("no host", |port, _| format!(":{port}-{port}")),
-            ("a name", |port, _| format!("localhost:{port}")),
-            ("IPv6", |port, _| format!("[::1]:{port}")),
-            ("abstract", |_, name| format!("abns@{name}")),
+        let forms = [
+            ("path", "@D/x.sock"),
+            ("two paths", "unix@@D/x.sock,stream+unix@@D/y.sock"),
+            ("IPv4", "ipv4@127.0.0.1:PORT"),
+            ("all of IPv4", "*:PORT"),
+            ("no host", ":PORT-PORT"),
+            ("a name", "localhost:PORT"),
+            ("IPv6", "[::1]:PORT"),
+            ("abstract", "abns@NAME"),
         ];
         for (form, address) in forms {
             if form == "IPv6" && std::net::TcpListener::bind("[::1]:0").is_err() {
@@ -339,7 +338,7 @@ fn every_kind_of_socket_is_talked_to() {
                 .configuration(&format!(
                     "global\n  stats socket @ADMIN level user\n  stats socket {} mode 600 level admin\n@DEFAULTSfrontend tls\n  \
                      bind unix@@TLS ssl crt @D/c\n",
-                    address(free_port(), &name)
+                    address.replace("PORT", &free_port().to_string()).replace("NAME", &name)
                 ))
                 .start();
             let ended = Stapled::of(&world)

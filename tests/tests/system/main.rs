@@ -2,10 +2,12 @@
 //!
 //! Each test runs with every HAProxy that the variable `HAPROXY` names.
 
-// A test fails by panicking, and tells what it did on standard error.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr)]
+// A test fails by panicking, and a proof tells its figures.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod certificates;
+mod chaos;
 mod configurations;
 mod crowd;
 mod faults;

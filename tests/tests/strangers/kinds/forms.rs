@@ -155,7 +155,10 @@ pub(super) const KINDS: &[Kind] = &[
         name: "hash_parameters",
         strangers: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| {
-            is_malformed(difference, &["parameters other than NULL", "an empty number", "a constructed string"])
+            is_malformed(
+                difference,
+                &["parameters other than NULL", "an empty number", "a constructed string", "end-of-contents"],
+            )
         },
         mend: |state, _| {
             let mut changed = false;
@@ -227,8 +230,9 @@ pub(super) const KINDS: &[Kind] = &[
         applies: |difference| is_malformed(difference, ANY),
         mend: |state, difference| {
             let attribute = |attribute: &Node| {
-                matches!(attribute.children(), [kind, value] if value.tag & 0xe0 == 0
-                    && kind.contents().last().is_some_and(|octet| octet & 0x80 == 0))
+                let [kind, value] = attribute.children() else { return false };
+                let text = matches!(value.tag, 0x0c | 0x13) && String::from_utf8(value.contents()).is_ok();
+                text && kind.contents().last().is_some_and(|octet| octet & 0x80 == 0)
             };
             let relative = |name: &Node| !name.children().is_empty() && name.children().iter().all(attribute);
             let right = state.responder_id()?.at(&[0])?.children().iter().all(relative);

@@ -21,7 +21,10 @@ pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: "version",
         strangers: &[OpenSsl, GnuTls, Cryptography],
-        applies: |difference| matches!(difference.refusal(), Some(Refusal::UnsupportedVersion { .. })),
+        applies: |difference| {
+            let odd = difference.ours.malformed().contains("an empty number");
+            odd || matches!(difference.refusal(), Some(Refusal::UnsupportedVersion { .. }))
+        },
         mend: |state, _| {
             let tbs = state.tbs()?;
             (tbs.first()?.tag == 0xa0).then(|| drop(tbs.remove(0)))
@@ -58,7 +61,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "delegate_purpose",
-        strangers: &[Cryptography],
+        strangers: &[GnuTls, Cryptography],
         applies: |difference| matches!(difference.refusal(), Some(Refusal::ResponderMissingEku { .. })),
         mend: |state, _| with_proper_delegate(state),
     },

@@ -48,6 +48,21 @@ pub(super) const KINDS: &[Kind] = &[
         mend: |state, _| with_name_of_its_own(state),
     },
     Kind {
+        name: "signers_certificate_twice",
+        strangers: &[OpenSsl, GnuTls],
+        applies: |difference| difference.ours.status.is_some() && difference.theirs.why.starts_with("verification"),
+        mend: |state, _| {
+            let list = state.certificates()?.clone();
+            let last = list.iter().rposition(|certificate| state.is_signers(certificate))?;
+            let mut keep =
+                (0..list.len()).map(|place| place == last || !state.is_signers(&list[place])).collect::<Vec<_>>();
+            let several = keep.contains(&false);
+            let mut keep = keep.drain(..);
+            state.certificates()?.retain(|_| keep.next().unwrap_or(false));
+            several.then_some(())
+        },
+    },
+    Kind {
         name: "others_certificates",
         strangers: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| difference.ours.status.is_some() && difference.theirs.status.is_none(),

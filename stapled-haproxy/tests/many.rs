@@ -1,0 +1,318 @@
+//! Very many certificates and very many sockets: against a server that behaves as HAProxy does and keeps count, and ten
+//! thousand against the real one.
+
+// A test fails by panicking, and a proof tells its figures.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+
+mod support;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use stapled_core::ocsp::{CertIdHash, OcspResponse};
+use stapled_core::sink::{Delivered, Lost, StapleSink};
+use stapled_core::source::CertSource;
+use stapled_core::staple::Staple;
+use stapled_haproxy::{Address, HaproxySink, HaproxySource, codes};
+use support::{Cert, Lab, PATIENCE, binaries, lost};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+
+const HOUR: i64 = 3600;
+
+/// As many as the proof asks for, or few enough for a test that answers in minutes.
+fn how_many(full: usize, short: usize) -> usize {
+    if std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full") { full } else { short }
+}
+
+/// A server that has certificates and takes responses for them.
+struct Model {
+    socket: PathBuf,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    known: Mutex<Known>,
+    pushes: AtomicUsize,
+    /// Commands that are under way on different connections at once.
+    writing: AtomicUsize,
+    overlaps: AtomicUsize,
+    pid: AtomicUsize,
+    /// How many bytes of commands came.
+    bytes: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Known {
+    /// In the order in which they are listed.
+    names: Vec<String>,
+    /// By name: what is said of it before its CertID, which is `None` while it takes no responses, and that.
+    certificates: HashMap<String, (String, Option<String>)>,
+    /// By CertID in hexadecimal.
+    responses: HashMap<String, Vec<u8>>,
+}
+
+impl State {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().expect("a lock")
+    }
+
+    fn answer(&self, line: &str) -> String {
+        let words: Vec<&str> = line.split(' ').collect();
+        let mut known = self.known();
+        match words[..] {
+            ["prompt"] => "\n> ".to_owned(),
+            ["show", "info"] => {
+                let pid = self.pid.load(Ordering::SeqCst);
+                format!("Name: HAProxy\nVersion: 3.0.1\nPid: {pid}\nUptime_sec: 5\nnode: {pid}\n\n> ")
+            }
+            ["set", "timeout", "cli", _] => "\n> ".to_owned(),
+            ["show", "ssl", "cert"] => format!("# filename\n{}\n\n> ", known.names.join("\n")),
+            ["show", "ssl", "cert", name] => match known.certificates.get(name) {
+                Some((text, key)) => format!("{text}OCSP Response Key: {}\n\n> ", key.as_deref().unwrap_or_default()),
+                None => "Can't display the certificate: Not found or the certificate is a bundle!\n\n> ".to_owned(),
+            },
+            ["show", "ssl", "ocsp-response", "base64", id] => match known.responses.get(id) {
+                Some(response) => format!("{}\n> ", STANDARD.encode(response)),
+                None => "Certificate ID or path does not match any certificate.\n\n> ".to_owned(),
+            },
+            ["set", "ssl", "ocsp-response", encoded] => {
+                self.pushes.fetch_add(1, Ordering::SeqCst);
+                let response = STANDARD.decode(encoded).expect("base64");
+                let Ok(OcspResponse::Basic(basic)) = OcspResponse::from_der(&response) else { panic!("no response") };
+                let id = hexadecimal(&basic.responses[0].cert_id.to_der());
+                if !known.certificates.values().any(|(_, key)| key.is_some()) {
+                    return "OCSP single response: Certificate ID does not match any certificate or issuer.\n\n> "
+                        .into();
+                }
+                known.responses.insert(id, response);
+                "OCSP Response updated!\n\n> ".to_owned()
+            }
+            ["abort", "ssl", "cert", "/"] => "No ongoing transaction!\n\n> ".to_owned(),
+            _ => panic!("unexpected: {line}"),
+        }
+    }
+
+    async fn serve(&self, stream: UnixStream) {
+        let (reader, mut writer) = stream.into_split();
+        let mut lines = BufReader::new(reader).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            self.bytes.fetch_add(line.len() + 1, Ordering::SeqCst);
+            let is_change = line.starts_with("set ssl");
+            if is_change && self.writing.fetch_add(1, Ordering::SeqCst) > 0 {
+                self.overlaps.fetch_add(1, Ordering::SeqCst);
+            }
+            let answer = self.answer(&line);
+            if is_change {
+                tokio::task::yield_now().await;
+                self.writing.fetch_sub(1, Ordering::SeqCst);
+            }
+            if writer.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Model {
+    /// A server with these certificates, all of which take responses.
+    fn start(socket: &Path, certs: &[Cert]) -> Self {
+        let listener = UnixListener::bind(socket).expect("a socket");
+        let state = Arc::new(State::default());
+        state.pid.store(1, Ordering::SeqCst);
+        {
+            let mut known = state.known();
+            for cert in certs {
+                known.names.push(cert.name.clone());
+                known.certificates.insert(cert.name.clone(), (shown(cert), Some(key(cert))));
+            }
+        }
+        let serving = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let state = Arc::clone(&serving);
+                tokio::spawn(async move { state.serve(stream).await });
+            }
+        });
+        Model { socket: socket.to_owned(), state }
+    }
+
+    fn sink(&self) -> HaproxySink {
+        HaproxySink::builder(Address::unix(&self.socket)).compare_interval(Duration::from_secs(2)).build()
+    }
+
+    fn pushes(&self) -> usize {
+        self.state.pushes.load(Ordering::SeqCst)
+    }
+}
+
+fn shown(cert: &Cert) -> String {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, cert.issued.der());
+    let fingerprint = hexadecimal(hash.as_ref()).to_uppercase();
+    let serial = cert.chain.end_entity().serial_hex();
+    format!(
+        "Filename: {}\nStatus: Used\nSerial: {serial}\nSHA1 FingerPrint: {fingerprint}\nChain Subject: /CN=x\n",
+        cert.name
+    )
+}
+
+fn key(cert: &Cert) -> String {
+    hexadecimal(&cert.chain.cert_id(CertIdHash::Sha1).to_der())
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn deliver_all(sink: &Arc<HaproxySink>, certs: &Arc<Vec<Cert>>, staples: &Arc<Vec<Staple>>) {
+    let workers = sink.requirements().concurrency;
+    let mut deliveries = JoinSet::new();
+    for worker in 0..workers {
+        let (sink, certs, staples) = (Arc::clone(sink), Arc::clone(certs), Arc::clone(staples));
+        deliveries.spawn(async move {
+            for number in (worker..certs.len()).step_by(workers) {
+                let delivered = sink.deliver(&staples[number], &[certs[number].site()]).await;
+                assert_eq!(delivered.expect("a delivery"), Delivered::Confirmed);
+            }
+        });
+    }
+    deliveries.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_thousand_certificates_on_one_socket() {
+    let count = how_many(100_000, 4_000);
+    let lab = Lab::new();
+    let certs = Arc::new(lab.many_unwritten("certs", count));
+    let staples = Arc::new(certs.iter().map(|cert| lab.staple(cert, 4 * HOUR)).collect::<Vec<_>>());
+    let model = Model::start(&lab.path("model.sock"), &certs);
+    let sink = Arc::new(model.sink());
+
+    let begun = Instant::now();
+    deliver_all(&sink, &certs, &staples).await;
+    println!("{count} certificates delivered in {:.1} s", begun.elapsed().as_secs_f64());
+    assert_eq!(model.pushes(), count, "not each was pushed just once");
+    assert_eq!(model.state.overlaps.load(Ordering::SeqCst), 0, "two pushes at once");
+
+    // Nothing changed: nothing is pushed, nothing is called lost, however often it is compared.
+    let before = model.state.bytes.load(Ordering::SeqCst);
+    let quiet = tokio::time::timeout(Duration::from_secs(5), sink.lost()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+    assert_eq!(model.pushes(), count);
+    let bytes = model.state.bytes.load(Ordering::SeqCst) - before;
+    println!("nothing changed for 5 s, every staple compared twice: {} bytes sent per certificate", bytes / count);
+
+    // One certificate loses its place for responses, another its response: just these two are lost.
+    let (first, second) = (&certs[count / 3], &certs[count / 2]);
+    model.state.known().certificates.get_mut(&first.name).expect("a certificate").1 = None;
+    let older = lab.response(second, support::now() - 5000, HOUR);
+    model.state.known().responses.insert(key(second), older);
+    let begun = Instant::now();
+    let mut missing = vec![first.name.as_str(), second.name.as_str()];
+    while !missing.is_empty() {
+        let Lost::Certificates(names) = tokio::time::timeout(9 * PATIENCE, sink.lost()).await.expect("word of a loss")
+        else {
+            panic!("not certificates")
+        };
+        assert!(names.iter().all(|name| missing.contains(&&**name)), "{names:?}");
+        missing.retain(|missing| names.iter().all(|name| **name != **missing));
+    }
+    println!("two changes among {count} noticed in {:.1} s", begun.elapsed().as_secs_f64());
+
+    // Another process: everything is lost at once.
+    model.state.pid.store(2, Ordering::SeqCst);
+    assert_eq!(lost(&sink).await, Lost::Everything);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_sockets() {
+    const SOCKETS: usize = 1_000;
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("a higher limit");
+    let lab = Lab::new();
+    let certs = Arc::new(lab.many_unwritten("certs", 2));
+    let staples: Arc<Vec<Staple>> = Arc::new(certs.iter().map(|cert| lab.staple(cert, HOUR)).collect());
+    let models: Vec<Model> =
+        (0..SOCKETS).map(|number| Model::start(&lab.path(&format!("{number}.sock")), &certs)).collect();
+    // Some take connections and never answer.
+    let deaf: Vec<UnixListener> =
+        (0..20).map(|number| UnixListener::bind(lab.path(&format!("deaf{number}.sock"))).expect("a socket")).collect();
+    let sinks: Vec<Arc<HaproxySink>> = models.iter().map(|model| Arc::new(model.sink())).collect();
+    let mut hanging = JoinSet::new();
+    for number in 0..deaf.len() {
+        let sink = HaproxySink::new(lab.path(&format!("deaf{number}.sock")));
+        let (staple, site) = (staples[0].clone(), certs[0].site());
+        hanging.spawn(async move { sink.deliver(&staple, &[site]).await.map_err(|error| error.code()) });
+    }
+    let begun = Instant::now();
+    let mut deliveries = JoinSet::new();
+    for sink in &sinks {
+        let (sink, certs, staples) = (Arc::clone(sink), Arc::clone(&certs), Arc::clone(&staples));
+        deliveries.spawn(async move { deliver_all(&sink, &certs, &staples).await });
+    }
+    deliveries.join_all().await;
+    println!("two staples to each of {SOCKETS} sockets in {:.1} s", begun.elapsed().as_secs_f64());
+    assert!(models.iter().all(|model| model.pushes() == 2));
+    for hung in hanging.join_all().await {
+        assert_eq!(hung, Err(codes::REPLY_TIMEOUT));
+    }
+
+    // All are watched at once; what one of them loses, it loses alone.
+    let watched = sinks.iter().enumerate().map(|(number, sink)| {
+        let sink = Arc::clone(sink);
+        async move { (number, sink.lost().await) }
+    });
+    let mut watching: JoinSet<(usize, Lost)> = watched.collect();
+    let before = support::cpu_time(std::process::id().into());
+    let quiet = tokio::time::timeout(Duration::from_secs(5), watching.join_next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+    let busy = support::cpu_time(std::process::id().into()) - before;
+    println!("{SOCKETS} sockets watched for 5 s, both sides: {:.0} % of a core", busy.as_secs_f64() * 20.0);
+    models[500].state.pid.store(2, Ordering::SeqCst);
+    let word = tokio::time::timeout(PATIENCE, watching.join_next()).await.expect("word").expect("a task");
+    assert_eq!(word.expect("an end"), (500, Lost::Everything));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_certificates_in_the_real_haproxy() {
+    let count = how_many(10_000, 500);
+    for binary in binaries() {
+        let lab = Lab::new();
+        let certs = Arc::new(lab.many_certs("certs", count));
+        let haproxy = lab.start(&binary, &format!("crt {}", lab.path("certs").display()));
+        let sink = Arc::new(HaproxySink::builder(Address::unix(&haproxy.socket)).build());
+        let staples = Arc::new(certs.iter().map(|cert| lab.staple(cert, 4 * HOUR)).collect::<Vec<_>>());
+        // No staple anywhere: each is a first one.
+        let begun = Instant::now();
+        deliver_all(&sink, &certs, &staples).await;
+        println!("{binary}: {count} first staples in {:.1} s", begun.elapsed().as_secs_f64());
+        for number in [0, count / 2, count - 1] {
+            assert_eq!(haproxy.stapled(&certs[number]).as_deref(), Some(staples[number].response().as_ref()));
+        }
+
+        // The process as a source knows all of them.
+        let source = HaproxySource::new(&Address::unix(&haproxy.socket));
+        let scan = source.scan().await.expect("a scan");
+        assert_eq!((scan.sightings.len(), scan.problems.len()), (count, 0));
+        let picture = source.picture().await.expect("a picture");
+        assert_eq!(picture.certificates.len(), count);
+        assert!(picture.certificates.iter().all(|one| one.is_in_file && one.takes_responses && one.is_used));
+        assert_eq!(picture.configuration_files, [lab.path("haproxy.cfg")]);
+        assert!(picture.sockets.iter().any(|socket| socket.contains("admin.sock")), "{:?}", picture.sockets);
+
+        let quiet = tokio::time::timeout(Duration::from_secs(3), sink.lost()).await;
+        assert!(quiet.is_err(), "{binary}: {quiet:?}");
+        let begun = Instant::now();
+        haproxy.replace(&certs[count / 2]);
+        assert_eq!(lost(&sink).await, Lost::Certificates(vec![certs[count / 2].name.as_str().into()]));
+        println!("{binary}: one replaced among {count} noticed in {:.1} s", begun.elapsed().as_secs_f64());
+    }
+}
