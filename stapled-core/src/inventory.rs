@@ -456,7 +456,8 @@ impl Inventory {
         known.generation += 1;
         let generation = known.generation;
         let new = !known.certificates.contains_key(&subject);
-        let inherited = known.inherited.remove(&subject);
+        // It stays until there is something better to hand on: this stapler may end in the next moment.
+        let inherited = known.inherited.get(&subject).cloned();
         let entry = known.certificates.entry(subject).or_insert_with(|| Entry {
             about: Arc::new(about(&chain, &BTreeMap::new())),
             chain,
@@ -551,6 +552,8 @@ impl Inventory {
         entry.disowned = None;
         entry.next = Some(next);
         entry.set_standing(Standing::Good, now);
+        let subject = entry.chain.subject().clone();
+        known.inherited.remove(&subject);
         changed
     }
 
@@ -566,6 +569,8 @@ impl Inventory {
         entry.next = Some(kept.renew_at);
         entry.set_standing(Standing::Good, now);
         entry.since = kept.since.unwrap_or(entry.since);
+        let subject = entry.chain.subject().clone();
+        known.inherited.remove(&subject);
         true
     }
 
@@ -596,6 +601,7 @@ impl Inventory {
         }
         entry.next = next;
         entry.set_standing(standing, now);
+        known.inherited.remove(subject);
     }
 
     // ---- the adder

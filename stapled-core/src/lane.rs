@@ -40,8 +40,10 @@ pub(crate) struct Lane {
     pub(crate) width: usize,
     /// Whether every task is tried once: what comes back is finished without another try.
     pub(crate) once: bool,
-    /// Ends the taking; what is in hand is finished.
+    /// Ends the taking.
     pub(crate) stop: CancellationToken,
+    /// Whether it ends what is in hand, too: where nobody sees that half-done.
+    pub(crate) drops: bool,
     /// Knows all work in hand.
     pub(crate) workers: TaskTracker,
 }
@@ -89,8 +91,14 @@ impl Lane {
                 };
                 let what = format!("a worker panicked: queue {}, task {}", lease.task().queue, lease.task().subject);
                 let journal = self.journal.clone();
-                let work = work(lease);
+                let (work, dropped) = (work(lease), self.drops.then(|| self.stop.clone()));
                 self.workers.spawn(async move {
+                    let work = async {
+                        match dropped {
+                            Some(stop) => drop(stop.run_until_cancelled(work).await),
+                            None => work.await,
+                        }
+                    };
                     survive(&journal, || what, work).await;
                     drop(slot);
                 });

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::chain::ChainError;
 use crate::chance::Chance;
@@ -55,9 +56,11 @@ impl Renewer {
     pub(crate) async fn run(
         self: Arc<Self>,
         mut opened: mpsc::UnboundedReceiver<Queue>,
+        stop: CancellationToken,
         lane: impl Fn(Queue, usize) -> Lane,
     ) {
-        while let Some(queue) = opened.recv().await {
+        // It would never end by itself: what opens queues is its own.
+        while let Some(Some(queue)) = stop.run_until_cancelled(opened.recv()).await {
             let lane = lane(queue, self.per_responder);
             let renewer = Arc::clone(&self);
             let workers = lane.workers.clone();

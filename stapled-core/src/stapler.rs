@@ -132,6 +132,7 @@ impl Stapler {
                 width,
                 once,
                 stop: stop.clone(),
+                drops: true,
                 workers: workers.clone(),
             }
         };
@@ -141,10 +142,11 @@ impl Stapler {
         watchers.spawn(lane(queues::issuer(), ISSUER_FETCHES).run(move |lease| Arc::clone(&issuers).work(lease)));
         for adder in adders {
             let width = adder.sink.requirements().concurrency;
-            let lane = Lane { workers: running.deliverers.clone(), ..lane(queues::add(adder.number), width) };
+            let workers = running.deliverers.clone();
+            let lane = Lane { workers, drops: false, ..lane(queues::add(adder.number), width) };
             watchers.spawn(lane.run(move |lease| Arc::clone(&adder).work(lease)));
         }
-        watchers.spawn(renewer.run(opened, lane));
+        watchers.spawn(renewer.run(opened, running.stop.clone(), lane));
     }
 }
 
@@ -165,7 +167,8 @@ struct Running {
     stop: CancellationToken,
     /// The loops of lanes, finders and watchers: ended at once.
     watchers: TaskTracker,
-    /// Tasks in hand that only ask and look: dropped at the end, since nobody sees them half-done.
+    /// Tasks in hand that only ask and look: dropped at the end, since nobody sees them half-done. Waited for all the
+    /// same, so that nothing changes any more when it has ended.
     askers: TaskTracker,
     /// Deliveries in hand: given time to finish.
     deliverers: TaskTracker,
@@ -186,8 +189,13 @@ impl Running {
 
     async fn end(self) {
         self.stop.cancel();
+        self.askers.close();
         self.deliverers.close();
+        let ended = async {
+            self.askers.wait().await;
+            self.deliverers.wait().await;
+        };
         // What does not finish in time is dropped with the runtime.
-        let _ = tokio::time::timeout(GRACE, self.deliverers.wait()).await;
+        let _ = tokio::time::timeout(GRACE, ended).await;
     }
 }

@@ -1,5 +1,6 @@
 //! Answering: bounded in size, number and time, and never in the way of the work.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::{ControlSocket, Daemon, Last, MAX_QUESTION, Question, Refusal};
-use crate::summary::{Row, Totals};
+use crate::summary::{Row, State, Totals};
 
 /// How many are answered at once; others wait to be accepted.
 const ANSWERS: usize = 8;
@@ -100,6 +101,18 @@ async fn status(writer: &mut (impl AsyncWriteExt + Unpin), known: &Known, of: Ve
     let (inventory, configured) = known.current();
     let of = Arc::new(of);
     let mut totals = Totals::default();
+    // Places before certificates: what is parsed meanwhile must not fall between them.
+    let mut rows = {
+        let (inventory, of) = (Arc::clone(&inventory), Arc::clone(&of));
+        blocking(move || {
+            let mut rows = Row::of_places(&inventory);
+            rows.retain(|row| of.is_empty() || names_of(row).any(|name| of.iter().any(|one| one == name)));
+            rows
+        })
+        .await?
+    };
+    let waiting = rows.iter().filter(|row| row.state == State::Waiting).flat_map(|row| &row.files);
+    let mut waiting: HashSet<String> = waiting.cloned().collect();
     // Names are sorted, and places gone through, away from the threads that do the work.
     let certificates = {
         let (inventory, of) = (Arc::clone(&inventory), Arc::clone(&of));
@@ -114,21 +127,14 @@ async fn status(writer: &mut (impl AsyncWriteExt + Unpin), known: &Known, of: Ve
     for certificates in certificates.chunks(PART) {
         part.clear();
         for row in inventory.statuses(certificates).iter().filter_map(Row::of_certificate) {
+            row.files.iter().for_each(|file| drop(waiting.remove(file)));
             totals.count(&row);
             add(&mut part, &row)?;
         }
         in_time(READING, writer.write_all(&part)).await?;
     }
     drop(certificates);
-    let rows = {
-        let of = Arc::clone(&of);
-        blocking(move || {
-            let mut rows = Row::of_places(&inventory);
-            rows.retain(|row| of.is_empty() || names_of(row).any(|name| of.iter().any(|one| one == name)));
-            rows
-        })
-        .await?
-    };
+    rows.retain(|row| row.state != State::Waiting || row.files.iter().any(|file| waiting.contains(file)));
     for rows in rows.chunks(PART) {
         part.clear();
         for row in rows {

@@ -42,7 +42,7 @@ impl Inventory {
     /// Takes over what `from` knew: certificates take their part when they are found again.
     pub(crate) fn inherit(&self, from: &Inventory) {
         let old = from.known();
-        // What was not found again by that one either is handed on.
+        // What was not found again by that one either, or not made use of yet, is handed on.
         let mut inherited = old.inherited.clone();
         let mut issuers: Vec<Arc<Certificate>> = Vec::new();
         for (subject, entry) in &old.certificates {
@@ -55,7 +55,7 @@ impl Inventory {
                 since: entry.since,
                 was: entry.standing.clone(),
             };
-            inherited.insert(subject.clone(), of_entry);
+            inherited.entry(subject.clone()).or_insert(of_entry);
             let issuer = entry.chain.issuer();
             if !issuers.iter().any(|known| known == issuer) {
                 issuers.push(Arc::clone(issuer));

@@ -181,3 +181,40 @@ async fn a_must_staple_certificate_without_a_staple_is_an_outage() {
     assert_eq!(outages("may.test"), [""; 0]);
     running.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn successors_in_the_midst_of_things_lose_nothing_and_leave_nothing() {
+    let world = World::new();
+    for number in 0..30 {
+        world.add(&format!("{number}.test"));
+    }
+    let first = start(world.builder(), None);
+    world.pass(MINUTE).await;
+    assert_eq!(world.ca.asked(), 30);
+    let mut old = first.stop().await;
+    // Each is ended at another point of its beginning: before, while and after it takes over.
+    for turns in 0..200 {
+        let next = start(world.builder(), Some(&old));
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+        let gone = Arc::downgrade(&old);
+        old = next.stop().await;
+        // Whoever was told to end may need a moment; but nothing of it stays.
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert!(gone.upgrade().is_none(), "the inventory of the one before is still held by somebody");
+    }
+    let last = start(world.builder(), Some(&old));
+    world.pass(MINUTE).await;
+    assert_eq!(world.ca.asked(), 30);
+    assert!(last.inventory.certificates().iter().all(|one| one.deliveries[0].state == DeliveryState::Confirmed));
+    // A question in hand is dropped with the stapler that asked it.
+    world.ca.set(Mood::Hang);
+    world.add("hanging.test");
+    world.pass(SECOND).await;
+    let before = world.now();
+    last.stop().await;
+    assert_eq!(world.now(), before);
+}
