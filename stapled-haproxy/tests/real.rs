@@ -637,3 +637,41 @@ async fn a_master_without_workers_or_that_is_none_is_told() {
         assert_eq!(failure(&lab, &worker, &cert).await.code(), codes::GARBLED_REPLY);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_set_meanwhile_never_ends_up_under_another_name() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let certs: Vec<Cert> = (0..60).map(|number| lab.cert(&format!("certs/{number}.pem"))).collect();
+        let other = lab.cert("certs/other.pem");
+        let haproxy = std::sync::Arc::new(lab.start(&binary, &format!("crt {}", lab.path("certs").display())));
+        let sink = haproxy.sink();
+        // Somebody who never waits for anybody.
+        let is_over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let rude = {
+            let (haproxy, is_over) = (std::sync::Arc::clone(&haproxy), std::sync::Arc::clone(&is_over));
+            let (name, pem) = (other.name.clone(), other.issued.bundle_pem());
+            std::thread::spawn(move || {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    haproxy.try_ask(&format!("set ssl cert {name} <<\n{pem}\n"));
+                    haproxy.try_ask(&format!("commit ssl cert {name}"));
+                }
+            })
+        };
+        for cert in &certs {
+            // Whether it succeeds in all this is not the question.
+            let _ = sink.deliver(&lab.staple(cert, HOUR), &[cert.site()]).await;
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        rude.join().expect("an end");
+        for cert in &certs {
+            let shown = haproxy.ask(&format!("show ssl cert {}", cert.name));
+            assert!(shown.contains(&format!("DNS:{}\n", cert.host)), "{binary}: {}: {shown}", cert.name);
+            wait_for("its staple", || {
+                let delivery = sink.deliver(&lab.staple(cert, HOUR), &[cert.site()]);
+                tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(delivery)).ok()
+            });
+        }
+        no_transaction(&haproxy);
+    }
+}

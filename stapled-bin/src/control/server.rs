@@ -127,7 +127,9 @@ async fn status(writer: &mut (impl AsyncWriteExt + Unpin), known: &Known, of: Ve
     for certificates in certificates.chunks(PART) {
         part.clear();
         for row in inventory.statuses(certificates).iter().filter_map(Row::of_certificate) {
-            row.files.iter().for_each(|file| drop(waiting.remove(file)));
+            for file in &row.files {
+                waiting.remove(file);
+            }
             totals.count(&row);
             add(&mut part, &row)?;
         }
