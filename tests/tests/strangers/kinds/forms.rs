@@ -53,7 +53,10 @@ pub(super) const KINDS: &[Kind] = &[
         name: "explicit_length",
         strangers: &[GnuTls],
         applies: |difference| {
-            is_malformed(difference, &["cut off", "is missing", "bytes after the end", "another type", "constructed"])
+            let length = ["cut off", "is missing", "leading zeros", "in long form"];
+            is_malformed(difference, &length)
+                || is_malformed(difference, &["bytes after the end", "another type"])
+                || is_malformed(difference, &["constructed"])
         },
         mend: |state, _| {
             every(state, |node| {
