@@ -65,10 +65,9 @@ fn a_renewed_staple_replaces_the_one_before_and_a_revoked_certificate_has_none()
     let group = Group::new().shared_source(hosts.clone()).shared_sink(hosts);
     let stapler = InProcess::start(Stapler::builder().group(group));
     let first = wait_for("a staple", handshake);
-    stapler.pass(4 * DAY);
+    stapler.pass_until(4 * DAY, "a renewal", || world.lab.requests_for(issued.serial()) == 2);
     let second = wait_for("a new staple", || handshake().filter(|staple| *staple != first));
     assert_eq!(world.tap.responses(), [first, second]);
     world.lab.revoke(issued.serial()).unwrap();
-    stapler.pass(2 * DAY);
-    wait_for("the withdrawal", || handshake().is_none().then_some(()));
+    stapler.pass_until(2 * DAY, "the withdrawal", || handshake().is_none());
 }

@@ -346,8 +346,22 @@ impl InProcess {
         InProcess { inventory, clock, _runtime: runtime }
     }
 
-    /// Lets this much time pass for the stapler.
-    pub(crate) fn pass(&self, time: Duration) {
+    /// Lets this much time pass for the stapler, and then hour after hour until a condition holds: what fell due in a jump
+    /// of the clock is spread over some hours.
+    pub(crate) fn pass_until(&self, time: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+        self.pass(time);
+        let mut last = Instant::now();
+        wait_for(what, || {
+            let is_so = holds();
+            if !is_so && last.elapsed() > Duration::from_millis(500) {
+                self.pass(Duration::from_secs(3600));
+                last = Instant::now();
+            }
+            is_so.then_some(())
+        });
+    }
+
+    fn pass(&self, time: Duration) {
         self.clock.0.fetch_add(time.as_millis().try_into().unwrap(), Ordering::SeqCst);
     }
 }
