@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::chance::Chance;
-use crate::event::{EventKind, Journal};
+use crate::event::{EventKind, Failing, Journal};
 use crate::inventory::{Delivery, DeliveryState, DeliveryView, Inventory, SinkNumber, Standing};
 use crate::lane;
 use crate::queues;
@@ -200,8 +200,7 @@ impl Adder {
             Ok(withdrawn) => withdrawn == Withdrawn::Confirmed,
             Err(error) => return Some(self.note_failure(lease, view, in_doubt, &error)),
         };
-        let sink = Arc::clone(&self.name);
-        self.journal.tell_of(&view.about, EventKind::Withdrawn { sink, why, confirmed });
+        self.tell_withdrawn(view, why, confirmed);
         self.set_delivery(lease, view, Delivery::of_nothing(DeliveryState::Withdrawn));
         None
     }
@@ -216,8 +215,19 @@ impl Adder {
         // What fails here fails the next time, too, and is tried again with the delivery.
         let Ok(withdrawn) = in_time(self.sink.withdraw(&view.chain, &sites, why)).await else { return false };
         let confirmed = withdrawn == Withdrawn::Confirmed;
-        self.journal.tell_of(&view.about, EventKind::Withdrawn { sink: Arc::clone(&self.name), why, confirmed });
+        self.tell_withdrawn(view, why, confirmed);
         true
+    }
+
+    fn tell_withdrawn(&self, view: &DeliveryView, why: Withdrawal, confirmed: bool) {
+        let failing = match &view.standing {
+            Standing::Failing { code, what, .. } if why == Withdrawal::Expiring => {
+                Some(Failing { code: *code, what: what.clone(), since: view.since })
+            }
+            _ => None,
+        };
+        let event = EventKind::Withdrawn { sink: Arc::clone(&self.name), why, confirmed, failing };
+        self.journal.tell_of(&view.about, event);
     }
 
     fn note_failure(&self, lease: &Lease, view: &DeliveryView, had: Delivery, error: &SinkError) -> Task {

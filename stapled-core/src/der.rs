@@ -157,6 +157,9 @@ fn check_element(element: Element<'_>, numbers: Numbers, depth: usize) -> Result
             INTEGER | ENUMERATED | OID | BIT_STRING if element.contents.is_empty() => {
                 return Err(DerError::new("an empty number, name or bit string"));
             }
+            BIT_STRING if !matches!(element.contents, [0] | [0..=7, _, ..]) => {
+                return Err(DerError::new("a bit string with more unused bits than it has"));
+            }
             NULL if !element.contents.is_empty() => return Err(DerError::new("a NULL with contents")),
             BOOLEAN if !matches!(element.contents, [0x00 | 0xff]) => {
                 return Err(DerError::new("a BOOLEAN that is neither 00 nor FF"));
@@ -307,6 +310,8 @@ mod tests {
             b"\x24\x02\x04\x00",             // constructed OCTET STRING
             b"\x10\x00",                     // primitive SEQUENCE
             b"\x30\x02\x02\x00",             // empty INTEGER
+            b"\x03\x01\x01",                 // unused bits in a BIT STRING without bits
+            b"\x03\x02\x08\x00",             // more than an octet has
             b"\x06\x00",                     // empty OBJECT IDENTIFIER
             b"\x06\x02\x80\x01",             // a first arc with a byte of nothing
             b"\x06\x03\x2b\x80\x01",         // a later one

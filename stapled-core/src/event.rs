@@ -70,6 +70,17 @@ impl Journal {
     }
 }
 
+/// Renewals that have failed for some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// The stable word for why the last one did.
+    pub code: ReasonCode,
+    /// Why.
+    pub what: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
 /// How much an event matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -245,6 +256,8 @@ pub enum EventKind {
         why: Withdrawal,
         /// Whether the sink could: otherwise the server serves it until it expires.
         confirmed: bool,
+        /// Why it could not be renewed, where that is so.
+        failing: Option<Failing>,
     },
     /// A server has lost staples and gets them again.
     ServerLost {
@@ -303,6 +316,7 @@ impl EventKind {
             | EventKind::RenewalFailed { code, .. }
             | EventKind::NotWanted { code, .. }
             | EventKind::DeliveryFailed { code, .. } => Some(*code),
+            EventKind::Withdrawn { failing, .. } => failing.as_ref().map(|failing| failing.code),
             _ => None,
         }
     }
@@ -433,15 +447,19 @@ impl fmt::Display for EventKind {
                     None => Ok(()),
                 }
             }
-            EventKind::Withdrawn { sink, why, confirmed } => {
+            EventKind::Withdrawn { sink, why, confirmed, failing } => {
                 let why = match why {
                     Withdrawal::Revoked => "the certificate is revoked",
                     Withdrawal::Expiring => "it ends and could not be renewed",
                     Withdrawal::Retired => "the certificate is gone",
                 };
                 match confirmed {
-                    true => write!(f, "staple withdrawn from {sink}: {why}"),
-                    false => write!(f, "staple not withdrawn from {sink}, which may serve it until it ends: {why}"),
+                    true => write!(f, "staple withdrawn from {sink}: {why}")?,
+                    false => write!(f, "staple not withdrawn from {sink}, which may serve it until it ends: {why}")?,
+                }
+                match failing {
+                    Some(Failing { what, since, .. }) => write!(f, " since {since}: {what}"),
+                    None => Ok(()),
                 }
             }
             EventKind::ServerLost { sink, certificates } => {

@@ -152,6 +152,7 @@ pub(crate) struct DeliveryView {
     pub(crate) about: Arc<About>,
     pub(crate) staple: Option<Arc<Staple>>,
     pub(crate) standing: Standing,
+    pub(crate) since: Timestamp,
     /// Where it lies, as far as this sink is bound to it; empty when it does no more.
     pub(crate) sites: Vec<Site>,
     pub(crate) delivery: Delivery,
@@ -624,6 +625,7 @@ impl Inventory {
             about: Arc::clone(&entry.about),
             staple: entry.staple.clone(),
             standing: entry.standing.clone(),
+            since: entry.since,
             sites,
             delivery: entry.deliveries.get(&sink).cloned().unwrap_or_default(),
             losses,

@@ -185,9 +185,11 @@ pub(super) mod tests {
             event.kind = kind;
             assert_eq!(Happening::of(&event), None);
         }
-        event.kind = EventKind::Withdrawn { sink: "/s".into(), why: Withdrawal::Retired, confirmed: true };
+        event.kind =
+            EventKind::Withdrawn { sink: "/s".into(), why: Withdrawal::Retired, confirmed: true, failing: None };
         assert_eq!(Happening::of(&event), None);
-        event.kind = EventKind::Withdrawn { sink: "/s".into(), why: Withdrawal::Expiring, confirmed: true };
+        event.kind =
+            EventKind::Withdrawn { sink: "/s".into(), why: Withdrawal::Expiring, confirmed: true, failing: None };
         assert!(Happening::of(&event).unwrap().outage);
     }
 }

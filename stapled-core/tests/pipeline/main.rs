@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use stapled_ca::Profile;
 use stapled_core::clock::SimulatedClock;
+use stapled_core::event::EventKind;
 use stapled_core::fetch::Method;
 use stapled_core::inventory::{DeliveryState, PlaceState, Standing};
 use stapled_core::ocsp::CertIdHash;
@@ -80,6 +81,16 @@ async fn a_good_staple_is_served_until_just_before_it_ends_and_then_withdrawn() 
     world.pass(MINUTE).await;
     assert!(world.server.response_of("a.test").is_none());
     assert_eq!(*world.server.withdrawals.lock().unwrap(), [("a.test".to_owned(), Withdrawal::Expiring)]);
+    // Told with why it could not be renewed, and since when.
+    let events = world.record.0.lock().unwrap().clone();
+    let told = events.iter().find_map(|event| match &event.kind {
+        EventKind::Withdrawn { failing, .. } => failing.clone().map(|failing| (event.certificate.clone(), failing)),
+        _ => None,
+    });
+    let (about, failing) = told.unwrap();
+    assert_eq!((about.unwrap().name.as_str(), failing.code.as_str()), ("a.test", "connect_failed"));
+    let first = events.iter().find(|event| event.kind.name() == "renewal_failed").unwrap();
+    assert_eq!(failing.since, first.at);
     world.ca.set(Mood::Good);
     world.pass(HOUR + HOUR / 2).await;
     assert!(world.server.response_of("a.test").is_some(), "fresh within the back-off's cap");

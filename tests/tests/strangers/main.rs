@@ -248,7 +248,11 @@ impl Court<'_> {
             self.fail(world, seed, at, draft, &what);
         }
         let (verified, said) = self.programs.ocsptool(world, &self.response);
-        if verified != verdicts.gnutls.verified {
+        // Of an extendedKeyUsage that it cannot read, the library, asked many questions in one process, may hold what it
+        // read before; the program asks one. We refuse it.
+        let is_refused = || Ours::judge(world, at, &Default::default(), &draft.response).status.is_none();
+        let stale_usage = !verified && said.contains("keyusage error") && is_refused();
+        if verified != verdicts.gnutls.verified && !stale_usage {
             let what = format!("ocsptool says {verified}, its library {}:\n{said}", verdicts.gnutls.words());
             self.fail(world, seed, at, draft, &what);
         }

@@ -1,5 +1,7 @@
 //! We refuse bytes that are not DER, or not of RFC 6960's form; they read them.
 
+use stapled_core::staple::Refusal;
+
 use super::Stranger::{Cryptography, GnuTls, OpenSsl};
 use super::refused::{responder_by_key, with_proper_delegate};
 use super::{Difference, Kind};
@@ -84,6 +86,23 @@ pub(super) const KINDS: &[Kind] = &[
                     }
                 }
                 in_parts
+            })
+        },
+    },
+    Kind {
+        name: "primitive_sequence",
+        strangers: &[OpenSsl],
+        applies: |difference| is_malformed(difference, &["a primitive sequence"]),
+        mend: |state, _| {
+            every(state, |node| {
+                if !matches!(node.tag, 0x10 | 0x11) {
+                    return false;
+                }
+                let constructed = Node::new(node.tag | 0x20, &node.contents()).encode();
+                if let Some(again) = Node::read(&constructed) {
+                    *node = again;
+                }
+                true
             })
         },
     },
@@ -229,7 +248,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "responder_name_form",
-        strangers: &[GnuTls],
+        strangers: &[GnuTls, Cryptography],
         applies: |difference| is_malformed(difference, ANY),
         mend: |state, difference| {
             let attribute = |attribute: &Node| {
@@ -245,7 +264,9 @@ pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: "reason_form",
         strangers: &[OpenSsl, GnuTls],
-        applies: |difference| is_malformed(difference, &["CRLReason", "superfluous octets in front"]),
+        applies: |difference| {
+            is_malformed(difference, &["CRLReason", "superfluous octets in front", "an empty number"])
+        },
         mend: |state, _| {
             let mut changed = false;
             for single in state.singles()? {
@@ -277,7 +298,9 @@ pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: "certificate_form",
         strangers: &[OpenSsl, GnuTls, Cryptography],
-        applies: |difference| is_malformed(difference, ANY),
+        applies: |difference| {
+            is_malformed(difference, ANY) || matches!(difference.refusal(), Some(Refusal::ResponderCertMalformed(_)))
+        },
         mend: |state, _| {
             let proper = with_proper_delegate(state).is_some();
             let list = state.certificates()?.clone();

@@ -82,7 +82,10 @@ pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: "other_issuers_beside",
         strangers: &[OpenSsl],
-        applies: |difference| difference.ours.status.is_some() && difference.theirs.why.contains("not trusted"),
+        applies: |difference| {
+            let why = &difference.theirs.why;
+            difference.ours.status.is_some() && (why.contains("not trusted") || why.contains("unknown message digest"))
+        },
         mend: |state, _| {
             let issuer = state.world.issuer.identity().clone();
             let singles = state.singles()?;
