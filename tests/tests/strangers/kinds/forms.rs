@@ -1,9 +1,7 @@
 //! We refuse bytes that are not DER, or not of RFC 6960's form; they read them.
 
-use stapled_core::staple::Refusal;
-
 use super::Stranger::{Cryptography, GnuTls, OpenSsl};
-use super::refused::{responder_by_key, with_proper_delegate};
+use super::refused::{responder_by_key, with_proper_certificates};
 use super::{Difference, Kind};
 use crate::recipe;
 use crate::state::State;
@@ -298,18 +296,8 @@ pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: "certificate_form",
         strangers: &[OpenSsl, GnuTls, Cryptography],
-        applies: |difference| {
-            is_malformed(difference, ANY) || matches!(difference.refusal(), Some(Refusal::ResponderCertMalformed(_)))
-        },
-        mend: |state, _| {
-            let proper = with_proper_delegate(state).is_some();
-            let list = state.certificates()?.clone();
-            let is_issuer = state.signer().identity() == state.world.issuer.identity();
-            let keep: Vec<bool> = list.iter().map(|one| !is_issuer && state.is_signers(one)).collect();
-            let mut places = keep.iter();
-            state.certificates()?.retain(|_| *places.next().unwrap_or(&false));
-            (proper || keep.contains(&false)).then_some(())
-        },
+        applies: |difference| is_malformed(difference, ANY),
+        mend: |state, _| with_proper_certificates(state),
     },
 ];
 

@@ -87,7 +87,7 @@ pub(super) const KINDS: &[Kind] = &[
         name: "delegate_form",
         strangers: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| matches!(difference.refusal(), Some(Refusal::ResponderCertMalformed(_))),
-        mend: |state, _| with_proper_delegate(state),
+        mend: |state, _| with_proper_certificates(state),
     },
     Kind {
         name: "responder_id",
@@ -290,6 +290,17 @@ pub(super) fn with_proper_delegate(state: &mut State<'_>) -> Option<()> {
         changed = true;
     }
     changed.then_some(())
+}
+
+/// The same, and leaves out all others.
+pub(super) fn with_proper_certificates(state: &mut State<'_>) -> Option<()> {
+    let proper = with_proper_delegate(state).is_some();
+    let list = state.certificates()?.clone();
+    let is_issuer = state.signer().identity() == state.world.issuer.identity();
+    let keep: Vec<bool> = list.iter().map(|one| !is_issuer && state.is_signers(one)).collect();
+    let mut places = keep.iter();
+    state.certificates()?.retain(|_| *places.next().unwrap_or(&false));
+    (proper || keep.contains(&false)).then_some(())
 }
 
 /// Names the signer by its key.
