@@ -37,6 +37,8 @@ fn seeds() -> u64 {
     number("SIMULATION_SEEDS").unwrap_or(match prove.as_deref() {
         Ok("full") => 10_000,
         Ok(_) => 200,
+        // Unoptimised, a seed takes ten times as long.
+        Err(_) if cfg!(debug_assertions) => 50,
         Err(_) => 100,
     })
 }
