@@ -255,6 +255,18 @@ mod tests {
         assert_eq!(spread(until - HOUR, 0.5), Some(HOUR / 16));
         assert_eq!(spread(until - HOUR / 10, 0.5), None, "there is no time for that");
         assert_eq!(spread(until + DAY, 0.5), None);
+        // To the second: what is late, and what leaves no time.
+        assert_eq!(spread(due + LATE - Duration::from_secs(1), 0.0), None);
+        assert_eq!(spread(due + LATE, 0.0), Some(Duration::ZERO));
+        assert_eq!(spread(until - 8 * policy.minimum_interval, 0.0), Some(Duration::ZERO));
+        assert_eq!(spread(until - (8 * policy.minimum_interval - Duration::from_secs(1)), 0.0), None);
+    }
+
+    #[test]
+    fn no_plan_goes_beyond_three_quarters_or_the_longest_pause() {
+        let policy = RefreshPolicy::default();
+        assert_eq!(policy.latest(week(), week().from), week().quarters(3));
+        assert_eq!(policy.latest(week(), week().until), week().until + HOUR * 6 / 5);
     }
 
     #[test]
