@@ -535,16 +535,19 @@ impl Inventory {
         })
     }
 
-    /// A staple for a certificate, and when it is renewed. Returns whether it differs from the one held before.
+    // What changes how a certificate stands returns the sinks to bring in line: those that it has at that moment, since
+    // it may have come to another place, with other sinks, while its CA was asked.
+
+    /// A staple for a certificate, and when it is renewed. Returns whether it differs from the one held before, too.
     pub(crate) fn set_staple(
         &self,
         staple: Arc<Staple>,
         memory: RenewalMemory,
         next: Timestamp,
         now: Timestamp,
-    ) -> bool {
+    ) -> (bool, BTreeSet<SinkNumber>) {
         let mut known = self.known();
-        let Some(entry) = known.certificates.get_mut(staple.chain().subject()) else { return false };
+        let Some(entry) = known.certificates.get_mut(staple.chain().subject()) else { return Default::default() };
         let changed = entry.staple.as_ref() != Some(&staple);
         if changed {
             entry.staple = Some(staple);
@@ -554,16 +557,17 @@ impl Inventory {
         entry.next = Some(next);
         entry.set_standing(Standing::Good, now);
         let subject = entry.chain.subject().clone();
+        let sinks = self.sinks_of_entry(entry);
         known.inherited.remove(&subject);
-        changed
+        (changed, sinks)
     }
 
-    /// A staple that was kept from before, if there is still need of one. Returns whether there was.
-    pub(crate) fn adopt(&self, kept: Kept, now: Timestamp) -> bool {
+    /// A staple that was kept from before, if there is still need of one; otherwise nothing is returned.
+    pub(crate) fn adopt(&self, kept: Kept, now: Timestamp) -> Option<BTreeSet<SinkNumber>> {
         let mut known = self.known();
-        let Some(entry) = known.certificates.get_mut(kept.staple.chain().subject()) else { return false };
+        let entry = known.certificates.get_mut(kept.staple.chain().subject())?;
         if entry.staple.is_some() || entry.disowned.is_some() {
-            return false;
+            return None;
         }
         entry.staple = Some(kept.staple);
         entry.memory = kept.memory;
@@ -571,8 +575,9 @@ impl Inventory {
         entry.set_standing(Standing::Good, now);
         entry.since = kept.since.unwrap_or(entry.since);
         let subject = entry.chain.subject().clone();
+        let sinks = self.sinks_of_entry(entry);
         known.inherited.remove(&subject);
-        true
+        Some(sinks)
     }
 
     /// Notes that the CA has disowned a certificate, by an answer of this thisUpdate. The staple is dropped.
@@ -583,26 +588,34 @@ impl Inventory {
         this_update: Timestamp,
         next: Timestamp,
         now: Timestamp,
-    ) {
+    ) -> BTreeSet<SinkNumber> {
         let mut known = self.known();
         if let Some(entry) = known.certificates.get_mut(subject) {
             entry.disowned = entry.disowned.max(Some(this_update));
         }
         drop(known);
-        self.set_standing(subject, Standing::Revoked { status }, Some(next), now);
+        self.set_standing(subject, Standing::Revoked { status }, Some(next), now)
     }
 
     /// How a certificate stands without a new staple: the one held stays, unless the CA has disowned it.
-    pub(crate) fn set_standing(&self, subject: &Subject, standing: Standing, next: Option<Timestamp>, now: Timestamp) {
+    pub(crate) fn set_standing(
+        &self,
+        subject: &Subject,
+        standing: Standing,
+        next: Option<Timestamp>,
+        now: Timestamp,
+    ) -> BTreeSet<SinkNumber> {
         let mut known = self.known();
-        let Some(entry) = known.certificates.get_mut(subject) else { return };
+        let Some(entry) = known.certificates.get_mut(subject) else { return BTreeSet::new() };
         if matches!(standing, Standing::Revoked { .. } | Standing::Expired) {
             entry.staple = None;
             entry.memory = RenewalMemory::default();
         }
         entry.next = next;
         entry.set_standing(standing, now);
+        let sinks = self.sinks_of_entry(entry);
         known.inherited.remove(subject);
+        sinks
     }
 
     // ---- the adder

@@ -267,20 +267,21 @@ impl Parser {
         };
         let (expires, renew_at) = (kept.staple.expires(), kept.renew_at);
         // Unless the renewer was quicker: then it has planned what follows, too.
-        let is_adopted = self.inventory.adopt(kept, now);
-        if is_adopted {
+        let adopted = self.inventory.adopt(kept, now);
+        if adopted.is_some() {
             step.puts.push(renew.due(Due::At(renew_at)));
         } else if settled.revived {
             step.puts.push(renew);
         }
-        step.puts.extend(queues::add_tasks(&subject, settled.generation, &settled.sinks));
+        let sinks = adopted.as_ref().unwrap_or(&settled.sinks);
+        step.puts.extend(queues::add_tasks(&subject, settled.generation, sinks));
         let puts = step.puts.clone();
         let mut committed = self.scheduler.commit(step).await;
         if matches!(committed, Err(SchedulerError::Fenced { .. })) {
             // The place is gone meanwhile. The certificate may lie in another, and has its renewal from here.
             committed = self.scheduler.commit(Step { puts, ..Step::intake() }).await;
         }
-        if is_adopted {
+        if adopted.is_some() {
             self.journal.tell_of(&settled.about, EventKind::Recycled { expires, renew: renew_at });
         }
         committed

@@ -2,6 +2,7 @@
 
 mod ask;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::chain::ChainError;
 use crate::chance::Chance;
 use crate::event::{EventKind, Journal};
 use crate::fetch::OcspFetcher;
-use crate::inventory::{CertificateView, Inventory, Standing};
+use crate::inventory::{CertificateView, Inventory, SinkNumber, Standing};
 use crate::lane::Lane;
 use crate::ocsp::CertIdHash;
 use crate::queues;
@@ -92,8 +93,8 @@ impl Renewer {
             if certificate.standing != Standing::Expired {
                 self.journal.tell_of(&certificate.about, EventKind::CertificateExpired { not_after });
             }
-            self.inventory.set_standing(subject, Standing::Expired, None, now);
-            return self.finish_expired(lease, &certificate).await;
+            let sinks = self.inventory.set_standing(subject, Standing::Expired, None, now);
+            return self.finish_expired(lease, &sinks).await;
         }
         if lease.task().reason.as_deref() == Some(queues::FOUND)
             && let Some(planned) = self.planned(lease, &certificate, now)
@@ -158,9 +159,9 @@ impl Renewer {
             if !matches!(certificate.standing, Standing::Revoked { .. }) {
                 self.journal.tell_of(&certificate.about, EventKind::Revoked { status, again });
             }
-            self.inventory.disown(subject, status, believed.this_update, again, now);
+            let sinks = self.inventory.disown(subject, status, believed.this_update, again, now);
             let mut step = Step::finish(lease).put(self.next(lease, Due::At(again)));
-            step.puts.extend(queues::add_tasks(subject, lease.task().generation, &certificate.sinks));
+            step.puts.extend(queues::add_tasks(subject, lease.task().generation, &sinks));
             return self.scheduler.commit(step).await;
         };
         // Only a newer answer undoes a revocation: an older one comes from a cache, or from a server that is behind.
@@ -184,10 +185,10 @@ impl Renewer {
         let usable = self.usable(&staple, certificate);
         let renew = self.refresh.renew_at(usable, now, cached_until, self.chance.draw());
         let (this_update, expires) = (staple.this_update(), staple.expires());
-        let changed = self.inventory.set_staple(staple, memory, renew, now);
+        let (changed, sinks) = self.inventory.set_staple(staple, memory, renew, now);
         self.journal.tell_of(&certificate.about, EventKind::Renewed { url, this_update, expires, renew, changed });
         let mut step = Step::finish(lease).put(self.next(lease, Due::At(renew)));
-        step.puts.extend(queues::add_tasks(subject, lease.task().generation, &certificate.sinks));
+        step.puts.extend(queues::add_tasks(subject, lease.task().generation, &sinks));
         self.scheduler.commit(step).await
     }
 
@@ -226,10 +227,9 @@ impl Renewer {
     }
 
     /// Nothing is asked of an expired certificate; but whether it is, is looked at again, since clocks can be wrong.
-    async fn finish_expired(&self, lease: &Lease, certificate: &CertificateView) -> Result<(), SchedulerError> {
+    async fn finish_expired(&self, lease: &Lease, sinks: &BTreeSet<SinkNumber>) -> Result<(), SchedulerError> {
         let mut step = Step::finish(lease).put(self.next(lease, Due::After(EXPIRED_LOOK)));
-        let generation = lease.task().generation;
-        step.puts.extend(queues::add_tasks(&lease.task().subject, generation, &certificate.sinks));
+        step.puts.extend(queues::add_tasks(&lease.task().subject, lease.task().generation, sinks));
         self.scheduler.commit(step).await
     }
 
