@@ -1,6 +1,7 @@
 //! What is known: every place, every certificate, and how it stands. The only state that the stages share.
 
 mod asked;
+mod disowned;
 mod inherited;
 mod issuers;
 mod standing;
@@ -19,6 +20,7 @@ use crate::staple::Staple;
 use crate::task::Subject;
 use crate::time::Timestamp;
 
+use disowned::{Disowned, DisownedAndGone};
 use inherited::Inherited;
 use issuers::IssuerPool;
 pub use standing::{
@@ -47,6 +49,8 @@ struct Known {
     certificates: HashMap<Subject, Entry>,
     /// What another stapler knew of certificates that were not found again yet.
     inherited: HashMap<Subject, Inherited>,
+    /// What CAs have said of certificates that are forgotten otherwise.
+    disowned: DisownedAndGone,
     issuers: IssuerPool,
     problems: BTreeMap<SourceNumber, Vec<ProblemStatus>>,
     /// How many times each sink has lost something.
@@ -78,8 +82,7 @@ struct Entry {
     since: Timestamp,
     next: Option<Timestamp>,
     memory: RenewalMemory,
-    /// thisUpdate of the answer by which the CA disowned it: nothing older makes it good again.
-    disowned: Option<Timestamp>,
+    disowned: Option<Disowned>,
     deliveries: BTreeMap<SinkNumber, Delivery>,
     /// The sinks that are being brought in line: what they have in the end is not known yet.
     in_hand: BTreeSet<SinkNumber>,
@@ -138,6 +141,7 @@ pub(crate) struct CertificateView {
     pub(crate) standing: Standing,
     /// When its CA is asked next, as far as that was planned.
     pub(crate) next: Option<Timestamp>,
+    /// thisUpdate of the newest answer by which the CA disowned it: nothing older makes it good again.
     pub(crate) disowned: Option<Timestamp>,
     pub(crate) memory: RenewalMemory,
     pub(crate) sinks: BTreeSet<SinkNumber>,
@@ -459,6 +463,7 @@ impl Inventory {
         let new = !known.certificates.contains_key(&subject);
         // It stays until there is something better to hand on: this stapler may end in the next moment.
         let inherited = known.inherited.get(&subject).cloned();
+        let disowned = known.disowned.take(&subject);
         let entry = known.certificates.entry(subject).or_insert_with(|| Entry {
             about: Arc::new(about(&chain, &BTreeMap::new())),
             chain,
@@ -466,11 +471,15 @@ impl Inventory {
             places: BTreeMap::new(),
             first_seen: inherited.as_ref().map_or(now, |inherited| inherited.first_seen),
             staple: None,
-            standing: inherited.as_ref().map_or(Standing::Waiting, Inherited::standing),
+            standing: match (disowned, &inherited) {
+                (Some(disowned), _) => disowned.standing().unwrap_or(Standing::Waiting),
+                (None, Some(inherited)) => inherited.standing(),
+                (None, None) => Standing::Waiting,
+            },
             since: inherited.as_ref().map_or(now, |inherited| inherited.since),
             next: None,
             memory: RenewalMemory::default(),
-            disowned: inherited.as_ref().and_then(|inherited| inherited.disowned),
+            disowned: disowned.or(inherited.as_ref().and_then(|inherited| inherited.disowned)),
             deliveries: BTreeMap::new(),
             in_hand: BTreeSet::new(),
         });
@@ -478,14 +487,11 @@ impl Inventory {
         entry.places.insert(location.clone(), (source, site));
         if matches!(entry.standing, Standing::Expired | Standing::Retired) {
             // It is back, or the clock was wrong before: only certificates within their validity are settled.
-            let standing = if entry.staple.is_some() { Standing::Good } else { Standing::Waiting };
+            let is_good = entry.staple.as_ref().is_some_and(|staple| staple.expires() > now);
+            let standing = if is_good { Standing::Good } else { Standing::Waiting };
             // A revocation outlives a stay elsewhere: what the sinks have is taken back until the CA says otherwise.
-            match entry.disowned {
-                Some(at) => {
-                    entry.set_standing(Standing::Revoked { status: CertStatus::Revoked { at, reason: None } }, now)
-                }
-                None => entry.set_standing(standing, now),
-            }
+            let disowned = entry.disowned.and_then(Disowned::standing);
+            entry.set_standing(disowned.unwrap_or(standing), now);
         }
         entry.about = Arc::new(about(&entry.chain, &entry.places));
         Some(Settled {
@@ -528,7 +534,7 @@ impl Inventory {
             staple: entry.staple.clone(),
             standing: entry.standing.clone(),
             next: entry.next,
-            disowned: entry.disowned,
+            disowned: entry.disowned.map(Disowned::this_update),
             memory: entry.memory.clone(),
             sinks: self.sinks_of_entry(entry),
             retired: entry.places.is_empty(),
@@ -553,7 +559,7 @@ impl Inventory {
             entry.staple = Some(staple);
         }
         entry.memory = memory;
-        entry.disowned = None;
+        entry.disowned = entry.disowned.map(Disowned::undone);
         entry.next = Some(next);
         entry.set_standing(Standing::Good, now);
         let subject = entry.chain.subject().clone();
@@ -566,7 +572,7 @@ impl Inventory {
     pub(crate) fn adopt(&self, kept: Kept, now: Timestamp) -> Option<BTreeSet<SinkNumber>> {
         let mut known = self.known();
         let entry = known.certificates.get_mut(kept.staple.chain().subject())?;
-        if entry.staple.is_some() || entry.disowned.is_some() {
+        if entry.staple.is_some() || entry.disowned.is_some_and(|disowned| disowned.forbids(&kept.staple)) {
             return None;
         }
         entry.staple = Some(kept.staple);
@@ -591,7 +597,7 @@ impl Inventory {
     ) -> BTreeSet<SinkNumber> {
         let mut known = self.known();
         if let Some(entry) = known.certificates.get_mut(subject) {
-            entry.disowned = entry.disowned.max(Some(this_update));
+            entry.disowned = Some(Disowned::by_answer_of(this_update, entry.disowned));
         }
         drop(known);
         self.set_standing(subject, Standing::Revoked { status }, Some(next), now)
@@ -678,7 +684,11 @@ impl Inventory {
         entry.deliveries.insert(sink, delivery);
         let nobody_has_it = !entry.deliveries.values().any(Delivery::may_serve);
         if entry.places.is_empty() && nobody_has_it && entry.in_hand.is_empty() {
+            let disowned = entry.disowned.map(|disowned| (disowned, entry.chain.end_entity().not_after()));
             known.certificates.remove(subject);
+            if let Some((disowned, not_after)) = disowned {
+                known.disowned.put(subject.clone(), disowned, not_after, now);
+            }
         }
         false
     }

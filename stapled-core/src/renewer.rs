@@ -204,7 +204,14 @@ impl Renewer {
             held: held.map(|staple| self.usable(staple, certificate)),
         };
         let retry = self.refresh.retry_at(failure, now, self.chance.draw());
-        let again = refused.not_before.map_or(retry, |until| retry.max(until));
+        let (queue, until) = (&lease.task().queue, refused.not_before);
+        // One that is down answers somebody some time, and then everybody may ask; unless another asked for patience.
+        let down = if refused.retry_after.is_none() { refused.down } else { Vec::new() };
+        let probes = down.iter().filter_map(|down| down.wait(queue, subject, now));
+        let again = match probes.min() {
+            Some(at) => at.max(now + PROBE_PAUSE),
+            None => until.map_or(retry, |until| retry.max(until)),
+        };
         let attempts = lease.task().attempt.saturating_add(1);
         let standing = match &certificate.standing {
             // What the CA has disowned stays so until it says otherwise.
@@ -223,7 +230,12 @@ impl Renewer {
             },
         );
         let task = lease.task().again(Due::After(again.since(now)), refused.code.as_str());
-        self.scheduler.commit(Step::finish(lease).put(task)).await
+        self.scheduler.commit(Step::finish(lease).put(task)).await?;
+        // It may have answered before there was a task to hasten.
+        if !down.iter().all(|down| down.awaits(subject)) {
+            self.hasten(queue, subject).await;
+        }
+        Ok(())
     }
 
     /// Nothing is asked of an expired certificate; but whether it is, is looked at again, since clocks can be wrong.
@@ -258,5 +270,7 @@ impl Renewer {
 const SPREAD: &str = "spread";
 /// A revoked certificate is asked for at least this often: a hold can end.
 const DISOWNED_CAP: Duration = Duration::from_secs(86_400);
+/// One of those that wait for a responder asks it after so long at the earliest.
+const PROBE_PAUSE: Duration = Duration::from_secs(30);
 /// How often it is looked at whether an expired certificate is expired.
 const EXPIRED_LOOK: Duration = Duration::from_secs(3600);

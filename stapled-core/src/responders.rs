@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::chain::CertChain;
 use crate::inquiry::Habits;
-use crate::task::Queue;
+use crate::task::{Queue, Subject};
 use crate::time::Timestamp;
 
 /// How many questions a responder gets at once before it has ever answered: a dead one occupies this much and no more.
@@ -35,6 +35,7 @@ pub(crate) struct Responders {
 }
 
 /// One responder: a host and port.
+#[derive(Debug)]
 pub(crate) struct Responder {
     slots: Semaphore,
     state: Mutex<State>,
@@ -47,6 +48,10 @@ struct State {
     failures: u32,
     open_until: Option<Timestamp>,
     openings: u32,
+    /// The certificates that came while it was left alone, and the queues of their renewals.
+    waiting: HashMap<Subject, Queue>,
+    /// When one of these asks next.
+    probe_at: Option<Timestamp>,
     habits: Habits,
 }
 
@@ -103,6 +108,8 @@ impl Responder {
                 failures: 0,
                 open_until: None,
                 openings: 0,
+                waiting: HashMap::new(),
+                probe_at: None,
                 habits: Habits::default(),
             }),
         }
@@ -117,8 +124,8 @@ impl Responder {
         self.slots.acquire().await.ok()
     }
 
-    /// Whether it may be asked now; if not, from when on. After that instant one question goes out as a probe, and the
-    /// others wait for what becomes of it.
+    /// Whether it may be asked now; if not, from when on. After that instant one question goes out as a probe; the others
+    /// [wait](Self::wait) for what becomes of it.
     pub(crate) fn check(&self, now: Timestamp) -> Result<(), Timestamp> {
         let mut state = self.state();
         match state.open_until {
@@ -138,16 +145,45 @@ impl Responder {
         self.state().failures > 0
     }
 
-    /// It answered, whatever it said: it lives, and may be asked more at once.
-    pub(crate) fn answered(&self) {
+    /// Takes down a renewal that came while it was left alone. One that waits asks as soon as it may be asked: for the
+    /// first, that moment is returned. The others wait for what becomes of that.
+    pub(crate) fn wait(&self, queue: &Queue, subject: &Subject, now: Timestamp) -> Option<Timestamp> {
+        let mut state = self.state();
+        // Further ahead than it is ever set: the clock was.
+        let until = state.open_until?.min(now + BREAKER_CAP);
+        state.waiting.insert(subject.clone(), queue.clone());
+        // Whoever was to ask may be gone.
+        let is_seen_to = state.probe_at.is_some_and(|at| now < at && at <= now + BREAKER_CAP);
+        if is_seen_to {
+            return None;
+        }
+        state.probe_at = Some(until);
+        Some(until)
+    }
+
+    /// Whether a certificate still waits.
+    pub(crate) fn awaits(&self, subject: &Subject) -> bool {
+        self.state().waiting.contains_key(subject)
+    }
+
+    /// The certificate waits no more: its turn has come otherwise.
+    pub(crate) fn turn_of(&self, subject: &Subject) {
+        self.state().waiting.remove(subject);
+    }
+
+    /// It answered, whatever it said: it lives, and may be asked more at once. Returns the renewals that waited for that.
+    pub(crate) fn answered(&self) -> HashMap<Subject, Queue> {
         let mut state = self.state();
         state.failures = 0;
         state.openings = 0;
         state.open_until = None;
+        state.probe_at = None;
         let more = state.granted.min(state.limit - state.granted);
         state.granted += more;
+        let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         self.slots.add_permits(more);
+        waiting
     }
 
     /// It did not answer.
@@ -214,7 +250,27 @@ mod tests {
         assert!(responder.check(until + BREAKER_FIRST).is_err(), "open for longer after a failed probe");
         let later = until + BREAKER_CAP;
         assert_eq!(responder.check(later), Ok(()));
-        responder.answered();
+        let (queue, subject) = (Queue::new("renew/x"), Subject::new("y"));
+        let other = Subject::new("z");
+        let probed = responder.wait(&queue, &subject, later).expect("a moment");
+        assert_eq!(responder.check(later), Err(probed));
+        assert_eq!(responder.wait(&queue, &other, later), None, "one is enough");
+        responder.turn_of(&other);
+        assert!(responder.wait(&queue, &subject, probed).is_some(), "nobody has asked when it was time");
+        assert!(responder.awaits(&subject));
+        let waiting: Vec<_> = responder.answered().into_iter().collect();
+        assert_eq!(waiting, [(subject.clone(), queue.clone())]);
+        assert!(!responder.awaits(&subject));
+        assert_eq!(responder.wait(&queue, &subject, later), None, "it has answered");
+        assert!(!responder.awaits(&subject));
+        assert!(responder.answered().is_empty());
+
+        for _ in 0..BREAKER_FAILURES {
+            responder.failed(later);
+        }
+        assert!(responder.wait(&queue, &subject, later).is_some());
+        responder.turn_of(&subject);
+        assert!(responder.answered().is_empty(), "it was asked for otherwise");
         assert_eq!(responder.check(later), Ok(()));
         assert_eq!(responder.check(later), Ok(()));
     }

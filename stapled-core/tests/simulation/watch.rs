@@ -290,9 +290,11 @@ impl Watch {
                     _ => None,
                 }
             }
-            EventKind::RenewalFailed { again, held_until, .. } => {
+            EventKind::RenewalFailed { again, held_until, what, .. } => {
                 let pause = again.since(event.at);
-                of.plan = Some((world.steady(), pause));
+                // One that waits for a responder is asked for as soon as that answers anybody.
+                let waits = what.contains("is left alone until it answers");
+                of.plan = (!waits).then(|| (world.steady(), pause));
                 let held = of.held.filter(|_| held_until.is_some());
                 let wanted = of.retry_after.iter().flatten().max().copied();
                 of.retry_after = Default::default();
