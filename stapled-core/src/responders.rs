@@ -2,10 +2,12 @@
 //! asked.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::time::Instant;
 use url::Url;
 
 use crate::chain::CertChain;
@@ -29,6 +31,7 @@ const MAX_QUEUES: usize = 1024;
 /// All responders.
 pub(crate) struct Responders {
     per_responder: usize,
+    rate: Option<NonZeroU32>,
     known: Mutex<HashMap<String, Arc<Responder>>>,
     queues: Mutex<HashMap<String, Queue>>,
     opened: mpsc::UnboundedSender<Queue>,
@@ -38,11 +41,15 @@ pub(crate) struct Responders {
 #[derive(Debug)]
 pub(crate) struct Responder {
     slots: Semaphore,
+    /// The least time between the beginnings of two questions.
+    pause: Option<Duration>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
+    /// When the next question may begin.
+    next: Option<Instant>,
     granted: usize,
     limit: usize,
     failures: u32,
@@ -56,9 +63,15 @@ struct State {
 }
 
 impl Responders {
-    /// No responder yet; queues that come into use are told to `opened`.
-    pub(crate) fn new(per_responder: usize, opened: mpsc::UnboundedSender<Queue>) -> Self {
-        Responders { per_responder: per_responder.max(1), known: Mutex::default(), queues: Mutex::default(), opened }
+    /// No responder yet; each gets so many questions at once, and a second. Queues that come into use are told to `opened`.
+    pub(crate) fn new(per_responder: usize, rate: Option<NonZeroU32>, opened: mpsc::UnboundedSender<Queue>) -> Self {
+        Responders {
+            per_responder: per_responder.max(1),
+            rate,
+            known: Mutex::default(),
+            queues: Mutex::default(),
+            opened,
+        }
     }
 
     /// The queue of the renewals of a certificate, by the responder that it names first.
@@ -92,17 +105,19 @@ impl Responders {
         if known.len() >= MAX_REMEMBERED && !known.contains_key(&host) {
             known.retain(|_, responder| Arc::strong_count(responder) > 1);
         }
-        let new = || Arc::new(Responder::new(self.per_responder));
+        let new = || Arc::new(Responder::new(self.per_responder, self.rate));
         Some(Arc::clone(known.entry(host).or_insert_with(new)))
     }
 }
 
 impl Responder {
-    fn new(limit: usize) -> Self {
+    fn new(limit: usize, rate: Option<NonZeroU32>) -> Self {
         let granted = FIRST_SLOTS.min(limit);
         Responder {
             slots: Semaphore::new(granted),
+            pause: rate.map(|rate| Duration::from_secs(1) / rate.get()),
             state: Mutex::new(State {
+                next: None,
                 granted,
                 limit,
                 failures: 0,
@@ -119,9 +134,20 @@ impl Responder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the right to ask.
+    /// Waits for the right to ask: for a slot, and then for the moment that the rate allows.
     pub(crate) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
-        self.slots.acquire().await.ok()
+        let slot = self.slots.acquire().await.ok();
+        if let Some(pause) = self.pause {
+            let moment = {
+                let mut state = self.state();
+                let now = Instant::now();
+                let moment = state.next.map_or(now, |next| next.max(now));
+                state.next = Some(moment + pause);
+                moment
+            };
+            tokio::time::sleep_until(moment).await;
+        }
+        slot
     }
 
     /// Whether it may be asked now; if not, from when on. After that instant one question goes out as a probe; the others
@@ -225,18 +251,35 @@ mod tests {
 
     #[tokio::test]
     async fn slots_grow_with_answers_up_to_the_limit() {
-        let responder = Responder::new(32);
+        let responder = Responder::new(32, None);
         assert_eq!(responder.slots.available_permits(), 1);
         for expected in [2, 4, 8, 16, 32, 32] {
             responder.answered();
             assert_eq!(responder.slots.available_permits(), expected);
         }
-        assert_eq!(Responder::new(1).slots.available_permits(), 1);
+        assert_eq!(Responder::new(1, None).slots.available_permits(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_keep_their_distance() {
+        let responder = Responder::new(32, NonZeroU32::new(4));
+        responder.answered();
+        let begun = Instant::now();
+        for number in 0..8 {
+            let _slot = responder.slot().await;
+            assert_eq!(begun.elapsed().as_millis().div_ceil(250), number);
+        }
+        // What was not used is not saved up.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let begun = Instant::now();
+        drop(responder.slot().await);
+        drop(responder.slot().await);
+        assert!(begun.elapsed() >= Duration::from_millis(250));
     }
 
     #[test]
     fn the_breaker_opens_probes_and_closes() {
-        let responder = Responder::new(32);
+        let responder = Responder::new(32, None);
         let start = Timestamp::from_unix(1_800_000_000);
         for _ in 0..BREAKER_FAILURES {
             assert_eq!(responder.check(start), Ok(()));

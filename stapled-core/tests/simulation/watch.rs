@@ -39,6 +39,8 @@ pub(crate) struct Watch {
 struct Inner {
     violation: Option<String>,
     certificates: Vec<OfCertificate>,
+    /// When each responder was asked last.
+    asked_at: [Option<Duration>; crate::pool::RESPONDERS],
     panics: usize,
     internals: usize,
     figures: Figures,
@@ -104,6 +106,16 @@ impl Watch {
         world.note(|| format!("c{certificate} is asked for at r{responder}"));
         if open > world.per_responder {
             self.violated(world, format!("{open} questions at once at r{responder}"));
+        }
+        if let Some(rate) = world.rate {
+            let mut inner = self.inner.lock().unwrap();
+            let last = inner.asked_at[responder].replace(world.steady());
+            drop(inner);
+            // A millisecond is what timers are off.
+            let pause = SECOND / rate.get() - Duration::from_millis(1);
+            if last.is_some_and(|last| world.steady() < last + pause) {
+                self.violated(world, format!("r{responder} is asked more than {rate} times a second"));
+            }
         }
         if world.responders.open() > world.renewals {
             self.violated(world, format!("{} questions at once", world.responders.open()));
