@@ -138,7 +138,6 @@ impl Renewer {
         let task = self.next(lease, Due::After(next.since(now)));
         Some(match &certificate.standing {
             Standing::Failing { attempts, .. } => Task { attempt: *attempts, ..task },
-            Standing::Good => Task { due: Due::At(next), ..task },
             _ => task,
         })
     }
@@ -160,7 +159,7 @@ impl Renewer {
                 self.journal.tell_of(&certificate.about, EventKind::Revoked { status, again });
             }
             let sinks = self.inventory.disown(subject, status, believed.this_update, again, now);
-            let mut step = Step::finish(lease).put(self.next(lease, Due::At(again)));
+            let mut step = Step::finish(lease).put(self.next(lease, Due::After(again.since(now))));
             step.puts.extend(queues::add_tasks(subject, lease.task().generation, &sinks));
             return self.scheduler.commit(step).await;
         };
@@ -187,7 +186,7 @@ impl Renewer {
         let (this_update, expires) = (staple.this_update(), staple.expires());
         let (changed, sinks) = self.inventory.set_staple(staple, memory, renew, now);
         self.journal.tell_of(&certificate.about, EventKind::Renewed { url, this_update, expires, renew, changed });
-        let mut step = Step::finish(lease).put(self.next(lease, Due::At(renew)));
+        let mut step = Step::finish(lease).put(self.next(lease, Due::After(renew.since(now))));
         step.puts.extend(queues::add_tasks(subject, lease.task().generation, &sinks));
         self.scheduler.commit(step).await
     }
@@ -254,7 +253,8 @@ impl Renewer {
         lasts_longer && (is_newer || remains < self.refresh.minimum_validity)
     }
 
-    /// The next renewal after one that went well.
+    /// The next renewal after one that went well. After a while rather than at an instant: a clock that was ahead and is
+    /// set back does not put it off.
     fn next(&self, lease: &Lease, due: Due) -> Task {
         let task = lease.task();
         Task::new(task.queue.clone(), task.subject.clone()).generation(task.generation).due(due)

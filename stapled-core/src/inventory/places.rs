@@ -178,6 +178,11 @@ impl Inventory {
         self.known().issuers.wait(location, certificate);
     }
 
+    /// Whether a certificate waits for its issuer that says that it is at this URL.
+    pub(crate) fn is_issuer_awaited_from(&self, url: &str) -> bool {
+        self.known().issuers.is_awaited_from(url)
+    }
+
     /// Those of these certificates that issued one that waits for its issuer.
     pub(crate) fn confirmed_issuers(&self, candidates: &[Arc<Certificate>]) -> Vec<Arc<Certificate>> {
         let waiting = candidates.iter().map(|issuer| self.known().issuers.waiting_for(issuer.subject()));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use stapled_core::inventory::Standing;
 use stapled_core::stapler::{Group, Stapler};
 
-use crate::world::{DAY, HOUR, List, MINUTE, Mood, Server, Shared, World, with_issuer};
+use crate::world::{Ca, DAY, HOUR, List, MINUTE, Mood, Server, Shared, World, with_issuer};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -143,6 +143,67 @@ async fn one_of_those_who_wait_asks_as_soon_as_it_may() {
     world.pass(7 * MINUTE).await;
     assert!(world.ca.asked() > asked);
     assert!(world.ca.asked() < asked + 12, "and not all of them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_planned_while_the_clock_was_ahead_is_not_put_off() {
+    let world = World::new();
+    world.add("a.test");
+    world.start();
+    world.pass(MINUTE).await;
+    let right = world.now();
+    // As late as to renew at once, as early as to be left with what there is.
+    world.clock.set(right + 4 * DAY - HOUR);
+    *world.ca.replay.lock().unwrap() = world.server.response_of("a.test");
+    world.pass(20 * MINUTE).await;
+    assert!(world.record.count("renewed") >= 2);
+    *world.ca.replay.lock().unwrap() = None;
+    world.clock.set(right + 20 * MINUTE);
+    world.pass(2 * HOUR).await;
+    let serves = world.server.serves.lock().unwrap();
+    assert!(serves.get("a.test").is_some_and(|(_, expires, _)| *expires > right + 4 * DAY + MINUTE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_is_fetched_whatever_kept_its_certificate_waiting_before() {
+    let world = World::new();
+    let url = "http://ca.test/ca.crt";
+    let issued = world.ca.issue(Ca::profile("a.test").ca_issuers_url(url));
+    world.list.put("a.test", &issued.certificate_pem());
+    world.list.put("the CA", &world.ca.authority.certificate_pem());
+    let right = world.now();
+    // By this clock it has expired.
+    world.clock.set(right + 900 * DAY);
+    world.start();
+    world.pass(HOUR).await;
+    assert_eq!(world.record.codes("place_problem"), ["certificate_expired"]);
+    world.list.remove("the CA");
+    world.ca.issuers.lock().unwrap().insert(url.to_owned(), world.ca.authority.certificate().to_vec());
+    world.clock.set(right + HOUR);
+    world.pass(2 * HOUR).await;
+    assert!(world.server.response_of("a.test").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_nobody_misses_any_more_is_not_fetched() {
+    let world = World::new();
+    let issued = world.ca.issue(Ca::profile("a.test").ca_issuers_url("http://ca.test/ca.crt"));
+    world.list.put("a.test", &issued.certificate_pem());
+    world.start();
+    world.pass(12 * HOUR).await;
+    let failed = world.record.count("issuer_fetch_failed");
+    assert!(failed > 5);
+    world.list.remove("a.test");
+    world.pass(12 * HOUR).await;
+    assert_eq!(world.record.count("issuer_fetch_failed"), failed);
+    // It comes back, and then its issuer turns up.
+    world.list.put("a.test", &issued.certificate_pem());
+    world.pass(HOUR).await;
+    let failed = world.record.count("issuer_fetch_failed");
+    world.list.put("the CA", &world.ca.authority.certificate_pem());
+    world.pass(12 * HOUR).await;
+    assert!(world.server.response_of("a.test").is_some());
+    assert_eq!(world.record.count("issuer_fetch_failed"), failed);
 }
 
 #[tokio::test(start_paused = true)]
