@@ -20,17 +20,12 @@ use stapled_core::sink::{Delivered, Lost, StapleSink};
 use stapled_core::source::CertSource;
 use stapled_core::staple::Staple;
 use stapled_haproxy::{Address, HaproxySink, HaproxySource, codes};
-use support::{Cert, Lab, PATIENCE, binaries, lost};
+use support::{Cert, Lab, PATIENCE, binaries, how_many, lost};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
 const HOUR: i64 = 3600;
-
-/// As many as the proof asks for, or few enough for a test that answers in minutes.
-fn how_many(full: usize, short: usize) -> usize {
-    if std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full") { full } else { short }
-}
 
 /// A server that has certificates and takes responses for them.
 struct Model {
