@@ -33,7 +33,8 @@ pub enum FirstStaple {
 
 impl ServedCertificate {
     /// How the first staple of this certificate can be brought over a socket of this level. Whoever brings it must know
-    /// the issuer: HAProxy need not.
+    /// the issuer: HAProxy need not. HAProxy 2.6 does not tell that it takes responses for a certificate that it started
+    /// with an empty one; there, it may be that less is promised than comes true.
     pub fn first_staple(&self, level: Level) -> FirstStaple {
         if let Err(error) = NameError::check(&self.name) {
             return FirstStaple::Refused {
