@@ -35,6 +35,14 @@ impl Terminal {
         Terminal { bar: Some(bar) }
     }
 
+    /// Shows that so many of so many certificates are done.
+    pub(crate) fn show(&self, done: usize, of: usize) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(of as u64);
+            bar.set_position(done as u64);
+        }
+    }
+
     /// Takes the bar away.
     pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {

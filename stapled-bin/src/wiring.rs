@@ -92,16 +92,13 @@ pub(crate) fn join(
         group
     };
     for paths in &configuration.groups {
-        builder = builder.group(with_sinks(Group::new().source(source(configuration, paths)?), &paths.sockets));
+        builder = builder.group(with_sinks(Group::new().source(directory(configuration, paths)?), &paths.sockets));
     }
     for (source, sockets) in haproxys.sources() {
         builder = builder.group(with_sinks(Group::new().source(source), &sockets));
     }
     for address in &configuration.running {
-        let mut source = HaproxySource::new(address);
-        if let Some(keepalive) = configuration.keepalive {
-            source = source.keepalive(keepalive);
-        }
+        let source = running(configuration, address);
         builder = builder.group(Group::new().source(source).sink(sink(configuration, address)));
     }
     Ok(builder.build()?)
@@ -116,22 +113,41 @@ fn issuer_store(configuration: &Configuration) -> Result<Option<IssuerDirectory>
         let failed = |error| WiringError::IssuerDirectory { directory: directory.display().to_string(), error };
         return IssuerDirectory::open(directory).map(Some).map_err(failed);
     }
-    // systemd tells the state directory of a unit.
-    let state = std::env::var_os("STATE_DIRECTORY").map_or_else(|| PathBuf::from(STATE_DIRECTORY), PathBuf::from);
-    match IssuerDirectory::open(state.join("issuers")) {
+    let usual = issuer_directory(configuration);
+    match IssuerDirectory::open(&usual) {
         Ok(store) => Ok(Some(store)),
         Err(error) => {
-            tracing::debug!("issuers that are fetched are not kept: {}: {error}", state.display());
+            tracing::debug!("issuers that are fetched are not kept: {}: {error}", usual.display());
             Ok(None)
         }
     }
 }
 
-fn source(configuration: &Configuration, group: &crate::configuration::Group) -> Result<DirectorySource, IgnoreError> {
+/// Where fetched issuers are kept, if it can be had.
+pub(crate) fn issuer_directory(configuration: &Configuration) -> PathBuf {
+    // systemd tells the state directory of a unit.
+    let state = || std::env::var_os("STATE_DIRECTORY").map_or_else(|| PathBuf::from(STATE_DIRECTORY), PathBuf::from);
+    configuration.issuer_dir.clone().unwrap_or_else(|| state().join("issuers"))
+}
+
+/// The certificates of a path.
+pub(crate) fn directory(
+    configuration: &Configuration,
+    group: &crate::configuration::Group,
+) -> Result<DirectorySource, IgnoreError> {
     let search = &configuration.search;
     let source = DirectorySource::new(&group.path).recursive(search.recursive);
     let source = if search.extensions.is_empty() { source } else { source.extensions(&search.extensions) };
     source.ignore(&search.ignore)
+}
+
+/// The certificates of a running HAProxy.
+pub(crate) fn running(configuration: &Configuration, address: &Address) -> HaproxySource {
+    let source = HaproxySource::new(address);
+    match configuration.keepalive {
+        Some(keepalive) => source.keepalive(keepalive),
+        None => source,
+    }
 }
 
 fn sink(configuration: &Configuration, address: &Address) -> HaproxySink {

@@ -26,15 +26,32 @@ pub(crate) struct CliName {
 
 /// Why a name cannot be said in a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NameError {
+#[non_exhaustive]
+pub enum NameError {
+    /// Nothing.
     #[error("it is empty")]
     Empty,
+    /// A line break, or another character that would end or garble the command.
     #[error("it has a control character in it")]
     ControlCharacter,
+    /// It begins as changes under way are listed.
     #[error("it begins with *, which HAProxy takes for a change under way")]
     Star,
+    /// Longer than a command can be.
     #[error("it is too long")]
     TooLong,
+}
+
+impl NameError {
+    /// Whether a certificate of this name can be spoken of with HAProxy. One that cannot gets no staple while HAProxy
+    /// runs.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot.
+    pub fn check(name: &str) -> Result<(), NameError> {
+        CliName::new(name).map(|_| ())
+    }
 }
 
 impl CliName {
@@ -111,6 +128,11 @@ impl Command {
     /// HAProxy's environment, in which it keeps where its configuration and sockets are.
     pub(crate) fn show_environment() -> Self {
         Self::line("show env")
+    }
+
+    /// What this connection may do.
+    pub(crate) fn show_level() -> Self {
+        Self::line("show cli level")
     }
 
     /// Which certificates HAProxy has.

@@ -9,7 +9,8 @@
 //! - `lookout` keeps the `register` of what a process has loaded up to date, without burdening it.
 //! - `writer`: the one writer of a process. Whatever this program says to one HAProxy goes through it, in order, many
 //!   responses to a batch; `shift` is its task.
-//! - `introduce`: the first staple of a certificate that HAProxy loaded without one, as a transaction.
+//! - `introduce`: the first staple of a certificate that HAProxy loaded without one, as a transaction; `first` says
+//!   beforehand whether that can be done.
 //! - `token`: the response that takes a staple out of service.
 //! - `connection`: one connection in interactive mode, with limits on time and size for everything that is read.
 //! - `address`, `route`, `command`, `framing`, `reply`, `process`, `master`, `names`, `register`: pure: what is said, and
@@ -18,7 +19,7 @@
 //! [`configuration`] is the other half: what HAProxy's configuration says, as a source of certificates.
 //!
 //! The commands are those of "9.3. Unix Socket commands" in HAProxy's management guide: `prompt`, `show info`, `set
-//! timeout cli`, `set ssl ocsp-response`, `show ssl ocsp-response ID`, `show ssl cert`, `set ssl cert`, `commit ssl cert`,
+//! timeout cli`, `show cli level`, `set ssl ocsp-response`, `show ssl ocsp-response ID`, `show ssl cert`, `set ssl cert`, `commit ssl cert`,
 //! `abort ssl cert` and `show env`; and of "9.4. Master CLI": `show proc` and `@!PID`. Commands that print private keys,
 //! or hold HAProxy up, are not used.
 //!
@@ -36,6 +37,7 @@ mod connection;
 mod crew;
 mod fault;
 mod files;
+mod first;
 mod framing;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -62,5 +64,7 @@ mod writer;
 
 pub use address::{Address, AddressError};
 pub use builder::HaproxySinkBuilder;
+pub use command::NameError;
+pub use first::FirstStaple;
 pub use sink::HaproxySink;
 pub use source::{HaproxySource, Picture, ServedCertificate};

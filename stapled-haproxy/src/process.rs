@@ -14,6 +14,8 @@ pub(crate) struct Process {
     pub(crate) is_stopping: bool,
     /// The first two numbers of its version; zeros where it does not say.
     pub(crate) version: (u32, u32),
+    /// The same as it says it.
+    pub(crate) version_in_words: String,
 }
 
 impl Process {
@@ -28,6 +30,7 @@ impl Process {
             uptime: number("Uptime_sec")?,
             is_stopping: number("Stopping").is_some_and(|stopping| stopping != 0),
             version: value("Version").and_then(version).unwrap_or_default(),
+            version_in_words: value("Version").unwrap_or_default().to_owned(),
         })
     }
 

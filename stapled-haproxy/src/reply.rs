@@ -3,6 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::configuration::Level;
+
 /// How HAProxy took a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PushReply {
@@ -101,6 +103,16 @@ impl Loaded {
 /// A serial number in hexadecimal as it compares: leading zeros are written or not.
 pub(crate) fn plain_serial(serial: &str) -> String {
     serial.trim_start_matches('0').to_ascii_uppercase()
+}
+
+/// The reply to `show cli level`.
+pub(crate) fn level(reply: &str) -> Option<Level> {
+    match reply.trim() {
+        "user" => Some(Level::User),
+        "operator" => Some(Level::Operator),
+        "admin" => Some(Level::Admin),
+        _ => None,
+    }
 }
 
 /// The response that HAProxy has for a CertID.
@@ -450,6 +462,19 @@ mod tests {
     }
 
     #[test]
+    fn levels() {
+        for (said, expected) in [
+            ("admin\n", Some(Level::Admin)),
+            ("operator\n", Some(Level::Operator)),
+            ("user\n", Some(Level::User)),
+            ("Unknown command: 'show cli level'\n", None),
+            ("", None),
+        ] {
+            assert_eq!(level(said), expected, "{said:?}");
+        }
+    }
+
+    #[test]
     fn the_environment_tells_of_files_and_sockets() {
         let mut environment = Environment::default();
         for line in ["SECRET=x", "HAPROXY_CFGFILES=a.cfg;/b/c.cfg", "HAPROXY_CLI=unix@/s;sockpair@4", "PWD=/w"] {
@@ -463,7 +488,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_reply_panics(said in "(?s).{0,200}", name in ".{0,20}") {
-            let _ = (push(&said), set(&said, &name), commit(&said, &name), probe(&said), show(&said));
+            let _ = (level(&said), push(&said), set(&said, &name), commit(&said, &name), probe(&said), show(&said));
             let _ = (listed_name(&said), shown_response(&said), shown_in_words(&said), Environment::default().add(&said));
             let _ = show(&format!("Serial: 1\nOCSP Response Key: {said}"));
             let _ = shown_in_words(&format!("Cert Status: {name}\nThis Update: {said}\nNext Update: {said}\n"));

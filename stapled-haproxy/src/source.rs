@@ -13,11 +13,12 @@ use tokio::time::Instant;
 use crate::address::Address;
 use crate::codes;
 use crate::command::Command;
+use crate::configuration::Level;
 use crate::connection::Connection;
 use crate::fault;
 use crate::files::{Files, Lying, Stamp};
 use crate::process::Process;
-use crate::reply::{Environment, Loaded};
+use crate::reply::{self, Environment, Loaded};
 use crate::route::Route;
 use crate::settings::Settings;
 use crate::writer::{Writer, lock};
@@ -65,11 +66,15 @@ struct Memory {
 }
 
 /// What a running HAProxy tells of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Picture {
     /// The process id.
     pub pid: u64,
+    /// Its version, such as `3.0.11-1+deb13u4`.
+    pub version: String,
+    /// What the socket may do, as far as HAProxy tells.
+    pub level: Option<Level>,
     /// Its configuration files as it was given them; relative ones begin in its working directory.
     pub configuration_files: Vec<PathBuf>,
     /// Its working directory, as far as can be known.
@@ -81,7 +86,7 @@ pub struct Picture {
 }
 
 /// A certificate that a process has loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServedCertificate {
     /// The name under which HAProxy knows it.
@@ -94,6 +99,8 @@ pub struct ServedCertificate {
     pub is_used: bool,
     /// Whether it takes responses, because it has or had one.
     pub takes_responses: bool,
+    /// Whether further certificates came with it, among them perhaps its issuer.
+    pub has_chain: bool,
     /// The file of that name, as far as there is one.
     pub file: Option<PathBuf>,
     /// Whether that file holds this very certificate.
@@ -129,6 +136,11 @@ impl HaproxySource {
     pub async fn picture(&self) -> Result<Picture, SourceError> {
         let seen = self.see().await?;
         let Seen { process, environment, loaded, .. } = seen;
+        let level = async {
+            let (replies, _) = self.writer().await?.ask(vec![Command::show_level()]).await?;
+            Ok(replies.first().and_then(|reply| reply::level(reply)))
+        };
+        let level = level.await.map_err(|error: SinkError| SourceError::new(error.code(), error.to_string()))?;
         let bases = bases(&process, &environment);
         let memory = Arc::clone(&self.memory);
         let working_directory = bases.first().cloned();
@@ -142,6 +154,7 @@ impl HaproxySource {
                     fingerprint: loaded.fingerprint.clone(),
                     is_used: loaded.is_used,
                     takes_responses: loaded.takes_responses(),
+                    has_chain: loaded.has_chain,
                     is_in_file: lying.as_ref().is_some_and(|(_, lying)| holds(lying, loaded)),
                     file: lying.map(|(path, _)| path),
                 }
@@ -151,6 +164,8 @@ impl HaproxySource {
         let certificates = blocking(&self.address, matched).await?;
         Ok(Picture {
             pid: process.pid,
+            version: process.version_in_words,
+            level,
             configuration_files: environment.configuration_files.iter().map(PathBuf::from).collect(),
             working_directory,
             sockets: environment.sockets,

@@ -1,9 +1,10 @@
 //! What `stapled` does beside keeping staples fresh: one question, answered on standard output.
 //!
-//! Each command is a file of its own: its arguments, and what it does with them. [`input`] reads files, [`encoding`]
+//! Each command is a file, or a folder, of its own: its arguments, and what it does with them. [`input`] reads files, [`encoding`]
 //! makes DER out of what is in them, [`report`] is what a judgement comes to, in words and in JSON. What is believed is
 //! decided in `stapled-core`.
 
+mod check;
 mod encoding;
 mod fetch;
 mod input;
@@ -30,6 +31,7 @@ const USAGE: u8 = 2;
 /// A command.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    Check(Box<check::Check>),
     Status(status::Status),
     Verify(verify::Verify),
     Fetch(Box<fetch::Fetch>),
@@ -41,6 +43,7 @@ impl Command {
     pub(crate) fn run(self) -> ExitCode {
         let out = &mut io::stdout().lock();
         let ended = match self {
+            Command::Check(check) => check.run(out),
             Command::Status(status) => status.run(out),
             Command::Verify(verify) => verify.run(out),
             Command::Fetch(fetch) => fetch.run(out),

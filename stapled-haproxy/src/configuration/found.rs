@@ -41,6 +41,9 @@ pub struct Served {
     pub issuer: Option<PathBuf>,
     /// A directory where HAProxy looks for the chain of a certificate that comes without (`issuers-chain-path`).
     pub chains: Option<PathBuf>,
+    /// Whether HAProxy asks for its responses itself (`ocsp-update on`, `ocsp-update.mode on`; 2.8 and later): beside a
+    /// stapler, it would be a second writer.
+    pub updates_itself: bool,
     /// The line that names it.
     pub place: Place,
 }

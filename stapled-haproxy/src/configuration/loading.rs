@@ -101,7 +101,7 @@ impl Reading<'_> {
         let (staple, issuer) = (beside(&files.staple), beside(&files.issuer));
         let staple = staple.map(|path| self.path(&path));
         let issuer = issuer.map(|path| self.path(&path));
-        self.add(name, file, staple, issuer);
+        self.add(name, file, staple, issuer, Some(files));
     }
 
     fn serve_one(&mut self, path: &Word, files: Option<&Files>) {
@@ -137,6 +137,7 @@ impl Reading<'_> {
     /// Takes what HAProxy loads by that name. Returns whether there is anything.
     fn load(&mut self, name: &[u8], files: Option<&Files>) -> bool {
         if self.certificates.contains_key(name) {
+            self.note_updates(name, files);
             return true;
         }
         let path = self.path(name);
@@ -220,7 +221,7 @@ impl Reading<'_> {
                 (extra.staple(name).map(|name| self.path(&name)), extra.issuer(name).map(|name| self.path(&name)))
             }
         };
-        self.add(name.to_vec(), path, staple, issuer);
+        self.add(name.to_vec(), path, staple, issuer, files);
     }
 
     /// A file that a crt-list names beside a certificate. HAProxy 3.0 does not take it from `crt-base`; HAProxy does not
@@ -234,6 +235,13 @@ impl Reading<'_> {
         Some(self.path(found))
     }
 
+    /// Remembers what a line says about who asks for the responses of a certificate.
+    fn note_updates(&mut self, name: &[u8], files: Option<&Files>) {
+        if let Some(said) = files.and_then(|files| files.updates_itself) {
+            self.updates.insert(name.to_vec(), said);
+        }
+    }
+
     /// Remembers a file that is not there yet.
     fn wait_for(&mut self, path: PathBuf) {
         if self.files.len() < MAX_AWAITED {
@@ -241,7 +249,14 @@ impl Reading<'_> {
         }
     }
 
-    fn add(&mut self, name: Vec<u8>, file: PathBuf, staple: Option<PathBuf>, issuer: Option<PathBuf>) {
+    fn add(
+        &mut self,
+        name: Vec<u8>,
+        file: PathBuf,
+        staple: Option<PathBuf>,
+        issuer: Option<PathBuf>,
+        files: Option<&Files>,
+    ) {
         if self.certificates.contains_key(&name) {
             return;
         }
@@ -254,8 +269,10 @@ impl Reading<'_> {
             staple,
             issuer,
             chains: self.settings.chains.clone(),
+            updates_itself: false,
             place: self.place.clone(),
         };
+        self.note_updates(&name, files);
         self.certificates.insert(name, served);
     }
 }

@@ -71,6 +71,8 @@ pub(super) struct Reading<'d> {
     pub(super) first: Place,
     pub(super) settings: Settings,
     pub(super) certificates: BTreeMap<Vec<u8>, Served>,
+    /// What is said of single certificates: whether HAProxy asks for their responses itself.
+    pub(super) updates: BTreeMap<Vec<u8>, bool>,
     pub(super) lists_read: HashSet<PathBuf>,
     pub(super) sockets: Vec<Socket>,
     warnings: Vec<Warning>,
@@ -87,6 +89,8 @@ pub(super) struct Settings {
     pub(super) extra: ExtraFiles,
     /// `issuers-chain-path`.
     pub(super) chains: Option<PathBuf>,
+    /// `ocsp-update.mode`: whether HAProxy asks for responses itself, where nothing else is said.
+    pub(super) updates: bool,
 }
 
 #[derive(Debug)]
@@ -154,8 +158,9 @@ impl<'d> Reading<'d> {
             section_name: Vec::new(),
             place: Place { file: Arc::from(Path::new("")), line: 0 },
             first: Place { file: Arc::from(Path::new("")), line: 0 },
-            settings: Settings { bases: vec![None], extra: ExtraFiles::default(), chains: None },
+            settings: Settings { bases: vec![None], extra: ExtraFiles::default(), chains: None, updates: false },
             certificates: BTreeMap::new(),
+            updates: BTreeMap::new(),
             lists_read: HashSet::new(),
             sockets: Vec::new(),
             warnings: Vec::new(),
@@ -202,6 +207,9 @@ impl<'d> Reading<'d> {
 
     fn finish(mut self) -> Configuration {
         let sockets = self.usable_sockets();
+        for (name, served) in &mut self.certificates {
+            served.updates_itself = self.updates.get(name).copied().unwrap_or(self.settings.updates);
+        }
         Configuration {
             certificates: self.certificates.into_values().collect(),
             sockets,
@@ -363,6 +371,10 @@ impl<'d> Reading<'d> {
             }
             (b"ssl-load-extra-files", words) => {
                 self.settings.extra.set(words.iter().map(|word| word.bytes.as_slice()), is_doubtful);
+            }
+            (b"ocsp-update.mode" | b"tune.ssl.ocsp-update.mode", [mode, ..]) => {
+                // Where it is not sure that HAProxy reads the line: better one word too many.
+                self.settings.updates = mode.bytes == b"on" || is_doubtful && self.settings.updates;
             }
             (b"ssl-load-extra-del-ext", _) => self.settings.extra.drop_extension(),
             (b"setenv", [variable, value, ..]) => {

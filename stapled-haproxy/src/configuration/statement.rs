@@ -95,6 +95,8 @@ pub(super) struct Files {
     pub(super) alias: Option<Word>,
     pub(super) staple: Option<Word>,
     pub(super) issuer: Option<Word>,
+    /// `ocsp-update`: whether HAProxy asks for responses itself, where that is said.
+    pub(super) updates_itself: Option<bool>,
     /// Whether files are named at all: HAProxy looks for no others then.
     pub(super) are_named: bool,
 }
@@ -114,6 +116,10 @@ impl Files {
                     files.are_named |= words.next().is_some();
                     continue;
                 }
+                b"ocsp-update" => {
+                    files.updates_itself = words.next().map(|word| word.bytes == b"on");
+                    continue;
+                }
                 option if takes_value(option) => {
                     words.next();
                     continue;
@@ -129,7 +135,7 @@ impl Files {
 
 /// Whether an option of a certificate, no file, takes a value.
 fn takes_value(option: &[u8]) -> bool {
-    matches!(option, b"ocsp-update" | b"acme" | b"domains" | b"jwt" | b"generate-dummy")
+    matches!(option, b"acme" | b"domains" | b"jwt" | b"generate-dummy")
         || WITH_VALUE.iter().any(|known| known.as_bytes() == option)
 }
 
@@ -174,6 +180,7 @@ mod tests {
         assert_eq!(text(&files.staple).as_deref(), Some("a.ocsp"));
         assert_eq!(text(&files.issuer).as_deref(), Some("i.pem"));
         assert!(files.are_named);
+        assert_eq!(files.updates_itself, Some(true));
         assert!(!Files::read(words("ocsp-update on alpn h2 allow-0rtt").iter()).are_named);
     }
 }

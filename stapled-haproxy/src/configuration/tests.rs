@@ -113,6 +113,26 @@ fn where_haproxy_looks_for_responses_and_issuers() {
 }
 
 #[test]
+fn whose_responses_haproxy_asks_for_itself() {
+    let updated = |global: &str, more: &str| {
+        let text = format!(
+            "global\n stats socket /s level admin\n{global}frontend f\n bind :1 ssl crt /a.pem crt-list /l\n{more}"
+        );
+        let list = "/b.pem [ocsp-update on]\n/c.pem [ocsp-update off alpn h2]\n/a.pem x.example\n";
+        let files = [("/h.cfg", text.as_str()), ("/l", list), ("/a.pem", ""), ("/b.pem", ""), ("/c.pem", "")];
+        let updated = read(&files).certificates.into_iter().filter(|served| served.updates_itself);
+        updated.map(|served| served.name).collect::<Vec<_>>()
+    };
+    assert_eq!(updated("", ""), ["/b.pem"]);
+    assert_eq!(updated(" ocsp-update.mode on\n", ""), ["/a.pem", "/b.pem"]);
+    // Wherever it stands; and what depends on the running HAProxy may well be so.
+    assert_eq!(updated("", "global\n tune.ssl.ocsp-update.mode on\n"), ["/a.pem", "/b.pem"]);
+    assert_eq!(updated(" ocsp-update.mode on\n", "global\n ocsp-update.mode off\n"), ["/b.pem"]);
+    let perhaps = "global\n.if version_atleast(3.0)\n ocsp-update.mode on\n.endif\n";
+    assert_eq!(updated("", perhaps), ["/a.pem", "/b.pem"]);
+}
+
+#[test]
 fn what_is_odd_is_told_with_its_place() {
     let configuration = read(&[
         (

@@ -8,6 +8,7 @@
 
 mod certificates;
 mod chaos;
+mod check;
 mod configurations;
 mod crowd;
 mod faults;

@@ -1,0 +1,450 @@
+//! What there is to say of one certificate. Pure.
+
+use std::path::Path;
+
+use stapled_core::certificate::{Certificate, name_in_full};
+use stapled_core::chain::ChainError;
+use stapled_core::io::file::codes as files;
+use stapled_core::ocsp::CertStatus;
+use stapled_core::reason::ReasonCode;
+use stapled_core::sink::IssuerPlace;
+use stapled_core::staple::{JudgePolicy, judge};
+use stapled_core::time::Timestamp;
+use stapled_haproxy::{FirstStaple, NameError, ServedCertificate, codes as haproxy};
+
+use super::contents::{Contents, StapleFile, malformed};
+use super::finding::{Finding, codes};
+use super::inputs::Process;
+use super::issuer::Issuer;
+use super::items::{Item, Origin};
+use super::row::{First, Row};
+use crate::configuration::StapleFiles;
+
+/// By what is judged.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub(super) now: Timestamp,
+    pub(super) judging: JudgePolicy,
+    pub(super) staple_files: StapleFiles,
+    /// Whether the daemon fetches issuers that lie nowhere.
+    pub(super) fetch_issuers: bool,
+    /// Where it keeps these.
+    pub(super) issuer_directory: String,
+}
+
+/// A certificate as it was found, and everything that was found around it.
+pub(super) struct Case<'a> {
+    pub(super) item: &'a Item,
+    pub(super) contents: &'a Contents,
+    pub(super) end_entity: &'a Certificate,
+    pub(super) issuer: Option<&'a Issuer>,
+    pub(super) processes: &'a [Process],
+    pub(super) rules: &'a Rules,
+}
+
+/// The row of a certificate.
+pub(super) fn row(
+    item: &Item,
+    contents: &Result<std::sync::Arc<Contents>, Finding>,
+    issuer: Option<&Issuer>,
+    processes: &[Process],
+    rules: &Rules,
+) -> Row {
+    let mut row = Row::of(item, processes);
+    let contents = match contents {
+        Ok(contents) => contents,
+        Err(finding) => {
+            row.first_staple = First::no(ReasonCode::new(finding.reason), "the certificate cannot be read");
+            // What is not there by mistake is no problem: a directory may hold other files.
+            let is_plain = finding.reason == "no_certificate" && item.origin == Origin::Path && item.loaded.is_empty();
+            if item.findings.is_empty() {
+                row.problems.push(if is_plain { finding.clone().noted() } else { finding.clone() });
+            }
+            return row;
+        }
+    };
+    let Some(end_entity) = contents.end_entity() else {
+        match &contents.broken {
+            Some(error) => {
+                row.first_staple =
+                    First::no(ReasonCode::new("malformed_certificate"), "the certificate cannot be read");
+                row.problems.push(malformed(&item.path_or_name(), error));
+            }
+            None => {
+                row.first_staple = First::not_needed("it is an authority's, which gets no staple");
+                let what = "it has certificates of authorities only, which get no staples";
+                row.problems.push(Finding::note(codes::ONLY_CA_CERTIFICATES, what));
+            }
+        }
+        return row;
+    };
+    let case = Case { item, contents, end_entity, issuer, processes, rules };
+    row.describe(&case);
+    case.tell(&mut row);
+    row.first_staple = case.first_staple();
+    row
+}
+
+impl Case<'_> {
+    fn tell(&self, row: &mut Row) {
+        let problems = &mut row.problems;
+        problems.extend(self.validity());
+        problems.extend(self.url());
+        problems.extend(self.name());
+        problems.extend(self.item.processes.iter().filter_map(|&number| self.difference(number)));
+        problems.extend(self.about_issuer());
+        problems.extend(self.writers());
+        let (staple, until, finding) = self.staple();
+        problems.extend(finding);
+        (row.staple, row.staple_until) = (staple, until);
+    }
+
+    /// Whether a running HAProxy has it, or would load it.
+    fn is_served(&self) -> bool {
+        self.item.origin != Origin::Path || !self.item.loaded.is_empty()
+    }
+
+    fn wants_staple(&self) -> bool {
+        !self.end_entity.ocsp_urls().is_empty()
+    }
+
+    /// Why it gets no staple as it is.
+    fn unusable(&self) -> Option<ChainError> {
+        let (name, now) = (self.end_entity.name().to_owned(), self.rules.now);
+        let (not_before, not_after) = (self.end_entity.not_before(), self.end_entity.not_after());
+        if !self.end_entity.allows_server_auth() {
+            Some(ChainError::NotForServers { name })
+        } else if now < not_before {
+            Some(ChainError::NotYetValid { name, not_before })
+        } else if now.unix() > not_after.unix() {
+            Some(ChainError::Expired { name, not_after })
+        } else {
+            None
+        }
+    }
+
+    fn validity(&self) -> Option<Finding> {
+        let error = self.unusable()?;
+        let name = self.end_entity.name();
+        let (what, remedy) = match &error {
+            ChainError::Expired { not_after, .. } => (
+                format!("{name} expired at {not_after}; it gets no staple"),
+                "replace it, and have HAProxy load the new one (reload, or `set ssl cert` and `commit ssl cert`)",
+            ),
+            ChainError::NotYetValid { .. } => (
+                format!("{error}; until then it gets no staple"),
+                "see that this machine's clock is right; clients refuse the certificate until then",
+            ),
+            // Where it has no URL, it wants no staple.
+            _ if !self.wants_staple() => return None,
+            _ => (format!("{error}: it gets no staple"), "have it issued for servers, or leave it out here"),
+        };
+        let finding = Finding::problem(error.code(), what, remedy);
+        // Old certificates may lie in directories.
+        let is_old = matches!(error, ChainError::Expired { .. }) && !self.is_served();
+        Some(if is_old { finding.noted() } else { finding })
+    }
+
+    fn url(&self) -> Option<Finding> {
+        if self.wants_staple() {
+            return None;
+        }
+        Some(match self.end_entity.must_staple() {
+            true => Finding::problem(
+                ReasonCode::new("must_staple_without_url"),
+                "it is must-staple and names no OCSP responder: clients refuse it",
+                "have it issued again with an OCSP URL, or without must-staple",
+            ),
+            false => Finding::note(
+                codes::NO_OCSP_URL,
+                "it names no OCSP responder (as Let's Encrypt's), and needs no staple",
+            ),
+        })
+    }
+
+    fn name(&self) -> Option<Finding> {
+        let error = NameError::check(&self.item.name).err().filter(|_| !self.item.processes.is_empty())?;
+        Some(Finding::problem(
+            haproxy::UNUSABLE_NAME,
+            format!(
+                "its name cannot be said on HAProxy's command line ({error}): it gets no staple while HAProxy runs"
+            ),
+            "rename the file",
+        ))
+    }
+
+    /// What a running HAProxy has otherwise.
+    fn difference(&self, number: usize) -> Option<Finding> {
+        let process = self.processes.get(number)?;
+        let picture = process.picture.as_ref().ok()?;
+        let Some(served) = self.loaded_by(number) else {
+            if NameError::check(&self.item.name).is_err() {
+                return None;
+            }
+            let (what, remedy) = match (&self.item.named_at, self.item.origin) {
+                (Some(place), Origin::Configuration) => (
+                    format!("{place} names it, and the running HAProxy (process {}) has not loaded it", picture.pid),
+                    "reload HAProxy",
+                ),
+                _ => (
+                    format!("the running HAProxy (process {}) has not loaded it", picture.pid),
+                    "name it on a `bind … crt` line and reload HAProxy, or do not give its path this socket",
+                ),
+            };
+            return Some(Finding::problem(haproxy::NOT_LOADED, what, remedy).about(&process.address));
+        };
+        if !self.differs(served) {
+            return None;
+        }
+        let what = format!(
+            "the file holds another certificate than HAProxy has loaded (serial number {}, not {})",
+            self.file_serial().unwrap_or_else(|| "unknown".to_owned()),
+            served.serial
+        );
+        let remedy = "reload HAProxy, or bring the new one with `set ssl cert` and `commit ssl cert`; HAProxy is right about \
+                      what is served";
+        Some(Finding::problem(haproxy::SERVED_DIFFERS, what, remedy).about(&process.address))
+    }
+
+    fn loaded_by(&self, number: usize) -> Option<&ServedCertificate> {
+        self.item.loaded.iter().find(|(of, _)| *of == number).map(|(_, served)| served)
+    }
+
+    /// Whether the file of a loaded certificate holds another one.
+    fn differs(&self, served: &ServedCertificate) -> bool {
+        match self.item.origin {
+            // What was read may be what is served, from a copy.
+            Origin::Process => served.file.is_some() && !served.is_in_file,
+            _ => !served.is(self.end_entity),
+        }
+    }
+
+    fn file_serial(&self) -> Option<String> {
+        let is_file = self.item.origin != Origin::Process
+            || self.item.loaded.iter().all(|(_, served)| !served.is(self.end_entity));
+        is_file.then(|| self.end_entity.serial_hex())
+    }
+
+    fn writers(&self) -> Option<Finding> {
+        (self.item.updates_itself && self.wants_staple()).then(|| {
+            Finding::problem(
+                codes::TWO_WRITERS,
+                "HAProxy asks for its responses itself (`ocsp-update on`): beside stapled it is a second writer, which \
+                 checks no signature and puts its own answers in the place of verified ones",
+                "leave it to one of them: `ocsp-update off` for this certificate, or `ocsp-update.mode off` for all",
+            )
+        })
+    }
+
+    fn about_issuer(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let path = self.item.path_or_name();
+        if let Some(file) = self.wrong_issuer_file() {
+            let whose = match &file.first {
+                Some(first) => format!("holds {}, which did not issue it", first.name()),
+                None => "does not begin with a certificate in PEM".to_owned(),
+            };
+            findings.push(Finding::problem(
+                codes::WRONG_ISSUER_FILE,
+                format!("{} {whose}; HAProxy takes it for the issuer, whatever the chain says", file.path.display()),
+                "put the issuer's certificate into it, or remove it",
+            ));
+        }
+        if self.is_staple_there() && self.is_issuer_hidden() {
+            let staple = self.item.staple.as_deref().unwrap_or(Path::new("")).display();
+            let mut remedy = format!("remove {staple}, or append the issuer's certificate to {path}");
+            if self.item.origin != Origin::Configuration {
+                remedy.push_str(
+                    "; where `issuers-chain-path` has it, name HAProxy's configuration with --haproxy-config",
+                );
+            }
+            findings.push(Finding::problem(
+                codes::STAPLE_WITHOUT_ISSUER,
+                format!("{staple} is there, and HAProxy does not find the issuer of {path}: it will not start"),
+                remedy,
+            ));
+        }
+        if !self.wants_staple() || self.unusable().is_some() {
+            return findings;
+        }
+        match self.issuer {
+            None => findings.push(self.missing_issuer(&path)),
+            Some(issuer) if issuer.place == IssuerPlace::Elsewhere && self.wrong_issuer_file().is_none() => {
+                findings.extend(self.hidden_issuer(&path, issuer));
+            }
+            Some(_) => {}
+        }
+        findings
+    }
+
+    fn missing_issuer(&self, path: &str) -> Finding {
+        let issuer = name_in_full(self.end_entity.issuer());
+        let beside = self.contents.beside_path.as_deref().map(|beside| format!(", not in {}", beside.display()));
+        let chains = self.contents.chains.as_ref().map(|(directory, _)| format!(", not in {}", directory.display()));
+        let what = format!(
+            "the certificate of its issuer \"{issuer}\" is not in {path}{}{}, not among the other certificates here, and not \
+             in {}",
+            beside.unwrap_or_default(),
+            chains.unwrap_or_default(),
+            self.rules.issuer_directory
+        );
+        let urls = self.end_entity.ca_issuers_urls();
+        match urls.first() {
+            Some(url) if self.rules.fetch_issuers => {
+                let what = format!("{what}; stapled will fetch it from {url}, where the certificate says it is");
+                let remedy = format!("append it to {path}, if HAProxy shall have a staple from its start on");
+                Finding::note(codes::ISSUER_TO_BE_FETCHED, what).remedy(remedy)
+            }
+            _ => Finding::problem(
+                ReasonCode::new("issuer_missing"),
+                format!("{what}: without it nothing can be asked"),
+                format!("append it to {path}, or write it to {path}.issuer"),
+            ),
+        }
+    }
+
+    /// The daemon knows the issuer, and HAProxy would not find it.
+    fn hidden_issuer(&self, path: &str, issuer: &Issuer) -> Option<Finding> {
+        // Of what does not lie in a file, nothing is written.
+        self.item.file.as_ref()?;
+        let found = issuer.found_in.display();
+        let instead = match &self.rules.staple_files {
+            StapleFiles::In(directory) => format!("writes its staple to {} only", directory.display()),
+            _ => "writes no .ocsp file beside it".to_owned(),
+        };
+        let remedy = format!("append the issuer's certificate to {path}, or write it to {path}.issuer");
+        let beginning = format!(
+            "HAProxy does not find its issuer, which stapled has from {found}: stapled {instead}, since \
+                                 HAProxy would not start"
+        );
+        Some(match self.item.processes.is_empty() {
+            true => Finding::problem(
+                files::ISSUER_NOT_FOUND_BY_SERVER,
+                format!("{beginning}; and there is no socket, so HAProxy never gets one"),
+                remedy,
+            ),
+            false => Finding::note(
+                files::ISSUER_NOT_FOUND_BY_SERVER,
+                format!("{beginning}, and brings the issuer with the first staple over the socket"),
+            )
+            .remedy(format!("{remedy}, if HAProxy shall have a staple from its start on")),
+        })
+    }
+
+    fn wrong_issuer_file(&self) -> Option<&super::contents::IssuerFile> {
+        let file = self.contents.issuer_file.as_ref()?;
+        let is_right = file.first.as_ref().is_some_and(|first| self.end_entity.is_issued_by(first));
+        (!is_right).then_some(file)
+    }
+
+    /// Whether HAProxy would not find the issuer when it loads the file.
+    fn is_issuer_hidden(&self) -> bool {
+        self.item.file.is_some() && self.issuer.is_none_or(|issuer| issuer.place == IssuerPlace::Elsewhere)
+    }
+
+    fn is_staple_there(&self) -> bool {
+        !matches!(self.contents.staple, StapleFile::Absent)
+    }
+
+    /// What the staple's file holds, until when that lasts, and what there is to say.
+    fn staple(&self) -> (Option<&'static str>, Option<Timestamp>, Option<Finding>) {
+        let path = || self.item.staple.as_deref().unwrap_or(Path::new("")).display();
+        let bytes = match &self.contents.staple {
+            StapleFile::Absent => return (None, None, None),
+            StapleFile::Unreadable(what) => {
+                let code = ReasonCode::new("unreadable_file");
+                let remedy = "let this user read it, or remove it";
+                return (Some(code.as_str()), None, Some(Finding::problem(code, what.clone(), remedy)));
+            }
+            // As good as none, by which HAProxy takes responses from its start on.
+            StapleFile::Bytes(bytes) if bytes.is_empty() => return (Some("empty"), None, None),
+            StapleFile::Bytes(bytes) => bytes,
+        };
+        let Some(issuer) = self.issuer else { return (Some("not_judged"), None, None) };
+        let (staple, why) = match judge(bytes, &issuer.chain, self.rules.now, &self.rules.judging, None, &[]) {
+            Ok(judgement) => match (judgement.status, judgement.staple()) {
+                (CertStatus::Good, Some(staple)) => return (Some("good"), Some(staple.expires()), None),
+                (CertStatus::Revoked { at, .. }, _) => {
+                    let what = format!("by {} its CA revoked it at {at}", path());
+                    let finding = Finding::problem(codes::REVOKED, what, "replace the certificate");
+                    return (Some("revoked"), None, Some(finding));
+                }
+                (CertStatus::Good, None) => ("not_stapleable", "clients could not verify it".to_owned()),
+                _ => ("unknown", "its CA did not know the certificate".to_owned()),
+            },
+            Err(refusal) => (refusal.code().as_str(), refusal.to_string()),
+        };
+        if self.is_issuer_hidden() {
+            // Worse is told of it already.
+            return (Some(staple), None, None);
+        }
+        let what = format!("{} is no staple for this certificate now: {why}", path());
+        let is_replaced = self.wants_staple()
+            && self.unusable().is_none()
+            && self.rules.staple_files == StapleFiles::BesideCertificates;
+        let finding = match is_replaced {
+            true => Finding::note(codes::STAPLE_FILE_UNUSABLE, format!("{what}; stapled will replace it")),
+            false => Finding::problem(
+                codes::STAPLE_FILE_UNUSABLE,
+                format!("{what}, and stapled will not replace it"),
+                format!("remove {}", path()),
+            ),
+        };
+        (Some(staple), None, Some(finding))
+    }
+
+    fn first_staple(&self) -> First {
+        if !self.wants_staple() {
+            let what = "it names no OCSP responder";
+            return match self.end_entity.must_staple() {
+                true => First::no(ReasonCode::new("must_staple_without_url"), what),
+                false => First::not_needed(what),
+            };
+        }
+        if let Some(error) = self.unusable() {
+            return First::no(error.code(), error.to_string());
+        }
+        let is_fetched = self.rules.fetch_issuers && !self.end_entity.ca_issuers_urls().is_empty();
+        if self.issuer.is_none() && !is_fetched {
+            return First::no(ReasonCode::new("issuer_missing"), "its issuer is not known");
+        }
+        if self.item.processes.is_empty() {
+            let what = "nothing goes to a running HAProxy: staples are in files, which HAProxy reads when it starts";
+            return First::no(codes::NO_SOCKET, what);
+        }
+        let firsts = self.item.processes.iter().filter_map(|&number| {
+            let process = self.processes.get(number)?;
+            Some(First { about: Some(process.address.to_string()), ..self.at(number, process) })
+        });
+        // That of the HAProxy where it stands worst.
+        firsts
+            .max_by_key(|first| first.answer)
+            .unwrap_or_else(|| First::unknown(codes::NO_SOCKET, "there is no socket"))
+    }
+
+    fn at(&self, number: usize, process: &Process) -> First {
+        let picture = match &process.picture {
+            Ok(picture) => picture,
+            Err(error) => return First::unknown(error.code, "this HAProxy cannot be asked"),
+        };
+        let Some(served) = self.loaded_by(number) else {
+            return First::no(haproxy::NOT_LOADED, "this HAProxy has not loaded it");
+        };
+        if self.item.origin != Origin::Process && self.differs(served) {
+            return First::no(haproxy::SERVED_DIFFERS, "this HAProxy has loaded another certificate from its file");
+        }
+        let Some(level) = picture.level else {
+            return First::unknown(haproxy::SOCKET_LEVEL, "this HAProxy does not tell the level of the socket");
+        };
+        let fetched = if self.issuer.is_none() { ", once its issuer is fetched" } else { "" };
+        match served.first_staple(level) {
+            FirstStaple::TakesResponses => First::already("HAProxy takes responses for it already"),
+            FirstStaple::Transaction { with_issuer: false } => First::yes(format!("by a transaction{fetched}")),
+            FirstStaple::Transaction { with_issuer: true } => {
+                First::yes(format!("by a transaction that brings the issuer along{fetched}"))
+            }
+            FirstStaple::Refused { code, what } => First::no(code, what),
+            other => First::unknown(haproxy::REJECTED, format!("{other:?}")),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What there is to check: the daemon's own sources, scanned once, and the running HAProxys, asked once.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use stapled_core::reason::ReasonCode;
+use stapled_core::source::{CertSource, Scan, SourceError, SourceProblem};
+use stapled_haproxy::{Address, HaproxySource, Picture, codes, configuration as haproxy};
+
+use crate::configuration::Configuration;
+use crate::haproxys::Haproxys;
+use crate::wiring::{self, WiringError};
+
+/// How many HAProxys are asked at once.
+const ASKED_AT_ONCE: usize = 16;
+/// How long one may take to tell everything, however little of it comes at a time.
+const LONGEST_ANSWER: Duration = Duration::from_secs(120);
+
+/// Everything that was found out.
+#[derive(Debug, Default)]
+pub(super) struct Inputs {
+    pub(super) groups: Vec<Group>,
+    pub(super) processes: Vec<Process>,
+}
+
+/// A source of certificates, and the HAProxys that their staples go to.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) kind: Kind,
+    /// What it is called in messages.
+    pub(super) name: String,
+    /// By their places in [`Inputs::processes`].
+    pub(super) processes: Vec<usize>,
+    pub(super) scan: Result<Scan, SourceError>,
+}
+
+/// Who says which certificates there are.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// A configuration of HAProxy.
+    Configuration {
+        /// The files that HAProxy would read for it.
+        files: Vec<PathBuf>,
+        latest: Box<haproxy::Configuration>,
+        /// Whether its sockets are to be used.
+        own_sockets: bool,
+    },
+    /// A path.
+    Path,
+    /// The running HAProxy.
+    Process,
+}
+
+/// A HAProxy behind a socket.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) address: Address,
+    pub(super) picture: Result<Picture, SourceError>,
+}
+
+/// Looks at everything, and changes nothing.
+pub(super) async fn gather(configuration: &Configuration, haproxys: &mut Haproxys) -> Result<Inputs, WiringError> {
+    let mut addresses: Vec<Address> = Vec::new();
+    let mut numbers = |sockets: &[Address]| -> Vec<usize> {
+        let mut number = |address: &Address| match addresses.iter().position(|known| known == address) {
+            Some(number) => number,
+            None => {
+                addresses.push(address.clone());
+                addresses.len() - 1
+            }
+        };
+        sockets.iter().map(&mut number).collect()
+    };
+    let mut groups = Vec::new();
+    for (haproxy, (source, sockets)) in configuration.haproxys.iter().zip(haproxys.sources()) {
+        let scan = source.scan().await;
+        let files = haproxy.paths.iter().flat_map(|path| configuration_files(path)).collect();
+        let latest = Box::new(source.latest());
+        groups.push(Group {
+            kind: Kind::Configuration { files, latest, own_sockets: haproxy.own_sockets },
+            name: source.name(),
+            processes: numbers(&sockets),
+            scan,
+        });
+    }
+    for group in &configuration.groups {
+        let source = wiring::directory(configuration, group)?;
+        let scan = source.scan().await;
+        groups.push(Group { kind: Kind::Path, name: source.name(), processes: numbers(&group.sockets), scan });
+    }
+    let running = numbers(&configuration.running);
+
+    let asked = addresses.into_iter().enumerate().map(|(number, address)| {
+        let source = wiring::running(configuration, &address);
+        let is_source = running.contains(&number);
+        async move {
+            let (picture, scan) = ask(&source, is_source).await;
+            (Process { address, picture }, scan)
+        }
+    });
+    let mut processes = Vec::new();
+    let mut asked = stream::iter(asked).buffered(ASKED_AT_ONCE);
+    while let Some((process, scan)) = asked.next().await {
+        if let Some(scan) = scan {
+            let name = process.address.to_string();
+            groups.push(Group { kind: Kind::Process, name, processes: vec![processes.len()], scan });
+        }
+        processes.push(process);
+    }
+    Ok(Inputs { groups, processes })
+}
+
+/// Asks a HAProxy what it has loaded, and, as a source, where that lies.
+async fn ask(
+    source: &HaproxySource,
+    is_source: bool,
+) -> (Result<Picture, SourceError>, Option<Result<Scan, SourceError>>) {
+    let in_time = async {
+        let picture = source.picture().await?;
+        let scan = if is_source { Some(source.scan().await?) } else { None };
+        Ok((picture, scan))
+    };
+    let answered = tokio::time::timeout(LONGEST_ANSWER, in_time).await.unwrap_or_else(|_| {
+        let what = format!("{} did not tell everything within {} s", source.name(), LONGEST_ANSWER.as_secs());
+        Err(SourceError::new(codes::REPLY_TIMEOUT, what))
+    });
+    match answered {
+        Ok((picture, scan)) => (Ok(picture), scan.map(Ok)),
+        // It is told once, of the process.
+        Err(error) => (Err(error), is_source.then(|| Ok(Scan::default()))),
+    }
+}
+
+/// The files that HAProxy reads of what it is started with.
+fn configuration_files(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(path) else { return vec![path.to_owned()] };
+    let is_read = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        !name.starts_with(b".") && name.ends_with(b".cfg") && path.is_file()
+    };
+    entries.flatten().map(|entry| entry.path()).filter(is_read).collect()
+}
+
+impl Group {
+    /// What was seen; nothing, where the scan failed.
+    pub(super) fn sightings(&self) -> &[stapled_core::source::Sighting] {
+        self.scan.as_ref().map(|scan| scan.sightings.as_slice()).unwrap_or_default()
+    }
+
+    /// What could not be looked at.
+    pub(super) fn problems(&self) -> &[SourceProblem] {
+        self.scan.as_ref().map(|scan| scan.problems.as_slice()).unwrap_or_default()
+    }
+
+    /// Why nothing could be looked at.
+    pub(super) fn failure(&self) -> Option<(ReasonCode, &str)> {
+        self.scan.as_ref().err().map(|error| (error.code, error.what.as_str()))
+    }
+
+    /// The configuration, where it is one.
+    pub(super) fn configuration(&self) -> Option<&haproxy::Configuration> {
+        match &self.kind {
+            Kind::Configuration { latest, .. } => Some(latest),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The certificates to check, one for each name by which a HAProxy knows it: what the sources say, held against what
+//! the running HAProxys have loaded. Pure.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use stapled_core::source::{Material, Sighting, Version};
+use stapled_haproxy::configuration::Served;
+use stapled_haproxy::{ServedCertificate, codes as haproxy};
+
+use super::contents::Contents;
+use super::finding::{Finding, codes};
+use super::inputs::{Group, Inputs, Kind, Process};
+
+/// One certificate, by one name.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    /// As HAProxy lists it or would; the path, where there is no HAProxy.
+    pub(super) name: String,
+    pub(super) file: Option<PathBuf>,
+    pub(super) origin: Origin,
+    /// Of which group it is, by its place in [`Inputs::groups`].
+    pub(super) group: usize,
+    /// What is to be read.
+    pub(super) sighting: Option<Sighting>,
+    /// Where HAProxy looks for a staple when it starts.
+    pub(super) staple: Option<PathBuf>,
+    /// The line of the configuration that names it.
+    pub(super) named_at: Option<String>,
+    /// Whether HAProxy asks for its responses itself.
+    pub(super) updates_itself: bool,
+    /// The HAProxys that its staple goes to.
+    pub(super) processes: Vec<usize>,
+    /// How those that have it have it.
+    pub(super) loaded: Vec<(usize, ServedCertificate)>,
+    /// What is known about it already.
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Who says that there is this certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Configuration,
+    Path,
+    Process,
+    /// A running HAProxy, and not the configuration.
+    NotInConfiguration,
+}
+
+/// A certificate, and what lies in its file.
+pub(super) type Read = (Item, Result<Arc<Contents>, Finding>);
+
+/// The certificates that there are. Those of paths go by the paths yet.
+pub(super) fn items(inputs: &Inputs) -> Vec<Item> {
+    let mut items = Vec::new();
+    for (number, group) in inputs.groups.iter().enumerate() {
+        let begin = items.len();
+        match &group.kind {
+            Kind::Configuration { latest, .. } => {
+                configured(group, &latest.certificates, &inputs.processes, &mut items)
+            }
+            Kind::Path => items.extend(group.sightings().iter().map(|sighting| Item {
+                staple: file_of(sighting).map(|file| beside(&file)),
+                processes: group.processes.clone(),
+                ..Item::of(sighting, Origin::Path)
+            })),
+            Kind::Process => served(group, &inputs.processes, &mut items),
+        }
+        items.iter_mut().skip(begin).for_each(|item| item.group = number);
+    }
+    items
+}
+
+fn configured(group: &Group, certificates: &[Served], processes: &[Process], items: &mut Vec<Item>) {
+    let by_name: HashMap<&str, &Served> = certificates.iter().map(|served| (served.name.as_str(), served)).collect();
+    let mut names = HashSet::new();
+    let loaded: Vec<_> = group.processes.iter().map(|&number| (number, loaded_by(processes, number))).collect();
+    for sighting in group.sightings() {
+        let item = Item::of(sighting, Origin::Configuration);
+        let served = by_name.get(item.name.as_str());
+        names.insert(item.name.clone());
+        let of = |(number, loaded): &(usize, HashMap<&str, &ServedCertificate>)| {
+            loaded.get(item.name.as_str()).map(|&loaded| (*number, loaded.clone()))
+        };
+        items.push(Item {
+            staple: served.and_then(|served| served.staple.clone()),
+            named_at: served.map(|served| served.place.to_string()),
+            updates_itself: served.is_some_and(|served| served.updates_itself),
+            processes: group.processes.clone(),
+            loaded: loaded.iter().filter_map(of).collect(),
+            ..item
+        });
+    }
+    for (number, loaded) in &loaded {
+        let mut more: Vec<_> = loaded.values().filter(|served| !names.contains(&served.name)).collect();
+        more.sort_by(|one, other| one.name.cmp(&other.name));
+        items.extend(more.into_iter().map(|served| {
+            let what = format!(
+                "HAProxy serves it, and its configuration {} does not name it: it gets no staple from here",
+                group.name
+            );
+            let remedy =
+                "reload HAProxy, if the configuration was changed since it started; or name the certificate there";
+            let sighting = served.file.as_ref().map(|file| Sighting::file(file, Version::new([])));
+            Item {
+                name: served.name.clone(),
+                file: served.file.clone(),
+                origin: Origin::NotInConfiguration,
+                group: 0,
+                staple: served.file.as_deref().map(beside),
+                sighting,
+                named_at: None,
+                updates_itself: false,
+                processes: vec![*number],
+                loaded: vec![(*number, (**served).clone())],
+                findings: vec![Finding::problem(codes::NOT_IN_CONFIGURATION, what, remedy)],
+            }
+        }));
+    }
+}
+
+fn served(group: &Group, processes: &[Process], items: &mut Vec<Item>) {
+    let Some((&number, process)) = group.processes.first().and_then(|number| Some((number, processes.get(*number)?)))
+    else {
+        return;
+    };
+    let Ok(picture) = &process.picture else { return };
+    // What is served comes before what lies in the file of that name.
+    let mut sightings: HashMap<&str, &Sighting> = HashMap::new();
+    for sighting in group.sightings() {
+        let name = sighting.served_as.as_deref().unwrap_or(&sighting.name);
+        let known = sightings.entry(name).or_insert(sighting);
+        if *sighting.name == *name {
+            *known = sighting;
+        }
+    }
+    let problems: HashMap<&str, Finding> = group
+        .problems()
+        .iter()
+        .map(|problem| (problem.place.as_str(), Finding::told(problem.error.code, &problem.error.what)))
+        // That is told in words of its own.
+        .filter(|(_, finding)| finding.reason != haproxy::SERVED_DIFFERS.as_str())
+        .collect();
+    items.extend(picture.certificates.iter().map(|served| Item {
+        name: served.name.clone(),
+        file: served.file.clone(),
+        origin: Origin::Process,
+        group: 0,
+        sighting: sightings.get(served.name.as_str()).map(|&sighting| sighting.clone()),
+        staple: served.file.as_deref().map(beside),
+        named_at: None,
+        updates_itself: false,
+        processes: vec![number],
+        loaded: vec![(number, served.clone())],
+        findings: problems.get(served.name.as_str()).cloned().into_iter().collect(),
+    }));
+}
+
+/// Gives the certificates of paths the names by which the running HAProxys know them, and makes one of what was found
+/// twice.
+pub(super) fn named(read: Vec<Read>, processes: &[Process]) -> Vec<Read> {
+    let indexes: HashMap<usize, Index<'_>> =
+        processes.iter().enumerate().filter_map(|(number, process)| Some((number, Index::of(process)?))).collect();
+    let mut merged: Vec<Read> = Vec::with_capacity(read.len());
+    let mut known: HashMap<(String, Option<PathBuf>), usize> = HashMap::with_capacity(read.len());
+    for (item, contents) in read {
+        let items = match item.origin {
+            Origin::Path => by_their_names(item, contents.as_deref().ok(), &indexes),
+            _ => vec![item],
+        };
+        for item in items {
+            match known.get(&(item.name.clone(), item.file.clone())).and_then(|&at| merged.get_mut(at)) {
+                Some((before, _)) => before.join(item),
+                None => {
+                    known.insert((item.name.clone(), item.file.clone()), merged.len());
+                    merged.push((item, contents.clone()));
+                }
+            }
+        }
+    }
+    merged
+}
+
+/// One for each name by which the certificate is loaded; one by its path for the HAProxys that do not have it. Those
+/// that did not answer go with the first.
+fn by_their_names(item: Item, contents: Option<&Contents>, indexes: &HashMap<usize, Index<'_>>) -> Vec<Item> {
+    let mut named: Vec<Item> = Vec::new();
+    let (mut missing, mut unknown) = (Vec::new(), Vec::new());
+    for number in &item.processes {
+        let Some(index) = indexes.get(number) else {
+            unknown.push(*number);
+            continue;
+        };
+        let found = index.find(&item, contents);
+        if found.is_empty() {
+            missing.push(*number);
+        }
+        for served in found {
+            let loaded = (*number, served.clone());
+            match named.iter_mut().find(|known| known.name == served.name) {
+                Some(known) => {
+                    known.processes.push(*number);
+                    known.loaded.push(loaded);
+                }
+                None => named.push(Item {
+                    name: served.name.clone(),
+                    processes: vec![*number],
+                    loaded: vec![loaded],
+                    ..item.clone()
+                }),
+            }
+        }
+    }
+    if !missing.is_empty() || named.is_empty() {
+        match named.iter_mut().find(|known| known.name == item.name) {
+            Some(known) => known.processes.extend(missing),
+            None => named.push(Item { processes: missing, ..item }),
+        }
+    }
+    if let Some(first) = named.first_mut() {
+        first.processes.extend(unknown);
+    }
+    named
+}
+
+/// What a process has loaded, by name and by serial number.
+struct Index<'a> {
+    by_name: HashMap<&'a str, &'a ServedCertificate>,
+    by_serial: HashMap<String, Vec<&'a ServedCertificate>>,
+}
+
+impl<'a> Index<'a> {
+    fn of(process: &'a Process) -> Option<Self> {
+        let certificates = process.picture.as_ref().ok()?.certificates.as_slice();
+        let mut by_serial: HashMap<String, Vec<&ServedCertificate>> = HashMap::new();
+        for served in certificates {
+            by_serial.entry(plain(&served.serial)).or_default().push(served);
+        }
+        let by_name = certificates.iter().map(|served| (served.name.as_str(), served)).collect();
+        Some(Index { by_name, by_serial })
+    }
+
+    /// Those that are this certificate; or else what is loaded from its file.
+    fn find(&self, item: &Item, contents: Option<&Contents>) -> Vec<&'a ServedCertificate> {
+        let end_entity = contents.and_then(Contents::end_entity);
+        let same = end_entity.and_then(|certificate| {
+            let mut same = self.by_serial.get(&plain(&certificate.serial_hex()))?.clone();
+            same.retain(|served| served.is(certificate));
+            Some(same).filter(|same| !same.is_empty())
+        });
+        same.unwrap_or_else(|| self.by_name.get(item.name.as_str()).copied().into_iter().collect())
+    }
+}
+
+/// A serial number as it compares: written with leading zeros or not.
+fn plain(serial: &str) -> String {
+    serial.trim_start_matches('0').to_ascii_uppercase()
+}
+
+fn loaded_by(processes: &[Process], number: usize) -> HashMap<&str, &ServedCertificate> {
+    let picture = processes.get(number).and_then(|process| process.picture.as_ref().ok());
+    let certificates = picture.map(|picture| picture.certificates.as_slice()).unwrap_or_default();
+    certificates.iter().map(|served| (served.name.as_str(), served)).collect()
+}
+
+fn file_of(sighting: &Sighting) -> Option<PathBuf> {
+    match &sighting.material {
+        Material::File(path) => Some(path.clone()),
+        _ => None,
+    }
+}
+
+fn beside(file: &Path) -> PathBuf {
+    let mut name = OsString::from(file);
+    name.push(".ocsp");
+    name.into()
+}
+
+impl Item {
+    fn of(sighting: &Sighting, origin: Origin) -> Self {
+        Item {
+            name: sighting.served_as.as_deref().unwrap_or(&sighting.name).to_owned(),
+            file: file_of(sighting),
+            origin,
+            group: 0,
+            sighting: Some(sighting.clone()),
+            staple: None,
+            named_at: None,
+            updates_itself: false,
+            processes: Vec::new(),
+            loaded: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// Takes what is known of the same certificate from another source.
+    fn join(&mut self, other: Item) {
+        // A path gives it staples, whatever the configuration says.
+        if self.origin == Origin::NotInConfiguration && other.origin == Origin::Path {
+            self.origin = Origin::Path;
+            self.findings.retain(|finding| finding.reason != codes::NOT_IN_CONFIGURATION.as_str());
+        }
+        let new: Vec<usize> = other.processes.into_iter().filter(|number| !self.processes.contains(number)).collect();
+        self.loaded.extend(other.loaded.into_iter().filter(|(number, _)| new.contains(number)));
+        self.processes.extend(new);
+        self.updates_itself |= other.updates_itself;
+    }
+}

@@ -1,0 +1,240 @@
+//! What was found, in words and in JSON. Pure.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::finding::Finding;
+use super::general::{General, in_words};
+use super::inputs::Process;
+use super::row::{Answer, Row};
+use crate::text::{json_line, visible};
+
+/// Everything, and whether it needs the operator.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) rows: Vec<Row>,
+    pub(super) general: General,
+    pub(super) processes: Vec<Process>,
+}
+
+/// A row as JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    certificate: &'a str,
+    name: Option<&'a str>,
+    serial: Option<&'a str>,
+    not_before: Option<String>,
+    not_after: Option<String>,
+    must_staple: bool,
+    file: Option<&'a str>,
+    named_at: Option<&'a str>,
+    sockets: &'a [String],
+    issuer: Option<&'a str>,
+    issuer_found_in: Option<&'a str>,
+    issuer_found_by_haproxy: Option<bool>,
+    ocsp_urls: &'a [String],
+    staple_file: Option<&'a str>,
+    staple: Option<&'a str>,
+    staple_until: Option<String>,
+    first_staple: Answer,
+    first_staple_reason: Option<&'static str>,
+    first_staple_what: &'a str,
+    needs_operator: bool,
+    problems: Vec<&'a Finding>,
+}
+
+impl Answered {
+    /// Whether something needs the operator.
+    pub(super) fn needs_operator(&self) -> bool {
+        self.rows.iter().any(Row::needs_operator) || self.general.all().any(|finding| finding.needs_operator)
+    }
+
+    /// One object a line for each certificate.
+    pub(super) fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+        for row in &self.rows {
+            let problems: Vec<&Finding> = row.problems.iter().chain(self.general.about(row)).collect();
+            let line = Line {
+                certificate: &row.certificate,
+                name: row.name.as_deref(),
+                serial: row.serial.as_deref(),
+                not_before: row.not_before.map(|at| at.to_string()),
+                not_after: row.not_after.map(|at| at.to_string()),
+                must_staple: row.must_staple,
+                file: row.file.as_deref(),
+                named_at: row.named_at.as_deref(),
+                sockets: &row.sockets,
+                issuer: row.issuer.as_deref(),
+                issuer_found_in: row.issuer_found_in.as_deref(),
+                issuer_found_by_haproxy: row.issuer_found_by_haproxy,
+                ocsp_urls: &row.ocsp_urls,
+                staple_file: row.staple_file.as_deref(),
+                staple: row.staple,
+                staple_until: row.staple_until.map(|at| at.to_string()),
+                first_staple: row.first_staple.answer,
+                first_staple_reason: row.first_staple.code.map(|code| code.as_str()),
+                first_staple_what: &row.first_staple.what,
+                needs_operator: problems.iter().any(|finding| finding.needs_operator),
+                problems,
+            };
+            out.write_all(json_line(&line).as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// For people: a block for each certificate, those that need something last; then HAProxys, what else there is, and
+    /// what it comes to.
+    pub(super) fn write_words(&self, out: &mut dyn Write) -> io::Result<()> {
+        let (needing, fine): (Vec<&Row>, Vec<&Row>) = self.rows.iter().partition(|row| row.needs_operator());
+        for row in fine.into_iter().chain(needing) {
+            write_row(row, out)?;
+        }
+        for process in &self.processes {
+            write_process(process, out)?;
+        }
+        let general: Vec<&Finding> = self.general.all().collect();
+        if !general.is_empty() {
+            writeln!(out, "Besides:")?;
+            let (needing, fine): (Vec<&Finding>, Vec<&Finding>) =
+                general.into_iter().partition(|finding| finding.needs_operator);
+            fine.into_iter().chain(needing).try_for_each(|finding| write_finding(finding, out))?;
+            writeln!(out)?;
+        }
+        writeln!(out, "{}", self.summary())
+    }
+
+    /// What concerns no certificate alone, and needs the operator.
+    pub(super) fn remarks(&self) -> impl Iterator<Item = String> {
+        self.general.all().map(|finding| {
+            let kind = if finding.needs_operator { "problem" } else { "note" };
+            let remedy = finding.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+            format!("{kind} {}: {}{remedy}", finding.reason, finding.what)
+        })
+    }
+
+    /// What it comes to, in a line.
+    fn summary(&self) -> String {
+        let needing = self.rows.iter().filter(|row| row.needs_operator()).count();
+        let others = self.general.all().filter(|finding| finding.needs_operator).count();
+        let all = self.rows.iter().flat_map(|row| &row.problems).chain(self.general.all());
+        let notes = all.filter(|finding| !finding.needs_operator).count();
+        let mut summary = count(self.rows.len(), "certificate");
+        match (needing, others) {
+            (0, 0) => summary.push_str(": nothing needs you"),
+            (0, others) if self.rows.is_empty() => summary.push_str(&format!("; {}", needs(others, "thing"))),
+            (0, others) => summary.push_str(&format!("; {} beside them", needs(others, "thing"))),
+            (needing, 0) => summary.push_str(&format!(", of which {}", needs(needing, ""))),
+            (needing, others) => {
+                summary.push_str(&format!(", of which {}; {} beside them", needs(needing, ""), needs(others, "thing")));
+            }
+        }
+        if notes > 0 {
+            summary.push_str(&format!("; {}", count(notes, "note")));
+        }
+        summary
+    }
+}
+
+fn count(count: usize, of: &str) -> String {
+    match count {
+        0 => format!("no {of}s"),
+        1 => format!("1 {of}"),
+        count => format!("{count} {of}s"),
+    }
+}
+
+fn needs(count: usize, of: &str) -> String {
+    match (count, of) {
+        (1, "") => "1 needs you".to_owned(),
+        (count, "") => format!("{count} need you"),
+        (1, of) => format!("1 {of} needs you"),
+        (count, of) => format!("{count} {of}s need you"),
+    }
+}
+
+fn write_row(row: &Row, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", visible(&row.certificate))?;
+    let about = row.name.as_ref().map(|name| {
+        let serial = row.serial.as_deref().unwrap_or_default();
+        let until = row.not_after.map(|until| format!(", valid until {until}")).unwrap_or_default();
+        format!("{name}, serial number {serial}{until}{}", if row.must_staple { ", must-staple" } else { "" })
+    });
+    let file = row.file.as_ref().map(|file| match &row.named_at {
+        Some(place) => format!("{file} (named at {place})"),
+        None => file.clone(),
+    });
+    let issuer = row.issuer.as_ref().map(|issuer| match (&row.issuer_found_in, &row.file) {
+        (Some(found), Some(file)) if found == file => format!("{issuer}, in the same file"),
+        (Some(found), _) => format!("{issuer}, in {found}"),
+        (None, _) => format!("{issuer}, not found"),
+    });
+    let staple = row.staple_file.as_ref().map(|file| match (row.staple, row.staple_until) {
+        (None, _) => format!("{file}: none there"),
+        (Some(staple), Some(until)) => format!("{file}: {staple} until {until}"),
+        (Some(staple), None) => format!("{file}: {}", staple.replace('_', " ")),
+    });
+    let sockets = if row.sockets.is_empty() { "none".to_owned() } else { row.sockets.join(", ") };
+    let urls = row.ocsp_urls.join(" ");
+    let known = row.name.is_some();
+    for (name, value) in [
+        ("certificate", about),
+        ("file", file),
+        ("sockets", Some(sockets)),
+        ("issuer", issuer),
+        ("OCSP URLs", known.then(|| if urls.is_empty() { "none".to_owned() } else { urls })),
+        ("staple file", staple),
+        ("first staple", Some(first_staple(row))),
+    ] {
+        if let Some(value) = value {
+            writeln!(out, "  {name:<12} {}", visible(&value))?;
+        }
+    }
+    row.problems.iter().try_for_each(|finding| write_finding(finding, out))?;
+    writeln!(out)
+}
+
+fn first_staple(row: &Row) -> String {
+    let first = &row.first_staple;
+    let answer = match first.answer {
+        Answer::NotNeeded => "not needed",
+        Answer::Already => "already",
+        Answer::Yes => "yes",
+        Answer::Unknown => "unknown",
+        Answer::No => "no",
+    };
+    match (&first.code, &first.about) {
+        (Some(code), Some(about)) if row.sockets.len() > 1 => format!("{answer}, at {about} ({code}): {}", first.what),
+        (Some(code), _) => format!("{answer} ({code}): {}", first.what),
+        (None, _) => format!("{answer}: {}", first.what),
+    }
+}
+
+fn write_finding(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
+    let kind = if finding.needs_operator { "PROBLEM" } else { "note" };
+    writeln!(out, "  {kind:<12} {}: {}", finding.reason, visible(&finding.what))?;
+    match &finding.remedy {
+        Some(remedy) => writeln!(out, "  {:<12} {}", "  remedy", visible(remedy)),
+        None => Ok(()),
+    }
+}
+
+fn write_process(process: &Process, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", visible(&process.address.to_string()))?;
+    let text = match &process.picture {
+        Ok(picture) => {
+            let files: Vec<String> =
+                picture.configuration_files.iter().map(|file| file.display().to_string()).collect();
+            let level = picture.level.map_or("unknown", in_words);
+            format!(
+                "{}, process {}, socket of level {level}, started with {}, {} loaded",
+                picture.version,
+                picture.pid,
+                if files.is_empty() { "unknown files".to_owned() } else { files.join(",") },
+                count(picture.certificates.len(), "certificate")
+            )
+        }
+        Err(error) => format!("does not answer ({})", error.code),
+    };
+    writeln!(out, "  {:<12} {}", "HAProxy", visible(&text))?;
+    writeln!(out)
+}

@@ -1,0 +1,519 @@
+//! Whole checks of what lies in directories, with made-up HAProxys. The real ones are those of the whole-system tests.
+
+mod daemon;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use clap::Parser;
+use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
+use stapled_ca::{Authority, Profile};
+use stapled_core::bundle::Bundle;
+use stapled_core::certificate::Certificate;
+use stapled_core::source::{Sighting, Version};
+use stapled_haproxy::configuration::Level;
+use stapled_haproxy::{Picture, ServedCertificate, codes};
+use tempfile::TempDir;
+
+use super::contents::Reader;
+use super::*;
+use crate::file::File;
+
+const URL: &str = "http://ocsp.example/";
+
+/// A directory with certificates, and an authority.
+struct World {
+    folder: TempDir,
+    ca: Authority,
+    stranger: Authority,
+}
+
+impl World {
+    fn new() -> Self {
+        let ca = Authority::root("Root").create().unwrap().intermediate("Issuer").create().unwrap();
+        let stranger = Authority::root("Stranger").create().unwrap();
+        World { folder: TempDir::new().unwrap(), ca, stranger }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, contents).unwrap();
+        path
+    }
+
+    /// A certificate with its chain in a file.
+    fn cert(&self, name: &str, adapt: impl FnOnce(Profile) -> Profile) -> Certificate {
+        let (certificate, pem) = self.issue(adapt);
+        self.write(name, pem + &self.ca.certificate_pem());
+        certificate
+    }
+
+    /// A certificate without its chain in a file.
+    fn lonely(&self, name: &str, adapt: impl FnOnce(Profile) -> Profile) -> Certificate {
+        let (certificate, pem) = self.issue(adapt);
+        self.write(name, pem);
+        certificate
+    }
+
+    fn issue(&self, adapt: impl FnOnce(Profile) -> Profile) -> (Certificate, String) {
+        let issued = self.ca.issue(&adapt(Profile::server("a.example").ocsp_url(URL))).unwrap();
+        (Certificate::from_der(issued.der()).unwrap(), issued.certificate_pem())
+    }
+
+    /// A response of the authority about a certificate; `adapt` says what it is like.
+    fn response(&self, about: &Certificate, adapt: impl FnOnce(ResponseBuilder, i64) -> ResponseBuilder) -> Vec<u8> {
+        let records = self.ca.records().unwrap();
+        let serial = records.iter().map(|record| &record.serial).find(|serial| serial.as_bytes() == about.serial());
+        let cert_id = self.ca.cert_id(serial.unwrap(), HashAlgorithm::Sha1);
+        let now = SystemClock.now().unix();
+        let builder = ResponseBuilder::new(&self.ca).good(&cert_id).this_update(now - 60).next_update(now + 86_400);
+        adapt(builder, now).build().unwrap()
+    }
+
+    /// Checks what these arguments say; `adapt` says what HAProxys answer.
+    fn check(&self, arguments: &[&str], adapt: impl FnOnce(&mut Inputs)) -> Answered {
+        let arguments: Vec<String> =
+            arguments.iter().map(|word| word.replace('@', self.folder.path().to_str().unwrap())).collect();
+        let issuers = self.path("issuers").display().to_string();
+        let words = ["stapled", "--issuer-dir", &issuers].map(str::to_owned).into_iter().chain(arguments);
+        let configuration = Configuration::of(Arguments::try_parse_from(words).unwrap(), File::default()).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let mut haproxys = Haproxys::open(&configuration).unwrap();
+            let mut inputs = inputs::gather(&configuration, &mut haproxys).await.unwrap();
+            adapt(&mut inputs);
+            judged(&configuration, inputs, SystemClock.now(), &Terminal::plain()).await
+        })
+    }
+
+    /// A configuration of HAProxy that serves these files, with an admin socket.
+    fn haproxy(&self, files: &[&str]) -> PathBuf {
+        let crt: String = files.iter().map(|file| format!(" crt {}", self.path(file).display())).collect();
+        let socket = self.path("admin.sock");
+        let text = format!("global\n stats socket {} level admin\nfrontend f\n bind :1 ssl{crt}\n", socket.display());
+        self.write("h.cfg", text)
+    }
+
+    /// A HAProxy that has loaded this.
+    fn loaded(&self, certificates: &[(&str, &Certificate)]) -> Picture {
+        let mut picture = Picture::default();
+        picture.pid = 7;
+        picture.level = Some(Level::Admin);
+        picture.configuration_files = vec![self.path("h.cfg")];
+        picture.certificates = certificates.iter().map(|(name, certificate)| self.served(name, certificate)).collect();
+        picture
+    }
+
+    fn served(&self, name: &str, certificate: &Certificate) -> ServedCertificate {
+        let mut served = ServedCertificate::default();
+        served.name = self.path(name).display().to_string();
+        served.serial = certificate.serial_hex();
+        served.has_chain = true;
+        served.file = Some(self.path(name));
+        served.is_in_file = true;
+        served
+    }
+}
+
+/// What is told: the words, with an exclamation mark where they need the operator.
+fn told<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Vec<String> {
+    let mark = |finding: &Finding| if finding.needs_operator { "!" } else { "" };
+    let mut told: Vec<String> =
+        findings.into_iter().map(|finding| format!("{}{}", finding.reason, mark(finding))).collect();
+    told.sort();
+    told
+}
+
+fn of_only_row(answered: &Answered) -> Vec<String> {
+    assert_eq!(answered.rows.len(), 1, "{:?}", answered.rows);
+    told(&answered.rows[0].problems)
+}
+
+fn first(answered: &Answered) -> String {
+    let first = &answered.rows[0].first_staple;
+    format!("{:?} {}", first.answer, first.code.map(|code| code.as_str()).unwrap_or_default()).trim().to_owned()
+}
+
+/// What is wrong with the certificate itself; HAProxy has it as it is.
+#[test]
+fn certificates() {
+    let now = SystemClock.now().unix();
+    let plain = |profile: Profile| profile;
+    let without_url = |_| Profile::server("a.example");
+    type Adapt<'a> = Box<dyn Fn(Profile) -> Profile + 'a>;
+    let cases: [(&str, Adapt<'_>, &[&str], &str); 7] = [
+        ("in order", Box::new(plain), &[], "Yes"),
+        ("without URL", Box::new(without_url), &["no_ocsp_url"], "NotNeeded"),
+        (
+            "must-staple without URL",
+            Box::new(move |profile| without_url(profile).must_staple(true)),
+            &["must_staple_without_url!"],
+            "No must_staple_without_url",
+        ),
+        ("must-staple", Box::new(|profile| profile.must_staple(true)), &[], "Yes"),
+        (
+            "expired",
+            Box::new(|profile| profile.valid_between(now - 9, now - 2)),
+            &["certificate_expired!"],
+            "No certificate_expired",
+        ),
+        (
+            "not yet valid",
+            Box::new(|profile| profile.valid_between(now + 900, now + 9000)),
+            &["certificate_not_yet_valid!"],
+            "No certificate_not_yet_valid",
+        ),
+        (
+            "not for servers",
+            Box::new(|profile| profile.extended_key_usages([stapled_ca::ExtendedKeyUsage::ClientAuth])),
+            &["not_for_servers!"],
+            "No not_for_servers",
+        ),
+    ];
+    for (case, adapt, expected, expected_first) in cases {
+        let world = World::new();
+        let certificate = world.cert("a.pem", adapt);
+        world.haproxy(&["a.pem"]);
+        let answered = world.check(&["--haproxy-config", "@/h.cfg"], |inputs| {
+            inputs.processes[0].picture = Ok(world.loaded(&[("a.pem", &certificate)]));
+        });
+        assert_eq!(of_only_row(&answered), expected, "{case}");
+        assert_eq!(first(&answered), expected_first, "{case}");
+        assert_eq!(answered.needs_operator(), expected.iter().any(|told| told.ends_with('!')), "{case}");
+        assert_eq!(told(answered.general.all()), [""; 0], "{case}");
+    }
+}
+
+/// Files in which no certificate can be read.
+#[test]
+fn files_that_are_no_certificates() {
+    let world = World::new();
+    world.write("rubbish.pem", "-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n");
+    world.write("key.pem", "-----BEGIN PRIVATE KEY-----\n");
+    world.write("ca.pem", world.ca.certificate_pem());
+    world.write("large.pem", vec![b'x'; 2 * 1024 * 1024]);
+    let paths = ["rubbish.pem", "key.pem", "ca.pem", "large.pem"];
+    let told_of = |answered: &Answered, file: &str| {
+        let row = answered.rows.iter().find(|row| row.certificate.ends_with(file));
+        row.map(|row| told(&row.problems).join(" ")).unwrap_or_else(|| "nothing".to_owned())
+    };
+    let by_path = world.check(&["-p", "@"], |_| {});
+    assert_eq!(
+        paths.map(|file| told_of(&by_path, file)),
+        ["malformed_certificate!", "no_certificate", "nothing", "too_large!"]
+    );
+    // HAProxy would not start with most of them.
+    world.haproxy(&paths);
+    let configured = world.check(&["--haproxy-config", "@/h.cfg", "--no-haproxy-sockets"], |_| {});
+    assert_eq!(
+        paths.map(|file| told_of(&configured, file)),
+        ["malformed_certificate!", "no_certificate!", "only_ca_certificates", "too_large!"]
+    );
+}
+
+/// Where the issuer is, and whether HAProxy finds it, too.
+#[test]
+fn issuers() {
+    let world = World::new();
+    let fetched = |profile: Profile| profile.ca_issuers_url("http://ca.example/ca.der");
+    let lonely = world.lonely("a.pem", fetched);
+    world.haproxy(&["a.pem"]);
+    let check = |more: &[&str]| {
+        world.check(&[&["--haproxy-config", "@/h.cfg"], more].concat(), |inputs| {
+            if let Some(process) = inputs.processes.first_mut() {
+                let mut picture = world.loaded(&[("a.pem", &lonely)]);
+                picture.certificates[0].has_chain = false;
+                process.picture = Ok(picture);
+            }
+        })
+    };
+    let shown = |answered: &Answered| {
+        let row = &answered.rows[0];
+        let found = row.issuer_found_in.as_ref().map(|found| found.rsplit('/').next().unwrap().to_owned());
+        (of_only_row(answered), found, row.issuer_found_by_haproxy, first(answered))
+    };
+    let expect = |told: &[&str], found: Option<&str>, by_haproxy: Option<bool>, first: &str| {
+        let told: Vec<String> = told.iter().map(|&told| told.to_owned()).collect();
+        (told, found.map(str::to_owned), by_haproxy, first.to_owned())
+    };
+    assert_eq!(shown(&check(&[])), expect(&["issuer_to_be_fetched"], None, None, "Yes"));
+    let not_fetched = check(&["--no-fetch-issuers"]);
+    assert_eq!(shown(&not_fetched), expect(&["issuer_missing!"], None, None, "No issuer_missing"));
+    let what = &not_fetched.rows[0].problems[0].what;
+    for looked in ["CN=Issuer", "/a.pem,", "/a.pem.issuer,", "/issuers"] {
+        assert!(what.contains(looked), "{looked}: {what}");
+    }
+
+    // Among the certificates of other paths, only the daemon finds it.
+    world.write("other/ca.pem", world.ca.certificate_pem());
+    let elsewhere = ["-p", "@/other"];
+    assert_eq!(shown(&check(&elsewhere)), expect(&["issuer_not_found_by_server"], Some("ca.pem"), Some(false), "Yes"));
+    let without_sockets = [&elsewhere[..], &["--no-haproxy-sockets"]].concat();
+    assert_eq!(
+        shown(&check(&without_sockets)),
+        expect(&["issuer_not_found_by_server!"], Some("ca.pem"), Some(false), "No no_socket")
+    );
+    // What was fetched once, too.
+    world.write("issuers/1.der", world.ca.certificate());
+    assert_eq!(shown(&check(&[])), expect(&["issuer_not_found_by_server"], Some("issuers"), Some(false), "Yes"));
+
+    // HAProxy does not start with a response, whatever it is like.
+    for response in [&b""[..], b"rubbish"] {
+        world.write("a.pem.ocsp", response);
+        assert_eq!(
+            shown(&check(&elsewhere)).0,
+            ["issuer_not_found_by_server", "staple_without_issuer!"],
+            "{response:?}"
+        );
+    }
+    assert_eq!(shown(&check(&["--no-fetch-issuers"])).0, ["issuer_missing!", "staple_without_issuer!"]);
+    std::fs::remove_file(world.path("a.pem.ocsp")).unwrap();
+
+    world.write("a.pem.issuer", world.ca.certificate_pem());
+    assert_eq!(shown(&check(&[])), expect(&[], Some("a.pem.issuer"), Some(true), "Yes"));
+    world.write("a.pem.issuer", world.stranger.certificate_pem());
+    assert_eq!(shown(&check(&elsewhere)), expect(&["wrong_issuer_file!"], Some("ca.pem"), Some(false), "Yes"));
+    world.write("a.pem.ocsp", "");
+    assert_eq!(shown(&check(&elsewhere)).0, ["staple_without_issuer!", "wrong_issuer_file!"]);
+}
+
+/// A certificate without URL, as it came after one that had: its old response keeps HAProxy from starting all the same.
+#[test]
+fn what_needs_no_staple_may_have_one_that_is_in_the_way() {
+    let world = World::new();
+    world.lonely("a.pem", |_| Profile::server("a.example"));
+    world.write("a.pem.ocsp", "rubbish");
+    world.haproxy(&["a.pem"]);
+    let check = || world.check(&["--haproxy-config", "@/h.cfg", "--no-haproxy-sockets"], |_| {});
+    assert_eq!(of_only_row(&check()), ["no_ocsp_url", "staple_without_issuer!"]);
+    world.write("a.pem.issuer", world.ca.certificate_pem());
+    assert_eq!(of_only_row(&check()), ["no_ocsp_url", "staple_file_unusable!"]);
+}
+
+/// What lies where HAProxy looks for a response.
+#[test]
+fn staples() {
+    let world = World::new();
+    let certificate = world.cert("a.pem", |profile| profile);
+    let other = world.cert("b/other.pem", |profile| profile);
+    world.haproxy(&["a.pem"]);
+    let good = world.response(&certificate, |response, _| response);
+    let expired = world.response(&certificate, |response, now| response.this_update(now - 90).next_update(now - 9));
+    let serial = world.ca.records().unwrap();
+    let serial = serial.iter().map(|record| &record.serial).find(|serial| serial.as_bytes() == certificate.serial());
+    let cert_id = world.ca.cert_id(serial.unwrap(), HashAlgorithm::Sha1);
+    let now = SystemClock.now().unix();
+    let revoked = ResponseBuilder::new(&world.ca).revoked(&cert_id, now - 99, None);
+    let revoked = revoked.this_update(now - 60).next_update(now + 86_400).build().unwrap();
+    let foreign = world.response(&other, |response, _| response);
+    type Case<'a> = (&'a [u8], &'a str, &'a [&'a str], &'a [&'a str]);
+    let cases: [Case<'_>; 6] = [
+        (&good, "good", &[], &[]),
+        (b"", "empty", &[], &[]),
+        (&expired, "expired", &["staple_file_unusable"], &["staple_file_unusable!"]),
+        (b"rubbish", "malformed", &["staple_file_unusable"], &["staple_file_unusable!"]),
+        (&foreign, "no_matching_certid", &["staple_file_unusable"], &["staple_file_unusable!"]),
+        (&revoked, "revoked", &["revoked!"], &["revoked!"]),
+    ];
+    for (response, state, expected, where_not_replaced) in cases {
+        world.write("a.pem.ocsp", response);
+        let check = |more: &[&str]| {
+            world.check(&[&["--haproxy-config", "@/h.cfg"], more].concat(), |inputs| {
+                inputs.processes[0].picture = Ok(world.loaded(&[("a.pem", &certificate)]));
+            })
+        };
+        let answered = check(&[]);
+        assert_eq!((of_only_row(&answered), answered.rows[0].staple), (told_as(expected), Some(state)));
+        assert_eq!(answered.rows[0].staple_until.is_some(), state == "good");
+        assert_eq!(of_only_row(&check(&["--no-staple-files"])), where_not_replaced, "{state}");
+    }
+    std::fs::remove_file(world.path("a.pem.ocsp")).unwrap();
+    assert_eq!(world.check(&["-p", "@/a.pem"], |_| {}).rows[0].staple, None);
+}
+
+fn told_as(told: &[&str]) -> Vec<String> {
+    told.iter().map(|&told| told.to_owned()).collect()
+}
+
+/// What the running HAProxy has, against what its configuration says.
+#[test]
+fn the_running_haproxy_and_its_configuration() {
+    let world = World::new();
+    let one = world.cert("one.pem", |profile| profile);
+    let two = world.cert("two.pem", |profile| profile);
+    let gone = world.cert("gone.pem", |profile| profile);
+    let before = world.issue(|profile| profile).0;
+    world.haproxy(&["one.pem", "two.pem"]);
+    let check = |adapt: &dyn Fn(&mut Inputs)| world.check(&["--haproxy-config", "@/h.cfg"], |inputs| adapt(inputs));
+    let shown = |answered: &Answered| -> Vec<String> {
+        let name = |row: &row::Row| row.certificate.rsplit('/').next().unwrap().to_owned();
+        answered.rows.iter().map(|row| format!("{} {}", name(row), told(&row.problems).join(" "))).collect()
+    };
+    let with = |picture: Picture| check(&move |inputs| inputs.processes[0].picture = Ok(picture.clone()));
+
+    let all = world.loaded(&[("one.pem", &one), ("two.pem", &two)]);
+    assert_eq!(shown(&with(all.clone())), ["one.pem ", "two.pem "]);
+    assert!(!with(all.clone()).needs_operator());
+
+    let answered = with(world.loaded(&[("one.pem", &before), ("gone.pem", &gone)]));
+    assert_eq!(shown(&answered), ["gone.pem not_in_configuration!", "one.pem served_differs!", "two.pem not_loaded!"]);
+    let firsts: Vec<_> = answered.rows.iter().map(|row| row.first_staple.code.map(|code| code.as_str())).collect();
+    assert_eq!(firsts, [None, Some("served_differs"), Some("not_loaded")]);
+    // Somebody gives it staples by its path.
+    let by_path = world.check(&["--haproxy-config", "@/h.cfg", "-p", "@/gone.pem", "-s", "@/admin.sock"], |inputs| {
+        inputs.processes[0].picture = Ok(world.loaded(&[("one.pem", &one), ("two.pem", &two), ("gone.pem", &gone)]));
+    });
+    assert_eq!(shown(&by_path), ["gone.pem ", "one.pem ", "two.pem "]);
+
+    // Level, and which configuration.
+    let mut picture = all.clone();
+    picture.level = Some(Level::Operator);
+    picture.configuration_files = vec!["/elsewhere/other.cfg".into()];
+    let answered = with(picture);
+    assert_eq!(told(answered.general.all()), ["other_configuration!", "socket_level!"]);
+    assert_eq!(answered.rows[0].first_staple.code, Some(codes::SOCKET_LEVEL));
+    // As JSON, what is wrong with a socket is in its certificates' problems.
+    let mut json = Vec::new();
+    answered.write_json(&mut json).unwrap();
+    for line in String::from_utf8(json).unwrap().lines() {
+        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+        let problems = object["problems"].as_array().unwrap().iter().map(|problem| problem["reason"].as_str().unwrap());
+        let mut problems: Vec<_> = problems.collect();
+        problems.sort_unstable();
+        assert_eq!(problems, ["other_configuration", "socket_level"]);
+        assert_eq!((&object["needs_operator"], &object["first_staple"]), (&true.into(), &"no".into()));
+    }
+
+    // Who takes responses already, takes the next ones at a lower level, too.
+    let mut picture = all.clone();
+    picture.level = Some(Level::Operator);
+    picture.certificates[0].takes_responses = true;
+    assert_eq!(first(&with(picture)), "Already");
+
+    // Relative, it begins where HAProxy was started; what cannot be known is not told.
+    let mut picture = all.clone();
+    picture.configuration_files = vec!["h.cfg".into()];
+    assert!(!with(picture.clone()).needs_operator());
+    picture.working_directory = Some(world.path(""));
+    assert!(!with(picture.clone()).needs_operator());
+    picture.working_directory = Some("/elsewhere".into());
+    assert!(!with(picture).needs_operator());
+
+    let nobody = check(&|_| {});
+    assert_eq!(told(nobody.general.all()), ["socket_missing!"]);
+    assert_eq!(shown(&nobody), ["one.pem ", "two.pem "], "that is told once");
+    assert_eq!(first(&nobody), "Unknown socket_missing");
+}
+
+/// Advice about a configuration is only a note; less still where the running HAProxy confirms what was assumed.
+#[test]
+fn what_was_assumed_of_a_configuration() {
+    let world = World::new();
+    let one = world.cert("one.pem", |profile| profile);
+    let socket = world.path("admin.sock").display().to_string();
+    let path = world.path("one.pem").display().to_string();
+    let condition = format!(
+        "global\n stats socket {socket} level admin\nfrontend f\n.if version_atleast(2.4)\n bind :1 ssl crt {path}\n.endif\n"
+    );
+    world.write("h.cfg", &condition);
+    let check = || {
+        world.check(&["--haproxy-config", "@/h.cfg"], |inputs| {
+            if let Some(process) = inputs.processes.first_mut() {
+                process.picture = Ok(world.loaded(&[("one.pem", &one)]));
+            }
+        })
+    };
+    let answered = check();
+    let finding = answered.general.all().next().unwrap();
+    assert_eq!(told(answered.general.all()), ["condition_undecided"]);
+    assert!(finding.what.contains("just these certificates"), "{finding:?}");
+    let missing = condition.replace(".endif", &format!(".endif\n bind :2 ssl crt {path} crt-list /nowhere/list"));
+    world.write("h.cfg", missing);
+    let answered = check();
+    assert_eq!(told(answered.general.all()), ["condition_undecided", "crt_list_unreadable!"]);
+    // No socket that can be used.
+    world.write("h.cfg", format!("frontend f\n bind :1 ssl crt {path}\n"));
+    let answered = check();
+    assert_eq!(told(answered.general.all()), ["no_admin_socket!"]);
+    let remedy = answered.general.all().next().unwrap().remedy.clone().unwrap();
+    assert!(remedy.contains("stats socket /run/haproxy/admin.sock level admin"), "{remedy}");
+    let answered = world.check(&["--haproxy-config", "@/h.cfg", "--no-haproxy-sockets"], |_| {});
+    assert_eq!(told(answered.general.all()), [""; 0], "that is as it was wanted");
+}
+
+/// HAProxy asks for responses itself.
+#[test]
+fn two_writers() {
+    let world = World::new();
+    let one = world.cert("one.pem", |profile| profile);
+    let text = std::fs::read_to_string(world.haproxy(&["one.pem"])).unwrap();
+    world.write("h.cfg", text.replace("frontend", " ocsp-update.mode on\nfrontend"));
+    let answered = world.check(&["--haproxy-config", "@/h.cfg"], |inputs| {
+        inputs.processes[0].picture = Ok(world.loaded(&[("one.pem", &one)]));
+    });
+    assert_eq!(of_only_row(&answered), ["two_writers!"]);
+}
+
+/// Certificates of paths go by the names that HAProxy knows them by.
+#[test]
+fn paths_and_a_running_haproxy() {
+    let world = World::new();
+    let one = world.cert("p/one.pem", |profile| profile);
+    world.cert("p/two.pem", |profile| profile);
+    let other = world.cert("q/other.pem", |profile| profile);
+    let now = SystemClock.now().unix();
+    world.cert("p/old.pem", |profile| profile.valid_between(now - 9, now - 2));
+    let mut picture = world.loaded(&[("p/one.pem", &one), ("q/other.pem", &other)]);
+    // By a relative path.
+    picture.certificates[0].name = "p/one.pem".to_owned();
+    let answered = world.check(&["-p", "@/p", "-s", "@/s"], |inputs| inputs.processes[0].picture = Ok(picture.clone()));
+    let shown: HashMap<&str, Vec<String>> =
+        answered.rows.iter().map(|row| (row.certificate.as_str(), told(&row.problems))).collect();
+    assert_eq!(shown.len(), 3);
+    assert_eq!(shown["p/one.pem"], [""; 0]);
+    assert_eq!(shown[world.path("p/two.pem").to_str().unwrap()], ["not_loaded!"]);
+    assert_eq!(shown[world.path("p/old.pem").to_str().unwrap()], ["certificate_expired", "not_loaded!"]);
+    assert_eq!(told(answered.general.all()), ["not_in_paths"]);
+    // For files only, none of that counts.
+    let answered = world.check(&["-p", "@/p"], |_| {});
+    assert!(!answered.needs_operator());
+    let answered = world.check(&["-p", "@/nowhere"], |_| {});
+    assert_eq!(told(answered.general.all()), ["path_missing!"]);
+    std::fs::create_dir(world.path("empty")).unwrap();
+    let answered = world.check(&["-p", "@/empty"], |_| {});
+    assert_eq!(told(answered.general.all()), ["no_certificates!"]);
+}
+
+/// Names that cannot be said to HAProxy.
+#[test]
+fn names_that_cannot_be_said() {
+    let world = World::new();
+    let odd = world.cert("p/a\nb.pem", |profile| profile);
+    let answered = world.check(&["-p", "@/p", "-s", "@/s"], |inputs| {
+        inputs.processes[0].picture = Ok(world.loaded(&[("p/a\nb.pem", &odd)]));
+    });
+    assert_eq!(of_only_row(&answered), ["unusable_name!"]);
+    assert_eq!(first(&answered), "No unusable_name");
+    let mut words = Vec::new();
+    answered.write_words(&mut words).unwrap();
+    assert!(String::from_utf8(words).unwrap().contains("/p/a\\nb.pem"));
+}
+
+/// One copy of an authority's certificate is kept, in however many files it lies.
+#[test]
+fn what_files_have_in_common_is_kept_once() {
+    let world = World::new();
+    let reader = Reader::default();
+    let read = ["a.pem", "b.pem"].map(|name| {
+        world.cert(name, |profile| profile);
+        reader.read(&Sighting::file(world.path(name), Version::new([])), None).unwrap()
+    });
+    let [one, other] = read.map(|contents| Arc::clone(contents.certificates.iter().find(|one| one.is_ca()).unwrap()));
+    assert!(Arc::ptr_eq(&one, &other));
+    assert!(Bundle::read(world.ca.certificate_pem().as_bytes()).unwrap().certificates[0] == *one);
+}

@@ -1,0 +1,512 @@
+//! `stapled check`: what it says of a HAProxy is so, and it changes nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use stapled_ca::lab::Lab;
+use stapled_tests::{Cert, Finished, Haproxy, Stapled, World, has_stores, wait_for, with_each_haproxy};
+
+/// A check with these arguments.
+fn check<A: AsRef<std::ffi::OsStr>>(world: &World, arguments: impl IntoIterator<Item = A>) -> Finished {
+    Stapled::asked(world).args(["check", "--config", "empty.conf"]).args(arguments).run()
+}
+
+/// One of what this HAProxy's configuration says, as JSON.
+fn check_configuration(world: &World, haproxy: &Haproxy) -> (i32, Vec<Value>) {
+    as_json(&check(world, ["--json".as_ref(), "--haproxy-config".as_ref(), haproxy.configuration_file().as_os_str()]))
+}
+
+fn as_json(finished: &Finished) -> (i32, Vec<Value>) {
+    let object = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    (finished.code.unwrap_or_else(|| panic!("{finished:?}")), finished.stdout.lines().map(object).collect())
+}
+
+/// The reasons of an object's problems that need the operator.
+fn reasons(object: &Value) -> Vec<&str> {
+    let problems = object["problems"].as_array().unwrap_or_else(|| panic!("{object}"));
+    let needing = problems.iter().filter(|problem| problem["needs_operator"] == true);
+    let mut reasons: Vec<&str> = needing.map(|problem| problem["reason"].as_str().unwrap()).collect();
+    assert_eq!(object["needs_operator"], !reasons.is_empty(), "{object}");
+    for problem in problems {
+        assert!(problem["what"].as_str().is_some_and(|what| !what.is_empty()), "{problem}");
+        let has_remedy = problem["remedy"].as_str().is_some_and(|remedy| !remedy.is_empty());
+        assert!(has_remedy || problem["needs_operator"] == false, "{problem}");
+    }
+    reasons.sort_unstable();
+    reasons
+}
+
+fn object_of<'a>(objects: &'a [Value], cert: &Cert) -> &'a Value {
+    let name = cert.name();
+    objects.iter().find(|object| object["certificate"] == name).unwrap_or_else(|| panic!("{name}: {objects:?}"))
+}
+
+/// The names that HAProxy lists.
+fn listed(haproxy: &Haproxy) -> Vec<String> {
+    let list = haproxy.ask("show ssl cert");
+    let names = list.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', '*']));
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    names.sort();
+    names
+}
+
+/// Everything that HAProxy shows of certificates and responses.
+fn shown(haproxy: &Haproxy) -> String {
+    let names = listed(haproxy);
+    let certificates = names.iter().map(|name| haproxy.ask(&format!("show ssl cert {name}")));
+    certificates.chain([haproxy.ask("show ssl cert"), haproxy.ask("show ssl ocsp-response")]).collect()
+}
+
+/// Every file below a directory: what it is, and what it holds. Logs aside: they are HAProxy's.
+fn tree(directory: &Path) -> BTreeMap<PathBuf, (u64, u32, i64, i64, Vec<u8>)> {
+    let mut tree = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        if metadata.is_dir() {
+            tree.extend(self::tree(&path));
+        }
+        if path.extension().is_some_and(|extension| extension == "log") {
+            continue;
+        }
+        let contents = if metadata.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
+        let facts = (metadata.ino(), metadata.mode(), metadata.mtime(), metadata.mtime_nsec(), contents);
+        tree.insert(path, facts);
+    }
+    tree
+}
+
+/// Removes the chain from a certificate's file.
+fn make_lonely(cert: &Cert) {
+    fs::write(&cert.path, cert.issued.certificate_pem() + &cert.issued.key_pem()).unwrap();
+}
+
+fn beside(cert: &Cert, suffix: &str) -> PathBuf {
+    PathBuf::from(format!("{}{suffix}", cert.name()))
+}
+
+/// Nothing needs the operator, before stapled ran and after; names are HAProxy's; nothing is changed and nobody asked.
+#[test]
+fn all_is_well_and_stays_as_it_is() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let plain = world.cert("plain", &lab.url());
+        let must = world.cert_with("must", |profile| profile.ocsp_url(lab.url()).must_staple(true));
+        let lonely = world.cert("lonely", &lab.url());
+        make_lonely(&lonely);
+        let without_url = world.cert_with("without-url", |profile| profile);
+        let haproxy = Haproxy::of(binary, &world, "a").start();
+        let before = (tree(&world.path("")), shown(&haproxy));
+
+        let (code, objects) = check_configuration(&world, &haproxy);
+        assert_eq!(code, 0, "{objects:?}");
+        let mut names: Vec<&str> = objects.iter().map(|object| object["certificate"].as_str().unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, listed(&haproxy));
+        let socket = haproxy.socket().display().to_string();
+        for (cert, found_in, by_haproxy, first) in [
+            (&plain, Some(plain.name()), true, "yes"),
+            (&must, Some(must.name()), true, "yes"),
+            (&lonely, None, false, "yes"),
+            (&without_url, Some(without_url.name()), true, "not_needed"),
+        ] {
+            let object = object_of(&objects, cert);
+            assert_eq!(object["file"], cert.name());
+            assert_eq!(object["name"], cert.host);
+            assert_eq!(object["sockets"], serde_json::json!([socket]));
+            assert_eq!(object["issuer"], "CN=Test CA");
+            match found_in {
+                Some(found_in) => assert_eq!(object["issuer_found_in"], found_in),
+                None => {
+                    assert!(object["issuer_found_in"].as_str().unwrap().starts_with(world.certs().to_str().unwrap()))
+                }
+            }
+            assert_eq!(object["issuer_found_by_haproxy"], by_haproxy, "{object}");
+            assert_eq!(object["must_staple"], cert.host == must.host);
+            let has_url = cert.host != without_url.host;
+            assert_eq!(object["ocsp_urls"].as_array().unwrap().len(), usize::from(has_url));
+            assert_eq!(object["first_staple"], first, "{object}");
+            assert_eq!(object["staple"], Value::Null);
+            assert_eq!(reasons(object), [""; 0], "{object}");
+        }
+        // In words, and by every other way to say which certificates there are.
+        let config = haproxy.configuration_file().display().to_string();
+        let certs = world.certs().display().to_string();
+        for arguments in [
+            vec!["--haproxy-config", &config],
+            vec!["--haproxy-sockets", &socket],
+            vec!["--cert-paths", &certs, "--haproxy-sockets", &socket],
+            vec!["--haproxy-config", &config, "--cert-paths", &certs, "--haproxy-sockets", &socket],
+            vec!["--cert-paths", &certs],
+        ] {
+            let finished = check(&world, &arguments);
+            // Where there is no socket, HAProxy never gets a staple for the lonely one.
+            let expected = i32::from(!arguments.iter().any(|argument| argument.starts_with("--haproxy")));
+            assert_eq!(finished.code, Some(expected), "{arguments:?}: {finished:?}");
+            assert!(finished.stdout.contains(&format!("{}\n", plain.name())), "{finished:?}");
+            let (_, mut objects) = as_json(&check(&world, arguments.iter().copied().chain(["--json"])));
+            objects.retain(|object| object["file"] != lonely.name());
+            assert_eq!(objects.len(), 3, "{arguments:?}");
+            assert!(objects.iter().all(|object| reasons(object).is_empty()), "{arguments:?}: {objects:?}");
+        }
+        assert!(before == (tree(&world.path("")), shown(&haproxy)), "something has changed");
+        assert_eq!(lab.requests().len(), 0, "the CA was asked");
+
+        let finished = Stapled::of(&world).args(["--one-off", "--haproxy-config", &config]).run();
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        let before = (tree(&world.path("")), shown(&haproxy));
+        let (code, objects) = check_configuration(&world, &haproxy);
+        assert_eq!(code, 0, "{objects:?}");
+        for cert in [&plain, &must] {
+            let object = object_of(&objects, cert);
+            assert_eq!((&object["first_staple"], &object["staple"]), (&"already".into(), &"good".into()), "{object}");
+            assert!(object["staple_until"].is_string(), "{object}");
+        }
+        assert_eq!(object_of(&objects, &lonely)["first_staple"], "already");
+        assert!(before == (tree(&world.path("")), shown(&haproxy)), "something has changed");
+    });
+}
+
+/// What is foretold of a first staple comes true.
+#[test]
+fn what_is_foretold_of_first_staples_comes_true() {
+    with_each_haproxy(|binary| {
+        for level in ["admin", "operator"] {
+            let world = World::new();
+            let lab = Lab::start([&world.ca]).unwrap();
+            let plain = world.cert("plain", &lab.url());
+            let lonely = world.cert("lonely", &lab.url());
+            make_lonely(&lonely);
+            let misled = world.cert("misled", &lab.url());
+            fs::write(beside(&misled, ".issuer"), plain.issued.certificate_pem()).unwrap();
+            let known = world.cert("known", &lab.url());
+            // With this, HAProxy takes responses from its start on. HAProxy 2.6 does so, too, but does not tell.
+            fs::write(beside(&known, ".ocsp"), "").unwrap();
+            let is_told = has_stores(binary);
+            let haproxy = Haproxy::of(binary, &world, "a")
+                .configuration(&format!(
+                    "global\n  stats socket @ADMIN level {level}\n@DEFAULTSfrontend tls\n  bind unix@@TLS ssl crt @D/certs\n"
+                ))
+                .start();
+            let (_, objects) = check_configuration(&world, &haproxy);
+            let stapled = Stapled::of(&world)
+                .args(["--one-off", "--no-staple-files", "--haproxy-config"])
+                .args([haproxy.configuration_file()])
+                .run();
+            for cert in [&plain, &lonely, &misled, &known] {
+                let foretold = object_of(&objects, cert)["first_staple"].as_str().unwrap();
+                let is_known = cert.host == known.host;
+                let expected = match level {
+                    _ if is_known && is_told => "already",
+                    "admin" => "yes",
+                    _ => "no",
+                };
+                assert_eq!(foretold, expected, "{}", cert.host);
+                let is_there = haproxy.staple(cert).is_some();
+                assert_eq!(is_there, is_known || foretold != "no", "{}: {foretold}: {stapled:?}", cert.host);
+            }
+        }
+    });
+}
+
+/// What is wrong with certificates and with what lies around them.
+#[test]
+fn what_is_wrong_with_certificates_is_told() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
+        let url = lab.url();
+        let fine = world.cert("fine", &url);
+        let expired = world.cert_with("expired", |profile| profile.ocsp_url(&url).valid_between(now - 99, now - 9));
+        let early = world.cert_with("early", |profile| profile.ocsp_url(&url).valid_between(now + 999, now + 9999));
+        let must = world.cert_with("must", |profile| profile.must_staple(true));
+        let misled = world.cert("misled", &url);
+        fs::write(beside(&misled, ".issuer"), fine.issued.certificate_pem()).unwrap();
+        let renewed = world.cert("renewed", &url);
+        let gone = world.cert("gone", &url);
+        let lonely = world.cert("lonely", &url);
+        make_lonely(&lonely);
+        let old = world.cert("old", &url);
+        let haproxy = Haproxy::of(binary, &world, "a").start();
+        // Behind HAProxy's back:
+        let in_its_place = world.renewal_of(&renewed, &url);
+        in_its_place.write();
+        fs::remove_file(&gone.path).unwrap();
+        let new = world.cert("new", &url);
+        fs::write(beside(&lonely, ".ocsp"), "").unwrap();
+        fs::write(beside(&old, ".ocsp"), "rubbish").unwrap();
+
+        let (code, objects) = check_configuration(&world, &haproxy);
+        assert_eq!(code, 1);
+        for (cert, expected) in [
+            (&fine, ""),
+            (&expired, "certificate_expired"),
+            (&early, "certificate_not_yet_valid"),
+            (&must, "must_staple_without_url"),
+            (&misled, "wrong_issuer_file"),
+            (&renewed, "served_differs"),
+            (&gone, "not_in_configuration"),
+            (&new, "not_loaded"),
+            (&lonely, "staple_without_issuer"),
+            (&old, ""),
+        ] {
+            let object = object_of(&objects, cert);
+            assert_eq!(reasons(object).join(" "), expected, "{object}");
+        }
+        assert_eq!(objects.len(), 10);
+        let of_old = &object_of(&objects, &old)["problems"][0];
+        assert_eq!((&of_old["reason"], &of_old["needs_operator"]), (&"staple_file_unusable".into(), &false.into()));
+        // In words, what needs somebody comes last, with what to do.
+        let words = check(&world, ["--haproxy-config".as_ref(), haproxy.configuration_file().as_os_str()]);
+        assert_eq!(words.code, Some(1));
+        let at = |text: &str| words.stdout.find(text).unwrap_or_else(|| panic!("{text}: {}", words.stdout));
+        assert!(at(&format!("{}\n", fine.name())) < at("PROBLEM"));
+        assert!(words.stdout.contains("10 certificates, of which 8 need you; "), "{}", words.stdout);
+        // The running process alone says the same of what is served.
+        let (code, objects) = as_json(&check(&world, ["--json".as_ref(), "-s".as_ref(), haproxy.socket().as_os_str()]));
+        assert_eq!(code, 1);
+        let mut names: Vec<&str> = objects.iter().map(|object| object["certificate"].as_str().unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, listed(&haproxy));
+        assert_eq!(reasons(object_of(&objects, &renewed)), ["served_differs"]);
+        assert_eq!(reasons(object_of(&objects, &gone)), ["unreadable_certificate"]);
+
+        // What is said of a response without an issuer is so.
+        for cert in [&expired, &early, &must, &misled, &renewed, &old, &new] {
+            fs::remove_file(&cert.path).unwrap();
+        }
+        let starts = || {
+            let mut command = std::process::Command::new(binary);
+            command.arg("-c").arg("-f").arg(haproxy.configuration_file()).current_dir(world.path(""));
+            command.output().unwrap().status.success()
+        };
+        assert!(!starts(), "HAProxy would start after all");
+        fs::remove_file(beside(&lonely, ".ocsp")).unwrap();
+        assert!(starts());
+    });
+}
+
+/// A file that this user may not read, though HAProxy, which began as another, could: named, and no obstacle to others.
+#[test]
+fn a_file_that_may_not_be_read_is_told() {
+    let world = World::new();
+    let lab = Lab::start([&world.ca]).unwrap();
+    let (secret, open) = (world.cert("secret", &lab.url()), world.cert("open", &lab.url()));
+    fs::set_permissions(&secret.path, fs::Permissions::from_mode(0o000)).unwrap();
+    fs::set_permissions(&open.path, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut command = Stapled::asked(&world);
+    // Root may read everything, so it is another user there.
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        fs::set_permissions(world.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+        command = command.by(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
+    }
+    let finished =
+        command.args(["check", "--config", "empty.conf", "--json"]).args(["-p".as_ref(), world.certs().as_os_str()]);
+    let (code, objects) = as_json(&finished.run());
+    assert_eq!(code, 1);
+    assert_eq!(reasons(object_of(&objects, &open)), [""; 0]);
+    let object = object_of(&objects, &secret);
+    assert_eq!(reasons(object), ["unreadable_file"]);
+    let problem = &object["problems"][0];
+    assert!(problem["what"].as_str().unwrap().contains("Permission denied"), "{problem}");
+    assert!(problem["remedy"].as_str().unwrap().contains("let this user read it"), "{problem}");
+}
+
+/// Mistakes that everybody makes once: the wrong path, a level that is too low, no socket at all.
+#[test]
+fn a_newcomers_mistakes_are_told_with_what_to_do() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let cert = world.cert("a", &lab.url());
+        let certs = world.certs();
+        let text = |socket: &str| {
+            format!(
+                "global\n  stats socket @ADMIN level user\n{socket}@DEFAULTSfrontend tls\n  bind unix@@TLS ssl crt @D/certs\n"
+            )
+        };
+        let mut haproxy = Haproxy::of(binary, &world, "a").configuration(&text("")).start();
+
+        let nobody = world.path("nobody.sock");
+        let finished = check(&world, ["-p".as_ref(), certs.as_os_str(), "-s".as_ref(), nobody.as_os_str()]);
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        assert!(finished.stdout.contains("PROBLEM      socket_missing: "), "{finished:?}");
+        assert!(
+            finished.stdout.contains("remedy     start HAProxy, and see that its configuration has"),
+            "{finished:?}"
+        );
+        assert!(finished.stdout.contains("first staple unknown (socket_missing)"), "{finished:?}");
+
+        // Level user: HAProxy does not even say what it has.
+        let (code, objects) = check_configuration(&world, &haproxy);
+        assert_eq!((code, objects.len()), (1, 1));
+        let object = object_of(&objects, &cert);
+        assert_eq!((reasons(object), &object["first_staple"]), (vec!["permission_denied"], &"unknown".into()));
+        let remedy = object["problems"][0]["remedy"].as_str().unwrap();
+        assert!(remedy.contains("level admin"), "{remedy}");
+        let socket = haproxy.socket().display().to_string();
+        let finished = check(&world, ["-s", &socket, "--json"]);
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(1), ""), "{finished:?}");
+        assert!(finished.stderr.starts_with("stapled: problem permission_denied: "), "{finished:?}");
+
+        // Level operator: it says so, and takes no first staple.
+        let file = haproxy.configuration_file();
+        haproxy.restart_with(&text("  stats socket @D/operator.sock level operator\n"));
+        let operator = world.path("operator.sock");
+        for arguments in [
+            ["-s".as_ref(), operator.as_os_str(), "--json".as_ref()],
+            ["--haproxy-config".as_ref(), file.as_os_str(), "--json".as_ref()],
+        ] {
+            let (code, objects) = as_json(&check(&world, arguments));
+            assert_eq!((code, objects.len()), (1, 1));
+            let object = object_of(&objects, &cert);
+            assert!(reasons(object).contains(&"socket_level"), "{object}");
+            let problems = object["problems"].as_array().unwrap();
+            let level = problems.iter().find(|problem| problem["reason"] == "socket_level").unwrap();
+            assert!(level["remedy"].as_str().unwrap().contains("`level admin`"), "{level}");
+        }
+
+        // No socket: the line to add is told.
+        let without = world.path("without.cfg");
+        fs::write(&without, format!("frontend tls\n  bind :1 ssl crt {}\n", certs.display())).unwrap();
+        let finished = check(&world, ["--haproxy-config".as_ref(), without.as_os_str()]);
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        assert!(finished.stdout.contains("PROBLEM      no_admin_socket: "), "{finished:?}");
+        assert!(
+            finished.stdout.contains("remedy     add `stats socket /run/haproxy/admin.sock level admin` to `global`"),
+            "{finished:?}"
+        );
+
+        // And what cannot be checked at all.
+        for (arguments, word) in [
+            (vec!["--haproxy-config", "nowhere.cfg"], "cannot be read"),
+            (vec![], "nothing to do"),
+            (vec!["--haproxy-sockets", "fd@3"], "cannot be connected to"),
+            (vec!["certs"], "unexpected argument"),
+        ] {
+            let finished = check(&world, &arguments);
+            assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{arguments:?}: {finished:?}");
+            assert!(finished.stderr.contains(word), "{arguments:?}: {finished:?}");
+        }
+    });
+}
+
+/// The HAProxy behind a socket was started with another configuration than the one that names the socket.
+#[test]
+fn another_configuration_than_the_running_one_is_told() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let cert = world.cert("a", &lab.url());
+        let haproxy = Haproxy::of(binary, &world, "a").start();
+        let copy = world.path("copy.cfg");
+        fs::copy(haproxy.configuration_file(), &copy).unwrap();
+        let (code, objects) =
+            as_json(&check(&world, ["--json".as_ref(), "--haproxy-config".as_ref(), copy.as_os_str()]));
+        assert_eq!(code, 1);
+        let object = object_of(&objects, &cert);
+        assert_eq!(reasons(object), ["other_configuration"]);
+        let remedy = object["problems"][0]["remedy"].as_str().unwrap();
+        assert!(remedy.contains(haproxy.configuration_file().to_str().unwrap()), "{remedy}");
+        // By another path to the same file, it is the same.
+        let link = world.path("link.cfg");
+        std::os::unix::fs::symlink(haproxy.configuration_file(), &link).unwrap();
+        let finished = check(&world, ["--haproxy-config".as_ref(), link.as_os_str()]);
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+    });
+}
+
+/// Certificates by relative paths: what is assumed about where these begin is confirmed by the running HAProxy.
+#[test]
+fn relative_paths_are_confirmed_by_the_running_haproxy() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let cert = world.cert("a", &lab.url());
+        let text =
+            "global\n  stats socket @ADMIN level admin\n@DEFAULTSfrontend tls\n  bind unix@@TLS ssl crt certs/a.pem\n";
+        let haproxy = Haproxy::of(binary, &world, "a").configuration(text).start();
+        let file = haproxy.configuration_file();
+        let arguments = ["--haproxy-config".as_ref(), file.as_os_str()];
+        let finished = check(&world, arguments);
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert!(finished.stdout.contains("note         relative_path: "), "{finished:?}");
+        assert!(finished.stdout.contains("just these certificates"), "{finished:?}");
+        let (_, objects) = check_configuration(&world, &haproxy);
+        assert_eq!(objects[0]["certificate"], "certs/a.pem");
+        assert_eq!(objects[0]["file"], cert.name());
+        // By its path, it is known by HAProxy's name all the same.
+        let (code, objects) = as_json(&check(
+            &world,
+            ["--json".as_ref(), "-p".as_ref(), world.certs().as_os_str(), "-s".as_ref(), haproxy.socket().as_os_str()],
+        ));
+        assert_eq!((code, objects.len()), (0, 1));
+        assert_eq!(objects[0]["certificate"], "certs/a.pem");
+
+        // Started elsewhere, the paths lead elsewhere.
+        fs::create_dir(world.path("elsewhere")).unwrap();
+        let finished = Stapled::asked(&world)
+            .by(["env", "-C", world.path("elsewhere").to_str().unwrap()])
+            .args(["check", "--config", world.path("empty.conf").to_str().unwrap()])
+            .args(arguments)
+            .run();
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        assert!(finished.stdout.contains("not_in_configuration"), "{finished:?}");
+        assert!(finished.stdout.contains("crt_missing"), "{finished:?}");
+    });
+}
+
+/// Behind a master, the current worker is asked.
+#[test]
+fn the_worker_behind_a_master_is_asked() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let cert = world.cert("a", &lab.url());
+        let haproxy = Haproxy::of(binary, &world, "a").master_worker().start();
+        let master = haproxy.master();
+        // A master that has just started its worker may not know of it yet.
+        let objects = wait_for("the master tells of its worker", || {
+            let (code, objects) = as_json(&check(&world, ["--json", "-s", &master]));
+            (code == 0).then_some(objects)
+        });
+        let object = object_of(&objects, &cert);
+        assert_eq!((&object["first_staple"], &object["sockets"]), (&"yes".into(), &serde_json::json!([master])));
+    });
+}
+
+/// A HAProxy that hangs costs its deadline, and nothing else.
+#[test]
+fn a_haproxy_that_hangs_costs_its_deadline() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let cert = world.cert("a", &lab.url());
+        let living = Haproxy::of(binary, &world, "living").start();
+        let hanging = Haproxy::of(binary, &world, "hanging").start();
+        hanging.freeze();
+        let begun = Instant::now();
+        let sockets = format!("{},{}", living.socket().display(), hanging.socket().display());
+        let finished = check(
+            &world,
+            ["--json".as_ref(), "-p".as_ref(), world.certs().as_os_str(), "-s".as_ref(), sockets.as_ref()],
+        );
+        let took = begun.elapsed();
+        hanging.thaw();
+        let (code, objects) = as_json(&finished);
+        assert_eq!((code, objects.len()), (1, 1), "{finished:?}");
+        let object = object_of(&objects, &cert);
+        assert_eq!(reasons(object), ["reply_timeout"]);
+        assert_eq!(
+            (&object["first_staple"], &object["first_staple_reason"]),
+            (&"unknown".into(), &"reply_timeout".into())
+        );
+        assert!(took < Duration::from_secs(20), "{took:?}");
+    });
+}
