@@ -405,7 +405,7 @@ async fn ten_thousand_certificates_in_the_real_haproxy() {
 
         // The next process has none of them.
         let begun = Instant::now();
-        haproxy.reload();
+        haproxy.reload_within(3 * PATIENCE);
         println!("{binary}: reloaded in {:.1} s", begun.elapsed().as_secs_f64());
         assert_eq!(haproxy.stapled(&certs[0]), None);
         let begun = Instant::now();
@@ -417,9 +417,9 @@ async fn ten_thousand_certificates_in_the_real_haproxy() {
     }
 }
 
-/// What clients get: of very many certificates, a thousand.
+/// What clients get: of very many certificates, two hundred.
 fn all_are_stapled(haproxy: &Haproxy, certs: &[Cert], staples: &[Staple]) {
-    for (cert, staple) in certs.iter().zip(staples).step_by(certs.len().div_ceil(1_000)) {
+    for (cert, staple) in certs.iter().zip(staples).step_by(certs.len().div_ceil(200)) {
         assert_eq!(haproxy.stapled(cert).as_deref(), Some(staple.response().as_ref()), "{}", cert.name);
     }
 }

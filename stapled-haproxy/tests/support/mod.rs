@@ -310,12 +310,17 @@ impl Haproxy {
 
     /// Has the master start a new worker; returns when that answers.
     pub(crate) fn reload(&self) {
+        self.reload_within(Duration::from_secs(2));
+    }
+
+    /// The same where it usually takes less than so long: then it is told once more, since a master that has just been
+    /// reloaded may miss the signal.
+    pub(crate) fn reload_within(&self, usual: Duration) {
         let before = self.pid().expect("a process");
-        // A master that has just been reloaded may miss the signal.
         let mut signals = 0;
         let start = Instant::now();
-        wait_for("the new process", || {
-            if start.elapsed() > Duration::from_secs(2) * signals {
+        wait_for_within(PATIENCE.max(2 * usual), "the new process", || {
+            if start.elapsed() > usual * signals {
                 self.signal("-USR2");
                 signals += 1;
             }
