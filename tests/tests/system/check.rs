@@ -412,8 +412,10 @@ fn another_configuration_than_the_running_one_is_told() {
         assert_eq!(code, 1);
         let object = object_of(&objects, &cert);
         assert_eq!(reasons(object), ["other_configuration"]);
-        let remedy = object["problems"][0]["remedy"].as_str().unwrap();
-        assert!(remedy.contains(haproxy.configuration_file().to_str().unwrap()), "{remedy}");
+        let what = object["problems"][0]["what"].as_str().unwrap();
+        let started_with =
+            format!("started with {}, not with {}", haproxy.configuration_file().display(), copy.display());
+        assert!(what.contains(&started_with), "{what}");
         // By another path to the same file, it is the same.
         let link = world.path("link.cfg");
         std::os::unix::fs::symlink(haproxy.configuration_file(), &link).unwrap();

@@ -28,10 +28,6 @@ pub(super) mod codes {
     pub(in super::super) const TWO_WRITERS: ReasonCode = ReasonCode::new("two_writers");
     /// Nothing is delivered to a running HAProxy: staples are written to files only.
     pub(in super::super) const NO_SOCKET: ReasonCode = ReasonCode::new("no_socket");
-    /// HAProxy was started with other files than the configuration that was named.
-    pub(in super::super) const OTHER_CONFIGURATION: ReasonCode = ReasonCode::new("other_configuration");
-    /// HAProxy serves a certificate that its configuration, as it is now, does not name.
-    pub(in super::super) const NOT_IN_CONFIGURATION: ReasonCode = ReasonCode::new("not_in_configuration");
     /// HAProxy serves certificates that lie in none of the paths.
     pub(in super::super) const NOT_IN_PATHS: ReasonCode = ReasonCode::new("not_in_paths");
 }

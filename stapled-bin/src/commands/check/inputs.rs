@@ -1,7 +1,5 @@
 //! What there is to check: the daemon's own sources, scanned once, and the running HAProxys, asked once.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
@@ -41,8 +39,6 @@ pub(super) struct Group {
 pub(super) enum Kind {
     /// A configuration of HAProxy.
     Configuration {
-        /// The files that HAProxy would read for it.
-        files: Vec<PathBuf>,
         latest: Box<haproxy::Configuration>,
         /// Whether its sockets are to be used.
         own_sockets: bool,
@@ -76,10 +72,9 @@ pub(super) async fn gather(configuration: &Configuration, haproxys: &mut Haproxy
     let mut groups = Vec::new();
     for (haproxy, (source, sockets)) in configuration.haproxys.iter().zip(haproxys.sources()) {
         let scan = source.scan().await;
-        let files = haproxy.paths.iter().flat_map(|path| configuration_files(path)).collect();
         let latest = Box::new(source.latest());
         groups.push(Group {
-            kind: Kind::Configuration { files, latest, own_sockets: haproxy.own_sockets },
+            kind: Kind::Configuration { latest, own_sockets: haproxy.own_sockets },
             name: source.name(),
             processes: numbers(&sockets),
             scan,
@@ -131,16 +126,6 @@ async fn ask(
         // It is told once, of the process.
         Err(error) => (Err(error), is_source.then(|| Ok(Scan::default()))),
     }
-}
-
-/// The files that HAProxy reads of what it is started with.
-fn configuration_files(path: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(path) else { return vec![path.to_owned()] };
-    let is_read = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        !name.starts_with(b".") && name.ends_with(b".cfg") && path.is_file()
-    };
-    entries.flatten().map(|entry| entry.path()).filter(is_read).collect()
 }
 
 impl Group {
