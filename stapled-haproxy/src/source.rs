@@ -81,6 +81,9 @@ pub struct Picture {
     pub working_directory: Option<PathBuf>,
     /// The addresses of its admin sockets, as they are configured.
     pub sockets: Vec<String>,
+    /// The name of the certificate that a transaction under way changes (`set ssl cert`, not committed yet): until it
+    /// ends, no certificate can get its first staple.
+    pub transaction: Option<String>,
     /// What it has loaded, in the order of the names.
     pub certificates: Vec<ServedCertificate>,
 }
@@ -164,7 +167,7 @@ impl HaproxySource {
 
     /// Everything but the certificates; these; and where relative names of theirs may begin.
     async fn draw(&self) -> Result<(Picture, Vec<(Arc<str>, Loaded)>, Vec<PathBuf>), SourceError> {
-        let Seen { process, environment, loaded, .. } = self.see().await?;
+        let Seen { process, environment, loaded, transaction, .. } = self.see().await?;
         let level = async {
             let (replies, _) = self.writer().await?.ask(vec![Command::show_level()]).await?;
             Ok(replies.first().and_then(|reply| reply::level(reply)))
@@ -178,6 +181,7 @@ impl HaproxySource {
             configuration_files: environment.configuration_files.iter().map(PathBuf::from).collect(),
             working_directory: bases.first().cloned(),
             sockets: environment.sockets,
+            transaction,
             certificates: Vec::new(),
         };
         Ok((picture, loaded, bases))
@@ -208,7 +212,7 @@ impl HaproxySource {
                 let loaded = register.certificates().map(|(name, loaded)| (Arc::clone(name), loaded.clone()));
                 (loaded.collect(), register.identities())
             });
-            Ok(Seen { process, environment, loaded, generation })
+            Ok(Seen { process, environment, loaded, transaction: writer.transaction(), generation })
         };
         seen.await.map_err(|error: SinkError| SourceError::new(error.code(), error.to_string()))
     }
@@ -235,13 +239,14 @@ struct Seen {
     process: Process,
     environment: Environment,
     loaded: Vec<(Arc<str>, Loaded)>,
+    transaction: Option<String>,
     generation: u64,
 }
 
 #[async_trait]
 impl CertSource for HaproxySource {
     async fn scan(&self) -> Result<Scan, SourceError> {
-        let Seen { process, environment, loaded, generation } = self.see().await?;
+        let Seen { process, environment, loaded, generation, .. } = self.see().await?;
         let memory = Arc::clone(&self.memory);
         let address = self.address.to_string();
         let bases = bases(&process, &environment);

@@ -308,9 +308,13 @@ fn a_file_that_may_not_be_read_is_told() {
     }
     let finished =
         command.args(["check", "--config", "empty.conf", "--json"]).args(["-p".as_ref(), world.certs().as_os_str()]);
-    let (code, objects) = as_json(&finished.run());
+    // What may not be written is told, too.
+    fs::set_permissions(world.certs(), fs::Permissions::from_mode(0o555)).unwrap();
+    let finished = finished.run();
+    fs::set_permissions(world.certs(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (code, objects) = as_json(&finished);
     assert_eq!(code, 1);
-    assert_eq!(reasons(object_of(&objects, &open)), [""; 0]);
+    assert_eq!(reasons(object_of(&objects, &open)), ["no_permission"]);
     let object = object_of(&objects, &secret);
     assert_eq!(reasons(object), ["unreadable_file"]);
     let problem = &object["problems"][0];
@@ -394,6 +398,38 @@ fn a_newcomers_mistakes_are_told_with_what_to_do() {
             assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{arguments:?}: {finished:?}");
             assert!(finished.stderr.contains(word), "{arguments:?}: {finished:?}");
         }
+    });
+}
+
+/// A change that somebody began and did not end is in the way; and what needs somebody is all that is said quietly.
+#[test]
+fn a_change_that_was_not_ended_is_told() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let cert = world.cert("a", &lab.url());
+        let haproxy = Haproxy::of(binary, &world, "a").start();
+        let file = haproxy.configuration_file();
+        let quietly = || check(&world, ["--quiet".as_ref(), "--haproxy-config".as_ref(), file.as_os_str()]);
+        let finished = quietly();
+        assert_eq!((finished.code, &*finished.stdout, &*finished.stderr), (Some(0), "", ""), "{finished:?}");
+        let pem = fs::read_to_string(&cert.path).unwrap();
+        let pem: String = pem.lines().filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect();
+        let reply = haproxy.ask(&format!("set ssl cert {} <<\n{pem}\n", cert.name()));
+        assert!(reply.contains("Transaction created"), "{reply}");
+        let before = shown(&haproxy);
+        let (code, objects) = check_configuration(&world, &haproxy);
+        assert_eq!(code, 1);
+        let object = object_of(&objects, &cert);
+        assert_eq!(reasons(object), ["foreign_transaction"]);
+        assert_eq!(object["first_staple"], "no");
+        let finished = quietly();
+        assert_eq!((finished.code, &*finished.stdout), (Some(1), ""), "{finished:?}");
+        assert!(finished.stderr.starts_with("stapled: problem foreign_transaction: "), "{finished:?}");
+        assert!(finished.stderr.contains(&format!("`abort ssl cert {}`", cert.name())), "{finished:?}");
+        assert!(before == shown(&haproxy), "the change is not ours to end");
+        haproxy.ask(&format!("abort ssl cert {}", cert.name()));
+        assert_eq!(quietly().code, Some(0));
     });
 }
 

@@ -101,8 +101,19 @@ fn of_process(process: &Process) -> Vec<Finding> {
     let address = &process.address;
     match &process.picture {
         Err(error) => vec![Finding::told(error.code, &error.what).about(address)],
-        Ok(picture) => too_low(address, picture).into_iter().collect(),
+        Ok(picture) => too_low(address, picture).into_iter().chain(under_way(address, picture)).collect(),
     }
+}
+
+/// HAProxy has one transaction at a time.
+fn under_way(address: &Address, picture: &Picture) -> Option<Finding> {
+    let name = picture.transaction.as_ref()?;
+    let what = format!(
+        "{address}: somebody is changing the certificate {name} and has not finished: until then, no certificate can get its \
+         first staple"
+    );
+    let remedy = format!("end that with `commit ssl cert {name}` or `abort ssl cert {name}`");
+    Some(Finding::problem(haproxy::FOREIGN_TRANSACTION, what, remedy).about(address))
 }
 
 fn too_low(address: &Address, picture: &Picture) -> Option<Finding> {

@@ -13,6 +13,8 @@ use crate::wiring::{self, WiringError};
 
 /// How many HAProxys are asked at once.
 const ASKED_AT_ONCE: usize = 16;
+/// How long a change of certificates is waited for that is under way: the daemon's own take moments.
+const CHANGE: Duration = Duration::from_secs(1);
 /// How long one may take to tell everything, however little of it comes at a time.
 const LONGEST_ANSWER: Duration = Duration::from_secs(120);
 
@@ -113,7 +115,11 @@ async fn ask(
     is_source: bool,
 ) -> (Result<Picture, SourceError>, Option<Result<Scan, SourceError>>) {
     let in_time = async {
-        let picture = source.picture().await?;
+        let mut picture = source.picture().await?;
+        if let Some(name) = picture.transaction.take() {
+            tokio::time::sleep(CHANGE).await;
+            picture.transaction = source.outline().await?.transaction.filter(|still| *still == name);
+        }
         let scan = if is_source { Some(source.scan().await?) } else { None };
         Ok((picture, scan))
     };

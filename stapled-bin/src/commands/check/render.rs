@@ -103,13 +103,19 @@ impl Answered {
         writeln!(out, "{}", self.summary())
     }
 
-    /// What concerns no certificate alone, and needs the operator.
+    /// What concerns no certificate alone, each on a line.
     pub(super) fn remarks(&self) -> impl Iterator<Item = String> {
-        self.general.all().map(|finding| {
-            let kind = if finding.needs_operator { "problem" } else { "note" };
-            let remedy = finding.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
-            format!("{kind} {}: {}{remedy}", finding.reason, finding.what)
-        })
+        self.general.all().map(|finding| on_a_line(finding, None))
+    }
+
+    /// Everything that needs the operator, each on a line.
+    pub(super) fn problems(&self) -> impl Iterator<Item = String> {
+        let of_row = |row: &'_ Row| {
+            let problems = row.problems.iter().filter(|finding| finding.needs_operator);
+            problems.map(|finding| on_a_line(finding, Some(&row.certificate))).collect::<Vec<_>>()
+        };
+        let others = self.general.all().filter(|finding| finding.needs_operator);
+        self.rows.iter().flat_map(of_row).chain(others.map(|finding| on_a_line(finding, None)))
     }
 
     /// What it comes to, in a line.
@@ -191,6 +197,13 @@ fn write_row(row: &Row, out: &mut dyn Write) -> io::Result<()> {
     }
     row.problems.iter().try_for_each(|finding| write_finding(finding, out))?;
     writeln!(out)
+}
+
+fn on_a_line(finding: &Finding, certificate: Option<&str>) -> String {
+    let kind = if finding.needs_operator { "problem" } else { "note" };
+    let certificate = certificate.map(|certificate| format!("{certificate}: ")).unwrap_or_default();
+    let remedy = finding.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+    format!("{kind} {}: {certificate}{}{remedy}", finding.reason, finding.what)
 }
 
 fn first_staple(row: &Row) -> String {
