@@ -73,7 +73,7 @@ pub(super) async fn gather(configuration: &Configuration, haproxys: &mut Haproxy
     };
     let mut groups = Vec::new();
     for (haproxy, (source, sockets)) in configuration.haproxys.iter().zip(haproxys.sources()) {
-        let scan = source.scan().await;
+        let scan = in_time(&source).await;
         let latest = Box::new(source.latest());
         groups.push(Group {
             kind: Kind::Configuration { latest, own_sockets: haproxy.own_sockets },
@@ -84,7 +84,7 @@ pub(super) async fn gather(configuration: &Configuration, haproxys: &mut Haproxy
     }
     for group in &configuration.groups {
         let source = wiring::directory(configuration, group)?;
-        let scan = source.scan().await;
+        let scan = in_time(&source).await;
         groups.push(Group { kind: Kind::Path, name: source.name(), processes: numbers(&group.sockets), scan });
     }
     let running = numbers(&configuration.running);
@@ -107,6 +107,15 @@ pub(super) async fn gather(configuration: &Configuration, haproxys: &mut Haproxy
         processes.push(process);
     }
     Ok(Inputs { groups, processes })
+}
+
+/// What lies there; a file system that hangs holds up what lies on it.
+async fn in_time(source: &dyn CertSource) -> Result<Scan, SourceError> {
+    tokio::time::timeout(LONGEST_ANSWER, source.scan()).await.unwrap_or_else(|_| {
+        let within = LONGEST_ANSWER.as_secs();
+        let what = format!("{} cannot be looked at within {within} s: does its file system hang?", source.name());
+        Err(SourceError::new(codes::SCAN_FAILED, what))
+    })
 }
 
 /// Asks a HAProxy what it has loaded, and, as a source, where that lies.

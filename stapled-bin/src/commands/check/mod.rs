@@ -51,7 +51,7 @@ const READ_AT_ONCE: usize = 16;
 /// How long one may take: a file system that hangs holds up its own files.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Show what stapled would do for each certificate, and everything that stands in its way; change nothing
+/// Show what would be done for each certificate, and what stands in the way
 ///
 /// Takes the daemon's arguments and its configuration file. Shows for each certificate its file, the sockets that its
 /// staples go to, its issuer and where that was found, its OCSP URLs, whether HAProxy will accept a first staple while it
