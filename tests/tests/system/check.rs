@@ -497,6 +497,37 @@ fn relative_paths_are_confirmed_by_the_running_haproxy() {
         assert_eq!(finished.code, Some(1), "{finished:?}");
         assert!(finished.stdout.contains("not_in_configuration"), "{finished:?}");
         assert!(finished.stdout.contains("crt_missing"), "{finished:?}");
+        // The running HAProxy tells where they begin.
+        let remedy = format!("start stapled in {}, too", world.path("").display().to_string().trim_end_matches('/'));
+        assert!(finished.stdout.contains("PROBLEM      relative_path: "), "{finished:?}");
+        assert!(finished.stdout.contains(&remedy), "{remedy}: {finished:?}");
+    });
+}
+
+/// Names of a certificate store: with the configuration they have files, without it there is a way out.
+#[test]
+fn names_of_a_certificate_store() {
+    with_each_haproxy(|binary| {
+        if !has_stores(binary) {
+            return;
+        }
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let cert = world.cert("a", &lab.url());
+        fs::write(world.path("ca.pem"), world.ca.certificate_pem()).unwrap();
+        make_lonely(&cert);
+        let text = "global\n  stats socket @ADMIN level admin\ncrt-store web\n  load crt @D/certs/a.pem issuer @D/ca.pem \
+                    alias mine\n@DEFAULTSfrontend tls\n  bind unix@@TLS ssl crt @web/mine\n";
+        let haproxy = Haproxy::of(binary, &world, "a").configuration(text).start();
+        let (code, objects) = check_configuration(&world, &haproxy);
+        assert_eq!((code, objects.len()), (0, 1), "{objects:?}");
+        let object = &objects[0];
+        assert_eq!((&object["certificate"], &object["file"]), (&"@web/mine".into(), &cert.name().into()));
+        assert_eq!(object["issuer_found_in"], world.path("ca.pem").to_str().unwrap());
+        assert_eq!(object["first_staple"], "yes");
+        let (code, objects) = as_json(&check(&world, ["--json".as_ref(), "-s".as_ref(), haproxy.socket().as_os_str()]));
+        assert_eq!((code, reasons(&objects[0])), (1, vec!["unreadable_certificate"]));
+        assert!(objects[0]["problems"][0]["remedy"].as_str().unwrap().contains("--haproxy-config"), "{objects:?}");
     });
 }
 

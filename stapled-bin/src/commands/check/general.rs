@@ -172,14 +172,19 @@ fn of_warning(warning: &Warning, group: &Group, processes: &[Process], is_confir
     if code == haproxy::SOCKET_UNUSABLE {
         return Some(if group.processes.is_empty() { finding } else { finding.noted() });
     }
-    let finding = finding.noted();
-    Some(match is_confirmed {
-        true => Finding {
-            what: format!("{}; the running HAProxy has just these certificates, so it is well", finding.what),
-            remedy: None,
-            ..finding
-        },
-        false => finding,
+    if is_confirmed {
+        let what = format!("{}; the running HAProxy has just these certificates, so it is well", finding.what);
+        return Some(Finding { what, remedy: None, ..finding.noted() });
+    }
+    let pictures = group.processes.iter().filter_map(|number| processes.get(*number)?.picture.as_ref().ok());
+    let directory = pictures.filter_map(|picture| picture.working_directory.as_ref()).next();
+    Some(match directory.filter(|_| code == haproxy::RELATIVE_PATH) {
+        Some(directory) => finding.remedy(format!(
+            "start stapled in {}, too, where HAProxy works (systemd: WorkingDirectory=), or have absolute paths in its \
+             configuration",
+            directory.display()
+        )),
+        None => finding.noted(),
     })
 }
 

@@ -157,8 +157,17 @@ fn served(group: &Group, processes: &[Process], items: &mut Vec<Item>) {
         updates_itself: false,
         processes: vec![number],
         loaded: vec![(number, served.clone())],
-        findings: problems.get(served.name.as_str()).cloned().into_iter().collect(),
+        findings:
+            problems.get(served.name.as_str()).cloned().into_iter().map(|finding| of_store(served, finding)).collect(),
     }));
+}
+
+/// Names of a `crt-store` tell no file: only the configuration does.
+fn of_store(served: &ServedCertificate, finding: Finding) -> Finding {
+    match served.name.starts_with('@') {
+        true => finding.remedy("name HAProxy's configuration with --haproxy-config, which tells the file of this name"),
+        false => finding,
+    }
 }
 
 /// Gives the certificates of paths the names by which the running HAProxys know them, and makes one of what was found
