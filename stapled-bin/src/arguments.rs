@@ -15,7 +15,7 @@ use crate::text::distance;
 ///
 /// Finds certificates, asks their CA for an OCSP response, verifies it, writes it to a file beside the certificate
 /// (CERT.ocsp) and hands it to running HAProxys over their admin sockets. Runs until it is told to stop, or once with
-/// --one-off. The commands answer a question about a single response instead.
+/// --one-off. The commands answer a question instead: what would be done, how everything stands, whether a response is right.
 #[derive(Parser, Debug)]
 #[command(
     name = "stapled",
@@ -95,6 +95,8 @@ Examples:
     stapled --one-off --quiet --cert-paths /etc/haproxy/certs -s /run/haproxy/admin.sock
   A gate in a deploy hook: exit code 0 only when everything that should be stapled is:
     stapled --one-off --wait 60 --quiet -p /etc/haproxy/certs -s /run/haproxy/admin.sock
+  What would be done for each certificate, and what stands in the way; nothing is changed:
+    stapled check --haproxy-config /etc/haproxy/haproxy.cfg
   How everything stands, asked of the one that runs:
     stapled status
   Two HAProxys, each with certificates of its own:

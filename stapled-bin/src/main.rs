@@ -3,12 +3,13 @@
 //! Arguments ([`arguments`]) and a file ([`mod@file`]) say what is wanted in the same words ([`settings`]); merged and
 //! checked they are the [`configuration`], which [`wiring`] makes into a stapler. It runs [`once`], with [`progress`]
 //! and a [`summary`], or, by [`run`], until it is told to stop, in the foreground or as a [`daemon`], and takes a changed
-//! configuration on the way. What happens is told by [`logging`] and by a [`hook`], and on the [`control`] socket.
+//! configuration on the way; a [`comparison`] tells what running HAProxys have otherwise than their configurations. What happens is told by [`logging`] and by a [`hook`], and on the [`control`] socket.
 //!
 //! Beside that it has [`commands`], each of which answers one question and ends.
 
 mod arguments;
 mod commands;
+mod comparison;
 mod configuration;
 mod control;
 mod daemon;

@@ -14,6 +14,7 @@ use stapled_core::stapler::Stapler;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::comparison::Comparison;
 use crate::configuration::{Configuration, Mode};
 use crate::control::{self, ControlSocket, ControlSocketError, Known};
 use crate::daemon::{PidFile, PidFileError, Ready};
@@ -111,12 +112,14 @@ async fn keep(
     let known = Arc::new(Known::new(stapler.inventory()));
     let answering = control.map(|socket| Answering::start(socket, Arc::clone(&known)));
     let mut running = Running::start(stapler);
+    let mut comparing = Comparing::start(&configuration, &mut haproxys);
     tell_systemd(&[NotifyState::Ready]);
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,
             () = haproxys.sockets_changed() => {
                 running = with_other_sockets(running, &configuration, &mut haproxys, hook.as_ref(), &known).await;
+                comparing = Comparing::start(&configuration, &mut haproxys);
                 continue;
             }
             _ = &mut running.task => return Err(RunError::BrokenOff),
@@ -136,10 +139,12 @@ async fn keep(
             note(&new);
             haproxys = new_haproxys;
             configuration = new;
+            comparing = Comparing::start(&configuration, &mut haproxys);
             tracing::info!(event = "reloaded", "the configuration was read again and holds now");
         }
         tell_systemd(&[NotifyState::Ready]);
     }
+    drop(comparing);
     tell_systemd(&[NotifyState::Stopping]);
     tracing::info!(event = "stopping", "stopping: what is in hand is finished first");
     if let Some(answering) = answering {
@@ -271,6 +276,21 @@ impl Running {
         // Whoever does not listen has ended already.
         let _ = self.stop.send(());
         let _ = self.task.await;
+    }
+}
+
+/// Holds configurations against running HAProxys, until it is dropped.
+struct Comparing(JoinHandle<()>);
+
+impl Comparing {
+    fn start(configuration: &Configuration, haproxys: &mut Haproxys) -> Self {
+        Comparing(tokio::spawn(Comparison::of(configuration, haproxys).run()))
+    }
+}
+
+impl Drop for Comparing {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -40,6 +40,10 @@ pub const WRITER_STOPPED: ReasonCode = ReasonCode::new("writer_stopped");
 pub const SERVED_DIFFERS: ReasonCode = ReasonCode::new("served_differs");
 /// The process has a certificate loaded that no readable file holds.
 pub const UNREADABLE_CERTIFICATE: ReasonCode = ReasonCode::new("unreadable_certificate");
+/// The process was started with other files than the configuration that was named.
+pub const OTHER_CONFIGURATION: ReasonCode = ReasonCode::new("other_configuration");
+/// The process has a certificate loaded that its configuration, as it is now, does not name.
+pub const NOT_IN_CONFIGURATION: ReasonCode = ReasonCode::new("not_in_configuration");
 /// The scan itself broke off.
 pub const SCAN_FAILED: ReasonCode = ReasonCode::new("scan_failed");
 

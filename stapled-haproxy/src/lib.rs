@@ -16,7 +16,8 @@
 //! - `address`, `route`, `command`, `framing`, `reply`, `process`, `master`, `names`, `register`: pure: what is said, and
 //!   what the answers mean.
 //!
-//! [`configuration`] is the other half: what HAProxy's configuration says, as a source of certificates.
+//! [`configuration`] is the other half: what HAProxy's configuration says, as a source of certificates. What a running
+//! HAProxy has otherwise is a [`Difference`].
 //!
 //! The commands are those of "9.3. Unix Socket commands" in HAProxy's management guide: `prompt`, `show info`, `set
 //! timeout cli`, `show cli level`, `set ssl ocsp-response`, `show ssl ocsp-response ID`, `show ssl cert`, `set ssl cert`, `commit ssl cert`,
@@ -35,6 +36,7 @@ mod command;
 pub mod configuration;
 mod connection;
 mod crew;
+mod difference;
 mod fault;
 mod files;
 mod first;
@@ -65,6 +67,7 @@ mod writer;
 pub use address::{Address, AddressError};
 pub use builder::HaproxySinkBuilder;
 pub use command::NameError;
+pub use difference::Difference;
 pub use first::FirstStaple;
 pub use sink::HaproxySink;
 pub use source::{HaproxySource, Picture, ServedCertificate};

@@ -47,6 +47,8 @@ struct Book {
     of: Option<Process>,
     register: Register,
     denied: Option<(Instant, SinkError)>,
+    /// The name that a transaction was about when names were listed last.
+    transaction: Option<String>,
 }
 
 #[derive(Default)]
@@ -62,6 +64,11 @@ impl Writer {
     /// Reads the register.
     pub(crate) fn register<T>(&self, read: impl FnOnce(&mut Register) -> T) -> T {
         read(&mut lock(&self.lookout.book).register)
+    }
+
+    /// The certificate that a transaction, ours or somebody else's, was about when HAProxy listed its certificates last.
+    pub(crate) fn transaction(&self) -> Option<String> {
+        lock(&self.lookout.book).transaction.clone()
     }
 
     /// Makes a round, unless one was made within `interval`: looks who answers and, where asked for, at some of the
@@ -164,6 +171,7 @@ impl Writer {
             return Err(error);
         }
         book.begin(&process);
+        book.transaction = lines.iter().find_map(|line| reply::name_in_transaction(line)).map(str::to_owned);
         book.register.list(&names);
         Ok(())
     }

@@ -252,6 +252,11 @@ pub(crate) fn listed_name(line: &str) -> Option<&str> {
     (!line.is_empty() && !line.starts_with(['#', '*']) && line != "Can't allocate memory!").then_some(line)
 }
 
+/// A line of the same: the name of a certificate that a transaction under way changes.
+pub(crate) fn name_in_transaction(line: &str) -> Option<&str> {
+    line.strip_prefix('*').filter(|name| !name.is_empty())
+}
+
 /// The reply to `show ssl ocsp-response base64 ID`.
 pub(crate) fn shown_response(reply: &str) -> Shown {
     let text = reply.trim();
@@ -459,6 +464,13 @@ mod tests {
         assert_eq!(shown_in_words(&said.replace("good", "revoked")), times(false));
         assert_eq!(shown_in_words("Certificate ID does not match any certificate.\n"), Shown::Nothing);
         assert_eq!(shown_in_words("OCSP Response Data:\n"), Shown::Unclear);
+    }
+
+    #[test]
+    fn a_list_tells_what_is_under_way() {
+        let lines = ["# transaction", "*/a.pem", "# filename", "/a.pem", ""];
+        assert_eq!(lines.map(name_in_transaction), [None, Some("/a.pem"), None, None, None]);
+        assert_eq!(lines.map(listed_name), [None, None, None, Some("/a.pem"), None]);
     }
 
     #[test]

@@ -81,6 +81,9 @@ pub struct Picture {
     pub working_directory: Option<PathBuf>,
     /// The addresses of its admin sockets, as they are configured.
     pub sockets: Vec<String>,
+    /// The name of the certificate that a transaction under way changes (`set ssl cert`, not committed yet): until it
+    /// ends, no certificate can get its first staple.
+    pub transaction: Option<String>,
     /// What it has loaded, in the order of the names.
     pub certificates: Vec<ServedCertificate>,
 }
@@ -134,43 +137,54 @@ impl HaproxySource {
     ///
     /// Nobody answers, or the socket's level is too low.
     pub async fn picture(&self) -> Result<Picture, SourceError> {
-        let seen = self.see().await?;
-        let Seen { process, environment, loaded, .. } = seen;
+        let (picture, loaded, bases) = self.draw().await?;
+        let memory = Arc::clone(&self.memory);
+        let matched = move || {
+            let mut memory = lock(&memory);
+            let with_file = |(name, loaded): &(Arc<str>, Loaded)| {
+                let lying = found(&mut memory.files, name, loaded, &bases);
+                ServedCertificate {
+                    is_in_file: lying.as_ref().is_some_and(|(_, lying)| holds(lying, loaded)),
+                    file: lying.map(|(path, _)| path),
+                    ..served(name, loaded)
+                }
+            };
+            loaded.iter().map(with_file).collect::<Vec<_>>()
+        };
+        let certificates = blocking(&self.address, matched).await?;
+        Ok(Picture { certificates, ..picture })
+    }
+
+    /// The same, without a look at any certificate's file: what has to do with these is left empty.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub async fn outline(&self) -> Result<Picture, SourceError> {
+        let (picture, loaded, _) = self.draw().await?;
+        Ok(Picture { certificates: loaded.iter().map(|(name, loaded)| served(name, loaded)).collect(), ..picture })
+    }
+
+    /// Everything but the certificates; these; and where relative names of theirs may begin.
+    async fn draw(&self) -> Result<(Picture, Vec<(Arc<str>, Loaded)>, Vec<PathBuf>), SourceError> {
+        let Seen { process, environment, loaded, transaction, .. } = self.see().await?;
         let level = async {
             let (replies, _) = self.writer().await?.ask(vec![Command::show_level()]).await?;
             Ok(replies.first().and_then(|reply| reply::level(reply)))
         };
         let level = level.await.map_err(|error: SinkError| SourceError::new(error.code(), error.to_string()))?;
         let bases = bases(&process, &environment);
-        let memory = Arc::clone(&self.memory);
-        let working_directory = bases.first().cloned();
-        let matched = move || {
-            let mut memory = lock(&memory);
-            let picture = |(name, loaded): &(Arc<str>, Loaded)| {
-                let lying = found(&mut memory.files, name, loaded, &bases);
-                ServedCertificate {
-                    name: name.to_string(),
-                    serial: loaded.serial.clone(),
-                    fingerprint: loaded.fingerprint.clone(),
-                    is_used: loaded.is_used,
-                    takes_responses: loaded.takes_responses(),
-                    has_chain: loaded.has_chain,
-                    is_in_file: lying.as_ref().is_some_and(|(_, lying)| holds(lying, loaded)),
-                    file: lying.map(|(path, _)| path),
-                }
-            };
-            loaded.iter().map(picture).collect::<Vec<_>>()
-        };
-        let certificates = blocking(&self.address, matched).await?;
-        Ok(Picture {
+        let picture = Picture {
             pid: process.pid,
             version: process.version_in_words,
             level,
             configuration_files: environment.configuration_files.iter().map(PathBuf::from).collect(),
-            working_directory,
+            working_directory: bases.first().cloned(),
             sockets: environment.sockets,
-            certificates,
-        })
+            transaction,
+            certificates: Vec::new(),
+        };
+        Ok((picture, loaded, bases))
     }
 
     async fn writer(&self) -> Result<Arc<Writer>, SinkError> {
@@ -198,7 +212,7 @@ impl HaproxySource {
                 let loaded = register.certificates().map(|(name, loaded)| (Arc::clone(name), loaded.clone()));
                 (loaded.collect(), register.identities())
             });
-            Ok(Seen { process, environment, loaded, generation })
+            Ok(Seen { process, environment, loaded, transaction: writer.transaction(), generation })
         };
         seen.await.map_err(|error: SinkError| SourceError::new(error.code(), error.to_string()))
     }
@@ -225,13 +239,14 @@ struct Seen {
     process: Process,
     environment: Environment,
     loaded: Vec<(Arc<str>, Loaded)>,
+    transaction: Option<String>,
     generation: u64,
 }
 
 #[async_trait]
 impl CertSource for HaproxySource {
     async fn scan(&self) -> Result<Scan, SourceError> {
-        let Seen { process, environment, loaded, generation } = self.see().await?;
+        let Seen { process, environment, loaded, generation, .. } = self.see().await?;
         let memory = Arc::clone(&self.memory);
         let address = self.address.to_string();
         let bases = bases(&process, &environment);
@@ -343,6 +358,19 @@ fn paths(name: &str, loaded: &Loaded, bases: &[PathBuf]) -> Vec<PathBuf> {
     }
     // Names of a `crt-store` (`@store/name`) are none of files, but as paths they lead nowhere.
     bases.iter().map(|base| base.join(name)).collect()
+}
+
+fn served(name: &str, loaded: &Loaded) -> ServedCertificate {
+    ServedCertificate {
+        name: name.to_owned(),
+        serial: loaded.serial.clone(),
+        fingerprint: loaded.fingerprint.clone(),
+        is_used: loaded.is_used,
+        takes_responses: loaded.takes_responses(),
+        has_chain: loaded.has_chain,
+        file: None,
+        is_in_file: false,
+    }
 }
 
 fn holds(lying: &Lying, loaded: &Loaded) -> bool {

@@ -21,6 +21,8 @@ pub struct Configuration {
     pub sockets: Vec<Socket>,
     /// What cannot be used, or may mean something else to HAProxy.
     pub warnings: Vec<Warning>,
+    /// The configuration files themselves, in the order in which HAProxy reads them.
+    pub configuration_files: Vec<PathBuf>,
     /// The files whose change may change this: configurations and crt-lists, and certificates that are not there yet.
     pub files: Vec<PathBuf>,
     /// The directories of which every file counts.

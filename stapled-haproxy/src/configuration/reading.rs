@@ -76,6 +76,7 @@ pub(super) struct Reading<'d> {
     pub(super) lists_read: HashSet<PathBuf>,
     pub(super) sockets: Vec<Socket>,
     warnings: Vec<Warning>,
+    configuration_files: Vec<PathBuf>,
     told: HashSet<(ReasonCode, String)>,
     pub(super) files: BTreeSet<PathBuf>,
     pub(super) directories: BTreeSet<PathBuf>,
@@ -164,6 +165,7 @@ impl<'d> Reading<'d> {
             lists_read: HashSet::new(),
             sockets: Vec::new(),
             warnings: Vec::new(),
+            configuration_files: Vec::new(),
             told: HashSet::new(),
             files: BTreeSet::new(),
             directories: BTreeSet::new(),
@@ -214,6 +216,7 @@ impl<'d> Reading<'d> {
             certificates: self.certificates.into_values().collect(),
             sockets,
             warnings: self.warnings,
+            configuration_files: self.configuration_files,
             files: self.files.into_iter().collect(),
             directories: self.directories.into_iter().collect(),
         }
@@ -221,6 +224,7 @@ impl<'d> Reading<'d> {
 
     fn read_file(&mut self, path: &Path) -> Result<(), ConfigurationError> {
         self.files.insert(path.to_owned());
+        self.configuration_files.push(path.to_owned());
         let unreadable = |error| ConfigurationError::Unreadable { path: path.to_owned(), error };
         let text = self.disk.read(path, Text::Configuration).map_err(unreadable)?;
         self.place = Place { file: path.into(), line: 0 };

@@ -308,9 +308,13 @@ fn a_file_that_may_not_be_read_is_told() {
     }
     let finished =
         command.args(["check", "--config", "empty.conf", "--json"]).args(["-p".as_ref(), world.certs().as_os_str()]);
-    let (code, objects) = as_json(&finished.run());
+    // What may not be written is told, too.
+    fs::set_permissions(world.certs(), fs::Permissions::from_mode(0o555)).unwrap();
+    let finished = finished.run();
+    fs::set_permissions(world.certs(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (code, objects) = as_json(&finished);
     assert_eq!(code, 1);
-    assert_eq!(reasons(object_of(&objects, &open)), [""; 0]);
+    assert_eq!(reasons(object_of(&objects, &open)), ["no_permission"]);
     let object = object_of(&objects, &secret);
     assert_eq!(reasons(object), ["unreadable_file"]);
     let problem = &object["problems"][0];
@@ -397,6 +401,38 @@ fn a_newcomers_mistakes_are_told_with_what_to_do() {
     });
 }
 
+/// A change that somebody began and did not end is in the way; and what needs somebody is all that is said quietly.
+#[test]
+fn a_change_that_was_not_ended_is_told() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let cert = world.cert("a", &lab.url());
+        let haproxy = Haproxy::of(binary, &world, "a").start();
+        let file = haproxy.configuration_file();
+        let quietly = || check(&world, ["--quiet".as_ref(), "--haproxy-config".as_ref(), file.as_os_str()]);
+        let finished = quietly();
+        assert_eq!((finished.code, &*finished.stdout, &*finished.stderr), (Some(0), "", ""), "{finished:?}");
+        let pem = fs::read_to_string(&cert.path).unwrap();
+        let pem: String = pem.lines().filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect();
+        let reply = haproxy.ask(&format!("set ssl cert {} <<\n{pem}\n", cert.name()));
+        assert!(reply.contains("Transaction created"), "{reply}");
+        let before = shown(&haproxy);
+        let (code, objects) = check_configuration(&world, &haproxy);
+        assert_eq!(code, 1);
+        let object = object_of(&objects, &cert);
+        assert_eq!(reasons(object), ["foreign_transaction"]);
+        assert_eq!(object["first_staple"], "no");
+        let finished = quietly();
+        assert_eq!((finished.code, &*finished.stdout), (Some(1), ""), "{finished:?}");
+        assert!(finished.stderr.starts_with("stapled: problem foreign_transaction: "), "{finished:?}");
+        assert!(finished.stderr.contains(&format!("`abort ssl cert {}`", cert.name())), "{finished:?}");
+        assert!(before == shown(&haproxy), "the change is not ours to end");
+        haproxy.ask(&format!("abort ssl cert {}", cert.name()));
+        assert_eq!(quietly().code, Some(0));
+    });
+}
+
 /// The HAProxy behind a socket was started with another configuration than the one that names the socket.
 #[test]
 fn another_configuration_than_the_running_one_is_told() {
@@ -412,8 +448,10 @@ fn another_configuration_than_the_running_one_is_told() {
         assert_eq!(code, 1);
         let object = object_of(&objects, &cert);
         assert_eq!(reasons(object), ["other_configuration"]);
-        let remedy = object["problems"][0]["remedy"].as_str().unwrap();
-        assert!(remedy.contains(haproxy.configuration_file().to_str().unwrap()), "{remedy}");
+        let what = object["problems"][0]["what"].as_str().unwrap();
+        let started_with =
+            format!("started with {}, not with {}", haproxy.configuration_file().display(), copy.display());
+        assert!(what.contains(&started_with), "{what}");
         // By another path to the same file, it is the same.
         let link = world.path("link.cfg");
         std::os::unix::fs::symlink(haproxy.configuration_file(), &link).unwrap();
@@ -459,6 +497,37 @@ fn relative_paths_are_confirmed_by_the_running_haproxy() {
         assert_eq!(finished.code, Some(1), "{finished:?}");
         assert!(finished.stdout.contains("not_in_configuration"), "{finished:?}");
         assert!(finished.stdout.contains("crt_missing"), "{finished:?}");
+        // The running HAProxy tells where they begin.
+        let remedy = format!("start stapled in {}, too", world.path("").display().to_string().trim_end_matches('/'));
+        assert!(finished.stdout.contains("PROBLEM      relative_path: "), "{finished:?}");
+        assert!(finished.stdout.contains(&remedy), "{remedy}: {finished:?}");
+    });
+}
+
+/// Names of a certificate store: with the configuration they have files, without it there is a way out.
+#[test]
+fn names_of_a_certificate_store() {
+    with_each_haproxy(|binary| {
+        if !has_stores(binary) {
+            return;
+        }
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let cert = world.cert("a", &lab.url());
+        fs::write(world.path("ca.pem"), world.ca.certificate_pem()).unwrap();
+        make_lonely(&cert);
+        let text = "global\n  stats socket @ADMIN level admin\ncrt-store web\n  load crt @D/certs/a.pem issuer @D/ca.pem \
+                    alias mine\n@DEFAULTSfrontend tls\n  bind unix@@TLS ssl crt @web/mine\n";
+        let haproxy = Haproxy::of(binary, &world, "a").configuration(text).start();
+        let (code, objects) = check_configuration(&world, &haproxy);
+        assert_eq!((code, objects.len()), (0, 1), "{objects:?}");
+        let object = &objects[0];
+        assert_eq!((&object["certificate"], &object["file"]), (&"@web/mine".into(), &cert.name().into()));
+        assert_eq!(object["issuer_found_in"], world.path("ca.pem").to_str().unwrap());
+        assert_eq!(object["first_staple"], "yes");
+        let (code, objects) = as_json(&check(&world, ["--json".as_ref(), "-s".as_ref(), haproxy.socket().as_os_str()]));
+        assert_eq!((code, reasons(&objects[0])), (1, vec!["unreadable_certificate"]));
+        assert!(objects[0]["problems"][0]["remedy"].as_str().unwrap().contains("--haproxy-config"), "{objects:?}");
     });
 }
 

@@ -349,3 +349,39 @@ fn every_kind_of_socket_is_talked_to() {
         }
     });
 }
+
+/// What the running HAProxy has otherwise than its configuration is told, once; and not while it is just being reloaded.
+#[test]
+fn what_the_running_haproxy_has_otherwise_is_told_once() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let [one, other, new] =
+            ["one", "other", "new"].map(|name| cert(&world, &lab, &format!("c/{name}.pem"), Contents::Bundle));
+        let text = |crt: &str| {
+            format!("global\n  stats socket @ADMIN level admin\n@DEFAULTSfrontend tls\n  bind unix@@TLS ssl {crt}\n")
+        };
+        let both = text("crt @D/c/one.pem crt @D/c/other.pem");
+        let mut haproxy = Haproxy::of(binary, &world, "a").configuration(&both).start();
+        let file = haproxy.configuration_file();
+        let stapled = Stapled::of(&world).args(["--refresh-interval", "1", "--haproxy-config"]).args([&file]).start();
+        haproxy.wait_for_staple(&one);
+        haproxy.wait_for_staple(&other);
+
+        // Behind HAProxy's back; as it might be before a reload that is forgotten.
+        let before = std::fs::read_to_string(&file).unwrap();
+        let changed = before.replace(other.name(), new.name());
+        assert!(changed != before);
+        std::fs::write(&file, &changed).unwrap();
+        stapled.wait_for_line(&["event=configuration_differs", "code=not_loaded", new.name(), "reload HAProxy"]);
+        stapled.wait_for_line(&["event=configuration_differs", "code=not_in_configuration", other.name()]);
+        // Later looks come and go without a word.
+        let looks = || stapled.lines(&["event=configuration_differs"]).len();
+        let before = looks();
+        haproxy.restart_with(&text("crt @D/c/one.pem crt @D/c/new.pem"));
+        stapled.wait_for_line(&["event=configuration_agrees"]);
+        assert_eq!((before, looks()), (2, 2), "{}", stapled.log());
+        haproxy.wait_for_staple(&new);
+        stapled.stop();
+    });
+}

@@ -96,6 +96,7 @@ impl Case<'_> {
         problems.extend(self.writers());
         let (staple, until, finding) = self.staple();
         problems.extend(finding);
+        problems.extend(self.writing());
         (row.staple, row.staple_until) = (staple, until);
     }
 
@@ -379,9 +380,8 @@ impl Case<'_> {
             return (Some(staple), None, None);
         }
         let what = format!("{} is no staple for this certificate now: {why}", path());
-        let is_replaced = self.wants_staple()
-            && self.unusable().is_none()
-            && self.rules.staple_files == StapleFiles::BesideCertificates;
+        let is_replaced =
+            self.wants_staple() && self.unusable().is_none() && self.rules.staple_files != StapleFiles::Nowhere;
         let finding = match is_replaced {
             true => Finding::note(codes::STAPLE_FILE_UNUSABLE, format!("{what}; stapled will replace it")),
             false => Finding::problem(
@@ -391,6 +391,29 @@ impl Case<'_> {
             ),
         };
         (Some(staple), None, Some(finding))
+    }
+
+    /// Whether the daemon could write the staple's file.
+    fn writing(&self) -> Option<Finding> {
+        let (code, what) = self.contents.unwritable.as_ref()?;
+        let is_written = self.rules.staple_files != StapleFiles::Nowhere
+            && self.wants_staple()
+            && self.unusable().is_none()
+            && !self.is_issuer_hidden();
+        if !is_written {
+            return None;
+        }
+        let remedy = "let this user write there, or give --no-staple-files";
+        Some(match self.item.processes.is_empty() {
+            true => Finding::problem(*code, format!("{what}: no staple can be written there"), remedy),
+            false => Finding::note(
+                *code,
+                format!(
+                    "{what}: no staple can be written there, so HAProxy starts without one and gets it over the socket"
+                ),
+            )
+            .remedy(remedy),
+        })
     }
 
     fn first_staple(&self) -> First {
@@ -439,6 +462,9 @@ impl Case<'_> {
         let fetched = if self.issuer.is_none() { ", once its issuer is fetched" } else { "" };
         match served.first_staple(level) {
             FirstStaple::TakesResponses => First::already("HAProxy takes responses for it already"),
+            FirstStaple::Transaction { .. } if picture.transaction.is_some() => {
+                First::no(haproxy::FOREIGN_TRANSACTION, "somebody is changing certificates of this HAProxy")
+            }
             FirstStaple::Transaction { with_issuer: false } => First::yes(format!("by a transaction{fetched}")),
             FirstStaple::Transaction { with_issuer: true } => {
                 First::yes(format!("by a transaction that brings the issuer along{fetched}"))

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use rustix::fs::Access;
+use rustix::io::Errno;
 use stapled_core::bundle::{Bundle, BundleError};
 use stapled_core::certificate::Certificate;
-use stapled_core::io::file::read_existing;
+use stapled_core::io::file::{codes, read_existing};
 use stapled_core::reason::ReasonCode;
 use stapled_core::source::{IssuerLookup, Material, Sighting};
 use zeroize::Zeroizing;
@@ -37,6 +39,8 @@ pub(super) struct Contents {
     /// The certificates that chains begin with, and the directory of these.
     pub(super) chains: Option<(PathBuf, Firsts)>,
     pub(super) staple: StapleFile,
+    /// Why no staple's file can be written, as far as can be seen.
+    pub(super) unwritable: Option<(ReasonCode, String)>,
 }
 
 /// The file that HAProxy looks in for the issuer.
@@ -70,14 +74,15 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Reads what a source saw, and the file of its staple. Blocks.
-    pub(super) fn read(&self, sighting: &Sighting, staple: Option<&Path>) -> Result<Contents, Finding> {
-        let staple = staple.map(read_staple).unwrap_or_default();
+    pub(super) fn read(&self, sighting: &Sighting, staple_path: Option<&Path>) -> Result<Contents, Finding> {
+        let staple = staple_path.map(read_staple).unwrap_or_default();
         match &sighting.material {
             Material::Bytes(bytes) => Ok(Contents { staple, ..self.take(bytes, "the certificate")? }),
             Material::File(path) => {
                 let name = path.display().to_string();
                 let contents = self.take(&read_file(path)?, &name)?;
-                Ok(self.around(path, sighting, Contents { staple, ..contents }))
+                let unwritable = staple_path.and_then(Path::parent).and_then(unwritable);
+                Ok(self.around(path, sighting, Contents { staple, unwritable, ..contents }))
             }
             _ => Err(Finding::problem(
                 ReasonCode::new("unreadable_file"),
@@ -185,6 +190,18 @@ fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Finding> {
             Err(unreadable(error.to_string(), remedy))
         }
     }
+}
+
+/// Why this user can make no file in a directory. It is not tried.
+pub(super) fn unwritable(directory: &Path) -> Option<(ReasonCode, String)> {
+    let error = rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK).err()?;
+    let code = match error {
+        Errno::ACCESS | Errno::PERM => codes::NO_PERMISSION,
+        Errno::ROFS => codes::READ_ONLY,
+        Errno::NOENT | Errno::NOTDIR => codes::DIRECTORY_MISSING,
+        _ => codes::UNWRITABLE,
+    };
+    Some((code, format!("{}: {}", directory.display(), std::io::Error::from(error))))
 }
 
 fn read_staple(path: &Path) -> StapleFile {

@@ -28,10 +28,6 @@ pub(super) mod codes {
     pub(in super::super) const TWO_WRITERS: ReasonCode = ReasonCode::new("two_writers");
     /// Nothing is delivered to a running HAProxy: staples are written to files only.
     pub(in super::super) const NO_SOCKET: ReasonCode = ReasonCode::new("no_socket");
-    /// HAProxy was started with other files than the configuration that was named.
-    pub(in super::super) const OTHER_CONFIGURATION: ReasonCode = ReasonCode::new("other_configuration");
-    /// HAProxy serves a certificate that its configuration, as it is now, does not name.
-    pub(in super::super) const NOT_IN_CONFIGURATION: ReasonCode = ReasonCode::new("not_in_configuration");
     /// HAProxy serves certificates that lie in none of the paths.
     pub(in super::super) const NOT_IN_PATHS: ReasonCode = ReasonCode::new("not_in_paths");
 }
@@ -66,7 +62,7 @@ impl Finding {
     pub(super) fn told(code: ReasonCode, text: &str) -> Self {
         let (what, remedy) = match remedy(code) {
             Some(remedy) => (text, remedy.to_owned()),
-            None => match text.rsplit_once("; ").or_else(|| text.rsplit_once(": ")) {
+            None => match last_part(text) {
                 Some((what, remedy)) => (what, remedy.to_owned()),
                 None => (text, "see HAProxy's log, and try again".to_owned()),
             },
@@ -90,6 +86,12 @@ impl Finding {
     }
 }
 
+/// A text before and behind its last colon or semicolon.
+fn last_part(text: &str) -> Option<(&str, &str)> {
+    let at = text.rfind("; ").max(text.rfind(": "))?;
+    Some((text.get(..at)?, text.get(at + 2..)?))
+}
+
 /// What to do, where the text does not say.
 fn remedy(code: ReasonCode) -> Option<&'static str> {
     let remedies = [
@@ -101,6 +103,7 @@ fn remedy(code: ReasonCode) -> Option<&'static str> {
         (haproxy::FOREIGN_TRANSACTION, "end that change with `commit ssl cert` or `abort ssl cert`"),
         (haproxy::CRT_MISSING, "put it there, or take it out of the configuration"),
         (haproxy::CONFIGURATION_LINE, "see what `haproxy -c -f` says, and correct the line"),
+        (haproxy::CONFIGURATION_TOO_LARGE, "name the certificates with --cert-paths instead"),
         (haproxy::CONDITION_UNDECIDED, "nothing, where both ways name the same certificates"),
         (haproxy::SOCKET_LEVEL, "add `level admin` to that line, and reload HAProxy"),
         (haproxy::SCAN_FAILED, "try again"),
@@ -127,6 +130,9 @@ mod tests {
                 "HAProxy is not running, or its `stats socket` is elsewhere".to_owned()
             )
         );
+        let relative =
+            "/h.cfg:7: a.pem is taken from /, where this program was started; HAProxy has its own: give another";
+        assert_eq!(told(haproxy::RELATIVE_PATH, relative).1, "give another");
         let list = "/h.cfg:7: the crt-list /l cannot be read: denied; create it, or let this user read it";
         assert_eq!(
             told(haproxy::CRT_LIST_UNREADABLE, list),

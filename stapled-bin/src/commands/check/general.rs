@@ -1,10 +1,9 @@
 //! What there is to say of HAProxys, their sockets and their configurations. Pure, but for looking where paths lead.
 
-use std::collections::{BTreeSet, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
 
-use stapled_haproxy::configuration::{Effect, Level, Warning};
-use stapled_haproxy::{Address, Picture, codes as haproxy};
+use stapled_haproxy::configuration::{Configuration, Effect, Level, Warning};
+use stapled_haproxy::{Address, Difference, Picture, codes as haproxy};
 
 use super::finding::{Finding, codes};
 use super::inputs::{Group, Inputs, Kind, Process};
@@ -34,9 +33,9 @@ impl General {
             others: Vec::new(),
         };
         for group in &inputs.groups {
-            if let Kind::Configuration { files, .. } = &group.kind {
+            if let Some(latest) = group.configuration() {
                 for &number in &group.processes {
-                    let finding = inputs.processes.get(number).and_then(|process| other_configuration(files, process));
+                    let finding = inputs.processes.get(number).and_then(|process| other_configuration(latest, process));
                     if let Some(of_process) = general.of_processes.get_mut(number) {
                         of_process.extend(finding);
                     }
@@ -93,7 +92,7 @@ impl General {
 /// The processes that have something else loaded than was found.
 fn differing(rows: &[Row]) -> HashSet<usize> {
     let differences =
-        [haproxy::NOT_LOADED, haproxy::SERVED_DIFFERS, codes::NOT_IN_CONFIGURATION].map(|code| code.as_str());
+        [haproxy::NOT_LOADED, haproxy::SERVED_DIFFERS, haproxy::NOT_IN_CONFIGURATION].map(|code| code.as_str());
     let differs = |row: &&Row| row.problems.iter().any(|finding| differences.contains(&finding.reason));
     rows.iter().filter(differs).flat_map(|row| row.processes.iter().copied()).collect()
 }
@@ -102,8 +101,19 @@ fn of_process(process: &Process) -> Vec<Finding> {
     let address = &process.address;
     match &process.picture {
         Err(error) => vec![Finding::told(error.code, &error.what).about(address)],
-        Ok(picture) => too_low(address, picture).into_iter().collect(),
+        Ok(picture) => too_low(address, picture).into_iter().chain(under_way(address, picture)).collect(),
     }
+}
+
+/// HAProxy has one transaction at a time.
+fn under_way(address: &Address, picture: &Picture) -> Option<Finding> {
+    let name = picture.transaction.as_ref()?;
+    let what = format!(
+        "{address}: somebody is changing the certificate {name} and has not finished: until then, no certificate can get its \
+         first staple"
+    );
+    let remedy = format!("end that with `commit ssl cert {name}` or `abort ssl cert {name}`");
+    Some(Finding::problem(haproxy::FOREIGN_TRANSACTION, what, remedy).about(address))
 }
 
 fn too_low(address: &Address, picture: &Picture) -> Option<Finding> {
@@ -121,36 +131,11 @@ pub(super) fn in_words(level: Level) -> &'static str {
     }
 }
 
-fn other_configuration(files: &[PathBuf], process: &Process) -> Option<Finding> {
-    let picture = process.picture.as_ref().ok()?;
-    let started_with = picture.configuration_files.iter().map(|file| place(file, picture.working_directory.as_deref()));
-    let started_with: BTreeSet<PathBuf> = started_with.collect::<Option<_>>()?;
-    let named: BTreeSet<PathBuf> = files.iter().map(|file| place(file, None)).collect::<Option<_>>()?;
-    if started_with.is_empty() || started_with == named {
-        return None;
-    }
-    let list =
-        |files: &BTreeSet<PathBuf>| files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(",");
-    let what = format!(
-        "the HAProxy behind {} (process {}) was started with {}, not with {}",
-        process.address,
-        picture.pid,
-        list(&started_with),
-        list(&named)
-    );
-    let remedy = format!("give `--haproxy-config {}`, or correct the socket; or restart HAProxy", list(&started_with));
-    Some(Finding::problem(codes::OTHER_CONFIGURATION, what, remedy).about(&process.address))
-}
-
-/// Where a file is; nothing, where that cannot be known.
-fn place(file: &Path, directory: Option<&Path>) -> Option<PathBuf> {
-    let whole = match (file.is_absolute(), directory) {
-        (true, _) => file.to_owned(),
-        (false, Some(directory)) => directory.join(file),
-        (false, None) => return None,
-    };
-    // What is not here may be in a container, under its own name.
-    whole.canonicalize().ok().or_else(|| file.is_absolute().then_some(whole))
+fn other_configuration(latest: &Configuration, process: &Process) -> Option<Finding> {
+    let differences = latest.differences(process.picture.as_ref().ok()?);
+    let other = differences.into_iter().find(|found| matches!(found, Difference::OtherConfiguration { .. }))?;
+    let finding = Finding::told(other.code(), &format!("{}: {other}", process.address));
+    Some(finding.about(&process.address))
 }
 
 /// A configuration without a socket.
@@ -187,14 +172,19 @@ fn of_warning(warning: &Warning, group: &Group, processes: &[Process], is_confir
     if code == haproxy::SOCKET_UNUSABLE {
         return Some(if group.processes.is_empty() { finding } else { finding.noted() });
     }
-    let finding = finding.noted();
-    Some(match is_confirmed {
-        true => Finding {
-            what: format!("{}; the running HAProxy has just these certificates, so it is well", finding.what),
-            remedy: None,
-            ..finding
-        },
-        false => finding,
+    if is_confirmed {
+        let what = format!("{}; the running HAProxy has just these certificates, so it is well", finding.what);
+        return Some(Finding { what, remedy: None, ..finding.noted() });
+    }
+    let pictures = group.processes.iter().filter_map(|number| processes.get(*number)?.picture.as_ref().ok());
+    let directory = pictures.filter_map(|picture| picture.working_directory.as_ref()).next();
+    Some(match directory.filter(|_| code == haproxy::RELATIVE_PATH) {
+        Some(directory) => finding.remedy(format!(
+            "start stapled in {}, too, where HAProxy works (systemd: WorkingDirectory=), or have absolute paths in its \
+             configuration",
+            directory.display()
+        )),
+        None => finding.noted(),
     })
 }
 

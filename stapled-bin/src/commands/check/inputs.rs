@@ -1,7 +1,5 @@
 //! What there is to check: the daemon's own sources, scanned once, and the running HAProxys, asked once.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
@@ -15,6 +13,8 @@ use crate::wiring::{self, WiringError};
 
 /// How many HAProxys are asked at once.
 const ASKED_AT_ONCE: usize = 16;
+/// How long a change of certificates is waited for that is under way: the daemon's own take moments.
+const CHANGE: Duration = Duration::from_secs(1);
 /// How long one may take to tell everything, however little of it comes at a time.
 const LONGEST_ANSWER: Duration = Duration::from_secs(120);
 
@@ -41,8 +41,6 @@ pub(super) struct Group {
 pub(super) enum Kind {
     /// A configuration of HAProxy.
     Configuration {
-        /// The files that HAProxy would read for it.
-        files: Vec<PathBuf>,
         latest: Box<haproxy::Configuration>,
         /// Whether its sockets are to be used.
         own_sockets: bool,
@@ -75,11 +73,10 @@ pub(super) async fn gather(configuration: &Configuration, haproxys: &mut Haproxy
     };
     let mut groups = Vec::new();
     for (haproxy, (source, sockets)) in configuration.haproxys.iter().zip(haproxys.sources()) {
-        let scan = source.scan().await;
-        let files = haproxy.paths.iter().flat_map(|path| configuration_files(path)).collect();
+        let scan = in_time(&source).await;
         let latest = Box::new(source.latest());
         groups.push(Group {
-            kind: Kind::Configuration { files, latest, own_sockets: haproxy.own_sockets },
+            kind: Kind::Configuration { latest, own_sockets: haproxy.own_sockets },
             name: source.name(),
             processes: numbers(&sockets),
             scan,
@@ -87,7 +84,7 @@ pub(super) async fn gather(configuration: &Configuration, haproxys: &mut Haproxy
     }
     for group in &configuration.groups {
         let source = wiring::directory(configuration, group)?;
-        let scan = source.scan().await;
+        let scan = in_time(&source).await;
         groups.push(Group { kind: Kind::Path, name: source.name(), processes: numbers(&group.sockets), scan });
     }
     let running = numbers(&configuration.running);
@@ -112,13 +109,26 @@ pub(super) async fn gather(configuration: &Configuration, haproxys: &mut Haproxy
     Ok(Inputs { groups, processes })
 }
 
+/// What lies there; a file system that hangs holds up what lies on it.
+async fn in_time(source: &dyn CertSource) -> Result<Scan, SourceError> {
+    tokio::time::timeout(LONGEST_ANSWER, source.scan()).await.unwrap_or_else(|_| {
+        let within = LONGEST_ANSWER.as_secs();
+        let what = format!("{} cannot be looked at within {within} s: does its file system hang?", source.name());
+        Err(SourceError::new(codes::SCAN_FAILED, what))
+    })
+}
+
 /// Asks a HAProxy what it has loaded, and, as a source, where that lies.
 async fn ask(
     source: &HaproxySource,
     is_source: bool,
 ) -> (Result<Picture, SourceError>, Option<Result<Scan, SourceError>>) {
     let in_time = async {
-        let picture = source.picture().await?;
+        let mut picture = source.picture().await?;
+        if let Some(name) = picture.transaction.take() {
+            tokio::time::sleep(CHANGE).await;
+            picture.transaction = source.outline().await?.transaction.filter(|still| *still == name);
+        }
         let scan = if is_source { Some(source.scan().await?) } else { None };
         Ok((picture, scan))
     };
@@ -131,16 +141,6 @@ async fn ask(
         // It is told once, of the process.
         Err(error) => (Err(error), is_source.then(|| Ok(Scan::default()))),
     }
-}
-
-/// The files that HAProxy reads of what it is started with.
-fn configuration_files(path: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(path) else { return vec![path.to_owned()] };
-    let is_read = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        !name.starts_with(b".") && name.ends_with(b".cfg") && path.is_file()
-    };
-    entries.flatten().map(|entry| entry.path()).filter(is_read).collect()
 }
 
 impl Group {

@@ -11,8 +11,11 @@ use stapled_haproxy::configuration::Served;
 use stapled_haproxy::{ServedCertificate, codes as haproxy};
 
 use super::contents::Contents;
-use super::finding::{Finding, codes};
+use super::finding::Finding;
 use super::inputs::{Group, Inputs, Kind, Process};
+
+/// So many names of one certificate are told at most, as the daemon tries no more.
+const MAX_NAMES: usize = 8;
 
 /// One certificate, by one name.
 #[derive(Clone, Debug)]
@@ -115,7 +118,7 @@ fn configured(group: &Group, certificates: &[Served], processes: &[Process], ite
                 updates_itself: false,
                 processes: vec![*number],
                 loaded: vec![(*number, (**served).clone())],
-                findings: vec![Finding::problem(codes::NOT_IN_CONFIGURATION, what, remedy)],
+                findings: vec![Finding::problem(haproxy::NOT_IN_CONFIGURATION, what, remedy)],
             }
         }));
     }
@@ -154,8 +157,17 @@ fn served(group: &Group, processes: &[Process], items: &mut Vec<Item>) {
         updates_itself: false,
         processes: vec![number],
         loaded: vec![(number, served.clone())],
-        findings: problems.get(served.name.as_str()).cloned().into_iter().collect(),
+        findings:
+            problems.get(served.name.as_str()).cloned().into_iter().map(|finding| of_store(served, finding)).collect(),
     }));
+}
+
+/// Names of a `crt-store` tell no file: only the configuration does.
+fn of_store(served: &ServedCertificate, finding: Finding) -> Finding {
+    match served.name.starts_with('@') {
+        true => finding.remedy("name HAProxy's configuration with --haproxy-config, which tells the file of this name"),
+        false => finding,
+    }
 }
 
 /// Gives the certificates of paths the names by which the running HAProxys know them, and makes one of what was found
@@ -242,15 +254,16 @@ impl<'a> Index<'a> {
         Some(Index { by_name, by_serial })
     }
 
-    /// Those that are this certificate; or else what is loaded from its file.
+    /// The one of its path, if that is this certificate; or else those that are; or else what is loaded from its path.
     fn find(&self, item: &Item, contents: Option<&Contents>) -> Vec<&'a ServedCertificate> {
-        let end_entity = contents.and_then(Contents::end_entity);
-        let same = end_entity.and_then(|certificate| {
-            let mut same = self.by_serial.get(&plain(&certificate.serial_hex()))?.clone();
-            same.retain(|served| served.is(certificate));
-            Some(same).filter(|same| !same.is_empty())
-        });
-        same.unwrap_or_else(|| self.by_name.get(item.name.as_str()).copied().into_iter().collect())
+        let by_name = self.by_name.get(item.name.as_str()).copied();
+        let Some(certificate) = contents.and_then(Contents::end_entity) else { return by_name.into_iter().collect() };
+        if by_name.is_some_and(|served| served.is(certificate)) {
+            return by_name.into_iter().collect();
+        }
+        let same = self.by_serial.get(&plain(&certificate.serial_hex())).into_iter().flatten().copied();
+        let same: Vec<_> = same.filter(|served| served.is(certificate)).take(MAX_NAMES).collect();
+        if same.is_empty() { by_name.into_iter().collect() } else { same }
     }
 }
 
@@ -300,7 +313,7 @@ impl Item {
         // A path gives it staples, whatever the configuration says.
         if self.origin == Origin::NotInConfiguration && other.origin == Origin::Path {
             self.origin = Origin::Path;
-            self.findings.retain(|finding| finding.reason != codes::NOT_IN_CONFIGURATION.as_str());
+            self.findings.retain(|finding| finding.reason != haproxy::NOT_IN_CONFIGURATION.as_str());
         }
         let new: Vec<usize> = other.processes.into_iter().filter(|number| !self.processes.contains(number)).collect();
         self.loaded.extend(other.loaded.into_iter().filter(|(number, _)| new.contains(number)));

@@ -39,11 +39,11 @@ use self::items::{Item, Origin, Read};
 use self::render::Answered;
 use super::{CommandError, GOOD, UNANSWERED, USAGE};
 use crate::arguments::Arguments;
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, StapleFiles};
 use crate::haproxys::Haproxys;
 use crate::invocation;
 use crate::progress::Terminal;
-use crate::settings::{HAPROXY, RUNNING, Settings};
+use crate::settings::{RUNNING, Settings};
 use crate::wiring::{self, WiringError};
 
 /// How many files are read at once.
@@ -51,7 +51,7 @@ const READ_AT_ONCE: usize = 16;
 /// How long one may take: a file system that hangs holds up its own files.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Show what stapled would do for each certificate, and everything that stands in its way; change nothing
+/// Show what would be done for each certificate, and what stands in the way
 ///
 /// Takes the daemon's arguments and its configuration file. Shows for each certificate its file, the sockets that its
 /// staples go to, its issuer and where that was found, its OCSP URLs, whether HAProxy will accept a first staple while it
@@ -70,7 +70,7 @@ pub(crate) struct Check {
 
 /// Options of the daemon that make a difference here. The others are taken, so that its arguments can be given as they
 /// are.
-const OFFERED: [&str; 13] = [
+const OFFERED: [&str; 14] = [
     "cert_paths",
     "recursive",
     "file_extensions",
@@ -83,6 +83,7 @@ const OFFERED: [&str; 13] = [
     "staple_dir",
     "no_staple_files",
     "json",
+    "quiet",
     "config",
 ];
 
@@ -90,7 +91,7 @@ fn offered(argument: Arg) -> Arg {
     let is_offered = OFFERED.iter().any(|offered| argument.get_id() == offered);
     match argument.get_id().as_str() {
         "json" => argument.help("Print one object a line for each certificate").help_heading(RUNNING),
-        "haproxy_sockets" => argument.help_heading(HAPROXY),
+        "quiet" => argument.help("Nothing but problems, one a line on standard error").help_heading(RUNNING),
         _ => argument.hide(!is_offered),
     }
 }
@@ -158,13 +159,15 @@ impl Check {
         for note in &configuration.notes {
             crate::say(&format!("note: {note}"));
         }
-        if json || quiet {
+        if quiet {
+            answered.problems().for_each(|problem| crate::say(&problem));
+        } else if json {
             answered.remarks().for_each(|remark| crate::say(&remark));
         }
-        let written = match (quiet, json) {
-            (true, false) => Ok(()),
-            (_, true) => answered.write_json(out),
-            _ => answered.write_words(out),
+        let written = match (json, quiet) {
+            (true, _) => answered.write_json(out),
+            (false, true) => Ok(()),
+            (false, false) => answered.write_words(out),
         };
         written.and_then(|()| out.flush()).map(|()| code).map_err(|error| CommandError::Output { error, code })
     }
@@ -218,9 +221,17 @@ async fn judged(configuration: &Configuration, inputs: Inputs, now: Timestamp, t
     };
     let mut rows: Vec<row::Row> = read.iter().map(row).collect();
     let items: Vec<&Item> = read.iter().map(|(item, _)| item).collect();
-    let general = General::of(&inputs, &items, &rows);
+    let mut general = General::of(&inputs, &items, &rows);
+    general.others.extend(staple_directory(configuration));
     rows.sort_by(|one, other| (one.group, &one.certificate).cmp(&(other.group, &other.certificate)));
     Answered { rows, general, processes: inputs.processes }
+}
+
+/// What is wrong with the directory for those staples that cannot lie beside their certificates.
+fn staple_directory(configuration: &Configuration) -> Option<Finding> {
+    let StapleFiles::In(directory) = &configuration.staple_files else { return None };
+    let (code, what) = contents::unwritable(directory)?;
+    Some(Finding::problem(code, format!("--staple-dir {what}"), "make the directory, and let this user write there"))
 }
 
 /// Reads the files, some at a time.

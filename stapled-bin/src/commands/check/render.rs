@@ -103,13 +103,19 @@ impl Answered {
         writeln!(out, "{}", self.summary())
     }
 
-    /// What concerns no certificate alone, and needs the operator.
+    /// What concerns no certificate alone, each on a line.
     pub(super) fn remarks(&self) -> impl Iterator<Item = String> {
-        self.general.all().map(|finding| {
-            let kind = if finding.needs_operator { "problem" } else { "note" };
-            let remedy = finding.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
-            format!("{kind} {}: {}{remedy}", finding.reason, finding.what)
-        })
+        self.general.all().map(|finding| on_a_line(finding, None))
+    }
+
+    /// Everything that needs the operator, each on a line.
+    pub(super) fn problems(&self) -> impl Iterator<Item = String> {
+        let of_row = |row: &'_ Row| {
+            let problems = row.problems.iter().filter(|finding| finding.needs_operator);
+            problems.map(|finding| on_a_line(finding, Some(&row.certificate))).collect::<Vec<_>>()
+        };
+        let others = self.general.all().filter(|finding| finding.needs_operator);
+        self.rows.iter().flat_map(of_row).chain(others.map(|finding| on_a_line(finding, None)))
     }
 
     /// What it comes to, in a line.
@@ -193,6 +199,13 @@ fn write_row(row: &Row, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)
 }
 
+fn on_a_line(finding: &Finding, certificate: Option<&str>) -> String {
+    let kind = if finding.needs_operator { "problem" } else { "note" };
+    let certificate = certificate.map(|certificate| format!("{certificate}: ")).unwrap_or_default();
+    let remedy = finding.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+    format!("{kind} {}: {certificate}{}{remedy}", finding.reason, finding.what)
+}
+
 fn first_staple(row: &Row) -> String {
     let first = &row.first_staple;
     let answer = match first.answer {
@@ -237,4 +250,105 @@ fn write_process(process: &Process, out: &mut dyn Write) -> io::Result<()> {
     };
     writeln!(out, "  {:<12} {}", "HAProxy", visible(&text))?;
     writeln!(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use stapled_core::reason::ReasonCode;
+
+    use super::*;
+    use crate::commands::check::row::First;
+
+    fn row(name: &str, problems: Vec<Finding>) -> Row {
+        Row {
+            certificate: name.to_owned(),
+            file: None,
+            named_at: None,
+            processes: Vec::new(),
+            group: 0,
+            sockets: Vec::new(),
+            name: None,
+            serial: None,
+            not_before: None,
+            not_after: None,
+            must_staple: false,
+            issuer: None,
+            issuer_found_in: None,
+            issuer_found_by_haproxy: None,
+            ocsp_urls: Vec::new(),
+            staple_file: None,
+            staple: None,
+            staple_until: None,
+            first_staple: First::yes("by a transaction"),
+            problems,
+        }
+    }
+
+    fn problem() -> Finding {
+        Finding::problem(ReasonCode::new("bad"), "it is bad", "mend it")
+    }
+
+    fn note() -> Finding {
+        Finding::note(ReasonCode::new("odd"), "it is odd")
+    }
+
+    fn answered(rows: Vec<Row>, others: Vec<Finding>) -> Answered {
+        Answered { rows, general: General { others, ..General::default() }, processes: Vec::new() }
+    }
+
+    #[test]
+    fn what_it_comes_to() {
+        let fine = || row("fine", vec![note()]);
+        let bad = || row("bad", vec![problem(), note()]);
+        for (rows, others, expected, needs_operator) in [
+            (vec![], vec![], "no certificates: nothing needs you", false),
+            (vec![], vec![problem()], "no certificates; 1 thing needs you", true),
+            (vec![row("a", vec![])], vec![], "1 certificate: nothing needs you", false),
+            (vec![fine(), fine()], vec![note()], "2 certificates: nothing needs you; 3 notes", false),
+            (vec![fine(), bad()], vec![], "2 certificates, of which 1 needs you; 2 notes", true),
+            (vec![bad(), bad()], vec![], "2 certificates, of which 2 need you; 2 notes", true),
+            (vec![fine()], vec![problem(), problem()], "1 certificate; 2 things need you beside them; 1 note", true),
+            (
+                vec![bad()],
+                vec![problem()],
+                "1 certificate, of which 1 needs you; 1 thing needs you beside them; 1 note",
+                true,
+            ),
+        ] {
+            let answered = answered(rows, others);
+            assert_eq!(answered.summary(), expected);
+            assert_eq!(answered.needs_operator(), needs_operator, "{expected}");
+        }
+    }
+
+    #[test]
+    fn what_needs_somebody_comes_last() {
+        let answered = answered(vec![row("a", vec![problem()]), row("b\n", vec![note()])], vec![problem(), note()]);
+        let mut words = Vec::new();
+        answered.write_words(&mut words).unwrap();
+        let expected = "\
+b\\n
+  sockets      none
+  first staple yes: by a transaction
+  note         odd: it is odd
+
+a
+  sockets      none
+  first staple yes: by a transaction
+  PROBLEM      bad: it is bad
+    remedy     mend it
+
+Besides:
+  note         odd: it is odd
+  PROBLEM      bad: it is bad
+    remedy     mend it
+
+2 certificates, of which 1 needs you; 1 thing needs you beside them; 2 notes
+";
+        assert_eq!(String::from_utf8(words).unwrap(), expected);
+        let problems: Vec<String> = answered.problems().collect();
+        assert_eq!(problems, ["problem bad: a: it is bad; mend it", "problem bad: it is bad; mend it"]);
+        let remarks: Vec<String> = answered.remarks().collect();
+        assert_eq!(remarks, ["problem bad: it is bad; mend it", "note odd: it is odd"]);
+    }
 }

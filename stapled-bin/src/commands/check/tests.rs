@@ -410,6 +410,53 @@ fn the_running_haproxy_and_its_configuration() {
     assert_eq!(first(&nobody), "Unknown socket_missing");
 }
 
+/// Somebody's change that was begun and not ended is in the way of first staples.
+#[test]
+fn a_change_under_way_is_in_the_way() {
+    let world = World::new();
+    let one = world.cert("one.pem", |profile| profile);
+    let two = world.cert("two.pem", |profile| profile);
+    world.haproxy(&["one.pem", "two.pem"]);
+    let answered = world.check(&["--haproxy-config", "@/h.cfg"], |inputs| {
+        let mut picture = world.loaded(&[("one.pem", &one), ("two.pem", &two)]);
+        picture.certificates[1].takes_responses = true;
+        picture.transaction = Some("/elsewhere.pem".to_owned());
+        inputs.processes[0].picture = Ok(picture);
+    });
+    assert_eq!(told(answered.general.all()), ["foreign_transaction!"]);
+    let firsts: Vec<_> = answered.rows.iter().map(|row| row.first_staple.answer).collect();
+    assert_eq!(firsts, [row::Answer::No, row::Answer::Already]);
+}
+
+/// Where the daemon could write no staple.
+#[test]
+fn where_no_staple_can_be_written() {
+    let world = World::new();
+    let one = world.cert("one.pem", |profile| profile);
+    let file = world.path("one.pem").display().to_string();
+    let staple = world.path("nowhere/one.ocsp").display().to_string();
+    world.write("list", format!("{file} [ocsp {staple}]\n"));
+    let (socket, list) = (world.path("admin.sock").display().to_string(), world.path("list").display().to_string());
+    world.write(
+        "h.cfg",
+        format!("global\n stats socket {socket} level admin\nfrontend f\n bind :1 ssl crt-list {list}\n"),
+    );
+    let check = |more: &[&str]| {
+        world.check(&[&["--haproxy-config", "@/h.cfg"], more].concat(), |inputs| {
+            if let Some(process) = inputs.processes.first_mut() {
+                process.picture = Ok(world.loaded(&[("one.pem", &one)]));
+            }
+        })
+    };
+    assert_eq!(of_only_row(&check(&[])), ["directory_missing"], "over the socket it comes all the same");
+    assert_eq!(of_only_row(&check(&["--no-haproxy-sockets"])), ["directory_missing!"]);
+    assert_eq!(of_only_row(&check(&["--no-staple-files"])), [""; 0]);
+    assert_eq!(told(check(&["--staple-dir", "@/nowhere"]).general.all()), ["directory_missing!"]);
+    std::fs::create_dir(world.path("nowhere")).unwrap();
+    assert!(!check(&["--staple-dir", "@/nowhere"]).needs_operator());
+    assert_eq!(of_only_row(&check(&[])), [""; 0]);
+}
+
 /// Advice about a configuration is only a note; less still where the running HAProxy confirms what was assumed.
 #[test]
 fn what_was_assumed_of_a_configuration() {
