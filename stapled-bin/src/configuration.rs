@@ -1,6 +1,6 @@
 //! The usable configuration: everything that was said, merged and checked.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,6 +41,7 @@ pub(crate) struct Configuration {
     pub(crate) judging: JudgePolicy,
     pub(crate) renewals: Option<usize>,
     pub(crate) per_responder: Option<usize>,
+    pub(crate) responder_rate: Option<NonZeroU32>,
     pub(crate) hash: Option<CertIdHash>,
     pub(crate) nonce: bool,
     pub(crate) network: Network,
@@ -177,6 +178,7 @@ impl Configuration {
             judging: judging(&settings).policy(),
             renewals: settings.renewal_threads.map(usize::from),
             per_responder: settings.concurrent_per_responder.map(usize::from),
+            responder_rate: settings.responder_rate,
             hash: settings.hash.map(|hash| match hash {
                 Hash::Sha1 => CertIdHash::Sha1,
                 Hash::Sha256 => CertIdHash::Sha256,

@@ -1,7 +1,7 @@
 //! What can be set, as it was said: by argument or in the configuration file, under the same names.
 
 use std::ffi::OsStr;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -111,6 +111,10 @@ pub(crate) struct Settings {
     /// How many of them at one responder [default: 32]
     #[arg(long, value_name = "NUMBER", value_parser = number, help_heading = ASKING)]
     pub(crate) concurrent_per_responder: Option<NonZeroUsize>,
+
+    /// How many questions a second one responder gets at most [default: as many as it answers]
+    #[arg(long, value_name = "NUMBER", value_parser = rate, help_heading = ASKING)]
+    pub(crate) responder_rate: Option<NonZeroU32>,
 
     /// The hash in the question, where no server insists on one (HAProxy does) [default: sha1]
     #[arg(long, value_name = "HASH", help_heading = ASKING)]
@@ -285,6 +289,7 @@ impl Settings {
             minimum_interval: self.minimum_interval.or(file.minimum_interval),
             renewal_threads: self.renewal_threads.or(file.renewal_threads),
             concurrent_per_responder: self.concurrent_per_responder.or(file.concurrent_per_responder),
+            responder_rate: self.responder_rate.or(file.responder_rate),
             hash: self.hash.or(file.hash),
             nonce: self.nonce || file.nonce,
             http_proxy,
@@ -371,6 +376,10 @@ fn seconds_or_none(text: &str) -> Result<u64, &'static str> {
 
 fn number(text: &str) -> Result<NonZeroUsize, &'static str> {
     text.parse().map_err(|_| "a whole number is needed, at least 1")
+}
+
+fn rate(text: &str) -> Result<NonZeroU32, &'static str> {
+    text.parse().map_err(|_| "a whole number of questions a second is needed, at least 1")
 }
 
 fn first<T>(arguments: Vec<T>, file: Vec<T>) -> Vec<T> {

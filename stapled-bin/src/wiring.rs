@@ -62,6 +62,9 @@ pub(crate) fn join(
     if let Some(per_responder) = configuration.per_responder {
         builder = builder.per_responder(per_responder);
     }
+    if let Some(rate) = configuration.responder_rate {
+        builder = builder.responder_rate(rate);
+    }
     if let Some(hash) = configuration.hash {
         builder = builder.cert_id_hash(hash);
     }

@@ -59,6 +59,10 @@ impl IssuerFetcher {
         let location = &lease.task().subject;
         let url = location.as_str();
         let mut step = Step::finish(lease);
+        if !self.inventory.is_issuer_awaited_from(url) {
+            // It was found elsewhere, or whoever missed it is gone.
+            return self.scheduler.commit(step).await;
+        }
         match self.get(url).await {
             Ok(fetched) => {
                 // Whatever else is there was made by nobody knows whom, and is not taken in.

@@ -140,7 +140,7 @@ impl Parser {
                         return self.scheduler.commit(Step::finish(lease).put(task)).await;
                     }
                     // Once; it is tried again by itself.
-                    if self.fetch_issuers && lease.task().attempt == 0 {
+                    if self.fetch_issuers && lease.task().reason.as_deref() != Some(error.code().as_str()) {
                         for url in certificate.ca_issuers_urls() {
                             let task = Task::new(queues::issuer(), Subject::new(url.as_str()));
                             self.scheduler.commit(Step::intake().put(task)).await?;
@@ -269,7 +269,7 @@ impl Parser {
         // Unless the renewer was quicker: then it has planned what follows, too.
         let adopted = self.inventory.adopt(kept, now);
         if adopted.is_some() {
-            step.puts.push(renew.due(Due::At(renew_at)));
+            step.puts.push(renew.due(Due::After(renew_at.since(now))));
         } else if settled.revived {
             step.puts.push(renew);
         }

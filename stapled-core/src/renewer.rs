@@ -138,7 +138,6 @@ impl Renewer {
         let task = self.next(lease, Due::After(next.since(now)));
         Some(match &certificate.standing {
             Standing::Failing { attempts, .. } => Task { attempt: *attempts, ..task },
-            Standing::Good => Task { due: Due::At(next), ..task },
             _ => task,
         })
     }
@@ -160,7 +159,7 @@ impl Renewer {
                 self.journal.tell_of(&certificate.about, EventKind::Revoked { status, again });
             }
             let sinks = self.inventory.disown(subject, status, believed.this_update, again, now);
-            let mut step = Step::finish(lease).put(self.next(lease, Due::At(again)));
+            let mut step = Step::finish(lease).put(self.next(lease, Due::After(again.since(now))));
             step.puts.extend(queues::add_tasks(subject, lease.task().generation, &sinks));
             return self.scheduler.commit(step).await;
         };
@@ -187,7 +186,7 @@ impl Renewer {
         let (this_update, expires) = (staple.this_update(), staple.expires());
         let (changed, sinks) = self.inventory.set_staple(staple, memory, renew, now);
         self.journal.tell_of(&certificate.about, EventKind::Renewed { url, this_update, expires, renew, changed });
-        let mut step = Step::finish(lease).put(self.next(lease, Due::At(renew)));
+        let mut step = Step::finish(lease).put(self.next(lease, Due::After(renew.since(now))));
         step.puts.extend(queues::add_tasks(subject, lease.task().generation, &sinks));
         self.scheduler.commit(step).await
     }
@@ -204,7 +203,14 @@ impl Renewer {
             held: held.map(|staple| self.usable(staple, certificate)),
         };
         let retry = self.refresh.retry_at(failure, now, self.chance.draw());
-        let again = refused.not_before.map_or(retry, |until| retry.max(until));
+        let (queue, until) = (&lease.task().queue, refused.not_before);
+        // One that is down answers somebody some time, and then everybody may ask; unless another asked for patience.
+        let down = if refused.retry_after.is_none() { refused.down } else { Vec::new() };
+        let probes = down.iter().filter_map(|down| down.wait(queue, subject, now));
+        let again = match probes.min() {
+            Some(at) => at.max(now + PROBE_PAUSE),
+            None => until.map_or(retry, |until| retry.max(until)),
+        };
         let attempts = lease.task().attempt.saturating_add(1);
         let standing = match &certificate.standing {
             // What the CA has disowned stays so until it says otherwise.
@@ -223,7 +229,12 @@ impl Renewer {
             },
         );
         let task = lease.task().again(Due::After(again.since(now)), refused.code.as_str());
-        self.scheduler.commit(Step::finish(lease).put(task)).await
+        self.scheduler.commit(Step::finish(lease).put(task)).await?;
+        // It may have answered before there was a task to hasten.
+        if !down.iter().all(|down| down.awaits(subject)) {
+            self.hasten(queue, subject).await;
+        }
+        Ok(())
     }
 
     /// Nothing is asked of an expired certificate; but whether it is, is looked at again, since clocks can be wrong.
@@ -242,7 +253,8 @@ impl Renewer {
         lasts_longer && (is_newer || remains < self.refresh.minimum_validity)
     }
 
-    /// The next renewal after one that went well.
+    /// The next renewal after one that went well. After a while rather than at an instant: a clock that was ahead and is
+    /// set back does not put it off.
     fn next(&self, lease: &Lease, due: Due) -> Task {
         let task = lease.task();
         Task::new(task.queue.clone(), task.subject.clone()).generation(task.generation).due(due)
@@ -258,5 +270,7 @@ impl Renewer {
 const SPREAD: &str = "spread";
 /// A revoked certificate is asked for at least this often: a hold can end.
 const DISOWNED_CAP: Duration = Duration::from_secs(86_400);
+/// One of those that wait for a responder asks it after so long at the earliest.
+const PROBE_PAUSE: Duration = Duration::from_secs(30);
 /// How often it is looked at whether an expired certificate is expired.
 const EXPIRED_LOOK: Duration = Duration::from_secs(3600);

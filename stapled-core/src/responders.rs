@@ -2,15 +2,17 @@
 //! asked.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::time::Instant;
 use url::Url;
 
 use crate::chain::CertChain;
 use crate::inquiry::Habits;
-use crate::task::Queue;
+use crate::task::{Queue, Subject};
 use crate::time::Timestamp;
 
 /// How many questions a responder gets at once before it has ever answered: a dead one occupies this much and no more.
@@ -29,31 +31,47 @@ const MAX_QUEUES: usize = 1024;
 /// All responders.
 pub(crate) struct Responders {
     per_responder: usize,
+    rate: Option<NonZeroU32>,
     known: Mutex<HashMap<String, Arc<Responder>>>,
     queues: Mutex<HashMap<String, Queue>>,
     opened: mpsc::UnboundedSender<Queue>,
 }
 
 /// One responder: a host and port.
+#[derive(Debug)]
 pub(crate) struct Responder {
     slots: Semaphore,
+    /// The least time between the beginnings of two questions.
+    pause: Option<Duration>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
+    /// When the next question may begin.
+    next: Option<Instant>,
     granted: usize,
     limit: usize,
     failures: u32,
     open_until: Option<Timestamp>,
     openings: u32,
+    /// The certificates that came while it was left alone, and the queues of their renewals.
+    waiting: HashMap<Subject, Queue>,
+    /// When one of these asks next.
+    probe_at: Option<Timestamp>,
     habits: Habits,
 }
 
 impl Responders {
-    /// No responder yet; queues that come into use are told to `opened`.
-    pub(crate) fn new(per_responder: usize, opened: mpsc::UnboundedSender<Queue>) -> Self {
-        Responders { per_responder: per_responder.max(1), known: Mutex::default(), queues: Mutex::default(), opened }
+    /// No responder yet; each gets so many questions at once, and a second. Queues that come into use are told to `opened`.
+    pub(crate) fn new(per_responder: usize, rate: Option<NonZeroU32>, opened: mpsc::UnboundedSender<Queue>) -> Self {
+        Responders {
+            per_responder: per_responder.max(1),
+            rate,
+            known: Mutex::default(),
+            queues: Mutex::default(),
+            opened,
+        }
     }
 
     /// The queue of the renewals of a certificate, by the responder that it names first.
@@ -87,22 +105,26 @@ impl Responders {
         if known.len() >= MAX_REMEMBERED && !known.contains_key(&host) {
             known.retain(|_, responder| Arc::strong_count(responder) > 1);
         }
-        let new = || Arc::new(Responder::new(self.per_responder));
+        let new = || Arc::new(Responder::new(self.per_responder, self.rate));
         Some(Arc::clone(known.entry(host).or_insert_with(new)))
     }
 }
 
 impl Responder {
-    fn new(limit: usize) -> Self {
+    fn new(limit: usize, rate: Option<NonZeroU32>) -> Self {
         let granted = FIRST_SLOTS.min(limit);
         Responder {
             slots: Semaphore::new(granted),
+            pause: rate.map(|rate| Duration::from_secs(1) / rate.get()),
             state: Mutex::new(State {
+                next: None,
                 granted,
                 limit,
                 failures: 0,
                 open_until: None,
                 openings: 0,
+                waiting: HashMap::new(),
+                probe_at: None,
                 habits: Habits::default(),
             }),
         }
@@ -112,13 +134,24 @@ impl Responder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the right to ask.
+    /// Waits for the right to ask: for a slot, and then for the moment that the rate allows.
     pub(crate) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
-        self.slots.acquire().await.ok()
+        let slot = self.slots.acquire().await.ok();
+        if let Some(pause) = self.pause {
+            let moment = {
+                let mut state = self.state();
+                let now = Instant::now();
+                let moment = state.next.map_or(now, |next| next.max(now));
+                state.next = Some(moment + pause);
+                moment
+            };
+            tokio::time::sleep_until(moment).await;
+        }
+        slot
     }
 
-    /// Whether it may be asked now; if not, from when on. After that instant one question goes out as a probe, and the
-    /// others wait for what becomes of it.
+    /// Whether it may be asked now; if not, from when on. After that instant one question goes out as a probe; the others
+    /// [wait](Self::wait) for what becomes of it.
     pub(crate) fn check(&self, now: Timestamp) -> Result<(), Timestamp> {
         let mut state = self.state();
         match state.open_until {
@@ -138,16 +171,45 @@ impl Responder {
         self.state().failures > 0
     }
 
-    /// It answered, whatever it said: it lives, and may be asked more at once.
-    pub(crate) fn answered(&self) {
+    /// Takes down a renewal that came while it was left alone. One that waits asks as soon as it may be asked: for the
+    /// first, that moment is returned. The others wait for what becomes of that.
+    pub(crate) fn wait(&self, queue: &Queue, subject: &Subject, now: Timestamp) -> Option<Timestamp> {
+        let mut state = self.state();
+        // Further ahead than it is ever set: the clock was.
+        let until = state.open_until?.min(now + BREAKER_CAP);
+        state.waiting.insert(subject.clone(), queue.clone());
+        // Whoever was to ask may be gone.
+        let is_seen_to = state.probe_at.is_some_and(|at| now < at && at <= now + BREAKER_CAP);
+        if is_seen_to {
+            return None;
+        }
+        state.probe_at = Some(until);
+        Some(until)
+    }
+
+    /// Whether a certificate still waits.
+    pub(crate) fn awaits(&self, subject: &Subject) -> bool {
+        self.state().waiting.contains_key(subject)
+    }
+
+    /// The certificate waits no more: its turn has come otherwise.
+    pub(crate) fn turn_of(&self, subject: &Subject) {
+        self.state().waiting.remove(subject);
+    }
+
+    /// It answered, whatever it said: it lives, and may be asked more at once. Returns the renewals that waited for that.
+    pub(crate) fn answered(&self) -> HashMap<Subject, Queue> {
         let mut state = self.state();
         state.failures = 0;
         state.openings = 0;
         state.open_until = None;
+        state.probe_at = None;
         let more = state.granted.min(state.limit - state.granted);
         state.granted += more;
+        let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         self.slots.add_permits(more);
+        waiting
     }
 
     /// It did not answer.
@@ -189,18 +251,35 @@ mod tests {
 
     #[tokio::test]
     async fn slots_grow_with_answers_up_to_the_limit() {
-        let responder = Responder::new(32);
+        let responder = Responder::new(32, None);
         assert_eq!(responder.slots.available_permits(), 1);
         for expected in [2, 4, 8, 16, 32, 32] {
             responder.answered();
             assert_eq!(responder.slots.available_permits(), expected);
         }
-        assert_eq!(Responder::new(1).slots.available_permits(), 1);
+        assert_eq!(Responder::new(1, None).slots.available_permits(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_keep_their_distance() {
+        let responder = Responder::new(32, NonZeroU32::new(4));
+        responder.answered();
+        let begun = Instant::now();
+        for number in 0..8 {
+            let _slot = responder.slot().await;
+            assert_eq!(begun.elapsed().as_millis().div_ceil(250), number);
+        }
+        // What was not used is not saved up.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let begun = Instant::now();
+        drop(responder.slot().await);
+        drop(responder.slot().await);
+        assert!(begun.elapsed() >= Duration::from_millis(250));
     }
 
     #[test]
     fn the_breaker_opens_probes_and_closes() {
-        let responder = Responder::new(32);
+        let responder = Responder::new(32, None);
         let start = Timestamp::from_unix(1_800_000_000);
         for _ in 0..BREAKER_FAILURES {
             assert_eq!(responder.check(start), Ok(()));
@@ -214,7 +293,27 @@ mod tests {
         assert!(responder.check(until + BREAKER_FIRST).is_err(), "open for longer after a failed probe");
         let later = until + BREAKER_CAP;
         assert_eq!(responder.check(later), Ok(()));
-        responder.answered();
+        let (queue, subject) = (Queue::new("renew/x"), Subject::new("y"));
+        let other = Subject::new("z");
+        let probed = responder.wait(&queue, &subject, later).expect("a moment");
+        assert_eq!(responder.check(later), Err(probed));
+        assert_eq!(responder.wait(&queue, &other, later), None, "one is enough");
+        responder.turn_of(&other);
+        assert!(responder.wait(&queue, &subject, probed).is_some(), "nobody has asked when it was time");
+        assert!(responder.awaits(&subject));
+        let waiting: Vec<_> = responder.answered().into_iter().collect();
+        assert_eq!(waiting, [(subject.clone(), queue.clone())]);
+        assert!(!responder.awaits(&subject));
+        assert_eq!(responder.wait(&queue, &subject, later), None, "it has answered");
+        assert!(!responder.awaits(&subject));
+        assert!(responder.answered().is_empty());
+
+        for _ in 0..BREAKER_FAILURES {
+            responder.failed(later);
+        }
+        assert!(responder.wait(&queue, &subject, later).is_some());
+        responder.turn_of(&subject);
+        assert!(responder.answered().is_empty(), "it was asked for otherwise");
         assert_eq!(responder.check(later), Ok(()));
         assert_eq!(responder.check(later), Ok(()));
     }

@@ -55,6 +55,9 @@ pub const PERMISSION_DENIED: ReasonCode = ReasonCode::new("permission_denied");
 pub const NOT_LOADED: ReasonCode = ReasonCode::new("not_loaded");
 /// HAProxy has loaded another certificate from this place: the file was renewed, HAProxy was not told.
 pub const CERTIFICATE_DIFFERS: ReasonCode = ReasonCode::new("certificate_differs");
+/// HAProxy before 3.0 has put a certificate that somebody else set at the moment of a first staple under another one's
+/// name. A reload brings back what the files say.
+pub const CERTIFICATE_MIXED_UP: ReasonCode = ReasonCode::new("certificate_mixed_up");
 /// The certificate's name cannot be said on the command line.
 pub const UNUSABLE_NAME: ReasonCode = ReasonCode::new("unusable_name");
 /// Somebody else is changing certificates: their transaction comes first.

@@ -60,8 +60,13 @@ fn meaning(said: &str) {
     let set = reply::set(said, NAME);
     assert_eq!(set == SetReply::Created, said == "Transaction created for certificate a.pem!");
     assert_eq!(set == SetReply::Joined, said == "Transaction updated for certificate a.pem!");
-    if reply::commit(said, NAME) == CommitReply::Done {
-        assert!(said.starts_with("Committing a.pem") && said.ends_with("\nSuccess!"));
+    let is_locked = reply::is_locked(said);
+    assert_eq!(set == SetReply::Locked, is_locked);
+    match reply::commit(said, NAME) {
+        CommitReply::Done => assert!(said.starts_with("Committing a.pem") && said.ends_with("\nSuccess!")),
+        CommitReply::Over => assert!(said.contains("ongoing transaction") && !is_locked),
+        CommitReply::Locked => assert!(is_locked),
+        CommitReply::Denied | CommitReply::Failed => {}
     }
     match reply::probe(said) {
         ProbeReply::None => assert_eq!(said, "No ongoing transaction!"),

@@ -1,9 +1,5 @@
 //! Brings a first staple to a certificate that HAProxy started without one: `set ssl cert NAME.ocsp`, `commit ssl cert
 //! NAME`, then the staple again, which must now be taken.
-//!
-//! A process has one transaction at a time. Only one that we began is committed or aborted by us.
-
-use std::time::Duration;
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
@@ -13,15 +9,11 @@ use stapled_core::sink::SinkError;
 
 use crate::codes;
 use crate::command::{CliName, Command};
-use crate::connection::{Broken, Connection};
 use crate::fault;
 use crate::names::Candidate;
-use crate::reply::{self, CommitReply, Loaded, ProbeReply, PushReply, SetReply, ShowReply};
+use crate::reply::{self, Loaded, PushReply, ShowReply};
 use crate::route::Route;
-
-/// How often a command is repeated while HAProxy is in the midst of somebody else's, and after which pause.
-pub(crate) const LOCKED_ATTEMPTS: usize = 40;
-pub(crate) const LOCKED_PAUSE: Duration = Duration::from_millis(10);
+use crate::transaction::{Changer, Fault, denied, dropped, foreign};
 
 /// What is to be introduced.
 #[derive(Clone, Debug)]
@@ -86,34 +78,6 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// What one process is remembered to have while introductions go on.
-#[derive(Debug, Default)]
-pub(crate) struct Desk {
-    /// A transaction of ours whose end we did not see.
-    unfinished: Option<CliName>,
-}
-
-impl Desk {
-    /// Whether a transaction of ours may be under way.
-    pub(crate) fn is_unfinished(&self) -> bool {
-        self.unfinished.is_some()
-    }
-}
-
-/// Why an introduction did not succeed.
-#[derive(Clone, Debug)]
-pub(crate) enum Fault {
-    /// The connection is of no use any more.
-    Broken(Broken),
-    Refused(SinkError),
-}
-
-impl From<Broken> for Fault {
-    fn from(broken: Broken) -> Self {
-        Fault::Broken(broken)
-    }
-}
-
 /// Where a certificate was found.
 struct Found {
     name: CliName,
@@ -122,9 +86,7 @@ struct Found {
 
 /// Looks for a certificate in one process.
 pub(crate) struct Introducer<'a> {
-    pub(crate) route: &'a Route,
-    pub(crate) connection: &'a mut Connection,
-    pub(crate) desk: &'a mut Desk,
+    pub(crate) changer: Changer<'a>,
 }
 
 impl Introducer<'_> {
@@ -150,43 +112,24 @@ impl Introducer<'_> {
                 introduced.push((name, ShowReply::Loaded(loaded)));
                 continue;
             }
-            self.bring(what, &name, loaded.has_chain).await?;
-            let shown = reply::show(&self.ask(&Command::show_certificate(&name)).await?);
-            introduced.push((name, shown));
+            let loaded = self.bring(what, &name, loaded.has_chain).await?;
+            introduced.push((name, ShowReply::Loaded(loaded)));
         }
         Ok(introduced)
     }
 
-    /// Asks; again for a while where HAProxy is in the midst of somebody else's command.
-    async fn ask(&mut self, command: &Command) -> Result<String, Broken> {
-        let mut said = self.connection.ask(command).await?;
-        for _ in 0..LOCKED_ATTEMPTS {
-            if !reply::is_locked(&said) {
-                break;
-            }
-            tokio::time::sleep(LOCKED_PAUSE).await;
-            said = self.connection.ask(command).await?;
-        }
-        Ok(said)
+    fn route(&self) -> &Route {
+        self.changer.route
     }
 
     fn not_found(&self, what: &Introduction, stale: Option<(String, Loaded)>) -> SinkError {
         match stale {
-            Some((name, loaded)) => fault::refused(
-                codes::CERTIFICATE_DIFFERS,
-                self.route,
-                &format!(
-                    "HAProxy has another certificate loaded as {name} (serial {}, not {}): the file was renewed and \
-                     HAProxy was not told; reload it, or use `set ssl cert` and `commit ssl cert`",
-                    fault::quoted(&loaded.serial),
-                    what.serial,
-                ),
-            ),
+            Some((name, loaded)) => differs(self.route(), what, &name, &loaded),
             None => {
                 let names: Vec<&str> = what.names.iter().map(CliName::as_str).collect();
                 fault::refused(
                     codes::NOT_LOADED,
-                    self.route,
+                    self.route(),
                     &format!(
                         "HAProxy has not loaded the certificate {}: name it on a `bind … crt` line and reload, or \
                          do not bind it to this socket",
@@ -206,7 +149,7 @@ impl Introducer<'_> {
         found: &mut Vec<Found>,
         stale: &mut Option<(String, Loaded)>,
     ) -> Result<bool, Fault> {
-        let said = self.ask(&Command::show_certificate(name)).await?;
+        let said = self.changer.ask(&Command::show_certificate(name)).await?;
         match reply::show(&said) {
             ShowReply::Loaded(loaded) if what.is(&loaded) => {
                 if found.iter().all(|other| other.name != *name) {
@@ -221,23 +164,18 @@ impl Introducer<'_> {
                 Ok(true)
             }
             ShowReply::NotFound => Ok(false),
-            ShowReply::Locked => Err(Fault::Refused(foreign(self.route, "certificates"))),
-            ShowReply::Denied => Err(Fault::Refused(denied(self.route, "show ssl cert", "admin"))),
-            ShowReply::Other(said) => Err(Fault::Refused(fault::refused(
-                codes::REJECTED,
-                self.route,
-                &format!("`show ssl cert` was answered with {}", fault::quoted(&said)),
-            ))),
+            other => Err(Fault::Refused(not_shown(self.route(), other))),
         }
     }
 
-    /// Makes one loaded certificate take responses. Where HAProxy does not find the issuer, it is given to it.
-    async fn bring(&mut self, what: &Introduction, name: &CliName, has_chain: bool) -> Result<(), Fault> {
+    /// Makes one loaded certificate take responses; returns how it is loaded then. Where HAProxy does not find the issuer,
+    /// it is given to it.
+    async fn bring(&mut self, what: &Introduction, name: &CliName, has_chain: bool) -> Result<Loaded, Fault> {
         let mut last = None;
         let attempts: &[bool] = if has_chain { &[false, true] } else { &[true] };
         for with_issuer in attempts {
             match self.attempt(what, name, *with_issuer).await {
-                Ok(()) => return Ok(()),
+                Ok(loaded) => return Ok(loaded),
                 Err(Fault::Refused(error))
                     if error.code() == codes::COMMIT_FAILED || error.code() == codes::NOT_CONFIRMED =>
                 {
@@ -246,155 +184,96 @@ impl Introducer<'_> {
                 Err(other) => return Err(other),
             }
         }
-        let not_confirmed = || fault::refused(codes::NOT_CONFIRMED, self.route, "the change had no effect");
+        let not_confirmed = || fault::refused(codes::NOT_CONFIRMED, self.route(), "the change had no effect");
         Err(Fault::Refused(last.unwrap_or_else(not_confirmed)))
     }
 
-    async fn attempt(&mut self, what: &Introduction, name: &CliName, with_issuer: bool) -> Result<(), Fault> {
-        self.finish().await?;
-        self.expect_no_transaction().await?;
-        let mut is_ours = false;
+    async fn attempt(&mut self, what: &Introduction, name: &CliName, with_issuer: bool) -> Result<Loaded, Fault> {
+        let mut parts = Vec::with_capacity(2);
         if with_issuer {
-            self.set(&Command::set_issuer(name, &what.issuer), name, &mut is_ours).await?;
+            parts.push(Command::set_issuer(name, &what.issuer));
         }
-        self.set(&Command::set_first_response(name, &what.response), name, &mut is_ours).await?;
+        parts.push(Command::set_first_response(name, &what.response));
+        self.changer.change(name, &parts).await?;
+        let loaded = self.expect_unchanged(what, name).await?;
 
-        let said = self.ask(&Command::commit(name)).await?;
-        let committed = match reply::commit(&said, name.as_str()) {
-            CommitReply::Done => Ok(()),
-            CommitReply::Denied => Err(denied(self.route, "commit ssl cert", "admin")),
-            CommitReply::Failed(said) => Err(fault::refused(
-                codes::COMMIT_FAILED,
-                self.route,
-                &format!("`commit ssl cert {}` was answered with {}", name.as_str(), fault::quoted(&said)),
-            )),
-        };
-        if let Err(error) = committed {
-            self.finish().await?;
-            return Err(Fault::Refused(error));
-        }
-        self.desk.unfinished = None;
-
-        let said = self.ask(&Command::set_ocsp_response(&what.response)).await?;
+        let said = self.changer.ask(&Command::set_ocsp_response(&what.response)).await?;
         match reply::push(&said) {
-            PushReply::Updated => Ok(()),
+            PushReply::Updated => Ok(loaded),
             PushReply::NoMatch => Err(Fault::Refused(fault::refused(
                 codes::NOT_CONFIRMED,
-                self.route,
+                self.route(),
                 &format!(
                     "after `commit ssl cert {}` HAProxy still does not find the certificate by its CertID: see that \
                      the issuer in its file, its .issuer file or issuers-chain-path is the right one",
                     name.as_str()
                 ),
             ))),
-            other => Err(Fault::Refused(push_refused(self.route, &other))),
+            other => Err(Fault::Refused(push_refused(self.route(), &other))),
         }
     }
 
-    /// Puts one part into the transaction that we begin with the first.
-    async fn set(&mut self, command: &Command, name: &CliName, is_ours: &mut bool) -> Result<(), Fault> {
-        if !*is_ours {
-            // From here on until its reply is seen, a transaction may be ours; a reply that says otherwise clears it.
-            self.desk.unfinished = Some(name.clone());
-        }
-        let said = self.ask(command).await?;
-        if reply::is_locked(&said) {
-            // Nothing was begun, and what was begun before is finished.
-            if *is_ours {
-                self.finish().await?;
-            } else {
-                self.desk.unfinished = None;
+    /// After a commit the certificate must be what it was.
+    async fn expect_unchanged(&mut self, what: &Introduction, name: &CliName) -> Result<Loaded, Fault> {
+        let said = self.changer.ask(&Command::show_certificate(name)).await?;
+        match reply::show(&said) {
+            ShowReply::Loaded(loaded) if what.is(&loaded) => Ok(loaded),
+            ShowReply::Loaded(loaded) if self.changer.connection.process().mixes_transactions() => {
+                let error = mixed_up(self.route(), what, name, &loaded);
+                tracing::error!(sink = %self.route(), certificate = name.as_str(), code = %error.code(), "{error}");
+                Err(Fault::Refused(error))
             }
-            return Err(Fault::Refused(foreign(self.route, "certificates")));
+            ShowReply::Loaded(loaded) => Err(Fault::Refused(differs(self.route(), what, name.as_str(), &loaded))),
+            ShowReply::NotFound => Err(Fault::Refused(dropped(self.route(), name))),
+            other => Err(Fault::Refused(not_shown(self.route(), other))),
         }
-        let error = match reply::set(&said, name.as_str()) {
-            SetReply::Created => {
-                *is_ours = true;
-                return Ok(());
-            }
-            SetReply::Joined if *is_ours => return Ok(()),
-            SetReply::Joined | SetReply::Busy => foreign(self.route, "another certificate"),
-            SetReply::Denied => denied(self.route, "set ssl cert", "admin"),
-            SetReply::NotLoaded => fault::refused(
-                codes::NOT_LOADED,
-                self.route,
-                &format!("HAProxy has just dropped the certificate {}", name.as_str()),
-            ),
-            SetReply::Other(said) => fault::refused(
-                codes::COMMIT_FAILED,
-                self.route,
-                &format!("`set ssl cert {}` was answered with {}", name.as_str(), fault::quoted(&said)),
-            ),
-        };
-        if *is_ours {
-            self.finish().await?;
-        } else {
-            self.desk.unfinished = None;
-        }
-        Err(Fault::Refused(error))
-    }
-
-    /// Aborts the transaction that we began, if there is one left. Ours leaves the certificate as it is: one that would
-    /// put another in its place was begun by somebody else since.
-    pub(crate) async fn finish(&mut self) -> Result<(), Broken> {
-        if let Some(name) = self.desk.unfinished.clone() {
-            let begun = self.ask(&Command::show_transaction(&name)).await?;
-            let loaded = self.ask(&Command::show_certificate(&name)).await?;
-            let is_over = match (reply::show(&begun), reply::show(&loaded)) {
-                (ShowReply::Locked, _) | (_, ShowReply::Locked) => false,
-                (ShowReply::Loaded(begun), ShowReply::Loaded(loaded))
-                    if (&begun.serial, &begun.fingerprint) == (&loaded.serial, &loaded.fingerprint) =>
-                {
-                    !reply::is_locked(&self.ask(&Command::abort(&name)).await?)
-                }
-                _ => true,
-            };
-            // What is not over is finished the next time.
-            if is_over {
-                self.desk.unfinished = None;
-            }
-        }
-        Ok(())
-    }
-
-    /// A part that is set while somebody else's transaction is under way would end up in it.
-    async fn expect_no_transaction(&mut self) -> Result<(), Fault> {
-        let said = self.ask(&Command::probe_transaction()).await?;
-        if reply::is_locked(&said) {
-            return Err(Fault::Refused(foreign(self.route, "certificates")));
-        }
-        Err(Fault::Refused(match reply::probe(&said) {
-            ProbeReply::None => return Ok(()),
-            ProbeReply::Busy(about) => foreign(self.route, &about),
-            ProbeReply::Denied => denied(self.route, "set ssl cert", "admin"),
-            ProbeReply::Other(said) => fault::refused(
-                codes::REJECTED,
-                self.route,
-                &format!("`abort ssl cert` was answered with {}", fault::quoted(&said)),
-            ),
-        }))
     }
 }
 
-/// Somebody else is at it.
-pub(crate) fn foreign(route: &Route, about: &str) -> SinkError {
+/// Something else is loaded in its place.
+fn differs(route: &Route, what: &Introduction, name: &str, loaded: &Loaded) -> SinkError {
     fault::refused(
-        codes::FOREIGN_TRANSACTION,
+        codes::CERTIFICATE_DIFFERS,
         route,
         &format!(
-            "somebody else is changing {}: end that with `commit ssl cert` or `abort ssl cert`; it is tried again",
-            fault::quoted(about)
+            "HAProxy has another certificate loaded as {name} (serial {}, not {}): the file was renewed and HAProxy was \
+             not told; reload it, or use `set ssl cert` and `commit ssl cert`",
+            fault::quoted(&loaded.serial),
+            what.serial,
         ),
     )
 }
 
-/// HAProxy's level does not allow a command.
-pub(crate) fn denied(route: &Route, command: &str, level: &str) -> SinkError {
+/// What somebody else set has come under this name.
+fn mixed_up(route: &Route, what: &Introduction, name: &CliName, loaded: &Loaded) -> SinkError {
     fault::refused(
-        codes::PERMISSION_DENIED,
+        codes::CERTIFICATE_MIXED_UP,
         route,
-        &format!("HAProxy denies `{command}`: give its `stats socket` line `level {level}`"),
+        &format!(
+            "HAProxy now serves another certificate as {} (serial {}, not {}): somebody set one with `set ssl cert` at the \
+             very moment at which this one got its first staple, and HAProxy before 3.0 puts it under whatever name is \
+             being changed; unless it was meant for this name, RELOAD HAProxy at once",
+            name.as_str(),
+            fault::quoted(&loaded.serial),
+            what.serial,
+        ),
     )
+}
+
+/// HAProxy does not show a certificate.
+fn not_shown(route: &Route, said: ShowReply) -> SinkError {
+    match said {
+        ShowReply::Locked => foreign(route, "certificates"),
+        ShowReply::Denied => denied(route, "show ssl cert", "admin"),
+        ShowReply::Other(said) => fault::refused(
+            codes::REJECTED,
+            route,
+            &format!("`show ssl cert` was answered with {}", fault::quoted(&said)),
+        ),
+        ShowReply::Loaded(_) | ShowReply::NotFound => {
+            fault::refused(codes::REJECTED, route, "`show ssl cert` was answered with something else")
+        }
+    }
 }
 
 /// What a push that did not succeed means.

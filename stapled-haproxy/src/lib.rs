@@ -61,6 +61,7 @@ mod shift;
 mod sink;
 mod source;
 mod token;
+mod transaction;
 mod writer;
 
 pub use address::{Address, AddressError};

@@ -12,11 +12,12 @@ use tokio::time::Instant;
 use crate::codes;
 use crate::command::{CliName, Command};
 use crate::fault;
-use crate::introduce::{Introduced, LOCKED_ATTEMPTS, LOCKED_PAUSE, denied, foreign};
+use crate::introduce::Introduced;
 use crate::process::Process;
 use crate::register::Register;
 use crate::reply::{self, ShowReply};
 use crate::shift::BATCH;
+use crate::transaction::{LOCKED_ATTEMPTS, LOCKED_PAUSE, denied, foreign};
 use crate::writer::{Said, Writer, lock};
 
 /// A round may keep HAProxy busy for one part in so many of the time between two rounds.

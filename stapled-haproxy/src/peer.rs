@@ -137,7 +137,10 @@ impl Peer {
                 memory.wanted.remove(&serial);
             }
             Err(SinkError::Unreachable { .. }) => memory.missed = true,
-            Err(error) if [codes::NOT_LOADED, codes::CERTIFICATE_DIFFERS].contains(&error.code()) => {
+            Err(error)
+                if [codes::NOT_LOADED, codes::CERTIFICATE_DIFFERS, codes::CERTIFICATE_MIXED_UP]
+                    .contains(&error.code()) =>
+            {
                 memory.wanted.insert(serial, (identity.clone(), Instant::now()));
             }
             Err(error) if error.code() == codes::FOREIGN_TRANSACTION => memory.blocked = true,

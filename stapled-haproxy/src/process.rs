@@ -50,6 +50,12 @@ impl Process {
         self.version >= (2, 8)
     }
 
+    /// Whether it may put what others set, for whatever certificate, into a transaction that we began. 2.6 does, 3.0 does
+    /// not; in between nobody looked.
+    pub(crate) fn mixes_transactions(&self) -> bool {
+        self.version < (3, 0)
+    }
+
     /// What tells it from every other process on this machine.
     pub(crate) fn key(&self) -> (String, u64, Option<u64>) {
         (self.node.clone(), self.pid, self.started)

@@ -30,6 +30,8 @@ pub(crate) enum SetReply {
     Busy,
     /// It has no such certificate.
     NotLoaded,
+    /// Not now.
+    Locked,
     Denied,
     Other(String),
 }
@@ -38,8 +40,12 @@ pub(crate) enum SetReply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CommitReply {
     Done,
+    /// There is none, or it is about another certificate.
+    Over,
+    /// Not now.
+    Locked,
     Denied,
-    Failed(String),
+    Failed,
 }
 
 /// Which transaction is under way.
@@ -150,7 +156,9 @@ pub(crate) fn set(reply: &str, name: &str) -> SetReply {
     let about = |beginning: &str| {
         text.strip_prefix(beginning).and_then(|rest| rest.strip_suffix('!')).is_some_and(|about| about == name)
     };
-    if about("Transaction created for certificate ") {
+    if is_locked(text) {
+        SetReply::Locked
+    } else if about("Transaction created for certificate ") {
         SetReply::Created
     } else if about("Transaction updated for certificate ") {
         SetReply::Joined
@@ -174,17 +182,19 @@ pub(crate) fn commit(reply: &str, name: &str) -> CommitReply {
     if text == "Permission denied" {
         return CommitReply::Denied;
     }
+    if is_locked(text) {
+        return CommitReply::Locked;
+    }
+    if text.starts_with("No ongoing transaction!") || text.starts_with("The ongoing transaction is about '") {
+        return CommitReply::Over;
+    }
     // Each dot is some ten instances of the certificate; warnings may lie between.
     let begun = text
         .strip_prefix("Committing ")
         .and_then(|rest| rest.strip_prefix(name))
         .and_then(|rest| rest.lines().next())
         .is_some_and(|dots| dots.chars().all(|c| c == '.'));
-    if begun && text.lines().last() == Some("Success!") {
-        CommitReply::Done
-    } else {
-        CommitReply::Failed(text.to_owned())
-    }
+    if begun && text.lines().last() == Some("Success!") { CommitReply::Done } else { CommitReply::Failed }
 }
 
 /// The reply to `abort ssl cert /`.
@@ -380,9 +390,16 @@ mod tests {
             commit("Committing a.pem.\nLoading: something. Content will be ignored.\nSuccess!\n", "a.pem"),
             CommitReply::Done
         );
-        assert!(matches!(commit("Committing a.pem.\n bad\nFailed!\n", "a.pem"), CommitReply::Failed(_)));
-        assert!(matches!(commit("Committing b.pem.\nSuccess!\n", "a.pem"), CommitReply::Failed(_)));
-        assert!(matches!(commit("Success!\n", "a.pem"), CommitReply::Failed(_)));
+        assert_eq!(commit("Committing a.pem.\n bad\nFailed!\n", "a.pem"), CommitReply::Failed);
+        assert_eq!(commit("Committing b.pem.\nSuccess!\n", "a.pem"), CommitReply::Failed);
+        assert_eq!(commit("Success!\n", "a.pem"), CommitReply::Failed);
+        for over in
+            ["No ongoing transaction! !\n", "The ongoing transaction is about 'b.pem' but you are trying to set"]
+        {
+            assert_eq!(commit(&format!("{over}\nCan't commit a.pem!\n"), "a.pem"), CommitReply::Over);
+        }
+        let locked = "Can't commit the certificate!\nOperations on certificates are currently locked!\n";
+        assert_eq!(commit(locked, "a.pem"), CommitReply::Locked);
     }
 
     #[test]

@@ -8,10 +8,11 @@ use stapled_core::sink::SinkError;
 
 use crate::command::Command;
 use crate::connection::{Broken, Connection};
-use crate::introduce::{Desk, Fault, Introduced, Introducer, Introduction};
+use crate::introduce::{Introduced, Introducer, Introduction};
 use crate::process::Process;
 use crate::reply::{self, Shown};
 use crate::route::Route;
+use crate::transaction::{Changer, Desk, Fault};
 use crate::writer::{Answer, Job, Latest, Push, Pushed, Said, Writer, lock};
 
 /// How many responses are on their way at once.
@@ -248,7 +249,7 @@ impl Shift {
         let _turn = turn.lock().await;
         let was_fresh = connection.is_fresh();
         let process = connection.process().clone();
-        match (Introducer { route, connection, desk }).introduce(what).await {
+        match (Introducer { changer: Changer { route, connection, desk } }).introduce(what).await {
             Ok(introduced) => Ok(Ok((introduced, process))),
             Err(Fault::Refused(error)) => Err(error),
             Err(Fault::Broken(broken)) => {
@@ -266,8 +267,8 @@ impl Shift {
             return;
         }
         let Kept { connection: Some(connection), desk, .. } = kept else { return };
-        let mut introducer = Introducer { route: &self.writer.route, connection, desk };
-        if introducer.finish().await.is_err() {
+        let mut changer = Changer { route: &self.writer.route, connection, desk };
+        if changer.finish().await.is_err() {
             kept.connection = None;
         }
     }

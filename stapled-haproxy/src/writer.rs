@@ -18,12 +18,13 @@ use crate::codes;
 use crate::command::Command;
 use crate::connection::{Connection, Patience};
 use crate::fault;
-use crate::introduce::{Desk, Introduced, Introduction};
+use crate::introduce::{Introduced, Introduction};
 use crate::lookout::Lookout;
 use crate::process::Process;
 use crate::reply::{PushReply, Shown};
 use crate::route::Route;
 use crate::shift::Shift;
+use crate::transaction::Desk;
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, SinkError>>;
 

@@ -1,5 +1,5 @@
 //! Very many certificates and very many sockets: against a server that behaves as HAProxy does and keeps count, and ten
-//! thousand against the real one.
+//! thousand against the real one. Each staple is a first one: no server starts with any.
 
 // A test fails by panicking, and a proof tells its figures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
@@ -20,17 +20,12 @@ use stapled_core::sink::{Delivered, Lost, StapleSink};
 use stapled_core::source::CertSource;
 use stapled_core::staple::Staple;
 use stapled_haproxy::{Address, HaproxySink, HaproxySource, codes};
-use support::{Cert, Lab, PATIENCE, binaries, lost};
+use support::{Cert, Haproxy, Lab, PATIENCE, binaries, how_many, lost};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
 const HOUR: i64 = 3600;
-
-/// As many as the proof asks for, or few enough for a test that answers in minutes.
-fn how_many(full: usize, short: usize) -> usize {
-    if std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full") { full } else { short }
-}
 
 /// A server that has certificates and takes responses for them.
 struct Model {
@@ -42,6 +37,7 @@ struct Model {
 struct State {
     known: Mutex<Known>,
     pushes: AtomicUsize,
+    commits: AtomicUsize,
     /// Commands that are under way on different connections at once.
     writing: AtomicUsize,
     overlaps: AtomicUsize,
@@ -54,10 +50,21 @@ struct State {
 struct Known {
     /// In the order in which they are listed.
     names: Vec<String>,
-    /// By name: what is said of it before its CertID, which is `None` while it takes no responses, and that.
-    certificates: HashMap<String, (String, Option<String>)>,
+    certificates: HashMap<String, Certificate>,
+    /// Names by CertID in hexadecimal.
+    ids: HashMap<String, String>,
     /// By CertID in hexadecimal.
     responses: HashMap<String, Vec<u8>>,
+    /// The certificate that is being changed, and its response to come.
+    transaction: Option<(String, Option<String>)>,
+}
+
+/// One certificate.
+struct Certificate {
+    /// What is said of it before its CertID.
+    text: String,
+    id: String,
+    takes_responses: bool,
 }
 
 impl State {
@@ -77,7 +84,9 @@ impl State {
             ["set", "timeout", "cli", _] => "\n> ".to_owned(),
             ["show", "ssl", "cert"] => format!("# filename\n{}\n\n> ", known.names.join("\n")),
             ["show", "ssl", "cert", name] => match known.certificates.get(name) {
-                Some((text, key)) => format!("{text}OCSP Response Key: {}\n\n> ", key.as_deref().unwrap_or_default()),
+                Some(Certificate { text, id, takes_responses }) => {
+                    format!("{text}OCSP Response Key: {}\n\n> ", if *takes_responses { id } else { "" })
+                }
                 None => "Can't display the certificate: Not found or the certificate is a bundle!\n\n> ".to_owned(),
             },
             ["show", "ssl", "ocsp-response", "base64", id] => match known.responses.get(id) {
@@ -87,9 +96,8 @@ impl State {
             ["set", "ssl", "ocsp-response", encoded] => {
                 self.pushes.fetch_add(1, Ordering::SeqCst);
                 let response = STANDARD.decode(encoded).expect("base64");
-                let Ok(OcspResponse::Basic(basic)) = OcspResponse::from_der(&response) else { panic!("no response") };
-                let id = hexadecimal(&basic.responses[0].cert_id.to_der());
-                if !known.certificates.values().any(|(_, key)| key.is_some()) {
+                let id = id_of(&response);
+                if !known.ids.get(&id).is_some_and(|name| known.certificates[name].takes_responses) {
                     return "OCSP single response: Certificate ID does not match any certificate or issuer.\n\n> "
                         .into();
                 }
@@ -97,6 +105,33 @@ impl State {
                 "OCSP Response updated!\n\n> ".to_owned()
             }
             ["abort", "ssl", "cert", "/"] => "No ongoing transaction!\n\n> ".to_owned(),
+            ["set", "ssl", "cert", file, "<<"] => {
+                let name = file.strip_suffix(".ocsp").expect("a response");
+                assert!(known.certificates.contains_key(name) && known.transaction.is_none(), "{line}");
+                known.transaction = Some((name.to_owned(), None));
+                "+ ".to_owned()
+            }
+            ["commit", "ssl", "cert", name] => {
+                self.commits.fetch_add(1, Ordering::SeqCst);
+                let Some((changed, Some(encoded))) = known.transaction.take() else { panic!("no transaction: {line}") };
+                assert_eq!(changed, name);
+                let response = STANDARD.decode(encoded).expect("base64");
+                let certificate = known.certificates.get_mut(name).expect("a certificate");
+                certificate.takes_responses = true;
+                assert_eq!(id_of(&response), certificate.id);
+                known.responses.insert(id_of(&response), response);
+                format!("Committing {name}.\nSuccess!\n\n> ")
+            }
+            [payload] => match &mut known.transaction {
+                Some((name, response)) if payload.is_empty() && response.is_some() => {
+                    format!("Transaction created for certificate {name}!\n\n> ")
+                }
+                Some((_, response)) if response.is_none() => {
+                    *response = Some(payload.to_owned());
+                    "+ ".to_owned()
+                }
+                _ => panic!("unexpected: {line}"),
+            },
             _ => panic!("unexpected: {line}"),
         }
     }
@@ -123,7 +158,7 @@ impl State {
 }
 
 impl Model {
-    /// A server with these certificates, all of which take responses.
+    /// A server with these certificates, none of which has a staple.
     fn start(socket: &Path, certs: &[Cert]) -> Self {
         let listener = UnixListener::bind(socket).expect("a socket");
         let state = Arc::new(State::default());
@@ -132,7 +167,9 @@ impl Model {
             let mut known = state.known();
             for cert in certs {
                 known.names.push(cert.name.clone());
-                known.certificates.insert(cert.name.clone(), (shown(cert), Some(key(cert))));
+                let certificate = Certificate { text: shown(cert), id: key(cert), takes_responses: false };
+                known.ids.insert(certificate.id.clone(), cert.name.clone());
+                known.certificates.insert(cert.name.clone(), certificate);
             }
         }
         let serving = Arc::clone(&state);
@@ -152,6 +189,28 @@ impl Model {
     fn pushes(&self) -> usize {
         self.state.pushes.load(Ordering::SeqCst)
     }
+
+    fn commits(&self) -> usize {
+        self.state.commits.load(Ordering::SeqCst)
+    }
+
+    /// Another process: all that it was given is gone.
+    fn restart(&self) {
+        let mut known = self.state.known();
+        known.responses.clear();
+        known.certificates.values_mut().for_each(|certificate| certificate.takes_responses = false);
+        self.state.pid.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether it has just these staples.
+    fn has_all(&self, certs: &[Cert], staples: &[Staple]) -> bool {
+        let known = self.state.known();
+        certs.iter().zip(staples).all(|(cert, staple)| {
+            let id = key(cert);
+            known.certificates[&cert.name].takes_responses
+                && known.responses.get(&id).is_some_and(|response| response == staple.response())
+        })
+    }
 }
 
 fn shown(cert: &Cert) -> String {
@@ -166,6 +225,12 @@ fn shown(cert: &Cert) -> String {
 
 fn key(cert: &Cert) -> String {
     hexadecimal(&cert.chain.cert_id(CertIdHash::Sha1).to_der())
+}
+
+/// What a response is about.
+fn id_of(response: &[u8]) -> String {
+    let Ok(OcspResponse::Basic(basic)) = OcspResponse::from_der(response) else { panic!("no response") };
+    hexadecimal(&basic.responses[0].cert_id.to_der())
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -198,21 +263,23 @@ async fn a_hundred_thousand_certificates_on_one_socket() {
 
     let begun = Instant::now();
     deliver_all(&sink, &certs, &staples).await;
-    println!("{count} certificates delivered in {:.1} s", begun.elapsed().as_secs_f64());
-    assert_eq!(model.pushes(), count, "not each was pushed just once");
+    println!("{count} first staples delivered in {:.1} s", begun.elapsed().as_secs_f64());
+    assert!(model.has_all(&certs, &staples));
+    assert_eq!(model.commits(), count, "not each was introduced just once");
+    let pushes = model.pushes();
     assert_eq!(model.state.overlaps.load(Ordering::SeqCst), 0, "two pushes at once");
 
     // Nothing changed: nothing is pushed, nothing is called lost, however often it is compared.
     let before = model.state.bytes.load(Ordering::SeqCst);
     let quiet = tokio::time::timeout(Duration::from_secs(5), sink.lost()).await;
     assert!(quiet.is_err(), "{quiet:?}");
-    assert_eq!(model.pushes(), count);
+    assert_eq!((model.pushes(), model.commits()), (pushes, count));
     let bytes = model.state.bytes.load(Ordering::SeqCst) - before;
     println!("nothing changed for 5 s, every staple compared twice: {} bytes sent per certificate", bytes / count);
 
     // One certificate loses its place for responses, another its response: just these two are lost.
     let (first, second) = (&certs[count / 3], &certs[count / 2]);
-    model.state.known().certificates.get_mut(&first.name).expect("a certificate").1 = None;
+    model.state.known().certificates.get_mut(&first.name).expect("a certificate").takes_responses = false;
     let older = lab.response(second, support::now() - 5000, HOUR);
     model.state.known().responses.insert(key(second), older);
     let begun = Instant::now();
@@ -227,9 +294,28 @@ async fn a_hundred_thousand_certificates_on_one_socket() {
     }
     println!("two changes among {count} noticed in {:.1} s", begun.elapsed().as_secs_f64());
 
-    // Another process: everything is lost at once.
-    model.state.pid.store(2, Ordering::SeqCst);
+    // Delivered again, just these two are restored.
+    deliver_all(&sink, &certs, &staples).await;
+    assert!(model.has_all(&certs, &staples));
+    assert_eq!(model.commits(), count + 1);
+
+    // Its next staples: pushes alone.
+    let next = Arc::new(certs.iter().map(|cert| lab.staple(cert, 5 * HOUR)).collect::<Vec<_>>());
+    let begun = Instant::now();
+    deliver_all(&sink, &certs, &next).await;
+    println!("{count} next staples delivered in {:.1} s", begun.elapsed().as_secs_f64());
+    assert!(model.has_all(&certs, &next));
+    assert_eq!(model.commits(), count + 1);
+
+    // Another process: everything is lost at once, and restored.
+    model.restart();
+    let begun = Instant::now();
     assert_eq!(lost(&sink).await, Lost::Everything);
+    println!("a restart noticed in {:.1} s", begun.elapsed().as_secs_f64());
+    deliver_all(&sink, &certs, &next).await;
+    println!("{count} certificates restored in {:.1} s", begun.elapsed().as_secs_f64());
+    assert!(model.has_all(&certs, &next));
+    assert_eq!(model.state.overlaps.load(Ordering::SeqCst), 0, "two pushes at once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -260,7 +346,7 @@ async fn a_thousand_sockets() {
     }
     deliveries.join_all().await;
     println!("two staples to each of {SOCKETS} sockets in {:.1} s", begun.elapsed().as_secs_f64());
-    assert!(models.iter().all(|model| model.pushes() == 2));
+    assert!(models.iter().all(|model| model.commits() == 2 && model.has_all(&certs, &staples)));
     for hung in hanging.join_all().await {
         assert_eq!(hung, Err(codes::REPLY_TIMEOUT));
     }
@@ -287,16 +373,16 @@ async fn ten_thousand_certificates_in_the_real_haproxy() {
     for binary in binaries() {
         let lab = Lab::new();
         let certs = Arc::new(lab.many_certs("certs", count));
-        let haproxy = lab.start(&binary, &format!("crt {}", lab.path("certs").display()));
+        let master = lab.path("master.sock");
+        let arguments = ["-W", "-S", master.to_str().expect("text")];
+        let haproxy = lab.start_with(&binary, &format!("crt {}", lab.path("certs").display()), "", &arguments);
         let sink = Arc::new(HaproxySink::builder(Address::unix(&haproxy.socket)).build());
         let staples = Arc::new(certs.iter().map(|cert| lab.staple(cert, 4 * HOUR)).collect::<Vec<_>>());
         // No staple anywhere: each is a first one.
         let begun = Instant::now();
         deliver_all(&sink, &certs, &staples).await;
         println!("{binary}: {count} first staples in {:.1} s", begun.elapsed().as_secs_f64());
-        for number in [0, count / 2, count - 1] {
-            assert_eq!(haproxy.stapled(&certs[number]).as_deref(), Some(staples[number].response().as_ref()));
-        }
+        all_are_stapled(&haproxy, &certs, &staples);
 
         // The process as a source knows all of them.
         let source = HaproxySource::new(&Address::unix(&haproxy.socket));
@@ -314,5 +400,26 @@ async fn ten_thousand_certificates_in_the_real_haproxy() {
         haproxy.replace(&certs[count / 2]);
         assert_eq!(lost(&sink).await, Lost::Certificates(vec![certs[count / 2].name.as_str().into()]));
         println!("{binary}: one replaced among {count} noticed in {:.1} s", begun.elapsed().as_secs_f64());
+        deliver_all(&sink, &certs, &staples).await;
+        all_are_stapled(&haproxy, &certs, &staples);
+
+        // The next process has none of them.
+        let begun = Instant::now();
+        haproxy.reload();
+        println!("{binary}: reloaded in {:.1} s", begun.elapsed().as_secs_f64());
+        assert_eq!(haproxy.stapled(&certs[0]), None);
+        let begun = Instant::now();
+        assert_eq!(lost(&sink).await, Lost::Everything);
+        println!("{binary}: the reload noticed after {:.1} s", begun.elapsed().as_secs_f64());
+        deliver_all(&sink, &certs, &staples).await;
+        println!("{binary}: {count} restored after {:.1} s", begun.elapsed().as_secs_f64());
+        all_are_stapled(&haproxy, &certs, &staples);
+    }
+}
+
+/// What clients get: of very many certificates, a thousand.
+fn all_are_stapled(haproxy: &Haproxy, certs: &[Cert], staples: &[Staple]) {
+    for (cert, staple) in certs.iter().zip(staples).step_by(certs.len().div_ceil(1_000)) {
+        assert_eq!(haproxy.stapled(cert).as_deref(), Some(staple.response().as_ref()), "{}", cert.name);
     }
 }

@@ -50,6 +50,8 @@ pub struct HaproxyBuilder {
 pub struct Haproxy {
     builder: HaproxyBuilder,
     child: Child,
+    /// Whether it was ended, and waited for.
+    is_over: bool,
 }
 
 impl Haproxy {
@@ -81,6 +83,7 @@ impl Haproxy {
         self.builder.configuration = Some(configuration.to_owned());
         self.builder.write_configuration();
         self.child = self.builder.launch();
+        self.is_over = false;
     }
 
     /// The address of its master, where it has one.
@@ -130,6 +133,7 @@ impl Haproxy {
     pub fn restart(&mut self) {
         self.end();
         self.child = self.builder.launch();
+        self.is_over = false;
     }
 
     /// Has the master start a new worker, and waits until that answers.
@@ -158,6 +162,7 @@ impl Haproxy {
     }
 
     fn signal(&self, signal: &str) {
+        assert!(!self.is_over, "its number may be somebody else's");
         let group = format!("-{}", self.child.id());
         let status = Command::new("kill").args([signal, "--", &group]).status();
         assert!(status.expect("kill").success());
@@ -165,6 +170,10 @@ impl Haproxy {
 
     /// Ends it at once.
     pub fn end(&mut self) {
+        // Once: afterwards the number may be somebody else's.
+        if std::mem::replace(&mut self.is_over, true) {
+            return;
+        }
         // Its own process group: the workers of a master as well.
         let group = format!("-{}", self.child.id());
         let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
@@ -234,7 +243,7 @@ impl HaproxyBuilder {
     pub fn start(self) -> Haproxy {
         self.write_configuration();
         let child = self.launch();
-        Haproxy { builder: self, child }
+        Haproxy { builder: self, child, is_over: false }
     }
 
     fn write_configuration(&self) {

@@ -27,7 +27,7 @@ fn good_arguments() {
         "-l logs -p certs",
         "-p certs --one-off --json --no-recycle --nonce --hash sha256",
         "-p certs --clock-skew 10 --allow-sha1 --allow-weak-keys --allow-missing-next-update",
-        "-p certs --concurrent-per-responder 2 --issuer-dir issuers --no-fetch-issuers --staple-dir .",
+        "-p certs --concurrent-per-responder 2 --responder-rate 5 --issuer-dir issuers --no-fetch-issuers --staple-dir .",
         "-p certs --http-proxy http://proxy.test:3128 --no-proxy internal.test,10.0.0.0/8 --deny-private-responders",
         "-p certs -s /a --no-staple-files --haproxy-socket-keepalive 1 --syslog --pid-file x",
     ] {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::disowned::Disowned;
 use super::{Inventory, RenewalMemory, Standing};
 use crate::certificate::Certificate;
 use crate::staple::Staple;
@@ -18,7 +19,7 @@ pub(crate) struct Inherited {
     pub(crate) staple: Option<Arc<Staple>>,
     pub(crate) memory: RenewalMemory,
     pub(crate) next: Option<Timestamp>,
-    pub(super) disowned: Option<Timestamp>,
+    pub(super) disowned: Option<Disowned>,
     pub(super) since: Timestamp,
     was: Standing,
 }
@@ -61,8 +62,12 @@ impl Inventory {
                 issuers.push(Arc::clone(issuer));
             }
         }
+        let disowned = old.disowned.clone();
         drop(old);
-        self.known().inherited = inherited;
+        let mut known = self.known();
+        known.inherited = inherited;
+        known.disowned = disowned;
+        drop(known);
         self.add_issuers(&Subject::from(LOCATION), &issuers);
     }
 }

@@ -70,6 +70,12 @@ impl IssuerPool {
         named.map(|named| named.waiting.values().take(MAX_CHECKED).cloned().collect()).unwrap_or_default()
     }
 
+    /// Whether a certificate waits for its issuer that says that it is at this URL.
+    pub(super) fn is_awaited_from(&self, url: &str) -> bool {
+        let mut waiting = self.by_name.values().flat_map(|named| named.waiting.values());
+        waiting.any(|certificate| certificate.ca_issuers_urls().iter().any(|known| known == url))
+    }
+
     pub(super) fn forget_place(&mut self, location: &Subject) {
         for key in self.by_place.remove(location).unwrap_or_default() {
             let Some(named) = self.by_name.get_mut(&key) else { continue };

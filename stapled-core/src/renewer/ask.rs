@@ -15,8 +15,10 @@ use crate::lane;
 use crate::ocsp::{CertStatus, OcspRequest, ResponseStatus};
 use crate::reason::ReasonCode;
 use crate::responders::Responder;
+use crate::scheduler::Which;
 use crate::sink::requirements_of;
 use crate::staple::{Judgement, Refusal, Staple, judge};
+use crate::task::{Queue, Subject};
 use crate::time::Timestamp;
 
 /// How long one renewal may go on to further URLs.
@@ -50,11 +52,13 @@ pub(super) struct Refused {
     pub(super) not_known: bool,
     /// When a responder that is down is asked again, at the earliest.
     pub(super) not_before: Option<Timestamp>,
+    /// Those that are down.
+    pub(super) down: Vec<Arc<Responder>>,
 }
 
 impl Refused {
     pub(super) fn new(code: ReasonCode, what: String) -> Self {
-        Refused { code, what, retry_after: None, not_known: false, not_before: None }
+        Refused { code, what, retry_after: None, not_known: false, not_before: None, down: Vec::new() }
     }
 }
 
@@ -88,7 +92,9 @@ impl Unanswered {
                 not_before: Some(until),
                 ..Refused::new(
                     ReasonCode::new("responder_down"),
-                    format!("{url}: the responder has failed several times in a row and is left alone for a while"),
+                    format!(
+                        "{url}: the responder has failed several times in a row and is left alone until it answers"
+                    ),
                 )
             },
             Unanswered::Busy => Refused::new(
@@ -112,6 +118,9 @@ impl Renewer {
         let urls = certificate.chain.end_entity().ocsp_urls();
         let last = certificate.memory.url.as_deref().filter(|last| urls.iter().any(|url| url == last));
         let in_order = last.into_iter().chain(urls.iter().map(String::as_str).filter(|url| Some(*url) != last));
+        for responder in urls.iter().filter_map(|url| self.responders.at(url)) {
+            responder.turn_of(certificate.chain.subject());
+        }
         let mut first_refused: Option<Refused> = None;
         let began = tokio::time::Instant::now();
         for url in in_order {
@@ -162,13 +171,18 @@ impl Renewer {
                     self.journal.tell_of(&certificate.about, event);
                 }
                 Err(unanswered) => {
-                    let last = unanswered.refused(url);
+                    let is_down = matches!(unanswered, Unanswered::Down { .. });
+                    let last = Refused {
+                        down: is_down.then(|| Arc::clone(&responder)).into_iter().collect(),
+                        ..unanswered.refused(url)
+                    };
                     // What the responder thinks of the certificate is what it said first; how long it is left alone,
                     // what it said last.
                     return Err(match inquiry.first_trouble().cloned() {
                         Some(first) => Refused {
                             retry_after: last.retry_after,
                             not_before: last.not_before,
+                            down: last.down,
                             ..Unanswered::Trouble(first).refused(url)
                         },
                         None => last,
@@ -206,7 +220,7 @@ impl Renewer {
             .as_deref()
             .filter(|_| method == Method::Get && held.is_some() && certificate.memory.url.as_deref() == Some(url));
         let question = Question { chain: &certificate.chain, request, method, url, etag };
-        let answer = {
+        let (answer, waiting) = {
             let slot = tokio::time::timeout(SLOT_PATIENCE, responder.slot()).await;
             let _own = slot.map_err(|_| Unanswered::Busy)?;
             let _doubtful = match responder.is_doubtful() {
@@ -219,13 +233,27 @@ impl Renewer {
             let answer = lane::survive(&self.journal, panicked, self.fetcher.fetch(&question)).await;
             // A bug that one responder brings out keeps nobody from asking the next.
             let answer = answer.unwrap_or_else(|| Err(FetchError::Broken { url: url.to_owned(), why: panicked() }));
-            match &answer {
-                Err(error) if error.is_hosts_fault() => responder.failed(self.journal.clock.now()),
+            let waiting = match &answer {
+                Err(error) if error.is_hosts_fault() => {
+                    responder.failed(self.journal.clock.now());
+                    Default::default()
+                }
                 _ => responder.answered(),
-            }
-            answer?
+            };
+            (answer, waiting)
         };
-        self.judge_answer(certificate, url, answer, request.nonce())
+        for (subject, queue) in &waiting {
+            self.hasten(queue, subject).await;
+        }
+        self.judge_answer(certificate, url, answer?, request.nonce())
+    }
+
+    /// A renewal that need not wait any more.
+    pub(super) async fn hasten(&self, queue: &Queue, subject: &Subject) {
+        if let Err(error) = self.scheduler.hasten(Which::Task(queue, subject)).await {
+            // It has its moment all the same.
+            self.journal.tell(EventKind::Internal { what: format!("hasten {subject}: {error}") });
+        }
     }
 
     fn judge_answer(
@@ -284,5 +312,6 @@ fn merge(first: Refused, next: Refused) -> Refused {
             _ => None,
         },
         code: first.code,
+        down: first.down.into_iter().chain(next.down).collect(),
     }
 }

@@ -1,6 +1,7 @@
 //! What a stapler is made of, and its defaults.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ pub struct StaplerBuilder {
     rescan: Duration,
     renewals: usize,
     per_responder: usize,
+    responder_rate: Option<NonZeroU32>,
     hash: CertIdHash,
     nonce: bool,
 }
@@ -96,6 +98,7 @@ impl Default for StaplerBuilder {
             rescan: Duration::from_secs(60),
             renewals: 64,
             per_responder: 32,
+            responder_rate: None,
             hash: CertIdHash::Sha1,
             nonce: false,
         }
@@ -224,6 +227,11 @@ impl StaplerBuilder {
         StaplerBuilder { per_responder, ..self }
     }
 
+    /// How many questions a second one responder gets at most, evenly spread. Default: as many as it answers.
+    pub fn responder_rate(self, per_second: NonZeroU32) -> Self {
+        StaplerBuilder { responder_rate: Some(per_second), ..self }
+    }
+
     /// The CertID hash to ask with where no sink insists on one. Default: SHA-1, which every responder knows.
     pub fn cert_id_hash(self, hash: CertIdHash) -> Self {
         StaplerBuilder { hash, ..self }
@@ -266,7 +274,7 @@ impl StaplerBuilder {
         let names = distinct_names(&sinks);
         let inventory = Arc::new(Inventory::new(sinks_of, names.clone()));
         let (open, opened) = mpsc::unbounded_channel();
-        let responders = Arc::new(Responders::new(self.per_responder, open));
+        let responders = Arc::new(Responders::new(self.per_responder, self.responder_rate, open));
         let refresh = self.refresh;
         let renewals = self.renewals.clamp(1, Semaphore::MAX_PERMITS);
 

@@ -31,6 +31,8 @@ pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mood {
     Good,
+    /// Good, after five seconds.
+    Slow,
     Revoked,
     Unknown,
     Down,
@@ -115,12 +117,15 @@ impl OcspFetcher for Ca {
         let request = OcspRequest::from_der(question.request.as_der()).unwrap();
         let id = &request.cert_ids[0];
         let at = now.unix();
+        if mood == Mood::Slow {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
         let validity = self.validity.lock().unwrap().as_secs() as i64;
         let times = |builder: ResponseBuilder| builder.this_update(at).next_update(at + validity);
         let build = |builder: ResponseBuilder| times(builder).build().unwrap();
         let plain = || ResponseBuilder::new(&self.authority);
         let body = match mood {
-            Mood::Good => build(plain().good(id)),
+            Mood::Good | Mood::Slow => build(plain().good(id)),
             Mood::Revoked => build(plain().revoked(id, at - 60, None)),
             Mood::Unknown => build(plain().unknown(id)),
             Mood::Foreign => build(ResponseBuilder::new(&self.stranger).good(id)),

@@ -393,9 +393,11 @@ impl Network {
             ends: signer_ends.map_or(ends, |end| ends.min(end)),
         };
         let is_new_and_good = made.is_good && !matches!(mood, Mood::Expired | Mood::Early | Mood::EndedDelegate);
+        let times = made.this_update..made.ends;
         world.responders.note(&body, made);
         if is_right && revoked {
-            let in_time = !matches!(mood, Mood::Expired | Mood::Early | Mood::EndedDelegate);
+            let now = world.machine_now();
+            let in_time = !matches!(mood, Mood::Expired | Mood::Early | Mood::EndedDelegate) && times.contains(&now);
             world.watch.answered_revoked(world, certificate, this_update, in_time);
         }
         let mut answer = Answer { body: Some(body.clone()), ..Answer::default() };

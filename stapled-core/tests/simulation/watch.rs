@@ -39,6 +39,8 @@ pub(crate) struct Watch {
 struct Inner {
     violation: Option<String>,
     certificates: Vec<OfCertificate>,
+    /// When each responder was asked last.
+    asked_at: [Option<Duration>; crate::pool::RESPONDERS],
     panics: usize,
     internals: usize,
     figures: Figures,
@@ -59,8 +61,8 @@ pub(crate) struct Figures {
 struct OfCertificate {
     /// thisUpdate and end of the staple that is held.
     held: Option<(Timestamp, Timestamp)>,
-    /// When it was told that the CA is asked next: from when, and how long after.
-    plan: Option<(Duration, Duration)>,
+    /// When it was told that the CA is asked next.
+    plan: Option<Plan>,
     /// thisUpdate of the newest answer that said revoked, once that was told; and when it was.
     disowned: Option<(Timestamp, Duration)>,
     revoked_answer: Option<(Timestamp, Duration)>,
@@ -71,6 +73,19 @@ struct OfCertificate {
     to_be_told: bool,
     /// What each of its responders asked to wait, last.
     retry_after: [Option<Duration>; crate::pool::RESPONDERS],
+}
+
+/// That the CA is asked no sooner than so long after it was told.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    told: Duration,
+    due: Duration,
+}
+
+impl Plan {
+    fn new(world: &World, pause: Duration) -> Self {
+        Plan { told: world.elapsed(), due: world.steady() + pause }
+    }
 }
 
 impl Watch {
@@ -105,6 +120,16 @@ impl Watch {
         if open > world.per_responder {
             self.violated(world, format!("{open} questions at once at r{responder}"));
         }
+        if let Some(rate) = world.rate {
+            let mut inner = self.inner.lock().unwrap();
+            let last = inner.asked_at[responder].replace(world.steady());
+            drop(inner);
+            // A millisecond is what timers are off.
+            let pause = SECOND / rate.get() - Duration::from_millis(1);
+            if last.is_some_and(|last| world.steady() < last + pause) {
+                self.violated(world, format!("r{responder} is asked more than {rate} times a second"));
+            }
+        }
         if world.responders.open() > world.renewals {
             self.violated(world, format!("{} questions at once", world.responders.open()));
         }
@@ -114,13 +139,14 @@ impl Watch {
         let mut inner = self.inner.lock().unwrap();
         inner.figures.questions += 1;
         let of = &mut inner.certificates[certificate];
-        // A server that it came to lately may not be able to use what is held.
-        let plan = of.plan.take().filter(|_| !of.is_by_sha256);
+        // A server that it came to lately may not be able to use what is held; and what was planned while the clock was
+        // wrong is no plan.
+        let plan = of.plan.take().filter(|plan| !of.is_by_sha256 && !world.jumped_since(plan.told));
         drop(inner);
-        if let Some((told, pause)) = plan
-            && world.steady() + SECOND < told + pause
+        if let Some(Plan { due, .. }) = plan
+            && world.steady() + SECOND < due
         {
-            let early = told + pause - world.steady();
+            let early = due - world.steady();
             self.violated(world, format!("c{certificate} is asked for {early:?} before it was told to be"));
         }
     }
@@ -150,8 +176,10 @@ impl Watch {
     pub(crate) fn answered_revoked(&self, world: &World, certificate: usize, this_update: Timestamp, in_time: bool) {
         let mut inner = self.inner.lock().unwrap();
         let of = &mut inner.certificates[certificate];
-        // Where that is no news, no event ends the renewal.
-        of.retry_after = Default::default();
+        if in_time {
+            // Where that is no news, no event ends the renewal.
+            of.retry_after = Default::default();
+        }
         of.revoked_answer = Some((this_update, world.elapsed()));
         of.to_be_told |= in_time && world.clock_is_right() && of.disowned.is_none();
     }
@@ -282,7 +310,7 @@ impl Watch {
                 of.retry_after = Default::default();
                 let undone = of.disowned.is_some_and(|(disowned, _)| *this_update <= disowned);
                 of.to_be_told = false;
-                of.plan = Some((world.steady(), renew.since(event.at)));
+                of.plan = Some(Plan::new(world, renew.since(event.at)));
                 let planned = is_planned_well(*this_update, *expires, event.at, *renew);
                 match (undone, planned) {
                     (true, _) => Some("its revocation is undone by an older answer".to_owned()),
@@ -290,9 +318,11 @@ impl Watch {
                     _ => None,
                 }
             }
-            EventKind::RenewalFailed { again, held_until, .. } => {
+            EventKind::RenewalFailed { again, held_until, what, .. } => {
                 let pause = again.since(event.at);
-                of.plan = Some((world.steady(), pause));
+                // One that waits for a responder is asked for as soon as that answers anybody.
+                let waits = what.contains("is left alone until it answers");
+                of.plan = (!waits).then(|| Plan::new(world, pause));
                 let held = of.held.filter(|_| held_until.is_some());
                 let wanted = of.retry_after.iter().flatten().max().copied();
                 of.retry_after = Default::default();
@@ -302,14 +332,14 @@ impl Watch {
             EventKind::Revoked { again, .. } => {
                 of.held = None;
                 of.to_be_told = false;
-                of.plan = Some((world.steady(), again.since(event.at)));
+                of.plan = Some(Plan::new(world, again.since(event.at)));
                 let told = of.revoked_answer.map(|(this_update, _)| (this_update, world.elapsed()));
                 of.disowned = of.disowned.max(told);
                 told.is_none().then(|| "it is told to be revoked, which nobody said".to_owned())
             }
             EventKind::Recycled { renew, .. } => {
                 of.held = None;
-                of.plan = Some((world.steady(), renew.since(event.at)));
+                of.plan = Some(Plan::new(world, renew.since(event.at)));
                 None
             }
             EventKind::Accepted | EventKind::Retired | EventKind::CertificateExpired { .. } => {

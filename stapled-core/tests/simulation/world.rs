@@ -1,13 +1,14 @@
 //! The world of one seed: clocks, responders, directories, servers, and the stapler between them.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use stapled_core::clock::{Clock, SimulatedClock};
 use stapled_core::inventory::Inventory;
 use stapled_core::io::memory::MemoryScheduler;
-use stapled_core::stapler::{Group, Stapler};
+use stapled_core::stapler::{Group, Stapler, StaplerBuilder};
 use stapled_core::time::Timestamp;
 
 use crate::number;
@@ -46,6 +47,8 @@ pub(crate) struct World {
     pub(crate) watch: Watch,
     pub(crate) renewals: usize,
     pub(crate) per_responder: usize,
+    /// How many questions a second one gets at most.
+    pub(crate) rate: Option<NonZeroU32>,
     trace: Option<Mutex<VecDeque<String>>>,
 }
 
@@ -93,6 +96,7 @@ impl World {
             watch: Watch::new(pool.certificates.len()),
             renewals: random.pick(&[16, 64]),
             per_responder: random.pick(&[1, 2, 4, 32]),
+            rate: random.pick(&[None, NonZeroU32::new(1), NonZeroU32::new(20)]),
             trace: traced.then(Mutex::default),
             random,
         }
@@ -164,9 +168,13 @@ impl World {
     // ---- the run
 
     fn build(self: &Arc<Self>, chance: Random) -> Stapler {
+        let paced = |builder: StaplerBuilder| match self.rate {
+            Some(rate) => builder.responder_rate(rate),
+            None => builder,
+        };
         let source = |number: usize| Source { world: self.clone(), directory: self.directories[number].clone() };
         let sink = |number| Sink { world: self.clone(), number };
-        Stapler::builder()
+        paced(Stapler::builder())
             .group(Group::new().source(source(0)).sink(sink(0)))
             .sink(sink(1))
             .group(Group::new().source(source(1)).sink(sink(2)))

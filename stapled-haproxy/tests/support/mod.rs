@@ -37,6 +37,20 @@ pub(crate) fn binaries() -> Vec<String> {
     }
 }
 
+/// The first two numbers of a binary's version.
+pub(crate) fn version(binary: &str) -> (u32, u32) {
+    let said = Command::new(binary).arg("-v").output().expect("a version").stdout;
+    let said = String::from_utf8_lossy(&said);
+    let mut numbers = said.split_whitespace().nth(2).expect("a version").split(['.', '-']).map(str::parse);
+    let mut next = || numbers.next().expect("a number").expect("a number");
+    (next(), next())
+}
+
+/// As many as the proof asks for, or few enough for a test that answers in minutes.
+pub(crate) fn how_many(full: usize, short: usize) -> usize {
+    if std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full") { full } else { short }
+}
+
 pub(crate) fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs().try_into().expect("a time")
 }

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "../support/mod.rs"]
 mod support;
+mod transactions;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,0 +1,104 @@
+//! A CA, a certificate of its, and responses about it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stapled_ca::ocsp::{CertId, HashAlgorithm, ResponseBuilder, Signer};
+use stapled_ca::{Authority, Issued, KeyType, Profile};
+use stapled_core::certificate::Certificate;
+use stapled_core::chain::CertChain;
+use stapled_core::ocsp::CertStatus;
+use stapled_core::staple::{JudgePolicy, Judgement, judge};
+use stapled_core::time::Timestamp;
+
+pub(crate) const NOW: i64 = 1_800_000_000;
+pub(crate) const DAY: i64 = 86_400;
+
+/// A CA, a certificate of its, and what is judged of it.
+pub(crate) struct Case {
+    pub(crate) ca: Authority,
+    pub(crate) leaf: Issued,
+    pub(crate) chain: Arc<CertChain>,
+}
+
+impl Case {
+    pub(crate) fn new(key: KeyType) -> Self {
+        let ca = authority("Judged CA", key);
+        let leaf = ca.issue(&server("judged.test")).unwrap();
+        let chain = chain(&leaf, &ca);
+        Case { ca, leaf, chain }
+    }
+
+    pub(crate) fn id(&self) -> CertId {
+        self.ca.cert_id(self.leaf.serial(), HashAlgorithm::Sha1)
+    }
+
+    /// A good response as the issuer signs it; a test breaks it in one place.
+    pub(crate) fn good(&self) -> ResponseBuilder {
+        self.good_by(self.ca.signer())
+    }
+
+    pub(crate) fn good_by(&self, signer: Signer) -> ResponseBuilder {
+        times(ResponseBuilder::signed_by(signer)).good(&self.id())
+    }
+
+    pub(crate) fn delegate(&self, profile: Profile) -> Signer {
+        Signer::delegate(&self.ca.issue(&profile).unwrap())
+    }
+
+    pub(crate) fn judge_with(&self, response: &ResponseBuilder, policy: &JudgePolicy) -> Result<Judgement, String> {
+        self.judge_bytes(response.build().unwrap(), policy, None)
+    }
+
+    pub(crate) fn judge_bytes(
+        &self,
+        response: Vec<u8>,
+        policy: &JudgePolicy,
+        nonce: Option<&[u8]>,
+    ) -> Result<Judgement, String> {
+        judge(&Bytes::from(response), &self.chain, Timestamp::from_unix(NOW), policy, nonce, &[])
+            .map_err(|refusal| refusal.code().to_string())
+    }
+
+    /// `good`, `revoked`, `unknown`, or the reason code.
+    pub(crate) fn verdict(&self, response: &ResponseBuilder) -> String {
+        verdict(self.judge_with(response, &JudgePolicy::default()))
+    }
+}
+
+pub(crate) fn verdict(judged: Result<Judgement, String>) -> String {
+    match judged {
+        Err(code) => code,
+        Ok(judgement) => {
+            assert_eq!(judgement.staple().is_some(), judgement.status == CertStatus::Good);
+            match judgement.status {
+                CertStatus::Good => "good".to_owned(),
+                CertStatus::Revoked { .. } => "revoked".to_owned(),
+                _ => "unknown".to_owned(),
+            }
+        }
+    }
+}
+
+pub(crate) fn authority(name: &str, key: KeyType) -> Authority {
+    let validity = stapled_ca::Validity::Between { not_before: NOW - 1000 * DAY, not_after: NOW + 1000 * DAY };
+    Authority::root(name).key(key).validity(validity).create().unwrap()
+}
+
+pub(crate) fn server(name: &str) -> Profile {
+    Profile::server(name).valid_between(NOW - 30 * DAY, NOW + 60 * DAY).ocsp_url("http://ocsp.test/")
+}
+
+pub(crate) fn responder() -> Profile {
+    Profile::ocsp_responder("Responder").valid_between(NOW - DAY, NOW + DAY)
+}
+
+pub(crate) fn times(builder: ResponseBuilder) -> ResponseBuilder {
+    builder.produced_at(NOW - 60).this_update(NOW - 60).next_update(NOW + 7 * DAY)
+}
+
+pub(crate) fn chain(leaf: &Issued, ca: &Authority) -> Arc<CertChain> {
+    let leaf = Certificate::from_der(leaf.der()).unwrap();
+    let issuer = Certificate::from_der(ca.certificate()).unwrap();
+    Arc::new(CertChain::new(Arc::new(leaf), Arc::new(issuer)).unwrap())
+}

@@ -1,0 +1,9 @@
+//! Every rule of "when is a response believed": a response that breaks just that rule, and one that barely keeps it.
+
+// A test that cannot go on says so by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod answers;
+mod case;
+mod form;
+mod signers;

@@ -1,0 +1,212 @@
+//! Who may sign, and how.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stapled_ca::ocsp::{IssuerIdentity, ResponseBuilder, Signer};
+use stapled_ca::{Authority, ExtendedKeyUsage, Extension, Key, KeyType, KeyUsage, Profile, SignatureScheme};
+use stapled_core::Weak;
+use stapled_core::certificate::Certificate;
+use stapled_core::chain::CertChain;
+use stapled_core::ocsp::CertStatus;
+use stapled_core::staple::{JudgePolicy, judge};
+use stapled_core::time::Timestamp;
+
+use crate::case::{Case, DAY, NOW, authority, responder, server, verdict};
+
+#[test]
+fn every_kind_of_key_signs_directly_and_by_delegate() {
+    use KeyType::{EcdsaP256, EcdsaP384, EcdsaP521, Ed25519, Rsa2048};
+    for key in [EcdsaP256, EcdsaP384, EcdsaP521, Ed25519, Rsa2048] {
+        let case = Case::new(key);
+        assert_eq!(case.verdict(&case.good()), "good", "{key:?} directly");
+        assert_eq!(case.verdict(&case.good().corrupt_signature()), "bad_signature", "{key:?} directly");
+        for delegate_key in [EcdsaP256, Ed25519, Rsa2048] {
+            let delegate = case.delegate(responder().key(delegate_key));
+            let response = case.good_by(delegate);
+            assert_eq!(case.verdict(&response), "good", "{delegate_key:?} certified by {key:?}");
+            let judgement = case.judge_with(&response, &JudgePolicy::default()).unwrap();
+            assert!(judgement.facts.delegated);
+            assert_eq!(judgement.into_staple().unwrap().expires(), Timestamp::from_unix(NOW + DAY), "ends with it");
+            let corrupt = response.corrupt_signature();
+            assert_eq!(case.verdict(&corrupt), "bad_signature", "{delegate_key:?} certified by {key:?}");
+        }
+    }
+}
+
+#[test]
+fn every_scheme_of_rsa() {
+    use SignatureScheme::{
+        RsaPkcs1Sha256, RsaPkcs1Sha256WithoutNull, RsaPkcs1Sha384, RsaPkcs1Sha512, RsaPssSha256, RsaPssSha384,
+    };
+    let case = Case::new(KeyType::Rsa2048);
+    for scheme in
+        [RsaPkcs1Sha256, RsaPkcs1Sha256WithoutNull, RsaPkcs1Sha384, RsaPkcs1Sha512, RsaPssSha256, RsaPssSha384]
+    {
+        assert_eq!(case.verdict(&case.good().scheme(scheme)), "good", "{scheme:?}");
+    }
+    // An AlgorithmIdentifier that does not say what was done.
+    let other = case.good().algorithm_identifier(RsaPkcs1Sha512.algorithm_identifier());
+    assert_eq!(case.verdict(&other), "bad_signature");
+    let foreign = case.good().algorithm_identifier(SignatureScheme::Ed25519.algorithm_identifier());
+    assert_eq!(case.verdict(&foreign), "unsupported_algorithm");
+}
+
+#[test]
+fn sha1_and_short_keys_only_where_they_are_allowed() {
+    let case = Case::new(KeyType::Rsa2048);
+    let weak = case.good().scheme(SignatureScheme::RsaPkcs1Sha1);
+    assert_eq!(case.verdict(&weak), "weak_signature");
+    let mut policy = JudgePolicy::default();
+    policy.sha1_signatures = Weak::Allow;
+    assert_eq!(verdict(case.judge_with(&weak, &policy)), "good");
+    assert_eq!(verdict(case.judge_with(&weak.clone().corrupt_signature(), &policy)), "bad_signature");
+    // A weakness is told only when nothing else is wrong.
+    assert_eq!(case.verdict(&weak.next_update(NOW - 1)), "expired");
+
+    let case = Case::new(KeyType::Rsa1024);
+    assert_eq!(case.verdict(&case.good()), "weak_key");
+    let mut policy = JudgePolicy::default();
+    policy.weak_keys = Weak::Allow;
+    assert_eq!(verdict(case.judge_with(&case.good(), &policy)), "good");
+    let case = Case::new(KeyType::EcdsaP256);
+    let delegate = case.delegate(responder().key(KeyType::Rsa1024));
+    assert_eq!(case.verdict(&case.good_by(delegate)), "weak_key");
+}
+
+#[test]
+fn whose_signature_counts() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let check = |response: ResponseBuilder, expected: &str, what: &str| {
+        assert_eq!(case.verdict(&response), expected, "{what}");
+    };
+    check(case.good().responder_by_name(), "good", "the issuer by name");
+    check(case.good().responder_by_key(), "good", "the issuer by key");
+    let delegate = case.delegate(responder());
+    check(case.good_by(delegate.clone()).responder_by_name(), "good", "a delegate by name");
+    check(case.good_by(delegate.clone()).responder_by_key(), "good", "a delegate by key");
+    check(case.good_by(delegate.clone()).certificates::<&[u8]>(&[]), "responder_cert_missing", "no certificate");
+    // The responderID of somebody else.
+    let id = |signer: &Signer| Signer::new(Arc::clone(delegate.key()), signer.identity().clone(), None);
+    let own = delegate.certificate().unwrap();
+    let stranger = authority("Stranger", KeyType::EcdsaP256);
+    check(
+        case.good_by(id(&stranger.signer())).further_certificate(own),
+        "responder_id_mismatch",
+        "an embedded delegate, but another's name",
+    );
+    check(case.good_by(id(&case.ca.signer())), "bad_signature", "the issuer's name on another's signature");
+
+    let purposes = |purposes: &[ExtendedKeyUsage]| case.delegate(responder().extended_key_usages(purposes.to_vec()));
+    check(case.good_by(purposes(&[])), "responder_missing_eku", "no extendedKeyUsage");
+    check(case.good_by(purposes(&[ExtendedKeyUsage::Any])), "responder_missing_eku", "anyExtendedKeyUsage");
+    check(case.good_by(purposes(&[ExtendedKeyUsage::ServerAuth])), "responder_missing_eku", "serverAuth");
+    let both = purposes(&[ExtendedKeyUsage::ServerAuth, ExtendedKeyUsage::OcspSigning]);
+    check(case.good_by(both), "good", "serverAuth and OCSPSigning");
+    let sibling = case.delegate(server("sibling.test"));
+    check(case.good_by(sibling), "responder_missing_eku", "a sibling's key");
+    let own_key = Signer::delegate(&case.leaf);
+    check(case.good_by(own_key), "responder_missing_eku", "the certificate's own key");
+
+    let usages = |usages: &[KeyUsage]| case.delegate(responder().key_usages(usages.to_vec()));
+    check(case.good_by(usages(&[KeyUsage::KeyEncipherment])), "responder_key_usage", "no digitalSignature");
+    check(case.good_by(usages(&[])), "good", "no keyUsage at all");
+    check(case.good_by(case.delegate(responder().ocsp_no_check(false))), "good", "no nocheck");
+    let unknown = Extension::critical(&[1, 3, 6, 1, 4, 1, 99_999, 1], vec![5, 0]);
+    check(case.good_by(case.delegate(responder().extension(unknown))), "unhandled_critical_extension", "critical");
+
+    let valid = |from: i64, to: i64| case.good_by(case.delegate(responder().valid_between(from, to)));
+    check(valid(NOW - DAY, NOW - 1), "responder_cert_expired", "a delegate of yesterday");
+    check(valid(NOW + 1, NOW + DAY), "responder_cert_expired", "a delegate of tomorrow");
+    check(valid(NOW - DAY, NOW), "good", "a delegate's last second");
+    check(valid(NOW, NOW + DAY), "good", "a delegate's first second");
+
+    let foreign = Signer::delegate(&stranger.issue(&responder()).unwrap());
+    check(case.good_by(foreign), "responder_wrong_issuer", "a stranger's delegate");
+    // Same name, another key: no more the issuer than any stranger.
+    let namesake = authority("Judged CA", KeyType::EcdsaP256);
+    let forged = Signer::delegate(&namesake.issue(&responder()).unwrap());
+    check(case.good_by(forged), "responder_wrong_issuer", "the delegate of a namesake");
+    check(case.good_by(namesake.signer()), "responder_cert_missing", "a namesake itself, by key");
+    check(case.good_by(namesake.signer()).responder_by_name(), "bad_signature", "a namesake itself, by name");
+    // Same key, another name.
+    let renamed = Authority::root("Other name").existing_key(Arc::clone(case.ca.key())).create().unwrap();
+    let delegate = Signer::delegate(&renamed.issue(&responder()).unwrap());
+    check(case.good_by(delegate), "responder_wrong_issuer", "the delegate of another name with the same key");
+    // Reissued: same name, same key, another certificate.
+    let reissued = Authority::root("Judged CA").existing_key(Arc::clone(case.ca.key())).create().unwrap();
+    let delegate = Signer::delegate(&reissued.issue(&responder()).unwrap());
+    check(case.good_by(delegate), "good", "the delegate of the issuer under a new certificate");
+    check(case.good().further_certificate(reissued.certificate()), "good", "the issuer embedded");
+    // A delegate of a delegate.
+    let middle = case.ca.intermediate("Middle").create().unwrap();
+    let far = Signer::delegate(&middle.issue(&responder()).unwrap());
+    check(
+        case.good_by(far).further_certificate(middle.certificate()),
+        "responder_wrong_issuer",
+        "a delegate's delegate",
+    );
+}
+
+/// A name is no proof: another key under the issuer's name, and the issuer's key under another name.
+#[test]
+fn delegates_that_look_like_the_issuer() {
+    let case = Case::new(KeyType::EcdsaP256);
+    // A delegate may bear the issuer's name; its own certificate decides.
+    let same_name = Profile::ocsp_responder("Judged CA").valid_between(NOW - DAY, NOW + DAY);
+    let namesake = case.delegate(same_name);
+    assert_eq!(case.verdict(&case.good_by(namesake.clone()).responder_by_name()), "good");
+    let bare = case.good_by(namesake.clone()).responder_by_name().certificates::<&[u8]>(&[]);
+    assert_eq!(case.verdict(&bare), "bad_signature");
+    let outside = Certificate::from_der(namesake.certificate().unwrap()).unwrap();
+    let bare = Bytes::from(bare.build().unwrap());
+    let judged = judge(&bare, &case.chain, Timestamp::from_unix(NOW), &JudgePolicy::default(), None, &[outside]);
+    assert!(judged.is_ok_and(|judgement| judgement.facts.foreign_delegate && judgement.facts.delegated));
+    // What is embedded beside does not make the issuer's own signature worse.
+    assert_eq!(case.verdict(&case.good().responder_by_name().further_certificate(case.leaf.der())), "good");
+
+    let embedded = |authority: &Authority| {
+        let certificate = Some(authority.certificate().to_vec());
+        Signer::new(Arc::clone(authority.key()), authority.identity().clone(), certificate)
+    };
+    let stranger = authority("Judged CA", KeyType::EcdsaP256);
+    assert_eq!(case.verdict(&case.good_by(embedded(&stranger))), "responder_wrong_issuer");
+    assert_eq!(case.verdict(&case.good_by(embedded(&stranger)).responder_by_name()), "responder_wrong_issuer");
+    let renamed = Authority::root("Other name").existing_key(Arc::clone(case.ca.key())).create().unwrap();
+    assert_eq!(case.verdict(&case.good_by(embedded(&renamed)).responder_by_name()), "responder_wrong_issuer");
+    let reissued = Authority::root("Judged CA").existing_key(Arc::clone(case.ca.key())).create().unwrap();
+    let judgement = case.judge_with(&case.good_by(embedded(&reissued)), &JudgePolicy::default()).unwrap();
+    assert!(!judgement.facts.delegated && judgement.facts.responder_not_after.is_none());
+    assert_eq!(judgement.facts.responder, "Judged CA");
+}
+
+#[test]
+fn certificates_from_outside_are_believed_and_never_stapled() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let delegate = case.delegate(responder());
+    let outside = Certificate::from_der(delegate.certificate().unwrap()).unwrap();
+    let response = Bytes::from(case.good_by(delegate).certificates::<&[u8]>(&[]).build().unwrap());
+    let at = Timestamp::from_unix(NOW);
+    let judgement = judge(&response, &case.chain, at, &JudgePolicy::default(), None, &[outside]).unwrap();
+    assert_eq!(judgement.status, CertStatus::Good);
+    assert!(judgement.staple().is_none());
+}
+
+#[test]
+fn a_chain_is_what_its_issuer_signed() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let leaf = Arc::new(Certificate::from_der(case.leaf.der()).unwrap());
+    let issuer = |authority: &Authority| Arc::new(Certificate::from_der(authority.certificate()).unwrap());
+    assert!(CertChain::new(Arc::clone(&leaf), issuer(&case.ca)).is_ok());
+    assert!(CertChain::new(Arc::clone(&leaf), issuer(&authority("Judged CA", KeyType::EcdsaP256))).is_err());
+    let renamed = Authority::root("Other name").existing_key(Arc::clone(case.ca.key())).create().unwrap();
+    assert!(CertChain::new(Arc::clone(&leaf), issuer(&renamed)).is_err());
+    // The same issuer under a new certificate makes the same subject.
+    let reissued = Authority::root("Judged CA").existing_key(Arc::clone(case.ca.key())).create().unwrap();
+    let again = CertChain::new(leaf, issuer(&reissued)).unwrap();
+    assert_eq!(again.subject(), case.chain.subject());
+    let key = Key::generate(KeyType::EcdsaP256).unwrap();
+    let identity: IssuerIdentity = case.ca.identity().clone();
+    let forged = Signer::new(Arc::new(key), identity, None);
+    assert_eq!(case.verdict(&case.good_by(forged)), "bad_signature");
+}

@@ -1,0 +1,180 @@
+//! What servers ask for, and what becomes of those that fail, forget or hang.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use stapled_core::inventory::DeliveryState;
+use stapled_core::ocsp::CertIdHash;
+use stapled_core::sink::Withdrawal;
+use stapled_core::stapler::{Group, Stapler};
+
+use crate::world::{Ca, DAY, HOUR, List, MINUTE, Mood, Server, Shared, World, with_issuer};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_fails_or_forgets_gets_its_staples_without_another_question() {
+    let world = World::new();
+    world.server.broken.store(true, Ordering::SeqCst);
+    world.add("a.test");
+    let inventory = world.start();
+    world.pass(10 * MINUTE).await;
+    assert!(world.server.deliveries.load(Ordering::SeqCst) >= 4);
+    assert!(matches!(inventory.certificates()[0].deliveries[0].state, DeliveryState::Failed { .. }));
+    world.server.broken.store(false, Ordering::SeqCst);
+    world.pass(20 * MINUTE).await;
+    assert!(world.server.response_of("a.test").is_some());
+    world.server.restart();
+    world.pass(SECOND).await;
+    assert!(world.server.response_of("a.test").is_some());
+    assert_eq!(world.record.count("server_lost"), 1);
+    assert_eq!(world.ca.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_down_is_served_as_soon_as_it_is_back() {
+    let world = World::new();
+    world.server.broken.store(true, Ordering::SeqCst);
+    world.add("a.test");
+    world.start();
+    world.pass(DAY).await;
+    world.server.broken.store(false, Ordering::SeqCst);
+    world.server.restart();
+    world.pass(SECOND).await;
+    assert!(world.server.response_of("a.test").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hangs_holds_up_no_other() {
+    let world = World::new();
+    let hung = Arc::new(Server::new(world.clock.clone()));
+    hung.hangs.store(true, Ordering::SeqCst);
+    for number in 0..100 {
+        world.add(&format!("{number}.test"));
+    }
+    world.run(world.builder().sink(Shared(hung)));
+    world.pass(MINUTE).await;
+    assert_eq!(world.server.serves.lock().unwrap().len(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_finds_staples_by_sha1_is_never_asked_for_by_another_hash() {
+    let mut world = World::new();
+    Arc::get_mut(&mut world.server).unwrap().requirements.cert_id_hash = Some(CertIdHash::Sha1);
+    world.ca.set(Mood::OnlySha256);
+    world.add("a.test");
+    world.run(world.builder().cert_id_hash(CertIdHash::Sha256));
+    world.pass(SECOND).await;
+    assert_eq!(world.ca.asked(), 1);
+    assert!(world.server.response_of("a.test").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_a_server_cannot_take_displaces_nothing_that_it_can() {
+    let mut world = World::new();
+    Arc::get_mut(&mut world.server).unwrap().requirements.single_response = true;
+    // Nothing is held: whoever can take it gets it, the other one's failure is told.
+    world.ca.set(Mood::Two);
+    world.add("a.test");
+    let files = Arc::new(Server::new(world.clock.clone()));
+    world.run(world.builder().sink(Shared(files.clone())));
+    world.pass(SECOND).await;
+    assert!(world.server.response_of("a.test").is_none());
+    assert!(files.response_of("a.test").is_some());
+    assert_eq!(world.record.codes("delivery_failed"), ["several_responses"]);
+    // One that both can take, and then again one that does not fit.
+    world.ca.set(Mood::Good);
+    world.pass(2 * DAY).await;
+    let good = world.server.response_of("a.test");
+    assert!(good.is_some());
+    world.ca.set(Mood::Two);
+    world.pass(2 * DAY).await;
+    assert!(world.record.codes("renewal_failed").iter().all(|code| code == "several_responses"));
+    assert!(world.record.count("renewal_failed") > 0);
+    assert_eq!((world.server.response_of("a.test"), files.response_of("a.test")), (good.clone(), good));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_response_that_is_good_is_used_without_a_question() {
+    let world = World::new();
+    world.add("a.test");
+    world.start();
+    world.pass(MINUTE).await;
+    let kept = world.server.response_of("a.test");
+
+    let again = World { server: Arc::new(Server::new(world.clock.clone())), record: Arc::default(), ..world };
+    *again.server.keeps.lock().unwrap() = kept.clone();
+    again.start();
+    again.pass(MINUTE).await;
+    assert_eq!(again.server.response_of("a.test"), kept);
+    assert_eq!((again.ca.asked(), again.record.count("recycled")), (1, 1));
+    again.pass(2 * DAY).await;
+    assert!(again.ca.asked() >= 2, "renewed when it ages");
+
+    for damaged in [b"garbage".to_vec(), Vec::new(), vec![0x30; 100_000]] {
+        let server = Arc::new(Server::new(again.clock.clone()));
+        *server.keeps.lock().unwrap() = Some(damaged.into());
+        let third = World {
+            server,
+            record: Arc::default(),
+            ca: again.ca.clone(),
+            list: again.list.clone(),
+            clock: again.clock.clone(),
+        };
+        third.start();
+        third.pass(MINUTE).await;
+        assert!(third.server.response_of("a.test").is_some());
+        assert_eq!((third.record.count("not_recycled"), third.record.count("renewed")), (1, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_loses_its_staples_while_one_is_delivered_gets_that_again() {
+    let world = World::new();
+    world.server.slow.store(true, Ordering::SeqCst);
+    world.add("a.test");
+    world.start();
+    world.pass(SECOND).await;
+    // The delivery goes on; what it brings goes to a process that is no more.
+    world.server.restart();
+    world.pass(4 * SECOND).await;
+    assert!(world.server.deliveries.load(Ordering::SeqCst) >= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_staple_that_is_over_is_taken_back_once_while_its_successor_is_refused() {
+    let world = World::new();
+    world.add("a.test");
+    world.start();
+    world.pass(MINUTE).await;
+    world.server.refuses.store(true, Ordering::SeqCst);
+    world.pass(4 * DAY).await;
+    assert!(world.server.response_of("a.test").is_none());
+    assert_eq!(*world.server.withdrawals.lock().unwrap(), [("a.test".to_owned(), Withdrawal::Expiring)]);
+    world.server.refuses.store(false, Ordering::SeqCst);
+    world.pass(2 * HOUR).await;
+    assert!(world.server.response_of("a.test").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn groups_keep_to_their_own_servers() {
+    let world = World::new();
+    let (other_list, other_server) = (Arc::new(List::default()), Arc::new(Server::new(world.clock.clone())));
+    world.add("a.test");
+    let issued = world.ca.issue(Ca::profile("b.test"));
+    other_list.put("b.test", &with_issuer(&issued, &world.ca));
+    let everywhere = Arc::new(Server::new(world.clock.clone()));
+    let stapler = Stapler::builder()
+        .group(Group::new().source(Shared(world.list.clone())).sink(Shared(world.server.clone())))
+        .group(Group::new().source(Shared(other_list)).sink(Shared(other_server.clone())))
+        .sink(Shared(everywhere.clone()))
+        .fetcher(world.ca.clone())
+        .clock(world.clock.clone());
+    world.run(stapler);
+    world.pass(SECOND).await;
+    let names = |server: &Server| server.serves.lock().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&world.server), ["a.test"]);
+    assert_eq!(names(&other_server), ["b.test"]);
+    assert_eq!(names(&everywhere), ["a.test", "b.test"]);
+}
