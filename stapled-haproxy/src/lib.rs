@@ -29,6 +29,7 @@
 
 mod address;
 mod builder;
+mod bypass;
 pub mod codes;
 mod command;
 pub mod configuration;
