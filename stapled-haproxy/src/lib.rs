@@ -28,6 +28,7 @@
 //! [`codes`] lists the reason codes of its errors.
 
 mod address;
+mod agreement;
 mod builder;
 mod bypass;
 pub mod codes;
@@ -46,6 +47,7 @@ pub mod fuzzing;
 mod fuzzing;
 mod introduce;
 mod lookout;
+mod losses;
 mod master;
 mod names;
 mod peer;
