@@ -30,7 +30,9 @@
 //! [`codes`] lists the reason codes of its errors.
 
 mod address;
+mod agreement;
 mod builder;
+mod bypass;
 pub mod codes;
 mod command;
 pub mod configuration;
@@ -49,6 +51,7 @@ pub mod fuzzing;
 mod fuzzing;
 mod introduce;
 mod lookout;
+mod losses;
 mod master;
 mod names;
 mod peer;

@@ -1,4 +1,4 @@
-//! One HAProxy process as a sink has it: staples in, confirmed deliveries out, and word of what was lost.
+//! One HAProxy process as a sink has it: staples in, confirmed deliveries and withdrawals out. What it lost: `losses`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -6,22 +6,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use stapled_core::chain::CertChain;
-use stapled_core::ocsp::{CertIdHash, OcspResponse};
-use stapled_core::sink::{Lost, SinkError, Site};
+use stapled_core::ocsp::CertIdHash;
+use stapled_core::sink::{SinkError, Site};
 use stapled_core::staple::Staple;
 use stapled_core::time::Timestamp;
 use tokio::time::Instant;
 
+use crate::agreement::{Agreement, Compared};
 use crate::codes;
 use crate::command::{CliName, Command};
 use crate::fault;
 use crate::introduce::{Identity, Introduction, push_refused};
 use crate::names::Candidate;
 use crate::process::Process;
-use crate::reply::{self, ProbeReply, PushReply, Shown, plain_serial};
+use crate::reply::{PushReply, Shown, plain_serial};
 use crate::route::Route;
 use crate::settings::Settings;
-use crate::shift::{self, BATCH};
+use crate::shift;
 use crate::token::WithdrawalToken;
 use crate::writer::{Latest, Writer, lock};
 
@@ -37,36 +38,36 @@ const FOREIGN_PAUSE: Duration = Duration::from_millis(100);
 /// How often a delivery is tried once more that HAProxy did not confirm.
 const ATTEMPTS: usize = 2;
 /// Who could not be delivered to is forgotten after so long: it is tried again before that.
-const WANTED: Duration = Duration::from_secs(2 * 3600);
+pub(crate) const WANTED: Duration = Duration::from_secs(2 * 3600);
 
 /// One process, and what it was given.
 pub(crate) struct Peer {
-    writer: Arc<Writer>,
-    settings: Settings,
-    memory: Mutex<Memory>,
+    pub(crate) writer: Arc<Writer>,
+    pub(crate) settings: Settings,
+    pub(crate) memory: Mutex<Memory>,
 }
 
 /// What a process was given.
 #[derive(Debug, Default)]
-struct Memory {
+pub(crate) struct Memory {
     /// The process that has it.
-    process: Option<Process>,
+    pub(crate) process: Option<Process>,
     /// What it was given, by the DER of the CertID.
-    delivered: HashMap<Bytes, Given>,
+    pub(crate) delivered: HashMap<Bytes, Given>,
     /// What of it HAProxy has only said to have taken, and not yet shown.
-    unshown: HashSet<Bytes>,
+    pub(crate) unshown: HashSet<Bytes>,
     /// What it could not be given since it has it not loaded, by serial number, and since when.
-    wanted: HashMap<String, (Identity, Instant)>,
+    pub(crate) wanted: HashMap<String, (Identity, Instant)>,
     /// The state of the register that was compared last.
-    compared: u64,
+    pub(crate) compared: u64,
     /// When to compare next what it shows with what it was given.
-    compare_at: Option<Instant>,
+    pub(crate) compare_at: Option<Instant>,
     /// Whether a delivery reached nobody since somebody answered last.
-    missed: bool,
+    pub(crate) missed: bool,
     /// Whether somebody else's transaction was in the way.
-    blocked: bool,
+    pub(crate) blocked: bool,
     /// When it was last told that deliveries can be tried again.
-    told_at: Option<Instant>,
+    pub(crate) told_at: Option<Instant>,
 }
 
 /// A response that was taken.
@@ -78,13 +79,19 @@ struct Brought {
 
 /// A response that was delivered.
 #[derive(Clone, Debug)]
-struct Given {
-    identity: Identity,
+pub(crate) struct Given {
+    pub(crate) identity: Identity,
     /// The names by which it is known to whoever delivers.
-    names: Vec<Arc<str>>,
-    response: Bytes,
-    this_update: Timestamp,
-    next_update: Timestamp,
+    pub(crate) names: Vec<Arc<str>>,
+    pub(crate) response: Bytes,
+    pub(crate) this_update: Timestamp,
+    pub(crate) next_update: Timestamp,
+}
+
+impl<'a> From<&'a Given> for Compared<'a> {
+    fn from(given: &'a Given) -> Self {
+        Compared { response: &given.response, this_update: given.this_update, next_update: given.next_update }
+    }
 }
 
 impl Peer {
@@ -92,7 +99,7 @@ impl Peer {
         Peer { writer: Writer::of(route, settings.patience), settings, memory: Mutex::default() }
     }
 
-    fn route(&self) -> &Route {
+    pub(crate) fn route(&self) -> &Route {
         self.writer.route()
     }
 
@@ -340,175 +347,6 @@ impl Peer {
         let (replies, process) = self.writer.ask(vec![shift::show(cert_id, process)]).await?;
         Ok(replies.first().map_or(Shown::Unclear, |reply| shift::shown(reply, &process)))
     }
-
-    // ---- losses
-
-    /// Looks what has changed, at most once in the look interval; returns what was lost, if anything was.
-    pub(crate) async fn inspect(&self) -> Option<Lost> {
-        let is_concerned = {
-            let mut memory = lock(&self.memory);
-            memory.wanted.retain(|_, (_, since)| since.elapsed() < WANTED);
-            !memory.delivered.is_empty() || !memory.wanted.is_empty()
-        };
-        let looked = self.writer.round(self.settings.look_interval, is_concerned).await;
-        if self.is_replaced() {
-            return Some(Lost::Everything);
-        }
-        match looked {
-            Err(error @ SinkError::Unreachable { .. }) => {
-                tracing::debug!(sink = %self.route(), %error, "cannot look");
-                return None;
-            }
-            Err(error) => tracing::debug!(sink = %self.route(), %error, "cannot look at certificates"),
-            Ok(()) => {}
-        }
-        let mut missing = self.missing();
-        missing.extend(self.changed().await);
-        if !missing.is_empty() {
-            return Some(Lost::Certificates(missing));
-        }
-        (self.is_wanted_there() || self.is_unblocked().await || self.is_back()).then_some(Lost::Nothing)
-    }
-
-    /// Whether another process answers now than the one that was given the staples.
-    pub(crate) fn is_replaced(&self) -> bool {
-        let processes = self.writer.processes();
-        let current = processes.borrow();
-        let Some(current) = current.as_ref() else { return false };
-        let mut memory = lock(&self.memory);
-        let is_replaced = memory.process.as_ref().is_some_and(|known| !known.is_same(current));
-        if is_replaced {
-            memory.delivered.clear();
-            memory.unshown.clear();
-            memory.wanted.clear();
-            memory.missed = false;
-            memory.blocked = false;
-        }
-        memory.process = Some(current.clone());
-        is_replaced
-    }
-
-    /// Certificates that are not loaded any more, or not as they were: others have replaced them, and with them the
-    /// staples are lost.
-    fn missing(&self) -> Vec<Arc<str>> {
-        let mut memory = lock(&self.memory);
-        let memory = &mut *memory;
-        self.writer.register(|register| {
-            if !register.is_complete() || register.generation() == memory.compared {
-                return Vec::new();
-            }
-            memory.compared = register.generation();
-            if register.certificates().next().is_none() && register.len() > 0 {
-                return Vec::new();
-            }
-            let is_lost = |cert_id: &Bytes, given: &Given| {
-                let found = register.find(&given.identity.serial, &given.identity.fingerprint);
-                found.is_empty() || found.iter().any(|(_, loaded)| loaded.response_key != *cert_id)
-            };
-            let lost: Vec<Bytes> = memory
-                .delivered
-                .iter()
-                .filter(|(cert_id, given)| is_lost(cert_id, given))
-                .map(|(cert_id, _)| cert_id.clone())
-                .collect();
-            lost.iter().filter_map(|cert_id| memory.delivered.remove(cert_id)).flat_map(|given| given.names).collect()
-        })
-    }
-
-    /// Certificates for which HAProxy shows another staple than it was given: new ones are compared at once, all of them at
-    /// a slow pace.
-    async fn changed(&self) -> Vec<Arc<str>> {
-        let given: Vec<(Bytes, Given)> = {
-            let mut memory = lock(&self.memory);
-            let now = Instant::now();
-            let is_time = memory.compare_at.is_some_and(|at| at <= now);
-            if is_time || memory.compare_at.is_none() {
-                memory.compare_at = Some(now + self.settings.compare_interval);
-            }
-            if !is_time && memory.unshown.is_empty() {
-                return Vec::new();
-            }
-            let all = memory.delivered.iter().filter(|(cert_id, _)| is_time || memory.unshown.contains(*cert_id));
-            let given = all.map(|(cert_id, given)| (cert_id.clone(), given.clone())).collect();
-            memory.unshown.clear();
-            given
-        };
-        let Some(process) = self.writer.processes().borrow().clone() else { return Vec::new() };
-        let mut names = Vec::new();
-        for given in given.chunks(BATCH) {
-            let commands = given.iter().map(|(cert_id, _)| shift::show(cert_id, &process)).collect();
-            let (replies, process) = match self.writer.ask(commands).await {
-                Ok(said) => said,
-                Err(error) => {
-                    tracing::debug!(sink = %self.route(), %error, "cannot compare");
-                    lock(&self.memory).unshown.extend(given.iter().map(|(cert_id, _)| cert_id.clone()));
-                    break;
-                }
-            };
-            for ((cert_id, given), reply) in given.iter().zip(replies) {
-                let compared = Compared::from(given);
-                // Somebody else's newer one is as good.
-                if matches!(compared.with(&shift::shown(&reply, &process)), Agreement::Older | Agreement::Nothing) {
-                    let mut memory = lock(&self.memory);
-                    let is_that = |now: &Given| now.response == given.response;
-                    if memory.delivered.get(cert_id).is_some_and(is_that) {
-                        memory.delivered.remove(cert_id);
-                        names.extend(given.names.iter().map(Arc::clone));
-                    }
-                }
-            }
-        }
-        names
-    }
-
-    /// Whether something is loaded now that could not be delivered since it was not.
-    fn is_wanted_there(&self) -> bool {
-        let mut memory = lock(&self.memory);
-        let memory = &mut *memory;
-        if memory.wanted.is_empty() {
-            return false;
-        }
-        self.writer.register(|register| {
-            let there: Vec<String> = memory
-                .wanted
-                .iter()
-                .filter(|(_, (identity, _))| !register.find(&identity.serial, &identity.fingerprint).is_empty())
-                .map(|(serial, _)| serial.clone())
-                .collect();
-            for serial in &there {
-                memory.wanted.remove(serial);
-            }
-            if memory.wanted.is_empty() {
-                register.unwatch_all();
-            }
-            !there.is_empty()
-        })
-    }
-
-    /// Whether the transaction is over that was in the way.
-    async fn is_unblocked(&self) -> bool {
-        if !lock(&self.memory).blocked {
-            return false;
-        }
-        let Ok((replies, _)) = self.writer.ask(vec![Command::probe_transaction()]).await else { return false };
-        let is_over = replies.iter().any(|reply| reply::probe(reply) == ProbeReply::None);
-        if is_over {
-            lock(&self.memory).blocked = false;
-        }
-        is_over
-    }
-
-    /// Whether somebody answers again after deliveries that reached nobody. At most every five seconds, so that a server
-    /// that answers questions and takes nothing is not pestered.
-    fn is_back(&self) -> bool {
-        let mut memory = lock(&self.memory);
-        let is_back = memory.missed && memory.told_at.is_none_or(|at| at.elapsed() >= TOLD_AGAIN);
-        if is_back {
-            memory.missed = false;
-            memory.told_at = Some(Instant::now());
-        }
-        is_back
-    }
 }
 
 fn names_of(sites: &[Site]) -> Vec<Arc<str>> {
@@ -519,85 +357,4 @@ fn names_of(sites: &[Site]) -> Vec<Arc<str>> {
         }
     }
     names
-}
-
-/// What a process should have.
-struct Compared<'a> {
-    response: &'a [u8],
-    this_update: Timestamp,
-    next_update: Timestamp,
-}
-
-impl<'a> From<&'a Given> for Compared<'a> {
-    fn from(given: &'a Given) -> Self {
-        Compared { response: &given.response, this_update: given.this_update, next_update: given.next_update }
-    }
-}
-
-/// How what is shown compares with what should be there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Agreement {
-    Same,
-    /// Another one, from before.
-    Older,
-    /// Another one, from after.
-    Newer,
-    Nothing,
-    Unknown,
-}
-
-impl Compared<'_> {
-    fn with(&self, shown: &Shown) -> Agreement {
-        let by_age = |this_update: &str| match this_update > self.this_update.to_string().as_str() {
-            true => Agreement::Newer,
-            false => Agreement::Older,
-        };
-        match shown {
-            Shown::Unclear | Shown::Garbled(_) => Agreement::Unknown,
-            Shown::Nothing => Agreement::Nothing,
-            Shown::Response(response) if response == self.response => Agreement::Same,
-            Shown::Response(response) => match OcspResponse::from_der(response) {
-                Ok(OcspResponse::Basic(basic)) => match basic.responses.first() {
-                    Some(single) => by_age(&single.this_update.to_string()),
-                    None => Agreement::Older,
-                },
-                _ => Agreement::Older,
-            },
-            Shown::Times { is_good: true, this_update, next_update }
-                if *this_update == self.this_update.to_string() && *next_update == self.next_update.to_string() =>
-            {
-                Agreement::Same
-            }
-            Shown::Times { this_update, .. } => by_age(this_update),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_shown_is_compared_by_bytes_or_by_times() {
-        let at = |seconds: i64| Timestamp::from_unix(1_800_000_000 + seconds);
-        let given = Compared { response: b"x", this_update: at(0), next_update: at(3600) };
-        let times = |is_good, this, next| Shown::Times {
-            is_good,
-            this_update: at(this).to_string(),
-            next_update: at(next).to_string(),
-        };
-        for (shown, expected) in [
-            (Shown::Response(b"x".to_vec()), Agreement::Same),
-            (Shown::Response(b"y".to_vec()), Agreement::Older),
-            (Shown::Nothing, Agreement::Nothing),
-            (Shown::Unclear, Agreement::Unknown),
-            (times(true, 0, 3600), Agreement::Same),
-            (times(false, 0, 3600), Agreement::Older),
-            (times(true, 0, 60), Agreement::Older),
-            (times(true, -1, 3600), Agreement::Older),
-            (times(true, 1, 3600), Agreement::Newer),
-        ] {
-            assert_eq!(given.with(&shown), expected, "{shown:?}");
-        }
-    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use stapled_core::sink::SinkError;
 
+use crate::bypass::Bypass;
 use crate::command::Command;
 use crate::connection::{Broken, Connection};
 use crate::introduce::{Introduced, Introducer, Introduction};
@@ -46,6 +47,7 @@ impl Drop for Shift {
 /// What is kept between batches.
 struct Kept {
     connection: Option<Connection>,
+    bypass: Bypass,
     desk: Desk,
     desk_of: Option<Process>,
 }
@@ -57,7 +59,7 @@ impl Shift {
 
     pub(crate) async fn work(mut self) {
         let (desk, desk_of) = std::mem::take(&mut *lock(&self.writer.desk));
-        let mut kept = Kept { connection: None, desk, desk_of };
+        let mut kept = Kept { connection: None, bypass: Bypass::default(), desk, desk_of };
         loop {
             match self.take() {
                 Work::Pushes(pushes) => self.push(&mut kept, pushes).await,
@@ -244,15 +246,23 @@ impl Shift {
         let route = &self.writer.route;
         latest.check(route)?;
         self.connection(kept).await?;
-        let Kept { connection: Some(connection), desk, .. } = kept else { return Ok(Err((Broken::Closed, true))) };
+        let Kept { connection: Some(connection), bypass, desk, .. } = kept else {
+            return Ok(Err((Broken::Closed, true)));
+        };
         let turn = turn_of(connection.process());
         let _turn = turn.lock().await;
-        let was_fresh = connection.is_fresh();
         let process = connection.process().clone();
+        let past = match route.worker.is_some() && process.mixes_transactions() {
+            true => bypass.around(connection, self.writer.patience).await,
+            false => None,
+        };
+        let connection = past.unwrap_or(connection);
+        let was_fresh = connection.is_fresh();
         match (Introducer { changer: Changer { route, connection, desk } }).introduce(what).await {
             Ok(introduced) => Ok(Ok((introduced, process))),
             Err(Fault::Refused(error)) => Err(error),
             Err(Fault::Broken(broken)) => {
+                kept.bypass.close();
                 kept.connection = None;
                 self.tidy(kept).await;
                 Ok(Err((broken, was_fresh)))

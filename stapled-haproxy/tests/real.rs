@@ -395,12 +395,15 @@ async fn many_at_once_over_every_kind_of_address() {
         let abstract_name = format!("stapled-{}", std::process::id());
         let port =
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
-        let global =
-            format!("stats socket abns@{abstract_name} level admin\n  stats socket ipv4@127.0.0.1:{port} level admin");
+        let mut addresses = vec![format!("abns@{abstract_name}"), format!("ipv4@127.0.0.1:{port}")];
+        if version(&binary) >= (3, 1) {
+            addresses.push(format!("abnsz@{abstract_name}-exact"));
+        }
+        let global: String =
+            addresses.iter().map(|address| format!("stats socket {address} level admin\n  ")).collect();
         let bind = format!("crt {}", lab.path("certs").display());
         let haproxy = lab.start_with(&binary, &bind, &global, &[]);
-        let addresses =
-            [haproxy.socket.display().to_string(), format!("abns@{abstract_name}"), format!("ipv4@127.0.0.1:{port}")];
+        addresses.push(haproxy.socket.display().to_string());
         let sinks: Vec<HaproxySink> = addresses
             .iter()
             .map(|address| HaproxySink::builder(address.parse::<Address>().expect("an address")).build())
@@ -628,6 +631,30 @@ async fn behind_a_master_it_is_as_with_a_socket_of_its_own() {
 }
 
 #[tokio::test]
+async fn behind_a_master_a_worker_without_an_admin_socket_of_its_own_gets_first_staples_too() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let (cert, lonely) = (lab.cert("a.pem"), lab.lonely_cert("b.pem"));
+        let folder = lab.folder.path().display();
+        let configuration = format!(
+            "global\n  stats socket {folder}/admin.sock level user\n  stats socket {folder}/other.sock level operator\n\
+             defaults\n  mode http\n  timeout client 10s\n  timeout server 10s\n  timeout connect 10s\n\
+             frontend f\n  bind unix@{folder}/tls.sock ssl {} {}\n",
+            crt(&cert),
+            crt(&lonely),
+        );
+        std::fs::write(lab.path("haproxy.cfg"), configuration).expect("a file");
+        let master = lab.path("master.sock");
+        let haproxy = lab.launch(&binary, &["-W", "-S", master.to_str().expect("text")]);
+        let sink = haproxy.master_sink();
+        for cert in [&cert, &lonely] {
+            let response = deliver(&lab, &sink, cert).await;
+            assert_eq!(haproxy.stapled(cert), Some(response), "{binary}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_master_without_workers_or_that_is_none_is_told() {
     let lab = Lab::new();
     let cert = lab.cert("a.pem");
@@ -716,10 +743,10 @@ async fn what_others_set_meanwhile_never_ends_up_under_another_name() {
         let mixed_up = introduced_beside_somebody_rude(&binary, "nbthread 2", false, count).await;
         println!("{binary}: {mixed_up} of {count} mixed up with two threads");
         assert!(mixed_up <= if is_old { count / 20 } else { 0 }, "{binary}: {mixed_up} of {count}");
-        // A master hands on one command after the other.
+        // A master hands on one command after the other: before 3.0 the worker's own socket is used for them.
         let mixed_up = introduced_beside_somebody_rude(&binary, "", true, count / 2).await;
         println!("{binary}: {mixed_up} of {} mixed up behind a master", count / 2);
-        assert!(is_old || mixed_up == 0, "{binary}: {mixed_up}");
+        assert!(mixed_up <= if is_old { count / 40 } else { 0 }, "{binary}: {mixed_up}");
     }
 }
 

@@ -3,14 +3,15 @@
 #
 #   environment=$(tests/provide/provide.sh NAME...) && eval "$environment"
 #
-# A NAME is haproxy, haproxy-3.0, openssl, nginx, redis, gnutls (for ocsptool) or python. What is printed sets PATH so
+# A NAME is haproxy, haproxy-3.0, haproxy-next, openssl, nginx, redis, gnutls (for ocsptool) or python. What is printed sets PATH so
 # that the programs are found, HAPROXY to the HAProxy binaries to test with, separated by commas, and JUDGES_PYTHON to a
 # Python that has the package cryptography and loads the libraries of OpenSSL and GnuTLS.
 #
 # What is missing is unpacked from the distribution's packages (apt) under target/provided. Nothing is installed,
 # enabled or started, no file outside target is written, and root and anybody else get the same. Where everything is
-# there, nothing is fetched. haproxy-3.0 comes from the next Debian with libraries and loader of its own; where it is
-# not to be had, a warning says so and the rest goes on. Anything else that is missing is an error.
+# there, nothing is fetched. haproxy-3.0 comes from Debian 13 and haproxy-next from what Debian is testing (3.2, or
+# newer), with libraries and loader of their own; where one is not to be had, a warning says so and the rest goes on.
+# Anything else that is missing is an error.
 
 set -euo pipefail
 
@@ -31,7 +32,7 @@ fail() {
 package_of() {
     case $1 in
     redis) echo redis-server ;;
-    haproxy-3.0) echo haproxy ;;
+    haproxy-3.0 | haproxy-next) echo haproxy ;;
     gnutls) echo gnutls-bin ;;
     *) echo "$1" ;;
     esac
@@ -213,17 +214,17 @@ bring_python() {
     echo "$wrapper"
 }
 
-# HAProxy 3.0 from Debian 13, with its own loader and C library: those of this machine may be too old for it. Prints
-# the path of what runs it.
-bring_haproxy_3_0() {
-    local home=$provided/haproxy-3.0 mirror loader
+# HAProxy from another release of Debian, $2, as $1, with its own loader and C library: those of this machine may be too
+# old for it. Prints the path of what runs it.
+bring_haproxy_of() {
+    local name=$1 suite=$2 home=$provided/$1 mirror loader
     local folder=$home/apt root=$home/root wrapper=$home/haproxy keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     if runs "$wrapper"; then
         echo "$wrapper"
         return
     fi
     command -v apt-get >/dev/null || return 1
-    say "unpacking HAProxy 3.0 into ${home#"$top"/}"
+    say "unpacking HAProxy of Debian's $suite into ${home#"$top"/}"
     mkdir -p "$folder" "$provided/apt"
     # The mirror is the one this machine is set up with.
     prepare_apt "$provided/apt" /var/lib/dpkg/status
@@ -232,12 +233,12 @@ bring_haproxy_3_0() {
         'Created-By: Packages' | awk -F'|' '$1 == "Debian" && $2 == "Debian" && $3 == "main" { print $4; exit }')
     [[ -n $mirror ]] || return 1
     {
-        printf 'Types: deb\nURIs: %s\nSuites: trixie\nComponents: main\n' "$mirror"
+        printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\n' "$mirror" "$suite"
         [[ ! -e $keyring ]] || printf 'Signed-By: %s\n' "$keyring"
-    } >"$folder/trixie.sources"
+    } >"$folder/$suite.sources"
     # Nothing of that release is installed: all its libraries are brought, and no other package.
     : >"$folder/status"
-    prepare_apt "$folder" "$folder/status" "$folder/trixie.sources"
+    prepare_apt "$folder" "$folder/status" "$folder/$suite.sources"
     update "$folder"
     unpack "$folder" "$root" haproxy '^(lib|zlib1g)' || return 1
     loader=$(find "$root" -name 'ld-linux*.so.*' -path '*-linux-gnu*' | head -n 1)
@@ -253,7 +254,7 @@ bring_haproxy_3_0() {
     echo "$wrapper"
 }
 
-[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|openssl|nginx|redis|gnutls|python ..."
+[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|haproxy-next|openssl|nginx|redis|gnutls|python ..."
 mkdir -p "$provided"
 provided=$(cd -- "$provided" && pwd)
 # Two runs at once take turns.
@@ -274,10 +275,17 @@ for name in "$@"; do
     haproxy-3.0)
         if [[ $(haproxy -v 2>/dev/null) == *"version 3.0"* ]]; then
             say "the haproxy found first is 3.0 already"
-        elif path=$(bring_haproxy_3_0 9>&-); then
+        elif path=$(bring_haproxy_of "$name" trixie 9>&-); then
             haproxies+=("$path")
         else
             warn "HAProxy 3.0 is not to be had here: tests go on without it"
+        fi
+        ;;
+    haproxy-next)
+        if path=$(bring_haproxy_of "$name" testing 9>&-); then
+            haproxies+=("$path")
+        else
+            warn "HAProxy of the next Debian is not to be had here: tests go on without it"
         fi
         ;;
     python)

@@ -130,7 +130,7 @@ fn set_server(world: &World, number: usize, mood: server::Mood) {
 fn change_server(world: &World, plan: &Random, number: usize) {
     let server = &world.servers[number];
     let now = world.elapsed();
-    match plan.below(12) {
+    match plan.below(14) {
         0..4 => set_server(world, number, plan.pick(server::MOODS)),
         4..6 => set_server(world, number, server::Mood::Well),
         6 => {
@@ -155,6 +155,10 @@ fn change_server(world: &World, plan: &Random, number: usize) {
             world.note(|| format!("s{number} remembers {memory:?}"));
             *server.memory.lock().unwrap() = memory;
             *server.last_fault.lock().unwrap() = Some(now);
+        }
+        11..13 => {
+            set_server(world, number, server::Mood::Well);
+            *server.loses_in_the_midst.lock().unwrap() = true;
         }
         _ => {
             let mut panics = server.losing_panics.lock().unwrap();

@@ -73,6 +73,8 @@ pub(crate) struct Server {
     pub(crate) mood: Mutex<Mood>,
     pub(crate) memory: Mutex<Memory>,
     pub(crate) losing_panics: Mutex<bool>,
+    /// Whether it loses everything while the next delivery or withdrawal is under way.
+    pub(crate) loses_in_the_midst: Mutex<bool>,
     /// By place and certificate.
     pub(crate) serves: Mutex<BTreeMap<(String, usize), Served>>,
     pub(crate) busy_with: Mutex<BTreeSet<usize>>,
@@ -98,6 +100,7 @@ impl Server {
             mood: Mutex::new(Mood::Well),
             memory: Mutex::new(if number == 1 { Memory::WhatItServes } else { Memory::Nothing }),
             losing_panics: Mutex::default(),
+            loses_in_the_midst: Mutex::default(),
             serves: Mutex::default(),
             busy_with: Mutex::default(),
             lost: Mutex::default(),
@@ -170,7 +173,15 @@ impl Sink {
         tokio::time::sleep(short).await;
         let mood = *self.server().mood.lock().unwrap();
         match mood {
-            Mood::Well => act(),
+            Mood::Well => {
+                act();
+                if std::mem::take(&mut *self.server().loses_in_the_midst.lock().unwrap()) {
+                    self.world.note(|| format!("s{} loses everything, and then says that it has done it", self.number));
+                    self.server().lose_everything(self.world.elapsed());
+                }
+                // Its answer is on its way.
+                tokio::time::sleep(short).await;
+            }
             Mood::Down => return Err(down()),
             Mood::Hangs => std::future::pending().await,
             Mood::Slow => {
