@@ -18,6 +18,8 @@ use crate::writer::{Answer, Job, Latest, Push, Pushed, Said, Writer, lock};
 
 /// How many responses are on their way at once.
 pub(crate) const BATCH: usize = 64;
+/// So few are shown at once even where that costs as much as they do.
+const FEW: usize = 8;
 /// A connection that was looked at longer ago is asked whether its process is about to end.
 const LOOK_AGE: Duration = Duration::from_secs(1);
 /// When so many replies did not come, the rest is not tried.
@@ -171,9 +173,9 @@ impl Shift {
             pushes = pushes.into_iter().filter_map(|push| push.still_fit(route)).collect();
             let process = connection.process().clone();
             let was_fresh = connection.is_fresh();
-            // Each response is followed by the question what HAProxy has now, unless the answer would cost it more than
-            // the response.
-            let is_shown = process.shows_bytes();
+            // Each response is followed by the question what HAProxy has now. In words the answer costs HAProxy as much
+            // as the response: where many wait, they are compared a moment later.
+            let is_shown = process.shows_bytes() || pushes.len() <= FEW;
             let mut commands: Vec<Command> = Vec::with_capacity(2 * at_once);
             for push in pushes.iter().take(at_once) {
                 commands.push(push.response.clone());

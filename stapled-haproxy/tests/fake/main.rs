@@ -216,6 +216,26 @@ async fn hangs_and_halves_are_no_success() {
 }
 
 #[tokio::test]
+async fn what_is_not_shown_in_words_is_not_confirmed() {
+    for (shown, expected) in [
+        ("Certificate ID does not match any certificate.\n\n> ", Err(codes::NOT_CONFIRMED)),
+        (
+            "OCSP Response Data:\n    Cert Status: good\n    This Update: Nov 24 13:14:56 2020 GMT\n    \
+             Next Update: Dec  7 03:14:56 2020 GMT\n\n> ",
+            Err(codes::NOT_CONFIRMED),
+        ),
+        ("OCSP Response Data:\n\n> ", Ok(Delivered::Confirmed)),
+    ] {
+        let fake = Fake::new(move |line, _| match line {
+            "show info" => say("Name: HAProxy\nVersion: 2.6.12\nPid: 1\nUptime_sec: 5\nnode: fake\n\n> "),
+            line if line.starts_with("show ssl ocsp-response ") => say(shown),
+            _ => usual(line, 1),
+        });
+        assert_eq!(fake.deliver().await, expected, "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn a_kept_connection_that_ends_is_replaced_without_a_failure() {
     let shows = AtomicUsize::new(0);
     let fake = Fake::new(move |line, _| match line {

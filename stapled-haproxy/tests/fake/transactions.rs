@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use stapled_core::reason::ReasonCode;
 use stapled_core::sink::{Delivered, StapleSink};
 use stapled_haproxy::codes;
+use tokio::task::JoinSet;
 
 use crate::support::{Cert, Lab, PATIENCE};
 use crate::{Answer, Fake, HOUR, UPDATED, fingerprint, say, usual};
@@ -206,6 +207,7 @@ async fn from_3_0_on_what_is_not_ours_is_not_committed() {
 
 #[tokio::test]
 async fn a_refusal_of_what_was_sent_at_once_is_told_and_nothing_of_others_is_aborted() {
+    let mut plays = JoinSet::new();
     for (set, commit, code, has_aborted) in [
         // Into another certificate's transaction.
         (OTHERS, ANOTHER, codes::FOREIGN_TRANSACTION, false),
@@ -231,10 +233,13 @@ async fn a_refusal_of_what_was_sent_at_once_is_told_and_nothing_of_others_is_abo
         (CREATED, LOCKED, codes::FOREIGN_TRANSACTION, true),
     ] {
         let (sets, commits) = (Vec::leak(vec![set]), Vec::leak(vec![commit]));
-        let play = play(Script { set: sets, commit: commits, ..OLD });
-        assert_eq!(play.deliver().await, Err(code), "{set:?}, {commit:?}");
-        assert_eq!(play.aborts() > 0, has_aborted, "{set:?}, {commit:?}");
+        plays.spawn(async move {
+            let play = play(Script { set: sets, commit: commits, ..OLD });
+            assert_eq!(play.deliver().await, Err(code), "{set:?}, {commit:?}");
+            assert_eq!(play.aborts() > 0, has_aborted, "{set:?}, {commit:?}");
+        });
     }
+    plays.join_all().await;
 }
 
 #[tokio::test]
@@ -270,6 +275,7 @@ async fn another_certificate_under_the_name_is_told() {
 
 #[tokio::test]
 async fn half_an_answer_is_none_and_what_may_be_left_is_aborted() {
+    let mut plays = JoinSet::new();
     for (set, commit, is_last, code) in [
         ("", "", false, codes::REPLY_TIMEOUT),
         (CREATED, "", false, codes::REPLY_TIMEOUT),
@@ -280,8 +286,11 @@ async fn half_an_answer_is_none_and_what_may_be_left_is_aborted() {
         ("", "", true, codes::CONNECTION_CLOSED),
     ] {
         let (sets, commits) = (Vec::leak(vec![set]), Vec::leak(vec![commit]));
-        let play = play(Script { set: sets, commit: commits, is_last, ..OLD });
-        assert_eq!(play.deliver().await, Err(code), "{set:?}, {commit:?}");
-        assert!(play.aborts() >= 1, "{set:?}, {commit:?}");
+        plays.spawn(async move {
+            let play = play(Script { set: sets, commit: commits, is_last, ..OLD });
+            assert_eq!(play.deliver().await, Err(code), "{set:?}, {commit:?}");
+            assert!(play.aborts() >= 1, "{set:?}, {commit:?}");
+        });
     }
+    plays.join_all().await;
 }
