@@ -113,9 +113,10 @@ impl RefreshPolicy {
         Some(now + within.mul_f64(bounded(chance)))
     }
 
-    /// The instant that no plan for a response that is held goes beyond, neither for its renewal nor for another try.
-    pub fn latest(&self, usable: Usable, now: Timestamp) -> Timestamp {
-        usable.quarters(3).max(now + self.retry_cap.mul_f64(1.0 + bounded(self.retry_jitter)))
+    /// The instant that no plan goes beyond, neither for the renewal of a response that is held nor for another try.
+    pub fn latest(&self, held: Option<Usable>, now: Timestamp) -> Timestamp {
+        let retry = now + self.retry_cap.mul_f64(1.0 + bounded(self.retry_jitter));
+        held.map_or(retry, |held| held.quarters(3).max(retry))
     }
 
     /// Whether a response that was kept can be used without asking: it is good for longer than the minimum validity
@@ -265,8 +266,9 @@ mod tests {
     #[test]
     fn no_plan_goes_beyond_three_quarters_or_the_longest_pause() {
         let policy = RefreshPolicy::default();
-        assert_eq!(policy.latest(week(), week().from), week().quarters(3));
-        assert_eq!(policy.latest(week(), week().until), week().until + HOUR * 6 / 5);
+        assert_eq!(policy.latest(Some(week()), week().from), week().quarters(3));
+        assert_eq!(policy.latest(Some(week()), week().until), week().until + HOUR * 6 / 5);
+        assert_eq!(policy.latest(None, week().from), week().from + HOUR * 6 / 5);
     }
 
     #[test]

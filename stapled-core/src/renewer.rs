@@ -130,9 +130,9 @@ impl Renewer {
             return None;
         }
         // What was planned while the clock was wrong is no plan.
-        let latest = match held {
-            Some(staple) => self.refresh.latest(self.usable(staple, certificate), now),
-            None => now + DISOWNED_CAP,
+        let latest = match certificate.standing {
+            Standing::Revoked { .. } => now + DISOWNED_CAP,
+            _ => self.refresh.latest(held.map(|staple| self.usable(staple, certificate)), now),
         };
         let next = certificate.next.filter(|next| *next > now && *next <= latest)?;
         let task = self.next(lease, Due::After(next.since(now)));

@@ -165,6 +165,25 @@ async fn a_renewal_planned_while_the_clock_was_ahead_is_not_put_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retry_planned_while_the_clock_was_ahead_is_not_put_off_by_a_move() {
+    let world = World::new();
+    let issued = world.add("a.test");
+    world.ca.set(Mood::Down);
+    world.start();
+    world.pass(DAY).await;
+    let right = world.now();
+    world.clock.set(right + 12 * HOUR);
+    world.pass(2 * HOUR).await;
+    // Back, and the certificate moves before it is tried again: by the clock of before that is in half a day.
+    world.list.remove("a.test");
+    world.list.put("elsewhere", &with_issuer(&issued, &world.ca));
+    world.clock.set(right + 2 * HOUR);
+    world.ca.set(Mood::Good);
+    world.pass(75 * MINUTE).await;
+    assert!(world.server.response_of("a.test").is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_issuer_is_fetched_whatever_kept_its_certificate_waiting_before() {
     let world = World::new();
     let url = "http://ca.test/ca.crt";
