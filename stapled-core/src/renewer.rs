@@ -195,12 +195,14 @@ impl Renewer {
         let subject = &lease.task().subject;
         let now = self.journal.clock.now();
         let held = certificate.staple.as_ref().filter(|staple| staple.expires() > now);
+        // A server that cannot take what is held has nothing: for its sake nobody is waited for as long.
+        let asked = requirements_of(&self.sinks, &certificate.sinks);
         let failure = Failure {
             attempt: lease.task().attempt,
             retry_after: refused.retry_after,
             not_known: refused.not_known,
             first_seen: Some(certificate.first_seen),
-            held: held.map(|staple| self.usable(staple, certificate)),
+            held: held.filter(|staple| asked.fits(staple)).map(|staple| self.usable(staple, certificate)),
         };
         let retry = self.refresh.retry_at(failure, now, self.chance.draw());
         let (queue, until) = (&lease.task().queue, refused.not_before);

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use stapled_core::inventory::Standing;
+use stapled_core::ocsp::CertIdHash;
 use stapled_core::stapler::{Group, Stapler};
 
 use crate::world::{Ca, DAY, HOUR, List, MINUTE, Mood, Server, Shared, World, with_issuer};
@@ -162,6 +163,31 @@ async fn a_renewal_planned_while_the_clock_was_ahead_is_not_put_off() {
     world.pass(2 * HOUR).await;
     let serves = world.server.serves.lock().unwrap();
     assert!(serves.get("a.test").is_some_and(|(_, expires, _)| *expires > right + 4 * DAY + MINUTE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_server_that_cannot_take_what_is_held_waits_for_an_hour_at_most() {
+    let world = World::new();
+    let issued = world.add("a.test");
+    let (list, mut server) = (Arc::new(List::default()), Server::new(world.clock.clone()));
+    server.requirements.cert_id_hash = Some(CertIdHash::Sha1);
+    let server = Arc::new(server);
+    let stapler = Stapler::builder()
+        .group(Group::new().source(Shared(world.list.clone())).sink(Shared(world.server.clone())))
+        .group(Group::new().source(Shared(list.clone())).sink(Shared(server.clone())))
+        .cert_id_hash(CertIdHash::Sha256)
+        .fetcher(world.ca.clone())
+        .clock(world.clock.clone());
+    world.run(stapler);
+    world.pass(MINUTE).await;
+    world.ca.set(Mood::Closed);
+    list.put("copy", &with_issuer(&issued, &world.ca));
+    world.pass(MINUTE).await;
+    assert!(world.server.response_of("a.test").is_some());
+    assert!(server.response_of("a.test").is_none());
+    world.ca.set(Mood::Good);
+    world.pass(75 * MINUTE).await;
+    assert!(server.response_of("a.test").is_some());
 }
 
 #[tokio::test(start_paused = true)]

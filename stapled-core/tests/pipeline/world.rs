@@ -43,6 +43,8 @@ pub(crate) enum Mood {
     Panic,
     OnlySha256,
     OnlyPost,
+    /// It asks everybody to wait for ten days.
+    Closed,
     Two,
     /// It does not know SHA-1, and asks those who come with SHA-256 to wait for ten minutes.
     Wait,
@@ -147,6 +149,7 @@ impl OcspFetcher for Ca {
                 return Err(FetchError::Status { url, status: 503, retry_after: Some(10 * MINUTE) });
             }
             Mood::Wait => ResponseBuilder::error(ResponseStatus::Unauthorized),
+            Mood::Closed => return Err(FetchError::Status { url, status: 503, retry_after: Some(10 * DAY) }),
             Mood::OnlyPost if question.method == Method::Post => build(plain().good(id)),
             Mood::OnlyPost => return Err(FetchError::Status { url, status: 405, retry_after: None }),
         };

@@ -326,7 +326,7 @@ impl Watch {
                 let held = of.held.filter(|_| held_until.is_some());
                 let wanted = of.retry_after.iter().flatten().max().copied();
                 of.retry_after = Default::default();
-                (!is_retried_well(pause, wanted, held, event.at))
+                (!is_retried_well(pause, wanted, held, of.is_by_sha256, event.at))
                     .then(|| format!("tried again after {pause:?}, Retry-After was {wanted:?}"))
             }
             EventKind::Revoked { again, .. } => {
@@ -533,6 +533,7 @@ fn is_retried_well(
     pause: Duration,
     retry_after: Option<Duration>,
     held: Option<(Timestamp, Timestamp)>,
+    may_be_unfit: bool,
     now: Timestamp,
 ) -> bool {
     let longest_backoff = HOUR + 12 * MINUTE + SECOND;
@@ -544,7 +545,8 @@ fn is_retried_well(
         };
         held.map(until).filter(|until| !until.is_zero()).unwrap_or(HOUR)
     });
-    let soonest = wanted.min(bounds[0]).min(bounds[1]);
+    let without = if may_be_unfit { HOUR } else { Duration::MAX };
+    let soonest = wanted.min(bounds[0]).min(bounds[1]).min(without);
     pause >= 24 * SECOND && pause + SECOND >= soonest && pause <= longest_backoff.max(bounds[0]).max(bounds[1])
 }
 
