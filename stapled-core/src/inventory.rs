@@ -2,6 +2,7 @@
 
 mod asked;
 mod deliveries;
+mod departed;
 mod disowned;
 mod inherited;
 mod issuers;
@@ -21,6 +22,7 @@ use crate::task::Subject;
 use crate::time::Timestamp;
 
 pub(crate) use deliveries::{Delivery, DeliveryView};
+use departed::Departed;
 use disowned::{Disowned, DisownedAndGone};
 use inherited::Inherited;
 use issuers::IssuerPool;
@@ -52,6 +54,8 @@ struct Known {
     certificates: HashMap<Subject, Entry>,
     /// What another stapler knew of certificates that were not found again yet.
     inherited: HashMap<Subject, Inherited>,
+    /// Certificates that have just gone.
+    departed: Departed,
     /// What CAs have said of certificates that are forgotten otherwise.
     disowned: DisownedAndGone,
     issuers: IssuerPool,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::inherited::Inherited;
 use super::{DeliveryState, Inventory, SinkNumber, Standing};
 use crate::chain::CertChain;
 use crate::event::About;
@@ -169,8 +170,12 @@ impl Inventory {
         entry.deliveries.insert(sink, delivery);
         let nobody_has_it = !entry.deliveries.values().any(Delivery::may_serve);
         if entry.places.is_empty() && nobody_has_it && entry.in_hand.is_empty() {
+            let departed = Inherited::of_departed(entry);
             let disowned = entry.disowned.map(|disowned| (disowned, entry.chain.end_entity().not_after()));
             known.certificates.remove(subject);
+            if let Some(departed) = departed {
+                known.departed.put(subject.clone(), departed, now);
+            }
             if let Some((disowned, not_after)) = disowned {
                 known.disowned.put(subject.clone(), disowned, not_after, now);
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::disowned::Disowned;
-use super::{Inventory, RenewalMemory, Standing};
+use super::{Entry, Inventory, RenewalMemory, Standing};
 use crate::certificate::Certificate;
 use crate::staple::Staple;
 use crate::task::Subject;
@@ -25,6 +25,20 @@ pub(crate) struct Inherited {
 }
 
 impl Inherited {
+    /// What is remembered of a certificate that is forgotten otherwise, if there is anything to go on with.
+    pub(super) fn of_departed(entry: &Entry) -> Option<Self> {
+        entry.staple.as_ref()?;
+        Some(Inherited {
+            first_seen: entry.first_seen,
+            staple: entry.staple.clone(),
+            memory: entry.memory.clone(),
+            next: entry.next,
+            disowned: entry.disowned,
+            since: entry.since,
+            was: Standing::Good,
+        })
+    }
+
     /// How the certificate stands until it was asked for again: revoked if it was, for that outlives everything.
     pub(super) fn standing(&self) -> Standing {
         match &self.was {

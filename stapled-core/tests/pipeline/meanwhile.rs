@@ -191,6 +191,39 @@ async fn a_new_server_that_cannot_take_what_is_held_waits_for_an_hour_at_most() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_certificate_that_comes_back_soon_goes_on_where_it_was() {
+    let world = World::new();
+    let issued = world.add("a.test");
+    let inventory = world.start();
+    world.pass(MINUTE).await;
+    let before = world.server.response_of("a.test");
+    let next = inventory.certificates()[0].next;
+    world.list.remove("a.test");
+    world.pass(MINUTE).await;
+    assert!(inventory.certificates().is_empty() && world.server.response_of("a.test").is_none());
+    world.list.put("elsewhere", &with_issuer(&issued, &world.ca));
+    world.pass(MINUTE).await;
+    assert_eq!(world.ca.asked(), 1);
+    assert_eq!(world.server.response_of("a.test"), before);
+    assert_eq!(inventory.certificates()[0].next, next);
+    world.pass(3 * DAY).await;
+    assert!(world.ca.asked() >= 2, "it is renewed as before");
+    // After a while it is a new one.
+    world.list.remove("elsewhere");
+    world.pass(MINUTE).await;
+    for number in 0..2 {
+        world.add(&format!("{number}.test"));
+        world.pass(HOUR).await;
+        world.list.remove(&format!("{number}.test"));
+        world.pass(HOUR).await;
+    }
+    let asked = world.ca.asked();
+    world.list.put("elsewhere", &with_issuer(&issued, &world.ca));
+    world.pass(MINUTE).await;
+    assert_eq!(world.ca.asked(), asked + 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_retry_planned_while_the_clock_was_ahead_is_not_put_off_by_a_move() {
     let world = World::new();
     let issued = world.add("a.test");
