@@ -337,8 +337,9 @@ impl Watch {
                 of.disowned = of.disowned.max(told);
                 told.is_none().then(|| "it is told to be revoked, which nobody said".to_owned())
             }
-            EventKind::Recycled { renew, .. } => {
-                of.held = None;
+            EventKind::Recycled { expires, renew } => {
+                // What a certificate had before it was away, or what a server has kept.
+                of.held = of.held.filter(|(_, ends)| ends == expires);
                 of.plan = Some(Plan::new(world, renew.since(event.at)));
                 None
             }
