@@ -15,28 +15,33 @@ const MAX_REMEMBERED: usize = 10_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Departed {
-    known: HashMap<Subject, Inherited>,
-    /// In the order in which they went.
+    known: HashMap<Subject, (Timestamp, Inherited)>,
+    /// In the order in which they went, those that came back since among them.
     order: VecDeque<(Timestamp, Subject)>,
 }
 
 impl Departed {
     pub(super) fn put(&mut self, subject: Subject, inherited: Inherited, now: Timestamp) {
-        // A clock that was ahead makes nothing stay for longer than the many that come after.
-        let is_over = |at: Timestamp| now.since(at) > REMEMBERED || at > now;
         while let Some((at, _)) = self.order.front()
-            && (is_over(*at) || self.order.len() >= MAX_REMEMBERED)
+            && (is_over(*at, now) || self.order.len() >= MAX_REMEMBERED)
         {
-            let Some((_, oldest)) = self.order.pop_front() else { break };
-            self.known.remove(&oldest);
+            let Some((at, oldest)) = self.order.pop_front() else { break };
+            // Unless it has gone once more since.
+            if self.known.get(&oldest).is_some_and(|(known, _)| *known == at) {
+                self.known.remove(&oldest);
+            }
         }
         self.order.push_back((now, subject.clone()));
-        self.known.insert(subject, inherited);
+        self.known.insert(subject, (now, inherited));
     }
 
-    pub(super) fn take(&mut self, subject: &Subject) -> Option<Inherited> {
-        let taken = self.known.remove(subject)?;
-        self.order.retain(|(_, other)| other != subject);
-        Some(taken)
+    pub(super) fn take(&mut self, subject: &Subject, now: Timestamp) -> Option<Inherited> {
+        let (at, inherited) = self.known.remove(subject)?;
+        (!is_over(at, now)).then_some(inherited)
     }
+}
+
+/// What went in the future went by a clock that was ahead.
+fn is_over(at: Timestamp, now: Timestamp) -> bool {
+    now.since(at) > REMEMBERED || at > now
 }

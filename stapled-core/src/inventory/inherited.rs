@@ -27,16 +27,19 @@ pub(crate) struct Inherited {
 impl Inherited {
     /// What is remembered of a certificate that is forgotten otherwise, if there is anything to go on with.
     pub(super) fn of_departed(entry: &Entry) -> Option<Self> {
-        entry.staple.as_ref()?;
-        Some(Inherited {
+        entry.staple.is_some().then(|| Inherited::of(entry, Standing::Good))
+    }
+
+    fn of(entry: &Entry, was: Standing) -> Self {
+        Inherited {
             first_seen: entry.first_seen,
             staple: entry.staple.clone(),
             memory: entry.memory.clone(),
             next: entry.next,
             disowned: entry.disowned,
             since: entry.since,
-            was: Standing::Good,
-        })
+            was,
+        }
     }
 
     /// How the certificate stands until it was asked for again: revoked if it was, for that outlives everything.
@@ -61,16 +64,7 @@ impl Inventory {
         let mut inherited = old.inherited.clone();
         let mut issuers: Vec<Arc<Certificate>> = Vec::new();
         for (subject, entry) in &old.certificates {
-            let of_entry = Inherited {
-                first_seen: entry.first_seen,
-                staple: entry.staple.clone(),
-                memory: entry.memory.clone(),
-                next: entry.next,
-                disowned: entry.disowned,
-                since: entry.since,
-                was: entry.standing.clone(),
-            };
-            inherited.entry(subject.clone()).or_insert(of_entry);
+            inherited.entry(subject.clone()).or_insert_with(|| Inherited::of(entry, entry.standing.clone()));
             let issuer = entry.chain.issuer();
             if !issuers.iter().any(|known| known == issuer) {
                 issuers.push(Arc::clone(issuer));

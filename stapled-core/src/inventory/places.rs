@@ -241,7 +241,7 @@ impl Inventory {
         let generation = known.generation;
         let new = !known.certificates.contains_key(&subject);
         // It stays until there is something better to hand on: this stapler may end in the next moment.
-        let inherited = known.inherited.get(&subject).cloned().or_else(|| known.departed.take(&subject));
+        let inherited = known.inherited.get(&subject).cloned().or_else(|| known.departed.take(&subject, now));
         let disowned = known.disowned.take(&subject);
         let entry = known.certificates.entry(subject).or_insert_with(|| Entry {
             about: Arc::new(about(&chain, &BTreeMap::new())),
