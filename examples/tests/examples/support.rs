@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -178,8 +178,14 @@ pub(crate) struct Tap {
 struct Shared {
     /// What was sent, by connection.
     sent: Mutex<Vec<Vec<u8>>>,
-    held: AtomicBool,
-    ended: AtomicBool,
+    gate: Mutex<Gate>,
+    moved: Condvar,
+}
+
+#[derive(Default)]
+struct Gate {
+    held: bool,
+    ended: bool,
 }
 
 impl Tap {
@@ -189,7 +195,7 @@ impl Tap {
         let shared = tap.shared.clone();
         thread::spawn(move || {
             for client in listener.incoming() {
-                if shared.ended.load(Ordering::SeqCst) {
+                if shared.gate.lock().unwrap().ended {
                     return;
                 }
                 let (client, shared) = (client.unwrap(), shared.clone());
@@ -205,7 +211,8 @@ impl Tap {
 
     /// Lets nothing through until it is told otherwise.
     pub(crate) fn hold(&self, held: bool) {
-        self.shared.held.store(held, Ordering::SeqCst);
+        self.shared.gate.lock().unwrap().held = held;
+        self.shared.moved.notify_all();
     }
 
     /// The OCSP responses that went through.
@@ -216,7 +223,8 @@ impl Tap {
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::SeqCst);
+        self.shared.gate.lock().unwrap().ended = true;
+        self.shared.moved.notify_all();
         // Wakes the thread that waits for connections.
         let _ = TcpStream::connect(self.address);
     }
@@ -224,9 +232,8 @@ impl Drop for Tap {
 
 impl Shared {
     fn pass_on(&self, client: TcpStream, responder: SocketAddr) {
-        while self.held.load(Ordering::SeqCst) && !self.ended.load(Ordering::SeqCst) {
-            thread::sleep(Duration::from_millis(5));
-        }
+        let gate = self.gate.lock().unwrap();
+        drop(self.moved.wait_while(gate, |gate| gate.held && !gate.ended).unwrap());
         let Ok(server) = TcpStream::connect(responder) else { return };
         let number = {
             let mut sent = self.sent.lock().unwrap();

@@ -1,0 +1,160 @@
+//! What HAProxy loses, and what others change.
+
+use std::time::Duration;
+
+use stapled_core::sink::{Lost, StapleSink};
+use stapled_haproxy::codes;
+
+use crate::support::{self, Cert, Lab, binaries, lost, wait_for};
+use crate::{HOUR, crt, deliver, failure};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_loses_everything() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let cert = lab.cert("a.pem");
+        let haproxy = lab.start(&binary, &crt(&cert));
+        let sink = haproxy.sink();
+        deliver(&lab, &sink, &cert).await;
+        drop(haproxy);
+        let (word, haproxy) = tokio::join!(lost(&sink), async {
+            let error = failure(&lab, &sink, &cert).await;
+            assert!([codes::SOCKET_REFUSED, codes::SOCKET_MISSING].contains(&error.code()), "{error}");
+            tokio::task::block_in_place(|| lab.launch(&binary, &[]))
+        });
+        assert_eq!(word, Lost::Everything);
+        let response = deliver(&lab, &sink, &cert).await;
+        assert_eq!(haproxy.stapled(&cert), Some(response));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_loses_everything_and_the_new_process_gets_it() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let cert = lab.cert("a.pem");
+        let haproxy = lab.start_with(&binary, &crt(&cert), "", &["-W"]);
+        let sink = haproxy.sink();
+        deliver(&lab, &sink, &cert).await;
+        for _ in 0..3 {
+            haproxy.reload();
+            assert_eq!(lost(&sink).await, Lost::Everything);
+            let response = deliver(&lab, &sink, &cert).await;
+            assert_eq!(haproxy.stapled(&cert), Some(response));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_reload_a_kept_connection_does_not_lead_to_the_old_process() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let cert = lab.cert("a.pem");
+        let old = lab.start(&binary, &crt(&cert));
+        let sink = old.sink();
+        deliver(&lab, &sink, &cert).await;
+        let socket = lab.path("admin.sock");
+        let arguments = ["-x", socket.to_str().expect("text"), "-sf", &old.child.id().to_string()].map(str::to_owned);
+        let new = lab.launch(&binary, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        // Nobody has called lost(), and the connection was busy a moment ago.
+        let response = wait_for("the new process's staple", || {
+            let staple = lab.staple(&cert, HOUR);
+            tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(sink.deliver(&staple, &[cert.site()]))
+            })
+            .expect("a delivery");
+            (new.stapled(&cert).as_deref() == Some(staple.response().as_ref())).then(|| staple.response().to_vec())
+        });
+        assert_eq!(new.stapled(&cert), Some(response));
+        assert_eq!(lost(&sink).await, Lost::Everything);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_others_replace_is_reported_lost() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let (cert, other) = (lab.cert("a.pem"), lab.cert("b.pem"));
+        let haproxy = lab.start(&binary, &format!("{} {}", crt(&cert), crt(&other)));
+        let sink = haproxy.sink();
+        deliver(&lab, &sink, &cert).await;
+        deliver(&lab, &sink, &other).await;
+        haproxy.replace(&cert);
+        assert_eq!(haproxy.stapled(&cert), None);
+        assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.name.as_str().into()]));
+        let response = deliver(&lab, &sink, &cert).await;
+        assert_eq!(haproxy.stapled(&cert), Some(response));
+    }
+}
+
+#[tokio::test]
+async fn hundreds_that_others_replace_are_all_reported_lost_and_come_back() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let certs: Vec<Cert> = (0..200).map(|number| lab.cert(&format!("certs/{number}.pem"))).collect();
+        let haproxy = lab.start(&binary, &format!("crt {}", lab.path("certs").display()));
+        let sink = haproxy.sink();
+        for cert in &certs {
+            deliver(&lab, &sink, cert).await;
+        }
+        for round in 0..2 {
+            for cert in &certs {
+                haproxy.replace(cert);
+            }
+            let mut missing: Vec<&str> = certs.iter().map(|cert| cert.name.as_str()).collect();
+            while !missing.is_empty() {
+                let Lost::Certificates(names) = lost(&sink).await else { panic!("round {round}: not certificates") };
+                missing.retain(|missing| names.iter().all(|name| **name != **missing));
+            }
+            for cert in &certs {
+                let response = deliver(&lab, &sink, cert).await;
+                assert_eq!(haproxy.stapled(cert), Some(response), "round {round}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_staple_that_somebody_else_gave_is_replaced_only_by_a_newer_one() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let cert = lab.cert("a.pem");
+        let haproxy = lab.start(&binary, &crt(&cert));
+        let sink = haproxy.sink();
+        deliver(&lab, &sink, &cert).await;
+        let push = |age: i64| {
+            let response = lab.response(&cert, support::now() - age, 3 * HOUR);
+            let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, response);
+            assert!(haproxy.ask(&format!("set ssl ocsp-response {encoded}")).contains("updated"));
+        };
+        push(3000);
+        assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.name.as_str().into()]));
+        let response = deliver(&lab, &sink, &cert).await;
+        assert_eq!(haproxy.stapled(&cert), Some(response));
+        push(0);
+        let nothing = tokio::time::timeout(Duration::from_millis(500), sink.lost()).await;
+        assert!(nothing.is_err(), "a newer one was called a loss");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_comes_late_is_noticed() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let old = lab.cert("a.pem");
+        let haproxy = lab.start(&binary, &crt(&old));
+        let renewed = lab.cert("a.pem");
+        let sink = haproxy.sink();
+        assert_eq!(failure(&lab, &sink, &renewed).await.code(), codes::CERTIFICATE_DIFFERS);
+        assert!(tokio::time::timeout(Duration::from_millis(200), sink.lost()).await.is_err(), "nothing came yet");
+        haproxy.replace(&renewed);
+        assert_eq!(lost(&sink).await, Lost::Nothing, "it is not told that it can be tried again");
+        deliver(&lab, &sink, &renewed).await;
+
+        let new = lab.cert("new.pem");
+        assert_eq!(failure(&lab, &sink, &new).await.code(), codes::NOT_LOADED);
+        haproxy.ask(&format!("new ssl cert {}", new.name));
+        haproxy.replace(&new);
+        assert_eq!(lost(&sink).await, Lost::Nothing, "it is not told that it can be tried again");
+    }
+}

@@ -1,0 +1,128 @@
+//! Behind a master.
+
+use stapled_core::sink::{Lost, StapleSink, Withdrawal, Withdrawn};
+use stapled_haproxy::{Address, HaproxySink, codes};
+
+use crate::support::{self, Cert, Haproxy, Lab, PATIENCE, binaries, lost, wait_for};
+use crate::{HOUR, crt, deliver, failure};
+
+/// The workers' numbers, as `show proc` lists them: current ones first.
+fn workers(haproxy: &Haproxy) -> Vec<u64> {
+    let reply = support::ask_at(&haproxy.master, "show proc\nquit\n").expect("an answer");
+    let pids = reply.lines().filter(|line| line.contains(" worker ")).filter_map(|line| line.split_whitespace().next());
+    pids.map(|pid| pid.parse().expect("a number")).collect()
+}
+
+fn next_update(haproxy: &Haproxy, pid: u64, cert: &Cert) -> Option<String> {
+    let cert_id: String =
+        cert.chain.cert_id(stapled_core::ocsp::CertIdHash::Sha1).to_der().iter().map(|b| format!("{b:02x}")).collect();
+    let reply = haproxy.ask_worker(pid, &format!("show ssl ocsp-response {cert_id}"));
+    reply.lines().find_map(|line| line.trim().strip_prefix("Next Update: ")).map(str::to_owned)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_master_every_worker_is_served_and_old_ones_are_too() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let cert = lab.cert("a.pem");
+        let master = lab.path("master.sock");
+        let haproxy = lab.start_with(&binary, &crt(&cert), "", &["-W", "-S", master.to_str().expect("text")]);
+        let sink = haproxy.master_sink();
+        let response = deliver(&lab, &sink, &cert).await;
+        assert_eq!(haproxy.stapled(&cert), Some(response));
+        let lingering = haproxy.linger(&cert);
+
+        haproxy.reload();
+        assert_eq!(lost(&sink).await, Lost::Everything);
+        let staple = lab.staple(&cert, 2 * HOUR);
+        sink.deliver(&staple, &[cert.site()]).await.expect("a delivery");
+        assert_eq!(haproxy.stapled(&cert).as_deref(), Some(staple.response().as_ref()));
+        let pids = workers(&haproxy);
+        assert_eq!(pids.len(), 2, "the old worker is there");
+        let shown: Vec<_> = pids.iter().map(|pid| next_update(&haproxy, *pid, &cert)).collect();
+        assert!(shown[0].is_some() && shown[0] == shown[1], "{shown:?}");
+
+        // What is withdrawn is withdrawn from both.
+        assert_eq!(
+            sink.withdraw(&cert.chain, &[], Withdrawal::Revoked).await.expect("withdrawn"),
+            Withdrawn::Confirmed
+        );
+        assert_eq!(haproxy.stapled(&cert), None);
+        let after: Vec<_> = pids.iter().map(|pid| next_update(&haproxy, *pid, &cert)).collect();
+        assert!(after[0].is_some() && after[0] == after[1] && after != shown, "{after:?}");
+
+        // It ends: nothing is lost, and nothing fails for it.
+        drop(lingering);
+        wait_for("the old worker's end", || (workers(&haproxy).len() == 1).then_some(()));
+        let response = deliver(&lab, &sink, &cert).await;
+        assert_eq!(haproxy.stapled(&cert), Some(response));
+    }
+}
+
+#[tokio::test]
+async fn behind_a_master_it_is_as_with_a_socket_of_its_own() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let certs: Vec<Cert> = (0..20).map(|number| lab.cert(&format!("certs/{number}.pem"))).collect();
+        let master = lab.path("master.sock");
+        let bind = format!("crt {}", lab.path("certs").display());
+        let haproxy = lab.start_with(&binary, &bind, "", &["-W", "-S", master.to_str().expect("text")]);
+        let sink = haproxy.master_sink();
+        for cert in &certs {
+            deliver(&lab, &sink, cert).await;
+        }
+        let most = sink.requirements().max_size;
+        let small = lab.padded_staple(&certs[0], HOUR, 1000).response().len();
+        let largest = lab.padded_staple(&certs[0], HOUR, most - small + 1000 - 8);
+        sink.deliver(&largest, &[certs[0].site()]).await.expect("the largest response");
+        assert_eq!(haproxy.stapled(&certs[0]).as_deref(), Some(largest.response().as_ref()));
+
+        haproxy.replace(&certs[1]);
+        assert_eq!(haproxy.stapled(&certs[1]), None);
+        assert_eq!(lost(&sink).await, Lost::Certificates(vec![certs[1].name.as_str().into()]));
+        let response = deliver(&lab, &sink, &certs[1]).await;
+        assert_eq!(haproxy.stapled(&certs[1]), Some(response));
+
+        // Addressed without its prefix, the master is recognised.
+        let error = failure(&lab, &support::sink(&master), &certs[0]).await;
+        assert_eq!(error.code(), codes::MASTER_SOCKET);
+        assert!(error.to_string().contains("master@"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn behind_a_master_a_worker_without_an_admin_socket_of_its_own_gets_first_staples_too() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let (cert, lonely) = (lab.cert("a.pem"), lab.lonely_cert("b.pem"));
+        let folder = lab.folder.path().display();
+        let configuration = format!(
+            "global\n  stats socket {folder}/admin.sock level user\n  stats socket {folder}/other.sock level operator\n\
+             defaults\n  mode http\n  timeout client 10s\n  timeout server 10s\n  timeout connect 10s\n\
+             frontend f\n  bind unix@{folder}/tls.sock ssl {} {}\n",
+            crt(&cert),
+            crt(&lonely),
+        );
+        std::fs::write(lab.path("haproxy.cfg"), configuration).expect("a file");
+        let master = lab.path("master.sock");
+        let haproxy = lab.launch(&binary, &["-W", "-S", master.to_str().expect("text")]);
+        let sink = haproxy.master_sink();
+        for cert in [&cert, &lonely] {
+            let response = deliver(&lab, &sink, cert).await;
+            assert_eq!(haproxy.stapled(cert), Some(response), "{binary}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_master_without_workers_or_that_is_none_is_told() {
+    let lab = Lab::new();
+    let cert = lab.cert("a.pem");
+    let missing = support::sink_at(Address::master(lab.path("missing.sock")));
+    assert_eq!(failure(&lab, &missing, &cert).await.code(), codes::SOCKET_MISSING);
+    for binary in binaries() {
+        let haproxy = lab.start(&binary, &crt(&cert));
+        let worker = HaproxySink::builder(Address::master(&haproxy.socket)).reply_timeout(PATIENCE).build();
+        assert_eq!(failure(&lab, &worker, &cert).await.code(), codes::GARBLED_REPLY);
+    }
+}

@@ -1,0 +1,159 @@
+//! Beside others who change certificates.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use stapled_core::sink::{Lost, StapleSink};
+use stapled_haproxy::codes;
+
+use crate::support::{self, Cert, Haproxy, Lab, binaries, how_many, lost, version};
+use crate::{HOUR, crt, deliver, failure, no_transaction};
+
+#[tokio::test]
+async fn a_foreign_transaction_is_left_alone() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let (cert, other) = (lab.cert("a.pem"), lab.cert("b.pem"));
+        let haproxy = lab.start(&binary, &format!("{} {}", crt(&cert), crt(&other)));
+        let sink = haproxy.sink();
+        for foreign in [&cert, &other] {
+            let said = haproxy.ask(&format!("set ssl cert {} <<\n{}\n", foreign.name, foreign.issued.bundle_pem()));
+            assert!(said.contains("Transaction created"), "{said}");
+            let before = haproxy.ask(&format!("show ssl cert *{}", foreign.name));
+            assert_eq!(failure(&lab, &sink, &cert).await.code(), codes::FOREIGN_TRANSACTION);
+            assert_eq!(haproxy.ask(&format!("show ssl cert *{}", foreign.name)), before);
+            assert!(haproxy.ask(&format!("commit ssl cert {}", foreign.name)).contains("Success!"));
+        }
+        let response = deliver(&lab, &sink, &cert).await;
+        assert_eq!(haproxy.stapled(&cert), Some(response));
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_foreign_transaction_is_noticed() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let (cert, other) = (lab.cert("a.pem"), lab.cert("b.pem"));
+        let haproxy = lab.start(&binary, &format!("{} {}", crt(&cert), crt(&other)));
+        let sink = haproxy.sink();
+        haproxy.ask(&format!("set ssl cert {} <<\n{}\n", other.name, other.issued.bundle_pem()));
+        assert_eq!(failure(&lab, &sink, &cert).await.code(), codes::FOREIGN_TRANSACTION);
+        assert!(tokio::time::timeout(Duration::from_millis(200), sink.lost()).await.is_err(), "it goes on");
+        assert!(haproxy.ask(&format!("commit ssl cert {}", other.name)).contains("Success!"));
+        assert_eq!(lost(&sink).await, Lost::Nothing);
+        deliver(&lab, &sink, &cert).await;
+    }
+}
+
+/// Somebody who changes a certificate hundreds of times each second and never looks who else is at it.
+struct Rude {
+    is_over: Arc<AtomicBool>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Rude {
+    fn start(haproxy: &Haproxy, cert: &Cert, threads: usize) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let start = |_| {
+            let (is_over, socket) = (Arc::clone(&is_over), haproxy.socket.clone());
+            let (name, pem) = (cert.name.clone(), cert.issued.bundle_pem());
+            std::thread::spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    support::ask_at(&socket, &format!("set ssl cert {name} <<\n{pem}\n"));
+                    support::ask_at(&socket, &format!("commit ssl cert {name}"));
+                    // Leaves others some time.
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            })
+        };
+        Rude { threads: (0..threads).map(start).collect(), is_over }
+    }
+
+    fn end(self, haproxy: &Haproxy, cert: &Cert) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.threads.into_iter().for_each(|thread| thread.join().expect("an end"));
+        // Their last change may be a half one.
+        haproxy.ask(&format!("abort ssl cert {}", cert.name));
+    }
+}
+
+/// Introduces certificates while somebody sets another one all the time; returns how many were mixed up.
+async fn introduced_beside_somebody_rude(binary: &str, threads: &str, behind_a_master: bool, count: usize) -> usize {
+    let lab = Lab::new();
+    let certs = lab.many_certs("certs", count);
+    let other = lab.cert("certs/other.pem");
+    let bind = format!("crt {}", lab.path("certs").display());
+    let master = lab.path("master.sock");
+    let arguments: &[&str] = if behind_a_master { &["-W", "-S", master.to_str().expect("text")] } else { &[] };
+    let haproxy = lab.start_with(binary, &bind, threads, arguments);
+    let sink = if behind_a_master { haproxy.master_sink() } else { haproxy.sink() };
+    let mut mixed_up = Vec::new();
+    let rude = Rude::start(&haproxy, &other, 1);
+    for cert in &certs {
+        // Whether it succeeds in all this is not the question.
+        if let Err(error) = sink.deliver(&lab.staple(cert, HOUR), &[cert.site()]).await
+            && error.code() == codes::CERTIFICATE_MIXED_UP
+        {
+            assert!(error.to_string().contains("RELOAD"), "{error}");
+            mixed_up.push(cert.name.as_str());
+        }
+    }
+    rude.end(&haproxy, &other);
+    for cert in &certs {
+        let shown = haproxy.ask(&format!("show ssl cert {}", cert.name));
+        let is_right = shown.contains(&format!("DNS:{}\n", cert.host));
+        assert_eq!(is_right, !mixed_up.contains(&cert.name.as_str()), "{binary}: {}: {shown}", cert.name);
+        if is_right {
+            deliver(&lab, &sink, cert).await;
+        }
+    }
+    no_transaction(&haproxy);
+    mixed_up.len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_set_meanwhile_never_ends_up_under_another_name() {
+    let count = how_many(2_000, 60);
+    for binary in binaries() {
+        let is_old = version(&binary) < (3, 0);
+        assert_eq!(introduced_beside_somebody_rude(&binary, "nbthread 1", false, count).await, 0, "{binary}");
+        // Before 3.0 another thread may get in between, rarely; then it is told.
+        let mixed_up = introduced_beside_somebody_rude(&binary, "nbthread 2", false, count).await;
+        println!("{binary}: {mixed_up} of {count} mixed up with two threads");
+        assert!(mixed_up <= if is_old { count / 20 } else { 0 }, "{binary}: {mixed_up} of {count}");
+        // A master hands on one command after the other: before 3.0 the worker's own socket is used for them.
+        let mixed_up = introduced_beside_somebody_rude(&binary, "", true, count / 2).await;
+        println!("{binary}: {mixed_up} of {} mixed up behind a master", count / 2);
+        assert!(mixed_up <= if is_old { count / 40 } else { 0 }, "{binary}: {mixed_up}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_set_for_the_same_name_meanwhile_is_theirs() {
+    for binary in binaries() {
+        for threads in ["nbthread 1", ""] {
+            let lab = Lab::new();
+            let cert = lab.cert("a.pem");
+            let haproxy = lab.start_with(&binary, &crt(&cert), threads, &[]);
+            let sink = haproxy.sink();
+            let rude = Rude::start(&haproxy, &cert, 1);
+            for _ in 0..60 {
+                if let Err(error) = sink.deliver(&lab.staple(&cert, HOUR), &[cert.site()]).await {
+                    let expected = [codes::FOREIGN_TRANSACTION, codes::COMMIT_FAILED, codes::NOT_CONFIRMED];
+                    assert!(expected.contains(&error.code()), "{binary}: {error}");
+                }
+            }
+            rude.end(&haproxy, &cert);
+            // What they did last may not be known yet.
+            loop {
+                let response = deliver(&lab, &sink, &cert).await;
+                if haproxy.stapled(&cert) == Some(response) {
+                    break;
+                }
+                assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.name.as_str().into()]), "{binary}");
+            }
+            no_transaction(&haproxy);
+        }
+    }
+}
