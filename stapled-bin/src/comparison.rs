@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use stapled_haproxy::configuration::HaproxyConfiguration;
 use stapled_haproxy::{Address, Difference, HaproxySource};
 
@@ -72,9 +73,8 @@ impl Comparison {
         }
         loop {
             tokio::time::sleep(self.interval).await;
-            for pair in &mut self.pairs {
-                pair.look().await;
-            }
+            // At once: one that hangs holds up its own.
+            join_all(self.pairs.iter_mut().map(Pair::look)).await;
         }
     }
 }
