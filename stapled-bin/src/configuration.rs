@@ -9,8 +9,8 @@ use stapled_core::io::directory::DirectorySource;
 use stapled_core::ocsp::CertIdHash;
 use stapled_core::refresh::RefreshPolicy;
 use stapled_core::staple::JudgePolicy;
-use stapled_haproxy::Address;
 use stapled_haproxy::configuration::Surroundings;
+use stapled_haproxy::{Address, Transactions};
 
 use crate::arguments::{self, Arguments};
 use crate::fault::ConfigurationError;
@@ -33,6 +33,7 @@ pub(crate) struct Configuration {
     pub(crate) search: Search,
     pub(crate) rescan: Duration,
     pub(crate) keepalive: Option<Duration>,
+    pub(crate) transactions: Transactions,
     pub(crate) staple_files: StapleFiles,
     pub(crate) recycle: bool,
     pub(crate) fetch_issuers: bool,
@@ -160,6 +161,16 @@ impl Configuration {
                 ),
             });
         }
+        let transactions = settings.haproxy_transactions.map(Transactions::from).unwrap_or_default();
+        if staple_files == StapleFiles::Nowhere && transactions == Transactions::Never {
+            return Err(ConfigurationError::Setting {
+                place: origins.of("haproxy-transactions"),
+                what:
+                    "\"never\", and no-staple-files: what HAProxy started without a staple would never get one; leave \
+                       one out"
+                        .to_owned(),
+            });
+        }
         let mode = mode(&settings, &origins)?;
         let logging = logging(&settings, &mode, arguments.verbose, &origins)?;
         Ok(Configuration {
@@ -170,6 +181,7 @@ impl Configuration {
             search,
             rescan: Duration::from_secs(settings.refresh_interval.map_or(60, u64::from)),
             keepalive: settings.haproxy_socket_keepalive.map(|seconds| Duration::from_secs(seconds.get())),
+            transactions,
             staple_files,
             recycle: !settings.no_recycle,
             fetch_issuers: !settings.no_fetch_issuers,

@@ -76,6 +76,10 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = HAPROXY)]
     pub(crate) haproxy_socket_keepalive: Option<NonZeroU64>,
 
+    /// Where certificates that HAProxy started without a staple get their first one while it runs [default: always]
+    #[arg(long, value_name = "WHERE", help_heading = HAPROXY)]
+    pub(crate) haproxy_transactions: Option<Transactions>,
+
     /// HAProxy configurations to take certificates and admin sockets from, one for each HAProxy: a file, or a directory
     /// of *.cfg. Commas join what one HAProxy is started with as -f: /etc/haproxy/haproxy.cfg,/etc/haproxy/conf.d
     #[arg(long, value_name = "FILE", num_args = 1.., help_heading = HAPROXY)]
@@ -243,6 +247,28 @@ pub(crate) enum Hash {
     Sha256,
 }
 
+/// Where first staples are brought to a running HAProxy, by `set ssl cert` and `commit ssl cert`.
+#[derive(ValueEnum, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Transactions {
+    /// Everywhere
+    Always,
+    /// Only where HAProxy keeps the transactions of several clients apart: 3.0 and newer
+    Isolated,
+    /// Nowhere: they are in files, and HAProxy has them when it starts or is reloaded the next time
+    Never,
+}
+
+impl From<Transactions> for stapled_haproxy::Transactions {
+    fn from(transactions: Transactions) -> Self {
+        match transactions {
+            Transactions::Always => Self::Always,
+            Transactions::Isolated => Self::Isolated,
+            Transactions::Never => Self::Never,
+        }
+    }
+}
+
 impl Settings {
     /// These settings, and where they say nothing, those of the file.
     pub(crate) fn over(self, file: Settings) -> Settings {
@@ -281,6 +307,7 @@ impl Settings {
             issuer_dir: self.issuer_dir.or(file.issuer_dir),
             no_fetch_issuers: self.no_fetch_issuers || file.no_fetch_issuers,
             haproxy_socket_keepalive: self.haproxy_socket_keepalive.or(file.haproxy_socket_keepalive),
+            haproxy_transactions: self.haproxy_transactions.or(file.haproxy_transactions),
             haproxy_config: first(self.haproxy_config, file.haproxy_config),
             staple_dir: self.staple_dir.or(file.staple_dir),
             no_staple_files: self.no_staple_files || file.no_staple_files,

@@ -151,7 +151,7 @@ pub(crate) fn running(configuration: &Configuration, address: &Address) -> Hapro
 }
 
 fn sink(configuration: &Configuration, address: &Address) -> HaproxySink {
-    let sink = HaproxySink::builder(address.clone());
+    let sink = HaproxySink::builder(address.clone()).transactions(configuration.transactions);
     match configuration.keepalive {
         Some(keepalive) => sink.keepalive(keepalive).build(),
         None => sink.build(),

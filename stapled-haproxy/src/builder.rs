@@ -8,7 +8,7 @@ use stapled_core::clock::Clock;
 use stapled_core::sink::Requirements;
 
 use crate::address::Address;
-use crate::settings::{MAX_SIZE, Settings};
+use crate::settings::{MAX_SIZE, Settings, Transactions};
 use crate::sink::{HaproxySink, requirements};
 
 /// No time that can be set is longer: it stands for "never".
@@ -101,6 +101,12 @@ impl HaproxySinkBuilder {
     /// others: every minute unless said otherwise, at least every 100 ms.
     pub fn compare_interval(mut self, interval: Duration) -> Self {
         self.settings.compare_interval = interval.clamp(Duration::from_millis(100), LONGEST);
+        self
+    }
+
+    /// Where first staples are brought while HAProxy runs: [everywhere](Transactions::Always) unless said otherwise.
+    pub fn transactions(mut self, transactions: Transactions) -> Self {
+        self.settings.transactions = transactions;
         self
     }
 

@@ -62,6 +62,8 @@ pub const CERTIFICATE_MIXED_UP: ReasonCode = ReasonCode::new("certificate_mixed_
 pub const UNUSABLE_NAME: ReasonCode = ReasonCode::new("unusable_name");
 /// Somebody else is changing certificates: their transaction comes first.
 pub const FOREIGN_TRANSACTION: ReasonCode = ReasonCode::new("foreign_transaction");
+/// A first staple would take a transaction, which is not to be used there ([`Transactions`](crate::Transactions)).
+pub const TRANSACTIONS_OFF: ReasonCode = ReasonCode::new("transactions_off");
 /// HAProxy did not take the response; its words are in the message.
 pub const REJECTED: ReasonCode = ReasonCode::new("rejected");
 /// HAProxy would not begin or commit the change; its words are in the message.

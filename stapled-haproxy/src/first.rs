@@ -7,8 +7,10 @@ use crate::codes;
 use crate::command::NameError;
 use crate::configuration::Level;
 use crate::introduce::Identity;
+use crate::process;
 use crate::reply::plain_serial;
-use crate::source::ServedCertificate;
+use crate::settings::Transactions;
+use crate::source::{Picture, ServedCertificate};
 
 /// How a running HAProxy can be brought the first staple of a certificate that it has loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,31 +33,37 @@ pub enum FirstStaple {
     },
 }
 
-impl ServedCertificate {
-    /// How the first staple of this certificate can be brought over a socket of this level. Whoever brings it must know
-    /// the issuer: HAProxy need not. HAProxy 2.6 does not tell that it takes responses for a certificate that it started
-    /// with an empty one; there, it may be that less is promised than comes true.
-    pub fn first_staple(&self, level: Level) -> FirstStaple {
-        if let Err(error) = NameError::check(&self.name) {
-            return FirstStaple::Refused {
+impl Picture {
+    /// How the first staple of one of its certificates can be brought over the socket that was asked, by a sink with these
+    /// [`Transactions`]; `None` where HAProxy does not tell the socket's level. Whoever brings it must know the issuer:
+    /// HAProxy need not. HAProxy 2.6 does not tell that it takes responses for a certificate that it started with an empty
+    /// one; there, it may be that less is promised than comes true.
+    pub fn first_staple(&self, served: &ServedCertificate, transactions: Transactions) -> Option<FirstStaple> {
+        if let Err(error) = NameError::check(&served.name) {
+            return Some(FirstStaple::Refused {
                 code: codes::UNUSABLE_NAME,
                 what: format!("its name cannot be said on HAProxy's command line: {error}; rename the file"),
-            };
+            });
         }
-        if self.takes_responses {
-            return FirstStaple::TakesResponses;
+        if served.takes_responses {
+            return Some(FirstStaple::TakesResponses);
         }
-        if level < Level::Admin {
-            return FirstStaple::Refused {
+        if !transactions.allowed_in(process::version(&self.version).unwrap_or_default()) {
+            return Some(FirstStaple::Refused { code: codes::TRANSACTIONS_OFF, what: transactions.why_not() });
+        }
+        if self.level? < Level::Admin {
+            return Some(FirstStaple::Refused {
                 code: codes::SOCKET_LEVEL,
                 what: "HAProxy allows `set ssl cert` over sockets of level admin only: give its `stats socket` line `level \
                        admin`"
                     .to_owned(),
-            };
+            });
         }
-        FirstStaple::Transaction { with_issuer: !self.has_chain }
+        Some(FirstStaple::Transaction { with_issuer: !served.has_chain })
     }
+}
 
+impl ServedCertificate {
     /// Whether this very certificate is loaded, as far as HAProxy tells.
     pub fn is(&self, certificate: &Certificate) -> bool {
         let Identity { serial, fingerprint } = Identity::of(certificate);
@@ -91,18 +99,49 @@ mod tests {
         }
     }
 
+    fn running(version: &str, level: Option<Level>) -> Picture {
+        Picture { version: version.to_owned(), level, ..Picture::default() }
+    }
+
     #[test]
     fn a_transaction_takes_level_admin_and_a_name_that_can_be_said() {
         use Level::{Admin, Operator, User};
-        let by = |with_issuer| FirstStaple::Transaction { with_issuer };
-        assert_eq!(served("a", true, false).first_staple(User), FirstStaple::TakesResponses);
-        assert_eq!(served("a", false, true).first_staple(Admin), by(false));
-        assert_eq!(served("a", false, false).first_staple(Admin), by(true));
+        let first = |served: &ServedCertificate, level: Option<Level>| {
+            running("3.0.11", level).first_staple(served, Transactions::Always)
+        };
+        let by = |with_issuer| Some(FirstStaple::Transaction { with_issuer });
+        for level in [None, Some(User)] {
+            assert_eq!(first(&served("a", true, false), level), Some(FirstStaple::TakesResponses));
+        }
+        assert_eq!(first(&served("a", false, true), Some(Admin)), by(false));
+        assert_eq!(first(&served("a", false, false), Some(Admin)), by(true));
+        assert_eq!(first(&served("a", false, true), None), None);
         for level in [User, Operator] {
-            assert_eq!(code(&served("a", false, true).first_staple(level)), Some("socket_level"));
+            let refused = first(&served("a", false, true), Some(level)).expect("an answer");
+            assert_eq!(code(&refused), Some("socket_level"));
         }
         for takes_responses in [false, true] {
-            assert_eq!(code(&served("a\nb", takes_responses, true).first_staple(Admin)), Some("unusable_name"));
+            let refused = first(&served("a\nb", takes_responses, true), Some(Admin)).expect("an answer");
+            assert_eq!(code(&refused), Some("unusable_name"));
+        }
+    }
+
+    #[test]
+    fn a_transaction_must_be_allowed() {
+        for (transactions, version, is_allowed) in [
+            (Transactions::Always, "2.6.12-1+deb12u4", true),
+            (Transactions::Isolated, "2.6.12-1+deb12u4", false),
+            (Transactions::Isolated, "2.9.15", false),
+            (Transactions::Isolated, "said to nobody", false),
+            (Transactions::Isolated, "3.0.11-1+deb13u4", true),
+            (Transactions::Never, "3.2.26", false),
+        ] {
+            let running = running(version, Some(Level::Admin));
+            let first = running.first_staple(&served("a", false, true), transactions).expect("an answer");
+            let expected = if is_allowed { None } else { Some("transactions_off") };
+            assert_eq!(code(&first), expected, "{transactions:?} {version}");
+            let first = running.first_staple(&served("a", true, true), transactions);
+            assert_eq!(first, Some(FirstStaple::TakesResponses));
         }
     }
 

@@ -13,6 +13,7 @@ use crate::fault;
 use crate::names::Candidate;
 use crate::reply::{self, Loaded, PushReply, ShowReply};
 use crate::route::Route;
+use crate::settings::Transactions;
 use crate::transaction::{Changer, Fault, denied, dropped, foreign};
 
 /// What is to be introduced.
@@ -28,6 +29,7 @@ pub(crate) struct Introduction {
     pub(crate) response: Bytes,
     /// Whether HAProxy has the staple already, by one name at least.
     pub(crate) is_known: bool,
+    pub(crate) transactions: Transactions,
 }
 
 impl Introduction {
@@ -37,6 +39,7 @@ impl Introduction {
         candidates: Vec<Candidate>,
         response: Bytes,
         is_known: bool,
+        transactions: Transactions,
     ) -> Self {
         let Identity { serial, fingerprint } = Identity::of(chain.end_entity());
         Introduction {
@@ -47,6 +50,7 @@ impl Introduction {
             issuer: Bytes::copy_from_slice(chain.issuer().as_der()),
             response,
             is_known,
+            transactions,
         }
     }
 
@@ -171,6 +175,10 @@ impl Introducer<'_> {
     /// Makes one loaded certificate take responses; returns how it is loaded then. Where HAProxy does not find the issuer,
     /// it is given to it.
     async fn bring(&mut self, what: &Introduction, name: &CliName, has_chain: bool) -> Result<Loaded, Fault> {
+        if !what.transactions.allowed_in(self.changer.connection.process().version) {
+            let why_not = format!("{} has no staple since its start: {}", name.as_str(), what.transactions.why_not());
+            return Err(Fault::Refused(fault::refused(codes::TRANSACTIONS_OFF, self.route(), &why_not)));
+        }
         let mut last = None;
         let attempts: &[bool] = if has_chain { &[false, true] } else { &[true] };
         for with_issuer in attempts {

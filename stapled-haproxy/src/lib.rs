@@ -25,7 +25,8 @@
 //! or hold HAProxy up, are not used.
 //!
 //! What must never be: a reply taken for success unless it says so word for word; two writers to one process; somebody
-//! else's transaction committed or aborted; a response sent that HAProxy would drop the good one for.
+//! else's transaction committed or aborted (HAProxy before 3.0 cannot be kept from all of it: see [`Transactions`]); a
+//! response sent that HAProxy would drop the good one for.
 //!
 //! [`codes`] lists the reason codes of its errors.
 
@@ -72,5 +73,6 @@ pub use builder::HaproxySinkBuilder;
 pub use command::NameError;
 pub use difference::Difference;
 pub use first::FirstStaple;
+pub use settings::Transactions;
 pub use sink::HaproxySink;
 pub use source::{HaproxySource, Picture, ServedCertificate};

@@ -253,7 +253,14 @@ impl Peer {
                 candidates.extend(new.into_iter().filter(|new| !names.iter().any(|name| name.as_str() == new.name)));
             }
         }
-        Ok(Introduction::new(staple.chain(), names, candidates, staple.response().clone(), is_known))
+        Ok(Introduction::new(
+            staple.chain(),
+            names,
+            candidates,
+            staple.response().clone(),
+            is_known,
+            self.settings.transactions,
+        ))
     }
 
     fn names(&self, sites: &[Site]) -> Result<Vec<CliName>, SinkError> {

@@ -53,7 +53,7 @@ impl Process {
     /// Whether it may put what others set, for whatever certificate, into a transaction that we began. 2.6 does, 3.0 does
     /// not; in between nobody looked.
     pub(crate) fn mixes_transactions(&self) -> bool {
-        self.version < (3, 0)
+        mixes_transactions(self.version)
     }
 
     /// What tells it from every other process on this machine.
@@ -62,8 +62,12 @@ impl Process {
     }
 }
 
+pub(crate) fn mixes_transactions(version: (u32, u32)) -> bool {
+    version < (3, 0)
+}
+
 /// `3.0.11-1+deb13u4`, `3.5-dev2`.
-fn version(text: &str) -> Option<(u32, u32)> {
+pub(crate) fn version(text: &str) -> Option<(u32, u32)> {
     let (major, rest) = text.split_once('.')?;
     let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
     Some((major.parse().ok()?, digits.parse().ok()?))

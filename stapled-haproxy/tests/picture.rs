@@ -7,7 +7,7 @@ mod support;
 use stapled_core::certificate::Certificate;
 use stapled_core::sink::StapleSink;
 use stapled_haproxy::configuration::{Configuration, Level};
-use stapled_haproxy::{Address, Difference, FirstStaple, HaproxySource, Picture, codes};
+use stapled_haproxy::{Address, Difference, FirstStaple, HaproxySource, Picture, Transactions, codes};
 use support::{Haproxy, Lab, binaries};
 
 async fn picture(haproxy: &Haproxy) -> Picture {
@@ -32,8 +32,8 @@ async fn a_running_haproxy_tells_what_it_is_and_has() {
         let loaded = |der: &[u8]| Certificate::from_der(der).expect("a certificate");
         assert!(first.is(&loaded(cert.issued.der())) && !first.is(&loaded(lonely.issued.der())));
         let by = |with_issuer| FirstStaple::Transaction { with_issuer };
-        let foretold = seen.certificates.iter().map(|one| one.first_staple(Level::Admin));
-        assert_eq!(foretold.collect::<Vec<_>>(), [by(false), by(true)]);
+        let foretold = seen.certificates.iter().map(|one| seen.first_staple(one, Transactions::Always));
+        assert_eq!(foretold.collect::<Vec<_>>(), [Some(by(false)), Some(by(true))]);
 
         // Without a look at files, it is the same but for these.
         let outline = HaproxySource::new(&Address::unix(&haproxy.socket)).outline().await.expect("an outline");
@@ -47,8 +47,11 @@ async fn a_running_haproxy_tells_what_it_is_and_has() {
         // The other socket leads to the same process, and may do less.
         let lesser = HaproxySource::new(&Address::unix(&operator)).picture().await.expect("a picture");
         assert_eq!((lesser.pid, lesser.level), (seen.pid, Some(Level::Operator)));
-        let refused = lesser.certificates[0].first_staple(Level::Operator);
-        assert!(matches!(refused, FirstStaple::Refused { code, .. } if code == codes::SOCKET_LEVEL), "{refused:?}");
+        let refused = lesser.first_staple(&lesser.certificates[0], Transactions::Always);
+        assert!(
+            matches!(refused, Some(FirstStaple::Refused { code, .. }) if code == codes::SOCKET_LEVEL),
+            "{refused:?}"
+        );
 
         // What was foretold comes true, and is told then.
         let sink = haproxy.sink();
@@ -57,7 +60,7 @@ async fn a_running_haproxy_tells_what_it_is_and_has() {
         }
         let seen = picture(&haproxy).await;
         for one in &seen.certificates {
-            assert_eq!(one.first_staple(Level::Operator), FirstStaple::TakesResponses, "{}", one.name);
+            assert_eq!(seen.first_staple(one, Transactions::Never), Some(FirstStaple::TakesResponses), "{}", one.name);
         }
 
         let said = haproxy.ask(&format!("set ssl cert {} <<\n{}\n", cert.name, cert.issued.bundle_pem()));

@@ -30,6 +30,8 @@ fn good_arguments() {
         "-p certs --concurrent-per-responder 2 --responder-rate 5 --issuer-dir issuers --no-fetch-issuers --staple-dir .",
         "-p certs --http-proxy http://proxy.test:3128 --no-proxy internal.test,10.0.0.0/8 --deny-private-responders",
         "-p certs -s /a --no-staple-files --haproxy-socket-keepalive 1 --syslog --pid-file x",
+        "-p certs -s /a --no-staple-files --haproxy-transactions isolated",
+        "-p certs -s /a --haproxy-transactions never",
     ] {
         let arguments: Vec<&str> = arguments.split(' ').chain(["--check-config"]).collect();
         let ended = world.run(&arguments);
@@ -74,6 +76,11 @@ fn bad_arguments_end_with_2_and_advice() {
         ("-p certs -s /a,,/b", "an empty address"),
         ("-p certs --no-staple-files", "the staples of "),
         ("-p certs -s /a --no-staple-files --staple-dir x", "leave one out"),
+        ("-p certs -s /a --haproxy-transactions 3.0", "[possible values: always, isolated, never]"),
+        (
+            "-p certs -s /a --haproxy-transactions never --no-staple-files",
+            "--haproxy-transactions: \"never\", and no-staple-files",
+        ),
         ("-p certs --file-extensions crt,,pem", "an empty extension"),
         ("-p certs --config nowhere.conf", "the configuration file nowhere.conf cannot be read: No such file"),
         ("certs", "certs: belongs to no option; paths to certificates follow --cert-paths"),

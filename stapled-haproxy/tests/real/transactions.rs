@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use stapled_core::sink::{Lost, StapleSink};
-use stapled_haproxy::codes;
+use stapled_haproxy::{Address, HaproxySink, Transactions, codes};
 
 use crate::support::{self, Cert, Haproxy, Lab, binaries, how_many, lost, version};
 use crate::{HOUR, crt, deliver, failure, no_transaction};
@@ -43,6 +43,50 @@ async fn the_end_of_a_foreign_transaction_is_noticed() {
         assert!(haproxy.ask(&format!("commit ssl cert {}", other.name)).contains("Success!"));
         assert_eq!(lost(&sink).await, Lost::Nothing);
         deliver(&lab, &sink, &cert).await;
+    }
+}
+
+#[tokio::test]
+async fn where_no_transaction_may_be_begun_none_is() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let cert = lab.cert("a.pem");
+        let haproxy = lab.start_with(&binary, &crt(&cert), "", &["-W"]);
+        let sink = HaproxySink::builder(Address::unix(&haproxy.socket)).look_interval(Duration::from_millis(20));
+        let never = sink.transactions(Transactions::Never).build();
+        let before = haproxy.ask(&format!("show ssl cert {}", cert.name));
+        let error = failure(&lab, &never, &cert).await;
+        assert_eq!(error.code(), codes::TRANSACTIONS_OFF, "{error}");
+        assert!(error.to_string().contains("reload HAProxy"), "{error}");
+        no_transaction(&haproxy);
+        assert_eq!(haproxy.ask(&format!("show ssl cert {}", cert.name)), before);
+        assert_eq!(haproxy.stapled(&cert), None);
+        assert!(tokio::time::timeout(Duration::from_millis(200), never.lost()).await.is_err(), "nothing happens");
+
+        // With a file at the next start, all later ones are taken.
+        std::fs::write(lab.path("a.pem.ocsp"), lab.staple(&cert, 2 * HOUR).response()).expect("a file");
+        haproxy.reload();
+        assert_eq!(lost(&never).await, Lost::Everything);
+        let response = deliver(&lab, &never, &cert).await;
+        assert_eq!(haproxy.stapled(&cert), Some(response));
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_is_begun_only_where_it_is_isolated_if_so_wished() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let cert = lab.cert("a.pem");
+        let haproxy = lab.start(&binary, &crt(&cert));
+        let sink = HaproxySink::builder(Address::unix(&haproxy.socket));
+        let isolated = sink.transactions(Transactions::Isolated).build();
+        if version(&binary) < (3, 0) {
+            assert_eq!(failure(&lab, &isolated, &cert).await.code(), codes::TRANSACTIONS_OFF);
+            assert_eq!(haproxy.stapled(&cert), None);
+        } else {
+            let response = deliver(&lab, &isolated, &cert).await;
+            assert_eq!(haproxy.stapled(&cert), Some(response));
+        }
     }
 }
 

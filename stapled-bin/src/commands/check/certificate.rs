@@ -10,7 +10,7 @@ use stapled_core::reason::ReasonCode;
 use stapled_core::sink::IssuerPlace;
 use stapled_core::staple::{JudgePolicy, judge};
 use stapled_core::time::Timestamp;
-use stapled_haproxy::{FirstStaple, NameError, ServedCertificate, codes as haproxy};
+use stapled_haproxy::{FirstStaple, NameError, ServedCertificate, Transactions, codes as haproxy};
 
 use super::contents::{Contents, StapleFile, malformed};
 use super::finding::{Finding, codes};
@@ -26,6 +26,7 @@ pub(super) struct Rules {
     pub(super) now: Timestamp,
     pub(super) judging: JudgePolicy,
     pub(super) staple_files: StapleFiles,
+    pub(super) transactions: Transactions,
     /// Whether the daemon fetches issuers that lie nowhere.
     pub(super) fetch_issuers: bool,
     /// Where it keeps these.
@@ -82,6 +83,12 @@ pub(super) fn row(
     row.describe(&case);
     case.tell(&mut row);
     row.first_staple = case.first_staple();
+    if let Some(code) = row.first_staple.code
+        && code == haproxy::TRANSACTIONS_OFF
+    {
+        let finding = Finding::told(code, &row.first_staple.what);
+        row.problems.push(row.first_staple.about.iter().fold(finding, |finding, address| finding.about(address)));
+    }
     row
 }
 
@@ -456,11 +463,11 @@ impl Case<'_> {
         if self.item.origin != Origin::Process && self.differs(served) {
             return First::no(haproxy::SERVED_DIFFERS, "this HAProxy has loaded another certificate from its file");
         }
-        let Some(level) = picture.level else {
+        let fetched = if self.issuer.is_none() { ", once its issuer is fetched" } else { "" };
+        let Some(first) = picture.first_staple(served, self.rules.transactions) else {
             return First::unknown(haproxy::SOCKET_LEVEL, "this HAProxy does not tell the level of the socket");
         };
-        let fetched = if self.issuer.is_none() { ", once its issuer is fetched" } else { "" };
-        match served.first_staple(level) {
+        match first {
             FirstStaple::TakesResponses => First::already("HAProxy takes responses for it already"),
             FirstStaple::Transaction { .. } if picture.transaction.is_some() => {
                 First::no(haproxy::FOREIGN_TRANSACTION, "somebody is changing certificates of this HAProxy")

@@ -201,6 +201,7 @@ async fn judged(configuration: &Configuration, inputs: Inputs, now: Timestamp, t
         now,
         judging: configuration.judging,
         staple_files: configuration.staple_files.clone(),
+        transactions: configuration.transactions,
         fetch_issuers: configuration.fetch_issuers,
         issuer_directory: issuer_directory.display().to_string(),
     };

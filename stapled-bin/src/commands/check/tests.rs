@@ -428,6 +428,34 @@ fn a_change_under_way_is_in_the_way() {
     assert_eq!(firsts, [row::Answer::No, row::Answer::Already]);
 }
 
+/// A first staple that is not to be brought at run time comes with a reload.
+#[test]
+fn without_transactions_a_first_staple_takes_a_reload() {
+    let world = World::new();
+    let one = world.cert("one.pem", |profile| profile);
+    let two = world.cert("two.pem", |profile| profile);
+    world.haproxy(&["one.pem", "two.pem"]);
+    for (transactions, version, expected) in [
+        ("never", "3.0.11", ["transactions_off!", ""]),
+        ("isolated", "2.6.12", ["transactions_off!", ""]),
+        ("isolated", "3.0.11", ["", ""]),
+    ] {
+        let arguments = ["--haproxy-config", "@/h.cfg", "--haproxy-transactions", transactions];
+        let answered = world.check(&arguments, |inputs| {
+            let mut picture = world.loaded(&[("one.pem", &one), ("two.pem", &two)]);
+            picture.version = version.to_owned();
+            picture.certificates[1].takes_responses = true;
+            inputs.processes[0].picture = Ok(picture);
+        });
+        let shown = answered.rows.iter().map(|row| told(&row.problems).join(" ")).collect::<Vec<_>>();
+        assert_eq!(shown, expected, "{transactions} {version}");
+        for problem in &answered.rows[0].problems {
+            assert!(problem.remedy.as_ref().is_some_and(|remedy| remedy.contains("reload HAProxy")), "{problem:?}");
+            assert!(problem.socket.is_some(), "{problem:?}");
+        }
+    }
+}
+
 /// Where the daemon could write no staple.
 #[test]
 fn where_no_staple_can_be_written() {
