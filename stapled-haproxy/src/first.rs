@@ -89,6 +89,7 @@ mod tests {
             has_chain,
             file: None,
             is_in_file: false,
+            configured: None,
         }
     }
 

@@ -51,9 +51,11 @@ pub mod fuzzing;
 #[allow(unreachable_pub)] // it is public where it is for a fuzzer
 mod fuzzing;
 mod introduce;
+mod layout;
 mod lookout;
 mod losses;
 mod master;
+mod matching;
 mod names;
 mod peer;
 mod process;

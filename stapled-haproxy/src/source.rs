@@ -1,22 +1,26 @@
-//! The running process as a source of certificates: what it has loaded, matched to the files that it came from.
+//! The running process as a source of certificates: what it has loaded, matched to the files that it came from. Which
+//! these are, its names tell, and the configuration that it was started with (`layout`).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use stapled_core::sink::SinkError;
-use stapled_core::source::{CertSource, Scan, Sighting, SourceError, SourceProblem, Version};
+use stapled_core::source::{CertSource, Scan, Sighting, SourceError};
 use tokio::time::Instant;
 
 use crate::address::Address;
 use crate::codes;
 use crate::command::Command;
-use crate::configuration::Level;
+use crate::configuration::{Level, Served};
 use crate::connection::Connection;
 use crate::fault;
-use crate::files::{Files, Lying, Stamp};
+use crate::files::{Files, Stamp};
+use crate::layout::Layout;
+use crate::matching::{IN_FILE, Places, Stamps, bases, found, holds, match_all};
 use crate::process::Process;
 use crate::reply::{self, Environment, Loaded};
 use crate::route::Route;
@@ -26,15 +30,15 @@ use crate::writer::{Writer, lock};
 /// How often files are looked at for changes, at most, and how small a part of the time that may take.
 const STAT_INTERVAL: Duration = Duration::from_secs(2);
 const STAT_SHARE: u32 = 50;
-/// What the place is called of a certificate that lies in a file while HAProxy serves another one from there.
-const IN_FILE: &str = " (in its file)";
 /// How long such a place stays when HAProxy serves the same: by then the certificate has settled in its other place.
 const LINGER: Duration = Duration::from_secs(60);
 
 /// A source of certificates: a running HAProxy, asked over its admin socket for what it has loaded.
 ///
-/// Each certificate is matched to the file that it came from, which is read. Names that HAProxy knows by a relative path
-/// are looked for in its working directory and beside its configuration files. Where a file holds another certificate
+/// Each certificate is matched to the file that it came from, which is read. Where the configuration that HAProxy says it
+/// was started with can be read, that tells which file it is (names of a `crt-store` tell none), and where HAProxy looks
+/// for its issuer and its response. Otherwise names that HAProxy knows by a relative path are looked for in its working
+/// directory and beside its configuration files. Where a file holds another certificate
 /// than the one that is loaded from it, the process is right about what is served: both are given, the one that is
 /// served as it was read before, or from a copy beside the file, and the difference is a problem of the scan
 /// ([`SERVED_DIFFERS`](codes::SERVED_DIFFERS)). What no readable file holds is one, too
@@ -61,8 +65,9 @@ struct Memory {
     /// The certificates that lay in files while others were served, by the names of their places; seen so when.
     ahead: HashMap<Arc<str>, (Sighting, Instant)>,
     /// The files that it looked at.
-    stamps: Vec<(PathBuf, Option<Stamp>)>,
+    stamps: Stamps,
     environment: Option<(Process, Environment)>,
+    layout: Option<(Process, Arc<Layout>)>,
 }
 
 /// What a running HAProxy tells of itself.
@@ -108,6 +113,8 @@ pub struct ServedCertificate {
     pub file: Option<PathBuf>,
     /// Whether that file holds this very certificate.
     pub is_in_file: bool,
+    /// What the configuration that the process was started with says about it, as far as that can be read.
+    pub configured: Option<Served>,
 }
 
 impl HaproxySource {
@@ -137,15 +144,17 @@ impl HaproxySource {
     ///
     /// Nobody answers, or the socket's level is too low.
     pub async fn picture(&self) -> Result<Picture, SourceError> {
-        let (picture, loaded, bases) = self.draw().await?;
+        let Drawn { picture, process, loaded, bases } = self.draw().await?;
+        let layout = self.layout(&process, &bases).await?;
         let memory = Arc::clone(&self.memory);
         let matched = move || {
             let mut memory = lock(&memory);
             let with_file = |(name, loaded): &(Arc<str>, Loaded)| {
-                let lying = found(&mut memory.files, name, loaded, &bases);
+                let lying = found(&mut memory.files, name, loaded, &Places { bases: &bases, layout: &layout });
                 ServedCertificate {
                     is_in_file: lying.as_ref().is_some_and(|(_, lying)| holds(lying, loaded)),
                     file: lying.map(|(path, _)| path),
+                    configured: layout.get(name).cloned(),
                     ..served(name, loaded)
                 }
             };
@@ -155,18 +164,17 @@ impl HaproxySource {
         Ok(Picture { certificates, ..picture })
     }
 
-    /// The same, without a look at any certificate's file: what has to do with these is left empty.
+    /// The same, without a look at any file: what has to do with these is left empty.
     ///
     /// # Errors
     ///
     /// The same.
     pub async fn outline(&self) -> Result<Picture, SourceError> {
-        let (picture, loaded, _) = self.draw().await?;
+        let Drawn { picture, loaded, .. } = self.draw().await?;
         Ok(Picture { certificates: loaded.iter().map(|(name, loaded)| served(name, loaded)).collect(), ..picture })
     }
 
-    /// Everything but the certificates; these; and where relative names of theirs may begin.
-    async fn draw(&self) -> Result<(Picture, Vec<(Arc<str>, Loaded)>, Vec<PathBuf>), SourceError> {
+    async fn draw(&self) -> Result<Drawn, SourceError> {
         let Seen { process, environment, loaded, transaction, .. } = self.see().await?;
         let level = async {
             let (replies, _) = self.writer().await?.ask(vec![Command::show_level()]).await?;
@@ -176,7 +184,7 @@ impl HaproxySource {
         let bases = bases(&process, &environment);
         let picture = Picture {
             pid: process.pid,
-            version: process.version_in_words,
+            version: process.version_in_words.clone(),
             level,
             configuration_files: environment.configuration_files.iter().map(PathBuf::from).collect(),
             working_directory: bases.first().cloned(),
@@ -184,7 +192,7 @@ impl HaproxySource {
             transaction,
             certificates: Vec::new(),
         };
-        Ok((picture, loaded, bases))
+        Ok(Drawn { picture, process, loaded, bases })
     }
 
     async fn writer(&self) -> Result<Arc<Writer>, SinkError> {
@@ -232,6 +240,44 @@ impl HaproxySource {
         lock(&self.memory).environment = Some((process, environment.clone()));
         Ok(environment)
     }
+
+    /// What the configuration says that the process was started with. It is read again for another process, and when it
+    /// has changed: it may not have been legible before.
+    async fn layout(&self, process: &Process, bases: &[PathBuf]) -> Result<Arc<Layout>, SourceError> {
+        let known = lock(&self.memory).layout.clone();
+        if let Some((of, layout)) = known
+            && of.is_same(process)
+        {
+            let looked_at = Arc::clone(&layout);
+            if blocking(&self.address, move || looked_at.is_current()).await? {
+                return Ok(layout);
+            }
+        }
+        let asked = async { self.writer().await?.list(Command::show_environment()).await };
+        let (lines, process) =
+            asked.await.map_err(|error: SinkError| SourceError::new(error.code(), error.to_string()))?;
+        let bases = bases.to_vec();
+        // The environment may hold secrets: it is not kept longer than the reading takes.
+        let read = move || {
+            let mut environment = Environment::default();
+            lines.iter().for_each(|line| environment.add(line));
+            let variables = lines.iter().filter_map(|line| line.split_once('='));
+            let variables = variables.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+            Layout::read(&environment, variables.collect(), &bases)
+        };
+        let layout = Arc::new(blocking(&self.address, read).await?);
+        lock(&self.memory).layout = Some((process, Arc::clone(&layout)));
+        Ok(layout)
+    }
+}
+
+/// A picture without its certificates.
+struct Drawn {
+    picture: Picture,
+    process: Process,
+    loaded: Vec<(Arc<str>, Loaded)>,
+    /// Where relative names of theirs may begin.
+    bases: Vec<PathBuf>,
 }
 
 /// What was seen of a process.
@@ -250,10 +296,12 @@ impl CertSource for HaproxySource {
         let memory = Arc::clone(&self.memory);
         let address = self.address.to_string();
         let bases = bases(&process, &environment);
+        let layout = self.layout(&process, &bases).await?;
         let scan = move || {
             let mut memory = lock(&memory);
             memory.scanned = Some((process, generation));
-            let (mut scan, stamps) = match_all(&mut memory.files, &address, &loaded, &bases);
+            let (mut scan, stamps) =
+                match_all(&mut memory.files, &address, &loaded, &Places { bases: &bases, layout: &layout });
             memory.stamps = stamps;
             memory.linger(&mut scan);
             scan
@@ -327,39 +375,6 @@ async fn blocking<T: Send + 'static>(
     })
 }
 
-/// The directories in which HAProxy's relative names may begin, likeliest first.
-fn bases(process: &Process, environment: &Environment) -> Vec<PathBuf> {
-    // Of a process on another machine, or in another container, it is somebody else's; then what lies there does not
-    // match.
-    let working = std::fs::read_link(format!("/proc/{}/cwd", process.pid)).ok();
-    let started = environment.working_directory.as_ref().map(PathBuf::from);
-    let mut bases: Vec<PathBuf> = working.into_iter().chain(started).collect();
-    let beside: Vec<PathBuf> = environment
-        .configuration_files
-        .iter()
-        .flat_map(|file| bases.iter().map(move |base| base.join(file)))
-        .filter_map(|file| file.parent().map(Path::to_path_buf))
-        .collect();
-    for base in beside {
-        // `default-path parent` begins one above.
-        let above = base.parent().map(Path::to_path_buf);
-        bases.extend(std::iter::once(base).chain(above));
-    }
-    let mut known = HashSet::new();
-    bases.retain(|base| known.insert(base.clone()));
-    bases
-}
-
-/// Where a certificate of this name may lie.
-fn paths(name: &str, loaded: &Loaded, bases: &[PathBuf]) -> Vec<PathBuf> {
-    let name = loaded.file.as_deref().unwrap_or(name);
-    if name.starts_with('/') {
-        return vec![PathBuf::from(name)];
-    }
-    // Names of a `crt-store` (`@store/name`) are none of files, but as paths they lead nowhere.
-    bases.iter().map(|base| base.join(name)).collect()
-}
-
 fn served(name: &str, loaded: &Loaded) -> ServedCertificate {
     ServedCertificate {
         name: name.to_owned(),
@@ -370,115 +385,6 @@ fn served(name: &str, loaded: &Loaded) -> ServedCertificate {
         has_chain: loaded.has_chain,
         file: None,
         is_in_file: false,
+        configured: None,
     }
-}
-
-fn holds(lying: &Lying, loaded: &Loaded) -> bool {
-    lying.identity.as_ref().is_some_and(|identity| loaded.is(&identity.serial, &identity.fingerprint))
-}
-
-/// The file of a name: the first that holds the certificate, or else the first that there is.
-fn found(files: &mut Files, name: &str, loaded: &Loaded, bases: &[PathBuf]) -> Option<(PathBuf, Lying)> {
-    let mut other = None;
-    for path in paths(name, loaded, bases) {
-        let Some(lying) = files.look(&path) else { continue };
-        if holds(&lying, loaded) {
-            return Some((path, lying));
-        }
-        other.get_or_insert((path, lying));
-    }
-    other
-}
-
-type Stamps = Vec<(PathBuf, Option<Stamp>)>;
-
-/// Matches everything that is loaded to files.
-fn match_all(files: &mut Files, address: &str, loaded: &[(Arc<str>, Loaded)], bases: &[PathBuf]) -> (Scan, Stamps) {
-    let mut scan = Scan::default();
-    let mut stamps = Vec::new();
-    let mut unmatched = Vec::new();
-    let mut directories = BTreeSet::new();
-    for (name, loaded) in loaded {
-        let lying = found(files, name, loaded, bases);
-        match &lying {
-            Some((path, lying)) => stamps.push((path.clone(), Some(lying.stamp.clone()))),
-            None => stamps.extend(paths(name, loaded, bases).into_iter().map(|path| (path, None))),
-        }
-        let is_matched = lying.as_ref().is_some_and(|(_, lying)| holds(lying, loaded));
-        if !is_matched {
-            for path in paths(name, loaded, bases) {
-                let real = path.canonicalize().ok();
-                directories.extend(real.iter().chain([&path]).filter_map(|path| path.parent().map(Path::to_path_buf)));
-            }
-            unmatched.push((name, loaded, lying.as_ref().map(|(path, _)| path.clone())));
-        }
-        scan.sightings.extend(lying.map(|(path, lying)| {
-            let sighting = sighting(name, &path, &lying);
-            let place = if is_matched { Arc::clone(name) } else { format!("{name}{IN_FILE}").into() };
-            Sighting { name: place, ..sighting }
-        }));
-    }
-    if unmatched.iter().any(|(_, loaded, _)| files.chain(loaded).is_none()) {
-        files.search(&directories);
-    }
-    for (name, loaded, path) in unmatched {
-        let chain = files.chain(loaded).map(|chain| chain.to_pem());
-        scan.problems.extend(problem(address, name, loaded, path.as_deref(), chain.is_some()));
-        let Some(pem) = chain else { continue };
-        let version = Version::new(format!("{} {}", loaded.serial, loaded.fingerprint));
-        let bytes = Sighting::bytes(Arc::clone(name), pem, version);
-        let served = Sighting { served_as: Some(Arc::clone(name)), ..bytes };
-        scan.sightings.push(served);
-    }
-    let known: HashSet<PathBuf> = stamps.iter().map(|(path, _)| path.clone()).collect();
-    let loaded: Vec<&Loaded> = loaded.iter().map(|(_, loaded)| loaded).collect();
-    files.keep(&known, &directories, &loaded);
-    (scan, stamps)
-}
-
-fn sighting(name: &Arc<str>, path: &Path, lying: &Lying) -> Sighting {
-    let mut version = lying.stamp.to_bytes();
-    version.extend(path.as_os_str().as_encoded_bytes());
-    let file = Sighting::file(path, Version::new(version));
-    Sighting { served_as: Some(Arc::clone(name)), ..file }
-}
-
-/// What is to be told of a name whose file does not hold what is loaded.
-fn problem(
-    address: &str,
-    name: &Arc<str>,
-    loaded: &Loaded,
-    path: Option<&Path>,
-    is_known: bool,
-) -> Option<SourceProblem> {
-    let serial = &loaded.serial;
-    let (code, what) = match (path, is_known) {
-        (Some(path), true) => (
-            codes::SERVED_DIFFERS,
-            format!(
-                "{address} serves as {name} the certificate {serial}, {} holds another one: reload HAProxy, or use `set \
-                 ssl cert` and `commit ssl cert`; until then both are kept stapled",
-                path.display()
-            ),
-        ),
-        (Some(path), false) => (
-            codes::SERVED_DIFFERS,
-            format!(
-                "{address} serves as {name} the certificate {serial}, {} holds another one, and no readable file beside \
-                 it holds the one that is served: it gets no staple. Reload HAProxy, or put the certificate there",
-                path.display()
-            ),
-        ),
-        // Found elsewhere: all is well.
-        (None, true) => return None,
-        (None, false) => (
-            codes::UNREADABLE_CERTIFICATE,
-            format!(
-                "{address} serves as {name} the certificate {serial}, and no readable file holds it: let this user read \
-                 it, or name a directory that has it with --cert-paths"
-            ),
-        ),
-    };
-    let error = SourceError::new(code, what);
-    Some(SourceProblem { place: name.to_string(), hides_below: false, error })
 }

@@ -4,11 +4,15 @@
 
 mod support;
 
+use std::time::Duration;
+
+use stapled_ca::Authority;
 use stapled_core::certificate::Certificate;
 use stapled_core::sink::StapleSink;
+use stapled_core::source::{CertSource, IssuerLookup, Material, Scan};
 use stapled_haproxy::configuration::{Configuration, Level};
 use stapled_haproxy::{Address, Difference, FirstStaple, HaproxySource, Picture, Transactions, codes};
-use support::{Haproxy, Lab, binaries};
+use support::{Haproxy, Lab, PATIENCE, binaries, version};
 
 async fn picture(haproxy: &Haproxy) -> Picture {
     HaproxySource::new(&Address::unix(&haproxy.socket)).picture().await.expect("a picture")
@@ -39,7 +43,7 @@ async fn a_running_haproxy_tells_what_it_is_and_has() {
         let outline = HaproxySource::new(&Address::unix(&haproxy.socket)).outline().await.expect("an outline");
         let mut without = seen.clone();
         for one in &mut without.certificates {
-            (one.file, one.is_in_file) = (None, false);
+            (one.file, one.is_in_file, one.configured) = (None, false, None);
         }
         assert_eq!(outline, without);
         assert!(seen.certificates.iter().all(|one| one.is_in_file));
@@ -93,5 +97,114 @@ async fn a_running_haproxy_is_compared_with_its_configuration() {
         let found = Configuration::read([&copy]).expect("a configuration").differences(&picture(&haproxy).await);
         let [Difference::OtherConfiguration { started_with, named, .. }] = &found[..] else { panic!("{found:?}") };
         assert_eq!((&started_with[..], &named[..]), (&[file][..], &[copy][..]));
+    }
+}
+
+fn source(haproxy: &Haproxy) -> HaproxySource {
+    HaproxySource::new(&Address::unix(&haproxy.socket)).look_interval(Duration::from_millis(20))
+}
+
+async fn scan(source: &HaproxySource) -> Scan {
+    source.scan().await.expect("a scan")
+}
+
+/// Where a certificate of a store lies, and what belongs to it, only the configuration tells.
+#[tokio::test]
+async fn the_files_of_a_crt_store_are_found_from_the_socket_alone() {
+    for binary in binaries().iter().filter(|binary| version(binary) >= (3, 0)) {
+        let lab = Lab::new();
+        let by_path = lab.cert("store/b.pem");
+        let cert = lab.lonely_cert("store/a.pem");
+        let root = lab.path("store/root.crt");
+        std::fs::write(&root, lab.authority.certificate_pem()).expect("a file");
+        // Without the file that it is told of, HAProxy does not start.
+        std::fs::write(lab.path("a.response"), "").expect("a file");
+        let store = format!(
+            "crt-store web\n  crt-base {}\n  load crt a.pem ocsp {} issuer {} alias site\n  load crt b.pem\n\
+             frontend f\n  bind unix@{} ssl crt @web/site crt @web/b.pem\n",
+            lab.path("store").display(),
+            lab.path("a.response").display(),
+            root.display(),
+            lab.path("tls.sock").display()
+        );
+        let haproxy = lab.start_in(binary, &store);
+        let source = source(&haproxy);
+        let seen = scan(&source).await;
+        assert!(seen.problems.is_empty(), "{:?}", seen.problems);
+        let sighting = |name: &str| seen.sightings.iter().find(|sighting| &*sighting.name == name).expect("a sighting");
+        let site = sighting("@web/site");
+        assert!(matches!(&site.material, Material::File(file) if *file == cert.path), "{site:?}");
+        assert_eq!(site.served_as.as_deref(), Some("@web/site"));
+        assert_eq!(site.staple_file, Some(lab.path("a.response")));
+        assert_eq!(site.issuer_lookup, IssuerLookup::In(root.clone()));
+        // A store has no response for what it is not told of.
+        let plain = sighting("@web/b.pem");
+        assert!(matches!(&plain.material, Material::File(file) if *file == by_path.path), "{plain:?}");
+        let picture = source.picture().await.expect("a picture");
+        let configured =
+            picture.certificates.iter().map(|served| served.configured.as_ref().expect("a line").place.line);
+        assert!(configured.eq([11, 10]), "{picture:?}");
+
+        // A change of what belongs to it is one of it.
+        let other = Authority::root("Other").create().expect("an authority");
+        std::fs::write(&root, other.certificate_pem()).expect("a file");
+        let later = scan(&source).await;
+        let later = later.sightings.iter().find(|sighting| &*sighting.name == "@web/site").expect("a sighting");
+        assert_ne!(later.version, site.version);
+    }
+}
+
+#[tokio::test]
+async fn where_issuers_and_responses_are_looked_for_is_known_from_the_socket_alone() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let cert = lab.lonely_cert("a.crt");
+        std::fs::create_dir(lab.path("chains")).expect("a folder");
+        std::fs::write(lab.path("chains/root.pem"), lab.authority.certificate_pem()).expect("a file");
+        let global = "issuers-chain-path chains\n  ssl-load-extra-files ocsp\n  ssl-load-extra-del-ext";
+        let haproxy = lab.start_with(&binary, "crt a.crt", global, &[]);
+        let source = source(&haproxy);
+        let seen = scan(&source).await;
+        assert!(seen.problems.is_empty(), "{:?}", seen.problems);
+        let [sighting] = &seen.sightings[..] else { panic!("{:?}", seen.sightings) };
+        assert_eq!((&*sighting.name, sighting.served_as.as_deref()), ("a.crt", Some("a.crt")));
+        assert!(matches!(&sighting.material, Material::File(file) if *file == cert.path), "{sighting:?}");
+        assert_eq!(sighting.staple_file, Some(lab.path("a.ocsp")));
+        assert_eq!(sighting.issuer_lookup, IssuerLookup::Nowhere);
+        let chains = sighting.issuer_chains.as_ref().expect("a directory of chains");
+        assert_eq!(chains.directory, lab.path("chains"));
+        let again = scan(&source).await;
+        assert_eq!(again.sightings[0].version, sighting.version);
+        std::fs::write(lab.path("chains/other.pem"), lab.authority.certificate_pem()).expect("a file");
+        let again = scan(&source).await;
+        assert_ne!(again.sightings[0].issuer_chains.as_ref().map(|chains| &chains.version), Some(&chains.version));
+    }
+}
+
+/// The process is right about what is served; its configuration only helps to find it.
+#[tokio::test]
+async fn a_configuration_that_cannot_be_read_is_no_failure() {
+    for binary in binaries().iter().filter(|binary| version(binary) >= (3, 0)) {
+        let lab = Lab::new();
+        let (alias, plain) = (lab.cert("a.pem"), lab.cert("b.pem"));
+        let store = format!(
+            "crt-store\n  load crt {} alias site\nfrontend f\n  bind unix@{} ssl crt @/site crt {}\n",
+            alias.name,
+            lab.path("tls.sock").display(),
+            plain.name,
+        );
+        let haproxy = lab.start_in(binary, &store);
+        std::fs::rename(lab.path("haproxy.cfg"), lab.path("away.cfg")).expect("a file");
+        let source = source(&haproxy);
+        let seen = scan(&source).await;
+        let [problem] = &seen.problems[..] else { panic!("{:?}", seen.problems) };
+        assert_eq!((problem.error.code, problem.place.as_str()), (codes::UNREADABLE_CERTIFICATE, "@/site"));
+        let [sighting] = &seen.sightings[..] else { panic!("{:?}", seen.sightings) };
+        assert_eq!(*sighting.name, *plain.name);
+
+        std::fs::rename(lab.path("away.cfg"), lab.path("haproxy.cfg")).expect("a file");
+        tokio::time::timeout(PATIENCE, source.changed()).await.expect("word of a change");
+        let seen = scan(&source).await;
+        assert!(seen.problems.is_empty() && seen.sightings.len() == 2, "{seen:?}");
     }
 }

@@ -206,10 +206,15 @@ impl Lab {
 
     /// One that serves no TLS.
     pub(crate) fn start_without_certificates(&self, binary: &str) -> Haproxy {
+        self.start_in(binary, &format!("frontend f\n  bind unix@{}/tls.sock\n", self.folder.path().display()))
+    }
+
+    /// One with these sections besides `global` and `defaults`.
+    pub(crate) fn start_in(&self, binary: &str, sections: &str) -> Haproxy {
         let folder = self.folder.path().display();
         let configuration = format!(
             "global\n  stats socket {folder}/admin.sock level admin\ndefaults\n  mode http\n  timeout client 10s\n  \
-             timeout server 10s\n  timeout connect 10s\nfrontend f\n  bind unix@{folder}/tls.sock\n"
+             timeout server 10s\n  timeout connect 10s\n{sections}"
         );
         std::fs::write(self.path("haproxy.cfg"), configuration).expect("a file");
         self.launch(binary, &[])

@@ -1,0 +1,182 @@
+//! Which file each loaded certificate lies in, by its name, by where the configuration says, and by what is in the file.
+//! It blocks: it reads files.
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use stapled_core::source::{Scan, Sighting, SourceError, SourceProblem, Version};
+
+use crate::codes;
+use crate::files::{Files, Lying, Stamp};
+use crate::layout::{Layout, Surrounding};
+use crate::process::Process;
+use crate::reply::{Environment, Loaded};
+
+/// What the place is called of a certificate that lies in a file while HAProxy serves another one from there.
+pub(crate) const IN_FILE: &str = " (in its file)";
+
+/// Where certificates may lie.
+pub(crate) struct Places<'a> {
+    /// The directories in which HAProxy's relative names may begin.
+    pub(crate) bases: &'a [PathBuf],
+    pub(crate) layout: &'a Layout,
+}
+
+/// The directories in which HAProxy's relative names may begin, likeliest first.
+pub(crate) fn bases(process: &Process, environment: &Environment) -> Vec<PathBuf> {
+    // Of a process on another machine, or in another container, it is somebody else's; then what lies there does not
+    // match.
+    let working = std::fs::read_link(format!("/proc/{}/cwd", process.pid)).ok();
+    let started = environment.working_directory.as_ref().map(PathBuf::from);
+    let mut bases: Vec<PathBuf> = working.into_iter().chain(started).collect();
+    let beside: Vec<PathBuf> = environment
+        .configuration_files
+        .iter()
+        .flat_map(|file| bases.iter().map(move |base| base.join(file)))
+        .filter_map(|file| file.parent().map(Path::to_path_buf))
+        .collect();
+    for base in beside {
+        // `default-path parent` begins one above.
+        let above = base.parent().map(Path::to_path_buf);
+        bases.extend(std::iter::once(base).chain(above));
+    }
+    let mut known = HashSet::new();
+    bases.retain(|base| known.insert(base.clone()));
+    bases
+}
+
+/// Where a certificate of this name may lie.
+fn paths(name: &str, loaded: &Loaded, places: &Places<'_>) -> Vec<PathBuf> {
+    let paths: Vec<PathBuf> = places.layout.get(name).map(|served| served.file.clone()).into_iter().collect();
+    let name = loaded.file.as_deref().unwrap_or(name);
+    // Names of a `crt-store` (`@store/name`) are none of files, but as paths they lead nowhere.
+    let named: Vec<PathBuf> = match name.starts_with('/') {
+        true => vec![PathBuf::from(name)],
+        false => places.bases.iter().map(|base| base.join(name)).collect(),
+    };
+    let is_new = |named: &PathBuf| paths.first() != Some(named);
+    let named: Vec<PathBuf> = named.into_iter().filter(is_new).collect();
+    [paths, named].concat()
+}
+
+pub(crate) fn holds(lying: &Lying, loaded: &Loaded) -> bool {
+    lying.identity.as_ref().is_some_and(|identity| loaded.is(&identity.serial, &identity.fingerprint))
+}
+
+/// The file of a name: the first that holds the certificate, or else the first that there is.
+pub(crate) fn found(files: &mut Files, name: &str, loaded: &Loaded, places: &Places<'_>) -> Option<(PathBuf, Lying)> {
+    let mut other = None;
+    for path in paths(name, loaded, places) {
+        let Some(lying) = files.look(&path) else { continue };
+        if holds(&lying, loaded) {
+            return Some((path, lying));
+        }
+        other.get_or_insert((path, lying));
+    }
+    other
+}
+
+/// Files, and what they were when they were looked at.
+pub(crate) type Stamps = Vec<(PathBuf, Option<Stamp>)>;
+
+/// Matches everything that is loaded to files.
+pub(crate) fn match_all(
+    files: &mut Files,
+    address: &str,
+    loaded: &[(Arc<str>, Loaded)],
+    places: &Places<'_>,
+) -> (Scan, Stamps) {
+    let mut scan = Scan::default();
+    let mut stamps: Stamps = places.layout.stamps().collect();
+    let mut surrounding = Surrounding::default();
+    let mut unmatched = Vec::new();
+    let mut directories = BTreeSet::new();
+    for (name, loaded) in loaded {
+        let lying = found(files, name, loaded, places);
+        match &lying {
+            Some((path, lying)) => stamps.push((path.clone(), Some(lying.stamp.clone()))),
+            None => stamps.extend(paths(name, loaded, places).into_iter().map(|path| (path, None))),
+        }
+        let is_matched = lying.as_ref().is_some_and(|(_, lying)| holds(lying, loaded));
+        if !is_matched {
+            for path in paths(name, loaded, places) {
+                let real = path.canonicalize().ok();
+                directories.extend(real.iter().chain([&path]).filter_map(|path| path.parent().map(Path::to_path_buf)));
+            }
+            unmatched.push((name, loaded, lying.as_ref().map(|(path, _)| path.clone())));
+        }
+        scan.sightings.extend(lying.map(|(path, lying)| {
+            let sighting = sighting(name, &path, &lying);
+            let sighting = match places.layout.of_file(name, &path) {
+                Some(served) => surrounding.add(sighting, served),
+                None => sighting,
+            };
+            let place = if is_matched { Arc::clone(name) } else { format!("{name}{IN_FILE}").into() };
+            Sighting { name: place, ..sighting }
+        }));
+    }
+    if unmatched.iter().any(|(_, loaded, _)| files.chain(loaded).is_none()) {
+        files.search(&directories);
+    }
+    for (name, loaded, path) in unmatched {
+        let chain = files.chain(loaded).map(|chain| chain.to_pem());
+        scan.problems.extend(problem(address, name, loaded, path.as_deref(), chain.is_some()));
+        let Some(pem) = chain else { continue };
+        let version = Version::new(format!("{} {}", loaded.serial, loaded.fingerprint));
+        let bytes = Sighting::bytes(Arc::clone(name), pem, version);
+        let served = Sighting { served_as: Some(Arc::clone(name)), ..bytes };
+        scan.sightings.push(served);
+    }
+    let known: HashSet<PathBuf> = stamps.iter().map(|(path, _)| path.clone()).collect();
+    let loaded: Vec<&Loaded> = loaded.iter().map(|(_, loaded)| loaded).collect();
+    files.keep(&known, &directories, &loaded);
+    (scan, stamps)
+}
+
+fn sighting(name: &Arc<str>, path: &Path, lying: &Lying) -> Sighting {
+    let mut version = lying.stamp.to_bytes();
+    version.extend(path.as_os_str().as_encoded_bytes());
+    let file = Sighting::file(path, Version::new(version));
+    Sighting { served_as: Some(Arc::clone(name)), ..file }
+}
+
+/// What is to be told of a name whose file does not hold what is loaded.
+fn problem(
+    address: &str,
+    name: &Arc<str>,
+    loaded: &Loaded,
+    path: Option<&Path>,
+    is_known: bool,
+) -> Option<SourceProblem> {
+    let serial = &loaded.serial;
+    let (code, what) = match (path, is_known) {
+        (Some(path), true) => (
+            codes::SERVED_DIFFERS,
+            format!(
+                "{address} serves as {name} the certificate {serial}, {} holds another one: reload HAProxy, or use `set \
+                 ssl cert` and `commit ssl cert`; until then both are kept stapled",
+                path.display()
+            ),
+        ),
+        (Some(path), false) => (
+            codes::SERVED_DIFFERS,
+            format!(
+                "{address} serves as {name} the certificate {serial}, {} holds another one, and no readable file beside \
+                 it holds the one that is served: it gets no staple. Reload HAProxy, or put the certificate there",
+                path.display()
+            ),
+        ),
+        // Found elsewhere: all is well.
+        (None, true) => return None,
+        (None, false) => (
+            codes::UNREADABLE_CERTIFICATE,
+            format!(
+                "{address} serves as {name} the certificate {serial}, and no readable file holds it: let this user read \
+                 it, or name a directory that has it with --cert-paths"
+            ),
+        ),
+    };
+    let error = SourceError::new(code, what);
+    Some(SourceProblem { place: name.to_string(), hides_below: false, error })
+}
