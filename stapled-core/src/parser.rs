@@ -223,6 +223,7 @@ impl Parser {
                 Material::Bytes(_) => None,
             },
             staple_file: sighting.staple_file.clone(),
+            staple_file_needed: sighting.staple_file_needed,
             issuer,
         };
         let now = self.journal.clock.now();

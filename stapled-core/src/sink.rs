@@ -64,6 +64,8 @@ pub struct Site {
     pub file: Option<PathBuf>,
     /// Where servers look for the staple, when that is not the file's name plus `.ocsp`.
     pub staple_file: Option<PathBuf>,
+    /// Whether servers do not start without that file: then it is emptied where it would be removed.
+    pub staple_file_needed: bool,
     /// How a server that loads the file finds the issuer.
     pub issuer: IssuerPlace,
 }

@@ -52,6 +52,9 @@ pub struct Sighting {
     pub version: Version,
     /// Where servers look for this certificate's staple, when that is not the file's name plus `.ocsp`.
     pub staple_file: Option<PathBuf>,
+    /// Whether servers do not start without that file, since their configuration names it: then it is emptied where it
+    /// would be removed.
+    pub staple_file_needed: bool,
     /// Where servers look for this certificate's issuer, besides the certificate's own file.
     pub issuer_lookup: IssuerLookup,
     /// Where servers look for the chain of a certificate whose file has none.
@@ -69,6 +72,7 @@ impl Sighting {
             material: Material::File(path),
             version,
             staple_file: None,
+            staple_file_needed: false,
             issuer_lookup: IssuerLookup::Beside,
             issuer_chains: None,
             served_as: None,
@@ -82,6 +86,7 @@ impl Sighting {
             material: Material::Bytes(bytes.into()),
             version,
             staple_file: None,
+            staple_file_needed: false,
             issuer_lookup: IssuerLookup::Beside,
             issuer_chains: None,
             served_as: None,

@@ -23,6 +23,7 @@ fn site(file: impl Into<PathBuf>) -> Site {
         served_as: file.to_string_lossy().into(),
         file: Some(file),
         staple_file: None,
+        staple_file_needed: false,
         issuer: IssuerPlace::SameFile,
     }
 }
@@ -345,6 +346,30 @@ async fn the_staple_directory_takes_what_may_not_lie_beside() {
         sink.withdraw(&example.chain, &[lonely(path)], Withdrawal::Retired).await.unwrap();
     }
     assert!(names(staples.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_file_that_a_server_needs_to_start_is_emptied_instead() {
+    let example = Example::new(&[24]);
+    for why in [Withdrawal::Revoked, Withdrawal::Expiring, Withdrawal::Retired] {
+        let (directory, path) = certificate("site.pem");
+        let named = directory.path().join("named.der");
+        let sites = [Site { staple_file: Some(named.clone()), staple_file_needed: true, ..site(&path) }];
+        let sink = FileSink::new();
+        for _ in 0..2 {
+            sink.deliver(&example.staples[0], &sites).await.unwrap();
+            assert_eq!(fs::read(&named).unwrap(), example.staples[0].response()[..]);
+            assert_eq!(sink.withdraw(&example.chain, &sites, why).await.unwrap(), Withdrawn::Confirmed);
+            assert_eq!(fs::read(&named).unwrap(), b"", "{why:?}");
+        }
+        // Nothing is made of what is not there.
+        fs::remove_file(&named).unwrap();
+        assert_eq!(sink.withdraw(&example.chain, &sites, why).await.unwrap(), Withdrawn::Confirmed);
+        fs::write(&named, "somebody else's").unwrap();
+        assert_eq!(sink.withdraw(&example.chain, &sites, why).await.unwrap(), Withdrawn::Confirmed);
+        assert_eq!(fs::read(&named).unwrap(), b"somebody else's");
+        assert_eq!(names(directory.path()), ["named.der", "site.pem"]);
+    }
 }
 
 #[tokio::test]

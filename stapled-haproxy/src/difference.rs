@@ -121,6 +121,7 @@ mod tests {
             name: (*name).to_owned(),
             file: (*name).into(),
             staple: None,
+            is_staple_named: false,
             issuer: None,
             chains: None,
             updates_itself: false,

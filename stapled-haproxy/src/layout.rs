@@ -88,6 +88,7 @@ impl Surrounding {
     pub(crate) fn add(&mut self, sighting: Sighting, served: &Served) -> Sighting {
         let issuer_chains = served.chains.as_deref().map(|directory| self.chains(directory));
         let mut version = sighting.version.as_bytes().to_vec();
+        version.push(served.is_staple_named.into());
         for place in served.issuer.iter().chain(&served.staple) {
             version.extend(place.as_os_str().as_encoded_bytes());
             version.push(0);
@@ -97,6 +98,7 @@ impl Surrounding {
         Sighting {
             version: Version::new(version),
             staple_file: served.staple.clone(),
+            staple_file_needed: served.is_staple_named,
             issuer_lookup: served.issuer.clone().map_or(IssuerLookup::Nowhere, IssuerLookup::In),
             issuer_chains,
             ..sighting

@@ -135,7 +135,7 @@ async fn the_files_of_a_crt_store_are_found_from_the_socket_alone() {
         let site = sighting("@web/site");
         assert!(matches!(&site.material, Material::File(file) if *file == cert.path), "{site:?}");
         assert_eq!(site.served_as.as_deref(), Some("@web/site"));
-        assert_eq!(site.staple_file, Some(lab.path("a.response")));
+        assert_eq!((&site.staple_file, site.staple_file_needed), (&Some(lab.path("a.response")), true));
         assert_eq!(site.issuer_lookup, IssuerLookup::In(root.clone()));
         // A store has no response for what it is not told of.
         let plain = sighting("@web/b.pem");
@@ -169,7 +169,7 @@ async fn where_issuers_and_responses_are_looked_for_is_known_from_the_socket_alo
         let [sighting] = &seen.sightings[..] else { panic!("{:?}", seen.sightings) };
         assert_eq!((&*sighting.name, sighting.served_as.as_deref()), ("a.crt", Some("a.crt")));
         assert!(matches!(&sighting.material, Material::File(file) if *file == cert.path), "{sighting:?}");
-        assert_eq!(sighting.staple_file, Some(lab.path("a.ocsp")));
+        assert_eq!((&sighting.staple_file, sighting.staple_file_needed), (&Some(lab.path("a.ocsp")), false));
         assert_eq!(sighting.issuer_lookup, IssuerLookup::Nowhere);
         let chains = sighting.issuer_chains.as_ref().expect("a directory of chains");
         assert_eq!(chains.directory, lab.path("chains"));

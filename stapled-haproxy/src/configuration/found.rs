@@ -39,6 +39,8 @@ pub struct Served {
     pub file: PathBuf,
     /// Where HAProxy looks for a response when it starts, if anywhere.
     pub staple: Option<PathBuf>,
+    /// Whether that file is named, and not only looked for: HAProxy does not start without it.
+    pub is_staple_named: bool,
     /// Where HAProxy looks for the issuer's certificate, if anywhere but in the file.
     pub issuer: Option<PathBuf>,
     /// A directory where HAProxy looks for the chain of a certificate that comes without (`issuers-chain-path`).

@@ -101,7 +101,8 @@ impl Reading<'_> {
         let (staple, issuer) = (beside(&files.staple), beside(&files.issuer));
         let staple = staple.map(|path| self.path(&path));
         let issuer = issuer.map(|path| self.path(&path));
-        self.add(name, file, staple, issuer, Some(files));
+        let is_named = staple.is_some();
+        self.add(name, file, (staple, is_named), issuer, Some(files));
     }
 
     fn serve_one(&mut self, path: &Word, files: Option<&Files>) {
@@ -211,7 +212,8 @@ impl Reading<'_> {
 
     /// A file that is no part of a store.
     fn take(&mut self, name: &[u8], path: PathBuf, files: Option<&Files>) {
-        let (staple, issuer) = match files.filter(|files| files.are_named) {
+        let named = files.filter(|files| files.are_named);
+        let (staple, issuer) = match named {
             Some(files) => {
                 let files = (files.staple.clone(), files.issuer.clone());
                 (self.named(files.0.as_ref()), self.named(files.1.as_ref()))
@@ -221,7 +223,8 @@ impl Reading<'_> {
                 (extra.staple(name).map(|name| self.path(&name)), extra.issuer(name).map(|name| self.path(&name)))
             }
         };
-        self.add(name.to_vec(), path, staple, issuer, files);
+        let is_named = named.is_some() && staple.is_some();
+        self.add(name.to_vec(), path, (staple, is_named), issuer, files);
     }
 
     /// A file that a crt-list names beside a certificate. HAProxy 3.0 does not take it from `crt-base`; HAProxy does not
@@ -253,7 +256,7 @@ impl Reading<'_> {
         &mut self,
         name: Vec<u8>,
         file: PathBuf,
-        staple: Option<PathBuf>,
+        (staple, is_staple_named): (Option<PathBuf>, bool),
         issuer: Option<PathBuf>,
         files: Option<&Files>,
     ) {
@@ -267,6 +270,7 @@ impl Reading<'_> {
             name: String::from_utf8_lossy(&name).into_owned(),
             file,
             staple,
+            is_staple_named,
             issuer,
             chains: self.settings.chains.clone(),
             updates_itself: false,

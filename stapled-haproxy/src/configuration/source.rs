@@ -228,6 +228,7 @@ fn sightings(certificates: &[Served], look: &mut Look<'_>) -> Vec<Sighting> {
         sighting.name = name.into();
         sighting.served_as = Some(served.name.as_str().into());
         sighting.staple_file = served.staple.clone();
+        sighting.staple_file_needed = served.is_staple_named;
         sighting.issuer_lookup = match &served.issuer {
             Some(issuer) => IssuerLookup::In(issuer.clone()),
             None => IssuerLookup::Nowhere,
@@ -245,8 +246,9 @@ fn version(files: &Version, served: &Served, chains: Option<&IssuerChains>) -> V
         |path: &Option<PathBuf>| path.as_ref().map(|path| path.as_os_str().as_bytes().to_vec()).unwrap_or_default();
     let chains = chains.map(|chains| (path(&Some(chains.directory.clone())), chains.version.as_bytes().to_vec()));
     let (directory, chains) = chains.unwrap_or_default();
-    let parts =
-        [files.as_bytes(), served.name.as_bytes(), &path(&served.staple), &path(&served.issuer), &directory, &chains];
+    let is_named: &[u8] = if served.is_staple_named { &[1] } else { &[0] };
+    let (staple, issuer) = (path(&served.staple), path(&served.issuer));
+    let parts = [files.as_bytes(), served.name.as_bytes(), &staple, is_named, &issuer, &directory, &chains];
     let mut hash = digest::Context::new(&digest::SHA256);
     for part in parts {
         hash.update(&(part.len() as u64).to_le_bytes());

@@ -88,6 +88,8 @@ fn where_haproxy_looks_for_responses_and_issuers() {
         ("/w/b.crt", ""),
     ]);
     let show = |path: &Option<PathBuf>| path.as_ref().map_or("-".to_owned(), |path| path.display().to_string());
+    let named = configuration.certificates.iter().filter(|served| served.is_staple_named);
+    assert_eq!(named.map(|served| served.name.as_str()).collect::<Vec<_>>(), ["/c/i.pem", "@w/b"]);
     let served = configuration.certificates.iter();
     let served: Vec<String> = served
         .map(|served| {

@@ -70,6 +70,8 @@ async fn sightings_say_what_haproxy_does() {
     assert_eq!(places(&named("")), (Some(named(".ocsp").into()), IssuerLookup::In(named(".issuer").into())));
     assert_eq!(places(&named(" (@s/x)")), (None, IssuerLookup::Nowhere));
     assert_eq!(places(&named(" (@s/y)")), (Some(world.path("o")), IssuerLookup::In(world.path("ca.pem"))));
+    let needed: Vec<bool> = sightings.values().map(|sighting| sighting.staple_file_needed).collect();
+    assert_eq!(needed, [false, false, true, false]);
     let chains = sightings[&named("")].issuer_chains.as_ref().unwrap();
     assert_eq!(chains.directory, world.path("chains"));
 }

@@ -254,7 +254,13 @@ impl Cert {
     }
 
     pub(crate) fn site_as(&self, name: &str) -> Site {
-        Site { served_as: name.into(), file: Some(self.path.clone()), staple_file: None, issuer: IssuerPlace::SameFile }
+        Site {
+            served_as: name.into(),
+            file: Some(self.path.clone()),
+            staple_file: None,
+            staple_file_needed: false,
+            issuer: IssuerPlace::SameFile,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! HAProxy's own configuration says everything: certificates, issuers, where staples are looked for, admin sockets.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use stapled_ca::lab::Lab;
 use stapled_tests::{Cert, Haproxy, Stapled, World, free_port, has_stores, wait_for, wait_until, with_each_haproxy};
@@ -98,6 +99,79 @@ fn a_configuration_is_all_it_takes() {
         for ((cert, path), file) in certs.iter().zip(files) {
             assert!(haproxy.staple(cert) == Some(file), "HAProxy did not find {path} when it started");
         }
+    });
+}
+
+/// HAProxy does not start without a response's file that its configuration names: of a revoked certificate it is empty.
+#[test]
+fn a_named_file_is_emptied_and_never_removed() {
+    with_each_haproxy(|binary| {
+        if !has_stores(binary) {
+            return;
+        }
+        let world = World::new();
+        let lab = Lab::builder().authority(&world.ca).validity(Duration::from_secs(312)).start().unwrap();
+        let (in_store, in_list) =
+            (cert(&world, &lab, "a.pem", Contents::Bundle), cert(&world, &lab, "b.pem", Contents::Bundle));
+        let responses = [write(&world, "a.response", ""), write(&world, "b.response", "")];
+        write(&world, "list", format!("{} [ocsp {}]\n", in_list.name(), responses[1].display()));
+        let mut haproxy = Haproxy::of(binary, &world, "a")
+            .configuration(
+                "global\n  stats socket @ADMIN level admin\n@DEFAULTScrt-store\n  load crt @D/a.pem ocsp @D/a.response alias a\n\
+                 frontend tls\n  bind unix@@TLS ssl crt @/a crt-list @D/list\n",
+            )
+            .start();
+        let stapled = Stapled::of(&world)
+            .args(["--haproxy-config".as_ref(), haproxy.configuration_file().as_os_str()])
+            .args(["--minimum-interval", "1"])
+            .start();
+        for (cert, response) in [&in_store, &in_list].into_iter().zip(&responses) {
+            let staple = haproxy.wait_for_staple(cert);
+            wait_until("it is in its file", || std::fs::read(response).unwrap() == staple);
+        }
+        // What is revoked is asked for again at half of the answer's validity.
+        lab.set_validity(Duration::from_secs(10));
+        for cert in [&in_store, &in_list] {
+            lab.revoke(cert.issued.serial()).unwrap();
+        }
+        for (cert, response) in [&in_store, &in_list].into_iter().zip(&responses) {
+            stapled.wait_for_line(&["event=revoked", &cert.host]);
+            wait_until("its file is empty", || std::fs::read(response).unwrap().is_empty());
+        }
+        stapled.stop();
+        haproxy.restart();
+        for cert in [&in_store, &in_list] {
+            assert_eq!(haproxy.staple(cert), None);
+        }
+    });
+}
+
+/// From the socket alone, the files of a store are found, and written to.
+#[test]
+fn a_crt_store_is_served_from_the_socket_alone() {
+    with_each_haproxy(|binary| {
+        if !has_stores(binary) {
+            return;
+        }
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let cert = cert(&world, &lab, "store/a.pem", Contents::Lonely);
+        write(&world, "store/ca.pem", world.ca.certificate_pem());
+        let response = write(&world, "a.response", "");
+        let mut haproxy = Haproxy::of(binary, &world, "a")
+            .configuration(
+                "global\n  stats socket @ADMIN level admin\n@DEFAULTScrt-store web\n  crt-base @D/store\n  load crt a.pem issuer \
+                 ca.pem ocsp @D/a.response alias mine\nfrontend tls\n  bind unix@@TLS ssl crt @web/mine\n",
+            )
+            .start();
+        let stapled = Stapled::of(&world).sockets([haproxy.socket()]).start();
+        let staple = haproxy.wait_for_staple(&cert);
+        wait_until("it is in the file that the configuration names", || std::fs::read(&response).unwrap() == staple);
+        assert_eq!(cert.staple_file(), None);
+        assert_eq!(stapled.lines(&["WARN"]), [""; 0]);
+        stapled.stop();
+        haproxy.restart();
+        assert_eq!(haproxy.staple(&cert), Some(staple));
     });
 }
 

@@ -8,6 +8,7 @@ use stapled_core::io::file::codes as files;
 use stapled_core::ocsp::CertStatus;
 use stapled_core::reason::ReasonCode;
 use stapled_core::sink::IssuerPlace;
+use stapled_core::source::Sighting;
 use stapled_core::staple::{JudgePolicy, judge};
 use stapled_core::time::Timestamp;
 use stapled_haproxy::{FirstStaple, NameError, ServedCertificate, Transactions, codes as haproxy};
@@ -358,7 +359,7 @@ impl Case<'_> {
     fn staple(&self) -> (Option<&'static str>, Option<Timestamp>, Option<Finding>) {
         let path = || self.item.staple.as_deref().unwrap_or(Path::new("")).display();
         let bytes = match &self.contents.staple {
-            StapleFile::Absent => return (None, None, None),
+            StapleFile::Absent => return (None, None, self.missing()),
             StapleFile::Unreadable(what) => {
                 let code = ReasonCode::new("unreadable_file");
                 let remedy = "let this user read it, or remove it";
@@ -387,9 +388,7 @@ impl Case<'_> {
             return (Some(staple), None, None);
         }
         let what = format!("{} is no staple for this certificate now: {why}", path());
-        let is_replaced =
-            self.wants_staple() && self.unusable().is_none() && self.rules.staple_files != StapleFiles::Nowhere;
-        let finding = match is_replaced {
+        let finding = match self.is_written() {
             true => Finding::note(codes::STAPLE_FILE_UNUSABLE, format!("{what}; stapled will replace it")),
             false => Finding::problem(
                 codes::STAPLE_FILE_UNUSABLE,
@@ -400,14 +399,32 @@ impl Case<'_> {
         (Some(staple), None, Some(finding))
     }
 
+    /// Whether the daemon writes staples for it to files.
+    fn is_written(&self) -> bool {
+        self.wants_staple() && self.unusable().is_none() && self.rules.staple_files != StapleFiles::Nowhere
+    }
+
+    /// A file that the configuration names must be there, whatever is in it.
+    fn missing(&self) -> Option<Finding> {
+        let is_needed = |sighting: &Sighting| sighting.staple_file_needed;
+        let file =
+            self.item.staple.as_deref().filter(|_| self.item.sighting.as_ref().is_some_and(is_needed))?.display();
+        let what = format!("HAProxy does not start without {file}, which its configuration names, and there is none");
+        let remedy = format!("make an empty one, if HAProxy is to start now: touch {file}");
+        let is_written = self.is_written() && !self.is_issuer_hidden() && self.contents.unwritable.is_none();
+        Some(match is_written {
+            true => {
+                let what = format!("{what}; stapled writes it with the first staple");
+                Finding::note(codes::STAPLE_FILE_MISSING, what).remedy(remedy)
+            }
+            false => Finding::problem(codes::STAPLE_FILE_MISSING, what, remedy),
+        })
+    }
+
     /// Whether the daemon could write the staple's file.
     fn writing(&self) -> Option<Finding> {
         let (code, what) = self.contents.unwritable.as_ref()?;
-        let is_written = self.rules.staple_files != StapleFiles::Nowhere
-            && self.wants_staple()
-            && self.unusable().is_none()
-            && !self.is_issuer_hidden();
-        if !is_written {
+        if !self.is_written() || self.is_issuer_hidden() {
             return None;
         }
         let remedy = "let this user write there, or give --no-staple-files";

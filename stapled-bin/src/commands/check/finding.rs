@@ -22,6 +22,8 @@ pub(super) mod codes {
     pub(in super::super) const STAPLE_WITHOUT_ISSUER: ReasonCode = ReasonCode::new("staple_without_issuer");
     /// What is in the staple's file is no staple for this certificate now.
     pub(in super::super) const STAPLE_FILE_UNUSABLE: ReasonCode = ReasonCode::new("staple_file_unusable");
+    /// HAProxy does not start without the staple's file, and there is none.
+    pub(in super::super) const STAPLE_FILE_MISSING: ReasonCode = ReasonCode::new("staple_file_missing");
     /// By the staple's file, the certificate is revoked.
     pub(in super::super) const REVOKED: ReasonCode = ReasonCode::new("revoked");
     /// HAProxy asks for the responses of this certificate itself.

@@ -152,9 +152,12 @@ fn served(group: &Group, processes: &[Process], items: &mut Vec<Item>) {
         origin: Origin::Process,
         group: 0,
         sighting: sightings.get(served.name.as_str()).map(|&sighting| sighting.clone()),
-        staple: served.file.as_deref().map(beside),
-        named_at: None,
-        updates_itself: false,
+        staple: match &served.configured {
+            Some(configured) => configured.staple.clone(),
+            None => served.file.as_deref().map(beside),
+        },
+        named_at: served.configured.as_ref().map(|configured| configured.place.to_string()),
+        updates_itself: served.configured.as_ref().is_some_and(|configured| configured.updates_itself),
         processes: vec![number],
         loaded: vec![(number, served.clone())],
         findings:

@@ -336,6 +336,20 @@ fn staples() {
     assert_eq!(world.check(&["-p", "@/a.pem"], |_| {}).rows[0].staple, None);
 }
 
+/// A file that the configuration names must be there for HAProxy to start.
+#[test]
+fn a_named_file_that_is_not_there() {
+    let world = World::new();
+    world.cert("a.pem", |profile| profile);
+    let text = "crt-store\n load crt @/a.pem ocsp @/a.response alias a\nfrontend f\n bind :1 ssl crt @a\n";
+    world.write("h.cfg", text.replace("@/", &world.path("").display().to_string()).replace("@a", "@/a"));
+    let of = |more: &[&str]| of_only_row(&world.check(&[&["--haproxy-config", "@/h.cfg"], more].concat(), |_| {}));
+    assert_eq!(of(&[]), ["staple_file_missing"]);
+    assert_eq!(of(&["--no-staple-files", "-s", "@/s"]), ["staple_file_missing!"]);
+    world.write("a.response", "");
+    assert_eq!(of(&[]), [""; 0]);
+}
+
 fn told_as(told: &[&str]) -> Vec<String> {
     told.iter().map(|&told| told.to_owned()).collect()
 }
@@ -476,13 +490,14 @@ fn where_no_staple_can_be_written() {
             }
         })
     };
-    assert_eq!(of_only_row(&check(&[])), ["directory_missing"], "over the socket it comes all the same");
-    assert_eq!(of_only_row(&check(&["--no-haproxy-sockets"])), ["directory_missing!"]);
-    assert_eq!(of_only_row(&check(&["--no-staple-files"])), [""; 0]);
+    let over_the_socket = of_only_row(&check(&[]));
+    assert_eq!(over_the_socket, ["directory_missing", "staple_file_missing!"], "it comes, but HAProxy would not start");
+    assert_eq!(of_only_row(&check(&["--no-haproxy-sockets"])), ["directory_missing!", "staple_file_missing!"]);
+    assert_eq!(of_only_row(&check(&["--no-staple-files"])), ["staple_file_missing!"]);
     assert_eq!(told(check(&["--staple-dir", "@/nowhere"]).general.all()), ["directory_missing!"]);
     std::fs::create_dir(world.path("nowhere")).unwrap();
     assert!(!check(&["--staple-dir", "@/nowhere"]).needs_operator());
-    assert_eq!(of_only_row(&check(&[])), [""; 0]);
+    assert_eq!(of_only_row(&check(&[])), ["staple_file_missing"], "it is written with the first staple");
 }
 
 /// Advice about a configuration is only a note; less still where the running HAProxy confirms what was assumed.

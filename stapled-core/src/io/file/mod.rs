@@ -93,7 +93,8 @@ type Hash = [u8; 32];
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WithdrawFiles {
-    /// It is removed, so that no server takes it up again at its next start.
+    /// It is removed, so that no server takes it up again at its next start; or emptied, where servers do not start
+    /// without it ([`Site::staple_file_needed`](crate::sink::Site::staple_file_needed)).
     #[default]
     Remove,
     /// It stays: for servers that do not start without a file that their configuration names, as nginx's
@@ -303,7 +304,7 @@ impl Inner {
             && let Some(path) = staple_path(site)
         {
             // The delivery elsewhere goes on; what could not be removed is still remembered.
-            let _ = self.remove_ours(&path);
+            let _ = self.remove_ours(&path, site);
         }
     }
 
@@ -325,7 +326,7 @@ impl Inner {
                     }
                     _ => {}
                 }
-                if let Err(error) = self.remove_ours(&path) {
+                if let Err(error) = self.remove_ours(&path, site) {
                     result = Err(describe(&path, "removed", &error));
                 }
             }
@@ -339,12 +340,18 @@ impl Inner {
         result
     }
 
-    /// Removes a file if it holds what was written last.
-    fn remove_ours(&self, path: &Path) -> io::Result<()> {
+    /// Removes a file if it holds what was written last; empties it where a server does not start without it.
+    fn remove_ours(&self, path: &Path, site: &Site) -> io::Result<()> {
         let Some(ours) = self.state().written.get(path).copied() else { return Ok(()) };
         let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
         if !is_link && read_existing(path).is_ok_and(|bytes| bytes.is_some_and(|bytes| sha256(&bytes) == ours)) {
-            match fs::remove_file(path) {
+            let needed_by =
+                site.file.as_deref().filter(|_| site.staple_file_needed && site.staple_file.as_deref() == Some(path));
+            let removed = match needed_by {
+                Some(certificate) => write(path, &[], certificate),
+                None => fs::remove_file(path),
+            };
+            match removed {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
