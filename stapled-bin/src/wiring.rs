@@ -9,6 +9,7 @@ use stapled_core::io::file::FileSink;
 use stapled_core::io::http::HttpFetcherError;
 use stapled_core::io::issuers::IssuerDirectory;
 use stapled_core::stapler::{BuildError, Group, Stapler};
+use stapled_haproxy::configuration::HaproxyConfiguration;
 use stapled_haproxy::{Address, HaproxySink, HaproxySource};
 
 use crate::configuration::{Configuration, StapleFiles};
@@ -94,7 +95,11 @@ pub(crate) fn join(
     for paths in &configuration.groups {
         builder = builder.group(with_sinks(Group::new().source(directory(configuration, paths)?), &paths.sockets));
     }
-    for (source, sockets) in haproxys.sources() {
+    let sources = haproxys.sources();
+    for (address, source) in beyond(configuration, &sources) {
+        builder = builder.group(with_sinks(Group::new().source(source), &[address]));
+    }
+    for (source, sockets) in sources {
         builder = builder.group(with_sinks(Group::new().source(source), &sockets));
     }
     for address in &configuration.running {
@@ -148,6 +153,22 @@ pub(crate) fn running(configuration: &Configuration, address: &Address) -> Hapro
         Some(keepalive) => source.keepalive(keepalive),
         None => source,
     }
+}
+
+/// The running HAProxys of configurations, for what they serve beyond these: HAProxy is right about what is served.
+pub(crate) fn beyond(
+    configuration: &Configuration,
+    sources: &[(HaproxyConfiguration, Vec<Address>)],
+) -> Vec<(Address, HaproxySource)> {
+    let mut beyond: Vec<(Address, HaproxySource)> = Vec::new();
+    for (of, addresses) in sources {
+        for address in addresses {
+            let at = beyond.iter().position(|(known, _)| known == address);
+            let source = at.map_or_else(|| running(configuration, address), |at| beyond.swap_remove(at).1);
+            beyond.push((address.clone(), source.beyond(of.clone())));
+        }
+    }
+    beyond
 }
 
 fn sink(configuration: &Configuration, address: &Address) -> HaproxySink {

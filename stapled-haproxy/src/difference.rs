@@ -37,10 +37,10 @@ pub enum Difference {
         /// The line that names it.
         place: Place,
     },
-    /// A certificate is loaded and not configured: it gets no staples by this configuration.
+    /// A certificate is loaded and not configured: its next start or reload will not have it.
     #[error(
-        "the running HAProxy has loaded the certificate {name}, and its configuration does not name it: reload HAProxy, if \
-         the configuration was changed since it started; or name the certificate there"
+        "the running HAProxy has loaded the certificate {name}, and its configuration does not name it: name it there, if it \
+         shall be served after the next reload, too"
     )]
     NotInConfiguration {
         /// Its name.
@@ -67,11 +67,13 @@ impl Configuration {
         let loaded: HashSet<&str> = running.certificates.iter().map(|served| served.name.as_str()).collect();
         let not_loaded = self.certificates.iter().filter(|served| {
             // Names that cannot be said are not seen with it, either.
-            !loaded.contains(served.name.as_str()) && NameError::check(&served.name).is_ok()
+            served.is_certain && !loaded.contains(served.name.as_str()) && NameError::check(&served.name).is_ok()
         });
         let not_loaded =
             not_loaded.map(|served| Difference::NotLoaded { name: served.name.clone(), place: served.place.clone() });
-        let others = running.certificates.iter().filter(|served| !configured.contains(served.name.as_str()));
+        let clients: HashSet<&str> = self.client_certificates.iter().map(String::as_str).collect();
+        let is_known = |name: &str| configured.contains(name) || clients.contains(name);
+        let others = running.certificates.iter().filter(|served| !is_known(&served.name));
         let others = others.map(|served| Difference::NotInConfiguration { name: served.name.clone() });
         self.other_files(running).into_iter().chain(not_loaded).chain(others).collect()
     }
@@ -125,6 +127,7 @@ mod tests {
             issuer: None,
             chains: None,
             updates_itself: false,
+            is_certain: true,
             place: Place { file: Arc::from(Path::new("/h.cfg")), line: 3 },
         };
         Configuration { certificates: names.iter().map(served).collect(), ..Configuration::default() }
@@ -143,6 +146,11 @@ mod tests {
     fn what_is_loaded_and_what_is_configured() {
         let configuration = configuration(&["/a", "/b", "/odd\nname"]);
         assert_eq!(configuration.differences(&running(&["/a", "/b"])), []);
+        let mut uncertain = configuration.clone();
+        uncertain.certificates.iter_mut().for_each(|served| served.is_certain = false);
+        assert_eq!(uncertain.differences(&running(&["/a"])), []);
+        let with_client = Configuration { client_certificates: vec!["/client".to_owned()], ..configuration.clone() };
+        assert_eq!(with_client.differences(&running(&["/a", "/b", "/client"])), []);
         let told = told(&configuration.differences(&running(&["/b", "/c"])));
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(told[0].starts_with("not_loaded: /h.cfg:3 names the certificate /a,"), "{told:?}");

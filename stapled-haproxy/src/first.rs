@@ -90,6 +90,8 @@ mod tests {
             file: None,
             is_in_file: false,
             configured: None,
+            staple: None,
+            is_clients: false,
         }
     }
 

@@ -17,7 +17,7 @@
 //!   what the answers mean.
 //!
 //! [`configuration`] is the other half: what HAProxy's configuration says, as a source of certificates. What a running
-//! HAProxy has otherwise is a [`Difference`].
+//! HAProxy has otherwise is a [`Difference`]; what it serves beyond its configuration, [`HaproxySource::beyond`] gives.
 //!
 //! The commands are those of "9.3. Unix Socket commands" in HAProxy's management guide: `prompt`, `show info`, `set
 //! timeout cli`, `show cli level`, `set ssl ocsp-response`, `show ssl ocsp-response ID`, `show ssl cert`, `set ssl cert`, `commit ssl cert`,
@@ -32,6 +32,7 @@
 
 mod address;
 mod agreement;
+mod beyond;
 mod builder;
 mod bypass;
 pub mod codes;

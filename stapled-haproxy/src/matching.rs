@@ -5,11 +5,11 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stapled_core::source::{Scan, Sighting, SourceError, SourceProblem, Version};
+use stapled_core::source::{IssuerLookup, Scan, Sighting, SourceError, SourceProblem, Version};
 
 use crate::codes;
 use crate::files::{Files, Lying, Stamp};
-use crate::layout::{Layout, Surrounding};
+use crate::layout::{Chains, Layout};
 use crate::process::Process;
 use crate::reply::{Environment, Loaded};
 
@@ -23,13 +23,23 @@ pub(crate) struct Places<'a> {
     pub(crate) layout: &'a Layout,
 }
 
-/// The directories in which HAProxy's relative names may begin, likeliest first.
-pub(crate) fn bases(process: &Process, environment: &Environment) -> Vec<PathBuf> {
+/// The directories in which a process may have been started, likeliest first.
+pub(crate) fn starts(process: &Process, environment: &Environment) -> Vec<PathBuf> {
     // Of a process on another machine, or in another container, it is somebody else's; then what lies there does not
     // match.
     let working = std::fs::read_link(format!("/proc/{}/cwd", process.pid)).ok();
-    let started = environment.working_directory.as_ref().map(PathBuf::from);
-    let mut bases: Vec<PathBuf> = working.into_iter().chain(started).collect();
+    let said = environment.working_directory.as_ref().map(PathBuf::from);
+    // Where services are started, and where one that has changed its root says nothing of.
+    let of_services = PathBuf::from("/");
+    let mut starts: Vec<PathBuf> = working.into_iter().chain(said).chain([of_services]).collect();
+    let mut known = HashSet::new();
+    starts.retain(|start| known.insert(start.clone()));
+    starts
+}
+
+/// The directories in which HAProxy's relative names may begin, likeliest first.
+pub(crate) fn bases(starts: &[PathBuf], environment: &Environment) -> Vec<PathBuf> {
+    let mut bases = starts.to_vec();
     let beside: Vec<PathBuf> = environment
         .configuration_files
         .iter()
@@ -46,18 +56,30 @@ pub(crate) fn bases(process: &Process, environment: &Environment) -> Vec<PathBuf
     bases
 }
 
+impl Places<'_> {
+    /// Where HAProxy looks for the response of what lies in this file, when it starts.
+    pub(crate) fn staple(&self, name: &str, file: &Path) -> Option<PathBuf> {
+        let beside = || {
+            let mut staple = file.as_os_str().to_owned();
+            staple.push(".ocsp");
+            PathBuf::from(staple)
+        };
+        self.layout.beside(name, file).map_or_else(|| Some(beside()), |beside| beside.staple)
+    }
+}
+
 /// Where a certificate of this name may lie.
 fn paths(name: &str, loaded: &Loaded, places: &Places<'_>) -> Vec<PathBuf> {
-    let paths: Vec<PathBuf> = places.layout.get(name).map(|served| served.file.clone()).into_iter().collect();
+    let mut paths: Vec<PathBuf> = places.layout.files(name).map(Path::to_path_buf).collect();
     let name = loaded.file.as_deref().unwrap_or(name);
     // Names of a `crt-store` (`@store/name`) are none of files, but as paths they lead nowhere.
-    let named: Vec<PathBuf> = match name.starts_with('/') {
-        true => vec![PathBuf::from(name)],
-        false => places.bases.iter().map(|base| base.join(name)).collect(),
-    };
-    let is_new = |named: &PathBuf| paths.first() != Some(named);
-    let named: Vec<PathBuf> = named.into_iter().filter(is_new).collect();
-    [paths, named].concat()
+    match name.starts_with('/') {
+        true => paths.push(PathBuf::from(name)),
+        false => paths.extend(places.bases.iter().map(|base| base.join(name))),
+    }
+    let mut known = HashSet::new();
+    paths.retain(|path| known.insert(path.clone()));
+    paths
 }
 
 pub(crate) fn holds(lying: &Lying, loaded: &Loaded) -> bool {
@@ -89,10 +111,11 @@ pub(crate) fn match_all(
 ) -> (Scan, Stamps) {
     let mut scan = Scan::default();
     let mut stamps: Stamps = places.layout.stamps().collect();
-    let mut surrounding = Surrounding::default();
+    let mut chains = Chains::default();
+    let loaded: Vec<&(Arc<str>, Loaded)> = loaded.iter().filter(|(name, _)| !places.layout.is_client(name)).collect();
     let mut unmatched = Vec::new();
     let mut directories = BTreeSet::new();
-    for (name, loaded) in loaded {
+    for (name, loaded) in &loaded {
         let lying = found(files, name, loaded, places);
         match &lying {
             Some((path, lying)) => stamps.push((path.clone(), Some(lying.stamp.clone()))),
@@ -108,8 +131,13 @@ pub(crate) fn match_all(
         }
         scan.sightings.extend(lying.map(|(path, lying)| {
             let sighting = sighting(name, &path, &lying);
-            let sighting = match places.layout.of_file(name, &path) {
-                Some(served) => surrounding.add(sighting, served),
+            let sighting = match places.layout.beside(name, &path) {
+                Some(beside) => {
+                    if let IssuerLookup::In(issuer) = &beside.issuer {
+                        stamps.push((issuer.clone(), Stamp::of(issuer)));
+                    }
+                    beside.add(sighting, &mut chains)
+                }
                 None => sighting,
             };
             let place = if is_matched { Arc::clone(name) } else { format!("{name}{IN_FILE}").into() };
@@ -129,7 +157,7 @@ pub(crate) fn match_all(
         scan.sightings.push(served);
     }
     let known: HashSet<PathBuf> = stamps.iter().map(|(path, _)| path.clone()).collect();
-    let loaded: Vec<&Loaded> = loaded.iter().map(|(_, loaded)| loaded).collect();
+    let loaded: Vec<&Loaded> = loaded.into_iter().map(|(_, loaded)| loaded).collect();
     files.keep(&known, &directories, &loaded);
     (scan, stamps)
 }

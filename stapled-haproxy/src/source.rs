@@ -13,14 +13,15 @@ use stapled_core::source::{CertSource, Scan, Sighting, SourceError};
 use tokio::time::Instant;
 
 use crate::address::Address;
+use crate::beyond;
 use crate::codes;
 use crate::command::Command;
-use crate::configuration::{Level, Served};
+use crate::configuration::{HaproxyConfiguration, Level, Served};
 use crate::connection::Connection;
 use crate::fault;
 use crate::files::{Files, Stamp};
 use crate::layout::Layout;
-use crate::matching::{IN_FILE, Places, Stamps, bases, found, holds, match_all};
+use crate::matching::{IN_FILE, Places, Stamps, bases, found, holds, match_all, starts};
 use crate::process::Process;
 use crate::reply::{self, Environment, Loaded};
 use crate::route::Route;
@@ -54,6 +55,8 @@ const LINGER: Duration = Duration::from_secs(60);
 pub struct HaproxySource {
     address: Address,
     settings: Settings,
+    /// What these give is left out.
+    configurations: Vec<HaproxyConfiguration>,
     memory: Arc<Mutex<Memory>>,
 }
 
@@ -115,12 +118,31 @@ pub struct ServedCertificate {
     pub is_in_file: bool,
     /// What the configuration that the process was started with says about it, as far as that can be read.
     pub configured: Option<Served>,
+    /// Where HAProxy looks for its response when it starts, as far as its configuration, or else the name, tells.
+    pub staple: Option<PathBuf>,
+    /// Whether only servers behind it are shown this certificate (`server … crt`), as far as its configuration tells: it
+    /// is never stapled.
+    pub is_clients: bool,
 }
 
 impl HaproxySource {
     /// The HAProxy at this address; behind a master, its current worker.
     pub fn new(address: &Address) -> Self {
-        HaproxySource { address: address.clone(), settings: Settings::default(), memory: Arc::default() }
+        HaproxySource {
+            address: address.clone(),
+            settings: Settings::default(),
+            configurations: Vec::new(),
+            memory: Arc::default(),
+        }
+    }
+
+    /// Gives only what the process serves beyond this configuration, which is a source, too, and may be given several
+    /// times: names that it does not have, such as those of `new ssl cert`, and certificates that its files do not hold
+    /// any more, until HAProxy is told of those that they hold now.
+    #[must_use]
+    pub fn beyond(mut self, configuration: HaproxyConfiguration) -> Self {
+        self.configurations.push(configuration);
+        self
     }
 
     /// How often to look for changes: every second unless said otherwise, at least every 10 ms.
@@ -144,17 +166,20 @@ impl HaproxySource {
     ///
     /// Nobody answers, or the socket's level is too low.
     pub async fn picture(&self) -> Result<Picture, SourceError> {
-        let Drawn { picture, process, loaded, bases } = self.draw().await?;
-        let layout = self.layout(&process, &bases).await?;
+        let Drawn { picture, process, loaded, starts, bases } = self.draw().await?;
+        let layout = self.layout(&process, &starts).await?;
         let memory = Arc::clone(&self.memory);
         let matched = move || {
             let mut memory = lock(&memory);
+            let places = Places { bases: &bases, layout: &layout };
             let with_file = |(name, loaded): &(Arc<str>, Loaded)| {
-                let lying = found(&mut memory.files, name, loaded, &Places { bases: &bases, layout: &layout });
+                let lying = found(&mut memory.files, name, loaded, &places);
                 ServedCertificate {
                     is_in_file: lying.as_ref().is_some_and(|(_, lying)| holds(lying, loaded)),
+                    staple: lying.as_ref().and_then(|(path, _)| places.staple(name, path)),
+                    configured: lying.as_ref().and_then(|(path, _)| layout.of_file(name, path)).cloned(),
                     file: lying.map(|(path, _)| path),
-                    configured: layout.get(name).cloned(),
+                    is_clients: layout.is_client(name),
                     ..served(name, loaded)
                 }
             };
@@ -181,18 +206,20 @@ impl HaproxySource {
             Ok(replies.first().and_then(|reply| reply::level(reply)))
         };
         let level = level.await.map_err(|error: SinkError| SourceError::new(error.code(), error.to_string()))?;
-        let bases = bases(&process, &environment);
+        let starts = starts(&process, &environment);
+        let bases = bases(&starts, &environment);
         let picture = Picture {
             pid: process.pid,
             version: process.version_in_words.clone(),
             level,
             configuration_files: environment.configuration_files.iter().map(PathBuf::from).collect(),
-            working_directory: bases.first().cloned(),
+            // The root may only stand for what is not known.
+            working_directory: starts.first().cloned().filter(|start| start.parent().is_some()),
             sockets: environment.sockets,
             transaction,
             certificates: Vec::new(),
         };
-        Ok(Drawn { picture, process, loaded, bases })
+        Ok(Drawn { picture, process, loaded, starts, bases })
     }
 
     async fn writer(&self) -> Result<Arc<Writer>, SinkError> {
@@ -243,7 +270,7 @@ impl HaproxySource {
 
     /// What the configuration says that the process was started with. It is read again for another process, and when it
     /// has changed: it may not have been legible before.
-    async fn layout(&self, process: &Process, bases: &[PathBuf]) -> Result<Arc<Layout>, SourceError> {
+    async fn layout(&self, process: &Process, starts: &[PathBuf]) -> Result<Arc<Layout>, SourceError> {
         let known = lock(&self.memory).layout.clone();
         if let Some((of, layout)) = known
             && of.is_same(process)
@@ -256,14 +283,14 @@ impl HaproxySource {
         let asked = async { self.writer().await?.list(Command::show_environment()).await };
         let (lines, process) =
             asked.await.map_err(|error: SinkError| SourceError::new(error.code(), error.to_string()))?;
-        let bases = bases.to_vec();
+        let starts = starts.to_vec();
         // The environment may hold secrets: it is not kept longer than the reading takes.
         let read = move || {
             let mut environment = Environment::default();
             lines.iter().for_each(|line| environment.add(line));
             let variables = lines.iter().filter_map(|line| line.split_once('='));
             let variables = variables.map(|(name, value)| (OsString::from(name), OsString::from(value)));
-            Layout::read(&environment, variables.collect(), &bases)
+            Layout::read(&environment, variables.collect(), &starts)
         };
         let layout = Arc::new(blocking(&self.address, read).await?);
         lock(&self.memory).layout = Some((process, Arc::clone(&layout)));
@@ -276,6 +303,8 @@ struct Drawn {
     picture: Picture,
     process: Process,
     loaded: Vec<(Arc<str>, Loaded)>,
+    /// Where the process may have been started.
+    starts: Vec<PathBuf>,
     /// Where relative names of theirs may begin.
     bases: Vec<PathBuf>,
 }
@@ -294,16 +323,23 @@ impl CertSource for HaproxySource {
     async fn scan(&self) -> Result<Scan, SourceError> {
         let Seen { process, environment, loaded, generation, .. } = self.see().await?;
         let memory = Arc::clone(&self.memory);
-        let address = self.address.to_string();
-        let bases = bases(&process, &environment);
-        let layout = self.layout(&process, &bases).await?;
+        let address = self.address.clone();
+        let starts = starts(&process, &environment);
+        let bases = bases(&starts, &environment);
+        let layout = self.layout(&process, &starts).await?;
+        let configurations = self.configurations.clone();
         let scan = move || {
             let mut memory = lock(&memory);
             memory.scanned = Some((process, generation));
             let (mut scan, stamps) =
-                match_all(&mut memory.files, &address, &loaded, &Places { bases: &bases, layout: &layout });
+                match_all(&mut memory.files, &address.to_string(), &loaded, &Places { bases: &bases, layout: &layout });
             memory.stamps = stamps;
             memory.linger(&mut scan);
+            let names: HashSet<&str> = loaded.iter().map(|(name, _)| &**name).collect();
+            for configuration in configurations {
+                configuration.confirm(&address, |name| names.contains(name));
+                configuration.read_latest(|latest| beyond::leave_out(&mut scan, latest));
+            }
             scan
         };
         blocking(&self.address, scan).await
@@ -386,5 +422,7 @@ fn served(name: &str, loaded: &Loaded) -> ServedCertificate {
         file: None,
         is_in_file: false,
         configured: None,
+        staple: None,
+        is_clients: false,
     }
 }

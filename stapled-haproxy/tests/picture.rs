@@ -43,7 +43,7 @@ async fn a_running_haproxy_tells_what_it_is_and_has() {
         let outline = HaproxySource::new(&Address::unix(&haproxy.socket)).outline().await.expect("an outline");
         let mut without = seen.clone();
         for one in &mut without.certificates {
-            (one.file, one.is_in_file, one.configured) = (None, false, None);
+            (one.file, one.is_in_file, one.configured, one.staple) = (None, false, None, None);
         }
         assert_eq!(outline, without);
         assert!(seen.certificates.iter().all(|one| one.is_in_file));
@@ -197,6 +197,11 @@ async fn a_configuration_that_cannot_be_read_is_no_failure() {
         std::fs::rename(lab.path("haproxy.cfg"), lab.path("away.cfg")).expect("a file");
         let source = source(&haproxy);
         let seen = scan(&source).await;
+        // Newer ones tell the files of these names themselves.
+        if version(binary) >= (3, 2) {
+            assert!(seen.problems.is_empty() && seen.sightings.len() == 2, "{seen:?}");
+            continue;
+        }
         let [problem] = &seen.problems[..] else { panic!("{:?}", seen.problems) };
         assert_eq!((problem.error.code, problem.place.as_str()), (codes::UNREADABLE_CERTIFICATE, "@/site"));
         let [sighting] = &seen.sightings[..] else { panic!("{:?}", seen.sightings) };

@@ -39,7 +39,7 @@ pub struct Finished {
 impl Stapled {
     /// One without arguments yet. It reads no configuration file of this machine.
     pub fn of(world: &World) -> StapledCommand {
-        Stapled::asked(world).args(["--config", "empty.conf"])
+        Stapled::asked(world).args(["--config".into(), world.path("empty.conf")])
     }
 
     /// One for a command of its own, such as `status`.

@@ -15,7 +15,7 @@ impl Kinds {
 
 /// What HAProxy looks for beside certificates. Where it is not sure that HAProxy reads a line, both are remembered.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ExtraFiles {
+pub(crate) struct ExtraFiles {
     surely: Kinds,
     perhaps: Kinds,
     without_extension: bool,
@@ -67,13 +67,13 @@ impl ExtraFiles {
     }
 
     /// Where the response of a certificate is looked for.
-    pub(super) fn staple(&self, certificate: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn staple(&self, certificate: &[u8]) -> Option<Vec<u8>> {
         // Better one file too many than a start without staples.
         self.perhaps.staple.then(|| self.beside(certificate, b".ocsp"))
     }
 
     /// Where the issuer of a certificate is looked for.
-    pub(super) fn issuer(&self, certificate: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn issuer(&self, certificate: &[u8]) -> Option<Vec<u8>> {
         // Only where it surely is: HAProxy does not start with a response whose issuer it does not find.
         self.surely.issuer.then(|| self.beside(certificate, b".issuer"))
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use stapled_core::reason::ReasonCode;
 
+use super::extra::ExtraFiles;
 use crate::address::Address;
 
 /// What a configuration of one HAProxy says about certificates and admin sockets.
@@ -16,9 +17,12 @@ use crate::address::Address;
 pub struct Configuration {
     /// The certificates that it serves, by their names. Certificates for servers behind it (`server … crt`) are none.
     pub certificates: Vec<Served>,
-    /// Its admin sockets, in the order of the configuration. Where one has level `admin`, those without are left out: all
-    /// lead to the same process, and the others would refuse what takes that level.
+    /// Its admin sockets, in the order of the configuration. Those with less than the highest level there is are left
+    /// out: all lead to the same process, and the others would refuse what takes that level.
     pub sockets: Vec<Socket>,
+    /// The names of certificates that servers behind it are shown (`server … crt`): a running HAProxy lists them with the
+    /// others, and never staples them.
+    pub client_certificates: Vec<String>,
     /// What cannot be used, or may mean something else to HAProxy.
     pub warnings: Vec<Warning>,
     /// The configuration files themselves, in the order in which HAProxy reads them.
@@ -27,6 +31,9 @@ pub struct Configuration {
     pub files: Vec<PathBuf>,
     /// The directories of which every file counts.
     pub directories: Vec<PathBuf>,
+    /// What HAProxy looks for beside certificates, and where it looks for chains, in the end.
+    pub(crate) extra: ExtraFiles,
+    pub(crate) chains: Option<PathBuf>,
 }
 
 /// A certificate that HAProxy serves.
@@ -48,6 +55,9 @@ pub struct Served {
     /// Whether HAProxy asks for its responses itself (`ocsp-update on`, `ocsp-update.mode on`; 2.8 and later): beside a
     /// stapler, it would be a second writer.
     pub updates_itself: bool,
+    /// Whether HAProxy surely loads it. Where something depends on a condition that cannot be decided, it may have another
+    /// one instead.
+    pub is_certain: bool,
     /// The line that names it.
     pub place: Place,
 }

@@ -108,9 +108,12 @@ impl Reading<'_> {
     fn serve_one(&mut self, path: &Word, files: Option<&Files>) {
         self.doubt(path, "the certificate");
         let mut is_found = false;
-        for name in self.candidates(&path.bytes) {
+        let candidates = self.candidates(&path.bytes);
+        self.is_choice = candidates.len() > 1 || path.doubt.is_some();
+        for name in candidates {
             is_found |= self.load(&name, files);
         }
+        self.is_choice = false;
         if !is_found {
             let name = self.candidates(&path.bytes).pop().unwrap_or_default();
             let mut what = format!("the certificate {} does not exist", String::from_utf8_lossy(&name));
@@ -124,7 +127,7 @@ impl Reading<'_> {
 
     /// The names that may be meant, the likeliest last: there are several where `crt-base` depends on what cannot be
     /// decided.
-    fn candidates(&self, path: &[u8]) -> Vec<Vec<u8>> {
+    pub(super) fn candidates(&self, path: &[u8]) -> Vec<Vec<u8>> {
         let bases = || self.settings.bases.iter().map(|base| under(base.as_deref(), path));
         match path.first() {
             Some(b'/') => vec![path.to_vec()],
@@ -138,6 +141,7 @@ impl Reading<'_> {
     /// Takes what HAProxy loads by that name. Returns whether there is anything.
     fn load(&mut self, name: &[u8], files: Option<&Files>) -> bool {
         if self.certificates.contains_key(name) {
+            self.name_again(name);
             self.note_updates(name, files);
             return true;
         }
@@ -181,7 +185,9 @@ impl Reading<'_> {
                 // A file that cannot be looked at is one; a link that leads nowhere is none.
                 Err(error) => !is_absent(&error),
             };
-            if is_file && !self.certificates.contains_key(&name) {
+            if self.certificates.contains_key(&name) {
+                self.name_again(&name);
+            } else if is_file {
                 self.take(&name, file, None);
             }
         }
@@ -195,6 +201,7 @@ impl Reading<'_> {
         for extension in BUNDLE {
             let name = [name, extension].concat();
             if self.certificates.contains_key(&name) {
+                self.name_again(&name);
                 is_found = true;
                 continue;
             }
@@ -245,6 +252,18 @@ impl Reading<'_> {
         }
     }
 
+    /// Whether HAProxy reads this line, and means by it what is taken from it.
+    fn is_certain(&self) -> bool {
+        self.is_read_surely() && !self.is_choice
+    }
+
+    fn name_again(&mut self, name: &[u8]) {
+        let is_certain = self.is_certain();
+        if let Some(served) = self.certificates.get_mut(name) {
+            served.is_certain |= is_certain;
+        }
+    }
+
     /// Remembers a file that is not there yet.
     fn wait_for(&mut self, path: PathBuf) {
         if self.files.len() < MAX_AWAITED {
@@ -261,7 +280,7 @@ impl Reading<'_> {
         files: Option<&Files>,
     ) {
         if self.certificates.contains_key(&name) {
-            return;
+            return self.name_again(&name);
         }
         if self.certificates.len() >= MAX_CERTIFICATES {
             return self.warn(codes::CONFIGURATION_TOO_LARGE, format!("more than {MAX_CERTIFICATES} certificates"));
@@ -274,6 +293,7 @@ impl Reading<'_> {
             issuer,
             chains: self.settings.chains.clone(),
             updates_itself: false,
+            is_certain: self.is_certain(),
             place: self.place.clone(),
         };
         self.note_updates(&name, files);

@@ -30,5 +30,6 @@ mod statement;
 mod tests;
 mod words;
 
+pub(crate) use extra::ExtraFiles;
 pub use found::{Configuration, ConfigurationError, Effect, Level, Place, Served, Socket, Surroundings, Warning};
 pub use source::HaproxyConfiguration;

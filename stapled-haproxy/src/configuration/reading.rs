@@ -23,6 +23,8 @@ use crate::codes;
 const MAX_FILES: usize = 10_000;
 /// More warnings are not told.
 pub(super) const MAX_WARNINGS: usize = 1000;
+/// More certificates for servers are not told apart.
+const MAX_CLIENTS: usize = 100_000;
 /// More sections than these a line does not belong to.
 const MAX_SECTIONS: usize = 8;
 
@@ -71,6 +73,10 @@ pub(super) struct Reading<'d> {
     pub(super) first: Place,
     pub(super) settings: Settings,
     pub(super) certificates: BTreeMap<Vec<u8>, Served>,
+    /// Whether what is loaded now is one of several things that may be meant.
+    pub(super) is_choice: bool,
+    /// The names of those that servers are shown.
+    clients: BTreeSet<Vec<u8>>,
     /// What is said of single certificates: whether HAProxy asks for their responses itself.
     pub(super) updates: BTreeMap<Vec<u8>, bool>,
     pub(super) lists_read: HashSet<PathBuf>,
@@ -161,6 +167,8 @@ impl<'d> Reading<'d> {
             first: Place { file: Arc::from(Path::new("")), line: 0 },
             settings: Settings { bases: vec![None], extra: ExtraFiles::default(), chains: None, updates: false },
             certificates: BTreeMap::new(),
+            is_choice: false,
+            clients: BTreeSet::new(),
             updates: BTreeMap::new(),
             lists_read: HashSet::new(),
             sockets: Vec::new(),
@@ -212,7 +220,11 @@ impl<'d> Reading<'d> {
         for (name, served) in &mut self.certificates {
             served.updates_itself = self.updates.get(name).copied().unwrap_or(self.settings.updates);
         }
+        let clients = self.clients.into_iter().filter(|name| !self.certificates.contains_key(name));
         Configuration {
+            client_certificates: clients.map(|name| String::from_utf8_lossy(&name).into_owned()).collect(),
+            extra: self.settings.extra,
+            chains: self.settings.chains,
             certificates: self.certificates.into_values().collect(),
             sockets,
             warnings: self.warnings,
@@ -273,6 +285,11 @@ impl<'d> Reading<'d> {
                 }
             }
         }
+    }
+
+    /// Whether HAProxy reads this line, in this section.
+    pub(super) fn is_read_surely(&self) -> bool {
+        self.blocks.now() == Read::Yes && self.sections.len() == 1
     }
 
     fn words(&self, line: &[u8]) -> Result<Vec<Word>, LineError> {
@@ -345,6 +362,9 @@ impl<'d> Reading<'d> {
                 (Some(Section::Store { name, base }), b"load") => {
                     let (name, base) = (name.clone(), base.clone());
                     self.load_into_store(&name, base.as_deref(), &Files::read(rest.iter()));
+                }
+                (Some(Section::Other | Section::Defaults), b"server" | b"server-template" | b"default-server") => {
+                    self.note_clients(rest);
                 }
                 (Some(Section::Other), b"bind") => self.bind(rest.get(1..).unwrap_or_default()),
                 (Some(Section::Other), b"default-bind") => self.bind(rest),
@@ -426,6 +446,19 @@ impl<'d> Reading<'d> {
                 BindOption::Certificate(path) => self.serve(path),
                 BindOption::List(path) => self.serve_list(path),
                 _ => {}
+            }
+        }
+    }
+
+    /// The certificates of `server` lines. One word too many does no harm: a running HAProxy has none of that name.
+    fn note_clients(&mut self, words: &[Word]) {
+        for pair in words.windows(2) {
+            if let [option, path] = pair
+                && option.bytes == b"crt"
+                && self.clients.len() < MAX_CLIENTS
+            {
+                let names = self.candidates(&path.bytes);
+                self.clients.extend(names);
             }
         }
     }

@@ -91,9 +91,10 @@ impl Reading<'_> {
                         `stats socket /run/haproxy/admin.sock level admin` to `global`";
             self.warn(codes::SOCKET_MISSING_IN_CONFIGURATION, what);
         }
-        if sockets.iter().any(|socket| socket.level == Level::Admin) {
-            sockets.retain(|socket| socket.level == Level::Admin);
-        } else {
+        // All lead to the same process: one with a lesser level does nothing that the others do not, and is refused more.
+        let highest = sockets.iter().map(|socket| socket.level).max().unwrap_or_default();
+        sockets.retain(|socket| socket.level == highest);
+        if highest < Level::Admin {
             for socket in &sockets {
                 self.place = socket.place.clone();
                 let what = format!(

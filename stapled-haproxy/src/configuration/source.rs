@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::disk::{Kept, Machine};
 use super::found::{Configuration, ConfigurationError, Effect, Served, Socket, Surroundings, Warning};
 use super::reading::Reading;
+use crate::address::Address;
 use crate::codes;
 
 /// How often a configuration is read again at most because the last reading met files that were not watched before.
@@ -22,8 +23,9 @@ const READINGS: usize = 3;
 
 /// A source of certificates: what HAProxy's configuration says that it serves.
 ///
-/// The configuration, its crt-lists, its directories of certificates and the certificates are watched. What cannot be
-/// read any more, or is just being written, is taken as it was: HAProxy goes on with that, too.
+/// The configuration, its crt-lists, its directories of certificates and the certificates are watched. What depends on a
+/// condition that cannot be decided is given, until a running HAProxy that is asked, too
+/// ([`HaproxySource::beyond`](crate::HaproxySource::beyond)), has not loaded it. What cannot be read any more, or is just being written, is taken as it was: HAProxy goes on with that, too.
 ///
 /// ```no_run
 /// use stapled_haproxy::configuration::HaproxyConfiguration;
@@ -44,12 +46,18 @@ struct Inner {
     files: Files,
     state: Mutex<State>,
     sockets: watch::Sender<Vec<Socket>>,
+    confirmed: watch::Sender<Confirmed>,
 }
+
+/// Which certificates running HAProxys have loaded of those that may be configured, by the addresses of these.
+type Confirmed = HashMap<Address, HashSet<String>>;
 
 #[derive(Debug, Default)]
 struct State {
     machine: Machine,
     latest: Configuration,
+    /// By what the last scan went.
+    confirmed: Confirmed,
     /// The advice that was given.
     told: HashSet<Warning>,
 }
@@ -79,6 +87,7 @@ impl HaproxyConfiguration {
             files: Files::new(),
             state: Mutex::default(),
             sockets: watch::Sender::new(Vec::new()),
+            confirmed: watch::Sender::default(),
         }));
         source.0.read()?;
         Ok(source)
@@ -86,7 +95,29 @@ impl HaproxyConfiguration {
 
     /// What it said when it was read last.
     pub fn latest(&self) -> Configuration {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).latest.clone()
+        self.read_latest(Configuration::clone)
+    }
+
+    /// The same, without a copy.
+    pub(crate) fn read_latest<T>(&self, read: impl FnOnce(&Configuration) -> T) -> T {
+        read(&self.0.state.lock().unwrap_or_else(PoisonError::into_inner).latest)
+    }
+
+    /// A running HAProxy says what it has loaded: that decides where the configuration leaves it open.
+    pub(crate) fn confirm(&self, address: &Address, is_loaded: impl Fn(&str) -> bool) {
+        let (is_open, loaded) = self.read_latest(|latest| {
+            let mut open = latest.certificates.iter().filter(|served| !served.is_certain).peekable();
+            let is_open = open.peek().is_some();
+            let names = open.map(|served| &served.name).filter(|name| is_loaded(name));
+            (is_open, names.cloned().collect::<HashSet<String>>())
+        });
+        self.0.confirmed.send_if_modified(|known| {
+            let is_news = known.get(address).map_or(is_open, |known| *known != loaded);
+            if is_news {
+                known.insert(address.clone(), loaded);
+            }
+            is_news
+        });
     }
 
     /// Its admin sockets, as they change.
@@ -108,7 +139,10 @@ impl CertSource for HaproxyConfiguration {
     }
 
     async fn changed(&self) {
-        self.0.files.changed().await;
+        tokio::select! {
+            () = self.0.files.changed() => {}
+            () = self.0.decided() => {}
+        }
     }
 
     fn name(&self) -> String {
@@ -159,8 +193,17 @@ impl Inner {
                 break;
             }
         }
-        let configuration = self.state.lock().unwrap_or_else(PoisonError::into_inner).latest.clone();
-        let sightings = sightings(&configuration.certificates, &mut look);
+        let confirmed = self.confirmed.borrow().clone();
+        let configuration = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.confirmed.clone_from(&confirmed);
+            state.latest.clone()
+        };
+        let is_there = |served: &&Served| {
+            let is_loaded = || confirmed.values().any(|loaded| loaded.contains(&served.name));
+            served.is_certain || confirmed.is_empty() || is_loaded()
+        };
+        let sightings = sightings(configuration.certificates.iter().filter(is_there), &mut look);
         let mut problems: Vec<SourceProblem> = kept.into_iter().map(|(path, kept)| problem(&path, &kept)).collect();
         problems.extend(configuration.warnings.iter().filter(|warning| warning.effect == Effect::LeftOut).map(
             |warning| SourceProblem {
@@ -171,6 +214,21 @@ impl Inner {
         ));
         problems.extend(look.end(&self.name()));
         Ok(Scan { sightings, problems })
+    }
+
+    /// Returns when running HAProxys have other certificates than the last scan went by.
+    async fn decided(&self) {
+        let mut confirmed = self.confirmed.subscribe();
+        loop {
+            let is_known = {
+                let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                *confirmed.borrow_and_update() == state.confirmed
+            };
+            // The sender lives as long as this does.
+            if !is_known || confirmed.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Watches what the configuration is read from, before it is read. Returns what that is.
@@ -205,13 +263,13 @@ fn problem(path: &Path, kept: &Kept) -> SourceProblem {
     }
 }
 
-fn sightings(certificates: &[Served], look: &mut Look<'_>) -> Vec<Sighting> {
+fn sightings<'a>(certificates: impl Iterator<Item = &'a Served>, look: &mut Look<'_>) -> Vec<Sighting> {
     let mut chains: HashMap<&Path, Version> = HashMap::new();
     let mut names: HashSet<String> = HashSet::new();
     // A file that HAProxy knows by several names is a place for each; the plainest has the name of the file.
     let is_plain = |served: &&Served| served.file.to_str() == Some(served.name.as_str());
-    let (plain, odd): (Vec<&Served>, Vec<&Served>) = certificates.iter().partition(is_plain);
-    let mut sightings = Vec::with_capacity(certificates.len());
+    let (plain, odd): (Vec<&Served>, Vec<&Served>) = certificates.partition(is_plain);
+    let mut sightings = Vec::with_capacity(plain.len() + odd.len());
     for served in plain.into_iter().chain(odd) {
         look.name(&served.file);
         if let Some(issuer) = &served.issuer {

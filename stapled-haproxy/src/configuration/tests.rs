@@ -201,7 +201,7 @@ fn only_admins_where_there_is_one() {
         ),
         ["/start/b Admin", "ipv4@10.0.0.1:9 Admin", "ipv4@127.0.0.1:7 Admin", "abns@n Admin"]
     );
-    assert_eq!(sockets("global\n stats socket /u level user\n stats socket /o\n"), ["/u User", "/o Operator"]);
+    assert_eq!(sockets("global\n stats socket /u level user\n stats socket /o\n"), ["/o Operator"]);
     assert_eq!(codes(&read(&[("/h.cfg", "\nglobal\n")])), ["1:no_admin_socket"]);
 }
 
@@ -324,4 +324,56 @@ proptest! {
         let (both, one) = (found(&undecided), found(&decided(ways)));
         prop_assert!(one.is_subset(&both), "{one:?} of\n{}\n{both:?} of\n{undecided}", decided(ways));
     }
+}
+
+#[test]
+fn certificates_of_servers_are_told_apart() {
+    let configuration = read(&[
+        (
+            "/h.cfg",
+            "global\n stats socket /s level admin\n crt-base /c\ndefaults\n default-server ssl crt d.pem\nfrontend f\n bind :1 ssl crt a.pem\nbackend b\n \
+             server s 10.0.0.1:1 check ssl verify none crt s.pem\n server t 10.0.0.1:1 ssl crt /x/t.pem cookie crt\n \
+             server u 10.0.0.1:1 ssl crt a.pem\n server-template w 2 x:1 ssl crt w.pem\n",
+        ),
+        ("/c/a.pem", ""),
+    ]);
+    assert_eq!(names(&configuration), ["/c/a.pem"]);
+    assert_eq!(configuration.client_certificates, ["/c/d.pem", "/c/s.pem", "/c/w.pem", "/x/t.pem"]);
+}
+
+#[test]
+fn what_is_surely_loaded_and_what_perhaps() {
+    let configuration = read(&[
+        (
+            "/h.cfg",
+            "global\n stats socket /s level admin\nfrontend f\n bind :1 ssl crt /a\n.if version_atleast(3.0)\n bind :2 ssl crt /b crt \
+             /c crt /d\n.else\n bind :2 ssl crt-list /l crt /a\n.endif\n bind :3 ssl crt /c crt /d/\nglobal\n.if \
+             version_atleast(3.0)\n crt-base /new\n.endif\nfrontend g\n bind :4 ssl crt f crt /a\n",
+        ),
+        ("/a", ""),
+        ("/b", ""),
+        ("/c", ""),
+        ("/d/x", ""),
+        ("/e", ""),
+        ("/l", "/e\n"),
+        ("/start/f", ""),
+        ("/new/f", ""),
+    ]);
+    let certain: Vec<(&str, bool)> =
+        configuration.certificates.iter().map(|served| (served.name.as_str(), served.is_certain)).collect();
+    let expected =
+        [("/a", true), ("/b", false), ("/c", true), ("/d/x", true), ("/e", false), ("/new/f", false), ("f", false)];
+    assert_eq!(certain, expected);
+}
+
+#[test]
+fn of_admin_sockets_those_of_the_highest_level_are_used() {
+    let sockets = |levels: &[&str]| {
+        let lines: String = levels.iter().map(|level| format!(" stats socket /{level} level {level}\n")).collect();
+        let configuration = read(&[("/h.cfg", &format!("global\n{lines}"))]);
+        configuration.sockets.iter().map(|socket| socket.address.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(sockets(&["user", "admin", "operator"]), ["/admin"]);
+    assert_eq!(sockets(&["user", "operator"]), ["/operator"]);
+    assert_eq!(sockets(&["user"]), ["/user"]);
 }

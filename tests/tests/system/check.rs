@@ -251,7 +251,7 @@ fn what_is_wrong_with_certificates_is_told() {
             (&must, "must_staple_without_url"),
             (&misled, "wrong_issuer_file"),
             (&renewed, "served_differs"),
-            (&gone, "not_in_configuration"),
+            (&gone, "unreadable_certificate"),
             (&new, "not_loaded"),
             (&lonely, "staple_without_issuer"),
             (&old, ""),
@@ -504,7 +504,7 @@ fn relative_paths_are_confirmed_by_the_running_haproxy() {
     });
 }
 
-/// Names of a certificate store: with the configuration they have files, without it there is a way out.
+/// Names of a certificate store: the configuration tells their files, whoever names it, and without it there is a way out.
 #[test]
 fn names_of_a_certificate_store() {
     with_each_haproxy(|binary| {
@@ -526,8 +526,19 @@ fn names_of_a_certificate_store() {
         assert_eq!(object["issuer_found_in"], world.path("ca.pem").to_str().unwrap());
         assert_eq!(object["first_staple"], "yes");
         let (code, objects) = as_json(&check(&world, ["--json".as_ref(), "-s".as_ref(), haproxy.socket().as_os_str()]));
-        assert_eq!((code, reasons(&objects[0])), (1, vec!["unreadable_certificate"]));
-        assert!(objects[0]["problems"][0]["remedy"].as_str().unwrap().contains("--haproxy-config"), "{objects:?}");
+        assert_eq!((code, reasons(&objects[0])), (0, vec![]));
+        assert_eq!(objects[0]["file"], cert.name());
+        // What HAProxy was started with may not be legible any more.
+        fs::rename(haproxy.configuration_file(), world.path("moved.cfg")).unwrap();
+        let (code, objects) = as_json(&check(&world, ["--json".as_ref(), "-s".as_ref(), haproxy.socket().as_os_str()]));
+        match (code, &reasons(&objects[0])[..]) {
+            (1, ["unreadable_certificate"]) => {
+                let remedy = objects[0]["problems"][0]["remedy"].as_str().unwrap();
+                assert!(remedy.contains("--haproxy-config"), "{objects:?}");
+            }
+            // Newer ones tell the file themselves, and the issuer's nowhere.
+            told => assert_eq!((told, objects[0]["file"].as_str()), ((1, &["issuer_missing"][..]), Some(cert.name()))),
+        }
     });
 }
 

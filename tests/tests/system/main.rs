@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod beyond;
 mod certificates;
 mod chaos;
 mod check;
@@ -20,6 +21,7 @@ mod operations;
 mod outages;
 mod process;
 mod restarts;
+mod running;
 mod soak;
 mod sockets;
 mod storage;

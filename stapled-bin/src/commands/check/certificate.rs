@@ -59,7 +59,7 @@ pub(super) fn row(
             row.first_staple = First::no(ReasonCode::new(finding.reason), "the certificate cannot be read");
             // What is not there by mistake is no problem: a directory may hold other files.
             let is_plain = finding.reason == "no_certificate" && item.origin == Origin::Path && item.loaded.is_empty();
-            if item.findings.is_empty() {
+            if item.findings.iter().all(|finding| !finding.needs_operator) {
                 row.problems.push(if is_plain { finding.clone().noted() } else { finding.clone() });
             }
             return row;
@@ -190,6 +190,14 @@ impl Case<'_> {
             if NameError::check(&self.item.name).is_err() {
                 return None;
             }
+            if let (Some(place), true) = (&self.item.named_at, self.item.is_perhaps) {
+                let what = format!(
+                    "{place} names it on a condition that cannot be decided here, and the running HAProxy (process {}) has \
+                     not loaded it: it may be right",
+                    picture.pid
+                );
+                return Some(Finding::note(haproxy::NOT_LOADED, what).about(&process.address));
+            }
             let (what, remedy) = match (&self.item.named_at, self.item.origin) {
                 (Some(place), Origin::Configuration) => (
                     format!("{place} names it, and the running HAProxy (process {}) has not loaded it", picture.pid),
@@ -210,8 +218,23 @@ impl Case<'_> {
             self.file_serial().unwrap_or_else(|| "unknown".to_owned()),
             served.serial
         );
-        let remedy = "reload HAProxy, or bring the new one with `set ssl cert` and `commit ssl cert`; HAProxy is right about \
-                      what is served";
+        // What is served is read from wherever it lies.
+        let is_nowhere = match self.item.origin {
+            Origin::Process | Origin::NotInConfiguration => !served.is(self.end_entity),
+            Origin::Configuration => !process.holds(&served.name),
+            Origin::Path => false,
+        };
+        let remedy = match is_nowhere {
+            true => {
+                "write the one that is served into the file, since no readable file holds it and a stapled that is started \
+                 now has no staple for it; or, if the file is right, reload HAProxy, or bring it with `set ssl cert` and \
+                 `commit ssl cert`"
+            }
+            false => {
+                "reload HAProxy, or bring the new one with `set ssl cert` and `commit ssl cert`; HAProxy is right about what \
+                 is served"
+            }
+        };
         Some(Finding::problem(haproxy::SERVED_DIFFERS, what, remedy).about(&process.address))
     }
 
@@ -223,13 +246,13 @@ impl Case<'_> {
     fn differs(&self, served: &ServedCertificate) -> bool {
         match self.item.origin {
             // What was read may be what is served, from a copy.
-            Origin::Process => served.file.is_some() && !served.is_in_file,
+            Origin::Process | Origin::NotInConfiguration => served.file.is_some() && !served.is_in_file,
             _ => !served.is(self.end_entity),
         }
     }
 
     fn file_serial(&self) -> Option<String> {
-        let is_file = self.item.origin != Origin::Process
+        let is_file = !matches!(self.item.origin, Origin::Process | Origin::NotInConfiguration)
             || self.item.loaded.iter().all(|(_, served)| !served.is(self.end_entity));
         is_file.then(|| self.end_entity.serial_hex())
     }

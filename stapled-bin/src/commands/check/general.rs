@@ -93,7 +93,10 @@ impl General {
 fn differing(rows: &[Row]) -> HashSet<usize> {
     let differences =
         [haproxy::NOT_LOADED, haproxy::SERVED_DIFFERS, haproxy::NOT_IN_CONFIGURATION].map(|code| code.as_str());
-    let differs = |row: &&Row| row.problems.iter().any(|finding| differences.contains(&finding.reason));
+    // What is only perhaps configured may be absent.
+    let is_possible = |finding: &Finding| !finding.needs_operator && finding.reason == haproxy::NOT_LOADED.as_str();
+    let is_difference = |finding: &Finding| differences.contains(&finding.reason) && !is_possible(finding);
+    let differs = |row: &&Row| row.problems.iter().any(is_difference);
     rows.iter().filter(differs).flat_map(|row| row.processes.iter().copied()).collect()
 }
 
@@ -211,7 +214,7 @@ fn not_in_paths(inputs: &Inputs, number: usize, process: &Process, items: &[&Ite
     }
     let is_of = |item: &&&Item| item.origin == Origin::Path && item.loaded.iter().any(|(of, _)| *of == number);
     let found: HashSet<&str> = items.iter().filter(is_of).map(|item| item.name.as_str()).collect();
-    let names = picture.certificates.iter().map(|served| served.name.as_str());
+    let names = picture.certificates.iter().filter(|served| !served.is_clients).map(|served| served.name.as_str());
     let others: Vec<&str> = names.filter(|name| !found.contains(name)).collect();
     if others.is_empty() {
         return None;

@@ -1,5 +1,6 @@
 //! What there is to check: the daemon's own sources, scanned once, and the running HAProxys, asked once.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
@@ -56,6 +57,8 @@ pub(super) enum Kind {
 pub(super) struct Process {
     pub(super) address: Address,
     pub(super) picture: Result<Picture, SourceError>,
+    /// What it serves beyond the configurations whose staples go to it.
+    pub(super) beyond: Scan,
 }
 
 /// Looks at everything, and changes nothing.
@@ -72,7 +75,9 @@ pub(super) async fn gather(configuration: &Configuration, haproxys: &mut Haproxy
         sockets.iter().map(&mut number).collect()
     };
     let mut groups = Vec::new();
-    for (haproxy, (source, sockets)) in configuration.haproxys.iter().zip(haproxys.sources()) {
+    let sources = haproxys.sources();
+    let mut beyond: HashMap<Address, HaproxySource> = wiring::beyond(configuration, &sources).into_iter().collect();
+    for (haproxy, (source, sockets)) in configuration.haproxys.iter().zip(sources) {
         let scan = in_time(&source).await;
         let latest = Box::new(source.latest());
         groups.push(Group {
@@ -90,11 +95,20 @@ pub(super) async fn gather(configuration: &Configuration, haproxys: &mut Haproxy
     let running = numbers(&configuration.running);
 
     let asked = addresses.into_iter().enumerate().map(|(number, address)| {
-        let source = wiring::running(configuration, &address);
+        let beyond = beyond.remove(&address);
         let is_source = running.contains(&number);
         async move {
-            let (picture, scan) = ask(&source, is_source).await;
-            (Process { address, picture }, scan)
+            match beyond.filter(|_| !is_source) {
+                Some(source) => {
+                    let (picture, scan) = ask(&source, true).await;
+                    let beyond = scan.and_then(Result::ok).unwrap_or_default();
+                    (Process { address, picture, beyond }, None)
+                }
+                None => {
+                    let (picture, scan) = ask(&wiring::running(configuration, &address), is_source).await;
+                    (Process { address, picture, beyond: Scan::default() }, scan)
+                }
+            }
         }
     });
     let mut processes = Vec::new();
@@ -140,6 +154,13 @@ async fn ask(
         Ok((picture, scan)) => (Ok(picture), scan.map(Ok)),
         // It is told once, of the process.
         Err(error) => (Err(error), is_source.then(|| Ok(Scan::default()))),
+    }
+}
+
+impl Process {
+    /// Whether some file holds what it serves by this name, and the configuration has other files for it.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.beyond.sightings.iter().any(|sighting| *sighting.name == *name)
     }
 }
 

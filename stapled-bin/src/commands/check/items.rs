@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stapled_core::source::{Material, Sighting, Version};
-use stapled_haproxy::configuration::Served;
+use stapled_core::source::{Material, Scan, Sighting};
+use stapled_haproxy::configuration::{Configuration, Served};
 use stapled_haproxy::{ServedCertificate, codes as haproxy};
 
 use super::contents::Contents;
@@ -32,6 +32,8 @@ pub(super) struct Item {
     pub(super) staple: Option<PathBuf>,
     /// The line of the configuration that names it.
     pub(super) named_at: Option<String>,
+    /// Whether it depends on something that cannot be decided whether HAProxy loads it.
+    pub(super) is_perhaps: bool,
     /// Whether HAProxy asks for its responses itself.
     pub(super) updates_itself: bool,
     /// The HAProxys that its staple goes to.
@@ -61,9 +63,7 @@ pub(super) fn items(inputs: &Inputs) -> Vec<Item> {
     for (number, group) in inputs.groups.iter().enumerate() {
         let begin = items.len();
         match &group.kind {
-            Kind::Configuration { latest, .. } => {
-                configured(group, &latest.certificates, &inputs.processes, &mut items)
-            }
+            Kind::Configuration { latest, .. } => configured(group, latest, &inputs.processes, &mut items),
             Kind::Path => items.extend(group.sightings().iter().map(|sighting| Item {
                 staple: file_of(sighting).map(|file| beside(&file)),
                 processes: group.processes.clone(),
@@ -76,8 +76,9 @@ pub(super) fn items(inputs: &Inputs) -> Vec<Item> {
     items
 }
 
-fn configured(group: &Group, certificates: &[Served], processes: &[Process], items: &mut Vec<Item>) {
-    let by_name: HashMap<&str, &Served> = certificates.iter().map(|served| (served.name.as_str(), served)).collect();
+fn configured(group: &Group, latest: &Configuration, processes: &[Process], items: &mut Vec<Item>) {
+    let by_name: HashMap<&str, &Served> =
+        latest.certificates.iter().map(|served| (served.name.as_str(), served)).collect();
     let mut names = HashSet::new();
     let loaded: Vec<_> = group.processes.iter().map(|&number| (number, loaded_by(processes, number))).collect();
     for sighting in group.sightings() {
@@ -90,37 +91,87 @@ fn configured(group: &Group, certificates: &[Served], processes: &[Process], ite
         items.push(Item {
             staple: served.and_then(|served| served.staple.clone()),
             named_at: served.map(|served| served.place.to_string()),
+            is_perhaps: served.is_some_and(|served| !served.is_certain),
             updates_itself: served.is_some_and(|served| served.updates_itself),
             processes: group.processes.clone(),
             loaded: loaded.iter().filter_map(of).collect(),
             ..item
         });
     }
+    let clients: HashSet<&str> = latest.client_certificates.iter().map(String::as_str).collect();
     for (number, loaded) in &loaded {
-        let mut more: Vec<_> = loaded.values().filter(|served| !names.contains(&served.name)).collect();
+        let is_known = |name: &String| names.contains(name) || clients.contains(name.as_str());
+        let mut more: Vec<_> = loaded.values().filter(|served| !is_known(&served.name)).collect();
         more.sort_by(|one, other| one.name.cmp(&other.name));
+        let beyond = processes.get(*number).map(|process| Scanned::of(&process.beyond)).unwrap_or_default();
         items.extend(more.into_iter().map(|served| {
             let what = format!(
-                "HAProxy serves it, and its configuration {} does not name it: it gets no staple from here",
+                "HAProxy serves it, and its configuration {} does not name it: it is kept stapled until HAProxy is reloaded",
                 group.name
             );
-            let remedy =
-                "reload HAProxy, if the configuration was changed since it started; or name the certificate there";
-            let sighting = served.file.as_ref().map(|file| Sighting::file(file, Version::new([])));
+            let remedy = "name the certificate there, if it shall be served after that, too";
+            let note = Finding::note(haproxy::NOT_IN_CONFIGURATION, what).remedy(remedy);
             Item {
-                name: served.name.clone(),
-                file: served.file.clone(),
-                origin: Origin::NotInConfiguration,
-                group: 0,
-                staple: served.file.as_deref().map(beside),
-                sighting,
-                named_at: None,
-                updates_itself: false,
-                processes: vec![*number],
-                loaded: vec![(*number, (**served).clone())],
-                findings: vec![Finding::problem(haproxy::NOT_IN_CONFIGURATION, what, remedy)],
+                findings: std::iter::once(note).chain(beyond.problem(served)).collect(),
+                ..of_process(*number, served, &beyond, Origin::NotInConfiguration)
             }
         }));
+    }
+}
+
+/// What a scan of a running HAProxy says, by the names of the certificates.
+#[derive(Default)]
+struct Scanned<'a> {
+    sightings: HashMap<&'a str, &'a Sighting>,
+    problems: HashMap<&'a str, Finding>,
+}
+
+impl<'a> Scanned<'a> {
+    fn of(scan: &'a Scan) -> Self {
+        // What is served comes before what lies in the file of that name.
+        let mut sightings: HashMap<&str, &Sighting> = HashMap::new();
+        for sighting in &scan.sightings {
+            let name = sighting.served_as.as_deref().unwrap_or(&sighting.name);
+            let known = sightings.entry(name).or_insert(sighting);
+            if *sighting.name == *name {
+                *known = sighting;
+            }
+        }
+        let problems = scan.problems.iter();
+        let problems =
+            problems.map(|problem| (problem.place.as_str(), Finding::told(problem.error.code, &problem.error.what)));
+        // That is told in words of its own.
+        let problems = problems.filter(|(_, finding)| finding.reason != haproxy::SERVED_DIFFERS.as_str()).collect();
+        Scanned { sightings, problems }
+    }
+
+    fn problem(&self, served: &ServedCertificate) -> Option<Finding> {
+        let finding = self.problems.get(served.name.as_str())?.clone();
+        // Names of a `crt-store` tell no file: only the configuration does.
+        Some(match served.name.starts_with('@') {
+            true => {
+                finding.remedy("name HAProxy's configuration with --haproxy-config, which tells the file of this name")
+            }
+            false => finding,
+        })
+    }
+}
+
+/// What a running HAProxy has loaded, as far as it says where that lies.
+fn of_process(number: usize, served: &ServedCertificate, scan: &Scanned<'_>, origin: Origin) -> Item {
+    Item {
+        name: served.name.clone(),
+        file: served.file.clone(),
+        origin,
+        group: 0,
+        sighting: scan.sightings.get(served.name.as_str()).map(|&sighting| sighting.clone()),
+        staple: served.staple.clone(),
+        named_at: served.configured.as_ref().map(|configured| configured.place.to_string()),
+        is_perhaps: false,
+        updates_itself: served.configured.as_ref().is_some_and(|configured| configured.updates_itself),
+        processes: vec![number],
+        loaded: vec![(number, served.clone())],
+        findings: scan.problem(served).into_iter().collect(),
     }
 }
 
@@ -130,47 +181,10 @@ fn served(group: &Group, processes: &[Process], items: &mut Vec<Item>) {
         return;
     };
     let Ok(picture) = &process.picture else { return };
-    // What is served comes before what lies in the file of that name.
-    let mut sightings: HashMap<&str, &Sighting> = HashMap::new();
-    for sighting in group.sightings() {
-        let name = sighting.served_as.as_deref().unwrap_or(&sighting.name);
-        let known = sightings.entry(name).or_insert(sighting);
-        if *sighting.name == *name {
-            *known = sighting;
-        }
-    }
-    let problems: HashMap<&str, Finding> = group
-        .problems()
-        .iter()
-        .map(|problem| (problem.place.as_str(), Finding::told(problem.error.code, &problem.error.what)))
-        // That is told in words of its own.
-        .filter(|(_, finding)| finding.reason != haproxy::SERVED_DIFFERS.as_str())
-        .collect();
-    items.extend(picture.certificates.iter().map(|served| Item {
-        name: served.name.clone(),
-        file: served.file.clone(),
-        origin: Origin::Process,
-        group: 0,
-        sighting: sightings.get(served.name.as_str()).map(|&sighting| sighting.clone()),
-        staple: match &served.configured {
-            Some(configured) => configured.staple.clone(),
-            None => served.file.as_deref().map(beside),
-        },
-        named_at: served.configured.as_ref().map(|configured| configured.place.to_string()),
-        updates_itself: served.configured.as_ref().is_some_and(|configured| configured.updates_itself),
-        processes: vec![number],
-        loaded: vec![(number, served.clone())],
-        findings:
-            problems.get(served.name.as_str()).cloned().into_iter().map(|finding| of_store(served, finding)).collect(),
-    }));
-}
-
-/// Names of a `crt-store` tell no file: only the configuration does.
-fn of_store(served: &ServedCertificate, finding: Finding) -> Finding {
-    match served.name.starts_with('@') {
-        true => finding.remedy("name HAProxy's configuration with --haproxy-config, which tells the file of this name"),
-        false => finding,
-    }
+    let Ok(scan) = &group.scan else { return };
+    let scan = Scanned::of(scan);
+    let certificates = picture.certificates.iter().filter(|served| !served.is_clients);
+    items.extend(certificates.map(|served| of_process(number, served, &scan, Origin::Process)));
 }
 
 /// Gives the certificates of paths the names by which the running HAProxys know them, and makes one of what was found
@@ -187,7 +201,12 @@ pub(super) fn named(read: Vec<Read>, processes: &[Process]) -> Vec<Read> {
         };
         for item in items {
             match known.get(&(item.name.clone(), item.file.clone())).and_then(|&at| merged.get_mut(at)) {
-                Some((before, _)) => before.join(item),
+                Some((before, known)) => {
+                    before.join(item);
+                    if known.is_err() {
+                        known.clone_from(&contents);
+                    }
+                }
                 None => {
                     known.insert((item.name.clone(), item.file.clone()), merged.len());
                     merged.push((item, contents.clone()));
@@ -304,6 +323,7 @@ impl Item {
             sighting: Some(sighting.clone()),
             staple: None,
             named_at: None,
+            is_perhaps: false,
             updates_itself: false,
             processes: Vec::new(),
             loaded: Vec::new(),

@@ -375,9 +375,15 @@ fn the_running_haproxy_and_its_configuration() {
     assert!(!with(all.clone()).needs_operator());
 
     let answered = with(world.loaded(&[("one.pem", &before), ("gone.pem", &gone)]));
-    assert_eq!(shown(&answered), ["gone.pem not_in_configuration!", "one.pem served_differs!", "two.pem not_loaded!"]);
+    let differences = [
+        // What the running HAProxy serves from there was not looked for.
+        "gone.pem not_in_configuration unreadable_file!",
+        "one.pem served_differs!",
+        "two.pem not_loaded!",
+    ];
+    assert_eq!(shown(&answered), differences);
     let firsts: Vec<_> = answered.rows.iter().map(|row| row.first_staple.code.map(|code| code.as_str())).collect();
-    assert_eq!(firsts, [None, Some("served_differs"), Some("not_loaded")]);
+    assert_eq!(firsts, [Some("unreadable_file"), Some("served_differs"), Some("not_loaded")]);
     // Somebody gives it staples by its path.
     let by_path = world.check(&["--haproxy-config", "@/h.cfg", "-p", "@/gone.pem", "-s", "@/admin.sock"], |inputs| {
         inputs.processes[0].picture = Ok(world.loaded(&[("one.pem", &one), ("two.pem", &two), ("gone.pem", &gone)]));

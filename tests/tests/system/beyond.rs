@@ -1,0 +1,107 @@
+//! With HAProxy's configuration, its process is right all the same about what is served: what others have brought it at run
+//! time is stapled, and so is what it still serves while its files hold something else.
+
+use std::fs;
+use std::time::Duration;
+
+use stapled_ca::lab::Lab;
+use stapled_tests::{Haproxy, Stapled, World, wait_until, with_each_haproxy};
+
+/// A lab whose answers are soon renewed: HAProxy takes none that ends within five minutes.
+fn hasty(world: &World) -> Lab {
+    Lab::builder().authority(&world.ca).validity(Duration::from_secs(306)).start().unwrap()
+}
+
+fn stapled(world: &World, haproxy: &Haproxy) -> stapled_tests::StapledCommand {
+    Stapled::of(world).args(["--minimum-interval", "1", "--haproxy-config"]).args([haproxy.configuration_file()])
+}
+
+/// `new ssl cert` and `add ssl crt-list`, and no line in any file.
+#[test]
+fn what_is_loaded_at_run_time_is_stapled() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let first = world.cert("first", &lab.url());
+        let list = world.path("list");
+        fs::write(&list, format!("{}\n", first.name())).unwrap();
+        let haproxy = Haproxy::of(binary, &world, "a").crt_list(&list).start();
+        let stapled = stapled(&world, &haproxy).start();
+        haproxy.wait_for_staple(&first);
+        // Where all agree, there is nothing to be said.
+        assert_eq!(stapled.lines(&["WARN"]), [""; 0]);
+
+        let new = world.issue(&world.path("elsewhere/new.pem"), |profile| profile.ocsp_url(lab.url()));
+        new.write();
+        haproxy.load(&new, true);
+        let said = haproxy.ask(&format!("add ssl crt-list {} {}", list.display(), new.name()));
+        assert!(said.contains("Success!"), "{said}");
+        haproxy.wait_for_staple(&new);
+        assert_eq!([&first, &new].map(|cert| lab.requests_for(cert.issued.serial())), [1, 1]);
+
+        // That a reload loses it, the operator is told, and no more is wrong.
+        let finished = Stapled::asked(&world)
+            .args(["check", "--config", "empty.conf", "--haproxy-config"])
+            .args([haproxy.configuration_file()])
+            .run();
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        let told = format!("\n{}\n", new.name());
+        assert!(finished.stdout.contains(&told), "{finished:?}");
+        assert!(finished.stdout.contains("note         not_in_configuration: "), "{finished:?}");
+        stapled.stop();
+    });
+}
+
+/// A file is renewed, and HAProxy is told of it much later: the certificate that it serves goes on being renewed.
+#[test]
+fn what_is_served_is_renewed_whatever_its_file_holds() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = hasty(&world);
+        let cert = world.cert("a", &lab.url());
+        let mut haproxy = Haproxy::of(binary, &world, "a").start();
+        let stapled = stapled(&world, &haproxy).start();
+        let before = haproxy.wait_for_staple(&cert);
+        // What was never seen in a file is not to be had any more.
+        stapled.wait_for_line(&["event=scanned", ".admin"]);
+        let asked_for = |cert: &stapled_tests::Cert| lab.requests_for(cert.issued.serial());
+
+        let new = world.renewal_of(&cert, &lab.url());
+        new.write();
+        stapled.wait_for_line(&["code=served_differs", cert.name(), "reload HAProxy"]);
+        let at = asked_for(&cert);
+        wait_until("it is renewed again and again", || {
+            assert!(haproxy.staple(&cert).is_some(), "it is stapled all the time");
+            asked_for(&cert) >= at + 2
+        });
+        wait_until("the renewed one is stapled", || haproxy.staple(&cert).is_some_and(|staple| staple != before));
+        // That of the next start waits in its file.
+        assert!(asked_for(&new) >= 1);
+        wait_until("its response is in the file", || new.staple_file().is_some());
+
+        haproxy.restart();
+        haproxy.wait_for_staple(&new);
+        stapled.stop();
+    });
+}
+
+/// Relative paths begin where HAProxy was started, wherever `stapled` was.
+#[test]
+fn where_relative_paths_begin_the_running_haproxy_says() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let cert = world.cert("a", &lab.url());
+        let haproxy = Haproxy::of(binary, &world, "a")
+            .configuration(
+                "global\n  stats socket @ADMIN level admin\n@DEFAULTSfrontend tls\n  bind unix@@TLS ssl crt certs/a.pem\n",
+            )
+            .start();
+        fs::create_dir(world.path("elsewhere")).unwrap();
+        let elsewhere = world.path("elsewhere").display().to_string();
+        let stapled = stapled(&world, &haproxy).by(["env", "-C", &elsewhere]).start();
+        haproxy.wait_for_staple(&cert);
+        cert.wait_for_file();
+        stapled.stop();
+    });
+}

@@ -1,0 +1,169 @@
+//! A running HAProxy alone: its socket is all that stapled is told, and its own configuration says what to make of what it
+//! has loaded.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use stapled_ca::lab::Lab;
+use stapled_tests::{Cert, Haproxy, Stapled, World, has_stores, wait_for, with_each_haproxy};
+
+/// Writes a certificate's file without the chain.
+fn make_lonely(cert: &Cert) {
+    fs::write(&cert.path, cert.issued.certificate_pem() + &cert.issued.key_pem()).unwrap();
+}
+
+fn issuer(cert: &Cert) -> String {
+    let bundle = cert.issued.bundle_pem();
+    bundle.replace(&cert.issued.certificate_pem(), "").replace(&cert.issued.key_pem(), "")
+}
+
+/// What `stapled check` says, given only this: its exit code, and an object for each certificate.
+fn check(world: &World, by: &str, with: &Path) -> (Option<i32>, Vec<Value>) {
+    let finished = Stapled::asked(world).args(["check", "--config", "empty.conf", "--json", by]).args([with]).run();
+    let objects = finished.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (finished.code, objects)
+}
+
+fn names(objects: &[Value]) -> Vec<&str> {
+    objects.iter().map(|object| object["certificate"].as_str().unwrap()).collect()
+}
+
+/// Responses lie where this HAProxy looks for them, and nowhere where they would keep it from starting: beside a
+/// certificate whose issuer it does not look for.
+#[test]
+fn haproxy_starts_again_with_what_it_looks_for() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let folder = world.path("loaded");
+        fs::create_dir(&folder).unwrap();
+        let issue = |name: &str| world.issue(&folder.join(name), |profile| profile.ocsp_url(lab.url()));
+        let (short, lonely, client) = (issue("short.crt"), issue("lonely.pem"), issue("client.pem"));
+        [&short, &client].iter().for_each(|cert| cert.write());
+        make_lonely(&lonely);
+        // HAProxy is told not to look for it.
+        fs::write(folder.join("lonely.pem.issuer"), issuer(&short)).unwrap();
+        let mut haproxy = Haproxy::of(binary, &world, "a")
+            .configuration(
+                "global\n  stats socket @ADMIN level admin\n  crt-base @D/loaded\n  ssl-load-extra-files ocsp\n  \
+                 ssl-load-extra-del-ext\n@DEFAULTSfrontend tls\n  bind unix@@TLS ssl crt short.crt crt lonely.pem\n\
+                 backend b\n  server s 127.0.0.1:1 ssl verify none crt client.pem\n",
+            )
+            .start();
+
+        // Certificates of servers are nobody's to staple, whoever tells which certificates there are.
+        for (by, with) in [("--haproxy-sockets", haproxy.socket()), ("--haproxy-config", haproxy.configuration_file())]
+        {
+            let (code, objects) = check(&world, by, &with);
+            assert_eq!(code, Some(0), "{by}: {objects:?}");
+            assert_eq!(names(&objects), [lonely.name(), short.name()], "{by}");
+            let staple = folder.join("short.ocsp");
+            assert_eq!(objects[1]["staple_file"].as_str(), staple.to_str(), "{by}");
+        }
+
+        let stapled = Stapled::of(&world).sockets([haproxy.socket()]).start();
+        haproxy.wait_for_staple(&short);
+        haproxy.wait_for_staple(&lonely);
+        wait_for("the file", || fs::read(folder.join("short.ocsp")).ok());
+        stapled.stop();
+        let responses: Vec<String> =
+            World::listing(&folder).into_iter().filter(|name| name.ends_with(".ocsp")).collect();
+        assert_eq!(responses, ["short.ocsp"]);
+        assert_eq!(lab.requests().len(), 2);
+
+        haproxy.restart();
+        assert!(haproxy.staple(&short).is_some());
+        assert!(haproxy.staple(&lonely).is_none());
+    });
+}
+
+/// Names of a store tell no file, and a chain may lie apart: both are found by the configuration.
+#[test]
+fn certificates_are_found_by_the_names_of_a_store_and_their_issuer_in_a_directory_of_chains() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let folder = world.path("store");
+        let chains = world.path("chains");
+        [&folder, &chains].iter().for_each(|folder| fs::create_dir(folder).unwrap());
+        let issue = |name: &str| world.issue(&folder.join(name), |profile| profile.ocsp_url(lab.url()));
+        let (named, other) = (issue("named.pem"), issue("other.pem"));
+        [&named, &other].iter().for_each(|cert| make_lonely(cert));
+        fs::write(chains.join("ca.pem"), issuer(&named)).unwrap();
+        let (store, words) = match has_stores(binary) {
+            true => ("crt-store web\n  crt-base \"${STORE}\"\n  load crt named.pem alias x\n", "crt @web/x"),
+            false => ("", "crt named.pem"),
+        };
+        let mut haproxy = Haproxy::of(binary, &world, "a")
+            .configuration(&format!(
+                "global\n  stats socket @ADMIN level admin\n  setenv STORE @D/store\n  crt-base @D/store\n  \
+                 issuers-chain-path @D/chains\n@DEFAULTS{store}frontend tls\n  bind unix@@TLS ssl {words} crt other.pem\n"
+            ))
+            .start();
+        let (code, objects) = check(&world, "--haproxy-sockets", &haproxy.socket());
+        assert_eq!(code, Some(0), "{objects:?}");
+        let files: Vec<_> = objects.iter().map(|object| object["file"].as_str().unwrap()).collect();
+        assert!(files.contains(&named.name()) && files.contains(&other.name()), "{files:?}");
+
+        let stapled = Stapled::of(&world).sockets([haproxy.socket()]).start();
+        haproxy.wait_for_staple(&named);
+        haproxy.wait_for_staple(&other);
+        wait_for("the file", || other.staple_file());
+        stapled.stop();
+        haproxy.restart();
+        assert!(haproxy.staple(&other).is_some());
+        // A store has no files but those that are named.
+        assert_eq!(haproxy.staple(&named).is_some(), !has_stores(binary));
+    });
+}
+
+/// A certificate that another version of HAProxy would load instead is no reason to call the operator.
+#[test]
+fn what_depends_on_a_condition_may_be_absent() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let (one, other) = (world.cert_with("one", |profile| profile), world.cert_with("other", |profile| profile));
+        let haproxy = Haproxy::of(binary, &world, "a")
+            .configuration(&format!(
+                "global\n  stats socket @ADMIN level admin\n@DEFAULTSfrontend tls\n.if version_atleast(2.4)\n  bind unix@@TLS ssl \
+                 crt {}\n.else\n  bind unix@@TLS ssl crt {}\n.endif\n",
+                one.name(),
+                other.name()
+            ))
+            .start();
+        let (code, objects) = check(&world, "--haproxy-config", &haproxy.configuration_file());
+        assert_eq!((code, objects.len()), (Some(0), 2), "{objects:?}");
+    });
+}
+
+/// The running HAProxy decides what its configuration leaves open: nothing is brought that it has not loaded, until it has.
+#[test]
+fn the_running_haproxy_decides_what_conditions_leave_open() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let (one, other) = (world.cert("one", &lab.url()), world.cert("other", &lab.url()));
+        let text = |condition: &str| {
+            format!(
+                "global\n  stats socket @ADMIN level admin\n@DEFAULTSfrontend tls\n.if version_atleast({condition})\n  bind \
+                 unix@@TLS ssl crt {}\n.else\n  bind unix@@TLS ssl crt {}\n.endif\n",
+                one.name(),
+                other.name()
+            )
+        };
+        let mut haproxy = Haproxy::of(binary, &world, "a").configuration(&text("2.4")).start();
+        let by_configuration = || Stapled::of(&world).args(["--haproxy-config".into(), haproxy.configuration_file()]);
+        let stapled = by_configuration().start();
+        haproxy.wait_for_staple(&one);
+        // It is asked at once for both, which may be needed; then HAProxy has decided.
+        stapled.wait_for_line(&["event=scanned", "haproxy-a.cfg", "1 files", "1 gone"]);
+        let finished = by_configuration().args(["--one-off"]).run();
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+
+        haproxy.restart_with(&text("99.9"));
+        haproxy.wait_for_staple(&other);
+        stapled.wait_for_line(&["event=scanned", "haproxy-a.cfg", "1 files", "1 new", "1 gone"]);
+        stapled.stop();
+    });
+}
