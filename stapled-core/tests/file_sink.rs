@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use io_support::{Example, names};
 use stapled_core::io::file::{FileSink, MAX_STAPLE, WithdrawFiles, read_existing, staple_path};
-use stapled_core::sink::{Delivered, IssuerPlace, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
+use stapled_core::sink::{Delivered, IssuerPlace, Lost, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use tempfile::TempDir;
 
 fn site(file: impl Into<PathBuf>) -> Site {
@@ -405,6 +405,30 @@ async fn files_are_kept_on_request() {
     let withdrawn = sink.withdraw(&example.chain, &[site(&path)], Withdrawal::Revoked).await.unwrap();
     assert_eq!(withdrawn, Withdrawn::Unsupported);
     assert!(directory.path().join("site.pem.ocsp").exists());
+}
+
+/// Directories are put in place anew by whoever deploys, without what was written into them.
+#[tokio::test]
+async fn a_file_that_is_gone_is_told_of_once() {
+    let (folder, path) = certificate("a.pem");
+    let sink = FileSink::new().look_interval(Duration::from_millis(20));
+    let (example, site) = (Example::new(&[24]), site(&path));
+    let staple = &example.staples[0];
+    sink.deliver(staple, std::slice::from_ref(&site)).await.unwrap();
+    let looked = |patience: u64| tokio::time::timeout(Duration::from_millis(patience), sink.lost());
+    assert!(looked(100).await.is_err(), "it is there");
+    let file = folder.path().join("a.pem.ocsp");
+    // What somebody else put there is theirs.
+    fs::write(&file, "theirs").unwrap();
+    assert!(looked(100).await.is_err());
+    fs::remove_file(&file).unwrap();
+    assert_eq!(looked(5000).await.unwrap(), Lost::Certificates(vec![site.served_as.clone()]));
+    assert!(looked(100).await.is_err(), "once");
+    sink.deliver(staple, &[site]).await.unwrap();
+    assert_eq!(fs::read(&file).unwrap(), staple.response()[..]);
+    // Where there is no directory, there is nothing to be done.
+    drop(folder);
+    assert!(looked(100).await.is_err());
 }
 
 #[tokio::test]

@@ -53,6 +53,29 @@ fn modes_are_the_certificates_and_nothing_is_left_behind() {
     assert_eq!(World::listing(&world.certs()), names);
 }
 
+/// Whoever deploys puts a whole directory in place, without what was written into the one before.
+#[test]
+fn a_directory_that_is_put_in_place_anew_gets_its_staples_again() {
+    let world = World::new();
+    let lab = Lab::start([&world.ca]).unwrap();
+    let certs: Vec<Cert> = (0..3).map(|number| world.cert(&format!("c{number}"), &lab.url())).collect();
+    let stapled = Stapled::of(&world).certs([world.certs()]).start();
+    certs.iter().for_each(|cert| drop(cert.wait_for_file()));
+    let (new, old) = (world.path("new"), world.path("old"));
+    std::fs::create_dir(&new).unwrap();
+    for cert in &certs {
+        std::fs::copy(&cert.path, new.join(cert.path.file_name().unwrap())).unwrap();
+    }
+    std::fs::rename(world.certs(), &old).unwrap();
+    std::fs::rename(&new, world.certs()).unwrap();
+    certs.iter().for_each(|cert| drop(cert.wait_for_file()));
+    // One file that is removed alone, too.
+    std::fs::remove_file(certs[0].staple_path()).unwrap();
+    certs[0].wait_for_file();
+    assert_eq!(lab.requests().len(), certs.len(), "from memory");
+    stapled.stop();
+}
+
 #[test]
 fn kept_staples_are_used_again_unless_told_otherwise() {
     let world = World::new();

@@ -10,10 +10,12 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lc_rs::digest;
 use bytes::Bytes;
+use tokio::time::Instant;
 
 pub use self::place::staple_path;
 
@@ -22,7 +24,7 @@ use self::write::{Sweeper, write};
 use crate::chain::CertChain;
 use crate::ocsp::OcspResponse;
 use crate::reason::ReasonCode;
-use crate::sink::{Delivered, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
+use crate::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use crate::staple::Staple;
 
 /// The words for what a [`FileSink`] did not or could not do.
@@ -50,6 +52,9 @@ pub mod codes {
 
 /// No staple file is read beyond this size, in bytes.
 pub const MAX_STAPLE: usize = 64 * 1024;
+/// How often it is looked whether files are still there, and how small a part of the time that may take.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+const LOOK_SHARE: u32 = 50;
 
 /// A sink that keeps staples as files: `CERTIFICATE.ocsp` beside each certificate, in DER, as servers read
 /// them at their start. Nothing running takes notice; that is another sink's work.
@@ -58,7 +63,8 @@ pub const MAX_STAPLE: usize = 64 * 1024;
 /// brought to the disk and renamed. Mode, owner and group of the file before it are kept; a new one has those of
 /// the certificate, without what makes files executable or lets others write. A symbolic link with the staple's name is
 /// itself replaced, and what it leads to stays as it is: whoever may place a link must not choose what is overwritten.
-/// A file with the same contents is left alone. What a crash left half-written is swept up, when it is two minutes old and
+/// A file with the same contents is left alone. One that is gone, as after directories were put in place anew, is written
+/// again within seconds.  What a crash left half-written is swept up, when it is two minutes old and
 /// something is written to the directory for the first time.
 ///
 /// Beside a certificate whose issuer the server does not find, nothing is written: there are servers that do not start
@@ -71,6 +77,7 @@ pub struct FileSink(Arc<Inner>);
 struct Inner {
     staple_dir: Option<PathBuf>,
     withdraw: WithdrawFiles,
+    look_interval: Option<Duration>,
     state: Mutex<State>,
     sweeper: Sweeper,
     /// One lock for each of some groups of files.
@@ -79,12 +86,20 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What was written: its hash, by its place. What is found different was written by somebody else since.
-    written: HashMap<PathBuf, Hash>,
+    /// What was written, by its place.
+    written: HashMap<PathBuf, Written>,
     /// The places in the staple directory, by the certificate's file.
     apart: HashMap<PathBuf, PathBuf>,
     /// The same places.
     taken: HashSet<PathBuf>,
+}
+
+/// What lies in a file, for whom.
+#[derive(Debug)]
+struct Written {
+    /// What is found different was written by somebody else since.
+    hash: Hash,
+    served_as: Arc<str>,
 }
 
 type Hash = [u8; 32];
@@ -112,15 +127,21 @@ impl FileSink {
     /// `.ocsp`, and with a hash of its path in it where two have the same name. The directory must exist.
     #[must_use]
     pub fn staple_dir(self, directory: impl Into<PathBuf>) -> Self {
-        FileSink(Arc::new(Inner { staple_dir: Some(directory.into()), withdraw: self.0.withdraw, ..Inner::default() }))
+        FileSink(Arc::new(Inner { staple_dir: Some(directory.into()), ..self.0.settings() }))
     }
 
     /// What happens to files of withdrawn staples; they are removed unless said otherwise. A file that somebody else
     /// wrote or changed is never removed.
     #[must_use]
     pub fn withdraw_files(self, policy: WithdrawFiles) -> Self {
-        let staple_dir = self.0.staple_dir.clone();
-        FileSink(Arc::new(Inner { staple_dir, withdraw: policy, ..Inner::default() }))
+        FileSink(Arc::new(Inner { withdraw: policy, ..self.0.settings() }))
+    }
+
+    /// How often it is looked whether the files are still there: every 10 s unless said otherwise, at least every 10 ms.
+    #[must_use]
+    pub fn look_interval(self, interval: Duration) -> Self {
+        let interval = interval.max(Duration::from_millis(10));
+        FileSink(Arc::new(Inner { look_interval: Some(interval), ..self.0.settings() }))
     }
 }
 
@@ -186,6 +207,19 @@ impl StapleSink for FileSink {
         };
         tokio::task::spawn_blocking(read).await.ok().flatten().map(Bytes::from)
     }
+
+    async fn lost(&self) -> Lost {
+        let mut pause = self.0.look_interval.unwrap_or(LOOK_INTERVAL);
+        loop {
+            tokio::time::sleep(pause).await;
+            let (sink, begun) = (Arc::clone(&self.0), Instant::now());
+            let gone = tokio::task::spawn_blocking(move || sink.gone()).await.unwrap_or_default();
+            if !gone.is_empty() {
+                return Lost::Certificates(gone);
+            }
+            pause = pause.max(begun.elapsed() * LOOK_SHARE);
+        }
+    }
 }
 
 /// Where nothing must lie, since servers would look there without finding the issuer; be it that other servers would.
@@ -213,6 +247,29 @@ async fn blocking<T: Send + 'static>(
 }
 
 impl Inner {
+    /// The same settings, before anything was written.
+    fn settings(&self) -> Self {
+        Inner {
+            staple_dir: self.staple_dir.clone(),
+            withdraw: self.withdraw,
+            look_interval: self.look_interval,
+            ..Inner::default()
+        }
+    }
+
+    /// Who has no file any more: directories are put in place anew, or cleared of what is not known. Each is told once.
+    fn gone(&self) -> Vec<Arc<str>> {
+        let known: Vec<PathBuf> = self.state().written.keys().cloned().collect();
+        let is_gone = |path: &&PathBuf| {
+            let is_missing = fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+            // Where there is no directory, there is none to write to.
+            is_missing && path.parent().is_some_and(Path::is_dir)
+        };
+        let gone: Vec<&PathBuf> = known.iter().filter(is_gone).collect();
+        let mut state = self.state();
+        gone.into_iter().filter_map(|path| Some(state.written.remove(path)?.served_as)).collect()
+    }
+
     /// Writes to every site that has a place. One that fails does not keep the others from theirs.
     fn deliver(&self, response: &[u8], sites: &[Site]) -> Result<Delivered, SinkError> {
         let mut confirmed = false;
@@ -222,7 +279,7 @@ impl Inner {
         for site in sites {
             self.retract(site);
             match self.place(site, &barred) {
-                Ok((path, certificate)) => match self.keep(&path, response, certificate) {
+                Ok((path, certificate)) => match self.keep(&path, response, certificate, &site.served_as) {
                     Ok(()) => confirmed = true,
                     Err(error) => failed = Some(describe(&path, "written", &error)),
                 },
@@ -283,7 +340,7 @@ impl Inner {
         Some(mutex.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn keep(&self, path: &Path, response: &[u8], certificate: &Path) -> io::Result<()> {
+    fn keep(&self, path: &Path, response: &[u8], certificate: &Path, served_as: &Arc<str>) -> io::Result<()> {
         let _alone = self.alone(path);
         self.sweeper.sweep_first_time(path);
         // A link is replaced even when it leads to the same contents.
@@ -292,7 +349,8 @@ impl Inner {
         if !is_same {
             write(path, response, certificate)?;
         }
-        self.state().written.insert(path.to_owned(), sha256(response));
+        let written = Written { hash: sha256(response), served_as: Arc::clone(served_as) };
+        self.state().written.insert(path.to_owned(), written);
         Ok(())
     }
 
@@ -322,7 +380,8 @@ impl Inner {
                     // Its successor's, or somebody else's.
                     Ok(Some(bytes)) if !is_about(&bytes, chain) => continue,
                     Ok(Some(bytes)) if why == Withdrawal::Revoked => {
-                        self.state().written.insert(path.clone(), sha256(&bytes));
+                        let written = Written { hash: sha256(&bytes), served_as: Arc::clone(&site.served_as) };
+                        self.state().written.insert(path.clone(), written);
                     }
                     _ => {}
                 }
@@ -342,7 +401,7 @@ impl Inner {
 
     /// Removes a file if it holds what was written last; empties it where a server does not start without it.
     fn remove_ours(&self, path: &Path, site: &Site) -> io::Result<()> {
-        let Some(ours) = self.state().written.get(path).copied() else { return Ok(()) };
+        let Some(ours) = self.state().written.get(path).map(|written| written.hash) else { return Ok(()) };
         let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
         if !is_link && read_existing(path).is_ok_and(|bytes| bytes.is_some_and(|bytes| sha256(&bytes) == ours)) {
             let needed_by =
