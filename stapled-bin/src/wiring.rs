@@ -1,5 +1,6 @@
 //! The configuration made into a stapler.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use stapled_core::io::http::HttpFetcherError;
 use stapled_core::io::issuers::IssuerDirectory;
 use stapled_core::stapler::{BuildError, Group, Stapler};
 use stapled_haproxy::configuration::HaproxyConfiguration;
-use stapled_haproxy::{Address, HaproxySink, HaproxySource};
+use stapled_haproxy::{Address, HaproxySink, HaproxySource, ServedPaths};
 
 use crate::configuration::{Configuration, StapleFiles};
 use crate::haproxys::{HaproxyError, Haproxys};
@@ -92,8 +93,10 @@ pub(crate) fn join(
         }
         group
     };
+    let mut looking: HashMap<Address, HaproxySource> = HashMap::new();
     for paths in &configuration.groups {
-        builder = builder.group(with_sinks(Group::new().source(directory(configuration, paths)?), &paths.sockets));
+        let source = served(configuration, paths, &mut looking)?;
+        builder = builder.group(with_sinks(Group::new().source(source), &paths.sockets));
     }
     let sources = haproxys.sources();
     for (address, source) in beyond(configuration, &sources) {
@@ -144,6 +147,17 @@ pub(crate) fn directory(
     let source = DirectorySource::new(&group.path).recursive(search.recursive);
     let source = if search.extensions.is_empty() { source } else { source.extensions(&search.extensions) };
     source.ignore(&search.ignore)
+}
+
+/// The same, as the HAProxys look at it that serve it. Each of these is known once.
+pub(crate) fn served(
+    configuration: &Configuration,
+    group: &crate::configuration::Group,
+    looking: &mut HashMap<Address, HaproxySource>,
+) -> Result<ServedPaths<DirectorySource>, IgnoreError> {
+    let mut haproxy =
+        |address: &Address| looking.entry(address.clone()).or_insert_with(|| running(configuration, address)).clone();
+    Ok(ServedPaths::new(directory(configuration, group)?, group.sockets.iter().map(&mut haproxy)))
 }
 
 /// The certificates of a running HAProxy.

@@ -107,24 +107,33 @@ impl Layout {
     /// What is looked for beside this file, which is loaded by this name; `None` where no configuration can be read.
     pub(crate) fn beside(&self, name: &str, file: &Path) -> Option<Beside> {
         if let Some(served) = self.of_file(name, file) {
-            return Some(Beside {
-                staple: served.staple.clone(),
-                is_staple_named: served.is_staple_named,
-                issuer: served.issuer.clone().map_or(IssuerLookup::Nowhere, IssuerLookup::In),
-                chains: served.chains.clone(),
-            });
+            return Some(Beside::of(served));
         }
-        // No line names it: it was loaded at run time, or its line is gone. If one names it again, then so.
+        let beside = self.beside_unnamed(file)?;
+        match name.starts_with('@') {
+            // A store has nothing but what a line names.
+            true => Some(Beside { staple: None, issuer: IssuerLookup::Nowhere, ..beside }),
+            false => Some(beside),
+        }
+    }
+
+    /// What is looked for beside a file that no line names: it was loaded at run time, or its line is gone. If one names it
+    /// again, then so.
+    pub(crate) fn beside_unnamed(&self, file: &Path) -> Option<Beside> {
         let (extra, chains) = self.others.as_ref()?;
-        let is_of_store = name.starts_with('@');
-        let path = |bytes: Vec<u8>| Some(PathBuf::from(OsString::from_vec(bytes))).filter(|_| !is_of_store);
+        let path = |bytes: Vec<u8>| PathBuf::from(OsString::from_vec(bytes));
         let file = file.as_os_str().as_bytes();
         Some(Beside {
-            staple: extra.staple(file).and_then(path),
+            staple: extra.staple(file).map(path),
             is_staple_named: false,
-            issuer: extra.issuer(file).and_then(path).map_or(IssuerLookup::Nowhere, IssuerLookup::In),
+            issuer: extra.issuer(file).map(path).map_or(IssuerLookup::Nowhere, IssuerLookup::In),
             chains: chains.clone(),
         })
+    }
+
+    /// All that lines say.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Served> {
+        self.served.values().flatten()
     }
 }
 
@@ -150,6 +159,16 @@ impl Chains {
 }
 
 impl Beside {
+    /// What a line says.
+    pub(crate) fn of(served: &Served) -> Self {
+        Beside {
+            staple: served.staple.clone(),
+            is_staple_named: served.is_staple_named,
+            issuer: served.issuer.clone().map_or(IssuerLookup::Nowhere, IssuerLookup::In),
+            chains: served.chains.clone(),
+        }
+    }
+
     /// What is seen at a place, with what HAProxy looks for beside it.
     pub(crate) fn add(self, sighting: Sighting, chains: &mut Chains) -> Sighting {
         let Beside { staple, is_staple_named, issuer, chains: directory } = self;

@@ -51,7 +51,9 @@ const LINGER: Duration = Duration::from_secs(60);
 /// let source = HaproxySource::new(&Address::unix("/run/haproxy/admin.sock"));
 /// ```
 ///
-/// HAProxy's `stats socket` needs `level operator` for this, and `level admin` for first staples.
+/// HAProxy's `stats socket` needs `level operator` for this, and `level admin` for first staples. A clone looks with the
+/// same memory.
+#[derive(Clone)]
 pub struct HaproxySource {
     address: Address,
     settings: Settings,
@@ -220,6 +222,19 @@ impl HaproxySource {
             certificates: Vec::new(),
         };
         Ok(Drawn { picture, process, loaded, starts, bases })
+    }
+
+    /// What the configuration says that the process was started with, as far as that can be read.
+    pub(crate) async fn layout_now(&self) -> Result<Arc<Layout>, SourceError> {
+        let asked = async {
+            let writer = self.writer().await?;
+            let (_, process) = writer.ask(vec![Command::show_info()]).await?;
+            let environment = self.environment(&writer, &process).await?;
+            Ok((process, environment))
+        };
+        let (process, environment) =
+            asked.await.map_err(|error: SinkError| SourceError::new(error.code(), error.to_string()))?;
+        self.layout(&process, &starts(&process, &environment)).await
     }
 
     async fn writer(&self) -> Result<Arc<Writer>, SinkError> {

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use stapled_ca::Authority;
 use stapled_core::certificate::Certificate;
+use stapled_core::io::directory::DirectorySource;
 use stapled_core::sink::StapleSink;
 use stapled_core::source::{CertSource, IssuerLookup, Material, Scan};
 use stapled_haproxy::configuration::{Configuration, Level};
-use stapled_haproxy::{Address, Difference, FirstStaple, HaproxySource, Picture, Transactions, codes};
+use stapled_haproxy::{Address, Difference, FirstStaple, HaproxySource, Picture, ServedPaths, Transactions, codes};
 use support::{Haproxy, Lab, PATIENCE, binaries, version};
 
 async fn picture(haproxy: &Haproxy) -> Picture {
@@ -178,6 +179,41 @@ async fn where_issuers_and_responses_are_looked_for_is_known_from_the_socket_alo
         std::fs::write(lab.path("chains/other.pem"), lab.authority.certificate_pem()).expect("a file");
         let again = scan(&source).await;
         assert_ne!(again.sightings[0].issuer_chains.as_ref().map(|chains| &chains.version), Some(&chains.version));
+    }
+}
+
+/// Paths are looked at as the HAProxy does that serves them; with usual settings, nothing is changed.
+#[tokio::test]
+async fn paths_are_looked_at_as_haproxy_does() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        std::fs::create_dir(lab.path("certs")).expect("a folder");
+        let cert = lab.lonely_cert("certs/a.crt");
+        std::fs::create_dir(lab.path("chains")).expect("a folder");
+        std::fs::write(lab.path("chains/root.pem"), lab.authority.certificate_pem()).expect("a file");
+        let directory = || DirectorySource::new(lab.path("certs"));
+        let plain = directory().scan().await.expect("a scan");
+        let seen_by = async |haproxys: Vec<HaproxySource>| {
+            let scan = ServedPaths::new(directory(), haproxys).scan().await.expect("a scan");
+            let [sighting] = &scan.sightings[..] else { panic!("{:?}", scan.sightings) };
+            sighting.clone()
+        };
+        let usual = lab.start(&binary, &format!("crt {}", cert.name));
+        let nobody = HaproxySource::new(&Address::unix(lab.path("nobody.sock")));
+        for haproxys in [vec![], vec![source(&usual)], vec![source(&usual), nobody]] {
+            let seen = seen_by(haproxys).await;
+            assert_eq!((&seen.version, seen.staple_file), (&plain.sightings[0].version, None));
+            assert_eq!((seen.issuer_lookup, seen.issuer_chains), (IssuerLookup::Beside, None));
+        }
+        drop(usual);
+
+        let global = "issuers-chain-path chains\n  ssl-load-extra-files ocsp\n  ssl-load-extra-del-ext";
+        let haproxy = lab.start_with(&binary, &format!("crt {}", cert.name), global, &[]);
+        let seen = seen_by(vec![source(&haproxy)]).await;
+        assert_eq!((seen.staple_file, seen.staple_file_needed), (Some(lab.path("certs/a.ocsp")), false));
+        assert_eq!(seen.issuer_lookup, IssuerLookup::Nowhere);
+        assert_eq!(seen.issuer_chains.map(|chains| chains.directory), Some(lab.path("chains")));
+        assert_ne!(seen.version, plain.sightings[0].version);
     }
 }
 

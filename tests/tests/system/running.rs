@@ -78,6 +78,50 @@ fn haproxy_starts_again_with_what_it_looks_for() {
     });
 }
 
+/// The same by paths: where HAProxy looks beside them, its configuration says, which its socket names.
+#[test]
+fn what_lies_in_paths_is_looked_at_as_haproxy_does() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let folder = world.path("loaded");
+        fs::create_dir(&folder).unwrap();
+        let issue = |name: &str| world.issue(&folder.join(name), |profile| profile.ocsp_url(lab.url()));
+        let (short, lonely) = (issue("short.crt"), issue("lonely.pem"));
+        short.write();
+        make_lonely(&lonely);
+        // HAProxy is told not to look for it.
+        fs::write(folder.join("lonely.issuer"), issuer(&short)).unwrap();
+        fs::write(folder.join("lonely.pem.issuer"), issuer(&short)).unwrap();
+        let mut haproxy = Haproxy::of(binary, &world, "a")
+            .configuration(
+                "global\n  stats socket @ADMIN level admin\n  ssl-load-extra-files ocsp\n  ssl-load-extra-del-ext\n\
+                 @DEFAULTSfrontend tls\n  bind unix@@TLS ssl crt @D/loaded/short.crt crt @D/loaded/lonely.pem\n",
+            )
+            .start();
+        let finished = Stapled::asked(&world)
+            .args(["check", "--config", "empty.conf", "--json", "--cert-paths"])
+            .args([&folder])
+            .args(["--haproxy-sockets".as_ref(), haproxy.socket().as_os_str()])
+            .run();
+        let staple_file = format!("\"staple_file\":\"{}\"", folder.join("short.ocsp").display());
+        assert!(finished.code == Some(0) && finished.stdout.contains(&staple_file), "{finished:?}");
+
+        let stapled = Stapled::of(&world).certs([&folder]).sockets([haproxy.socket()]).start();
+        haproxy.wait_for_staple(&short);
+        haproxy.wait_for_staple(&lonely);
+        wait_for("the file", || fs::read(folder.join("short.ocsp")).ok());
+        stapled.stop();
+        let responses: Vec<String> =
+            World::listing(&folder).into_iter().filter(|name| name.ends_with(".ocsp")).collect();
+        assert_eq!(responses, ["short.ocsp"]);
+        assert_eq!(lab.requests().len(), 2);
+        haproxy.restart();
+        assert!(haproxy.staple(&short).is_some());
+        assert!(haproxy.staple(&lonely).is_none());
+    });
+}
+
 /// Names of a store tell no file, and a chain may lie apart: both are found by the configuration.
 #[test]
 fn certificates_are_found_by_the_names_of_a_store_and_their_issuer_in_a_directory_of_chains() {

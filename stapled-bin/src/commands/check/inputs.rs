@@ -87,8 +87,9 @@ pub(super) async fn gather(configuration: &Configuration, haproxys: &mut Haproxy
             scan,
         });
     }
+    let mut looking = HashMap::new();
     for group in &configuration.groups {
-        let source = wiring::directory(configuration, group)?;
+        let source = wiring::served(configuration, group, &mut looking)?;
         let scan = in_time(&source).await;
         groups.push(Group { kind: Kind::Path, name: source.name(), processes: numbers(&group.sockets), scan });
     }

@@ -65,7 +65,7 @@ pub(super) fn items(inputs: &Inputs) -> Vec<Item> {
         match &group.kind {
             Kind::Configuration { latest, .. } => configured(group, latest, &inputs.processes, &mut items),
             Kind::Path => items.extend(group.sightings().iter().map(|sighting| Item {
-                staple: file_of(sighting).map(|file| beside(&file)),
+                staple: sighting.staple_file.clone().or_else(|| file_of(sighting).map(|file| beside(&file))),
                 processes: group.processes.clone(),
                 ..Item::of(sighting, Origin::Path)
             })),

@@ -1,0 +1,151 @@
+//! Certificates of another source, such as a directory, that HAProxys serve: what belongs to them lies where these look
+//! for it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use stapled_core::source::{CertSource, IssuerLookup, Material, Scan, Sighting, SourceError};
+
+use crate::configuration::Served;
+use crate::layout::{Beside, Chains, Layout};
+use crate::source::HaproxySource;
+use crate::writer::lock;
+
+/// How long all HAProxys together may take to say where they look; who takes longer looks where it did before.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often they are asked whether that has changed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Certificates of another source that running HAProxys serve.
+///
+/// Where HAProxy looks for the response and the issuer of a file, the configuration says that it was started with; where
+/// that cannot be known, nothing is changed, which is right for a HAProxy with default settings. Of several HAProxys that
+/// look in different places, the first one's response is written, and no issuer is relied on.
+pub struct ServedPaths<S> {
+    source: S,
+    haproxys: Vec<HaproxySource>,
+    /// What is known of each; by that the last scan went.
+    layouts: Mutex<Vec<Option<Arc<Layout>>>>,
+}
+
+impl<S: CertSource> ServedPaths<S> {
+    /// What `source` gives, as these HAProxys look at it.
+    pub fn new(source: S, haproxys: impl IntoIterator<Item = HaproxySource>) -> Self {
+        let haproxys: Vec<HaproxySource> = haproxys.into_iter().collect();
+        let layouts = Mutex::new(vec![None; haproxys.len()]);
+        ServedPaths { source, haproxys, layouts }
+    }
+
+    /// Asks all of them again.
+    async fn ask(&self) -> Vec<Option<Arc<Layout>>> {
+        let known = lock(&self.layouts).clone();
+        let asked = self.haproxys.iter().zip(known).map(async |(haproxy, known)| {
+            let answered = tokio::time::timeout(PATIENCE, haproxy.layout_now()).await;
+            answered.ok().and_then(Result::ok).or(known)
+        });
+        join_all(asked).await
+    }
+
+    async fn others_than_known(&self) {
+        if self.haproxys.is_empty() {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            let now = self.ask().await;
+            let known = lock(&self.layouts).clone();
+            let is_same = |(now, known): (&Option<Arc<Layout>>, &Option<Arc<Layout>>)| match (now, known) {
+                (Some(now), Some(known)) => Arc::ptr_eq(now, known),
+                (None, None) => true,
+                _ => false,
+            };
+            if !now.iter().zip(&known).all(is_same) {
+                return;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl<S: CertSource> CertSource for ServedPaths<S> {
+    async fn scan(&self) -> Result<Scan, SourceError> {
+        let layouts = self.ask().await;
+        lock(&self.layouts).clone_from(&layouts);
+        let mut scan = self.source.scan().await?;
+        let adapt = move || {
+            let views: Vec<View<'_>> = layouts.iter().flatten().map(|layout| View::of(layout)).collect();
+            let mut chains = Chains::default();
+            let sightings = std::mem::take(&mut scan.sightings);
+            scan.sightings = sightings.into_iter().map(|sighting| adapted(sighting, &views, &mut chains)).collect();
+            scan
+        };
+        let broken_off = |error| SourceError::new(crate::codes::SCAN_FAILED, format!("the scan broke off: {error}"));
+        tokio::task::spawn_blocking(adapt).await.map_err(broken_off)
+    }
+
+    async fn changed(&self) {
+        tokio::select! {
+            () = self.source.changed() => {}
+            () = self.others_than_known() => {}
+        }
+    }
+
+    fn name(&self) -> String {
+        self.source.name()
+    }
+}
+
+/// A layout by files.
+struct View<'a> {
+    layout: &'a Layout,
+    by_file: HashMap<&'a Path, Vec<&'a Served>>,
+}
+
+impl<'a> View<'a> {
+    fn of(layout: &'a Layout) -> Self {
+        let mut by_file: HashMap<&Path, Vec<&Served>> = HashMap::new();
+        for served in layout.all() {
+            by_file.entry(served.file.as_path()).or_default().push(served);
+        }
+        View { layout, by_file }
+    }
+
+    /// What this HAProxy looks for beside a file, by each of the names that it has for it.
+    fn beside(&self, file: &Path) -> Vec<Beside> {
+        match self.by_file.get(file) {
+            Some(served) => served.iter().map(|served| Beside::of(served)).collect(),
+            None => self.layout.beside_unnamed(file).into_iter().collect(),
+        }
+    }
+}
+
+fn adapted(sighting: Sighting, views: &[View<'_>], chains: &mut Chains) -> Sighting {
+    let Material::File(file) = &sighting.material else { return sighting };
+    let beside: Vec<Beside> = views.iter().flat_map(|view| view.beside(file)).collect();
+    let Some(first) = beside.first() else { return sighting };
+    let with = |suffix: &str| {
+        let mut path = file.clone().into_os_string();
+        path.push(suffix);
+        PathBuf::from(path)
+    };
+    let looks_alike = beside.iter().all(|other| other.issuer == first.issuer);
+    let found = beside.iter().find(|beside| beside.staple.is_some());
+    let joined = Beside {
+        staple: found.and_then(|found| found.staple.clone()),
+        is_staple_named: found.is_some_and(|found| found.is_staple_named),
+        issuer: if looks_alike { first.issuer.clone() } else { IssuerLookup::Nowhere },
+        chains: first.chains.clone().filter(|of| beside.iter().all(|other| other.chains.as_ref() == Some(of))),
+    };
+    // What is as usual stays as it was, whether it is known or not.
+    let has_usual_staple = joined.staple.as_ref().is_none_or(|staple| *staple == with(".ocsp"));
+    let has_usual_issuer = joined.issuer == IssuerLookup::In(with(".issuer"));
+    if has_usual_staple && !joined.is_staple_named && has_usual_issuer && joined.chains.is_none() {
+        return sighting;
+    }
+    let staple = joined.staple.clone().filter(|_| !has_usual_staple);
+    Beside { staple, ..joined }.add(sighting, chains)
+}
