@@ -5,6 +5,7 @@ use rustls_pki_types::pem::{self, PemObject};
 
 use crate::certificate::{Certificate, CertificateError};
 use crate::der::{Reader, SEQUENCE};
+use crate::pkcs7;
 
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 const END: &[u8] = b"-----END CERTIFICATE-----";
@@ -79,6 +80,26 @@ impl Bundle {
             },
             _ => Err(BundleError::NoCertificate),
         }
+    }
+
+    /// Reads what a caIssuers URL leads to (RFC 5280 §4.2.2.1): one DER certificate, or those of a certs-only CMS message;
+    /// or PEM, as some authorities have it.
+    pub fn read_issuers(bytes: &[u8]) -> Result<Self, BundleError> {
+        if !pkcs7::is_message(bytes) {
+            return Bundle::read(bytes);
+        }
+        let damaged = |error| BundleError::Certificate { number: 1, error: CertificateError::from(error) };
+        let mut bundle = Bundle::default();
+        for (der, number) in pkcs7::certificates(bytes).map_err(damaged)?.zip(1..) {
+            if number > MAX_CERTIFICATES {
+                return Err(BundleError::TooMany);
+            }
+            match Certificate::from_der(der) {
+                Ok(certificate) => bundle.certificates.push(certificate),
+                Err(error) => bundle.broken.push((number, BundleError::Certificate { number, error })),
+            }
+        }
+        if bundle == Bundle::default() { Err(BundleError::NoCertificate) } else { Ok(bundle) }
     }
 
     fn read_section(number: usize, section: &[u8]) -> Result<Certificate, BundleError> {

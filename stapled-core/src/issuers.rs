@@ -104,7 +104,7 @@ impl IssuerFetcher {
         let bytes =
             self.fetcher.fetch_issuer(url, MAX_SIZE).await.map_err(|error| (error.code(), error.to_string()))?;
         let unusable = |what: String| (ReasonCode::new("malformed_certificate"), format!("{url}: {what}"));
-        let bundle = Bundle::read(&bytes).map_err(|error| unusable(error.to_string()))?;
+        let bundle = Bundle::read_issuers(&bytes).map_err(|error| unusable(error.to_string()))?;
         let issuers: Vec<_> = bundle.certificates.into_iter().filter(Certificate::is_ca).map(Arc::new).collect();
         if issuers.is_empty() {
             return Err(unusable("no certificate of a CA there".to_owned()));

@@ -40,6 +40,7 @@ mod lane;
 pub mod ocsp;
 pub mod oid;
 mod parser;
+mod pkcs7;
 mod queues;
 pub mod reason;
 pub mod refresh;

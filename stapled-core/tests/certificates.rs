@@ -46,6 +46,37 @@ fn a_bundle_is_read_in_any_order_and_its_key_is_passed_over() {
     assert_eq!(Bundle::read(text.trim_end().as_bytes()).unwrap().certificates.len(), 2);
 }
 
+/// Authorities may have their certificates as a certs-only CMS message; here as OpenSSL writes it.
+#[test]
+fn issuers_are_read_from_a_certs_only_message() {
+    let (ca, other) = (ca(), ca());
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new("openssl");
+    command.args(["crl2pkcs7", "-nocrl", "-outform", "DER"]);
+    for (number, authority) in [&other, &ca].into_iter().enumerate() {
+        let path = folder.path().join(number.to_string());
+        std::fs::write(&path, authority.certificate_pem()).unwrap();
+        command.arg("-certfile").arg(path);
+    }
+    let written = command.output().expect("openssl");
+    assert!(written.status.success(), "{written:?}");
+    let message = written.stdout;
+    let bundle = Bundle::read_issuers(&message).unwrap();
+    assert!(bundle.broken.is_empty());
+    let mut read: Vec<&[u8]> = bundle.certificates.iter().map(Certificate::as_der).collect();
+    let mut given = [ca.certificate(), other.certificate()];
+    read.sort_unstable();
+    given.sort_unstable();
+    assert_eq!(read, given);
+    // One certificate, in DER or PEM, is as good.
+    for one in [ca.certificate().to_vec(), ca.certificate_pem().into_bytes()] {
+        assert_eq!(Bundle::read_issuers(&one).unwrap().certificates.len(), 1);
+    }
+    assert!(Bundle::read_issuers(&message[..message.len() - 1]).is_err());
+    // What servers load is no such thing.
+    assert!(Bundle::read(&message).is_err());
+}
+
 #[test]
 fn der_is_read_and_only_one_certificate_of_it() {
     let leaf = ca().issue(&profile("a.test")).unwrap();

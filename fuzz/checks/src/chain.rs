@@ -21,6 +21,10 @@ pub fn chain(bytes: &[u8]) {
     if let Ok(certificate) = Certificate::from_der(bytes) {
         assert_eq!(certificate.as_der(), bytes);
     }
+    if let Ok(fetched) = Bundle::read_issuers(bytes) {
+        assert!(fetched.certificates.len() + fetched.broken.len() <= 1024);
+        fetched.certificates.iter().for_each(check);
+    }
     let Ok(bundle) = Bundle::read(bytes) else { return };
     assert!(!bundle.certificates.is_empty() || !bundle.broken.is_empty());
     assert!(bundle.certificates.len() + bundle.broken.len() <= 1024);

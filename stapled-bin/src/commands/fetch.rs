@@ -302,7 +302,7 @@ impl Fetch {
         fetcher: &HttpFetcher,
     ) -> Result<Result<(Arc<CertChain>, String), (&'static str, String)>, CommandError> {
         let chain_of = |bytes: &[u8]| {
-            let certificates = Bundle::read(bytes).map(|bundle| bundle.certificates).unwrap_or_default();
+            let certificates = Bundle::read_issuers(bytes).map(|bundle| bundle.certificates).unwrap_or_default();
             let chain = |issuer| CertChain::new(Arc::clone(end_entity), Arc::new(issuer)).ok();
             certificates.into_iter().find_map(chain).map(Arc::new)
         };
@@ -310,7 +310,7 @@ impl Fetch {
             let Input::Bytes(bytes) = input::read(path)? else {
                 return Ok(Err(("too_large", format!("--issuer: more than {MAX_FILE} bytes"))));
             };
-            return Ok(match (chain_of(&bytes), Bundle::read(&bytes)) {
+            return Ok(match (chain_of(&bytes), Bundle::read_issuers(&bytes)) {
                 (Some(chain), _) => Ok((chain, input::name(path))),
                 (None, Err(error)) => Err(("malformed", format!("the issuer's certificate cannot be read: {error}"))),
                 (None, Ok(_)) => Err((

@@ -485,6 +485,29 @@ async fn what_is_fetched_as_an_issuer_is_taken_in_only_if_it_issued() {
     assert!(world.server.response_of("a.test").is_some());
 }
 
+/// What is behind the URL may be a certs-only CMS message.
+#[tokio::test(start_paused = true)]
+async fn an_issuer_may_come_in_a_message() {
+    let element = |tag: u8, contents: &[u8]| {
+        let length = u16::try_from(contents.len()).unwrap().to_be_bytes();
+        let header = if contents.len() < 128 { vec![tag, length[1]] } else { vec![tag, 0x82, length[0], length[1]] };
+        [header, contents.to_vec()].concat()
+    };
+    let world = World::new();
+    let url = "http://ca.test/ca.p7c";
+    let issued = world.ca.issue(Ca::profile("a.test").ca_issuers_url(url));
+    world.list.put("a.test", &issued.certificate_pem());
+    let certificates = element(0xa0, world.ca.authority.certificate());
+    let contents = b"\x02\x01\x01\x31\x00\x30\x0b\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01";
+    let signed_data = element(0x30, &[contents, &certificates[..], b"\x31\x00"].concat());
+    let kind = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
+    let message = element(0x30, &[&kind[..], &element(0xa0, &signed_data)].concat());
+    world.ca.issuers.lock().unwrap().insert(url.to_owned(), message);
+    world.start();
+    world.pass(SECOND).await;
+    assert!(world.server.response_of("a.test").is_some());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_issuer_in_a_later_file_is_no_trouble() {
     let world = World::new();
