@@ -73,6 +73,8 @@ struct Memory {
     stamps: Stamps,
     environment: Option<(Process, Environment)>,
     layout: Option<(Process, Arc<Layout>)>,
+    /// What was served beyond the configurations at the last look.
+    beyond: Scan,
 }
 
 /// What a running HAProxy tells of itself.
@@ -336,28 +338,14 @@ struct Seen {
 #[async_trait]
 impl CertSource for HaproxySource {
     async fn scan(&self) -> Result<Scan, SourceError> {
-        let Seen { process, environment, loaded, generation, .. } = self.see().await?;
-        let memory = Arc::clone(&self.memory);
-        let address = self.address.clone();
-        let starts = starts(&process, &environment);
-        let bases = bases(&starts, &environment);
-        let layout = self.layout(&process, &starts).await?;
-        let configurations = self.configurations.clone();
-        let scan = move || {
-            let mut memory = lock(&memory);
-            memory.scanned = Some((process, generation));
-            let (mut scan, stamps) =
-                match_all(&mut memory.files, &address.to_string(), &loaded, &Places { bases: &bases, layout: &layout });
-            memory.stamps = stamps;
-            memory.linger(&mut scan);
-            let names: HashSet<&str> = loaded.iter().map(|(name, _)| &**name).collect();
-            for configuration in configurations {
-                configuration.confirm(&address, |name| names.contains(name));
-                configuration.read_latest(|latest| beyond::leave_out(&mut scan, latest));
+        match self.look().await {
+            // Without an answer, it is what the configuration says. Whoever delivers there tells that nobody answers.
+            Err(error) if !self.configurations.is_empty() => {
+                tracing::debug!("what is served beyond the configuration is not known now: {error}");
+                Ok(lock(&self.memory).beyond.clone())
             }
-            scan
-        };
-        blocking(&self.address, scan).await
+            looked => looked,
+        }
     }
 
     async fn changed(&self) {
@@ -409,6 +397,32 @@ impl Memory {
 }
 
 impl HaproxySource {
+    async fn look(&self) -> Result<Scan, SourceError> {
+        let Seen { process, environment, loaded, generation, .. } = self.see().await?;
+        let memory = Arc::clone(&self.memory);
+        let address = self.address.clone();
+        let starts = starts(&process, &environment);
+        let bases = bases(&starts, &environment);
+        let layout = self.layout(&process, &starts).await?;
+        let configurations = self.configurations.clone();
+        let scan = move || {
+            let mut memory = lock(&memory);
+            memory.scanned = Some((process, generation));
+            let (mut scan, stamps) =
+                match_all(&mut memory.files, &address.to_string(), &loaded, &Places { bases: &bases, layout: &layout });
+            memory.stamps = stamps;
+            memory.linger(&mut scan);
+            let names: HashSet<&str> = loaded.iter().map(|(name, _)| &**name).collect();
+            for configuration in configurations {
+                configuration.confirm(&address, |name| names.contains(name));
+                configuration.read_latest(|latest| beyond::leave_out(&mut scan, latest));
+                memory.beyond.clone_from(&scan);
+            }
+            scan
+        };
+        blocking(&self.address, scan).await
+    }
+
     async fn have_files_changed(&self) -> bool {
         let stamps = lock(&self.memory).stamps.clone();
         let changed = move || stamps.iter().any(|(path, stamp)| Stamp::of(path) != *stamp);
