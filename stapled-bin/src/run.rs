@@ -25,7 +25,7 @@ use crate::logging::{self, LogObserver, LoggingError};
 use crate::once::once;
 use crate::progress::Terminal;
 use crate::signals::{Asked, Signals};
-use crate::wiring::{self, WiringError};
+use crate::wiring::{self, Processes, WiringError};
 
 /// How long the hook may take for what is to be told when everything ends.
 const LAST_CALLS: Duration = Duration::from_secs(2);
@@ -102,7 +102,8 @@ async fn keep(
     let logging = logging::start(&configuration.logging, (!in_background).then_some(&terminal))?;
     let mut hook = configuration.hook.as_ref().map(Hook::start);
     let mut haproxys = Haproxys::open(&configuration).map_err(WiringError::from)?;
-    let stapler = wiring::join(&configuration, &mut haproxys, observers(hook.as_ref()))?;
+    let mut processes = Processes::default();
+    let stapler = wiring::join(&configuration, &mut haproxys, &mut processes, observers(hook.as_ref()))?;
     let control = control_socket(&configuration)?;
     if let Some(ready) = ready.take() {
         ready.ready()?;
@@ -118,7 +119,9 @@ async fn keep(
         let asked = tokio::select! {
             asked = signals.next() => asked,
             () = haproxys.sockets_changed() => {
-                running = with_other_sockets(running, &configuration, &mut haproxys, hook.as_ref(), &known).await;
+                let observers = observers(hook.as_ref());
+                let joined = wiring::join(&configuration, &mut haproxys, &mut processes, observers);
+                running = with_other_sockets(running, joined, &known).await;
                 comparing = Comparing::start(&configuration, &mut haproxys);
                 continue;
             }
@@ -128,7 +131,8 @@ async fn keep(
             break;
         }
         tell_reloading();
-        if let Some((new, stapler, new_haproxys, new_hook)) = reload(&configuration, &invocation, hook.as_ref()).await {
+        let reloaded = reload(&configuration, &invocation, hook.as_ref(), &haproxys, &mut processes).await;
+        if let Some((new, stapler, new_haproxys, new_hook)) = reloaded {
             running = running.replace(stapler, &known).await;
             if let Some(new_hook) = new_hook
                 && let Some(old) = std::mem::replace(&mut hook, new_hook)
@@ -163,7 +167,13 @@ async fn keep(
 type Reloaded = (Configuration, Stapler, Haproxys, Option<Option<Hook>>);
 
 /// Reads the configuration again. One that is wrong is refused whole, and told.
-async fn reload(old: &Configuration, invocation: &Arc<Invocation>, hook: Option<&Hook>) -> Option<Reloaded> {
+async fn reload(
+    old: &Configuration,
+    invocation: &Arc<Invocation>,
+    hook: Option<&Hook>,
+    haproxys: &Haproxys,
+    processes: &mut Processes,
+) -> Option<Reloaded> {
     let refused = |error: &dyn std::fmt::Display| {
         tracing::error!(event = "reload_refused", "the configuration is refused, and the old one goes on: {error}");
     };
@@ -187,9 +197,10 @@ async fn reload(old: &Configuration, invocation: &Arc<Invocation>, hook: Option<
         Some(new_hook) => observers(new_hook.as_ref()),
         None => observers(hook),
     };
-    let joined = Haproxys::open(&new).map_err(WiringError::from).and_then(|mut haproxys| {
-        let stapler = wiring::join(&new, &mut haproxys, observers)?;
-        Ok((stapler, haproxys))
+    let joined = Haproxys::open(&new).map_err(WiringError::from).and_then(|mut opened| {
+        opened.succeed(haproxys);
+        let stapler = wiring::join(&new, &mut opened, processes, observers)?;
+        Ok((stapler, opened))
     });
     match joined {
         Ok((stapler, haproxys)) => {
@@ -206,14 +217,8 @@ async fn reload(old: &Configuration, invocation: &Arc<Invocation>, hook: Option<
 }
 
 /// HAProxy's configuration names other admin sockets than before: another stapler goes on, with those.
-async fn with_other_sockets(
-    running: Running,
-    configuration: &Configuration,
-    haproxys: &mut Haproxys,
-    hook: Option<&Hook>,
-    known: &Known,
-) -> Running {
-    match wiring::join(configuration, haproxys, observers(hook)) {
+async fn with_other_sockets(running: Running, joined: Result<Stapler, WiringError>, known: &Known) -> Running {
+    match joined {
         Ok(stapler) => {
             let running = running.replace(stapler, known).await;
             tracing::info!(

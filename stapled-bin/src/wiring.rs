@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use stapled_core::event::{Event, Observer};
 use stapled_core::io::directory::{DirectorySource, IgnoreError};
@@ -35,18 +36,44 @@ pub(crate) enum WiringError {
     Build(#[from] BuildError),
 }
 
-/// Joins everything. To be called inside a tokio runtime.
+/// Joins everything, for a single pass. To be called inside a tokio runtime.
 pub(crate) fn stapler(
     configuration: &Configuration,
     observers: Vec<Arc<dyn Observer>>,
 ) -> Result<Stapler, WiringError> {
-    join(configuration, &mut Haproxys::open(configuration)?, observers)
+    join(configuration, &mut Haproxys::open(configuration)?, &mut Processes::once(), observers)
 }
 
-/// [`stapler`], with configurations of HAProxy that are open already.
+/// The running HAProxys, as sources. They outlive staplers: what they have read of certificates that no file holds any
+/// more is not to be had again.
+#[derive(Default)]
+pub(crate) struct Processes {
+    known: HashMap<Address, HaproxySource>,
+    /// Whether everything is told at once, as whoever looks but once must.
+    is_once: bool,
+}
+
+impl Processes {
+    /// For a single look.
+    pub(crate) fn once() -> Self {
+        Processes { is_once: true, ..Processes::default() }
+    }
+
+    /// The one at this address.
+    fn at(&mut self, configuration: &Configuration, address: &Address) -> HaproxySource {
+        let new = || match running(configuration, address) {
+            source if self.is_once => source.grace(Duration::ZERO),
+            source => source,
+        };
+        self.known.entry(address.clone()).or_insert_with(new).clone()
+    }
+}
+
+/// A stapler with configurations of HAProxy that are open already, and processes that are known.
 pub(crate) fn join(
     configuration: &Configuration,
     haproxys: &mut Haproxys,
+    processes: &mut Processes,
     observers: Vec<Arc<dyn Observer>>,
 ) -> Result<Stapler, WiringError> {
     let mut builder = Stapler::builder()
@@ -93,20 +120,19 @@ pub(crate) fn join(
         }
         group
     };
-    let mut looking: HashMap<Address, HaproxySource> = HashMap::new();
     for paths in &configuration.groups {
-        let source = served(configuration, paths, &mut looking)?;
+        let source = served(configuration, paths, processes)?;
         builder = builder.group(with_sinks(Group::new().source(source), &paths.sockets));
     }
     let sources = haproxys.sources();
-    for (address, source) in beyond(configuration, &sources) {
+    for (address, source) in beyond(configuration, &sources, processes) {
         builder = builder.group(with_sinks(Group::new().source(source), &[address]));
     }
     for (source, sockets) in sources {
         builder = builder.group(with_sinks(Group::new().source(source), &sockets));
     }
     for address in &configuration.running {
-        let source = running(configuration, address);
+        let source = processes.at(configuration, address);
         builder = builder.group(Group::new().source(source).sink(sink(configuration, address)));
     }
     Ok(builder.build()?)
@@ -149,15 +175,14 @@ pub(crate) fn directory(
     source.ignore(&search.ignore)
 }
 
-/// The same, as the HAProxys look at it that serve it. Each of these is known once.
+/// The same, as the HAProxys look at it that serve it.
 pub(crate) fn served(
     configuration: &Configuration,
     group: &crate::configuration::Group,
-    looking: &mut HashMap<Address, HaproxySource>,
+    processes: &mut Processes,
 ) -> Result<ServedPaths<DirectorySource>, IgnoreError> {
-    let mut haproxy =
-        |address: &Address| looking.entry(address.clone()).or_insert_with(|| running(configuration, address)).clone();
-    Ok(ServedPaths::new(directory(configuration, group)?, group.sockets.iter().map(&mut haproxy)))
+    let haproxys = group.sockets.iter().map(|address| processes.at(configuration, address));
+    Ok(ServedPaths::new(directory(configuration, group)?, haproxys))
 }
 
 /// The certificates of a running HAProxy.
@@ -173,12 +198,13 @@ pub(crate) fn running(configuration: &Configuration, address: &Address) -> Hapro
 pub(crate) fn beyond(
     configuration: &Configuration,
     sources: &[(HaproxyConfiguration, Vec<Address>)],
+    processes: &mut Processes,
 ) -> Vec<(Address, HaproxySource)> {
     let mut beyond: Vec<(Address, HaproxySource)> = Vec::new();
     for (of, addresses) in sources {
         for address in addresses {
             let at = beyond.iter().position(|(known, _)| known == address);
-            let source = at.map_or_else(|| running(configuration, address), |at| beyond.swap_remove(at).1);
+            let source = at.map_or_else(|| processes.at(configuration, address), |at| beyond.swap_remove(at).1);
             beyond.push((address.clone(), source.beyond(of.clone())));
         }
     }

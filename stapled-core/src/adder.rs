@@ -24,6 +24,8 @@ const LEAD: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long after it was taken back it is looked at whether a staple is good again.
 const SECOND_LOOK: Duration = Duration::from_secs(3600);
+/// How long a server may take to be told of a renewed file.
+const GRACE: Duration = Duration::from_secs(10);
 /// The pause after a sink's own code panicked.
 const PAUSE: Duration = Duration::from_secs(10);
 /// How many tasks one step puts at most.
@@ -177,7 +179,7 @@ impl Adder {
                 if matches!(error, SinkError::Unreachable { .. }) {
                     delivery.begun = Some(delivery.begin(&staple, &view.sites));
                 }
-                Some(self.note_failure(lease, view, delivery, &error))
+                Some(self.note_failure(lease, view, delivery, &error, None))
             }
         }
     }
@@ -198,7 +200,7 @@ impl Adder {
         self.inventory.begin_delivery(view.chain.subject(), self.number, in_doubt.clone());
         let confirmed = match in_time(self.sink.withdraw(&view.chain, &sites, why)).await {
             Ok(withdrawn) => withdrawn == Withdrawn::Confirmed,
-            Err(error) => return Some(self.note_failure(lease, view, in_doubt, &error)),
+            Err(error) => return Some(self.note_failure(lease, view, in_doubt, &error, Some(why))),
         };
         self.tell_withdrawn(view, why, confirmed);
         self.set_delivery(lease, view, Delivery::of_nothing(DeliveryState::Withdrawn));
@@ -230,19 +232,35 @@ impl Adder {
         self.journal.tell_of(&view.about, event);
     }
 
-    fn note_failure(&self, lease: &Lease, view: &DeliveryView, had: Delivery, error: &SinkError) -> Task {
+    fn note_failure(
+        &self,
+        lease: &Lease,
+        view: &DeliveryView,
+        had: Delivery,
+        error: &SinkError,
+        withdrawing: Option<Withdrawal>,
+    ) -> Task {
         let (code, what) = (error.code(), error.to_string());
         let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
         let now = self.journal.clock.now();
         let retry = self.refresh.retry_at(failure, now, self.chance.draw());
         // Not after the end of what is served: then that is taken back.
         let ends = had.ends().map(|ends| self.last_moment(ends)).filter(|ends| *ends > now);
-        let again = ends.map_or(retry, |ends| retry.min(ends));
+        let mut again = ends.map_or(retry, |ends| retry.min(ends));
+        let stood = matches!(&view.delivery.state, DeliveryState::Failed { code: before, .. } if *before == code);
+        let since = view.delivery.since.filter(|_| stood).unwrap_or(now);
+        let is_told = !matches!(error, SinkError::NotYet { .. }) || now.since(since) >= GRACE;
+        if !is_told {
+            again = again.min(now + GRACE);
+        }
         let served_until = had.served.as_ref().map(|(staple, _)| staple.expires()).filter(|until| *until > now);
         let delivery = Delivery { state: DeliveryState::Failed { code, what: what.clone() }, ..had }.again(again);
         self.set_delivery(lease, view, delivery);
-        let sink = Arc::clone(&self.name);
-        self.journal.tell_of(&view.about, EventKind::DeliveryFailed { sink, code, what, again, served_until });
+        if is_told {
+            let sink = Arc::clone(&self.name);
+            let event = EventKind::DeliveryFailed { sink, code, what, again, served_until, withdrawing };
+            self.journal.tell_of(&view.about, event);
+        }
         lease.task().again(Due::After(again.since(now)), code.as_str())
     }
 

@@ -247,6 +247,8 @@ pub enum EventKind {
         again: Timestamp,
         /// Until when the staple lasts that this sink has in service, if it has one.
         served_until: Option<Timestamp>,
+        /// Why its staple was to be taken out of service, if it was a withdrawal.
+        withdrawing: Option<Withdrawal>,
     },
     /// A staple was taken out of service.
     Withdrawn {
@@ -345,6 +347,7 @@ impl Event {
     pub fn severity(&self) -> Severity {
         match &self.kind {
             _ if self.is_outage() => Severity::Error,
+            EventKind::DeliveryFailed { withdrawing: Some(Withdrawal::Revoked), .. } => Severity::Error,
             EventKind::OnlyCaCertificates { .. }
             | EventKind::NotApplicable
             | EventKind::AttemptFailed { .. }
@@ -432,13 +435,18 @@ impl fmt::Display for EventKind {
                         write!(f, " (reason {reason})")?;
                     }
                 }
-                write!(f, ": its staple is withdrawn; asked again at {again}")
+                write!(f, ": its staple is taken out of service; asked again at {again}")
             }
             EventKind::CertificateExpired { not_after } => {
                 write!(f, "the certificate expired at {not_after}: replace it")
             }
             EventKind::Delivered { sink } => write!(f, "staple delivered to {sink}"),
             EventKind::NotWanted { sink, what, .. } => placed(f, sink, what),
+            EventKind::DeliveryFailed { what, again, sink, withdrawing: Some(why), .. } => {
+                let why = in_words(*why);
+                write!(f, "{sink} may still have its staple in service, which could not be withdrawn ({why}): {what}")?;
+                write!(f, "; tried again at {again}")
+            }
             EventKind::DeliveryFailed { what, again, sink, served_until, .. } => {
                 placed(f, sink, what)?;
                 write!(f, "; tried again at {again}")?;
@@ -448,11 +456,7 @@ impl fmt::Display for EventKind {
                 }
             }
             EventKind::Withdrawn { sink, why, confirmed, failing } => {
-                let why = match why {
-                    Withdrawal::Revoked => "the certificate is revoked",
-                    Withdrawal::Expiring => "it ends and could not be renewed",
-                    Withdrawal::Retired => "the certificate is gone",
-                };
+                let why = in_words(*why);
                 match confirmed {
                     true => write!(f, "staple withdrawn from {sink}: {why}")?,
                     false => write!(f, "staple not withdrawn from {sink}, which may serve it until it ends: {why}")?,
@@ -468,6 +472,14 @@ impl fmt::Display for EventKind {
             EventKind::Retired => f.write_str("gone from all its places"),
             EventKind::Internal { what } => write!(f, "a bug: {what}"),
         }
+    }
+}
+
+fn in_words(why: Withdrawal) -> &'static str {
+    match why {
+        Withdrawal::Revoked => "the certificate is revoked",
+        Withdrawal::Expiring => "it ends and could not be renewed",
+        Withdrawal::Retired => "the certificate is gone",
     }
 }
 

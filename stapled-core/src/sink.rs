@@ -257,6 +257,15 @@ pub enum SinkError {
         /// Who, why, and what to do.
         what: String,
     },
+    /// The server has not what this is for, yet: as it is while it is being told of a renewed file. It is told only when
+    /// that lasts.
+    #[error("{what}")]
+    NotYet {
+        /// The stable word for it.
+        code: ReasonCode,
+        /// What it has, and what to do if it stays so.
+        what: String,
+    },
     /// The server said no.
     #[error("{what}")]
     Refused {
@@ -288,9 +297,10 @@ impl SinkError {
     /// The stable word for it.
     pub fn code(&self) -> ReasonCode {
         match self {
-            SinkError::Unfit { code, .. } | SinkError::Unreachable { code, .. } | SinkError::Refused { code, .. } => {
-                *code
-            }
+            SinkError::Unfit { code, .. }
+            | SinkError::Unreachable { code, .. }
+            | SinkError::NotYet { code, .. }
+            | SinkError::Refused { code, .. } => *code,
         }
     }
 }

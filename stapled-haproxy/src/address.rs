@@ -165,6 +165,12 @@ impl Address {
                 self,
                 "has no listener: HAProxy is not running, or its `stats socket` is elsewhere",
             ),
+            // A unix socket's way to say that nobody takes connections off its queue.
+            io::ErrorKind::WouldBlock => fault::unreachable(
+                codes::CONNECT_TIMEOUT,
+                self,
+                "takes no connection: HAProxy hangs, or is too busy; see what it does",
+            ),
             _ => fault::unreachable(codes::SOCKET_ERROR, self, &format!("cannot be connected to: {error}")),
         }
     }
@@ -193,7 +199,7 @@ impl FromStr for Address {
             return Err(AddressError::ControlCharacter { text: owned() });
         }
         let Some((family, rest)) = text.split_once('@').filter(|(family, _)| !family.contains('/')) else {
-            return Ok(Address::Unix(PathBuf::from(text)));
+            return without_family(text);
         };
         let unsupported = |reason| Err(AddressError::Unsupported { text: owned(), reason });
         match family {
@@ -219,6 +225,21 @@ impl FromStr for Address {
             ),
         }
     }
+}
+
+/// A path, or, as HAProxy has it, an IP address with its port.
+fn without_family(text: &str) -> Result<Address, AddressError> {
+    let unsupported = |reason| Err(AddressError::Unsupported { text: text.to_owned(), reason });
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return match address.port() {
+            0 => unsupported("no such port"),
+            _ => Ok(Address::Tcp(address)),
+        };
+    }
+    if !text.starts_with('/') && text.contains("://") {
+        return unsupported("not a kind of address that is known: admin sockets have no URLs; see `stats socket`");
+    }
+    Ok(Address::Unix(PathBuf::from(text)))
 }
 
 fn tcp(
@@ -266,6 +287,9 @@ mod tests {
             assert_eq!(text.parse::<Address>().map(|address| address.to_string()).as_deref(), Ok(text));
         }
         assert_eq!("unix@/a/b".parse(), Ok(Address::unix("/a/b")));
+        // As HAProxy has it, an address with a port needs no family.
+        assert_eq!("127.0.0.1:9999".parse::<Address>(), "ipv4@127.0.0.1:9999".parse());
+        assert_eq!("[::1]:9999".parse::<Address>(), "ipv6@[::1]:9999".parse());
         assert_eq!("/srv/x@y/admin.sock".parse(), Ok(Address::unix("/srv/x@y/admin.sock")));
         assert_eq!(
             "ipv6@::1:9999".parse::<Address>().map(|address| address.to_string()).as_deref(),
@@ -280,6 +304,8 @@ mod tests {
             "unix@",
             "ipv4@1.2.3.4",
             "ipv4@1.2.3:1",
+            "1.2.3.4:0",
+            "http://127.0.0.1:9999/",
             "ipv4@1.2.3.4:0",
             "ipv6@x:1",
             "abns@",

@@ -25,7 +25,7 @@ pub const CONNECTION_CLOSED: ReasonCode = ReasonCode::new("connection_closed");
 pub const GARBLED_REPLY: ReasonCode = ReasonCode::new("garbled_reply");
 /// A reply that does not end.
 pub const REPLY_TOO_LARGE: ReasonCode = ReasonCode::new("reply_too_large");
-/// The master process answered where a worker was expected.
+/// The master process answered where a worker was expected, or the other way round.
 pub const MASTER_SOCKET: ReasonCode = ReasonCode::new("master_socket");
 /// The worker behind a master has ended, or the master has none.
 pub const WORKER_GONE: ReasonCode = ReasonCode::new("worker_gone");
@@ -53,6 +53,8 @@ pub const SCAN_FAILED: ReasonCode = ReasonCode::new("scan_failed");
 pub const PERMISSION_DENIED: ReasonCode = ReasonCode::new("permission_denied");
 /// HAProxy has not loaded the certificate.
 pub const NOT_LOADED: ReasonCode = ReasonCode::new("not_loaded");
+/// HAProxy has loaded the certificate and uses it nowhere, as between `new ssl cert` and `add ssl crt-list`.
+pub const CERTIFICATE_UNUSED: ReasonCode = ReasonCode::new("certificate_unused");
 /// HAProxy has loaded another certificate from this place: the file was renewed, HAProxy was not told.
 pub const CERTIFICATE_DIFFERS: ReasonCode = ReasonCode::new("certificate_differs");
 /// HAProxy before 3.0 has put a certificate that somebody else set at the moment of a first staple under another one's

@@ -31,6 +31,8 @@ const MAX_LINES: usize = 20_000_000;
 const LONGEST_LIST: Duration = Duration::from_secs(120);
 /// How much longer than we do HAProxy keeps an idle connection.
 const GRACE: Duration = Duration::from_secs(5);
+/// What a master's prompts begin with.
+const MASTER: &str = "master";
 
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,8 @@ pub(crate) enum Broken {
         "answers as HAProxy's master process: write `master@` before its address, or name the worker's `stats socket`"
     )]
     Master,
+    #[error("answers as a HAProxy process itself, not as a master: leave `master@` out")]
+    NoMaster,
     #[error("has ended")]
     Gone,
     #[error("failed: {0}")]
@@ -79,7 +83,7 @@ impl Broken {
             Broken::TimedOut(_) => codes::REPLY_TIMEOUT,
             Broken::TooLarge => codes::REPLY_TOO_LARGE,
             Broken::Garbled(_) => codes::GARBLED_REPLY,
-            Broken::Master => codes::MASTER_SOCKET,
+            Broken::Master | Broken::NoMaster => codes::MASTER_SOCKET,
             Broken::Gone => codes::WORKER_GONE,
             Broken::Failed(_) => codes::SOCKET_ERROR,
         };
@@ -110,8 +114,7 @@ impl Connection {
         let mut connection = Self::new(stream, patience);
         connection.greet(&route.address).await?;
         if let Some(pid) = route.worker {
-            connection.marks = Marks::of(&route.prompt());
-            connection.expect_prompt(&Command::address_worker(pid)).await?;
+            connection.expect_prompt(&Command::address_worker(pid), &route.prompts()).await?;
         }
         connection.look().await?;
         // The time of a master's connections is the master's; they stay open.
@@ -149,28 +152,34 @@ impl Connection {
 
     /// Changes to interactive mode.
     async fn greet(&mut self, address: &Address) -> Result<(), Broken> {
-        self.marks = Marks::of(&Route::to(address.clone()).prompt());
-        self.expect_prompt(&Command::prompt()).await
+        self.expect_prompt(&Command::prompt(), &Route::to(address.clone()).prompts()).await
     }
 
-    /// Sends what is answered with just a prompt, perhaps on a new line. Anything else is not HAProxy, or in another mode.
-    async fn expect_prompt(&mut self, command: &Command) -> Result<(), Broken> {
+    /// Sends what is answered with just one of these prompts, perhaps on a new line, which ends replies from then on.
+    /// Anything else is not HAProxy, or in another mode.
+    async fn expect_prompt(&mut self, command: &Command, prompts: &[String]) -> Result<(), Broken> {
+        let is_of_master = prompts.iter().any(|prompt| prompt.starts_with(MASTER));
         let deadline = Instant::now() + self.patience.reply;
         let sent = timeout_at(deadline, self.stream.write_all(command.bytes())).await;
         sent.map_err(|_| Broken::TimedOut(self.patience.reply))??;
         loop {
             let received = self.received.strip_prefix(b"\n").unwrap_or(&self.received);
-            if received == self.marks.prompt() {
+            if let Some(prompt) = prompts.iter().find(|prompt| received == prompt.as_bytes()) {
+                self.marks = Marks::of(prompt);
                 self.received.clear();
                 return Ok(());
             }
-            if received.starts_with(b"master> ") {
+            if !is_of_master && received.starts_with(MASTER.as_bytes()) {
                 return Err(Broken::Master);
+            }
+            if is_of_master && received == b"> " {
+                return Err(Broken::NoMaster);
             }
             if master::is_gone(received) {
                 return Err(Broken::Gone);
             }
-            if !self.marks.prompt().starts_with(received) && !could_be_gone(received) {
+            let could_be = |prompt: &String| prompt.as_bytes().starts_with(received);
+            if !prompts.iter().any(could_be) && received != b">" && !could_be_gone(received) {
                 return Err(Broken::Garbled(String::from_utf8_lossy(received).into_owned()));
             }
             more(&mut self.stream, &mut self.received, deadline, self.patience.reply).await?;

@@ -90,11 +90,11 @@ impl Crew {
     }
 
     /// Withdraws from every worker.
-    pub(crate) async fn withdraw(&self, chain: &CertChain) -> Result<(), SinkError> {
+    pub(crate) async fn withdraw(&self, chain: &CertChain, is_revoked: bool) -> Result<(), SinkError> {
         let members = self.members().await?;
         let mut failure = None;
         for member in &members {
-            match member.peer.withdraw(chain).await {
+            match member.peer.withdraw(chain, is_revoked).await {
                 // It ended, and with it its connections.
                 Err(error) if member.is_old && error.code() == codes::WORKER_GONE => {}
                 Err(error) => failure = Some(error),

@@ -45,6 +45,12 @@ impl Picture {
                 what: format!("its name cannot be said on HAProxy's command line: {error}; rename the file"),
             });
         }
+        if !served.is_used {
+            return Some(FirstStaple::Refused {
+                code: codes::CERTIFICATE_UNUSED,
+                what: "HAProxy has loaded it and uses it nowhere: no client sees it".to_owned(),
+            });
+        }
         if served.takes_responses {
             return Some(FirstStaple::TakesResponses);
         }

@@ -56,7 +56,9 @@ struct Round {
     made: Option<Instant>,
     /// When to list names again at the earliest.
     list_at: Option<Instant>,
-    /// How long to wait after a failure.
+    /// Why nobody was found by the last one.
+    failed: Option<SinkError>,
+    /// How long to wait after that.
     wait: Option<Duration>,
 }
 
@@ -78,16 +80,13 @@ impl Writer {
         let due = round.wait.unwrap_or(interval);
         // Two that come at one pace find each other's rounds.
         if round.made.is_some_and(|made| made.elapsed() < due * 9 / 10) {
-            return Ok(());
+            return round.failed.clone().map_or(Ok(()), Err);
         }
         let done = self.make_round(&mut round, interval, with_certificates).await;
         round.made = Some(Instant::now());
-        round.wait = match &done {
-            Err(SinkError::Unreachable { .. }) => {
-                Some((round.wait.unwrap_or(interval) * 2).min(LONGEST_WAIT.max(interval)))
-            }
-            _ => None,
-        };
+        round.failed = done.as_ref().err().filter(|error| matches!(error, SinkError::Unreachable { .. })).cloned();
+        round.wait =
+            round.failed.as_ref().map(|_| (round.wait.unwrap_or(interval) * 2).min(LONGEST_WAIT.max(interval)));
         done
     }
 

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stapled_core::sink::{Lost, SinkError};
+use stapled_core::staple::{JudgePolicy, Judgement, judge};
 use tokio::time::Instant;
 
 use crate::agreement::{Agreement, Compared};
 use crate::command::Command;
-use crate::peer::{Given, Peer, TOLD_AGAIN, WANTED};
-use crate::reply::{self, ProbeReply};
+use crate::peer::{Given, Peer, SLACK, TOLD_AGAIN, Taken, WANTED};
+use crate::reply::{self, ProbeReply, Shown};
 use crate::shift::{self, BATCH};
+use crate::sink::requirements;
 use crate::writer::lock;
 
 impl Peer {
@@ -19,7 +21,7 @@ impl Peer {
         let is_concerned = {
             let mut memory = lock(&self.memory);
             memory.wanted.retain(|_, (_, since)| since.elapsed() < WANTED);
-            !memory.delivered.is_empty() || !memory.wanted.is_empty()
+            !memory.delivered.is_empty() || !memory.wanted.is_empty() || !memory.withdrawn.is_empty()
         };
         let looked = self.writer.round(self.settings.look_interval, is_concerned).await;
         if self.is_replaced() {
@@ -50,6 +52,8 @@ impl Peer {
         let is_replaced = memory.process.as_ref().is_some_and(|known| !known.is_same(current));
         if is_replaced {
             memory.delivered.clear();
+            memory.withdrawn.clear();
+            memory.foreign.clear();
             memory.unshown.clear();
             memory.wanted.clear();
             memory.missed = false;
@@ -89,7 +93,7 @@ impl Peer {
     /// Certificates for which HAProxy shows another staple than it was given: new ones are compared at once, all of them at
     /// a slow pace.
     async fn changed(&self) -> Vec<Arc<str>> {
-        let given: Vec<(Bytes, Given)> = {
+        let (given, taken) = {
             let mut memory = lock(&self.memory);
             let now = Instant::now();
             let is_time = memory.compare_at.is_some_and(|at| at <= now);
@@ -99,11 +103,14 @@ impl Peer {
             if !is_time && memory.unshown.is_empty() {
                 return Vec::new();
             }
+            let taken = memory.withdrawn.iter().filter(|_| is_time);
+            let taken: Vec<(Bytes, Taken)> = taken.map(|(cert_id, taken)| (cert_id.clone(), taken.clone())).collect();
             let all = memory.delivered.iter().filter(|(cert_id, _)| is_time || memory.unshown.contains(*cert_id));
-            let given = all.map(|(cert_id, given)| (cert_id.clone(), given.clone())).collect();
+            let given: Vec<(Bytes, Given)> = all.map(|(cert_id, given)| (cert_id.clone(), given.clone())).collect();
             memory.unshown.clear();
-            given
+            (given, taken)
         };
+        self.withdraw_again(&taken).await;
         let Some(process) = self.writer.processes().borrow().clone() else { return Vec::new() };
         let mut names = Vec::new();
         for given in given.chunks(BATCH) {
@@ -117,9 +124,13 @@ impl Peer {
                 }
             };
             for ((cert_id, given), reply) in given.iter().zip(replies) {
-                let compared = Compared::from(given);
-                // Somebody else's newer one is as good.
-                if matches!(compared.with(&shift::shown(&reply, &process)), Agreement::Older | Agreement::Nothing) {
+                let shown = shift::shown(&reply, &process);
+                let is_lost = match Compared::from(given).with(&shown) {
+                    Agreement::Same | Agreement::Unknown => false,
+                    Agreement::Older | Agreement::Nothing => true,
+                    Agreement::Newer => !self.is_as_good(cert_id, given, &shown),
+                };
+                if is_lost {
                     let mut memory = lock(&self.memory);
                     let is_that = |now: &Given| now.response == given.response;
                     if memory.delivered.get(cert_id).is_some_and(is_that) {
@@ -130,6 +141,55 @@ impl Peer {
             }
         }
         names
+    }
+
+    /// Whether somebody else's newer response will do: it is verified where HAProxy shows it byte for byte, and otherwise
+    /// replaced once.
+    fn is_as_good(&self, cert_id: &Bytes, given: &Given, shown: &Shown) -> bool {
+        match shown {
+            Shown::Response(response) => {
+                let (response, now) = (Bytes::copy_from_slice(response), self.settings.clock.now());
+                let judged = judge(&response, &given.chain, now, &JudgePolicy::default(), None, &[]);
+                let Some(staple) = judged.ok().and_then(Judgement::into_staple) else { return false };
+                let fits = requirements(self.settings.max_size).check(&staple, now + SLACK).is_ok();
+                fits && staple.expires() >= given.next_update
+            }
+            Shown::Times { is_good, this_update, next_update } => {
+                let times = (this_update.clone(), next_update.clone());
+                let is_longer = *is_good && *next_update >= given.next_update.to_string();
+                is_longer && lock(&self.memory).foreign.insert(cert_id.clone(), times.clone()) == Some(times)
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes from HAProxy again what somebody else has brought for a certificate that is revoked.
+    async fn withdraw_again(&self, taken: &[(Bytes, Taken)]) {
+        let Some(process) = self.writer.processes().borrow().clone() else { return };
+        for (cert_id, taken) in taken {
+            let Ok(shown) = self.show(cert_id, &process).await else { return };
+            if !matches!(Compared::from(taken).with(&shown), Agreement::Older | Agreement::Newer) {
+                continue;
+            }
+            let (certificate, sink) = (taken.chain.end_entity().name(), self.route());
+            match self.withdraw(&taken.chain, true).await {
+                Ok(()) => tracing::warn!(
+                    event = "withdrawn_again",
+                    %certificate,
+                    %sink,
+                    "{certificate}: {sink}: somebody else brought a staple for this certificate, which is revoked: it was taken \
+                     out of service again"
+                ),
+                Err(error) => tracing::error!(
+                    event = "withdrawn_again",
+                    %certificate,
+                    %sink,
+                    code = error.code().as_str(),
+                    "{certificate}: somebody else brought a staple for this certificate, which is revoked, and it may still be \
+                     in service: {error}"
+                ),
+            }
+        }
     }
 
     /// Whether something is loaded now that could not be delivered since it was not.
@@ -143,7 +203,10 @@ impl Peer {
             let there: Vec<String> = memory
                 .wanted
                 .iter()
-                .filter(|(_, (identity, _))| !register.find(&identity.serial, &identity.fingerprint).is_empty())
+                .filter(|(_, (identity, _))| {
+                    let found = register.find(&identity.serial, &identity.fingerprint);
+                    found.iter().any(|(_, loaded)| !loaded.is_unused)
+                })
                 .map(|(serial, _)| serial.clone())
                 .collect();
             for serial in &there {

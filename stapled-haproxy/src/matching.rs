@@ -112,7 +112,9 @@ pub(crate) fn match_all(
     let mut scan = Scan::default();
     let mut stamps: Stamps = places.layout.stamps().collect();
     let mut chains = Chains::default();
-    let loaded: Vec<&(Arc<str>, Loaded)> = loaded.iter().filter(|(name, _)| !places.layout.is_client(name)).collect();
+    // What no client of HAProxy sees needs no staple.
+    let is_seen = |(name, loaded): &&(Arc<str>, Loaded)| !loaded.is_unused && !places.layout.is_client(name);
+    let loaded: Vec<&(Arc<str>, Loaded)> = loaded.iter().filter(is_seen).collect();
     let mut unmatched = Vec::new();
     let mut directories = BTreeSet::new();
     for (name, loaded) in &loaded {
@@ -200,8 +202,8 @@ fn problem(
         (None, false) => (
             codes::UNREADABLE_CERTIFICATE,
             format!(
-                "{address} serves as {name} the certificate {serial}, and no readable file holds it: let this user read \
-                 it, or name a directory that has it with --cert-paths"
+                "{address} serves as {name} the certificate {serial}, and no readable file of that name or beside it holds \
+                 it: let this user read it, or put it there with its chain"
             ),
         ),
     };

@@ -56,6 +56,11 @@ pub(crate) struct Memory {
     pub(crate) delivered: HashMap<Bytes, Given>,
     /// What of it HAProxy has only said to have taken, and not yet shown.
     pub(crate) unshown: HashSet<Bytes>,
+    /// What was taken from it since its certificate is revoked, by the DER of the CertID.
+    pub(crate) withdrawn: HashMap<Bytes, Taken>,
+    /// Somebody else's responses that were replaced although nothing speaks against them but that they cannot be verified:
+    /// by the DER of the CertID, their times. Who insists has it.
+    pub(crate) foreign: HashMap<Bytes, (String, String)>,
     /// What it could not be given since it has it not loaded, by serial number, and since when.
     pub(crate) wanted: HashMap<String, (Identity, Instant)>,
     /// The state of the register that was compared last.
@@ -77,9 +82,24 @@ struct Brought {
     is_shown: bool,
 }
 
+/// What took a revoked certificate's staple out of service.
+#[derive(Clone, Debug)]
+pub(crate) struct Taken {
+    pub(crate) chain: CertChain,
+    token: Arc<WithdrawalToken>,
+    at: Timestamp,
+}
+
+impl<'a> From<&'a Taken> for Compared<'a> {
+    fn from(taken: &'a Taken) -> Self {
+        Compared { response: taken.token.as_der(), this_update: taken.at, next_update: taken.token.until() }
+    }
+}
+
 /// A response that was delivered.
 #[derive(Clone, Debug)]
 pub(crate) struct Given {
+    pub(crate) chain: Arc<CertChain>,
     pub(crate) identity: Identity,
     /// The names by which it is known to whoever delivers.
     pub(crate) names: Vec<Arc<str>>,
@@ -144,19 +164,20 @@ impl Peer {
                 memory.wanted.remove(&serial);
             }
             Err(SinkError::Unreachable { .. }) => memory.missed = true,
-            Err(error)
-                if [codes::NOT_LOADED, codes::CERTIFICATE_DIFFERS, codes::CERTIFICATE_MIXED_UP]
-                    .contains(&error.code()) =>
-            {
+            Err(error) if may_come(error) || error.code() == codes::CERTIFICATE_MIXED_UP => {
                 memory.wanted.insert(serial, (identity.clone(), Instant::now()));
             }
             Err(error) if error.code() == codes::FOREIGN_TRANSACTION => memory.blocked = true,
             Err(_) => {}
         }
-        let Brought { process, cert_id, is_shown } = done?;
+        let Brought { process, cert_id, is_shown } = done.map_err(|error| match may_come(&error) {
+            true => SinkError::NotYet { code: error.code(), what: error.to_string() },
+            false => error,
+        })?;
         memory.process.get_or_insert(process);
         let facts = staple.facts();
         let given = Given {
+            chain: Arc::clone(staple.chain()),
             identity,
             names: names_of(sites),
             response: staple.response().clone(),
@@ -168,6 +189,7 @@ impl Peer {
         } else {
             memory.unshown.insert(cert_id.clone());
         }
+        memory.withdrawn.remove(&cert_id);
         memory.delivered.insert(cert_id, given);
         Ok(())
     }
@@ -196,11 +218,26 @@ impl Peer {
             Err(error) => return Err(error),
         }
         let Identity { serial, fingerprint } = identity;
-        let (found, is_legible) = self.writer.register(|register| {
+        let found = self.writer.register(|register| {
             let found = register.find(serial, fingerprint);
-            let found: Vec<_> = found.into_iter().map(|(name, loaded)| (name, loaded.takes_responses())).collect();
-            (found, register.certificates().next().is_some())
+            let names: Vec<Arc<str>> = found.iter().map(|(name, _)| Arc::clone(name)).collect();
+            let mut used = found.into_iter().filter(|(_, loaded)| is_known || !loaded.is_unused).peekable();
+            if used.peek().is_none()
+                && let Some(name) = names.first()
+            {
+                register.watch(names.iter().map(Arc::clone));
+                return Err(Arc::clone(name));
+            }
+            let found: Vec<_> = used.map(|(name, loaded)| (name, loaded.takes_responses())).collect();
+            Ok((found, register.certificates().next().is_some()))
         });
+        let (found, is_legible) = found.map_err(|name| {
+            let what = format!(
+                "HAProxy has loaded {name} and uses it nowhere: name it on a `bind` line or in a crt-list (`add ssl \
+                 crt-list`), if clients are to see it; it gets its staple then"
+            );
+            fault::refused(codes::CERTIFICATE_UNUSED, self.route(), &what)
+        })?;
         // It is loaded, and wherever it is, it takes responses. Where nothing that HAProxy shows of its certificates can
         // be read, its word has to do.
         if is_known && (!is_legible || !found.is_empty() && found.iter().all(|(_, takes_responses)| *takes_responses)) {
@@ -310,16 +347,21 @@ impl Peer {
     /// What is not to be delivered any more is not missed.
     pub(crate) fn forget(&self, chain: &CertChain) {
         let mut memory = lock(&self.memory);
-        memory.delivered.remove(chain.cert_id(CertIdHash::Sha1).to_der().as_slice());
+        let cert_id = chain.cert_id(CertIdHash::Sha1).to_der();
+        memory.delivered.remove(cert_id.as_slice());
+        memory.withdrawn.remove(cert_id.as_slice());
+        memory.foreign.remove(cert_id.as_slice());
         memory.wanted.remove(&plain_serial(&Identity::of(chain.end_entity()).serial));
     }
 
-    /// Ends stapling by a response that HAProxy does not serve. Clients never see it.
-    pub(crate) async fn withdraw(&self, chain: &CertChain) -> Result<(), SinkError> {
+    /// Ends stapling by a response that HAProxy does not serve. Clients never see it. Of a certificate that is revoked, it
+    /// stays so whatever others bring.
+    pub(crate) async fn withdraw(&self, chain: &CertChain, is_revoked: bool) -> Result<(), SinkError> {
         let now = self.settings.clock.now();
         let cert_id = chain.cert_id(CertIdHash::Sha1);
         let token = WithdrawalToken::new(&cert_id, now)
             .map_err(|error| fault::refused(codes::REJECTED, self.route(), &error.to_string()))?;
+        let token = Arc::new(token);
         let command = Command::set_ocsp_response(token.as_der());
         // An expired token would be refused, and change nothing.
         let latest = self.latest(now + Duration::from_secs(50));
@@ -334,8 +376,8 @@ impl Peer {
                     Some(shown) => shown,
                     None => self.show(&cert_id, &pushed.process).await?,
                 };
-                let token = Compared { response: token.as_der(), this_update: now, next_update: token.until() };
-                if !matches!(token.with(&shown), Agreement::Same | Agreement::Unknown) {
+                let given = Compared { response: token.as_der(), this_update: now, next_update: token.until() };
+                if !matches!(given.with(&shown), Agreement::Same | Agreement::Unknown) {
                     return Err(fault::refused(
                         codes::NOT_CONFIRMED,
                         self.route(),
@@ -346,14 +388,22 @@ impl Peer {
             other => return Err(push_refused(self.route(), &other)),
         }
         self.forget(chain);
+        if is_revoked {
+            lock(&self.memory).withdrawn.insert(cert_id, Taken { chain: chain.clone(), token, at: now });
+        }
         Ok(())
     }
 
     /// Asks what the process has under a CertID.
-    async fn show(&self, cert_id: &[u8], process: &Process) -> Result<Shown, SinkError> {
+    pub(crate) async fn show(&self, cert_id: &[u8], process: &Process) -> Result<Shown, SinkError> {
         let (replies, process) = self.writer.ask(vec![shift::show(cert_id, process)]).await?;
         Ok(replies.first().map_or(Shown::Unclear, |reply| shift::shown(reply, &process)))
     }
+}
+
+/// Whether what is missing may come by itself: somebody is telling HAProxy of a renewed file.
+fn may_come(error: &SinkError) -> bool {
+    [codes::NOT_LOADED, codes::CERTIFICATE_DIFFERS, codes::CERTIFICATE_UNUSED].contains(&error.code())
 }
 
 fn names_of(sites: &[Site]) -> Vec<Arc<str>> {

@@ -39,7 +39,7 @@ impl Register {
         self.generation
     }
 
-    /// Changes with the names and with which certificates are loaded under them, whatever responses these have.
+    /// Changes with the names and with which certificates are loaded under them, and used, whatever responses these have.
     pub(crate) fn identities(&self) -> u64 {
         self.identities
     }
@@ -97,7 +97,7 @@ impl Register {
         self.unseen.remove(&name);
         if self.certificates.get(&name) != Some(&loaded) {
             let identity = |loaded: &Option<Loaded>| {
-                loaded.as_ref().map(|loaded| (loaded.serial.clone(), loaded.fingerprint.clone()))
+                loaded.as_ref().map(|loaded| (loaded.serial.clone(), loaded.fingerprint.clone(), loaded.is_unused))
             };
             self.generation += 1;
             self.identities += u64::from(self.certificates.get(&name).map(identity) != Some(identity(&loaded)));

@@ -82,8 +82,8 @@ pub(crate) struct Loaded {
     pub(crate) response_key: Vec<u8>,
     /// The file that it came from, where HAProxy says so (3.2 and later).
     pub(crate) file: Option<String>,
-    /// Whether a `bind` line uses it.
-    pub(crate) is_used: bool,
+    /// Whether nothing uses it, neither a `bind` line nor a crt-list.
+    pub(crate) is_unused: bool,
 }
 
 impl Loaded {
@@ -232,7 +232,7 @@ pub(crate) fn show(reply: &str) -> ShowReply {
         }
         let Some((key, value)) = line.split_once(": ") else { continue };
         match key {
-            "Status" => loaded.is_used = value == "Used",
+            "Status" => loaded.is_unused = value == "Unused",
             "Crt filename" => loaded.file = Some(value.to_owned()).filter(|file| !file.is_empty()),
             "Serial" if loaded.serial.is_empty() => loaded.serial = value.to_owned(),
             "SHA1 FingerPrint" if loaded.fingerprint.is_empty() => loaded.fingerprint = value.to_owned(),
@@ -419,14 +419,14 @@ mod tests {
             has_chain: true,
             response_key: vec![0x30, 0x3b],
             file: None,
-            is_used: true,
+            is_unused: false,
         };
         assert!(expected.is("001001", "0f0a") && !expected.is("1001", "0F0B") && !expected.is("1002", "0F0A"));
         assert_eq!(show(said), ShowReply::Loaded(expected));
         assert!(matches!(show(&said.replace("303b", "")), ShowReply::Loaded(loaded) if !loaded.takes_responses()));
         assert!(matches!(show("Filename: a.pem\nStatus: Empty\n"), ShowReply::Other(_)));
         let cut = show("Filename: a.pem\nStatus: Used\nSerial: 1001\nAlgorithm: OCSP Response Key: \n\n");
-        assert_eq!(cut, ShowReply::Loaded(Loaded { serial: "1001".into(), is_used: true, ..Loaded::default() }));
+        assert_eq!(cut, ShowReply::Loaded(Loaded { serial: "1001".into(), ..Loaded::default() }));
         let cut = show("Filename: a.pem\nStatus: Used\nSerial: 1001\nAlgorithm: OCSP Response Key: 303b\n\n");
         assert!(matches!(cut, ShowReply::Loaded(loaded) if loaded.takes_responses()));
         assert_eq!(show("Can't allocate memory!\n"), ShowReply::Denied);

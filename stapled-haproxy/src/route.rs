@@ -28,12 +28,13 @@ impl Route {
         Route { address: self.address.resolved(), worker: self.worker }
     }
 
-    /// What HAProxy prompts with, at the beginning of a line.
-    pub(crate) fn prompt(&self) -> String {
+    /// What HAProxy may prompt with, at the beginning of a line.
+    pub(crate) fn prompts(&self) -> Vec<String> {
         match (self.worker, &self.address) {
-            (Some(pid), _) => format!("{pid}> "),
-            (None, Address::Master(_)) => "master> ".to_owned(),
-            (None, _) => "> ".to_owned(),
+            (Some(pid), _) => vec![format!("{pid}> ")],
+            // After a reload that failed, until one succeeds, it says so.
+            (None, Address::Master(_)) => vec!["master> ".to_owned(), "master[ReloadFailed]> ".to_owned()],
+            (None, _) => vec!["> ".to_owned()],
         }
     }
 }

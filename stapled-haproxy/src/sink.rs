@@ -36,15 +36,15 @@ pub struct HaproxySink {
 
 /// What is behind an address.
 enum Behind {
-    Process(Peer),
-    Master(Crew),
+    Process(Box<Peer>),
+    Master(Box<Crew>),
 }
 
 impl HaproxySink {
     pub(crate) fn with(address: &Address, settings: Settings) -> Self {
         let behind = match address {
-            Address::Master(_) => Behind::Master(Crew::of(address, settings.clone())),
-            address => Behind::Process(Peer::new(&Route::to(address.clone()), settings.clone())),
+            Address::Master(_) => Behind::Master(Box::new(Crew::of(address, settings.clone()))),
+            address => Behind::Process(Box::new(Peer::new(&Route::to(address.clone()), settings.clone()))),
         };
         HaproxySink { address: address.clone(), settings, behind }
     }
@@ -108,9 +108,10 @@ impl StapleSink for HaproxySink {
             }
             return Ok(Withdrawn::Unsupported);
         }
+        let is_revoked = why == Withdrawal::Revoked;
         match &self.behind {
-            Behind::Process(peer) => peer.withdraw(chain).await?,
-            Behind::Master(crew) => crew.withdraw(chain).await?,
+            Behind::Process(peer) => peer.withdraw(chain, is_revoked).await?,
+            Behind::Master(crew) => crew.withdraw(chain, is_revoked).await?,
         }
         tracing::debug!(sink = %self.address, certificate = chain.end_entity().name(), ?why, "withdrawn");
         Ok(Withdrawn::Confirmed)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stapled_core::sink::SinkError;
-use stapled_core::source::{CertSource, Scan, Sighting, SourceError};
+use stapled_core::source::{CertSource, Scan, Sighting, SourceError, SourceProblem};
 use tokio::time::Instant;
 
 use crate::address::Address;
@@ -31,6 +31,10 @@ use crate::writer::{Writer, lock};
 /// How often files are looked at for changes, at most, and how small a part of the time that may take.
 const STAT_INTERVAL: Duration = Duration::from_secs(2);
 const STAT_SHARE: u32 = 50;
+/// How long whoever answers may take for it.
+const PING: Duration = Duration::from_secs(2);
+/// How long HAProxy may take to be told of a renewed file before that is told.
+const GRACE: Duration = Duration::from_secs(10);
 /// How long such a place stays when HAProxy serves the same: by then the certificate has settled in its other place.
 const LINGER: Duration = Duration::from_secs(60);
 
@@ -57,6 +61,7 @@ const LINGER: Duration = Duration::from_secs(60);
 pub struct HaproxySource {
     address: Address,
     settings: Settings,
+    grace: Duration,
     /// What these give is left out.
     configurations: Vec<HaproxyConfiguration>,
     memory: Arc<Mutex<Memory>>,
@@ -67,6 +72,7 @@ struct Memory {
     files: Files,
     /// What the last scan went by.
     scanned: Option<(Process, u64)>,
+    scanned_at: Option<Instant>,
     /// The certificates that lay in files while others were served, by the names of their places; seen so when.
     ahead: HashMap<Arc<str>, (Sighting, Instant)>,
     /// The files that it looked at.
@@ -75,6 +81,8 @@ struct Memory {
     layout: Option<(Process, Arc<Layout>)>,
     /// What was served beyond the configurations at the last look.
     beyond: Scan,
+    /// Since when HAProxy has another certificate by these names than their files hold.
+    differing: HashMap<String, Instant>,
 }
 
 /// What a running HAProxy tells of itself.
@@ -135,6 +143,7 @@ impl HaproxySource {
         HaproxySource {
             address: address.clone(),
             settings: Settings::default(),
+            grace: GRACE,
             configurations: Vec::new(),
             memory: Arc::default(),
         }
@@ -156,12 +165,26 @@ impl HaproxySource {
         self
     }
 
+    /// How long HAProxy may serve another certificate than its file holds before that is a problem: 10 s unless said
+    /// otherwise. So long a reload may take after a renewal.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
     /// How long an idle connection is kept: 10 s unless said otherwise. It is shared with a sink of the same address; the
     /// times are those of whichever was made first.
     #[must_use]
     pub fn keepalive(mut self, keepalive: Duration) -> Self {
         self.settings.patience.keepalive = keepalive.max(Duration::from_secs(1));
         self
+    }
+
+    /// Whether a process answers, within a moment.
+    pub async fn answers(&self) -> bool {
+        let asked = async { self.writer().await?.ask(vec![Command::show_info()]).await };
+        tokio::time::timeout(PING, asked).await.is_ok_and(|asked| asked.is_ok())
     }
 
     /// What the process tells of itself, now.
@@ -363,7 +386,7 @@ impl CertSource for HaproxySource {
                 // Whoever scans finds out why the last time nothing came of it.
                 _ => false,
             };
-            if !is_as_scanned && current.is_some() {
+            if !is_as_scanned && current.is_some() || lock(&self.memory).has_difference_to_tell(self.grace) {
                 return;
             }
             if stat_at <= Instant::now() {
@@ -382,6 +405,34 @@ impl CertSource for HaproxySource {
 }
 
 impl Memory {
+    /// Leaves out differences that may be over in a moment.
+    fn bear_with(&mut self, scan: &mut Scan, grace: Duration) {
+        let now = Instant::now();
+        let is_difference = |problem: &SourceProblem| problem.error.code == codes::SERVED_DIFFERS;
+        let differing: HashSet<String> = scan
+            .problems
+            .iter()
+            .filter(|problem| is_difference(problem))
+            .map(|problem| problem.place.clone())
+            .collect();
+        self.differing.retain(|name, _| differing.contains(name));
+        for name in differing {
+            self.differing.entry(name).or_insert(now);
+        }
+        let has_stood = |name: &str| self.differing.get(name).is_none_or(|since| now - *since >= grace);
+        scan.problems.retain(|problem| !is_difference(problem) || has_stood(&problem.place));
+    }
+
+    /// Whether a difference that was left out stands by now.
+    fn has_difference_to_tell(&self, grace: Duration) -> bool {
+        let scanned = self.scanned_at;
+        let came_of_age = |since: &Instant| {
+            let at = *since + grace;
+            at <= Instant::now() && scanned.is_some_and(|scanned| scanned < at)
+        };
+        self.differing.values().any(came_of_age)
+    }
+
     /// A certificate that came into service is not let go of in one place before it has settled in the other.
     fn linger(&mut self, scan: &mut Scan) {
         let present: HashSet<Arc<str>> = scan.sightings.iter().map(|sighting| Arc::clone(&sighting.name)).collect();
@@ -404,14 +455,16 @@ impl HaproxySource {
         let starts = starts(&process, &environment);
         let bases = bases(&starts, &environment);
         let layout = self.layout(&process, &starts).await?;
-        let configurations = self.configurations.clone();
+        let (configurations, grace) = (self.configurations.clone(), self.grace);
         let scan = move || {
             let mut memory = lock(&memory);
             memory.scanned = Some((process, generation));
+            memory.scanned_at = Some(Instant::now());
             let (mut scan, stamps) =
                 match_all(&mut memory.files, &address.to_string(), &loaded, &Places { bases: &bases, layout: &layout });
             memory.stamps = stamps;
             memory.linger(&mut scan);
+            memory.bear_with(&mut scan, grace);
             let names: HashSet<&str> = loaded.iter().map(|(name, _)| &**name).collect();
             for configuration in configurations {
                 configuration.confirm(&address, |name| names.contains(name));
@@ -445,7 +498,7 @@ fn served(name: &str, loaded: &Loaded) -> ServedCertificate {
         name: name.to_owned(),
         serial: loaded.serial.clone(),
         fingerprint: loaded.fingerprint.clone(),
-        is_used: loaded.is_used,
+        is_used: !loaded.is_unused,
         takes_responses: loaded.takes_responses(),
         has_chain: loaded.has_chain,
         file: None,

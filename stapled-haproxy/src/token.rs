@@ -31,6 +31,7 @@ const OCSP_BASIC: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01
 const ECDSA_WITH_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 
 /// A response about a certificate that HAProxy will not staple.
+#[derive(Debug)]
 pub(crate) struct WithdrawalToken {
     der: Vec<u8>,
     until: Timestamp,

@@ -473,7 +473,8 @@ async fn a_master_that_misbehaves_costs_a_retry() {
     };
     assert_eq!(deliver(Box::new(behaves)).await, Ok(Delivered::Confirmed));
     for (command, answer, code) in [
-        ("prompt", say("\n> "), codes::GARBLED_REPLY),
+        ("prompt", say("\n> "), codes::MASTER_SOCKET),
+        ("prompt", say("\nworker> "), codes::GARBLED_REPLY),
         ("show proc", Answer::Nothing, codes::REPLY_TIMEOUT),
         ("show proc", Answer::Last(b"#<PID>".to_vec()), codes::CONNECTION_CLOSED),
         ("show proc", say("nobody\n\nmaster> "), codes::WORKER_GONE),

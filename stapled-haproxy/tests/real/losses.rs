@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use stapled_core::sink::{Lost, StapleSink};
+use stapled_ca::Authority;
+use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
+use stapled_core::sink::{Lost, StapleSink, Withdrawal};
 use stapled_haproxy::codes;
 
-use crate::support::{self, Cert, Lab, binaries, lost, wait_for};
+use crate::support::{self, Cert, Haproxy, Lab, binaries, lost, version, wait_for};
 use crate::{HOUR, crt, deliver, failure};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,27 +116,86 @@ async fn hundreds_that_others_replace_are_all_reported_lost_and_come_back() {
     }
 }
 
+fn push(haproxy: &Haproxy, response: &[u8]) -> String {
+    let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, response);
+    haproxy.ask(&format!("set ssl ocsp-response {encoded}"))
+}
+
+/// What others push stays where it is as good as what it displaced, and no longer.
 #[tokio::test]
-async fn a_staple_that_somebody_else_gave_is_replaced_only_by_a_newer_one() {
+async fn what_somebody_else_gave_stays_only_where_it_is_newer_and_true() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let (cert, stranger) = (lab.cert("a.pem"), Authority::root("Stranger").create().expect("an authority"));
+        let haproxy = lab.start(&binary, &crt(&cert));
+        let sink = haproxy.sink();
+        deliver(&lab, &sink, &cert).await;
+        let now = support::now();
+        let good = lab.response(&cert, now + 1, 3 * HOUR);
+        let mut damaged = lab.response(&cert, now + 2, 3 * HOUR);
+        *damaged.last_mut().expect("a signature") ^= 1;
+        let cert_id = lab.authority.cert_id(cert.issued.serial(), HashAlgorithm::Sha1);
+        let by = |signer: &Authority| ResponseBuilder::new(signer).this_update(now + 3).next_update(now + 3 * HOUR);
+        let strange = by(&stranger).good(&cert_id).build().expect("a response");
+        let revoked = by(&lab.authority).revoked(&cert_id, now - 9, None);
+        for (what, response) in [
+            ("an older one", lab.response(&cert, now - 3000, 3 * HOUR)),
+            ("one that ends sooner", lab.response(&cert, now + 1, 400)),
+            ("a damaged one", damaged),
+            ("a stranger's", strange),
+            ("revoked", revoked.build().expect("a response")),
+        ] {
+            let said = push(&haproxy, &response);
+            assert!(said.contains("updated"), "{what}: {said}");
+            assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.name.as_str().into()]), "{what}");
+            let response = deliver(&lab, &sink, &cert).await;
+            assert_eq!(haproxy.stapled(&cert), Some(response), "{what}");
+        }
+        // What HAProxy shows in words only is not verified: who insists on it has it.
+        push(&haproxy, &good);
+        if version(&binary) < (2, 8) {
+            assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.name.as_str().into()]));
+            deliver(&lab, &sink, &cert).await;
+            push(&haproxy, &good);
+        }
+        let nothing = tokio::time::timeout(Duration::from_millis(500), sink.lost()).await;
+        assert!(nothing.is_err(), "a newer one was called a loss");
+        assert_eq!(haproxy.stapled(&cert), Some(good));
+    }
+}
+
+/// What was withdrawn since the certificate is revoked does not come back by somebody else's hand.
+#[tokio::test]
+async fn a_revoked_certificates_staple_is_withdrawn_again() {
     for binary in binaries() {
         let lab = Lab::new();
         let cert = lab.cert("a.pem");
         let haproxy = lab.start(&binary, &crt(&cert));
         let sink = haproxy.sink();
-        deliver(&lab, &sink, &cert).await;
-        let push = |age: i64| {
-            let response = lab.response(&cert, support::now() - age, 3 * HOUR);
-            let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, response);
-            assert!(haproxy.ask(&format!("set ssl ocsp-response {encoded}")).contains("updated"));
-        };
-        push(3000);
-        assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.name.as_str().into()]));
-        let response = deliver(&lab, &sink, &cert).await;
-        assert_eq!(haproxy.stapled(&cert), Some(response));
-        push(0);
-        let nothing = tokio::time::timeout(Duration::from_millis(500), sink.lost()).await;
-        assert!(nothing.is_err(), "a newer one was called a loss");
+        let before = deliver(&lab, &sink, &cert).await;
+        sink.withdraw(&cert.chain, &[], Withdrawal::Revoked).await.expect("a withdrawal");
+        // A look at what is there changes nothing.
+        let look = async || tokio::time::timeout(Duration::from_millis(400), sink.lost()).await.is_err();
+        assert!(look().await && haproxy.stapled(&cert).is_none());
+        assert!(push(&haproxy, &before).contains("updated"));
+        assert_eq!(haproxy.stapled(&cert), Some(before));
+        assert!(look().await, "nothing is to be delivered again");
+        assert_eq!(haproxy.stapled(&cert), None);
+        // A hold may end.
+        let after = deliver(&lab, &sink, &cert).await;
+        assert!(look().await);
+        assert_eq!(haproxy.stapled(&cert), Some(after));
     }
+}
+
+/// As long as nobody answers, nothing is tried again for it.
+#[tokio::test]
+async fn that_nobody_answers_is_no_return() {
+    let lab = Lab::new();
+    let cert = lab.cert("a.pem");
+    let sink = support::sink(&lab.path("nobody.sock"));
+    assert_eq!(failure(&lab, &sink, &cert).await.code(), codes::SOCKET_MISSING);
+    assert!(tokio::time::timeout(Duration::from_secs(2), sink.lost()).await.is_err());
 }
 
 #[tokio::test]
@@ -142,7 +203,9 @@ async fn a_certificate_that_comes_late_is_noticed() {
     for binary in binaries() {
         let lab = Lab::new();
         let old = lab.cert("a.pem");
-        let haproxy = lab.start(&binary, &crt(&old));
+        let list = lab.path("list");
+        std::fs::write(&list, format!("{}\n", old.name)).expect("a file");
+        let haproxy = lab.start(&binary, &format!("crt-list {}", list.display()));
         let renewed = lab.cert("a.pem");
         let sink = haproxy.sink();
         assert_eq!(failure(&lab, &sink, &renewed).await.code(), codes::CERTIFICATE_DIFFERS);
@@ -155,6 +218,13 @@ async fn a_certificate_that_comes_late_is_noticed() {
         assert_eq!(failure(&lab, &sink, &new).await.code(), codes::NOT_LOADED);
         haproxy.ask(&format!("new ssl cert {}", new.name));
         haproxy.replace(&new);
+        // No client sees it yet, and HAProxy would not find it by its CertID.
+        assert!(tokio::time::timeout(Duration::from_millis(200), sink.lost()).await.is_err(), "it is used nowhere");
+        assert_eq!(failure(&lab, &sink, &new).await.code(), codes::CERTIFICATE_UNUSED);
+        let said = haproxy.ask(&format!("add ssl crt-list {} {}", list.display(), new.name));
+        assert!(said.contains("Success!"), "{said}");
         assert_eq!(lost(&sink).await, Lost::Nothing, "it is not told that it can be tried again");
+        let response = deliver(&lab, &sink, &new).await;
+        assert_eq!(haproxy.stapled(&new), Some(response));
     }
 }

@@ -59,6 +59,40 @@ async fn behind_a_master_every_worker_is_served_and_old_ones_are_too() {
     }
 }
 
+/// A master whose last reload failed says so in its prompt, and goes on with the worker that it has.
+#[tokio::test]
+async fn a_reload_that_failed_costs_nothing() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let cert = lab.cert("a.pem");
+        let master = lab.path("master.sock");
+        let haproxy = lab.start_with(&binary, &crt(&cert), "", &["-W", "-S", master.to_str().expect("text")]);
+        let sink = haproxy.master_sink();
+        deliver(&lab, &sink, &cert).await;
+        let configuration = std::fs::read_to_string(lab.path("haproxy.cfg")).expect("a configuration");
+        std::fs::write(lab.path("haproxy.cfg"), configuration.clone() + "  nonsense\n").expect("a file");
+        haproxy.signal("-USR2");
+        wait_for("the reload to fail", || {
+            let said = support::ask_at(&haproxy.master, "prompt\nquit\n")?;
+            said.contains("[ReloadFailed]").then_some(())
+        });
+        let staple = lab.staple(&cert, 2 * HOUR);
+        sink.deliver(&staple, &[cert.site()]).await.expect("a delivery");
+        assert_eq!(haproxy.stapled(&cert).as_deref(), Some(staple.response().as_ref()));
+        // A socket of the worker's own is none.
+        let misnamed = HaproxySink::builder(Address::master(&haproxy.socket)).build();
+        let error = failure(&lab, &misnamed, &cert).await;
+        assert_eq!(error.code(), codes::MASTER_SOCKET, "{error}");
+        assert!(error.to_string().contains("leave `master@` out"), "{error}");
+
+        std::fs::write(lab.path("haproxy.cfg"), configuration).expect("a file");
+        haproxy.reload();
+        assert_eq!(lost(&sink).await, Lost::Everything);
+        let response = deliver(&lab, &sink, &cert).await;
+        assert_eq!(haproxy.stapled(&cert), Some(response));
+    }
+}
+
 #[tokio::test]
 async fn behind_a_master_it_is_as_with_a_socket_of_its_own() {
     for binary in binaries() {
@@ -123,6 +157,6 @@ async fn a_master_without_workers_or_that_is_none_is_told() {
     for binary in binaries() {
         let haproxy = lab.start(&binary, &crt(&cert));
         let worker = HaproxySink::builder(Address::master(&haproxy.socket)).reply_timeout(PATIENCE).build();
-        assert_eq!(failure(&lab, &worker, &cert).await.code(), codes::GARBLED_REPLY);
+        assert_eq!(failure(&lab, &worker, &cert).await.code(), codes::MASTER_SOCKET);
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use stapled_ca::lab::Lab;
-use stapled_tests::{Haproxy, Stapled, World, wait_until, with_each_haproxy};
+use stapled_tests::{Cert, Haproxy, Stapled, World, wait_until, with_each_haproxy};
 
 /// A lab whose answers are soon renewed: HAProxy takes none that ends within five minutes.
 fn hasty(world: &World) -> Lab {
@@ -64,7 +64,7 @@ fn what_is_served_is_renewed_whatever_its_file_holds() {
         let before = haproxy.wait_for_staple(&cert);
         // What was never seen in a file is not to be had any more.
         stapled.wait_for_line(&["event=scanned", ".admin"]);
-        let asked_for = |cert: &stapled_tests::Cert| lab.requests_for(cert.issued.serial());
+        let asked_for = |cert: &Cert| lab.requests_for(cert.issued.serial());
 
         let new = world.renewal_of(&cert, &lab.url());
         new.write();
@@ -75,12 +75,105 @@ fn what_is_served_is_renewed_whatever_its_file_holds() {
             asked_for(&cert) >= at + 2
         });
         wait_until("the renewed one is stapled", || haproxy.staple(&cert).is_some_and(|staple| staple != before));
+        // What was read of it is known whatever is read again.
+        stapled.signal("HUP");
+        stapled.wait_for_line(&["event=reloaded"]);
+        let at = asked_for(&cert);
+        wait_until("it is renewed again and again", || {
+            assert!(haproxy.staple(&cert).is_some(), "it is stapled all the time");
+            asked_for(&cert) >= at + 2
+        });
         // That of the next start waits in its file.
         assert!(asked_for(&new) >= 1);
         wait_until("its response is in the file", || new.staple_file().is_some());
 
         haproxy.restart();
         haproxy.wait_for_staple(&new);
+        stapled.stop();
+    });
+}
+
+/// A renewal of which HAProxy is told within seconds is no matter for anybody.
+#[test]
+fn an_ordinary_renewal_is_no_alarm() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let mut certs: Vec<_> = (0..3).map(|number| world.cert(&format!("c{number}"), &lab.url())).collect();
+        let mut haproxy = Haproxy::of(binary, &world, "a").start();
+        let by_configuration = stapled(&world, &haproxy).start();
+        let by_socket = Stapled::of(&world)
+            .args(["--no-staple-files", "--control-socket", "other.sock"])
+            .sockets([haproxy.socket()])
+            .start();
+        certs.iter().for_each(|cert| drop(haproxy.wait_for_staple(cert)));
+        for round in 0..4 {
+            for cert in &mut certs {
+                *cert = world.renewal_of(cert, &lab.url());
+                cert.write();
+            }
+            std::thread::sleep(Duration::from_millis(round * 700));
+            match round % 2 {
+                0 => certs.iter().for_each(|cert| haproxy.load(cert, false)),
+                _ => haproxy.restart(),
+            }
+            certs.iter().for_each(|cert| drop(haproxy.wait_for_staple(cert)));
+            // The times of two in one second are alike.
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        for stapled in [by_configuration, by_socket] {
+            assert_eq!(stapled.lines(&["certificate_differs"]), [""; 0]);
+            assert_eq!(stapled.lines(&["served_differs"]), [""; 0]);
+            stapled.stop();
+        }
+    });
+}
+
+/// The configuration is changed, and HAProxy goes on with what it read.
+#[test]
+fn a_socket_is_used_as_long_as_haproxy_listens_there() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = hasty(&world);
+        let cert = world.cert("a", &lab.url());
+        let mut haproxy = Haproxy::of(binary, &world, "a").start();
+        let stapled = stapled(&world, &haproxy).start();
+        let mut before = haproxy.wait_for_staple(&cert);
+        let file = haproxy.configuration_file();
+        let text = fs::read_to_string(&file).unwrap();
+        let moved = text.replace(haproxy.socket().to_str().unwrap(), world.path("moved.sock").to_str().unwrap());
+        assert_ne!(moved, text);
+        fs::write(&file, &moved).unwrap();
+        stapled.wait_for_line(&["event=sockets_changed"]);
+        for _ in 0..2 {
+            wait_until("renewals arrive", || haproxy.staple(&cert).expect("a staple") != before);
+            before = haproxy.wait_for_staple(&cert);
+        }
+        // Once nobody listens there any more, nothing is tried there.
+        haproxy.end();
+        wait_until("it is let go of", || stapled.lines(&["event=sockets_changed"]).len() == 2);
+        stapled.stop();
+    });
+}
+
+/// A HAProxy that hangs when its certificate is revoked.
+#[test]
+fn that_a_withdrawal_failed_is_said() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = hasty(&world);
+        let cert = world.cert("a", &lab.url());
+        let haproxy = Haproxy::of(binary, &world, "a").start();
+        let stapled = stapled(&world, &haproxy).start();
+        haproxy.wait_for_staple(&cert);
+        haproxy.freeze();
+        lab.revoke(cert.issued.serial()).unwrap();
+        stapled.wait_for_line(&["event=revoked", "is taken out of service"]);
+        let line = stapled.wait_for_line(&["ERROR", "event=delivery_failed", "may still have its staple in service"]);
+        assert!(line.contains("could not be withdrawn (the certificate is revoked)"), "{line}");
+        haproxy.thaw();
+        wait_until("it is withdrawn", || haproxy.staple(&cert).is_none());
+        stapled.wait_for_line(&["event=withdrawn", "the certificate is revoked"]);
         stapled.stop();
     });
 }

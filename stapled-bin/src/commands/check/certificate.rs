@@ -210,7 +210,7 @@ impl Case<'_> {
             };
             return Some(Finding::problem(haproxy::NOT_LOADED, what, remedy).about(&process.address));
         };
-        if !self.differs(served) {
+        if !self.differs(served) || !served.is_used {
             return None;
         }
         let what = format!(

@@ -10,7 +10,7 @@ use stapled_haproxy::{Address, HaproxySource, Picture, codes, configuration as h
 
 use crate::configuration::Configuration;
 use crate::haproxys::Haproxys;
-use crate::wiring::{self, WiringError};
+use crate::wiring::{self, Processes, WiringError};
 
 /// How many HAProxys are asked at once.
 const ASKED_AT_ONCE: usize = 16;
@@ -76,7 +76,9 @@ pub(super) async fn gather(configuration: &Configuration, haproxys: &mut Haproxy
     };
     let mut groups = Vec::new();
     let sources = haproxys.sources();
-    let mut beyond: HashMap<Address, HaproxySource> = wiring::beyond(configuration, &sources).into_iter().collect();
+    let mut processes = Processes::once();
+    let mut beyond: HashMap<Address, HaproxySource> =
+        wiring::beyond(configuration, &sources, &mut processes).into_iter().collect();
     for (haproxy, (source, sockets)) in configuration.haproxys.iter().zip(sources) {
         let scan = in_time(&source).await;
         let latest = Box::new(source.latest());
@@ -87,9 +89,8 @@ pub(super) async fn gather(configuration: &Configuration, haproxys: &mut Haproxy
             scan,
         });
     }
-    let mut looking = HashMap::new();
     for group in &configuration.groups {
-        let source = wiring::served(configuration, group, &mut looking)?;
+        let source = wiring::served(configuration, group, &mut processes)?;
         let scan = in_time(&source).await;
         groups.push(Group { kind: Kind::Path, name: source.name(), processes: numbers(&group.sockets), scan });
     }

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stapled_core::source::{Material, Scan, Sighting};
+use stapled_core::source::{Material, Scan, Sighting, Version};
 use stapled_haproxy::configuration::{Configuration, Served};
 use stapled_haproxy::{ServedCertificate, codes as haproxy};
 
@@ -101,14 +101,13 @@ fn configured(group: &Group, latest: &Configuration, processes: &[Process], item
     let clients: HashSet<&str> = latest.client_certificates.iter().map(String::as_str).collect();
     for (number, loaded) in &loaded {
         let is_known = |name: &String| names.contains(name) || clients.contains(name.as_str());
-        let mut more: Vec<_> = loaded.values().filter(|served| !is_known(&served.name)).collect();
+        let mut more: Vec<_> = loaded.values().filter(|served| !is_known(&served.name) && is_shown(served)).collect();
         more.sort_by(|one, other| one.name.cmp(&other.name));
         let beyond = processes.get(*number).map(|process| Scanned::of(&process.beyond)).unwrap_or_default();
         items.extend(more.into_iter().map(|served| {
-            let what = format!(
-                "HAProxy serves it, and its configuration {} does not name it: it is kept stapled until HAProxy is reloaded",
-                group.name
-            );
+            let is_kept = beyond.sightings.contains_key(served.name.as_str());
+            let kept = if is_kept { ": it is kept stapled until HAProxy is reloaded" } else { "" };
+            let what = format!("HAProxy has it, and its configuration {} does not name it{kept}", group.name);
             let remedy = "name the certificate there, if it shall be served after that, too";
             let note = Finding::note(haproxy::NOT_IN_CONFIGURATION, what).remedy(remedy);
             Item {
@@ -117,6 +116,11 @@ fn configured(group: &Group, latest: &Configuration, processes: &[Process], item
             }
         }));
     }
+}
+
+/// What is used nowhere and lies in no file is nothing to be looked at.
+fn is_shown(served: &ServedCertificate) -> bool {
+    served.is_used || served.file.is_some()
 }
 
 /// What a scan of a running HAProxy says, by the names of the certificates.
@@ -159,12 +163,14 @@ impl<'a> Scanned<'a> {
 
 /// What a running HAProxy has loaded, as far as it says where that lies.
 fn of_process(number: usize, served: &ServedCertificate, scan: &Scanned<'_>, origin: Origin) -> Item {
+    let file = served.file.as_ref().filter(|_| !served.is_used);
+    let of_unused = || file.map(|file| Sighting::file(file, Version::new([])));
     Item {
         name: served.name.clone(),
         file: served.file.clone(),
         origin,
         group: 0,
-        sighting: scan.sightings.get(served.name.as_str()).map(|&sighting| sighting.clone()),
+        sighting: scan.sightings.get(served.name.as_str()).map(|&sighting| sighting.clone()).or_else(of_unused),
         staple: served.staple.clone(),
         named_at: served.configured.as_ref().map(|configured| configured.place.to_string()),
         is_perhaps: false,
@@ -183,7 +189,7 @@ fn served(group: &Group, processes: &[Process], items: &mut Vec<Item>) {
     let Ok(picture) = &process.picture else { return };
     let Ok(scan) = &group.scan else { return };
     let scan = Scanned::of(scan);
-    let certificates = picture.certificates.iter().filter(|served| !served.is_clients);
+    let certificates = picture.certificates.iter().filter(|served| !served.is_clients && is_shown(served));
     items.extend(certificates.map(|served| of_process(number, served, &scan, Origin::Process)));
 }
 
