@@ -68,6 +68,9 @@ pub(super) struct Reading<'d> {
     /// The section that lines belong to; several where it depends on what cannot be decided.
     sections: Vec<Section>,
     section_name: Vec<u8>,
+    /// The first line of this file that is in no section, until one begins.
+    stray: Option<Place>,
+    has_section: bool,
     pub(super) place: Place,
     /// The first line of all.
     pub(super) first: Place,
@@ -163,6 +166,8 @@ impl<'d> Reading<'d> {
             blocks: Blocks::default(),
             sections: vec![Section::Other],
             section_name: Vec::new(),
+            stray: None,
+            has_section: false,
             place: Place { file: Arc::from(Path::new("")), line: 0 },
             first: Place { file: Arc::from(Path::new("")), line: 0 },
             settings: Settings { bases: vec![None], extra: ExtraFiles::default(), chains: None, updates: false },
@@ -246,10 +251,18 @@ impl<'d> Reading<'d> {
         self.blocks = Blocks::default();
         self.sections = vec![Section::Other];
         self.section_name.clear();
+        (self.stray, self.has_section) = (None, false);
         self.enter_directory();
         for line in lines(&text) {
             self.place.line += 1;
             self.read_line(line);
+        }
+        if let Some(place) = self.stray.take().filter(|_| !self.has_section) {
+            let end = std::mem::replace(&mut self.place, place);
+            let what =
+                "no section (`global`, `frontend` and so on) begins here or later: this is no configuration of HAProxy";
+            self.warn(codes::CONFIGURATION_LINE, what);
+            self.place = end;
         }
         if !self.blocks.are_closed() {
             self.warn(codes::CONFIGURATION_LINE, "an .if without its .endif: HAProxy would not start");
@@ -279,8 +292,10 @@ impl<'d> Reading<'d> {
             _ if self.blocks.now() == Read::No => {}
             keyword => {
                 if SECTIONS.iter().any(|section| section.as_bytes() == keyword) {
+                    self.has_section = true;
                     self.enter_section(keyword, rest);
                 } else {
+                    self.stray.get_or_insert_with(|| self.place.clone());
                     self.statement(keyword, rest);
                 }
             }

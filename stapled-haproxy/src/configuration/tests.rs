@@ -134,6 +134,22 @@ fn whose_responses_haproxy_asks_for_itself() {
     assert_eq!(updated("", perhaps), ["/a.pem", "/b.pem"]);
 }
 
+/// Whoever names another kind of file is told, and not that there are no certificates.
+#[test]
+fn what_is_no_configuration_is_told() {
+    for (text, expected) in [
+        (
+            "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
+            &["1:configuration_line", "1:no_admin_socket"][..],
+        ),
+        ("# a list\n/a.pem\n", &["2:configuration_line", "1:no_admin_socket"]),
+        ("# nothing yet\n", &["1:no_admin_socket"]),
+        ("log-profile x\n on any\nfrontend f\n", &["1:no_admin_socket"]),
+    ] {
+        assert_eq!(codes(&read(&[("/h.cfg", text)])), expected, "{text}");
+    }
+}
+
 #[test]
 fn what_is_odd_is_told_with_its_place() {
     let configuration = read(&[

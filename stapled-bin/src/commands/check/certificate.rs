@@ -450,17 +450,12 @@ impl Case<'_> {
         if !self.is_written() || self.is_issuer_hidden() {
             return None;
         }
-        let remedy = "let this user write there, or give --no-staple-files";
-        Some(match self.item.processes.is_empty() {
-            true => Finding::problem(*code, format!("{what}: no staple can be written there"), remedy),
-            false => Finding::note(
-                *code,
-                format!(
-                    "{what}: no staple can be written there, so HAProxy starts without one and gets it over the socket"
-                ),
-            )
-            .remedy(remedy),
-        })
+        let then = match self.item.processes.is_empty() {
+            true => "",
+            false => ", so HAProxy starts without one and gets it over the socket",
+        };
+        let what = format!("{what}: no staple can be written there{then}");
+        Some(Finding::problem(*code, what, "let this user write there, or give --no-staple-files"))
     }
 
     fn first_staple(&self) -> First {

@@ -115,7 +115,7 @@ impl World {
         served.serial = certificate.serial_hex();
         served.has_chain = true;
         served.file = Some(self.path(name));
-        served.is_in_file = true;
+        (served.is_in_file, served.is_used) = (true, true);
         served
     }
 }
@@ -384,6 +384,13 @@ fn the_running_haproxy_and_its_configuration() {
     assert_eq!(shown(&answered), differences);
     let firsts: Vec<_> = answered.rows.iter().map(|row| row.first_staple.code.map(|code| code.as_str())).collect();
     assert_eq!(firsts, [Some("unreadable_file"), Some("served_differs"), Some("not_loaded")]);
+    // What it has and uses nowhere needs nothing.
+    let mut unused = world.loaded(&[("one.pem", &one), ("two.pem", &two), ("gone.pem", &gone)]);
+    unused.certificates[2].is_used = false;
+    let answered = with(unused);
+    assert_eq!(shown(&answered), ["gone.pem not_in_configuration", "one.pem ", "two.pem "]);
+    assert_eq!(answered.rows[0].first_staple.code, Some(codes::CERTIFICATE_UNUSED));
+    assert!(!answered.needs_operator());
     // Somebody gives it staples by its path.
     let by_path = world.check(&["--haproxy-config", "@/h.cfg", "-p", "@/gone.pem", "-s", "@/admin.sock"], |inputs| {
         inputs.processes[0].picture = Ok(world.loaded(&[("one.pem", &one), ("two.pem", &two), ("gone.pem", &gone)]));
@@ -497,7 +504,11 @@ fn where_no_staple_can_be_written() {
         })
     };
     let over_the_socket = of_only_row(&check(&[]));
-    assert_eq!(over_the_socket, ["directory_missing", "staple_file_missing!"], "it comes, but HAProxy would not start");
+    assert_eq!(
+        over_the_socket,
+        ["directory_missing!", "staple_file_missing!"],
+        "it comes, but HAProxy would not start"
+    );
     assert_eq!(of_only_row(&check(&["--no-haproxy-sockets"])), ["directory_missing!", "staple_file_missing!"]);
     assert_eq!(of_only_row(&check(&["--no-staple-files"])), ["staple_file_missing!"]);
     assert_eq!(told(check(&["--staple-dir", "@/nowhere"]).general.all()), ["directory_missing!"]);
