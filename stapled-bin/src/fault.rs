@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Why nothing can run: exit code 2.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigurationError {
-    #[error("the configuration file {} cannot be read: {error}", .path.display())]
+    #[error("the configuration file {} cannot be read: {error}; let this user read it, or name another with --config", .path.display())]
     Unreadable { path: PathBuf, error: io::Error },
     #[error("{place}: {what}")]
     File { place: String, what: String },

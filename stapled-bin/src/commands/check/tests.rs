@@ -1,8 +1,8 @@
 //! Whole checks of what lies in directories, with made-up HAProxys. The real ones are those of the whole-system tests.
 
 mod daemon;
+mod running;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -12,7 +12,7 @@ use stapled_core::bundle::Bundle;
 use stapled_core::certificate::Certificate;
 use stapled_core::source::{Sighting, Version};
 use stapled_haproxy::configuration::Level;
-use stapled_haproxy::{Picture, ServedCertificate, codes};
+use stapled_haproxy::{Picture, ServedCertificate};
 use tempfile::TempDir;
 
 use super::contents::Reader;
@@ -354,135 +354,6 @@ fn told_as(told: &[&str]) -> Vec<String> {
     told.iter().map(|&told| told.to_owned()).collect()
 }
 
-/// What the running HAProxy has, against what its configuration says.
-#[test]
-fn the_running_haproxy_and_its_configuration() {
-    let world = World::new();
-    let one = world.cert("one.pem", |profile| profile);
-    let two = world.cert("two.pem", |profile| profile);
-    let gone = world.cert("gone.pem", |profile| profile);
-    let before = world.issue(|profile| profile).0;
-    world.haproxy(&["one.pem", "two.pem"]);
-    let check = |adapt: &dyn Fn(&mut Inputs)| world.check(&["--haproxy-config", "@/h.cfg"], |inputs| adapt(inputs));
-    let shown = |answered: &Answered| -> Vec<String> {
-        let name = |row: &row::Row| row.certificate.rsplit('/').next().unwrap().to_owned();
-        answered.rows.iter().map(|row| format!("{} {}", name(row), told(&row.problems).join(" "))).collect()
-    };
-    let with = |picture: Picture| check(&move |inputs| inputs.processes[0].picture = Ok(picture.clone()));
-
-    let all = world.loaded(&[("one.pem", &one), ("two.pem", &two)]);
-    assert_eq!(shown(&with(all.clone())), ["one.pem ", "two.pem "]);
-    assert!(!with(all.clone()).needs_operator());
-
-    let answered = with(world.loaded(&[("one.pem", &before), ("gone.pem", &gone)]));
-    let differences = [
-        // What the running HAProxy serves from there was not looked for.
-        "gone.pem not_in_configuration unreadable_file!",
-        "one.pem served_differs!",
-        "two.pem not_loaded!",
-    ];
-    assert_eq!(shown(&answered), differences);
-    let firsts: Vec<_> = answered.rows.iter().map(|row| row.first_staple.code.map(|code| code.as_str())).collect();
-    assert_eq!(firsts, [Some("unreadable_file"), Some("served_differs"), Some("not_loaded")]);
-    // What it has and uses nowhere needs nothing.
-    let mut unused = world.loaded(&[("one.pem", &one), ("two.pem", &two), ("gone.pem", &gone)]);
-    unused.certificates[2].is_used = false;
-    let answered = with(unused);
-    assert_eq!(shown(&answered), ["gone.pem not_in_configuration", "one.pem ", "two.pem "]);
-    assert_eq!(answered.rows[0].first_staple.code, Some(codes::CERTIFICATE_UNUSED));
-    assert!(!answered.needs_operator());
-    // Somebody gives it staples by its path.
-    let by_path = world.check(&["--haproxy-config", "@/h.cfg", "-p", "@/gone.pem", "-s", "@/admin.sock"], |inputs| {
-        inputs.processes[0].picture = Ok(world.loaded(&[("one.pem", &one), ("two.pem", &two), ("gone.pem", &gone)]));
-    });
-    assert_eq!(shown(&by_path), ["gone.pem ", "one.pem ", "two.pem "]);
-
-    // Level, and which configuration.
-    let mut picture = all.clone();
-    picture.level = Some(Level::Operator);
-    picture.configuration_files = vec!["/elsewhere/other.cfg".into()];
-    let answered = with(picture);
-    assert_eq!(told(answered.general.all()), ["other_configuration!", "socket_level!"]);
-    assert_eq!(answered.rows[0].first_staple.code, Some(codes::SOCKET_LEVEL));
-    // As JSON, what is wrong with a socket is in its certificates' problems.
-    let mut json = Vec::new();
-    answered.write_json(&mut json).unwrap();
-    for line in String::from_utf8(json).unwrap().lines() {
-        let object: serde_json::Value = serde_json::from_str(line).unwrap();
-        let problems = object["problems"].as_array().unwrap().iter().map(|problem| problem["reason"].as_str().unwrap());
-        let mut problems: Vec<_> = problems.collect();
-        problems.sort_unstable();
-        assert_eq!(problems, ["other_configuration", "socket_level"]);
-        assert_eq!((&object["needs_operator"], &object["first_staple"]), (&true.into(), &"no".into()));
-    }
-
-    // Who takes responses already, takes the next ones at a lower level, too.
-    let mut picture = all.clone();
-    picture.level = Some(Level::Operator);
-    picture.certificates[0].takes_responses = true;
-    assert_eq!(first(&with(picture)), "Already");
-
-    // Relative, it begins where HAProxy was started; what cannot be known is not told.
-    let mut picture = all.clone();
-    picture.configuration_files = vec!["h.cfg".into()];
-    assert!(!with(picture.clone()).needs_operator());
-    picture.working_directory = Some(world.path(""));
-    assert!(!with(picture.clone()).needs_operator());
-    picture.working_directory = Some("/elsewhere".into());
-    assert!(!with(picture).needs_operator());
-
-    let nobody = check(&|_| {});
-    assert_eq!(told(nobody.general.all()), ["socket_missing!"]);
-    assert_eq!(shown(&nobody), ["one.pem ", "two.pem "], "that is told once");
-    assert_eq!(first(&nobody), "Unknown socket_missing");
-}
-
-/// Somebody's change that was begun and not ended is in the way of first staples.
-#[test]
-fn a_change_under_way_is_in_the_way() {
-    let world = World::new();
-    let one = world.cert("one.pem", |profile| profile);
-    let two = world.cert("two.pem", |profile| profile);
-    world.haproxy(&["one.pem", "two.pem"]);
-    let answered = world.check(&["--haproxy-config", "@/h.cfg"], |inputs| {
-        let mut picture = world.loaded(&[("one.pem", &one), ("two.pem", &two)]);
-        picture.certificates[1].takes_responses = true;
-        picture.transaction = Some("/elsewhere.pem".to_owned());
-        inputs.processes[0].picture = Ok(picture);
-    });
-    assert_eq!(told(answered.general.all()), ["foreign_transaction!"]);
-    let firsts: Vec<_> = answered.rows.iter().map(|row| row.first_staple.answer).collect();
-    assert_eq!(firsts, [row::Answer::No, row::Answer::Already]);
-}
-
-/// A first staple that is not to be brought at run time comes with a reload.
-#[test]
-fn without_transactions_a_first_staple_takes_a_reload() {
-    let world = World::new();
-    let one = world.cert("one.pem", |profile| profile);
-    let two = world.cert("two.pem", |profile| profile);
-    world.haproxy(&["one.pem", "two.pem"]);
-    for (transactions, version, expected) in [
-        ("never", "3.0.11", ["transactions_off!", ""]),
-        ("isolated", "2.6.12", ["transactions_off!", ""]),
-        ("isolated", "3.0.11", ["", ""]),
-    ] {
-        let arguments = ["--haproxy-config", "@/h.cfg", "--haproxy-transactions", transactions];
-        let answered = world.check(&arguments, |inputs| {
-            let mut picture = world.loaded(&[("one.pem", &one), ("two.pem", &two)]);
-            picture.version = version.to_owned();
-            picture.certificates[1].takes_responses = true;
-            inputs.processes[0].picture = Ok(picture);
-        });
-        let shown = answered.rows.iter().map(|row| told(&row.problems).join(" ")).collect::<Vec<_>>();
-        assert_eq!(shown, expected, "{transactions} {version}");
-        for problem in &answered.rows[0].problems {
-            assert!(problem.remedy.as_ref().is_some_and(|remedy| remedy.contains("reload HAProxy")), "{problem:?}");
-            assert!(problem.socket.is_some(), "{problem:?}");
-        }
-    }
-}
-
 /// Where the daemon could write no staple.
 #[test]
 fn where_no_staple_can_be_written() {
@@ -564,36 +435,6 @@ fn two_writers() {
         inputs.processes[0].picture = Ok(world.loaded(&[("one.pem", &one)]));
     });
     assert_eq!(of_only_row(&answered), ["two_writers!"]);
-}
-
-/// Certificates of paths go by the names that HAProxy knows them by.
-#[test]
-fn paths_and_a_running_haproxy() {
-    let world = World::new();
-    let one = world.cert("p/one.pem", |profile| profile);
-    world.cert("p/two.pem", |profile| profile);
-    let other = world.cert("q/other.pem", |profile| profile);
-    let now = SystemClock.now().unix();
-    world.cert("p/old.pem", |profile| profile.valid_between(now - 9, now - 2));
-    let mut picture = world.loaded(&[("p/one.pem", &one), ("q/other.pem", &other)]);
-    // By a relative path.
-    picture.certificates[0].name = "p/one.pem".to_owned();
-    let answered = world.check(&["-p", "@/p", "-s", "@/s"], |inputs| inputs.processes[0].picture = Ok(picture.clone()));
-    let shown: HashMap<&str, Vec<String>> =
-        answered.rows.iter().map(|row| (row.certificate.as_str(), told(&row.problems))).collect();
-    assert_eq!(shown.len(), 3);
-    assert_eq!(shown["p/one.pem"], [""; 0]);
-    assert_eq!(shown[world.path("p/two.pem").to_str().unwrap()], ["not_loaded!"]);
-    assert_eq!(shown[world.path("p/old.pem").to_str().unwrap()], ["certificate_expired", "not_loaded!"]);
-    assert_eq!(told(answered.general.all()), ["not_in_paths"]);
-    // For files only, none of that counts.
-    let answered = world.check(&["-p", "@/p"], |_| {});
-    assert!(!answered.needs_operator());
-    let answered = world.check(&["-p", "@/nowhere"], |_| {});
-    assert_eq!(told(answered.general.all()), ["path_missing!"]);
-    std::fs::create_dir(world.path("empty")).unwrap();
-    let answered = world.check(&["-p", "@/empty"], |_| {});
-    assert_eq!(told(answered.general.all()), ["no_certificates!"]);
 }
 
 /// Names that cannot be said to HAProxy.
