@@ -63,7 +63,13 @@ impl Haproxys {
 
     /// Each as a source, with the sockets that its staples go to now.
     pub(crate) fn sources(&mut self) -> Vec<(HaproxyConfiguration, Vec<Address>)> {
-        self.0.iter_mut().map(|opened| (opened.source.clone(), opened.addresses())).collect()
+        self.0.iter_mut().for_each(Opened::look);
+        // A socket that another HAProxy names is that one's by now.
+        let named: Vec<Vec<Address>> = self.0.iter().map(|opened| opened.named.clone()).collect();
+        for opened in &mut self.0 {
+            opened.former.retain(|address| !named.iter().any(|named| named.contains(address)));
+        }
+        self.0.iter().map(|opened| (opened.source.clone(), opened.addresses())).collect()
     }
 
     /// Returns when one has other sockets than [`sources`](Haproxys::sources) told.
@@ -95,7 +101,8 @@ impl Haproxys {
 }
 
 impl Opened {
-    fn addresses(&mut self) -> Vec<Address> {
+    /// Takes what it names now.
+    fn look(&mut self) {
         // From here on, only others are news.
         let found = self.sockets.borrow_and_update().clone();
         let found = found.into_iter().filter(|_| self.haproxy.own_sockets).map(|socket| socket.address);
@@ -105,7 +112,10 @@ impl Opened {
                 self.former.push(address);
             }
         }
-        self.former.retain(|address| !self.named.contains(address));
+    }
+
+    /// All sockets that its staples go to.
+    fn addresses(&self) -> Vec<Address> {
         let mut addresses = self.haproxy.sockets.clone();
         for address in self.named.iter().chain(&self.former) {
             if !addresses.contains(address) {
