@@ -13,6 +13,8 @@ use crate::layout::{Chains, Layout};
 use crate::process::Process;
 use crate::reply::{Environment, Loaded};
 
+/// So many relative names confirm where they begin.
+const CONFIRMING: usize = 8;
 /// What the place is called of a certificate that lies in a file while HAProxy serves another one from there.
 pub(crate) const IN_FILE: &str = " (in its file)";
 
@@ -35,6 +37,14 @@ pub(crate) fn starts(process: &Process, environment: &Environment) -> Vec<PathBu
     let mut known = HashSet::new();
     starts.retain(|start| known.insert(start.clone()));
     starts
+}
+
+/// The directory in which a process was started, as the relative names confirm that it has for its certificates.
+pub(crate) fn start<'a>(starts: &'a [PathBuf], loaded: &[(Arc<str>, Loaded)]) -> Option<&'a Path> {
+    let relative = loaded.iter().map(|(name, _)| &**name).filter(|name| !name.starts_with(['/', '@']));
+    let relative: Vec<&str> = relative.take(CONFIRMING).collect();
+    let has_all = |start: &&PathBuf| relative.iter().all(|name| start.join(name).is_file());
+    starts.iter().find(has_all).filter(|_| !relative.is_empty()).map(PathBuf::as_path)
 }
 
 /// The directories in which HAProxy's relative names may begin, likeliest first.

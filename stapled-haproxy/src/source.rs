@@ -21,7 +21,7 @@ use crate::connection::Connection;
 use crate::fault;
 use crate::files::{Files, Stamp};
 use crate::layout::Layout;
-use crate::matching::{IN_FILE, Places, Stamps, bases, found, holds, match_all, starts};
+use crate::matching::{IN_FILE, Places, Stamps, bases, found, holds, match_all, start, starts};
 use crate::process::Process;
 use crate::reply::{self, Environment, Loaded};
 use crate::route::Route;
@@ -467,7 +467,7 @@ impl HaproxySource {
             memory.bear_with(&mut scan, grace);
             let names: HashSet<&str> = loaded.iter().map(|(name, _)| &**name).collect();
             for configuration in configurations {
-                configuration.confirm(&address, |name| names.contains(name));
+                configuration.confirm(&address, start(&starts, &loaded), |name| names.contains(name));
                 configuration.read_latest(|latest| beyond::leave_out(&mut scan, latest));
                 memory.beyond.clone_from(&scan);
             }

@@ -160,6 +160,8 @@ fn remedy(error: &io::Error) -> &'static str {
 #[must_use]
 pub struct Surroundings {
     pub(super) directory: PathBuf,
+    /// Whether a running HAProxy was found to have been started there.
+    pub(super) is_confirmed: bool,
     pub(super) environment: Vec<(OsString, OsString)>,
 }
 
@@ -169,6 +171,7 @@ impl Default for Surroundings {
         Surroundings {
             // Without a current directory, relative paths lead nowhere.
             directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+            is_confirmed: false,
             environment: std::env::vars_os().collect(),
         }
     }

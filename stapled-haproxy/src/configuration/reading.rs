@@ -61,6 +61,7 @@ pub(super) struct Reading<'d> {
     environment: Environment,
     /// Where relative paths begin when HAProxy starts, as far as that is known.
     pub(super) start: PathBuf,
+    is_start_confirmed: bool,
     /// Where they begin now (`default-path`).
     pub(super) directory: PathBuf,
     default_path: DefaultPath,
@@ -161,6 +162,7 @@ impl<'d> Reading<'d> {
             disk,
             environment: Environment::new(variables),
             start: surroundings.directory.clone(),
+            is_start_confirmed: surroundings.is_confirmed,
             directory: surroundings.directory.clone(),
             default_path: DefaultPath::Current,
             blocks: Blocks::default(),
@@ -492,7 +494,7 @@ impl<'d> Reading<'d> {
     }
 
     pub(super) fn warn_relative(&mut self, path: &[u8]) {
-        if self.told.insert((codes::RELATIVE_PATH, String::new())) {
+        if !self.is_start_confirmed && self.told.insert((codes::RELATIVE_PATH, String::new())) {
             let what = format!(
                 "{} is taken from {}, the directory that this program was started in; HAProxy takes it from its own: \
                  start both in the same one, or give absolute paths",

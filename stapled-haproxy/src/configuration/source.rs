@@ -25,7 +25,8 @@ const READINGS: usize = 3;
 ///
 /// The configuration, its crt-lists, its directories of certificates and the certificates are watched. What depends on a
 /// condition that cannot be decided is given, until a running HAProxy that is asked, too
-/// ([`HaproxySource::beyond`](crate::HaproxySource::beyond)), has not loaded it. What cannot be read any more, or is just being written, is taken as it was: HAProxy goes on with that, too.
+/// ([`HaproxySource::beyond`](crate::HaproxySource::beyond)), has not loaded it. Where that was started, relative paths
+/// begin. What cannot be read any more, or is just being written, is taken as it was: HAProxy goes on with that, too.
 ///
 /// ```no_run
 /// use stapled_haproxy::configuration::HaproxyConfiguration;
@@ -49,8 +50,14 @@ struct Inner {
     confirmed: watch::Sender<Confirmed>,
 }
 
-/// Which certificates running HAProxys have loaded of those that may be configured, by the addresses of these.
-type Confirmed = HashMap<Address, HashSet<String>>;
+/// What running HAProxys have decided that the configuration leaves open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Confirmed {
+    /// Which certificates they have loaded of those that may be configured, by their addresses.
+    loaded: HashMap<Address, HashSet<String>>,
+    /// Where one of them was started, and which.
+    start: Option<(Address, PathBuf)>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -103,8 +110,9 @@ impl HaproxyConfiguration {
         read(&self.0.state.lock().unwrap_or_else(PoisonError::into_inner).latest)
     }
 
-    /// A running HAProxy says what it has loaded: that decides where the configuration leaves it open.
-    pub(crate) fn confirm(&self, address: &Address, is_loaded: impl Fn(&str) -> bool) {
+    /// A running HAProxy says what it has loaded, and where it was started, as far as that is known: that decides where the
+    /// configuration leaves it open.
+    pub(crate) fn confirm(&self, address: &Address, start: Option<&Path>, is_loaded: impl Fn(&str) -> bool) {
         let (is_open, loaded) = self.read_latest(|latest| {
             let mut open = latest.certificates.iter().filter(|served| !served.is_certain).peekable();
             let is_open = open.peek().is_some();
@@ -112,11 +120,18 @@ impl HaproxyConfiguration {
             (is_open, names.cloned().collect::<HashSet<String>>())
         });
         self.0.confirmed.send_if_modified(|known| {
-            let is_news = known.get(address).map_or(is_open, |known| *known != loaded);
+            let is_news = known.loaded.get(address).map_or(is_open, |known| *known != loaded);
             if is_news {
-                known.insert(address.clone(), loaded);
+                known.loaded.insert(address.clone(), loaded);
             }
-            is_news
+            // Of several, the first one's counts.
+            let is_first = known.start.as_ref().is_none_or(|(of, _)| of == address);
+            let start = start.filter(|_| is_first).map(|start| (address.clone(), start.to_owned()));
+            let is_elsewhere = start.is_some() && start != known.start;
+            if is_elsewhere {
+                known.start = start;
+            }
+            is_news || is_elsewhere
         });
     }
 
@@ -160,7 +175,11 @@ impl Inner {
     fn read(&self) -> Result<Vec<(PathBuf, Kept)>, ConfigurationError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.machine.begin();
-        let read = Reading::new(&mut state.machine, &self.surroundings).run(&self.paths);
+        let mut surroundings = self.surroundings.clone();
+        if let Some((_, start)) = &self.confirmed.borrow().start {
+            surroundings = Surroundings { directory: start.clone(), is_confirmed: true, ..surroundings };
+        }
+        let read = Reading::new(&mut state.machine, &surroundings).run(&self.paths);
         let kept = state.machine.end();
         let configuration = read?;
         let advice = configuration.warnings.iter().filter(|warning| warning.effect == Effect::Assumed);
@@ -200,8 +219,8 @@ impl Inner {
             state.latest.clone()
         };
         let is_there = |served: &&Served| {
-            let is_loaded = || confirmed.values().any(|loaded| loaded.contains(&served.name));
-            served.is_certain || confirmed.is_empty() || is_loaded()
+            let is_loaded = || confirmed.loaded.values().any(|loaded| loaded.contains(&served.name));
+            served.is_certain || confirmed.loaded.is_empty() || is_loaded()
         };
         let sightings = sightings(configuration.certificates.iter().filter(is_there), &mut look);
         let mut problems: Vec<SourceProblem> = kept.into_iter().map(|(path, kept)| problem(&path, &kept)).collect();

@@ -196,5 +196,11 @@ fn where_relative_paths_begin_the_running_haproxy_says() {
         haproxy.wait_for_staple(&cert);
         cert.wait_for_file();
         stapled.stop();
+        let once = || {
+            let once = Stapled::of(&world).by(["env", "-C", &elsewhere]).args(["--one-off", "--haproxy-config"]);
+            once.args([haproxy.configuration_file()]).run()
+        };
+        let finished = once();
+        assert_eq!(finished.code, Some(0), "{finished:?}");
     });
 }

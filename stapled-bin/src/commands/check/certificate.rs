@@ -190,14 +190,6 @@ impl Case<'_> {
             if NameError::check(&self.item.name).is_err() {
                 return None;
             }
-            if let (Some(place), true) = (&self.item.named_at, self.item.is_perhaps) {
-                let what = format!(
-                    "{place} names it on a condition that cannot be decided here, and the running HAProxy (process {}) has \
-                     not loaded it: it may be right",
-                    picture.pid
-                );
-                return Some(Finding::note(haproxy::NOT_LOADED, what).about(&process.address));
-            }
             let (what, remedy) = match (&self.item.named_at, self.item.origin) {
                 (Some(place), Origin::Configuration) => (
                     format!("{place} names it, and the running HAProxy (process {}) has not loaded it", picture.pid),

@@ -93,9 +93,7 @@ impl General {
 fn differing(rows: &[Row]) -> HashSet<usize> {
     let differences =
         [haproxy::NOT_LOADED, haproxy::SERVED_DIFFERS, haproxy::NOT_IN_CONFIGURATION].map(|code| code.as_str());
-    // What is only perhaps configured may be absent.
-    let is_possible = |finding: &Finding| !finding.needs_operator && finding.reason == haproxy::NOT_LOADED.as_str();
-    let is_difference = |finding: &Finding| differences.contains(&finding.reason) && !is_possible(finding);
+    let is_difference = |finding: &Finding| differences.contains(&finding.reason);
     let differs = |row: &&Row| row.problems.iter().any(is_difference);
     rows.iter().filter(differs).flat_map(|row| row.processes.iter().copied()).collect()
 }

@@ -79,16 +79,7 @@ pub(super) async fn gather(configuration: &Configuration, haproxys: &mut Haproxy
     let mut processes = Processes::once();
     let mut beyond: HashMap<Address, HaproxySource> =
         wiring::beyond(configuration, &sources, &mut processes).into_iter().collect();
-    for (haproxy, (source, sockets)) in configuration.haproxys.iter().zip(sources) {
-        let scan = in_time(&source).await;
-        let latest = Box::new(source.latest());
-        groups.push(Group {
-            kind: Kind::Configuration { latest, own_sockets: haproxy.own_sockets },
-            name: source.name(),
-            processes: numbers(&sockets),
-            scan,
-        });
-    }
+    let configured: Vec<_> = sources.into_iter().map(|(source, sockets)| (source, numbers(&sockets))).collect();
     for group in &configuration.groups {
         let source = wiring::served(configuration, group, &mut processes)?;
         let scan = in_time(&source).await;
@@ -113,16 +104,26 @@ pub(super) async fn gather(configuration: &Configuration, haproxys: &mut Haproxy
             }
         }
     });
+    let mut running = Vec::new();
     let mut processes = Vec::new();
     let mut asked = stream::iter(asked).buffered(ASKED_AT_ONCE);
     while let Some((process, scan)) = asked.next().await {
         if let Some(scan) = scan {
             let name = process.address.to_string();
-            groups.push(Group { kind: Kind::Process, name, processes: vec![processes.len()], scan });
+            running.push(Group { kind: Kind::Process, name, processes: vec![processes.len()], scan });
         }
         processes.push(process);
     }
-    Ok(Inputs { groups, processes })
+    // Last, since what runs decides what configurations leave open.
+    let mut all = Vec::new();
+    for (haproxy, (source, processes)) in configuration.haproxys.iter().zip(configured) {
+        let scan = in_time(&source).await;
+        let latest = Box::new(source.latest());
+        let kind = Kind::Configuration { latest, own_sockets: haproxy.own_sockets };
+        all.push(Group { kind, name: source.name(), processes, scan });
+    }
+    all.extend(groups.into_iter().chain(running));
+    Ok(Inputs { groups: all, processes })
 }
 
 /// What lies there; a file system that hangs holds up what lies on it.

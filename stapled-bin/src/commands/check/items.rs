@@ -32,8 +32,6 @@ pub(super) struct Item {
     pub(super) staple: Option<PathBuf>,
     /// The line of the configuration that names it.
     pub(super) named_at: Option<String>,
-    /// Whether it depends on something that cannot be decided whether HAProxy loads it.
-    pub(super) is_perhaps: bool,
     /// Whether HAProxy asks for its responses itself.
     pub(super) updates_itself: bool,
     /// The HAProxys that its staple goes to.
@@ -91,7 +89,6 @@ fn configured(group: &Group, latest: &Configuration, processes: &[Process], item
         items.push(Item {
             staple: served.and_then(|served| served.staple.clone()),
             named_at: served.map(|served| served.place.to_string()),
-            is_perhaps: served.is_some_and(|served| !served.is_certain),
             updates_itself: served.is_some_and(|served| served.updates_itself),
             processes: group.processes.clone(),
             loaded: loaded.iter().filter_map(of).collect(),
@@ -173,7 +170,6 @@ fn of_process(number: usize, served: &ServedCertificate, scan: &Scanned<'_>, ori
         sighting: scan.sightings.get(served.name.as_str()).map(|&sighting| sighting.clone()).or_else(of_unused),
         staple: served.staple.clone(),
         named_at: served.configured.as_ref().map(|configured| configured.place.to_string()),
-        is_perhaps: false,
         updates_itself: served.configured.as_ref().is_some_and(|configured| configured.updates_itself),
         processes: vec![number],
         loaded: vec![(number, served.clone())],
@@ -329,7 +325,6 @@ impl Item {
             sighting: Some(sighting.clone()),
             staple: None,
             named_at: None,
-            is_perhaps: false,
             updates_itself: false,
             processes: Vec::new(),
             loaded: Vec::new(),
