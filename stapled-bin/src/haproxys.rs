@@ -133,9 +133,9 @@ impl Opened {
             loop {
                 tokio::time::sleep(LOOK_INTERVAL).await;
                 for address in former.clone() {
-                    let answers = HaproxySource::new(&address).answers().await;
+                    let is_gone = HaproxySource::new(&address).is_gone().await;
                     let times = silent.entry(address.clone()).or_default();
-                    *times = if answers { 0 } else { *times + 1 };
+                    *times = if is_gone { *times + 1 } else { 0 };
                     if *times >= SILENCE {
                         former.retain(|former| *former != address);
                         return;

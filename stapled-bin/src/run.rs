@@ -223,7 +223,7 @@ async fn with_other_sockets(running: Running, joined: Result<Stapler, WiringErro
             let running = running.replace(stapler, known).await;
             tracing::info!(
                 event = "sockets_changed",
-                "HAProxy's configuration names other admin sockets: they are used now"
+                "other admin sockets than before are used now, as HAProxy's configuration and HAProxy have it"
             );
             running
         }

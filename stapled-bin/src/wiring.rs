@@ -212,7 +212,9 @@ pub(crate) fn beyond(
 }
 
 fn sink(configuration: &Configuration, address: &Address) -> HaproxySink {
-    let sink = HaproxySink::builder(address.clone()).transactions(configuration.transactions);
+    let sink = HaproxySink::builder(address.clone())
+        .transactions(configuration.transactions)
+        .judge_policy(configuration.judging);
     match configuration.keepalive {
         Some(keepalive) => sink.keepalive(keepalive).build(),
         None => sink.build(),

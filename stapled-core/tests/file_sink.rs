@@ -431,6 +431,30 @@ async fn a_file_that_is_gone_is_told_of_once() {
     assert!(looked(100).await.is_err());
 }
 
+/// A backup brings back what was taken away since the certificate is revoked.
+#[tokio::test]
+async fn a_revoked_certificates_file_does_not_come_back() {
+    let (example, (folder, path)) = (Example::new(&[24, 48]), certificate("a.pem"));
+    let sink = FileSink::new().look_interval(Duration::from_millis(20));
+    let (old, new) = (&example.staples[0], &example.staples[1]);
+    sink.deliver(old, &[site(&path)]).await.unwrap();
+    sink.withdraw(old.chain(), &[site(&path)], Withdrawal::Revoked).await.unwrap();
+    let file = folder.path().join("a.pem.ocsp");
+    let look = async || tokio::time::timeout(Duration::from_millis(200), sink.lost()).await.is_err();
+    for brought in [old, new] {
+        assert!(!file.exists());
+        fs::write(&file, brought.response()).unwrap();
+        assert!(look().await, "nothing is missed");
+    }
+    assert!(!file.exists());
+    // What is about another certificate is not touched; and a hold may end.
+    fs::write(&file, "theirs").unwrap();
+    assert!(look().await && file.exists());
+    sink.deliver(new, &[site(&path)]).await.unwrap();
+    assert!(look().await);
+    assert_eq!(fs::read(&file).unwrap(), new.response()[..]);
+}
+
 #[tokio::test]
 async fn stale_half_written_files_are_swept_up() {
     let example = Example::new(&[24]);

@@ -239,6 +239,12 @@ fn without_family(text: &str) -> Result<Address, AddressError> {
     if !text.starts_with('/') && text.contains("://") {
         return unsupported("not a kind of address that is known: admin sockets have no URLs; see `stats socket`");
     }
+    let is_port = |(_, port): (&str, &str)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    if !text.contains('/') && text.rsplit_once(':').is_some_and(is_port) {
+        return unsupported(
+            "an address is written ipv4@ADDRESS:PORT or ipv6@ADDRESS:PORT, a path with a colon unix@PATH",
+        );
+    }
     Ok(Address::Unix(PathBuf::from(text)))
 }
 
@@ -305,6 +311,9 @@ mod tests {
             "ipv4@1.2.3.4",
             "ipv4@1.2.3:1",
             "1.2.3.4:0",
+            "localhost:9999",
+            ":9999",
+            "127.0.0.1:99999",
             "http://127.0.0.1:9999/",
             "ipv4@1.2.3.4:0",
             "ipv6@x:1",

@@ -18,7 +18,7 @@ pub(crate) enum Agreement {
     Same,
     /// Another one, from before.
     Older,
-    /// Another one, from after.
+    /// Another one, from the same second or after.
     Newer,
     Nothing,
     Unknown,
@@ -26,7 +26,7 @@ pub(crate) enum Agreement {
 
 impl Compared<'_> {
     pub(crate) fn with(&self, shown: &Shown) -> Agreement {
-        let by_age = |this_update: &str| match this_update > self.this_update.to_string().as_str() {
+        let by_age = |this_update: &str| match this_update >= self.this_update.to_string().as_str() {
             true => Agreement::Newer,
             false => Agreement::Older,
         };
@@ -70,8 +70,8 @@ mod tests {
             (Shown::Nothing, Agreement::Nothing),
             (Shown::Unclear, Agreement::Unknown),
             (times(true, 0, 3600), Agreement::Same),
-            (times(false, 0, 3600), Agreement::Older),
-            (times(true, 0, 60), Agreement::Older),
+            (times(false, 0, 3600), Agreement::Newer),
+            (times(true, 0, 60), Agreement::Newer),
             (times(true, -1, 3600), Agreement::Older),
             (times(true, 1, 3600), Agreement::Newer),
         ] {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use stapled_core::clock::Clock;
 use stapled_core::sink::Requirements;
+use stapled_core::staple::JudgePolicy;
 
 use crate::address::Address;
 use crate::settings::{MAX_SIZE, Settings, Transactions};
@@ -107,6 +108,12 @@ impl HaproxySinkBuilder {
     /// Where first staples are brought while HAProxy runs: [everywhere](Transactions::Always) unless said otherwise.
     pub fn transactions(mut self, transactions: Transactions) -> Self {
         self.settings.transactions = transactions;
+        self
+    }
+
+    /// The rules by which a response is judged that somebody else has given HAProxy.
+    pub fn judge_policy(mut self, policy: JudgePolicy) -> Self {
+        self.settings.judge_policy = policy;
         self
     }
 

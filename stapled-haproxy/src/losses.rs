@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stapled_core::sink::{Lost, SinkError};
-use stapled_core::staple::{JudgePolicy, Judgement, judge};
+use stapled_core::staple::{Judgement, judge};
 use tokio::time::Instant;
 
 use crate::agreement::{Agreement, Compared};
@@ -149,7 +149,7 @@ impl Peer {
         match shown {
             Shown::Response(response) => {
                 let (response, now) = (Bytes::copy_from_slice(response), self.settings.clock.now());
-                let judged = judge(&response, &given.chain, now, &JudgePolicy::default(), None, &[]);
+                let judged = judge(&response, &given.chain, now, &self.settings.judge_policy, None, &[]);
                 let Some(staple) = judged.ok().and_then(Judgement::into_staple) else { return false };
                 let fits = requirements(self.settings.max_size).check(&staple, now + SLACK).is_ok();
                 fits && staple.expires() >= given.next_update

@@ -8,9 +8,11 @@ pub(crate) struct Worker {
     pub(crate) is_old: bool,
 }
 
-/// The workers in the reply to `show proc`, in its order.
+/// The workers in the reply to `show proc`, in its order. From 3.2 on a worker whose reload failed is among the old ones
+/// and goes on all the same: where there are no others, it is the youngest of these.
 pub(crate) fn workers(reply: &str) -> Vec<Worker> {
     let mut workers = Vec::new();
+    let mut reloads: Vec<u64> = Vec::new();
     let mut section = "";
     for line in reply.lines() {
         if let Some(heading) = line.strip_prefix("# ") {
@@ -25,7 +27,12 @@ pub(crate) fn workers(reply: &str) -> Vec<Worker> {
             && (is_old || section == "workers")
         {
             workers.push(Worker { pid, is_old });
+            reloads.push(words.next().and_then(|word| word.parse().ok()).unwrap_or(u64::MAX));
         }
+    }
+    let youngest = workers.iter_mut().zip(reloads).min_by_key(|(worker, reloads)| (worker.is_old, *reloads));
+    if let Some((worker, _)) = youngest {
+        worker.is_old = false;
     }
     workers
 }
@@ -50,6 +57,15 @@ mod tests {
                      # programs\n99   worker  0\n";
         let expected = [Worker { pid: 15543, is_old: false }, Worker { pid: 24745, is_old: true }];
         assert_eq!(workers(reply), expected);
+    }
+
+    #[test]
+    fn a_worker_whose_reload_failed_goes_on() {
+        let reply =
+            "# workers\n# old workers\n7  worker  3  0d00h07m57s  3.2.26-1\n8  worker  1  0d00h00m04s  3.2.26-1\n";
+        let expected = [Worker { pid: 7, is_old: true }, Worker { pid: 8, is_old: false }];
+        assert_eq!(workers(reply), expected);
+        assert_eq!(workers("# workers\n# old workers\n"), []);
     }
 
     proptest! {

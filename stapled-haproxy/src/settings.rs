@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use stapled_core::clock::{Clock, SystemClock};
 
+use stapled_core::staple::JudgePolicy;
+
 use crate::connection::Patience;
 use crate::process::mixes_transactions;
 
@@ -55,6 +57,7 @@ pub(crate) struct Settings {
     pub(crate) look_interval: Duration,
     pub(crate) compare_interval: Duration,
     pub(crate) transactions: Transactions,
+    pub(crate) judge_policy: JudgePolicy,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -70,6 +73,7 @@ impl Default for Settings {
             look_interval: Duration::from_secs(1),
             compare_interval: Duration::from_secs(60),
             transactions: Transactions::default(),
+            judge_policy: JudgePolicy::default(),
             clock: Arc::new(SystemClock),
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stapled_core::sink::SinkError;
-use stapled_core::source::{CertSource, Scan, Sighting, SourceError, SourceProblem};
+use stapled_core::source::{CertSource, Material, Scan, Sighting, SourceError, SourceProblem, Version};
 use tokio::time::Instant;
 
 use crate::address::Address;
@@ -31,7 +31,7 @@ use crate::writer::{Writer, lock};
 /// How often files are looked at for changes, at most, and how small a part of the time that may take.
 const STAT_INTERVAL: Duration = Duration::from_secs(2);
 const STAT_SHARE: u32 = 50;
-/// How long whoever answers may take for it.
+/// How long it is waited for an answer to whether somebody is there.
 const PING: Duration = Duration::from_secs(2);
 /// How long HAProxy may take to be told of a renewed file before that is told.
 const GRACE: Duration = Duration::from_secs(10);
@@ -181,10 +181,12 @@ impl HaproxySource {
         self
     }
 
-    /// Whether a process answers, within a moment.
-    pub async fn answers(&self) -> bool {
+    /// Whether nobody listens at its address. One that hangs is there.
+    pub async fn is_gone(&self) -> bool {
         let asked = async { self.writer().await?.ask(vec![Command::show_info()]).await };
-        tokio::time::timeout(PING, asked).await.is_ok_and(|asked| asked.is_ok())
+        let asked: Result<Result<_, SinkError>, _> = tokio::time::timeout(PING, asked).await;
+        let gone = [codes::SOCKET_MISSING, codes::SOCKET_REFUSED, codes::NOT_A_SOCKET];
+        asked.is_ok_and(|asked| asked.is_err_and(|error| gone.contains(&error.code())))
     }
 
     /// What the process tells of itself, now.
@@ -404,6 +406,13 @@ impl CertSource for HaproxySource {
     }
 }
 
+fn file_of(sighting: &Sighting) -> Option<&PathBuf> {
+    match &sighting.material {
+        Material::File(path) => Some(path),
+        _ => None,
+    }
+}
+
 impl Memory {
     /// Leaves out differences that may be over in a moment.
     fn bear_with(&mut self, scan: &mut Scan, grace: Duration) {
@@ -441,6 +450,13 @@ impl Memory {
         }
         self.ahead.retain(|_, (sighting, seen)| {
             seen.elapsed() < LINGER && sighting.served_as.as_ref().is_some_and(|name| present.contains(name))
+        });
+        // As long as the file holds it.
+        let versions: HashMap<PathBuf, Version> =
+            scan.sightings.iter().filter_map(|one| Some((file_of(one)?.clone(), one.version.clone()))).collect();
+        self.ahead.retain(|_, (sighting, _)| {
+            let now = file_of(sighting).and_then(|file| versions.get(file));
+            now.is_none_or(|now| *now == sighting.version)
         });
         let lingering = self.ahead.iter().filter(|(name, _)| !present.contains(*name));
         scan.sightings.extend(lingering.map(|(_, (sighting, _))| sighting.clone()));

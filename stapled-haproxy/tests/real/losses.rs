@@ -129,8 +129,15 @@ async fn what_somebody_else_gave_stays_only_where_it_is_newer_and_true() {
         let (cert, stranger) = (lab.cert("a.pem"), Authority::root("Stranger").create().expect("an authority"));
         let haproxy = lab.start(&binary, &crt(&cert));
         let sink = haproxy.sink();
-        deliver(&lab, &sink, &cert).await;
+        let staple = lab.staple(&cert, HOUR);
+        sink.deliver(&staple, &[cert.site()]).await.expect("a delivery");
         let now = support::now();
+        // Two that ask at one time have different responses of the same times.
+        let until = staple.next_update().expect("an end").unix();
+        let twin = lab.response(&cert, staple.this_update().unix(), until - support::now());
+        assert!(twin != staple.response()[..] && push(&haproxy, &twin).contains("updated"));
+        let nothing = tokio::time::timeout(Duration::from_millis(500), sink.lost()).await;
+        assert!(nothing.is_err(), "its twin was called a loss");
         let good = lab.response(&cert, now + 1, 3 * HOUR);
         let mut damaged = lab.response(&cert, now + 2, 3 * HOUR);
         *damaged.last_mut().expect("a signature") ^= 1;

@@ -202,7 +202,16 @@ impl Case<'_> {
             };
             return Some(Finding::problem(haproxy::NOT_LOADED, what, remedy).about(&process.address));
         };
-        if !self.differs(served) || !served.is_used {
+        if !served.is_used {
+            // What only the process has is nobody's loss.
+            let is_meant = matches!(self.item.origin, Origin::Path | Origin::Configuration) && self.wants_staple();
+            let what = "HAProxy has loaded it and uses it nowhere: no client sees it, and it gets no staple until then";
+            let remedy =
+                "name it on a `bind` line or in a crt-list (`add ssl crt-list`), or do not give its path this socket";
+            let finding = Finding::problem(haproxy::CERTIFICATE_UNUSED, what, remedy).about(&process.address);
+            return is_meant.then_some(finding);
+        }
+        if !self.differs(served) {
             return None;
         }
         let what = format!(

@@ -88,6 +88,8 @@ struct Inner {
 struct State {
     /// What was written, by its place.
     written: HashMap<PathBuf, Written>,
+    /// Where nothing about these certificates must lie, since they are revoked.
+    revoked: HashMap<PathBuf, (CertChain, Site)>,
     /// The places in the staple directory, by the certificate's file.
     apart: HashMap<PathBuf, PathBuf>,
     /// The same places.
@@ -213,7 +215,11 @@ impl StapleSink for FileSink {
         loop {
             tokio::time::sleep(pause).await;
             let (sink, begun) = (Arc::clone(&self.0), Instant::now());
-            let gone = tokio::task::spawn_blocking(move || sink.gone()).await.unwrap_or_default();
+            let look = move || {
+                sink.clear_revoked();
+                sink.gone()
+            };
+            let gone = tokio::task::spawn_blocking(look).await.unwrap_or_default();
             if !gone.is_empty() {
                 return Lost::Certificates(gone);
             }
@@ -254,6 +260,15 @@ impl Inner {
             withdraw: self.withdraw,
             look_interval: self.look_interval,
             ..Inner::default()
+        }
+    }
+
+    /// Takes away again what somebody has brought back of certificates that are revoked.
+    fn clear_revoked(&self) {
+        let revoked: Vec<(CertChain, Site)> = self.state().revoked.values().cloned().collect();
+        for (chain, site) in revoked {
+            // What could not be removed is tried again at the next look.
+            let _ = self.withdraw(&chain, &[site], Withdrawal::Revoked);
         }
     }
 
@@ -350,7 +365,9 @@ impl Inner {
             write(path, response, certificate)?;
         }
         let written = Written { hash: sha256(response), served_as: Arc::clone(served_as) };
-        self.state().written.insert(path.to_owned(), written);
+        let mut state = self.state();
+        state.revoked.remove(path);
+        state.written.insert(path.to_owned(), written);
         Ok(())
     }
 
@@ -376,6 +393,12 @@ impl Inner {
             let apart = self.state().apart.get(certificate).cloned();
             for path in staple_path(site).into_iter().chain(apart) {
                 let _alone = self.alone(&path);
+                let mut state = self.state();
+                match why {
+                    Withdrawal::Revoked => state.revoked.insert(path.clone(), (chain.clone(), site.clone())),
+                    _ => state.revoked.remove(&path),
+                };
+                drop(state);
                 match read_existing(&path) {
                     // Its successor's, or somebody else's.
                     Ok(Some(bytes)) if !is_about(&bytes, chain) => continue,
