@@ -166,11 +166,18 @@ impl Peer {
     /// Takes from HAProxy again what somebody else has brought for a certificate that is revoked.
     async fn withdraw_again(&self, taken: &[(Bytes, Taken)]) {
         let Some(process) = self.writer.processes().borrow().clone() else { return };
-        for (cert_id, taken) in taken {
-            let Ok(shown) = self.show(cert_id, &process).await else { return };
-            if !matches!(Compared::from(taken).with(&shown), Agreement::Older | Agreement::Newer) {
-                continue;
-            }
+        let mut brought = Vec::new();
+        for taken in taken.chunks(BATCH) {
+            let commands = taken.iter().map(|(cert_id, _)| shift::show(cert_id, &process)).collect();
+            // Who does not answer is asked at the next look.
+            let Ok((replies, process)) = self.writer.ask(commands).await else { break };
+            let compared = taken.iter().zip(replies).filter(|((_, taken), reply)| {
+                let agreement = Compared::from(taken).with(&shift::shown(reply, &process));
+                matches!(agreement, Agreement::Older | Agreement::Newer)
+            });
+            brought.extend(compared.map(|((_, taken), _)| taken));
+        }
+        for taken in brought {
             let (certificate, sink) = (taken.chain.end_entity().name(), self.route());
             match self.withdraw(&taken.chain, true).await {
                 Ok(()) => tracing::warn!(

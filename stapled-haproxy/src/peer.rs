@@ -395,7 +395,7 @@ impl Peer {
     }
 
     /// Asks what the process has under a CertID.
-    pub(crate) async fn show(&self, cert_id: &[u8], process: &Process) -> Result<Shown, SinkError> {
+    async fn show(&self, cert_id: &[u8], process: &Process) -> Result<Shown, SinkError> {
         let (replies, process) = self.writer.ask(vec![shift::show(cert_id, process)]).await?;
         Ok(replies.first().map_or(Shown::Unclear, |reply| shift::shown(reply, &process)))
     }

@@ -452,11 +452,12 @@ impl Memory {
             seen.elapsed() < LINGER && sighting.served_as.as_ref().is_some_and(|name| present.contains(name))
         });
         // As long as the file holds it.
-        let versions: HashMap<PathBuf, Version> =
-            scan.sightings.iter().filter_map(|one| Some((file_of(one)?.clone(), one.version.clone()))).collect();
+        let here = |one: &Sighting| Some((file_of(one)?.clone(), one.served_as.clone()));
+        let versions: HashMap<_, Version> =
+            scan.sightings.iter().filter_map(|one| Some((here(one)?, one.version.clone()))).collect();
         self.ahead.retain(|_, (sighting, _)| {
-            let now = file_of(sighting).and_then(|file| versions.get(file));
-            now.is_none_or(|now| *now == sighting.version)
+            let now = here(sighting).and_then(|here| versions.get(&here).cloned());
+            now.is_none_or(|now| now == sighting.version)
         });
         let lingering = self.ahead.iter().filter(|(name, _)| !present.contains(*name));
         scan.sightings.extend(lingering.map(|(_, (sighting, _))| sighting.clone()));
@@ -482,9 +483,11 @@ impl HaproxySource {
             memory.linger(&mut scan);
             memory.bear_with(&mut scan, grace);
             let names: HashSet<&str> = loaded.iter().map(|(name, _)| &**name).collect();
-            for configuration in configurations {
+            for configuration in &configurations {
                 configuration.confirm(&address, start(&starts, &loaded), |name| names.contains(name));
                 configuration.read_latest(|latest| beyond::leave_out(&mut scan, latest));
+            }
+            if !configurations.is_empty() {
                 memory.beyond.clone_from(&scan);
             }
             scan
@@ -522,5 +525,33 @@ fn served(name: &str, loaded: &Loaded) -> ServedCertificate {
         configured: None,
         staple: None,
         is_clients: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A certificate that was renewed once more before it settled is in no file any more.
+    #[tokio::test]
+    async fn what_lingers_is_what_the_file_holds() {
+        let place = |name: &str, version: &str| {
+            let file = Sighting::file("/a.pem", Version::new(version));
+            Sighting { name: name.into(), served_as: Some("/a.pem".into()), ..file }
+        };
+        let lingering = |scans: &[&[(&str, &str)]]| {
+            let mut memory = Memory::default();
+            let mut names = Vec::new();
+            for sightings in scans {
+                let sightings = sightings.iter().map(|(name, version)| place(name, version)).collect();
+                let mut scan = Scan { sightings, problems: Vec::new() };
+                memory.linger(&mut scan);
+                names = scan.sightings.iter().map(|sighting| sighting.name.to_string()).collect();
+            }
+            names
+        };
+        let ahead = [("/a.pem (in its file)", "1"), ("/a.pem", "1")];
+        assert_eq!(lingering(&[&ahead, &[("/a.pem", "1")]]), ["/a.pem", "/a.pem (in its file)"]);
+        assert_eq!(lingering(&[&ahead, &[("/a.pem", "2")]]), ["/a.pem"]);
     }
 }

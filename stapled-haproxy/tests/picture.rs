@@ -182,6 +182,24 @@ async fn where_issuers_and_responses_are_looked_for_is_known_from_the_socket_alo
     }
 }
 
+/// One that hangs is there; only where nobody listens, nobody is.
+#[tokio::test]
+async fn who_hangs_is_not_gone() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let haproxy = lab.start_without_certificates(&binary);
+        let source = source(&haproxy);
+        assert!(!source.is_gone().await);
+        haproxy.signal("-STOP");
+        assert!(!source.is_gone().await, "it hangs");
+        haproxy.signal("-CONT");
+        drop(haproxy);
+        assert!(source.is_gone().await);
+        std::fs::remove_file(lab.path("admin.sock")).expect("a socket");
+        assert!(source.is_gone().await);
+    }
+}
+
 /// Paths are looked at as the HAProxy does that serves them; with usual settings, nothing is changed.
 #[tokio::test]
 async fn paths_are_looked_at_as_haproxy_does() {

@@ -113,19 +113,20 @@ impl HaproxyConfiguration {
     /// A running HAProxy says what it has loaded, and where it was started, as far as that is known: that decides where the
     /// configuration leaves it open.
     pub(crate) fn confirm(&self, address: &Address, start: Option<&Path>, is_loaded: impl Fn(&str) -> bool) {
-        let (is_open, loaded) = self.read_latest(|latest| {
+        let (is_open, loaded, sockets) = self.read_latest(|latest| {
             let mut open = latest.certificates.iter().filter(|served| !served.is_certain).peekable();
             let is_open = open.peek().is_some();
             let names = open.map(|served| &served.name).filter(|name| is_loaded(name));
-            (is_open, names.cloned().collect::<HashSet<String>>())
+            let sockets: HashSet<Address> = latest.sockets.iter().map(|socket| socket.address.clone()).collect();
+            (is_open, names.cloned().collect::<HashSet<String>>(), sockets)
         });
         self.0.confirmed.send_if_modified(|known| {
             let is_news = known.loaded.get(address).map_or(is_open, |known| *known != loaded);
             if is_news {
                 known.loaded.insert(address.clone(), loaded);
             }
-            // Of several, the first one's counts.
-            let is_first = known.start.as_ref().is_none_or(|(of, _)| of == address);
+            // Of several, the first one's counts, as long as its socket is named.
+            let is_first = known.start.as_ref().is_none_or(|(of, _)| of == address || !sockets.contains(of));
             let start = start.filter(|_| is_first).map(|start| (address.clone(), start.to_owned()));
             let is_elsewhere = start.is_some() && start != known.start;
             if is_elsewhere {

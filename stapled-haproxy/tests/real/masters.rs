@@ -13,6 +13,12 @@ fn workers(haproxy: &Haproxy) -> Vec<u64> {
     pids.map(|pid| pid.parse().expect("a number")).collect()
 }
 
+/// A HAProxy with a master that has a socket, too.
+fn behind_a_master(lab: &Lab, binary: &str, bind: &str) -> Haproxy {
+    let master = lab.path("master.sock");
+    lab.start_with(binary, bind, "", &["-W", "-S", master.to_str().expect("text")])
+}
+
 fn next_update(haproxy: &Haproxy, pid: u64, cert: &Cert) -> Option<String> {
     let cert_id: String =
         cert.chain.cert_id(stapled_core::ocsp::CertIdHash::Sha1).to_der().iter().map(|b| format!("{b:02x}")).collect();
@@ -25,8 +31,7 @@ async fn behind_a_master_every_worker_is_served_and_old_ones_are_too() {
     for binary in binaries() {
         let lab = Lab::new();
         let cert = lab.cert("a.pem");
-        let master = lab.path("master.sock");
-        let haproxy = lab.start_with(&binary, &crt(&cert), "", &["-W", "-S", master.to_str().expect("text")]);
+        let haproxy = behind_a_master(&lab, &binary, &crt(&cert));
         let sink = haproxy.master_sink();
         let response = deliver(&lab, &sink, &cert).await;
         assert_eq!(haproxy.stapled(&cert), Some(response));
@@ -65,8 +70,7 @@ async fn a_reload_that_failed_costs_nothing() {
     for binary in binaries() {
         let lab = Lab::new();
         let cert = lab.cert("a.pem");
-        let master = lab.path("master.sock");
-        let haproxy = lab.start_with(&binary, &crt(&cert), "", &["-W", "-S", master.to_str().expect("text")]);
+        let haproxy = behind_a_master(&lab, &binary, &crt(&cert));
         let sink = haproxy.master_sink();
         deliver(&lab, &sink, &cert).await;
         let configuration = std::fs::read_to_string(lab.path("haproxy.cfg")).expect("a configuration");
@@ -98,9 +102,7 @@ async fn behind_a_master_it_is_as_with_a_socket_of_its_own() {
     for binary in binaries() {
         let lab = Lab::new();
         let certs: Vec<Cert> = (0..20).map(|number| lab.cert(&format!("certs/{number}.pem"))).collect();
-        let master = lab.path("master.sock");
-        let bind = format!("crt {}", lab.path("certs").display());
-        let haproxy = lab.start_with(&binary, &bind, "", &["-W", "-S", master.to_str().expect("text")]);
+        let haproxy = behind_a_master(&lab, &binary, &format!("crt {}", lab.path("certs").display()));
         let sink = haproxy.master_sink();
         for cert in &certs {
             deliver(&lab, &sink, cert).await;
@@ -118,7 +120,7 @@ async fn behind_a_master_it_is_as_with_a_socket_of_its_own() {
         assert_eq!(haproxy.stapled(&certs[1]), Some(response));
 
         // Addressed without its prefix, the master is recognised.
-        let error = failure(&lab, &support::sink(&master), &certs[0]).await;
+        let error = failure(&lab, &support::sink(&haproxy.master), &certs[0]).await;
         assert_eq!(error.code(), codes::MASTER_SOCKET);
         assert!(error.to_string().contains("master@"), "{error}");
     }

@@ -29,6 +29,19 @@ fn names(objects: &[Value]) -> Vec<&str> {
     objects.iter().map(|object| object["certificate"].as_str().unwrap()).collect()
 }
 
+/// Both get their staples, and in this folder only one has a file, which HAProxy then starts with.
+fn expect_one_file(folder: &Path, haproxy: &mut Haproxy, stapled: Stapled, short: &Cert, lonely: &Cert) {
+    haproxy.wait_for_staple(short);
+    haproxy.wait_for_staple(lonely);
+    wait_for("the file", || fs::read(folder.join("short.ocsp")).ok());
+    stapled.stop();
+    let responses: Vec<String> = World::listing(folder).into_iter().filter(|name| name.ends_with(".ocsp")).collect();
+    assert_eq!(responses, ["short.ocsp"]);
+    haproxy.restart();
+    assert!(haproxy.staple(short).is_some());
+    assert!(haproxy.staple(lonely).is_none());
+}
+
 /// Responses lie where this HAProxy looks for them, and nowhere where they would keep it from starting: beside a
 /// certificate whose issuer it does not look for.
 #[test]
@@ -63,18 +76,8 @@ fn haproxy_starts_again_with_what_it_looks_for() {
         }
 
         let stapled = Stapled::of(&world).sockets([haproxy.socket()]).start();
-        haproxy.wait_for_staple(&short);
-        haproxy.wait_for_staple(&lonely);
-        wait_for("the file", || fs::read(folder.join("short.ocsp")).ok());
-        stapled.stop();
-        let responses: Vec<String> =
-            World::listing(&folder).into_iter().filter(|name| name.ends_with(".ocsp")).collect();
-        assert_eq!(responses, ["short.ocsp"]);
+        expect_one_file(&folder, &mut haproxy, stapled, &short, &lonely);
         assert_eq!(lab.requests().len(), 2);
-
-        haproxy.restart();
-        assert!(haproxy.staple(&short).is_some());
-        assert!(haproxy.staple(&lonely).is_none());
     });
 }
 
@@ -108,17 +111,8 @@ fn what_lies_in_paths_is_looked_at_as_haproxy_does() {
         assert!(finished.code == Some(0) && finished.stdout.contains(&staple_file), "{finished:?}");
 
         let stapled = Stapled::of(&world).certs([&folder]).sockets([haproxy.socket()]).start();
-        haproxy.wait_for_staple(&short);
-        haproxy.wait_for_staple(&lonely);
-        wait_for("the file", || fs::read(folder.join("short.ocsp")).ok());
-        stapled.stop();
-        let responses: Vec<String> =
-            World::listing(&folder).into_iter().filter(|name| name.ends_with(".ocsp")).collect();
-        assert_eq!(responses, ["short.ocsp"]);
+        expect_one_file(&folder, &mut haproxy, stapled, &short, &lonely);
         assert_eq!(lab.requests().len(), 2);
-        haproxy.restart();
-        assert!(haproxy.staple(&short).is_some());
-        assert!(haproxy.staple(&lonely).is_none());
     });
 }
 

@@ -93,8 +93,7 @@ impl General {
 fn differing(rows: &[Row]) -> HashSet<usize> {
     let differences =
         [haproxy::NOT_LOADED, haproxy::SERVED_DIFFERS, haproxy::NOT_IN_CONFIGURATION].map(|code| code.as_str());
-    let is_difference = |finding: &Finding| differences.contains(&finding.reason);
-    let differs = |row: &&Row| row.problems.iter().any(is_difference);
+    let differs = |row: &&Row| row.problems.iter().any(|finding| differences.contains(&finding.reason));
     rows.iter().filter(differs).flat_map(|row| row.processes.iter().copied()).collect()
 }
 
