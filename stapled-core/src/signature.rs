@@ -40,7 +40,11 @@ pub(crate) struct PublicKey<'a> {
 /// Why a signature was not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SignatureError {
+    /// An algorithm, a curve or a size of key that is not supported: nobody here can say whether it holds.
     UnsupportedAlgorithm,
+    /// A known algorithm, and a key of another kind: it is not this key's signature.
+    OtherKey,
+    /// The key did not make it.
     BadSignature,
 }
 
@@ -119,11 +123,11 @@ pub(crate) fn verify(
         // Nobody can say whether it holds: the provider verifies no such key with this algorithm.
         return Err(SignatureError::UnsupportedAlgorithm);
     }
-    let (name, known) = ALGORITHMS
-        .iter()
-        .filter(|(_, known)| known.signature_alg_id().as_ref() == algorithm)
+    let mut named = ALGORITHMS.iter().filter(|(_, known)| known.signature_alg_id().as_ref() == algorithm).peekable();
+    let wanted = named.peek().map(|(_, known)| known.public_key_alg_id());
+    let (name, known) = named
         .find(|(_, known)| key.is_for(known.public_key_alg_id().as_ref(), algorithm))
-        .ok_or(SignatureError::UnsupportedAlgorithm)?;
+        .ok_or_else(|| key.misfit(wanted.as_ref().map(|wanted| wanted.as_ref())))?;
     known.verify_signature(key.bits, message, signature).map_err(|_| SignatureError::BadSignature)?;
     Ok(Verified { algorithm: name, sha1: false, short_rsa })
 }
@@ -158,6 +162,15 @@ impl PublicKey<'_> {
         let significant = modulus.iter().skip_while(|&&byte| byte == 0);
         let first = significant.clone().next()?;
         Some(significant.count() * 8 - first.leading_zeros() as usize)
+    }
+
+    /// Why there is no way to check a signature with it whose algorithm wants keys such as `wanted`, if it is known.
+    fn misfit(self, wanted: Option<&[u8]>) -> SignatureError {
+        let kind = |algorithm: &[u8]| Reader::new(algorithm).expect(der::OID).ok().map(|oid| oid.contents.to_vec());
+        match wanted.map(kind) {
+            Some(wanted) if wanted != kind(self.algorithm) => SignatureError::OtherKey,
+            _ => SignatureError::UnsupportedAlgorithm,
+        }
     }
 
     /// Whether it may be used with this signature's algorithm, which wants keys of the kind `wanted`. A key that is for
