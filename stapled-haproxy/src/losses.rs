@@ -143,8 +143,8 @@ impl Peer {
         names
     }
 
-    /// Whether somebody else's newer response will do: it is verified where HAProxy shows it byte for byte, and otherwise
-    /// replaced once.
+    /// Whether somebody else's newer response will do: where HAProxy shows it byte for byte, it is verified, and has no
+    /// certificates that could make a client refuse it; otherwise it is replaced once.
     fn is_as_good(&self, cert_id: &Bytes, given: &Given, shown: &Shown) -> bool {
         match shown {
             Shown::Response(response) => {
@@ -152,7 +152,7 @@ impl Peer {
                 let judged = judge(&response, &given.chain, now, &self.settings.judge_policy, None, &[]);
                 let Some(staple) = judged.ok().and_then(Judgement::into_staple) else { return false };
                 let fits = requirements(self.settings.max_size).check(&staple, now + SLACK).is_ok();
-                fits && staple.expires() >= given.next_update
+                fits && *staple.response() == response && staple.expires() >= given.next_update
             }
             Shown::Times { is_good, this_update, next_update } => {
                 let times = (this_update.clone(), next_update.clone());

@@ -17,6 +17,14 @@ pub enum Refusal {
         /// The limit in bytes.
         limit: usize,
     },
+    /// More certificates that could be the signer's than are checked; none of those that were is.
+    #[error(
+        "more than {limit} certificates in the response could be the signer's, and none of those that were checked is"
+    )]
+    TooManyLookAlikes {
+        /// How many signatures are checked at most.
+        limit: usize,
+    },
     /// Not one strict DER OCSPResponse.
     #[error("{0}")]
     Malformed(#[from] crate::ocsp::ResponseError),
@@ -165,7 +173,7 @@ impl Refusal {
     /// The stable word for it.
     pub fn code(&self) -> ReasonCode {
         ReasonCode::new(match self {
-            Refusal::TooLarge { .. } => "too_large",
+            Refusal::TooLarge { .. } | Refusal::TooManyLookAlikes { .. } => "too_large",
             Refusal::Malformed(_) | Refusal::ResponderCertMalformed(_) => "malformed",
             Refusal::ErrorStatus(status) => match status {
                 ResponseStatus::MalformedRequest => "error_status:malformed_request",
@@ -213,6 +221,7 @@ mod tests {
         let text = String::new;
         let all = vec![
             Refusal::TooLarge { size: 2, limit: 1 },
+            Refusal::TooManyLookAlikes { limit: 1 },
             Refusal::Malformed(malformed),
             Refusal::ErrorStatus(ResponseStatus::MalformedRequest),
             Refusal::ErrorStatus(ResponseStatus::InternalError),
@@ -252,6 +261,7 @@ mod tests {
                     | ResponseStatus::Unauthorized => {}
                 },
                 Refusal::TooLarge { .. }
+                | Refusal::TooManyLookAlikes { .. }
                 | Refusal::Malformed(_)
                 | Refusal::UnsupportedResponseType
                 | Refusal::UnsupportedVersion { .. }

@@ -25,7 +25,7 @@ use crate::chain::CertChain;
 use crate::ocsp::OcspResponse;
 use crate::reason::ReasonCode;
 use crate::sink::{Delivered, IssuerPlace, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
-use crate::staple::Staple;
+use crate::staple::{MAX_RECEIVED, Staple};
 
 /// The words for what a [`FileSink`] did not or could not do.
 pub mod codes {
@@ -53,7 +53,7 @@ pub mod codes {
     pub const UNWRITABLE: ReasonCode = ReasonCode::new("unwritable");
 }
 
-/// No staple file is read beyond this size, in bytes.
+/// No staple is written beyond this size, in bytes.
 pub const MAX_STAPLE: usize = 64 * 1024;
 /// How often it is looked whether files are still there, and how small a part of the time that may take.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
@@ -150,7 +150,7 @@ impl FileSink {
     }
 }
 
-/// Reads a staple file back: whatever is in it, in at most [`MAX_STAPLE`] bytes. `None` when there is none.
+/// Reads a staple file back: whatever is in it, in at most [`MAX_RECEIVED`] bytes. `None` when there is none.
 ///
 /// Blocks. What is no regular file is not opened.
 ///
@@ -166,11 +166,11 @@ pub fn read_existing(path: &Path) -> io::Result<Option<Vec<u8>>> {
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
-    let limit = u64::try_from(MAX_STAPLE).unwrap_or(u64::MAX);
+    let limit = u64::try_from(MAX_RECEIVED).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > MAX_STAPLE {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {MAX_STAPLE} bytes")));
+    if bytes.len() > MAX_RECEIVED {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {MAX_RECEIVED} bytes")));
     }
     Ok(Some(bytes))
 }

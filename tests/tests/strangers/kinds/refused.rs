@@ -15,6 +15,7 @@ pub(super) const KINDS: &[Kind] = &[
         applies: |difference| matches!(difference.refusal(), Some(Refusal::TooLarge { .. })),
         mend: |state, _| {
             state.policy.max_size = usize::MAX;
+            state.policy.max_received = usize::MAX;
             Some(())
         },
     },
