@@ -82,8 +82,7 @@ impl Parameters {
         match Restriction::of(key.algorithm)? {
             Restriction::None => Ok(()),
             Restriction::To(least) => {
-                let is_kept =
-                    self.hash == least.hash && self.mask_hash == least.mask_hash && self.salt >= least.salt;
+                let is_kept = self.hash == least.hash && self.mask_hash == least.mask_hash && self.salt >= least.salt;
                 if is_kept { Ok(()) } else { Err(SignatureError::OtherKey) }
             }
         }
