@@ -8,7 +8,7 @@ use crate::der::{
     self, DerError, ENUMERATED, Element, GENERALIZED_TIME, Numbers, OCTET_STRING, OID, Reader, SEQUENCE, context,
 };
 use crate::signature;
-use crate::time::{EPOCH, Timestamp};
+use crate::time::Timestamp;
 
 /// How many SingleResponses one response may have.
 const MAX_RESPONSES: usize = 1024;
@@ -392,23 +392,10 @@ pub(super) fn read_certificates(explicit: Option<Element<'_>>) -> Result<Vec<Ele
     Ok(certificates)
 }
 
-/// GeneralizedTime as RFC 5280 §4.1.2.5.2 wants it: `YYYYMMDDHHMMSSZ`, no fractions, no offsets. A leap second is none of
-/// the times that clients read either.
+/// GeneralizedTime as RFC 5280 §4.1.2.5.2 wants it: `YYYYMMDDHHMMSSZ`, no fractions, no offsets.
 fn time(element: Element<'_>) -> Result<Timestamp, DerError> {
-    let malformed = DerError::new("a time that is not YYYYMMDDHHMMSSZ");
-    let (digits, b"Z") = element.contents.split_at_checked(14).ok_or(malformed)? else { return Err(malformed) };
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return Err(malformed);
-    }
-    let number = |from: usize, to: usize| -> i64 {
-        digits.iter().take(to).skip(from).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'))
-    };
-    let part = |from: usize| i8::try_from(number(from, from + 2)).map_err(|_| malformed);
-    let year = i16::try_from(number(0, 4)).map_err(|_| malformed)?;
-    let civil = jiff::civil::DateTime::new(year, part(4)?, part(6)?, part(8)?, part(10)?, part(12)?, 0)
-        .map_err(|_| malformed)?;
-    // Counted from one calendar date to another: up to the end of 9999, which RFC 5280 gives a meaning.
-    Ok(Timestamp::from_unix(civil.duration_since(EPOCH).as_secs()))
+    let digits = element.contents.strip_suffix(b"Z").and_then(|digits| digits.try_into().ok());
+    digits.and_then(Timestamp::from_digits).ok_or(DerError::new("a time that is not YYYYMMDDHHMMSSZ"))
 }
 
 #[cfg(test)]

@@ -44,7 +44,6 @@ pub fn judge(
     check_extensions("the response", &basic.extensions)?;
     check_nonce(&basic.extensions, nonce)?;
     let single = select(&basic, chain)?;
-    check_extensions("the single response", &single.extensions)?;
     check_times(single, at, policy)?;
     // Last, so that whoever reads the reason knows that nothing else is wrong.
     signer.check_strength(policy)?;
@@ -105,40 +104,91 @@ fn check_nonce(extensions: &[Extension<'_>], asked: Option<&[u8]>) -> Result<(),
     if wrapped == Some(asked) || answered.value == asked { Ok(()) } else { Err(Refusal::NonceMismatch) }
 }
 
-/// The answer about the chain's certificate; of several that agree, the newest.
+/// The answer about the chain's certificate. All answers about it count, by whatever hash and with whatever extensions: those
+/// that disagree are no answer, and of those that agree the newest counts.
 fn select<'r, 'a>(basic: &'r BasicResponse<'a>, chain: &CertChain) -> Result<&'r SingleResponse<'a>, Refusal> {
-    let mut expected: Vec<(CertIdHash, CertId)> = Vec::with_capacity(1);
+    let mut named = About::new(chain);
     let mut selected: Option<&SingleResponse<'_>> = None;
-    let mut same_serial = false;
-    let serial = || chain.end_entity().serial_hex();
+    let (mut others, mut doubtful) = (false, Vec::new());
+    let conflict = || Refusal::ConflictingResponses { serial: chain.end_entity().serial_hex() };
     for single in &basic.responses {
-        if single.cert_id.serial_number != chain.end_entity().serial() {
-            continue;
-        }
-        // By a hash that is not known here, nobody can say whose certificate it is.
-        let Some(hash) = single.cert_id.hash() else { continue };
-        same_serial = true;
-        if !expected.iter().any(|(known, _)| *known == hash) {
-            expected.push((hash, chain.cert_id(hash)));
-        }
-        if !expected.iter().any(|(_, cert_id)| cert_id.names_same(&single.cert_id)) {
-            continue;
-        }
-        match selected {
-            Some(other) if std::mem::discriminant(&other.status) != std::mem::discriminant(&single.status) => {
-                return Err(Refusal::ConflictingResponses { serial: serial() });
+        match named.of(&single.cert_id) {
+            Whose::OtherSerial => continue,
+            Whose::OtherIssuer => {
+                others = true;
+                continue;
             }
+            Whose::Doubtful => {
+                doubtful.push(single);
+                continue;
+            }
+            Whose::This => {}
+        }
+        check_extensions("the single response", &single.extensions)?;
+        match selected {
+            Some(other) if !is_same_status(other.status, single.status) => return Err(conflict()),
             Some(other) if other.this_update >= single.this_update => {}
             _ => selected = Some(single),
         }
     }
-    selected.ok_or_else(|| {
-        if same_serial {
-            Refusal::WrongIssuer { serial: serial() }
-        } else {
-            Refusal::NoMatchingCertId { serial: serial() }
+    let Some(selected) = selected else {
+        let serial = chain.end_entity().serial_hex();
+        return Err(match others {
+            true => Refusal::WrongIssuer { serial },
+            false => Refusal::NoMatchingCertId { serial },
+        });
+    };
+    // What may be about this certificate can only make it worse.
+    if selected.status == CertStatus::Good {
+        for single in doubtful {
+            if single.status != CertStatus::Good {
+                return Err(conflict());
+            }
+            check_extensions("a single response with this serial number", &single.extensions)?;
         }
-    })
+    }
+    Ok(selected)
+}
+
+fn is_same_status(one: CertStatus, other: CertStatus) -> bool {
+    std::mem::discriminant(&one) == std::mem::discriminant(&other)
+}
+
+/// The CertIDs of one certificate, by the hashes that occurred.
+struct About<'c> {
+    chain: &'c CertChain,
+    known: Vec<(CertIdHash, CertId)>,
+}
+
+/// Whose certificate a CertID names.
+enum Whose {
+    This,
+    /// A certificate with another serial number.
+    OtherSerial,
+    /// One with this serial number, of another issuer.
+    OtherIssuer,
+    /// One with this serial number, by a hash that is not known here: nobody can say whose.
+    Doubtful,
+}
+
+impl<'c> About<'c> {
+    fn new(chain: &'c CertChain) -> Self {
+        About { chain, known: Vec::with_capacity(1) }
+    }
+
+    fn of(&mut self, cert_id: &CertId) -> Whose {
+        if cert_id.serial_number != self.chain.end_entity().serial() {
+            return Whose::OtherSerial;
+        }
+        let Some(hash) = cert_id.hash() else { return Whose::Doubtful };
+        if !self.known.iter().any(|(known, _)| *known == hash) {
+            self.known.push((hash, self.chain.cert_id(hash)));
+        }
+        match self.known.iter().any(|(_, known)| known.names_same(cert_id)) {
+            true => Whose::This,
+            false => Whose::OtherIssuer,
+        }
+    }
 }
 
 fn check_times(single: &SingleResponse<'_>, at: Timestamp, policy: &JudgePolicy) -> Result<(), Refusal> {

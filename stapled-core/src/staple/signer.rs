@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::{JudgePolicy, Refusal};
-use crate::certificate::{Certificate, hex_upper, same_name};
+use crate::certificate::{Certificate, CertificateError, hex_upper, same_name};
 use crate::chain::CertChain;
 use crate::ocsp::{BasicResponse, CertIdHash, ResponderId, subject_and_key};
 use crate::signature::{self, SignatureError, Verified, Weak};
@@ -183,7 +183,7 @@ impl<'s, 'a> Search<'s, 'a> {
         if !delegate.allows_ocsp_signing() {
             return Err(Refusal::ResponderMissingEku { responder });
         }
-        if !delegate.allows_digital_signature() {
+        if !delegate.allows_signing_responses() {
             return Err(Refusal::ResponderKeyUsage { responder });
         }
         if let Some(oid) = delegate.unknown_critical_extension() {
@@ -192,9 +192,15 @@ impl<'s, 'a> Search<'s, 'a> {
                 oid: oid.to_owned(),
             });
         }
+        if let Some(error) = delegate.odd_time() {
+            return Err(Refusal::ResponderCertMalformed(error.clone()));
+        }
         let (not_before, not_after, at) = (delegate.not_before(), delegate.not_after(), self.at);
-        if at < not_before || at.unix() > not_after.unix() {
-            return Err(Refusal::ResponderCertExpired { responder, not_before, not_after, at });
+        if at < not_before {
+            return Err(Refusal::ResponderCertNotYetValid { responder, not_before, at });
+        }
+        if at.unix() > not_after.unix() {
+            return Err(Refusal::ResponderCertExpired { responder, not_after, at });
         }
         Ok(Signer {
             name: responder,
@@ -267,6 +273,8 @@ impl<'s, 'a> Search<'s, 'a> {
 
 fn weight(refusal: &Refusal) -> u8 {
     match refusal {
+        // A certificate that the issuer issued, of which only a time is odd.
+        Refusal::ResponderCertMalformed(CertificateError::Time { .. }) => 4,
         Refusal::ResponderCertMalformed(_) => 0,
         Refusal::BadSignature { .. } | Refusal::UnsupportedAlgorithm { of: RESPONSE } => 1,
         Refusal::TooManyLookAlikes { .. } => 2,

@@ -75,7 +75,12 @@ pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: "delegate_validity",
         strangers: &[Cryptography],
-        applies: |difference| matches!(difference.refusal(), Some(Refusal::ResponderCertExpired { .. })),
+        applies: |difference| {
+            matches!(
+                difference.refusal(),
+                Some(Refusal::ResponderCertNotYetValid { .. } | Refusal::ResponderCertExpired { .. })
+            )
+        },
         mend: |state, _| with_proper_delegate(state),
     },
     Kind {
