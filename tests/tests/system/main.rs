@@ -8,6 +8,7 @@
 
 mod beyond;
 mod certificates;
+mod chains;
 mod chaos;
 mod check;
 mod clients;

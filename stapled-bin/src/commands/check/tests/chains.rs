@@ -8,7 +8,7 @@ pub(super) const UNSUPPORTED: [&str; 4] =
 
 /// A certificate, and its issuer.
 pub(super) fn unsupported(algorithm: &str) -> (String, String) {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../stapled-core/tests/algorithms");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stapled-core/tests/algorithms");
     let text = std::fs::read_to_string(folder.join(algorithm).with_extension("pem")).unwrap();
     let sections: Vec<&str> = text.split_inclusive("-----END CERTIFICATE-----\n").collect();
     (sections[1].to_owned(), sections[0].to_owned())
@@ -54,7 +54,7 @@ fn another_certificate_of_the_issuers_name() {
             let remedy = problem.remedy.as_deref().unwrap();
             assert!(!is_mistaken || remedy.contains("reload HAProxy"), "{how}: {remedy}");
             // To append it would not help.
-            let is_behind = problem.reason == "issuer_missing";
+            let is_behind = problem.reason == "issuer_missing" && !names_key;
             assert!(!is_behind || remedy.contains("in the place of the other"), "{how}: {remedy}");
         }
         // A HAProxy that has loaded it so takes no first staple.
@@ -87,7 +87,7 @@ fn a_haproxy_that_still_has_the_other_one_is_told() {
         chain.cert_id(stapled_core::ocsp::CertIdHash::Sha1).to_der()
     };
     let serial = world.ca.records().unwrap()[0].serial.clone();
-    let wrong = former.cert_id(&serial, HashAlgorithm::Sha1).to_der();
+    let wrong = former.cert_id(&serial, HashAlgorithm::Sha1).as_der().to_vec();
     for (cert_id, expected, answer) in
         [(right, &[][..], "Already"), (wrong, &["wrong_issuer_first!"], "No wrong_issuer_first")]
     {
