@@ -162,6 +162,7 @@ mod tests {
         for (name, default) in [
             ("minimum_validity", refresh.minimum_validity.as_secs()),
             ("minimum_interval", refresh.minimum_interval.as_secs()),
+            ("maximum_interval", refresh.maximum_interval.as_secs()),
             ("clock_skew", JudgePolicy::default().clock_skew.as_secs()),
         ] {
             let argument = command.get_arguments().find(|argument| argument.get_id() == name).unwrap();

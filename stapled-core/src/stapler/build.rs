@@ -18,6 +18,7 @@ use crate::inventory::{Inventory, SinkNumber};
 use crate::io::http::HttpFetcher;
 use crate::io::memory::MemoryScheduler;
 use crate::issuers::{IssuerFetcher, IssuerStore};
+use crate::jumps::JumpWatch;
 use crate::ocsp::CertIdHash;
 use crate::parser::Parser;
 use crate::refresh::RefreshPolicy;
@@ -301,6 +302,13 @@ impl StaplerBuilder {
             })
         };
         Ok(Stapler {
+            jumps: Some(JumpWatch {
+                inventory: Arc::clone(&inventory),
+                scheduler: Arc::clone(&scheduler),
+                responders: Arc::clone(&responders),
+                journal: journal.clone(),
+                sinks: sinks.len(),
+            }),
             finders: sources.into_iter().enumerate().map(finder).collect(),
             adders: sinks.iter().zip(names).enumerate().map(adder).collect(),
             parser: Arc::new(Parser {

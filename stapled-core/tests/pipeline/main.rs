@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod faults;
+mod lives;
 mod meanwhile;
+mod pace;
 mod servers;
 mod succession;
 mod time;
