@@ -124,7 +124,8 @@ Signals:
 
 Hook:
   --hook names a program, which is run without arguments, for events (STAPLED_EVENT) such as renewed, renewal_failed,
-  revoked, withdrawn, delivery_failed, certificate_expired, must_staple_without_url, place_problem, source_problem. The
+  revoked, withdrawn, delivery_failed, short_lived, certificate_expired, must_staple_without_url, place_problem,
+  source_problem. The
   first is told at once; the same about the same certificate again after --hook-debounce, with how often (STAPLED_COUNT)
   and since when (STAPLED_SINCE). All of these are set, and empty where they do not apply: STAPLED_SEVERITY (info, warning,
   error), STAPLED_AT, STAPLED_CERTIFICATE, STAPLED_SERIAL, STAPLED_FILES (joined by colons), STAPLED_MUST_STAPLE and
