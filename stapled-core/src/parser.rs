@@ -315,7 +315,7 @@ impl Parser {
         let usable = usable_by(&self.sinks, &settled.sinks, &staple);
         let since = inherited.good_since();
         // What failed is tried again at once, and what a new server cannot take is replaced.
-        let is_in_order = since.is_some() && requirements.check(&staple, now).is_ok();
+        let is_in_order = !inherited.unconfirmed && since.is_some() && requirements.check(&staple, now).is_ok();
         let planned = inherited.next.filter(|next| is_in_order && *next > now);
         let renew_at = planned.map(|next| {
             let by_the_rules = |spread, chance| self.refresh.renew_at(usable, now, Some(next), spread, chance);

@@ -129,20 +129,16 @@ impl Crew {
         if std::mem::take(&mut lock(&self.members).is_joined) {
             return Some(Lost::Everything);
         }
-        let mut names = Vec::new();
         let mut is_again = false;
         for member in members.iter().filter(|member| !member.is_old) {
             match member.peer.inspect().await {
-                Some(Lost::Certificates(lost)) => names.extend(lost),
-                Some(Lost::Everything) => return Some(Lost::Everything),
-                Some(_) => is_again = true,
+                // Each by itself: what the others have to tell comes at the next look.
+                Some(Lost::Nothing) => is_again = true,
+                Some(lost) => return Some(lost),
                 None => {}
             }
         }
-        match names.is_empty() {
-            false => Some(Lost::Certificates(names)),
-            true => (is_again || self.is_back(&members)).then_some(Lost::Nothing),
-        }
+        (is_again || self.is_back(&members)).then_some(Lost::Nothing)
     }
 
     /// Whether a worker is there after deliveries that reached none.

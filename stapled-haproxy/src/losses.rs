@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stapled_core::sink::{Lost, SinkError};
+use stapled_core::ocsp::{CertStatus, OcspResponse};
+use stapled_core::sink::{Change, Found, Lost, SinkError};
 use stapled_core::staple::{Judgement, judge};
 use tokio::time::Instant;
 
 use crate::agreement::{Agreement, Compared};
 use crate::command::Command;
-use crate::peer::{Given, Peer, TOLD_AGAIN, Taken, WANTED};
+use crate::peer::{Given, MARGIN, Peer, TOLD_AGAIN, Taken, WANTED};
 use crate::reply::{self, ProbeReply, Shown};
 use crate::shift::{self, BATCH};
 use crate::sink::requirements;
@@ -35,10 +36,14 @@ impl Peer {
             Err(error) => tracing::debug!(sink = %self.route(), %error, "cannot look at certificates"),
             Ok(()) => {}
         }
-        let mut missing = self.missing();
-        missing.extend(self.changed().await);
+        let missing = self.missing();
         if !missing.is_empty() {
             return Some(Lost::Certificates(missing));
+        }
+        self.compare().await;
+        let changes = std::mem::take(&mut lock(&self.memory).changes);
+        if !changes.is_empty() {
+            return Some(Lost::Changed(changes));
         }
         (self.is_wanted_there() || self.is_unblocked().await || self.is_back()).then_some(Lost::Nothing)
     }
@@ -56,6 +61,7 @@ impl Peer {
             memory.foreign.clear();
             memory.unshown.clear();
             memory.wanted.clear();
+            memory.changes.clear();
             memory.missed = false;
             memory.blocked = false;
         }
@@ -90,9 +96,9 @@ impl Peer {
         })
     }
 
-    /// Certificates for which HAProxy shows another staple than it was given: new ones are compared at once, all of them at
-    /// a slow pace.
-    async fn changed(&self) -> Vec<Arc<str>> {
+    /// Notes the certificates for which HAProxy shows another staple than it was given: new ones are compared at once, all of
+    /// them at a slow pace. What was noted stays until somebody is told.
+    async fn compare(&self) {
         let (given, taken) = {
             let mut memory = lock(&self.memory);
             let now = Instant::now();
@@ -101,7 +107,7 @@ impl Peer {
                 memory.compare_at = Some(now + self.settings.compare_interval);
             }
             if !is_time && memory.unshown.is_empty() {
-                return Vec::new();
+                return;
             }
             let taken = memory.withdrawn.iter().filter(|_| is_time);
             let taken: Vec<(Bytes, Taken)> = taken.map(|(cert_id, taken)| (cert_id.clone(), taken.clone())).collect();
@@ -111,8 +117,7 @@ impl Peer {
             (given, taken)
         };
         self.withdraw_again(&taken).await;
-        let Some(process) = self.writer.processes().borrow().clone() else { return Vec::new() };
-        let mut names = Vec::new();
+        let Some(process) = self.writer.processes().borrow().clone() else { return };
         for given in given.chunks(BATCH) {
             let commands = given.iter().map(|(cert_id, _)| shift::show(cert_id, &process)).collect();
             let (replies, process) = match self.writer.ask(commands).await {
@@ -135,16 +140,40 @@ impl Peer {
                     let is_that = |now: &Given| now.response == given.response;
                     if memory.delivered.get(cert_id).is_some_and(is_that) {
                         memory.delivered.remove(cert_id);
-                        names.extend(given.names.iter().map(Arc::clone));
+                        let change =
+                            |name: &Arc<str>| Change { served_as: Arc::clone(name), found: self.found(&shown) };
+                        memory.changes.extend(given.names.first().map(change));
                     }
                 }
             }
         }
-        names
     }
 
-    /// Whether somebody else's newer response will do: it is verified where HAProxy shows it byte for byte, and otherwise
-    /// replaced once.
+    /// What is shown in place of a staple. A response that HAProxy does not staple takes the staple out of service, as
+    /// another stapler's withdrawal does.
+    fn found(&self, shown: &Shown) -> Found {
+        let limit = self.settings.clock.now() + MARGIN;
+        match shown {
+            Shown::Nothing => Found::Withdrawn,
+            Shown::Response(response) => {
+                let is_unserved = match OcspResponse::from_der(response) {
+                    Ok(OcspResponse::Basic(basic)) => basic.responses.first().is_some_and(|single| {
+                        single.status == CertStatus::Good && single.next_update.is_some_and(|next| next <= limit)
+                    }),
+                    _ => false,
+                };
+                if is_unserved { Found::Withdrawn } else { Found::Response(Bytes::copy_from_slice(response)) }
+            }
+            // In words only, a revocation cannot be verified: the CA is asked.
+            Shown::Times { is_good, next_update, .. } if !is_good || *next_update <= limit.to_string() => {
+                Found::Withdrawn
+            }
+            _ => Found::Unreadable,
+        }
+    }
+
+    /// Whether somebody else's newer response will do: where HAProxy shows it byte for byte, it is verified, and has no
+    /// certificates that could make a client refuse it; otherwise it is replaced once.
     fn is_as_good(&self, cert_id: &Bytes, given: &Given, shown: &Shown) -> bool {
         match shown {
             Shown::Response(response) => {
@@ -152,7 +181,7 @@ impl Peer {
                 let judged = judge(&response, &given.chain, now, &self.settings.judge_policy, None, &[]);
                 let Some(staple) = judged.ok().and_then(Judgement::into_staple) else { return false };
                 let fits = requirements(self.settings.max_size).check(&staple, now + SLACK).is_ok();
-                fits && staple.expires() >= given.next_update
+                fits && *staple.response() == response && staple.expires() >= given.next_update
             }
             Shown::Times { is_good, this_update, next_update } => {
                 let times = (this_update.clone(), next_update.clone());
