@@ -37,6 +37,7 @@ pub mod inventory;
 pub mod io;
 pub mod issuance;
 mod issuers;
+mod jumps;
 mod lane;
 pub mod lookup;
 pub mod ocsp;
