@@ -171,7 +171,10 @@ fn collection() -> Option<PathBuf> {
         .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors"));
     let is_there = root.join("index.jsonl").exists();
     if !is_there {
-        stapled_tests::skip(&format!("there are no further vectors at {} (STAPLED_VECTORS names them)", root.display()));
+        stapled_tests::skip(&format!(
+            "there are no further vectors at {} (STAPLED_VECTORS names them)",
+            root.display()
+        ));
     }
     is_there.then_some(root)
 }

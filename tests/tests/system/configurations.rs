@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use stapled_ca::lab::Lab;
-use stapled_tests::{Cert, Haproxy, Stapled, World, free_port, has_stores, skip, wait_for, wait_until, with_each_haproxy};
+use stapled_tests::{
+    Cert, Haproxy, Stapled, World, free_port, has_stores, skip, wait_for, wait_until, with_each_haproxy,
+};
 
 /// What a certificate's file holds.
 #[derive(Clone, Copy, PartialEq)]
