@@ -35,10 +35,14 @@ impl Peer {
             Err(error) => tracing::debug!(sink = %self.route(), %error, "cannot look at certificates"),
             Ok(()) => {}
         }
-        let mut missing = self.missing();
-        missing.extend(self.changed().await);
+        let missing = self.missing();
         if !missing.is_empty() {
             return Some(Lost::Certificates(missing));
+        }
+        self.compare().await;
+        let replaced = std::mem::take(&mut lock(&self.memory).replaced);
+        if !replaced.is_empty() {
+            return Some(Lost::Certificates(replaced));
         }
         (self.is_wanted_there() || self.is_unblocked().await || self.is_back()).then_some(Lost::Nothing)
     }
@@ -56,6 +60,7 @@ impl Peer {
             memory.foreign.clear();
             memory.unshown.clear();
             memory.wanted.clear();
+            memory.replaced.clear();
             memory.missed = false;
             memory.blocked = false;
         }
@@ -90,29 +95,35 @@ impl Peer {
         })
     }
 
-    /// Certificates for which HAProxy shows another staple than it was given: new ones are compared at once, all of them at
-    /// a slow pace.
-    async fn changed(&self) -> Vec<Arc<str>> {
-        let (given, taken) = {
+    /// Notes the certificates for which HAProxy shows another staple than it was given: new ones are compared at once, all of
+    /// them at a slow pace. What was not compared when this is dropped is compared the next time.
+    async fn compare(&self) {
+        let is_time = {
             let mut memory = lock(&self.memory);
             let now = Instant::now();
-            let is_time = memory.compare_at.is_some_and(|at| at <= now);
-            if is_time || memory.compare_at.is_none() {
-                memory.compare_at = Some(now + self.settings.compare_interval);
-            }
+            let compare_at = *memory.compare_at.get_or_insert(now + self.settings.compare_interval);
+            compare_at <= now
+        };
+        self.compare_those(is_time).await;
+        if is_time {
+            lock(&self.memory).compare_at = Some(Instant::now() + self.settings.compare_interval);
+        }
+    }
+
+    async fn compare_those(&self, is_time: bool) {
+        let (given, taken) = {
+            let memory = lock(&self.memory);
             if !is_time && memory.unshown.is_empty() {
-                return Vec::new();
+                return;
             }
             let taken = memory.withdrawn.iter().filter(|_| is_time);
             let taken: Vec<(Bytes, Taken)> = taken.map(|(cert_id, taken)| (cert_id.clone(), taken.clone())).collect();
             let all = memory.delivered.iter().filter(|(cert_id, _)| is_time || memory.unshown.contains(*cert_id));
             let given: Vec<(Bytes, Given)> = all.map(|(cert_id, given)| (cert_id.clone(), given.clone())).collect();
-            memory.unshown.clear();
             (given, taken)
         };
         self.withdraw_again(&taken).await;
-        let Some(process) = self.writer.processes().borrow().clone() else { return Vec::new() };
-        let mut names = Vec::new();
+        let Some(process) = self.writer.processes().borrow().clone() else { return };
         for given in given.chunks(BATCH) {
             let commands = given.iter().map(|(cert_id, _)| shift::show(cert_id, &process)).collect();
             let (replies, process) = match self.writer.ask(commands).await {
@@ -130,17 +141,18 @@ impl Peer {
                     Agreement::Older | Agreement::Nothing => true,
                     Agreement::Newer => !self.is_as_good(cert_id, given, &shown),
                 };
+                let mut memory = lock(&self.memory);
+                let is_that = |now: &Given| now.response == given.response;
+                if !memory.delivered.get(cert_id).is_some_and(is_that) {
+                    continue;
+                }
+                memory.unshown.remove(cert_id);
                 if is_lost {
-                    let mut memory = lock(&self.memory);
-                    let is_that = |now: &Given| now.response == given.response;
-                    if memory.delivered.get(cert_id).is_some_and(is_that) {
-                        memory.delivered.remove(cert_id);
-                        names.extend(given.names.iter().map(Arc::clone));
-                    }
+                    memory.delivered.remove(cert_id);
+                    memory.replaced.extend(given.names.iter().map(Arc::clone));
                 }
             }
         }
-        names
     }
 
     /// Whether somebody else's newer response will do: it is verified where HAProxy shows it byte for byte, and otherwise

@@ -65,6 +65,8 @@ pub(crate) struct Memory {
     pub(crate) wanted: HashMap<String, (Identity, Instant)>,
     /// The state of the register that was compared last.
     pub(crate) compared: u64,
+    /// The certificates for which it shows another staple than it was given, until somebody is told.
+    pub(crate) replaced: Vec<Arc<str>>,
     /// When to compare next what it shows with what it was given.
     pub(crate) compare_at: Option<Instant>,
     /// Whether a delivery reached nobody since somebody answered last.
