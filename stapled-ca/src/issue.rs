@@ -160,6 +160,7 @@ fn key_usage(usage: KeyUsage) -> KeyUsagePurpose {
     match usage {
         KeyUsage::DigitalSignature => KeyUsagePurpose::DigitalSignature,
         KeyUsage::KeyEncipherment => KeyUsagePurpose::KeyEncipherment,
+        KeyUsage::NonRepudiation => KeyUsagePurpose::ContentCommitment,
         KeyUsage::KeyAgreement => KeyUsagePurpose::KeyAgreement,
         KeyUsage::KeyCertSign => KeyUsagePurpose::KeyCertSign,
         KeyUsage::CrlSign => KeyUsagePurpose::CrlSign,

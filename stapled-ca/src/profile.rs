@@ -79,6 +79,8 @@ pub enum SubjectName {
 pub enum KeyUsage {
     /// digitalSignature
     DigitalSignature,
+    /// nonRepudiation, called contentCommitment as well
+    NonRepudiation,
     /// keyEncipherment
     KeyEncipherment,
     /// keyAgreement

@@ -1,5 +1,7 @@
 //! The adder: brings what one sink has of a certificate in line with what it should have.
 
+mod changed;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +14,10 @@ use crate::lane;
 use crate::queues;
 use crate::reason::ReasonCode;
 use crate::refresh::{Failure, RefreshPolicy};
+use crate::responders::Responders;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step, Which};
 use crate::sink::{Delivered, Lost, SinkError, StapleSink, Withdrawal, Withdrawn};
-use crate::staple::Staple;
+use crate::staple::{JudgePolicy, Staple};
 use crate::task::{Due, Task};
 use crate::time::Timestamp;
 
@@ -28,6 +31,10 @@ const SECOND_LOOK: Duration = Duration::from_secs(3600);
 const GRACE: Duration = Duration::from_secs(10);
 /// The pause after a sink's own code panicked.
 const PAUSE: Duration = Duration::from_secs(10);
+/// The word for a staple that is not brought back yet.
+const UNCONFIRMED: ReasonCode = ReasonCode::new("unconfirmed");
+const UNCONFIRMED_WHAT: &str = "somebody else took the staple out of service; it is brought back as soon as the CA says that \
+                                the certificate is good";
 /// How many tasks one step puts at most.
 const CHUNK: usize = 1000;
 
@@ -41,6 +48,10 @@ pub(crate) struct Adder {
     pub(crate) journal: Journal,
     pub(crate) refresh: RefreshPolicy,
     pub(crate) chance: Arc<dyn Chance>,
+    pub(crate) judging: JudgePolicy,
+    pub(crate) responders: Arc<Responders>,
+    /// All sinks, by their numbers: what one server has is also the others' affair.
+    pub(crate) sinks: Vec<Arc<dyn StapleSink>>,
 }
 
 /// A sink that hangs costs its own deliveries a retry.
@@ -59,6 +70,8 @@ enum Wanted {
     Nothing(Withdrawal),
     /// What it has, until something better comes.
     AsItIs,
+    /// What it has, until the CA was heard: somebody took the staple out of service.
+    Unconfirmed,
 }
 
 impl Adder {
@@ -93,6 +106,10 @@ impl Adder {
                 let may_return = why == Withdrawal::Expiring && view.staple.is_some();
                 retry.or_else(|| may_return.then(|| self.look_again(lease, Due::After(SECOND_LOOK))))
             }
+            Wanted::Unconfirmed => {
+                let error = SinkError::NotYet { code: UNCONFIRMED, what: UNCONFIRMED_WHAT.to_owned() };
+                Some(self.note_failure(lease, &view, view.delivery.clone(), &error, None))
+            }
             Wanted::AsItIs => view.delivery.ends().map(|ends| self.look_again(lease, Due::At(self.last_moment(ends)))),
         };
         let mut step = Step::finish(lease);
@@ -112,6 +129,7 @@ impl Adder {
         let is_over = |ends: Timestamp| self.last_moment(ends) <= now;
         match &view.staple {
             Some(staple) if is_over(staple.expires()) => Wanted::Nothing(Withdrawal::Expiring),
+            Some(staple) if view.unconfirmed && !view.has(staple) => Wanted::Unconfirmed,
             Some(staple) => Wanted::Staple(Arc::clone(staple)),
             None if view.delivery.ends().is_some_and(is_over) => Wanted::Nothing(Withdrawal::Expiring),
             None => Wanted::AsItIs,
@@ -124,9 +142,7 @@ impl Adder {
     }
 
     async fn deliver(&self, view: &DeliveryView, staple: &Arc<Staple>) -> Result<Delivered, SinkError> {
-        let already = view.delivery.served.as_ref();
-        let in_doubt = view.delivery.begun.is_some();
-        if !in_doubt && already.is_some_and(|(served, sites)| served == staple && *sites == view.sites) {
+        if view.has(staple) {
             return Ok(Delivered::Confirmed);
         }
         // Places that it lay in before: what is kept there is taken back first, since a server that finds the
@@ -267,6 +283,7 @@ impl Adder {
     /// Takes down what the sink has; returns whether it has lost something meanwhile.
     fn set_delivery(&self, lease: &Lease, view: &DeliveryView, delivery: Delivery) -> bool {
         let now = self.journal.clock.now();
+        let delivery = Delivery { follows: view.answered, ..delivery };
         self.inventory.set_delivery(&lease.task().subject, self.number, view.losses, delivery, now)
     }
 
@@ -301,6 +318,7 @@ impl Adder {
             Lost::Nothing => Vec::new(),
             Lost::Everything => self.inventory.set_lost(self.number, None, now),
             Lost::Certificates(names) => self.inventory.set_lost(self.number, Some(names), now),
+            Lost::Changed(changes) => return self.changed(changes).await,
         };
         if !certificates.is_empty() {
             let sink = Arc::clone(&self.name);

@@ -11,8 +11,8 @@ use x509_parser::oid_registry as oids;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
 use crate::der::{
-    self, BIT_STRING, DerError, Element, IA5_STRING, INTEGER, NUMERIC_STRING, Numbers, OID, PRINTABLE_STRING, Reader,
-    SEQUENCE, SET, UTF8_STRING, integer_hex,
+    self, BIT_STRING, DerError, Element, GENERALIZED_TIME, IA5_STRING, INTEGER, NUMERIC_STRING, Numbers, OID,
+    PRINTABLE_STRING, Reader, SEQUENCE, SET, UTC_TIME, UTF8_STRING, integer_hex,
 };
 use crate::oid;
 use crate::signature::{self, PublicKey, SignatureError, Verified};
@@ -26,6 +26,8 @@ pub use description::{Description, name_in_full};
 const MAX_SIZE: usize = 64 * 1024;
 /// How many URLs of one kind are kept of a certificate.
 const MAX_URLS: usize = 8;
+/// How many characters of a malformed time are told.
+const LONGEST_TIME: usize = 32;
 /// No URL is longer than this.
 const MAX_URL: usize = 2048;
 
@@ -59,6 +61,8 @@ pub struct Certificate {
     serial: Range<usize>,
     not_before: Timestamp,
     not_after: Timestamp,
+    /// A time of its validity that is not in the form that RFC 5280 gives it.
+    odd_time: Option<CertificateError>,
     is_ca: bool,
     key_usage: Option<KeyUsage>,
     extended_key_usage: Option<ExtendedKeyUsage>,
@@ -76,6 +80,7 @@ pub struct Certificate {
 #[derive(Clone, Copy, Debug)]
 struct KeyUsage {
     digital_signature: bool,
+    non_repudiation: bool,
 }
 
 /// The purposes of extendedKeyUsage that matter here.
@@ -99,6 +104,14 @@ pub enum CertificateError {
     /// Not DER, or with bytes left over.
     #[error("{0}")]
     Framing(#[from] DerError),
+    /// A time of its validity that some clients do not read.
+    #[error("{field} is not a time as RFC 5280, section 4.1.2.5, has it: {value}")]
+    Time {
+        /// `notBefore` or `notAfter`.
+        field: &'static str,
+        /// The time, cut short.
+        value: String,
+    },
     /// Not a certificate of RFC 5280.
     #[error("not an X.509 certificate: {0}")]
     Malformed(String),
@@ -147,6 +160,7 @@ impl Certificate {
             serial: range(der::shortest_integer(parsed.tbs_certificate.raw_serial())),
             not_before: Timestamp::from_unix(parsed.validity().not_before.timestamp()),
             not_after: Timestamp::from_unix(parsed.validity().not_after.timestamp()),
+            odd_time: odd_time(tbs)?,
             is_ca: false,
             key_usage: None,
             extended_key_usage: None,
@@ -191,7 +205,10 @@ impl Certificate {
             match extension.parsed_extension() {
                 ParsedExtension::BasicConstraints(constraints) => self.is_ca = constraints.ca,
                 ParsedExtension::KeyUsage(usage) => {
-                    self.key_usage = Some(KeyUsage { digital_signature: usage.digital_signature() });
+                    self.key_usage = Some(KeyUsage {
+                        digital_signature: usage.digital_signature(),
+                        non_repudiation: usage.non_repudiation(),
+                    });
                 }
                 ParsedExtension::ExtendedKeyUsage(usage) => {
                     self.extended_key_usage = Some(ExtendedKeyUsage {
@@ -290,6 +307,12 @@ impl Certificate {
         self.not_after
     }
 
+    /// A time of its validity that is not in the form of RFC 5280 §4.1.2.5: UTCTime as `YYMMDDHHMMSSZ`, or GeneralizedTime as
+    /// `YYYYMMDDHHMMSSZ`. OpenSSL's clients refuse certificates with other forms.
+    pub(crate) fn odd_time(&self) -> Option<&CertificateError> {
+        self.odd_time.as_ref()
+    }
+
     /// Whether basicConstraints says that it is a CA's.
     pub fn is_ca(&self) -> bool {
         self.is_ca
@@ -325,9 +348,10 @@ impl Certificate {
         self.extended_key_usage.is_some_and(|usage| usage.ocsp_signing)
     }
 
-    /// Whether keyUsage, where present, allows digitalSignature.
-    pub fn allows_digital_signature(&self) -> bool {
-        self.key_usage.is_none_or(|usage| usage.digital_signature)
+    /// Whether keyUsage, where present, allows its key to sign OCSP responses: digitalSignature or nonRepudiation
+    /// (RFC 5280 §4.2.1.12, id-kp-OCSPSigning).
+    pub fn allows_signing_responses(&self) -> bool {
+        self.key_usage.is_none_or(|usage| usage.digital_signature || usage.non_repudiation)
     }
 
     /// A critical extension that is not known here, by its identifier.
@@ -482,6 +506,41 @@ fn names_algorithm(tbs: &[u8], algorithm: Element<'_>) -> Result<bool, DerError>
     fields.optional(der::context(0))?;
     fields.expect(INTEGER)?;
     Ok(fields.expect(SEQUENCE)?.raw == algorithm.raw)
+}
+
+/// The first time in the validity of `tbs`, a TBSCertificate, that has not the form of RFC 5280 §4.1.2.5. That years before 2050
+/// are written as UTCTime is not insisted on: no client does.
+fn odd_time(tbs: &[u8]) -> Result<Option<CertificateError>, DerError> {
+    let mut fields = Reader::new(tbs).inside(SEQUENCE)?;
+    fields.optional(der::context(0))?;
+    fields.expect(INTEGER)?;
+    // signature, issuer
+    for _ in 0..2 {
+        fields.expect(SEQUENCE)?;
+    }
+    let mut validity = fields.inside(SEQUENCE)?;
+    for field in ["notBefore", "notAfter"] {
+        let time = validity.any()?;
+        let digits = time.contents.strip_suffix(b"Z");
+        let is_right = match (time.tag, digits) {
+            // Two digits of the year: from 1950 to 2049.
+            (UTC_TIME, Some(digits @ [decade, ..])) if digits.len() == 12 => {
+                let century: &[u8] = if *decade >= b'5' { b"19" } else { b"20" };
+                is_time(&[century, digits].concat())
+            }
+            (GENERALIZED_TIME, Some(digits)) => is_time(digits),
+            _ => false,
+        };
+        if !is_right {
+            let value = printable(&String::from_utf8_lossy(time.contents)).chars().take(LONGEST_TIME).collect();
+            return Ok(Some(CertificateError::Time { field, value }));
+        }
+    }
+    Ok(None)
+}
+
+fn is_time(digits: &[u8]) -> bool {
+    digits.try_into().is_ok_and(|digits| Timestamp::from_digits(digits).is_some())
 }
 
 /// Features ::= SEQUENCE OF INTEGER (RFC 7633 §6).

@@ -85,7 +85,7 @@ impl CertChain {
         let names = || (end_entity.name().to_owned(), issuer.name().to_owned());
         match end_entity.check_issued_by(&issuer) {
             Ok(_) => {}
-            Err(SignatureError::BadSignature) => {
+            Err(SignatureError::BadSignature | SignatureError::OtherKey) => {
                 let (name, issuer) = names();
                 return Err(ChainError::WrongIssuer { name, issuer });
             }

@@ -52,6 +52,13 @@ pub struct About {
     pub must_staple: bool,
 }
 
+impl About {
+    /// Whether this is its name, its serial number in hexadecimal, or one of its places.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.serial == name || self.places.iter().any(|place| **place == *name)
+    }
+}
+
 /// Tells an observer, and when.
 #[derive(Clone)]
 pub(crate) struct Journal {
@@ -269,6 +276,13 @@ pub enum EventKind {
         /// How many certificates are delivered again.
         certificates: usize,
     },
+    /// Somebody else took away or replaced staples at a server: what is there is judged, and the CAs are asked.
+    ServerChanged {
+        /// The sink's name.
+        sink: Arc<str>,
+        /// Of how many certificates.
+        certificates: usize,
+    },
     /// A certificate is gone from all its places.
     Retired,
     /// A worker failed in a way that it must not: a bug. Its task comes back.
@@ -303,6 +317,7 @@ impl EventKind {
             EventKind::DeliveryFailed { .. } => "delivery_failed",
             EventKind::Withdrawn { .. } => "withdrawn",
             EventKind::ServerLost { .. } => "server_lost",
+            EventKind::ServerChanged { .. } => "server_changed",
             EventKind::Retired => "retired",
             EventKind::Internal { .. } => "internal",
         }
@@ -362,6 +377,7 @@ impl Event {
             | EventKind::Delivered { .. }
             | EventKind::NotWanted { .. }
             | EventKind::ServerLost { .. }
+            | EventKind::ServerChanged { .. }
             | EventKind::Withdrawn { why: Withdrawal::Retired, .. }
             | EventKind::Retired => Severity::Info,
             EventKind::SourceProblem { .. }
@@ -469,6 +485,9 @@ impl fmt::Display for EventKind {
             }
             EventKind::ServerLost { sink, certificates } => {
                 write!(f, "{sink} has lost its staples: {certificates} delivered again")
+            }
+            EventKind::ServerChanged { sink, certificates } => {
+                write!(f, "{sink}: somebody else removed or replaced staples: the CAs of {certificates} are asked")
             }
             EventKind::Retired => f.write_str("gone from all its places"),
             EventKind::Internal { what } => write!(f, "a bug: {what}"),

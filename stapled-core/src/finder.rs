@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{EventKind, Journal};
@@ -24,17 +25,60 @@ pub(crate) struct Finder {
     pub(crate) journal: Journal,
     /// The time between scans when nothing is heard of changes.
     pub(crate) interval: Duration,
+    pub(crate) rounds: Rounds,
+}
+
+/// Scans that somebody asks for, and which of them are finished. The first scan, which nobody asks for, has number 0.
+#[derive(Debug)]
+pub(crate) struct Rounds {
+    asked: watch::Sender<u64>,
+    finished: watch::Sender<Option<u64>>,
+}
+
+impl Default for Rounds {
+    fn default() -> Self {
+        Rounds { asked: watch::Sender::new(0), finished: watch::Sender::new(None) }
+    }
+}
+
+impl Rounds {
+    /// Asks for a scan that begins after this; returns its number.
+    pub(crate) fn ask(&self) -> u64 {
+        let mut number = 0;
+        self.asked.send_modify(|asked| {
+            *asked += 1;
+            number = *asked;
+        });
+        number
+    }
+
+    /// Waits until a scan with this number, or a later one, is finished.
+    pub(crate) async fn finished(&self, number: u64) {
+        // The sender lives as long as this.
+        let _ = self.finished.subscribe().wait_for(|finished| *finished >= Some(number)).await;
+    }
+
+    fn current(&self) -> u64 {
+        *self.asked.borrow()
+    }
+
+    /// Waits until a scan after this one is asked for.
+    async fn asked_after(&self, number: u64) {
+        let _ = self.asked.subscribe().wait_for(|asked| *asked > number).await;
+    }
 }
 
 impl Finder {
     /// Scans at once, whenever the source sees a change, and at the regular interval.
     pub(crate) async fn run(&self, stop: CancellationToken) {
         loop {
+            let round = self.rounds.current();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 () = self.scan() => {}
             }
+            self.rounds.finished.send_replace(Some(round));
             let changed = async {
                 let what = || format!("{}: waiting for a change panicked", self.source.name());
                 if lane::survive(&self.journal, what, self.source.changed()).await.is_none() {
@@ -45,6 +89,7 @@ impl Finder {
                 biased;
                 () = stop.cancelled() => return,
                 () = changed => {}
+                () = self.rounds.asked_after(round) => {}
                 () = self.pause() => {}
             }
         }

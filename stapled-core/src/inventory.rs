@@ -7,11 +7,14 @@ mod disowned;
 mod inherited;
 mod issuers;
 mod places;
+mod questions;
 mod renewals;
 mod standing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
 
 use crate::chain::CertChain;
 use crate::event::About;
@@ -27,6 +30,8 @@ use disowned::{Disowned, DisownedAndGone};
 use inherited::Inherited;
 use issuers::IssuerPool;
 pub(crate) use places::{Displaced, Settled};
+use questions::Questions;
+pub(crate) use questions::{Progress, Selected, Ticket};
 pub(crate) use renewals::{CertificateView, Kept, RenewalMemory};
 pub use standing::{
     CertificateStatus, DeliveryState, DeliveryStatus, PlaceState, PlaceStatus, ProblemStatus, Standing,
@@ -44,6 +49,17 @@ pub struct Inventory {
     sinks_of: Vec<BTreeSet<SinkNumber>>,
     sink_names: Vec<Arc<str>>,
     known: Mutex<Known>,
+    /// Counts what waiters care about: places made out, questions answered, servers brought in line.
+    changes: watch::Sender<u64>,
+}
+
+/// Wakes the waiters when it is dropped: after the lock of the same scope.
+struct Told<'a>(&'a watch::Sender<u64>);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|changes| *changes = changes.wrapping_add(1));
+    }
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +106,9 @@ struct Entry {
     next: Option<Timestamp>,
     memory: RenewalMemory,
     disowned: Option<Disowned>,
+    /// Whether somebody took its staple out of service since the CA was heard last.
+    unconfirmed: bool,
+    questions: Questions,
     deliveries: BTreeMap<SinkNumber, Delivery>,
     /// The sinks that are being brought in line: what they have in the end is not known yet.
     in_hand: BTreeSet<SinkNumber>,
@@ -99,12 +118,21 @@ struct Entry {
 impl Inventory {
     /// An empty inventory; for each source, the sinks that serve its certificates.
     pub(crate) fn new(sinks_of: Vec<BTreeSet<SinkNumber>>, sink_names: Vec<Arc<str>>) -> Self {
-        Inventory { sinks_of, sink_names, known: Mutex::default() }
+        Inventory { sinks_of, sink_names, known: Mutex::default(), changes: watch::Sender::new(0) }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
         // Every change below is complete before anything can panic, so a poisoned lock guards sound data.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hears of changes from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn tell_when_done(&self) -> Told<'_> {
+        Told(&self.changes)
     }
 
     pub(crate) fn sink_name(&self, sink: SinkNumber) -> Arc<str> {

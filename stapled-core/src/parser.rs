@@ -305,7 +305,7 @@ impl Parser {
         let usable = Usable { from: staple.this_update(), until: staple.expires() - requirements.margin };
         let since = inherited.good_since();
         // What failed is tried again at once, and what a new server cannot take is replaced.
-        let is_in_order = since.is_some() && requirements.check(&staple, now).is_ok();
+        let is_in_order = !inherited.unconfirmed && since.is_some() && requirements.check(&staple, now).is_ok();
         let planned = inherited.next.filter(|next| is_in_order && *next > now);
         let renew_at = planned.map(|next| next.min(self.refresh.renew_at(usable, now, Some(next), 0.0)));
         Some(Kept { staple, memory: inherited.memory.clone(), renew_at: renew_at.unwrap_or(now), since })

@@ -8,7 +8,7 @@
 //! | code | what is wrong | what to do |
 //! |---|---|---|
 //! | `malformed` | Not one strict DER response, or a certificate that is needed cannot be read. | Look at the bytes (`stapled inspect`); a proxy or an error page may have answered. |
-//! | `too_large` | More bytes than are looked at. | Ask the CA; no TLS client wants such a staple. |
+//! | `too_large` | More bytes than are looked at, or than a staple may have without the certificates that no client needs; or more certificates in it that could be the signer's than are checked. | Ask the CA; no TLS client wants such a staple. |
 //! | `error_status:malformed_request` | The responder says that it cannot read the question. | Ask with another hash or without a nonce. |
 //! | `error_status:internal_error` | The responder says that it failed. | Wait; tell the CA. |
 //! | `error_status:try_later` | The responder asks for patience. | Wait. |
@@ -24,8 +24,9 @@
 //! | `responder_id_mismatch` | The responderID names somebody else than the embedded certificates. | Tell the CA. |
 //! | `responder_missing_eku` | The signer's certificate lacks id-kp-OCSPSigning. | Tell the CA; any of its customers could have signed. |
 //! | `responder_wrong_issuer` | The signer was not certified by the certificate's own issuer. | Look whether the issuer is the right one; tell the CA. |
-//! | `responder_cert_expired` | The signer's certificate is not valid now. | Look at the clock; tell the CA. |
-//! | `responder_key_usage` | The signer's keyUsage lacks digitalSignature. | Tell the CA. |
+//! | `responder_cert_not_yet_valid` | The validity of the signer's certificate has not begun. | Look at the clock; tell the CA. |
+//! | `responder_cert_expired` | The validity of the signer's certificate is over. | Look at the clock; tell the CA. |
+//! | `responder_key_usage` | The signer's keyUsage has neither digitalSignature nor nonRepudiation. | Tell the CA. |
 //! | `wrong_issuer` | The response is about this serial number of another issuer; or the certificate was not issued by the issuer that was given. | Look whether the issuer is the right one. |
 //! | `no_matching_certid` | The response says nothing about this certificate. | It is another certificate's response. |
 //! | `conflicting_responses` | The response says several things about this certificate. | Tell the CA. |

@@ -71,7 +71,15 @@ impl Renewer {
 
     /// Does one task *renew*.
     async fn work(self: Arc<Self>, lease: Lease) {
-        match self.renew(&lease).await {
+        let subject = &lease.task().subject;
+        let is_asked_now = lease.task().reason.as_deref() == Some(queues::NOW);
+        // What comes up while it is asked is not answered by this.
+        let ticket = self.inventory.asked(subject);
+        let renewed = self.renew(&lease).await;
+        if is_asked_now && renewed.is_ok() {
+            self.inventory.set_answered(subject, ticket);
+        }
+        match renewed {
             // Fenced off: the certificate is gone, and with it the work.
             Ok(()) | Err(SchedulerError::Fenced { .. }) => {}
             Err(error) => {

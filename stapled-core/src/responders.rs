@@ -98,6 +98,24 @@ impl Responders {
         queue
     }
 
+    /// Whether a certificate names this responder: a host with or without a port, or a URL.
+    pub(crate) fn is_asked(&self, chain: &CertChain, responder: &str) -> bool {
+        let responder = host_of(responder).unwrap_or_else(|| responder.to_ascii_lowercase());
+        chain
+            .end_entity()
+            .ocsp_urls()
+            .iter()
+            .filter_map(|url| host_of(url))
+            .any(|host| host == responder || host.rsplit_once(':').is_some_and(|(name, _)| name == responder))
+    }
+
+    /// Has the responders of a certificate asked although they failed to answer last.
+    pub(crate) fn ask_again(&self, chain: &CertChain) {
+        for responder in chain.end_entity().ocsp_urls().iter().filter_map(|url| self.at(url)) {
+            responder.reopen();
+        }
+    }
+
     /// The responder at this URL; `None` for a URL that cannot be asked.
     pub(crate) fn at(&self, url: &str) -> Option<Arc<Responder>> {
         let host = host_of(url)?;
@@ -163,6 +181,11 @@ impl Responder {
             }
             None => Ok(()),
         }
+    }
+
+    /// Has it asked at once. Should it fail again, it is left alone again.
+    pub(crate) fn reopen(&self) {
+        self.state().open_until = None;
     }
 
     /// Whether it failed to answer last: its questions wait for each other, so that there is always room for those who

@@ -1,5 +1,7 @@
 //! Signatures over bytes as they came, with the algorithms that RFC 6960 and RFC 9919 responders use.
 
+mod pss;
+
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::{digest, signature as aws};
 use rustls_pki_types::SignatureVerificationAlgorithm;
@@ -40,7 +42,11 @@ pub(crate) struct PublicKey<'a> {
 /// Why a signature was not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SignatureError {
+    /// An algorithm, a curve or a size of key that is not supported: nobody here can say whether it holds.
     UnsupportedAlgorithm,
+    /// A known algorithm, and a key of another kind: it is not this key's signature.
+    OtherKey,
+    /// The key did not make it.
     BadSignature,
 }
 
@@ -49,16 +55,17 @@ const SHA1_WITH_RSA: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0
 const SHA256_WITH_RSA: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
 const SHA512_WITH_RSA: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d];
 const ECDSA_WITH_SHA1: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01];
-const RSA_PSS: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
 const P256: &[u8] =
     &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const P384: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
 const P521: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
 const NULL_PARAMETERS: &[u8] = &[0x05, 0x00];
 
-/// The sizes of RSA keys, in bits, that the provider verifies with at all.
+/// The sizes of RSA keys, in bits, that are looked at at all.
 const SHORTEST_RSA: usize = 1024;
 const LONGEST_RSA: usize = 8192;
+/// The size of an RSA key, in bits, below which it is weak, and the provider verifies a few algorithms only.
+const SHORTEST_PROVIDED: usize = 2048;
 
 /// What webpki verifies, with its name in messages. RSA keys below 2048 bits are told apart before.
 static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm)] = &[
@@ -77,9 +84,6 @@ static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm)] = &[
     ("sha256WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS),
     ("sha384WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS),
     ("sha512WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS),
-    ("RSASSA-PSS-SHA256", webpki_algorithms::RSA_PSS_2048_8192_SHA256_LEGACY_KEY),
-    ("RSASSA-PSS-SHA384", webpki_algorithms::RSA_PSS_2048_8192_SHA384_LEGACY_KEY),
-    ("RSASSA-PSS-SHA512", webpki_algorithms::RSA_PSS_2048_8192_SHA512_LEGACY_KEY),
     ("Ed25519", webpki_algorithms::ED25519),
 ];
 
@@ -90,10 +94,20 @@ pub(crate) fn name(algorithm: &[u8]) -> String {
     if let Some((name, _)) = known {
         return (*name).to_owned();
     }
+    if is_pss(algorithm)
+        && let Ok(parameters) = pss::Parameters::of_signature(algorithm)
+    {
+        return parameters.name().to_owned();
+    }
     match Reader::new(algorithm).expect(der::OID) {
         Ok(oid) => oid::in_words(oid.contents),
         Err(_) => "an algorithm without a name".to_owned(),
     }
+}
+
+/// Whether these are the contents of an AlgorithmIdentifier of RSASSA-PSS, a signature's or a key's.
+fn is_pss(algorithm: &[u8]) -> bool {
+    Reader::new(algorithm).expect(der::OID).is_ok_and(|oid| oid.contents == pss::ID)
 }
 
 /// Checks `signature` over `message`. `algorithm` is the contents of the signature's AlgorithmIdentifier. Whether a weak
@@ -105,25 +119,35 @@ pub(crate) fn verify(
     signature: &[u8],
 ) -> Result<Verified, SignatureError> {
     let rsa_bits = key.rsa_bits();
-    let short_rsa = rsa_bits.is_some_and(|bits| bits < 2048);
+    let short_rsa = rsa_bits.is_some_and(|bits| bits < SHORTEST_PROVIDED);
+    let is_odd_size = rsa_bits.is_some_and(|bits| !(SHORTEST_RSA..=LONGEST_RSA).contains(&bits));
+    if is_pss(algorithm) {
+        let parameters = pss::Parameters::of_signature(algorithm)?;
+        parameters.check_key(key)?;
+        if rsa_bits.is_none() || is_odd_size {
+            return Err(SignatureError::UnsupportedAlgorithm);
+        }
+        parameters.verify(key, message, signature)?;
+        return Ok(Verified { algorithm: parameters.name(), sha1: parameters.is_sha1(), short_rsa });
+    }
     if let Some(legacy) = Legacy::named(algorithm, key)
         && (legacy.sha1 || short_rsa)
     {
-        if rsa_bits.is_some_and(|bits| !(SHORTEST_RSA..=LONGEST_RSA).contains(&bits)) {
+        if is_odd_size {
             return Err(SignatureError::UnsupportedAlgorithm);
         }
         legacy.verify(key, message, signature).map_err(|_| SignatureError::BadSignature)?;
         return Ok(Verified { algorithm: legacy.name, sha1: legacy.sha1, short_rsa });
     }
-    if short_rsa || rsa_bits.is_some_and(|bits| bits > LONGEST_RSA) {
+    if short_rsa || is_odd_size {
         // Nobody can say whether it holds: the provider verifies no such key with this algorithm.
         return Err(SignatureError::UnsupportedAlgorithm);
     }
-    let (name, known) = ALGORITHMS
-        .iter()
-        .filter(|(_, known)| known.signature_alg_id().as_ref() == algorithm)
-        .find(|(_, known)| key.is_for(known.public_key_alg_id().as_ref(), algorithm))
-        .ok_or(SignatureError::UnsupportedAlgorithm)?;
+    let mut named = ALGORITHMS.iter().filter(|(_, known)| known.signature_alg_id().as_ref() == algorithm).peekable();
+    let wanted = named.peek().map(|(_, known)| known.public_key_alg_id());
+    let (name, known) = named
+        .find(|(_, known)| known.public_key_alg_id().as_ref() == key.algorithm)
+        .ok_or_else(|| key.misfit(wanted.as_ref().map(|wanted| wanted.as_ref())))?;
     known.verify_signature(key.bits, message, signature).map_err(|_| SignatureError::BadSignature)?;
     Ok(Verified { algorithm: name, sha1: false, short_rsa })
 }
@@ -150,7 +174,7 @@ impl PublicKey<'_> {
 
     /// The size of an RSA key.
     fn rsa_bits(self) -> Option<usize> {
-        if !self.is_rsa() && !self.algorithm.starts_with(RSA_PSS) {
+        if !self.is_rsa() && !is_pss(self.algorithm) {
             return None;
         }
         let mut fields = Reader::new(self.bits).inside(SEQUENCE).ok()?;
@@ -160,11 +184,13 @@ impl PublicKey<'_> {
         Some(significant.count() * 8 - first.leading_zeros() as usize)
     }
 
-    /// Whether it may be used with this signature's algorithm, which wants keys of the kind `wanted`. A key that is for
-    /// RSASSA-PSS alone (RFC 4055 §3.1) says so, with the parameters that it is restricted to, or none.
-    fn is_for(self, wanted: &[u8], algorithm: &[u8]) -> bool {
-        self.algorithm == wanted
-            || algorithm.starts_with(RSA_PSS) && (self.algorithm == algorithm || self.algorithm == RSA_PSS)
+    /// Why there is no way to check a signature with it whose algorithm wants keys such as `wanted`, if it is known.
+    fn misfit(self, wanted: Option<&[u8]>) -> SignatureError {
+        let kind = |algorithm: &[u8]| Reader::new(algorithm).expect(der::OID).ok().map(|oid| oid.contents.to_vec());
+        match wanted.map(kind) {
+            Some(wanted) if wanted != kind(self.algorithm) => SignatureError::OtherKey,
+            _ => SignatureError::UnsupportedAlgorithm,
+        }
     }
 }
 

@@ -243,8 +243,34 @@ pub enum Lost {
     Nothing,
     /// All that it was given, as after a restart.
     Everything,
-    /// The staples of these certificates, by the names under which the server knows them.
+    /// The staples of these certificates, by the names under which the server knows them. They are delivered again from
+    /// memory.
     Certificates(Vec<Arc<str>>),
+    /// Staples that somebody else took away or replaced. Nothing is brought back blindly: what was found is judged, and
+    /// the CA is asked.
+    Changed(Vec<Change>),
+}
+
+/// What somebody else made of the staple of one certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The name under which the server knows the certificate.
+    pub served_as: Arc<str>,
+    /// What is there now.
+    pub found: Found,
+}
+
+/// What was found in place of a staple.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Found {
+    /// No staple, or a response that the server does not staple: somebody withdrew the staple, and may know of a
+    /// revocation. It stays away until the CA says that the certificate is good.
+    Withdrawn,
+    /// This response. It is judged: a newer one is taken over, a revocation is heeded, anything else is replaced.
+    Response(Bytes),
+    /// Something that cannot be judged. It is replaced, and the CA is asked.
+    Unreadable,
 }
 
 /// Why a staple was not delivered, or not withdrawn. All are tried again.

@@ -1,13 +1,14 @@
 //! The builder and owner: joins sources, stages, scheduler and sinks. No stage's logic is in it.
 
 mod build;
+mod handle;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::adder::Adder;
@@ -23,6 +24,7 @@ use crate::scheduler::{Scheduler, SchedulerError};
 use crate::task::Queue;
 
 pub use build::{BuildError, Group, StaplerBuilder};
+pub use handle::{Asked, Came, Handle, HandleError, Renewed, Selection};
 
 /// How many places are parsed at once.
 const PARSERS: usize = 16;
@@ -59,6 +61,9 @@ pub struct Stapler {
     scheduler: Arc<dyn Scheduler>,
     journal: Journal,
     opened: mpsc::UnboundedReceiver<Queue>,
+    handle: Handle,
+    /// Tells the handles when this is dropped, or does not run any more.
+    ended: DropGuard,
 }
 
 impl Stapler {
@@ -72,6 +77,11 @@ impl Stapler {
         Arc::clone(&self.inventory)
     }
 
+    /// What to ask of it while it runs.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
     /// Takes over what another stapler knew that has ended, such as one with other settings: staples are judged anew and
     /// used without a question to their CA, renewals stay where they were, revocations are remembered. To be called
     /// before this one runs. What the sources do not find again is not taken over.
@@ -82,10 +92,10 @@ impl Stapler {
     /// Runs until `shutdown` is ready; then takes up nothing new, finishes the deliveries that are in hand within five
     /// seconds, and returns.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let running = Running::start();
+        let mut running = Running::start();
         let finders = self.finders.clone();
         let adders = self.adders.clone();
-        self.start_lanes(&running, false);
+        self.start_lanes(&mut running, false);
         for adder in adders {
             let stop = running.stop.clone();
             running.watchers.spawn(async move { adder.watch(stop).await });
@@ -102,11 +112,11 @@ impl Stapler {
     /// delivered to every sink. Nothing is tried a second time. What came of it is in the inventory. It ends early when
     /// `shutdown` is ready, and finishes what is in hand then, as [`run`](Stapler::run) does.
     pub async fn run_once(self, shutdown: impl Future<Output = ()>) -> Result<Arc<Inventory>, SchedulerError> {
-        let running = Running::start();
+        let mut running = Running::start();
         let finders = self.finders.clone();
         let scheduler = Arc::clone(&self.scheduler);
         let inventory = Arc::clone(&self.inventory);
-        self.start_lanes(&running, true);
+        self.start_lanes(&mut running, true);
         let pass = async {
             for finder in finders {
                 finder.scan().await;
@@ -121,8 +131,9 @@ impl Stapler {
         passed.map(|()| inventory)
     }
 
-    fn start_lanes(self, running: &Running, once: bool) {
-        let Stapler { parser, issuers, renewer, adders, scheduler, journal, opened, .. } = self;
+    fn start_lanes(self, running: &mut Running, once: bool) {
+        let Stapler { parser, issuers, renewer, adders, scheduler, journal, opened, ended, .. } = self;
+        running.keep(ended);
         let lane = {
             let (stop, workers) = (running.stop.clone(), running.askers.clone());
             move |queue: Queue, width: usize| Lane {
@@ -172,7 +183,9 @@ struct Running {
     askers: TaskTracker,
     /// Deliveries in hand: given time to finish.
     deliverers: TaskTracker,
-    _end_with_us: tokio_util::sync::DropGuard,
+    _end_with_us: DropGuard,
+    /// What tells the handles of the end.
+    ended: Option<DropGuard>,
 }
 
 impl Running {
@@ -184,7 +197,13 @@ impl Running {
             watchers: TaskTracker::new(),
             askers: TaskTracker::new(),
             deliverers: TaskTracker::new(),
+            ended: None,
         }
+    }
+
+    /// Tells the handles of the end only when everything has ended.
+    fn keep(&mut self, ended: DropGuard) {
+        self.ended = Some(ended);
     }
 
     async fn end(self) {

@@ -5,7 +5,7 @@ use std::ops::{Add, Sub};
 use std::time::Duration;
 
 /// What instants are counted from.
-pub(crate) const EPOCH: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+const EPOCH: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// An instant in UTC, in milliseconds since the Unix epoch.
 ///
@@ -15,6 +15,21 @@ pub(crate) const EPOCH: jiff::civil::DateTime = jiff::civil::DateTime::constant(
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The instant that `YYYYMMDDHHMMSS` names. A leap second is none of the times that clients read.
+    pub(crate) fn from_digits(digits: &[u8; 14]) -> Option<Self> {
+        if !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let number = |from: usize, to: usize| -> i64 {
+            digits.iter().take(to).skip(from).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'))
+        };
+        let part = |from: usize| i8::try_from(number(from, from + 2)).ok();
+        let year = i16::try_from(number(0, 4)).ok()?;
+        let civil = jiff::civil::DateTime::new(year, part(4)?, part(6)?, part(8)?, part(10)?, part(12)?, 0).ok()?;
+        // Counted from one calendar date to another: up to the end of 9999, which RFC 5280 gives a meaning.
+        Some(Timestamp::from_unix(civil.duration_since(EPOCH).as_secs()))
+    }
+
     /// The latest instant that can be named; stands for "never".
     pub const MAX: Timestamp = Timestamp(i64::MAX);
     /// The earliest instant that can be named.

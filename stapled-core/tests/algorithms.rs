@@ -17,7 +17,8 @@ use stapled_core::ocsp::{BasicResponse, CertStatus, OcspResponse};
 use stapled_core::staple::{JudgePolicy, judge};
 
 /// File; the verdict by default, and where SHA-1 and short keys are allowed; the algorithm's name.
-const CASES: [(&str, &str, &str, &str); 21] = [
+const CASES: [(&str, &str, &str, &str); 33] = [
+    ("ecdsa-brainpool-sha256", "unsupported_algorithm", "unsupported_algorithm", "ecdsa-with-SHA256"),
     ("ecdsa-p224-sha256", "unsupported_algorithm", "unsupported_algorithm", "ecdsa-with-SHA256"),
     ("ecdsa-p256-sha1", "weak_signature", "good", "ecdsa-with-SHA1"),
     ("ecdsa-p256-sha224", "unsupported_algorithm", "unsupported_algorithm", "ecdsa-with-SHA224"),
@@ -30,11 +31,22 @@ const CASES: [(&str, &str, &str, &str); 21] = [
     ("ecdsa-p521-sha256", "good", "good", "ecdsa-with-SHA256"),
     ("ecdsa-secp256k1-sha256", "unsupported_algorithm", "unsupported_algorithm", "ecdsa-with-SHA256"),
     ("ed448", "unsupported_algorithm", "unsupported_algorithm", "Ed448"),
+    ("pss-2049-mask-sha1", "good", "good", "RSASSA-PSS-SHA256"),
+    ("pss-2050-mask-sha1", "good", "good", "RSASSA-PSS-SHA512"),
+    ("pss-certified-mask-sha1", "good", "good", "sha256WithRSAEncryption"),
+    ("pss-certified-odd-salt", "good", "good", "sha256WithRSAEncryption"),
+    ("pss-certified-sha1", "good", "good", "sha256WithRSAEncryption"),
     ("pss-key", "good", "good", "RSASSA-PSS-SHA256"),
     ("pss-key-restricted", "good", "good", "RSASSA-PSS-SHA256"),
-    ("pss-odd-salt", "unsupported_algorithm", "unsupported_algorithm", "RSASSA-PSS"),
-    // The provider knows no way to check these two with keys of that size.
-    ("rsa1024-pss", "unsupported_algorithm", "unsupported_algorithm", "RSASSA-PSS-SHA256"),
+    ("pss-mask-sha1", "good", "good", "RSASSA-PSS-SHA256"),
+    ("pss-mask-sha512", "good", "good", "RSASSA-PSS-SHA384"),
+    ("pss-max-salt", "good", "good", "RSASSA-PSS-SHA512"),
+    ("pss-no-salt", "good", "good", "RSASSA-PSS-SHA384"),
+    ("pss-odd-salt", "good", "good", "RSASSA-PSS-SHA256"),
+    ("pss-sha1", "weak_signature", "good", "RSASSA-PSS-SHA1"),
+    ("pss-sha224", "good", "good", "RSASSA-PSS-SHA224"),
+    ("rsa1024-pss", "weak_key", "good", "RSASSA-PSS-SHA256"),
+    // The provider knows no way to check this one with a key of that size.
     ("rsa1024-sha384", "unsupported_algorithm", "unsupported_algorithm", "sha384WithRSAEncryption"),
     ("rsa2048-md5", "unsupported_algorithm", "unsupported_algorithm", "md5WithRSAEncryption"),
     ("rsa2048-sha224", "unsupported_algorithm", "unsupported_algorithm", "sha224WithRSAEncryption"),

@@ -12,9 +12,12 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use io_support::{Example, names};
 use stapled_core::io::file::{FileSink, MAX_STAPLE, WithdrawFiles, read_existing, staple_path};
-use stapled_core::sink::{Delivered, IssuerPlace, Lost, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
+use stapled_core::sink::{
+    Change, Delivered, Found, IssuerPlace, Lost, SinkError, Site, StapleSink, Withdrawal, Withdrawn,
+};
 use stapled_tests::{Private, skip};
 use tempfile::TempDir;
 
@@ -398,25 +401,48 @@ async fn files_are_kept_on_request() {
     assert!(directory.path().join("site.pem.ocsp").exists());
 }
 
-/// Directories are put in place anew by whoever deploys, without what was written into them.
+/// Whatever somebody else does to a file is told of, once, with what is there now.
 #[tokio::test]
-async fn a_file_that_is_gone_is_told_of_once() {
+async fn a_file_that_somebody_else_changed_is_told_of_once() {
     let (folder, path) = certificate("a.pem");
     let sink = FileSink::new().look_interval(Duration::from_millis(20));
-    let (example, site) = (Example::new(&[24]), site(&path));
-    let staple = &example.staples[0];
-    sink.deliver(staple, std::slice::from_ref(&site)).await.unwrap();
+    let (example, site) = (Example::new(&[24, 48]), site(&path));
+    let (staple, other) = (&example.staples[0], &example.staples[1]);
     let looked = |patience: u64| tokio::time::timeout(Duration::from_millis(patience), sink.lost());
-    assert!(looked(100).await.is_err(), "it is there");
+    let changed = |found: Found| Lost::Changed(vec![Change { served_as: site.served_as.clone(), found }]);
     let file = folder.path().join("a.pem.ocsp");
-    // What somebody else put there is theirs.
-    fs::write(&file, "theirs").unwrap();
+    let far = folder.path().join("elsewhere");
+    fs::write(&far, other.response()).unwrap();
+    let theirs = || Found::Response(Bytes::from_static(b"theirs"));
+    let changes: [(&str, &dyn Fn(), Found); 6] = [
+        ("removed", &|| fs::remove_file(&file).unwrap(), Found::Withdrawn),
+        ("emptied", &|| fs::write(&file, "").unwrap(), Found::Withdrawn),
+        ("overwritten", &|| fs::write(&file, "theirs").unwrap(), theirs()),
+        ("replaced", &|| fs::rename(&far, &file).unwrap(), Found::Response(other.response().clone())),
+        ("too large", &|| fs::write(&file, vec![0; 1 << 20]).unwrap(), Found::Unreadable),
+        (
+            "a link",
+            &|| {
+                fs::remove_file(&file).unwrap();
+                symlink("a.pem", &file).unwrap();
+            },
+            Found::Unreadable,
+        ),
+    ];
+    for (what, change, found) in changes {
+        sink.deliver(staple, std::slice::from_ref(&site)).await.unwrap();
+        assert!(looked(100).await.is_err(), "{what}: nothing has changed yet");
+        change();
+        assert_eq!(looked(5000).await.unwrap(), changed(found), "{what}");
+        assert!(looked(100).await.is_err(), "{what}: once");
+        sink.deliver(staple, std::slice::from_ref(&site)).await.unwrap();
+        assert_eq!(fs::read(&file).unwrap(), staple.response()[..], "{what}");
+        assert!(fs::symlink_metadata(&file).unwrap().is_file(), "{what}");
+    }
+    // The same contents are no change, whoever writes them.
+    fs::write(&far, staple.response()).unwrap();
+    fs::rename(&far, &file).unwrap();
     assert!(looked(100).await.is_err());
-    fs::remove_file(&file).unwrap();
-    assert_eq!(looked(5000).await.unwrap(), Lost::Certificates(vec![site.served_as.clone()]));
-    assert!(looked(100).await.is_err(), "once");
-    sink.deliver(staple, &[site]).await.unwrap();
-    assert_eq!(fs::read(&file).unwrap(), staple.response()[..]);
     // Where there is no directory, there is nothing to be done.
     drop(folder);
     assert!(looked(100).await.is_err());

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stapled_core::sink::{Lost, SinkError};
+use stapled_core::ocsp::{CertStatus, OcspResponse};
+use stapled_core::sink::{Change, Found, Lost, SinkError};
 use stapled_core::staple::{Judgement, judge};
 use tokio::time::Instant;
 
 use crate::agreement::{Agreement, Compared};
 use crate::command::Command;
-use crate::peer::{Given, Peer, SLACK, TOLD_AGAIN, Taken, WANTED};
+use crate::peer::{Given, MARGIN, Peer, SLACK, TOLD_AGAIN, Taken, WANTED};
 use crate::reply::{self, ProbeReply, Shown};
 use crate::shift::{self, BATCH};
 use crate::sink::requirements;
@@ -40,9 +41,9 @@ impl Peer {
             return Some(Lost::Certificates(missing));
         }
         self.compare().await;
-        let replaced = std::mem::take(&mut lock(&self.memory).replaced);
-        if !replaced.is_empty() {
-            return Some(Lost::Certificates(replaced));
+        let changes = std::mem::take(&mut lock(&self.memory).changes);
+        if !changes.is_empty() {
+            return Some(Lost::Changed(changes));
         }
         (self.is_wanted_there() || self.is_unblocked().await || self.is_back()).then_some(Lost::Nothing)
     }
@@ -60,7 +61,7 @@ impl Peer {
             memory.foreign.clear();
             memory.unshown.clear();
             memory.wanted.clear();
-            memory.replaced.clear();
+            memory.changes.clear();
             memory.missed = false;
             memory.blocked = false;
         }
@@ -96,7 +97,8 @@ impl Peer {
     }
 
     /// Notes the certificates for which HAProxy shows another staple than it was given: new ones are compared at once, all of
-    /// them at a slow pace. What was not compared when this is dropped is compared the next time.
+    /// them at a slow pace. What was noted stays until somebody is told; what was not compared when this is dropped is compared
+    /// the next time.
     async fn compare(&self) {
         let is_time = {
             let mut memory = lock(&self.memory);
@@ -149,14 +151,38 @@ impl Peer {
                 memory.unshown.remove(cert_id);
                 if is_lost {
                     memory.delivered.remove(cert_id);
-                    memory.replaced.extend(given.names.iter().map(Arc::clone));
+                    let change = |name: &Arc<str>| Change { served_as: Arc::clone(name), found: self.found(&shown) };
+                    memory.changes.extend(given.names.first().map(change));
                 }
             }
         }
     }
 
-    /// Whether somebody else's newer response will do: it is verified where HAProxy shows it byte for byte, and otherwise
-    /// replaced once.
+    /// What is shown in place of a staple. A response that HAProxy does not staple takes the staple out of service, as
+    /// another stapler's withdrawal does.
+    fn found(&self, shown: &Shown) -> Found {
+        let limit = self.settings.clock.now() + MARGIN;
+        match shown {
+            Shown::Nothing => Found::Withdrawn,
+            Shown::Response(response) => {
+                let is_unserved = match OcspResponse::from_der(response) {
+                    Ok(OcspResponse::Basic(basic)) => basic.responses.first().is_some_and(|single| {
+                        single.status == CertStatus::Good && single.next_update.is_some_and(|next| next <= limit)
+                    }),
+                    _ => false,
+                };
+                if is_unserved { Found::Withdrawn } else { Found::Response(Bytes::copy_from_slice(response)) }
+            }
+            // In words only, a revocation cannot be verified: the CA is asked.
+            Shown::Times { is_good, next_update, .. } if !is_good || *next_update <= limit.to_string() => {
+                Found::Withdrawn
+            }
+            _ => Found::Unreadable,
+        }
+    }
+
+    /// Whether somebody else's newer response will do: where HAProxy shows it byte for byte, it is verified, and has no
+    /// certificates that could make a client refuse it; otherwise it is replaced once.
     fn is_as_good(&self, cert_id: &Bytes, given: &Given, shown: &Shown) -> bool {
         match shown {
             Shown::Response(response) => {
@@ -164,7 +190,7 @@ impl Peer {
                 let judged = judge(&response, &given.chain, now, &self.settings.judge_policy, None, &[]);
                 let Some(staple) = judged.ok().and_then(Judgement::into_staple) else { return false };
                 let fits = requirements(self.settings.max_size).check(&staple, now + SLACK).is_ok();
-                fits && staple.expires() >= given.next_update
+                fits && *staple.response() == response && staple.expires() >= given.next_update
             }
             Shown::Times { is_good, this_update, next_update } => {
                 let times = (this_update.clone(), next_update.clone());

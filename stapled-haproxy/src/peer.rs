@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use stapled_core::chain::CertChain;
 use stapled_core::ocsp::CertIdHash;
-use stapled_core::sink::{SinkError, Site};
+use stapled_core::sink::{Change, SinkError, Site};
 use stapled_core::staple::Staple;
 use stapled_core::time::Timestamp;
 use tokio::time::Instant;
@@ -65,8 +65,8 @@ pub(crate) struct Memory {
     pub(crate) wanted: HashMap<String, (Identity, Instant)>,
     /// The state of the register that was compared last.
     pub(crate) compared: u64,
-    /// The certificates for which it shows another staple than it was given, until somebody is told.
-    pub(crate) replaced: Vec<Arc<str>>,
+    /// What somebody else changed, until it is told.
+    pub(crate) changes: Vec<Change>,
     /// When to compare next what it shows with what it was given.
     pub(crate) compare_at: Option<Instant>,
     /// Whether a delivery reached nobody since somebody answered last.

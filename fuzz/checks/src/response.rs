@@ -8,7 +8,7 @@ use stapled_core::Weak;
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
 use stapled_core::ocsp::{BasicResponse, CertStatus, OcspResponse};
-use stapled_core::staple::{JudgePolicy, Judgement, Refusal, judge};
+use stapled_core::staple::{JudgePolicy, Judgement, Refusal, Staple, judge};
 use stapled_core::time::Timestamp;
 
 use crate::world::{self, World};
@@ -43,7 +43,7 @@ fn check(response: &Bytes, chain: &Arc<CertChain>) {
         (Ok(judgement), Ok(same)) => {
             assert_eq!(judgement.status, same.status);
             assert_eq!(judgement.staple(), same.staple());
-            believed(response, chain, &judgement);
+            believed(response, chain, &judgement, &strict);
             let next_update = judgement.facts.next_update.expect("the strict policy wants one");
             assert!(next_update > AT);
             assert!(by(&strict, next_update).is_err(), "believed beyond its end");
@@ -52,7 +52,7 @@ fn check(response: &Bytes, chain: &Arc<CertChain>) {
             }
         }
         (Err(Refusal::WeakKey { .. } | Refusal::WeakSignature { .. } | Refusal::MissingNextUpdate), Ok(judgement)) => {
-            believed(response, chain, &judgement);
+            believed(response, chain, &judgement, &lenient);
         }
         (Err(refusal), Err(same)) => {
             assert!(refusal == same || matches!(refusal, Refusal::MissingNextUpdate));
@@ -71,17 +71,35 @@ fn check(response: &Bytes, chain: &Arc<CertChain>) {
 }
 
 /// What must be true of a response that was believed.
-fn believed(response: &Bytes, chain: &CertChain, judgement: &Judgement) {
-    let Ok(OcspResponse::Basic(basic)) = OcspResponse::from_der(response) else { panic!("believed, but not read") };
+fn believed(response: &Bytes, chain: &CertChain, judgement: &Judgement, policy: &JudgePolicy) {
+    let basic = read(response);
     is_signed_by_right(response, chain, &basic);
     is_read_alike(response, chain, &basic, judgement);
     if let Some(staple) = judgement.staple() {
         assert_eq!(judgement.status, CertStatus::Good);
-        assert_eq!(staple.response(), response, "clients get what came");
+        is_smallest(&basic, staple);
+        let again = judge(staple.response(), staple.chain(), AT, policy, None, &[]).expect("what clients get holds");
+        assert_eq!(again.staple(), Some(staple), "it is in its smallest form");
+        assert_eq!(format!("{:?}", again.facts), format!("{:?}", judgement.facts));
+        is_signed_by_right(staple.response(), chain, &read(staple.response()));
         assert_eq!(staple.chain().subject(), chain.subject());
     }
     assert!(judgement.facts.this_update <= AT + JudgePolicy::default().clock_skew);
     assert!(judgement.facts.next_update.is_none_or(|next_update| next_update > AT));
+}
+
+fn read(response: &[u8]) -> BasicResponse<'_> {
+    let Ok(OcspResponse::Basic(basic)) = OcspResponse::from_der(response) else { panic!("believed, but not read") };
+    basic
+}
+
+/// Clients get what is signed as it came, and at most one of the certificates: the delegate's.
+fn is_smallest(came: &BasicResponse<'_>, staple: &Staple) {
+    let kept = read(staple.response());
+    assert_eq!(kept.tbs_response_data, came.tbs_response_data, "what is signed stays as it came");
+    assert_eq!((kept.signature_algorithm, kept.signature), (came.signature_algorithm, came.signature));
+    assert_eq!(kept.certificates.len(), usize::from(staple.facts().delegated));
+    assert!(kept.certificates.iter().all(|certificate| came.certificates.contains(certificate)));
 }
 
 /// The bytes that are read are those that the issuer signed, or somebody whom it certified.

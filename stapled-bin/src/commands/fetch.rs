@@ -17,7 +17,7 @@ use stapled_core::inquiry::{HashChoice, Inquiry, MethodChoice, NextQuestion, Tro
 use stapled_core::io::http::HttpFetcher;
 use stapled_core::ocsp::{CertIdHash, CertStatus};
 use stapled_core::reason::ReasonCode;
-use stapled_core::staple::{JudgePolicy, Judgement, Refusal, judge};
+use stapled_core::staple::{JudgePolicy, Judgement, Refusal, Staple, judge};
 
 use super::input::{self, Input, MAX_FILE};
 use super::report::Report;
@@ -48,11 +48,12 @@ pub(crate) struct Fetch {
     #[arg(long, value_name = "FILE")]
     issuer: Option<PathBuf>,
 
-    /// Save the response, if it is valid and the certificate good, as DER; whatever FILE holds is replaced at once
+    /// Save the response, if it is valid and the certificate good, as DER, without the certificates that no client needs;
+    /// whatever FILE holds is replaced at once
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Save the last response whatever it is, for `stapled inspect`
+    /// Save the last response whatever it is, for `stapled inspect`: one that is not good as it came
     #[arg(long, requires = "output")]
     save_any: bool,
 
@@ -264,7 +265,7 @@ impl Fetch {
         let mut saved = None;
         let mut unsaved = None;
         if let (Some(path), Some(heard)) = (&self.output, heard.as_ref().filter(|_| is_good || self.save_any)) {
-            match save(path, &heard.response) {
+            match save(path, heard.to_save()) {
                 Ok(()) => saved = Some(path.display().to_string()),
                 Err(error) => {
                     code = UNANSWERED;
@@ -468,6 +469,12 @@ impl Attempt {
 impl Heard {
     fn is_good(&self) -> bool {
         matches!(&self.judged, Ok(judgement) if judgement.status == CertStatus::Good)
+    }
+
+    /// The staple where it is one, in its smallest form; otherwise what came.
+    fn to_save(&self) -> &[u8] {
+        let staple = self.judged.as_ref().ok().and_then(Judgement::staple);
+        staple.map_or(&self.response, Staple::response)
     }
 
     /// Whether there is no reason to ask anybody else.

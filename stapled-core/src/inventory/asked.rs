@@ -67,7 +67,7 @@ impl Inventory {
         self.statuses(&self.known_certificates())
     }
 
-    fn status(&self, entry: &Entry) -> CertificateStatus {
+    pub(super) fn status(&self, entry: &Entry) -> CertificateStatus {
         let deliveries = self.sinks_of_entry(entry).into_iter().map(|sink| {
             let delivery = entry.deliveries.get(&sink);
             DeliveryStatus {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::inherited::Inherited;
-use super::{DeliveryState, Inventory, SinkNumber, Standing};
+use super::{DeliveryState, Inventory, SinkNumber, Standing, Ticket};
 use crate::chain::CertChain;
 use crate::event::About;
 use crate::sink::Site;
@@ -23,6 +23,8 @@ pub(crate) struct Delivery {
     pub(crate) again: Option<Timestamp>,
     /// Since when it stands so; the inventory's to say.
     pub(crate) since: Option<Timestamp>,
+    /// The question to the CA whose answer the server was last brought in line with.
+    pub(crate) follows: Ticket,
 }
 
 /// Deliveries that may have succeeded although nobody said so.
@@ -46,6 +48,18 @@ pub(crate) struct DeliveryView {
     pub(crate) delivery: Delivery,
     /// How many times the sink had lost something when this was seen.
     pub(crate) losses: u64,
+    /// Whether nothing is to be brought back until the CA was heard: somebody took the staple out of service.
+    pub(crate) unconfirmed: bool,
+    /// The question about the certificate that was answered last.
+    pub(crate) answered: Ticket,
+}
+
+impl DeliveryView {
+    /// Whether the server is known to serve just this, for all of its sites.
+    pub(crate) fn has(&self, staple: &Arc<Staple>) -> bool {
+        let served = self.delivery.served.as_ref().filter(|_| self.delivery.begun.is_none());
+        served.is_some_and(|(served, sites)| served == staple && *sites == self.sites)
+    }
 }
 
 impl Delivery {
@@ -62,6 +76,11 @@ impl Delivery {
     /// A server that serves nothing, as far as is known.
     pub(crate) fn of_nothing(state: DeliveryState) -> Self {
         Delivery { state, ..Delivery::default() }
+    }
+
+    /// Whether the server is known to serve this staple.
+    pub(crate) fn has(&self, staple: Option<&Arc<Staple>>) -> bool {
+        self.served.as_ref().is_some_and(|(served, _)| Some(served) == staple)
     }
 
     /// Whether the server may serve something.
@@ -134,6 +153,8 @@ impl Inventory {
             sites,
             delivery: entry.deliveries.get(&sink).cloned().unwrap_or_default(),
             losses,
+            unconfirmed: entry.unconfirmed,
+            answered: entry.questions.answered,
         })
     }
 
@@ -155,6 +176,7 @@ impl Inventory {
         mut delivery: Delivery,
         now: Timestamp,
     ) -> bool {
+        let _told = self.tell_when_done();
         let mut known = self.known();
         let lost = known.losses.get(&sink).copied().unwrap_or_default() != losses;
         let Some(entry) = known.certificates.get_mut(subject) else { return false };

@@ -19,6 +19,8 @@ pub(crate) struct Inherited {
     pub(crate) staple: Option<Arc<Staple>>,
     pub(crate) memory: RenewalMemory,
     pub(crate) next: Option<Timestamp>,
+    /// Whether somebody took its staple out of service since the CA was heard last.
+    pub(crate) unconfirmed: bool,
     pub(super) disowned: Option<Disowned>,
     pub(super) since: Timestamp,
     was: Standing,
@@ -36,6 +38,7 @@ impl Inherited {
             staple: entry.staple.clone(),
             memory: entry.memory.clone(),
             next: entry.next,
+            unconfirmed: entry.unconfirmed,
             disowned: entry.disowned,
             since: entry.since,
             was,

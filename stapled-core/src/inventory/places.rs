@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::disowned::Disowned;
 use super::inherited::Inherited;
 use super::{
-    Entry, Inventory, Known, Place, PlaceState, ProblemStatus, RenewalMemory, SinkNumber, SourceNumber, Standing,
+    Entry, Inventory, Known, Place, PlaceState, ProblemStatus, Questions, RenewalMemory, SinkNumber, SourceNumber,
+    Standing,
 };
 use super::{about, location};
 use crate::bundle::certificates_only;
@@ -204,6 +205,7 @@ impl Inventory {
         again: Option<Timestamp>,
         now: Timestamp,
     ) -> Option<Displaced> {
+        let _told = self.tell_when_done();
         let mut known = self.known();
         let place = known.places.get_mut(location).filter(|place| place.generation == generation)?;
         if place.state != state {
@@ -225,6 +227,7 @@ impl Inventory {
         site: Site,
         now: Timestamp,
     ) -> Option<Settled> {
+        let _told = self.tell_when_done();
         let mut known = self.known();
         let subject = chain.subject().clone();
         let place = known.places.get_mut(location).filter(|place| place.generation == generation)?;
@@ -259,6 +262,8 @@ impl Inventory {
             next: None,
             memory: RenewalMemory::default(),
             disowned: disowned.or(inherited.as_ref().and_then(|inherited| inherited.disowned)),
+            unconfirmed: inherited.as_ref().is_some_and(|inherited| inherited.unconfirmed),
+            questions: Questions::default(),
             deliveries: BTreeMap::new(),
             in_hand: BTreeSet::new(),
         });

@@ -44,6 +44,8 @@ pub(crate) struct CertificateView {
     pub(crate) next: Option<Timestamp>,
     /// thisUpdate of the newest answer by which the CA disowned it: nothing older makes it good again.
     pub(crate) disowned: Option<Timestamp>,
+    /// Whether the CA is to be asked past every cache: somebody wants to know what it says now.
+    pub(crate) wants_fresh: bool,
     pub(crate) memory: RenewalMemory,
     pub(crate) sinks: BTreeSet<SinkNumber>,
     /// Whether it lies nowhere any more.
@@ -63,6 +65,7 @@ impl Inventory {
             standing: entry.standing.clone(),
             next: entry.next,
             disowned: entry.disowned.map(Disowned::this_update),
+            wants_fresh: entry.unconfirmed || entry.questions.is_open(),
             memory: entry.memory.clone(),
             sinks: self.sinks_of_entry(entry),
             retired: entry.places.is_empty(),
@@ -80,6 +83,7 @@ impl Inventory {
         next: Timestamp,
         now: Timestamp,
     ) -> (bool, BTreeSet<SinkNumber>) {
+        let _told = self.tell_when_done();
         let mut known = self.known();
         let Some(entry) = known.certificates.get_mut(staple.chain().subject()) else { return Default::default() };
         let changed = entry.staple.as_ref() != Some(&staple);
@@ -88,6 +92,7 @@ impl Inventory {
         }
         entry.memory = memory;
         entry.disowned = entry.disowned.map(Disowned::undone);
+        entry.unconfirmed = false;
         entry.next = Some(next);
         entry.set_standing(Standing::Good, now);
         let subject = entry.chain.subject().clone();
@@ -126,6 +131,7 @@ impl Inventory {
         let mut known = self.known();
         if let Some(entry) = known.certificates.get_mut(subject) {
             entry.disowned = Some(Disowned::by_answer_of(this_update, entry.disowned));
+            entry.unconfirmed = false;
         }
         drop(known);
         self.set_standing(subject, Standing::Revoked { status }, Some(next), now)
@@ -139,6 +145,7 @@ impl Inventory {
         next: Option<Timestamp>,
         now: Timestamp,
     ) -> BTreeSet<SinkNumber> {
+        let _told = self.tell_when_done();
         let mut known = self.known();
         let Some(entry) = known.certificates.get_mut(subject) else { return BTreeSet::new() };
         if matches!(standing, Standing::Revoked { .. } | Standing::Expired) {

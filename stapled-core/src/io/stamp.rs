@@ -18,7 +18,7 @@ const MAX_HASHED: u64 = 1024 * 1024;
 
 /// A file's identity, times and size, as the file system tells them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stat {
+pub(crate) struct Stat {
     device: u64,
     inode: u64,
     modified: (i64, i64),
@@ -27,7 +27,7 @@ struct Stat {
 }
 
 impl Stat {
-    fn of(metadata: &Metadata) -> Self {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
         Stat {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -38,7 +38,7 @@ impl Stat {
     }
 
     /// Whether another change could hide behind these times.
-    fn is_recent(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_recent(&self, now: Timestamp) -> bool {
         [self.modified, self.changed]
             .into_iter()
             .any(|(seconds, _)| now.unix().abs_diff(seconds).saturating_mul(1000) <= GRANULARITY_MILLIS)

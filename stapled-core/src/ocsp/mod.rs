@@ -13,3 +13,4 @@ pub use response::{
     BasicResponse, CertStatus, Extension, OcspResponse, ResponderId, ResponseError, ResponseStatus, SingleResponse,
     revocation_reason,
 };
+pub(crate) use shape::subject_and_key;

@@ -5,7 +5,7 @@
 
 use crate::der::{
     BIT_STRING, BOOLEAN, DerError, Element, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE, SET,
-    UTC_TIME, context,
+    UTC_TIME, context, whole_bytes,
 };
 
 const UTF8_STRING: u8 = 0x0c;
@@ -41,6 +41,24 @@ fn check_value(value: Element<'_>) -> Result<(), DerError> {
         _ => false,
     };
     if is_whole { Ok(()) } else { Err(DerError::new("a name's value that is no string, or not whole characters")) }
+}
+
+/// The DER of the subject and the bits of the key of bytes that have the shape of a certificate.
+pub(crate) fn subject_and_key(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
+    let read = || -> Result<_, DerError> {
+        let mut tbs = Reader::new(certificate).inside(SEQUENCE)?.inside(SEQUENCE)?;
+        tbs.optional(context(0))?;
+        tbs.expect(INTEGER)?;
+        // signature, issuer, validity
+        for _ in 0..3 {
+            tbs.expect(SEQUENCE)?;
+        }
+        let subject = tbs.expect(SEQUENCE)?.raw;
+        let mut key = tbs.inside(SEQUENCE)?;
+        key.expect(SEQUENCE)?;
+        Ok((subject, whole_bytes(key.expect(BIT_STRING)?)?))
+    };
+    read().ok()
 }
 
 /// Certificate (RFC 5280 §4.1).

@@ -154,7 +154,12 @@ impl Renewer {
             Some(insisted) => HashChoice::Only(insisted),
             None => HashChoice::First(self.hash),
         };
-        let mut inquiry = Inquiry::new(&certificate.chain, url, hashes).habits(responder.habits());
+        let mut habits = responder.habits();
+        if certificate.wants_fresh {
+            // Caches keep answers to GET.
+            habits.method = Some(Method::Post);
+        }
+        let mut inquiry = Inquiry::new(&certificate.chain, url, hashes).habits(habits);
         loop {
             let nonce = self.fresh_nonce().map_err(|unanswered| unanswered.refused(url))?;
             let NextQuestion { request, method, .. } = inquiry

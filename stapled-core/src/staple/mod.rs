@@ -2,6 +2,7 @@
 
 mod judge;
 mod refusal;
+mod signer;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,9 +18,14 @@ use crate::time::Timestamp;
 pub use judge::judge;
 pub use refusal::Refusal;
 
+/// The size in bytes above which no response is read or looked at, unless told otherwise: some responders send a chain of
+/// dozens of certificates with each.
+pub const MAX_RECEIVED: usize = 256 * 1024;
+
 /// A response that was verified against its chain and says `good`.
 ///
-/// [`judge`] is its only origin. It keeps the responder's bytes as they came; they are what a client gets.
+/// [`judge`] is its only origin. What is signed stays as it came; of the certificates, which are not signed, it keeps the
+/// delegate's alone, or none where the issuer signed. That is what a client gets.
 #[derive(Clone)]
 pub struct Staple {
     chain: Arc<CertChain>,
@@ -76,7 +82,9 @@ pub struct JudgePolicy {
     pub weak_keys: Weak,
     /// Responses without nextUpdate.
     pub missing_next_update: Weak,
-    /// The size, in bytes, above which no response is looked at.
+    /// The largest response, in bytes, with the certificates that were sent with it. Above that none is looked at.
+    pub max_received: usize,
+    /// The largest response, in bytes, in its smallest form, without the certificates that a client does not need.
     pub max_size: usize,
 }
 
@@ -87,6 +95,7 @@ impl Default for JudgePolicy {
             sha1_signatures: Weak::Deny,
             weak_keys: Weak::Deny,
             missing_next_update: Weak::Deny,
+            max_received: MAX_RECEIVED,
             max_size: 64 * 1024,
         }
     }
@@ -110,7 +119,8 @@ impl Staple {
         &self.chain
     }
 
-    /// The responder's bytes.
+    /// The response in its smallest form: the signed bytes as the responder sent them, with its delegate's certificate and
+    /// no other.
     pub fn response(&self) -> &Bytes {
         &self.response
     }

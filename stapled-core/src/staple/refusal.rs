@@ -17,6 +17,14 @@ pub enum Refusal {
         /// The limit in bytes.
         limit: usize,
     },
+    /// More certificates that could be the signer's than are checked; none of those that were is.
+    #[error(
+        "more than {limit} certificates in the response could be the signer's, and none of those that were checked is"
+    )]
+    TooManyLookAlikes {
+        /// How many signatures are checked at most.
+        limit: usize,
+    },
     /// Not one strict DER OCSPResponse.
     #[error("{0}")]
     Malformed(#[from] crate::ocsp::ResponseError),
@@ -82,20 +90,28 @@ pub enum Refusal {
         /// The name of the certificate's issuer.
         issuer: String,
     },
-    /// The signer's certificate is not valid now.
-    #[error("the certificate of {responder} is valid from {not_before} to {not_after}, not at {at}")]
-    ResponderCertExpired {
+    /// The validity of the signer's certificate has not begun.
+    #[error("the certificate of {responder} is not valid before {not_before}, and it is {at}")]
+    ResponderCertNotYetValid {
         /// The signer's name.
         responder: String,
         /// The beginning of its validity.
         not_before: Timestamp,
+        /// The time of the judgement.
+        at: Timestamp,
+    },
+    /// The validity of the signer's certificate is over.
+    #[error("the certificate of {responder} expired at {not_after}, and it is {at}")]
+    ResponderCertExpired {
+        /// The signer's name.
+        responder: String,
         /// The end of its validity.
         not_after: Timestamp,
         /// The time of the judgement.
         at: Timestamp,
     },
     /// The signer's key may not sign.
-    #[error("the key of {responder} may not sign: its keyUsage lacks digitalSignature")]
+    #[error("the key of {responder} may not sign: its keyUsage has neither digitalSignature nor nonRepudiation")]
     ResponderKeyUsage {
         /// The signer's name.
         responder: String,
@@ -165,7 +181,7 @@ impl Refusal {
     /// The stable word for it.
     pub fn code(&self) -> ReasonCode {
         ReasonCode::new(match self {
-            Refusal::TooLarge { .. } => "too_large",
+            Refusal::TooLarge { .. } | Refusal::TooManyLookAlikes { .. } => "too_large",
             Refusal::Malformed(_) | Refusal::ResponderCertMalformed(_) => "malformed",
             Refusal::ErrorStatus(status) => match status {
                 ResponseStatus::MalformedRequest => "error_status:malformed_request",
@@ -184,6 +200,7 @@ impl Refusal {
             Refusal::ResponderIdMismatch { .. } => "responder_id_mismatch",
             Refusal::ResponderMissingEku { .. } => "responder_missing_eku",
             Refusal::ResponderWrongIssuer { .. } => "responder_wrong_issuer",
+            Refusal::ResponderCertNotYetValid { .. } => "responder_cert_not_yet_valid",
             Refusal::ResponderCertExpired { .. } => "responder_cert_expired",
             Refusal::ResponderKeyUsage { .. } => "responder_key_usage",
             Refusal::WrongIssuer { .. } => "wrong_issuer",
@@ -213,6 +230,7 @@ mod tests {
         let text = String::new;
         let all = vec![
             Refusal::TooLarge { size: 2, limit: 1 },
+            Refusal::TooManyLookAlikes { limit: 1 },
             Refusal::Malformed(malformed),
             Refusal::ErrorStatus(ResponseStatus::MalformedRequest),
             Refusal::ErrorStatus(ResponseStatus::InternalError),
@@ -229,7 +247,8 @@ mod tests {
             Refusal::ResponderIdMismatch { responder: text() },
             Refusal::ResponderMissingEku { responder: text() },
             Refusal::ResponderWrongIssuer { responder: text(), issuer: text() },
-            Refusal::ResponderCertExpired { responder: text(), not_before: at, not_after: at, at },
+            Refusal::ResponderCertNotYetValid { responder: text(), not_before: at, at },
+            Refusal::ResponderCertExpired { responder: text(), not_after: at, at },
             Refusal::ResponderKeyUsage { responder: text() },
             Refusal::ResponderCertMalformed(CertificateError::Framing(DerError::new("x"))),
             Refusal::WrongIssuer { serial: text() },
@@ -252,6 +271,7 @@ mod tests {
                     | ResponseStatus::Unauthorized => {}
                 },
                 Refusal::TooLarge { .. }
+                | Refusal::TooManyLookAlikes { .. }
                 | Refusal::Malformed(_)
                 | Refusal::UnsupportedResponseType
                 | Refusal::UnsupportedVersion { .. }
@@ -263,6 +283,7 @@ mod tests {
                 | Refusal::ResponderIdMismatch { .. }
                 | Refusal::ResponderMissingEku { .. }
                 | Refusal::ResponderWrongIssuer { .. }
+                | Refusal::ResponderCertNotYetValid { .. }
                 | Refusal::ResponderCertExpired { .. }
                 | Refusal::ResponderKeyUsage { .. }
                 | Refusal::ResponderCertMalformed(_)

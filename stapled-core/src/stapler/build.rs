@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
-use super::Stapler;
+use super::{Handle, Stapler};
 use crate::adder::Adder;
 use crate::chance::{Chance, SystemChance};
 use crate::clock::{Clock, SystemClock};
 use crate::event::{Event, Journal, Observer};
 use crate::fetch::OcspFetcher;
-use crate::finder::Finder;
+use crate::finder::{Finder, Rounds};
 use crate::inventory::{Inventory, SinkNumber};
 use crate::io::http::HttpFetcher;
 use crate::io::memory::MemoryScheduler;
@@ -286,6 +287,7 @@ impl StaplerBuilder {
                 scheduler: Arc::clone(&scheduler),
                 journal: journal.clone(),
                 interval: self.rescan,
+                rounds: Rounds::default(),
             })
         };
         let adder = |(number, (sink, name)): (SinkNumber, (&Arc<dyn StapleSink>, Arc<str>))| {
@@ -298,10 +300,23 @@ impl StaplerBuilder {
                 journal: journal.clone(),
                 refresh,
                 chance: Arc::clone(&self.chance),
+                judging: self.judging,
+                responders: Arc::clone(&responders),
+                sinks: sinks.clone(),
             })
         };
+        let finders: Vec<Arc<Finder>> = sources.into_iter().enumerate().map(finder).collect();
+        let ended = CancellationToken::new();
         Ok(Stapler {
-            finders: sources.into_iter().enumerate().map(finder).collect(),
+            handle: Handle::new(
+                finders.clone(),
+                Arc::clone(&inventory),
+                Arc::clone(&scheduler),
+                Arc::clone(&responders),
+                ended.clone(),
+            ),
+            ended: ended.drop_guard(),
+            finders,
             adders: sinks.iter().zip(names).enumerate().map(adder).collect(),
             parser: Arc::new(Parser {
                 inventory: Arc::clone(&inventory),

@@ -65,4 +65,20 @@ make rsa4096-sha256 "$(rsa 4096)" -sha256 '-rmd sha256'
 make pss-key "$(pss_key)" "-sha256 $pss" "-rmd sha256 $response_pss"
 # shellcheck disable=SC2086
 make pss-key-restricted "$(pss_key $restricted)" "-sha256 $pss" "-rmd sha256 $response_pss"
-make pss-odd-salt "$(rsa 2048)" -sha256 '-rmd sha256 -rsigopt rsa_padding_mode:pss -rsigopt rsa_pss_saltlen:20'
+
+# Other salts than the hash's length, other hashes in the mask, SHA-1 (whose parameters are all defaults), and keys whose
+# size is no whole number of bytes; in the response's signature, and in those on the certificates.
+odd_pss() { local option=$1 salt=$2; shift 2; echo "$option rsa_padding_mode:pss $option rsa_pss_saltlen:$salt $*"; }
+make pss-odd-salt "$(rsa 2048)" -sha256 "-rmd sha256 $(odd_pss -rsigopt 20)"
+make pss-no-salt "$(rsa 2048)" -sha256 "-rmd sha384 $(odd_pss -rsigopt 0)"
+make pss-max-salt "$(rsa 3072)" -sha256 "-rmd sha512 $(odd_pss -rsigopt max)"
+make pss-mask-sha1 "$(rsa 2048)" -sha256 "-rmd sha256 $(odd_pss -rsigopt digest -rsigopt rsa_mgf1_md:sha1)"
+make pss-mask-sha512 "$(rsa 2048)" -sha256 "-rmd sha384 $(odd_pss -rsigopt 11 -rsigopt rsa_mgf1_md:sha512)"
+make pss-2049-mask-sha1 "$(rsa 2049)" -sha256 "-rmd sha256 $(odd_pss -rsigopt digest -rsigopt rsa_mgf1_md:sha1)"
+make pss-2050-mask-sha1 "$(rsa 2050)" -sha256 "-rmd sha512 $(odd_pss -rsigopt max -rsigopt rsa_mgf1_md:sha1)"
+make pss-sha1 "$(rsa 2048)" -sha256 "-rmd sha1 $(odd_pss -rsigopt 20)"
+make pss-sha224 "$(rsa 2048)" -sha256 "-rmd sha224 $(odd_pss -rsigopt digest)"
+make pss-certified-odd-salt "$(rsa 2048)" "-sha384 $(odd_pss -sigopt 32)" '-rmd sha256'
+make pss-certified-mask-sha1 "$(rsa 2048)" "-sha256 $(odd_pss -sigopt max -sigopt rsa_mgf1_md:sha1)" '-rmd sha256'
+make pss-certified-sha1 "$(rsa 2048)" "-sha1 $(odd_pss -sigopt 20)" '-rmd sha256'
+make ecdsa-brainpool-sha256 "$(ec brainpoolP256r1)" -sha256 '-rmd sha256'

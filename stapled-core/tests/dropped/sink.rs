@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use stapled_core::io::file::{FileSink, staple_path};
-use stapled_core::sink::{Delivered, IssuerPlace, Lost, Site, StapleSink, Withdrawal, Withdrawn};
+use stapled_core::sink::{Change, Delivered, Found, IssuerPlace, Lost, Site, StapleSink, Withdrawal, Withdrawn};
 use stapled_tests::polled;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -54,7 +54,8 @@ fn what_a_dropped_look_found_is_told_by_the_next() {
                 Some(lost) => lost,
                 None => soon(sink.lost(), &format!("dropped after {times} polls, the loss is told")).await,
             };
-            assert_eq!(lost, Lost::Certificates(vec![sites[0].served_as.clone()]), "after {times} polls");
+            let change = Change { served_as: sites[0].served_as.clone(), found: Found::Withdrawn };
+            assert_eq!(lost, Lost::Changed(vec![change]), "after {times} polls");
         });
     }
 }

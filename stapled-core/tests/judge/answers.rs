@@ -78,6 +78,88 @@ fn cert_ids_to_the_byte() {
     assert_eq!(verdict(&serial, b"\x02\x00"), "malformed");
 }
 
+/// Every answer about the certificate counts, whatever hash names it there, known or not, and whatever extensions it has:
+/// in no order does a good one outshine another.
+#[test]
+fn all_answers_about_the_certificate_count() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let serial = case.leaf.serial();
+    let critical = |critical: bool| match critical {
+        true => Extension::critical(&[1, 3, 6, 1, 4, 1, 99_999, 2], vec![5, 0]),
+        false => Extension::new(&[1, 3, 6, 1, 4, 1, 99_999, 2], vec![5, 0]),
+    };
+    let by_oid = |arcs: &[u64], length: usize, serial: &Serial| {
+        let algorithm = der::sequence(&[der::oid(arcs)]);
+        let hash = der::value(der::OCTET_STRING, &vec![0x5a; length]);
+        CertId::from_der(&der::sequence(&[&algorithm, &hash, &hash, &der::unsigned(serial.as_bytes())])).unwrap()
+    };
+    let unknown_hashes = [
+        (&[1, 2, 840, 113549, 2, 5][..], 16, "MD5"),
+        (&[2, 16, 840, 1, 101, 3, 4, 2, 4], 28, "SHA-224"),
+        (&[2, 16, 840, 1, 101, 3, 4, 2, 8], 32, "SHA3-256"),
+        (&[1, 3, 6, 1, 4, 1, 99_999, 4], 20, "a hash of somebody's own"),
+    ];
+    let known = [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512, HashAlgorithm::Sha1]
+        .map(|hash| (case.ca.cert_id(serial, hash), "known"));
+    let doubtful = unknown_hashes.map(|(arcs, length, what)| (by_oid(arcs, length, serial), what));
+    type Answer = fn(ResponseBuilder, &CertId) -> ResponseBuilder;
+    let (good, revoked, unknown): (Answer, Answer, Answer) = (
+        |response, id| response.good(id),
+        |response, id| response.revoked(id, NOW - DAY, None),
+        |response, id| response.unknown(id),
+    );
+    // Two answers with these extensions, in this order.
+    let two = |first: (Answer, &CertId, Option<bool>), second: (Answer, &CertId, Option<bool>)| {
+        let response =
+            [first, second].into_iter().fold(ResponseBuilder::new(&case.ca), |response, (answer, id, odd)| {
+                let response = times(answer(response, id));
+                odd.map_or(response.clone(), |odd| response.single_extension(&critical(odd)))
+            });
+        case.verdict(&response)
+    };
+    let own = case.id();
+    for (id, what) in known.iter().chain(&doubtful) {
+        for (answer, expected) in
+            [(good, "good"), (revoked, "conflicting_responses"), (unknown, "conflicting_responses")]
+        {
+            assert_eq!(two((good, &own, None), (answer, id, None)), expected, "{what}, second");
+            assert_eq!(two((answer, id, None), (good, &own, None)), expected, "{what}, first");
+        }
+        assert_eq!(two((good, &own, None), (good, id, Some(false))), "good", "{what}");
+        for verdict in [
+            two((good, &own, None), (good, id, Some(true))),
+            two((good, id, Some(true)), (good, &own, None)),
+            two((good, &own, Some(true)), (good, id, None)),
+            two((good, id, None), (good, &own, Some(true))),
+        ] {
+            assert_eq!(verdict, "unhandled_critical_extension", "{what}");
+        }
+    }
+    // What nobody can say about whom does not undo a revocation, and is no answer by itself.
+    for (id, what) in &doubtful {
+        for (first, second) in [((revoked, &own, None), (good, id, None)), ((good, id, None), (revoked, &own, None))] {
+            assert_eq!(two(first, second), "revoked", "{what}");
+        }
+        for answer in [good, revoked] {
+            let alone = times(answer(ResponseBuilder::new(&case.ca), id));
+            assert_eq!(case.verdict(&alone), "no_matching_certid", "{what}");
+        }
+    }
+    // Other certificates have nothing to do with it: those of another serial number, and of another issuer.
+    let next = Serial::from_bytes(&[0x11, 0x22]);
+    let stranger = authority("Stranger", KeyType::EcdsaP256);
+    let mut others: Vec<CertId> = unknown_hashes.map(|(arcs, length, _)| by_oid(arcs, length, &next)).to_vec();
+    others.extend([HashAlgorithm::Sha1, HashAlgorithm::Sha256].map(|hash| stranger.cert_id(serial, hash)));
+    for id in &others {
+        for answer in [good, revoked, unknown] {
+            for odd in [None, Some(true)] {
+                assert_eq!(two((good, &own, None), (answer, id, odd)), "good");
+                assert_eq!(two((answer, id, odd), (good, &own, None)), "good");
+            }
+        }
+    }
+}
+
 /// Of answers about the same certificate that agree, the newest counts, in whatever order they come.
 #[test]
 fn the_newest_of_several_answers() {

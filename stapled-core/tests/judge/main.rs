@@ -7,3 +7,4 @@ mod answers;
 mod case;
 mod form;
 mod signers;
+mod smallest;

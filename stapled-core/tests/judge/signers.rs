@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stapled_ca::ocsp::{IssuerIdentity, ResponseBuilder, Signer};
-use stapled_ca::{Authority, ExtendedKeyUsage, Extension, Key, KeyType, KeyUsage, Profile, SignatureScheme};
+use stapled_ca::{Authority, ExtendedKeyUsage, Extension, Key, KeyType, KeyUsage, Profile, SignatureScheme, der};
 use stapled_core::Weak;
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
@@ -117,7 +117,7 @@ fn whose_signature_counts() {
 
     let valid = |from: i64, to: i64| case.good_by(case.delegate(responder().valid_between(from, to)));
     check(valid(NOW - DAY, NOW - 1), "responder_cert_expired", "a delegate of yesterday");
-    check(valid(NOW + 1, NOW + DAY), "responder_cert_expired", "a delegate of tomorrow");
+    check(valid(NOW + 1, NOW + DAY), "responder_cert_not_yet_valid", "a delegate of tomorrow");
     check(valid(NOW - DAY, NOW), "good", "a delegate's last second");
     check(valid(NOW, NOW + DAY), "good", "a delegate's first second");
 
@@ -146,6 +146,157 @@ fn whose_signature_counts() {
         "responder_wrong_issuer",
         "a delegate's delegate",
     );
+}
+
+/// What a delegate's certificate must say: id-kp-OCSPSigning itself, and, where keyUsage is there, that the key may sign
+/// (RFC 5280 §4.2.1.12).
+#[test]
+fn purposes_and_usages_of_delegates() {
+    use ExtendedKeyUsage::{Any, OcspSigning, ServerAuth};
+    use KeyUsage::{CrlSign, DigitalSignature, KeyEncipherment, NonRepudiation};
+    let case = Case::new(KeyType::EcdsaP256);
+    let purposes: [(&[ExtendedKeyUsage], bool); 6] = [
+        (&[], false),
+        (&[OcspSigning], true),
+        (&[ServerAuth], false),
+        (&[Any], false),
+        (&[ServerAuth, OcspSigning], true),
+        (&[Any, ServerAuth], false),
+    ];
+    let usages: [(&[KeyUsage], bool); 7] = [
+        (&[], true),
+        (&[DigitalSignature], true),
+        (&[NonRepudiation], true),
+        (&[KeyEncipherment], false),
+        (&[CrlSign], false),
+        (&[NonRepudiation, KeyEncipherment], true),
+        (&[DigitalSignature, NonRepudiation], true),
+    ];
+    for (purposes, signs_responses) in purposes {
+        for (usages, signs) in usages {
+            let profile = responder().extended_key_usages(purposes.to_vec()).key_usages(usages.to_vec());
+            let expected = match (signs_responses, signs) {
+                (true, true) => "good",
+                (true, false) => "responder_key_usage",
+                (false, _) => "responder_missing_eku",
+            };
+            let response = case.good_by(case.delegate(profile));
+            assert_eq!(case.verdict(&response), expected, "{purposes:?}, {usages:?}");
+        }
+    }
+}
+
+/// Certificates taken apart and put together again, with another part, and signed anew by the CA.
+struct Resigned<'c> {
+    case: &'c Case,
+    scheme: SignatureScheme,
+    algorithm: Vec<u8>,
+}
+
+impl Resigned<'_> {
+    fn with(&self, certificate: &[u8], validity: Option<Vec<u8>>) -> Vec<u8> {
+        let mut outer = der::only(certificate, der::SEQUENCE).unwrap().contents;
+        let mut tbs = der::expect(&mut outer, der::SEQUENCE).unwrap().contents;
+        let mut parts = Vec::new();
+        while let Some(element) = der::next(&mut tbs) {
+            parts.push(element.whole.to_vec());
+        }
+        parts[2] = self.algorithm.clone();
+        if let Some(validity) = validity {
+            parts[4] = validity;
+        }
+        let tbs = der::sequence(&parts);
+        let signature = der::bit_string(&self.case.ca.key().sign_with(self.scheme, &tbs).unwrap());
+        der::sequence(&[tbs, self.algorithm.clone(), signature])
+    }
+}
+
+/// OpenSSL's clients refuse a delegate with times in another form than that of RFC 5280 §4.1.2.5.
+#[test]
+fn times_of_delegates() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let scheme = SignatureScheme::EcdsaSha256;
+    let resigned = Resigned { case: &case, scheme, algorithm: scheme.algorithm_identifier() };
+    let delegate = case.delegate(responder());
+    let own = delegate.certificate().unwrap();
+    // NOW is 2027-01-15T08:00:00Z.
+    let right = [der::value(0x17, b"270101000000Z"), der::value(0x17, b"270201000000Z")];
+    let with = |place: usize, tag: u8, time: &[u8]| {
+        let mut times = right.clone();
+        times[place] = der::value(tag, time);
+        let certificate = resigned.with(own, Some(der::sequence(&times)));
+        case.verdict(&case.good_by(delegate.clone()).certificates(&[certificate]))
+    };
+    for (place, year) in [(0, "27"), (1, "28")] {
+        let utc = |rest: &str| with(place, 0x17, format!("{year}{rest}").as_bytes());
+        let generalized = |rest: &str| with(place, 0x18, format!("20{year}{rest}").as_bytes());
+        assert_eq!(utc("0101000000Z"), "good");
+        assert_eq!(generalized("0101000000Z"), "good", "clients take it, though RFC 5280 has UTCTime before 2050");
+        for odd in ["01010000Z", "0101000000+0000", "0101000000-0100", "01010000+0000", "0101000000"] {
+            assert_eq!(utc(odd), "malformed", "UTCTime {year}{odd}");
+        }
+        for odd in ["01010000Z", "0101000000+0000", "0101000000.0Z", "0101000000.5Z", "0101000000"] {
+            assert_eq!(generalized(odd), "malformed", "GeneralizedTime {year}{odd}");
+        }
+    }
+    assert_eq!(with(1, 0x18, b"20500101000000Z"), "good");
+    assert_eq!(with(1, 0x18, b"99991231235959Z"), "good");
+    assert_eq!(with(0, 0x17, b"500101000000Z"), "good", "1950");
+    assert_eq!(with(1, 0x17, b"500101000000Z"), "responder_cert_expired", "1950");
+    assert_eq!(with(0, 0x17, b"280101000000Z"), "responder_cert_not_yet_valid");
+    // Field and value are told, of the certificate that the issuer issued, before what is wrong with a look-alike.
+    let odd = resigned.with(own, Some(der::sequence(&[der::value(0x17, b"2701010000Z"), right[1].clone()])));
+    let look_alike = authority("Judged CA", KeyType::EcdsaP256).issue(&responder()).unwrap();
+    for certificates in [[look_alike.der(), &odd], [&odd, look_alike.der()]] {
+        let response = case.good_by(delegate.clone()).responder_by_name().certificates(&certificates);
+        let bytes = Bytes::from(response.build().unwrap());
+        let at = Timestamp::from_unix(NOW);
+        let refusal = judge(&bytes, &case.chain, at, &JudgePolicy::default(), None, &[]).unwrap_err().to_string();
+        assert!(refusal.contains("notBefore") && refusal.contains("2701010000Z"), "{refusal}");
+    }
+    // The certificate in question and its issuer are the clients' to judge.
+    let leaf =
+        resigned.with(case.leaf.der(), Some(der::sequence(&[der::value(0x17, b"2701010000Z"), right[1].clone()])));
+    let leaf = Arc::new(Certificate::from_der(&leaf).unwrap());
+    assert!(CertChain::new(leaf, Arc::clone(case.chain.issuer())).is_ok());
+}
+
+/// RSASSA-PSS as others write its parameters: in responses, on delegates' certificates and on the certificate itself.
+#[test]
+fn pss_parameters_in_all_places() {
+    use SignatureScheme::{RsaPssSha256, RsaPssSha384};
+    let case = Case::new(KeyType::Rsa2048);
+    let delegate = case.delegate(responder());
+    let algorithm = |last: u8, null: bool, salt: &[u8], trailer: bool| {
+        let oid = der::oid(&[2, 16, 840, 1, 101, 3, 4, 2, u64::from(last)]);
+        let hash = if null { der::sequence(&[oid, der::NULL.to_vec()]) } else { der::sequence(&[oid]) };
+        let mask = der::sequence(&[der::oid(&[1, 2, 840, 113549, 1, 1, 8]), hash.clone()]);
+        let mut fields = vec![der::explicit(0, &hash), der::explicit(1, &mask), der::explicit(2, &der::unsigned(salt))];
+        fields.extend(trailer.then(|| der::explicit(3, &der::unsigned(&[1]))));
+        der::sequence(&[der::oid(&[1, 2, 840, 113549, 1, 1, 10]), der::sequence(&fields)])
+    };
+    for (scheme, algorithm, expected) in [
+        (RsaPssSha256, algorithm(1, true, &[32], false), "good"),
+        (RsaPssSha256, algorithm(1, false, &[32], false), "good"),
+        (RsaPssSha256, algorithm(1, true, &[32], true), "good"),
+        (RsaPssSha384, algorithm(2, false, &[48], true), "good"),
+        (RsaPssSha256, algorithm(1, true, &[31], false), "bad_signature"),
+        (RsaPssSha384, algorithm(1, true, &[32], false), "bad_signature"),
+        (RsaPssSha256, algorithm(8, true, &[32], false), "unsupported_algorithm"),
+    ] {
+        let what = format!("{algorithm:02x?}");
+        let response = case.good().scheme(scheme).algorithm_identifier(algorithm.clone());
+        assert_eq!(case.verdict(&response), expected, "a response, {what}");
+        let resigned = Resigned { case: &case, scheme, algorithm };
+        let certificate = resigned.with(delegate.certificate().unwrap(), None);
+        let by_delegate = case.good_by(delegate.clone()).certificates(&[certificate]);
+        let of_delegate = if expected == "bad_signature" { "responder_wrong_issuer" } else { expected };
+        assert_eq!(case.verdict(&by_delegate), of_delegate, "a delegate's certificate, {what}");
+        let leaf = Arc::new(Certificate::from_der(&resigned.with(case.leaf.der(), None)).unwrap());
+        let chain = CertChain::new(leaf, Arc::clone(case.chain.issuer()));
+        let of_leaf = if expected == "bad_signature" { "wrong_issuer" } else { expected };
+        assert_eq!(chain.map_or_else(|error| error.code().as_str(), |_| "good"), of_leaf, "the certificate, {what}");
+    }
 }
 
 /// A name is no proof: another key under the issuer's name, and the issuer's key under another name.

@@ -3,7 +3,9 @@
 // A test that cannot go on says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
+mod changed;
 mod faults;
+mod handle;
 mod meanwhile;
 mod servers;
 mod succession;

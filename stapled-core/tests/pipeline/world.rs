@@ -15,10 +15,12 @@ use stapled_core::clock::{Clock, SimulatedClock};
 use stapled_core::event::{Event, Observer};
 use stapled_core::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
 use stapled_core::inventory::Inventory;
-use stapled_core::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
+use stapled_core::sink::{
+    Change, Delivered, Found, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn,
+};
 use stapled_core::source::{CertSource, Scan, Sighting, SourceError, Version};
 use stapled_core::staple::Staple;
-use stapled_core::stapler::{Stapler, StaplerBuilder};
+use stapled_core::stapler::{Handle, Stapler, StaplerBuilder};
 use stapled_core::time::Timestamp;
 use tokio::sync::Notify;
 
@@ -234,7 +236,8 @@ pub(crate) struct Server {
     pub(crate) listening_panics: AtomicBool,
     pub(crate) slow: AtomicBool,
     pub(crate) refuses: AtomicBool,
-    pub(crate) restarted: Notify,
+    restarted: Notify,
+    losses: Mutex<Vec<Lost>>,
     pub(crate) keeps: Mutex<Option<Bytes>>,
     pub(crate) requirements: Requirements,
 }
@@ -253,6 +256,7 @@ impl Server {
             slow: AtomicBool::new(false),
             refuses: AtomicBool::new(false),
             restarted: Notify::new(),
+            losses: Mutex::default(),
             keeps: Mutex::default(),
             requirements: Requirements::default(),
         }
@@ -265,6 +269,17 @@ impl Server {
     /// Forgets everything, as a restart does.
     pub(crate) fn restart(&self) {
         self.serves.lock().unwrap().clear();
+        self.tell(Lost::Everything);
+    }
+
+    /// Somebody else takes a staple out of service, or puts something in its place.
+    pub(crate) fn change(&self, name: &str, found: Found) {
+        self.serves.lock().unwrap().remove(name);
+        self.tell(Lost::Changed(vec![Change { served_as: name.into(), found }]));
+    }
+
+    pub(crate) fn tell(&self, lost: Lost) {
+        self.losses.lock().unwrap().push(lost);
         self.restarted.notify_one();
     }
 }
@@ -320,9 +335,13 @@ impl StapleSink for Shared<Server> {
     }
 
     async fn lost(&self) -> Lost {
-        self.0.restarted.notified().await;
-        assert!(!self.0.listening_panics.load(Ordering::SeqCst), "a sink with a bug");
-        Lost::Everything
+        loop {
+            if let Some(lost) = self.0.losses.lock().unwrap().pop() {
+                return lost;
+            }
+            self.0.restarted.notified().await;
+            assert!(!self.0.listening_panics.load(Ordering::SeqCst), "a sink with a bug");
+        }
     }
 }
 
@@ -394,10 +413,15 @@ impl World {
     }
 
     pub(crate) fn run(&self, builder: StaplerBuilder) -> Arc<Inventory> {
+        self.run_with_handle(builder).inventory()
+    }
+
+    /// The same, with the stapler's handle.
+    pub(crate) fn run_with_handle(&self, builder: StaplerBuilder) -> Handle {
         let stapler = builder.build().unwrap();
-        let inventory = stapler.inventory();
+        let handle = stapler.handle();
         tokio::spawn(stapler.run(std::future::pending()));
-        inventory
+        handle
     }
 
     /// Lets this much simulated time pass.

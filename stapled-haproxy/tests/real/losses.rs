@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stapled_ca::Authority;
 use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
-use stapled_core::sink::{Lost, StapleSink, Withdrawal};
+use stapled_core::sink::{Change, Found, Lost, StapleSink, Withdrawal};
 use stapled_haproxy::codes;
 
 use crate::support::{self, Cert, Haproxy, Lab, binaries, lost, version, wait_for};
@@ -154,20 +154,44 @@ async fn what_somebody_else_gave_stays_only_where_it_is_newer_and_true() {
         ] {
             let said = push(&haproxy, &response);
             assert!(said.contains("updated"), "{what}: {said}");
-            assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.name.as_str().into()]), "{what}");
+            // What HAProxy shows in words only cannot be judged; what it does not staple was withdrawn.
+            let found = match what {
+                _ if version(&binary) >= (2, 8) => Found::Response(response.into()),
+                "revoked" => Found::Withdrawn,
+                _ => Found::Unreadable,
+            };
+            let change = Change { served_as: cert.name.as_str().into(), found };
+            assert_eq!(lost(&sink).await, Lost::Changed(vec![change]), "{what}");
             let response = deliver(&lab, &sink, &cert).await;
             assert_eq!(haproxy.stapled(&cert), Some(response), "{what}");
         }
         // What HAProxy shows in words only is not verified: who insists on it has it.
         push(&haproxy, &good);
         if version(&binary) < (2, 8) {
-            assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.name.as_str().into()]));
+            let change = Change { served_as: cert.name.as_str().into(), found: Found::Unreadable };
+            assert_eq!(lost(&sink).await, Lost::Changed(vec![change]));
             deliver(&lab, &sink, &cert).await;
             push(&haproxy, &good);
         }
         let nothing = tokio::time::timeout(Duration::from_millis(500), sink.lost()).await;
         assert!(nothing.is_err(), "a newer one was called a loss");
         assert_eq!(haproxy.stapled(&cert), Some(good));
+    }
+}
+
+/// Another stapler's withdrawal is no loss that is made good: it may know of a revocation.
+#[tokio::test]
+async fn what_another_stapler_withdrew_is_told_as_withdrawn() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let cert = lab.cert("a.pem");
+        let haproxy = lab.start(&binary, &crt(&cert));
+        let (sink, other) = (haproxy.sink(), haproxy.sink());
+        deliver(&lab, &sink, &cert).await;
+        other.withdraw(&cert.chain, &[cert.site()], Withdrawal::Revoked).await.expect("a withdrawal");
+        assert_eq!(haproxy.stapled(&cert), None);
+        let change = Change { served_as: cert.name.as_str().into(), found: Found::Withdrawn };
+        assert_eq!(lost(&sink).await, Lost::Changed(vec![change]), "{binary}");
     }
 }
 

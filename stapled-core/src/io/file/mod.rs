@@ -1,6 +1,7 @@
 //! Staples in files, where servers read them when they start.
 
 mod blocking;
+mod look;
 mod place;
 mod write;
 
@@ -23,11 +24,12 @@ pub use self::place::staple_path;
 use self::blocking::{Abandoned, blocking};
 use self::place::Place;
 use self::write::{Sweeper, write};
+use super::stamp::Stat;
 use crate::chain::CertChain;
 use crate::ocsp::OcspResponse;
 use crate::reason::ReasonCode;
-use crate::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
-use crate::staple::Staple;
+use crate::sink::{Change, Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
+use crate::staple::{MAX_RECEIVED, Staple};
 
 /// The words for what a [`FileSink`] did not or could not do.
 pub mod codes {
@@ -52,9 +54,9 @@ pub mod codes {
     pub const UNWRITABLE: ReasonCode = ReasonCode::new("unwritable");
 }
 
-/// No staple file is read beyond this size, in bytes.
+/// No staple is written beyond this size, in bytes.
 pub const MAX_STAPLE: usize = 64 * 1024;
-/// How often it is looked whether files are still there, and how small a part of the time that may take.
+/// How often it is looked whether files are as they were written, and how small a part of the time that may take.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 const LOOK_SHARE: u32 = 50;
 
@@ -65,8 +67,8 @@ const LOOK_SHARE: u32 = 50;
 /// brought to the disk and renamed. Mode, owner and group of the file before it are kept; a new one has those of
 /// the certificate, without what makes files executable or lets others write. A symbolic link with the staple's name is
 /// itself replaced, and what it leads to stays as it is: whoever may place a link must not choose what is overwritten.
-/// A file with the same contents is left alone. One that is gone, as after directories were put in place anew, is written
-/// again within seconds.  What a crash left half-written is swept up, when it is two minutes old and
+/// A file with the same contents is left alone. One that somebody else removed, emptied or changed is told of within
+/// seconds ([`Lost::Changed`]). What a crash left half-written is swept up, when it is two minutes old and
 /// something is written to the directory for the first time.
 ///
 /// Beside a certificate whose issuer the server does not find, nothing is written: there are servers that do not start
@@ -96,8 +98,8 @@ struct State {
     apart: HashMap<PathBuf, PathBuf>,
     /// The same places.
     taken: HashSet<PathBuf>,
-    /// Who has no file any more, and was not told of yet.
-    losses: Vec<Arc<str>>,
+    /// What somebody else changed and nobody was told of yet.
+    changes: Vec<Change>,
 }
 
 /// What lies in a file, for whom.
@@ -106,6 +108,8 @@ struct Written {
     /// What is found different was written by somebody else since.
     hash: Hash,
     served_as: Arc<str>,
+    /// The file's identity and times when it was looked at last; none when they could hide a change.
+    stat: Option<Stat>,
 }
 
 type Hash = [u8; 32];
@@ -143,7 +147,7 @@ impl FileSink {
         FileSink(Arc::new(Inner { withdraw: policy, ..self.0.settings() }))
     }
 
-    /// How often it is looked whether the files are still there: every 10 s unless said otherwise, at least every 10 ms.
+    /// How often it is looked whether the files are as they were written: every 10 s unless said otherwise, at least every 10 ms.
     #[must_use]
     pub fn look_interval(self, interval: Duration) -> Self {
         let interval = interval.max(Duration::from_millis(10));
@@ -151,7 +155,7 @@ impl FileSink {
     }
 }
 
-/// Reads a staple file back: whatever is in it, in at most [`MAX_STAPLE`] bytes. `None` when there is none.
+/// Reads a staple file back: whatever is in it, in at most [`MAX_RECEIVED`] bytes. `None` when there is none.
 ///
 /// Blocks. What is no regular file is not opened.
 ///
@@ -167,11 +171,11 @@ pub fn read_existing(path: &Path) -> io::Result<Option<Vec<u8>>> {
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
-    let limit = u64::try_from(MAX_STAPLE).unwrap_or(u64::MAX);
+    let limit = u64::try_from(MAX_RECEIVED).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > MAX_STAPLE {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {MAX_STAPLE} bytes")));
+    if bytes.len() > MAX_RECEIVED {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {MAX_RECEIVED} bytes")));
     }
     Ok(Some(bytes))
 }
@@ -223,11 +227,11 @@ impl StapleSink for FileSink {
                 sink.clear_revoked();
                 sink.look();
             };
-            // A look that panicked has told nothing. One that nobody waits for leaves what it found to the next.
+            // One that panicked has told nothing. One that nobody waits for leaves what it found to the next.
             let _ = tokio::task::spawn_blocking(look).await;
-            let losses = std::mem::take(&mut self.0.state().losses);
-            if !losses.is_empty() {
-                return Lost::Certificates(losses);
+            let changes = std::mem::take(&mut self.0.state().changes);
+            if !changes.is_empty() {
+                return Lost::Changed(changes);
             }
             pause = pause.max(begun.elapsed() * LOOK_SHARE);
         }
@@ -270,21 +274,6 @@ impl Inner {
             // What could not be removed is tried again at the next look.
             let _ = self.take_away(&path, &chain, &site, Withdrawal::Revoked);
         }
-    }
-
-    /// Who has no file any more: directories are put in place anew, or cleared of what is not known. Each is told once.
-    fn look(&self) {
-        let known: Vec<PathBuf> = self.state().written.keys().cloned().collect();
-        let is_gone = |path: &&PathBuf| {
-            let is_missing = fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-            // Where there is no directory, there is none to write to.
-            is_missing && path.parent().is_some_and(Path::is_dir)
-        };
-        let gone: Vec<&PathBuf> = known.iter().filter(is_gone).collect();
-        let mut state = self.state();
-        let gone: Vec<Arc<str>> =
-            gone.into_iter().filter_map(|path| Some(state.written.remove(path)?.served_as)).collect();
-        state.losses.extend(gone);
     }
 
     /// Writes to every site that has a place. One that fails does not keep the others from theirs.
@@ -376,7 +365,7 @@ impl Inner {
         if !is_same {
             write(path, response, certificate)?;
         }
-        let written = Written { hash: sha256(response), served_as: Arc::clone(served_as) };
+        let written = Written { hash: sha256(response), served_as: Arc::clone(served_as), stat: None };
         let mut state = self.state();
         state.revoked.remove(path);
         state.written.insert(path.to_owned(), written);
@@ -443,7 +432,7 @@ impl Inner {
             // Its successor's, or somebody else's.
             Ok(Some(bytes)) if !is_about(&bytes, chain) => return Ok(()),
             Ok(Some(bytes)) if why == Withdrawal::Revoked => {
-                let written = Written { hash: sha256(&bytes), served_as: Arc::clone(&site.served_as) };
+                let written = Written { hash: sha256(&bytes), served_as: Arc::clone(&site.served_as), stat: None };
                 self.state().written.insert(path.to_owned(), written);
             }
             _ => {}

@@ -28,6 +28,7 @@ use self::connect::{Body, Clients, ConnectDeadline, Connector};
 use self::url::printable;
 use crate::clock::{Clock, SystemClock};
 use crate::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
+use crate::staple::MAX_RECEIVED;
 
 /// How many redirections are followed.
 const MAX_REDIRECTS: usize = 5;
@@ -118,7 +119,7 @@ impl HttpFetcher {
             total: Duration::from_secs(15),
             connect: Duration::from_secs(5),
             idle: Duration::from_secs(10),
-            max_size: 64 * 1024,
+            max_size: MAX_RECEIVED,
         }
     }
 }
@@ -152,7 +153,7 @@ impl HttpFetcherBuilder {
         self
     }
 
-    /// The greatest size of an answer, in bytes. 64 KiB unless said otherwise, many times what any responder sends.
+    /// The greatest size of an answer, in bytes. [`MAX_RECEIVED`] unless said otherwise, many times what any responder sends.
     #[must_use]
     pub fn max_size(mut self, bytes: usize) -> Self {
         self.max_size = bytes;

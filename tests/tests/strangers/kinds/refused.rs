@@ -15,6 +15,7 @@ pub(super) const KINDS: &[Kind] = &[
         applies: |difference| matches!(difference.refusal(), Some(Refusal::TooLarge { .. })),
         mend: |state, _| {
             state.policy.max_size = usize::MAX;
+            state.policy.max_received = usize::MAX;
             Some(())
         },
     },
@@ -74,7 +75,12 @@ pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: "delegate_validity",
         strangers: &[Cryptography],
-        applies: |difference| matches!(difference.refusal(), Some(Refusal::ResponderCertExpired { .. })),
+        applies: |difference| {
+            matches!(
+                difference.refusal(),
+                Some(Refusal::ResponderCertNotYetValid { .. } | Refusal::ResponderCertExpired { .. })
+            )
+        },
         mend: |state, _| with_proper_delegate(state),
     },
     Kind {

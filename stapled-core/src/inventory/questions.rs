@@ -1,0 +1,168 @@
+//! Questions that somebody wants answered now, and what somebody else changed at servers.
+//!
+//! Each such question has a ticket. The renewer notes which one it has answered, the adder which answer each server was
+//! brought in line with; so whoever asked can wait for both.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{CertificateStatus, Delivery, DeliveryState, Entry, Inventory, PlaceState, SinkNumber, Standing};
+use crate::chain::CertChain;
+use crate::event::About;
+use crate::staple::Staple;
+use crate::task::Subject;
+use crate::time::Timestamp;
+
+/// The number of a question; later ones are greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ticket(u64);
+
+/// The questions about one certificate that somebody wants answered now.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Questions {
+    asked: Ticket,
+    pub(super) answered: Ticket,
+    /// When a change at a server was the last reason to ask.
+    doubted: Option<Timestamp>,
+}
+
+impl Questions {
+    pub(super) fn is_open(self) -> bool {
+        self.answered < self.asked
+    }
+}
+
+/// A certificate that was selected.
+pub(crate) struct Selected {
+    pub(crate) chain: Arc<CertChain>,
+    pub(crate) generation: u64,
+    pub(crate) about: Arc<About>,
+    pub(crate) staple: Option<Arc<Staple>>,
+}
+
+/// How far a question has got.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// The CA was not heard yet, or a server was not brought in line yet.
+    Open,
+    /// The CA was asked, and every server was brought in line or has failed.
+    Done(Box<CertificateStatus>),
+    /// The certificate is gone.
+    Gone,
+}
+
+impl Inventory {
+    /// Takes a ticket for a question about a certificate; none where nothing is to be asked.
+    pub(crate) fn ask(&self, subject: &Subject) -> Option<Ticket> {
+        let mut known = self.known();
+        let entry = known.certificates.get_mut(subject)?;
+        if matches!(entry.standing, Standing::Retired) {
+            return None;
+        }
+        entry.questions.asked.0 += 1;
+        Some(entry.questions.asked)
+    }
+
+    /// The certificates that want a staple and that fit, in the order of their names.
+    pub(crate) fn selected(&self, fits: impl Fn(&About, &CertChain) -> bool) -> Vec<Selected> {
+        let known = self.known();
+        let fitting = known
+            .certificates
+            .values()
+            .filter(|entry| !matches!(entry.standing, Standing::Retired) && fits(&entry.about, &entry.chain));
+        let select = |entry: &Entry| Selected {
+            chain: Arc::clone(&entry.chain),
+            generation: entry.generation,
+            about: Arc::clone(&entry.about),
+            staple: entry.staple.clone(),
+        };
+        let mut selected: Vec<Selected> = fitting.map(select).collect();
+        drop(known);
+        selected.sort_by(|a, b| (&a.about.name, &a.about.places).cmp(&(&b.about.name, &b.about.places)));
+        selected
+    }
+
+    /// The ticket of the newest question about a certificate.
+    pub(crate) fn asked(&self, subject: &Subject) -> Ticket {
+        self.known().certificates.get(subject).map(|entry| entry.questions.asked).unwrap_or_default()
+    }
+
+    /// Notes that the CA was asked after this question came up, whatever it said.
+    pub(crate) fn set_answered(&self, subject: &Subject, ticket: Ticket) {
+        let _told = self.tell_when_done();
+        if let Some(entry) = self.known().certificates.get_mut(subject) {
+            entry.questions.answered = entry.questions.answered.max(ticket);
+        }
+    }
+
+    /// How far a question has got.
+    pub(crate) fn progress(&self, subject: &Subject, ticket: Ticket) -> Progress {
+        let known = self.known();
+        let Some(entry) = known.certificates.get(subject) else { return Progress::Gone };
+        if matches!(entry.standing, Standing::Retired) {
+            return Progress::Gone;
+        }
+        let is_in_line = |sink: &SinkNumber| {
+            let Some(delivery) = entry.deliveries.get(sink) else { return false };
+            delivery.follows >= ticket
+                || delivery.state == DeliveryState::Confirmed && delivery.has(entry.staple.as_ref())
+        };
+        match entry.questions.answered >= ticket && self.sinks_of_entry(entry).iter().all(is_in_line) {
+            true => Progress::Done(Box::new(self.status(entry))),
+            false => Progress::Open,
+        }
+    }
+
+    /// Whether everything that was found was looked into once: no place and no certificate waits for its first result,
+    /// and every server was brought in line once.
+    pub(crate) fn is_settled(&self) -> bool {
+        let known = self.known();
+        let is_tried =
+            |delivery: Option<&Delivery>| delivery.is_some_and(|delivery| delivery.state != DeliveryState::Pending);
+        known.places.values().all(|place| place.state != PlaceState::Pending)
+            && known.certificates.values().all(|entry| match entry.standing {
+                Standing::Waiting => false,
+                Standing::Good => self.sinks_of_entry(entry).iter().all(|sink| is_tried(entry.deliveries.get(sink))),
+                _ => true,
+            })
+    }
+
+    /// The certificates, with their generations, that a sink was given under any of these names, in the order of their
+    /// first sight.
+    pub(crate) fn served_as(&self, sink: SinkNumber, names: &HashSet<Arc<str>>) -> Vec<(Arc<str>, Subject, u64)> {
+        let known = self.known();
+        let mut served = Vec::new();
+        for (subject, entry) in &known.certificates {
+            let Some(delivery) = entry.deliveries.get(&sink) else { continue };
+            let sites = delivery.sites();
+            let under = sites.into_iter().map(|site| site.served_as).filter(|name| names.contains(name));
+            served.extend(under.map(|name| (name, subject.clone(), entry.generation)));
+        }
+        served.sort_unstable_by(|one, other| (one.2, &one.0).cmp(&(other.2, &other.0)));
+        served
+    }
+
+    /// Notes that a sink has not what it was given for a certificate: somebody took it away (`withdrawn`) or replaced it.
+    /// What was taken away stays away from every server that lacks it, until the CA was heard.
+    pub(crate) fn set_changed(&self, subject: &Subject, sink: SinkNumber, withdrawn: bool, now: Timestamp) {
+        let mut known = self.known();
+        *known.losses.entry(sink).or_default() += 1;
+        let Some(entry) = known.certificates.get_mut(subject) else { return };
+        entry.unconfirmed |= withdrawn;
+        let delivery = entry.deliveries.entry(sink).or_default();
+        *delivery = Delivery { since: Some(now), ..Delivery::default() };
+    }
+
+    /// How long to wait before the CA is asked about a certificate again because of a change: not more often than this
+    /// interval.
+    pub(crate) fn doubt(&self, subject: &Subject, interval: Duration, now: Timestamp) -> Option<Duration> {
+        let mut known = self.known();
+        let entry = known.certificates.get_mut(subject)?;
+        // What lies ahead was noted by a clock that was wrong.
+        let last = entry.questions.doubted.filter(|last| *last <= now);
+        let pause = last.map_or(Duration::ZERO, |last| (last + interval).since(now));
+        entry.questions.doubted = Some(now + pause);
+        Some(pause)
+    }
+}

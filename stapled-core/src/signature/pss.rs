@@ -1,0 +1,411 @@
+//! RSASSA-PSS: what its parameters say (RFC 4055 §3.1), and whether a signature holds with them (RFC 8017 §8.1.2).
+//!
+//! The provider verifies where one hash of the SHA-2 family serves for the message and the mask, with keys of 2048 bits and
+//! more, and salts of any length. RFC 4055 has more: another hash for the mask (SHA-1 by default), SHA-1 and SHA-224 for
+//! the message. That is verified by hand, over a public key, so nothing in it is secret.
+
+use std::sync::OnceLock;
+
+use aws_lc_rs::digest;
+use aws_lc_rs::signature::{self as aws, RsaParameters, RsaPssSaltLength};
+use num_bigint::BigUint;
+
+use super::{NULL_PARAMETERS, PublicKey, RSA_ENCRYPTION, SHORTEST_PROVIDED, SignatureError};
+use crate::der::{self, DerError, Element, INTEGER, NULL, OID, Reader, SEQUENCE, context};
+
+/// id-RSASSA-PSS, 1.2.840.113549.1.1.10.
+pub(super) const ID: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
+/// id-mgf1, 1.2.840.113549.1.1.8.
+const MGF1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08];
+/// The salt's length where the parameters do not say (RFC 4055 §3.1).
+const DEFAULT_SALT: usize = 20;
+/// The longest salt for which the provider is prepared: no key that it takes has room for a longer one.
+const LONGEST_SALT: usize = 1024;
+/// How large a public exponent may be, in bits, as the provider has it.
+const LONGEST_EXPONENT: u64 = 33;
+
+/// RSASSA-PSS-params, as far as they are known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parameters {
+    hash: Hash,
+    mask_hash: Hash,
+    /// In bytes; of a key, the shortest that may be used.
+    salt: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hash {
+    Sha1,
+    Sha224,
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+/// What a key restricts signatures to.
+enum Restriction {
+    None,
+    To(Parameters),
+}
+
+impl Parameters {
+    /// Of a signature whose AlgorithmIdentifier has these contents. They must be there (RFC 4055 §3.1).
+    pub(super) fn of_signature(algorithm: &[u8]) -> Result<Self, SignatureError> {
+        match read(algorithm) {
+            Ok(Some(parameters)) => parameters.ok_or(SignatureError::UnsupportedAlgorithm),
+            _ => Err(SignatureError::UnsupportedAlgorithm),
+        }
+    }
+
+    /// The name of the algorithm, such as `RSASSA-PSS-SHA256`.
+    pub(super) fn name(self) -> &'static str {
+        match self.hash {
+            Hash::Sha1 => "RSASSA-PSS-SHA1",
+            Hash::Sha224 => "RSASSA-PSS-SHA224",
+            Hash::Sha256 => "RSASSA-PSS-SHA256",
+            Hash::Sha384 => "RSASSA-PSS-SHA384",
+            Hash::Sha512 => "RSASSA-PSS-SHA512",
+        }
+    }
+
+    /// Whether the message was hashed with SHA-1. In the mask it does no harm: nothing hangs on collisions there.
+    pub(super) fn is_sha1(self) -> bool {
+        self.hash == Hash::Sha1
+    }
+
+    /// Whether this key may be used so: one of rsaEncryption for all, one of id-RSASSA-PSS as far as it says (RFC 4055 §3.3).
+    pub(super) fn check_key(self, key: PublicKey<'_>) -> Result<(), SignatureError> {
+        if let Some(parameters) = key.algorithm.strip_prefix(RSA_ENCRYPTION) {
+            // RFC 3279 §2.3.1: they are NULL.
+            return if parameters == NULL_PARAMETERS { Ok(()) } else { Err(SignatureError::UnsupportedAlgorithm) };
+        }
+        match Restriction::of(key.algorithm)? {
+            Restriction::None => Ok(()),
+            Restriction::To(least) => {
+                let is_kept = self.hash == least.hash && self.mask_hash == least.mask_hash && self.salt >= least.salt;
+                if is_kept { Ok(()) } else { Err(SignatureError::OtherKey) }
+            }
+        }
+    }
+
+    /// Checks a signature. The key is one of RSA, of a size that is supported.
+    pub(super) fn verify(self, key: PublicKey<'_>, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+        let is_provided = key.rsa_bits().is_some_and(|bits| bits >= SHORTEST_PROVIDED);
+        let holds = match self.provided().filter(|_| is_provided) {
+            Some(provided) => aws::UnparsedPublicKey::new(provided, key.bits).verify(message, signature).is_ok(),
+            None => self.verify_by_hand(RsaKey::read(key.bits)?, message, signature).is_some(),
+        };
+        if holds { Ok(()) } else { Err(SignatureError::BadSignature) }
+    }
+
+    /// The provider's way to verify, if it has one.
+    fn provided(self) -> Option<&'static RsaParameters> {
+        type Salted = [OnceLock<RsaParameters>; LONGEST_SALT];
+        static SHA256: Salted = [const { OnceLock::new() }; LONGEST_SALT];
+        static SHA384: Salted = [const { OnceLock::new() }; LONGEST_SALT];
+        static SHA512: Salted = [const { OnceLock::new() }; LONGEST_SALT];
+        if self.hash != self.mask_hash {
+            return None;
+        }
+        let salt = RsaPssSaltLength::Custom(u16::try_from(self.salt).ok()?);
+        let (salted, make): (_, fn(RsaPssSaltLength) -> RsaParameters) = match self.hash {
+            Hash::Sha256 => (&SHA256, |salt| aws::RSA_PSS_2048_8192_SHA256.with_pss_salt_length(salt)),
+            Hash::Sha384 => (&SHA384, |salt| aws::RSA_PSS_2048_8192_SHA384.with_pss_salt_length(salt)),
+            Hash::Sha512 => (&SHA512, |salt| aws::RSA_PSS_2048_8192_SHA512.with_pss_salt_length(salt)),
+            Hash::Sha1 | Hash::Sha224 => return None,
+        };
+        Some(salted.get(self.salt)?.get_or_init(|| make(salt)))
+    }
+
+    /// RSASSA-PSS-VERIFY and EMSA-PSS-VERIFY (RFC 8017 §8.1.2, §9.1.2).
+    fn verify_by_hand(self, key: RsaKey, message: &[u8], signature: &[u8]) -> Option<()> {
+        let encoded_bits = usize::try_from(key.modulus.bits()).ok()?.checked_sub(1)?;
+        let encoded = key.open(signature, encoded_bits.div_ceil(8))?;
+
+        let hash = self.hash.digest(&[message]);
+        let length = hash.as_ref().len();
+        let (encoded, [0xbc]) = encoded.split_last_chunk()? else { return None };
+        let (masked, stated) = encoded.split_at_checked(encoded.len().checked_sub(length)?)?;
+        let mut block: Vec<u8> =
+            masked.iter().zip(self.mask_hash.mask(stated)).map(|(masked, mask)| masked ^ mask).collect();
+        // The bits of the first byte that the encoded message does not have.
+        let surplus = !(0xff_u8 >> (8 * (masked.len() + length + 1) - encoded_bits));
+        if masked.first()? & surplus != 0 {
+            return None;
+        }
+        *block.first_mut()? &= !surplus;
+        let (padding, salt) = block.split_at_checked(block.len().checked_sub(self.salt)?)?;
+        let ([zeros @ .., 1], true) = (padding, padding.len() > 0) else { return None };
+        let is_right =
+            zeros.iter().all(|byte| *byte == 0) && self.hash.digest(&[&[0; 8], hash.as_ref(), salt]).as_ref() == stated;
+        is_right.then_some(())
+    }
+}
+
+impl Hash {
+    /// `HashAlgorithm`: its parameters are NULL or absent (RFC 4055 §2.1).
+    fn read(algorithm: Element<'_>) -> Result<Option<Self>, DerError> {
+        let mut fields = Reader::new(algorithm.contents);
+        let oid = fields.expect(OID)?.contents;
+        fields.optional(NULL)?;
+        fields.end()?;
+        Ok(match oid {
+            [0x2b, 0x0e, 0x03, 0x02, 0x1a] => Some(Hash::Sha1),
+            [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, last] => match last {
+                1 => Some(Hash::Sha256),
+                2 => Some(Hash::Sha384),
+                3 => Some(Hash::Sha512),
+                4 => Some(Hash::Sha224),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
+    fn digest(self, parts: &[&[u8]]) -> digest::Digest {
+        let mut context = digest::Context::new(match self {
+            Hash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            Hash::Sha224 => &digest::SHA224,
+            Hash::Sha256 => &digest::SHA256,
+            Hash::Sha384 => &digest::SHA384,
+            Hash::Sha512 => &digest::SHA512,
+        });
+        parts.iter().for_each(|part| context.update(part));
+        context.finish()
+    }
+
+    /// MGF1 (RFC 8017 §B.2.1), as much of it as is taken.
+    fn mask(self, seed: &[u8]) -> impl Iterator<Item = u8> {
+        (0..u32::MAX).flat_map(move |counter| {
+            let block = self.digest(&[seed, &counter.to_be_bytes()]);
+            block.as_ref().to_vec()
+        })
+    }
+}
+
+impl Restriction {
+    fn of(key: &[u8]) -> Result<Self, SignatureError> {
+        if Reader::new(key).expect(OID).map(|oid| oid.contents) != Ok(ID) {
+            return Err(SignatureError::OtherKey);
+        }
+        match read(key) {
+            Ok(None) => Ok(Restriction::None),
+            Ok(Some(Some(parameters))) => Ok(Restriction::To(parameters)),
+            _ => Err(SignatureError::UnsupportedAlgorithm),
+        }
+    }
+}
+
+/// RSASSA-PSS-params of an AlgorithmIdentifier with these contents: none where it has none, and none in that where they
+/// name what is not known here. Defaults that are spelled out are not DER; they occur, and mean the same.
+fn read(algorithm: &[u8]) -> Result<Option<Option<Parameters>>, DerError> {
+    let mut fields = Reader::new(algorithm);
+    fields.expect(OID)?;
+    let Some(parameters) = fields.optional(SEQUENCE)? else {
+        fields.end()?;
+        return Ok(None);
+    };
+    fields.end()?;
+    let mut fields = Reader::new(parameters.contents);
+    let hash = match explicit(&mut fields, 0, SEQUENCE)? {
+        Some(hash) => Hash::read(hash)?,
+        None => Some(Hash::Sha1),
+    };
+    let mask_hash = match explicit(&mut fields, 1, SEQUENCE)? {
+        Some(mask) => {
+            let mut mask = Reader::new(mask.contents);
+            let function = mask.expect(OID)?.contents;
+            if function != MGF1 {
+                return Ok(Some(None));
+            }
+            let hash = Hash::read(mask.expect(SEQUENCE)?)?;
+            mask.end()?;
+            hash
+        }
+        None => Some(Hash::Sha1),
+    };
+    let salt = match explicit(&mut fields, 2, INTEGER)? {
+        Some(salt) => small(salt),
+        None => Some(DEFAULT_SALT),
+    };
+    // 1, which says that the last byte is BC, is the only one that there is.
+    let trailer = explicit(&mut fields, 3, INTEGER)?.map_or(Some(1), small);
+    fields.end()?;
+    Ok(Some(match (hash, mask_hash, salt, trailer) {
+        (Some(hash), Some(mask_hash), Some(salt), Some(1)) => Some(Parameters { hash, mask_hash, salt }),
+        _ => None,
+    }))
+}
+
+/// `[number] EXPLICIT`, OPTIONAL.
+fn explicit<'a>(fields: &mut Reader<'a>, number: u8, tag: u8) -> Result<Option<Element<'a>>, DerError> {
+    let Some(explicit) = fields.optional(context(number))? else { return Ok(None) };
+    let mut explicit = Reader::new(explicit.contents);
+    let element = explicit.expect(tag)?;
+    explicit.end()?;
+    Ok(Some(element))
+}
+
+/// A number that is not negative and has at most 15 bits.
+fn small(number: Element<'_>) -> Option<usize> {
+    match der::shortest_integer(number.contents) {
+        [low @ 0..0x80] => Some(usize::from(*low)),
+        [high @ 0..0x80, low] => Some(usize::from(*high) << 8 | usize::from(*low)),
+        _ => None,
+    }
+}
+
+/// RSAPublicKey (RFC 8017 §A.1.1).
+struct RsaKey {
+    modulus: BigUint,
+    exponent: BigUint,
+}
+
+impl RsaKey {
+    fn read(bits: &[u8]) -> Result<Self, SignatureError> {
+        let read = || -> Result<_, DerError> {
+            let mut outer = Reader::new(bits);
+            let mut fields = outer.inside(SEQUENCE)?;
+            outer.end()?;
+            let (modulus, exponent) = (fields.expect(INTEGER)?.contents, fields.expect(INTEGER)?.contents);
+            fields.end()?;
+            Ok((modulus, exponent))
+        };
+        let (modulus, exponent) = read().map_err(|_| SignatureError::BadSignature)?;
+        let is_negative = |number: &[u8]| number.first().is_none_or(|first| *first >= 0x80);
+        let (is_odd, is_sound) = (|number: &BigUint| number.bit(0), !is_negative(modulus) && !is_negative(exponent));
+        let key = RsaKey { modulus: BigUint::from_bytes_be(modulus), exponent: BigUint::from_bytes_be(exponent) };
+        let is_exponent = (2..=LONGEST_EXPONENT).contains(&key.exponent.bits()) && is_odd(&key.exponent);
+        if is_sound && is_exponent && is_odd(&key.modulus) { Ok(key) } else { Err(SignatureError::BadSignature) }
+    }
+
+    /// RSAVP1 (RFC 8017 §5.2.2): what was signed, in so many bytes.
+    fn open(&self, signature: &[u8], length: usize) -> Option<Vec<u8>> {
+        let size = usize::try_from(self.modulus.bits().div_ceil(8)).ok()?;
+        let number = BigUint::from_bytes_be(signature);
+        if signature.len() != size || number >= self.modulus {
+            return None;
+        }
+        let opened = number.modpow(&self.exponent, &self.modulus).to_bytes_be();
+        let mut padded = vec![0; length.checked_sub(opened.len())?];
+        padded.extend(opened);
+        Some(padded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::der::element;
+
+    fn oid(contents: &[u8]) -> Vec<u8> {
+        element(OID, contents)
+    }
+
+    fn hash(last: u8, parameters: &[u8]) -> Vec<u8> {
+        let oid = oid(&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, last]);
+        element(SEQUENCE, &[&oid, parameters].concat())
+    }
+
+    fn mask(function: &[u8], hash: &[u8]) -> Vec<u8> {
+        element(SEQUENCE, &[oid(function), hash.to_vec()].concat())
+    }
+
+    /// The contents of an AlgorithmIdentifier with these fields of RSASSA-PSS-params.
+    fn algorithm(fields: &[(u8, Vec<u8>)]) -> Vec<u8> {
+        let fields: Vec<u8> = fields.iter().flat_map(|(number, field)| element(context(*number), field)).collect();
+        [oid(ID), element(SEQUENCE, &fields)].concat()
+    }
+
+    fn number(contents: &[u8]) -> Vec<u8> {
+        element(INTEGER, contents)
+    }
+
+    #[test]
+    fn parameters_in_all_their_forms() {
+        let read = |fields: &[(u8, Vec<u8>)]| Parameters::of_signature(&algorithm(fields)).ok();
+        let sha1 = Parameters { hash: Hash::Sha1, mask_hash: Hash::Sha1, salt: 20 };
+        assert_eq!(read(&[]), Some(sha1), "all defaults");
+        assert_eq!(read(&[(3, number(&[1]))]), Some(sha1), "the trailer written out");
+        for null in [&[][..], &[5, 0]] {
+            let (sha256, sha512) = (hash(1, null), hash(3, null));
+            let fields = |salt: &[u8]| [(0, sha256.clone()), (1, mask(MGF1, &sha512)), (2, number(salt))];
+            let expected = |salt| Some(Parameters { hash: Hash::Sha256, mask_hash: Hash::Sha512, salt });
+            assert_eq!(read(&fields(&[32])), expected(32));
+            assert_eq!(read(&fields(&[0])), expected(0));
+            assert_eq!(read(&fields(&[1, 0])), expected(256));
+            assert_eq!(read(&fields(&[0, 0x80])), expected(128));
+            assert_eq!(read(&fields(&[0, 5])), expected(5), "padded, as certificates may have numbers");
+            for salt in [&[0xff][..], &[0x80, 0], &[1, 0, 0], &[0x7f, 0xff, 0xff, 0xff, 0xff]] {
+                assert_eq!(read(&fields(salt)), None, "{salt:02x?}");
+            }
+        }
+        let sha256 = || hash(1, &[5, 0]);
+        assert_eq!(read(&[(0, sha256())]), Some(Parameters { hash: Hash::Sha256, ..sha1 }));
+        assert_eq!(read(&[(1, mask(MGF1, &sha256()))]), Some(Parameters { mask_hash: Hash::Sha256, ..sha1 }));
+        for odd in [
+            vec![(3, number(&[2]))],
+            vec![(0, hash(8, &[5, 0]))], // SHA3-256
+            vec![(1, mask(ID, &sha256()))],
+            vec![(0, hash(1, &[4, 0]))],
+            vec![(0, hash(1, &[5, 0, 5, 0]))],
+            vec![(2, number(&[32])), (0, sha256())],
+            vec![(0, [sha256(), sha256()].concat())],
+            vec![(4, number(&[1]))],
+            vec![(1, element(SEQUENCE, &oid(MGF1)))],
+        ] {
+            assert_eq!(read(&odd), None, "{odd:02x?}");
+        }
+        // A signature says how it was made.
+        assert!(Parameters::of_signature(&oid(ID)).is_err());
+        assert!(Parameters::of_signature(&[oid(ID), vec![5, 0]].concat()).is_err());
+        assert!(Parameters::of_signature(&[algorithm(&[]), vec![5, 0]].concat()).is_err());
+    }
+
+    /// RFC 4055 §3.3: the same hashes, and a salt that is not shorter.
+    #[test]
+    fn what_a_key_restricts() {
+        let fields = |hashes: (u8, u8), salt: u8| {
+            let (hash_, mask_) = (hash(hashes.0, &[]), mask(MGF1, &hash(hashes.1, &[5, 0])));
+            algorithm(&[(0, hash_), (1, mask_), (2, number(&[salt]))])
+        };
+        let check = |signature: &[u8], key: &[u8]| {
+            Parameters::of_signature(signature).unwrap().check_key(PublicKey { algorithm: key, bits: &[] })
+        };
+        let used = fields((1, 1), 32);
+        let rsa = [RSA_ENCRYPTION, NULL_PARAMETERS].concat();
+        for allowed in [&rsa[..], &oid(ID), &used, &fields((1, 1), 31), &fields((1, 1), 0)] {
+            assert_eq!(check(&used, allowed), Ok(()), "{allowed:02x?}");
+        }
+        for other in [&fields((1, 1), 33)[..], &fields((2, 1), 32), &fields((1, 2), 32), &algorithm(&[])] {
+            assert_eq!(check(&used, other), Err(SignatureError::OtherKey), "{other:02x?}");
+        }
+        assert_eq!(check(&used, super::super::P256), Err(SignatureError::OtherKey));
+        let unknown = algorithm(&[(0, hash(8, &[]))]);
+        for odd in [&unknown[..], RSA_ENCRYPTION, &[oid(ID), vec![5, 0]].concat()] {
+            assert_eq!(check(&used, odd), Err(SignatureError::UnsupportedAlgorithm), "{odd:02x?}");
+        }
+    }
+
+    /// Keys that no RSA key is.
+    #[test]
+    fn keys_of_numbers_that_make_none() {
+        let key = |modulus: &[u8], exponent: &[u8]| {
+            RsaKey::read(&element(SEQUENCE, &[number(modulus), number(exponent)].concat())).is_ok()
+        };
+        assert!(key(&[0, 0xc5], &[1, 0, 1]) && key(&[0x55], &[3]));
+        for (modulus, exponent) in [
+            (&[0x54][..], &[3][..]),
+            (&[0xc5], &[3]),
+            (&[0x55], &[1]),
+            (&[0x55], &[4]),
+            (&[0x55], &[0]),
+            (&[0], &[3]),
+            (&[0x55], &[0x83]),
+            (&[0x55], &[4, 0, 0, 0, 1]),
+        ] {
+            assert!(!key(modulus, exponent), "{modulus:02x?} {exponent:02x?}");
+        }
+        assert!(key(&[0x55], &[1, 0, 0, 0, 1]));
+    }
+}

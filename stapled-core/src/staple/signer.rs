@@ -1,0 +1,300 @@
+//! Who signed a response, and by what right (RFC 6960 §4.2.2.2): the issuer, or a delegate that the issuer certified.
+//!
+//! `certs` of a response is not signed, so whoever is on the way may have put certificates into it, in any order: others
+//! of the delegate's name, of its key, expired ones. Every certificate that the responderID fits is looked at, and the
+//! best of those that give the right is the one.
+
+use std::collections::BTreeSet;
+
+use super::{JudgePolicy, Refusal};
+use crate::certificate::{Certificate, CertificateError, hex_upper, same_name};
+use crate::chain::CertChain;
+use crate::ocsp::{BasicResponse, CertIdHash, ResponderId, subject_and_key};
+use crate::signature::{self, SignatureError, Verified, Weak};
+use crate::time::Timestamp;
+
+/// What is signed, in refusals.
+const RESPONSE: &str = "response";
+const DELEGATE: &str = "responder's certificate";
+
+/// How many signatures are checked at most for one response. Of its certificates only those are checked that the
+/// responderID fits: one or two, unless somebody put in look-alikes.
+const MAX_CHECKS: usize = 128;
+/// How many of the certificates that it does not fit are read, to tell that one of them cannot be.
+const MAX_OTHERS: usize = 16;
+
+/// Who signed a response, by right.
+pub(super) struct Signer<'a> {
+    pub(super) name: String,
+    /// Its signature on the response.
+    pub(super) signature: Verified,
+    /// The issuer's signature on a delegate's certificate.
+    certified: Option<Verified>,
+    /// The end of a delegate's validity; none for the issuer itself, whose validity is the clients' affair.
+    pub(super) not_after: Option<Timestamp>,
+    /// The delegate's certificate as it came in the response.
+    pub(super) certificate: Option<&'a [u8]>,
+    /// Whether its certificate came from outside.
+    pub(super) foreign: bool,
+}
+
+impl<'a> Signer<'a> {
+    /// RFC 6960 §4.2.2.2: the issuer, or somebody whom the issuer itself certified for this.
+    pub(super) fn find(
+        basic: &BasicResponse<'a>,
+        chain: &CertChain,
+        at: Timestamp,
+        policy: &JudgePolicy,
+        delegates: &[Certificate],
+    ) -> Result<Self, Refusal> {
+        let mut search = Search::new(basic, chain, at, policy);
+        let issuer = chain.issuer();
+        if is_named(basic.responder_id, issuer.subject(), issuer.public_key()) {
+            match search.verify(issuer) {
+                Ok(signature) => return Ok(Self::issuer(issuer, signature)),
+                // A delegate may bear the issuer's name, so an embedded certificate may still fit.
+                Err(refusal) => search.refuse(refusal),
+            }
+        }
+        for der in search.named() {
+            match Certificate::from_der(der) {
+                Err(error) => search.refuse(Refusal::ResponderCertMalformed(error)),
+                Ok(delegate) => search.consider(&delegate, Some(der)),
+            }
+        }
+        if search.found.is_none() {
+            let is_named =
+                |delegate: &&Certificate| is_named(basic.responder_id, delegate.subject(), delegate.public_key());
+            delegates.iter().filter(is_named).for_each(|delegate| search.consider(delegate, None));
+        }
+        search.outcome()
+    }
+
+    fn issuer(issuer: &Certificate, signature: Verified) -> Self {
+        Signer {
+            name: issuer.name().to_owned(),
+            signature,
+            certified: None,
+            not_after: None,
+            certificate: None,
+            foreign: false,
+        }
+    }
+
+    /// Whether what signed is strong enough, of the response and of a delegate's certificate.
+    pub(super) fn check_strength(&self, policy: &JudgePolicy) -> Result<(), Refusal> {
+        let certified = self.certified.iter().map(|certified| (DELEGATE, certified));
+        for (of, verified) in std::iter::once((RESPONSE, &self.signature)).chain(certified) {
+            if verified.short_rsa && policy.weak_keys == Weak::Deny {
+                return Err(Refusal::WeakKey { of });
+            }
+            if verified.sha1 && policy.sha1_signatures == Weak::Deny {
+                return Err(Refusal::WeakSignature { of });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A key's AlgorithmIdentifier and bits.
+type Key = (Vec<u8>, Vec<u8>);
+
+/// The search for the signer of one response.
+struct Search<'s, 'a> {
+    basic: &'s BasicResponse<'a>,
+    chain: &'s CertChain,
+    at: Timestamp,
+    policy: &'s JudgePolicy,
+    /// How many signatures may still be checked.
+    checks: usize,
+    /// The keys that did not sign the response, or whose algorithm is unknown: a look-alike is checked once per key.
+    wrong_keys: Vec<(Key, SignatureError)>,
+    found: Option<Signer<'a>>,
+    /// The refusal that says most.
+    refusal: Option<Refusal>,
+    /// Certificates that the responderID does not fit.
+    others: Vec<&'a [u8]>,
+}
+
+impl<'s, 'a> Search<'s, 'a> {
+    fn new(basic: &'s BasicResponse<'a>, chain: &'s CertChain, at: Timestamp, policy: &'s JudgePolicy) -> Self {
+        Search {
+            basic,
+            chain,
+            at,
+            policy,
+            checks: MAX_CHECKS,
+            wrong_keys: Vec::new(),
+            found: None,
+            refusal: None,
+            others: Vec::new(),
+        }
+    }
+
+    /// The embedded certificates that the responderID fits, each once.
+    fn named(&mut self) -> Vec<&'a [u8]> {
+        let mut seen = BTreeSet::new();
+        let mut named = Vec::new();
+        for certificate in &self.basic.certificates {
+            let is_this = subject_and_key(certificate)
+                .is_some_and(|(subject, key)| is_named(self.basic.responder_id, subject, key));
+            match is_this {
+                true if seen.insert(*certificate) => named.push(*certificate),
+                true => {}
+                false => self.others.push(certificate),
+            }
+        }
+        named
+    }
+
+    /// Takes this certificate for the signer's, if it gives the right and none better was found.
+    fn consider(&mut self, delegate: &Certificate, embedded: Option<&'a [u8]>) {
+        let signer = match self.judge(delegate, embedded) {
+            Ok(signer) => signer,
+            Err(refusal) => return self.refuse(refusal),
+        };
+        let worth = |signer: &Signer<'_>| (signer.check_strength(self.policy).is_ok(), signer.not_after);
+        if self.found.as_ref().is_none_or(|found| worth(&signer) > worth(found)) {
+            self.found = Some(signer);
+        }
+    }
+
+    fn judge(&mut self, delegate: &Certificate, embedded: Option<&'a [u8]>) -> Result<Signer<'a>, Refusal> {
+        let issuer = self.chain.issuer();
+        let responder = delegate.name().to_owned();
+        let signature = self.verify(delegate)?;
+        // The issuer's certificate itself, or another of its certificates: same name and same key are the same issuer.
+        if delegate.public_key() == issuer.public_key() && same_name(delegate.subject(), issuer.subject()) {
+            return Ok(Signer { foreign: embedded.is_none(), ..Signer::issuer(delegate, signature) });
+        }
+        let wrong_issuer =
+            || Refusal::ResponderWrongIssuer { responder: responder.clone(), issuer: issuer.name().to_owned() };
+        if !same_name(delegate.issuer(), issuer.subject()) {
+            return Err(wrong_issuer());
+        }
+        self.count()?;
+        let certified = match delegate.verify_issued_by(issuer) {
+            Ok(certified) => certified,
+            Err(SignatureError::BadSignature) => return Err(wrong_issuer()),
+            Err(SignatureError::UnsupportedAlgorithm | SignatureError::OtherKey) => {
+                return Err(Refusal::UnsupportedAlgorithm { of: DELEGATE });
+            }
+        };
+        if !delegate.allows_ocsp_signing() {
+            return Err(Refusal::ResponderMissingEku { responder });
+        }
+        if !delegate.allows_signing_responses() {
+            return Err(Refusal::ResponderKeyUsage { responder });
+        }
+        if let Some(oid) = delegate.unknown_critical_extension() {
+            return Err(Refusal::UnhandledCriticalExtension {
+                place: "the responder's certificate",
+                oid: oid.to_owned(),
+            });
+        }
+        if let Some(error) = delegate.odd_time() {
+            return Err(Refusal::ResponderCertMalformed(error.clone()));
+        }
+        let (not_before, not_after, at) = (delegate.not_before(), delegate.not_after(), self.at);
+        if at < not_before {
+            return Err(Refusal::ResponderCertNotYetValid { responder, not_before, at });
+        }
+        if at.unix() > not_after.unix() {
+            return Err(Refusal::ResponderCertExpired { responder, not_after, at });
+        }
+        Ok(Signer {
+            name: responder,
+            signature,
+            certified: Some(certified),
+            not_after: Some(not_after),
+            certificate: embedded,
+            foreign: embedded.is_none(),
+        })
+    }
+
+    /// Whether the key of this certificate signed the response.
+    fn verify(&mut self, signer: &Certificate) -> Result<Verified, Refusal> {
+        let key = signer.verification_key();
+        let is_this = |(algorithm, bits): &Key| *algorithm == key.algorithm && *bits == key.bits;
+        let known = self.wrong_keys.iter().find(|(wrong, _)| is_this(wrong)).map(|(_, error)| *error);
+        let basic = self.basic;
+        let verified = match known {
+            Some(error) => Err(error),
+            None => {
+                self.count()?;
+                signature::verify(basic.signature_algorithm, key, basic.tbs_response_data, basic.signature)
+            }
+        };
+        verified.map_err(|error| {
+            if known.is_none() {
+                self.wrong_keys.push(((key.algorithm.to_vec(), key.bits.to_vec()), error));
+            }
+            match error {
+                SignatureError::UnsupportedAlgorithm | SignatureError::OtherKey => {
+                    Refusal::UnsupportedAlgorithm { of: RESPONSE }
+                }
+                SignatureError::BadSignature => Refusal::BadSignature { signer: signer.name().to_owned() },
+            }
+        })
+    }
+
+    /// One more signature is to be checked.
+    fn count(&mut self) -> Result<(), Refusal> {
+        let too_many = || Refusal::TooManyLookAlikes { limit: MAX_CHECKS };
+        self.checks = self.checks.checked_sub(1).ok_or_else(too_many)?;
+        Ok(())
+    }
+
+    /// Keeps the refusal that says most: the later it came, the more was right; of equals the first.
+    fn refuse(&mut self, refusal: Refusal) {
+        if self.refusal.as_ref().is_none_or(|kept| weight(&refusal) > weight(kept)) {
+            self.refusal = Some(refusal);
+        }
+    }
+
+    fn outcome(self) -> Result<Signer<'a>, Refusal> {
+        if let Some(found) = self.found {
+            return Ok(found);
+        }
+        if let Some(refusal) = self.refusal {
+            return Err(refusal);
+        }
+        let unreadable = self.others.iter().take(MAX_OTHERS).find_map(|other| Certificate::from_der(other).err());
+        if let Some(error) = unreadable {
+            return Err(Refusal::ResponderCertMalformed(error));
+        }
+        let responder = in_words(self.basic.responder_id);
+        Err(match self.others.is_empty() {
+            true => Refusal::ResponderCertMissing { responder },
+            false => Refusal::ResponderIdMismatch { responder },
+        })
+    }
+}
+
+fn weight(refusal: &Refusal) -> u8 {
+    match refusal {
+        // A certificate that the issuer issued, of which only a time is odd.
+        Refusal::ResponderCertMalformed(CertificateError::Time { .. }) => 4,
+        Refusal::ResponderCertMalformed(_) => 0,
+        Refusal::BadSignature { .. } | Refusal::UnsupportedAlgorithm { of: RESPONSE } => 1,
+        Refusal::TooManyLookAlikes { .. } => 2,
+        Refusal::ResponderWrongIssuer { .. } => 3,
+        _ => 4,
+    }
+}
+
+fn is_named(id: ResponderId<'_>, subject: &[u8], key: &[u8]) -> bool {
+    match id {
+        ResponderId::ByName(name) => same_name(name, subject),
+        // RFC 6960 §4.2.1: KeyHash is SHA-1, always.
+        ResponderId::ByKey(hash) => CertIdHash::Sha1.digest(key).as_ref() == hash,
+    }
+}
+
+fn in_words(id: ResponderId<'_>) -> String {
+    match id {
+        ResponderId::ByName(name) => crate::certificate::name_in_words(name),
+        // No SHA-1 hash is longer; what a stranger sends may be.
+        ResponderId::ByKey(hash) => format!("the key with SHA-1 hash {}", hex_upper(hash.get(..20).unwrap_or(hash))),
+    }
+}

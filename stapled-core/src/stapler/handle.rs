@@ -1,0 +1,298 @@
+//! The handle of a running stapler: renew now, scan now, wait until it is ready, look.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::chain::CertChain;
+use crate::event::About;
+use crate::finder::Finder;
+use crate::inventory::{CertificateStatus, Inventory, Progress, Selected, Standing, Ticket};
+use crate::queues;
+use crate::responders::Responders;
+use crate::scheduler::{Scheduler, SchedulerError, Step};
+use crate::staple::Staple;
+use crate::task::{Subject, Task};
+
+/// How many tasks one step puts at most.
+const CHUNK: usize = 1000;
+/// How long after a change it is looked at what it was, so that a crowd of changes is looked at once.
+const CHECK: Duration = Duration::from_millis(20);
+
+/// What a program does with a stapler while that runs: [`Stapler::handle`](super::Stapler::handle) gives it before the
+/// stapler is started, and clones of it may go anywhere.
+///
+/// ```no_run
+/// use stapled_core::io::directory::DirectorySource;
+/// use stapled_core::io::file::FileSink;
+/// use stapled_core::stapler::{Selection, Stapler};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let stapler = Stapler::builder().source(DirectorySource::new("/etc/ssl/private")).sink(FileSink::new()).build()?;
+/// let handle = stapler.handle();
+/// let running = tokio::spawn(stapler.run(std::future::pending()));
+/// handle.ready().await?;
+/// let mut asked = handle.renew(&Selection::All).await?;
+/// while let Some(renewed) = asked.next().await? {
+///     println!("{}: {:?}", renewed.about.name, renewed.came);
+/// }
+/// # running.abort();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Handle(Arc<Inner>);
+
+struct Inner {
+    finders: Vec<Arc<Finder>>,
+    inventory: Arc<Inventory>,
+    scheduler: Arc<dyn Scheduler>,
+    responders: Arc<Responders>,
+    ended: CancellationToken,
+}
+
+/// Which certificates are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Selection {
+    /// All that want a staple.
+    All,
+    /// Those whose responder this is: a host name or address, with a port or without, or a whole URL.
+    Responder(String),
+    /// Those with one of these names or serial numbers (hexadecimal), or that lie at one of these places.
+    Certificates(Vec<String>),
+}
+
+/// Why a stapler does not do what its handle asks for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandleError {
+    /// It has ended, or was dropped before it ran.
+    #[error("the stapler has ended")]
+    Ended,
+    /// Its scheduler failed.
+    #[error(transparent)]
+    Scheduler(#[from] SchedulerError),
+}
+
+/// What the CA was asked for: [`next`](Asked::next) tells what came of it.
+pub struct Asked {
+    handle: Handle,
+    certificates: Vec<Arc<About>>,
+    open: Vec<Open>,
+    done: VecDeque<Renewed>,
+}
+
+/// A certificate whose question is open.
+struct Open {
+    subject: Subject,
+    ticket: Ticket,
+    about: Arc<About>,
+    before: Option<Arc<Staple>>,
+}
+
+/// What came of a question about one certificate.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Renewed {
+    /// Which.
+    pub about: Arc<About>,
+    /// What the CA said.
+    pub came: Came,
+    /// How the certificate and its deliveries stand now; none when it is gone.
+    pub status: Option<CertificateStatus>,
+}
+
+/// What the CA said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Came {
+    /// Good, by a response that differs from the one held before.
+    NewStaple,
+    /// Good, by the response that is held already, or one that is no better.
+    SameStaple,
+    /// Revoked.
+    Revoked,
+    /// Nothing that is believed: the status says why.
+    Failed,
+    /// It was not asked: the certificate's validity is over.
+    Expired,
+    /// It was not asked: the certificate is gone.
+    Gone,
+}
+
+impl Handle {
+    pub(super) fn new(
+        finders: Vec<Arc<Finder>>,
+        inventory: Arc<Inventory>,
+        scheduler: Arc<dyn Scheduler>,
+        responders: Arc<Responders>,
+        ended: CancellationToken,
+    ) -> Self {
+        Handle(Arc::new(Inner { finders, inventory, scheduler, responders, ended }))
+    }
+
+    /// What is known. It outlives the stapler.
+    pub fn inventory(&self) -> Arc<Inventory> {
+        Arc::clone(&self.0.inventory)
+    }
+
+    /// Has the CAs asked for these certificates now, past caches and pauses, and returns as soon as that is scheduled:
+    /// with the certificates that it concerns, none where nothing fits. Certificates that are named and not known are
+    /// looked for first ([`rescan`](Handle::rescan)). How many questions are open at once, and the rate of each
+    /// responder, are as ever.
+    ///
+    /// # Errors
+    ///
+    /// The stapler has ended, or its scheduler failed.
+    pub async fn renew(&self, which: &Selection) -> Result<Asked, HandleError> {
+        let mut selected = self.select(which);
+        if selected.is_empty() && matches!(which, Selection::Certificates(_)) {
+            self.rescan().await?;
+            selected = self.select(which);
+        }
+        if self.0.ended.is_cancelled() {
+            return Err(HandleError::Ended);
+        }
+        let mut asked =
+            Asked { handle: self.clone(), certificates: Vec::new(), open: Vec::new(), done: VecDeque::new() };
+        let mut tasks = Vec::new();
+        for certificate in selected {
+            let subject = certificate.chain.subject().clone();
+            let Some(ticket) = self.0.inventory.ask(&subject) else { continue };
+            self.0.responders.ask_again(&certificate.chain);
+            let queue = self.0.responders.queue_for(&certificate.chain);
+            let mut task = Task::new(queue, subject.clone()).generation(certificate.generation);
+            task.reason = Some(queues::NOW.to_owned());
+            tasks.push(task);
+            asked.certificates.push(Arc::clone(&certificate.about));
+            asked.open.push(Open { subject, ticket, about: certificate.about, before: certificate.staple });
+        }
+        for chunk in tasks.chunks(CHUNK) {
+            let mut step = Step::intake();
+            step.puts.extend(chunk.iter().cloned());
+            self.0.scheduler.commit(step).await?;
+        }
+        Ok(asked)
+    }
+
+    /// Scans all sources now; returns when what they have was looked into.
+    ///
+    /// # Errors
+    ///
+    /// The stapler has ended, or its scheduler failed.
+    pub async fn rescan(&self) -> Result<(), HandleError> {
+        let rounds: Vec<u64> = self.0.finders.iter().map(|finder| finder.rounds.ask()).collect();
+        let scanned = async {
+            for (finder, round) in self.0.finders.iter().zip(rounds) {
+                finder.rounds.finished(round).await;
+            }
+        };
+        self.unless_ended(scanned).await?;
+        loop {
+            let census = self.unless_ended(self.0.scheduler.census()).await??;
+            if census.queues.get(&queues::parse()).is_none_or(|queue| queue.due == 0 && queue.leased == 0) {
+                return Ok(());
+            }
+            self.unless_ended(tokio::time::sleep(CHECK)).await?;
+        }
+    }
+
+    /// Returns when everything that the sources have was looked into once: each certificate that wants a staple has one
+    /// and every server has it, or it has failed in a way that the [inventory](Handle::inventory) tells. What fails is
+    /// tried again afterwards; whoever wants to wait for success looks there.
+    ///
+    /// # Errors
+    ///
+    /// The stapler has ended.
+    pub async fn ready(&self) -> Result<(), HandleError> {
+        let scanned = async {
+            for finder in &self.0.finders {
+                finder.rounds.finished(0).await;
+            }
+        };
+        self.unless_ended(scanned).await?;
+        let mut changes = self.0.inventory.changes();
+        loop {
+            changes.mark_unchanged();
+            if self.0.inventory.is_settled() {
+                return Ok(());
+            }
+            self.unless_ended(changes.changed()).await?.map_err(|_| HandleError::Ended)?;
+            self.unless_ended(tokio::time::sleep(CHECK)).await?;
+        }
+    }
+
+    fn select(&self, which: &Selection) -> Vec<Selected> {
+        let fits = |about: &About, chain: &CertChain| match which {
+            Selection::All => true,
+            Selection::Responder(host) => self.0.responders.is_asked(chain, host),
+            Selection::Certificates(names) => names.iter().any(|name| about.is_named(name)),
+        };
+        self.0.inventory.selected(fits)
+    }
+
+    async fn unless_ended<T>(&self, work: impl Future<Output = T>) -> Result<T, HandleError> {
+        self.0.ended.run_until_cancelled(work).await.ok_or(HandleError::Ended)
+    }
+}
+
+impl Asked {
+    /// The certificates that are asked for, in the order of their names.
+    pub fn certificates(&self) -> &[Arc<About>] {
+        &self.certificates
+    }
+
+    /// Those that [`next`](Asked::next) has not told of yet.
+    pub fn open(&self) -> impl Iterator<Item = &Arc<About>> {
+        self.done.iter().map(|done| &done.about).chain(self.open.iter().map(|open| &open.about))
+    }
+
+    /// Waits until the CA was asked for one more certificate and every server was brought in line, or has failed once;
+    /// `None` when all were told. How long that takes is the responders' affair: put a deadline round it. It may be
+    /// dropped at any time; nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// The stapler has ended.
+    pub async fn next(&mut self) -> Result<Option<Renewed>, HandleError> {
+        let inventory = self.handle.inventory();
+        let mut changes = inventory.changes();
+        loop {
+            changes.mark_unchanged();
+            self.collect(&inventory);
+            if let Some(done) = self.done.pop_front() {
+                return Ok(Some(done));
+            }
+            if self.open.is_empty() {
+                return Ok(None);
+            }
+            self.handle.unless_ended(changes.changed()).await?.map_err(|_| HandleError::Ended)?;
+            self.handle.unless_ended(tokio::time::sleep(CHECK)).await?;
+        }
+    }
+
+    fn collect(&mut self, inventory: &Inventory) {
+        let done = &mut self.done;
+        self.open.retain(|open| {
+            let status = match inventory.progress(&open.subject, open.ticket) {
+                Progress::Open => return true,
+                Progress::Done(status) => Some(*status),
+                Progress::Gone => None,
+            };
+            let came = match status.as_ref().map(|status| (&status.standing, &status.staple)) {
+                None | Some((Standing::Retired, _)) => Came::Gone,
+                Some((Standing::Good, staple)) if *staple == open.before => Came::SameStaple,
+                Some((Standing::Good, _)) => Came::NewStaple,
+                Some((Standing::Revoked { .. }, _)) => Came::Revoked,
+                Some((Standing::Expired, _)) => Came::Expired,
+                Some((Standing::Failing { .. } | Standing::Waiting, _)) => Came::Failed,
+            };
+            done.push_back(Renewed { about: Arc::clone(&open.about), came, status });
+            false
+        });
+    }
+}
