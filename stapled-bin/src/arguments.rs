@@ -99,6 +99,8 @@ Examples:
     stapled check --haproxy-config /etc/haproxy/haproxy.cfg
   How everything stands, asked of the one that runs:
     stapled status
+  Have the one that runs ask the CA now, and wait for what comes, as after a revocation:
+    stapled renew --wait www.example.org
   Two HAProxys, each with certificates of its own:
     stapled -p /etc/haproxy/a /etc/haproxy/b -s /run/haproxy/a.sock /run/haproxy/b.sock
   Whether a staple is right, and if not, why; what is in it:

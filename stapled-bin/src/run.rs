@@ -110,7 +110,7 @@ async fn keep(
     }
     tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), "stapled runs");
     note(&configuration);
-    let known = Arc::new(Known::new(stapler.inventory()));
+    let known = Arc::new(Known::new(stapler.handle()));
     let answering = control.map(|socket| Answering::start(socket, Arc::clone(&known)));
     let mut running = Running::start(stapler);
     let mut comparing = Comparing::start(&configuration, &mut haproxys);
@@ -273,7 +273,7 @@ impl Running {
         let inventory = Arc::clone(&self.inventory);
         self.stop().await;
         next.inherit(&inventory);
-        known.replace(next.inventory());
+        known.replace(next.handle());
         Running::start(next)
     }
 

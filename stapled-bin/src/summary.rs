@@ -8,10 +8,12 @@ use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::{Deserialize, Serialize};
+use stapled_core::event::About;
 use stapled_core::inventory::{
     CertificateStatus, DeliveryState, DeliveryStatus, Inventory, PlaceState, PlaceStatus, ProblemStatus, Standing,
 };
 use stapled_core::ocsp::CertStatus;
+use stapled_core::time::Timestamp;
 
 use crate::text::visible;
 
@@ -35,6 +37,9 @@ pub(crate) struct Row {
     /// Whether clients refuse it now: it is must-staple and has no staple, altogether or at one of its servers.
     pub(crate) outage: bool,
     pub(crate) state: State,
+    /// What came of a question that was asked for by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) came: Option<Came>,
     /// Why, as a stable word.
     #[serde(rename = "reason")]
     pub(crate) code: Option<Cow<'static, str>>,
@@ -72,6 +77,22 @@ pub(crate) enum State {
     Unreadable,
     /// It was not got round to.
     Waiting,
+}
+
+/// What came of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Came {
+    /// It is asked, and nobody waits.
+    Asked,
+    /// The time was up before it was answered, or before every server had the answer.
+    Pending,
+    NewStaple,
+    SameStaple,
+    Revoked,
+    Failed,
+    Expired,
+    Gone,
 }
 
 /// What a server, or the files, have of a certificate.
@@ -171,6 +192,14 @@ impl Summary {
         self.write_problems(out)
     }
 
+    /// The same with what came of each question.
+    pub(crate) fn write_renewals(&self, out: &mut dyn Write, on_terminal: bool) -> io::Result<()> {
+        if !self.rows.is_empty() {
+            writeln!(out, "{}", self.table(on_terminal, Columns::Came))?;
+        }
+        self.write_problems(out)
+    }
+
     /// What is wrong in words, and the totals.
     pub(crate) fn write_problems(&self, out: &mut dyn Write) -> io::Result<()> {
         for (what, names) in self.problems() {
@@ -228,9 +257,12 @@ impl Summary {
             false => ContentArrangement::Disabled,
         });
         let with_moments = columns == Columns::Moments;
+        let with_came = columns == Columns::Came;
         let moments = ["SINCE", "NEXT TRY"].into_iter().filter(|_| with_moments);
-        table
-            .set_header(["CERTIFICATE", "FILE", "STATE"].into_iter().chain(moments).chain(["STAPLE UNTIL", "SERVERS"]));
+        let came = ["CAME"].into_iter().filter(|_| with_came);
+        table.set_header(
+            ["CERTIFICATE", "FILE", "STATE"].into_iter().chain(moments).chain(came).chain(["STAPLE UNTIL", "SERVERS"]),
+        );
         for row in &self.rows {
             let urgent = if row.outage { "OUTAGE: " } else { "" };
             let state = match &row.code {
@@ -242,7 +274,9 @@ impl Summary {
                 [or_dash(&row.certificate), row.files.iter().map(|file| visible(file)).collect::<Vec<_>>().join(", ")];
             let moments = [visible(&row.since), or_dash(&row.next_try)].into_iter().filter(|_| with_moments);
             let servers = [or_dash(&row.staple_until), servers_in_words(&row.servers)];
-            table.add_row(who.into_iter().chain([state]).chain(moments).chain(servers));
+            let came = [row.came.map_or("-".to_owned(), |came| came.to_string())];
+            let came = came.into_iter().filter(|_| with_came);
+            table.add_row(who.into_iter().chain([state]).chain(moments).chain(came).chain(servers));
         }
         table
     }
@@ -254,6 +288,8 @@ enum Columns {
     Few,
     /// Also since when, and when next.
     Moments,
+    /// Also what came of a question.
+    Came,
 }
 
 /// `3 of 3`, or which not.
@@ -303,6 +339,7 @@ impl Row {
             must_staple: status.about.must_staple,
             outage: status.about.must_staple && state != State::Expired && is_missed,
             state,
+            came: None,
             code: code.map(Cow::Borrowed),
             what,
             since: status.since.to_string(),
@@ -310,6 +347,35 @@ impl Row {
             staple_until: status.staple.as_ref().map(|staple| staple.expires().to_string()),
             servers: status.deliveries.iter().map(of_delivery).collect(),
         })
+    }
+
+    /// Of a certificate that is gone from all its places.
+    pub(crate) fn of_gone(about: &About, now: Timestamp) -> Row {
+        Row {
+            certificate: Some(about.name.clone()),
+            serial: Some(about.serial.clone()),
+            files: about.places.iter().map(|place| place.to_string()).collect(),
+            must_staple: about.must_staple,
+            outage: false,
+            state: State::NoCertificate,
+            came: Some(Came::Gone),
+            code: None,
+            what: Some("it is gone from all its places".to_owned()),
+            since: now.to_string(),
+            next_try: None,
+            staple_until: None,
+            servers: Vec::new(),
+        }
+    }
+
+    /// The same, of which this came.
+    pub(crate) fn came(self, came: Came) -> Row {
+        Row { came: Some(came), ..self }
+    }
+
+    /// The names by which it is asked for.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.certificate.iter().chain(&self.serial).chain(&self.files)
     }
 
     /// Of the places without a certificate that wants a staple, and of what could not be looked at.
@@ -321,6 +387,7 @@ impl Row {
     fn verdict(&self) -> Verdict {
         match self.state {
             State::Revoked => Verdict::Revoked,
+            _ if self.came == Some(Came::Pending) => Verdict::Failed,
             State::Expired | State::NotApplicable | State::NoCertificate => Verdict::Fine,
             State::Good if self.undelivered() == 0 => Verdict::Fine,
             _ => Verdict::Failed,
@@ -411,6 +478,21 @@ impl fmt::Display for State {
     }
 }
 
+impl fmt::Display for Came {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Came::Asked => "asked",
+            Came::Pending => "no answer yet",
+            Came::NewStaple => "new staple",
+            Came::SameStaple => "same staple",
+            Came::Revoked => "REVOKED",
+            Came::Failed => "failed",
+            Came::Expired => "expired",
+            Came::Gone => "gone",
+        })
+    }
+}
+
 fn revocation(status: &CertStatus) -> String {
     match status {
         CertStatus::Revoked { at, reason: Some(reason) } => {
@@ -467,6 +549,7 @@ fn of_place(place: &PlaceStatus) -> Option<Row> {
         must_staple,
         outage: must_staple && !is_early && matches!(state, State::MustStapleWithoutUrl | State::Problem),
         state,
+        came: None,
         code: code.map(Cow::Borrowed),
         what,
         since: place.since.to_string(),
@@ -485,6 +568,7 @@ fn of_problem(status: &ProblemStatus) -> Row {
         must_staple: false,
         outage: false,
         state: State::Unreadable,
+        came: None,
         code: Some(Cow::Borrowed(problem.error.code.as_str())),
         what: Some(problem.error.what.clone()),
         since: status.since.to_string(),
@@ -515,6 +599,7 @@ mod tests {
             must_staple: false,
             outage: false,
             state,
+            came: None,
             code: None,
             what: None,
             since: String::new(),

@@ -9,6 +9,7 @@ mod encoding;
 mod fetch;
 mod input;
 mod inspect;
+mod renew;
 mod report;
 mod status;
 mod verify;
@@ -33,6 +34,7 @@ const USAGE: u8 = 2;
 pub(crate) enum Command {
     Check(Box<check::Check>),
     Status(status::Status),
+    Renew(renew::Renew),
     Verify(verify::Verify),
     Fetch(Box<fetch::Fetch>),
     Inspect(inspect::Inspect),
@@ -45,6 +47,7 @@ impl Command {
         let ended = match self {
             Command::Check(check) => check.run(out),
             Command::Status(status) => status.run(out),
+            Command::Renew(renew) => renew.run(out),
             Command::Verify(verify) => verify.run(out),
             Command::Fetch(fetch) => fetch.run(out),
             Command::Inspect(inspect) => inspect.run(out),

@@ -1,8 +1,11 @@
-//! The control socket: a running program is asked what it knows.
+//! The control socket: a running program is asked what it knows, and to renew now.
 //!
-//! The client sends one line of JSON, a [`Question`]; the answer is one object a line. The last one, [`Last`], says that
-//! the answer is whole. Whoever may connect may ask; the socket belongs to the user that the program runs as.
+//! The client sends one line of JSON, a [`Question`]; the answer is one object a line: rows, and lines of [`Progress`]
+//! where it takes long. The last one, [`Last`], says that the answer is whole. Whoever may connect may ask; the socket
+//! belongs to the user that the program runs as.
 
+mod client;
+mod renew;
 mod server;
 mod socket;
 
@@ -12,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::summary::Totals;
 
+pub(crate) use client::{Client, ClientError, Line, whole_names};
 pub(crate) use server::{Known, serve};
 pub(crate) use socket::{ControlSocket, ControlSocketError};
 
@@ -27,6 +31,36 @@ pub(crate) enum Question {
         #[serde(default)]
         of: Vec<String>,
     },
+    /// The CAs are to be asked now.
+    Renew {
+        /// Which certificates.
+        which: Which,
+        /// For how many seconds the answer may wait for what comes; none: it does not wait.
+        #[serde(default)]
+        wait: Option<u32>,
+    },
+}
+
+/// Which certificates are meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Which {
+    All,
+    Responder(String),
+    Certificates(Vec<String>),
+}
+
+/// How far a long answer has got.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    pub(crate) progress: Done,
+}
+
+/// How many of how many are done.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Done {
+    pub(crate) done: usize,
+    pub(crate) of: usize,
 }
 
 /// What ends an answer.

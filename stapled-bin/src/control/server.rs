@@ -8,22 +8,25 @@ use std::time::Duration;
 use serde::Serialize;
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::event::About;
-use stapled_core::inventory::Inventory;
+use stapled_core::stapler::Handle;
 use stapled_core::time::Timestamp;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+use super::renew::renew;
 use super::{ControlSocket, Daemon, Last, MAX_QUESTION, Question, Refusal};
 use crate::summary::{Row, State, Totals};
 
 /// How many are answered at once; others wait to be accepted.
 const ANSWERS: usize = 8;
+/// How many renewals are waited for at once; others are refused.
+const RENEWALS: usize = 4;
 /// How long a question may take to arrive.
 const ASKING: Duration = Duration::from_secs(5);
 /// How long a client may take to read a part of an answer.
-const READING: Duration = Duration::from_secs(10);
+pub(super) const READING: Duration = Duration::from_secs(10);
 /// How long a whole answer may take.
 const WHOLE: Duration = Duration::from_secs(300);
 /// The pause when no connection can be accepted, as without file descriptors.
@@ -32,26 +35,39 @@ const PAUSE: Duration = Duration::from_millis(200);
 const PART: usize = 128;
 
 /// What there is to tell of, whichever stapler it belongs to now.
-#[derive(Debug)]
 pub(crate) struct Known {
     since: Timestamp,
-    current: Mutex<(Arc<Inventory>, Timestamp)>,
+    current: Mutex<(Handle, Timestamp)>,
+    /// Renewals that somebody waits for.
+    pub(super) renewals: Semaphore,
 }
 
 impl Known {
     /// Of a program that was started now.
-    pub(crate) fn new(inventory: Arc<Inventory>) -> Self {
+    pub(crate) fn new(handle: Handle) -> Self {
         let now = SystemClock.now();
-        Known { since: now, current: Mutex::new((inventory, now)) }
+        Known { since: now, current: Mutex::new((handle, now)), renewals: Semaphore::new(RENEWALS) }
     }
 
     /// The stapler has been replaced.
-    pub(crate) fn replace(&self, inventory: Arc<Inventory>) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = (inventory, SystemClock.now());
+    pub(crate) fn replace(&self, handle: Handle) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = (handle, SystemClock.now());
     }
 
-    fn current(&self) -> (Arc<Inventory>, Timestamp) {
+    /// The stapler that runs now, and since when.
+    pub(super) fn current(&self) -> (Handle, Timestamp) {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What ends an answer.
+    pub(super) fn last(&self, totals: Totals) -> Last {
+        let daemon = Daemon {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            since: self.since.to_string(),
+            configured: self.current().1.to_string(),
+        };
+        Last { totals, daemon }
     }
 }
 
@@ -67,12 +83,9 @@ pub(crate) async fn serve(socket: ControlSocket, known: Arc<Known>) -> io::Resul
             Ok((stream, _)) => {
                 let known = Arc::clone(&known);
                 answers.spawn(async move {
-                    match tokio::time::timeout(WHOLE, converse(stream, &known)).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(error)) => tracing::debug!(event = "control_broken", %error, "a question broke off"),
-                        Err(_) => tracing::debug!(event = "control_broken", "an answer took too long"),
+                    if let Err(error) = converse(stream, &known, slot).await {
+                        tracing::debug!(event = "control_broken", %error, "a question broke off");
                     }
-                    drop(slot);
                 });
             }
             Err(error) => {
@@ -84,21 +97,26 @@ pub(crate) async fn serve(socket: ControlSocket, known: Arc<Known>) -> io::Resul
     }
 }
 
-async fn converse(stream: UnixStream, known: &Known) -> io::Result<()> {
+async fn converse(stream: UnixStream, known: &Known, slot: OwnedSemaphorePermit) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = Vec::new();
     let mut reader = BufReader::new(reader.take(MAX_QUESTION));
     in_time(ASKING, reader.read_until(b'\n', &mut line)).await?;
     let mut line_out = Vec::new();
     match serde_json::from_slice::<Question>(&line) {
-        Ok(Question::Status { of }) => return status(&mut writer, known, of).await,
+        Ok(Question::Status { of }) => return in_time(WHOLE, status(&mut writer, known, of)).await,
+        Ok(Question::Renew { which, wait }) => {
+            // Whoever waits for CAs keeps nobody from asking how things stand.
+            drop(slot);
+            return renew(&mut writer, known, which, wait).await;
+        }
         Err(error) => add(&mut line_out, &Refusal { error: format!("not a question: {error}") })?,
     }
     in_time(READING, writer.write_all(&line_out)).await
 }
 
 async fn status(writer: &mut (impl AsyncWriteExt + Unpin), known: &Known, of: Vec<String>) -> io::Result<()> {
-    let (inventory, configured) = known.current();
+    let inventory = known.current().0.inventory();
     let of = Arc::new(of);
     let mut totals = Totals::default();
     // Places before certificates: what is parsed meanwhile must not fall between them.
@@ -106,7 +124,7 @@ async fn status(writer: &mut (impl AsyncWriteExt + Unpin), known: &Known, of: Ve
         let (inventory, of) = (Arc::clone(&inventory), Arc::clone(&of));
         blocking(move || {
             let mut rows = Row::of_places(&inventory);
-            rows.retain(|row| of.is_empty() || names_of(row).any(|name| of.iter().any(|one| one == name)));
+            rows.retain(|row| of.is_empty() || row.names().any(|name| of.contains(name)));
             rows
         })
         .await?
@@ -145,37 +163,25 @@ async fn status(writer: &mut (impl AsyncWriteExt + Unpin), known: &Known, of: Ve
         }
         in_time(READING, writer.write_all(&part)).await?;
     }
-    let daemon = Daemon {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        pid: std::process::id(),
-        since: known.since.to_string(),
-        configured: configured.to_string(),
-    };
     part.clear();
-    add(&mut part, &Last { totals, daemon })?;
+    add(&mut part, &known.last(totals))?;
     in_time(READING, writer.write_all(&part)).await
 }
 
 fn is_asked_for(of: &[String], about: &About) -> bool {
-    let is =
-        |one: &String| *one == about.name || *one == about.serial || about.places.iter().any(|place| **place == **one);
-    of.is_empty() || of.iter().any(is)
+    of.is_empty() || of.iter().any(|one| about.is_named(one))
 }
 
-fn names_of(row: &Row) -> impl Iterator<Item = &String> {
-    row.certificate.iter().chain(&row.serial).chain(&row.files)
-}
-
-fn add(lines: &mut Vec<u8>, object: &impl Serialize) -> io::Result<()> {
+pub(super) fn add(lines: &mut Vec<u8>, object: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *lines, object)?;
     lines.push(b'\n');
     Ok(())
 }
 
-async fn in_time<T>(patience: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+pub(super) async fn in_time<T>(patience: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     tokio::time::timeout(patience, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
 }

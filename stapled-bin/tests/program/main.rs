@@ -13,6 +13,7 @@ mod inspect;
 mod one_off;
 mod question;
 mod reload;
+mod renew;
 mod running;
 mod status;
 mod vectors;

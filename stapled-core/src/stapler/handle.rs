@@ -140,6 +140,11 @@ impl Handle {
         Arc::clone(&self.0.inventory)
     }
 
+    /// Whether both are handles of one stapler.
+    pub fn is_same(&self, other: &Handle) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Has the CAs asked for these certificates now, past caches and pauses, and returns as soon as that is scheduled:
     /// with the certificates that it concerns, none where nothing fits. Certificates that are named and not known are
     /// looked for first ([`rescan`](Handle::rescan)). How many questions are open at once, and the rate of each

@@ -1,0 +1,158 @@
+//! `stapled renew`: has the running daemon ask the CAs now.
+
+use std::collections::HashSet;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args};
+
+use super::CommandError;
+use super::status::UNREACHABLE;
+use crate::control::{Client, Line, Question, Which, whole_names};
+use crate::summary::{Row, Summary};
+use crate::text::visible;
+
+/// Have the running stapled ask the CAs now, past caches and pauses
+///
+/// For when a certificate was just revoked, or a CA mended. The daemon asks at once, verifies, and delivers what comes to every
+/// server and file, as ever: a bad answer destroys no good staple, and how many questions are open at once stays bounded.
+/// With --wait this returns when all of that is done, and tells for each certificate what came.
+#[derive(Args, Debug)]
+#[command(
+    after_long_help = AFTER_HELP,
+    group = ArgGroup::new("which").required(true).args(["certificates", "responder", "all"])
+)]
+pub(crate) struct Renew {
+    /// These: names or serial numbers of certificates, or files
+    #[arg(value_name = "CERT")]
+    certificates: Vec<String>,
+
+    /// All whose responder is this: a host, HOST:PORT, or a URL
+    #[arg(long, value_name = "HOST")]
+    responder: Option<String>,
+
+    /// All certificates
+    #[arg(long)]
+    all: bool,
+
+    /// Wait for what comes, and until every server has it: for so long at most [default with --wait alone: 60]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "60",
+        value_parser = clap::value_parser!(u32).range(1..=3600)
+    )]
+    wait: Option<u32>,
+
+    /// The socket of the daemon [default: what the configuration file says, or /run/stapled/control.sock]
+    #[arg(long, value_name = "PATH")]
+    control_socket: Option<PathBuf>,
+
+    /// The daemon's configuration file, which may name the socket [default: as the daemon finds it]
+    #[arg(short = 'c', long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Print one object a line per certificate as it comes, then the totals
+    #[arg(long)]
+    json: bool,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  A certificate was revoked: out of service at once, everywhere
+    stapled renew --wait www.example.org
+  A CA's responder works again
+    stapled renew --responder ocsp.example.net
+  All, with up to five minutes for it
+    stapled renew --all --wait=300 --json
+
+Output with --json, one object a line: as that of `stapled status`, with came: new_staple, same_staple, revoked, failed (state,
+  reason and servers say why), expired or gone; pending where the time was up; asked without --wait. Lines with progress
+  (done, of) come in between while it takes long. The last line has totals and daemon.
+
+Exit codes:
+  0    with --wait: all is well with these certificates, as --one-off means it; without: they are being asked for
+  1    with --wait: something is missing, failed or not done in time; always: nothing is known of a CERT, or no certificate
+       has that responder
+  2    wrong arguments or configuration file
+  3    with --wait: a certificate is revoked, whatever else there is
+  4    no daemon answers on the socket, or not to the end";
+
+impl Renew {
+    pub(super) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
+        let client = match Client::find(self.control_socket.as_deref(), self.config.as_deref()) {
+            Ok(client) => client,
+            Err(error) => {
+                crate::say(&error);
+                return Ok(super::USAGE);
+            }
+        };
+        let which = match &self.responder {
+            Some(responder) => Which::Responder(responder.clone()),
+            None if self.all => Which::All,
+            None => Which::Certificates(whole_names(&self.certificates)),
+        };
+        let question = Question::Renew { which, wait: self.wait };
+        let shows_progress = io::stderr().is_terminal();
+        let mut rows: Vec<Row> = Vec::new();
+        let answered = client.ask(&question, &mut |line, what| {
+            match what {
+                Line::Row(row) => {
+                    rows.push(*row);
+                }
+                Line::Progress(done) if shows_progress => {
+                    // A terminal that is gone shows nothing.
+                    let _ = write!(io::stderr(), "\r{} of {} done", done.done, done.of);
+                    return Ok(());
+                }
+                Line::Progress(_) => {}
+                Line::Last => {}
+            }
+            if self.json { writeln!(out, "{line}").and_then(|()| out.flush()) } else { Ok(()) }
+        });
+        if shows_progress {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+        let last = match answered {
+            Ok(Ok(last)) => last,
+            Ok(Err(error)) => {
+                crate::say(&error);
+                return Ok(UNREACHABLE);
+            }
+            Err(error) => return Err(CommandError::Output { error, code: super::UNANSWERED }),
+        };
+        let mut code = last.totals.exit_code;
+        for unknown in self.unknown(&rows) {
+            crate::say(&unknown);
+            code = code.max(1);
+        }
+        if !self.json {
+            let summary = Summary { rows, totals: last.totals };
+            let written = match self.wait {
+                Some(_) => summary.write_renewals(out, io::stdout().is_terminal()),
+                None => writeln!(
+                    out,
+                    "{} are asked for; `stapled status` tells what comes, --wait waits for it",
+                    last.totals.total
+                ),
+            };
+            written.map_err(|error| CommandError::Output { error, code })?;
+        }
+        out.flush().map_err(|error| CommandError::Output { error, code })?;
+        Ok(code)
+    }
+
+    /// What fits no certificate, in words.
+    fn unknown(&self, rows: &[Row]) -> Vec<String> {
+        if let (Some(responder), true) = (&self.responder, rows.is_empty()) {
+            return vec![format!("no certificate has the responder {}: see `stapled check`", visible(responder))];
+        }
+        let known: HashSet<&String> = rows.iter().flat_map(Row::names).collect();
+        let is_unknown =
+            |name: &&String| !whole_names(std::slice::from_ref(name)).iter().any(|one| known.contains(one));
+        let unknown = self.certificates.iter().filter(is_unknown);
+        unknown.map(|name| format!("nothing is known of {}", visible(name))).collect()
+    }
+}

@@ -1,0 +1,116 @@
+//! Asking a running program.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::{self, Path, PathBuf};
+use std::time::Duration;
+
+use super::{Done, Last, MAX_QUESTION, Progress, Question, Refusal};
+use crate::fault::ConfigurationError;
+use crate::file::File;
+use crate::summary::Row;
+
+/// How long the daemon may take for a part of its answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// No line of an answer is longer, in bytes.
+const MAX_LINE: u64 = 1024 * 1024;
+
+/// Where the daemon is asked.
+#[derive(Debug)]
+pub(crate) struct Client {
+    path: PathBuf,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    #[error("{}: no stapled answers there: {error}; is it running, with this --control-socket, and may this user ask?", .path.display())]
+    Connect { path: PathBuf, error: io::Error },
+    #[error("{}: the answer broke off: {error}", .path.display())]
+    Broken { path: PathBuf, error: io::Error },
+    #[error("{}: {what}", .path.display())]
+    Refused { path: PathBuf, what: String },
+}
+
+/// One line of an answer.
+pub(crate) enum Line {
+    Row(Box<Row>),
+    Progress(Done),
+    Last,
+}
+
+impl Client {
+    /// The socket that is named, that of the configuration file, or the usual one.
+    pub(crate) fn find(socket: Option<&Path>, config: Option<&Path>) -> Result<Self, ConfigurationError> {
+        let path = match socket {
+            Some(path) => path.to_owned(),
+            None => File::find(config)?.settings.control_socket.unwrap_or_else(super::usual_path),
+        };
+        Ok(Client { path })
+    }
+
+    /// Asks, and takes every line of the answer, as text and as what it is. An error of `take` is one of the output.
+    pub(crate) fn ask(
+        &self,
+        question: &Question,
+        take: &mut dyn FnMut(&str, Line) -> io::Result<()>,
+    ) -> io::Result<Result<Last, ClientError>> {
+        let broken = |error| ClientError::Broken { path: self.path.clone(), error };
+        let mut reader = match self.send(question) {
+            Ok(stream) => BufReader::new(stream),
+            Err(error) => return Ok(Err(error)),
+        };
+        loop {
+            let mut line = String::new();
+            match (&mut reader).take(MAX_LINE).read_line(&mut line) {
+                Ok(0) => return Ok(Err(broken(ErrorKind::UnexpectedEof.into()))),
+                Ok(_) => {}
+                Err(error) => return Ok(Err(broken(error))),
+            }
+            let line = line.trim_end();
+            if let Ok(row) = serde_json::from_str::<Row>(line) {
+                take(line, Line::Row(Box::new(row)))?;
+            } else if let Ok(Progress { progress }) = serde_json::from_str(line) {
+                take(line, Line::Progress(progress))?;
+            } else if let Ok(last) = serde_json::from_str::<Last>(line) {
+                take(line, Line::Last)?;
+                return Ok(Ok(last));
+            } else if let Ok(Refusal { error }) = serde_json::from_str(line) {
+                return Ok(Err(ClientError::Refused { path: self.path.clone(), what: error }));
+            } else {
+                return Ok(Err(broken(ErrorKind::InvalidData.into())));
+            }
+        }
+    }
+
+    fn send(&self, question: &Question) -> Result<UnixStream, ClientError> {
+        let failed = |error| ClientError::Connect { path: self.path.clone(), error };
+        let mut question = serde_json::to_vec(question).map_err(|error| failed(error.into()))?;
+        question.push(b'\n');
+        if question.len() as u64 > MAX_QUESTION {
+            let what = "too many certificates are named; ask for all".to_owned();
+            return Err(ClientError::Refused { path: self.path.clone(), what });
+        }
+        let mut stream = UnixStream::connect(&self.path).map_err(failed)?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+        stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
+        stream.write_all(&question).map_err(failed)?;
+        stream.shutdown(Shutdown::Write).map_err(failed)?;
+        Ok(stream)
+    }
+}
+
+/// The names as they were given, and those of files as whole paths, too: by these a file is known.
+pub(crate) fn whole_names(names: &[String]) -> Vec<String> {
+    let mut whole_names = Vec::new();
+    for name in names {
+        if let Ok(whole) = path::absolute(name)
+            && (name.contains('/') || whole.exists())
+        {
+            whole_names.push(whole.to_string_lossy().into_owned());
+        }
+        whole_names.push(name.clone());
+    }
+    whole_names
+}
