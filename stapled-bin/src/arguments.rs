@@ -126,7 +126,8 @@ Signals:
 
 Hook:
   --hook names a program, which is run without arguments, for events (STAPLED_EVENT) such as renewed, renewal_failed,
-  revoked, withdrawn, delivery_failed, certificate_expired, must_staple_without_url, place_problem, source_problem. The
+  revoked, withdrawn, delivery_failed, short_lived, certificate_expired, must_staple_without_url, place_problem,
+  source_problem. The
   first is told at once; the same about the same certificate again after --hook-debounce, with how often (STAPLED_COUNT)
   and since when (STAPLED_SINCE). All of these are set, and empty where they do not apply: STAPLED_SEVERITY (info, warning,
   error), STAPLED_AT, STAPLED_CERTIFICATE, STAPLED_SERIAL, STAPLED_FILES (joined by colons), STAPLED_MUST_STAPLE and
@@ -164,6 +165,7 @@ mod tests {
         for (name, default) in [
             ("minimum_validity", refresh.minimum_validity.as_secs()),
             ("minimum_interval", refresh.minimum_interval.as_secs()),
+            ("maximum_interval", refresh.maximum_interval.as_secs()),
             ("clock_skew", JudgePolicy::default().clock_skew.as_secs()),
         ] {
             let argument = command.get_arguments().find(|argument| argument.get_id() == name).unwrap();

@@ -186,7 +186,7 @@ impl Configuration {
             recycle: !settings.no_recycle,
             fetch_issuers: !settings.no_fetch_issuers,
             issuer_dir: settings.issuer_dir.as_deref().map(absolute).transpose()?,
-            refresh: refresh(&settings),
+            refresh: refresh(&settings, &origins)?,
             judging: judging(&settings).policy(),
             renewals: settings.renewal_threads.map(usize::from),
             per_responder: settings.concurrent_per_responder.map(usize::from),
@@ -217,6 +217,8 @@ impl Origins {
         let said = &self.arguments;
         let by_argument = match setting {
             "cert-paths" => !said.cert_paths.is_empty(),
+            "minimum-interval" => said.minimum_interval.is_some(),
+            "maximum-interval" => said.maximum_interval.is_some(),
             "directories" => !said.directories.is_empty(),
             "haproxy-sockets" => !said.haproxy_sockets.is_empty(),
             "haproxy-config" => !said.haproxy_config.is_empty(),
@@ -462,7 +464,7 @@ fn hook(settings: &Settings, origins: &Origins) -> Result<Option<Hook>, Configur
     }))
 }
 
-fn refresh(settings: &Settings) -> RefreshPolicy {
+fn refresh(settings: &Settings, origins: &Origins) -> Result<RefreshPolicy, ConfigurationError> {
     let mut refresh = RefreshPolicy::default();
     if let Some(seconds) = settings.minimum_validity {
         refresh.minimum_validity = Duration::from_secs(seconds);
@@ -470,7 +472,22 @@ fn refresh(settings: &Settings) -> RefreshPolicy {
     if let Some(seconds) = settings.minimum_interval {
         refresh.minimum_interval = Duration::from_secs(seconds.get());
     }
-    refresh
+    if let Some(seconds) = settings.maximum_interval {
+        refresh.maximum_interval = Duration::from_secs(seconds.get());
+    }
+    let (least, most) = (refresh.minimum_interval.as_secs(), refresh.maximum_interval.as_secs());
+    if least <= most {
+        return Ok(refresh);
+    }
+    // What was said is at fault, not the other one's default.
+    let (at_fault, what) = match settings.maximum_interval {
+        Some(_) => ("maximum-interval", format!("{most} s are less than minimum-interval, which is {least} s")),
+        None => (
+            "minimum-interval",
+            format!("{least} s are more than maximum-interval, which is {most} s unless it is set"),
+        ),
+    };
+    Err(ConfigurationError::Setting { place: origins.of(at_fault), what })
 }
 
 fn network(settings: &Settings, origins: &Origins) -> Result<Network, ConfigurationError> {

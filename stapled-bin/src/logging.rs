@@ -171,6 +171,7 @@ fn sink(kind: &EventKind) -> Option<&str> {
         | EventKind::NotWanted { sink, .. }
         | EventKind::DeliveryFailed { sink, .. }
         | EventKind::Withdrawn { sink, .. }
+        | EventKind::ShortLived { sink, .. }
         | EventKind::ServerLost { sink, .. } => Some(sink),
         _ => None,
     }

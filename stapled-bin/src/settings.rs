@@ -95,18 +95,25 @@ pub(crate) struct Settings {
     #[arg(long, help_heading = FILES)]
     pub(crate) no_staple_files: bool,
 
-    /// Ask for every certificate, whatever staple its file holds from before
+    /// Ask for every certificate, whatever staple its file holds from before. Otherwise --one-off asks for those whose
+    /// staple is past half of its validity, or older than --maximum-interval
     #[arg(long, help_heading = FILES)]
     pub(crate) no_recycle: bool,
 
-    /// Staples are renewed at half of their validity; and with no less left than this, where that is not more than
-    /// the half [default: 7200]
+    /// Staples are renewed at half of their validity, and at --maximum-interval; and with no less left than this, where
+    /// that is not more than the half [default: 7200]
     #[arg(long, value_name = "SECONDS", value_parser = seconds_or_none, help_heading = ASKING)]
     pub(crate) minimum_validity: Option<u64>,
 
-    /// The least time between two renewals of a certificate [default: 60]
+    /// The least time between two renewals of a certificate; half of it, where responses live so short that servers would
+    /// be without a staple in between [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = ASKING)]
     pub(crate) minimum_interval: Option<NonZeroU64>,
+
+    /// The longest time between two renewals of a certificate, however long its staple is valid: a revocation is noticed
+    /// within this time [default: 3600]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = ASKING)]
+    pub(crate) maximum_interval: Option<NonZeroU64>,
 
     /// How many questions may be open at once [default: 64]
     #[arg(short = 't', long, value_name = "NUMBER", value_parser = number, help_heading = ASKING)]
@@ -314,6 +321,7 @@ impl Settings {
             no_recycle: self.no_recycle || file.no_recycle,
             minimum_validity: self.minimum_validity.or(file.minimum_validity),
             minimum_interval: self.minimum_interval.or(file.minimum_interval),
+            maximum_interval: self.maximum_interval.or(file.maximum_interval),
             renewal_threads: self.renewal_threads.or(file.renewal_threads),
             concurrent_per_responder: self.concurrent_per_responder.or(file.concurrent_per_responder),
             responder_rate: self.responder_rate.or(file.responder_rate),

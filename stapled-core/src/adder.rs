@@ -16,7 +16,7 @@ use crate::reason::ReasonCode;
 use crate::refresh::{Failure, RefreshPolicy};
 use crate::responders::Responders;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step, Which};
-use crate::sink::{Delivered, Lost, SinkError, StapleSink, Withdrawal, Withdrawn};
+use crate::sink::{self, Delivered, Lost, SinkError, StapleSink, Withdrawal, Withdrawn};
 use crate::staple::{JudgePolicy, Staple};
 use crate::task::{Due, Task};
 use crate::time::Timestamp;
@@ -103,7 +103,8 @@ impl Adder {
             Wanted::Nothing(why) => {
                 let retry = self.take_back(lease, &view, why).await;
                 // Was it the clock? Then what is over now is good again some day, without a renewal in between.
-                let may_return = why == Withdrawal::Expiring && view.staple.is_some();
+                let may_return =
+                    why == Withdrawal::Expiring && view.staple.is_some() && view.standing != Standing::Expired;
                 retry.or_else(|| may_return.then(|| self.look_again(lease, Due::After(SECOND_LOOK))))
             }
             Wanted::Unconfirmed => {
@@ -167,7 +168,7 @@ impl Adder {
         staple: Arc<Staple>,
         done: Result<Delivered, SinkError>,
     ) -> Option<Task> {
-        let sink = || Arc::clone(&self.name);
+        let sink_name = || Arc::clone(&self.name);
         match done {
             Ok(Delivered::Confirmed) => {
                 let is_new = view.delivery.served.as_ref().is_none_or(|(served, _)| *served != staple);
@@ -177,14 +178,24 @@ impl Adder {
                     return Some(self.look_again(lease, Due::Now));
                 }
                 if is_new {
-                    self.journal.tell_of(&view.about, EventKind::Delivered { sink: sink() });
+                    self.journal.tell_of(&view.about, EventKind::Delivered { sink: sink_name() });
+                }
+                let was_told = matches!(
+                    &view.delivery.state,
+                    DeliveryState::Failed { code, .. } if *code == sink::EXPIRES_TOO_SOON
+                );
+                if is_new
+                    && !was_told
+                    && let Some(what) = self.short_lived(view)
+                {
+                    self.journal.tell_of(&view.about, EventKind::ShortLived { sink: sink_name(), what });
                 }
                 None
             }
             Ok(Delivered::NotWanted { code, what }) => {
                 let state = DeliveryState::NotWanted { code, what: what.clone() };
                 if view.delivery.state != state {
-                    self.journal.tell_of(&view.about, EventKind::NotWanted { sink: sink(), code, what });
+                    self.journal.tell_of(&view.about, EventKind::NotWanted { sink: sink_name(), code, what });
                 }
                 self.set_delivery(lease, view, Delivery::of_nothing(state));
                 None
@@ -206,21 +217,73 @@ impl Adder {
         // What a server was given before this process began is not known; of a revoked certificate it must not stay in
         // service.
         if !may_serve && (why != Withdrawal::Revoked || view.delivery.state == DeliveryState::Withdrawn) {
+            let state = self.never_served(view, why).unwrap_or_else(|| view.delivery.state.clone());
             // A certificate that is gone is forgotten with this.
-            self.set_delivery(lease, view, Delivery::of_nothing(view.delivery.state.clone()));
+            self.set_delivery(lease, view, Delivery::of_nothing(state));
             return None;
         }
         let sites = if may_serve { view.delivery.sites() } else { view.sites.clone() };
         // Should it fail, nobody knows what is left of it.
         let in_doubt = view.delivery.in_doubt();
         self.inventory.begin_delivery(view.chain.subject(), self.number, in_doubt.clone());
-        let confirmed = match in_time(self.sink.withdraw(&view.chain, &sites, why)).await {
+        let withdrawn = in_time(self.sink.withdraw(&view.chain, &sites, why)).await;
+        // The clock was put right while the withdrawal waited for its turn: what was withdrawn is good.
+        let is_good_again =
+            why == Withdrawal::Expiring && matches!(self.wanted(view, self.journal.clock.now()), Wanted::Staple(_));
+        let confirmed = match withdrawn {
             Ok(withdrawn) => withdrawn == Withdrawn::Confirmed,
+            Err(_) if is_good_again => return Some(self.look_again(lease, Due::Now)),
             Err(error) => return Some(self.note_failure(lease, view, in_doubt, &error, Some(why))),
         };
-        self.tell_withdrawn(view, why, confirmed);
-        self.set_delivery(lease, view, Delivery::of_nothing(DeliveryState::Withdrawn));
-        None
+        let short_lived = self.short_lived(view).filter(|_| why == Withdrawal::Expiring);
+        let state = match &short_lived {
+            Some(what) => DeliveryState::Failed { code: sink::EXPIRES_TOO_SOON, what: what.clone() },
+            None => DeliveryState::Withdrawn,
+        };
+        self.tell_withdrawn(view, why, confirmed, short_lived);
+        self.set_delivery(lease, view, Delivery::of_nothing(state));
+        is_good_again.then(|| self.look_again(lease, Due::Now))
+    }
+
+    /// A staple that this sink could not serve at all, since its life is shorter than the sink's margin: that is told once.
+    fn never_served(&self, view: &DeliveryView, why: Withdrawal) -> Option<DeliveryState> {
+        let staple = view.staple.as_ref().filter(|_| why == Withdrawal::Expiring && view.standing == Standing::Good)?;
+        let code = sink::EXPIRES_TOO_SOON;
+        let margin = self.sink.requirements().margin.max(LEAD);
+        // What was in service until now, or was told to be too short, is no news.
+        let is_news = match &view.delivery.state {
+            DeliveryState::Withdrawn if staple.expires().since(staple.this_update()) > margin => return None,
+            DeliveryState::Failed { code: told, .. } => *told != code,
+            _ => true,
+        };
+        let what = sink::too_short(staple, margin).to_string();
+        if is_news {
+            let event = EventKind::DeliveryFailed {
+                sink: Arc::clone(&self.name),
+                code,
+                what: what.clone(),
+                again: view.next.unwrap_or_else(|| self.journal.clock.now()),
+                served_until: None,
+                withdrawing: None,
+            };
+            self.journal.tell_of(&view.about, event);
+        }
+        Some(DeliveryState::Failed { code, what })
+    }
+
+    /// Why this sink has no staple between the end of this one and the next renewal, where that comes later.
+    fn short_lived(&self, view: &DeliveryView) -> Option<String> {
+        let staple = view.staple.as_ref().filter(|_| view.standing == Standing::Good)?;
+        let (ends, next) = (self.last_moment(staple.expires()), view.next?);
+        if next <= ends || next <= self.journal.clock.now() {
+            return None;
+        }
+        let life = staple.expires().since(staple.this_update()).as_secs();
+        let margin = self.sink.requirements().margin.max(LEAD).as_secs();
+        Some(format!(
+            "the CA's responses live {life} s, and the server serves none in its last {margin} s: it serves this one until \
+             {ends}, and the CA is asked again at {next} (--minimum-interval); ask the CA for responses that live longer"
+        ))
     }
 
     /// A staple that is over is taken back even while its successor cannot be delivered. Returns whether it was.
@@ -233,18 +296,18 @@ impl Adder {
         // What fails here fails the next time, too, and is tried again with the delivery.
         let Ok(withdrawn) = in_time(self.sink.withdraw(&view.chain, &sites, why)).await else { return false };
         let confirmed = withdrawn == Withdrawn::Confirmed;
-        self.tell_withdrawn(view, why, confirmed);
+        self.tell_withdrawn(view, why, confirmed, None);
         true
     }
 
-    fn tell_withdrawn(&self, view: &DeliveryView, why: Withdrawal, confirmed: bool) {
+    fn tell_withdrawn(&self, view: &DeliveryView, why: Withdrawal, confirmed: bool, short_lived: Option<String>) {
         let failing = match &view.standing {
             Standing::Failing { code, what, .. } if why == Withdrawal::Expiring => {
                 Some(Failing { code: *code, what: what.clone(), since: view.since })
             }
             _ => None,
         };
-        let event = EventKind::Withdrawn { sink: Arc::clone(&self.name), why, confirmed, failing };
+        let event = EventKind::Withdrawn { sink: Arc::clone(&self.name), why, confirmed, failing, short_lived };
         self.journal.tell_of(&view.about, event);
     }
 

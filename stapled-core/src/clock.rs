@@ -1,8 +1,9 @@
 //! The clock, injected: what the time is, and waiting for an instant.
 
 use std::fmt::Debug;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::time::Timestamp;
 
@@ -13,6 +14,13 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 pub trait Clock: Send + Sync + Debug {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// The time since some fixed instant, by a clock that nobody sets. Where [`now`](Clock::now) goes on by another span
+    /// than this, the clock was set, or the machine slept. The machine's monotonic clock, unless `now` is of another kind.
+    fn steady(&self) -> Duration {
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        BEGAN.get_or_init(Instant::now).elapsed()
+    }
 
     /// How long to sleep at most before looking at this clock again: a clock that jumped, or a machine that was
     /// suspended, is noticed this soon. 30 s, unless it is known that this clock does not jump.
@@ -73,6 +81,10 @@ impl SimulatedClock {
 impl Clock for SimulatedClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_unix_millis(self.at_start.load(Ordering::SeqCst)) + self.start.elapsed()
+    }
+
+    fn steady(&self) -> Duration {
+        self.start.elapsed()
     }
 
     fn longest_sleep(&self) -> Duration {

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::ocsp::CertStatus;
 use crate::reason::ReasonCode;
-use crate::sink::Withdrawal;
+use crate::sink::{EXPIRES_TOO_SOON, Withdrawal};
 use crate::task::Subject;
 use crate::time::Timestamp;
 
@@ -203,6 +204,8 @@ pub enum EventKind {
         renew: Timestamp,
         /// Whether it differs from the one held before.
         changed: bool,
+        /// Whether the last renewal had failed.
+        recovered: bool,
     },
     /// All URLs were asked in vain.
     RenewalFailed {
@@ -268,6 +271,22 @@ pub enum EventKind {
         confirmed: bool,
         /// Why it could not be renewed, where that is so.
         failing: Option<Failing>,
+        /// Why it was to end before its renewal, where that is so: its CA was not even asked.
+        short_lived: Option<String>,
+    },
+    /// A server has the staple, and will be without one before the next renewal: responses live too short.
+    ShortLived {
+        /// The sink's name.
+        sink: Arc<str>,
+        /// Why, and what to do.
+        what: String,
+    },
+    /// The clock was set, or the machine slept: everything is looked at again.
+    ClockSet {
+        /// What the clock would show otherwise.
+        expected: Timestamp,
+        /// What it shows.
+        now: Timestamp,
     },
     /// A server has lost staples and gets them again.
     ServerLost {
@@ -316,6 +335,8 @@ impl EventKind {
             EventKind::NotWanted { .. } => "not_wanted",
             EventKind::DeliveryFailed { .. } => "delivery_failed",
             EventKind::Withdrawn { .. } => "withdrawn",
+            EventKind::ShortLived { .. } => "short_lived",
+            EventKind::ClockSet { .. } => "clock_set",
             EventKind::ServerLost { .. } => "server_lost",
             EventKind::ServerChanged { .. } => "server_changed",
             EventKind::Retired => "retired",
@@ -334,6 +355,7 @@ impl EventKind {
             | EventKind::RenewalFailed { code, .. }
             | EventKind::NotWanted { code, .. }
             | EventKind::DeliveryFailed { code, .. } => Some(*code),
+            EventKind::Withdrawn { short_lived: Some(_), .. } | EventKind::ShortLived { .. } => Some(EXPIRES_TOO_SOON),
             EventKind::Withdrawn { failing, .. } => failing.as_ref().map(|failing| failing.code),
             _ => None,
         }
@@ -354,7 +376,7 @@ impl Event {
                 EventKind::RenewalFailed { held_until, .. } => held_until.is_none(),
                 EventKind::DeliveryFailed { served_until, .. } => served_until.is_none(),
                 EventKind::Withdrawn { why, .. } => *why != Withdrawal::Retired,
-                EventKind::MustStapleWithoutUrl | EventKind::Revoked { .. } => true,
+                EventKind::MustStapleWithoutUrl | EventKind::Revoked { .. } | EventKind::ShortLived { .. } => true,
                 _ => false,
             }
     }
@@ -368,6 +390,7 @@ impl Event {
             | EventKind::NotApplicable
             | EventKind::AttemptFailed { .. }
             | EventKind::Scanned { changed: 0, gone: 0, .. }
+            | EventKind::Renewed { changed: false, recovered: false, .. }
             | EventKind::Accepted => Severity::Debug,
             EventKind::Scanned { .. }
             | EventKind::IssuerFetched { .. }
@@ -377,6 +400,7 @@ impl Event {
             | EventKind::Delivered { .. }
             | EventKind::NotWanted { .. }
             | EventKind::ServerLost { .. }
+            | EventKind::ClockSet { .. }
             | EventKind::ServerChanged { .. }
             | EventKind::Withdrawn { why: Withdrawal::Retired, .. }
             | EventKind::Retired => Severity::Info,
@@ -386,6 +410,7 @@ impl Event {
             | EventKind::RenewalFailed { .. }
             | EventKind::CertificateExpired { .. }
             | EventKind::Withdrawn { .. }
+            | EventKind::ShortLived { .. }
             | EventKind::DeliveryFailed { .. } => Severity::Warning,
             EventKind::MustStapleWithoutUrl | EventKind::Revoked { .. } | EventKind::Internal { .. } => Severity::Error,
         }
@@ -472,15 +497,26 @@ impl fmt::Display for EventKind {
                     None => Ok(()),
                 }
             }
-            EventKind::Withdrawn { sink, why, confirmed, failing } => {
+            EventKind::ShortLived { sink, what } => placed(f, sink, what),
+            EventKind::ClockSet { expected, now } => {
+                let (by, way) = match now.since(*expected) {
+                    Duration::ZERO => (expected.since(*now), "back"),
+                    ahead => (ahead, "ahead"),
+                };
+                write!(f, "the clock jumped {way} by {} s, to {now}: everything is looked at again", by.as_secs())
+            }
+            EventKind::Withdrawn { sink, why, confirmed, failing, short_lived } => {
                 let why = in_words(*why);
                 match confirmed {
                     true => write!(f, "staple withdrawn from {sink}: {why}")?,
                     false => write!(f, "staple not withdrawn from {sink}, which may serve it until it ends: {why}")?,
                 }
-                match failing {
-                    Some(Failing { what, since, .. }) => write!(f, " since {since}: {what}"),
-                    None => Ok(()),
+                match (failing, short_lived) {
+                    (Some(Failing { what, since, .. }), _) => {
+                        write!(f, " and could not be renewed since {since}: {what}")
+                    }
+                    (None, Some(what)) => write!(f, ": {what}"),
+                    (None, None) => Ok(()),
                 }
             }
             EventKind::ServerLost { sink, certificates } => {
@@ -498,7 +534,7 @@ impl fmt::Display for EventKind {
 fn in_words(why: Withdrawal) -> &'static str {
     match why {
         Withdrawal::Revoked => "the certificate is revoked",
-        Withdrawal::Expiring => "it ends and could not be renewed",
+        Withdrawal::Expiring => "it ends",
         Withdrawal::Retired => "the certificate is gone",
     }
 }

@@ -154,6 +154,14 @@ impl Inventory {
 }
 
 impl Entry {
+    /// How a certificate stands that has come back to a place, or into its validity.
+    fn standing_within_validity(&self, now: Timestamp) -> Standing {
+        let is_good = self.staple.as_ref().is_some_and(|staple| staple.expires() > now);
+        let standing = if is_good { Standing::Good } else { Standing::Waiting };
+        // A revocation outlives a stay elsewhere: what the sinks have is taken back until the CA says otherwise.
+        self.disowned.and_then(Disowned::standing).unwrap_or(standing)
+    }
+
     fn set_standing(&mut self, standing: Standing, now: Timestamp) {
         // Whatever an answer says that was on its way when it went.
         let standing = if self.places.is_empty() { Standing::Retired } else { standing };

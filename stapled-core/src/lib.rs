@@ -36,6 +36,7 @@ pub mod inquiry;
 pub mod inventory;
 pub mod io;
 mod issuers;
+mod jumps;
 mod lane;
 pub mod ocsp;
 pub mod oid;

@@ -16,14 +16,14 @@ use crate::certificate::Certificate;
 use crate::chain::{CertChain, ChainError};
 use crate::chance::Chance;
 use crate::event::{About, EventKind, Journal};
-use crate::inventory::{Displaced, Inventory, Kept, PlaceState, RenewalMemory, Settled, SinkNumber};
+use crate::inventory::{Displaced, Inventory, Kept, PlaceState, RenewalMemory, Settled};
 use crate::lane;
 use crate::queues;
 use crate::reason::ReasonCode;
-use crate::refresh::{Failure, RefreshPolicy, Usable};
+use crate::refresh::{Failure, RefreshPolicy, Spread};
 use crate::responders::Responders;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
-use crate::sink::{IssuerPlace, Site, StapleSink, requirements_of};
+use crate::sink::{IssuerPlace, Site, StapleSink, requirements_of, usable_by};
 use crate::source::{Material, Sighting};
 use crate::staple::{JudgePolicy, judge};
 use crate::task::{Due, Subject, Task};
@@ -49,6 +49,15 @@ pub(crate) struct Parser {
     /// Whether issuers that lie nowhere are fetched.
     pub(crate) fetch_issuers: bool,
     pub(crate) chains: Arc<ChainReader>,
+}
+
+/// How often what is due is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// As long as the stapler runs.
+    Forever,
+    /// Once: nothing is done later.
+    Single,
 }
 
 /// Why a place could not be made out.
@@ -92,8 +101,8 @@ enum Contents {
 
 impl Parser {
     /// Does one task *parse*.
-    pub(crate) async fn work(self: Arc<Self>, lease: Lease) {
-        match self.parse(&lease).await {
+    pub(crate) async fn work(self: Arc<Self>, lease: Lease, pass: Pass) {
+        match self.parse(&lease, pass).await {
             // Fenced off: the place is gone, and with it the work.
             Ok(()) | Err(SchedulerError::Fenced { .. }) => {}
             Err(error) => {
@@ -102,7 +111,7 @@ impl Parser {
         }
     }
 
-    async fn parse(&self, lease: &Lease) -> Result<(), SchedulerError> {
+    async fn parse(&self, lease: &Lease, pass: Pass) -> Result<(), SchedulerError> {
         let location = &lease.task().subject;
         let generation = lease.task().generation;
         let Some(sighting) = self.inventory.place(location, generation) else {
@@ -179,7 +188,7 @@ impl Parser {
                 let task = lease.task().again(due, code.as_str());
                 self.settle_without(lease, state, Some((task, again))).await
             }
-            Contents::Chain { chain, issuer } => self.settle(lease, &sighting, chain, issuer).await,
+            Contents::Chain { chain, issuer } => self.settle(lease, &sighting, chain, issuer, pass).await,
         }
     }
 
@@ -215,6 +224,7 @@ impl Parser {
         sighting: &Sighting,
         chain: Arc<CertChain>,
         issuer: IssuerPlace,
+        pass: Pass,
     ) -> Result<(), SchedulerError> {
         let site = Site {
             served_as: sighting.served_as.clone().unwrap_or_else(|| Arc::clone(&sighting.name)),
@@ -257,7 +267,7 @@ impl Parser {
         }
         let kept = match self.inherited(&chain, &settled, now) {
             Some(inherited) => Some(inherited),
-            None => self.recall(&chain, &site, &settled, now).await,
+            None => self.recall(&chain, &site, &settled, pass).await,
         };
         let Some(kept) = kept else {
             // A file that is touched is no reason to ask before its time.
@@ -302,28 +312,36 @@ impl Parser {
             }
         };
         let requirements = requirements_of(&self.sinks, &settled.sinks);
-        let usable = Usable { from: staple.this_update(), until: staple.expires() - requirements.margin };
+        let usable = usable_by(&self.sinks, &settled.sinks, &staple);
         let since = inherited.good_since();
         // What failed is tried again at once, and what a new server cannot take is replaced.
         let is_in_order = !inherited.unconfirmed && since.is_some() && requirements.check(&staple, now).is_ok();
         let planned = inherited.next.filter(|next| is_in_order && *next > now);
-        let renew_at = planned.map(|next| next.min(self.refresh.renew_at(usable, now, Some(next), 0.0)));
+        let renew_at = planned.map(|next| {
+            let by_the_rules = |spread, chance| self.refresh.renew_at(usable, now, Some(next), spread, chance);
+            if next <= by_the_rules(Spread::Jitter, 0.0) {
+                return next;
+            }
+            // As many others, where the rules have changed.
+            by_the_rules(Spread::Interval, self.chance.draw())
+        });
         Some(Kept { staple, memory: inherited.memory.clone(), renew_at: renew_at.unwrap_or(now), since })
     }
 
-    /// A response that a sink has kept, judged as if it came from the network, if it is good for long enough.
-    async fn recall(&self, chain: &Arc<CertChain>, site: &Site, settled: &Settled, now: Timestamp) -> Option<Kept> {
+    /// A response that a sink has kept, judged as if it came from the network. It is in service until the renewal, and after
+    /// one that fails.
+    async fn recall(&self, chain: &Arc<CertChain>, site: &Site, settled: &Settled, pass: Pass) -> Option<Kept> {
         if !self.recycle || settled.staple.is_some() {
             return None;
         }
         let not_recycled =
             |code, what: String| self.journal.tell_of(&settled.about, EventKind::NotRecycled { code, what });
-        let margin = requirements_of(&self.sinks, &settled.sinks).margin;
         for sink in settled.sinks.iter().filter_map(|&sink| self.sinks.get(sink)) {
             // One that fails keeps nothing: its staples are fetched, as everybody's.
             let kept = tokio::time::timeout(PATIENCE, sink.recall(chain, std::slice::from_ref(site)));
             let panicked = || format!("{}: looking for a kept staple panicked", sink.name());
             let Some(Ok(Some(kept))) = lane::survive(&self.journal, panicked, kept).await else { continue };
+            let now = self.journal.clock.now();
             let staple = match judge(&kept, chain, now, &self.judging, None, &[]) {
                 Ok(judgement) => match judgement.into_staple() {
                     Some(staple) => staple,
@@ -337,21 +355,19 @@ impl Parser {
                     continue;
                 }
             };
-            let usable = Usable { from: staple.this_update(), until: staple.expires() - margin };
-            if !self.refresh.is_reusable(usable, now) {
-                let what = format!("it ends soon, at {}", staple.expires());
-                not_recycled(ReasonCode::new("expires_too_soon"), what);
-                continue;
-            }
             // What every sink can use; one that cannot gets a fresh one.
-            let fits = |&sink: &SinkNumber| {
-                self.sinks.get(sink).is_none_or(|sink| sink.requirements().check(&staple, now).is_ok())
-            };
-            if !settled.sinks.iter().all(fits) {
-                not_recycled(ReasonCode::new("unfit"), "a server cannot use it".to_owned());
+            let requirements = settled.sinks.iter().filter_map(|&sink| Some(self.sinks.get(sink)?.requirements()));
+            let mut unfit = requirements.filter_map(|asked| asked.check(&staple, now).err());
+            if let Some(unfit) = unfit.next() {
+                not_recycled(unfit.code(), unfit.to_string());
                 continue;
             }
-            let renew_at = self.refresh.renew_at(usable, now, None, self.chance.draw());
+            let usable = usable_by(&self.sinks, &settled.sinks, &staple);
+            let renew_at = match pass {
+                // There is no later: what the daemon would have asked for by now is asked for.
+                Pass::Single if self.refresh.due_at(usable) <= now => now,
+                _ => self.refresh.renew_kept_at(usable, now, self.chance.draw()),
+            };
             let staple = Arc::new(staple);
             return Some(Kept { staple, memory: RenewalMemory::default(), renew_at, since: None });
         }

@@ -31,6 +31,9 @@ pub(crate) fn add(sink: SinkNumber) -> Queue {
 /// The reason of a renewal that was put because its certificate was found somewhere: another may be planned already.
 pub(crate) const FOUND: &str = "found";
 
+/// The reason of a renewal that was put because the clock was set: what was planned may be wrong.
+pub(crate) const CLOCK_SET: &str = "clock_set";
+
 /// The reason of a renewal that somebody wants now: it is not spread with others.
 pub(crate) const NOW: &str = "now";
 

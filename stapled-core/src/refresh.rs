@@ -16,6 +16,9 @@ pub struct RefreshPolicy {
     pub minimum_validity: Duration,
     /// No certificate is asked for more often than this.
     pub minimum_interval: Duration,
+    /// Every certificate is asked for at least this often, however long its response lasts: a revocation is noticed
+    /// within this time. What a longer interval would allow (half of the validity, caches, Retry-After) holds within it.
+    pub maximum_interval: Duration,
     /// The part of the time until a renewal by which it may come earlier, so that certificates that were fetched
     /// together are not renewed together.
     pub jitter: f64,
@@ -38,6 +41,7 @@ impl Default for RefreshPolicy {
         RefreshPolicy {
             minimum_validity: Duration::from_secs(7200),
             minimum_interval: Duration::from_secs(60),
+            maximum_interval: Duration::from_secs(3600),
             jitter: 0.05,
             retry_first: Duration::from_secs(30),
             retry_cap: Duration::from_secs(3600),
@@ -57,6 +61,16 @@ pub struct Usable {
     /// The instant from which some server does not serve it any more: nextUpdate or the end of its signer's
     /// certificate, less the largest margin that a sink declares.
     pub until: Timestamp,
+}
+
+/// How far the renewals of certificates are spread that are planned at about the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// By the jitter. For a certificate whose last answer was good, too: its turn among the others is settled.
+    Jitter,
+    /// Over the whole interval. For a certificate that was not good before, or whose response was kept from before:
+    /// there may be many such certificates at this moment, as after a start or a failure of the CA.
+    Interval,
 }
 
 impl Usable {
@@ -86,19 +100,61 @@ impl RefreshPolicy {
     ///
     /// At half of its usable validity; later where caches keep it longer (`cached_until`), but never beyond three
     /// quarters, nor with less than the minimum validity left. A response that is past that point when it arrives, as
-    /// pre-produced ones may be, is asked for again after an eighth of what remains. `chance` is a number in [0, 1).
-    pub fn renew_at(&self, usable: Usable, now: Timestamp, cached_until: Option<Timestamp>, chance: f64) -> Timestamp {
+    /// pre-produced ones may be, is asked for again after an eighth of what remains. All this within the maximum
+    /// interval, which `spread` says how to make use of, and no sooner than the minimum interval; of what would be over by
+    /// then, the latter is halved at most. `chance` is a number in [0, 1).
+    pub fn renew_at(
+        &self,
+        usable: Usable,
+        now: Timestamp,
+        cached_until: Option<Timestamp>,
+        spread: Spread,
+        chance: f64,
+    ) -> Timestamp {
         let half = usable.quarters(2);
         let floor = self.minimum_validity.min(usable.until.since(usable.from) / 2);
         let latest = usable.quarters(3).min(usable.until - floor).max(half);
         let wanted = cached_until.map_or(half, |until| until.clamp(half, latest));
-        let at = if wanted > now {
-            wanted - scale(wanted.since(now), self.jitter * chance)
-        } else {
-            let pause = usable.until.since(now) / 8;
-            now + pause.min(self.retry_cap).mul_f64(1.0 - bounded(self.jitter * chance))
+        let pause = match wanted.since(now) {
+            Duration::ZERO => (usable.until.since(now) / 8).min(self.retry_cap),
+            pause => pause,
         };
-        at.max(now + self.minimum_interval)
+        let part = match spread {
+            Spread::Interval if pause >= self.maximum_interval => 1.0,
+            _ => self.jitter,
+        };
+        let pause = pause.min(self.maximum_interval);
+        let at = now + (pause - pause.mul_f64(bounded(part * chance)));
+        at.max(now + self.shortest_pause(usable, now))
+    }
+
+    /// The minimum interval; or three quarters of the usable time that remains, where the minimum interval would leave
+    /// servers without a staple, and that is no less than half of it.
+    fn shortest_pause(&self, usable: Usable, now: Timestamp) -> Duration {
+        let in_time = usable.until.since(now) / 4 * 3;
+        if in_time >= self.minimum_interval / 2 { in_time.min(self.minimum_interval) } else { self.minimum_interval }
+    }
+
+    /// When a response of these times is due for renewal, as far as its times tell: at half of its usable validity, and
+    /// the maximum interval after thisUpdate. Nobody got it before that, so whoever got it has asked no later.
+    pub fn due_at(&self, usable: Usable) -> Timestamp {
+        usable.quarters(2).min(usable.from + self.maximum_interval)
+    }
+
+    /// When to renew a response that was kept from before and is found at `now`, perhaps together with those of many other
+    /// certificates: at any time until it is due; and one that is due already within the maximum interval, an eighth of
+    /// what remains, and the longest pause after failures. At once where it has less left than the minimum validity (or
+    /// than half of its usable validity, where that is less). `chance` is a number in [0, 1).
+    pub fn renew_kept_at(&self, usable: Usable, now: Timestamp, chance: f64) -> Timestamp {
+        let floor = self.minimum_validity.min(usable.until.since(usable.from) / 2);
+        if usable.until.since(now) <= floor {
+            return now;
+        }
+        let pause = match self.due_at(usable).since(now) {
+            Duration::ZERO => (usable.until.since(now) / 8).min(self.retry_cap).min(self.maximum_interval),
+            pause => pause,
+        };
+        now + (pause - pause.mul_f64(bounded(chance))).max(self.shortest_pause(usable, now))
     }
 
     /// When to renew instead what should have been renewed at `due`, if that is long past: a machine that slept, or a
@@ -106,7 +162,7 @@ impl RefreshPolicy {
     /// Within an eighth of what remains of the response that is held, and an hour; `None`: now. `chance` is a number in
     /// [0, 1).
     pub fn spread(&self, usable: Usable, due: Timestamp, now: Timestamp, chance: f64) -> Option<Timestamp> {
-        let within = (usable.until.since(now) / 8).min(self.retry_cap);
+        let within = (usable.until.since(now) / 8).min(self.retry_cap).min(self.maximum_interval);
         if now.since(due) < LATE || within < self.minimum_interval {
             return None;
         }
@@ -116,14 +172,13 @@ impl RefreshPolicy {
     /// The instant that no plan goes beyond, neither for the renewal of a response that is held nor for another try.
     pub fn latest(&self, held: Option<Usable>, now: Timestamp) -> Timestamp {
         let retry = now + self.retry_cap.mul_f64(1.0 + bounded(self.retry_jitter));
-        held.map_or(retry, |held| held.quarters(3).max(retry))
+        let patience = now + self.longest_patience();
+        held.map_or(retry, |held| held.quarters(3).min(patience).max(retry))
     }
 
-    /// Whether a response that was kept can be used without asking: it is good for longer than the minimum validity
-    /// (or than half of its usable validity, where that is less).
-    pub fn is_reusable(&self, usable: Usable, now: Timestamp) -> bool {
-        let needed = self.minimum_validity.min(usable.until.since(usable.from) / 2);
-        usable.until.since(now) > needed && usable.from <= now
+    /// How long an unauthenticated Retry-After may keep a certificate with a staple waiting, at most.
+    fn longest_patience(&self) -> Duration {
+        self.maximum_interval.max(self.longest_wait_without_staple)
     }
 
     /// When to try again after a failure. `chance` is a number in [0, 1).
@@ -136,7 +191,7 @@ impl RefreshPolicy {
         let Some(retry_after) = failure.retry_after else { return at };
         // Unauthenticated: it may delay, within bounds, and never hastens.
         let bound = match failure.held {
-            Some(usable) if usable.quarters(3) > now => usable.quarters(3),
+            Some(usable) if usable.quarters(3) > now => usable.quarters(3).min(now + self.longest_patience()),
             _ => now + self.longest_wait_without_staple,
         };
         at.max((now + retry_after).min(bound))
@@ -166,24 +221,34 @@ mod tests {
     const DAY: Duration = Duration::from_secs(86_400);
     const START: Timestamp = Timestamp::from_unix(1_800_000_000);
 
+    /// As if there were no maximum interval: what holds within it.
+    fn half_life() -> RefreshPolicy {
+        RefreshPolicy { maximum_interval: 400 * DAY, ..RefreshPolicy::default() }
+    }
+
+    /// By the jitter alone.
+    fn renew(policy: &RefreshPolicy, usable: Usable, now: Timestamp, chance: f64) -> Timestamp {
+        policy.renew_at(usable, now, None, Spread::Jitter, chance)
+    }
+
     fn week() -> Usable {
         Usable { from: START, until: START + 8 * DAY }
     }
 
     #[test]
     fn renews_at_half_of_the_usable_validity_and_a_little_earlier() {
-        let policy = RefreshPolicy::default();
-        assert_eq!(policy.renew_at(week(), START, None, 0.0), START + 4 * DAY);
-        let jittered = policy.renew_at(week(), START, None, 0.999);
+        let policy = half_life();
+        assert_eq!(renew(&policy, week(), START, 0.0), START + 4 * DAY);
+        let jittered = renew(&policy, week(), START, 0.999);
         assert!(jittered < START + 4 * DAY && jittered > START + 3 * DAY + 18 * HOUR, "{jittered}");
         // Half of a twentieth of four days.
-        assert_eq!(policy.renew_at(week(), START, None, 0.5), START + 4 * DAY - DAY / 10);
+        assert_eq!(renew(&policy, week(), START, 0.5), START + 4 * DAY - DAY / 10);
     }
 
     #[test]
     fn caches_delay_to_three_quarters_at_most_and_never_hasten() {
-        let policy = RefreshPolicy::default();
-        let renew = |cached: Duration| policy.renew_at(week(), START, Some(START + cached), 0.0);
+        let policy = half_life();
+        let renew = |cached: Duration| policy.renew_at(week(), START, Some(START + cached), Spread::Jitter, 0.0);
         assert_eq!(renew(HOUR), START + 4 * DAY);
         assert_eq!(renew(5 * DAY), START + 5 * DAY);
         assert_eq!(renew(7 * DAY), START + 6 * DAY);
@@ -192,40 +257,85 @@ mod tests {
 
     #[test]
     fn minimum_validity_is_a_floor_up_to_half() {
-        let policy = RefreshPolicy { minimum_validity: 3 * DAY, ..RefreshPolicy::default() };
-        assert_eq!(policy.renew_at(week(), START, Some(START + 7 * DAY), 0.0), START + 5 * DAY);
-        let policy = RefreshPolicy { minimum_validity: 100 * DAY, ..RefreshPolicy::default() };
-        assert_eq!(policy.renew_at(week(), START, Some(START + 7 * DAY), 0.0), START + 4 * DAY);
+        let renew = |minimum_validity| {
+            let policy = RefreshPolicy { minimum_validity, ..half_life() };
+            policy.renew_at(week(), START, Some(START + 7 * DAY), Spread::Jitter, 0.0)
+        };
+        assert_eq!(renew(3 * DAY), START + 5 * DAY);
+        assert_eq!(renew(100 * DAY), START + 4 * DAY);
     }
 
     #[test]
     fn short_validity_makes_no_hot_loop() {
         let policy = RefreshPolicy::default();
-        for validity in [0, 1, 2, 59, 60, 119] {
+        for validity in [0, 1, 2, 39] {
             let usable = Usable { from: START, until: START + Duration::from_secs(validity) };
             for now in [START, START + Duration::from_secs(validity), START + DAY] {
-                assert!(policy.renew_at(usable, now, None, 0.5) >= now + policy.minimum_interval);
+                assert!(renew(&policy, usable, now, 0.5) >= now + policy.minimum_interval, "{validity}");
             }
+        }
+        // Where the minimum interval would leave servers without a staple, it is halved at most.
+        for (validity, pause) in [(39, 60), (40, 30), (60, 45), (79, 59), (80, 60), (100, 60), (130, 65)] {
+            let usable = Usable { from: START, until: START + Duration::from_secs(validity) };
+            assert_eq!(renew(&policy, usable, START, 0.0).since(START).as_secs(), pause, "{validity}");
         }
     }
 
     #[test]
-    fn an_old_response_is_asked_for_again_in_steps() {
+    fn every_certificate_is_asked_for_within_the_maximum_interval() {
         let policy = RefreshPolicy::default();
+        for cached in [None, Some(START + 7 * DAY), Some(Timestamp::MAX)] {
+            for spread in [Spread::Jitter, Spread::Interval] {
+                assert_eq!(policy.renew_at(week(), START, cached, spread, 0.0), START + HOUR);
+            }
+        }
+        // Half of a twentieth sooner; or anywhere in the interval.
+        assert_eq!(renew(&policy, week(), START, 0.5), START + HOUR - HOUR / 40);
+        assert_eq!(policy.renew_at(week(), START, None, Spread::Interval, 0.5), START + HOUR / 2);
+        assert_eq!(policy.renew_at(week(), START, None, Spread::Interval, 0.999), START + policy.minimum_interval);
+        // What is asked for sooner by its half-life has the jitter only.
+        let short = Usable { from: START, until: START + HOUR };
+        assert_eq!(policy.renew_at(short, START, None, Spread::Interval, 0.5), START + HOUR / 2 - HOUR / 80);
+        // A response that is past its half is asked for again after an eighth of what remains, within the interval.
+        let old = week().until - 4 * HOUR;
+        assert_eq!(renew(&policy, week(), old, 0.0), old + HOUR / 2);
+        let policy = RefreshPolicy { maximum_interval: HOUR / 4, ..policy };
+        assert_eq!(renew(&policy, week(), old, 0.0), old + HOUR / 4);
+    }
+
+    #[test]
+    fn what_was_kept_is_asked_for_when_it_is_due_spread_over_the_time_until_then() {
+        let policy = RefreshPolicy::default();
+        assert_eq!(policy.due_at(week()), START + HOUR);
+        assert_eq!(half_life().due_at(week()), START + 4 * DAY);
+        let renew = |now: Timestamp, chance| policy.renew_kept_at(week(), now, chance).since(now);
+        assert_eq!(renew(START + HOUR / 4, 0.0), HOUR * 3 / 4);
+        assert_eq!(renew(START + HOUR / 4, 0.5), HOUR * 3 / 8);
+        // Due already: within the maximum interval, and an eighth of what remains.
+        assert_eq!([0.0, 0.5, 0.999].map(|chance| renew(START + DAY, chance).as_secs()), [3600, 1800, 60]);
+        assert_eq!(renew(week().until - 4 * HOUR, 0.0), HOUR / 2);
+        // With less than the minimum validity left at once; and with less than half, where that is less.
+        assert_eq!(renew(week().until - 2 * HOUR, 0.0), Duration::ZERO);
+        assert!(renew(week().until - 2 * HOUR - Duration::from_secs(1), 0.0) > Duration::ZERO);
+        let short = Usable { from: START, until: START + HOUR };
+        assert_eq!(policy.renew_kept_at(short, START + HOUR / 2, 0.0), START + HOUR / 2);
+        assert!(policy.renew_kept_at(short, START + HOUR / 2 - Duration::from_secs(1), 0.0) > START + HOUR / 2);
+    }
+
+    #[test]
+    fn an_old_response_is_asked_for_again_in_steps() {
+        let policy = half_life();
         let now = START + 6 * DAY;
-        assert_eq!(policy.renew_at(week(), now, None, 0.0), now + HOUR);
+        assert_eq!(renew(&policy, week(), now, 0.0), now + HOUR);
         let now = week().until - 4 * HOUR;
-        assert_eq!(policy.renew_at(week(), now, None, 0.0), now + HOUR / 2);
+        assert_eq!(renew(&policy, week(), now, 0.0), now + HOUR / 2);
         // Half of a twentieth sooner, by chance; and never less than no pause, whatever the jitter.
-        assert_eq!(policy.renew_at(week(), now, None, 0.5), now + HOUR / 2 - HOUR / 80);
+        assert_eq!(renew(&policy, week(), now, 0.5), now + HOUR / 2 - HOUR / 80);
         let wild = RefreshPolicy { jitter: 5.0, ..policy };
-        assert_eq!(wild.renew_at(week(), now, None, 0.9), now + policy.minimum_interval);
+        assert_eq!(renew(&wild, week(), now, 0.9), now + policy.minimum_interval);
         // From the very point at which it should have been renewed.
-        assert_eq!(policy.renew_at(week(), START + 4 * DAY, None, 0.0), START + 4 * DAY + HOUR);
-        assert_eq!(
-            policy.renew_at(week(), week().until + DAY, None, 0.0),
-            week().until + DAY + policy.minimum_interval
-        );
+        assert_eq!(renew(&policy, week(), START + 4 * DAY, 0.0), START + 4 * DAY + HOUR);
+        assert_eq!(renew(&policy, week(), week().until + DAY, 0.0), week().until + DAY + policy.minimum_interval);
     }
 
     #[test]
@@ -254,6 +364,12 @@ mod tests {
         assert_eq!(spread(due + DAY, 0.0), Some(Duration::ZERO));
         assert_eq!(spread(due + DAY, 0.5), Some(HOUR / 2));
         assert_eq!(spread(until - HOUR, 0.5), Some(HOUR / 16));
+        let eager = RefreshPolicy { maximum_interval: HOUR / 2, ..policy };
+        assert_eq!(
+            eager.spread(week(), due, due + DAY, 0.5),
+            Some(due + DAY + HOUR / 4),
+            "within the maximum interval"
+        );
         assert_eq!(spread(until - HOUR / 10, 0.5), None, "there is no time for that");
         assert_eq!(spread(until + DAY, 0.5), None);
         // To the second: what is late, and what leaves no time.
@@ -265,8 +381,9 @@ mod tests {
 
     #[test]
     fn no_plan_goes_beyond_three_quarters_or_the_longest_pause() {
-        let policy = RefreshPolicy::default();
+        let policy = RefreshPolicy { maximum_interval: 400 * DAY, ..RefreshPolicy::default() };
         assert_eq!(policy.latest(Some(week()), week().from), week().quarters(3));
+        assert_eq!(RefreshPolicy::default().latest(Some(week()), week().from), week().from + HOUR * 6 / 5);
         assert_eq!(policy.latest(Some(week()), week().until), week().until + HOUR * 6 / 5);
         assert_eq!(policy.latest(None, week().from), week().from + HOUR * 6 / 5);
     }
@@ -281,7 +398,14 @@ mod tests {
         assert_eq!(asked(5, None), 30);
         assert_eq!(asked(600, None), 600);
         assert_eq!(asked(u64::MAX, None), 3600);
-        assert_eq!(asked(u64::MAX, Some(week())), 6 * 86_400);
+        // Nor beyond the maximum interval: a revocation in the meantime must be noticed.
+        assert_eq!(asked(u64::MAX, Some(week())), 3600);
+        let patient = RefreshPolicy { maximum_interval: 400 * DAY, ..policy };
+        let failure = Failure { retry_after: Some(Duration::MAX), held: Some(week()), ..Failure::default() };
+        assert_eq!(patient.retry_at(failure, START, 0.5), START + 6 * DAY);
+        // A shorter interval than an hour is no reason to be impatient.
+        let eager = RefreshPolicy { maximum_interval: HOUR / 60, ..policy };
+        assert_eq!(eager.retry_at(failure, START, 0.5), START + HOUR);
         assert_eq!(asked(7200, Some(Usable { from: START - 9 * DAY, until: START + HOUR })), 3600);
         assert_eq!(asked(7200, Some(Usable { from: START - 3 * HOUR, until: START + HOUR })), 3600, "three quarters");
     }
@@ -297,18 +421,5 @@ mod tests {
         for failure in [Failure { not_known: false, ..failure }, Failure { first_seen: None, ..failure }] {
             assert_eq!(policy.retry_at(failure, START, 0.5).since(START), HOUR);
         }
-    }
-
-    #[test]
-    fn reuse_asks_for_the_minimum_validity_or_half() {
-        let policy = RefreshPolicy::default();
-        assert!(policy.is_reusable(week(), week().until - 3 * HOUR));
-        assert!(!policy.is_reusable(week(), week().until - 2 * HOUR));
-        let short = Usable { from: START, until: START + HOUR };
-        assert!(policy.is_reusable(short, START + Duration::from_secs(60)));
-        assert!(!policy.is_reusable(short, START + HOUR / 2));
-        assert!(!policy.is_reusable(short, START + DAY));
-        assert!(policy.is_reusable(week(), START));
-        assert!(!policy.is_reusable(week(), START - Duration::from_secs(1)), "not before it begins");
     }
 }

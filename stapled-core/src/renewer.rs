@@ -18,10 +18,10 @@ use crate::lane::Lane;
 use crate::ocsp::CertIdHash;
 use crate::queues;
 use crate::reason::ReasonCode;
-use crate::refresh::{Failure, RefreshPolicy, Usable};
+use crate::refresh::{Failure, RefreshPolicy, Spread, Usable};
 use crate::responders::Responders;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
-use crate::sink::{StapleSink, requirements_of};
+use crate::sink::{StapleSink, requirements_of, usable_by};
 use crate::staple::{JudgePolicy, Staple};
 use crate::task::{Due, Queue, Task};
 use crate::time::Timestamp;
@@ -90,7 +90,7 @@ impl Renewer {
 
     async fn renew(&self, lease: &Lease) -> Result<(), SchedulerError> {
         let subject = &lease.task().subject;
-        let Some(certificate) = self.inventory.certificate(subject, lease.task().generation) else {
+        let Some(mut certificate) = self.inventory.certificate(subject, lease.task().generation) else {
             return self.scheduler.commit(Step::finish(lease)).await;
         };
         if certificate.retired {
@@ -103,6 +103,22 @@ impl Renewer {
             }
             let sinks = self.inventory.set_standing(subject, Standing::Expired, None, now);
             return self.finish_expired(lease, &sinks).await;
+        }
+        if certificate.standing == Standing::Expired {
+            let sinks = self.inventory.revive(subject, now);
+            let mut step = Step::intake();
+            step.puts.extend(queues::add_tasks(subject, lease.task().generation, &sinks));
+            self.scheduler.commit(step).await?;
+            match self.inventory.certificate(subject, lease.task().generation) {
+                Some(revived) => certificate = revived,
+                None => return self.scheduler.commit(Step::finish(lease)).await,
+            }
+        }
+        if lease.task().reason.as_deref() == Some(queues::CLOCK_SET)
+            && let Some(at) = self.replan(&certificate, now)
+        {
+            self.inventory.set_standing(subject, certificate.standing.clone(), Some(at), now);
+            return self.scheduler.commit(Step::finish(lease).put(self.next(lease, Due::After(at.since(now))))).await;
         }
         if lease.task().reason.as_deref() == Some(queues::FOUND)
             && let Some(planned) = self.planned(lease, &certificate, now)
@@ -130,6 +146,18 @@ impl Renewer {
         self.refresh.spread(self.usable(held, certificate), due, now, self.chance.draw())
     }
 
+    /// When to renew after the clock was set: as planned, where that can be, or as one that was kept. `None`: now, where no
+    /// good staple is held, or the last renewal failed, perhaps since the clock was wrong.
+    fn replan(&self, certificate: &CertificateView, now: Timestamp) -> Option<Timestamp> {
+        let asked = requirements_of(&self.sinks, &certificate.sinks);
+        let held = certificate.staple.as_ref().filter(|_| certificate.standing == Standing::Good)?;
+        asked.check(held, now).ok()?;
+        let usable = self.usable(held, certificate);
+        let planned = certificate.next.filter(|next| *next > now && *next <= self.refresh.latest(Some(usable), now));
+        let at = planned.unwrap_or_else(|| self.refresh.renew_kept_at(usable, now, self.chance.draw()));
+        (at > now).then_some(at)
+    }
+
     /// The next renewal as it is planned already, when a certificate that was just found is one that was known.
     fn planned(&self, lease: &Lease, certificate: &CertificateView, now: Timestamp) -> Option<Task> {
         let asked = requirements_of(&self.sinks, &certificate.sinks);
@@ -139,7 +167,7 @@ impl Renewer {
         }
         // What was planned while the clock was wrong is no plan.
         let latest = match certificate.standing {
-            Standing::Revoked { .. } => now + DISOWNED_CAP,
+            Standing::Revoked { .. } => now + DISOWNED_CAP.min(self.refresh.maximum_interval),
             _ => self.refresh.latest(held.map(|staple| self.usable(staple, certificate)), now),
         };
         let next = certificate.next.filter(|next| *next > now && *next <= latest)?;
@@ -162,7 +190,8 @@ impl Renewer {
         let unusable = |code, what| Refused { retry_after, ..Refused::new(code, what) };
         let Some(staple) = staple else {
             let usable = Usable { from: believed.this_update, until: believed.until };
-            let again = self.refresh.renew_at(usable, now, cached_until, self.chance.draw()).min(now + DISOWNED_CAP);
+            let again = self.refresh.renew_at(usable, now, cached_until, Spread::Jitter, self.chance.draw());
+            let again = again.min(now + DISOWNED_CAP);
             if !matches!(certificate.standing, Standing::Revoked { .. }) {
                 self.journal.tell_of(&certificate.about, EventKind::Revoked { status, again });
             }
@@ -190,10 +219,16 @@ impl Renewer {
             _ => staple,
         };
         let usable = self.usable(&staple, certificate);
-        let renew = self.refresh.renew_at(usable, now, cached_until, self.chance.draw());
+        let spread = match certificate.standing {
+            Standing::Good => Spread::Jitter,
+            _ => Spread::Interval,
+        };
+        let renew = self.refresh.renew_at(usable, now, cached_until, spread, self.chance.draw());
         let (this_update, expires) = (staple.this_update(), staple.expires());
+        let recovered = matches!(certificate.standing, Standing::Failing { .. });
         let (changed, sinks) = self.inventory.set_staple(staple, memory, renew, now);
-        self.journal.tell_of(&certificate.about, EventKind::Renewed { url, this_update, expires, renew, changed });
+        let event = EventKind::Renewed { url, this_update, expires, renew, changed, recovered };
+        self.journal.tell_of(&certificate.about, event);
         let mut step = Step::finish(lease).put(self.next(lease, Due::After(renew.since(now))));
         step.puts.extend(queues::add_tasks(subject, lease.task().generation, &sinks));
         self.scheduler.commit(step).await
@@ -271,8 +306,7 @@ impl Renewer {
     }
 
     fn usable(&self, staple: &Staple, certificate: &CertificateView) -> Usable {
-        let margin = requirements_of(&self.sinks, &certificate.sinks).margin;
-        Usable { from: staple.this_update(), until: staple.expires() - margin }
+        usable_by(&self.sinks, &certificate.sinks, staple)
     }
 }
 

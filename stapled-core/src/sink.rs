@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::chain::CertChain;
 use crate::ocsp::CertIdHash;
 use crate::reason::ReasonCode;
+use crate::refresh::Usable;
 use crate::staple::Staple;
 use crate::time::Timestamp;
 
@@ -172,10 +173,7 @@ impl Requirements {
             return unfit("missing_next_update", "the server takes no response without nextUpdate".to_owned());
         }
         if staple.expires() <= at + self.margin {
-            return unfit(
-                "expires_too_soon",
-                format!("the server stops serving it {} s before {}", self.margin.as_secs(), staple.expires()),
-            );
+            return Err(too_short(staple, self.margin));
         }
         Ok(())
     }
@@ -339,6 +337,32 @@ impl SinkError {
             | SinkError::Refused { code, .. } => *code,
         }
     }
+}
+
+/// Why a staple cannot be served by a server that stops serving it `margin` before its end.
+pub(crate) fn too_short(staple: &Staple, margin: Duration) -> SinkError {
+    let (ends, margin) = (staple.expires(), margin.as_secs());
+    let life = ends.since(staple.this_update()).as_secs();
+    let what = match life <= margin {
+        true => format!(
+            "the CA's responses live too short: {life} s from thisUpdate on, and the server serves none in its last \
+             {margin} s; ask the CA for responses that live longer"
+        ),
+        false => format!("the response ends at {ends}, and the server does not serve it in its last {margin} s"),
+    };
+    SinkError::Unfit { code: EXPIRES_TOO_SOON, what }
+}
+
+/// The reason of a staple that a server does not serve, since its end is too near.
+pub(crate) const EXPIRES_TOO_SOON: ReasonCode = ReasonCode::new("expires_too_soon");
+
+/// During which time a staple can be served by those of these sinks that have one of these numbers. A sink that serves
+/// no response of so short a life does not shorten it for the others.
+pub(crate) fn usable_by(sinks: &[Arc<dyn StapleSink>], numbers: &BTreeSet<usize>, staple: &Staple) -> Usable {
+    let (from, ends) = (staple.this_update(), staple.expires());
+    let margins = numbers.iter().filter_map(|&number| sinks.get(number)).map(|sink| sink.requirements().margin);
+    let margin = margins.filter(|margin| ends - *margin > from).max().unwrap_or_default();
+    Usable { from, until: ends - margin }
 }
 
 /// What those of these sinks ask of a staple that have one of these numbers, all together.

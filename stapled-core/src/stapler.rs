@@ -16,8 +16,9 @@ use crate::event::Journal;
 use crate::finder::Finder;
 use crate::inventory::Inventory;
 use crate::issuers::IssuerFetcher;
+use crate::jumps::JumpWatch;
 use crate::lane::Lane;
-use crate::parser::Parser;
+use crate::parser::{Parser, Pass};
 use crate::queues;
 use crate::renewer::Renewer;
 use crate::scheduler::{Scheduler, SchedulerError};
@@ -57,6 +58,7 @@ pub struct Stapler {
     issuers: Arc<IssuerFetcher>,
     renewer: Arc<Renewer>,
     adders: Vec<Arc<Adder>>,
+    jumps: Option<JumpWatch>,
     inventory: Arc<Inventory>,
     scheduler: Arc<dyn Scheduler>,
     journal: Journal,
@@ -91,11 +93,15 @@ impl Stapler {
 
     /// Runs until `shutdown` is ready; then takes up nothing new, finishes the deliveries that are in hand within five
     /// seconds, and returns.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let mut running = Running::start();
+        if let Some(jumps) = self.jumps.take() {
+            let stop = running.stop.clone();
+            running.watchers.spawn(async move { jumps.run(stop).await });
+        }
         let finders = self.finders.clone();
         let adders = self.adders.clone();
-        self.start_lanes(&mut running, false);
+        self.start_lanes(&mut running, Pass::Forever);
         for adder in adders {
             let stop = running.stop.clone();
             running.watchers.spawn(async move { adder.watch(stop).await });
@@ -116,7 +122,7 @@ impl Stapler {
         let finders = self.finders.clone();
         let scheduler = Arc::clone(&self.scheduler);
         let inventory = Arc::clone(&self.inventory);
-        self.start_lanes(&mut running, true);
+        self.start_lanes(&mut running, Pass::Single);
         let pass = async {
             for finder in finders {
                 finder.scan().await;
@@ -131,7 +137,7 @@ impl Stapler {
         passed.map(|()| inventory)
     }
 
-    fn start_lanes(self, running: &mut Running, once: bool) {
+    fn start_lanes(self, running: &mut Running, pass: Pass) {
         let Stapler { parser, issuers, renewer, adders, scheduler, journal, opened, ended, .. } = self;
         running.keep(ended);
         let lane = {
@@ -141,7 +147,7 @@ impl Stapler {
                 journal: journal.clone(),
                 queue,
                 width,
-                once,
+                once: pass == Pass::Single,
                 stop: stop.clone(),
                 drops: true,
                 workers: workers.clone(),
@@ -149,7 +155,7 @@ impl Stapler {
         };
         issuers.load();
         let watchers = &running.watchers;
-        watchers.spawn(lane(queues::parse(), PARSERS).run(move |lease| Arc::clone(&parser).work(lease)));
+        watchers.spawn(lane(queues::parse(), PARSERS).run(move |lease| Arc::clone(&parser).work(lease, pass)));
         watchers.spawn(lane(queues::issuer(), ISSUER_FETCHES).run(move |lease| Arc::clone(&issuers).work(lease)));
         for adder in adders {
             let width = adder.sink.requirements().concurrency;

@@ -31,6 +31,8 @@ pub const MASTER_SOCKET: ReasonCode = ReasonCode::new("master_socket");
 pub const WORKER_GONE: ReasonCode = ReasonCode::new("worker_gone");
 /// Any other failure of the socket.
 pub const SOCKET_ERROR: ReasonCode = ReasonCode::new("socket_error");
+/// The clock was set back while a withdrawal waited for its turn, so that it was not sent.
+pub const CLOCK_SET_BACK: ReasonCode = ReasonCode::new("clock_set_back");
 /// The writer ended while it was at it, as at the end of the program.
 pub const WRITER_STOPPED: ReasonCode = ReasonCode::new("writer_stopped");
 

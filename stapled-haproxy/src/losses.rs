@@ -10,11 +10,11 @@ use tokio::time::Instant;
 
 use crate::agreement::{Agreement, Compared};
 use crate::command::Command;
-use crate::peer::{Given, MARGIN, Peer, SLACK, TOLD_AGAIN, Taken, WANTED};
+use crate::peer::{Given, MARGIN, Peer, TOLD_AGAIN, Taken, WANTED};
 use crate::reply::{self, ProbeReply, Shown};
 use crate::shift::{self, BATCH};
 use crate::sink::requirements;
-use crate::writer::lock;
+use crate::writer::{SLACK, lock};
 
 impl Peer {
     /// Looks what has changed, at most once in the look interval; returns what was lost, if anything was.

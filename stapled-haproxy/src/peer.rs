@@ -24,12 +24,10 @@ use crate::route::Route;
 use crate::settings::Settings;
 use crate::shift;
 use crate::token::WithdrawalToken;
-use crate::writer::{Latest, Writer, lock};
+use crate::writer::{Latest, SLACK, Writer, lock};
 
 /// HAProxy stops stapling a response this long before its nextUpdate.
 pub(crate) const MARGIN: Duration = Duration::from_secs(300);
-/// What may pass between our look at the clock and HAProxy's.
-pub(crate) const SLACK: Duration = Duration::from_secs(5);
 /// How often it is told at most that a HAProxy is back, or can be tried again.
 pub(crate) const TOLD_AGAIN: Duration = Duration::from_secs(5);
 /// How long a delivery waits for the end of somebody else's transaction, and how often it looks.
@@ -126,7 +124,7 @@ impl Peer {
     }
 
     fn latest(&self, at: Timestamp) -> Latest {
-        Latest { at, clock: Arc::clone(&self.settings.clock) }
+        Latest { at, made: None, clock: Arc::clone(&self.settings.clock) }
     }
 
     // ---- deliveries
@@ -366,7 +364,7 @@ impl Peer {
         let token = Arc::new(token);
         let command = Command::set_ocsp_response(token.as_der());
         // An expired token would be refused, and change nothing.
-        let latest = self.latest(now + Duration::from_secs(50));
+        let latest = Latest { made: Some(now), ..self.latest(now + Duration::from_secs(50)) };
         let cert_id = Bytes::from(cert_id.to_der());
         let pushed = self.writer.push(command, cert_id.clone(), latest).await?;
         match pushed.said {

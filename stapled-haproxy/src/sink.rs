@@ -10,10 +10,11 @@ use stapled_core::staple::Staple;
 
 use crate::address::Address;
 use crate::crew::Crew;
-use crate::peer::{MARGIN, Peer, SLACK};
+use crate::peer::{MARGIN, Peer};
 use crate::route::Route;
 use crate::settings::Settings;
 use crate::shift::BATCH;
+use crate::writer::SLACK;
 
 /// Delivers staples to a running HAProxy over its admin socket, without a reload.
 ///

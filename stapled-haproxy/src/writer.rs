@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use stapled_core::clock::Clock;
@@ -25,6 +26,9 @@ use crate::reply::{PushReply, Shown};
 use crate::route::Route;
 use crate::shift::Shift;
 use crate::transaction::Desk;
+
+/// What may pass between our look at the clock and HAProxy's.
+pub(crate) const SLACK: Duration = Duration::from_secs(5);
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, SinkError>>;
 
@@ -77,12 +81,22 @@ pub(crate) struct Pushed {
 #[derive(Clone)]
 pub(crate) struct Latest {
     pub(crate) at: Timestamp,
+    /// When a response was made that takes a staple out of service. It must not be sent at an earlier time: the clock was
+    /// set back, so that the staple may be good, and HAProxy would serve that response instead.
+    pub(crate) made: Option<Timestamp>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Latest {
     pub(crate) fn check(&self, route: &Route) -> Result<(), SinkError> {
-        if self.clock.now() < self.at {
+        let now = self.clock.now();
+        if self.made.is_some_and(|made| now + SLACK < made) {
+            return Err(SinkError::NotYet {
+                code: codes::CLOCK_SET_BACK,
+                what: format!("{route}: the clock was set back while the withdrawal waited for its turn"),
+            });
+        }
+        if now < self.at {
             return Ok(());
         }
         Err(SinkError::Unfit {

@@ -35,7 +35,7 @@ impl Happening {
         let mut happening = Happening::plain(event);
         match &event.kind {
             // The same staple once more is no news.
-            EventKind::Renewed { changed: false, .. } => return None,
+            EventKind::Renewed { changed: false, recovered: false, .. } => return None,
             EventKind::Renewed { expires, renew, .. } => {
                 (happening.staple_until, happening.next_try) = (Some(*expires), Some(*renew));
             }
@@ -49,7 +49,7 @@ impl Happening {
             }
             // Gone from its place, as somebody wanted.
             EventKind::Withdrawn { why: Withdrawal::Retired, .. } => return None,
-            EventKind::Withdrawn { sink, .. } => happening.server = tame(sink),
+            EventKind::Withdrawn { sink, .. } | EventKind::ShortLived { sink, .. } => happening.server = tame(sink),
             EventKind::PlaceProblem { place, again, .. } => {
                 happening.files = tame(place);
                 happening.next_try = *again;
@@ -185,11 +185,21 @@ pub(super) mod tests {
             event.kind = kind;
             assert_eq!(Happening::of(&event), None);
         }
-        event.kind =
-            EventKind::Withdrawn { sink: "/s".into(), why: Withdrawal::Retired, confirmed: true, failing: None };
+        event.kind = EventKind::Withdrawn {
+            sink: "/s".into(),
+            why: Withdrawal::Retired,
+            confirmed: true,
+            failing: None,
+            short_lived: None,
+        };
         assert_eq!(Happening::of(&event), None);
-        event.kind =
-            EventKind::Withdrawn { sink: "/s".into(), why: Withdrawal::Expiring, confirmed: true, failing: None };
+        event.kind = EventKind::Withdrawn {
+            sink: "/s".into(),
+            why: Withdrawal::Expiring,
+            confirmed: true,
+            failing: None,
+            short_lived: None,
+        };
         assert!(Happening::of(&event).unwrap().outage);
     }
 }

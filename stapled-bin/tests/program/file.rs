@@ -39,6 +39,10 @@ fn mistakes_are_told_with_file_line_and_column() {
             "x.conf:1:1: haproxy-sockets: there are sockets and no cert-paths",
         ),
         ("[[group]]\npaths = \"certs\"\nsocket = \"/a\"", "x.conf:3:1: group: unknown field `socket`"),
+        (
+            "cert-paths = \"certs\"\nminimum-interval = 90\nmaximum-interval = 60",
+            "x.conf:3:1: maximum-interval: 60 s are less than minimum-interval, which is 90 s",
+        ),
     ] {
         fs::write(world.path("x.conf"), text).unwrap();
         let ended = world.run(&["--config", "x.conf"]);

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{CertificateStatus, DeliveryStatus, Entry, Inventory, Place, PlaceStatus, ProblemStatus};
+use super::{CertificateStatus, DeliveryStatus, Entry, Inventory, Place, PlaceStatus, ProblemStatus, Standing};
 use crate::event::About;
 use crate::task::Subject;
 
@@ -84,7 +84,8 @@ impl Inventory {
             standing: entry.standing.clone(),
             since: entry.since,
             next: entry.next,
-            staple: entry.staple.clone(),
+            // That of an expired certificate is only kept in case the clock was wrong.
+            staple: entry.staple.clone().filter(|_| entry.standing != Standing::Expired),
             deliveries: deliveries.collect(),
         }
     }

@@ -43,6 +43,8 @@ pub(crate) struct DeliveryView {
     pub(crate) staple: Option<Arc<Staple>>,
     pub(crate) standing: Standing,
     pub(crate) since: Timestamp,
+    /// When its CA is asked next.
+    pub(crate) next: Option<Timestamp>,
     /// Where it lies, as far as this sink is bound to it; empty when it does no more.
     pub(crate) sites: Vec<Site>,
     pub(crate) delivery: Delivery,
@@ -150,6 +152,7 @@ impl Inventory {
             staple: entry.staple.clone(),
             standing: entry.standing.clone(),
             since: entry.since,
+            next: entry.next,
             sites,
             delivery: entry.deliveries.get(&sink).cloned().unwrap_or_default(),
             losses,
@@ -203,6 +206,29 @@ impl Inventory {
             }
         }
         false
+    }
+
+    /// The clock was set, and now is this. What was withdrawn at a later time, by the clock as it was then, may be in
+    /// service all the same: servers were told until when. Returns the certificates, with their generations, that the
+    /// sinks are to look at.
+    pub(crate) fn doubt_withdrawals_after(&self, now: Timestamp) -> Vec<(SinkNumber, Subject, u64)> {
+        let mut doubtful = Vec::new();
+        let mut known = self.known();
+        for (subject, entry) in &mut known.certificates {
+            for (sink, delivery) in &mut entry.deliveries {
+                let is_withdrawn = matches!(delivery.state, DeliveryState::Withdrawn | DeliveryState::Failed { .. });
+                if !is_withdrawn || delivery.may_serve() || delivery.since.is_none_or(|since| since <= now) {
+                    continue;
+                }
+                let serves = |source: &usize| self.sinks_of.get(*source).is_some_and(|sinks| sinks.contains(sink));
+                let sites = entry.places.values().filter(|(source, _)| serves(source)).map(|(_, site)| site.clone());
+                let begun = Begun { sites: sites.collect(), ends: Timestamp::MIN };
+                *delivery = Delivery { begun: Some(begun), since: Some(now), ..Delivery::default() };
+                doubtful.push((*sink, subject.clone(), entry.generation));
+            }
+        }
+        doubtful.sort_unstable_by_key(|(sink, _, generation)| (*sink, *generation));
+        doubtful
     }
 
     /// Notes that a server has lost what it had: of all certificates, or of those that it knows by these names.

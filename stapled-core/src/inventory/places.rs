@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::disowned::Disowned;
 use super::inherited::Inherited;
 use super::{
     Entry, Inventory, Known, Place, PlaceState, ProblemStatus, Questions, RenewalMemory, SinkNumber, SourceNumber,
@@ -271,11 +270,7 @@ impl Inventory {
         entry.places.insert(location.clone(), (source, site));
         if matches!(entry.standing, Standing::Expired | Standing::Retired) {
             // It is back, or the clock was wrong before: only certificates within their validity are settled.
-            let is_good = entry.staple.as_ref().is_some_and(|staple| staple.expires() > now);
-            let standing = if is_good { Standing::Good } else { Standing::Waiting };
-            // A revocation outlives a stay elsewhere: what the sinks have is taken back until the CA says otherwise.
-            let disowned = entry.disowned.and_then(Disowned::standing);
-            entry.set_standing(disowned.unwrap_or(standing), now);
+            entry.set_standing(entry.standing_within_validity(now), now);
         }
         entry.about = Arc::new(about(&entry.chain, &entry.places));
         Some(Settled {

@@ -72,6 +72,18 @@ impl Inventory {
         })
     }
 
+    /// The certificates that are to be looked at after the clock was set, with their generations: all, or those that seem
+    /// to have expired.
+    pub(crate) fn after_the_clock_was_set(&self, all: bool) -> Vec<(Arc<CertChain>, u64)> {
+        let known = self.known();
+        let concerned = known.certificates.values().filter(|entry| all || entry.standing == Standing::Expired);
+        let mut certificates: Vec<_> = concerned.map(|entry| (Arc::clone(&entry.chain), entry.generation)).collect();
+        drop(known);
+        // In the order of their first sight, so that a run can be repeated.
+        certificates.sort_unstable_by_key(|(_, generation)| *generation);
+        certificates
+    }
+
     // What changes how a certificate stands returns the sinks to bring in line: those that it has at that moment, since
     // it may have come to another place, with other sinks, while its CA was asked.
 
@@ -137,6 +149,15 @@ impl Inventory {
         self.set_standing(subject, Standing::Revoked { status }, Some(next), now)
     }
 
+    /// A certificate seemed to have expired and has not: the clock was wrong. Its staple is good again, if it has one that
+    /// is not over.
+    pub(crate) fn revive(&self, subject: &Subject, now: Timestamp) -> BTreeSet<SinkNumber> {
+        let mut known = self.known();
+        let Some(entry) = known.certificates.get_mut(subject) else { return BTreeSet::new() };
+        entry.set_standing(entry.standing_within_validity(now), now);
+        self.sinks_of_entry(entry)
+    }
+
     /// How a certificate stands without a new staple: the one held stays, unless the CA has disowned it.
     pub(crate) fn set_standing(
         &self,
@@ -148,7 +169,8 @@ impl Inventory {
         let _told = self.tell_when_done();
         let mut known = self.known();
         let Some(entry) = known.certificates.get_mut(subject) else { return BTreeSet::new() };
-        if matches!(standing, Standing::Revoked { .. } | Standing::Expired) {
+        // That of one that has expired stays: the clock may be wrong.
+        if matches!(standing, Standing::Revoked { .. }) {
             entry.staple = None;
             entry.memory = RenewalMemory::default();
         }

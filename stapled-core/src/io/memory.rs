@@ -396,13 +396,14 @@ impl State {
         u64::from(self.change(queue, now, |line| line.hasten(subject, number, now)) == Some(true))
     }
 
-    /// Changes a queue, and wakes its watcher when its first task is an earlier one afterwards.
+    /// Changes a queue, and wakes its watcher when its first task is an earlier one afterwards; or when that is due, since a
+    /// watcher may not have noticed that the clock was set.
     fn change<R>(&mut self, queue: &Queue, now: Moment, act: impl FnOnce(&mut Line) -> R) -> Option<R> {
         let line = self.lines.get_mut(queue)?;
         let before = line.head(now);
         let result = act(line);
         if let Some(after) = line.head(now)
-            && before.is_none_or(|before| after < before)
+            && (after.0 <= now.wall || before.is_none_or(|before| after < before))
         {
             self.takers.wake(queue);
         }

@@ -19,6 +19,7 @@ use crate::inventory::{Inventory, SinkNumber};
 use crate::io::http::HttpFetcher;
 use crate::io::memory::MemoryScheduler;
 use crate::issuers::{IssuerFetcher, IssuerStore};
+use crate::jumps::JumpWatch;
 use crate::ocsp::CertIdHash;
 use crate::parser::Parser;
 use crate::refresh::RefreshPolicy;
@@ -308,6 +309,13 @@ impl StaplerBuilder {
         let finders: Vec<Arc<Finder>> = sources.into_iter().enumerate().map(finder).collect();
         let ended = CancellationToken::new();
         Ok(Stapler {
+            jumps: Some(JumpWatch {
+                inventory: Arc::clone(&inventory),
+                scheduler: Arc::clone(&scheduler),
+                responders: Arc::clone(&responders),
+                journal: journal.clone(),
+                sinks: sinks.len(),
+            }),
             handle: Handle::new(
                 finders.clone(),
                 Arc::clone(&inventory),

@@ -6,7 +6,9 @@
 mod changed;
 mod faults;
 mod handle;
+mod lives;
 mod meanwhile;
+mod pace;
 mod servers;
 mod succession;
 mod time;

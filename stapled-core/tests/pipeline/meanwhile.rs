@@ -8,7 +8,7 @@ use stapled_core::inventory::Standing;
 use stapled_core::ocsp::CertIdHash;
 use stapled_core::stapler::{Group, Stapler};
 
-use crate::world::{Ca, DAY, HOUR, List, MINUTE, Mood, Server, Shared, World, with_issuer};
+use crate::world::{Ca, DAY, HOUR, List, MINUTE, Mood, Server, Shared, World, half_life, with_issuer};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -19,7 +19,8 @@ fn groups(world: &World) -> (Arc<List>, Arc<Server>) {
         .group(Group::new().source(Shared(world.list.clone())).sink(Shared(world.server.clone())))
         .group(Group::new().source(Shared(list.clone())).sink(Shared(server.clone())))
         .fetcher(world.ca.clone())
-        .clock(world.clock.clone());
+        .clock(world.clock.clone())
+        .refresh_policy(half_life());
     world.run(stapler);
     (list, server)
 }
@@ -177,7 +178,8 @@ async fn a_new_server_that_cannot_take_what_is_held_waits_for_an_hour_at_most() 
         .group(Group::new().source(Shared(list.clone())).sink(Shared(server.clone())))
         .cert_id_hash(CertIdHash::Sha256)
         .fetcher(world.ca.clone())
-        .clock(world.clock.clone());
+        .clock(world.clock.clone())
+        .refresh_policy(half_life());
     world.run(stapler);
     world.pass(MINUTE).await;
     world.ca.set(Mood::Closed);

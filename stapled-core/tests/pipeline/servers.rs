@@ -9,7 +9,7 @@ use stapled_core::ocsp::CertIdHash;
 use stapled_core::sink::Withdrawal;
 use stapled_core::stapler::{Group, Stapler};
 
-use crate::world::{Ca, DAY, HOUR, List, MINUTE, Mood, Server, Shared, World, with_issuer};
+use crate::world::{Ca, DAY, HOUR, List, MINUTE, Mood, Server, Shared, World, half_life, with_issuer};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -170,7 +170,8 @@ async fn groups_keep_to_their_own_servers() {
         .group(Group::new().source(Shared(other_list)).sink(Shared(other_server.clone())))
         .sink(Shared(everywhere.clone()))
         .fetcher(world.ca.clone())
-        .clock(world.clock.clone());
+        .clock(world.clock.clone())
+        .refresh_policy(half_life());
     world.run(stapler);
     world.pass(SECOND).await;
     let names = |server: &Server| server.serves.lock().unwrap().keys().cloned().collect::<Vec<_>>();

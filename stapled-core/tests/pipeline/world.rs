@@ -15,6 +15,7 @@ use stapled_core::clock::{Clock, SimulatedClock};
 use stapled_core::event::{Event, Observer};
 use stapled_core::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
 use stapled_core::inventory::Inventory;
+use stapled_core::refresh::RefreshPolicy;
 use stapled_core::sink::{
     Change, Delivered, Found, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn,
 };
@@ -28,6 +29,13 @@ pub(crate) const START: Timestamp = Timestamp::from_unix(1_800_000_000);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+
+/// As if there were no maximum interval: what holds within it.
+pub(crate) fn half_life() -> RefreshPolicy {
+    let mut policy = RefreshPolicy::default();
+    policy.maximum_interval = 1000 * DAY;
+    policy
+}
 
 /// What the CA does with a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +67,8 @@ pub(crate) struct Ca {
     pub(crate) mood: Mutex<Mood>,
     pub(crate) moods: Mutex<HashMap<String, Mood>>,
     pub(crate) validity: Mutex<Duration>,
+    /// How old the answers are that it gives: thisUpdate; they are signed anew all the same.
+    pub(crate) age: Mutex<Duration>,
     pub(crate) max_age: Mutex<Option<Duration>>,
     pub(crate) asked: AtomicUsize,
     pub(crate) log: Mutex<Vec<(Timestamp, String, Method)>>,
@@ -78,6 +88,7 @@ impl Ca {
             mood: Mutex::new(Mood::Good),
             moods: Mutex::default(),
             validity: Mutex::new(4 * DAY),
+            age: Mutex::default(),
             max_age: Mutex::default(),
             asked: AtomicUsize::new(0),
             log: Mutex::default(),
@@ -125,7 +136,8 @@ impl OcspFetcher for Ca {
             tokio::time::sleep(Duration::from_secs(5)).await;
         }
         let validity = self.validity.lock().unwrap().as_secs() as i64;
-        let times = |builder: ResponseBuilder| builder.this_update(at).next_update(at + validity);
+        let from = at - self.age.lock().unwrap().as_secs() as i64;
+        let times = |builder: ResponseBuilder| builder.produced_at(at).this_update(from).next_update(from + validity);
         let build = |builder: ResponseBuilder| times(builder).build().unwrap();
         let plain = || ResponseBuilder::new(&self.authority);
         let body = match mood {
@@ -321,6 +333,9 @@ impl StapleSink for Shared<Server> {
             let code = stapled_core::reason::ReasonCode::new("connect_failed");
             return Err(SinkError::Unreachable { code, what: "the server is down".to_owned() });
         }
+        if self.0.slow.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
         let name = chain.end_entity().name().to_owned();
         self.0.serves.lock().unwrap().remove(&name);
         if self.0.is_mute.load(Ordering::SeqCst) {
@@ -405,6 +420,7 @@ impl World {
             .fetcher(self.ca.clone())
             .clock(self.clock.clone())
             .observer(self.record.clone())
+            .refresh_policy(half_life())
     }
 
     /// Starts the stapler; it stops with the test's runtime.

@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use stapled_ca::ocsp::{OcspRequest, ResponseBuilder};
 use stapled_ca::{Authority, Key, KeyType, Profile};
+use stapled_core::chain::CertChain;
 use stapled_core::clock::{Clock, SimulatedClock};
 use stapled_core::fetch::{Answer, FetchError, OcspFetcher, Question};
+use stapled_core::refresh::RefreshPolicy;
 use stapled_core::sink::{Delivered, SinkError, Site, StapleSink};
 use stapled_core::source::{CertSource, Scan, Sighting, SourceError, Version};
 use stapled_core::staple::Staple;
@@ -30,8 +33,10 @@ struct Crowd {
     clock: Arc<SimulatedClock>,
     /// Every question: at which minute of the machine's life.
     asked: Mutex<BTreeMap<u64, usize>>,
-    /// Until when each certificate's staple lasts.
-    serves: Mutex<HashMap<String, Timestamp>>,
+    /// Each certificate's staple, and until when it lasts.
+    serves: Mutex<HashMap<String, (Bytes, Timestamp)>>,
+    /// What was served before the stapler started.
+    keeps: Mutex<HashMap<String, Bytes>>,
     began: tokio::time::Instant,
 }
 
@@ -58,6 +63,7 @@ impl Crowd {
             clock: Arc::new(clock),
             asked: Mutex::default(),
             serves: Mutex::default(),
+            keeps: Mutex::default(),
             began: tokio::time::Instant::now(),
         }))
     }
@@ -72,6 +78,7 @@ impl Shared {
             .fetcher(Arc::new(self.clone()))
             .clock(crowd.clock.clone())
             .chance(Arc::new(Random::new(1, 1)))
+            .refresh_policy(half_life())
     }
 
     fn start(&self, builder: StaplerBuilder) {
@@ -81,7 +88,7 @@ impl Shared {
     /// How many certificates are fresh.
     fn fresh(&self) -> usize {
         let now = self.0.clock.now();
-        self.0.serves.lock().unwrap().values().filter(|expires| **expires > now).count()
+        self.0.serves.lock().unwrap().values().filter(|(_, expires)| *expires > now).count()
     }
 
     fn questions(&self) -> usize {
@@ -127,9 +134,20 @@ impl OcspFetcher for Shared {
 impl StapleSink for Shared {
     async fn deliver(&self, staple: &Staple, _: &[Site]) -> Result<Delivered, SinkError> {
         let name = staple.chain().end_entity().name().to_owned();
-        self.0.serves.lock().unwrap().insert(name, staple.expires());
+        self.0.serves.lock().unwrap().insert(name, (staple.response().clone(), staple.expires()));
         Ok(Delivered::Confirmed)
     }
+
+    async fn recall(&self, chain: &CertChain, _: &[Site]) -> Option<Bytes> {
+        self.0.keeps.lock().unwrap().get(chain.end_entity().name()).cloned()
+    }
+}
+
+/// As if there were no maximum interval: what holds within it.
+fn half_life() -> RefreshPolicy {
+    let mut policy = RefreshPolicy::default();
+    policy.maximum_interval = 1000 * DAY;
+    policy
 }
 
 fn one_responder(_: usize) -> String {
@@ -176,6 +194,33 @@ async fn what_was_fetched_together_is_not_renewed_together() {
     // They were fetched in minutes, and are renewed in the twentieth of two days.
     let most = crowd.busiest_minute_since(DAY);
     assert!(most * 144 <= 2 * count + 20 * 144, "{most} of {count} in one minute");
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_an_hour_a_crowd_is_a_steady_stream_of_questions_after_a_restart_too() {
+    let count = count(100_000, 5000, 300);
+    let clock = SimulatedClock::starting_at(START).sleeping_up_to(HOUR);
+    let crowd = Crowd::of(count, 4 * DAY, clock, one_responder);
+    let builder = || crowd.builder().refresh_policy(RefreshPolicy::default()).rescan_interval(DAY);
+    // An hour's share of a minute, and what chance adds to it.
+    let most = count / 60 + 5 * ((count / 60) as f64).sqrt() as usize;
+    let first = builder().build().unwrap();
+    first.run(tokio::time::sleep(2 * HOUR + 30 * MINUTE)).await;
+    let asked = crowd.questions();
+    assert!((count * 28 / 10..count * 34 / 10).contains(&asked), "{asked} of {count}");
+    let begun = Duration::from_secs(60 + count as u64 / 300);
+    assert!(crowd.busiest_minute_since(begun) <= most, "{} of {count}", crowd.busiest_minute_since(begun));
+    *crowd.0.keeps.lock().unwrap() =
+        crowd.0.serves.lock().unwrap().drain().map(|(name, (response, _))| (name, response)).collect();
+    // Everything is in service at once, and nobody is asked at once.
+    crowd.start(builder());
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(crowd.fresh(), count);
+    tokio::time::sleep(3 * HOUR).await;
+    let again = crowd.0.began.elapsed() - 3 * HOUR - MINUTE;
+    assert!(crowd.busiest_minute_since(again) <= most * 3 / 2, "{} of {count}", crowd.busiest_minute_since(again));
+    let questions = crowd.questions() - asked;
+    assert!((count * 28 / 10..count * 42 / 10).contains(&questions), "{questions} of {count}");
 }
 
 #[tokio::test(start_paused = true)]

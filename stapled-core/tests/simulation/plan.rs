@@ -9,6 +9,7 @@ use crate::random::Random;
 use crate::responder::{self, IssuerMood};
 use crate::server;
 use crate::source::{self, Contents, Directory};
+use crate::watch::RIGHTED;
 use crate::world::World;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -209,21 +210,27 @@ fn change_file(world: &World, plan: &Random) {
 }
 
 async fn jump(world: &World, plan: &Random) {
-    let spans = [Duration::from_secs(1), Duration::from_secs(59), HOUR, 5 * HOUR, 30 * HOUR, YEAR, 3 * YEAR];
+    let spans = [Duration::from_secs(1), Duration::from_secs(59), HOUR, 5 * HOUR, 30 * HOUR, YEAR, 3 * YEAR, 10 * YEAR];
     let span = plan.pick(&spans);
     let to = match plan.below(4) {
         0 => world.truth(),
         1 => world.machine_now() - span,
         _ => world.machine_now() + span,
     };
+    let in_service = world.watch.in_service(world);
     world.note(|| format!("the clock is set to {to}"));
     world.set_clock(to);
     // Put right again, perhaps sooner than everybody has noticed.
-    if plan.once_in(2) {
-        tokio::time::sleep(plan.seconds(1, 45)).await;
-        world.note(|| "the clock is put right".to_owned());
-        world.set_clock(world.truth());
-    }
+    let until = match plan.below(4) {
+        0 | 1 => plan.seconds(1, 45),
+        2 => plan.seconds(46, 900),
+        _ => return,
+    };
+    tokio::time::sleep(until).await;
+    world.note(|| "the clock is put right".to_owned());
+    world.set_clock(world.truth());
+    tokio::time::sleep(RIGHTED + Duration::from_secs(1)).await;
+    world.watch.check_righted(world, &in_service);
 }
 
 /// Everything is put right; whatever is wrong by nature, such as a file without a certificate, stays.

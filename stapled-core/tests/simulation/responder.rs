@@ -51,7 +51,7 @@ pub(crate) enum Mood {
     // ---- answers that are odd, and true
     /// The oldest answer that has not ended, as from a cache.
     Stale,
-    /// Minutes of validity.
+    /// Seconds or minutes of validity.
     Brief,
     /// Signed by a delegate whose own validity ends soon.
     EndingDelegate,
@@ -168,7 +168,7 @@ pub(crate) const ISSUER_MOODS: &[IssuerMood] =
 
 impl Responders {
     pub(crate) fn new(random: &crate::random::Random) -> Self {
-        let validities = [12 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 6 * HOUR, DAY, DAY, 4 * DAY, 4 * DAY];
+        let validities = [8 * MINUTE, 12 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 6 * HOUR, DAY, DAY, 4 * DAY, 4 * DAY];
         let responder = |_| Responder {
             mood: Mutex::new(Mood::Good),
             validity: Mutex::new(random.pick(&validities)),
@@ -320,7 +320,10 @@ impl Network {
         let (revoked, changed) =
             world.responders.revoked.lock().unwrap().get(&certificate).copied().unwrap_or((false, Timestamp::MIN));
         let validity = match mood {
-            Mood::Brief => world.random.seconds(20, 400),
+            Mood::Brief => match world.random.once_in(2) {
+                true => world.random.seconds(20, 400),
+                false => Duration::from_secs(world.random.pick(&[1, 2, 120, 299, 310, 340, 360, 600])),
+            },
             _ => *responder.validity.lock().unwrap(),
         };
         // An answer that is still good for long is not made anew where there are validators.

@@ -25,6 +25,10 @@ pub(crate) const CAP: Duration = Duration::from_secs(3600 + 720 + 300 + 180);
 const PROMPT: Duration = Duration::from_secs(180);
 /// The largest margin of a server.
 const MAX_MARGIN: Duration = Duration::from_secs(300);
+/// The maximum interval: every certificate is asked for at least so often.
+const INTERVAL: Duration = HOUR;
+/// How soon everything is in order once the clock is right: the clock is compared every five seconds.
+pub(crate) const RIGHTED: Duration = Duration::from_secs(10);
 /// How long before its end a staple is taken back where the server asks for no more.
 const LEAD: Duration = Duration::from_secs(5);
 
@@ -73,6 +77,15 @@ struct OfCertificate {
     to_be_told: bool,
     /// What each of its responders asked to wait, last.
     retry_after: [Option<Duration>; crate::pool::RESPONDERS],
+}
+
+/// What a server serves, by its number.
+#[derive(Clone, Debug)]
+pub(crate) struct InService {
+    server: usize,
+    place: String,
+    certificate: usize,
+    ends: Timestamp,
 }
 
 /// That the CA is asked no sooner than so long after it was told.
@@ -141,7 +154,11 @@ impl Watch {
         let of = &mut inner.certificates[certificate];
         // A server that it came to lately may not be able to use what is held; and what was planned while the clock was
         // wrong is no plan.
-        let plan = of.plan.take().filter(|plan| !of.is_by_sha256 && !world.jumped_since(plan.told));
+        let plan = of.plan.take().filter(|plan| {
+            // Such as while nobody had noticed it.
+            let jumped = world.jumped_since(plan.told.saturating_sub(RIGHTED));
+            !of.is_by_sha256 && !jumped
+        });
         drop(inner);
         if let Some(Plan { due, .. }) = plan
             && world.steady() + SECOND < due
@@ -431,7 +448,7 @@ impl Watch {
     /// Nothing is served that must not be, where the server can be told.
     fn check_served(&self, world: &World, server: &server::Server) {
         let can_be_told = server.can_withdraw && server.is_calm(world, CAP);
-        if !can_be_told || !world.clock_is_right() || world.jumped_since(world.elapsed().saturating_sub(MINUTE)) {
+        if !can_be_told || !world.clock_is_right() || world.jumped_since(world.elapsed().saturating_sub(RIGHTED)) {
             return;
         }
         let serves = server.serves.lock().unwrap().clone();
@@ -454,6 +471,49 @@ impl Watch {
                     world,
                     format!("s{} serves c{certificate} at {place}, where it is no more", server.number),
                 );
+            }
+        }
+    }
+
+    /// What servers serve that have no trouble, and must serve again soon after a clock that is about to be set is right.
+    pub(crate) fn in_service(&self, world: &World) -> Vec<InService> {
+        let mut all = Vec::new();
+        if !world.clock_is_calm() {
+            return all;
+        }
+        for server in world.servers.iter().filter(|server| server.is_calm(world, CAP)) {
+            for ((place, certificate), served) in server.serves.lock().unwrap().clone() {
+                let directory = directory_in(world, &place);
+                let files = directory.files.lock().unwrap();
+                let is_long_there = files.get(&place).is_some_and(|file| {
+                    file.contents == Contents::Certificate(certificate) && world.was_calm(Some(file.since), PROMPT)
+                });
+                if is_long_there && directory.is_calm(world, PROMPT) {
+                    all.push(InService { server: server.number, place, certificate, ends: served.made.ends });
+                }
+            }
+        }
+        all
+    }
+
+    /// The clock has been right again for a few seconds: what was in service before it was set is, unless it is over; and
+    /// nothing is that is over.
+    pub(crate) fn check_righted(&self, world: &World, before: &[InService]) {
+        for server in &world.servers {
+            self.check_served(world, server);
+        }
+        for InService { server, place, certificate, ends } in before {
+            let known = &world.pool.certificates[*certificate];
+            let margin = world.servers[*server].requirements.margin.max(LEAD);
+            let is_over = *ends <= world.truth() + margin + MINUTE || known.not_after <= world.truth() + MINUTE;
+            let disowned = self.inner.lock().unwrap().certificates[*certificate].disowned.is_some();
+            if is_over || disowned || world.responders.is_revoked(*certificate) {
+                continue;
+            }
+            let served = world.servers[*server].served(place, *certificate);
+            if served.as_ref().is_none_or(|served| served.made.ends <= world.truth() + margin) {
+                let what = format!("c{certificate} at {place} is not back at s{server}, though the clock is right");
+                self.violated(world, format!("{what}: good until {ends}, serves {served:?}"));
             }
         }
     }
@@ -512,8 +572,9 @@ fn queue_number(sink: &str) -> usize {
     ["s1", "s0", "s2"].iter().position(|name| *name == sink).unwrap()
 }
 
-/// Half-life, with a twentieth of chance, between bounds; for a response that is past that, in steps. By the largest
-/// margin of its servers, of which this knows only that it is one of two.
+/// Half-life, with a twentieth of chance, between bounds; for a response that is past that, in steps; all within the
+/// maximum interval, over which a crowd is spread. By the largest margin of its servers, of which this knows only that it
+/// is one of two.
 fn is_planned_well(from: Timestamp, expires: Timestamp, now: Timestamp, renew: Timestamp) -> bool {
     let pause = renew.since(now);
     [Duration::ZERO, MAX_MARGIN].into_iter().any(|margin| {
@@ -525,7 +586,15 @@ fn is_planned_well(from: Timestamp, expires: Timestamp, now: Timestamp, renew: T
         } else {
             (Duration::ZERO, (until.since(now) / 8).min(HOUR).max(three_quarters.since(now)))
         };
-        pause + SECOND >= soonest.max(MINUTE) && pause <= latest.max(MINUTE) + SECOND
+        let (soonest, latest) = match soonest.max(latest) {
+            // Anywhere in it, where the certificate was not good before.
+            beyond if beyond >= INTERVAL => (Duration::ZERO, INTERVAL),
+            _ => (soonest, latest),
+        };
+        // The minimum interval is halved at most for what would be over by then.
+        let in_time = until.since(now) / 4 * 3;
+        let least = if in_time >= MINUTE / 2 { in_time.min(MINUTE) } else { MINUTE };
+        pause + SECOND >= soonest.max(least) && pause <= latest.max(MINUTE) + SECOND
     })
 }
 
@@ -544,7 +613,7 @@ fn is_retried_well(
             let three_quarters = from + (expires - margin).since(from) / 4 * 3;
             three_quarters.since(now)
         };
-        held.map(until).filter(|until| !until.is_zero()).unwrap_or(HOUR)
+        held.map(until).filter(|until| !until.is_zero()).unwrap_or(HOUR).min(INTERVAL)
     });
     let without = if may_be_unfit { HOUR } else { Duration::MAX };
     let soonest = wanted.min(bounds[0]).min(bounds[1]).min(without);

@@ -9,9 +9,9 @@ use stapled_core::ocsp::CertStatus;
 use stapled_core::reason::ReasonCode;
 use stapled_core::sink::IssuerPlace;
 use stapled_core::source::Sighting;
-use stapled_core::staple::{JudgePolicy, judge};
+use stapled_core::staple::{JudgePolicy, Staple, judge};
 use stapled_core::time::Timestamp;
-use stapled_haproxy::{FirstStaple, NameError, ServedCertificate, Transactions, codes as haproxy};
+use stapled_haproxy::{FirstStaple, HaproxySink, NameError, ServedCertificate, Transactions, codes as haproxy};
 
 use super::contents::{Contents, StapleFile, malformed};
 use super::finding::{Finding, codes};
@@ -396,7 +396,9 @@ impl Case<'_> {
         let Some(issuer) = self.issuer else { return (Some("not_judged"), None, None) };
         let (staple, why) = match judge(bytes, &issuer.chain, self.rules.now, &self.rules.judging, None, &[]) {
             Ok(judgement) => match (judgement.status, judgement.staple()) {
-                (CertStatus::Good, Some(staple)) => return (Some("good"), Some(staple.expires()), None),
+                (CertStatus::Good, Some(staple)) => {
+                    return (Some("good"), Some(staple.expires()), self.short_life(staple));
+                }
                 (CertStatus::Revoked { at, .. }, _) => {
                     let what = format!("by {} its CA revoked it at {at}", path());
                     let finding = Finding::problem(codes::REVOKED, what, "replace the certificate");
@@ -421,6 +423,20 @@ impl Case<'_> {
             ),
         };
         (Some(staple), None, Some(finding))
+    }
+
+    /// A staple that HAProxy does not send at all, as it sends none in its last minutes.
+    fn short_life(&self, staple: &Staple) -> Option<Finding> {
+        let life = staple.expires().since(staple.this_update());
+        let margin = HaproxySink::default_requirements().margin;
+        let goes_to_haproxy = self.is_served() || !self.item.processes.is_empty();
+        (goes_to_haproxy && self.wants_staple() && life <= margin).then(|| {
+            let (life, margin) = (life.as_secs(), margin.as_secs());
+            let what = format!(
+                "its CA's responses live {life} s, and HAProxy sends none in its last {margin} s: clients get no staple"
+            );
+            Finding::problem(codes::EXPIRES_TOO_SOON, what, "ask the CA for responses that live longer")
+        })
     }
 
     /// Whether the daemon writes staples for it to files.

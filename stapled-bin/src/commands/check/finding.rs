@@ -20,6 +20,8 @@ pub(super) mod codes {
     pub(in super::super) const WRONG_ISSUER_FILE: ReasonCode = ReasonCode::new("wrong_issuer_file");
     /// There is a staple's file, and HAProxy does not find the issuer: it will not start.
     pub(in super::super) const STAPLE_WITHOUT_ISSUER: ReasonCode = ReasonCode::new("staple_without_issuer");
+    /// Its CA's responses live so short that HAProxy sends none of them.
+    pub(in super::super) const EXPIRES_TOO_SOON: ReasonCode = ReasonCode::new("expires_too_soon");
     /// What is in the staple's file is no staple for this certificate now.
     pub(in super::super) const STAPLE_FILE_UNUSABLE: ReasonCode = ReasonCode::new("staple_file_unusable");
     /// HAProxy does not start without the staple's file, and there is none.

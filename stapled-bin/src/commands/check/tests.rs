@@ -311,9 +311,11 @@ fn staples() {
     let revoked = ResponseBuilder::new(&world.ca).revoked(&cert_id, now - 99, None);
     let revoked = revoked.this_update(now - 60).next_update(now + 86_400).build().unwrap();
     let foreign = world.response(&other, |response, _| response);
+    let short = world.response(&certificate, |response, now| response.this_update(now - 9).next_update(now + 111));
     type Case<'a> = (&'a [u8], &'a str, &'a [&'a str], &'a [&'a str]);
-    let cases: [Case<'_>; 6] = [
+    let cases: [Case<'_>; 7] = [
         (&good, "good", &[], &[]),
+        (&short, "good", &["expires_too_soon!"], &["expires_too_soon!"]),
         (b"", "empty", &[], &[]),
         (&expired, "expired", &["staple_file_unusable"], &["staple_file_unusable!"]),
         (b"rubbish", "malformed", &["staple_file_unusable"], &["staple_file_unusable!"]),
@@ -332,6 +334,9 @@ fn staples() {
         assert_eq!(answered.rows[0].staple_until.is_some(), state == "good");
         assert_eq!(of_only_row(&check(&["--no-staple-files"])), where_not_replaced, "{state}");
     }
+    // Other servers send such a one.
+    world.write("a.pem.ocsp", &short);
+    assert_eq!(of_only_row(&world.check(&["-p", "@/a.pem"], |_| {})), [""; 0]);
     std::fs::remove_file(world.path("a.pem.ocsp")).unwrap();
     assert_eq!(world.check(&["-p", "@/a.pem"], |_| {}).rows[0].staple, None);
 }
