@@ -14,10 +14,11 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use io_support::{Example, names};
-use stapled_core::io::file::{FileSink, MAX_STAPLE, WithdrawFiles, read_existing, staple_path};
+use stapled_core::io::file::{FileSink, WithdrawFiles, read_existing, staple_path};
 use stapled_core::sink::{
     Change, Delivered, Found, IssuerPlace, Lost, SinkError, Site, StapleSink, Withdrawal, Withdrawn,
 };
+use stapled_core::staple::MAX_RECEIVED;
 use stapled_tests::{Private, skip};
 use tempfile::TempDir;
 
@@ -518,9 +519,9 @@ fn reading_back_is_bounded_and_opens_files_only() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("x.ocsp");
     assert_eq!(read_existing(&path).unwrap(), None);
-    fs::write(&path, vec![1; MAX_STAPLE]).unwrap();
-    assert_eq!(read_existing(&path).unwrap().map(|bytes| bytes.len()), Some(MAX_STAPLE));
-    fs::write(&path, vec![1; MAX_STAPLE + 1]).unwrap();
+    fs::write(&path, vec![1; MAX_RECEIVED]).unwrap();
+    assert_eq!(read_existing(&path).unwrap().map(|bytes| bytes.len()), Some(MAX_RECEIVED));
+    fs::write(&path, vec![1; MAX_RECEIVED + 1]).unwrap();
     assert!(read_existing(&path).is_err());
     assert!(read_existing(directory.path()).is_err());
     assert!(read_existing(Path::new("/dev/zero")).is_err());
