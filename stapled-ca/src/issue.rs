@@ -57,7 +57,7 @@ impl Draft {
                 SubjectName::Ip(address) => SanType::IpAddress(*address),
             });
         }
-        params.use_authority_key_identifier_extension = true;
+        params.use_authority_key_identifier_extension = profile.names_issuer_key;
         let usages = match subject {
             Subject::Authority => {
                 params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

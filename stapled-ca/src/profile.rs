@@ -32,6 +32,7 @@ pub struct Profile {
     pub(crate) key_usages: Vec<KeyUsage>,
     pub(crate) extended_key_usages: Vec<ExtendedKeyUsage>,
     pub(crate) extensions: Vec<Extension>,
+    pub(crate) names_issuer_key: bool,
 }
 
 /// From when until when a certificate is valid, in Unix seconds.
@@ -137,7 +138,14 @@ impl Profile {
             key_usages: vec![KeyUsage::DigitalSignature],
             extended_key_usages: vec![ExtendedKeyUsage::ServerAuth],
             extensions: Vec::new(),
+            names_issuer_key: true,
         }
+    }
+
+    /// Whether it has an authorityKeyIdentifier; it has one if not said. Certificates of old private CAs have none.
+    #[must_use]
+    pub fn authority_key_identifier(self, names_issuer_key: bool) -> Self {
+        Self { names_issuer_key, ..self }
     }
 
     /// A delegated OCSP responder's certificate (RFC 6960, 4.2.2.2):

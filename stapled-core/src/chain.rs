@@ -6,9 +6,9 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 
 use crate::certificate::{Certificate, hex_upper};
+use crate::issuance::Issuance;
 use crate::ocsp::{CertId, CertIdHash};
 use crate::reason::ReasonCode;
-use crate::signature::SignatureError;
 use crate::task::Subject;
 use crate::time::Timestamp;
 
@@ -35,8 +35,15 @@ pub enum ChainError {
         issuer: String,
     },
     /// The issuer's name fits; its signature is made with an algorithm that is not supported.
-    #[error("{name} may be issued by {issuer}: its signature is of an algorithm that is not supported")]
+    #[error(
+        "{name} may be issued by {issuer}, but its signature ({algorithm} by a key of {key}) cannot be checked: that is not \
+         supported"
+    )]
     UnsupportedAlgorithm {
+        /// The algorithm of the signature.
+        algorithm: String,
+        /// Kind and size of the issuer's key.
+        key: String,
         /// The certificate's name.
         name: String,
         /// The supposed issuer's name.
@@ -83,15 +90,16 @@ impl CertChain {
     /// Joins a certificate and its issuer, if it was issued by it: by name and by signature.
     pub fn new(end_entity: Arc<Certificate>, issuer: Arc<Certificate>) -> Result<Self, ChainError> {
         let names = || (end_entity.name().to_owned(), issuer.name().to_owned());
-        match end_entity.check_issued_by(&issuer) {
-            Ok(_) => {}
-            Err(SignatureError::BadSignature | SignatureError::OtherKey) => {
+        match Issuance::of(&end_entity, &issuer) {
+            Issuance::Signed => {}
+            Issuance::Wrong => {
                 let (name, issuer) = names();
                 return Err(ChainError::WrongIssuer { name, issuer });
             }
-            Err(SignatureError::UnsupportedAlgorithm) => {
+            Issuance::Unsupported => {
+                let (algorithm, key) = (end_entity.describe().signature_algorithm, issuer.describe().public_key);
                 let (name, issuer) = names();
-                return Err(ChainError::UnsupportedAlgorithm { name, issuer });
+                return Err(ChainError::UnsupportedAlgorithm { algorithm, key, name, issuer });
             }
         }
         let mut context = digest::Context::new(&digest::SHA256);

@@ -69,8 +69,9 @@ impl IssuerFetcher {
                 // Whatever else is there was made by nobody knows whom, and is not taken in.
                 let issuers = self.inventory.confirmed_issuers(&fetched);
                 if issuers.is_empty() {
-                    let what = format!("{url}: what is there issued none of the certificates that name it");
-                    step.puts.push(self.again(lease, ReasonCode::new("wrong_issuer"), what));
+                    let (code, what) = self.refused(url, &fetched);
+                    step.puts.extend(self.note_unsupported(location, &fetched));
+                    step.puts.push(self.again(lease, code, what));
                 }
                 for issuer in &issuers {
                     let issuer_name = issuer.name().to_owned();
@@ -90,6 +91,36 @@ impl IssuerFetcher {
             Err((code, what)) => step.puts.push(self.again(lease, code, what)),
         }
         self.scheduler.commit(step).await
+    }
+
+    /// Why nothing of what was fetched is taken for an issuer.
+    fn refused(&self, url: &str, fetched: &[Arc<Certificate>]) -> (ReasonCode, String) {
+        match self.inventory.unsupported_issuers(fetched).first() {
+            Some(issuer) => (
+                ReasonCode::new("unsupported_algorithm"),
+                format!(
+                    "{url}: {} may be the issuer, but signs in a way that is not supported: it cannot be checked",
+                    issuer.name()
+                ),
+            ),
+            None => (
+                ReasonCode::new("wrong_issuer"),
+                format!("{url}: what is there issued none of the certificates that name it"),
+            ),
+        }
+    }
+
+    /// Takes in what seems to be an issuer and cannot be checked, so that whoever waits for it tells just that. It is never
+    /// part of a chain, and is not kept.
+    fn note_unsupported(&self, location: &Subject, fetched: &[Arc<Certificate>]) -> Vec<Task> {
+        let unsupported = self.inventory.unsupported_issuers(fetched);
+        let is_known = |issuer: &Arc<Certificate>| self.inventory.issuers_named(issuer.subject()).contains(issuer);
+        // To take it in again would wake those who wait, who would have it fetched again.
+        if unsupported.is_empty() || unsupported.iter().all(is_known) {
+            return Vec::new();
+        }
+        let waiting = self.inventory.add_issuers(location, &unsupported);
+        waiting.iter().map(|(place, generation)| queues::parse_task(place, *generation)).collect()
     }
 
     fn again(&self, lease: &Lease, code: ReasonCode, what: String) -> Task {

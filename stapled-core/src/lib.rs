@@ -13,9 +13,9 @@
 //!
 //! - [`time`], [`reason`], [`task`]: instants, reason codes, what travels between the stages.
 //! - [`oid`], [`ocsp`], [`certificate`], [`bundle`], [`chain`]: what is on the wire and on disk.
-//! - [`staple`], [`refresh`]: what to believe, and when to ask again. Pure, as all above.
+//! - [`issuance`], [`staple`], [`refresh`]: what to believe, and when to ask again. Pure, as all above.
 //! - [`clock`], [`chance`], [`source`], [`fetch`], [`sink`], [`scheduler`], [`event`]: the seams.
-//! - [`inquiry`]: how one responder is asked. Pure.
+//! - [`inquiry`], [`lookup`]: how one responder is asked; where a server finds an issuer. Pure.
 //! - [`inventory`]: what is known of every certificate.
 //! - [`io`]: the default implementations: directories, HTTP, files, a scheduler in memory.
 //! - [`stapler`]: the builder and owner.
@@ -35,9 +35,11 @@ mod finder;
 pub mod inquiry;
 pub mod inventory;
 pub mod io;
+pub mod issuance;
 mod issuers;
 mod jumps;
 mod lane;
+pub mod lookup;
 pub mod ocsp;
 pub mod oid;
 mod parser;

@@ -12,12 +12,13 @@ pub(crate) use self::around::ChainReader;
 use self::around::Around;
 use self::read::{ReadError, read_file};
 use crate::bundle::{Bundle, BundleError};
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, name_in_words};
 use crate::chain::{CertChain, ChainError};
 use crate::chance::Chance;
 use crate::event::{About, EventKind, Journal};
 use crate::inventory::{Displaced, Inventory, Kept, PlaceState, RenewalMemory, Settled};
 use crate::lane;
+use crate::lookup::IssuerSearch;
 use crate::queues;
 use crate::reason::ReasonCode;
 use crate::refresh::{Failure, RefreshPolicy, Spread};
@@ -96,7 +97,14 @@ enum Contents {
     OnlyCaCertificates,
     NotApplicable(Arc<About>),
     Chain { chain: Arc<CertChain>, issuer: IssuerPlace },
-    Failed { about: Option<Arc<About>>, error: ParseError, awaits: Option<Arc<Certificate>> },
+    Failed { about: Option<Arc<About>>, error: ParseError, awaits: Option<Awaiting> },
+}
+
+/// A certificate whose issuer is not known.
+struct Awaiting {
+    certificate: Arc<Certificate>,
+    /// Whether its issuer may be another than those that were seen: fetching it can help.
+    may_be_another: bool,
 }
 
 impl Parser {
@@ -135,7 +143,7 @@ impl Parser {
                 self.settle_without(lease, PlaceState::NotApplicable(about), None).await
             }
             Contents::Failed { about, error, awaits } => {
-                if let Some(certificate) = &awaits {
+                if let Some(Awaiting { certificate, may_be_another }) = &awaits {
                     self.inventory.wait_for_issuer(location, certificate);
                     // Whoever brought the issuer while it was looked for did not know that it is waited for; and at a
                     // start it may be in a file whose turn comes later. So it is looked for once more before it is told.
@@ -149,7 +157,10 @@ impl Parser {
                         return self.scheduler.commit(Step::finish(lease).put(task)).await;
                     }
                     // Once; it is tried again by itself.
-                    if self.fetch_issuers && lease.task().reason.as_deref() != Some(error.code().as_str()) {
+                    if self.fetch_issuers
+                        && *may_be_another
+                        && lease.task().reason.as_deref() != Some(error.code().as_str())
+                    {
                         for url in certificate.ca_issuers_urls() {
                             let task = Task::new(queues::issuer(), Subject::new(url.as_str()));
                             self.scheduler.commit(Step::intake().put(task)).await?;
@@ -413,21 +424,17 @@ impl Parser {
         }
         let now = self.journal.clock.now();
         // The first whose name and signature fit.
-        let issued_by = |candidates: &[Arc<Certificate>]| {
-            candidates.iter().find_map(|issuer| CertChain::new(Arc::clone(&end_entity), Arc::clone(issuer)).ok())
+        let mut search = IssuerSearch::new(&end_entity);
+        let around_it = [&certificates, &around.beside, &*around.chains];
+        let found = around_it.into_iter().find_map(|candidates| search.among(candidates));
+        let found = found.or_else(|| search.among(&self.inventory.issuers_named(end_entity.issuer())));
+        let Some(chain) = found else {
+            let missing = || ParseError::IssuerMissing { issuer: name_in_words(end_entity.issuer()) };
+            let error = search.error().map_or_else(missing, ParseError::Chain);
+            let awaits = Awaiting { may_be_another: !search.is_named(), certificate: end_entity };
+            return Ok(Contents::Failed { about: Some(about), error, awaits: Some(awaits) });
         };
-        let known = || issued_by(&self.inventory.issuers_named(end_entity.issuer()));
-        let found =
-            issued_by(&certificates).or_else(|| issued_by(&around.beside)).or_else(|| issued_by(&around.chains));
-        let found = found.or_else(known).map(|chain| {
-            let place = around.issuer_place(&certificates, &chain);
-            (chain, place)
-        });
-        let Some((chain, issuer)) = found else {
-            let issuer = crate::certificate::name_in_words(end_entity.issuer());
-            let error = ParseError::IssuerMissing { issuer };
-            return Ok(Contents::Failed { about: Some(about), error, awaits: Some(end_entity) });
-        };
+        let issuer = around.issuer_place(&certificates, &chain);
         if let Err(error) = chain.check_usable(now) {
             return failed(Some(about), error.into());
         }

@@ -16,7 +16,7 @@
 //! | `error_status:unauthorized` | The responder does not speak for this certificate, or not yet. | Wait, where the certificate is new; ask with another hash; tell the CA. |
 //! | `unsupported_response_type` | Not of the type id-pkix-ocsp-basic. | Tell the CA. |
 //! | `unsupported_version` | Not of version 1. | Tell the CA. |
-//! | `unsupported_algorithm` | Signed with an algorithm that is not supported here, or that does not fit the signer's key. | Tell the CA. |
+//! | `unsupported_algorithm` | Signed, as the response or the certificate itself is, with an algorithm that is not supported here, or that does not fit the signer's key. | Tell the CA. |
 //! | `weak_signature` | Signed with SHA-1, or by a delegate that was certified with it; all else is right. | Tell the CA, or allow it (`--allow-sha1`). |
 //! | `weak_key` | Signed with an RSA key of fewer than 2048 bits, or by a delegate certified with one; all else is right. | Tell the CA, or allow it (`--allow-weak-keys`). |
 //! | `bad_signature` | The signature is not the named signer's. | The response was changed, or is a forgery. |

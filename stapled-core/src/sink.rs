@@ -91,8 +91,14 @@ pub enum IssuerPlace {
     IssuerFile(PathBuf),
     /// It begins a chain in the directory that servers take chains from.
     Chains(PathBuf),
-    /// The server does not find it; or it would look first where it finds another.
+    /// The server does not find it; or it would look first where it finds another, which a sink can put right.
     Elsewhere,
+    /// The server takes another certificate for it, which has the issuer's name and comes first: it computes another CertID,
+    /// and no staple fits, whatever a sink brings. Only the file can be mended.
+    Mistaken {
+        /// The directory of chains that the other one comes from; `None`: it lies in the certificate's own file.
+        chains: Option<PathBuf>,
+    },
 }
 
 /// What a sink asks of a staple.

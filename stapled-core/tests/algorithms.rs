@@ -17,7 +17,7 @@ use stapled_core::ocsp::{BasicResponse, CertStatus, OcspResponse};
 use stapled_core::staple::{JudgePolicy, judge};
 
 /// File; the verdict by default, and where SHA-1 and short keys are allowed; the algorithm's name.
-const CASES: [(&str, &str, &str, &str); 33] = [
+const CASES: [(&str, &str, &str, &str); 34] = [
     ("ecdsa-brainpool-sha256", "unsupported_algorithm", "unsupported_algorithm", "ecdsa-with-SHA256"),
     ("ecdsa-p224-sha256", "unsupported_algorithm", "unsupported_algorithm", "ecdsa-with-SHA256"),
     ("ecdsa-p256-sha1", "weak_signature", "good", "ecdsa-with-SHA1"),
@@ -31,6 +31,7 @@ const CASES: [(&str, &str, &str, &str); 33] = [
     ("ecdsa-p521-sha256", "good", "good", "ecdsa-with-SHA256"),
     ("ecdsa-secp256k1-sha256", "unsupported_algorithm", "unsupported_algorithm", "ecdsa-with-SHA256"),
     ("ed448", "unsupported_algorithm", "unsupported_algorithm", "Ed448"),
+    ("ed448-elsewhere", "unsupported_algorithm", "unsupported_algorithm", "Ed448"),
     ("pss-2049-mask-sha1", "good", "good", "RSASSA-PSS-SHA256"),
     ("pss-2050-mask-sha1", "good", "good", "RSASSA-PSS-SHA512"),
     ("pss-certified-mask-sha1", "good", "good", "sha256WithRSAEncryption"),

@@ -74,6 +74,9 @@ pub const REJECTED: ReasonCode = ReasonCode::new("rejected");
 pub const COMMIT_FAILED: ReasonCode = ReasonCode::new("commit_failed");
 /// The change was committed, but HAProxy does not find the certificate by its CertID afterwards.
 pub const NOT_CONFIRMED: ReasonCode = ReasonCode::new("not_confirmed");
+/// HAProxy takes another certificate for the issuer, which has the issuer's name and comes first in its chain: it looks for
+/// staples by another CertID. So it stays until HAProxy loads another chain.
+pub const WRONG_ISSUER_FIRST: ReasonCode = stapled_core::io::file::codes::WRONG_ISSUER_FIRST;
 
 // What a configuration of HAProxy says that cannot be used, or may mean something else to HAProxy.
 

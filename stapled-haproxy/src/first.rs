@@ -92,6 +92,7 @@ mod tests {
             fingerprint: String::new(),
             is_used: true,
             takes_responses,
+            cert_id: Vec::new(),
             has_chain,
             file: None,
             is_in_file: false,

@@ -5,6 +5,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
+use stapled_core::ocsp::CertIdHash;
 use stapled_core::sink::SinkError;
 
 use crate::codes;
@@ -27,6 +28,8 @@ pub(crate) struct Introduction {
     pub(crate) fingerprint: String,
     pub(crate) issuer: Bytes,
     pub(crate) response: Bytes,
+    /// The DER of the CertID by which HAProxy has to know the certificate.
+    pub(crate) cert_id: Vec<u8>,
     /// Whether HAProxy has the staple already, by one name at least.
     pub(crate) is_known: bool,
     pub(crate) transactions: Transactions,
@@ -49,12 +52,13 @@ impl Introduction {
             fingerprint,
             issuer: Bytes::copy_from_slice(chain.issuer().as_der()),
             response,
+            cert_id: chain.cert_id(CertIdHash::Sha1).to_der(),
             is_known,
             transactions,
         }
     }
 
-    fn is(&self, loaded: &Loaded) -> bool {
+    pub(crate) fn is(&self, loaded: &Loaded) -> bool {
         loaded.is(&self.serial, &self.fingerprint)
     }
 }
@@ -111,15 +115,23 @@ impl Introducer<'_> {
             return Err(Fault::Refused(self.not_found(what, stale)));
         }
         let mut introduced = Vec::new();
+        let mut mistaken = None;
         for Found { name, loaded } in found {
-            if loaded.takes_responses() && what.is_known {
+            if what.is_known && loaded.takes_responses_for(&what.cert_id) {
                 introduced.push((name, ShowReply::Loaded(loaded)));
                 continue;
             }
-            let loaded = self.bring(what, &name, loaded.has_chain).await?;
-            introduced.push((name, ShowReply::Loaded(loaded)));
+            match self.bring(what, &name, loaded.has_chain).await {
+                Ok(loaded) => introduced.push((name, ShowReply::Loaded(loaded))),
+                // That is about this name's chain alone.
+                Err(Fault::Refused(error)) if error.code() == codes::WRONG_ISSUER_FIRST => mistaken = Some(error),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(introduced)
+        match mistaken {
+            Some(error) => Err(Fault::Refused(error)),
+            None => Ok(introduced),
+        }
     }
 
     fn route(&self) -> &Route {
@@ -207,8 +219,16 @@ impl Introducer<'_> {
 
         let said = self.changer.ask(&Command::set_ocsp_response(&what.response)).await?;
         match reply::push(&said) {
-            PushReply::Updated => Ok(loaded),
-            PushReply::NoMatch => Err(Fault::Refused(fault::refused(
+            // It may have been taken for another name; HAProxy before 3.0 does not tell.
+            PushReply::Updated if !loaded.takes_responses() || loaded.takes_responses_for(&what.cert_id) => Ok(loaded),
+            // It has the issuer and has taken a response in, and still has it unless others have replaced the certificate
+            // meanwhile: so it goes by another CertID.
+            PushReply::Updated | PushReply::NoMatch
+                if with_issuer && self.expect_unchanged(what, name).await?.takes_responses() =>
+            {
+                Err(Fault::Refused(mistaken(self.route(), name.as_str())))
+            }
+            PushReply::Updated | PushReply::NoMatch => Err(Fault::Refused(fault::refused(
                 codes::NOT_CONFIRMED,
                 self.route(),
                 &format!(
@@ -236,6 +256,19 @@ impl Introducer<'_> {
             other => Err(Fault::Refused(not_shown(self.route(), other))),
         }
     }
+}
+
+/// HAProxy has another certificate for the issuer.
+pub(crate) fn mistaken(route: &Route, name: &str) -> SinkError {
+    fault::refused(
+        codes::WRONG_ISSUER_FIRST,
+        route,
+        &format!(
+            "HAProxy takes another certificate of the issuer's name for the issuer of {name}, since it comes first in its chain: \
+             no staple fits; put the issuer's certificate before the other one in {name}, or remove the other one, and reload \
+             HAProxy"
+        ),
+    )
 }
 
 /// Something else is loaded in its place.

@@ -22,7 +22,8 @@ impl Peer {
         let is_concerned = {
             let mut memory = lock(&self.memory);
             memory.wanted.retain(|_, (_, since)| since.elapsed() < WANTED);
-            !memory.delivered.is_empty() || !memory.wanted.is_empty() || !memory.withdrawn.is_empty()
+            let is_owed = !memory.wanted.is_empty() || !memory.mistaken.is_empty();
+            !memory.delivered.is_empty() || is_owed || !memory.withdrawn.is_empty()
         };
         let looked = self.writer.round(self.settings.look_interval, is_concerned).await;
         if self.is_replaced() {
@@ -45,7 +46,8 @@ impl Peer {
         if !changes.is_empty() {
             return Some(Lost::Changed(changes));
         }
-        (self.is_wanted_there() || self.is_unblocked().await || self.is_back()).then_some(Lost::Nothing)
+        (self.is_wanted_there() || self.is_corrected() || self.is_unblocked().await || self.is_back())
+            .then_some(Lost::Nothing)
     }
 
     /// Whether another process answers now than the one that was given the staples.
@@ -62,6 +64,7 @@ impl Peer {
             memory.unshown.clear();
             memory.wanted.clear();
             memory.changes.clear();
+            memory.mistaken.clear();
             memory.missed = false;
             memory.blocked = false;
         }
@@ -262,6 +265,16 @@ impl Peer {
             }
             !there.is_empty()
         })
+    }
+
+    /// Whether a certificate is loaded otherwise than it was when HAProxy took another certificate for its issuer.
+    fn is_corrected(&self) -> bool {
+        let mut memory = lock(&self.memory);
+        let before = memory.mistaken.len();
+        self.writer.register(|register| {
+            memory.mistaken.retain(|name, then| register.loaded(name).is_some_and(|now| now == then));
+        });
+        memory.mistaken.len() < before
     }
 
     /// Whether the transaction is over that was in the way.

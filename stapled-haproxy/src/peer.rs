@@ -16,10 +16,10 @@ use crate::agreement::{Agreement, Compared};
 use crate::codes;
 use crate::command::{CliName, Command};
 use crate::fault;
-use crate::introduce::{Identity, Introduction, push_refused};
+use crate::introduce::{Identity, Introduction, mistaken, push_refused};
 use crate::names::Candidate;
 use crate::process::Process;
-use crate::reply::{PushReply, Shown, plain_serial};
+use crate::reply::{self, Loaded, PushReply, ShowReply, Shown, plain_serial};
 use crate::route::Route;
 use crate::settings::Settings;
 use crate::shift;
@@ -61,6 +61,9 @@ pub(crate) struct Memory {
     pub(crate) foreign: HashMap<Bytes, (String, String)>,
     /// What it could not be given since it has it not loaded, by serial number, and since when.
     pub(crate) wanted: HashMap<String, (Identity, Instant)>,
+    /// The names under which no staple can be brought, since HAProxy takes another certificate for the issuer; and how it had
+    /// them loaded then. Nothing mends that but another chain.
+    pub(crate) mistaken: HashMap<Arc<str>, Loaded>,
     /// The state of the register that was compared last.
     pub(crate) compared: u64,
     /// What somebody else changed, until it is told.
@@ -228,7 +231,8 @@ impl Peer {
                 register.watch(names.iter().map(Arc::clone));
                 return Err(Arc::clone(name));
             }
-            let found: Vec<_> = used.map(|(name, loaded)| (name, loaded.takes_responses())).collect();
+            let takes = |loaded: &Loaded| loaded.takes_responses_for(&cert_id);
+            let found: Vec<_> = used.map(|(name, loaded)| (name, takes(loaded))).collect();
             Ok((found, register.certificates().next().is_some()))
         });
         let (found, is_legible) = found.map_err(|name| {
@@ -244,10 +248,56 @@ impl Peer {
             return Ok(Brought { process: pushed.process, cert_id, is_shown });
         }
         let found = found.into_iter().map(|(name, _)| name);
-        let what = self.introduction(staple, sites, found, is_known)?;
-        let process = self.introduce(&what, latest).await?;
+        let mut what = self.introduction(staple, sites, found, is_known)?;
+        let left_out = self.leave_out_mistaken(&mut what);
+        if let Some(name) = left_out.first().filter(|_| what.names.is_empty()) {
+            return Err(mistaken(self.route(), name));
+        }
+        let process = match self.introduce(&what, latest).await {
+            Err(error) if error.code() == codes::WRONG_ISSUER_FIRST => {
+                self.note_mistaken(&what).await;
+                return Err(error);
+            }
+            done => done?,
+        };
+        if let Some(name) = left_out.first() {
+            return Err(mistaken(self.route(), name));
+        }
         self.expect_shown(&self.show(&cert_id, &process).await?, staple)?;
         Ok(Brought { process, cert_id, is_shown: true })
+    }
+
+    /// Takes those names out under which no staple can be brought; returns them. A transaction would change nothing.
+    fn leave_out_mistaken(&self, what: &mut Introduction) -> Vec<Arc<str>> {
+        let memory = lock(&self.memory);
+        let known = |name: &CliName| memory.mistaken.get_key_value(name.as_str()).filter(|(_, loaded)| what.is(loaded));
+        let left_out: Vec<Arc<str>> = what.names.iter().filter_map(|name| Some(Arc::clone(known(name)?.0))).collect();
+        what.names.retain(|name| left_out.iter().all(|left_out| **left_out != *name.as_str()));
+        left_out
+    }
+
+    /// Notes under which of these names HAProxy takes another certificate for the issuer.
+    async fn note_mistaken(&self, what: &Introduction) {
+        let candidates = what.candidates.iter().filter_map(|candidate| CliName::new(&candidate.name).ok());
+        let names: Vec<CliName> = what.names.iter().cloned().chain(candidates).collect();
+        for name in names {
+            // What does not answer now is tried again, as if nothing were known.
+            let asked = self.writer.ask(vec![Command::show_certificate(&name)]).await;
+            let Ok((replies, _)) = asked else { return };
+            let Some(ShowReply::Loaded(loaded)) = replies.first().map(|said| reply::show(said)) else { continue };
+            if !what.is(&loaded)
+                || !loaded.takes_responses()
+                || what.is_known && loaded.takes_responses_for(&what.cert_id)
+            {
+                continue;
+            }
+            let name: Arc<str> = name.as_str().into();
+            self.writer.register(|register| {
+                register.note(&name, &ShowReply::Loaded(loaded.clone()));
+                register.watch([Arc::clone(&name)]);
+            });
+            lock(&self.memory).mistaken.insert(name, loaded);
+        }
     }
 
     /// Introduces the staple; waits a little where somebody else is at it.

@@ -165,6 +165,11 @@ impl Register {
             .collect()
     }
 
+    /// What is loaded under this name, as far as it was looked at.
+    pub(crate) fn loaded(&self, name: &str) -> Option<&Loaded> {
+        self.certificates.get(name)?.as_ref()
+    }
+
     /// The listed names that may stand for this one.
     pub(crate) fn candidates(&self, name: &str) -> Vec<Candidate> {
         self.by_file_name.candidates(name)

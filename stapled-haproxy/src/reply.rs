@@ -92,6 +92,12 @@ impl Loaded {
         !self.response_key.is_empty()
     }
 
+    /// Whether it takes responses for this CertID, as far as HAProxy says. It computes another one where it takes another
+    /// certificate for the issuer.
+    pub(crate) fn takes_responses_for(&self, cert_id: &[u8]) -> bool {
+        self.response_key == cert_id
+    }
+
     /// Whether this is the certificate of that serial number and SHA-1 hash, both in hexadecimal.
     pub(crate) fn is(&self, serial: &str, fingerprint: &str) -> bool {
         // Without a fingerprint the serial number decides: whatever is loaded, HAProxy then checks the CertID.

@@ -124,6 +124,8 @@ pub struct ServedCertificate {
     pub is_used: bool,
     /// Whether it takes responses, because it has or had one.
     pub takes_responses: bool,
+    /// The DER of the CertID by which it takes responses; empty while it takes none.
+    pub cert_id: Vec<u8>,
     /// Whether further certificates came with it, among them perhaps its issuer.
     pub has_chain: bool,
     /// The file of that name, as far as there is one.
@@ -525,6 +527,7 @@ fn served(name: &str, loaded: &Loaded) -> ServedCertificate {
         fingerprint: loaded.fingerprint.clone(),
         is_used: !loaded.is_unused,
         takes_responses: loaded.takes_responses(),
+        cert_id: loaded.response_key.clone(),
         has_chain: loaded.has_chain,
         file: None,
         is_in_file: false,

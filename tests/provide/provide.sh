@@ -3,9 +3,9 @@
 #
 #   environment=$(tests/provide/provide.sh NAME...) && eval "$environment"
 #
-# A NAME is haproxy, haproxy-3.0, haproxy-next, openssl, nginx, redis, gnutls (for ocsptool), patch, strace or python. What
-# is printed sets PATH so that the programs are found, HAPROXY to the HAProxy binaries to test with, separated by commas, and JUDGES_PYTHON to a
-# Python that has the package cryptography and loads the libraries of OpenSSL and GnuTLS.
+# A NAME is haproxy, haproxy-3.0, haproxy-next, openssl, nginx, redis, gnutls (for ocsptool and gnutls-cli), patch, strace or
+# python. What is printed sets PATH so that the programs are found, HAPROXY to the HAProxy binaries to test with, separated by
+# commas, and JUDGES_PYTHON to a Python that has the package cryptography and loads the libraries of OpenSSL and GnuTLS.
 #
 # What is missing is unpacked from the distribution's packages (apt) under target/provided. Nothing is installed,
 # enabled or started, no file outside target is written, and root and anybody else get the same. Where everything is
@@ -55,7 +55,7 @@ program_of() {
 runs() {
     case $1 in
     */openssl | openssl) "$1" version ;;
-    */ocsptool | ocsptool | */patch | patch | */strace | strace) "$1" --version ;;
+    */ocsptool | ocsptool | */gnutls-cli | gnutls-cli | */patch | patch | */strace | strace) "$1" --version ;;
     *) "$1" -v ;;
     esac >/dev/null 2>&1
 }
@@ -148,10 +148,11 @@ program_in() {
 }
 
 # A program of this machine's own distribution: with the machine's loader, and libraries unpacked before installed.
+# $2 is the program, where the package has several.
 bring() {
     local name=$1 package program root folder path
     package=$(package_of "$name")
-    program=$(program_of "$name")
+    program=${2:-$(program_of "$name")}
     root=$provided/$name
     folder=$provided/apt
     if runs "$provided/bin/$program"; then
@@ -161,10 +162,12 @@ bring() {
     say "$program is missing: unpacking it into ${root#"$top"/}"
     mkdir -p "$folder" "$provided/bin"
     prepare_apt "$folder" /var/lib/dpkg/status
-    update "$folder"
-    if ! unpack "$folder" "$root" "$package" '.'; then
-        tail -n 5 "$folder"/*.log >&2 || true
-        fail "cannot fetch the package $package"
+    if ! program_in "$root" "$program" >/dev/null; then
+        update "$folder"
+        if ! unpack "$folder" "$root" "$package" '.'; then
+            tail -n 5 "$folder"/*.log >&2 || true
+            fail "cannot fetch the package $package"
+        fi
     fi
     path=$(program_in "$root" "$program") || fail "the package $package holds no $program"
     {
@@ -275,6 +278,10 @@ for name in "$@"; do
         program=$(program_of "$name")
         if ! runs "$program"; then
             bring "$name" 9>&-
+            [[ :$PATH: == *:"$provided/bin":* ]] || PATH=$provided/bin:$PATH
+        fi
+        if [[ $name == gnutls ]] && ! runs gnutls-cli; then
+            bring "$name" gnutls-cli 9>&-
             [[ :$PATH: == *:"$provided/bin":* ]] || PATH=$provided/bin:$PATH
         fi
         [[ $name != haproxy ]] || haproxies+=("$(command -v haproxy)")

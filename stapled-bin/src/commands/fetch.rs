@@ -15,6 +15,7 @@ use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::fetch::{FetchError, Method, OcspFetcher, Question};
 use stapled_core::inquiry::{HashChoice, Inquiry, MethodChoice, NextQuestion, Trouble};
 use stapled_core::io::http::HttpFetcher;
+use stapled_core::lookup::IssuerSearch;
 use stapled_core::ocsp::{CertIdHash, CertStatus};
 use stapled_core::reason::ReasonCode;
 use stapled_core::staple::{JudgePolicy, Judgement, Refusal, judge};
@@ -302,46 +303,59 @@ impl Fetch {
         certificate: &[u8],
         fetcher: &HttpFetcher,
     ) -> Result<Result<(Arc<CertChain>, String), (&'static str, String)>, CommandError> {
-        let chain_of = |bytes: &[u8]| {
+        let mut search = IssuerSearch::new(end_entity);
+        let mut chain_of = |bytes: &[u8]| {
             let certificates = Bundle::read_issuers(bytes).map(|bundle| bundle.certificates).unwrap_or_default();
-            let chain = |issuer| CertChain::new(Arc::clone(end_entity), Arc::new(issuer)).ok();
-            certificates.into_iter().find_map(chain).map(Arc::new)
+            let certificates: Vec<_> = certificates.into_iter().map(Arc::new).collect();
+            let chain = search.among(&certificates).map(Arc::new);
+            (chain, search.error().map(|error| (error.code().as_str(), error.to_string())))
         };
         if let Some(path) = &self.issuer {
             let Input::Bytes(bytes) = input::read(path)? else {
                 return Ok(Err(("too_large", format!("--issuer: more than {MAX_FILE} bytes"))));
             };
             return Ok(match (chain_of(&bytes), Bundle::read_issuers(&bytes)) {
-                (Some(chain), _) => Ok((chain, input::name(path))),
-                (None, Err(error)) => Err(("malformed", format!("the issuer's certificate cannot be read: {error}"))),
-                (None, Ok(_)) => Err((
+                ((Some(chain), _), _) => Ok((chain, input::name(path))),
+                ((None, Some(unsupported)), _) => Err(unsupported),
+                ((None, None), Err(error)) => {
+                    Err(("malformed", format!("the issuer's certificate cannot be read: {error}")))
+                }
+                ((None, None), Ok(_)) => Err((
                     "wrong_issuer",
                     format!("{} was issued by none of the certificates in {}", end_entity.name(), input::name(path)),
                 )),
             });
         }
-        if let Some(chain) = chain_of(certificate) {
-            return Ok(Ok((chain, input::name(&self.cert))));
-        }
+        let mut unsupported = match chain_of(certificate) {
+            (Some(chain), _) => return Ok(Ok((chain, input::name(&self.cert)))),
+            (None, error) => error,
+        };
         let beside = {
             let mut name = self.cert.clone().into_os_string();
             name.push(".issuer");
             PathBuf::from(name)
         };
-        if let Ok(Input::Bytes(bytes)) = input::read(&beside)
-            && let Some(chain) = chain_of(&bytes)
-        {
-            return Ok(Ok((chain, beside.display().to_string())));
+        if let Ok(Input::Bytes(bytes)) = input::read(&beside) {
+            match chain_of(&bytes) {
+                (Some(chain), _) => return Ok(Ok((chain, beside.display().to_string()))),
+                (None, error) => unsupported = unsupported.or(error),
+            }
         }
         let mut tried = Vec::new();
         for url in end_entity.ca_issuers_urls() {
             match fetcher.fetch_issuer(url, MAX_ISSUER).await {
                 Ok(bytes) => match chain_of(&bytes) {
-                    Some(chain) => return Ok(Ok((chain, url.clone()))),
-                    None => tried.push(format!("{url}: no certificate that issued it")),
+                    (Some(chain), _) => return Ok(Ok((chain, url.clone()))),
+                    (None, error) => {
+                        unsupported = unsupported.or(error);
+                        tried.push(format!("{url}: no certificate that issued it"));
+                    }
                 },
                 Err(error) => tried.push(error.to_string()),
             }
+        }
+        if let Some(unsupported) = unsupported {
+            return Ok(Err(unsupported));
         }
         let tried =
             if tried.is_empty() { "the certificate says nowhere to fetch it".to_owned() } else { tried.join("; ") };
@@ -474,7 +488,7 @@ impl Heard {
     /// The staple where it is one, in its smallest form; otherwise what came.
     fn to_save(&self) -> &[u8] {
         let staple = self.judged.as_ref().ok().and_then(Judgement::staple);
-        staple.map_or(&*self.response, |staple| staple.response())
+        staple.map_or(&self.response, |staple| staple.response())
     }
 
     /// Whether there is no reason to ask anybody else.

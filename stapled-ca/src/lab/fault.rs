@@ -90,6 +90,13 @@ pub enum Fault {
     Multiple,
     /// 200 with exactly these octets.
     Answer(Vec<u8>),
+    /// Signed and good, with further certificates (DER) beside the delegate's: nothing signs which are there.
+    Embedding {
+        /// Those before it.
+        before: Vec<Vec<u8>>,
+        /// Those behind it.
+        after: Vec<Vec<u8>>,
+    },
 }
 
 /// Why a text is no fault.
@@ -226,6 +233,9 @@ impl fmt::Display for Fault {
             Self::Drip(pause) => return write!(f, "drip:{}", pause.as_millis()),
             Self::Redirect(url) => return write!(f, "redirect:{url}"),
             Self::Answer(bytes) => return write!(f, "answer of {} octets", bytes.len()),
+            Self::Embedding { before, after } => {
+                return write!(f, "embedding of {} and {} certificates", before.len(), after.len());
+            }
             Self::RedirectLoop => "redirect_loop",
             Self::Hang => "hang",
             Self::Reset => "reset",

@@ -71,6 +71,11 @@ pub(crate) fn response(
         Fault::Revoked => echo(base.revoked(cert_id, now - 3600, Some(Reason::KeyCompromise)), request),
         Fault::Unknown => echo(base.unknown(cert_id), request),
         Fault::WrongNonce => base.good(cert_id).nonce(&wrong_nonce(request)),
+        Fault::Embedding { before, after } => {
+            let own = served.signer.certificate().map(<[u8]>::to_vec);
+            let all: Vec<&[u8]> = before.iter().chain(&own).chain(after).map(Vec::as_slice).collect();
+            good(base.certificates(&all))
+        }
         Fault::Multiple => echo(base.good(cert_id).good(&another(served, cert_id)), request),
         _ => return Ok(None),
     };

@@ -7,11 +7,11 @@ use crate::certificate::{Certificate, name_key};
 use crate::task::Subject;
 
 /// How many certificates of one name are taken from one place.
-const MAX_PER_PLACE: usize = 8;
+const MAX_PER_PLACE: usize = 64;
 /// How many certificates of one name are kept: more would burn time on signatures.
 const MAX_PER_NAME: usize = 1024;
 /// How many waiting certificates a fetched issuer is held against.
-const MAX_CHECKED: usize = 16;
+const MAX_CHECKED: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct IssuerPool {
@@ -64,10 +64,13 @@ impl IssuerPool {
         }
     }
 
-    /// Some of those that wait for an issuer of this name.
-    pub(super) fn waiting_for(&self, name: &[u8]) -> Vec<Arc<Certificate>> {
-        let named = name_key(name).and_then(|key| self.by_name.get(&key));
-        named.map(|named| named.waiting.values().take(MAX_CHECKED).cloned().collect()).unwrap_or_default()
+    /// Some of those that wait for an issuer of this one's name: first those that name its key, since a CA may have had
+    /// several keys under one name.
+    pub(super) fn waiting_for(&self, issuer: &Certificate) -> Vec<Arc<Certificate>> {
+        let named = name_key(issuer.subject()).and_then(|key| self.by_name.get(&key));
+        let mut waiting: Vec<_> = named.into_iter().flat_map(|named| named.waiting.values()).collect();
+        waiting.sort_by_key(|certificate| !certificate.names_key_of(issuer));
+        waiting.into_iter().take(MAX_CHECKED).cloned().collect()
     }
 
     /// Whether a certificate waits for its issuer that says that it is at this URL.

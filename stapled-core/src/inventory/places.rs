@@ -13,6 +13,7 @@ use crate::bundle::certificates_only;
 use crate::certificate::Certificate;
 use crate::chain::CertChain;
 use crate::event::About;
+use crate::issuance::Issuance;
 use crate::sink::Site;
 use crate::source::{Material, Sighting, SourceProblem, Version};
 use crate::staple::Staple;
@@ -185,10 +186,19 @@ impl Inventory {
 
     /// Those of these certificates that issued one that waits for its issuer.
     pub(crate) fn confirmed_issuers(&self, candidates: &[Arc<Certificate>]) -> Vec<Arc<Certificate>> {
-        let waiting = candidates.iter().map(|issuer| self.known().issuers.waiting_for(issuer.subject()));
+        self.issuers_that(candidates, Issuance::Signed)
+    }
+
+    /// Those of these certificates that may have issued one that waits for its issuer, which cannot be checked.
+    pub(crate) fn unsupported_issuers(&self, candidates: &[Arc<Certificate>]) -> Vec<Arc<Certificate>> {
+        self.issuers_that(candidates, Issuance::Unsupported)
+    }
+
+    fn issuers_that(&self, candidates: &[Arc<Certificate>], issuance: Issuance) -> Vec<Arc<Certificate>> {
+        let waiting = candidates.iter().map(|issuer| self.known().issuers.waiting_for(issuer));
         let pairs = candidates.iter().zip(waiting.collect::<Vec<_>>());
         let issued = |(issuer, waiting): &(&Arc<Certificate>, Vec<Arc<Certificate>>)| {
-            waiting.iter().any(|certificate| certificate.is_issued_by(issuer))
+            waiting.iter().any(|certificate| Issuance::of(certificate, issuer) == issuance)
         };
         pairs.filter(issued).map(|(issuer, _)| Arc::clone(issuer)).collect()
     }

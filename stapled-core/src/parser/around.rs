@@ -8,6 +8,7 @@ use super::read::read_file;
 use crate::bundle::Bundle;
 use crate::certificate::Certificate;
 use crate::chain::CertChain;
+use crate::lookup::Surroundings;
 use crate::sink::IssuerPlace;
 use crate::source::{IssuerChains, IssuerLookup, Sighting};
 
@@ -65,29 +66,9 @@ impl Around {
 
     /// How a server finds the issuer of a certificate that lies in a file with these.
     pub(super) fn issuer_place(&self, own: &[Arc<Certificate>], chain: &CertChain) -> IssuerPlace {
-        let end_entity = chain.end_entity();
-        let issued = |issuer: &Certificate| *issuer == **chain.issuer() || end_entity.is_issued_by(issuer);
-        if let Some(file) = &self.issuer_file {
-            // What is in it overrules the chain: a server that finds a wrong issuer there, or rubbish, does not start with
-            // a staple.
-            return match &file.first {
-                Some(first) if issued(first) => IssuerPlace::IssuerFile(file.path.clone()),
-                _ => IssuerPlace::Elsewhere,
-            };
-        }
-        if own.iter().any(|certificate| issued(certificate)) {
-            return IssuerPlace::SameFile;
-        }
-        match &self.directory {
-            // Only certificates without any chain are completed.
-            Some(directory)
-                if own.len() == 1
-                    && self.chains.iter().any(|first| end_entity.names_key_of(first) && issued(first)) =>
-            {
-                IssuerPlace::Chains(directory.clone())
-            }
-            _ => IssuerPlace::Elsewhere,
-        }
+        let issuer_file = self.issuer_file.as_ref().map(|file| (file.path.as_path(), file.first.as_deref()));
+        let chains = self.directory.as_deref().map(|directory| (directory, self.chains.as_slice()));
+        Surroundings { own, issuer_file, chains }.issuer_place(chain.end_entity(), chain.issuer())
     }
 }
 

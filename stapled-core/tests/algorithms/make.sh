@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 cd "$work"
 
-# make NAME "KEY OPTIONS" "OPTIONS OF THE CERTIFICATES' SIGNATURES" "OPTIONS OF THE RESPONSE'S SIGNATURE"
+# make NAME "KEY OPTIONS" "OPTIONS OF THE CERTIFICATES' SIGNATURES" "OPTIONS OF THE RESPONSE'S SIGNATURE" [FURTHER ACCESS]
 make() {
     local name=$1 key=$2 certified=$3 signed=$4
     # shellcheck disable=SC2086 # each is several words
@@ -20,7 +20,7 @@ make() {
             -addext 'basicConstraints=critical,CA:TRUE' -addext 'keyUsage=critical,keyCertSign,digitalSignature'
         openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out leaf.key
         openssl req -new -key leaf.key -subj /CN=leaf.test -out leaf.csr
-        printf 'basicConstraints=CA:FALSE\nauthorityInfoAccess=OCSP;URI:http://ocsp.test/\n' >extensions
+        printf 'basicConstraints=CA:FALSE\nauthorityInfoAccess=OCSP;URI:http://ocsp.test/%s\n' "${5:-}" >extensions
         openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key $certified -set_serial 4660 -days 36500 \
             -extfile extensions -out leaf.pem
         printf 'V\t99991231235959Z\t\t1234\tunknown\t/CN=leaf.test\n' >index
@@ -55,6 +55,7 @@ make ecdsa-p521-sha256 "$(ec P-521)" -sha512 '-rmd sha256'
 make ecdsa-p224-sha256 "$(ec P-224)" -sha256 '-rmd sha256'
 make ecdsa-secp256k1-sha256 "$(ec secp256k1)" -sha256 '-rmd sha256'
 make ed448 '-algorithm ED448' '' ''
+make ed448-elsewhere '-algorithm ED448' '' '' ',caIssuers;URI:http://ca.test/ca.crt'
 make rsa1024-sha384 "$(rsa 1024)" -sha256 '-rmd sha384'
 make rsa1024-pss "$(rsa 1024)" -sha256 "-rmd sha256 $response_pss"
 make rsa768-sha256 "$(rsa 768)" -sha256 '-rmd sha256'

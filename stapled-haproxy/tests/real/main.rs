@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chains;
 mod losses;
 mod masters;
 mod transactions;

@@ -141,6 +141,15 @@ impl Lab {
         cert
     }
 
+    /// A certificate and key in `file` with these certificates behind it; with authorityKeyIdentifier or without.
+    pub(crate) fn cert_before(&self, file: &str, names_key: bool, chain: &[&str]) -> Cert {
+        let cert = self.issue_as(file, |profile| profile.authority_key_identifier(names_key));
+        std::fs::create_dir_all(cert.path.parent().expect("a folder")).expect("a folder");
+        let pem = [cert.issued.certificate_pem(), chain.concat(), cert.issued.key_pem()].concat();
+        std::fs::write(&cert.path, pem).expect("a file");
+        cert
+    }
+
     fn issue(&self, file: &str) -> Cert {
         self.issue_as(file, |profile| profile)
     }

@@ -8,8 +8,10 @@
 
 mod beyond;
 mod certificates;
+mod chains;
 mod chaos;
 mod check;
+mod clients;
 mod configurations;
 mod crowd;
 mod faults;

@@ -5,7 +5,8 @@ use std::path::Path;
 use stapled_core::certificate::{Certificate, name_in_full};
 use stapled_core::chain::ChainError;
 use stapled_core::io::file::codes as files;
-use stapled_core::ocsp::CertStatus;
+use stapled_core::issuance::{Issuance, seems_issued};
+use stapled_core::ocsp::{CertIdHash, CertStatus};
 use stapled_core::reason::ReasonCode;
 use stapled_core::sink::IssuerPlace;
 use stapled_core::source::Sighting;
@@ -16,9 +17,9 @@ use stapled_haproxy::{FirstStaple, HaproxySink, NameError, ServedCertificate, Tr
 use super::contents::{Contents, StapleFile, malformed};
 use super::finding::{Finding, codes};
 use super::inputs::Process;
-use super::issuer::Issuer;
+use super::issuer::{Issuer, NotFound, Unsupported};
 use super::items::{Item, Origin};
-use super::row::{First, Row};
+use super::row::{First, Row, is_found};
 use crate::configuration::StapleFiles;
 
 /// By what is judged.
@@ -39,7 +40,7 @@ pub(super) struct Case<'a> {
     pub(super) item: &'a Item,
     pub(super) contents: &'a Contents,
     pub(super) end_entity: &'a Certificate,
-    pub(super) issuer: Option<&'a Issuer>,
+    pub(super) issuer: Result<&'a Issuer, &'a NotFound>,
     pub(super) processes: &'a [Process],
     pub(super) rules: &'a Rules,
 }
@@ -48,7 +49,7 @@ pub(super) struct Case<'a> {
 pub(super) fn row(
     item: &Item,
     contents: &Result<std::sync::Arc<Contents>, Finding>,
-    issuer: Option<&Issuer>,
+    issuer: Result<&Issuer, &NotFound>,
     processes: &[Process],
     rules: &Rules,
 ) -> Row {
@@ -272,17 +273,7 @@ impl Case<'_> {
     fn about_issuer(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let path = self.item.path_or_name();
-        if let Some(file) = self.wrong_issuer_file() {
-            let whose = match &file.first {
-                Some(first) => format!("holds {}, which did not issue it", first.name()),
-                None => "does not begin with a certificate in PEM".to_owned(),
-            };
-            findings.push(Finding::problem(
-                codes::WRONG_ISSUER_FILE,
-                format!("{} {whose}; HAProxy takes it for the issuer, whatever the chain says", file.path.display()),
-                "put the issuer's certificate into it, or remove it",
-            ));
-        }
+        findings.extend(self.wrong_issuer_file().map(|file| self.about_wrong_file(file)));
         if self.is_staple_there() && self.is_issuer_hidden() {
             let staple = self.item.staple.as_deref().unwrap_or(Path::new("")).display();
             let mut remedy = format!("remove {staple}, or append the issuer's certificate to {path}");
@@ -301,13 +292,97 @@ impl Case<'_> {
             return findings;
         }
         match self.issuer {
-            None => findings.push(self.missing_issuer(&path)),
-            Some(issuer) if issuer.place == IssuerPlace::Elsewhere && self.wrong_issuer_file().is_none() => {
-                findings.extend(self.hidden_issuer(&path, issuer));
-            }
-            Some(_) => {}
+            Err(_) => match self.unsupported() {
+                Some(unsupported) => findings.push(unsupported_issuer(unsupported)),
+                None => findings.push(self.missing_issuer(&path)),
+            },
+            Ok(issuer) => match &issuer.place {
+                IssuerPlace::Mistaken { chains } => {
+                    findings.extend(self.mistaken_issuer(&path, issuer, chains.as_deref()));
+                }
+                IssuerPlace::Elsewhere if self.wrong_issuer_file().is_none() => {
+                    findings.extend(self.hidden_issuer(&path, issuer));
+                }
+                _ => findings.extend(self.item.processes.iter().filter_map(|&number| self.mistaken_at(number))),
+            },
         }
         findings
+    }
+
+    /// HAProxy takes another certificate for the issuer, and is given no staple then.
+    fn mistaken_issuer(&self, path: &str, issuer: &Issuer, chains: Option<&Path>) -> Option<Finding> {
+        self.item.file.as_ref()?;
+        let found = issuer.found_in.display();
+        let (what, remedy) = match chains {
+            Some(directory) => (
+                format!("takes a certificate in {} for its issuer", directory.display()),
+                format!("append the issuer's certificate (from {found}) to {path}, or remove the other one there"),
+            ),
+            None if issuer.found_in == Path::new(path) => (
+                "takes the first certificate of its issuer's name in it for the issuer".to_owned(),
+                "put the issuer's certificate before the other one of that name, or remove the other one".to_owned(),
+            ),
+            None => (
+                "takes a certificate in it for the issuer".to_owned(),
+                format!("put the issuer's certificate (from {found}) in the place of the other one of that name"),
+            ),
+        };
+        Some(Finding::problem(
+            files::WRONG_ISSUER_FIRST,
+            format!(
+                "HAProxy {what}, which has the issuer's name and did not sign it (as after a CA was renewed with another key): \
+                 no staple fits, neither in a file nor over a socket"
+            ),
+            format!("{remedy}; then reload HAProxy"),
+        ))
+    }
+
+    /// The file is right, and a running HAProxy has another certificate for the issuer.
+    fn mistaken_at(&self, number: usize) -> Option<Finding> {
+        let process = self.processes.get(number)?;
+        let served = self.loaded_by(number).filter(|served| !self.differs(served) && self.is_mistaken(served))?;
+        let what = format!(
+            "HAProxy has loaded {} with another certificate of its issuer's name before the issuer: no staple fits",
+            served.name
+        );
+        let remedy = "reload HAProxy; the file is right";
+        Some(Finding::problem(files::WRONG_ISSUER_FIRST, what, remedy).about(&process.address))
+    }
+
+    /// Whether a running HAProxy looks for its staples by another CertID than they have.
+    fn is_mistaken(&self, served: &ServedCertificate) -> bool {
+        let right = |issuer: &Issuer| issuer.chain.cert_id(CertIdHash::Sha1).to_der();
+        !served.cert_id.is_empty() && self.issuer.is_ok_and(|issuer| right(issuer) != served.cert_id)
+    }
+
+    fn unsupported(&self) -> Option<&Unsupported> {
+        self.issuer.err()?.unsupported.as_ref()
+    }
+
+    fn about_wrong_file(&self, file: &super::contents::IssuerFile) -> Finding {
+        let path = file.path.display();
+        let is_named_so = |first: &Certificate| seems_issued(self.end_entity, first);
+        let what = match &file.first {
+            Some(first) if is_named_so(first) => format!(
+                "{path} holds {}, which has its issuer's name and did not issue it; where no chain in its own file says \
+                 otherwise, HAProxy takes it for the issuer, and no staple in a file fits",
+                first.name()
+            ),
+            Some(first) => format!(
+                "{path} holds {}, which did not issue it; HAProxy does not start with that and a staple, whatever the chain \
+                 says",
+                first.name()
+            ),
+            None => format!(
+                "{path} does not begin with a certificate in PEM; HAProxy does not start with that and a staple, whatever the \
+                 chain says"
+            ),
+        };
+        let remedy = "put the issuer's certificate into it, or remove it";
+        let finding = Finding::problem(codes::WRONG_ISSUER_FILE, what, remedy);
+        // The chain in the certificate's file comes first, and is right.
+        let is_harmless = self.issuer.is_ok_and(|issuer| is_found(&issuer.place));
+        if is_harmless { finding.noted() } else { finding }
     }
 
     fn missing_issuer(&self, path: &str) -> Finding {
@@ -322,16 +397,28 @@ impl Case<'_> {
             self.rules.issuer_directory
         );
         let urls = self.end_entity.ca_issuers_urls();
+        // What is behind it in the file is never looked at.
+        let other = self.contents.certificates.iter().find(|one| seems_issued(self.end_entity, one));
+        let append = match other {
+            Some(other) => format!(
+                "put it in the place of the other certificate of that name in {path} (serial number {})",
+                other.serial_hex()
+            ),
+            None => format!("append it to {path}"),
+        };
         match urls.first() {
             Some(url) if self.rules.fetch_issuers => {
                 let what = format!("{what}; stapled will fetch it from {url}, where the certificate says it is");
-                let remedy = format!("append it to {path}, if HAProxy shall have a staple from its start on");
+                let remedy = format!("{append}, if HAProxy shall have a staple from its start on");
                 Finding::note(codes::ISSUER_TO_BE_FETCHED, what).remedy(remedy)
             }
             _ => Finding::problem(
                 ReasonCode::new("issuer_missing"),
                 format!("{what}: without it nothing can be asked"),
-                format!("append it to {path}, or write it to {path}.issuer"),
+                match other {
+                    Some(_) => append,
+                    None => format!("{append}, or write it to {path}.issuer"),
+                },
             ),
         }
     }
@@ -366,13 +453,18 @@ impl Case<'_> {
 
     fn wrong_issuer_file(&self) -> Option<&super::contents::IssuerFile> {
         let file = self.contents.issuer_file.as_ref()?;
-        let is_right = file.first.as_ref().is_some_and(|first| self.end_entity.is_issued_by(first));
-        (!is_right).then_some(file)
+        // What cannot be checked is not wrong: without it, HAProxy may have no issuer.
+        let is_wrong = |first: &std::sync::Arc<Certificate>| Issuance::of(self.end_entity, first) == Issuance::Wrong;
+        file.first.as_ref().is_none_or(is_wrong).then_some(file)
     }
 
     /// Whether HAProxy would not find the issuer when it loads the file.
     fn is_issuer_hidden(&self) -> bool {
-        self.item.file.is_some() && self.issuer.is_none_or(|issuer| issuer.place == IssuerPlace::Elsewhere)
+        let place = match (self.issuer, self.unsupported()) {
+            (Ok(issuer), _) => Some(&issuer.place),
+            (Err(_), unsupported) => unsupported.map(|unsupported| &unsupported.place),
+        };
+        self.item.file.is_some() && place.is_none_or(|place| *place == IssuerPlace::Elsewhere)
     }
 
     fn is_staple_there(&self) -> bool {
@@ -393,7 +485,7 @@ impl Case<'_> {
             StapleFile::Bytes(bytes) if bytes.is_empty() => return (Some("empty"), None, None),
             StapleFile::Bytes(bytes) => bytes,
         };
-        let Some(issuer) = self.issuer else { return (Some("not_judged"), None, None) };
+        let Ok(issuer) = self.issuer else { return (Some("not_judged"), None, None) };
         let (staple, why) = match judge(bytes, &issuer.chain, self.rules.now, &self.rules.judging, None, &[]) {
             Ok(judgement) => match (judgement.status, judgement.staple()) {
                 (CertStatus::Good, Some(staple)) => {
@@ -441,7 +533,8 @@ impl Case<'_> {
 
     /// Whether the daemon writes staples for it to files.
     fn is_written(&self) -> bool {
-        self.wants_staple() && self.unusable().is_none() && self.rules.staple_files != StapleFiles::Nowhere
+        let is_wanted = self.wants_staple() && self.unusable().is_none() && !self.is_mistaken_in_file();
+        is_wanted && self.rules.staple_files != StapleFiles::Nowhere
     }
 
     /// A file that the configuration names must be there, whatever is in it.
@@ -487,7 +580,10 @@ impl Case<'_> {
             return First::no(error.code(), error.to_string());
         }
         let is_fetched = self.rules.fetch_issuers && !self.end_entity.ca_issuers_urls().is_empty();
-        if self.issuer.is_none() && !is_fetched {
+        if let Some(unsupported) = self.unsupported() {
+            return First::no(unsupported.error.code(), "its issuer's signatures cannot be checked");
+        }
+        if self.issuer.is_err() && !is_fetched {
             return First::no(ReasonCode::new("issuer_missing"), "its issuer is not known");
         }
         if self.item.processes.is_empty() {
@@ -504,6 +600,11 @@ impl Case<'_> {
             .unwrap_or_else(|| First::unknown(codes::NO_SOCKET, "there is no socket"))
     }
 
+    /// Whether HAProxy takes another certificate for the issuer when it loads the file.
+    fn is_mistaken_in_file(&self) -> bool {
+        self.issuer.is_ok_and(|issuer| matches!(issuer.place, IssuerPlace::Mistaken { .. }))
+    }
+
     fn at(&self, number: usize, process: &Process) -> First {
         let picture = match &process.picture {
             Ok(picture) => picture,
@@ -515,11 +616,16 @@ impl Case<'_> {
         if self.item.origin != Origin::Process && self.differs(served) {
             return First::no(haproxy::SERVED_DIFFERS, "this HAProxy has loaded another certificate from its file");
         }
-        let fetched = if self.issuer.is_none() { ", once its issuer is fetched" } else { "" };
+        let fetched = if self.issuer.is_err() { ", once its issuer is fetched" } else { "" };
         let Some(first) = picture.first_staple(served, self.rules.transactions) else {
             return First::unknown(haproxy::SOCKET_LEVEL, "this HAProxy does not tell the level of the socket");
         };
+        let other = "HAProxy takes another certificate of the issuer's name for the issuer";
         match first {
+            FirstStaple::TakesResponses if self.is_mistaken(served) => First::no(files::WRONG_ISSUER_FIRST, other),
+            FirstStaple::Transaction { .. } if self.is_mistaken_in_file() => {
+                First::no(files::WRONG_ISSUER_FIRST, other)
+            }
             FirstStaple::TakesResponses => First::already("HAProxy takes responses for it already"),
             FirstStaple::Transaction { .. } if picture.transaction.is_some() => {
                 First::no(haproxy::FOREIGN_TRANSACTION, "somebody is changing certificates of this HAProxy")
@@ -532,4 +638,14 @@ impl Case<'_> {
             other => First::unknown(haproxy::REJECTED, format!("{other:?}")),
         }
     }
+}
+
+/// Nobody can say whether it is the issuer: so nothing is advised that could take HAProxy's issuer away.
+fn unsupported_issuer(unsupported: &Unsupported) -> Finding {
+    Finding::problem(
+        unsupported.error.code(),
+        format!("{}: nothing is asked, since no answer could be checked", unsupported.error),
+        "leave the files as they are, and have it issued by a CA that signs with RSA, ECDSA (P-256, P-384, P-521) or Ed25519, if \
+         it shall be stapled",
+    )
 }

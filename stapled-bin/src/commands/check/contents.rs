@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use stapled_core::bundle::{Bundle, BundleError};
 use stapled_core::certificate::Certificate;
 use stapled_core::io::file::{codes, read_existing};
+use stapled_core::lookup::Surroundings;
 use stapled_core::reason::ReasonCode;
 use stapled_core::source::{IssuerLookup, Material, Sighting};
 use zeroize::Zeroizing;
@@ -216,6 +217,15 @@ impl Contents {
     /// The certificate that a server would present.
     pub(super) fn end_entity(&self) -> Option<&Arc<Certificate>> {
         self.certificates.iter().find(|certificate| !certificate.is_ca())
+    }
+
+    /// What lies where HAProxy looks for the issuer.
+    pub(super) fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings {
+            own: &self.certificates,
+            issuer_file: self.issuer_file.as_ref().map(|file| (file.path.as_path(), file.first.as_deref())),
+            chains: self.chains.as_ref().map(|(directory, firsts)| (directory.as_path(), firsts.as_slice())),
+        }
     }
 
     /// Whether there are certificates, and all are authorities'.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stapled_core::certificate::Certificate;
-use stapled_core::chain::CertChain;
+use stapled_core::chain::{CertChain, ChainError};
+use stapled_core::lookup::IssuerSearch;
 use stapled_core::sink::IssuerPlace;
 
 use super::contents::Contents;
@@ -57,44 +58,56 @@ impl Pool {
     }
 }
 
-/// The first whose name and signature fit: in the file, beside it, among the chains, anywhere else.
-pub(super) fn find(end_entity: &Arc<Certificate>, path: &Path, contents: &Contents, pool: &Pool) -> Option<Issuer> {
-    let chain = |issuer: &Arc<Certificate>| CertChain::new(Arc::clone(end_entity), Arc::clone(issuer)).ok();
-    let among = |certificates: &[Arc<Certificate>], at: &Path| {
-        certificates.iter().find_map(chain).map(|chain| (chain, at.to_owned()))
-    };
-    let beside = contents.beside_path.as_deref().unwrap_or(path);
-    let chains = || contents.chains.as_ref().and_then(|(directory, firsts)| among(firsts, directory));
-    let elsewhere = || pool.candidates(end_entity).find_map(|(issuer, at)| Some((chain(issuer)?, at.clone())));
-    let (chain, found_in) = among(&contents.certificates, path)
-        .or_else(|| among(&contents.beside, beside))
-        .or_else(chains)
-        .or_else(elsewhere)?;
-    let place = place(&chain, contents);
-    Some(Issuer { chain: Arc::new(chain), found_in, place })
+/// That no issuer was found.
+#[derive(Debug, Default)]
+pub(super) struct NotFound {
+    /// What seems to be the issuer, and cannot be checked.
+    pub(super) unsupported: Option<Unsupported>,
 }
 
-/// How a HAProxy that loads the file finds the issuer. The file beside it overrules the chain in it.
-fn place(chain: &CertChain, contents: &Contents) -> IssuerPlace {
-    let end_entity = chain.end_entity();
-    let issued = |issuer: &Certificate| *issuer == **chain.issuer() || end_entity.is_issued_by(issuer);
-    if let Some(file) = &contents.issuer_file {
-        return match &file.first {
-            Some(first) if issued(first) => IssuerPlace::IssuerFile(file.path.clone()),
-            _ => IssuerPlace::Elsewhere,
-        };
-    }
-    if contents.certificates.iter().any(|certificate| issued(certificate)) {
-        return IssuerPlace::SameFile;
-    }
-    match &contents.chains {
-        // Only certificates without any chain are completed.
-        Some((directory, firsts))
-            if contents.certificates.len() == 1
-                && firsts.iter().any(|first| end_entity.names_key_of(first) && issued(first)) =>
-        {
-            IssuerPlace::Chains(directory.clone())
+/// An issuer whose signatures cannot be checked.
+#[derive(Debug)]
+pub(super) struct Unsupported {
+    pub(super) error: ChainError,
+    /// How HAProxy finds it.
+    pub(super) place: IssuerPlace,
+}
+
+/// The first whose name and signature fit: in the file, beside it, among the chains, anywhere else.
+pub(super) fn find(
+    end_entity: &Arc<Certificate>,
+    path: &Path,
+    contents: &Contents,
+    pool: &Pool,
+) -> Result<Issuer, NotFound> {
+    let mut search = IssuerSearch::new(end_entity);
+    let mut found = None;
+    let beside = contents.beside_path.as_deref().unwrap_or(path);
+    let chains = contents.chains.as_ref().map(|(directory, firsts)| (firsts.as_slice(), directory.as_path()));
+    for (candidates, at) in
+        [(contents.certificates.as_slice(), path), (&contents.beside, beside)].into_iter().chain(chains)
+    {
+        if found.is_none() {
+            found = search.among(candidates).map(|chain| (chain, at.to_owned()));
         }
-        _ => IssuerPlace::Elsewhere,
+    }
+    for (candidate, at) in pool.candidates(end_entity) {
+        if found.is_some() {
+            break;
+        }
+        found = search.among([candidate]).map(|chain| (chain, at.clone()));
+    }
+    match found {
+        Some((chain, found_in)) => {
+            let place = contents.surroundings().issuer_place(end_entity, chain.issuer());
+            Ok(Issuer { chain: Arc::new(chain), found_in, place })
+        }
+        None => {
+            let unsupported = search.error().zip(search.unsupported()).map(|(error, issuer)| Unsupported {
+                error,
+                place: contents.surroundings().issuer_place(end_entity, issuer),
+            });
+            Err(NotFound { unsupported })
+        }
     }
 }

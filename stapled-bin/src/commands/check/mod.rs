@@ -34,7 +34,7 @@ use self::contents::{Contents, Reader};
 use self::finding::Finding;
 use self::general::General;
 use self::inputs::Inputs;
-use self::issuer::Pool;
+use self::issuer::{NotFound, Pool};
 use self::items::{Item, Origin, Read};
 use self::render::Answered;
 use super::{CommandError, GOOD, UNANSWERED, USAGE};
@@ -214,10 +214,10 @@ async fn judged(configuration: &Configuration, inputs: Inputs, now: Timestamp, t
         item.origin != Origin::Path || !contents.as_ref().is_ok_and(has_only_authorities)
     });
     let row = |(item, contents): &Read| {
-        let issuer = contents.as_ref().ok().and_then(|contents| {
-            let end_entity = contents.end_entity()?;
-            issuer::find(end_entity, &item.path(), contents, &pool)
-        });
+        let issuer = match contents.as_ref().ok().and_then(|contents| Some((contents.end_entity()?, contents))) {
+            Some((end_entity, contents)) => issuer::find(end_entity, &item.path(), contents, &pool),
+            None => Err(NotFound::default()),
+        };
         certificate::row(item, contents, issuer.as_ref(), &inputs.processes, &rules)
     };
     let mut rows: Vec<row::Row> = read.iter().map(row).collect();

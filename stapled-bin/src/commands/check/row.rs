@@ -123,9 +123,9 @@ impl Row {
         self.must_staple = certificate.must_staple();
         self.ocsp_urls = certificate.ocsp_urls().to_vec();
         self.issuer = Some(name_in_full(certificate.issuer()));
-        if let Some(issuer) = case.issuer {
+        if let Ok(issuer) = case.issuer {
             self.issuer_found_in = Some(issuer.found_in.display().to_string());
-            self.issuer_found_by_haproxy = self.file.is_some().then_some(issuer.place != IssuerPlace::Elsewhere);
+            self.issuer_found_by_haproxy = self.file.is_some().then_some(is_found(&issuer.place));
         }
     }
 
@@ -133,6 +133,11 @@ impl Row {
     pub(super) fn needs_operator(&self) -> bool {
         self.problems.iter().any(|finding| finding.needs_operator)
     }
+}
+
+/// Whether HAProxy finds the issuer where it looks.
+pub(super) fn is_found(place: &IssuerPlace) -> bool {
+    !matches!(place, IssuerPlace::Elsewhere | IssuerPlace::Mistaken { .. })
 }
 
 impl Item {

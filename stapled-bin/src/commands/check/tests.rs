@@ -1,5 +1,6 @@
 //! Whole checks of what lies in directories, with made-up HAProxys. The real ones are those of the whole-system tests.
 
+mod chains;
 mod daemon;
 mod running;
 

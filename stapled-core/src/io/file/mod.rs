@@ -28,7 +28,9 @@ use super::stamp::Stat;
 use crate::chain::CertChain;
 use crate::ocsp::OcspResponse;
 use crate::reason::ReasonCode;
-use crate::sink::{Change, Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
+use crate::sink::{
+    Change, Delivered, IssuerPlace, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn,
+};
 use crate::staple::{MAX_RECEIVED, Staple};
 
 /// The words for what a [`FileSink`] did not or could not do.
@@ -40,6 +42,9 @@ pub mod codes {
     /// A server that loads the certificate would not find its issuer, and there are servers that do not start when they
     /// find a staple without an issuer.
     pub const ISSUER_NOT_FOUND_BY_SERVER: ReasonCode = ReasonCode::new("issuer_not_found_by_server");
+    /// A server that loads the certificate takes another certificate for its issuer, which has the issuer's name and comes
+    /// first: it takes no staple.
+    pub const WRONG_ISSUER_FIRST: ReasonCode = ReasonCode::new("wrong_issuer_first");
     /// The disk, or the user's share of it, is full.
     pub const DISK_FULL: ReasonCode = ReasonCode::new("disk_full");
     /// The file system is read-only.
@@ -240,8 +245,7 @@ impl StapleSink for FileSink {
 
 /// Where nothing must lie, since servers would look there without finding the issuer; be it that other servers would.
 fn barred(sites: &[Site]) -> HashSet<PathBuf> {
-    let not_beside = sites.iter().filter(|site| matches!(Place::of(site), Place::NotBeside { .. }));
-    not_beside.filter_map(staple_path).collect()
+    sites.iter().filter(|site| Place::of(site).is_barred()).filter_map(staple_path).collect()
 }
 
 /// Whether these bytes are a response about this certificate, whatever it says and whoever signed it.
@@ -289,7 +293,8 @@ impl Inner {
                     Ok(()) => confirmed = true,
                     Err(error) => failed = Some(describe(&path, "written", &error)),
                 },
-                Err(reason) => unwanted = Some(reason),
+                Err(NoPlace::Unwanted(reason)) => unwanted = Some(reason),
+                Err(NoPlace::Refused(error)) => failed = Some(error),
             }
         }
         match (failed, confirmed, unwanted) {
@@ -301,22 +306,28 @@ impl Inner {
     }
 
     /// The place of a site's staple, and the certificate's file.
-    fn place<'a>(&self, site: &'a Site, barred: &HashSet<PathBuf>) -> Result<(PathBuf, &'a Path), Delivered> {
-        match Place::of(site) {
-            Place::Beside { staple, certificate } if !barred.contains(&staple) => Ok((staple, certificate)),
-            Place::Beside { certificate, .. } | Place::NotBeside { certificate } => match &self.staple_dir {
-                Some(directory) => Ok((self.apart(directory, certificate), certificate)),
-                None => Err(Delivered::NotWanted {
-                    code: codes::ISSUER_NOT_FOUND_BY_SERVER,
-                    what: format!(
-                        "{0}: not written beside it, because a server that loads it would not find its issuer, or would \
-                         find another first, and some servers do not start then; append the issuer's certificate to {0}, \
-                         put it alone into {0}.issuer, or choose a staple directory",
-                        certificate.display()
-                    ),
-                }),
-            },
-            Place::Nowhere => Err(no_file(&site.served_as)),
+    fn place<'a>(&self, site: &'a Site, barred: &HashSet<PathBuf>) -> Result<(PathBuf, &'a Path), NoPlace> {
+        let (certificate, is_taken) = match Place::of(site) {
+            Place::Beside { staple, certificate } if !barred.contains(&staple) => return Ok((staple, certificate)),
+            Place::Beside { certificate, .. } | Place::NotBeside { certificate } => (certificate, true),
+            Place::NotTaken { certificate } => (certificate, false),
+            Place::Nowhere => return Err(NoPlace::Unwanted(no_file(&site.served_as))),
+        };
+        match &self.staple_dir {
+            Some(directory) => Ok((self.apart(directory, certificate), certificate)),
+            None if is_taken => Err(NoPlace::Unwanted(Delivered::NotWanted {
+                code: codes::ISSUER_NOT_FOUND_BY_SERVER,
+                what: format!(
+                    "{0}: not written beside it, because a server that loads it would not find its issuer, or would find \
+                     another first, and some servers do not start then; append the issuer's certificate to {0}, put it \
+                     alone into {0}.issuer, or choose a staple directory",
+                    certificate.display()
+                ),
+            })),
+            None => {
+                let error = SinkError::refused(codes::WRONG_ISSUER_FIRST, mistaken(site, certificate));
+                Err(NoPlace::Refused(error))
+            }
         }
     }
 
@@ -376,7 +387,7 @@ impl Inner {
     /// some servers do not start.
     fn retract(&self, site: &Site, abandoned: &Abandoned) {
         if self.withdraw == WithdrawFiles::Remove
-            && matches!(Place::of(site), Place::NotBeside { .. })
+            && Place::of(site).is_barred()
             && let Some(path) = staple_path(site)
         {
             let _alone = self.alone(&path);
@@ -463,6 +474,29 @@ impl Inner {
     fn state(&self) -> MutexGuard<'_, State> {
         // Both maps are right after every single step.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a staple has no place.
+enum NoPlace {
+    /// That is how it is meant to be.
+    Unwanted(Delivered),
+    /// No server would take it there.
+    Refused(SinkError),
+}
+
+fn mistaken(site: &Site, certificate: &Path) -> String {
+    let file = certificate.display();
+    match &site.issuer {
+        IssuerPlace::Mistaken { chains: Some(directory) } => format!(
+            "{file}: a server that loads it takes a certificate in {0} for its issuer that only has the issuer's name, so that \
+             no staple fits; remove that one from {0}, or append the issuer's certificate to {file}",
+            directory.display()
+        ),
+        _ => format!(
+            "{file}: a server that loads it takes the first certificate of the issuer's name in it for the issuer, and that is \
+             not the one that signed, so that no staple fits; put the right one before it, or remove the other"
+        ),
     }
 }
 

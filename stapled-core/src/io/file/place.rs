@@ -11,6 +11,8 @@ pub(super) enum Place<'a> {
     Beside { staple: PathBuf, certificate: &'a Path },
     /// Not beside this certificate: the server does not find its issuer.
     NotBeside { certificate: &'a Path },
+    /// Not beside this certificate: the server takes another certificate for its issuer, and no staple for this one.
+    NotTaken { certificate: &'a Path },
     /// The certificate does not lie in a file.
     Nowhere,
 }
@@ -24,6 +26,7 @@ impl<'a> Place<'a> {
                 Place::Beside { staple, certificate }
             }
             IssuerPlace::Elsewhere => Place::NotBeside { certificate },
+            IssuerPlace::Mistaken { .. } => Place::NotTaken { certificate },
         }
     }
 }
@@ -33,6 +36,13 @@ impl<'a> Place<'a> {
 pub fn staple_path(site: &Site) -> Option<PathBuf> {
     let file = site.file.as_deref()?;
     Some(site.staple_file.clone().unwrap_or_else(|| with_suffix(file, ".ocsp")))
+}
+
+impl Place<'_> {
+    /// Whether nothing must lie where servers would look.
+    pub(super) fn is_barred(&self) -> bool {
+        matches!(self, Place::NotBeside { .. } | Place::NotTaken { .. })
+    }
 }
 
 /// The whole name with something behind it: `x.pem` gives `x.pem.ocsp`.

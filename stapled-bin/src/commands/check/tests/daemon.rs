@@ -6,14 +6,17 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use stapled_ca::{Authority, Key, KeyType, Profile};
 use stapled_core::chain::CertChain;
 use stapled_core::fetch::{Answer, FetchError, OcspFetcher, Question};
+use stapled_core::inventory::PlaceState;
 use stapled_core::sink::{Delivered, IssuerPlace, SinkError, Site, StapleSink};
 use stapled_core::source::{CertSource, IssuerChains, IssuerLookup, Scan, Sighting, SourceError, Version};
 use stapled_core::staple::Staple;
 use stapled_core::stapler::Stapler;
 
 use super::World;
+use super::chains::{UNSUPPORTED, unsupported};
 use crate::commands::check::contents::Reader;
 use crate::commands::check::issuer::{self, Pool};
 
@@ -22,10 +25,15 @@ use crate::commands::check::issuer::{self, Pool};
 fn the_daemon_says_the_same_of_issuers() {
     let world = World::new();
     let (issuer, stranger) = (world.ca.certificate_pem(), world.stranger.certificate_pem());
+    // The same CA with its former key.
+    let former = Authority::root("Issuer").create().unwrap().certificate_pem();
     world.write("pool/ca.pem", &issuer);
     world.write("chains/ca.pem", format!("{issuer}{stranger}"));
     world.write("strange/ca.pem", format!("{stranger}{issuer}"));
-    let beside: [Option<Vec<u8>>; 7] = [
+    world.write("former/ca.pem", format!("{former}{issuer}"));
+    let beside: [Option<Vec<u8>>; 9] = [
+        Some(former.clone().into()),
+        Some(format!("{issuer}{former}").into()),
         None,
         Some(issuer.clone().into()),
         Some(stranger.clone().into()),
@@ -34,14 +42,26 @@ fn the_daemon_says_the_same_of_issuers() {
         Some(b"-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n".to_vec()),
         Some(Vec::new()),
     ];
+    let key = Arc::new(Key::generate(KeyType::EcdsaP256).unwrap());
     let mut sightings = vec![Sighting::file(world.path("pool/ca.pem"), Version::new([]))];
     for (number, beside) in beside.iter().enumerate() {
-        for chain in [String::new(), issuer.clone(), stranger.clone(), format!("{stranger}{issuer}")] {
+        for (chain, names_key) in [
+            (String::new(), true),
+            (issuer.clone(), true),
+            (stranger.clone(), true),
+            (format!("{stranger}{issuer}"), true),
+            (format!("{former}{issuer}"), true),
+            (String::new(), false),
+            (format!("{former}{issuer}"), false),
+            (format!("{issuer}{former}"), false),
+            (former.clone(), false),
+        ] {
             for lookup in 0..3 {
-                for chains in [None, Some("chains"), Some("strange")] {
+                for chains in [None, Some("chains"), Some("strange"), Some("former")] {
                     let path = world.path(&format!("{}/{number}.pem", sightings.len()));
-                    let (_, pem) = world.issue(|profile| profile);
-                    world.write(path.to_str().unwrap(), pem + &chain);
+                    let profile = |profile: Profile| profile.existing_key(Arc::clone(&key));
+                    let (_, pem) = world.issue(|wanted| profile(wanted).authority_key_identifier(names_key));
+                    world.write(path.to_str().unwrap(), format!("{pem}{chain}"));
                     let mut sighting = Sighting::file(&path, Version::new([]));
                     let mut file = path.clone();
                     file.set_extension(if lookup == 1 { "there" } else { "pem.issuer" });
@@ -81,19 +101,89 @@ fn the_daemon_says_the_same_of_issuers() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(stapler.run_once(std::future::pending())).unwrap();
     let theirs = seen.0.lock().unwrap().clone();
-    assert_eq!(ours.len(), 7 * 4 * 3 * 3);
+    assert_eq!(ours.len(), 9 * 9 * 3 * 4);
     assert_eq!(theirs.len(), ours.len());
     for (name, ours) in &ours {
         assert_eq!(Some(ours), theirs.get(name), "{name}");
     }
-    // All four answers are among them.
+    // All answers are among them.
     for expected in [
         |place: &IssuerPlace| *place == IssuerPlace::SameFile,
         |place: &IssuerPlace| matches!(place, IssuerPlace::IssuerFile(_)),
         |place: &IssuerPlace| matches!(place, IssuerPlace::Chains(_)),
         |place: &IssuerPlace| *place == IssuerPlace::Elsewhere,
+        |place: &IssuerPlace| matches!(place, IssuerPlace::Mistaken { chains: None }),
     ] {
         assert!(ours.values().any(expected));
+    }
+}
+
+/// What cannot be stapled for its issuer's sake is told with the same word.
+#[test]
+fn the_daemon_says_the_same_of_issuers_that_do_not_do() {
+    let world = World::new();
+    let (wrong, stranger) =
+        (Authority::root("Issuer").create().unwrap().certificate_pem(), world.stranger.certificate_pem());
+    let (_, lonely) = world.issue(|profile| profile.authority_key_identifier(false));
+    let mut sightings = Vec::new();
+    let mut lay = |pem: &str, chain: &str, beside: &str| {
+        let path = world.write(&format!("{}/a.pem", sightings.len()), format!("{pem}{chain}"));
+        if !beside.is_empty() {
+            world.write(&format!("{}.issuer", path.display()), beside);
+        }
+        sightings.push(Sighting::file(path, Version::new([])));
+    };
+    for chain in ["", &wrong, &stranger] {
+        for beside in ["", &wrong, &stranger] {
+            lay(&lonely, chain, beside);
+            for algorithm in UNSUPPORTED {
+                let (leaf, issuer) = unsupported(algorithm);
+                lay(&leaf, &format!("{chain}{issuer}"), beside);
+                lay(&leaf, &format!("{issuer}{chain}"), beside);
+                lay(&leaf, chain, &format!("{issuer}{beside}"));
+            }
+        }
+    }
+    let reader = Reader::default();
+    let word = |sighting: &Sighting| {
+        let contents = reader.read(sighting, None).unwrap();
+        let path = Path::new(&*sighting.name);
+        let found = issuer::find(contents.end_entity().unwrap(), path, &contents, &Pool::default());
+        let unsupported = found.expect_err("no issuer does").unsupported;
+        unsupported.map_or("issuer_missing".to_owned(), |unsupported| unsupported.error.code().to_string())
+    };
+    let ours: HashMap<String, String> =
+        sightings.iter().map(|sighting| (sighting.name.to_string(), word(sighting))).collect();
+    let count = sightings.len();
+    let stapler = Stapler::builder().source(Places(sightings)).sink(NoSink).fetcher(Arc::new(Nobody)).build().unwrap();
+    let inventory = stapler.inventory();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(stapler.run_once(std::future::pending())).unwrap();
+    let theirs: HashMap<String, String> = inventory
+        .places()
+        .iter()
+        .map(|place| match &place.state {
+            PlaceState::Problem { code, .. } => (place.name.to_string(), code.to_string()),
+            other => panic!("{}: {other:?}", place.name),
+        })
+        .collect();
+    assert_eq!(theirs.len(), count);
+    for (name, ours) in &ours {
+        // The daemon looks everywhere: what lies with one may be another's.
+        let theirs = &theirs[name];
+        assert_eq!(ours, theirs, "{name}");
+    }
+    assert!(
+        ours.values().any(|word| word == "issuer_missing") && ours.values().any(|word| word == "unsupported_algorithm")
+    );
+}
+
+struct NoSink;
+
+#[async_trait]
+impl StapleSink for NoSink {
+    async fn deliver(&self, _: &Staple, _: &[Site]) -> Result<Delivered, SinkError> {
+        unreachable!("there is no staple");
     }
 }
 
