@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// Tells the time. Everything in this crate that needs the time asks one of these, so that tests can run a year in
-/// seconds and let clocks jump.
+/// seconds and let clocks jump. Nothing here waits, so nothing can be broken off.
 pub trait Clock: Send + Sync + Debug {
     /// The time now.
     fn now(&self) -> Timestamp;
@@ -93,7 +93,7 @@ impl Clock for SimulatedClock {
 }
 
 /// Waits until `clock` shows `until` or later. A clock that is set meanwhile is followed within its
-/// [`longest_sleep`](Clock::longest_sleep).
+/// [`longest_sleep`](Clock::longest_sleep). May be dropped.
 pub async fn sleep_until(clock: &dyn Clock, until: Timestamp) {
     loop {
         let left = until.since(clock.now());

@@ -21,6 +21,7 @@
 )]
 
 pub mod crowd;
+pub mod dropped;
 pub mod leases;
 pub mod model;
 pub mod order;
@@ -74,6 +75,10 @@ macro_rules! scheduler_conformance {
     ($(#[$attribute:meta])* => $harness:expr) => {
         $crate::scheduler_conformance! { @each [$(#[$attribute])*] [$harness]
             crowd: every_task_is_done_once_and_none_is_lost_with_its_worker;
+            dropped: a_dropped_commit_is_whole_or_nothing a_dropped_intake_is_whole_or_nothing
+                a_dropped_extension_leaves_a_lease_that_lasts a_dropped_cancel_is_made_good_by_the_next
+                a_dropped_hasten_is_made_good_by_the_next dropped_rules_are_set_by_the_next
+                dropped_questions_change_nothing;
             leases: a_leased_task_is_handed_out_to_nobody_else a_put_during_a_lease_waits_for_its_end
                 a_put_during_a_lease_wins_over_the_holders_own a_put_during_a_lease_keeps_its_due_time
                 a_lost_lease_brings_its_task_back a_lost_lease_gives_way_to_a_put a_spent_lease_is_refused
@@ -241,6 +246,7 @@ mod tests {
         let list = include_str!("conformance.rs");
         for module in [
             include_str!("conformance/crowd.rs"),
+            include_str!("conformance/dropped.rs"),
             include_str!("conformance/leases.rs"),
             include_str!("conformance/model.rs"),
             include_str!("conformance/order.rs"),

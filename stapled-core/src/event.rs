@@ -13,7 +13,8 @@ use crate::time::Timestamp;
 
 /// Is told everything that happens, as it happens.
 ///
-/// It is called from the middle of the work: it must return at once, and hand on what takes time.
+/// It is called from the middle of the work: it must return at once, and hand on what takes time. It is never broken off:
+/// an event that it was given is its own.
 pub trait Observer: Send + Sync {
     /// Takes note.
     fn observe(&self, event: &Event);

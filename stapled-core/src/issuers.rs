@@ -20,7 +20,8 @@ use crate::task::{Due, Subject, Task};
 /// How many bytes are read from a caIssuers URL.
 const MAX_SIZE: usize = 64 * 1024;
 
-/// Keeps fetched issuers from one run to the next.
+/// Keeps fetched issuers from one run to the next. Its methods block for a moment and are never broken off; a program that
+/// is killed meanwhile finds a certificate whole or not at all the next time.
 pub trait IssuerStore: Send + Sync {
     /// What was kept.
     fn load(&self) -> Vec<Certificate>;

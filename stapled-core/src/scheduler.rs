@@ -25,6 +25,8 @@ use crate::time::Timestamp;
 /// - [`take`](Scheduler::take) may be dropped at any await point without losing a task; what a store had handed out and
 ///   nobody received is back at once, without an attempt counted. One that waits and is not polled
 ///   holds up nobody else for longer than a minute.
+/// - Every other call may be dropped at any await point, too: then it was made or not, wholly, which whoever makes it again
+///   finds out. A commit that was made is refused the second time, as its lease is spent; the others do no harm twice.
 /// - Tasks of the queues asked for come in the order of their due times, in no particular order when those are the same.
 /// - There is one clock; processes that share a store go by the store's.
 /// - All of this is one atomic domain: a step may put on any queue and record any subject.
@@ -37,7 +39,8 @@ pub trait Scheduler: Send + Sync + Debug {
     /// queue or `max` 0 it waits forever.
     async fn take(&self, from: &[Queue], max: usize, lease: Duration) -> Result<Vec<Lease>, SchedulerError>;
 
-    /// Makes a lease last until `by` from now, at least; never shorter than before. Refused once fenced off.
+    /// Makes a lease last until `by` from now, at least; never shorter than before. Refused once fenced off. Dropped, it
+    /// was extended or not.
     async fn extend(&self, lease: &Lease, by: Duration) -> Result<(), SchedulerError>;
 
     /// All or nothing: checks the fence and the expected states, records, releases, and puts any number of tasks.
@@ -45,25 +48,29 @@ pub trait Scheduler: Send + Sync + Debug {
     ///
     /// Fence, expectations and capacities are judged by how things were before the step, except that the task that it
     /// releases makes room. Records apply in their order; of several puts of one key the last counts.
+    ///
+    /// Dropped, all of it was done or nothing; the same step again is refused as fenced in the one case, and done in the
+    /// other.
     async fn commit(&self, step: Step<'_>) -> Result<(), SchedulerError>;
 
-    /// What is on record for this subject.
+    /// What is on record for this subject. May be dropped.
     async fn recorded(&self, subject: &Subject) -> Result<Option<Recorded>, SchedulerError>;
 
     /// Removes tasks, waiting, parked or in flight, and returns how many. The commit of a lease in flight is refused
-    /// from now on, and its key is free for another task at once. Cancelling a subject also forgets its record.
+    /// from now on, and its key is free for another task at once. Cancelling a subject also forgets its record. Dropped, it
+    /// was done or not; done again, it counts what is left.
     async fn cancel(&self, which: Which<'_>) -> Result<u64, SchedulerError>;
 
     /// Makes waiting tasks due now and brings parked ones back, with their attempts counted from 0; returns how many.
     /// Those due already are counted and keep their turn. What is leased is left alone, but a task that waits for the
-    /// end of that lease is made due then, and counted.
+    /// end of that lease is made due then, and counted. Dropped, it was done or not; it may be done again.
     async fn hasten(&self, which: Which<'_>) -> Result<u64, SchedulerError>;
 
-    /// Sets the rules of one queue. They hold for what is put from now on.
+    /// Sets the rules of one queue. They hold for what is put from now on. Dropped, they were set or not.
     async fn configure(&self, queue: &Queue, rules: QueueRules) -> Result<(), SchedulerError>;
 
     /// What waits, is due, is leased, is parked, and rests. Lists every queue that was put on or configured, and not
-    /// cancelled since.
+    /// cancelled since. May be dropped.
     async fn census(&self) -> Result<Census, SchedulerError>;
 }
 

@@ -20,10 +20,16 @@ use crate::time::Timestamp;
 /// Deliveries of one certificate never overlap; deliveries of several do, as many at once as
 /// [`Requirements::concurrency`] allows. Delivering the same staple again must be harmless. What fails is tried again,
 /// without another question to the CA.
+///
+/// Every future of these methods may be dropped before it is ready: one that takes too long, or when the program ends. Each
+/// method says what holds then.
 #[async_trait]
 pub trait StapleSink: Send + Sync {
     /// Delivers a staple for the certificate that lies at these places (one certificate may lie in several). Returns
     /// when it is in service, or why it is not.
+    ///
+    /// Dropped, it may have delivered or not: the caller takes the certificate for one in doubt, and delivers or withdraws
+    /// again. What is left of the work must not undo what that does.
     async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError>;
 
     /// A name for messages, such as `/run/haproxy/admin.sock`.
@@ -37,20 +43,24 @@ pub trait StapleSink: Send + Sync {
     }
 
     /// Takes the staple of a certificate out of service.
+    ///
+    /// Dropped, it may have done so or not, as with [`deliver`](StapleSink::deliver).
     async fn withdraw(&self, chain: &CertChain, sites: &[Site], why: Withdrawal) -> Result<Withdrawn, SinkError> {
         let _ = (chain, sites, why);
         Ok(Withdrawn::Unsupported)
     }
 
     /// The response that this sink still keeps for a certificate from before, if it keeps any: it is verified as if it
-    /// came from the network.
+    /// came from the network. It changes nothing, and may be dropped.
     async fn recall(&self, chain: &CertChain, sites: &[Site]) -> Option<Bytes> {
         let _ = (chain, sites);
         None
     }
 
     /// Returns when the server has lost staples: it gets them again from memory. A sink that cannot tell never returns.
-    /// It is called again after each return.
+    /// It is called again after each return, by one caller at a time.
+    ///
+    /// Dropped, it has lost nothing: what it noticed and had not returned yet, the next call returns.
     async fn lost(&self) -> Lost {
         std::future::pending().await
     }

@@ -16,11 +16,17 @@ use crate::reason::ReasonCode;
 pub trait CertSource: Send + Sync {
     /// Looks at everything there is now. What cannot be looked at is a problem of the scan, and hides nothing else; the
     /// whole scan fails only when nothing at all can be said.
+    ///
+    /// It may be dropped before it is ready. Nobody has heard then of what it saw: the next scan gives it all, and
+    /// [`changed`](CertSource::changed) returns for it as if there had been no scan.
     async fn scan(&self) -> Result<Scan, SourceError>;
 
     /// Returns when a scan may find something new. A hint: the finder scans at its regular interval all the same. A
     /// source that cannot tell, or not any more, never returns: one that returned at once each time would be scanned
     /// without a pause.
+    ///
+    /// It may be dropped before it is ready, and is, at every regular scan: a change that no scan has seen is hinted at by
+    /// the next call.
     async fn changed(&self) {
         std::future::pending().await
     }

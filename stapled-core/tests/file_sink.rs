@@ -14,10 +14,12 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use io_support::{Example, names};
-use stapled_core::io::file::{FileSink, MAX_STAPLE, WithdrawFiles, read_existing, staple_path};
+use stapled_core::io::file::{FileSink, WithdrawFiles, read_existing, staple_path};
 use stapled_core::sink::{
     Change, Delivered, Found, IssuerPlace, Lost, SinkError, Site, StapleSink, Withdrawal, Withdrawn,
 };
+use stapled_core::staple::MAX_RECEIVED;
+use stapled_tests::{Private, skip};
 use tempfile::TempDir;
 
 fn site(file: impl Into<PathBuf>) -> Site {
@@ -114,6 +116,9 @@ async fn mode_and_owner_of_the_file_before_are_kept() {
     fs::set_permissions(&staple, Permissions::from_mode(0o4775)).unwrap();
     // Only root may give files away.
     let is_root = chown(&staple, Some(12_345), Some(23_456)).is_ok();
+    if !is_root {
+        skip("only root may give files away");
+    }
     FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
     assert_eq!(mode(&staple), 0o664, "nothing executable");
     if is_root {
@@ -127,8 +132,7 @@ async fn owner_and_group_of_a_new_file_are_the_certificates() {
     let example = Example::new(&[24]);
     let (directory, path) = certificate("site.pem");
     if chown(&path, Some(12_345), Some(23_456)).is_err() {
-        eprintln!("skipped: only root may give files away");
-        return;
+        return skip("only root may give files away");
     }
     FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
     let metadata = fs::metadata(directory.path().join("site.pem.ocsp")).unwrap();
@@ -215,32 +219,15 @@ async fn one_site_that_fails_does_not_keep_the_others_from_theirs() {
     assert!(directory.path().join("site.pem.ocsp").exists());
 }
 
-/// A file system of a few pages, where this user may mount one.
-struct Mounted(TempDir);
-
-impl Mounted {
-    fn new(options: &str) -> Option<Self> {
-        let directory = TempDir::new().unwrap();
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(directory.path()).output();
-        if mount.is_ok_and(|output| output.status.success()) {
-            return Some(Mounted(directory));
-        }
-        eprintln!("skipped: this user may not mount a file system");
-        None
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).status();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_leaves_the_staple_before_as_it_was() {
-    let Some(mounted) = Mounted::new("size=16k") else { return };
-    let example = Example::new(&[24, 48]);
-    let directory = mounted.0.path();
+    let Some(private) = Private::find() else { return };
+    if !private.is_inside("a_full_disk_leaves_the_staple_before_as_it_was") {
+        return;
+    }
+    let (example, mounted) = (Example::new(&[24, 48]), TempDir::new().unwrap());
+    let directory = mounted.path();
+    private.mount(directory, 16);
     fs::write(directory.join("site.pem"), "certificate").unwrap();
     let sink = FileSink::new();
     let sites = [site(directory.join("site.pem"))];
@@ -256,9 +243,14 @@ async fn a_full_disk_leaves_the_staple_before_as_it_was() {
 
 #[tokio::test]
 async fn a_read_only_file_system_is_named() {
-    let Some(mounted) = Mounted::new("ro") else { return };
-    let example = Example::new(&[24]);
-    let site = site(mounted.0.path().join("site.pem"));
+    let Some(private) = Private::find() else { return };
+    if !private.is_inside("a_read_only_file_system_is_named") {
+        return;
+    }
+    let (example, mounted) = (Example::new(&[24]), TempDir::new().unwrap());
+    private.mount(mounted.path(), 16);
+    private.remount_here(mounted.path(), "ro");
+    let site = site(mounted.path().join("site.pem"));
     assert_eq!(unreachable(FileSink::new().deliver(&example.staples[0], &[site]).await).0, "read_only");
 }
 
@@ -527,9 +519,9 @@ fn reading_back_is_bounded_and_opens_files_only() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("x.ocsp");
     assert_eq!(read_existing(&path).unwrap(), None);
-    fs::write(&path, vec![1; MAX_STAPLE]).unwrap();
-    assert_eq!(read_existing(&path).unwrap().map(|bytes| bytes.len()), Some(MAX_STAPLE));
-    fs::write(&path, vec![1; MAX_STAPLE + 1]).unwrap();
+    fs::write(&path, vec![1; MAX_RECEIVED]).unwrap();
+    assert_eq!(read_existing(&path).unwrap().map(|bytes| bytes.len()), Some(MAX_RECEIVED));
+    fs::write(&path, vec![1; MAX_RECEIVED + 1]).unwrap();
     assert!(read_existing(&path).is_err());
     assert!(read_existing(directory.path()).is_err());
     assert!(read_existing(Path::new("/dev/zero")).is_err());

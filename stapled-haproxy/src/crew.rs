@@ -38,6 +38,8 @@ struct Members {
     is_joined: bool,
     /// Whether there was one before.
     was_there: bool,
+    /// Whether one of them can be tried again, and nobody was told of it yet.
+    is_again: bool,
     /// Whether a delivery reached no master, or no worker.
     missed: bool,
     /// When it was last told that deliveries can be tried again.
@@ -129,15 +131,16 @@ impl Crew {
         if std::mem::take(&mut lock(&self.members).is_joined) {
             return Some(Lost::Everything);
         }
-        let mut is_again = false;
         for member in members.iter().filter(|member| !member.is_old) {
             match member.peer.inspect().await {
+                // Who waits for this may not wait for the others.
+                Some(Lost::Nothing) => lock(&self.members).is_again = true,
                 // Each by itself: what the others have to tell comes at the next look.
-                Some(Lost::Nothing) => is_again = true,
                 Some(lost) => return Some(lost),
                 None => {}
             }
         }
+        let is_again = std::mem::take(&mut lock(&self.members).is_again);
         (is_again || self.is_back(&members)).then_some(Lost::Nothing)
     }
 

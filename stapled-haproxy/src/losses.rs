@@ -100,15 +100,24 @@ impl Peer {
     }
 
     /// Notes the certificates for which HAProxy shows another staple than it was given: new ones are compared at once, all of
-    /// them at a slow pace. What was noted stays until somebody is told.
+    /// them at a slow pace. What was noted stays until somebody is told; what was not compared when this is dropped is compared
+    /// the next time.
     async fn compare(&self) {
-        let (given, taken) = {
+        let is_time = {
             let mut memory = lock(&self.memory);
             let now = Instant::now();
-            let is_time = memory.compare_at.is_some_and(|at| at <= now);
-            if is_time || memory.compare_at.is_none() {
-                memory.compare_at = Some(now + self.settings.compare_interval);
-            }
+            let compare_at = *memory.compare_at.get_or_insert(now + self.settings.compare_interval);
+            compare_at <= now
+        };
+        self.compare_those(is_time).await;
+        if is_time {
+            lock(&self.memory).compare_at = Some(Instant::now() + self.settings.compare_interval);
+        }
+    }
+
+    async fn compare_those(&self, is_time: bool) {
+        let (given, taken) = {
+            let memory = lock(&self.memory);
             if !is_time && memory.unshown.is_empty() {
                 return;
             }
@@ -116,7 +125,6 @@ impl Peer {
             let taken: Vec<(Bytes, Taken)> = taken.map(|(cert_id, taken)| (cert_id.clone(), taken.clone())).collect();
             let all = memory.delivered.iter().filter(|(cert_id, _)| is_time || memory.unshown.contains(*cert_id));
             let given: Vec<(Bytes, Given)> = all.map(|(cert_id, given)| (cert_id.clone(), given.clone())).collect();
-            memory.unshown.clear();
             (given, taken)
         };
         self.withdraw_again(&taken).await;
@@ -138,15 +146,16 @@ impl Peer {
                     Agreement::Older | Agreement::Nothing => true,
                     Agreement::Newer => !self.is_as_good(cert_id, given, &shown),
                 };
+                let mut memory = lock(&self.memory);
+                let is_that = |now: &Given| now.response == given.response;
+                if !memory.delivered.get(cert_id).is_some_and(is_that) {
+                    continue;
+                }
+                memory.unshown.remove(cert_id);
                 if is_lost {
-                    let mut memory = lock(&self.memory);
-                    let is_that = |now: &Given| now.response == given.response;
-                    if memory.delivered.get(cert_id).is_some_and(is_that) {
-                        memory.delivered.remove(cert_id);
-                        let change =
-                            |name: &Arc<str>| Change { served_as: Arc::clone(name), found: self.found(&shown) };
-                        memory.changes.extend(given.names.first().map(change));
-                    }
+                    memory.delivered.remove(cert_id);
+                    let change = |name: &Arc<str>| Change { served_as: Arc::clone(name), found: self.found(&shown) };
+                    memory.changes.extend(given.names.first().map(change));
                 }
             }
         }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub struct ServedPaths<S> {
     haproxys: Vec<HaproxySource>,
     /// What is known of each; by that the last scan went.
     layouts: Mutex<Vec<Option<Arc<Layout>>>>,
+    /// Whether a scan of the source was dropped before anybody heard of it.
+    is_unheard: AtomicBool,
 }
 
 impl<S: CertSource> ServedPaths<S> {
@@ -37,7 +40,7 @@ impl<S: CertSource> ServedPaths<S> {
     pub fn new(source: S, haproxys: impl IntoIterator<Item = HaproxySource>) -> Self {
         let haproxys: Vec<HaproxySource> = haproxys.into_iter().collect();
         let layouts = Mutex::new(vec![None; haproxys.len()]);
-        ServedPaths { source, haproxys, layouts }
+        ServedPaths { source, haproxys, layouts, is_unheard: AtomicBool::new(false) }
     }
 
     /// Asks all of them again.
@@ -74,8 +77,9 @@ impl<S: CertSource> ServedPaths<S> {
 impl<S: CertSource> CertSource for ServedPaths<S> {
     async fn scan(&self) -> Result<Scan, SourceError> {
         let layouts = self.ask().await;
-        lock(&self.layouts).clone_from(&layouts);
+        let known = layouts.clone();
         let mut scan = self.source.scan().await?;
+        self.is_unheard.store(true, Ordering::SeqCst);
         let adapt = move || {
             let views: Vec<View<'_>> = layouts.iter().flatten().map(|layout| View::of(layout)).collect();
             let mut chains = Chains::default();
@@ -84,10 +88,16 @@ impl<S: CertSource> CertSource for ServedPaths<S> {
             scan
         };
         let broken_off = |error| SourceError::new(crate::codes::SCAN_FAILED, format!("the scan broke off: {error}"));
-        tokio::task::spawn_blocking(adapt).await.map_err(broken_off)
+        let scan = tokio::task::spawn_blocking(adapt).await.map_err(broken_off);
+        *lock(&self.layouts) = known;
+        self.is_unheard.store(false, Ordering::SeqCst);
+        scan
     }
 
     async fn changed(&self) {
+        if self.is_unheard.load(Ordering::SeqCst) {
+            return;
+        }
         tokio::select! {
             () = self.source.changed() => {}
             () = self.others_than_known() => {}

@@ -77,6 +77,8 @@ struct Memory {
     ahead: HashMap<Arc<str>, (Sighting, Instant)>,
     /// The files that it looked at.
     stamps: Stamps,
+    /// When to look at them next.
+    stat_at: Option<Instant>,
     environment: Option<(Process, Environment)>,
     layout: Option<(Process, Arc<Layout>)>,
     /// What was served beyond the configurations at the last look.
@@ -376,7 +378,6 @@ impl CertSource for HaproxySource {
     }
 
     async fn changed(&self) {
-        let mut stat_at = Instant::now() + STAT_INTERVAL;
         loop {
             tokio::time::sleep(self.settings.look_interval).await;
             let Ok(writer) = self.writer().await else { continue };
@@ -393,12 +394,14 @@ impl CertSource for HaproxySource {
             if !is_as_scanned && current.is_some() || lock(&self.memory).has_difference_to_tell(self.grace) {
                 return;
             }
-            if stat_at <= Instant::now() {
-                let begun = Instant::now();
+            // Kept, since this is dropped now and then.
+            let begun = Instant::now();
+            if *lock(&self.memory).stat_at.get_or_insert(begun + STAT_INTERVAL) <= begun {
                 if self.have_files_changed().await {
                     return;
                 }
-                stat_at = Instant::now() + STAT_INTERVAL.max(begun.elapsed() * STAT_SHARE);
+                let next = Instant::now() + STAT_INTERVAL.max(begun.elapsed() * STAT_SHARE);
+                lock(&self.memory).stat_at = Some(next);
             }
         }
     }
@@ -471,17 +474,16 @@ impl HaproxySource {
         let Seen { process, environment, loaded, generation, .. } = self.see().await?;
         let memory = Arc::clone(&self.memory);
         let address = self.address.clone();
+        let scanned = (process.clone(), generation);
         let starts = starts(&process, &environment);
         let bases = bases(&starts, &environment);
         let layout = self.layout(&process, &starts).await?;
         let (configurations, grace) = (self.configurations.clone(), self.grace);
         let scan = move || {
             let mut memory = lock(&memory);
-            memory.scanned = Some((process, generation));
-            memory.scanned_at = Some(Instant::now());
+            let begun = Instant::now();
             let (mut scan, stamps) =
                 match_all(&mut memory.files, &address.to_string(), &loaded, &Places { bases: &bases, layout: &layout });
-            memory.stamps = stamps;
             memory.linger(&mut scan);
             memory.bear_with(&mut scan, grace);
             let names: HashSet<&str> = loaded.iter().map(|(name, _)| &**name).collect();
@@ -492,9 +494,13 @@ impl HaproxySource {
             if !configurations.is_empty() {
                 memory.beyond.clone_from(&scan);
             }
-            scan
+            (scan, stamps, begun)
         };
-        blocking(&self.address, scan).await
+        let (scan, stamps, begun) = blocking(&self.address, scan).await?;
+        // Only now is it heard of: when this was dropped before, there is still something to scan.
+        let mut memory = lock(&self.memory);
+        (memory.scanned, memory.scanned_at, memory.stamps) = (Some(scanned), Some(begun), stamps);
+        Ok(scan)
     }
 
     async fn have_files_changed(&self) -> bool {

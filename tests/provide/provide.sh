@@ -3,15 +3,15 @@
 #
 #   environment=$(tests/provide/provide.sh NAME...) && eval "$environment"
 #
-# A NAME is haproxy, haproxy-3.0, haproxy-next, openssl, nginx, redis, gnutls (for ocsptool and gnutls-cli) or python.
-# What is printed sets PATH so that the programs are found, HAPROXY to the HAProxy binaries to test with, separated by commas, and JUDGES_PYTHON to a
-# Python that has the package cryptography and loads the libraries of OpenSSL and GnuTLS.
+# A NAME is haproxy, haproxy-3.0, haproxy-next, openssl, nginx, redis, gnutls (for ocsptool and gnutls-cli), patch, strace or
+# python. What is printed sets PATH so that the programs are found, HAPROXY to the HAProxy binaries to test with, separated by
+# commas, and JUDGES_PYTHON to a Python that has the package cryptography and loads the libraries of OpenSSL and GnuTLS.
 #
 # What is missing is unpacked from the distribution's packages (apt) under target/provided. Nothing is installed,
 # enabled or started, no file outside target is written, and root and anybody else get the same. Where everything is
 # there, nothing is fetched. haproxy-3.0 comes from Debian 13 and haproxy-next from what Debian is testing (3.2, or
-# newer), with libraries and loader of their own; where one is not to be had, a warning says so and the rest goes on.
-# Anything else that is missing is an error.
+# newer), with libraries and loader of their own. What cannot be had is an error; with STAPLED_MAY_SKIP=1, of these two,
+# only a warning.
 
 set -euo pipefail
 
@@ -27,6 +27,13 @@ warn() { printf '\nprovide: WARNING: %s\n\n' "$*" >&2; }
 fail() {
     printf 'provide: %s\n' "$*" >&2
     exit 1
+}
+
+# One of several HAProxys is missing: tests would pass without having been made with it.
+go_without() {
+    [[ ${STAPLED_MAY_SKIP:-} == 1 ]] || fail "$1 is not to be had here; STAPLED_MAY_SKIP=1 tests without it"
+    warn "$1 is not to be had here: tests go on without it"
+    [[ -z ${STAPLED_SKIPPED:-} ]] || printf 'all tests with %s: it is not to be had here\n' "$1" >>"$STAPLED_SKIPPED"
 }
 
 package_of() {
@@ -48,7 +55,7 @@ program_of() {
 runs() {
     case $1 in
     */openssl | openssl) "$1" version ;;
-    */ocsptool | ocsptool | */gnutls-cli | gnutls-cli) "$1" --version ;;
+    */ocsptool | ocsptool | */gnutls-cli | gnutls-cli | */patch | patch | */strace | strace) "$1" --version ;;
     *) "$1" -v ;;
     esac >/dev/null 2>&1
 }
@@ -257,7 +264,7 @@ bring_haproxy_of() {
     echo "$wrapper"
 }
 
-[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|haproxy-next|openssl|nginx|redis|gnutls|python ..."
+[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|haproxy-next|openssl|nginx|redis|gnutls|patch|strace|python ..."
 mkdir -p "$provided"
 provided=$(cd -- "$provided" && pwd)
 # Two runs at once take turns.
@@ -267,7 +274,7 @@ flock 9
 haproxies=() python=
 for name in "$@"; do
     case $name in
-    haproxy | openssl | nginx | redis | gnutls)
+    haproxy | openssl | nginx | redis | gnutls | patch | strace)
         program=$(program_of "$name")
         if ! runs "$program"; then
             bring "$name" 9>&-
@@ -285,14 +292,14 @@ for name in "$@"; do
         elif path=$(bring_haproxy_of "$name" trixie 9>&-); then
             haproxies+=("$path")
         else
-            warn "HAProxy 3.0 is not to be had here: tests go on without it"
+            go_without 'HAProxy 3.0'
         fi
         ;;
     haproxy-next)
         if path=$(bring_haproxy_of "$name" testing 9>&-); then
             haproxies+=("$path")
         else
-            warn "HAProxy of the next Debian is not to be had here: tests go on without it"
+            go_without 'HAProxy of the next Debian'
         fi
         ;;
     python)

@@ -15,7 +15,8 @@ pub struct Private {
 }
 
 impl Private {
-    /// Finds out; says so on standard error where it cannot be had, since then a test proves nothing.
+    /// Finds out. Where it cannot be had, the test is [skipped](crate::skip).
+    #[track_caller]
     pub fn find() -> Option<Private> {
         let ways = [
             Private { unshare: &["--mount"], enter: &["--mount"] },
@@ -32,7 +33,7 @@ impl Private {
         };
         let found = ways.into_iter().find(works);
         if found.is_none() {
-            eprintln!("SKIPPED: this system lets nobody have mounts of its own (unshare), so the test cannot be made");
+            crate::skip("this system lets nobody have mounts of its own (unshare --mount)");
         }
         found
     }

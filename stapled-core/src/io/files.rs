@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest;
+use tokio::task::JoinError;
 
 use crate::clock::{Clock, SystemClock};
+use crate::io::heard::heard;
 use crate::io::stamp::Memory;
 use crate::io::watch::{Session, Watches, file_id, is_noise};
 use crate::source::{SourceProblem, Version};
@@ -71,6 +73,17 @@ impl Files {
     /// returns. The first call asks for watches, which the next look sets up. May be dropped at any time.
     pub async fn changed(&self) {
         self.0.watches.changed().await;
+    }
+
+    /// Does a scan, which looks and blocks, on a thread for such work: what a source's `scan` does that may be dropped. What
+    /// a dropped one has seen is not lost: [`changed`](Files::changed) returns for it once more.
+    ///
+    /// # Errors
+    ///
+    /// The scan panicked, or the runtime ends.
+    pub async fn scan<T: Send + 'static>(&self, scan: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+        let files = self.clone();
+        heard(scan, move || files.0.watches.hint()).await
     }
 
     /// Begins a look; one at a time. Blocks.

@@ -3,6 +3,7 @@
 pub mod directory;
 pub mod file;
 pub mod files;
+pub(crate) mod heard;
 pub mod http;
 pub mod issuers;
 pub mod memory;

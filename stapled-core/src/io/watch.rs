@@ -101,6 +101,11 @@ impl Watches {
         }
     }
 
+    /// Hints that a scan may find something new.
+    pub(crate) fn hint(&self) {
+        self.signal.hint();
+    }
+
     /// Begins a scan: takes account of all hints so far.
     pub(crate) fn begin_scan(&self) -> Session<'_> {
         let hints = *self.signal.hints.borrow();

@@ -147,9 +147,13 @@ impl CertSource for HaproxyConfiguration {
     async fn scan(&self) -> Result<Scan, SourceError> {
         let inner = Arc::clone(&self.0);
         let unreadable = |what: String| SourceError::new(codes::CONFIGURATION_UNREADABLE, what);
-        let scan = tokio::task::spawn_blocking(move || inner.scan());
-        match scan.await {
-            Ok(scan) => scan.map_err(|error| unreadable(error.to_string())),
+        match self.0.files.scan(move || inner.scan()).await {
+            Ok(Ok((scan, confirmed))) => {
+                // Only now is it heard of.
+                self.0.state.lock().unwrap_or_else(PoisonError::into_inner).confirmed = confirmed;
+                Ok(scan)
+            }
+            Ok(Err(error)) => Err(unreadable(error.to_string())),
             Err(error) => Err(unreadable(format!("{}: the scan broke off: {error}", self.name()))),
         }
     }
@@ -203,7 +207,8 @@ impl Inner {
         Ok(kept)
     }
 
-    fn scan(&self) -> Result<Scan, ConfigurationError> {
+    /// Scans; says by what running HAProxys have decided.
+    fn scan(&self) -> Result<(Scan, Confirmed), ConfigurationError> {
         let mut look = self.files.look();
         let mut kept = Vec::new();
         for _ in 0..READINGS {
@@ -214,11 +219,7 @@ impl Inner {
             }
         }
         let confirmed = self.confirmed.borrow().clone();
-        let configuration = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.confirmed.clone_from(&confirmed);
-            state.latest.clone()
-        };
+        let configuration = self.state.lock().unwrap_or_else(PoisonError::into_inner).latest.clone();
         let is_there = |served: &&Served| {
             let is_loaded = || confirmed.loaded.values().any(|loaded| loaded.contains(&served.name));
             served.is_certain || confirmed.loaded.is_empty() || is_loaded()
@@ -233,7 +234,7 @@ impl Inner {
             },
         ));
         problems.extend(look.end(&self.name()));
-        Ok(Scan { sightings, problems })
+        Ok((Scan { sightings, problems }, confirmed))
     }
 
     /// Returns when running HAProxys have other certificates than the last scan went by.

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod dropped;
 #[path = "../support/mod.rs"]
 mod support;
 mod transactions;
+mod workers;
 
 use std::path::PathBuf;
 use std::sync::Arc;

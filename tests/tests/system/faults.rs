@@ -16,8 +16,8 @@ use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::ocsp::OcspResponse;
 use stapled_core::staple::{JudgePolicy, judge};
 use stapled_tests::{
-    Cert, Haproxy, LONG, PATIENCE, Private, Stapled, World, free_port, wait_for_within, wait_until, wait_until_within,
-    with_each_haproxy,
+    Cert, Haproxy, LONG, PATIENCE, Private, Stapled, World, free_port, skip, wait_for_within, wait_until,
+    wait_until_within, with_each_haproxy,
 };
 
 /// HAProxy staples a response until 300 s before its end: so long it is of use.
@@ -228,7 +228,7 @@ fn without_word_of_changes_they_are_found_by_looking() {
     let script = "echo 0 >/proc/sys/user/max_inotify_instances && exec \"$@\"";
     let words = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"];
     if !Command::new(words[0]).args(&words[1..]).arg("true").status().is_ok_and(|status| status.success()) {
-        return eprintln!("SKIPPED: this system lets nobody limit its own watches");
+        return skip("this system lets nobody limit its own watches (unshare --user)");
     }
     let world = World::new();
     let lab = Lab::start([&world.ca]).unwrap();

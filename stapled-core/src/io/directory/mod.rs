@@ -13,6 +13,7 @@ pub use ignore::IgnoreError;
 use self::ignore::Ignore;
 use self::walk::Walk;
 use crate::clock::{Clock, SystemClock};
+use crate::io::heard::heard;
 use crate::io::stamp::Memory;
 use crate::io::watch::Watches;
 use crate::source::{CertSource, Scan, SourceError};
@@ -151,12 +152,13 @@ impl CertSource for DirectorySource {
         let settings = Arc::clone(&self.settings);
         let memory = Arc::clone(&self.memory);
         let watches = Arc::clone(&self.watches);
-        let scan = tokio::task::spawn_blocking(move || {
+        let unheard = Arc::clone(&self.watches);
+        let scan = move || {
             let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
             // Files' times come from the machine's clock, whatever the rest of the program goes by.
             Walk::new(&settings, &mut memory, watches.begin_scan(), SystemClock.now()).run()
-        });
-        scan.await.map_err(|error| {
+        };
+        heard(scan, move || unheard.hint()).await.map_err(|error| {
             SourceError::new(codes::SCAN_FAILED, format!("{}: the scan broke off: {error}", self.name()))
         })
     }

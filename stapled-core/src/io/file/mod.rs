@@ -1,5 +1,6 @@
 //! Staples in files, where servers read them when they start.
 
+mod blocking;
 mod look;
 mod place;
 mod write;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 
 pub use self::place::staple_path;
 
+use self::blocking::{Abandoned, blocking};
 use self::place::Place;
 use self::write::{Sweeper, write};
 use super::stamp::Stat;
@@ -187,7 +189,7 @@ pub fn read_existing(path: &Path) -> io::Result<Option<Vec<u8>>> {
 impl StapleSink for FileSink {
     async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError> {
         let (sink, response, sites) = (Arc::clone(&self.0), staple.response().clone(), sites.to_vec());
-        blocking(move || sink.deliver(&response, &sites)).await
+        blocking(move |abandoned| sink.deliver(&response, &sites, abandoned)).await
     }
 
     fn name(&self) -> String {
@@ -207,7 +209,7 @@ impl StapleSink for FileSink {
         }
         let (sink, sites) = (Arc::clone(&self.0), sites.to_vec());
         let chain = chain.clone();
-        blocking(move || sink.withdraw(&chain, &sites, why)).await
+        blocking(move |abandoned| sink.withdraw(&chain, &sites, why, abandoned)).await
     }
 
     async fn recall(&self, _: &CertChain, sites: &[Site]) -> Option<Bytes> {
@@ -230,7 +232,7 @@ impl StapleSink for FileSink {
                 sink.clear_revoked();
                 sink.look();
             };
-            // One that panicked has told nothing.
+            // One that panicked has told nothing. One that nobody waits for leaves what it found to the next.
             let _ = tokio::task::spawn_blocking(look).await;
             let changes = std::mem::take(&mut self.0.state().changes);
             if !changes.is_empty() {
@@ -255,15 +257,6 @@ fn is_about(bytes: &[u8], chain: &CertChain) -> bool {
         .any(|single| single.cert_id.hash().is_some_and(|hash| single.cert_id.names_same(&chain.cert_id(hash))))
 }
 
-/// Runs what waits for disks on a thread of its own.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SinkError> + Send + 'static,
-) -> Result<T, SinkError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        Err(SinkError::Unreachable { code: codes::UNWRITABLE, what: format!("the write broke off: {error}") })
-    })
-}
-
 impl Inner {
     /// The same settings, before anything was written.
     fn settings(&self) -> Self {
@@ -277,23 +270,26 @@ impl Inner {
 
     /// Takes away again what somebody has brought back of certificates that are revoked.
     fn clear_revoked(&self) {
-        let revoked: Vec<(CertChain, Site)> = self.state().revoked.values().cloned().collect();
-        for (chain, site) in revoked {
+        let paths: Vec<PathBuf> = self.state().revoked.keys().cloned().collect();
+        for path in paths {
+            let _alone = self.alone(&path);
+            // A hold may have ended since, and a staple been delivered.
+            let Some((chain, site)) = self.state().revoked.get(&path).cloned() else { continue };
             // What could not be removed is tried again at the next look.
-            let _ = self.withdraw(&chain, &[site], Withdrawal::Revoked);
+            let _ = self.take_away(&path, &chain, &site, Withdrawal::Revoked);
         }
     }
 
     /// Writes to every site that has a place. One that fails does not keep the others from theirs.
-    fn deliver(&self, response: &[u8], sites: &[Site]) -> Result<Delivered, SinkError> {
+    fn deliver(&self, response: &[u8], sites: &[Site], abandoned: &Abandoned) -> Result<Delivered, SinkError> {
         let mut confirmed = false;
         let mut unwanted = None;
         let mut failed = None;
         let barred = barred(sites);
         for site in sites {
-            self.retract(site);
+            self.retract(site, abandoned);
             match self.place(site, &barred) {
-                Ok((path, certificate)) => match self.keep(&path, response, certificate, &site.served_as) {
+                Ok((path, certificate)) => match self.keep(&path, response, certificate, &site.served_as, abandoned) {
                     Ok(()) => confirmed = true,
                     Err(error) => failed = Some(describe(&path, "written", &error)),
                 },
@@ -361,8 +357,18 @@ impl Inner {
         Some(mutex.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn keep(&self, path: &Path, response: &[u8], certificate: &Path, served_as: &Arc<str>) -> io::Result<()> {
+    fn keep(
+        &self,
+        path: &Path,
+        response: &[u8],
+        certificate: &Path,
+        served_as: &Arc<str>,
+        abandoned: &Abandoned,
+    ) -> io::Result<()> {
         let _alone = self.alone(path);
+        if abandoned.is_so() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         self.sweeper.sweep_first_time(path);
         // A link is replaced even when it leads to the same contents.
         let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
@@ -379,19 +385,28 @@ impl Inner {
 
     /// Removes a staple of ours beside a certificate whose issuer the server does not find any more: with it,
     /// some servers do not start.
-    fn retract(&self, site: &Site) {
+    fn retract(&self, site: &Site, abandoned: &Abandoned) {
         if self.withdraw == WithdrawFiles::Remove
             && Place::of(site).is_barred()
             && let Some(path) = staple_path(site)
         {
-            // The delivery elsewhere goes on; what could not be removed is still remembered.
-            let _ = self.remove_ours(&path, site);
+            let _alone = self.alone(&path);
+            if !abandoned.is_so() {
+                // The delivery elsewhere goes on; what could not be removed is still remembered.
+                let _ = self.remove_ours(&path, site);
+            }
         }
     }
 
     /// Removes what was written for this certificate; of a revoked one every response that is about it, whoever wrote
     /// it: a staple from before the revocation must not be taken up at a server's next start.
-    fn withdraw(&self, chain: &CertChain, sites: &[Site], why: Withdrawal) -> Result<Withdrawn, SinkError> {
+    fn withdraw(
+        &self,
+        chain: &CertChain,
+        sites: &[Site],
+        why: Withdrawal,
+        abandoned: &Abandoned,
+    ) -> Result<Withdrawn, SinkError> {
         let mut result = Ok(Withdrawn::Confirmed);
         for site in sites {
             let Some(certificate) = site.file.as_deref() else { continue };
@@ -399,23 +414,16 @@ impl Inner {
             let apart = self.state().apart.get(certificate).cloned();
             for path in staple_path(site).into_iter().chain(apart) {
                 let _alone = self.alone(&path);
+                if abandoned.is_so() {
+                    return Ok(Withdrawn::Confirmed);
+                }
                 let mut state = self.state();
                 match why {
                     Withdrawal::Revoked => state.revoked.insert(path.clone(), (chain.clone(), site.clone())),
                     _ => state.revoked.remove(&path),
                 };
                 drop(state);
-                match read_existing(&path) {
-                    // Its successor's, or somebody else's.
-                    Ok(Some(bytes)) if !is_about(&bytes, chain) => continue,
-                    Ok(Some(bytes)) if why == Withdrawal::Revoked => {
-                        let served_as = Arc::clone(&site.served_as);
-                        let written = Written { hash: sha256(&bytes), served_as, stat: None };
-                        self.state().written.insert(path.clone(), written);
-                    }
-                    _ => {}
-                }
-                if let Err(error) = self.remove_ours(&path, site) {
+                if let Err(error) = self.take_away(&path, chain, site, why) {
                     result = Err(describe(&path, "removed", &error));
                 }
             }
@@ -427,6 +435,20 @@ impl Inner {
             }
         }
         result
+    }
+
+    /// Does that with one file, whose lock is held.
+    fn take_away(&self, path: &Path, chain: &CertChain, site: &Site, why: Withdrawal) -> io::Result<()> {
+        match read_existing(path) {
+            // Its successor's, or somebody else's.
+            Ok(Some(bytes)) if !is_about(&bytes, chain) => return Ok(()),
+            Ok(Some(bytes)) if why == Withdrawal::Revoked => {
+                let written = Written { hash: sha256(&bytes), served_as: Arc::clone(&site.served_as), stat: None };
+                self.state().written.insert(path.to_owned(), written);
+            }
+            _ => {}
+        }
+        self.remove_ours(path, site)
     }
 
     /// Removes a file if it holds what was written last; empties it where a server does not start without it.

@@ -1,0 +1,125 @@
+//! The sink that keeps files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use stapled_core::io::file::{FileSink, staple_path};
+use stapled_core::sink::{Change, Delivered, Found, IssuerPlace, Lost, Site, StapleSink, Withdrawal, Withdrawn};
+use stapled_tests::polled;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::io_support::Example;
+use crate::soon;
+
+fn site(file: PathBuf) -> Site {
+    Site {
+        served_as: file.to_string_lossy().into(),
+        file: Some(file),
+        staple_file: None,
+        staple_file_needed: false,
+        issuer: IssuerPlace::SameFile,
+    }
+}
+
+/// So many directories with a certificate in each.
+fn sites(folder: &Path, count: usize) -> Vec<Site> {
+    let site = |number| {
+        let directory = folder.join(format!("{number:03}"));
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join("a.pem"), "certificate").unwrap();
+        site(directory.join("a.pem"))
+    };
+    (0..count).map(site).collect()
+}
+
+/// Once it is dropped, no work of its is left.
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+#[test]
+fn what_a_dropped_look_found_is_told_by_the_next() {
+    let example = Example::new(&[24]);
+    // While it sleeps, while it looks, and perhaps not at all.
+    for times in [1, 2, 2, 2, 3, 4] {
+        let folder = TempDir::new().unwrap();
+        let sites = sites(folder.path(), 1);
+        runtime().block_on(async {
+            let sink = FileSink::new().look_interval(Duration::from_millis(10));
+            sink.deliver(&example.staples[0], &sites).await.unwrap();
+            fs::remove_file(staple_path(&sites[0]).unwrap()).unwrap();
+            let lost = match polled(sink.lost(), times).await {
+                Some(lost) => lost,
+                None => soon(sink.lost(), &format!("dropped after {times} polls, the loss is told")).await,
+            };
+            let change = Change { served_as: sites[0].served_as.clone(), found: Found::Withdrawn };
+            assert_eq!(lost, Lost::Changed(vec![change]), "after {times} polls");
+        });
+    }
+}
+
+/// What comes after a delivery that was dropped is not undone by what is left of that.
+#[test]
+fn a_dropped_delivery_writes_nothing_after_a_withdrawal() {
+    const SITES: usize = 100;
+    let example = Example::new(&[24]);
+    let staple = &example.staples[0];
+    for why in [Withdrawal::Revoked, Withdrawal::Expiring] {
+        let folder = TempDir::new().unwrap();
+        let sites = sites(folder.path(), SITES);
+        // The other way round, so that they meet.
+        let backwards: Vec<Site> = sites.iter().rev().cloned().collect();
+        let runtime = runtime();
+        runtime.block_on(async {
+            let sink = FileSink::new();
+            assert!(polled(sink.deliver(staple, &sites), 1).await.is_none(), "it is under way");
+            let withdrawn = sink.withdraw(staple.chain(), &backwards, why).await.unwrap();
+            assert_eq!(withdrawn, Withdrawn::Confirmed);
+        });
+        drop(runtime);
+        let left = sites.iter().filter(|site| staple_path(site).unwrap().exists()).count();
+        assert_eq!(left, 0, "{why:?}: of {SITES} files");
+    }
+}
+
+#[test]
+fn a_dropped_withdrawal_takes_nothing_away_after_a_delivery() {
+    const SITES: usize = 100;
+    let example = Example::new(&[24, 48]);
+    let folder = TempDir::new().unwrap();
+    let sites = sites(folder.path(), SITES);
+    let backwards: Vec<Site> = sites.iter().rev().cloned().collect();
+    let runtime = runtime();
+    runtime.block_on(async {
+        let sink = FileSink::new();
+        sink.deliver(&example.staples[0], &sites).await.unwrap();
+        let withdrawal = sink.withdraw(&example.chain, &sites, Withdrawal::Revoked);
+        assert!(polled(withdrawal, 1).await.is_none(), "it is under way");
+        assert_eq!(sink.deliver(&example.staples[1], &backwards).await.unwrap(), Delivered::Confirmed);
+        // Nor does a later look take away what was revoked then.
+        let looked = tokio::time::timeout(Duration::from_millis(50), sink.lost()).await;
+        assert!(looked.is_err());
+    });
+    drop(runtime);
+    let staple = example.staples[1].response();
+    let kept = |site: &&Site| fs::read(staple_path(site).unwrap()).is_ok_and(|bytes| bytes == staple[..]);
+    assert_eq!(sites.iter().filter(kept).count(), SITES);
+}
+
+#[tokio::test]
+async fn a_dropped_recall_keeps_nobody_from_the_next() {
+    let example = Example::new(&[24]);
+    let folder = TempDir::new().unwrap();
+    let sites = sites(folder.path(), 1);
+    let sink = FileSink::new();
+    sink.deliver(&example.staples[0], &sites).await.unwrap();
+    for times in 1.. {
+        let is_over = polled(sink.recall(&example.chain, &sites), times).await.is_some();
+        assert_eq!(sink.recall(&example.chain, &sites).await.as_ref(), Some(example.staples[0].response()));
+        if is_over {
+            return;
+        }
+    }
+}

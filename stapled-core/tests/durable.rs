@@ -1,0 +1,111 @@
+//! What a crash of the machine leaves of staple files, seen by the system calls that write them: the file's contents are on
+//! the disk before it gets its name, and the name is before a delivery is confirmed.
+
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing)]
+
+mod io_support;
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use io_support::Example;
+use stapled_core::io::file::FileSink;
+use stapled_core::sink::{Delivered, IssuerPlace, Site, StapleSink};
+use stapled_tests::skip;
+use tempfile::TempDir;
+
+/// Names the directory to write to in the process that is traced.
+const TRACED: &str = "STAPLED_TEST_TRACED";
+const CALLS: &str = "trace=open,openat,write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat";
+
+/// The whole calls of each process or thread, in the order in which they returned.
+fn calls(trace: &str) -> HashMap<&str, Vec<String>> {
+    let mut calls: HashMap<&str, Vec<String>> = HashMap::new();
+    let mut begun: HashMap<&str, &str> = HashMap::new();
+    for line in trace.lines() {
+        let (process, call) = line.split_once(' ').unwrap();
+        let call = call.trim_start();
+        if let Some(start) = call.strip_suffix("<unfinished ...>") {
+            begun.insert(process, start);
+            continue;
+        }
+        let call = match call.strip_prefix("<... ").and_then(|rest| rest.split_once(" resumed>")) {
+            Some((_, rest)) => format!("{}{rest}", begun.remove(process).unwrap()),
+            None => call.to_owned(),
+        };
+        calls.entry(process).or_default().push(call);
+    }
+    calls
+}
+
+/// What a call does to the staple's file or its directory, in one word; nothing that failed.
+fn meaning(call: &str, directory: &str) -> Option<&'static str> {
+    if call.contains("= -1 ") || !call.contains(directory) {
+        return None;
+    }
+    let is_temporary = call.contains(".ocsp.");
+    match call.split('(').next()? {
+        "open" | "openat" if call.contains("O_CREAT") => Some("create"),
+        "write" | "pwrite64" if is_temporary => Some("write"),
+        // With its data, whether its times are there or not.
+        "fsync" | "fdatasync" if is_temporary => Some("sync file"),
+        "fsync" if call.contains(&format!("<{directory}>")) => Some("sync directory"),
+        "rename" | "renameat" | "renameat2" => Some("rename"),
+        "unlink" | "unlinkat" => Some("unlink"),
+        _ => None,
+    }
+}
+
+async fn write_two(directory: &Path) {
+    let example = Example::new(&[24, 48]);
+    let file = directory.join("site.pem");
+    let site = Site {
+        served_as: file.to_string_lossy().into(),
+        file: Some(file),
+        staple_file: None,
+        staple_file_needed: false,
+        issuer: IssuerPlace::SameFile,
+    };
+    let sink = FileSink::new();
+    for staple in &example.staples {
+        assert_eq!(sink.deliver(staple, std::slice::from_ref(&site)).await.unwrap(), Delivered::Confirmed);
+    }
+}
+
+#[tokio::test]
+async fn a_staple_is_on_the_disk_before_its_name_is_and_its_name_before_it_is_confirmed() {
+    if let Some(directory) = std::env::var_os(TRACED) {
+        return write_two(&PathBuf::from(directory)).await;
+    }
+    let works = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).stdin(Stdio::null()).output();
+    if !works.is_ok_and(|output| output.status.success()) {
+        return skip("strace is missing, or may not trace processes here (ptrace)");
+    }
+    let (directory, trace) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let directory = fs::canonicalize(directory.path()).unwrap();
+    fs::write(directory.join("site.pem"), "certificate").unwrap();
+    let trace = trace.path().join("trace");
+    let output = Command::new("strace")
+        .args(["-f", "-y", "-qq", "-s", "256", "-e", CALLS, "-o"])
+        .arg(&trace)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "a_staple_is_on_the_disk_before_its_name_is_and_its_name_before_it_is_confirmed"])
+        .env(TRACED, &directory)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let trace = fs::read_to_string(trace).unwrap();
+    let name = directory.to_str().unwrap();
+    let mut done: Vec<&str> = Vec::new();
+    // Each file is written by one thread from its beginning to its end.
+    for calls in calls(&trace).values() {
+        done.extend(calls.iter().filter_map(|call| meaning(call, name)));
+    }
+    // However many writes it takes.
+    done.dedup_by(|next, before| next == before && *next == "write");
+    let one = ["create", "write", "sync file", "rename", "sync directory"];
+    assert_eq!(done, [one, one].concat(), "{trace}");
+}

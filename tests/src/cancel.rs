@@ -1,0 +1,43 @@
+//! Futures that are dropped before they are ready, as `select!`, time-outs and the end of a program do.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+/// Polls a future as often as it asks for it, at most so many times, and then drops it. Returns its output where it was
+/// ready by then.
+///
+/// Called with 1, 2, 3 … until it is ready, this drops it at each point where it waits.
+pub async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = times;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_dropped_after_so_many_polls() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let work = || async {
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+            7
+        };
+        let outcomes = [0, 1, 2, 3, 4].map(|times| runtime.block_on(polled(work(), times)));
+        assert_eq!(outcomes, [None, None, None, Some(7), Some(7)]);
+    }
+}
