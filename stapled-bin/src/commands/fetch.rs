@@ -17,7 +17,7 @@ use stapled_core::inquiry::{HashChoice, Inquiry, MethodChoice, NextQuestion, Tro
 use stapled_core::io::http::HttpFetcher;
 use stapled_core::ocsp::{CertIdHash, CertStatus};
 use stapled_core::reason::ReasonCode;
-use stapled_core::staple::{JudgePolicy, Judgement, Refusal, Staple, judge};
+use stapled_core::staple::{JudgePolicy, Judgement, Refusal, judge};
 
 use super::input::{self, Input, MAX_FILE};
 use super::report::Report;
@@ -474,7 +474,7 @@ impl Heard {
     /// The staple where it is one, in its smallest form; otherwise what came.
     fn to_save(&self) -> &[u8] {
         let staple = self.judged.as_ref().ok().and_then(Judgement::staple);
-        staple.map_or(&self.response, Staple::response)
+        staple.map_or(self.response.as_ref(), |staple| staple.response())
     }
 
     /// Whether there is no reason to ask anybody else.
