@@ -6,6 +6,7 @@
 mod faults;
 mod meanwhile;
 mod servers;
+mod smallest;
 mod succession;
 mod time;
 mod world;
