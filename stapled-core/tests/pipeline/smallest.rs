@@ -82,8 +82,9 @@ async fn a_long_chain_costs_no_staple() {
     let at = START.unix();
     let profile = |name: String| Profile::server(&name).key(KeyType::EcdsaP256);
     let padding = || stapled_ca::Extension::new(&[1, 3, 6, 1, 4, 1, 99_999, 3], vec![0; 1000]);
-    let chain: Vec<Vec<u8>> =
-        (0..60).map(|number| world.ca.issue(profile(format!("{number}.test")).extension(padding())).der().to_vec()).collect();
+    let chain: Vec<Vec<u8>> = (0..60)
+        .map(|number| world.ca.issue(profile(format!("{number}.test")).extension(padding())).der().to_vec())
+        .collect();
     let id = world.ca.authority.cert_id(issued.serial(), HashAlgorithm::Sha1);
     let good = ResponseBuilder::new(&world.ca.authority).this_update(at).next_update(at + 86_400).good(&id);
     let long = Bytes::from(good.certificates(&chain).build().unwrap());
