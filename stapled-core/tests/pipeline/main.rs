@@ -11,6 +11,7 @@ mod lives;
 mod meanwhile;
 mod pace;
 mod servers;
+mod smallest;
 mod succession;
 mod time;
 mod world;
