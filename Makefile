@@ -11,7 +11,7 @@ SHELL := bash
 .PHONY: test demo check format lint doc deny prove mutants
 
 test:
-	environment=$$(tests/provide/provide.sh haproxy haproxy-3.0 openssl nginx redis gnutls python) && eval "$$environment" && \
+	environment=$$(tests/provide/provide.sh haproxy haproxy-3.0 openssl nginx redis gnutls python faketime) && eval "$$environment" && \
 	    cargo test --workspace --all-features --no-fail-fast
 
 demo:

@@ -17,7 +17,7 @@ use stapled_core::inquiry::{HashChoice, Inquiry, MethodChoice, NextQuestion, Tro
 use stapled_core::io::http::HttpFetcher;
 use stapled_core::ocsp::{CertIdHash, CertStatus};
 use stapled_core::reason::ReasonCode;
-use stapled_core::staple::{JudgePolicy, Judgement, Refusal, Staple, judge};
+use stapled_core::staple::{JudgePolicy, Judgement, Refusal, judge};
 
 use super::input::{self, Input, MAX_FILE};
 use super::report::Report;

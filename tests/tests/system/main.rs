@@ -10,6 +10,7 @@ mod beyond;
 mod certificates;
 mod chaos;
 mod check;
+mod clock;
 mod configurations;
 mod crowd;
 mod faults;
