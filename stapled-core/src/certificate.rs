@@ -17,6 +17,7 @@ use crate::der::{
 use crate::oid;
 use crate::signature::{self, PublicKey, SignatureError, Verified};
 use crate::time::Timestamp;
+use crate::url_text;
 
 pub(crate) use crate::der::hex_upper;
 pub(crate) use description::general_name_in_words;
@@ -210,8 +211,9 @@ impl Certificate {
                             }
                             _ => continue,
                         };
-                        if urls.len() < MAX_URLS && url.len() <= MAX_URL && !urls.iter().any(|known| known == url) {
-                            urls.push(url.to_owned());
+                        let url = url_text::tidied(url);
+                        if urls.len() < MAX_URLS && (1..=MAX_URL).contains(&url.len()) && !urls.contains(&url) {
+                            urls.push(url);
                         }
                     }
                 }
@@ -295,7 +297,8 @@ impl Certificate {
         self.is_ca
     }
 
-    /// Where to ask for its status (RFC 5280 §4.2.2.1, id-ad-ocsp), in its order; at most eight.
+    /// Where to ask for its status (RFC 5280 §4.2.2.1, id-ad-ocsp), in its order; at most eight. Without white space
+    /// around them, and without credentials: `***` stands in their place, and such a URL is not asked.
     pub fn ocsp_urls(&self) -> &[String] {
         &self.ocsp_urls
     }

@@ -27,7 +27,7 @@ use disowned::{Disowned, DisownedAndGone};
 use inherited::Inherited;
 use issuers::IssuerPool;
 pub(crate) use places::{Displaced, Settled};
-pub(crate) use renewals::{CertificateView, Kept, RenewalMemory};
+pub(crate) use renewals::{CertificateView, Kept, RenewalMemory, Validator};
 pub use standing::{
     CertificateStatus, DeliveryState, DeliveryStatus, PlaceState, PlaceStatus, ProblemStatus, Standing,
 };
