@@ -6,6 +6,7 @@ use stapled_core::certificate::{Certificate, name_in_full};
 use stapled_core::chain::ChainError;
 use stapled_core::io::file::codes as files;
 use stapled_core::ocsp::CertStatus;
+use stapled_core::overrides::ResponderOverrides;
 use stapled_core::reason::ReasonCode;
 use stapled_core::sink::IssuerPlace;
 use stapled_core::source::Sighting;
@@ -32,6 +33,8 @@ pub(super) struct Rules {
     pub(super) fetch_issuers: bool,
     /// Where it keeps these.
     pub(super) issuer_directory: String,
+    /// Which responders it asks instead of others.
+    pub(super) overrides: ResponderOverrides,
 }
 
 /// A certificate as it was found, and everything that was found around it.
@@ -114,7 +117,7 @@ impl Case<'_> {
     }
 
     fn wants_staple(&self) -> bool {
-        !self.end_entity.ocsp_urls().is_empty()
+        !self.rules.overrides.urls_of(self.end_entity).is_empty()
     }
 
     /// Why it gets no staple as it is.
@@ -162,7 +165,7 @@ impl Case<'_> {
             true => Finding::problem(
                 ReasonCode::new("must_staple_without_url"),
                 "it is must-staple and names no OCSP responder: clients refuse it",
-                "have it issued again with an OCSP URL, or without must-staple",
+                "have it issued again with an OCSP URL, or without must-staple; or name its responder with --default-responder",
             ),
             false => Finding::note(
                 codes::NO_OCSP_URL,
