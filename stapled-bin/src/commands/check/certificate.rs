@@ -7,6 +7,7 @@ use stapled_core::chain::ChainError;
 use stapled_core::io::file::codes as files;
 use stapled_core::issuance::{Issuance, seems_issued};
 use stapled_core::ocsp::{CertIdHash, CertStatus};
+use stapled_core::overrides::ResponderOverrides;
 use stapled_core::reason::ReasonCode;
 use stapled_core::sink::IssuerPlace;
 use stapled_core::source::Sighting;
@@ -33,6 +34,8 @@ pub(super) struct Rules {
     pub(super) fetch_issuers: bool,
     /// Where it keeps these.
     pub(super) issuer_directory: String,
+    /// Which responders it asks instead of others.
+    pub(super) overrides: ResponderOverrides,
 }
 
 /// A certificate as it was found, and everything that was found around it.
@@ -115,7 +118,7 @@ impl Case<'_> {
     }
 
     fn wants_staple(&self) -> bool {
-        !self.end_entity.ocsp_urls().is_empty()
+        !self.rules.overrides.urls_of(self.end_entity).is_empty()
     }
 
     /// Why it gets no staple as it is.
@@ -163,7 +166,7 @@ impl Case<'_> {
             true => Finding::problem(
                 ReasonCode::new("must_staple_without_url"),
                 "it is must-staple and names no OCSP responder: clients refuse it",
-                "have it issued again with an OCSP URL, or without must-staple",
+                "have it issued again with an OCSP URL, or without must-staple; or name its responder with --default-responder",
             ),
             false => Finding::note(
                 codes::NO_OCSP_URL,
