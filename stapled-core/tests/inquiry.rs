@@ -235,3 +235,23 @@ fn get_is_for_short_urls_without_query_and_nonce() {
     }
     assert_eq!((longest, shortest), (255, 256));
 }
+
+#[test]
+fn past_caches_post_comes_first_and_get_only_where_post_is_not_served() {
+    let chain = chain();
+    let inquiry = || Inquiry::new(&chain, URL, HashChoice::Only(Sha1)).past_caches();
+    for (troubles, expected) in [
+        (vec![], vec![(Sha1, Post)]),
+        (vec![status(405)], vec![(Sha1, Post), (Sha1, Get)]),
+        (vec![status(405), expired()], vec![(Sha1, Post), (Sha1, Get)]),
+        (vec![expired()], vec![(Sha1, Post)]),
+        (vec![timed_out()], vec![(Sha1, Post)]),
+    ] {
+        assert_eq!(asked(inquiry(), &troubles).0, expected, "{troubles:?}");
+    }
+    // Another hash is asked by POST, too; and nobody learns from this how the responder likes to be asked.
+    let (questions, learnt) = asked(inquiry(), &[error_status(6)]);
+    assert_eq!((questions, learnt), (vec![(Sha1, Post)], Habits::default()));
+    let both = Inquiry::new(&chain, URL, HashChoice::First(Sha1)).past_caches();
+    assert_eq!(asked(both, &[error_status(6)]).0, [(Sha1, Post), (Sha256, Post)]);
+}

@@ -14,9 +14,10 @@ use stapled_core::chain::CertChain;
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::fetch::{FetchError, Method, OcspFetcher, Question};
 use stapled_core::inquiry::{HashChoice, Inquiry, MethodChoice, NextQuestion, Trouble};
+use stapled_core::io::file::read_existing;
 use stapled_core::io::http::HttpFetcher;
 use stapled_core::lookup::IssuerSearch;
-use stapled_core::ocsp::{CertIdHash, CertStatus};
+use stapled_core::ocsp::{CertIdHash, CertStatus, OcspResponse};
 use stapled_core::overrides::ResponderOverrides;
 use stapled_core::reason::ReasonCode;
 use stapled_core::staple::{JudgePolicy, Judgement, Refusal, judge};
@@ -52,7 +53,7 @@ pub(crate) struct Fetch {
     issuer: Option<PathBuf>,
 
     /// Save the response, if it is valid and the certificate good, as DER, without the certificates that no client needs;
-    /// whatever FILE holds is replaced at once
+    /// whatever FILE holds is replaced at once. Where the certificate is revoked, its staple is removed from FILE
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -101,7 +102,7 @@ Examples:
 Output with --json, on one line: that of `stapled verify`, and before it
   {\"certificate\", \"issuer\": where it was found, \"attempts\": [{\"url\", \"address\": that answered, \"method\", \"hash\",
    \"http_status\", \"content_type\", \"milliseconds\", \"bytes\", \"outcome\": \"good\", \"revoked\", \"unknown\" or a reason,
-   \"detail\"}], \"url\": whose answer counts, \"saved\"}
+   \"detail\"}], \"url\": whose answer counts, \"saved\", \"removed\"}
 
 Exit codes:
   0    the response is valid, and the certificate good
@@ -150,6 +151,7 @@ struct Found {
     attempts: Vec<Attempt>,
     url: Option<String>,
     saved: Option<String>,
+    removed: Option<String>,
     #[serde(flatten)]
     report: Report,
 }
@@ -289,17 +291,36 @@ impl Fetch {
                 }
             }
         }
+        let mut removed = None;
+        let is_revoked = heard.as_ref().is_some_and(Heard::is_revoked);
+        if let (Some(path), true, None) = (&self.output, is_revoked, &saved) {
+            match remove_staple(path, chain) {
+                Ok(true) => removed = Some(path.display().to_string()),
+                Ok(false) => {}
+                Err(error) => {
+                    code = UNANSWERED;
+                    unsaved = Some(format!(
+                        "{} holds a staple of this certificate, which is revoked, and cannot be removed: {error}; remove it",
+                        path.display()
+                    ));
+                }
+            }
+        }
         let url = heard.map(|heard| heard.url);
         let text = if self.json {
             let certificate = Some(chain.end_entity().name().to_owned());
-            json_line(&Found { certificate, issuer: Some(issuer), attempts, url, saved, report })
+            json_line(&Found { certificate, issuer: Some(issuer), attempts, url, saved, removed, report })
         } else {
             let mut text = match &url {
                 Some(_) => report.in_words(),
                 None => format!("NO ANSWER ({}): {}\n", report.reason.unwrap_or_default(), visible(&report.detail)),
             };
             if let Some(path) = &self.output {
-                let what = if saved.is_some() { "saved to" } else { "nothing saved to" };
+                let what = match (&saved, &removed) {
+                    (Some(_), _) => "saved to",
+                    (None, Some(_)) => "the certificate is revoked: removed its staple from",
+                    (None, None) => "nothing saved to",
+                };
                 text.push_str(&format!("{what} {}\n", visible(&path.display().to_string())));
             }
             text
@@ -388,7 +409,15 @@ impl Fetch {
         let report = Report::invalid(ReasonCode::new(code), detail);
         let exit = report.code();
         let text = if self.json {
-            json_line(&Found { certificate: None, issuer: None, attempts: Vec::new(), url: None, saved: None, report })
+            json_line(&Found {
+                certificate: None,
+                issuer: None,
+                attempts: Vec::new(),
+                url: None,
+                saved: None,
+                removed: None,
+                report,
+            })
         } else {
             report.in_words()
         };
@@ -512,6 +541,10 @@ impl Heard {
         matches!(&self.judged, Ok(judgement) if judgement.status == CertStatus::Good)
     }
 
+    fn is_revoked(&self) -> bool {
+        matches!(&self.judged, Ok(judgement) if matches!(judgement.status, CertStatus::Revoked { .. }))
+    }
+
     /// The staple where it is one, in its smallest form; otherwise what came.
     fn to_save(&self) -> &[u8] {
         let staple = self.judged.as_ref().ok().and_then(Judgement::staple);
@@ -549,6 +582,20 @@ fn status_name(status: CertStatus) -> &'static str {
 }
 
 /// Replaces a file at once, so that whoever reads it gets the old contents or the new.
+/// Removes a response about this certificate, so that no server takes it up; anything else stays. Returns whether one was
+/// removed.
+fn remove_staple(path: &Path, chain: &CertChain) -> std::io::Result<bool> {
+    let Some(kept) = read_existing(path)? else { return Ok(false) };
+    let is_about = match OcspResponse::from_der(&kept) {
+        Ok(OcspResponse::Basic(basic)) => basic.responses.iter().any(|single| chain.is_named_by(&single.cert_id)),
+        _ => false,
+    };
+    if is_about {
+        std::fs::remove_file(path)?;
+    }
+    Ok(is_about)
+}
+
 fn save(path: &Path, response: &[u8]) -> std::io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

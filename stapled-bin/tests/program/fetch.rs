@@ -368,6 +368,26 @@ fn what_is_saved_is_in_its_smallest_form() {
     assert!(fs::read(world.staple("a.pem")).unwrap() == smallest);
 }
 
+/// Nobody takes up a staple of a revoked certificate because it was left where a good one is saved.
+#[test]
+fn a_staple_of_a_revoked_certificate_is_removed_where_it_would_be_replaced() {
+    let (world, issued) = world();
+    world.issue("b.pem", &world.profile("b.test"));
+    assert_eq!(fetch(&world, &["-o", "a.ocsp"]).code, 0);
+    assert_eq!(world.run(&["fetch", "certs/b.pem", "-o", "b.ocsp"]).code, 0);
+    world.lab.revoke(issued.serial()).unwrap();
+    let other = fs::read(world.path("b.ocsp")).unwrap();
+    let ended = fetch(&world, &["-o", "b.ocsp"]);
+    assert_eq!(ended.code, 10, "{ended:?}");
+    assert!(ended.out.contains("nothing saved to b.ocsp") && fs::read(world.path("b.ocsp")).unwrap() == other);
+    let ended = fetch(&world, &["-o", "a.ocsp"]);
+    assert_eq!(ended.code, 10, "{ended:?}");
+    assert!(ended.out.contains("removed its staple from a.ocsp"), "{ended:?}");
+    assert!(!world.path("a.ocsp").exists());
+    let ended = fetch(&world, &["-o", "a.ocsp", "--json"]);
+    assert_eq!((ended.code, &json(&ended)["removed"]), (10, &Value::Null));
+}
+
 /// Whether a request is there with its body.
 fn is_whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
