@@ -12,7 +12,7 @@ use crate::question::{DAY, NOW, Question, authority, object, responder, server, 
 use crate::world::{PATIENCE, Running, command_in};
 
 /// The reason codes of the command.
-const REASONS: [&str; 27] = [
+const REASONS: [&str; 28] = [
     "bad_signature",
     "bad_times",
     "conflicting_responses",
