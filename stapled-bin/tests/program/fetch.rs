@@ -91,7 +91,7 @@ fn each_fault_of_a_responder_is_shown_and_what_was_tried_after_it() {
         (Fault::RedirectLoop, 1, &["GET SHA-1 - bad_redirect", "POST SHA-1 - bad_redirect"]),
         (Fault::Reset, 1, &["GET SHA-1 - http_broken", "POST SHA-1 - http_broken"]),
         (Fault::Hang, 1, &["GET SHA-1 - timed_out", "POST SHA-1 - timed_out"]),
-        (Fault::Oversized(100_000), 1, &["GET SHA-1 - too_large", "POST SHA-1 - too_large"]),
+        (Fault::Oversized(300_000), 1, &["GET SHA-1 - too_large", "POST SHA-1 - too_large"]),
     ] {
         let name = format!("{fault:?}");
         world.lab.fault(issued.serial(), fault);
