@@ -1,7 +1,7 @@
 //! Which responders are asked instead of those that a certificate names: for mirrors and proxies that stand before a CA,
 //! for CAs that moved, and for certificates that name none. Pure.
 
-use url::Url;
+use url::{Host, ParseError, Url};
 
 use crate::certificate::Certificate;
 use crate::url_text::{tidied, without_credentials};
@@ -181,12 +181,22 @@ fn is_same_origin(one: &Url, other: &Url) -> bool {
 /// A URL that can be asked.
 fn responder(text: &str) -> Result<Url, OverrideError> {
     let text = text.trim();
-    let mut url = Url::parse(text).map_err(|error| unusable(text, &error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(unusable(text, "neither http nor https"));
-    }
+    let mut url = match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => url,
+        Ok(_) | Err(ParseError::RelativeUrlWithoutBase) => {
+            return Err(unusable(text, "it does not begin with http:// or https://"));
+        }
+        Err(error) => return Err(unusable(text, &error.to_string())),
+    };
     if !url.username().is_empty() || url.password().is_some() {
         return Err(unusable(text, "a user name or password in it"));
+    }
+    let is_of_names = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_');
+    if let Some(Host::Domain(name)) = url.host()
+        && let Some(character) = name.chars().find(|character| !is_of_names(*character))
+    {
+        // Such as two overrides with a comma between.
+        return Err(unusable(text, &format!("{character:?} in the host's name; each override is given by itself")));
     }
     if url.port() == Some(0) {
         return Err(unusable(text, "port 0"));
@@ -251,11 +261,12 @@ mod tests {
             ("=http://a.example/", "not of the form OLD=NEW"),
             ("a.example=b.example", "not of the form OLD=NEW"),
             ("", "not of the form OLD=NEW"),
-            ("a.example=http://b.example/", "\"a.example\": relative URL without a base"),
+            ("a.example=http://b.example/", "\"a.example\": it does not begin with http:// or https://"),
             ("http://a.example/=http://", "\"http://\": empty host"),
-            ("ldap://a.example/=http://b.example/", "neither http nor https"),
+            ("ldap://a.example/=http://b.example/", "does not begin with http:// or https://"),
             ("http://a.example/?x=y=http://b.example/", "without its query"),
             ("http://a.example/=http://b.example:0/", "port 0"),
+            ("http://a.example=http://b.example,http://c.example=http://d.example", "',' in the host's name"),
             ("http://a.example/=http://u:secret@b.example/", "a user name or password"),
             ("http://u:secret@a.example/=http://b.example/", "a user name or password"),
             ("http://u:secret@a.example/", "not of the form"),

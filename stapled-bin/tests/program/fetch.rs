@@ -245,7 +245,10 @@ fn an_override_that_cannot_be_used_is_named() {
         ("--responder ocsp.test=mirror.test", "--responder: \"ocsp.test=mirror.test\" is not of the form OLD=NEW"),
         ("--responder http://a/=http://u:secret@b/", "--responder: \"http://***@b/\": a user name or password in it"),
         ("--responder http://a/=http://b/ --responder http://a=http://c/", "--responder: http://a/ is replaced twice"),
-        ("--default-responder ocsp.test", "--default-responder: \"ocsp.test\": relative URL without a base"),
+        (
+            "--default-responder ocsp.test",
+            "--default-responder: \"ocsp.test\": it does not begin with http:// or https://",
+        ),
     ] {
         let arguments: Vec<&str> = arguments.split(' ').collect();
         let daemon = [&["-p", "certs", "--check-config"], arguments.as_slice()].concat();

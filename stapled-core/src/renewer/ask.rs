@@ -67,7 +67,7 @@ impl Refused {
 /// Why a responder gave no answer that is believed.
 enum Unanswered {
     /// What came of its questions, and how long it asks to wait.
-    Trouble(Trouble, Option<Duration>),
+    Trouble(Box<Trouble>, Option<Duration>),
     /// It is left alone for now.
     Down { until: Timestamp },
     /// It cannot be asked.
@@ -80,7 +80,7 @@ impl Unanswered {
         match self {
             Unanswered::Trouble(trouble, retry_after) => {
                 // A fetcher's errors name the URL: a redirection may have led elsewhere.
-                let what = match &trouble {
+                let what = match &*trouble {
                     Trouble::Fetch(error) => error.to_string(),
                     trouble => format!("{at}: {trouble}"),
                 };
@@ -107,7 +107,7 @@ fn is_not_known(trouble: &Trouble) -> bool {
 impl From<FetchError> for Unanswered {
     fn from(error: FetchError) -> Self {
         let retry_after = error.retry_after();
-        Unanswered::Trouble(error.into(), retry_after)
+        Unanswered::Trouble(Box::new(error.into()), retry_after)
     }
 }
 
@@ -187,7 +187,7 @@ impl Renewer {
             retry_after = retry_after.max(wait);
             not_known |= is_not_known(&trouble);
             if !inquiry.refused(method, &trouble) {
-                if habits.method.is_some() && matches!(trouble, Trouble::Fetch(_) | Trouble::NotOcsp { .. }) {
+                if habits.method.is_some() && matches!(*trouble, Trouble::Fetch(_) | Trouble::NotOcsp { .. }) {
                     responder.forget_method();
                 }
                 break Unanswered::Trouble(trouble, None);
@@ -198,7 +198,7 @@ impl Renewer {
         drop(slot);
         // What the responder thinks of the certificate is what it said first.
         let told = match inquiry.first_trouble() {
-            Some(first) => Unanswered::Trouble(first.clone(), None),
+            Some(first) => Unanswered::Trouble(Box::new(first.clone()), None),
             None => last,
         };
         Err(Refused { retry_after, not_known, ..told.refused(url) })
@@ -286,7 +286,7 @@ impl Renewer {
                 return Err(FetchError::Status { url: url.to_owned(), status: 304, retry_after }.into());
             }
         };
-        let refused = |trouble| Unanswered::Trouble(trouble, answer.retry_after);
+        let refused = |trouble| Unanswered::Trouble(Box::new(trouble), answer.retry_after);
         let judgement = judge(&body, &certificate.chain, now, &self.judging, question.request.nonce(), &[])
             .map_err(|refusal| refused(Trouble::with_answer(refusal, &answer)))?;
         let Judgement { status, facts, .. } = &judgement;

@@ -26,6 +26,8 @@ struct Asked {
 
 type Fault = Box<dyn Fn(&Question<'_>, &Ca) -> Option<Result<Answer, FetchError>> + Send + Sync>;
 
+type Always = Box<dyn Fn(&Question<'_>, &Ca) -> Result<Answer, FetchError> + Send + Sync>;
+
 /// What stands before the CA, such as a cache, and may answer instead.
 struct Between {
     ca: Arc<Ca>,
@@ -101,7 +103,7 @@ fn faults() -> Vec<(&'static str, Fault)> {
     let stranger = Authority::root("Simulated CA").key(KeyType::EcdsaP256).create().unwrap();
     let at = || START.unix();
     let url = || "http://ocsp.test/".to_owned();
-    let of_get = |answer: Box<dyn Fn(&Question<'_>, &Ca) -> Result<Answer, FetchError> + Send + Sync>| -> Fault {
+    let of_get = |answer: Always| -> Fault {
         Box::new(move |question, ca| (question.method == Method::Get).then(|| answer(question, ca)))
     };
     let error = |status: ResponseStatus| of_get(Box::new(move |_, _| body(ResponseBuilder::error(status))));
