@@ -106,7 +106,7 @@ impl Case<'_> {
     }
 
     pub(super) fn unsupported(&self) -> Option<&Unsupported> {
-        self.issuer.err()?.unsupported.as_ref()
+        self.issuer.err()?.unsupported.as_deref()
     }
 
     fn about_wrong_file(&self, file: &IssuerFile) -> Finding {
