@@ -1,9 +1,10 @@
 //! `stapled check`: what an operator runs before and after stapled is pointed at a HAProxy. It changes nothing.
 //!
 //! [`inputs`] scans the daemon's own sources and asks the running HAProxys; [`items`] holds these against each other;
-//! [`contents`] reads files. What follows is pure: [`issuer`] finds who issued a certificate, [`certificate`] and
-//! [`general`] say what is to be told ([`finding`]), [`row`] is what is shown, [`render`] shows it.
+//! [`contents`] reads files. What follows is pure: [`issuer`] finds who issued a certificate, [`certificate`] (with
+//! [`about_issuer`]) and [`general`] say what is to be told ([`finding`]), [`row`] is what is shown, [`render`] shows it.
 
+mod about_issuer;
 mod certificate;
 mod contents;
 mod finding;
