@@ -15,6 +15,7 @@ use crate::der::{
     PRINTABLE_STRING, Reader, SEQUENCE, SET, UTC_TIME, UTF8_STRING, integer_hex,
 };
 use crate::oid;
+use crate::shape;
 use crate::signature::{self, PublicKey, SignatureError, Verified};
 use crate::time::Timestamp;
 
@@ -123,6 +124,10 @@ impl Certificate {
         if bytes.len() > MAX_SIZE {
             return Err(CertificateError::TooLarge { size: bytes.len() });
         }
+        Self::cut(bytes).map_err(|error| in_which_field(bytes).unwrap_or(error))
+    }
+
+    fn cut(bytes: &[u8]) -> Result<Self, CertificateError> {
         der::check_framing(bytes, Numbers::Padded)?;
         let mut outer = Reader::new(bytes).inside(SEQUENCE)?;
         let tbs = outer.expect(SEQUENCE)?.raw;
@@ -498,6 +503,17 @@ fn decides_readably(oid: &[u8], value: &[u8]) -> bool {
         Ok(())
     };
     !matches!(oid, KEY_USAGE | BASIC_CONSTRAINTS | EXTENDED_KEY_USAGE) || read().is_ok()
+}
+
+/// What is wrong with bytes that are no certificate, if that is told with its field.
+fn in_which_field(bytes: &[u8]) -> Option<CertificateError> {
+    let mut whole = Reader::new(bytes);
+    let certificate = whole.expect(SEQUENCE).ok().filter(|_| whole.is_empty())?;
+    if let Err(error) = shape::check_certificate(certificate) {
+        return Some(error.into());
+    }
+    let tbs = Reader::new(certificate.contents).expect(SEQUENCE).ok()?;
+    odd_time(tbs.raw).ok().flatten()
 }
 
 /// Whether `tbs`, a TBSCertificate, names this algorithm for its signature.

@@ -3,6 +3,11 @@
 //! Clients get the bytes of a staple as they came, so what is not exactly one DER value is not a staple: indefinite and
 //! non-minimal lengths, high tag numbers, constructed strings and trailing bytes are refused.
 
+mod error;
+
+pub use error::DerError;
+pub(crate) use error::{at, item};
+
 /// How deep elements may nest. Real responses reach about 12 with an embedded certificate.
 const MAX_DEPTH: usize = 24;
 
@@ -25,19 +30,6 @@ pub(crate) const SET: u8 = 0x31;
 /// A context-specific, constructed tag: `[n] EXPLICIT`, or `[n] IMPLICIT` over something constructed.
 pub(crate) const fn context(n: u8) -> u8 {
     0xa0 | n
-}
-
-/// Bytes that are not strict DER, or not of the expected type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not strict DER: {what}")]
-pub struct DerError {
-    what: &'static str,
-}
-
-impl DerError {
-    pub(crate) const fn new(what: &'static str) -> Self {
-        DerError { what }
-    }
 }
 
 /// One element: its tag, its contents, and all of its bytes.
@@ -98,14 +90,16 @@ impl<'a> Reader<'a> {
         let (contents, rest) = rest.split_at_checked(length).ok_or(DerError::new("contents are cut off"))?;
         let (raw, _) = self.rest.split_at(self.rest.len() - rest.len());
         self.rest = rest;
-        Ok(Element { tag, contents, raw })
+        let element = Element { tag, contents, raw };
+        check_form(element).map_err(|error| error.of(element))?;
+        Ok(element)
     }
 
     /// The next element, which must have this tag.
     pub(crate) fn expect(&mut self, tag: u8) -> Result<Element<'a>, DerError> {
         match self.any()? {
             element if element.tag == tag => Ok(element),
-            _ => Err(DerError::new("an element of another type than expected")),
+            element => Err(DerError::new("an element of another type than expected").of(element).instead_of(tag)),
         }
     }
 
@@ -142,40 +136,51 @@ pub(crate) fn check_framing(bytes: &[u8], numbers: Numbers) -> Result<(), DerErr
     check_element(element, numbers, MAX_DEPTH)
 }
 
-fn check_element(element: Element<'_>, numbers: Numbers, depth: usize) -> Result<(), DerError> {
+/// Tag and contents of one element, but for what is in it where it is constructed.
+fn check_form(element: Element<'_>) -> Result<(), DerError> {
+    if element.tag & 0xc0 != 0 {
+        return Ok(());
+    }
     // Universal tags (class bits 00): only SEQUENCE, SET, EXTERNAL and EMBEDDED PDV are constructed in DER.
     let constructed = element.tag & 0x20 != 0;
-    if element.tag & 0xc0 == 0 {
-        let number = element.tag & 0x1f;
-        if number == 0 {
-            return Err(DerError::new("an end-of-contents mark"));
-        }
-        if constructed != matches!(number, 0x08 | 0x0b | 0x10 | 0x11) {
-            return Err(DerError::new("a constructed string, or a primitive sequence"));
-        }
-        match element.tag {
-            INTEGER | ENUMERATED | OID | BIT_STRING if element.contents.is_empty() => {
-                return Err(DerError::new("an empty number, name or bit string"));
-            }
-            BIT_STRING if !matches!(element.contents, [0] | [0..=7, _, ..]) => {
-                return Err(DerError::new("a bit string with more unused bits than it has"));
-            }
-            NULL if !element.contents.is_empty() => return Err(DerError::new("a NULL with contents")),
-            BOOLEAN if !matches!(element.contents, [0x00 | 0xff]) => {
-                return Err(DerError::new("a BOOLEAN that is neither 00 nor FF"));
-            }
-            INTEGER | ENUMERATED
-                if numbers == Numbers::Shortest && shortest_integer(element.contents) != element.contents =>
-            {
-                return Err(DerError::new("a number with superfluous octets in front"));
-            }
-            OID if !is_identifier(element.contents) => {
-                return Err(DerError::new("an object identifier that breaks off, or with superfluous octets"));
-            }
-            _ => {}
-        }
+    let number = element.tag & 0x1f;
+    if number == 0 {
+        return Err(DerError::new("an end-of-contents mark"));
     }
-    if !constructed {
+    if constructed != matches!(number, 0x08 | 0x0b | 0x10 | 0x11) {
+        return Err(DerError::new("a constructed string, or a primitive sequence"));
+    }
+    match element.tag {
+        INTEGER | ENUMERATED | OID | BIT_STRING if element.contents.is_empty() => {
+            Err(DerError::new("an empty number, name or bit string"))
+        }
+        BIT_STRING if !matches!(element.contents, [0] | [0..=7, _, ..]) => {
+            Err(DerError::new("a bit string with more unused bits than it has"))
+        }
+        NULL if !element.contents.is_empty() => Err(DerError::new("a NULL with contents")),
+        BOOLEAN if !matches!(element.contents, [0x00 | 0xff]) => {
+            Err(DerError::new("a BOOLEAN that is neither 00 nor FF"))
+        }
+        OID if !is_identifier(element.contents) => {
+            Err(DerError::new("an object identifier that breaks off, or with superfluous octets"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// That this is the shortest form of an INTEGER or ENUMERATED.
+pub(crate) fn check_shortest(number: Element<'_>) -> Result<(), DerError> {
+    match shortest_integer(number.contents) == number.contents {
+        true => Ok(()),
+        false => Err(DerError::new("a number with superfluous octets in front").of(number)),
+    }
+}
+
+fn check_element(element: Element<'_>, numbers: Numbers, depth: usize) -> Result<(), DerError> {
+    if matches!(element.tag, INTEGER | ENUMERATED) && numbers == Numbers::Shortest {
+        check_shortest(element)?;
+    }
+    if element.tag & 0x20 == 0 {
         return Ok(());
     }
     let depth = depth.checked_sub(1).ok_or(DerError::new("elements nested too deep"))?;
@@ -202,7 +207,7 @@ fn is_identifier(contents: &[u8]) -> bool {
 pub(crate) fn whole_bytes<'a>(element: Element<'a>) -> Result<&'a [u8], DerError> {
     match element.contents.split_first() {
         Some((0, bytes)) => Ok(bytes),
-        _ => Err(DerError::new("a bit string that is not whole bytes")),
+        _ => Err(DerError::new("a bit string that is not whole bytes").of(element)),
     }
 }
 
@@ -395,7 +400,7 @@ mod tests {
 
     #[test]
     fn bit_strings_of_whole_bytes() {
-        let read = |bytes: &[u8]| whole_bytes(Reader::new(bytes).any().unwrap()).map(<[u8]>::to_vec);
+        let read = |bytes: &[u8]| Reader::new(bytes).any().and_then(whole_bytes).map(<[u8]>::to_vec);
         assert_eq!(read(b"\x03\x03\x00\x01\x02"), Ok(vec![1, 2]));
         assert!(read(b"\x03\x03\x01\x01\x02").is_err() && read(b"\x03\x00").is_err());
     }

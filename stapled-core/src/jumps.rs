@@ -77,10 +77,13 @@ impl JumpWatch {
         let adds = doubtful
             .into_iter()
             .map(|(sink, subject, generation)| Task::new(queues::add(sink), subject).generation(generation));
-        let renewals = self.inventory.after_the_clock_was_set(long).into_iter().map(|(chain, generation)| Task {
-            reason: Some(queues::CLOCK_SET.to_owned()),
-            ..Task::new(self.responders.queue_for(&chain), chain.subject().clone()).generation(generation)
-        });
+        let renewals =
+            self.inventory.after_the_clock_was_set(long).into_iter().map(|(chain, generation, is_urgent)| {
+                // A question that somebody waits for is not put off.
+                let reason = if is_urgent { queues::NOW } else { queues::CLOCK_SET };
+                let task = Task::new(self.responders.queue_for(&chain), chain.subject().clone()).generation(generation);
+                Task { reason: Some(reason.to_owned()), ..task }
+            });
         let tasks: Vec<Task> = adds.chain(renewals).collect();
         for chunk in tasks.chunks(CHUNK) {
             self.scheduler.commit(Step { puts: chunk.to_vec(), ..Step::intake() }).await?;

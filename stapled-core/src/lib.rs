@@ -50,6 +50,7 @@ pub mod refresh;
 mod renewer;
 mod responders;
 pub mod scheduler;
+mod shape;
 mod signature;
 pub mod sink;
 pub mod source;

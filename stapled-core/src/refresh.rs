@@ -119,13 +119,13 @@ impl RefreshPolicy {
             Duration::ZERO => (usable.until.since(now) / 8).min(self.retry_cap),
             pause => pause,
         };
-        let part = match spread {
-            Spread::Interval if pause >= self.maximum_interval => 1.0,
-            _ => self.jitter,
-        };
+        let shortest = self.shortest_pause(usable, now);
+        if spread == Spread::Interval && pause >= self.maximum_interval {
+            return now + between(shortest, self.maximum_interval, chance);
+        }
         let pause = pause.min(self.maximum_interval);
-        let at = now + (pause - pause.mul_f64(bounded(part * chance)));
-        at.max(now + self.shortest_pause(usable, now))
+        let at = now + (pause - pause.mul_f64(bounded(self.jitter * chance)));
+        at.max(now + shortest)
     }
 
     /// The minimum interval; or three quarters of the usable time that remains, where the minimum interval would leave
@@ -154,7 +154,7 @@ impl RefreshPolicy {
             Duration::ZERO => (usable.until.since(now) / 8).min(self.retry_cap).min(self.maximum_interval),
             pause => pause,
         };
-        now + (pause - pause.mul_f64(bounded(chance))).max(self.shortest_pause(usable, now))
+        now + between(self.shortest_pause(usable, now), pause, chance)
     }
 
     /// When to renew instead what should have been renewed at `due`, if that is long past: a machine that slept, or a
@@ -207,6 +207,12 @@ impl RefreshPolicy {
 /// The pause, changed by a factor out of somebody's configuration: bounded, and never an overflow.
 fn scale(pause: Duration, factor: f64) -> Duration {
     Duration::try_from_secs_f64(pause.as_secs_f64() * factor.clamp(0.0, 10.0)).unwrap_or(pause)
+}
+
+/// By chance between these; the former where that is the longer one.
+fn between(shortest: Duration, longest: Duration, chance: f64) -> Duration {
+    let longest = longest.max(shortest);
+    longest - (longest - shortest).mul_f64(bounded(chance))
 }
 
 fn bounded(part: f64) -> f64 {
@@ -291,8 +297,8 @@ mod tests {
         }
         // Half of a twentieth sooner; or anywhere in the interval.
         assert_eq!(renew(&policy, week(), START, 0.5), START + HOUR - HOUR / 40);
-        assert_eq!(policy.renew_at(week(), START, None, Spread::Interval, 0.5), START + HOUR / 2);
-        assert_eq!(policy.renew_at(week(), START, None, Spread::Interval, 0.999), START + policy.minimum_interval);
+        let anywhere = |chance| policy.renew_at(week(), START, None, Spread::Interval, chance).since(START).as_secs();
+        assert_eq!([0.0, 0.5, 1.0].map(anywhere), [3600, 1830, 60]);
         // What is asked for sooner by its half-life has the jitter only.
         let short = Usable { from: START, until: START + HOUR };
         assert_eq!(policy.renew_at(short, START, None, Spread::Interval, 0.5), START + HOUR / 2 - HOUR / 80);
@@ -310,9 +316,9 @@ mod tests {
         assert_eq!(half_life().due_at(week()), START + 4 * DAY);
         let renew = |now: Timestamp, chance| policy.renew_kept_at(week(), now, chance).since(now);
         assert_eq!(renew(START + HOUR / 4, 0.0), HOUR * 3 / 4);
-        assert_eq!(renew(START + HOUR / 4, 0.5), HOUR * 3 / 8);
+        assert_eq!(renew(START + HOUR / 4, 0.5), (HOUR * 3 / 4 + HOUR / 60) / 2);
         // Due already: within the maximum interval, and an eighth of what remains.
-        assert_eq!([0.0, 0.5, 0.999].map(|chance| renew(START + DAY, chance).as_secs()), [3600, 1800, 60]);
+        assert_eq!([0.0, 0.5, 1.0].map(|chance| renew(START + DAY, chance).as_secs()), [3600, 1830, 60]);
         assert_eq!(renew(week().until - 4 * HOUR, 0.0), HOUR / 2);
         // With less than the minimum validity left at once; and with less than half, where that is less.
         assert_eq!(renew(week().until - 2 * HOUR, 0.0), Duration::ZERO);

@@ -317,6 +317,18 @@ async fn what_is_no_http_is_broken() {
     }
 }
 
+/// A responder may send a chain of dozens of certificates with each answer.
+#[tokio::test]
+async fn an_answer_with_a_long_chain_is_read() {
+    let asker = Asker::new();
+    let long = "x".repeat(stapled_core::staple::MAX_RECEIVED);
+    assert!(long.len() > 60 * 1800, "certificates of RSA keys");
+    let server = Server::saying(ok(&long));
+    assert_eq!(body(asker.post(&server.url()).await).len(), long.len());
+    let server = Server::saying(ok(&format!("{long}x")));
+    assert_eq!(code(asker.post(&server.url()).await), "too_large");
+}
+
 #[tokio::test]
 async fn too_much_is_not_read() {
     let asker = Asker::with(quick().max_size(1000));

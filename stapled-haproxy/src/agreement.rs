@@ -25,6 +25,14 @@ pub(crate) enum Agreement {
 }
 
 impl Compared<'_> {
+    /// How many certificates the response brings.
+    fn certificates(&self) -> usize {
+        match OcspResponse::from_der(self.response) {
+            Ok(OcspResponse::Basic(basic)) => basic.certificates.len(),
+            _ => 0,
+        }
+    }
+
     pub(crate) fn with(&self, shown: &Shown) -> Agreement {
         let by_age = |this_update: &str| match this_update >= self.this_update.to_string().as_str() {
             true => Agreement::Newer,
@@ -41,8 +49,10 @@ impl Compared<'_> {
                 },
                 _ => Agreement::Older,
             },
-            Shown::Times { is_good: true, this_update, next_update }
-                if *this_update == self.this_update.to_string() && *next_update == self.next_update.to_string() =>
+            Shown::Times { is_good: true, this_update, next_update, certificates }
+                if *this_update == self.this_update.to_string()
+                    && *next_update == self.next_update.to_string()
+                    && *certificates == self.certificates() =>
             {
                 Agreement::Same
             }
@@ -63,6 +73,13 @@ mod tests {
             is_good,
             this_update: at(this).to_string(),
             next_update: at(next).to_string(),
+            certificates: 0,
+        };
+        let with_certificate = Shown::Times {
+            is_good: true,
+            this_update: at(0).to_string(),
+            next_update: at(3600).to_string(),
+            certificates: 1,
         };
         for (shown, expected) in [
             (Shown::Response(b"x".to_vec()), Agreement::Same),
@@ -70,6 +87,7 @@ mod tests {
             (Shown::Nothing, Agreement::Nothing),
             (Shown::Unclear, Agreement::Unknown),
             (times(true, 0, 3600), Agreement::Same),
+            (with_certificate, Agreement::Newer),
             (times(false, 0, 3600), Agreement::Newer),
             (times(true, 0, 60), Agreement::Newer),
             (times(true, -1, 3600), Agreement::Older),

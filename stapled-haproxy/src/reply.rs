@@ -126,8 +126,8 @@ pub(crate) fn level(reply: &str) -> Option<Level> {
 pub(crate) enum Shown {
     /// Exactly this.
     Response(Vec<u8>),
-    /// One with these times, as `2026-11-24T13:14:56Z`.
-    Times { is_good: bool, this_update: String, next_update: String },
+    /// One with these times, as `2026-11-24T13:14:56Z`, and with so many certificates.
+    Times { is_good: bool, this_update: String, next_update: String, certificates: usize },
     /// None.
     Nothing,
     /// It cannot, or may not, say.
@@ -283,7 +283,8 @@ pub(crate) fn shown_in_words(reply: &str) -> Shown {
     let value = |key: &str| reply.lines().find_map(|line| line.trim_start().strip_prefix(key)).map(str::trim);
     match (value("Cert Status: "), value("This Update: ").and_then(time), value("Next Update: ").and_then(time)) {
         (Some(status), Some(this_update), Some(next_update)) => {
-            Shown::Times { is_good: status == "good", this_update, next_update }
+            let certificates = reply.lines().filter(|line| line.trim_end() == "Certificate:").count();
+            Shown::Times { is_good: status == "good", this_update, next_update, certificates }
         }
         // One that is larger than HAProxy's buffer is shown in part, or not at all.
         _ if reply.starts_with("OCSP Response Data:") => Shown::Unclear,
@@ -461,13 +462,16 @@ mod tests {
         assert!(matches!(shown_in_words("OCSP Response updated!\n"), Shown::Garbled(_)));
         let said = "OCSP Response Data:\n    Cert Status: good\n    This Update: Nov 24 13:14:56 2026 GMT\n    \
                     Next Update: Dec  7 03:14:56 2026 GMT\n";
-        let times = |is_good| Shown::Times {
+        let times = |is_good, certificates| Shown::Times {
             is_good,
             this_update: "2026-11-24T13:14:56Z".into(),
             next_update: "2026-12-07T03:14:56Z".into(),
+            certificates,
         };
-        assert_eq!(shown_in_words(said), times(true));
-        assert_eq!(shown_in_words(&said.replace("good", "revoked")), times(false));
+        assert_eq!(shown_in_words(said), times(true, 0));
+        assert_eq!(shown_in_words(&said.replace("good", "revoked")), times(false, 0));
+        let embedded = "Certificate:\n    Data:\n        Version: 3 (0x2)\n";
+        assert_eq!(shown_in_words(&format!("{said}{embedded}{embedded}")), times(true, 2));
         assert_eq!(shown_in_words("Certificate ID does not match any certificate.\n"), Shown::Nothing);
         assert_eq!(shown_in_words("OCSP Response Data:\n"), Shown::Unclear);
     }

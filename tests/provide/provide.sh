@@ -3,9 +3,10 @@
 #
 #   environment=$(tests/provide/provide.sh NAME...) && eval "$environment"
 #
-# A NAME is haproxy, haproxy-3.0, haproxy-next, openssl, nginx, redis, gnutls (for ocsptool and gnutls-cli), patch, strace or
-# python. What is printed sets PATH so that the programs are found, HAPROXY to the HAProxy binaries to test with, separated by
-# commas, and JUDGES_PYTHON to a Python that has the package cryptography and loads the libraries of OpenSSL and GnuTLS.
+# A NAME is haproxy, haproxy-3.0, haproxy-next, openssl, nginx, redis, gnutls (for ocsptool and gnutls-cli), patch, strace,
+# python or faketime. What is printed sets PATH so that the programs are found, HAPROXY to the HAProxy binaries to test with,
+# separated by commas, JUDGES_PYTHON to a Python that has the package cryptography and loads the libraries of OpenSSL and
+# GnuTLS, and FAKETIME_LIB to the library that makes a program see another time.
 #
 # What is missing is unpacked from the distribution's packages (apt) under target/provided. Nothing is installed,
 # enabled or started, no file outside target is written, and root and anybody else get the same. Where everything is
@@ -224,6 +225,31 @@ bring_python() {
     echo "$wrapper"
 }
 
+# The library of libfaketime for programs with threads, installed or unpacked here. Prints its path.
+faketime_there() {
+    local candidate
+    for candidate in /usr/lib/*-linux-gnu*/faketime/libfaketimeMT.so.1 \
+        "$provided"/faketime/usr/lib/*-linux-gnu*/faketime/libfaketimeMT.so.1; do
+        [[ -e $candidate ]] && echo "$candidate" && return
+    done
+    return 1
+}
+
+bring_faketime() {
+    local root=$provided/faketime folder=$provided/apt
+    faketime_there && return
+    command -v apt-get >/dev/null || fail "libfaketime is missing; install it (there is no apt here to fetch it with)"
+    say "libfaketime is missing: unpacking it into ${root#"$top"/}"
+    mkdir -p "$folder"
+    prepare_apt "$folder" /var/lib/dpkg/status
+    update "$folder"
+    if ! unpack "$folder" "$root" libfaketime '^libfaketime$'; then
+        tail -n 5 "$folder"/*.log >&2 || true
+        fail "cannot fetch the package libfaketime"
+    fi
+    faketime_there || fail "the package libfaketime holds no library for programs with threads"
+}
+
 # HAProxy from another release of Debian, $2, as $1, with its own loader and C library: those of this machine may be too
 # old for it. Prints the path of what runs it.
 bring_haproxy_of() {
@@ -264,14 +290,14 @@ bring_haproxy_of() {
     echo "$wrapper"
 }
 
-[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|haproxy-next|openssl|nginx|redis|gnutls|patch|strace|python ..."
+[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|haproxy-next|openssl|nginx|redis|gnutls|patch|strace|python|faketime ..."
 mkdir -p "$provided"
 provided=$(cd -- "$provided" && pwd)
 # Two runs at once take turns.
 exec 9>"$provided/.lock"
 flock 9
 
-haproxies=() python=
+haproxies=() python= faketime=
 for name in "$@"; do
     case $name in
     haproxy | openssl | nginx | redis | gnutls | patch | strace)
@@ -311,6 +337,7 @@ for name in "$@"; do
         done
         [[ -n $python ]] || python=$(bring_python 9>&-)
         ;;
+    faketime) faketime=$(bring_faketime 9>&-) ;;
     *) fail "don't know how to bring $name" ;;
     esac
 done
@@ -324,4 +351,7 @@ if [[ ${#haproxies[@]} -gt 0 ]]; then
 fi
 if [[ -n $python ]]; then
     printf 'export JUDGES_PYTHON=%q\n' "$python"
+fi
+if [[ -n $faketime ]]; then
+    printf 'export FAKETIME_LIB=%q\n' "$faketime"
 fi

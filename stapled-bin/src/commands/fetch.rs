@@ -488,7 +488,7 @@ impl Heard {
     /// The staple where it is one, in its smallest form; otherwise what came.
     fn to_save(&self) -> &[u8] {
         let staple = self.judged.as_ref().ok().and_then(Judgement::staple);
-        staple.map_or(&self.response, |staple| staple.response())
+        staple.map_or(self.response.as_ref(), |staple| staple.response())
     }
 
     /// Whether there is no reason to ask anybody else.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use stapled_ca::lab::Fault;
-use stapled_ca::ocsp::HashAlgorithm;
-use stapled_ca::{Authority, Profile};
+use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder, Signer};
+use stapled_ca::{Authority, KeyType, Profile};
 
 use crate::world::{Ended, PATIENCE, Running, World};
 
@@ -241,6 +241,32 @@ fn a_responder_with_tls_is_asked_if_the_system_trusts_it() {
     let ended = run("others.pem");
     assert_eq!((ended.code, attempts(&json(&ended))), (1, vec!["GET SHA-1 - connect_failed".to_owned()]), "{ended:?}");
     assert!(ended.out.contains("UnknownIssuer"), "{ended:?}");
+}
+
+/// What is saved, and what one pass makes of a file, is the response without the certificates that no client needs.
+#[test]
+fn what_is_saved_is_in_its_smallest_form() {
+    let world = World::new();
+    let issued = world.issue("a.pem", &world.profile("a.test"));
+    let namesake = Authority::root(world.authority.name()).create().unwrap();
+    let responder = Profile::ocsp_responder("Responder");
+    let (look_alike, delegate) =
+        (namesake.issue(&responder).unwrap(), world.authority.issue(&responder.key(KeyType::Ed25519)).unwrap());
+    let id = world.authority.cert_id(issued.serial(), HashAlgorithm::Sha1);
+    let good = ResponseBuilder::signed_by(Signer::delegate(&delegate)).responder_by_name().good(&id);
+    let smallest = good.clone().build().unwrap();
+    let certificates = [look_alike.der(), namesake.certificate(), delegate.der(), world.authority.certificate()];
+    let long = good.certificates(&certificates).build().unwrap();
+    let url = serve(long.clone());
+    for options in [&["-o", "a.ocsp"][..], &["-o", "a.ocsp", "--save-any"]] {
+        let ended = fetch(&world, &[&["--json", "--url", &url], options].concat());
+        assert_eq!((ended.code, attempts(&json(&ended))), (0, vec!["GET SHA-1 200 good".to_owned()]));
+        assert!(fs::read(world.path("a.ocsp")).unwrap() == smallest, "{options:?}");
+    }
+    fs::write(world.staple("a.pem"), &long).unwrap();
+    let ended = world.one_off(&[]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(fs::read(world.staple("a.pem")).unwrap() == smallest);
 }
 
 /// Serves these bytes to every request; returns the URL.

@@ -12,7 +12,7 @@ use crate::question::{DAY, NOW, Question, authority, object, responder, server, 
 use crate::world::{PATIENCE, Running, command_in};
 
 /// The reason codes of the command.
-const REASONS: [&str; 27] = [
+const REASONS: [&str; 28] = [
     "bad_signature",
     "bad_times",
     "conflicting_responses",
@@ -29,6 +29,7 @@ const REASONS: [&str; 27] = [
     "not_yet_valid",
     "responder_cert_expired",
     "responder_cert_missing",
+    "responder_cert_not_yet_valid",
     "responder_id_mismatch",
     "responder_key_usage",
     "responder_missing_eku",
@@ -65,6 +66,7 @@ fn every_reason() {
         check(question.good().this_update(NOW + 301), "not_yet_valid");
         let delegated = |profile| question.good_by(question.delegate(&profile));
         check(delegated(responder().valid_between(NOW - DAY, NOW - 1)), "responder_cert_expired");
+        check(delegated(responder().valid_between(NOW + 1, NOW + DAY)), "responder_cert_not_yet_valid");
         check(delegated(responder()).certificates::<&[u8]>(&[]), "responder_cert_missing");
         let delegate = question.delegate(&responder());
         let misnamed = Signer::new(delegate.key().clone(), stranger.signer().identity().clone(), None);

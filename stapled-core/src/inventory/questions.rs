@@ -21,7 +21,7 @@ pub(crate) struct Ticket(u64);
 /// The questions about one certificate that somebody wants answered now.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Questions {
-    asked: Ticket,
+    pub(super) asked: Ticket,
     pub(super) answered: Ticket,
     /// When a change at a server was the last reason to ask.
     doubted: Option<Timestamp>,

@@ -72,15 +72,19 @@ impl Inventory {
         })
     }
 
-    /// The certificates that are to be looked at after the clock was set, with their generations: all, or those that seem
-    /// to have expired.
-    pub(crate) fn after_the_clock_was_set(&self, all: bool) -> Vec<(Arc<CertChain>, u64)> {
+    /// The certificates that are to be looked at after the clock was set, with their generations, and whether somebody
+    /// waits for their CA's word: all, or those that seem to have expired.
+    pub(crate) fn after_the_clock_was_set(&self, all: bool) -> Vec<(Arc<CertChain>, u64, bool)> {
         let known = self.known();
         let concerned = known.certificates.values().filter(|entry| all || entry.standing == Standing::Expired);
-        let mut certificates: Vec<_> = concerned.map(|entry| (Arc::clone(&entry.chain), entry.generation)).collect();
+        let with_urgency = concerned.map(|entry| {
+            let is_urgent = entry.unconfirmed || entry.questions.asked > entry.questions.answered;
+            (Arc::clone(&entry.chain), entry.generation, is_urgent)
+        });
+        let mut certificates: Vec<_> = with_urgency.collect();
         drop(known);
         // In the order of their first sight, so that a run can be repeated.
-        certificates.sort_unstable_by_key(|(_, generation)| *generation);
+        certificates.sort_unstable_by_key(|(_, generation, _)| *generation);
         certificates
     }
 

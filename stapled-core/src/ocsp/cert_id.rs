@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest;
 
-use crate::der::{self, DerError, Element, NULL, OCTET_STRING, OID, Reader, SEQUENCE};
+use crate::der::{self, DerError, Element, NULL, OCTET_STRING, OID, Reader, SEQUENCE, at};
 use crate::oid;
 
 /// The hash algorithm of a CertID.
@@ -123,23 +123,27 @@ impl CertId {
 
     pub(super) fn read(element: Element<'_>) -> Result<Self, DerError> {
         let mut fields = Reader::new(element.contents);
-        let mut algorithm = fields.inside(SEQUENCE)?;
-        let oid = algorithm.expect(OID)?.contents.to_vec();
-        let null_parameters = algorithm.optional(NULL)?.is_some();
-        if algorithm.end().is_err() {
-            return Err(DerError::new("a CertID hash algorithm with parameters other than NULL"));
-        }
-        let issuer_name_hash = fields.expect(OCTET_STRING)?.contents.to_vec();
-        let issuer_key_hash = fields.expect(OCTET_STRING)?.contents.to_vec();
-        let serial_number = fields.expect(der::INTEGER)?.contents;
+        let (oid, null_parameters) = read_hash(&mut fields).map_err(at("hashAlgorithm"))?;
+        let issuer_name_hash = fields.expect(OCTET_STRING).map_err(at("issuerNameHash"))?.contents.to_vec();
+        let issuer_key_hash = fields.expect(OCTET_STRING).map_err(at("issuerKeyHash"))?.contents.to_vec();
+        let serial_number = fields.expect(der::INTEGER).map_err(at("serialNumber"))?;
         fields.end()?;
         // Certificates are taken with a padded number, since some were issued; whoever writes a CertID writes DER.
-        if der::shortest_integer(serial_number).len() != serial_number.len() {
-            return Err(DerError::new("a serial number with surplus leading bytes"));
-        }
-        let serial_number = serial_number.to_vec();
+        der::check_shortest(serial_number).map_err(at("serialNumber"))?;
+        let serial_number = serial_number.contents.to_vec();
         let cert_id = CertId { algorithm: oid, null_parameters, issuer_name_hash, issuer_key_hash, serial_number };
         Ok(cert_id)
+    }
+}
+
+/// The identifier of the hash algorithm, and whether its NULL parameters are spelled out.
+fn read_hash(fields: &mut Reader<'_>) -> Result<(Vec<u8>, bool), DerError> {
+    let mut algorithm = fields.inside(SEQUENCE)?;
+    let oid = algorithm.expect(OID)?.contents.to_vec();
+    let null_parameters = algorithm.optional(NULL)?.is_some();
+    match algorithm.end() {
+        Ok(()) => Ok((oid, null_parameters)),
+        Err(_) => Err(DerError::new("a CertID hash algorithm with parameters other than NULL")),
     }
 }
 

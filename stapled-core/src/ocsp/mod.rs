@@ -4,7 +4,6 @@
 mod cert_id;
 mod request;
 mod response;
-mod shape;
 
 pub use cert_id::{CertId, CertIdHash};
 pub use request::{EncodeError, OcspRequest, RequestContents, RequestError, RequestSignature, SingleRequest};
@@ -13,4 +12,3 @@ pub use response::{
     BasicResponse, CertStatus, Extension, OcspResponse, ResponderId, ResponseError, ResponseStatus, SingleResponse,
     revocation_reason,
 };
-pub(crate) use shape::subject_and_key;

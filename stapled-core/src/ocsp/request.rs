@@ -12,6 +12,8 @@ use crate::signature;
 
 /// How many questions one request may have.
 const MAX_REQUESTS: usize = 1024;
+/// How many certificates the signature of a request may bring.
+const MAX_CERTIFICATES: usize = 16;
 
 /// An encoded request. Equal questions have equal bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,6 +180,9 @@ impl<'a> RequestSignature<'a> {
         let signature = der::whole_bytes(fields.expect(BIT_STRING)?)?;
         let certificates = read_certificates(fields.optional(context(0))?)?;
         fields.end()?;
+        if certificates.len() > MAX_CERTIFICATES {
+            return Err(DerError::new("too many embedded certificates"));
+        }
         let certificates = certificates.into_iter().map(|certificate| certificate.raw).collect();
         Ok(Some(RequestSignature { algorithm, signature, certificates }))
     }

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use super::{CertId, shape};
+use super::CertId;
 use crate::certificate::{hex_upper, name_in_full};
 use crate::der::{
-    self, DerError, ENUMERATED, Element, GENERALIZED_TIME, Numbers, OCTET_STRING, OID, Reader, SEQUENCE, context,
+    self, DerError, ENUMERATED, Element, GENERALIZED_TIME, Numbers, OCTET_STRING, OID, Reader, SEQUENCE, at, context,
+    item,
 };
+use crate::shape;
 use crate::signature;
 use crate::time::Timestamp;
 
@@ -152,21 +154,33 @@ pub struct ResponseError(#[from] DerError);
 impl<'a> OcspResponse<'a> {
     /// Cuts up a response. The bytes must be exactly one strict DER value.
     pub fn from_der(bytes: &'a [u8]) -> Result<Self, ResponseError> {
+        // What is read has its field told where it is wrong; the rest must be as strict.
+        let response = Self::cut(bytes)?;
         der::check_framing(bytes, Numbers::Shortest)?;
-        let mut outer = Reader::new(bytes).inside(SEQUENCE)?;
-        let status = outer.expect(ENUMERATED)?.contents;
-        let body = outer.optional(context(0))?;
-        outer.end()?;
-        if let Some(error) = ResponseStatus::from_contents(status)? {
+        Ok(response)
+    }
+
+    fn cut(bytes: &'a [u8]) -> Result<Self, DerError> {
+        let mut whole = Reader::new(bytes);
+        let mut outer = whole.inside(SEQUENCE)?;
+        whole.end()?;
+        let status = outer.expect(ENUMERATED).map_err(at("responseStatus"))?;
+        let body = outer.optional(context(0)).map_err(at("responseBytes"))?;
+        outer.end().map_err(at("responseBytes"))?;
+        if let Some(error) = ResponseStatus::read(status).map_err(at("responseStatus"))? {
             return Ok(OcspResponse::Error(error));
         }
-        let body = body.ok_or(DerError::new("a successful response without a body"))?;
+        let missing = || at("responseBytes")(DerError::new("a successful response without a body"));
+        Self::read_body(body.ok_or_else(missing)?)
+    }
+
+    fn read_body(body: Element<'a>) -> Result<Self, DerError> {
         let mut explicit = Reader::new(body.contents);
-        let mut body = explicit.inside(SEQUENCE)?;
-        explicit.end()?;
-        let oid = body.expect(OID)?.contents;
-        let response = body.expect(OCTET_STRING)?.contents;
-        body.end()?;
+        let mut body = explicit.inside(SEQUENCE).map_err(at("responseBytes"))?;
+        explicit.end().map_err(at("responseBytes"))?;
+        let oid = body.expect(OID).map_err(at("responseType"))?.contents;
+        let response = body.expect(OCTET_STRING).map_err(at("response"))?.contents;
+        body.end().map_err(at("responseBytes"))?;
         if oid != BASIC {
             return Ok(OcspResponse::OtherType { oid });
         }
@@ -186,47 +200,72 @@ impl ResponseStatus {
         }
     }
 
-    fn from_contents(contents: &[u8]) -> Result<Option<Self>, DerError> {
-        Ok(Some(match contents {
+    fn read(status: Element<'_>) -> Result<Option<Self>, DerError> {
+        der::check_shortest(status)?;
+        Ok(Some(match status.contents {
             [0] => return Ok(None),
             [1] => ResponseStatus::MalformedRequest,
             [2] => ResponseStatus::InternalError,
             [3] => ResponseStatus::TryLater,
             [5] => ResponseStatus::SigRequired,
             [6] => ResponseStatus::Unauthorized,
-            _ => return Err(DerError::new("an undefined responseStatus")),
+            _ => return Err(DerError::new("an undefined responseStatus").of(status)),
         }))
     }
 }
 
 impl<'a> BasicResponse<'a> {
     fn from_der(bytes: &'a [u8]) -> Result<Self, DerError> {
-        der::check_framing(bytes, Numbers::Shortest)?;
-        let mut basic = Reader::new(bytes).inside(SEQUENCE)?;
-        let tbs = basic.expect(SEQUENCE)?;
-        let signature_algorithm = basic.expect(SEQUENCE)?.contents;
-        let signature = der::whole_bytes(basic.expect(der::BIT_STRING)?)?;
-        let certificates = read_certificates(basic.optional(context(0))?)?;
-        if certificates.iter().any(|&certificate| shape::check_certificate(certificate).is_err()) {
-            return Err(DerError::new("an embedded certificate that is none"));
+        let response = Self::cut(bytes)?;
+        match der::check_framing(bytes, Numbers::Shortest) {
+            Ok(()) => Ok(response),
+            Err(error) => Err(response.misframed().unwrap_or(error)),
+        }
+    }
+
+    /// Which of the parts that are not taken apart is no strict DER.
+    fn misframed(&self) -> Option<DerError> {
+        let check = |part: &[u8]| der::check_framing(part, Numbers::Shortest);
+        let algorithm = check(&der::element(SEQUENCE, self.signature_algorithm)).map_err(at("signatureAlgorithm"));
+        let responder = match self.responder_id {
+            ResponderId::ByName(name) => check(name).map_err(at("responderID")),
+            ResponderId::ByKey(_) => Ok(()),
+        };
+        let mut certificates = self.certificates.iter().enumerate();
+        let certificate = certificates.find_map(|(index, part)| check(part).map_err(item("certs[]", index)).err());
+        algorithm.and(responder).err().or(certificate)
+    }
+
+    fn cut(bytes: &'a [u8]) -> Result<Self, DerError> {
+        let mut whole = Reader::new(bytes);
+        let mut basic = whole.inside(SEQUENCE).map_err(at("response"))?;
+        whole.end().map_err(at("response"))?;
+        let tbs = basic.expect(SEQUENCE).map_err(at("tbsResponseData"))?;
+        let signature_algorithm = basic.expect(SEQUENCE).map_err(at("signatureAlgorithm"))?.contents;
+        let signature = basic.expect(der::BIT_STRING).and_then(der::whole_bytes).map_err(at("signature"))?;
+        let certificates = basic.optional(context(0)).and_then(read_certificates).map_err(at("certs"))?;
+        for (index, certificate) in certificates.iter().enumerate() {
+            shape::check_certificate(*certificate).map_err(item("certs[]", index))?;
         }
         let certificates = certificates.into_iter().map(|certificate| certificate.raw).collect();
-        basic.end()?;
+        basic.end().map_err(at("certs"))?;
 
         let mut fields = Reader::new(tbs.contents);
-        let version = der::version(&mut fields)?;
-        let responder_id = ResponderId::read(fields.any()?)?;
-        let produced_at = time(fields.expect(GENERALIZED_TIME)?)?;
-        let mut list = fields.inside(SEQUENCE)?;
+        let version = der::version(&mut fields).map_err(at("version"))?;
+        let responder_id = fields.any().and_then(ResponderId::read).map_err(at("responderID"))?;
+        let produced_at = fields.expect(GENERALIZED_TIME).and_then(time).map_err(at("producedAt"))?;
+        let mut list = fields.inside(SEQUENCE).map_err(at("responses"))?;
         let mut responses = Vec::new();
         while !list.is_empty() {
             if responses.len() == MAX_RESPONSES {
-                return Err(DerError::new("too many single responses"));
+                return Err(at("responses")(DerError::new("too many single responses")));
             }
-            responses.push(SingleResponse::read(list.expect(SEQUENCE)?)?);
+            let single = list.expect(SEQUENCE).and_then(SingleResponse::read);
+            responses.push(single.map_err(item("responses[]", responses.len()))?);
         }
-        let extensions = Extension::read_explicit(fields.optional(context(1))?)?;
-        fields.end()?;
+        let extensions = fields.optional(context(1)).and_then(Extension::read_explicit);
+        let extensions = extensions.map_err(at("responseExtensions"))?;
+        fields.end().map_err(at("responseExtensions"))?;
         Ok(BasicResponse {
             tbs_response_data: tbs.raw,
             signature_algorithm,
@@ -287,7 +326,7 @@ impl<'a> ResponderId<'a> {
                 ResponderId::ByName(name.raw)
             }
             tag if tag == context(2) => ResponderId::ByKey(explicit.expect(OCTET_STRING)?.contents),
-            _ => return Err(DerError::new("a responderID that is neither byName nor byKey")),
+            _ => return Err(DerError::new("a responderID that is neither byName nor byKey").of(element)),
         };
         explicit.end()?;
         Ok(id)
@@ -297,20 +336,13 @@ impl<'a> ResponderId<'a> {
 impl<'a> SingleResponse<'a> {
     fn read(element: Element<'a>) -> Result<Self, DerError> {
         let mut fields = Reader::new(element.contents);
-        let cert_id = CertId::read(fields.expect(SEQUENCE)?)?;
-        let status = CertStatus::read(fields.any()?)?;
-        let this_update = time(fields.expect(GENERALIZED_TIME)?)?;
-        let next_update = match fields.optional(context(0))? {
-            None => None,
-            Some(explicit) => {
-                let mut explicit = Reader::new(explicit.contents);
-                let at = time(explicit.expect(GENERALIZED_TIME)?)?;
-                explicit.end()?;
-                Some(at)
-            }
-        };
-        let extensions = Extension::read_explicit(fields.optional(context(1))?)?;
-        fields.end()?;
+        let cert_id = fields.expect(SEQUENCE).and_then(CertId::read).map_err(at("certID"))?;
+        let status = fields.any().and_then(CertStatus::read).map_err(at("certStatus"))?;
+        let this_update = fields.expect(GENERALIZED_TIME).and_then(time).map_err(at("thisUpdate"))?;
+        let next_update = fields.optional(context(0)).and_then(explicit_time).map_err(at("nextUpdate"))?;
+        let extensions = fields.optional(context(1)).and_then(Extension::read_explicit);
+        let extensions = extensions.map_err(at("singleExtensions"))?;
+        fields.end().map_err(at("singleExtensions"))?;
         Ok(SingleResponse { cert_id, status, this_update, next_update, extensions })
     }
 }
@@ -323,21 +355,12 @@ impl CertStatus {
             (0x82, []) => Ok(CertStatus::Unknown),
             (tag, contents) if tag == context(1) => {
                 let mut info = Reader::new(contents);
-                let at = time(info.expect(GENERALIZED_TIME)?)?;
-                let reason = match info.optional(context(0))? {
-                    None => None,
-                    Some(explicit) => {
-                        let mut explicit = Reader::new(explicit.contents);
-                        let reason = explicit.expect(ENUMERATED)?.contents;
-                        explicit.end()?;
-                        let [reason] = reason else { return Err(DerError::new("a CRLReason of several bytes")) };
-                        Some(*reason)
-                    }
-                };
+                let time = info.expect(GENERALIZED_TIME).and_then(time).map_err(at("revocationTime"))?;
+                let reason = info.optional(context(0)).and_then(read_reason).map_err(at("revocationReason"))?;
                 info.end()?;
-                Ok(CertStatus::Revoked { at, reason })
+                Ok(CertStatus::Revoked { at: time, reason })
             }
-            _ => Err(DerError::new("an undefined CertStatus")),
+            _ => Err(DerError::new("an undefined CertStatus").of(element)),
         }
     }
 }
@@ -356,15 +379,16 @@ impl<'a> Extension<'a> {
                 return Err(DerError::new("too many extensions"));
             }
             let mut fields = list.inside(SEQUENCE)?;
-            let oid = fields.expect(OID)?.contents;
+            let id = fields.expect(OID).map_err(at("extnID"))?;
             // DEFAULT FALSE spelled out is not DER, but it occurs; it means the same.
-            let critical = fields.optional(der::BOOLEAN)?.is_some_and(|critical| critical.contents == [0xff]);
-            let value = fields.expect(OCTET_STRING)?.contents;
+            let critical = fields.optional(der::BOOLEAN).map_err(at("critical"))?;
+            let critical = critical.is_some_and(|critical| critical.contents == [0xff]);
+            let value = fields.expect(OCTET_STRING).map_err(at("extnValue"))?.contents;
             fields.end()?;
-            if extensions.iter().any(|known: &Extension<'_>| known.oid == oid) {
-                return Err(DerError::new("an extension that occurs twice"));
+            if extensions.iter().any(|known: &Extension<'_>| known.oid == id.contents) {
+                return Err(at("extnID")(DerError::new("an extension that occurs twice").of(id)));
             }
-            extensions.push(Extension { oid, critical, value });
+            extensions.push(Extension { oid: id.contents, critical, value });
         }
         Ok(extensions)
     }
@@ -395,7 +419,28 @@ pub(super) fn read_certificates(explicit: Option<Element<'_>>) -> Result<Vec<Ele
 /// GeneralizedTime as RFC 5280 §4.1.2.5.2 wants it: `YYYYMMDDHHMMSSZ`, no fractions, no offsets.
 fn time(element: Element<'_>) -> Result<Timestamp, DerError> {
     let digits = element.contents.strip_suffix(b"Z").and_then(|digits| digits.try_into().ok());
-    digits.and_then(Timestamp::from_digits).ok_or(DerError::new("a time that is not YYYYMMDDHHMMSSZ"))
+    digits.and_then(Timestamp::from_digits).ok_or(DerError::new("a time that is not YYYYMMDDHHMMSSZ").of(element))
+}
+
+/// `[0] EXPLICIT GeneralizedTime OPTIONAL`.
+fn explicit_time(explicit: Option<Element<'_>>) -> Result<Option<Timestamp>, DerError> {
+    let Some(explicit) = explicit else { return Ok(None) };
+    let mut explicit = Reader::new(explicit.contents);
+    let at = explicit.expect(GENERALIZED_TIME).and_then(time)?;
+    explicit.end()?;
+    Ok(Some(at))
+}
+
+/// `[0] EXPLICIT CRLReason OPTIONAL`.
+fn read_reason(explicit: Option<Element<'_>>) -> Result<Option<u8>, DerError> {
+    let Some(explicit) = explicit else { return Ok(None) };
+    let mut explicit = Reader::new(explicit.contents);
+    let reason = explicit.expect(ENUMERATED)?;
+    explicit.end()?;
+    match reason.contents {
+        [reason] => Ok(Some(*reason)),
+        _ => Err(DerError::new("a CRLReason of several bytes").of(reason)),
+    }
 }
 
 #[cfg(test)]
@@ -406,7 +451,10 @@ mod tests {
     #[test]
     fn statuses_and_reasons_have_the_names_of_the_rfcs() {
         let names: Vec<&str> = (0..=7)
-            .filter_map(|number| ResponseStatus::from_contents(&[number]).ok().flatten())
+            .filter_map(|number| {
+                let bytes = element(ENUMERATED, &[number]);
+                ResponseStatus::read(Reader::new(&bytes).any().unwrap()).ok().flatten()
+            })
             .map(ResponseStatus::name)
             .collect();
         assert_eq!(names, ["malformedRequest", "internalError", "tryLater", "sigRequired", "unauthorized"]);

@@ -387,6 +387,139 @@ mod tests {
         }
     }
 
+    /// A key of 1026 bits, made for this test and worth nothing.
+    const MODULUS: &str = "02c6d5e2edd9fc99daceb56877c626f3bf1fc96afe5bb5da352336c7804d8c52b133465c594ee1d699b2f765d76fde01d\
+                           84374f6ac81850126f743394f55961c34d95a700cb4e0308830ff964003ab9a6e1499e014196fe5ccde497c4d65df\
+                           0337191e1006090f2097af80a5a1180463e80d9e633a0e674de99eb3860a5be48df5";
+    const PRIVATE_EXPONENT: &[u8] = b"9ab37bf2d5e942b6bb1c0203672d9d08b06b4e8cd2facde598a7585dd502c0106e9f5683dd460b45620cb3ae625b47\
+                                      bd8058d9428be19d7194889dd565440918c18d4e955ca7f57fb37db51a1ffe219c194eeee1501978a1c6e2ea12378\
+                                      b44e1c51ead75ecedd09c9e0d50b9d332e3f97b5f22ce994d3c293f9b1d8583052321";
+
+    fn modulus() -> BigUint {
+        BigUint::parse_bytes(MODULUS.as_bytes(), 16).unwrap()
+    }
+
+    /// The block that a signature is made of: zeros, 1, the salt.
+    struct Block {
+        parameters: Parameters,
+        block: Vec<u8>,
+        stated: Vec<u8>,
+        trailer: u8,
+    }
+
+    impl Block {
+        /// EMSA-PSS-ENCODE (RFC 8017 §9.1.1), before the mask.
+        fn new(parameters: Parameters, message: &[u8], salt: &[u8]) -> Self {
+            let hash = parameters.hash.digest(&[message]);
+            let stated = parameters.hash.digest(&[&[0; 8], hash.as_ref(), salt]).as_ref().to_vec();
+            let mut block = vec![0; 129 - stated.len() - 1 - salt.len() - 1];
+            block.push(1);
+            block.extend(salt);
+            Block { parameters, block, stated, trailer: 0xbc }
+        }
+
+        fn sign(&self) -> Vec<u8> {
+            let mask = self.parameters.mask_hash.mask(&self.stated);
+            let mut encoded: Vec<u8> = self.block.iter().zip(mask).map(|(block, mask)| block ^ mask).collect();
+            // 1025 bits in 129 bytes.
+            encoded[0] &= 1;
+            encoded[0] |= self.block[0] & 0xfe;
+            encoded.extend(&self.stated);
+            encoded.push(self.trailer);
+            let private = BigUint::parse_bytes(PRIVATE_EXPONENT, 16).unwrap();
+            let number = BigUint::from_bytes_be(&encoded);
+            // What is too great for the key is signed all the same, as another number.
+            let signed = number.modpow(&private, &modulus()).to_bytes_be();
+            [vec![0; 129 - signed.len()], signed].concat()
+        }
+    }
+
+    fn holds(parameters: Parameters, message: &[u8], signature: &[u8]) -> bool {
+        let key = RsaKey { modulus: modulus(), exponent: BigUint::from(65_537u32) };
+        parameters.verify_by_hand(key, message, signature).is_some()
+    }
+
+    /// By hand, every part of a signature counts.
+    #[test]
+    fn what_is_verified_by_hand() {
+        use Hash::{Sha1, Sha224, Sha256, Sha384, Sha512};
+        for (hash, mask_hash, salt) in [
+            (Sha1, Sha1, 20),
+            (Sha224, Sha256, 28),
+            (Sha256, Sha1, 32),
+            (Sha256, Sha512, 0),
+            (Sha384, Sha256, 17),
+            (Sha512, Sha1, 63), // as long as fits: 129 bytes, less the hash, the 1 and BC
+        ] {
+            let parameters = Parameters { hash, mask_hash, salt };
+            let what = format!("{parameters:?}");
+            let block = || Block::new(parameters, b"message", &vec![0xa5; salt]);
+            let signature = block().sign();
+            assert!(holds(parameters, b"message", &signature), "{what}");
+            assert!(!holds(parameters, b"massage", &signature), "{what}");
+            for other in [
+                Parameters { salt: salt + 1, ..parameters },
+                Parameters { salt: salt.wrapping_sub(1), ..parameters },
+                Parameters { hash: if hash == Sha256 { Sha384 } else { Sha256 }, ..parameters },
+                Parameters { mask_hash: if mask_hash == Sha384 { Sha224 } else { Sha384 }, ..parameters },
+            ] {
+                assert!(!holds(other, b"message", &signature), "{what} as {other:?}");
+            }
+            assert!(!holds(parameters, b"message", &Block { trailer: 0xcc, ..block() }.sign()), "{what}, trailer");
+            // Bits that there are not, zeros, the 1 and the last of them before it, and the salt.
+            let length = block().block.len();
+            let one = length - salt - 1;
+            for place in [0, 1, one / 2, one.saturating_sub(1), one, (one + 1).min(length - 1), length - 1] {
+                let mut odd = block();
+                odd.block[place] ^= 2;
+                assert!(!holds(parameters, b"message", &odd.sign()), "{what}, byte {place} of the block");
+            }
+            let mut odd = block();
+            odd.stated[5] ^= 1;
+            assert!(!holds(parameters, b"message", &odd.sign()), "{what}, the hash");
+            // The same number, in another length, or with the modulus added.
+            assert!(!holds(parameters, b"message", &[&[0], &signature[..]].concat()), "{what}, one byte more");
+            assert!(!holds(parameters, b"message", &signature[1..]), "{what}, one byte less");
+            let more = (BigUint::from_bytes_be(&signature) + modulus()).to_bytes_be();
+            assert!(more.len() == 129 && !holds(parameters, b"message", &more), "{what}, the modulus added");
+            assert!(!holds(parameters, b"message", &[0; 129]) && !holds(parameters, b"message", &[]), "{what}");
+        }
+    }
+
+    /// By hand, the same as by the provider, where it verifies at all.
+    #[test]
+    fn the_provider_says_the_same() {
+        use stapled_ca::{KeyType, SignatureScheme};
+        for (scheme, hash, salt) in [
+            (SignatureScheme::RsaPssSha256, Hash::Sha256, 32),
+            (SignatureScheme::RsaPssSha384, Hash::Sha384, 48),
+            (SignatureScheme::RsaPssSha512, Hash::Sha512, 64),
+        ] {
+            let key = stapled_ca::Key::generate(KeyType::Rsa2048).unwrap();
+            let signature = key.sign_with(scheme, b"message").unwrap();
+            let authority = stapled_ca::Authority::root("x").existing_key(std::sync::Arc::new(key)).create().unwrap();
+            let bits = &authority.identity().public_key;
+            let public = PublicKey { algorithm: &[RSA_ENCRYPTION, NULL_PARAMETERS].concat(), bits };
+            let both = |salt: usize, message: &[u8], signature: &[u8]| {
+                let parameters = Parameters { hash, mask_hash: hash, salt };
+                assert!(parameters.provided().is_some());
+                let by_hand = parameters.verify_by_hand(RsaKey::read(bits).unwrap(), message, signature).is_some();
+                assert_eq!(parameters.verify(public, message, signature).is_ok(), by_hand);
+                by_hand
+            };
+            assert!(both(salt, b"message", &signature));
+            assert!(!both(salt, b"massage", &signature));
+            for other in [0, salt - 1, salt + 1, 400, LONGEST_SALT - 1] {
+                assert!(!both(other, b"message", &signature), "a salt of {other}");
+            }
+            for place in (0..signature.len()).step_by(37) {
+                let mut odd = signature.clone();
+                odd[place] ^= 1;
+                assert!(!both(salt, b"message", &odd), "byte {place}");
+            }
+        }
+    }
+
     /// Keys that no RSA key is.
     #[test]
     fn keys_of_numbers_that_make_none() {

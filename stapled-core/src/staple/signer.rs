@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use super::{JudgePolicy, Refusal};
 use crate::certificate::{Certificate, CertificateError, hex_upper, same_name};
 use crate::chain::CertChain;
-use crate::ocsp::{BasicResponse, CertIdHash, ResponderId, subject_and_key};
+use crate::ocsp::{BasicResponse, CertIdHash, ResponderId};
+use crate::shape::subject_and_key;
 use crate::signature::{self, SignatureError, Verified, Weak};
 use crate::time::Timestamp;
 

@@ -123,6 +123,60 @@ fn which_refusal_is_told() {
     assert_eq!(case.verdict(&forged.further_certificate(case.leaf.der())), "bad_signature");
 }
 
+/// What is malformed is told with its field and its value.
+#[test]
+fn malformed_fields_and_values() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let told = |response: &[u8]| {
+        let at = Timestamp::from_unix(NOW);
+        judge(&Bytes::copy_from_slice(response), &case.chain, at, &JudgePolicy::default(), None, &[])
+            .unwrap_err()
+            .to_string()
+    };
+    let of = |response: ResponseBuilder| told(&response.build().unwrap());
+    let time = |text: &[u8]| der::value(0x18, text);
+    for (told, field, value) in [
+        (of(case.good().this_update_der(time(b"202701010000Z"))), "responses[0].thisUpdate: ", "\"202701010000Z\""),
+        (of(case.good().next_update_der(time(b"20270301000000.5Z"))), "responses[0].nextUpdate: ", "20270301000000.5Z"),
+        (
+            of(case.good().produced_at_der(der::value(0x17, b"270101000000Z"))),
+            "producedAt: ",
+            "UTCTime \"270101000000Z\"",
+        ),
+        (of(case.good().responder_id_der(der::explicit(3, &[5, 0]))), "responderID: ", "[3]"),
+        (of(case.good().single(&case.id(), der::implicit(5, &[]))), "responses[1].certStatus: ", "[5]"),
+        (of(case.good().trailing(&[0])), "not strict DER: ", "bytes after the end"),
+        (told(&ResponseBuilder::status_only(9)), "responseStatus: ", "ENUMERATED 09"),
+        (told(&[0x30, 3, 10, 1, 0]), "responseBytes: ", "without a body"),
+        (told(&[]), "not strict DER: ", "missing"),
+    ] {
+        assert!(told.contains(field) && told.contains(value), "{told}: {field}{value}");
+        assert!(told.len() < 200, "{told}");
+    }
+    let odd = |certificate: &[u8]| of(case.good().certificates(&[case.ca.certificate(), certificate]));
+    let told = odd(b"\x30\x03\x02\x01\x00");
+    assert!(told.contains("certs[1].tbsCertificate: ") && told.contains("INTEGER 00"), "{told}");
+    // A certificate whose serial number is padded.
+    let mut outer = der::only(case.leaf.der(), der::SEQUENCE).unwrap().contents;
+    let mut tbs = der::expect(&mut outer, der::SEQUENCE).unwrap().contents;
+    let version = der::next(&mut tbs).unwrap().whole;
+    der::next(&mut tbs).unwrap();
+    let tbs = der::sequence(&[version, &der::value(der::INTEGER, &[0, 1]), tbs]);
+    let told = odd(&der::value(der::SEQUENCE, &[&tbs, outer].concat()));
+    assert!(told.contains("certs[1]: ") && told.contains("superfluous octets") && told.contains("0001"), "{told}");
+    // A private key that was taken for a response: what it holds is not told.
+    let key = case.ca.key().to_pem();
+    let body: String = key.lines().filter(|line| !line.starts_with('-')).collect();
+    let key = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, body).unwrap();
+    for cut in 0..key.len() {
+        let bytes = &key[cut..];
+        let Err(error) = OcspResponse::from_der(bytes) else { panic!("a key was taken for a response") };
+        let (told, hex) =
+            (error.to_string(), |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02X}")).collect() });
+        assert!(!bytes.windows(9).any(|window| told.contains(&hex(window))), "{told}");
+    }
+}
+
 /// However much a stranger sends, what is told of it fits a line of a log.
 #[test]
 fn refusals_are_short() {

@@ -77,7 +77,7 @@ async fn a_staple_whose_delivery_was_never_confirmed_is_taken_back_at_its_end() 
 
 #[tokio::test(start_paused = true)]
 async fn a_withdrawal_of_which_nobody_knows_the_end_is_followed_by_a_delivery() {
-    let world = World::new();
+    let world = World::with_jumps();
     world.add("a.test");
     world.start();
     world.pass(MINUTE).await;
@@ -97,7 +97,7 @@ async fn a_withdrawal_of_which_nobody_knows_the_end_is_followed_by_a_delivery() 
 
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_right_again_before_everybody_noticed_costs_no_staple() {
-    let world = World::new();
+    let world = World::with_jumps();
     world.add("a.test");
     world.start();
     world.pass(MINUTE).await;
@@ -114,7 +114,7 @@ async fn a_clock_that_is_right_again_before_everybody_noticed_costs_no_staple() 
 
 #[tokio::test(start_paused = true)]
 async fn a_staple_that_its_certificate_has_outlived_by_mistake_ends_without_a_loop() {
-    let world = World::new();
+    let world = World::with_jumps();
     world.add("a.test");
     world.start();
     world.pass(MINUTE).await;

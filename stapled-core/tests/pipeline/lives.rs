@@ -115,7 +115,7 @@ async fn what_can_be_kept_in_service_is_renewed_in_time() {
 #[tokio::test(start_paused = true)]
 async fn once_a_clock_is_right_again_nothing_good_is_missing_and_nothing_good_is_withdrawn() {
     for (ahead, for_so_long) in [(10 * YEAR, 75), (YEAR, 20), (30 * DAY, 75), (30 * DAY, 1200), (3 * HOUR, 75)] {
-        let world = World::new();
+        let world = World::with_jumps();
         for number in 0..20 {
             world.add(&format!("{number}.test"));
         }
@@ -142,7 +142,7 @@ async fn once_a_clock_is_right_again_nothing_good_is_missing_and_nothing_good_is
 #[tokio::test(start_paused = true)]
 async fn once_a_clock_that_was_behind_is_right_again_everything_is_in_order() {
     for behind in [10 * YEAR, 3 * HOUR] {
-        let world = World::new();
+        let world = World::with_jumps();
         world.add("a.test");
         world.run(world.builder().refresh_policy(RefreshPolicy::default()));
         world.pass(MINUTE).await;
@@ -161,7 +161,7 @@ async fn once_a_clock_that_was_behind_is_right_again_everything_is_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_found_while_the_clock_was_ahead_is_looked_at_again_at_once() {
-    let world = World::new();
+    let world = World::with_jumps();
     world.start();
     world.pass(MINUTE).await;
     world.clock.set(world.now() + 10 * YEAR);
@@ -175,7 +175,7 @@ async fn what_was_found_while_the_clock_was_ahead_is_looked_at_again_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_staple_that_is_over_when_the_clock_is_right_is_taken_back_at_once() {
-    let world = World::new();
+    let world = World::with_jumps();
     world.add("a.test");
     world.start();
     world.pass(MINUTE).await;
@@ -188,7 +188,7 @@ async fn a_staple_that_is_over_when_the_clock_is_right_is_taken_back_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_withdrawal_that_is_under_way_when_the_clock_is_put_right_is_followed_by_a_delivery() {
-    let world = World::new();
+    let world = World::with_jumps();
     world.add("a.test");
     world.start();
     world.pass(MINUTE).await;
@@ -207,7 +207,7 @@ async fn a_withdrawal_that_is_under_way_when_the_clock_is_put_right_is_followed_
 /// A server was told until when what takes a staple out of service is valid: by a clock that was ahead.
 #[tokio::test(start_paused = true)]
 async fn a_withdrawal_from_a_time_that_never_was_is_made_again() {
-    let world = World::new();
+    let world = World::with_jumps();
     world.add("a.test");
     let inventory = world.run(world.builder().refresh_policy(RefreshPolicy::default()));
     world.pass(MINUTE).await;
@@ -229,7 +229,7 @@ async fn a_withdrawal_from_a_time_that_never_was_is_made_again() {
 #[tokio::test(start_paused = true)]
 async fn a_jump_of_the_clock_is_no_burst_of_questions() {
     for by in [10 * SECOND, HOUR / 2, 5 * HOUR] {
-        let world = World::new();
+        let world = World::with_jumps();
         for number in 0..100 {
             world.add(&format!("{number}.test"));
         }

@@ -11,6 +11,7 @@ mod lives;
 mod meanwhile;
 mod pace;
 mod servers;
+mod smallest;
 mod succession;
 mod time;
 mod world;
@@ -355,7 +356,7 @@ async fn a_panic_costs_one_attempt_of_one_task() {
 
 #[tokio::test(start_paused = true)]
 async fn clocks_that_jump_are_survived() {
-    let world = World::new();
+    let world = World::with_jumps();
     world.add("a.test");
     world.start();
     world.pass(MINUTE).await;
@@ -451,7 +452,7 @@ async fn nothing_older_undoes_a_revocation() {
 
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_was_ahead_strands_nothing() {
-    let world = World::new();
+    let world = World::with_jumps();
     world.add("a.test");
     world.ca.set(Mood::Down);
     let right = world.now();

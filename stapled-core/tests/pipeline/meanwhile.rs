@@ -86,7 +86,7 @@ async fn a_revocation_outlives_the_absence_of_its_certificate() {
 
 #[tokio::test(start_paused = true)]
 async fn an_end_of_a_hold_is_no_licence_for_answers_from_before_it() {
-    let world = World::new();
+    let world = World::with_jumps();
     world.add("a.test");
     world.start();
     world.pass(MINUTE).await;
@@ -108,7 +108,7 @@ async fn an_end_of_a_hold_is_no_licence_for_answers_from_before_it() {
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_responder_that_is_down_is_asked_for_as_soon_as_it_answers_anybody() {
-    let world = World::new();
+    let world = World::with_jumps();
     let names: Vec<String> = (0..12).map(|number| format!("{number}.test")).collect();
     for name in &names {
         world.add(name);
@@ -131,7 +131,7 @@ async fn who_waits_for_a_responder_that_is_down_is_asked_for_as_soon_as_it_answe
 
 #[tokio::test(start_paused = true)]
 async fn one_of_those_who_wait_asks_as_soon_as_it_may() {
-    let world = World::new();
+    let world = World::with_jumps();
     world.ca.set(Mood::Down);
     for number in 0..12 {
         world.add(&format!("{number}.test"));
@@ -149,7 +149,7 @@ async fn one_of_those_who_wait_asks_as_soon_as_it_may() {
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_planned_while_the_clock_was_ahead_is_not_put_off() {
-    let world = World::new();
+    let world = World::with_jumps();
     world.add("a.test");
     world.start();
     world.pass(MINUTE).await;
@@ -222,7 +222,7 @@ async fn a_certificate_that_comes_back_soon_goes_on_where_it_was() {
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_planned_while_the_clock_was_ahead_is_not_put_off_by_a_move() {
-    let world = World::new();
+    let world = World::with_jumps();
     let issued = world.add("a.test");
     world.ca.set(Mood::Down);
     world.start();
@@ -241,7 +241,7 @@ async fn a_retry_planned_while_the_clock_was_ahead_is_not_put_off_by_a_move() {
 
 #[tokio::test(start_paused = true)]
 async fn an_issuer_is_fetched_whatever_kept_its_certificate_waiting_before() {
-    let world = World::new();
+    let world = World::with_jumps();
     let url = "http://ca.test/ca.crt";
     let issued = world.ca.issue(Ca::profile("a.test").ca_issuers_url(url));
     world.list.put("a.test", &issued.certificate_pem());
@@ -283,7 +283,7 @@ async fn an_issuer_that_nobody_misses_any_more_is_not_fetched() {
 
 #[tokio::test(start_paused = true)]
 async fn a_certificate_that_moves_while_the_clock_is_ahead_is_not_put_off() {
-    let world = World::new();
+    let world = World::with_jumps();
     let issued = world.add("a.test");
     let right = world.now();
     let inventory = world.start();

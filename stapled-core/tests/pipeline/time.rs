@@ -76,7 +76,7 @@ async fn what_is_of_another_century_is_refused_and_harms_nobody() {
 async fn clocks_that_are_centuries_wrong_are_no_overflow() {
     // The year 1, the last second before 1970, the last year that Linux can be set to, and the year 10,000.
     for at in [-62_135_596_800, -1, 9_223_372_036, 253_402_300_800] {
-        let world = World::new();
+        let world = World::with_jumps();
         world.add("a.test");
         world.start();
         world.pass(MINUTE).await;
@@ -95,7 +95,7 @@ async fn clocks_that_are_centuries_wrong_are_no_overflow() {
 
 #[tokio::test(start_paused = true)]
 async fn a_leap_second_harms_nobody() {
-    let world = World::new();
+    let world = World::with_jumps();
     world.add("a.test");
     let inventory = world.start();
     world.pass(MINUTE).await;
@@ -124,7 +124,7 @@ async fn a_leap_second_harms_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_falls_due_while_the_machine_sleeps_is_done_as_soon_as_it_is_awake() {
-    let world = World::new();
+    let world = World::with_jumps();
     world.add("a.test");
     let early = Ca::profile("early.test").valid_between(START.unix() + 86_400, START.unix() + 90 * 86_400);
     world.list.put("early.test", &with_issuer(&world.ca.issue(early), &world.ca));

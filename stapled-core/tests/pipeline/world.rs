@@ -391,7 +391,13 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// One whose clock is not set: nobody looks whether it was, so that days pass sooner.
     pub(crate) fn new() -> Self {
+        Self::with_clock(SimulatedClock::starting_at(START).sleeping_up_to(HOUR))
+    }
+
+    /// One whose clock may be set.
+    pub(crate) fn with_jumps() -> Self {
         Self::with_clock(SimulatedClock::starting_at(START))
     }
 

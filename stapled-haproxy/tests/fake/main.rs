@@ -13,8 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use stapled_core::clock::SimulatedClock;
 use stapled_core::reason::ReasonCode;
 use stapled_core::sink::{Delivered, Lost, StapleSink, Withdrawal};
+use stapled_core::time::Timestamp;
 use stapled_haproxy::{Address, HaproxySink, codes};
 use support::{Lab, PATIENCE, lost};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -348,6 +350,30 @@ async fn a_token_that_haproxy_calls_too_short_has_withdrawn_the_staple() {
     assert!(fake.sink().withdraw(&cert.chain, &[], Withdrawal::Expiring).await.is_ok());
     let fake = on_push(|| say("OCSP single response: no longer valid.\n\n> "));
     assert!(fake.sink().withdraw(&cert.chain, &[], Withdrawal::Expiring).await.is_err());
+}
+
+/// What takes a staple out of service is valid for a minute from when it was made: once the clock is set back HAProxy would
+/// send it to clients.
+#[tokio::test]
+async fn a_withdrawal_is_not_sent_when_the_clock_was_set_back_since_it_was_made() {
+    let right = Timestamp::from_unix(1_800_000_000);
+    let clock = Arc::new(SimulatedClock::starting_at(right + Duration::from_secs(10 * 365 * 86_400)));
+    let pushes = Arc::new(AtomicUsize::new(0));
+    let (put_right, pushed) = (Arc::clone(&clock), Arc::clone(&pushes));
+    let fake = Fake::new(move |line, pid| {
+        // While the withdrawal waits for its connection.
+        if line == "show info" {
+            put_right.set(right);
+        }
+        pushed.fetch_add(usize::from(line.starts_with("set ssl ocsp-response ")), Ordering::SeqCst);
+        usual(line, pid)
+    });
+    let cert = fake.lab.cert("a.pem");
+    let sink = HaproxySink::builder(Address::unix(&fake.socket)).clock(clock).build();
+    let error = sink.withdraw(&cert.chain, &[], Withdrawal::Expiring).await.unwrap_err();
+    assert_eq!((error.code(), pushes.load(Ordering::SeqCst)), (codes::CLOCK_SET_BACK, 0));
+    assert!(sink.withdraw(&cert.chain, &[], Withdrawal::Revoked).await.is_ok());
+    assert_eq!(pushes.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

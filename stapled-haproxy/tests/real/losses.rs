@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use stapled_ca::Authority;
 use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
+use stapled_ca::{Authority, der};
 use stapled_core::sink::{Change, Found, Lost, StapleSink, Withdrawal};
 use stapled_haproxy::codes;
 
@@ -121,6 +121,20 @@ fn push(haproxy: &Haproxy, response: &[u8]) -> String {
     haproxy.ask(&format!("set ssl ocsp-response {encoded}"))
 }
 
+/// The same response with these certificates beside the signature, which are not signed.
+fn with_certificates(response: &[u8], certificates: &[&[u8]]) -> Vec<u8> {
+    let mut outer = der::only(response, der::SEQUENCE).expect("a response").contents;
+    let status = der::next(&mut outer).expect("a status").whole;
+    let body = der::expect(&mut outer, 0xa0).expect("a body").contents;
+    let mut body = der::only(body, der::SEQUENCE).expect("a body").contents;
+    let kind = der::next(&mut body).expect("a type").whole;
+    let octets = der::expect(&mut body, der::OCTET_STRING).expect("an answer").contents;
+    let signed = der::only(octets, der::SEQUENCE).expect("an answer").contents;
+    let basic = der::sequence(&[signed, &der::explicit(0, &der::sequence(certificates))]);
+    let body = der::sequence(&[kind, &der::value(der::OCTET_STRING, &basic)]);
+    der::sequence(&[status, &der::explicit(0, &body)])
+}
+
 /// What others push stays where it is as good as what it displaced, and no longer.
 #[tokio::test]
 async fn what_somebody_else_gave_stays_only_where_it_is_newer_and_true() {
@@ -192,6 +206,39 @@ async fn what_another_stapler_withdrew_is_told_as_withdrawn() {
         assert_eq!(haproxy.stapled(&cert), None);
         let change = Change { served_as: cert.name.as_str().into(), found: Found::Withdrawn };
         assert_eq!(lost(&sink).await, Lost::Changed(vec![change]), "{binary}");
+    }
+}
+
+/// A response with certificates that no client needs is replaced, whoever brought it, as long as it is brought: it may be one
+/// that clients refuse.
+#[tokio::test]
+async fn a_longer_form_of_a_response_is_replaced() {
+    for binary in binaries() {
+        let lab = Lab::new();
+        let cert = lab.cert("a.pem");
+        let namesake = Authority::root(lab.authority.name()).create().expect("an authority");
+        let haproxy = lab.start(&binary, &crt(&cert));
+        let sink = haproxy.sink();
+        let response = deliver(&lab, &sink, &cert).await;
+        let own = lab.authority.certificate();
+        for (what, certificates) in [
+            ("the issuer's", vec![own]),
+            ("a look-alike", vec![namesake.certificate(), own]),
+            ("again", vec![own, own]),
+        ] {
+            // The same answer, and a newer one that lasts longer.
+            let longer = lab.longer(&cert, support::now(), 3 * HOUR, &certificates);
+            for brought in [with_certificates(&response, &certificates), longer] {
+                let said = push(&haproxy, &brought);
+                assert!(said.contains("updated"), "{what}: {said}");
+                assert_eq!(haproxy.stapled(&cert), Some(brought), "{what}");
+                let Lost::Changed(changes) = lost(&sink).await else { panic!("{what}: no change") };
+                assert_eq!(changes.len(), 1, "{what}");
+                assert_eq!(*changes[0].served_as, *cert.name, "{what}");
+                let response = deliver(&lab, &sink, &cert).await;
+                assert_eq!(haproxy.stapled(&cert), Some(response), "{what}");
+            }
+        }
     }
 }
 

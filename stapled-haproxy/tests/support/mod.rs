@@ -176,6 +176,12 @@ impl Lab {
         self.answer(cert, this_update, now() + seconds).build().expect("a response")
     }
 
+    /// The same with these certificates beside the signature.
+    pub(crate) fn longer(&self, cert: &Cert, this_update: i64, seconds: i64, certificates: &[&[u8]]) -> Vec<u8> {
+        let answer = self.answer(cert, this_update, now() + seconds);
+        answer.certificates(certificates).build().expect("a response")
+    }
+
     fn answer(&self, cert: &Cert, this_update: i64, next_update: i64) -> ResponseBuilder {
         let cert_id = self.authority.cert_id(cert.issued.serial(), HashAlgorithm::Sha1);
         ResponseBuilder::new(&self.authority).this_update(this_update).next_update(next_update).good(&cert_id)

@@ -37,6 +37,46 @@ fn a_staple_is_renewed_before_it_ends_and_there_is_always_one() {
     });
 }
 
+/// With the usual minimum interval: HAProxy staples each response for a minute.
+#[test]
+fn responses_of_six_minutes_leave_no_gap() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::builder().authority(&world.ca).validity(Duration::from_secs(360)).start().unwrap();
+        let cert = world.cert_with("a", |profile| profile.ocsp_url(lab.url()).must_staple(true));
+        let haproxy = Haproxy::of(binary, &world, "a").start();
+        let stapled = Stapled::of(&world).certs([world.certs()]).sockets([haproxy.socket()]).start();
+        let first = haproxy.wait_for_staple(&cert);
+        wait_for_within(2 * LONG, "a new staple", || {
+            let staple = haproxy.staple(&cert).expect("a gap without a staple");
+            (staple != first).then_some(staple)
+        });
+        assert_eq!(stapled.lines(&["event=withdrawn"]), [""; 0]);
+        stapled.stop();
+    });
+}
+
+#[test]
+fn responses_that_haproxy_does_not_send_are_told_at_once() {
+    with_each_haproxy(|binary| {
+        for (seconds, event) in [(120, "event=delivery_failed"), (310, "event=short_lived")] {
+            let world = World::new();
+            let lab = Lab::builder().authority(&world.ca).validity(Duration::from_secs(seconds)).start().unwrap();
+            let cert = world.cert_with("a", |profile| profile.ocsp_url(lab.url()).must_staple(true));
+            let haproxy = Haproxy::of(binary, &world, "a").start();
+            let stapled = Stapled::of(&world).certs([world.certs()]).sockets([haproxy.socket()]).start();
+            let line = stapled.wait_for_line(&[event, "code=expires_too_soon", &cert.host]);
+            assert!(line.contains("ERROR") && line.contains("last 300 s") && line.contains("outage=true"), "{line}");
+            if seconds == 310 {
+                let line = stapled.wait_for_line(&["event=withdrawn", "code=expires_too_soon", &cert.host]);
+                assert!(!line.contains("could not be renewed"), "{line}");
+            }
+            cert.wait_for_file();
+            stapled.stop();
+        }
+    });
+}
+
 #[test]
 fn a_revoked_certificate_loses_its_staple_for_good() {
     with_each_haproxy(|binary| {

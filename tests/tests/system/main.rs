@@ -12,6 +12,7 @@ mod chains;
 mod chaos;
 mod check;
 mod clients;
+mod clock;
 mod configurations;
 mod crowd;
 mod faults;

@@ -106,6 +106,32 @@ fn kept_staples_are_used_again_unless_told_otherwise() {
 }
 
 #[test]
+fn one_off_asks_by_the_rule_of_the_daemon_and_keeps_what_it_asks_for_in_vain() {
+    let world = World::new();
+    // Produced ahead, two hours ago, and good for a week.
+    let lab = Lab::builder()
+        .authority(&world.ca)
+        .backdate(Duration::from_secs(2 * 3600))
+        .validity(Duration::from_secs(7 * 86_400))
+        .start()
+        .unwrap();
+    let cert = world.cert("a", &lab.url());
+    let run = |extra: &[&str]| {
+        lab.forget_requests();
+        let finished = Stapled::of(&world).certs([world.certs()]).args(["--one-off"]).args(extra).run();
+        (finished.code, lab.requests().len())
+    };
+    assert_eq!(run(&[]), (Some(0), 1));
+    assert_eq!(run(&[]), (Some(0), 1), "it is older than an hour");
+    assert_eq!(run(&["--maximum-interval", "86400"]), (Some(0), 0));
+    let kept = cert.staple_file();
+    drop(lab);
+    let finished = Stapled::of(&world).certs([world.certs()]).args(["--one-off"]).run();
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(kept.is_some() && cert.staple_file() == kept);
+}
+
+#[test]
 fn killed_at_any_instant_it_leaves_whole_files() {
     let world = World::new();
     let lab = Lab::start([&world.ca]).unwrap();

@@ -1,0 +1,195 @@
+//! What is wrong with bytes that are no DER: in which field, and with which value.
+
+use std::fmt;
+
+use super::{
+    BIT_STRING, BOOLEAN, ENUMERATED, Element, GENERALIZED_TIME, INTEGER, NULL, OCTET_STRING, OID, SEQUENCE, SET,
+    UTC_TIME,
+};
+
+/// How many octets of a value are told. A time with fraction and offset has some twenty.
+const LONGEST_VALUE: usize = 24;
+/// How many octets of a number are told. What is longer is none of those that are checked, and may be a key's.
+const LONGEST_NUMBER: usize = 8;
+/// How many names of fields are told.
+const DEEPEST: usize = 3;
+
+/// Bytes that are not strict DER, or not of the expected type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DerError {
+    what: &'static str,
+    /// The field, then what it lies in; empty where there is none.
+    path: [&'static str; DEEPEST],
+    /// Which one, where a name in the path ends with `[]`.
+    index: u16,
+    /// What the field holds.
+    found: Option<Found>,
+    /// The tag that it should have.
+    wanted: Option<u8>,
+}
+
+/// An element of a stranger's, cut short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Found {
+    tag: u8,
+    contents: [u8; LONGEST_VALUE],
+    length: usize,
+}
+
+impl DerError {
+    pub(crate) const fn new(what: &'static str) -> Self {
+        DerError { what, path: [""; DEEPEST], index: 0, found: None, wanted: None }
+    }
+
+    /// The same, of this element.
+    pub(crate) fn of(self, element: Element<'_>) -> Self {
+        let mut contents = [0; LONGEST_VALUE];
+        contents.iter_mut().zip(element.contents).for_each(|(to, from)| *to = *from);
+        DerError { found: Some(Found { tag: element.tag, contents, length: element.contents.len() }), ..self }
+    }
+
+    /// The same, where an element with this tag should be.
+    pub(crate) fn instead_of(self, tag: u8) -> Self {
+        DerError { wanted: Some(tag), ..self }
+    }
+
+    fn within(mut self, field: &'static str) -> Self {
+        if let Some(free) = self.path.iter_mut().find(|name| name.is_empty()) {
+            *free = field;
+        }
+        self
+    }
+}
+
+/// Says in which field an error is; the innermost first.
+pub(crate) fn at(field: &'static str) -> impl Fn(DerError) -> DerError {
+    move |error| error.within(field)
+}
+
+/// Says in which of a list, whose name ends with `[]`, an error is.
+pub(crate) fn item(list: &'static str, index: usize) -> impl Fn(DerError) -> DerError {
+    move |error| DerError { index: u16::try_from(index).unwrap_or(u16::MAX), ..error }.within(list)
+}
+
+impl std::error::Error for DerError {}
+
+/// `tbsResponseData.responses[0].thisUpdate: a time that is not …: GeneralizedTime "202701010000Z"`.
+impl fmt::Display for DerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names = self.path.iter().rev().filter(|name| !name.is_empty()).peekable();
+        if names.peek().is_none() {
+            f.write_str("not strict DER")?;
+        }
+        while let Some(name) = names.next() {
+            match name.strip_suffix("[]") {
+                Some(list) => write!(f, "{list}[{}]", self.index)?,
+                None => f.write_str(name)?,
+            }
+            if names.peek().is_some() {
+                f.write_str(".")?;
+            }
+        }
+        write!(f, ": {}", self.what)?;
+        match (self.found, self.wanted) {
+            (Some(found), Some(wanted)) => write!(f, " ({found} instead of {})", Tag(wanted)),
+            (Some(found), None) => write!(f, ": {found}"),
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Tag(self.tag))?;
+        let told = self.contents.get(..self.length).unwrap_or(&self.contents);
+        let rest = if self.length > told.len() { "…" } else { "" };
+        match self.tag {
+            // What a stranger wrote may be anything: only letters, digits and signs are told.
+            UTC_TIME | GENERALIZED_TIME if told.iter().all(|byte| byte.is_ascii_graphic()) => {
+                write!(f, " \"{}{rest}\"", String::from_utf8_lossy(told))
+            }
+            UTC_TIME | GENERALIZED_TIME | OID | BOOLEAN | NULL => hexadecimal(f, told, rest),
+            INTEGER | ENUMERATED if self.length <= LONGEST_NUMBER => hexadecimal(f, told, rest),
+            BIT_STRING => match told.first() {
+                Some(unused) => write!(f, " with {unused} unused bits"),
+                None => Ok(()),
+            },
+            // Strings may be anything, a key too.
+            _ => write!(f, " of {} bytes", self.length),
+        }
+    }
+}
+
+fn hexadecimal(f: &mut fmt::Formatter<'_>, bytes: &[u8], rest: &str) -> fmt::Result {
+    f.write_str(if bytes.is_empty() { " without contents" } else { " " })?;
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02X}"))?;
+    f.write_str(rest)
+}
+
+/// A tag by its name.
+struct Tag(u8);
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            BOOLEAN => "BOOLEAN",
+            INTEGER => "INTEGER",
+            BIT_STRING => "BIT STRING",
+            OCTET_STRING => "OCTET STRING",
+            NULL => "NULL",
+            OID => "OBJECT IDENTIFIER",
+            ENUMERATED => "ENUMERATED",
+            UTC_TIME => "UTCTime",
+            GENERALIZED_TIME => "GeneralizedTime",
+            SEQUENCE => "SEQUENCE",
+            SET => "SET",
+            tag if tag & 0xc0 == 0x80 => return write!(f, "[{}]", tag & 0x1f),
+            tag => return write!(f, "tag {tag:02X}"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::der::{Reader, element};
+
+    fn of(tag: u8, contents: &[u8]) -> String {
+        let bytes = element(tag, contents);
+        DerError::new("odd").of(Element { tag, contents, raw: &bytes }).to_string()
+    }
+
+    #[test]
+    fn fields_and_values() {
+        assert_eq!(DerError::new("odd").to_string(), "not strict DER: odd");
+        let within = |error| item("responses[]", 3)(at("thisUpdate")(error));
+        assert_eq!(within(DerError::new("odd")).to_string(), "responses[3].thisUpdate: odd");
+        let deep = at("d")(at("c")(at("b")(at("a")(DerError::new("odd")))));
+        assert_eq!(deep.to_string(), "c.b.a: odd");
+        let wrong = Reader::new(b"\x17\x0d270101000000Z").expect(GENERALIZED_TIME).unwrap_err();
+        let told = "not strict DER: an element of another type than expected \
+                    (UTCTime \"270101000000Z\" instead of GeneralizedTime)";
+        assert_eq!(wrong.to_string(), told);
+        assert_eq!(of(GENERALIZED_TIME, b"2027"), "not strict DER: odd: GeneralizedTime \"2027\"");
+        assert_eq!(of(GENERALIZED_TIME, b"20\n27"), "not strict DER: odd: GeneralizedTime 32300A3237");
+        assert_eq!(of(BOOLEAN, &[1]), "not strict DER: odd: BOOLEAN 01");
+        assert_eq!(of(INTEGER, &[0, 1]), "not strict DER: odd: INTEGER 0001");
+        assert_eq!(of(BIT_STRING, &[3, 1]), "not strict DER: odd: BIT STRING with 3 unused bits");
+        assert_eq!(of(NULL, &[]), "not strict DER: odd: NULL without contents");
+        assert_eq!(of(0xa3, &[]), "not strict DER: odd: [3] of 0 bytes");
+        assert_eq!(of(0x3c, b"html"), "not strict DER: odd: tag 3C of 4 bytes");
+    }
+
+    /// However much a stranger sends; and nothing of what may be a key.
+    #[test]
+    fn messages_are_short_and_tell_no_secrets() {
+        for tag in 0..=255 {
+            let told = of(tag, &[b'A'; 5000]);
+            assert!(told.len() < 120, "{told}");
+            let may_be_told = [UTC_TIME, GENERALIZED_TIME, OID, BOOLEAN, NULL].contains(&tag);
+            assert_eq!(told.contains("AAAA") || told.contains("4141"), may_be_told, "{told}");
+        }
+        assert!(!of(INTEGER, &[0x41; 9]).contains("4141"));
+        assert!(size_of::<DerError>() <= 128);
+    }
+}

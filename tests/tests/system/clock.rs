@@ -1,0 +1,64 @@
+//! A wall clock that is wrong for a while: that of the daemon alone. The CA's, HAProxy's and the clients' are right.
+
+use std::path::{Path, PathBuf};
+
+use stapled_ca::lab::Lab;
+use stapled_tests::{Cert, Haproxy, LONG, Stapled, World, wait_until, wait_until_within, with_each_haproxy};
+
+const TEN_YEARS: i64 = 10 * 365 * 86_400;
+
+/// The library that makes a program see another time; `tests/provide/provide.sh faketime` finds it.
+fn library() -> Option<PathBuf> {
+    if let Some(library) = std::env::var_os("FAKETIME_LIB") {
+        return Some(library.into());
+    }
+    assert!(std::env::var_os("STAPLED_MAY_SKIP").is_some(), "FAKETIME_LIB is not set: see tests/provide/provide.sh");
+    None
+}
+
+/// By how many seconds the clock is wrong from now on.
+fn set(file: &Path, by: i64) {
+    // In place at once: the library reads it all the time.
+    let new = file.with_extension("new");
+    std::fs::write(&new, format!("{by:+}\n")).unwrap();
+    std::fs::rename(new, file).unwrap();
+}
+
+#[test]
+fn once_the_clock_is_right_again_every_staple_is_back_and_none_is_withdrawn() {
+    let Some(library) = library() else { return };
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let certs: Vec<Cert> = (0..3).map(|number| world.cert(&format!("c{number}"), &lab.url())).collect();
+        let haproxy = Haproxy::of(binary, &world, "a").start();
+        let clock = world.path("clock");
+        set(&clock, 0);
+        let preload = format!("LD_PRELOAD={}", library.display());
+        let file = format!("FAKETIME_TIMESTAMP_FILE={}", clock.display());
+        let rest = ["FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1"];
+        let stapled = Stapled::of(&world)
+            .by(["env", &preload, &file].into_iter().chain(rest))
+            .certs([world.certs()])
+            .sockets([haproxy.socket()])
+            .start();
+        let first: Vec<Vec<u8>> = certs.iter().map(|cert| haproxy.wait_for_staple(cert)).collect();
+        // The CA cannot help: what was good is good.
+        drop(lab);
+
+        set(&clock, TEN_YEARS);
+        stapled.wait_for_line(&["event=clock_set"]);
+        let files = || certs.iter().filter(|cert| cert.staple_file().is_some()).count();
+        wait_until_within(LONG, "all are taken back: by this clock they are over", || files() == 0);
+
+        set(&clock, 0);
+        wait_until("it is noticed", || stapled.lines(&["event=clock_set"]).len() == 2);
+        let withdrawn = stapled.lines(&["event=withdrawn"]).len();
+        for (cert, first) in certs.iter().zip(&first) {
+            wait_until("clients get it again", || haproxy.staple(cert).as_ref() == Some(first));
+            wait_until("its file is back", || cert.staple_file().as_ref() == Some(first));
+        }
+        assert_eq!(stapled.lines(&["event=withdrawn"]).len(), withdrawn);
+        stapled.stop();
+    });
+}
