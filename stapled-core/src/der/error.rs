@@ -7,8 +7,9 @@ use super::{
     UTC_TIME,
 };
 
-/// How many octets of a value are told. A time with fraction and offset has some twenty.
-const LONGEST_VALUE: usize = 24;
+/// How many octets of a value are told. A time with fraction and offset has some twenty. Errors are small, since every read
+/// returns one or none.
+const LONGEST_VALUE: usize = 20;
 /// How many octets of a number are told. What is longer is none of those that are checked, and may be a key's.
 const LONGEST_NUMBER: usize = 8;
 /// How many names of fields are told.
@@ -33,7 +34,7 @@ pub struct DerError {
 struct Found {
     tag: u8,
     contents: [u8; LONGEST_VALUE],
-    length: usize,
+    length: u16,
 }
 
 impl DerError {
@@ -44,8 +45,9 @@ impl DerError {
     /// The same, of this element.
     pub(crate) fn of(self, element: Element<'_>) -> Self {
         let mut contents = [0; LONGEST_VALUE];
+        let length = u16::try_from(element.contents.len()).unwrap_or(u16::MAX);
         contents.iter_mut().zip(element.contents).for_each(|(to, from)| *to = *from);
-        DerError { found: Some(Found { tag: element.tag, contents, length: element.contents.len() }), ..self }
+        DerError { found: Some(Found { tag: element.tag, contents, length }), ..self }
     }
 
     /// The same, where an element with this tag should be.
@@ -101,21 +103,22 @@ impl fmt::Display for DerError {
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", Tag(self.tag))?;
-        let told = self.contents.get(..self.length).unwrap_or(&self.contents);
-        let rest = if self.length > told.len() { "…" } else { "" };
+        let length = usize::from(self.length);
+        let told = self.contents.get(..length).unwrap_or(&self.contents);
+        let rest = if length > told.len() { "…" } else { "" };
         match self.tag {
             // What a stranger wrote may be anything: only letters, digits and signs are told.
             UTC_TIME | GENERALIZED_TIME if told.iter().all(|byte| byte.is_ascii_graphic()) => {
                 write!(f, " \"{}{rest}\"", String::from_utf8_lossy(told))
             }
             UTC_TIME | GENERALIZED_TIME | OID | BOOLEAN | NULL => hexadecimal(f, told, rest),
-            INTEGER | ENUMERATED if self.length <= LONGEST_NUMBER => hexadecimal(f, told, rest),
+            INTEGER | ENUMERATED if length <= LONGEST_NUMBER => hexadecimal(f, told, rest),
             BIT_STRING => match told.first() {
                 Some(unused) => write!(f, " with {unused} unused bits"),
                 None => Ok(()),
             },
             // Strings may be anything, a key too.
-            _ => write!(f, " of {} bytes", self.length),
+            _ => write!(f, " of {length} bytes"),
         }
     }
 }
@@ -190,6 +193,6 @@ mod tests {
             assert_eq!(told.contains("AAAA") || told.contains("4141"), may_be_told, "{told}");
         }
         assert!(!of(INTEGER, &[0x41; 9]).contains("4141"));
-        assert!(size_of::<DerError>() <= 128);
+        assert!(size_of::<DerError>() <= 96);
     }
 }

@@ -135,7 +135,7 @@ impl Parameters {
         }
         *block.first_mut()? &= !surplus;
         let (padding, salt) = block.split_at_checked(block.len().checked_sub(self.salt)?)?;
-        let ([zeros @ .., 1], true) = (padding, !padding.is_empty()) else { return None };
+        let [zeros @ .., 1] = padding else { return None };
         let is_right =
             zeros.iter().all(|byte| *byte == 0) && self.hash.digest(&[&[0; 8], hash.as_ref(), salt]).as_ref() == stated;
         is_right.then_some(())
