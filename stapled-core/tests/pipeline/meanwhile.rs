@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use stapled_core::inventory::Standing;
 use stapled_core::ocsp::CertIdHash;
+use stapled_core::refresh::RefreshPolicy;
 use stapled_core::stapler::{Group, Stapler};
 
 use crate::world::{Ca, DAY, HOUR, List, MINUTE, Mood, Server, Shared, World, half_life, with_issuer};
@@ -151,7 +152,7 @@ async fn one_of_those_who_wait_asks_as_soon_as_it_may() {
 async fn a_renewal_planned_while_the_clock_was_ahead_is_not_put_off() {
     let world = World::with_jumps();
     world.add("a.test");
-    world.start();
+    world.run(world.builder().refresh_policy(RefreshPolicy::default()));
     world.pass(MINUTE).await;
     let right = world.now();
     // As late as to renew at once, as early as to be left with what there is.

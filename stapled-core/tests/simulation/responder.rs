@@ -168,7 +168,7 @@ pub(crate) const ISSUER_MOODS: &[IssuerMood] =
 
 impl Responders {
     pub(crate) fn new(random: &crate::random::Random) -> Self {
-        let validities = [8 * MINUTE, 12 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 6 * HOUR, DAY, DAY, 4 * DAY, 4 * DAY];
+        let validities = [12 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 6 * HOUR, DAY, DAY, 4 * DAY, 4 * DAY];
         let responder = |_| Responder {
             mood: Mutex::new(Mood::Good),
             validity: Mutex::new(random.pick(&validities)),
