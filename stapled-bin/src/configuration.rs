@@ -16,7 +16,7 @@ use crate::arguments::{self, Arguments};
 use crate::fault::ConfigurationError;
 use crate::file::File;
 use crate::judging::Judging;
-use crate::network::{Network, Proxy, TIMEOUT};
+use crate::network::{Network, Proxy, TIMEOUT, UnusableOverride, overrides};
 use crate::settings::{Hash, Settings, parts};
 
 /// Everything the program needs to run.
@@ -228,6 +228,8 @@ impl Origins {
             "no-staple-files" => said.no_staple_files,
             "http-proxy" => said.http_proxy.is_some(),
             "no-proxy" => !said.no_proxy.is_empty(),
+            "responder" => !said.responder.is_empty(),
+            "default-responder" => said.default_responder.is_some(),
             "json" => said.json,
             "wait" => said.wait.is_some(),
             "hook" => said.hook.is_some(),
@@ -500,7 +502,10 @@ fn network(settings: &Settings, origins: &Origins) -> Result<Network, Configurat
             return Err(setting("no-proxy", what.to_owned()));
         }
     };
-    let network = Network { proxy, deny_private: settings.deny_private_responders };
+    let overrides = overrides(&settings.responder, settings.default_responder.as_deref())
+        .map_err(|UnusableOverride { setting: name, error }| setting(name, error.to_string()))?;
+    let deny_private = settings.deny_private_responders;
+    let network = Network { proxy, deny_private, prefer_ipv4: settings.prefer_ipv4, overrides };
     // Tried here, so that --check-config finds what is wrong with it.
     network.fetcher(TIMEOUT).map_err(|error| setting("http-proxy", error.to_string()))?;
     Ok(network)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use stapled_core::io::http::{HttpFetcher, HttpFetcherError};
+use stapled_core::overrides::{OverrideError, ResponderOverrides};
 
 use crate::settings::ASKING;
 
@@ -23,6 +24,19 @@ pub(crate) struct NetworkArguments {
     #[arg(long, value_name = "LIST", requires = "http_proxy", help_heading = ASKING)]
     no_proxy: Option<String>,
 
+    /// Ask the responder at NEW instead of the one at OLD, and what is below NEW instead of what is below OLD; may be given
+    /// several times
+    #[arg(long, value_name = "OLD=NEW", help_heading = ASKING)]
+    responder: Vec<String>,
+
+    /// Ask this responder about a certificate that names none
+    #[arg(long, value_name = "URL", help_heading = ASKING)]
+    default_responder: Option<String>,
+
+    /// Try the IPv4 addresses of a responder before those of IPv6 [default: in the system's order]
+    #[arg(long, help_heading = ASKING)]
+    prefer_ipv4: bool,
+
     /// Ask public addresses only
     #[arg(long, help_heading = ASKING)]
     deny_private_responders: bool,
@@ -35,6 +49,18 @@ pub(crate) struct Network {
     pub(crate) proxy: Option<Proxy>,
     /// Whether only public addresses are asked.
     pub(crate) deny_private: bool,
+    /// Whether a host's IPv4 addresses are tried first.
+    pub(crate) prefer_ipv4: bool,
+    /// Responders that are asked instead of others.
+    pub(crate) overrides: ResponderOverrides,
+}
+
+/// An override that cannot be used, and the setting that says it.
+#[derive(Debug, thiserror::Error)]
+#[error("--{setting}: {error}")]
+pub(crate) struct UnusableOverride {
+    pub(crate) setting: &'static str,
+    pub(crate) error: OverrideError,
 }
 
 /// A proxy, and the hosts that are reached without it.
@@ -45,17 +71,32 @@ pub(crate) struct Proxy {
 }
 
 impl NetworkArguments {
-    pub(crate) fn network(&self) -> Network {
+    pub(crate) fn network(&self) -> Result<Network, UnusableOverride> {
         let except = self.no_proxy.clone().unwrap_or_default();
         let proxy = self.http_proxy.clone().map(|url| Proxy { url, except });
-        Network { proxy, deny_private: self.deny_private_responders }
+        let overrides = overrides(&self.responder, self.default_responder.as_deref())?;
+        Ok(Network { proxy, deny_private: self.deny_private_responders, prefer_ipv4: self.prefer_ipv4, overrides })
+    }
+}
+
+/// The overrides, as they were said.
+pub(crate) fn overrides(responders: &[String], default: Option<&str>) -> Result<ResponderOverrides, UnusableOverride> {
+    let unusable = |setting| move |error| UnusableOverride { setting, error };
+    let mut overrides = ResponderOverrides::new();
+    for text in responders {
+        overrides = overrides.replace_by_text(text).map_err(unusable("responder"))?;
+    }
+    match default {
+        Some(url) => overrides.without_url(url).map_err(unusable("default-responder")),
+        None => Ok(overrides),
     }
 }
 
 impl Network {
     /// What asks responders; each question may take so long.
     pub(crate) fn fetcher(&self, timeout: Duration) -> Result<HttpFetcher, HttpFetcherError> {
-        let builder = HttpFetcher::builder().deny_private(self.deny_private).timeout(timeout);
+        let builder =
+            HttpFetcher::builder().deny_private(self.deny_private).prefer_ipv4(self.prefer_ipv4).timeout(timeout);
         match &self.proxy {
             Some(proxy) => builder.proxy(proxy.url.as_str(), proxy.except.as_str()).build(),
             None => builder.proxy_from_environment().build(),

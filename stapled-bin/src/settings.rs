@@ -145,6 +145,20 @@ pub(crate) struct Settings {
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) no_proxy: Vec<String>,
 
+    /// Ask the responder at NEW instead of the one at OLD, and what is below NEW instead of what is below OLD; may be given
+    /// several times. For mirrors, and CAs that moved: http://ocsp.ca.example=http://mirror.internal/ca
+    #[arg(long, value_name = "OLD=NEW", help_heading = ASKING)]
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) responder: Vec<String>,
+
+    /// Ask this responder about certificates that name none [default: they get no staple]
+    #[arg(long, value_name = "URL", help_heading = ASKING)]
+    pub(crate) default_responder: Option<String>,
+
+    /// Try the IPv4 addresses of a responder before those of IPv6 [default: in the system's order]
+    #[arg(long, help_heading = ASKING)]
+    pub(crate) prefer_ipv4: bool,
+
     /// Ask public addresses only: for certificates that strangers upload, whose URLs must not lead to inner servers.
     /// A proxy resolves names by itself and must do the same
     #[arg(long, help_heading = ASKING)]
@@ -329,6 +343,9 @@ impl Settings {
             nonce: self.nonce || file.nonce,
             http_proxy,
             no_proxy,
+            responder: first(self.responder, file.responder),
+            default_responder: self.default_responder.or(file.default_responder),
+            prefer_ipv4: self.prefer_ipv4 || file.prefer_ipv4,
             deny_private_responders: self.deny_private_responders || file.deny_private_responders,
             clock_skew: self.clock_skew.or(file.clock_skew),
             allow_sha1: self.allow_sha1 || file.allow_sha1,

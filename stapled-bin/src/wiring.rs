@@ -79,6 +79,7 @@ pub(crate) fn join(
     let mut builder = Stapler::builder()
         .observer(Arc::new(All(observers)))
         .fetcher(Arc::new(configuration.network.fetcher(TIMEOUT)?))
+        .responder_overrides(configuration.network.overrides.clone())
         .refresh_policy(configuration.refresh)
         .judge_policy(configuration.judging)
         .rescan_interval(configuration.rescan)

@@ -18,6 +18,7 @@ use crate::oid;
 use crate::shape;
 use crate::signature::{self, PublicKey, SignatureError, Verified};
 use crate::time::Timestamp;
+use crate::url_text;
 
 pub(crate) use crate::der::hex_upper;
 pub(crate) use description::general_name_in_words;
@@ -232,8 +233,9 @@ impl Certificate {
                             }
                             _ => continue,
                         };
-                        if urls.len() < MAX_URLS && url.len() <= MAX_URL && !urls.iter().any(|known| known == url) {
-                            urls.push(url.to_owned());
+                        let url = url_text::tidied(url);
+                        if urls.len() < MAX_URLS && (1..=MAX_URL).contains(&url.len()) && !urls.contains(&url) {
+                            urls.push(url);
                         }
                     }
                 }
@@ -323,7 +325,8 @@ impl Certificate {
         self.is_ca
     }
 
-    /// Where to ask for its status (RFC 5280 §4.2.2.1, id-ad-ocsp), in its order; at most eight.
+    /// Where to ask for its status (RFC 5280 §4.2.2.1, id-ad-ocsp), in its order; at most eight. Without white space
+    /// around them, and without credentials: `***` stands in their place, and such a URL is not asked.
     pub fn ocsp_urls(&self) -> &[String] {
         &self.ocsp_urls
     }

@@ -1,5 +1,6 @@
 //! Asking a CA: the trait of fetchers.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,6 +10,7 @@ use crate::chain::CertChain;
 use crate::ocsp::OcspRequest;
 use crate::reason::ReasonCode;
 use crate::time::Timestamp;
+use crate::url_text::without_credentials as shown;
 
 /// Answers one question: this request, at this URL, by this method.
 ///
@@ -65,6 +67,13 @@ pub struct Answer {
     pub expires: Option<Timestamp>,
     /// Its validator.
     pub etag: Option<String>,
+    /// What the answer says that it is (`Content-Type`). Nothing depends on it: it helps to tell what came where that is
+    /// no OCSP response.
+    pub content_type: Option<String>,
+    /// How long the responder asks to wait (RFC 9110 §10.2.3), where it said so with an answer.
+    pub retry_after: Option<Duration>,
+    /// Where it came from, where the fetcher knows.
+    pub from: Option<SocketAddr>,
 }
 
 /// Why there is no answer.
@@ -72,7 +81,7 @@ pub struct Answer {
 #[non_exhaustive]
 pub enum FetchError {
     /// The URL is none that can be asked.
-    #[error("{url}: {why}")]
+    #[error("{}: {why}", shown(.url))]
     UnsupportedUrl {
         /// The URL.
         url: String,
@@ -80,7 +89,7 @@ pub enum FetchError {
         why: String,
     },
     /// The address may not be asked.
-    #[error("{url}: {why}")]
+    #[error("{}: {why}", shown(.url))]
     Forbidden {
         /// The URL.
         url: String,
@@ -88,15 +97,23 @@ pub enum FetchError {
         why: String,
     },
     /// No connection: name, route, refused, TLS.
-    #[error("{url}: cannot connect: {why}")]
+    #[error("{}: cannot connect: {why}", shown(.url))]
     Connect {
         /// The URL.
         url: String,
         /// What the system says.
         why: String,
     },
-    /// No complete answer in time.
-    #[error("{url}: no answer within {} s", .after.as_secs_f32())]
+    /// No connection in time.
+    #[error("{}: no connection within {} s", shown(.url), .after.as_secs_f32())]
+    ConnectTimedOut {
+        /// The URL.
+        url: String,
+        /// The deadline that passed.
+        after: Duration,
+    },
+    /// No complete answer in time, though there was a connection.
+    #[error("{}: no answer within {} s", shown(.url), .after.as_secs_f32())]
     TimedOut {
         /// The URL.
         url: String,
@@ -104,7 +121,7 @@ pub enum FetchError {
         after: Duration,
     },
     /// The exchange broke off, or is not HTTP.
-    #[error("{url}: {why}")]
+    #[error("{}: {why}", shown(.url))]
     Broken {
         /// The URL.
         url: String,
@@ -112,7 +129,7 @@ pub enum FetchError {
         why: String,
     },
     /// An HTTP status other than 200, or 304 to a conditional GET.
-    #[error("{url}: HTTP status {status}")]
+    #[error("{}: HTTP status {status}", shown(.url))]
     Status {
         /// The URL.
         url: String,
@@ -122,15 +139,31 @@ pub enum FetchError {
         retry_after: Option<Duration>,
     },
     /// More bytes than an answer may have.
-    #[error("{url}: the answer has more than {limit} bytes")]
+    #[error("{}: the answer has more than {limit} bytes", shown(.url))]
     TooLarge {
         /// The URL.
         url: String,
         /// The limit in bytes.
         limit: usize,
     },
+    /// More bytes came than an exchange may have in all: heads, interim answers (100 Continue), framing, TLS.
+    #[error("{}: more than {limit} bytes came for one answer, with all that is around it", shown(.url))]
+    TooMuchAround {
+        /// The URL.
+        url: String,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The responder answered with a redirection, and the place that it names was not reached.
+    #[error("{}: redirected: {error}", shown(.url))]
+    Redirected {
+        /// The URL that redirects.
+        url: String,
+        /// Why its target was not reached.
+        error: Box<FetchError>,
+    },
     /// Redirected too often, in a circle, or to what cannot be asked.
-    #[error("{url}: {why}")]
+    #[error("{}: {why}", shown(.url))]
     Redirect {
         /// The URL.
         url: String,
@@ -143,13 +176,14 @@ impl FetchError {
     /// The stable word for it.
     pub fn code(&self) -> ReasonCode {
         ReasonCode::new(match self {
+            FetchError::Redirected { error, .. } => return error.code(),
             FetchError::UnsupportedUrl { .. } => "unsupported_url",
             FetchError::Forbidden { .. } => "forbidden_address",
             FetchError::Connect { .. } => "connect_failed",
-            FetchError::TimedOut { .. } => "timed_out",
+            FetchError::ConnectTimedOut { .. } | FetchError::TimedOut { .. } => "timed_out",
             FetchError::Broken { .. } => "http_broken",
             FetchError::Status { .. } => "http_status",
-            FetchError::TooLarge { .. } => "too_large",
+            FetchError::TooLarge { .. } | FetchError::TooMuchAround { .. } => "too_large",
             FetchError::Redirect { .. } => "bad_redirect",
         })
     }
@@ -162,10 +196,25 @@ impl FetchError {
         }
     }
 
+    /// Whether the responder was not asked at all: no connection to it, or none allowed.
+    pub fn is_unasked(&self) -> bool {
+        matches!(
+            self,
+            FetchError::UnsupportedUrl { .. }
+                | FetchError::Forbidden { .. }
+                | FetchError::Connect { .. }
+                | FetchError::ConnectTimedOut { .. }
+        )
+    }
+
     /// Whether it is the responder's host that fails, whatever the question: these trip its circuit breaker.
     pub fn is_hosts_fault(&self) -> bool {
         match self {
-            FetchError::Connect { .. } | FetchError::TimedOut { .. } | FetchError::Broken { .. } => true,
+            FetchError::Connect { .. }
+            | FetchError::ConnectTimedOut { .. }
+            | FetchError::TimedOut { .. }
+            | FetchError::Broken { .. } => true,
+            FetchError::Redirected { error, .. } => error.is_hosts_fault(),
             FetchError::Status { status, .. } => *status == 429 || *status >= 500 && *status != 501,
             _ => false,
         }

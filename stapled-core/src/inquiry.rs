@@ -1,14 +1,19 @@
 //! Asking one responder: which hash and which method come next, and when there is nothing left to try. Pure: who sends
 //! the questions, over which connections and when, is the caller's affair.
 //!
-//! Responders differ. Some refuse GET, some sit behind a cache that does, many know CertIDs by SHA-1 only. An
-//! [`Inquiry`] starts with what is likeliest, and goes on only where what the responder said makes another question
-//! worthwhile: at most four in all.
+//! Responders differ. Some refuse GET, some sit behind a cache or proxy that answers GETs wrongly, many know CertIDs by
+//! SHA-1 only. An [`Inquiry`] starts with what is likeliest, and goes on only where another question is worthwhile: at
+//! most four in all.
+//!
+//! POST is the second try, whatever a GET brought that is no staple: silence, a reset, an error page, an answer that is
+//! not believed, or one that a cache keeps for too long. There are two exceptions: a responder that was not reached at
+//! all is not reached by POST either, and status 429 asks for fewer questions, not for another one.
 
 use base64::Engine;
 
 use crate::chain::CertChain;
-use crate::fetch::{FetchError, Method};
+use crate::fetch::{Answer, FetchError, Method};
+use crate::not_ocsp::NotOcsp;
 use crate::ocsp::{CertIdHash, EncodeError, OcspRequest, ResponseStatus};
 use crate::reason::ReasonCode;
 use crate::staple::Refusal;
@@ -40,10 +45,16 @@ pub struct Inquiry<'a> {
     hash: CertIdHash,
     other_hash: Option<CertIdHash>,
     methods: MethodChoice,
-    /// Whether GET was tried with this hash, and POST is next.
+    /// Whether POST is next.
     by_post: bool,
-    /// What came of the first hash, when the second is tried.
-    first_trouble: Option<Trouble>,
+    /// Whether the responder is asked by POST from the start.
+    prefers_post: bool,
+    /// Whether GET is tried where POST, which comes first, is not served.
+    past_caches: bool,
+    /// What came of the GET with this hash, when POST is tried.
+    of_get: Option<Trouble>,
+    /// What the responder says of the certificate, by the first hash.
+    telling: Option<Trouble>,
     learnt: Habits,
 }
 
@@ -72,7 +83,7 @@ pub enum HashChoice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum MethodChoice {
     /// By GET, so that caches can answer, where the URL has no query and is at most 255 bytes long, and where there is
-    /// no nonce; otherwise, and after GET was refused, by POST.
+    /// no nonce; otherwise, and where GET brought no staple, by POST.
     #[default]
     Auto,
     /// By this one, whatever comes of it.
@@ -99,6 +110,14 @@ pub enum Trouble {
     /// It was refused.
     #[error(transparent)]
     Refusal(#[from] Refusal),
+    /// Something else than an OCSP response came.
+    #[error("{came}")]
+    NotOcsp {
+        /// What it is.
+        came: NotOcsp,
+        /// How the judgement refused it.
+        refusal: Refusal,
+    },
     /// The responder says that it does not know the certificate.
     #[error("the responder does not know the certificate")]
     Unknown,
@@ -119,7 +138,10 @@ impl<'a> Inquiry<'a> {
             other_hash,
             methods: MethodChoice::Auto,
             by_post: false,
-            first_trouble: None,
+            prefers_post: false,
+            past_caches: false,
+            of_get: None,
+            telling: None,
             learnt: Habits::default(),
         }
     }
@@ -139,8 +161,15 @@ impl<'a> Inquiry<'a> {
             }
             _ => self,
         };
-        inquiry.by_post = habits.method == Some(Method::Post);
+        inquiry.prefers_post = habits.method == Some(Method::Post);
+        inquiry.by_post = inquiry.prefers_post;
         inquiry
+    }
+
+    /// The same, past caches, which keep answers to GET: by POST first, and by GET only where the responder serves no POST.
+    #[must_use]
+    pub fn past_caches(self) -> Self {
+        Inquiry { by_post: true, prefers_post: true, past_caches: true, ..self }
     }
 
     /// The next question: the first, or the one that [`refused`](Inquiry::refused) has led to. `nonce` goes into the
@@ -164,28 +193,41 @@ impl<'a> Inquiry<'a> {
 
     /// Tells what came of a question that was sent by `method`. Returns whether there is another one worth asking.
     pub fn refused(&mut self, method: Method, trouble: &Trouble) -> bool {
-        if self.methods == MethodChoice::Auto && method == Method::Get && trouble.is_of_the_method() {
-            self.by_post = true;
-            // A cache that is behind is no habit of the responder.
-            if !matches!(trouble, Trouble::Refusal(Refusal::Expired { .. })) {
-                self.learnt.method = Some(Method::Post);
-            }
+        if self.past_caches && self.methods == MethodChoice::Auto && method == Method::Post && trouble.is_of_post() {
+            self.past_caches = false;
+            self.by_post = false;
             return true;
         }
-        match self.other_hash.take() {
-            Some(hash) if trouble.is_of_the_hash() => {
-                self.hash = hash;
-                self.learnt.hash = Some(hash);
-                self.first_trouble = Some(trouble.clone());
-                true
-            }
-            _ => false,
+        let is_first = self.methods == MethodChoice::Auto && method == Method::Get && !self.prefers_post;
+        if is_first && trouble.is_worth_a_post() {
+            self.by_post = true;
+            self.learnt.method = trouble.is_of_get().then_some(Method::Post);
+            self.of_get = Some(trouble.clone());
+            return true;
         }
+        let of_get = self.of_get.take();
+        let fails_by_get = of_get.as_ref().is_some_and(Trouble::is_of_get);
+        let telling = match of_get {
+            // An answer tells more of the certificate than an exchange that failed.
+            Some(of_get) if trouble.is_of_the_exchange() && !of_get.is_of_the_exchange() => of_get,
+            _ => trouble.clone(),
+        };
+        let next = self.other_hash.take().filter(|_| telling.is_of_the_hash());
+        self.telling.get_or_insert(telling);
+        let Some(hash) = next else { return false };
+        self.hash = hash;
+        self.learnt.hash = Some(hash);
+        if method == Method::Post && !fails_by_get && self.learnt.method.is_none() && !self.prefers_post {
+            self.by_post = false;
+        }
+        true
     }
 
-    /// What came of the first hash, once a second was tried: that is what the responder thinks of the certificate.
+    /// What came of the first hash: that is what the responder thinks of the certificate. Of GET and POST it is what came
+    /// of POST, unless that brought no answer at all. `None` before a question with that hash, by the last method that is
+    /// worth trying, was [`refused`](Inquiry::refused).
     pub fn first_trouble(&self) -> Option<&Trouble> {
-        self.first_trouble.as_ref()
+        self.telling.as_ref()
     }
 
     /// What an answer to the last question teaches of the responder.
@@ -194,33 +236,63 @@ impl<'a> Inquiry<'a> {
     }
 }
 
-impl Habits {
-    /// These, and what was learnt since.
-    pub(crate) fn and(self, learnt: Habits) -> Habits {
-        Habits { method: learnt.method.or(self.method), hash: learnt.hash.or(self.hash) }
-    }
-}
-
 impl Trouble {
     /// The stable word for it.
     pub fn code(&self) -> ReasonCode {
         match self {
             Trouble::Fetch(error) => error.code(),
-            Trouble::Refusal(refusal) => refusal.code(),
+            Trouble::Refusal(refusal) | Trouble::NotOcsp { refusal, .. } => refusal.code(),
             Trouble::Unknown => ReasonCode::new("unknown"),
         }
     }
 
-    /// Whether asking by POST may help where GET did not: the responder refuses GET, or a cache stands between.
-    fn is_of_the_method(&self) -> bool {
+    /// Why an answer is not believed: the refusal, or what came where that is no OCSP response at all.
+    pub fn with_answer(refusal: Refusal, answer: &Answer) -> Self {
+        let body = answer.body.as_deref().unwrap_or_default();
+        match refusal {
+            Refusal::Malformed(_) => match NotOcsp::of(body, answer.content_type.as_deref()) {
+                Some(came) => Trouble::NotOcsp { came, refusal },
+                None => refusal.into(),
+            },
+            refusal => refusal.into(),
+        }
+    }
+
+    /// Whether asking by POST may help where GET did not.
+    fn is_worth_a_post(&self) -> bool {
+        match self {
+            Trouble::Fetch(FetchError::Status { status: 429, .. }) => false,
+            Trouble::Fetch(error) => !error.is_unasked(),
+            Trouble::Refusal(_) | Trouble::NotOcsp { .. } | Trouble::Unknown => true,
+        }
+    }
+
+    /// Whether GET itself is what the responder, or what is before it, does not serve: others are spared the question. An
+    /// answer about one certificate that is wrong, or that a cache keeps for too long, says nothing of others.
+    fn is_of_get(&self) -> bool {
+        match self {
+            Trouble::Fetch(_) | Trouble::NotOcsp { .. } => true,
+            Trouble::Refusal(refusal) => {
+                matches!(refusal, Refusal::ErrorStatus(ResponseStatus::MalformedRequest) | Refusal::Malformed(_))
+            }
+            Trouble::Unknown => false,
+        }
+    }
+
+    /// Whether POST itself is what the responder does not serve.
+    fn is_of_post(&self) -> bool {
         match self {
             Trouble::Fetch(FetchError::Status { status, .. }) => {
-                matches!(status, 400 | 403 | 404 | 405 | 406 | 411 | 414 | 415 | 500 | 501)
+                matches!(status, 400 | 403 | 404 | 405 | 411 | 415 | 501)
             }
-            Trouble::Refusal(Refusal::ErrorStatus(ResponseStatus::MalformedRequest)) => true,
-            Trouble::Refusal(Refusal::Malformed(_) | Refusal::Expired { .. }) => true,
+            Trouble::NotOcsp { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether no OCSP response came.
+    fn is_of_the_exchange(&self) -> bool {
+        matches!(self, Trouble::Fetch(_) | Trouble::NotOcsp { .. })
     }
 
     /// Whether asking with another hash may help.
@@ -241,5 +313,5 @@ impl Trouble {
 fn get_url_length(url: &str, request: &OcspRequest) -> usize {
     let encoded = base64::engine::general_purpose::STANDARD.encode(request.as_der());
     let escaped = encoded.bytes().filter(|byte| matches!(byte, b'+' | b'/' | b'=')).count();
-    url.trim_end_matches('/').len() + 1 + encoded.len() + 2 * escaped
+    url.trim().trim_end_matches('/').len() + 1 + encoded.len() + 2 * escaped
 }

@@ -32,7 +32,7 @@ use issuers::IssuerPool;
 pub(crate) use places::{Displaced, Settled};
 use questions::Questions;
 pub(crate) use questions::{Progress, Selected, Ticket};
-pub(crate) use renewals::{CertificateView, Kept, RenewalMemory};
+pub(crate) use renewals::{CertificateView, Kept, RenewalMemory, Validator};
 pub use standing::{
     CertificateStatus, DeliveryState, DeliveryStatus, PlaceState, PlaceStatus, ProblemStatus, Standing,
 };

@@ -11,11 +11,12 @@
 //!
 //! # The map, from the ground up
 //!
-//! - [`time`], [`reason`], [`task`]: instants, reason codes, what travels between the stages.
+//! - [`time`], [`reason`], [`task`], [`url_text`]: instants, reason codes, what travels between the stages, URLs as text.
 //! - [`oid`], [`ocsp`], [`certificate`], [`bundle`], [`chain`]: what is on the wire and on disk.
 //! - [`issuance`], [`staple`], [`refresh`]: what to believe, and when to ask again. Pure, as all above.
 //! - [`clock`], [`chance`], [`source`], [`fetch`], [`sink`], [`scheduler`], [`event`]: the seams.
-//! - [`inquiry`], [`lookup`]: how one responder is asked; where a server finds an issuer. Pure.
+//! - [`overrides`], [`inquiry`], [`not_ocsp`]: which responders are asked, how one is asked, and what came that is no
+//!   answer. [`lookup`]: where a server finds an issuer. Pure.
 //! - [`inventory`]: what is known of every certificate.
 //! - [`io`]: the default implementations: directories, HTTP, files, a scheduler in memory.
 //! - [`stapler`]: the builder and owner.
@@ -40,8 +41,10 @@ mod issuers;
 mod jumps;
 mod lane;
 pub mod lookup;
+pub mod not_ocsp;
 pub mod ocsp;
 pub mod oid;
+pub mod overrides;
 mod parser;
 mod pkcs7;
 mod queues;
@@ -58,6 +61,7 @@ pub mod staple;
 pub mod stapler;
 pub mod task;
 pub mod time;
+pub mod url_text;
 
 pub use der::DerError;
 pub use issuers::IssuerStore;

@@ -419,7 +419,7 @@ impl Parser {
             places: vec![Arc::clone(&sighting.name)],
             must_staple: end_entity.must_staple(),
         });
-        if end_entity.ocsp_urls().is_empty() {
+        if self.responders.urls_of(&end_entity).is_empty() {
             return Ok(Contents::NotApplicable(about));
         }
         let now = self.journal.clock.now();

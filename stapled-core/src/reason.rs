@@ -7,7 +7,7 @@
 //!
 //! | code | what is wrong | what to do |
 //! |---|---|---|
-//! | `malformed` | Not one strict DER response, or a certificate that is needed cannot be read; field and value are told. | Look at the bytes (`stapled inspect`); a proxy or an error page may have answered. |
+//! | `malformed` | Not one strict DER response, or a certificate that is needed cannot be read; field and value are told. What came instead, such as a web page, is told with its first bytes. | Look at the bytes (`stapled inspect`); a proxy or an error page may have answered. |
 //! | `too_large` | More bytes than are looked at, or than a staple may have without the certificates that no client needs; or more certificates in it that could be the signer's than are checked. | Ask the CA; no TLS client wants such a staple. |
 //! | `error_status:malformed_request` | The responder says that it cannot read the question. | Ask with another hash or without a nonce. |
 //! | `error_status:internal_error` | The responder says that it failed. | Wait; tell the CA. |

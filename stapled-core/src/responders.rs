@@ -10,8 +10,11 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::Instant;
 use url::Url;
 
+use crate::certificate::Certificate;
 use crate::chain::CertChain;
+use crate::fetch::Method;
 use crate::inquiry::Habits;
+use crate::overrides::ResponderOverrides;
 use crate::task::{Queue, Subject};
 use crate::time::Timestamp;
 
@@ -23,6 +26,11 @@ const BREAKER_FAILURES: u32 = 8;
 const BREAKER_FIRST: Duration = Duration::from_secs(10);
 /// How long it stays open at most.
 const BREAKER_CAP: Duration = Duration::from_secs(300);
+/// How long a responder that GET failed at is asked by POST. After that one question is a GET again: only GETs can be
+/// answered by caches, and what failed may have been a proxy or cache that is gone.
+const METHOD_MEMORY: Duration = Duration::from_secs(86_400);
+/// How long that one question has before another is tried by GET.
+const METHOD_PROBE: Duration = Duration::from_secs(600);
 /// How many responders are remembered; with more, those that nobody asks are forgotten.
 const MAX_REMEMBERED: usize = 16_384;
 /// How many queues there are for responders; with more responders, some share one.
@@ -30,6 +38,7 @@ const MAX_QUEUES: usize = 1024;
 
 /// All responders.
 pub(crate) struct Responders {
+    overrides: ResponderOverrides,
     per_responder: usize,
     rate: Option<NonZeroU32>,
     known: Mutex<HashMap<String, Arc<Responder>>>,
@@ -60,12 +69,20 @@ struct State {
     /// When one of these asks next.
     probe_at: Option<Timestamp>,
     habits: Habits,
+    /// Until when the method in them is not tried otherwise.
+    method_until: Option<Instant>,
 }
 
 impl Responders {
     /// No responder yet; each gets so many questions at once, and a second. Queues that come into use are told to `opened`.
-    pub(crate) fn new(per_responder: usize, rate: Option<NonZeroU32>, opened: mpsc::UnboundedSender<Queue>) -> Self {
+    pub(crate) fn new(
+        overrides: ResponderOverrides,
+        per_responder: usize,
+        rate: Option<NonZeroU32>,
+        opened: mpsc::UnboundedSender<Queue>,
+    ) -> Self {
         Responders {
+            overrides,
             per_responder: per_responder.max(1),
             rate,
             known: Mutex::default(),
@@ -74,9 +91,14 @@ impl Responders {
         }
     }
 
-    /// The queue of the renewals of a certificate, by the responder that it names first.
+    /// The URLs that are asked about a certificate.
+    pub(crate) fn urls_of(&self, certificate: &Certificate) -> Vec<String> {
+        self.overrides.urls_of(certificate)
+    }
+
+    /// The queue of the renewals of a certificate, by the responder that is asked first.
     pub(crate) fn queue_for(&self, chain: &CertChain) -> Queue {
-        let host = chain.end_entity().ocsp_urls().iter().find_map(|url| host_of(url)).unwrap_or_default();
+        let host = self.urls_of(chain.end_entity()).iter().find_map(|url| host_of(url)).unwrap_or_default();
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(queue) = queues.get(&host) {
             return queue.clone();
@@ -101,9 +123,7 @@ impl Responders {
     /// Whether a certificate names this responder: a host with or without a port, or a URL.
     pub(crate) fn is_asked(&self, chain: &CertChain, responder: &str) -> bool {
         let responder = host_of(responder).unwrap_or_else(|| responder.to_ascii_lowercase());
-        chain
-            .end_entity()
-            .ocsp_urls()
+        self.urls_of(chain.end_entity())
             .iter()
             .filter_map(|url| host_of(url))
             .any(|host| host == responder || host.rsplit_once(':').is_some_and(|(name, _)| name == responder))
@@ -111,7 +131,7 @@ impl Responders {
 
     /// Has the responders of a certificate asked although they failed to answer last.
     pub(crate) fn ask_again(&self, chain: &CertChain) {
-        for responder in chain.end_entity().ocsp_urls().iter().filter_map(|url| self.at(url)) {
+        for responder in self.urls_of(chain.end_entity()).iter().filter_map(|url| self.at(url)) {
             responder.reopen();
         }
     }
@@ -144,6 +164,7 @@ impl Responder {
                 waiting: HashMap::new(),
                 probe_at: None,
                 habits: Habits::default(),
+                method_until: None,
             }),
         }
     }
@@ -152,9 +173,14 @@ impl Responder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the right to ask: for a slot, and then for the moment that the rate allows.
+    /// Waits for one of the places at this responder. It is kept for all questions about one certificate: otherwise the
+    /// first questions of all others would come before the second one of the first.
     pub(crate) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
-        let slot = self.slots.acquire().await.ok();
+        self.slots.acquire().await.ok()
+    }
+
+    /// Waits for the moment at which the rate allows another question.
+    pub(crate) async fn turn(&self) {
         if let Some(pause) = self.pause {
             let moment = {
                 let mut state = self.state();
@@ -165,7 +191,6 @@ impl Responder {
             };
             tokio::time::sleep_until(moment).await;
         }
-        slot
     }
 
     /// Whether it may be asked now; if not, from when on. After that instant one question goes out as a probe; the others
@@ -248,14 +273,36 @@ impl Responder {
         }
     }
 
+    /// How it likes to be asked. From time to time one caller hears of no method, and so tries GET again.
     pub(crate) fn habits(&self) -> Habits {
-        self.state().habits
+        let mut state = self.state();
+        let mut habits = state.habits;
+        let now = Instant::now();
+        if state.method_until.is_some_and(|until| until <= now) {
+            state.method_until = Some(now + METHOD_PROBE);
+            habits.method = None;
+        }
+        habits
     }
 
-    /// Remembers what an answer taught.
-    pub(crate) fn remember(&self, learnt: Habits) {
+    /// Remembers what an answer taught that is believed, to a question by this method.
+    pub(crate) fn remember(&self, learnt: Habits, by: Method) {
         let mut state = self.state();
-        state.habits = state.habits.and(learnt);
+        state.habits.hash = learnt.hash.or(state.habits.hash);
+        if learnt.method.is_some() {
+            state.habits.method = learnt.method;
+            state.method_until = Some(Instant::now() + METHOD_MEMORY);
+        } else if by == Method::Get {
+            state.habits.method = None;
+            state.method_until = None;
+        }
+    }
+
+    /// Nobody answered by the method that it is asked by: the next question is open again.
+    pub(crate) fn forget_method(&self) {
+        let mut state = self.state();
+        state.habits.method = None;
+        state.method_until = None;
     }
 }
 
@@ -289,14 +336,14 @@ mod tests {
         responder.answered();
         let begun = Instant::now();
         for number in 0..8 {
-            let _slot = responder.slot().await;
+            responder.turn().await;
             assert_eq!(begun.elapsed().as_millis().div_ceil(250), number);
         }
         // What was not used is not saved up.
         tokio::time::sleep(Duration::from_secs(60)).await;
         let begun = Instant::now();
-        drop(responder.slot().await);
-        drop(responder.slot().await);
+        responder.turn().await;
+        responder.turn().await;
         assert!(begun.elapsed() >= Duration::from_millis(250));
     }
 
@@ -339,6 +386,26 @@ mod tests {
         assert!(responder.answered().is_empty(), "it was asked for otherwise");
         assert_eq!(responder.check(later), Ok(()));
         assert_eq!(responder.check(later), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn get_is_tried_again_after_a_day_and_by_one_at_a_time() {
+        let responder = Responder::new(32, None);
+        let post = Some(Method::Post);
+        let learnt = Habits { method: post, ..Habits::default() };
+        responder.remember(learnt, Method::Post);
+        responder.remember(Habits::default(), Method::Post);
+        tokio::time::sleep(METHOD_MEMORY - Duration::from_secs(1)).await;
+        assert_eq!(responder.habits().method, post);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!((responder.habits().method, responder.habits().method), (None, post), "one question is a GET");
+        tokio::time::sleep(METHOD_PROBE).await;
+        assert_eq!(responder.habits().method, None, "nothing came of the last");
+        responder.remember(Habits::default(), Method::Get);
+        assert_eq!((responder.habits().method, responder.habits().method), (None, None), "GET is right again");
+        responder.remember(learnt, Method::Post);
+        responder.forget_method();
+        assert_eq!(responder.habits().method, None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
-use stapled_core::io::http::{HttpFetcher, HttpFetcherBuilder, HttpFetcherError, get_url};
+use stapled_core::io::http::{HttpFetcher, HttpFetcherBuilder, HttpFetcherError, Resolver, get_url};
 use stapled_core::ocsp::{CertIdHash, OcspRequest};
 use stapled_core::staple::{JudgePolicy, judge};
 
@@ -45,7 +45,10 @@ struct Server {
 impl Server {
     /// `answer` gets each request and the connection; it returns whether the connection stays.
     fn start(answer: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at(TcpListener::bind("127.0.0.1:0").unwrap(), answer)
+    }
+
+    fn at(listener: TcpListener, answer: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().unwrap();
         let received = Arc::new(Mutex::new(Vec::new()));
         let (log, answer) = (Arc::clone(&received), Arc::new(answer));
@@ -491,6 +494,250 @@ async fn redirections_are_followed() {
         assert_eq!(body(asker.get(&format!("{}/{status}/{}/x", first.url(), target.url())).await), b"answer");
         assert!(target.received()[1].line.starts_with("GET /x/"), "{status}");
     }
+}
+
+#[tokio::test]
+async fn credentials_are_in_no_error() {
+    let asker = Asker::new();
+    for location in ["http://u:secret@host/", "//u:secret@host/", "http://u:secret@", "http://u:se/secret@host:x/"] {
+        let head = format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+        let error = asker.post(&Server::saying(head).url()).await.unwrap_err();
+        assert!(matches!(error, FetchError::Redirect { .. }), "{location}: {error}");
+        assert!(error.to_string().contains("***@"), "{location}: {error}");
+        assert!(!format!("{error} {error:?}").contains("secret"), "{location}: {error}");
+    }
+    for url in ["http://u:secret@host/", "http://u:se/secret@host:x/", "ldap://u:secret@host/", "u:secret@host"] {
+        let error = asker.post(url).await.unwrap_err();
+        assert!(matches!(error, FetchError::UnsupportedUrl { .. }), "{error}");
+        assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        let error = asker.fetcher.fetch_issuer(url, 10).await.unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_reached_by_a_redirection_is_told_apart() {
+    let asker = Asker::new();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = asker.post(&format!("{}/302/http://{closed}/", redirector().url())).await.unwrap_err();
+    assert!(matches!(error, FetchError::Redirected { .. }) && !error.is_unasked(), "{error}");
+    let error = asker.post(&format!("http://{closed}/")).await.unwrap_err();
+    assert!(error.is_unasked(), "{error}");
+}
+
+#[tokio::test]
+async fn white_space_around_a_url_is_no_matter() {
+    let server = Server::saying(ok("answer"));
+    let url = format!(" \t{}/ocsp\r\n", server.url());
+    let asker = Asker::new();
+    assert_eq!(body(asker.post(&url).await), b"answer");
+    assert_eq!(body(asker.get(&url).await), b"answer");
+    assert_eq!(server.received()[0].line, "POST /ocsp HTTP/1.1");
+    assert!(server.received()[1].line.starts_with("GET /ocsp/M"));
+}
+
+/// "answer", compressed by gzip.
+const GZIP: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\x02\x03\x4b\xcc\x2b\x2e\x4f\x2d\x02\0\x25\x4a\xdd\xda\x06\0\0\0";
+
+#[tokio::test]
+async fn compressed_answers_are_unpacked() {
+    let asker = Asker::new();
+    for header in ["Content-Encoding: gzip\r\n", "content-encoding: X-GZIP\r\n", ""] {
+        let head = format!("HTTP/1.1 200 OK\r\n{header}Content-Length: {}\r\n\r\n", GZIP.len());
+        let server = Server::saying([head.as_bytes(), GZIP].concat());
+        assert_eq!(body(asker.post(&server.url()).await), b"answer", "{header}");
+    }
+    // Not beyond the limit: then it stays as it came.
+    let small = Asker::with(quick().max_size(GZIP.len()));
+    let server = Server::saying(
+        [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", GZIP.len()).as_bytes(), GZIP].concat(),
+    );
+    assert_eq!(body(small.post(&server.url()).await), b"answer");
+    let tiny = HttpFetcher::builder().build().unwrap();
+    let url = server.url();
+    assert_eq!(&tiny.fetch_issuer(&url, GZIP.len()).await.unwrap()[..], b"answer");
+}
+
+#[tokio::test]
+async fn the_type_of_an_answer_and_where_it_came_from_are_told() {
+    let server =
+        Server::saying("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nRetry-After: 7\r\nContent-Length: 1\r\n\r\nx");
+    let answer = Asker::new().post(&server.url()).await.unwrap();
+    assert_eq!(answer.content_type.as_deref(), Some("text/html"));
+    assert_eq!((answer.retry_after, answer.from), (Some(Duration::from_secs(7)), Some(server.address)));
+}
+
+/// Sends the same piece at full speed until the peer has enough; counts what could be sent.
+fn flood(head: &'static [u8], piece: &'static [u8]) -> (Server, Arc<std::sync::atomic::AtomicUsize>) {
+    let sent = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
+    let server = Server::start(move |_, stream| {
+        let mut more = stream.write_all(head).is_ok();
+        while more {
+            more = stream.write_all(piece).is_ok();
+            count.fetch_add(piece.len(), std::sync::atomic::Ordering::SeqCst);
+        }
+        false
+    });
+    (server, sent)
+}
+
+#[tokio::test]
+async fn everything_off_the_wire_counts() {
+    let asker = Asker::new();
+    for (name, (server, sent)) in [
+        ("100 Continue", flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n")),
+        ("103 Early Hints", flood(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n")),
+        ("chunk extensions", flood(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1;name=value\r\nx\r\n")),
+        ("a head", flood(b"HTTP/1.1 200 OK\r\n", b"x: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n")),
+        (
+            "trailers",
+            flood(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"x: yyyyyyyyyyyyyyyyyyyyyyyy\r\n"),
+        ),
+    ] {
+        let start = Instant::now();
+        let error = asker.post(&server.url()).await.unwrap_err();
+        assert!(matches!(error.code().as_str(), "too_large" | "http_broken"), "{name}: {error}");
+        if name.starts_with('1') {
+            assert!(matches!(error, FetchError::TooMuchAround { limit: 131_072, .. }), "{name}: {error}");
+        }
+        assert!(start.elapsed() < Duration::from_secs(5), "{name}: {:?}", start.elapsed());
+        // The rest of it is in the buffers of two sockets.
+        let sent = sent.load(std::sync::atomic::Ordering::SeqCst);
+        assert!(sent < 16 << 20, "{name}: {sent} bytes");
+    }
+}
+
+#[tokio::test]
+async fn what_a_proxy_sends_counts_too() {
+    let (server, sent) = flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n");
+    let asker = Asker::with(quick().proxy(server.url(), ""));
+    for url in ["http://ocsp.invalid/", "https://ocsp.invalid/"] {
+        let start = Instant::now();
+        let error = asker.post(url).await.unwrap_err();
+        assert!(start.elapsed() < Duration::from_secs(5), "{url}: {error}: {:?}", start.elapsed());
+    }
+    let sent = sent.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(sent < 16 << 20, "{sent} bytes");
+}
+
+#[tokio::test]
+async fn what_came_for_one_answer_does_not_count_for_the_next() {
+    let large = "x".repeat(60_000);
+    let server = Server::start(move |_, stream| stream.write_all(ok(&large).as_bytes()).is_ok());
+    let asker = Asker::new();
+    for _ in 0..10 {
+        assert_eq!(body(asker.post(&server.url()).await).len(), 60_000);
+    }
+    assert!(server.received().iter().all(|request| request.connection == 0), "one connection");
+    let refusing = Server::start(|_, stream| {
+        let head = format!("HTTP/1.1 404 Gone\r\nx: {}\r\nContent-Length: 0\r\n\r\n", "y".repeat(20_000));
+        stream.write_all(head.as_bytes()).is_ok()
+    });
+    for _ in 0..10 {
+        assert_eq!(code(asker.post(&refusing.url()).await), "http_status");
+    }
+}
+
+/// Knows the addresses of every host.
+#[derive(Debug)]
+struct Known(Vec<std::net::IpAddr>);
+
+#[async_trait::async_trait]
+impl Resolver for Known {
+    async fn resolve(&self, _: &str) -> std::io::Result<Vec<std::net::IpAddr>> {
+        Ok(self.0.clone())
+    }
+}
+
+fn known(addresses: &[&str]) -> Arc<Known> {
+    Arc::new(Known(addresses.iter().map(|address| address.parse().unwrap()).collect()))
+}
+
+/// Two addresses with the same port: the first is bad in the way that is asked for, the second answers.
+fn two(bad: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static) -> (Server, Server, String) {
+    loop {
+        let first = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = first.local_addr().unwrap().port();
+        let Ok(second) = TcpListener::bind(("127.0.0.2", port)) else { continue };
+        let good = Server::at(second, |_, stream| stream.write_all(ok("answer").as_bytes()).is_ok());
+        return (Server::at(first, bad), good, format!("http://two.test:{port}/"));
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_gives_no_answer_does_not_stand_in_the_way_of_the_next() {
+    let silent = |_: &Received, stream: &mut TcpStream| {
+        let _ = stream.read(&mut [0]);
+        false
+    };
+    let dripping = |_: &Received, stream: &mut TcpStream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n");
+        while stream.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        false
+    };
+    type Bad = Box<dyn Fn(&Received, &mut TcpStream) -> bool + Send + Sync>;
+    let cases: [(&str, Bad); 5] = [
+        ("silent", Box::new(silent)),
+        ("dripping", Box::new(dripping)),
+        ("closing", Box::new(|_, _| false)),
+        (
+            "failing",
+            Box::new(|_, stream| {
+                stream.write_all(b"HTTP/1.1 503 Busy\r\nRetry-After: 9\r\nContent-Length: 0\r\n\r\n").is_ok()
+            }),
+        ),
+        ("no HTTP", Box::new(|_, stream| stream.write_all(b"SSH-2.0-x\r\n").is_ok())),
+    ];
+    for (name, bad) in cases {
+        let (first, second, url) = two(bad);
+        let asker = Asker::with(quick().timeout(Duration::from_secs(6)).resolver(known(&["127.0.0.1", "127.0.0.2"])));
+        let start = Instant::now();
+        assert_eq!(body(asker.get(&url).await), b"answer", "{name}");
+        assert!(start.elapsed() < Duration::from_secs(5), "{name}: {:?}", start.elapsed());
+        let before = first.received().len();
+        assert!(before > 0, "{name}");
+        // It comes last from now on.
+        let start = Instant::now();
+        assert_eq!(body(asker.post(&url).await), b"answer", "{name}");
+        assert!(start.elapsed() < Duration::from_secs(1), "{name}: {:?}", start.elapsed());
+        assert_eq!((first.received().len(), second.received().len()), (before, 2), "{name}");
+        assert_eq!(second.received()[0].header("host").map(|host| host.starts_with("two.test:")), Some(true));
+    }
+}
+
+#[tokio::test]
+async fn what_one_address_says_is_not_asked_of_the_next() {
+    let (_first, second, url) =
+        two(|_, stream| stream.write_all(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n").is_ok());
+    let asker = Asker::with(quick().resolver(known(&["127.0.0.1", "127.0.0.2"])));
+    assert_eq!(code(asker.get(&url).await), "http_status");
+    assert!(second.received().is_empty());
+}
+
+#[tokio::test]
+async fn no_address_that_may_not_be_asked_is_tried_in_place_of_another() {
+    let (first, second, url) = two(|_, _| false);
+    let asker = Asker::with(quick().deny_private(true).resolver(known(&["127.0.0.1", "127.0.0.2"])));
+    assert_eq!(code(asker.get(&url).await), "forbidden_address");
+    assert!(first.received().is_empty() && second.received().is_empty());
+}
+
+#[tokio::test]
+async fn the_order_of_addresses_is_the_resolvers_or_ipv4_first() {
+    let v4 = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = v4.local_addr().unwrap().port();
+    let v6 = TcpListener::bind(("::1", port)).expect("a loopback interface with IPv6");
+    let (_v4, _v6) = (
+        Server::at(v4, |_, stream| stream.write_all(ok("four").as_bytes()).is_ok()),
+        Server::at(v6, |_, stream| stream.write_all(ok("six").as_bytes()).is_ok()),
+    );
+    let url = format!("http://two.test:{port}/");
+    let both = || quick().resolver(known(&["::1", "127.0.0.1"]));
+    assert_eq!(body(Asker::with(both()).get(&url).await), b"six");
+    assert_eq!(body(Asker::with(both().prefer_ipv4(true)).get(&url).await), b"four");
 }
 
 #[tokio::test]

@@ -49,6 +49,15 @@ fn timed_out() -> Trouble {
     FetchError::TimedOut { url: URL.to_owned(), after: std::time::Duration::from_secs(15) }.into()
 }
 
+fn refused() -> Trouble {
+    FetchError::Connect { url: URL.to_owned(), why: "refused".to_owned() }.into()
+}
+
+fn redirected() -> Trouble {
+    let error = FetchError::Connect { url: "http://portal.example/".to_owned(), why: "refused".to_owned() };
+    FetchError::Redirected { url: URL.to_owned(), error: Box::new(error) }.into()
+}
+
 fn no_match() -> Trouble {
     Refusal::NoMatchingCertId { serial: "01".to_owned() }.into()
 }
@@ -84,22 +93,47 @@ fn each_trouble_leads_to_what_may_help() {
         ("GET refused", first(Sha1), vec![status(405)], vec![(Sha1, Get), (Sha1, Post)], habits(post, None)),
         ("a bad request", first(Sha1), vec![status(400)], vec![(Sha1, Get), (Sha1, Post)], habits(post, None)),
         ("an HTML page", first(Sha1), vec![malformed()], vec![(Sha1, Get), (Sha1, Post)], habits(post, None)),
+        ("hung", first(Sha1), vec![timed_out()], vec![(Sha1, Get), (Sha1, Post)], habits(post, None)),
+        ("failed", first(Sha1), vec![status(503)], vec![(Sha1, Get), (Sha1, Post)], habits(post, None)),
+        ("nothing", first(Sha1), vec![status(204)], vec![(Sha1, Get), (Sha1, Post)], habits(post, None)),
+        ("redirected", first(Sha1), vec![redirected()], vec![(Sha1, Get), (Sha1, Post)], habits(post, None)),
+        // What a cache has of one certificate says nothing of the next.
         ("a stale cache", first(Sha1), vec![expired()], vec![(Sha1, Get), (Sha1, Post)], habits(None, None)),
+        ("try later", first(Sha1), vec![error_status(3)], vec![(Sha1, Get), (Sha1, Post)], habits(None, None)),
+        ("unauthorized", first(Sha1), vec![error_status(6)], vec![(Sha1, Get), (Sha1, Post)], habits(None, None)),
+        ("unknown", first(Sha1), vec![Trouble::Unknown], vec![(Sha1, Get), (Sha1, Post)], habits(None, None)),
+        ("foreign", first(Sha1), vec![no_match()], vec![(Sha1, Get), (Sha1, Post)], habits(None, None)),
+        // Another method reaches it no better, and does not mean patience.
+        ("not reached", first(Sha1), vec![refused()], vec![(Sha1, Get)], habits(None, None)),
+        ("busy", first(Sha1), vec![status(429)], vec![(Sha1, Get)], habits(None, None)),
         (
             "SHA-1 unknown",
             first(Sha1),
-            vec![error_status(6)],
-            vec![(Sha1, Get), (Sha256, Get)],
+            vec![error_status(6), error_status(6)],
+            vec![(Sha1, Get), (Sha1, Post), (Sha256, Get)],
+            habits(None, Some(Sha256)),
+        ),
+        (
+            "SHA-1 unknown, POST blocked",
+            first(Sha1),
+            vec![error_status(6), status(405)],
+            vec![(Sha1, Get), (Sha1, Post), (Sha256, Get)],
             habits(None, Some(Sha256)),
         ),
         (
             "SHA-256 unknown",
             first(Sha256),
-            vec![no_match()],
-            vec![(Sha256, Get), (Sha1, Get)],
+            vec![no_match(), no_match()],
+            vec![(Sha256, Get), (Sha256, Post), (Sha1, Get)],
             habits(None, Some(Sha1)),
         ),
-        ("SHA-384", first(Sha384), vec![Trouble::Unknown], vec![(Sha384, Get), (Sha1, Get)], habits(None, Some(Sha1))),
+        (
+            "SHA-384",
+            first(Sha384),
+            vec![Trouble::Unknown, Trouble::Unknown],
+            vec![(Sha384, Get), (Sha384, Post), (Sha1, Get)],
+            habits(None, Some(Sha1)),
+        ),
         (
             "neither GET nor SHA-1",
             first(Sha1),
@@ -107,9 +141,13 @@ fn each_trouble_leads_to_what_may_help() {
             vec![(Sha1, Get), (Sha1, Post), (Sha256, Post)],
             habits(post, Some(Sha256)),
         ),
-        ("busy", first(Sha1), vec![status(503)], vec![(Sha1, Get)], habits(None, None)),
-        ("try later", first(Sha1), vec![error_status(3)], vec![(Sha1, Get)], habits(None, None)),
-        ("hung", first(Sha1), vec![timed_out()], vec![(Sha1, Get)], habits(None, None)),
+        (
+            "nothing helps",
+            first(Sha1),
+            vec![error_status(6), error_status(6), error_status(6), error_status(6)],
+            vec![(Sha1, Get), (Sha1, Post), (Sha256, Get), (Sha256, Post)],
+            habits(None, Some(Sha256)),
+        ),
     ] {
         assert_eq!(asked(inquiry, &troubles), (questions, learnt), "{name}");
     }
@@ -118,7 +156,9 @@ fn each_trouble_leads_to_what_may_help() {
 #[test]
 fn no_responder_is_asked_more_than_four_times() {
     let chain = chain();
-    for trouble in [status(405), error_status(1), error_status(6), Trouble::Unknown, malformed(), no_match()] {
+    for trouble in
+        [status(405), error_status(1), error_status(6), Trouble::Unknown, malformed(), no_match(), timed_out()]
+    {
         let inquiry = Inquiry::new(&chain, URL, HashChoice::First(Sha1));
         let (questions, _) = asked(inquiry, &vec![trouble.clone(); 8]);
         assert!(questions.len() <= 4, "{trouble}: {questions:?}");
@@ -131,7 +171,7 @@ fn what_is_insisted_on_is_kept() {
     let unknown = [Trouble::Unknown, Trouble::Unknown];
     // A server finds its staple by SHA-1 only: an answer to another question is of no use, whatever the habits are.
     let only = Inquiry::new(&chain, URL, HashChoice::Only(Sha1)).habits(habits(None, Some(Sha256)));
-    assert_eq!(asked(only, &unknown).0, [(Sha1, Get)]);
+    assert_eq!(asked(only, &unknown).0, [(Sha1, Get), (Sha1, Post)]);
     for method in [Get, Post] {
         let only = Inquiry::new(&chain, URL, HashChoice::Only(Sha1)).methods(MethodChoice::Only(method));
         assert_eq!(asked(only, &[status(405)]).0, [(Sha1, method)]);
@@ -145,16 +185,29 @@ fn habits_come_first() {
     assert_eq!(asked(used_to(habits(Some(Post), None)), &[]).0, [(Sha1, Post)]);
     assert_eq!(asked(used_to(habits(None, Some(Sha256))), &[]).0, [(Sha256, Get)]);
     // And can have changed.
-    assert_eq!(asked(used_to(habits(None, Some(Sha256))), &[error_status(6)]).0, [(Sha256, Get), (Sha1, Get)]);
+    let unknown = [error_status(6), error_status(6)];
+    let changed = [(Sha256, Get), (Sha256, Post), (Sha1, Get)];
+    assert_eq!(asked(used_to(habits(None, Some(Sha256))), &unknown).0, changed);
+    // Who is asked by POST for good reasons is asked so by the other hash, too.
+    let by_post = used_to(habits(Some(Post), None));
+    assert_eq!(asked(by_post, &[error_status(6)]).0, [(Sha1, Post), (Sha256, Post)]);
 }
 
 #[test]
 fn the_first_hash_tells_what_the_responder_thinks() {
     let chain = chain();
-    let mut inquiry = Inquiry::new(&chain, URL, HashChoice::First(Sha1));
-    assert!(inquiry.refused(Get, &Trouble::Unknown));
-    assert!(!inquiry.refused(Get, &error_status(6)));
-    assert!(matches!(inquiry.first_trouble(), Some(Trouble::Unknown)));
+    let first_trouble = |troubles: [Trouble; 3]| {
+        let mut inquiry = Inquiry::new(&chain, URL, HashChoice::First(Sha1));
+        for trouble in &troubles {
+            let question = inquiry.question(None).unwrap();
+            inquiry.refused(question.method, trouble);
+        }
+        inquiry.first_trouble().unwrap().to_string()
+    };
+    let unknown = Trouble::Unknown.to_string();
+    assert_eq!(first_trouble([error_status(6), Trouble::Unknown, no_match()]), unknown, "POST is nearer to the truth");
+    assert_eq!(first_trouble([Trouble::Unknown, timed_out(), no_match()]), unknown, "silence says nothing");
+    assert_eq!(first_trouble([timed_out(), Trouble::Unknown, no_match()]), unknown);
 }
 
 #[test]
@@ -181,4 +234,24 @@ fn get_is_for_short_urls_without_query_and_nonce() {
         }
     }
     assert_eq!((longest, shortest), (255, 256));
+}
+
+#[test]
+fn past_caches_post_comes_first_and_get_only_where_post_is_not_served() {
+    let chain = chain();
+    let inquiry = || Inquiry::new(&chain, URL, HashChoice::Only(Sha1)).past_caches();
+    for (troubles, expected) in [
+        (vec![], vec![(Sha1, Post)]),
+        (vec![status(405)], vec![(Sha1, Post), (Sha1, Get)]),
+        (vec![status(405), expired()], vec![(Sha1, Post), (Sha1, Get)]),
+        (vec![expired()], vec![(Sha1, Post)]),
+        (vec![timed_out()], vec![(Sha1, Post)]),
+    ] {
+        assert_eq!(asked(inquiry(), &troubles).0, expected, "{troubles:?}");
+    }
+    // Another hash is asked by POST, too; and nobody learns from this how the responder likes to be asked.
+    let (questions, learnt) = asked(inquiry(), &[error_status(6)]);
+    assert_eq!((questions, learnt), (vec![(Sha1, Post)], Habits::default()));
+    let both = Inquiry::new(&chain, URL, HashChoice::First(Sha1)).past_caches();
+    assert_eq!(asked(both, &[error_status(6)]).0, [(Sha1, Post), (Sha256, Post)]);
 }

@@ -14,11 +14,14 @@ use stapled_core::chain::CertChain;
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::fetch::{FetchError, Method, OcspFetcher, Question};
 use stapled_core::inquiry::{HashChoice, Inquiry, MethodChoice, NextQuestion, Trouble};
+use stapled_core::io::file::read_existing;
 use stapled_core::io::http::HttpFetcher;
 use stapled_core::lookup::IssuerSearch;
-use stapled_core::ocsp::{CertIdHash, CertStatus};
+use stapled_core::ocsp::{CertIdHash, CertStatus, OcspResponse};
+use stapled_core::overrides::ResponderOverrides;
 use stapled_core::reason::ReasonCode;
 use stapled_core::staple::{JudgePolicy, Judgement, Refusal, judge};
+use stapled_core::url_text::without_credentials;
 
 use super::input::{self, Input, MAX_FILE};
 use super::report::Report;
@@ -50,7 +53,7 @@ pub(crate) struct Fetch {
     issuer: Option<PathBuf>,
 
     /// Save the response, if it is valid and the certificate good, as DER, without the certificates that no client needs;
-    /// whatever FILE holds is replaced at once
+    /// whatever FILE holds is replaced at once. Where the certificate is revoked, its staple is removed from FILE
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -66,7 +69,7 @@ pub(crate) struct Fetch {
     #[arg(long, value_name = "URL", help_heading = ASKING)]
     url: Option<String>,
 
-    /// auto: by GET where the URL is short, by POST otherwise and where GET is refused
+    /// auto: by GET where the URL is short; by POST otherwise, and where GET brings no staple
     #[arg(long, value_enum, default_value_t, help_heading = ASKING)]
     method: MethodOption,
 
@@ -93,11 +96,13 @@ const AFTER_HELP: &str = "\
 Examples:
   stapled fetch site.pem
   stapled fetch site.pem --method post --hash sha1 -o site.pem.ocsp
+  stapled fetch site.pem --responder http://ocsp.ca.example=http://mirror.internal/ca
   stapled fetch site.pem --url http://ocsp.example/ --save-any -o answer.der; stapled inspect answer.der
 
 Output with --json, on one line: that of `stapled verify`, and before it
-  {\"certificate\", \"issuer\": where it was found, \"attempts\": [{\"url\", \"method\", \"hash\", \"http_status\", \"milliseconds\",
-   \"bytes\", \"outcome\": \"good\", \"revoked\", \"unknown\" or a reason, \"detail\"}], \"url\": whose answer counts, \"saved\"}
+  {\"certificate\", \"issuer\": where it was found, \"attempts\": [{\"url\", \"address\": that answered, \"method\", \"hash\",
+   \"http_status\", \"content_type\", \"milliseconds\", \"bytes\", \"outcome\": \"good\", \"revoked\", \"unknown\" or a reason,
+   \"detail\"}], \"url\": whose answer counts, \"saved\", \"removed\"}
 
 Exit codes:
   0    the response is valid, and the certificate good
@@ -127,9 +132,11 @@ enum HashOption {
 #[derive(Clone, Debug, Serialize)]
 struct Attempt {
     url: String,
+    address: Option<String>,
     method: &'static str,
     hash: &'static str,
     http_status: Option<u16>,
+    content_type: Option<String>,
     milliseconds: u64,
     bytes: Option<usize>,
     outcome: &'static str,
@@ -144,6 +151,7 @@ struct Found {
     attempts: Vec<Attempt>,
     url: Option<String>,
     saved: Option<String>,
+    removed: Option<String>,
     #[serde(flatten)]
     report: Report,
 }
@@ -153,6 +161,8 @@ struct Heard {
     url: String,
     response: Bytes,
     judged: Result<Judgement, Refusal>,
+    /// What is wrong with it, if another question may bring a better answer.
+    trouble: Option<Trouble>,
 }
 
 /// What is asked, and how.
@@ -169,16 +179,22 @@ impl Fetch {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let named = [("CERT", Some(self.cert.as_path())), ("--issuer", self.issuer.as_deref())];
         input::check_standard_input(named.into_iter().filter_map(|(name, path)| Some((name, path?))))?;
-        let fetcher = self.network.network().fetcher(Duration::from_secs(self.timeout.into()))?;
+        let network = self.network.network()?;
+        let fetcher = network.fetcher(Duration::from_secs(self.timeout.into()))?;
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Start)?;
-        let ended = runtime.block_on(self.ask(fetcher, out));
+        let ended = runtime.block_on(self.ask(fetcher, &network.overrides, out));
         // A name look-up that still hangs is left behind.
         runtime.shutdown_background();
         ended
     }
 
-    async fn ask(&self, fetcher: HttpFetcher, out: &mut dyn Write) -> Result<u8, CommandError> {
+    async fn ask(
+        &self,
+        fetcher: HttpFetcher,
+        overrides: &ResponderOverrides,
+        out: &mut dyn Write,
+    ) -> Result<u8, CommandError> {
         let certificate = match input::read(&self.cert)? {
             Input::Bytes(bytes) => bytes,
             Input::TooLarge => return self.end_early(out, "too_large", format!("CERT: more than {MAX_FILE} bytes")),
@@ -193,8 +209,9 @@ impl Fetch {
         };
         drop(certificate);
         let urls = match &self.url {
-            Some(url) => std::slice::from_ref(url),
-            None => end_entity.ocsp_urls(),
+            // The one that was named, and nobody else.
+            Some(url) => vec![url.trim().to_owned()],
+            None => overrides.urls_of(&end_entity),
         };
         if !self.json {
             let name = visible(end_entity.name());
@@ -224,7 +241,7 @@ impl Fetch {
         for url in urls {
             let mut told = Ok(());
             let of_this = asker
-                .ask(url, |attempt| {
+                .ask(&url, |attempt| {
                     if !self.json && told.is_ok() {
                         told = self.say(out, &attempt.in_words());
                     }
@@ -274,17 +291,36 @@ impl Fetch {
                 }
             }
         }
+        let mut removed = None;
+        let is_revoked = heard.as_ref().is_some_and(Heard::is_revoked);
+        if let (Some(path), true, None) = (&self.output, is_revoked, &saved) {
+            match remove_staple(path, chain) {
+                Ok(true) => removed = Some(path.display().to_string()),
+                Ok(false) => {}
+                Err(error) => {
+                    code = UNANSWERED;
+                    unsaved = Some(format!(
+                        "{} holds a staple of this certificate, which is revoked, and cannot be removed: {error}; remove it",
+                        path.display()
+                    ));
+                }
+            }
+        }
         let url = heard.map(|heard| heard.url);
         let text = if self.json {
             let certificate = Some(chain.end_entity().name().to_owned());
-            json_line(&Found { certificate, issuer: Some(issuer), attempts, url, saved, report })
+            json_line(&Found { certificate, issuer: Some(issuer), attempts, url, saved, removed, report })
         } else {
             let mut text = match &url {
                 Some(_) => report.in_words(),
                 None => format!("NO ANSWER ({}): {}\n", report.reason.unwrap_or_default(), visible(&report.detail)),
             };
             if let Some(path) = &self.output {
-                let what = if saved.is_some() { "saved to" } else { "nothing saved to" };
+                let what = match (&saved, &removed) {
+                    (Some(_), _) => "saved to",
+                    (None, Some(_)) => "the certificate is revoked: removed its staple from",
+                    (None, None) => "nothing saved to",
+                };
                 text.push_str(&format!("{what} {}\n", visible(&path.display().to_string())));
             }
             text
@@ -373,7 +409,15 @@ impl Fetch {
         let report = Report::invalid(ReasonCode::new(code), detail);
         let exit = report.code();
         let text = if self.json {
-            json_line(&Found { certificate: None, issuer: None, attempts: Vec::new(), url: None, saved: None, report })
+            json_line(&Found {
+                certificate: None,
+                issuer: None,
+                attempts: Vec::new(),
+                url: None,
+                saved: None,
+                removed: None,
+                report,
+            })
         } else {
             report.in_words()
         };
@@ -399,7 +443,7 @@ impl Asker<'_> {
             tell(attempt);
             let trouble = match outcome {
                 Ok(of_this) => {
-                    let trouble = of_this.trouble();
+                    let trouble = of_this.trouble.clone();
                     heard = better(heard, Some(of_this));
                     trouble
                 }
@@ -419,13 +463,15 @@ impl Asker<'_> {
         let asked = Question { chain: self.chain, request, method: *method, url, etag: None };
         let answer = self.fetcher.fetch(&asked).await;
         let mut attempt = Attempt {
-            url: url.to_owned(),
+            url: without_credentials(url),
+            address: None,
             method: match method {
                 Method::Get => "GET",
                 Method::Post => "POST",
             },
             hash: hash.name(),
             http_status: None,
+            content_type: None,
             milliseconds: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             bytes: None,
             outcome: "good",
@@ -433,19 +479,26 @@ impl Asker<'_> {
         };
         match answer {
             Ok(answer) => {
-                let response = answer.body.unwrap_or_default();
+                let response = answer.body.clone().unwrap_or_default();
                 let now = SystemClock.now();
                 let judged = judge(&response, self.chain, now, &self.policy, request.nonce(), &[]);
                 attempt.http_status = Some(200);
                 attempt.bytes = Some(response.len());
+                attempt.address = answer.from.map(|address| address.ip().to_string());
+                let trouble = match &judged {
+                    Ok(judgement) if judgement.status == CertStatus::Unknown => Some(Trouble::Unknown),
+                    Ok(_) => None,
+                    Err(refusal) => Some(Trouble::with_answer(refusal.clone(), &answer)),
+                };
                 match &judged {
                     Ok(judgement) => attempt.outcome = status_name(judgement.status),
                     Err(refusal) => {
                         attempt.outcome = refusal.code().as_str();
-                        attempt.detail = Some(refusal.to_string());
+                        attempt.detail = trouble.as_ref().map(Trouble::to_string);
                     }
                 }
-                (attempt, Ok(Heard { url: url.to_owned(), response, judged }))
+                attempt.content_type = answer.content_type;
+                (attempt, Ok(Heard { url: without_credentials(url), response, judged, trouble }))
             }
             Err(error) => {
                 if let FetchError::Status { status, .. } = &error {
@@ -473,6 +526,9 @@ impl Attempt {
             self.outcome,
             visible(&self.url),
         );
+        if let Some(address) = &self.address {
+            words.insert_str(words.len().saturating_sub(1), &format!(" ({})", visible(address)));
+        }
         if let Some(detail) = &self.detail {
             words.push_str(&format!("       {}\n", visible(detail)));
         }
@@ -485,6 +541,10 @@ impl Heard {
         matches!(&self.judged, Ok(judgement) if judgement.status == CertStatus::Good)
     }
 
+    fn is_revoked(&self) -> bool {
+        matches!(&self.judged, Ok(judgement) if matches!(judgement.status, CertStatus::Revoked { .. }))
+    }
+
     /// The staple where it is one, in its smallest form; otherwise what came.
     fn to_save(&self) -> &[u8] {
         let staple = self.judged.as_ref().ok().and_then(Judgement::staple);
@@ -494,15 +554,6 @@ impl Heard {
     /// Whether there is no reason to ask anybody else.
     fn is_believed(&self) -> bool {
         matches!(&self.judged, Ok(judgement) if judgement.status != CertStatus::Unknown)
-    }
-
-    /// What is wrong with it, if another question may bring a better answer.
-    fn trouble(&self) -> Option<Trouble> {
-        match &self.judged {
-            Err(refusal) => Some(refusal.clone().into()),
-            Ok(judgement) if judgement.status == CertStatus::Unknown => Some(Trouble::Unknown),
-            Ok(_) => None,
-        }
     }
 
     fn rank(&self) -> u8 {
@@ -531,6 +582,20 @@ fn status_name(status: CertStatus) -> &'static str {
 }
 
 /// Replaces a file at once, so that whoever reads it gets the old contents or the new.
+/// Removes a response about this certificate, so that no server takes it up; anything else stays. Returns whether one was
+/// removed.
+fn remove_staple(path: &Path, chain: &CertChain) -> std::io::Result<bool> {
+    let Some(kept) = read_existing(path)? else { return Ok(false) };
+    let is_about = match OcspResponse::from_der(&kept) {
+        Ok(OcspResponse::Basic(basic)) => basic.responses.iter().any(|single| chain.is_named_by(&single.cert_id)),
+        _ => false,
+    };
+    if is_about {
+        std::fs::remove_file(path)?;
+    }
+    Ok(is_about)
+}
+
 fn save(path: &Path, response: &[u8]) -> std::io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -20,6 +20,8 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use stapled_core::io::http::HttpFetcherError;
 
+use crate::network::UnusableOverride;
+
 /// How a command ends where there is an answer: the exit code.
 const GOOD: u8 = 0;
 const REVOKED: u8 = 10;
@@ -54,7 +56,9 @@ impl Command {
         };
         let code = match ended {
             Ok(code) => code,
-            Err(error @ (CommandError::Input(_) | CommandError::Http(_))) => return crate::fail(&error, USAGE),
+            Err(error @ (CommandError::Input(_) | CommandError::Http(_) | CommandError::Override(_))) => {
+                return crate::fail(&error, USAGE);
+            }
             // Whoever reads no further has seen enough; the exit code goes on.
             Err(CommandError::Output { error, code }) if error.kind() == ErrorKind::BrokenPipe => code,
             Err(error) => return crate::fail(&error, UNANSWERED),
@@ -70,6 +74,8 @@ enum CommandError {
     Input(#[from] input::InputError),
     #[error(transparent)]
     Http(#[from] HttpFetcherError),
+    #[error(transparent)]
+    Override(#[from] UnusableOverride),
     #[error("cannot start: {0}")]
     Start(io::Error),
     #[error("the answer cannot be written to standard output: {error}")]

@@ -69,17 +69,29 @@ fn each_fault_of_a_responder_is_shown_and_what_was_tried_after_it() {
     let sha256 = HashAlgorithm::Sha256;
     for (fault, code, expected) in [
         (Fault::NoGet, 0, &["GET SHA-1 405 http_status", "POST SHA-1 200 good"][..]),
-        (Fault::OnlyHash(sha256), 0, &["GET SHA-1 200 error_status:unauthorized", "GET SHA-256 200 good"]),
+        (
+            Fault::OnlyHash(sha256),
+            0,
+            &[
+                "GET SHA-1 200 error_status:unauthorized",
+                "POST SHA-1 200 error_status:unauthorized",
+                "GET SHA-256 200 good",
+            ],
+        ),
         (Fault::Revoked, 10, &["GET SHA-1 200 revoked"]),
-        (Fault::Unknown, 11, &["GET SHA-1 200 unknown", "GET SHA-256 200 unknown"]),
-        (Fault::TryLater, 20, &["GET SHA-1 200 error_status:try_later"]),
+        (
+            Fault::Unknown,
+            11,
+            &["GET SHA-1 200 unknown", "POST SHA-1 200 unknown", "GET SHA-256 200 unknown", "POST SHA-256 200 unknown"],
+        ),
+        (Fault::TryLater, 20, &["GET SHA-1 200 error_status:try_later", "POST SHA-1 200 error_status:try_later"]),
         (Fault::Garbage, 20, &["GET SHA-1 200 malformed", "POST SHA-1 200 malformed"]),
-        (Fault::BadSignature, 20, &["GET SHA-1 200 bad_signature"]),
+        (Fault::BadSignature, 20, &["GET SHA-1 200 bad_signature", "POST SHA-1 200 bad_signature"]),
         (Fault::Expired, 20, &["GET SHA-1 200 expired", "POST SHA-1 200 expired"]),
-        (Fault::RedirectLoop, 1, &["GET SHA-1 - bad_redirect"]),
-        (Fault::Reset, 1, &["GET SHA-1 - http_broken"]),
-        (Fault::Hang, 1, &["GET SHA-1 - timed_out"]),
-        (Fault::Oversized(100_000), 1, &["GET SHA-1 - too_large"]),
+        (Fault::RedirectLoop, 1, &["GET SHA-1 - bad_redirect", "POST SHA-1 - bad_redirect"]),
+        (Fault::Reset, 1, &["GET SHA-1 - http_broken", "POST SHA-1 - http_broken"]),
+        (Fault::Hang, 1, &["GET SHA-1 - timed_out", "POST SHA-1 - timed_out"]),
+        (Fault::Oversized(300_000), 1, &["GET SHA-1 - too_large", "POST SHA-1 - too_large"]),
     ] {
         let name = format!("{fault:?}");
         world.lab.fault(issued.serial(), fault);
@@ -159,6 +171,96 @@ fn the_second_responder_is_asked_where_the_first_does_not_answer() {
     // One that is named is asked alone.
     let ended = fetch(&world, &["--json", "--url", &format!("http://{closed}/")]);
     assert_eq!((ended.code, attempts(&json(&ended))), (1, vec!["GET SHA-1 - connect_failed".to_owned()]));
+}
+
+#[test]
+fn what_came_instead_of_a_response_is_told() {
+    let (world, _) = world();
+    for (body, kind, words) in [
+        (&b"<!DOCTYPE html><title>Login</title>"[..], "text/html", "an HTML page came instead of an OCSP response"),
+        (b"<!DOCTYPE html><title>Login</title>", "text/html", "begins with \"<!DOCTYPE html><title>Login"),
+        (b"<html>", "text/html", "a proxy, a captive portal or an error page answered"),
+        (b"", "application/ocsp-response", "an empty answer came"),
+        (b"-----BEGIN OCSP RESPONSE-----\nMII", "application/ocsp-response", "a PEM text came"),
+        (b"{\"error\": 5}", "application/json", "content type application/json"),
+        (b"\x1f\x8b\x08\0", "application/ocsp-response", "a gzip-compressed answer that cannot be unpacked"),
+    ] {
+        let url = serve_as(body.to_vec(), kind);
+        let ended = fetch(&world, &["--url", &url, "--json"]);
+        let found = json(&ended);
+        assert_eq!((ended.code, &found["attempts"][0]["outcome"]), (20, &"malformed".into()), "{ended:?}");
+        assert_eq!(found["attempts"][0]["content_type"], kind);
+        assert_eq!(found["attempts"][0]["address"], "127.0.0.1");
+        assert!(found["attempts"][0]["detail"].as_str().unwrap().contains(words), "{words}: {ended:?}");
+        let ended = fetch(&world, &["--url", &url]);
+        assert!(ended.out.contains(words), "{words}: {ended:?}");
+    }
+    // A type that is odd is no matter.
+    let issued = world.issue("b.pem", &world.profile("b.test"));
+    let id = world.authority.cert_id(issued.serial(), HashAlgorithm::Sha1);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
+    let builder = ResponseBuilder::new(&world.authority).good(&id);
+    let response = builder.this_update(now - 60).next_update(now + 3600).build().unwrap();
+    let url = serve_as(response, "text/html");
+    assert_eq!(world.run(&["fetch", "certs/b.pem", "--url", &url]).code, 0);
+}
+
+#[test]
+fn responders_are_asked_instead_of_those_that_certificates_name() {
+    let world = World::new();
+    let url = world.lab.url();
+    let named = Profile::server("a.test").ocsp_url(" http://u:secret@ocsp.test/r3 ").ocsp_url("http://ocsp.test/r3");
+    world.issue("a.pem", &named);
+    world.issue("plain.pem", &Profile::server("plain.test"));
+    let ended = fetch(&world, &["--json", "--responder", &format!("http://ocsp.test={url}")]);
+    assert_eq!(
+        (ended.code, &json(&ended)["url"]),
+        (0, &format!("{}/r3", url.trim_end_matches('/')).into()),
+        "{ended:?}"
+    );
+    let plain = world.run(&["fetch", "certs/plain.pem", "--default-responder", &url]);
+    assert_eq!(plain.code, 0, "{plain:?}");
+    // The daemon, by its file.
+    let settings =
+        format!("responder = [\"http://ocsp.test = {url}\"]\ndefault-responder = \"{url}\"\nprefer-ipv4 = true\n");
+    fs::write(world.path("stapled.conf"), settings).unwrap();
+    let ended = world.one_off(&["-c", "stapled.conf", "--json"]);
+    let (rows, _) = ended.json();
+    assert_eq!((ended.code, rows.len()), (0, 2), "{ended:?}");
+    assert!(world.staple("a.pem").exists() && world.staple("plain.pem").exists());
+    let check = world.run(&["check", "--no-haproxy-sockets", "-c", "stapled.conf", "-p", "certs"]);
+    assert!(check.out.contains(&format!("asked at     {}/r3", url.trim_end_matches('/'))), "{check:?}");
+    assert!(check.out.contains("OCSP URLs    http://***@ocsp.test/r3 http://ocsp.test/r3"), "{check:?}");
+    let inspect = world.run(&["inspect", "certs/a.pem"]);
+    for ended in [&ended, &check, &inspect] {
+        assert!(!format!("{ended:?}").contains("secret"), "{ended:?}");
+    }
+}
+
+#[test]
+fn an_override_that_cannot_be_used_is_named() {
+    let (world, _) = world();
+    for (arguments, words) in [
+        ("--responder http://ocsp.test/", "--responder: \"http://ocsp.test/\" is not of the form OLD=NEW"),
+        ("--responder ocsp.test=mirror.test", "--responder: \"ocsp.test=mirror.test\" is not of the form OLD=NEW"),
+        ("--responder http://a/=http://u:secret@b/", "--responder: \"http://***@b/\": a user name or password in it"),
+        ("--responder http://a/=http://b/ --responder http://a=http://c/", "--responder: http://a/ is replaced twice"),
+        (
+            "--default-responder ocsp.test",
+            "--default-responder: \"ocsp.test\": it does not begin with http:// or https://",
+        ),
+    ] {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let daemon = [&["-p", "certs", "--check-config"], arguments.as_slice()].concat();
+        for ended in [fetch(&world, &arguments), world.run(&daemon)] {
+            assert_eq!(ended.code, 2, "{arguments:?}: {ended:?}");
+            assert!(ended.err.contains(words), "{arguments:?}\n  said {}\n  not  {words}", ended.err);
+            assert!(!format!("{ended:?}").contains("secret"), "{ended:?}");
+        }
+    }
+    fs::write(world.path("stapled.conf"), "\nresponder = \"http://a/\"\n").unwrap();
+    let ended = world.run(&["-c", "stapled.conf", "-p", "certs", "--check-config"]);
+    assert!(ended.code == 2 && ended.err.contains("stapled.conf:2:1: responder: "), "{ended:?}");
 }
 
 #[test]
@@ -269,20 +371,56 @@ fn what_is_saved_is_in_its_smallest_form() {
     assert!(fs::read(world.staple("a.pem")).unwrap() == smallest);
 }
 
+/// Nobody takes up a staple of a revoked certificate because it was left where a good one is saved.
+#[test]
+fn a_staple_of_a_revoked_certificate_is_removed_where_it_would_be_replaced() {
+    let (world, issued) = world();
+    world.issue("b.pem", &world.profile("b.test"));
+    assert_eq!(fetch(&world, &["-o", "a.ocsp"]).code, 0);
+    assert_eq!(world.run(&["fetch", "certs/b.pem", "-o", "b.ocsp"]).code, 0);
+    world.lab.revoke(issued.serial()).unwrap();
+    let other = fs::read(world.path("b.ocsp")).unwrap();
+    let ended = fetch(&world, &["-o", "b.ocsp"]);
+    assert_eq!(ended.code, 10, "{ended:?}");
+    assert!(ended.out.contains("nothing saved to b.ocsp") && fs::read(world.path("b.ocsp")).unwrap() == other);
+    let ended = fetch(&world, &["-o", "a.ocsp"]);
+    assert_eq!(ended.code, 10, "{ended:?}");
+    assert!(ended.out.contains("removed its staple from a.ocsp"), "{ended:?}");
+    assert!(!world.path("a.ocsp").exists());
+    let ended = fetch(&world, &["-o", "a.ocsp", "--json"]);
+    assert_eq!((ended.code, &json(&ended)["removed"]), (10, &Value::Null));
+}
+
+/// Whether a request is there with its body.
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, _)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    request.len() >= head.len() + 4 + length.unwrap_or(0)
+}
+
 /// Serves these bytes to every request; returns the URL.
 fn serve(bytes: Vec<u8>) -> String {
+    serve_as(bytes, "application/pkix-cert")
+}
+
+/// The same, with this content type.
+fn serve_as(bytes: Vec<u8>, kind: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/ca.cer", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut request = Vec::new();
-            while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+            while !is_whole(&request) {
                 let mut part = [0; 1024];
                 let length = stream.read(&mut part).unwrap();
                 request.extend_from_slice(&part[..length]);
             }
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", bytes.len());
+            let length = bytes.len();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+            );
             stream.write_all(&[head.as_bytes(), &bytes].concat()).unwrap();
         }
     });

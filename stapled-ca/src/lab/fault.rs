@@ -90,7 +90,8 @@ pub enum Fault {
     Multiple,
     /// 200 with exactly these octets.
     Answer(Vec<u8>),
-    /// Signed and good, with further certificates (DER) beside the delegate's: nothing signs which are there.
+    /// Signed and good, by a responder that is named and not known by its key, with further certificates (DER) beside the
+    /// delegate's: nothing signs which are there.
     Embedding {
         /// Those before it.
         before: Vec<Vec<u8>>,

@@ -74,7 +74,7 @@ pub(crate) fn response(
         Fault::Embedding { before, after } => {
             let own = served.signer.certificate().map(<[u8]>::to_vec);
             let all: Vec<&[u8]> = before.iter().chain(&own).chain(after).map(Vec::as_slice).collect();
-            good(base.certificates(&all))
+            good(base.responder_by_name().certificates(&all))
         }
         Fault::Multiple => echo(base.good(cert_id).good(&another(served, cert_id)), request),
         _ => return Ok(None),

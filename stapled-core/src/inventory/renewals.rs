@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::disowned::Disowned;
 use super::{Inventory, SinkNumber, Standing};
 use crate::chain::CertChain;
@@ -18,7 +20,26 @@ pub(crate) struct RenewalMemory {
     /// The URL that answered.
     pub(crate) url: Option<String>,
     /// The validator of its answer.
-    pub(crate) etag: Option<String>,
+    pub(crate) validator: Option<Validator>,
+}
+
+/// A validator (RFC 9110 §8.8.3), and what it is of: one answer to one question.
+#[derive(Clone, Debug)]
+pub(crate) struct Validator {
+    pub(crate) etag: String,
+    /// The URL that was asked by GET.
+    pub(crate) url: String,
+    /// The request in it.
+    pub(crate) request: Bytes,
+    /// The response that was answered, as the staple of it has it.
+    pub(crate) response: Bytes,
+}
+
+impl Validator {
+    /// Whether it is of the answer that is held, if the same URL is asked the same.
+    pub(crate) fn is_of(&self, url: &str, request: &[u8], held: &Staple) -> bool {
+        self.url == url && self.request == request && self.response == held.response()
+    }
 }
 
 /// A staple from before.

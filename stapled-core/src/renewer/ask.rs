@@ -10,7 +10,7 @@ use super::Renewer;
 use crate::event::EventKind;
 use crate::fetch::{Answer, FetchError, Method, Question};
 use crate::inquiry::{HashChoice, Inquiry, NextQuestion, Trouble};
-use crate::inventory::{CertificateView, RenewalMemory};
+use crate::inventory::{CertificateView, RenewalMemory, Validator};
 use crate::lane;
 use crate::ocsp::{CertStatus, OcspRequest, ResponseStatus};
 use crate::reason::ReasonCode;
@@ -20,9 +20,11 @@ use crate::sink::requirements_of;
 use crate::staple::{Judgement, Refusal, Staple, judge};
 use crate::task::{Queue, Subject};
 use crate::time::Timestamp;
+use crate::url_text::without_credentials as shown;
 
-/// How long one renewal may go on to further URLs.
-const PATIENCE: Duration = Duration::from_secs(45);
+/// How long one renewal may go on to further URLs: enough for two responders that hang, asked by GET and by POST, to be
+/// followed by a third.
+const PATIENCE: Duration = Duration::from_secs(75);
 /// How long a question may wait for its turn at a responder.
 const SLOT_PATIENCE: Duration = Duration::from_secs(60);
 /// The length of a nonce in octets (RFC 9654 §2.1).
@@ -39,7 +41,7 @@ pub(super) struct Believed {
     pub(super) url: String,
     /// Until when caches may keep the answer.
     pub(super) cached_until: Option<Timestamp>,
-    /// How long the responders asked to wait that were asked before, in vain.
+    /// The longest that responders asked to wait that were asked before, in vain.
     pub(super) retry_after: Option<Duration>,
 }
 
@@ -64,58 +66,55 @@ impl Refused {
 
 /// Why a responder gave no answer that is believed.
 enum Unanswered {
-    /// What came of its questions.
-    Trouble(Trouble),
+    /// What came of its questions, and how long it asks to wait.
+    Trouble(Box<Trouble>, Option<Duration>),
     /// It is left alone for now.
     Down { until: Timestamp },
-    /// Others wait for it, too.
-    Busy,
     /// It cannot be asked.
     Unasked(String),
 }
 
 impl Unanswered {
     fn refused(self, url: &str) -> Refused {
+        let at = shown(url);
         match self {
-            // A fetcher's errors name the URL: a redirection may have led elsewhere.
-            Unanswered::Trouble(Trouble::Fetch(error)) => {
-                Refused { retry_after: error.retry_after(), ..Refused::new(error.code(), error.to_string()) }
+            Unanswered::Trouble(trouble, retry_after) => {
+                // A fetcher's errors name the URL: a redirection may have led elsewhere.
+                let what = match &*trouble {
+                    Trouble::Fetch(error) => error.to_string(),
+                    trouble => format!("{at}: {trouble}"),
+                };
+                let not_known = is_not_known(&trouble);
+                Refused { retry_after, not_known, ..Refused::new(trouble.code(), what) }
             }
-            Unanswered::Trouble(trouble) => Refused {
-                not_known: matches!(
-                    trouble,
-                    Trouble::Unknown | Trouble::Refusal(Refusal::ErrorStatus(ResponseStatus::Unauthorized))
-                ),
-                ..Refused::new(trouble.code(), format!("{url}: {trouble}"))
-            },
             Unanswered::Down { until } => Refused {
                 not_before: Some(until),
                 ..Refused::new(
                     ReasonCode::new("responder_down"),
-                    format!(
-                        "{url}: the responder has failed several times in a row and is left alone until it answers"
-                    ),
+                    format!("{at}: the responder has failed several times in a row and is left alone until it answers"),
                 )
             },
-            Unanswered::Busy => Refused::new(
-                ReasonCode::new("responder_busy"),
-                format!("{url}: as many questions are open as the responder may get, and none was answered in time"),
-            ),
-            Unanswered::Unasked(what) => Refused::new(ReasonCode::new("unsupported_url"), format!("{url}: {what}")),
+            Unanswered::Unasked(what) => Refused::new(ReasonCode::new("unsupported_url"), format!("{at}: {what}")),
         }
     }
 }
 
-impl<T: Into<Trouble>> From<T> for Unanswered {
-    fn from(trouble: T) -> Self {
-        Unanswered::Trouble(trouble.into())
+/// Whether the responder says that it does not know the certificate.
+fn is_not_known(trouble: &Trouble) -> bool {
+    matches!(trouble, Trouble::Unknown | Trouble::Refusal(Refusal::ErrorStatus(ResponseStatus::Unauthorized)))
+}
+
+impl From<FetchError> for Unanswered {
+    fn from(error: FetchError) -> Self {
+        let retry_after = error.retry_after();
+        Unanswered::Trouble(Box::new(error.into()), retry_after)
     }
 }
 
 impl Renewer {
     /// Asks all URLs of a certificate, the one that worked last first, until an answer is believed.
     pub(super) async fn ask(&self, certificate: &CertificateView) -> Result<Believed, Refused> {
-        let urls = certificate.chain.end_entity().ocsp_urls();
+        let urls = self.responders.urls_of(certificate.chain.end_entity());
         let last = certificate.memory.url.as_deref().filter(|last| urls.iter().any(|url| url == last));
         let in_order = last.into_iter().chain(urls.iter().map(String::as_str).filter(|url| Some(*url) != last));
         for responder in urls.iter().filter_map(|url| self.responders.at(url)) {
@@ -130,8 +129,8 @@ impl Renewer {
             }
             match self.ask_responder(certificate, url).await {
                 Ok(believed) => {
-                    let retry_after = first_refused.and_then(|refused| refused.retry_after);
-                    return Ok(Believed { retry_after, ..believed });
+                    let before = first_refused.and_then(|refused| refused.retry_after);
+                    return Ok(Believed { retry_after: believed.retry_after.max(before), ..believed });
                 }
                 Err(refused) => {
                     first_refused = Some(match first_refused {
@@ -154,47 +153,55 @@ impl Renewer {
             Some(insisted) => HashChoice::Only(insisted),
             None => HashChoice::First(self.hash),
         };
-        let mut habits = responder.habits();
-        if certificate.wants_fresh {
-            // Caches keep answers to GET.
-            habits.method = Some(Method::Post);
+        let Ok(slot) = tokio::time::timeout(SLOT_PATIENCE, responder.slot()).await else {
+            let what = "as many questions are open as the responder may get, and none was answered in time";
+            return Err(Refused::new(ReasonCode::new("responder_busy"), format!("{}: {what}", shown(url))));
+        };
+        // Whether it is down is asked once: a second question is a part of the same try.
+        let until = responder.check(self.journal.clock.now()).err();
+        if let Some(until) = until {
+            let down = vec![Arc::clone(&responder)];
+            return Err(Refused { down, ..Unanswered::Down { until }.refused(url) });
         }
+        // What those learnt that were asked for before is known by now.
+        let habits = responder.habits();
         let mut inquiry = Inquiry::new(&certificate.chain, url, hashes).habits(habits);
-        loop {
+        if certificate.wants_fresh {
+            inquiry = inquiry.past_caches();
+        }
+        let (mut retry_after, mut not_known) = (None, false);
+        let last = loop {
             let nonce = self.fresh_nonce().map_err(|unanswered| unanswered.refused(url))?;
             let NextQuestion { request, method, .. } = inquiry
                 .question(nonce.as_ref().map(<[u8; NONCE_LENGTH]>::as_slice))
                 .map_err(|error| unasked(error.to_string()))?;
-            match self.exchange(certificate, url, &responder, &request, method).await {
+            let (trouble, wait) = match self.exchange(certificate, url, &responder, &request, method).await {
                 Ok(believed) => {
-                    responder.remember(inquiry.learnt());
-                    return Ok(believed);
+                    responder.remember(inquiry.learnt(), method);
+                    return Ok(Believed { retry_after, ..believed });
                 }
-                Err(Unanswered::Trouble(trouble)) if inquiry.refused(method, &trouble) => {
-                    let (code, what) = (trouble.code(), trouble.to_string());
-                    let event = EventKind::AttemptFailed { url: url.to_owned(), code, what };
-                    self.journal.tell_of(&certificate.about, event);
+                Err(Unanswered::Trouble(trouble, wait)) => (trouble, wait),
+                Err(other) => break other,
+            };
+            // The longest of what was asked for counts.
+            retry_after = retry_after.max(wait);
+            not_known |= is_not_known(&trouble);
+            if !inquiry.refused(method, &trouble) {
+                if habits.method.is_some() && matches!(*trouble, Trouble::Fetch(_) | Trouble::NotOcsp { .. }) {
+                    responder.forget_method();
                 }
-                Err(unanswered) => {
-                    let is_down = matches!(unanswered, Unanswered::Down { .. });
-                    let last = Refused {
-                        down: is_down.then(|| Arc::clone(&responder)).into_iter().collect(),
-                        ..unanswered.refused(url)
-                    };
-                    // What the responder thinks of the certificate is what it said first; how long it is left alone,
-                    // what it said last.
-                    return Err(match inquiry.first_trouble().cloned() {
-                        Some(first) => Refused {
-                            retry_after: last.retry_after,
-                            not_before: last.not_before,
-                            down: last.down,
-                            ..Unanswered::Trouble(first).refused(url)
-                        },
-                        None => last,
-                    });
-                }
+                break Unanswered::Trouble(trouble, None);
             }
-        }
+            let (code, what) = (trouble.code(), trouble.to_string());
+            self.journal.tell_of(&certificate.about, EventKind::AttemptFailed { url: shown(url), code, what });
+        };
+        drop(slot);
+        // What the responder thinks of the certificate is what it said first.
+        let told = match inquiry.first_trouble() {
+            Some(first) => Unanswered::Trouble(Box::new(first.clone()), None),
+            None => last,
+        };
+        Err(Refused { retry_after, not_known, ..told.refused(url) })
     }
 
     fn fresh_nonce(&self) -> Result<Option<[u8; NONCE_LENGTH]>, Unanswered> {
@@ -217,24 +224,22 @@ impl Renewer {
         request: &OcspRequest,
         method: Method,
     ) -> Result<Believed, Unanswered> {
-        let held = certificate.staple.as_ref();
-        // Only where the answer that is held came from here: a validator means nothing elsewhere.
-        let etag = certificate
-            .memory
-            .etag
-            .as_deref()
-            .filter(|_| method == Method::Get && held.is_some() && certificate.memory.url.as_deref() == Some(url));
+        // Only where the answer that is held is the one that came from here, to this question: a validator means nothing
+        // elsewhere.
+        let held = certificate.staple.as_ref().filter(|_| method == Method::Get);
+        let validator = certificate.memory.validator.as_ref();
+        let validator =
+            validator.filter(|validator| held.is_some_and(|held| validator.is_of(url, request.as_der(), held)));
+        let etag = validator.map(|validator| validator.etag.as_str());
         let question = Question { chain: &certificate.chain, request, method, url, etag };
         let (answer, waiting) = {
-            let slot = tokio::time::timeout(SLOT_PATIENCE, responder.slot()).await;
-            let _own = slot.map_err(|_| Unanswered::Busy)?;
+            responder.turn().await;
             let _doubtful = match responder.is_doubtful() {
                 true => Some(self.doubtful_exchanges.acquire().await),
                 false => None,
             };
             let _all = self.exchanges.acquire().await;
-            responder.check(self.journal.clock.now()).map_err(|until| Unanswered::Down { until })?;
-            let panicked = || format!("{url}: the fetcher panicked");
+            let panicked = || format!("{}: the fetcher panicked", shown(url));
             let answer = lane::survive(&self.journal, panicked, self.fetcher.fetch(&question)).await;
             // A bug that one responder brings out keeps nobody from asking the next.
             let answer = answer.unwrap_or_else(|| Err(FetchError::Broken { url: url.to_owned(), why: panicked() }));
@@ -250,7 +255,7 @@ impl Renewer {
         for (subject, queue) in &waiting {
             self.hasten(queue, subject).await;
         }
-        self.judge_answer(certificate, url, answer?, request.nonce())
+        self.judge_answer(certificate, &question, answer?)
     }
 
     /// A renewal that need not wait any more.
@@ -264,45 +269,68 @@ impl Renewer {
     fn judge_answer(
         &self,
         certificate: &CertificateView,
-        url: &str,
+        question: &Question<'_>,
         answer: Answer,
-        nonce: Option<&[u8]>,
     ) -> Result<Believed, Unanswered> {
         let now = self.journal.clock.now();
+        let url = question.url;
+        // 304: what is held is judged again, at this time.
+        let is_held = answer.body.is_none();
         let body: Bytes = match (&answer.body, &certificate.staple) {
             (Some(body), _) => body.clone(),
-            // 304: what is held is judged again, at this time.
-            (None, Some(held)) => held.response().clone(),
-            (None, None) => return Err(Unanswered::Unasked("answered 304, though nothing is held".to_owned())),
+            (None, Some(held)) if question.etag.is_some_and(|sent| is_validated(sent, answer.etag.as_deref())) => {
+                held.response().clone()
+            }
+            (None, _) => {
+                let retry_after = answer.retry_after;
+                return Err(FetchError::Status { url: url.to_owned(), status: 304, retry_after }.into());
+            }
         };
-        let judgement = judge(&body, &certificate.chain, now, &self.judging, nonce, &[])?;
+        let refused = |trouble| Unanswered::Trouble(Box::new(trouble), answer.retry_after);
+        let judgement = judge(&body, &certificate.chain, now, &self.judging, question.request.nonce(), &[])
+            .map_err(|refusal| refused(Trouble::with_answer(refusal, &answer)))?;
         let Judgement { status, facts, .. } = &judgement;
         if *status == CertStatus::Unknown {
-            return Err(Trouble::Unknown.into());
+            return Err(refused(Trouble::Unknown));
         }
         // Only a response without nextUpdate can be that old and be believed.
         if let Some(staple) = judgement.staple()
             && staple.expires() <= now
         {
-            return Err(Refusal::Expired { next_update: staple.expires(), at: now }.into());
+            return Err(refused(Refusal::Expired { next_update: staple.expires(), at: now }.into()));
         }
         let status = *status;
         let this_update = facts.this_update;
         let until = facts.next_update.unwrap_or(now + Duration::from_secs(3600));
+        let staple = judgement.into_staple().map(Arc::new);
+        let etag = match is_held {
+            true => question.etag.map(str::to_owned),
+            false => answer.etag.filter(|_| question.method == Method::Get),
+        };
+        let validator = etag.zip(staple.as_ref()).map(|(etag, staple)| Validator {
+            etag,
+            url: url.to_owned(),
+            request: Bytes::copy_from_slice(question.request.as_der()),
+            response: staple.response().clone(),
+        });
         Ok(Believed {
             status,
-            staple: judgement.into_staple().map(Arc::new),
+            staple,
             this_update,
             until,
-            memory: RenewalMemory {
-                url: Some(url.to_owned()),
-                etag: answer.etag.or_else(|| certificate.memory.etag.clone().filter(|_| answer.body.is_none())),
-            },
-            url: url.to_owned(),
+            memory: RenewalMemory { url: Some(url.to_owned()), validator },
+            url: shown(url),
             cached_until: answer.max_age.map(|max_age| now + max_age).or(answer.expires),
             retry_after: None,
         })
     }
+}
+
+/// Whether an answer without a body is about the validator that was sent. It may leave it out, and may call it weak (RFC
+/// 9110 §13.1.2); another one is that of something else.
+fn is_validated(sent: &str, answered: Option<&str>) -> bool {
+    let opaque = |etag: &str| etag.strip_prefix("W/").unwrap_or(etag).to_owned();
+    answered.is_none_or(|answered| opaque(answered) == opaque(sent))
 }
 
 /// Of the troubles with several responders, the first is told; each may ask for patience.

@@ -21,6 +21,7 @@ use crate::io::memory::MemoryScheduler;
 use crate::issuers::{IssuerFetcher, IssuerStore};
 use crate::jumps::JumpWatch;
 use crate::ocsp::CertIdHash;
+use crate::overrides::ResponderOverrides;
 use crate::parser::Parser;
 use crate::refresh::RefreshPolicy;
 use crate::renewer::Renewer;
@@ -49,6 +50,7 @@ pub struct StaplerBuilder {
     renewals: usize,
     per_responder: usize,
     responder_rate: Option<NonZeroU32>,
+    overrides: ResponderOverrides,
     hash: CertIdHash,
     nonce: bool,
 }
@@ -101,6 +103,7 @@ impl Default for StaplerBuilder {
             renewals: 64,
             per_responder: 32,
             responder_rate: None,
+            overrides: ResponderOverrides::new(),
             hash: CertIdHash::Sha1,
             nonce: false,
         }
@@ -234,6 +237,11 @@ impl StaplerBuilder {
         StaplerBuilder { responder_rate: Some(per_second), ..self }
     }
 
+    /// Which responders are asked instead of those that certificates name. Default: none.
+    pub fn responder_overrides(self, overrides: ResponderOverrides) -> Self {
+        StaplerBuilder { overrides, ..self }
+    }
+
     /// The CertID hash to ask with where no sink insists on one. Default: SHA-1, which every responder knows.
     pub fn cert_id_hash(self, hash: CertIdHash) -> Self {
         StaplerBuilder { hash, ..self }
@@ -276,7 +284,7 @@ impl StaplerBuilder {
         let names = distinct_names(&sinks);
         let inventory = Arc::new(Inventory::new(sinks_of, names.clone()));
         let (open, opened) = mpsc::unbounded_channel();
-        let responders = Arc::new(Responders::new(self.per_responder, self.responder_rate, open));
+        let responders = Arc::new(Responders::new(self.overrides, self.per_responder, self.responder_rate, open));
         let refresh = self.refresh;
         let renewals = self.renewals.clamp(1, Semaphore::MAX_PERMITS);
 

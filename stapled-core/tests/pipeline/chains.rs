@@ -183,7 +183,10 @@ async fn an_issuer_whose_signatures_cannot_be_checked_is_told_as_that() {
                 let how = format!("{algorithm}, {place:?}, {} authorities", authorities.len());
                 assert_eq!(codes(&inventory), ["unsupported_algorithm"], "{how}");
                 let told = world.record.codes("place_problem");
-                assert!(!told.is_empty() && told.iter().all(|code| code == "unsupported_algorithm"), "{how}: {told:?}");
+                // Of two files, the second may be read late: then it is missed first.
+                let is_first = told.first().is_some_and(|code| code == "unsupported_algorithm");
+                assert!(is_first || matches!(place, Place::Directory), "{how}: {told:?}");
+                assert_eq!(told.last().map(String::as_str), Some("unsupported_algorithm"), "{how}");
                 assert_eq!(world.ca.asked(), 0, "{how}");
             }
         }

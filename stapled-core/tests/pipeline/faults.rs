@@ -145,10 +145,10 @@ async fn a_file_that_is_touched_hastens_nothing() {
         world.list.put("a.test", &with_issuer(&issued, &world.ca));
         world.list.put("copy", &with_issuer(&issued, &world.ca));
     }
-    // By both hashes, once: the second answer says how long to wait.
-    assert_eq!(world.ca.asked(), 2);
-    world.pass(5 * MINUTE).await;
+    // By both methods and both hashes, once: the later answers say how long to wait.
     assert_eq!(world.ca.asked(), 4);
+    world.pass(5 * MINUTE).await;
+    assert_eq!(world.ca.asked(), 8);
     world.ca.set(Mood::Good);
     world.pass(80 * MINUTE).await;
     assert!(world.server.response_of("a.test").is_some());

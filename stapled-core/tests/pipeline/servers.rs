@@ -66,7 +66,7 @@ async fn a_sink_that_finds_staples_by_sha1_is_never_asked_for_by_another_hash() 
     world.add("a.test");
     world.run(world.builder().cert_id_hash(CertIdHash::Sha256));
     world.pass(SECOND).await;
-    assert_eq!(world.ca.asked(), 1);
+    assert_eq!(world.ca.asked(), 2, "by GET and by POST");
     assert!(world.server.response_of("a.test").is_none());
 }
 

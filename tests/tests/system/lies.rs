@@ -17,7 +17,7 @@ fn lies() -> Vec<(Fault, &'static str)> {
         (Fault::NoNextUpdate, "missing_next_update"),
         (Fault::Garbage, "malformed"),
         (Fault::Empty, "malformed"),
-        (Fault::Oversized(100_000), "too_large"),
+        (Fault::Oversized(300_000), "too_large"),
         (Fault::Truncated, "http_broken"),
         (Fault::Unknown, "unknown"),
         (Fault::TryLater, "error_status:try_later"),

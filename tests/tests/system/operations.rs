@@ -104,7 +104,7 @@ fn the_gate_opens_when_haproxy_is_there() {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
         let must = world.cert_with("must", |profile| profile.ocsp_url(lab.url()).must_staple(true));
-        lab.fault_times(must.issued.serial(), Fault::TryLater, 3);
+        lab.fault_times(must.issued.serial(), Fault::TryLater, 6);
         let haproxy = Haproxy::of(binary, &world, "a");
         let socket = haproxy.socket();
         let gate = || Stapled::of(&world).certs([world.certs()]).sockets([&socket]).args(["--one-off", "--quiet"]);

@@ -62,7 +62,7 @@ impl Pool {
 #[derive(Debug, Default)]
 pub(super) struct NotFound {
     /// What seems to be the issuer, and cannot be checked.
-    pub(super) unsupported: Option<Unsupported>,
+    pub(super) unsupported: Option<Box<Unsupported>>,
 }
 
 /// An issuer whose signatures cannot be checked.
@@ -103,9 +103,9 @@ pub(super) fn find(
             Ok(Issuer { chain: Arc::new(chain), found_in, place })
         }
         None => {
-            let unsupported = search.error().zip(search.unsupported()).map(|(error, issuer)| Unsupported {
-                error,
-                place: contents.surroundings().issuer_place(end_entity, issuer),
+            let unsupported = search.error().zip(search.unsupported()).map(|(error, issuer)| {
+                let place = contents.surroundings().issuer_place(end_entity, issuer);
+                Box::new(Unsupported { error, place })
             });
             Err(NotFound { unsupported })
         }

@@ -1,9 +1,10 @@
 //! `stapled check`: what an operator runs before and after stapled is pointed at a HAProxy. It changes nothing.
 //!
 //! [`inputs`] scans the daemon's own sources and asks the running HAProxys; [`items`] holds these against each other;
-//! [`contents`] reads files. What follows is pure: [`issuer`] finds who issued a certificate, [`certificate`] and
-//! [`general`] say what is to be told ([`finding`]), [`row`] is what is shown, [`render`] shows it.
+//! [`contents`] reads files. What follows is pure: [`issuer`] finds who issued a certificate, [`certificate`] (with
+//! [`about_issuer`]) and [`general`] say what is to be told ([`finding`]), [`row`] is what is shown, [`render`] shows it.
 
+mod about_issuer;
 mod certificate;
 mod contents;
 mod finding;
@@ -70,7 +71,7 @@ pub(crate) struct Check {
 
 /// Options of the daemon that make a difference here. The others are taken, so that its arguments can be given as they
 /// are.
-const OFFERED: [&str; 14] = [
+const OFFERED: [&str; 16] = [
     "cert_paths",
     "recursive",
     "file_extensions",
@@ -82,6 +83,8 @@ const OFFERED: [&str; 14] = [
     "haproxy_config",
     "staple_dir",
     "no_staple_files",
+    "responder",
+    "default_responder",
     "json",
     "quiet",
     "config",
@@ -120,7 +123,8 @@ First staple, whether HAProxy will accept one at run time:
 Output with --json, one object a line; what is not known is null:
   certificate (its name in HAProxy's `show ssl cert`), name, serial, not_before, not_after,
   must_staple, file, named_at (the line of the configuration), sockets, issuer, issuer_found_in,
-  issuer_found_by_haproxy, ocsp_urls, staple_file (where HAProxy looks for one when it starts),
+  issuer_found_by_haproxy, ocsp_urls, asked_urls (the same, but for --responder and
+  --default-responder), staple_file (where HAProxy looks for one when it starts),
   staple (null: none there; good, empty, revoked, or a reason), staple_until, first_staple (already,
   yes, no, unknown, not_needed), first_staple_reason, first_staple_what, needs_operator, and problems:
   a list of reason (a stable word), needs_operator, what, remedy, socket. What is wrong with a socket
@@ -203,6 +207,7 @@ async fn judged(configuration: &Configuration, inputs: Inputs, now: Timestamp, t
         staple_files: configuration.staple_files.clone(),
         transactions: configuration.transactions,
         fetch_issuers: configuration.fetch_issuers,
+        overrides: configuration.network.overrides.clone(),
         issuer_directory: issuer_directory.display().to_string(),
     };
     let read = read(items::items(&inputs), terminal).await;

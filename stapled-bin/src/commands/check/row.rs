@@ -30,6 +30,8 @@ pub(super) struct Row {
     pub(super) issuer_found_in: Option<String>,
     pub(super) issuer_found_by_haproxy: Option<bool>,
     pub(super) ocsp_urls: Vec<String>,
+    /// The URLs that are asked, where these are others.
+    pub(super) asked_urls: Option<Vec<String>>,
     pub(super) staple_file: Option<String>,
     /// What that holds; none: it is not there.
     pub(super) staple: Option<&'static str>,
@@ -105,6 +107,7 @@ impl Row {
             issuer_found_in: None,
             issuer_found_by_haproxy: None,
             ocsp_urls: Vec::new(),
+            asked_urls: None,
             staple_file: item.staple.as_ref().map(|staple| staple.display().to_string()),
             staple: None,
             staple_until: None,
@@ -122,6 +125,8 @@ impl Row {
         self.not_after = Some(certificate.not_after());
         self.must_staple = certificate.must_staple();
         self.ocsp_urls = certificate.ocsp_urls().to_vec();
+        let asked = case.rules.overrides.urls_of(certificate);
+        self.asked_urls = (asked != self.ocsp_urls).then_some(asked);
         self.issuer = Some(name_in_full(certificate.issuer()));
         if let Ok(issuer) = case.issuer {
             self.issuer_found_in = Some(issuer.found_in.display().to_string());

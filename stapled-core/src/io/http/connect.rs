@@ -3,30 +3,34 @@
 use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::Uri;
+use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper::{Request, Response, Uri};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
-use hyper_util::client::legacy::{Client, connect::Connect};
+use hyper_util::client::legacy::{self, Client, connect::Connect};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tower_service::Service;
 
-use super::address::{AddressPolicy, Denied};
+use super::resolve::{Addresses, Names};
 
-type AnyError = Box<dyn StdError + Send + Sync>;
+pub(super) type AnyError = Box<dyn StdError + Send + Sync>;
 type Connecting = Pin<Box<dyn Future<Output = Result<Stream, AnyError>> + Send>>;
 pub(super) type Body = Full<Bytes>;
 
@@ -44,40 +48,62 @@ pub(super) struct Clients {
     plain: Client<Connector, Body>,
     /// Made at the first https URL: almost all responders are asked by plain http, and a system without root
     /// certificates must not keep those from being asked.
-    tls: OnceCell<Client<HttpsConnector<Connector>, Body>>,
+    tls: OnceCell<(ClientConfig, Client<HttpsConnector<Connector>, Body>)>,
 }
+
+/// A request that waits for its answer, or for the reason why there is none.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Response<Incoming>, legacy::Error>> + Send>>;
 
 impl Clients {
     pub(super) fn new(connector: Connector) -> Self {
-        Clients { plain: client(connector.clone()), connector, tls: OnceCell::new() }
+        Clients { plain: client(connector.clone(), POOL_PER_HOST), connector, tls: OnceCell::new() }
     }
 
-    pub(super) fn plain(&self) -> &Client<Connector, Body> {
-        &self.plain
+    /// Sends a request over a connection of the pool or a new one, or over a new one to this address.
+    ///
+    /// # Errors
+    ///
+    /// For https, where the system's root certificates cannot be loaded.
+    pub(super) async fn send(&self, request: Request<Body>, only: Option<IpAddr>) -> Result<Answering, io::Error> {
+        let is_tls = request.uri().scheme_str() == Some("https");
+        Ok(match (is_tls, only) {
+            (false, None) => Box::pin(self.plain.request(request)),
+            (false, Some(only)) => Box::pin(client(self.connector.only(only), 0).request(request)),
+            (true, None) => Box::pin(self.tls().await?.1.request(request)),
+            (true, Some(only)) => {
+                let connector = secured(self.tls().await?.0.clone(), self.connector.only(only));
+                Box::pin(client(connector, 0).request(request))
+            }
+        })
     }
 
-    /// The client for https; fails where the system's root certificates cannot be loaded.
-    pub(super) async fn tls(&self) -> Result<&Client<HttpsConnector<Connector>, Body>, io::Error> {
+    async fn tls(&self) -> Result<&(ClientConfig, Client<HttpsConnector<Connector>, Body>), io::Error> {
         let make = || async {
             // It reads a few hundred files on some systems.
-            let builder = tokio::task::spawn_blocking(|| {
-                let provider = rustls::crypto::aws_lc_rs::default_provider();
-                HttpsConnectorBuilder::new().with_provider_and_native_roots(provider)
+            let config = tokio::task::spawn_blocking(|| {
+                let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+                let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+                Ok::<_, io::Error>(builder.map_err(io::Error::other)?.with_native_roots()?.with_no_client_auth())
             });
-            let builder = builder.await.map_err(io::Error::other)??;
-            Ok(client(builder.https_or_http().enable_http1().wrap_connector(self.connector.clone())))
+            let config = config.await.map_err(io::Error::other)??;
+            let connector = secured(config.clone(), self.connector.clone());
+            Ok((config, client(connector, POOL_PER_HOST)))
         };
         self.tls.get_or_try_init(make).await
     }
 }
 
-fn client<C: Connect + Clone>(connector: C) -> Client<C, Body> {
+fn secured(config: ClientConfig, connector: Connector) -> HttpsConnector<Connector> {
+    HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(connector)
+}
+
+fn client<C: Connect + Clone>(connector: C, kept: usize) -> Client<C, Body> {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         // Without a timer of its own the pool keeps connections for ever.
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE)
-        .pool_max_idle_per_host(POOL_PER_HOST)
+        .pool_max_idle_per_host(kept)
         .http1_max_buf_size(MAX_HEAD)
         .build(connector)
 }
@@ -85,23 +111,36 @@ fn client<C: Connect + Clone>(connector: C) -> Client<C, Body> {
 /// Connects to a responder, or to the proxy before it.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
-    direct: HttpConnector<Resolver>,
+    addresses: Addresses,
+    direct: HttpConnector<Names>,
     proxy: Option<(Arc<Matcher>, HttpConnector<GaiResolver>)>,
     deadline: Duration,
+    /// How many bytes may come over a connection for one answer, with all that is around it.
+    limit: usize,
 }
 
 impl Connector {
-    pub(super) fn new(policy: AddressPolicy, proxy: Option<Arc<Matcher>>, deadline: Duration) -> Self {
-        let mut direct = HttpConnector::new_with_resolver(Resolver { policy, inner: GaiResolver::new() });
-        set_up(&mut direct, deadline);
+    pub(super) fn new(addresses: Addresses, proxy: Option<Arc<Matcher>>, deadline: Duration, limit: usize) -> Self {
+        let direct = direct(&addresses, None, deadline);
         let proxy = proxy.map(|matcher| {
             // The proxy was named by the operator: it may have any address.
             let mut connector = HttpConnector::new();
             set_up(&mut connector, deadline);
             (matcher, connector)
         });
-        Connector { direct, proxy, deadline }
+        Connector { addresses, direct, proxy, deadline, limit }
     }
+
+    /// The same, to one address of the responder.
+    fn only(&self, address: IpAddr) -> Self {
+        Connector { direct: direct(&self.addresses, Some(address), self.deadline), ..self.clone() }
+    }
+}
+
+fn direct(addresses: &Addresses, only: Option<IpAddr>, deadline: Duration) -> HttpConnector<Names> {
+    let mut direct = HttpConnector::new_with_resolver(Names::new(addresses.clone(), only));
+    set_up(&mut direct, deadline);
+    direct
 }
 
 fn set_up<R>(connector: &mut HttpConnector<R>, deadline: Duration) {
@@ -122,12 +161,12 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, to: Uri) -> Connecting {
-        let Connector { mut direct, proxy, deadline } = self.clone();
+        let Connector { mut direct, proxy, deadline, limit, .. } = self.clone();
         let connecting = async move {
             let Some((intercept, mut connector)) =
                 proxy.and_then(|(matcher, connector)| Some((matcher.intercept(&to)?, connector)))
             else {
-                return Ok(Stream { inner: direct.call(to).await?, proxied: false });
+                return Ok(Stream::new(direct.call(to).await?, false, limit));
             };
             if intercept.uri().scheme_str() != Some("http") {
                 return Err("the proxy's URL is not http".into());
@@ -137,9 +176,9 @@ impl Service<Uri> for Connector {
                 if let Some(authorization) = intercept.basic_auth() {
                     tunnel = tunnel.with_auth(authorization.clone());
                 }
-                return Ok(Stream { inner: tunnel.call(to).await?, proxied: false });
+                return Ok(Stream::new(tunnel.call(to).await?, false, limit));
             }
-            Ok(Stream { inner: connector.call(intercept.uri().clone()).await?, proxied: true })
+            Ok(Stream::new(connector.call(intercept.uri().clone()).await?, true, limit))
         };
         Box::pin(async move {
             match tokio::time::timeout(deadline, connecting).await {
@@ -155,16 +194,48 @@ impl Service<Uri> for Connector {
 #[error("no connection in time")]
 pub(super) struct ConnectDeadline;
 
+/// How many bytes may still come over a connection: everything off the wire counts, whatever it is. It is filled up when
+/// an answer is complete, for the next one.
+#[derive(Clone, Debug)]
+pub(super) struct Meter(Arc<AtomicUsize>);
+
+impl Meter {
+    /// Lets as many bytes come again, and returns how many have come.
+    pub(super) fn fill(&self, limit: usize) -> usize {
+        limit.saturating_sub(self.0.swap(limit, Ordering::Relaxed))
+    }
+
+    /// Whether so many bytes more may come.
+    fn allows(&self, bytes: usize) -> bool {
+        let less = |left: usize| Some(left.saturating_sub(bytes));
+        // What is used up stays so.
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok_and(|left| bytes <= left)
+    }
+}
+
+/// More bytes came than may.
+#[derive(Debug, thiserror::Error)]
+#[error("more bytes came than one answer may have, with all that is around it")]
+pub(super) struct TooMuch;
+
 /// A connection; one to a plain proxy is asked by whole URLs.
 #[derive(Debug)]
 pub(super) struct Stream {
-    inner: TokioIo<TcpStream>,
+    inner: TokioIo<Metered>,
     proxied: bool,
+}
+
+impl Stream {
+    fn new(inner: TokioIo<TcpStream>, proxied: bool, limit: usize) -> Self {
+        let metered = Metered { inner: inner.into_inner(), meter: Meter(Arc::new(AtomicUsize::new(limit))) };
+        Stream { inner: TokioIo::new(metered), proxied }
+    }
 }
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        self.inner.connected().proxy(self.proxied)
+        let Metered { inner, meter } = self.inner.inner();
+        inner.connected().proxy(self.proxied).extra(meter.clone())
     }
 }
 
@@ -200,34 +271,46 @@ impl Write for Stream {
     }
 }
 
-/// Resolves names, and leaves out the addresses that may not be asked: the connection goes to an address that was
-/// checked, whatever the name resolves to a moment later.
-#[derive(Clone, Debug)]
-pub(super) struct Resolver {
-    policy: AddressPolicy,
-    inner: GaiResolver,
+/// A socket whose received bytes are counted.
+#[derive(Debug)]
+struct Metered {
+    inner: TcpStream,
+    meter: Meter,
 }
 
-impl Service<Name> for Resolver {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = AnyError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, AnyError>> + Send>>;
+impl AsyncRead for Metered {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        std::task::ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        match self.meter.allows(buf.filled().len().saturating_sub(before)) {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Ready(Err(io::Error::other(TooMuch))),
+        }
+    }
+}
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AnyError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
+impl AsyncWrite for Metered {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
     }
 
-    fn call(&mut self, name: Name) -> Self::Future {
-        let policy = self.policy;
-        let resolving = self.inner.call(name.clone());
-        Box::pin(async move {
-            let all: Vec<SocketAddr> = resolving.await?.collect();
-            let allowed: Vec<SocketAddr> =
-                all.iter().copied().filter(|address| policy.check(address.ip()).is_ok()).collect();
-            if allowed.is_empty() && !all.is_empty() {
-                return Err(Denied::host(name.as_str()).into());
-            }
-            Ok(allowed.into_iter())
-        })
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
     }
 }

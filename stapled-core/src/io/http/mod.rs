@@ -2,36 +2,37 @@
 
 mod address;
 mod connect;
+mod encoding;
+mod exchange;
 mod freshness;
+mod resolve;
 mod url;
 
-use std::collections::HashSet;
-use std::error::Error as StdError;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::url::Url;
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH, LOCATION, PROXY_AUTHORIZATION, USER_AGENT};
-use hyper::{Request, Response, StatusCode, Uri};
+use bytes::Bytes;
+use hyper::header::HeaderValue;
 use hyper_util::client::proxy::matcher::Matcher;
-use tokio::time::{Instant, timeout, timeout_at};
 
+pub use self::resolve::Resolver;
 pub use self::url::get_url;
 
-use self::address::{AddressPolicy, Denied};
-use self::connect::{Body, Clients, ConnectDeadline, Connector};
+use self::address::AddressPolicy;
+use self::connect::{Clients, Connector};
+use self::exchange::{Asked, Exchanger};
+use self::resolve::{Addresses, SystemResolver};
 use self::url::printable;
 use crate::clock::{Clock, SystemClock};
 use crate::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
 use crate::staple::MAX_RECEIVED;
 
-/// How many redirections are followed.
-const MAX_REDIRECTS: usize = 5;
+/// What may come over a connection beside the answer's body, in bytes: heads, interim answers, framing, a TLS handshake.
+const OVERHEAD: usize = 64 * 1024;
+/// What may come for the body at least, whatever size of responses was chosen: issuers' certificates are fetched, too.
+const LEAST_BODY: usize = 64 * 1024;
 
 /// Asks responders over HTTP/1.1, plain or with TLS. Connections are kept for a while and used again.
 ///
@@ -46,25 +47,24 @@ const MAX_REDIRECTS: usize = 5;
 ///
 /// The system's root certificates are loaded at the first https URL. Where there are none, only https fails.
 ///
+/// # Addresses
+///
+/// Connections are tried at the addresses of a host one after the other, and at those of IPv6 and IPv4 side by side (RFC
+/// 8305). An address that takes the connection and then breaks off, or answers with status 5xx, is followed by the next
+/// one; beside one that says nothing for a third of the deadline, the next one is asked, too, and the first answer
+/// counts. Up to three addresses are asked so. One that gave no answer where another did comes last for ten minutes.
+///
+/// # Compression
+///
+/// Answers that are compressed with gzip or deflate, though nobody asked for that, are unpacked.
+///
 /// # Bounds
 ///
-/// Names are resolved by the system's resolver, on threads of tokio's pool for blocking work. How many questions are
-/// asked at once is up to the caller.
+/// Everything that comes over a connection counts: an answer, with all that is around it, has at most its greatest size
+/// and 64 KiB more. Names are resolved by the system's resolver, on threads of tokio's pool for blocking work. How many
+/// questions are asked at once is up to the caller.
 #[derive(Clone, Debug)]
-pub struct HttpFetcher(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    clients: Clients,
-    clock: Arc<dyn Clock>,
-    proxy: Option<Arc<Matcher>>,
-    user_agent: HeaderValue,
-    addresses: AddressPolicy,
-    total: Duration,
-    connect: Duration,
-    idle: Duration,
-    max_size: usize,
-}
+pub struct HttpFetcher(Arc<Exchanger>);
 
 /// The settings of an [`HttpFetcher`].
 #[derive(Clone, Debug)]
@@ -72,7 +72,9 @@ pub struct HttpFetcherBuilder {
     clock: Arc<dyn Clock>,
     proxy: ProxyChoice,
     user_agent: String,
-    addresses: AddressPolicy,
+    policy: AddressPolicy,
+    prefer_ipv4: bool,
+    resolver: Arc<dyn Resolver>,
     total: Duration,
     connect: Duration,
     idle: Duration,
@@ -115,7 +117,9 @@ impl HttpFetcher {
             clock: Arc::new(SystemClock),
             proxy: ProxyChoice::None,
             user_agent: concat!("stapled/", env!("CARGO_PKG_VERSION")).to_owned(),
-            addresses: AddressPolicy::default(),
+            policy: AddressPolicy::default(),
+            prefer_ipv4: false,
+            resolver: Arc::new(SystemResolver),
             total: Duration::from_secs(15),
             connect: Duration::from_secs(5),
             idle: Duration::from_secs(10),
@@ -196,7 +200,23 @@ impl HttpFetcherBuilder {
     /// there, only addresses that are written into URLs are checked.
     #[must_use]
     pub fn deny_private(mut self, deny: bool) -> Self {
-        self.addresses = AddressPolicy { deny_private: deny };
+        self.policy = AddressPolicy { deny_private: deny };
+        self
+    }
+
+    /// Whether a host's IPv4 addresses are tried before those of IPv6. Otherwise, and unless asked for, they are tried in
+    /// the resolver's order, which is that of RFC 6724 for the system's.
+    #[must_use]
+    pub fn prefer_ipv4(mut self, prefer: bool) -> Self {
+        self.prefer_ipv4 = prefer;
+        self
+    }
+
+    /// What finds the addresses of hosts; the system's resolver unless said otherwise. A proxy's own name is always
+    /// resolved by the system.
+    #[must_use]
+    pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
+        self.resolver = resolver;
         self
     }
 
@@ -224,17 +244,21 @@ impl HttpFetcherBuilder {
     }
 
     fn assemble(self, user_agent: HeaderValue, proxy: Option<Arc<Matcher>>) -> HttpFetcher {
-        let connector = Connector::new(self.addresses, proxy.clone(), self.connect);
-        HttpFetcher(Arc::new(Inner {
+        let limit = self.max_size.max(LEAST_BODY).saturating_add(OVERHEAD);
+        let addresses = Addresses::new(self.policy, self.prefer_ipv4, self.resolver);
+        let connector = Connector::new(addresses.clone(), proxy.clone(), self.connect, limit);
+        HttpFetcher(Arc::new(Exchanger {
             clients: Clients::new(connector),
             clock: self.clock,
             proxy,
             user_agent,
-            addresses: self.addresses,
+            policy: self.policy,
+            addresses,
             total: self.total,
             connect: self.connect,
             idle: self.idle,
             max_size: self.max_size,
+            limit,
         }))
     }
 }
@@ -262,16 +286,8 @@ impl OcspFetcher for HttpFetcher {
     }
 }
 
-/// One request.
-struct Asked {
-    url: Url,
-    /// For a POST.
-    body: Option<Bytes>,
-    accept: &'static str,
-    etag: Option<HeaderValue>,
-}
-
 fn usable(url: &str) -> Result<Url, FetchError> {
+    let url = url.trim();
     url::parse(url).map_err(|why| FetchError::UnsupportedUrl { url: printable(url), why })
 }
 
@@ -279,201 +295,4 @@ fn with_request(url: &Url, der: &[u8]) -> Result<Url, FetchError> {
     get_url(url.as_str(), der)
         .and_then(|url| url::parse(&url).ok())
         .ok_or_else(|| FetchError::UnsupportedUrl { url: url.to_string(), why: "cannot be asked by GET".to_owned() })
-}
-
-impl Inner {
-    /// Asks, follows redirections, and reads the answer.
-    async fn ask(&self, mut asked: Asked, limit: usize) -> Result<Answer, FetchError> {
-        let deadline = Instant::now() + self.total;
-        let mut visited = HashSet::new();
-        loop {
-            let url = asked.url.to_string();
-            url::check_literal(&asked.url, self.addresses)?;
-            visited.insert((asked.url.clone(), asked.body.is_some()));
-            let head = timeout_at(deadline, self.send(&asked)).await;
-            let response = head.map_err(|_| FetchError::TimedOut { url: url.clone(), after: self.total })??;
-            let status = response.status();
-            match status {
-                StatusCode::OK => {
-                    let mut answer = self.facts(&response);
-                    answer.body = Some(self.read(&url, response, limit, deadline).await?);
-                    return Ok(answer);
-                }
-                StatusCode::NOT_MODIFIED if asked.etag.is_some() && asked.body.is_none() => {
-                    return Ok(self.facts(&response));
-                }
-                StatusCode::MOVED_PERMANENTLY
-                | StatusCode::FOUND
-                | StatusCode::SEE_OTHER
-                | StatusCode::TEMPORARY_REDIRECT
-                | StatusCode::PERMANENT_REDIRECT => {
-                    asked.url = follow(&asked.url, &response)?;
-                    if status == StatusCode::SEE_OTHER {
-                        asked.body = None;
-                    }
-                    if visited.contains(&(asked.url.clone(), asked.body.is_some())) {
-                        return Err(FetchError::Redirect { url, why: "redirected in a circle".to_owned() });
-                    }
-                    if visited.len() > MAX_REDIRECTS {
-                        let why = format!("redirected more than {MAX_REDIRECTS} times");
-                        return Err(FetchError::Redirect { url, why });
-                    }
-                }
-                _ => {
-                    let retry_after = freshness::retry_after(response.headers(), self.clock.now());
-                    return Err(FetchError::Status { url, status: status.as_u16(), retry_after });
-                }
-            }
-        }
-    }
-
-    /// Sends a request and returns the head of the answer.
-    async fn send(&self, asked: &Asked) -> Result<Response<Incoming>, FetchError> {
-        match self.send_once(asked).await? {
-            Ok(response) => Ok(response),
-            // A server may close a connection that it keeps just when it is used again (RFC 9112 §9.3.1), and a
-            // question does no harm asked twice.
-            Err(error) if is_closed_early(&error) => {
-                self.send_once(asked).await?.map_err(|error| self.explain(&asked.url, &error))
-            }
-            Err(error) => Err(self.explain(&asked.url, &error)),
-        }
-    }
-
-    async fn send_once(
-        &self,
-        asked: &Asked,
-    ) -> Result<Result<Response<Incoming>, hyper_util::client::legacy::Error>, FetchError> {
-        let request = self.request(asked)?;
-        if asked.url.scheme() != "https" {
-            return Ok(self.clients.plain().request(request).await);
-        }
-        match self.clients.tls().await {
-            Ok(client) => Ok(client.request(request).await),
-            Err(error) => Err(FetchError::Connect {
-                url: asked.url.to_string(),
-                why: format!("the system's root certificates cannot be loaded: {error}"),
-            }),
-        }
-    }
-
-    fn request(&self, asked: &Asked) -> Result<Request<Body>, FetchError> {
-        let unsupported = |why: String| FetchError::UnsupportedUrl { url: asked.url.to_string(), why };
-        let uri: Uri = asked.url.as_str().parse().map_err(|error| unsupported(format!("{error}")))?;
-        let mut request = match &asked.body {
-            None => Request::get(&uri),
-            Some(_) => Request::post(&uri).header(CONTENT_TYPE, "application/ocsp-request"),
-        };
-        request = request.header(ACCEPT, asked.accept).header(USER_AGENT, self.user_agent.clone());
-        if let (Some(etag), None) = (&asked.etag, &asked.body) {
-            request = request.header(IF_NONE_MATCH, etag.clone());
-        }
-        // A tunnel is asked for by the connector; a plain proxy reads the request itself.
-        if uri.scheme_str() == Some("http")
-            && let Some(intercept) = self.proxy.as_ref().and_then(|proxy| proxy.intercept(&uri))
-            && let Some(authorization) = intercept.basic_auth()
-        {
-            request = request.header(PROXY_AUTHORIZATION, authorization.clone());
-        }
-        request.body(Body::new(asked.body.clone().unwrap_or_default())).map_err(|error| unsupported(error.to_string()))
-    }
-
-    /// Reads the body: in bounded size, pauses and time.
-    async fn read(
-        &self,
-        url: &str,
-        response: Response<Incoming>,
-        limit: usize,
-        deadline: Instant,
-    ) -> Result<Bytes, FetchError> {
-        let too_large = || FetchError::TooLarge { url: url.to_owned(), limit };
-        let timed_out = |after| FetchError::TimedOut { url: url.to_owned(), after };
-        let mut body = response.into_body();
-        // Said beforehand, or never.
-        if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
-            return Err(too_large());
-        }
-        let mut bytes = BytesMut::new();
-        loop {
-            let frame = timeout_at(deadline, timeout(self.idle, body.frame())).await;
-            let frame = frame.map_err(|_| timed_out(self.total))?.map_err(|_| timed_out(self.idle))?;
-            let Some(frame) = frame else { return Ok(bytes.freeze()) };
-            let frame = frame.map_err(|error| FetchError::Broken { url: url.to_owned(), why: chain(&error) })?;
-            if let Some(part) = frame.data_ref() {
-                if part.len() > limit.saturating_sub(bytes.len()) {
-                    return Err(too_large());
-                }
-                bytes.extend_from_slice(part);
-            }
-        }
-    }
-
-    /// What the head says.
-    fn facts(&self, response: &Response<Incoming>) -> Answer {
-        let headers = response.headers();
-        let max_age = freshness::max_age(headers);
-        let expires = if max_age.is_none() { freshness::expires(headers, self.clock.now()) } else { None };
-        Answer { body: None, max_age, expires, etag: freshness::etag(headers) }
-    }
-
-    fn explain(&self, url: &Url, error: &hyper_util::client::legacy::Error) -> FetchError {
-        let url = url.to_string();
-        if let Some(denied) = cause::<Denied>(error) {
-            return FetchError::Forbidden { url, why: denied.to_string() };
-        }
-        let is_late = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
-        if cause::<ConnectDeadline>(error).is_some()
-            || error.is_connect() && cause::<io::Error>(error).is_some_and(is_late)
-        {
-            return FetchError::TimedOut { url, after: self.connect };
-        }
-        // The first link of the chain says only that it is the client's error.
-        let why = error.source().map_or_else(|| error.to_string(), chain);
-        if error.is_connect() { FetchError::Connect { url, why } } else { FetchError::Broken { url, why } }
-    }
-}
-
-/// The place that a redirection names.
-fn follow(from: &Url, response: &Response<Incoming>) -> Result<Url, FetchError> {
-    let bad = |why: String| FetchError::Redirect { url: from.to_string(), why };
-    let Some(location) = response.headers().get(LOCATION) else {
-        return Err(bad(format!("status {} without a location", response.status().as_u16())));
-    };
-    let location = location.to_str().map_err(|_| bad("the location is not ASCII".to_owned()))?;
-    url::join(from, location).map_err(|why| bad(format!("redirected to {}: {why}", printable(location))))
-}
-
-/// Whether the connection ended before anything of an answer came.
-fn is_closed_early(error: &hyper_util::client::legacy::Error) -> bool {
-    let is_lost = |error: &io::Error| {
-        matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected)
-    };
-    !error.is_connect()
-        && (cause::<hyper::Error>(error).is_some_and(hyper::Error::is_incomplete_message)
-            || cause::<io::Error>(error).is_some_and(is_lost))
-}
-
-fn cause<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    causes(error).find_map(|error| error.downcast_ref())
-}
-
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
-        let error: &'a (dyn StdError + 'static) = *error;
-        error.source()
-    })
-}
-
-/// An error and its causes in one line; libraries often repeat a cause in what it caused.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    causes(error).fold(String::new(), |mut line, error| {
-        let error = error.to_string();
-        if !line.contains(&error) {
-            if !line.is_empty() {
-                line.push_str(": ");
-            }
-            line.push_str(&error);
-        }
-        line
-    })
 }

@@ -6,6 +6,7 @@ use url::{Host, Url};
 
 use super::address::AddressPolicy;
 use crate::fetch::FetchError;
+use crate::url_text::without_credentials;
 
 /// No longer URL is asked.
 const MAX_URL: usize = 2048;
@@ -23,7 +24,7 @@ const MAX_URL: usize = 2048;
 /// assert_eq!(url.as_deref(), Some("http://ocsp.example/ca1/%2B%2F8BAg%3D%3D"));
 /// ```
 pub fn get_url(url: &str, request: &[u8]) -> Option<String> {
-    let url = parse(url).ok()?;
+    let url = parse(url.trim()).ok()?;
     if url.query().is_some() {
         return None;
     }
@@ -94,9 +95,9 @@ pub(super) fn check_literal(url: &Url, policy: AddressPolicy) -> Result<(), Fetc
     policy.check(address).map_err(|denied| FetchError::Forbidden { url: url.to_string(), why: denied.to_string() })
 }
 
-/// A stranger's text, fit for a message.
+/// A stranger's URL, fit for a message.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().take(200).flat_map(char::escape_debug).collect()
+    without_credentials(text).chars().take(200).flat_map(char::escape_debug).collect()
 }
 
 #[cfg(test)]

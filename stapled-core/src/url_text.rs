@@ -1,0 +1,142 @@
+//! URLs as text: tidied where they come in, and without credentials wherever they are shown.
+//!
+//! URLs come from certificates, redirections, arguments and the environment, and any of them can carry a user name and
+//! a password. This is the one place that takes these out.
+
+use url::Url;
+
+/// What stands in the place of a user name and password.
+const HIDDEN: &str = "***";
+
+/// The URL without white space around it, which careless CAs leave in certificates, and without credentials.
+pub(crate) fn tidied(url: &str) -> String {
+    without_credentials(url.trim())
+}
+
+/// A URL, or a text that may have URLs in it, fit to be shown: what could be a user name or password is replaced by
+/// `***`. A URL without credentials stays as it is; a text that is no URL loses all before its last `@`.
+///
+/// ```
+/// use stapled_core::url_text::without_credentials;
+///
+/// assert_eq!(without_credentials("http://user:secret@ocsp.example/ca"), "http://***@ocsp.example/ca");
+/// assert_eq!(without_credentials("http://ocsp.example/a@b"), "http://ocsp.example/a@b");
+/// ```
+pub fn without_credentials(text: &str) -> String {
+    let mut shown = scrubbed(text);
+    match Url::parse(&shown) {
+        // Unusual forms, such as `http:user:secret@host`, that parsers take all the same.
+        Ok(mut url) if is_telling(&url) => {
+            // Whatever has credentials can be given others.
+            let _ = url.set_password(None);
+            let _ = url.set_username(HIDDEN);
+            url.into()
+        }
+        Ok(url) if url.has_host() => shown,
+        _ => {
+            let is_open = |at: &usize| shown.get(..*at).is_some_and(|before| !before.ends_with(HIDDEN));
+            if let Some(at) = shown.rmatch_indices('@').map(|(at, _)| at).find(is_open) {
+                let is_scheme =
+                    |text: &str| text.trim_end_matches(':').bytes().all(|byte| byte.is_ascii_alphanumeric());
+                let start = match shown.split_once("//") {
+                    Some((scheme, _)) if is_scheme(scheme) => scheme.len() + 2,
+                    _ => 0,
+                };
+                shown.replace_range(start.min(at)..at, HIDDEN);
+            }
+            shown
+        }
+    }
+}
+
+fn is_telling(url: &Url) -> bool {
+    url.password().is_some() || !matches!(url.username(), "" | HIDDEN)
+}
+
+/// The text with all that stands between `//` and `@` replaced.
+fn scrubbed(text: &str) -> String {
+    let is_slash = |character: char| matches!(character, '/' | '\\');
+    let ends = |character: char| {
+        is_slash(character) || character.is_whitespace() || matches!(character, '?' | '#' | '"' | '\'' | '<' | '>')
+    };
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((slashes, slash)) = rest.char_indices().find(|(_, character)| is_slash(*character)) {
+        let (before, after) = rest.split_at(slashes + slash.len_utf8());
+        shown.push_str(before);
+        rest = after;
+        if !rest.starts_with(is_slash) {
+            continue;
+        }
+        let authority = rest.trim_start_matches(is_slash);
+        let (slashes, _) = rest.split_at(rest.len() - authority.len());
+        shown.push_str(slashes);
+        let (authority, others) = authority.split_at(authority.find(ends).unwrap_or(authority.len()));
+        match authority.rsplit_once('@') {
+            Some((_, host)) => {
+                shown.push_str(HIDDEN);
+                shown.push('@');
+                shown.push_str(host);
+            }
+            None => shown.push_str(authority),
+        }
+        rest = others;
+    }
+    shown.push_str(rest);
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn credentials_are_not_shown() {
+        for (url, expected) in [
+            ("http://user:secret@a.example/x", "http://***@a.example/x"),
+            ("http://secret@a.example", "http://***@a.example"),
+            ("https://user:secret@[::1]:80/?x=y#z", "https://***@[::1]:80/?x=y#z"),
+            ("http://user:se@cret@a.example/", "http://***@a.example/"),
+            ("http://user:se/cret@a.example/", "http://***@a.example/"),
+            ("//user:secret@a.example/x", "//***@a.example/x"),
+            ("user:secret@a.example", "***@a.example"),
+            ("ldap://user:secret@a.example/", "ldap://***@a.example/"),
+            ("http:\\\\user:secret@a.example\\x", "http:\\\\***@a.example\\x"),
+            ("http:user:secret@a.example/x", "http://***@a.example/x"),
+            ("http:/user:secret@a.example/x", "http://***@a.example/x"),
+            ("http:////user:secret@a.example/x", "http:////***@a.example/x"),
+            ("http://a.example/?to=http://user:secret@b.example/", "http://a.example/?to=http://***@b.example/"),
+            ("error at http://u:secret@a/ (and http://u:secret@b/)", "error at http://***@a/ (and http://***@b/)"),
+        ] {
+            assert_eq!(without_credentials(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_credentials_stays_as_it_is() {
+        for url in ["http://a.example", "http://a.example/a@b", "HTTP://A.example:80//x?y=@#z@", "", "/a/b", "nonsense"]
+        {
+            assert_eq!(without_credentials(url), url);
+        }
+        assert_eq!(tidied(" \thttp://a.example/ca\r\n"), "http://a.example/ca");
+    }
+
+    proptest! {
+        #[test]
+        fn no_part_of_a_password_is_left(scheme in "(http|https|ldap|ftp)?:?[/\\\\]{0,3}", host in "[a-z.:0-9]{0,12}", path in "[/a-z@?#]{0,12}", odd in "[/\\\\?#:@ %]{0,3}") {
+            let text = format!("{scheme}user:SE{odd}CRET@{host}{path}");
+            let shown = without_credentials(&text);
+            // What follows a question mark or a number sign is no part of an authority for anybody.
+            if !odd.contains(['?', '#', '/', '\\']) {
+                prop_assert!(!shown.contains("CRET"), "{text:?} shows {shown:?}");
+            }
+        }
+
+        #[test]
+        fn any_text_is_taken(text in "\\PC*") {
+            let _ = without_credentials(&text);
+        }
+    }
+}
