@@ -13,6 +13,7 @@ use stapled_core::staple::{JudgePolicy, Staple, judge};
 
 /// A certificate with its issuer, and one staple for each validity asked for, in hours.
 pub struct Example {
+    #[allow(dead_code)]
     pub chain: Arc<CertChain>,
     #[allow(dead_code)]
     pub staples: Vec<Staple>,
