@@ -599,7 +599,7 @@ async fn everything_off_the_wire_counts() {
         let error = asker.post(&server.url()).await.unwrap_err();
         assert!(matches!(error.code().as_str(), "too_large" | "http_broken"), "{name}: {error}");
         if name.starts_with('1') {
-            assert!(matches!(error, FetchError::TooMuchAround { limit: 131_072, .. }), "{name}: {error}");
+            assert!(matches!(error, FetchError::TooMuchAround { limit: 327_680, .. }), "{name}: {error}");
         }
         assert!(start.elapsed() < Duration::from_secs(5), "{name}: {:?}", start.elapsed());
         // The rest of it is in the buffers of two sockets.
