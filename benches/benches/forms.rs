@@ -158,9 +158,9 @@ fn shapes() -> Vec<Shape> {
         shapes.push(world.shape(name, direct, &certificates, most, limit));
     };
     add(&ecdsa, "P-256, issuer, nothing else", true, Vec::new(), 400, 1.1);
-    add(&ecdsa, "P-256, issuer, its certificate", true, vec![ecdsa.ca.certificate().to_vec()], 400, 1.2);
-    add(&ecdsa, "P-256, issuer, a chain of 4", true, ecdsa.chain_of(4), 400, 1.4);
-    add(&rsa, "RSA-2048, issuer, a chain of 4", true, rsa.chain_of(4), 700, 2.5);
+    add(&ecdsa, "P-256, issuer, its certificate", true, vec![ecdsa.ca.certificate().to_vec()], 400, 1.5);
+    add(&ecdsa, "P-256, issuer, a chain of 4", true, ecdsa.chain_of(4), 400, 2.0);
+    add(&rsa, "RSA-2048, issuer, a chain of 4", true, rsa.chain_of(4), 700, 4.0);
     add(&ecdsa, "P-256, delegate, its certificate", false, vec![own(&ecdsa)], 900, 1.1);
     add(&rsa, "RSA-2048, delegate, its certificate", false, vec![own(&rsa)], 1800, 1.1);
     let chain = |world: &World, count| [vec![own(world)], world.chain_of(count)].concat();
