@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::chain::ChainError;
 use crate::chance::Chance;
 use crate::event::{EventKind, Failing, Journal};
 use crate::inventory::{Delivery, DeliveryState, DeliveryView, Inventory, SinkNumber, Standing};
@@ -124,7 +125,10 @@ impl Adder {
         }
         match view.standing {
             Standing::Revoked { .. } => return Wanted::Nothing(Withdrawal::Revoked),
-            Standing::Expired => return Wanted::Nothing(Withdrawal::Expiring),
+            // By the clock as it is now: it may have been wrong when that was noted.
+            Standing::Expired if matches!(view.chain.check_usable(now), Err(ChainError::Expired { .. })) => {
+                return Wanted::Nothing(Withdrawal::Expiring);
+            }
             _ => {}
         }
         let is_over = |ends: Timestamp| self.last_moment(ends) <= now;

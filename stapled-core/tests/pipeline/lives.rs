@@ -125,9 +125,10 @@ async fn once_a_clock_is_right_again_nothing_good_is_missing_and_nothing_good_is
         world.pass(for_so_long * SECOND).await;
         // The CA cannot help: what was good is good.
         world.ca.set(Mood::Down);
+        let withdrawn = world.server.withdrawals.lock().unwrap().len();
         world.clock.set(world.now() - ahead);
         world.pass(SOON).await;
-        let withdrawn = world.server.withdrawals.lock().unwrap().len();
+        assert_eq!(world.server.withdrawals.lock().unwrap().len(), withdrawn, "{ahead:?}, {for_so_long} s");
         assert_eq!(world.server.serves.lock().unwrap().len(), 20, "{ahead:?}, {for_so_long} s");
         world.pass(2 * HOUR).await;
         assert_eq!(world.server.withdrawals.lock().unwrap().len(), withdrawn, "{ahead:?}, {for_so_long} s");
