@@ -146,7 +146,7 @@ pub(crate) struct Settings {
     pub(crate) no_proxy: Vec<String>,
 
     /// Ask the responder at NEW instead of the one at OLD, and what is below NEW instead of what is below OLD; may be given
-    /// several times. For mirrors, and CAs that moved: http://ocsp.ca.example=http://mirror.internal/ca
+    /// several times. For mirrors, and CAs that moved: `http://ocsp.ca.example=http://mirror.internal/ca`
     #[arg(long, value_name = "OLD=NEW", help_heading = ASKING)]
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) responder: Vec<String>,
