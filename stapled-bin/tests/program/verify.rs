@@ -200,7 +200,7 @@ fn what_haproxy_would_get() {
     let (serial, of) = (question.leaf.serial(), || times(ResponseBuilder::new(&question.ca)));
     assert!(stapleable(question.good().next_update(NOW + 301)).0);
     for (response, why) in [
-        (question.good().next_update(NOW + 300), "the server stops serving it 300 s before"),
+        (question.good().next_update(NOW + 300), "the server does not serve it in its last 300 s"),
         (of().good(&question.ca.cert_id(serial, HashAlgorithm::Sha256)), "SHA-1 CertID with NULL parameters only"),
         (
             question.good().good(&question.ca.cert_id(&Serial::from(5), HashAlgorithm::Sha1)),
