@@ -8,7 +8,7 @@ use stapled_core::inventory::DeliveryState;
 use stapled_core::io::directory::DirectorySource;
 use stapled_core::stapler::Stapler;
 
-use crate::support::{DAY, InProcess, Program, World, contents, wait_for};
+use crate::support::{HOUR, InProcess, Program, World, contents, wait_for};
 
 #[allow(dead_code)] // its `main`
 #[path = "../../nginx.rs"]
@@ -121,13 +121,13 @@ fn nginx_staples_what_the_ca_sent_then_what_it_sent_later_and_nothing_once_the_c
     let other = wait_for("the other's staple", || world.nginx_staples("b.test"));
     assert!(world.tap.responses().contains(&other) && other != first);
 
-    stapler.pass_until(4 * DAY, "a renewal", || world.lab.requests_for(issued.serial()) == 2);
+    stapler.pass_until(HOUR, "a renewal", || world.lab.requests_for(issued.serial()) == 2);
     let second = wait_for("a new staple", || world.nginx_staples("a.test").filter(|staple| *staple != first));
     assert!(world.tap.responses().contains(&second));
     assert_eq!(world.lab.requests_for(issued.serial()), 2);
 
     world.lab.revoke(issued.serial()).unwrap();
-    stapler.pass_until(2 * DAY, "the withdrawal", || world.nginx_staples("a.test").is_none());
+    stapler.pass_until(HOUR, "the withdrawal", || world.nginx_staples("a.test").is_none());
     wait_for("the file's removal", || (!world.path("certs/a.test.pem.ocsp").exists()).then_some(()));
     assert!(!world.path("certs/a.test.pem.stapling.conf").exists());
     assert!(world.nginx_staples("b.test").is_some());

@@ -9,7 +9,7 @@ use stapled_core::stapler::{Group, Stapler};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{DAY, InProcess, Program, World, wait_for};
+use crate::support::{HOUR, InProcess, Program, World, wait_for};
 
 #[allow(dead_code)] // its `main`
 #[path = "../../rustls.rs"]
@@ -65,9 +65,9 @@ fn a_renewed_staple_replaces_the_one_before_and_a_revoked_certificate_has_none()
     let group = Group::new().shared_source(hosts.clone()).shared_sink(hosts);
     let stapler = InProcess::start(Stapler::builder().group(group));
     let first = wait_for("a staple", handshake);
-    stapler.pass_until(4 * DAY, "a renewal", || world.lab.requests_for(issued.serial()) == 2);
+    stapler.pass_until(HOUR, "a renewal", || world.lab.requests_for(issued.serial()) == 2);
     let second = wait_for("a new staple", || handshake().filter(|staple| *staple != first));
     assert_eq!(world.tap.responses(), [first, second]);
     world.lab.revoke(issued.serial()).unwrap();
-    stapler.pass_until(2 * DAY, "the withdrawal", || handshake().is_none());
+    stapler.pass_until(HOUR, "the withdrawal", || handshake().is_none());
 }

@@ -24,7 +24,7 @@ use stapled_core::time::Timestamp;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 /// How long a condition may take to come true.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -361,7 +361,7 @@ impl InProcess {
         wait_for(what, || {
             let is_so = holds();
             if !is_so && last.elapsed() > Duration::from_millis(500) {
-                self.pass(Duration::from_secs(3600));
+                self.pass(HOUR);
                 last = Instant::now();
             }
             is_so.then_some(())

@@ -207,7 +207,8 @@ async fn at_an_hour_a_crowd_is_a_steady_stream_of_questions_after_a_restart_too(
     let first = builder().build().unwrap();
     first.run(tokio::time::sleep(2 * HOUR + 30 * MINUTE)).await;
     let asked = crowd.questions();
-    assert!((count * 28 / 10..count * 34 / 10).contains(&asked), "{asked} of {count}");
+    // Once at first, then at any time within the hour, then every hour, a twentieth earlier at most: 3.55 times.
+    assert!((count * 33 / 10..count * 38 / 10).contains(&asked), "{asked} of {count}");
     let begun = Duration::from_secs(60 + count as u64 / 300);
     assert!(crowd.busiest_minute_since(begun) <= most, "{} of {count}", crowd.busiest_minute_since(begun));
     *crowd.0.keeps.lock().unwrap() =

@@ -29,6 +29,8 @@ const MAX_MARGIN: Duration = Duration::from_secs(300);
 const INTERVAL: Duration = HOUR;
 /// How soon everything is in order once the clock is right: the clock is compared every five seconds.
 pub(crate) const RIGHTED: Duration = Duration::from_secs(10);
+/// How long one renewal may take: its turn at a responder, and all its URLs.
+const LONGEST_RENEWAL: Duration = Duration::from_secs(120);
 /// How long before its end a staple is taken back where the server asks for no more.
 const LEAD: Duration = Duration::from_secs(5);
 
@@ -155,8 +157,8 @@ impl Watch {
         // A server that it came to lately may not be able to use what is held; and what was planned while the clock was
         // wrong is no plan.
         let plan = of.plan.take().filter(|plan| {
-            // Such as while nobody had noticed it.
-            let jumped = world.jumped_since(plan.told.saturating_sub(RIGHTED));
+            // Such as while nobody had noticed it; and a renewal that was under way then is repeated when it has ended.
+            let jumped = world.jumped_since(plan.told.saturating_sub(RIGHTED + LONGEST_RENEWAL));
             !of.is_by_sha256 && !jumped
         });
         drop(inner);
