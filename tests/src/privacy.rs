@@ -71,6 +71,13 @@ impl Private {
         stapled.by(["unshare"]).by(self.unshare).by(words)
     }
 
+    /// Has `stapled` see this file as the system's list of host names.
+    pub fn hosts(self, stapled: StapledCommand, hosts: &Path) -> StapledCommand {
+        let script = "set -e; mount --bind \"$1\" /etc/hosts; shift; exec \"$@\"";
+        let words = ["sh", "-c", script, "sh", hosts.to_str().expect("text")].map(str::to_owned);
+        stapled.by(["unshare"]).by(self.unshare).by(words)
+    }
+
     /// A path as the program sees it.
     pub fn inside(self, stapled: &Stapled, path: &Path) -> PathBuf {
         Path::new("/proc").join(stapled.id().to_string()).join("root").join(path.strip_prefix("/").expect("absolute"))
