@@ -108,6 +108,8 @@ struct Entry {
     disowned: Option<Disowned>,
     /// Whether somebody took its staple out of service since the CA was heard last.
     unconfirmed: bool,
+    /// How often its renewal was put off since it was asked for last, each time since the clock was set.
+    put_off: u8,
     questions: Questions,
     deliveries: BTreeMap<SinkNumber, Delivery>,
     /// The sinks that are being brought in line: what they have in the end is not known yet.

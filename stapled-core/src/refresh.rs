@@ -150,11 +150,15 @@ impl RefreshPolicy {
         if usable.until.since(now) <= floor {
             return now;
         }
-        let pause = match self.due_at(usable).since(now) {
-            Duration::ZERO => (usable.until.since(now) / 8).min(self.retry_cap).min(self.maximum_interval),
-            pause => pause,
-        };
-        now + between(self.shortest_pause(usable, now), pause, chance)
+        match self.due_at(usable).since(now) {
+            Duration::ZERO => {
+                let pause = (usable.until.since(now) / 8).min(self.retry_cap).min(self.maximum_interval);
+                now + between(self.shortest_pause(usable, now), pause, chance)
+            }
+            // Responses of a crowd may be due all at one time, or each at its own time within the interval. Late times
+            // are likelier, so that in both cases no minute gets more than twice its share.
+            pause => now + between(self.shortest_pause(usable, now), pause, 1.0 - (1.0 - bounded(chance)).sqrt()),
+        }
     }
 
     /// When to renew instead what should have been renewed at `due`, if that is long past: a machine that slept, or a
@@ -316,7 +320,9 @@ mod tests {
         assert_eq!(half_life().due_at(week()), START + 4 * DAY);
         let renew = |now: Timestamp, chance| policy.renew_kept_at(week(), now, chance).since(now);
         assert_eq!(renew(START + HOUR / 4, 0.0), HOUR * 3 / 4);
-        assert_eq!(renew(START + HOUR / 4, 0.5), (HOUR * 3 / 4 + HOUR / 60) / 2);
+        // A quarter of them in the first half of the time until then, which is 2640 s, after the first 60 s.
+        assert_eq!(renew(START + HOUR / 4, 0.75), Duration::from_secs(60 + 2640 / 2));
+        assert_eq!(renew(START + HOUR / 4, 1.0), HOUR / 60);
         // Due already: within the maximum interval, and an eighth of what remains.
         assert_eq!([0.0, 0.5, 1.0].map(|chance| renew(START + DAY, chance).as_secs()), [3600, 1830, 60]);
         assert_eq!(renew(week().until - 4 * HOUR, 0.0), HOUR / 2);

@@ -118,6 +118,9 @@ impl Renewer {
             && let Some(at) = self.replan(&certificate, now)
         {
             self.inventory.set_standing(subject, certificate.standing.clone(), Some(at), now);
+            if certificate.next.is_some_and(|next| next < at) {
+                self.inventory.put_off(subject);
+            }
             return self.scheduler.commit(Step::finish(lease).put(self.next(lease, Due::After(at.since(now))))).await;
         }
         if lease.task().reason.as_deref() == Some(queues::FOUND)
@@ -154,7 +157,12 @@ impl Renewer {
         asked.check(held, now).ok()?;
         let usable = self.usable(held, certificate);
         let planned = certificate.next.filter(|next| *next > now && *next <= self.refresh.latest(Some(usable), now));
-        let at = planned.unwrap_or_else(|| self.refresh.renew_kept_at(usable, now, self.chance.draw()));
+        // What was due is put off a few times only: a clock that is set again and again keeps nobody from being asked for.
+        let put_off = || match certificate.put_off {
+            MOST_PUT_OFF.. => now,
+            _ => self.refresh.renew_kept_at(usable, now, self.chance.draw()),
+        };
+        let at = planned.unwrap_or_else(put_off);
         (at > now).then_some(at)
     }
 
@@ -310,6 +318,8 @@ impl Renewer {
     }
 }
 
+/// How often a renewal is put off in a row since the clock was set.
+const MOST_PUT_OFF: u8 = 3;
 /// The reason of a renewal that was late and is spread with others.
 const SPREAD: &str = "spread";
 /// A revoked certificate is asked for at least this often: a hold can end.

@@ -7,10 +7,11 @@ use stapled_ca::lab::Fault;
 
 use crate::world::{Ended, PATIENCE, Running, World, until};
 
-/// Starts the daemon, and waits until all is well.
-fn start(world: &World, more: &[&str]) -> Running {
-    let running = Running::start(world.command(&[&["--cert-paths", "certs"], more].concat()));
-    assert!(until(PATIENCE, || world.run(&["status"]).code == 0), "{}", running.words());
+/// Starts the daemon, and waits until these have their staples and all is well.
+fn start(world: &World, files: &[&str]) -> Running {
+    let running = Running::start(world.command(&["--cert-paths", "certs"]));
+    let all_have = || files.iter().all(|file| world.staple(file).exists());
+    assert!(until(PATIENCE, || all_have() && world.run(&["status"]).code == 0), "{}", running.words());
     running
 }
 
@@ -34,7 +35,7 @@ fn a_revoked_certificate_is_out_of_service_when_it_returns() {
     let world = World::new();
     let a = world.issue("a.pem", &world.profile("a.example"));
     let b = world.issue("b.pem", &world.profile("b.example"));
-    let running = start(&world, &[]);
+    let running = start(&world, &["a.pem", "b.pem"]);
     world.lab.revoke(a.serial()).unwrap();
     world.lab.forget_requests();
     let ended = renew(&world, &["a.example", "--wait", "--json"]);
@@ -62,7 +63,7 @@ fn a_revoked_certificate_is_out_of_service_when_it_returns() {
 fn what_fails_and_what_takes_too_long_is_told() {
     let world = World::new();
     let a = world.issue("a.pem", &world.profile("a.example"));
-    let running = start(&world, &[]);
+    let running = start(&world, &["a.pem"]);
     let before = fs::read(world.staple("a.pem")).unwrap();
     world.lab.fault(a.serial(), Fault::TryLater);
     let ended = renew(&world, &["a.example", "--wait", "--json"]);
@@ -91,7 +92,7 @@ fn what_nobody_knows_and_what_needs_no_staple_is_told() {
     let world = World::new();
     world.issue("a.pem", &world.profile("a.example"));
     world.issue("plain.pem", &stapled_ca::Profile::server("plain.example"));
-    let running = start(&world, &[]);
+    let running = start(&world, &["a.pem"]);
     let ended = renew(&world, &["nobody.example", "a.example", "--wait"]);
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.err.contains("nothing is known of nobody.example"), "{ended:?}");
@@ -132,7 +133,7 @@ fn mistakes_are_told_with_what_to_do() {
 fn what_another_one_withdrew_stays_away() {
     let world = World::new();
     let a = world.issue("a.pem", &world.profile("a.example"));
-    let running = start(&world, &[]);
+    let running = start(&world, &["a.pem"]);
     world.lab.revoke(a.serial()).unwrap();
     assert_eq!(world.one_off(&["--no-recycle"]).code, 3);
     assert!(!world.staple("a.pem").exists());
@@ -147,7 +148,7 @@ fn what_another_one_withdrew_stays_away() {
 fn a_removed_file_waits_for_the_cas_word() {
     let world = World::new();
     let a = world.issue("a.pem", &world.profile("a.example"));
-    let running = start(&world, &[]);
+    let running = start(&world, &["a.pem"]);
     world.lab.fault(a.serial(), Fault::TryLater);
     fs::remove_file(world.staple("a.pem")).unwrap();
     let told = until(3 * PATIENCE, || world.run(&["status", "--json"]).out.contains(r#""reason":"unconfirmed""#));

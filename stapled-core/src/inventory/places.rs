@@ -272,6 +272,7 @@ impl Inventory {
             memory: RenewalMemory::default(),
             disowned: disowned.or(inherited.as_ref().and_then(|inherited| inherited.disowned)),
             unconfirmed: inherited.as_ref().is_some_and(|inherited| inherited.unconfirmed),
+            put_off: 0,
             questions: Questions::default(),
             deliveries: BTreeMap::new(),
             in_hand: BTreeSet::new(),

@@ -67,6 +67,8 @@ pub(crate) struct CertificateView {
     pub(crate) disowned: Option<Timestamp>,
     /// Whether the CA is to be asked past every cache: somebody wants to know what it says now.
     pub(crate) wants_fresh: bool,
+    /// How often its renewal was put off since it was asked for last, each time since the clock was set.
+    pub(crate) put_off: u8,
     pub(crate) memory: RenewalMemory,
     pub(crate) sinks: BTreeSet<SinkNumber>,
     /// Whether it lies nowhere any more.
@@ -86,6 +88,7 @@ impl Inventory {
             standing: entry.standing.clone(),
             next: entry.next,
             disowned: entry.disowned.map(Disowned::this_update),
+            put_off: entry.put_off,
             wants_fresh: entry.unconfirmed || entry.questions.is_open(),
             memory: entry.memory.clone(),
             sinks: self.sinks_of_entry(entry),
@@ -130,6 +133,7 @@ impl Inventory {
         entry.memory = memory;
         entry.disowned = entry.disowned.map(Disowned::undone);
         entry.unconfirmed = false;
+        entry.put_off = 0;
         entry.next = Some(next);
         entry.set_standing(Standing::Good, now);
         let subject = entry.chain.subject().clone();
@@ -154,6 +158,13 @@ impl Inventory {
         let sinks = self.sinks_of_entry(entry);
         known.inherited.remove(&subject);
         Some(sinks)
+    }
+
+    /// Notes that the renewal of a certificate was put off since the clock was set.
+    pub(crate) fn put_off(&self, subject: &Subject) {
+        if let Some(entry) = self.known().certificates.get_mut(subject) {
+            entry.put_off = entry.put_off.saturating_add(1);
+        }
     }
 
     /// Notes that the CA has disowned a certificate, by an answer of this thisUpdate. The staple is dropped.
