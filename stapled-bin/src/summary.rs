@@ -37,9 +37,9 @@ pub(crate) struct Row {
     /// Whether clients refuse it now: it is must-staple and has no staple, altogether or at one of its servers.
     pub(crate) outage: bool,
     pub(crate) state: State,
-    /// What came of a question that was asked for by hand.
+    /// The outcome of a question that was asked for by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) came: Option<Came>,
+    pub(crate) outcome: Option<Outcome>,
     /// Why, as a stable word.
     #[serde(rename = "reason")]
     pub(crate) code: Option<Cow<'static, str>>,
@@ -79,10 +79,10 @@ pub(crate) enum State {
     Waiting,
 }
 
-/// What came of a question.
+/// The outcome of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Came {
+pub(crate) enum Outcome {
     /// It is asked, and nobody waits.
     Asked,
     /// The time was up before it was answered, or before every server had the answer.
@@ -192,10 +192,10 @@ impl Summary {
         self.write_problems(out)
     }
 
-    /// The same with what came of each question.
+    /// The same with the outcome of each question.
     pub(crate) fn write_renewals(&self, out: &mut dyn Write, on_terminal: bool) -> io::Result<()> {
         if !self.rows.is_empty() {
-            writeln!(out, "{}", self.table(on_terminal, Columns::Came))?;
+            writeln!(out, "{}", self.table(on_terminal, Columns::Outcome))?;
         }
         self.write_problems(out)
     }
@@ -257,11 +257,15 @@ impl Summary {
             false => ContentArrangement::Disabled,
         });
         let with_moments = columns == Columns::Moments;
-        let with_came = columns == Columns::Came;
+        let with_outcome = columns == Columns::Outcome;
         let moments = ["SINCE", "NEXT TRY"].into_iter().filter(|_| with_moments);
-        let came = ["CAME"].into_iter().filter(|_| with_came);
+        let outcome = ["RESULT"].into_iter().filter(|_| with_outcome);
         table.set_header(
-            ["CERTIFICATE", "FILE", "STATE"].into_iter().chain(moments).chain(came).chain(["STAPLE UNTIL", "SERVERS"]),
+            ["CERTIFICATE", "FILE", "STATE"]
+                .into_iter()
+                .chain(moments)
+                .chain(outcome)
+                .chain(["STAPLE UNTIL", "SERVERS"]),
         );
         for row in &self.rows {
             let urgent = if row.outage { "OUTAGE: " } else { "" };
@@ -274,9 +278,9 @@ impl Summary {
                 [or_dash(&row.certificate), row.files.iter().map(|file| visible(file)).collect::<Vec<_>>().join(", ")];
             let moments = [visible(&row.since), or_dash(&row.next_try)].into_iter().filter(|_| with_moments);
             let servers = [or_dash(&row.staple_until), servers_in_words(&row.servers)];
-            let came = [row.came.map_or("-".to_owned(), |came| came.to_string())];
-            let came = came.into_iter().filter(|_| with_came);
-            table.add_row(who.into_iter().chain([state]).chain(moments).chain(came).chain(servers));
+            let outcome = [row.outcome.map_or("-".to_owned(), |outcome| outcome.to_string())];
+            let outcome = outcome.into_iter().filter(|_| with_outcome);
+            table.add_row(who.into_iter().chain([state]).chain(moments).chain(outcome).chain(servers));
         }
         table
     }
@@ -288,8 +292,8 @@ enum Columns {
     Few,
     /// Also since when, and when next.
     Moments,
-    /// Also what came of a question.
-    Came,
+    /// Also the outcome of a question.
+    Outcome,
 }
 
 /// `3 of 3`, or which not.
@@ -339,7 +343,7 @@ impl Row {
             must_staple: status.about.must_staple,
             outage: status.about.must_staple && state != State::Expired && is_missed,
             state,
-            came: None,
+            outcome: None,
             code: code.map(Cow::Borrowed),
             what,
             since: status.since.to_string(),
@@ -358,7 +362,7 @@ impl Row {
             must_staple: about.must_staple,
             outage: false,
             state: State::NoCertificate,
-            came: Some(Came::Gone),
+            outcome: Some(Outcome::Gone),
             code: None,
             what: Some("it is gone from all its places".to_owned()),
             since: now.to_string(),
@@ -368,9 +372,9 @@ impl Row {
         }
     }
 
-    /// The same, of which this came.
-    pub(crate) fn came(self, came: Came) -> Row {
-        Row { came: Some(came), ..self }
+    /// The same, with this outcome.
+    pub(crate) fn outcome(self, outcome: Outcome) -> Row {
+        Row { outcome: Some(outcome), ..self }
     }
 
     /// The names by which it is asked for.
@@ -387,7 +391,7 @@ impl Row {
     fn verdict(&self) -> Verdict {
         match self.state {
             State::Revoked => Verdict::Revoked,
-            _ if self.came == Some(Came::Pending) => Verdict::Failed,
+            _ if self.outcome == Some(Outcome::Pending) => Verdict::Failed,
             State::Expired | State::NotApplicable | State::NoCertificate => Verdict::Fine,
             State::Good if self.undelivered() == 0 => Verdict::Fine,
             _ => Verdict::Failed,
@@ -478,17 +482,17 @@ impl fmt::Display for State {
     }
 }
 
-impl fmt::Display for Came {
+impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Came::Asked => "asked",
-            Came::Pending => "no answer yet",
-            Came::NewStaple => "new staple",
-            Came::SameStaple => "same staple",
-            Came::Revoked => "REVOKED",
-            Came::Failed => "failed",
-            Came::Expired => "expired",
-            Came::Gone => "gone",
+            Outcome::Asked => "asked",
+            Outcome::Pending => "no answer yet",
+            Outcome::NewStaple => "new staple",
+            Outcome::SameStaple => "same staple",
+            Outcome::Revoked => "REVOKED",
+            Outcome::Failed => "failed",
+            Outcome::Expired => "expired",
+            Outcome::Gone => "gone",
         })
     }
 }
@@ -549,7 +553,7 @@ fn of_place(place: &PlaceStatus) -> Option<Row> {
         must_staple,
         outage: must_staple && !is_early && matches!(state, State::MustStapleWithoutUrl | State::Problem),
         state,
-        came: None,
+        outcome: None,
         code: code.map(Cow::Borrowed),
         what,
         since: place.since.to_string(),
@@ -568,7 +572,7 @@ fn of_problem(status: &ProblemStatus) -> Row {
         must_staple: false,
         outage: false,
         state: State::Unreadable,
-        came: None,
+        outcome: None,
         code: Some(Cow::Borrowed(problem.error.code.as_str())),
         what: Some(problem.error.what.clone()),
         since: status.since.to_string(),
@@ -599,7 +603,7 @@ mod tests {
             must_staple: false,
             outage: false,
             state,
-            came: None,
+            outcome: None,
             code: None,
             what: None,
             since: String::new(),

@@ -25,7 +25,7 @@ use crate::scheduler::{Scheduler, SchedulerError};
 use crate::task::Queue;
 
 pub use build::{BuildError, Group, StaplerBuilder};
-pub use handle::{Asked, Came, Handle, HandleError, Renewed, Selection};
+pub use handle::{Asked, Handle, HandleError, Outcome, Renewed, Selection};
 
 /// How many places are parsed at once.
 const PARSERS: usize = 16;

@@ -68,7 +68,7 @@ Examples:
   All, with up to five minutes for it
     stapled renew --all --wait=300 --json
 
-Output with --json, one object a line: as that of `stapled status`, with came: new_staple, same_staple, revoked, failed (state,
+Output with --json, one object a line: as that of `stapled status`, with outcome: new_staple, same_staple, revoked, failed (state,
   reason and servers say why), expired or gone; pending where the time was up; asked without --wait. Lines with progress
   (done, of) come in between while it takes long. The last line has totals and daemon.
 
@@ -153,6 +153,11 @@ impl Renew {
         let is_unknown =
             |name: &&String| !whole_names(std::slice::from_ref(name)).iter().any(|one| known.contains(one));
         let unknown = self.certificates.iter().filter(is_unknown);
-        unknown.map(|name| format!("nothing is known of {}", visible(name))).collect()
+        let in_words = |name: &String| {
+            let is_number = self.wait.is_some() && name.bytes().all(|byte| byte.is_ascii_digit());
+            let hint = if is_number { format!("; for a limit of seconds write --wait={name}") } else { String::new() };
+            format!("nothing is known of {}{hint}", visible(name))
+        };
+        unknown.map(in_words).collect()
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::server::{READING, add, blocking, in_time};
 use super::{Done, Known, Progress, Refusal, Which};
-use crate::summary::{Came, Row, Totals};
+use crate::summary::{Outcome, Row, Totals};
 
 /// How often a client that waits hears that it is not forgotten.
 const BEAT: Duration = Duration::from_secs(1);
@@ -55,8 +55,8 @@ pub(super) async fn renew(
             };
         }
     }
-    let came = if deadline.is_some() { Came::Pending } else { Came::Asked };
-    told.tell_open(writer, &handle, &asked, came).await?;
+    let outcome = if deadline.is_some() { Outcome::Pending } else { Outcome::Asked };
+    told.tell_open(writer, &handle, &asked, outcome).await?;
     told.tell_places(writer, &handle, &which).await?;
     let mut totals = told.totals;
     if deadline.is_none() {
@@ -103,14 +103,14 @@ impl Told {
         writer: &mut (impl AsyncWriteExt + Unpin),
         handle: &Handle,
         asked: &Asked,
-        came: Came,
+        outcome: Outcome,
     ) -> io::Result<()> {
         let open: Vec<_> = asked.open().cloned().collect();
         for part in open.chunks(PART) {
             let mut lines = Vec::new();
             for status in handle.inventory().statuses(part) {
                 if let Some(row) = Row::of_certificate(&status) {
-                    self.row(&mut lines, &row.came(came))?;
+                    self.row(&mut lines, &row.outcome(outcome))?;
                 }
             }
             in_time(READING, writer.write_all(&lines)).await?;
@@ -162,16 +162,16 @@ fn selection(which: &Which) -> Selection {
 }
 
 fn row_of(renewed: Renewed) -> Row {
-    let came = match renewed.came {
-        stapler::Came::NewStaple => Came::NewStaple,
-        stapler::Came::SameStaple => Came::SameStaple,
-        stapler::Came::Revoked => Came::Revoked,
-        stapler::Came::Expired => Came::Expired,
-        stapler::Came::Gone => Came::Gone,
-        _ => Came::Failed,
+    let outcome = match renewed.outcome {
+        stapler::Outcome::NewStaple => Outcome::NewStaple,
+        stapler::Outcome::SameStaple => Outcome::SameStaple,
+        stapler::Outcome::Revoked => Outcome::Revoked,
+        stapler::Outcome::Expired => Outcome::Expired,
+        stapler::Outcome::Gone => Outcome::Gone,
+        _ => Outcome::Failed,
     };
     match renewed.status.as_ref().and_then(Row::of_certificate) {
-        Some(row) => row.came(came),
+        Some(row) => row.outcome(outcome),
         None => Row::of_gone(&renewed.about, SystemClock.now()),
     }
 }

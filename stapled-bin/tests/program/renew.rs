@@ -20,11 +20,11 @@ fn renew(world: &World, arguments: &[&str]) -> Ended {
 }
 
 /// What came of each certificate, by name.
-fn came(ended: &Ended) -> Vec<(String, String)> {
+fn outcomes(ended: &Ended) -> Vec<(String, String)> {
     let (rows, _) = ended.rows_and_last();
     let rows = rows.iter().filter(|row| row.get("progress").is_none());
     let mut came: Vec<_> = rows
-        .map(|row| (row["certificate"].as_str().unwrap().to_owned(), row["came"].as_str().unwrap_or("-").to_owned()))
+        .map(|row| (row["certificate"].as_str().unwrap().to_owned(), row["outcome"].as_str().unwrap_or("-").to_owned()))
         .collect();
     came.sort();
     came
@@ -40,22 +40,22 @@ fn a_revoked_certificate_is_out_of_service_when_it_returns() {
     world.lab.forget_requests();
     let ended = renew(&world, &["a.example", "--wait", "--json"]);
     assert_eq!(ended.code, 3, "{ended:?}");
-    assert_eq!(came(&ended), [("a.example".to_owned(), "revoked".to_owned())]);
+    assert_eq!(outcomes(&ended), [("a.example".to_owned(), "revoked".to_owned())]);
     assert!(!world.staple("a.pem").exists());
     assert_eq!(world.lab.requests_for(b.serial()), 0, "nobody asked about the other");
     assert_eq!(world.lab.requests_for(a.serial()), 1);
 
     let ended = renew(&world, &["--all", "--wait=20", "--json"]);
     assert_eq!(ended.code, 3, "{ended:?}");
-    assert_eq!(came(&ended).iter().map(|(_, came)| came.as_str()).collect::<Vec<_>>(), ["revoked", "new_staple"]);
+    assert_eq!(outcomes(&ended).iter().map(|(_, came)| came.as_str()).collect::<Vec<_>>(), ["revoked", "new_staple"]);
     let ended = renew(&world, &["certs/b.pem", "--wait"]);
     assert_eq!(ended.code, 0, "{ended:?}");
-    for words in ["CAME", "b.example", "new staple", "1 of 1", "1 in all, 1 good"] {
+    for words in ["RESULT", "b.example", "new staple", "1 of 1", "1 in all, 1 good"] {
         assert!(ended.out.contains(words), "{words}: {ended:?}");
     }
     let host = world.lab.address().to_string();
     let ended = renew(&world, &["--responder", &host, "--wait", "--json"]);
-    assert_eq!((ended.code, came(&ended).len()), (3, 2), "{ended:?}");
+    assert_eq!((ended.code, outcomes(&ended).len()), (3, 2), "{ended:?}");
     running.signal("TERM");
 }
 
@@ -69,7 +69,7 @@ fn what_fails_and_what_takes_too_long_is_told() {
     let ended = renew(&world, &["a.example", "--wait", "--json"]);
     assert_eq!(ended.code, 1, "{ended:?}");
     let (rows, last) = ended.rows_and_last();
-    assert_eq!((&rows[0]["came"], &rows[0]["reason"]), (&"failed".into(), &"error_status:try_later".into()));
+    assert_eq!((&rows[0]["outcome"], &rows[0]["reason"]), (&"failed".into(), &"error_status:try_later".into()));
     assert_eq!(last["totals"]["failed"], 1);
     assert_eq!(fs::read(world.staple("a.pem")).unwrap(), before, "a bad answer destroys no good staple");
 
@@ -77,7 +77,7 @@ fn what_fails_and_what_takes_too_long_is_told() {
     let begun = Instant::now();
     let ended = renew(&world, &["a.example", "--wait=2", "--json"]);
     assert!(begun.elapsed() < Duration::from_secs(10));
-    assert_eq!((ended.code, came(&ended)), (1, vec![("a.example".to_owned(), "pending".to_owned())]), "{ended:?}");
+    assert_eq!((ended.code, outcomes(&ended)), (1, vec![("a.example".to_owned(), "pending".to_owned())]), "{ended:?}");
     assert!(ended.out.contains(r#"{"progress":{"done":0,"of":1}}"#), "{ended:?}");
 
     // Nobody waits: it is asked, and that is all.
@@ -97,6 +97,8 @@ fn what_nobody_knows_and_what_needs_no_staple_is_told() {
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.err.contains("nothing is known of nobody.example"), "{ended:?}");
     assert!(ended.out.contains("a.example"), "{ended:?}");
+    let ended = renew(&world, &["--wait", "30", "a.example"]);
+    assert!(ended.code == 1 && ended.err.contains("known of 30; for a limit of seconds write --wait=30"), "{ended:?}");
     let ended = renew(&world, &["plain.example", "--wait"]);
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.out.contains("no OCSP URL"), "{ended:?}");
@@ -106,7 +108,7 @@ fn what_nobody_knows_and_what_needs_no_staple_is_told() {
     // A file that was put there a moment ago.
     world.issue("new.pem", &world.profile("new.example"));
     let ended = renew(&world, &["certs/new.pem", "--wait", "--json"]);
-    assert_eq!((ended.code, came(&ended).len()), (0, 1), "{ended:?}");
+    assert_eq!((ended.code, outcomes(&ended).len()), (0, 1), "{ended:?}");
     running.signal("TERM");
     running.end(PATIENCE);
     assert_eq!(renew(&world, &["--all"]).code, 4);

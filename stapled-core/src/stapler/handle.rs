@@ -37,7 +37,7 @@ const CHECK: Duration = Duration::from_millis(20);
 /// handle.ready().await?;
 /// let mut asked = handle.renew(&Selection::All).await?;
 /// while let Some(renewed) = asked.next().await? {
-///     println!("{}: {:?}", renewed.about.name, renewed.came);
+///     println!("{}: {:?}", renewed.about.name, renewed.outcome);
 /// }
 /// # running.abort();
 /// # Ok(())
@@ -101,7 +101,7 @@ pub struct Renewed {
     /// Which.
     pub about: Arc<About>,
     /// What the CA said.
-    pub came: Came,
+    pub outcome: Outcome,
     /// How the certificate and its deliveries stand now; none when it is gone.
     pub status: Option<CertificateStatus>,
 }
@@ -109,7 +109,7 @@ pub struct Renewed {
 /// What the CA said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Came {
+pub enum Outcome {
     /// Good, by a response that differs from the one held before.
     NewStaple,
     /// Good, by the response that is held already, or one that is no better.
@@ -288,15 +288,15 @@ impl Asked {
                 Progress::Done(status) => Some(*status),
                 Progress::Gone => None,
             };
-            let came = match status.as_ref().map(|status| (&status.standing, &status.staple)) {
-                None | Some((Standing::Retired, _)) => Came::Gone,
-                Some((Standing::Good, staple)) if *staple == open.before => Came::SameStaple,
-                Some((Standing::Good, _)) => Came::NewStaple,
-                Some((Standing::Revoked { .. }, _)) => Came::Revoked,
-                Some((Standing::Expired, _)) => Came::Expired,
-                Some((Standing::Failing { .. } | Standing::Waiting, _)) => Came::Failed,
+            let outcome = match status.as_ref().map(|status| (&status.standing, &status.staple)) {
+                None | Some((Standing::Retired, _)) => Outcome::Gone,
+                Some((Standing::Good, staple)) if *staple == open.before => Outcome::SameStaple,
+                Some((Standing::Good, _)) => Outcome::NewStaple,
+                Some((Standing::Revoked { .. }, _)) => Outcome::Revoked,
+                Some((Standing::Expired, _)) => Outcome::Expired,
+                Some((Standing::Failing { .. } | Standing::Waiting, _)) => Outcome::Failed,
             };
-            done.push_back(Renewed { about: Arc::clone(&open.about), came, status });
+            done.push_back(Renewed { about: Arc::clone(&open.about), outcome, status });
             false
         });
     }

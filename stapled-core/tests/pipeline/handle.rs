@@ -1,12 +1,12 @@
 //! The handle of a running stapler.
 
 use super::*;
-use stapled_core::stapler::{Asked, Came, HandleError, Selection};
+use stapled_core::stapler::{Asked, HandleError, Outcome, Selection};
 
-async fn all(asked: &mut Asked) -> Vec<(String, Came)> {
+async fn all(asked: &mut Asked) -> Vec<(String, Outcome)> {
     let mut told = Vec::new();
     while let Some(renewed) = asked.next().await.unwrap() {
-        told.push((renewed.about.name.clone(), renewed.came));
+        told.push((renewed.about.name.clone(), renewed.outcome));
     }
     told.sort_by(|one, other| one.0.cmp(&other.0));
     told
@@ -28,7 +28,7 @@ async fn renewing_now_asks_at_once_and_tells_what_came_when_every_server_has_it(
     world.server.slow.store(true, Ordering::SeqCst);
     let mut asked = handle.renew(&named("a.test")).await.unwrap();
     assert_eq!(asked.certificates().len(), 1);
-    assert_eq!(all(&mut asked).await, [("a.test".to_owned(), Came::NewStaple)]);
+    assert_eq!(all(&mut asked).await, [("a.test".to_owned(), Outcome::NewStaple)]);
     assert_eq!(world.ca.asked(), 3);
     assert_eq!(world.server.response_of("a.test"), world.ca.last.lock().unwrap().clone(), "its server has it by then");
     let (_, _, method) = world.ca.log.lock().unwrap().last().unwrap().clone();
@@ -36,7 +36,7 @@ async fn renewing_now_asks_at_once_and_tells_what_came_when_every_server_has_it(
 
     world.ca.set(Mood::Revoked);
     let mut asked = handle.renew(&Selection::All).await.unwrap();
-    let revoked = ["a.test", "b.test"].map(|name| (name.to_owned(), Came::Revoked));
+    let revoked = ["a.test", "b.test"].map(|name| (name.to_owned(), Outcome::Revoked));
     assert_eq!(all(&mut asked).await, revoked);
     assert!(world.server.serves.lock().unwrap().is_empty());
 }
@@ -50,7 +50,7 @@ async fn what_came_is_told_whatever_it_is() {
     world.ca.set(Mood::Unauthorized);
     let mut asked = handle.renew(&Selection::All).await.unwrap();
     let failed = asked.next().await.unwrap().unwrap();
-    assert_eq!(failed.came, Came::Failed);
+    assert_eq!(failed.outcome, Outcome::Failed);
     let status = failed.status.unwrap();
     assert!(matches!(status.standing, Standing::Failing { .. }));
     assert!(status.staple.is_some(), "a bad answer destroys no good staple");
@@ -61,7 +61,7 @@ async fn what_came_is_told_whatever_it_is() {
     let held = world.server.response_of("a.test");
     *world.ca.replay.lock().unwrap() = held;
     let mut asked = handle.renew(&Selection::All).await.unwrap();
-    assert_eq!(all(&mut asked).await, [("a.test".to_owned(), Came::SameStaple)]);
+    assert_eq!(all(&mut asked).await, [("a.test".to_owned(), Outcome::SameStaple)]);
     assert!(replay.is_some());
     // A server that fails is told of, and not waited for.
     *world.ca.replay.lock().unwrap() = None;
@@ -69,13 +69,13 @@ async fn what_came_is_told_whatever_it_is() {
     world.pass(SECOND).await;
     let mut asked = handle.renew(&Selection::All).await.unwrap();
     let renewed = asked.next().await.unwrap().unwrap();
-    assert_eq!(renewed.came, Came::NewStaple);
+    assert_eq!(renewed.outcome, Outcome::NewStaple);
     assert!(matches!(renewed.status.unwrap().deliveries[0].state, DeliveryState::Failed { .. }));
     // One that goes meanwhile.
     world.ca.set(Mood::Slow);
     let mut asked = handle.renew(&Selection::All).await.unwrap();
     world.list.remove("a.test");
-    assert_eq!(all(&mut asked).await, [("a.test".to_owned(), Came::Gone)]);
+    assert_eq!(all(&mut asked).await, [("a.test".to_owned(), Outcome::Gone)]);
     assert!(handle.renew(&Selection::All).await.unwrap().certificates().is_empty());
 }
 
@@ -88,7 +88,7 @@ async fn an_answer_that_was_under_way_does_not_count() {
     world.pass(SECOND).await;
     assert_eq!(world.ca.asked(), 1, "its first question is open");
     let mut asked = handle.renew(&Selection::All).await.unwrap();
-    assert_eq!(all(&mut asked).await, [("a.test".to_owned(), Came::NewStaple)]);
+    assert_eq!(all(&mut asked).await, [("a.test".to_owned(), Outcome::NewStaple)]);
     assert_eq!(world.ca.asked(), 2);
 }
 
@@ -103,7 +103,7 @@ async fn a_responder_that_is_left_alone_is_asked_all_the_same() {
     handle.ready().await.unwrap();
     world.ca.set(Mood::Good);
     let mut asked = handle.renew(&named("05.test")).await.unwrap();
-    assert_eq!(all(&mut asked).await, [("05.test".to_owned(), Came::NewStaple)]);
+    assert_eq!(all(&mut asked).await, [("05.test".to_owned(), Outcome::NewStaple)]);
 }
 
 #[tokio::test(start_paused = true)]
