@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
 use super::CommandError;
 use super::status::UNREACHABLE;
-use crate::control::{Client, Line, Question, Which, whole_names};
+use crate::control::{DaemonArguments, Line, Question, Which, whole_names};
 use crate::summary::{Row, Summary};
 use crate::text::visible;
 
@@ -46,13 +45,8 @@ pub(crate) struct Renew {
     )]
     wait: Option<u32>,
 
-    /// The socket of the daemon [default: what the configuration file says, or /run/stapled/control.sock]
-    #[arg(long, value_name = "PATH")]
-    control_socket: Option<PathBuf>,
-
-    /// The daemon's configuration file, which may name the socket [default: as the daemon finds it]
-    #[arg(short = 'c', long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    daemon: DaemonArguments,
 
     /// Print one object a line per certificate as it comes, then the totals
     #[arg(long)]
@@ -82,7 +76,7 @@ Exit codes:
 
 impl Renew {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
-        let client = match Client::find(self.control_socket.as_deref(), self.config.as_deref()) {
+        let client = match self.daemon.client() {
             Ok(client) => client,
             Err(error) => {
                 crate::say(&error);

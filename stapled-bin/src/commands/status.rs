@@ -1,12 +1,11 @@
 //! `stapled status`: asks the running daemon how everything stands.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 
 use clap::Args;
 
 use super::CommandError;
-use crate::control::{Client, ClientError, Last, Line, Question, whole_names};
+use crate::control::{Client, ClientError, DaemonArguments, Last, Line, Question, whole_names};
 use crate::summary::{Row, Summary};
 
 /// Nobody answers, or not to the end.
@@ -23,13 +22,8 @@ pub(crate) struct Status {
     #[arg(value_name = "CERTIFICATE")]
     of: Vec<String>,
 
-    /// The socket of the daemon [default: what the configuration file says, or /run/stapled/control.sock]
-    #[arg(long, value_name = "PATH")]
-    control_socket: Option<PathBuf>,
-
-    /// The daemon's configuration file, which may name the socket [default: as the daemon finds it]
-    #[arg(short = 'c', long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    daemon: DaemonArguments,
 
     /// Print one object a line per certificate, then the totals
     #[arg(long)]
@@ -52,7 +46,7 @@ Exit codes:
 
 impl Status {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
-        let client = match Client::find(self.control_socket.as_deref(), self.config.as_deref()) {
+        let client = match self.daemon.client() {
             Ok(client) => client,
             Err(error) => {
                 crate::say(&error);

@@ -3,8 +3,10 @@
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::path::{self, Path, PathBuf};
+use std::path::{self, PathBuf};
 use std::time::Duration;
+
+use clap::Args;
 
 use super::{Done, Last, MAX_QUESTION, Progress, Question, Refusal};
 use crate::fault::ConfigurationError;
@@ -15,6 +17,29 @@ use crate::summary::Row;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// No line of an answer is longer, in bytes.
 const MAX_LINE: u64 = 1024 * 1024;
+
+/// The arguments that say where the daemon is asked.
+#[derive(Args, Debug)]
+pub(crate) struct DaemonArguments {
+    /// The socket of the daemon [default: what the configuration file says, or /run/stapled/control.sock]
+    #[arg(long, value_name = "PATH")]
+    control_socket: Option<PathBuf>,
+
+    /// The daemon's configuration file, which may name the socket [default: as the daemon finds it]
+    #[arg(short = 'c', long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl DaemonArguments {
+    /// The client for the socket that is named, that of the configuration file, or the usual one.
+    pub(crate) fn client(&self) -> Result<Client, ConfigurationError> {
+        let path = match &self.control_socket {
+            Some(path) => path.clone(),
+            None => File::find(self.config.as_deref())?.settings.control_socket.unwrap_or_else(super::usual_path),
+        };
+        Ok(Client { path })
+    }
+}
 
 /// Where the daemon is asked.
 #[derive(Debug)]
@@ -41,15 +66,6 @@ pub(crate) enum Line {
 }
 
 impl Client {
-    /// The socket that is named, that of the configuration file, or the usual one.
-    pub(crate) fn find(socket: Option<&Path>, config: Option<&Path>) -> Result<Self, ConfigurationError> {
-        let path = match socket {
-            Some(path) => path.to_owned(),
-            None => File::find(config)?.settings.control_socket.unwrap_or_else(super::usual_path),
-        };
-        Ok(Client { path })
-    }
-
     /// Asks, and takes every line of the answer, as text and as what it is. An error of `take` is one of the output.
     pub(crate) fn ask(
         &self,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::summary::Totals;
 
-pub(crate) use client::{Client, ClientError, Line, whole_names};
+pub(crate) use client::{Client, ClientError, DaemonArguments, Line, whole_names};
 pub(crate) use server::{Known, serve};
 pub(crate) use socket::{ControlSocket, ControlSocketError};
 
