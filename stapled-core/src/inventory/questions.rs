@@ -23,7 +23,7 @@ pub(crate) struct Ticket(u64);
 pub(super) struct Questions {
     pub(super) asked: Ticket,
     pub(super) answered: Ticket,
-    /// When a change at a server was the last reason to ask.
+    /// When the CA is asked, or was asked last, because of a change at a server.
     doubted: Option<Timestamp>,
 }
 
@@ -159,10 +159,14 @@ impl Inventory {
     pub(crate) fn doubt(&self, subject: &Subject, interval: Duration, now: Timestamp) -> Option<Duration> {
         let mut known = self.known();
         let entry = known.certificates.get_mut(subject)?;
-        // What lies ahead was noted by a clock that was wrong.
-        let last = entry.questions.doubted.filter(|last| *last <= now);
-        let pause = last.map_or(Duration::ZERO, |last| (last + interval).since(now));
-        entry.questions.doubted = Some(now + pause);
-        Some(pause)
+        // What lies further ahead was noted by a clock that was wrong.
+        let last = entry.questions.doubted.filter(|last| *last <= now + interval);
+        let next = match last {
+            Some(planned) if planned > now => planned,
+            Some(last) => now.max(last + interval),
+            None => now,
+        };
+        entry.questions.doubted = Some(next);
+        Some(next.since(now))
     }
 }
