@@ -7,6 +7,8 @@ use miniz_oxide::inflate::{decompress_to_vec_with_limit, decompress_to_vec_zlib_
 
 /// How many codings one after the other are taken off.
 const MAX_CODINGS: usize = 3;
+/// What a gzip member begins with (RFC 1952 §2.3.1).
+const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// The flags of a gzip header (RFC 1952 §2.3.1).
 const HEADER_CRC: u8 = 2;
@@ -27,10 +29,11 @@ pub(super) fn unpacked(body: Bytes, headers: &HeaderMap, limit: usize) -> Bytes 
     let said = headers.get_all(CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     let said = said.flat_map(|value| value.split(',')).filter_map(coding).collect::<Vec<_>>();
     // The last one that was applied comes off first.
-    let mut codings = said.into_iter().rev().take(MAX_CODINGS);
+    let mut codings = said.into_iter().rev();
     let mut unpacked = body.clone();
-    loop {
-        let is_gzip = unpacked.starts_with(&[0x1f, 0x8b]);
+    // There are gzip files that unpack to themselves: so no header, or byte, says how often this is done.
+    for _ in 0..MAX_CODINGS {
+        let is_gzip = unpacked.starts_with(GZIP);
         let coding = match (codings.next(), is_gzip) {
             (_, true) => Coding::Gzip,
             // A header that is wrong: an OCSP response begins with a SEQUENCE, a deflated one does not.
@@ -39,14 +42,14 @@ pub(super) fn unpacked(body: Bytes, headers: &HeaderMap, limit: usize) -> Bytes 
             (Some(Coding::Gzip), false) | (None, false) => return unpacked,
         };
         match unpack(&unpacked, coding, limit) {
-            // Compression within compression without end does not happen by accident.
-            Some(bytes) if bytes.len() < limit || !is_gzip => unpacked = bytes.into(),
-            _ => return body,
+            Some(bytes) => unpacked = bytes.into(),
+            None => return body,
         }
         if unpacked.is_empty() {
             return unpacked;
         }
     }
+    if unpacked.starts_with(GZIP) { body } else { unpacked }
 }
 
 fn coding(name: &str) -> Option<Coding> {
@@ -142,7 +145,8 @@ mod tests {
         let cut: Vec<u8> = gzip(RESPONSE, 0, &[]).into_iter().take(12).collect();
         let odd = gzip(RESPONSE, EXTRA, b"\xff\xff");
         let empty = vec![0x1f, 0x8b];
-        for body in [large, cut, odd, empty] {
+        let deep = (0..20).fold(RESPONSE.to_vec(), |inner, _| gzip(&inner, 0, &[]));
+        for body in [large, cut, odd, empty, deep] {
             assert_eq!(unpack_as(body.clone(), Some("gzip")), body);
         }
         assert_eq!(unpack_as(Vec::new(), Some("gzip")), Bytes::new());
