@@ -271,6 +271,7 @@ impl Renewer {
             _ => Standing::Failing { code: refused.code, what: refused.what.clone(), attempts },
         };
         self.inventory.set_standing(subject, standing, Some(again), now);
+        self.inventory.set_in_vain(subject);
         self.journal.tell_of(
             &certificate.about,
             EventKind::RenewalFailed {

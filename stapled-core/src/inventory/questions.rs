@@ -23,6 +23,8 @@ pub(crate) struct Ticket(u64);
 pub(super) struct Questions {
     pub(super) asked: Ticket,
     pub(super) answered: Ticket,
+    /// Whether the last question brought nothing that is believed.
+    pub(super) in_vain: bool,
     /// When the CA is asked, or was asked last, because of a change at a server.
     doubted: Option<Timestamp>,
 }
@@ -48,6 +50,8 @@ pub(crate) enum Progress {
     Open,
     /// The CA was asked, and every server was brought in line or has failed.
     Done(Box<CertificateStatus>),
+    /// The CA was asked, and nothing came that is believed.
+    InVain(Box<CertificateStatus>),
     /// The certificate is gone.
     Gone,
 }
@@ -96,6 +100,13 @@ impl Inventory {
         }
     }
 
+    /// Notes that a question about a certificate brought nothing that is believed.
+    pub(crate) fn set_in_vain(&self, subject: &Subject) {
+        if let Some(entry) = self.known().certificates.get_mut(subject) {
+            entry.questions.in_vain = true;
+        }
+    }
+
     /// How far a question has got.
     pub(crate) fn progress(&self, subject: &Subject, ticket: Ticket) -> Progress {
         let known = self.known();
@@ -108,9 +119,12 @@ impl Inventory {
             delivery.follows >= ticket
                 || delivery.state == DeliveryState::Confirmed && delivery.has(entry.staple.as_ref())
         };
-        match entry.questions.answered >= ticket && self.sinks_of_entry(entry).iter().all(is_in_line) {
-            true => Progress::Done(Box::new(self.status(entry))),
-            false => Progress::Open,
+        let are_in_line = || self.sinks_of_entry(entry).iter().all(is_in_line);
+        match entry.questions.answered >= ticket {
+            // Servers have nothing new to get.
+            true if entry.questions.in_vain => Progress::InVain(Box::new(self.status(entry))),
+            true if are_in_line() => Progress::Done(Box::new(self.status(entry))),
+            _ => Progress::Open,
         }
     }
 

@@ -133,6 +133,7 @@ impl Inventory {
         entry.memory = memory;
         entry.disowned = entry.disowned.map(Disowned::undone);
         entry.unconfirmed = false;
+        entry.questions.in_vain = false;
         entry.put_off = 0;
         entry.next = Some(next);
         entry.set_standing(Standing::Good, now);
@@ -210,6 +211,8 @@ impl Inventory {
             entry.staple = None;
             entry.memory = RenewalMemory::default();
         }
+        // Unless the renewer says so after this.
+        entry.questions.in_vain = false;
         entry.next = next;
         entry.set_standing(standing, now);
         let sinks = self.sinks_of_entry(entry);

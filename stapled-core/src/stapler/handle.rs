@@ -94,6 +94,19 @@ struct Open {
     before: Option<Arc<Staple>>,
 }
 
+impl Open {
+    fn outcome(&self, status: &CertificateStatus) -> Outcome {
+        match status.standing {
+            Standing::Good if status.staple == self.before => Outcome::SameStaple,
+            Standing::Good => Outcome::NewStaple,
+            Standing::Revoked { .. } => Outcome::Revoked,
+            Standing::Expired => Outcome::Expired,
+            Standing::Retired => Outcome::Gone,
+            Standing::Failing { .. } | Standing::Waiting => Outcome::Failed,
+        }
+    }
+}
+
 /// What came of a question about one certificate.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -283,18 +296,11 @@ impl Asked {
     fn collect(&mut self, inventory: &Inventory) {
         let done = &mut self.done;
         self.open.retain(|open| {
-            let status = match inventory.progress(&open.subject, open.ticket) {
+            let (outcome, status) = match inventory.progress(&open.subject, open.ticket) {
                 Progress::Open => return true,
-                Progress::Done(status) => Some(*status),
-                Progress::Gone => None,
-            };
-            let outcome = match status.as_ref().map(|status| (&status.standing, &status.staple)) {
-                None | Some((Standing::Retired, _)) => Outcome::Gone,
-                Some((Standing::Good, staple)) if *staple == open.before => Outcome::SameStaple,
-                Some((Standing::Good, _)) => Outcome::NewStaple,
-                Some((Standing::Revoked { .. }, _)) => Outcome::Revoked,
-                Some((Standing::Expired, _)) => Outcome::Expired,
-                Some((Standing::Failing { .. } | Standing::Waiting, _)) => Outcome::Failed,
+                Progress::InVain(status) => (Outcome::Failed, Some(*status)),
+                Progress::Done(status) => (open.outcome(&status), Some(*status)),
+                Progress::Gone => (Outcome::Gone, None),
             };
             done.push_back(Renewed { about: Arc::clone(&open.about), outcome, status });
             false

@@ -12,6 +12,29 @@ async fn all(asked: &mut Asked) -> Vec<(String, Outcome)> {
     told
 }
 
+/// The next outcome, long before a server is tried again.
+async fn in_time(asked: &mut Asked) -> Outcome {
+    let next = tokio::time::timeout(5 * SECOND, asked.next()).await;
+    next.expect("an outcome in time").unwrap().unwrap().outcome
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_of_a_certificate_without_a_staple_is_told_at_once() {
+    let world = World::new();
+    world.add("a.test");
+    world.ca.set(Mood::Down);
+    let handle = world.run_with_handle(world.builder());
+    handle.ready().await.unwrap();
+    let mut asked = handle.renew(&Selection::All).await.unwrap();
+    assert_eq!(in_time(&mut asked).await, Outcome::Failed);
+    assert!(asked.next().await.unwrap().is_none());
+    // Of a revoked one that its CA says nothing of now, either.
+    world.ca.set(Mood::Revoked);
+    assert_eq!(in_time(&mut handle.renew(&Selection::All).await.unwrap()).await, Outcome::Revoked);
+    world.ca.set(Mood::Down);
+    assert_eq!(in_time(&mut handle.renew(&Selection::All).await.unwrap()).await, Outcome::Failed);
+}
+
 fn named(name: &str) -> Selection {
     Selection::Certificates(vec![name.to_owned()])
 }
@@ -71,6 +94,10 @@ async fn what_came_is_told_whatever_it_is() {
     let renewed = asked.next().await.unwrap().unwrap();
     assert_eq!(renewed.outcome, Outcome::NewStaple);
     assert!(matches!(renewed.status.unwrap().deliveries[0].state, DeliveryState::Failed { .. }));
+    // Nor does a server that has nothing keep the CA's failure from being told.
+    world.ca.set(Mood::Unauthorized);
+    let mut asked = handle.renew(&Selection::All).await.unwrap();
+    assert_eq!(in_time(&mut asked).await, Outcome::Failed);
     // One that goes meanwhile.
     world.ca.set(Mood::Slow);
     let mut asked = handle.renew(&Selection::All).await.unwrap();
