@@ -11,9 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use io_support::Example;
+use io_support::{Example, site};
 use stapled_core::io::file::FileSink;
-use stapled_core::sink::{Delivered, IssuerPlace, Site, StapleSink};
+use stapled_core::sink::{Delivered, StapleSink};
 use stapled_tests::skip;
 use tempfile::TempDir;
 
@@ -61,14 +61,7 @@ fn meaning(call: &str, directory: &str) -> Option<&'static str> {
 
 async fn write_two(directory: &Path) {
     let example = Example::new(&[24, 48]);
-    let file = directory.join("site.pem");
-    let site = Site {
-        served_as: file.to_string_lossy().into(),
-        file: Some(file),
-        staple_file: None,
-        staple_file_needed: false,
-        issuer: IssuerPlace::SameFile,
-    };
+    let site = site(directory.join("site.pem"));
     let sink = FileSink::new();
     for staple in &example.staples {
         assert_eq!(sink.deliver(staple, std::slice::from_ref(&site)).await.unwrap(), Delivered::Confirmed);

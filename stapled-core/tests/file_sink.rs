@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use io_support::{Example, names};
+use io_support::{Example, names, site};
 use stapled_core::io::file::{FileSink, WithdrawFiles, read_existing, staple_path};
 use stapled_core::sink::{
     Change, Delivered, Found, IssuerPlace, Lost, SinkError, Site, StapleSink, Withdrawal, Withdrawn,
@@ -21,17 +21,6 @@ use stapled_core::sink::{
 use stapled_core::staple::MAX_RECEIVED;
 use stapled_tests::{Private, skip};
 use tempfile::TempDir;
-
-fn site(file: impl Into<PathBuf>) -> Site {
-    let file = file.into();
-    Site {
-        served_as: file.to_string_lossy().into(),
-        file: Some(file),
-        staple_file: None,
-        staple_file_needed: false,
-        issuer: IssuerPlace::SameFile,
-    }
-}
 
 /// A directory with a certificate's file in it; what the file holds does not matter here.
 fn certificate(name: &str) -> (TempDir, PathBuf) {

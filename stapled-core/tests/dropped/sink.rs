@@ -1,27 +1,17 @@
 //! The sink that keeps files.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use stapled_core::io::file::{FileSink, staple_path};
-use stapled_core::sink::{Change, Delivered, Found, IssuerPlace, Lost, Site, StapleSink, Withdrawal, Withdrawn};
+use stapled_core::sink::{Change, Delivered, Found, Lost, Site, StapleSink, Withdrawal, Withdrawn};
 use stapled_tests::polled;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::io_support::Example;
+use crate::io_support::{Example, site};
 use crate::soon;
-
-fn site(file: PathBuf) -> Site {
-    Site {
-        served_as: file.to_string_lossy().into(),
-        file: Some(file),
-        staple_file: None,
-        staple_file_needed: false,
-        issuer: IssuerPlace::SameFile,
-    }
-}
 
 /// So many directories with a certificate in each.
 fn sites(folder: &Path, count: usize) -> Vec<Site> {

@@ -1,6 +1,6 @@
 //! An authority, certificates and staples for the tests of `io`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use stapled_ca::{Authority, Profile};
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
 use stapled_core::clock::{Clock, SystemClock};
+use stapled_core::sink::{IssuerPlace, Site};
 use stapled_core::staple::{JudgePolicy, Staple, judge};
 
 /// A certificate with its issuer, and one staple for each validity asked for, in hours.
@@ -40,6 +41,19 @@ impl Example {
         };
         let staples = validities.iter().map(staple).collect();
         Example { chain, staples }
+    }
+}
+
+/// A certificate that lies in this file, with its issuer.
+#[allow(dead_code)]
+pub fn site(file: impl Into<PathBuf>) -> Site {
+    let file = file.into();
+    Site {
+        served_as: file.to_string_lossy().into(),
+        file: Some(file),
+        staple_file: None,
+        staple_file_needed: false,
+        issuer: IssuerPlace::SameFile,
     }
 }
 
