@@ -79,11 +79,11 @@ fn every_planted_fault_names_a_test_that_is_there() {
 
 #[test]
 fn every_planted_fault_is_in_the_table() {
-    let table = std::fs::read_to_string(root().join("stapled-core/SIMULATION.md")).unwrap();
+    let table = std::fs::read_to_string(root().join("docs/simulation.md")).unwrap();
     for patch in patches() {
         let words = name(&patch).replace('-', " ");
         let number = words.split(' ').next().unwrap();
         let rows: Vec<&str> = table.lines().filter(|line| line.starts_with(&format!("| {number} "))).collect();
-        assert_eq!(rows.len(), 1, "{words}: in SIMULATION.md it is {rows:?}");
+        assert_eq!(rows.len(), 1, "{words}: in docs/simulation.md it is {rows:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The whole stapler on simulated time, under random faults, a seed a run: see `SIMULATION.md`.
+//! The whole stapler on simulated time, under random faults, a seed a run: see `docs/simulation.md`.
 //!
 //! `SIMULATION_SEED=7` runs one seed, and tells what happened last; `SIMULATION_SEEDS=1000` runs so many;
 //! `STAPLED_PROVE=full` runs 10,000.

@@ -2,7 +2,7 @@
 //!
 //! Chains and responses are generated, right ones and wrong ones, and changed: bytes, single elements, and what is
 //! signed with the signature made again. Every response is judged by us and by all three. Where one differs, what is to
-//! blame is mended until both agree: see `kinds`. `stapled-core/DIFFERENCES.md` has a row for each kind. A difference that
+//! blame is mended until both agree: see `kinds`. `docs/differences.md` has a row for each kind. A difference that
 //! none explains fails the test, and so does a response that we hold for good and all of them refuse for one reason.
 //!
 //! `STAPLED_PROVE=full` judges 100,000 responses, anything else 1,000; `STRANGERS_COUNT` so many. `STRANGERS_SEED` sets the
@@ -101,7 +101,7 @@ fn every_difference_is_explained() {
 /// The table in the documentation and the code name the same kinds, with the same strangers.
 #[test]
 fn every_kind_has_its_row_and_every_row_its_kind() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stapled-core/DIFFERENCES.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/differences.md");
     let text = std::fs::read_to_string(path).unwrap();
     let mut rows = BTreeMap::new();
     for line in text.lines().filter_map(|line| line.strip_prefix("| `")) {

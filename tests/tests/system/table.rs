@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const TABLE: &str = include_str!("../../../stapled-bin/FAULTS.md");
+const TABLE: &str = include_str!("../../../docs/faults.md");
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
