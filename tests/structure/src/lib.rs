@@ -1,0 +1,17 @@
+//! Checks of the source tree itself: import circles, layers, dependency counts and public items.
+//!
+//! [`tokens`] cuts Rust source into tokens, [`imports`] finds the paths that they name, [`modules`] lists the modules of a
+//! crate and resolves these paths, [`graph`] finds circles among modules, [`layers`] reads the tables of ARCHITECTURE.md,
+//! [`workspace`] lists the crates.
+//!
+//! The checks are the tests of this package: `cargo test -p stapled-structure`.
+
+// A check fails by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+pub mod graph;
+pub mod imports;
+pub mod layers;
+pub mod modules;
+pub mod tokens;
+pub mod workspace;
