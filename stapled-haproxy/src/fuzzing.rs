@@ -4,12 +4,12 @@
 // A promise that is broken is told by panicking.
 #![allow(clippy::panic, clippy::indexing_slicing)]
 
+use crate::cli::framing::{self, End, Ending, Following, Marks};
+use crate::cli::master;
+use crate::cli::process::Process;
+use crate::cli::reply::{self, CommitReply, Environment, ProbeReply, PushReply, SetReply, ShowReply, Shown};
 use crate::fault;
-use crate::framing::{self, End, Ending, Following, Marks};
-use crate::master;
-use crate::names::Names;
-use crate::process::Process;
-use crate::reply::{self, CommitReply, Environment, ProbeReply, PushReply, SetReply, ShowReply, Shown};
+use crate::instance::names::Names;
 
 /// The certificate that is talked about.
 const NAME: &str = "a.pem";

@@ -1,83 +1,48 @@
-//! HAProxy for `stapled`: staples delivered over the admin socket, without a reload, and the running process as a source
-//! of certificates.
+//! HAProxy for `stapled`: staples are delivered over the admin socket, without a reload, and the running process is a
+//! source of certificates.
 //!
-//! [`HaproxySource`] is the source (`source`; `files` matches what is loaded to files), [`HaproxySink`] the sink. On the way of a staple, from its top down:
+//! [`HaproxySink`] is the sink, [`HaproxySource`] the running process as a source,
+//! [`HaproxyConfiguration`](configuration::HaproxyConfiguration) the configuration as a source. The modules, from the
+//! bottom up; each imports only from those above it in this list:
 //!
-//! - `sink`: one process behind an admin socket (`peer`), or the workers behind a master (`crew`), each a peer.
-//! - `peer`: has a staple written and confirmed, remembers what was delivered, and compares that with what HAProxy has
-//!   loaded and shows: so it can say what HAProxy has lost.
-//! - `lookout` keeps the `register` of what a process has loaded up to date, without burdening it.
-//! - `writer`: the one writer of a process. Whatever this program says to one HAProxy goes through it, in order, many
-//!   responses to a batch; `shift` is its task.
-//! - `introduce`: the first staple of a certificate that HAProxy loaded without one, as a transaction; `first` says
-//!   beforehand whether that can be done.
-//! - `token`: the response that takes a staple out of service.
-//! - `connection`: one connection in interactive mode, with limits on time and size for everything that is read.
-//! - `address`, `route`, `command`, `framing`, `reply`, `process`, `master`, `names`, `register`: pure: what is said, and
-//!   what the answers mean.
-//!
-//! [`configuration`] is the other half: what HAProxy's configuration says, as a source of certificates. What a running
-//! HAProxy has otherwise is a [`Difference`]; what it serves beyond its configuration, [`HaproxySource::beyond`] gives.
+//! - `cli`: HAProxy's command line. Addresses, connections, commands, and replies as enums.
+//! - [`configuration`]: what HAProxy's configuration says. It uses the addresses of `cli` and nothing else.
+//! - `instance`: one HAProxy process. Its channel, through which every command of this program goes, in order; the
+//!   certificates that it has loaded; its transactions.
+//! - `sink`: delivers and withdraws staples, at one process or at the workers behind a master, and notices losses.
+//! - `running`: matches the certificates that a process has loaded to files, and compares them with the configuration.
 //!
 //! The commands are those of "9.3. Unix Socket commands" in HAProxy's management guide: `prompt`, `show info`, `set
-//! timeout cli`, `show cli level`, `set ssl ocsp-response`, `show ssl ocsp-response ID`, `show ssl cert`, `set ssl cert`, `commit ssl cert`,
-//! `abort ssl cert` and `show env`; and of "9.4. Master CLI": `show proc` and `@!PID`. Commands that print private keys,
-//! or hold HAProxy up, are not used.
+//! timeout cli`, `show cli level`, `set ssl ocsp-response`, `show ssl ocsp-response ID`, `show ssl cert`, `set ssl cert`,
+//! `commit ssl cert`, `abort ssl cert` and `show env`; and of "9.4. Master CLI": `show proc` and `@!PID`. Commands that
+//! print private keys, or that block HAProxy, are not used.
 //!
-//! What must never be: a reply taken for success unless it says so word for word; two writers to one process; somebody
-//! else's transaction committed or aborted (HAProxy before 3.0 cannot be kept from all of it: see [`Transactions`]); a
-//! response sent that HAProxy would drop the good one for.
+//! What must never be: a reply taken for success unless HAProxy says so word for word; two tasks that write to one
+//! process; a foreign transaction committed or aborted (HAProxy before 3.0 makes some cases unavoidable: see
+//! [`Transactions`]); a response sent that would make HAProxy drop the good one.
 //!
 //! [`codes`] lists the reason codes of its errors.
 
-mod address;
-mod agreement;
-mod beyond;
-mod builder;
-mod bypass;
+mod cli;
 pub mod codes;
-mod command;
 pub mod configuration;
-mod connection;
-mod crew;
-mod difference;
 mod fault;
-mod files;
-mod first;
-mod framing;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 #[cfg(all(test, not(fuzzing)))]
 #[allow(unreachable_pub)] // it is public where it is for a fuzzer
 mod fuzzing;
-mod introduce;
-mod layout;
-mod lookout;
-mod losses;
-mod master;
-mod matching;
-mod names;
-mod peer;
-mod process;
-mod register;
-mod reply;
-mod route;
-mod served_paths;
-mod settings;
-mod shift;
+mod instance;
+mod running;
 mod sink;
-mod source;
-mod token;
-mod transaction;
-mod writer;
 
-pub use address::{Address, AddressError};
-pub use builder::HaproxySinkBuilder;
-pub use command::NameError;
-pub use difference::Difference;
-pub use first::FirstStaple;
-pub use served_paths::ServedPaths;
-pub use settings::Transactions;
-pub use sink::HaproxySink;
-pub use source::{HaproxySource, Picture, ServedCertificate};
+pub use cli::address::{Address, AddressError};
+pub use cli::command::NameError;
+pub use instance::settings::Transactions;
+pub use running::difference::Difference;
+pub use running::forecast::FirstStaple;
+pub use running::served_paths::ServedPaths;
+pub use running::source::{HaproxySource, Picture, ServedCertificate};
+pub use sink::builder::HaproxySinkBuilder;
+pub use sink::haproxy_sink::HaproxySink;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use stapled_core::reason::ReasonCode;
 
 use super::extra::ExtraFiles;
-use crate::address::Address;
+use crate::cli::address::Address;
 
 /// What a configuration of one HAProxy says about certificates and admin sockets.
 #[derive(Clone, Debug, Default)]

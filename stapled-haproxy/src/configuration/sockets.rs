@@ -8,7 +8,7 @@ use super::listener::{Family, Listener, listeners};
 use super::reading::{Reading, plain};
 use super::statement::{BindOption, bind_options};
 use super::words::Word;
-use crate::address::Address;
+use crate::cli::address::Address;
 use crate::codes;
 
 /// More sockets are not used.

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::disk::{Kept, Machine};
 use super::found::{Configuration, ConfigurationError, Effect, Served, Socket, Surroundings, Warning};
 use super::reading::Reading;
-use crate::address::Address;
+use crate::cli::address::Address;
 use crate::codes;
 
 /// How often a configuration is read again at most because the last reading met files that were not watched before.

@@ -9,16 +9,16 @@ use std::time::Duration;
 use stapled_core::sink::SinkError;
 use tokio::time::Instant;
 
+use crate::cli::command::{CliName, Command};
+use crate::cli::process::Process;
+use crate::cli::reply::{self, ShowReply};
 use crate::codes;
-use crate::command::{CliName, Command};
 use crate::fault;
-use crate::introduce::Introduced;
-use crate::process::Process;
-use crate::register::Register;
-use crate::reply::{self, ShowReply};
-use crate::shift::BATCH;
-use crate::transaction::{LOCKED_ATTEMPTS, LOCKED_PAUSE, denied, foreign};
-use crate::writer::{Said, Writer, lock};
+use crate::instance::channel::{Said, Writer, lock};
+use crate::instance::first_staple::Introduced;
+use crate::instance::loaded::Register;
+use crate::instance::transaction::{LOCKED_ATTEMPTS, LOCKED_PAUSE, denied, foreign};
+use crate::instance::writer::BATCH;
 
 /// A round may keep HAProxy busy for one part in so many of the time between two rounds.
 const SHARE: u32 = 40;

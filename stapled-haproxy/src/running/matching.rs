@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use stapled_core::source::{IssuerLookup, Scan, Sighting, SourceError, SourceProblem, Version};
 
+use crate::cli::process::Process;
+use crate::cli::reply::{Environment, Loaded};
 use crate::codes;
-use crate::files::{Files, Lying, Stamp};
-use crate::layout::{Chains, Layout};
-use crate::process::Process;
-use crate::reply::{Environment, Loaded};
+use crate::running::files::{Files, Lying, Stamp};
+use crate::running::layout::{Chains, Layout};
 
 /// So many relative names confirm where they begin.
 const CONFIRMING: usize = 8;

@@ -8,13 +8,13 @@ use stapled_core::ocsp::CertIdHash;
 use stapled_core::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use stapled_core::staple::Staple;
 
-use crate::address::Address;
-use crate::crew::Crew;
-use crate::peer::{MARGIN, Peer};
-use crate::route::Route;
-use crate::settings::Settings;
-use crate::shift::BATCH;
-use crate::writer::SLACK;
+use crate::cli::address::Address;
+use crate::cli::route::Route;
+use crate::instance::channel::SLACK;
+use crate::instance::settings::Settings;
+use crate::instance::writer::BATCH;
+use crate::sink::process_sink::{MARGIN, Peer};
+use crate::sink::workers::Crew;
 
 /// Delivers staples to a running HAProxy over its admin socket, without a reload.
 ///

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use stapled_core::sink::SinkError;
 
+use crate::cli::command::{CliName, Command};
+use crate::cli::connection::{Broken, Connection};
+use crate::cli::reply::{self, CommitReply, ProbeReply, SetReply, ShowReply};
+use crate::cli::route::Route;
 use crate::codes;
-use crate::command::{CliName, Command};
-use crate::connection::{Broken, Connection};
 use crate::fault;
-use crate::reply::{self, CommitReply, ProbeReply, SetReply, ShowReply};
-use crate::route::Route;
 
 /// How often a command is repeated while HAProxy is in the midst of somebody else's, and after which pause.
 pub(crate) const LOCKED_ATTEMPTS: usize = 40;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::address::Address;
+use crate::cli::address::Address;
 
 /// The way to a process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -12,9 +12,9 @@ use futures_util::future::join_all;
 use stapled_core::source::{CertSource, IssuerLookup, Material, Scan, Sighting, SourceError};
 
 use crate::configuration::Served;
-use crate::layout::{Beside, Chains, Layout};
-use crate::source::HaproxySource;
-use crate::writer::lock;
+use crate::instance::channel::lock;
+use crate::running::layout::{Beside, Chains, Layout};
+use crate::running::source::HaproxySource;
 
 /// How long all HAProxys together may take to say where they look; who takes longer looks where it did before.
 const PATIENCE: Duration = Duration::from_secs(2);

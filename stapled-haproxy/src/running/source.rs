@@ -12,21 +12,21 @@ use stapled_core::sink::SinkError;
 use stapled_core::source::{CertSource, Material, Scan, Sighting, SourceError, SourceProblem, Version};
 use tokio::time::Instant;
 
-use crate::address::Address;
-use crate::beyond;
+use crate::cli::address::Address;
+use crate::cli::command::Command;
+use crate::cli::connection::Connection;
+use crate::cli::process::Process;
+use crate::cli::reply::{self, Environment, Loaded};
+use crate::cli::route::Route;
 use crate::codes;
-use crate::command::Command;
 use crate::configuration::{HaproxyConfiguration, Level, Served};
-use crate::connection::Connection;
 use crate::fault;
-use crate::files::{Files, Stamp};
-use crate::layout::Layout;
-use crate::matching::{IN_FILE, Places, Stamps, bases, found, holds, match_all, start, starts};
-use crate::process::Process;
-use crate::reply::{self, Environment, Loaded};
-use crate::route::Route;
-use crate::settings::Settings;
-use crate::writer::{Writer, lock};
+use crate::instance::channel::{Writer, lock};
+use crate::instance::settings::Settings;
+use crate::running::files::{Files, Stamp};
+use crate::running::layout::Layout;
+use crate::running::matching::{IN_FILE, Places, Stamps, bases, found, holds, match_all, start, starts};
+use crate::running::running_only;
 
 /// How often files are looked at for changes, at most, and how small a part of the time that may take.
 const STAT_INTERVAL: Duration = Duration::from_secs(2);
@@ -489,7 +489,7 @@ impl HaproxySource {
             let names: HashSet<&str> = loaded.iter().map(|(name, _)| &**name).collect();
             for configuration in &configurations {
                 configuration.confirm(&address, start(&starts, &loaded), |name| names.contains(name));
-                configuration.read_latest(|latest| beyond::leave_out(&mut scan, latest));
+                configuration.read_latest(|latest| running_only::leave_out(&mut scan, latest));
             }
             if !configurations.is_empty() {
                 memory.beyond.clone_from(&scan);

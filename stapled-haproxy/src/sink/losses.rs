@@ -8,13 +8,13 @@ use stapled_core::sink::{Change, Found, Lost, SinkError};
 use stapled_core::staple::{Judgement, judge};
 use tokio::time::Instant;
 
-use crate::agreement::{Agreement, Compared};
-use crate::command::Command;
-use crate::peer::{Given, MARGIN, Peer, TOLD_AGAIN, Taken, WANTED};
-use crate::reply::{self, ProbeReply, Shown};
-use crate::shift::{self, BATCH};
-use crate::sink::requirements;
-use crate::writer::{SLACK, lock};
+use crate::cli::command::Command;
+use crate::cli::reply::{self, ProbeReply, Shown};
+use crate::instance::channel::{SLACK, lock};
+use crate::instance::writer::{self, BATCH};
+use crate::sink::comparison::{Agreement, Compared};
+use crate::sink::haproxy_sink::requirements;
+use crate::sink::process_sink::{Given, MARGIN, Peer, TOLD_AGAIN, Taken, WANTED};
 
 impl Peer {
     /// Looks what has changed, at most once in the look interval; returns what was lost, if anything was.
@@ -130,7 +130,7 @@ impl Peer {
         self.withdraw_again(&taken).await;
         let Some(process) = self.writer.processes().borrow().clone() else { return };
         for given in given.chunks(BATCH) {
-            let commands = given.iter().map(|(cert_id, _)| shift::show(cert_id, &process)).collect();
+            let commands = given.iter().map(|(cert_id, _)| writer::show(cert_id, &process)).collect();
             let (replies, process) = match self.writer.ask(commands).await {
                 Ok(said) => said,
                 Err(error) => {
@@ -140,7 +140,7 @@ impl Peer {
                 }
             };
             for ((cert_id, given), reply) in given.iter().zip(replies) {
-                let shown = shift::shown(&reply, &process);
+                let shown = writer::shown(&reply, &process);
                 let is_lost = match Compared::from(given).with(&shown) {
                     Agreement::Same | Agreement::Unknown => false,
                     Agreement::Older | Agreement::Nothing => true,
@@ -210,11 +210,11 @@ impl Peer {
         let Some(process) = self.writer.processes().borrow().clone() else { return };
         let mut brought = Vec::new();
         for taken in taken.chunks(BATCH) {
-            let commands = taken.iter().map(|(cert_id, _)| shift::show(cert_id, &process)).collect();
+            let commands = taken.iter().map(|(cert_id, _)| writer::show(cert_id, &process)).collect();
             // Who does not answer is asked at the next look.
             let Ok((replies, process)) = self.writer.ask(commands).await else { break };
             let compared = taken.iter().zip(replies).filter(|((_, taken), reply)| {
-                let agreement = Compared::from(taken).with(&shift::shown(reply, &process));
+                let agreement = Compared::from(taken).with(&writer::shown(reply, &process));
                 matches!(agreement, Agreement::Older | Agreement::Newer)
             });
             brought.extend(compared.map(|((_, taken), _)| taken));

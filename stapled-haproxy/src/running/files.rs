@@ -16,8 +16,8 @@ use stapled_core::bundle::Bundle;
 use stapled_core::certificate::Certificate;
 use zeroize::Zeroizing;
 
-use crate::introduce::Identity;
-use crate::reply::{Loaded, plain_serial};
+use crate::cli::reply::{Loaded, plain_serial};
+use crate::instance::first_staple::Identity;
 
 /// No file with certificates is larger than this.
 const MAX_FILE: u64 = 1024 * 1024;

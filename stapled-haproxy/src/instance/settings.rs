@@ -7,8 +7,8 @@ use stapled_core::clock::{Clock, SystemClock};
 
 use stapled_core::staple::JudgePolicy;
 
-use crate::connection::Patience;
-use crate::process::mixes_transactions;
+use crate::cli::connection::Patience;
+use crate::cli::process::mixes_transactions;
 
 /// What HAProxy takes with its default `tune.bufsize` of 16,384 in every version, with room for the command.
 pub(crate) const MAX_SIZE: usize = 11 * 1024;

@@ -3,7 +3,7 @@
 use stapled_core::ocsp::OcspResponse;
 use stapled_core::time::Timestamp;
 
-use crate::reply::Shown;
+use crate::cli::reply::Shown;
 
 /// What a process should have.
 pub(crate) struct Compared<'a> {

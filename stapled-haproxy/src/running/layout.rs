@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest;
 use stapled_core::source::{IssuerChains, IssuerLookup, Sighting, Version};
 
+use crate::cli::reply::Environment;
 use crate::configuration::{Configuration, ExtraFiles, Served, Surroundings};
-use crate::files::Stamp;
-use crate::reply::Environment;
+use crate::running::files::Stamp;
 
 /// In how many directories the process may have been started, at most.
 const MAX_STARTS: usize = 3;

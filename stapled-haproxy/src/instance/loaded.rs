@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::names::{Candidate, Names};
-use crate::reply::{Loaded, ShowReply, plain_serial};
+use crate::cli::reply::{Loaded, ShowReply, plain_serial};
+use crate::instance::names::{Candidate, Names};
 
 /// The certificates of one process.
 #[derive(Debug, Default)]

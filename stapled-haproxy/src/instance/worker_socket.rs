@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::address::Address;
-use crate::command::Command;
-use crate::connection::{Connection, Patience};
-use crate::reply::{self, Environment, ProbeReply};
-use crate::route::Route;
+use crate::cli::address::Address;
+use crate::cli::command::Command;
+use crate::cli::connection::{Connection, Patience};
+use crate::cli::reply::{self, Environment, ProbeReply};
+use crate::cli::route::Route;
 
 /// No more of a worker's sockets are tried.
 const MOST_SOCKETS: usize = 8;

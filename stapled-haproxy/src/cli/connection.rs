@@ -12,14 +12,14 @@ use stapled_core::sink::SinkError;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
-use crate::address::{Address, Duplex};
+use crate::cli::address::{Address, Duplex};
+use crate::cli::command::Command;
+use crate::cli::framing::{self, Following, Marks};
+use crate::cli::master;
+use crate::cli::process::Process;
+use crate::cli::route::Route;
 use crate::codes;
-use crate::command::Command;
 use crate::fault;
-use crate::framing::{self, Following, Marks};
-use crate::master;
-use crate::process::Process;
-use crate::route::Route;
 
 /// No reply to a single command is larger.
 const MAX_REPLY: usize = 64 * 1024;

@@ -3,14 +3,14 @@
 use stapled_core::certificate::Certificate;
 use stapled_core::reason::ReasonCode;
 
+use crate::cli::command::NameError;
+use crate::cli::process;
+use crate::cli::reply::plain_serial;
 use crate::codes;
-use crate::command::NameError;
 use crate::configuration::Level;
-use crate::introduce::Identity;
-use crate::process;
-use crate::reply::plain_serial;
-use crate::settings::Transactions;
-use crate::source::{Picture, ServedCertificate};
+use crate::instance::first_staple::Identity;
+use crate::instance::settings::Transactions;
+use crate::running::source::{Picture, ServedCertificate};
 
 /// How a running HAProxy can be brought the first staple of a certificate that it has loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]

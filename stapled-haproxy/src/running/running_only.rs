@@ -8,7 +8,7 @@ use stapled_core::source::{Material, Scan};
 
 use crate::codes;
 use crate::configuration::Configuration;
-use crate::files::Stamp;
+use crate::running::files::Stamp;
 
 /// Leaves out what the configuration gives by itself.
 pub(crate) fn leave_out(scan: &mut Scan, configuration: &Configuration) {

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use stapled_core::sink::SinkError;
 
-use crate::bypass::Bypass;
-use crate::command::Command;
-use crate::connection::{Broken, Connection};
-use crate::introduce::{Introduced, Introducer, Introduction};
-use crate::process::Process;
-use crate::reply::{self, Shown};
-use crate::route::Route;
-use crate::transaction::{Changer, Desk, Fault};
-use crate::writer::{Answer, Job, Latest, Push, Pushed, Said, Writer, lock};
+use crate::cli::command::Command;
+use crate::cli::connection::{Broken, Connection};
+use crate::cli::process::Process;
+use crate::cli::reply::{self, Shown};
+use crate::cli::route::Route;
+use crate::instance::channel::{Answer, Job, Latest, Push, Pushed, Said, Writer, lock};
+use crate::instance::first_staple::{Introduced, Introducer, Introduction};
+use crate::instance::transaction::{Changer, Desk, Fault};
+use crate::instance::worker_socket::Bypass;
 
 /// How many responses are on their way at once.
 pub(crate) const BATCH: usize = 64;

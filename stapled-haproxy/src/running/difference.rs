@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use stapled_core::reason::ReasonCode;
 
+use crate::cli::command::NameError;
 use crate::codes;
-use crate::command::NameError;
 use crate::configuration::{Configuration, Place};
-use crate::source::Picture;
+use crate::running::source::Picture;
 
 /// Something that a running HAProxy has otherwise than the configuration says. HAProxy is right about what is served.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
     use crate::configuration::Served;
-    use crate::source::ServedCertificate;
+    use crate::running::source::ServedCertificate;
 
     fn configuration(names: &[&str]) -> Configuration {
         let served = |name: &&str| Served {

@@ -8,15 +8,15 @@ use stapled_core::sink::{Lost, SinkError, Site};
 use stapled_core::staple::Staple;
 use tokio::time::Instant;
 
-use crate::address::Address;
+use crate::cli::address::Address;
+use crate::cli::connection::Connection;
+use crate::cli::master::Worker;
+use crate::cli::route::Route;
 use crate::codes;
-use crate::connection::Connection;
 use crate::fault;
-use crate::master::Worker;
-use crate::peer::{Peer, TOLD_AGAIN};
-use crate::route::Route;
-use crate::settings::Settings;
-use crate::writer::lock;
+use crate::instance::channel::lock;
+use crate::instance::settings::Settings;
+use crate::sink::process_sink::{Peer, TOLD_AGAIN};
 
 /// How many workers are spoken to. A master takes ten connections at a time; some are left for others.
 const MOST_WORKERS: usize = 6;

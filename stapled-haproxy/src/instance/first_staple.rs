@@ -8,14 +8,14 @@ use stapled_core::chain::CertChain;
 use stapled_core::ocsp::CertIdHash;
 use stapled_core::sink::SinkError;
 
+use crate::cli::command::{CliName, Command};
+use crate::cli::reply::{self, Loaded, PushReply, ShowReply};
+use crate::cli::route::Route;
 use crate::codes;
-use crate::command::{CliName, Command};
 use crate::fault;
-use crate::names::Candidate;
-use crate::reply::{self, Loaded, PushReply, ShowReply};
-use crate::route::Route;
-use crate::settings::Transactions;
-use crate::transaction::{Changer, Fault, denied, dropped, foreign};
+use crate::instance::names::Candidate;
+use crate::instance::settings::Transactions;
+use crate::instance::transaction::{Changer, Fault, denied, dropped, foreign};
 
 /// What is to be introduced.
 #[derive(Clone, Debug)]

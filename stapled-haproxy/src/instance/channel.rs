@@ -15,17 +15,17 @@ use stapled_core::sink::SinkError;
 use stapled_core::time::Timestamp;
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::cli::command::Command;
+use crate::cli::connection::{Connection, Patience};
+use crate::cli::process::Process;
+use crate::cli::reply::{PushReply, Shown};
+use crate::cli::route::Route;
 use crate::codes;
-use crate::command::Command;
-use crate::connection::{Connection, Patience};
 use crate::fault;
-use crate::introduce::{Introduced, Introduction};
-use crate::lookout::Lookout;
-use crate::process::Process;
-use crate::reply::{PushReply, Shown};
-use crate::route::Route;
-use crate::shift::Shift;
-use crate::transaction::Desk;
+use crate::instance::first_staple::{Introduced, Introduction};
+use crate::instance::survey::Lookout;
+use crate::instance::transaction::Desk;
+use crate::instance::writer::Shift;
 
 /// What may pass between our look at the clock and HAProxy's.
 pub(crate) const SLACK: Duration = Duration::from_secs(5);

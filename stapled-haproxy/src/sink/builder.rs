@@ -8,9 +8,9 @@ use stapled_core::clock::Clock;
 use stapled_core::sink::Requirements;
 use stapled_core::staple::JudgePolicy;
 
-use crate::address::Address;
-use crate::settings::{MAX_SIZE, Settings, Transactions};
-use crate::sink::{HaproxySink, requirements};
+use crate::cli::address::Address;
+use crate::instance::settings::{MAX_SIZE, Settings, Transactions};
+use crate::sink::haproxy_sink::{HaproxySink, requirements};
 
 /// No time that can be set is longer: it stands for "never".
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);

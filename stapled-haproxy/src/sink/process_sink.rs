@@ -12,19 +12,19 @@ use stapled_core::staple::Staple;
 use stapled_core::time::Timestamp;
 use tokio::time::Instant;
 
-use crate::agreement::{Agreement, Compared};
+use crate::cli::command::{CliName, Command};
+use crate::cli::process::Process;
+use crate::cli::reply::{self, Loaded, PushReply, ShowReply, Shown, plain_serial};
+use crate::cli::route::Route;
+use crate::cli::withdrawal_token::WithdrawalToken;
 use crate::codes;
-use crate::command::{CliName, Command};
 use crate::fault;
-use crate::introduce::{Identity, Introduction, mistaken, push_refused};
-use crate::names::Candidate;
-use crate::process::Process;
-use crate::reply::{self, Loaded, PushReply, ShowReply, Shown, plain_serial};
-use crate::route::Route;
-use crate::settings::Settings;
-use crate::shift;
-use crate::token::WithdrawalToken;
-use crate::writer::{Latest, SLACK, Writer, lock};
+use crate::instance::channel::{Latest, SLACK, Writer, lock};
+use crate::instance::first_staple::{Identity, Introduction, mistaken, push_refused};
+use crate::instance::names::Candidate;
+use crate::instance::settings::Settings;
+use crate::instance::writer;
+use crate::sink::comparison::{Agreement, Compared};
 
 /// HAProxy stops stapling a response this long before its nextUpdate.
 pub(crate) const MARGIN: Duration = Duration::from_secs(300);
@@ -446,8 +446,8 @@ impl Peer {
 
     /// Asks what the process has under a CertID.
     async fn show(&self, cert_id: &[u8], process: &Process) -> Result<Shown, SinkError> {
-        let (replies, process) = self.writer.ask(vec![shift::show(cert_id, process)]).await?;
-        Ok(replies.first().map_or(Shown::Unclear, |reply| shift::shown(reply, &process)))
+        let (replies, process) = self.writer.ask(vec![writer::show(cert_id, process)]).await?;
+        Ok(replies.first().map_or(Shown::Unclear, |reply| writer::shown(reply, &process)))
     }
 }
 

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-use crate::framing::Ending;
+use crate::cli::framing::Ending;
 
 /// No longer name is said: a command must fit into HAProxy's buffer.
 const MAX_NAME: usize = 4096;
