@@ -9,7 +9,7 @@
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: test demo check format lint doc deny prove mutants
+.PHONY: test demo check format lint doc deny words prove mutants
 
 test:
 	@.ci/test
@@ -17,7 +17,7 @@ test:
 demo:
 	@examples/demo/demo.sh
 
-check: format lint doc deny
+check: format lint doc deny words
 
 format:
 	cargo fmt --all --check
@@ -30,6 +30,10 @@ doc:
 
 deny:
 	@.ci/deny
+
+# Plain English: .ci/words says which words it counts.
+words:
+	@.ci/words
 
 # How much: full, or short, which CI has time for.
 STAPLED_PROVE ?= full

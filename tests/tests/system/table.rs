@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 const TABLE: &str = include_str!("../../../docs/faults.md");
+const REASON_CODES: &str = include_str!("../../../docs/reason-codes.md");
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -75,6 +76,18 @@ fn every_reason_code_is_in_the_table_and_none_that_does_not_exist() {
     assert!(missing.is_empty(), "not in the table: {missing:?}");
     let invented: Vec<&String> = told.iter().filter(|code| !codes.contains(*code)).collect();
     assert!(invented.is_empty(), "in the table only: {invented:?}");
+}
+
+#[test]
+fn the_page_of_reason_codes_and_the_table_of_faults_have_the_same_codes() {
+    let on_the_page = REASON_CODES.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let on_the_page: BTreeSet<String> = on_the_page
+        .flat_map(|cell| cell.split(['`', ',', ' ']))
+        .filter(|code| !code.is_empty())
+        .map(str::to_owned)
+        .collect();
+    let in_the_table: BTreeSet<String> = rows().iter().flat_map(|row| quoted(row[2])).map(str::to_owned).collect();
+    assert_eq!(on_the_page, in_the_table);
 }
 
 #[test]
