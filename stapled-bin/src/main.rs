@@ -26,11 +26,11 @@ mod progress;
 mod run;
 mod settings;
 mod signals;
+mod stderr;
 mod summary;
 mod text;
 mod wiring;
 
-use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -38,6 +38,7 @@ use crate::configuration::{Configuration, Mode};
 use crate::daemon::Detached;
 use crate::haproxys::Haproxys;
 use crate::invocation::Invocation;
+use crate::stderr::fail;
 
 fn main() -> ExitCode {
     let invocation = Invocation::new();
@@ -95,15 +96,4 @@ fn checked(configuration: &Configuration) -> ExitCode {
     }
     let _ = writeln!(out, "configuration ok");
     ExitCode::SUCCESS
-}
-
-/// Says on standard error what ends the program.
-fn fail(error: &dyn Display, code: u8) -> ExitCode {
-    say(error);
-    ExitCode::from(code)
-}
-
-/// Says something on standard error. Where that is closed, the exit code has to do.
-fn say(what: &dyn Display) {
-    let _ = writeln!(std::io::stderr(), "stapled: {}", text::visible(&what.to_string()));
 }

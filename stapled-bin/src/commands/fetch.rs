@@ -23,13 +23,14 @@ use stapled_core::reason::ReasonCode;
 use stapled_core::staple::{JudgePolicy, Judgement, Refusal, judge};
 use stapled_core::url_text::without_credentials;
 
+use super::answer::{CommandError, UNANSWERED, answer};
 use super::input::{self, Input, MAX_FILE};
 use super::report::Report;
 use super::verify::end_entity;
-use super::{CommandError, UNANSWERED, answer};
 use crate::judging::Judging;
 use crate::network::NetworkArguments;
 use crate::settings::ASKING;
+use crate::stderr::say;
 use crate::text::{json_line, visible};
 
 /// The length of a nonce in octets (RFC 9654 §2.1).
@@ -327,7 +328,7 @@ impl Fetch {
         };
         let code = answer(out, &text, code)?;
         if let Some(unsaved) = unsaved {
-            crate::say(&unsaved);
+            say(&unsaved);
         }
         Ok(code)
     }

@@ -14,9 +14,9 @@ use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::ocsp::{OcspResponse, RequestContents};
 
 use self::objects::Object;
+use super::answer::{CommandError, GOOD, INVALID, answer};
 use super::encoding::{self, Contents, Section};
 use super::input::{self, Input, MAX_FILE};
-use super::{CommandError, GOOD, INVALID, answer};
 use crate::text::json_line;
 
 /// How many PEM sections of a file are looked at.

@@ -1,9 +1,10 @@
-//! What `stapled` does beside keeping staples fresh: one question, answered on standard output.
+//! The commands of `stapled`. Each answers one question on standard output and ends.
 //!
-//! Each command is a file, or a folder, of its own: its arguments, and what it does with them. [`input`] reads files, [`encoding`]
-//! makes DER out of what is in them, [`report`] is what a judgement comes to, in words and in JSON. What is believed is
-//! decided in `stapled-core`.
+//! Each command has a file, or a folder, of its own with its arguments and its work. [`input`] reads files, [`encoding`]
+//! makes DER of their contents, [`report`] renders a judgement in words and in JSON, and [`answer`] has the exit codes and
+//! the errors. The judgement itself is made in `stapled-core`.
 
+mod answer;
 mod check;
 mod encoding;
 mod fetch;
@@ -14,22 +15,13 @@ mod report;
 mod status;
 mod verify;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use stapled_core::io::http::HttpFetcherError;
 
-use crate::network::UnusableOverride;
-
-/// How a command ends where there is an answer: the exit code.
-const GOOD: u8 = 0;
-const REVOKED: u8 = 10;
-const UNKNOWN: u8 = 11;
-const INVALID: u8 = 20;
-/// How it ends where there is none.
-const UNANSWERED: u8 = 1;
-const USAGE: u8 = 2;
+use self::answer::{CommandError, UNANSWERED, USAGE};
+use crate::stderr::fail;
 
 /// A command.
 #[derive(Subcommand, Debug)]
@@ -43,7 +35,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command to its end.
     pub(crate) fn run(self) -> ExitCode {
         let out = &mut io::stdout().lock();
         let ended = match self {
@@ -54,36 +46,14 @@ impl Command {
             Command::Fetch(fetch) => fetch.run(out),
             Command::Inspect(inspect) => inspect.run(out),
         };
-        let code = match ended {
-            Ok(code) => code,
+        match ended {
+            Ok(code) => ExitCode::from(code),
             Err(error @ (CommandError::Input(_) | CommandError::Http(_) | CommandError::Override(_))) => {
-                return crate::fail(&error, USAGE);
+                fail(&error, USAGE)
             }
-            // Whoever reads no further has seen enough; the exit code goes on.
-            Err(CommandError::Output { error, code }) if error.kind() == ErrorKind::BrokenPipe => code,
-            Err(error) => return crate::fail(&error, UNANSWERED),
-        };
-        ExitCode::from(code)
+            // A reader that closed the pipe has seen enough; the exit code stays.
+            Err(CommandError::Output { error, code }) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(code),
+            Err(error) => fail(&error, UNANSWERED),
+        }
     }
-}
-
-/// Why a command gave no answer.
-#[derive(Debug, thiserror::Error)]
-enum CommandError {
-    #[error(transparent)]
-    Input(#[from] input::InputError),
-    #[error(transparent)]
-    Http(#[from] HttpFetcherError),
-    #[error(transparent)]
-    Override(#[from] UnusableOverride),
-    #[error("cannot start: {0}")]
-    Start(io::Error),
-    #[error("the answer cannot be written to standard output: {error}")]
-    Output { error: io::Error, code: u8 },
-}
-
-/// Writes an answer whole, and ends with its exit code.
-fn answer(out: &mut dyn Write, answer: &str, code: u8) -> Result<u8, CommandError> {
-    let written = out.write_all(answer.as_bytes()).and_then(|()| out.flush());
-    written.map(|()| code).map_err(|error| CommandError::Output { error, code })
 }

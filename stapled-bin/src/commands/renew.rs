@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::{ArgGroup, Args};
 
-use super::CommandError;
-use super::status::UNREACHABLE;
+use super::answer::{CommandError, UNANSWERED, UNREACHABLE, USAGE};
 use crate::control::{DaemonArguments, Line, Question, Which, whole_names};
+use crate::stderr::say;
 use crate::summary::{Row, Summary};
 use crate::text::visible;
 
@@ -79,8 +79,8 @@ impl Renew {
         let client = match self.daemon.client() {
             Ok(client) => client,
             Err(error) => {
-                crate::say(&error);
-                return Ok(super::USAGE);
+                say(&error);
+                return Ok(USAGE);
             }
         };
         let which = match &self.responder {
@@ -112,14 +112,14 @@ impl Renew {
         let last = match answered {
             Ok(Ok(last)) => last,
             Ok(Err(error)) => {
-                crate::say(&error);
+                say(&error);
                 return Ok(UNREACHABLE);
             }
-            Err(error) => return Err(CommandError::Output { error, code: super::UNANSWERED }),
+            Err(error) => return Err(CommandError::Output { error, code: UNANSWERED }),
         };
         let mut code = last.totals.exit_code;
         for unknown in self.unknown(&rows) {
-            crate::say(&unknown);
+            say(&unknown);
             code = code.max(1);
         }
         if !self.json {

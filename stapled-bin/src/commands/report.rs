@@ -11,7 +11,7 @@ use stapled_core::staple::{Judgement, Refusal};
 use stapled_core::time::Timestamp;
 use stapled_haproxy::HaproxySink;
 
-use super::{GOOD, INVALID, REVOKED, UNKNOWN};
+use super::answer::{GOOD, INVALID, REVOKED, UNKNOWN};
 use crate::text::{json_line, visible};
 
 /// What a response was found to be. As JSON, its fields are those of the README, in this order.

@@ -4,12 +4,10 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
 
-use super::CommandError;
+use super::answer::{CommandError, UNANSWERED, UNREACHABLE, USAGE};
 use crate::control::{Client, ClientError, DaemonArguments, Last, Line, Question, whole_names};
+use crate::stderr::say;
 use crate::summary::{Row, Summary};
-
-/// Nobody answers, or not to the end.
-pub(super) const UNREACHABLE: u8 = 4;
 
 /// Ask the running stapled how everything stands
 ///
@@ -49,8 +47,8 @@ impl Status {
         let client = match self.daemon.client() {
             Ok(client) => client,
             Err(error) => {
-                crate::say(&error);
-                return Ok(super::USAGE);
+                say(&error);
+                return Ok(USAGE);
             }
         };
         let question = Question::Status { of: whole_names(&self.of) };
@@ -61,14 +59,14 @@ impl Status {
         let last = match answered {
             Ok(Ok(last)) => last,
             Ok(Err(error)) => {
-                crate::say(&error);
+                say(&error);
                 return Ok(UNREACHABLE);
             }
-            Err(error) => return Err(CommandError::Output { error, code: super::UNANSWERED }),
+            Err(error) => return Err(CommandError::Output { error, code: UNANSWERED }),
         };
         let mut code = last.totals.exit_code;
         if last.totals.total == 0 && !self.of.is_empty() {
-            crate::say(&format!("nothing is known of {}", self.of.join(", ")));
+            say(&format!("nothing is known of {}", self.of.join(", ")));
             code = code.max(1);
         }
         out.flush().map_err(|error| CommandError::Output { error, code })?;

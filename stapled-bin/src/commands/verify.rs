@@ -14,10 +14,12 @@ use stapled_core::reason::ReasonCode;
 use stapled_core::staple::{JudgePolicy, judge};
 use stapled_core::time::Timestamp;
 
+use super::answer::{CommandError, answer};
+use super::encoding;
 use super::input::{self, Input, MAX_FILE};
 use super::report::Report;
-use super::{CommandError, answer, encoding};
 use crate::judging::Judging;
+use crate::stderr::say;
 
 /// Judge an OCSP response for a certificate, and say why
 ///
@@ -144,7 +146,7 @@ impl Verify {
         for path in &self.extra_cert {
             let warn = |what: &str| {
                 let name = input::name(path);
-                crate::say(&format!("--extra-cert {name}: {what}: passed over"));
+                say(&format!("--extra-cert {name}: {what}: passed over"));
             };
             match input::read(path)? {
                 Input::TooLarge => warn("too large for certificates"),
@@ -262,7 +264,7 @@ mod tests {
 
     #[test]
     fn untouched_files_are_good() {
-        FILES.with(|files| assert_eq!(answer_of(files).code(), super::super::GOOD));
+        FILES.with(|files| assert_eq!(answer_of(files).code(), crate::commands::answer::GOOD));
     }
 
     proptest! {

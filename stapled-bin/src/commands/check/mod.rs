@@ -38,13 +38,14 @@ use self::inputs::Inputs;
 use self::issuer::{NotFound, Pool};
 use self::items::{Item, Origin, Read};
 use self::render::Answered;
-use super::{CommandError, GOOD, UNANSWERED, USAGE};
+use super::answer::{CommandError, GOOD, UNANSWERED, USAGE};
 use crate::arguments::Arguments;
 use crate::configuration::{Configuration, StapleFiles};
 use crate::haproxys::Haproxys;
 use crate::invocation;
 use crate::progress::Terminal;
 use crate::settings::{RUNNING, Settings};
+use crate::stderr::say;
 use crate::wiring::{self, WiringError};
 
 /// How many files are read at once.
@@ -142,7 +143,7 @@ impl Check {
         let configuration = match self.configuration() {
             Ok(configuration) => configuration,
             Err(error) => {
-                crate::say(&error);
+                say(&error);
                 return Ok(USAGE);
             }
         };
@@ -155,18 +156,18 @@ impl Check {
         let answered = match answered {
             Ok(answered) => answered,
             Err(error) => {
-                crate::say(&error);
+                say(&error);
                 return Ok(USAGE);
             }
         };
         let code = if answered.needs_operator() { UNANSWERED } else { GOOD };
         for note in &configuration.notes {
-            crate::say(&format!("note: {note}"));
+            say(&format!("note: {note}"));
         }
         if quiet {
-            answered.problems().for_each(|problem| crate::say(&problem));
+            answered.problems().for_each(|problem| say(&problem));
         } else if json {
-            answered.remarks().for_each(|remark| crate::say(&remark));
+            answered.remarks().for_each(|remark| say(&remark));
         }
         let written = match (json, quiet) {
             (true, _) => answered.write_json(out),

@@ -1,0 +1,44 @@
+//! How a command ends: its exit codes, its errors, and the answer that it writes.
+
+use std::io::{self, Write};
+
+use stapled_core::io::http::HttpFetcherError;
+
+use super::input::InputError;
+use crate::network::UnusableOverride;
+
+/// The exit code of a valid response that says good, and of everything else that is in order.
+pub(super) const GOOD: u8 = 0;
+/// The exit code of a valid response that says revoked.
+pub(super) const REVOKED: u8 = 10;
+/// The exit code of a valid response that says unknown.
+pub(super) const UNKNOWN: u8 = 11;
+/// The exit code of a response, certificate or request that is not valid.
+pub(super) const INVALID: u8 = 20;
+/// The exit code where there is no answer.
+pub(super) const UNANSWERED: u8 = 1;
+/// The exit code where no daemon answers, or not to the end.
+pub(super) const UNREACHABLE: u8 = 4;
+/// The exit code of wrong arguments, and of a file that cannot be opened.
+pub(super) const USAGE: u8 = 2;
+
+/// Why a command gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommandError {
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error(transparent)]
+    Http(#[from] HttpFetcherError),
+    #[error(transparent)]
+    Override(#[from] UnusableOverride),
+    #[error("cannot start: {0}")]
+    Start(io::Error),
+    #[error("the answer cannot be written to standard output: {error}")]
+    Output { error: io::Error, code: u8 },
+}
+
+/// Writes the whole answer, and returns its exit code.
+pub(super) fn answer(out: &mut dyn Write, answer: &str, code: u8) -> Result<u8, CommandError> {
+    let written = out.write_all(answer.as_bytes()).and_then(|()| out.flush());
+    written.map(|()| code).map_err(|error| CommandError::Output { error, code })
+}
