@@ -1,5 +1,4 @@
-//! How many prepared answers per second a responder gives, over loopback with
-//! keep-alive.
+//! How many prepared responses a responder sends per second, over loopback with keep-alive.
 //!
 //! ```text
 //! cargo bench -p stapled-ca --bench throughput              in this process
@@ -34,8 +33,8 @@ fn main() {
     hammer(running.address(), &request);
 }
 
-/// Sixteen questions in flight, from one thread that writes to all connections
-/// and then reads from all: clients must not take the core from the responder.
+/// Keeps sixteen questions in flight from one thread, which writes to all connections and then reads from all. More
+/// threads would take the core from the responder.
 fn hammer(address: SocketAddr, request: &[u8]) {
     let text = base64::engine::general_purpose::STANDARD.encode(request);
     let path = text.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");

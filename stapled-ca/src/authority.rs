@@ -8,18 +8,19 @@ use x509_parser::prelude::FromDer as _;
 
 use crate::clock;
 use crate::error::AuthorityError;
+use crate::hash::HashAlgorithm;
+use crate::identity::IssuerIdentity;
 use crate::issue::{self, Subject};
 use crate::issued::Issued;
 use crate::key::{Key, KeyType};
 use crate::ledger::{Kind, Ledger, MemoryLedger, Reason, Record, Status};
-use crate::ocsp::{CertId, HashAlgorithm, IssuerIdentity, Signer};
+use crate::ocsp::{CertId, Signer};
 use crate::pem;
 use crate::profile::{NameAttribute, Profile, Validity};
 use crate::serial::Serial;
 use crate::store::{self, DirectoryLedger, StoreError};
 
-/// A certificate authority. Clones are the same authority: what one issues or
-/// revokes, all know.
+/// A certificate authority. Clones share one state: a certificate that one clone issues or revokes is known to all.
 ///
 /// ```
 /// use stapled_ca::{Authority, KeyType, Profile};
@@ -48,20 +49,20 @@ struct Inner {
 }
 
 impl Authority {
-    /// A new self-signed authority, by its common name.
+    /// Builds a self-signed authority with this common name.
     pub fn root(name: &str) -> AuthorityBuilder {
         AuthorityBuilder::new(name, None)
     }
 
-    /// A new authority under this one.
+    /// Builds an authority under this one, with this common name.
     pub fn intermediate(&self, name: &str) -> AuthorityBuilder {
         AuthorityBuilder::new(name, Some(self.clone()))
     }
 
-    /// The authority that lies in `directory` (see [`crate::store`]).
+    /// Opens the authority in `directory` (see [`crate::store`]).
     ///
     /// # Errors
-    /// When there is none, or its files do not fit together.
+    /// When the directory has no authority, or its key and certificate do not belong together.
     pub fn open(directory: &Path) -> Result<Self, AuthorityError> {
         let key_path = directory.join(store::CA_KEY);
         let certificate_path = directory.join(store::CA_CERTIFICATE);
@@ -77,42 +78,41 @@ impl Authority {
         Ok(authority)
     }
 
-    /// Issues a certificate and writes it down.
+    /// Issues a certificate and records it in the ledger.
     ///
     /// # Errors
-    /// When the profile cannot be met or the ledger not written.
+    /// When no certificate can be made from the profile, or the ledger cannot be written.
     pub fn issue(&self, profile: &Profile) -> Result<Issued, AuthorityError> {
         let kind = if profile.no_check { Kind::Responder } else { Kind::EndEntity };
         self.issue_as(profile, kind, Subject::EndEntity)
     }
 
-    /// Issues a delegated OCSP responder's certificate and returns the signer.
+    /// Issues a certificate for a delegated OCSP responder, and returns the responder's signer.
     ///
     /// # Errors
-    /// As [`Authority::issue`].
+    /// The same as those of [`Authority::issue`].
     pub fn delegate(&self, key_type: KeyType) -> Result<Signer, AuthorityError> {
         let profile = Profile::ocsp_responder(&format!("{} OCSP Responder", self.name())).key(key_type);
         Ok(Signer::delegate(&self.issue(&profile)?))
     }
 
-    /// Revokes a certificate, as of now.
+    /// Revokes a certificate now.
     ///
     /// # Errors
-    /// When it was never issued here, or the ledger cannot be written.
+    /// When this authority never issued the certificate, or the ledger cannot be written.
     pub fn revoke(&self, serial: &Serial, reason: Option<Reason>) -> Result<Record, AuthorityError> {
         self.set_status(serial, Status::Revoked { at: clock::now(), reason })
     }
 
-    /// Sets a certificate's status: a revocation in the past, or the end of a
-    /// certificateHold.
+    /// Sets the status of a certificate: for a revocation in the past, or for the end of a certificateHold.
     ///
     /// # Errors
-    /// When it was never issued here, or the ledger cannot be written.
+    /// When this authority never issued the certificate, or the ledger cannot be written.
     pub fn set_status(&self, serial: &Serial, status: Status) -> Result<Record, AuthorityError> {
         Ok(self.inner.ledger.set_status(serial, status)?)
     }
 
-    /// The status now; `None` if never issued here.
+    /// The present status of a certificate; `None` when this authority never issued it.
     ///
     /// # Errors
     /// When the ledger cannot be read.
@@ -120,7 +120,7 @@ impl Authority {
         self.inner.ledger.status(serial)
     }
 
-    /// All that was issued, by serial number.
+    /// The records of all issued certificates, sorted by serial number.
     ///
     /// # Errors
     /// When the ledger cannot be read.
@@ -128,7 +128,7 @@ impl Authority {
         self.inner.ledger.records()
     }
 
-    /// The authority itself as a signer of OCSP responses.
+    /// The authority as a signer of its OCSP responses.
     #[must_use]
     pub fn signer(&self) -> Signer {
         Signer {
@@ -137,67 +137,67 @@ impl Authority {
         }
     }
 
-    /// Its common name.
+    /// The common name; the whole subject when there is none.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.inner.name
     }
 
-    /// Its name and public key, which CertIDs hash.
+    /// The authority's name and public key, which CertIDs hash.
     #[must_use]
     pub fn identity(&self) -> &IssuerIdentity {
         &self.inner.identity
     }
 
-    /// The CertID of a certificate of this authority, as a client asks for it.
+    /// The CertID of a certificate of this authority.
     #[must_use]
     pub fn cert_id(&self, serial: &Serial, hash: HashAlgorithm) -> CertId {
         CertId::new(&self.inner.identity, serial, hash)
     }
 
-    /// Its key.
+    /// The authority's key.
     #[must_use]
     pub fn key(&self) -> &Arc<Key> {
         &self.inner.key
     }
 
-    /// Its certificate, DER.
+    /// The authority's certificate, DER.
     #[must_use]
     pub fn certificate(&self) -> &[u8] {
         &self.inner.certificate
     }
 
-    /// Its certificate, PEM.
+    /// The authority's certificate, PEM.
     #[must_use]
     pub fn certificate_pem(&self) -> String {
-        pem::encode("CERTIFICATE", &self.inner.certificate)
+        pem::certificate(&self.inner.certificate)
     }
 
-    /// The certificates above it, DER, nearest first, root last; none for a root.
+    /// The certificates above the authority, DER, nearest first, root last; empty for a root.
     #[must_use]
     pub fn above(&self) -> &[Vec<u8>] {
         &self.inner.above
     }
 
-    /// The root's certificate, PEM: what clients trust.
+    /// The root's certificate, PEM: the one that clients trust.
     #[must_use]
     pub fn root_pem(&self) -> String {
-        pem::encode("CERTIFICATE", self.inner.above.last().unwrap_or(&self.inner.certificate))
+        pem::certificate(self.inner.above.last().unwrap_or(&self.inner.certificate))
     }
 
-    /// Whether it signed its own certificate.
+    /// Whether the authority is a root.
     #[must_use]
     pub fn is_root(&self) -> bool {
         self.inner.above.is_empty()
     }
 
-    /// Last second of its own certificate's validity, Unix.
+    /// The last second of the authority's own validity, Unix.
     #[must_use]
     pub fn not_after(&self) -> i64 {
         self.inner.not_after
     }
 
-    /// Where it lies on disk, if it does.
+    /// The authority's directory; `None` when it is in memory only.
     #[must_use]
     pub fn directory(&self) -> Option<&Path> {
         self.inner.directory.as_deref()
@@ -209,7 +209,7 @@ impl Authority {
         let der = draft.signed_by(&issuer)?;
         self.inner.ledger.add(draft.record(kind))?;
         let mut chain = vec![self.certificate().to_vec()];
-        // All above but the root, which a client has or does not trust.
+        // Without the root: a client has it, or does not trust it.
         chain.extend(self.inner.above.split_last().map_or(&[][..], |(_, below)| below).iter().cloned());
         draft.issued(der, chain)
     }
@@ -222,19 +222,14 @@ impl Authority {
         directory: Option<PathBuf>,
     ) -> Result<Self, AuthorityError> {
         let identity = IssuerIdentity::from_certificate(&certificate).ok_or(AuthorityError::Unreadable)?;
-        let (name, not_after) = {
-            let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(&certificate)
-                .map_err(|_| AuthorityError::Unreadable)?;
-            let common_name = parsed.subject().iter_common_name().find_map(|name| name.as_str().ok());
-            let name = common_name.map_or_else(|| parsed.subject().to_string(), str::to_owned);
-            (name, parsed.validity().not_after.timestamp())
-        };
+        let not_after = issue::not_after(&certificate).ok_or(AuthorityError::Unreadable)?;
+        let name = display_name(&certificate).ok_or(AuthorityError::Unreadable)?;
         let inner = Inner { key, certificate, above, identity, name, not_after, ledger, directory };
         Ok(Self { inner: Arc::new(inner) })
     }
 }
 
-/// A new authority, before it is made.
+/// Builds an authority.
 #[derive(Debug)]
 #[must_use]
 pub struct AuthorityBuilder {
@@ -249,13 +244,13 @@ impl AuthorityBuilder {
         Self { profile, parent, ledger: None }
     }
 
-    /// Makes a key of this type; P-256 if not said.
+    /// Uses a new key of this type. Default: P-256.
     pub fn key(mut self, key_type: KeyType) -> Self {
         self.profile = self.profile.key(key_type);
         self
     }
 
-    /// Uses a key that exists.
+    /// Uses an existing key.
     pub fn existing_key(mut self, key: Arc<Key>) -> Self {
         self.profile = self.profile.existing_key(key);
         self
@@ -267,7 +262,7 @@ impl AuthorityBuilder {
         self
     }
 
-    /// Sets the validity; ten years if not said.
+    /// Sets the validity. Default: ten years.
     pub fn validity(mut self, validity: Validity) -> Self {
         self.profile.validity = validity;
         self
@@ -291,26 +286,26 @@ impl AuthorityBuilder {
         self
     }
 
-    /// Writes down elsewhere than in memory what the authority will issue.
+    /// Records issued certificates in this ledger. Default: a ledger in memory.
     pub fn ledger(mut self, ledger: Arc<dyn Ledger>) -> Self {
         self.ledger = Some(ledger);
         self
     }
 
-    /// Makes the authority, in memory.
+    /// Makes the authority in memory.
     ///
     /// # Errors
-    /// When key or certificate cannot be made.
+    /// When the key or the certificate cannot be made.
     pub fn create(self) -> Result<Authority, AuthorityError> {
         let (key, certificate, above) = self.certify()?;
         let ledger = self.ledger.unwrap_or_else(|| Arc::new(MemoryLedger::default()));
         Authority::assemble(key, certificate, above, ledger, None)
     }
 
-    /// Makes the authority in a directory that holds none yet.
+    /// Makes the authority in a directory, and creates the directory if necessary.
     ///
     /// # Errors
-    /// When there is one, when key or certificate cannot be made, or not written.
+    /// When the directory has an authority, or when the key or the certificate cannot be made or written.
     pub fn create_in(self, directory: &Path) -> Result<Authority, AuthorityError> {
         let key_path = directory.join(store::CA_KEY);
         if key_path.exists() {
@@ -320,14 +315,15 @@ impl AuthorityBuilder {
         let (key, certificate, above) = self.certify()?;
         store::create(&key_path, key.to_pem().as_bytes(), store::SECRET)?;
         if !above.is_empty() {
-            let chain: String = above.iter().map(|der| pem::encode("CERTIFICATE", der)).collect();
+            let chain: String = above.iter().map(|der| pem::certificate(der)).collect();
             store::replace(&directory.join(store::CHAIN), chain.as_bytes(), store::READABLE)?;
         }
-        let certificate_pem = pem::encode("CERTIFICATE", &certificate);
+        let certificate_pem = pem::certificate(&certificate);
         store::replace(&directory.join(store::CA_CERTIFICATE), certificate_pem.as_bytes(), store::READABLE)?;
         Authority::open(directory)
     }
 
+    /// The key, the certificate, and the certificates above.
     #[allow(clippy::type_complexity)]
     fn certify(&self) -> Result<(Arc<Key>, Vec<u8>, Vec<Vec<u8>>), AuthorityError> {
         match &self.parent {
@@ -346,17 +342,17 @@ impl AuthorityBuilder {
     }
 }
 
-/// The delegated responder that lies beside an authority on disk.
+/// The delegated responder in an authority's directory.
 impl Authority {
-    /// Issues a delegate and keeps it in the authority's directory, in place of
-    /// one that may be there.
+    /// Issues a certificate for a delegated responder and writes it to the authority's directory, in place of an
+    /// existing one.
     ///
     /// # Errors
-    /// When the authority lies in memory only, or as [`Authority::issue`].
+    /// When the authority is in memory only, and those of [`Authority::issue`].
     pub fn install_delegate(&self, profile: &Profile) -> Result<Issued, AuthorityError> {
         let directory = self.directory().ok_or_else(|| StoreError::Write {
             path: PathBuf::from(store::RESPONDER_KEY),
-            source: std::io::Error::other("this authority lies in memory only"),
+            source: std::io::Error::other("the authority is in memory only"),
         })?;
         let issued = self.issue_as(profile, Kind::Responder, Subject::EndEntity)?;
         let write = |name, text: String, mode| store::replace(&directory.join(name), text.as_bytes(), mode);
@@ -365,15 +361,15 @@ impl Authority {
         Ok(issued)
     }
 
-    /// The delegate in the authority's directory, if there is one.
+    /// The signer of the delegated responder in the authority's directory.
     ///
     /// # Errors
-    /// When its files cannot be read.
-    pub fn installed_delegate(&self) -> Result<Option<Signer>, AuthorityError> {
-        let Some(directory) = self.directory() else { return Ok(None) };
+    /// When the directory has no delegated responder, or its files cannot be read.
+    pub fn installed_delegate(&self) -> Result<Signer, AuthorityError> {
+        let directory = self.directory().unwrap_or(Path::new(""));
         let certificate_path = directory.join(store::RESPONDER_CERTIFICATE);
-        if !certificate_path.exists() {
-            return Ok(None);
+        if self.directory().is_none() || !certificate_path.exists() {
+            return Err(AuthorityError::NoDelegate { directory: directory.to_owned() });
         }
         let key_path = directory.join(store::RESPONDER_KEY);
         let key = read_key(&key_path)?;
@@ -385,8 +381,21 @@ impl Authority {
         }
         let not_after = issue::not_after(&certificate).ok_or(AuthorityError::Unreadable)?;
         let signer = Signer::new(Arc::new(key), identity, Some(certificate));
-        Ok(Some(Signer { not_after, ..signer }))
+        Ok(Signer { not_after, ..signer })
     }
+}
+
+impl From<&Authority> for Signer {
+    fn from(authority: &Authority) -> Self {
+        authority.signer()
+    }
+}
+
+/// The common name of a certificate; its whole subject when there is none.
+fn display_name(certificate: &[u8]) -> Option<String> {
+    let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(certificate).ok()?;
+    let common_name = parsed.subject().iter_common_name().find_map(|name| name.as_str().ok());
+    Some(common_name.map_or_else(|| parsed.subject().to_string(), str::to_owned))
 }
 
 fn first_certificate(path: &Path) -> Result<Vec<u8>, AuthorityError> {

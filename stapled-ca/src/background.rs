@@ -1,17 +1,19 @@
-//! A server on threads of its own, stopped when its owner lets go of it.
+//! Servers on threads of their own, which stop when they are dropped.
 //!
-//! Own threads, so that it can be used from code that is not asynchronous, and
-//! so that a test which blocks its runtime does not block its responder.
+//! A server has its own threads for two reasons. Synchronous code can use it, and a test that blocks its own runtime
+//! does not block its responder.
 
 use std::future::Future;
 use std::io;
 use std::thread::JoinHandle;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Becomes true, or loses its sender, when it is time to stop.
+/// The signal to stop: the value becomes true, or the sender is dropped.
 pub(crate) type Stop = watch::Receiver<bool>;
 
+/// A running server. Dropping it stops the server and waits for its thread.
 #[derive(Debug)]
 pub(crate) struct Background {
     stop: watch::Sender<bool>,
@@ -19,8 +21,8 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    /// Runs what `serve` makes until it ends; it is told by its argument when
-    /// to end. One thread means a runtime without any others.
+    /// Runs the future of `serve` on new threads until it ends. The argument of `serve` is the signal to stop. With
+    /// one thread the runtime has no worker threads.
     pub(crate) fn start<F, S>(name: &str, threads: usize, serve: S) -> io::Result<Self>
     where
         F: Future<Output = ()>,
@@ -42,17 +44,32 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        // Nobody listens any more if it ended by itself.
+        // The server may have ended before: then the signal has no receiver.
         let _ = self.stop.send(true);
         if let Some(thread) = self.thread.take() {
-            // A panic over there was reported there.
+            // A panic was reported by the thread itself.
             let _ = thread.join();
         }
     }
 }
 
-/// Ends when it is time to stop.
+/// Ends at the signal to stop.
 pub(crate) async fn stopped(mut stop: Stop) {
-    // An error means that the owner is gone, which is the same.
+    // An error means that the sender was dropped, which is a signal to stop, too.
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// A future that ends at SIGINT or SIGTERM. The signals are caught from the call on.
+///
+/// # Errors
+/// When the system refuses to catch signals. Call it within a tokio runtime.
+pub fn interrupted() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }

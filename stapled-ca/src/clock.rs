@@ -1,8 +1,27 @@
 //! The time of day.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Whole seconds since 1970, rounded down.
+/// A day, in seconds.
+pub(crate) const DAY: i64 = 86_400;
+/// The longest duration that [`seconds`] returns: far beyond any certificate, and far from an overflow.
+const LONGEST: i64 = i64::MAX / 4;
+
+/// The present, in Unix seconds, rounded down.
 pub(crate) fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+    seconds(since_the_epoch())
+}
+
+/// The present, in Unix milliseconds.
+pub(crate) fn now_ms() -> u64 {
+    u64::try_from(since_the_epoch().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A duration in whole seconds, rounded down and bounded, so that it can be added to a time.
+pub(crate) fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(LONGEST).min(LONGEST)
+}
+
+fn since_the_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

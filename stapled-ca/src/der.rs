@@ -1,8 +1,7 @@
-//! DER, written and sliced by hand.
+//! DER: functions that write values, and functions that cut values from bytes.
 //!
-//! A response that breaks exactly one rule must be wrong in exactly one place,
-//! so the bytes are laid down one value after the other, with no type system
-//! that would correct them.
+//! A response that breaks exactly one rule must be wrong in exactly one place. So bytes are written value by value,
+//! without types that would correct them.
 
 /// `BOOLEAN`.
 pub const BOOLEAN: u8 = 0x01;
@@ -20,10 +19,10 @@ pub const ENUMERATED: u8 = 0x0a;
 pub const SEQUENCE: u8 = 0x30;
 /// `GeneralizedTime`.
 pub const GENERALIZED_TIME: u8 = 0x18;
-/// `NULL`, whole.
+/// `NULL`, with its tag and length.
 pub const NULL: &[u8] = &[0x05, 0x00];
 
-/// One value: tag, length in its shortest form, contents.
+/// One value: the tag, the length in its shortest form, the contents.
 #[must_use]
 pub fn value(tag: u8, contents: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(contents.len() + 6);
@@ -41,19 +40,19 @@ pub fn value(tag: u8, contents: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A `SEQUENCE` of values that are already encoded.
+/// A `SEQUENCE` of encoded values.
 #[must_use]
 pub fn sequence<P: AsRef<[u8]>>(parts: &[P]) -> Vec<u8> {
     value(SEQUENCE, &concat(parts))
 }
 
-/// `[number] EXPLICIT` round an encoded value.
+/// `[number] EXPLICIT` around an encoded value.
 #[must_use]
 pub fn explicit(number: u8, inner: &[u8]) -> Vec<u8> {
     value(0xa0 | (number & 0x1f), inner)
 }
 
-/// `[number] IMPLICIT` of a primitive type, from its contents.
+/// `[number] IMPLICIT` of a primitive type, with these contents.
 #[must_use]
 pub fn implicit(number: u8, contents: &[u8]) -> Vec<u8> {
     value(0x80 | (number & 0x1f), contents)
@@ -72,14 +71,14 @@ pub fn oid(arcs: &[u64]) -> Vec<u8> {
     value(OBJECT_IDENTIFIER, &contents)
 }
 
-/// A non-negative `INTEGER` from its magnitude, shortened to DER.
+/// A non-negative `INTEGER` with this big-endian magnitude, in its shortest form.
 #[must_use]
 pub fn unsigned(magnitude: &[u8]) -> Vec<u8> {
     value(INTEGER, &unsigned_contents(magnitude))
 }
 
-/// The contents octets of a non-negative `INTEGER`: no superfluous zeros in
-/// front, one where the sign bit would be taken for a minus.
+/// The contents octets of a non-negative `INTEGER`: without superfluous leading zeros, and with one zero where the
+/// first bit would make the number negative.
 #[must_use]
 pub fn unsigned_contents(magnitude: &[u8]) -> Vec<u8> {
     let mut contents: Vec<u8> = magnitude.iter().copied().skip_while(|o| *o == 0).collect();
@@ -98,8 +97,8 @@ pub fn bit_string(octets: &[u8]) -> Vec<u8> {
     value(BIT_STRING, &contents)
 }
 
-/// A `GeneralizedTime` of Unix seconds, in the only form RFC 5280, 4.1.2.5.2
-/// allows: whole seconds, `Z`.
+/// A `GeneralizedTime` of Unix seconds, in the only form that RFC 5280, 4.1.2.5.2 allows: whole seconds and `Z`.
+/// Times beyond the calendar of `jiff` become its first or last second.
 #[must_use]
 pub fn generalized_time(unix_seconds: i64) -> Vec<u8> {
     let lowest = jiff::Timestamp::MIN.as_second();
@@ -109,7 +108,7 @@ pub fn generalized_time(unix_seconds: i64) -> Vec<u8> {
     value(GENERALIZED_TIME, text.as_bytes())
 }
 
-/// Encoded values, one after the other.
+/// Encoded values, concatenated.
 #[must_use]
 pub fn concat<P: AsRef<[u8]>>(parts: &[P]) -> Vec<u8> {
     let mut out = Vec::with_capacity(parts.iter().map(|p| p.as_ref().len()).sum());
@@ -119,7 +118,7 @@ pub fn concat<P: AsRef<[u8]>>(parts: &[P]) -> Vec<u8> {
     out
 }
 
-/// One value as it lies in its buffer.
+/// One value in a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slice<'a> {
     /// The tag octet.
@@ -132,8 +131,8 @@ pub struct Slice<'a> {
 
 /// Cuts the first value off `input` and moves `input` behind it.
 ///
-/// `None` when the tag has more than one octet, the length is indefinite, not
-/// the shortest, or reaches past the end.
+/// `None` when the tag has more than one octet, or when the length is indefinite, not in its shortest form, or larger
+/// than the rest of the input.
 pub fn next<'a>(input: &mut &'a [u8]) -> Option<Slice<'a>> {
     let all = *input;
     let (&tag, rest) = all.split_first()?;
@@ -162,7 +161,7 @@ pub fn next<'a>(input: &mut &'a [u8]) -> Option<Slice<'a>> {
     Some(Slice { tag, contents, whole })
 }
 
-/// Like [`next`], and `None` unless the tag is `tag`.
+/// Like [`next`], but `None` without moving `input` when the tag is not `tag`.
 pub fn expect<'a>(input: &mut &'a [u8], tag: u8) -> Option<Slice<'a>> {
     let mut ahead = *input;
     let slice = next(&mut ahead)?;
@@ -173,7 +172,7 @@ pub fn expect<'a>(input: &mut &'a [u8], tag: u8) -> Option<Slice<'a>> {
     Some(slice)
 }
 
-/// The one value that `input` consists of; `None` when anything follows it.
+/// The value that `input` consists of; `None` when the tag is not `tag` or anything follows the value.
 #[must_use]
 pub fn only(mut input: &[u8], tag: u8) -> Option<Slice<'_>> {
     let slice = expect(&mut input, tag)?;
@@ -195,14 +194,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_take_their_shortest_form() {
+    fn lengths_have_their_shortest_form() {
         assert_eq!(value(SEQUENCE, &[0; 127])[..2], [0x30, 0x7f]);
         assert_eq!(value(SEQUENCE, &[0; 128])[..3], [0x30, 0x81, 0x80]);
         assert_eq!(value(SEQUENCE, &[0; 256])[..4], [0x30, 0x82, 0x01, 0x00]);
     }
 
     #[test]
-    fn integers_are_never_negative_by_accident() {
+    fn integers_are_not_negative() {
         assert_eq!(unsigned(&[0x7f]), [2, 1, 0x7f]);
         assert_eq!(unsigned(&[0x80]), [2, 2, 0, 0x80]);
         assert_eq!(unsigned(&[0, 0, 5]), [2, 1, 5]);
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn sloppy_lengths_are_not_sliced() {
+    fn lengths_that_are_not_der_are_refused() {
         assert!(next(&mut &[0x30, 0x81, 0x01, 0x00][..]).is_none());
         assert!(next(&mut &[0x30, 0x80, 0x00, 0x00][..]).is_none());
         assert!(next(&mut &[0x30, 0x02, 0x00][..]).is_none());

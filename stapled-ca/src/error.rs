@@ -1,4 +1,4 @@
-//! Why an authority could not do what it was asked.
+//! Errors of authorities.
 
 use std::path::PathBuf;
 
@@ -6,49 +6,55 @@ use crate::key::KeyError;
 use crate::ledger::StoreError;
 use crate::serial::Serial;
 
-/// Why an authority could not be made, opened, or do what it was asked for.
+/// Why an authority cannot be made, opened, or issue a certificate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthorityError {
-    /// A key could not be made or read.
+    /// A key cannot be made or read.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The authority's key file does not hold a key.
-    #[error("{}: {source}", path.display())]
+    /// The authority's key file has no private key.
+    #[error("cannot read the key in {}: {source}", path.display())]
     KeyFile {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: KeyError,
     },
-    /// Something could not be kept or found.
+    /// The ledger or a file of the authority fails.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A certificate could not be put together.
+    /// A certificate cannot be made from its profile.
     #[error("cannot make the certificate: {0}")]
     Certificate(#[from] rcgen::Error),
-    /// A file does not hold a certificate.
-    #[error("{} holds no certificate that can be read", path.display())]
+    /// A file has no certificate.
+    #[error("cannot find a certificate in {}", path.display())]
     NoCertificate {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
-    /// Certificate and key of an authority are not a pair.
-    #[error("the key in {} does not belong to the certificate beside it", path.display())]
+    /// The key does not belong to the certificate.
+    #[error("the key in {} does not belong to the certificate in the same directory", path.display())]
     NotAPair {
         /// The key file.
         path: PathBuf,
     },
-    /// RFC 5280, 4.1.2.2: positive, at most 20 octets.
-    #[error("serial number {serial} does not fit: it must be positive and at most 20 octets long")]
+    /// The serial number is zero or longer than 20 octets (RFC 5280, 4.1.2.2).
+    #[error("cannot use serial number {serial}: it must be positive and have at most 20 octets")]
     SerialLength {
-        /// The number.
+        /// The serial number.
         serial: Serial,
     },
+    /// The authority's directory has no delegated OCSP responder.
+    #[error("{0} has no OCSP responder; run `stapled-ca responder {0}` first", directory.display())]
+    NoDelegate {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// The system has no randomness.
-    #[error("the system gave no random numbers")]
+    #[error("cannot get random numbers from the system")]
     Randomness,
-    /// The certificate that was just made cannot be read.
-    #[error("the certificate that was made cannot be read again")]
+    /// A certificate of the authority cannot be parsed.
+    #[error("cannot parse a certificate of the authority")]
     Unreadable,
 }

@@ -1,4 +1,4 @@
-//! From a profile to a signed certificate.
+//! Making a signed certificate from a profile.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use rcgen::{
 use x509_parser::prelude::FromDer as _;
 
 use crate::error::AuthorityError;
+use crate::identity::IssuerIdentity;
 use crate::issued::Issued;
 use crate::key::{Key, KeyType};
 use crate::ledger::{Kind, Record, Status};
-use crate::ocsp::IssuerIdentity;
 use crate::profile::{ExtendedKeyUsage, KeySource, KeyUsage, NameAttribute, Profile, SubjectName};
 use crate::serial::{LONGEST_SERIAL, Serial};
 
-/// Whether the certificate may sign others.
+/// Whether a certificate may sign other certificates.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Subject {
     EndEntity,
     Authority,
 }
 
-/// A certificate with everything decided but not signed.
+/// A certificate before it is signed.
 pub(crate) struct Draft {
     params: CertificateParams,
     key: Arc<Key>,
@@ -33,6 +33,7 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// The certificate of this profile, issued at `now`.
     pub(crate) fn new(profile: &Profile, now: i64, subject: Subject) -> Result<Self, AuthorityError> {
         let key = match &profile.key {
             KeySource::New(key_type) => Arc::new(Key::generate(*key_type)?),
@@ -61,7 +62,7 @@ impl Draft {
         let usages = match subject {
             Subject::Authority => {
                 params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-                // digitalSignature: RFC 6960 responses signed by the authority itself.
+                // digitalSignature: the authority may sign OCSP responses itself.
                 vec![KeyUsage::KeyCertSign, KeyUsage::CrlSign, KeyUsage::DigitalSignature]
             }
             Subject::EndEntity => {
@@ -90,22 +91,27 @@ impl Draft {
         Ok(Self { params, key, record })
     }
 
+    /// The certificate's key.
     pub(crate) fn key(&self) -> &Arc<Key> {
         &self.key
     }
 
+    /// The record for the ledger.
     pub(crate) fn record(&self, kind: Kind) -> Record {
         Record { kind, ..self.record.clone() }
     }
 
+    /// The certificate, DER, signed by an issuer.
     pub(crate) fn signed_by(&self, issuer: &Issuer<'_, &Key>) -> Result<Vec<u8>, AuthorityError> {
         Ok(self.params.signed_by(&*self.key, issuer)?.der().to_vec())
     }
 
+    /// The certificate, DER, signed by its own key.
     pub(crate) fn self_signed(&self) -> Result<Vec<u8>, AuthorityError> {
         Ok(self.params.self_signed(&*self.key)?.der().to_vec())
     }
 
+    /// The issued certificate with its chain.
     pub(crate) fn issued(self, der: Vec<u8>, chain: Vec<Vec<u8>>) -> Result<Issued, AuthorityError> {
         let identity = IssuerIdentity::from_certificate(&der).ok_or(AuthorityError::Unreadable)?;
         let Record { serial, not_before, not_after, .. } = self.record;
@@ -113,7 +119,7 @@ impl Draft {
     }
 }
 
-/// The last second of a certificate's validity, Unix.
+/// The last second of a certificate's validity, Unix; `None` when the bytes are not a certificate.
 pub(crate) fn not_after(certificate: &[u8]) -> Option<i64> {
     let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(certificate).ok()?;
     Some(parsed.validity().not_after.timestamp())
@@ -121,7 +127,7 @@ pub(crate) fn not_after(certificate: &[u8]) -> Option<i64> {
 
 fn set_validity(params: &mut CertificateParams, not_before: i64, not_after: i64) {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    // From the year 1 to 9999, the range of GeneralizedTime.
+    // The years 1 to 9999, the range of GeneralizedTime.
     let at = |seconds: i64| {
         let seconds = seconds.clamp(-62_135_596_800, 253_402_300_799);
         let distance = Duration::from_secs(seconds.unsigned_abs());
@@ -145,7 +151,7 @@ fn distinguished_name(subject: &[(NameAttribute, String)]) -> DistinguishedName 
     name
 }
 
-/// RSA keys of TLS servers also transport keys in TLS 1.2's RSA key exchange.
+/// The bits of keyUsage. An RSA key of a TLS server gets keyEncipherment, for the RSA key exchange of TLS 1.2.
 fn end_entity_usages(profile: &Profile, key_type: KeyType) -> Vec<KeyUsage> {
     let mut usages = profile.key_usages.clone();
     let is_rsa = matches!(key_type, KeyType::Rsa1024 | KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096);

@@ -1,15 +1,15 @@
-//! A certificate that was issued, with all that belongs to it.
+//! Issued certificates, with key and chain.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::identity::IssuerIdentity;
 use crate::key::Key;
-use crate::ocsp::IssuerIdentity;
 use crate::pem;
 use crate::serial::Serial;
 use crate::store::{self, StoreError};
 
-/// An issued certificate, its key, and the certificates above it.
+/// An issued certificate with its key and the certificates of its issuers.
 #[derive(Clone, Debug)]
 pub struct Issued {
     pub(crate) der: Vec<u8>,
@@ -31,26 +31,26 @@ impl Issued {
     /// The certificate, PEM.
     #[must_use]
     pub fn certificate_pem(&self) -> String {
-        pem::encode("CERTIFICATE", &self.der)
+        pem::certificate(&self.der)
     }
 
-    /// The issuer's certificate and those above it, DER, nearest first. The
-    /// issuer is always in, for a stapler needs it; a root above it is not.
+    /// The certificates of the issuer and of the authorities above it, DER, nearest first. The issuer is always
+    /// included, because a stapler needs it. A root above the issuer is not.
     #[must_use]
     pub fn chain(&self) -> &[Vec<u8>] {
         &self.chain
     }
 
-    /// [`Issued::chain`] in PEM.
+    /// [`Issued::chain`], PEM.
     #[must_use]
     pub fn chain_pem(&self) -> String {
-        self.chain.iter().map(|der| pem::encode("CERTIFICATE", der)).collect()
+        self.chain.iter().map(|der| pem::certificate(der)).collect()
     }
 
     /// The issuer's certificate, PEM.
     #[must_use]
     pub fn issuer_pem(&self) -> String {
-        self.chain.first().map(|der| pem::encode("CERTIFICATE", der)).unwrap_or_default()
+        self.chain.first().map(|der| pem::certificate(der)).unwrap_or_default()
     }
 
     /// The private key, PKCS#8 PEM.
@@ -65,17 +65,16 @@ impl Issued {
         &self.key
     }
 
-    /// Certificate, chain and private key in one PEM text, as HAProxy's `crt`
-    /// takes it.
+    /// Certificate, chain and private key in one PEM text, as `crt` of HAProxy takes it.
     #[must_use]
     pub fn bundle_pem(&self) -> String {
         format!("{}{}{}", self.certificate_pem(), self.chain_pem(), self.key_pem())
     }
 
-    /// Writes [`Issued::bundle_pem`] with mode 0600, whole or not at all.
+    /// Writes [`Issued::bundle_pem`] to a file with mode 0600, atomically.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the file cannot be written.
     pub fn write_bundle(&self, path: &Path) -> Result<(), StoreError> {
         store::replace(path, self.bundle_pem().as_bytes(), store::SECRET)
     }
@@ -86,19 +85,19 @@ impl Issued {
         &self.serial
     }
 
-    /// Subject name and public key.
+    /// The subject's name and public key.
     #[must_use]
     pub fn identity(&self) -> &IssuerIdentity {
         &self.identity
     }
 
-    /// First second of the validity, Unix.
+    /// The first second of the validity, Unix.
     #[must_use]
     pub fn not_before(&self) -> i64 {
         self.not_before
     }
 
-    /// Last second of the validity, Unix.
+    /// The last second of the validity, Unix.
     #[must_use]
     pub fn not_after(&self) -> i64 {
         self.not_after

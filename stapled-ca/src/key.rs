@@ -1,4 +1,4 @@
-//! Private keys, and the ways in which they sign.
+//! Private keys.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,12 +16,12 @@ use rustls_pki_types::pem::PemObject as _;
 use crate::legacy::WeakRsaKey;
 use crate::scheme::SignatureScheme;
 
-/// What kind of key to make.
+/// The type of a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyType {
-    /// RSA with a modulus of 1024 bits: to prove that it is refused. Slow to
-    /// make; its signatures are not protected against timing.
+    /// RSA with a modulus of 1024 bits: for tests that it is refused. Slow to make, and its signatures are not
+    /// protected against timing.
     Rsa1024,
     /// RSA, 2048 bits.
     Rsa2048,
@@ -40,42 +40,42 @@ pub enum KeyType {
     Ed25519,
 }
 
-/// Why a key could not be made, read or used.
+/// Why a key cannot be made, read or used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The cryptographic library could not make a key.
-    #[error("making a {key_type} key failed")]
+    /// The cryptographic library cannot make a key.
+    #[error("cannot make a {key_type} key")]
     Generation {
-        /// What should have been made.
+        /// The type of the key.
         key_type: KeyType,
     },
-    /// No private key of a kind known here.
-    #[error("no private key found that is RSA, ECDSA on P-256, P-384 or P-521, or Ed25519")]
+    /// No private key of a supported type.
+    #[error("found no private key of type RSA, ECDSA on P-256, P-384 or P-521, or Ed25519")]
     Unreadable,
     /// A name that is not a key type.
-    #[error("{name:?} is not a key type; there are: {}", KeyType::names().join(", "))]
+    #[error("{name:?} is not a key type; choose one of {}", KeyType::names().join(", "))]
     UnknownType {
-        /// What was given.
+        /// The name.
         name: String,
     },
-    /// This key cannot sign in this way.
+    /// The key's type does not fit the scheme.
     #[error("a {key_type} key cannot sign with {scheme:?}")]
     SchemeMismatch {
-        /// The kind of the key.
+        /// The type of the key.
         key_type: KeyType,
-        /// What was asked of it.
+        /// The scheme.
         scheme: SignatureScheme,
     },
     /// The cryptographic library refused to sign.
-    #[error("signing with a {key_type} key failed")]
+    #[error("cannot sign with a {key_type} key: the cryptographic library refuses")]
     Signing {
-        /// The kind of the key.
+        /// The type of the key.
         key_type: KeyType,
     },
 }
 
-/// A private key with its public half.
+/// A private key with its public key.
 pub struct Key {
     kind: Kind,
     key_type: KeyType,
@@ -97,7 +97,7 @@ impl Key {
             KeyType::EcdsaP256 => ecdsa_pkcs8(P256).map_err(failed)?,
             KeyType::EcdsaP384 => ecdsa_pkcs8(P384).map_err(failed)?,
             KeyType::EcdsaP521 => ecdsa_pkcs8(P521).map_err(failed)?,
-            // Version 1: OpenSSL 3.0 does not read version 2, which has the public key too.
+            // PKCS#8 version 1: OpenSSL 3.0 does not read version 2, which includes the public key.
             KeyType::Ed25519 => {
                 Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new()).map_err(failed)?.as_ref().to_vec()
             }
@@ -105,11 +105,10 @@ impl Key {
         Self::from_pkcs8(&pkcs8)
     }
 
-    /// Reads the first private key in a PEM text: `PRIVATE KEY`,
-    /// `RSA PRIVATE KEY` or `EC PRIVATE KEY`.
+    /// Reads the first private key in a PEM text: `PRIVATE KEY`, `RSA PRIVATE KEY` or `EC PRIVATE KEY`.
     ///
     /// # Errors
-    /// When there is none, or none of a known type.
+    /// When the text has no private key, or its type is not supported.
     pub fn from_pem(pem: &[u8]) -> Result<Self, KeyError> {
         match PrivateKeyDer::from_pem_slice(pem).map_err(|_| KeyError::Unreadable)? {
             PrivateKeyDer::Pkcs8(key) => Self::from_pkcs8(key.secret_pkcs8_der()),
@@ -128,10 +127,10 @@ impl Key {
         }
     }
 
-    /// Reads a private key in PKCS#8.
+    /// Reads a private key in PKCS#8, DER.
     ///
     /// # Errors
-    /// When it is of no known type.
+    /// When its type is not supported.
     pub fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyError> {
         let curves = [(P256, KeyType::EcdsaP256), (P384, KeyType::EcdsaP384), (P521, KeyType::EcdsaP521)];
         for (curve, key_type) in curves {
@@ -149,7 +148,7 @@ impl Key {
         Ok(Self { kind: Kind::WeakRsa(weak), key_type: KeyType::Rsa1024, pkcs8: pkcs8.to_vec() })
     }
 
-    /// What kind of key this is.
+    /// The type of this key.
     #[must_use]
     pub fn key_type(&self) -> KeyType {
         self.key_type
@@ -167,14 +166,13 @@ impl Key {
         crate::pem::encode("PRIVATE KEY", &self.pkcs8)
     }
 
-    /// The contents of the subjectPublicKey `BIT STRING`: what CertID and
-    /// ResponderID hash.
+    /// The contents of the subjectPublicKey `BIT STRING`, which CertIDs and ResponderIDs hash.
     #[must_use]
     pub fn public_key(&self) -> &[u8] {
         self.der_bytes()
     }
 
-    /// How this key signs when nothing else is asked.
+    /// The scheme that this key uses by default.
     #[must_use]
     pub fn default_scheme(&self) -> SignatureScheme {
         match self.kind {
@@ -188,10 +186,10 @@ impl Key {
         }
     }
 
-    /// Signs `message`.
+    /// The signature of `message` by this scheme.
     ///
     /// # Errors
-    /// When this key cannot sign so.
+    /// When the scheme does not fit the key, or the cryptographic library fails.
     pub fn sign_with(&self, scheme: SignatureScheme, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let mismatch = KeyError::SchemeMismatch { key_type: self.key_type, scheme };
         let failed = |_| KeyError::Signing { key_type: self.key_type };
@@ -234,7 +232,7 @@ impl Key {
     }
 }
 
-/// Says what kind of key it is, never the key.
+/// Shows the type only, never the key.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({})", self.key_type)
@@ -269,7 +267,7 @@ impl rcgen::SigningKey for Key {
 }
 
 impl KeyType {
-    /// All of them, by the names that [`FromStr`] reads.
+    /// The names of all types, as [`FromStr`] reads them.
     #[must_use]
     pub fn names() -> Vec<&'static str> {
         NAMES.iter().map(|(name, _)| *name).collect()
@@ -356,7 +354,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_survives_pkcs8_and_pem() {
+    fn every_type_is_read_back_from_pkcs8_and_pem() {
         for (name, key_type) in NAMES {
             let key = Key::generate(*key_type).unwrap();
             assert_eq!(key.key_type(), *key_type, "{name}");
@@ -368,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn rsa_signatures_verify_whoever_made_them() {
+    fn rsa_signatures_of_strong_and_weak_keys_verify() {
         let message = b"message";
         let strong = Key::generate(KeyType::Rsa2048).unwrap();
         let weak = Key::generate(KeyType::Rsa1024).unwrap();
@@ -388,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_does_not_pretend_to_another_algorithm() {
+    fn a_key_refuses_a_scheme_of_another_type() {
         let key = Key::generate(KeyType::EcdsaP256).unwrap();
         assert_eq!(
             key.sign_with(SignatureScheme::Ed25519, b""),

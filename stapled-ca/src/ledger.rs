@@ -1,4 +1,4 @@
-//! What was issued, and what became of it.
+//! Ledgers: records of the issued certificates and their status.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,18 +11,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::serial::Serial;
 
-/// The status of a certificate, as RFC 6960, 2.2 means it. A certificate that
-/// is in no ledger has status `unknown`.
+/// The status of an issued certificate (RFC 6960, 2.2). A certificate without a record has the status `unknown`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "status")]
 pub enum Status {
-    /// Issued and not revoked, expired or not.
+    /// Issued and not revoked. An expired certificate is good, too.
     Good,
     /// Revoked.
     Revoked {
-        /// When, in Unix seconds.
+        /// When it was revoked, in Unix seconds.
         at: i64,
-        /// Why, if it was said.
+        /// Why it was revoked, if a reason was given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Reason>,
     },
@@ -51,71 +50,71 @@ pub enum Reason {
     PrivilegeWithdrawn,
 }
 
-/// What kind of certificate a record is about.
+/// The kind of an issued certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// A server's or client's.
+    /// A certificate of a server or a client.
     EndEntity,
-    /// An intermediate authority's.
+    /// A certificate of an intermediate authority.
     Authority,
-    /// A delegated OCSP responder's.
+    /// A certificate of a delegated OCSP responder.
     Responder,
 }
 
-/// One certificate in the ledger.
+/// The record of one issued certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// Its serial number.
+    /// The serial number.
     pub serial: Serial,
-    /// What kind of certificate.
+    /// The kind of certificate.
     pub kind: Kind,
-    /// Its subject, for people.
+    /// The subject, such as `CN=example.org`, for display.
     pub subject: String,
-    /// Its subjectAltNames.
+    /// The subjectAltNames.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// First second of its validity, Unix.
+    /// The first second of its validity, Unix.
     pub not_before: i64,
-    /// Last second of its validity, Unix.
+    /// The last second of its validity, Unix.
     pub not_after: i64,
-    /// When it was issued, Unix seconds.
+    /// When it was issued, in Unix seconds.
     pub issued_at: i64,
     /// Good or revoked.
     #[serde(flatten)]
     pub status: Status,
 }
 
-/// Where an authority writes down what it issued. Seen by all threads, and, if
-/// it lies outside the process, by other processes.
+/// The records of an authority. All threads share them, and other processes too if the ledger is outside of the
+/// process.
 pub trait Ledger: Send + Sync + fmt::Debug {
-    /// Adds a certificate.
+    /// Adds a record.
     ///
     /// # Errors
-    /// When the serial number is taken or nothing can be written.
+    /// When the serial number is taken, or the ledger cannot be written.
     fn add(&self, record: Record) -> Result<(), StoreError>;
 
-    /// Changes a certificate's status; the record afterwards.
+    /// Changes the status of a certificate, and returns the changed record.
     ///
     /// # Errors
-    /// When it was never issued or nothing can be written.
+    /// When the certificate was never issued, or the ledger cannot be written.
     fn set_status(&self, serial: &Serial, status: Status) -> Result<Record, StoreError>;
 
-    /// The status as it is now; `None` if never issued. Asked for every OCSP
-    /// request, so it must be fast.
+    /// The present status of a certificate; `None` when it was never issued. Every OCSP request calls this, so it
+    /// must be fast.
     ///
     /// # Errors
     /// When the ledger cannot be read.
     fn status(&self, serial: &Serial) -> Result<Option<Status>, StoreError>;
 
-    /// All certificates, by serial number.
+    /// All records, sorted by serial number.
     ///
     /// # Errors
     /// When the ledger cannot be read.
     fn records(&self) -> Result<Vec<Record>, StoreError>;
 }
 
-/// A ledger that is gone with its process.
+/// A ledger in memory.
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
     records: Mutex<BTreeMap<Serial, Record>>,
@@ -123,7 +122,7 @@ pub struct MemoryLedger {
 
 impl MemoryLedger {
     fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<Serial, Record>) -> T) -> T {
-        // No code that can panic runs under this lock, so a poisoned one is whole.
+        // No code under this lock can panic halfway through a change, so a poisoned map is consistent.
         act(&mut self.records.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -157,7 +156,7 @@ impl Ledger for MemoryLedger {
 }
 
 impl Reason {
-    /// Its number in CRLReason.
+    /// The number in CRLReason.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
@@ -172,7 +171,7 @@ impl Reason {
         }
     }
 
-    /// All of them with the names that [`FromStr`] reads.
+    /// All reasons with their names in RFC 5280.
     pub const ALL: [(&'static str, Self); 8] = [
         ("unspecified", Self::Unspecified),
         ("keyCompromise", Self::KeyCompromise),
@@ -188,7 +187,7 @@ impl Reason {
 impl FromStr for Reason {
     type Err = UnknownReason;
 
-    /// Reads the RFC's names, in any mixture of cases and with or without dashes.
+    /// Reads a name of RFC 5280 in any case, with or without dashes and underscores.
     fn from_str(name: &str) -> Result<Self, UnknownReason> {
         let plain = |text: &str| text.to_ascii_lowercase().replace(['-', '_'], "");
         Self::ALL
@@ -205,11 +204,11 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A name that is no CRLReason.
+/// A name that is not a CRLReason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} is not a reason; there are: {}", Reason::ALL.map(|(name, _)| name).join(", "))]
+#[error("{name:?} is not a reason; choose one of {}", Reason::ALL.map(|(name, _)| name).join(", "))]
 pub struct UnknownReason {
-    /// What was given.
+    /// The name.
     pub name: String,
 }
 
@@ -225,50 +224,50 @@ impl<'de> Deserialize<'de> for Serial {
     }
 }
 
-/// Why something could not be kept or found.
+/// Why a ledger or a file of an authority fails.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// A file could not be read.
+    /// A file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A file could not be written.
+    /// A file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A record that is not one.
-    #[error("{} is not a record of this program: {source}", path.display())]
+    /// A file is not a record.
+    #[error("cannot read {} as a record: {source}", path.display())]
     Broken {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: serde_json::Error,
     },
-    /// A new thing where there is already one.
-    #[error("{} exists already; choose another directory or remove it first", path.display())]
+    /// A file exists that must be new.
+    #[error("{} exists already; choose another directory, or remove the file first", path.display())]
     Exists {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
-    /// A serial number may be used once.
-    #[error("a certificate with serial number {serial} was already issued")]
+    /// The serial number was used before.
+    #[error("a certificate with serial number {serial} was issued before; choose another number")]
     SerialTaken {
-        /// The number.
+        /// The serial number.
         serial: Serial,
     },
-    /// This authority did not issue it.
-    #[error("no certificate with serial number {serial} was issued here; `list` shows what was")]
+    /// This authority did not issue the certificate.
+    #[error("no certificate with serial number {serial} was issued here; `stapled-ca list` shows all that were")]
     NeverIssued {
-        /// The number.
+        /// The serial number.
         serial: Serial,
     },
 }

@@ -1,16 +1,15 @@
-//! RSA that the cryptographic library refuses, rightly: SHA-1 signatures and
-//! keys of 1024 bits. Only here to prove that a verifier refuses them too.
+//! Weak RSA: signatures with SHA-1 and keys of 1024 bits.
 //!
-//! Arithmetic on big integers takes a time that depends on the key. Nothing of
-//! value may be protected by it.
+//! The cryptographic library refuses both, with reason. They exist here for tests that a verifier refuses them, too.
+//! The arithmetic takes a time that depends on the key, so such a key must not protect anything of value.
 
-use aws_lc_rs::digest;
 use num_bigint::BigUint;
 
 use crate::der;
+use crate::hash::{HashAlgorithm, NullParameters};
 use crate::scheme::SignatureScheme;
 
-/// An RSA key that signs by plain modular exponentiation.
+/// An RSA key that signs by modular exponentiation without blinding.
 pub(crate) struct WeakRsaKey {
     pkcs1: Vec<u8>,
     public_key: Vec<u8>,
@@ -19,7 +18,7 @@ pub(crate) struct WeakRsaKey {
 }
 
 impl WeakRsaKey {
-    /// A key of 1024 bits; `None` when there is no randomness.
+    /// Makes a key of 1024 bits; `None` when the system has no randomness.
     pub(crate) fn generate() -> Option<Self> {
         let e = BigUint::from(65_537u32);
         let one = BigUint::from(1u32);
@@ -35,6 +34,7 @@ impl WeakRsaKey {
         }
     }
 
+    /// Reads a key in PKCS#8, DER; `None` when it is not an RSA key.
     pub(crate) fn from_pkcs8(pkcs8: &[u8]) -> Option<Self> {
         let mut fields = der::only(pkcs8, der::SEQUENCE)?.contents;
         der::expect(&mut fields, der::INTEGER)?;
@@ -45,27 +45,26 @@ impl WeakRsaKey {
         Self::from_pkcs1(der::expect(&mut fields, der::OCTET_STRING)?.contents)
     }
 
+    /// The key in PKCS#8, DER.
     pub(crate) fn to_pkcs8(&self) -> Vec<u8> {
         der::sequence(&[der::unsigned(&[0]), rsa_encryption(), der::value(der::OCTET_STRING, &self.pkcs1)])
     }
 
+    /// The RSAPublicKey, DER.
     pub(crate) fn public_key(&self) -> &[u8] {
         &self.public_key
     }
 
     /// RSASSA-PKCS1-v1_5 (RFC 8017, 8.2.1); `None` for any other scheme.
     pub(crate) fn sign_pkcs1(&self, scheme: SignatureScheme, message: &[u8]) -> Option<Vec<u8>> {
-        let (algorithm, arcs): (_, &[u64]) = match scheme {
-            SignatureScheme::RsaPkcs1Sha1 => (&digest::SHA1_FOR_LEGACY_USE_ONLY, &[1, 3, 14, 3, 2, 26]),
-            SignatureScheme::RsaPkcs1Sha256 | SignatureScheme::RsaPkcs1Sha256WithoutNull => {
-                (&digest::SHA256, &[2, 16, 840, 1, 101, 3, 4, 2, 1])
-            }
+        let hash = match scheme {
+            SignatureScheme::RsaPkcs1Sha1 => HashAlgorithm::Sha1,
+            SignatureScheme::RsaPkcs1Sha256 | SignatureScheme::RsaPkcs1Sha256WithoutNull => HashAlgorithm::Sha256,
             _ => return None,
         };
-        let hash = digest::digest(algorithm, message);
         let info = der::sequence(&[
-            der::sequence(&[der::oid(arcs), der::NULL.to_vec()]),
-            der::value(der::OCTET_STRING, hash.as_ref()),
+            hash.identifier(NullParameters::Present),
+            der::value(der::OCTET_STRING, &hash.digest(message)),
         ]);
         let length = usize::try_from(self.modulus.bits().div_ceil(8)).ok()?;
         let mut padded = vec![0, 1];
@@ -97,8 +96,8 @@ fn rsa_encryption() -> Vec<u8> {
     der::sequence(&[der::oid(&[1, 2, 840, 113_549, 1, 1, 1]), der::NULL.to_vec()])
 }
 
-/// A prime of exactly `bits` bits, its two highest bits set so that the product
-/// of two has twice as many.
+/// A random prime of exactly `bits` bits. Its two highest bits are set, so that the product of two primes has twice
+/// as many bits.
 fn prime(bits: usize) -> Option<BigUint> {
     loop {
         let mut octets = vec![0; bits / 8];
@@ -112,8 +111,8 @@ fn prime(bits: usize) -> Option<BigUint> {
     }
 }
 
-/// Trial division, then Miller-Rabin with fixed bases: enough for numbers that
-/// nobody chose to deceive.
+/// Trial division, then Miller-Rabin with fixed bases: enough for random numbers, not for numbers chosen by an
+/// attacker.
 fn is_probably_prime(candidate: &BigUint) -> bool {
     if (3..2_000u32).step_by(2).any(|small| candidate % small == BigUint::ZERO) {
         return false;

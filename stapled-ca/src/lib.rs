@@ -1,21 +1,28 @@
 //! A small certificate authority with an OCSP responder.
 //!
-//! An [`Authority`] issues certificates from a [`Profile`] and writes them down
-//! in a ledger, in memory or in a directory; a [`Responder`] answers OCSP
-//! requests for what its authorities issued. Nothing in them signs a wrong
-//! answer. What tests and labs need beyond that lies apart: [`lab::Lab`] is a
-//! responder that fails on command, and [`ocsp::ResponseBuilder`] builds any
-//! response, right or wrong in exactly one place.
+//! An [`Authority`] issues certificates from a [`Profile`] and records them in a ledger, in memory or in a directory. A
+//! [`Responder`] answers OCSP requests about the certificates of its authorities. Neither signs a wrong answer. Tests
+//! need wrong answers, too: [`lab::Lab`] is a responder that fails on command, and [`ocsp::ResponseBuilder`] builds
+//! any response, right or wrong in exactly one place.
 //!
-//! From the ground up: `der` and `serial` (bytes and numbers), `key`, [`ocsp`]
-//! (questions and answers), `profile` and `issue` (certificates), `ledger` and
-//! [`store`] (what was issued), `authority`, `responder`, [`lab`].
+//! The crate does not use the other crates of this project, so that their tests can judge them by independent code.
+//!
+//! The modules, from the ground up:
+//!
+//! - `clock`, `hex`, [`der`], [`pem`], `hash`, `serial`, `identity`: time, text, bytes, numbers, names.
+//! - `scheme`, `legacy`, `key`: keys and signatures.
+//! - `ledger`, [`store`], `error`: records, files, errors.
+//! - `profile`, `issued`, [`ocsp`], `issue`, `authority`: certificates, requests and responses, authorities.
+//! - `background`, [`responder`], [`lab`]: servers.
 
 mod authority;
 mod background;
 mod clock;
 pub mod der;
 mod error;
+mod hash;
+mod hex;
+mod identity;
 mod issue;
 mod issued;
 mod key;
@@ -31,6 +38,7 @@ mod serial;
 pub mod store;
 
 pub use authority::{Authority, AuthorityBuilder};
+pub use background::interrupted;
 pub use error::AuthorityError;
 pub use issued::Issued;
 pub use key::{Key, KeyError, KeyType};

@@ -1,13 +1,14 @@
-//! What a certificate shall say.
+//! Profiles: the contents of a certificate to be issued.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::clock::DAY;
 use crate::der;
 use crate::key::{Key, KeyType};
 use crate::serial::Serial;
 
-/// The certificate that is wanted: subject, names, key, validity, extensions.
+/// The contents of a certificate to be issued: subject, names, key, validity, extensions.
 ///
 /// ```
 /// use stapled_ca::{KeyType, Profile};
@@ -35,13 +36,13 @@ pub struct Profile {
     pub(crate) names_issuer_key: bool,
 }
 
-/// From when until when a certificate is valid, in Unix seconds.
+/// The validity of a certificate, in Unix seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Validity {
-    /// From a minute before the moment of issue, for so many days.
+    /// From a minute before the certificate is issued, for this number of days.
     Days(u32),
-    /// Exactly so, also in the past or the wrong way round.
+    /// Exactly these times. They may be past, or in the wrong order.
     Between {
         /// The first second.
         not_before: i64,
@@ -50,7 +51,7 @@ pub enum Validity {
     },
 }
 
-/// A part of a distinguished name.
+/// An attribute of a distinguished name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NameAttribute {
@@ -80,7 +81,7 @@ pub enum SubjectName {
 pub enum KeyUsage {
     /// digitalSignature
     DigitalSignature,
-    /// nonRepudiation, called contentCommitment as well
+    /// nonRepudiation, also called contentCommitment
     NonRepudiation,
     /// keyEncipherment
     KeyEncipherment,
@@ -102,27 +103,26 @@ pub enum ExtendedKeyUsage {
     ClientAuth,
     /// id-kp-OCSPSigning
     OcspSigning,
-    /// anyExtendedKeyUsage, which does *not* include OCSP signing.
+    /// anyExtendedKeyUsage, which does *not* include OCSP signing
     Any,
-    /// Any other, by its arcs.
+    /// Any other purpose, by the arcs of its object identifier
     Other(Vec<u64>),
 }
 
-/// An X.509 or OCSP extension, its value already in DER.
+/// An X.509 or OCSP extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extension {
-    /// The arcs of its object identifier.
+    /// The arcs of the object identifier.
     pub oid: Vec<u64>,
-    /// Whether whoever does not know it must refuse.
+    /// Whether a reader that does not know the extension must refuse.
     pub critical: bool,
-    /// The DER inside the extnValue `OCTET STRING`.
+    /// The contents of the extnValue `OCTET STRING`, DER.
     pub value: Vec<u8>,
 }
 
 impl Profile {
-    /// A TLS server's certificate: `name` is its common name and its first
-    /// dNSName (or iPAddress), the purpose serverAuth, the key P-256, valid for
-    /// 90 days, with no OCSP URL.
+    /// A TLS server's certificate: `name` is its common name and its first dNSName (or iPAddress), the purpose is
+    /// serverAuth, the key is P-256, and the validity is 90 days. It has no OCSP URL.
     #[must_use]
     pub fn server(name: &str) -> Self {
         Self {
@@ -142,14 +142,14 @@ impl Profile {
         }
     }
 
-    /// Whether it has an authorityKeyIdentifier; it has one if not said. Certificates of old private CAs have none.
+    /// Whether the certificate has an authorityKeyIdentifier. Default: true. Certificates of old private CAs have none.
     #[must_use]
     pub fn authority_key_identifier(self, names_issuer_key: bool) -> Self {
         Self { names_issuer_key, ..self }
     }
 
-    /// A delegated OCSP responder's certificate (RFC 6960, 4.2.2.2):
-    /// id-kp-OCSPSigning, id-pkix-ocsp-nocheck, digitalSignature, 30 days.
+    /// A delegated OCSP responder's certificate (RFC 6960, 4.2.2.2): id-kp-OCSPSigning, id-pkix-ocsp-nocheck,
+    /// digitalSignature, 30 days.
     #[must_use]
     pub fn ocsp_responder(name: &str) -> Self {
         Self {
@@ -161,7 +161,7 @@ impl Profile {
         }
     }
 
-    /// Adds a dNSName, or an iPAddress if it is one.
+    /// Adds a dNSName, or an iPAddress if `name` is an IP address.
     #[must_use]
     pub fn dns(mut self, name: &str) -> Self {
         let name = SubjectName::of(name);
@@ -171,50 +171,49 @@ impl Profile {
         self
     }
 
-    /// Replaces all subjectAltNames; none leaves the extension out.
+    /// Replaces all subjectAltNames. An empty list omits the extension.
     #[must_use]
     pub fn names(mut self, names: impl IntoIterator<Item = SubjectName>) -> Self {
         self.names = names.into_iter().collect();
         self
     }
 
-    /// Replaces the subject; none makes it empty (and subjectAltName critical).
+    /// Replaces the subject. An empty list makes the subject empty, and subjectAltName critical.
     #[must_use]
     pub fn subject(mut self, subject: impl IntoIterator<Item = (NameAttribute, String)>) -> Self {
         self.subject = subject.into_iter().collect();
         self
     }
 
-    /// Makes a new key of this type.
+    /// Uses a new key of this type.
     #[must_use]
     pub fn key(mut self, key_type: KeyType) -> Self {
         self.key = KeySource::New(key_type);
         self
     }
 
-    /// Uses a key that exists: a renewal under the same key, or many
-    /// certificates without making many keys.
+    /// Uses an existing key: for a renewal with the same key, or for many certificates without the time for many keys.
     #[must_use]
     pub fn existing_key(mut self, key: Arc<Key>) -> Self {
         self.key = KeySource::Existing(key);
         self
     }
 
-    /// Sets the serial number; otherwise it is random.
+    /// Sets the serial number. Default: a random one.
     #[must_use]
     pub fn serial(mut self, serial: Serial) -> Self {
         self.serial = Some(serial);
         self
     }
 
-    /// Valid from now for so many days.
+    /// Makes the certificate valid from now for this number of days.
     #[must_use]
     pub fn days(mut self, days: u32) -> Self {
         self.validity = Validity::Days(days);
         self
     }
 
-    /// Valid exactly between these Unix seconds.
+    /// Makes the certificate valid exactly between these Unix seconds.
     #[must_use]
     pub fn valid_between(mut self, not_before: i64, not_after: i64) -> Self {
         self.validity = Validity::Between { not_before, not_after };
@@ -235,42 +234,42 @@ impl Profile {
         self
     }
 
-    /// Whether the certificate demands a staple (RFC 7633, `status_request`).
+    /// Whether the certificate is must-staple (RFC 7633, `status_request`).
     #[must_use]
     pub fn must_staple(mut self, must_staple: bool) -> Self {
         self.must_staple = must_staple;
         self
     }
 
-    /// Whether id-pkix-ocsp-nocheck is in (RFC 6960, 4.2.2.2.1).
+    /// Whether the certificate has id-pkix-ocsp-nocheck (RFC 6960, 4.2.2.2.1).
     #[must_use]
     pub fn ocsp_no_check(mut self, no_check: bool) -> Self {
         self.no_check = no_check;
         self
     }
 
-    /// Replaces the bits of keyUsage; none leaves the extension out.
+    /// Replaces the bits of keyUsage. An empty list omits the extension.
     #[must_use]
     pub fn key_usages(mut self, usages: impl IntoIterator<Item = KeyUsage>) -> Self {
         self.key_usages = usages.into_iter().collect();
         self
     }
 
-    /// Replaces the purposes; none leaves the extension out.
+    /// Replaces the purposes of extKeyUsage. An empty list omits the extension.
     #[must_use]
     pub fn extended_key_usages(mut self, usages: impl IntoIterator<Item = ExtendedKeyUsage>) -> Self {
         self.extended_key_usages = usages.into_iter().collect();
         self
     }
 
-    /// Adds any other extension.
+    /// Adds an extension.
     #[must_use]
     pub fn extension(mut self, extension: Extension) -> Self {
         self.extensions.push(extension);
         self
     }
 
-    /// The extensions that this profile asks for beyond names and usages.
+    /// The extensions of this profile, without those for names and usages.
     pub(crate) fn further_extensions(&self) -> Vec<Extension> {
         let mut extensions = Vec::new();
         let access = |method: u64, urls: &[String]| -> Vec<Vec<u8>> {
@@ -285,7 +284,7 @@ impl Profile {
             extensions.push(Extension::new(&[1, 3, 6, 1, 5, 5, 7, 1, 1], der::sequence(&descriptions)));
         }
         if self.must_staple {
-            // RFC 7633, 4.2.3.1: the TLS extension status_request has number 5.
+            // RFC 7633, 4.2.3.1: the TLS extension status_request has the number 5.
             extensions.push(Extension::new(&[1, 3, 6, 1, 5, 5, 7, 1, 24], der::sequence(&[der::unsigned(&[5])])));
         }
         if self.no_check {
@@ -297,18 +296,18 @@ impl Profile {
 }
 
 impl Validity {
-    /// not_before and not_after for a certificate issued at `now`.
+    /// The first and the last second of a certificate that is issued at `now`.
     #[must_use]
     pub fn at(self, now: i64) -> (i64, i64) {
         match self {
-            Self::Days(days) => (now - 60, now + i64::from(days) * 86_400),
+            Self::Days(days) => (now - 60, now + i64::from(days) * DAY),
             Self::Between { not_before, not_after } => (not_before, not_after),
         }
     }
 }
 
 impl SubjectName {
-    /// An iPAddress if `name` is one, else a dNSName.
+    /// An iPAddress if `name` is an IP address, otherwise a dNSName.
     #[must_use]
     pub fn of(name: &str) -> Self {
         name.parse().map_or_else(|_| Self::Dns(name.to_owned()), Self::Ip)
@@ -316,19 +315,19 @@ impl SubjectName {
 }
 
 impl Extension {
-    /// One that may be ignored.
+    /// An extension that a reader may ignore.
     #[must_use]
     pub fn new(oid: &[u64], value: Vec<u8>) -> Self {
         Self { oid: oid.to_vec(), critical: false, value }
     }
 
-    /// One that must be understood.
+    /// A critical extension.
     #[must_use]
     pub fn critical(oid: &[u64], value: Vec<u8>) -> Self {
         Self { oid: oid.to_vec(), critical: true, value }
     }
 
-    /// The `Extension` in DER.
+    /// The `Extension`, DER.
     #[must_use]
     pub fn to_der(&self) -> Vec<u8> {
         let mut parts = vec![der::oid(&self.oid)];
@@ -340,6 +339,7 @@ impl Extension {
     }
 }
 
+/// Where a certificate's key comes from.
 #[derive(Clone, Debug)]
 pub(crate) enum KeySource {
     New(KeyType),

@@ -1,17 +1,18 @@
-//! How signatures are made and named.
+//! Signature schemes and their AlgorithmIdentifiers.
 
 use crate::der;
+use crate::hash::{HashAlgorithm, NullParameters};
 
-/// How a signature is made and named.
+/// A signature scheme: key type, padding, hash, and the AlgorithmIdentifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignatureScheme {
-    /// RSA PKCS#1 v1.5 with SHA-1: to prove that it is refused.
+    /// RSA PKCS#1 v1.5 with SHA-1: for tests that it is refused.
     RsaPkcs1Sha1,
     /// RSA PKCS#1 v1.5 with SHA-256.
     RsaPkcs1Sha256,
-    /// The same, its AlgorithmIdentifier without the NULL that RFC 4055, 5
-    /// requires of signers and asks verifiers not to insist on.
+    /// RSA PKCS#1 v1.5 with SHA-256, with an AlgorithmIdentifier that lacks the NULL parameters. RFC 4055, 5 requires
+    /// them of signers, and asks verifiers to accept their absence.
     RsaPkcs1Sha256WithoutNull,
     /// RSA PKCS#1 v1.5 with SHA-384.
     RsaPkcs1Sha384,
@@ -34,7 +35,7 @@ pub enum SignatureScheme {
 }
 
 impl SignatureScheme {
-    /// The AlgorithmIdentifier that names this scheme in DER.
+    /// The AlgorithmIdentifier of this scheme, DER.
     #[must_use]
     pub fn algorithm_identifier(self) -> Vec<u8> {
         let with_null = |arc| der::sequence(&[der::oid(&[1, 2, 840, 113_549, 1, 1, arc]), der::NULL.to_vec()]);
@@ -45,9 +46,9 @@ impl SignatureScheme {
             Self::RsaPkcs1Sha256WithoutNull => bare(&[1, 2, 840, 113_549, 1, 1, 11]),
             Self::RsaPkcs1Sha384 => with_null(12),
             Self::RsaPkcs1Sha512 => with_null(13),
-            Self::RsaPssSha256 => pss(1, 32),
-            Self::RsaPssSha384 => pss(2, 48),
-            Self::RsaPssSha512 => pss(3, 64),
+            Self::RsaPssSha256 => pss(HashAlgorithm::Sha256, 32),
+            Self::RsaPssSha384 => pss(HashAlgorithm::Sha384, 48),
+            Self::RsaPssSha512 => pss(HashAlgorithm::Sha512, 64),
             Self::EcdsaSha256 => bare(&[1, 2, 840, 10_045, 4, 3, 2]),
             Self::EcdsaSha384 => bare(&[1, 2, 840, 10_045, 4, 3, 3]),
             Self::EcdsaSha512 => bare(&[1, 2, 840, 10_045, 4, 3, 4]),
@@ -56,10 +57,10 @@ impl SignatureScheme {
     }
 }
 
-/// id-RSASSA-PSS with its parameters (RFC 4055, 3.1): hash, MGF1 with the same
-/// hash, salt as long as the hash; the trailer field has its default.
-fn pss(hash_arc: u64, salt: u8) -> Vec<u8> {
-    let hash = der::sequence(&[der::oid(&[2, 16, 840, 1, 101, 3, 4, 2, hash_arc]), der::NULL.to_vec()]);
+/// id-RSASSA-PSS with its parameters (RFC 4055, 3.1): the hash, MGF1 with the same hash, the length of the salt in
+/// octets. The trailer field has its default.
+fn pss(hash: HashAlgorithm, salt: u8) -> Vec<u8> {
+    let hash = hash.identifier(NullParameters::Present);
     let mask = der::sequence(&[der::oid(&[1, 2, 840, 113_549, 1, 1, 8]), hash.clone()]);
     let parameters =
         der::sequence(&[der::explicit(0, &hash), der::explicit(1, &mask), der::explicit(2, &der::unsigned(&[salt]))]);

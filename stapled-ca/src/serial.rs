@@ -5,15 +5,16 @@ use std::str::FromStr;
 
 use x509_parser::prelude::FromDer as _;
 
-use crate::der;
+use crate::{der, hex};
 
-/// The most octets RFC 5280, 4.1.2.2 allows a serial number.
+/// How many octets a serial number has at most (RFC 5280, 4.1.2.2).
 pub(crate) const LONGEST_SERIAL: usize = 20;
 
-/// A certificate's serial number: a positive integer, kept as its magnitude
-/// without leading zeros, so that equal numbers are equal values.
+/// A certificate's serial number: a non-negative integer. It is kept as a magnitude without leading zeros, so that
+/// equal numbers are equal values.
 ///
-/// Written and read in hexadecimal, as `openssl x509 -serial` prints it.
+/// Its text is hexadecimal, as `openssl x509 -serial` prints it. Reading allows `:` between digits and `0x` before
+/// them.
 ///
 /// ```
 /// let serial: stapled_ca::Serial = "00:0a:FF".parse()?;
@@ -23,14 +24,14 @@ pub(crate) const LONGEST_SERIAL: usize = 20;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Serial(Vec<u8>);
 
-/// Why a text is no serial number.
+/// Why a text is not a serial number.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SerialError {
-    /// Neither digits nor the separators `:` and `0x`.
+    /// The text is not hexadecimal, or empty.
     #[error("{text:?} is not a serial number: write it in hexadecimal, for example 0A:1F or 0x0a1f")]
     NotHexadecimal {
-        /// What was given.
+        /// The text.
         text: String,
     },
 }
@@ -42,18 +43,18 @@ impl Serial {
         Self(magnitude.iter().copied().skip_while(|octet| *octet == 0).collect())
     }
 
-    /// The serial number of a certificate, DER; `None` when it is not one.
+    /// The serial number of a certificate, DER; `None` when the bytes are not a certificate.
     #[must_use]
     pub fn of_certificate(certificate: &[u8]) -> Option<Self> {
         let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(certificate).ok()?;
         Some(Self::from_bytes(parsed.raw_serial()))
     }
 
-    /// A random number of 16 octets whose first bit is clear and whose first
-    /// octet is not zero, so that all of them have the same length in DER.
+    /// A random number of 16 octets. The first bit is clear and the first octet is not zero, so that all such numbers
+    /// have the same length in DER.
     ///
     /// # Errors
-    /// When the system has no randomness to give.
+    /// When the system has no randomness.
     pub fn random() -> Result<Self, aws_lc_rs::error::Unspecified> {
         let mut octets = [0; 16];
         aws_lc_rs::rand::fill(&mut octets)?;
@@ -89,18 +90,7 @@ impl FromStr for Serial {
         let wrong = || SerialError::NotHexadecimal { text: text.to_owned() };
         let bare = text.trim();
         let bare = bare.strip_prefix("0x").or_else(|| bare.strip_prefix("0X")).unwrap_or(bare);
-        let mut digits = Vec::new();
-        for letter in bare.chars().filter(|letter| *letter != ':') {
-            digits.push(letter.to_digit(16).ok_or_else(wrong)? as u8);
-        }
-        if digits.is_empty() {
-            return Err(wrong());
-        }
-        if digits.len() % 2 == 1 {
-            digits.insert(0, 0);
-        }
-        let octets: Vec<u8> =
-            digits.chunks(2).map(|pair| pair.iter().fold(0, |octet, digit| (octet << 4) | digit)).collect();
+        let octets = hex::decode(&bare.replace(':', "")).filter(|octets| !octets.is_empty()).ok_or_else(wrong)?;
         Ok(Self::from_bytes(&octets))
     }
 }
@@ -110,7 +100,7 @@ impl fmt::Display for Serial {
         if self.0.is_empty() {
             return f.write_str("00");
         }
-        self.0.iter().try_for_each(|octet| write!(f, "{octet:02X}"))
+        f.write_str(&hex::upper(&self.0))
     }
 }
 
@@ -125,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_and_number_agree() {
+    fn texts_are_read_as_their_numbers() {
         for text in ["0x1", "01", "1", "00:01", "0X0001"] {
             assert_eq!(text.parse::<Serial>(), Ok(Serial::from(1)), "{text}");
         }
@@ -137,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn random_numbers_have_one_length() {
+    fn random_numbers_have_the_same_length() {
         for _ in 0..64 {
             assert_eq!(Serial::random().unwrap().integer_contents().len(), 16);
         }

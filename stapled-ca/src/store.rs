@@ -1,16 +1,16 @@
-//! An authority on disk.
+//! The files of an authority, and a ledger in a directory.
 //!
 //! ```text
-//! DIR/ca.key               its private key, PKCS#8 PEM, mode 0600
-//! DIR/ca.crt               its certificate
+//! DIR/ca.key               the private key, PKCS#8 PEM, mode 0600
+//! DIR/ca.crt               the certificate
 //! DIR/chain.pem            the certificates above it, root last (not for a root)
 //! DIR/responder.key .crt   the delegated OCSP responder, if there is one
 //! DIR/issued/SERIAL.json   one record for each certificate
 //! ```
 //!
-//! One file for each certificate, replaced by rename: two processes that issue
-//! and revoke at the same time cannot undo each other's work, a reader never
-//! sees half a record, and one `stat` tells whether a record changed.
+//! Each certificate has a file of its own, which is replaced by rename. So two processes that issue and revoke at the
+//! same time do not undo each other's changes, a reader never sees half a record, and one `stat` shows whether a
+//! record changed.
 
 use std::collections::HashMap;
 use std::fs;
@@ -24,32 +24,32 @@ use crate::serial::Serial;
 
 pub use crate::ledger::StoreError;
 
-/// The authority's private key.
+/// The file name of the authority's private key.
 pub const CA_KEY: &str = "ca.key";
-/// The authority's certificate.
+/// The file name of the authority's certificate.
 pub const CA_CERTIFICATE: &str = "ca.crt";
-/// The certificates above it.
+/// The file name of the certificates above the authority.
 pub const CHAIN: &str = "chain.pem";
-/// The delegated responder's private key.
+/// The file name of the delegated responder's private key.
 pub const RESPONDER_KEY: &str = "responder.key";
-/// The delegated responder's certificate.
+/// The file name of the delegated responder's certificate.
 pub const RESPONDER_CERTIFICATE: &str = "responder.crt";
-/// The directory of records.
+/// The name of the directory of records.
 pub const ISSUED: &str = "issued";
 
-/// A ledger in a directory, shared with other processes.
+/// A ledger in a directory. Other processes may use the same directory.
 #[derive(Debug)]
 pub struct DirectoryLedger {
     directory: PathBuf,
-    /// What was read last, and from which state of the file.
+    /// The status that was read last, and the stamp of the file at that time.
     seen: RwLock<HashMap<Serial, (Stamp, Status)>>,
 }
 
 impl DirectoryLedger {
-    /// The ledger in `directory`, which is made when it is not there.
+    /// Opens the ledger in `directory`, and creates the directory if necessary.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When the directory cannot be created.
     pub fn open(directory: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let directory = directory.into();
         fs::create_dir_all(&directory).map_err(|source| StoreError::Write { path: directory.clone(), source })?;
@@ -60,8 +60,8 @@ impl DirectoryLedger {
         self.directory.join(format!("{serial}.json"))
     }
 
-    fn read(path: &Path) -> Result<Record, StoreError> {
-        let bytes = fs::read(path).map_err(|source| StoreError::Read { path: path.to_owned(), source })?;
+    fn record(path: &Path) -> Result<Record, StoreError> {
+        let bytes = read(path)?;
         serde_json::from_slice(&bytes).map_err(|source| StoreError::Broken { path: path.to_owned(), source })
     }
 
@@ -84,7 +84,7 @@ impl Ledger for DirectoryLedger {
 
     fn set_status(&self, serial: &Serial, status: Status) -> Result<Record, StoreError> {
         let path = self.path(serial);
-        let mut record = Self::read(&path).map_err(|error| match error {
+        let mut record = Self::record(&path).map_err(|error| match error {
             StoreError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 StoreError::NeverIssued { serial: serial.clone() }
             }
@@ -108,9 +108,9 @@ impl Ledger for DirectoryLedger {
         {
             return Ok(Some(status));
         }
-        // Read after the stat: should the file be replaced in between, the stamp
-        // is too old and the next question reads again.
-        let status = Self::read(&path)?.status;
+        // The file is read after the stat. If it is replaced in between, the stamp is too old, and the next call
+        // reads again.
+        let status = Self::record(&path)?.status;
         self.seen.write().unwrap_or_else(PoisonError::into_inner).insert(serial.clone(), (stamp, status));
         Ok(Some(status))
     }
@@ -121,7 +121,7 @@ impl Ledger for DirectoryLedger {
         for entry in fs::read_dir(&self.directory).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
             if path.extension().is_some_and(|extension| extension == "json") {
-                records.push(Self::read(&path)?);
+                records.push(Self::record(&path)?);
             }
         }
         records.sort_by(|a, b| a.serial.cmp(&b.serial));
@@ -129,15 +129,15 @@ impl Ledger for DirectoryLedger {
     }
 }
 
-/// Mode of files that anybody may read.
+/// The mode of files that all users may read.
 pub const READABLE: u32 = 0o644;
-/// Mode of files with a private key.
+/// The mode of files with a private key.
 pub const SECRET: u32 = 0o600;
 
-/// Writes a file whole or not at all, in place of one that may be there.
+/// Writes a file atomically, and replaces an existing one.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When the file cannot be written.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
     let failed = |source| StoreError::Write { path: path.to_owned(), source };
     let file = temporary(path, bytes, mode).map_err(failed)?;
@@ -145,10 +145,10 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
     sync_directory(path).map_err(failed)
 }
 
-/// Writes a file whole or not at all, and only if there is none.
+/// Writes a file atomically, and only if it does not exist.
 ///
 /// # Errors
-/// When it exists or cannot be written.
+/// When the file exists, or cannot be written.
 pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::AlreadyExists => StoreError::Exists { path: path.to_owned() },
@@ -159,10 +159,10 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
     sync_directory(path).map_err(failed)
 }
 
-/// Reads a whole file.
+/// Reads a file.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the file cannot be read.
 pub fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
     fs::read(path).map_err(|source| StoreError::Read { path: path.to_owned(), source })
 }
@@ -175,8 +175,7 @@ fn temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::Named
     Ok(file)
 }
 
-/// A new name is only durable once its directory is: an authority must not
-/// forget, after a loss of power, what it issued or revoked.
+/// Makes a new name durable: an authority must remember after a loss of power what it issued and revoked.
 fn sync_directory(path: &Path) -> io::Result<()> {
     fs::File::open(directory_of(path))?.sync_all()
 }
@@ -185,8 +184,7 @@ fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// What tells one state of a file from the next: a rename brings a new inode, a
-/// write in place a new time or size.
+/// Distinguishes two states of a file: a rename gives a new inode, a write in place a new time or size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     inode: u64,

@@ -1,4 +1,4 @@
-//! The programs, from outside.
+//! The programs `stapled-ca` and `stapled-ca-lab`, run as processes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -14,19 +14,21 @@ use support::openssl;
 const CA: &str = env!("CARGO_BIN_EXE_stapled-ca");
 const LAB: &str = env!("CARGO_BIN_EXE_stapled-ca-lab");
 
-/// Exit code, standard output, standard error.
+/// Runs a program. The result is its exit code, standard output and standard error.
 fn run(directory: &Path, program: &str, arguments: &str) -> (i32, String, String) {
     let output = Command::new(program).args(arguments.split(' ')).current_dir(directory).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
 
-fn content(directory: &Path, arguments: &str) -> String {
+/// Runs `stapled-ca`, which must succeed. The result is its standard output.
+fn succeed(directory: &Path, arguments: &str) -> String {
     let (code, out, error) = run(directory, CA, arguments);
     assert_eq!(code, 0, "{arguments}: {error}");
     out
 }
 
+/// A running server; dropping it kills the process.
 struct Server {
     child: Child,
     url: String,
@@ -60,7 +62,7 @@ impl Drop for Server {
     }
 }
 
-/// What OpenSSL says of `www.pem`.
+/// The output of OpenSSL about `www.pem`.
 fn status(directory: &Path, url: &str) -> String {
     let path = |name: &str| directory.join(name).display().to_string();
     let (issuer, certificate, root) = (path("ca/ca.crt"), path("www.pem"), path("root/ca.crt"));
@@ -69,17 +71,17 @@ fn status(directory: &Path, url: &str) -> String {
 }
 
 fn authorities(directory: &Path) {
-    content(directory, "init root --name Root --key rsa2048");
-    content(directory, "intermediate ca --parent root --name Issuing --key p256");
-    content(directory, "responder ca --key p256");
+    succeed(directory, "init root --name Root --key rsa2048");
+    succeed(directory, "intermediate ca --parent root --name Issuing --key p256");
+    succeed(directory, "responder ca --key p256");
 }
 
 #[test]
-fn a_certificate_lives_from_issue_to_revocation() {
+fn a_certificate_is_issued_revoked_and_reinstated() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     authorities(at);
-    let out = content(
+    let out = succeed(
         at,
         "issue --dir ca --out www.pem --san www.example.org --san 127.0.0.1 --key rsa2048 \
          --ocsp-url http://127.0.0.1:8888/ --must-staple --days 10 --serial 0A1F",
@@ -96,53 +98,60 @@ fn a_certificate_lives_from_issue_to_revocation() {
         let text = status(at, &server.url);
         assert!(text.contains("Response verify OK") && text.contains("www.pem: good"), "{text}");
     }
-    let revoked = content(at, "revoke --dir ca www.pem --reason keyCompromise");
+    let revoked = succeed(at, "revoke --dir ca www.pem --reason keyCompromise");
     assert_eq!(revoked, "0A1F revoked (keyCompromise) CN=www.example.org\n");
     for server in [&direct, &delegated] {
         let text = status(at, &server.url);
         assert!(text.contains("www.pem: revoked") && text.contains("Reason: keyCompromise"), "{text}");
     }
-    content(at, "revoke --dir ca 0a:1f --undo");
+    succeed(at, "revoke --dir ca 0a:1f --undo");
     assert!(status(at, &direct.url).contains("www.pem: good"));
     assert_eq!(direct.terminate().code(), Some(0));
 
     let lines: Vec<serde_json::Value> =
-        content(at, "list ca --json").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        succeed(at, "list ca --json").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 2);
-    let ours = lines.iter().find(|line| line["serial"] == "0A1F").unwrap();
-    assert_eq!((ours["status"].as_str(), ours["kind"].as_str()), (Some("good"), Some("end_entity")));
-    assert!(content(at, "list ca").contains("(OCSP responder)"));
-    assert!(content(at, "list root").contains("CN=Issuing (authority)"));
+    let issued = lines.iter().find(|line| line["serial"] == "0A1F").unwrap();
+    assert_eq!((issued["status"].as_str(), issued["kind"].as_str()), (Some("good"), Some("end_entity")));
+    assert!(succeed(at, "list ca").contains("(OCSP responder)"));
+    assert!(succeed(at, "list root").contains("CN=Issuing (authority)"));
 }
 
 #[test]
-fn files_are_split_as_wanted_and_never_overwritten_unasked() {
+fn files_are_split_and_are_replaced_only_with_force() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
-    content(at, "init ca");
-    content(at, "issue --dir ca --out a.pem --san a.example --no-chain --separate-key --purpose client");
+    succeed(at, "init ca");
+    succeed(at, "issue --dir ca --out a.pem --san a.example --no-chain --separate-key --purpose client");
     let certificate = std::fs::read_to_string(at.join("a.pem")).unwrap();
     assert_eq!(certificate.matches("BEGIN").count(), 1);
     assert_eq!(std::fs::metadata(at.join("a.pem.key")).unwrap().permissions().mode() & 0o777, 0o600);
     let (code, _, error) = run(at, CA, "issue --dir ca --out a.pem --san b.example");
-    assert_eq!((code, error.as_str()), (1, "stapled-ca: a.pem exists; give another --out, or --force to replace it\n"));
-    assert_eq!(content(at, "list ca").lines().count(), 1, "nothing was issued");
-    content(at, "issue --dir ca --out a.pem --san b.example --force --not-before -86400 --not-after 0");
+    assert_eq!(
+        (code, error.as_str()),
+        (1, "stapled-ca: a.pem exists; choose another --out, or replace the file with --force\n")
+    );
+    assert_eq!(succeed(at, "list ca").lines().count(), 1, "nothing was issued");
+    succeed(at, "issue --dir ca --out a.pem --san b.example --force --not-before -86400 --not-after 0");
 }
 
 #[test]
-fn failures_say_what_where_and_what_to_do() {
+fn errors_say_what_failed_where_and_the_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
-    content(at, "init ca");
+    succeed(at, "init ca");
     for (arguments, code, wanted) in [
         ("init ca", 1, "ca/ca.key exists already"),
         ("list nowhere", 1, "cannot open the authority in nowhere"),
         ("revoke --dir ca 77", 1, "no certificate with serial number 77 was issued here"),
         ("revoke --dir ca www.pem", 1, "neither a file nor a serial number"),
-        ("serve --dir ca --delegate --listen 127.0.0.1:0", 1, "`stapled-ca responder ca` makes one"),
+        (
+            "serve --dir ca --delegate --listen 127.0.0.1:0",
+            1,
+            "ca has no OCSP responder; run `stapled-ca responder ca` first",
+        ),
         ("serve --dir ca --listen 203.0.113.1:1", 1, "cannot listen on 203.0.113.1:1"),
-        ("init x --key p255", 2, "\"p255\" is not a key type; there are: p256"),
+        ("init x --key p255", 2, "\"p255\" is not a key type; choose one of p256"),
         ("issue --dir ca --out x.pem", 2, "--san"),
         ("revoke --dir ca 77 --reason boredom", 2, "keyCompromise"),
         ("nonsense", 2, "unrecognized subcommand"),
@@ -155,11 +164,11 @@ fn failures_say_what_where_and_what_to_do() {
 }
 
 #[test]
-fn the_lab_fails_as_its_arguments_say_and_its_help_names_every_fault() {
+fn the_lab_applies_faults_and_its_help_lists_them() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     authorities(at);
-    content(at, "issue --dir ca --out www.pem --san a.example --serial 42");
+    succeed(at, "issue --dir ca --out www.pem --san a.example --serial 42");
     let lab = Server::start(at, LAB, "serve --dir ca --control --fault 42=try_later");
     assert!(status(at, &lab.url).contains("trylater"));
     let address = lab.url.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();

@@ -1,4 +1,4 @@
-//! Every fault does what its name says.
+//! Each fault of the lab has the documented effect.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -13,14 +13,15 @@ use stapled_ca::ocsp::{HashAlgorithm, OcspRequest};
 use stapled_ca::{Authority, Issued, Profile};
 use support::{exchange, file, get, openssl, parse, path_of, post, post_bytes};
 
-struct Room {
+/// An authority with a lab and an issued certificate.
+struct Setup {
     ca: Authority,
     issued: Issued,
     lab: Lab,
     directory: tempfile::TempDir,
 }
 
-impl Room {
+impl Setup {
     fn new() -> Self {
         let ca = Authority::root("Lab CA").create().unwrap();
         let lab = Lab::builder().authority(&ca).echo_nonce(true).start().unwrap();
@@ -44,7 +45,7 @@ impl Room {
         self.lab.fault(self.issued.serial(), fault);
     }
 
-    /// What OpenSSL says of the answer under this fault.
+    /// The output of OpenSSL about the answer with this fault.
     fn judged(&self, fault: Fault) -> String {
         self.set(fault);
         let path = |name| self.directory.path().join(name).display().to_string();
@@ -65,25 +66,25 @@ impl Room {
 
 #[test]
 fn answers_are_right_without_a_fault() {
-    let room = Room::new();
-    let by_post = post(room.lab.address(), &room.request());
+    let setup = Setup::new();
+    let by_post = post(setup.lab.address(), &setup.request());
     assert_eq!((by_post.status, by_post.body[0]), (200, 0x30));
-    let by_get = get(room.lab.address(), &path_of(&room.request()), "");
+    let by_get = get(setup.lab.address(), &path_of(&setup.request()), "");
     assert_eq!(by_get.status, 200);
     assert_eq!(by_get.header("content-type"), Some("application/ocsp-response"));
-    let requests = room.lab.requests();
+    let requests = setup.lab.requests();
     assert_eq!(requests.len(), 2);
     assert_eq!((requests[0].method.as_str(), requests[1].method.as_str()), ("POST", "GET"));
-    assert_eq!(requests[0].serial.as_ref(), Some(room.issued.serial()));
+    assert_eq!(requests[0].serial.as_ref(), Some(setup.issued.serial()));
     assert_eq!((requests[0].hash, requests[0].nonce), (Some(HashAlgorithm::Sha1), false));
-    assert_eq!(room.lab.requests_for(room.issued.serial()), 2);
-    let issuer = get(room.lab.address(), "/ca.crt", "");
-    assert_eq!(issuer.body, room.ca.certificate());
+    assert_eq!(setup.lab.requests_for(setup.issued.serial()), 2);
+    let issuer = get(setup.lab.address(), "/ca.crt", "");
+    assert_eq!(issuer.body, setup.ca.certificate());
 }
 
 #[test]
-fn signed_answers_are_wrong_in_the_one_way_that_was_asked_for() {
-    let room = Room::new();
+fn signed_answers_are_wrong_in_exactly_one_way() {
+    let setup = Setup::new();
     for (fault, wanted) in [
         (Fault::Expired, "Status times invalid"),
         (Fault::NotYetValid, "Status times invalid"),
@@ -100,25 +101,25 @@ fn signed_answers_are_wrong_in_the_one_way_that_was_asked_for() {
         (Fault::SigRequired, "Responder Error: sigrequired (5)"),
         (Fault::Malformed, "Responder Error: malformedrequest (1)"),
     ] {
-        let text = room.judged(fault.clone());
+        let text = setup.judged(fault.clone());
         assert!(text.contains(wanted), "{fault}: {text}");
         let signed = ["Status times", "No Status", "revoked", "unknown"].iter().any(|part| wanted.contains(part));
         assert_eq!(text.contains("Response verify OK"), signed, "{fault}: {text}");
     }
-    let text = room.judged(Fault::NoNextUpdate);
+    let text = setup.judged(Fault::NoNextUpdate);
     assert!(text.contains("c.pem: good") && !text.contains("Next Update"), "{text}");
-    let text = room.judged(Fault::Multiple);
+    let text = setup.judged(Fault::Multiple);
     assert!(text.contains("c.pem: good") && text.matches("Cert Status: good").count() == 2, "{text}");
-    room.lab.clear(room.issued.serial());
-    let path = room.directory.path().join("ca.pem").display().to_string();
-    let leaf = room.directory.path().join("c.pem").display().to_string();
-    let (_, text) = openssl(&["ocsp", "-issuer", &path, "-cert", &leaf, "-url", &room.lab.url(), "-CAfile", &path]);
+    setup.lab.clear(setup.issued.serial());
+    let path = setup.directory.path().join("ca.pem").display().to_string();
+    let leaf = setup.directory.path().join("c.pem").display().to_string();
+    let (_, text) = openssl(&["ocsp", "-issuer", &path, "-cert", &leaf, "-url", &setup.lab.url(), "-CAfile", &path]);
     assert!(text.contains("Response verify OK") && text.contains("c.pem: good"), "{text}");
 }
 
 #[test]
-fn ocsp_errors_have_their_numbers() {
-    let room = Room::new();
+fn ocsp_errors_have_the_numbers_of_the_rfc() {
+    let setup = Setup::new();
     for (fault, number) in [
         (Fault::Malformed, 1),
         (Fault::InternalError, 2),
@@ -127,20 +128,20 @@ fn ocsp_errors_have_their_numbers() {
         (Fault::Unauthorized, 6),
         (Fault::OnlyHash(HashAlgorithm::Sha256), 6),
     ] {
-        assert_eq!(room.ocsp_status(fault), number);
+        assert_eq!(setup.ocsp_status(fault), number);
     }
-    room.set(Fault::OnlyHash(HashAlgorithm::Sha256));
-    let answer = post(room.lab.address(), &room.request_with(HashAlgorithm::Sha256, None));
+    setup.set(Fault::OnlyHash(HashAlgorithm::Sha256));
+    let answer = post(setup.lab.address(), &setup.request_with(HashAlgorithm::Sha256, None));
     assert!(answer.body.len() > 100);
 }
 
 #[test]
-fn http_goes_wrong_as_it_was_told() {
-    let room = Room::new();
-    let address = room.lab.address();
+fn http_faults() {
+    let setup = Setup::new();
+    let address = setup.lab.address();
     let ask = |fault| {
-        room.set(fault);
-        post(address, &room.request())
+        setup.set(fault);
+        post(address, &setup.request())
     };
     let answer = ask(Fault::HttpStatus { code: 503, retry_after: Some(120) });
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("120")));
@@ -156,35 +157,35 @@ fn http_goes_wrong_as_it_was_told() {
     assert_eq!(answer.body.len(), announced / 2);
     let answer = ask(Fault::Redirect("http://127.0.0.1:1/elsewhere".into()));
     assert_eq!((answer.status, answer.header("location")), (302, Some("http://127.0.0.1:1/elsewhere")));
-    room.set(Fault::RedirectLoop);
-    let path = path_of(&room.request());
+    setup.set(Fault::RedirectLoop);
+    let path = path_of(&setup.request());
     let answer = get(address, &path, "");
     assert_eq!(answer.header("location"), Some(format!("http://{address}{path}").as_str()));
-    room.set(Fault::NoGet);
+    setup.set(Fault::NoGet);
     assert_eq!(get(address, &path, "").status, 405);
-    assert_eq!(post(address, &room.request()).status, 200);
+    assert_eq!(post(address, &setup.request()).status, 200);
 }
 
 #[test]
-fn connections_break_as_they_were_told() {
-    let room = Room::new();
-    let address = room.lab.address();
-    let request = post_bytes(address, &room.request());
-    room.set(Fault::Reset);
+fn connection_faults() {
+    let setup = Setup::new();
+    let address = setup.lab.address();
+    let request = post_bytes(address, &setup.request());
+    setup.set(Fault::Reset);
     assert_eq!(exchange(address, &request).unwrap_err().kind(), ErrorKind::ConnectionReset);
-    room.set(Fault::Close);
+    setup.set(Fault::Close);
     assert_eq!(exchange(address, &request).unwrap(), b"");
 
-    // Hangs: nothing comes while we look, and the lab can still be stopped (its drop).
-    room.set(Fault::Hang);
+    // A hang: no byte comes, and the lab can be dropped all the same.
+    setup.set(Fault::Hang);
     let mut hung = TcpStream::connect(address).unwrap();
     hung.write_all(&request).unwrap();
-    assert!(room.lab.wait_until(Duration::from_secs(10), |all| all.iter().any(|r| r.fault == Some(Fault::Hang))));
+    assert!(setup.lab.wait_until(Duration::from_secs(10), |all| all.iter().any(|r| r.fault == Some(Fault::Hang))));
     hung.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     let error = hung.read(&mut [0; 1]).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
 
-    room.set(Fault::EndlessHeaders);
+    setup.set(Fault::EndlessHeaders);
     let mut endless = TcpStream::connect(address).unwrap();
     endless.write_all(&request).unwrap();
     let mut head = vec![0; 300_000];
@@ -192,51 +193,51 @@ fn connections_break_as_they_were_told() {
     assert!(!head.windows(4).any(|w| w == b"\r\n\r\n"));
     drop(endless);
 
-    room.set(Fault::Delay(Duration::from_millis(80)));
+    setup.set(Fault::Delay(Duration::from_millis(80)));
     let start = Instant::now();
-    assert_eq!(post(address, &room.request()).status, 200);
+    assert_eq!(post(address, &setup.request()).status, 200);
     assert!(start.elapsed() >= Duration::from_millis(80));
 
-    room.set(Fault::Drip(Duration::from_millis(1)));
+    setup.set(Fault::Drip(Duration::from_millis(1)));
     let start = Instant::now();
     let answer = parse(&exchange(address, &request).unwrap());
     assert!(start.elapsed() >= Duration::from_millis(answer.body.len() as u64));
 
-    // The one that hangs delays nobody else.
-    room.lab.clear_all();
-    assert_eq!(post(address, &room.request()).status, 200);
+    // A connection that hangs delays no other connection.
+    setup.lab.clear_all();
+    assert_eq!(post(address, &setup.request()).status, 200);
 }
 
 #[test]
-fn faults_end_and_take_precedence() {
-    let room = Room::new();
-    let address = room.lab.address();
-    let other = room.ca.issue(&Profile::server("other.example")).unwrap();
-    let ask_other = OcspRequest::for_certificate(room.ca.cert_id(other.serial(), HashAlgorithm::Sha1)).to_der();
+fn faults_of_one_certificate_come_before_faults_of_all() {
+    let setup = Setup::new();
+    let address = setup.lab.address();
+    let other = setup.ca.issue(&Profile::server("other.example")).unwrap();
+    let ask_other = OcspRequest::for_certificate(setup.ca.cert_id(other.serial(), HashAlgorithm::Sha1)).to_der();
     let code = |code| Fault::HttpStatus { code, retry_after: None };
-    room.lab.fault_all(code(500));
-    room.lab.fault_times(room.issued.serial(), code(503), 2);
-    let ours: Vec<u16> = (0..3).map(|_| post(address, &room.request()).status).collect();
+    setup.lab.fault_all(code(500));
+    setup.lab.fault_times(setup.issued.serial(), code(503), 2);
+    let ours: Vec<u16> = (0..3).map(|_| post(address, &setup.request()).status).collect();
     assert_eq!(ours, [503, 503, 500]);
     assert_eq!(post(address, &ask_other).status, 500);
-    room.lab.clear_all();
+    setup.lab.clear_all();
     assert_eq!(post(address, &ask_other).status, 200);
 }
 
 #[test]
-fn revocation_and_validity_change_while_it_runs() {
-    let room = Room::new();
-    room.lab.set_validity(Duration::from_secs(20));
-    let first = get(room.lab.address(), &path_of(&room.request()), "");
+fn revocation_and_validity_change_while_the_lab_runs() {
+    let setup = Setup::new();
+    setup.lab.set_validity(Duration::from_secs(20));
+    let first = get(setup.lab.address(), &path_of(&setup.request()), "");
     assert_eq!(first.header("cache-control").unwrap().split(',').next(), Some("max-age=10"));
-    room.lab.revoke(room.issued.serial()).unwrap();
-    assert!(room.judged(Fault::Delay(Duration::ZERO)).contains("c.pem: revoked"));
-    room.lab.reinstate(room.issued.serial()).unwrap();
-    assert!(room.judged(Fault::Delay(Duration::ZERO)).contains("c.pem: good"));
+    setup.lab.revoke(setup.issued.serial()).unwrap();
+    assert!(setup.judged(Fault::Delay(Duration::ZERO)).contains("c.pem: revoked"));
+    setup.lab.reinstate(setup.issued.serial()).unwrap();
+    assert!(setup.judged(Fault::Delay(Duration::ZERO)).contains("c.pem: good"));
 }
 
 #[test]
-fn scripts_change_faults_over_http_only_if_allowed() {
+fn http_requests_change_faults_only_if_control_is_on() {
     let ca = Authority::root("CA").create().unwrap();
     let issued = ca.issue(&Profile::server("a.example")).unwrap();
     let lab = Lab::builder().authority(&ca).control(true).start().unwrap();
@@ -266,7 +267,7 @@ fn scripts_change_faults_over_http_only_if_allowed() {
     let closed = Lab::start([&ca]).unwrap();
     let head = b"POST /lab/fault?serial=all&fault=hang HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     let answer = parse(&exchange(closed.address(), head).unwrap());
-    // A POST of nothing, to an OCSP responder.
+    // Without control, the request is an empty POST to an OCSP responder: malformedRequest.
     assert_eq!(answer.body, [0x30, 3, 0x0a, 1, 1]);
     assert_eq!(post(closed.address(), &request).status, 200);
 }

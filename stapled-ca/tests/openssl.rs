@@ -1,4 +1,4 @@
-//! OpenSSL judges certificates and answers.
+//! OpenSSL verifies certificates and responses.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -11,10 +11,12 @@ use stapled_ca::responder::{RunningResponder, UnknownSerial};
 use stapled_ca::{Authority, ExtendedKeyUsage, Issued, KeyType, Profile, Reason, Responder, Serial};
 use support::{file, openssl};
 
-fn anywhere() -> SocketAddr {
+/// A free port of the loopback address.
+fn any_port() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
 
+/// The certificates in files, for OpenSSL.
 struct Files {
     directory: tempfile::TempDir,
     root: String,
@@ -42,10 +44,10 @@ impl Files {
         openssl(&arguments)
     }
 
-    /// The status that OpenSSL read, once it has verified the signature.
+    /// The status in the response. OpenSSL must have verified its signature.
     fn status(&self, responder: &RunningResponder, more: &[&str]) -> String {
-        let (content, text) = self.ask(responder, more);
-        assert!(content && text.contains("Response verify OK"), "{text}");
+        let (success, text) = self.ask(responder, more);
+        assert!(success && text.contains("Response verify OK"), "{text}");
         let line = text.lines().find(|line| line.starts_with(&self.certificate));
         line.unwrap_or_else(|| panic!("no status in {text}")).rsplit(": ").next().unwrap().to_owned()
     }
@@ -59,11 +61,11 @@ fn statuses_are_verified_for_every_key_type_directly_and_delegated() {
         let ca = root.intermediate("Issuing CA").key(key_type).create().unwrap();
         let issued = ca.issue(&Profile::server("example.org")).unwrap();
         let files = Files::of(&root, &ca, &issued);
-        let direct = Responder::builder().authority(&ca).start(anywhere()).unwrap();
+        let direct = Responder::builder().authority(&ca).start(any_port()).unwrap();
         let delegate = ca.delegate(key_type).unwrap();
         let delegated =
-            Responder::builder().delegated(&ca, delegate).responder_by_name(true).start(anywhere()).unwrap();
-        // The issuer is no root: OpenSSL wants it among the certificates it builds chains from.
+            Responder::builder().delegated(&ca, delegate).responder_by_name(true).start(any_port()).unwrap();
+        // The issuer is not a root: OpenSSL needs its certificate to build the chain.
         let chain = ["-verify_other", files.issuer.as_str()];
         for responder in [&direct, &delegated] {
             assert_eq!(files.status(responder, &chain), "good", "{key_type}");
@@ -82,7 +84,7 @@ fn hash_algorithms_are_echoed() {
     let ca = Authority::root("CA").create().unwrap();
     let issued = ca.issue(&Profile::server("example.org")).unwrap();
     let files = Files::of(&ca, &ca, &issued);
-    let responder = Responder::builder().authority(&ca).start(anywhere()).unwrap();
+    let responder = Responder::builder().authority(&ca).start(any_port()).unwrap();
     for hash in ["sha1", "sha256", "sha384", "sha512"] {
         let (_, text) = openssl(&[
             "ocsp",
@@ -105,14 +107,14 @@ fn hash_algorithms_are_echoed() {
 }
 
 #[test]
-fn a_nonce_is_ignored_unless_it_is_to_be_echoed() {
+fn a_nonce_is_echoed_only_on_request() {
     let ca = Authority::root("CA").create().unwrap();
     let issued = ca.issue(&Profile::server("example.org")).unwrap();
     let files = Files::of(&ca, &ca, &issued);
-    let ignoring = Responder::builder().authority(&ca).start(anywhere()).unwrap();
+    let ignoring = Responder::builder().authority(&ca).start(any_port()).unwrap();
     let (_, text) = files.ask(&ignoring, &["-nonce"]);
     assert!(text.contains("WARNING: no nonce in response"), "{text}");
-    let echoing = Responder::builder().authority(&ca).echo_nonce(true).start(anywhere()).unwrap();
+    let echoing = Responder::builder().authority(&ca).echo_nonce(true).start(any_port()).unwrap();
     let (_, text) = files.ask(&echoing, &["-nonce"]);
     assert!(text.contains("Response verify OK") && !text.contains("WARNING"), "{text}");
 }
@@ -127,14 +129,14 @@ fn certificates_never_issued_are_unknown_or_unauthorized() {
         let url = responder.url();
         openssl(&[&["ocsp", "-issuer", issuer], &serial[..], &["-url", &url, "-CAfile", &files.root]].concat()).1
     };
-    let kind = Responder::builder().authority(&ca).start(anywhere()).unwrap();
-    assert!(ask(&kind, &files.issuer).contains("0x1234: unknown"));
+    let lenient = Responder::builder().authority(&ca).start(any_port()).unwrap();
+    assert!(ask(&lenient, &files.issuer).contains("0x1234: unknown"));
     let strict =
-        Responder::builder().authority(&ca).unknown_serial(UnknownSerial::Unauthorized).start(anywhere()).unwrap();
+        Responder::builder().authority(&ca).unknown_serial(UnknownSerial::Unauthorized).start(any_port()).unwrap();
     assert!(ask(&strict, &files.issuer).contains("Responder Error: unauthorized"));
-    let stranger = Authority::root("CA").create().unwrap();
-    let other = file(files.directory.path(), "other.pem", stranger.certificate_pem());
-    assert!(ask(&kind, &other.display().to_string()).contains("Responder Error: unauthorized"));
+    let namesake = Authority::root("CA").create().unwrap();
+    let other = file(files.directory.path(), "other.pem", namesake.certificate_pem());
+    assert!(ask(&lenient, &other.display().to_string()).contains("Responder Error: unauthorized"));
 }
 
 #[test]
@@ -144,14 +146,14 @@ fn one_responder_serves_several_authorities() {
     let own = root.issue(&Profile::server("a.example")).unwrap();
     let below = ca.issue(&Profile::server("b.example").serial(own.serial().clone())).unwrap();
     root.revoke(own.serial(), None).unwrap();
-    let responder = Responder::builder().authority(&root).authority(&ca).start(anywhere()).unwrap();
+    let responder = Responder::builder().authority(&root).authority(&ca).start(any_port()).unwrap();
     assert_eq!(Files::of(&root, &root, &own).status(&responder, &[]), "revoked");
     let files = Files::of(&root, &ca, &below);
     assert_eq!(files.status(&responder, &["-verify_other", &files.issuer]), "good");
 }
 
 #[test]
-fn chains_verify_and_say_what_the_profile_says() {
+fn chains_verify_and_have_the_contents_of_the_profile() {
     let root = Authority::root("Root").key(KeyType::Rsa2048).organization("Lab").create().unwrap();
     let middle = root.intermediate("Middle").key(KeyType::EcdsaP384).create().unwrap();
     let ca = middle.intermediate("Issuing").key(KeyType::Ed25519).create().unwrap();
@@ -172,8 +174,8 @@ fn chains_verify_and_say_what_the_profile_says() {
     let path = |name: &str, text: String| file(directory.path(), name, text).display().to_string();
     let bundle = path("bundle.pem", issued.bundle_pem());
     let root_file = path("root.pem", ca.root_pem());
-    let (content, text) = openssl(&["verify", "-x509_strict", "-CAfile", &root_file, "-untrusted", &bundle, &bundle]);
-    assert!(content, "{text}");
+    let (success, text) = openssl(&["verify", "-x509_strict", "-CAfile", &root_file, "-untrusted", &bundle, &bundle]);
+    assert!(success, "{text}");
     let (_, text) = openssl(&["x509", "-in", &bundle, "-noout", "-text", "-serial"]);
     for wanted in [
         "TLS Feature",
@@ -188,13 +190,13 @@ fn chains_verify_and_say_what_the_profile_says() {
         assert!(text.contains(wanted), "{wanted} missing in {text}");
     }
     assert!(!text.contains("TLS Feature: critical"));
-    // Leaf, Issuing and Middle; not the root. And one key.
+    // The certificates of leaf, Issuing and Middle without the root's, and one key.
     assert_eq!(issued.bundle_pem().matches("BEGIN CERTIFICATE").count(), 3);
     assert_eq!(issued.bundle_pem().matches("PRIVATE KEY-----").count(), 2);
 }
 
 #[test]
-fn purposes_and_validity_are_as_wanted() {
+fn purposes_and_validity_are_those_of_the_profile() {
     let ca = Authority::root("CA").create().unwrap();
     let text = |profile: &Profile| {
         let directory = tempfile::tempdir().unwrap();
@@ -214,15 +216,15 @@ fn purposes_and_validity_are_as_wanted() {
 }
 
 #[test]
-fn every_key_is_readable_for_openssl() {
+fn openssl_reads_every_key_type() {
     let ca = Authority::root("CA").create().unwrap();
     for name in KeyType::names() {
         let issued = ca.issue(&Profile::server("a.example").key(name.parse().unwrap())).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let path = file(directory.path(), "c.pem", issued.bundle_pem());
         let path = Path::to_str(&path).unwrap();
-        let (content, from_key) = openssl(&["pkey", "-in", path, "-pubout"]);
-        assert!(content, "{name}: {from_key}");
+        let (success, from_key) = openssl(&["pkey", "-in", path, "-pubout"]);
+        assert!(success, "{name}: {from_key}");
         assert_eq!(from_key, openssl(&["x509", "-in", path, "-noout", "-pubkey"]).1, "{name}");
     }
 }

@@ -1,4 +1,4 @@
-//! The responder over HTTP: caching, limits, concurrency, strange input.
+//! The responder over HTTP: caching, limits, concurrency, malformed input.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -15,22 +15,25 @@ use stapled_ca::responder::{Access, AccessObserver, Limits, Outcome, RunningResp
 use stapled_ca::{Authority, Issued, Profile, Reason, Responder, Serial, Status};
 use support::{exchange, get, parse, path_of, post};
 
-fn anywhere() -> SocketAddr {
+/// A free port of the loopback address.
+fn any_port() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
 
+/// A request about one certificate, DER.
 fn request(ca: &Authority, serial: &Serial) -> Vec<u8> {
     OcspRequest::for_certificate(ca.cert_id(serial, HashAlgorithm::Sha1)).to_der()
 }
 
-fn one() -> (Authority, Issued, RunningResponder) {
+/// An authority, an issued certificate, and a running responder.
+fn running() -> (Authority, Issued, RunningResponder) {
     let ca = Authority::root("Example CA").create().unwrap();
     let issued = ca.issue(&Profile::server("example.org")).unwrap();
-    let responder = Responder::builder().authority(&ca).start(anywhere()).unwrap();
+    let responder = Responder::builder().authority(&ca).start(any_port()).unwrap();
     (ca, issued, responder)
 }
 
-/// The contents of the only SingleResponse's certStatus tag, decoded by rasn.
+/// The tbsResponseData of a response, decoded by rasn: an independent decoder.
 fn decode(response: &[u8]) -> rasn_ocsp::ResponseData {
     let response: rasn_ocsp::OcspResponse = rasn::der::decode(response).unwrap();
     let basic: rasn_ocsp::BasicOcspResponse = rasn::der::decode(&response.bytes.unwrap().response).unwrap();
@@ -38,8 +41,8 @@ fn decode(response: &[u8]) -> rasn_ocsp::ResponseData {
 }
 
 #[test]
-fn answers_may_be_cached_and_are_not_sent_twice() {
-    let (ca, issued, responder) = one();
+fn responses_have_cache_headers_and_answer_304() {
+    let (ca, issued, responder) = running();
     let path = path_of(&request(&ca, issued.serial()));
     let first = get(responder.address(), &path, "");
     assert_eq!(first.status, 200);
@@ -59,7 +62,7 @@ fn answers_may_be_cached_and_are_not_sent_twice() {
 }
 
 #[test]
-fn prepared_answers_are_renewed_and_follow_the_ledger() {
+fn prepared_responses_are_renewed_and_follow_the_ledger() {
     let ca = Authority::root("CA").create().unwrap();
     let issued = ca.issue(&Profile::server("a.example")).unwrap();
     let now = Arc::new(AtomicI64::new(1_800_000_000));
@@ -88,7 +91,7 @@ fn prepared_answers_are_renewed_and_follow_the_ledger() {
 }
 
 #[test]
-fn a_signer_does_not_sign_beyond_its_own_end() {
+fn next_update_is_not_after_the_end_of_the_signer() {
     let ca = Authority::root("CA").create().unwrap();
     let issued = ca.issue(&Profile::server("a.example")).unwrap();
     let delegate = Profile::ocsp_responder("OCSP").valid_between(0, 2_000);
@@ -102,8 +105,8 @@ fn a_signer_does_not_sign_beyond_its_own_end() {
 }
 
 #[test]
-fn the_cert_id_comes_back_as_it_was_sent() {
-    let (ca, issued, responder) = one();
+fn the_bytes_of_the_cert_id_are_echoed() {
+    let (ca, issued, responder) = running();
     for hash in HashAlgorithm::ALL {
         for parameters in [NullParameters::Present, NullParameters::Absent] {
             let id = stapled_ca::ocsp::CertId::with_parameters(ca.identity(), issued.serial(), hash, parameters);
@@ -115,8 +118,8 @@ fn the_cert_id_comes_back_as_it_was_sent() {
 }
 
 #[test]
-fn several_certificates_in_one_request_are_all_answered() {
-    let (ca, issued, responder) = one();
+fn one_request_about_several_certificates() {
+    let (ca, issued, responder) = running();
     let other = ca.issue(&Profile::server("b.example")).unwrap();
     ca.revoke(other.serial(), None).unwrap();
     let cert_ids = [issued.serial(), other.serial()].map(|serial| ca.cert_id(serial, HashAlgorithm::Sha256));
@@ -128,22 +131,22 @@ fn several_certificates_in_one_request_are_all_answered() {
 }
 
 #[test]
-fn issuers_certificates_are_served() {
+fn certificates_of_issuers_are_served() {
     let root = Authority::root("Example Root").create().unwrap();
     let ca = root.intermediate("Example CA 1").create().unwrap();
-    let responder = Responder::builder().authority(&ca).authority(&root).start(anywhere()).unwrap();
+    let responder = Responder::builder().authority(&ca).authority(&root).start(any_port()).unwrap();
     for (path, authority) in [("/ca.crt", &ca), ("/example-ca-1.crt", &ca), ("/example-root.crt", &root)] {
         let answer = get(responder.address(), path, "");
         assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/pkix-cert")));
         assert_eq!(answer.body, authority.certificate());
         assert!(path == "/ca.crt" || responder.ca_issuers_url(authority).ends_with(path));
     }
-    assert_eq!(get(responder.address(), "/nobody.crt", "").status, 404);
+    assert_eq!(get(responder.address(), "/unknown.crt", "").status, 404);
 }
 
 #[test]
-fn strange_input_is_refused_and_the_next_client_served() {
-    let (ca, issued, responder) = one();
+fn malformed_input_is_refused_and_the_next_client_is_served() {
+    let (ca, issued, responder) = running();
     let address = responder.address();
     assert_eq!(get(address, "/", "").status, 404);
     assert_eq!(get(address, "/%", "").status, 404);
@@ -154,7 +157,7 @@ fn strange_input_is_refused_and_the_next_client_served() {
     assert_eq!(parse(&exchange(address, put).unwrap()).status, 405);
     assert!(exchange(address, b"\x16\x03\x01 this is not HTTP\r\n\r\n").is_ok());
 
-    // Every single-bit change of a request: any answer will do, but it must come.
+    // With one flipped bit, a request may have any answer, but it must have one.
     let whole = request(&ca, issued.serial());
     let mut stream = TcpStream::connect(address).unwrap();
     for bit in 0..whole.len() * 8 {
@@ -168,19 +171,19 @@ fn strange_input_is_refused_and_the_next_client_served() {
 }
 
 #[test]
-fn clients_that_do_not_finish_are_let_go_and_waiting_ones_served() {
+fn clients_that_do_not_finish_are_disconnected() {
     let ca = Authority::root("CA").create().unwrap();
     let issued = ca.issue(&Profile::server("a.example")).unwrap();
     let mut limits = Limits::default();
     limits.connections = 2;
     limits.head = Duration::from_millis(100);
     limits.body_time = Duration::from_millis(100);
-    let responder = Responder::builder().authority(&ca).limits(limits).start(anywhere()).unwrap();
+    let responder = Responder::builder().authority(&ca).limits(limits).start(any_port()).unwrap();
     let half_head = TcpStream::connect(responder.address()).unwrap();
     (&half_head).write_all(b"GET /").unwrap();
     let half_body = TcpStream::connect(responder.address()).unwrap();
     (&half_body).write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf").unwrap();
-    // Both places are taken; this one is accepted once they are free.
+    // Two connections are the limit. This one is accepted when one of them ends.
     assert_eq!(post(responder.address(), &request(&ca, issued.serial())).status, 200);
     let mut rest = Vec::new();
     half_body.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -190,7 +193,7 @@ fn clients_that_do_not_finish_are_let_go_and_waiting_ones_served() {
 
 #[test]
 fn many_clients_are_served_at_once() {
-    let (ca, issued, responder) = one();
+    let (ca, issued, responder) = running();
     let path = path_of(&request(&ca, issued.serial()));
     std::thread::scope(|scope| {
         for _ in 0..16 {
@@ -207,7 +210,7 @@ fn many_clients_are_served_at_once() {
 }
 
 #[test]
-fn an_authority_on_disk_is_shared_by_processes() {
+fn processes_share_an_authority_on_disk() {
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().join("ca");
     let ca = Authority::root("Disk CA").create_in(&place).unwrap();
@@ -215,11 +218,11 @@ fn an_authority_on_disk_is_shared_by_processes() {
     use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(std::fs::metadata(place.join("ca.key")).unwrap().permissions().mode() & 0o777, 0o600);
     let issued = ca.issue(&Profile::server("a.example")).unwrap();
-    let responder = Responder::builder().authority(&ca).start(anywhere()).unwrap();
+    let responder = Responder::builder().authority(&ca).start(any_port()).unwrap();
     let status = || decode(&post(responder.address(), &request(&ca, issued.serial())).body).responses.remove(0);
     assert!(matches!(status().cert_status, rasn_ocsp::CertStatus::Good));
 
-    // As another process would: from the files alone.
+    // Opened from the files, as in another process.
     let elsewhere = Authority::open(&place).unwrap();
     assert_eq!(elsewhere.certificate(), ca.certificate());
     elsewhere.revoke(issued.serial(), Some(Reason::KeyCompromise)).unwrap();
@@ -232,7 +235,7 @@ fn an_authority_on_disk_is_shared_by_processes() {
 }
 
 #[test]
-fn simultaneous_changes_on_disk_lose_nothing() {
+fn concurrent_changes_on_disk_are_all_kept() {
     let directory = tempfile::tempdir().unwrap();
     Authority::root("Disk CA").create_in(directory.path()).unwrap();
     std::thread::scope(|scope| {
@@ -252,8 +255,8 @@ fn simultaneous_changes_on_disk_lose_nothing() {
 }
 
 #[test]
-fn dropping_it_frees_the_port() {
-    let (ca, _, responder) = one();
+fn dropping_a_responder_frees_its_port() {
+    let (ca, _, responder) = running();
     let address = responder.address();
     drop(responder);
     let again = Responder::builder().authority(&ca).start(address).unwrap();
@@ -261,7 +264,7 @@ fn dropping_it_frees_the_port() {
 }
 
 #[test]
-fn an_observer_is_told_of_every_question() {
+fn an_observer_receives_every_question() {
     #[derive(Default)]
     struct Log(Mutex<Vec<Access>>);
     impl AccessObserver for Log {
@@ -272,7 +275,7 @@ fn an_observer_is_told_of_every_question() {
     let ca = Authority::root("CA").create().unwrap();
     let issued = ca.issue(&Profile::server("a.example")).unwrap();
     let log = Arc::new(Log::default());
-    let responder = Responder::builder().authority(&ca).observer(Arc::clone(&log) as _).start(anywhere()).unwrap();
+    let responder = Responder::builder().authority(&ca).observer(Arc::clone(&log) as _).start(any_port()).unwrap();
     post(responder.address(), &request(&ca, issued.serial()));
     get(responder.address(), &path_of(&request(&ca, issued.serial())), "If-None-Match: *\r\n");
     post(responder.address(), b"nonsense");

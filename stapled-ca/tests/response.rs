@@ -30,7 +30,7 @@ impl Case {
         ResponseBuilder::new(&self.ca)
     }
 
-    /// What OpenSSL says of the response.
+    /// The output of OpenSSL about a response.
     fn judged(&self, response: &[u8]) -> String {
         let directory = tempfile::tempdir().unwrap();
         let path = |name, bytes: &[u8]| file(directory.path(), name, bytes).display().to_string();
@@ -119,13 +119,13 @@ fn delegates_verify_only_with_their_purpose_and_their_time() {
     assert!(case.judged(&response).contains("Response verify OK"));
     assert_eq!(basic(&response).certs.unwrap().len(), 2);
     assert!(matches!(basic(&response).tbs_response_data.responder_id, rasn_ocsp::ResponderId::ByName(_)));
-    // Any bytes may stand where certificates do.
+    // Any bytes may be in the list of certificates.
     let response = signed().further_certificate(&[0x30, 0x01, 0x00]).build().unwrap();
     assert!(response.windows(3).any(|window| window == [0x30, 0x01, 0x00]));
 }
 
 #[test]
-fn times_speak_of_the_single_response_before_them_or_of_all() {
+fn times_apply_to_the_last_single_response_or_to_all() {
     let case = Case::new(KeyType::Ed25519);
     let other = case.ca.cert_id(&7.into(), HashAlgorithm::Sha256);
     let response = case
@@ -157,7 +157,7 @@ fn times_speak_of_the_single_response_before_them_or_of_all() {
 }
 
 #[test]
-fn extensions_version_and_type_are_as_wanted() {
+fn extensions_version_and_type() {
     let case = Case::new(KeyType::EcdsaP256);
     let private = [1, 3, 6, 1, 4, 1, 99_999, 1];
     let response = case
@@ -187,7 +187,7 @@ fn extensions_version_and_type_are_as_wanted() {
 }
 
 #[test]
-fn the_outside_of_a_response_can_be_wrong_too() {
+fn status_signature_and_trailing_bytes_can_be_wrong() {
     let case = Case::new(KeyType::EcdsaP256);
     let right = case.builder().good(&case.id);
     let plain = right.build().unwrap();
@@ -203,11 +203,11 @@ fn the_outside_of_a_response_can_be_wrong_too() {
 }
 
 #[test]
-fn weak_keys_sign_and_are_called_weak() {
+fn weak_keys_sign() {
     let case = Case::new(KeyType::Rsa1024);
     let response = case.builder().good(&case.id).build().unwrap();
     let text = case.judged(&response);
-    // OpenSSL's default level refuses the CA's key, not the signature.
+    // OpenSSL's default security level may refuse the CA's key, but not the signature.
     assert!(text.contains("Response verify OK") || text.contains("key too small"), "{text}");
     let other = Arc::new(Key::generate(KeyType::EcdsaP256).unwrap());
     let forged = Signer::new(other, case.ca.identity().clone(), None);

@@ -1,28 +1,37 @@
-//! The lab's own URLs, for scripts that change faults while it runs.
+//! The URLs under `/lab/`, for scripts that change faults while the lab runs.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use hyper::Method;
 
-use crate::lab::Bench;
 use crate::lab::fault::Fault;
 use crate::lab::message::{HttpRequest, Reply};
+use crate::lab::shared::Shared;
 use crate::responder::percent_decode;
 use crate::serial::Serial;
 
-/// Does what a request to `/lab/…` says.
-pub(crate) fn obey(bench: &Bench, request: &HttpRequest) -> Reply {
+const USAGE: &str = "\
+POST   /lab/fault?serial=SERIAL|all&fault=KIND[:ARGUMENT][&times=N]
+DELETE /lab/fault[?serial=SERIAL|all]
+POST   /lab/revoke?serial=SERIAL[&reason=REASON]
+POST   /lab/validity?seconds=N
+GET    /lab/requests
+DELETE /lab/requests
+";
+
+/// Handles a request to `/lab/…`.
+pub(crate) fn handle(shared: &Shared, request: &HttpRequest) -> Reply {
     let outcome = match (&request.method, request.path()) {
-        (&Method::POST, "/lab/fault") => set_fault(bench, request),
-        (&Method::DELETE, "/lab/fault") => clear_fault(bench, request),
-        (&Method::POST, "/lab/revoke") => revoke(bench, request),
-        (&Method::POST, "/lab/validity") => set_validity(bench, request),
+        (&Method::POST, "/lab/fault") => set_fault(shared, request),
+        (&Method::DELETE, "/lab/fault") => clear_fault(shared, request),
+        (&Method::POST, "/lab/revoke") => revoke(shared, request),
+        (&Method::POST, "/lab/validity") => set_validity(shared, request),
         (&Method::DELETE, "/lab/requests") => {
-            bench.state.forget_requests();
+            shared.state.forget_requests();
             Ok("forgotten\n".into())
         }
-        (&Method::GET, "/lab/requests") => return requests(bench),
+        (&Method::GET, "/lab/requests") => return requests(shared),
         _ => return Reply::new(404, "text/plain", USAGE),
     };
     match outcome {
@@ -31,57 +40,59 @@ pub(crate) fn obey(bench: &Bench, request: &HttpRequest) -> Reply {
     }
 }
 
-fn set_fault(bench: &Bench, request: &HttpRequest) -> Result<String, String> {
+fn set_fault(shared: &Shared, request: &HttpRequest) -> Result<String, String> {
     let fault: Fault = required(request, "fault")?.parse().map_err(text)?;
     let times = parameter(request, "times").map(|times| times.parse::<u32>().map_err(text)).transpose()?;
-    let whom = whom(request)?;
-    bench.state.set(whom.as_ref(), fault.clone(), times);
+    let target = target(request)?;
+    shared.state.set(target.as_ref(), fault.clone(), times);
     Ok(format!("{fault}\n"))
 }
 
-fn clear_fault(bench: &Bench, request: &HttpRequest) -> Result<String, String> {
+fn clear_fault(shared: &Shared, request: &HttpRequest) -> Result<String, String> {
     match parameter(request, "serial") {
-        None => bench.state.clear_all(),
-        Some(_) => match whom(request)? {
-            Some(serial) => bench.state.clear(&serial),
-            None => bench.state.clear_for_all(),
+        None => shared.state.clear_all(),
+        Some(_) => match target(request)? {
+            Some(serial) => shared.state.clear(&serial),
+            None => shared.state.clear_for_all(),
         },
     }
     Ok("cleared\n".into())
 }
 
-fn revoke(bench: &Bench, request: &HttpRequest) -> Result<String, String> {
+fn revoke(shared: &Shared, request: &HttpRequest) -> Result<String, String> {
     let serial: Serial = required(request, "serial")?.parse().map_err(text)?;
     let reason = parameter(request, "reason").map(|reason| reason.parse().map_err(text)).transpose()?;
-    bench.issuer_of(&serial).and_then(|issuer| issuer.revoke(&serial, reason)).map_err(text)?;
+    shared.issuer_of(&serial).and_then(|issuer| issuer.revoke(&serial, reason)).map_err(text)?;
     Ok(format!("revoked {serial}\n"))
 }
 
-fn set_validity(bench: &Bench, request: &HttpRequest) -> Result<String, String> {
+fn set_validity(shared: &Shared, request: &HttpRequest) -> Result<String, String> {
     let seconds: u64 = required(request, "seconds")?.parse().map_err(text)?;
-    bench.responder.set_validity(Duration::from_secs(seconds));
+    shared.responder.set_validity(Duration::from_secs(seconds));
     Ok(format!("{seconds} seconds\n"))
 }
 
-fn requests(bench: &Bench) -> Reply {
-    match serde_json::to_vec(&bench.state.requests()) {
+fn requests(shared: &Shared) -> Reply {
+    match serde_json::to_vec(&shared.state.requests()) {
         Ok(json) => Reply::new(200, "application/json", json),
         Err(error) => Reply::new(500, "text/plain", error.to_string()),
     }
 }
 
-/// The certificate meant; `None` for all of them.
-fn whom(request: &HttpRequest) -> Result<Option<Serial>, String> {
+/// The certificate that a request names; `None` for all certificates.
+fn target(request: &HttpRequest) -> Result<Option<Serial>, String> {
     match required(request, "serial")?.as_ref() {
         "all" => Ok(None),
         serial => serial.parse().map(Some).map_err(text),
     }
 }
 
+/// The value of a parameter that must be there.
 fn required<'r>(request: &'r HttpRequest, name: &str) -> Result<Cow<'r, str>, String> {
-    parameter(request, name).ok_or_else(|| format!("the parameter {name} is missing\n{USAGE}"))
+    parameter(request, name).ok_or_else(|| format!("the parameter {name} is missing; the requests are\n{USAGE}"))
 }
 
+/// The value of a parameter, percent-decoded.
 fn parameter<'r>(request: &'r HttpRequest, name: &str) -> Option<Cow<'r, str>> {
     let (_, query) = request.target.split_once('?')?;
     let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
@@ -94,12 +105,3 @@ fn parameter<'r>(request: &'r HttpRequest, name: &str) -> Option<Cow<'r, str>> {
 fn text(error: impl ToString) -> String {
     error.to_string()
 }
-
-const USAGE: &str = "\
-POST   /lab/fault?serial=SERIAL|all&fault=KIND[:ARGUMENT][&times=N]
-DELETE /lab/fault[?serial=SERIAL|all]
-POST   /lab/revoke?serial=SERIAL[&reason=REASON]
-POST   /lab/validity?seconds=N
-GET    /lab/requests
-DELETE /lab/requests
-";

@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! The faults of a lab.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::ocsp::HashAlgorithm;
 
-/// Something that a responder does wrong, on command.
+/// A fault of a responder.
 ///
-/// Read from text as `KIND` or `KIND:ARGUMENT`; [`Fault::KINDS`] lists them.
+/// Its text is `KIND` or `KIND:ARGUMENT`; [`Fault::KINDS`] lists all kinds.
 ///
 /// ```
 /// use stapled_ca::lab::Fault;
@@ -20,98 +20,97 @@ use crate::ocsp::HashAlgorithm;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Answers rightly, but late.
+    /// The right answer, this much later.
     Delay(Duration),
-    /// Takes the request and never answers.
+    /// The responder reads the request and never answers.
     Hang,
-    /// Resets the connection (RST).
+    /// The responder resets the connection (RST).
     Reset,
-    /// Closes the connection without a word.
+    /// The responder closes the connection without an answer.
     Close,
-    /// Answers with this HTTP status and no body.
+    /// An HTTP status without a body.
     HttpStatus {
         /// The status code.
         code: u16,
-        /// `Retry-After`, seconds.
+        /// `Retry-After`, in seconds.
         retry_after: Option<u64>,
     },
-    /// 405 to every GET; POST is answered rightly.
+    /// 405 to every GET, and the right answer to POST.
     NoGet,
-    /// `unauthorized` unless the CertID has this hash algorithm.
+    /// `unauthorized`, unless the CertID has this hash algorithm.
     OnlyHash(HashAlgorithm),
-    /// 200 with octets that are no OCSP response.
+    /// 200 with bytes that are not an OCSP response.
     Garbage,
     /// 200 with an empty body.
     Empty,
-    /// The right answer, cut off in the middle of its announced length.
+    /// The right answer, which ends after half of its Content-Length.
     Truncated,
-    /// The right answer with zeros behind it, so many octets together.
+    /// The right answer followed by zeros, with this number of octets in total.
     Oversized(u64),
-    /// The right answer, one octet of the body at a time, this far apart.
+    /// The right answer, with this pause before each octet of the body.
     Drip(Duration),
-    /// HTTP headers that never end.
+    /// HTTP headers without an end.
     EndlessHeaders,
-    /// OCSP error tryLater.
+    /// The OCSP error tryLater.
     TryLater,
-    /// OCSP error internalError.
+    /// The OCSP error internalError.
     InternalError,
-    /// OCSP error unauthorized.
+    /// The OCSP error unauthorized.
     Unauthorized,
-    /// OCSP error sigRequired.
+    /// The OCSP error sigRequired.
     SigRequired,
-    /// OCSP error malformedRequest.
+    /// The OCSP error malformedRequest.
     Malformed,
-    /// Signed and good, but nextUpdate was a day ago.
+    /// Good, but nextUpdate was a day ago.
     Expired,
-    /// Signed and good, but thisUpdate is tomorrow.
+    /// Good, but thisUpdate is tomorrow.
     NotYetValid,
-    /// Signed and good, without nextUpdate.
+    /// Good, without nextUpdate.
     NoNextUpdate,
-    /// Signed and good, for another serial number.
+    /// Good, for another serial number.
     WrongCertificate,
-    /// Signed by somebody else altogether, whose certificate is embedded.
+    /// Good, signed by the delegate of another authority. The delegate's certificate is embedded.
     WrongSigner,
-    /// Signed by an end-entity certificate of the same issuer that may not sign
-    /// OCSP responses.
+    /// Good, signed with the key of a server's certificate of the same issuer.
     SiblingSigner,
-    /// The right answer with one bit of its signature flipped.
+    /// Good, with one flipped bit in the signature.
     BadSignature,
-    /// Signed: revoked an hour ago (keyCompromise), whatever the ledger says.
+    /// Revoked an hour ago (keyCompromise), independent of the ledger.
     Revoked,
-    /// Signed: unknown, whatever the ledger says.
+    /// Unknown, independent of the ledger.
     Unknown,
     /// 302 to this URL.
     Redirect(String),
-    /// 302 to where the request was sent.
+    /// 302 to the URL of the request.
     RedirectLoop,
-    /// Signed and good, with a nonce that nobody asked with.
+    /// Good, with another nonce than the request's.
     WrongNonce,
-    /// Signed and good, with a second SingleResponse for another serial number.
+    /// Good, with a second SingleResponse for another serial number.
     Multiple,
-    /// 200 with exactly these octets.
+    /// 200 with these bytes.
     Answer(Vec<u8>),
-    /// Signed and good, by a responder that is named and not known by its key, with further certificates (DER) beside the
-    /// delegate's: nothing signs which are there.
+    /// Good, with the ResponderID byName, and with further certificates (DER) beside the delegate's. The list of
+    /// certificates is not signed.
     Embedding {
-        /// Those before it.
+        /// The certificates before the delegate's.
         before: Vec<Vec<u8>>,
-        /// Those behind it.
+        /// The certificates after the delegate's.
         after: Vec<Vec<u8>>,
     },
 }
 
-/// Why a text is no fault.
+/// Why a text is not a fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FaultError {
-    /// No such kind.
-    #[error("{kind:?} is not a fault; there are: {}", names())]
+    /// The kind does not exist.
+    #[error("{kind:?} is not a fault; choose one of {}", names())]
     UnknownKind {
-        /// What was given.
+        /// The kind.
         kind: String,
     },
-    /// The kind needs another argument, or none.
-    #[error("the fault {kind:?} is written {usage}")]
+    /// The argument is missing, superfluous or malformed.
+    #[error("the argument of fault {kind:?} is wrong; write {usage}")]
     Argument {
         /// The kind.
         kind: String,
@@ -121,21 +120,21 @@ pub enum FaultError {
 }
 
 impl Fault {
-    /// How each kind is written, and what it does.
+    /// The syntax and the meaning of each kind.
     pub const KINDS: [(&'static str, &'static str); 30] = [
-        ("delay:MS", "answer rightly, MS milliseconds late"),
-        ("hang", "take the request and never answer"),
+        ("delay:MS", "the right answer, MS milliseconds late"),
+        ("hang", "read the request and never answer"),
         ("reset", "reset the connection (TCP RST)"),
-        ("close", "close the connection without a word"),
-        ("http_status:CODE[:SECONDS]", "answer with this HTTP status, and Retry-After if given"),
-        ("no_get", "405 to every GET, right answers to POST"),
-        ("only_hash:HASH", "unauthorized unless the CertID uses sha1 or sha256 ..."),
-        ("garbage", "200 with octets that are no OCSP response"),
+        ("close", "close the connection without an answer"),
+        ("http_status:CODE[:SECONDS]", "this HTTP status, with Retry-After if SECONDS is given"),
+        ("no_get", "405 to every GET, the right answer to POST"),
+        ("only_hash:HASH", "unauthorized, unless the CertID uses HASH (sha1, sha256 ...)"),
+        ("garbage", "200 with bytes that are not an OCSP response"),
         ("empty", "200 with an empty body"),
-        ("truncated", "close in the middle of the right answer"),
-        ("oversized:N", "the right answer with zeros behind it, N octets together"),
+        ("truncated", "the right answer, which ends in the middle"),
+        ("oversized:N", "the right answer followed by zeros, N octets in total"),
         ("drip[:MS]", "the right answer, one octet each MS milliseconds (1000)"),
-        ("endless_headers", "HTTP headers that never end"),
+        ("endless_headers", "HTTP headers without an end"),
         ("try_later", "OCSP error tryLater (3)"),
         ("internal_error", "OCSP error internalError (2)"),
         ("unauthorized", "OCSP error unauthorized (6)"),
@@ -145,13 +144,13 @@ impl Fault {
         ("not_yet_valid", "good, but thisUpdate is tomorrow"),
         ("no_next_update", "good, without nextUpdate"),
         ("wrong_certificate", "good, for another serial number"),
-        ("wrong_signer", "good, signed by a stranger"),
-        ("sibling_signer", "good, signed by a certificate of the same CA that may not"),
-        ("bad_signature", "the right answer with a broken signature"),
-        ("revoked", "revoked, whatever the ledger says"),
-        ("unknown", "unknown, whatever the ledger says"),
-        ("redirect:URL", "302 to URL; without URL: a loop, 302 to where it was asked"),
-        ("wrong_nonce", "good, with a nonce that nobody sent"),
+        ("wrong_signer", "good, signed by the delegate of another CA"),
+        ("sibling_signer", "good, signed with a server certificate of the same CA"),
+        ("bad_signature", "good, with a flipped bit in the signature"),
+        ("revoked", "revoked, independent of the ledger"),
+        ("unknown", "unknown, independent of the ledger"),
+        ("redirect:URL", "302 to URL; without URL 302 to the URL of the request, a loop"),
+        ("wrong_nonce", "good, with another nonce than the request's"),
         ("multiple", "good, with a second SingleResponse for another certificate"),
     ];
 }
@@ -167,7 +166,7 @@ impl FromStr for Fault {
         let kind = kind.to_ascii_lowercase().replace('-', "_");
         let usage = Self::KINDS.iter().map(|(usage, _)| *usage).find(|usage| name_of(usage) == kind);
         let Some(usage) = usage else {
-            // Not in the list: its loop is written redirect without a URL.
+            // This name is not in the list: a loop is written `redirect` without a URL.
             return match kind.as_str() {
                 "redirect_loop" if argument.is_none() => Ok(Self::RedirectLoop),
                 _ => Err(FaultError::UnknownKind { kind }),
@@ -267,11 +266,12 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The kind in `KIND[:ARGUMENT]`.
+/// The name of the kind in its syntax.
 fn name_of(usage: &str) -> &str {
     usage.split([':', '[']).next().unwrap_or(usage)
 }
 
+/// The syntax of all kinds.
 fn names() -> String {
     let names: Vec<&str> = Fault::KINDS.iter().map(|(usage, _)| *usage).collect();
     names.join(", ")
@@ -282,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_listed_kind_is_read_and_written() {
+    fn every_kind_is_read_and_written() {
         for (usage, _) in Fault::KINDS {
             let text = match usage {
                 "delay:MS" => "delay:5",
@@ -301,11 +301,11 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_explained() {
+    fn errors_say_the_syntax() {
         let wrong = |text: &str| text.parse::<Fault>().unwrap_err().to_string();
         assert!(wrong("explode").contains("delay:MS, hang"));
-        assert_eq!(wrong("delay"), "the fault \"delay\" is written delay:MS");
-        assert_eq!(wrong("hang:5"), "the fault \"hang\" is written hang");
+        assert_eq!(wrong("delay"), "the argument of fault \"delay\" is wrong; write delay:MS");
+        assert_eq!(wrong("hang:5"), "the argument of fault \"hang\" is wrong; write hang");
         assert!(wrong("http_status:99").contains("CODE"));
     }
 }

@@ -1,11 +1,12 @@
-//! A responder that fails on command, for tests and laboratories.
+//! A lab: an OCSP responder that fails on command, for tests.
 //!
-//! Everything wrong is done here and only here; [`crate::Responder`], which a
-//! lab has inside for its right answers, knows nothing of it.
+//! Only this module makes wrong answers. For right answers, a lab contains a [`crate::Responder`], which does not
+//! depend on it.
 
 mod control;
 mod fault;
 mod message;
+mod shared;
 mod state;
 mod wire;
 mod wrong;
@@ -25,15 +26,15 @@ use tokio::task::JoinSet;
 use crate::authority::Authority;
 use crate::background::{Background, stopped};
 use crate::error::AuthorityError;
+use crate::lab::shared::Shared;
+use crate::lab::state::State;
+use crate::lab::wrong::WrongSigners;
 use crate::ledger::{Reason, Record, Status};
 use crate::ocsp::Signer;
 use crate::responder::{Responder, ResponderBuilder, UnknownSerial};
 use crate::serial::Serial;
-use crate::store::StoreError;
-use state::State;
-use wrong::Impostors;
 
-/// A running lab. Dropping it stops it.
+/// A running lab. Dropping it stops the server.
 ///
 /// ```
 /// use stapled_ca::lab::{Fault, Lab};
@@ -50,11 +51,11 @@ use wrong::Impostors;
 #[derive(Debug)]
 pub struct Lab {
     address: SocketAddr,
-    bench: Arc<Bench>,
+    shared: Arc<Shared>,
     _background: Background,
 }
 
-/// A lab before it runs.
+/// Builds a lab.
 #[must_use]
 pub struct LabBuilder {
     responder: ResponderBuilder,
@@ -62,178 +63,166 @@ pub struct LabBuilder {
     control: bool,
 }
 
-/// What all connections share.
-#[derive(Debug)]
-pub(crate) struct Bench {
-    responder: Responder,
-    state: State,
-    impostors: Impostors,
-    control: bool,
-    address: SocketAddr,
-}
-
 impl Lab {
-    /// Starts a lab for these authorities on a free port of 127.0.0.1. They
-    /// sign themselves; what they issue later is answered for, too.
+    /// Starts a lab for these authorities on a free port of 127.0.0.1. The authorities sign the responses themselves.
+    /// Certificates that they issue later are included.
     ///
     /// # Errors
-    /// When it cannot listen.
+    /// When the server cannot listen.
     pub fn start<A: Borrow<Authority>>(authorities: impl IntoIterator<Item = A>) -> io::Result<Self> {
         let lab = authorities.into_iter().fold(Self::builder(), |lab, authority| lab.authority(authority.borrow()));
         lab.start()
     }
 
-    /// A lab with more to say about it.
+    /// Builds a lab with further settings.
     pub fn builder() -> LabBuilder {
         LabBuilder {
-            // Each answer is signed anew, so that each is newer than the last.
+            // Each response is signed for its question, so that each is newer than the previous one.
             responder: Responder::builder().prepare(false),
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             control: false,
         }
     }
 
-    /// Its OCSP URL, with a slash at the end.
+    /// The OCSP URL, with a slash at the end.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
 
-    /// Where it listens.
+    /// The address of the server.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Fails every question for this certificate, until cleared.
+    /// Applies a fault to every question about this certificate, until it is cleared.
     pub fn fault(&self, serial: &Serial, fault: Fault) {
-        self.bench.state.set(Some(serial), fault, None);
+        self.shared.state.set(Some(serial), fault, None);
     }
 
-    /// Fails the next `times` questions for this certificate.
+    /// Applies a fault to the next `times` questions about this certificate.
     pub fn fault_times(&self, serial: &Serial, fault: Fault, times: u32) {
-        self.bench.state.set(Some(serial), fault, Some(times));
+        self.shared.state.set(Some(serial), fault, Some(times));
     }
 
-    /// Fails every question for certificates without a fault of their own.
+    /// Applies a fault to every question about certificates without a fault of their own.
     pub fn fault_all(&self, fault: Fault) {
-        self.bench.state.set(None, fault, None);
+        self.shared.state.set(None, fault, None);
     }
 
-    /// Fails the next `times` questions for certificates without a fault of
-    /// their own.
+    /// Applies a fault to the next `times` questions about certificates without a fault of their own.
     pub fn fault_all_times(&self, fault: Fault, times: u32) {
-        self.bench.state.set(None, fault, Some(times));
+        self.shared.state.set(None, fault, Some(times));
     }
 
-    /// Ends the fault of this certificate; the one for all may still hold.
+    /// Clears the fault of this certificate. A fault for all certificates stays.
     pub fn clear(&self, serial: &Serial) {
-        self.bench.state.clear(serial);
+        self.shared.state.clear(serial);
     }
 
-    /// Ends all faults.
+    /// Clears all faults.
     pub fn clear_all(&self) {
-        self.bench.state.clear_all();
+        self.shared.state.clear_all();
     }
 
-    /// Revokes a certificate of whichever authority issued it, as of now.
+    /// Revokes a certificate now.
     ///
     /// # Errors
-    /// When none did, or the ledger fails.
+    /// When no authority of this lab issued the certificate, or the ledger fails.
     pub fn revoke(&self, serial: &Serial) -> Result<Record, AuthorityError> {
         self.revoke_for(serial, None)
     }
 
-    /// Revokes a certificate for a reason.
+    /// Revokes a certificate now, with a reason.
     ///
     /// # Errors
-    /// As [`Lab::revoke`].
+    /// The same as those of [`Lab::revoke`].
     pub fn revoke_for(&self, serial: &Serial, reason: Option<Reason>) -> Result<Record, AuthorityError> {
-        self.bench.issuer_of(serial)?.revoke(serial, reason)
+        self.shared.issuer_of(serial)?.revoke(serial, reason)
     }
 
-    /// Takes a revocation back (the end of a certificateHold).
+    /// Undoes a revocation: the end of a certificateHold.
     ///
     /// # Errors
-    /// As [`Lab::revoke`].
+    /// The same as those of [`Lab::revoke`].
     pub fn reinstate(&self, serial: &Serial) -> Result<Record, AuthorityError> {
-        self.bench.issuer_of(serial)?.set_status(serial, Status::Good)
+        self.shared.issuer_of(serial)?.set_status(serial, Status::Good)
     }
 
-    /// From now on nextUpdate lies so far in the future; whole seconds.
+    /// Changes how long after signing nextUpdate lies, in whole seconds.
     pub fn set_validity(&self, validity: Duration) {
-        self.bench.responder.set_validity(validity);
+        self.shared.responder.set_validity(validity);
     }
 
-    /// What was asked so far, in order; the last 100,000 questions.
+    /// The questions so far, in order; the last 100,000 at most.
     #[must_use]
     pub fn requests(&self) -> Vec<LabRequest> {
-        self.bench.state.requests()
+        self.shared.state.requests()
     }
 
-    /// How often this certificate was asked for.
+    /// The number of questions about this certificate.
     #[must_use]
     pub fn requests_for(&self, serial: &Serial) -> usize {
-        self.bench.state.with_requests(|all| all.iter().filter(|r| r.serial.as_ref() == Some(serial)).count())
+        self.shared.state.with_requests(|all| all.iter().filter(|r| r.serial.as_ref() == Some(serial)).count())
     }
 
-    /// Waits until the questions so far satisfy `enough`, at most `patience`;
-    /// whether they did.
+    /// Waits until the questions so far satisfy `enough`. `false` when `patience` is over before.
     pub fn wait_until(&self, patience: Duration, enough: impl FnMut(&[LabRequest]) -> bool) -> bool {
-        self.bench.state.wait_until(patience, enough)
+        self.shared.state.wait_until(patience, enough)
     }
 
     /// Forgets the questions so far.
     pub fn forget_requests(&self) {
-        self.bench.state.forget_requests();
+        self.shared.state.forget_requests();
     }
 }
 
 impl LabBuilder {
-    /// Answers for this authority, which signs itself.
+    /// Answers for this authority, which signs the responses itself.
     pub fn authority(mut self, authority: &Authority) -> Self {
         self.responder = self.responder.authority(authority);
         self
     }
 
-    /// Answers for this authority; the delegate signs.
+    /// Answers for this authority. The delegate signs the responses.
     pub fn delegated(mut self, authority: &Authority, delegate: Signer) -> Self {
         self.responder = self.responder.delegated(authority, delegate);
         self
     }
 
-    /// Listens here; a free port of 127.0.0.1 if not said.
+    /// Listens on this address. Default: a free port of 127.0.0.1.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.address = address;
         self
     }
 
-    /// How long answers are valid; seven days if not said.
+    /// How long after signing nextUpdate lies. Default: seven days.
     pub fn validity(mut self, validity: Duration) -> Self {
         self.responder = self.responder.validity(validity);
         self
     }
 
-    /// How long before signing thisUpdate lies; not at all if not said.
+    /// How long before signing thisUpdate lies. Default: zero.
     pub fn backdate(mut self, backdate: Duration) -> Self {
         self.responder = self.responder.backdate(backdate);
         self
     }
 
-    /// Whether a nonce is echoed.
+    /// Whether a nonce is echoed. Default: false.
     pub fn echo_nonce(mut self, echo: bool) -> Self {
         self.responder = self.responder.echo_nonce(echo);
         self
     }
 
-    /// What to say of a serial number that was never issued.
+    /// The answer for a serial number that was never issued. Default: `unknown`.
     pub fn unknown_serial(mut self, answer: UnknownSerial) -> Self {
         self.responder = self.responder.unknown_serial(answer);
         self
     }
 
-    /// Whether `/lab/…` on the same port changes faults (see the command
-    /// `stapled-ca-lab`). Whoever reaches the port can then use it.
+    /// Whether requests to `/lab/…` on the same port change faults, as the command `stapled-ca-lab` documents. Then
+    /// all clients that reach the port can use them. Default: false.
     pub fn control(mut self, control: bool) -> Self {
         self.control = control;
         self
@@ -242,54 +231,44 @@ impl LabBuilder {
     /// Starts the lab on a thread of its own.
     ///
     /// # Errors
-    /// When it cannot listen.
+    /// When the server cannot listen.
     pub fn start(self) -> io::Result<Lab> {
         let listener = std::net::TcpListener::bind(self.address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let bench = Arc::new(Bench {
+        let shared = Arc::new(Shared {
             responder: self.responder.build(),
             state: State::default(),
-            impostors: Impostors::default(),
+            wrong_signers: WrongSigners::default(),
             control: self.control,
             address,
         });
-        let serving = Arc::clone(&bench);
+        let serving = Arc::clone(&shared);
         let background = Background::start("ocsp lab", 1, move |stop| async move {
             tokio::select! {
                 () = serve(serving, listener) => {}
                 () = stopped(stop) => {}
             }
         })?;
-        Ok(Lab { address, bench, _background: background })
+        Ok(Lab { address, shared, _background: background })
     }
 }
 
-impl Bench {
-    fn issuer_of(&self, serial: &Serial) -> Result<&Authority, AuthorityError> {
-        for authority in self.responder.authorities() {
-            if authority.status(serial)?.is_some() {
-                return Ok(authority);
-            }
-        }
-        Err(StoreError::NeverIssued { serial: serial.clone() }.into())
-    }
-}
-
-async fn serve(bench: Arc<Bench>, listener: std::net::TcpListener) {
+/// Accepts connections.
+async fn serve(shared: Arc<Shared>, listener: std::net::TcpListener) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "cannot listen"),
     };
-    // Dropped with this future, and with it all connections, also those that hang.
+    // Dropping this future drops all connections, including those that hang.
     let mut connections = JoinSet::new();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let bench = Arc::clone(&bench);
+                let shared = Arc::clone(&shared);
                 connections.spawn(async move {
-                    // An error is the client's doing: it went away.
-                    let _ = wire::converse(&bench, stream).await;
+                    // An error means that the client closed the connection.
+                    let _ = wire::serve(&shared, stream).await;
                 });
             }
             Err(error) => {

@@ -1,4 +1,4 @@
-//! Which faults are set, and what was asked.
+//! The faults that are set, and the questions so far.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,33 +6,38 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::hash::HashAlgorithm;
 use crate::lab::fault::Fault;
-use crate::ocsp::{HashAlgorithm, OcspRequest};
+use crate::ocsp::OcspRequest;
 use crate::serial::Serial;
 
-/// One question that reached the lab.
+/// How many questions are kept.
+const LOG_LIMIT: usize = 100_000;
+
+/// One question to a lab.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LabRequest {
     /// `GET` or `POST`.
     pub method: String,
-    /// The (first) certificate asked for; `None` if it was no OCSP request.
+    /// The first certificate of the request; `None` when the bytes were not an OCSP request.
     pub serial: Option<Serial>,
-    /// The CertID's hash algorithm, if known.
+    /// The hash algorithm of its CertID, if it is supported.
     #[serde(serialize_with = "hash_name")]
     pub hash: Option<HashAlgorithm>,
-    /// Whether there was a nonce.
+    /// Whether the request had a nonce.
     pub nonce: bool,
     /// `If-None-Match`, as sent.
     pub if_none_match: Option<String>,
     /// `Host`, as sent.
     pub host: Option<String>,
-    /// The fault that was applied.
+    /// The applied fault, if any.
     #[serde(serialize_with = "fault_name")]
     pub fault: Option<Fault>,
-    /// When, Unix milliseconds.
+    /// When the question came, in Unix milliseconds.
     pub at_ms: u64,
 }
 
+/// The faults that are set, and the questions so far.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     faults: Mutex<Faults>,
@@ -46,14 +51,16 @@ struct Faults {
     by_serial: HashMap<Serial, Active>,
 }
 
+/// A fault that is set.
 #[derive(Debug)]
 struct Active {
     fault: Fault,
-    /// How often it is still applied; `None` means always.
+    /// How often the fault is still applied; `None` means always.
     left: Option<u32>,
 }
 
 impl State {
+    /// Sets the fault of a certificate, or of all (`None`), for a number of questions.
     pub(crate) fn set(&self, serial: Option<&Serial>, fault: Fault, times: Option<u32>) {
         let active = Active { fault, left: times };
         let mut faults = lock(&self.faults);
@@ -65,19 +72,22 @@ impl State {
         }
     }
 
+    /// Clears the fault of a certificate.
     pub(crate) fn clear(&self, serial: &Serial) {
         lock(&self.faults).by_serial.remove(serial);
     }
 
+    /// Clears the fault for all certificates. Faults of single certificates stay.
     pub(crate) fn clear_for_all(&self) {
         lock(&self.faults).all = None;
     }
 
+    /// Clears all faults.
     pub(crate) fn clear_all(&self) {
         *lock(&self.faults) = Faults::default();
     }
 
-    /// The fault to apply now; counts it.
+    /// The fault to apply to a request. Each call counts as one application.
     pub(crate) fn take_fault(&self, request: Option<&OcspRequest>) -> Option<Fault> {
         let mut faults = lock(&self.faults);
         let serials = request.map_or(&[][..], |request| &request.cert_ids).iter().map(|id| id.serial());
@@ -89,9 +99,10 @@ impl State {
         faults.all.as_mut().and_then(Active::apply)
     }
 
+    /// Records a question.
     pub(crate) fn record(&self, request: LabRequest) {
         let mut requests = lock(&self.requests);
-        if requests.len() >= MOST_REQUESTS {
+        if requests.len() >= LOG_LIMIT {
             requests.pop_front();
         }
         requests.push_back(request);
@@ -99,18 +110,22 @@ impl State {
         self.asked.notify_all();
     }
 
+    /// The questions so far.
     pub(crate) fn requests(&self) -> Vec<LabRequest> {
         lock(&self.requests).iter().cloned().collect()
     }
 
+    /// Calls `look` with the questions so far.
     pub(crate) fn with_requests<T>(&self, look: impl FnOnce(&VecDeque<LabRequest>) -> T) -> T {
         look(&lock(&self.requests))
     }
 
+    /// Drops the questions so far.
     pub(crate) fn forget_requests(&self) {
         lock(&self.requests).clear();
     }
 
+    /// Waits until the questions so far satisfy `enough`; `false` when `patience` is over before.
     pub(crate) fn wait_until(&self, patience: Duration, mut enough: impl FnMut(&[LabRequest]) -> bool) -> bool {
         let deadline = Instant::now() + patience;
         let mut requests = lock(&self.requests);
@@ -137,7 +152,7 @@ impl Active {
     }
 }
 
-/// A panic in a test's closure must not take the lab with it.
+/// Locks a mutex. A panic in the closure of a test must not stop the lab.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -149,5 +164,3 @@ fn hash_name<S: serde::Serializer>(hash: &Option<HashAlgorithm>, serializer: S) 
 fn fault_name<S: serde::Serializer>(fault: &Option<Fault>, serializer: S) -> Result<S::Ok, S::Error> {
     fault.as_ref().map(ToString::to_string).serialize(serializer)
 }
-
-const MOST_REQUESTS: usize = 100_000;

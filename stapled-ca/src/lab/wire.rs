@@ -1,7 +1,7 @@
-//! HTTP by hand, for what no HTTP library lets one do.
+//! HTTP on a plain socket: a lab breaks rules that HTTP libraries enforce.
 
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
@@ -9,36 +9,46 @@ use hyper::header::{self, HeaderValue};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::clock;
+use crate::lab::control;
 use crate::lab::fault::Fault;
 use crate::lab::message::{HttpRequest, Reply};
+use crate::lab::shared::Shared;
 use crate::lab::state::LabRequest;
-use crate::lab::{Bench, control, wrong};
+use crate::lab::wrong;
 use crate::ocsp::{OcspRequest, ResponseBuilder, ResponseStatus};
 use crate::responder::{Question, request_in_path};
 
-/// Answers request after request until the client goes, or a fault ends it.
-pub(crate) async fn converse(bench: &Bench, mut stream: TcpStream) -> io::Result<()> {
+/// Zeros that follow a reply that is too long.
+const ZEROS: &[u8] = &[0; 16 * 1024];
+/// How many octets the head of a request may have.
+const MOST_HEAD: usize = 64 * 1024;
+/// How many octets the body of a request may have.
+const MOST_BODY: usize = 64 * 1024;
+
+/// Answers requests until the client closes the connection or a fault ends it.
+pub(crate) async fn serve(shared: &Shared, mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
     while let Some(request) = read(&mut stream, &mut buffer).await? {
-        let act = decide(bench, &request).await;
-        let goes_on = perform(&mut stream, act, request.keep_alive).await?;
-        if !goes_on {
+        let action = decide(shared, &request).await;
+        let stays_open = perform(&mut stream, action, request.keep_alive).await?;
+        if !stays_open {
             break;
         }
     }
     Ok(())
 }
 
-/// What is done with the connection.
-enum Act {
+/// What the lab does with the connection.
+enum Action {
     Send(Reply),
-    /// Sends all, then zeros up to `total` octets of body.
+    /// Sends the reply, then zeros up to `total` octets of body.
     Pour {
         reply: Reply,
         total: u64,
     },
-    /// Announces all, sends half, closes.
+    /// Sends half of the body and closes the connection.
     Cut(Reply),
     Drip {
         reply: Reply,
@@ -50,20 +60,21 @@ enum Act {
     Close,
 }
 
-async fn decide(bench: &Bench, request: &HttpRequest) -> Act {
-    if bench.control && request.path().starts_with("/lab/") {
-        return Act::Send(control::obey(bench, request));
+/// The action for a request.
+async fn decide(shared: &Shared, request: &HttpRequest) -> Action {
+    if shared.control && request.path().starts_with("/lab/") {
+        return Action::Send(control::handle(shared, request));
     }
     let question = match request.method {
         Method::GET => request_in_path(request.path()),
         Method::POST => Some(request.body.clone()),
         _ => None,
     };
-    let Some(question) = question else { return Act::Send(right(bench, request).await) };
+    let Some(question) = question else { return Action::Send(right(shared, request).await) };
     let ocsp = OcspRequest::from_der(&question).ok();
-    let fault = bench.state.take_fault(ocsp.as_ref());
+    let fault = shared.state.take_fault(ocsp.as_ref());
     let first = ocsp.as_ref().and_then(|ocsp| ocsp.cert_ids.first());
-    bench.state.record(LabRequest {
+    shared.state.record(LabRequest {
         method: request.method.to_string(),
         serial: first.map(|id| id.serial().clone()),
         hash: first.and_then(|id| id.hash()),
@@ -71,15 +82,16 @@ async fn decide(bench: &Bench, request: &HttpRequest) -> Act {
         if_none_match: request.header("If-None-Match").map(str::to_owned),
         host: request.header("Host").map(str::to_owned),
         fault: fault.clone(),
-        at_ms: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64),
+        at_ms: clock::now_ms(),
     });
     match fault {
-        Some(fault) => fail(bench, request, ocsp.as_ref(), fault).await,
-        None => Act::Send(right(bench, request).await),
+        Some(fault) => fail(shared, request, ocsp.as_ref(), fault).await,
+        None => Action::Send(right(shared, request).await),
     }
 }
 
-async fn right(bench: &Bench, request: &HttpRequest) -> Reply {
+/// The right answer.
+async fn right(shared: &Shared, request: &HttpRequest) -> Reply {
     let if_none_match =
         request.header(header::IF_NONE_MATCH.as_str()).and_then(|tags| HeaderValue::try_from(tags).ok());
     let question = Question {
@@ -88,70 +100,72 @@ async fn right(bench: &Bench, request: &HttpRequest) -> Reply {
         if_none_match: if_none_match.as_ref(),
         body: &request.body,
     };
-    Reply::of(bench.responder.answer(question)).await
+    Reply::of(shared.responder.answer(question)).await
 }
 
-async fn fail(bench: &Bench, request: &HttpRequest, ocsp: Option<&OcspRequest>, fault: Fault) -> Act {
+/// The action of a fault.
+async fn fail(shared: &Shared, request: &HttpRequest, ocsp: Option<&OcspRequest>, fault: Fault) -> Action {
     match fault {
         Fault::Delay(delay) => {
             tokio::time::sleep(delay).await;
-            Act::Send(right(bench, request).await)
+            Action::Send(right(shared, request).await)
         }
-        Fault::Hang => Act::Hang,
-        Fault::Reset => Act::Reset,
-        Fault::Close => Act::Close,
+        Fault::Hang => Action::Hang,
+        Fault::Reset => Action::Reset,
+        Fault::Close => Action::Close,
         Fault::HttpStatus { code, retry_after } => {
             let mut reply = Reply::new(code, "text/plain", Bytes::new());
             reply.headers.extend(retry_after.map(|seconds| ("Retry-After".to_owned(), seconds.to_string())));
-            Act::Send(reply)
+            Action::Send(reply)
         }
         Fault::NoGet if request.method == Method::GET => {
             let mut reply = Reply::new(405, "text/plain", Bytes::new());
             reply.headers.push(("Allow".to_owned(), "POST".to_owned()));
-            Act::Send(reply)
+            Action::Send(reply)
         }
-        Fault::Garbage => Act::Send(Reply::ocsp(&b"This is not an OCSP response, however long one looks at it.\n"[..])),
-        Fault::Empty => Act::Send(Reply::ocsp(Bytes::new())),
-        Fault::Answer(bytes) => Act::Send(Reply::ocsp(bytes)),
-        Fault::Truncated => Act::Cut(right(bench, request).await),
-        Fault::Oversized(total) => Act::Pour { reply: right(bench, request).await, total },
-        Fault::Drip(pause) => Act::Drip { reply: right(bench, request).await, pause },
-        Fault::EndlessHeaders => Act::EndlessHeaders,
-        Fault::Redirect(url) => Act::Send(redirect(url)),
+        Fault::Garbage => Action::Send(Reply::ocsp(&b"This is not an OCSP response.\n"[..])),
+        Fault::Empty => Action::Send(Reply::ocsp(Bytes::new())),
+        Fault::Answer(bytes) => Action::Send(Reply::ocsp(bytes)),
+        Fault::Truncated => Action::Cut(right(shared, request).await),
+        Fault::Oversized(total) => Action::Pour { reply: right(shared, request).await, total },
+        Fault::Drip(pause) => Action::Drip { reply: right(shared, request).await, pause },
+        Fault::EndlessHeaders => Action::EndlessHeaders,
+        Fault::Redirect(url) => Action::Send(redirect(url)),
         Fault::RedirectLoop => {
-            let host = request.header("Host").map_or_else(|| bench.address.to_string(), str::to_owned);
-            Act::Send(redirect(format!("http://{host}{}", request.target)))
+            let host = request.header("Host").map_or_else(|| shared.address.to_string(), str::to_owned);
+            Action::Send(redirect(format!("http://{host}{}", request.target)))
         }
         fault => {
-            let made = ocsp.map(|ocsp| wrong::response(&bench.responder, &bench.impostors, &fault, ocsp));
+            let made = ocsp.map(|ocsp| wrong::response(&shared.responder, &shared.wrong_signers, &fault, ocsp));
             match made {
-                Some(Ok(Some(body))) => Act::Send(Reply::ocsp(body)),
+                Some(Ok(Some(body))) => Action::Send(Reply::ocsp(body)),
                 Some(Err(error)) => {
-                    tracing::error!(%error, %fault, "the wrong response could not be made");
-                    Act::Send(Reply::ocsp(ResponseBuilder::error(ResponseStatus::InternalError)))
+                    tracing::error!(%error, %fault, "cannot make the wrong response");
+                    Action::Send(Reply::ocsp(ResponseBuilder::error(ResponseStatus::InternalError)))
                 }
-                Some(Ok(None)) | None => Act::Send(right(bench, request).await),
+                Some(Ok(None)) | None => Action::Send(right(shared, request).await),
             }
         }
     }
 }
 
+/// A redirect to a URL.
 fn redirect(url: String) -> Reply {
     let mut reply = Reply::new(302, "text/plain", Bytes::new());
     reply.headers.push(("Location".to_owned(), url));
     reply
 }
 
-/// Whether the connection goes on.
-async fn perform(stream: &mut TcpStream, act: Act, keep_alive: bool) -> io::Result<bool> {
-    match act {
-        Act::Send(reply) => {
+/// Performs an action. The result says whether the connection stays open.
+async fn perform(stream: &mut TcpStream, action: Action, keep_alive: bool) -> io::Result<bool> {
+    match action {
+        Action::Send(reply) => {
             let mut bytes = reply.head(reply.body.len() as u64, keep_alive);
             bytes.extend_from_slice(&reply.body);
             stream.write_all(&bytes).await?;
             return Ok(keep_alive);
         }
-        Act::Pour { reply, total } => {
+        Action::Pour { reply, total } => {
             let total = total.max(reply.body.len() as u64);
             stream.write_all(&reply.head(total, false)).await?;
             stream.write_all(&reply.body).await?;
@@ -162,31 +176,31 @@ async fn perform(stream: &mut TcpStream, act: Act, keep_alive: bool) -> io::Resu
                 left -= piece as u64;
             }
         }
-        Act::Cut(reply) => {
+        Action::Cut(reply) => {
             stream.write_all(&reply.head(reply.body.len() as u64, false)).await?;
             stream.write_all(reply.body.get(..reply.body.len() / 2).unwrap_or_default()).await?;
         }
-        Act::Drip { reply, pause } => {
+        Action::Drip { reply, pause } => {
             stream.write_all(&reply.head(reply.body.len() as u64, false)).await?;
             for octet in reply.body.chunks(1) {
                 tokio::time::sleep(pause).await;
                 stream.write_all(octet).await?;
             }
         }
-        Act::EndlessHeaders => {
+        Action::EndlessHeaders => {
             stream.write_all(b"HTTP/1.1 200 Lab\r\n").await?;
             for number in 0u64.. {
                 stream.write_all(format!("X-Endless-{number}: {number:064}\r\n").as_bytes()).await?;
             }
         }
-        Act::Hang => std::future::pending().await,
-        Act::Reset => stream.set_zero_linger()?,
-        Act::Close => {}
+        Action::Hang => std::future::pending().await,
+        Action::Reset => stream.set_zero_linger()?,
+        Action::Close => {}
     }
     Ok(false)
 }
 
-/// The next request; `None` when the client is done, or speaks no HTTP.
+/// The next request; `None` when the client closed the connection or sent something other than HTTP.
 async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<HttpRequest>> {
     let end = loop {
         if let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -209,6 +223,7 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option
     Ok(Some(request))
 }
 
+/// The request with this head.
 fn parse(head: &[u8]) -> Option<HttpRequest> {
     let head = std::str::from_utf8(head).ok()?;
     let mut lines = head.split("\r\n");
@@ -220,7 +235,7 @@ fn parse(head: &[u8]) -> Option<HttpRequest> {
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
         .collect();
-    // A client that goes through a proxy sends the whole URL.
+    // A client that uses a proxy sends the whole URL.
     let target = match target.strip_prefix("http://") {
         Some(rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
         None => target,
@@ -231,7 +246,3 @@ fn parse(head: &[u8]) -> Option<HttpRequest> {
     request.keep_alive &= !closes;
     Some(request)
 }
-
-const ZEROS: &[u8] = &[0; 16 * 1024];
-const MOST_HEAD: usize = 64 * 1024;
-const MOST_BODY: usize = 64 * 1024;

@@ -1,26 +1,29 @@
-//! OCSP responses that are wrong.
+//! Wrong OCSP responses.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::authority::Authority;
-use crate::clock;
+use crate::clock::{self, DAY};
 use crate::error::AuthorityError;
+use crate::hash::HashAlgorithm;
 use crate::lab::fault::Fault;
 use crate::ledger::Reason;
-use crate::ocsp::{CertId, HashAlgorithm, OcspRequest, ResponseBuilder, ResponseError, ResponseStatus, Signer};
+use crate::ocsp::{CertId, OcspRequest, ResponseBuilder, ResponseError, ResponseStatus, Signer};
 use crate::profile::Profile;
 use crate::responder::{Responder, Served};
 use crate::serial::Serial;
 
-/// Those who sign though they may not; made when first needed.
+/// Signers without the right to sign. They are made when they are first needed.
 #[derive(Debug, Default)]
-pub(crate) struct Impostors {
-    stranger: Mutex<Option<Signer>>,
+pub(crate) struct WrongSigners {
+    /// The delegate of another authority.
+    foreign: Mutex<Option<Signer>>,
+    /// A server's certificate of each authority, by the authority's public key.
     siblings: Mutex<HashMap<Vec<u8>, Signer>>,
 }
 
-/// Why a wrong response could not be made either.
+/// Why a wrong response cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WrongError {
     #[error(transparent)]
@@ -29,11 +32,11 @@ pub(crate) enum WrongError {
     Authority(#[from] AuthorityError),
 }
 
-/// The OCSPResponse that this fault puts in place of the right one; `None` when
-/// the fault is none of OCSP, or it is not for our certificates.
+/// The OCSPResponse of a fault, DER; `None` when the fault does not change the OCSPResponse, or the request is not
+/// about a certificate of the responder's authorities.
 pub(crate) fn response(
     responder: &Responder,
-    impostors: &Impostors,
+    wrong_signers: &WrongSigners,
     fault: &Fault,
     request: &OcspRequest,
 ) -> Result<Option<Vec<u8>>, WrongError> {
@@ -65,8 +68,8 @@ pub(crate) fn response(
         Fault::NotYetValid => good(base.this_update(now + DAY).next_update(now + 8 * DAY)),
         Fault::NoNextUpdate => good(base.no_next_update()),
         Fault::WrongCertificate => echo(base.good(&another(served, cert_id)), request),
-        Fault::WrongSigner => good(base.sign_with(&impostors.stranger()?)),
-        Fault::SiblingSigner => good(base.sign_with(&impostors.sibling(&served.authority)?)),
+        Fault::WrongSigner => good(base.sign_with(&wrong_signers.foreign()?)),
+        Fault::SiblingSigner => good(base.sign_with(&wrong_signers.sibling(&served.authority)?)),
         Fault::BadSignature => good(base.corrupt_signature()),
         Fault::Revoked => echo(base.revoked(cert_id, now - 3600, Some(Reason::KeyCompromise)), request),
         Fault::Unknown => echo(base.unknown(cert_id), request),
@@ -82,15 +85,15 @@ pub(crate) fn response(
     Ok(Some(builder.build()?))
 }
 
-impl Impostors {
-    fn stranger(&self) -> Result<Signer, AuthorityError> {
-        let mut stranger = self.stranger.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(signer) = &*stranger {
+impl WrongSigners {
+    fn foreign(&self) -> Result<Signer, AuthorityError> {
+        let mut foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(signer) = &*foreign {
             return Ok(signer.clone());
         }
-        let elsewhere = Authority::root("Somebody Else").create()?;
-        let signer = Signer::delegate(&elsewhere.issue(&Profile::ocsp_responder("Somebody Else's Responder"))?);
-        Ok(stranger.insert(signer).clone())
+        let elsewhere = Authority::root("Another CA").create()?;
+        let signer = Signer::delegate(&elsewhere.issue(&Profile::ocsp_responder("Another CA's Responder"))?);
+        Ok(foreign.insert(signer).clone())
     }
 
     fn sibling(&self, authority: &Authority) -> Result<Signer, AuthorityError> {
@@ -105,7 +108,7 @@ impl Impostors {
     }
 }
 
-/// A fault breaks one rule only, so a nonce that was asked with comes back.
+/// Echoes the nonce of a request, because a fault breaks one rule only.
 fn echo(builder: ResponseBuilder, request: &OcspRequest) -> ResponseBuilder {
     match &request.nonce {
         Some(nonce) => builder.nonce(nonce),
@@ -113,7 +116,7 @@ fn echo(builder: ResponseBuilder, request: &OcspRequest) -> ResponseBuilder {
     }
 }
 
-/// The CertID of a certificate that does not exist, of the same issuer.
+/// The CertID of another serial number of the same issuer.
 fn another(served: &Served, cert_id: &CertId) -> CertId {
     let mut number = cert_id.serial().as_bytes().to_vec();
     if let Some(last) = number.last_mut() {
@@ -123,11 +126,10 @@ fn another(served: &Served, cert_id: &CertId) -> CertId {
     CertId::new(served.authority.identity(), &Serial::from_bytes(&number), hash)
 }
 
+/// Another nonce than the request's.
 fn wrong_nonce(request: &OcspRequest) -> Vec<u8> {
     match &request.nonce {
         Some(nonce) => nonce.iter().map(|octet| !octet).collect(),
         None => vec![0x5a; 32],
     }
 }
-
-const DAY: i64 = 86_400;

@@ -1,11 +1,14 @@
-//! OCSP from the responder's side (RFC 6960): questions are read, answers made.
+//! OCSP from the responder's side (RFC 6960): reading requests and building responses.
 
 mod cert_id;
 mod request;
 mod response;
 mod signer;
 
-pub use cert_id::{CertId, HashAlgorithm, IssuerIdentity, NullParameters, UnknownHash};
+pub use cert_id::CertId;
 pub use request::{MOST_REQUESTS, OcspRequest, RequestError};
 pub use response::{ResponseBuilder, ResponseError, ResponseStatus};
 pub use signer::Signer;
+
+pub use crate::hash::{HashAlgorithm, NullParameters, UnknownHash};
+pub use crate::identity::IssuerIdentity;

@@ -1,38 +1,39 @@
-//! The question.
+//! OCSPRequest: reading and writing.
 
 use crate::der;
-use crate::ocsp::CertId;
+use crate::ocsp::cert_id::CertId;
 
-/// An OCSPRequest (RFC 6960, 4.1.1), as far as a responder needs it. A
-/// signature on it is not looked at.
+/// How many certificates one request may ask about.
+pub const MOST_REQUESTS: usize = 16;
+/// id-pkix-ocsp-nonce
+const NONCE: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 2];
+
+/// The parts of an OCSPRequest (RFC 6960, 4.1.1) that a responder needs. A signature on the request is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OcspRequest {
-    /// What is asked for, in order; at least one.
+    /// The certificates that the request asks about, in order; at least one.
     pub cert_ids: Vec<CertId>,
-    /// The nonce's octets, without the `OCTET STRING` round them (RFC 9654).
+    /// The octets of the nonce, without the `OCTET STRING` around them (RFC 9654).
     pub nonce: Option<Vec<u8>>,
 }
 
-/// Why bytes are not an OCSPRequest.
+/// Why a responder refuses bytes as a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// Not DER of the shape that RFC 6960 gives.
-    #[error("not the DER of an OCSPRequest")]
+    /// The bytes are not an OCSPRequest in DER.
+    #[error("the bytes are not an OCSPRequest in DER")]
     Malformed,
-    /// No Request in it.
-    #[error("it asks for no certificate")]
+    /// The request asks about no certificate.
+    #[error("the request asks about no certificate")]
     Empty,
-    /// More than a responder answers at once.
-    #[error("it asks for more than {MOST_REQUESTS} certificates")]
+    /// The request asks about more certificates than a responder answers at once.
+    #[error("the request asks about more than {MOST_REQUESTS} certificates")]
     TooMany,
 }
 
-/// The most certificates that one request may ask for.
-pub const MOST_REQUESTS: usize = 16;
-
 impl OcspRequest {
-    /// A request for one certificate, without a nonce.
+    /// A request about one certificate, without a nonce.
     #[must_use]
     pub fn for_certificate(cert_id: CertId) -> Self {
         Self { cert_ids: vec![cert_id], nonce: None }
@@ -41,7 +42,7 @@ impl OcspRequest {
     /// Reads a request.
     ///
     /// # Errors
-    /// When it is not one, or asks for nothing or too much.
+    /// When the bytes are not a request, or it asks about none or too many certificates.
     pub fn from_der(bytes: &[u8]) -> Result<Self, RequestError> {
         let (cert_ids, nonce) = read(bytes).ok_or(RequestError::Malformed)?;
         match cert_ids.len() {
@@ -51,7 +52,7 @@ impl OcspRequest {
         }
     }
 
-    /// The request in DER.
+    /// The request, DER.
     #[must_use]
     pub fn to_der(&self) -> Vec<u8> {
         let requests: Vec<Vec<u8>> = self.cert_ids.iter().map(|id| der::sequence(&[id.as_der()])).collect();
@@ -63,7 +64,7 @@ impl OcspRequest {
     }
 }
 
-/// The nonce extension in DER (RFC 9654, 2.1).
+/// The nonce extension (RFC 9654, 2.1), DER.
 pub(crate) fn nonce_extension(nonce: &[u8]) -> Vec<u8> {
     der::sequence(&[der::oid(NONCE), der::value(der::OCTET_STRING, &der::value(der::OCTET_STRING, nonce))])
 }
@@ -114,13 +115,11 @@ fn find_nonce(extensions: &[u8]) -> Option<Option<Vec<u8>>> {
     Some(nonce)
 }
 
-/// id-pkix-ocsp-nonce
-const NONCE: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 2];
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ocsp::{HashAlgorithm, IssuerIdentity};
+    use crate::hash::HashAlgorithm;
+    use crate::identity::IssuerIdentity;
     use crate::serial::Serial;
 
     fn request(count: usize, nonce: Option<Vec<u8>>) -> OcspRequest {
@@ -130,14 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn reading_undoes_writing() {
         for wanted in [request(1, None), request(1, Some(vec![7; 32])), request(16, None)] {
             assert_eq!(OcspRequest::from_der(&wanted.to_der()), Ok(wanted));
         }
     }
 
     #[test]
-    fn nothing_and_too_much_are_told_apart() {
+    fn empty_and_too_long_requests_have_errors_of_their_own() {
         assert_eq!(OcspRequest::from_der(&request(0, None).to_der()), Err(RequestError::Empty));
         assert_eq!(OcspRequest::from_der(&request(17, None).to_der()), Err(RequestError::TooMany));
     }

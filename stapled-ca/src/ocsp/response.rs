@@ -1,17 +1,23 @@
-//! The answer, right or deliberately wrong.
+//! OCSPResponse: a builder of right and of deliberately wrong responses.
 
-use crate::authority::Authority;
-use crate::clock;
+use crate::clock::{self, DAY};
 use crate::der;
+use crate::hash::HashAlgorithm;
 use crate::key::KeyError;
 use crate::ledger::Reason;
+use crate::ocsp::cert_id::CertId;
 use crate::ocsp::request::nonce_extension;
-use crate::ocsp::{CertId, HashAlgorithm, Signer};
+use crate::ocsp::signer::Signer;
 use crate::profile::Extension;
 use crate::scheme::SignatureScheme;
 
-/// Builds an OCSPResponse. Everything has a right default; every setter can
-/// make one thing wrong without touching the others.
+/// id-pkix-ocsp-basic
+const BASIC: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 1];
+/// How long after thisUpdate nextUpdate lies by default, in seconds.
+const VALIDITY: i64 = 7 * DAY;
+
+/// Builds an OCSPResponse. Every field has a right default, and every setter can make one field wrong without a
+/// change of the others.
 ///
 /// ```
 /// use stapled_ca::ocsp::{CertId, HashAlgorithm, ResponseBuilder};
@@ -29,9 +35,8 @@ use crate::scheme::SignatureScheme;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// `this_update`, `next_update`, `no_next_update` and `single_extension` speak
-/// of the SingleResponse that was added last; before the first one, of all
-/// that follow.
+/// `this_update`, `next_update`, `no_next_update` and `single_extension` apply to the SingleResponse that was added
+/// last. Before the first one, they apply to all that follow.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ResponseBuilder {
@@ -69,19 +74,19 @@ pub enum ResponseStatus {
     Unauthorized,
 }
 
-/// Why no response came out.
+/// Why a response cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResponseError {
-    /// The key did not sign.
+    /// The key cannot sign.
     #[error("cannot sign the OCSP response: {0}")]
     Key(#[from] KeyError),
 }
 
 impl ResponseBuilder {
-    /// A response signed by this authority itself.
-    pub fn new(authority: &Authority) -> Self {
-        Self::signed_by(authority.signer())
+    /// A response signed by an authority (`&Authority`) or another signer.
+    pub fn new(signer: impl Into<Signer>) -> Self {
+        Self::signed_by(signer.into())
     }
 
     /// A response signed by `signer`.
@@ -105,14 +110,14 @@ impl ResponseBuilder {
         }
     }
 
-    /// A whole response that is only an error: no responseBytes.
+    /// A complete response that is an error, DER: it has no responseBytes.
     #[must_use]
     pub fn error(status: ResponseStatus) -> Vec<u8> {
         Self::status_only(status.code())
     }
 
-    /// A whole response with any number for a status and no responseBytes: 0 is
-    /// *successful* without an answer, 4 and 7 are not defined.
+    /// A complete response with this number as status and without responseBytes, DER. 0 is *successful*, though there
+    /// is no answer; 4 and 7 are not defined.
     #[must_use]
     pub fn status_only(code: u8) -> Vec<u8> {
         der::sequence(&[der::value(der::ENUMERATED, &[code])])
@@ -123,7 +128,7 @@ impl ResponseBuilder {
         self.single(cert_id, der::implicit(0, &[]))
     }
 
-    /// Adds a SingleResponse: revoked at these Unix seconds.
+    /// Adds a SingleResponse: revoked, at this time in Unix seconds.
     pub fn revoked(self, cert_id: &CertId, at: i64, reason: Option<Reason>) -> Self {
         let mut info = vec![der::generalized_time(at)];
         if let Some(reason) = reason {
@@ -137,44 +142,44 @@ impl ResponseBuilder {
         self.single(cert_id, der::implicit(2, &[]))
     }
 
-    /// Adds a SingleResponse with any bytes for its certStatus.
+    /// Adds a SingleResponse with any bytes as certStatus.
     pub fn single(mut self, cert_id: &CertId, cert_status: Vec<u8>) -> Self {
         let single = Single { cert_id: cert_id.as_der().to_vec(), cert_status, ..self.defaults.clone() };
         self.singles.push(single);
         self
     }
 
-    /// The CertID of the SingleResponse that was added last, as any bytes.
+    /// Replaces the CertID of the SingleResponse that was added last by any bytes.
     pub fn cert_id_der(mut self, bytes: Vec<u8>) -> Self {
         self.current().cert_id = bytes;
         self
     }
 
-    /// thisUpdate, Unix seconds. Default: now.
+    /// Sets thisUpdate, in Unix seconds. Default: now.
     pub fn this_update(self, at: i64) -> Self {
         let mut builder = self.this_update_der(der::generalized_time(at));
         builder.current().this_update_seconds = Some(at);
         builder
     }
 
-    /// thisUpdate as any bytes, such as a time with a fraction of a second.
+    /// Sets thisUpdate to any bytes, such as a time with a fraction of a second.
     pub fn this_update_der(mut self, bytes: Vec<u8>) -> Self {
         self.current().this_update = Some(bytes);
         self
     }
 
-    /// nextUpdate, Unix seconds. Default: seven days after thisUpdate.
+    /// Sets nextUpdate, in Unix seconds. Default: seven days after thisUpdate.
     pub fn next_update(self, at: i64) -> Self {
         self.next_update_der(der::generalized_time(at))
     }
 
-    /// nextUpdate as any bytes.
+    /// Sets nextUpdate to any bytes.
     pub fn next_update_der(mut self, bytes: Vec<u8>) -> Self {
         self.current().next_update = NextUpdate::At(bytes);
         self
     }
 
-    /// No nextUpdate.
+    /// Omits nextUpdate.
     pub fn no_next_update(mut self) -> Self {
         self.current().next_update = NextUpdate::Absent;
         self
@@ -186,12 +191,12 @@ impl ResponseBuilder {
         self
     }
 
-    /// producedAt, Unix seconds. Default: thisUpdate of the first SingleResponse.
+    /// Sets producedAt, in Unix seconds. Default: thisUpdate of the first SingleResponse.
     pub fn produced_at(self, at: i64) -> Self {
         self.produced_at_der(der::generalized_time(at))
     }
 
-    /// producedAt as any bytes.
+    /// Sets producedAt to any bytes.
     pub fn produced_at_der(mut self, bytes: Vec<u8>) -> Self {
         self.produced_at = Some(bytes);
         self
@@ -209,79 +214,79 @@ impl ResponseBuilder {
         self
     }
 
-    /// Signs with this signer, and by default names it and embeds its certificate.
+    /// Replaces the signer, with its ResponderID and its embedded certificate.
     pub fn sign_with(mut self, signer: &Signer) -> Self {
         self.signer = signer.clone();
         self
     }
 
-    /// ResponderID byName (the default is byKey), of the signer.
+    /// Sets the ResponderID to byName, of the signer.
     pub fn responder_by_name(self) -> Self {
         let id = der::explicit(1, &self.signer.identity.name);
         self.responder_id_der(id)
     }
 
-    /// ResponderID byKey, of the signer: the default.
+    /// Sets the ResponderID to byKey, of the signer. This is the default.
     pub fn responder_by_key(self) -> Self {
         let id = by_key(&self.signer);
         self.responder_id_der(id)
     }
 
-    /// ResponderID as any bytes.
+    /// Sets the ResponderID to any bytes.
     pub fn responder_id_der(mut self, bytes: Vec<u8>) -> Self {
         self.responder_id = Some(bytes);
         self
     }
 
-    /// Writes the version out, `[0] EXPLICIT INTEGER`. DER leaves v1 (0) out.
+    /// Writes the version, `[0] EXPLICIT INTEGER`. By default it is omitted, as DER requires for v1 (0).
     pub fn explicit_version(mut self, version: u8) -> Self {
         self.version = Some(version);
         self
     }
 
-    /// Signs in another way than the key's usual one.
+    /// Signs by this scheme instead of the key's default.
     pub fn scheme(mut self, scheme: SignatureScheme) -> Self {
         self.scheme = Some(scheme);
         self
     }
 
-    /// Names the signature's algorithm by these bytes, whatever was used.
+    /// Sets signatureAlgorithm to any bytes. The signature does not change.
     pub fn algorithm_identifier(mut self, bytes: Vec<u8>) -> Self {
         self.algorithm_identifier = Some(bytes);
         self
     }
 
-    /// Flips a bit of the signature.
+    /// Flips one bit of the signature.
     pub fn corrupt_signature(mut self) -> Self {
         self.corrupt_signature = true;
         self
     }
 
-    /// Embeds exactly these certificates (or any bytes) instead of the signer's.
+    /// Embeds these certificates (or any bytes) instead of the signer's.
     pub fn certificates<C: AsRef<[u8]>>(mut self, certificates: &[C]) -> Self {
         self.certificates = Some(certificates.iter().map(|c| c.as_ref().to_vec()).collect());
         self
     }
 
-    /// Embeds one more behind the others.
+    /// Embeds a further certificate after the others.
     pub fn further_certificate(mut self, certificate: &[u8]) -> Self {
         self.further_certificates.push(certificate.to_vec());
         self
     }
 
-    /// responseType, by its arcs.
+    /// Sets responseType, by the arcs of its object identifier.
     pub fn response_type(mut self, arcs: &[u64]) -> Self {
         self.response_type = der::oid(arcs);
         self
     }
 
-    /// responseStatus, though there are responseBytes.
+    /// Sets responseStatus. The responseBytes stay.
     pub fn response_status(mut self, code: u8) -> Self {
         self.status = code;
         self
     }
 
-    /// Bytes behind the OCSPResponse.
+    /// Appends bytes to the OCSPResponse.
     pub fn trailing(mut self, bytes: &[u8]) -> Self {
         self.trailing.extend_from_slice(bytes);
         self
@@ -290,13 +295,13 @@ impl ResponseBuilder {
     /// The OCSPResponse, DER.
     ///
     /// # Errors
-    /// When the key cannot sign as it was told to.
+    /// When the key cannot sign by the scheme.
     pub fn build(&self) -> Result<Vec<u8>, ResponseError> {
         let tbs = self.response_data();
         let scheme = self.scheme.unwrap_or_else(|| self.signer.key.default_scheme());
         let mut signature = self.signer.key.sign_with(scheme, &tbs)?;
         if self.corrupt_signature {
-            // Inside the number, not in its encoding: the last octet.
+            // The last octet is part of the number, not of its encoding.
             if let Some(last) = signature.last_mut() {
                 *last ^= 1;
             }
@@ -316,7 +321,7 @@ impl ResponseBuilder {
         Ok(response)
     }
 
-    /// The tbsResponseData that is signed.
+    /// The tbsResponseData, DER: the signed bytes.
     fn response_data(&self) -> Vec<u8> {
         let now = clock::now();
         let mut fields = Vec::new();
@@ -341,7 +346,7 @@ impl ResponseBuilder {
 }
 
 impl ResponseStatus {
-    /// Its number in OCSPResponseStatus.
+    /// The number in OCSPResponseStatus.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
@@ -355,6 +360,7 @@ impl ResponseStatus {
     }
 }
 
+/// One SingleResponse.
 #[derive(Clone, Debug, Default)]
 struct Single {
     cert_id: Vec<u8>,
@@ -367,8 +373,9 @@ struct Single {
 
 #[derive(Clone, Debug, Default)]
 enum NextUpdate {
+    /// [`VALIDITY`] after thisUpdate.
     #[default]
-    Week,
+    Default,
     At(Vec<u8>),
     Absent,
 }
@@ -382,7 +389,7 @@ impl Single {
             self.this_update.clone().unwrap_or_else(|| der::generalized_time(this_update)),
         ];
         match &self.next_update {
-            NextUpdate::Week => fields.push(der::explicit(0, &der::generalized_time(this_update + 7 * 86_400))),
+            NextUpdate::Default => fields.push(der::explicit(0, &der::generalized_time(this_update + VALIDITY))),
             NextUpdate::At(bytes) => fields.push(der::explicit(0, bytes)),
             NextUpdate::Absent => {}
         }
@@ -393,11 +400,8 @@ impl Single {
     }
 }
 
-/// KeyHash is always SHA-1 (RFC 6960, 4.2.1), whatever the CertID uses.
+/// The ResponderID byKey. KeyHash is always SHA-1 (RFC 6960, 4.2.1), independent of the CertID's hash.
 fn by_key(signer: &Signer) -> Vec<u8> {
     let hash = HashAlgorithm::Sha1.digest(&signer.identity.public_key);
     der::explicit(2, &der::value(der::OCTET_STRING, &hash))
 }
-
-/// id-pkix-ocsp-basic
-const BASIC: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 1];

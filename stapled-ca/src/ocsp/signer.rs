@@ -1,13 +1,13 @@
-//! Who signs.
+//! Signers of OCSP responses.
 
 use std::sync::Arc;
 
+use crate::identity::IssuerIdentity;
 use crate::issued::Issued;
 use crate::key::Key;
-use crate::ocsp::IssuerIdentity;
 
-/// A key that signs OCSP responses, and the certificate that clients need for
-/// it: none for the issuer itself, its own for a delegate.
+/// A key that signs OCSP responses, with the certificate that clients need to verify the signature: none for the
+/// issuer itself, the delegate's own for a delegate.
 #[derive(Clone, Debug)]
 pub struct Signer {
     pub(crate) key: Arc<Key>,
@@ -17,15 +17,14 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// A signer that calls itself by `identity` and embeds `certificate`, if
-    /// given. Nothing checks that the three belong together.
+    /// A signer with this identity, which embeds `certificate` in its responses. Nothing checks that the three belong
+    /// together.
     #[must_use]
     pub fn new(key: Arc<Key>, identity: IssuerIdentity, certificate: Option<Vec<u8>>) -> Self {
         Self { key, identity, certificate, not_after: i64::MAX }
     }
 
-    /// A delegate: an issued certificate that signs under its own name and is
-    /// embedded in every response.
+    /// A delegate: it signs with the key of an issued certificate, and embeds that certificate in its responses.
     #[must_use]
     pub fn delegate(issued: &Issued) -> Self {
         Self {
@@ -36,7 +35,7 @@ impl Signer {
         }
     }
 
-    /// The signer's name and public key.
+    /// The signer's name and public key, for the ResponderID.
     #[must_use]
     pub fn identity(&self) -> &IssuerIdentity {
         &self.identity
@@ -48,7 +47,7 @@ impl Signer {
         self.certificate.as_deref()
     }
 
-    /// The key.
+    /// The signer's key.
     #[must_use]
     pub fn key(&self) -> &Arc<Key> {
         &self.key

@@ -1,4 +1,4 @@
-//! Who asked what.
+//! The questions to a responder, for observers and counters.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,44 +7,44 @@ use std::sync::{Mutex, PoisonError};
 use crate::ocsp::HashAlgorithm;
 use crate::serial::Serial;
 
-/// One question and how it was answered.
+/// One question with its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
     /// `GET` or `POST`.
     pub method: String,
-    /// The (first) certificate asked for; `None` if it was no OCSP request.
+    /// The first certificate of the request; `None` when the bytes were not an OCSP request.
     pub serial: Option<Serial>,
-    /// The CertID's hash algorithm, if known.
+    /// The hash algorithm of its CertID, if it is supported.
     pub hash: Option<HashAlgorithm>,
     /// Whether the request had a nonce.
     pub nonce: bool,
-    /// What was answered.
+    /// How the question was answered.
     pub outcome: Outcome,
-    /// When, Unix seconds.
+    /// When the question came, in Unix seconds.
     pub at: i64,
 }
 
-/// How a question was answered.
+/// How a responder answered a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// With a response prepared before.
+    /// With a prepared response.
     Prepared,
-    /// With a response signed now.
+    /// With a response that was signed for the question.
     Signed,
-    /// 304, the client has it.
+    /// With 304: the client has the response.
     NotModified,
-    /// With an OCSP error: malformedRequest, unauthorized, internalError.
+    /// With an OCSP error: malformedRequest, unauthorized or internalError.
     Refused,
 }
 
-/// Is told of every question. Called on the thread that answers: be quick.
+/// Receives every question. It is called on the thread that answers, so it must return quickly.
 pub trait AccessObserver: Send + Sync {
-    /// A question was answered.
+    /// Called after each question.
     fn asked(&self, access: &Access);
 }
 
-/// How often what was asked.
+/// Counts questions.
 #[derive(Debug, Default)]
 pub struct Tally {
     total: AtomicU64,
@@ -52,23 +52,25 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// All OCSP questions, also malformed ones.
+    /// The number of all OCSP questions, including malformed ones.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
     }
 
-    /// Questions for this certificate, if it was issued here.
+    /// The number of questions about this certificate; 0 when it was never issued.
     #[must_use]
     pub fn of(&self, serial: &Serial) -> u64 {
         self.by_serial.lock().unwrap_or_else(PoisonError::into_inner).get(serial).copied().unwrap_or(0)
     }
 
+    /// Counts a question.
     pub(crate) fn count(&self) {
         self.total.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Only for certificates that exist, or strangers could fill the memory.
+    /// Counts a question about a certificate. Only for issued certificates: made-up serial numbers would fill the
+    /// memory.
     pub(crate) fn count_serial(&self, serial: &Serial) {
         let mut by_serial = self.by_serial.lock().unwrap_or_else(PoisonError::into_inner);
         match by_serial.get_mut(serial) {

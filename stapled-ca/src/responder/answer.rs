@@ -1,8 +1,7 @@
-//! From a question to signed bytes.
+//! Answering an OCSP request with a signed response.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::str::FromStr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -10,15 +9,24 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::authority::Authority;
+use crate::clock::seconds;
+use crate::hash::HashAlgorithm;
+use crate::hex;
 use crate::ledger::Status;
-use crate::ocsp::{CertId, HashAlgorithm, OcspRequest, ResponseBuilder, ResponseStatus};
+use crate::ocsp::{CertId, OcspRequest, ResponseBuilder, ResponseStatus};
 use crate::responder::access::{AccessObserver, Outcome, Tally};
-use crate::responder::{Clock, Policy, ResponderBuilder, Served};
+use crate::responder::policy::{Clock, Policy, Served, UnknownSerial};
 use crate::serial::Serial;
 
-/// Answers OCSP requests for its authorities. [`Responder::builder`] makes one.
+/// How many prepared responses are kept. A CertID has many encodings, so a client that tries them all must not fill
+/// the memory.
+const MOST_PREPARED: usize = 200_000;
+/// How many octets of its SHA-256 hash are the ETag of a response.
+const ETAG_OCTETS: usize = 16;
+
+/// An OCSP responder, which answers for its authorities. [`Responder::builder`] builds one.
 pub struct Responder {
-    pub(crate) served: Vec<Served>,
+    served: Vec<Served>,
     by_issuer: ByIssuer,
     policy: Policy,
     prepared: RwLock<HashMap<Vec<u8>, Arc<Prepared>>>,
@@ -27,74 +35,62 @@ pub struct Responder {
     pub(crate) clock: Clock,
 }
 
+/// The position of an authority in the list, by the hashes of its name and key.
 pub(crate) type ByIssuer = HashMap<(HashAlgorithm, Vec<u8>, Vec<u8>), usize>;
 
-/// What is said of a serial number that was never issued.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UnknownSerial {
-    /// A signed response with status `unknown`.
-    #[default]
-    Unknown,
-    /// The unsigned error `unauthorized`, as RFC 9919 has it.
-    Unauthorized,
-}
-
-/// A signed response with what its HTTP headers say of it.
+/// A signed response, with the values of its HTTP headers.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) body: Bytes,
     pub(crate) this_update: i64,
     pub(crate) next_update: i64,
-    /// From then on a newer one is signed.
+    /// When a newer response is signed, in Unix seconds.
     pub(crate) renew_at: i64,
     pub(crate) etag: String,
     status: Option<Status>,
     served: usize,
 }
 
-/// What the responder says to a request.
+/// The answer to a request.
 pub(crate) enum Reply {
     Signed(Arc<Prepared>, Outcome),
     Refused(ResponseStatus),
 }
 
 impl Responder {
-    pub(crate) fn assemble(builder: ResponderBuilder, by_issuer: ByIssuer) -> Self {
-        Self {
-            served: builder.served,
-            by_issuer,
-            policy: builder.policy,
-            prepared: RwLock::default(),
-            tally: Tally::default(),
-            observer: builder.observer,
-            clock: builder.clock,
-        }
+    pub(crate) fn assemble(
+        served: Vec<Served>,
+        by_issuer: ByIssuer,
+        policy: Policy,
+        observer: Option<Arc<dyn AccessObserver>>,
+        clock: Clock,
+    ) -> Self {
+        Self { served, by_issuer, policy, prepared: RwLock::default(), tally: Tally::default(), observer, clock }
     }
 
-    /// The authorities, in the order in which they were given.
+    /// The authorities, in the order of the builder.
     pub fn authorities(&self) -> impl Iterator<Item = &Authority> {
         self.served.iter().map(|served| &served.authority)
     }
 
-    /// How often what was asked.
+    /// The counts of the questions so far.
     #[must_use]
     pub fn tally(&self) -> &Tally {
         &self.tally
     }
 
-    /// Drops all prepared answers.
+    /// Drops all prepared responses.
     pub fn forget(&self) {
         self.prepared.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// From now on nextUpdate lies so far in the future; whole seconds. What was
-    /// prepared is dropped.
+    /// Changes how long after signing nextUpdate lies, in whole seconds. Prepared responses are dropped.
     pub fn set_validity(&self, validity: Duration) {
         self.policy.validity.store(validity.as_secs(), Ordering::Relaxed);
         self.forget();
     }
 
-    /// Answers one OCSP request with the DER of an OCSPResponse.
+    /// The OCSPResponse to an OCSP request, both DER.
     #[must_use]
     pub fn respond(&self, request: &[u8]) -> Bytes {
         let reply = match OcspRequest::from_der(request) {
@@ -107,15 +103,17 @@ impl Responder {
         }
     }
 
+    /// How long after signing nextUpdate lies, in seconds.
     pub(crate) fn validity_seconds(&self) -> i64 {
         seconds(Duration::from_secs(self.policy.validity.load(Ordering::Relaxed)))
     }
 
-    /// The authority (and its signer) that issued what this CertID names.
+    /// The authority whose certificate this CertID names, with its signer.
     pub(crate) fn issuer_of(&self, cert_id: &CertId) -> Option<&Served> {
         self.served.get(self.position_of(cert_id)?)
     }
 
+    /// The answer to a request at `now`.
     pub(crate) fn reply(&self, request: &OcspRequest, now: i64) -> Reply {
         self.tally.count();
         let single = match request.cert_ids.as_slice() {
@@ -148,6 +146,7 @@ impl Responder {
         self.by_issuer.get(&issuer).copied()
     }
 
+    /// A prepared response that is fresh and has the present status.
     fn find_prepared(&self, cert_id: &CertId, now: i64) -> Option<Arc<Prepared>> {
         let found = Arc::clone(self.prepared.read().unwrap_or_else(PoisonError::into_inner).get(cert_id.as_der())?);
         let fresh = (found.this_update..found.renew_at).contains(&now);
@@ -163,6 +162,7 @@ impl Responder {
         all.insert(cert_id.as_der().to_vec(), Arc::clone(prepared));
     }
 
+    /// A new response about all certificates of a request. They must have the same issuer.
     fn sign(&self, request: &OcspRequest, now: i64) -> Result<Prepared, ResponseStatus> {
         let position = request
             .cert_ids
@@ -171,12 +171,12 @@ impl Responder {
             .ok_or(ResponseStatus::Unauthorized)?;
         let served = self.served.get(position).ok_or(ResponseStatus::Unauthorized)?;
         let this_update = now - seconds(self.policy.backdate);
-        // Beyond its certificate's end nobody would believe the signer.
+        // Clients do not trust a signer after the end of its certificate.
         let next_update = (now + self.validity_seconds()).min(served.signer.not_after);
         if next_update <= now {
             tracing::error!(
                 authority = served.authority.name(),
-                "the certificate of the OCSP signer has expired; nothing is signed"
+                "cannot sign: the certificate of the OCSP signer has expired"
             );
             return Err(ResponseStatus::InternalError);
         }
@@ -207,11 +207,12 @@ impl Responder {
             builder = builder.nonce(nonce);
         }
         let body = builder.build().map_err(|error| {
-            tracing::error!(authority = served.authority.name(), %error, "signing failed");
+            tracing::error!(authority = served.authority.name(), %error, "cannot sign");
             ResponseStatus::InternalError
         })?;
-        let digest = HashAlgorithm::Sha256.digest(&body);
-        let etag = digest.iter().take(16).fold(String::from("\""), |tag, octet| format!("{tag}{octet:02x}")) + "\"";
+        let mut digest = HashAlgorithm::Sha256.digest(&body);
+        digest.truncate(ETAG_OCTETS);
+        let etag = format!("\"{}\"", hex::lower(&digest));
         let renew_at = now + ((next_update - now) / 2).max(1);
         Ok(Prepared {
             body: body.into(),
@@ -224,9 +225,10 @@ impl Responder {
         })
     }
 
+    /// The status of a certificate, or the error to answer with.
     fn status(&self, authority: &Authority, serial: &Serial) -> Result<Option<Status>, ResponseStatus> {
         let status = authority.status(serial).map_err(|error| {
-            tracing::error!(authority = authority.name(), %serial, %error, "the ledger cannot be read");
+            tracing::error!(authority = authority.name(), %serial, %error, "cannot read the ledger");
             ResponseStatus::InternalError
         })?;
         match status {
@@ -245,22 +247,3 @@ impl fmt::Debug for Responder {
         f.debug_struct("Responder").field("served", &self.served).field("policy", &self.policy).finish()
     }
 }
-
-impl FromStr for UnknownSerial {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "unknown" => Ok(Self::Unknown),
-            "unauthorized" => Ok(Self::Unauthorized),
-            _ => Err(format!("{name:?} is neither unknown nor unauthorized")),
-        }
-    }
-}
-
-fn seconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4)
-}
-
-/// CertIDs come in many encodings; whoever tries them all must not fill the memory.
-const MOST_PREPARED: usize = 200_000;

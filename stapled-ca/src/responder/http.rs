@@ -1,4 +1,4 @@
-//! OCSP in HTTP (RFC 6960, appendix A; RFC 9919, 5 and 6).
+//! OCSP over HTTP (RFC 6960, appendix A; RFC 9919, 5 and 6).
 
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -8,26 +8,37 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 
 use crate::authority::Authority;
-use crate::der;
 use crate::ocsp::{OcspRequest, ResponseBuilder, ResponseStatus};
 use crate::responder::access::{Access, Outcome};
 use crate::responder::answer::{Prepared, Reply, Responder};
+use crate::{der, hex};
 
-/// An HTTP request, as far as it matters here.
+const OCSP_RESPONSE: HeaderValue = HeaderValue::from_static("application/ocsp-response");
+const NOT_FOUND: &str = "This is an OCSP responder: POST a request, or GET with its base64 as the path.\n";
+/// After how many slashes of a path a request is searched.
+const MOST_SLASHES: usize = 64;
+
+/// base64 with or without padding: some clients omit it.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The parts of an HTTP request that a responder needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
-    /// The method.
+    /// The HTTP method.
     pub method: &'a Method,
-    /// The path, percent-encoded as it came.
+    /// The path, percent-encoded.
     pub path: &'a str,
     /// `If-None-Match`
     pub if_none_match: Option<&'a HeaderValue>,
-    /// The body of a POST.
+    /// The body of a POST; empty otherwise.
     pub body: &'a [u8],
 }
 
 impl Responder {
-    /// Answers an HTTP request.
+    /// The HTTP response to a request.
     #[must_use]
     pub fn answer(&self, question: Question<'_>) -> Response<Full<Bytes>> {
         let now = (self.clock)();
@@ -82,7 +93,7 @@ impl Responder {
         response
     }
 
-    /// `/ca.crt` is the first authority's certificate, `/NAME.crt` each one's.
+    /// The authority whose certificate has this path: `/ca.crt` for the first one, `/NAME.crt` for each of them.
     fn authority_at(&self, path: &str) -> Option<&Authority> {
         let name = path.strip_prefix('/')?.strip_suffix(".crt")?;
         if name == "ca" {
@@ -92,29 +103,27 @@ impl Responder {
     }
 }
 
-/// The name under which an authority's certificate is served: its letters and
-/// digits in lower case, everything else a dash.
+/// The file name of an authority's certificate: letters and digits in lower case, a dash for every other character.
 #[must_use]
 pub(crate) fn file_name(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
 }
 
-/// The DER of the request in a GET's path.
+/// The request in the path of a GET, DER.
 ///
-/// base64 may itself contain slashes, and the URL before it may have a path:
-/// the part behind each slash is tried, the longest first, and taken if it is
-/// base64 of one DER value.
+/// base64 may contain slashes, and the URL before it may have a path. So the part after each slash is tried, the
+/// longest first, and the first one that is base64 of one DER value is taken.
 pub(crate) fn request_in_path(path: &str) -> Option<Vec<u8>> {
     let text = percent_decode(path.as_bytes())?;
     let slashes = text.iter().enumerate().filter(|(_, octet)| **octet == b'/').take(MOST_SLASHES);
     let candidates: Vec<Vec<u8>> = slashes
         .filter_map(|(at, _)| text.get(at + 1..))
-        // `M` is what 0x30, a SEQUENCE, begins with in base64.
+        // 0x30, the tag of a SEQUENCE, begins with `M` in base64.
         .filter(|text| text.first() == Some(&b'M'))
         .filter_map(|text| LENIENT.decode(text).ok())
         .collect();
     let whole = candidates.iter().position(|der| der::only(der, der::SEQUENCE).is_some());
-    // Else whichever comes first is answered with malformedRequest.
+    // Without such a part, the first one is answered with malformedRequest.
     candidates.into_iter().nth(whole.unwrap_or(0))
 }
 
@@ -146,7 +155,7 @@ fn signed(prepared: &Prepared, now: i64, known: bool) -> Response<Full<Bytes>> {
 fn refusal(status: ResponseStatus) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(ResponseBuilder::error(status))));
     response.headers_mut().insert(header::CONTENT_TYPE, OCSP_RESPONSE);
-    // RFC 9919, 6: an unsigned error must not outlive its cause in a cache.
+    // RFC 9919, 6: a cache must not keep an unsigned error longer than its cause lasts.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -168,16 +177,14 @@ fn http_date(at: i64) -> String {
     at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-/// The octets that a percent-encoded text means; `None` when a `%` is followed by
-/// no two hexadecimal digits.
+/// The octets of a percent-encoded text; `None` when two hexadecimal digits do not follow a `%`.
 pub(crate) fn percent_decode(text: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut octets = text.iter();
     while let Some(octet) = octets.next() {
         if *octet == b'%' {
-            let high = char::from(*octets.next()?).to_digit(16)?;
-            let low = char::from(*octets.next()?).to_digit(16)?;
-            decoded.push((high << 4 | low) as u8);
+            let digits = [char::from(*octets.next()?), char::from(*octets.next()?)];
+            decoded.extend(hex::decode(&String::from_iter(digits))?);
         } else {
             decoded.push(*octet);
         }
@@ -185,24 +192,14 @@ pub(crate) fn percent_decode(text: &[u8]) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-const OCSP_RESPONSE: HeaderValue = HeaderValue::from_static("application/ocsp-response");
-const NOT_FOUND: &str = "Here answers an OCSP responder: POST a request, or GET its base64 as the path.\n";
-const MOST_SLASHES: usize = 64;
-
-/// Some clients leave the padding out.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use base64::engine::general_purpose::STANDARD;
 
     #[test]
-    fn the_request_is_found_behind_any_path() {
-        // Octets whose base64 is full of slashes and pluses.
+    fn a_request_is_found_after_any_path() {
+        // The base64 of these octets has many slashes and pluses.
         let der = der::value(der::SEQUENCE, &[[0xff; 60].as_slice(), &[0xfb, 0xef, 0xbe]].concat());
         let text = STANDARD.encode(&der);
         let encoded = text.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D");
@@ -221,12 +218,12 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_those_of_http() {
+    fn dates_have_the_form_of_http() {
         assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
     }
 
     #[test]
-    fn etags_match_as_rfc_9110_says() {
+    fn etags_match_by_rfc_9110() {
         for (tags, expected) in [("\"a\"", true), ("\"b\", W/\"a\"", true), ("*", true), ("\"b\"", false)] {
             assert_eq!(matches(&HeaderValue::from_static(tags), "\"a\""), expected, "{tags}");
         }

@@ -1,4 +1,4 @@
-//! The responder on a socket.
+//! The HTTP server of a responder.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -22,17 +22,17 @@ use crate::background::{Background, Stop, stopped};
 use crate::responder::answer::Responder;
 use crate::responder::http::{Question, file_name};
 
-/// Bounds on what clients may do.
+/// Limits on clients.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The most connections at once; further ones wait to be accepted.
+    /// How many connections are served at once. Further connections wait to be accepted.
     pub connections: usize,
-    /// The longest body of a request, octets.
+    /// How many octets the body of a request may have.
     pub body: usize,
-    /// How long a head may take, and a connection be idle.
+    /// How long the head of a request may take, and how long a connection may be idle.
     pub head: Duration,
-    /// How long a body may take.
+    /// How long the body of a request may take.
     pub body_time: Duration,
 }
 
@@ -42,7 +42,7 @@ impl Default for Limits {
     }
 }
 
-/// A responder that is answering. Dropping it stops it.
+/// A running responder. Dropping it stops the server.
 #[derive(Debug)]
 pub struct RunningResponder {
     address: SocketAddr,
@@ -51,13 +51,13 @@ pub struct RunningResponder {
 }
 
 impl RunningResponder {
-    /// Where it listens.
+    /// The address of the server.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its OCSP URL, with a slash at the end.
+    /// The OCSP URL, with a slash at the end.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
@@ -65,11 +65,11 @@ impl RunningResponder {
 
     /// The caIssuers URL of an authority.
     #[must_use]
-    pub fn ca_issuers_url(&self, authority: &crate::Authority) -> String {
+    pub fn ca_issuers_url(&self, authority: &crate::authority::Authority) -> String {
         format!("http://{}/{}.crt", self.address, file_name(authority.name()))
     }
 
-    /// What answers; its tally says what was asked.
+    /// The responder. Its tally counts the questions.
     #[must_use]
     pub fn responder(&self) -> &Responder {
         &self.responder
@@ -77,23 +77,22 @@ impl RunningResponder {
 }
 
 impl Responder {
-    /// Answers on a listener until `shutdown` ends, then gives the connections
-    /// a second to finish what they are at. For programs with a runtime of
-    /// their own; others use [`crate::responder::ResponderBuilder::start`].
+    /// Answers on a listener until `shutdown` ends. Then open connections have a second to finish. For programs with
+    /// a tokio runtime; other programs use [`crate::responder::ResponderBuilder::start`].
     pub async fn serve(self: Arc<Self>, listener: TcpListener, limits: Limits, shutdown: impl Future<Output = ()>) {
         let (stop, told) = tokio::sync::watch::channel(false);
-        let places = Arc::new(Semaphore::new(limits.connections));
+        let slots = Arc::new(Semaphore::new(limits.connections));
         let mut connections = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let accepted = tokio::select! {
                 () = &mut shutdown => break,
-                accepted = accept(&listener, &places) => accepted,
+                accepted = accept(&listener, &slots) => accepted,
             };
-            let (stream, place) = match accepted {
+            let (stream, slot) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of file descriptors, mostly: it passes when a connection ends.
+                    // Mostly no file descriptor is free. That passes when a connection ends.
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     continue;
@@ -101,8 +100,8 @@ impl Responder {
             };
             let (responder, limits, told) = (Arc::clone(&self), limits.clone(), told.clone());
             connections.spawn(async move {
-                converse(responder, stream, limits, told).await;
-                drop(place);
+                serve_connection(responder, stream, limits, told).await;
+                drop(slot);
             });
             while connections.try_join_next().is_some() {}
         }
@@ -113,6 +112,7 @@ impl Responder {
     }
 }
 
+/// Starts a server with threads of its own.
 pub(crate) fn start(
     responder: Arc<Responder>,
     address: SocketAddr,
@@ -132,17 +132,19 @@ pub(crate) fn start(
     Ok(RunningResponder { address, responder, _background: background })
 }
 
+/// The next connection, when there is room for it.
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    slots: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    Ok((stream, place))
+    Ok((stream, slot))
 }
 
-async fn converse(responder: Arc<Responder>, stream: TcpStream, limits: Limits, stop: Stop) {
+/// Serves one connection until it ends or the server stops.
+async fn serve_connection(responder: Arc<Responder>, stream: TcpStream, limits: Limits, stop: Stop) {
     let service = service_fn(|request| {
         let responder = Arc::clone(&responder);
         let limits = &limits;
@@ -155,7 +157,7 @@ async fn converse(responder: Arc<Responder>, stream: TcpStream, limits: Limits, 
         .max_buf_size(64 * 1024)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    // An error is the client's doing: it went away or spoke no HTTP.
+    // An error means that the client closed the connection or sent something other than HTTP.
     tokio::select! {
         _ = connection.as_mut() => {}
         () = stopped(stop) => {

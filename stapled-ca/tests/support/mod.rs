@@ -1,4 +1,4 @@
-//! What the tests share: the openssl program, and HTTP by hand.
+//! The openssl program, and HTTP on plain sockets.
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Standard output and error of `openssl ARGS`, and whether it was content.
+/// Runs `openssl`. The result says whether it succeeded, with its standard output and standard error.
 pub fn openssl(arguments: &[&str]) -> (bool, String) {
     let output = Command::new("openssl").args(arguments).output().expect("openssl is installed");
     let text = [output.stdout, output.stderr].concat();
@@ -22,7 +22,7 @@ pub fn file(directory: &Path, name: &str, contents: impl AsRef<[u8]>) -> PathBuf
     path
 }
 
-/// An HTTP answer, as it came.
+/// An HTTP answer.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -39,7 +39,7 @@ impl Answer {
     }
 }
 
-/// Sends bytes, reads until the other side closes (or ten seconds pass).
+/// Sends bytes, and reads until the server closes the connection, for ten seconds at most.
 pub fn exchange(address: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -74,7 +74,7 @@ pub fn post_bytes(address: SocketAddr, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// A request in base64, percent-encoded as RFC 6960, A.1 says.
+/// The path of a GET with this request (RFC 6960, A.1).
 pub fn path_of(request: &[u8]) -> String {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(request);

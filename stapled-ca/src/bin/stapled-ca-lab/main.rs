@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use stapled_ca::lab::{Fault, Lab};
-use stapled_ca::{Authority, Serial};
+use stapled_ca::{Authority, Serial, interrupted};
 
-/// An OCSP responder that fails on command, for tests and laboratories
+/// An OCSP responder that fails on command, for tests
 ///
-/// It answers for the authorities that `stapled-ca` made, rightly unless told
-/// otherwise. Never use it for anything but experiments.
+/// It answers for authorities that `stapled-ca` made. Without a fault the answers are right. Never use it in
+/// production.
 #[derive(Debug, Parser)]
 #[command(version, after_help = faults())]
 struct Arguments {
@@ -33,22 +33,22 @@ struct Serve {
     /// An authority's directory, made by `stapled-ca init` (may be repeated)
     #[arg(long, required = true)]
     dir: Vec<PathBuf>,
-    /// Address and port; port 0 takes any free one and says which
+    /// Address and port; port 0 chooses a free port and prints it
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// A fault from the start (may be repeated): `SERIAL=KIND[:ARGUMENT]` or `all=...`
+    /// A fault that applies from the start (may be repeated): `SERIAL=KIND[:ARGUMENT]` or `all=...`
     #[arg(long, value_name = "SERIAL=FAULT", value_parser = assignment)]
     fault: Vec<(Option<Serial>, Fault)>,
-    /// Let requests to /lab/ on the same port change faults; whoever reaches it can
+    /// Let requests to /lab/ on the same port change faults; all clients can send them
     #[arg(long)]
     control: bool,
-    /// How many seconds right answers are valid
+    /// How many seconds a right response is valid
     #[arg(long, default_value_t = 604_800, value_name = "SECONDS")]
     validity: u64,
-    /// How many seconds before its signature an answer begins to be valid
+    /// How many seconds before the signature the validity begins
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     backdate: u64,
-    /// Let the delegates sign that `stapled-ca responder` made
+    /// Let the delegates of `stapled-ca responder` sign, instead of the authorities
     #[arg(long)]
     delegate: bool,
     /// Echo nonces
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     match serve(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing can be done if even that cannot be said.
+            // There is nothing to do when standard error fails, too.
             let _ = writeln!(io::stderr(), "stapled-ca-lab: {error}");
             ExitCode::FAILURE
         }
@@ -79,18 +79,14 @@ fn serve(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
     for dir in &arguments.dir {
         let authority = Authority::open(dir).map_err(|error| format!("cannot open {}: {error}", dir.display()))?;
         builder = if arguments.delegate {
-            let delegate = authority.installed_delegate()?;
-            let advice = || format!("{0} has no delegate; `stapled-ca responder {0}` makes one", dir.display());
-            builder.delegated(&authority, delegate.ok_or_else(advice)?)
+            builder.delegated(&authority, authority.installed_delegate()?)
         } else {
             builder.authority(&authority)
         };
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        let shutdown = interrupted()?;
         let lab = builder.start().map_err(|error| format!("cannot listen on {}: {error}", arguments.listen))?;
         for (serial, fault) in arguments.fault {
             match serial {
@@ -101,21 +97,20 @@ fn serve(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
         let mut out = io::stdout();
         writeln!(out, "OCSP at {}", lab.url())?;
         out.flush()?;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        shutdown.await;
         Ok(())
     })
 }
 
+/// A certificate, or all (`None`), with its fault.
 fn assignment(text: &str) -> Result<(Option<Serial>, Fault), String> {
-    let (whom, fault) = text.split_once('=').ok_or("write SERIAL=FAULT or all=FAULT")?;
+    let (target, fault) = text.split_once('=').ok_or("write SERIAL=FAULT or all=FAULT")?;
     let fault = fault.parse().map_err(|error| format!("{error}"))?;
-    let whom = if whom == "all" { None } else { Some(whom.parse().map_err(|error| format!("{error}"))?) };
-    Ok((whom, fault))
+    let target = if target == "all" { None } else { Some(target.parse().map_err(|error| format!("{error}"))?) };
+    Ok((target, fault))
 }
 
+/// The help text about faults.
 fn faults() -> String {
     let mut text = String::from("Faults:\n");
     for (usage, meaning) in Fault::KINDS {
@@ -134,6 +129,6 @@ Examples:
   curl -X DELETE '127.0.0.1:8888/lab/fault?serial=0A1F'   (without serial: all faults)
   curl -X POST   '127.0.0.1:8888/lab/revoke?serial=0A1F&reason=superseded'
   curl -X POST   '127.0.0.1:8888/lab/validity?seconds=60'
-  curl           '127.0.0.1:8888/lab/requests'            (what was asked, JSON)
+  curl           '127.0.0.1:8888/lab/requests'            (the questions so far, JSON)
 
-Exit status: 0 interrupted, 1 failed, 2 wrong arguments.";
+Exit status: 0 stopped by a signal, 1 failure, 2 wrong arguments.";

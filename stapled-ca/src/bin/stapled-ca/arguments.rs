@@ -1,4 +1,4 @@
-//! What can be said on the command line.
+//! The command line.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,9 +25,9 @@ pub(crate) enum Command {
     Responder(Delegate),
     /// Issue a certificate and write it with its chain and key
     Issue(Issue),
-    /// Revoke a certificate; a running `serve` says so from the next question on
+    /// Revoke a certificate; a running `serve` answers with it from the next question on
     Revoke(Revoke),
-    /// Show what was issued
+    /// Show the issued certificates
     List(List),
     /// Answer OCSP requests over HTTP until interrupted
     Serve(Serve),
@@ -35,37 +35,37 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// Where the authority shall live
+    /// The directory of the new authority
     pub(crate) dir: PathBuf,
-    /// Its common name
+    /// The common name
     #[arg(long, default_value = "stapled-ca Root")]
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) key: KeyArgument,
-    /// How many days its certificate is valid
+    /// How many days the certificate is valid
     #[arg(long, default_value_t = 3650)]
     pub(crate) days: u32,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Intermediate {
-    /// Where the new authority shall live
+    /// The directory of the new authority
     pub(crate) dir: PathBuf,
-    /// The directory of the authority above it
+    /// The directory of the authority that issues it
     #[arg(long, value_name = "DIR")]
     pub(crate) parent: PathBuf,
-    /// Its common name
+    /// The common name
     #[arg(long, default_value = "stapled-ca Intermediate")]
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) key: KeyArgument,
-    /// How many days its certificate is valid
+    /// How many days the certificate is valid
     #[arg(long, default_value_t = 1825)]
     pub(crate) days: u32,
-    /// OCSP URL in its own certificate (may be repeated)
+    /// OCSP URL in the authority's own certificate (may be repeated)
     #[arg(long, value_name = "URL")]
     pub(crate) ocsp_url: Vec<String>,
-    /// caIssuers URL in its own certificate (may be repeated)
+    /// caIssuers URL in the authority's own certificate (may be repeated)
     #[arg(long, value_name = "URL")]
     pub(crate) ca_issuers_url: Vec<String>,
 }
@@ -79,7 +79,7 @@ pub(crate) struct Delegate {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) key: KeyArgument,
-    /// How many days its certificate is valid
+    /// How many days the certificate is valid
     #[arg(long, default_value_t = 30)]
     pub(crate) days: u32,
 }
@@ -89,7 +89,7 @@ pub(crate) struct Issue {
     /// The authority's directory
     #[arg(long)]
     pub(crate) dir: PathBuf,
-    /// Where to write certificate, chain and key, mode 0600
+    /// The file for certificate, chain and key; its mode is 0600
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// DNS name or IP address (may be repeated); the first is the common name
@@ -97,25 +97,25 @@ pub(crate) struct Issue {
     pub(crate) san: Vec<String>,
     #[command(flatten)]
     pub(crate) key: KeyArgument,
-    /// OCSP URL (may be repeated; none: no OCSP)
+    /// OCSP URL (may be repeated); without it the certificate names no responder
     #[arg(long, value_name = "URL")]
     pub(crate) ocsp_url: Vec<String>,
     /// caIssuers URL (may be repeated)
     #[arg(long, value_name = "URL")]
     pub(crate) ca_issuers_url: Vec<String>,
-    /// Demand a staple (RFC 7633)
+    /// Make the certificate must-staple (RFC 7633)
     #[arg(long)]
     pub(crate) must_staple: bool,
-    /// What the certificate is for (may be repeated)
+    /// The purpose of the certificate (may be repeated)
     #[arg(long, value_name = "PURPOSE", value_enum, default_values_t = [Purpose::Server])]
     pub(crate) purpose: Vec<Purpose>,
-    /// Serial number in hexadecimal; random if not given
+    /// Serial number in hexadecimal [default: random]
     #[arg(long)]
     pub(crate) serial: Option<Serial>,
-    /// How many days it is valid
+    /// How many days the certificate is valid
     #[arg(long, default_value_t = 90)]
     pub(crate) days: u32,
-    /// First second of its validity, Unix (with --not-after, instead of --days)
+    /// First second of the validity, Unix (with --not-after, instead of --days)
     #[arg(
         long,
         requires = "not_after",
@@ -124,16 +124,16 @@ pub(crate) struct Issue {
         value_name = "SECONDS"
     )]
     pub(crate) not_before: Option<i64>,
-    /// Last second of its validity, Unix
+    /// Last second of the validity, Unix
     #[arg(long, requires = "not_before", allow_negative_numbers = true, value_name = "SECONDS")]
     pub(crate) not_after: Option<i64>,
-    /// Leave the issuers' certificates out of FILE
+    /// Write FILE without the issuers' certificates
     #[arg(long)]
     pub(crate) no_chain: bool,
     /// Write the key to FILE.key instead of into FILE
     #[arg(long)]
     pub(crate) separate_key: bool,
-    /// Replace FILE if it is there
+    /// Replace FILE if it exists
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -146,10 +146,10 @@ pub(crate) struct Revoke {
     /// Serial number in hexadecimal, or a PEM file with the certificate
     #[arg(value_name = "SERIAL|FILE")]
     pub(crate) which: String,
-    /// Why: keyCompromise, superseded, certificateHold ...
+    /// The reason: keyCompromise, superseded, certificateHold ...
     #[arg(long)]
     pub(crate) reason: Option<Reason>,
-    /// Take the revocation back (the end of a certificateHold)
+    /// Undo the revocation (the end of a certificateHold)
     #[arg(long, conflicts_with = "reason")]
     pub(crate) undo: bool,
 }
@@ -158,7 +158,7 @@ pub(crate) struct Revoke {
 pub(crate) struct List {
     /// The authority's directory
     pub(crate) dir: PathBuf,
-    /// One JSON object for each certificate, one a line
+    /// Print one JSON object for each certificate, one to a line
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -168,32 +168,32 @@ pub(crate) struct Serve {
     /// An authority's directory (may be repeated: one responder for all)
     #[arg(long, required = true)]
     pub(crate) dir: Vec<PathBuf>,
-    /// Address and port; port 0 takes any free one and says which
+    /// Address and port; port 0 chooses a free port and prints it
     #[arg(long, default_value = "127.0.0.1:8888", value_name = "ADDRESS:PORT")]
     pub(crate) listen: SocketAddr,
-    /// How many seconds an answer is valid
+    /// How many seconds a response is valid
     #[arg(long, default_value_t = 345_600, value_name = "SECONDS")]
     pub(crate) validity: u64,
-    /// How many seconds before its signature an answer begins to be valid
+    /// How many seconds before the signature the validity begins
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(crate) backdate: u64,
-    /// Let the delegates sign that `responder` made, instead of the authorities
+    /// Let the delegates of `stapled-ca responder` sign, instead of the authorities
     #[arg(long)]
     pub(crate) delegate: bool,
-    /// Echo nonces; takes a signature for each request
+    /// Echo nonces; then each request needs a signature
     #[arg(long)]
     pub(crate) nonce: bool,
-    /// What to say of serial numbers never issued: unknown or unauthorized
+    /// The answer for serial numbers that were never issued: unknown or unauthorized
     #[arg(long, default_value = "unknown", value_name = "ANSWER")]
     pub(crate) unknown_serial: UnknownSerial,
-    /// Threads that answer
+    /// How many threads answer
     #[arg(long, default_value_t = 1)]
     pub(crate) threads: usize,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct KeyArgument {
-    /// p256, p384, p521, ed25519, rsa2048, rsa3072, rsa4096
+    /// The key type: p256, p384, p521, ed25519, rsa2048, rsa3072, rsa4096
     #[arg(long, default_value = "p256", value_name = "TYPE")]
     pub(crate) key: KeyType,
 }
@@ -220,9 +220,9 @@ Examples:
     stapled-ca issue --dir ca --out www.pem --san www.example.org \\
         --ocsp-url http://127.0.0.1:8888/ --must-staple
 
-  Revoked, and asked:
+  Revoking it, and asking the responder:
     stapled-ca revoke --dir ca www.pem --reason keyCompromise
     openssl ocsp -issuer ca/ca.crt -cert www.pem -url http://127.0.0.1:8888/ \\
         -CAfile root/ca.crt
 
-Exit status: 0 done, 1 failed, 2 wrong arguments.";
+Exit status: 0 success, 1 failure, 2 wrong arguments.";

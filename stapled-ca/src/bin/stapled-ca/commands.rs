@@ -1,4 +1,4 @@
-//! What the commands do.
+//! The commands.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,29 +8,28 @@ use std::time::Duration;
 use stapled_ca::responder::{Limits, Responder};
 use stapled_ca::store::{self, StoreError};
 use stapled_ca::{
-    Authority, AuthorityError, ExtendedKeyUsage, Kind, Profile, Record, Serial, SerialError, Status, Validity, pem,
+    Authority, AuthorityError, ExtendedKeyUsage, Kind, Profile, Record, Serial, SerialError, Status, Validity,
+    interrupted, pem,
 };
 use tokio::net::TcpListener;
 
 use crate::arguments::{Command, Delegate, Init, Intermediate, Issue, List, Purpose, Revoke, Serve};
 
-/// Why a command failed.
+/// Why a command fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
     Authority(#[from] AuthorityError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("cannot open the authority in {}: {source}; `stapled-ca init` makes one", dir.display())]
+    #[error("cannot open the authority in {}: {source}; `stapled-ca init` makes an authority", dir.display())]
     Open { dir: PathBuf, source: AuthorityError },
-    #[error("{} holds no certificate", .0.display())]
+    #[error("cannot find a certificate in {}", .0.display())]
     NoCertificate(PathBuf),
     #[error("{which} is neither a file nor a serial number: {source}")]
     Which { which: String, source: SerialError },
-    #[error("{} exists; give another --out, or --force to replace it", .0.display())]
+    #[error("{} exists; choose another --out, or replace the file with --force", .0.display())]
     OutExists(PathBuf),
-    #[error("{} has no delegate; `stapled-ca responder {}` makes one", .0.display(), .0.display())]
-    NoDelegate(PathBuf),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: std::net::SocketAddr, source: io::Error },
     #[error("cannot write the output: {0}")]
@@ -39,6 +38,7 @@ pub(crate) enum Failure {
     Json(#[from] serde_json::Error),
 }
 
+/// Runs a command. Its output goes to standard output.
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match command {
@@ -48,7 +48,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Issue(arguments) => issue(arguments, &mut out),
         Command::Revoke(arguments) => revoke(&arguments, &mut out),
         Command::List(arguments) => match list(&arguments, &mut out) {
-            // `list | head` is no failure.
+            // `stapled-ca list | head` is not a failure.
             Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             outcome => outcome,
         },
@@ -74,6 +74,7 @@ fn intermediate(arguments: Intermediate, out: &mut impl Write) -> Result<(), Fai
     announce(&builder.create_in(&arguments.dir)?, &arguments.dir, out)
 }
 
+/// Prints the name of a new authority and the file of its certificate.
 fn announce(authority: &Authority, dir: &Path, out: &mut impl Write) -> Result<(), Failure> {
     let certificate = dir.join(store::CA_CERTIFICATE);
     writeln!(out, "{} ({}): {}", authority.name(), authority.key().key_type(), certificate.display())?;
@@ -90,7 +91,7 @@ fn responder(arguments: &Delegate, out: &mut impl Write) -> Result<(), Failure> 
 }
 
 fn issue(arguments: Issue, out: &mut impl Write) -> Result<(), Failure> {
-    // Before anything is issued, or the ledger would know what nobody has.
+    // Checked before the certificate is issued: the ledger must not list a certificate that was never written.
     if arguments.out.exists() && !arguments.force {
         return Err(Failure::OutExists(arguments.out));
     }
@@ -179,8 +180,7 @@ fn serve(arguments: &Serve, out: &mut impl Write) -> Result<(), Failure> {
     for dir in &arguments.dir {
         let authority = open(dir)?;
         builder = if arguments.delegate {
-            let delegate = authority.installed_delegate()?.ok_or_else(|| Failure::NoDelegate(dir.clone()))?;
-            builder.delegated(&authority, delegate)
+            builder.delegated(&authority, authority.installed_delegate()?)
         } else {
             builder.authority(&authority)
         };
@@ -191,27 +191,14 @@ fn serve(arguments: &Serve, out: &mut impl Write) -> Result<(), Failure> {
     runtime.block_on(async {
         let listen = |source| Failure::Listen { address: arguments.listen, source };
         let listener = TcpListener::bind(arguments.listen).await.map_err(listen)?;
-        // Signals are caught before the address is told: whoever reads it may end us at once.
-        let interrupted = interrupted()?;
+        // Signals are caught before the address is printed: a reader of the address may stop the server at once.
+        let shutdown = interrupted()?;
         writeln!(out, "OCSP at http://{}/", listener.local_addr()?)?;
         out.flush()?;
-        // Spawned, so that the threads of the runtime do the work and not this one.
-        let serving = tokio::spawn(responder.serve(listener, Limits::default(), interrupted));
+        // Spawned, so that the worker threads of the runtime answer, not this thread.
+        let serving = tokio::spawn(responder.serve(listener, Limits::default(), shutdown));
         serving.await.map_err(io::Error::other)?;
         Ok(())
-    })
-}
-
-/// Ends at SIGINT or SIGTERM.
-fn interrupted() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
     })
 }
 
@@ -219,7 +206,7 @@ fn open(dir: &Path) -> Result<Authority, Failure> {
     Authority::open(dir).map_err(|source| Failure::Open { dir: dir.to_owned(), source })
 }
 
-/// A file is looked into, anything else read as a number.
+/// The serial number of a certificate in a file, or the number itself.
 fn serial_of(which: &str) -> Result<Serial, Failure> {
     let path = Path::new(which);
     if !path.is_file() {
@@ -229,6 +216,7 @@ fn serial_of(which: &str) -> Result<Serial, Failure> {
     first.and_then(|der| Serial::of_certificate(&der)).ok_or_else(|| Failure::NoCertificate(path.to_owned()))
 }
 
+/// The status of a record in words.
 fn status_text(record: &Record) -> String {
     match record.status {
         Status::Good => "good".to_owned(),

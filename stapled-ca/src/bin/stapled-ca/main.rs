@@ -10,12 +10,12 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
-    // clap itself ends the process with 2 when the arguments are wrong.
+    // With wrong arguments, clap ends the process with exit status 2.
     let arguments = arguments::Arguments::parse();
     match commands::run(arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing can be done if even that cannot be said.
+            // There is nothing to do when standard error fails, too.
             let _ = writeln!(std::io::stderr(), "stapled-ca: {error}");
             ExitCode::FAILURE
         }

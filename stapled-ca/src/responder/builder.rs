@@ -1,0 +1,148 @@
+//! Building a responder.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use crate::authority::Authority;
+use crate::clock;
+use crate::hash::HashAlgorithm;
+use crate::ocsp::Signer;
+use crate::responder::access::AccessObserver;
+use crate::responder::answer::Responder;
+use crate::responder::policy::{Clock, Policy, Served, UnknownSerial};
+use crate::responder::server::{self, Limits, RunningResponder};
+
+/// Builds a responder.
+///
+/// ```
+/// use stapled_ca::{Authority, Responder};
+///
+/// let ca = Authority::root("Example CA").create()?;
+/// let running = Responder::builder().authority(&ca).start("127.0.0.1:0".parse()?)?;
+/// println!("OCSP at {}", running.url());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub struct ResponderBuilder {
+    served: Vec<Served>,
+    policy: Policy,
+    observer: Option<Arc<dyn AccessObserver>>,
+    clock: Clock,
+    limits: Limits,
+    threads: usize,
+}
+
+impl Responder {
+    /// Builds a responder. It answers for no authority yet.
+    pub fn builder() -> ResponderBuilder {
+        ResponderBuilder {
+            served: Vec::new(),
+            policy: Policy::default(),
+            observer: None,
+            clock: Arc::new(clock::now),
+            limits: Limits::default(),
+            threads: 1,
+        }
+    }
+}
+
+impl ResponderBuilder {
+    /// Answers for this authority, which signs the responses itself.
+    pub fn authority(self, authority: &Authority) -> Self {
+        let signer = authority.signer();
+        self.delegated(authority, signer)
+    }
+
+    /// Answers for this authority. The delegate signs the responses.
+    pub fn delegated(mut self, authority: &Authority, delegate: Signer) -> Self {
+        self.served.push(Served { authority: authority.clone(), signer: delegate });
+        self
+    }
+
+    /// How long after signing nextUpdate lies. Default: seven days.
+    pub fn validity(mut self, validity: Duration) -> Self {
+        self.policy.validity = AtomicU64::new(validity.as_secs());
+        self
+    }
+
+    /// How long before signing thisUpdate lies, for clients with a slow clock. Default: zero.
+    pub fn backdate(mut self, backdate: Duration) -> Self {
+        self.policy.backdate = backdate;
+        self
+    }
+
+    /// The answer for a serial number that was never issued. Default: `unknown`.
+    pub fn unknown_serial(mut self, answer: UnknownSerial) -> Self {
+        self.policy.unknown_serial = answer;
+        self
+    }
+
+    /// Whether a nonce is echoed. Then each request needs a signature. Default: false.
+    pub fn echo_nonce(mut self, echo: bool) -> Self {
+        self.policy.echo_nonce = echo;
+        self
+    }
+
+    /// Whether signed responses are kept and used again. Default: true.
+    pub fn prepare(mut self, prepare: bool) -> Self {
+        self.policy.prepare = prepare;
+        self
+    }
+
+    /// Whether the ResponderID is the name of the signer instead of its key. Default: false.
+    pub fn responder_by_name(mut self, by_name: bool) -> Self {
+        self.policy.responder_by_name = by_name;
+        self
+    }
+
+    /// Reports every question to this observer.
+    pub fn observer(mut self, observer: Arc<dyn AccessObserver>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// Uses this clock. Default: the system's.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Limits what clients may do.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How many threads answer. Default: one.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Builds the responder without a server.
+    #[must_use]
+    pub fn build(self) -> Responder {
+        let mut by_issuer = HashMap::new();
+        for (position, served) in self.served.iter().enumerate() {
+            let identity = served.authority.identity();
+            for hash in HashAlgorithm::ALL {
+                let issuer = (hash, hash.digest(&identity.name), hash.digest(&identity.public_key));
+                by_issuer.entry(issuer).or_insert(position);
+            }
+        }
+        Responder::assemble(self.served, by_issuer, self.policy, self.observer, self.clock)
+    }
+
+    /// Starts a server on `address` with threads of its own. Port 0 chooses a free port. The server stops when the
+    /// returned value is dropped.
+    ///
+    /// # Errors
+    /// When the address cannot be bound, or a thread cannot be started.
+    pub fn start(self, address: SocketAddr) -> std::io::Result<RunningResponder> {
+        let (limits, threads) = (self.limits.clone(), self.threads);
+        server::start(Arc::new(self.build()), address, limits, threads)
+    }
+}

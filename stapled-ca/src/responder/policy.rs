@@ -1,0 +1,69 @@
+//! How a responder answers: its authorities and settings.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use crate::authority::Authority;
+use crate::clock::DAY;
+use crate::ocsp::Signer;
+
+/// A clock: the present, in Unix seconds.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// An authority that a responder answers for, with the signer of its responses.
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    pub(crate) authority: Authority,
+    pub(crate) signer: Signer,
+}
+
+/// The answer for a serial number that was never issued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownSerial {
+    /// A signed response with the status `unknown`.
+    #[default]
+    Unknown,
+    /// The unsigned error `unauthorized`, as in RFC 9919.
+    Unauthorized,
+}
+
+/// The settings of a responder.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    /// Seconds from signing to nextUpdate. May change while the responder runs.
+    pub(crate) validity: AtomicU64,
+    /// How long before signing thisUpdate lies.
+    pub(crate) backdate: Duration,
+    pub(crate) unknown_serial: UnknownSerial,
+    pub(crate) echo_nonce: bool,
+    /// Whether signed responses are kept and used again.
+    pub(crate) prepare: bool,
+    pub(crate) responder_by_name: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            validity: AtomicU64::new(7 * DAY.unsigned_abs()),
+            backdate: Duration::ZERO,
+            unknown_serial: UnknownSerial::default(),
+            echo_nonce: false,
+            prepare: true,
+            responder_by_name: false,
+        }
+    }
+}
+
+impl FromStr for UnknownSerial {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "unknown" => Ok(Self::Unknown),
+            "unauthorized" => Ok(Self::Unauthorized),
+            _ => Err(format!("{name:?} is not an answer; choose unknown or unauthorized")),
+        }
+    }
+}
