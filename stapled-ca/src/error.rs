@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::key::KeyError;
+use crate::key_type::KeyError;
 use crate::ledger::StoreError;
 use crate::serial::Serial;
 

@@ -1,7 +1,6 @@
 //! Private keys.
 
 use std::fmt;
-use std::str::FromStr;
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
@@ -13,67 +12,13 @@ use rcgen::PublicKeyData as _;
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 
+use crate::key_type::{KeyError, KeyType};
 use crate::legacy::WeakRsaKey;
 use crate::scheme::SignatureScheme;
 
-/// The type of a key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum KeyType {
-    /// RSA with a modulus of 1024 bits: for tests that it is refused. Slow to make, and its signatures are not
-    /// protected against timing.
-    Rsa1024,
-    /// RSA, 2048 bits.
-    Rsa2048,
-    /// RSA, 3072 bits.
-    Rsa3072,
-    /// RSA, 4096 bits.
-    Rsa4096,
-    /// ECDSA on P-256.
-    #[default]
-    EcdsaP256,
-    /// ECDSA on P-384.
-    EcdsaP384,
-    /// ECDSA on P-521.
-    EcdsaP521,
-    /// Ed25519.
-    Ed25519,
-}
-
-/// Why a key cannot be made, read or used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyError {
-    /// The cryptographic library cannot make a key.
-    #[error("cannot make a {key_type} key")]
-    Generation {
-        /// The type of the key.
-        key_type: KeyType,
-    },
-    /// No private key of a supported type.
-    #[error("found no private key of type RSA, ECDSA on P-256, P-384 or P-521, or Ed25519")]
-    Unreadable,
-    /// A name that is not a key type.
-    #[error("{name:?} is not a key type; choose one of {}", KeyType::names().join(", "))]
-    UnknownType {
-        /// The name.
-        name: String,
-    },
-    /// The key's type does not fit the scheme.
-    #[error("a {key_type} key cannot sign with {scheme:?}")]
-    SchemeMismatch {
-        /// The type of the key.
-        key_type: KeyType,
-        /// The scheme.
-        scheme: SignatureScheme,
-    },
-    /// The cryptographic library refused to sign.
-    #[error("cannot sign with a {key_type} key: the cryptographic library refuses")]
-    Signing {
-        /// The type of the key.
-        key_type: KeyType,
-    },
-}
+const P256: &EcdsaSigningAlgorithm = &signature::ECDSA_P256_SHA256_ASN1_SIGNING;
+const P384: &EcdsaSigningAlgorithm = &signature::ECDSA_P384_SHA384_ASN1_SIGNING;
+const P521: &EcdsaSigningAlgorithm = &signature::ECDSA_P521_SHA512_ASN1_SIGNING;
 
 /// A private key with its public key.
 pub struct Key {
@@ -266,34 +211,6 @@ impl rcgen::SigningKey for Key {
     }
 }
 
-impl KeyType {
-    /// The names of all types, as [`FromStr`] reads them.
-    #[must_use]
-    pub fn names() -> Vec<&'static str> {
-        NAMES.iter().map(|(name, _)| *name).collect()
-    }
-}
-
-impl fmt::Display for KeyType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = NAMES.iter().find(|(_, key_type)| key_type == self).map_or("unnamed", |(name, _)| name);
-        f.write_str(name)
-    }
-}
-
-impl FromStr for KeyType {
-    type Err = KeyError;
-
-    fn from_str(name: &str) -> Result<Self, KeyError> {
-        let wanted = name.to_ascii_lowercase().replace('-', "");
-        NAMES
-            .iter()
-            .find(|(known, _)| *known == wanted)
-            .map(|(_, key_type)| *key_type)
-            .ok_or_else(|| KeyError::UnknownType { name: name.to_owned() })
-    }
-}
-
 enum Kind {
     Rsa(RsaKeyPair),
     WeakRsa(WeakRsaKey),
@@ -334,33 +251,19 @@ fn rsa_encoding(scheme: SignatureScheme) -> Option<&'static dyn RsaEncoding> {
     }
 }
 
-const P256: &EcdsaSigningAlgorithm = &signature::ECDSA_P256_SHA256_ASN1_SIGNING;
-const P384: &EcdsaSigningAlgorithm = &signature::ECDSA_P384_SHA384_ASN1_SIGNING;
-const P521: &EcdsaSigningAlgorithm = &signature::ECDSA_P521_SHA512_ASN1_SIGNING;
-
-const NAMES: &[(&str, KeyType)] = &[
-    ("p256", KeyType::EcdsaP256),
-    ("p384", KeyType::EcdsaP384),
-    ("p521", KeyType::EcdsaP521),
-    ("ed25519", KeyType::Ed25519),
-    ("rsa2048", KeyType::Rsa2048),
-    ("rsa3072", KeyType::Rsa3072),
-    ("rsa4096", KeyType::Rsa4096),
-    ("rsa1024", KeyType::Rsa1024),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_type_is_read_back_from_pkcs8_and_pem() {
-        for (name, key_type) in NAMES {
-            let key = Key::generate(*key_type).unwrap();
-            assert_eq!(key.key_type(), *key_type, "{name}");
+        for name in KeyType::names() {
+            let key_type: KeyType = name.parse().unwrap();
+            let key = Key::generate(key_type).unwrap();
+            assert_eq!(key.key_type(), key_type, "{name}");
             let again = Key::from_pem(key.to_pem().as_bytes()).unwrap();
-            assert_eq!((again.key_type(), again.public_key()), (*key_type, key.public_key()));
-            assert_eq!(name.parse::<KeyType>(), Ok(*key_type));
+            assert_eq!((again.key_type(), again.public_key()), (key_type, key.public_key()));
+            assert_eq!(key_type.to_string(), name);
             key.sign_with(key.default_scheme(), b"message").unwrap();
         }
     }

@@ -10,22 +10,26 @@
 //! The modules, from the ground up:
 //!
 //! - `clock`, `hex`, [`der`], [`pem`], `hash`, `serial`, `identity`: time, text, bytes, numbers, names.
-//! - `scheme`, `legacy`, `key`: keys and signatures.
+//! - `scheme`, `legacy`, `key_type`, `key`: keys and signatures.
 //! - `ledger`, [`store`], `error`: records, files, errors.
-//! - `profile`, `issued`, [`ocsp`], `issue`, `authority`: certificates, requests and responses, authorities.
+//! - `extension`, `profile`, `issued`, [`ocsp`], `issue`: certificates, requests and responses.
+//! - `authority`, `authority_builder`: authorities.
 //! - `background`, [`responder`], [`lab`]: servers.
 
 mod authority;
+mod authority_builder;
 mod background;
 mod clock;
 pub mod der;
 mod error;
+mod extension;
 mod hash;
 mod hex;
 mod identity;
 mod issue;
 mod issued;
 mod key;
+mod key_type;
 pub mod lab;
 mod ledger;
 mod legacy;
@@ -37,13 +41,16 @@ mod scheme;
 mod serial;
 pub mod store;
 
-pub use authority::{Authority, AuthorityBuilder};
+pub use authority::Authority;
+pub use authority_builder::AuthorityBuilder;
 pub use background::interrupted;
 pub use error::AuthorityError;
+pub use extension::Extension;
 pub use issued::Issued;
-pub use key::{Key, KeyError, KeyType};
+pub use key::Key;
+pub use key_type::{KeyError, KeyType};
 pub use ledger::{Kind, Ledger, MemoryLedger, Reason, Record, Status, UnknownReason};
-pub use profile::{ExtendedKeyUsage, Extension, KeyUsage, NameAttribute, Profile, SubjectName, Validity};
+pub use profile::{ExtendedKeyUsage, KeyUsage, NameAttribute, Profile, SubjectName, Validity};
 
 pub use responder::Responder;
 pub use scheme::SignatureScheme;

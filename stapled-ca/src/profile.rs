@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::clock::DAY;
 use crate::der;
-use crate::key::{Key, KeyType};
+use crate::extension::Extension;
+use crate::key::Key;
+use crate::key_type::KeyType;
 use crate::serial::Serial;
 
 /// The contents of a certificate to be issued: subject, names, key, validity, extensions.
@@ -107,17 +109,6 @@ pub enum ExtendedKeyUsage {
     Any,
     /// Any other purpose, by the arcs of its object identifier
     Other(Vec<u64>),
-}
-
-/// An X.509 or OCSP extension.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Extension {
-    /// The arcs of the object identifier.
-    pub oid: Vec<u64>,
-    /// Whether a reader that does not know the extension must refuse.
-    pub critical: bool,
-    /// The contents of the extnValue `OCTET STRING`, DER.
-    pub value: Vec<u8>,
 }
 
 impl Profile {
@@ -311,31 +302,6 @@ impl SubjectName {
     #[must_use]
     pub fn of(name: &str) -> Self {
         name.parse().map_or_else(|_| Self::Dns(name.to_owned()), Self::Ip)
-    }
-}
-
-impl Extension {
-    /// An extension that a reader may ignore.
-    #[must_use]
-    pub fn new(oid: &[u64], value: Vec<u8>) -> Self {
-        Self { oid: oid.to_vec(), critical: false, value }
-    }
-
-    /// A critical extension.
-    #[must_use]
-    pub fn critical(oid: &[u64], value: Vec<u8>) -> Self {
-        Self { oid: oid.to_vec(), critical: true, value }
-    }
-
-    /// The `Extension`, DER.
-    #[must_use]
-    pub fn to_der(&self) -> Vec<u8> {
-        let mut parts = vec![der::oid(&self.oid)];
-        if self.critical {
-            parts.push(der::value(der::BOOLEAN, &[0xff]));
-        }
-        parts.push(der::value(der::OCTET_STRING, &self.value));
-        der::sequence(&parts)
     }
 }
 

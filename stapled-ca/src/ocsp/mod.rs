@@ -4,11 +4,14 @@ mod cert_id;
 mod request;
 mod response;
 mod signer;
+mod single_response;
+mod status;
 
 pub use cert_id::CertId;
 pub use request::{MOST_REQUESTS, OcspRequest, RequestError};
-pub use response::{ResponseBuilder, ResponseError, ResponseStatus};
+pub use response::{ResponseBuilder, ResponseError};
 pub use signer::Signer;
+pub use status::ResponseStatus;
 
 pub use crate::hash::{HashAlgorithm, NullParameters, UnknownHash};
 pub use crate::identity::IssuerIdentity;

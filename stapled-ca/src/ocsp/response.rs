@@ -1,20 +1,20 @@
 //! OCSPResponse: a builder of right and of deliberately wrong responses.
 
-use crate::clock::{self, DAY};
+use crate::clock;
 use crate::der;
+use crate::extension::Extension;
 use crate::hash::HashAlgorithm;
-use crate::key::KeyError;
+use crate::key_type::KeyError;
 use crate::ledger::Reason;
 use crate::ocsp::cert_id::CertId;
 use crate::ocsp::request::nonce_extension;
 use crate::ocsp::signer::Signer;
-use crate::profile::Extension;
+use crate::ocsp::single_response::{NextUpdate, SingleResponse};
+use crate::ocsp::status::ResponseStatus;
 use crate::scheme::SignatureScheme;
 
 /// id-pkix-ocsp-basic
 const BASIC: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 1];
-/// How long after thisUpdate nextUpdate lies by default, in seconds.
-const VALIDITY: i64 = 7 * DAY;
 
 /// Builds an OCSPResponse. Every field has a right default, and every setter can make one field wrong without a
 /// change of the others.
@@ -46,8 +46,8 @@ pub struct ResponseBuilder {
     version: Option<u8>,
     responder_id: Option<Vec<u8>>,
     produced_at: Option<Vec<u8>>,
-    defaults: Single,
-    singles: Vec<Single>,
+    defaults: SingleResponse,
+    singles: Vec<SingleResponse>,
     extensions: Vec<Vec<u8>>,
     scheme: Option<SignatureScheme>,
     algorithm_identifier: Option<Vec<u8>>,
@@ -55,23 +55,6 @@ pub struct ResponseBuilder {
     certificates: Option<Vec<Vec<u8>>>,
     further_certificates: Vec<Vec<u8>>,
     trailing: Vec<u8>,
-}
-
-/// OCSPResponseStatus (RFC 6960, 4.2.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResponseStatus {
-    /// successful (0)
-    Successful,
-    /// malformedRequest (1)
-    MalformedRequest,
-    /// internalError (2)
-    InternalError,
-    /// tryLater (3)
-    TryLater,
-    /// sigRequired (5)
-    SigRequired,
-    /// unauthorized (6)
-    Unauthorized,
 }
 
 /// Why a response cannot be built.
@@ -98,7 +81,7 @@ impl ResponseBuilder {
             version: None,
             responder_id: None,
             produced_at: None,
-            defaults: Single::default(),
+            defaults: SingleResponse::default(),
             singles: Vec::new(),
             extensions: Vec::new(),
             scheme: None,
@@ -144,7 +127,7 @@ impl ResponseBuilder {
 
     /// Adds a SingleResponse with any bytes as certStatus.
     pub fn single(mut self, cert_id: &CertId, cert_status: Vec<u8>) -> Self {
-        let single = Single { cert_id: cert_id.as_der().to_vec(), cert_status, ..self.defaults.clone() };
+        let single = SingleResponse { cert_id: cert_id.as_der().to_vec(), cert_status, ..self.defaults.clone() };
         self.singles.push(single);
         self
     }
@@ -340,63 +323,8 @@ impl ResponseBuilder {
         der::sequence(&fields)
     }
 
-    fn current(&mut self) -> &mut Single {
+    fn current(&mut self) -> &mut SingleResponse {
         self.singles.last_mut().unwrap_or(&mut self.defaults)
-    }
-}
-
-impl ResponseStatus {
-    /// The number in OCSPResponseStatus.
-    #[must_use]
-    pub fn code(self) -> u8 {
-        match self {
-            Self::Successful => 0,
-            Self::MalformedRequest => 1,
-            Self::InternalError => 2,
-            Self::TryLater => 3,
-            Self::SigRequired => 5,
-            Self::Unauthorized => 6,
-        }
-    }
-}
-
-/// One SingleResponse.
-#[derive(Clone, Debug, Default)]
-struct Single {
-    cert_id: Vec<u8>,
-    cert_status: Vec<u8>,
-    this_update: Option<Vec<u8>>,
-    this_update_seconds: Option<i64>,
-    next_update: NextUpdate,
-    extensions: Vec<Vec<u8>>,
-}
-
-#[derive(Clone, Debug, Default)]
-enum NextUpdate {
-    /// [`VALIDITY`] after thisUpdate.
-    #[default]
-    Default,
-    At(Vec<u8>),
-    Absent,
-}
-
-impl Single {
-    fn to_der(&self, now: i64) -> Vec<u8> {
-        let this_update = self.this_update_seconds.unwrap_or(now);
-        let mut fields = vec![
-            self.cert_id.clone(),
-            self.cert_status.clone(),
-            self.this_update.clone().unwrap_or_else(|| der::generalized_time(this_update)),
-        ];
-        match &self.next_update {
-            NextUpdate::Default => fields.push(der::explicit(0, &der::generalized_time(this_update + VALIDITY))),
-            NextUpdate::At(bytes) => fields.push(der::explicit(0, bytes)),
-            NextUpdate::Absent => {}
-        }
-        if !self.extensions.is_empty() {
-            fields.push(der::explicit(1, &der::sequence(&self.extensions)));
-        }
-        der::sequence(&fields)
     }
 }
 
