@@ -5,6 +5,7 @@
 
 mod arguments;
 mod chains;
+mod documents;
 mod fetch;
 mod file;
 mod files;
