@@ -34,9 +34,10 @@ mod wiring;
 use std::io::Write;
 use std::process::ExitCode;
 
+use stapled_haproxy::Processes;
+
 use crate::configuration::{Configuration, Mode};
 use crate::daemon::Detached;
-use crate::haproxys::Haproxys;
 use crate::invocation::Invocation;
 use crate::stderr::fail;
 
@@ -80,7 +81,7 @@ fn main() -> ExitCode {
 }
 
 fn checked(configuration: &Configuration) -> ExitCode {
-    let haproxys = match Haproxys::open(configuration) {
+    let haproxys = match haproxys::open(configuration, &Processes::for_one_scan()) {
         Ok(haproxys) => haproxys,
         Err(error) => return fail(&error, 2),
     };
@@ -88,7 +89,7 @@ fn checked(configuration: &Configuration) -> ExitCode {
     for note in &configuration.notes {
         let _ = writeln!(out, "note: {note}");
     }
-    for note in haproxys.notes() {
+    for note in haproxys::notes(&haproxys) {
         let _ = writeln!(out, "note: {}", text::visible(&note));
     }
     for group in configuration.groups.iter().filter(|group| !group.path.exists()) {

@@ -11,21 +11,22 @@ use stapled_core::event::Observer;
 use stapled_core::inventory::Inventory;
 use stapled_core::scheduler::SchedulerError;
 use stapled_core::stapler::Stapler;
+use stapled_haproxy::{Haproxys, Processes};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::comparison::Comparison;
+use crate::comparison::Comparing;
 use crate::configuration::{Configuration, Mode};
 use crate::control::{self, ControlSocket, ControlSocketError, Known};
 use crate::daemon::{PidFile, PidFileError, Ready};
-use crate::haproxys::Haproxys;
+use crate::haproxys;
 use crate::hook::Hook;
 use crate::invocation::Invocation;
 use crate::logging::{self, LogObserver, LoggingError};
 use crate::once::once;
 use crate::progress::Terminal;
 use crate::signals::{Asked, Signals};
-use crate::wiring::{self, Processes, WiringError};
+use crate::wiring::{self, WiringError};
 
 /// How long the hook may take for what is to be told when everything ends.
 const LAST_CALLS: Duration = Duration::from_secs(2);
@@ -101,9 +102,9 @@ async fn keep(
     let terminal = Terminal::plain();
     let logging = logging::start(&configuration.logging, (!in_background).then_some(&terminal))?;
     let mut hook = configuration.hook.as_ref().map(Hook::start);
-    let mut haproxys = Haproxys::open(&configuration).map_err(WiringError::from)?;
-    let mut processes = Processes::default();
-    let stapler = wiring::join(&configuration, &mut haproxys, &mut processes, observers(hook.as_ref()))?;
+    let processes = Processes::new();
+    let mut haproxys = haproxys::open(&configuration, &processes).map_err(WiringError::from)?;
+    let stapler = wiring::join(&configuration, &mut haproxys, observers(hook.as_ref()))?;
     let control = control_socket(&configuration)?;
     if let Some(ready) = ready.take() {
         ready.ready()?;
@@ -113,16 +114,16 @@ async fn keep(
     let known = Arc::new(Known::new(stapler.handle()));
     let answering = control.map(|socket| Answering::start(socket, Arc::clone(&known)));
     let mut running = Running::start(stapler);
-    let mut comparing = Comparing::start(&configuration, &mut haproxys);
+    let mut comparing = Comparing::start(&mut haproxys, configuration.rescan);
     tell_systemd(&[NotifyState::Ready]);
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,
             () = haproxys.sockets_changed() => {
                 let observers = observers(hook.as_ref());
-                let joined = wiring::join(&configuration, &mut haproxys, &mut processes, observers);
+                let joined = wiring::join(&configuration, &mut haproxys, observers);
                 running = with_other_sockets(running, joined, &known).await;
-                comparing = Comparing::start(&configuration, &mut haproxys);
+                comparing = Comparing::start(&mut haproxys, configuration.rescan);
                 continue;
             }
             _ = &mut running.task => return Err(RunError::BrokenOff),
@@ -131,7 +132,7 @@ async fn keep(
             break;
         }
         tell_reloading();
-        let reloaded = reload(&configuration, &invocation, hook.as_ref(), &haproxys, &mut processes).await;
+        let reloaded = reload(&configuration, &invocation, hook.as_ref(), &haproxys, &processes).await;
         if let Some((new, stapler, new_haproxys, new_hook)) = reloaded {
             running = running.replace(stapler, &known).await;
             if let Some(new_hook) = new_hook
@@ -143,7 +144,7 @@ async fn keep(
             note(&new);
             haproxys = new_haproxys;
             configuration = new;
-            comparing = Comparing::start(&configuration, &mut haproxys);
+            comparing = Comparing::start(&mut haproxys, configuration.rescan);
             tracing::info!(event = "reloaded", "the configuration was read again and holds now");
         }
         tell_systemd(&[NotifyState::Ready]);
@@ -172,7 +173,7 @@ async fn reload(
     invocation: &Arc<Invocation>,
     hook: Option<&Hook>,
     haproxys: &Haproxys,
-    processes: &mut Processes,
+    processes: &Processes,
 ) -> Option<Reloaded> {
     let refused = |error: &dyn std::fmt::Display| {
         tracing::error!(event = "reload_refused", "the configuration is refused, and the old one goes on: {error}");
@@ -197,9 +198,9 @@ async fn reload(
         Some(new_hook) => observers(new_hook.as_ref()),
         None => observers(hook),
     };
-    let joined = Haproxys::open(&new).map_err(WiringError::from).and_then(|mut opened| {
+    let joined = haproxys::open(&new, processes).map_err(WiringError::from).and_then(|mut opened| {
         opened.succeed(haproxys);
-        let stapler = wiring::join(&new, &mut opened, processes, observers)?;
+        let stapler = wiring::join(&new, &mut opened, observers)?;
         Ok((stapler, opened))
     });
     match joined {
@@ -281,21 +282,6 @@ impl Running {
         // Whoever does not listen has ended already.
         let _ = self.stop.send(());
         let _ = self.task.await;
-    }
-}
-
-/// Holds configurations against running HAProxys, until it is dropped.
-struct Comparing(JoinHandle<()>);
-
-impl Comparing {
-    fn start(configuration: &Configuration, haproxys: &mut Haproxys) -> Self {
-        Comparing(tokio::spawn(Comparison::of(configuration, haproxys).run()))
-    }
-}
-
-impl Drop for Comparing {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

@@ -38,6 +38,21 @@ pub trait CertSource: Send + Sync {
     }
 }
 
+#[async_trait]
+impl<S: CertSource + ?Sized> CertSource for Arc<S> {
+    async fn scan(&self) -> Result<Scan, SourceError> {
+        (**self).scan().await
+    }
+
+    async fn changed(&self) {
+        (**self).changed().await;
+    }
+
+    fn name(&self) -> String {
+        (**self).name()
+    }
+}
+
 /// All that a source knows now.
 #[derive(Clone, Debug, Default)]
 pub struct Scan {

@@ -1,7 +1,7 @@
 //! HAProxy for `stapled`: staples are delivered over the admin socket, without a reload, and the running process is a
 //! source of certificates.
 //!
-//! [`HaproxySink`] is the sink, [`HaproxySource`] the running process as a source,
+//! [`Haproxy`] joins the parts: [`HaproxySink`] is the sink, [`HaproxySource`] the running process as a source,
 //! [`HaproxyConfiguration`](configuration::HaproxyConfiguration) the configuration as a source. The modules, from the
 //! bottom up; each imports only from those above it in this list:
 //!
@@ -11,6 +11,8 @@
 //!   certificates that it has loaded; its transactions.
 //! - `sink`: delivers and withdraws staples, at one process or at the workers behind a master, and notices losses.
 //! - `running`: matches the certificates that a process has loaded to files, and compares them with the configuration.
+//! - `haproxy`: one [`Haproxy`], known by its configuration, its admin sockets or both; sources and sinks of it, joined.
+//! - [`check`]: for each certificate, whether it will be stapled, and what prevents it.
 //!
 //! The commands are those of "9.3. Unix Socket commands" in HAProxy's management guide: `prompt`, `show info`, `set
 //! timeout cli`, `show cli level`, `set ssl ocsp-response`, `show ssl ocsp-response ID`, `show ssl cert`, `set ssl cert`,
@@ -23,6 +25,7 @@
 //!
 //! [`codes`] lists the reason codes of its errors.
 
+pub mod check;
 mod cli;
 pub mod codes;
 pub mod configuration;
@@ -33,12 +36,14 @@ pub mod fuzzing;
 #[cfg(all(test, not(fuzzing)))]
 #[allow(unreachable_pub)] // it is public where it is for a fuzzer
 mod fuzzing;
+mod haproxy;
 mod instance;
 mod running;
 mod sink;
 
 pub use cli::address::{Address, AddressError};
 pub use cli::command::NameError;
+pub use haproxy::{Compared, Comparison, Haproxy, HaproxyBuilder, Haproxys, NamedSockets, News, Processes};
 pub use instance::settings::Transactions;
 pub use running::difference::Difference;
 pub use running::forecast::FirstStaple;

@@ -167,6 +167,11 @@ impl StaplerBuilder {
         self
     }
 
+    /// Adds several groups.
+    pub fn groups(self, groups: impl IntoIterator<Item = Group>) -> Self {
+        groups.into_iter().fold(self, StaplerBuilder::group)
+    }
+
     /// Who asks the CAs. Default: [`HttpFetcher`].
     pub fn fetcher(self, fetcher: Arc<dyn OcspFetcher>) -> Self {
         StaplerBuilder { fetcher: Some(fetcher), ..self }

@@ -1,57 +1,26 @@
 //! `stapled check`: what an operator runs before and after stapled is pointed at a HAProxy. It changes nothing.
 //!
-//! [`inputs`] scans the daemon's own sources and asks the running HAProxys; [`items`] holds these against each other;
-//! [`contents`] reads files. What follows is pure: [`issuer`] finds who issued a certificate, [`certificate`] (with
-//! [`about_issuer`]) and [`general`] say what is to be told ([`finding`]), [`row`] is what is shown, [`render`] shows it.
+//! What is found out is the library's ([`stapled_haproxy::check`]); here are the arguments, and [`render`] shows the
+//! report.
 
-mod about_issuer;
-mod certificate;
-mod contents;
-mod finding;
-mod general;
-mod inputs;
-mod issuer;
-mod items;
 mod render;
-mod row;
-#[cfg(test)]
-mod tests;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use clap::{Arg, Args};
-use futures_util::stream::{self, StreamExt};
-use stapled_core::IssuerStore;
-use stapled_core::clock::{Clock, SystemClock};
-use stapled_core::io::issuers::IssuerDirectory;
-use stapled_core::reason::ReasonCode;
-use stapled_core::time::Timestamp;
+use stapled_haproxy::check::{Report, StapleFiles};
+use stapled_haproxy::{Haproxys, Processes};
 
-use self::certificate::Rules;
-use self::contents::{Contents, Reader};
-use self::finding::Finding;
-use self::general::General;
-use self::inputs::Inputs;
-use self::issuer::{NotFound, Pool};
-use self::items::{Item, Origin, Read};
-use self::render::Answered;
 use super::answer::{CommandError, GOOD, UNANSWERED, USAGE};
 use crate::arguments::Arguments;
-use crate::configuration::{Configuration, StapleFiles};
-use crate::haproxys::Haproxys;
+use crate::configuration::{self, Configuration};
+use crate::haproxys::{self, HaproxyError};
 use crate::invocation;
 use crate::progress::Terminal;
 use crate::settings::{RUNNING, Settings};
 use crate::stderr::say;
-use crate::wiring::{self, WiringError};
-
-/// How many files are read at once.
-const READ_AT_ONCE: usize = 16;
-/// How long one may take: a file system that hangs holds up its own files.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::wiring;
 
 /// Show what would be done for each certificate, and what stands in the way
 ///
@@ -149,30 +118,30 @@ impl Check {
         };
         let runtime = tokio::runtime::Runtime::new().map_err(CommandError::Start)?;
         let terminal = if quiet { Terminal::plain() } else { Terminal::with_bar() };
-        let answered = runtime.block_on(answer(&configuration, &terminal));
+        let report = runtime.block_on(report(&configuration, &terminal));
         terminal.finish();
         // A file system that still hangs is left behind.
         runtime.shutdown_background();
-        let answered = match answered {
-            Ok(answered) => answered,
+        let report = match report {
+            Ok(report) => report,
             Err(error) => {
                 say(&error);
                 return Ok(USAGE);
             }
         };
-        let code = if answered.needs_operator() { UNANSWERED } else { GOOD };
+        let code = if report.needs_operator() { UNANSWERED } else { GOOD };
         for note in &configuration.notes {
             say(&format!("note: {note}"));
         }
         if quiet {
-            answered.problems().for_each(|problem| say(&problem));
+            render::problems(&report).for_each(|problem| say(&problem));
         } else if json {
-            answered.remarks().for_each(|remark| say(&remark));
+            render::remarks(&report).for_each(|remark| say(&remark));
         }
         let written = match (json, quiet) {
-            (true, _) => answered.write_json(out),
+            (true, _) => render::write_json(&report, out),
             (false, true) => Ok(()),
-            (false, false) => answered.write_words(out),
+            (false, false) => render::write_words(&report, out),
         };
         written.and_then(|()| out.flush()).map(|()| code).map_err(|error| CommandError::Output { error, code })
     }
@@ -192,118 +161,21 @@ impl Check {
     }
 }
 
-/// Finds everything out.
-async fn answer(configuration: &Configuration, terminal: &Terminal) -> Result<Answered, WiringError> {
-    let mut haproxys = Haproxys::open(configuration)?;
-    let inputs = inputs::gather(configuration, &mut haproxys).await?;
-    Ok(judged(configuration, inputs, SystemClock.now(), terminal).await)
-}
-
-/// Says what there is to be said of what was gathered.
-async fn judged(configuration: &Configuration, inputs: Inputs, now: Timestamp, terminal: &Terminal) -> Answered {
-    let issuer_directory = wiring::issuer_directory(configuration);
-    let rules = Rules {
-        now,
-        judging: configuration.judging,
-        staple_files: configuration.staple_files.clone(),
-        transactions: configuration.transactions,
-        fetch_issuers: configuration.fetch_issuers,
-        overrides: configuration.network.overrides.clone(),
-        issuer_directory: issuer_directory.display().to_string(),
+/// Checks everything that the configuration names, by the daemon's settings.
+async fn report(configuration: &Configuration, terminal: &Terminal) -> Result<Report, HaproxyError> {
+    let mut haproxys: Haproxys = haproxys::open(configuration, &Processes::for_one_scan())?;
+    let staple_files = match &configuration.staple_files {
+        configuration::StapleFiles::Nowhere => StapleFiles::Nowhere,
+        configuration::StapleFiles::BesideCertificates => StapleFiles::BesideCertificates,
+        configuration::StapleFiles::In(directory) => StapleFiles::In(directory.clone()),
     };
-    let read = read(items::items(&inputs), terminal).await;
-    let mut read = items::named(read, &inputs.processes);
-    let pool = pool(&read, configuration, &issuer_directory);
-    // Authorities' certificates in a directory are there for others.
-    read.retain(|(item, contents)| {
-        let has_only_authorities = |contents: &Arc<Contents>| contents.has_only_authorities();
-        item.origin != Origin::Path || !contents.as_ref().is_ok_and(has_only_authorities)
-    });
-    let row = |(item, contents): &Read| {
-        let issuer = match contents.as_ref().ok().and_then(|contents| Some((contents.end_entity()?, contents))) {
-            Some((end_entity, contents)) => issuer::find(end_entity, &item.path(), contents, &pool),
-            None => Err(NotFound::default()),
-        };
-        certificate::row(item, contents, issuer.as_ref(), &inputs.processes, &rules)
-    };
-    let mut rows: Vec<row::Row> = read.iter().map(row).collect();
-    let items: Vec<&Item> = read.iter().map(|(item, _)| item).collect();
-    let mut general = General::of(&inputs, &items, &rows);
-    general.others.extend(staple_directory(configuration));
-    rows.sort_by(|one, other| (one.group, &one.certificate).cmp(&(other.group, &other.certificate)));
-    Answered { rows, general, processes: inputs.processes }
-}
-
-/// What is wrong with the directory for those staples that cannot lie beside their certificates.
-fn staple_directory(configuration: &Configuration) -> Option<Finding> {
-    let StapleFiles::In(directory) = &configuration.staple_files else { return None };
-    let (code, what) = contents::unwritable(directory)?;
-    Some(Finding::problem(code, format!("--staple-dir {what}"), "make the directory, and let this user write there"))
-}
-
-/// Reads the files, some at a time.
-async fn read(items: Vec<Item>, terminal: &Terminal) -> Vec<Read> {
-    let reader = Arc::new(Reader::default());
-    let of = items.len();
-    let reading = items.into_iter().map(|item| {
-        let reader = Arc::clone(&reader);
-        async move {
-            let contents = match item.sighting.clone() {
-                Some(sighting) => {
-                    let staple = item.staple.clone();
-                    in_time(&item, move || reader.read(&sighting, staple.as_deref())).await
-                }
-                None => Err(unreadable(&item, "no readable file holds it")),
-            };
-            (item, contents.map(Arc::new))
-        }
-    });
-    let mut reading = stream::iter(reading).buffered(READ_AT_ONCE);
-    let mut read = Vec::with_capacity(of);
-    while let Some(one) = reading.next().await {
-        read.push(one);
-        terminal.show(read.len(), of);
-    }
-    read
-}
-
-async fn in_time(
-    item: &Item,
-    read: impl FnOnce() -> Result<Contents, Finding> + Send + 'static,
-) -> Result<Contents, Finding> {
-    match tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(read)).await {
-        Ok(Ok(read)) => read,
-        Ok(Err(error)) => Err(unreadable(item, &error.to_string())),
-        Err(_) => Err(unreadable(
-            item,
-            &format!("it cannot be read within {} s: does its file system hang?", PATIENCE.as_secs()),
-        )),
-    }
-}
-
-fn unreadable(item: &Item, why: &str) -> Finding {
-    let what = format!("{}: {why}", item.path_or_name());
-    Finding::problem(ReasonCode::new("unreadable_file"), what, "let this user read it, and see that it is there")
-}
-
-/// The certificates of authorities, wherever the daemon would find them.
-fn pool(read: &[Read], configuration: &Configuration, issuer_directory: &Path) -> Pool {
-    let mut pool = Pool::default();
-    for (item, contents) in read {
-        if let Ok(contents) = contents {
-            pool.add(&item.path(), contents);
-        }
-    }
-    // To open it is to make it where there is none.
-    if configuration.fetch_issuers && issuer_directory.is_dir() {
-        let kept = IssuerDirectory::open(issuer_directory).map(|store| store.load()).unwrap_or_default();
-        kept.into_iter().for_each(|issuer| pool.add_one(&Arc::new(issuer), issuer_directory));
-    }
-    pool
-}
-
-impl Item {
-    fn path(&self) -> PathBuf {
-        self.file.clone().unwrap_or_else(|| PathBuf::from(&self.name))
-    }
+    let check = haproxys
+        .check()
+        .judge_policy(configuration.judging)
+        .staple_files(staple_files)
+        .fetch_issuers(configuration.fetch_issuers)
+        .issuer_directory(wiring::issuer_directory(configuration))
+        .responder_overrides(configuration.network.overrides.clone())
+        .progress(|read, of| terminal.show(read, of));
+    Ok(check.run().await)
 }

@@ -1,146 +1,68 @@
-//! What was found, in words and in JSON. Pure.
+//! What a check found, in words and as JSON.
 
 use std::io::{self, Write};
 
-use serde::Serialize;
+use stapled_haproxy::check::{CertificateReport, Finding, ProcessReport, Report};
 
-use super::finding::Finding;
-use super::general::{General, in_words};
-use super::inputs::Process;
-use super::row::{Answer, Row};
 use crate::text::{json_line, visible};
 
-/// Everything, and whether it needs the operator.
-#[derive(Debug)]
-pub(super) struct Answered {
-    pub(super) rows: Vec<Row>,
-    pub(super) general: General,
-    pub(super) processes: Vec<Process>,
+/// One object a line for each certificate.
+pub(super) fn write_json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    report.lines().try_for_each(|line| out.write_all(json_line(&line).as_bytes()))
 }
 
-/// A row as JSON.
-#[derive(Serialize)]
-struct Line<'a> {
-    certificate: &'a str,
-    name: Option<&'a str>,
-    serial: Option<&'a str>,
-    not_before: Option<String>,
-    not_after: Option<String>,
-    must_staple: bool,
-    file: Option<&'a str>,
-    named_at: Option<&'a str>,
-    sockets: &'a [String],
-    issuer: Option<&'a str>,
-    issuer_found_in: Option<&'a str>,
-    issuer_found_by_haproxy: Option<bool>,
-    ocsp_urls: &'a [String],
-    asked_urls: &'a [String],
-    staple_file: Option<&'a str>,
-    staple: Option<&'a str>,
-    staple_until: Option<String>,
-    first_staple: Answer,
-    first_staple_reason: Option<&'static str>,
-    first_staple_what: &'a str,
-    needs_operator: bool,
-    problems: Vec<&'a Finding>,
+/// For people: a block for each certificate, those that need the operator last; then the HAProxys, what else was found,
+/// and a summary.
+pub(super) fn write_words(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let (needing, fine): (Vec<_>, Vec<_>) = report.certificates.iter().partition(|of| of.needs_operator());
+    fine.into_iter().chain(needing).try_for_each(|of| write_certificate(of, out))?;
+    report.processes.iter().try_for_each(|process| write_process(process, out))?;
+    let general: Vec<&Finding> = report.general().collect();
+    if !general.is_empty() {
+        writeln!(out, "Besides:")?;
+        let (needing, fine): (Vec<_>, Vec<_>) = general.into_iter().partition(|finding| finding.needs_operator());
+        fine.into_iter().chain(needing).try_for_each(|finding| write_finding(finding, out))?;
+        writeln!(out)?;
+    }
+    writeln!(out, "{}", summary(report))
 }
 
-impl Answered {
-    /// Whether something needs the operator.
-    pub(super) fn needs_operator(&self) -> bool {
-        self.rows.iter().any(Row::needs_operator) || self.general.all().any(|finding| finding.needs_operator)
-    }
+/// What concerns no certificate alone, each on a line.
+pub(super) fn remarks(report: &Report) -> impl Iterator<Item = String> {
+    report.general().map(|finding| on_a_line(finding, None))
+}
 
-    /// One object a line for each certificate.
-    pub(super) fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        for row in &self.rows {
-            let problems: Vec<&Finding> = row.problems.iter().chain(self.general.about(row)).collect();
-            let line = Line {
-                certificate: &row.certificate,
-                name: row.name.as_deref(),
-                serial: row.serial.as_deref(),
-                not_before: row.not_before.map(|at| at.to_string()),
-                not_after: row.not_after.map(|at| at.to_string()),
-                must_staple: row.must_staple,
-                file: row.file.as_deref(),
-                named_at: row.named_at.as_deref(),
-                sockets: &row.sockets,
-                issuer: row.issuer.as_deref(),
-                issuer_found_in: row.issuer_found_in.as_deref(),
-                issuer_found_by_haproxy: row.issuer_found_by_haproxy,
-                ocsp_urls: &row.ocsp_urls,
-                asked_urls: row.asked_urls.as_ref().unwrap_or(&row.ocsp_urls),
-                staple_file: row.staple_file.as_deref(),
-                staple: row.staple,
-                staple_until: row.staple_until.map(|at| at.to_string()),
-                first_staple: row.first_staple.answer,
-                first_staple_reason: row.first_staple.code.map(|code| code.as_str()),
-                first_staple_what: &row.first_staple.what,
-                needs_operator: problems.iter().any(|finding| finding.needs_operator),
-                problems,
-            };
-            out.write_all(json_line(&line).as_bytes())?;
-        }
-        Ok(())
-    }
+/// Everything that needs the operator, each on a line.
+pub(super) fn problems(report: &Report) -> impl Iterator<Item = String> {
+    let of_certificates = report.certificates.iter().flat_map(|of| {
+        let problems = of.findings.iter().filter(|finding| finding.needs_operator());
+        problems.map(|finding| on_a_line(finding, Some(&of.certificate)))
+    });
+    let others = report.general().filter(|finding| finding.needs_operator());
+    of_certificates.chain(others.map(|finding| on_a_line(finding, None)))
+}
 
-    /// For people: a block for each certificate, those that need something last; then HAProxys, what else there is, and
-    /// what it comes to.
-    pub(super) fn write_words(&self, out: &mut dyn Write) -> io::Result<()> {
-        let (needing, fine): (Vec<&Row>, Vec<&Row>) = self.rows.iter().partition(|row| row.needs_operator());
-        for row in fine.into_iter().chain(needing) {
-            write_row(row, out)?;
+/// The whole report in a line.
+fn summary(report: &Report) -> String {
+    let certificates = &report.certificates;
+    let needing = certificates.iter().filter(|of| of.needs_operator()).count();
+    let others = report.general().filter(|finding| finding.needs_operator()).count();
+    let all = certificates.iter().flat_map(|of| &of.findings).chain(report.general());
+    let notes = all.filter(|finding| !finding.needs_operator()).count();
+    let mut summary = count(certificates.len(), "certificate");
+    match (needing, others) {
+        (0, 0) => summary.push_str(": nothing needs you"),
+        (0, others) if certificates.is_empty() => summary.push_str(&format!("; {}", needs(others, "thing"))),
+        (0, others) => summary.push_str(&format!("; {} beside them", needs(others, "thing"))),
+        (needing, 0) => summary.push_str(&format!(", of which {}", needs(needing, ""))),
+        (needing, others) => {
+            summary.push_str(&format!(", of which {}; {} beside them", needs(needing, ""), needs(others, "thing")));
         }
-        for process in &self.processes {
-            write_process(process, out)?;
-        }
-        let general: Vec<&Finding> = self.general.all().collect();
-        if !general.is_empty() {
-            writeln!(out, "Besides:")?;
-            let (needing, fine): (Vec<&Finding>, Vec<&Finding>) =
-                general.into_iter().partition(|finding| finding.needs_operator);
-            fine.into_iter().chain(needing).try_for_each(|finding| write_finding(finding, out))?;
-            writeln!(out)?;
-        }
-        writeln!(out, "{}", self.summary())
     }
-
-    /// What concerns no certificate alone, each on a line.
-    pub(super) fn remarks(&self) -> impl Iterator<Item = String> {
-        self.general.all().map(|finding| on_a_line(finding, None))
+    if notes > 0 {
+        summary.push_str(&format!("; {}", count(notes, "note")));
     }
-
-    /// Everything that needs the operator, each on a line.
-    pub(super) fn problems(&self) -> impl Iterator<Item = String> {
-        let of_row = |row: &'_ Row| {
-            let problems = row.problems.iter().filter(|finding| finding.needs_operator);
-            problems.map(|finding| on_a_line(finding, Some(&row.certificate))).collect::<Vec<_>>()
-        };
-        let others = self.general.all().filter(|finding| finding.needs_operator);
-        self.rows.iter().flat_map(of_row).chain(others.map(|finding| on_a_line(finding, None)))
-    }
-
-    /// What it comes to, in a line.
-    fn summary(&self) -> String {
-        let needing = self.rows.iter().filter(|row| row.needs_operator()).count();
-        let others = self.general.all().filter(|finding| finding.needs_operator).count();
-        let all = self.rows.iter().flat_map(|row| &row.problems).chain(self.general.all());
-        let notes = all.filter(|finding| !finding.needs_operator).count();
-        let mut summary = count(self.rows.len(), "certificate");
-        match (needing, others) {
-            (0, 0) => summary.push_str(": nothing needs you"),
-            (0, others) if self.rows.is_empty() => summary.push_str(&format!("; {}", needs(others, "thing"))),
-            (0, others) => summary.push_str(&format!("; {} beside them", needs(others, "thing"))),
-            (needing, 0) => summary.push_str(&format!(", of which {}", needs(needing, ""))),
-            (needing, others) => {
-                summary.push_str(&format!(", of which {}; {} beside them", needs(needing, ""), needs(others, "thing")));
-            }
-        }
-        if notes > 0 {
-            summary.push_str(&format!("; {}", count(notes, "note")));
-        }
-        summary
-    }
+    summary
 }
 
 fn count(count: usize, of: &str) -> String {
@@ -160,87 +82,88 @@ fn needs(count: usize, of: &str) -> String {
     }
 }
 
-fn write_row(row: &Row, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", visible(&row.certificate))?;
-    let about = row.name.as_ref().map(|name| {
-        let serial = row.serial.as_deref().unwrap_or_default();
-        let until = row.not_after.map(|until| format!(", valid until {until}")).unwrap_or_default();
-        format!("{name}, serial number {serial}{until}{}", if row.must_staple { ", must-staple" } else { "" })
+fn write_certificate(of: &CertificateReport, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", visible(&of.certificate))?;
+    let about = of.description.as_ref().map(|description| {
+        let must_staple = if description.must_staple { ", must-staple" } else { "" };
+        let (serial, until) = (&description.serial, description.not_after);
+        format!("{}, serial number {serial}, valid until {until}{must_staple}", description.name)
     });
-    let file = row.file.as_ref().map(|file| match &row.named_at {
-        Some(place) => format!("{file} (named at {place})"),
-        None => file.clone(),
+    let file = of.file.as_ref().map(|file| match &of.named_at {
+        Some(place) => format!("{} (named at {place})", file.display()),
+        None => file.display().to_string(),
     });
-    let issuer = row.issuer.as_ref().map(|issuer| match (&row.issuer_found_in, &row.file) {
-        (Some(found), Some(file)) if found == file => format!("{issuer}, in the same file"),
-        (Some(found), _) => format!("{issuer}, in {found}"),
-        (None, _) => format!("{issuer}, not found"),
+    let issuer = of.description.as_ref().map(|description| match (&of.issuer_found_in, &of.file) {
+        (Some(found), Some(file)) if found == file => format!("{}, in the same file", description.issuer),
+        (Some(found), _) => format!("{}, in {}", description.issuer, found.display()),
+        (None, _) => format!("{}, not found", description.issuer),
     });
-    let staple = row.staple_file.as_ref().map(|file| match (row.staple, row.staple_until) {
-        (None, _) => format!("{file}: none there"),
-        (Some(staple), Some(until)) => format!("{file}: {staple} until {until}"),
-        (Some(staple), None) => format!("{file}: {}", staple.replace('_', " ")),
+    let urls = of.description.as_ref().map(|description| match description.ocsp_urls.as_slice() {
+        [] => "none".to_owned(),
+        urls => urls.join(" "),
     });
-    let sockets = if row.sockets.is_empty() { "none".to_owned() } else { row.sockets.join(", ") };
-    let urls = row.ocsp_urls.join(" ");
-    let known = row.name.is_some();
+    let others = of.description.as_ref().filter(|description| description.asked_urls != description.ocsp_urls);
+    let sockets: Vec<String> = of.sockets.iter().map(ToString::to_string).collect();
     for (name, value) in [
         ("certificate", about),
         ("file", file),
-        ("sockets", Some(sockets)),
+        ("sockets", Some(if sockets.is_empty() { "none".to_owned() } else { sockets.join(", ") })),
         ("issuer", issuer),
-        ("OCSP URLs", known.then(|| if urls.is_empty() { "none".to_owned() } else { urls })),
-        ("asked at", row.asked_urls.as_ref().map(|asked| asked.join(" "))),
-        ("staple file", staple),
-        ("first staple", Some(first_staple(row))),
+        ("OCSP URLs", urls),
+        ("asked at", others.map(|description| description.asked_urls.join(" "))),
+        ("staple file", staple(of)),
+        ("first staple", Some(first_staple(of))),
     ] {
         if let Some(value) = value {
             writeln!(out, "  {name:<12} {}", visible(&value))?;
         }
     }
-    row.problems.iter().try_for_each(|finding| write_finding(finding, out))?;
+    of.findings.iter().try_for_each(|finding| write_finding(finding, out))?;
     writeln!(out)
 }
 
-fn on_a_line(finding: &Finding, certificate: Option<&str>) -> String {
-    let kind = if finding.needs_operator { "problem" } else { "note" };
-    let certificate = certificate.map(|certificate| format!("{certificate}: ")).unwrap_or_default();
-    let remedy = finding.remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
-    format!("{kind} {}: {certificate}{}{remedy}", finding.reason, finding.what)
+fn staple(of: &CertificateReport) -> Option<String> {
+    let file = of.staple_file.as_ref()?.display();
+    Some(match of.staple.map(|staple| (staple.as_str(), staple.until())) {
+        None => format!("{file}: none there"),
+        Some((staple, Some(until))) => format!("{file}: {staple} until {until}"),
+        Some((staple, None)) => format!("{file}: {}", staple.replace('_', " ")),
+    })
 }
 
-fn first_staple(row: &Row) -> String {
-    let first = &row.first_staple;
-    let answer = match first.answer {
-        Answer::NotNeeded => "not needed",
-        Answer::Already => "already",
-        Answer::Yes => "yes",
-        Answer::Unknown => "unknown",
-        Answer::No => "no",
-    };
-    match (&first.code, &first.about) {
-        (Some(code), Some(about)) if row.sockets.len() > 1 => format!("{answer}, at {about} ({code}): {}", first.what),
+fn on_a_line(finding: &Finding, certificate: Option<&str>) -> String {
+    let kind = if finding.needs_operator() { "problem" } else { "note" };
+    let certificate = certificate.map(|certificate| format!("{certificate}: ")).unwrap_or_default();
+    let remedy = finding.remedy().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+    format!("{kind} {}: {certificate}{}{remedy}", finding.code(), finding.problem)
+}
+
+fn first_staple(of: &CertificateReport) -> String {
+    let first = &of.first_staple;
+    let answer = first.answer.as_str().replace('_', " ");
+    match (&first.code, &first.socket) {
+        (Some(code), Some(socket)) if of.sockets.len() > 1 => format!("{answer}, at {socket} ({code}): {}", first.what),
         (Some(code), _) => format!("{answer} ({code}): {}", first.what),
         (None, _) => format!("{answer}: {}", first.what),
     }
 }
 
 fn write_finding(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
-    let kind = if finding.needs_operator { "PROBLEM" } else { "note" };
-    writeln!(out, "  {kind:<12} {}: {}", finding.reason, visible(&finding.what))?;
-    match &finding.remedy {
-        Some(remedy) => writeln!(out, "  {:<12} {}", "  remedy", visible(remedy)),
+    let kind = if finding.needs_operator() { "PROBLEM" } else { "note" };
+    writeln!(out, "  {kind:<12} {}: {}", finding.code(), visible(&finding.what()))?;
+    match finding.remedy() {
+        Some(remedy) => writeln!(out, "  {:<12} {}", "  remedy", visible(&remedy)),
         None => Ok(()),
     }
 }
 
-fn write_process(process: &Process, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", visible(&process.address.to_string()))?;
+fn write_process(process: &ProcessReport, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}", visible(&process.socket.to_string()))?;
     let text = match &process.picture {
         Ok(picture) => {
             let files: Vec<String> =
                 picture.configuration_files.iter().map(|file| file.display().to_string()).collect();
-            let level = picture.level.map_or("unknown", in_words);
+            let level = picture.level.map_or_else(|| "unknown".to_owned(), |level| level.to_string());
             format!(
                 "{}, process {}, socket of level {level}, started with {}, {} loaded",
                 picture.version,
@@ -257,57 +180,41 @@ fn write_process(process: &Process, out: &mut dyn Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use stapled_core::reason::ReasonCode;
+    use stapled_haproxy::check::{CertificateProblem, Reported};
 
     use super::*;
-    use crate::commands::check::row::First;
 
-    fn row(name: &str, problems: Vec<Finding>) -> Row {
-        Row {
-            certificate: name.to_owned(),
-            file: None,
-            named_at: None,
-            processes: Vec::new(),
-            group: 0,
-            sockets: Vec::new(),
-            name: None,
-            serial: None,
-            not_before: None,
-            not_after: None,
-            must_staple: false,
-            issuer: None,
-            issuer_found_in: None,
-            issuer_found_by_haproxy: None,
-            ocsp_urls: Vec::new(),
-            asked_urls: None,
-            staple_file: None,
-            staple: None,
-            staple_until: None,
-            first_staple: First::yes("by a transaction"),
-            problems,
-        }
+    fn certificate(name: &str, findings: Vec<Finding>) -> CertificateReport {
+        let mut report = CertificateReport::new(name);
+        report.findings = findings;
+        report
     }
 
     fn problem() -> Finding {
-        Finding::problem(ReasonCode::new("bad"), "it is bad", "mend it")
+        Reported::new(ReasonCode::new("bad"), "it is bad: mend it").into()
     }
 
     fn note() -> Finding {
-        Finding::note(ReasonCode::new("odd"), "it is odd")
+        CertificateProblem::OnlyAuthorities.into()
     }
 
-    fn answered(rows: Vec<Row>, others: Vec<Finding>) -> Answered {
-        Answered { rows, general: General { others, ..General::default() }, processes: Vec::new() }
+    fn report(certificates: Vec<CertificateReport>, others: Vec<Finding>) -> Report {
+        let mut report = Report::default();
+        (report.certificates, report.others) = (certificates, others);
+        report
     }
 
     #[test]
-    fn what_it_comes_to() {
-        let fine = || row("fine", vec![note()]);
-        let bad = || row("bad", vec![problem(), note()]);
+    fn the_summary_counts_certificates_and_findings() {
+        let fine = || certificate("fine", vec![note()]);
+        let bad = || certificate("bad", vec![problem(), note()]);
         for (rows, others, expected, needs_operator) in [
             (vec![], vec![], "no certificates: nothing needs you", false),
             (vec![], vec![problem()], "no certificates; 1 thing needs you", true),
-            (vec![row("a", vec![])], vec![], "1 certificate: nothing needs you", false),
+            (vec![certificate("a", vec![])], vec![], "1 certificate: nothing needs you", false),
             (vec![fine(), fine()], vec![note()], "2 certificates: nothing needs you; 3 notes", false),
             (vec![fine(), bad()], vec![], "2 certificates, of which 1 needs you; 2 notes", true),
             (vec![bad(), bad()], vec![], "2 certificates, of which 2 need you; 2 notes", true),
@@ -319,40 +226,43 @@ mod tests {
                 true,
             ),
         ] {
-            let answered = answered(rows, others);
-            assert_eq!(answered.summary(), expected);
-            assert_eq!(answered.needs_operator(), needs_operator, "{expected}");
+            let report = report(rows, others);
+            assert_eq!(summary(&report), expected);
+            assert_eq!(report.needs_operator(), needs_operator, "{expected}");
         }
     }
 
     #[test]
-    fn what_needs_somebody_comes_last() {
-        let answered = answered(vec![row("a", vec![problem()]), row("b\n", vec![note()])], vec![problem(), note()]);
+    fn certificates_that_need_the_operator_come_last() -> Result<(), Box<dyn Error>> {
+        let certificates = vec![certificate("a", vec![problem()]), certificate("b\n", vec![note()])];
+        let report = report(certificates, vec![problem(), note()]);
         let mut words = Vec::new();
-        answered.write_words(&mut words).unwrap();
+        write_words(&report, &mut words)?;
         let expected = "\
 b\\n
   sockets      none
-  first staple yes: by a transaction
-  note         odd: it is odd
+  first staple not needed:\x20
+  note         only_ca_certificates: it has certificates of authorities only, which get no staples
 
 a
   sockets      none
-  first staple yes: by a transaction
+  first staple not needed:\x20
   PROBLEM      bad: it is bad
     remedy     mend it
 
 Besides:
-  note         odd: it is odd
+  note         only_ca_certificates: it has certificates of authorities only, which get no staples
   PROBLEM      bad: it is bad
     remedy     mend it
 
 2 certificates, of which 1 needs you; 1 thing needs you beside them; 2 notes
 ";
-        assert_eq!(String::from_utf8(words).unwrap(), expected);
-        let problems: Vec<String> = answered.problems().collect();
+        assert_eq!(String::from_utf8(words)?, expected);
+        let problems: Vec<String> = problems(&report).collect();
         assert_eq!(problems, ["problem bad: a: it is bad; mend it", "problem bad: it is bad; mend it"]);
-        let remarks: Vec<String> = answered.remarks().collect();
-        assert_eq!(remarks, ["problem bad: it is bad; mend it", "note odd: it is odd"]);
+        let note = "note only_ca_certificates: it has certificates of authorities only, which get no staples";
+        let remarks: Vec<String> = remarks(&report).collect();
+        assert_eq!(remarks, ["problem bad: it is bad; mend it", note]);
+        Ok(())
     }
 }

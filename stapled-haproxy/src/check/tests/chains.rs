@@ -50,11 +50,11 @@ fn another_certificate_of_the_issuers_name() {
         let answered = world.check(&["-p", "@/a.pem", "--no-haproxy-sockets"], |_| {});
         assert_eq!(of_only_row(&answered), expected, "{how}");
         let is_mistaken = expected.contains(&"wrong_issuer_first!");
-        for problem in &answered.rows[0].problems {
-            let remedy = problem.remedy.as_deref().unwrap();
+        for problem in &answered.certificates[0].findings {
+            let remedy = problem.remedy().unwrap();
             assert!(!is_mistaken || remedy.contains("reload HAProxy"), "{how}: {remedy}");
             // To append it would not help.
-            let is_behind = problem.reason == "issuer_missing" && !names_key;
+            let is_behind = problem.code().as_str() == "issuer_missing" && !names_key;
             assert!(!is_behind || remedy.contains("in the place of the other"), "{how}: {remedy}");
         }
         // A HAProxy that has loaded it so takes no first staple.
@@ -129,8 +129,12 @@ fn an_issuer_that_cannot_be_checked_is_no_wrong_one() {
                 }
                 assert_eq!(of_only_row(&answered), expected, "{how}");
                 assert_eq!(first(&answered), "No unsupported_algorithm", "{how}");
-                for problem in answered.rows[0].problems.iter().filter(|one| one.reason == "unsupported_algorithm") {
-                    let remedy = problem.remedy.as_deref().unwrap();
+                for problem in answered.certificates[0]
+                    .findings
+                    .iter()
+                    .filter(|one| one.code().as_str() == "unsupported_algorithm")
+                {
+                    let remedy = problem.remedy().unwrap();
                     assert!(!remedy.contains("remove") && !remedy.contains("append"), "{how}: {remedy}");
                 }
             }

@@ -1,24 +1,32 @@
-//! Whole checks of what lies in directories, with made-up HAProxys. The real ones are those of the whole-system tests.
+//! Whole checks of certificates in directories, with invented HAProxys. The whole-system tests have real ones.
 
 mod chains;
 mod daemon;
 mod running;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use clap::Parser;
 use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
 use stapled_ca::{Authority, Profile};
 use stapled_core::bundle::Bundle;
 use stapled_core::certificate::Certificate;
+use stapled_core::clock::{Clock, SystemClock};
+use stapled_core::io::directory::DirectorySource;
 use stapled_core::source::{Sighting, Version};
-use stapled_haproxy::configuration::Level;
-use stapled_haproxy::{Picture, ServedCertificate};
 use tempfile::TempDir;
 
 use super::contents::Reader;
-use super::*;
-use crate::file::File;
+use super::finding::Finding;
+use super::inputs::{self, Inputs};
+use super::report::{KeptStaple, Report};
+use super::rules::{Rules, StapleFiles};
+use super::run::judged;
+use crate::cli::address::Address;
+use crate::configuration::Level;
+use crate::haproxy::{Haproxy, Haproxys, NamedSockets};
+use crate::instance::settings::Transactions;
+use crate::running::source::{Picture, ServedCertificate};
 
 const URL: &str = "http://ocsp.example/";
 
@@ -76,20 +84,53 @@ impl World {
         adapt(builder, now).build().unwrap()
     }
 
-    /// Checks what these arguments say; `adapt` says what HAProxys answer.
-    fn check(&self, arguments: &[&str], adapt: impl FnOnce(&mut Inputs)) -> Answered {
-        let arguments: Vec<String> =
-            arguments.iter().map(|word| word.replace('@', self.folder.path().to_str().unwrap())).collect();
-        let issuers = self.path("issuers").display().to_string();
-        let words = ["stapled", "--issuer-dir", &issuers].map(str::to_owned).into_iter().chain(arguments);
-        let configuration = Configuration::of(Arguments::try_parse_from(words).unwrap(), File::default()).unwrap();
+    /// Checks as these options of `stapled` say; `adapt` says what HAProxys answer.
+    fn check(&self, options: &[&str], adapt: impl FnOnce(&mut Inputs)) -> Report {
+        let Options { mut haproxys, rules } = self.options(options);
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
-            let mut haproxys = Haproxys::open(&configuration).unwrap();
-            let mut inputs = inputs::gather(&configuration, &mut haproxys).await.unwrap();
+            let mut inputs = inputs::gather(&mut haproxys).await;
             adapt(&mut inputs);
-            judged(&configuration, inputs, SystemClock.now(), &Terminal::plain()).await
+            judged(&rules, inputs, SystemClock.now(), &|_, _| {}).await
         })
+    }
+
+    /// What these options of `stapled` say: `@` is this directory.
+    fn options(&self, options: &[&str]) -> Options {
+        let mut rules = Rules { issuer_directory: self.path("issuers"), ..Rules::default() };
+        let (mut paths, mut configuration, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut named_sockets, mut transactions) = (NamedSockets::Used, Transactions::Always);
+        let mut options = options.iter().map(|word| word.replace('@', self.folder.path().to_str().unwrap()));
+        while let Some(option) = options.next() {
+            let mut value = || options.next().unwrap();
+            match option.as_str() {
+                "-p" => paths.push(value()),
+                "-s" => sockets.push(Address::unix(value())),
+                "--haproxy-config" => configuration.push(value()),
+                "--no-haproxy-sockets" => named_sockets = NamedSockets::Ignored,
+                "--haproxy-transactions" => {
+                    transactions = match value().as_str() {
+                        "never" => Transactions::Never,
+                        "isolated" => Transactions::Isolated,
+                        other => panic!("{other}"),
+                    }
+                }
+                "--no-fetch-issuers" => rules.fetch_issuers = false,
+                "--no-staple-files" => rules.staple_files = StapleFiles::Nowhere,
+                "--staple-dir" => rules.staple_files = StapleFiles::In(value().into()),
+                other => panic!("{other}"),
+            }
+        }
+        let of_paths = paths.iter().map(|path| {
+            Haproxy::builder().certificates(DirectorySource::new(path)).sockets(sockets.clone()).open().unwrap()
+        });
+        let of_configuration = (!configuration.is_empty()).then(|| {
+            let builder = Haproxy::builder().configuration(&configuration).named_sockets(named_sockets);
+            // With paths, the sockets are theirs.
+            let sockets = if paths.is_empty() { sockets.clone() } else { Vec::new() };
+            builder.sockets(sockets).transactions(transactions).open().unwrap()
+        });
+        Options { haproxys: of_paths.chain(of_configuration).collect(), rules }
     }
 
     /// A configuration of HAProxy that serves these files, with an admin socket.
@@ -100,7 +141,7 @@ impl World {
         self.write("h.cfg", text)
     }
 
-    /// A HAProxy that has loaded this.
+    /// A HAProxy that has loaded these.
     fn loaded(&self, certificates: &[(&str, &Certificate)]) -> Picture {
         let mut picture = Picture::default();
         picture.pid = 7;
@@ -121,22 +162,28 @@ impl World {
     }
 }
 
-/// What is told: the words, with an exclamation mark where they need the operator.
+/// The settings of a check.
+struct Options {
+    haproxys: Haproxys,
+    rules: Rules,
+}
+
+/// What was found: the words, with an exclamation mark where they need the operator.
 fn told<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Vec<String> {
-    let mark = |finding: &Finding| if finding.needs_operator { "!" } else { "" };
+    let mark = |finding: &Finding| if finding.needs_operator() { "!" } else { "" };
     let mut told: Vec<String> =
-        findings.into_iter().map(|finding| format!("{}{}", finding.reason, mark(finding))).collect();
+        findings.into_iter().map(|finding| format!("{}{}", finding.code(), mark(finding))).collect();
     told.sort();
     told
 }
 
-fn of_only_row(answered: &Answered) -> Vec<String> {
-    assert_eq!(answered.rows.len(), 1, "{:?}", answered.rows);
-    told(&answered.rows[0].problems)
+fn of_only_row(answered: &Report) -> Vec<String> {
+    assert_eq!(answered.certificates.len(), 1, "{:?}", answered.certificates);
+    told(&answered.certificates[0].findings)
 }
 
-fn first(answered: &Answered) -> String {
-    let first = &answered.rows[0].first_staple;
+fn first(answered: &Report) -> String {
+    let first = &answered.certificates[0].first_staple;
     format!("{:?} {}", first.answer, first.code.map(|code| code.as_str()).unwrap_or_default()).trim().to_owned()
 }
 
@@ -186,7 +233,7 @@ fn certificates() {
         assert_eq!(of_only_row(&answered), expected, "{case}");
         assert_eq!(first(&answered), expected_first, "{case}");
         assert_eq!(answered.needs_operator(), expected.iter().any(|told| told.ends_with('!')), "{case}");
-        assert_eq!(told(answered.general.all()), [""; 0], "{case}");
+        assert_eq!(told(answered.general()), [""; 0], "{case}");
     }
 }
 
@@ -199,9 +246,9 @@ fn files_that_are_no_certificates() {
     world.write("ca.pem", world.ca.certificate_pem());
     world.write("large.pem", vec![b'x'; 2 * 1024 * 1024]);
     let paths = ["rubbish.pem", "key.pem", "ca.pem", "large.pem"];
-    let told_of = |answered: &Answered, file: &str| {
-        let row = answered.rows.iter().find(|row| row.certificate.ends_with(file));
-        row.map(|row| told(&row.problems).join(" ")).unwrap_or_else(|| "nothing".to_owned())
+    let told_of = |answered: &Report, file: &str| {
+        let row = answered.certificates.iter().find(|row| row.certificate.ends_with(file));
+        row.map(|row| told(&row.findings).join(" ")).unwrap_or_else(|| "nothing".to_owned())
     };
     let by_path = world.check(&["-p", "@"], |_| {});
     assert_eq!(
@@ -233,9 +280,9 @@ fn issuers() {
             }
         })
     };
-    let shown = |answered: &Answered| {
-        let row = &answered.rows[0];
-        let found = row.issuer_found_in.as_ref().map(|found| found.rsplit('/').next().unwrap().to_owned());
+    let shown = |answered: &Report| {
+        let row = &answered.certificates[0];
+        let found = row.issuer_found_in.as_ref().map(|found| found.file_name().unwrap().to_str().unwrap().to_owned());
         (of_only_row(answered), found, row.issuer_found_by_haproxy, first(answered))
     };
     let expect = |told: &[&str], found: Option<&str>, by_haproxy: Option<bool>, first: &str| {
@@ -245,7 +292,7 @@ fn issuers() {
     assert_eq!(shown(&check(&[])), expect(&["issuer_to_be_fetched"], None, None, "Yes"));
     let not_fetched = check(&["--no-fetch-issuers"]);
     assert_eq!(shown(&not_fetched), expect(&["issuer_missing!"], None, None, "No issuer_missing"));
-    let what = &not_fetched.rows[0].problems[0].what;
+    let what = &not_fetched.certificates[0].findings[0].what();
     for looked in ["CN=Issuer", "/a.pem,", "/a.pem.issuer,", "/issuers"] {
         assert!(what.contains(looked), "{looked}: {what}");
     }
@@ -331,15 +378,15 @@ fn staples() {
             })
         };
         let answered = check(&[]);
-        assert_eq!((of_only_row(&answered), answered.rows[0].staple), (told_as(expected), Some(state)));
-        assert_eq!(answered.rows[0].staple_until.is_some(), state == "good");
+        assert_eq!((of_only_row(&answered), staple_of(&answered)), (told_as(expected), Some(state)));
+        assert_eq!(answered.certificates[0].staple.and_then(|kept| kept.until()).is_some(), state == "good");
         assert_eq!(of_only_row(&check(&["--no-staple-files"])), where_not_replaced, "{state}");
     }
     // Other servers send such a one.
     world.write("a.pem.ocsp", &short);
     assert_eq!(of_only_row(&world.check(&["-p", "@/a.pem"], |_| {})), [""; 0]);
     std::fs::remove_file(world.path("a.pem.ocsp")).unwrap();
-    assert_eq!(world.check(&["-p", "@/a.pem"], |_| {}).rows[0].staple, None);
+    assert_eq!(world.check(&["-p", "@/a.pem"], |_| {}).certificates[0].staple, None);
 }
 
 /// A file that the configuration names must be there for HAProxy to start.
@@ -354,6 +401,10 @@ fn a_named_file_that_is_not_there() {
     assert_eq!(of(&["--no-staple-files", "-s", "@/s"]), ["staple_file_missing!"]);
     world.write("a.response", "");
     assert_eq!(of(&[]), [""; 0]);
+}
+
+fn staple_of(answered: &Report) -> Option<&str> {
+    answered.certificates[0].staple.as_ref().map(KeptStaple::as_str)
 }
 
 fn told_as(told: &[&str]) -> Vec<String> {
@@ -388,7 +439,7 @@ fn where_no_staple_can_be_written() {
     );
     assert_eq!(of_only_row(&check(&["--no-haproxy-sockets"])), ["directory_missing!", "staple_file_missing!"]);
     assert_eq!(of_only_row(&check(&["--no-staple-files"])), ["staple_file_missing!"]);
-    assert_eq!(told(check(&["--staple-dir", "@/nowhere"]).general.all()), ["directory_missing!"]);
+    assert_eq!(told(check(&["--staple-dir", "@/nowhere"]).general()), ["directory_missing!"]);
     std::fs::create_dir(world.path("nowhere")).unwrap();
     assert!(!check(&["--staple-dir", "@/nowhere"]).needs_operator());
     assert_eq!(of_only_row(&check(&[])), ["staple_file_missing"], "it is written with the first staple");
@@ -413,21 +464,21 @@ fn what_was_assumed_of_a_configuration() {
         })
     };
     let answered = check();
-    let finding = answered.general.all().next().unwrap();
-    assert_eq!(told(answered.general.all()), ["condition_undecided"]);
-    assert!(finding.what.contains("just these certificates"), "{finding:?}");
+    let finding = answered.general().next().unwrap();
+    assert_eq!(told(answered.general()), ["condition_undecided"]);
+    assert!(finding.what().contains("just these certificates"), "{finding:?}");
     let missing = condition.replace(".endif", &format!(".endif\n bind :2 ssl crt {path} crt-list /nowhere/list"));
     world.write("h.cfg", missing);
     let answered = check();
-    assert_eq!(told(answered.general.all()), ["condition_undecided", "crt_list_unreadable!"]);
+    assert_eq!(told(answered.general()), ["condition_undecided", "crt_list_unreadable!"]);
     // No socket that can be used.
     world.write("h.cfg", format!("frontend f\n bind :1 ssl crt {path}\n"));
     let answered = check();
-    assert_eq!(told(answered.general.all()), ["no_admin_socket!"]);
-    let remedy = answered.general.all().next().unwrap().remedy.clone().unwrap();
+    assert_eq!(told(answered.general()), ["no_admin_socket!"]);
+    let remedy = answered.general().next().unwrap().remedy().unwrap();
     assert!(remedy.contains("stats socket /run/haproxy/admin.sock level admin"), "{remedy}");
     let answered = world.check(&["--haproxy-config", "@/h.cfg", "--no-haproxy-sockets"], |_| {});
-    assert_eq!(told(answered.general.all()), [""; 0], "that is as it was wanted");
+    assert_eq!(told(answered.general()), [""; 0], "that is as it was wanted");
 }
 
 /// HAProxy asks for responses itself.
@@ -453,9 +504,6 @@ fn names_that_cannot_be_said() {
     });
     assert_eq!(of_only_row(&answered), ["unusable_name!"]);
     assert_eq!(first(&answered), "No unusable_name");
-    let mut words = Vec::new();
-    answered.write_words(&mut words).unwrap();
-    assert!(String::from_utf8(words).unwrap().contains("/p/a\\nb.pem"));
 }
 
 /// One copy of an authority's certificate is kept, in however many files it lies.

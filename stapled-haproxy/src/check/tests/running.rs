@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 
-use stapled_haproxy::configuration::Level;
-use stapled_haproxy::{Picture, codes};
-
-use super::super::*;
-use super::{World, first, told};
+use super::super::report::{Answer, CertificateReport};
+use super::*;
+use crate::codes;
 
 /// What the running HAProxy has, against what its configuration says.
 #[test]
@@ -18,9 +16,9 @@ fn the_running_haproxy_and_its_configuration() {
     let before = world.issue(|profile| profile).0;
     world.haproxy(&["one.pem", "two.pem"]);
     let check = |adapt: &dyn Fn(&mut Inputs)| world.check(&["--haproxy-config", "@/h.cfg"], |inputs| adapt(inputs));
-    let shown = |answered: &Answered| -> Vec<String> {
-        let name = |row: &row::Row| row.certificate.rsplit('/').next().unwrap().to_owned();
-        answered.rows.iter().map(|row| format!("{} {}", name(row), told(&row.problems).join(" "))).collect()
+    let shown = |answered: &Report| -> Vec<String> {
+        let name = |row: &CertificateReport| row.certificate.rsplit('/').next().unwrap().to_owned();
+        answered.certificates.iter().map(|row| format!("{} {}", name(row), told(&row.findings).join(" "))).collect()
     };
     let with = |picture: Picture| check(&move |inputs| inputs.processes[0].picture = Ok(picture.clone()));
 
@@ -36,14 +34,15 @@ fn the_running_haproxy_and_its_configuration() {
         "two.pem not_loaded!",
     ];
     assert_eq!(shown(&answered), differences);
-    let firsts: Vec<_> = answered.rows.iter().map(|row| row.first_staple.code.map(|code| code.as_str())).collect();
+    let firsts: Vec<_> =
+        answered.certificates.iter().map(|row| row.first_staple.code.map(|code| code.as_str())).collect();
     assert_eq!(firsts, [Some("unreadable_file"), Some("served_differs"), Some("not_loaded")]);
     // What it has and uses nowhere needs nothing.
     let mut unused = world.loaded(&[("one.pem", &one), ("two.pem", &two), ("gone.pem", &gone)]);
     unused.certificates[2].is_used = false;
     let answered = with(unused);
     assert_eq!(shown(&answered), ["gone.pem not_in_configuration", "one.pem ", "two.pem "]);
-    assert_eq!(answered.rows[0].first_staple.code, Some(codes::CERTIFICATE_UNUSED));
+    assert_eq!(answered.certificates[0].first_staple.code, Some(codes::CERTIFICATE_UNUSED));
     assert!(!answered.needs_operator());
     // Somebody gives it staples by its path.
     let by_path = world.check(&["--haproxy-config", "@/h.cfg", "-p", "@/gone.pem", "-s", "@/admin.sock"], |inputs| {
@@ -56,18 +55,11 @@ fn the_running_haproxy_and_its_configuration() {
     picture.level = Some(Level::Operator);
     picture.configuration_files = vec!["/elsewhere/other.cfg".into()];
     let answered = with(picture);
-    assert_eq!(told(answered.general.all()), ["other_configuration!", "socket_level!"]);
-    assert_eq!(answered.rows[0].first_staple.code, Some(codes::SOCKET_LEVEL));
-    // As JSON, what is wrong with a socket is in its certificates' problems.
-    let mut json = Vec::new();
-    answered.write_json(&mut json).unwrap();
-    for line in String::from_utf8(json).unwrap().lines() {
-        let object: serde_json::Value = serde_json::from_str(line).unwrap();
-        let problems = object["problems"].as_array().unwrap().iter().map(|problem| problem["reason"].as_str().unwrap());
-        let mut problems: Vec<_> = problems.collect();
-        problems.sort_unstable();
-        assert_eq!(problems, ["other_configuration", "socket_level"]);
-        assert_eq!((&object["needs_operator"], &object["first_staple"]), (&true.into(), &"no".into()));
+    assert_eq!(told(answered.general()), ["other_configuration!", "socket_level!"]);
+    assert_eq!(answered.certificates[0].first_staple.code, Some(codes::SOCKET_LEVEL));
+    // What is wrong with a socket concerns its certificates.
+    for certificate in &answered.certificates {
+        assert_eq!(told(answered.about(certificate)), ["other_configuration!", "socket_level!"]);
     }
 
     // Who takes responses already, takes the next ones at a lower level, too.
@@ -86,7 +78,7 @@ fn the_running_haproxy_and_its_configuration() {
     assert!(!with(picture).needs_operator());
 
     let nobody = check(&|_| {});
-    assert_eq!(told(nobody.general.all()), ["socket_missing!"]);
+    assert_eq!(told(nobody.general()), ["socket_missing!"]);
     assert_eq!(shown(&nobody), ["one.pem ", "two.pem "], "that is told once");
     assert_eq!(first(&nobody), "Unknown socket_missing");
 }
@@ -104,9 +96,9 @@ fn a_change_under_way_is_in_the_way() {
         picture.transaction = Some("/elsewhere.pem".to_owned());
         inputs.processes[0].picture = Ok(picture);
     });
-    assert_eq!(told(answered.general.all()), ["foreign_transaction!"]);
-    let firsts: Vec<_> = answered.rows.iter().map(|row| row.first_staple.answer).collect();
-    assert_eq!(firsts, [row::Answer::No, row::Answer::Already]);
+    assert_eq!(told(answered.general()), ["foreign_transaction!"]);
+    let firsts: Vec<_> = answered.certificates.iter().map(|row| row.first_staple.answer).collect();
+    assert_eq!(firsts, [Answer::No, Answer::Already]);
 }
 
 /// A first staple that is not to be brought at run time comes with a reload.
@@ -128,10 +120,10 @@ fn without_transactions_a_first_staple_takes_a_reload() {
             picture.certificates[1].takes_responses = true;
             inputs.processes[0].picture = Ok(picture);
         });
-        let shown = answered.rows.iter().map(|row| told(&row.problems).join(" ")).collect::<Vec<_>>();
+        let shown = answered.certificates.iter().map(|row| told(&row.findings).join(" ")).collect::<Vec<_>>();
         assert_eq!(shown, expected, "{transactions} {version}");
-        for problem in &answered.rows[0].problems {
-            assert!(problem.remedy.as_ref().is_some_and(|remedy| remedy.contains("reload HAProxy")), "{problem:?}");
+        for problem in &answered.certificates[0].findings {
+            assert!(problem.remedy().is_some_and(|remedy| remedy.contains("reload HAProxy")), "{problem:?}");
             assert!(problem.socket.is_some(), "{problem:?}");
         }
     }
@@ -151,18 +143,18 @@ fn paths_and_a_running_haproxy() {
     picture.certificates[0].name = "p/one.pem".to_owned();
     let answered = world.check(&["-p", "@/p", "-s", "@/s"], |inputs| inputs.processes[0].picture = Ok(picture.clone()));
     let shown: HashMap<&str, Vec<String>> =
-        answered.rows.iter().map(|row| (row.certificate.as_str(), told(&row.problems))).collect();
+        answered.certificates.iter().map(|row| (row.certificate.as_str(), told(&row.findings))).collect();
     assert_eq!(shown.len(), 3);
     assert_eq!(shown["p/one.pem"], [""; 0]);
     assert_eq!(shown[world.path("p/two.pem").to_str().unwrap()], ["not_loaded!"]);
     assert_eq!(shown[world.path("p/old.pem").to_str().unwrap()], ["certificate_expired", "not_loaded!"]);
-    assert_eq!(told(answered.general.all()), ["not_in_paths"]);
+    assert_eq!(told(answered.general()), ["not_in_paths"]);
     // For files only, none of that counts.
     let answered = world.check(&["-p", "@/p"], |_| {});
     assert!(!answered.needs_operator());
     let answered = world.check(&["-p", "@/nowhere"], |_| {});
-    assert_eq!(told(answered.general.all()), ["path_missing!"]);
+    assert_eq!(told(answered.general()), ["path_missing!"]);
     std::fs::create_dir(world.path("empty")).unwrap();
     let answered = world.check(&["-p", "@/empty"], |_| {});
-    assert_eq!(told(answered.general.all()), ["no_certificates!"]);
+    assert_eq!(told(answered.general()), ["no_certificates!"]);
 }

@@ -1,16 +1,18 @@
-//! What there is to check: the daemon's own sources, scanned once, and the running HAProxys, asked once.
+//! What there is to check: the sources of a stapler, scanned once, and the running HAProxys, asked once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use stapled_core::reason::ReasonCode;
 use stapled_core::source::{CertSource, Scan, SourceError, SourceProblem};
-use stapled_haproxy::{Address, HaproxySource, Picture, codes, configuration as haproxy};
 
+use crate::cli::address::Address;
+use crate::codes;
 use crate::configuration::Configuration;
-use crate::haproxys::Haproxys;
-use crate::wiring::{self, Processes, WiringError};
+use crate::haproxy::{Certificates, Haproxys, NamedSockets, Wanted, beyond as beyond_configurations};
+use crate::instance::settings::Transactions;
+use crate::running::source::{HaproxySource, Picture};
 
 /// How many HAProxys are asked at once.
 const ASKED_AT_ONCE: usize = 16;
@@ -41,11 +43,7 @@ pub(super) struct Group {
 #[derive(Debug)]
 pub(super) enum Kind {
     /// A configuration of HAProxy.
-    Configuration {
-        latest: Box<haproxy::Configuration>,
-        /// Whether its sockets are to be used.
-        own_sockets: bool,
-    },
+    Configuration { latest: Box<Configuration>, named_sockets: NamedSockets },
     /// A path.
     Path,
     /// The running HAProxy.
@@ -56,74 +54,88 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) address: Address,
+    /// Where first staples are brought while it runs.
+    pub(super) transactions: Transactions,
     pub(super) picture: Result<Picture, SourceError>,
     /// What it serves beyond the configurations whose staples go to it.
     pub(super) beyond: Scan,
 }
 
 /// Looks at everything, and changes nothing.
-pub(super) async fn gather(configuration: &Configuration, haproxys: &mut Haproxys) -> Result<Inputs, WiringError> {
-    let mut addresses: Vec<Address> = Vec::new();
-    let mut numbers = |sockets: &[Address]| -> Vec<usize> {
-        let mut number = |address: &Address| match addresses.iter().position(|known| known == address) {
+pub(super) async fn gather(haproxys: &mut Haproxys) -> Inputs {
+    let wanted = haproxys.wanted();
+    let mut addresses: Vec<(Address, Asked)> = Vec::new();
+    let mut numbers = |wanted: &Wanted| -> Vec<usize> {
+        let mut number = |address: &Address| match addresses.iter().position(|(known, _)| known == address) {
             Some(number) => number,
             None => {
-                addresses.push(address.clone());
+                let asked = Asked { source: wanted.process(address), transactions: wanted.options.transactions };
+                addresses.push((address.clone(), asked));
                 addresses.len() - 1
             }
         };
-        sockets.iter().map(&mut number).collect()
+        wanted.sockets.iter().map(&mut number).collect()
     };
-    let mut groups = Vec::new();
-    let sources = haproxys.sources();
-    let mut processes = Processes::once();
-    let mut beyond: HashMap<Address, HaproxySource> =
-        wiring::beyond(configuration, &sources, &mut processes).into_iter().collect();
-    let configured: Vec<_> = sources.into_iter().map(|(source, sockets)| (source, numbers(&sockets))).collect();
-    for group in &configuration.groups {
-        let source = wiring::served(configuration, group, &mut processes)?;
-        let scan = in_time(&source).await;
-        groups.push(Group { kind: Kind::Path, name: source.name(), processes: numbers(&group.sockets), scan });
+    let numbered: Vec<Vec<usize>> = wanted.iter().map(&mut numbers).collect();
+    let mut beyond: HashMap<Address, HaproxySource> = beyond_configurations(&wanted).into_iter().collect();
+    let all = || wanted.iter().zip(&numbered);
+    let mut paths = Vec::new();
+    for (wanted, processes) in all() {
+        if let Certificates::Elsewhere(source) = &wanted.certificates {
+            let source = wanted.served_paths(source);
+            let scan = in_time(&source).await;
+            paths.push(Group { kind: Kind::Path, name: source.name(), processes: processes.clone(), scan });
+        }
     }
-    let running = numbers(&configuration.running);
+    let is_alone = |wanted: &Wanted| matches!(wanted.certificates, Certificates::Process);
+    let sources: HashSet<usize> =
+        all().filter(|(wanted, _)| is_alone(wanted)).flat_map(|(_, processes)| processes.iter().copied()).collect();
 
-    let asked = addresses.into_iter().enumerate().map(|(number, address)| {
+    let asking = addresses.into_iter().enumerate().map(|(number, (address, asked))| {
         let beyond = beyond.remove(&address);
-        let is_source = running.contains(&number);
+        let is_source = sources.contains(&number);
         async move {
+            let transactions = asked.transactions;
             match beyond.filter(|_| !is_source) {
                 Some(source) => {
                     let (picture, scan) = ask(&source, true).await;
                     let beyond = scan.and_then(Result::ok).unwrap_or_default();
-                    (Process { address, picture, beyond }, None)
+                    (Process { address, transactions, picture, beyond }, None)
                 }
                 None => {
-                    let (picture, scan) = ask(&wiring::running(configuration, &address), is_source).await;
-                    (Process { address, picture, beyond: Scan::default() }, scan)
+                    let (picture, scan) = ask(&asked.source, is_source).await;
+                    (Process { address, transactions, picture, beyond: Scan::default() }, scan)
                 }
             }
         }
     });
     let mut running = Vec::new();
     let mut processes = Vec::new();
-    let mut asked = stream::iter(asked).buffered(ASKED_AT_ONCE);
-    while let Some((process, scan)) = asked.next().await {
+    let mut answers = stream::iter(asking).buffered(ASKED_AT_ONCE);
+    while let Some((process, scan)) = answers.next().await {
         if let Some(scan) = scan {
             let name = process.address.to_string();
             running.push(Group { kind: Kind::Process, name, processes: vec![processes.len()], scan });
         }
         processes.push(process);
     }
-    // Last, since what runs decides what configurations leave open.
-    let mut all = Vec::new();
-    for (haproxy, (source, processes)) in configuration.haproxys.iter().zip(configured) {
-        let scan = in_time(&source).await;
-        let latest = Box::new(source.latest());
-        let kind = Kind::Configuration { latest, own_sockets: haproxy.own_sockets };
-        all.push(Group { kind, name: source.name(), processes, scan });
+    // Configurations come last, since running processes decide what these leave open.
+    let mut groups = Vec::new();
+    for (wanted, processes) in all() {
+        if let Certificates::Configuration(source, named_sockets) = &wanted.certificates {
+            let scan = in_time(source).await;
+            let kind = Kind::Configuration { latest: Box::new(source.latest()), named_sockets: *named_sockets };
+            groups.push(Group { kind, name: source.name(), processes: processes.clone(), scan });
+        }
     }
-    all.extend(groups.into_iter().chain(running));
-    Ok(Inputs { groups: all, processes })
+    groups.extend(paths.into_iter().chain(running));
+    Inputs { groups, processes }
+}
+
+/// A HAProxy to be asked.
+struct Asked {
+    source: HaproxySource,
+    transactions: Transactions,
 }
 
 /// What lies there; a file system that hangs holds up what lies on it.
@@ -184,7 +196,7 @@ impl Group {
     }
 
     /// The configuration, where it is one.
-    pub(super) fn configuration(&self) -> Option<&haproxy::Configuration> {
+    pub(super) fn configuration(&self) -> Option<&Configuration> {
         match &self.kind {
             Kind::Configuration { latest, .. } => Some(latest),
             _ => None,

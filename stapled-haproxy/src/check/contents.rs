@@ -1,14 +1,15 @@
-//! What lies in a certificate's file and around it. Private keys beside certificates are passed over, and what was read
-//! is wiped.
+//! What lies in a certificate's file and around it. Private keys beside certificates are passed over, and the bytes
+//! that were read are wiped.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use rustix::fs::Access;
+use rustix::fs::{Access, OFlags};
 use rustix::io::Errno;
 use stapled_core::bundle::{Bundle, BundleError};
 use stapled_core::certificate::Certificate;
@@ -18,10 +19,11 @@ use stapled_core::reason::ReasonCode;
 use stapled_core::source::{IssuerLookup, Material, Sighting};
 use zeroize::Zeroizing;
 
-use super::finding::Finding;
-use crate::commands::input::{self, Input, MAX_FILE};
+use super::problem::{CertificateProblem, Unreadable};
 
-/// So many files of a directory with chains are read at most, as the daemon does.
+/// No file with certificates is larger, in bytes.
+const MAX_FILE: usize = 1024 * 1024;
+/// No more files of a directory with chains are read, as in the daemon.
 const MAX_CHAINS: usize = 10_000;
 const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
@@ -40,15 +42,15 @@ pub(super) struct Contents {
     /// The certificates that chains begin with, and the directory of these.
     pub(super) chains: Option<(PathBuf, Firsts)>,
     pub(super) staple: StapleFile,
-    /// Why no staple's file can be written, as far as can be seen.
-    pub(super) unwritable: Option<(ReasonCode, String)>,
+    /// Why no file can be made beside the staple's, as far as can be seen.
+    pub(super) unwritable: Option<Unwritable>,
 }
 
 /// The file that HAProxy looks in for the issuer.
 #[derive(Debug)]
 pub(super) struct IssuerFile {
     pub(super) path: PathBuf,
-    /// What HAProxy takes for the issuer: the first certificate, in PEM.
+    /// The certificate that HAProxy takes for the issuer: the first one, in PEM.
     pub(super) first: Option<Arc<Certificate>>,
 }
 
@@ -63,6 +65,14 @@ pub(super) enum StapleFile {
     Unreadable(String),
 }
 
+/// A directory in which this user can make no file.
+#[derive(Clone, Debug)]
+pub(super) struct Unwritable {
+    pub(super) directory: PathBuf,
+    pub(super) code: ReasonCode,
+    pub(super) error: String,
+}
+
 /// The certificates that chains begin with.
 type Firsts = Arc<Vec<Arc<Certificate>>>;
 
@@ -75,7 +85,7 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Reads what a source saw, and the file of its staple. Blocks.
-    pub(super) fn read(&self, sighting: &Sighting, staple_path: Option<&Path>) -> Result<Contents, Finding> {
+    pub(super) fn read(&self, sighting: &Sighting, staple_path: Option<&Path>) -> Result<Contents, CertificateProblem> {
         let staple = staple_path.map(read_staple).unwrap_or_default();
         match &sighting.material {
             Material::Bytes(bytes) => Ok(Contents { staple, ..self.take(bytes, "the certificate")? }),
@@ -85,22 +95,17 @@ impl Reader {
                 let unwritable = staple_path.and_then(Path::parent).and_then(unwritable);
                 Ok(self.around(path, sighting, Contents { staple, unwritable, ..contents }))
             }
-            _ => Err(Finding::problem(
-                ReasonCode::new("unreadable_file"),
-                format!("{}: is neither a file nor bytes", sighting.name),
-                "name files",
-            )),
+            _ => Err(CertificateProblem::Unreadable {
+                certificate: sighting.name.to_string(),
+                why: Unreadable::NowhereToRead,
+            }),
         }
     }
 
-    fn take(&self, bytes: &[u8], name: &str) -> Result<Contents, Finding> {
-        let bundle = Bundle::read(bytes).map_err(|error| match &error {
-            BundleError::NoCertificate => Finding::problem(
-                ReasonCode::new("no_certificate"),
-                format!("{name}: {error}"),
-                "put the certificate in it, in PEM, or take it out",
-            ),
-            _ => malformed(name, &error),
+    fn take(&self, bytes: &[u8], name: &str) -> Result<Contents, CertificateProblem> {
+        let bundle = Bundle::read(bytes).map_err(|error| match error {
+            BundleError::NoCertificate => CertificateProblem::NoCertificate { file: name.to_owned(), is_served: true },
+            error => CertificateProblem::Malformed { file: name.to_owned(), error },
         })?;
         let certificates = bundle.certificates.into_iter().map(|certificate| self.shared(certificate)).collect();
         let broken = bundle.broken.into_iter().next().map(|(_, error)| error);
@@ -157,44 +162,39 @@ impl Reader {
     }
 }
 
-/// A finding about a file whose certificate cannot be read.
-pub(super) fn malformed(name: &str, error: &BundleError) -> Finding {
-    Finding::problem(
-        ReasonCode::new("malformed_certificate"),
-        format!("{name}: {error}"),
-        "write the certificate anew, whole and in PEM",
-    )
-}
-
 fn beside(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
+    let mut name = path.as_os_str().to_owned();
     name.push(".issuer");
     name.into()
 }
 
-fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Finding> {
-    let unreadable = |what: String, remedy: &str| Finding::problem(ReasonCode::new("unreadable_file"), what, remedy);
-    match input::read(path) {
-        Ok(Input::Bytes(bytes)) => Ok(bytes),
-        Ok(Input::TooLarge) => Err(Finding::problem(
-            ReasonCode::new("too_large"),
-            format!("{}: more than {MAX_FILE} bytes: too large for certificates", path.display()),
-            "leave nothing in it but the certificate, its chain and its key",
-        )),
-        Err(error) => {
-            let denied = matches!(&error, input::InputError::Unreadable { error, .. }
-                if error.kind() == std::io::ErrorKind::PermissionDenied);
-            let remedy = match denied {
-                true => "let this user read it: the daemon has to, too (run both as the same user)",
-                false => "see that there is a regular file that can be read",
-            };
-            Err(unreadable(error.to_string(), remedy))
-        }
+/// Reads a file that may hold a private key. A file that another one replaces meanwhile, such as a FIFO, does not block
+/// the opening.
+fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateProblem> {
+    let unreadable = |why| CertificateProblem::Unreadable { certificate: path.display().to_string(), why };
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::PermissionDenied => unreadable(Unreadable::Denied { error: error.to_string() }),
+        _ => unreadable(Unreadable::Failed { error: error.to_string() }),
+    };
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(unreadable(Unreadable::NotAFile));
     }
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(unreadable(Unreadable::NotAFile));
+    }
+    let too_large = || CertificateProblem::TooLarge { file: path.display().to_string(), limit: MAX_FILE };
+    let size = usize::try_from(metadata.len()).ok().filter(|size| *size <= MAX_FILE).ok_or_else(too_large)?;
+    // One allocation of the largest size: a buffer that grows leaves copies of what it held behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size + 1));
+    file.take(size as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }
 
 /// Why this user can make no file in a directory. It is not tried.
-pub(super) fn unwritable(directory: &Path) -> Option<(ReasonCode, String)> {
+pub(super) fn unwritable(directory: &Path) -> Option<Unwritable> {
     let error = rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK).err()?;
     let code = match error {
         Errno::ACCESS | Errno::PERM => codes::NO_PERMISSION,
@@ -202,14 +202,14 @@ pub(super) fn unwritable(directory: &Path) -> Option<(ReasonCode, String)> {
         Errno::NOENT | Errno::NOTDIR => codes::DIRECTORY_MISSING,
         _ => codes::UNWRITABLE,
     };
-    Some((code, format!("{}: {}", directory.display(), std::io::Error::from(error))))
+    Some(Unwritable { directory: directory.to_owned(), code, error: io::Error::from(error).to_string() })
 }
 
 fn read_staple(path: &Path) -> StapleFile {
     match read_existing(path) {
         Ok(None) => StapleFile::Absent,
         Ok(Some(bytes)) => StapleFile::Bytes(bytes.into()),
-        Err(error) => StapleFile::Unreadable(format!("{}: cannot be read: {error}", path.display())),
+        Err(error) => StapleFile::Unreadable(error.to_string()),
     }
 }
 

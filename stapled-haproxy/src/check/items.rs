@@ -6,13 +6,15 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stapled_core::source::{Material, Scan, Sighting, Version};
-use stapled_haproxy::configuration::{Configuration, Served};
-use stapled_haproxy::{ServedCertificate, codes as haproxy};
+use stapled_core::source::{Material, Scan, Sighting, SourceError, Version};
 
 use super::contents::Contents;
 use super::finding::Finding;
 use super::inputs::{Group, Inputs, Kind, Process};
+use super::problem::{CertificateProblem, Problem, ProcessProblem, Reported};
+use crate::codes;
+use crate::configuration::{Configuration, Place, Served};
+use crate::running::source::ServedCertificate;
 
 /// So many names of one certificate are told at most, as the daemon tries no more.
 const MAX_NAMES: usize = 8;
@@ -31,7 +33,7 @@ pub(super) struct Item {
     /// Where HAProxy looks for a staple when it starts.
     pub(super) staple: Option<PathBuf>,
     /// The line of the configuration that names it.
-    pub(super) named_at: Option<String>,
+    pub(super) named_at: Option<Place>,
     /// Whether HAProxy asks for its responses itself.
     pub(super) updates_itself: bool,
     /// The HAProxys that its staple goes to.
@@ -53,7 +55,7 @@ pub(super) enum Origin {
 }
 
 /// A certificate, and what lies in its file.
-pub(super) type Read = (Item, Result<Arc<Contents>, Finding>);
+pub(super) type Read = (Item, Result<Arc<Contents>, CertificateProblem>);
 
 /// The certificates that there are. Those of paths go by the paths yet.
 pub(super) fn items(inputs: &Inputs) -> Vec<Item> {
@@ -88,7 +90,7 @@ fn configured(group: &Group, latest: &Configuration, processes: &[Process], item
         };
         items.push(Item {
             staple: served.and_then(|served| served.staple.clone()),
-            named_at: served.map(|served| served.place.to_string()),
+            named_at: served.map(|served| served.place.clone()),
             updates_itself: served.is_some_and(|served| served.updates_itself),
             processes: group.processes.clone(),
             loaded: loaded.iter().filter_map(of).collect(),
@@ -103,12 +105,9 @@ fn configured(group: &Group, latest: &Configuration, processes: &[Process], item
         let beyond = processes.get(*number).map(|process| Scanned::of(&process.beyond)).unwrap_or_default();
         items.extend(more.into_iter().map(|served| {
             let is_kept = beyond.sightings.contains_key(served.name.as_str());
-            let kept = if is_kept { ": it is kept stapled until HAProxy is reloaded" } else { "" };
-            let what = format!("HAProxy has it, and its configuration {} does not name it{kept}", group.name);
-            let remedy = "name the certificate there, if it shall be served after that, too";
-            let note = Finding::note(haproxy::NOT_IN_CONFIGURATION, what).remedy(remedy);
+            let note = ProcessProblem::NotInConfiguration { configuration: group.name.clone(), is_kept };
             Item {
-                findings: std::iter::once(note).chain(beyond.problem(served)).collect(),
+                findings: std::iter::once(note.into()).chain(beyond.problem(served)).collect(),
                 ..of_process(*number, served, &beyond, Origin::NotInConfiguration)
             }
         }));
@@ -124,7 +123,7 @@ fn is_shown(served: &ServedCertificate) -> bool {
 #[derive(Default)]
 struct Scanned<'a> {
     sightings: HashMap<&'a str, &'a Sighting>,
-    problems: HashMap<&'a str, Finding>,
+    problems: HashMap<&'a str, Reported>,
 }
 
 impl<'a> Scanned<'a> {
@@ -138,23 +137,18 @@ impl<'a> Scanned<'a> {
                 *known = sighting;
             }
         }
-        let problems = scan.problems.iter();
-        let problems =
-            problems.map(|problem| (problem.place.as_str(), Finding::told(problem.error.code, &problem.error.what)));
-        // That is told in words of its own.
-        let problems = problems.filter(|(_, finding)| finding.reason != haproxy::SERVED_DIFFERS.as_str()).collect();
+        // A certificate that differs from its file is a problem of its own.
+        let problems = scan.problems.iter().filter(|problem| problem.error.code != codes::SERVED_DIFFERS);
+        let reported = |error: &SourceError| Reported::new(error.code, &error.what);
+        let problems = problems.map(|problem| (problem.place.as_str(), reported(&problem.error))).collect();
         Scanned { sightings, problems }
     }
 
     fn problem(&self, served: &ServedCertificate) -> Option<Finding> {
-        let finding = self.problems.get(served.name.as_str())?.clone();
+        let problem = self.problems.get(served.name.as_str())?.clone();
         // Names of a `crt-store` tell no file: only the configuration does.
-        Some(match served.name.starts_with('@') {
-            true => {
-                finding.remedy("name HAProxy's configuration with --haproxy-config, which tells the file of this name")
-            }
-            false => finding,
-        })
+        let remedy = "name HAProxy's configuration with --haproxy-config, which tells the file of this name";
+        Some(if served.name.starts_with('@') { problem.remedy(remedy) } else { problem }.into())
     }
 }
 
@@ -169,7 +163,7 @@ fn of_process(number: usize, served: &ServedCertificate, scan: &Scanned<'_>, ori
         group: 0,
         sighting: scan.sightings.get(served.name.as_str()).map(|&sighting| sighting.clone()).or_else(of_unused),
         staple: served.staple.clone(),
-        named_at: served.configured.as_ref().map(|configured| configured.place.to_string()),
+        named_at: served.configured.as_ref().map(|configured| configured.place.clone()),
         updates_itself: served.configured.as_ref().is_some_and(|configured| configured.updates_itself),
         processes: vec![number],
         loaded: vec![(number, served.clone())],
@@ -316,6 +310,21 @@ fn beside(file: &Path) -> PathBuf {
 }
 
 impl Item {
+    /// Its file; the name under which HAProxy lists it, where no file is known.
+    pub(super) fn path(&self) -> PathBuf {
+        self.file.clone().unwrap_or_else(|| PathBuf::from(&self.name))
+    }
+
+    /// The same for messages.
+    pub(super) fn path_or_name(&self) -> String {
+        self.file.as_ref().map_or_else(|| self.name.clone(), |file| file.display().to_string())
+    }
+
+    /// Whether a running HAProxy has it, or would load it.
+    pub(super) fn is_served(&self) -> bool {
+        self.origin != Origin::Path || !self.loaded.is_empty()
+    }
+
     fn of(sighting: &Sighting, origin: Origin) -> Self {
         Item {
             name: sighting.served_as.as_deref().unwrap_or(&sighting.name).to_owned(),
@@ -337,7 +346,9 @@ impl Item {
         // A path gives it staples, whatever the configuration says.
         if self.origin == Origin::NotInConfiguration && other.origin == Origin::Path {
             self.origin = Origin::Path;
-            self.findings.retain(|finding| finding.reason != haproxy::NOT_IN_CONFIGURATION.as_str());
+            let is_that =
+                |problem: &Problem| matches!(problem, Problem::Process(ProcessProblem::NotInConfiguration { .. }));
+            self.findings.retain(|finding| !is_that(&finding.problem));
         }
         let new: Vec<usize> = other.processes.into_iter().filter(|number| !self.processes.contains(number)).collect();
         self.loaded.extend(other.loaded.into_iter().filter(|(number, _)| new.contains(number)));

@@ -17,8 +17,8 @@ use stapled_core::stapler::Stapler;
 
 use super::World;
 use super::chains::{UNSUPPORTED, unsupported};
-use crate::commands::check::contents::Reader;
-use crate::commands::check::issuer::{self, Pool};
+use crate::check::contents::Reader;
+use crate::check::issuer::{self, Pool};
 
 /// Where HAProxy finds an issuer is the daemon's to decide, too: both must say the same, whatever lies where.
 #[test]

@@ -1,0 +1,382 @@
+//! Judges one certificate. Pure.
+
+use std::sync::Arc;
+
+use stapled_core::certificate::{Certificate, name_in_full};
+use stapled_core::chain::ChainError;
+use stapled_core::io::file::codes as files;
+use stapled_core::ocsp::CertStatus;
+use stapled_core::reason::ReasonCode;
+use stapled_core::sink::IssuerPlace;
+use stapled_core::source::Sighting;
+use stapled_core::staple::{Staple, judge};
+use stapled_core::time::Timestamp;
+
+use super::contents::{Contents, StapleFile, Unwritable};
+use super::finding::Finding;
+use super::inputs::Process;
+use super::issuer::{Issuer, NotFound};
+use super::items::{Item, Origin};
+use super::problem::{CertificateProblem, HeldBy, ProcessProblem, Reported, StapleFileProblem};
+use super::report::{Acceptance, CertificateReport, Description, KeptStaple};
+use super::rules::{Rules, StapleFiles};
+use crate::cli::command::NameError;
+use crate::codes;
+use crate::running::forecast::FirstStaple;
+use crate::running::source::ServedCertificate;
+use crate::sink::haproxy_sink::HaproxySink;
+
+/// Nothing is delivered to a running HAProxy: staples are written to files only.
+const NO_SOCKET: ReasonCode = ReasonCode::new("no_socket");
+
+/// A certificate as it was found, and everything that was found around it.
+pub(super) struct Case<'a> {
+    pub(super) item: &'a Item,
+    pub(super) contents: &'a Contents,
+    pub(super) end_entity: &'a Certificate,
+    pub(super) issuer: Result<&'a Issuer, &'a NotFound>,
+    pub(super) processes: &'a [Process],
+    pub(super) rules: &'a Rules,
+    pub(super) now: Timestamp,
+}
+
+/// The report about a certificate.
+pub(super) fn report(
+    item: &Item,
+    contents: &Result<Arc<Contents>, CertificateProblem>,
+    issuer: Result<&Issuer, &NotFound>,
+    processes: &[Process],
+    rules: &Rules,
+    now: Timestamp,
+) -> CertificateReport {
+    let mut report = begun(item, processes);
+    let contents = match contents {
+        Ok(contents) => contents,
+        Err(problem) => {
+            report.first_staple = Acceptance::no(problem.code(), "the certificate cannot be read");
+            // A file without a certificate is no mistake where HAProxy does not load it: a directory may hold other files.
+            let problem = match problem.clone() {
+                CertificateProblem::NoCertificate { file, .. } => {
+                    CertificateProblem::NoCertificate { file, is_served: item.is_served() }
+                }
+                problem => problem,
+            };
+            if !item.findings.iter().any(Finding::needs_operator) {
+                report.findings.push(problem.into());
+            }
+            return report;
+        }
+    };
+    let Some(end_entity) = contents.end_entity() else {
+        match &contents.broken {
+            Some(error) => {
+                let problem = CertificateProblem::Malformed { file: item.path_or_name(), error: error.clone() };
+                report.first_staple = Acceptance::no(problem.code(), "the certificate cannot be read");
+                report.findings.push(problem.into());
+            }
+            None => {
+                report.first_staple = Acceptance::not_needed("it is an authority's, which gets no staple");
+                report.findings.push(CertificateProblem::OnlyAuthorities.into());
+            }
+        }
+        return report;
+    };
+    Case { item, contents, end_entity, issuer, processes, rules, now }.complete(report)
+}
+
+/// The report about a certificate of which only the place is known yet.
+fn begun(item: &Item, processes: &[Process]) -> CertificateReport {
+    let address = |number: &usize| processes.get(*number).map(|process| process.address.clone());
+    CertificateReport {
+        file: item.file.clone(),
+        named_at: item.named_at.clone(),
+        source: item.group,
+        processes: item.processes.clone(),
+        sockets: item.processes.iter().filter_map(address).collect(),
+        staple_file: item.staple.clone(),
+        findings: item.findings.clone(),
+        ..CertificateReport::new(item.name.as_str())
+    }
+}
+
+/// Whether HAProxy finds the issuer where it looks.
+pub(super) fn is_found(place: &IssuerPlace) -> bool {
+    !matches!(place, IssuerPlace::Elsewhere | IssuerPlace::Mistaken { .. })
+}
+
+impl Case<'_> {
+    fn complete(&self, mut report: CertificateReport) -> CertificateReport {
+        report.description = Some(self.describe());
+        if let Ok(issuer) = self.issuer {
+            report.issuer_found_in = Some(issuer.found_in.clone());
+            report.issuer_found_by_haproxy = self.item.file.is_some().then(|| is_found(&issuer.place));
+        }
+        let findings = &mut report.findings;
+        findings.extend(self.validity());
+        findings.extend(self.url());
+        findings.extend(self.name());
+        findings.extend(self.item.processes.iter().filter_map(|&number| self.difference(number)));
+        findings.extend(self.about_issuer());
+        findings.extend(self.writers());
+        let (staple, problem) = self.staple();
+        findings.extend(problem.map(Finding::new));
+        findings.extend(self.writing());
+        report.staple = staple;
+        report.first_staple = self.first_staple();
+        report.findings.extend(self.transactions_off(&report.first_staple));
+        report
+    }
+
+    fn describe(&self) -> Description {
+        let certificate = self.end_entity;
+        Description {
+            name: certificate.name().to_owned(),
+            serial: certificate.serial_hex(),
+            not_before: certificate.not_before(),
+            not_after: certificate.not_after(),
+            must_staple: certificate.must_staple(),
+            issuer: name_in_full(certificate.issuer()),
+            ocsp_urls: certificate.ocsp_urls().to_vec(),
+            asked_urls: self.rules.overrides.urls_of(certificate),
+        }
+    }
+
+    pub(super) fn wants_staple(&self) -> bool {
+        !self.rules.overrides.urls_of(self.end_entity).is_empty()
+    }
+
+    /// Why it gets no staple as it is.
+    pub(super) fn unusable(&self) -> Option<ChainError> {
+        let (name, now) = (self.end_entity.name().to_owned(), self.now);
+        let (not_before, not_after) = (self.end_entity.not_before(), self.end_entity.not_after());
+        if !self.end_entity.allows_server_auth() {
+            Some(ChainError::NotForServers { name })
+        } else if now < not_before {
+            Some(ChainError::NotYetValid { name, not_before })
+        } else if now.unix() > not_after.unix() {
+            Some(ChainError::Expired { name, not_after })
+        } else {
+            None
+        }
+    }
+
+    fn validity(&self) -> Option<Finding> {
+        let error = self.unusable()?;
+        if matches!(error, ChainError::NotForServers { .. }) && !self.wants_staple() {
+            return None;
+        }
+        let (name, is_served) = (self.end_entity.name().to_owned(), self.item.is_served());
+        Some(CertificateProblem::Unusable { error, name, is_served }.into())
+    }
+
+    fn url(&self) -> Option<Finding> {
+        let problem = match self.end_entity.must_staple() {
+            true => CertificateProblem::MustStapleWithoutUrl,
+            false => CertificateProblem::NoOcspUrl,
+        };
+        (!self.wants_staple()).then(|| problem.into())
+    }
+
+    fn name(&self) -> Option<Finding> {
+        let error = NameError::check(&self.item.name).err().filter(|_| !self.item.processes.is_empty())?;
+        Some(CertificateProblem::UnusableName { error }.into())
+    }
+
+    /// The difference between a running HAProxy and the file.
+    fn difference(&self, number: usize) -> Option<Finding> {
+        let process = self.processes.get(number)?;
+        let picture = process.picture.as_ref().ok()?;
+        let at = |problem: ProcessProblem| Finding::at(&process.address, problem);
+        let Some(served) = self.loaded_by(number) else {
+            let is_configured = self.item.origin == Origin::Configuration;
+            let named_at = self.item.named_at.clone().filter(|_| is_configured);
+            let is_listed = NameError::check(&self.item.name).is_ok();
+            return is_listed.then(|| at(ProcessProblem::NotLoaded { pid: picture.pid, named_at }));
+        };
+        if !served.is_used {
+            // A certificate that only the process has is missing nowhere.
+            let is_meant = matches!(self.item.origin, Origin::Path | Origin::Configuration) && self.wants_staple();
+            return is_meant.then(|| at(ProcessProblem::Unused));
+        }
+        if !self.differs(served) {
+            return None;
+        }
+        // The certificate that is served is read from whichever file holds it.
+        let is_nowhere = match self.item.origin {
+            Origin::Process | Origin::NotInConfiguration => !served.is(self.end_entity),
+            Origin::Configuration => !process.holds(&served.name),
+            Origin::Path => false,
+        };
+        Some(at(ProcessProblem::ServedDiffers {
+            in_file: self.file_serial(),
+            served: served.serial.clone(),
+            held_by: if is_nowhere { HeldBy::Nothing } else { HeldBy::AnotherFile },
+        }))
+    }
+
+    pub(super) fn loaded_by(&self, number: usize) -> Option<&ServedCertificate> {
+        self.item.loaded.iter().find(|(of, _)| *of == number).map(|(_, served)| served)
+    }
+
+    /// Whether the file of a loaded certificate holds another one.
+    pub(super) fn differs(&self, served: &ServedCertificate) -> bool {
+        match self.item.origin {
+            // What was read may be what is served, from a copy.
+            Origin::Process | Origin::NotInConfiguration => served.file.is_some() && !served.is_in_file,
+            _ => !served.is(self.end_entity),
+        }
+    }
+
+    fn file_serial(&self) -> Option<String> {
+        let is_file = !matches!(self.item.origin, Origin::Process | Origin::NotInConfiguration)
+            || self.item.loaded.iter().all(|(_, served)| !served.is(self.end_entity));
+        is_file.then(|| self.end_entity.serial_hex())
+    }
+
+    fn writers(&self) -> Option<Finding> {
+        (self.item.updates_itself && self.wants_staple()).then(|| CertificateProblem::TwoWriters.into())
+    }
+
+    /// A first staple that is not to be brought while HAProxy runs.
+    fn transactions_off(&self, first: &Acceptance) -> Option<Finding> {
+        let code = first.code.filter(|code| *code == codes::TRANSACTIONS_OFF)?;
+        let problem = Reported::new(code, &first.what);
+        Some(match &first.socket {
+            Some(socket) => Finding::at(socket, problem),
+            None => Finding::new(problem),
+        })
+    }
+
+    pub(super) fn is_staple_there(&self) -> bool {
+        !matches!(self.contents.staple, StapleFile::Absent)
+    }
+
+    /// What the staple's file holds, and the problem of it.
+    fn staple(&self) -> (Option<KeptStaple>, Option<StapleFileProblem>) {
+        let file = || self.item.staple.clone().unwrap_or_default();
+        let bytes = match &self.contents.staple {
+            StapleFile::Absent => return (None, self.missing()),
+            StapleFile::Unreadable(error) => {
+                let problem = StapleFileProblem::Unreadable { file: file(), error: error.clone() };
+                return (Some(KeptStaple::Unreadable), Some(problem));
+            }
+            // As good as none, by which HAProxy takes responses from its start on.
+            StapleFile::Bytes(bytes) if bytes.is_empty() => return (Some(KeptStaple::Empty), None),
+            StapleFile::Bytes(bytes) => bytes,
+        };
+        let Ok(issuer) = self.issuer else { return (Some(KeptStaple::NotJudged), None) };
+        let (staple, why) = match judge(bytes, &issuer.chain, self.now, &self.rules.judging, None, &[]) {
+            Ok(judgement) => match (judgement.status, judgement.staple()) {
+                (CertStatus::Good, Some(staple)) => {
+                    return (Some(KeptStaple::Good(staple.expires())), self.short_life(staple));
+                }
+                (CertStatus::Revoked { at, .. }, _) => {
+                    return (Some(KeptStaple::Revoked), Some(StapleFileProblem::Revoked { file: file(), at }));
+                }
+                (CertStatus::Good, None) => (KeptStaple::NotStapleable, "clients could not verify it".to_owned()),
+                _ => (KeptStaple::Unknown, "its CA did not know the certificate".to_owned()),
+            },
+            Err(refusal) => (KeptStaple::Refused(refusal.code()), refusal.to_string()),
+        };
+        // A staple beside a certificate without issuer is a worse problem, and reported.
+        let is_new = !self.is_issuer_hidden();
+        let is_replaced = self.is_written();
+        (Some(staple), is_new.then(|| StapleFileProblem::Unusable { file: file(), why, is_replaced }))
+    }
+
+    /// A staple that HAProxy does not send at all, since it sends none in its last minutes.
+    fn short_life(&self, staple: &Staple) -> Option<StapleFileProblem> {
+        let life = staple.expires().since(staple.this_update());
+        let margin = HaproxySink::default_requirements().margin;
+        let goes_to_haproxy = self.item.is_served() || !self.item.processes.is_empty();
+        let is_too_short = goes_to_haproxy && self.wants_staple() && life <= margin;
+        is_too_short.then_some(StapleFileProblem::ExpiresTooSoon { life, margin })
+    }
+
+    /// Whether the stapler writes staples for it to files.
+    fn is_written(&self) -> bool {
+        let is_wanted = self.wants_staple() && self.unusable().is_none() && !self.is_mistaken_in_file();
+        is_wanted && self.rules.staple_files != StapleFiles::Nowhere
+    }
+
+    /// A file that the configuration names must be there, whatever is in it.
+    fn missing(&self) -> Option<StapleFileProblem> {
+        let is_needed = |sighting: &Sighting| sighting.staple_file_needed;
+        let file = self.item.staple.clone().filter(|_| self.item.sighting.as_ref().is_some_and(is_needed))?;
+        let is_written = self.is_written() && !self.is_issuer_hidden() && self.contents.unwritable.is_none();
+        Some(StapleFileProblem::Missing { file, is_written })
+    }
+
+    /// Whether the stapler could write the staple's file.
+    fn writing(&self) -> Option<Finding> {
+        let Unwritable { directory, code, error } = self.contents.unwritable.clone()?;
+        if !self.is_written() || self.is_issuer_hidden() {
+            return None;
+        }
+        let has_socket = !self.item.processes.is_empty();
+        Some(StapleFileProblem::Unwritable { directory, code, error, has_socket }.into())
+    }
+
+    fn first_staple(&self) -> Acceptance {
+        if !self.wants_staple() {
+            let what = "it names no OCSP responder";
+            return match self.end_entity.must_staple() {
+                true => Acceptance::no(ReasonCode::new("must_staple_without_url"), what),
+                false => Acceptance::not_needed(what),
+            };
+        }
+        if let Some(error) = self.unusable() {
+            return Acceptance::no(error.code(), error.to_string());
+        }
+        let is_fetched = self.rules.fetch_issuers && !self.end_entity.ca_issuers_urls().is_empty();
+        if let Some(unsupported) = self.unsupported() {
+            return Acceptance::no(unsupported.error.code(), "its issuer's signatures cannot be checked");
+        }
+        if self.issuer.is_err() && !is_fetched {
+            return Acceptance::no(ReasonCode::new("issuer_missing"), "its issuer is not known");
+        }
+        if self.item.processes.is_empty() {
+            let what = "nothing goes to a running HAProxy: staples are in files, which HAProxy reads when it starts";
+            return Acceptance::no(NO_SOCKET, what);
+        }
+        let firsts = self.item.processes.iter().filter_map(|&number| {
+            let process = self.processes.get(number)?;
+            Some(Acceptance { socket: Some(process.address.clone()), ..self.at(number, process) })
+        });
+        // That of the HAProxy where it stands worst.
+        firsts.max_by_key(|first| first.answer).unwrap_or_else(|| Acceptance::unknown(NO_SOCKET, "there is no socket"))
+    }
+
+    fn at(&self, number: usize, process: &Process) -> Acceptance {
+        let picture = match &process.picture {
+            Ok(picture) => picture,
+            Err(error) => return Acceptance::unknown(error.code, "this HAProxy cannot be asked"),
+        };
+        let Some(served) = self.loaded_by(number) else {
+            return Acceptance::no(codes::NOT_LOADED, "this HAProxy has not loaded it");
+        };
+        if self.item.origin != Origin::Process && self.differs(served) {
+            return Acceptance::no(codes::SERVED_DIFFERS, "this HAProxy has loaded another certificate from its file");
+        }
+        let fetched = if self.issuer.is_err() { ", once its issuer is fetched" } else { "" };
+        let Some(first) = picture.first_staple(served, process.transactions) else {
+            return Acceptance::unknown(codes::SOCKET_LEVEL, "this HAProxy does not tell the level of the socket");
+        };
+        let other = "HAProxy takes another certificate of the issuer's name for the issuer";
+        match first {
+            FirstStaple::TakesResponses if self.is_mistaken(served) => Acceptance::no(files::WRONG_ISSUER_FIRST, other),
+            FirstStaple::Transaction { .. } if self.is_mistaken_in_file() => {
+                Acceptance::no(files::WRONG_ISSUER_FIRST, other)
+            }
+            FirstStaple::TakesResponses => Acceptance::already("HAProxy takes responses for it already"),
+            FirstStaple::Transaction { .. } if picture.transaction.is_some() => {
+                Acceptance::no(codes::FOREIGN_TRANSACTION, "somebody is changing certificates of this HAProxy")
+            }
+            FirstStaple::Transaction { with_issuer: false } => Acceptance::yes(format!("by a transaction{fetched}")),
+            FirstStaple::Transaction { with_issuer: true } => {
+                Acceptance::yes(format!("by a transaction that brings the issuer along{fetched}"))
+            }
+            FirstStaple::Refused { code, what } => Acceptance::no(code, what),
+        }
+    }
+}

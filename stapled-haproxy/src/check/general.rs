@@ -1,0 +1,196 @@
+//! Judges HAProxys, their sockets and their configurations. Pure, but for looking where paths lead.
+
+use std::collections::HashSet;
+
+use super::finding::Finding;
+use super::inputs::{Group, Inputs, Kind, Process};
+use super::items::{Item, Origin};
+use super::problem::{Problem, ProcessProblem, Reported};
+use super::report::{CertificateReport, ProcessReport, Report, SourceReport};
+use crate::codes;
+use crate::configuration::{Configuration, Effect, Level, Warning};
+use crate::haproxy::NamedSockets;
+use crate::running::difference::Difference;
+
+/// How many names are reported as examples.
+const EXAMPLES: usize = 3;
+
+/// A report of everything but single certificates; `items` and `certificates` say what was found of these.
+pub(super) fn report(inputs: Inputs, items: &[&Item], certificates: &[CertificateReport]) -> Report {
+    let mut of_processes: Vec<Vec<Finding>> = inputs.processes.iter().map(of_process).collect();
+    for (group, latest) in configurations(&inputs) {
+        for &number in &group.processes {
+            let finding = inputs.processes.get(number).and_then(|process| other_configuration(latest, process));
+            if let Some(of_process) = of_processes.get_mut(number) {
+                of_process.extend(finding);
+            }
+        }
+    }
+    let mut others = others(&inputs, items, certificates);
+    let source =
+        |group: &Group| SourceReport { name: group.name.clone(), findings: no_socket(group).into_iter().collect() };
+    let sources: Vec<SourceReport> = inputs.groups.iter().map(source).collect();
+    // Where something could not be looked at, that is the problem.
+    let is_quiet = of_processes.iter().all(Vec::is_empty) && sources.iter().all(|source| source.findings.is_empty());
+    if items.is_empty() && is_quiet && others.is_empty() {
+        let sources = inputs.groups.iter().map(|group| group.name.clone()).collect();
+        others.push(ProcessProblem::NoCertificates { sources }.into());
+    }
+    let processes = inputs.processes.into_iter().zip(of_processes);
+    let process = |(process, findings): (Process, Vec<Finding>)| ProcessReport {
+        socket: process.address,
+        picture: process.picture,
+        findings,
+    };
+    Report { certificates: Vec::new(), sources, processes: processes.map(process).collect(), others }
+}
+
+fn configurations(inputs: &Inputs) -> impl Iterator<Item = (&Group, &Configuration)> {
+    inputs.groups.iter().filter_map(|group| Some((group, group.configuration()?)))
+}
+
+/// What concerns no certificate that was found.
+fn others(inputs: &Inputs, items: &[&Item], certificates: &[CertificateReport]) -> Vec<Finding> {
+    let mut others = Vec::new();
+    let differing = differing(certificates);
+    for group in &inputs.groups {
+        others.extend(group.failure().map(|(code, what)| Reported::new(code, what).into()));
+        others.extend(problems(group, &inputs.processes));
+        if let Some(configuration) = group.configuration() {
+            let is_confirmed = !group.processes.is_empty()
+                && group.processes.iter().all(|number| {
+                    !differing.contains(number)
+                        && inputs.processes.get(*number).is_some_and(|process| process.picture.is_ok())
+                });
+            let told = configuration
+                .warnings
+                .iter()
+                .filter_map(|warning| of_warning(warning, group, &inputs.processes, is_confirmed));
+            others.extend(told);
+        }
+    }
+    let numbered = inputs.processes.iter().enumerate();
+    others.extend(numbered.filter_map(|(number, process)| not_in_paths(inputs, number, process, items)));
+    others
+}
+
+/// The processes that have something else loaded than was found.
+fn differing(certificates: &[CertificateReport]) -> HashSet<usize> {
+    let is_difference = |problem: &Problem| {
+        matches!(
+            problem,
+            Problem::Process(
+                ProcessProblem::NotLoaded { .. }
+                    | ProcessProblem::ServedDiffers { .. }
+                    | ProcessProblem::NotInConfiguration { .. }
+            )
+        )
+    };
+    let differs = |report: &&CertificateReport| report.findings.iter().any(|finding| is_difference(&finding.problem));
+    certificates.iter().filter(differs).flat_map(|report| report.processes.iter().copied()).collect()
+}
+
+fn of_process(process: &Process) -> Vec<Finding> {
+    let socket = &process.address;
+    let picture = match &process.picture {
+        Err(error) => return vec![Finding::at(socket, Reported::new(error.code, &error.what))],
+        Ok(picture) => picture,
+    };
+    let level = picture.level.filter(|level| *level < Level::Admin);
+    let too_low = level.map(|level| ProcessProblem::SocketLevel { socket: socket.clone(), level });
+    // HAProxy has one transaction at a time.
+    let under_way = picture.transaction.clone();
+    let under_way = under_way.map(|name| ProcessProblem::ForeignTransaction { socket: socket.clone(), name });
+    too_low.into_iter().chain(under_way).map(|problem| Finding::at(socket, problem)).collect()
+}
+
+fn other_configuration(latest: &Configuration, process: &Process) -> Option<Finding> {
+    let differences = latest.differences(process.picture.as_ref().ok()?);
+    let other = differences.into_iter().find(|found| matches!(found, Difference::OtherConfiguration { .. }))?;
+    let problem = Reported::new(other.code(), &format!("{}: {other}", process.address));
+    Some(Finding::at(&process.address, problem))
+}
+
+/// A configuration without a socket.
+fn no_socket(group: &Group) -> Option<Finding> {
+    let Kind::Configuration { latest, named_sockets: NamedSockets::Used } = &group.kind else { return None };
+    let is_it = |warning: &&Warning| warning.code == codes::SOCKET_MISSING_IN_CONFIGURATION;
+    let warning = latest.warnings.iter().find(is_it).filter(|_| group.processes.is_empty())?;
+    Some(Reported::new(warning.code, &warning.to_string()).into())
+}
+
+fn of_warning(warning: &Warning, group: &Group, processes: &[Process], is_confirmed: bool) -> Option<Finding> {
+    let code = warning.code;
+    if code == codes::SOCKET_MISSING_IN_CONFIGURATION {
+        return None;
+    }
+    // Whoever was asked has told it.
+    let has_told = |number: &usize| {
+        processes.get(*number).is_some_and(|process| {
+            let address = process.address.to_string();
+            let is_told = match &process.picture {
+                Ok(picture) => picture.level.is_some(),
+                Err(error) => error.code == codes::PERMISSION_DENIED,
+            };
+            is_told && warning.what.contains(&address)
+        })
+    };
+    if code == codes::SOCKET_LEVEL && group.processes.iter().any(has_told) {
+        return None;
+    }
+    let problem = Reported::new(code, &warning.to_string());
+    if warning.effect == Effect::LeftOut || code == codes::SOCKET_LEVEL {
+        return Some(problem.into());
+    }
+    if code == codes::SOCKET_UNUSABLE {
+        return Some(if group.processes.is_empty() { problem } else { problem.noted() }.into());
+    }
+    if is_confirmed {
+        let what = format!("{}; the running HAProxy has just these certificates, so it is well", problem.what);
+        return Some(Reported { what, remedy: None, ..problem.noted() }.into());
+    }
+    let pictures = group.processes.iter().filter_map(|number| processes.get(*number)?.picture.as_ref().ok());
+    let directory = pictures.filter_map(|picture| picture.working_directory.as_ref()).next();
+    let problem = match directory.filter(|_| code == codes::RELATIVE_PATH) {
+        Some(directory) => problem.remedy(format!(
+            "start stapled in {}, too, where HAProxy works (systemd: WorkingDirectory=), or have absolute paths in its \
+             configuration",
+            directory.display()
+        )),
+        None => problem.noted(),
+    };
+    Some(problem.into())
+}
+
+/// What a source could not look at; of a running HAProxy and of configurations, what is not told otherwise.
+fn problems(group: &Group, processes: &[Process]) -> Vec<Finding> {
+    let is_told = |place: &str, what: &str| match &group.kind {
+        Kind::Configuration { latest, .. } => latest.warnings.iter().any(|warning| warning.to_string() == what),
+        Kind::Process => group.processes.iter().any(|number| {
+            let picture = processes.get(*number).and_then(|process| process.picture.as_ref().ok());
+            picture.is_some_and(|picture| picture.certificates.iter().any(|served| served.name == place))
+        }),
+        Kind::Path => false,
+    };
+    let problems = group.problems().iter().filter(|problem| !is_told(&problem.place, &problem.error.what));
+    problems.map(|problem| Reported::new(problem.error.code, &problem.error.what).into()).collect()
+}
+
+/// Certificates of a HAProxy that is given those of paths, and that lie in none of them.
+fn not_in_paths(inputs: &Inputs, number: usize, process: &Process, items: &[&Item]) -> Option<Finding> {
+    let picture = process.picture.as_ref().ok()?;
+    let of = |group: &&Group| group.processes.contains(&number);
+    if !inputs.groups.iter().filter(of).all(|group| matches!(group.kind, Kind::Path)) {
+        return None;
+    }
+    let is_of = |item: &&&Item| item.origin == Origin::Path && item.loaded.iter().any(|(of, _)| *of == number);
+    let found: HashSet<&str> = items.iter().filter(is_of).map(|item| item.name.as_str()).collect();
+    let names = picture.certificates.iter().filter(|served| !served.is_clients).map(|served| served.name.as_str());
+    let others: Vec<&str> = names.filter(|name| !found.contains(name)).collect();
+    if others.is_empty() {
+        return None;
+    }
+    let examples = others.iter().take(EXAMPLES).map(|&name| name.to_owned()).collect();
+    let socket = process.address.clone();
+    Some(Finding::at(&process.address, ProcessProblem::NotInPaths { socket, count: others.len(), examples }))
+}

@@ -1,0 +1,87 @@
+//! A report as JSON (feature `serde`): one object for each certificate.
+
+use std::path::PathBuf;
+
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+use super::finding::Finding;
+use super::report::{CertificateReport, Report};
+
+/// One certificate of a report as JSON: its own fields and every finding that concerns it. What is not known is null.
+#[derive(serde::Serialize)]
+pub struct Line<'a> {
+    certificate: &'a str,
+    name: Option<&'a str>,
+    serial: Option<&'a str>,
+    not_before: Option<String>,
+    not_after: Option<String>,
+    must_staple: bool,
+    file: Option<String>,
+    named_at: Option<String>,
+    sockets: Vec<String>,
+    issuer: Option<&'a str>,
+    issuer_found_in: Option<String>,
+    issuer_found_by_haproxy: Option<bool>,
+    ocsp_urls: &'a [String],
+    asked_urls: &'a [String],
+    staple_file: Option<String>,
+    staple: Option<&'a str>,
+    staple_until: Option<String>,
+    first_staple: &'static str,
+    first_staple_reason: Option<&'static str>,
+    first_staple_what: &'a str,
+    needs_operator: bool,
+    problems: Vec<&'a Finding>,
+}
+
+impl Report {
+    /// Each certificate with everything that concerns it, to be written as JSON.
+    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        self.certificates.iter().map(|certificate| Line::of(self, certificate))
+    }
+}
+
+impl<'a> Line<'a> {
+    fn of(report: &'a Report, of: &'a CertificateReport) -> Self {
+        let description = of.description.as_ref();
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let problems: Vec<&Finding> = report.about(of).collect();
+        Line {
+            certificate: &of.certificate,
+            name: description.map(|description| description.name.as_str()),
+            serial: description.map(|description| description.serial.as_str()),
+            not_before: description.map(|description| description.not_before.to_string()),
+            not_after: description.map(|description| description.not_after.to_string()),
+            must_staple: description.is_some_and(|description| description.must_staple),
+            file: path(&of.file),
+            named_at: of.named_at.as_ref().map(ToString::to_string),
+            sockets: of.sockets.iter().map(ToString::to_string).collect(),
+            issuer: description.map(|description| description.issuer.as_str()),
+            issuer_found_in: path(&of.issuer_found_in),
+            issuer_found_by_haproxy: of.issuer_found_by_haproxy,
+            ocsp_urls: description.map(|description| description.ocsp_urls.as_slice()).unwrap_or_default(),
+            asked_urls: description.map(|description| description.asked_urls.as_slice()).unwrap_or_default(),
+            staple_file: path(&of.staple_file),
+            staple: of.staple.as_ref().map(|staple| staple.as_str()),
+            staple_until: of.staple.and_then(|staple| staple.until()).map(|until| until.to_string()),
+            first_staple: of.first_staple.answer.as_str(),
+            first_staple_reason: of.first_staple.code.map(|code| code.as_str()),
+            first_staple_what: &of.first_staple.what,
+            needs_operator: problems.iter().any(|finding| finding.needs_operator()),
+            problems,
+        }
+    }
+}
+
+/// An object with `reason`, `needs_operator`, `what`, `remedy` and `socket`.
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Finding", 5)?;
+        object.serialize_field("reason", self.code().as_str())?;
+        object.serialize_field("needs_operator", &self.needs_operator())?;
+        object.serialize_field("what", &self.what())?;
+        object.serialize_field("remedy", &self.remedy())?;
+        object.serialize_field("socket", &self.socket.as_ref().map(ToString::to_string))?;
+        object.end()
+    }
+}

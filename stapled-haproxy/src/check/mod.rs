@@ -1,0 +1,40 @@
+//! What an operator wants to know before and after a stapler is pointed at a HAProxy: for each certificate, whether it
+//! will be stapled, and what prevents it. A check changes nothing.
+//!
+//! From the ground up:
+//!
+//! - `problem`: what can be found, one enum for each subject, with severity, reason code, wording and remedy; `finding`
+//!   is one problem and its admin socket; `report` is everything that was found; `json` is that as JSON.
+//! - `rules`: the settings of the stapler that count.
+//! - `inputs` scans the stapler's sources and asks the running HAProxys; `contents` reads files; `items` compares sources
+//!   with running HAProxys and names the certificates.
+//! - Pure: `issuer` finds a certificate's issuer; `certificate`, `about_issuer` and `general` judge.
+//! - `run` is the whole.
+
+mod about_issuer;
+mod certificate;
+mod contents;
+mod finding;
+mod general;
+mod inputs;
+mod issuer;
+mod items;
+#[cfg(feature = "serde")]
+mod json;
+mod problem;
+mod report;
+mod rules;
+mod run;
+#[cfg(test)]
+mod tests;
+
+pub use finding::Finding;
+#[cfg(feature = "serde")]
+pub use json::Line;
+pub use problem::{
+    CertificateProblem, HeldBy, IssuerProblem, OtherIssuer, Problem, ProcessProblem, Reported, Severity,
+    StapleFileProblem, Unreadable,
+};
+pub use report::{Acceptance, Answer, CertificateReport, Description, KeptStaple, ProcessReport, Report, SourceReport};
+pub use rules::StapleFiles;
+pub use run::Check;

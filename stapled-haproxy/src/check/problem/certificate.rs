@@ -1,0 +1,212 @@
+//! Problems of a certificate and of the file that it lies in.
+
+use std::fmt;
+use std::time::Duration;
+
+use stapled_core::bundle::BundleError;
+use stapled_core::chain::ChainError;
+use stapled_core::reason::ReasonCode;
+
+use super::severity::Severity;
+use crate::cli::command::NameError;
+use crate::codes;
+
+/// A problem of a certificate and of the file that it lies in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CertificateProblem {
+    /// Its file cannot be read.
+    Unreadable {
+        /// The file; or the name under which HAProxy lists the certificate, where no file is known.
+        certificate: String,
+        /// Why.
+        why: Unreadable,
+    },
+    /// Its file is larger than any file with certificates.
+    TooLarge {
+        /// The file.
+        file: String,
+        /// The largest size that is read, in bytes.
+        limit: usize,
+    },
+    /// Its file holds no certificate.
+    NoCertificate {
+        /// The file.
+        file: String,
+        /// Whether HAProxy has the file, or would load it. A directory may hold other files.
+        is_served: bool,
+    },
+    /// What its file holds is no certificate.
+    Malformed {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        error: BundleError,
+    },
+    /// Its file holds certificates of authorities only, which get no staples.
+    OnlyAuthorities,
+    /// It gets no staple as it is: expired, not yet valid, or not for servers.
+    Unusable {
+        /// Which of these.
+        error: ChainError,
+        /// Its name.
+        name: String,
+        /// Whether HAProxy has it, or would load it. Old certificates may lie in a directory.
+        is_served: bool,
+    },
+    /// It names no OCSP responder and needs no staple.
+    NoOcspUrl,
+    /// It names no OCSP responder, and clients refuse it without a staple.
+    MustStapleWithoutUrl,
+    /// Its name cannot be sent in a command to HAProxy.
+    UnusableName {
+        /// Why.
+        error: NameError,
+    },
+    /// HAProxy asks for the responses of this certificate itself.
+    TwoWriters,
+}
+
+/// Why a certificate's file cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unreadable {
+    /// No file that can be read holds it.
+    NowhereToRead,
+    /// The file's mode keeps this user out.
+    Denied {
+        /// What the system says.
+        error: String,
+    },
+    /// It is no regular file.
+    NotAFile,
+    /// Any other failure.
+    Failed {
+        /// What the system says.
+        error: String,
+    },
+    /// Reading took too long.
+    TooSlow {
+        /// How long reading may take.
+        limit: Duration,
+    },
+    /// The reading broke off.
+    BrokenOff {
+        /// Why.
+        error: String,
+    },
+}
+
+impl CertificateProblem {
+    /// Whether it needs the operator.
+    pub fn severity(&self) -> Severity {
+        match self {
+            CertificateProblem::NoCertificate { is_served: false, .. }
+            | CertificateProblem::OnlyAuthorities
+            | CertificateProblem::Unusable { error: ChainError::Expired { .. }, is_served: false, .. }
+            | CertificateProblem::NoOcspUrl => Severity::Note,
+            _ => Severity::Problem,
+        }
+    }
+
+    /// The stable word for it.
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            CertificateProblem::Unreadable { .. } => ReasonCode::new("unreadable_file"),
+            CertificateProblem::TooLarge { .. } => ReasonCode::new("too_large"),
+            CertificateProblem::NoCertificate { .. } => ReasonCode::new("no_certificate"),
+            CertificateProblem::Malformed { .. } => ReasonCode::new("malformed_certificate"),
+            CertificateProblem::OnlyAuthorities => ReasonCode::new("only_ca_certificates"),
+            CertificateProblem::Unusable { error, .. } => error.code(),
+            CertificateProblem::NoOcspUrl => ReasonCode::new("no_ocsp_url"),
+            CertificateProblem::MustStapleWithoutUrl => ReasonCode::new("must_staple_without_url"),
+            CertificateProblem::UnusableName { .. } => codes::UNUSABLE_NAME,
+            CertificateProblem::TwoWriters => ReasonCode::new("two_writers"),
+        }
+    }
+
+    /// What to do, in words.
+    pub fn remedy(&self) -> Option<String> {
+        let remedy = match self {
+            CertificateProblem::Unreadable { why, .. } => why.remedy(),
+            CertificateProblem::TooLarge { .. } => "leave nothing in it but the certificate, its chain and its key",
+            CertificateProblem::NoCertificate { .. } => "put the certificate in it, in PEM, or take it out",
+            CertificateProblem::Malformed { .. } => "write the certificate anew, whole and in PEM",
+            CertificateProblem::OnlyAuthorities | CertificateProblem::NoOcspUrl => return None,
+            CertificateProblem::Unusable { error: ChainError::Expired { .. }, .. } => {
+                "replace it, and have HAProxy load the new one (reload, or `set ssl cert` and `commit ssl cert`)"
+            }
+            CertificateProblem::Unusable { error: ChainError::NotYetValid { .. }, .. } => {
+                "see that this machine's clock is right; clients refuse the certificate until then"
+            }
+            CertificateProblem::Unusable { .. } => "have it issued for servers, or leave it out here",
+            CertificateProblem::MustStapleWithoutUrl => {
+                "have it issued again with an OCSP URL, or without must-staple; or name its responder with \
+                 --default-responder"
+            }
+            CertificateProblem::UnusableName { .. } => "rename the file",
+            CertificateProblem::TwoWriters => {
+                "leave it to one of them: `ocsp-update off` for this certificate, or `ocsp-update.mode off` for all"
+            }
+        };
+        Some(remedy.to_owned())
+    }
+}
+
+impl Unreadable {
+    fn remedy(&self) -> &'static str {
+        match self {
+            Unreadable::Denied { .. } => "let this user read it: the daemon has to, too (run both as the same user)",
+            Unreadable::NotAFile | Unreadable::Failed { .. } => "see that there is a regular file that can be read",
+            _ => "let this user read it, and see that it is there",
+        }
+    }
+}
+
+impl fmt::Display for CertificateProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CertificateProblem::Unreadable { certificate, why } => match why {
+                Unreadable::NowhereToRead => write!(f, "{certificate}: no readable file holds it"),
+                Unreadable::Denied { error } | Unreadable::Failed { error } => {
+                    write!(f, "{certificate} cannot be read: {error}")
+                }
+                Unreadable::NotAFile => write!(f, "{certificate} is not a regular file"),
+                Unreadable::TooSlow { limit } => {
+                    let limit = limit.as_secs();
+                    write!(f, "{certificate}: it cannot be read within {limit} s: does its file system hang?")
+                }
+                Unreadable::BrokenOff { error } => write!(f, "{certificate}: {error}"),
+            },
+            CertificateProblem::TooLarge { file, limit } => {
+                write!(f, "{file}: more than {limit} bytes: too large for certificates")
+            }
+            CertificateProblem::NoCertificate { file, .. } => write!(f, "{file}: {}", BundleError::NoCertificate),
+            CertificateProblem::Malformed { file, error } => write!(f, "{file}: {error}"),
+            CertificateProblem::OnlyAuthorities => {
+                f.write_str("it has certificates of authorities only, which get no staples")
+            }
+            CertificateProblem::Unusable { error: ChainError::Expired { not_after, .. }, name, .. } => {
+                write!(f, "{name} expired at {not_after}; it gets no staple")
+            }
+            CertificateProblem::Unusable { error: error @ ChainError::NotYetValid { .. }, .. } => {
+                write!(f, "{error}; until then it gets no staple")
+            }
+            CertificateProblem::Unusable { error, .. } => write!(f, "{error}: it gets no staple"),
+            CertificateProblem::NoOcspUrl => {
+                f.write_str("it names no OCSP responder (as Let's Encrypt's), and needs no staple")
+            }
+            CertificateProblem::MustStapleWithoutUrl => {
+                f.write_str("it is must-staple and names no OCSP responder: clients refuse it")
+            }
+            CertificateProblem::UnusableName { error } => write!(
+                f,
+                "its name cannot be said on HAProxy's command line ({error}): it gets no staple while HAProxy runs"
+            ),
+            CertificateProblem::TwoWriters => f.write_str(
+                "HAProxy asks for its responses itself (`ocsp-update on`): beside stapled it is a second writer, which \
+                 checks no signature and puts its own answers in the place of verified ones",
+            ),
+        }
+    }
+}

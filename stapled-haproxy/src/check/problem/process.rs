@@ -1,0 +1,187 @@
+//! Problems of a running HAProxy, its admin sockets and its configuration.
+
+use std::fmt;
+
+use stapled_core::reason::ReasonCode;
+
+use super::severity::Severity;
+use crate::cli::address::Address;
+use crate::codes;
+use crate::configuration::{Level, Place};
+
+/// A problem of a running HAProxy, its admin sockets and its configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProcessProblem {
+    /// The process has not loaded the certificate.
+    NotLoaded {
+        /// The process id.
+        pid: u64,
+        /// The line of the configuration that names the certificate, where one does.
+        named_at: Option<Place>,
+    },
+    /// The process has loaded the certificate and uses it nowhere.
+    Unused,
+    /// The process has loaded another certificate than its file holds.
+    ServedDiffers {
+        /// The serial number in the file, in hexadecimal; `None` where it is not known.
+        in_file: Option<String>,
+        /// The serial number of the certificate that is served, in hexadecimal.
+        served: String,
+        /// What holds the certificate that is served.
+        held_by: HeldBy,
+    },
+    /// The process has loaded the certificate, and its configuration does not name it.
+    NotInConfiguration {
+        /// The configuration.
+        configuration: String,
+        /// Whether the stapler keeps it stapled until HAProxy is reloaded.
+        is_kept: bool,
+    },
+    /// A transaction of another client is under way.
+    ForeignTransaction {
+        /// The admin socket.
+        socket: Address,
+        /// The name of the certificate that it changes.
+        name: String,
+    },
+    /// The level of the admin socket is too low for first staples.
+    SocketLevel {
+        /// The admin socket.
+        socket: Address,
+        /// Its level.
+        level: Level,
+    },
+    /// The process has loaded certificates that lie in none of the paths that were given.
+    NotInPaths {
+        /// The admin socket.
+        socket: Address,
+        /// How many there are.
+        count: usize,
+        /// Some of their names.
+        examples: Vec<String>,
+    },
+    /// Neither a path nor a HAProxy has a certificate.
+    NoCertificates {
+        /// The paths, configurations and sockets that were looked at.
+        sources: Vec<String>,
+    },
+}
+
+/// What holds a certificate that is served and not in its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeldBy {
+    /// No file that can be read.
+    Nothing,
+    /// Another file, or the stapler does not need it.
+    AnotherFile,
+}
+
+impl ProcessProblem {
+    /// Whether it needs the operator.
+    pub fn severity(&self) -> Severity {
+        match self {
+            ProcessProblem::NotInConfiguration { .. } | ProcessProblem::NotInPaths { .. } => Severity::Note,
+            _ => Severity::Problem,
+        }
+    }
+
+    /// The stable word for it.
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            ProcessProblem::NotLoaded { .. } => codes::NOT_LOADED,
+            ProcessProblem::Unused => codes::CERTIFICATE_UNUSED,
+            ProcessProblem::ServedDiffers { .. } => codes::SERVED_DIFFERS,
+            ProcessProblem::NotInConfiguration { .. } => codes::NOT_IN_CONFIGURATION,
+            ProcessProblem::ForeignTransaction { .. } => codes::FOREIGN_TRANSACTION,
+            ProcessProblem::SocketLevel { .. } => codes::SOCKET_LEVEL,
+            ProcessProblem::NotInPaths { .. } => ReasonCode::new("not_in_paths"),
+            ProcessProblem::NoCertificates { .. } => ReasonCode::new("no_certificates"),
+        }
+    }
+
+    /// What to do, in words.
+    pub fn remedy(&self) -> Option<String> {
+        let remedy = match self {
+            ProcessProblem::NotLoaded { named_at: Some(_), .. } => "reload HAProxy",
+            ProcessProblem::NotLoaded { .. } => {
+                "name it on a `bind … crt` line and reload HAProxy, or do not give its path this socket"
+            }
+            ProcessProblem::Unused => {
+                "name it on a `bind` line or in a crt-list (`add ssl crt-list`), or do not give its path this socket"
+            }
+            ProcessProblem::ServedDiffers { held_by: HeldBy::Nothing, .. } => {
+                "write the one that is served into the file, since no readable file holds it and a stapled that is started \
+                 now has no staple for it; or, if the file is right, reload HAProxy, or bring it with `set ssl cert` and \
+                 `commit ssl cert`"
+            }
+            ProcessProblem::ServedDiffers { .. } => {
+                "reload HAProxy, or bring the new one with `set ssl cert` and `commit ssl cert`; HAProxy is right about what \
+                 is served"
+            }
+            ProcessProblem::NotInConfiguration { .. } => {
+                "name the certificate there, if it shall be served after that, too"
+            }
+            ProcessProblem::ForeignTransaction { name, .. } => {
+                return Some(format!("end that with `commit ssl cert {name}` or `abort ssl cert {name}`"));
+            }
+            ProcessProblem::SocketLevel { .. } => "write `level admin` on its `stats socket` line, and reload HAProxy",
+            ProcessProblem::NotInPaths { .. } => {
+                "leave --cert-paths out, if they shall have some: HAProxy is asked then what it has loaded"
+            }
+            ProcessProblem::NoCertificates { .. } => {
+                "name paths with certificates (--cert-paths), HAProxy's configuration (--haproxy-config) or its admin socket \
+                 (--haproxy-sockets)"
+            }
+        };
+        Some(remedy.to_owned())
+    }
+}
+
+impl fmt::Display for ProcessProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProcessProblem::NotLoaded { pid, named_at } => {
+                if let Some(place) = named_at {
+                    write!(f, "{place} names it, and ")?;
+                }
+                write!(f, "the running HAProxy (process {pid}) has not loaded it")
+            }
+            ProcessProblem::Unused => f.write_str(
+                "HAProxy has loaded it and uses it nowhere: no client sees it, and it gets no staple until then",
+            ),
+            ProcessProblem::ServedDiffers { in_file, served, .. } => write!(
+                f,
+                "the file holds another certificate than HAProxy has loaded (serial number {}, not {served})",
+                in_file.as_deref().unwrap_or("unknown")
+            ),
+            ProcessProblem::NotInConfiguration { configuration, is_kept } => {
+                let kept = if *is_kept { ": it is kept stapled until HAProxy is reloaded" } else { "" };
+                write!(f, "HAProxy has it, and its configuration {configuration} does not name it{kept}")
+            }
+            ProcessProblem::ForeignTransaction { socket, name } => write!(
+                f,
+                "{socket}: somebody is changing the certificate {name} and has not finished: until then, no certificate can \
+                 get its first staple"
+            ),
+            ProcessProblem::SocketLevel { socket, level } => {
+                write!(f, "{socket} has level {level}: no certificate can get its first staple over it")
+            }
+            ProcessProblem::NotInPaths { socket, count, examples } => {
+                let count_in_words =
+                    if *count == 1 { "1 certificate".to_owned() } else { format!("{count} certificates") };
+                let more = if *count > examples.len() { ", …" } else { "" };
+                let examples = examples.join(", ");
+                write!(
+                    f,
+                    "{socket} has loaded {count_in_words} that lie in none of the paths ({examples}{more}): they get no \
+                     staples from here"
+                )
+            }
+            ProcessProblem::NoCertificates { sources } => {
+                write!(f, "there is no certificate in {}", sources.join(", "))
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Problems of the file that HAProxy reads a certificate's staple from when it starts.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use stapled_core::reason::ReasonCode;
+use stapled_core::time::Timestamp;
+
+use super::severity::Severity;
+
+/// A problem of the file that HAProxy reads a certificate's staple from when it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StapleFileProblem {
+    /// The file cannot be read.
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        error: String,
+    },
+    /// By the file, the certificate is revoked.
+    Revoked {
+        /// The file.
+        file: PathBuf,
+        /// When the CA revoked it.
+        at: Timestamp,
+    },
+    /// What the file holds is no staple for this certificate now.
+    Unusable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        why: String,
+        /// Whether the stapler writes this certificate's staples to files.
+        is_replaced: bool,
+    },
+    /// The CA's responses live so short that HAProxy sends none of them.
+    ExpiresTooSoon {
+        /// How long they live.
+        life: Duration,
+        /// HAProxy sends none in this time before its end.
+        margin: Duration,
+    },
+    /// HAProxy does not start without the file, which its configuration names, and there is none.
+    Missing {
+        /// The file.
+        file: PathBuf,
+        /// Whether the stapler writes it with the first staple.
+        is_written: bool,
+    },
+    /// No file can be made in the directory of the file.
+    Unwritable {
+        /// The directory.
+        directory: PathBuf,
+        /// The stable word for why.
+        code: ReasonCode,
+        /// What the system says.
+        error: String,
+        /// Whether staples go to a running HAProxy as well.
+        has_socket: bool,
+    },
+    /// No file can be made in the directory for staples that cannot lie beside their certificates.
+    DirectoryUnwritable {
+        /// The directory.
+        directory: PathBuf,
+        /// The stable word for why.
+        code: ReasonCode,
+        /// What the system says.
+        error: String,
+    },
+}
+
+impl StapleFileProblem {
+    /// Whether it needs the operator.
+    pub fn severity(&self) -> Severity {
+        match self {
+            StapleFileProblem::Unusable { is_replaced: true, .. }
+            | StapleFileProblem::Missing { is_written: true, .. } => Severity::Note,
+            _ => Severity::Problem,
+        }
+    }
+
+    /// The stable word for it.
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            StapleFileProblem::Unreadable { .. } => ReasonCode::new("unreadable_file"),
+            StapleFileProblem::Revoked { .. } => ReasonCode::new("revoked"),
+            StapleFileProblem::Unusable { .. } => ReasonCode::new("staple_file_unusable"),
+            StapleFileProblem::ExpiresTooSoon { .. } => ReasonCode::new("expires_too_soon"),
+            StapleFileProblem::Missing { .. } => ReasonCode::new("staple_file_missing"),
+            StapleFileProblem::Unwritable { code, .. } | StapleFileProblem::DirectoryUnwritable { code, .. } => *code,
+        }
+    }
+
+    /// What to do, in words.
+    pub fn remedy(&self) -> Option<String> {
+        Some(match self {
+            StapleFileProblem::Unreadable { .. } => "let this user read it, or remove it".to_owned(),
+            StapleFileProblem::Revoked { .. } => "replace the certificate".to_owned(),
+            StapleFileProblem::Unusable { is_replaced: true, .. } => return None,
+            StapleFileProblem::Unusable { file, .. } => format!("remove {}", file.display()),
+            StapleFileProblem::ExpiresTooSoon { .. } => "ask the CA for responses that live longer".to_owned(),
+            StapleFileProblem::Missing { file, .. } => {
+                format!("make an empty one, if HAProxy is to start now: touch {}", file.display())
+            }
+            StapleFileProblem::Unwritable { .. } => "let this user write there, or give --no-staple-files".to_owned(),
+            StapleFileProblem::DirectoryUnwritable { .. } => {
+                "make the directory, and let this user write there".to_owned()
+            }
+        })
+    }
+}
+
+impl fmt::Display for StapleFileProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StapleFileProblem::Unreadable { file, error } => {
+                write!(f, "{}: cannot be read: {error}", file.display())
+            }
+            StapleFileProblem::Revoked { file, at } => {
+                write!(f, "by {} its CA revoked it at {at}", file.display())
+            }
+            StapleFileProblem::Unusable { file, why, is_replaced } => {
+                write!(f, "{} is no staple for this certificate now: {why}", file.display())?;
+                f.write_str(match is_replaced {
+                    true => "; stapled will replace it",
+                    false => ", and stapled will not replace it",
+                })
+            }
+            StapleFileProblem::ExpiresTooSoon { life, margin } => {
+                let (life, margin) = (life.as_secs(), margin.as_secs());
+                write!(
+                    f,
+                    "its CA's responses live {life} s, and HAProxy sends none in its last {margin} s: clients get no staple"
+                )
+            }
+            StapleFileProblem::Missing { file, is_written } => {
+                let file = file.display();
+                write!(f, "HAProxy does not start without {file}, which its configuration names, and there is none")?;
+                f.write_str(if *is_written { "; stapled writes it with the first staple" } else { "" })
+            }
+            StapleFileProblem::Unwritable { directory, error, has_socket, .. } => {
+                write!(f, "{}: {error}: no staple can be written there", directory.display())?;
+                f.write_str(match has_socket {
+                    true => ", so HAProxy starts without one and gets it over the socket",
+                    false => "",
+                })
+            }
+            StapleFileProblem::DirectoryUnwritable { directory, error, .. } => {
+                write!(f, "--staple-dir {}: {error}", directory.display())
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The settings of the stapler by which certificates are checked.
+
+use std::path::PathBuf;
+
+use stapled_core::overrides::ResponderOverrides;
+use stapled_core::staple::JudgePolicy;
+
+/// The directory of fetched issuers, where no other is named.
+const ISSUER_DIRECTORY: &str = "/var/lib/stapled/issuers";
+
+/// Where a stapler writes staples to files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StapleFiles {
+    /// Nowhere.
+    Nowhere,
+    /// Beside the certificates, where HAProxy looks when it starts.
+    #[default]
+    BesideCertificates,
+    /// Beside the certificates; those that cannot lie there, in this directory.
+    In(PathBuf),
+}
+
+/// The settings of the stapler.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    pub(super) judging: JudgePolicy,
+    pub(super) staple_files: StapleFiles,
+    /// Whether the stapler fetches issuers that lie nowhere.
+    pub(super) fetch_issuers: bool,
+    /// The directory where it keeps these.
+    pub(super) issuer_directory: PathBuf,
+    /// Which responders it asks instead of others.
+    pub(super) overrides: ResponderOverrides,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            judging: JudgePolicy::default(),
+            staple_files: StapleFiles::default(),
+            fetch_issuers: true,
+            issuer_directory: PathBuf::from(ISSUER_DIRECTORY),
+            overrides: ResponderOverrides::new(),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The check itself.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use stapled_core::IssuerStore;
+use stapled_core::clock::{Clock, SystemClock};
+use stapled_core::io::issuers::IssuerDirectory;
+use stapled_core::overrides::ResponderOverrides;
+use stapled_core::staple::JudgePolicy;
+use stapled_core::time::Timestamp;
+
+use super::certificate;
+use super::contents::{self, Contents, Reader};
+use super::finding::Finding;
+use super::general;
+use super::inputs::{self, Inputs};
+use super::issuer::{self, NotFound, Pool};
+use super::items::{self, Item, Origin, Read};
+use super::problem::{CertificateProblem, StapleFileProblem, Unreadable};
+use super::report::{CertificateReport, Report};
+use super::rules::{Rules, StapleFiles};
+use crate::haproxy::{Haproxy, Haproxys};
+
+/// How many files are read at once.
+const READ_AT_ONCE: usize = 16;
+/// How long reading one file may take: a file system that hangs delays only its own files.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A check of HAProxys that is prepared: [`Haproxys::check`] makes one.
+///
+/// It finds out what a stapler with the same settings would do for each certificate, and what prevents it. It writes no
+/// file, asks no CA, and sends HAProxy nothing but questions.
+#[must_use]
+pub struct Check<'a> {
+    haproxys: &'a mut Haproxys,
+    clock: Arc<dyn Clock>,
+    rules: Rules,
+    progress: Box<dyn Fn(usize, usize) + Send + Sync + 'a>,
+}
+
+impl Haproxys {
+    /// A check of all of them, by the defaults of a stapler.
+    pub fn check(&mut self) -> Check<'_> {
+        Check::of(self)
+    }
+}
+
+impl Haproxy {
+    /// Checks it by the defaults of a stapler; [`Haproxys::check`] takes other settings.
+    pub async fn check(self) -> Report {
+        Haproxys::from(self).check().run().await
+    }
+}
+
+impl<'a> Check<'a> {
+    fn of(haproxys: &'a mut Haproxys) -> Self {
+        Check { haproxys, clock: Arc::new(SystemClock), rules: Rules::default(), progress: Box::new(|_, _| {}) }
+    }
+
+    /// The clock. Default: that of the system.
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Check { clock, ..self }
+    }
+
+    /// The rules by which responses are judged. Default: as in a stapler.
+    pub fn judge_policy(mut self, judging: JudgePolicy) -> Self {
+        self.rules.judging = judging;
+        self
+    }
+
+    /// Where the stapler writes staples to files. Default: beside the certificates.
+    pub fn staple_files(mut self, staple_files: StapleFiles) -> Self {
+        self.rules.staple_files = staple_files;
+        self
+    }
+
+    /// Whether the stapler fetches issuers that lie nowhere. Default: yes.
+    pub fn fetch_issuers(mut self, fetch_issuers: bool) -> Self {
+        self.rules.fetch_issuers = fetch_issuers;
+        self
+    }
+
+    /// The directory where the stapler keeps fetched issuers. Default: `/var/lib/stapled/issuers`.
+    pub fn issuer_directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.rules.issuer_directory = directory.into();
+        self
+    }
+
+    /// Which responders the stapler asks instead of those that certificates name. Default: none.
+    pub fn responder_overrides(mut self, overrides: ResponderOverrides) -> Self {
+        self.rules.overrides = overrides;
+        self
+    }
+
+    /// Called with the number of files that were read, and the number of all, after each file.
+    pub fn progress(self, progress: impl Fn(usize, usize) + Send + Sync + 'a) -> Self {
+        Check { progress: Box::new(progress), ..self }
+    }
+
+    /// Looks at everything, and reports.
+    pub async fn run(self) -> Report {
+        let inputs = inputs::gather(self.haproxys).await;
+        judged(&self.rules, inputs, self.clock.now(), &*self.progress).await
+    }
+}
+
+/// Judges what was gathered.
+pub(super) async fn judged(
+    rules: &Rules,
+    inputs: Inputs,
+    now: Timestamp,
+    progress: &(dyn Fn(usize, usize) + Send + Sync),
+) -> Report {
+    let read = read(items::items(&inputs), progress).await;
+    let mut read = items::named(read, &inputs.processes);
+    let pool = pool(&read, rules);
+    // Authorities' certificates in a directory are there for others.
+    read.retain(|(item, contents)| {
+        let has_only_authorities = |contents: &Arc<Contents>| contents.has_only_authorities();
+        item.origin != Origin::Path || !contents.as_ref().is_ok_and(has_only_authorities)
+    });
+    let report = |(item, contents): &Read| {
+        let issuer = match contents.as_ref().ok().and_then(|contents| Some((contents.end_entity()?, contents))) {
+            Some((end_entity, contents)) => issuer::find(end_entity, &item.path(), contents, &pool),
+            None => Err(NotFound::default()),
+        };
+        certificate::report(item, contents, issuer.as_ref(), &inputs.processes, rules, now)
+    };
+    let mut certificates: Vec<CertificateReport> = read.iter().map(report).collect();
+    let items: Vec<&Item> = read.iter().map(|(item, _)| item).collect();
+    let others = staple_directory(rules);
+    let general = general::report(inputs, &items, &certificates);
+    certificates.sort_by(|one, other| (one.source, &one.certificate).cmp(&(other.source, &other.certificate)));
+    Report { certificates, others: general.others.into_iter().chain(others).collect(), ..general }
+}
+
+/// The problem of the directory for those staples that cannot lie beside their certificates.
+fn staple_directory(rules: &Rules) -> Option<Finding> {
+    let StapleFiles::In(directory) = &rules.staple_files else { return None };
+    let contents::Unwritable { directory, code, error } = contents::unwritable(directory)?;
+    Some(StapleFileProblem::DirectoryUnwritable { directory, code, error }.into())
+}
+
+/// Reads the files, some at a time.
+async fn read(items: Vec<Item>, progress: &(dyn Fn(usize, usize) + Send + Sync)) -> Vec<Read> {
+    let reader = Arc::new(Reader::default());
+    let of = items.len();
+    let reading = items.into_iter().map(|item| {
+        let reader = Arc::clone(&reader);
+        async move {
+            let contents = match item.sighting.clone() {
+                Some(sighting) => {
+                    let staple = item.staple.clone();
+                    in_time(&item, move || reader.read(&sighting, staple.as_deref())).await
+                }
+                None => Err(unreadable(&item, Unreadable::NowhereToRead)),
+            };
+            (item, contents.map(Arc::new))
+        }
+    });
+    let mut reading = stream::iter(reading).buffered(READ_AT_ONCE);
+    let mut read = Vec::with_capacity(of);
+    while let Some(one) = reading.next().await {
+        read.push(one);
+        progress(read.len(), of);
+    }
+    read
+}
+
+async fn in_time(
+    item: &Item,
+    read: impl FnOnce() -> Result<Contents, CertificateProblem> + Send + 'static,
+) -> Result<Contents, CertificateProblem> {
+    match tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(read)).await {
+        Ok(Ok(read)) => read,
+        Ok(Err(error)) => Err(unreadable(item, Unreadable::BrokenOff { error: error.to_string() })),
+        Err(_) => Err(unreadable(item, Unreadable::TooSlow { limit: PATIENCE })),
+    }
+}
+
+fn unreadable(item: &Item, why: Unreadable) -> CertificateProblem {
+    CertificateProblem::Unreadable { certificate: item.path_or_name(), why }
+}
+
+/// The certificates of authorities, wherever the stapler would find them.
+fn pool(read: &[Read], rules: &Rules) -> Pool {
+    let mut pool = Pool::default();
+    for (item, contents) in read {
+        if let Ok(contents) = contents {
+            pool.add(&item.path(), contents);
+        }
+    }
+    // Opening the directory would make it where there is none.
+    let directory = &rules.issuer_directory;
+    if rules.fetch_issuers && directory.is_dir() {
+        let kept = IssuerDirectory::open(directory).map(|store| store.load()).unwrap_or_default();
+        kept.into_iter().for_each(|issuer| pool.add_one(&Arc::new(issuer), directory));
+    }
+    pool
+}
