@@ -23,20 +23,7 @@ fn staples_lie_beside_their_certificates_until_it_is_told_to_end() {
 #[test]
 fn a_running_haproxy_staples_too() {
     let world = World::new();
-    let issued = world.ca.issue(&world.profile("a.test")).unwrap();
-    std::fs::write(world.path("certs/a.test.pem"), issued.bundle_pem()).unwrap();
-    let configuration = format!(
-        "global\n  stats socket {admin} level admin\ndefaults\n  mode http\n  timeout client 10s\n  timeout server 10s\n  \
-         timeout connect 10s\nfrontend f\n  bind unix@{tls} ssl crt {certs}\n",
-        admin = world.text("admin.sock"),
-        tls = world.text("tls.sock"),
-        certs = world.text("certs"),
-    );
-    std::fs::write(world.path("haproxy.cfg"), configuration).unwrap();
-    let on_path = Command::new("haproxy").arg("-v").output().is_ok();
-    let mut haproxy = Command::new(if on_path { "haproxy" } else { "/usr/sbin/haproxy" });
-    haproxy.arg("-db").arg("-f").arg(world.path("haproxy.cfg"));
-    let _haproxy = Program::start(haproxy);
+    let _haproxy = world.haproxy("a.test");
     let handshake = || Some(world.stapled(UnixStream::connect(world.path("tls.sock")).ok()?, "a.test"));
     assert_eq!(wait_for("HAProxy", handshake), None);
 

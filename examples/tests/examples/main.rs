@@ -5,6 +5,7 @@
 
 mod database;
 mod embed;
+mod haproxy;
 mod nginx;
 mod rustls;
 mod support;

@@ -88,6 +88,24 @@ impl World {
         std::fs::rename(self.path("draft"), self.path(name)).unwrap();
     }
 
+    /// A HAProxy with `haproxy.cfg` that serves this host's certificate on `tls.sock`; its admin socket is `admin.sock`.
+    pub(crate) fn haproxy(&self, host: &str) -> Program {
+        let issued = self.ca.issue(&self.profile(host)).unwrap();
+        std::fs::write(self.path(&format!("certs/{host}.pem")), issued.bundle_pem()).unwrap();
+        let configuration = format!(
+            "global\n  stats socket {admin} level admin\ndefaults\n  mode http\n  timeout client 10s\n  timeout server 10s\n  \
+             timeout connect 10s\nfrontend f\n  bind unix@{tls} ssl crt {certs}\n",
+            admin = self.text("admin.sock"),
+            tls = self.text("tls.sock"),
+            certs = self.text("certs"),
+        );
+        std::fs::write(self.path("haproxy.cfg"), configuration).unwrap();
+        let on_path = Command::new("haproxy").arg("-v").output().is_ok();
+        let mut haproxy = Command::new(if on_path { "haproxy" } else { "/usr/sbin/haproxy" });
+        haproxy.arg("-db").arg("-f").arg(self.path("haproxy.cfg"));
+        Program::start(haproxy)
+    }
+
     /// What OpenSSL says of a handshake that asks for a staple.
     pub(crate) fn openssl(&self, connect: [&str; 2], host: &str) -> String {
         let output = Command::new("openssl")

@@ -1,0 +1,39 @@
+//! stapled for one HAProxy, from nothing but its configuration.
+//!
+//! The configuration says which certificates there are and where the admin sockets are; the running process adds what
+//! it serves beyond that. Three lines do what the program `stapled --haproxy-config` does. Before that, a check prints
+//! every problem that keeps a certificate from being stapled.
+//!
+//! ```text
+//! cargo run -p stapled-examples --bin haproxy -- /etc/haproxy/haproxy.cfg
+//! ```
+
+#![allow(clippy::print_stdout)] // This program has no log.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use stapled_core::event::Event;
+use stapled_core::stapler::Stapler;
+use stapled_haproxy::Haproxy;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let configuration = std::env::args_os().nth(1).ok_or("usage: haproxy CONFIGURATION")?;
+
+    let report = Haproxy::with_configuration([&configuration])?.check().await;
+    for certificate in &report.certificates {
+        for finding in report.about(certificate).filter(|finding| finding.needs_operator()) {
+            println!("{}: {}; {}", certificate.certificate, finding.what(), finding.remedy().unwrap_or_default());
+        }
+    }
+
+    let shutdown = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
+    // Without an observer, failures are silent: a library writes to no log.
+    let observer = Arc::new(|event: &Event| println!("{event}"));
+    // The three lines.
+    let mut haproxy = Haproxy::with_configuration([&configuration])?;
+    let stapler = Stapler::builder().groups(haproxy.groups()).observer(observer).build()?;
+    stapler.run(shutdown).await;
+    Ok(())
+}
