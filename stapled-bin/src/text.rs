@@ -28,14 +28,6 @@ pub(crate) fn visible(text: &str) -> String {
     visible
 }
 
-/// Bytes in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02X}"); // a String takes everything
-        hex
-    })
-}
-
 /// One line of JSON, in which what [`visible`] would write otherwise is escaped as JSON has it: no text is changed.
 pub(crate) fn json_line(value: &impl Serialize) -> String {
     struct Visible;

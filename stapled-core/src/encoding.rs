@@ -1,6 +1,6 @@
-//! DER out of what people have in files: DER itself, PEM, base64.
+//! DER out of files: DER itself, PEM or base64.
 //!
-//! What a file is, is decided by its contents:
+//! The contents of a file decide its form:
 //!
 //! 1. **PEM**, if a line `-----BEGIN …-----` is in it, and it is text or does not begin as DER does (30).
 //! 2. **Base64**, if it is text otherwise: white space counts for nothing, padding may be missing.

@@ -17,6 +17,8 @@
 //! - [`clock`], [`chance`], [`source`], [`fetch`], [`sink`], [`scheduler`], [`event`]: the seams.
 //! - [`overrides`], [`inquiry`], [`not_ocsp`]: which responders are asked, how one is asked, and what came that is no
 //!   answer. [`lookup`]: where a server finds an issuer. Pure.
+//! - [`describe`], [`verdict`]: what is in responses, requests and certificates, and what a response is worth, to be shown.
+//!   Pure.
 //! - [`inventory`]: what is known of every certificate.
 //! - [`io`]: the default implementations: directories, HTTP, files, a scheduler in memory.
 //! - [`stapler`]: the builder and owner.
@@ -30,6 +32,8 @@ pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod der;
+pub mod describe;
+mod encoding;
 pub mod event;
 pub mod fetch;
 mod finder;
@@ -62,6 +66,7 @@ pub mod stapler;
 pub mod task;
 pub mod time;
 pub mod url_text;
+pub mod verdict;
 
 pub use der::DerError;
 pub use issuers::IssuerStore;

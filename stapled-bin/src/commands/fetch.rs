@@ -22,11 +22,12 @@ use stapled_core::overrides::ResponderOverrides;
 use stapled_core::reason::ReasonCode;
 use stapled_core::staple::{JudgePolicy, Judgement, Refusal, judge};
 use stapled_core::url_text::without_credentials;
+use stapled_core::verdict::{Verdict, end_entity};
+use stapled_haproxy::HaproxySink;
 
 use super::answer::{CommandError, UNANSWERED, answer};
 use super::input::{self, Input, MAX_FILE};
-use super::report::Report;
-use super::verify::end_entity;
+use super::report::{exit_code, in_words};
 use crate::judging::Judging;
 use crate::network::NetworkArguments;
 use crate::settings::ASKING;
@@ -154,7 +155,7 @@ struct Found {
     saved: Option<String>,
     removed: Option<String>,
     #[serde(flatten)]
-    report: Report,
+    verdict: Verdict,
 }
 
 /// An answer that counts, more or less.
@@ -266,20 +267,23 @@ impl Fetch {
         attempts: Vec<Attempt>,
         heard: Option<Heard>,
     ) -> Result<u8, CommandError> {
-        let report = match (&heard, attempts.first()) {
-            (Some(heard), _) => Report::of(&heard.judged, &heard.response, chain, SystemClock.now()),
-            (None, Some(first)) => Report::nothing(
+        let verdict = match (&heard, attempts.first()) {
+            (Some(heard), _) => {
+                let requirements = HaproxySink::default_requirements();
+                Verdict::of(&heard.judged, &heard.response, chain, SystemClock.now(), &requirements)
+            }
+            (None, Some(first)) => Verdict::invalid(
                 ReasonCode::new(first.outcome),
                 format!("nobody answered: {}", first.detail.as_deref().unwrap_or(first.outcome)),
-                chain,
-            ),
+            )
+            .about(chain),
             (None, None) => {
                 let what =
                     "the certificate names no OCSP responder: name one with --url; servers need no staple for it";
-                Report::nothing(ReasonCode::new("no_ocsp_url"), what.to_owned(), chain)
+                Verdict::invalid(ReasonCode::new("no_ocsp_url"), what).about(chain)
             }
         };
-        let mut code = if heard.is_some() { report.code() } else { UNANSWERED };
+        let mut code = if heard.is_some() { exit_code(&verdict) } else { UNANSWERED };
         let is_good = heard.as_ref().is_some_and(|heard| heard.is_good());
         let mut saved = None;
         let mut unsaved = None;
@@ -310,11 +314,14 @@ impl Fetch {
         let url = heard.map(|heard| heard.url);
         let text = if self.json {
             let certificate = Some(chain.end_entity().name().to_owned());
-            json_line(&Found { certificate, issuer: Some(issuer), attempts, url, saved, removed, report })
+            json_line(&Found { certificate, issuer: Some(issuer), attempts, url, saved, removed, verdict })
         } else {
             let mut text = match &url {
-                Some(_) => report.in_words(),
-                None => format!("NO ANSWER ({}): {}\n", report.reason.unwrap_or_default(), visible(&report.detail)),
+                Some(_) => in_words(&verdict),
+                None => {
+                    let code = verdict.status.err().map(|code| code.as_str()).unwrap_or_default();
+                    format!("NO ANSWER ({code}): {}\n", visible(&verdict.detail))
+                }
             };
             if let Some(path) = &self.output {
                 let what = match (&saved, &removed) {
@@ -407,8 +414,8 @@ impl Fetch {
 
     /// Says why nothing was asked.
     fn end_early(&self, out: &mut dyn Write, code: &'static str, detail: String) -> Result<u8, CommandError> {
-        let report = Report::invalid(ReasonCode::new(code), detail);
-        let exit = report.code();
+        let verdict = Verdict::invalid(ReasonCode::new(code), detail);
+        let exit = exit_code(&verdict);
         let text = if self.json {
             json_line(&Found {
                 certificate: None,
@@ -417,10 +424,10 @@ impl Fetch {
                 url: None,
                 saved: None,
                 removed: None,
-                report,
+                verdict,
             })
         } else {
-            report.in_words()
+            in_words(&verdict)
         };
         answer(out, &text, exit)
     }

@@ -1,12 +1,11 @@
 //! The commands of `stapled`. Each answers one question on standard output and ends.
 //!
-//! Each command has a file, or a folder, of its own with its arguments and its work. [`input`] reads files, [`encoding`]
-//! makes DER of their contents, [`report`] renders a judgement in words and in JSON, and [`answer`] has the exit codes and
-//! the errors. The judgement itself is made in `stapled-core`.
+//! Each command has a file, or a folder, of its own with its arguments and its work. [`input`] reads files, [`report`]
+//! renders a verdict in words, and [`answer`] has the exit codes and the errors. The judgement itself is made in
+//! `stapled-core`.
 
 mod answer;
 mod check;
-mod encoding;
 mod fetch;
 mod input;
 mod inspect;

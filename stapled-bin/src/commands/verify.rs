@@ -2,24 +2,22 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use bytes::Bytes;
 use clap::Args;
-use stapled_core::bundle::{Bundle, BundleError};
+use stapled_core::bundle::Bundle;
 use stapled_core::certificate::Certificate;
-use stapled_core::chain::CertChain;
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::reason::ReasonCode;
-use stapled_core::staple::{JudgePolicy, judge};
 use stapled_core::time::Timestamp;
+use stapled_core::verdict::{Question, Verdict};
+use stapled_haproxy::HaproxySink;
 
 use super::answer::{CommandError, answer};
-use super::encoding;
 use super::input::{self, Input, MAX_FILE};
-use super::report::Report;
+use super::report::{exit_code, in_words};
 use crate::judging::Judging;
 use crate::stderr::say;
+use crate::text::json_line;
 
 /// Judge an OCSP response for a certificate, and say why
 ///
@@ -90,17 +88,6 @@ Exit codes:
 #[derive(Clone, Debug)]
 struct Nonce(Vec<u8>);
 
-/// What is judged: the contents of files.
-struct Question<'a> {
-    response: &'a [u8],
-    certificate: &'a [u8],
-    issuer: &'a [u8],
-    at: Timestamp,
-    policy: JudgePolicy,
-    nonce: Option<&'a [u8]>,
-    delegates: &'a [Certificate],
-}
-
 impl Verify {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let extra = self.extra_cert.iter().map(|path| ("--extra-cert", path.as_path()));
@@ -110,12 +97,12 @@ impl Verify {
             ("--issuer", self.issuer.as_path()),
         ];
         input::check_standard_input(named.into_iter().chain(extra))?;
-        let report = self.report()?;
-        let text = if self.json { report.json() } else { report.in_words() };
-        answer(out, &text, report.code())
+        let verdict = self.verdict()?;
+        let text = if self.json { json_line(&verdict) } else { in_words(&verdict) };
+        answer(out, &text, exit_code(&verdict))
     }
 
-    fn report(&self) -> Result<Report, CommandError> {
+    fn verdict(&self) -> Result<Verdict, CommandError> {
         // All are opened before anything is said of one: a file that is not there is told, whatever else is wrong.
         let response = input::read(&self.response)?;
         let certificate = input::read(&self.cert)?;
@@ -125,7 +112,7 @@ impl Verify {
         for (input, option) in inputs {
             if matches!(input, Input::TooLarge) {
                 let detail = format!("{option}: more than the {MAX_FILE} bytes that are read");
-                return Ok(Report::invalid(ReasonCode::new("too_large"), detail));
+                return Ok(Verdict::invalid(ReasonCode::new("too_large"), detail));
             }
         }
         let question = Question {
@@ -136,8 +123,9 @@ impl Verify {
             policy: self.judging.policy(),
             nonce: self.nonce.as_ref().map(|nonce| nonce.0.as_slice()),
             delegates: &delegates,
+            requirements: HaproxySink::default_requirements(),
         };
-        Ok(question.answer())
+        Ok(question.verdict())
     }
 
     /// The certificates from outside. What is none of them is told and passed over: the verdict is about the response.
@@ -163,52 +151,6 @@ impl Verify {
     }
 }
 
-impl Question<'_> {
-    /// Any bytes have an answer.
-    fn answer(&self) -> Report {
-        let malformed = |detail: String| Report::invalid(ReasonCode::new("malformed"), detail);
-        let certificate = match end_entity(self.certificate) {
-            Ok(certificate) => certificate,
-            Err(what) => return malformed(format!("the certificate cannot be read: {what}")),
-        };
-        let issuer = match first(self.issuer) {
-            Ok(issuer) => issuer,
-            Err(what) => return malformed(format!("the issuer's certificate cannot be read: {what}")),
-        };
-        let chain = match CertChain::new(Arc::new(certificate), Arc::new(issuer)) {
-            Ok(chain) => Arc::new(chain),
-            Err(error) => return Report::invalid(error.code(), error.to_string()),
-        };
-        let response = match encoding::response(self.response) {
-            Ok(der) => Bytes::from_owner(der),
-            Err(error) => return malformed(format!("not an OCSP response: {error}")),
-        };
-        let judged = judge(&response, &chain, self.at, &self.policy, self.nonce, self.delegates);
-        Report::of(&judged, &response, &chain, self.at)
-    }
-}
-
-/// The certificate that a server would present, as the daemon takes it; of CAs alone, the first.
-pub(super) fn end_entity(bytes: &[u8]) -> Result<Certificate, BundleError> {
-    let bundle = Bundle::read(bytes)?;
-    let end_entity = bundle.end_entity().cloned();
-    // Where one is broken, nobody knows that it is not the one.
-    match (end_entity, bundle.broken.into_iter().next()) {
-        (Some(end_entity), _) => Ok(end_entity),
-        (None, Some((_, error))) => Err(error),
-        (None, None) => bundle.certificates.into_iter().next().ok_or(BundleError::NoCertificate),
-    }
-}
-
-/// The first certificate.
-fn first(bytes: &[u8]) -> Result<Certificate, BundleError> {
-    let bundle = Bundle::read(bytes)?;
-    match bundle.broken.into_iter().next() {
-        Some((1, error)) => Err(error),
-        _ => bundle.certificates.into_iter().next().ok_or(BundleError::NoCertificate),
-    }
-}
-
 fn unix_time(text: &str) -> Result<i64, &'static str> {
     text.parse().map_err(|_| "a whole number of seconds since 1970 is needed")
 }
@@ -225,102 +167,7 @@ fn nonce(text: &str) -> Result<Nonce, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
-    use stapled_ca::{Authority, Profile, pem};
-
     use super::*;
-
-    /// Response, certificate and issuer of a question whose answer is `good` now.
-    fn files() -> [Vec<u8>; 3] {
-        let ca = Authority::root("Judged CA").create().unwrap();
-        let leaf = ca.issue(&Profile::server("judged.test")).unwrap();
-        let response = ResponseBuilder::new(&ca).good(&ca.cert_id(leaf.serial(), HashAlgorithm::Sha1));
-        [response.build().unwrap(), leaf.der().to_vec(), ca.certificate().to_vec()]
-    }
-
-    fn answer_of(files: &[Vec<u8>; 3]) -> Report {
-        let [response, certificate, issuer] = files;
-        let question = Question {
-            response,
-            certificate,
-            issuer,
-            at: SystemClock.now(),
-            policy: JudgePolicy::default(),
-            nonce: None,
-            delegates: &[],
-        };
-        question.answer()
-    }
-
-    /// How many are tried: more where `make prove` asks for it.
-    fn cases() -> u32 {
-        if std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full") { 200_000 } else { 1_000 }
-    }
-
-    thread_local! {
-        static FILES: [Vec<u8>; 3] = files();
-    }
-
-    #[test]
-    fn untouched_files_are_good() {
-        FILES.with(|files| assert_eq!(answer_of(files).code(), crate::commands::answer::GOOD));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(cases()))]
-
-        /// Any bytes in any of the three files, as DER, PEM and base64, and any change of one byte: an answer, of one
-        /// line, with a reason where it is none.
-        #[test]
-        fn any_bytes_have_an_answer(
-            which in 0usize..3,
-            form in 0usize..3,
-            change in prop_oneof![
-                proptest::collection::vec(any::<u8>(), 0..400).prop_map(Change::All),
-                (any::<prop::sample::Index>(), any::<u8>()).prop_map(|(place, byte)| Change::Byte(place, byte)),
-                any::<prop::sample::Index>().prop_map(Change::Cut),
-            ],
-        ) {
-            FILES.with(|files| {
-                let mut files = files.clone();
-                let bytes = change.of(&files[which]);
-                let label = if which == 0 { "OCSP RESPONSE" } else { "CERTIFICATE" };
-                let text = pem::encode(label, &bytes);
-                files[which] = match form {
-                    0 => bytes,
-                    1 => text.into_bytes(),
-                    _ => text.lines().filter(|line| !line.starts_with('-')).collect::<String>().into_bytes(),
-                };
-                let report = answer_of(&files);
-                assert!([0, 20].contains(&report.code()), "{report:?}");
-                assert_eq!(report.reason.is_some(), report.code() == 20);
-                let json = report.json();
-                assert_eq!(json.matches('\n').count(), 1);
-                assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok());
-                assert!(!report.in_words().is_empty());
-            });
-        }
-    }
-
-    #[derive(Clone, Debug)]
-    enum Change {
-        All(Vec<u8>),
-        Byte(prop::sample::Index, u8),
-        Cut(prop::sample::Index),
-    }
-
-    impl Change {
-        fn of(self, original: &[u8]) -> Vec<u8> {
-            let mut bytes = original.to_vec();
-            match self {
-                Change::All(bytes) => return bytes,
-                Change::Byte(place, byte) => *place.get_mut(&mut bytes) = byte,
-                Change::Cut(place) => bytes.truncate(place.index(original.len())),
-            }
-            bytes
-        }
-    }
 
     #[test]
     fn nonces() {

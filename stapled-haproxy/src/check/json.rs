@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
+use stapled_core::time::Timestamp;
 
 use super::finding::Finding;
 use super::report::{CertificateReport, Report};
@@ -13,8 +14,8 @@ pub struct Line<'a> {
     certificate: &'a str,
     name: Option<&'a str>,
     serial: Option<&'a str>,
-    not_before: Option<String>,
-    not_after: Option<String>,
+    not_before: Option<Timestamp>,
+    not_after: Option<Timestamp>,
     must_staple: bool,
     file: Option<String>,
     named_at: Option<String>,
@@ -26,7 +27,7 @@ pub struct Line<'a> {
     asked_urls: &'a [String],
     staple_file: Option<String>,
     staple: Option<&'a str>,
-    staple_until: Option<String>,
+    staple_until: Option<Timestamp>,
     first_staple: &'static str,
     first_staple_reason: Option<&'static str>,
     first_staple_what: &'a str,
@@ -50,8 +51,8 @@ impl<'a> Line<'a> {
             certificate: &of.certificate,
             name: description.map(|description| description.name.as_str()),
             serial: description.map(|description| description.serial.as_str()),
-            not_before: description.map(|description| description.not_before.to_string()),
-            not_after: description.map(|description| description.not_after.to_string()),
+            not_before: description.map(|description| description.not_before),
+            not_after: description.map(|description| description.not_after),
             must_staple: description.is_some_and(|description| description.must_staple),
             file: path(&of.file),
             named_at: of.named_at.as_ref().map(ToString::to_string),
@@ -63,7 +64,7 @@ impl<'a> Line<'a> {
             asked_urls: description.map(|description| description.asked_urls.as_slice()).unwrap_or_default(),
             staple_file: path(&of.staple_file),
             staple: of.staple.as_ref().map(|staple| staple.as_str()),
-            staple_until: of.staple.and_then(|staple| staple.until()).map(|until| until.to_string()),
+            staple_until: of.staple.and_then(|staple| staple.until()),
             first_staple: of.first_staple.answer.as_str(),
             first_staple_reason: of.first_staple.code.map(|code| code.as_str()),
             first_staple_what: &of.first_staple.what,

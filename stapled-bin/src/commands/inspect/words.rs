@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use stapled_core::describe::{
+    Basic, Certificate, Embedded, Extension, Id, Object, Request, Responder, Response, Single,
+};
 use stapled_core::time::Timestamp;
 
-use super::objects::{
-    Basic, Certificate, Embedded, Extension, Id, Instant, Object, Request, Responder, Response, Single,
-};
 use crate::text::visible;
 
 /// The column of what things say.
@@ -31,9 +31,15 @@ pub(super) fn of(objects: &[Object], now: Timestamp) -> String {
             Object::PassedOver { label } => lines.head(&format!("{label}: passed over")),
             Object::Malformed { label: Some(label), detail } => lines.head(&format!("{label}: malformed: {detail}")),
             Object::Malformed { label: None, detail } => lines.head(&format!("malformed: {detail}")),
+            _ => lines.head("something that this program does not show"),
         }
     }
     lines.text
+}
+
+/// Something that is written as lines.
+trait InWords {
+    fn write(&self, lines: &mut Lines);
 }
 
 struct Lines {
@@ -65,8 +71,8 @@ impl Lines {
         if says.is_empty() { self.line(name, "none") } else { self.list(name, says) }
     }
 
-    fn time(&mut self, name: &str, at: Instant) {
-        let says = format!("{} ({})", at.0, relative(at.0, self.now));
+    fn time(&mut self, name: &str, at: Timestamp) {
+        let says = format!("{at} ({})", relative(at, self.now));
         self.line(name, &says);
     }
 
@@ -77,7 +83,7 @@ impl Lines {
     }
 }
 
-impl Response {
+impl InWords for Response {
     fn write(&self, lines: &mut Lines) {
         lines.head(&format!("OCSP response, {} bytes", self.size));
         lines.line("responseStatus", self.status);
@@ -90,7 +96,7 @@ impl Response {
     }
 }
 
-impl Basic {
+impl InWords for Basic {
     fn write(&self, lines: &mut Lines) {
         lines.line("version", &version(self.version.into()));
         lines.line(
@@ -98,6 +104,7 @@ impl Basic {
             &match &self.responder_id {
                 Responder::ByName(name) => format!("byName {name}"),
                 Responder::ByKey(hash) => format!("byKey {hash}"),
+                _ => "of an unknown kind".to_owned(),
             },
         );
         lines.time("producedAt", self.produced_at);
@@ -117,7 +124,7 @@ impl Basic {
     }
 }
 
-impl Single {
+impl InWords for Single {
     fn write(&self, lines: &mut Lines) {
         lines.line("serialNumber", &self.cert_id.serial);
         let reason = self.revocation_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
@@ -135,7 +142,7 @@ impl Single {
     }
 }
 
-impl Id {
+impl InWords for Id {
     fn write(&self, lines: &mut Lines) {
         let parameters = if self.null_parameters { "with NULL parameters" } else { "without parameters" };
         lines.line("CertID hash", &format!("{}, {parameters}", self.hash));
@@ -144,7 +151,7 @@ impl Id {
     }
 }
 
-impl Request {
+impl InWords for Request {
     fn write(&self, lines: &mut Lines) {
         lines.head(&format!("OCSP request, {} bytes", self.size));
         lines.line("version", &version(self.version.into()));
@@ -167,7 +174,7 @@ impl Request {
     }
 }
 
-impl Certificate {
+impl InWords for Certificate {
     fn write(&self, lines: &mut Lines) {
         let yes_or_no = |yes| if yes { "yes" } else { "no" };
         let usages = |usages: Option<String>| match usages {
@@ -206,6 +213,7 @@ fn write_embedded(certificates: &[Embedded], lines: &mut Lines) {
                 certificate.write(lines);
             }
             Embedded::Malformed { detail } => lines.head(&format!("{head}: malformed: {detail}")),
+            _ => lines.head(&head),
         });
     }
 }

@@ -1,0 +1,187 @@
+//! A question whose parts are the contents of files.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::value::Verdict;
+use crate::bundle::{Bundle, BundleError};
+use crate::certificate::Certificate;
+use crate::chain::CertChain;
+use crate::encoding;
+use crate::reason::ReasonCode;
+use crate::sink::Requirements;
+use crate::staple::{JudgePolicy, judge};
+use crate::time::Timestamp;
+
+/// The contents of three files, and how they are judged.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    /// The response: DER, PEM or base64.
+    pub response: &'a [u8],
+    /// The certificate in question, with or without its chain: PEM or DER.
+    pub certificate: &'a [u8],
+    /// The certificate of its issuer: PEM or DER.
+    pub issuer: &'a [u8],
+    /// The time of the verdict.
+    pub at: Timestamp,
+    /// The rules by which the response is judged.
+    pub policy: JudgePolicy,
+    /// The nonce of the request, where it had one.
+    pub nonce: Option<&'a [u8]>,
+    /// Certificates of delegates that the response may lack.
+    pub delegates: &'a [Certificate],
+    /// The requirements of the server that would staple the response.
+    pub requirements: Requirements,
+}
+
+impl Question<'_> {
+    /// The verdict. Any bytes have one.
+    pub fn verdict(&self) -> Verdict {
+        let malformed = |detail: String| Verdict::invalid(ReasonCode::new("malformed"), detail);
+        let certificate = match end_entity(self.certificate) {
+            Ok(certificate) => certificate,
+            Err(what) => return malformed(format!("the certificate cannot be read: {what}")),
+        };
+        let issuer = match first(self.issuer) {
+            Ok(issuer) => issuer,
+            Err(what) => return malformed(format!("the issuer's certificate cannot be read: {what}")),
+        };
+        let chain = match CertChain::new(Arc::new(certificate), Arc::new(issuer)) {
+            Ok(chain) => Arc::new(chain),
+            Err(error) => return Verdict::invalid(error.code(), error.to_string()),
+        };
+        let response = match encoding::response(self.response) {
+            Ok(der) => Bytes::from_owner(der),
+            Err(error) => return malformed(format!("not an OCSP response: {error}")),
+        };
+        let judged = judge(&response, &chain, self.at, &self.policy, self.nonce, self.delegates);
+        Verdict::of(&judged, &response, &chain, self.at, &self.requirements)
+    }
+}
+
+/// The certificate of a file that a server would present: the first that is no authority's; of authorities alone, the
+/// first.
+///
+/// # Errors
+///
+/// The file has no certificate, or one that cannot be read and might be the one.
+pub fn end_entity(bytes: &[u8]) -> Result<Certificate, BundleError> {
+    let bundle = Bundle::read(bytes)?;
+    let end_entity = bundle.end_entity().cloned();
+    // A broken certificate might be the one.
+    match (end_entity, bundle.broken.into_iter().next()) {
+        (Some(end_entity), _) => Ok(end_entity),
+        (None, Some((_, error))) => Err(error),
+        (None, None) => bundle.certificates.into_iter().next().ok_or(BundleError::NoCertificate),
+    }
+}
+
+/// The first certificate.
+fn first(bytes: &[u8]) -> Result<Certificate, BundleError> {
+    let bundle = Bundle::read(bytes)?;
+    match bundle.broken.into_iter().next() {
+        Some((1, error)) => Err(error),
+        _ => bundle.certificates.into_iter().next().ok_or(BundleError::NoCertificate),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
+    use stapled_ca::{Authority, Profile, pem};
+
+    use super::super::value::Status;
+    use super::*;
+    use crate::clock::{Clock, SystemClock};
+
+    /// Response, certificate and issuer of a question whose answer is `good` now.
+    fn files() -> [Vec<u8>; 3] {
+        let ca = Authority::root("Judged CA").create().unwrap();
+        let leaf = ca.issue(&Profile::server("judged.test")).unwrap();
+        let response = ResponseBuilder::new(&ca).good(&ca.cert_id(leaf.serial(), HashAlgorithm::Sha1));
+        [response.build().unwrap(), leaf.der().to_vec(), ca.certificate().to_vec()]
+    }
+
+    fn answer_of(files: &[Vec<u8>; 3]) -> Verdict {
+        let [response, certificate, issuer] = files;
+        let question = Question {
+            response,
+            certificate,
+            issuer,
+            at: SystemClock.now(),
+            requirements: Requirements::default(),
+            policy: JudgePolicy::default(),
+            nonce: None,
+            delegates: &[],
+        };
+        question.verdict()
+    }
+
+    /// How many are tried: more where `make prove` asks for it.
+    fn cases() -> u32 {
+        if std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full") { 200_000 } else { 1_000 }
+    }
+
+    thread_local! {
+        static FILES: [Vec<u8>; 3] = files();
+    }
+
+    #[test]
+    fn untouched_files_are_good() {
+        FILES.with(|files| assert_eq!(answer_of(files).status, Ok(Status::Good)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(cases()))]
+
+        /// Any bytes in any of the three files, as DER, PEM and base64, and any change of one byte, have a verdict: good,
+        /// or a reason.
+        #[test]
+        fn any_bytes_have_an_answer(
+            which in 0usize..3,
+            form in 0usize..3,
+            change in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..400).prop_map(Change::All),
+                (any::<prop::sample::Index>(), any::<u8>()).prop_map(|(place, byte)| Change::Byte(place, byte)),
+                any::<prop::sample::Index>().prop_map(Change::Cut),
+            ],
+        ) {
+            FILES.with(|files| {
+                let mut files = files.clone();
+                let bytes = change.of(&files[which]);
+                let label = if which == 0 { "OCSP RESPONSE" } else { "CERTIFICATE" };
+                let text = pem::encode(label, &bytes);
+                files[which] = match form {
+                    0 => bytes,
+                    1 => text.into_bytes(),
+                    _ => text.lines().filter(|line| !line.starts_with('-')).collect::<String>().into_bytes(),
+                };
+                let verdict = answer_of(&files);
+                assert!(matches!(verdict.status, Ok(Status::Good) | Err(_)), "{verdict:?}");
+                assert_eq!(verdict.stapleable, verdict.status.is_ok(), "{verdict:?}");
+                assert!(!verdict.detail.is_empty());
+            });
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Change {
+        All(Vec<u8>),
+        Byte(prop::sample::Index, u8),
+        Cut(prop::sample::Index),
+    }
+
+    impl Change {
+        fn of(self, original: &[u8]) -> Vec<u8> {
+            let mut bytes = original.to_vec();
+            match self {
+                Change::All(bytes) => return bytes,
+                Change::Byte(place, byte) => *place.get_mut(&mut bytes) = byte,
+                Change::Cut(place) => bytes.truncate(place.index(original.len())),
+            }
+            bytes
+        }
+    }
+}
