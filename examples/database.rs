@@ -34,11 +34,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let stapler = Stapler::builder()
         .source(Rows { database: Arc::clone(&database), notifications: tokio::sync::Mutex::new(notifications) })
         .sink(Staples(Arc::clone(&database)))
-        .observer(Arc::new(|event: &Event| {
+        .observer(|event: &Event| {
             if event.severity() >= Severity::Warning {
                 println!("{event}");
             }
-        }))
+        })
         .build()?;
     let applications = tokio::task::spawn_blocking(move || obey(&database));
     stapler.run(async { applications.await.unwrap_or_default() }).await;

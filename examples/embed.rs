@@ -11,7 +11,6 @@
 #![allow(clippy::print_stdout)] // This program has no log.
 
 use std::error::Error;
-use std::sync::Arc;
 
 use stapled_core::event::Event;
 use stapled_core::io::directory::DirectorySource;
@@ -28,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .source(DirectorySource::new(directory))
         .sink(FileSink::new())
         // Without an observer nobody hears of failures: a library does not write to somebody else's log.
-        .observer(Arc::new(|event: &Event| println!("{event}")));
+        .observer(|event: &Event| println!("{event}"));
     if let Some(socket) = arguments.next() {
         stapler = stapler.sink(HaproxySink::new(socket));
     }

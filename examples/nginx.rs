@@ -35,7 +35,6 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -67,7 +66,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let stapler = Stapler::builder()
         .source(DirectorySource::new(directory))
         .sink(NginxSink::new(nginx, arguments))
-        .observer(Arc::new(|event: &Event| println!("{event}")))
+        .observer(|event: &Event| println!("{event}"))
         .build()?;
     stapler.run(async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await;
     Ok(())

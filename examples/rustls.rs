@@ -49,7 +49,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let hosts = Arc::new(hosts);
     let stapler = Stapler::builder()
         .group(Group::new().shared_source(hosts.clone()).shared_sink(hosts.clone()))
-        .observer(Arc::new(|event: &Event| println!("{event}")))
+        .observer(|event: &Event| println!("{event}"))
         .build()?;
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -114,7 +114,7 @@ async fn to_memory(root: &Authority, responder: &RunningResponder, issued: &[Iss
     let stapler = Stapler::builder()
         .source(List(list.collect()))
         .sink(Shared(Arc::clone(&sink)))
-        .scheduler(Arc::clone(&scheduler) as Arc<dyn Scheduler>)
+        .shared_scheduler(Arc::clone(&scheduler) as Arc<dyn Scheduler>)
         .build()
         .unwrap();
     let inventory = stapler.inventory();

@@ -310,13 +310,9 @@ mod tests {
     }
 
     fn failed(name: &str, must_staple: bool) -> Event {
-        let about = About {
-            subject: None,
-            name: name.to_owned(),
-            serial: "0a".to_owned(),
-            places: vec!["/etc/a b.pem".into()],
-            must_staple,
-        };
+        let mut about = About::new(name, "0a");
+        about.places = vec!["/etc/a b.pem".into()];
+        about.must_staple = must_staple;
         let kind = EventKind::RenewalFailed {
             code: ReasonCode::new("timed_out"),
             what: "no answer".to_owned(),
@@ -324,7 +320,7 @@ mod tests {
             again: Timestamp::from_unix(0),
             held_until: None,
         };
-        Event { at: Timestamp::from_unix(0), certificate: Some(Arc::new(about)), kind }
+        Event::new(Timestamp::from_unix(0), Some(Arc::new(about)), kind)
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::{Deserialize, Serialize};
-use stapled_core::event::About;
+use stapled_core::event::{About, PlaceFault};
 use stapled_core::inventory::{
     CertificateStatus, DeliveryState, DeliveryStatus, Inventory, PlaceState, PlaceStatus, ProblemStatus, Standing,
 };
@@ -511,7 +511,7 @@ fn of_delivery(status: &DeliveryStatus) -> Server {
     let (state, reason) = match &status.state {
         DeliveryState::Confirmed => (ServerState::Confirmed, None),
         DeliveryState::NotWanted { code, what } => (ServerState::NotWanted, Some((code, what))),
-        DeliveryState::Failed { code, what } => (ServerState::Failed, Some((code, what))),
+        DeliveryState::Failed { code, what, .. } => (ServerState::Failed, Some((code, what))),
         DeliveryState::Withdrawn => (ServerState::Withdrawn, None),
         _ => (ServerState::Pending, None),
     };
@@ -528,7 +528,7 @@ fn of_delivery(status: &DeliveryStatus) -> Server {
 
 fn of_place(place: &PlaceStatus) -> Option<Row> {
     const EXPIRED: &str = "the certificate has expired: replace it";
-    let (about, state, code, what) = match &place.state {
+    let (about, state, fault, what) = match &place.state {
         PlaceState::OnlyCaCertificates | PlaceState::Holds(_) => return None,
         PlaceState::NotApplicable(about) => (Some(about), State::NotApplicable, None, None),
         PlaceState::MustStapleWithoutUrl(about) => {
@@ -536,16 +536,16 @@ fn of_place(place: &PlaceStatus) -> Option<Row> {
             (Some(about), State::MustStapleWithoutUrl, None, Some(what.to_owned()))
         }
         PlaceState::Expired(about) => (Some(about), State::Expired, None, Some(EXPIRED.to_owned())),
-        PlaceState::Problem { about: None, code, what } if code.as_str() == "no_certificate" => {
+        PlaceState::Problem { about: None, fault: PlaceFault::NoCertificate, what } => {
             (None, State::NoCertificate, None, Some(what.clone()))
         }
-        PlaceState::Problem { about, code, what } => {
-            (about.as_ref(), State::Problem, Some(code.as_str()), Some(what.clone()))
+        PlaceState::Problem { about, fault, what } => {
+            (about.as_ref(), State::Problem, Some(*fault), Some(what.clone()))
         }
         _ => (None, State::Waiting, None, None),
     };
     let must_staple = about.is_some_and(|about| about.must_staple);
-    let is_early = code == Some("certificate_not_yet_valid");
+    let is_early = fault == Some(PlaceFault::NotYetValid);
     Some(Row {
         certificate: about.map(|about| about.name.clone()),
         serial: about.map(|about| about.serial.clone()),
@@ -554,7 +554,7 @@ fn of_place(place: &PlaceStatus) -> Option<Row> {
         outage: must_staple && !is_early && matches!(state, State::MustStapleWithoutUrl | State::Problem),
         state,
         outcome: None,
-        code: code.map(Cow::Borrowed),
+        code: fault.map(|fault| Cow::Borrowed(fault.code().as_str())),
         what,
         since: place.since.to_string(),
         next_try: place.again.map(|again| again.to_string()),

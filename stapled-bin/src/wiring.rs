@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use stapled_core::event::{Event, Observer};
+use stapled_core::event::Observer;
 use stapled_core::io::file::FileSink;
 use stapled_core::io::http::HttpFetcherError;
 use stapled_core::io::issuers::IssuerDirectory;
@@ -45,8 +45,7 @@ pub(crate) fn join(
     observers: Vec<Arc<dyn Observer>>,
 ) -> Result<Stapler, WiringError> {
     let mut builder = Stapler::builder()
-        .observer(Arc::new(All(observers)))
-        .fetcher(Arc::new(configuration.network.fetcher(TIMEOUT)?))
+        .fetcher(configuration.network.fetcher(TIMEOUT)?)
         .responder_overrides(configuration.network.overrides.clone())
         .refresh_policy(configuration.refresh)
         .judge_policy(configuration.judging)
@@ -54,6 +53,9 @@ pub(crate) fn join(
         .recycle(configuration.recycle)
         .fetch_issuers(configuration.fetch_issuers)
         .nonce(configuration.nonce);
+    for observer in observers {
+        builder = builder.shared_observer(observer);
+    }
     if let Some(renewals) = configuration.renewals {
         builder = builder.concurrent_renewals(renewals);
     }
@@ -67,7 +69,7 @@ pub(crate) fn join(
         builder = builder.cert_id_hash(hash);
     }
     if let Some(store) = issuer_store(configuration)? {
-        builder = builder.issuer_store(Arc::new(store));
+        builder = builder.issuer_store(store);
     }
     // Files first: what is not delivered to a server is there for its next start.
     match &configuration.staple_files {
@@ -102,15 +104,4 @@ pub(crate) fn issuer_directory(configuration: &Configuration) -> PathBuf {
     // systemd tells the state directory of a unit.
     let state = || std::env::var_os("STATE_DIRECTORY").map_or_else(|| PathBuf::from(STATE_DIRECTORY), PathBuf::from);
     configuration.issuer_dir.clone().unwrap_or_else(|| state().join("issuers"))
-}
-
-/// Tells several observers.
-struct All(Vec<Arc<dyn Observer>>);
-
-impl Observer for All {
-    fn observe(&self, event: &Event) {
-        for observer in &self.0 {
-            observer.observe(event);
-        }
-    }
 }

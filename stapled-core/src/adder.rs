@@ -17,15 +17,13 @@ use crate::reason::ReasonCode;
 use crate::refresh::{Failure, RefreshPolicy};
 use crate::responders::Responders;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step, Which};
-use crate::sink::{self, Delivered, Lost, SinkError, StapleSink, Withdrawal, Withdrawn};
+use crate::sink::{self, Delivered, Lost, SinkError, SinkFailure, StapleSink, Withdrawal, Withdrawn};
 use crate::staple::{JudgePolicy, Staple};
-use crate::task::{Due, Task};
+use crate::task::{Cause, Due, Task};
 use crate::time::Timestamp;
 
 /// How long before its end a staple is withdrawn, where the server does not stop serving it earlier by itself.
 const LEAD: Duration = Duration::from_secs(5);
-/// How long a sink may take for one delivery.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How long after it was taken back it is looked at whether a staple is good again.
 const SECOND_LOOK: Duration = Duration::from_secs(3600);
 /// How long a server may take to be told of a renewed file.
@@ -55,12 +53,9 @@ pub(crate) struct Adder {
     pub(crate) sinks: Vec<Arc<dyn StapleSink>>,
 }
 
-/// A sink that hangs costs its own deliveries a retry.
-async fn in_time<T>(work: impl Future<Output = Result<T, SinkError>>) -> Result<T, SinkError> {
-    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| {
-        let what = format!("no answer within {} s", PATIENCE.as_secs());
-        Err(SinkError::unreachable(ReasonCode::new("sink_timeout"), what))
-    })
+/// The state of a delivery whose staple the server does not serve, since its life is shorter than the server's margin.
+fn too_short_lived(what: String) -> DeliveryState {
+    DeliveryState::Failed { failure: SinkFailure::ExpiresTooSoon, code: sink::EXPIRES_TOO_SOON, what }
 }
 
 /// What a sink should have of a certificate.
@@ -94,7 +89,7 @@ impl Adder {
         let now = self.journal.clock.now();
         let follow_up = match self.wanted(&view, now) {
             Wanted::Staple(staple) => {
-                let done = in_time(self.deliver(&view, &staple)).await;
+                let done = self.in_time(self.deliver(&view, &staple)).await;
                 let ends = self.last_moment(staple.expires());
                 if done.is_err() && self.end_what_is_served(&view).await {
                     view.delivery = Delivery::of_nothing(view.delivery.state.clone());
@@ -117,6 +112,15 @@ impl Adder {
         let mut step = Step::finish(lease);
         step.puts.extend(follow_up);
         self.scheduler.commit(step).await
+    }
+
+    /// Bounds one delivery or withdrawal: a sink that hangs costs its own deliveries a retry.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, SinkError>>) -> Result<T, SinkError> {
+        let deadline = self.sink.requirements().deadline;
+        tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| {
+            let what = format!("no answer within {} s", deadline.as_secs_f32());
+            Err(SinkError::unreachable(ReasonCode::new("sink_timeout"), what))
+        })
     }
 
     fn wanted(&self, view: &DeliveryView, now: Timestamp) -> Wanted {
@@ -184,10 +188,8 @@ impl Adder {
                 if is_new {
                     self.journal.tell_of(&view.about, EventKind::Delivered { sink: sink_name() });
                 }
-                let was_told = matches!(
-                    &view.delivery.state,
-                    DeliveryState::Failed { code, .. } if *code == sink::EXPIRES_TOO_SOON
-                );
+                let was_told =
+                    matches!(&view.delivery.state, DeliveryState::Failed { failure: SinkFailure::ExpiresTooSoon, .. });
                 if is_new
                     && !was_told
                     && let Some(what) = self.short_lived(view)
@@ -230,7 +232,7 @@ impl Adder {
         // Should it fail, nobody knows what is left of it.
         let in_doubt = view.delivery.in_doubt();
         self.inventory.begin_delivery(view.chain.subject(), self.number, in_doubt.clone());
-        let withdrawn = in_time(self.sink.withdraw(&view.chain, &sites, why)).await;
+        let withdrawn = self.in_time(self.sink.withdraw(&view.chain, &sites, why)).await;
         // The clock was put right while the withdrawal waited for its turn: what was withdrawn is good.
         let is_good_again =
             why == Withdrawal::Expiring && matches!(self.wanted(view, self.journal.clock.now()), Wanted::Staple(_));
@@ -241,7 +243,7 @@ impl Adder {
         };
         let short_lived = self.short_lived(view).filter(|_| why == Withdrawal::Expiring);
         let state = match &short_lived {
-            Some(what) => DeliveryState::Failed { code: sink::EXPIRES_TOO_SOON, what: what.clone() },
+            Some(what) => too_short_lived(what.clone()),
             None => DeliveryState::Withdrawn,
         };
         self.tell_withdrawn(view, why, confirmed, short_lived);
@@ -252,19 +254,18 @@ impl Adder {
     /// A staple that this sink could not serve at all, since its life is shorter than the sink's margin: that is told once.
     fn never_served(&self, view: &DeliveryView, why: Withdrawal) -> Option<DeliveryState> {
         let staple = view.staple.as_ref().filter(|_| why == Withdrawal::Expiring && view.standing == Standing::Good)?;
-        let code = sink::EXPIRES_TOO_SOON;
         let margin = self.sink.requirements().margin.max(LEAD);
         // What was in service until now, or was told to be too short, is no news.
         let is_news = match &view.delivery.state {
             DeliveryState::Withdrawn if staple.expires().since(staple.this_update()) > margin => return None,
-            DeliveryState::Failed { code: told, .. } => *told != code,
+            DeliveryState::Failed { failure, .. } => *failure != SinkFailure::ExpiresTooSoon,
             _ => true,
         };
         let what = sink::too_short(staple, margin).to_string();
         if is_news {
             let event = EventKind::DeliveryFailed {
                 sink: Arc::clone(&self.name),
-                code,
+                code: sink::EXPIRES_TOO_SOON,
                 what: what.clone(),
                 again: view.next.unwrap_or_else(|| self.journal.clock.now()),
                 served_until: None,
@@ -272,7 +273,7 @@ impl Adder {
             };
             self.journal.tell_of(&view.about, event);
         }
-        Some(DeliveryState::Failed { code, what })
+        Some(too_short_lived(what))
     }
 
     /// Why this sink has no staple between the end of this one and the next renewal, where that comes later.
@@ -298,7 +299,7 @@ impl Adder {
         }
         let (sites, why) = (view.delivery.sites(), Withdrawal::Expiring);
         // What fails here fails the next time, too, and is tried again with the delivery.
-        let Ok(withdrawn) = in_time(self.sink.withdraw(&view.chain, &sites, why)).await else { return false };
+        let Ok(withdrawn) = self.in_time(self.sink.withdraw(&view.chain, &sites, why)).await else { return false };
         let confirmed = withdrawn == Withdrawn::Confirmed;
         self.tell_withdrawn(view, why, confirmed, None);
         true
@@ -337,14 +338,16 @@ impl Adder {
             again = again.min(now + GRACE);
         }
         let served_until = had.served.as_ref().map(|(staple, _)| staple.expires()).filter(|until| *until > now);
-        let delivery = Delivery { state: DeliveryState::Failed { code, what: what.clone() }, ..had }.again(again);
+        let delivery =
+            Delivery { state: DeliveryState::Failed { failure: error.failure(), code, what: what.clone() }, ..had };
+        let delivery = delivery.again(again);
         self.set_delivery(lease, view, delivery);
         if is_told {
             let sink = Arc::clone(&self.name);
             let event = EventKind::DeliveryFailed { sink, code, what, again, served_until, withdrawing };
             self.journal.tell_of(&view.about, event);
         }
-        lease.task().again(Due::After(again.since(now)), code.as_str())
+        lease.task().again(Due::After(again.since(now)), Cause::failed(code))
     }
 
     /// Takes down what the sink has; returns whether it has lost something meanwhile.

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::ocsp::CertStatus;
+pub use crate::place_fault::PlaceFault;
 use crate::reason::ReasonCode;
+use crate::report::Report;
+pub use crate::severity::Severity;
 use crate::sink::{EXPIRES_TOO_SOON, Withdrawal};
 use crate::task::Subject;
 use crate::time::Timestamp;
@@ -29,6 +32,7 @@ impl<F: Fn(&Event) + Send + Sync> Observer for F {
 
 /// Something that happened.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Event {
     /// When.
     pub at: Timestamp,
@@ -40,6 +44,7 @@ pub struct Event {
 
 /// The certificate that an event is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct About {
     /// What the stages call it, once it has an issuer.
     pub subject: Option<Subject>,
@@ -54,33 +59,47 @@ pub struct About {
 }
 
 impl About {
+    /// A certificate that lies nowhere yet and has no issuer yet, by its name for people and its serial number in
+    /// hexadecimal.
+    pub fn new(name: impl Into<String>, serial: impl Into<String>) -> Self {
+        About { subject: None, name: name.into(), serial: serial.into(), places: Vec::new(), must_staple: false }
+    }
+
     /// Whether this is its name, its serial number in hexadecimal, or one of its places.
     pub fn is_named(&self, name: &str) -> bool {
         self.name == name || self.serial == name || self.places.iter().any(|place| **place == *name)
     }
 }
 
-/// Tells an observer, and when.
+/// Tells the observers what happens, with the time.
 #[derive(Clone)]
 pub(crate) struct Journal {
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) observers: Arc<[Arc<dyn Observer>]>,
 }
 
 impl Journal {
     /// Something about no certificate in particular.
     pub(crate) fn tell(&self, kind: EventKind) {
-        self.observer.observe(&Event { at: self.clock.now(), certificate: None, kind });
+        self.observe(None, kind);
     }
 
     /// Something about this certificate.
     pub(crate) fn tell_of(&self, certificate: &Arc<About>, kind: EventKind) {
-        self.observer.observe(&Event { at: self.clock.now(), certificate: Some(Arc::clone(certificate)), kind });
+        self.observe(Some(Arc::clone(certificate)), kind);
+    }
+
+    fn observe(&self, certificate: Option<Arc<About>>, kind: EventKind) {
+        let event = Event { at: self.clock.now(), certificate, kind };
+        for observer in &*self.observers {
+            observer.observe(&event);
+        }
     }
 }
 
 /// Renewals that have failed for some time.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Failing {
     /// The stable word for why the last one did.
     pub code: ReasonCode,
@@ -88,19 +107,6 @@ pub struct Failing {
     pub what: String,
     /// Since when.
     pub since: Timestamp,
-}
-
-/// How much an event matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// For whoever looks for a fault.
-    Debug,
-    /// The ordinary course.
-    Info,
-    /// Something failed that is tried again; nobody suffers yet.
-    Warning,
-    /// Somebody must do something.
-    Error,
 }
 
 /// What happened.
@@ -142,9 +148,9 @@ pub enum EventKind {
     PlaceProblem {
         /// Where.
         place: Arc<str>,
-        /// The stable word for it.
-        code: ReasonCode,
-        /// Why, and what to do.
+        /// What is wrong.
+        fault: PlaceFault,
+        /// The same in words, and what to do.
         what: String,
         /// When it is looked at again, if not only when it changes.
         again: Option<Timestamp>,
@@ -302,6 +308,13 @@ pub enum EventKind {
         /// Of how many certificates.
         certificates: usize,
     },
+    /// A sink or a source noticed something by itself.
+    Reported {
+        /// The name of the sink or source.
+        from: Arc<str>,
+        /// What it noticed.
+        report: Report,
+    },
     /// A certificate is gone from all its places.
     Retired,
     /// A worker failed in a way that it must not: a bug. Its task comes back.
@@ -339,6 +352,7 @@ impl EventKind {
             EventKind::ClockSet { .. } => "clock_set",
             EventKind::ServerLost { .. } => "server_lost",
             EventKind::ServerChanged { .. } => "server_changed",
+            EventKind::Reported { report, .. } => report.name.as_str(),
             EventKind::Retired => "retired",
             EventKind::Internal { .. } => "internal",
         }
@@ -348,13 +362,14 @@ impl EventKind {
     pub fn code(&self) -> Option<ReasonCode> {
         match self {
             EventKind::SourceProblem { code, .. }
-            | EventKind::PlaceProblem { code, .. }
             | EventKind::IssuerFetchFailed { code, .. }
             | EventKind::NotRecycled { code, .. }
             | EventKind::AttemptFailed { code, .. }
             | EventKind::RenewalFailed { code, .. }
             | EventKind::NotWanted { code, .. }
             | EventKind::DeliveryFailed { code, .. } => Some(*code),
+            EventKind::PlaceProblem { fault, .. } => Some(fault.code()),
+            EventKind::Reported { report, .. } => report.code,
             EventKind::Withdrawn { short_lived: Some(_), .. } | EventKind::ShortLived { .. } => Some(EXPIRES_TOO_SOON),
             EventKind::Withdrawn { failing, .. } => failing.as_ref().map(|failing| failing.code),
             _ => None,
@@ -363,6 +378,11 @@ impl EventKind {
 }
 
 impl Event {
+    /// An event at this time, about this certificate if it is about one.
+    pub fn new(at: Timestamp, certificate: Option<Arc<About>>, kind: EventKind) -> Self {
+        Event { at, certificate, kind }
+    }
+
     /// Whether clients refuse the certificate because of this: it is must-staple, and is left without a staple,
     /// altogether or by one of its servers.
     pub fn is_outage(&self) -> bool {
@@ -370,9 +390,7 @@ impl Event {
         must_staple
             && match &self.kind {
                 // Of what is out of its validity, no staple is missed.
-                EventKind::PlaceProblem { code, .. } => {
-                    !matches!(code.as_str(), "certificate_expired" | "certificate_not_yet_valid")
-                }
+                EventKind::PlaceProblem { fault, .. } => !fault.is_outside_validity(),
                 EventKind::RenewalFailed { held_until, .. } => held_until.is_none(),
                 EventKind::DeliveryFailed { served_until, .. } => served_until.is_none(),
                 EventKind::Withdrawn { why, .. } => *why != Withdrawal::Retired,
@@ -386,6 +404,7 @@ impl Event {
         match &self.kind {
             _ if self.is_outage() => Severity::Error,
             EventKind::DeliveryFailed { withdrawing: Some(Withdrawal::Revoked), .. } => Severity::Error,
+            EventKind::Reported { report, .. } => report.severity,
             EventKind::OnlyCaCertificates { .. }
             | EventKind::NotApplicable
             | EventKind::AttemptFailed { .. }
@@ -525,6 +544,7 @@ impl fmt::Display for EventKind {
             EventKind::ServerChanged { sink, certificates } => {
                 write!(f, "{sink}: somebody else removed or replaced staples: the CAs of {certificates} are asked")
             }
+            EventKind::Reported { from, report } => placed(f, from, &report.what),
             EventKind::Retired => f.write_str("gone from all its places"),
             EventKind::Internal { what } => write!(f, "a bug: {what}"),
         }

@@ -15,7 +15,7 @@ use crate::queues;
 use crate::reason::ReasonCode;
 use crate::refresh::{Failure, RefreshPolicy};
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
-use crate::task::{Due, Subject, Task};
+use crate::task::{Cause, Due, Subject, Task};
 
 /// How many bytes are read from a caIssuers URL.
 const MAX_SIZE: usize = 64 * 1024;
@@ -129,7 +129,7 @@ impl IssuerFetcher {
         let again = self.refresh.retry_at(failure, now, self.chance.draw());
         let url = lease.task().subject.to_string();
         self.journal.tell(EventKind::IssuerFetchFailed { url, code, what, again });
-        lease.task().again(Due::After(again.since(now)), code.as_str())
+        lease.task().again(Due::After(again.since(now)), Cause::failed(code))
     }
 
     async fn get(&self, url: &str) -> Result<Vec<Arc<Certificate>>, (ReasonCode, String)> {

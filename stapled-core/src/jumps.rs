@@ -13,7 +13,7 @@ use crate::inventory::{Inventory, SinkNumber};
 use crate::queues;
 use crate::responders::Responders;
 use crate::scheduler::{Scheduler, SchedulerError, Step, Which};
-use crate::task::Task;
+use crate::task::{Cause, Task};
 use crate::time::Timestamp;
 
 /// A jump that matters: whatever is served ends no sooner than this before its end.
@@ -79,10 +79,10 @@ impl JumpWatch {
             .map(|(sink, subject, generation)| Task::new(queues::add(sink), subject).generation(generation));
         let renewals =
             self.inventory.after_the_clock_was_set(long).into_iter().map(|(chain, generation, is_urgent)| {
-                // A question that somebody waits for is not put off.
-                let reason = if is_urgent { queues::NOW } else { queues::CLOCK_SET };
-                let task = Task::new(self.responders.queue_for(&chain), chain.subject().clone()).generation(generation);
-                Task { reason: Some(reason.to_owned()), ..task }
+                // A requested renewal is not put off.
+                let cause = if is_urgent { Cause::Requested } else { Cause::ClockSet };
+                let task = Task::new(self.responders.queue_for(&chain), chain.subject().clone());
+                task.generation(generation).cause(cause)
             });
         let tasks: Vec<Task> = adds.chain(renewals).collect();
         for chunk in tasks.chunks(CHUNK) {

@@ -14,8 +14,8 @@ use crate::event::{EventKind, Journal};
 use crate::scheduler::{Lease, Scheduler, Step};
 use crate::task::Queue;
 
-/// How long a task may be in a worker's hands where leases lapse: longer than all deadlines of one task together.
-const LEASE: Duration = Duration::from_secs(300);
+/// How long a lease lasts in a store where leases lapse: longer than all deadlines of one task together.
+pub(crate) const LEASE: Duration = Duration::from_secs(300);
 /// The pause after the scheduler itself failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -38,6 +38,8 @@ pub(crate) struct Lane {
     pub(crate) journal: Journal,
     pub(crate) queue: Queue,
     pub(crate) width: usize,
+    /// How long a lease lasts in a store where leases lapse.
+    pub(crate) lease: Duration,
     /// Whether every task is tried once: what comes back is finished without another try.
     pub(crate) once: bool,
     /// Ends the taking.
@@ -68,7 +70,7 @@ impl Lane {
             let leases = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                leases = self.scheduler.take(std::slice::from_ref(&self.queue), free, LEASE) => leases,
+                leases = self.scheduler.take(std::slice::from_ref(&self.queue), free, self.lease) => leases,
             };
             let leases = match leases {
                 Ok(leases) => leases,

@@ -25,6 +25,7 @@
 
 mod adder;
 pub mod bundle;
+mod cause;
 pub mod certificate;
 pub mod chain;
 pub mod chance;
@@ -51,12 +52,15 @@ pub mod oid;
 pub mod overrides;
 mod parser;
 mod pkcs7;
+mod place_fault;
 mod queues;
 pub mod reason;
 pub mod refresh;
 mod renewer;
+pub mod report;
 mod responders;
 pub mod scheduler;
+mod severity;
 mod shape;
 mod signature;
 pub mod sink;

@@ -19,6 +19,7 @@ use crate::event::{About, EventKind, Journal};
 use crate::inventory::{Displaced, Inventory, Kept, PlaceState, RenewalMemory, Settled};
 use crate::lane;
 use crate::lookup::IssuerSearch;
+use crate::place_fault::PlaceFault;
 use crate::queues;
 use crate::reason::ReasonCode;
 use crate::refresh::{Failure, RefreshPolicy, Spread};
@@ -27,13 +28,11 @@ use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
 use crate::sink::{IssuerPlace, Site, StapleSink, requirements_of, usable_by};
 use crate::source::{Material, Sighting};
 use crate::staple::{JudgePolicy, judge};
-use crate::task::{Due, Subject, Task};
+use crate::task::{Cause, Due, Subject, Task};
 use crate::time::Timestamp;
 
 /// How long reading a file may take: a file system that hangs holds up its own files.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The reason of a task that looks a second time for an issuer.
-const SECOND_LOOK: &str = "second_look";
 
 /// The parser.
 pub(crate) struct Parser {
@@ -80,15 +79,14 @@ enum ParseError {
 }
 
 impl ParseError {
-    fn code(&self) -> ReasonCode {
-        ReasonCode::new(match self {
-            ParseError::Read(ReadError::TooLarge) => "too_large",
-            ParseError::Unreadable { .. } | ParseError::Read(_) => "unreadable_file",
-            ParseError::Bundle(BundleError::NoCertificate) => "no_certificate",
-            ParseError::Bundle(_) => "malformed_certificate",
-            ParseError::Chain(error) => return error.code(),
-            ParseError::IssuerMissing { .. } => "issuer_missing",
-        })
+    fn fault(&self) -> PlaceFault {
+        match self {
+            ParseError::Read(ReadError::TooLarge) => PlaceFault::TooLarge,
+            ParseError::Unreadable { .. } | ParseError::Read(_) => PlaceFault::Unreadable,
+            ParseError::Bundle(error) => error.into(),
+            ParseError::Chain(error) => error.into(),
+            ParseError::IssuerMissing { .. } => PlaceFault::IssuerMissing,
+        }
     }
 }
 
@@ -143,6 +141,10 @@ impl Parser {
                 self.settle_without(lease, PlaceState::NotApplicable(about), None).await
             }
             Contents::Failed { about, error, awaits } => {
+                let fault = error.fault();
+                // The fault that the last attempt met is no news.
+                let is_news =
+                    !matches!(lease.task().cause, Cause::Failed(_)) || self.inventory.fault_of(location) != Some(fault);
                 if let Some(Awaiting { certificate, may_be_another }) = &awaits {
                     self.inventory.wait_for_issuer(location, certificate);
                     // Whoever brought the issuer while it was looked for did not know that it is waited for; and at a
@@ -151,16 +153,12 @@ impl Parser {
                         let known = self.inventory.issuers_named(certificate.issuer());
                         known.iter().any(|issuer| certificate.is_issued_by(issuer))
                     };
-                    if lease.task().reason.is_none() || is_there() {
-                        let mut task = queues::parse_task(location, generation);
-                        task.reason = Some(SECOND_LOOK.to_owned());
+                    if lease.task().cause == Cause::Regular || is_there() {
+                        let task = queues::parse_task(location, generation).cause(Cause::SecondLook);
                         return self.scheduler.commit(Step::finish(lease).put(task)).await;
                     }
                     // Once; it is tried again by itself.
-                    if self.fetch_issuers
-                        && *may_be_another
-                        && lease.task().reason.as_deref() != Some(error.code().as_str())
-                    {
+                    if self.fetch_issuers && *may_be_another && is_news {
                         for url in certificate.ca_issuers_urls() {
                             let task = Task::new(queues::issuer(), Subject::new(url.as_str()));
                             self.scheduler.commit(Step::intake().put(task)).await?;
@@ -177,16 +175,14 @@ impl Parser {
                     _ => (retry, Due::After(retry.since(now))),
                 };
                 let expired = matches!(error, ParseError::Chain(ChainError::Expired { .. }));
-                let code = error.code();
                 let what = error.to_string();
                 let event = EventKind::PlaceProblem {
                     place: Arc::clone(name),
-                    code,
+                    fault,
                     what: what.clone(),
                     again: (!expired).then_some(again),
                 };
-                // The same trouble again is no news.
-                if lease.task().reason.as_deref() != Some(code.as_str()) {
+                if is_news {
                     match &about {
                         Some(about) => self.journal.tell_of(about, event),
                         None => self.journal.tell(event),
@@ -194,9 +190,9 @@ impl Parser {
                 }
                 let state = match about {
                     Some(about) if expired => PlaceState::Expired(about),
-                    about => PlaceState::Problem { about, code, what },
+                    about => PlaceState::Problem { about, fault, what },
                 };
-                let task = lease.task().again(due, code.as_str());
+                let task = lease.task().again(due, Cause::failed(fault.code()));
                 self.settle_without(lease, state, Some((task, again))).await
             }
             Contents::Chain { chain, issuer } => self.settle(lease, &sighting, chain, issuer, pass).await,
@@ -263,8 +259,8 @@ impl Parser {
         if settled.new {
             self.journal.tell_of(&settled.about, EventKind::Accepted);
         }
-        let mut renew = Task::new(self.responders.queue_for(&chain), subject.clone()).generation(settled.generation);
-        renew.reason = Some(queues::FOUND.to_owned());
+        let renew = Task::new(self.responders.queue_for(&chain), subject.clone()).generation(settled.generation);
+        let renew = renew.cause(Cause::Found);
         self.displace(settled.displaced.clone()).await?;
         if let Some(staple) = &settled.staple {
             // It is known from another place, or from before: this place gets its staple, and renewals go on as planned,

@@ -28,15 +28,6 @@ pub(crate) fn add(sink: SinkNumber) -> Queue {
     Queue::new(format!("add/{sink}"))
 }
 
-/// The reason of a renewal that was put because its certificate was found somewhere: another may be planned already.
-pub(crate) const FOUND: &str = "found";
-
-/// The reason of a renewal that was put because the clock was set: what was planned may be wrong.
-pub(crate) const CLOCK_SET: &str = "clock_set";
-
-/// The reason of a renewal that somebody wants now: it is not spread with others.
-pub(crate) const NOW: &str = "now";
-
 pub(crate) fn parse_task(location: &Subject, generation: u64) -> Task {
     Task::new(parse(), location.clone()).generation(generation)
 }

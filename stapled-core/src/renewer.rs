@@ -23,7 +23,7 @@ use crate::responders::Responders;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
 use crate::sink::{StapleSink, requirements_of, usable_by};
 use crate::staple::{JudgePolicy, Staple};
-use crate::task::{Due, Queue, Task};
+use crate::task::{Cause, Due, Queue, Task};
 use crate::time::Timestamp;
 
 use ask::{Believed, Refused};
@@ -72,7 +72,7 @@ impl Renewer {
     /// Does one task *renew*.
     async fn work(self: Arc<Self>, lease: Lease) {
         let subject = &lease.task().subject;
-        let is_asked_now = lease.task().reason.as_deref() == Some(queues::NOW);
+        let is_asked_now = lease.task().cause == Cause::Requested;
         // What comes up while it is asked is not answered by this.
         let ticket = self.inventory.asked(subject);
         let renewed = self.renew(&lease).await;
@@ -114,7 +114,7 @@ impl Renewer {
                 None => return self.scheduler.commit(Step::finish(lease)).await,
             }
         }
-        if lease.task().reason.as_deref() == Some(queues::CLOCK_SET)
+        if lease.task().cause == Cause::ClockSet
             && let Some(at) = self.replan(&certificate, now)
         {
             self.inventory.set_standing(subject, certificate.standing.clone(), Some(at), now);
@@ -123,13 +123,13 @@ impl Renewer {
             }
             return self.scheduler.commit(Step::finish(lease).put(self.next(lease, Due::After(at.since(now))))).await;
         }
-        if lease.task().reason.as_deref() == Some(queues::FOUND)
+        if lease.task().cause == Cause::Found
             && let Some(planned) = self.planned(lease, &certificate, now)
         {
             return self.scheduler.commit(Step::finish(lease).put(planned)).await;
         }
         if let Some(at) = self.spread(lease, &certificate, now) {
-            let task = Task { reason: Some(SPREAD.to_owned()), ..self.next(lease, Due::After(at.since(now))) };
+            let task = self.next(lease, Due::After(at.since(now))).cause(Cause::Spread);
             self.inventory.set_standing(subject, certificate.standing.clone(), Some(at), now);
             return self.scheduler.commit(Step::finish(lease).put(task)).await;
         }
@@ -143,7 +143,7 @@ impl Renewer {
     fn spread(&self, lease: &Lease, certificate: &CertificateView, now: Timestamp) -> Option<Timestamp> {
         let Due::At(due) = lease.task().due else { return None };
         let held = certificate.staple.as_ref().filter(|_| certificate.standing == Standing::Good)?;
-        if lease.task().reason.is_some() {
+        if lease.task().cause != Cause::Regular {
             return None;
         }
         self.refresh.spread(self.usable(held, certificate), due, now, self.chance.draw())
@@ -282,7 +282,7 @@ impl Renewer {
                 held_until: held.map(|staple| staple.expires()),
             },
         );
-        let task = lease.task().again(Due::After(again.since(now)), refused.code.as_str());
+        let task = lease.task().again(Due::After(again.since(now)), Cause::failed(refused.code));
         self.scheduler.commit(Step::finish(lease).put(task)).await?;
         // It may have answered before there was a task to hasten.
         if !down.iter().all(|down| down.awaits(subject)) {
@@ -321,8 +321,6 @@ impl Renewer {
 
 /// How often a renewal is put off in a row since the clock was set.
 const MOST_PUT_OFF: u8 = 3;
-/// The reason of a renewal that was late and is spread with others.
-const SPREAD: &str = "spread";
 /// A revoked certificate is asked for at least this often: a hold can end.
 const DISOWNED_CAP: Duration = Duration::from_secs(86_400);
 /// One of those that wait for a responder asks it after so long at the earliest.

@@ -192,11 +192,19 @@ pub enum Expect {
 
 /// What is on record of a subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Recorded {
     /// Its state.
     pub state: String,
     /// Its fields.
     pub fields: BTreeMap<String, Vec<u8>>,
+}
+
+impl Recorded {
+    /// What a scheduler has on record of a subject.
+    pub fn new(state: impl Into<String>, fields: BTreeMap<String, Vec<u8>>) -> Self {
+        Recorded { state: state.into(), fields }
+    }
 }
 
 /// Which tasks are meant.
@@ -212,6 +220,7 @@ pub enum Which<'a> {
 
 /// The rules of one queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct QueueRules {
     /// How many tasks may wait, be leased or be parked here at once; a step that would put more is refused whole. One
     /// that makes the queue no longer is taken even when there are more already. `None`: any number.
@@ -221,8 +230,26 @@ pub struct QueueRules {
     pub park_after: Option<u32>,
 }
 
+impl QueueRules {
+    /// No rules: any number of tasks, and none is ever parked.
+    pub fn new() -> Self {
+        QueueRules::default()
+    }
+
+    /// The same, for this many tasks at most.
+    pub fn capacity(self, capacity: usize) -> Self {
+        QueueRules { capacity: Some(capacity), ..self }
+    }
+
+    /// The same, parking a task that is put with this many attempts behind it, or more.
+    pub fn park_after(self, attempts: u32) -> Self {
+        QueueRules { park_after: Some(attempts), ..self }
+    }
+}
+
 /// How many tasks there are, and where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Census {
     /// By queue.
     pub queues: BTreeMap<Queue, QueueCensus>,
@@ -232,6 +259,7 @@ pub struct Census {
 
 /// The tasks of one queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct QueueCensus {
     /// Waiting for their moment, which has not come.
     pub waiting: u64,

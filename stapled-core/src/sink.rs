@@ -12,6 +12,7 @@ use crate::chain::CertChain;
 use crate::ocsp::CertIdHash;
 use crate::reason::ReasonCode;
 use crate::refresh::Usable;
+use crate::report::Reporter;
 use crate::staple::Staple;
 use crate::time::Timestamp;
 
@@ -35,6 +36,13 @@ pub trait StapleSink: Send + Sync {
     /// A name for messages, such as `/run/haproxy/admin.sock`.
     fn name(&self) -> String {
         "sink".to_owned()
+    }
+
+    /// Takes a reporter: what an operator must know and no delivery returns goes to the observer of a stapler through
+    /// it. A stapler hands one over when it begins to run. A sink of several staplers, or one that outlives its
+    /// stapler, gets several: [`Reporters`](crate::report::Reporters) keeps them.
+    fn report_to(&self, reporter: Reporter) {
+        let _ = reporter;
     }
 
     /// What a staple must be like for this sink.
@@ -117,6 +125,8 @@ pub struct Requirements {
     pub margin: Duration,
     /// How many deliveries may be under way at once.
     pub concurrency: usize,
+    /// How long one delivery or withdrawal may take. One that takes longer is dropped, and tried again later.
+    pub deadline: Duration,
 }
 
 impl Default for Requirements {
@@ -128,6 +138,7 @@ impl Default for Requirements {
             max_size: 64 * 1024,
             margin: Duration::ZERO,
             concurrency: 16,
+            deadline: Duration::from_secs(60),
         }
     }
 }
@@ -151,6 +162,11 @@ impl Requirements {
     /// The same, with so many deliveries at once.
     pub fn concurrency(self, concurrency: usize) -> Self {
         Requirements { concurrency, ..self }
+    }
+
+    /// The same, with this deadline of one delivery or withdrawal. Default: 60 seconds.
+    pub fn deadline(self, deadline: Duration) -> Self {
+        Requirements { deadline, ..self }
     }
 
     /// Whether a staple can be delivered at this time.
@@ -198,6 +214,7 @@ impl Requirements {
             max_size: self.max_size.min(other.max_size),
             margin: self.margin.max(other.margin),
             concurrency: self.concurrency.min(other.concurrency),
+            deadline: self.deadline.min(other.deadline),
         }
     }
 }
@@ -257,11 +274,19 @@ pub enum Lost {
 
 /// What somebody else made of the staple of one certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Change {
     /// The name under which the server knows the certificate.
     pub served_as: Arc<str>,
     /// What is there now.
     pub found: Found,
+}
+
+impl Change {
+    /// A change of the certificate that the server knows under this name.
+    pub fn new(served_as: impl Into<Arc<str>>, found: Found) -> Self {
+        Change { served_as: served_as.into(), found }
+    }
 }
 
 /// What was found in place of a staple.
@@ -287,6 +312,12 @@ pub enum SinkError {
         /// The stable word for it.
         code: ReasonCode,
         /// What does not fit.
+        what: String,
+    },
+    /// The server serves no staple so close to its end; a response that lives longer would do.
+    #[error("{what}")]
+    ExpiresTooSoon {
+        /// When the staple ends, and what to do.
         what: String,
     },
     /// The server is not there, or hangs.
@@ -316,6 +347,22 @@ pub enum SinkError {
     },
 }
 
+/// The kind of a failure at a sink: which variant of [`SinkError`] it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SinkFailure {
+    /// [`SinkError::Unfit`].
+    Unfit,
+    /// [`SinkError::ExpiresTooSoon`].
+    ExpiresTooSoon,
+    /// [`SinkError::Unreachable`].
+    Unreachable,
+    /// [`SinkError::NotYet`].
+    NotYet,
+    /// [`SinkError::Refused`].
+    Refused,
+}
+
 impl Delivered {
     /// Nothing to do, by the sink's settings.
     pub fn not_wanted(code: ReasonCode, what: impl Into<String>) -> Self {
@@ -334,6 +381,17 @@ impl SinkError {
         SinkError::Refused { code, what: what.into() }
     }
 
+    /// The kind of the failure.
+    pub fn failure(&self) -> SinkFailure {
+        match self {
+            SinkError::Unfit { .. } => SinkFailure::Unfit,
+            SinkError::ExpiresTooSoon { .. } => SinkFailure::ExpiresTooSoon,
+            SinkError::Unreachable { .. } => SinkFailure::Unreachable,
+            SinkError::NotYet { .. } => SinkFailure::NotYet,
+            SinkError::Refused { .. } => SinkFailure::Refused,
+        }
+    }
+
     /// The stable word for it.
     pub fn code(&self) -> ReasonCode {
         match self {
@@ -341,6 +399,7 @@ impl SinkError {
             | SinkError::Unreachable { code, .. }
             | SinkError::NotYet { code, .. }
             | SinkError::Refused { code, .. } => *code,
+            SinkError::ExpiresTooSoon { .. } => EXPIRES_TOO_SOON,
         }
     }
 }
@@ -356,7 +415,7 @@ pub(crate) fn too_short(staple: &Staple, margin: Duration) -> SinkError {
         ),
         false => format!("the response ends at {ends}, and the server does not serve it in its last {margin} s"),
     };
-    SinkError::Unfit { code: EXPIRES_TOO_SOON, what }
+    SinkError::ExpiresTooSoon { what }
 }
 
 /// The reason of a staple that a server does not serve, since its end is too near.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::reason::ReasonCode;
+use crate::report::Reporter;
 
 /// Says which certificates there are, and when that may have changed.
 ///
@@ -29,6 +30,13 @@ pub trait CertSource: Send + Sync {
     /// the next call.
     async fn changed(&self) {
         std::future::pending().await
+    }
+
+    /// Takes a reporter: what an operator must know and no scan returns goes to the observer of a stapler through it. A
+    /// stapler hands one over when it begins to run. A source of several staplers, or one that outlives its stapler,
+    /// gets several: [`Reporters`](crate::report::Reporters) keeps them.
+    fn report_to(&self, reporter: Reporter) {
+        let _ = reporter;
     }
 
     /// A name for messages, such as `/etc/haproxy/certs`. Sources of one stapler are told apart even when their names
@@ -176,6 +184,7 @@ impl Version {
 
 /// A part of a source that could not be looked at.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SourceProblem {
     /// What: a path, or another name.
     pub place: String,
@@ -186,9 +195,22 @@ pub struct SourceProblem {
     pub error: SourceError,
 }
 
+impl SourceProblem {
+    /// A place that cannot be looked at. Other places of the source are in sight.
+    pub fn at(place: impl Into<String>, error: SourceError) -> Self {
+        SourceProblem { place: place.into(), hides_below: false, error }
+    }
+
+    /// A directory that cannot be looked at, with everything below it.
+    pub fn below(place: impl Into<String>, error: SourceError) -> Self {
+        SourceProblem { place: place.into(), hides_below: true, error }
+    }
+}
+
 /// Why a source, or a part of it, could not be looked at.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{what}")]
+#[non_exhaustive]
 pub struct SourceError {
     /// The stable word for it.
     pub code: ReasonCode,

@@ -2,6 +2,7 @@
 
 mod build;
 mod handle;
+mod reports;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,11 +18,12 @@ use crate::finder::Finder;
 use crate::inventory::Inventory;
 use crate::issuers::IssuerFetcher;
 use crate::jumps::JumpWatch;
-use crate::lane::Lane;
+use crate::lane::{LEASE, Lane};
 use crate::parser::{Parser, Pass};
 use crate::queues;
 use crate::renewer::Renewer;
 use crate::scheduler::{Scheduler, SchedulerError};
+use crate::sink::Requirements;
 use crate::task::Queue;
 
 pub use build::{BuildError, Group, StaplerBuilder};
@@ -64,6 +66,8 @@ pub struct Stapler {
     journal: Journal,
     opened: mpsc::UnboundedReceiver<Queue>,
     handle: Handle,
+    /// Is cancelled when this is dropped, or does not run any more.
+    ending: CancellationToken,
     /// Tells the handles when this is dropped, or does not run any more.
     ended: DropGuard,
 }
@@ -94,6 +98,7 @@ impl Stapler {
     /// Runs until `shutdown` is ready; then takes up nothing new, finishes the deliveries that are in hand within five
     /// seconds, and returns.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        self.hand_out_reporters();
         let mut running = Running::start();
         if let Some(jumps) = self.jumps.take() {
             let stop = running.stop.clone();
@@ -118,6 +123,7 @@ impl Stapler {
     /// delivered to every sink. Nothing is tried a second time. What came of it is in the inventory. It ends early when
     /// `shutdown` is ready, and finishes what is in hand then, as [`run`](Stapler::run) does.
     pub async fn run_once(self, shutdown: impl Future<Output = ()>) -> Result<Arc<Inventory>, SchedulerError> {
+        self.hand_out_reporters();
         let mut running = Running::start();
         let finders = self.finders.clone();
         let scheduler = Arc::clone(&self.scheduler);
@@ -137,6 +143,16 @@ impl Stapler {
         passed.map(|()| inventory)
     }
 
+    fn hand_out_reporters(&self) {
+        let reporter = |name: Arc<str>| reports::reporter(name, &self.journal, &self.inventory, &self.ending);
+        for adder in &self.adders {
+            adder.sink.report_to(reporter(Arc::clone(&adder.name)));
+        }
+        for finder in &self.finders {
+            finder.source.report_to(reporter(finder.source.name().into()));
+        }
+    }
+
     fn start_lanes(self, running: &mut Running, pass: Pass) {
         let Stapler { parser, issuers, renewer, adders, scheduler, journal, opened, ended, .. } = self;
         running.keep(ended);
@@ -147,6 +163,7 @@ impl Stapler {
                 journal: journal.clone(),
                 queue,
                 width,
+                lease: LEASE,
                 once: pass == Pass::Single,
                 stop: stop.clone(),
                 drops: true,
@@ -158,9 +175,11 @@ impl Stapler {
         watchers.spawn(lane(queues::parse(), PARSERS).run(move |lease| Arc::clone(&parser).work(lease, pass)));
         watchers.spawn(lane(queues::issuer(), ISSUER_FETCHES).run(move |lease| Arc::clone(&issuers).work(lease)));
         for adder in adders {
-            let width = adder.sink.requirements().concurrency;
+            let Requirements { concurrency: width, deadline, .. } = adder.sink.requirements();
+            // A task may withdraw, deliver, and withdraw what cannot be replaced.
+            let lease = LEASE.max(deadline.saturating_mul(4));
             let workers = running.deliverers.clone();
-            let lane = Lane { workers, drops: false, ..lane(queues::add(adder.number), width) };
+            let lane = Lane { workers, lease, drops: false, ..lane(queues::add(adder.number), width) };
             watchers.spawn(lane.run(move |lease| Arc::clone(&adder).work(lease)));
         }
         watchers.spawn(renewer.run(opened, running.stop.clone(), lane));

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::cause::Cause;
 use crate::time::Timestamp;
 
 /// The name of a queue. Queues come into being when something is put on them.
@@ -67,6 +68,7 @@ pub enum Due {
 /// It carries no payload: what is known about the subject lives in one other place, with a generation, and a task made
 /// for an older generation does nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Task {
     /// The queue it waits in.
     pub queue: Queue,
@@ -78,14 +80,14 @@ pub struct Task {
     pub generation: u64,
     /// How many times this was tried already, in a row, without success.
     pub attempt: u32,
-    /// Why the last try failed.
-    pub reason: Option<String>,
+    /// Why it is due.
+    pub cause: Cause,
 }
 
 impl Task {
     /// A first try, due at once, of generation 0.
     pub fn new(queue: Queue, subject: Subject) -> Self {
-        Task { queue, subject, due: Due::Now, generation: 0, attempt: 0, reason: None }
+        Task { queue, subject, due: Due::Now, generation: 0, attempt: 0, cause: Cause::Regular }
     }
 
     /// The same, due then.
@@ -98,15 +100,25 @@ impl Task {
         Task { generation, ..self }
     }
 
-    /// The next attempt at the same thing, due then, because of `reason`.
-    pub fn again(&self, due: Due, reason: impl Into<String>) -> Self {
+    /// The same, after this many attempts without success.
+    pub fn attempt(self, attempt: u32) -> Self {
+        Task { attempt, ..self }
+    }
+
+    /// The same, for this cause.
+    pub fn cause(self, cause: Cause) -> Self {
+        Task { cause, ..self }
+    }
+
+    /// The next attempt at the same thing, due then, because the last one failed for `cause`.
+    pub fn again(&self, due: Due, cause: Cause) -> Self {
         Task {
             queue: self.queue.clone(),
             subject: self.subject.clone(),
             due,
             generation: self.generation,
             attempt: self.attempt.saturating_add(1),
-            reason: Some(reason.into()),
+            cause,
         }
     }
 }

@@ -197,7 +197,7 @@ fn an_nginx_that_does_not_reload_is_told_of_and_goes_on() {
         let state = certificates.first().map(|certificate| certificate.deliveries[0].state.clone());
         state.filter(|state| matches!(state, DeliveryState::Failed { .. }))
     });
-    let DeliveryState::Failed { code, what } = state else { unreachable!() };
+    let DeliveryState::Failed { code, what, .. } = state else { unreachable!() };
     assert_eq!(code.as_str(), "nginx_reload_failed");
     assert!(what.contains("unknown directive \"nonsense\""), "{what}");
     assert_eq!(world.nginx_staples("a.test"), None);

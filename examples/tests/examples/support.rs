@@ -364,7 +364,7 @@ impl InProcess {
         let runtime = Runtime::new().unwrap();
         let clock = Arc::new(Ahead::default());
         let entered = runtime.enter();
-        let stapler = builder.clock(clock.clone()).build().unwrap();
+        let stapler = builder.shared_clock(clock.clone()).build().unwrap();
         let inventory = stapler.inventory();
         runtime.spawn(stapler.run(std::future::pending()));
         drop(entered);

@@ -139,13 +139,9 @@ pub(super) mod tests {
     use super::*;
 
     pub(in super::super) fn failed(name: &str, serial: &str) -> Event {
-        let about = About {
-            subject: None,
-            name: name.to_owned(),
-            serial: serial.to_owned(),
-            places: vec!["/etc/a.pem".into(), "/etc/b.pem".into()],
-            must_staple: true,
-        };
+        let mut about = About::new(name, serial);
+        about.places = vec!["/etc/a.pem".into(), "/etc/b.pem".into()];
+        about.must_staple = true;
         let kind = EventKind::RenewalFailed {
             code: ReasonCode::new("timed_out"),
             what: "no answer".to_owned(),
@@ -153,7 +149,7 @@ pub(super) mod tests {
             again: Timestamp::from_unix(60),
             held_until: None,
         };
-        Event { at: Timestamp::from_unix(0), certificate: Some(Arc::new(about)), kind }
+        Event::new(Timestamp::from_unix(0), Some(Arc::new(about)), kind)
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::queues;
 use crate::scheduler::{SchedulerError, Step};
 use crate::sink::{Change, Found, requirements_of};
 use crate::staple::{Judgement, Staple, judge};
-use crate::task::{Due, Subject, Task};
+use crate::task::{Cause, Due, Subject, Task};
 use crate::time::Timestamp;
 
 impl Adder {
@@ -62,10 +62,10 @@ impl Adder {
         }
         let mut tasks: Vec<Task> = queues::add_tasks(subject, generation, &sinks).collect();
         if let Some(pause) = self.inventory.doubt(subject, self.refresh.minimum_interval, now) {
-            let mut ask = Task::new(self.responders.queue_for(&certificate.chain), subject.clone())
+            let ask = Task::new(self.responders.queue_for(&certificate.chain), subject.clone())
                 .generation(generation)
-                .due(if pause.is_zero() { Due::Now } else { Due::After(pause) });
-            ask.reason = Some(queues::NOW.to_owned());
+                .due(if pause.is_zero() { Due::Now } else { Due::After(pause) })
+                .cause(Cause::Requested);
             tasks.push(ask);
         }
         tasks

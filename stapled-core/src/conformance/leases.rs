@@ -7,7 +7,7 @@ use super::{
     take_one, take_short, task,
 };
 use crate::scheduler::Step;
-use crate::task::Due;
+use crate::task::{Cause, Due};
 
 pub async fn a_leased_task_is_handed_out_to_nobody_else(harness: &dyn Harness) {
     put(harness, task("q", "s")).await;
@@ -39,7 +39,7 @@ pub async fn a_put_during_a_lease_wins_over_the_holders_own(harness: &dyn Harnes
     put(harness, task("q", "s").generation(1)).await;
     let lease = take_one(harness, "q").await;
     put(harness, task("q", "s").generation(2)).await;
-    let retry = lease.task().again(Due::Now, "again");
+    let retry = lease.task().again(Due::Now, Cause::Other("again".into()));
     commit(harness, Step::finish(&lease).put(retry).put(task("other", "s"))).await;
     let next = take_one(harness, "q").await;
     assert_eq!((next.task().generation, next.task().attempt), (2, 0));
@@ -68,7 +68,7 @@ pub async fn a_lost_lease_brings_its_task_back(harness: &dyn Harness) {
         assert_eq!((lease.task().attempt, lease.task().generation), (attempt, 7));
         lose(harness, lease).await;
     }
-    put(harness, task("q", "s").again(Due::Now, "the most there is").generation(8)).await;
+    put(harness, task("q", "s").again(Due::Now, Cause::Other("the most there is".into())).generation(8)).await;
     finish(harness, take_one(harness, "q").await).await;
     assert_eq!(counts(harness, "q").await, (0, 0, 0, 0));
 }

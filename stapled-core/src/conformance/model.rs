@@ -7,7 +7,7 @@ use super::{HOUR, Harness, LONG, MINUTE, SHORT, take_leased};
 use crate::scheduler::{
     Census, Expect, Lease, QueueCensus, QueueRules, Record, Recorded, Scheduler, SchedulerError, Step, Which,
 };
-use crate::task::{Due, Queue, Subject, Task};
+use crate::task::{Cause, Due, Queue, Subject, Task};
 use crate::time::Timestamp;
 
 const SEEDS: u64 = 12;
@@ -321,7 +321,7 @@ impl Run<'_> {
         if let Some(lease) = &lease
             && self.dice.roll(3) == 0
         {
-            step = step.put(lease.task().again(Due::Now, "again"));
+            step = step.put(lease.task().again(Due::Now, Cause::Other("again".into())));
         }
         for _ in 0..self.dice.roll(3) {
             let record = self.record();

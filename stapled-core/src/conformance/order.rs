@@ -7,7 +7,7 @@ use super::{
     take_leased, take_one, task,
 };
 use crate::scheduler::Step;
-use crate::task::{Due, Task};
+use crate::task::{Cause, Due, Task};
 use crate::time::Timestamp;
 
 pub async fn tasks_come_in_the_order_of_their_due_times(harness: &dyn Harness) {
@@ -79,7 +79,7 @@ pub async fn putting_again_replaces(harness: &dyn Harness) {
     assert_eq!(counts(harness, "q").await, (1, 0, 0, 0));
     assert_nothing_due(harness, &["q"]).await;
     // and now.
-    put(harness, task("q", "s").again(Due::Now, "why").generation(4)).await;
+    put(harness, task("q", "s").again(Due::Now, Cause::Other("why".into())).generation(4)).await;
     let lease = take_one(harness, "q").await;
     assert_eq!((lease.task().generation, lease.task().attempt), (4, 1));
     finish(harness, lease).await;
@@ -108,11 +108,12 @@ pub async fn one_subject_in_two_queues_is_two_tasks(harness: &dyn Harness) {
 pub async fn tasks_come_out_as_they_went_in(harness: &dyn Harness) {
     let due = Due::At(harness.now() - SECOND);
     for name in ["plain", "", "with space", "{a}:b", "line\nbreak", "nul\0", "ümläut ✓", "*[?]"] {
-        let reasons = [None, Some(String::new()), Some(format!("because of {name}"))];
-        for (reason, number) in reasons.into_iter().zip([0, 1 << 53, u64::MAX]) {
+        let causes =
+            [Cause::Regular, Cause::Failed("timed_out".into()), Cause::Other(format!("because of {name}").into())];
+        for (cause, number) in causes.into_iter().zip([0, 1 << 53, u64::MAX]) {
             let attempt = u32::try_from(number >> 32).unwrap();
             let queue = format!("queue {name}").as_str().into();
-            let one = Task { queue, subject: name.into(), due, generation: number, attempt, reason };
+            let one = Task { queue, subject: name.into(), due, generation: number, attempt, cause };
             put(harness, one.clone()).await;
             let lease = take_one(harness, one.queue.as_str()).await;
             assert_eq!(*lease.task(), one);

@@ -5,7 +5,7 @@ use super::{
     state, subjects, take_all, take_one, take_short, task,
 };
 use crate::scheduler::{QueueRules, Record, SchedulerError, Step, Which};
-use crate::task::{Due, Task};
+use crate::task::{Cause, Due, Task};
 
 async fn configure(harness: &dyn Harness, queue: &str, capacity: Option<usize>, park_after: Option<u32>) {
     harness.scheduler().configure(&queue.into(), QueueRules { capacity, park_after }).await.unwrap();
@@ -16,8 +16,12 @@ async fn assert_full(harness: &dyn Harness, step: Step<'_>) {
     assert!(matches!(refused, Err(SchedulerError::QueueFull { .. })), "{refused:?}");
 }
 
+fn again() -> Cause {
+    Cause::Other("again".into())
+}
+
 fn tried(queue: &str, subject: &str, attempt: u32) -> Task {
-    Task { attempt, reason: Some("tried".into()), ..task(queue, subject) }
+    Task { attempt, cause: Cause::Other("tried".into()), ..task(queue, subject) }
 }
 
 pub async fn a_full_queue_refuses(harness: &dyn Harness) {
@@ -91,7 +95,7 @@ pub async fn an_overfull_queue_may_shrink(harness: &dyn Harness) {
     configure(harness, "q", Some(1), None).await;
     put(harness, task("q", "c").due(Due::After(HOUR))).await;
     let lease = take_one(harness, "q").await;
-    commit(harness, Step::finish(&lease).put(lease.task().again(Due::Now, "again"))).await;
+    commit(harness, Step::finish(&lease).put(lease.task().again(Due::Now, again()))).await;
     let lease = take_one(harness, "q").await;
     commit(harness, Step::finish(&lease).put(task("q", "d"))).await;
     assert_full(harness, Step::intake().put(task("q", "e"))).await;
@@ -117,7 +121,7 @@ pub async fn tasks_tried_too_often_are_parked(harness: &dyn Harness) {
     put(harness, task("q", "s")).await;
     for _ in 0..3 {
         let lease = take_one(harness, "q").await;
-        commit(harness, Step::finish(&lease).put(lease.task().again(Due::Now, "no"))).await;
+        commit(harness, Step::finish(&lease).put(lease.task().again(Due::Now, again()))).await;
     }
     assert_eq!(counts(harness, "q").await, (0, 0, 0, 1));
     assert_eq!(queue_census(harness, "q").await.next_due, None);
@@ -245,7 +249,7 @@ pub async fn hastening_brings_parked_tasks_back(harness: &dyn Harness) {
     assert_eq!(counts(harness, "q").await, (0, 1, 0, 1));
     let lease = take_one(harness, "q").await;
     assert_eq!((lease.task().attempt, lease.task().generation), (0, 5));
-    commit(harness, Step::finish(&lease).put(lease.task().again(Due::Now, "again"))).await;
+    commit(harness, Step::finish(&lease).put(lease.task().again(Due::Now, again()))).await;
     assert_eq!(counts(harness, "q").await, (0, 0, 0, 2));
     assert_eq!(scheduler.hasten(Which::Queue(&"q".into())).await.unwrap(), 2);
     assert_eq!(counts(harness, "q").await, (0, 2, 0, 0));

@@ -3,8 +3,9 @@
 use super::{
     HOUR, Harness, assert_fenced, assert_nothing_due, commit, counts, finish, put, resting, state, take_one, task,
 };
+use crate::reason::ReasonCode;
 use crate::scheduler::{Expect, QueueRules, Record, SchedulerError, Step, Which};
-use crate::task::Due;
+use crate::task::{Cause, Due};
 
 pub async fn a_step_finishes_and_forks(harness: &dyn Harness) {
     put(harness, task("renew", "s")).await;
@@ -28,8 +29,13 @@ pub async fn a_step_may_put_its_own_task_again(harness: &dyn Harness) {
     for attempt in 0..5 {
         let lease = take_one(harness, "q").await;
         assert_eq!((lease.task().attempt, lease.task().generation), (attempt, 4));
-        assert_eq!(lease.task().reason.is_some(), attempt > 0);
-        commit(harness, Step::finish(&lease).put(lease.task().again(Due::After(HOUR), "no answer"))).await;
+        let cause = if attempt > 0 { Cause::failed(ReasonCode::new("timed_out")) } else { Cause::Regular };
+        assert_eq!(lease.task().cause, cause);
+        commit(
+            harness,
+            Step::finish(&lease).put(lease.task().again(Due::After(HOUR), Cause::failed(ReasonCode::new("timed_out")))),
+        )
+        .await;
         assert_eq!(counts(harness, "q").await, (1, 0, 0, 0));
         assert_nothing_due(harness, &["q"]).await;
         harness.advance(HOUR).await;

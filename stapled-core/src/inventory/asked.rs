@@ -1,9 +1,11 @@
 //! What the inventory tells whoever asks. A crowd is told in parts, so that nobody's question holds up the work.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{CertificateStatus, DeliveryStatus, Entry, Inventory, Place, PlaceStatus, ProblemStatus, Standing};
+use super::{CertificateStatus, DeliveryStatus, Entry, Inventory, Place, PlaceStatus, ProblemStatus, Standing, about};
+use crate::chain::CertChain;
 use crate::event::About;
 use crate::task::Subject;
 
@@ -49,6 +51,13 @@ impl Inventory {
         drop(known);
         certificates.sort_by(|a, b| (&a.name, &a.places).cmp(&(&b.name, &b.places)));
         certificates
+    }
+
+    /// What is known of a certificate; by the certificate alone where it lies nowhere.
+    pub(crate) fn about(&self, chain: &CertChain) -> Arc<About> {
+        let known = self.known();
+        let entry = known.certificates.get(chain.subject());
+        entry.map_or_else(|| Arc::new(about(chain, &BTreeMap::new())), |entry| Arc::clone(&entry.about))
     }
 
     /// How these certificates stand; those are left out that are gone meanwhile.

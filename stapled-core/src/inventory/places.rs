@@ -14,6 +14,7 @@ use crate::certificate::Certificate;
 use crate::chain::CertChain;
 use crate::event::About;
 use crate::issuance::Issuance;
+use crate::place_fault::PlaceFault;
 use crate::sink::Site;
 use crate::source::{Material, Sighting, SourceProblem, Version};
 use crate::staple::Staple;
@@ -155,6 +156,15 @@ impl Inventory {
         let known = self.known();
         let place = known.places.get(location).filter(|place| place.generation == generation)?;
         Some(place.sighting.clone())
+    }
+
+    /// What was wrong with a place when it was read last; none where it is in order.
+    pub(crate) fn fault_of(&self, location: &Subject) -> Option<PlaceFault> {
+        match self.known().places.get(location)?.state {
+            PlaceState::Problem { fault, .. } => Some(fault),
+            PlaceState::Expired(_) => Some(PlaceFault::Expired),
+            _ => None,
+        }
     }
 
     /// Adds certificates of CAs that lie in a place. Returns the places, with their generations, that wait for one of

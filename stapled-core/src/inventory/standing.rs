@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::chain::CertChain;
 use crate::event::About;
 use crate::ocsp::CertStatus;
+use crate::place_fault::PlaceFault;
 use crate::reason::ReasonCode;
+use crate::sink::SinkFailure;
 use crate::source::SourceProblem;
 use crate::staple::Staple;
 use crate::task::Subject;
@@ -13,6 +15,7 @@ use crate::time::Timestamp;
 
 /// How a place stands.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PlaceStatus {
     /// Its name; for a file, its path.
     pub name: Arc<str>,
@@ -26,6 +29,7 @@ pub struct PlaceStatus {
 
 /// A part of a source that cannot be looked at.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ProblemStatus {
     /// Which part, and why.
     pub problem: SourceProblem,
@@ -51,9 +55,9 @@ pub enum PlaceState {
     Problem {
         /// The certificate, as far as it could be read.
         about: Option<Arc<About>>,
-        /// The stable word for why.
-        code: ReasonCode,
-        /// Why, and what to do.
+        /// What is wrong.
+        fault: PlaceFault,
+        /// The same in words, and what to do.
         what: String,
     },
     /// This certificate.
@@ -62,6 +66,7 @@ pub enum PlaceState {
 
 /// How a certificate stands that wants a staple.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct CertificateStatus {
     /// Which.
     pub about: Arc<About>,
@@ -81,6 +86,7 @@ pub struct CertificateStatus {
 
 /// What one sink has of a certificate.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct DeliveryStatus {
     /// The sink's name.
     pub sink: Arc<str>,
@@ -140,6 +146,8 @@ pub enum DeliveryState {
     },
     /// The last delivery or withdrawal failed.
     Failed {
+        /// The kind of the failure.
+        failure: SinkFailure,
         /// The stable word for why.
         code: ReasonCode,
         /// Why, and what to do.

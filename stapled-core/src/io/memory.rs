@@ -30,7 +30,7 @@ use crate::time::Timestamp;
 /// What it holds is gone with the process; sources find everything again. A lease lasts until it is dropped, whatever
 /// its nominal duration: nobody but a worker of this process can lose it, and then its destructor runs. A task that
 /// comes back this way waits for a second, twice as long after every further attempt, at most an hour, so that one which
-/// panics is no hot loop; its reason says so.
+/// panics is no hot loop; its cause says so.
 ///
 /// Tasks due now or after a delay are not held up when the wall clock is set back; tasks due at an instant follow the
 /// wall clock, within its [`longest_sleep`](Clock::longest_sleep). Tasks due at the same time come in the order in which they were put.

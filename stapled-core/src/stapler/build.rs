@@ -12,7 +12,7 @@ use super::{Handle, Stapler};
 use crate::adder::Adder;
 use crate::chance::{Chance, SystemChance};
 use crate::clock::{Clock, SystemClock};
-use crate::event::{Event, Journal, Observer};
+use crate::event::{Journal, Observer};
 use crate::fetch::OcspFetcher;
 use crate::finder::{Finder, Rounds};
 use crate::inventory::{Inventory, SinkNumber};
@@ -40,7 +40,7 @@ pub struct StaplerBuilder {
     scheduler: Option<Arc<dyn Scheduler>>,
     clock: Arc<dyn Clock>,
     chance: Arc<dyn Chance>,
-    observer: Arc<dyn Observer>,
+    observers: Vec<Arc<dyn Observer>>,
     refresh: RefreshPolicy,
     judging: JudgePolicy,
     recycle: bool,
@@ -78,12 +78,6 @@ pub enum BuildError {
     },
 }
 
-struct Nobody;
-
-impl Observer for Nobody {
-    fn observe(&self, _: &Event) {}
-}
-
 impl Default for StaplerBuilder {
     fn default() -> Self {
         StaplerBuilder {
@@ -93,7 +87,7 @@ impl Default for StaplerBuilder {
             scheduler: None,
             clock: Arc::new(SystemClock),
             chance: Arc::new(SystemChance),
-            observer: Arc::new(Nobody),
+            observers: Vec::new(),
             refresh: RefreshPolicy::default(),
             judging: JudgePolicy::default(),
             recycle: true,
@@ -121,7 +115,7 @@ impl Group {
         self.shared_source(Arc::new(source))
     }
 
-    /// Adds a source that somebody else has, too.
+    /// Adds a source that the program shares with others.
     pub fn shared_source(mut self, source: Arc<dyn CertSource>) -> Self {
         self.sources.push(source);
         self
@@ -132,7 +126,7 @@ impl Group {
         self.shared_sink(Arc::new(sink))
     }
 
-    /// Adds a sink that other groups may have, too: it stays one sink.
+    /// Adds a sink that other groups may share: it stays one sink.
     pub fn shared_sink(mut self, sink: Arc<dyn StapleSink>) -> Self {
         self.sinks.push(sink);
         self
@@ -145,7 +139,7 @@ impl StaplerBuilder {
         self.group(Group::new().source(source))
     }
 
-    /// Adds a source that somebody else has, too.
+    /// Adds a source that the program shares with others.
     pub fn shared_source(self, source: Arc<dyn CertSource>) -> Self {
         self.group(Group::new().shared_source(source))
     }
@@ -155,7 +149,7 @@ impl StaplerBuilder {
         self.shared_sink(Arc::new(sink))
     }
 
-    /// Adds a sink that somebody else has, too.
+    /// Adds a sink that the program shares with others.
     pub fn shared_sink(mut self, sink: Arc<dyn StapleSink>) -> Self {
         self.everywhere.push(sink);
         self
@@ -172,29 +166,56 @@ impl StaplerBuilder {
         groups.into_iter().fold(self, StaplerBuilder::group)
     }
 
-    /// Who asks the CAs. Default: [`HttpFetcher`].
-    pub fn fetcher(self, fetcher: Arc<dyn OcspFetcher>) -> Self {
+    /// Sets what asks the CAs. Default: [`HttpFetcher`].
+    pub fn fetcher(self, fetcher: impl OcspFetcher + 'static) -> Self {
+        self.shared_fetcher(Arc::new(fetcher))
+    }
+
+    /// The same, for a part that the program shares with others.
+    pub fn shared_fetcher(self, fetcher: Arc<dyn OcspFetcher>) -> Self {
         StaplerBuilder { fetcher: Some(fetcher), ..self }
     }
 
-    /// What holds the tasks. Default: [`MemoryScheduler`].
-    pub fn scheduler(self, scheduler: Arc<dyn Scheduler>) -> Self {
+    /// Sets what holds the tasks. Default: [`MemoryScheduler`].
+    pub fn scheduler(self, scheduler: impl Scheduler + 'static) -> Self {
+        self.shared_scheduler(Arc::new(scheduler))
+    }
+
+    /// The same, for a part that the program shares with others.
+    pub fn shared_scheduler(self, scheduler: Arc<dyn Scheduler>) -> Self {
         StaplerBuilder { scheduler: Some(scheduler), ..self }
     }
 
-    /// Where the time comes from. Default: [`SystemClock`].
-    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+    /// Sets where the time comes from. Default: [`SystemClock`].
+    pub fn clock(self, clock: impl Clock + 'static) -> Self {
+        self.shared_clock(Arc::new(clock))
+    }
+
+    /// The same, for a part that the program shares with others.
+    pub fn shared_clock(self, clock: Arc<dyn Clock>) -> Self {
         StaplerBuilder { clock, ..self }
     }
 
-    /// What renewals and retries are spread by. Default: [`SystemChance`].
-    pub fn chance(self, chance: Arc<dyn Chance>) -> Self {
+    /// Sets what renewals and retries are spread by. Default: [`SystemChance`].
+    pub fn chance(self, chance: impl Chance + 'static) -> Self {
+        self.shared_chance(Arc::new(chance))
+    }
+
+    /// The same, for a part that the program shares with others.
+    pub fn shared_chance(self, chance: Arc<dyn Chance>) -> Self {
         StaplerBuilder { chance, ..self }
     }
 
-    /// Who is told what happens. Default: nobody.
-    pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
-        StaplerBuilder { observer, ..self }
+    /// Adds an observer of what happens: a closure, such as `|event: &Event| println!("{event}")`, or a type of its own.
+    /// Several observers are told one after the other. Default: none.
+    pub fn observer(self, observer: impl Observer + 'static) -> Self {
+        self.shared_observer(Arc::new(observer))
+    }
+
+    /// Adds an observer that the program shares with others.
+    pub fn shared_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers.push(observer);
+        self
     }
 
     /// When to ask again.
@@ -217,9 +238,14 @@ impl StaplerBuilder {
         StaplerBuilder { fetch_issuers, ..self }
     }
 
-    /// Where fetched issuers are kept. Default: in memory only.
-    pub fn issuer_store(self, store: Arc<dyn IssuerStore>) -> Self {
-        StaplerBuilder { issuer_store: Some(store), ..self }
+    /// Sets where fetched issuers are kept. Default: in memory only.
+    pub fn issuer_store(self, issuer_store: impl IssuerStore + 'static) -> Self {
+        self.shared_issuer_store(Arc::new(issuer_store))
+    }
+
+    /// The same, for a part that the program shares with others.
+    pub fn shared_issuer_store(self, issuer_store: Arc<dyn IssuerStore>) -> Self {
+        StaplerBuilder { issuer_store: Some(issuer_store), ..self }
     }
 
     /// The time between scans of a source that hears of no change. Default: 60 s.
@@ -284,7 +310,7 @@ impl StaplerBuilder {
             return Err(BuildError::NoSource);
         }
         let fetcher = self.fetcher.unwrap_or_else(|| Arc::new(HttpFetcher::new()));
-        let journal = Journal { clock: Arc::clone(&self.clock), observer: self.observer };
+        let journal = Journal { clock: Arc::clone(&self.clock), observers: self.observers.into() };
         let scheduler = self.scheduler.unwrap_or_else(|| Arc::new(MemoryScheduler::new(Arc::clone(&self.clock))));
         let names = distinct_names(&sinks);
         let inventory = Arc::new(Inventory::new(sinks_of, names.clone()));
@@ -336,6 +362,7 @@ impl StaplerBuilder {
                 Arc::clone(&responders),
                 ended.clone(),
             ),
+            ending: ended.clone(),
             ended: ended.drop_guard(),
             finders,
             adders: sinks.iter().zip(names).enumerate().map(adder).collect(),

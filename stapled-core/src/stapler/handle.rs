@@ -15,7 +15,7 @@ use crate::queues;
 use crate::responders::Responders;
 use crate::scheduler::{Scheduler, SchedulerError, Step};
 use crate::staple::Staple;
-use crate::task::{Subject, Task};
+use crate::task::{Cause, Subject, Task};
 
 /// How many tasks one step puts at most.
 const CHUNK: usize = 1000;
@@ -183,9 +183,8 @@ impl Handle {
             let Some(ticket) = self.0.inventory.ask(&subject) else { continue };
             self.0.responders.ask_again(&certificate.chain);
             let queue = self.0.responders.queue_for(&certificate.chain);
-            let mut task = Task::new(queue, subject.clone()).generation(certificate.generation);
-            task.reason = Some(queues::NOW.to_owned());
-            tasks.push(task);
+            let task = Task::new(queue, subject.clone()).generation(certificate.generation);
+            tasks.push(task.cause(Cause::Requested));
             asked.certificates.push(Arc::clone(&certificate.about));
             asked.open.push(Open { subject, ticket, about: certificate.about, before: certificate.staple });
         }

@@ -63,7 +63,8 @@ async fn an_address_that_gives_no_answer_does_not_stand_in_the_way_of_the_next()
     ];
     for (name, bad) in cases {
         let (first, second, url) = two(bad);
-        let asker = Asker::with(quick().timeout(Duration::from_secs(6)).resolver(known(&["127.0.0.1", "127.0.0.2"])));
+        let asker =
+            Asker::with(quick().timeout(Duration::from_secs(6)).shared_resolver(known(&["127.0.0.1", "127.0.0.2"])));
         let start = Instant::now();
         assert_eq!(body(asker.get(&url).await), b"answer", "{name}");
         assert!(start.elapsed() < Duration::from_secs(5), "{name}: {:?}", start.elapsed());
@@ -82,7 +83,7 @@ async fn an_address_that_gives_no_answer_does_not_stand_in_the_way_of_the_next()
 async fn what_one_address_says_is_not_asked_of_the_next() {
     let (_first, second, url) =
         two(|_, stream| stream.write_all(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n").is_ok());
-    let asker = Asker::with(quick().resolver(known(&["127.0.0.1", "127.0.0.2"])));
+    let asker = Asker::with(quick().shared_resolver(known(&["127.0.0.1", "127.0.0.2"])));
     assert_eq!(code(asker.get(&url).await), "http_status");
     assert!(second.received().is_empty());
 }
@@ -90,7 +91,7 @@ async fn what_one_address_says_is_not_asked_of_the_next() {
 #[tokio::test]
 async fn no_address_that_may_not_be_asked_is_tried_in_place_of_another() {
     let (first, second, url) = two(|_, _| false);
-    let asker = Asker::with(quick().deny_private(true).resolver(known(&["127.0.0.1", "127.0.0.2"])));
+    let asker = Asker::with(quick().deny_private(true).shared_resolver(known(&["127.0.0.1", "127.0.0.2"])));
     assert_eq!(code(asker.get(&url).await), "forbidden_address");
     assert!(first.received().is_empty() && second.received().is_empty());
 }
@@ -105,7 +106,7 @@ async fn the_order_of_addresses_is_the_resolvers_or_ipv4_first() {
         Server::at(v6, |_, stream| stream.write_all(ok("six").as_bytes()).is_ok()),
     );
     let url = format!("http://two.test:{port}/");
-    let both = || quick().resolver(known(&["::1", "127.0.0.1"]));
+    let both = || quick().shared_resolver(known(&["::1", "127.0.0.1"]));
     assert_eq!(body(Asker::with(both()).get(&url).await), b"six");
     assert_eq!(body(Asker::with(both().prefer_ipv4(true)).get(&url).await), b"four");
 }

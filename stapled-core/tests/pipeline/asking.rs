@@ -161,7 +161,7 @@ async fn post_is_the_second_try_whatever_a_get_brought() {
         let world = World::new();
         let between = Between::new(&world, fault);
         world.add("a.test");
-        world.run(world.builder().fetcher(between.clone()));
+        world.run(world.builder().shared_fetcher(between.clone()));
         world.pass(20 * SECOND).await;
         assert!(world.server.response_of("a.test").is_some(), "{name}: {:?}", world.record.codes("renewal_failed"));
         assert_eq!(between.methods(), [Method::Get, Method::Post], "{name}");
@@ -182,7 +182,7 @@ async fn no_post_follows_where_nobody_was_reached_or_fewer_questions_are_asked_f
         let world = World::new();
         let between = Between::new(&world, fault);
         world.add("a.test");
-        world.run(world.builder().fetcher(between.clone()));
+        world.run(world.builder().shared_fetcher(between.clone()));
         world.pass(10 * SECOND).await;
         assert_eq!(between.methods(), [Method::Get], "{name}");
     }
@@ -194,7 +194,7 @@ async fn revoked_is_an_answer() {
     let between = Between::new(&world, |_, _| None);
     world.ca.set(Mood::Revoked);
     world.add("a.test");
-    world.run(world.builder().fetcher(between.clone()));
+    world.run(world.builder().shared_fetcher(between.clone()));
     world.pass(MINUTE).await;
     assert_eq!(between.methods(), [Method::Get]);
 }
@@ -211,7 +211,7 @@ async fn a_crowd_at_a_responder_whose_gets_hang_gets_its_staples_by_post() {
         world.add(&format!("{number}.test"));
     }
     *world.ca.validity.lock().unwrap() = 12 * HOUR;
-    world.run(world.builder().fetcher(between.clone()));
+    world.run(world.builder().shared_fetcher(between.clone()));
     world.pass(MINUTE).await;
     assert_eq!(world.server.serves.lock().unwrap().len(), 60);
     let gets = || between.methods().into_iter().filter(|method| *method == Method::Get).count();
@@ -233,7 +233,7 @@ async fn what_a_cache_has_of_one_certificate_is_no_habit_of_the_responder() {
     let between = Between::new(&world, stale);
     *world.ca.validity.lock().unwrap() = 12 * HOUR;
     world.add("a.test");
-    world.run(world.builder().fetcher(between.clone()));
+    world.run(world.builder().shared_fetcher(between.clone()));
     world.pass(7 * HOUR).await;
     let both = [Method::Get, Method::Post];
     let asked = between.methods();
@@ -264,7 +264,7 @@ async fn an_etag_is_sent_with_the_question_whose_answer_is_held_and_with_no_othe
         Some(Ok(Answer { body: Some(response), etag: Some(etag.to_owned()), ..Answer::default() }))
     });
     world.add("a.test");
-    world.run(world.builder().fetcher(between.clone()));
+    world.run(world.builder().shared_fetcher(between.clone()));
     world.pass(7 * HOUR + 30 * MINUTE).await;
     let etags = between.etags();
     let one = Some("\"one\"".to_owned());
@@ -294,7 +294,7 @@ async fn an_answer_without_a_body_is_believed_only_where_its_validator_was_sent(
             _ => None,
         });
         world.add("a.test");
-        world.run(world.builder().fetcher(between.clone()));
+        world.run(world.builder().shared_fetcher(between.clone()));
         world.pass(5 * HOUR).await;
         assert_eq!(between.methods()[..3], [Method::Get, Method::Get, Method::Post], "{name}");
         assert_eq!(world.record.codes("attempt_failed")[0], "http_status", "{name}");
@@ -339,7 +339,7 @@ async fn the_longest_wait_that_was_asked_for_counts() {
         let profile = Ca::profile("a.test").ocsp_url("http://second.test/");
         world.list.put("a.test", &with_issuer(&world.ca.issue(profile), &world.ca));
         let between = Between::new(&world, fault);
-        world.run(world.builder().fetcher(between.clone()));
+        world.run(world.builder().shared_fetcher(between.clone()));
         world.pass(1190 * SECOND).await;
         let first = between.asked().len();
         let late = between.asked().into_iter().filter(|asked| asked.after > 10 * SECOND).count();
@@ -362,7 +362,7 @@ async fn responders_are_asked_instead_of_others() {
     let between = Between::new(&world, |_, _| None);
     let overrides = ResponderOverrides::new().replace("http://ocsp.test/", "http://mirror.test/ca").unwrap();
     let overrides = overrides.without_url("http://default.test/").unwrap();
-    world.run(world.builder().fetcher(between.clone()).responder_overrides(overrides));
+    world.run(world.builder().shared_fetcher(between.clone()).responder_overrides(overrides));
     world.pass(MINUTE).await;
     let mut urls: Vec<String> = between.asked().into_iter().map(|asked| asked.url).collect();
     urls.sort();
@@ -391,7 +391,7 @@ async fn urls_are_trimmed_and_their_passwords_told_to_nobody() {
         let why = "a user name or password in it".to_owned();
         question.url.contains('@').then(|| Err(FetchError::UnsupportedUrl { url: question.url.to_owned(), why }))
     });
-    let inventory = world.run(world.builder().fetcher(between.clone()));
+    let inventory = world.run(world.builder().shared_fetcher(between.clone()));
     world.pass(MINUTE).await;
     assert!(world.server.response_of("spaced.test").is_some());
     assert!(between.asked().iter().any(|asked| asked.url == "http://ocsp.test/"));

@@ -32,7 +32,7 @@ fn impostor() -> Authority {
 
 fn codes(inventory: &Inventory) -> Vec<String> {
     let code = |state: &PlaceState| match state {
-        PlaceState::Problem { code, .. } => Some(code.to_string()),
+        PlaceState::Problem { fault, .. } => Some(fault.code().to_string()),
         _ => None,
     };
     inventory.places().iter().filter_map(|place| code(&place.state)).collect()

@@ -11,6 +11,7 @@ mod handle;
 mod lives;
 mod meanwhile;
 mod pace;
+mod reports;
 mod servers;
 mod smallest;
 mod succession;
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use stapled_ca::Profile;
 use stapled_core::clock::SimulatedClock;
-use stapled_core::event::EventKind;
+use stapled_core::event::{EventKind, PlaceFault};
 use stapled_core::fetch::Method;
 use stapled_core::inventory::{DeliveryState, PlaceState, Standing};
 use stapled_core::sink::Withdrawal;
@@ -245,8 +246,8 @@ async fn an_issuer_is_found_in_another_place_even_when_that_comes_later_or_by_it
     world.list.put("a.test", &alone.certificate_pem());
     let inventory = world.start();
     world.pass(SECOND).await;
-    let PlaceState::Problem { code, .. } = &inventory.places()[0].state else { panic!("no problem") };
-    assert_eq!(code.as_str(), "issuer_missing");
+    let PlaceState::Problem { fault, .. } = &inventory.places()[0].state else { panic!("no problem") };
+    assert_eq!(*fault, PlaceFault::IssuerMissing);
     world.list.put("the CA", &world.ca.authority.certificate_pem());
     world.pass(SECOND).await;
     assert!(world.server.response_of("a.test").is_some());

@@ -19,8 +19,8 @@ fn groups(world: &World) -> (Arc<List>, Arc<Server>) {
     let stapler = Stapler::builder()
         .group(Group::new().source(Shared(world.list.clone())).sink(Shared(world.server.clone())))
         .group(Group::new().source(Shared(list.clone())).sink(Shared(server.clone())))
-        .fetcher(world.ca.clone())
-        .clock(world.clock.clone())
+        .shared_fetcher(world.ca.clone())
+        .shared_clock(world.clock.clone())
         .refresh_policy(half_life());
     world.run(stapler);
     (list, server)
@@ -178,8 +178,8 @@ async fn a_new_server_that_cannot_take_what_is_held_waits_for_an_hour_at_most() 
         .group(Group::new().source(Shared(world.list.clone())).sink(Shared(world.server.clone())))
         .group(Group::new().source(Shared(list.clone())).sink(Shared(server.clone())))
         .cert_id_hash(CertIdHash::Sha256)
-        .fetcher(world.ca.clone())
-        .clock(world.clock.clone())
+        .shared_fetcher(world.ca.clone())
+        .shared_clock(world.clock.clone())
         .refresh_policy(half_life());
     world.run(stapler);
     world.pass(MINUTE).await;

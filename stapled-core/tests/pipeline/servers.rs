@@ -169,8 +169,8 @@ async fn groups_keep_to_their_own_servers() {
         .group(Group::new().source(Shared(world.list.clone())).sink(Shared(world.server.clone())))
         .group(Group::new().source(Shared(other_list)).sink(Shared(other_server.clone())))
         .sink(Shared(everywhere.clone()))
-        .fetcher(world.ca.clone())
-        .clock(world.clock.clone())
+        .shared_fetcher(world.ca.clone())
+        .shared_clock(world.clock.clone())
         .refresh_policy(half_life());
     world.run(stapler);
     world.pass(SECOND).await;

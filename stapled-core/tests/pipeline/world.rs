@@ -287,7 +287,7 @@ impl Server {
     /// Somebody else takes a staple out of service, or puts something in its place.
     pub(crate) fn change(&self, name: &str, found: Found) {
         self.serves.lock().unwrap().remove(name);
-        self.tell(Lost::Changed(vec![Change { served_as: name.into(), found }]));
+        self.tell(Lost::Changed(vec![Change::new(name, found)]));
     }
 
     pub(crate) fn tell(&self, lost: Lost) {
@@ -423,9 +423,9 @@ impl World {
         Stapler::builder()
             .source(Shared(self.list.clone()))
             .sink(Shared(self.server.clone()))
-            .fetcher(self.ca.clone())
-            .clock(self.clock.clone())
-            .observer(self.record.clone())
+            .shared_fetcher(self.ca.clone())
+            .shared_clock(self.clock.clone())
+            .shared_observer(self.record.clone())
             .refresh_policy(half_life())
     }
 

@@ -75,9 +75,9 @@ impl Shared {
         Stapler::builder()
             .source(self.clone())
             .sink(self.clone())
-            .fetcher(Arc::new(self.clone()))
-            .clock(crowd.clock.clone())
-            .chance(Arc::new(Random::new(1, 1)))
+            .fetcher(self.clone())
+            .shared_clock(crowd.clock.clone())
+            .chance(Random::new(1, 1))
             .refresh_policy(half_life())
     }
 

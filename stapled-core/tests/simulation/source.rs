@@ -166,7 +166,7 @@ impl CertSource for Source {
             }
         }
         if let Some(place) = hidden {
-            scan.problems.push(SourceProblem { place, hides_below: true, error: error() });
+            scan.problems.push(SourceProblem::below(place, error()));
         }
         Ok(scan)
     }

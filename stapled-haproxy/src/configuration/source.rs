@@ -227,11 +227,7 @@ impl Inner {
         let sightings = sightings(configuration.certificates.iter().filter(is_there), &mut look);
         let mut problems: Vec<SourceProblem> = kept.into_iter().map(|(path, kept)| problem(&path, &kept)).collect();
         problems.extend(configuration.warnings.iter().filter(|warning| warning.effect == Effect::LeftOut).map(
-            |warning| SourceProblem {
-                place: warning.place.to_string(),
-                hides_below: false,
-                error: SourceError::new(warning.code, warning.to_string()),
-            },
+            |warning| SourceProblem::at(warning.place.to_string(), SourceError::new(warning.code, warning.to_string())),
         ));
         problems.extend(look.end(&self.name()));
         Ok((Scan { sightings, problems }, confirmed))
@@ -277,11 +273,7 @@ fn problem(path: &Path, kept: &Kept) -> SourceProblem {
         ),
     };
     // Not the path itself, which a certificate could have, too.
-    SourceProblem {
-        place: format!("reading {}", path.display()),
-        hides_below: false,
-        error: SourceError::new(code, what),
-    }
+    SourceProblem::at(format!("reading {}", path.display()), SourceError::new(code, what))
 }
 
 fn sightings<'a>(certificates: impl Iterator<Item = &'a Served>, look: &mut Look<'_>) -> Vec<Sighting> {

@@ -218,5 +218,5 @@ fn problem(
         ),
     };
     let error = SourceError::new(code, what);
-    Some(SourceProblem { place: name.to_string(), hides_below: false, error })
+    Some(SourceProblem::at(name.to_string(), error))
 }

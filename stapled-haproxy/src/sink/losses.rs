@@ -154,7 +154,7 @@ impl Peer {
                 memory.unshown.remove(cert_id);
                 if is_lost {
                     memory.delivered.remove(cert_id);
-                    let change = |name: &Arc<str>| Change { served_as: Arc::clone(name), found: self.found(&shown) };
+                    let change = |name: &Arc<str>| Change::new(Arc::clone(name), self.found(&shown));
                     memory.changes.extend(given.names.first().map(change));
                 }
             }

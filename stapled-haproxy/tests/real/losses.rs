@@ -174,7 +174,7 @@ async fn what_somebody_else_gave_stays_only_where_it_is_newer_and_true() {
                 "revoked" => Found::Withdrawn,
                 _ => Found::Unreadable,
             };
-            let change = Change { served_as: cert.name.as_str().into(), found };
+            let change = Change::new(cert.name.as_str(), found);
             assert_eq!(lost(&sink).await, Lost::Changed(vec![change]), "{what}");
             let response = deliver(&lab, &sink, &cert).await;
             assert_eq!(haproxy.stapled(&cert), Some(response), "{what}");
@@ -182,7 +182,7 @@ async fn what_somebody_else_gave_stays_only_where_it_is_newer_and_true() {
         // What HAProxy shows in words only is not verified: who insists on it has it.
         push(&haproxy, &good);
         if version(&binary) < (2, 8) {
-            let change = Change { served_as: cert.name.as_str().into(), found: Found::Unreadable };
+            let change = Change::new(cert.name.as_str(), Found::Unreadable);
             assert_eq!(lost(&sink).await, Lost::Changed(vec![change]));
             deliver(&lab, &sink, &cert).await;
             push(&haproxy, &good);
@@ -204,7 +204,7 @@ async fn what_another_stapler_withdrew_is_told_as_withdrawn() {
         deliver(&lab, &sink, &cert).await;
         other.withdraw(&cert.chain, &[cert.site()], Withdrawal::Revoked).await.expect("a withdrawal");
         assert_eq!(haproxy.stapled(&cert), None);
-        let change = Change { served_as: cert.name.as_str().into(), found: Found::Withdrawn };
+        let change = Change::new(cert.name.as_str(), Found::Withdrawn);
         assert_eq!(lost(&sink).await, Lost::Changed(vec![change]), "{binary}");
     }
 }

@@ -171,9 +171,15 @@ impl HttpFetcherBuilder {
         self
     }
 
-    /// The clock that dates in answers are compared with.
+    /// Sets the clock that dates in answers are compared with. Default: [`SystemClock`].
     #[must_use]
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+    pub fn clock(self, clock: impl Clock + 'static) -> Self {
+        self.shared_clock(Arc::new(clock))
+    }
+
+    /// The same, for a clock that the program shares with others.
+    #[must_use]
+    pub fn shared_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
@@ -212,10 +218,15 @@ impl HttpFetcherBuilder {
         self
     }
 
-    /// What finds the addresses of hosts; the system's resolver unless said otherwise. A proxy's own name is always
-    /// resolved by the system.
+    /// Sets what finds the addresses of hosts. Default: the system's resolver, which always resolves the proxy's name.
     #[must_use]
-    pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
+    pub fn resolver(self, resolver: impl Resolver + 'static) -> Self {
+        self.shared_resolver(Arc::new(resolver))
+    }
+
+    /// The same, for a resolver that the program shares with others.
+    #[must_use]
+    pub fn shared_resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
         self.resolver = resolver;
         self
     }

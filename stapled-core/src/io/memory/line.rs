@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::moment::Moment;
 use crate::scheduler::{QueueCensus, QueueRules};
-use crate::task::{Due, Queue, Subject, Task};
+use crate::task::{Cause, Due, Queue, Subject, Task};
 use crate::time::Timestamp;
 
 /// A queue. A key (its subject) has one entry here, wherever its task is; a task put while the key is leased follows it
@@ -33,9 +33,8 @@ struct Held {
     /// Tells tasks apart that are due together, first come first; the fence of a task that is leased.
     number: u64,
     generation: u64,
-    // Boxed twice, because few tasks have one and all have the room for it.
-    #[allow(clippy::box_collection)]
-    reason: Option<Box<String>>,
+    /// None for the regular cause. Boxed, because few tasks have another one and all have the room for it.
+    cause: Option<Box<Cause>>,
     attempt: u32,
     place: Place,
 }
@@ -105,7 +104,7 @@ impl Line {
             due: Due::At(due),
             generation: held.generation,
             attempt: held.attempt,
-            reason: held.reason.as_deref().cloned(),
+            cause: held.cause.as_deref().cloned().unwrap_or_default(),
         })
     }
 
@@ -117,8 +116,9 @@ impl Line {
             Due::After(delay) => (Place::Steady, now.steady() + delay),
             Due::At(instant) => (Place::Dated, instant),
         };
-        let Task { subject, generation, attempt, reason, .. } = task;
-        let held = Held { due, number, generation, reason: reason.map(Box::new), attempt, place };
+        let Task { subject, generation, attempt, cause, .. } = task;
+        let cause = (cause != Cause::Regular).then(|| Box::new(cause));
+        let held = Held { due, number, generation, cause, attempt, place };
         match self.tasks.get(&subject).map(|held| held.place) {
             Some(Place::Leased) => {
                 self.followers.insert(subject, held);
@@ -159,7 +159,7 @@ impl Line {
         held.due = now.steady() + back_off(held.attempt);
         held.number = number;
         held.attempt = held.attempt.saturating_add(1);
-        held.reason = Some(Box::new("lost with its worker".to_owned()));
+        held.cause = Some(Box::new(Cause::LeaseLost));
         held.place = if self.parks(held.attempt) { Place::Parked } else { Place::Steady };
         self.enqueue(subject, held);
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::MemoryScheduler;
 use crate::clock::{Clock, SimulatedClock, SystemClock};
 use crate::scheduler::{Scheduler, Step, Which};
-use crate::task::{Due, Queue, Task};
+use crate::task::{Cause, Due, Queue, Task};
 use crate::time::Timestamp;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -90,7 +90,7 @@ async fn a_lost_task_comes_back_ever_later() {
         drop(lease);
         lease = waiting.await.unwrap().unwrap().remove(0);
         assert_eq!(clock.now(), lost + SECOND * 2_u32.saturating_pow(attempt).min(3600));
-        assert_eq!(lease.task().reason.as_deref(), Some("lost with its worker"));
+        assert_eq!(lease.task().cause, Cause::LeaseLost);
     }
 }
 

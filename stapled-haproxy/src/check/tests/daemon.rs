@@ -97,7 +97,7 @@ fn the_daemon_says_the_same_of_issuers() {
 
     let seen = Arc::<Seen>::default();
     let stapler = Stapler::builder().source(Places(sightings)).shared_sink(Arc::clone(&seen) as Arc<dyn StapleSink>);
-    let stapler = stapler.fetcher(Arc::new(Nobody)).build().unwrap();
+    let stapler = stapler.fetcher(Nobody).build().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(stapler.run_once(std::future::pending())).unwrap();
     let theirs = seen.0.lock().unwrap().clone();
@@ -155,7 +155,7 @@ fn the_daemon_says_the_same_of_issuers_that_do_not_do() {
     let ours: HashMap<String, String> =
         sightings.iter().map(|sighting| (sighting.name.to_string(), word(sighting))).collect();
     let count = sightings.len();
-    let stapler = Stapler::builder().source(Places(sightings)).sink(NoSink).fetcher(Arc::new(Nobody)).build().unwrap();
+    let stapler = Stapler::builder().source(Places(sightings)).sink(NoSink).fetcher(Nobody).build().unwrap();
     let inventory = stapler.inventory();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(stapler.run_once(std::future::pending())).unwrap();
@@ -163,7 +163,7 @@ fn the_daemon_says_the_same_of_issuers_that_do_not_do() {
         .places()
         .iter()
         .map(|place| match &place.state {
-            PlaceState::Problem { code, .. } => (place.name.to_string(), code.to_string()),
+            PlaceState::Problem { fault, .. } => (place.name.to_string(), fault.code().to_string()),
             other => panic!("{}: {other:?}", place.name),
         })
         .collect();

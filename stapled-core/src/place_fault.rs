@@ -1,0 +1,80 @@
+//! What is wrong with a place whose certificate gets no staple.
+
+use crate::bundle::BundleError;
+use crate::chain::ChainError;
+use crate::reason::ReasonCode;
+
+/// What is wrong with a place whose certificate gets no staple.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PlaceFault {
+    /// The file cannot be read, or not in time.
+    Unreadable,
+    /// The file is larger than a file of certificates can be.
+    TooLarge,
+    /// There is no certificate in it.
+    NoCertificate,
+    /// A certificate in it is damaged.
+    Malformed,
+    /// The certificate's issuer was not found.
+    IssuerMissing,
+    /// The certificate was not issued by the issuer that was found.
+    WrongIssuer,
+    /// The signature on the certificate cannot be checked: its algorithm is not supported.
+    UnsupportedAlgorithm,
+    /// The certificate's validity has not begun.
+    NotYetValid,
+    /// The certificate's validity is over.
+    Expired,
+    /// The certificate is not for TLS servers.
+    NotForServers,
+    /// The certificate and its issuer make no chain, for another reason with this code.
+    Other(ReasonCode),
+}
+
+impl PlaceFault {
+    /// The stable word for it.
+    pub fn code(self) -> ReasonCode {
+        ReasonCode::new(match self {
+            PlaceFault::Unreadable => "unreadable_file",
+            PlaceFault::TooLarge => "too_large",
+            PlaceFault::NoCertificate => "no_certificate",
+            PlaceFault::Malformed => "malformed_certificate",
+            PlaceFault::IssuerMissing => "issuer_missing",
+            PlaceFault::WrongIssuer => "wrong_issuer",
+            PlaceFault::UnsupportedAlgorithm => "unsupported_algorithm",
+            PlaceFault::NotYetValid => "certificate_not_yet_valid",
+            PlaceFault::Expired => "certificate_expired",
+            PlaceFault::NotForServers => "not_for_servers",
+            PlaceFault::Other(code) => return code,
+        })
+    }
+
+    /// Whether only time is wrong with the certificate: it is outside of its validity, so no staple of it is missed.
+    pub fn is_outside_validity(self) -> bool {
+        matches!(self, PlaceFault::NotYetValid | PlaceFault::Expired)
+    }
+}
+
+impl From<&ChainError> for PlaceFault {
+    fn from(error: &ChainError) -> Self {
+        match error {
+            ChainError::WrongIssuer { .. } => PlaceFault::WrongIssuer,
+            ChainError::UnsupportedAlgorithm { .. } => PlaceFault::UnsupportedAlgorithm,
+            ChainError::NotYetValid { .. } => PlaceFault::NotYetValid,
+            ChainError::Expired { .. } => PlaceFault::Expired,
+            ChainError::NotForServers { .. } => PlaceFault::NotForServers,
+            #[allow(unreachable_patterns)] // a kind that a later version adds
+            other => PlaceFault::Other(other.code()),
+        }
+    }
+}
+
+impl From<&BundleError> for PlaceFault {
+    fn from(error: &BundleError) -> Self {
+        match error {
+            BundleError::NoCertificate => PlaceFault::NoCertificate,
+            _ => PlaceFault::Malformed,
+        }
+    }
+}
