@@ -52,6 +52,9 @@ pub(crate) trait Receiver: Send + Sync {
 
     /// Whether the stapler has ended.
     fn has_ended(&self) -> bool;
+
+    /// A number that tells the stapler from every other that runs.
+    fn stapler(&self) -> usize;
 }
 
 impl Reporter {
@@ -110,11 +113,12 @@ impl Reporters {
         Reporters::default()
     }
 
-    /// Adds the reporter of another stapler. It gets the reports that waited.
+    /// Adds the reporter of a stapler, in place of another one of the same stapler. It gets the reports that waited.
     pub fn add(&self, reporter: Reporter) {
         let waiting = {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            state.reporters.retain(|known| !known.has_ended());
+            let stapler = reporter.0.stapler();
+            state.reporters.retain(|known| !known.has_ended() && known.0.stapler() != stapler);
             state.reporters.push(reporter.clone());
             std::mem::take(&mut state.waiting)
         };

@@ -38,6 +38,7 @@ pub mod fuzzing;
 mod fuzzing;
 mod haproxy;
 mod instance;
+mod reports;
 mod running;
 mod sink;
 

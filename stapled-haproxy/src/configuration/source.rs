@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use aws_lc_rs::digest;
 use stapled_core::io::files::{Files, Look};
+use stapled_core::report::{Report, Reporter, Reporters};
 use stapled_core::source::{
     CertSource, IssuerChains, IssuerLookup, Scan, Sighting, SourceError, SourceProblem, Version,
 };
@@ -17,6 +18,7 @@ use super::found::{Configuration, ConfigurationError, Effect, Served, Socket, Su
 use super::reading::Reading;
 use crate::cli::address::Address;
 use crate::codes;
+use crate::reports;
 
 /// How often a configuration is read again at most because the last reading met files that were not watched before.
 const READINGS: usize = 3;
@@ -48,6 +50,7 @@ struct Inner {
     state: Mutex<State>,
     sockets: watch::Sender<Vec<Socket>>,
     confirmed: watch::Sender<Confirmed>,
+    reporters: Reporters,
 }
 
 /// What running HAProxys have decided that the configuration leaves open.
@@ -95,6 +98,7 @@ impl HaproxyConfiguration {
             state: Mutex::default(),
             sockets: watch::Sender::new(Vec::new()),
             confirmed: watch::Sender::default(),
+            reporters: Reporters::new(),
         }));
         source.0.read()?;
         Ok(source)
@@ -158,6 +162,10 @@ impl CertSource for HaproxyConfiguration {
         }
     }
 
+    fn report_to(&self, reporter: Reporter) {
+        self.0.reporters.add(reporter);
+    }
+
     async fn changed(&self) {
         tokio::select! {
             () = self.0.files.changed() => {}
@@ -191,9 +199,7 @@ impl Inner {
         let advice: HashSet<Warning> = advice.cloned().collect();
         let mut new: Vec<&Warning> = advice.difference(&state.told).collect();
         new.sort_by(|one, other| one.place.cmp(&other.place));
-        for warning in new {
-            tracing::warn!(event = "configuration_advice", code = warning.code.as_str(), "{warning}");
-        }
+        let new: Vec<Report> = new.into_iter().map(|one| reports::advice(one.code, one.to_string())).collect();
         state.told = advice;
         let is_new = |known: &Vec<Socket>| *known != configuration.sockets;
         self.sockets.send_if_modified(|known| {
@@ -204,6 +210,8 @@ impl Inner {
             is_new
         });
         state.latest = configuration;
+        drop(state);
+        new.into_iter().for_each(|report| self.reporters.tell(report));
         Ok(kept)
     }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
 use stapled_core::ocsp::CertIdHash;
+use stapled_core::report::Reporters;
 use stapled_core::sink::SinkError;
 
 use crate::cli::command::{CliName, Command};
@@ -14,8 +15,9 @@ use crate::cli::route::Route;
 use crate::codes;
 use crate::fault;
 use crate::instance::names::Candidate;
-use crate::instance::settings::Transactions;
-use crate::instance::transaction::{Changer, Fault, denied, dropped, foreign};
+use crate::instance::settings::{Settings, Transactions};
+use crate::instance::transaction::{Changed, Changer, Fault, denied, dropped, foreign};
+use crate::reports;
 
 /// What is to be introduced.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ pub(crate) struct Introduction {
     /// Whether HAProxy has the staple already, by one name at least.
     pub(crate) is_known: bool,
     pub(crate) transactions: Transactions,
+    pub(crate) chain: CertChain,
+    pub(crate) reporters: Reporters,
 }
 
 impl Introduction {
@@ -42,7 +46,7 @@ impl Introduction {
         candidates: Vec<Candidate>,
         response: Bytes,
         is_known: bool,
-        transactions: Transactions,
+        settings: &Settings,
     ) -> Self {
         let Identity { serial, fingerprint } = Identity::of(chain.end_entity());
         Introduction {
@@ -54,7 +58,9 @@ impl Introduction {
             response,
             cert_id: chain.cert_id(CertIdHash::Sha1).to_der(),
             is_known,
-            transactions,
+            transactions: settings.transactions,
+            chain: chain.clone(),
+            reporters: settings.reporters.clone(),
         }
     }
 
@@ -214,8 +220,11 @@ impl Introducer<'_> {
             parts.push(Command::set_issuer(name, &what.issuer));
         }
         parts.push(Command::set_first_response(name, &what.response));
-        self.changer.change(name, &parts).await?;
+        let changed = self.changer.change(name, &parts).await?;
         let loaded = self.expect_unchanged(what, name).await?;
+        if changed == Changed::WithForeignParts {
+            what.reporters.tell_of(&what.chain, reports::foreign_change_committed(self.route(), name.as_str()));
+        }
 
         let said = self.changer.ask(&Command::set_ocsp_response(&what.response)).await?;
         match reply::push(&said) {
@@ -248,7 +257,7 @@ impl Introducer<'_> {
             ShowReply::Loaded(loaded) if what.is(&loaded) => Ok(loaded),
             ShowReply::Loaded(loaded) if self.changer.connection.process().mixes_transactions() => {
                 let error = mixed_up(self.route(), what, name, &loaded);
-                tracing::error!(sink = %self.route(), certificate = name.as_str(), code = %error.code(), "{error}");
+                what.reporters.tell_of(&what.chain, reports::mixed_up(&error));
                 Err(Fault::Refused(error))
             }
             ShowReply::Loaded(loaded) => Err(Fault::Refused(differs(self.route(), what, name.as_str(), &loaded))),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use stapled_core::clock::{Clock, SystemClock};
 
+use stapled_core::report::Reporters;
 use stapled_core::staple::JudgePolicy;
 
 use crate::cli::connection::Patience;
@@ -59,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) transactions: Transactions,
     pub(crate) judge_policy: JudgePolicy,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Where what an operator must know goes. Clones of the settings share it.
+    pub(crate) reporters: Reporters,
 }
 
 impl Default for Settings {
@@ -75,6 +78,7 @@ impl Default for Settings {
             transactions: Transactions::default(),
             judge_policy: JudgePolicy::default(),
             clock: Arc::new(SystemClock),
+            reporters: Reporters::new(),
         }
     }
 }

@@ -62,6 +62,15 @@ enum Outcome {
     Refused { error: SinkError, is_left: bool },
 }
 
+/// What a commit put into service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changed {
+    /// Our parts alone.
+    Alone,
+    /// Our parts, together with a change of the same certificate that another client began.
+    WithForeignParts,
+}
+
 /// Changes certificates of one process.
 pub(crate) struct Changer<'a> {
     pub(crate) route: &'a Route,
@@ -71,11 +80,11 @@ pub(crate) struct Changer<'a> {
 
 impl Changer<'_> {
     /// Sets these parts of a certificate and commits them, unless somebody else's transaction is under way.
-    pub(crate) async fn change(&mut self, name: &CliName, parts: &[Command]) -> Result<(), Fault> {
+    pub(crate) async fn change(&mut self, name: &CliName, parts: &[Command]) -> Result<Changed, Fault> {
         self.finish().await?;
         match self.connection.process().mixes_transactions() {
             true => self.change_at_once(name, parts).await,
-            false => self.change_step_by_step(name, parts).await,
+            false => self.change_step_by_step(name, parts).await.map(|()| Changed::Alone),
         }
     }
 
@@ -92,7 +101,7 @@ impl Changer<'_> {
         Ok(said)
     }
 
-    async fn change_at_once(&mut self, name: &CliName, parts: &[Command]) -> Result<(), Fault> {
+    async fn change_at_once(&mut self, name: &CliName, parts: &[Command]) -> Result<Changed, Fault> {
         let mut commands = parts.to_vec();
         commands.push(Command::commit(name));
         for _ in 0..LOCKED_ATTEMPTS {
@@ -110,13 +119,7 @@ impl Changer<'_> {
             }
             match outcome {
                 Outcome::Committed { was_ours } => {
-                    if !was_ours {
-                        tracing::warn!(
-                            sink = %self.route, certificate = name.as_str(),
-                            "a change of the certificate that somebody else began was committed with its first staple"
-                        );
-                    }
-                    return Ok(());
+                    return Ok(if was_ours { Changed::Alone } else { Changed::WithForeignParts });
                 }
                 Outcome::Refused { error, .. } => return Err(Fault::Refused(error)),
                 Outcome::Locked { .. } => tokio::time::sleep(LOCKED_PAUSE).await,

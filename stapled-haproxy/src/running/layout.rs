@@ -11,10 +11,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
+use stapled_core::report::Reporters;
 use stapled_core::source::{IssuerChains, IssuerLookup, Sighting, Version};
 
 use crate::cli::reply::Environment;
 use crate::configuration::{Configuration, ExtraFiles, Served, Surroundings};
+use crate::reports;
 use crate::running::files::Stamp;
 
 /// In how many directories the process may have been started, at most.
@@ -48,7 +50,12 @@ impl Layout {
     /// Reads the configuration that a process says it was started with, in one of these directories, likeliest first, and
     /// with its environment. What cannot be read says nothing: the process is asked first, and the configuration only
     /// helps.
-    pub(crate) fn read(environment: &Environment, variables: Vec<(OsString, OsString)>, starts: &[PathBuf]) -> Self {
+    pub(crate) fn read(
+        environment: &Environment,
+        variables: Vec<(OsString, OsString)>,
+        starts: &[PathBuf],
+        reporters: &Reporters,
+    ) -> Self {
         let mut layout = Layout::default();
         let files = &environment.configuration_files;
         if files.is_empty() {
@@ -60,7 +67,7 @@ impl Layout {
             layout.stamps.extend(places.map(|file| (file.clone(), Stamp::of(&file))));
             match Configuration::read_in(&surroundings.clone().directory(start), files) {
                 Ok(configuration) => layout.take(configuration),
-                Err(error) => tracing::debug!("{error}: files of certificates are looked for without it"),
+                Err(error) => reporters.tell(reports::configuration_not_read(&error)),
             }
         }
         layout

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use stapled_core::report::Reporter;
 use stapled_core::source::{CertSource, IssuerLookup, Material, Scan, Sighting, SourceError};
 
 use crate::configuration::Served;
@@ -75,6 +76,10 @@ impl<S: CertSource> ServedPaths<S> {
 
 #[async_trait]
 impl<S: CertSource> CertSource for ServedPaths<S> {
+    fn report_to(&self, reporter: Reporter) {
+        self.source.report_to(reporter);
+    }
+
     async fn scan(&self) -> Result<Scan, SourceError> {
         let layouts = self.ask().await;
         let known = layouts.clone();

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use stapled_core::report::Reporter;
 use stapled_core::sink::SinkError;
 use stapled_core::source::{CertSource, Material, Scan, Sighting, SourceError, SourceProblem, Version};
 use tokio::time::Instant;
@@ -23,6 +24,7 @@ use crate::configuration::{HaproxyConfiguration, Level, Served};
 use crate::fault;
 use crate::instance::channel::{Writer, lock};
 use crate::instance::settings::Settings;
+use crate::reports;
 use crate::running::files::{Files, Stamp};
 use crate::running::layout::Layout;
 use crate::running::matching::{IN_FILE, Places, Stamps, bases, found, holds, match_all, start, starts};
@@ -330,13 +332,14 @@ impl HaproxySource {
         let (lines, process) =
             asked.await.map_err(|error: SinkError| SourceError::new(error.code(), error.to_string()))?;
         let starts = starts.to_vec();
+        let reporters = self.settings.reporters.clone();
         // The environment may hold secrets: it is not kept longer than the reading takes.
         let read = move || {
             let mut environment = Environment::default();
             lines.iter().for_each(|line| environment.add(line));
             let variables = lines.iter().filter_map(|line| line.split_once('='));
             let variables = variables.map(|(name, value)| (OsString::from(name), OsString::from(value)));
-            Layout::read(&environment, variables.collect(), &starts)
+            Layout::read(&environment, variables.collect(), &starts, &reporters)
         };
         let layout = Arc::new(blocking(&self.address, read).await?);
         lock(&self.memory).layout = Some((process, Arc::clone(&layout)));
@@ -370,11 +373,15 @@ impl CertSource for HaproxySource {
         match self.look().await {
             // Without an answer, it is what the configuration says. Whoever delivers there tells that nobody answers.
             Err(error) if !self.configurations.is_empty() => {
-                tracing::debug!("what is served beyond the configuration is not known now: {error}");
+                self.settings.reporters.tell(reports::not_compared(&error));
                 Ok(lock(&self.memory).beyond.clone())
             }
             looked => looked,
         }
+    }
+
+    fn report_to(&self, reporter: Reporter) {
+        self.settings.reporters.add(reporter);
     }
 
     async fn changed(&self) {

@@ -5,6 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use stapled_core::chain::CertChain;
 use stapled_core::ocsp::CertIdHash;
+use stapled_core::report::Reporter;
 use stapled_core::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use stapled_core::staple::Staple;
 
@@ -96,6 +97,10 @@ impl StapleSink for HaproxySink {
         self.address.to_string()
     }
 
+    fn report_to(&self, reporter: Reporter) {
+        self.settings.reporters.add(reporter);
+    }
+
     fn requirements(&self) -> Requirements {
         requirements(self.settings.max_size)
     }
@@ -114,7 +119,6 @@ impl StapleSink for HaproxySink {
             Behind::Process(peer) => peer.withdraw(chain, is_revoked).await?,
             Behind::Master(crew) => crew.withdraw(chain, is_revoked).await?,
         }
-        tracing::debug!(sink = %self.address, certificate = chain.end_entity().name(), ?why, "withdrawn");
         Ok(Withdrawn::Confirmed)
     }
 

@@ -12,6 +12,7 @@ use crate::cli::command::Command;
 use crate::cli::reply::{self, ProbeReply, Shown};
 use crate::instance::channel::{SLACK, lock};
 use crate::instance::writer::{self, BATCH};
+use crate::reports;
 use crate::sink::comparison::{Agreement, Compared};
 use crate::sink::haproxy_sink::requirements;
 use crate::sink::process_sink::{Given, MARGIN, Peer, TOLD_AGAIN, Taken, WANTED};
@@ -31,10 +32,10 @@ impl Peer {
         }
         match looked {
             Err(error @ SinkError::Unreachable { .. }) => {
-                tracing::debug!(sink = %self.route(), %error, "cannot look");
+                self.settings.reporters.tell(reports::not_surveyed(&error));
                 return None;
             }
-            Err(error) => tracing::debug!(sink = %self.route(), %error, "cannot look at certificates"),
+            Err(error) => self.settings.reporters.tell(reports::not_surveyed(&error)),
             Ok(()) => {}
         }
         let missing = self.missing();
@@ -134,7 +135,7 @@ impl Peer {
             let (replies, process) = match self.writer.ask(commands).await {
                 Ok(said) => said,
                 Err(error) => {
-                    tracing::debug!(sink = %self.route(), %error, "cannot compare");
+                    self.settings.reporters.tell(reports::not_surveyed(&error));
                     lock(&self.memory).unshown.extend(given.iter().map(|(cert_id, _)| cert_id.clone()));
                     break;
                 }
@@ -220,24 +221,11 @@ impl Peer {
             brought.extend(compared.map(|((_, taken), _)| taken));
         }
         for taken in brought {
-            let (certificate, sink) = (taken.chain.end_entity().name(), self.route());
-            match self.withdraw(&taken.chain, true).await {
-                Ok(()) => tracing::warn!(
-                    event = "withdrawn_again",
-                    %certificate,
-                    %sink,
-                    "{certificate}: {sink}: somebody else brought a staple for this certificate, which is revoked: it was taken \
-                     out of service again"
-                ),
-                Err(error) => tracing::error!(
-                    event = "withdrawn_again",
-                    %certificate,
-                    %sink,
-                    code = error.code().as_str(),
-                    "{certificate}: somebody else brought a staple for this certificate, which is revoked, and it may still be \
-                     in service: {error}"
-                ),
-            }
+            let report = match self.withdraw(&taken.chain, true).await {
+                Ok(()) => reports::withdrawn_again(self.route()),
+                Err(error) => reports::not_withdrawn_again(self.route(), &error),
+            };
+            self.settings.reporters.tell_of(&taken.chain, report);
         }
     }
 

@@ -340,14 +340,7 @@ impl Peer {
                 candidates.extend(new.into_iter().filter(|new| !names.iter().any(|name| name.as_str() == new.name)));
             }
         }
-        Ok(Introduction::new(
-            staple.chain(),
-            names,
-            candidates,
-            staple.response().clone(),
-            is_known,
-            self.settings.transactions,
-        ))
+        Ok(Introduction::new(staple.chain(), names, candidates, staple.response().clone(), is_known, &self.settings))
     }
 
     fn names(&self, sites: &[Site]) -> Result<Vec<CliName>, SinkError> {

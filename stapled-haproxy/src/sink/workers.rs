@@ -16,6 +16,7 @@ use crate::codes;
 use crate::fault;
 use crate::instance::channel::lock;
 use crate::instance::settings::Settings;
+use crate::reports;
 use crate::sink::process_sink::{Peer, TOLD_AGAIN};
 
 /// How many workers are spoken to. A master takes ten connections at a time; some are left for others.
@@ -79,7 +80,7 @@ impl Crew {
         for member in &members {
             match member.peer.deliver(staple, sites).await {
                 Ok(()) => {}
-                Err(error) if member.is_old => tracing::debug!(%error, "an old worker goes without"),
+                Err(error) if member.is_old => self.settings.reporters.tell(reports::old_worker_without(&error)),
                 Err(error) => failure = Some(error),
             }
         }
@@ -124,7 +125,7 @@ impl Crew {
         let members = match self.members().await {
             Ok(members) => members,
             Err(error) => {
-                tracing::debug!(sink = %self.master, %error, "cannot look");
+                self.settings.reporters.tell(reports::not_surveyed(&error));
                 return None;
             }
         };

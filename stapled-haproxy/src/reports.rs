@@ -1,0 +1,84 @@
+//! What sinks and sources report to the observer by themselves, with the names of these events.
+
+use stapled_core::event::Severity;
+use stapled_core::reason::ReasonCode;
+use stapled_core::report::Report;
+use stapled_core::sink::SinkError;
+use stapled_core::source::SourceError;
+
+use crate::cli::route::Route;
+
+/// Another client stapled a revoked certificate again.
+const WITHDRAWN_AGAIN: ReasonCode = ReasonCode::new("withdrawn_again");
+/// A commit installed parts of another certificate under this one's name.
+const CERTIFICATE_MIXED_UP: ReasonCode = ReasonCode::new("certificate_mixed_up");
+/// A change that another client began was committed with a first staple.
+const FOREIGN_CHANGE_COMMITTED: ReasonCode = ReasonCode::new("foreign_change_committed");
+/// The configuration can be read in two ways.
+const CONFIGURATION_ADVICE: ReasonCode = ReasonCode::new("configuration_advice");
+/// A process could not be asked what it has.
+const NOT_SURVEYED: ReasonCode = ReasonCode::new("not_surveyed");
+/// A worker of before a reload did not take a staple.
+const OLD_WORKER_WITHOUT: ReasonCode = ReasonCode::new("old_worker_without");
+/// A configuration that a process names could not be read.
+const CONFIGURATION_NOT_READ: ReasonCode = ReasonCode::new("configuration_not_read");
+
+/// Another client stapled a revoked certificate, and the staple was withdrawn again.
+pub(crate) fn withdrawn_again(route: &Route) -> Report {
+    let what = format!(
+        "{route}: another client pushed a staple for this certificate, which is revoked; the staple was taken out of \
+         service again"
+    );
+    Report::new(WITHDRAWN_AGAIN, Severity::Warning, what)
+}
+
+/// Another client stapled a revoked certificate, and the staple could not be withdrawn.
+pub(crate) fn not_withdrawn_again(route: &Route, error: &SinkError) -> Report {
+    let what = format!(
+        "{route}: another client pushed a staple for this certificate, which is revoked; the staple may still be in \
+         service: {error}"
+    );
+    Report::new(WITHDRAWN_AGAIN, Severity::Error, what).code(error.code())
+}
+
+/// HAProxy has another certificate under this one's name since a commit.
+pub(crate) fn mixed_up(error: &SinkError) -> Report {
+    Report::new(CERTIFICATE_MIXED_UP, Severity::Error, error.to_string()).code(error.code())
+}
+
+/// A change of the certificate `name` that another client began was committed with its first staple.
+pub(crate) fn foreign_change_committed(route: &Route, name: &str) -> Report {
+    let what = format!(
+        "{route}: a change of {name} that another client began was committed with its first staple; check the \
+         certificate, or allow transactions only where HAProxy keeps its clients' transactions apart (3.0 and newer)"
+    );
+    Report::new(FOREIGN_CHANGE_COMMITTED, Severity::Warning, what)
+}
+
+/// Advice about a configuration.
+pub(crate) fn advice(code: ReasonCode, what: String) -> Report {
+    Report::new(CONFIGURATION_ADVICE, Severity::Warning, what).code(code)
+}
+
+/// A process could not be asked what it has; the next survey asks again.
+pub(crate) fn not_surveyed(error: &SinkError) -> Report {
+    Report::new(NOT_SURVEYED, Severity::Debug, error.to_string()).code(error.code())
+}
+
+/// What a process serves beside its configuration is not known until it answers again.
+pub(crate) fn not_compared(error: &SourceError) -> Report {
+    let what = format!("certificates that only the running HAProxy has are not known now: {error}");
+    Report::new(NOT_SURVEYED, Severity::Debug, what).code(error.code)
+}
+
+/// A worker that only finishes its connections did not take a staple.
+pub(crate) fn old_worker_without(error: &SinkError) -> Report {
+    let what = format!("a worker of before the reload keeps its old staple: {error}");
+    Report::new(OLD_WORKER_WITHOUT, Severity::Debug, what).code(error.code())
+}
+
+/// A configuration that a process names could not be read: files are looked for by the names of the certificates alone.
+pub(crate) fn configuration_not_read(error: &dyn std::fmt::Display) -> Report {
+    let what = format!("{error}: the files of certificates are looked for without this configuration");
+    Report::new(CONFIGURATION_NOT_READ, Severity::Debug, what)
+}
