@@ -1,4 +1,4 @@
-//! What happened, told to whoever wants to know: logs, metrics, hooks, progress.
+//! Events: what happens in a stapler. Logs, metrics, hooks and progress displays observe them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use crate::sink::{EXPIRES_TOO_SOON, Withdrawal};
 use crate::task::Subject;
 use crate::time::Timestamp;
 
-/// Is told everything that happens, as it happens.
+/// Receives every event as it happens.
 ///
-/// It is called from the middle of the work: it must return at once, and hand on what takes time. It is never broken off:
-/// an event that it was given is its own.
+/// The stages call it in the middle of their work: it must return at once and hand slow work to another task or thread.
+/// A call is never cancelled.
 pub trait Observer: Send + Sync {
-    /// Takes note.
+    /// Receives an event.
     fn observe(&self, event: &Event);
 }
 
-/// A closure observes, too: `|event: &Event| println!("{event}")`.
+/// A closure is an observer, too: `|event: &Event| println!("{event}")`.
 impl<F: Fn(&Event) + Send + Sync> Observer for F {
     fn observe(&self, event: &Event) {
         self(event);
@@ -34,11 +34,11 @@ impl<F: Fn(&Event) + Send + Sync> Observer for F {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Event {
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// To which certificate, where it is about one.
+    /// The certificate that it is about, if it is about one.
     pub certificate: Option<Arc<About>>,
-    /// What.
+    /// What happened.
     pub kind: EventKind,
 }
 
@@ -46,13 +46,13 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct About {
-    /// What the stages call it, once it has an issuer.
+    /// The subject of the certificate's tasks, once its issuer is known.
     pub subject: Option<Subject>,
-    /// Its name for people.
+    /// Its name for messages.
     pub name: String,
     /// Its serial number in hexadecimal.
     pub serial: String,
-    /// Where it lies.
+    /// The places that hold it.
     pub places: Vec<Arc<str>>,
     /// Whether clients refuse it without a staple.
     pub must_staple: bool,
@@ -79,12 +79,12 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Something about no certificate in particular.
+    /// Tells of an event about no certificate in particular.
     pub(crate) fn tell(&self, kind: EventKind) {
         self.observe(None, kind);
     }
 
-    /// Something about this certificate.
+    /// Tells of an event about this certificate.
     pub(crate) fn tell_of(&self, certificate: &Arc<About>, kind: EventKind) {
         self.observe(Some(Arc::clone(certificate)), kind);
     }
@@ -101,11 +101,11 @@ impl Journal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failing {
-    /// The stable word for why the last one did.
+    /// The reason code of the last failure.
     pub code: ReasonCode,
-    /// Why.
+    /// The last failure in words.
     pub what: String,
-    /// Since when.
+    /// Since when renewals fail.
     pub since: Timestamp,
 }
 
@@ -113,18 +113,18 @@ pub struct Failing {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A part of a source could not be looked at.
+    /// A source could not read one of its parts.
     SourceProblem {
         /// The source's name.
         source: String,
-        /// Which part.
+        /// The part: a path, or another name.
         place: String,
-        /// The stable word for it.
+        /// The reason code.
         code: ReasonCode,
-        /// Why, and what to do.
+        /// The reason in words, and what to do.
         what: String,
     },
-    /// A source was looked at.
+    /// A source was scanned.
     Scanned {
         /// The source's name.
         source: String,
@@ -135,27 +135,27 @@ pub enum EventKind {
         /// How many places there are.
         places: usize,
     },
-    /// A file without an end-entity certificate: roots and intermediates.
+    /// A place holds certificates of CAs only, and no end-entity certificate.
     OnlyCaCertificates {
-        /// Where.
+        /// The name of the place.
         place: Arc<str>,
     },
-    /// A certificate without an OCSP URL: it has no staple and needs none.
+    /// A certificate has no OCSP URL: it gets no staple and needs none.
     NotApplicable,
-    /// A must-staple certificate without an OCSP URL: clients will refuse it.
+    /// A must-staple certificate has no OCSP URL: clients will refuse it.
     MustStapleWithoutUrl,
-    /// A place whose certificate gets no staple now.
+    /// The certificate of a place gets no staple now.
     PlaceProblem {
-        /// Where.
+        /// The name of the place.
         place: Arc<str>,
         /// What is wrong.
         fault: PlaceFault,
         /// The same in words, and what to do.
         what: String,
-        /// When it is looked at again, if not only when it changes.
+        /// When the place is read again, if it is read before it changes.
         again: Option<Timestamp>,
     },
-    /// An issuer's certificate was fetched from where the certificate says.
+    /// An issuer's certificate was fetched from a caIssuers URL of the certificate.
     IssuerFetched {
         /// The caIssuers URL.
         url: String,
@@ -166,36 +166,36 @@ pub enum EventKind {
     IssuerFetchFailed {
         /// The caIssuers URL.
         url: String,
-        /// The stable word for it.
+        /// The reason code.
         code: ReasonCode,
-        /// Why.
+        /// The reason in words.
         what: String,
-        /// When it is tried again.
+        /// When the next attempt is due.
         again: Timestamp,
     },
-    /// A certificate is complete and will be kept stapled.
+    /// A certificate and its issuer were found: the stapler keeps it stapled from now on.
     Accepted,
-    /// A kept response was verified and is used again.
+    /// A response that a sink kept was verified and is used again.
     Recycled {
         /// The end of its validity.
         expires: Timestamp,
         /// When it is renewed.
         renew: Timestamp,
     },
-    /// A kept response was not used.
+    /// A response that a sink kept is not used.
     NotRecycled {
-        /// The stable word for it.
+        /// The reason code.
         code: ReasonCode,
-        /// Why.
+        /// The reason in words.
         what: String,
     },
-    /// One question to a responder did not bring a staple; the next URL, hash or method comes next.
+    /// One request to a responder brought no staple. The next URL, hash or method is tried.
     AttemptFailed {
         /// The responder's URL.
         url: String,
-        /// The stable word for it.
+        /// The reason code.
         code: ReasonCode,
-        /// Why.
+        /// The reason in words.
         what: String,
     },
     /// A new staple was received and verified.
@@ -213,99 +213,99 @@ pub enum EventKind {
         /// Whether the last renewal had failed.
         recovered: bool,
     },
-    /// All URLs were asked in vain.
+    /// No URL of the certificate brought a staple.
     RenewalFailed {
-        /// The stable word for it.
+        /// The reason code.
         code: ReasonCode,
-        /// Why.
+        /// The reason in words.
         what: String,
-        /// How many tries in a row failed, this one included.
+        /// How many renewals in a row failed, this one included.
         attempts: u32,
-        /// When it is tried again.
+        /// When the next attempt is due.
         again: Timestamp,
-        /// Until when the staple that is held lasts, if one is.
+        /// The end of the staple that is held, if there is one.
         held_until: Option<Timestamp>,
     },
     /// The CA says that the certificate is revoked.
     Revoked {
-        /// What it says.
+        /// The status in the response.
         status: CertStatus,
-        /// When it is asked again, since a hold can end.
+        /// When the CA is asked again, since a hold can end.
         again: Timestamp,
     },
-    /// The certificate's validity is over: it is not asked for any more.
+    /// The certificate's validity is over: its CA is not asked any more.
     CertificateExpired {
         /// The end of its validity.
         not_after: Timestamp,
     },
-    /// A server has the staple.
+    /// A sink has put the staple into service.
     Delivered {
         /// The sink's name.
         sink: Arc<str>,
     },
-    /// A sink has nothing to do with this certificate.
+    /// A sink does not serve this certificate.
     NotWanted {
         /// The sink's name.
         sink: Arc<str>,
-        /// The stable word for it.
+        /// The reason code.
         code: ReasonCode,
-        /// Why.
+        /// The reason in words.
         what: String,
     },
     /// A delivery or a withdrawal failed.
     DeliveryFailed {
         /// The sink's name.
         sink: Arc<str>,
-        /// The stable word for it.
+        /// The reason code.
         code: ReasonCode,
-        /// Why, and what to do.
+        /// The reason in words, and what to do.
         what: String,
-        /// When it is tried again.
+        /// When the next attempt is due.
         again: Timestamp,
-        /// Until when the staple lasts that this sink has in service, if it has one.
+        /// The end of the staple that this sink has in service, if it has one.
         served_until: Option<Timestamp>,
-        /// Why its staple was to be taken out of service, if it was a withdrawal.
+        /// Why the staple was to be withdrawn, if it was a withdrawal.
         withdrawing: Option<Withdrawal>,
     },
-    /// A staple was taken out of service.
+    /// A staple was withdrawn.
     Withdrawn {
         /// The sink's name.
         sink: Arc<str>,
         /// Why.
         why: Withdrawal,
-        /// Whether the sink could: otherwise the server serves it until it expires.
+        /// Whether the sink took it out of service. Otherwise the server may serve it until it expires.
         confirmed: bool,
-        /// Why it could not be renewed, where that is so.
+        /// Why the staple could not be renewed, if renewals fail.
         failing: Option<Failing>,
-        /// Why it was to end before its renewal, where that is so: its CA was not even asked.
+        /// Why the staple ended before its renewal was due, if it did.
         short_lived: Option<String>,
     },
-    /// A server has the staple, and will be without one before the next renewal: responses live too short.
+    /// A server has the staple and will be without one before the next renewal: the CA's responses live too short.
     ShortLived {
         /// The sink's name.
         sink: Arc<str>,
-        /// Why, and what to do.
+        /// The reason in words, and what to do.
         what: String,
     },
-    /// The clock was set, or the machine slept: everything is looked at again.
+    /// The clock was set, or the machine slept: every plan is made again.
     ClockSet {
-        /// What the clock would show otherwise.
+        /// The time that the clock would show without that.
         expected: Timestamp,
-        /// What it shows.
+        /// The time that it shows.
         now: Timestamp,
     },
-    /// A server has lost staples and gets them again.
+    /// A server has lost staples, and they are delivered again.
     ServerLost {
         /// The sink's name.
         sink: Arc<str>,
-        /// How many certificates are delivered again.
+        /// How many staples are delivered again.
         certificates: usize,
     },
-    /// Somebody else took away or replaced staples at a server: what is there is judged, and the CAs are asked.
+    /// Another client of a server removed or replaced staples. What the server has now is judged, and the CAs are asked.
     ServerChanged {
         /// The sink's name.
         sink: Arc<str>,
-        /// Of how many certificates.
+        /// How many certificates are concerned.
         certificates: usize,
     },
     /// A sink or a source noticed something by itself.
@@ -317,7 +317,7 @@ pub enum EventKind {
     },
     /// A certificate is gone from all its places.
     Retired,
-    /// A worker failed in a way that it must not: a bug. Its task comes back.
+    /// A stage failed because of a bug. Its task is due again later.
     Internal {
         /// What happened.
         what: String,
@@ -325,7 +325,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// The event's own stable word; where something failed, [`code`](EventKind::code) says why.
+    /// The stable name of the event. For failures, [`code`](EventKind::code) says why.
     pub fn name(&self) -> &'static str {
         match self {
             EventKind::SourceProblem { .. } => "source_problem",
@@ -358,7 +358,7 @@ impl EventKind {
         }
     }
 
-    /// Why something failed or was left out.
+    /// The reason code of a failure, or of something that was left out.
     pub fn code(&self) -> Option<ReasonCode> {
         match self {
             EventKind::SourceProblem { code, .. }
@@ -383,13 +383,12 @@ impl Event {
         Event { at, certificate, kind }
     }
 
-    /// Whether clients refuse the certificate because of this: it is must-staple, and is left without a staple,
-    /// altogether or by one of its servers.
+    /// Whether clients refuse the certificate because of this: it is must-staple, and at least one server has no staple
+    /// for it.
     pub fn is_outage(&self) -> bool {
         let must_staple = self.certificate.as_ref().is_some_and(|certificate| certificate.must_staple);
         must_staple
             && match &self.kind {
-                // Of what is out of its validity, no staple is missed.
                 EventKind::PlaceProblem { fault, .. } => !fault.is_outside_validity(),
                 EventKind::RenewalFailed { held_until, .. } => held_until.is_none(),
                 EventKind::DeliveryFailed { served_until, .. } => served_until.is_none(),
@@ -399,7 +398,7 @@ impl Event {
             }
     }
 
-    /// How much it matters.
+    /// How much the event matters.
     pub fn severity(&self) -> Severity {
         match &self.kind {
             _ if self.is_outage() => Severity::Error,
@@ -436,7 +435,7 @@ impl Event {
     }
 }
 
-/// One line for people, with the certificate's name and without the time.
+/// One line of text, with the certificate's name and without the time.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(certificate) = &self.certificate {
@@ -446,7 +445,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// One line for people, without the certificate's name.
+/// One line of text, without the certificate's name.
 impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -542,7 +541,7 @@ impl fmt::Display for EventKind {
                 write!(f, "{sink} has lost its staples: {certificates} delivered again")
             }
             EventKind::ServerChanged { sink, certificates } => {
-                write!(f, "{sink}: somebody else removed or replaced staples: the CAs of {certificates} are asked")
+                write!(f, "{sink}: another client removed or replaced staples: the CAs of {certificates} are asked")
             }
             EventKind::Reported { from, report } => placed(f, from, &report.what),
             EventKind::Retired => f.write_str("gone from all its places"),
@@ -559,7 +558,7 @@ fn in_words(why: Withdrawal) -> &'static str {
     }
 }
 
-/// What happened, with the place before it unless it begins with that already.
+/// Writes what happened, after the place's name unless the text begins with that name.
 fn placed(f: &mut fmt::Formatter<'_>, place: &str, what: &str) -> fmt::Result {
     if what.starts_with(place) { f.write_str(what) } else { write!(f, "{place}: {what}") }
 }

@@ -1,4 +1,4 @@
-//! Where staples go: the trait of sinks.
+//! Sinks: what delivers staples to servers, files and tables.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,24 +16,28 @@ use crate::report::Reporter;
 use crate::staple::Staple;
 use crate::time::Timestamp;
 
-/// Delivers staples: to a server, a file, a table in memory.
+/// Delivers staples to a server, a file, or a table in memory.
 ///
-/// Deliveries of one certificate never overlap; deliveries of several do, as many at once as
-/// [`Requirements::concurrency`] allows. Delivering the same staple again must be harmless. What fails is tried again,
-/// without another question to the CA.
+/// Deliveries of one certificate never overlap. Deliveries of different certificates do, as many at once as
+/// [`Requirements::concurrency`] allows. Delivering the same staple again must be harmless. A failed delivery is tried
+/// again, without another request to the CA.
 ///
-/// Every future of these methods may be dropped before it is ready: one that takes too long, or when the program ends. Each
-/// method says what holds then.
+/// Each future of these methods may be dropped before it is ready: when it exceeds [`Requirements::deadline`], or when
+/// the program ends. Each method says what that means.
 #[async_trait]
 pub trait StapleSink: Send + Sync {
-    /// Delivers a staple for the certificate that lies at these places (one certificate may lie in several). Returns
-    /// when it is in service, or why it is not.
+    /// Delivers a staple for a certificate at these sites. One certificate may have several sites. Returns when the
+    /// staple is in service.
     ///
-    /// Dropped, it may have delivered or not: the caller takes the certificate for one in doubt, and delivers or withdraws
-    /// again. What is left of the work must not undo what that does.
+    /// A dropped delivery may have succeeded or not: the caller delivers or withdraws again. Remaining work of the dropped
+    /// one must not undo that.
+    ///
+    /// # Errors
+    ///
+    /// Why the staple is not in service.
     async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError>;
 
-    /// A name for messages, such as `/run/haproxy/admin.sock`.
+    /// The name of the sink in messages, such as `/run/haproxy/admin.sock`.
     fn name(&self) -> String {
         "sink".to_owned()
     }
@@ -45,45 +49,49 @@ pub trait StapleSink: Send + Sync {
         let _ = reporter;
     }
 
-    /// What a staple must be like for this sink.
+    /// What this sink requires of a staple, and of deliveries.
     fn requirements(&self) -> Requirements {
         Requirements::default()
     }
 
     /// Takes the staple of a certificate out of service.
     ///
-    /// Dropped, it may have done so or not, as with [`deliver`](StapleSink::deliver).
+    /// A dropped withdrawal may have succeeded or not, as with [`deliver`](StapleSink::deliver).
+    ///
+    /// # Errors
+    ///
+    /// Why the staple may still be in service.
     async fn withdraw(&self, chain: &CertChain, sites: &[Site], why: Withdrawal) -> Result<Withdrawn, SinkError> {
         let _ = (chain, sites, why);
         Ok(Withdrawn::Unsupported)
     }
 
-    /// The response that this sink still keeps for a certificate from before, if it keeps any: it is verified as if it
-    /// came from the network. It changes nothing, and may be dropped.
+    /// The response that this sink has kept for a certificate since an earlier run, if it keeps responses. The caller
+    /// verifies it like one from the network. The method changes nothing and may be dropped.
     async fn recall(&self, chain: &CertChain, sites: &[Site]) -> Option<Bytes> {
         let _ = (chain, sites);
         None
     }
 
-    /// Returns when the server has lost staples: it gets them again from memory. A sink that cannot tell never returns.
-    /// It is called again after each return, by one caller at a time.
+    /// Returns when the server has lost staples, which are then delivered again. A sink that cannot notice losses never
+    /// returns. The method is called again after each return, by one caller at a time.
     ///
-    /// Dropped, it has lost nothing: what it noticed and had not returned yet, the next call returns.
+    /// A dropped call loses nothing: what the sink noticed and had not returned, the next call returns.
     async fn lost(&self) -> Lost {
         std::future::pending().await
     }
 }
 
-/// A place where a certificate lies, as far as sinks care.
+/// A place that holds a certificate, as sinks see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
-    /// The name under which servers know the certificate there: for a file, its path.
+    /// The name by which servers know the certificate: for a file, its path.
     pub served_as: Arc<str>,
     /// The certificate's file, where there is one.
     pub file: Option<PathBuf>,
-    /// Where servers look for the staple, when that is not the file's name plus `.ocsp`.
+    /// The file in which servers look for the staple, if that is not the file's name plus `.ocsp`.
     pub staple_file: Option<PathBuf>,
-    /// Whether servers do not start without that file: then it is emptied where it would be removed.
+    /// Whether servers need that file to start. It is then emptied instead of removed.
     pub staple_file_needed: bool,
     /// How a server that loads the file finds the issuer.
     pub issuer: IssuerPlace,
@@ -93,37 +101,37 @@ pub struct Site {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IssuerPlace {
-    /// It is in the same file.
+    /// In the certificate's own file.
     SameFile,
-    /// It is in the file that servers look in: the certificate's name plus `.issuer`, or the configured one.
+    /// In the file that servers look in: the certificate's name plus `.issuer`, or the configured one.
     IssuerFile(PathBuf),
-    /// It begins a chain in the directory that servers take chains from.
+    /// At the beginning of a chain in the directory from which servers take chains.
     Chains(PathBuf),
-    /// The server does not find it; or it would look first where it finds another, which a sink can put right.
+    /// Nowhere that the server looks, or behind another certificate that the server finds first. A sink can correct this.
     Elsewhere,
-    /// The server takes another certificate for it, which has the issuer's name and comes first: it computes another CertID,
-    /// and no staple fits, whatever a sink brings. Only the file can be mended.
+    /// The server takes another certificate with the issuer's name, which comes first. It computes another CertID, so no
+    /// staple fits, whatever a sink delivers. Only the file can be corrected.
     Mistaken {
-        /// The directory of chains that the other one comes from; `None`: it lies in the certificate's own file.
+        /// The directory of chains that holds the other certificate; `None`: the certificate's own file holds it.
         chains: Option<PathBuf>,
     },
 }
 
-/// What a sink asks of a staple.
+/// What a sink requires of staples and of deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Requirements {
-    /// The one CertID hash by which the server finds a staple, with NULL parameters; `None`: any.
+    /// The only CertID hash by which the server finds a staple, with NULL parameters. `None`: any hash.
     pub cert_id_hash: Option<CertIdHash>,
     /// Whether the response must have just one SingleResponse.
     pub single_response: bool,
-    /// Whether nextUpdate must be there.
+    /// Whether the response must have a nextUpdate.
     pub next_update: bool,
-    /// The largest response, in bytes.
+    /// The largest response that the server takes, in bytes.
     pub max_size: usize,
     /// How long before nextUpdate the server stops serving the staple.
     pub margin: Duration,
-    /// How many deliveries may be under way at once.
+    /// How many deliveries may run at once.
     pub concurrency: usize,
     /// How long one delivery or withdrawal may take. One that takes longer is dropped, and tried again later.
     pub deadline: Duration,
@@ -154,12 +162,12 @@ impl Requirements {
         Requirements { max_size, ..self }
     }
 
-    /// The same, for a server that stops serving a staple so long before nextUpdate.
+    /// The same, for a server that stops serving a staple this long before nextUpdate.
     pub fn margin(self, margin: Duration) -> Self {
         Requirements { margin, ..self }
     }
 
-    /// The same, with so many deliveries at once.
+    /// The same, with this many deliveries at once.
     pub fn concurrency(self, concurrency: usize) -> Self {
         Requirements { concurrency, ..self }
     }
@@ -169,7 +177,11 @@ impl Requirements {
         Requirements { deadline, ..self }
     }
 
-    /// Whether a staple can be delivered at this time.
+    /// Checks that a staple can be delivered at this time.
+    ///
+    /// # Errors
+    ///
+    /// Which requirement the staple does not meet.
     pub fn check(&self, staple: &Staple, at: Timestamp) -> Result<(), SinkError> {
         let facts = staple.facts();
         let unfit = |code, what: String| Err(SinkError::Unfit { code: ReasonCode::new(code), what });
@@ -200,12 +212,12 @@ impl Requirements {
         Ok(())
     }
 
-    /// Whether a staple is of a kind that can be delivered, at whatever time.
+    /// Whether a staple meets the requirements that do not depend on the time.
     pub(crate) fn fits(&self, staple: &Staple) -> bool {
         self.check(staple, Timestamp::MIN).is_ok()
     }
 
-    /// What satisfies both.
+    /// The requirements of both sinks together.
     pub fn and(self, other: Requirements) -> Requirements {
         Requirements {
             cert_id_hash: self.cert_id_hash.or(other.cert_id_hash),
@@ -219,17 +231,17 @@ impl Requirements {
     }
 }
 
-/// A delivery that did not fail.
+/// The outcome of a delivery that did not fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Delivered {
     /// The staple is in service: the server said so.
     Confirmed,
-    /// This sink has nothing to do with this certificate, by its settings.
+    /// By its settings, this sink does not serve this certificate.
     NotWanted {
-        /// The stable word for why.
+        /// The reason code.
         code: ReasonCode,
-        /// Why, and what to do if that is not wanted.
+        /// The reason in words, and what to do if that is not wanted.
         what: String,
     },
 }
@@ -242,17 +254,17 @@ pub enum Withdrawal {
     Revoked,
     /// The staple ends and could not be renewed.
     Expiring,
-    /// The certificate is gone from its place, or does not want a staple any more.
+    /// The certificate is gone from its place, or wants no staple any more.
     Retired,
 }
 
-/// How a withdrawal went.
+/// The outcome of a withdrawal that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Withdrawn {
     /// The staple is out of service, or was not in service.
     Confirmed,
-    /// This sink cannot take staples back: the server serves it until it expires.
+    /// This sink cannot withdraw staples: the server serves it until it expires.
     Unsupported,
 }
 
@@ -267,18 +279,18 @@ pub enum Lost {
     /// The staples of these certificates, by the names under which the server knows them. They are delivered again from
     /// memory.
     Certificates(Vec<Arc<str>>),
-    /// Staples that somebody else took away or replaced. Nothing is brought back blindly: what was found is judged, and
-    /// the CA is asked.
+    /// Staples that another client removed or replaced. The stapler judges what the server has now and asks the CA before
+    /// it delivers anything.
     Changed(Vec<Change>),
 }
 
-/// What somebody else made of the staple of one certificate.
+/// What another client made of the staple of one certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Change {
-    /// The name under which the server knows the certificate.
+    /// The name by which the server knows the certificate.
     pub served_as: Arc<str>,
-    /// What is there now.
+    /// What the server has now.
     pub found: Found,
 }
 
@@ -289,27 +301,27 @@ impl Change {
     }
 }
 
-/// What was found in place of a staple.
+/// What a server has in place of a staple.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Found {
-    /// No staple, or a response that the server does not staple: somebody withdrew the staple, and may know of a
-    /// revocation. It stays away until the CA says that the certificate is good.
+    /// No staple, or a response that the server does not staple: another client withdrew the staple and may know of a
+    /// revocation. The staple stays withdrawn until the CA says that the certificate is good.
     Withdrawn,
-    /// This response. It is judged: a newer one is taken over, a revocation is heeded, anything else is replaced.
+    /// This response. The stapler judges it: it keeps a newer one, heeds a revocation, and replaces anything else.
     Response(Bytes),
-    /// Something that cannot be judged. It is replaced, and the CA is asked.
+    /// Something that cannot be judged. The stapler replaces it and asks the CA.
     Unreadable,
 }
 
-/// Why a staple was not delivered, or not withdrawn. All are tried again.
+/// Why a staple was not delivered, or not withdrawn. The stapler tries again after each of them.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SinkError {
     /// The server cannot take this staple; another response might do.
     #[error("{what}")]
     Unfit {
-        /// The stable word for it.
+        /// The reason code.
         code: ReasonCode,
         /// What does not fit.
         what: String,
@@ -320,29 +332,29 @@ pub enum SinkError {
         /// When the staple ends, and what to do.
         what: String,
     },
-    /// The server is not there, or hangs.
+    /// The server does not answer.
     #[error("{what}")]
     Unreachable {
-        /// The stable word for it.
+        /// The reason code.
         code: ReasonCode,
-        /// Who, why, and what to do.
+        /// Which server, why, and what to do.
         what: String,
     },
-    /// The server has not what this is for, yet: as it is while it is being told of a renewed file. It is told only when
-    /// that lasts.
+    /// The server does not have the certificate yet, as between the renewal of a file and the reload of the server. The
+    /// observer hears of it only if it lasts.
     #[error("{what}")]
     NotYet {
-        /// The stable word for it.
+        /// The reason code.
         code: ReasonCode,
-        /// What it has, and what to do if it stays so.
+        /// What the server has, and what to do if that lasts.
         what: String,
     },
-    /// The server said no.
+    /// The server refused.
     #[error("{what}")]
     Refused {
-        /// The stable word for it.
+        /// The reason code.
         code: ReasonCode,
-        /// What it said, and what to do.
+        /// What the server said, and what to do.
         what: String,
     },
 }
@@ -364,19 +376,19 @@ pub enum SinkFailure {
 }
 
 impl Delivered {
-    /// Nothing to do, by the sink's settings.
+    /// A delivery that the sink's settings exclude.
     pub fn not_wanted(code: ReasonCode, what: impl Into<String>) -> Self {
         Delivered::NotWanted { code, what: what.into() }
     }
 }
 
 impl SinkError {
-    /// The server is not there, or hangs.
+    /// A server that does not answer.
     pub fn unreachable(code: ReasonCode, what: impl Into<String>) -> Self {
         SinkError::Unreachable { code, what: what.into() }
     }
 
-    /// The server said no.
+    /// A server that refused.
     pub fn refused(code: ReasonCode, what: impl Into<String>) -> Self {
         SinkError::Refused { code, what: what.into() }
     }
@@ -392,7 +404,7 @@ impl SinkError {
         }
     }
 
-    /// The stable word for it.
+    /// The reason code.
     pub fn code(&self) -> ReasonCode {
         match self {
             SinkError::Unfit { code, .. }
@@ -404,7 +416,7 @@ impl SinkError {
     }
 }
 
-/// Why a staple cannot be served by a server that stops serving it `margin` before its end.
+/// The error of a staple for a server that stops serving it `margin` before its end.
 pub(crate) fn too_short(staple: &Staple, margin: Duration) -> SinkError {
     let (ends, margin) = (staple.expires(), margin.as_secs());
     let life = ends.since(staple.this_update()).as_secs();
@@ -418,11 +430,11 @@ pub(crate) fn too_short(staple: &Staple, margin: Duration) -> SinkError {
     SinkError::ExpiresTooSoon { what }
 }
 
-/// The reason of a staple that a server does not serve, since its end is too near.
+/// The code of a staple whose end is too near for a server to serve it.
 pub(crate) const EXPIRES_TOO_SOON: ReasonCode = ReasonCode::new("expires_too_soon");
 
-/// During which time a staple can be served by those of these sinks that have one of these numbers. A sink that serves
-/// no response of so short a life does not shorten it for the others.
+/// The time during which the sinks with these numbers can serve a staple. A sink that serves no response of such a short
+/// life does not shorten the time for the others.
 pub(crate) fn usable_by(sinks: &[Arc<dyn StapleSink>], numbers: &BTreeSet<usize>, staple: &Staple) -> Usable {
     let (from, ends) = (staple.this_update(), staple.expires());
     let margins = numbers.iter().filter_map(|&number| sinks.get(number)).map(|sink| sink.requirements().margin);
@@ -430,7 +442,7 @@ pub(crate) fn usable_by(sinks: &[Arc<dyn StapleSink>], numbers: &BTreeSet<usize>
     Usable { from, until: ends - margin }
 }
 
-/// What those of these sinks ask of a staple that have one of these numbers, all together.
+/// The requirements of the sinks with these numbers, all together.
 pub(crate) fn requirements_of(sinks: &[Arc<dyn StapleSink>], numbers: &BTreeSet<usize>) -> Requirements {
     numbers
         .iter()

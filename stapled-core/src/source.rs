@@ -1,4 +1,4 @@
-//! Where certificates come from: the trait of sources.
+//! Sources: what finds certificates.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,25 +9,29 @@ use async_trait::async_trait;
 use crate::reason::ReasonCode;
 use crate::report::Reporter;
 
-/// Says which certificates there are, and when that may have changed.
+/// Finds certificates, and notices changes.
 ///
-/// A source names files or gives bytes; reading and parsing them is the parser's work. Two sightings with the same name
-/// in two scans are the same place; it is parsed again when the version differs.
+/// A source names files or gives bytes; the stapler reads and parses them. Two sightings with the same name in two scans
+/// are the same place. The stapler parses a place again when its version differs.
 #[async_trait]
 pub trait CertSource: Send + Sync {
-    /// Looks at everything there is now. What cannot be looked at is a problem of the scan, and hides nothing else; the
-    /// whole scan fails only when nothing at all can be said.
+    /// Scans everything that the source has now. A part that cannot be read is a problem of the scan and hides nothing
+    /// else.
     ///
-    /// It may be dropped before it is ready. Nobody has heard then of what it saw: the next scan gives it all, and
-    /// [`changed`](CertSource::changed) returns for it as if there had been no scan.
+    /// A scan may be dropped before it is ready. The caller then knows nothing of it: the next scan returns everything,
+    /// and [`changed`](CertSource::changed) returns as if there had been no scan.
+    ///
+    /// # Errors
+    ///
+    /// Nothing at all can be said about the certificates.
     async fn scan(&self) -> Result<Scan, SourceError>;
 
-    /// Returns when a scan may find something new. A hint: the finder scans at its regular interval all the same. A
-    /// source that cannot tell, or not any more, never returns: one that returned at once each time would be scanned
-    /// without a pause.
+    /// Returns when a scan may find something new. This is a hint: the stapler scans at its regular interval, too. A
+    /// source that cannot notice changes, or no longer can, never returns; a source that returns at once each time is
+    /// scanned without a pause.
     ///
-    /// It may be dropped before it is ready, and is, at every regular scan: a change that no scan has seen is hinted at by
-    /// the next call.
+    /// A call may be dropped before it is ready, and is dropped at every regular scan. The next call returns for a change
+    /// that no scan has seen.
     async fn changed(&self) {
         std::future::pending().await
     }
@@ -39,8 +43,7 @@ pub trait CertSource: Send + Sync {
         let _ = reporter;
     }
 
-    /// A name for messages, such as `/etc/haproxy/certs`. Sources of one stapler are told apart even when their names
-    /// are equal.
+    /// The name of the source in messages, such as `/etc/haproxy/certs`. Sources of one stapler may have equal names.
     fn name(&self) -> String {
         "source".to_owned()
     }
@@ -56,39 +59,42 @@ impl<S: CertSource + ?Sized> CertSource for Arc<S> {
         (**self).changed().await;
     }
 
+    fn report_to(&self, reporter: Reporter) {
+        (**self).report_to(reporter);
+    }
+
     fn name(&self) -> String {
         (**self).name()
     }
 }
 
-/// All that a source knows now.
+/// Everything that a source has now.
 #[derive(Clone, Debug, Default)]
 pub struct Scan {
-    /// The places where there is something.
+    /// The places that may hold a certificate.
     pub sightings: Vec<Sighting>,
-    /// What could not be looked at.
+    /// The parts that could not be read.
     pub problems: Vec<SourceProblem>,
 }
 
-/// A place with, perhaps, a certificate in it.
+/// A place that may hold a certificate.
 #[derive(Clone, Debug)]
 pub struct Sighting {
     /// The name of the place, unique in its source; for a file, its path.
     pub name: Arc<str>,
-    /// What is there.
+    /// What the place holds.
     pub material: Material,
-    /// Changes when what is there may have changed.
+    /// Differs when the contents may have changed.
     pub version: Version,
-    /// Where servers look for this certificate's staple, when that is not the file's name plus `.ocsp`.
+    /// The file in which servers look for this certificate's staple, if that is not the file's name plus `.ocsp`.
     pub staple_file: Option<PathBuf>,
-    /// Whether servers do not start without that file, since their configuration names it: then it is emptied where it
-    /// would be removed.
+    /// Whether servers need that file to start, since their configuration names it. It is then emptied instead of removed.
     pub staple_file_needed: bool,
     /// Where servers look for this certificate's issuer, besides the certificate's own file.
     pub issuer_lookup: IssuerLookup,
     /// Where servers look for the chain of a certificate whose file has none.
     pub issuer_chains: Option<IssuerChains>,
-    /// The name under which servers know the certificate, when that is not the name of the place.
+    /// The name by which servers know the certificate, if that is not the name of the place.
     pub served_as: Option<Arc<str>>,
 }
 
@@ -136,13 +142,13 @@ pub enum IssuerLookup {
     Nowhere,
 }
 
-/// A directory of chains for certificates that come without. Each file begins with the certificate of the issuer, which a
-/// server knows by its key identifier.
+/// A directory of chains for certificates whose files have none. Each file begins with the certificate of an issuer, which
+/// servers find by its key identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerChains {
     /// The directory; files in directories in it do not count.
     pub directory: PathBuf,
-    /// Changes when one of its files may have changed.
+    /// Differs when one of the files may have changed.
     pub version: Version,
 }
 
@@ -150,7 +156,7 @@ pub struct IssuerChains {
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Material {
-    /// A file, to be read by the parser.
+    /// A file, which the stapler reads.
     File(PathBuf),
     /// The bytes of a PEM bundle or a DER certificate.
     Bytes(Arc<[u8]>),
@@ -166,60 +172,60 @@ impl fmt::Debug for Material {
     }
 }
 
-/// Stands for the contents of a place: equal as long as these are, as far as the source can tell.
+/// A version of the contents of a place: equal as long as the contents are, as far as the source can tell.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Version(Vec<u8>);
 
 impl Version {
-    /// Takes anything that changes with the contents: a hash, a row's version, a file's inode and times.
+    /// A version made of anything that changes with the contents: a hash, a row's version, a file's inode and times.
     pub fn new(version: impl Into<Vec<u8>>) -> Self {
         Version(version.into())
     }
 
-    /// What it was made of.
+    /// The bytes that it was made of.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// A part of a source that could not be looked at.
+/// A part of a source that could not be read.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SourceProblem {
-    /// What: a path, or another name.
+    /// The part: a path, or another name.
     pub place: String,
-    /// Whether everything below that path is out of sight: what was known there stays known. Otherwise only the place
-    /// of that name does.
+    /// Whether everything below that path is out of sight, so that its places stay known. Otherwise only the place with
+    /// that name stays known.
     pub hides_below: bool,
-    /// Why, and what to do.
+    /// The reason, and what to do.
     pub error: SourceError,
 }
 
 impl SourceProblem {
-    /// A place that cannot be looked at. Other places of the source are in sight.
+    /// A place that cannot be read. All other places are in sight.
     pub fn at(place: impl Into<String>, error: SourceError) -> Self {
         SourceProblem { place: place.into(), hides_below: false, error }
     }
 
-    /// A directory that cannot be looked at, with everything below it.
+    /// A directory that cannot be read, with everything below it.
     pub fn below(place: impl Into<String>, error: SourceError) -> Self {
         SourceProblem { place: place.into(), hides_below: true, error }
     }
 }
 
-/// Why a source, or a part of it, could not be looked at.
+/// Why a source, or a part of it, could not be read.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{what}")]
 #[non_exhaustive]
 pub struct SourceError {
-    /// The stable word for it.
+    /// The reason code.
     pub code: ReasonCode,
     /// What is wrong, where, and what to do.
     pub what: String,
 }
 
 impl SourceError {
-    /// A problem of that kind.
+    /// An error with this code and these words.
     pub fn new(code: ReasonCode, what: impl Into<String>) -> Self {
         SourceError { code, what: what.into() }
     }
