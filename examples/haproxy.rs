@@ -11,7 +11,6 @@
 #![allow(clippy::print_stdout)] // This program has no log.
 
 use std::error::Error;
-use std::sync::Arc;
 
 use stapled_core::event::Event;
 use stapled_core::stapler::Stapler;
@@ -30,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let shutdown = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
     // Without an observer, failures are silent: a library writes to no log.
-    let observer = Arc::new(|event: &Event| println!("{event}"));
+    let observer = |event: &Event| println!("{event}");
     // The three lines.
     let mut haproxy = Haproxy::with_configuration([&configuration])?;
     let stapler = Stapler::builder().groups(haproxy.groups()).observer(observer).build()?;

@@ -95,8 +95,11 @@ pub(crate) fn overrides(responders: &[String], default: Option<&str>) -> Result<
 impl Network {
     /// What asks responders; each question may take so long.
     pub(crate) fn fetcher(&self, timeout: Duration) -> Result<HttpFetcher, HttpFetcherError> {
-        let builder =
-            HttpFetcher::builder().deny_private(self.deny_private).prefer_ipv4(self.prefer_ipv4).timeout(timeout);
+        let builder = HttpFetcher::builder()
+            .crypto_provider(rustls::crypto::aws_lc_rs::default_provider())
+            .deny_private(self.deny_private)
+            .prefer_ipv4(self.prefer_ipv4)
+            .timeout(timeout);
         match &self.proxy {
             Some(proxy) => builder.proxy(proxy.url.as_str(), proxy.except.as_str()).build(),
             None => builder.proxy_from_environment().build(),

@@ -1,11 +1,19 @@
 //! The default implementations of the traits: what touches files, sockets and timers.
 
+#[cfg(feature = "files")]
 pub mod directory;
+#[cfg(feature = "files")]
 pub mod file;
+#[cfg(feature = "files")]
 pub mod files;
+#[cfg(feature = "files")]
 pub(crate) mod heard;
+#[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "files")]
 pub mod issuers;
 pub mod memory;
+#[cfg(feature = "files")]
 mod stamp;
+#[cfg(feature = "files")]
 mod watch;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rand::TryRngCore;
+use rand::rngs::OsRng;
 
 use super::Renewer;
 use crate::event::EventKind;
@@ -209,7 +211,7 @@ impl Renewer {
         if !self.nonce {
             return Ok(None);
         }
-        match aws_lc_rs::rand::fill(&mut nonce) {
+        match OsRng.try_fill_bytes(&mut nonce) {
             Ok(()) => Ok(Some(nonce)),
             Err(_) => Err(Unanswered::Unasked("no randomness for a nonce".to_owned())),
         }

@@ -16,6 +16,7 @@ use crate::event::{Journal, Observer};
 use crate::fetch::OcspFetcher;
 use crate::finder::{Finder, Rounds};
 use crate::inventory::{Inventory, SinkNumber};
+#[cfg(feature = "http")]
 use crate::io::http::HttpFetcher;
 use crate::io::memory::MemoryScheduler;
 use crate::issuers::{IssuerFetcher, IssuerStore};
@@ -76,6 +77,9 @@ pub enum BuildError {
         /// The name of the source.
         source_name: String,
     },
+    /// Nothing asks the CAs: this build has no fetcher of its own.
+    #[error("no fetcher: set one with StaplerBuilder::fetcher, or enable the feature `http` of stapled-core")]
+    NoFetcher,
 }
 
 impl Default for StaplerBuilder {
@@ -166,7 +170,7 @@ impl StaplerBuilder {
         groups.into_iter().fold(self, StaplerBuilder::group)
     }
 
-    /// Sets what asks the CAs. Default: [`HttpFetcher`].
+    /// Sets what asks the CAs. Default: `HttpFetcher`, with the feature `http`.
     pub fn fetcher(self, fetcher: impl OcspFetcher + 'static) -> Self {
         self.shared_fetcher(Arc::new(fetcher))
     }
@@ -309,7 +313,7 @@ impl StaplerBuilder {
         if sources.is_empty() {
             return Err(BuildError::NoSource);
         }
-        let fetcher = self.fetcher.unwrap_or_else(|| Arc::new(HttpFetcher::new()));
+        let fetcher = self.fetcher.or_else(default_fetcher).ok_or(BuildError::NoFetcher)?;
         let journal = Journal { clock: Arc::clone(&self.clock), observers: self.observers.into() };
         let scheduler = self.scheduler.unwrap_or_else(|| Arc::new(MemoryScheduler::new(Arc::clone(&self.clock))));
         let names = distinct_names(&sinks);
@@ -410,6 +414,16 @@ impl StaplerBuilder {
             opened,
         })
     }
+}
+
+#[cfg(feature = "http")]
+fn default_fetcher() -> Option<Arc<dyn OcspFetcher>> {
+    Some(Arc::new(HttpFetcher::new()))
+}
+
+#[cfg(not(feature = "http"))]
+fn default_fetcher() -> Option<Arc<dyn OcspFetcher>> {
+    None
 }
 
 /// The sinks' names, told apart by a number where they are equal.

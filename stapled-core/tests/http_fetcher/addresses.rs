@@ -11,7 +11,7 @@ use crate::world::*;
 
 /// Knows the addresses of every host.
 #[derive(Debug)]
-struct Known(Vec<std::net::IpAddr>);
+pub(crate) struct Known(Vec<std::net::IpAddr>);
 
 #[async_trait::async_trait]
 impl Resolver for Known {
@@ -20,7 +20,7 @@ impl Resolver for Known {
     }
 }
 
-fn known(addresses: &[&str]) -> Arc<Known> {
+pub(crate) fn known(addresses: &[&str]) -> Arc<Known> {
     Arc::new(Known(addresses.iter().map(|address| address.parse().unwrap()).collect()))
 }
 

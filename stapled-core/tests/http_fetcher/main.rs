@@ -10,5 +10,6 @@ mod addresses;
 mod answers;
 mod bounds;
 mod connections;
+mod tls;
 mod urls;
 mod world;

@@ -138,7 +138,7 @@ impl Asker {
 
 /// Deadlines long enough for a busy machine, where nothing should time out.
 pub(crate) fn quick() -> HttpFetcherBuilder {
-    HttpFetcher::builder()
+    HttpFetcher::builder().crypto_provider(rustls::crypto::aws_lc_rs::default_provider())
 }
 
 /// Deadlines that are waited for.

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,20 +15,19 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::{Request, Response, Uri};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::client::legacy::{self, Client, connect::Connect};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
 use tower_service::Service;
 
 use super::resolve::{Addresses, Names};
+#[cfg(feature = "https")]
+use super::tls::TlsClient;
 
 pub(super) type AnyError = Box<dyn StdError + Send + Sync>;
 type Connecting = Pin<Box<dyn Future<Output = Result<Stream, AnyError>> + Send>>;
@@ -37,7 +36,7 @@ pub(super) type Body = Full<Bytes>;
 /// How long a connection without a request is kept.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 /// How many connections without a request are kept for one host.
-const POOL_PER_HOST: usize = 32;
+pub(super) const POOL_PER_HOST: usize = 32;
 /// The head of an answer, and what is read at once, in bytes.
 const MAX_HEAD: usize = 32 * 1024;
 
@@ -46,58 +45,48 @@ const MAX_HEAD: usize = 32 * 1024;
 pub(super) struct Clients {
     connector: Connector,
     plain: Client<Connector, Body>,
-    /// Made at the first https URL: almost all responders are asked by plain http, and a system without root
-    /// certificates must not keep those from being asked.
-    tls: OnceCell<(ClientConfig, Client<HttpsConnector<Connector>, Body>)>,
+    #[cfg(feature = "https")]
+    tls: TlsClient,
 }
 
 /// A request that waits for its answer, or for the reason why there is none.
 pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Response<Incoming>, legacy::Error>> + Send>>;
 
 impl Clients {
+    #[cfg(feature = "https")]
+    pub(super) fn new(connector: Connector, tls: TlsClient) -> Self {
+        Clients { plain: client(connector.clone(), POOL_PER_HOST), connector, tls }
+    }
+
+    #[cfg(not(feature = "https"))]
     pub(super) fn new(connector: Connector) -> Self {
-        Clients { plain: client(connector.clone(), POOL_PER_HOST), connector, tls: OnceCell::new() }
+        Clients { plain: client(connector.clone(), POOL_PER_HOST), connector }
     }
 
     /// Sends a request over a connection of the pool or a new one, or over a new one to this address.
     ///
     /// # Errors
     ///
-    /// For https, where the system's root certificates cannot be loaded.
+    /// For https, where there is no TLS: no provider, no root certificates, or no feature `https`.
     pub(super) async fn send(&self, request: Request<Body>, only: Option<IpAddr>) -> Result<Answering, io::Error> {
         let is_tls = request.uri().scheme_str() == Some("https");
         Ok(match (is_tls, only) {
             (false, None) => Box::pin(self.plain.request(request)),
             (false, Some(only)) => Box::pin(client(self.connector.only(only), 0).request(request)),
-            (true, None) => Box::pin(self.tls().await?.1.request(request)),
-            (true, Some(only)) => {
-                let connector = secured(self.tls().await?.0.clone(), self.connector.only(only));
-                Box::pin(client(connector, 0).request(request))
+            #[cfg(feature = "https")]
+            (true, None) => Box::pin(self.tls.pooled(&self.connector).await?.request(request)),
+            #[cfg(feature = "https")]
+            (true, Some(only)) => Box::pin(self.tls.alone(self.connector.only(only)).await?.request(request)),
+            #[cfg(not(feature = "https"))]
+            (true, _) => {
+                let why = "this program was built without the feature `https` of stapled-core";
+                return Err(io::Error::new(io::ErrorKind::Unsupported, why));
             }
         })
     }
-
-    async fn tls(&self) -> Result<&(ClientConfig, Client<HttpsConnector<Connector>, Body>), io::Error> {
-        let make = || async {
-            // It reads a few hundred files on some systems.
-            let config = tokio::task::spawn_blocking(|| {
-                let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-                let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-                Ok::<_, io::Error>(builder.map_err(io::Error::other)?.with_native_roots()?.with_no_client_auth())
-            });
-            let config = config.await.map_err(io::Error::other)??;
-            let connector = secured(config.clone(), self.connector.clone());
-            Ok((config, client(connector, POOL_PER_HOST)))
-        };
-        self.tls.get_or_try_init(make).await
-    }
 }
 
-fn secured(config: ClientConfig, connector: Connector) -> HttpsConnector<Connector> {
-    HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(connector)
-}
-
-fn client<C: Connect + Clone>(connector: C, kept: usize) -> Client<C, Body> {
+pub(super) fn client<C: Connect + Clone>(connector: C, kept: usize) -> Client<C, Body> {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         // Without a timer of its own the pool keeps connections for ever.
@@ -114,40 +103,56 @@ pub(super) struct Connector {
     addresses: Addresses,
     direct: HttpConnector<Names>,
     proxy: Option<(Arc<Matcher>, HttpConnector<GaiResolver>)>,
-    deadline: Duration,
+    sockets: Sockets,
     /// How many bytes may come over a connection for one answer, with all that is around it.
     limit: usize,
 }
 
+/// How sockets are made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sockets {
+    /// How long one connection may take.
+    pub(super) deadline: Duration,
+    /// The addresses of this machine that connections come from; none: the system's choice.
+    pub(super) local: (Option<Ipv4Addr>, Option<Ipv6Addr>),
+}
+
 impl Connector {
-    pub(super) fn new(addresses: Addresses, proxy: Option<Arc<Matcher>>, deadline: Duration, limit: usize) -> Self {
-        let direct = direct(&addresses, None, deadline);
+    pub(super) fn new(addresses: Addresses, proxy: Option<Arc<Matcher>>, sockets: Sockets, limit: usize) -> Self {
+        let direct = direct(&addresses, None, sockets);
         let proxy = proxy.map(|matcher| {
             // The proxy was named by the operator: it may have any address.
             let mut connector = HttpConnector::new();
-            set_up(&mut connector, deadline);
+            set_up(&mut connector, sockets);
             (matcher, connector)
         });
-        Connector { addresses, direct, proxy, deadline, limit }
+        Connector { addresses, direct, proxy, sockets, limit }
     }
 
     /// The same, to one address of the responder.
     fn only(&self, address: IpAddr) -> Self {
-        Connector { direct: direct(&self.addresses, Some(address), self.deadline), ..self.clone() }
+        Connector { direct: direct(&self.addresses, Some(address), self.sockets), ..self.clone() }
     }
 }
 
-fn direct(addresses: &Addresses, only: Option<IpAddr>, deadline: Duration) -> HttpConnector<Names> {
+fn direct(addresses: &Addresses, only: Option<IpAddr>, sockets: Sockets) -> HttpConnector<Names> {
     let mut direct = HttpConnector::new_with_resolver(Names::new(addresses.clone(), only));
-    set_up(&mut direct, deadline);
+    set_up(&mut direct, sockets);
     direct
 }
 
-fn set_up<R>(connector: &mut HttpConnector<R>, deadline: Duration) {
+fn set_up<R>(connector: &mut HttpConnector<R>, sockets: Sockets) {
     connector.enforce_http(false);
     connector.set_nodelay(true);
     // Shared out among the addresses of a host, so that a dead one leaves time for the next.
-    connector.set_connect_timeout(Some(deadline));
+    connector.set_connect_timeout(Some(sockets.deadline));
+    // With one local address only, the connector leaves out a host's addresses of the other family.
+    match sockets.local {
+        (Some(v4), Some(v6)) => connector.set_local_addresses(v4, v6),
+        (Some(v4), None) => connector.set_local_address(Some(v4.into())),
+        (None, Some(v6)) => connector.set_local_address(Some(v6.into())),
+        (None, None) => {}
+    }
 }
 
 impl Service<Uri> for Connector {
@@ -161,7 +166,7 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, to: Uri) -> Connecting {
-        let Connector { mut direct, proxy, deadline, limit, .. } = self.clone();
+        let Connector { mut direct, proxy, sockets, limit, .. } = self.clone();
         let connecting = async move {
             let Some((intercept, mut connector)) =
                 proxy.and_then(|(matcher, connector)| Some((matcher.intercept(&to)?, connector)))
@@ -181,7 +186,7 @@ impl Service<Uri> for Connector {
             Ok(Stream::new(connector.call(intercept.uri().clone()).await?, true, limit))
         };
         Box::pin(async move {
-            match tokio::time::timeout(deadline, connecting).await {
+            match tokio::time::timeout(sockets.deadline, connecting).await {
                 Ok(connected) => connected,
                 Err(_) => Err(ConnectDeadline.into()),
             }

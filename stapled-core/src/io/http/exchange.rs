@@ -278,10 +278,7 @@ impl Exchanger {
         *captured.lock().unwrap_or_else(PoisonError::into_inner) = Some(capture_connection(&mut request));
         match self.clients.send(request, only).await {
             Ok(answering) => Ok(answering.await),
-            Err(error) => Err(FetchError::Connect {
-                url: asked.url.to_string(),
-                why: format!("the system's root certificates cannot be loaded: {error}"),
-            }),
+            Err(error) => Err(FetchError::Connect { url: asked.url.to_string(), why: error.to_string() }),
         }
     }
 

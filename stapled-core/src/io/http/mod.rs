@@ -6,8 +6,11 @@ mod encoding;
 mod exchange;
 mod freshness;
 mod resolve;
+#[cfg(feature = "https")]
+mod tls;
 mod url;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +24,11 @@ pub use self::resolve::Resolver;
 pub use self::url::get_url;
 
 use self::address::AddressPolicy;
-use self::connect::{Clients, Connector};
+use self::connect::{Clients, Connector, Sockets};
 use self::exchange::{Asked, Exchanger};
 use self::resolve::{Addresses, SystemResolver};
+#[cfg(feature = "https")]
+use self::tls::{TlsChoice, TlsClient};
 use self::url::printable;
 use crate::clock::{Clock, SystemClock};
 use crate::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
@@ -45,7 +50,10 @@ const LEAST_BODY: usize = 64 * 1024;
 ///
 /// # TLS
 ///
-/// The system's root certificates are loaded at the first https URL. Where there are none, only https fails.
+/// Almost all responders are asked by plain http. For https, the program chooses the TLS provider: by
+/// [`crypto_provider`](HttpFetcherBuilder::crypto_provider), by [`tls_config`](HttpFetcherBuilder::tls_config), or by
+/// `rustls::crypto::CryptoProvider::install_default`; without one, https URLs fail with an error that says so. The
+/// system's root certificates are loaded at the first https URL. Where there are none, only https fails.
 ///
 /// # Addresses
 ///
@@ -75,6 +83,9 @@ pub struct HttpFetcherBuilder {
     policy: AddressPolicy,
     prefer_ipv4: bool,
     resolver: Arc<dyn Resolver>,
+    #[cfg(feature = "https")]
+    tls: TlsChoice,
+    local: (Option<Ipv4Addr>, Option<Ipv6Addr>),
     total: Duration,
     connect: Duration,
     idle: Duration,
@@ -120,6 +131,9 @@ impl HttpFetcher {
             policy: AddressPolicy::default(),
             prefer_ipv4: false,
             resolver: Arc::new(SystemResolver),
+            #[cfg(feature = "https")]
+            tls: TlsChoice::default(),
+            local: (None, None),
             total: Duration::from_secs(15),
             connect: Duration::from_secs(5),
             idle: Duration::from_secs(10),
@@ -231,6 +245,35 @@ impl HttpFetcherBuilder {
         self
     }
 
+    /// Sets the TLS configuration for https URLs: the provider, the root certificates, a client certificate. Its ALPN
+    /// protocols are not used. Default: the provider that the program has installed, and the system's root certificates.
+    #[cfg(feature = "https")]
+    #[must_use]
+    pub fn tls_config(mut self, config: impl Into<Arc<rustls::ClientConfig>>) -> Self {
+        self.tls = TlsChoice::Config(config.into());
+        self
+    }
+
+    /// Sets the TLS provider for https URLs, such as `rustls::crypto::ring::default_provider()`. Root certificates are
+    /// the system's. Default: the provider that the program has installed.
+    #[cfg(feature = "https")]
+    #[must_use]
+    pub fn crypto_provider(mut self, provider: impl Into<Arc<rustls::crypto::CryptoProvider>>) -> Self {
+        self.tls = TlsChoice::Provider(provider.into());
+        self
+    }
+
+    /// Makes connections come from this address of the machine. One address of IPv4 and one of IPv6 can be set; with one
+    /// alone, hosts are reached by their addresses of that family only. Default: the system's choice.
+    #[must_use]
+    pub fn local_address(mut self, address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => self.local.0 = Some(address),
+            IpAddr::V6(address) => self.local.1 = Some(address),
+        }
+        self
+    }
+
     /// The fetcher.
     ///
     /// # Errors
@@ -257,8 +300,12 @@ impl HttpFetcherBuilder {
     fn assemble(self, user_agent: HeaderValue, proxy: Option<Arc<Matcher>>) -> HttpFetcher {
         let limit = self.max_size.max(LEAST_BODY).saturating_add(OVERHEAD);
         let addresses = Addresses::new(self.policy, self.prefer_ipv4, self.resolver);
-        let connector = Connector::new(addresses.clone(), proxy.clone(), self.connect, limit);
+        let sockets = Sockets { deadline: self.connect, local: self.local };
+        let connector = Connector::new(addresses.clone(), proxy.clone(), sockets, limit);
         HttpFetcher(Arc::new(Exchanger {
+            #[cfg(feature = "https")]
+            clients: Clients::new(connector, TlsClient::new(self.tls)),
+            #[cfg(not(feature = "https"))]
             clients: Clients::new(connector),
             clock: self.clock,
             proxy,

@@ -1,0 +1,38 @@
+//! A server that uses rustls with `ring` and keeps its staples fresh with stapled-core.
+//!
+//! `ServerConfig::builder()` panics where a dependency has enabled a second provider in rustls, and `https` of the
+//! fetcher uses the provider that this program has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::server::ResolvesServerCertUsingSni;
+use stapled_core::io::directory::DirectorySource;
+use stapled_core::io::file::FileSink;
+use stapled_core::io::http::HttpFetcher;
+use stapled_core::stapler::Stapler;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // Rustls takes the one provider that is compiled in, and installs it.
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
+    let suites = config.crypto_provider().cipher_suites.len();
+
+    let directory = std::env::temp_dir().join(format!("embed-ring-{}", std::process::id()));
+    std::fs::create_dir_all(&directory)?;
+    let stapler = Stapler::builder()
+        .source(DirectorySource::new(&directory))
+        .sink(FileSink::new())
+        .fetcher(HttpFetcher::builder().crypto_provider(rustls::crypto::ring::default_provider()).build()?)
+        .build()?;
+    let handle = stapler.handle();
+    let running = tokio::spawn(stapler.run(tokio::time::sleep(Duration::from_secs(1))));
+    handle.ready().await?;
+    running.await?;
+    std::fs::remove_dir(&directory)?;
+    println!("a server with ring ({suites} cipher suites) runs beside a stapler");
+    Ok(())
+}
