@@ -24,54 +24,36 @@
 //! - [`stapler`]: the builder and owner.
 
 mod adder;
-pub mod bundle;
 mod cause;
-pub mod certificate;
-pub mod chain;
 pub mod chance;
 pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-mod der;
-pub mod describe;
-mod encoding;
 pub mod event;
 pub mod fetch;
 mod finder;
-pub mod inquiry;
 pub mod inventory;
 pub mod io;
-pub mod issuance;
 mod issuers;
 mod jumps;
 mod lane;
-pub mod lookup;
-pub mod not_ocsp;
-pub mod ocsp;
-pub mod oid;
 pub mod overrides;
 mod parser;
-mod pkcs7;
 mod place_fault;
 mod queues;
-pub mod reason;
-pub mod refresh;
 mod renewer;
 pub mod report;
 mod responders;
 pub mod scheduler;
 mod severity;
-mod shape;
-mod signature;
 pub mod sink;
 pub mod source;
-pub mod staple;
 pub mod stapler;
 pub mod task;
-pub mod time;
-pub mod url_text;
 pub mod verdict;
 
-pub use der::DerError;
 pub use issuers::IssuerStore;
-pub use signature::Weak;
+pub use stapled_ocsp::{
+    DerError, Weak, bundle, certificate, chain, describe, encoding, inquiry, issuance, lookup, not_ocsp, ocsp, oid,
+    reason, refresh, staple, time, url_text,
+};

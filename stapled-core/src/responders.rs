@@ -392,7 +392,8 @@ mod tests {
     async fn get_is_tried_again_after_a_day_and_by_one_at_a_time() {
         let responder = Responder::new(32, None);
         let post = Some(Method::Post);
-        let learnt = Habits { method: post, ..Habits::default() };
+        let mut learnt = Habits::default();
+        learnt.method = post;
         responder.remember(learnt, Method::Post);
         responder.remember(Habits::default(), Method::Post);
         tokio::time::sleep(METHOD_MEMORY - Duration::from_secs(1)).await;

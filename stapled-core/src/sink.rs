@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::chain::CertChain;
+pub use crate::lookup::IssuerPlace;
 use crate::ocsp::CertIdHash;
 use crate::reason::ReasonCode;
 use crate::refresh::Usable;
@@ -95,26 +96,6 @@ pub struct Site {
     pub staple_file_needed: bool,
     /// How a server that loads the file finds the issuer.
     pub issuer: IssuerPlace,
-}
-
-/// How a server that loads a certificate's file finds the issuer's certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum IssuerPlace {
-    /// In the certificate's own file.
-    SameFile,
-    /// In the file that servers look in: the certificate's name plus `.issuer`, or the configured one.
-    IssuerFile(PathBuf),
-    /// At the beginning of a chain in the directory from which servers take chains.
-    Chains(PathBuf),
-    /// Nowhere that the server looks, or behind another certificate that the server finds first. A sink can correct this.
-    Elsewhere,
-    /// The server takes another certificate with the issuer's name, which comes first. It computes another CertID, so no
-    /// staple fits, whatever a sink delivers. Only the file can be corrected.
-    Mistaken {
-        /// The directory of chains that holds the other certificate; `None`: the certificate's own file holds it.
-        chains: Option<PathBuf>,
-    },
 }
 
 /// What a sink requires of staples and of deliveries.

@@ -7,50 +7,41 @@ use std::time::Duration;
 pub use crate::cause::Cause;
 use crate::time::Timestamp;
 
+pub use stapled_ocsp::subject::Subject;
+
 /// The name of a queue. Queues come into being when something is put on them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Queue(Arc<str>);
 
-/// What a task is about: an opaque name, unique within the system that the scheduler serves.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Subject(Arc<str>);
+impl Queue {
+    /// Takes the name.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Queue(name.into())
+    }
 
-macro_rules! name_type {
-    ($name:ident) => {
-        impl $name {
-            /// Takes the name.
-            pub fn new(name: impl Into<Arc<str>>) -> Self {
-                $name(name.into())
-            }
-
-            /// The name as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&*self.0, f)
-            }
-        }
-
-        impl From<&str> for $name {
-            fn from(name: &str) -> Self {
-                $name(name.into())
-            }
-        }
-    };
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
-name_type!(Queue);
-name_type!(Subject);
+impl fmt::Display for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl From<&str> for Queue {
+    fn from(name: &str) -> Self {
+        Queue(name.into())
+    }
+}
 
 /// When a task falls due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! What the fuzzers begin with: `cargo run -p stapled-fuzz-checks --example seeds` writes it to `../seeds`, the same
-//! bytes each time. The vectors of `stapled-core/tests/vectors/own` are seeds too.
+//! bytes each time. The vectors of `stapled-ocsp/tests/vectors/own` are seeds too.
 
 use stapled_ca::ocsp::{CertId, HashAlgorithm, NullParameters, OcspRequest, ResponseBuilder, ResponseStatus, Signer};
 use stapled_ca::{Extension, NameAttribute, Profile, Reason, Serial, der, pem};

@@ -10,7 +10,7 @@ use stapled_core::bundle::Bundle;
 use stapled_core::chain::CertChain;
 
 /// When everything is judged, in seconds since the Unix epoch: the time of the vectors in
-/// `stapled-core/tests/vectors/own`.
+/// `stapled-ocsp/tests/vectors/own`.
 pub const AT: i64 = 1_700_000_000;
 const DAY: i64 = 86_400;
 
@@ -31,8 +31,8 @@ pub struct World {
 macro_rules! own {
     ($($name:literal),*) => {
         [$((
-            include_bytes!(concat!("../../../stapled-core/tests/vectors/own/certs/leaf", $name, ".pem")).as_slice(),
-            include_bytes!(concat!("../../../stapled-core/tests/vectors/own/certs/ca", $name, ".pem")).as_slice(),
+            include_bytes!(concat!("../../../stapled-ocsp/tests/vectors/own/certs/leaf", $name, ".pem")).as_slice(),
+            include_bytes!(concat!("../../../stapled-ocsp/tests/vectors/own/certs/ca", $name, ".pem")).as_slice(),
         )),*]
     };
 }

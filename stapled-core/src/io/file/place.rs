@@ -27,6 +27,8 @@ impl<'a> Place<'a> {
             }
             IssuerPlace::Elsewhere => Place::NotBeside { certificate },
             IssuerPlace::Mistaken { .. } => Place::NotTaken { certificate },
+            // A kind of place that is not known here: nothing is written beside the certificate.
+            _ => Place::NotBeside { certificate },
         }
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use stapled_ca::ocsp::{CertId, HashAlgorithm, ResponseBuilder, Signer};
 use stapled_ca::{Authority, Issued, KeyType, Profile};
-use stapled_core::certificate::Certificate;
-use stapled_core::chain::CertChain;
-use stapled_core::ocsp::CertStatus;
-use stapled_core::staple::{JudgePolicy, Judgement, judge};
-use stapled_core::time::Timestamp;
+use stapled_ocsp::certificate::Certificate;
+use stapled_ocsp::chain::CertChain;
+use stapled_ocsp::ocsp::CertStatus;
+use stapled_ocsp::staple::{JudgePolicy, Judgement, judge};
+use stapled_ocsp::time::Timestamp;
 
 pub(crate) const NOW: i64 = 1_800_000_000;
 pub(crate) const DAY: i64 = 86_400;

@@ -6,13 +6,12 @@
 //! none, the file for the issuer counts; but what is in it must seem to be the issuer in any case, or the server does not
 //! start with a staple. HAProxy 2.6, 3.0 and 3.2 do just this.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::certificate::Certificate;
 use crate::chain::{CertChain, ChainError};
 use crate::issuance::seems_issued;
-use crate::sink::IssuerPlace;
 
 /// The search for the issuer of one certificate, from place to place.
 #[derive(Clone, Debug)]
@@ -61,6 +60,26 @@ impl IssuerSearch {
         let candidate = self.unsupported.as_ref()?;
         CertChain::new(Arc::clone(&self.end_entity), Arc::clone(candidate)).err()
     }
+}
+
+/// How a server that loads a certificate's file finds the issuer's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IssuerPlace {
+    /// In the certificate's own file.
+    SameFile,
+    /// In the file that servers look in: the certificate's name plus `.issuer`, or the configured one.
+    IssuerFile(PathBuf),
+    /// At the beginning of a chain in the directory from which servers take chains.
+    Chains(PathBuf),
+    /// Nowhere that the server looks, or behind another certificate that the server finds first. A sink can correct this.
+    Elsewhere,
+    /// The server takes another certificate with the issuer's name, which comes first. It computes another CertID, so no
+    /// staple fits, whatever a sink delivers. Only the file can be corrected.
+    Mistaken {
+        /// The directory of chains that holds the other certificate; `None`: the certificate's own file holds it.
+        chains: Option<PathBuf>,
+    },
 }
 
 /// What lies in and around a certificate's file.

@@ -12,7 +12,7 @@
 use base64::Engine;
 
 use crate::chain::CertChain;
-use crate::fetch::{Answer, FetchError, Method};
+use crate::exchange::{Answer, FetchError, Method};
 use crate::not_ocsp::NotOcsp;
 use crate::ocsp::{CertIdHash, EncodeError, OcspRequest, ResponseStatus};
 use crate::reason::ReasonCode;
@@ -24,7 +24,7 @@ const MAX_GET_URL: usize = 255;
 /// The questions to one responder about one certificate, one after the other.
 ///
 /// ```
-/// # use stapled_core::{chain::CertChain, fetch::FetchError, inquiry::*, ocsp::{CertIdHash, EncodeError}};
+/// # use stapled_ocsp::{chain::CertChain, exchange::FetchError, inquiry::*, ocsp::{CertIdHash, EncodeError}};
 /// # fn ask(chain: &CertChain) -> Result<(), EncodeError> {
 /// let mut inquiry = Inquiry::new(chain, "http://ocsp.example/", HashChoice::First(CertIdHash::Sha1));
 /// loop {
@@ -36,7 +36,7 @@ const MAX_GET_URL: usize = 255;
 ///     }
 /// }
 /// # Ok(()) }
-/// # fn send(_: &stapled_core::ocsp::OcspRequest, _: stapled_core::fetch::Method) -> Trouble { Trouble::Unknown }
+/// # fn send(_: &stapled_ocsp::ocsp::OcspRequest, _: stapled_ocsp::exchange::Method) -> Trouble { Trouble::Unknown }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Inquiry<'a> {

@@ -4,10 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use stapled_ca::{Authority, ExtendedKeyUsage, Extension, Issued, KeyType, NameAttribute, Profile, SubjectName};
-use stapled_core::bundle::{Bundle, BundleError};
-use stapled_core::certificate::{Certificate, CertificateError};
-use stapled_core::chain::CertChain;
-use stapled_core::time::Timestamp;
+use stapled_ocsp::bundle::{Bundle, BundleError};
+use stapled_ocsp::certificate::{Certificate, CertificateError};
+use stapled_ocsp::chain::CertChain;
+use stapled_ocsp::time::Timestamp;
 use std::sync::Arc;
 
 const DAY: i64 = 86_400;

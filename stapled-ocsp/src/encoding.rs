@@ -23,41 +23,60 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 const DASHES: &str = "-----";
 
 /// DER out of a file. It may be a private key that was given by mistake, so it is wiped, too.
-pub(crate) type Decoded = Zeroizing<Vec<u8>>;
+pub type Decoded = Zeroizing<Vec<u8>>;
 
 /// What a file's contents are.
-pub(crate) enum Contents<'a> {
+pub enum Contents<'a> {
+    /// DER, as the file has it.
     Der(&'a [u8]),
+    /// Base64 text of DER.
     Base64(&'a [u8]),
+    /// PEM sections, in their order.
     Pem(Vec<Section<'a>>),
 }
 
 /// A PEM section. What is in it is decoded only when that is asked for, so that private keys never are.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Section<'a> {
+pub struct Section<'a> {
     /// What it is, such as `OCSP RESPONSE`.
-    pub(crate) label: &'a str,
+    pub label: &'a str,
     /// Its base64; none, if its END line is missing.
     body: Option<&'a [u8]>,
 }
 
 /// Why there is no DER in a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum EncodingError {
+pub enum EncodingError {
+    /// An empty file.
     #[error("there is nothing in it")]
     Empty,
+    /// Text that is neither PEM nor base64; the decoder says why.
     #[error("it is neither DER nor PEM, and no base64: {0}")]
     Base64(String),
+    /// A PEM section without its END line.
     #[error("its PEM section {label} has no END line")]
-    NoEnd { label: String },
+    NoEnd {
+        /// The section's label.
+        label: String,
+    },
+    /// A PEM section whose body is not base64.
     #[error("its PEM section {label} is no base64: {error}")]
-    Section { label: String, error: String },
+    Section {
+        /// The section's label.
+        label: String,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// PEM without a section of the label OCSP RESPONSE.
     #[error("it is PEM, and none of its sections ({labels}) is an OCSP RESPONSE")]
-    NoResponse { labels: String },
+    NoResponse {
+        /// The labels that the file has.
+        labels: String,
+    },
 }
 
 /// The DER of the response in a file; of several PEM sections, the first that is one.
-pub(crate) fn response(bytes: &[u8]) -> Result<Decoded, EncodingError> {
+pub fn response(bytes: &[u8]) -> Result<Decoded, EncodingError> {
     match Contents::of(bytes) {
         Contents::Der(der) => Ok(Zeroizing::new(der.to_vec())),
         Contents::Base64(text) => decode(text),
@@ -71,7 +90,7 @@ pub(crate) fn response(bytes: &[u8]) -> Result<Decoded, EncodingError> {
 }
 
 /// The DER of a file that is base64 as a whole.
-pub(crate) fn decode(text: &[u8]) -> Result<Decoded, EncodingError> {
+pub fn decode(text: &[u8]) -> Result<Decoded, EncodingError> {
     let bare = without_white_space(text);
     if bare.is_empty() {
         return Err(EncodingError::Empty);
@@ -81,7 +100,7 @@ pub(crate) fn decode(text: &[u8]) -> Result<Decoded, EncodingError> {
 
 impl<'a> Contents<'a> {
     /// By the rule above.
-    pub(crate) fn of(bytes: &'a [u8]) -> Self {
+    pub fn of(bytes: &'a [u8]) -> Self {
         let is_text = bytes.iter().all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace());
         // Windows marks text by this.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").filter(|_| is_text).unwrap_or(bytes);
@@ -96,19 +115,23 @@ impl<'a> Contents<'a> {
 }
 
 impl Section<'_> {
-    pub(crate) fn is_response(&self) -> bool {
+    /// Whether the section is an OCSP response.
+    pub fn is_response(&self) -> bool {
         self.label.contains("OCSP RESPONSE")
     }
 
-    pub(crate) fn is_request(&self) -> bool {
+    /// Whether the section is an OCSP request.
+    pub fn is_request(&self) -> bool {
         self.label.contains("OCSP REQUEST")
     }
 
-    pub(crate) fn is_certificate(&self) -> bool {
+    /// Whether the section is a certificate.
+    pub fn is_certificate(&self) -> bool {
         self.label == "CERTIFICATE"
     }
 
-    pub(crate) fn decode(&self) -> Result<Decoded, EncodingError> {
+    /// The DER of the section.
+    pub fn decode(&self) -> Result<Decoded, EncodingError> {
         let label = || self.label.to_owned();
         let body = self.body.ok_or_else(|| EncodingError::NoEnd { label: label() })?;
         let decoded = BASE64.decode(&*without_white_space(body)).map(Zeroizing::new);

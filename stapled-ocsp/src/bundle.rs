@@ -115,7 +115,7 @@ impl Bundle {
 }
 
 /// Of these bytes only the certificates: the PEM sections of that name that are whole, or a DER file that is no key.
-pub(crate) fn certificates_only(bytes: &[u8]) -> Vec<u8> {
+pub fn certificates_only(bytes: &[u8]) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut has_sections = false;
     for section in (Sections { rest: bytes }) {

@@ -9,7 +9,7 @@ use crate::certificate::{Certificate, hex_upper};
 use crate::issuance::Issuance;
 use crate::ocsp::{CertId, CertIdHash};
 use crate::reason::ReasonCode;
-use crate::task::Subject;
+use crate::subject::Subject;
 use crate::time::Timestamp;
 
 /// An end-entity certificate and the certificate of its issuer, whose signature on it was checked.

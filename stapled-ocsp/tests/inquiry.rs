@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use stapled_ca::{Authority, Issued, KeyType, Profile};
-use stapled_core::certificate::Certificate;
-use stapled_core::chain::CertChain;
-use stapled_core::fetch::{FetchError, Method};
-use stapled_core::inquiry::{Habits, HashChoice, Inquiry, MethodChoice, Trouble};
 use stapled_core::io::http::get_url;
-use stapled_core::ocsp::{CertIdHash, OcspResponse};
-use stapled_core::staple::Refusal;
-use stapled_core::time::Timestamp;
+use stapled_ocsp::certificate::Certificate;
+use stapled_ocsp::chain::CertChain;
+use stapled_ocsp::exchange::{FetchError, Method};
+use stapled_ocsp::inquiry::{Habits, HashChoice, Inquiry, MethodChoice, Trouble};
+use stapled_ocsp::ocsp::{CertIdHash, OcspResponse};
+use stapled_ocsp::staple::Refusal;
+use stapled_ocsp::time::Timestamp;
 
 use CertIdHash::{Sha1, Sha256, Sha384};
 use Method::{Get, Post};

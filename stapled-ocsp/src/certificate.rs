@@ -20,7 +20,7 @@ use crate::signature::{self, PublicKey, SignatureError, Verified};
 use crate::time::Timestamp;
 use crate::url_text;
 
-pub(crate) use crate::der::hex_upper;
+pub use crate::der::hex_upper;
 pub(crate) use description::general_name_in_words;
 pub use description::{Description, name_in_full};
 
@@ -435,8 +435,8 @@ pub(crate) fn same_name(a: &[u8], b: &[u8]) -> bool {
     a == b || name_key(a).is_some_and(|a| Some(a) == name_key(b))
 }
 
-/// A key that is equal for equal names, by the rule of [`same_name`]; `None` for bytes that are no name.
-pub(crate) fn name_key(name: &[u8]) -> Option<Vec<u8>> {
+/// A key that is equal for equal names, whatever their string types, case and white space (RFC 5280 §7.1); `None` for bytes that are no name.
+pub fn name_key(name: &[u8]) -> Option<Vec<u8>> {
     let mut outer = Reader::new(name);
     let mut list = outer.inside(SEQUENCE).ok()?;
     outer.end().ok()?;
@@ -581,7 +581,7 @@ fn is_known_here(oid: &[u8]) -> bool {
 }
 
 /// A DER name for people.
-pub(crate) fn name_in_words(name: &[u8]) -> String {
+pub fn name_in_words(name: &[u8]) -> String {
     X509Name::from_der(name).map_or_else(|_| "a name that cannot be read".to_owned(), |(_, name)| display_name(&name))
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use stapled_ca::ocsp::{CertId, HashAlgorithm, NullParameters, ResponseBuilder, ResponseStatus};
 use stapled_ca::{Authority, Extension, KeyType, Profile, Serial, der};
-use stapled_core::Weak;
-use stapled_core::chain::CertChain;
 use stapled_core::sink::Requirements;
-use stapled_core::staple::{JudgePolicy, judge};
-use stapled_core::time::Timestamp;
+use stapled_ocsp::Weak;
+use stapled_ocsp::chain::CertChain;
+use stapled_ocsp::staple::{JudgePolicy, judge};
+use stapled_ocsp::time::Timestamp;
 
 use crate::case::{Case, DAY, NOW, authority, chain, server, times, verdict};
 
@@ -188,13 +188,13 @@ fn the_newest_of_several_answers() {
         CertId::from_der(&der::sequence(&[&algorithm, &hash, &hash, &serial])).unwrap()
     };
     assert_eq!(case.verdict(&at(&unknown(&[1; 20]), none(), 50)), "no_matching_certid");
-    assert!(!case.chain.is_named_by(&stapled_core::ocsp::CertId::new(
-        stapled_core::ocsp::CertIdHash::Sha1,
+    assert!(!case.chain.is_named_by(&stapled_ocsp::ocsp::CertId::new(
+        stapled_ocsp::ocsp::CertIdHash::Sha1,
         b"another name",
         case.chain.issuer().public_key(),
         case.chain.end_entity().serial()
     )));
-    for hash in [stapled_core::ocsp::CertIdHash::Sha1, stapled_core::ocsp::CertIdHash::Sha512] {
+    for hash in [stapled_ocsp::ocsp::CertIdHash::Sha1, stapled_ocsp::ocsp::CertIdHash::Sha512] {
         assert!(case.chain.is_named_by(&case.chain.cert_id(hash)));
         let mut next = case.chain.cert_id(hash);
         next.serial_number = vec![1];
@@ -374,7 +374,7 @@ fn what_a_server_asks_of_a_staple() {
     let staple =
         |response: ResponseBuilder| case.judge_with(&response, &JudgePolicy::default()).unwrap().into_staple().unwrap();
     let mut strict = Requirements::default()
-        .cert_id_hash(stapled_core::ocsp::CertIdHash::Sha1)
+        .cert_id_hash(stapled_ocsp::ocsp::CertIdHash::Sha1)
         .margin(Duration::from_secs(300))
         .max_size(4096);
     strict.single_response = true;

@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
-use stapled_core::Weak;
-use stapled_core::bundle::Bundle;
-use stapled_core::certificate::Certificate;
-use stapled_core::chain::CertChain;
-use stapled_core::ocsp::{CertIdHash, CertStatus, OcspRequest, RequestContents};
 use stapled_core::sink::Requirements;
-use stapled_core::staple::{JudgePolicy, judge};
-use stapled_core::time::Timestamp;
+use stapled_ocsp::Weak;
+use stapled_ocsp::bundle::Bundle;
+use stapled_ocsp::certificate::Certificate;
+use stapled_ocsp::chain::CertChain;
+use stapled_ocsp::ocsp::{CertIdHash, CertStatus, OcspRequest, RequestContents};
+use stapled_ocsp::staple::{JudgePolicy, judge};
+use stapled_ocsp::time::Timestamp;
 
 /// Policies that excuse a refusal, and that the lenient settings lift.
 const LENIENT: [&str; 7] = [
@@ -114,7 +114,7 @@ fn run_all(root: &Path) -> (usize, Vec<String>, BTreeMap<&'static str, usize>) {
         if case["mode"] != "verify" {
             // Only the shape is judged: whatever it is, there is no panic.
             let response = std::fs::read(root.join(case["response"].as_str().unwrap())).unwrap();
-            let _ = stapled_core::ocsp::OcspResponse::from_der(&response);
+            let _ = stapled_ocsp::ocsp::OcspResponse::from_der(&response);
             continue;
         }
         let outcome = run(root, &case, &JudgePolicy::default());

@@ -9,7 +9,7 @@ use url::Url;
 const HIDDEN: &str = "***";
 
 /// The URL without white space around it, which careless CAs leave in certificates, and without credentials.
-pub(crate) fn tidied(url: &str) -> String {
+pub fn tidied(url: &str) -> String {
     without_credentials(url.trim())
 }
 
@@ -17,7 +17,7 @@ pub(crate) fn tidied(url: &str) -> String {
 /// `***`. A URL without credentials stays as it is; a text that is no URL loses all before its last `@`.
 ///
 /// ```
-/// use stapled_core::url_text::without_credentials;
+/// use stapled_ocsp::url_text::without_credentials;
 ///
 /// assert_eq!(without_credentials("http://user:secret@ocsp.example/ca"), "http://***@ocsp.example/ca");
 /// assert_eq!(without_credentials("http://ocsp.example/a@b"), "http://ocsp.example/a@b");

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use stapled_ca::ocsp::{IssuerIdentity, ResponseBuilder, Signer};
 use stapled_ca::{Authority, ExtendedKeyUsage, Extension, Key, KeyType, KeyUsage, Profile, SignatureScheme, der};
-use stapled_core::Weak;
-use stapled_core::certificate::Certificate;
-use stapled_core::chain::CertChain;
-use stapled_core::ocsp::CertStatus;
-use stapled_core::staple::{JudgePolicy, judge};
-use stapled_core::time::Timestamp;
+use stapled_ocsp::Weak;
+use stapled_ocsp::certificate::Certificate;
+use stapled_ocsp::chain::CertChain;
+use stapled_ocsp::ocsp::CertStatus;
+use stapled_ocsp::staple::{JudgePolicy, judge};
+use stapled_ocsp::time::Timestamp;
 
 use crate::case::{Case, DAY, NOW, authority, responder, server, verdict};
 

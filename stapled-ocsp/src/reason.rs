@@ -37,8 +37,8 @@
 //! | `nonce_mismatch` | It answers another question. | A cache has answered, or somebody who replays. |
 //! | `unhandled_critical_extension` | Something in it must be understood, and is not understood here. | Tell the CA. |
 //!
-//! The other codes stand with what they tell of: [`FetchError`](crate::fetch::FetchError),
-//! [`SinkError`](crate::sink::SinkError), [`EventKind`](crate::event::EventKind).
+//! The other codes stand with what they tell of: [`FetchError`](crate::exchange::FetchError), and in `stapled-core` the
+//! errors of sinks and the kinds of events.
 
 use std::fmt;
 

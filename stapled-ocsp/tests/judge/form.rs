@@ -4,10 +4,10 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
 use stapled_ca::{Extension, KeyType, Serial, SignatureScheme, der};
-use stapled_core::certificate::Certificate;
-use stapled_core::ocsp::{CertStatus, OcspResponse};
-use stapled_core::staple::{JudgePolicy, judge};
-use stapled_core::time::Timestamp;
+use stapled_ocsp::certificate::Certificate;
+use stapled_ocsp::ocsp::{CertStatus, OcspResponse};
+use stapled_ocsp::staple::{JudgePolicy, judge};
+use stapled_ocsp::time::Timestamp;
 
 use crate::case::{Case, DAY, NOW, responder, verdict};
 
@@ -288,6 +288,6 @@ proptest! {
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
         let _ = OcspResponse::from_der(&bytes);
         let _ = Certificate::from_der(&bytes);
-        let _ = stapled_core::bundle::Bundle::read(&bytes);
+        let _ = stapled_ocsp::bundle::Bundle::read(&bytes);
     }
 }

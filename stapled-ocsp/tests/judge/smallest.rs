@@ -6,11 +6,11 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use stapled_ca::ocsp::{ResponseBuilder, Signer};
 use stapled_ca::{Authority, Extension, KeyType, Profile, Validity, der};
-use stapled_core::certificate::Certificate;
-use stapled_core::chain::CertChain;
-use stapled_core::ocsp::{BasicResponse, OcspResponse};
-use stapled_core::staple::{JudgePolicy, Staple, judge};
-use stapled_core::time::Timestamp;
+use stapled_ocsp::certificate::Certificate;
+use stapled_ocsp::chain::CertChain;
+use stapled_ocsp::ocsp::{BasicResponse, OcspResponse};
+use stapled_ocsp::staple::{JudgePolicy, Staple, judge};
+use stapled_ocsp::time::Timestamp;
 
 use crate::case::{Case, DAY, NOW, authority, chain, responder, server, verdict};
 

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use stapled_core::Weak;
-use stapled_core::bundle::Bundle;
-use stapled_core::chain::CertChain;
-use stapled_core::ocsp::{BasicResponse, CertStatus, OcspResponse};
-use stapled_core::staple::{JudgePolicy, judge};
+use stapled_ocsp::Weak;
+use stapled_ocsp::bundle::Bundle;
+use stapled_ocsp::chain::CertChain;
+use stapled_ocsp::ocsp::{BasicResponse, CertStatus, OcspResponse};
+use stapled_ocsp::staple::{JudgePolicy, judge};
 
 /// File; the verdict by default, and where SHA-1 and short keys are allowed; the algorithm's name.
 const CASES: [(&str, &str, &str, &str); 34] = [

@@ -1,0 +1,39 @@
+//! OCSP responses, judged as the strictest TLS client would.
+//!
+//! The crate reads certificates and OCSP responses, builds requests, decides whether a response may be stapled, and
+//! plans when to ask again. It has no clock, no files, no network and no runtime: times and bytes are arguments.
+//!
+//! # Modules, from the ground up
+//!
+//! - [`time`], [`reason`], [`subject`], [`url_text`]: instants, reason codes, the identity of a certificate, URLs as text.
+//! - [`oid`], [`ocsp`], [`certificate`], [`bundle`], [`chain`]: what is on the wire and on disk; nothing is vouched for.
+//! - [`issuance`], [`lookup`]: which certificate issued another one, and where a server looks for the issuer.
+//! - [`staple`]: the judgement. [`staple::judge`] is the only origin of a [`Staple`](staple::Staple).
+//! - [`refresh`]: when to ask again.
+//! - [`exchange`], [`not_ocsp`], [`inquiry`]: one question to a responder, its answer, and which question comes next.
+
+pub mod bundle;
+pub mod certificate;
+pub mod chain;
+mod der;
+pub mod describe;
+pub mod encoding;
+pub mod exchange;
+pub mod inquiry;
+pub mod issuance;
+pub mod lookup;
+pub mod not_ocsp;
+pub mod ocsp;
+pub mod oid;
+mod pkcs7;
+pub mod reason;
+pub mod refresh;
+mod shape;
+mod signature;
+pub mod staple;
+pub mod subject;
+pub mod time;
+pub mod url_text;
+
+pub use der::DerError;
+pub use signature::Weak;
