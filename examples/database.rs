@@ -1,7 +1,7 @@
-//! A source of one's own: certificates in a database.
+//! A source of your own: certificates in a database.
 //!
-//! Rows with an id, a version and a PEM text; the database tells on a channel which row has changed, as PostgreSQL's
-//! LISTEN does. Staples go into a table of their own, from which servers may take them.
+//! A row has an id, a version and a PEM text. The database reports changed rows on a channel, as PostgreSQL's LISTEN
+//! does. Staples are written to a table of their own, where servers read them.
 //!
 //! ```text
 //! cargo run -p stapled-examples --bin database
@@ -9,7 +9,8 @@
 //! delete 1
 //! ```
 //!
-//! The database is a list in memory; what is typed changes it, as applications would. The program ends with its input.
+//! The database is a list in memory. The lines of standard input change it, as applications would. The program ends
+//! with its input.
 
 #![allow(clippy::print_stdout)] // This program has no log.
 
@@ -40,7 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             }
         })
         .build()?;
-    let applications = tokio::task::spawn_blocking(move || obey(&database));
+    let applications = tokio::task::spawn_blocking(move || execute_commands(&database));
     stapler.run(async { applications.await.unwrap_or_default() }).await;
     Ok(())
 }
@@ -48,18 +49,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// The certificates in the database.
 pub(crate) struct Rows {
     pub(crate) database: Arc<Database>,
-    /// Only one wait at a time; the mutex is there because waiting changes a receiver.
+    /// The mutex is necessary because waiting needs an exclusive receiver.
     pub(crate) notifications: tokio::sync::Mutex<mpsc::UnboundedReceiver<u64>>,
 }
 
 #[async_trait]
 impl CertSource for Rows {
-    /// `SELECT id, version, pem FROM certificates`. When that fails, the scan must fail, too (`SourceError::new`), and
-    /// what is known stays known: a list without a row says that its certificate is gone, and its staple is withdrawn.
+    /// `SELECT id, version, pem FROM certificates`. If the query fails, the scan must fail, too (`SourceError::new`);
+    /// then the known certificates stay. A list without a row means that its certificate is gone, and its staple is
+    /// withdrawn.
     async fn scan(&self) -> Result<Scan, SourceError> {
         let tables = self.database.tables();
         let sightings = tables.certificates.iter().map(|(id, row)| {
-            // Only rows whose version differs from the last scan's are parsed.
+            // The stapler parses a row again only if its version changed.
             Sighting::bytes(id.to_string(), row.pem.as_bytes(), Version::new(row.version.to_be_bytes()))
         });
         Ok(Scan { sightings: sightings.collect(), problems: Vec::new() })
@@ -68,10 +70,10 @@ impl CertSource for Rows {
     async fn changed(&self) {
         let mut notifications = self.notifications.lock().await;
         if notifications.recv().await.is_none() {
-            // The channel has ended. To return would mean a change each time: the regular scan has to do.
+            // The channel is closed. Returning would report a change each time; the regular scan finds changes instead.
             std::future::pending::<()>().await;
         }
-        // One scan does for all changes so far.
+        // One scan covers all changes so far.
         while notifications.try_recv().is_ok() {}
     }
 
@@ -87,8 +89,8 @@ pub(crate) struct Staples(pub(crate) Arc<Database>);
 impl StapleSink for Staples {
     async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError> {
         for site in sites {
-            // A row may hold another certificate by now. With the certificate's hash beside the staple, servers see
-            // whether it is for what they have.
+            // The row may have another certificate by now. The certificate's hash beside the staple shows servers
+            // whether the staple belongs to their certificate.
             let hash = staple.chain().end_entity().fingerprint();
             self.0.tables().staples.insert(site.served_as.to_string(), (hash, staple.response().clone()));
             let name = staple.chain().end_entity().name();
@@ -101,7 +103,7 @@ impl StapleSink for Staples {
         for site in sites {
             let mut tables = self.0.tables();
             let hash = chain.end_entity().fingerprint();
-            // The staple of the row's next certificate may be there already.
+            // The row may already have the staple of its next certificate.
             if tables.staples.get(&*site.served_as).is_some_and(|(of, _)| *of == hash) {
                 tables.staples.remove(&*site.served_as);
                 println!("row {}: {} has none any more", site.served_as, chain.end_entity().name());
@@ -115,7 +117,7 @@ impl StapleSink for Staples {
     }
 }
 
-/// Stands for a database that tells what has changed.
+/// A stand-in for a database that reports changes.
 pub(crate) struct Database {
     tables: Mutex<Tables>,
     notify: mpsc::UnboundedSender<u64>,
@@ -124,7 +126,7 @@ pub(crate) struct Database {
 #[derive(Default)]
 pub(crate) struct Tables {
     certificates: BTreeMap<u64, Row>,
-    /// A certificate's SHA-256 hash, and its OCSP response, by the row's id.
+    /// The SHA-256 hash of a certificate and its OCSP response, by the id of the row.
     pub(crate) staples: BTreeMap<String, ([u8; 32], Bytes)>,
 }
 
@@ -143,7 +145,7 @@ impl Database {
         let mut tables = self.tables();
         let version = tables.certificates.get(&id).map_or(1, |row| row.version + 1);
         tables.certificates.insert(id, Row { version, pem });
-        // Nobody listens: the row is there for the next scan.
+        // Without a receiver, the next scan finds the row.
         let _ = self.notify.send(id);
     }
 
@@ -153,13 +155,13 @@ impl Database {
     }
 
     pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
-        // The tables are right after every single step.
+        // The tables are consistent after every step.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Does what is typed.
-fn obey(database: &Database) {
+/// Executes the commands of standard input.
+fn execute_commands(database: &Database) {
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
         let words: Vec<&str> = line.split_whitespace().collect();
         match (words.as_slice(), words.get(1).and_then(|id| id.parse().ok())) {
@@ -168,7 +170,7 @@ fn obey(database: &Database) {
                 Err(error) => println!("{file}: {error}"),
             },
             (["delete", _], Some(id)) => database.delete(id),
-            _ => println!("put ID FILE, or delete ID"),
+            _ => println!("write put ID FILE, or delete ID"),
         }
     }
 }

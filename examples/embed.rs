@@ -1,7 +1,7 @@
-//! stapled inside a program of one's own.
+//! A stapler inside a program of your own.
 //!
-//! Staples for all certificates in a directory: as files beside them, where HAProxy finds them when it starts, and,
-//! when its admin socket is named, in the running HAProxy, too.
+//! It staples all certificates in a directory: in files beside them, where HAProxy finds the staples when it starts,
+//! and in the running HAProxy if its admin socket is given.
 //!
 //! ```text
 //! cargo run -p stapled-examples --bin embed -- /etc/haproxy/certs
@@ -26,12 +26,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut stapler = Stapler::builder()
         .source(DirectorySource::new(directory))
         .sink(FileSink::new())
-        // Without an observer nobody hears of failures: a library does not write to somebody else's log.
+        // Without an observer, failures are silent: a library writes to no log.
         .observer(|event: &Event| println!("{event}"));
     if let Some(socket) = arguments.next() {
         stapler = stapler.sink(HaproxySink::new(socket));
     }
-    // It runs beside whatever else this program does, until this future is ready, and then finishes what is in hand.
+    // The stapler runs beside the other work of this program until this future is ready. Then it finishes its open
+    // work.
     let shutdown = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
     tokio::spawn(stapler.build()?.run(shutdown)).await?;
     Ok(())

@@ -1,15 +1,15 @@
-//! A sink of one's own: staples for nginx.
+//! A sink of your own: staples for nginx.
 //!
-//! nginx reads `ssl_stapling_file` when it reads its configuration, and never again. So a staple is written, and nginx
-//! reloads; staples that come together share a reload.
+//! nginx reads `ssl_stapling_file` with its configuration, and never again. So the sink writes a staple and reloads
+//! nginx. Staples that arrive together share a reload.
 //!
 //! ```text
 //! cargo run -p stapled-examples --bin nginx -- /etc/nginx/certs nginx -c /etc/nginx/nginx.conf
 //! ```
 //!
-//! What follows the directory is the command line that starts this nginx; `-s reload` is put behind it. For each
-//! certificate, the directory gets the staple, `example.org.pem.ocsp`, and two lines of configuration,
-//! `example.org.pem.stapling.conf`:
+//! The arguments after the directory are the command line that starts this nginx; the sink appends `-s reload`. For
+//! each certificate, the sink writes the staple, `example.org.pem.ocsp`, and two lines of configuration,
+//! `example.org.pem.stapling.conf`, into the directory:
 //!
 //! ```text
 //! server {
@@ -20,15 +20,15 @@
 //! }
 //! ```
 //!
-//! The asterisk matters. nginx does not start when a file that its configuration names is missing, be it included or a
-//! staple; but an `include` with a pattern may match nothing. Thus nginx starts before the first staple is there, and a
-//! staple can be withdrawn. With `ssl_stapling_file` in the configuration itself neither would be possible.
+//! The asterisk matters. nginx does not start if a file that its configuration names is missing: an included file or a
+//! staple. But an `include` with a pattern may match no file. So nginx starts before the first staple exists, and a
+//! staple can be withdrawn. With `ssl_stapling_file` in the configuration itself, neither would be possible.
 //!
-//! What nginx checks is that the file holds an OCSP response in DER; otherwise it refuses its configuration, and what
-//! runs goes on as before. It does not look at the status, the signature, the times or the certificate, and serves what
-//! is in the file for as long as it runs: a sink for nginx must be able to withdraw, and must be kept running. Which
-//! hash the CertID is made with is all the same to it. A server block with several certificates staples the same file
-//! to each: give each certificate a block of its own, and its file the whole chain.
+//! nginx checks only that the file has an OCSP response in DER; otherwise it refuses the new configuration, and the old
+//! one stays in force. nginx checks neither status nor signature, times or certificate, and serves the response as long
+//! as it runs. So a sink for nginx must be able to withdraw, and must keep running. Any hash in the CertID will do. A
+//! server block with several certificates staples the same file to each of them: give each certificate a block of its
+//! own, and its file the whole chain.
 
 #![allow(clippy::print_stdout)] // This program has no log.
 
@@ -52,8 +52,8 @@ use tokio::fs;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
-/// How long a reload waits for more staples. Each reload starts new workers while the old ones see their connections
-/// off: on a busy server a minute is better, and staples, which last for days, can wait for it.
+/// How long a reload waits for more staples. Each reload starts new workers while the old ones finish their
+/// connections. On a busy server a minute is better; staples, which last for days, can wait for it.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long nginx may take to read its configuration.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -72,15 +72,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Staples in files for nginx, and reloads.
+/// Writes staples to files for nginx, and reloads nginx.
 pub(crate) struct NginxSink {
-    /// Writes files whole or not at all, and removes only its own.
+    /// Writes files atomically, and removes only its own.
     files: FileSink,
     nginx: OsString,
     arguments: Vec<OsString>,
-    /// How many reloads were asked for.
+    /// How many reloads were requested.
     asked: AtomicU64,
-    /// How many of these the last reload was for, and how it went.
+    /// How many requests the last reload fulfilled, and its result.
     done: Mutex<(u64, Result<(), SinkError>)>,
 }
 
@@ -105,18 +105,18 @@ impl StapleSink for NginxSink {
             }
         }
         self.reload().await?;
-        // The staple itself only now that no configuration names it.
+        // The staple is removed last, when no configuration names it.
         self.files.withdraw(chain, sites, why).await
     }
 
-    /// What lies there from before. It is verified like any response; if it is good, the CA is not asked for another.
+    /// The staple of an earlier run. It is verified like any response; if it is good, the CA is not asked for another.
     async fn recall(&self, _: &CertChain, sites: &[Site]) -> Option<Bytes> {
         places(sites).find_map(|(staple, _)| read_existing(&staple).ok()?).map(Bytes::from)
     }
 
     fn requirements(&self) -> Requirements {
         let mut requirements = Requirements::default();
-        // Deliveries wait for their reload, and only those that wait together share one.
+        // A delivery waits for its reload. Only deliveries that wait at the same time share a reload.
         requirements.concurrency = 1000;
         requirements
     }
@@ -125,7 +125,7 @@ impl StapleSink for NginxSink {
         "nginx".to_owned()
     }
 
-    // Not `lost`: an nginx that starts again reads the files.
+    // No `lost`: nginx reads the files when it starts again.
 }
 
 impl NginxSink {
@@ -139,8 +139,8 @@ impl NginxSink {
         }
     }
 
-    /// Returns after a reload that began after this call. Whoever comes first waits a while and reloads, for all who
-    /// came meanwhile.
+    /// Returns after a reload that began after this call. The first caller waits for [`SETTLE`], then reloads for all
+    /// calls until then.
     async fn reload(&self) -> Result<(), SinkError> {
         let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut done = self.done.lock().await;
@@ -152,8 +152,8 @@ impl NginxSink {
         done.1.clone()
     }
 
-    /// `nginx -s reload` reads the whole configuration, the staples included, before it signals the running nginx: its
-    /// success means that nginx takes them. They are in service a moment later, when the new workers run.
+    /// `nginx -s reload` reads the whole configuration with the staples before it signals the running nginx. So its
+    /// success means that nginx accepts them. They are in service when the new workers run, a moment later.
     async fn reload_now(&self) -> Result<(), SinkError> {
         let mut command = Command::new(&self.nginx);
         command.args(&self.arguments).args(["-s", "reload"]).kill_on_drop(true);
@@ -163,7 +163,7 @@ impl NginxSink {
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("not done after {} s", PATIENCE.as_secs()),
         };
-        // The files are in place all the same, for when nginx starts. It is tried again.
+        // The files are in place for the next start of nginx. The delivery is retried.
         Err(SinkError::Refused {
             code: ReasonCode::new("nginx_reload_failed"),
             what: format!("nginx -s reload: {why}"),
@@ -171,7 +171,7 @@ impl NginxSink {
     }
 }
 
-/// The staples of these sites, and the configuration that names each.
+/// The staple file of each site, and the configuration file that names it.
 fn places(sites: &[Site]) -> impl Iterator<Item = (PathBuf, PathBuf)> {
     sites.iter().filter_map(|site| {
         let mut include = OsString::from(site.file.as_deref()?);
@@ -180,12 +180,12 @@ fn places(sites: &[Site]) -> impl Iterator<Item = (PathBuf, PathBuf)> {
     })
 }
 
-/// Names a staple in a configuration, unless it was not written: that would keep nginx from starting.
+/// Names a staple in a configuration file, if the staple exists: a missing one would keep nginx from starting.
 async fn publish(staple: &Path, include: &Path) -> std::io::Result<()> {
     if !fs::try_exists(staple).await? {
         return Ok(());
     }
-    // Under another name first: somebody else may have nginx reload at any time. `{:?}` escapes quotes as nginx does.
+    // Written under another name first: nginx may be reloaded at any time. `{:?}` escapes quotes as nginx does.
     let draft = include.with_extension("tmp");
     fs::write(&draft, format!("ssl_stapling on;\nssl_stapling_file {staple:?};\n")).await?;
     fs::rename(&draft, include).await

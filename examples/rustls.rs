@@ -1,15 +1,15 @@
 //! A TLS server with rustls that staples from memory.
 //!
-//! One table of certificates with three sides: rustls looks up what to present in it, stapled is told which
-//! certificates there are, and hands in staples. Private keys are on rustls' side only: what stapled sees of the table
-//! is two traits, and of each host the certificates that every client sees as well.
+//! One table of certificates has three roles: rustls takes the certificate of a host from it, it is a source of
+//! certificates for the stapler, and a sink for staples. Only rustls uses the private keys. The stapler sees two
+//! traits of the table, and of each host the certificates that every client sees, too.
 //!
 //! ```text
 //! cargo run -p stapled-examples --bin rustls -- 127.0.0.1:8443 example.org fullchain.pem privkey.pem
 //! openssl s_client -connect 127.0.0.1:8443 -servername example.org -status </dev/null
 //! ```
 //!
-//! More hosts are three arguments more each. Without a staple a host is served all the same.
+//! Each further host is three more arguments. A host without a staple is served, too.
 
 #![allow(clippy::print_stdout)] // This program has no log.
 
@@ -57,18 +57,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_cert_resolver(hosts);
     let listener = TcpListener::bind(address).await?;
     println!("listening on {}", listener.local_addr()?);
-    // The server begins at once, and goes on for as long as the stapler does.
+    // The server starts at once, and runs as long as the stapler.
     tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config))));
     stapler.run(async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await;
     Ok(())
 }
 
-/// What is presented for each host, by its name: read in every handshake, without a lock.
+/// The certificate, key and staple of each host, by its name. Every handshake reads them without a lock.
 #[derive(Debug, Default)]
 pub(crate) struct Hosts(BTreeMap<String, ArcSwap<CertifiedKey>>);
 
 impl Hosts {
-    /// Adds a host, without a staple yet. Here, and in `staple` below, is all that touches a key.
+    /// Adds a host without a staple. Only this function and `staple` below touch keys.
     pub(crate) fn add(
         &mut self,
         host: String,
@@ -80,10 +80,10 @@ impl Hosts {
         Ok(())
     }
 
-    /// Staples this response, or none, to a certificate wherever it is in use.
+    /// Sets or removes the staple of a certificate, for all hosts that use it.
     fn staple(&self, certificate: &[u8], response: Option<&[u8]>) {
         for presented in self.0.values() {
-            // The server may have put another certificate there since the scan: a staple must not get to that one.
+            // The host may have another certificate since the scan, which must not get this staple.
             presented.rcu(|now| match now.cert.first() {
                 Some(first) if first.as_ref() == certificate => Arc::new(CertifiedKey {
                     cert: now.cert.clone(),
@@ -96,21 +96,21 @@ impl Hosts {
     }
 }
 
-/// The server's side.
+/// The table for rustls.
 impl ResolvesServerCert for Hosts {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.get(hello.server_name()?).map(ArcSwap::load_full)
     }
 }
 
-/// Which certificates there are.
+/// The table as a source of certificates.
 #[async_trait]
 impl CertSource for Hosts {
     async fn scan(&self) -> Result<Scan, SourceError> {
         let mut scan = Scan::default();
         for (host, presented) in &self.0 {
-            // Each certificate of the chain by itself, in DER: stapled finds the issuer among them. A certificate is a
-            // version of its own.
+            // Each certificate of the chain separately, DER: the stapler finds the issuer among them. The certificate
+            // itself is its version.
             for (number, certificate) in presented.load().cert.iter().enumerate() {
                 let version = Version::new(certificate.as_ref());
                 scan.sightings.push(Sighting::bytes(format!("{host}#{number}"), certificate.as_ref(), version));
@@ -124,7 +124,7 @@ impl CertSource for Hosts {
     }
 }
 
-/// Where staples go.
+/// The table as a sink for staples.
 #[async_trait]
 impl StapleSink for Hosts {
     async fn deliver(&self, staple: &Staple, _: &[Site]) -> Result<Delivered, SinkError> {
@@ -132,7 +132,7 @@ impl StapleSink for Hosts {
         Ok(Delivered::Confirmed)
     }
 
-    /// rustls does not look at a staple: without this it would serve it beyond its end.
+    /// rustls does not check staples: without this method it would serve a staple after its end.
     async fn withdraw(&self, chain: &CertChain, _: &[Site], _: Withdrawal) -> Result<Withdrawn, SinkError> {
         self.staple(chain.end_entity().as_der(), None);
         Ok(Withdrawn::Confirmed)
@@ -145,7 +145,7 @@ impl StapleSink for Hosts {
 
 pub(crate) async fn serve(listener: TcpListener, acceptor: TlsAcceptor) {
     loop {
-        // An error is one connection's: it was gone before it was accepted.
+        // An error concerns one connection: the client closed it before it was accepted.
         if let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(greet(stream, acceptor.clone()));
         }
