@@ -4,17 +4,14 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing)]
 
-mod io_support;
-
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use io_support::{Example, site};
 use stapled_core::io::file::FileSink;
 use stapled_core::sink::{Delivered, StapleSink};
-use stapled_tests::skip;
+use stapled_tests::{Example, site, skip};
 use tempfile::TempDir;
 
 /// Names the directory to write to in the process that is traced.

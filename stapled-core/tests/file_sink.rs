@@ -3,8 +3,6 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
-mod io_support;
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -13,13 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use io_support::{Example, names, site};
 use stapled_core::io::file::{FileSink, WithdrawFiles, read_existing, staple_path};
 use stapled_core::sink::{
     Change, Delivered, Found, IssuerPlace, Lost, SinkError, Site, StapleSink, Withdrawal, Withdrawn,
 };
 use stapled_core::staple::MAX_RECEIVED;
-use stapled_tests::{Private, skip};
+use stapled_tests::{Example, Private, World, site, skip};
 use tempfile::TempDir;
 
 /// A directory with a certificate's file in it; what the file holds does not matter here.
@@ -50,7 +47,7 @@ async fn the_file_holds_the_responders_bytes() {
         assert_eq!(sink.deliver(staple, &[site(&path)]).await.unwrap(), Delivered::Confirmed);
         assert_eq!(fs::read(directory.path().join("site.pem.ocsp")).unwrap(), staple.response()[..]);
     }
-    assert_eq!(names(directory.path()), ["site.pem", "site.pem.ocsp"], "nothing else is left behind");
+    assert_eq!(World::listing(directory.path()), ["site.pem", "site.pem.ocsp"], "nothing else is left behind");
 }
 
 #[tokio::test]
@@ -75,7 +72,7 @@ async fn it_goes_where_the_server_looks() {
     assert_eq!(staple_path(&site), Some(configured.clone()));
     FileSink::new().deliver(&example.staples[0], std::slice::from_ref(&site)).await.unwrap();
     assert_eq!(read_existing(&configured).unwrap().as_deref(), Some(&example.staples[0].response()[..]));
-    assert_eq!(names(directory.path()), ["elsewhere.der", "site.pem"]);
+    assert_eq!(World::listing(directory.path()), ["elsewhere.der", "site.pem"]);
 
     let issuer = IssuerPlace::IssuerFile(directory.path().join("site.pem.issuer"));
     let site = Site { staple_file: None, issuer, ..site };
@@ -195,7 +192,7 @@ async fn what_stands_in_the_way_is_named_with_a_remedy() {
 
     fs::create_dir(directory.path().join("site.pem.ocsp")).unwrap();
     assert_eq!(deliver(&path).await.0, "unwritable");
-    assert_eq!(names(directory.path()), ["site.pem", "site.pem.ocsp"], "no half-written file is left");
+    assert_eq!(World::listing(directory.path()), ["site.pem", "site.pem.ocsp"], "no half-written file is left");
 }
 
 #[tokio::test]
@@ -225,7 +222,7 @@ async fn a_full_disk_leaves_the_staple_before_as_it_was() {
     let (code, what) = unreachable(sink.deliver(&example.staples[1], &sites).await);
     assert_eq!(code, "disk_full", "{what}");
     assert_eq!(fs::read(directory.join("site.pem.ocsp")).unwrap(), example.staples[0].response()[..]);
-    assert_eq!(names(directory), ["filler", "site.pem", "site.pem.ocsp"]);
+    assert_eq!(World::listing(directory), ["filler", "site.pem", "site.pem.ocsp"]);
     fs::remove_file(directory.join("filler")).unwrap();
     assert_eq!(sink.deliver(&example.staples[1], &sites).await.unwrap(), Delivered::Confirmed);
 }
@@ -255,7 +252,7 @@ async fn without_an_issuer_nothing_is_written_beside_the_certificate() {
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(names(directory.path()), ["site.pem"]);
+    assert_eq!(World::listing(directory.path()), ["site.pem"]);
 
     // With a site that has one, the delivery counts.
     let (_other, path) = certificate("other.pem");
@@ -271,7 +268,7 @@ async fn a_staple_of_ours_goes_when_the_issuer_does() {
     sink.deliver(&example.staples[0], &[site(&path)]).await.unwrap();
     let lonely = Site { issuer: IssuerPlace::Elsewhere, ..site(&path) };
     sink.deliver(&example.staples[0], &[lonely]).await.unwrap();
-    assert_eq!(names(directory.path()), ["site.pem"]);
+    assert_eq!(World::listing(directory.path()), ["site.pem"]);
 }
 
 /// One server finds the issuer of a certificate, another that looks in the same place does not: it could not start.
@@ -287,16 +284,16 @@ async fn what_one_site_must_not_have_no_other_gets_there() {
     let sink = FileSink::new();
     for sites in [[good.clone(), lonely.clone()], [lonely.clone(), good.clone()]] {
         sink.deliver(staple, std::slice::from_ref(&good)).await.unwrap();
-        assert_eq!(names(directory.path()), ["site.pem", "site.pem.ocsp"]);
+        assert_eq!(World::listing(directory.path()), ["site.pem", "site.pem.ocsp"]);
         match sink.deliver(staple, &sites).await.unwrap() {
             Delivered::NotWanted { code, .. } => assert_eq!(code.as_str(), "issuer_not_found_by_server"),
             other => panic!("{other:?}"),
         }
-        assert_eq!(names(directory.path()), ["site.pem"]);
+        assert_eq!(World::listing(directory.path()), ["site.pem"]);
     }
     let delivered = sink.deliver(staple, &[good, lonely, elsewhere]).await.unwrap();
     assert_eq!(delivered, Delivered::Confirmed);
-    assert_eq!(names(directory.path()), ["apart.ocsp", "site.pem"]);
+    assert_eq!(World::listing(directory.path()), ["apart.ocsp", "site.pem"]);
 }
 
 #[tokio::test]
@@ -320,16 +317,16 @@ async fn the_staple_directory_takes_what_may_not_lie_beside() {
     for path in [&first, &second, &third, &second] {
         assert_eq!(sink.deliver(&example.staples[0], &[lonely(path)]).await.unwrap(), Delivered::Confirmed);
     }
-    let found = names(staples.path());
+    let found = World::listing(staples.path());
     assert_eq!(found.len(), 3, "{found:?}");
     assert!(found.contains(&"site.pem.ocsp".to_owned()), "{found:?}");
     assert!(found.iter().all(|name| name.starts_with("site.pem.") && name.ends_with(".ocsp")), "{found:?}");
-    assert_eq!(names(one.path()), ["site.pem"]);
+    assert_eq!(World::listing(one.path()), ["site.pem"]);
 
     for path in [&first, &second, &third] {
         sink.withdraw(&example.chain, &[lonely(path)], Withdrawal::Retired).await.unwrap();
     }
-    assert!(names(staples.path()).is_empty());
+    assert!(World::listing(staples.path()).is_empty());
 }
 
 #[tokio::test]
@@ -352,7 +349,7 @@ async fn a_file_that_a_server_needs_to_start_is_emptied_instead() {
         fs::write(&named, "somebody else's").unwrap();
         assert_eq!(sink.withdraw(&example.chain, &sites, why).await.unwrap(), Withdrawn::Confirmed);
         assert_eq!(fs::read(&named).unwrap(), b"somebody else's");
-        assert_eq!(names(directory.path()), ["named.der", "site.pem"]);
+        assert_eq!(World::listing(directory.path()), ["named.der", "site.pem"]);
     }
 }
 
@@ -481,7 +478,7 @@ async fn stale_half_written_files_are_swept_up() {
     }
     FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
     assert_eq!(
-        names(directory.path()),
+        World::listing(directory.path()),
         [".editor.tmp", ".site.pem.ocsp.young1.tmp", "site.pem", "site.pem.ocsp", "site.pem.ocsp.tmp"]
     );
 }
@@ -500,7 +497,7 @@ async fn many_deliveries_at_once() {
     for delivery in deliveries.collect::<Vec<_>>() {
         assert_eq!(delivery.await.unwrap().unwrap(), Delivered::Confirmed);
     }
-    assert_eq!(names(directory.path()).len(), 128);
+    assert_eq!(World::listing(directory.path()).len(), 128);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use base64::Engine;
 use stapled_core::sink::{Site, StapleSink};
 use stapled_core::staple::Staple;
 use stapled_haproxy::{Address, HaproxySink};
-use support::{Haproxy, Lab, binaries, cpu_time};
+use stapled_tests::{Haproxy, binaries, cpu_time};
 
 const CERTIFICATES: usize = 10_000;
 /// How long it is watched what comparing costs; every staple is compared twice in this time.
@@ -31,19 +31,20 @@ fn main() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     for binary in binaries() {
-        let lab = Lab::new();
-        let certs = lab.many_certs("certs", CERTIFICATES);
+        let world = support::world();
+        let certs = world.many_certs("certs", CERTIFICATES);
         for cert in &certs {
-            let staple = lab.staple(cert, 1800);
-            std::fs::write(format!("{}.ocsp", cert.name), staple.response()).expect("a file");
+            let staple = world.staple(cert, 1800);
+            std::fs::write(format!("{}.ocsp", cert.name()), staple.response()).expect("a file");
         }
-        let haproxy = lab.start(&binary, &format!("crt {}", lab.path("certs").display()));
-        let renewed = |seconds| certs.iter().map(|cert| (lab.staple(cert, seconds), [cert.site()])).collect::<Vec<_>>();
+        let haproxy = support::start(&world, &binary, &format!("crt {}", world.path("certs").display()));
+        let renewed =
+            |seconds| certs.iter().map(|cert| (world.staple(cert, seconds), [cert.site()])).collect::<Vec<_>>();
         let staples: Staples = Arc::new(renewed(3600));
-        let sink = HaproxySink::builder(Address::unix(&haproxy.socket)).compare_interval(WATCHED / 2).build();
+        let sink = HaproxySink::builder(Address::unix(&haproxy.socket())).compare_interval(WATCHED / 2).build();
         let sink = Arc::new(sink);
 
-        let ours = runtime.block_on(deliveries_per_second(&sink, &lab.staple(&certs[0], 3000), &staples));
+        let ours = runtime.block_on(deliveries_per_second(&sink, &world.staple(&certs[0], 3000), &staples));
         let bare = bare_pushes_per_second(&haproxy, &staples);
         println!("{binary}: {CERTIFICATES} certificates, deliveries {ours:.0}/s, a bare loop {bare:.0}/s");
         assert!(ours >= bare * LEAST, "{binary}: {ours:.0} deliveries/s, {bare:.0} pushes/s in a bare loop");
@@ -75,7 +76,7 @@ fn bare_pushes_per_second(haproxy: &Haproxy, staples: &Staples) -> f64 {
     let encode = |staple: &Staple| base64::engine::general_purpose::STANDARD.encode(staple.response());
     let commands: Vec<String> =
         staples.iter().map(|(staple, _)| format!("set ssl ocsp-response {}\n", encode(staple))).collect();
-    let mut stream = UnixStream::connect(&haproxy.socket).expect("a connection");
+    let mut stream = UnixStream::connect(&haproxy.socket()).expect("a connection");
     let mut bare = |command: &str| {
         stream.write_all(command.as_bytes()).expect("a write");
         let mut reply = Vec::new();

@@ -20,7 +20,8 @@ use stapled_core::sink::{Delivered, Lost, StapleSink};
 use stapled_core::source::CertSource;
 use stapled_core::staple::Staple;
 use stapled_haproxy::{Address, HaproxySink, HaproxySource, codes};
-use support::{Cert, Haproxy, Lab, PATIENCE, binaries, how_many, lost};
+use stapled_tests::{Cert, Haproxy, PATIENCE, binaries, cpu_time, how_many, now};
+use support::lost;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
@@ -166,10 +167,10 @@ impl Model {
         {
             let mut known = state.known();
             for cert in certs {
-                known.names.push(cert.name.clone());
+                known.names.push(cert.name().to_owned());
                 let certificate = Certificate { text: shown(cert), id: key(cert), takes_responses: false };
-                known.ids.insert(certificate.id.clone(), cert.name.clone());
-                known.certificates.insert(cert.name.clone(), certificate);
+                known.ids.insert(certificate.id.clone(), cert.name().to_owned());
+                known.certificates.insert(cert.name().to_owned(), certificate);
             }
         }
         let serving = Arc::clone(&state);
@@ -207,7 +208,7 @@ impl Model {
         let known = self.state.known();
         certs.iter().zip(staples).all(|(cert, staple)| {
             let id = key(cert);
-            known.certificates[&cert.name].takes_responses
+            known.certificates[cert.name()].takes_responses
                 && known.responses.get(&id).is_some_and(|response| response == staple.response())
         })
     }
@@ -216,15 +217,15 @@ impl Model {
 fn shown(cert: &Cert) -> String {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, cert.issued.der());
     let fingerprint = hexadecimal(hash.as_ref()).to_uppercase();
-    let serial = cert.chain.end_entity().serial_hex();
+    let serial = cert.chain().end_entity().serial_hex();
     format!(
         "Filename: {}\nStatus: Used\nSerial: {serial}\nSHA1 FingerPrint: {fingerprint}\nChain Subject: /CN=x\n",
-        cert.name
+        cert.name()
     )
 }
 
 fn key(cert: &Cert) -> String {
-    hexadecimal(&cert.chain.cert_id(CertIdHash::Sha1).to_der())
+    hexadecimal(&cert.chain().cert_id(CertIdHash::Sha1).to_der())
 }
 
 /// What a response is about.
@@ -255,10 +256,10 @@ async fn deliver_all(sink: &Arc<HaproxySink>, certs: &Arc<Vec<Cert>>, staples: &
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_certificates_on_one_socket() {
     let count = how_many(100_000, 4_000);
-    let lab = Lab::new();
-    let certs = Arc::new(lab.many_unwritten("certs", count));
-    let staples = Arc::new(certs.iter().map(|cert| lab.staple(cert, 4 * HOUR)).collect::<Vec<_>>());
-    let model = Model::start(&lab.path("model.sock"), &certs);
+    let world = support::world();
+    let certs = Arc::new(world.many_unwritten("certs", count));
+    let staples = Arc::new(certs.iter().map(|cert| world.staple(cert, 4 * HOUR)).collect::<Vec<_>>());
+    let model = Model::start(&world.path("model.sock"), &certs);
     let sink = Arc::new(model.sink());
 
     let begun = Instant::now();
@@ -279,11 +280,11 @@ async fn a_hundred_thousand_certificates_on_one_socket() {
 
     // One certificate loses its place for responses, another its response: just these two are lost.
     let (first, second) = (&certs[count / 3], &certs[count / 2]);
-    model.state.known().certificates.get_mut(&first.name).expect("a certificate").takes_responses = false;
-    let older = lab.response(second, support::now() - 5000, HOUR);
+    model.state.known().certificates.get_mut(first.name()).expect("a certificate").takes_responses = false;
+    let older = world.response(second, now() - 5000, HOUR);
     model.state.known().responses.insert(key(second), older);
     let begun = Instant::now();
-    let mut missing = vec![first.name.as_str(), second.name.as_str()];
+    let mut missing = vec![first.name(), second.name()];
     while !missing.is_empty() {
         let names = match tokio::time::timeout(9 * PATIENCE, sink.lost()).await.expect("word of a loss") {
             Lost::Certificates(names) => names,
@@ -301,7 +302,7 @@ async fn a_hundred_thousand_certificates_on_one_socket() {
     assert_eq!(model.commits(), count + 1);
 
     // Its next staples: pushes alone.
-    let next = Arc::new(certs.iter().map(|cert| lab.staple(cert, 5 * HOUR)).collect::<Vec<_>>());
+    let next = Arc::new(certs.iter().map(|cert| world.staple(cert, 5 * HOUR)).collect::<Vec<_>>());
     let begun = Instant::now();
     deliver_all(&sink, &certs, &next).await;
     println!("{count} next staples delivered in {:.1} s", begun.elapsed().as_secs_f64());
@@ -324,18 +325,19 @@ async fn a_thousand_sockets() {
     const SOCKETS: usize = 1_000;
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("a higher limit");
-    let lab = Lab::new();
-    let certs = Arc::new(lab.many_unwritten("certs", 2));
-    let staples: Arc<Vec<Staple>> = Arc::new(certs.iter().map(|cert| lab.staple(cert, HOUR)).collect());
+    let world = support::world();
+    let certs = Arc::new(world.many_unwritten("certs", 2));
+    let staples: Arc<Vec<Staple>> = Arc::new(certs.iter().map(|cert| world.staple(cert, HOUR)).collect());
     let models: Vec<Model> =
-        (0..SOCKETS).map(|number| Model::start(&lab.path(&format!("{number}.sock")), &certs)).collect();
+        (0..SOCKETS).map(|number| Model::start(&world.path(&format!("{number}.sock")), &certs)).collect();
     // Some take connections and never answer.
-    let deaf: Vec<UnixListener> =
-        (0..20).map(|number| UnixListener::bind(lab.path(&format!("deaf{number}.sock"))).expect("a socket")).collect();
+    let deaf: Vec<UnixListener> = (0..20)
+        .map(|number| UnixListener::bind(world.path(&format!("deaf{number}.sock"))).expect("a socket"))
+        .collect();
     let sinks: Vec<Arc<HaproxySink>> = models.iter().map(|model| Arc::new(model.sink())).collect();
     let mut hanging = JoinSet::new();
     for number in 0..deaf.len() {
-        let sink = HaproxySink::new(lab.path(&format!("deaf{number}.sock")));
+        let sink = HaproxySink::new(world.path(&format!("deaf{number}.sock")));
         let (staple, site) = (staples[0].clone(), certs[0].site());
         hanging.spawn(async move { sink.deliver(&staple, &[site]).await.map_err(|error| error.code()) });
     }
@@ -358,10 +360,10 @@ async fn a_thousand_sockets() {
         async move { (number, sink.lost().await) }
     });
     let mut watching: JoinSet<(usize, Lost)> = watched.collect();
-    let before = support::cpu_time(std::process::id().into());
+    let before = cpu_time(std::process::id().into());
     let quiet = tokio::time::timeout(Duration::from_secs(5), watching.join_next()).await;
     assert!(quiet.is_err(), "{quiet:?}");
-    let busy = support::cpu_time(std::process::id().into()) - before;
+    let busy = cpu_time(std::process::id().into()) - before;
     println!("{SOCKETS} sockets watched for 5 s, both sides: {:.0} % of a core", busy.as_secs_f64() * 20.0);
     models[500].state.pid.store(2, Ordering::SeqCst);
     let word = tokio::time::timeout(PATIENCE, watching.join_next()).await.expect("word").expect("a task");
@@ -372,13 +374,14 @@ async fn a_thousand_sockets() {
 async fn ten_thousand_certificates_in_the_real_haproxy() {
     let count = how_many(10_000, 500);
     for binary in binaries() {
-        let lab = Lab::new();
-        let certs = Arc::new(lab.many_certs("certs", count));
-        let master = lab.path("master.sock");
+        let world = support::world();
+        let certs = Arc::new(world.many_certs("certs", count));
+        let master = world.path("master.sock");
         let arguments = ["-W", "-S", master.to_str().expect("text")];
-        let haproxy = lab.start_with(&binary, &format!("crt {}", lab.path("certs").display()), "", &arguments);
-        let sink = Arc::new(HaproxySink::builder(Address::unix(&haproxy.socket)).build());
-        let staples = Arc::new(certs.iter().map(|cert| lab.staple(cert, 4 * HOUR)).collect::<Vec<_>>());
+        let haproxy =
+            support::start_with(&world, &binary, &format!("crt {}", world.path("certs").display()), "", &arguments);
+        let sink = Arc::new(HaproxySink::builder(Address::unix(&haproxy.socket())).build());
+        let staples = Arc::new(certs.iter().map(|cert| world.staple(cert, 4 * HOUR)).collect::<Vec<_>>());
         // No staple anywhere: each is a first one.
         let begun = Instant::now();
         deliver_all(&sink, &certs, &staples).await;
@@ -386,20 +389,20 @@ async fn ten_thousand_certificates_in_the_real_haproxy() {
         all_are_stapled(&haproxy, &certs, &staples);
 
         // The process as a source knows all of them.
-        let source = HaproxySource::new(&Address::unix(&haproxy.socket));
+        let source = HaproxySource::new(&Address::unix(&haproxy.socket()));
         let scan = source.scan().await.expect("a scan");
         assert_eq!((scan.sightings.len(), scan.problems.len()), (count, 0));
         let picture = source.picture().await.expect("a picture");
         assert_eq!(picture.certificates.len(), count);
         assert!(picture.certificates.iter().all(|one| one.is_in_file && one.takes_responses && one.is_used));
-        assert_eq!(picture.configuration_files, [lab.path("haproxy.cfg")]);
+        assert_eq!(picture.configuration_files, [world.path("haproxy.cfg")]);
         assert!(picture.sockets.iter().any(|socket| socket.contains("admin.sock")), "{:?}", picture.sockets);
 
         let quiet = tokio::time::timeout(Duration::from_secs(3), sink.lost()).await;
         assert!(quiet.is_err(), "{binary}: {quiet:?}");
         let begun = Instant::now();
-        haproxy.replace(&certs[count / 2]);
-        assert_eq!(lost(&sink).await, Lost::Certificates(vec![certs[count / 2].name.as_str().into()]));
+        haproxy.load(&certs[count / 2], false);
+        assert_eq!(lost(&sink).await, Lost::Certificates(vec![certs[count / 2].name().into()]));
         println!("{binary}: one replaced among {count} noticed in {:.1} s", begun.elapsed().as_secs_f64());
         deliver_all(&sink, &certs, &staples).await;
         all_are_stapled(&haproxy, &certs, &staples);
@@ -408,7 +411,7 @@ async fn ten_thousand_certificates_in_the_real_haproxy() {
         let begun = Instant::now();
         haproxy.reload_within(3 * PATIENCE);
         println!("{binary}: reloaded in {:.1} s", begun.elapsed().as_secs_f64());
-        assert_eq!(haproxy.stapled(&certs[0]), None);
+        assert_eq!(haproxy.staple(&certs[0]), None);
         let begun = Instant::now();
         assert_eq!(lost(&sink).await, Lost::Everything);
         println!("{binary}: the reload noticed after {:.1} s", begun.elapsed().as_secs_f64());
@@ -421,6 +424,6 @@ async fn ten_thousand_certificates_in_the_real_haproxy() {
 /// What clients get: of very many certificates, two hundred.
 fn all_are_stapled(haproxy: &Haproxy, certs: &[Cert], staples: &[Staple]) {
     for (cert, staple) in certs.iter().zip(staples).step_by(certs.len().div_ceil(200)) {
-        assert_eq!(haproxy.stapled(cert).as_deref(), Some(staple.response().as_ref()), "{}", cert.name);
+        assert_eq!(haproxy.staple(cert).as_deref(), Some(staple.response().as_ref()), "{}", cert.name());
     }
 }

@@ -13,26 +13,26 @@ use stapled_core::sink::StapleSink;
 use stapled_core::source::{CertSource, IssuerLookup, Material, Scan};
 use stapled_haproxy::configuration::{Configuration, Level};
 use stapled_haproxy::{Address, Difference, FirstStaple, HaproxySource, Picture, ServedPaths, Transactions, codes};
-use support::{Haproxy, Lab, PATIENCE, binaries, version};
+use stapled_tests::{Haproxy, PATIENCE, binaries, version};
 
 async fn picture(haproxy: &Haproxy) -> Picture {
-    HaproxySource::new(&Address::unix(&haproxy.socket)).picture().await.expect("a picture")
+    HaproxySource::new(&Address::unix(&haproxy.socket())).picture().await.expect("a picture")
 }
 
 #[tokio::test]
 async fn a_running_haproxy_tells_what_it_is_and_has() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let (cert, lonely) = (lab.cert("a.pem"), lab.lonely_cert("lonely.pem"));
-        let operator = lab.path("operator.sock");
-        let bind = format!("crt {} crt {}", cert.name, lonely.name);
+        let world = support::world();
+        let (cert, lonely) = (world.cert_file("a.pem"), world.cert_without_chain("lonely.pem"));
+        let operator = world.path("operator.sock");
+        let bind = format!("crt {} crt {}", cert.name(), lonely.name());
         let global = format!("stats socket {} level operator", operator.display());
-        let haproxy = lab.start_with(&binary, &bind, &global, &[]);
+        let haproxy = support::start_with(&world, &binary, &bind, &global, &[]);
         let seen = picture(&haproxy).await;
         assert_eq!((seen.level, &seen.transaction), (Some(Level::Admin), &None));
         assert!(seen.version.chars().next().is_some_and(|first| first.is_ascii_digit()), "{}", seen.version);
         let [first, second] = &seen.certificates[..] else { panic!("{seen:?}") };
-        assert_eq!((&first.name, &second.name), (&cert.name, &lonely.name));
+        assert_eq!((first.name.as_str(), second.name.as_str()), (cert.name(), lonely.name()));
         assert_eq!((first.has_chain, second.has_chain), (true, false));
         let loaded = |der: &[u8]| Certificate::from_der(der).expect("a certificate");
         assert!(first.is(&loaded(cert.issued.der())) && !first.is(&loaded(lonely.issued.der())));
@@ -41,7 +41,7 @@ async fn a_running_haproxy_tells_what_it_is_and_has() {
         assert_eq!(foretold.collect::<Vec<_>>(), [Some(by(false)), Some(by(true))]);
 
         // Without a look at files, it is the same but for these.
-        let outline = HaproxySource::new(&Address::unix(&haproxy.socket)).outline().await.expect("an outline");
+        let outline = HaproxySource::new(&Address::unix(&haproxy.socket())).outline().await.expect("an outline");
         let mut without = seen.clone();
         for one in &mut without.certificates {
             (one.file, one.is_in_file, one.configured, one.staple) = (None, false, None, None);
@@ -59,19 +59,19 @@ async fn a_running_haproxy_tells_what_it_is_and_has() {
         );
 
         // What was foretold comes true, and is told then.
-        let sink = haproxy.sink();
+        let sink = support::sink_of(&haproxy);
         for cert in [&cert, &lonely] {
-            sink.deliver(&lab.staple(cert, 3600), &[cert.site()]).await.expect("a delivery");
+            sink.deliver(&world.staple(cert, 3600), &[cert.site()]).await.expect("a delivery");
         }
         let seen = picture(&haproxy).await;
         for one in &seen.certificates {
             assert_eq!(seen.first_staple(one, Transactions::Never), Some(FirstStaple::TakesResponses), "{}", one.name);
         }
 
-        let said = haproxy.ask(&format!("set ssl cert {} <<\n{}\n", cert.name, cert.issued.bundle_pem()));
+        let said = haproxy.ask(&format!("set ssl cert {} <<\n{}\n", cert.name(), cert.issued.bundle_pem()));
         assert!(said.contains("Transaction created"), "{said}");
-        assert_eq!(picture(&haproxy).await.transaction.as_deref(), Some(cert.name.as_str()));
-        haproxy.ask(&format!("abort ssl cert {}", cert.name));
+        assert_eq!(picture(&haproxy).await.transaction.as_deref(), Some(cert.name()));
+        haproxy.ask(&format!("abort ssl cert {}", cert.name()));
         assert_eq!(picture(&haproxy).await.transaction, None);
     }
 }
@@ -79,21 +79,21 @@ async fn a_running_haproxy_tells_what_it_is_and_has() {
 #[tokio::test]
 async fn a_running_haproxy_is_compared_with_its_configuration() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let (cert, other) = (lab.cert("a.pem"), lab.cert("b.pem"));
-        let haproxy = lab.start(&binary, &format!("crt {}", cert.name));
-        let file = lab.path("haproxy.cfg");
+        let world = support::world();
+        let (cert, other) = (world.cert_file("a.pem"), world.cert_file("b.pem"));
+        let haproxy = support::start(&world, &binary, &format!("crt {}", cert.name()));
+        let file = world.path("haproxy.cfg");
         let differences = |seen: Picture| Configuration::read([&file]).expect("a configuration").differences(&seen);
         assert_eq!(differences(picture(&haproxy).await), []);
         let text = std::fs::read_to_string(&file).expect("a configuration");
-        std::fs::write(&file, text.replace(&cert.name, &other.name)).expect("a file");
+        std::fs::write(&file, text.replace(&cert.name(), &other.name())).expect("a file");
         let found = differences(picture(&haproxy).await);
         assert!(
             matches!(&found[..], [Difference::NotLoaded { name: missing, .. }, Difference::NotInConfiguration { name: loaded }]
-                if *missing == other.name && *loaded == cert.name),
+                if *missing == other.name() && *loaded == cert.name()),
             "{found:?}"
         );
-        let copy = lab.path("copy.cfg");
+        let copy = world.path("copy.cfg");
         std::fs::write(&copy, text).expect("a file");
         let found = Configuration::read([&copy]).expect("a configuration").differences(&picture(&haproxy).await);
         let [Difference::OtherConfiguration { started_with, named, .. }] = &found[..] else { panic!("{found:?}") };
@@ -102,7 +102,7 @@ async fn a_running_haproxy_is_compared_with_its_configuration() {
 }
 
 fn source(haproxy: &Haproxy) -> HaproxySource {
-    HaproxySource::new(&Address::unix(&haproxy.socket)).look_interval(Duration::from_millis(20))
+    HaproxySource::new(&Address::unix(&haproxy.socket())).look_interval(Duration::from_millis(20))
 }
 
 async fn scan(source: &HaproxySource) -> Scan {
@@ -113,22 +113,22 @@ async fn scan(source: &HaproxySource) -> Scan {
 #[tokio::test]
 async fn the_files_of_a_crt_store_are_found_from_the_socket_alone() {
     for binary in binaries().iter().filter(|binary| version(binary) >= (3, 0)) {
-        let lab = Lab::new();
-        let by_path = lab.cert("store/b.pem");
-        let cert = lab.lonely_cert("store/a.pem");
-        let root = lab.path("store/root.crt");
-        std::fs::write(&root, lab.authority.certificate_pem()).expect("a file");
+        let world = support::world();
+        let by_path = world.cert_file("store/b.pem");
+        let cert = world.cert_without_chain("store/a.pem");
+        let root = world.path("store/root.crt");
+        std::fs::write(&root, world.ca.certificate_pem()).expect("a file");
         // Without the file that it is told of, HAProxy does not start.
-        std::fs::write(lab.path("a.response"), "").expect("a file");
+        std::fs::write(world.path("a.response"), "").expect("a file");
         let store = format!(
             "crt-store web\n  crt-base {}\n  load crt a.pem ocsp {} issuer {} alias site\n  load crt b.pem\n\
              frontend f\n  bind unix@{} ssl crt @web/site crt @web/b.pem\n",
-            lab.path("store").display(),
-            lab.path("a.response").display(),
+            world.path("store").display(),
+            world.path("a.response").display(),
             root.display(),
-            lab.path("tls.sock").display()
+            world.path("tls.sock").display()
         );
-        let haproxy = lab.start_in(binary, &store);
+        let haproxy = support::start_in(&world, binary, &store);
         let source = source(&haproxy);
         let seen = scan(&source).await;
         assert!(seen.problems.is_empty(), "{:?}", seen.problems);
@@ -136,7 +136,7 @@ async fn the_files_of_a_crt_store_are_found_from_the_socket_alone() {
         let site = sighting("@web/site");
         assert!(matches!(&site.material, Material::File(file) if *file == cert.path), "{site:?}");
         assert_eq!(site.served_as.as_deref(), Some("@web/site"));
-        assert_eq!((&site.staple_file, site.staple_file_needed), (&Some(lab.path("a.response")), true));
+        assert_eq!((&site.staple_file, site.staple_file_needed), (&Some(world.path("a.response")), true));
         assert_eq!(site.issuer_lookup, IssuerLookup::In(root.clone()));
         // A store has no response for what it is not told of.
         let plain = sighting("@web/b.pem");
@@ -158,25 +158,25 @@ async fn the_files_of_a_crt_store_are_found_from_the_socket_alone() {
 #[tokio::test]
 async fn where_issuers_and_responses_are_looked_for_is_known_from_the_socket_alone() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.lonely_cert("a.crt");
-        std::fs::create_dir(lab.path("chains")).expect("a folder");
-        std::fs::write(lab.path("chains/root.pem"), lab.authority.certificate_pem()).expect("a file");
+        let world = support::world();
+        let cert = world.cert_without_chain("a.crt");
+        std::fs::create_dir(world.path("chains")).expect("a folder");
+        std::fs::write(world.path("chains/root.pem"), world.ca.certificate_pem()).expect("a file");
         let global = "issuers-chain-path chains\n  ssl-load-extra-files ocsp\n  ssl-load-extra-del-ext";
-        let haproxy = lab.start_with(&binary, "crt a.crt", global, &[]);
+        let haproxy = support::start_with(&world, &binary, "crt a.crt", global, &[]);
         let source = source(&haproxy);
         let seen = scan(&source).await;
         assert!(seen.problems.is_empty(), "{:?}", seen.problems);
         let [sighting] = &seen.sightings[..] else { panic!("{:?}", seen.sightings) };
         assert_eq!((&*sighting.name, sighting.served_as.as_deref()), ("a.crt", Some("a.crt")));
         assert!(matches!(&sighting.material, Material::File(file) if *file == cert.path), "{sighting:?}");
-        assert_eq!((&sighting.staple_file, sighting.staple_file_needed), (&Some(lab.path("a.ocsp")), false));
+        assert_eq!((&sighting.staple_file, sighting.staple_file_needed), (&Some(world.path("a.ocsp")), false));
         assert_eq!(sighting.issuer_lookup, IssuerLookup::Nowhere);
         let chains = sighting.issuer_chains.as_ref().expect("a directory of chains");
-        assert_eq!(chains.directory, lab.path("chains"));
+        assert_eq!(chains.directory, world.path("chains"));
         let again = scan(&source).await;
         assert_eq!(again.sightings[0].version, sighting.version);
-        std::fs::write(lab.path("chains/other.pem"), lab.authority.certificate_pem()).expect("a file");
+        std::fs::write(world.path("chains/other.pem"), world.ca.certificate_pem()).expect("a file");
         let again = scan(&source).await;
         assert_ne!(again.sightings[0].issuer_chains.as_ref().map(|chains| &chains.version), Some(&chains.version));
     }
@@ -186,8 +186,8 @@ async fn where_issuers_and_responses_are_looked_for_is_known_from_the_socket_alo
 #[tokio::test]
 async fn who_hangs_is_not_gone() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let haproxy = lab.start_without_certificates(&binary);
+        let world = support::world();
+        let haproxy = support::start_without_certificates(&world, &binary);
         let source = source(&haproxy);
         assert!(!source.is_gone().await);
         haproxy.signal("-STOP");
@@ -195,7 +195,7 @@ async fn who_hangs_is_not_gone() {
         haproxy.signal("-CONT");
         drop(haproxy);
         assert!(source.is_gone().await);
-        std::fs::remove_file(lab.path("admin.sock")).expect("a socket");
+        std::fs::remove_file(world.path("admin.sock")).expect("a socket");
         assert!(source.is_gone().await);
     }
 }
@@ -204,20 +204,19 @@ async fn who_hangs_is_not_gone() {
 #[tokio::test]
 async fn paths_are_looked_at_as_haproxy_does() {
     for binary in binaries() {
-        let lab = Lab::new();
-        std::fs::create_dir(lab.path("certs")).expect("a folder");
-        let cert = lab.lonely_cert("certs/a.crt");
-        std::fs::create_dir(lab.path("chains")).expect("a folder");
-        std::fs::write(lab.path("chains/root.pem"), lab.authority.certificate_pem()).expect("a file");
-        let directory = || DirectorySource::new(lab.path("certs"));
+        let world = support::world();
+        let cert = world.cert_without_chain("certs/a.crt");
+        std::fs::create_dir(world.path("chains")).expect("a folder");
+        std::fs::write(world.path("chains/root.pem"), world.ca.certificate_pem()).expect("a file");
+        let directory = || DirectorySource::new(world.path("certs"));
         let plain = directory().scan().await.expect("a scan");
         let seen_by = async |haproxys: Vec<HaproxySource>| {
             let scan = ServedPaths::new(directory(), haproxys).scan().await.expect("a scan");
             let [sighting] = &scan.sightings[..] else { panic!("{:?}", scan.sightings) };
             sighting.clone()
         };
-        let usual = lab.start(&binary, &format!("crt {}", cert.name));
-        let nobody = HaproxySource::new(&Address::unix(lab.path("nobody.sock")));
+        let usual = support::start(&world, &binary, &format!("crt {}", cert.name()));
+        let nobody = HaproxySource::new(&Address::unix(world.path("nobody.sock")));
         for haproxys in [vec![], vec![source(&usual)], vec![source(&usual), nobody]] {
             let seen = seen_by(haproxys).await;
             assert_eq!((&seen.version, seen.staple_file), (&plain.sightings[0].version, None));
@@ -226,11 +225,11 @@ async fn paths_are_looked_at_as_haproxy_does() {
         drop(usual);
 
         let global = "issuers-chain-path chains\n  ssl-load-extra-files ocsp\n  ssl-load-extra-del-ext";
-        let haproxy = lab.start_with(&binary, &format!("crt {}", cert.name), global, &[]);
+        let haproxy = support::start_with(&world, &binary, &format!("crt {}", cert.name()), global, &[]);
         let seen = seen_by(vec![source(&haproxy)]).await;
-        assert_eq!((seen.staple_file, seen.staple_file_needed), (Some(lab.path("certs/a.ocsp")), false));
+        assert_eq!((seen.staple_file, seen.staple_file_needed), (Some(world.path("certs/a.ocsp")), false));
         assert_eq!(seen.issuer_lookup, IssuerLookup::Nowhere);
-        assert_eq!(seen.issuer_chains.map(|chains| chains.directory), Some(lab.path("chains")));
+        assert_eq!(seen.issuer_chains.map(|chains| chains.directory), Some(world.path("chains")));
         assert_ne!(seen.version, plain.sightings[0].version);
     }
 }
@@ -239,16 +238,16 @@ async fn paths_are_looked_at_as_haproxy_does() {
 #[tokio::test]
 async fn a_configuration_that_cannot_be_read_is_no_failure() {
     for binary in binaries().iter().filter(|binary| version(binary) >= (3, 0)) {
-        let lab = Lab::new();
-        let (alias, plain) = (lab.cert("a.pem"), lab.cert("b.pem"));
+        let world = support::world();
+        let (alias, plain) = (world.cert_file("a.pem"), world.cert_file("b.pem"));
         let store = format!(
             "crt-store\n  load crt {} alias site\nfrontend f\n  bind unix@{} ssl crt @/site crt {}\n",
-            alias.name,
-            lab.path("tls.sock").display(),
-            plain.name,
+            alias.name(),
+            world.path("tls.sock").display(),
+            plain.name(),
         );
-        let haproxy = lab.start_in(binary, &store);
-        std::fs::rename(lab.path("haproxy.cfg"), lab.path("away.cfg")).expect("a file");
+        let haproxy = support::start_in(&world, binary, &store);
+        std::fs::rename(world.path("haproxy.cfg"), world.path("away.cfg")).expect("a file");
         let source = source(&haproxy);
         let seen = scan(&source).await;
         // Newer ones tell the files of these names themselves.
@@ -259,9 +258,9 @@ async fn a_configuration_that_cannot_be_read_is_no_failure() {
         let [problem] = &seen.problems[..] else { panic!("{:?}", seen.problems) };
         assert_eq!((problem.error.code, problem.place.as_str()), (codes::UNREADABLE_CERTIFICATE, "@/site"));
         let [sighting] = &seen.sightings[..] else { panic!("{:?}", seen.sightings) };
-        assert_eq!(*sighting.name, *plain.name);
+        assert_eq!(*sighting.name, *plain.name());
 
-        std::fs::rename(lab.path("away.cfg"), lab.path("haproxy.cfg")).expect("a file");
+        std::fs::rename(world.path("away.cfg"), world.path("haproxy.cfg")).expect("a file");
         tokio::time::timeout(PATIENCE, source.changed()).await.expect("word of a change");
         let seen = scan(&source).await;
         assert!(seen.problems.is_empty() && seen.sightings.len() == 2, "{seen:?}");

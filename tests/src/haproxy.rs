@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::stapled::tail;
-use crate::tls::{Handshake, handshake};
-use crate::wait::{PATIENCE, wait_for};
+use crate::tls::{Handshake, connect, handshake};
+use crate::wait::{PATIENCE, wait_for, wait_for_within};
 use crate::world::{Cert, World};
 
 /// Runs `test` with each HAProxy that the variable `HAPROXY` names, separated by commas; without it, with the one that
@@ -25,7 +25,8 @@ pub fn with_each_haproxy(test: impl Fn(&str) + Sync) {
     });
 }
 
-fn binaries() -> Vec<String> {
+/// The programs that the variable `HAPROXY` names, separated by commas; without it, the one that is installed.
+pub fn binaries() -> Vec<String> {
     match std::env::var("HAPROXY") {
         Ok(names) => names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
         Err(_) => {
@@ -41,9 +42,10 @@ pub struct HaproxyBuilder {
     binary: String,
     folder: PathBuf,
     name: String,
-    crt: String,
+    bind: String,
+    global: String,
     configuration: Option<String>,
-    is_master_worker: bool,
+    arguments: Vec<String>,
 }
 
 /// A running HAProxy; ended, with its workers, on drop.
@@ -55,16 +57,24 @@ pub struct Haproxy {
 }
 
 impl Haproxy {
-    /// One that serves all certificates in `certs/`. Several in one world need several names.
+    /// One that serves all certificates in `certs/`. Several in one world need several names; its files are called
+    /// `haproxy-NAME.cfg`, `haproxy-NAME.admin` and so on. The files of one with an empty name are called `haproxy.cfg`,
+    /// `admin.sock`, `tls.sock` and `master.sock`.
     pub fn of(binary: &str, world: &World, name: &str) -> HaproxyBuilder {
         HaproxyBuilder {
             binary: binary.to_owned(),
             folder: world.path(""),
             name: name.to_owned(),
-            crt: format!("crt {}", world.certs().display()),
+            bind: format!("crt {}", world.certs().display()),
+            global: String::new(),
             configuration: None,
-            is_master_worker: false,
+            arguments: Vec::new(),
         }
+    }
+
+    /// The number of the process that was started.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Its admin socket.
@@ -86,9 +96,14 @@ impl Haproxy {
         self.is_over = false;
     }
 
-    /// The address of its master, where it has one.
-    pub fn master(&self) -> String {
-        format!("master@{}", self.builder.path("master").display())
+    /// The socket of its master, if it has one.
+    pub fn master(&self) -> PathBuf {
+        self.builder.path("master")
+    }
+
+    /// The address of its master, if it has one, as `stapled` takes it.
+    pub fn master_address(&self) -> String {
+        format!("master@{}", self.master().display())
     }
 
     /// What a client sees that asks for this certificate's host.
@@ -104,6 +119,11 @@ impl Haproxy {
         handshake.staple
     }
 
+    /// A client that has asked for this certificate and stays connected until the result is dropped.
+    pub fn connect(&self, cert: &Cert) -> UnixStream {
+        connect(&self.builder.path("tls"), &cert.host).expect("a handshake").0
+    }
+
     /// Waits until something is stapled to this certificate.
     pub fn wait_for_staple(&self, cert: &Cert) -> Vec<u8> {
         wait_for(&format!("{} is stapled", cert.host), || self.staple(cert))
@@ -112,6 +132,11 @@ impl Haproxy {
     /// Sends one command to the admin socket, as other programs do.
     pub fn ask(&self, command: &str) -> String {
         self.try_ask(command).expect("a reply on the admin socket")
+    }
+
+    /// Sends one command to one worker, through the master.
+    pub fn ask_worker(&self, pid: u64, command: &str) -> String {
+        ask(&self.master(), &format!("@!{pid} {command}\nquit\n")).expect("a reply of the master")
     }
 
     /// Brings a certificate into service that lies in its file, as a hook of certbot does; `is_new` if HAProxy does not
@@ -138,39 +163,51 @@ impl Haproxy {
 
     /// Has the master start a new worker, and waits until that answers.
     pub fn reload(&self) {
+        self.reload_within(Duration::from_secs(3));
+    }
+
+    /// Reloads as [`reload`](Self::reload) does, where that usually takes less than this time. After that time the master
+    /// gets the signal once more: one that has just been reloaded may miss it.
+    pub fn reload_within(&self, usual: Duration) {
         let before = self.pid().expect("a worker");
-        // A master that has just been reloaded may miss the signal.
         let (start, mut signals) = (Instant::now(), 0);
-        wait_for("a new worker", || {
-            if start.elapsed() >= Duration::from_secs(3) * signals {
-                let status = Command::new("kill").arg("-USR2").arg(self.child.id().to_string()).status();
-                assert!(status.expect("kill").success());
+        wait_for_within(PATIENCE.max(2 * usual), "a new worker", || {
+            if start.elapsed() >= usual * signals {
+                self.signal("-USR2");
                 signals += 1;
             }
             self.pid().filter(|pid| *pid != before)
         });
     }
 
-    /// Stops it in its tracks: it is there, and does nothing.
+    /// Stops it and its workers: they exist, and do nothing.
     pub fn freeze(&self) {
-        self.signal("-STOP");
+        self.signal_group("-STOP");
     }
 
-    /// Lets it go on.
+    /// Lets it and its workers go on.
     pub fn thaw(&self) {
-        self.signal("-CONT");
+        self.signal_group("-CONT");
     }
 
-    fn signal(&self, signal: &str) {
-        assert!(!self.is_over, "its number may be somebody else's");
-        let group = format!("-{}", self.child.id());
-        let status = Command::new("kill").args([signal, "--", &group]).status();
+    /// Sends a signal, such as `-USR2`, to the process that was started: to the master where there is one.
+    pub fn signal(&self, signal: &str) {
+        self.signal_to(signal, &self.child.id().to_string());
+    }
+
+    fn signal_group(&self, signal: &str) {
+        self.signal_to(signal, &format!("-{}", self.child.id()));
+    }
+
+    fn signal_to(&self, signal: &str, process: &str) {
+        assert!(!self.is_over, "its number may belong to another process");
+        let status = Command::new("kill").args([signal, "--", process]).status();
         assert!(status.expect("kill").success());
     }
 
     /// Ends it at once.
     pub fn end(&mut self) {
-        // Once: afterwards the number may be somebody else's.
+        // Once: afterwards the number may belong to another process.
         if std::mem::replace(&mut self.is_over, true) {
             return;
         }
@@ -185,7 +222,8 @@ impl Haproxy {
         self.try_ask("show info")?.lines().find_map(|line| line.strip_prefix("Pid: ")?.parse().ok())
     }
 
-    fn try_ask(&self, command: &str) -> Option<String> {
+    /// Sends one command to the admin socket; `None` where nothing answers there.
+    pub fn try_ask(&self, command: &str) -> Option<String> {
         ask(&self.socket(), command)
     }
 }
@@ -200,24 +238,53 @@ impl Drop for Haproxy {
     }
 }
 
-/// Whether this HAProxy is at least of version 3.0, and knows certificate stores.
-pub fn has_stores(binary: &str) -> bool {
+/// The first two numbers of a HAProxy's version.
+pub fn version(binary: &str) -> (u32, u32) {
     let said = Command::new(binary).arg("-v").output().expect("HAProxy").stdout;
     let said = String::from_utf8(said).expect("text");
-    let version = said.split_whitespace().nth(2).expect("a version");
-    version.split('.').next().is_some_and(|major| major.parse::<u32>().expect("a number") >= 3)
+    let mut numbers = said.split_whitespace().nth(2).expect("a version").split(['.', '-']).map(str::parse);
+    let mut next = || numbers.next().expect("a number").expect("a number");
+    (next(), next())
+}
+
+/// Whether this HAProxy is at least of version 3.0, and knows certificate stores.
+pub fn has_stores(binary: &str) -> bool {
+    version(binary) >= (3, 0)
 }
 
 impl HaproxyBuilder {
     /// Serves the certificates of this directory instead.
-    pub fn crt(mut self, path: &Path) -> Self {
-        self.crt = format!("crt {}", path.display());
-        self
+    pub fn crt(self, path: &Path) -> Self {
+        self.bind(&format!("crt {}", path.display()))
     }
 
     /// Serves the certificates that this list names instead.
-    pub fn crt_list(mut self, path: &Path) -> Self {
-        self.crt = format!("crt-list {}", path.display());
+    pub fn crt_list(self, path: &Path) -> Self {
+        self.bind(&format!("crt-list {}", path.display()))
+    }
+
+    /// Has these words behind `bind … ssl` instead of the certificates in `certs/`.
+    pub fn bind(mut self, words: &str) -> Self {
+        self.bind = words.to_owned();
+        self
+    }
+
+    /// Has these lines in the section `global`.
+    pub fn global(mut self, lines: &str) -> Self {
+        self.global = lines.to_owned();
+        self
+    }
+
+    /// Has these sections instead of the one that serves `certs/`; the same words stand for paths as in
+    /// [`configuration`](Self::configuration).
+    pub fn sections(self, text: &str) -> Self {
+        let head = self.head();
+        self.configuration(&format!("{head}{text}"))
+    }
+
+    /// Is started with these arguments as well.
+    pub fn arguments<A: AsRef<str>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
     }
 
@@ -228,10 +295,10 @@ impl HaproxyBuilder {
         self
     }
 
-    /// As a master with workers, which can be reloaded.
-    pub fn master_worker(mut self) -> Self {
-        self.is_master_worker = true;
-        self
+    /// Runs as a master with workers, which can be reloaded.
+    pub fn master_worker(self) -> Self {
+        let master = self.path("master");
+        self.arguments(["-W", "-S", master.to_str().expect("text")])
     }
 
     /// Where its admin socket will be.
@@ -242,16 +309,24 @@ impl HaproxyBuilder {
     /// Starts it; returns when it answers.
     pub fn start(self) -> Haproxy {
         self.write_configuration();
+        self.start_as_it_is()
+    }
+
+    /// Starts it with the configuration that is in its file already; returns when it answers.
+    pub fn start_as_it_is(self) -> Haproxy {
         let child = self.launch();
         Haproxy { builder: self, child, is_over: false }
     }
 
+    /// The sections before the one that serves TLS.
+    fn head(&self) -> String {
+        let global = if self.global.is_empty() { String::new() } else { format!("  {}\n", self.global) };
+        format!("global\n  stats socket @ADMIN level admin expose-fd listeners\n{global}@DEFAULTS")
+    }
+
     fn write_configuration(&self) {
-        let usual = format!(
-            "global\n  stats socket @ADMIN level admin expose-fd listeners\n@DEFAULTSfrontend tls\n  bind unix@@TLS ssl {}\n",
-            self.crt
-        );
-        let text = self.configuration.as_ref().unwrap_or(&usual);
+        let usual = || format!("{}frontend tls\n  bind unix@@TLS ssl {}\n", self.head(), self.bind);
+        let text = self.configuration.clone().unwrap_or_else(usual);
         let defaults = "defaults\n  mode http\n  timeout client 30s\n  timeout server 30s\n  timeout connect 30s\n";
         let text = text.replace("@DEFAULTS", defaults);
         let text = [("@ADMIN", self.socket()), ("@TLS", self.path("tls")), ("@D", self.folder.clone())]
@@ -261,32 +336,42 @@ impl HaproxyBuilder {
     }
 
     fn path(&self, kind: &str) -> PathBuf {
-        self.folder.join(format!("haproxy-{}.{kind}", self.name))
+        self.folder.join(match (self.name.as_str(), kind) {
+            ("", "cfg" | "log") => format!("haproxy.{kind}"),
+            ("", socket) => format!("{socket}.sock"),
+            (name, kind) => format!("haproxy-{name}.{kind}"),
+        })
     }
 
     fn launch(&self) -> Child {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log file");
         let mut command = Command::new(&self.binary);
-        match self.is_master_worker {
-            true => command.arg("-W").arg("-S").arg(self.path("master")),
-            false => command.arg("-db"),
-        };
-        command.arg("-f").arg(self.path("cfg"));
+        let has = |argument: &str| self.arguments.iter().any(|given| given == argument);
+        let (is_master_worker, has_socket) = (has("-W"), has("-S"));
+        if !is_master_worker {
+            command.arg("-db");
+        }
+        command.arg("-f").arg(self.path("cfg")).args(&self.arguments);
         command.current_dir(&self.folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary));
-        wait_for("HAProxy answers", || {
+        // It reads thousands of certificates first.
+        wait_for_within(4 * PATIENCE, "HAProxy answers", || {
             if let Ok(Some(status)) = child.try_wait() {
                 panic!("HAProxy did not start: {status}: {}", tail(&self.path("log"), 30));
             }
             let info = ask(&self.socket(), "show info")?;
-            // A process that ended left its socket behind; nobody answers there.
-            (self.is_master_worker || info.contains(&format!("Pid: {}\n", child.id()))).then_some(())
+            // A master may answer later than its worker.
+            let is_ready = !has_socket
+                || ask(&self.path("master"), "show proc\nquit\n").is_some_and(|reply| reply.contains(" worker "));
+            // A process that ended leaves its socket behind; nothing answers there.
+            (is_ready && is_master_worker || info.contains(&format!("Pid: {}\n", child.id()))).then_some(())
         });
         child
     }
 }
 
-fn ask(socket: &Path, command: &str) -> Option<String> {
+/// Sends one command to an admin or master socket, as other programs do; `None` where nothing answers there.
+pub fn ask(socket: &Path, command: &str) -> Option<String> {
     let mut stream = UnixStream::connect(socket).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     // In one piece, and with nothing behind a payload: HAProxy resets a connection with unread bytes, and with it the reply.

@@ -1,31 +1,53 @@
-//! What whole-system tests stand on: the real `stapled`, the real HAProxy, a TLS client that looks at what is stapled,
-//! and certificates from `stapled-ca`, everything in one temporary directory and on 127.0.0.1.
+//! The test harness of all crates: one HAProxy, one TLS client, one certificate authority with its certificates, and one
+//! of each responder, everything in one temporary directory and on 127.0.0.1.
 //!
-//! [`World`] is that directory with its authority; [`Haproxy`] and [`Stapled`] are processes in it, ended when they
-//! are dropped. When a test fails, both print the end of what they logged. [`wait_for`] waits for a condition, with a
-//! deadline; nothing here sleeps in the hope that something has happened meanwhile.
+//! [`World`] is that directory with its authority and certificates; [`Haproxy`] and [`Stapled`] are processes in it, ended
+//! when they are dropped. When a test fails, both print the end of what they logged. [`wait_for`] waits for a condition,
+//! with a deadline; nothing here sleeps in the hope that something has happened meanwhile.
 //!
-//! Tests of every crate use [`skip`], for what this machine has not got, and [`polled`], which drops a future half-way.
+//! | Need | Module |
+//! |---|---|
+//! | waiting with a deadline | `wait` |
+//! | a directory, an authority, certificates in files | `world` |
+//! | responses and staples for these certificates | `staples` |
+//! | a TLS client | `tls` |
+//! | the real HAProxy | `haproxy` |
+//! | OpenSSL as responder and as judge | `openssl` |
+//! | an HTTP server whose answers a test writes | `http_server` |
+//! | a copy of what a responder sends | `recording_proxy` |
+//! | the real `stapled` | `stapled` |
+//! | a process, what it says and how it ends | `process` |
+//! | file systems that one program sees | `mounts` |
+//! | futures that are dropped half-way | `polled` |
+//! | what this machine lacks, and how much a proof asks for | `skip` |
 
 // A harness fails by panicking, and tells the rest on standard error, which the test runner captures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
-mod cancel;
 mod haproxy;
+mod http_server;
+mod mounts;
 mod openssl;
-mod privacy;
+mod polled;
+mod process;
+mod recording_proxy;
 mod skip;
 mod stapled;
+mod staples;
 mod tls;
 mod wait;
 mod world;
 
-pub use cancel::polled;
-pub use haproxy::{Haproxy, HaproxyBuilder, has_stores, with_each_haproxy};
+pub use haproxy::{Haproxy, HaproxyBuilder, ask, binaries, has_stores, version, with_each_haproxy};
+pub use http_server::{HttpServer, Received, ok, read_request};
+pub use mounts::Private;
 pub use openssl::{OpensslResponder, check_with_openssl, free_port};
-pub use privacy::Private;
-pub use skip::skip;
-pub use stapled::{Finished, Stapled, StapledCommand};
-pub use tls::{Handshake, handshake};
-pub use wait::{LONG, PATIENCE, wait_for, wait_for_within, wait_until, wait_until_within};
+pub use polled::polled;
+pub use process::{Ended, Running, cpu_time, signal_to};
+pub use recording_proxy::RecordingProxy;
+pub use skip::{how_many, is_full_proof, skip};
+pub use stapled::{Stapled, StapledCommand, built_program, program};
+pub use staples::{Example, chain, now, site};
+pub use tls::{Handshake, Trust, connect, handshake, handshake_over};
+pub use wait::{LONG, PATIENCE, until, wait_for, wait_for_within, wait_until, wait_until_within};
 pub use world::{Cert, World};

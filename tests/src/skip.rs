@@ -37,6 +37,16 @@ fn note(test: &str, missing: &str, may_skip: bool, list: Option<&Path>) {
     eprint!("SKIPPED: {line}");
 }
 
+/// Whether `make prove` runs the tests, with `STAPLED_PROVE=full`: then those that repeat something do so more often.
+pub fn is_full_proof() -> bool {
+    std::env::var("STAPLED_PROVE").is_ok_and(|extent| extent == "full")
+}
+
+/// How often to repeat something: the first number in a full proof, the second one otherwise.
+pub fn how_many(full: usize, short: usize) -> usize {
+    if is_full_proof() { full } else { short }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

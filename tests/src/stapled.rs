@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::process::Ended;
 use crate::wait::{PATIENCE, wait_for, wait_for_within};
 use crate::world::World;
 
@@ -23,17 +24,6 @@ pub struct StapledCommand {
 pub struct Stapled {
     child: Child,
     log: PathBuf,
-}
-
-/// A `stapled` that ended.
-#[derive(Debug)]
-pub struct Finished {
-    /// Its exit code; `None` if a signal ended it.
-    pub code: Option<i32>,
-    /// Its standard output.
-    pub stdout: String,
-    /// Its standard error.
-    pub stderr: String,
 }
 
 impl Stapled {
@@ -148,12 +138,12 @@ impl StapledCommand {
     }
 
     /// Runs it to its end.
-    pub fn run(self) -> Finished {
+    pub fn run(self) -> Ended {
         let output = self.command().output().expect("stapled");
-        Finished {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).expect("text"),
-            stderr: String::from_utf8(output.stderr).expect("text"),
+        Ended {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).expect("text"),
+            err: String::from_utf8(output.stderr).expect("text"),
         }
     }
 
@@ -173,28 +163,57 @@ impl StapledCommand {
     }
 }
 
-/// The program, built as these tests are. Tests of another package are not told where it is, nor is it built for them.
-fn program() -> &'static Path {
+/// The program `stapled`, as this checkout builds it: the one that the variable `STAPLED` names, or else one that cargo builds
+/// now, with the profile of this test.
+pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        // Another one, such as an older version.
-        if let Some(program) = std::env::var_os("STAPLED") {
-            return program.into();
-        }
         let tests = std::env::current_exe().expect("the path of this program");
         // target/PROFILE/deps/TESTS
         let profile = tests.parent().and_then(Path::parent).expect("a folder of build results");
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--quiet", "-p", "stapled-bin", "--bin", "stapled"]);
-        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", profile.parent().expect("a folder"));
-        if profile.ends_with("release") {
-            cargo.arg("--release");
-        }
-        let output = cargo.stdin(Stdio::null()).output().expect("cargo");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "stapled cannot be built: {errors}");
-        profile.join("stapled")
+        own_program(&profile.join("stapled"), || build(profile))
     })
+}
+
+/// The program `stapled` that cargo has built for the tests of its own package, and whose path it has told them.
+pub fn built_program(path: &Path) -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| own_program(path, || ()))
+}
+
+/// The program that the variable `STAPLED` names, or else `program` by a name of this checkout's own.
+///
+/// Where several checkouts share a target folder, each build overwrites `target/PROFILE/stapled`. So the program gets
+/// another name there, with the path of this checkout in it, as soon as it is built.
+fn own_program(program: &Path, build: impl FnOnce()) -> PathBuf {
+    if let Some(named) = std::env::var_os("STAPLED") {
+        return named.into();
+    }
+    let all = program.with_file_name("stapled-of");
+    let own = all.join(env!("CARGO_MANIFEST_DIR").replace('/', "_"));
+    std::fs::create_dir_all(&own).expect("a folder");
+    // Other tests wait meanwhile, those of other checkouts as well.
+    let lock = std::fs::File::create(all.join("lock")).expect("a lock");
+    lock.lock().expect("the lock");
+    build();
+    let link = own.join(format!("stapled-{}", std::process::id()));
+    let _ = std::fs::remove_file(&link);
+    std::fs::hard_link(program, &link).expect("a link");
+    // Programs that run keep the file that they were started from.
+    std::fs::rename(&link, own.join("stapled")).expect("the link's name");
+    own.join("stapled")
+}
+
+fn build(profile: &Path) {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "-p", "stapled-bin", "--bin", "stapled"]);
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", profile.parent().expect("a folder"));
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let output = cargo.stdin(Stdio::null()).output().expect("cargo");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "stapled cannot be built: {errors}");
 }
 
 /// The last lines of a file.

@@ -1,9 +1,11 @@
 //! A TLS client that looks at what is stapled.
 
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -18,66 +20,113 @@ pub struct Handshake {
     pub staple: Option<Vec<u8>>,
 }
 
-/// A handshake with the server at `socket`, asking for `host`.
+/// Which certificates the client accepts.
+#[derive(Clone, Copy, Debug)]
+pub enum Trust<'a> {
+    /// Every certificate.
+    Any,
+    /// Those that this root, in DER, or a certificate below it issued for the host.
+    Root(&'a [u8]),
+}
+
+/// Makes a handshake with the server at `socket`, which asks for `host` and accepts every certificate.
 ///
 /// # Errors
-/// When there is no server, or none that talks TLS.
+/// When no server listens there, or the handshake fails.
 pub fn handshake(socket: &Path, host: &str) -> std::io::Result<Handshake> {
-    let seen = Arc::new(Seen::default());
+    Ok(connect(socket, host)?.1)
+}
+
+/// Makes a handshake as [`handshake`] does, and returns the connection as well: it stays open until it is dropped.
+///
+/// # Errors
+/// When no server listens there, or the handshake fails.
+pub fn connect(socket: &Path, host: &str) -> std::io::Result<(UnixStream, Handshake)> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let handshake = handshake_over(&mut stream, host, Trust::Any)?;
+    Ok((stream, handshake))
+}
+
+/// Makes a handshake over a connection.
+///
+/// # Errors
+/// When the handshake fails, for example since the certificate is not trusted.
+pub fn handshake_over(stream: &mut (impl Read + Write), host: &str, trust: Trust<'_>) -> std::io::Result<Handshake> {
+    let recorder = Arc::new(Recorder { verifier: verifier(trust), seen: Mutex::default() });
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions of TLS")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(&seen) as Arc<dyn ServerCertVerifier>)
+        .with_custom_certificate_verifier(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>)
         .with_no_client_auth();
     let host = ServerName::try_from(host.to_owned()).expect("a host name");
     let mut client = rustls::ClientConnection::new(Arc::new(config), host).expect("a TLS client");
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
     while client.is_handshaking() {
-        client.complete_io(&mut stream)?;
+        client.complete_io(stream)?;
     }
-    let handshake = seen.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let handshake = recorder.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
     Ok(handshake)
 }
 
-/// Believes everything, and writes it down.
-#[derive(Debug, Default)]
-struct Seen(Mutex<Handshake>);
+fn verifier(trust: Trust<'_>) -> Option<Arc<WebPkiServerVerifier>> {
+    let Trust::Root(root) = trust else { return None };
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from(root.to_vec())).expect("a root");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build();
+    Some(verifier.expect("a verifier"))
+}
 
-impl ServerCertVerifier for Seen {
+/// Records what the server shows, and then verifies it if there is a verifier.
+#[derive(Debug)]
+struct Recorder {
+    verifier: Option<Arc<WebPkiServerVerifier>>,
+    seen: Mutex<Handshake>,
+}
+
+impl ServerCertVerifier for Recorder {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
         ocsp_response: &[u8],
-        _: UnixTime,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Handshake {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Handshake {
             certificate: end_entity.to_vec(),
             staple: (!ocsp_response.is_empty()).then(|| ocsp_response.to_vec()),
         };
-        Ok(ServerCertVerified::assertion())
+        self.verifier.as_ref().map_or_else(
+            || Ok(ServerCertVerified::assertion()),
+            |verifier| verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now),
+        )
     }
 
     fn verify_tls12_signature(
         &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
+        self.verifier.as_ref().map_or_else(
+            || Ok(HandshakeSignatureValid::assertion()),
+            |verifier| verifier.verify_tls12_signature(message, certificate, signature),
+        )
     }
 
     fn verify_tls13_signature(
         &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
+        self.verifier.as_ref().map_or_else(
+            || Ok(HandshakeSignatureValid::assertion()),
+            |verifier| verifier.verify_tls13_signature(message, certificate, signature),
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {

@@ -15,16 +15,12 @@ pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
 
 /// Waits until `look` finds something.
 pub fn wait_for_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + patience;
-    loop {
-        // Looked at once more after the deadline: the machine may just have been slow to come back here.
-        let is_late = Instant::now() >= deadline;
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(!is_late, "within {patience:?} it did not come true: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let mut found = None;
+    until(patience, || {
+        found = look();
+        found.is_some()
+    });
+    found.unwrap_or_else(|| panic!("within {patience:?} it did not come true: {what}"))
 }
 
 /// Waits until `is_so` is true, at most [`PATIENCE`].
@@ -35,4 +31,20 @@ pub fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
 /// Waits until `is_so` is true.
 pub fn wait_until_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     wait_for_within(patience, what, || is_so().then_some(()));
+}
+
+/// Whether a condition comes true within this time.
+pub fn until(patience: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + patience;
+    loop {
+        // Looked at once more after the deadline: the machine may just have been slow to come back here.
+        let is_late = Instant::now() >= deadline;
+        if is_so() {
+            return true;
+        }
+        if is_late {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }

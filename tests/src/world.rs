@@ -22,6 +22,8 @@ pub struct World {
 pub struct Cert {
     /// What was issued.
     pub issued: Issued,
+    /// The authority that issued it.
+    pub issuer: Authority,
     /// The file.
     pub path: PathBuf,
     /// The name that HAProxy chooses it by.
@@ -29,13 +31,17 @@ pub struct Cert {
 }
 
 impl World {
-    /// A new one, without certificates.
+    /// A new one, without certificates, whose authority is below a root.
     pub fn new() -> Self {
+        let root = Authority::root("Test Root").create().expect("a root");
+        Self::under(root.intermediate("Test CA").create().expect("an authority"))
+    }
+
+    /// A new one, without certificates, with this authority.
+    pub fn under(ca: Authority) -> Self {
         let folder = tempfile::Builder::new().prefix("stapled-test-").tempdir().expect("a temporary directory");
         std::fs::create_dir(folder.path().join("certs")).expect("a directory");
         std::fs::write(folder.path().join("empty.conf"), "").expect("a file");
-        let root = Authority::root("Test Root").create().expect("a root");
-        let ca = root.intermediate("Test CA").create().expect("an authority");
         let key = Arc::new(Key::generate(KeyType::EcdsaP256).expect("a key"));
         World { folder, ca, key, hosts: AtomicUsize::new(0) }
     }
@@ -65,6 +71,8 @@ impl World {
     /// A certificate that is in no file yet.
     pub fn issue(&self, path: &Path, adapt: impl FnOnce(Profile) -> Profile) -> Cert {
         let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a name");
+        let stem: String = stem.chars().filter(char::is_ascii_alphanumeric).collect();
+        let stem = if stem.is_empty() { "host" } else { stem.as_str() };
         // A host of its own for each, since HAProxy chooses by it.
         let host = format!("{stem}-{}.example", self.hosts.fetch_add(1, Ordering::Relaxed));
         self.issue_for(path, &host, adapt)
@@ -79,10 +87,46 @@ impl World {
         // One key for all unless said otherwise: making keys takes longer than all the rest.
         let profile = adapt(Profile::server(host).existing_key(Arc::clone(&self.key)));
         let issued = self.ca.issue(&profile).expect("a certificate");
-        Cert { issued, path: path.to_owned(), host: host.to_owned() }
+        Cert { issued, issuer: self.ca.clone(), path: path.to_owned(), host: host.to_owned() }
     }
 
-    /// Everything that lies in a folder, by name.
+    /// A certificate without OCSP URL in this file, with its chain and key.
+    pub fn cert_file(&self, file: &str) -> Cert {
+        let cert = self.issue(&self.path(file), |profile| profile);
+        cert.write();
+        cert
+    }
+
+    /// A certificate in this file, with its key and without its chain.
+    pub fn cert_without_chain(&self, file: &str) -> Cert {
+        self.cert_before(file, true, &[])
+    }
+
+    /// A certificate in this file, with these certificates, PEM, behind it, and its key; with the extension
+    /// authorityKeyIdentifier where `names_key` says so.
+    pub fn cert_before(&self, file: &str, names_key: bool, chain: &[&str]) -> Cert {
+        let cert = self.issue(&self.path(file), |profile| profile.authority_key_identifier(names_key));
+        std::fs::create_dir_all(cert.path.parent().expect("a folder")).expect("a folder");
+        let pem = [cert.issued.certificate_pem(), chain.concat(), cert.issued.key_pem()].concat();
+        std::fs::write(&cert.path, pem).expect("a file");
+        cert
+    }
+
+    /// This many certificates in files of one folder, with their chains and keys.
+    pub fn many_certs(&self, folder: &str, count: usize) -> Vec<Cert> {
+        std::fs::create_dir_all(self.path(folder)).expect("a folder");
+        let certs = self.many_unwritten(folder, count);
+        certs.iter().for_each(Cert::write);
+        certs
+    }
+
+    /// This many certificates that are in no file yet.
+    pub fn many_unwritten(&self, folder: &str, count: usize) -> Vec<Cert> {
+        let path = |number| self.path(folder).join(format!("{number}.pem"));
+        (0..count).map(|number| self.issue(&path(number), |profile| profile)).collect()
+    }
+
+    /// The names of all files in a folder, in order.
     pub fn listing(folder: &Path) -> Vec<String> {
         let entries = std::fs::read_dir(folder).expect("a directory");
         let mut names: Vec<String> =

@@ -1,8 +1,9 @@
 use std::io::Write;
 
 use stapled_core::stapler::Stapler;
+use stapled_tests::{PATIENCE, Running, wait_for};
 
-use crate::support::{InProcess, Program, World, wait_for};
+use crate::support::{self, InProcess, World};
 
 #[allow(dead_code)] // its `main`
 #[path = "../../database.rs"]
@@ -13,9 +14,9 @@ fn rows_get_staples_as_they_come_and_lose_them_as_they_go() {
     let world = World::new();
     world.issue("a.test");
     world.issue("b.test");
-    let mut program = Program::example(env!("CARGO_BIN_EXE_database"), &[]);
+    let mut program = support::example(env!("CARGO_BIN_EXE_database"), &[]);
     let (a, b) = (world.text("certs/a.test.pem"), world.text("certs/b.test.pem"));
-    let say = |program: &mut Program, line: String| writeln!(program.stdin().as_mut().unwrap(), "{line}").unwrap();
+    let say = |program: &mut Running, line: String| writeln!(program.stdin().as_mut().unwrap(), "{line}").unwrap();
 
     say(&mut program, format!("put 1 {a}"));
     program.line("row 1: a.test has a staple, good until ");
@@ -29,7 +30,7 @@ fn rows_get_staples_as_they_come_and_lose_them_as_they_go() {
     program.line("/nowhere: ");
     // The end of its input.
     *program.stdin() = None;
-    assert!(program.end());
+    assert_eq!(program.end(PATIENCE).code, 0);
 }
 
 #[test]
@@ -48,7 +49,7 @@ fn staples_are_kept_as_the_ca_sent_them_with_the_hash_of_their_certificate() {
     let (first_hash, first) = wait_for("a staple", kept);
     database.put(1, bundle("a.test"));
     let (_, second) = wait_for("another's staple", || kept().filter(|(hash, _)| *hash != first_hash));
-    assert_eq!(world.tap.responses(), [first.to_vec(), second.to_vec()]);
+    assert_eq!(world.proxy.responses(), [first.to_vec(), second.to_vec()]);
     database.delete(1);
     wait_for("the withdrawal", || kept().is_none().then_some(()));
 }

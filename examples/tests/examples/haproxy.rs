@@ -1,6 +1,8 @@
 use std::os::unix::net::UnixStream;
 
-use crate::support::{Program, World, wait_for};
+use stapled_tests::{PATIENCE, wait_for};
+
+use crate::support::{World, example};
 
 const HAPROXY: &str = env!("CARGO_BIN_EXE_haproxy");
 
@@ -8,13 +10,13 @@ const HAPROXY: &str = env!("CARGO_BIN_EXE_haproxy");
 fn three_lines_staple_what_a_configuration_names() {
     let world = World::new();
     let _haproxy = world.haproxy("a.test");
-    let handshake = || Some(world.stapled(UnixStream::connect(world.path("tls.sock")).ok()?, "a.test"));
-    assert_eq!(wait_for("HAProxy", handshake), None);
-    let program = Program::example(HAPROXY, &[&world.text("haproxy.cfg")]);
-    let staple = wait_for("a staple", || handshake()?);
-    assert_eq!(Some(&staple), world.tap.responses().last());
-    program.interrupt();
-    assert!(program.end());
+    let stapled = || world.stapled(UnixStream::connect(world.path("tls.sock")).unwrap(), "a.test");
+    assert_eq!(stapled(), None);
+    let program = example(HAPROXY, &[&world.text("haproxy.cfg")]);
+    let staple = wait_for("a staple", stapled);
+    assert_eq!(Some(&staple), world.proxy.responses().last());
+    program.signal("INT");
+    assert_eq!(program.end(PATIENCE).code, 0);
 }
 
 /// The check comes first: a certificate that cannot be stapled is printed with what to do.
@@ -22,9 +24,8 @@ fn three_lines_staple_what_a_configuration_names() {
 fn the_check_says_what_prevents_a_staple() {
     let world = World::new();
     let _haproxy = world.haproxy("a.test");
-    wait_for("HAProxy", || UnixStream::connect(world.path("tls.sock")).ok());
     std::fs::write(world.path("certs/a.test.pem.issuer"), "no certificate").unwrap();
-    let program = Program::example(HAPROXY, &[&world.text("haproxy.cfg")]);
+    let program = example(HAPROXY, &[&world.text("haproxy.cfg")]);
     let line = program.line("does not begin with a certificate in PEM");
     assert!(line.contains("put the issuer's certificate into it, or remove it"), "{line}");
 }

@@ -7,8 +7,9 @@ use stapled_ca::{Issued, Key, KeyType};
 use stapled_core::inventory::DeliveryState;
 use stapled_core::io::directory::DirectorySource;
 use stapled_core::stapler::Stapler;
+use stapled_tests::{PATIENCE, Running, wait_for};
 
-use crate::support::{HOUR, InProcess, Program, World, contents, wait_for};
+use crate::support::{self, HOUR, InProcess, World, contents};
 
 #[allow(dead_code)] // its `main`
 #[path = "../../nginx.rs"]
@@ -60,8 +61,8 @@ impl World {
         command
     }
 
-    fn start_nginx(&self) -> Program {
-        let mut nginx = Program::start(self.nginx_command());
+    fn start_nginx(&self) -> Running {
+        let mut nginx = Running::start(self.nginx_command());
         wait_for("nginx", || {
             assert!(nginx.is_running(), "{}", self.error_log());
             // A signal to reload needs the file with the process's number.
@@ -111,7 +112,7 @@ fn nginx_staples_what_the_ca_sent_then_what_it_sent_later_and_nothing_once_the_c
 
     let stapler = world.start_stapler();
     let first = wait_for("a staple", || world.nginx_staples("a.test"));
-    assert!(world.tap.responses().contains(&first));
+    assert!(world.proxy.responses().contains(&first));
     assert_eq!(contents(world.path("certs/a.test.pem.ocsp")), Some(first.clone()));
     // The workers of before the reload accept for a moment yet.
     let said = wait_for("OpenSSL's word", || Some(openssl()).filter(|said| said.contains("OCSP Response Data")));
@@ -119,11 +120,11 @@ fn nginx_staples_what_the_ca_sent_then_what_it_sent_later_and_nothing_once_the_c
     assert!(said.contains("Cert Status: good"), "{said}");
     assert!(said.contains("Verify return code: 0 (ok)"), "{said}");
     let other = wait_for("the other's staple", || world.nginx_staples("b.test"));
-    assert!(world.tap.responses().contains(&other) && other != first);
+    assert!(world.proxy.responses().contains(&other) && other != first);
 
     stapler.pass_until(HOUR, "a renewal", || world.lab.requests_for(issued.serial()) == 2);
     let second = wait_for("a new staple", || world.nginx_staples("a.test").filter(|staple| *staple != first));
-    assert!(world.tap.responses().contains(&second));
+    assert!(world.proxy.responses().contains(&second));
     assert_eq!(world.lab.requests_for(issued.serial()), 2);
 
     world.lab.revoke(issued.serial()).unwrap();
@@ -167,21 +168,21 @@ fn what_lies_there_is_used_again_without_a_question() {
     let (certs, line) = (world.text("certs"), world.nginx());
     let arguments: Vec<&str> = [certs.as_str()].into_iter().chain(line.iter().map(String::as_str)).collect();
 
-    let program = Program::example(NGINX, &arguments);
+    let program = support::example(NGINX, &arguments);
     let staple = wait_for("a staple", || world.nginx_staples("a.test"));
     program.line("a.test: staple delivered to nginx");
-    program.interrupt();
-    assert!(program.end());
+    program.signal("INT");
+    assert_eq!(program.end(PATIENCE).code, 0);
     drop(nginx);
 
     std::fs::remove_file(world.path("tls.sock")).unwrap();
     std::fs::remove_file(world.path("nginx.pid")).unwrap();
     let _nginx = world.start_nginx();
     assert_eq!(world.nginx_staples("a.test").as_ref(), Some(&staple), "nginx reads it when it starts");
-    let program = Program::example(NGINX, &arguments);
+    let program = support::example(NGINX, &arguments);
     program.line("a.test: kept staple is good until");
     program.line("a.test: staple delivered to nginx");
-    assert_eq!(world.tap.responses(), [staple]);
+    assert_eq!(world.proxy.responses(), [staple]);
 }
 
 #[test]
@@ -202,7 +203,7 @@ fn an_nginx_that_does_not_reload_is_told_of_and_goes_on() {
     assert!(what.contains("unknown directive \"nonsense\""), "{what}");
     assert_eq!(world.nginx_staples("a.test"), None);
     // The staple is in place for when the configuration is mended.
-    assert_eq!(contents(world.path("certs/a.test.pem.ocsp")).as_ref(), world.tap.responses().last());
+    assert_eq!(contents(world.path("certs/a.test.pem.ocsp")).as_ref(), world.proxy.responses().last());
 }
 
 /// What the example says of nginx.

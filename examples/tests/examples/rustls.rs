@@ -6,10 +6,11 @@ use ::rustls::crypto::aws_lc_rs;
 use ::rustls::pki_types::pem::PemObject;
 use ::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use stapled_core::stapler::{Group, Stapler};
+use stapled_tests::{PATIENCE, wait_for};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::{HOUR, InProcess, Program, World, wait_for};
+use crate::support::{self, HOUR, InProcess, World};
 
 #[allow(dead_code)] // its `main`
 #[path = "../../rustls.rs"]
@@ -20,25 +21,25 @@ fn a_host_is_served_without_a_staple_and_with_it_as_soon_as_it_is_there() {
     let world = World::new();
     world.issue("a.test");
     world.issue("b.test");
-    world.tap.hold(true);
+    world.proxy.hold(true);
     let files = |host| [world.text(&format!("certs/{host}.pem")), world.text(&format!("{host}.key"))];
     let ([a_chain, a_key], [b_chain, b_key]) = (files("a.test"), files("b.test"));
     let arguments = ["127.0.0.1:0", "a.test", &a_chain, &a_key, "b.test", &b_chain, &b_key];
-    let program = Program::example(env!("CARGO_BIN_EXE_rustls"), &arguments);
+    let program = support::example(env!("CARGO_BIN_EXE_rustls"), &arguments);
     let address = program.line("listening on ").replace("listening on ", "");
     let handshake = |host| world.stapled(TcpStream::connect(&address).unwrap(), host);
     assert_eq!(handshake("a.test"), None);
 
-    world.tap.hold(false);
+    world.proxy.hold(false);
     let a = wait_for("a staple", || handshake("a.test"));
     let b = wait_for("the other's staple", || handshake("b.test"));
-    assert!(a != b && world.tap.responses().contains(&a) && world.tap.responses().contains(&b));
+    assert!(a != b && world.proxy.responses().contains(&a) && world.proxy.responses().contains(&b));
     let said = world.openssl(["-connect", &address], "a.test");
     assert!(said.contains("OCSP Response Status: successful (0x0)"), "{said}");
     assert!(said.contains("Cert Status: good"), "{said}");
     assert!(said.contains("Verify return code: 0 (ok)"), "{said}");
-    program.interrupt();
-    assert!(program.end());
+    program.signal("INT");
+    assert_eq!(program.end(PATIENCE).code, 0);
 }
 
 #[test]
@@ -67,7 +68,7 @@ fn a_renewed_staple_replaces_the_one_before_and_a_revoked_certificate_has_none()
     let first = wait_for("a staple", handshake);
     stapler.pass_until(HOUR, "a renewal", || world.lab.requests_for(issued.serial()) == 2);
     let second = wait_for("a new staple", || handshake().filter(|staple| *staple != first));
-    assert_eq!(world.tap.responses(), [first, second]);
+    assert_eq!(world.proxy.responses(), [first, second]);
     world.lab.revoke(issued.serial()).unwrap();
     stapler.pass_until(HOUR, "the withdrawal", || handshake().is_none());
 }

@@ -43,7 +43,7 @@ fn world(place: Place, names_key: bool, authorities: impl Fn(&World) -> Vec<Stri
         Place::Fetched => profile.ca_issuers_url(serve(all.clone().into_bytes())),
         _ => profile,
     };
-    let leaf = world.authority.issue(&profile).unwrap().certificate_pem();
+    let leaf = world.ca.issue(&profile).unwrap().certificate_pem();
     match place {
         Place::OwnFile => fs::write(world.path("certs/a.pem"), format!("{leaf}{all}")).unwrap(),
         _ => fs::write(world.path("certs/a.pem"), leaf).unwrap(),
@@ -89,7 +89,7 @@ fn an_issuer_that_fits_by_name_only_is_never_taken() {
     for place in [Place::OwnFile, Place::IssuerFile, Place::Directory, Place::Fetched] {
         for names_key in [true, false] {
             let how = format!("{place:?}, {names_key}");
-            let right = |world: &World| world.authority.certificate_pem();
+            let right = |world: &World| world.ca.certificate_pem();
             for is_right_first in [true, false] {
                 let world = world(place, names_key, |world| match is_right_first {
                     true => vec![right(world), former.clone()],
@@ -118,7 +118,7 @@ fn an_issuer_that_fits_by_name_only_is_never_taken() {
 #[test]
 fn a_file_whose_first_issuer_is_not_the_right_one_is_told() {
     let former = Authority::root("Test CA").create().unwrap().certificate_pem();
-    let world = world(Place::OwnFile, false, |world| vec![former.clone(), world.authority.certificate_pem()]);
+    let world = world(Place::OwnFile, false, |world| vec![former.clone(), world.ca.certificate_pem()]);
     let ended = world.one_off(&["--json"]);
     assert_eq!(ended.code, 1, "{ended:?}");
     let (rows, _) = ended.json();

@@ -51,7 +51,7 @@ fn a_good_answer_is_shown_and_saved() {
         assert!(ended.out.contains(words), "{words}: {}", ended.out);
     }
     // What was saved is what the other commands read.
-    fs::write(world.path("issuer.pem"), world.authority.certificate_pem()).unwrap();
+    fs::write(world.path("issuer.pem"), world.ca.certificate_pem()).unwrap();
     let verified = world.run(&["verify", "--response", "a.ocsp", "--cert", "certs/a.pem", "--issuer", "issuer.pem"]);
     assert_eq!(verified.code, 0, "{verified:?}");
     let found = json(&fetch(&world, &["--json", "-o", "b.ocsp"]));
@@ -197,9 +197,9 @@ fn what_came_instead_of_a_response_is_told() {
     }
     // A type that is odd is no matter.
     let issued = world.issue("b.pem", &world.profile("b.test"));
-    let id = world.authority.cert_id(issued.serial(), HashAlgorithm::Sha1);
+    let id = world.ca.cert_id(issued.serial(), HashAlgorithm::Sha1);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
-    let builder = ResponseBuilder::new(&world.authority).good(&id);
+    let builder = ResponseBuilder::new(&world.ca).good(&id);
     let response = builder.this_update(now - 60).next_update(now + 3600).build().unwrap();
     let url = serve_as(response, "text/html");
     assert_eq!(world.run(&["fetch", "certs/b.pem", "--url", &url]).code, 0);
@@ -266,16 +266,16 @@ fn an_override_that_cannot_be_used_is_named() {
 #[test]
 fn the_issuer_is_found_where_the_daemon_finds_it() {
     let world = World::new();
-    let ca = serve(world.authority.certificate().to_vec());
+    let ca = serve(world.ca.certificate().to_vec());
     let issued = world.issue("a.pem", &world.profile("a.test").ca_issuers_url(ca));
     let source = |ended: &Ended| json(ended)["issuer"].as_str().unwrap_or_default().to_owned();
     assert_eq!(source(&fetch(&world, &["--json"])), "certs/a.pem");
     fs::write(world.path("certs/a.pem"), issued.certificate_pem()).unwrap();
     let fetched = fetch(&world, &["--json"]);
     assert!(source(&fetched).starts_with("http://127.0.0.1"), "{fetched:?}");
-    fs::write(world.path("certs/a.pem.issuer"), world.authority.certificate_pem()).unwrap();
+    fs::write(world.path("certs/a.pem.issuer"), world.ca.certificate_pem()).unwrap();
     assert_eq!(source(&fetch(&world, &["--json"])), "certs/a.pem.issuer");
-    fs::write(world.path("ca.pem"), world.authority.certificate_pem()).unwrap();
+    fs::write(world.path("ca.pem"), world.ca.certificate_pem()).unwrap();
     assert_eq!(source(&fetch(&world, &["--json", "--issuer", "ca.pem"])), "ca.pem");
 }
 
@@ -350,14 +350,14 @@ fn a_responder_with_tls_is_asked_if_the_system_trusts_it() {
 fn what_is_saved_is_in_its_smallest_form() {
     let world = World::new();
     let issued = world.issue("a.pem", &world.profile("a.test"));
-    let namesake = Authority::root(world.authority.name()).create().unwrap();
+    let namesake = Authority::root(world.ca.name()).create().unwrap();
     let responder = Profile::ocsp_responder("Responder");
     let (look_alike, delegate) =
-        (namesake.issue(&responder).unwrap(), world.authority.issue(&responder.key(KeyType::Ed25519)).unwrap());
-    let id = world.authority.cert_id(issued.serial(), HashAlgorithm::Sha1);
+        (namesake.issue(&responder).unwrap(), world.ca.issue(&responder.key(KeyType::Ed25519)).unwrap());
+    let id = world.ca.cert_id(issued.serial(), HashAlgorithm::Sha1);
     let good = ResponseBuilder::signed_by(Signer::delegate(&delegate)).responder_by_name().good(&id);
     let smallest = good.clone().build().unwrap();
-    let certificates = [look_alike.der(), namesake.certificate(), delegate.der(), world.authority.certificate()];
+    let certificates = [look_alike.der(), namesake.certificate(), delegate.der(), world.ca.certificate()];
     let long = good.certificates(&certificates).build().unwrap();
     let url = serve(long.clone());
     for options in [&["-o", "a.ocsp"][..], &["-o", "a.ocsp", "--save-any"]] {

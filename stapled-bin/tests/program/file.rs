@@ -89,7 +89,7 @@ fn sockets_and_paths_are_matched() {
     let world = World::new();
     for name in ["a", "b"] {
         fs::create_dir(world.path(name)).unwrap();
-        let issued = world.authority.issue(&world.profile(&format!("{name}.example"))).unwrap();
+        let issued = world.ca.issue(&world.profile(&format!("{name}.example"))).unwrap();
         issued.write_bundle(&world.path(name).join("x.pem")).unwrap();
     }
     let expected = |a: &[&str], b: &[&str]| {

@@ -68,7 +68,7 @@ fn configurations_paths_and_sockets_are_merged() {
         configure(&world, name, &format!("/no/{name}"), &crt(&world, &format!("{name}.pem")));
     }
     fs::create_dir(world.path("more")).unwrap();
-    let c = world.authority.issue(&world.profile("c.example")).unwrap();
+    let c = world.ca.issue(&world.profile("c.example")).unwrap();
     c.write_bundle(&world.path("more/c.pem")).unwrap();
     let run = |arguments: &[&str]| sockets_of(&world, arguments);
     let sockets = |name: &str, sockets: &[&str]| {

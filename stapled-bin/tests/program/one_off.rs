@@ -40,7 +40,7 @@ fn what_needs_no_staple_is_no_failure() {
     world.issue("old.pem", &world.profile("old.example").valid_between(1_600_000_000, 1_600_100_000));
     let issued = world.issue("good.pem", &world.profile("good.example"));
     fs::write(world.path("certs/key.pem"), issued.key_pem()).unwrap();
-    fs::write(world.path("certs/ca.pem"), world.authority.certificate_pem()).unwrap();
+    fs::write(world.path("certs/ca.pem"), world.ca.certificate_pem()).unwrap();
     let ended = world.one_off(&["--json"]);
     assert_eq!(ended.code, 0, "{ended:?}");
     let (rows, totals) = ended.json();
@@ -164,7 +164,7 @@ fn issuers_are_fetched_and_kept_unless_forbidden() {
     // The lab serves no caIssuers: whoever may fetch asks in vain, whoever may not does not ask.
     let world = World::new();
     let profile = world.profile("a.example").ca_issuers_url("http://127.0.0.1:9/ca.der");
-    let issued = world.authority.issue(&profile).unwrap();
+    let issued = world.ca.issue(&profile).unwrap();
     fs::write(world.path("certs/a.pem"), issued.certificate_pem()).unwrap();
     let ended = world.one_off(&["--issuer-dir", "issuers"]);
     assert_eq!(ended.code, 1);
@@ -172,7 +172,7 @@ fn issuers_are_fetched_and_kept_unless_forbidden() {
     let ended = world.one_off(&["--no-fetch-issuers"]);
     assert_eq!(ended.code, 1);
     assert!(!ended.err.contains("issuer_fetch_failed"), "{ended:?}");
-    fs::write(world.path("issuers/ca.der"), world.authority.certificate()).unwrap();
+    fs::write(world.path("issuers/ca.der"), world.ca.certificate()).unwrap();
     let ended = world.one_off(&["--issuer-dir", "issuers"]);
     assert_eq!(ended.code, 0, "{ended:?}");
 }

@@ -32,7 +32,7 @@ fn a_changed_configuration_holds_and_no_ca_is_asked_again() {
     for name in ["a", "b"] {
         world.issue(&format!("{name}.pem"), &world.profile(&format!("{name}.example")));
     }
-    let other = world.authority.issue(&world.profile("c.example")).unwrap();
+    let other = world.ca.issue(&world.profile("c.example")).unwrap();
     other.write_bundle(&world.path("more/c.pem")).unwrap();
     // No file remembers anything: what is known is handed on in memory.
     let running = start(&world, "cert-paths = \"certs\"\nno-recycle = true\n");

@@ -61,7 +61,7 @@ fn every_certificate_has_state_reason_since_next_try_and_servers() {
     assert!(last["daemon"]["pid"].is_number() && last["daemon"]["since"].is_string(), "{last}");
 
     // What is wrong, in words and with its code; and what cannot wait stands first.
-    let must = world.authority.issue(&world.profile("must.example").must_staple(true)).unwrap();
+    let must = world.ca.issue(&world.profile("must.example").must_staple(true)).unwrap();
     world.lab.fault(must.serial(), Fault::TryLater);
     must.write_bundle(&world.path("certs/must.pem")).unwrap();
     fs::write(world.path("certs/rubbish.pem"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")

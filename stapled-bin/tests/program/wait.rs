@@ -49,13 +49,13 @@ fn it_stays_shut_when_the_time_is_up() {
 #[test]
 fn it_waits_for_servers_and_for_files() {
     let world = World::new();
-    let lonely = world.authority.issue(&world.profile("lonely.example")).unwrap();
+    let lonely = world.ca.issue(&world.profile("lonely.example")).unwrap();
     fs::write(world.path("certs/lonely.pem"), lonely.certificate_pem()).unwrap();
     let arguments = ["--one-off", "--wait", "60", "--no-fetch-issuers", "-p", "certs"];
     let running = Running::start(world.command(&arguments));
     assert!(until(PATIENCE, || running.said("still missing")), "{}", running.words());
     // A deploy script that brings the issuer later.
-    fs::write(world.path("certs/lonely.pem.issuer"), world.authority.certificate_pem()).unwrap();
+    fs::write(world.path("certs/lonely.pem.issuer"), world.ca.certificate_pem()).unwrap();
     let ended = running.end(PATIENCE);
     assert_eq!(ended.code, 0, "{ended:?}");
     // A server that never comes.

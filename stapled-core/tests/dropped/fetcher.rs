@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use stapled_core::fetch::{Method, OcspFetcher, Question};
 use stapled_core::io::http::HttpFetcher;
 use stapled_core::ocsp::{CertIdHash, OcspRequest};
-use stapled_tests::polled;
+use stapled_tests::{Example, polled};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::io_support::Example;
 use crate::soon;
 
 /// Answers each request with its path, in three parts, and keeps the connection.

@@ -4,9 +4,6 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing)]
 
-#[path = "../io_support/mod.rs"]
-mod io_support;
-
 mod fetcher;
 mod sink;
 mod sources;

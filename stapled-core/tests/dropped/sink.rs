@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use stapled_core::io::file::{FileSink, staple_path};
 use stapled_core::sink::{Change, Delivered, Found, Lost, Site, StapleSink, Withdrawal, Withdrawn};
-use stapled_tests::polled;
+use stapled_tests::{Example, polled, site};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::io_support::{Example, site};
 use crate::soon;
 
 /// So many directories with a certificate in each.

@@ -25,13 +25,13 @@ pub(crate) fn known(addresses: &[&str]) -> Arc<Known> {
 }
 
 /// Two addresses with the same port: the first is bad in the way that is asked for, the second answers.
-fn two(bad: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static) -> (Server, Server, String) {
+fn two(bad: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static) -> (HttpServer, HttpServer, String) {
     loop {
         let first = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = first.local_addr().unwrap().port();
         let Ok(second) = TcpListener::bind(("127.0.0.2", port)) else { continue };
-        let good = Server::at(second, |_, stream| stream.write_all(ok("answer").as_bytes()).is_ok());
-        return (Server::at(first, bad), good, format!("http://two.test:{port}/"));
+        let good = HttpServer::at(second, |_, stream| stream.write_all(ok("answer").as_bytes()).is_ok());
+        return (HttpServer::at(first, bad), good, format!("http://two.test:{port}/"));
     }
 }
 
@@ -102,8 +102,8 @@ async fn the_order_of_addresses_is_the_resolvers_or_ipv4_first() {
     let port = v4.local_addr().unwrap().port();
     let v6 = TcpListener::bind(("::1", port)).expect("a loopback interface with IPv6");
     let (_v4, _v6) = (
-        Server::at(v4, |_, stream| stream.write_all(ok("four").as_bytes()).is_ok()),
-        Server::at(v6, |_, stream| stream.write_all(ok("six").as_bytes()).is_ok()),
+        HttpServer::at(v4, |_, stream| stream.write_all(ok("four").as_bytes()).is_ok()),
+        HttpServer::at(v6, |_, stream| stream.write_all(ok("six").as_bytes()).is_ok()),
     );
     let url = format!("http://two.test:{port}/");
     let both = || quick().shared_resolver(known(&["::1", "127.0.0.1"]));

@@ -17,7 +17,7 @@ use crate::world::*;
 
 #[tokio::test]
 async fn a_post_carries_the_request_in_its_body() {
-    let server = Server::saying(ok("answer"));
+    let server = HttpServer::saying(ok("answer"));
     let asker = Asker::new();
     assert_eq!(body(asker.post(&format!("{}/ocsp?ca=1#x", server.url())).await), b"answer");
     let request = &server.received()[0];
@@ -31,7 +31,7 @@ async fn a_post_carries_the_request_in_its_body() {
 
 #[tokio::test]
 async fn a_get_carries_the_request_in_its_url() {
-    let server = Server::saying(ok("answer"));
+    let server = HttpServer::saying(ok("answer"));
     let asker = Asker::new();
     for path in ["/ca1", "/ca1/"] {
         assert_eq!(body(asker.get(&format!("{}{path}", server.url())).await), b"answer");
@@ -71,7 +71,7 @@ async fn a_real_responders_answer_becomes_a_staple() {
 #[tokio::test]
 async fn what_caches_may_do_is_told() {
     let asker = Asker::new();
-    let server = Server::saying(
+    let server = HttpServer::saying(
         "HTTP/1.1 200 OK\r\nCache-Control: public, max-age=3600\r\nAge: 600\r\nETag: \"v1\"\r\n\
          Expires: Thu, 01 Jan 2099 00:00:00 GMT\r\nContent-Length: 1\r\n\r\nx",
     );
@@ -79,7 +79,7 @@ async fn what_caches_may_do_is_told() {
     assert_eq!(answer.max_age, Some(Duration::from_secs(3000)));
     assert_eq!((answer.expires, answer.etag.as_deref()), (None, Some("\"v1\"")));
 
-    let server = Server::saying(
+    let server = HttpServer::saying(
         "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nExpires: Thu, 01 Jan 2026 01:00:00 GMT\r\n\
          Content-Length: 1\r\n\r\nx",
     );
@@ -90,7 +90,7 @@ async fn what_caches_may_do_is_told() {
 
 #[tokio::test]
 async fn not_modified_answers_a_conditional_get_only() {
-    let server = Server::saying("HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\nCache-Control: max-age=60\r\n\r\n");
+    let server = HttpServer::saying("HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\nCache-Control: max-age=60\r\n\r\n");
     let asker = Asker::new();
     let answer = asker.ask(Method::Get, &server.url(), Some("\"v1\"")).await.unwrap();
     assert_eq!((answer.body, answer.max_age), (None, Some(Duration::from_secs(60))));
@@ -113,7 +113,7 @@ async fn a_refusal_tells_its_status_and_how_long_to_wait() {
         ("206 Partial Content".to_owned(), 206, 0..=0),
         ("300 Multiple Choices\r\nLocation: /x".to_owned(), 300, 0..=0),
     ] {
-        let server = Server::saying(format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n"));
+        let server = HttpServer::saying(format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n"));
         for method in [Method::Get, Method::Post] {
             match asker.ask(method, &server.url(), None).await.unwrap_err() {
                 FetchError::Status { status: found, retry_after, .. } => {
@@ -141,11 +141,11 @@ async fn several_framings_of_a_body() {
         "HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nanswer and more",
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nanswer",
     ] {
-        let server = Server::saying(answer);
+        let server = HttpServer::saying(answer);
         assert_eq!(body(asker.post(&server.url()).await), b"answer", "{answer}");
     }
     // What an empty answer means is not HTTP's to say.
-    let server = Server::saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let server = HttpServer::saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(body(asker.post(&server.url()).await), b"");
 }
 
@@ -166,7 +166,7 @@ async fn what_is_no_http_is_broken() {
         many.as_str(),
         long.as_str(),
     ] {
-        let server = Server::saying(answer);
+        let server = HttpServer::saying(answer);
         assert_eq!(code(asker.post(&server.url()).await), "http_broken", "{:.60}", answer.escape_debug().to_string());
     }
 }
@@ -179,12 +179,12 @@ async fn compressed_answers_are_unpacked() {
     let asker = Asker::new();
     for header in ["Content-Encoding: gzip\r\n", "content-encoding: X-GZIP\r\n", ""] {
         let head = format!("HTTP/1.1 200 OK\r\n{header}Content-Length: {}\r\n\r\n", GZIP.len());
-        let server = Server::saying([head.as_bytes(), GZIP].concat());
+        let server = HttpServer::saying([head.as_bytes(), GZIP].concat());
         assert_eq!(body(asker.post(&server.url()).await), b"answer", "{header}");
     }
     // Not beyond the limit: then it stays as it came.
     let small = Asker::with(quick().max_size(GZIP.len()));
-    let server = Server::saying(
+    let server = HttpServer::saying(
         [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", GZIP.len()).as_bytes(), GZIP].concat(),
     );
     assert_eq!(body(small.post(&server.url()).await), b"answer");
@@ -195,8 +195,9 @@ async fn compressed_answers_are_unpacked() {
 
 #[tokio::test]
 async fn the_type_of_an_answer_and_where_it_came_from_are_told() {
-    let server =
-        Server::saying("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nRetry-After: 7\r\nContent-Length: 1\r\n\r\nx");
+    let server = HttpServer::saying(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nRetry-After: 7\r\nContent-Length: 1\r\n\r\nx",
+    );
     let answer = Asker::new().post(&server.url()).await.unwrap();
     assert_eq!(answer.content_type.as_deref(), Some("text/html"));
     assert_eq!((answer.retry_after, answer.from), (Some(Duration::from_secs(7)), Some(server.address)));
@@ -205,7 +206,7 @@ async fn the_type_of_an_answer_and_where_it_came_from_are_told() {
 #[tokio::test]
 async fn an_issuers_certificate_is_fetched_within_its_limit() {
     let asker = Asker::new();
-    let server = Server::saying(ok("certificate"));
+    let server = HttpServer::saying(ok("certificate"));
     let url = format!("{}/ca.cer?x=y", server.url());
     assert_eq!(&asker.fetcher.fetch_issuer(&url, 11).await.unwrap()[..], b"certificate");
     assert_eq!(server.received()[0].line, "GET /ca.cer?x=y HTTP/1.1");

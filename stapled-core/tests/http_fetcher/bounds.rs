@@ -14,9 +14,9 @@ async fn an_answer_with_a_long_chain_is_read() {
     let asker = Asker::new();
     let long = "x".repeat(stapled_core::staple::MAX_RECEIVED);
     assert!(long.len() > 60 * 1800, "certificates of RSA keys");
-    let server = Server::saying(ok(&long));
+    let server = HttpServer::saying(ok(&long));
     assert_eq!(body(asker.post(&server.url()).await).len(), long.len());
-    let server = Server::saying(ok(&format!("{long}x")));
+    let server = HttpServer::saying(ok(&format!("{long}x")));
     assert_eq!(code(asker.post(&server.url()).await), "too_large");
 }
 
@@ -25,10 +25,10 @@ async fn too_much_is_not_read() {
     let asker = Asker::with(quick().max_size(1000));
     let exactly = "x".repeat(1000);
     let more = "x".repeat(1001);
-    let exact = Server::saying(ok(&exactly));
+    let exact = HttpServer::saying(ok(&exactly));
     assert_eq!(body(asker.post(&exact.url()).await).len(), 1000);
     // Said beforehand: refused without waiting for it.
-    let announced = Server::start(|_, stream| {
+    let announced = HttpServer::start(|_, stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n");
         let _ = stream.read(&mut [0]);
         false
@@ -39,11 +39,11 @@ async fn too_much_is_not_read() {
         format!("HTTP/1.1 200 OK\r\n\r\n{more}"),
         format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n{more}\r\n0\r\n\r\n"),
     ] {
-        let server = Server::saying(answer);
+        let server = HttpServer::saying(answer);
         let error = asker.post(&server.url()).await.unwrap_err();
         assert!(matches!(error, FetchError::TooLarge { limit: 1000, .. }), "{error}");
     }
-    let endless = Server::start(|_, stream| {
+    let endless = HttpServer::start(|_, stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
         while stream.write_all(&[0; 1024]).is_ok() {}
         false
@@ -52,8 +52,8 @@ async fn too_much_is_not_read() {
 }
 
 /// Sends `piece` again and again until the peer has enough.
-fn drip(head: &'static [u8], piece: &'static [u8], pause: Duration) -> Server {
-    Server::start(move |_, stream| {
+fn drip(head: &'static [u8], piece: &'static [u8], pause: Duration) -> HttpServer {
+    HttpServer::start(move |_, stream| {
         let mut more = stream.write_all(head).is_ok();
         while more {
             std::thread::sleep(pause);
@@ -67,7 +67,7 @@ fn drip(head: &'static [u8], piece: &'static [u8], pause: Duration) -> Server {
 async fn nothing_takes_longer_than_its_deadline() {
     let asker = Asker::with(impatient());
     let pause = Duration::from_millis(20);
-    let silent = Server::start(|_, stream| {
+    let silent = HttpServer::start(|_, stream| {
         let _ = stream.read(&mut [0]);
         false
     });
@@ -92,7 +92,7 @@ async fn nothing_takes_longer_than_its_deadline() {
 #[tokio::test]
 async fn the_deadline_covers_all_redirections_together() {
     let asker = Asker::with(impatient().timeout(Duration::from_millis(500)));
-    let server = Server::start(|request, stream| {
+    let server = HttpServer::start(|request, stream| {
         std::thread::sleep(Duration::from_millis(200));
         let step: usize = request.line.split(['/', ' ']).nth(2).and_then(|step| step.parse().ok()).unwrap_or(0);
         let answer = format!("HTTP/1.1 308 Further\r\nLocation: /{}\r\nContent-Length: 0\r\n\r\n", step + 1);
@@ -102,10 +102,10 @@ async fn the_deadline_covers_all_redirections_together() {
 }
 
 /// Sends the same piece at full speed until the peer has enough; counts what could be sent.
-fn flood(head: &'static [u8], piece: &'static [u8]) -> (Server, Arc<std::sync::atomic::AtomicUsize>) {
+fn flood(head: &'static [u8], piece: &'static [u8]) -> (HttpServer, Arc<std::sync::atomic::AtomicUsize>) {
     let sent = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = Arc::clone(&sent);
-    let server = Server::start(move |_, stream| {
+    let server = HttpServer::start(move |_, stream| {
         let mut more = stream.write_all(head).is_ok();
         while more {
             more = stream.write_all(piece).is_ok();
@@ -158,13 +158,13 @@ async fn what_a_proxy_sends_counts_too() {
 #[tokio::test]
 async fn what_came_for_one_answer_does_not_count_for_the_next() {
     let large = "x".repeat(60_000);
-    let server = Server::start(move |_, stream| stream.write_all(ok(&large).as_bytes()).is_ok());
+    let server = HttpServer::start(move |_, stream| stream.write_all(ok(&large).as_bytes()).is_ok());
     let asker = Asker::new();
     for _ in 0..10 {
         assert_eq!(body(asker.post(&server.url()).await).len(), 60_000);
     }
     assert!(server.received().iter().all(|request| request.connection == 0), "one connection");
-    let refusing = Server::start(|_, stream| {
+    let refusing = HttpServer::start(|_, stream| {
         let head = format!("HTTP/1.1 404 Gone\r\nx: {}\r\nContent-Length: 0\r\n\r\n", "y".repeat(20_000));
         stream.write_all(head.as_bytes()).is_ok()
     });

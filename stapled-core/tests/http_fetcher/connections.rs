@@ -25,7 +25,7 @@ async fn nobody_there() {
 #[tokio::test]
 async fn https_to_a_server_without_tls_fails_alone() {
     let asker = Asker::new();
-    let server = Server::saying(ok("answer"));
+    let server = HttpServer::saying(ok("answer"));
     let error = asker.post(&server.url().replace("http", "https")).await.unwrap_err();
     assert!(matches!(error, FetchError::Connect { .. }), "{error}");
     assert_eq!(body(asker.post(&server.url()).await), b"answer");
@@ -33,7 +33,7 @@ async fn https_to_a_server_without_tls_fails_alone() {
 
 #[tokio::test]
 async fn connections_are_used_again() {
-    let server = Server::start(|_, stream| stream.write_all(ok("answer").as_bytes()).is_ok());
+    let server = HttpServer::start(|_, stream| stream.write_all(ok("answer").as_bytes()).is_ok());
     let asker = Asker::new();
     for method in [Method::Post, Method::Get, Method::Post] {
         assert_eq!(body(asker.ask(method, &server.url(), None).await), b"answer");
@@ -46,7 +46,7 @@ async fn connections_are_used_again() {
 async fn a_kept_connection_that_the_server_closes_is_no_failure() {
     // Promises to keep the connection, and closes it at the second request.
     let asker = Asker::new();
-    let closing = Server::start({
+    let closing = HttpServer::start({
         let asked = Mutex::new(0);
         move |_, stream| {
             let mut asked = asked.lock().unwrap();
@@ -62,7 +62,7 @@ async fn a_kept_connection_that_the_server_closes_is_no_failure() {
 
 #[tokio::test]
 async fn a_plain_proxy_is_asked_by_whole_urls() {
-    let proxy = Server::saying(ok("answer"));
+    let proxy = HttpServer::saying(ok("answer"));
     let url = format!("http://user:secret@{}", proxy.address);
     let asker = Asker::with(quick().proxy(url, "direct.invalid").deny_private(true));
     assert_eq!(body(asker.post("http://ocsp.invalid/ca").await), b"answer");
@@ -77,7 +77,7 @@ async fn a_plain_proxy_is_asked_by_whole_urls() {
 
 #[tokio::test]
 async fn https_goes_through_a_tunnel() {
-    let proxy = Server::saying("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    let proxy = HttpServer::saying("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
     let asker = Asker::with(quick().proxy(proxy.url(), ""));
     assert_eq!(code(asker.post("https://ocsp.invalid/ca").await), "connect_failed");
     assert_eq!(proxy.received()[0].line, "CONNECT ocsp.invalid:443 HTTP/1.1");

@@ -3,9 +3,6 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
-#[path = "../io_support/mod.rs"]
-mod io_support;
-
 mod addresses;
 mod answers;
 mod bounds;

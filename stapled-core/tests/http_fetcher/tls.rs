@@ -70,7 +70,7 @@ async fn https_without_a_provider_fails_with_what_to_do() {
 async fn connections_come_from_the_local_address() {
     let peers = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&peers);
-    let server = Server::start(move |_, stream| {
+    let server = HttpServer::start(move |_, stream| {
         seen.lock().unwrap().push(stream.peer_addr().unwrap().ip());
         stream.write_all(ok("answer").as_bytes()).is_ok()
     });

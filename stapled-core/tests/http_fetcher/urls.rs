@@ -8,8 +8,8 @@ use stapled_core::fetch::{FetchError, OcspFetcher};
 use crate::world::*;
 
 /// Redirects to the place that the path names after its status: `/308/http://…`.
-fn redirector() -> Server {
-    Server::start(|request, stream| {
+fn redirector() -> HttpServer {
+    HttpServer::start(|request, stream| {
         let path = request.line.split(' ').nth(1).unwrap();
         let mut parts = path.splitn(3, '/').skip(1);
         let answer = match (parts.next(), parts.next()) {
@@ -26,7 +26,7 @@ fn redirector() -> Server {
 async fn redirections_are_followed() {
     let asker = Asker::new();
     for (status, method) in [(301, "POST"), (302, "POST"), (303, "GET"), (307, "POST"), (308, "POST")] {
-        let (first, target) = (redirector(), Server::saying(ok("answer")));
+        let (first, target) = (redirector(), HttpServer::saying(ok("answer")));
         assert_eq!(body(asker.post(&format!("{}/{status}/{}/x", first.url(), target.url())).await), b"answer");
         let request = &target.received()[0];
         assert_eq!(request.line, format!("{method} /x HTTP/1.1"), "{status}");
@@ -44,7 +44,7 @@ async fn credentials_are_in_no_error() {
     let asker = Asker::new();
     for location in ["http://u:secret@host/", "//u:secret@host/", "http://u:secret@", "http://u:se/secret@host:x/"] {
         let head = format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
-        let error = asker.post(&Server::saying(head).url()).await.unwrap_err();
+        let error = asker.post(&HttpServer::saying(head).url()).await.unwrap_err();
         assert!(matches!(error, FetchError::Redirect { .. }), "{location}: {error}");
         assert!(error.to_string().contains("***@"), "{location}: {error}");
         assert!(!format!("{error} {error:?}").contains("secret"), "{location}: {error}");
@@ -70,7 +70,7 @@ async fn what_is_not_reached_by_a_redirection_is_told_apart() {
 
 #[tokio::test]
 async fn white_space_around_a_url_is_no_matter() {
-    let server = Server::saying(ok("answer"));
+    let server = HttpServer::saying(ok("answer"));
     let url = format!(" \t{}/ocsp\r\n", server.url());
     let asker = Asker::new();
     assert_eq!(body(asker.post(&url).await), b"answer");
@@ -87,15 +87,15 @@ async fn redirections_have_bounds() {
         let error = asker.post(&format!("{}/302/{location}", server.url())).await.unwrap_err();
         assert!(matches!(error, FetchError::Redirect { .. }), "{location}: {error}");
     }
-    let nowhere = Server::saying("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n");
+    let nowhere = HttpServer::saying("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(code(asker.post(&nowhere.url()).await), "bad_redirect");
 
-    let circle = Server::saying("HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n");
+    let circle = HttpServer::saying("HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n");
     let error = asker.post(&circle.url()).await.unwrap_err();
     assert!(error.to_string().contains("circle"), "{error}");
     assert_eq!(circle.received().len(), 2);
 
-    let long = Server::start(|request, stream| {
+    let long = HttpServer::start(|request, stream| {
         let location = format!("{}x", request.line.split(' ').nth(1).unwrap());
         let answer = format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
         stream.write_all(answer.as_bytes()).is_ok()
@@ -107,7 +107,7 @@ async fn redirections_have_bounds() {
 #[tokio::test]
 async fn private_addresses_are_refused_on_request() {
     let asker = Asker::with(quick().deny_private(true));
-    let server = Server::saying(ok("answer"));
+    let server = HttpServer::saying(ok("answer"));
     let port = server.address.port();
     for host in ["127.0.0.1", "127.1", "0x7f000001", "[::ffff:127.0.0.1]", "[::1]", "localhost"] {
         let error = asker.post(&format!("http://{host}:{port}/")).await.unwrap_err();

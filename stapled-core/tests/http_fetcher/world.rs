@@ -1,108 +1,12 @@
-//! Servers that say what they please, and who asks them.
+//! What asks the servers of these tests.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stapled_core::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
 use stapled_core::io::http::{HttpFetcher, HttpFetcherBuilder};
 use stapled_core::ocsp::{CertIdHash, OcspRequest};
-
-use crate::io_support::Example;
-
-/// A request as it came.
-#[derive(Clone, Debug)]
-pub(crate) struct Received {
-    pub(crate) line: String,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
-    pub(crate) connection: usize,
-}
-
-impl Received {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-    }
-}
-
-/// A server in a thread of its own for each connection.
-pub(crate) struct Server {
-    pub(crate) address: SocketAddr,
-    pub(crate) received: Arc<Mutex<Vec<Received>>>,
-}
-
-impl Server {
-    /// `answer` gets each request and the connection; it returns whether the connection stays.
-    pub(crate) fn start(answer: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
-        Self::at(TcpListener::bind("127.0.0.1:0").unwrap(), answer)
-    }
-
-    pub(crate) fn at(
-        listener: TcpListener,
-        answer: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static,
-    ) -> Self {
-        let address = listener.local_addr().unwrap();
-        let received = Arc::new(Mutex::new(Vec::new()));
-        let (log, answer) = (Arc::clone(&received), Arc::new(answer));
-        std::thread::spawn(move || {
-            for (connection, stream) in listener.incoming().enumerate() {
-                let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
-                std::thread::spawn(move || {
-                    let mut stream = stream.unwrap();
-                    let mut reader = BufReader::new(stream.try_clone().unwrap());
-                    while let Some(request) = read_request(&mut reader, connection) {
-                        log.lock().unwrap().push(request.clone());
-                        if !answer(&request, &mut stream) {
-                            break;
-                        }
-                    }
-                });
-            }
-        });
-        Server { address, received }
-    }
-
-    /// Answers every request with the same bytes, and closes.
-    pub(crate) fn saying(answer: impl Into<Vec<u8>>) -> Self {
-        let answer = answer.into();
-        Self::start(move |_, stream| {
-            let _ = stream.write_all(&answer);
-            false
-        })
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    pub(crate) fn received(&self) -> Vec<Received> {
-        self.received.lock().unwrap().clone()
-    }
-}
-
-pub(crate) fn read_request(reader: &mut BufReader<TcpStream>, connection: usize) -> Option<Received> {
-    let mut line = String::new();
-    if reader.read_line(&mut line).ok()? == 0 {
-        return None;
-    }
-    let mut headers = Vec::new();
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header).ok()?;
-        let Some((name, value)) = header.trim_end().split_once(": ") else { break };
-        headers.push((name.to_owned(), value.to_owned()));
-    }
-    let mut received = Received { line: line.trim_end().to_owned(), headers, body: Vec::new(), connection };
-    let length = received.header("content-length").map_or(0, |length| length.parse().unwrap());
-    received.body = vec![0; length];
-    reader.read_exact(&mut received.body).ok()?;
-    Some(received)
-}
-
-pub(crate) fn ok(body: &str) -> String {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-}
+use stapled_tests::Example;
+pub(crate) use stapled_tests::{HttpServer, Received, ok};
 
 /// What is asked: an example's certificate.
 pub(crate) struct Asker {

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support;
 use stapled_core::sink::{Delivered, Lost, StapleSink, Withdrawal, Withdrawn};
 use stapled_core::source::CertSource;
 use stapled_haproxy::{HaproxySink, HaproxySource};
-use stapled_tests::polled;
+use stapled_tests::{Cert, PATIENCE, World, polled};
 
-use crate::support::{Cert, Lab, PATIENCE};
 use crate::workers::{self, master};
 use crate::{Address, Answer, Fake, HOUR, UPDATED, fingerprint, say, usual};
 
@@ -30,9 +30,9 @@ async fn told(sink: &HaproxySink, times: usize) -> Lost {
 }
 
 /// Shows one certificate, as long as it has it.
-fn shows(lab: &Lab, cert: &Cert) -> impl Fn(&str, bool) -> Option<Answer> + Send + Sync + use<> {
-    let (name, serial) = (cert.name.clone(), cert.chain.end_entity().serial_hex());
-    let key = lab.staple(cert, HOUR).facts().cert_id.to_der();
+fn shows(world: &World, cert: &Cert) -> impl Fn(&str, bool) -> Option<Answer> + Send + Sync + use<> {
+    let (name, serial) = (cert.name().to_owned(), cert.chain().end_entity().serial_hex());
+    let key = world.staple(cert, HOUR).facts().cert_id.to_der();
     let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     let print = fingerprint(cert.issued.der());
     move |line, has_it| match line {
@@ -54,8 +54,8 @@ async fn another_process_is_told_of_wherever_it_was_dropped() {
         let pid = Arc::new(AtomicUsize::new(1));
         let current = Arc::clone(&pid);
         let fake = Fake::new(move |line, _| usual(line, current.load(Ordering::SeqCst)));
-        let (cert, sink) = (fake.lab.cert("a.pem"), fake.sink());
-        sink.deliver(&fake.lab.staple(&cert, HOUR), &[cert.site()]).await.expect("a delivery");
+        let (cert, sink) = (fake.world.cert_file("a.pem"), fake.sink());
+        sink.deliver(&fake.world.staple(&cert, HOUR), &[cert.site()]).await.expect("a delivery");
         pid.store(2, Ordering::SeqCst);
         assert_eq!(told(&sink, times).await, Lost::Everything);
     }
@@ -64,16 +64,16 @@ async fn another_process_is_told_of_wherever_it_was_dropped() {
 #[tokio::test]
 async fn a_certificate_that_is_gone_is_told_of_wherever_it_was_dropped() {
     for times in 1..MOST {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let (has_it, shows) = (Arc::new(AtomicBool::new(true)), shows(&lab, &cert));
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let (has_it, shows) = (Arc::new(AtomicBool::new(true)), shows(&world, &cert));
         let is_there = Arc::clone(&has_it);
         let fake =
             Fake::new(move |line, _| shows(line, is_there.load(Ordering::SeqCst)).unwrap_or_else(|| usual(line, 1)));
         let sink = fake.sink();
-        sink.deliver(&lab.staple(&cert, HOUR), &[cert.site()]).await.expect("a delivery");
+        sink.deliver(&world.staple(&cert, HOUR), &[cert.site()]).await.expect("a delivery");
         has_it.store(false, Ordering::SeqCst);
-        assert_eq!(told(&sink, times).await, Lost::Certificates(vec![cert.name.as_str().into()]));
+        assert_eq!(told(&sink, times).await, Lost::Certificates(vec![cert.name().into()]));
     }
 }
 
@@ -86,12 +86,12 @@ async fn another_staple_is_told_of_wherever_it_was_dropped() {
             line if line.starts_with("show ssl ocsp-response ") && now.load(Ordering::SeqCst) => say(UNKNOWN),
             line => usual(line, 1),
         });
-        let cert = fake.lab.cert("a.pem");
+        let cert = fake.world.cert_file("a.pem");
         let sink = HaproxySink::builder(Address::unix(&fake.socket))
             .look_interval(Duration::from_millis(20))
             .compare_interval(Duration::from_millis(100))
             .build();
-        sink.deliver(&fake.lab.staple(&cert, HOUR), &[cert.site()]).await.expect("a delivery");
+        sink.deliver(&fake.world.staple(&cert, HOUR), &[cert.site()]).await.expect("a delivery");
         is_replaced.store(true, Ordering::SeqCst);
         let told = told(&sink, times).await;
         assert!(!matches!(told, Lost::Nothing | Lost::Everything), "{told:?}");
@@ -102,20 +102,20 @@ async fn another_staple_is_told_of_wherever_it_was_dropped() {
 #[tokio::test]
 async fn what_workers_lost_is_told_wherever_it_was_dropped() {
     for times in 1..MOST {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let (has_it, shows) = (Arc::new(AtomicUsize::new(0)), shows(&lab, &cert));
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let (has_it, shows) = (Arc::new(AtomicUsize::new(0)), shows(&world, &cert));
         let gone_from = Arc::clone(&has_it);
         let fake = master(move |line, worker| {
             shows(line, gone_from.load(Ordering::SeqCst) != worker).unwrap_or_else(|| usual(line, worker))
         });
         let sink = workers::sink(&fake);
-        let (staple, site) = (lab.staple(&cert, HOUR), [cert.site()]);
+        let (staple, site) = (world.staple(&cert, HOUR), [cert.site()]);
         sink.deliver(&staple, &site).await.expect("a delivery");
         // The first that is asked, and the last.
         let gone = 11 + times % 2;
         has_it.store(gone, Ordering::SeqCst);
-        assert_eq!(told(&sink, times).await, Lost::Certificates(vec![cert.name.as_str().into()]), "{gone}");
+        assert_eq!(told(&sink, times).await, Lost::Certificates(vec![cert.name().into()]), "{gone}");
     }
 }
 
@@ -123,9 +123,9 @@ async fn what_workers_lost_is_told_wherever_it_was_dropped() {
 #[tokio::test]
 async fn that_it_can_be_tried_again_is_told_wherever_it_was_dropped() {
     for times in 1..MOST {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let (has_it, shows) = (Arc::new(AtomicBool::new(false)), shows(&lab, &cert));
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let (has_it, shows) = (Arc::new(AtomicBool::new(false)), shows(&world, &cert));
         let is_there = Arc::clone(&has_it);
         let fake = master(move |line, worker| {
             let has_it = worker == 12 || is_there.load(Ordering::SeqCst);
@@ -138,7 +138,7 @@ async fn that_it_can_be_tried_again_is_told_wherever_it_was_dropped() {
             }
         });
         let sink = workers::sink(&fake);
-        let (staple, site) = (lab.staple(&cert, HOUR), [cert.site()]);
+        let (staple, site) = (world.staple(&cert, HOUR), [cert.site()]);
         sink.deliver(&staple, &site).await.expect_err("one worker has not loaded it");
         has_it.store(true, Ordering::SeqCst);
         assert_eq!(told(&sink, times).await, Lost::Nothing);
@@ -163,15 +163,15 @@ async fn what_follows_a_dropped_delivery_has_the_last_word() {
         use base64::Engine;
         base64::engine::general_purpose::STANDARD.encode(bytes)
     };
-    let (cert, sink) = (fake.lab.cert("a.pem"), fake.sink());
+    let (cert, sink) = (fake.world.cert_file("a.pem"), fake.sink());
     let site = [cert.site()];
     for times in 1..MOST {
-        let (dropped, next) = (fake.lab.staple(&cert, HOUR), fake.lab.staple(&cert, 2 * HOUR));
+        let (dropped, next) = (fake.world.staple(&cert, HOUR), fake.world.staple(&cert, 2 * HOUR));
         soon(polled(sink.deliver(&dropped, &site), times), "polls").await;
-        let withdrawn = sink.withdraw(&cert.chain, &site, Withdrawal::Revoked).await.expect("a withdrawal");
+        let withdrawn = sink.withdraw(&cert.chain(), &site, Withdrawal::Revoked).await.expect("a withdrawal");
         assert_eq!(withdrawn, Withdrawn::Confirmed);
         assert_ne!(last(), base64(dropped.response()), "{times} polls: a delivery undid a withdrawal");
-        soon(polled(sink.withdraw(&cert.chain, &site, Withdrawal::Expiring), times), "polls").await;
+        soon(polled(sink.withdraw(&cert.chain(), &site, Withdrawal::Expiring), times), "polls").await;
         assert_eq!(sink.deliver(&next, &site).await.expect("a delivery"), Delivered::Confirmed);
         assert_eq!(last(), base64(next.response()), "{times} polls: a withdrawal undid a delivery");
     }

@@ -18,7 +18,8 @@ use stapled_core::reason::ReasonCode;
 use stapled_core::sink::{Delivered, Lost, StapleSink, Withdrawal};
 use stapled_core::time::Timestamp;
 use stapled_haproxy::{Address, HaproxySink, codes};
-use support::{Lab, PATIENCE, lost};
+use stapled_tests::{PATIENCE, World};
+use support::lost;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
@@ -72,7 +73,7 @@ fn usual(line: &str, pid: usize) -> Answer {
 }
 
 struct Fake {
-    lab: Lab,
+    world: World,
     socket: PathBuf,
     connections: Arc<AtomicUsize>,
     late: Arc<AtomicBool>,
@@ -88,22 +89,22 @@ impl Drop for Fake {
 impl Fake {
     /// A server that answers each line, given with the number of its connection, from 1.
     fn new(answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Self {
-        let lab = Lab::new();
-        let listener = UnixListener::bind(lab.path("fake.sock")).expect("a socket");
-        Self::serving(lab, listener, answer)
+        let world = support::world();
+        let listener = UnixListener::bind(world.path("fake.sock")).expect("a socket");
+        Self::serving(world, listener, answer)
     }
 
     /// The same behind this socket.
     fn on(listener: UnixListener, answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Self {
-        Self::serving(Lab::new(), listener, answer)
+        Self::serving(support::world(), listener, answer)
     }
 
     fn serving(
-        lab: Lab,
+        world: World,
         listener: UnixListener,
         answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let socket = lab.path("fake.sock");
+        let socket = world.path("fake.sock");
         let connections = Arc::new(AtomicUsize::new(0));
         let (answer, count) = (Arc::new(answer), Arc::clone(&connections));
         let late = Arc::new(AtomicBool::new(false));
@@ -116,7 +117,7 @@ impl Fake {
                 tokio::spawn(async move { serve(stream, late, |line| answer(line, number)).await });
             }
         });
-        Fake { lab, socket, connections, late, server }
+        Fake { world, socket, connections, late, server }
     }
 
     fn sink(&self) -> HaproxySink {
@@ -127,8 +128,8 @@ impl Fake {
     }
 
     async fn deliver(&self) -> Result<Delivered, ReasonCode> {
-        let cert = self.lab.cert("a.pem");
-        let staple = self.lab.staple(&cert, HOUR);
+        let cert = self.world.cert_file("a.pem");
+        let staple = self.world.staple(&cert, HOUR);
         let sink = self.sink();
         let site = [cert.site()];
         let delivery = tokio::time::timeout(PATIENCE, sink.deliver(&staple, &site));
@@ -282,9 +283,9 @@ async fn a_late_reply_is_not_taken_for_the_next_one() {
 
 #[tokio::test]
 async fn one_response_that_is_answered_with_silence_does_not_take_the_others_along() {
-    let lab = Lab::new();
-    let certs: Vec<_> = (0..20).map(|number| lab.cert(&format!("{number}.pem"))).collect();
-    let staples: Vec<_> = certs.iter().map(|cert| lab.staple(cert, HOUR)).collect();
+    let world = support::world();
+    let certs: Vec<_> = (0..20).map(|number| world.cert_file(&format!("{number}.pem"))).collect();
+    let staples: Vec<_> = certs.iter().map(|cert| world.staple(cert, HOUR)).collect();
     let poison = {
         use base64::Engine;
         base64::engine::general_purpose::STANDARD.encode(staples[7].response())
@@ -304,10 +305,10 @@ async fn one_response_that_is_answered_with_silence_does_not_take_the_others_alo
 #[tokio::test]
 async fn whoever_gives_up_leaves_the_connection_in_order() {
     let fake = Fake::new(|line, _| usual(line, 1));
-    let cert = fake.lab.cert("a.pem");
+    let cert = fake.world.cert_file("a.pem");
     let sink = fake.sink();
     for _ in 0..20 {
-        let staple = fake.lab.staple(&cert, HOUR);
+        let staple = fake.world.staple(&cert, HOUR);
         let site = [cert.site()];
         // Polled once: the response is on its way when its owner leaves.
         let _ = tokio::time::timeout(Duration::ZERO, sink.deliver(&staple, &site)).await;
@@ -332,12 +333,12 @@ async fn another_process_behind_the_socket_is_a_loss() {
 #[tokio::test]
 async fn two_sinks_of_one_socket_share_a_connection() {
     let fake = Fake::new(|line, _| usual(line, 1));
-    let cert = fake.lab.cert("a.pem");
-    std::os::unix::fs::symlink(fake.lab.folder.path(), fake.lab.path("link")).expect("a link");
-    let other = HaproxySink::new(fake.lab.path("link/fake.sock"));
+    let cert = fake.world.cert_file("a.pem");
+    std::os::unix::fs::symlink(fake.world.path(""), fake.world.path("link")).expect("a link");
+    let other = HaproxySink::new(fake.world.path("link/fake.sock"));
     let sink = fake.sink();
     for sink in [&sink, &other, &sink] {
-        let staple = fake.lab.staple(&cert, HOUR);
+        let staple = fake.world.staple(&cert, HOUR);
         assert_eq!(sink.deliver(&staple, &[cert.site()]).await.expect("a delivery"), Delivered::Confirmed);
     }
     assert_eq!(fake.connections.load(Ordering::SeqCst), 1);
@@ -346,10 +347,10 @@ async fn two_sinks_of_one_socket_share_a_connection() {
 #[tokio::test]
 async fn a_token_that_haproxy_calls_too_short_has_withdrawn_the_staple() {
     let fake = on_push(|| say("OCSP single response: no longer valid. Must be valid during at least 300s.\n\n> "));
-    let cert = fake.lab.cert("a.pem");
-    assert!(fake.sink().withdraw(&cert.chain, &[], Withdrawal::Expiring).await.is_ok());
+    let cert = fake.world.cert_file("a.pem");
+    assert!(fake.sink().withdraw(&cert.chain(), &[], Withdrawal::Expiring).await.is_ok());
     let fake = on_push(|| say("OCSP single response: no longer valid.\n\n> "));
-    assert!(fake.sink().withdraw(&cert.chain, &[], Withdrawal::Expiring).await.is_err());
+    assert!(fake.sink().withdraw(&cert.chain(), &[], Withdrawal::Expiring).await.is_err());
 }
 
 /// What takes a staple out of service is valid for a minute from when it was made: once the clock is set back HAProxy would
@@ -368,11 +369,11 @@ async fn a_withdrawal_is_not_sent_when_the_clock_was_set_back_since_it_was_made(
         pushed.fetch_add(usize::from(line.starts_with("set ssl ocsp-response ")), Ordering::SeqCst);
         usual(line, pid)
     });
-    let cert = fake.lab.cert("a.pem");
+    let cert = fake.world.cert_file("a.pem");
     let sink = HaproxySink::builder(Address::unix(&fake.socket)).clock(clock).build();
-    let error = sink.withdraw(&cert.chain, &[], Withdrawal::Expiring).await.unwrap_err();
+    let error = sink.withdraw(&cert.chain(), &[], Withdrawal::Expiring).await.unwrap_err();
     assert_eq!((error.code(), pushes.load(Ordering::SeqCst)), (codes::CLOCK_SET_BACK, 0));
-    assert!(sink.withdraw(&cert.chain, &[], Withdrawal::Revoked).await.is_ok());
+    assert!(sink.withdraw(&cert.chain(), &[], Withdrawal::Revoked).await.is_ok());
     assert_eq!(pushes.load(Ordering::SeqCst), 1);
 }
 
@@ -380,10 +381,10 @@ async fn a_withdrawal_is_not_sent_when_the_clock_was_set_back_since_it_was_made(
 async fn a_transaction_that_a_broken_connection_left_open_is_aborted() {
     let aborted = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&aborted);
-    let lab = Lab::new();
-    let cert = lab.cert("a.pem");
-    let name = cert.name.clone();
-    let serial = cert.chain.end_entity().serial_hex();
+    let world = support::world();
+    let cert = world.cert_file("a.pem");
+    let name = cert.name().to_owned();
+    let serial = cert.chain().end_entity().serial_hex();
     let shown = format!("Serial: {serial}\nSHA1 FingerPrint: {}\n\n> ", fingerprint(cert.issued.der()));
     let fake = Fake::new(move |line, _| match line {
         line if line.starts_with("set ssl ocsp-response ") => {
@@ -400,7 +401,7 @@ async fn a_transaction_that_a_broken_connection_left_open_is_aborted() {
         line => usual(line, 1),
     });
     let sink = fake.sink();
-    let (staple, site) = (lab.staple(&cert, HOUR), [cert.site()]);
+    let (staple, site) = (world.staple(&cert, HOUR), [cert.site()]);
     let delivery = tokio::time::timeout(PATIENCE, sink.deliver(&staple, &site)).await.expect("an end");
     assert_eq!(delivery.expect_err("a failure").code(), codes::CONNECTION_CLOSED);
     assert!(aborted.load(Ordering::SeqCst) >= 1);
@@ -422,10 +423,10 @@ async fn abstract_names_are_padded_or_exact() {
         let listener = std::os::unix::net::UnixListener::bind_addr(&address).expect("a socket");
         listener.set_nonblocking(true).expect("a mode");
         let fake = Fake::on(UnixListener::from_std(listener).expect("a socket"), |line, _| usual(line, 1));
-        let cert = fake.lab.cert("a.pem");
+        let cert = fake.world.cert_file("a.pem");
         let address: Address = format!("{kind}@{name}").parse().expect("an address");
         let sink = HaproxySink::builder(address).build();
-        let delivered = sink.deliver(&fake.lab.staple(&cert, HOUR), &[cert.site()]).await;
+        let delivered = sink.deliver(&fake.world.staple(&cert, HOUR), &[cert.site()]).await;
         assert_eq!(delivered.expect("a delivery"), Delivered::Confirmed);
     }
 }
@@ -479,10 +480,10 @@ async fn a_master_that_misbehaves_costs_a_retry() {
     const WORKERS: &str = "#<PID> <type>\n10 master 0\n# workers\n11 worker 0 0d00h00m04s 3.0\n\nmaster> ";
     let deliver = |answer: Box<dyn Fn(&str) -> Answer + Send + Sync>| async move {
         let fake = Fake::new(move |line, _| answer(line));
-        let cert = fake.lab.cert("a.pem");
+        let cert = fake.world.cert_file("a.pem");
         let master = Address::master(&fake.socket);
         let sink = HaproxySink::builder(master).reply_timeout(Duration::from_millis(200)).build();
-        let staple = fake.lab.staple(&cert, HOUR);
+        let staple = fake.world.staple(&cert, HOUR);
         let delivered = tokio::time::timeout(PATIENCE, sink.deliver(&staple, &[cert.site()])).await.expect("an end");
         delivered.map_err(|error| error.code())
     };

@@ -9,8 +9,9 @@ use stapled_core::sink::{Delivered, StapleSink};
 use stapled_haproxy::codes;
 use tokio::task::JoinSet;
 
-use crate::support::{Cert, Lab, PATIENCE};
+use crate::support;
 use crate::{Answer, Fake, HOUR, UPDATED, fingerprint, say, usual};
+use stapled_tests::{Cert, PATIENCE, World};
 
 const CREATED: &str = "Transaction created for certificate NAME!\n\n> ";
 const JOINED: &str = "Transaction updated for certificate NAME!\n\n> ";
@@ -63,7 +64,7 @@ struct Seen {
 }
 
 struct Play {
-    lab: Lab,
+    world: World,
     cert: Cert,
     fake: Fake,
     seen: Arc<Mutex<Seen>>,
@@ -78,18 +79,18 @@ fn next(queue: &mut VecDeque<&'static str>) -> &'static str {
 }
 
 fn play(script: Script) -> Play {
-    let lab = Lab::new();
-    let cert = lab.cert("a.pem");
+    let world = support::world();
+    let cert = world.cert_file("a.pem");
     let seen = Arc::new(Mutex::new(Seen {
         set: script.set.iter().copied().collect(),
         commit: script.commit.iter().copied().collect(),
         ..Seen::default()
     }));
-    let (name, shared) = (cert.name.clone(), Arc::clone(&seen));
-    let serial = cert.chain.end_entity().serial_hex();
+    let (name, shared) = (cert.name().to_owned(), Arc::clone(&seen));
+    let serial = cert.chain().end_entity().serial_hex();
     let hash = fingerprint(cert.issued.der());
     let key: String = cert
-        .chain
+        .chain()
         .cert_id(stapled_core::ocsp::CertIdHash::Sha1)
         .to_der()
         .iter()
@@ -160,12 +161,12 @@ fn play(script: Script) -> Play {
             line => usual(line, 1),
         }
     });
-    Play { lab, cert, fake, seen }
+    Play { world, cert, fake, seen }
 }
 
 impl Play {
     async fn deliver(&self) -> Result<Delivered, ReasonCode> {
-        let (staple, site) = (self.lab.staple(&self.cert, HOUR), [self.cert.site()]);
+        let (staple, site) = (self.world.staple(&self.cert, HOUR), [self.cert.site()]);
         let sink = self.fake.sink();
         let delivery = tokio::time::timeout(PATIENCE, sink.deliver(&staple, &site));
         delivery.await.expect("an end").map_err(|error| error.code())

@@ -8,8 +8,8 @@ use std::time::Duration;
 use stapled_core::sink::{Delivered, StapleSink};
 use stapled_haproxy::{Address, HaproxySink, codes};
 
-use crate::support::PATIENCE;
 use crate::{Answer, Fake, HOUR, say, usual};
+use stapled_tests::PATIENCE;
 
 const WORKERS: &str = "#<PID> <type>\n10 master 0\n# workers\n11 worker 0 0d00h00m04s 3.0\n\
                        12 worker 0 0d00h00m04s 3.0\n\nmaster> ";
@@ -62,14 +62,14 @@ async fn one_worker_that_fails_is_no_success() {
             true => answer.again(),
             false => usual(line, worker),
         });
-        let cert = fake.lab.cert("a.pem");
-        let (sink, staple, site) = (sink(&fake), fake.lab.staple(&cert, HOUR), [cert.site()]);
+        let cert = fake.world.cert_file("a.pem");
+        let (sink, staple, site) = (sink(&fake), fake.world.staple(&cert, HOUR), [cert.site()]);
         let delivered = tokio::time::timeout(PATIENCE, sink.deliver(&staple, &site)).await.expect("an end");
         let expected = code.map_or(Ok(Delivered::Confirmed), Err);
         assert_eq!(delivered.map_err(|error| error.code()), expected, "{failing}");
         // Nor is a withdrawal one.
         let why = stapled_core::sink::Withdrawal::Expiring;
-        let withdrawn = tokio::time::timeout(PATIENCE, sink.withdraw(&cert.chain, &site, why)).await.expect("an end");
+        let withdrawn = tokio::time::timeout(PATIENCE, sink.withdraw(&cert.chain(), &site, why)).await.expect("an end");
         assert_eq!(withdrawn.is_ok(), code.is_none(), "{failing}");
     }
 }

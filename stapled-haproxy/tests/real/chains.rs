@@ -12,51 +12,52 @@ use stapled_core::sink::{IssuerPlace, Lost, SinkError, StapleSink};
 use stapled_haproxy::codes;
 
 use super::{HOUR, crt, deliver, failure, no_transaction};
-use crate::support::{Cert, Lab, PATIENCE, binaries, version};
+use crate::support;
+use stapled_tests::{Cert, Haproxy, PATIENCE, World, binaries, version};
 
-/// Another CA of the lab's name.
+/// Another CA of the world's name.
 fn former() -> Authority {
     Authority::root("Lab").create().unwrap()
 }
 
 /// Something else that is under way, by which is seen whether another transaction is tried.
-fn begin_transaction(haproxy: &crate::support::Haproxy, other: &Cert) {
-    let said = haproxy.ask(&format!("set ssl cert {} <<\n{}\n", other.name, other.issued.bundle_pem()));
+fn begin_transaction(haproxy: &Haproxy, other: &Cert) {
+    let said = haproxy.ask(&format!("set ssl cert {} <<\n{}\n", other.name(), other.issued.bundle_pem()));
     assert!(said.contains("Transaction created"), "{said}");
 }
 
 #[tokio::test]
 async fn a_transaction_that_cannot_help_is_not_repeated() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let (right, wrong) = (lab.authority.certificate_pem(), former().certificate_pem());
-        let (cert, other) = (lab.cert_before("a.pem", false, &[&wrong, &right]), lab.cert("other.pem"));
-        let haproxy = lab.start(&binary, &format!("{} {}", crt(&cert), crt(&other)));
-        let sink = haproxy.sink();
+        let world = support::world();
+        let (right, wrong) = (world.ca.certificate_pem(), former().certificate_pem());
+        let (cert, other) = (world.cert_before("a.pem", false, &[&wrong, &right]), world.cert_file("other.pem"));
+        let haproxy = support::start(&world, &binary, &format!("{} {}", crt(&cert), crt(&other)));
+        let sink = support::sink_of(&haproxy);
         for attempt in 0..4 {
-            let error = failure(&lab, &sink, &cert).await;
+            let error = failure(&world, &sink, &cert).await;
             assert!(matches!(error, SinkError::Refused { .. }), "{error:?}");
             assert_eq!(error.code(), codes::WRONG_ISSUER_FIRST, "{attempt}: {error}");
             assert!(error.to_string().contains("remove the other one"), "{error}");
-            assert_eq!(haproxy.stapled(&cert), None);
+            assert_eq!(haproxy.staple(&cert), None);
             no_transaction(&haproxy);
         }
         // Where there is somebody else's transaction, another one would be told to wait.
         begin_transaction(&haproxy, &other);
-        assert_eq!(failure(&lab, &sink, &cert).await.code(), codes::WRONG_ISSUER_FIRST);
-        haproxy.ask(&format!("abort ssl cert {}", other.name));
+        assert_eq!(failure(&world, &sink, &cert).await.code(), codes::WRONG_ISSUER_FIRST);
+        haproxy.ask(&format!("abort ssl cert {}", other.name()));
         // Others are served.
-        let response = deliver(&lab, &sink, &other).await;
-        assert_eq!(haproxy.stapled(&other), Some(response));
+        let response = deliver(&world, &sink, &other).await;
+        assert_eq!(haproxy.staple(&other), Some(response));
 
         // The chain is put right: it is noticed, and the staple comes.
         let mended = [cert.issued.certificate_pem(), right, wrong, cert.issued.key_pem()].concat();
-        haproxy.ask(&format!("set ssl cert {} <<\n{mended}\n", cert.name));
-        assert!(haproxy.ask(&format!("commit ssl cert {}", cert.name)).contains("Success!"));
+        haproxy.ask(&format!("set ssl cert {} <<\n{mended}\n", cert.name()));
+        assert!(haproxy.ask(&format!("commit ssl cert {}", cert.name())).contains("Success!"));
         let lost = tokio::time::timeout(PATIENCE, sink.lost()).await.expect("a word");
         assert!(matches!(lost, Lost::Nothing), "{lost:?}");
-        let response = deliver(&lab, &sink, &cert).await;
-        assert_eq!(haproxy.stapled(&cert), Some(response));
+        let response = deliver(&world, &sink, &cert).await;
+        assert_eq!(haproxy.staple(&cert), Some(response));
     }
 }
 
@@ -64,18 +65,18 @@ async fn a_transaction_that_cannot_help_is_not_repeated() {
 #[tokio::test]
 async fn a_restart_gives_it_another_chance() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let (right, wrong) = (lab.authority.certificate_pem(), former().certificate_pem());
-        let cert = lab.cert_before("a.pem", false, &[&wrong, &right]);
-        let haproxy = lab.start(&binary, &crt(&cert));
-        let sink = haproxy.sink();
-        assert_eq!(failure(&lab, &sink, &cert).await.code(), codes::WRONG_ISSUER_FIRST);
+        let world = support::world();
+        let (right, wrong) = (world.ca.certificate_pem(), former().certificate_pem());
+        let cert = world.cert_before("a.pem", false, &[&wrong, &right]);
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        let sink = support::sink_of(&haproxy);
+        assert_eq!(failure(&world, &sink, &cert).await.code(), codes::WRONG_ISSUER_FIRST);
         drop(haproxy);
         std::fs::write(&cert.path, [cert.issued.certificate_pem(), right, cert.issued.key_pem()].concat()).unwrap();
-        let haproxy = lab.start(&binary, &crt(&cert));
+        let haproxy = support::start(&world, &binary, &crt(&cert));
         let _ = tokio::time::timeout(PATIENCE, sink.lost()).await.expect("a word");
-        let response = deliver(&lab, &sink, &cert).await;
-        assert_eq!(haproxy.stapled(&cert), Some(response));
+        let response = deliver(&world, &sink, &cert).await;
+        assert_eq!(haproxy.staple(&cert), Some(response));
     }
 }
 
@@ -84,22 +85,22 @@ async fn a_restart_gives_it_another_chance() {
 async fn of_two_files_the_right_one_is_served_and_the_other_told() {
     // Older ones do not tell by which CertID they know a certificate.
     for binary in binaries().into_iter().filter(|binary| version(binary) >= (3, 0)) {
-        let lab = Lab::new();
-        let (right, wrong) = (lab.authority.certificate_pem(), former().certificate_pem());
-        let cert = lab.cert_before("a.pem", false, &[&right]);
-        let folder = lab.path("b");
+        let world = support::world();
+        let (right, wrong) = (world.ca.certificate_pem(), former().certificate_pem());
+        let cert = world.cert_before("a.pem", false, &[&right]);
+        let folder = world.path("b");
         std::fs::create_dir(&folder).unwrap();
         let pem = [cert.issued.certificate_pem(), wrong, right, cert.issued.key_pem()].concat();
         std::fs::write(folder.join("a.pem"), pem).unwrap();
         let bind = format!("{} crt \"{}\"", crt(&cert), folder.join("a.pem").display());
-        let haproxy = lab.start(&binary, &bind);
-        let sink = haproxy.sink();
+        let haproxy = support::start(&world, &binary, &bind);
+        let sink = support::sink_of(&haproxy);
         let sites = [cert.site(), cert.site_as(folder.join("a.pem").to_str().unwrap())];
         for _ in 0..3 {
-            let staple = lab.staple(&cert, HOUR);
+            let staple = world.staple(&cert, HOUR);
             let error = sink.deliver(&staple, &sites).await.expect_err("a failure");
             assert_eq!(error.code(), codes::WRONG_ISSUER_FIRST, "{error}");
-            let shown = haproxy.ask(&format!("show ssl cert {}", cert.name));
+            let shown = haproxy.ask(&format!("show ssl cert {}", cert.name()));
             assert!(shown.contains("OCSP Response Key: 30"), "{shown}");
         }
     }
@@ -110,12 +111,12 @@ async fn of_two_files_the_right_one_is_served_and_the_other_told() {
 async fn an_issuer_file_with_the_wrong_one_is_overruled_at_run_time() {
     for binary in binaries() {
         for names_key in [true, false] {
-            let lab = Lab::new();
-            let cert = lab.cert_before("a.pem", names_key, &[]);
-            std::fs::write(lab.path("a.pem.issuer"), former().certificate_pem()).unwrap();
-            let haproxy = lab.start(&binary, &crt(&cert));
-            let response = deliver(&lab, &haproxy.sink(), &cert).await;
-            assert_eq!(haproxy.stapled(&cert), Some(response));
+            let world = support::world();
+            let cert = world.cert_before("a.pem", names_key, &[]);
+            std::fs::write(world.path("a.pem.issuer"), former().certificate_pem()).unwrap();
+            let haproxy = support::start(&world, &binary, &crt(&cert));
+            let response = deliver(&world, &support::sink_of(&haproxy), &cert).await;
+            assert_eq!(haproxy.staple(&cert), Some(response));
         }
     }
 }
@@ -137,8 +138,8 @@ fn certificates(pems: &[String]) -> Vec<Arc<Certificate>> {
 fn where_haproxy_finds_an_issuer_is_known_beforehand() {
     for binary in binaries() {
         for names_key in [true, false] {
-            let lab = Lab::new();
-            let right = lab.authority.certificate_pem();
+            let world = support::world();
+            let right = world.ca.certificate_pem();
             let wrong = former().certificate_pem();
             let of_other_kind = Authority::root("Lab").key(KeyType::Rsa2048).create().unwrap().certificate_pem();
             let other = Authority::root("Other").create().unwrap();
@@ -172,7 +173,7 @@ fn where_haproxy_finds_an_issuer_is_known_beforehand() {
             }
             let mut seen = [0; 5];
             for (number, laid) in all.iter().enumerate() {
-                let place = expect(&lab, &binary, names_key, number, laid);
+                let place = expect(&world, &binary, names_key, number, laid);
                 let kind = match place {
                     IssuerPlace::SameFile => 0,
                     IssuerPlace::IssuerFile(_) => 1,
@@ -190,9 +191,9 @@ fn where_haproxy_finds_an_issuer_is_known_beforehand() {
 }
 
 /// Holds HAProxy against what is foretold; returns that.
-fn expect(lab: &Lab, binary: &str, names_key: bool, number: usize, laid: &Laid) -> IssuerPlace {
+fn expect(world: &World, binary: &str, names_key: bool, number: usize, laid: &Laid) -> IssuerPlace {
     let own: Vec<&str> = laid.own.iter().map(String::as_str).collect();
-    let cert = lab.cert_before(&format!("{number}/a.pem"), names_key, &own);
+    let cert = world.cert_before(&format!("{number}/a.pem"), names_key, &own);
     let directory = cert.path.parent().unwrap().join("chains");
     let issuer_file = cert.path.with_extension("pem.issuer");
     if let Some(file) = &laid.file {
@@ -204,7 +205,7 @@ fn expect(lab: &Lab, binary: &str, names_key: bool, number: usize, laid: &Laid) 
         std::fs::write(directory.join("ca.pem"), chains).unwrap();
         global = format!("issuers-chain-path {}", directory.display());
     }
-    let staple = lab.staple(&cert, HOUR);
+    let staple = world.staple(&cert, HOUR);
     std::fs::write(cert.path.with_extension("pem.ocsp"), staple.response()).unwrap();
 
     let mut in_file = vec![cert.issued.certificate_pem()];
@@ -217,10 +218,10 @@ fn expect(lab: &Lab, binary: &str, names_key: bool, number: usize, laid: &Laid) 
         issuer_file: laid.file.as_ref().map(|_| (issuer_file.as_path(), first.first().map(|first| &**first))),
         chains: laid.chains.as_ref().map(|_| (directory.as_path(), firsts.as_slice())),
     };
-    let place = surroundings.issuer_place(cert.chain.end_entity(), cert.chain.issuer());
+    let place = surroundings.issuer_place(cert.chain().end_entity(), cert.chain().issuer());
 
     let how = format!("{binary}, key identifier {names_key}, {number}: {place:?}");
-    let served = serve(lab, binary, &cert, &global);
+    let served = serve(world, binary, &cert, &global);
     match &place {
         IssuerPlace::SameFile | IssuerPlace::IssuerFile(_) | IssuerPlace::Chains(_) => {
             assert_eq!(served, Some(true), "{how}");
@@ -232,18 +233,19 @@ fn expect(lab: &Lab, binary: &str, names_key: bool, number: usize, laid: &Laid) 
 }
 
 /// Whether HAProxy serves the staple that lies there; none where it does not start with it.
-fn serve(lab: &Lab, binary: &str, cert: &Cert, global: &str) -> Option<bool> {
-    let folder = lab.folder.path().display();
+fn serve(world: &World, binary: &str, cert: &Cert, global: &str) -> Option<bool> {
+    let folder = world.path("");
+    let folder = folder.display();
     let configuration = format!(
         "global\n  stats socket {folder}/admin.sock level admin\n  {global}\ndefaults\n  mode http\n  timeout client 10s\n  \
          timeout server 10s\n  timeout connect 10s\nfrontend f\n  bind unix@{folder}/tls.sock ssl {}\n",
         crt(cert)
     );
-    std::fs::write(lab.path("haproxy.cfg"), configuration).unwrap();
+    std::fs::write(world.path("haproxy.cfg"), configuration).unwrap();
     let starts = |configuration: &Path| {
         let mut command = Command::new(binary);
         command.arg("-c").arg("-f").arg(configuration).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().unwrap().success()
     };
-    starts(&lab.path("haproxy.cfg")).then(|| lab.launch(binary, &[]).stapled(cert).is_some())
+    starts(&world.path("haproxy.cfg")).then(|| support::launch(&world, binary, &[]).staple(cert).is_some())
 }

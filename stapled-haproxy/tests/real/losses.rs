@@ -7,42 +7,43 @@ use stapled_ca::{Authority, der};
 use stapled_core::sink::{Change, Found, Lost, StapleSink, Withdrawal};
 use stapled_haproxy::codes;
 
-use crate::support::{self, Cert, Haproxy, Lab, binaries, lost, version, wait_for};
+use crate::support::{self, lost};
 use crate::{HOUR, crt, deliver, failure};
+use stapled_tests::{Cert, Haproxy, binaries, now, version, wait_for};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_loses_everything() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let haproxy = lab.start(&binary, &crt(&cert));
-        let sink = haproxy.sink();
-        deliver(&lab, &sink, &cert).await;
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        let sink = support::sink_of(&haproxy);
+        deliver(&world, &sink, &cert).await;
         drop(haproxy);
         let (word, haproxy) = tokio::join!(lost(&sink), async {
-            let error = failure(&lab, &sink, &cert).await;
+            let error = failure(&world, &sink, &cert).await;
             assert!([codes::SOCKET_REFUSED, codes::SOCKET_MISSING].contains(&error.code()), "{error}");
-            tokio::task::block_in_place(|| lab.launch(&binary, &[]))
+            tokio::task::block_in_place(|| support::launch(&world, &binary, &[]))
         });
         assert_eq!(word, Lost::Everything);
-        let response = deliver(&lab, &sink, &cert).await;
-        assert_eq!(haproxy.stapled(&cert), Some(response));
+        let response = deliver(&world, &sink, &cert).await;
+        assert_eq!(haproxy.staple(&cert), Some(response));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_loses_everything_and_the_new_process_gets_it() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let haproxy = lab.start_with(&binary, &crt(&cert), "", &["-W"]);
-        let sink = haproxy.sink();
-        deliver(&lab, &sink, &cert).await;
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let haproxy = support::start_with(&world, &binary, &crt(&cert), "", &["-W"]);
+        let sink = support::sink_of(&haproxy);
+        deliver(&world, &sink, &cert).await;
         for _ in 0..3 {
             haproxy.reload();
             assert_eq!(lost(&sink).await, Lost::Everything);
-            let response = deliver(&lab, &sink, &cert).await;
-            assert_eq!(haproxy.stapled(&cert), Some(response));
+            let response = deliver(&world, &sink, &cert).await;
+            assert_eq!(haproxy.staple(&cert), Some(response));
         }
     }
 }
@@ -50,24 +51,24 @@ async fn a_reload_loses_everything_and_the_new_process_gets_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_reload_a_kept_connection_does_not_lead_to_the_old_process() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let old = lab.start(&binary, &crt(&cert));
-        let sink = old.sink();
-        deliver(&lab, &sink, &cert).await;
-        let socket = lab.path("admin.sock");
-        let arguments = ["-x", socket.to_str().expect("text"), "-sf", &old.child.id().to_string()].map(str::to_owned);
-        let new = lab.launch(&binary, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let old = support::start(&world, &binary, &crt(&cert));
+        let sink = support::sink_of(&old);
+        deliver(&world, &sink, &cert).await;
+        let socket = world.path("admin.sock");
+        let arguments = ["-x", socket.to_str().expect("text"), "-sf", &old.id().to_string()].map(str::to_owned);
+        let new = support::launch(&world, &binary, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
         // Nobody has called lost(), and the connection was busy a moment ago.
         let response = wait_for("the new process's staple", || {
-            let staple = lab.staple(&cert, HOUR);
+            let staple = world.staple(&cert, HOUR);
             tokio::task::block_in_place(|| {
                 tokio::runtime::Handle::current().block_on(sink.deliver(&staple, &[cert.site()]))
             })
             .expect("a delivery");
-            (new.stapled(&cert).as_deref() == Some(staple.response().as_ref())).then(|| staple.response().to_vec())
+            (new.staple(&cert).as_deref() == Some(staple.response().as_ref())).then(|| staple.response().to_vec())
         });
-        assert_eq!(new.stapled(&cert), Some(response));
+        assert_eq!(new.staple(&cert), Some(response));
         assert_eq!(lost(&sink).await, Lost::Everything);
     }
 }
@@ -75,42 +76,42 @@ async fn after_a_reload_a_kept_connection_does_not_lead_to_the_old_process() {
 #[tokio::test]
 async fn a_certificate_that_others_replace_is_reported_lost() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let (cert, other) = (lab.cert("a.pem"), lab.cert("b.pem"));
-        let haproxy = lab.start(&binary, &format!("{} {}", crt(&cert), crt(&other)));
-        let sink = haproxy.sink();
-        deliver(&lab, &sink, &cert).await;
-        deliver(&lab, &sink, &other).await;
-        haproxy.replace(&cert);
-        assert_eq!(haproxy.stapled(&cert), None);
-        assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.name.as_str().into()]));
-        let response = deliver(&lab, &sink, &cert).await;
-        assert_eq!(haproxy.stapled(&cert), Some(response));
+        let world = support::world();
+        let (cert, other) = (world.cert_file("a.pem"), world.cert_file("b.pem"));
+        let haproxy = support::start(&world, &binary, &format!("{} {}", crt(&cert), crt(&other)));
+        let sink = support::sink_of(&haproxy);
+        deliver(&world, &sink, &cert).await;
+        deliver(&world, &sink, &other).await;
+        haproxy.load(&cert, false);
+        assert_eq!(haproxy.staple(&cert), None);
+        assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.name().into()]));
+        let response = deliver(&world, &sink, &cert).await;
+        assert_eq!(haproxy.staple(&cert), Some(response));
     }
 }
 
 #[tokio::test]
 async fn hundreds_that_others_replace_are_all_reported_lost_and_come_back() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let certs: Vec<Cert> = (0..200).map(|number| lab.cert(&format!("certs/{number}.pem"))).collect();
-        let haproxy = lab.start(&binary, &format!("crt {}", lab.path("certs").display()));
-        let sink = haproxy.sink();
+        let world = support::world();
+        let certs: Vec<Cert> = (0..200).map(|number| world.cert_file(&format!("certs/{number}.pem"))).collect();
+        let haproxy = support::start(&world, &binary, &format!("crt {}", world.path("certs").display()));
+        let sink = support::sink_of(&haproxy);
         for cert in &certs {
-            deliver(&lab, &sink, cert).await;
+            deliver(&world, &sink, cert).await;
         }
         for round in 0..2 {
             for cert in &certs {
-                haproxy.replace(cert);
+                haproxy.load(cert, false);
             }
-            let mut missing: Vec<&str> = certs.iter().map(|cert| cert.name.as_str()).collect();
+            let mut missing: Vec<&str> = certs.iter().map(|cert| cert.name()).collect();
             while !missing.is_empty() {
                 let Lost::Certificates(names) = lost(&sink).await else { panic!("round {round}: not certificates") };
                 missing.retain(|missing| names.iter().all(|name| **name != **missing));
             }
             for cert in &certs {
-                let response = deliver(&lab, &sink, cert).await;
-                assert_eq!(haproxy.stapled(cert), Some(response), "round {round}");
+                let response = deliver(&world, &sink, cert).await;
+                assert_eq!(haproxy.staple(cert), Some(response), "round {round}");
             }
         }
     }
@@ -139,29 +140,29 @@ fn with_certificates(response: &[u8], certificates: &[&[u8]]) -> Vec<u8> {
 #[tokio::test]
 async fn what_somebody_else_gave_stays_only_where_it_is_newer_and_true() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let (cert, stranger) = (lab.cert("a.pem"), Authority::root("Stranger").create().expect("an authority"));
-        let haproxy = lab.start(&binary, &crt(&cert));
-        let sink = haproxy.sink();
-        let staple = lab.staple(&cert, HOUR);
+        let world = support::world();
+        let (cert, stranger) = (world.cert_file("a.pem"), Authority::root("Stranger").create().expect("an authority"));
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        let sink = support::sink_of(&haproxy);
+        let staple = world.staple(&cert, HOUR);
         sink.deliver(&staple, &[cert.site()]).await.expect("a delivery");
-        let now = support::now();
+        let time = now();
         // Two that ask at one time have different responses of the same times.
         let until = staple.next_update().expect("an end").unix();
-        let twin = lab.response(&cert, staple.this_update().unix(), until - support::now());
+        let twin = world.response(&cert, staple.this_update().unix(), until - now());
         assert!(twin != staple.response()[..] && push(&haproxy, &twin).contains("updated"));
         let nothing = tokio::time::timeout(Duration::from_millis(500), sink.lost()).await;
         assert!(nothing.is_err(), "its twin was called a loss");
-        let good = lab.response(&cert, now + 1, 3 * HOUR);
-        let mut damaged = lab.response(&cert, now + 2, 3 * HOUR);
+        let good = world.response(&cert, time + 1, 3 * HOUR);
+        let mut damaged = world.response(&cert, time + 2, 3 * HOUR);
         *damaged.last_mut().expect("a signature") ^= 1;
-        let cert_id = lab.authority.cert_id(cert.issued.serial(), HashAlgorithm::Sha1);
-        let by = |signer: &Authority| ResponseBuilder::new(signer).this_update(now + 3).next_update(now + 3 * HOUR);
+        let cert_id = world.ca.cert_id(cert.issued.serial(), HashAlgorithm::Sha1);
+        let by = |signer: &Authority| ResponseBuilder::new(signer).this_update(time + 3).next_update(time + 3 * HOUR);
         let strange = by(&stranger).good(&cert_id).build().expect("a response");
-        let revoked = by(&lab.authority).revoked(&cert_id, now - 9, None);
+        let revoked = by(&world.ca).revoked(&cert_id, time - 9, None);
         for (what, response) in [
-            ("an older one", lab.response(&cert, now - 3000, 3 * HOUR)),
-            ("one that ends sooner", lab.response(&cert, now + 1, 400)),
+            ("an older one", world.response(&cert, time - 3000, 3 * HOUR)),
+            ("one that ends sooner", world.response(&cert, time + 1, 400)),
             ("a damaged one", damaged),
             ("a stranger's", strange),
             ("revoked", revoked.build().expect("a response")),
@@ -174,22 +175,22 @@ async fn what_somebody_else_gave_stays_only_where_it_is_newer_and_true() {
                 "revoked" => Found::Withdrawn,
                 _ => Found::Unreadable,
             };
-            let change = Change::new(cert.name.as_str(), found);
+            let change = Change::new(cert.name(), found);
             assert_eq!(lost(&sink).await, Lost::Changed(vec![change]), "{what}");
-            let response = deliver(&lab, &sink, &cert).await;
-            assert_eq!(haproxy.stapled(&cert), Some(response), "{what}");
+            let response = deliver(&world, &sink, &cert).await;
+            assert_eq!(haproxy.staple(&cert), Some(response), "{what}");
         }
         // What HAProxy shows in words only is not verified: who insists on it has it.
         push(&haproxy, &good);
         if version(&binary) < (2, 8) {
-            let change = Change::new(cert.name.as_str(), Found::Unreadable);
+            let change = Change::new(cert.name(), Found::Unreadable);
             assert_eq!(lost(&sink).await, Lost::Changed(vec![change]));
-            deliver(&lab, &sink, &cert).await;
+            deliver(&world, &sink, &cert).await;
             push(&haproxy, &good);
         }
         let nothing = tokio::time::timeout(Duration::from_millis(500), sink.lost()).await;
         assert!(nothing.is_err(), "a newer one was called a loss");
-        assert_eq!(haproxy.stapled(&cert), Some(good));
+        assert_eq!(haproxy.staple(&cert), Some(good));
     }
 }
 
@@ -197,14 +198,14 @@ async fn what_somebody_else_gave_stays_only_where_it_is_newer_and_true() {
 #[tokio::test]
 async fn what_another_stapler_withdrew_is_told_as_withdrawn() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let haproxy = lab.start(&binary, &crt(&cert));
-        let (sink, other) = (haproxy.sink(), haproxy.sink());
-        deliver(&lab, &sink, &cert).await;
-        other.withdraw(&cert.chain, &[cert.site()], Withdrawal::Revoked).await.expect("a withdrawal");
-        assert_eq!(haproxy.stapled(&cert), None);
-        let change = Change::new(cert.name.as_str(), Found::Withdrawn);
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        let (sink, other) = (support::sink_of(&haproxy), support::sink_of(&haproxy));
+        deliver(&world, &sink, &cert).await;
+        other.withdraw(&cert.chain(), &[cert.site()], Withdrawal::Revoked).await.expect("a withdrawal");
+        assert_eq!(haproxy.staple(&cert), None);
+        let change = Change::new(cert.name(), Found::Withdrawn);
         assert_eq!(lost(&sink).await, Lost::Changed(vec![change]), "{binary}");
     }
 }
@@ -214,29 +215,29 @@ async fn what_another_stapler_withdrew_is_told_as_withdrawn() {
 #[tokio::test]
 async fn a_longer_form_of_a_response_is_replaced() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let namesake = Authority::root(lab.authority.name()).create().expect("an authority");
-        let haproxy = lab.start(&binary, &crt(&cert));
-        let sink = haproxy.sink();
-        let response = deliver(&lab, &sink, &cert).await;
-        let own = lab.authority.certificate();
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let namesake = Authority::root(world.ca.name()).create().expect("an authority");
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        let sink = support::sink_of(&haproxy);
+        let response = deliver(&world, &sink, &cert).await;
+        let own = world.ca.certificate();
         for (what, certificates) in [
             ("the issuer's", vec![own]),
             ("a look-alike", vec![namesake.certificate(), own]),
             ("again", vec![own, own]),
         ] {
             // The same answer, and a newer one that lasts longer.
-            let longer = lab.longer(&cert, support::now(), 3 * HOUR, &certificates);
+            let longer = world.longer_response(&cert, now(), 3 * HOUR, &certificates);
             for brought in [with_certificates(&response, &certificates), longer] {
                 let said = push(&haproxy, &brought);
                 assert!(said.contains("updated"), "{what}: {said}");
-                assert_eq!(haproxy.stapled(&cert), Some(brought), "{what}");
+                assert_eq!(haproxy.staple(&cert), Some(brought), "{what}");
                 let Lost::Changed(changes) = lost(&sink).await else { panic!("{what}: no change") };
                 assert_eq!(changes.len(), 1, "{what}");
-                assert_eq!(*changes[0].served_as, *cert.name, "{what}");
-                let response = deliver(&lab, &sink, &cert).await;
-                assert_eq!(haproxy.stapled(&cert), Some(response), "{what}");
+                assert_eq!(*changes[0].served_as, *cert.name(), "{what}");
+                let response = deliver(&world, &sink, &cert).await;
+                assert_eq!(haproxy.staple(&cert), Some(response), "{what}");
             }
         }
     }
@@ -246,63 +247,63 @@ async fn a_longer_form_of_a_response_is_replaced() {
 #[tokio::test]
 async fn a_revoked_certificates_staple_is_withdrawn_again() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let haproxy = lab.start(&binary, &crt(&cert));
-        let sink = haproxy.sink();
-        let before = deliver(&lab, &sink, &cert).await;
-        sink.withdraw(&cert.chain, &[], Withdrawal::Revoked).await.expect("a withdrawal");
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        let sink = support::sink_of(&haproxy);
+        let before = deliver(&world, &sink, &cert).await;
+        sink.withdraw(&cert.chain(), &[], Withdrawal::Revoked).await.expect("a withdrawal");
         // A look at what is there changes nothing.
         let look = async || tokio::time::timeout(Duration::from_millis(400), sink.lost()).await.is_err();
-        assert!(look().await && haproxy.stapled(&cert).is_none());
+        assert!(look().await && haproxy.staple(&cert).is_none());
         assert!(push(&haproxy, &before).contains("updated"));
-        assert_eq!(haproxy.stapled(&cert), Some(before));
+        assert_eq!(haproxy.staple(&cert), Some(before));
         assert!(look().await, "nothing is to be delivered again");
-        assert_eq!(haproxy.stapled(&cert), None);
+        assert_eq!(haproxy.staple(&cert), None);
         // A hold may end.
-        let after = deliver(&lab, &sink, &cert).await;
+        let after = deliver(&world, &sink, &cert).await;
         assert!(look().await);
-        assert_eq!(haproxy.stapled(&cert), Some(after));
+        assert_eq!(haproxy.staple(&cert), Some(after));
     }
 }
 
 /// As long as nobody answers, nothing is tried again for it.
 #[tokio::test]
 async fn that_nobody_answers_is_no_return() {
-    let lab = Lab::new();
-    let cert = lab.cert("a.pem");
-    let sink = support::sink(&lab.path("nobody.sock"));
-    assert_eq!(failure(&lab, &sink, &cert).await.code(), codes::SOCKET_MISSING);
+    let world = support::world();
+    let cert = world.cert_file("a.pem");
+    let sink = support::sink(&world.path("nobody.sock"));
+    assert_eq!(failure(&world, &sink, &cert).await.code(), codes::SOCKET_MISSING);
     assert!(tokio::time::timeout(Duration::from_secs(2), sink.lost()).await.is_err());
 }
 
 #[tokio::test]
 async fn a_certificate_that_comes_late_is_noticed() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let old = lab.cert("a.pem");
-        let list = lab.path("list");
-        std::fs::write(&list, format!("{}\n", old.name)).expect("a file");
-        let haproxy = lab.start(&binary, &format!("crt-list {}", list.display()));
-        let renewed = lab.cert("a.pem");
-        let sink = haproxy.sink();
-        assert_eq!(failure(&lab, &sink, &renewed).await.code(), codes::CERTIFICATE_DIFFERS);
+        let world = support::world();
+        let old = world.cert_file("a.pem");
+        let list = world.path("list");
+        std::fs::write(&list, format!("{}\n", old.name())).expect("a file");
+        let haproxy = support::start(&world, &binary, &format!("crt-list {}", list.display()));
+        let renewed = world.cert_file("a.pem");
+        let sink = support::sink_of(&haproxy);
+        assert_eq!(failure(&world, &sink, &renewed).await.code(), codes::CERTIFICATE_DIFFERS);
         assert!(tokio::time::timeout(Duration::from_millis(200), sink.lost()).await.is_err(), "nothing came yet");
-        haproxy.replace(&renewed);
+        haproxy.load(&renewed, false);
         assert_eq!(lost(&sink).await, Lost::Nothing, "it is not told that it can be tried again");
-        deliver(&lab, &sink, &renewed).await;
+        deliver(&world, &sink, &renewed).await;
 
-        let new = lab.cert("new.pem");
-        assert_eq!(failure(&lab, &sink, &new).await.code(), codes::NOT_LOADED);
-        haproxy.ask(&format!("new ssl cert {}", new.name));
-        haproxy.replace(&new);
+        let new = world.cert_file("new.pem");
+        assert_eq!(failure(&world, &sink, &new).await.code(), codes::NOT_LOADED);
+        haproxy.ask(&format!("new ssl cert {}", new.name()));
+        haproxy.load(&new, false);
         // No client sees it yet, and HAProxy would not find it by its CertID.
         assert!(tokio::time::timeout(Duration::from_millis(200), sink.lost()).await.is_err(), "it is used nowhere");
-        assert_eq!(failure(&lab, &sink, &new).await.code(), codes::CERTIFICATE_UNUSED);
-        let said = haproxy.ask(&format!("add ssl crt-list {} {}", list.display(), new.name));
+        assert_eq!(failure(&world, &sink, &new).await.code(), codes::CERTIFICATE_UNUSED);
+        let said = haproxy.ask(&format!("add ssl crt-list {} {}", list.display(), new.name()));
         assert!(said.contains("Success!"), "{said}");
         assert_eq!(lost(&sink).await, Lost::Nothing, "it is not told that it can be tried again");
-        let response = deliver(&lab, &sink, &new).await;
-        assert_eq!(haproxy.stapled(&new), Some(response));
+        let response = deliver(&world, &sink, &new).await;
+        assert_eq!(haproxy.staple(&new), Some(response));
     }
 }

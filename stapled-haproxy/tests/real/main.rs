@@ -16,22 +16,23 @@ use std::time::Duration;
 use stapled_core::reason::ReasonCode;
 use stapled_core::sink::{Delivered, SinkError, StapleSink, Withdrawal, Withdrawn};
 use stapled_haproxy::{Address, HaproxySink, codes};
-use support::{Cert, Haproxy, Lab, PATIENCE, binaries, sink, version};
+use stapled_tests::{Cert, Haproxy, PATIENCE, World, binaries, handshake, version};
+use support::sink;
 
 const HOUR: i64 = 3600;
 
-async fn deliver(lab: &Lab, sink: &HaproxySink, cert: &Cert) -> Vec<u8> {
-    let staple = lab.staple(cert, HOUR);
+async fn deliver(world: &World, sink: &HaproxySink, cert: &Cert) -> Vec<u8> {
+    let staple = world.staple(cert, HOUR);
     assert_eq!(sink.deliver(&staple, &[cert.site()]).await.expect("a delivery"), Delivered::Confirmed);
     staple.response().to_vec()
 }
 
-async fn failure(lab: &Lab, sink: &HaproxySink, cert: &Cert) -> SinkError {
-    sink.deliver(&lab.staple(cert, HOUR), &[cert.site()]).await.expect_err("a failure")
+async fn failure(world: &World, sink: &HaproxySink, cert: &Cert) -> SinkError {
+    sink.deliver(&world.staple(cert, HOUR), &[cert.site()]).await.expect_err("a failure")
 }
 
 fn crt(cert: &Cert) -> String {
-    format!("crt \"{}\"", cert.name)
+    format!("crt \"{}\"", cert.name())
 }
 
 fn no_transaction(haproxy: &Haproxy) {
@@ -41,15 +42,15 @@ fn no_transaction(haproxy: &Haproxy) {
 #[tokio::test]
 async fn a_first_staple_needs_no_file_and_the_next_ones_replace_it() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let haproxy = lab.start(&binary, &crt(&cert));
-        assert_eq!(haproxy.stapled(&cert), None);
-        let sink = haproxy.sink();
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        assert_eq!(haproxy.staple(&cert), None);
+        let sink = support::sink_of(&haproxy);
         for seconds in [HOUR, 2 * HOUR] {
-            let staple = lab.staple(&cert, seconds);
+            let staple = world.staple(&cert, seconds);
             assert_eq!(sink.deliver(&staple, &[cert.site()]).await.expect("a delivery"), Delivered::Confirmed);
-            assert_eq!(haproxy.stapled(&cert).as_deref(), Some(staple.response().as_ref()));
+            assert_eq!(haproxy.staple(&cert).as_deref(), Some(staple.response().as_ref()));
         }
         no_transaction(&haproxy);
     }
@@ -58,39 +59,39 @@ async fn a_first_staple_needs_no_file_and_the_next_ones_replace_it() {
 #[tokio::test]
 async fn a_staple_from_a_file_is_replaced() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let old = lab.staple(&cert, HOUR);
-        std::fs::write(lab.path("a.pem.ocsp"), old.response()).expect("a file");
-        let haproxy = lab.start(&binary, &crt(&cert));
-        assert_eq!(haproxy.stapled(&cert).as_deref(), Some(old.response().as_ref()));
-        let new = lab.staple(&cert, 2 * HOUR);
-        haproxy.sink().deliver(&new, &[cert.site()]).await.expect("a delivery");
-        assert_eq!(haproxy.stapled(&cert).as_deref(), Some(new.response().as_ref()));
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let old = world.staple(&cert, HOUR);
+        std::fs::write(world.path("a.pem.ocsp"), old.response()).expect("a file");
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        assert_eq!(haproxy.staple(&cert).as_deref(), Some(old.response().as_ref()));
+        let new = world.staple(&cert, 2 * HOUR);
+        support::sink_of(&haproxy).deliver(&new, &[cert.site()]).await.expect("a delivery");
+        assert_eq!(haproxy.staple(&cert).as_deref(), Some(new.response().as_ref()));
     }
 }
 
 #[tokio::test]
 async fn a_certificate_whose_issuer_haproxy_lacks_gets_both() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.lonely_cert("a.pem");
-        let haproxy = lab.start(&binary, &crt(&cert));
-        let response = deliver(&lab, &haproxy.sink(), &cert).await;
-        assert_eq!(haproxy.stapled(&cert), Some(response));
+        let world = support::world();
+        let cert = world.cert_without_chain("a.pem");
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        let response = deliver(&world, &support::sink_of(&haproxy), &cert).await;
+        assert_eq!(haproxy.staple(&cert), Some(response));
     }
 }
 
 #[tokio::test]
 async fn a_wrong_issuer_file_is_overruled() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.lonely_cert("a.pem");
-        let stranger = Lab::new();
-        std::fs::write(lab.path("a.pem.issuer"), stranger.authority.certificate_pem()).expect("a file");
-        let haproxy = lab.start(&binary, &crt(&cert));
-        let response = deliver(&lab, &haproxy.sink(), &cert).await;
-        assert_eq!(haproxy.stapled(&cert), Some(response));
+        let world = support::world();
+        let cert = world.cert_without_chain("a.pem");
+        let stranger = support::world();
+        std::fs::write(world.path("a.pem.issuer"), stranger.ca.certificate_pem()).expect("a file");
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        let response = deliver(&world, &support::sink_of(&haproxy), &cert).await;
+        assert_eq!(haproxy.staple(&cert), Some(response));
         no_transaction(&haproxy);
     }
 }
@@ -101,17 +102,17 @@ async fn names_with_odd_characters_are_said_right() {
         for file in
             ["a b.pem", "a;b.pem", "it's.pem", "a&b$c#d.pem", "\u{e4}\u{1f600}.pem", "<<x.pem", "-x.pem", "a=b,c.pem"]
         {
-            let lab = Lab::new();
-            let cert = lab.cert(file);
+            let world = support::world();
+            let cert = world.cert_file(file);
             // A list of certificates takes names as they are, but for spaces and number signs.
             let bind = if file.contains(['$', '\'', ';', '"']) {
-                format!("crt '{}'", cert.name).replace("it's", "it'\"'\"'s")
+                format!("crt '{}'", cert.name()).replace("it's", "it'\"'\"'s")
             } else {
                 crt(&cert)
             };
-            let haproxy = lab.start(&binary, &bind);
-            let response = deliver(&lab, &haproxy.sink(), &cert).await;
-            assert_eq!(haproxy.stapled(&cert), Some(response), "{file}");
+            let haproxy = support::start(&world, &binary, &bind);
+            let response = deliver(&world, &support::sink_of(&haproxy), &cert).await;
+            assert_eq!(haproxy.staple(&cert), Some(response), "{file}");
         }
     }
 }
@@ -119,17 +120,17 @@ async fn names_with_odd_characters_are_said_right() {
 #[tokio::test]
 async fn backslashes_and_control_characters() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a\\b.pem");
-        let haproxy = lab.start(&binary, &format!("crt '{}'", cert.name));
-        let sink = haproxy.sink();
-        let response = deliver(&lab, &sink, &cert).await;
-        assert_eq!(haproxy.stapled(&cert), Some(response));
+        let world = support::world();
+        let cert = world.cert_file("a\\b.pem");
+        let haproxy = support::start(&world, &binary, &format!("crt '{}'", cert.name()));
+        let sink = support::sink_of(&haproxy);
+        let response = deliver(&world, &sink, &cert).await;
+        assert_eq!(haproxy.staple(&cert), Some(response));
 
-        let unknown = lab.cert("unknown.pem");
+        let unknown = world.cert_file("unknown.pem");
         let before = haproxy.ask("show ssl cert");
         let site = unknown.site_as("x\nshow info");
-        let error = sink.deliver(&lab.staple(&unknown, HOUR), &[site]).await.expect_err("a refusal");
+        let error = sink.deliver(&world.staple(&unknown, HOUR), &[site]).await.expect_err("a refusal");
         assert_eq!(error.code(), codes::UNUSABLE_NAME);
         assert_eq!(haproxy.ask("show ssl cert"), before);
     }
@@ -138,14 +139,14 @@ async fn backslashes_and_control_characters() {
 #[tokio::test]
 async fn relative_names_of_haproxy_are_found_by_their_certificate() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("certs/a.pem");
-        let twin = lab.cert("others/a.pem");
-        let haproxy = lab.start(&binary, "crt certs/a.pem crt others/a.pem");
-        let sink = haproxy.sink();
+        let world = support::world();
+        let cert = world.cert_file("certs/a.pem");
+        let twin = world.cert_file("others/a.pem");
+        let haproxy = support::start(&world, &binary, "crt certs/a.pem crt others/a.pem");
+        let sink = support::sink_of(&haproxy);
         for cert in [&cert, &twin] {
-            let response = deliver(&lab, &sink, cert).await;
-            assert_eq!(haproxy.stapled(cert), Some(response));
+            let response = deliver(&world, &sink, cert).await;
+            assert_eq!(haproxy.staple(cert), Some(response));
         }
     }
 }
@@ -153,10 +154,10 @@ async fn relative_names_of_haproxy_are_found_by_their_certificate() {
 #[tokio::test]
 async fn a_certificate_that_is_not_loaded_is_refused() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let (cert, other) = (lab.cert("a.pem"), lab.cert("b.pem"));
-        let haproxy = lab.start(&binary, &crt(&cert));
-        let error = failure(&lab, &haproxy.sink(), &other).await;
+        let world = support::world();
+        let (cert, other) = (world.cert_file("a.pem"), world.cert_file("b.pem"));
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        let error = failure(&world, &support::sink_of(&haproxy), &other).await;
         assert_eq!(error.code(), codes::NOT_LOADED);
         assert!(error.to_string().contains("b.pem"), "{error}");
     }
@@ -165,34 +166,38 @@ async fn a_certificate_that_is_not_loaded_is_refused() {
 #[tokio::test]
 async fn a_renewed_file_that_haproxy_has_not_read_is_refused() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let old = lab.cert("a.pem");
-        let haproxy = lab.start(&binary, &crt(&old));
-        let renewed = lab.cert("a.pem");
-        let sink = haproxy.sink();
-        assert_eq!(failure(&lab, &sink, &renewed).await.code(), codes::CERTIFICATE_DIFFERS);
-        deliver(&lab, &sink, &old).await;
+        let world = support::world();
+        let old = world.cert_file("a.pem");
+        let haproxy = support::start(&world, &binary, &crt(&old));
+        let renewed = world.cert_file("a.pem");
+        let sink = support::sink_of(&haproxy);
+        assert_eq!(failure(&world, &sink, &renewed).await.code(), codes::CERTIFICATE_DIFFERS);
+        deliver(&world, &sink, &old).await;
     }
 }
 
 #[tokio::test]
 async fn a_certificate_in_two_files_is_stapled_in_both() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        std::fs::copy(&cert.path, lab.path("b.pem")).expect("a copy");
-        let second = lab.path("b.pem").to_str().expect("text").to_owned();
-        let folder = lab.folder.path().display();
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        std::fs::copy(&cert.path, world.path("b.pem")).expect("a copy");
+        let second = world.path("b.pem").to_str().expect("text").to_owned();
+        let folder = world.path("");
+        let folder = folder.display();
         let bind = format!("{}\n  bind unix@{folder}/tls2.sock ssl crt {second}", crt(&cert));
-        let first_staple = lab.staple(&cert, 2 * HOUR);
+        let first_staple = world.staple(&cert, 2 * HOUR);
         // The first is there from the start, so that pushes are taken; the second is not.
-        std::fs::write(lab.path("a.pem.ocsp"), first_staple.response()).expect("a file");
-        let haproxy = lab.start(&binary, &bind);
-        let staple = lab.staple(&cert, HOUR);
+        std::fs::write(world.path("a.pem.ocsp"), first_staple.response()).expect("a file");
+        let haproxy = support::start(&world, &binary, &bind);
+        let staple = world.staple(&cert, HOUR);
         let sites = [cert.site(), cert.site_as(&second)];
-        haproxy.sink().deliver(&staple, &sites).await.expect("a delivery");
+        support::sink_of(&haproxy).deliver(&staple, &sites).await.expect("a delivery");
         for socket in ["tls.sock", "tls2.sock"] {
-            assert_eq!(support::stapled(&lab.path(socket), &cert.host).as_deref(), Some(staple.response().as_ref()));
+            assert_eq!(
+                handshake(&world.path(socket), &cert.host).unwrap().staple.as_deref(),
+                Some(staple.response().as_ref())
+            );
         }
     }
 }
@@ -200,36 +205,37 @@ async fn a_certificate_in_two_files_is_stapled_in_both() {
 #[tokio::test]
 async fn a_withdrawn_staple_is_gone_at_once_and_can_come_back() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let haproxy = lab.start(&binary, &crt(&cert));
-        let sink = haproxy.sink();
-        let withdraw = || sink.withdraw(&cert.chain, &[], Withdrawal::Revoked);
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        let sink = support::sink_of(&haproxy);
+        let chain = cert.chain();
+        let withdraw = || sink.withdraw(&chain, &[], Withdrawal::Revoked);
         assert_eq!(withdraw().await.expect("nothing to withdraw"), Withdrawn::Confirmed);
-        deliver(&lab, &sink, &cert).await;
+        deliver(&world, &sink, &cert).await;
         assert_eq!(withdraw().await.expect("a withdrawal"), Withdrawn::Confirmed);
-        assert_eq!(haproxy.stapled(&cert), None);
-        let response = deliver(&lab, &sink, &cert).await;
-        assert_eq!(haproxy.stapled(&cert), Some(response));
+        assert_eq!(haproxy.staple(&cert), None);
+        let response = deliver(&world, &sink, &cert).await;
+        assert_eq!(haproxy.staple(&cert), Some(response));
     }
 }
 
 #[tokio::test]
 async fn what_haproxy_would_not_staple_is_not_sent() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let haproxy = lab.start(&binary, &crt(&cert));
-        let sink = haproxy.sink();
-        let good = deliver(&lab, &sink, &cert).await;
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        let sink = support::sink_of(&haproxy);
+        let good = deliver(&world, &sink, &cert).await;
         for (staple, code) in [
-            (lab.staple(&cert, 290), "expires_too_soon"),
-            (lab.staple(&cert, 303), "expires_too_soon"),
-            (lab.padded_staple(&cert, HOUR, 12_000), "too_large"),
+            (world.staple(&cert, 290), "expires_too_soon"),
+            (world.staple(&cert, 303), "expires_too_soon"),
+            (world.padded_staple(&cert, HOUR, 12_000), "too_large"),
         ] {
             let error = sink.deliver(&staple, &[cert.site()]).await.expect_err("a refusal");
             assert_eq!(error.code(), ReasonCode::new(code));
-            assert_eq!(haproxy.stapled(&cert).as_deref(), Some(good.as_slice()));
+            assert_eq!(haproxy.staple(&cert).as_deref(), Some(good.as_slice()));
         }
     }
 }
@@ -237,18 +243,18 @@ async fn what_haproxy_would_not_staple_is_not_sent() {
 #[tokio::test]
 async fn the_largest_response_fits_as_a_first_and_as_a_next_staple() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let haproxy = lab.start(&binary, &crt(&cert));
-        let sink = haproxy.sink();
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        let sink = support::sink_of(&haproxy);
         let most = sink.requirements().max_size;
-        let small = lab.padded_staple(&cert, HOUR, 1000).response().len();
+        let small = world.padded_staple(&cert, HOUR, 1000).response().len();
         for _ in 0..2 {
             // Signatures differ by some bytes.
-            let staple = lab.padded_staple(&cert, HOUR, most - small + 1000 - 8);
+            let staple = world.padded_staple(&cert, HOUR, most - small + 1000 - 8);
             assert!(most - staple.response().len() < 24);
             sink.deliver(&staple, &[cert.site()]).await.expect("a delivery");
-            assert_eq!(haproxy.stapled(&cert).as_deref(), Some(staple.response().as_ref()));
+            assert_eq!(haproxy.staple(&cert).as_deref(), Some(staple.response().as_ref()));
         }
     }
 }
@@ -257,37 +263,37 @@ async fn the_largest_response_fits_as_a_first_and_as_a_next_staple() {
 async fn a_lesser_level_is_named_with_its_remedy() {
     for binary in binaries() {
         for level in ["user", "operator"] {
-            let lab = Lab::new();
-            let cert = lab.cert("a.pem");
-            let path = lab.path("lesser.sock");
+            let world = support::world();
+            let cert = world.cert_file("a.pem");
+            let path = world.path("lesser.sock");
             let global = format!("stats socket {} level {level}", path.display());
-            let haproxy = lab.start_with(&binary, &crt(&cert), &global, &[]);
+            let haproxy = support::start_with(&world, &binary, &crt(&cert), &global, &[]);
             let lesser = sink(&path);
-            let error = failure(&lab, &lesser, &cert).await;
+            let error = failure(&world, &lesser, &cert).await;
             assert_eq!(error.code(), codes::PERMISSION_DENIED);
             assert!(error.to_string().contains("level admin"), "{error}");
-            assert_eq!(haproxy.stapled(&cert), None);
+            assert_eq!(haproxy.staple(&cert), None);
             // Two sockets, one process.
-            deliver(&lab, &haproxy.sink(), &cert).await;
+            deliver(&world, &support::sink_of(&haproxy), &cert).await;
         }
     }
 }
 
 #[tokio::test]
 async fn what_is_wrong_with_a_socket_is_said() {
-    let lab = Lab::new();
-    let cert = lab.cert("a.pem");
-    let missing = sink(&lab.path("missing.sock"));
-    assert_eq!(failure(&lab, &missing, &cert).await.code(), codes::SOCKET_MISSING);
-    assert_eq!(failure(&lab, &sink(&cert.path), &cert).await.code(), codes::NOT_A_SOCKET);
-    let deaf = lab.path("deaf.sock");
+    let world = support::world();
+    let cert = world.cert_file("a.pem");
+    let missing = sink(&world.path("missing.sock"));
+    assert_eq!(failure(&world, &missing, &cert).await.code(), codes::SOCKET_MISSING);
+    assert_eq!(failure(&world, &sink(&cert.path), &cert).await.code(), codes::NOT_A_SOCKET);
+    let deaf = world.path("deaf.sock");
     drop(std::os::unix::net::UnixListener::bind(&deaf).expect("a socket"));
-    assert_eq!(failure(&lab, &sink(&deaf), &cert).await.code(), codes::SOCKET_REFUSED);
-    let closed = lab.path("closed.sock");
+    assert_eq!(failure(&world, &sink(&deaf), &cert).await.code(), codes::SOCKET_REFUSED);
+    let closed = world.path("closed.sock");
     let _listener = std::os::unix::net::UnixListener::bind(&closed).expect("a socket");
     std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).expect("a mode");
     if std::os::unix::net::UnixStream::connect(&closed).is_err() {
-        assert_eq!(failure(&lab, &sink(&closed), &cert).await.code(), codes::SOCKET_PERMISSION);
+        assert_eq!(failure(&world, &sink(&closed), &cert).await.code(), codes::SOCKET_PERMISSION);
         return;
     }
     // Root may do anything, so the same is asked by another user.
@@ -301,8 +307,8 @@ async fn what_is_wrong_with_a_socket_is_said() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_at_once_over_every_kind_of_address() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let certs: Vec<Cert> = (0..40).map(|number| lab.cert(&format!("certs/{number}.pem"))).collect();
+        let world = support::world();
+        let certs: Vec<Cert> = (0..40).map(|number| world.cert_file(&format!("certs/{number}.pem"))).collect();
         let abstract_name = format!("stapled-{}", std::process::id());
         let port =
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
@@ -312,16 +318,16 @@ async fn many_at_once_over_every_kind_of_address() {
         }
         let global: String =
             addresses.iter().map(|address| format!("stats socket {address} level admin\n  ")).collect();
-        let bind = format!("crt {}", lab.path("certs").display());
-        let haproxy = lab.start_with(&binary, &bind, &global, &[]);
-        addresses.push(haproxy.socket.display().to_string());
+        let bind = format!("crt {}", world.path("certs").display());
+        let haproxy = support::start_with(&world, &binary, &bind, &global, &[]);
+        addresses.push(haproxy.socket().display().to_string());
         let sinks: Vec<HaproxySink> = addresses
             .iter()
             .map(|address| HaproxySink::builder(address.parse::<Address>().expect("an address")).build())
             .collect();
         let mut last = None;
         for round in 0..5 {
-            let staples: Vec<_> = certs.iter().map(|cert| (cert, lab.staple(cert, HOUR + round))).collect();
+            let staples: Vec<_> = certs.iter().map(|cert| (cert, world.staple(cert, HOUR + round))).collect();
             let mut deliveries = tokio::task::JoinSet::new();
             for (position, (cert, staple)) in staples.iter().enumerate() {
                 let sink = HaproxySink::builder(sinks[position % sinks.len()].address().clone()).build();
@@ -334,7 +340,7 @@ async fn many_at_once_over_every_kind_of_address() {
             last = Some(staples);
         }
         for (cert, staple) in last.expect("rounds") {
-            assert_eq!(haproxy.stapled(cert).as_deref(), Some(staple.response().as_ref()));
+            assert_eq!(haproxy.staple(cert).as_deref(), Some(staple.response().as_ref()));
         }
     }
 }
@@ -342,11 +348,11 @@ async fn many_at_once_over_every_kind_of_address() {
 #[tokio::test]
 async fn an_idle_connection_ends() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let haproxy = lab.start(&binary, &crt(&cert));
-        let sink = HaproxySink::builder(Address::unix(&haproxy.socket)).keepalive(Duration::ZERO).build();
-        deliver(&lab, &sink, &cert).await;
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        let sink = HaproxySink::builder(Address::unix(&haproxy.socket())).keepalive(Duration::ZERO).build();
+        deliver(&world, &sink, &cert).await;
         // Two sessions: the kept one, and the one that asks.
         let sessions =
             |haproxy: &Haproxy| haproxy.ask("show sess").lines().filter(|line| line.starts_with("0x")).count();
@@ -355,16 +361,16 @@ async fn an_idle_connection_ends() {
             assert!(tokio::time::Instant::now() < deadline);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        deliver(&lab, &sink, &cert).await;
+        deliver(&world, &sink, &cert).await;
     }
 }
 
 #[tokio::test]
 async fn an_empty_haproxy_is_no_riddle() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let haproxy = lab.start_without_certificates(&binary);
-        assert_eq!(failure(&lab, &haproxy.sink(), &cert).await.code(), codes::NOT_LOADED);
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let haproxy = support::start_without_certificates(&world, &binary);
+        assert_eq!(failure(&world, &support::sink_of(&haproxy), &cert).await.code(), codes::NOT_LOADED);
     }
 }

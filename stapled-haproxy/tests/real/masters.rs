@@ -3,25 +3,31 @@
 use stapled_core::sink::{Lost, StapleSink, Withdrawal, Withdrawn};
 use stapled_haproxy::{Address, HaproxySink, codes};
 
-use crate::support::{self, Cert, Haproxy, Lab, PATIENCE, binaries, lost, wait_for};
+use crate::support::{self, lost};
 use crate::{HOUR, crt, deliver, failure};
+use stapled_tests::{Cert, Haproxy, PATIENCE, World, ask, binaries, wait_for};
 
 /// The workers' numbers, as `show proc` lists them: current ones first.
 fn workers(haproxy: &Haproxy) -> Vec<u64> {
-    let reply = support::ask_at(&haproxy.master, "show proc\nquit\n").expect("an answer");
+    let reply = ask(&haproxy.master(), "show proc\nquit\n").expect("an answer");
     let pids = reply.lines().filter(|line| line.contains(" worker ")).filter_map(|line| line.split_whitespace().next());
     pids.map(|pid| pid.parse().expect("a number")).collect()
 }
 
 /// A HAProxy with a master that has a socket, too.
-fn behind_a_master(lab: &Lab, binary: &str, bind: &str) -> Haproxy {
-    let master = lab.path("master.sock");
-    lab.start_with(binary, bind, "", &["-W", "-S", master.to_str().expect("text")])
+fn behind_a_master(world: &World, binary: &str, bind: &str) -> Haproxy {
+    let master = world.path("master.sock");
+    support::start_with(&world, binary, bind, "", &["-W", "-S", master.to_str().expect("text")])
 }
 
 fn next_update(haproxy: &Haproxy, pid: u64, cert: &Cert) -> Option<String> {
-    let cert_id: String =
-        cert.chain.cert_id(stapled_core::ocsp::CertIdHash::Sha1).to_der().iter().map(|b| format!("{b:02x}")).collect();
+    let cert_id: String = cert
+        .chain()
+        .cert_id(stapled_core::ocsp::CertIdHash::Sha1)
+        .to_der()
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
     let reply = haproxy.ask_worker(pid, &format!("show ssl ocsp-response {cert_id}"));
     reply.lines().find_map(|line| line.trim().strip_prefix("Next Update: ")).map(str::to_owned)
 }
@@ -29,19 +35,19 @@ fn next_update(haproxy: &Haproxy, pid: u64, cert: &Cert) -> Option<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_master_every_worker_is_served_and_old_ones_are_too() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let haproxy = behind_a_master(&lab, &binary, &crt(&cert));
-        let sink = haproxy.master_sink();
-        let response = deliver(&lab, &sink, &cert).await;
-        assert_eq!(haproxy.stapled(&cert), Some(response));
-        let lingering = haproxy.linger(&cert);
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let haproxy = behind_a_master(&world, &binary, &crt(&cert));
+        let sink = support::master_sink_of(&haproxy);
+        let response = deliver(&world, &sink, &cert).await;
+        assert_eq!(haproxy.staple(&cert), Some(response));
+        let lingering = haproxy.connect(&cert);
 
         haproxy.reload();
         assert_eq!(lost(&sink).await, Lost::Everything);
-        let staple = lab.staple(&cert, 2 * HOUR);
+        let staple = world.staple(&cert, 2 * HOUR);
         sink.deliver(&staple, &[cert.site()]).await.expect("a delivery");
-        assert_eq!(haproxy.stapled(&cert).as_deref(), Some(staple.response().as_ref()));
+        assert_eq!(haproxy.staple(&cert).as_deref(), Some(staple.response().as_ref()));
         let pids = workers(&haproxy);
         assert_eq!(pids.len(), 2, "the old worker is there");
         let shown: Vec<_> = pids.iter().map(|pid| next_update(&haproxy, *pid, &cert)).collect();
@@ -49,18 +55,18 @@ async fn behind_a_master_every_worker_is_served_and_old_ones_are_too() {
 
         // What is withdrawn is withdrawn from both.
         assert_eq!(
-            sink.withdraw(&cert.chain, &[], Withdrawal::Revoked).await.expect("withdrawn"),
+            sink.withdraw(&cert.chain(), &[], Withdrawal::Revoked).await.expect("withdrawn"),
             Withdrawn::Confirmed
         );
-        assert_eq!(haproxy.stapled(&cert), None);
+        assert_eq!(haproxy.staple(&cert), None);
         let after: Vec<_> = pids.iter().map(|pid| next_update(&haproxy, *pid, &cert)).collect();
         assert!(after[0].is_some() && after[0] == after[1] && after != shown, "{after:?}");
 
         // It ends: nothing is lost, and nothing fails for it.
         drop(lingering);
         wait_for("the old worker's end", || (workers(&haproxy).len() == 1).then_some(()));
-        let response = deliver(&lab, &sink, &cert).await;
-        assert_eq!(haproxy.stapled(&cert), Some(response));
+        let response = deliver(&world, &sink, &cert).await;
+        assert_eq!(haproxy.staple(&cert), Some(response));
     }
 }
 
@@ -68,59 +74,59 @@ async fn behind_a_master_every_worker_is_served_and_old_ones_are_too() {
 #[tokio::test]
 async fn a_reload_that_failed_costs_nothing() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let haproxy = behind_a_master(&lab, &binary, &crt(&cert));
-        let sink = haproxy.master_sink();
-        deliver(&lab, &sink, &cert).await;
-        let configuration = std::fs::read_to_string(lab.path("haproxy.cfg")).expect("a configuration");
-        std::fs::write(lab.path("haproxy.cfg"), configuration.clone() + "  nonsense\n").expect("a file");
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let haproxy = behind_a_master(&world, &binary, &crt(&cert));
+        let sink = support::master_sink_of(&haproxy);
+        deliver(&world, &sink, &cert).await;
+        let configuration = std::fs::read_to_string(world.path("haproxy.cfg")).expect("a configuration");
+        std::fs::write(world.path("haproxy.cfg"), configuration.clone() + "  nonsense\n").expect("a file");
         haproxy.signal("-USR2");
         wait_for("the reload to fail", || {
-            let said = support::ask_at(&haproxy.master, "prompt\nquit\n")?;
+            let said = ask(&haproxy.master(), "prompt\nquit\n")?;
             said.contains("[ReloadFailed]").then_some(())
         });
-        let staple = lab.staple(&cert, 2 * HOUR);
+        let staple = world.staple(&cert, 2 * HOUR);
         sink.deliver(&staple, &[cert.site()]).await.expect("a delivery");
-        assert_eq!(haproxy.stapled(&cert).as_deref(), Some(staple.response().as_ref()));
+        assert_eq!(haproxy.staple(&cert).as_deref(), Some(staple.response().as_ref()));
         // A socket of the worker's own is none.
-        let misnamed = HaproxySink::builder(Address::master(&haproxy.socket)).build();
-        let error = failure(&lab, &misnamed, &cert).await;
+        let misnamed = HaproxySink::builder(Address::master(&haproxy.socket())).build();
+        let error = failure(&world, &misnamed, &cert).await;
         assert_eq!(error.code(), codes::MASTER_SOCKET, "{error}");
         assert!(error.to_string().contains("leave `master@` out"), "{error}");
 
-        std::fs::write(lab.path("haproxy.cfg"), configuration).expect("a file");
+        std::fs::write(world.path("haproxy.cfg"), configuration).expect("a file");
         haproxy.reload();
         assert_eq!(lost(&sink).await, Lost::Everything);
-        let response = deliver(&lab, &sink, &cert).await;
-        assert_eq!(haproxy.stapled(&cert), Some(response));
+        let response = deliver(&world, &sink, &cert).await;
+        assert_eq!(haproxy.staple(&cert), Some(response));
     }
 }
 
 #[tokio::test]
 async fn behind_a_master_it_is_as_with_a_socket_of_its_own() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let certs: Vec<Cert> = (0..20).map(|number| lab.cert(&format!("certs/{number}.pem"))).collect();
-        let haproxy = behind_a_master(&lab, &binary, &format!("crt {}", lab.path("certs").display()));
-        let sink = haproxy.master_sink();
+        let world = support::world();
+        let certs: Vec<Cert> = (0..20).map(|number| world.cert_file(&format!("certs/{number}.pem"))).collect();
+        let haproxy = behind_a_master(&world, &binary, &format!("crt {}", world.path("certs").display()));
+        let sink = support::master_sink_of(&haproxy);
         for cert in &certs {
-            deliver(&lab, &sink, cert).await;
+            deliver(&world, &sink, cert).await;
         }
         let most = sink.requirements().max_size;
-        let small = lab.padded_staple(&certs[0], HOUR, 1000).response().len();
-        let largest = lab.padded_staple(&certs[0], HOUR, most - small + 1000 - 8);
+        let small = world.padded_staple(&certs[0], HOUR, 1000).response().len();
+        let largest = world.padded_staple(&certs[0], HOUR, most - small + 1000 - 8);
         sink.deliver(&largest, &[certs[0].site()]).await.expect("the largest response");
-        assert_eq!(haproxy.stapled(&certs[0]).as_deref(), Some(largest.response().as_ref()));
+        assert_eq!(haproxy.staple(&certs[0]).as_deref(), Some(largest.response().as_ref()));
 
-        haproxy.replace(&certs[1]);
-        assert_eq!(haproxy.stapled(&certs[1]), None);
-        assert_eq!(lost(&sink).await, Lost::Certificates(vec![certs[1].name.as_str().into()]));
-        let response = deliver(&lab, &sink, &certs[1]).await;
-        assert_eq!(haproxy.stapled(&certs[1]), Some(response));
+        haproxy.load(&certs[1], false);
+        assert_eq!(haproxy.staple(&certs[1]), None);
+        assert_eq!(lost(&sink).await, Lost::Certificates(vec![certs[1].name().into()]));
+        let response = deliver(&world, &sink, &certs[1]).await;
+        assert_eq!(haproxy.staple(&certs[1]), Some(response));
 
         // Addressed without its prefix, the master is recognised.
-        let error = failure(&lab, &support::sink(&haproxy.master), &certs[0]).await;
+        let error = failure(&world, &support::sink(&haproxy.master()), &certs[0]).await;
         assert_eq!(error.code(), codes::MASTER_SOCKET);
         assert!(error.to_string().contains("master@"), "{error}");
     }
@@ -129,9 +135,10 @@ async fn behind_a_master_it_is_as_with_a_socket_of_its_own() {
 #[tokio::test]
 async fn behind_a_master_a_worker_without_an_admin_socket_of_its_own_gets_first_staples_too() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let (cert, lonely) = (lab.cert("a.pem"), lab.lonely_cert("b.pem"));
-        let folder = lab.folder.path().display();
+        let world = support::world();
+        let (cert, lonely) = (world.cert_file("a.pem"), world.cert_without_chain("b.pem"));
+        let folder = world.path("");
+        let folder = folder.display();
         let configuration = format!(
             "global\n  stats socket {folder}/admin.sock level user\n  stats socket {folder}/other.sock level operator\n\
              defaults\n  mode http\n  timeout client 10s\n  timeout server 10s\n  timeout connect 10s\n\
@@ -139,26 +146,26 @@ async fn behind_a_master_a_worker_without_an_admin_socket_of_its_own_gets_first_
             crt(&cert),
             crt(&lonely),
         );
-        std::fs::write(lab.path("haproxy.cfg"), configuration).expect("a file");
-        let master = lab.path("master.sock");
-        let haproxy = lab.launch(&binary, &["-W", "-S", master.to_str().expect("text")]);
-        let sink = haproxy.master_sink();
+        std::fs::write(world.path("haproxy.cfg"), configuration).expect("a file");
+        let master = world.path("master.sock");
+        let haproxy = support::launch(&world, &binary, &["-W", "-S", master.to_str().expect("text")]);
+        let sink = support::master_sink_of(&haproxy);
         for cert in [&cert, &lonely] {
-            let response = deliver(&lab, &sink, cert).await;
-            assert_eq!(haproxy.stapled(cert), Some(response), "{binary}");
+            let response = deliver(&world, &sink, cert).await;
+            assert_eq!(haproxy.staple(cert), Some(response), "{binary}");
         }
     }
 }
 
 #[tokio::test]
 async fn a_master_without_workers_or_that_is_none_is_told() {
-    let lab = Lab::new();
-    let cert = lab.cert("a.pem");
-    let missing = support::sink_at(Address::master(lab.path("missing.sock")));
-    assert_eq!(failure(&lab, &missing, &cert).await.code(), codes::SOCKET_MISSING);
+    let world = support::world();
+    let cert = world.cert_file("a.pem");
+    let missing = support::sink_at(Address::master(world.path("missing.sock")));
+    assert_eq!(failure(&world, &missing, &cert).await.code(), codes::SOCKET_MISSING);
     for binary in binaries() {
-        let haproxy = lab.start(&binary, &crt(&cert));
-        let worker = HaproxySink::builder(Address::master(&haproxy.socket)).reply_timeout(PATIENCE).build();
-        assert_eq!(failure(&lab, &worker, &cert).await.code(), codes::MASTER_SOCKET);
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        let worker = HaproxySink::builder(Address::master(&haproxy.socket())).reply_timeout(PATIENCE).build();
+        assert_eq!(failure(&world, &worker, &cert).await.code(), codes::MASTER_SOCKET);
     }
 }

@@ -7,85 +7,86 @@ use std::time::Duration;
 use stapled_core::sink::{Lost, StapleSink};
 use stapled_haproxy::{Address, HaproxySink, Transactions, codes};
 
-use crate::support::{self, Cert, Haproxy, Lab, binaries, how_many, lost, version};
+use crate::support::{self, lost};
 use crate::{HOUR, crt, deliver, failure, no_transaction};
+use stapled_tests::{Cert, Haproxy, ask, binaries, how_many, version};
 
 #[tokio::test]
 async fn a_foreign_transaction_is_left_alone() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let (cert, other) = (lab.cert("a.pem"), lab.cert("b.pem"));
-        let haproxy = lab.start(&binary, &format!("{} {}", crt(&cert), crt(&other)));
-        let sink = haproxy.sink();
+        let world = support::world();
+        let (cert, other) = (world.cert_file("a.pem"), world.cert_file("b.pem"));
+        let haproxy = support::start(&world, &binary, &format!("{} {}", crt(&cert), crt(&other)));
+        let sink = support::sink_of(&haproxy);
         for foreign in [&cert, &other] {
-            let said = haproxy.ask(&format!("set ssl cert {} <<\n{}\n", foreign.name, foreign.issued.bundle_pem()));
+            let said = haproxy.ask(&format!("set ssl cert {} <<\n{}\n", foreign.name(), foreign.issued.bundle_pem()));
             assert!(said.contains("Transaction created"), "{said}");
-            let before = haproxy.ask(&format!("show ssl cert *{}", foreign.name));
-            assert_eq!(failure(&lab, &sink, &cert).await.code(), codes::FOREIGN_TRANSACTION);
-            assert_eq!(haproxy.ask(&format!("show ssl cert *{}", foreign.name)), before);
-            assert!(haproxy.ask(&format!("commit ssl cert {}", foreign.name)).contains("Success!"));
+            let before = haproxy.ask(&format!("show ssl cert *{}", foreign.name()));
+            assert_eq!(failure(&world, &sink, &cert).await.code(), codes::FOREIGN_TRANSACTION);
+            assert_eq!(haproxy.ask(&format!("show ssl cert *{}", foreign.name())), before);
+            assert!(haproxy.ask(&format!("commit ssl cert {}", foreign.name())).contains("Success!"));
         }
-        let response = deliver(&lab, &sink, &cert).await;
-        assert_eq!(haproxy.stapled(&cert), Some(response));
+        let response = deliver(&world, &sink, &cert).await;
+        assert_eq!(haproxy.staple(&cert), Some(response));
     }
 }
 
 #[tokio::test]
 async fn the_end_of_a_foreign_transaction_is_noticed() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let (cert, other) = (lab.cert("a.pem"), lab.cert("b.pem"));
-        let haproxy = lab.start(&binary, &format!("{} {}", crt(&cert), crt(&other)));
-        let sink = haproxy.sink();
-        haproxy.ask(&format!("set ssl cert {} <<\n{}\n", other.name, other.issued.bundle_pem()));
-        assert_eq!(failure(&lab, &sink, &cert).await.code(), codes::FOREIGN_TRANSACTION);
+        let world = support::world();
+        let (cert, other) = (world.cert_file("a.pem"), world.cert_file("b.pem"));
+        let haproxy = support::start(&world, &binary, &format!("{} {}", crt(&cert), crt(&other)));
+        let sink = support::sink_of(&haproxy);
+        haproxy.ask(&format!("set ssl cert {} <<\n{}\n", other.name(), other.issued.bundle_pem()));
+        assert_eq!(failure(&world, &sink, &cert).await.code(), codes::FOREIGN_TRANSACTION);
         assert!(tokio::time::timeout(Duration::from_millis(200), sink.lost()).await.is_err(), "it goes on");
-        assert!(haproxy.ask(&format!("commit ssl cert {}", other.name)).contains("Success!"));
+        assert!(haproxy.ask(&format!("commit ssl cert {}", other.name())).contains("Success!"));
         assert_eq!(lost(&sink).await, Lost::Nothing);
-        deliver(&lab, &sink, &cert).await;
+        deliver(&world, &sink, &cert).await;
     }
 }
 
 #[tokio::test]
 async fn where_no_transaction_may_be_begun_none_is() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let haproxy = lab.start_with(&binary, &crt(&cert), "", &["-W"]);
-        let sink = HaproxySink::builder(Address::unix(&haproxy.socket)).look_interval(Duration::from_millis(20));
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let haproxy = support::start_with(&world, &binary, &crt(&cert), "", &["-W"]);
+        let sink = HaproxySink::builder(Address::unix(&haproxy.socket())).look_interval(Duration::from_millis(20));
         let never = sink.transactions(Transactions::Never).build();
-        let before = haproxy.ask(&format!("show ssl cert {}", cert.name));
-        let error = failure(&lab, &never, &cert).await;
+        let before = haproxy.ask(&format!("show ssl cert {}", cert.name()));
+        let error = failure(&world, &never, &cert).await;
         assert_eq!(error.code(), codes::TRANSACTIONS_OFF, "{error}");
         assert!(error.to_string().contains("reload HAProxy"), "{error}");
         no_transaction(&haproxy);
-        assert_eq!(haproxy.ask(&format!("show ssl cert {}", cert.name)), before);
-        assert_eq!(haproxy.stapled(&cert), None);
+        assert_eq!(haproxy.ask(&format!("show ssl cert {}", cert.name())), before);
+        assert_eq!(haproxy.staple(&cert), None);
         assert!(tokio::time::timeout(Duration::from_millis(200), never.lost()).await.is_err(), "nothing happens");
 
         // With a file at the next start, all later ones are taken.
-        std::fs::write(lab.path("a.pem.ocsp"), lab.staple(&cert, 2 * HOUR).response()).expect("a file");
+        std::fs::write(world.path("a.pem.ocsp"), world.staple(&cert, 2 * HOUR).response()).expect("a file");
         haproxy.reload();
         assert_eq!(lost(&never).await, Lost::Everything);
-        let response = deliver(&lab, &never, &cert).await;
-        assert_eq!(haproxy.stapled(&cert), Some(response));
+        let response = deliver(&world, &never, &cert).await;
+        assert_eq!(haproxy.staple(&cert), Some(response));
     }
 }
 
 #[tokio::test]
 async fn a_transaction_is_begun_only_where_it_is_isolated_if_so_wished() {
     for binary in binaries() {
-        let lab = Lab::new();
-        let cert = lab.cert("a.pem");
-        let haproxy = lab.start(&binary, &crt(&cert));
-        let sink = HaproxySink::builder(Address::unix(&haproxy.socket));
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        let sink = HaproxySink::builder(Address::unix(&haproxy.socket()));
         let isolated = sink.transactions(Transactions::Isolated).build();
         if version(&binary) < (3, 0) {
-            assert_eq!(failure(&lab, &isolated, &cert).await.code(), codes::TRANSACTIONS_OFF);
-            assert_eq!(haproxy.stapled(&cert), None);
+            assert_eq!(failure(&world, &isolated, &cert).await.code(), codes::TRANSACTIONS_OFF);
+            assert_eq!(haproxy.staple(&cert), None);
         } else {
-            let response = deliver(&lab, &isolated, &cert).await;
-            assert_eq!(haproxy.stapled(&cert), Some(response));
+            let response = deliver(&world, &isolated, &cert).await;
+            assert_eq!(haproxy.staple(&cert), Some(response));
         }
     }
 }
@@ -100,12 +101,12 @@ impl Rude {
     fn start(haproxy: &Haproxy, cert: &Cert, threads: usize) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let start = |_| {
-            let (is_over, socket) = (Arc::clone(&is_over), haproxy.socket.clone());
-            let (name, pem) = (cert.name.clone(), cert.issued.bundle_pem());
+            let (is_over, socket) = (Arc::clone(&is_over), haproxy.socket().clone());
+            let (name, pem) = (cert.name().to_owned(), cert.issued.bundle_pem());
             std::thread::spawn(move || {
                 while !is_over.load(Ordering::Relaxed) {
-                    support::ask_at(&socket, &format!("set ssl cert {name} <<\n{pem}\n"));
-                    support::ask_at(&socket, &format!("commit ssl cert {name}"));
+                    ask(&socket, &format!("set ssl cert {name} <<\n{pem}\n"));
+                    ask(&socket, &format!("commit ssl cert {name}"));
                     // Leaves others some time.
                     std::thread::sleep(Duration::from_millis(1));
                 }
@@ -118,38 +119,38 @@ impl Rude {
         self.is_over.store(true, Ordering::Relaxed);
         self.threads.into_iter().for_each(|thread| thread.join().expect("an end"));
         // Their last change may be a half one.
-        haproxy.ask(&format!("abort ssl cert {}", cert.name));
+        haproxy.ask(&format!("abort ssl cert {}", cert.name()));
     }
 }
 
 /// Introduces certificates while somebody sets another one all the time; returns how many were mixed up.
 async fn introduced_beside_somebody_rude(binary: &str, threads: &str, behind_a_master: bool, count: usize) -> usize {
-    let lab = Lab::new();
-    let certs = lab.many_certs("certs", count);
-    let other = lab.cert("certs/other.pem");
-    let bind = format!("crt {}", lab.path("certs").display());
-    let master = lab.path("master.sock");
+    let world = support::world();
+    let certs = world.many_certs("certs", count);
+    let other = world.cert_file("certs/other.pem");
+    let bind = format!("crt {}", world.path("certs").display());
+    let master = world.path("master.sock");
     let arguments: &[&str] = if behind_a_master { &["-W", "-S", master.to_str().expect("text")] } else { &[] };
-    let haproxy = lab.start_with(binary, &bind, threads, arguments);
-    let sink = if behind_a_master { haproxy.master_sink() } else { haproxy.sink() };
+    let haproxy = support::start_with(&world, binary, &bind, threads, arguments);
+    let sink = if behind_a_master { support::master_sink_of(&haproxy) } else { support::sink_of(&haproxy) };
     let mut mixed_up = Vec::new();
     let rude = Rude::start(&haproxy, &other, 1);
     for cert in &certs {
         // Whether it succeeds in all this is not the question.
-        if let Err(error) = sink.deliver(&lab.staple(cert, HOUR), &[cert.site()]).await
+        if let Err(error) = sink.deliver(&world.staple(cert, HOUR), &[cert.site()]).await
             && error.code() == codes::CERTIFICATE_MIXED_UP
         {
             assert!(error.to_string().contains("RELOAD"), "{error}");
-            mixed_up.push(cert.name.as_str());
+            mixed_up.push(cert.name());
         }
     }
     rude.end(&haproxy, &other);
     for cert in &certs {
-        let shown = haproxy.ask(&format!("show ssl cert {}", cert.name));
+        let shown = haproxy.ask(&format!("show ssl cert {}", cert.name()));
         let is_right = shown.contains(&format!("DNS:{}\n", cert.host));
-        assert_eq!(is_right, !mixed_up.contains(&cert.name.as_str()), "{binary}: {}: {shown}", cert.name);
+        assert_eq!(is_right, !mixed_up.contains(&cert.name()), "{binary}: {}: {shown}", cert.name());
         if is_right {
-            deliver(&lab, &sink, cert).await;
+            deliver(&world, &sink, cert).await;
         }
     }
     no_transaction(&haproxy);
@@ -177,13 +178,13 @@ async fn what_others_set_meanwhile_never_ends_up_under_another_name() {
 async fn what_others_set_for_the_same_name_meanwhile_is_theirs() {
     for binary in binaries() {
         for threads in ["nbthread 1", ""] {
-            let lab = Lab::new();
-            let cert = lab.cert("a.pem");
-            let haproxy = lab.start_with(&binary, &crt(&cert), threads, &[]);
-            let sink = haproxy.sink();
+            let world = support::world();
+            let cert = world.cert_file("a.pem");
+            let haproxy = support::start_with(&world, &binary, &crt(&cert), threads, &[]);
+            let sink = support::sink_of(&haproxy);
             let rude = Rude::start(&haproxy, &cert, 1);
             for _ in 0..60 {
-                if let Err(error) = sink.deliver(&lab.staple(&cert, HOUR), &[cert.site()]).await {
+                if let Err(error) = sink.deliver(&world.staple(&cert, HOUR), &[cert.site()]).await {
                     let expected = [codes::FOREIGN_TRANSACTION, codes::COMMIT_FAILED, codes::NOT_CONFIRMED];
                     assert!(expected.contains(&error.code()), "{binary}: {error}");
                 }
@@ -191,11 +192,11 @@ async fn what_others_set_for_the_same_name_meanwhile_is_theirs() {
             rude.end(&haproxy, &cert);
             // What they did last may not be known yet.
             loop {
-                let response = deliver(&lab, &sink, &cert).await;
-                if haproxy.stapled(&cert) == Some(response) {
+                let response = deliver(&world, &sink, &cert).await;
+                if haproxy.staple(&cert) == Some(response) {
                     break;
                 }
-                assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.name.as_str().into()]), "{binary}");
+                assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.name().into()]), "{binary}");
             }
             no_transaction(&haproxy);
         }

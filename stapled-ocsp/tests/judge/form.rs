@@ -248,7 +248,7 @@ fn what_is_read_is_what_another_decoder_reads() {
 
 /// How many changes are tried: more where `make prove` asks for it.
 fn cases() -> u32 {
-    if std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full") { 500_000 } else { 2_000 }
+    if stapled_tests::is_full_proof() { 500_000 } else { 2_000 }
 }
 
 proptest! {

@@ -46,7 +46,7 @@ const OF_EACH_KIND: usize = 20;
 const MOST_STEPS: usize = 40;
 
 fn is_full() -> bool {
-    std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full")
+    stapled_tests::is_full_proof()
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -29,19 +29,16 @@ fn where_haproxy_takes_another_for_the_issuer_everybody_says_so_until_it_is_put_
         for arguments in [&["-p", &certs, "--no-haproxy-sockets"][..], &["-p", &certs, "-s", &socket_path]] {
             let check =
                 Stapled::asked(&world).args(["check", "--config", "empty.conf", "--json"]).args(arguments).run();
-            assert_eq!(check.code, Some(1), "{check:?}");
-            assert!(
-                check.stdout.contains("\"wrong_issuer_first\"") && check.stdout.contains("reload HAProxy"),
-                "{check:?}"
-            );
-            assert!(check.stdout.contains("\"first_staple\":\"no\""), "{check:?}");
+            assert_eq!(check.code, 1, "{check:?}");
+            assert!(check.out.contains("\"wrong_issuer_first\"") && check.out.contains("reload HAProxy"), "{check:?}");
+            assert!(check.out.contains("\"first_staple\":\"no\""), "{check:?}");
         }
 
         let stapled = Stapled::of(&world).certs([world.certs()]).sockets([&socket]).start();
         stapled.wait_for_line(&["event=delivery_failed", "code=wrong_issuer_first", &socket_path]);
         stapled.wait_for_line(&["event=delivery_failed", "code=wrong_issuer_first", "files"]);
         let status = Stapled::asked(&world).args(["status", "--json"]).run();
-        assert!(status.stdout.contains("wrong_issuer_first"), "{status:?}");
+        assert!(status.out.contains("wrong_issuer_first"), "{status:?}");
         assert_eq!((haproxy.staple(&cert), cert.staple_file()), (None, None));
 
         // Put right in the file and in HAProxy: the staple comes by itself.
@@ -51,7 +48,7 @@ fn where_haproxy_takes_another_for_the_issuer_everybody_says_so_until_it_is_put_
         assert_eq!(cert.wait_for_file(), staple);
         let check = Stapled::asked(&world).args(["check", "--config", "empty.conf", "-p", &certs, "-s", &socket_path]);
         let check = check.run();
-        assert_eq!(check.code, Some(0), "{check:?}");
+        assert_eq!(check.code, 0, "{check:?}");
         assert_eq!(lab.requests_for(cert.issued.serial()), 1);
         stapled.stop();
     });

@@ -17,7 +17,7 @@ const SECONDS: Duration = PATIENCE;
 
 /// How long it goes on.
 fn duration() -> Duration {
-    let is_proof = std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full");
+    let is_proof = stapled_tests::is_full_proof();
     Duration::from_secs(if is_proof { 240 } else { 20 })
 }
 
@@ -28,7 +28,7 @@ fn every_handshake_has_its_staple_soon_after_whatever_happens_behind_a_socket() 
 
 #[test]
 fn every_handshake_has_its_staple_soon_after_whatever_happens_behind_a_master() {
-    with_each_haproxy(|binary| chaos(binary, |_, haproxy| vec![haproxy.master().into()]));
+    with_each_haproxy(|binary| chaos(binary, |_, haproxy| vec![haproxy.master_address().into()]));
 }
 
 /// What happens.

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use stapled_ca::lab::Lab;
-use stapled_tests::{Cert, Finished, Haproxy, Stapled, World, has_stores, wait_for, with_each_haproxy};
+use stapled_tests::{Cert, Ended, Haproxy, Stapled, World, has_stores, wait_for, with_each_haproxy};
 
 /// A check with these arguments.
-fn check<A: AsRef<std::ffi::OsStr>>(world: &World, arguments: impl IntoIterator<Item = A>) -> Finished {
+fn check<A: AsRef<std::ffi::OsStr>>(world: &World, arguments: impl IntoIterator<Item = A>) -> Ended {
     Stapled::asked(world).args(["check", "--config", "empty.conf"]).args(arguments).run()
 }
 
@@ -20,9 +20,9 @@ fn check_configuration(world: &World, haproxy: &Haproxy) -> (i32, Vec<Value>) {
     as_json(&check(world, ["--json".as_ref(), "--haproxy-config".as_ref(), haproxy.configuration_file().as_os_str()]))
 }
 
-fn as_json(finished: &Finished) -> (i32, Vec<Value>) {
+fn as_json(finished: &Ended) -> (i32, Vec<Value>) {
     let object = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-    (finished.code.unwrap_or_else(|| panic!("{finished:?}")), finished.stdout.lines().map(object).collect())
+    (finished.code, finished.out.lines().map(object).collect())
 }
 
 /// The reasons of an object's problems that need the operator.
@@ -147,8 +147,8 @@ fn all_is_well_and_stays_as_it_is() {
             let finished = check(&world, &arguments);
             // Where there is no socket, HAProxy never gets a staple for the lonely one.
             let expected = i32::from(!arguments.iter().any(|argument| argument.starts_with("--haproxy")));
-            assert_eq!(finished.code, Some(expected), "{arguments:?}: {finished:?}");
-            assert!(finished.stdout.contains(&format!("{}\n", plain.name())), "{finished:?}");
+            assert_eq!(finished.code, expected, "{arguments:?}: {finished:?}");
+            assert!(finished.out.contains(&format!("{}\n", plain.name())), "{finished:?}");
             let (_, mut objects) = as_json(&check(&world, arguments.iter().copied().chain(["--json"])));
             objects.retain(|object| object["file"] != lonely.name());
             assert_eq!(objects.len(), 3, "{arguments:?}");
@@ -158,7 +158,7 @@ fn all_is_well_and_stays_as_it_is() {
         assert_eq!(lab.requests().len(), 0, "the CA was asked");
 
         let finished = Stapled::of(&world).args(["--one-off", "--haproxy-config", &config]).run();
-        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert_eq!(finished.code, 0, "{finished:?}");
         let before = (tree(&world.path("")), shown(&haproxy));
         let (code, objects) = check_configuration(&world, &haproxy);
         assert_eq!(code, 0, "{objects:?}");
@@ -264,10 +264,10 @@ fn what_is_wrong_with_certificates_is_told() {
         assert_eq!((&of_old["reason"], &of_old["needs_operator"]), (&"staple_file_unusable".into(), &false.into()));
         // In words, what needs somebody comes last, with what to do.
         let words = check(&world, ["--haproxy-config".as_ref(), haproxy.configuration_file().as_os_str()]);
-        assert_eq!(words.code, Some(1));
-        let at = |text: &str| words.stdout.find(text).unwrap_or_else(|| panic!("{text}: {}", words.stdout));
+        assert_eq!(words.code, 1);
+        let at = |text: &str| words.out.find(text).unwrap_or_else(|| panic!("{text}: {}", words.out));
         assert!(at(&format!("{}\n", fine.name())) < at("PROBLEM"));
-        assert!(words.stdout.contains("10 certificates, of which 8 need you; "), "{}", words.stdout);
+        assert!(words.out.contains("10 certificates, of which 8 need you; "), "{}", words.out);
         // The running process alone says the same of what is served.
         let (code, objects) = as_json(&check(&world, ["--json".as_ref(), "-s".as_ref(), haproxy.socket().as_os_str()]));
         assert_eq!(code, 1);
@@ -339,13 +339,10 @@ fn a_newcomers_mistakes_are_told_with_what_to_do() {
 
         let nobody = world.path("nobody.sock");
         let finished = check(&world, ["-p".as_ref(), certs.as_os_str(), "-s".as_ref(), nobody.as_os_str()]);
-        assert_eq!(finished.code, Some(1), "{finished:?}");
-        assert!(finished.stdout.contains("PROBLEM      socket_missing: "), "{finished:?}");
-        assert!(
-            finished.stdout.contains("remedy     start HAProxy, and see that its configuration has"),
-            "{finished:?}"
-        );
-        assert!(finished.stdout.contains("first staple unknown (socket_missing)"), "{finished:?}");
+        assert_eq!(finished.code, 1, "{finished:?}");
+        assert!(finished.out.contains("PROBLEM      socket_missing: "), "{finished:?}");
+        assert!(finished.out.contains("remedy     start HAProxy, and see that its configuration has"), "{finished:?}");
+        assert!(finished.out.contains("first staple unknown (socket_missing)"), "{finished:?}");
 
         // Level user: HAProxy does not even say what it has.
         let (code, objects) = check_configuration(&world, &haproxy);
@@ -356,8 +353,8 @@ fn a_newcomers_mistakes_are_told_with_what_to_do() {
         assert!(remedy.contains("level admin"), "{remedy}");
         let socket = haproxy.socket().display().to_string();
         let finished = check(&world, ["-s", &socket, "--json"]);
-        assert_eq!((finished.code, finished.stdout.as_str()), (Some(1), ""), "{finished:?}");
-        assert!(finished.stderr.starts_with("stapled: problem permission_denied: "), "{finished:?}");
+        assert_eq!((finished.code, finished.out.as_str()), (1, ""), "{finished:?}");
+        assert!(finished.err.starts_with("stapled: problem permission_denied: "), "{finished:?}");
 
         // Level operator: it says so, and takes no first staple.
         let file = haproxy.configuration_file();
@@ -380,10 +377,10 @@ fn a_newcomers_mistakes_are_told_with_what_to_do() {
         let without = world.path("without.cfg");
         fs::write(&without, format!("frontend tls\n  bind :1 ssl crt {}\n", certs.display())).unwrap();
         let finished = check(&world, ["--haproxy-config".as_ref(), without.as_os_str()]);
-        assert_eq!(finished.code, Some(1), "{finished:?}");
-        assert!(finished.stdout.contains("PROBLEM      no_admin_socket: "), "{finished:?}");
+        assert_eq!(finished.code, 1, "{finished:?}");
+        assert!(finished.out.contains("PROBLEM      no_admin_socket: "), "{finished:?}");
         assert!(
-            finished.stdout.contains("remedy     add `stats socket /run/haproxy/admin.sock level admin` to `global`"),
+            finished.out.contains("remedy     add `stats socket /run/haproxy/admin.sock level admin` to `global`"),
             "{finished:?}"
         );
 
@@ -395,8 +392,8 @@ fn a_newcomers_mistakes_are_told_with_what_to_do() {
             (vec!["certs"], "unexpected argument"),
         ] {
             let finished = check(&world, &arguments);
-            assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{arguments:?}: {finished:?}");
-            assert!(finished.stderr.contains(word), "{arguments:?}: {finished:?}");
+            assert_eq!((finished.code, finished.out.as_str()), (2, ""), "{arguments:?}: {finished:?}");
+            assert!(finished.err.contains(word), "{arguments:?}: {finished:?}");
         }
     });
 }
@@ -412,7 +409,7 @@ fn a_change_that_was_not_ended_is_told() {
         let file = haproxy.configuration_file();
         let quietly = || check(&world, ["--quiet".as_ref(), "--haproxy-config".as_ref(), file.as_os_str()]);
         let finished = quietly();
-        assert_eq!((finished.code, &*finished.stdout, &*finished.stderr), (Some(0), "", ""), "{finished:?}");
+        assert_eq!((finished.code, &*finished.out, &*finished.err), (0, "", ""), "{finished:?}");
         let pem = fs::read_to_string(&cert.path).unwrap();
         let pem: String = pem.lines().filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect();
         let reply = haproxy.ask(&format!("set ssl cert {} <<\n{pem}\n", cert.name()));
@@ -424,12 +421,12 @@ fn a_change_that_was_not_ended_is_told() {
         assert_eq!(reasons(object), ["foreign_transaction"]);
         assert_eq!(object["first_staple"], "no");
         let finished = quietly();
-        assert_eq!((finished.code, &*finished.stdout), (Some(1), ""), "{finished:?}");
-        assert!(finished.stderr.starts_with("stapled: problem foreign_transaction: "), "{finished:?}");
-        assert!(finished.stderr.contains(&format!("`abort ssl cert {}`", cert.name())), "{finished:?}");
+        assert_eq!((finished.code, &*finished.out), (1, ""), "{finished:?}");
+        assert!(finished.err.starts_with("stapled: problem foreign_transaction: "), "{finished:?}");
+        assert!(finished.err.contains(&format!("`abort ssl cert {}`", cert.name())), "{finished:?}");
         assert!(before == shown(&haproxy), "the change is not ours to end");
         haproxy.ask(&format!("abort ssl cert {}", cert.name()));
-        assert_eq!(quietly().code, Some(0));
+        assert_eq!(quietly().code, 0);
     });
 }
 
@@ -456,7 +453,7 @@ fn another_configuration_than_the_running_one_is_told() {
         let link = world.path("link.cfg");
         std::os::unix::fs::symlink(haproxy.configuration_file(), &link).unwrap();
         let finished = check(&world, ["--haproxy-config".as_ref(), link.as_os_str()]);
-        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert_eq!(finished.code, 0, "{finished:?}");
     });
 }
 
@@ -473,8 +470,8 @@ fn relative_paths_are_confirmed_by_the_running_haproxy() {
         let file = haproxy.configuration_file();
         let arguments = ["--haproxy-config".as_ref(), file.as_os_str()];
         let finished = check(&world, arguments);
-        assert_eq!(finished.code, Some(0), "{finished:?}");
-        assert!(!finished.stdout.contains("relative_path"), "{finished:?}");
+        assert_eq!(finished.code, 0, "{finished:?}");
+        assert!(!finished.out.contains("relative_path"), "{finished:?}");
         let (_, objects) = check_configuration(&world, &haproxy);
         assert_eq!(objects[0]["certificate"], "certs/a.pem");
         assert_eq!(objects[0]["file"], cert.name());
@@ -496,13 +493,13 @@ fn relative_paths_are_confirmed_by_the_running_haproxy() {
                 .run()
         };
         let finished = elsewhere();
-        assert_eq!(finished.code, Some(0), "{finished:?}");
-        assert!(finished.stdout.contains(&format!("\"file\":\"{}\"", cert.name())), "{finished:?}");
+        assert_eq!(finished.code, 0, "{finished:?}");
+        assert!(finished.out.contains(&format!("\"file\":\"{}\"", cert.name())), "{finished:?}");
         // When none runs, they cannot be known.
         drop(haproxy);
         let finished = elsewhere();
-        assert_eq!(finished.code, Some(1), "{finished:?}");
-        assert!(finished.stderr.contains("crt_missing") && finished.stderr.contains("relative_path"), "{finished:?}");
+        assert_eq!(finished.code, 1, "{finished:?}");
+        assert!(finished.err.contains("crt_missing") && finished.err.contains("relative_path"), "{finished:?}");
     });
 }
 
@@ -552,7 +549,7 @@ fn the_worker_behind_a_master_is_asked() {
         let lab = Lab::start([&world.ca]).unwrap();
         let cert = world.cert("a", &lab.url());
         let haproxy = Haproxy::of(binary, &world, "a").master_worker().start();
-        let master = haproxy.master();
+        let master = haproxy.master_address();
         // A master that has just started its worker may not know of it yet.
         let objects = wait_for("the master tells of its worker", || {
             let (code, objects) = as_json(&check(&world, ["--json", "-s", &master]));

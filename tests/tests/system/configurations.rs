@@ -421,7 +421,7 @@ fn every_kind_of_socket_is_talked_to() {
             let ended = Stapled::of(&world)
                 .args(["--one-off".as_ref(), "--haproxy-config".as_ref(), haproxy.configuration_file().as_os_str()])
                 .run();
-            assert_eq!(ended.code, Some(0), "{form}: {ended:?}");
+            assert_eq!(ended.code, 0, "{form}: {ended:?}");
             assert!(haproxy.staple(&cert).is_some(), "{form}: {ended:?}");
         }
     });

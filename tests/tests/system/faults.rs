@@ -270,7 +270,7 @@ fn is_good(world: &World, cert: &Cert, staple: &[u8]) -> bool {
 }
 
 fn chaos(binary: &str, private: Private) {
-    let is_full = std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full");
+    let is_full = stapled_tests::is_full_proof();
     let time = Duration::from_secs(if is_full { 300 } else { 20 });
     let world = World::new();
     private.mount(&world.certs(), 512);

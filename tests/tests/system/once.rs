@@ -2,18 +2,18 @@
 
 use serde_json::Value;
 use stapled_ca::lab::{Fault, Lab};
-use stapled_tests::{Cert, Finished, Haproxy, Stapled, World, with_each_haproxy};
+use stapled_tests::{Cert, Ended, Haproxy, Stapled, World, with_each_haproxy};
 
-fn once(world: &World, arguments: &[&str]) -> Finished {
+fn once(world: &World, arguments: &[&str]) -> Ended {
     Stapled::of(world).certs([world.certs()]).args(["--one-off"]).args(arguments).run()
 }
 
 /// The rows and the totals.
-fn read(finished: &Finished) -> (Vec<Value>, Value) {
+fn read(finished: &Ended) -> (Vec<Value>, Value) {
     let mut objects: Vec<Value> =
-        finished.stdout.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
+        finished.out.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
     let totals = objects.pop().expect("totals")["totals"].clone();
-    assert_eq!(totals["exit_code"], finished.code.unwrap(), "{finished:?}");
+    assert_eq!(totals["exit_code"], finished.code, "{finished:?}");
     (objects, totals)
 }
 
@@ -34,8 +34,8 @@ fn the_exit_code_and_the_summary_say_how_it_went() {
         let json = [&sockets[..], &["--json"]].concat();
 
         let finished = once(&world, &sockets);
-        assert_eq!(finished.code, Some(0), "{finished:?}");
-        assert!(finished.stdout.ends_with("2 in all, 1 good, 1 without OCSP URL\n"), "{finished:?}");
+        assert_eq!(finished.code, 0, "{finished:?}");
+        assert!(finished.out.ends_with("2 in all, 1 good, 1 without OCSP URL\n"), "{finished:?}");
         assert_eq!(haproxy.staple(&good), good.staple_file());
         assert!(haproxy.staple(&good).is_some());
         let (rows, totals) = read(&once(&world, &json));
@@ -49,8 +49,8 @@ fn the_exit_code_and_the_summary_say_how_it_went() {
         let failed = world.cert("failed", &lab.url());
         lab.fault(failed.issued.serial(), Fault::TryLater);
         let finished = once(&world, &sockets);
-        assert_eq!(finished.code, Some(1), "{finished:?}");
-        assert!(finished.stdout.contains("error_status:try_later"), "{finished:?}");
+        assert_eq!(finished.code, 1, "{finished:?}");
+        assert!(finished.out.contains("error_status:try_later"), "{finished:?}");
         let (rows, totals) = read(&once(&world, &json));
         assert_eq!((&totals["good"], &totals["failed"]), (&1.into(), &1.into()));
         assert_eq!(row(&rows, &failed)["state"], "failed");
@@ -60,8 +60,8 @@ fn the_exit_code_and_the_summary_say_how_it_went() {
         let revoked = world.cert("revoked", &lab.url());
         lab.revoke(revoked.issued.serial()).unwrap();
         let finished = once(&world, &sockets);
-        assert_eq!(finished.code, Some(3), "{finished:?}");
-        assert!(finished.stdout.contains("REVOKED"), "{finished:?}");
+        assert_eq!(finished.code, 3, "{finished:?}");
+        assert!(finished.out.contains("REVOKED"), "{finished:?}");
         let (rows, totals) = read(&once(&world, &json));
         assert_eq!((&totals["good"], &totals["failed"], &totals["revoked"]), (&1.into(), &1.into(), &1.into()));
         assert_eq!(row(&rows, &revoked)["state"], "revoked");
@@ -69,8 +69,8 @@ fn the_exit_code_and_the_summary_say_how_it_went() {
 
         // Quiet: only what is wrong, and on standard error.
         let finished = once(&world, &[&sockets[..], &["--quiet"]].concat());
-        assert_eq!((finished.code, finished.stdout.as_str()), (Some(3), ""), "{finished:?}");
-        assert!(finished.stderr.contains(&revoked.host), "{finished:?}");
+        assert_eq!((finished.code, finished.out.as_str()), (3, ""), "{finished:?}");
+        assert!(finished.err.contains(&revoked.host), "{finished:?}");
     });
 }
 
@@ -78,21 +78,21 @@ fn the_exit_code_and_the_summary_say_how_it_went() {
 fn nothing_to_do_and_nothing_to_be_done() {
     let world = World::new();
     let finished = once(&world, &[]);
-    assert_eq!(finished.code, Some(0), "{finished:?}");
-    assert!(finished.stdout.contains("no certificates"), "{finished:?}");
-    assert!(finished.stderr.contains("WARN") && finished.stderr.contains("event=no_certificates"), "{finished:?}");
+    assert_eq!(finished.code, 0, "{finished:?}");
+    assert!(finished.out.contains("no certificates"), "{finished:?}");
+    assert!(finished.err.contains("WARN") && finished.err.contains("event=no_certificates"), "{finished:?}");
 
     let missing = world.path("missing");
     let finished = Stapled::of(&world).certs([&missing]).args(["--one-off"]).run();
-    assert_eq!(finished.code, Some(1), "{finished:?}");
-    assert!(finished.stdout.contains("path_missing"), "{finished:?}");
-    assert!(finished.stdout.contains(missing.to_str().unwrap()), "{finished:?}");
+    assert_eq!(finished.code, 1, "{finished:?}");
+    assert!(finished.out.contains("path_missing"), "{finished:?}");
+    assert!(finished.out.contains(missing.to_str().unwrap()), "{finished:?}");
 
     for arguments in
         [&["--one-off"][..], &["--no-such-option"], &["--cert-paths", "a", "b", "--haproxy-sockets", "/1", "/2", "/3"]]
     {
         let finished = Stapled::of(&world).args(arguments).run();
-        assert_eq!(finished.code, Some(2), "{finished:?}");
-        assert!(finished.stdout.is_empty() && !finished.stderr.is_empty(), "{finished:?}");
+        assert_eq!(finished.code, 2, "{finished:?}");
+        assert!(finished.out.is_empty() && !finished.err.is_empty(), "{finished:?}");
     }
 }

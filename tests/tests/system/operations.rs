@@ -9,9 +9,9 @@ use stapled_ca::lab::{Fault, Lab};
 use stapled_tests::{Cert, Haproxy, LONG, Stapled, World, wait_until, wait_until_within, with_each_haproxy};
 
 /// What `stapled status` says of the certificates, and its exit code.
-fn status(world: &World) -> (Vec<Value>, Option<i32>) {
+fn status(world: &World) -> (Vec<Value>, i32) {
     let finished = Stapled::asked(world).args(["status", "--json"]).run();
-    let objects = finished.stdout.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
+    let objects = finished.out.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
     (objects, finished.code)
 }
 
@@ -109,8 +109,8 @@ fn the_gate_opens_when_haproxy_is_there() {
         let socket = haproxy.socket();
         let gate = || Stapled::of(&world).certs([world.certs()]).sockets([&socket]).args(["--one-off", "--quiet"]);
         let finished = gate().args(["--wait", "2"]).run();
-        assert_eq!(finished.code, Some(1), "{finished:?}");
-        assert!(finished.stderr.contains("MUST-STAPLE"), "{finished:?}");
+        assert_eq!(finished.code, 1, "{finished:?}");
+        assert!(finished.err.contains("MUST-STAPLE"), "{finished:?}");
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| gate().args(["--wait", "60"]).run());
             wait_until("it was asked for", || must.staple_file().is_some());
@@ -118,7 +118,7 @@ fn the_gate_opens_when_haproxy_is_there() {
             let _ = std::fs::remove_file(must.staple_path());
             let haproxy = haproxy.start();
             let finished = waiting.join().unwrap();
-            assert_eq!(finished.code, Some(0), "{finished:?}");
+            assert_eq!(finished.code, 0, "{finished:?}");
             assert!(haproxy.staple(&must).is_some());
         });
     });
@@ -137,7 +137,7 @@ fn status_tells_of_each_server() {
         haproxy.wait_for_staple(&must);
         stapled.wait_for_line(&["event=delivery_failed", "outage=true", "ERROR"]);
         let (objects, code) = status(&world);
-        assert_eq!(code, Some(1));
+        assert_eq!(code, 1);
         let row = &objects[0];
         assert_eq!((&row["state"], &row["outage"]), (&"good".into(), &true.into()), "{row}");
         let servers = row["servers"].as_array().unwrap();
@@ -147,6 +147,6 @@ fn status_tells_of_each_server() {
         assert_eq!((&absent["state"], &absent["reason"]), (&"failed".into(), &"socket_missing".into()));
         assert!(absent["since"].is_string() && absent["next_try"].is_string() && absent["served_until"].is_null());
         stapled.stop();
-        assert_eq!(status(&world).1, Some(4));
+        assert_eq!(status(&world).1, 4);
     });
 }

@@ -19,9 +19,9 @@ fn issuer(cert: &Cert) -> String {
 }
 
 /// What `stapled check` says, given only this: its exit code, and an object for each certificate.
-fn check(world: &World, by: &str, with: &Path) -> (Option<i32>, Vec<Value>) {
+fn check(world: &World, by: &str, with: &Path) -> (i32, Vec<Value>) {
     let finished = Stapled::asked(world).args(["check", "--config", "empty.conf", "--json", by]).args([with]).run();
-    let objects = finished.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let objects = finished.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     (finished.code, objects)
 }
 
@@ -69,7 +69,7 @@ fn haproxy_starts_again_with_what_it_looks_for() {
         for (by, with) in [("--haproxy-sockets", haproxy.socket()), ("--haproxy-config", haproxy.configuration_file())]
         {
             let (code, objects) = check(&world, by, &with);
-            assert_eq!(code, Some(0), "{by}: {objects:?}");
+            assert_eq!(code, 0, "{by}: {objects:?}");
             assert_eq!(names(&objects), [lonely.name(), short.name()], "{by}");
             let staple = folder.join("short.ocsp");
             assert_eq!(objects[1]["staple_file"].as_str(), staple.to_str(), "{by}");
@@ -108,7 +108,7 @@ fn what_lies_in_paths_is_looked_at_as_haproxy_does() {
             .args(["--haproxy-sockets".as_ref(), haproxy.socket().as_os_str()])
             .run();
         let staple_file = format!("\"staple_file\":\"{}\"", folder.join("short.ocsp").display());
-        assert!(finished.code == Some(0) && finished.stdout.contains(&staple_file), "{finished:?}");
+        assert!(finished.code == 0 && finished.out.contains(&staple_file), "{finished:?}");
 
         let stapled = Stapled::of(&world).certs([&folder]).sockets([haproxy.socket()]).start();
         expect_one_file(&folder, &mut haproxy, stapled, &short, &lonely);
@@ -140,7 +140,7 @@ fn certificates_are_found_by_the_names_of_a_store_and_their_issuer_in_a_director
             ))
             .start();
         let (code, objects) = check(&world, "--haproxy-sockets", &haproxy.socket());
-        assert_eq!(code, Some(0), "{objects:?}");
+        assert_eq!(code, 0, "{objects:?}");
         let files: Vec<_> = objects.iter().map(|object| object["file"].as_str().unwrap()).collect();
         assert!(files.contains(&named.name()) && files.contains(&other.name()), "{files:?}");
 
@@ -172,11 +172,11 @@ fn what_depends_on_a_condition_may_be_absent() {
             ))
             .start();
         let (code, objects) = check(&world, "--haproxy-config", &haproxy.configuration_file());
-        assert_eq!((code, names(&objects)), (Some(0), vec![one.name()]), "{objects:?}");
+        assert_eq!((code, names(&objects)), (0, vec![one.name()]), "{objects:?}");
         let file = haproxy.configuration_file();
         drop(haproxy);
         let (code, objects) = check(&world, "--haproxy-config", &file);
-        assert_eq!((code, names(&objects)), (Some(1), vec![one.name(), other.name()]), "{objects:?}");
+        assert_eq!((code, names(&objects)), (1, vec![one.name(), other.name()]), "{objects:?}");
     });
 }
 
@@ -202,7 +202,7 @@ fn the_running_haproxy_decides_what_conditions_leave_open() {
         // It is asked at once for both, which may be needed; then HAProxy has decided.
         stapled.wait_for_line(&["event=scanned", "haproxy-a.cfg", "1 files", "1 gone"]);
         let finished = by_configuration().args(["--one-off"]).run();
-        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert_eq!(finished.code, 0, "{finished:?}");
 
         haproxy.restart_with(&text("99.9"));
         haproxy.wait_for_staple(&other);

@@ -48,14 +48,14 @@ fn one_path_and_two_sockets_of_which_one_is_dead() {
         let run =
             || Stapled::of(&world).certs([world.certs()]).sockets([&both]).args(["--one-off", "--no-recycle"]).run();
         let finished = run();
-        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert_eq!(finished.code, 0, "{finished:?}");
 
         one.end();
         let before = two.staple(&cert);
         let finished = run();
-        assert_eq!(finished.code, Some(1), "{finished:?}");
-        assert!(finished.stdout.contains("1 deliveries missing"), "{finished:?}");
-        assert!(finished.stdout.contains(one.socket().to_str().unwrap()), "the dead one is named: {finished:?}");
+        assert_eq!(finished.code, 1, "{finished:?}");
+        assert!(finished.out.contains("1 deliveries missing"), "{finished:?}");
+        assert!(finished.out.contains(one.socket().to_str().unwrap()), "the dead one is named: {finished:?}");
         wait_until("the living one has the new staple", || two.staple(&cert) == cert.staple_file());
         assert!(two.staple(&cert) != before);
     });

@@ -37,7 +37,7 @@ fn modes_are_the_certificates_and_nothing_is_left_behind() {
     }
     let run = || Stapled::of(&world).certs([world.certs()]).args(["--one-off", "--no-recycle"]).run();
     let finished = run();
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(finished.code, 0, "{finished:?}");
     assert_eq!(mode(&secret.staple_path()), 0o600);
     assert_eq!(mode(&shared.staple_path()), 0o644, "nobody else may write it");
     let names = ["secret.pem", "secret.pem.ocsp", "shared.pem", "shared.pem.ocsp"];
@@ -47,7 +47,7 @@ fn modes_are_the_certificates_and_nothing_is_left_behind() {
     std::fs::set_permissions(secret.staple_path(), std::fs::Permissions::from_mode(0o640)).unwrap();
     let before = secret.staple_file();
     let finished = run();
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(finished.code, 0, "{finished:?}");
     assert_ne!(secret.staple_file(), before);
     assert_eq!(mode(&secret.staple_path()), 0o640);
     assert_eq!(World::listing(&world.certs()), names);
@@ -86,7 +86,7 @@ fn kept_staples_are_used_again_unless_told_otherwise() {
     let run = |extra: &[&str]| {
         lab.forget_requests();
         let finished = Stapled::of(&world).certs([world.certs()]).args(["--one-off"]).args(extra).run();
-        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert_eq!(finished.code, 0, "{finished:?}");
         lab.requests().len()
     };
     assert_eq!(run(&[]), 5);
@@ -121,13 +121,13 @@ fn one_off_asks_by_the_rule_of_the_daemon_and_keeps_what_it_asks_for_in_vain() {
         let finished = Stapled::of(&world).certs([world.certs()]).args(["--one-off"]).args(extra).run();
         (finished.code, lab.requests().len())
     };
-    assert_eq!(run(&[]), (Some(0), 1));
-    assert_eq!(run(&[]), (Some(0), 1), "it is older than an hour");
-    assert_eq!(run(&["--maximum-interval", "86400"]), (Some(0), 0));
+    assert_eq!(run(&[]), (0, 1));
+    assert_eq!(run(&[]), (0, 1), "it is older than an hour");
+    assert_eq!(run(&["--maximum-interval", "86400"]), (0, 0));
     let kept = cert.staple_file();
     drop(lab);
     let finished = Stapled::of(&world).certs([world.certs()]).args(["--one-off"]).run();
-    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert_eq!(finished.code, 1, "{finished:?}");
     assert!(kept.is_some() && cert.staple_file() == kept);
 }
 
@@ -167,14 +167,14 @@ fn killed_at_any_instant_it_leaves_whole_files() {
         certs.iter().filter(|cert| cert.staple_file().is_some()).map(|cert| cert.issued.serial()).collect();
     lab.forget_requests();
     let finished = Stapled::of(&world).certs([world.certs()]).args(["--one-off"]).run();
-    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(finished.code, 0, "{finished:?}");
     assert_eq!(lab.requests().len(), certs.len() - kept.len());
     assert!(kept.iter().all(|serial| lab.requests_for(serial) == 0));
 }
 
 /// How often it is killed: more often where `make prove` asks for it.
 fn rounds() -> u32 {
-    if std::env::var("STAPLED_PROVE").is_ok_and(|much| much == "full") { 200 } else { 20 }
+    if stapled_tests::is_full_proof() { 200 } else { 20 }
 }
 
 /// A random instant in a pass, or a little behind it; spread so that all parts of it have their turn.
