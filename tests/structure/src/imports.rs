@@ -9,6 +9,8 @@ pub struct Path {
     pub within: Vec<String>,
     /// Its segments, without a `*` at its end.
     pub segments: Vec<String>,
+    /// Whether it is in a `use` declaration.
+    pub is_use: bool,
     /// Its line, counted from 1.
     pub line: usize,
 }
@@ -106,7 +108,7 @@ impl Reader<'_> {
             }
         }
         if segments.len() > 1 && !follows_separator {
-            self.imports.paths.push(Path { within: self.names_within(), segments, line });
+            self.imports.paths.push(Path { within: self.names_within(), segments, is_use: false, line });
         }
     }
 
@@ -151,7 +153,7 @@ impl Reader<'_> {
             }
         }
         if line > 0 {
-            self.imports.paths.push(Path { within: self.names_within(), segments, line });
+            self.imports.paths.push(Path { within: self.names_within(), segments, is_use: true, line });
         } else {
             self.at += usize::from(before.is_empty());
         }

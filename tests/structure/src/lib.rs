@@ -2,7 +2,7 @@
 //!
 //! [`tokens`] cuts Rust source into tokens, [`imports`] finds the paths that they name, [`modules`] lists the modules of a
 //! crate and resolves these paths, [`graph`] finds circles among modules, [`layers`] reads the tables of ARCHITECTURE.md,
-//! [`workspace`] lists the crates.
+//! [`public`] lists what a file makes public, [`workspace`] lists the crates.
 //!
 //! The checks are the tests of this package: `cargo test -p stapled-structure`.
 
@@ -13,5 +13,6 @@ pub mod graph;
 pub mod imports;
 pub mod layers;
 pub mod modules;
+pub mod public;
 pub mod tokens;
 pub mod workspace;

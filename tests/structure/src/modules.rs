@@ -61,6 +61,11 @@ impl Modules {
         self.files.keys().filter(|name| !name.is_empty()).map(|name| name.join("/")).collect()
     }
 
+    /// The file of a module.
+    pub fn file(&self, name: &[String]) -> Option<&Path> {
+        self.files.get(name).map(|file| file.path.as_path())
+    }
+
     /// Each import of one module by another, with all places where it is made. The root is called `crate`. The
     /// declaration of a child is no import; a `pub use` of what it has is one.
     pub fn dependencies(&self) -> BTreeMap<(String, String), Vec<Reason>> {
@@ -101,10 +106,24 @@ impl Modules {
             }
         }
         // The longest beginning that is a module with a file.
+        let mut rest = None;
         while !self.files.contains_key(&at) {
-            at.pop()?;
+            rest = Some(at.pop()?);
         }
-        Some(at)
+        // What that module re-exports from another crate is no part of it.
+        let is_elsewhere = rest.is_some_and(|name| self.from_other_crates(&at).any(|other| *other == name));
+        (!is_elsewhere).then_some(at)
+    }
+
+    /// The names that a module has from other crates by `use`.
+    fn from_other_crates<'a>(&'a self, module: &'a [String]) -> impl Iterator<Item = &'a String> {
+        let file = &self.files[module];
+        let is_other = move |first: &String| {
+            let child = [module, std::slice::from_ref(first)].concat();
+            !matches!(first.as_str(), "crate" | "self" | "super") && !self.files.contains_key(&child)
+        };
+        let paths = file.imports.paths.iter().filter(|path| path.is_use && path.within.is_empty());
+        paths.filter(move |path| path.segments.first().is_some_and(&is_other)).filter_map(|path| path.segments.last())
     }
 }
 

@@ -1,0 +1,67 @@
+//! How many crates a program builds that judges one response with `stapled-ocsp`, and which crates are never among them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use stapled_structure::workspace::root;
+
+/// How many crates there may be, with `stapled-ocsp` itself: a ratchet, which may only be lowered. The goal is 45.
+const LIMIT: usize = 95;
+
+/// A runtime, sockets, HTTP, TLS, file watching and temporary files: a judgement needs none of them.
+const FORBIDDEN: [&str; 11] = [
+    "tokio",
+    "mio",
+    "socket2",
+    "hyper",
+    "hyper-util",
+    "http",
+    "rustls",
+    "rustls-native-certs",
+    "notify",
+    "tempfile",
+    "async-trait",
+];
+
+/// The names and versions of all crates that `stapled-ocsp` is built with, on the smallest features that can judge.
+fn crates() -> BTreeSet<String> {
+    let manifest = std::fs::read_to_string(root().join("stapled-ocsp/Cargo.toml")).unwrap();
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args([
+        "tree",
+        "--offline",
+        "-p",
+        "stapled-ocsp",
+        "-e",
+        "normal",
+        "--prefix",
+        "none",
+        "--no-default-features",
+    ]);
+    if manifest.contains("\naws-lc-rs = [") {
+        cargo.args(["--features", "aws-lc-rs"]);
+    }
+    let output = cargo.current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn a_judgement_costs_few_crates() {
+    let crates = crates();
+    println!("{} crates: {crates:?}", crates.len());
+    assert!(crates.len() > 10, "cargo tree lists too little");
+    assert!(crates.len() <= LIMIT, "{} crates, and not {LIMIT} at the most: {crates:?}", crates.len());
+    assert!(crates.len() + 5 > LIMIT, "only {} crates: lower the limit, which is {LIMIT}", crates.len());
+}
+
+#[test]
+fn a_judgement_needs_no_runtime_network_or_files() {
+    let crates = crates();
+    let names: BTreeSet<&str> = crates.iter().filter_map(|line| line.split(' ').next()).collect();
+    let found: Vec<&&str> = FORBIDDEN.iter().filter(|name| names.contains(**name)).collect();
+    assert!(found.is_empty(), "stapled-ocsp is built with {found:?}");
+}
