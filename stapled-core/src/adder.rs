@@ -385,9 +385,9 @@ impl Adder {
     async fn restore(&self, lost: &Lost) -> Result<(), SchedulerError> {
         let now = self.journal.clock.now();
         let certificates = match lost {
-            Lost::Nothing => Vec::new(),
+            Lost::Retry => Vec::new(),
             Lost::Everything => self.inventory.set_lost(self.number, None, now),
-            Lost::Certificates(names) => self.inventory.set_lost(self.number, Some(names), now),
+            Lost::Certificates(subjects) => self.inventory.set_lost(self.number, Some(subjects), now),
             Lost::Changed(changes) => return self.changed(changes).await,
         };
         if !certificates.is_empty() {
@@ -401,7 +401,7 @@ impl Adder {
             }));
             self.scheduler.commit(step).await?;
         }
-        if matches!(lost, Lost::Everything | Lost::Nothing) {
+        if matches!(lost, Lost::Everything | Lost::Retry) {
             self.scheduler.hasten(Which::Queue(&queues::add(self.number))).await?;
         }
         Ok(())

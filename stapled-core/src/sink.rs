@@ -15,6 +15,7 @@ use crate::reason::ReasonCode;
 use crate::refresh::Usable;
 use crate::report::Reporter;
 use crate::staple::Staple;
+use crate::task::Subject;
 use crate::time::Timestamp;
 
 /// Delivers staples to a server, a file, or a table in memory.
@@ -253,32 +254,31 @@ pub enum Withdrawn {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lost {
-    /// Nothing that it was given; but it is back, and what could not be delivered is tried at once.
-    Nothing,
-    /// All that it was given, as after a restart.
+    /// Nothing. The server answers again, and failed deliveries are retried at once.
+    Retry,
+    /// All staples, as after a restart.
     Everything,
-    /// The staples of these certificates, by the names under which the server knows them. They are delivered again from
-    /// memory.
-    Certificates(Vec<Arc<str>>),
-    /// Staples that another client removed or replaced. The stapler judges what the server has now and asks the CA before
-    /// it delivers anything.
+    /// The staples of these certificates ([`CertChain::subject`]). They are delivered again from memory.
+    Certificates(Vec<Subject>),
+    /// Staples that another client removed or replaced. They are not delivered again before the found responses are judged
+    /// and the CA is asked.
     Changed(Vec<Change>),
 }
 
-/// What another client made of the staple of one certificate.
+/// A change of one certificate's staple by another client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Change {
-    /// The name by which the server knows the certificate.
-    pub served_as: Arc<str>,
+    /// The certificate ([`CertChain::subject`]).
+    pub subject: Subject,
     /// What the server has now.
     pub found: Found,
 }
 
 impl Change {
-    /// A change of the certificate that the server knows under this name.
-    pub fn new(served_as: impl Into<Arc<str>>, found: Found) -> Self {
-        Change { served_as: served_as.into(), found }
+    /// A change of this certificate's staple.
+    pub fn new(subject: Subject, found: Found) -> Self {
+        Change { subject, found }
     }
 }
 

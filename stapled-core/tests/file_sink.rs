@@ -396,7 +396,7 @@ async fn a_file_that_somebody_else_changed_is_told_of_once() {
     let (example, site) = (Example::new(&[24, 48]), site(&path));
     let (staple, other) = (&example.staples[0], &example.staples[1]);
     let looked = |patience: u64| tokio::time::timeout(Duration::from_millis(patience), sink.lost());
-    let changed = |found: Found| Lost::Changed(vec![Change::new(site.served_as.clone(), found)]);
+    let changed = |found: Found| Lost::Changed(vec![Change::new(example.chain.subject().clone(), found)]);
     let file = folder.path().join("a.pem.ocsp");
     let far = folder.path().join("elsewhere");
     fs::write(&far, other.response()).unwrap();

@@ -1,29 +1,29 @@
-//! The reason codes of this crate: stable words for what its errors are about.
+//! The reason codes of this crate: stable names of its errors, for people and programs outside.
 //!
 //! The codes of [`Requirements::check`](stapled_core::sink::Requirements::check) (`too_large`, `unfit_certid`,
-//! `several_responses`, `missing_next_update`, `expires_too_soon`) come on top.
+//! `several_responses`, `missing_next_update`, `expires_too_soon`) come in addition.
 
 use stapled_core::reason::ReasonCode;
 
-// Unreachable: HAProxy is not there, or does not speak.
+// Unreachable: HAProxy does not run, or does not answer.
 
 /// There is no socket at this path.
 pub const SOCKET_MISSING: ReasonCode = ReasonCode::new("socket_missing");
-/// The socket is there, nobody listens.
+/// The socket exists and no process listens on it.
 pub const SOCKET_REFUSED: ReasonCode = ReasonCode::new("socket_refused");
-/// The socket's file mode keeps us out.
+/// The mode of the socket's file does not let this user connect.
 pub const SOCKET_PERMISSION: ReasonCode = ReasonCode::new("socket_permission");
-/// The path is some other kind of file.
+/// The path is another kind of file.
 pub const NOT_A_SOCKET: ReasonCode = ReasonCode::new("not_a_socket");
 /// Connecting took too long.
 pub const CONNECT_TIMEOUT: ReasonCode = ReasonCode::new("connect_timeout");
-/// A reply did not come, or did not end, in time.
+/// A reply did not arrive, or did not end, in time.
 pub const REPLY_TIMEOUT: ReasonCode = ReasonCode::new("reply_timeout");
 /// The connection ended within a reply.
 pub const CONNECTION_CLOSED: ReasonCode = ReasonCode::new("connection_closed");
-/// What came is not HAProxy's prompt, or more came than was asked for.
+/// The server sent something else than HAProxy's prompt, or more than was asked for.
 pub const GARBLED_REPLY: ReasonCode = ReasonCode::new("garbled_reply");
-/// A reply that does not end.
+/// A reply is larger than any valid one.
 pub const REPLY_TOO_LARGE: ReasonCode = ReasonCode::new("reply_too_large");
 /// The master process answered where a worker was expected, or the other way round.
 pub const MASTER_SOCKET: ReasonCode = ReasonCode::new("master_socket");
@@ -31,25 +31,25 @@ pub const MASTER_SOCKET: ReasonCode = ReasonCode::new("master_socket");
 pub const WORKER_GONE: ReasonCode = ReasonCode::new("worker_gone");
 /// Any other failure of the socket.
 pub const SOCKET_ERROR: ReasonCode = ReasonCode::new("socket_error");
-/// The clock was set back while a withdrawal waited for its turn, so that it was not sent.
+/// The clock was set back while a withdrawal waited for its turn, so the withdrawal was not sent.
 pub const CLOCK_SET_BACK: ReasonCode = ReasonCode::new("clock_set_back");
-/// The writer ended while it was at it, as at the end of the program.
+/// The task of the channel was aborted, as at the end of the program.
 pub const WRITER_STOPPED: ReasonCode = ReasonCode::new("writer_stopped");
 
 // Problems of a source.
 
-/// The process has another certificate loaded than its file holds.
+/// The process has loaded another certificate than its file holds.
 pub const SERVED_DIFFERS: ReasonCode = ReasonCode::new("served_differs");
-/// The process has a certificate loaded that no readable file holds.
+/// The process has loaded a certificate that no readable file holds.
 pub const UNREADABLE_CERTIFICATE: ReasonCode = ReasonCode::new("unreadable_certificate");
-/// The process was started with other files than the configuration that was named.
+/// The process was started with other files than the named configuration.
 pub const OTHER_CONFIGURATION: ReasonCode = ReasonCode::new("other_configuration");
-/// The process has a certificate loaded that its configuration, as it is now, does not name.
+/// The process has loaded a certificate that its configuration, as it is now, does not name.
 pub const NOT_IN_CONFIGURATION: ReasonCode = ReasonCode::new("not_in_configuration");
-/// The scan itself broke off.
+/// The scan itself ended early.
 pub const SCAN_FAILED: ReasonCode = ReasonCode::new("scan_failed");
 
-// Refused: HAProxy said no.
+// Refused by HAProxy.
 
 /// The socket's level does not allow the command.
 pub const PERMISSION_DENIED: ReasonCode = ReasonCode::new("permission_denied");
@@ -57,52 +57,52 @@ pub const PERMISSION_DENIED: ReasonCode = ReasonCode::new("permission_denied");
 pub const NOT_LOADED: ReasonCode = ReasonCode::new("not_loaded");
 /// HAProxy has loaded the certificate and uses it nowhere, as between `new ssl cert` and `add ssl crt-list`.
 pub const CERTIFICATE_UNUSED: ReasonCode = ReasonCode::new("certificate_unused");
-/// HAProxy has loaded another certificate from this place: the file was renewed, HAProxy was not told.
+/// HAProxy has loaded another certificate under this name: the file was renewed, and HAProxy was not reloaded.
 pub const CERTIFICATE_DIFFERS: ReasonCode = ReasonCode::new("certificate_differs");
-/// HAProxy before 3.0 has put a certificate that somebody else set at the moment of a first staple under another one's
-/// name. A reload brings back what the files say.
+/// HAProxy before 3.0 has put a certificate that another client set at the moment of a first staple under the wrong name. A
+/// reload loads the certificates of the files.
 pub const CERTIFICATE_MIXED_UP: ReasonCode = ReasonCode::new("certificate_mixed_up");
-/// The certificate's name cannot be said on the command line.
+/// The certificate's name cannot be written on HAProxy's command line.
 pub const UNUSABLE_NAME: ReasonCode = ReasonCode::new("unusable_name");
-/// Somebody else is changing certificates: their transaction comes first.
+/// Another client is changing certificates: its transaction comes first.
 pub const FOREIGN_TRANSACTION: ReasonCode = ReasonCode::new("foreign_transaction");
-/// A first staple would take a transaction, which is not to be used there ([`Transactions`](crate::Transactions)).
+/// A first staple needs a transaction, and transactions are not allowed there ([`Transactions`](crate::Transactions)).
 pub const TRANSACTIONS_OFF: ReasonCode = ReasonCode::new("transactions_off");
-/// HAProxy did not take the response; its words are in the message.
+/// HAProxy refused the response; the message quotes its reply.
 pub const REJECTED: ReasonCode = ReasonCode::new("rejected");
-/// HAProxy would not begin or commit the change; its words are in the message.
+/// HAProxy did not begin or commit the change; the message quotes its reply.
 pub const COMMIT_FAILED: ReasonCode = ReasonCode::new("commit_failed");
 /// The change was committed, but HAProxy does not find the certificate by its CertID afterwards.
 pub const NOT_CONFIRMED: ReasonCode = ReasonCode::new("not_confirmed");
-/// HAProxy takes another certificate for the issuer, which has the issuer's name and comes first in its chain: it looks for
-/// staples by another CertID. So it stays until HAProxy loads another chain.
+/// HAProxy takes another certificate for the issuer, which has the issuer's name and comes first in the chain, and computes
+/// another CertID. Only another chain changes that.
 pub const WRONG_ISSUER_FIRST: ReasonCode = stapled_core::io::file::codes::WRONG_ISSUER_FIRST;
 
-// What a configuration of HAProxy says that cannot be used, or may mean something else to HAProxy.
+// Lines of HAProxy's configuration that cannot be used, or that HAProxy may read differently.
 
 /// A configuration, or a directory of them, cannot be read.
 pub const CONFIGURATION_UNREADABLE: ReasonCode = ReasonCode::new("configuration_unreadable");
-/// It is just being written, or was cut off: what it said before is still taken for true.
+/// The configuration is being written, or was cut off: its former contents still count.
 pub const CONFIGURATION_UNFINISHED: ReasonCode = ReasonCode::new("configuration_unfinished");
-/// A line that HAProxy would not start with.
+/// HAProxy would not start with this line.
 pub const CONFIGURATION_LINE: ReasonCode = ReasonCode::new("configuration_line");
-/// There is more of something than is read.
+/// The configuration is larger than the limits of this program.
 pub const CONFIGURATION_TOO_LARGE: ReasonCode = ReasonCode::new("configuration_too_large");
-/// A condition of `.if` or `.elif` depends on the running HAProxy: read both ways.
+/// A condition of `.if` or `.elif` depends on the running HAProxy: both branches are read.
 pub const CONDITION_UNDECIDED: ReasonCode = ReasonCode::new("condition_undecided");
-/// An environment variable has another value here than for HAProxy, perhaps.
+/// An environment variable may have another value for HAProxy.
 pub const VARIABLE_UNKNOWN: ReasonCode = ReasonCode::new("variable_unknown");
 /// A relative path begins in HAProxy's directory, which is not known.
 pub const RELATIVE_PATH: ReasonCode = ReasonCode::new("relative_path");
-/// There is no such certificate.
+/// The certificate does not exist.
 pub const CRT_MISSING: ReasonCode = ReasonCode::new("crt_missing");
 /// A crt-list cannot be read.
 pub const CRT_LIST_UNREADABLE: ReasonCode = ReasonCode::new("crt_list_unreadable");
 /// A directory of certificates cannot be read.
 pub const CRT_DIRECTORY_UNREADABLE: ReasonCode = ReasonCode::new("crt_directory_unreadable");
-/// An admin socket that cannot be connected to, or not talked to.
+/// An admin socket cannot be connected to, or speaks another protocol.
 pub const SOCKET_UNUSABLE: ReasonCode = ReasonCode::new("socket_unusable");
-/// No admin socket has the level that a first staple takes.
+/// No admin socket has the level that a first staple needs.
 pub const SOCKET_LEVEL: ReasonCode = ReasonCode::new("socket_level");
-/// There is no admin socket in the configuration.
+/// The configuration has no admin socket.
 pub const SOCKET_MISSING_IN_CONFIGURATION: ReasonCode = ReasonCode::new("no_admin_socket");

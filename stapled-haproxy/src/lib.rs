@@ -6,7 +6,8 @@
 //! bottom up; each imports only from those above it in this list:
 //!
 //! - `cli`: HAProxy's command line. Addresses, connections, commands, and replies as enums.
-//! - [`configuration`]: what HAProxy's configuration says. It uses the addresses of `cli` and nothing else.
+//! - [`configuration`]: what HAProxy's configuration says. It uses the addresses and levels of `cli` and
+//!   nothing else.
 //! - `instance`: one HAProxy process. Its channel, through which every command of this program goes, in order; the
 //!   certificates that it has loaded; its transactions.
 //! - `sink`: delivers and withdraws staples, at one process or at the workers behind a master, and notices losses.
@@ -29,7 +30,6 @@ pub mod check;
 mod cli;
 pub mod codes;
 pub mod configuration;
-mod fault;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -43,12 +43,13 @@ mod running;
 mod sink;
 
 pub use cli::address::{Address, AddressError};
-pub use cli::command::NameError;
+pub use cli::name::NameError;
+pub use cli::transactions::Transactions;
 pub use haproxy::{Compared, Comparison, Haproxy, HaproxyBuilder, Haproxys, NamedSockets, News, Processes};
-pub use instance::settings::Transactions;
 pub use running::difference::Difference;
 pub use running::forecast::FirstStaple;
 pub use running::served_paths::ServedPaths;
-pub use running::source::{HaproxySource, Picture, ServedCertificate};
+pub use running::snapshot::{Picture, ServedCertificate};
+pub use running::source::HaproxySource;
 pub use sink::builder::HaproxySinkBuilder;
 pub use sink::haproxy_sink::HaproxySink;

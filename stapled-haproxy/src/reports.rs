@@ -3,9 +3,9 @@
 use stapled_core::event::Severity;
 use stapled_core::reason::ReasonCode;
 use stapled_core::report::Report;
-use stapled_core::sink::SinkError;
 use stapled_core::source::SourceError;
 
+use crate::cli::error::Failure;
 use crate::cli::route::Route;
 
 /// Another client stapled a revoked certificate again.
@@ -33,17 +33,17 @@ pub(crate) fn withdrawn_again(route: &Route) -> Report {
 }
 
 /// Another client stapled a revoked certificate, and the staple could not be withdrawn.
-pub(crate) fn not_withdrawn_again(route: &Route, error: &SinkError) -> Report {
+pub(crate) fn not_withdrawn_again(route: &Route, failure: &Failure) -> Report {
     let what = format!(
         "{route}: another client pushed a staple for this certificate, which is revoked; the staple may still be in \
-         service: {error}"
+         service: {failure}"
     );
-    Report::new(WITHDRAWN_AGAIN, Severity::Error, what).code(error.code())
+    Report::new(WITHDRAWN_AGAIN, Severity::Error, what).code(failure.error.code())
 }
 
 /// HAProxy has another certificate under this one's name since a commit.
-pub(crate) fn mixed_up(error: &SinkError) -> Report {
-    Report::new(CERTIFICATE_MIXED_UP, Severity::Error, error.to_string()).code(error.code())
+pub(crate) fn mixed_up(failure: &Failure) -> Report {
+    Report::new(CERTIFICATE_MIXED_UP, Severity::Error, failure.to_string()).code(failure.error.code())
 }
 
 /// A change of the certificate `name` that another client began was committed with its first staple.
@@ -61,8 +61,8 @@ pub(crate) fn advice(code: ReasonCode, what: String) -> Report {
 }
 
 /// A process could not be asked what it has; the next survey asks again.
-pub(crate) fn not_surveyed(error: &SinkError) -> Report {
-    Report::new(NOT_SURVEYED, Severity::Debug, error.to_string()).code(error.code())
+pub(crate) fn not_surveyed(failure: &Failure) -> Report {
+    Report::new(NOT_SURVEYED, Severity::Debug, failure.to_string()).code(failure.error.code())
 }
 
 /// What a process serves beside its configuration is not known until it answers again.
@@ -72,9 +72,9 @@ pub(crate) fn not_compared(error: &SourceError) -> Report {
 }
 
 /// A worker that only finishes its connections did not take a staple.
-pub(crate) fn old_worker_without(error: &SinkError) -> Report {
-    let what = format!("a worker of before the reload keeps its old staple: {error}");
-    Report::new(OLD_WORKER_WITHOUT, Severity::Debug, what).code(error.code())
+pub(crate) fn old_worker_without(failure: &Failure) -> Report {
+    let what = format!("a worker of before the reload keeps its old staple: {failure}");
+    Report::new(OLD_WORKER_WITHOUT, Severity::Debug, what).code(failure.error.code())
 }
 
 /// A configuration that a process names could not be read: files are looked for by the names of the certificates alone.

@@ -19,6 +19,7 @@ use stapled_core::ocsp::{CertIdHash, OcspResponse};
 use stapled_core::sink::{Delivered, Lost, StapleSink};
 use stapled_core::source::CertSource;
 use stapled_core::staple::Staple;
+use stapled_core::task::Subject;
 use stapled_haproxy::{Address, HaproxySink, HaproxySource, codes};
 use stapled_tests::{Cert, Haproxy, PATIENCE, binaries, cpu_time, how_many, now};
 use support::lost;
@@ -284,15 +285,15 @@ async fn a_hundred_thousand_certificates_on_one_socket() {
     let older = world.response(second, now() - 5000, HOUR);
     model.state.known().responses.insert(key(second), older);
     let begun = Instant::now();
-    let mut missing = vec![first.name(), second.name()];
+    let mut missing = vec![first.chain().subject().clone(), second.chain().subject().clone()];
     while !missing.is_empty() {
-        let names = match tokio::time::timeout(9 * PATIENCE, sink.lost()).await.expect("word of a loss") {
-            Lost::Certificates(names) => names,
-            Lost::Changed(changes) => changes.into_iter().map(|change| change.served_as).collect(),
+        let lost: Vec<Subject> = match tokio::time::timeout(9 * PATIENCE, sink.lost()).await.expect("word of a loss") {
+            Lost::Certificates(lost) => lost,
+            Lost::Changed(changes) => changes.into_iter().map(|change| change.subject).collect(),
             other => panic!("{other:?}"),
         };
-        assert!(names.iter().all(|name| missing.contains(&&**name)), "{names:?}");
-        missing.retain(|missing| names.iter().all(|name| **name != **missing));
+        assert!(lost.iter().all(|subject| missing.contains(subject)), "{lost:?}");
+        missing.retain(|missing| !lost.contains(missing));
     }
     println!("two changes among {count} noticed in {:.1} s", begun.elapsed().as_secs_f64());
 
@@ -402,7 +403,7 @@ async fn ten_thousand_certificates_in_the_real_haproxy() {
         assert!(quiet.is_err(), "{binary}: {quiet:?}");
         let begun = Instant::now();
         haproxy.load(&certs[count / 2], false);
-        assert_eq!(lost(&sink).await, Lost::Certificates(vec![certs[count / 2].name().into()]));
+        assert_eq!(lost(&sink).await, Lost::Certificates(vec![certs[count / 2].chain().subject().clone()]));
         println!("{binary}: one replaced among {count} noticed in {:.1} s", begun.elapsed().as_secs_f64());
         deliver_all(&sink, &certs, &staples).await;
         all_are_stapled(&haproxy, &certs, &staples);

@@ -3,7 +3,7 @@
 //! Another stapler, a deploy hook or an operator may know of a revocation that this process has not heard of yet. So a
 //! staple that was taken away is not brought back from memory: the CA is asked first.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Adder, CHUNK};
@@ -20,15 +20,14 @@ use crate::time::Timestamp;
 impl Adder {
     /// Judges what was found, and has the CAs asked.
     pub(super) async fn changed(&self, changes: &[Change]) -> Result<(), SchedulerError> {
-        let names: HashSet<Arc<str>> = changes.iter().map(|change| Arc::clone(&change.served_as)).collect();
-        let found: HashMap<&str, &Found> = changes.iter().map(|change| (&*change.served_as, &change.found)).collect();
+        let found: HashMap<&Subject, &Found> = changes.iter().map(|change| (&change.subject, &change.found)).collect();
         let mut tasks = Vec::new();
         let mut certificates = 0;
-        for (name, subject, generation) in self.inventory.served_as(self.number, &names) {
+        for (subject, generation) in self.inventory.delivered_to(self.number, found.keys().copied()) {
             let Some(certificate) = self.inventory.certificate(&subject, generation) else { continue };
             // Of a revoked one the sink sees to it that nothing comes back.
             let is_out = matches!(certificate.standing, Standing::Revoked { .. } | Standing::Retired);
-            let Some(found) = found.get(&*name).filter(|_| !is_out) else { continue };
+            let Some(found) = found.get(&subject).filter(|_| !is_out) else { continue };
             certificates += 1;
             tasks.extend(self.heed(&certificate, &subject, generation, found));
         }

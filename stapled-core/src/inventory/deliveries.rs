@@ -1,5 +1,6 @@
 //! What the sinks have of each certificate: the adder's part of the inventory.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::inherited::Inherited;
@@ -231,15 +232,21 @@ impl Inventory {
         doubtful
     }
 
-    /// Notes that a server has lost what it had: of all certificates, or of those that it knows by these names.
-    /// Returns the certificates, with their generations, that it gets again.
-    pub(crate) fn set_lost(&self, sink: SinkNumber, names: Option<&[Arc<str>]>, now: Timestamp) -> Vec<(Subject, u64)> {
+    /// Notes that a server has lost its staples: of all certificates, or of these. Returns the certificates, with their
+    /// generations, that it gets again.
+    pub(crate) fn set_lost(
+        &self,
+        sink: SinkNumber,
+        subjects: Option<&[Subject]>,
+        now: Timestamp,
+    ) -> Vec<(Subject, u64)> {
+        let subjects: Option<HashSet<&Subject>> = subjects.map(|subjects| subjects.iter().collect());
         let mut lost = Vec::new();
         let mut known = self.known();
         *known.losses.entry(sink).or_default() += 1;
         for (subject, entry) in &mut known.certificates {
             let Some(delivery) = entry.deliveries.get_mut(&sink) else { continue };
-            if names.is_none() && matches!(entry.standing, Standing::Revoked { .. }) {
+            if subjects.is_none() && matches!(entry.standing, Standing::Revoked { .. }) {
                 // The server may have read again what was withdrawn from it.
                 *delivery = Delivery { since: Some(now), ..Delivery::default() };
                 lost.push((subject.clone(), entry.generation));
@@ -248,9 +255,8 @@ impl Inventory {
             if !delivery.may_serve() {
                 continue;
             }
-            let named = |names: &[Arc<str>]| delivery.sites().iter().any(|site| names.contains(&site.served_as));
-            if names.is_none_or(named) {
-                let may_serve = if names.is_none() { None } else { delivery.in_doubt().begun };
+            if subjects.as_ref().is_none_or(|subjects| subjects.contains(subject)) {
+                let may_serve = if subjects.is_none() { None } else { delivery.in_doubt().begun };
                 *delivery = Delivery { begun: may_serve, since: Some(now), ..Delivery::default() };
                 lost.push((subject.clone(), entry.generation));
             }

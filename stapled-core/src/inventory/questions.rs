@@ -3,7 +3,6 @@
 //! Each such question has a ticket. The renewer notes which one it has answered, the adder which answer each server was
 //! brought in line with; so whoever asked can wait for both.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -142,19 +141,18 @@ impl Inventory {
             })
     }
 
-    /// The certificates, with their generations, that a sink was given under any of these names, in the order of their
-    /// first sight.
-    pub(crate) fn served_as(&self, sink: SinkNumber, names: &HashSet<Arc<str>>) -> Vec<(Arc<str>, Subject, u64)> {
+    /// The certificates among these that a sink was given, or was to be given, with their generations.
+    pub(crate) fn delivered_to<'a>(
+        &self,
+        sink: SinkNumber,
+        subjects: impl Iterator<Item = &'a Subject>,
+    ) -> Vec<(Subject, u64)> {
         let known = self.known();
-        let mut served = Vec::new();
-        for (subject, entry) in &known.certificates {
-            let Some(delivery) = entry.deliveries.get(&sink) else { continue };
-            let sites = delivery.sites();
-            let under = sites.into_iter().map(|site| site.served_as).filter(|name| names.contains(name));
-            served.extend(under.map(|name| (name, subject.clone(), entry.generation)));
-        }
-        served.sort_unstable_by(|one, other| (one.2, &one.0).cmp(&(other.2, &other.0)));
-        served
+        let entry = |subject: &'a Subject| known.certificates.get(subject).map(|entry| (subject, entry));
+        let delivered = subjects.filter_map(entry).filter(|(_, entry)| entry.deliveries.contains_key(&sink));
+        let mut delivered: Vec<_> = delivered.map(|(subject, entry)| (subject.clone(), entry.generation)).collect();
+        delivered.sort_unstable_by_key(|(_, generation)| *generation);
+        delivered
     }
 
     /// Notes that a sink has not what it was given for a certificate: somebody took it away (`withdrawn`) or replaced it.

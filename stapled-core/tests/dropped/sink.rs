@@ -43,7 +43,7 @@ fn what_a_dropped_look_found_is_told_by_the_next() {
                 Some(lost) => lost,
                 None => soon(sink.lost(), &format!("dropped after {times} polls, the loss is told")).await,
             };
-            let change = Change::new(sites[0].served_as.clone(), Found::Withdrawn);
+            let change = Change::new(example.staples[0].chain().subject().clone(), Found::Withdrawn);
             assert_eq!(lost, Lost::Changed(vec![change]), "after {times} polls");
         });
     }

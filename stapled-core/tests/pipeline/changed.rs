@@ -162,7 +162,7 @@ async fn what_a_server_lost_by_itself_comes_from_memory() {
     let (world, ..) = stapled().await;
     let asked = world.ca.asked();
     world.server.serves.lock().unwrap().clear();
-    world.server.tell(Lost::Certificates(vec!["a.test".into()]));
+    world.server.tell(Lost::Certificates(vec![world.server.subject_of("a.test")]));
     world.pass(SECOND).await;
     assert!(world.server.response_of("a.test").is_some());
     assert_eq!(world.ca.asked(), asked);

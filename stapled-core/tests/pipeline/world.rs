@@ -22,6 +22,7 @@ use stapled_core::sink::{
 use stapled_core::source::{CertSource, Scan, Sighting, SourceError, Version};
 use stapled_core::staple::Staple;
 use stapled_core::stapler::{Handle, Stapler, StaplerBuilder};
+use stapled_core::task::Subject;
 use stapled_core::time::Timestamp;
 use tokio::sync::Notify;
 
@@ -248,6 +249,8 @@ pub(crate) struct Server {
     pub(crate) listening_panics: AtomicBool,
     pub(crate) slow: AtomicBool,
     pub(crate) refuses: AtomicBool,
+    /// The certificates that were delivered, by name.
+    subjects: Mutex<BTreeMap<String, Subject>>,
     restarted: Notify,
     losses: Mutex<Vec<Lost>>,
     pub(crate) keeps: Mutex<Option<Bytes>>,
@@ -267,6 +270,7 @@ impl Server {
             listening_panics: AtomicBool::new(false),
             slow: AtomicBool::new(false),
             refuses: AtomicBool::new(false),
+            subjects: Mutex::default(),
             restarted: Notify::new(),
             losses: Mutex::default(),
             keeps: Mutex::default(),
@@ -287,7 +291,11 @@ impl Server {
     /// Somebody else takes a staple out of service, or puts something in its place.
     pub(crate) fn change(&self, name: &str, found: Found) {
         self.serves.lock().unwrap().remove(name);
-        self.tell(Lost::Changed(vec![Change::new(name, found)]));
+        self.tell(Lost::Changed(vec![Change::new(self.subject_of(name), found)]));
+    }
+
+    pub(crate) fn subject_of(&self, name: &str) -> Subject {
+        self.subjects.lock().unwrap().get(name).expect("a delivery").clone()
     }
 
     pub(crate) fn tell(&self, lost: Lost) {
@@ -316,6 +324,7 @@ impl StapleSink for Shared<Server> {
         // The invariant of everything: nothing is ever delivered that is not good now.
         assert!(staple.expires() > self.0.clock.now(), "delivered after its end");
         let name = staple.chain().end_entity().name().to_owned();
+        self.0.subjects.lock().unwrap().insert(name.clone(), staple.chain().subject().clone());
         let names = sites.iter().map(|site| site.served_as.to_string()).collect();
         self.0.serves.lock().unwrap().insert(name, (staple.response().clone(), staple.expires(), names));
         if self.0.is_mute.load(Ordering::SeqCst) {

@@ -149,7 +149,7 @@ fn change_server(world: &World, plan: &Random, number: usize) {
         }
         9 => {
             set_server(world, number, server::Mood::Well);
-            server.tell_lost(Lost::Nothing);
+            server.tell_lost(Lost::Retry);
         }
         10 => {
             let memory = plan.pick(server::MEMORIES);

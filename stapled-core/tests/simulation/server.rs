@@ -11,6 +11,7 @@ use stapled_core::ocsp::CertIdHash;
 use stapled_core::reason::ReasonCode;
 use stapled_core::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use stapled_core::staple::Staple;
+use stapled_core::task::Subject;
 use tokio::sync::Notify;
 
 use crate::responder::Made;
@@ -61,6 +62,7 @@ pub(crate) const MEMORIES: &[Memory] =
 
 #[derive(Clone, Debug)]
 pub(crate) struct Served {
+    pub(crate) subject: Subject,
     pub(crate) response: Bytes,
     pub(crate) made: Made,
     pub(crate) at: Duration,
@@ -121,14 +123,14 @@ impl Server {
         self.tell_lost(Lost::Everything);
     }
 
-    /// Loses every other place, and says which.
+    /// Loses the certificate of every other place, and says which.
     pub(crate) fn lose_some(&self, at: Duration) {
         let mut serves = self.serves.lock().unwrap();
-        let names: BTreeSet<String> = serves.keys().step_by(2).map(|(place, _)| place.clone()).collect();
-        serves.retain(|(place, _), _| !names.contains(place));
+        let lost: BTreeSet<Subject> = serves.values().step_by(2).map(|served| served.subject.clone()).collect();
+        serves.retain(|_, served| !lost.contains(&served.subject));
         drop(serves);
         *self.last_loss.lock().unwrap() = Some(at);
-        self.tell_lost(Lost::Certificates(names.into_iter().map(Arc::from).collect()));
+        self.tell_lost(Lost::Certificates(lost.into_iter().collect()));
     }
 
     pub(crate) fn served(&self, place: &str, certificate: usize) -> Option<Served> {
@@ -220,7 +222,8 @@ impl StapleSink for Sink {
         self.act(|| {
             let mut serves = self.server().serves.lock().unwrap();
             for site in sites {
-                let served = Served { response: response.clone(), made: made.clone(), at: world.elapsed() };
+                let subject = staple.chain().subject().clone();
+                let served = Served { subject, response: response.clone(), made: made.clone(), at: world.elapsed() };
                 serves.insert((site.served_as.to_string(), certificate), served);
             }
         })

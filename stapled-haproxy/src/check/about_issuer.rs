@@ -15,7 +15,7 @@ use super::issuer::{Issuer, Unsupported};
 use super::items::Origin;
 use super::problem::{IssuerProblem, OtherIssuer};
 use super::rules::StapleFiles;
-use crate::running::source::ServedCertificate;
+use crate::running::snapshot::ServedCertificate;
 
 impl Case<'_> {
     pub(super) fn about_issuer(&self) -> Vec<Finding> {

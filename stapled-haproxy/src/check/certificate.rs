@@ -20,10 +20,10 @@ use super::items::{Item, Origin};
 use super::problem::{CertificateProblem, HeldBy, ProcessProblem, Reported, StapleFileProblem};
 use super::report::{Acceptance, CertificateReport, Description, KeptStaple};
 use super::rules::{Rules, StapleFiles};
-use crate::cli::command::NameError;
+use crate::cli::name::NameError;
 use crate::codes;
 use crate::running::forecast::FirstStaple;
-use crate::running::source::ServedCertificate;
+use crate::running::snapshot::ServedCertificate;
 use crate::sink::haproxy_sink::HaproxySink;
 
 /// Nothing is delivered to a running HAProxy: staples are written to files only.

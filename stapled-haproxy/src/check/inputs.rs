@@ -8,11 +8,12 @@ use stapled_core::reason::ReasonCode;
 use stapled_core::source::{CertSource, Scan, SourceError, SourceProblem};
 
 use crate::cli::address::Address;
+use crate::cli::transactions::Transactions;
 use crate::codes;
 use crate::configuration::Configuration;
 use crate::haproxy::{Certificates, Haproxys, NamedSockets, Wanted, beyond as beyond_configurations};
-use crate::instance::settings::Transactions;
-use crate::running::source::{HaproxySource, Picture};
+use crate::running::snapshot::Picture;
+use crate::running::source::HaproxySource;
 
 /// How many HAProxys are asked at once.
 const ASKED_AT_ONCE: usize = 16;

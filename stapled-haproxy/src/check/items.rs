@@ -14,7 +14,7 @@ use super::inputs::{Group, Inputs, Kind, Process};
 use super::problem::{CertificateProblem, Problem, ProcessProblem, Reported};
 use crate::codes;
 use crate::configuration::{Configuration, Place, Served};
-use crate::running::source::ServedCertificate;
+use crate::running::snapshot::ServedCertificate;
 
 /// So many names of one certificate are told at most, as the daemon tries no more.
 const MAX_NAMES: usize = 8;

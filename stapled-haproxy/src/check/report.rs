@@ -9,7 +9,7 @@ use stapled_core::time::Timestamp;
 use super::finding::Finding;
 use crate::cli::address::Address;
 use crate::configuration::Place;
-use crate::running::source::Picture;
+use crate::running::snapshot::Picture;
 
 /// What a check found.
 #[derive(Clone, Debug, Default)]

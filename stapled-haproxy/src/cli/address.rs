@@ -1,4 +1,4 @@
-//! Where an admin socket is: the address forms of `stats socket` ("3.1. Process management and security" in HAProxy's
+//! The address of an admin socket: the forms of `stats socket` ("3.1. Process management and security" in HAProxy's
 //! configuration manual) that can be connected to.
 
 use std::fmt;
@@ -10,9 +10,7 @@ use std::str::FromStr;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::codes;
-use crate::fault;
-use stapled_core::sink::SinkError;
+use crate::cli::error::Error;
 
 /// The bytes of `sun_path` after the NUL that marks an abstract name (unix(7)).
 const ABSTRACT_NAME: usize = 107;
@@ -29,25 +27,25 @@ pub enum Address {
     Abstract(String),
     /// An abstract unix socket of exactly this name (Linux, HAProxy 3.1 and later): `abnsz@name`.
     AbstractExact(String),
-    /// The master CLI (`-S`) at one of the addresses above, and with it every worker behind it, those that a reload has
-    /// left to finish their connections included: `master@/run/haproxy-master.sock`.
+    /// The master CLI (`-S`) at one of the addresses above, and every worker behind it, including old workers that only
+    /// finish their connections after a reload: `master@/run/haproxy-master.sock`.
     Master(Box<Address>),
 }
 
-/// Text that is no address of an admin socket, or of a kind that is not supported.
+/// Why a text is not the address of an admin socket, or not of a supported kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// Nothing there.
+    /// The text is empty.
     #[error("an empty address; name the socket as `stats socket` does, such as /run/haproxy/admin.sock")]
     Empty,
-    /// A NUL or another control character.
+    /// The text has a NUL or another control character in it.
     #[error("the address {text:?} has a control character in it")]
     ControlCharacter {
         /// The address.
         text: String,
     },
-    /// The host or the port does not read.
+    /// The host or the port is not valid.
     #[error("{text:?} is not {family}@HOST:PORT with a numeric address: {reason}")]
     BadHost {
         /// The address.
@@ -57,7 +55,7 @@ pub enum AddressError {
         /// What is wrong.
         reason: String,
     },
-    /// An abstract name that does not fit.
+    /// An abstract name is too short or too long.
     #[error("the abstract name {text:?} has {length} bytes; 1 to 107 fit")]
     BadAbstractName {
         /// The name.
@@ -65,12 +63,12 @@ pub enum AddressError {
         /// Its length.
         length: usize,
     },
-    /// A kind that is known but not supported.
+    /// The kind of address is not supported.
     #[error("{text:?}: {reason}")]
     Unsupported {
         /// The address.
         text: String,
-        /// Why, and what to use.
+        /// The reason, and what to use instead.
         reason: &'static str,
     },
 }
@@ -91,7 +89,7 @@ impl Address {
         Address::Master(Box::new(Address::unix(path)))
     }
 
-    /// The same, with a relative path taken from the current directory.
+    /// The address with a relative path taken from the current directory.
     ///
     /// # Errors
     ///
@@ -104,12 +102,12 @@ impl Address {
         })
     }
 
-    /// What two addresses of one socket have in common: unix paths without symbolic links in their folders.
+    /// The form in which two addresses of one socket are equal: the folder of a unix path without symbolic links.
     pub(crate) fn resolved(&self) -> Address {
         match self {
             Address::Unix(path) => {
                 let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-                // The socket itself may be missing now and be there later; its folder says where it will be.
+                // The socket itself may be created later; its folder exists already.
                 let in_folder = || {
                     let folder = absolute.parent()?.canonicalize().ok()?;
                     Some(folder.join(absolute.file_name()?))
@@ -121,8 +119,8 @@ impl Address {
         }
     }
 
-    /// Connects. The error says what to do.
-    pub(crate) async fn connect(&self) -> Result<Box<dyn Duplex>, SinkError> {
+    /// Connects to the socket.
+    pub(crate) async fn connect(&self) -> Result<Box<dyn Duplex>, Error> {
         let connected: io::Result<Box<dyn Duplex>> = match self {
             Address::Unix(path) => UnixStream::connect(path).await.map(|stream| Box::new(stream) as _),
             Address::Tcp(address) => TcpStream::connect(address).await.and_then(|stream| {
@@ -136,42 +134,20 @@ impl Address {
         connected.map_err(|error| self.explain(&error))
     }
 
-    fn explain(&self, error: &io::Error) -> SinkError {
+    fn explain(&self, error: &io::Error) -> Error {
         let file_type = match self {
             Address::Unix(path) => std::fs::metadata(path).ok().map(|metadata| metadata.file_type()),
             _ => None,
         };
         let is_socket = file_type.is_none_or(|file_type| std::os::unix::fs::FileTypeExt::is_socket(&file_type));
         match error.kind() {
-            _ if !is_socket => fault::unreachable(
-                codes::NOT_A_SOCKET,
-                self,
-                "is not a socket: name the path that HAProxy's `stats socket` names",
-            ),
-            io::ErrorKind::NotFound => fault::unreachable(
-                codes::SOCKET_MISSING,
-                self,
-                "does not exist: start HAProxy, and see that its configuration has `stats socket PATH level admin` \
-                 with this path in `global`",
-            ),
-            io::ErrorKind::PermissionDenied => fault::unreachable(
-                codes::SOCKET_PERMISSION,
-                self,
-                "may not be opened by this user: set `user`, `group` or `mode` on its `stats socket` line, or join \
-                 its group",
-            ),
-            io::ErrorKind::ConnectionRefused => fault::unreachable(
-                codes::SOCKET_REFUSED,
-                self,
-                "has no listener: HAProxy is not running, or its `stats socket` is elsewhere",
-            ),
-            // A unix socket's way to say that nobody takes connections off its queue.
-            io::ErrorKind::WouldBlock => fault::unreachable(
-                codes::CONNECT_TIMEOUT,
-                self,
-                "takes no connection: HAProxy hangs, or is too busy; see what it does",
-            ),
-            _ => fault::unreachable(codes::SOCKET_ERROR, self, &format!("cannot be connected to: {error}")),
+            _ if !is_socket => Error::NotASocket,
+            io::ErrorKind::NotFound => Error::SocketMissing,
+            io::ErrorKind::PermissionDenied => Error::SocketPermission,
+            io::ErrorKind::ConnectionRefused => Error::SocketRefused,
+            // The error of a unix socket whose queue of connections is full.
+            io::ErrorKind::WouldBlock => Error::SocketBusy,
+            _ => Error::Connect(error.to_string()),
         }
     }
 }
@@ -220,14 +196,14 @@ impl FromStr for Address {
                 behind => Ok(Address::Master(Box::new(behind))),
             },
             _ => unsupported(
-                "not a kind of address that is known: a path, unix@, ipv4@, ipv6@, abns@, abnsz@, or master@ before one \
-                 of these",
+                "not a known kind of address; use a path, unix@, ipv4@, ipv6@, abns@, abnsz@, or master@ before one of \
+                 these",
             ),
         }
     }
 }
 
-/// A path, or, as HAProxy has it, an IP address with its port.
+/// Reads a path, or an IP address with its port, which HAProxy accepts without a family.
 fn without_family(text: &str) -> Result<Address, AddressError> {
     let unsupported = |reason| Err(AddressError::Unsupported { text: text.to_owned(), reason });
     if let Ok(address) = text.parse::<SocketAddr>() {
@@ -237,7 +213,7 @@ fn without_family(text: &str) -> Result<Address, AddressError> {
         };
     }
     if !text.starts_with('/') && text.contains("://") {
-        return unsupported("not a kind of address that is known: admin sockets have no URLs; see `stats socket`");
+        return unsupported("not a known kind of address: admin sockets have no URLs; see `stats socket`");
     }
     let is_port = |(_, port): (&str, &str)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     if !text.contains('/') && text.rsplit_once(':').is_some_and(is_port) {
@@ -280,7 +256,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn every_supported_form_is_read_and_written_alike() {
+    fn every_supported_form_is_read_and_written_the_same() {
         for text in [
             "/run/haproxy/admin.sock",
             "ipv4@127.0.0.1:9999",
@@ -293,7 +269,7 @@ mod tests {
             assert_eq!(text.parse::<Address>().map(|address| address.to_string()).as_deref(), Ok(text));
         }
         assert_eq!("unix@/a/b".parse(), Ok(Address::unix("/a/b")));
-        // As HAProxy has it, an address with a port needs no family.
+        // For HAProxy, an address with a port needs no family.
         assert_eq!("127.0.0.1:9999".parse::<Address>(), "ipv4@127.0.0.1:9999".parse());
         assert_eq!("[::1]:9999".parse::<Address>(), "ipv6@[::1]:9999".parse());
         assert_eq!("/srv/x@y/admin.sock".parse(), Ok(Address::unix("/srv/x@y/admin.sock")));
@@ -304,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_says_why() {
+    fn the_error_of_an_unsupported_address_has_a_text() {
         for text in [
             "",
             "unix@",

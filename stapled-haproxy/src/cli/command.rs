@@ -1,15 +1,18 @@
-//! What is said to HAProxy: the commands of "9.3. Unix Socket commands" in its management guide that this crate uses.
+//! The commands of "9.3. Unix Socket commands" in HAProxy's management guide that this crate sends.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
+use stapled_core::certificate::Certificate;
+use stapled_core::staple::Staple;
+
 use crate::cli::framing::Ending;
+use crate::cli::name::CliName;
+use crate::cli::payload::Payload;
+use crate::cli::process::Process;
 
-/// No longer name is said: a command must fit into HAProxy's buffer.
-const MAX_NAME: usize = 4096;
-
-/// One command with its payload, ready to send, and what its reply may begin with.
+/// One command with its payload, ready to send, and the frame of its reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Command {
     bytes: Bytes,
@@ -17,167 +20,96 @@ pub(crate) struct Command {
     ending: Ending,
 }
 
-/// The name of a certificate, as `show ssl cert` lists it, that can be said in a command.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct CliName {
-    plain: String,
-    escaped: String,
-}
-
-/// Why a name cannot be said in a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NameError {
-    /// Nothing.
-    #[error("it is empty")]
-    Empty,
-    /// A line break, or another character that would end or garble the command.
-    #[error("it has a control character in it")]
-    ControlCharacter,
-    /// It begins as changes under way are listed.
-    #[error("it begins with *, which HAProxy takes for a change under way")]
-    Star,
-    /// Longer than a command can be.
-    #[error("it is too long")]
-    TooLong,
-}
-
-impl NameError {
-    /// Whether a certificate of this name can be spoken of with HAProxy. One that cannot gets no staple while HAProxy
-    /// runs.
-    ///
-    /// # Errors
-    ///
-    /// Why it cannot.
-    pub fn check(name: &str) -> Result<(), NameError> {
-        CliName::new(name).map(|_| ())
-    }
-}
-
-impl CliName {
-    pub(crate) fn new(name: &str) -> Result<Self, NameError> {
-        if name.is_empty() {
-            return Err(NameError::Empty);
-        }
-        if name.starts_with('*') {
-            return Err(NameError::Star);
-        }
-        if name.len() > MAX_NAME {
-            return Err(NameError::TooLong);
-        }
-        if name.chars().any(char::is_control) {
-            return Err(NameError::ControlCharacter);
-        }
-        let mut escaped = String::with_capacity(name.len());
-        for c in name.chars() {
-            // Only punctuation and spaces get a backslash: before a letter it could mean something else.
-            if c.is_ascii() && !c.is_ascii_alphanumeric() && !"/._-+@%=:,~".contains(c) {
-                escaped.push('\\');
-            }
-            escaped.push(c);
-        }
-        Ok(CliName { plain: name.to_owned(), escaped })
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.plain
-    }
-}
-
 impl Command {
-    /// Changes the connection to HAProxy's interactive mode: it stays open.
+    /// Changes the connection to HAProxy's interactive mode, in which it stays open.
     pub(crate) fn prompt() -> Self {
         Self::line("prompt")
     }
 
+    /// Shows the identity and the version of the process.
     pub(crate) fn show_info() -> Self {
         Self::line("show info")
     }
 
-    /// How long HAProxy keeps this connection when idle.
+    /// Sets how long HAProxy keeps this connection while it is idle.
     pub(crate) fn set_timeout(seconds: u64) -> Self {
         Self::line(&format!("set timeout cli {seconds}"))
     }
 
-    /// Gives a response to the certificate of its CertID, on one line, so that nothing can lie between.
-    pub(crate) fn set_ocsp_response(der: &[u8]) -> Self {
-        Self::line(&format!("set ssl ocsp-response {}", STANDARD.encode(der)))
+    /// Gives a response to the certificate of its CertID. It is one line, so that no other client's bytes come between.
+    pub(crate) fn set_ocsp_response(payload: &Payload) -> Self {
+        Self::line(&format!("set ssl ocsp-response {}", STANDARD.encode(payload.as_der())))
     }
 
-    /// Asks for the response of one CertID, in words.
-    pub(crate) fn show_response_in_words(cert_id: &[u8]) -> Self {
-        Self::line(&format!("show ssl ocsp-response {}", hexadecimal(cert_id)))
+    /// Shows the response that a process has for a CertID, in base64 if the process can (HAProxy 2.8 and later).
+    pub(crate) fn show_response(cert_id: &[u8], process: &Process) -> Self {
+        let cert_id = hexadecimal(cert_id);
+        match process.shows_bytes() {
+            true => {
+                let command = Self::line(&format!("show ssl ocsp-response base64 {cert_id}"));
+                Command { ending: Ending::Line, ..command }
+            }
+            false => Self::line(&format!("show ssl ocsp-response {cert_id}")),
+        }
     }
 
-    /// The same in base64 (HAProxy 2.8 and later).
-    pub(crate) fn show_response(cert_id: &[u8]) -> Self {
-        let command = Self::line(&format!("show ssl ocsp-response base64 {}", hexadecimal(cert_id)));
-        Command { ending: Ending::Line, ..command }
-    }
-
-    /// Which workers a master has.
+    /// Lists the workers of a master.
     pub(crate) fn show_workers() -> Self {
         Self::line("show proc")
     }
 
-    /// Has a master hand what follows to a worker.
+    /// Tells a master to pass the following commands to a worker.
     pub(crate) fn address_worker(pid: u64) -> Self {
         Self::line(&format!("@!{pid}"))
     }
 
-    /// HAProxy's environment, in which it keeps where its configuration and sockets are.
+    /// Shows HAProxy's environment, which has the paths of its configuration and its sockets.
     pub(crate) fn show_environment() -> Self {
         Self::line("show env")
     }
 
-    /// What this connection may do.
+    /// Shows the level of this connection.
     pub(crate) fn show_level() -> Self {
         Self::line("show cli level")
     }
 
-    /// Which certificates HAProxy has.
+    /// Lists the certificates that HAProxy has loaded.
     pub(crate) fn show_certificates() -> Self {
         Self::line("show ssl cert")
     }
 
+    /// Shows one loaded certificate.
     pub(crate) fn show_certificate(name: &CliName) -> Self {
-        Self::line(&format!("show ssl cert {}", name.escaped))
+        Self::line(&format!("show ssl cert {}", name.escaped()))
     }
 
-    /// The same of a certificate that a transaction under way would put in its place.
+    /// Shows the certificate that an open transaction would put in the place of a loaded one.
     pub(crate) fn show_transaction(name: &CliName) -> Self {
-        Self::line(&format!("show ssl cert *{}", name.escaped))
+        Self::line(&format!("show ssl cert *{}", name.escaped()))
     }
 
-    /// Puts the first response of a certificate into a transaction.
-    pub(crate) fn set_first_response(name: &CliName, der: &[u8]) -> Self {
-        Self::with_payload(&format!("set ssl cert {}.ocsp", name.escaped), &STANDARD.encode(der))
+    /// Adds the first response of a certificate to a transaction.
+    pub(crate) fn set_first_response(name: &CliName, staple: &Staple) -> Self {
+        Self::with_payload(&format!("set ssl cert {}.ocsp", name.escaped()), &STANDARD.encode(staple.response()))
     }
 
-    /// Puts the issuer of a certificate into a transaction.
-    pub(crate) fn set_issuer(name: &CliName, der: &[u8]) -> Self {
-        let encoded = STANDARD.encode(der);
-        let mut pem = String::from("-----BEGIN CERTIFICATE-----");
-        for (position, c) in encoded.chars().enumerate() {
-            if position % 64 == 0 {
-                pem.push('\n');
-            }
-            pem.push(c);
-        }
-        pem.push_str("\n-----END CERTIFICATE-----");
-        Self::with_payload(&format!("set ssl cert {}.issuer", name.escaped), &pem)
+    /// Adds the issuer of a certificate to a transaction.
+    pub(crate) fn set_issuer(name: &CliName, issuer: &Certificate) -> Self {
+        Self::with_payload(&format!("set ssl cert {}.issuer", name.escaped()), &pem(issuer.as_der()))
     }
 
+    /// Commits the transaction about a certificate.
     pub(crate) fn commit(name: &CliName) -> Self {
-        Self::line(&format!("commit ssl cert {}", name.escaped))
+        Self::line(&format!("commit ssl cert {}", name.escaped()))
     }
 
+    /// Aborts the transaction about a certificate.
     pub(crate) fn abort(name: &CliName) -> Self {
-        Self::line(&format!("abort ssl cert {}", name.escaped))
+        Self::line(&format!("abort ssl cert {}", name.escaped()))
     }
 
-    /// Asks whether a transaction is under way, without touching it: no certificate is called `/`, so there is none of
-    /// that name to abort, and the reply says what there is instead.
+    /// Asks whether a transaction is open, and changes nothing: no certificate has the name `/`, so there is no such
+    /// transaction to abort, and the reply names the open one.
     pub(crate) fn probe_transaction() -> Self {
         Self::line("abort ssl cert /")
     }
@@ -187,12 +119,12 @@ impl Command {
         &self.bytes
     }
 
-    /// How many lines of payload there are: HAProxy up to 3.0 prompts for each with `+ `.
+    /// The number of payload lines: HAProxy up to 3.0 prompts for each with `+ `.
     pub(crate) fn payload_lines(&self) -> usize {
         self.payload_lines
     }
 
-    /// What its reply ends with.
+    /// The end of its reply.
     pub(crate) fn ending(&self) -> Ending {
         self.ending
     }
@@ -211,6 +143,19 @@ impl Command {
     }
 }
 
+/// The PEM of a certificate, without a line feed at its end.
+fn pem(der: &[u8]) -> String {
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----");
+    for (position, c) in STANDARD.encode(der).chars().enumerate() {
+        if position % 64 == 0 {
+            pem.push('\n');
+        }
+        pem.push(c);
+    }
+    pem.push_str("\n-----END CERTIFICATE-----");
+    pem
+}
+
 fn hexadecimal(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or_default();
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
@@ -222,14 +167,6 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn names_that_cannot_be_said_are_refused() {
-        assert_eq!(CliName::new(""), Err(NameError::Empty));
-        assert_eq!(CliName::new("*a.pem"), Err(NameError::Star));
-        assert_eq!(CliName::new("a\nshow info"), Err(NameError::ControlCharacter));
-        assert_eq!(CliName::new(&"a".repeat(5000)), Err(NameError::TooLong));
-    }
-
-    #[test]
     fn a_name_is_one_word_of_one_command() {
         let name = CliName::new("/x/a b;c\\d <<e.pem").expect("a name");
         assert_eq!(Command::commit(&name).bytes(), b"commit ssl cert /x/a\\ b\\;c\\\\d\\ \\<\\<e.pem\n");
@@ -237,9 +174,8 @@ mod tests {
 
     #[test]
     fn a_payload_ends_with_an_empty_line_and_has_no_other() {
-        let name = CliName::new("a.pem").expect("a name");
         for length in [0, 1, 48, 49, 96, 1000] {
-            let command = Command::set_issuer(&name, &vec![7; length]);
+            let command = Command::with_payload("set ssl cert a.pem.issuer", &pem(&vec![7; length]));
             let text = String::from_utf8(command.bytes().to_vec()).expect("text");
             assert_eq!(text.find("\n\n"), Some(text.len() - 2), "{text}");
             assert_eq!(command.payload_lines(), text.lines().count() - 1);

@@ -1,28 +1,28 @@
-//! Where a reply ends, in the interactive mode that `prompt` begins. Pure: bytes in, bytes out.
+//! The end of a reply in the interactive mode that `prompt` begins. Pure: bytes in, bytes out.
 //!
 //! A reply is zero or more lines, an empty line, and the prompt (`> `, behind a master `PID> `) at the beginning of the
-//! next line. A reply without lines is followed by the prompt's line at once; so is a response in base64. Other prompts
-//! within a reply are its own.
+//! next line. A reply without lines is followed by the prompt's line at once; so is a response in base64. Prompts within a
+//! reply belong to the reply.
 
-/// Whether more commands are under way, whose replies may follow at once.
+/// Whether replies to further commands may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Following {
-    /// Nothing may follow: a prompt is one only at the end of what came.
+    /// Nothing may follow: only a prompt at the end of the received bytes ends the reply.
     Nothing,
     /// Replies may follow.
     Replies,
 }
 
-/// What replies to a command end with.
+/// The end of a command's replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// An empty line and the prompt.
     EmptyLine,
-    /// The prompt, at the beginning of a line: what HAProxy forgets the empty line of.
+    /// The prompt at the beginning of a line: HAProxy omits the empty line.
     Line,
 }
 
-/// Where a reply ends in what came.
+/// Where a reply ends in the received bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
     /// The length of the reply, with its last line's end.
@@ -31,17 +31,17 @@ pub(crate) struct End {
     pub(crate) consumed: usize,
 }
 
-/// The marks by which ends are found on one connection.
+/// The byte sequences that end replies on one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Marks {
-    /// What follows the last line of a reply.
+    /// The bytes that follow the last line of a reply.
     end: Vec<u8>,
-    /// What a reply without lines is.
+    /// A reply without lines.
     empty: Vec<u8>,
 }
 
 impl Marks {
-    /// Those of a connection with this prompt.
+    /// The marks of a connection with this prompt.
     pub(crate) fn of(prompt: &str) -> Self {
         Marks { end: format!("\n\n{prompt}").into_bytes(), empty: format!("\n{prompt}").into_bytes() }
     }
@@ -51,8 +51,8 @@ impl Marks {
         self.empty.get(1..).unwrap_or_default()
     }
 
-    /// Finds the end of the reply at the beginning of `received`, unless it is yet to come. It is known not to be among
-    /// the first `searched` bytes.
+    /// Finds the end of the reply at the beginning of `received`; `None` if more bytes are needed. An earlier call has
+    /// found no end in the first `searched` bytes.
     pub(crate) fn find_end(
         &self,
         received: &[u8],
@@ -74,7 +74,7 @@ impl Marks {
                 Some(End { reply: 0, consumed: self.empty.len() })
             }
             Following::Replies => {
-                // The mark may have begun among them.
+                // The mark may begin within the searched bytes.
                 let from = searched.saturating_sub(mark.len());
                 let lines = from + received.get(from..)?.windows(mark.len()).position(|window| window == mark)?;
                 Some(End { reply: lines + 1, consumed: lines + mark.len() })
@@ -83,7 +83,7 @@ impl Marks {
     }
 }
 
-/// Takes the `+ ` away that HAProxy up to 3.0 writes for each line of payload, at most as many as there were.
+/// Removes the `+ ` that HAProxy up to 3.0 writes for each line of payload, at most `payload_lines` times.
 pub(crate) fn without_echo(mut reply: &[u8], payload_lines: usize) -> &[u8] {
     for _ in 0..payload_lines {
         match reply.strip_prefix(b"+ ") {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn alone_a_prompt_is_one_only_at_the_end() {
+    fn without_further_commands_a_prompt_counts_only_at_the_end() {
         assert_eq!(find_end(b"a\n\n> b\n", Following::Nothing), None);
         assert_eq!(find_end(b"a\n\n> b\n\n> ", Following::Nothing), end(7, 10));
         assert_eq!(find_end(b"a\n\n> b\n\n> ", Following::Replies), end(2, 5));
@@ -145,12 +145,12 @@ mod tests {
             assert_eq!(find(b"TWFu\n> "), end(5, 7));
             assert_eq!(find(b"TWFu\n>"), None);
         }
-        // A refusal has its empty line.
+        // A refusal ends with an empty line.
         assert_eq!(marks.find_end(b"No.\n\n> TWFu\n> ", 0, Following::Replies, Ending::Line), end(5, 7));
     }
 
     #[test]
-    fn an_end_that_comes_in_pieces_is_found() {
+    fn an_end_received_in_pieces_is_found() {
         let (marks, all) = (Marks::of("42> "), b"Yes!\n\n42> No.\n\n42> ");
         for searched in 0..10 {
             assert_eq!(marks.find_end(&all[..10], searched, Following::Replies, Ending::EmptyLine), end(5, 10));
@@ -166,7 +166,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic_and_nothing_beyond_them_is_consumed(received in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'>'), Just(b' '), any::<u8>()], 0..64)) {
+        fn no_bytes_panic_and_no_more_bytes_than_received_are_consumed(received in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'>'), Just(b' '), any::<u8>()], 0..64)) {
             for following in [Following::Nothing, Following::Replies] {
                 for ending in [Ending::EmptyLine, Ending::Line] {
                     if let Some(end) = Marks::of("> ").find_end(&received, 0, following, ending) {
@@ -178,7 +178,7 @@ mod tests {
         }
 
         #[test]
-        fn replies_come_out_as_they_went_in(replies in proptest::collection::vec("([a-z> ]{1,9}\n){0,3}", 1..9)) {
+        fn a_stream_of_replies_is_divided_into_the_same_replies(replies in proptest::collection::vec("([a-z> ]{1,9}\n){0,3}", 1..9)) {
             let stream: Vec<u8> = replies.iter().flat_map(|reply| format!("{reply}\n> ").into_bytes()).collect();
             let mut rest = stream.as_slice();
             for reply in &replies {

@@ -1,11 +1,20 @@
-//! HAProxy's command line: addresses, connections, commands, and the replies as enums.
+//! HAProxy's command line: addresses, connections, commands, and replies as enums.
+//!
+//! From the bottom up: `level`, `name`, `identity`, `process` and `withdrawal_token` are the words; `transactions` and
+//! `payload` say what may be sent; `command` makes the bytes to send, `framing` finds the end of a reply, and `reply`
+//! reads its meaning; `error` has every failure; `address`, `route` and `connection` do the exchange.
 
 pub(crate) mod address;
 pub(crate) mod command;
 pub(crate) mod connection;
+pub(crate) mod error;
 pub(crate) mod framing;
-pub(crate) mod master;
+pub(crate) mod identity;
+pub(crate) mod level;
+pub(crate) mod name;
+pub(crate) mod payload;
 pub(crate) mod process;
 pub(crate) mod reply;
 pub(crate) mod route;
+pub(crate) mod transactions;
 pub(crate) mod withdrawal_token;

@@ -1,20 +1,20 @@
-//! Which HAProxy process answers: what `show info` tells of it. Pure.
+//! The identity of a HAProxy process, from the reply to `show info`. Pure.
 
 /// A HAProxy process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Process {
     pub(crate) pid: u64,
-    /// The machine, as HAProxy calls it: process ids repeat across machines.
+    /// HAProxy's name for its machine: process ids repeat across machines.
     pub(crate) node: String,
-    /// When it started, in seconds since the Unix epoch, where it says so.
+    /// When it started, in seconds since the Unix epoch, if HAProxy shows it.
     pub(crate) started: Option<u64>,
-    /// How long it has been running, in seconds.
+    /// The time since its start, in seconds.
     pub(crate) uptime: u64,
-    /// Whether it is about to end, as after a reload.
+    /// Whether the process is about to end, as after a reload.
     pub(crate) is_stopping: bool,
-    /// The first two numbers of its version; zeros where it does not say.
+    /// The first two numbers of its version; zeros if it shows none.
     pub(crate) version: (u32, u32),
-    /// The same as it says it.
+    /// The version as HAProxy writes it.
     pub(crate) version_in_words: String,
 }
 
@@ -34,39 +34,40 @@ impl Process {
         })
     }
 
-    /// Whether `later` is still this process. In containers another one may have the same process id.
+    /// Whether `later` is still this process. In containers another process may have the same process id.
     pub(crate) fn is_same(&self, later: &Process) -> bool {
         self.pid == later.pid
             && self.node == later.node
             && match (self.started, later.started) {
                 (Some(this), Some(that)) => this == that,
-                // Two questions may be answered in another order than they were asked.
+                // The replies to two commands may arrive in another order than the commands were sent.
                 _ => later.uptime.saturating_add(2) > self.uptime,
             }
     }
 
-    /// Whether it can show a response byte for byte.
+    /// Whether it can show a response in base64.
     pub(crate) fn shows_bytes(&self) -> bool {
         self.version >= (2, 8)
     }
 
-    /// Whether it may put what others set, for whatever certificate, into a transaction that we began. 2.6 does, 3.0 does
-    /// not; in between nobody looked.
+    /// Whether it may add the parts that other clients set, for any certificate, to our transaction. 2.6 does, 3.0 does
+    /// not; versions between them were not measured and count as 2.6.
     pub(crate) fn mixes_transactions(&self) -> bool {
         mixes_transactions(self.version)
     }
 
-    /// What tells it from every other process on this machine.
+    /// The key that distinguishes the process from every other one on this machine.
     pub(crate) fn key(&self) -> (String, u64, Option<u64>) {
         (self.node.clone(), self.pid, self.started)
     }
 }
 
+/// Whether this version mixes the transactions of its clients ([`Process::mixes_transactions`]).
 pub(crate) fn mixes_transactions(version: (u32, u32)) -> bool {
     version < (3, 0)
 }
 
-/// `3.0.11-1+deb13u4`, `3.5-dev2`.
+/// The first two numbers of a version such as `3.0.11-1+deb13u4` or `3.5-dev2`.
 pub(crate) fn version(text: &str) -> Option<(u32, u32)> {
     let (major, rest) = text.split_once('.')?;
     let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;

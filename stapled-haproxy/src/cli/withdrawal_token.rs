@@ -1,21 +1,22 @@
-//! The withdrawal token: what takes a staple out of service.
+//! The withdrawal token: a response that takes a staple out of service.
 //!
-//! HAProxy has no command for that. It stops stapling a response 300 s before its nextUpdate, and it takes any response
-//! for a certificate that it knows. A response that ends in a minute is therefore never stapled, and replaces the one
-//! that was. The token is such a response. It is not a [`Staple`](stapled_core::staple::Staple) and cannot become one:
-//! it is signed with a key that nobody knows or trusts, made for this process, so that no client would believe it even
-//! if it were ever to see it.
+//! HAProxy has no command that removes a staple. It stops stapling a response 300 s before its nextUpdate, and it accepts
+//! any response for a certificate that it knows. A response that ends in a minute is therefore never stapled, and
+//! replaces the staple. The token is such a response. It is not a [`Staple`](stapled_core::staple::Staple) and cannot
+//! become one: its key is made for this process and trusted by no client, so a client that received the token would
+//! reject it.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use bytes::Bytes;
 use stapled_core::ocsp::CertId;
 use stapled_core::time::Timestamp;
-use std::sync::OnceLock;
 
-/// Well below the 300 s from which HAProxy does not staple, well above the time that the token is under way.
+/// The life of a token: well below the 300 s in which HAProxy does not staple, well above the time of its transport.
 const VALIDITY: Duration = Duration::from_secs(60);
 
 const OID: u8 = 0x06;
@@ -30,16 +31,17 @@ const OCSP_BASIC: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01
 /// ecdsa-with-SHA256, 1.2.840.10045.4.3.2.
 const ECDSA_WITH_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 
-/// A response about a certificate that HAProxy will not staple.
+/// A response about a certificate that HAProxy accepts and does not staple.
 #[derive(Debug)]
 pub(crate) struct WithdrawalToken {
     der: Vec<u8>,
-    until: Timestamp,
+    cert_id: Bytes,
+    this_update: Timestamp,
 }
 
-/// There is no token: no randomness, or a time that cannot be written.
+/// A token cannot be made: the system has no randomness, or the time cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no response can be made that takes the staple out of service")]
+#[error("no withdrawal token can be made: no randomness, or a time that cannot be written")]
 pub(crate) struct NoToken;
 
 impl WithdrawalToken {
@@ -48,7 +50,8 @@ impl WithdrawalToken {
         let key = key()?;
         let this_update = generalized_time(now)?;
         // SingleResponse: CertID, [0] good, thisUpdate, [0] nextUpdate (RFC 6960 §4.2.1).
-        let mut single = cert_id.to_der();
+        let cert_id = cert_id.to_der();
+        let mut single = cert_id.clone();
         single.extend(element(0x80, &[]));
         single.extend(&this_update);
         single.extend(element(0xa0, &generalized_time(now + VALIDITY)?));
@@ -69,20 +72,30 @@ impl WithdrawalToken {
         body.extend(element(OCTET_STRING, &element(SEQUENCE, &basic)));
         let mut response = element(ENUMERATED, &[0]);
         response.extend(element(0xa0, &element(SEQUENCE, &body)));
-        Ok(WithdrawalToken { der: element(SEQUENCE, &response), until: now + VALIDITY })
+        Ok(WithdrawalToken { der: element(SEQUENCE, &response), cert_id: cert_id.into(), this_update: now })
     }
 
     pub(crate) fn as_der(&self) -> &[u8] {
         &self.der
     }
 
-    /// Its nextUpdate.
-    pub(crate) fn until(&self) -> Timestamp {
-        self.until
+    /// The DER of the CertID that the token is about.
+    pub(crate) fn cert_id(&self) -> &Bytes {
+        &self.cert_id
+    }
+
+    /// The time at which the token was made.
+    pub(crate) fn this_update(&self) -> Timestamp {
+        self.this_update
+    }
+
+    /// The end of the token.
+    pub(crate) fn next_update(&self) -> Timestamp {
+        self.this_update + VALIDITY
     }
 }
 
-/// The throw-away key of this process.
+/// The key of this process for its tokens.
 fn key() -> Result<&'static EcdsaKeyPair, NoToken> {
     static KEY: OnceLock<Option<EcdsaKeyPair>> = OnceLock::new();
     KEY.get_or_init(|| EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).ok()).as_ref().ok_or(NoToken)

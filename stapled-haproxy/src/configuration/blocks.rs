@@ -1,15 +1,15 @@
-//! `.if`, `.elif`, `.else` and `.endif`: whether HAProxy reads a line.
+//! The blocks of `.if`, `.elif`, `.else` and `.endif`: whether HAProxy reads a line.
 
 use super::condition::Truth;
 
-/// Deeper blocks are not read; HAProxy itself takes 1024.
+/// The deepest nesting of blocks that is read, the same as HAProxy's.
 const MAX_DEPTH: usize = 1024;
 
 /// Whether HAProxy reads the lines of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Read {
     No,
-    /// It depends on a condition that cannot be decided.
+    /// An undecidable condition decides.
     Perhaps,
     Yes,
 }
@@ -34,36 +34,37 @@ impl From<&Truth> for Read {
     }
 }
 
-/// A directive in the wrong place. HAProxy does not start with it.
+/// A directive in the wrong place: HAProxy would not start with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BlockError {
     #[error("there is no .if before it")]
     Unopened,
-    #[error("the block has had its .else already")]
+    #[error("the block already has an .else")]
     AfterElse,
-    #[error("too many blocks in each other")]
+    #[error("the blocks are nested too deeply")]
     TooDeep,
 }
 
-/// The blocks that are open.
+/// The open blocks.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
     open: Vec<Block>,
-    /// Blocks that were too deep to be kept.
+    /// The number of open blocks beyond the deepest nesting.
     beyond: usize,
 }
 
+/// One open block.
 #[derive(Debug)]
 struct Block {
     outside: Read,
     now: Read,
-    /// Whether one of its branches so far was read.
+    /// Whether HAProxy read one of its earlier branches.
     before: Read,
     had_else: bool,
 }
 
 impl Blocks {
-    /// Whether lines are read now.
+    /// Whether HAProxy reads the current line.
     pub(super) fn now(&self) -> Read {
         if self.beyond > 0 { Read::No } else { self.open.last().map_or(Read::Yes, |block| block.now) }
     }
@@ -73,7 +74,7 @@ impl Blocks {
         self.open.is_empty() && self.beyond == 0
     }
 
-    /// `.if`. The condition is asked for only where it matters.
+    /// `.if`. The condition is evaluated only if it matters.
     pub(super) fn begin(&mut self, condition: impl FnOnce() -> Truth) -> Result<(), BlockError> {
         let outside = self.now();
         if self.open.len() >= MAX_DEPTH {
@@ -135,7 +136,7 @@ mod tests {
     }
 
     /// Plays a text of `1`, `0` and `?` (`.if` with that condition), `a`, `b` and `c` (`.elif` with yes, no and undecided),
-    /// `e` (`.else`) and `.` (`.endif`); returns what is read after each.
+    /// `e` (`.else`) and `.` (`.endif`); returns whether lines are read after each step.
     fn play(text: &str) -> String {
         let mut blocks = Blocks::default();
         let mut read = |step| {
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn branches_are_read_once_and_both_where_undecided() {
+    fn one_branch_is_read_and_both_if_undecided() {
         for (steps, expected) in [
             ("1e.", "yny"),
             ("0e.", "nyy"),
@@ -187,18 +188,18 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_that_does_not_matter_is_not_asked_for() {
+    fn a_condition_that_does_not_matter_is_not_evaluated() {
         let mut blocks = Blocks::default();
         blocks.begin(|| Truth::No).unwrap();
-        blocks.begin(|| panic!("asked")).unwrap();
-        blocks.otherwise_if(|| panic!("asked")).unwrap();
+        blocks.begin(|| panic!("evaluated")).unwrap();
+        blocks.otherwise_if(|| panic!("evaluated")).unwrap();
         blocks.end().unwrap();
         blocks.otherwise_if(|| Truth::Yes).unwrap();
-        blocks.otherwise_if(|| panic!("asked")).unwrap();
+        blocks.otherwise_if(|| panic!("evaluated")).unwrap();
     }
 
     #[test]
-    fn blocks_beyond_all_depth_are_counted_only() {
+    fn blocks_beyond_the_deepest_nesting_are_only_counted() {
         let mut blocks = Blocks::default();
         for _ in 0..5000 {
             let _ = blocks.begin(|| Truth::Yes);
@@ -212,7 +213,7 @@ mod tests {
     }
 
     proptest! {
-        /// With every condition decided one way or the other, what is read is read at least perhaps when it is undecided.
+        /// A line that is read with some decision of every condition is read at least perhaps while they are undecided.
         #[test]
         fn undecided_covers_both_ways(steps in "[10?abce.]{0,30}", ways in any::<u64>()) {
             let decided: String = steps.chars().enumerate().map(|(at, step)| match (step, ways >> (at % 64) & 1) {

@@ -1,9 +1,9 @@
-//! What a condition of `.if` and `.elif` says ("2.4. Conditional blocks" of HAProxy's configuration manual), as far as
-//! that can be known without the HAProxy that reads it.
+//! The conditions of `.if` and `.elif` ("2.4. Conditional blocks" of HAProxy's configuration manual), as far as they can
+//! be evaluated without HAProxy.
 
 use super::words::Variable;
 
-/// Parentheses and exclamation marks within each other beyond this are not followed.
+/// The deepest nesting of parentheses and exclamation marks that is evaluated.
 const MAX_DEPTH: usize = 64;
 
 /// Whether a condition holds.
@@ -11,7 +11,7 @@ const MAX_DEPTH: usize = 64;
 pub(super) enum Truth {
     Yes,
     No,
-    /// It depends on what is not known, or cannot be read: why.
+    /// It depends on an unknown fact, or cannot be read; the text says why.
     Undecided(String),
 }
 
@@ -45,7 +45,7 @@ impl Truth {
     }
 }
 
-/// What a condition says. It has been cut into words and joined by single spaces, as HAProxy does.
+/// Evaluates a condition, which has been cut into words and joined by single spaces, as HAProxy does.
 pub(super) fn evaluate(condition: &[u8], lookup: &dyn Fn(&str) -> Variable) -> Truth {
     let mut reader = Reader { rest: condition, lookup, depth: 0 };
     reader.skip_spaces();
@@ -61,9 +61,9 @@ pub(super) fn evaluate(condition: &[u8], lookup: &dyn Fn(&str) -> Variable) -> T
     }
 }
 
-/// What it says is not repeated: it may have the value of a variable in it that is nobody else's business.
+/// The truth of an unreadable condition. The text does not repeat it: it may contain the value of a secret variable.
 fn unreadable() -> Truth {
-    Truth::Undecided("this is no condition that can be read".to_owned())
+    Truth::Undecided("the condition cannot be read".to_owned())
 }
 
 struct Reader<'a> {
@@ -153,10 +153,10 @@ impl Reader<'_> {
             (b"defined", [name]) => match (self.lookup)(&String::from_utf8_lossy(name)) {
                 Variable::Set(_) => Some(Truth::Yes),
                 Variable::Unset => Some(Truth::No),
-                Variable::Perhaps(_) => undecided("an undecided condition before"),
+                Variable::Perhaps(_) => undecided("an earlier undecidable condition"),
                 Variable::Unknown => undecided("how HAProxy is started"),
             },
-            // Without it, there would be no certificates.
+            // Without OpenSSL, HAProxy would have no certificates.
             (b"feature", [name]) if name == b"OPENSSL" => Some(Truth::Yes),
             (b"feature", [_]) => undecided("how HAProxy was built"),
             (b"streq", [one, other]) => Some(Truth::of(one == other)),
@@ -175,7 +175,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What is in parentheses, separated by commas; with quotes and escapes of its own.
+    /// The arguments in parentheses, separated by commas, with their own quotes and escapes.
     fn arguments(&mut self) -> Option<Vec<Vec<u8>>> {
         let mut rest = self.rest.strip_prefix(b"(")?.iter();
         let mut arguments = Vec::new();
@@ -298,7 +298,7 @@ mod tests {
                     "defined(MAYBE)",
                     "1 && version_atleast(2.9)",
                     "0 || !feature(LUA)",
-                    // Not conditions at all.
+                    // Texts that are no conditions.
                     "a",
                     "true",
                     "1 1",

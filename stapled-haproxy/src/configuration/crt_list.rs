@@ -1,4 +1,4 @@
-//! The lines of a crt-list. They know neither quotes nor variables.
+//! The lines of a crt-list, which have neither quotes nor variables.
 
 use super::words::Word;
 
@@ -6,20 +6,20 @@ use super::words::Word;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) certificate: Word,
-    /// What is between the brackets.
+    /// The words between the brackets.
     pub(super) options: Vec<Word>,
 }
 
-/// Why a line cannot be read. HAProxy does not start with it.
+/// Why a line cannot be read: HAProxy would not start with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum EntryError {
-    #[error("brackets that do not match")]
+    #[error("the brackets do not match")]
     Brackets,
     #[error("a NUL character")]
     Nul,
 }
 
-/// Reads one line, without its end; `None` for an empty one and for a comment, which begins in the first column.
+/// Reads one line, without its end; `None` for an empty line and for a comment, which begins in the first column.
 pub(super) fn entry(line: &[u8]) -> Result<Option<Entry>, EntryError> {
     if line.first() == Some(&b'#') {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! The files that a configuration is read from.
+//! The file system that a configuration is read from.
 
 use std::collections::HashMap;
 use std::fs;
@@ -7,18 +7,19 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// What reading a configuration asks of a file system.
+/// The operations on a file system that reading a configuration needs.
 pub(super) trait Disk {
     /// The bytes of a text file.
     fn read(&mut self, path: &Path, text: Text) -> io::Result<Vec<u8>>;
     /// The names in a directory, sorted by their bytes.
     fn list(&mut self, path: &Path) -> io::Result<Vec<Vec<u8>>>;
-    /// What lies there, behind links.
+    /// The kind of a file, behind links.
     fn kind(&mut self, path: &Path) -> io::Result<Kind>;
     /// The addresses of a host.
     fn resolve(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 }
 
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     File,
@@ -26,7 +27,7 @@ pub(super) enum Kind {
     Other,
 }
 
-/// What kind of text a file holds.
+/// The kind of text in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Text {
     Configuration,
@@ -34,7 +35,7 @@ pub(super) enum Text {
 }
 
 impl Text {
-    /// Whether HAProxy would take it for a whole file.
+    /// Whether HAProxy would accept it as a whole file.
     fn is_finished(self, text: &[u8]) -> bool {
         match text.last() {
             Some(last) => *last == b'\n',
@@ -43,46 +44,48 @@ impl Text {
     }
 }
 
-/// No configuration and no crt-list is larger, in bytes: 1,000,000 certificates fit.
+/// The largest configuration or crt-list, in bytes: 1,000,000 certificates fit.
 const MAX_TEXT: u64 = 128 * 1024 * 1024;
-/// No directory has more entries.
+/// The largest number of entries of a directory.
 const MAX_ENTRIES: usize = 1_000_000;
 
-/// The machine's files, and what they were when they could be read last.
+/// The machine's files, and their last readable contents.
 ///
-/// HAProxy goes on with what it read when it started. So a file that cannot be read any more, or is just being written,
-/// is taken as it was.
+/// HAProxy keeps the configuration that it read when it started. So if a file cannot be read any more, or is being written,
+/// its last contents count.
 #[derive(Debug, Default)]
 pub(super) struct Machine {
     texts: HashMap<PathBuf, Remembered<Vec<u8>>>,
     lists: HashMap<PathBuf, Remembered<Vec<Vec<u8>>>>,
-    /// What could not be read and was taken as it was.
+    /// The files whose last contents were used in this round.
     kept: Vec<(PathBuf, Kept)>,
+    /// The number of the reading.
     round: u64,
 }
 
+/// Contents, and the last round that used them.
 #[derive(Debug)]
 struct Remembered<T> {
     value: T,
     round: u64,
 }
 
-/// Why something was taken as it was.
+/// Why last contents were used.
 #[derive(Debug)]
 pub(super) enum Kept {
     Unreadable(io::Error),
-    /// It is empty, or its last line does not end: HAProxy would not take it.
+    /// The file is empty, or its last line does not end: HAProxy would not accept it.
     Unfinished,
 }
 
 impl Machine {
-    /// Begins to read a configuration from its start.
+    /// Begins a reading of the configuration.
     pub(super) fn begin(&mut self) {
         self.kept.clear();
         self.round += 1;
     }
 
-    /// Ends it: forgets what was not met. Returns what was taken as it was before.
+    /// Ends the reading, and forgets the files that it did not use. Returns the files whose last contents were used.
     pub(super) fn end(&mut self) -> Vec<(PathBuf, Kept)> {
         let round = self.round;
         self.texts.retain(|_, remembered| remembered.round == round);
@@ -140,7 +143,7 @@ impl Disk for Machine {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // A FIFO would hang whoever opens it.
+    // Opening a FIFO would block.
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
@@ -169,7 +172,7 @@ fn list(path: &Path) -> io::Result<Vec<Vec<u8>>> {
 mod tests {
     use super::*;
 
-    /// Reads once, from begin to end; what was kept is shown by its kind.
+    /// Reads one file in one round; returns its contents and the kinds of kept contents.
     fn round(machine: &mut Machine, path: &Path, text: Text) -> (Option<String>, Vec<&'static str>) {
         machine.begin();
         let read = machine.read(path, text).ok().map(|text| String::from_utf8(text).unwrap());
@@ -181,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_what_it_was() {
+    fn an_unreadable_file_keeps_its_last_contents() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         let mut machine = Machine::default();
@@ -200,12 +203,12 @@ mod tests {
         assert_eq!(after(Some(""), Text::Configuration), (text("one\n"), vec!["unfinished"]));
         assert_eq!(after(None, Text::Configuration), (text("one\n"), vec!["unreadable"]));
         assert_eq!(after(Some("two\n"), Text::Configuration), (text("two\n"), vec![]));
-        // A list may well be empty.
+        // An empty list is valid.
         assert_eq!(after(Some(""), Text::List), (text(""), vec![]));
     }
 
     #[test]
-    fn what_is_not_met_again_is_forgotten() {
+    fn an_unused_file_is_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let [x, y] = ["x", "y"].map(|name| folder.path().join(name));
         fs::write(&x, "x\n").unwrap();
@@ -218,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_not_opened() {
+    fn a_special_file_is_not_opened() {
         let mut machine = Machine::default();
         for path in ["/dev/zero", "/"] {
             assert!(machine.read(Path::new(path), Text::List).is_err(), "{path}");

@@ -1,11 +1,10 @@
-//! The environment that a configuration sees: that of a process, changed by `setenv`, `presetenv`, `unsetenv` and
-//! `resetenv`.
+//! The environment of a configuration: that of a process, changed by `setenv`, `presetenv`, `unsetenv` and `resetenv`.
 
 use std::collections::{HashMap, HashSet};
 
 use super::words::Variable;
 
-/// What HAProxy sets itself, depending on how it was started and which version it is.
+/// The variables that HAProxy sets itself, depending on its arguments and version.
 const OWN: [&str; 10] = [
     "HAPROXY_BRANCH",
     "HAPROXY_CFGFILES",
@@ -23,25 +22,26 @@ const OWN: [&str; 10] = [
 #[derive(Clone, Debug, Default)]
 pub(super) struct Environment {
     set: HashMap<String, Value>,
-    /// HAProxy's own that the configuration has removed.
+    /// HAProxy's own variables that the configuration has removed.
     removed: HashSet<&'static str>,
 }
 
 #[derive(Clone, Debug)]
 struct Value {
     bytes: Vec<u8>,
-    /// Whether it was set, or removed, on a condition that cannot be decided.
+    /// Whether an undecidable condition sets or removes it.
     is_doubtful: bool,
 }
 
 impl Environment {
     pub(super) fn new(variables: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
         let value = |bytes| Value { bytes, is_doubtful: false };
-        // What HAProxy sets is its own, whatever is in the environment here.
+        // HAProxy replaces these variables.
         let variables = variables.into_iter().filter(|(name, _)| !OWN.contains(&name.as_str()));
         Environment { set: variables.map(|(name, bytes)| (name, value(bytes))).collect(), removed: HashSet::new() }
     }
 
+    /// The value of a variable.
     pub(super) fn lookup(&self, name: &str) -> Variable {
         match self.set.get(name) {
             Some(Value { bytes, is_doubtful: false }) => Variable::Set(bytes.clone()),
@@ -51,7 +51,7 @@ impl Environment {
         }
     }
 
-    /// `setenv`; `is_doubtful` where it is not sure that HAProxy reads the line.
+    /// `setenv`; `is_doubtful` if HAProxy may not read the line.
     pub(super) fn set(&mut self, name: &str, bytes: Vec<u8>, is_doubtful: bool) {
         self.set.insert(name.to_owned(), Value { bytes, is_doubtful });
     }
@@ -75,7 +75,7 @@ impl Environment {
         self.removed.extend(OWN.iter().copied().find(|own| *own == name));
     }
 
-    /// `resetenv`: all but these.
+    /// `resetenv`: removes all variables but these.
     pub(super) fn reset(&mut self, keep: &[String], is_doubtful: bool) {
         let is_kept = |name: &str| keep.iter().any(|kept| kept == name);
         if is_doubtful {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_haproxy_sets_itself_is_unknown_until_it_is_changed() {
+    fn a_variable_of_haproxy_is_unknown_until_it_is_changed() {
         let mut environment = Environment::new([("HAPROXY_BRANCH".to_owned(), b"mine".to_vec())]);
         assert_eq!(environment.lookup("HAPROXY_BRANCH"), Variable::Unknown);
         environment.preset("HAPROXY_BRANCH", b"x".to_vec(), false);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_been_changed_is_doubtful() {
+    fn a_possibly_changed_variable_is_doubtful() {
         let mut environment = Environment::new([("A".to_owned(), b"1".to_vec())]);
         environment.set("B", b"2".to_vec(), true);
         environment.unset("A", true);

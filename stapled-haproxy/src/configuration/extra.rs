@@ -1,4 +1,4 @@
-//! Which files HAProxy looks for beside a certificate (`ssl-load-extra-files`, `ssl-load-extra-del-ext`).
+//! The files that HAProxy looks for beside a certificate (`ssl-load-extra-files`, `ssl-load-extra-del-ext`).
 
 /// A set of kinds of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ impl Kinds {
     const NONE: Kinds = Kinds { bundle: false, staple: false, issuer: false };
 }
 
-/// What HAProxy looks for beside certificates. Where it is not sure that HAProxy reads a line, both are remembered.
+/// The kinds of files that HAProxy looks for beside certificates. If HAProxy may not read a line, both cases are kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExtraFiles {
     surely: Kinds,
@@ -28,7 +28,7 @@ impl Default for ExtraFiles {
 }
 
 impl ExtraFiles {
-    /// `ssl-load-extra-files`: each line replaces what those before said.
+    /// `ssl-load-extra-files`: each line replaces the ones before.
     pub(super) fn set<'a>(&mut self, words: impl Iterator<Item = &'a [u8]>, is_doubtful: bool) {
         let mut kinds = Kinds::NONE;
         for word in words {
@@ -61,20 +61,20 @@ impl ExtraFiles {
         self.without_extension = true;
     }
 
-    /// Whether `x.rsa`, `x.ecdsa` and `x.dsa` are looked for where there is no `x`.
+    /// Whether HAProxy looks for `x.rsa`, `x.ecdsa` and `x.dsa` if there is no `x`.
     pub(super) fn bundles(&self) -> bool {
         self.perhaps.bundle
     }
 
-    /// Where the response of a certificate is looked for.
+    /// The file where HAProxy looks for the response of a certificate.
     pub(crate) fn staple(&self, certificate: &[u8]) -> Option<Vec<u8>> {
-        // Better one file too many than a start without staples.
+        // A file too many is better than a start without staples.
         self.perhaps.staple.then(|| self.beside(certificate, b".ocsp"))
     }
 
-    /// Where the issuer of a certificate is looked for.
+    /// The file where HAProxy looks for the issuer of a certificate.
     pub(crate) fn issuer(&self, certificate: &[u8]) -> Option<Vec<u8>> {
-        // Only where it surely is: HAProxy does not start with a response whose issuer it does not find.
+        // Only if it is certain: HAProxy does not start with a response whose issuer it does not find.
         self.surely.issuer.then(|| self.beside(certificate, b".issuer"))
     }
 
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn each_line_replaces_those_before() {
+    fn each_line_replaces_the_ones_before() {
         let mut extra = ExtraFiles::default();
         assert_eq!(extra.staple(b"a.crt"), Some(b"a.crt.ocsp".to_vec()));
         set(&mut extra, &["bundle", "issuer"], false);
@@ -108,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn where_a_line_is_undecided_a_response_is_possible_and_an_issuer_not_sure() {
+    fn an_undecided_line_allows_a_response_and_no_issuer() {
         let mut extra = ExtraFiles::default();
         set(&mut extra, &["none"], true);
         assert!(extra.bundles() && extra.issuer(b"a").is_none() && extra.staple(b"a").is_some());
     }
 
     #[test]
-    fn only_crt_is_dropped() {
+    fn only_the_extension_crt_is_dropped() {
         let mut extra = ExtraFiles::default();
         extra.drop_extension();
         for (certificate, staple) in [

@@ -1,4 +1,4 @@
-//! What is found in a configuration, and what it is read with.
+//! The result of reading a configuration, and the surroundings that it is read with.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -10,29 +10,31 @@ use stapled_core::reason::ReasonCode;
 
 use super::extra::ExtraFiles;
 use crate::cli::address::Address;
+use crate::cli::level::Level;
 
-/// What a configuration of one HAProxy says about certificates and admin sockets.
+/// The certificates and admin sockets of one HAProxy's configuration.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Configuration {
-    /// The certificates that it serves, by their names. Certificates for servers behind it (`server … crt`) are none.
+    /// The certificates that HAProxy serves, by their names. Client certificates (`server … crt`) do not count.
     pub certificates: Vec<Served>,
-    /// Its admin sockets, in the order of the configuration. Those with less than the highest level there is are left
-    /// out: all lead to the same process, and the others would refuse what takes that level.
+    /// The admin sockets of the highest level, in the order of the configuration. The others are left out: all lead to the
+    /// same process, and a lower level refuses some commands.
     pub sockets: Vec<Socket>,
-    /// The names of certificates that servers behind it are shown (`server … crt`): a running HAProxy lists them with the
+    /// The names of client certificates for servers behind HAProxy (`server … crt`): a running HAProxy lists them with the
     /// others, and never staples them.
     pub client_certificates: Vec<String>,
-    /// What cannot be used, or may mean something else to HAProxy.
+    /// Lines that cannot be used, or that HAProxy may read differently.
     pub warnings: Vec<Warning>,
-    /// The configuration files themselves, in the order in which HAProxy reads them.
+    /// The configuration files, in the order in which HAProxy reads them.
     pub configuration_files: Vec<PathBuf>,
-    /// The files whose change may change this: configurations and crt-lists, and certificates that are not there yet.
+    /// The files whose change may change this: configurations, crt-lists, and certificates that do not exist yet.
     pub files: Vec<PathBuf>,
-    /// The directories of which every file counts.
+    /// The directories whose files all count.
     pub directories: Vec<PathBuf>,
-    /// What HAProxy looks for beside certificates, and where it looks for chains, in the end.
+    /// The files that HAProxy looks for beside certificates, after the last line.
     pub(crate) extra: ExtraFiles,
+    /// The directory where it looks for chains, after the last line.
     pub(crate) chains: Option<PathBuf>,
 }
 
@@ -40,23 +42,22 @@ pub struct Configuration {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Served {
-    /// Its name on HAProxy's command line, as `show ssl cert` lists it.
+    /// The name on HAProxy's command line, as `show ssl cert` lists it.
     pub name: String,
     /// The file.
     pub file: PathBuf,
-    /// Where HAProxy looks for a response when it starts, if anywhere.
+    /// The file where HAProxy looks for a response when it starts, if there is one.
     pub staple: Option<PathBuf>,
-    /// Whether that file is named, and not only looked for: HAProxy does not start without it.
+    /// Whether the configuration names that file: HAProxy does not start without it.
     pub is_staple_named: bool,
-    /// Where HAProxy looks for the issuer's certificate, if anywhere but in the file.
+    /// The further file where HAProxy looks for the issuer's certificate, if there is one.
     pub issuer: Option<PathBuf>,
     /// A directory where HAProxy looks for the chain of a certificate that comes without (`issuers-chain-path`).
     pub chains: Option<PathBuf>,
-    /// Whether HAProxy asks for its responses itself (`ocsp-update on`, `ocsp-update.mode on`; 2.8 and later): beside a
-    /// stapler, it would be a second writer.
+    /// Whether HAProxy asks for the responses itself (`ocsp-update on`, `ocsp-update.mode on`; 2.8 and later): it would
+    /// overwrite the staples of a stapler.
     pub updates_itself: bool,
-    /// Whether HAProxy surely loads it. Where something depends on a condition that cannot be decided, it may have another
-    /// one instead.
+    /// Whether HAProxy certainly loads it. If an undecidable condition decides, HAProxy may load another one instead.
     pub is_certain: bool,
     /// The line that names it.
     pub place: Place,
@@ -66,36 +67,12 @@ pub struct Served {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Socket {
-    /// Where to connect to.
+    /// The address to connect to.
     pub address: Address,
-    /// What its commands may do.
+    /// The level of its commands.
     pub level: Level,
     /// The line that names it.
     pub place: Place,
-}
-
-/// The level of an admin socket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Level {
-    /// `level user`.
-    User,
-    /// `level operator`, and the default.
-    #[default]
-    Operator,
-    /// `level admin`: what a certificate's first staple takes.
-    Admin,
-}
-
-/// As HAProxy writes it.
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Level::User => "user",
-            Level::Operator => "operator",
-            Level::Admin => "admin",
-        })
-    }
 }
 
 /// A line of a file.
@@ -113,32 +90,32 @@ impl fmt::Display for Place {
     }
 }
 
-/// Something in a configuration that is left out, or may mean something else to HAProxy.
+/// A line of a configuration that is left out, or that HAProxy may read differently.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{place}: {what}")]
 #[non_exhaustive]
 pub struct Warning {
-    /// The stable word for it.
+    /// The stable code of the warning.
     pub code: ReasonCode,
-    /// What comes of it.
+    /// The consequence.
     pub effect: Effect,
-    /// Where.
+    /// The line.
     pub place: Place,
-    /// What, and what to do.
+    /// The problem, and what to do.
     pub what: String,
 }
 
-/// What comes of something that a configuration says.
+/// The consequence of a problem in a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Effect {
     /// A certificate may be missing.
     LeftOut,
-    /// Something was assumed that may be different for HAProxy.
+    /// An assumption was made that may be wrong for HAProxy.
     Assumed,
 }
 
-/// Why a configuration cannot be read at all.
+/// Why a configuration cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigurationError {
@@ -147,10 +124,10 @@ pub enum ConfigurationError {
     Unreadable {
         /// The path.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// A directory without a file that HAProxy would read.
+    /// The directory has no file that HAProxy would read.
     #[error("HAProxy's configuration {}: the directory has no file whose name ends in .cfg", .path.display())]
     NoFiles {
         /// The directory.
@@ -166,12 +143,12 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// What HAProxy reads its configuration with, besides the files.
+/// The directory and the environment in which HAProxy reads its configuration.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Surroundings {
     pub(super) directory: PathBuf,
-    /// Whether a running HAProxy was found to have been started there.
+    /// Whether a running HAProxy was started there.
     pub(super) is_confirmed: bool,
     pub(super) environment: Vec<(OsString, OsString)>,
 }
@@ -180,7 +157,7 @@ impl Default for Surroundings {
     /// The current directory and the environment of this process.
     fn default() -> Self {
         Surroundings {
-            // Without a current directory, relative paths lead nowhere.
+            // Without a current directory, relative paths lead to no file.
             directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
             is_confirmed: false,
             environment: std::env::vars_os().collect(),
@@ -194,7 +171,7 @@ impl Surroundings {
         Surroundings { directory: directory.into(), ..self }
     }
 
-    /// HAProxy's environment, instead of this process's.
+    /// HAProxy's environment instead of this process's.
     pub fn environment<N: Into<OsString>, V: Into<OsString>>(
         self,
         environment: impl IntoIterator<Item = (N, V)>,

@@ -1,4 +1,4 @@
-//! The addresses of a `stats socket` line, which are those of a `bind` line, as something to connect to.
+//! The addresses of a `stats socket` line, which have the forms of a `bind` line.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -11,12 +11,13 @@ pub(super) enum Listener {
     Abstract(String),
     /// An abstract name of exactly this length.
     AbstractExact(String),
-    /// A TCP port of a host; an empty name stands for all of this machine.
+    /// A TCP port of a host; an empty name stands for all addresses of this machine.
     Tcp { host: String, port: u16, family: Family },
-    /// Nothing that can be connected to: why.
+    /// An address that cannot be connected to, and why.
     Unusable(String),
 }
 
+/// A family of IP addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     Any,
@@ -24,7 +25,7 @@ pub(super) enum Family {
     V6,
 }
 
-/// The addresses, separated by commas.
+/// Reads the addresses, which are separated by commas.
 pub(super) fn listeners(text: &[u8]) -> Vec<Listener> {
     text.split(|byte| *byte == b',').filter(|one| !one.is_empty()).map(listener).collect()
 }
@@ -53,7 +54,7 @@ fn listener(text: &[u8]) -> Listener {
         Some(("ipv6" | "tcp6", rest)) => tcp(rest, Family::V6),
         Some(("ip" | "tcp", rest)) => tcp(rest, Family::Any),
         Some(("fd" | "sockpair", _)) => Listener::Unusable("an inherited socket cannot be connected to".to_owned()),
-        Some((family, _)) => Listener::Unusable(format!("{family}@ is no kind of address that is known")),
+        Some((family, _)) => Listener::Unusable(format!("{family}@ is not a known kind of address")),
         None => tcp(text, Family::Any),
     }
 }
@@ -62,7 +63,7 @@ fn tcp(text: &str, family: Family) -> Listener {
     let Some((host, port)) = text.rsplit_once(':') else {
         return Listener::Unusable("the port is missing".to_owned());
     };
-    // Of a range of ports, the first: all lead to the same process.
+    // The first port of a range: all lead to the same process.
     let first = port.split_once('-').map_or(port, |(first, _)| first);
     match first.parse() {
         Ok(port) if port != 0 => {
@@ -70,12 +71,12 @@ fn tcp(text: &str, family: Family) -> Listener {
             let host = if host == "*" { "" } else { host };
             Listener::Tcp { host: host.to_owned(), port, family }
         }
-        _ => Listener::Unusable(format!("{port:?} is no port")),
+        _ => Listener::Unusable(format!("{port:?} is not a port")),
     }
 }
 
 impl Family {
-    /// Whether it has this address.
+    /// Whether this address belongs to the family.
     pub(super) fn has(self, address: std::net::IpAddr) -> bool {
         match self {
             Family::Any => true,
@@ -84,7 +85,7 @@ impl Family {
         }
     }
 
-    /// Where to connect to what listens on all addresses.
+    /// The address to connect to a socket that listens on all addresses.
     pub(super) fn this_machine(self) -> std::net::IpAddr {
         match self {
             Family::V6 => Ipv6Addr::LOCALHOST.into(),

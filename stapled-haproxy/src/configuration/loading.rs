@@ -1,4 +1,4 @@
-//! The certificates that lines name: which files those are, and by which names HAProxy knows them.
+//! The certificates that lines name: their files, and HAProxy's names for them.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -12,29 +12,29 @@ use super::statement::Files;
 use super::words::Word;
 use crate::codes;
 
-/// More certificates are not served.
+/// The number of certificates that are read.
 const MAX_CERTIFICATES: usize = 1_000_000;
-/// Beyond so many files, those that are not there are found by the regular scan only.
+/// The number of watched files up to which missing certificates are watched; beyond it, the regular scan finds them.
 const MAX_AWAITED: usize = 20_000;
-/// The certificates of a bundle: one for each kind of key.
+/// The extensions of a bundle's certificates: one for each kind of key.
 const BUNDLE: [&[u8]; 3] = [b".dsa", b".ecdsa", b".rsa"];
-/// Files beside certificates that are none.
+/// The extensions of files in a certificate directory that are no certificates.
 const BESIDE: [&[u8]; 4] = [b".issuer", b".ocsp", b".sctl", b".key"];
 
 impl Reading<'_> {
-    /// `crt` and `default-crt` of a `bind` line: a file, a directory, a bundle, or something of a store.
+    /// `crt` and `default-crt` of a `bind` line: a file, a directory, a bundle, or a certificate of a store.
     pub(super) fn serve(&mut self, path: &Word) {
         self.serve_one(path, None);
     }
 
-    /// `ssl-f-use`: as a line of a crt-list.
+    /// `ssl-f-use`: reads as a line of a crt-list.
     pub(super) fn use_in_frontend(&mut self, files: &Files) {
         if let Some(path) = files.certificate.clone() {
             self.serve_one(&path, Some(files));
         }
     }
 
-    /// `crt-list` of a `bind` line. The list itself is not under `crt-base`; what it names is.
+    /// `crt-list` of a `bind` line. The list itself is not under `crt-base`; its certificates are.
     pub(super) fn serve_list(&mut self, path: &Word) {
         self.doubt(path, "the crt-list");
         let list = self.path(&path.bytes);
@@ -61,7 +61,7 @@ impl Reading<'_> {
                     self.serve_one(&entry.certificate, Some(&files));
                 }
                 Ok(None) => {}
-                Err(error) => self.warn(codes::CONFIGURATION_LINE, format!("left out: {error}")),
+                Err(error) => self.warn(codes::CONFIGURATION_LINE, format!("{error}; this line is ignored")),
             }
         }
         if text.last().is_some_and(|byte| *byte != b'\n') {
@@ -73,14 +73,14 @@ impl Reading<'_> {
         self.place = place;
     }
 
-    /// A line of a `crt-store`: HAProxy loads the certificate whether it is used or not.
+    /// A line of a `crt-store`: HAProxy loads the certificate, used or not.
     pub(super) fn load_into_store(&mut self, store: &[u8], base: Option<&[u8]>, files: &Files) {
         let Some(certificate) = &files.certificate else {
-            return self.warn(codes::CONFIGURATION_LINE, "left out: no `crt`");
+            return self.warn(codes::CONFIGURATION_LINE, "the line names no `crt`; it is ignored");
         };
         self.doubt(certificate, "the certificate");
         let global = self.settings.bases.last().cloned().flatten();
-        // The base of a store is for its files only; what a certificate without a name is called, the global one says.
+        // The base of a store is for its files only; the global one is part of the name of a certificate without alias.
         let name = match &files.alias {
             Some(alias) => [b"@", store, b"/", &alias.bytes].concat(),
             None if store.is_empty() => under(global.as_deref(), &certificate.bytes),
@@ -125,20 +125,20 @@ impl Reading<'_> {
         }
     }
 
-    /// The names that may be meant, the likeliest last: there are several where `crt-base` depends on what cannot be
-    /// decided.
+    /// The names that a word may stand for, the likeliest last: several if an undecidable condition decides about
+    /// `crt-base`.
     pub(super) fn candidates(&self, path: &[u8]) -> Vec<Vec<u8>> {
         let bases = || self.settings.bases.iter().map(|base| under(base.as_deref(), path));
         match path.first() {
             Some(b'/') => vec![path.to_vec()],
-            // Of a store; or, before there were any, a file with an odd name.
+            // A certificate of a store, or a file whose name begins with @.
             Some(b'@') if self.certificates.contains_key(path) => vec![path.to_vec()],
             Some(b'@') => bases().chain([path.to_vec()]).collect(),
             _ => bases().collect(),
         }
     }
 
-    /// Takes what HAProxy loads by that name. Returns whether there is anything.
+    /// Loads the certificates of that name. Returns whether there are any.
     fn load(&mut self, name: &[u8], files: Option<&Files>) -> bool {
         if self.certificates.contains_key(name) {
             self.name_again(name);
@@ -150,14 +150,14 @@ impl Reading<'_> {
             Ok(Kind::File) => self.take(name, path, files),
             Ok(Kind::Directory) if files.is_none() => self.load_directory(name, path),
             Ok(_) => {
-                let what = format!("{} is no file: HAProxy would not start", path.display());
+                let what = format!("{} is not a file: HAProxy would not start", path.display());
                 self.warn(codes::CRT_MISSING, what);
             }
             Err(error) if is_absent(&error) => {
                 self.wait_for(path);
                 return self.load_bundle(name, files);
             }
-            // Whoever reads it tells why that fails.
+            // The error of reading it is reported later.
             Err(_) => self.take(name, path, files),
         }
         true
@@ -182,7 +182,7 @@ impl Reading<'_> {
             let file = path.join(OsStr::from_bytes(&entry));
             let is_file = match self.disk.kind(&file) {
                 Ok(kind) => kind == Kind::File,
-                // A file that cannot be looked at is one; a link that leads nowhere is none.
+                // A file of unknown kind counts; a dangling link does not.
                 Err(error) => !is_absent(&error),
             };
             if self.certificates.contains_key(&name) {
@@ -217,7 +217,7 @@ impl Reading<'_> {
         is_found
     }
 
-    /// A file that is no part of a store.
+    /// Adds a file that is no part of a store.
     fn take(&mut self, name: &[u8], path: PathBuf, files: Option<&Files>) {
         let named = files.filter(|files| files.are_named);
         let (staple, issuer) = match named {
@@ -234,8 +234,8 @@ impl Reading<'_> {
         self.add(name.to_vec(), path, (staple, is_named), issuer, files);
     }
 
-    /// A file that a crt-list names beside a certificate. HAProxy 3.0 does not take it from `crt-base`; HAProxy does not
-    /// start where it is not there, so where it is tells which file is meant.
+    /// The path of a file that a crt-list names beside a certificate. HAProxy 3.0 does not look for it in `crt-base`, other
+    /// versions do. HAProxy does not start without the file, so the existing one is meant.
     fn named(&mut self, word: Option<&Word>) -> Option<PathBuf> {
         let word = word?;
         let bases = self.settings.bases.iter().map(|base| under(base.as_deref(), &word.bytes));
@@ -245,18 +245,19 @@ impl Reading<'_> {
         Some(self.path(found))
     }
 
-    /// Remembers what a line says about who asks for the responses of a certificate.
+    /// Notes whether a line lets HAProxy ask for the responses of a certificate.
     fn note_updates(&mut self, name: &[u8], files: Option<&Files>) {
         if let Some(said) = files.and_then(|files| files.updates_itself) {
             self.updates.insert(name.to_vec(), said);
         }
     }
 
-    /// Whether HAProxy reads this line, and means by it what is taken from it.
+    /// Whether HAProxy certainly reads this line, and reads it the same.
     fn is_certain(&self) -> bool {
         self.is_read_surely() && !self.is_choice
     }
 
+    /// Notes that another line names a certificate.
     fn name_again(&mut self, name: &[u8]) {
         let is_certain = self.is_certain();
         if let Some(served) = self.certificates.get_mut(name) {
@@ -264,7 +265,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Remembers a file that is not there yet.
+    /// Watches for a file that does not exist yet.
     fn wait_for(&mut self, path: PathBuf) {
         if self.files.len() < MAX_AWAITED {
             self.files.insert(path);
@@ -301,7 +302,7 @@ impl Reading<'_> {
     }
 }
 
-/// A path under a base, as HAProxy writes it: joined by a slash, whatever the base ends in.
+/// A path under a base, as HAProxy writes it: always joined by a slash.
 fn under(base: Option<&[u8]>, path: &[u8]) -> Vec<u8> {
     match base {
         Some(base) if path.first() != Some(&b'/') => [base, b"/", path].concat(),

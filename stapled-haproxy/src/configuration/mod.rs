@@ -1,17 +1,17 @@
-//! HAProxy's configuration: which certificates it serves, and where its admin sockets are.
+//! HAProxy's configuration: the certificates that it serves, and its admin sockets.
 //!
-//! From the ground up; only `disk` and `source` touch files:
+//! From the bottom up; only `disk` and `source` touch files:
 //!
-//! - `words`: a line cut into words; `environment`: its variables.
-//! - `condition`, `blocks`: `.if` and what follows. What cannot be decided is read both ways.
-//! - `statement`, `listener`, `crt_list`, `extra`: what single lines say.
-//! - `reading`, `loading`, `sockets`: the whole, read in HAProxy's order, over an interface to files.
-//! - `found`: what comes of it.
-//! - `disk`: that interface over the machine's files.
-//! - `source`: certificates for a stapler, and changes as they come.
+//! - `words` cuts a line into words; `environment` holds its variables.
+//! - `condition` and `blocks` handle `.if` and `.elif`. Both branches of an undecidable condition are read.
+//! - `statement`, `listener`, `crt_list` and `extra` read single lines.
+//! - `reading`, `loading` and `sockets` read the whole configuration in HAProxy's order, over an interface to files.
+//! - `found` is the result.
+//! - `disk` is that interface to the machine's files.
+//! - `source` gives the certificates to a stapler, and watches for changes.
 //!
-//! What is known of HAProxy's ways is measured with 2.6 and 3.0, where its manual is silent; `ssl-f-use` (3.2) is read
-//! as the manual has it.
+//! Where HAProxy's manual is silent, its behaviour was measured with 2.6 and 3.0; `ssl-f-use` (3.2) is read as the manual
+//! describes it.
 
 mod blocks;
 mod condition;
@@ -30,6 +30,7 @@ mod statement;
 mod tests;
 mod words;
 
+pub use crate::cli::level::Level;
 pub(crate) use extra::ExtraFiles;
-pub use found::{Configuration, ConfigurationError, Effect, Level, Place, Served, Socket, Surroundings, Warning};
+pub use found::{Configuration, ConfigurationError, Effect, Place, Served, Socket, Surroundings, Warning};
 pub use source::HaproxyConfiguration;

@@ -1,4 +1,4 @@
-//! The whole configuration, read line by line in HAProxy's order.
+//! Reads a whole configuration line by line, in HAProxy's order.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
@@ -19,16 +19,16 @@ use super::statement::{BindOption, Files, bind_options};
 use super::words::{DoubtKind, LineError, Variable, Word, split};
 use crate::codes;
 
-/// No directory of configurations has more files that are read.
+/// The number of files that are read of a configuration directory.
 const MAX_FILES: usize = 10_000;
-/// More warnings are not told.
+/// The number of warnings that are kept.
 pub(super) const MAX_WARNINGS: usize = 1000;
-/// More certificates for servers are not told apart.
+/// The number of client certificates that are remembered.
 const MAX_CLIENTS: usize = 100_000;
-/// More sections than these a line does not belong to.
+/// The number of sections that one line may belong to.
 const MAX_SECTIONS: usize = 8;
 
-/// Words that begin a section, wherever they stand.
+/// Words that begin a section.
 const SECTIONS: [&str; 23] = [
     "acme",
     "backend",
@@ -55,55 +55,58 @@ const SECTIONS: [&str; 23] = [
     "userlist",
 ];
 
-/// What is known while a configuration is read.
+/// The state while a configuration is read.
 pub(super) struct Reading<'d> {
     pub(super) disk: &'d mut dyn Disk,
     environment: Environment,
-    /// Where relative paths begin when HAProxy starts, as far as that is known.
+    /// The directory in which relative paths begin when HAProxy starts, or the best guess.
     pub(super) start: PathBuf,
+    /// Whether a running HAProxy has confirmed that directory.
     is_start_confirmed: bool,
-    /// Where they begin now (`default-path`).
+    /// The directory in which relative paths begin at this line (`default-path`).
     pub(super) directory: PathBuf,
     default_path: DefaultPath,
     blocks: Blocks,
-    /// The section that lines belong to; several where it depends on what cannot be decided.
+    /// The section of the line; several if an undecidable condition decides.
     sections: Vec<Section>,
     section_name: Vec<u8>,
-    /// The first line of this file that is in no section, until one begins.
+    /// The first line of this file outside of a section, until one begins.
     stray: Option<Place>,
     has_section: bool,
     pub(super) place: Place,
-    /// The first line of all.
+    /// The first line of the configuration.
     pub(super) first: Place,
     pub(super) settings: Settings,
     pub(super) certificates: BTreeMap<Vec<u8>, Served>,
-    /// Whether what is loaded now is one of several things that may be meant.
+    /// Whether the word being read may name one of several certificates.
     pub(super) is_choice: bool,
-    /// The names of those that servers are shown.
+    /// The names of client certificates for servers.
     clients: BTreeSet<Vec<u8>>,
-    /// What is said of single certificates: whether HAProxy asks for their responses itself.
+    /// Whether HAProxy asks for the responses of single certificates itself, where a line says so.
     pub(super) updates: BTreeMap<Vec<u8>, bool>,
     pub(super) lists_read: HashSet<PathBuf>,
     pub(super) sockets: Vec<Socket>,
     warnings: Vec<Warning>,
     configuration_files: Vec<PathBuf>,
+    /// The warnings that are given once.
     told: HashSet<(ReasonCode, String)>,
     pub(super) files: BTreeSet<PathBuf>,
     pub(super) directories: BTreeSet<PathBuf>,
 }
 
-/// What the global section says about certificates' files.
+/// The settings of the global section about certificates' files.
 #[derive(Debug)]
 pub(super) struct Settings {
-    /// `crt-base`; several where it depends on what cannot be decided.
+    /// `crt-base`; several if an undecidable condition decides.
     pub(super) bases: Vec<Option<Vec<u8>>>,
     pub(super) extra: ExtraFiles,
     /// `issuers-chain-path`.
     pub(super) chains: Option<PathBuf>,
-    /// `ocsp-update.mode`: whether HAProxy asks for responses itself, where nothing else is said.
+    /// `ocsp-update.mode`: whether HAProxy asks for responses itself by default.
     pub(super) updates: bool,
 }
 
+/// `default-path`.
 #[derive(Debug)]
 enum DefaultPath {
     Current,
@@ -127,24 +130,24 @@ enum Section {
 }
 
 impl Configuration {
-    /// Reads the configuration of one HAProxy: what it is started with as `-f`, in that order; files, or directories of
+    /// Reads the configuration of one HAProxy: the paths of its `-f` arguments, in that order; files, or directories of
     /// `*.cfg`. Environment and current directory are those of this process.
     ///
-    /// Blocks: it reads these files, the crt-lists in them, and which files there are in directories of certificates;
-    /// no certificates. The name of a host that a socket listens on is resolved.
+    /// Blocks: it reads these files and their crt-lists, and lists directories of certificates. It reads no certificates. It
+    /// resolves the host name of a listening socket.
     ///
     /// # Errors
     ///
-    /// A file or directory of `paths` cannot be read. Everything else becomes a [`Warning`].
+    /// A file or directory of `paths` cannot be read. Any other problem becomes a [`Warning`].
     pub fn read<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, ConfigurationError> {
         Configuration::read_in(&Surroundings::default(), paths)
     }
 
-    /// [`read`](Configuration::read), for a HAProxy with other surroundings than this process.
+    /// [`read`](Configuration::read) for a HAProxy with other surroundings than this process.
     ///
     /// # Errors
     ///
-    /// The same.
+    /// A file or directory of `paths` cannot be read.
     pub fn read_in<P: AsRef<Path>>(
         surroundings: &Surroundings,
         paths: impl IntoIterator<Item = P>,
@@ -199,7 +202,7 @@ impl<'d> Reading<'d> {
                     let names =
                         names.iter().filter(|name| is_read(name)).map(|name| path.join(OsStr::from_bytes(name)));
                     let mut files: Vec<PathBuf> = names.collect();
-                    // What is there and cannot be looked at, cannot be read either, and that is told.
+                    // A file whose kind is unknown is kept: reading it gives the error.
                     files.retain(|file| {
                         self.disk.kind(file).map_or_else(|error| !is_absent(&error), |kind| kind == Kind::File)
                     });
@@ -215,7 +218,7 @@ impl<'d> Reading<'d> {
                         self.read_file(file)?;
                     }
                 }
-                // What cannot be looked at may still be remembered.
+                // A file whose kind is unknown may still be remembered.
                 _ => self.read_file(&path)?,
             }
         }
@@ -261,8 +264,7 @@ impl<'d> Reading<'d> {
         }
         if let Some(place) = self.stray.take().filter(|_| !self.has_section) {
             let end = std::mem::replace(&mut self.place, place);
-            let what =
-                "no section (`global`, `frontend` and so on) begins here or later: this is no configuration of HAProxy";
+            let what = "no section (`global`, `frontend` and so on) begins here or later: this is not a configuration of HAProxy";
             self.warn(codes::CONFIGURATION_LINE, what);
             self.place = end;
         }
@@ -283,7 +285,7 @@ impl<'d> Reading<'d> {
             Ok(words) => words,
             Err(error) => {
                 if self.blocks.now() != Read::No {
-                    self.warn(codes::CONFIGURATION_LINE, format!("left out: {error}"));
+                    self.warn(codes::CONFIGURATION_LINE, format!("{error}; this line is ignored"));
                 }
                 return;
             }
@@ -304,7 +306,7 @@ impl<'d> Reading<'d> {
         }
     }
 
-    /// Whether HAProxy reads this line, in this section.
+    /// Whether HAProxy certainly reads this line, in this section.
     pub(super) fn is_read_surely(&self) -> bool {
         self.blocks.now() == Read::Yes && self.sections.len() == 1
     }
@@ -325,7 +327,7 @@ impl<'d> Reading<'d> {
             let unknown = words.iter().filter_map(|word| word.doubt.as_ref());
             let truth = match unknown.into_iter().find(|doubt| doubt.kind != DoubtKind::Unset) {
                 Some(doubt) => {
-                    Truth::Undecided(format!("this depends on {}, whose value is not known", doubt.variable))
+                    Truth::Undecided(format!("the condition depends on {}, whose value is not known", doubt.variable))
                 }
                 None => {
                     let words: Vec<&[u8]> = words.iter().map(|word| word.bytes.as_slice()).collect();
@@ -345,10 +347,10 @@ impl<'d> Reading<'d> {
         };
         if let Err(error) = done {
             let directive = String::from_utf8_lossy(directive).into_owned();
-            self.warn(codes::CONFIGURATION_LINE, format!("{directive} is passed over: {error}"));
+            self.warn(codes::CONFIGURATION_LINE, format!("{directive} is ignored: {error}"));
         }
         if let Some(why) = undecided {
-            self.warn(codes::CONDITION_UNDECIDED, format!("{why}: read both ways"));
+            self.warn(codes::CONDITION_UNDECIDED, format!("{why}: both branches are read"));
         }
     }
 
@@ -407,14 +409,14 @@ impl<'d> Reading<'d> {
             (b"issuers-chain-path", [path, ..]) => {
                 let path = self.path(&path.bytes);
                 self.directories.insert(path.clone());
-                // Only where it surely is: HAProxy does not start with a response whose issuer it does not find.
+                // Only if the line is certain: HAProxy does not start with a response whose issuer it does not find.
                 self.settings.chains = (!is_doubtful).then_some(path);
             }
             (b"ssl-load-extra-files", words) => {
                 self.settings.extra.set(words.iter().map(|word| word.bytes.as_slice()), is_doubtful);
             }
             (b"ocsp-update.mode" | b"tune.ssl.ocsp-update.mode", [mode, ..]) => {
-                // Where it is not sure that HAProxy reads the line: better one word too many.
+                // If the line is not certain, a warning too many does no harm.
                 self.settings.updates = mode.bytes == b"on" || is_doubtful && self.settings.updates;
             }
             (b"ssl-load-extra-del-ext", _) => self.settings.extra.drop_extension(),
@@ -446,7 +448,7 @@ impl<'d> Reading<'d> {
         }
     }
 
-    /// `default-path`: HAProxy changes its directory for the rest of each file.
+    /// Applies `default-path`: HAProxy changes its directory for the rest of each file.
     fn enter_directory(&mut self) {
         let of_file = self.place.file.parent().unwrap_or(Path::new("/"));
         self.directory = match &self.default_path {
@@ -467,7 +469,8 @@ impl<'d> Reading<'d> {
         }
     }
 
-    /// The certificates of `server` lines. One word too many does no harm: a running HAProxy has none of that name.
+    /// Notes the client certificates of `server` lines. A name too many does no harm: a running HAProxy has no certificate of
+    /// that name.
     fn note_clients(&mut self, words: &[Word]) {
         for pair in words.windows(2) {
             if let [option, path] = pair
@@ -480,7 +483,7 @@ impl<'d> Reading<'d> {
         }
     }
 
-    /// A path, taken from the directory that relative ones begin in now.
+    /// A path from the directory in which relative paths begin at this line. A guess of that directory is warned about.
     pub(super) fn path(&mut self, path: &[u8]) -> PathBuf {
         if path.first() != Some(&b'/') && matches!(self.default_path, DefaultPath::Current) {
             self.warn_relative(path);
@@ -488,7 +491,7 @@ impl<'d> Reading<'d> {
         self.path_of(path)
     }
 
-    /// The same, without a word about it.
+    /// The same path, without a warning.
     pub(super) fn path_of(&self, path: &[u8]) -> PathBuf {
         plain(&self.directory.join(OsStr::from_bytes(path)))
     }
@@ -496,8 +499,8 @@ impl<'d> Reading<'d> {
     pub(super) fn warn_relative(&mut self, path: &[u8]) {
         if !self.is_start_confirmed && self.told.insert((codes::RELATIVE_PATH, String::new())) {
             let what = format!(
-                "{} is taken from {}, the directory that this program was started in; HAProxy takes it from its own: \
-                 start both in the same one, or give absolute paths",
+                "{} is looked for in {}, the directory that this program was started in; HAProxy looks in its own: start \
+                 both in the same one, or give absolute paths",
                 String::from_utf8_lossy(path),
                 self.start.display()
             );
@@ -505,14 +508,14 @@ impl<'d> Reading<'d> {
         }
     }
 
-    /// Tells if it is not sure what a word means to HAProxy.
+    /// Warns if HAProxy may read a word differently.
     pub(super) fn doubt(&mut self, word: &Word, what: &str) {
         let Some(doubt) = &word.doubt else { return };
         let variable = &doubt.variable;
         let why = match doubt.kind {
-            DoubtKind::Unset => "it is not set here, and taken as empty; set it for this program as for HAProxy",
-            DoubtKind::Unknown => "HAProxy sets it itself, and it is taken as empty; write its value instead",
-            DoubtKind::Undecided => "it is set on a condition that cannot be decided; the last value is taken",
+            DoubtKind::Unset => "it is not set here and counts as empty; set it for this program as for HAProxy",
+            DoubtKind::Unknown => "HAProxy sets it itself, and it counts as empty; write its value instead",
+            DoubtKind::Undecided => "an undecidable condition sets it; its last value counts",
         };
         let what = format!("{what} depends on the environment variable {variable}: {why}");
         self.warn(codes::VARIABLE_UNKNOWN, what);
@@ -524,7 +527,7 @@ impl<'d> Reading<'d> {
         match self.warnings.len() {
             MAX_WARNINGS.. => {}
             LAST_WARNING => {
-                let what = "more warnings are not told".to_owned();
+                let what = "further warnings are left out".to_owned();
                 let code = codes::CONFIGURATION_TOO_LARGE;
                 self.warnings.push(Warning { code, effect: Effect::LeftOut, place, what });
             }
@@ -540,7 +543,7 @@ impl<'d> Reading<'d> {
 }
 
 const LAST_WARNING: usize = MAX_WARNINGS - 1;
-/// Warnings of which no certificate is missing.
+/// Codes of warnings that leave out no certificate.
 const ADVICE: [ReasonCode; 6] = [
     codes::CONDITION_UNDECIDED,
     codes::VARIABLE_UNKNOWN,
@@ -550,17 +553,18 @@ const ADVICE: [ReasonCode; 6] = [
     codes::SOCKET_MISSING_IN_CONFIGURATION,
 ];
 
-/// The lines of a text, without their ends.
+/// The lines of a text, without their line ends.
 pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
     text.split(|byte| *byte == b'\n')
 }
 
-/// A path without `.` and doubled slashes, which name the same file.
+/// The path without `.` and doubled slashes.
 pub(super) fn plain(path: &Path) -> PathBuf {
     path.components().collect()
 }
 
+/// Whether there is no file.
 pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

@@ -1,23 +1,24 @@
-//! The admin sockets of a configuration, as something to connect to.
+//! The admin sockets of a configuration, as addresses to connect to.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::found::{Level, Socket};
+use super::found::Socket;
 use super::listener::{Family, Listener, listeners};
 use super::reading::{Reading, plain};
 use super::statement::{BindOption, bind_options};
 use super::words::Word;
 use crate::cli::address::Address;
+use crate::cli::level::Level;
 use crate::codes;
 
-/// More sockets are not used.
+/// The number of sockets that are used.
 const MAX_SOCKETS: usize = 64;
 
 impl Reading<'_> {
     /// `stats socket`.
     pub(super) fn stats_socket(&mut self, address: &Word, options: &[Word]) {
-        // It may have certificates of its own.
+        // The socket may have certificates of its own.
         self.bind(options);
         self.doubt(address, "stats socket");
         let options = bind_options(options);
@@ -32,7 +33,7 @@ impl Reading<'_> {
         let speaks_more = options.iter().any(|option| matches!(option, BindOption::Ssl | BindOption::AcceptProxy));
         for listener in listeners(&address.bytes) {
             let address = match listener {
-                _ if speaks_more => Err("with `ssl` or `accept-proxy` it cannot be talked to".to_owned()),
+                _ if speaks_more => Err("it speaks another protocol (`ssl` or `accept-proxy`)".to_owned()),
                 listener => self.connectable(listener),
             };
             match address {
@@ -45,7 +46,10 @@ impl Reading<'_> {
                     self.sockets.push(Socket { address, level: level.unwrap_or_default(), place });
                 }
                 Err(why) => {
-                    self.warn(codes::SOCKET_UNUSABLE, format!("stats socket left out: {why}; add one with a path"));
+                    self.warn(
+                        codes::SOCKET_UNUSABLE,
+                        format!("this stats socket is ignored: {why}; add one with a path"),
+                    );
                 }
             }
         }
@@ -54,7 +58,7 @@ impl Reading<'_> {
     fn connectable(&mut self, listener: Listener) -> Result<Address, String> {
         match listener {
             Listener::Unusable(why) => Err(why),
-            // It is bound only when HAProxy is back in the directory that it was started in.
+            // HAProxy binds it in the directory that it was started in.
             Listener::Unix(path) => {
                 if path.first() != Some(&b'/') {
                     self.warn_relative(&path);
@@ -82,16 +86,16 @@ impl Reading<'_> {
         }
     }
 
-    /// Those that are used, in the end.
+    /// The sockets that are used.
     pub(super) fn usable_sockets(&mut self) -> Vec<Socket> {
         let mut sockets = std::mem::take(&mut self.sockets);
         if sockets.is_empty() {
             self.place = self.first.clone();
-            let what = "no `stats socket` that can be used: what HAProxy serves is not updated while it runs; add \
-                        `stats socket /run/haproxy/admin.sock level admin` to `global`";
+            let what = "no usable `stats socket`: HAProxy's staples are not updated while it runs; add `stats socket \
+                        /run/haproxy/admin.sock level admin` to `global`";
             self.warn(codes::SOCKET_MISSING_IN_CONFIGURATION, what);
         }
-        // All lead to the same process: one with a lesser level does nothing that the others do not, and is refused more.
+        // All sockets lead to the same process, and a lower level refuses more commands.
         let highest = sockets.iter().map(|socket| socket.level).max().unwrap_or_default();
         sockets.retain(|socket| socket.level == highest);
         if highest < Level::Admin {

@@ -1,4 +1,4 @@
-//! The certificates of a configuration, for a stapler; and its sockets, as they change.
+//! HAProxy's configuration as a source of certificates, and its sockets as they change.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -20,15 +20,17 @@ use crate::cli::address::Address;
 use crate::codes;
 use crate::reports;
 
-/// How often a configuration is read again at most because the last reading met files that were not watched before.
+/// The number of readings of a configuration in one scan: it is read again if a reading used files that were not watched
+/// yet.
 const READINGS: usize = 3;
 
-/// A source of certificates: what HAProxy's configuration says that it serves.
+/// A source of certificates: those that HAProxy's configuration names.
 ///
-/// The configuration, its crt-lists, its directories of certificates and the certificates are watched. What depends on a
-/// condition that cannot be decided is given, until a running HAProxy that is asked, too
-/// ([`HaproxySource::beyond`](crate::HaproxySource::beyond)), has not loaded it. Where that was started, relative paths
-/// begin. What cannot be read any more, or is just being written, is taken as it was: HAProxy goes on with that, too.
+/// The configuration, its crt-lists, its directories of certificates and the certificates are watched. A certificate that
+/// depends on an undecidable condition is given, unless a running HAProxy
+/// ([`HaproxySource::beyond`](crate::HaproxySource::beyond)) shows that it has not loaded it. Relative paths begin in the
+/// directory in which that HAProxy was started. The last contents of a file that cannot be read any more, or that is being
+/// written, still count: HAProxy keeps them, too.
 ///
 /// ```no_run
 /// use stapled_haproxy::configuration::HaproxyConfiguration;
@@ -53,12 +55,12 @@ struct Inner {
     reporters: Reporters,
 }
 
-/// What running HAProxys have decided that the configuration leaves open.
+/// What running HAProxys show about undecidable parts of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Confirmed {
-    /// Which certificates they have loaded of those that may be configured, by their addresses.
+    /// The uncertain certificates that they have loaded, by their addresses.
     loaded: HashMap<Address, HashSet<String>>,
-    /// Where one of them was started, and which.
+    /// The directory in which one of them was started, and its address.
     start: Option<(Address, PathBuf)>,
 }
 
@@ -66,9 +68,9 @@ struct Confirmed {
 struct State {
     machine: Machine,
     latest: Configuration,
-    /// By what the last scan went.
+    /// The state at the last scan.
     confirmed: Confirmed,
-    /// The advice that was given.
+    /// The advice that has been reported.
     told: HashSet<Warning>,
 }
 
@@ -82,11 +84,11 @@ impl HaproxyConfiguration {
         HaproxyConfiguration::open_in(&Surroundings::default(), paths)
     }
 
-    /// [`open`](HaproxyConfiguration::open), for a HAProxy with other surroundings than this process.
+    /// [`open`](HaproxyConfiguration::open) for a HAProxy with other surroundings than this process.
     ///
     /// # Errors
     ///
-    /// The same.
+    /// A file or directory of `paths` cannot be read.
     pub fn open_in<P: AsRef<Path>>(
         surroundings: &Surroundings,
         paths: impl IntoIterator<Item = P>,
@@ -104,18 +106,18 @@ impl HaproxyConfiguration {
         Ok(source)
     }
 
-    /// What it said when it was read last.
+    /// The configuration at the last reading.
     pub fn latest(&self) -> Configuration {
         self.read_latest(Configuration::clone)
     }
 
-    /// The same, without a copy.
+    /// Reads the configuration of the last reading, without a copy.
     pub(crate) fn read_latest<T>(&self, read: impl FnOnce(&Configuration) -> T) -> T {
         read(&self.0.state.lock().unwrap_or_else(PoisonError::into_inner).latest)
     }
 
-    /// A running HAProxy says what it has loaded, and where it was started, as far as that is known: that decides where the
-    /// configuration leaves it open.
+    /// Takes over what a running HAProxy shows: its loaded certificates, and the directory in which it was started, if that
+    /// is known. Both decide about undecidable parts of the configuration.
     pub(crate) fn confirm(&self, address: &Address, start: Option<&Path>, is_loaded: impl Fn(&str) -> bool) {
         let (is_open, loaded, sockets) = self.read_latest(|latest| {
             let mut open = latest.certificates.iter().filter(|served| !served.is_certain).peekable();
@@ -129,7 +131,7 @@ impl HaproxyConfiguration {
             if is_news {
                 known.loaded.insert(address.clone(), loaded);
             }
-            // Of several, the first one's counts, as long as its socket is named.
+            // The first HAProxy counts, as long as the configuration names its socket.
             let is_first = known.start.as_ref().is_none_or(|(of, _)| of == address || !sockets.contains(of));
             let start = start.filter(|_| is_first).map(|start| (address.clone(), start.to_owned()));
             let is_elsewhere = start.is_some() && start != known.start;
@@ -140,7 +142,7 @@ impl HaproxyConfiguration {
         });
     }
 
-    /// Its admin sockets, as they change.
+    /// The admin sockets, as they change.
     pub fn sockets(&self) -> watch::Receiver<Vec<Socket>> {
         self.0.sockets.subscribe()
     }
@@ -153,12 +155,12 @@ impl CertSource for HaproxyConfiguration {
         let unreadable = |what: String| SourceError::new(codes::CONFIGURATION_UNREADABLE, what);
         match self.0.files.scan(move || inner.scan()).await {
             Ok(Ok((scan, confirmed))) => {
-                // Only now is it heard of.
+                // Only now the caller gets the scan.
                 self.0.state.lock().unwrap_or_else(PoisonError::into_inner).confirmed = confirmed;
                 Ok(scan)
             }
             Ok(Err(error)) => Err(unreadable(error.to_string())),
-            Err(error) => Err(unreadable(format!("{}: the scan broke off: {error}", self.name()))),
+            Err(error) => Err(unreadable(format!("{}: the scan ended early: {error}", self.name()))),
         }
     }
 
@@ -184,7 +186,7 @@ impl Inner {
         paths.join(",")
     }
 
-    /// Reads the configuration, and gives advice that was not given before.
+    /// Reads the configuration, and reports new advice.
     fn read(&self) -> Result<Vec<(PathBuf, Kept)>, ConfigurationError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.machine.begin();
@@ -215,7 +217,7 @@ impl Inner {
         Ok(kept)
     }
 
-    /// Scans; says by what running HAProxys have decided.
+    /// Scans; returns the state of running HAProxys that the scan used.
     fn scan(&self) -> Result<(Scan, Confirmed), ConfigurationError> {
         let mut look = self.files.look();
         let mut kept = Vec::new();
@@ -241,7 +243,7 @@ impl Inner {
         Ok((Scan { sightings, problems }, confirmed))
     }
 
-    /// Returns when running HAProxys have other certificates than the last scan went by.
+    /// Returns when the state of running HAProxys differs from the last scan's.
     async fn decided(&self) {
         let mut confirmed = self.confirmed.subscribe();
         loop {
@@ -256,7 +258,7 @@ impl Inner {
         }
     }
 
-    /// Watches what the configuration is read from, before it is read. Returns what that is.
+    /// Watches the files of the configuration, before it is read. Returns them.
     fn name_all(&self, look: &mut Look<'_>) -> (Vec<PathBuf>, Vec<PathBuf>) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.latest.directories.iter().for_each(|directory| look.directory(directory));
@@ -269,25 +271,25 @@ fn problem(path: &Path, kept: &Kept) -> SourceProblem {
     let (code, what) = match kept {
         Kept::Unreadable(error) => (
             codes::CONFIGURATION_UNREADABLE,
-            format!("{}: {error}; what it said before is taken for true until it can be read", path.display()),
+            format!("{}: {error}; its former contents count until it can be read", path.display()),
         ),
         Kept::Unfinished => (
             codes::CONFIGURATION_UNFINISHED,
             format!(
-                "{}: its last line does not end, so that HAProxy would not take it; what it said before is taken for \
-                 true until it is finished",
+                "{}: its last line does not end, so HAProxy would not accept it; its former contents count until it is \
+                 finished",
                 path.display()
             ),
         ),
     };
-    // Not the path itself, which a certificate could have, too.
+    // Not the path itself, which may be the place of a certificate, too.
     SourceProblem::at(format!("reading {}", path.display()), SourceError::new(code, what))
 }
 
 fn sightings<'a>(certificates: impl Iterator<Item = &'a Served>, look: &mut Look<'_>) -> Vec<Sighting> {
     let mut chains: HashMap<&Path, Version> = HashMap::new();
     let mut names: HashSet<String> = HashSet::new();
-    // A file that HAProxy knows by several names is a place for each; the plainest has the name of the file.
+    // A file with several names is a place for each; the one whose name is the path comes first.
     let is_plain = |served: &&Served| served.file.to_str() == Some(served.name.as_str());
     let (plain, odd): (Vec<&Served>, Vec<&Served>) = certificates.partition(is_plain);
     let mut sightings = Vec::with_capacity(plain.len() + odd.len());
@@ -318,7 +320,7 @@ fn sightings<'a>(certificates: impl Iterator<Item = &'a Served>, look: &mut Look
     sightings
 }
 
-/// What changes with the files and with what the configuration says about them.
+/// A version that changes with the files and with their lines in the configuration.
 fn version(files: &Version, served: &Served, chains: Option<&IssuerChains>) -> Version {
     use std::os::unix::ffi::OsStrExt;
     let path =
@@ -333,6 +335,6 @@ fn version(files: &Version, served: &Served, chains: Option<&IssuerChains>) -> V
         hash.update(&(part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    // Half of the hash tells versions of one place apart well enough.
+    // Half of the hash distinguishes versions well enough.
     Version::new(hash.finish().as_ref().get(..16).unwrap_or_default())
 }

@@ -1,9 +1,9 @@
-//! What the words of single lines say: `bind`, `load`, `stats socket`.
+//! The options of single lines: `bind`, `load`, `stats socket`.
 
 use super::words::Word;
 
 /// Options of `bind` lines that take a value ("5.1. Bind options" of HAProxy's configuration manual): the word after
-/// them is no option, whatever it looks like.
+/// them is never an option.
 const WITH_VALUE: [&str; 51] = [
     "accept-netscaler-cip",
     "alpn",
@@ -58,7 +58,7 @@ const WITH_VALUE: [&str; 51] = [
     "verify",
 ];
 
-/// What a `bind` line has to do with certificates and admin sockets.
+/// The options of a `bind` line that concern certificates and admin sockets.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BindOption<'a> {
     /// `crt` or `default-crt`.
@@ -69,7 +69,7 @@ pub(super) enum BindOption<'a> {
     AcceptProxy,
 }
 
-/// The options of a `bind` line, from the word after the address on.
+/// Reads the options of a `bind` line, from the word after the address on.
 pub(super) fn bind_options(words: &[Word]) -> Vec<BindOption<'_>> {
     let mut options = Vec::new();
     // HAProxy stops at an empty word.
@@ -88,21 +88,21 @@ pub(super) fn bind_options(words: &[Word]) -> Vec<BindOption<'_>> {
     options
 }
 
-/// The files of a certificate as a `load` line, an `ssl-f-use` line or the brackets in a crt-list name them.
+/// The files of a certificate in a `load` line, an `ssl-f-use` line or the brackets of a crt-list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Files {
     pub(super) certificate: Option<Word>,
     pub(super) alias: Option<Word>,
     pub(super) staple: Option<Word>,
     pub(super) issuer: Option<Word>,
-    /// `ocsp-update`: whether HAProxy asks for responses itself, where that is said.
+    /// `ocsp-update`: whether HAProxy asks for responses itself, if the line says so.
     pub(super) updates_itself: Option<bool>,
-    /// Whether files are named at all: HAProxy looks for no others then.
+    /// Whether the line names files: then HAProxy looks for no others.
     pub(super) are_named: bool,
 }
 
 impl Files {
-    /// Reads pairs of names and values; single words are passed over.
+    /// Reads pairs of names and values, and skips single words.
     pub(super) fn read<'a>(words: impl Iterator<Item = &'a Word>) -> Self {
         let mut files = Files::default();
         let mut words = words.take_while(|word| !word.bytes.is_empty());
@@ -133,7 +133,7 @@ impl Files {
     }
 }
 
-/// Whether an option of a certificate, no file, takes a value.
+/// Whether an option of a certificate that names no file takes a value.
 fn takes_value(option: &[u8]) -> bool {
     matches!(option, b"acme" | b"domains" | b"jwt" | b"generate-dummy")
         || WITH_VALUE.iter().any(|known| known.as_bytes() == option)
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_other_options_are_no_options() {
+    fn values_of_other_options_are_not_options() {
         let said = words(
             "ssl crt a name crt crt b alpn crt-list crt-list c verify none default-crt d level admin strict-sni crt",
         );
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_told_from_other_options() {
+    fn files_are_distinguished_from_other_options() {
         let said = words("crt a.crt key a.key alias crt ocsp a.ocsp ocsp-update on issuer i.pem");
         let files = Files::read(said.iter());
         let text = |word: &Option<Word>| word.as_ref().map(|word| String::from_utf8_lossy(&word.bytes).into_owned());

@@ -1,64 +1,64 @@
-//! A line cut into words, as HAProxy cuts it ("2.2. Quoting and escaping", "2.3. Environment variables" of its
+//! Cuts a line into words, as HAProxy does ("2.2. Quoting and escaping", "2.3. Environment variables" of its
 //! configuration manual).
 //!
-//! HAProxy's versions differ in one point: what follows a variable that is not set. Up to 2.6 `"$UNSET"` is an empty
-//! word, which ends the line for most keywords; later versions pass over the quote and the spaces behind it. Here a word
-//! that is empty for that reason is left out, and any other ends where its quote ends: every line that either version
-//! accepts is cut as that version does.
+//! HAProxy's versions differ in one point: an unset variable. Up to 2.6 `"$UNSET"` is an empty word, which ends the line
+//! for most keywords; later versions skip the quote and the spaces behind it. Here a word that is empty for that reason is
+//! left out, and any other ends where its quote ends: every line that either version accepts is cut as that version does.
 
 use std::sync::Arc;
 
-/// More words of one line are not looked at; HAProxy itself takes 64.
+/// The number of words of one line that are read; HAProxy itself takes 64.
 const MAX_WORDS: usize = 4096;
-/// A line does not grow beyond this by its variables.
+/// The longest word, in bytes, that variables may make.
 const MAX_BYTES: usize = 1024 * 1024;
 
 /// A word, unquoted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Word {
     pub(super) bytes: Vec<u8>,
-    /// The variable in it, if any, whose value is not sure.
+    /// A variable in it whose value is uncertain, if there is one.
     pub(super) doubt: Option<Arc<Doubt>>,
 }
 
-/// Why a word may read differently for HAProxy.
+/// Why HAProxy may read a word differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Doubt {
     pub(super) variable: String,
     pub(super) kind: DoubtKind,
 }
 
+/// Why the value of a variable is uncertain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DoubtKind {
-    /// It is not set here; HAProxy's environment may be another.
+    /// It is not set here; HAProxy's environment may differ.
     Unset,
-    /// HAProxy sets it, to something that is not known here.
+    /// HAProxy sets it, to an unknown value.
     Unknown,
-    /// It was set on a condition that cannot be decided.
+    /// An undecidable condition sets it.
     Undecided,
 }
 
-/// What a variable stands for.
+/// The value of a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Variable {
     Set(Vec<u8>),
-    /// Set on a condition that cannot be decided.
+    /// An undecidable condition sets it.
     Perhaps(Vec<u8>),
     Unset,
-    /// HAProxy's own.
+    /// One of HAProxy's own variables.
     Unknown,
 }
 
-/// Why a line cannot be cut. HAProxy does not start with it.
+/// Why a line cannot be cut into words: HAProxy would not start with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LineError {
-    #[error("a quote that does not end")]
+    #[error("a quote does not end")]
     Quote,
     #[error("\\x without two hexadecimal digits")]
     Hexadecimal,
-    #[error("$ in double quotes without the name of a variable; write \\$ for the character itself")]
+    #[error("$ in double quotes without the name of a variable (write \\$ for the character itself)")]
     VariableName,
-    #[error("${{ without }}")]
+    #[error("unterminated `${{`")]
     Brace,
     #[error("[ in ${{…}} that is not [*]")]
     Expansion,
@@ -68,7 +68,7 @@ pub(super) enum LineError {
     TooLong,
 }
 
-/// Cuts a line, without its end, into words. `lookup` says what a variable stands for.
+/// Cuts a line, without its end, into words. `lookup` gives the value of a variable.
 pub(super) fn split(line: &[u8], lookup: &dyn Fn(&str) -> Variable) -> Result<Vec<Word>, LineError> {
     let end = line.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(line.len());
     let line = line.get(..end).unwrap_or_default();
@@ -84,12 +84,12 @@ struct Cutter<'a> {
     rest: &'a [u8],
     quote: Option<u8>,
     word: Word,
-    /// Whether there is a word, be it empty.
+    /// Whether a word has begun, even an empty one.
     begun: bool,
     words: Vec<Word>,
 }
 
-/// What C's `isspace` says, without the characters that end a line.
+/// Whether C's `isspace` holds, except for the characters that end a line.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | 0x0b | 0x0c)
 }
@@ -140,7 +140,7 @@ impl Cutter<'_> {
         Ok(())
     }
 
-    /// What follows a backslash. What is no escape stays as it is, backslash included.
+    /// Reads the characters after a backslash. Characters that are no escape stay, with the backslash.
     fn escape(&mut self) -> Result<(), LineError> {
         let (byte, length) = match self.rest.first() {
             Some(&byte @ (b' ' | b'\\' | b'#' | b'\'' | b'"')) => (byte, 1),
@@ -156,11 +156,11 @@ impl Cutter<'_> {
             _ => (b'\\', 0),
         };
         self.rest = self.rest.get(length..).unwrap_or_default();
-        // It would end the name of a file.
+        // A NUL would end the name of a file.
         if byte == 0 { Err(LineError::Nul) } else { self.push(byte) }
     }
 
-    /// What follows a dollar: `NAME`, `{NAME}`, `{NAME-default}`, `{NAME[*]}`.
+    /// Reads the variable after a dollar: `NAME`, `{NAME}`, `{NAME-default}`, `{NAME[*]}`.
     fn variable(&mut self, lookup: &dyn Fn(&str) -> Variable) -> Result<(), LineError> {
         let in_braces = self.rest.first() == Some(&b'{');
         let name_and_more = self.rest.get(usize::from(in_braces)..).unwrap_or_default();
@@ -220,7 +220,7 @@ impl Cutter<'_> {
     }
 }
 
-/// How long the name of a variable is; a leading dot is HAProxy's own.
+/// The length of a variable's name. HAProxy's own names may begin with a dot.
 fn name_length(text: &[u8]) -> Option<usize> {
     let first = text.first()?;
     if !first.is_ascii_alphabetic() && !matches!(first, b'_' | b'.') {
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_haproxy_refuses_is_an_error() {
+    fn a_line_that_haproxy_refuses_is_an_error() {
         for (line, expected) in [
             ("\"a", LineError::Quote),
             ("'a\"", LineError::Quote),
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn doubts_are_told() {
+    fn doubts_are_kept_with_their_words() {
         let doubt = |line: &str| {
             let words = split(line.as_bytes(), &lookup).unwrap();
             words.into_iter().map(|word| word.doubt.map(|doubt| doubt.kind)).collect::<Vec<_>>()

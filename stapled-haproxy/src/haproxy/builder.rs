@@ -12,8 +12,8 @@ use super::named_sockets::NamedSockets;
 use super::one::{Haproxy, Origin};
 use super::processes::Processes;
 use crate::cli::address::Address;
+use crate::cli::transactions::Transactions;
 use crate::configuration::{ConfigurationError, HaproxyConfiguration, Surroundings};
-use crate::instance::settings::Transactions;
 
 /// Builds a [`Haproxy`]; [`Haproxy::builder`] makes one.
 #[derive(Clone, Default)]

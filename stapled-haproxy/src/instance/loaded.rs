@@ -1,60 +1,63 @@
-//! What a process has loaded, as far as it was looked at: certificates by name. Pure.
+//! The certificates that a process has loaded, by name, as far as HAProxy has shown them. Pure.
 //!
-//! HAProxy says what it has loaded one certificate at a time, so the register is filled, and gone over again and again,
-//! in parts. Its list of responses is not asked for: HAProxy 3.0 keeps entries of it alive that were read in several
-//! parts, and then takes responses for certificates that do not staple them any more.
+//! HAProxy shows one loaded certificate at a time, so this is filled and refreshed in parts. HAProxy's list of responses is
+//! not used: HAProxy 3.0 keeps entries of that list alive if the list is read in several parts, and then takes responses
+//! for certificates that do not staple them any more.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::cli::reply::{Loaded, ShowReply, plain_serial};
-use crate::instance::names::{Candidate, Names};
+use crate::cli::identity::{Identity, plain_serial};
+use crate::cli::reply::certificate::{Loaded, ShowReply};
+use crate::instance::names::{Names, SameFileName};
 
-/// The certificates of one process.
+/// The certificates that one process has loaded.
 #[derive(Debug, Default)]
-pub(crate) struct Register {
-    /// `None` until it was looked at, and where nothing is loaded under the name.
+pub(crate) struct LoadedCertificates {
+    /// `None` until HAProxy has shown the certificate, and if it shows none under the name.
     certificates: BTreeMap<Arc<str>, Option<Loaded>>,
     by_serial: HashMap<String, BTreeSet<Arc<str>>>,
     by_file_name: Names,
+    /// Names of certificates that HAProxy has not shown yet.
     unseen: BTreeSet<Arc<str>>,
-    /// Names that somebody waits for a change of.
+    /// Names of certificates whose change is awaited.
     watched: BTreeSet<Arc<str>>,
-    /// The name that was looked at last in the round.
+    /// The last name of the round so far.
     last: Option<Arc<str>>,
     is_listed: bool,
     generation: u64,
     identities: u64,
 }
 
-impl Register {
-    /// An empty one, of a generation after this.
+impl LoadedCertificates {
+    /// No certificates, of a later generation than this.
     pub(crate) fn after(generation: u64) -> Self {
-        Register { generation: generation + 1, identities: generation + 1, ..Register::default() }
+        LoadedCertificates { generation: generation + 1, identities: generation + 1, ..LoadedCertificates::default() }
     }
 
-    /// Changes with what is in it.
+    /// A number that changes with every change of its contents.
     pub(crate) fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Changes with the names and with which certificates are loaded under them, and used, whatever responses these have.
+    /// A number that changes with the names, the certificates loaded under them and whether these are used, but not with
+    /// their responses.
     pub(crate) fn identities(&self) -> u64 {
         self.identities
     }
 
-    /// Whether everything was looked at once.
+    /// Whether HAProxy has shown every listed certificate once.
     pub(crate) fn is_complete(&self) -> bool {
         self.is_listed && self.unseen.is_empty()
     }
 
-    /// How many names there are.
+    /// The number of names.
     pub(crate) fn len(&self) -> usize {
         self.certificates.len()
     }
 
-    /// Takes the list of names over; what is new in it is looked at next.
+    /// Takes over the list of names. New names are unseen.
     pub(crate) fn list(&mut self, names: &[String]) {
         let is_same = self.is_listed
             && names.len() == self.certificates.len()
@@ -74,18 +77,17 @@ impl Register {
             self.unseen.remove(&name);
             self.watched.remove(&name);
         }
-        self.by_file_name = Names::default();
         for name in names {
-            self.by_file_name.add(name);
             if !self.certificates.contains_key(name.as_str()) {
                 let name: Arc<str> = name.as_str().into();
                 self.unseen.insert(Arc::clone(&name));
                 self.certificates.insert(name, None);
             }
         }
+        self.by_file_name = Names::of(self.certificates.keys());
     }
 
-    /// Notes what HAProxy showed of a name. Names that are not listed are not noted.
+    /// Notes the certificate that HAProxy showed under a name, if the name is listed.
     pub(crate) fn note(&mut self, name: &str, shown: &ShowReply) {
         let Some((name, _)) = self.certificates.get_key_value(name) else { return };
         let name = Arc::clone(name);
@@ -122,29 +124,28 @@ impl Register {
         *known = loaded;
     }
 
-    /// Names that were not looked at yet, at most so many.
+    /// At most `most` unseen names.
     pub(crate) fn unseen(&self, most: usize) -> Vec<Arc<str>> {
         self.unseen.iter().take(most).map(Arc::clone).collect()
     }
 
-    /// The watched names, at most so many.
+    /// At most `most` watched names.
     pub(crate) fn watched(&self, most: usize) -> Vec<Arc<str>> {
         self.watched.iter().take(most).map(Arc::clone).collect()
     }
 
-    /// Has these names looked at more often than others, as far as they are listed until
-    /// that is enough.
+    /// Watches these names, as far as they are listed: their certificates are looked at in every round.
     pub(crate) fn watch(&mut self, names: impl IntoIterator<Item = Arc<str>>) {
         let names = names.into_iter().filter(|name| self.certificates.contains_key(name));
         self.watched.extend(names);
     }
 
-    /// Ends that.
+    /// Watches no names any more.
     pub(crate) fn unwatch_all(&mut self) {
         self.watched.clear();
     }
 
-    /// The next names in the round, at most so many. After the last one comes the first again.
+    /// At most `most` next names of the round. After the last name comes the first again.
     pub(crate) fn next(&mut self, most: usize) -> Vec<Arc<str>> {
         let after = match &self.last {
             Some(last) => Bound::Excluded(Arc::clone(last)),
@@ -156,26 +157,26 @@ impl Register {
         names
     }
 
-    /// Under which names a certificate is loaded, told by its serial number and SHA-1 hash in hexadecimal.
-    pub(crate) fn find(&self, serial: &str, fingerprint: &str) -> Vec<(Arc<str>, &Loaded)> {
-        let names = self.by_serial.get(&plain_serial(serial)).into_iter().flatten();
+    /// The names under which a certificate is loaded.
+    pub(crate) fn find(&self, identity: &Identity) -> Vec<(Arc<str>, &Loaded)> {
+        let names = self.by_serial.get(&plain_serial(&identity.serial)).into_iter().flatten();
         names
             .filter_map(|name| Some((Arc::clone(name), self.certificates.get(name)?.as_ref()?)))
-            .filter(|(_, loaded)| loaded.is(serial, fingerprint))
+            .filter(|(_, loaded)| loaded.is(identity))
             .collect()
     }
 
-    /// What is loaded under this name, as far as it was looked at.
+    /// The certificate that HAProxy has shown under this name.
     pub(crate) fn loaded(&self, name: &str) -> Option<&Loaded> {
         self.certificates.get(name)?.as_ref()
     }
 
-    /// The listed names that may stand for this one.
-    pub(crate) fn candidates(&self, name: &str) -> Vec<Candidate> {
-        self.by_file_name.candidates(name)
+    /// The listed names with the last part of this path.
+    pub(crate) fn same_file_name(&self, path: &str) -> Arc<SameFileName> {
+        self.by_file_name.same_file_name(path)
     }
 
-    /// Everything that is loaded.
+    /// All certificates that HAProxy has shown.
     pub(crate) fn certificates(&self) -> impl Iterator<Item = (&Arc<str>, &Loaded)> {
         self.certificates.iter().filter_map(|(name, loaded)| Some((name, loaded.as_ref()?)))
     }
@@ -193,74 +194,78 @@ mod tests {
         })
     }
 
+    fn identity(serial: &str, fingerprint: &str) -> Identity {
+        Identity { serial: serial.to_owned(), fingerprint: fingerprint.to_owned() }
+    }
+
     fn names(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
     #[test]
-    fn what_is_listed_is_looked_at_once_and_then_in_rounds() {
-        let mut register = Register::default();
-        assert!(!register.is_complete());
-        register.list(&names(&["a", "b", "c"]));
-        assert_eq!(register.unseen(2).len(), 2);
-        for name in register.unseen(9) {
-            register.note(&name, &loaded("01", "AA"));
+    fn listed_names_are_unseen_once_and_then_come_in_rounds() {
+        let mut known = LoadedCertificates::default();
+        assert!(!known.is_complete());
+        known.list(&names(&["a", "b", "c"]));
+        assert_eq!(known.unseen(2).len(), 2);
+        for name in known.unseen(9) {
+            known.note(&name, &loaded("01", "AA"));
         }
-        assert!(register.is_complete());
-        let round: Vec<_> = (0..3).flat_map(|_| register.next(2)).collect();
+        assert!(known.is_complete());
+        let round: Vec<_> = (0..3).flat_map(|_| known.next(2)).collect();
         assert_eq!(round.iter().map(|name| &**name).collect::<Vec<_>>(), ["a", "b", "c", "a", "b"]);
     }
 
     #[test]
     fn only_changes_change_the_generation() {
-        let mut register = Register::default();
-        register.list(&names(&["a"]));
-        register.note("a", &loaded("01", "AA"));
-        let before = register.generation();
-        register.list(&names(&["a"]));
-        register.note("a", &loaded("01", "AA"));
-        register.note("unknown", &loaded("01", "AA"));
-        assert_eq!(register.generation(), before);
-        register.note("a", &loaded("02", "BB"));
-        assert!(register.generation() > before);
-        assert!(register.find("1", "AA").is_empty());
-        assert_eq!(register.find("2", "bb").len(), 1);
-        register.list(&names(&["b"]));
-        assert!(register.find("2", "BB").is_empty());
-        assert_eq!((register.len(), register.is_complete()), (1, false));
+        let mut known = LoadedCertificates::default();
+        known.list(&names(&["a"]));
+        known.note("a", &loaded("01", "AA"));
+        let before = known.generation();
+        known.list(&names(&["a"]));
+        known.note("a", &loaded("01", "AA"));
+        known.note("unknown", &loaded("01", "AA"));
+        assert_eq!(known.generation(), before);
+        known.note("a", &loaded("02", "BB"));
+        assert!(known.generation() > before);
+        assert!(known.find(&identity("1", "AA")).is_empty());
+        assert_eq!(known.find(&identity("2", "bb")).len(), 1);
+        known.list(&names(&["b"]));
+        assert!(known.find(&identity("2", "BB")).is_empty());
+        assert_eq!((known.len(), known.is_complete()), (1, false));
     }
 
     #[test]
     fn one_certificate_under_two_names_is_found_under_both() {
-        let mut register = Register::default();
-        register.list(&names(&["a", "b", "c"]));
-        register.note("a", &loaded("0A", "AA"));
-        register.note("b", &loaded("a", "AA"));
+        let mut known = LoadedCertificates::default();
+        known.list(&names(&["a", "b", "c"]));
+        known.note("a", &loaded("0A", "AA"));
+        known.note("b", &loaded("a", "AA"));
         // Another CA's certificate of the same number.
-        register.note("c", &loaded("0A", "CC"));
-        let found = register.find("A", "AA");
+        known.note("c", &loaded("0A", "CC"));
+        let found = known.find(&identity("A", "AA"));
         assert_eq!(found.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["a", "b"]);
     }
 
     #[test]
-    fn what_cannot_be_shown_just_now_is_as_it_was() {
-        let mut register = Register::default();
-        register.list(&names(&["a"]));
-        register.note("a", &ShowReply::Locked);
-        assert!(!register.is_complete());
-        register.note("a", &loaded("01", "AA"));
-        let before = register.generation();
-        register.note("a", &ShowReply::Locked);
-        assert_eq!((register.generation(), register.find("1", "AA").len()), (before, 1));
+    fn a_locked_certificate_stays_as_it_was() {
+        let mut known = LoadedCertificates::default();
+        known.list(&names(&["a"]));
+        known.note("a", &ShowReply::Locked);
+        assert!(!known.is_complete());
+        known.note("a", &loaded("01", "AA"));
+        let before = known.generation();
+        known.note("a", &ShowReply::Locked);
+        assert_eq!((known.generation(), known.find(&identity("1", "AA")).len()), (before, 1));
     }
 
     #[test]
     fn only_listed_names_are_watched() {
-        let mut register = Register::default();
-        register.list(&names(&["a", "b"]));
-        register.watch(["a".into(), "x".into()]);
-        assert_eq!(register.watched(9), ["a".into()]);
-        register.unwatch_all();
-        assert!(register.watched(9).is_empty());
+        let mut known = LoadedCertificates::default();
+        known.list(&names(&["a", "b"]));
+        known.watch(["a".into(), "x".into()]);
+        assert_eq!(known.watched(9), ["a".into()]);
+        known.unwatch_all();
+        assert!(known.watched(9).is_empty());
     }
 }

@@ -1,103 +1,92 @@
-//! Keeps the register of a process up to date: who answers, which certificates are loaded, and what became of them.
+//! Keeps the loaded certificates of a process up to date, and notices that another process answers.
 //!
-//! Sinks and sources of one process share it. Whoever wants to know something has a *round* made; one that was made a
-//! moment ago, for whomever, will do.
+//! Sinks and sources of one process share a survey. A caller asks for a *round*; a round that another caller made a moment
+//! ago is used instead.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use stapled_core::sink::SinkError;
 use tokio::time::Instant;
 
-use crate::cli::command::{CliName, Command};
+use crate::cli::error::{Error, Foreign};
+use crate::cli::name::CliName;
 use crate::cli::process::Process;
-use crate::cli::reply::{self, ShowReply};
-use crate::codes;
-use crate::fault;
-use crate::instance::channel::{Said, Writer, lock};
-use crate::instance::first_staple::Introduced;
-use crate::instance::loaded::Register;
-use crate::instance::transaction::{LOCKED_ATTEMPTS, LOCKED_PAUSE, denied, foreign};
+use crate::cli::reply::certificate::{ListReply, ShowReply};
+use crate::cli::reply::refusal::MayBeLocked;
+use crate::instance::channel::Channel;
+use crate::instance::first_staple::LoadedNames;
+use crate::instance::loaded::LoadedCertificates;
+use crate::instance::lock::lock;
+use crate::instance::names::Candidate;
+use crate::instance::survey_state::{Round, SurveyState};
+use crate::instance::transaction::{LOCKED_ATTEMPTS, LOCKED_PAUSE};
 use crate::instance::writer::BATCH;
 
-/// A round may keep HAProxy busy for one part in so many of the time between two rounds.
+/// A round takes at most this part of the time between two rounds: one in 40.
 const SHARE: u32 = 40;
-/// After so many rounds every certificate was looked at.
+/// The number of rounds in which every certificate is looked at.
 const ROUNDS: usize = 60;
-/// How many of the names that somebody waits for are looked at in one round.
+/// The number of watched names that are looked at in one round.
 const MOST_WATCHED: usize = 256;
-/// How long HAProxy's refusal to say what is loaded is taken for its last word.
-const DENIED: Duration = Duration::from_secs(60);
-/// The longest wait between two attempts to find a HAProxy that is gone.
+/// How long HAProxy's refusal to show its certificates is remembered.
+const DENIED_FOR: Duration = Duration::from_secs(60);
+/// The longest back-off between two attempts to reach a HAProxy that does not answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// What is kept between rounds.
-#[derive(Default)]
-pub(crate) struct Lookout {
-    book: Mutex<Book>,
-    /// Held by whoever makes a round.
-    round: tokio::sync::Mutex<Round>,
-    /// Held by whoever makes the first survey of a process.
-    survey: tokio::sync::Mutex<()>,
+/// The survey of one process.
+#[derive(Clone)]
+pub(crate) struct Survey {
+    channel: Channel,
 }
 
-/// A register, and of which process.
-#[derive(Debug, Default)]
-struct Book {
-    of: Option<Process>,
-    register: Register,
-    denied: Option<(Instant, SinkError)>,
-    /// The name that a transaction was about when names were listed last.
-    transaction: Option<String>,
-}
-
-#[derive(Default)]
-struct Round {
-    made: Option<Instant>,
-    /// When to list names again at the earliest.
-    list_at: Option<Instant>,
-    /// Why nobody was found by the last one.
-    failed: Option<SinkError>,
-    /// How long to wait after that.
-    wait: Option<Duration>,
-}
-
-impl Writer {
-    /// Reads the register.
-    pub(crate) fn register<T>(&self, read: impl FnOnce(&mut Register) -> T) -> T {
-        read(&mut lock(&self.lookout.book).register)
+impl Survey {
+    pub(crate) fn of(channel: Channel) -> Self {
+        Survey { channel }
     }
 
-    /// The certificate that a transaction, ours or somebody else's, was about when HAProxy listed its certificates last.
+    fn state(&self) -> &SurveyState {
+        &self.channel.state().survey
+    }
+
+    /// Reads or changes the loaded certificates.
+    pub(crate) fn loaded<T>(&self, read: impl FnOnce(&mut LoadedCertificates) -> T) -> T {
+        read(&mut lock(&self.state().findings).loaded)
+    }
+
+    /// The name of the certificate that an open transaction, ours or a foreign one, changed when HAProxy listed its
+    /// certificates last.
     pub(crate) fn transaction(&self) -> Option<String> {
-        lock(&self.lookout.book).transaction.clone()
+        lock(&self.state().findings).transaction.clone()
     }
 
-    /// Makes a round, unless one was made within `interval`: looks who answers and, where asked for, at some of the
-    /// certificates. What was found is in the register.
-    pub(crate) async fn round(self: &Arc<Self>, interval: Duration, with_certificates: bool) -> Result<(), SinkError> {
-        let mut round = self.lookout.round.lock().await;
+    /// The loaded names that may stand for this path, likeliest first. The comparison of paths may take long: it runs
+    /// without a lock on the loaded certificates.
+    pub(crate) async fn candidates(&self, path: &str) -> Vec<Candidate> {
+        let names = self.loaded(|loaded| loaded.same_file_name(path));
+        let path = path.to_owned();
+        tokio::task::spawn_blocking(move || names.candidates(&path)).await.unwrap_or_default()
+    }
+
+    /// Makes a round, unless one was made within `interval`: looks which process answers and, if asked, at some of its
+    /// certificates.
+    pub(crate) async fn round(&self, interval: Duration, with_certificates: bool) -> Result<(), Error> {
+        let mut round = self.state().round.lock().await;
         let due = round.wait.unwrap_or(interval);
-        // Two that come at one pace find each other's rounds.
+        // Two callers with the same interval would otherwise repeat each other's rounds.
         if round.made.is_some_and(|made| made.elapsed() < due * 9 / 10) {
             return round.failed.clone().map_or(Ok(()), Err);
         }
         let done = self.make_round(&mut round, interval, with_certificates).await;
         round.made = Some(Instant::now());
-        round.failed = done.as_ref().err().filter(|error| matches!(error, SinkError::Unreachable { .. })).cloned();
+        round.failed = done.as_ref().err().filter(|error| error.is_unreachable()).cloned();
         round.wait =
             round.failed.as_ref().map(|_| (round.wait.unwrap_or(interval) * 2).min(LONGEST_WAIT.max(interval)));
         done
     }
 
-    async fn make_round(
-        self: &Arc<Self>,
-        round: &mut Round,
-        interval: Duration,
-        with_certificates: bool,
-    ) -> Result<(), SinkError> {
-        if self.route().worker.is_none() {
-            self.look().await?;
+    async fn make_round(&self, round: &mut Round, interval: Duration, with_certificates: bool) -> Result<(), Error> {
+        if self.channel.route().worker.is_none() {
+            self.channel.look().await?;
         }
         if !with_certificates {
             return Ok(());
@@ -108,14 +97,14 @@ impl Writer {
             round.list_at = Some(begun + begun.elapsed() * SHARE);
         }
         self.look_at_unseen().await?;
-        let watched = self.register(|register| register.watched(MOST_WATCHED));
+        let watched = self.loaded(|loaded| loaded.watched(MOST_WATCHED));
         self.look_at(&watched).await?;
-        // At least some of them in each round, however slow HAProxy is, and never one of them twice.
-        let all = self.register(|register| register.len());
+        // A slow HAProxy gets some questions in each round, and no certificate is looked at twice in one round.
+        let all = self.loaded(|loaded| loaded.len());
         let least = all / ROUNDS;
         let mut looked = 0;
         while looked < all {
-            let names = self.register(|register| register.next(BATCH));
+            let names = self.loaded(|loaded| loaded.next(BATCH));
             looked += BATCH;
             self.look_at(&names).await?;
             if looked >= least && begun.elapsed() > interval / SHARE {
@@ -125,71 +114,67 @@ impl Writer {
         Ok(())
     }
 
-    /// Waits until everything that the process has loaded is in the register. An error of code
-    /// [`PERMISSION_DENIED`](codes::PERMISSION_DENIED) says that it may not be known.
-    pub(crate) async fn surveyed(self: &Arc<Self>, process: &Process) -> Result<(), SinkError> {
+    /// Waits until all certificates of this process have been looked at once. [`Error::Denied`] says that HAProxy does not
+    /// show them.
+    pub(crate) async fn completed(&self, process: &Process) -> Result<(), Error> {
         let is_done = || {
-            let book = lock(&self.lookout.book);
-            match &book.denied {
-                Some((at, error)) if at.elapsed() < DENIED => Some(Err(error.clone())),
-                _ => (book.of.as_ref().is_some_and(|of| of.is_same(process)) && book.register.is_complete())
-                    .then_some(Ok(())),
+            let findings = lock(&self.state().findings);
+            if findings.denied_at.is_some_and(|at| at.elapsed() < DENIED_FOR) {
+                return Some(Err(Error::Denied { command: "show ssl cert" }));
             }
+            (findings.is_about(process) && findings.loaded.is_complete()).then_some(Ok(()))
         };
         if let Some(done) = is_done() {
             return done;
         }
-        let _survey = self.lookout.survey.lock().await;
+        let _first = self.state().first.lock().await;
         if let Some(done) = is_done() {
             return done;
         }
-        self.survey().await
+        self.look_at_new().await
     }
 
-    /// Looks at everything that is newly loaded, at first at everything. What was seen before is gone over in rounds.
-    pub(crate) async fn survey(self: &Arc<Self>) -> Result<(), SinkError> {
+    /// Looks at all newly loaded certificates; the first time, at all. Rounds look at the others again.
+    pub(crate) async fn look_at_new(&self) -> Result<(), Error> {
         self.list_names().await?;
         self.look_at_unseen().await
     }
 
-    async fn list_names(self: &Arc<Self>) -> Result<(), SinkError> {
-        let (lines, process) = self.listed().await?;
-        let is_denied = lines.iter().any(|line| line == "Permission denied" || line == "Can't allocate memory!");
-        let denied = is_denied.then(|| (Instant::now(), denied(self.route(), "show ssl cert", "admin")));
-        let error = denied.as_ref().map(|(_, error)| error.clone());
-        let names: Vec<String> = lines.iter().filter_map(|line| reply::listed_name(line)).map(str::to_owned).collect();
-        // A list has a heading, unless it is empty.
-        if !is_denied && !lines.is_empty() && !lines.iter().any(|line| line.starts_with('#')) {
-            let said = fault::quoted(&lines.join("\n"));
-            let what = format!("answered `show ssl cert` with what is no list: {said}");
-            return Err(fault::unreachable(codes::GARBLED_REPLY, self.route(), &what));
+    async fn list_names(&self) -> Result<(), Error> {
+        let (reply, process) = self.list_while_locked().await?;
+        let mut findings = lock(&self.state().findings);
+        match reply {
+            ListReply::Names { names, in_transaction } => {
+                findings.denied_at = None;
+                findings.begin(&process);
+                findings.transaction = in_transaction;
+                findings.loaded.list(&names);
+                Ok(())
+            }
+            ListReply::Denied => {
+                findings.denied_at = Some(Instant::now());
+                Err(Error::Denied { command: "show ssl cert" })
+            }
+            ListReply::Locked => Err(Error::ForeignTransaction(Foreign::Command)),
+            ListReply::Garbled(said) => Err(Error::NotAList(said)),
         }
-        let mut book = lock(&self.lookout.book);
-        book.denied = denied;
-        if let Some(error) = error {
-            return Err(error);
-        }
-        book.begin(&process);
-        book.transaction = lines.iter().find_map(|line| reply::name_in_transaction(line)).map(str::to_owned);
-        book.register.list(&names);
-        Ok(())
     }
 
-    /// The list of names; asked for again for a while where HAProxy is in the midst of somebody else's command.
-    async fn listed(self: &Arc<Self>) -> Result<Said, SinkError> {
+    /// Asks for the list of names; repeats that for a while if HAProxy is executing another client's command.
+    async fn list_while_locked(&self) -> Result<(ListReply, Process), Error> {
         for _ in 0..LOCKED_ATTEMPTS {
-            let (lines, process) = self.list(Command::show_certificates()).await?;
-            if !lines.last().is_some_and(|line| reply::is_locked(line)) {
-                return Ok((lines, process));
+            let (reply, process) = self.channel.list_certificates().await?;
+            if !reply.is_locked() {
+                return Ok((reply, process));
             }
             tokio::time::sleep(LOCKED_PAUSE).await;
         }
-        Err(foreign(self.route(), "certificates"))
+        Err(Error::ForeignTransaction(Foreign::Command))
     }
 
-    async fn look_at_unseen(self: &Arc<Self>) -> Result<(), SinkError> {
+    async fn look_at_unseen(&self) -> Result<(), Error> {
         loop {
-            let names = self.register(|register| register.unseen(BATCH));
+            let names = self.loaded(|loaded| loaded.unseen(BATCH));
             if names.is_empty() {
                 return Ok(());
             }
@@ -197,54 +182,49 @@ impl Writer {
         }
     }
 
-    /// Has some certificates shown, and notes them.
-    pub(crate) async fn look_at(self: &Arc<Self>, names: &[Arc<str>]) -> Result<(), SinkError> {
+    /// Asks for some certificates, and notes them.
+    async fn look_at(&self, names: &[Arc<str>]) -> Result<(), Error> {
         for names in names.chunks(BATCH) {
-            let mut commands = Vec::with_capacity(names.len());
             let mut asked = Vec::with_capacity(names.len());
             for name in names {
                 match CliName::new(name) {
-                    Ok(cli_name) => {
-                        commands.push(Command::show_certificate(&cli_name));
-                        asked.push(name);
-                    }
-                    // What cannot be said is never known.
-                    Err(_) => self.register(|register| register.note(name, &ShowReply::NotFound)),
+                    Ok(name) => asked.push(name),
+                    // HAProxy cannot be asked for such a name.
+                    Err(_) => self.loaded(|loaded| loaded.note(name, &ShowReply::NotFound)),
                 }
             }
-            if commands.is_empty() {
+            if asked.is_empty() {
                 continue;
             }
-            let (replies, process) = self.shown(commands).await?;
-            if replies.iter().any(|reply| reply::show(reply) == ShowReply::Denied) {
-                let error = denied(self.route(), "show ssl cert", "admin");
-                lock(&self.lookout.book).denied = Some((Instant::now(), error.clone()));
-                return Err(error);
+            let (replies, process) = self.show_while_locked(&asked).await?;
+            let mut findings = lock(&self.state().findings);
+            if replies.contains(&ShowReply::Denied) {
+                findings.denied_at = Some(Instant::now());
+                return Err(Error::Denied { command: "show ssl cert" });
             }
-            let mut book = lock(&self.lookout.book);
-            if !book.of.as_ref().is_some_and(|of| of.is_same(&process)) {
-                return Err(fault::unreachable(codes::CONNECTION_CLOSED, self.route(), "is another process now"));
+            if !findings.is_about(&process) {
+                return Err(Error::OtherProcess);
             }
             for (name, reply) in asked.iter().zip(&replies) {
-                book.register.note(name, &reply::show(reply));
+                findings.loaded.note(name.as_str(), reply);
             }
         }
         Ok(())
     }
 
-    /// Has certificates shown; again for a while those that HAProxy did not show since it was in the midst of somebody
-    /// else's command.
-    async fn shown(self: &Arc<Self>, commands: Vec<Command>) -> Result<Said, SinkError> {
-        let (mut replies, mut process) = self.ask(commands.clone()).await?;
+    /// Asks for certificates; repeats that for a while for those that HAProxy did not show because it was executing another
+    /// client's command.
+    async fn show_while_locked(&self, names: &[CliName]) -> Result<(Vec<ShowReply>, Process), Error> {
+        let (mut replies, mut process) = self.channel.show_certificates(names).await?;
         for _ in 0..LOCKED_ATTEMPTS {
             let locked: Vec<usize> =
-                replies.iter().enumerate().filter(|(_, reply)| reply::is_locked(reply)).map(|(at, _)| at).collect();
+                replies.iter().enumerate().filter(|(_, reply)| reply.is_locked()).map(|(at, _)| at).collect();
             if locked.is_empty() {
                 return Ok((replies, process));
             }
             tokio::time::sleep(LOCKED_PAUSE).await;
-            let again = locked.iter().filter_map(|at| commands.get(*at).cloned()).collect();
-            let (new, now) = self.ask(again).await?;
+            let again: Vec<CliName> = locked.iter().filter_map(|at| names.get(*at).cloned()).collect();
+            let (new, now) = self.channel.show_certificates(&again).await?;
             for (at, reply) in locked.into_iter().zip(new) {
                 if let Some(old) = replies.get_mut(at) {
                     *old = reply;
@@ -252,27 +232,16 @@ impl Writer {
             }
             process = now;
         }
-        Err(foreign(self.route(), "certificates"))
+        Err(Error::ForeignTransaction(Foreign::Command))
     }
 
-    /// Notes what was seen on the way.
-    pub(crate) fn note(&self, introduced: &Introduced, process: &Process) {
-        let mut book = lock(&self.lookout.book);
-        if book.of.as_ref().is_some_and(|of| of.is_same(process)) {
-            for (name, shown) in introduced {
-                book.register.note(name.as_str(), shown);
+    /// Notes the certificates that HAProxy showed during a first delivery.
+    pub(crate) fn note(&self, shown: &LoadedNames, process: &Process) {
+        let mut findings = lock(&self.state().findings);
+        if findings.is_about(process) {
+            for (name, reply) in shown {
+                findings.loaded.note(name.as_str(), reply);
             }
         }
-    }
-}
-
-impl Book {
-    /// Another process has loaded its certificates anew.
-    fn begin(&mut self, process: &Process) {
-        if !self.of.as_ref().is_some_and(|of| of.is_same(process)) {
-            let generation = self.register.generation();
-            self.register = Register::after(generation);
-        }
-        self.of = Some(process.clone());
     }
 }

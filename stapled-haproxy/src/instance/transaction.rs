@@ -1,239 +1,214 @@
-//! One change of a certificate at run time: parts are set, and committed ("9.3. Unix Socket commands", `set ssl cert`, in
+//! One change of a certificate at run time: parts are set, then committed ("9.3. Unix Socket commands", `set ssl cert`, in
 //! HAProxy's management guide).
 //!
-//! A process has one transaction at a time. Only one that we began is committed or aborted by us.
+//! A process has one transaction at a time. This program commits or aborts only a transaction that it began.
 //!
-//! HAProxy before 3.0 puts what anybody sets meanwhile, for whatever certificate, into the transaction under way: what was
-//! another site's then comes under this one's name. There all parts and the commit are sent at once, so that HAProxy
-//! does one right after the other: with one thread nobody gets between them, with several only who comes within some two
-//! microseconds. What came of it is looked at afterwards (`introduce`).
+//! HAProxy before 3.0 adds the parts that other clients set meanwhile, for any certificate, to the open transaction: the
+//! commit then installs another site's certificate under this one's name. For these versions all parts and the commit are
+//! sent at once, and HAProxy executes them one right after the other. With one thread no other client comes between them;
+//! with several threads only within two microseconds or so. The certificate is checked afterwards (`first_staple`).
 
 use std::time::Duration;
 
-use stapled_core::sink::SinkError;
+use crate::cli::command::Command;
+use crate::cli::connection::Connection;
+use crate::cli::error::{Error, Foreign};
+use crate::cli::name::CliName;
+use crate::cli::reply::certificate::{ShowReply, show};
+use crate::cli::reply::refusal::MayBeLocked;
+use crate::cli::reply::transaction::{AbortReply, CommitReply, ProbeReply, SetReply, abort, commit, probe, set};
 
-use crate::cli::command::{CliName, Command};
-use crate::cli::connection::{Broken, Connection};
-use crate::cli::reply::{self, CommitReply, ProbeReply, SetReply, ShowReply};
-use crate::cli::route::Route;
-use crate::codes;
-use crate::fault;
-
-/// How often a command is repeated while HAProxy is in the midst of somebody else's, and after which pause.
+/// How often a command is repeated while HAProxy executes other clients' commands about certificates.
 pub(crate) const LOCKED_ATTEMPTS: usize = 40;
+/// The pause before each repetition.
 pub(crate) const LOCKED_PAUSE: Duration = Duration::from_millis(10);
 
-/// What one process is remembered to have while changes go on.
+/// The certificate of a transaction that this program began and whose end it did not see.
 #[derive(Debug, Default)]
-pub(crate) struct Desk {
-    /// A transaction of ours whose end we did not see.
-    unfinished: Option<CliName>,
-}
+pub(crate) struct Unfinished(Option<CliName>);
 
-impl Desk {
-    /// Whether a transaction of ours may be under way.
-    pub(crate) fn is_unfinished(&self) -> bool {
-        self.unfinished.is_some()
+impl Unfinished {
+    /// Whether a transaction of this program may be open.
+    pub(crate) fn is_some(&self) -> bool {
+        self.0.is_some()
     }
 }
 
-/// Why a change did not succeed.
-#[derive(Clone, Debug)]
-pub(crate) enum Fault {
-    /// The connection is of no use any more.
-    Broken(Broken),
-    Refused(SinkError),
-}
-
-impl From<Broken> for Fault {
-    fn from(broken: Broken) -> Self {
-        Fault::Broken(broken)
-    }
-}
-
-/// What came of parts and a commit that were sent at once.
+/// The outcome of parts and a commit that were sent at once.
 #[derive(Debug)]
 enum Outcome {
-    /// It is committed: ours, or somebody else's for the same certificate, into which our parts went.
+    /// The transaction is committed. `was_ours` is false if another client began it, for the same certificate, and our
+    /// parts were added to it.
     Committed { was_ours: bool },
-    /// HAProxy was in the midst of somebody else's command.
+    /// HAProxy was executing another client's command. `is_left` is true if our transaction is still open.
     Locked { is_left: bool },
-    /// It was refused.
-    Refused { error: SinkError, is_left: bool },
+    /// HAProxy refused a part or the commit.
+    Refused { error: Error, is_left: bool },
 }
 
 /// What a commit put into service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Changed {
+pub(crate) enum Committed {
     /// Our parts alone.
-    Alone,
+    OurParts,
     /// Our parts, together with a change of the same certificate that another client began.
     WithForeignParts,
 }
 
-/// Changes certificates of one process.
-pub(crate) struct Changer<'a> {
-    pub(crate) route: &'a Route,
+/// Executes transactions over one connection.
+pub(crate) struct Transactor<'a> {
     pub(crate) connection: &'a mut Connection,
-    pub(crate) desk: &'a mut Desk,
+    pub(crate) unfinished: &'a mut Unfinished,
 }
 
-impl Changer<'_> {
-    /// Sets these parts of a certificate and commits them, unless somebody else's transaction is under way.
-    pub(crate) async fn change(&mut self, name: &CliName, parts: &[Command]) -> Result<Changed, Fault> {
+impl Transactor<'_> {
+    /// Sets these parts of a certificate and commits them, unless a foreign transaction is open.
+    pub(crate) async fn change(&mut self, name: &CliName, parts: &[Command]) -> Result<Committed, Error> {
         self.finish().await?;
         match self.connection.process().mixes_transactions() {
             true => self.change_at_once(name, parts).await,
-            false => self.change_step_by_step(name, parts).await.map(|()| Changed::Alone),
+            false => self.change_step_by_step(name, parts).await.map(|()| Committed::OurParts),
         }
     }
 
-    /// Asks; again for a while where HAProxy is in the midst of somebody else's command.
-    pub(crate) async fn ask(&mut self, command: &Command) -> Result<String, Broken> {
-        let mut said = self.connection.ask(command).await?;
+    /// Sends a command; repeats it for a while if HAProxy is executing another client's command.
+    pub(crate) async fn retry_while_locked<R: MayBeLocked>(
+        &mut self,
+        command: &Command,
+        read: impl Fn(&str) -> R,
+    ) -> Result<R, Error> {
+        let mut reply = read(&self.connection.ask(command).await?);
         for _ in 0..LOCKED_ATTEMPTS {
-            if !reply::is_locked(&said) {
+            if !reply.is_locked() {
                 break;
             }
             tokio::time::sleep(LOCKED_PAUSE).await;
-            said = self.connection.ask(command).await?;
+            reply = read(&self.connection.ask(command).await?);
         }
-        Ok(said)
+        Ok(reply)
     }
 
-    async fn change_at_once(&mut self, name: &CliName, parts: &[Command]) -> Result<Changed, Fault> {
+    async fn change_at_once(&mut self, name: &CliName, parts: &[Command]) -> Result<Committed, Error> {
         let mut commands = parts.to_vec();
         commands.push(Command::commit(name));
         for _ in 0..LOCKED_ATTEMPTS {
             self.expect_no_transaction().await?;
-            // From here on until all replies are seen, a transaction may be ours.
-            self.desk.unfinished = Some(name.clone());
+            // From here until the last reply, a transaction of ours may be open.
+            self.unfinished.0 = Some(name.clone());
             let mut replies = Vec::with_capacity(commands.len());
             self.connection.ask_all(&commands, |said| replies.push(said)).await?;
-            let outcome = outcome(&replies, name, self.route);
+            let outcome = outcome(&replies, name);
             if let Outcome::Locked { is_left: true } | Outcome::Refused { is_left: true, .. } = outcome {
-                // Ours, since just now: whatever others have put into it, it must not be committed under this name.
+                // Our transaction may contain other clients' parts: it must not be committed under this name.
                 self.abort(name).await?;
             } else {
-                self.desk.unfinished = None;
+                self.unfinished.0 = None;
             }
             match outcome {
                 Outcome::Committed { was_ours } => {
-                    return Ok(if was_ours { Changed::Alone } else { Changed::WithForeignParts });
+                    return Ok(if was_ours { Committed::OurParts } else { Committed::WithForeignParts });
                 }
-                Outcome::Refused { error, .. } => return Err(Fault::Refused(error)),
+                Outcome::Refused { error, .. } => return Err(error),
                 Outcome::Locked { .. } => tokio::time::sleep(LOCKED_PAUSE).await,
             }
         }
-        Err(Fault::Refused(foreign(self.route, "certificates")))
+        Err(Error::ForeignTransaction(Foreign::Command))
     }
 
-    async fn change_step_by_step(&mut self, name: &CliName, parts: &[Command]) -> Result<(), Fault> {
+    async fn change_step_by_step(&mut self, name: &CliName, parts: &[Command]) -> Result<(), Error> {
         self.expect_no_transaction().await?;
         let mut is_ours = false;
         for part in parts {
             self.set(part, name, &mut is_ours).await?;
         }
-        let said = self.ask(&Command::commit(name)).await?;
-        let committed = reply::commit(&said, name.as_str());
-        match commit_error(&committed, &said, name, self.route) {
-            None => {
-                self.desk.unfinished = None;
-                Ok(())
-            }
+        let reply = self.retry_while_locked(&Command::commit(name), |said| commit(said, name.as_str())).await?;
+        let is_over = matches!(reply, CommitReply::Done | CommitReply::Over(_));
+        if is_over {
+            self.unfinished.0 = None;
+        }
+        match commit_error(reply, name) {
+            None => Ok(()),
             Some(error) => {
-                if committed == CommitReply::Over {
-                    self.desk.unfinished = None;
-                }
                 self.finish().await?;
-                Err(Fault::Refused(error))
+                Err(error)
             }
         }
     }
 
-    /// Puts one part into the transaction that we begin with the first.
-    async fn set(&mut self, command: &Command, name: &CliName, is_ours: &mut bool) -> Result<(), Fault> {
+    /// Adds one part to the transaction; the first part begins it.
+    async fn set(&mut self, command: &Command, name: &CliName, is_ours: &mut bool) -> Result<(), Error> {
         if !*is_ours {
-            // From here on until its reply is seen, a transaction may be ours; a reply that says otherwise clears it.
-            self.desk.unfinished = Some(name.clone());
+            // From here until the reply, a transaction of ours may be open; a reply that says otherwise clears this.
+            self.unfinished.0 = Some(name.clone());
         }
-        let said = self.ask(command).await?;
-        let error = match reply::set(&said, name.as_str()) {
+        let reply = self.retry_while_locked(command, |said| set(said, name.as_str())).await?;
+        let error = match reply {
             SetReply::Created => {
                 *is_ours = true;
                 return Ok(());
             }
             SetReply::Joined if *is_ours => return Ok(()),
-            // Nothing was begun, and what was begun before is finished.
-            said => set_error(&said, name, self.route),
+            // The part began no transaction, and earlier transactions are finished.
+            reply => set_error(reply, name),
         };
         if *is_ours {
             self.finish().await?;
         } else {
-            self.desk.unfinished = None;
+            self.unfinished.0 = None;
         }
-        Err(Fault::Refused(error))
+        Err(error)
     }
 
-    /// Aborts the transaction that we began a moment ago.
-    async fn abort(&mut self, name: &CliName) -> Result<(), Broken> {
-        // What HAProxy does not get to now is finished the next time.
-        if !reply::is_locked(&self.ask(&Command::abort(name)).await?) {
-            self.desk.unfinished = None;
+    /// Aborts the transaction that this program began just before.
+    async fn abort(&mut self, name: &CliName) -> Result<(), Error> {
+        // A transaction that HAProxy does not abort now is finished before the next change.
+        if self.retry_while_locked(&Command::abort(name), abort).await? == AbortReply::Over {
+            self.unfinished.0 = None;
         }
         Ok(())
     }
 
-    /// Aborts the transaction that we began, if there is one left. Ours leaves the certificate as it is: one that would
-    /// put another in its place was begun by somebody else since.
-    pub(crate) async fn finish(&mut self) -> Result<(), Broken> {
-        if let Some(name) = self.desk.unfinished.clone() {
-            let begun = self.ask(&Command::show_transaction(&name)).await?;
-            let loaded = self.ask(&Command::show_certificate(&name)).await?;
-            match (reply::show(&begun), reply::show(&loaded)) {
-                (ShowReply::Locked, _) | (_, ShowReply::Locked) => {}
-                (ShowReply::Loaded(begun), ShowReply::Loaded(loaded))
-                    if (&begun.serial, &begun.fingerprint) == (&loaded.serial, &loaded.fingerprint) =>
-                {
-                    self.abort(&name).await?;
-                }
-                _ => self.desk.unfinished = None,
+    /// Aborts the transaction that this program began, if it is still open. Our transaction leaves the certificate as it
+    /// is: a transaction that would replace the certificate was begun by another client since.
+    pub(crate) async fn finish(&mut self) -> Result<(), Error> {
+        let Some(name) = self.unfinished.0.clone() else { return Ok(()) };
+        let begun = self.retry_while_locked(&Command::show_transaction(&name), show).await?;
+        let loaded = self.retry_while_locked(&Command::show_certificate(&name), show).await?;
+        match (begun, loaded) {
+            (ShowReply::Locked, _) | (_, ShowReply::Locked) => {}
+            (ShowReply::Loaded(begun), ShowReply::Loaded(loaded)) if begun.is_same_certificate(&loaded) => {
+                self.abort(&name).await?;
             }
+            _ => self.unfinished.0 = None,
         }
         Ok(())
     }
 
-    /// A part that is set while somebody else's transaction is under way would end up in it.
-    async fn expect_no_transaction(&mut self) -> Result<(), Fault> {
-        let said = self.ask(&Command::probe_transaction()).await?;
-        if reply::is_locked(&said) {
-            return Err(Fault::Refused(foreign(self.route, "certificates")));
-        }
-        Err(Fault::Refused(match reply::probe(&said) {
+    /// Checks that no foreign transaction is open: a part that is set now would be added to it.
+    async fn expect_no_transaction(&mut self) -> Result<(), Error> {
+        Err(match self.retry_while_locked(&Command::probe_transaction(), probe).await? {
             ProbeReply::None => return Ok(()),
-            ProbeReply::Busy(about) => foreign(self.route, &about),
-            ProbeReply::Denied => denied(self.route, "set ssl cert", "admin"),
-            ProbeReply::Other(said) => fault::refused(
-                codes::REJECTED,
-                self.route,
-                &format!("`abort ssl cert` was answered with {}", fault::quoted(&said)),
-            ),
-        }))
+            ProbeReply::Locked => Error::ForeignTransaction(Foreign::Command),
+            ProbeReply::Busy(about) => Error::ForeignTransaction(Foreign::Certificate(about)),
+            ProbeReply::Denied => Error::Denied { command: "set ssl cert" },
+            ProbeReply::Other(said) => Error::Rejected { command: "abort ssl cert", said },
+        })
     }
 }
 
-/// Reads the replies to parts and their commit.
-fn outcome(replies: &[String], name: &CliName, route: &Route) -> Outcome {
+/// The outcome of the replies to parts and their commit.
+fn outcome(replies: &[String], name: &CliName) -> Outcome {
     let Some((committed, parts)) = replies.split_last() else {
-        return Outcome::Refused { error: foreign(route, name.as_str()), is_left: true };
+        let foreign = Foreign::Certificate(name.as_str().to_owned());
+        return Outcome::Refused { error: Error::ForeignTransaction(foreign), is_left: true };
     };
     let (mut is_ours, mut is_locked) = (false, false);
     let mut refused = None;
     for said in parts {
-        match reply::set(said, name.as_str()) {
+        match set(said, name.as_str()) {
             SetReply::Created => is_ours = true,
             SetReply::Joined if is_ours => {}
-            // About another certificate: ours, if there was one, has been ended.
+            // The open transaction is about another certificate: ours, if there was one, has been ended.
             SetReply::Busy => {
                 is_ours = false;
                 refused.get_or_insert(SetReply::Busy);
@@ -244,73 +219,38 @@ fn outcome(replies: &[String], name: &CliName, route: &Route) -> Outcome {
             }
         }
     }
-    let said = reply::commit(committed, name.as_str());
-    let Some(error) = commit_error(&said, committed, name, route) else {
-        return Outcome::Committed { was_ours: is_ours };
-    };
-    let is_left = is_ours && said != CommitReply::Over;
-    if let Some(refused) = refused {
-        return Outcome::Refused { error: set_error(&refused, name, route), is_left };
-    }
-    if is_locked || said == CommitReply::Locked {
-        return Outcome::Locked { is_left };
-    }
-    Outcome::Refused { error, is_left }
-}
-
-/// What a part that was not taken means.
-fn set_error(said: &SetReply, name: &CliName, route: &Route) -> SinkError {
-    match said {
-        SetReply::Locked => foreign(route, "certificates"),
-        SetReply::Joined => foreign(route, name.as_str()),
-        SetReply::Created | SetReply::Busy => foreign(route, "another certificate"),
-        SetReply::Denied => denied(route, "set ssl cert", "admin"),
-        SetReply::NotLoaded => dropped(route, name),
-        SetReply::Other(said) => fault::refused(
-            codes::COMMIT_FAILED,
-            route,
-            &format!("`set ssl cert {}` was answered with {}", name.as_str(), fault::quoted(said)),
-        ),
+    let committed = commit(committed, name.as_str());
+    let is_left = is_ours && !matches!(committed, CommitReply::Over(_));
+    is_locked |= committed.is_locked();
+    match (commit_error(committed, name), refused) {
+        (None, _) => Outcome::Committed { was_ours: is_ours },
+        (Some(_), Some(refused)) => Outcome::Refused { error: set_error(refused, name), is_left },
+        (Some(_), None) if is_locked => Outcome::Locked { is_left },
+        (Some(error), None) => Outcome::Refused { error, is_left },
     }
 }
 
-/// What a commit means that was not done.
-fn commit_error(committed: &CommitReply, said: &str, name: &CliName, route: &Route) -> Option<SinkError> {
-    match committed {
+/// The error of a part that HAProxy did not take.
+fn set_error(reply: SetReply, name: &CliName) -> Error {
+    let name = name.as_str().to_owned();
+    match reply {
+        SetReply::Locked => Error::ForeignTransaction(Foreign::Command),
+        SetReply::Joined => Error::ForeignTransaction(Foreign::Certificate(name)),
+        SetReply::Created | SetReply::Busy => Error::ForeignTransaction(Foreign::AnotherCertificate),
+        SetReply::Denied => Error::Denied { command: "set ssl cert" },
+        SetReply::NotLoaded => Error::Dropped { name },
+        SetReply::Other(said) => Error::CommitFailed { command: "set ssl cert", name, said },
+    }
+}
+
+/// The error of a commit; `None` if it succeeded.
+fn commit_error(reply: CommitReply, name: &CliName) -> Option<Error> {
+    match reply {
         CommitReply::Done => None,
-        CommitReply::Denied => Some(denied(route, "commit ssl cert", "admin")),
-        CommitReply::Locked => Some(foreign(route, "certificates")),
-        CommitReply::Over | CommitReply::Failed => Some(fault::refused(
-            codes::COMMIT_FAILED,
-            route,
-            &format!("`commit ssl cert {}` was answered with {}", name.as_str(), fault::quoted(said)),
-        )),
+        CommitReply::Denied => Some(Error::Denied { command: "commit ssl cert" }),
+        CommitReply::Locked => Some(Error::ForeignTransaction(Foreign::Command)),
+        CommitReply::Over(said) | CommitReply::Failed(said) => {
+            Some(Error::CommitFailed { command: "commit ssl cert", name: name.as_str().to_owned(), said })
+        }
     }
-}
-
-/// The certificate is not there any more.
-pub(crate) fn dropped(route: &Route, name: &CliName) -> SinkError {
-    let what = format!("HAProxy has just dropped the certificate {}", name.as_str());
-    fault::refused(codes::NOT_LOADED, route, &what)
-}
-
-/// Somebody else is at it.
-pub(crate) fn foreign(route: &Route, about: &str) -> SinkError {
-    fault::refused(
-        codes::FOREIGN_TRANSACTION,
-        route,
-        &format!(
-            "somebody else is changing {}: end that with `commit ssl cert` or `abort ssl cert`; it is tried again",
-            fault::quoted(about)
-        ),
-    )
-}
-
-/// HAProxy's level does not allow a command.
-pub(crate) fn denied(route: &Route, command: &str, level: &str) -> SinkError {
-    fault::refused(
-        codes::PERMISSION_DENIED,
-        route,
-        &format!("HAProxy denies `{command}`: give its `stats socket` line `level {level}`"),
-    )
 }

@@ -1,72 +1,93 @@
-//! The writer's task: takes jobs, and does them over one kept connection.
+//! The task of a channel: it takes jobs and does them over one kept connection.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use stapled_core::sink::SinkError;
-
 use crate::cli::command::Command;
-use crate::cli::connection::{Broken, Connection};
+use crate::cli::connection::Connection;
+use crate::cli::error::Error;
 use crate::cli::process::Process;
-use crate::cli::reply::{self, Shown};
-use crate::cli::route::Route;
-use crate::instance::channel::{Answer, Job, Latest, Push, Pushed, Said, Writer, lock};
-use crate::instance::first_staple::{Introduced, Introducer, Introduction};
-use crate::instance::transaction::{Changer, Desk, Fault};
-use crate::instance::worker_socket::Bypass;
+use crate::cli::reply::response::{ShownResponse, push, shown_bytes, shown_text};
+use crate::instance::deadline::Deadline;
+use crate::instance::first_staple::{FirstDeliverer, FirstDelivery, LoadedNames};
+use crate::instance::jobs::{Answer, Job, Push, Pushed, Said, fail};
+use crate::instance::lock::lock;
+use crate::instance::state::ChannelState;
+use crate::instance::transaction::{Transactor, Unfinished};
+use crate::instance::turns::turn_of;
+use crate::instance::worker_socket::WorkerSocket;
 
-/// How many responses are on their way at once.
+/// The number of commands that are sent at once.
 pub(crate) const BATCH: usize = 64;
-/// So few are shown at once even where that costs as much as they do.
+/// The number of responses that are shown at once even if that costs HAProxy as much as the responses.
 const FEW: usize = 8;
-/// A connection that was looked at longer ago is asked whether its process is about to end.
+/// The age after which a connection is asked whether its process is about to end.
 const LOOK_AGE: Duration = Duration::from_secs(1);
-/// When so many replies did not come, the rest is not tried.
+/// The number of timeouts after which the remaining responses of a batch are not tried.
 const MAX_TIMEOUTS: usize = 2;
-/// No list has more lines than this of certificates.
+/// The largest number of lines that are read of a list.
 const MAX_LISTED: usize = 5_000_000;
 
-/// The writer's task.
-pub(crate) struct Shift {
-    writer: Arc<Writer>,
-    /// Whether it ended by itself; then the next one may have started already.
+/// The task of a channel.
+pub(crate) struct Writer {
+    state: Arc<ChannelState>,
+    /// Whether it ended by itself; then the next task may have started already.
     is_over: bool,
 }
 
-impl Drop for Shift {
+impl Drop for Writer {
     fn drop(&mut self) {
         if self.is_over {
             return;
         }
-        // Ended from outside: whoever waits is told, and the next one starts again.
-        let mut queue = lock(&self.writer.queue);
+        // The task was aborted: the callers get an error, and the next job starts another task.
+        let mut queue = lock(&self.state.queue);
         queue.is_running = false;
         queue.jobs.clear();
     }
 }
 
-/// What is kept between batches.
+/// What is kept between jobs.
 struct Kept {
     connection: Option<Connection>,
-    bypass: Bypass,
-    desk: Desk,
-    desk_of: Option<Process>,
+    worker_socket: WorkerSocket,
+    unfinished: Unfinished,
+    /// The process that `unfinished` is about.
+    unfinished_of: Option<Process>,
 }
 
-impl Shift {
-    pub(crate) fn of(writer: Arc<Writer>) -> Self {
-        Shift { writer, is_over: false }
+/// The next piece of work.
+enum Work {
+    Pushes(VecDeque<Push>),
+    First { first: FirstDelivery, deadline: Deadline, answer: Answer<(LoadedNames, Process)> },
+    Ask { commands: Vec<Command>, answer: Answer<Said> },
+    List { command: Command, answer: Answer<Said> },
+    Nothing,
+}
+
+/// A first delivery whose connection broke.
+struct BrokenDelivery {
+    error: Error,
+    /// Whether the connection was new.
+    was_fresh: bool,
+}
+
+impl Writer {
+    pub(crate) fn of(state: Arc<ChannelState>) -> Self {
+        Writer { state, is_over: false }
     }
 
+    /// Does jobs until the connection has been idle for its keep-alive time.
     pub(crate) async fn work(mut self) {
-        let (desk, desk_of) = std::mem::take(&mut *lock(&self.writer.desk));
-        let mut kept = Kept { connection: None, bypass: Bypass::default(), desk, desk_of };
+        let (unfinished, unfinished_of) = std::mem::take(&mut *lock(&self.state.unfinished));
+        let worker_socket = WorkerSocket::default();
+        let mut kept = Kept { connection: None, worker_socket, unfinished, unfinished_of };
         loop {
             match self.take() {
                 Work::Pushes(pushes) => self.push(&mut kept, pushes).await,
-                Work::Introduce { what, latest, answer } => {
-                    let result = self.introduce(&mut kept, &what, &latest).await;
+                Work::First { first, deadline, answer } => {
+                    let result = self.deliver_first(&mut kept, &first, &deadline).await;
                     let _ = answer.send(result);
                 }
                 Work::Ask { commands, answer } => {
@@ -78,7 +99,7 @@ impl Shift {
                     let _ = answer.send(result);
                 }
                 Work::Nothing => {
-                    let idle = tokio::time::timeout(self.writer.patience.keepalive, self.writer.wake.notified());
+                    let idle = tokio::time::timeout(self.state.timeouts.keepalive, self.state.wake.notified());
                     if idle.await.is_err() && self.end(&mut kept) {
                         return;
                     }
@@ -89,18 +110,18 @@ impl Shift {
     }
 
     fn take(&self) -> Work {
-        let mut queue = lock(&self.writer.queue);
+        let mut queue = lock(&self.state.queue);
         let mut pushes = VecDeque::new();
         while pushes.len() < BATCH {
             match queue.jobs.pop_front() {
-                // Whoever gave up does not need it any more.
+                // The caller has given up.
                 Some(Job::Push(push)) if push.answer.is_closed() => {}
                 Some(Job::Push(push)) => pushes.push_back(push),
                 Some(other) if !pushes.is_empty() => {
                     queue.jobs.push_front(other);
                     break;
                 }
-                Some(Job::Introduce { what, latest, answer }) => return Work::Introduce { what, latest, answer },
+                Some(Job::First { first, deadline, answer }) => return Work::First { first, deadline, answer },
                 Some(Job::Ask { answer, .. }) if answer.is_closed() => {}
                 Some(Job::Ask { commands, answer }) => return Work::Ask { commands, answer },
                 Some(Job::List { answer, .. }) if answer.is_closed() => {}
@@ -111,21 +132,21 @@ impl Shift {
         if pushes.is_empty() { Work::Nothing } else { Work::Pushes(pushes) }
     }
 
-    /// Ends, unless there is something to do.
+    /// Ends the task, unless there is a job. Returns whether it has ended.
     fn end(&mut self, kept: &mut Kept) -> bool {
-        let mut queue = lock(&self.writer.queue);
+        let mut queue = lock(&self.state.queue);
         self.is_over = queue.jobs.is_empty();
         if self.is_over {
-            // What is unfinished is the next one's.
-            *lock(&self.writer.desk) = (std::mem::take(&mut kept.desk), kept.desk_of.take());
+            // The next task finishes the open transaction.
+            *lock(&self.state.unfinished) = (std::mem::take(&mut kept.unfinished), kept.unfinished_of.take());
             queue.is_running = false;
         }
         self.is_over
     }
 
-    /// A connection to a process that is not the one that answers now leads nowhere.
+    /// Drops a connection to a process that has been replaced.
     fn drop_outdated(&self, kept: &mut Kept) {
-        let current = self.writer.process.borrow();
+        let current = self.state.process.borrow();
         if let (Some(connection), Some(current)) = (&kept.connection, &*current)
             && !connection.process().is_same(current)
         {
@@ -133,13 +154,13 @@ impl Shift {
         }
     }
 
-    /// A connection to the process that answers now.
-    async fn connection<'a>(&self, kept: &'a mut Kept) -> Result<&'a mut Connection, SinkError> {
+    /// A connection to the current process.
+    async fn connection<'a>(&self, kept: &'a mut Kept) -> Result<&'a mut Connection, Error> {
         self.drop_outdated(kept);
         if let Some(connection) = &mut kept.connection {
             let is_bad = connection.is_disturbed().await
                 || (connection.since_look() > LOOK_AGE
-                    && connection.look().await.map_or(true, |process| !self.writer.is_current(process)));
+                    && connection.look().await.map_or(true, |process| !self.state.is_current(process)));
             if is_bad {
                 kept.connection = None;
             }
@@ -147,20 +168,19 @@ impl Shift {
         let connection = match kept.connection.take() {
             Some(connection) => connection,
             None => {
-                let connection = Connection::open(&self.writer.route, self.writer.patience).await?;
-                self.writer.saw(connection.process());
+                let connection = Connection::open(&self.state.route, self.state.timeouts).await?;
+                self.state.saw(connection.process());
                 connection
             }
         };
-        if kept.desk_of.as_ref().is_none_or(|process| !process.is_same(connection.process())) {
-            kept.desk = Desk::default();
-            kept.desk_of = Some(connection.process().clone());
+        if kept.unfinished_of.as_ref().is_none_or(|process| !process.is_same(connection.process())) {
+            kept.unfinished = Unfinished::default();
+            kept.unfinished_of = Some(connection.process().clone());
         }
         Ok(kept.connection.insert(connection))
     }
 
     async fn push(&self, kept: &mut Kept, mut pushes: VecDeque<Push>) {
-        let route = &self.writer.route;
         let mut at_once = BATCH;
         let mut timeouts = 0;
         while !pushes.is_empty() {
@@ -170,122 +190,94 @@ impl Shift {
             };
             let turn = turn_of(connection.process());
             let _turn = turn.lock().await;
-            pushes = pushes.into_iter().filter_map(|push| push.still_fit(route)).collect();
-            let process = connection.process().clone();
-            let was_fresh = connection.is_fresh();
-            // Each response is followed by the question what HAProxy has now. In words the answer costs HAProxy as much
-            // as the response: where many wait, they are compared a moment later.
-            let is_shown = process.shows_bytes() || pushes.len() <= FEW;
-            let mut commands: Vec<Command> = Vec::with_capacity(2 * at_once);
-            for push in pushes.iter().take(at_once) {
-                commands.push(push.response.clone());
-                commands.extend(is_shown.then(|| show(&push.cert_id, &process)));
-            }
-            if commands.is_empty() {
+            pushes = pushes.into_iter().filter_map(Push::still_fit).collect();
+            if pushes.is_empty() {
                 return;
             }
+            let was_fresh = connection.is_fresh();
             let was_alone = at_once == 1 || pushes.len() == 1;
-            let mut pushed = None;
-            let mut answer = |said, shown| {
-                if let Some(push) = pushes.pop_front() {
-                    let _ = push.answer.send(Ok(Pushed { said, shown, process: process.clone() }));
-                }
-            };
-            let result = connection
-                .ask_all(&commands, |text| match pushed.take() {
-                    None if is_shown => pushed = Some(reply::push(&text)),
-                    None => answer(reply::push(&text), None),
-                    Some(said) => answer(said, Some(shown(&text, &process))),
-                })
-                .await;
-            let Err(broken) = result else { continue };
+            let Err(error) = push_batch(connection, &mut pushes, at_once).await else { continue };
             kept.connection = None;
-            // One of the rest may be what broke it: they go alone from here on.
+            // One of the remaining responses may have broken the connection: each is sent alone from here on.
             at_once = 1;
-            match broken {
-                // A kept connection may end at any time, and a batch may end at any of its commands. To send the
-                // same response twice is harmless.
-                Broken::Closed if !was_fresh || !was_alone => {}
-                broken => {
-                    let error = broken.at(route);
-                    if let Some(push) = pushes.pop_front() {
-                        let _ = push.answer.send(Err(error.clone()));
-                    }
-                    timeouts += usize::from(matches!(broken, Broken::TimedOut(_)));
-                    if timeouts >= MAX_TIMEOUTS {
-                        return fail(pushes, &error);
-                    }
-                }
+            // A kept connection may end at any time, and a batch at any of its commands. To send the same response twice
+            // is harmless.
+            if error == Error::Closed && !(was_fresh && was_alone) {
+                continue;
+            }
+            timeouts += usize::from(matches!(error, Error::ReplyTimeout(_)));
+            if let Some(push) = pushes.pop_front() {
+                let _ = push.answer.send(Err(error.clone()));
+            }
+            if timeouts >= MAX_TIMEOUTS {
+                return fail(pushes, &error);
             }
         }
     }
 
-    async fn introduce(
+    async fn deliver_first(
         &self,
         kept: &mut Kept,
-        what: &Introduction,
-        latest: &Latest,
-    ) -> Result<(Introduced, Process), SinkError> {
-        let broken = match self.try_introduce(kept, what, latest).await? {
-            Ok(process) => return Ok(process),
+        first: &FirstDelivery,
+        deadline: &Deadline,
+    ) -> Result<(LoadedNames, Process), Error> {
+        match self.try_deliver_first(kept, first, deadline).await? {
+            Ok(delivered) => Ok(delivered),
             // A kept connection may end at any time.
-            Err((Broken::Closed, false)) => match self.try_introduce(kept, what, latest).await? {
-                Ok(process) => return Ok(process),
-                Err((broken, _)) => broken,
-            },
-            Err((broken, _)) => broken,
-        };
-        Err(broken.at(&self.writer.route))
+            Err(BrokenDelivery { error: Error::Closed, was_fresh: false }) => {
+                self.try_deliver_first(kept, first, deadline).await?.map_err(|broken| broken.error)
+            }
+            Err(broken) => Err(broken.error),
+        }
     }
 
-    /// Tries once; a broken connection is told with whether it was a fresh one.
-    async fn try_introduce(
+    async fn try_deliver_first(
         &self,
         kept: &mut Kept,
-        what: &Introduction,
-        latest: &Latest,
-    ) -> Result<Result<(Introduced, Process), (Broken, bool)>, SinkError> {
-        let route = &self.writer.route;
-        latest.check(route)?;
+        first: &FirstDelivery,
+        deadline: &Deadline,
+    ) -> Result<Result<(LoadedNames, Process), BrokenDelivery>, Error> {
+        deadline.check()?;
         self.connection(kept).await?;
-        let Kept { connection: Some(connection), bypass, desk, .. } = kept else {
-            return Ok(Err((Broken::Closed, true)));
+        let Kept { connection: Some(connection), worker_socket, unfinished, .. } = kept else {
+            return Ok(Err(BrokenDelivery { error: Error::Closed, was_fresh: true }));
         };
         let turn = turn_of(connection.process());
         let _turn = turn.lock().await;
         let process = connection.process().clone();
-        let past = match route.worker.is_some() && process.mixes_transactions() {
-            true => bypass.around(connection, self.writer.patience).await,
+        let own = match self.state.route.worker.is_some() && process.mixes_transactions() {
+            true => worker_socket.around(connection, self.state.timeouts).await,
             false => None,
         };
-        let connection = past.unwrap_or(connection);
+        let connection = own.unwrap_or(connection);
         let was_fresh = connection.is_fresh();
-        match (Introducer { changer: Changer { route, connection, desk } }).introduce(what).await {
-            Ok(introduced) => Ok(Ok((introduced, process))),
-            Err(Fault::Refused(error)) => Err(error),
-            Err(Fault::Broken(broken)) => {
-                kept.bypass.close();
+        let transactor = Transactor { connection, unfinished };
+        match (FirstDeliverer { route: &self.state.route, transactor }).deliver(first).await {
+            Ok(delivered) => Ok(Ok((delivered, process))),
+            Err(error) if error.breaks_connection() => {
+                kept.worker_socket.close();
                 kept.connection = None;
-                self.tidy(kept).await;
-                Ok(Err((broken, was_fresh)))
+                self.abort_unfinished(kept).await;
+                Ok(Err(BrokenDelivery { error, was_fresh }))
             }
+            Err(error) => Err(error),
         }
     }
 
-    /// Ends a transaction of ours that a broken connection has left open, so that nobody has to wait for it. Where that
-    /// does not succeed, it is the first thing that the next introduction does.
-    async fn tidy(&self, kept: &mut Kept) {
-        if !kept.desk.is_unfinished() || self.connection(kept).await.is_err() {
+    /// Aborts a transaction that a broken connection has left open, so that other clients need not wait for it. If that
+    /// fails, the next first delivery aborts it.
+    async fn abort_unfinished(&self, kept: &mut Kept) {
+        if !kept.unfinished.is_some() || self.connection(kept).await.is_err() {
             return;
         }
-        let Kept { connection: Some(connection), desk, .. } = kept else { return };
-        let mut changer = Changer { route: &self.writer.route, connection, desk };
-        if changer.finish().await.is_err() {
+        let Kept { connection: Some(connection), unfinished, .. } = kept else { return };
+        let mut transactor = Transactor { connection, unfinished };
+        if transactor.finish().await.is_err() {
             kept.connection = None;
         }
     }
 
-    async fn ask(&self, kept: &mut Kept, commands: &[Command]) -> Result<Said, SinkError> {
+    async fn ask(&self, kept: &mut Kept, commands: &[Command]) -> Result<Said, Error> {
         loop {
             let connection = self.connection(kept).await?;
             let was_fresh = connection.is_fresh();
@@ -293,12 +285,12 @@ impl Shift {
             let mut replies = Vec::with_capacity(commands.len());
             match connection.ask_all(commands, |reply| replies.push(reply)).await {
                 Ok(()) => return Ok((replies, process)),
-                Err(broken) => self.once_more(kept, was_fresh, &broken)?,
+                Err(error) => reconnect(kept, was_fresh, error)?,
             }
         }
     }
 
-    async fn list(&self, kept: &mut Kept, command: &Command) -> Result<Said, SinkError> {
+    async fn list(&self, kept: &mut Kept, command: &Command) -> Result<Said, Error> {
         loop {
             let connection = self.connection(kept).await?;
             let was_fresh = connection.is_fresh();
@@ -311,75 +303,50 @@ impl Shift {
             };
             match connection.ask_lines(command, take).await {
                 Ok(()) => return Ok((lines, process)),
-                Err(broken) => self.once_more(kept, was_fresh, &broken)?,
-            }
-        }
-    }
-
-    /// A kept connection may end at any time: then the same is asked again on a new one. Otherwise it is a failure.
-    fn once_more(&self, kept: &mut Kept, was_fresh: bool, broken: &Broken) -> Result<(), SinkError> {
-        kept.connection = None;
-        match broken {
-            Broken::Closed if !was_fresh => Ok(()),
-            broken => Err(broken.at(&self.writer.route)),
-        }
-    }
-}
-
-enum Work {
-    Pushes(VecDeque<Push>),
-    Introduce { what: Introduction, latest: Latest, answer: Answer<(Introduced, Process)> },
-    Ask { commands: Vec<Command>, answer: Answer<Said> },
-    List { command: Command, answer: Answer<Said> },
-    Nothing,
-}
-
-/// The question what a process has under a CertID.
-pub(crate) fn show(cert_id: &[u8], process: &Process) -> Command {
-    match process.shows_bytes() {
-        true => Command::show_response(cert_id),
-        false => Command::show_response_in_words(cert_id),
-    }
-}
-
-/// What the reply to that means.
-pub(crate) fn shown(reply: &str, process: &Process) -> Shown {
-    match process.shows_bytes() {
-        true => reply::shown_response(reply),
-        false => reply::shown_in_words(reply),
-    }
-}
-
-impl Push {
-    /// Itself, unless it waited too long; then whoever waits for it is told.
-    fn still_fit(self, route: &Route) -> Option<Push> {
-        match self.latest.check(route) {
-            Ok(()) => Some(self),
-            Err(error) => {
-                let _ = self.answer.send(Err(error));
-                None
+                Err(error) => reconnect(kept, was_fresh, error)?,
             }
         }
     }
 }
 
-fn fail(pushes: VecDeque<Push>, error: &SinkError) {
-    for push in pushes {
-        let _ = push.answer.send(Err(error.clone()));
+/// Sends at most `at_once` responses, and takes those off the queue that HAProxy answered.
+async fn push_batch(connection: &mut Connection, pushes: &mut VecDeque<Push>, at_once: usize) -> Result<(), Error> {
+    let process = connection.process().clone();
+    // After each response HAProxy is asked which response it has now. As text the reply costs HAProxy as much as the
+    // response: if many wait, they are compared a moment later (`losses`).
+    let is_shown = process.shows_bytes() || pushes.len() <= FEW;
+    let mut commands: Vec<Command> = Vec::with_capacity(2 * at_once);
+    for push in pushes.iter().take(at_once) {
+        commands.push(Command::set_ocsp_response(&push.payload));
+        commands.extend(is_shown.then(|| Command::show_response(&push.payload.cert_id(), &process)));
+    }
+    let mut pushed = None;
+    let mut answer = |said, shown| {
+        if let Some(push) = pushes.pop_front() {
+            let _ = push.answer.send(Ok(Pushed { said, shown, process: process.clone() }));
+        }
+    };
+    let on_reply = |text: String| match pushed.take() {
+        None if is_shown => pushed = Some(push(&text)),
+        None => answer(push(&text), None),
+        Some(said) => answer(said, Some(shown(&text, &process))),
+    };
+    connection.ask_all(&commands, on_reply).await
+}
+
+/// Drops the connection. A kept connection may end at any time: then the caller asks again on a new one.
+fn reconnect(kept: &mut Kept, was_fresh: bool, error: Error) -> Result<(), Error> {
+    kept.connection = None;
+    match error {
+        Error::Closed if !was_fresh => Ok(()),
+        error => Err(error),
     }
 }
 
-/// Whose turn it is to write to a process that several sockets lead to.
-fn turn_of(process: &Process) -> Arc<tokio::sync::Mutex<()>> {
-    type Turns = HashMap<(String, u64, Option<u64>), Weak<tokio::sync::Mutex<()>>>;
-    static TURNS: OnceLock<Mutex<Turns>> = OnceLock::new();
-    let mut turns = lock(TURNS.get_or_init(Mutex::default));
-    let key = process.key();
-    if let Some(turn) = turns.get(&key).and_then(Weak::upgrade) {
-        return turn;
+/// Reads the reply to [`Command::show_response`].
+pub(crate) fn shown(reply: &str, process: &Process) -> ShownResponse {
+    match process.shows_bytes() {
+        true => shown_bytes(reply),
+        false => shown_text(reply),
     }
-    turns.retain(|_, turn| turn.strong_count() > 0);
-    let turn = Arc::new(tokio::sync::Mutex::default());
-    turns.insert(key, Arc::downgrade(&turn));
-    turn
 }

@@ -1,55 +1,54 @@
-//! What a running HAProxy has otherwise than its configuration, as it is now, says. Pure, but for looking where paths
-//! lead.
+//! The differences between a running HAProxy and its configuration as it is now. Pure, except that it resolves paths.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use stapled_core::reason::ReasonCode;
 
-use crate::cli::command::NameError;
+use crate::cli::name::NameError;
 use crate::codes;
 use crate::configuration::{Configuration, Place};
-use crate::running::source::Picture;
+use crate::running::snapshot::Picture;
 
-/// Something that a running HAProxy has otherwise than the configuration says. HAProxy is right about what is served.
+/// A difference between a running HAProxy and its configuration. HAProxy is right about what clients get.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Difference {
-    /// It was started with other files.
+    /// HAProxy was started with other files.
     #[error(
         "the HAProxy of process {pid} was started with {}, not with {}: name what it is started with, or restart it",
         list(.started_with),
         list(.named)
     )]
     OtherConfiguration {
-        /// Its process id.
+        /// HAProxy's process id.
         pid: u64,
-        /// What it was started with.
+        /// The files that HAProxy was started with.
         started_with: Vec<PathBuf>,
-        /// What was named.
+        /// The files of the configuration.
         named: Vec<PathBuf>,
     },
-    /// A certificate is configured and not loaded: HAProxy was not reloaded, or is another one.
+    /// A certificate is configured and not loaded: HAProxy was not reloaded, or belongs to another configuration.
     #[error("{place} names the certificate {name}, and the running HAProxy has not loaded it: reload HAProxy")]
     NotLoaded {
-        /// Its name.
+        /// The name of the certificate.
         name: String,
         /// The line that names it.
         place: Place,
     },
-    /// A certificate is loaded and not configured: its next start or reload will not have it.
+    /// A certificate is loaded and not configured: HAProxy does not have it after the next start or reload.
     #[error(
-        "the running HAProxy has loaded the certificate {name}, and its configuration does not name it: name it there, if it \
-         shall be served after the next reload, too"
+        "the running HAProxy has loaded the certificate {name}, and its configuration does not name it: name it there if it \
+         is to be served after the next reload, too"
     )]
     NotInConfiguration {
-        /// Its name.
+        /// The name of the certificate.
         name: String,
     },
 }
 
 impl Difference {
-    /// The stable word for it.
+    /// The stable code of the difference.
     pub fn code(&self) -> ReasonCode {
         match self {
             Difference::OtherConfiguration { .. } => codes::OTHER_CONFIGURATION,
@@ -60,13 +59,13 @@ impl Difference {
 }
 
 impl Configuration {
-    /// What a running HAProxy has otherwise. What cannot be known, such as where relative paths of a process in another
-    /// container lead, is no difference.
+    /// The differences of a running HAProxy. An unknown fact, such as the target of a relative path in another container, is
+    /// no difference.
     pub fn differences(&self, running: &Picture) -> Vec<Difference> {
         let configured: HashSet<&str> = self.certificates.iter().map(|served| served.name.as_str()).collect();
         let loaded: HashSet<&str> = running.certificates.iter().map(|served| served.name.as_str()).collect();
         let not_loaded = self.certificates.iter().filter(|served| {
-            // Names that cannot be said are not seen with it, either.
+            // HAProxy cannot be asked for a name that cannot be written, so it shows no certificate of that name.
             served.is_certain && !loaded.contains(served.name.as_str()) && NameError::check(&served.name).is_ok()
         });
         let not_loaded =
@@ -95,14 +94,14 @@ impl Configuration {
     }
 }
 
-/// Where a file is; nothing, where that cannot be known.
+/// The path of a file; `None` if it cannot be known.
 fn place(file: &Path, directory: Option<&Path>) -> Option<PathBuf> {
     let whole = match (file.is_absolute(), directory) {
         (true, _) => file.to_owned(),
         (false, Some(directory)) => directory.join(file),
         (false, None) => return None,
     };
-    // What is not here may be in a container, under its own name.
+    // A file that does not exist here may exist in a container, under the same name.
     whole.canonicalize().ok().or_else(|| file.is_absolute().then_some(whole))
 }
 
@@ -116,7 +115,7 @@ mod tests {
 
     use super::*;
     use crate::configuration::Served;
-    use crate::running::source::ServedCertificate;
+    use crate::running::snapshot::ServedCertificate;
 
     fn configuration(names: &[&str]) -> Configuration {
         let served = |name: &&str| Served {
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_loaded_and_what_is_configured() {
+    fn loaded_certificates_are_compared_with_configured_ones() {
         let configuration = configuration(&["/a", "/b", "/odd\nname"]);
         assert_eq!(configuration.differences(&running(&["/a", "/b"])), []);
         let mut uncertain = configuration.clone();
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn which_files_it_was_started_with() {
+    fn files_at_the_start_are_compared_with_configured_ones() {
         let folder = tempfile::tempdir().unwrap();
         let [one, other] = ["one.cfg", "other.cfg"].map(|name| folder.path().join(name));
         std::fs::write(&one, "").unwrap();
@@ -177,7 +176,7 @@ mod tests {
         };
         let (relative, elsewhere) = (Path::new("one.cfg"), Path::new("/in/a/container.cfg"));
         assert!(!differs(&[&one], &[&one], None));
-        assert!(!differs(&[&link], &[&one], None), "it is the same file");
+        assert!(!differs(&[&link], &[&one], None), "the link leads to the same file");
         assert!(differs(&[&other], &[&one], None));
         assert!(differs(&[&one], &[&one, &other], None));
         assert!(!differs(&[&one], &[relative], Some(folder.path())));
@@ -186,6 +185,6 @@ mod tests {
             assert!(!differs(&[&one], &[relative], unknown), "{unknown:?}");
         }
         assert!(!differs(&[elsewhere], &[elsewhere], None));
-        assert!(!differs(&[&one], &[], None), "it does not tell");
+        assert!(!differs(&[&one], &[], None), "HAProxy does not show its files");
     }
 }

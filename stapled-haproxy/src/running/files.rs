@@ -1,12 +1,11 @@
-//! Which file a loaded certificate came from: files read once, told apart by the certificates in them.
+//! Files with certificates, each read once.
 //!
-//! Of what is read only certificates are kept, and of these only those that HAProxy has loaded: when a file is renewed,
-//! the certificate that is still served is there.
+//! Only certificates are kept of a file, and only those that HAProxy has loaded: after a file is renewed, the certificate
+//! that is still served is known.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,47 +15,17 @@ use stapled_core::bundle::Bundle;
 use stapled_core::certificate::Certificate;
 use zeroize::Zeroizing;
 
-use crate::cli::reply::{Loaded, plain_serial};
-use crate::instance::first_staple::Identity;
+use crate::cli::identity::{Identity, plain_serial};
+use crate::cli::reply::certificate::Loaded;
+use crate::running::stamp::Stamp;
 
-/// No file with certificates is larger than this.
+/// The largest file with certificates, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
-/// How many files beside the configured ones are searched for certificates that their own files do not hold any more.
+/// The number of files beside the configured ones that are searched for certificates that their own files do not hold any
+/// more.
 const MAX_SEARCHED: usize = 20_000;
 
-/// What changes when a file does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    /// That of a regular file; `None` where there is none.
-    pub(crate) fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-        Some(Stamp {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
-
-    /// The same as bytes.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let Stamp { device, inode, size, modified, changed } = self;
-        let numbers = [device.to_be_bytes(), inode.to_be_bytes(), size.to_be_bytes()];
-        let times = [modified.0, modified.1, changed.0, changed.1].map(i64::to_be_bytes);
-        numbers.iter().chain(&times).flatten().copied().collect()
-    }
-}
-
-/// A certificate and those that came with it.
+/// A certificate and the others in its file.
 #[derive(Clone, Debug)]
 pub(crate) struct Chain {
     end_entity: Arc<[u8]>,
@@ -64,7 +33,7 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// All of it as PEM.
+    /// The certificates as PEM.
     pub(crate) fn to_pem(&self) -> Vec<u8> {
         let mut pem = String::new();
         for der in std::iter::once(&self.end_entity).chain(&self.others) {
@@ -81,47 +50,47 @@ impl Chain {
     }
 }
 
-/// What is known of files.
+/// The files that were read.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
     read: HashMap<PathBuf, (Stamp, Option<Identity>)>,
-    /// By serial number: what was in a file and is loaded.
+    /// Loaded certificates that were found in a file, by serial number.
     chains: HashMap<String, Vec<(Identity, Chain)>>,
     /// One copy of each issuer.
     issuers: HashSet<Arc<[u8]>>,
 }
 
-/// What lies at a path.
+/// A file on disk.
 #[derive(Clone, Debug)]
-pub(crate) struct Lying {
+pub(crate) struct OnDisk {
     pub(crate) stamp: Stamp,
-    /// Its end-entity certificate, where it has one that can be read.
+    /// Its end-entity certificate, if it has a readable one.
     pub(crate) identity: Option<Identity>,
 }
 
 impl Files {
-    /// What lies at a path, read if it has changed; `None` where there is no file, or none that may be read.
-    pub(crate) fn look(&mut self, path: &Path) -> Option<Lying> {
+    /// The file at a path, read if it has changed; `None` if there is no file, or no readable one.
+    pub(crate) fn look(&mut self, path: &Path) -> Option<OnDisk> {
         let stamp = Stamp::of(path)?;
         if let Some((known, identity)) = self.read.get(path)
             && *known == stamp
         {
-            return Some(Lying { stamp, identity: identity.clone() });
+            return Some(OnDisk { stamp, identity: identity.clone() });
         }
         let bundle = read(path, stamp.size)?;
         let identity = self.take(&bundle);
         self.read.insert(path.to_owned(), (stamp.clone(), identity.clone()));
-        Some(Lying { stamp, identity })
+        Some(OnDisk { stamp, identity })
     }
 
-    /// The certificates that were once read, of a loaded one.
+    /// The chain of a loaded certificate, if it was read once.
     pub(crate) fn chain(&self, loaded: &Loaded) -> Option<&Chain> {
         let chains = self.chains.get(&plain_serial(&loaded.serial))?;
-        chains.iter().find(|(known, _)| loaded.is(&known.serial, &known.fingerprint)).map(|(_, chain)| chain)
+        chains.iter().find(|(known, _)| loaded.is(known)).map(|(_, chain)| chain)
     }
 
-    /// Reads whatever lies in these directories, until so many files were looked at: older copies of certificates are
-    /// often kept beside the new ones.
+    /// Reads the files in these directories, up to a number: older copies of certificates are often kept beside the new
+    /// ones.
     pub(crate) fn search(&mut self, directories: &BTreeSet<PathBuf>) {
         let mut left = MAX_SEARCHED;
         for directory in directories {
@@ -136,7 +105,7 @@ impl Files {
         }
     }
 
-    /// Forgets what is neither loaded nor lies in one of these files.
+    /// Forgets the certificates that are neither loaded nor in one of these files.
     pub(crate) fn keep(&mut self, paths: &HashSet<PathBuf>, directories: &BTreeSet<PathBuf>, loaded: &[&Loaded]) {
         let is_near = |path: &Path| path.parent().is_some_and(|parent| directories.contains(parent));
         self.read.retain(|path, _| paths.contains(path) || is_near(path));
@@ -173,13 +142,13 @@ fn interned(issuers: &mut HashSet<Arc<[u8]>>, certificate: &Certificate) -> Arc<
     new
 }
 
-/// Reads a file that may hold a private key: what was read is wiped as soon as the certificates are taken from it.
+/// Reads a file that may hold a private key: the bytes are wiped as soon as the certificates are read from them.
 fn read(path: &Path, size: u64) -> Option<Bundle> {
     if size > MAX_FILE {
         return Some(Bundle::default());
     }
     let file = fs::File::open(path).ok()?;
-    // One allocation of the largest size: a buffer that grows leaves copies of what it held behind.
+    // One allocation of the largest size: a growing buffer leaves copies of its contents behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).ok()? + 1));
     file.take(size + 1).read_to_end(&mut bytes).ok()?;
     Some(Bundle::read(&bytes).unwrap_or_default())

@@ -1,8 +1,6 @@
-//! What the configuration that a process was started with says about the certificates that it has loaded: in which
-//! files they lie, where HAProxy looks for their issuers and responses, and which of them are no server's. It blocks: it
-//! reads files.
-//!
-//! Hints: that a file holds what is loaded, only the file tells.
+//! The configuration that a process was started with, as hints about its certificates: their files, where HAProxy looks
+//! for their issuers and responses, and which are client certificates. Only the file itself proves that it holds a loaded
+//! certificate. Blocks: it reads files.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -14,42 +12,43 @@ use aws_lc_rs::digest;
 use stapled_core::report::Reporters;
 use stapled_core::source::{IssuerChains, IssuerLookup, Sighting, Version};
 
-use crate::cli::reply::Environment;
+use crate::cli::reply::environment::Environment;
 use crate::configuration::{Configuration, ExtraFiles, Served, Surroundings};
-use crate::reports;
-use crate::running::files::Stamp;
 
-/// In how many directories the process may have been started, at most.
+use crate::reports;
+use crate::running::stamp::{Stamp, Stamps};
+
+/// The number of directories that the process may have been started in.
 const MAX_STARTS: usize = 3;
-/// No more files of a directory of chains are looked at.
+/// The number of files of a chain directory that are looked at.
 const MAX_CHAINS: usize = 20_000;
 
-/// What a configuration says about certificates, by their names.
+/// The certificates of a configuration, by their names.
 #[derive(Debug, Default)]
 pub(crate) struct Layout {
-    /// Several of one name where it is not known in which directory relative ones begin.
+    /// Several of one name if it is not known in which directory relative names begin.
     served: HashMap<String, Vec<Served>>,
     clients: HashSet<String>,
-    /// What is looked for beside certificates that no line names, where the configuration can be read.
+    /// The files that HAProxy looks for beside certificates that no line names, if the configuration can be read.
     others: Option<(ExtraFiles, Option<PathBuf>)>,
-    /// What was read for it.
-    stamps: Vec<(PathBuf, Option<Stamp>)>,
+    /// The files that were read for it.
+    stamps: Stamps,
 }
 
-/// What HAProxy looks for beside a certificate when it starts.
+/// The files that HAProxy looks for beside a certificate when it starts.
 #[derive(Clone, Debug)]
 pub(crate) struct Beside {
     pub(crate) staple: Option<PathBuf>,
+    /// Whether the configuration names the staple's file: HAProxy does not start without it.
     pub(crate) is_staple_named: bool,
     pub(crate) issuer: IssuerLookup,
-    /// The directory of chains for those that come without.
+    /// The directory of chains for certificates that come without one.
     pub(crate) chains: Option<PathBuf>,
 }
 
 impl Layout {
-    /// Reads the configuration that a process says it was started with, in one of these directories, likeliest first, and
-    /// with its environment. What cannot be read says nothing: the process is asked first, and the configuration only
-    /// helps.
+    /// Reads the configuration that a process was started with, in one of these directories, likeliest first, and with its
+    /// environment. A configuration that cannot be read gives no hints.
     pub(crate) fn read(
         environment: &Environment,
         variables: Vec<(OsString, OsString)>,
@@ -86,12 +85,12 @@ impl Layout {
         }
     }
 
-    /// Whether nothing has changed that it was read from.
+    /// Whether its files are unchanged.
     pub(crate) fn is_current(&self) -> bool {
         self.stamps.iter().all(|(file, stamp)| Stamp::of(file) == *stamp)
     }
 
-    /// What it was read from.
+    /// The files that it was read from.
     pub(crate) fn stamps(&self) -> impl Iterator<Item = (PathBuf, Option<Stamp>)> + '_ {
         self.stamps.iter().cloned()
     }
@@ -101,31 +100,32 @@ impl Layout {
         self.served.get(name).into_iter().flatten().map(|served| served.file.as_path())
     }
 
-    /// What a line says about the certificate of this name in this file.
+    /// The line about the certificate of this name in this file.
     pub(crate) fn of_file(&self, name: &str, file: &Path) -> Option<&Served> {
         self.served.get(name)?.iter().find(|served| served.file == file)
     }
 
-    /// Whether only servers behind HAProxy are shown the certificate of this name.
+    /// Whether the certificate of this name is a client certificate for servers behind HAProxy.
     pub(crate) fn is_client(&self, name: &str) -> bool {
         self.clients.contains(name) && !self.served.contains_key(name)
     }
 
-    /// What is looked for beside this file, which is loaded by this name; `None` where no configuration can be read.
+    /// The files that HAProxy looks for beside this file, which is loaded by this name; `None` if the configuration cannot be
+    /// read.
     pub(crate) fn beside(&self, name: &str, file: &Path) -> Option<Beside> {
         if let Some(served) = self.of_file(name, file) {
             return Some(Beside::of(served));
         }
         let beside = self.beside_unnamed(file)?;
         match name.starts_with('@') {
-            // A store has nothing but what a line names.
+            // In a store only the files count that a line names.
             true => Some(Beside { staple: None, issuer: IssuerLookup::Nowhere, ..beside }),
             false => Some(beside),
         }
     }
 
-    /// What is looked for beside a file that no line names: it was loaded at run time, or its line is gone. If one names it
-    /// again, then so.
+    /// The files that HAProxy looks for beside a file that no line names, because it was loaded at run time or its line is
+    /// gone, if a line names it again.
     pub(crate) fn beside_unnamed(&self, file: &Path) -> Option<Beside> {
         let (extra, chains) = self.others.as_ref()?;
         let path = |bytes: Vec<u8>| PathBuf::from(OsString::from_vec(bytes));
@@ -138,7 +138,7 @@ impl Layout {
         })
     }
 
-    /// All that lines say.
+    /// The lines about certificates.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Served> {
         self.served.values().flatten()
     }
@@ -166,7 +166,7 @@ impl Chains {
 }
 
 impl Beside {
-    /// What a line says.
+    /// The files of a line.
     pub(crate) fn of(served: &Served) -> Self {
         Beside {
             staple: served.staple.clone(),
@@ -176,13 +176,13 @@ impl Beside {
         }
     }
 
-    /// What is seen at a place, with what HAProxy looks for beside it.
+    /// Adds these files to a sighting.
     pub(crate) fn add(self, sighting: Sighting, chains: &mut Chains) -> Sighting {
         let Beside { staple, is_staple_named, issuer, chains: directory } = self;
         let issuer_chains = directory.map(|directory| chains.look(directory));
         let mut hash = digest::Context::new(&digest::SHA256);
         hash.update(sighting.version.as_bytes());
-        // What changes with what the configuration says, and with what lies there.
+        // The version changes with the configuration and with the files.
         hash.update(format!("{staple:?} {is_staple_named} {issuer:?}").as_bytes());
         if let IssuerLookup::In(issuer) = &issuer {
             hash.update(&Stamp::of(issuer).iter().flat_map(Stamp::to_bytes).collect::<Vec<u8>>());
@@ -202,7 +202,7 @@ impl Beside {
     }
 }
 
-/// Half of the hash tells versions of one place apart well enough.
+/// The version of a hash. Half of the hash distinguishes versions well enough.
 fn version(hash: digest::Context) -> Version {
     Version::new(hash.finish().as_ref().get(..16).unwrap_or_default())
 }

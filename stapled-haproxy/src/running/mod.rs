@@ -1,10 +1,20 @@
-//! The running process as a source of certificates.
+//! The running process as a source: the certificates that it has loaded, matched to files.
+//!
+//! From the bottom up: `stamp` and `files` read files once; `layout` is the configuration that the process was started
+//! with; `matching` finds the file of each loaded certificate; `running_only` leaves out what a configuration source
+//! gives; `reader` asks the process; `memory` is what the `source`
+//! remembers between scans. `snapshot` describes a process, `difference` compares it
+//! with its configuration, `forecast` predicts first staples. `served_paths` adapts other sources to a running HAProxy.
 
 pub(crate) mod difference;
 pub(crate) mod files;
 pub(crate) mod forecast;
 pub(crate) mod layout;
 pub(crate) mod matching;
+pub(crate) mod memory;
+pub(crate) mod reader;
 pub(crate) mod running_only;
 pub(crate) mod served_paths;
+pub(crate) mod snapshot;
 pub(crate) mod source;
+pub(crate) mod stamp;

@@ -1,32 +1,33 @@
-//! What a running HAProxy serves beyond its configuration: what was loaded at run time, and what was loaded before its
-//! file was renewed. It blocks: it looks where paths lead.
+//! The certificates that only the running process serves, beyond its configuration: those loaded at run time, and those
+//! whose file was renewed since. Blocks: it resolves paths.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use stapled_core::source::{Material, Scan};
+use stapled_core::source::Material;
 
-use crate::codes;
 use crate::configuration::Configuration;
-use crate::running::files::Stamp;
+use crate::running::matching::{Cause, Matches};
+use crate::running::stamp::Stamp;
 
-/// Leaves out what the configuration gives by itself.
-pub(crate) fn leave_out(scan: &mut Scan, configuration: &Configuration) {
+/// Removes the certificates that the configuration as a source gives.
+pub(crate) fn remove_configured(matches: &mut Matches, configuration: &Configuration) {
     let files: HashMap<&str, &Path> =
         configuration.certificates.iter().map(|served| (served.name.as_str(), served.file.as_path())).collect();
     let clients: HashSet<&str> = configuration.client_certificates.iter().map(String::as_str).collect();
-    scan.sightings.retain(|sighting| {
+    matches.found.retain(|found| {
+        let sighting = &found.sighting;
         let name = sighting.served_as.as_deref().unwrap_or(&sighting.name);
         match (files.get(name), &sighting.material) {
             (Some(file), Material::File(path)) => !is_same(file, path),
-            // It is served, and its file holds another one.
+            // The process serves this certificate, and its file holds another one.
             (Some(_), _) => true,
             (None, _) => !clients.contains(name),
         }
     });
-    // Whoever reads the file of a certificate that is configured tells why that cannot be done.
-    let is_told = |name: &str| files.contains_key(name) || clients.contains(name);
-    scan.problems.retain(|problem| problem.error.code != codes::UNREADABLE_CERTIFICATE || !is_told(&problem.place));
+    // The configuration as a source reports why a configured file cannot be read.
+    let is_reported = |name: &str| files.contains_key(name) || clients.contains(name);
+    matches.mismatches.retain(|mismatch| !matches!(mismatch.cause, Cause::Unreadable) || !is_reported(&mismatch.name));
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {

@@ -1,5 +1,5 @@
-//! Certificates of another source, such as a directory, that HAProxys serve: what belongs to them lies where these look
-//! for it.
+//! Certificates of another source, such as a directory, that running HAProxys serve: their issuers and responses are where
+//! HAProxy looks for them.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,38 +13,38 @@ use stapled_core::report::Reporter;
 use stapled_core::source::{CertSource, IssuerLookup, Material, Scan, Sighting, SourceError};
 
 use crate::configuration::Served;
-use crate::instance::channel::lock;
+use crate::instance::lock::lock;
 use crate::running::layout::{Beside, Chains, Layout};
 use crate::running::source::HaproxySource;
 
-/// How long all HAProxys together may take to say where they look; who takes longer looks where it did before.
+/// How long all HAProxys together may take to answer; a slower one keeps its last known layout.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often they are asked whether that has changed.
+/// The time between two looks for changes.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Certificates of another source that running HAProxys serve.
 ///
-/// Where HAProxy looks for the response and the issuer of a file, the configuration says that it was started with; where
-/// that cannot be known, nothing is changed, which is right for a HAProxy with default settings. Of several HAProxys that
-/// look in different places, the first one's response is written, and no issuer is relied on.
+/// The configuration that HAProxy was started with tells where it looks for the response and the issuer of a file. If it is
+/// not known, nothing is changed, which is right for a HAProxy with default settings. If several HAProxys look in different
+/// places, the response is written for the first one, and no issuer is relied on.
 pub struct ServedPaths<S> {
     source: S,
     haproxys: Vec<HaproxySource>,
-    /// What is known of each; by that the last scan went.
+    /// The layout of each at the last scan.
     layouts: Mutex<Vec<Option<Arc<Layout>>>>,
-    /// Whether a scan of the source was dropped before anybody heard of it.
-    is_unheard: AtomicBool,
+    /// Whether a scan was dropped before its result reached the caller.
+    is_undelivered: AtomicBool,
 }
 
 impl<S: CertSource> ServedPaths<S> {
-    /// What `source` gives, as these HAProxys look at it.
+    /// The certificates of `source`, adapted to these HAProxys.
     pub fn new(source: S, haproxys: impl IntoIterator<Item = HaproxySource>) -> Self {
         let haproxys: Vec<HaproxySource> = haproxys.into_iter().collect();
         let layouts = Mutex::new(vec![None; haproxys.len()]);
-        ServedPaths { source, haproxys, layouts, is_unheard: AtomicBool::new(false) }
+        ServedPaths { source, haproxys, layouts, is_undelivered: AtomicBool::new(false) }
     }
 
-    /// Asks all of them again.
+    /// Asks all HAProxys for their layouts.
     async fn ask(&self) -> Vec<Option<Arc<Layout>>> {
         let known = lock(&self.layouts).clone();
         let asked = self.haproxys.iter().zip(known).map(async |(haproxy, known)| {
@@ -54,7 +54,7 @@ impl<S: CertSource> ServedPaths<S> {
         join_all(asked).await
     }
 
-    async fn others_than_known(&self) {
+    async fn layouts_changed(&self) {
         if self.haproxys.is_empty() {
             return std::future::pending().await;
         }
@@ -84,7 +84,7 @@ impl<S: CertSource> CertSource for ServedPaths<S> {
         let layouts = self.ask().await;
         let known = layouts.clone();
         let mut scan = self.source.scan().await?;
-        self.is_unheard.store(true, Ordering::SeqCst);
+        self.is_undelivered.store(true, Ordering::SeqCst);
         let adapt = move || {
             let views: Vec<View<'_>> = layouts.iter().flatten().map(|layout| View::of(layout)).collect();
             let mut chains = Chains::default();
@@ -92,20 +92,20 @@ impl<S: CertSource> CertSource for ServedPaths<S> {
             scan.sightings = sightings.into_iter().map(|sighting| adapted(sighting, &views, &mut chains)).collect();
             scan
         };
-        let broken_off = |error| SourceError::new(crate::codes::SCAN_FAILED, format!("the scan broke off: {error}"));
-        let scan = tokio::task::spawn_blocking(adapt).await.map_err(broken_off);
+        let ended_early = |error| SourceError::new(crate::codes::SCAN_FAILED, format!("the scan ended early: {error}"));
+        let scan = tokio::task::spawn_blocking(adapt).await.map_err(ended_early);
         *lock(&self.layouts) = known;
-        self.is_unheard.store(false, Ordering::SeqCst);
+        self.is_undelivered.store(false, Ordering::SeqCst);
         scan
     }
 
     async fn changed(&self) {
-        if self.is_unheard.load(Ordering::SeqCst) {
+        if self.is_undelivered.load(Ordering::SeqCst) {
             return;
         }
         tokio::select! {
             () = self.source.changed() => {}
-            () = self.others_than_known() => {}
+            () = self.layouts_changed() => {}
         }
     }
 
@@ -114,7 +114,7 @@ impl<S: CertSource> CertSource for ServedPaths<S> {
     }
 }
 
-/// A layout by files.
+/// The lines of a layout, by file.
 struct View<'a> {
     layout: &'a Layout,
     by_file: HashMap<&'a Path, Vec<&'a Served>>,
@@ -129,7 +129,7 @@ impl<'a> View<'a> {
         View { layout, by_file }
     }
 
-    /// What this HAProxy looks for beside a file, by each of the names that it has for it.
+    /// The files that this HAProxy looks for beside a file, for each of its names.
     fn beside(&self, file: &Path) -> Vec<Beside> {
         match self.by_file.get(file) {
             Some(served) => served.iter().map(|served| Beside::of(served)).collect(),
@@ -155,7 +155,7 @@ fn adapted(sighting: Sighting, views: &[View<'_>], chains: &mut Chains) -> Sight
         issuer: if looks_alike { first.issuer.clone() } else { IssuerLookup::Nowhere },
         chains: first.chains.clone().filter(|of| beside.iter().all(|other| other.chains.as_ref() == Some(of))),
     };
-    // What is as usual stays as it was, whether it is known or not.
+    // The usual places need no change.
     let has_usual_staple = joined.staple.as_ref().is_none_or(|staple| *staple == with(".ocsp"));
     let has_usual_issuer = joined.issuer == IssuerLookup::In(with(".issuer"));
     if has_usual_staple && !joined.is_staple_named && has_usual_issuer && joined.chains.is_none() {

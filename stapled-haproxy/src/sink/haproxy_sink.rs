@@ -1,21 +1,20 @@
-//! The sink itself: one process behind an admin socket, or the workers behind a master.
+//! The sink for users: one process behind an admin socket, or the workers behind a master.
 
 use std::fmt;
 
 use async_trait::async_trait;
 use stapled_core::chain::CertChain;
-use stapled_core::ocsp::CertIdHash;
 use stapled_core::report::Reporter;
 use stapled_core::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use stapled_core::staple::Staple;
 
 use crate::cli::address::Address;
 use crate::cli::route::Route;
-use crate::instance::channel::SLACK;
+use crate::instance::deadline::SLACK;
 use crate::instance::settings::Settings;
-use crate::instance::writer::BATCH;
-use crate::sink::process_sink::{MARGIN, Peer};
-use crate::sink::workers::Crew;
+use crate::sink::process_sink::ProcessSink;
+use crate::sink::requirements::requirements;
+use crate::sink::workers::Workers;
 
 /// Delivers staples to a running HAProxy over its admin socket, without a reload.
 ///
@@ -25,55 +24,43 @@ use crate::sink::workers::Crew;
 /// let sink = HaproxySink::new("/run/haproxy/admin.sock");
 /// ```
 ///
-/// HAProxy needs `stats socket /run/haproxy/admin.sock level admin` in its `global` section. With a lesser level,
-/// staples can be renewed in some versions, but no certificate can get its first one.
+/// HAProxy needs `stats socket /run/haproxy/admin.sock level admin` in its `global` section. With a lower level, some
+/// versions take renewed staples, but no certificate can get its first one.
 ///
-/// The address of a master ([`Address::Master`]) leads to all of its workers: each gets every staple, those that a
-/// reload has left to finish their connections included.
+/// The address of a master ([`Address::Master`]) leads to all of its workers: each gets every staple, including old workers
+/// that only finish their connections after a reload.
 pub struct HaproxySink {
     address: Address,
     settings: Settings,
     behind: Behind,
 }
 
-/// What is behind an address.
+/// The processes behind an address.
 enum Behind {
-    Process(Box<Peer>),
-    Master(Box<Crew>),
+    Process(Box<ProcessSink>),
+    Master(Box<Workers>),
 }
 
 impl HaproxySink {
     pub(crate) fn with(address: &Address, settings: Settings) -> Self {
         let behind = match address {
-            Address::Master(_) => Behind::Master(Box::new(Crew::of(address, settings.clone()))),
-            address => Behind::Process(Box::new(Peer::new(&Route::to(address.clone()), settings.clone()))),
+            Address::Master(_) => Behind::Master(Box::new(Workers::of(address, settings.clone()))),
+            address => Behind::Process(Box::new(ProcessSink::new(&Route::to(address.clone()), settings.clone()))),
         };
         HaproxySink { address: address.clone(), settings, behind }
     }
 
-    /// The socket's address.
+    /// The address of the socket.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    async fn inspect(&self) -> Option<Lost> {
+    async fn look_for_losses(&self) -> Option<Lost> {
         match &self.behind {
-            Behind::Process(peer) => peer.inspect().await,
-            Behind::Master(crew) => crew.inspect().await,
+            Behind::Process(process) => process.look_for_losses().await,
+            Behind::Master(workers) => workers.look_for_losses().await,
         }
     }
-}
-
-/// What a HAProxy asks of a staple whose buffer takes responses of this size in bytes.
-pub(crate) fn requirements(max_size: usize) -> Requirements {
-    let mut requirements = Requirements::default();
-    requirements.cert_id_hash = Some(CertIdHash::Sha1);
-    requirements.single_response = true;
-    requirements.next_update = true;
-    requirements.max_size = max_size;
-    requirements.margin = MARGIN;
-    requirements.concurrency = BATCH;
-    requirements
 }
 
 impl fmt::Debug for HaproxySink {
@@ -87,8 +74,8 @@ impl StapleSink for HaproxySink {
     async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError> {
         self.requirements().check(staple, self.settings.clock.now() + SLACK)?;
         match &self.behind {
-            Behind::Process(peer) => peer.deliver(staple, sites).await?,
-            Behind::Master(crew) => crew.deliver(staple, sites).await?,
+            Behind::Process(process) => process.deliver(staple, sites).await?,
+            Behind::Master(workers) => workers.deliver(staple, sites).await?,
         }
         Ok(Delivered::Confirmed)
     }
@@ -107,17 +94,16 @@ impl StapleSink for HaproxySink {
 
     async fn withdraw(&self, chain: &CertChain, _sites: &[Site], why: Withdrawal) -> Result<Withdrawn, SinkError> {
         if why == Withdrawal::Retired {
-            // The file is gone; HAProxy may go on serving the certificate, and its staple is as true as before.
+            // The file is gone; HAProxy may still serve the certificate, and its staple stays valid.
             match &self.behind {
-                Behind::Process(peer) => peer.forget(chain),
-                Behind::Master(crew) => crew.forget(chain),
+                Behind::Process(process) => process.forget(chain),
+                Behind::Master(workers) => workers.forget(chain),
             }
             return Ok(Withdrawn::Unsupported);
         }
-        let is_revoked = why == Withdrawal::Revoked;
         match &self.behind {
-            Behind::Process(peer) => peer.withdraw(chain, is_revoked).await?,
-            Behind::Master(crew) => crew.withdraw(chain, is_revoked).await?,
+            Behind::Process(process) => process.withdraw(chain, why).await?,
+            Behind::Master(workers) => workers.withdraw(chain, why).await?,
         }
         Ok(Withdrawn::Confirmed)
     }
@@ -125,7 +111,7 @@ impl StapleSink for HaproxySink {
     async fn lost(&self) -> Lost {
         loop {
             tokio::time::sleep(self.settings.look_interval).await;
-            if let Some(lost) = self.inspect().await {
+            if let Some(lost) = self.look_for_losses().await {
                 return lost;
             }
         }

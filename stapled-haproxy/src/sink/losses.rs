@@ -1,42 +1,54 @@
-//! What one HAProxy process has lost of what it was given, and whether those can be tried again that could not be given.
-
-use std::sync::Arc;
+//! What one process has lost of the staples that it was given, and whether failed deliveries can be retried.
 
 use bytes::Bytes;
 use stapled_core::ocsp::{CertStatus, OcspResponse};
-use stapled_core::sink::{Change, Found, Lost, SinkError};
+use stapled_core::sink::{Change, Found, Lost, Withdrawal};
 use stapled_core::staple::{Judgement, judge};
+use stapled_core::task::Subject;
 use tokio::time::Instant;
 
-use crate::cli::command::Command;
-use crate::cli::reply::{self, ProbeReply, Shown};
-use crate::instance::channel::{SLACK, lock};
-use crate::instance::writer::{self, BATCH};
+use crate::cli::process::Process;
+use crate::cli::reply::response::ShownResponse;
+use crate::cli::reply::transaction::ProbeReply;
+use crate::instance::deadline::SLACK;
+use crate::instance::lock::lock;
+use crate::instance::writer::BATCH;
 use crate::reports;
-use crate::sink::comparison::{Agreement, Compared};
-use crate::sink::haproxy_sink::requirements;
-use crate::sink::process_sink::{Given, MARGIN, Peer, TOLD_AGAIN, Taken, WANTED};
+use crate::sink::comparison::{Comparison, Expected};
+use crate::sink::memory::{Delivered, Withdrawn};
+use crate::sink::process_sink::{ProcessSink, REFUSED_FOR, REPORT_INTERVAL};
+use crate::sink::requirements::{MARGIN, requirements};
 
-impl Peer {
-    /// Looks what has changed, at most once in the look interval; returns what was lost, if anything was.
-    pub(crate) async fn inspect(&self) -> Option<Lost> {
-        let is_concerned = {
+/// What is compared in one look.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// Staples that HAProxy has not shown yet.
+    Unshown,
+    /// All staples and withdrawals.
+    All,
+}
+
+impl ProcessSink {
+    /// Looks at most once in the look interval for changes; returns a loss, if there is one.
+    pub(crate) async fn look_for_losses(&self) -> Option<Lost> {
+        let needs_certificates = {
             let mut memory = lock(&self.memory);
-            memory.wanted.retain(|_, (_, since)| since.elapsed() < WANTED);
-            let is_owed = !memory.wanted.is_empty() || !memory.mistaken.is_empty();
-            !memory.delivered.is_empty() || is_owed || !memory.withdrawn.is_empty()
+            memory.refused.retain(|_, (_, since)| since.elapsed() < REFUSED_FOR);
+            !(memory.refused.is_empty()
+                && memory.wrong_issuer.is_empty()
+                && memory.delivered.is_empty()
+                && memory.withdrawn.is_empty())
         };
-        let looked = self.writer.round(self.settings.look_interval, is_concerned).await;
+        let looked = self.survey.round(self.settings.look_interval, needs_certificates).await;
         if self.is_replaced() {
             return Some(Lost::Everything);
         }
-        match looked {
-            Err(error @ SinkError::Unreachable { .. }) => {
-                self.settings.reporters.tell(reports::not_surveyed(&error));
+        if let Err(error) = looked {
+            let is_unreachable = error.is_unreachable();
+            self.settings.reporters.tell(reports::not_surveyed(&self.failure(error)));
+            if is_unreachable {
                 return None;
             }
-            Err(error) => self.settings.reporters.tell(reports::not_surveyed(&error)),
-            Ok(()) => {}
         }
         let missing = self.missing();
         if !missing.is_empty() {
@@ -47,128 +59,118 @@ impl Peer {
         if !changes.is_empty() {
             return Some(Lost::Changed(changes));
         }
-        (self.is_wanted_there() || self.is_corrected() || self.is_unblocked().await || self.is_back())
-            .then_some(Lost::Nothing)
+        let can_retry = self.is_refused_loaded()
+            || self.is_issuer_corrected()
+            || self.is_unblocked().await
+            || self.is_reachable_again();
+        can_retry.then_some(Lost::Retry)
     }
 
     /// Whether another process answers now than the one that was given the staples.
-    pub(crate) fn is_replaced(&self) -> bool {
-        let processes = self.writer.processes();
+    fn is_replaced(&self) -> bool {
+        let processes = self.channel.processes();
         let current = processes.borrow();
-        let Some(current) = current.as_ref() else { return false };
-        let mut memory = lock(&self.memory);
-        let is_replaced = memory.process.as_ref().is_some_and(|known| !known.is_same(current));
-        if is_replaced {
-            memory.delivered.clear();
-            memory.withdrawn.clear();
-            memory.foreign.clear();
-            memory.unshown.clear();
-            memory.wanted.clear();
-            memory.changes.clear();
-            memory.mistaken.clear();
-            memory.missed = false;
-            memory.blocked = false;
-        }
-        memory.process = Some(current.clone());
-        is_replaced
+        current.as_ref().is_some_and(|current| lock(&self.memory).is_replaced_by(current))
     }
 
-    /// Certificates that are not loaded any more, or not as they were: others have replaced them, and with them the
+    /// The certificates that are not loaded any more, or not as they were: another client has replaced them, and their
     /// staples are lost.
-    fn missing(&self) -> Vec<Arc<str>> {
+    fn missing(&self) -> Vec<Subject> {
         let mut memory = lock(&self.memory);
         let memory = &mut *memory;
-        self.writer.register(|register| {
-            if !register.is_complete() || register.generation() == memory.compared {
+        self.survey.loaded(|loaded| {
+            if !loaded.is_complete() || loaded.generation() == memory.compared {
                 return Vec::new();
             }
-            memory.compared = register.generation();
-            if register.certificates().next().is_none() && register.len() > 0 {
+            memory.compared = loaded.generation();
+            if loaded.certificates().next().is_none() && loaded.len() > 0 {
                 return Vec::new();
             }
-            let is_lost = |cert_id: &Bytes, given: &Given| {
-                let found = register.find(&given.identity.serial, &given.identity.fingerprint);
-                found.is_empty() || found.iter().any(|(_, loaded)| loaded.response_key != *cert_id)
+            let is_lost = |cert_id: &Bytes, delivered: &Delivered| {
+                let found = loaded.find(&delivered.identity);
+                found.is_empty() || found.iter().any(|(_, loaded)| !loaded.takes_responses_for(cert_id))
             };
-            let lost: Vec<Bytes> = memory
-                .delivered
-                .iter()
-                .filter(|(cert_id, given)| is_lost(cert_id, given))
-                .map(|(cert_id, _)| cert_id.clone())
-                .collect();
-            lost.iter().filter_map(|cert_id| memory.delivered.remove(cert_id)).flat_map(|given| given.names).collect()
+            let lost = memory.delivered.iter().filter(|(cert_id, delivered)| is_lost(cert_id, delivered));
+            let lost: Vec<Bytes> = lost.map(|(cert_id, _)| cert_id.clone()).collect();
+            let lost = lost.iter().filter_map(|cert_id| memory.delivered.remove(cert_id));
+            lost.map(|delivered| delivered.chain.subject().clone()).collect()
         })
     }
 
-    /// Notes the certificates for which HAProxy shows another staple than it was given: new ones are compared at once, all of
-    /// them at a slow pace. What was noted stays until somebody is told; what was not compared when this is dropped is compared
-    /// the next time.
+    /// Notes the certificates for which HAProxy shows another staple than it was given. New staples are compared at once,
+    /// all of them once in the compare interval. Notes stay until they are reported; staples that were not compared when
+    /// this future was dropped are compared the next time.
     async fn compare(&self) {
-        let is_time = {
+        let scope = {
             let mut memory = lock(&self.memory);
             let now = Instant::now();
             let compare_at = *memory.compare_at.get_or_insert(now + self.settings.compare_interval);
-            compare_at <= now
+            if compare_at <= now { Scope::All } else { Scope::Unshown }
         };
-        self.compare_those(is_time).await;
-        if is_time {
+        self.compare_within(scope).await;
+        if scope == Scope::All {
             lock(&self.memory).compare_at = Some(Instant::now() + self.settings.compare_interval);
         }
     }
 
-    async fn compare_those(&self, is_time: bool) {
-        let (given, taken) = {
+    async fn compare_within(&self, scope: Scope) {
+        let is_all = scope == Scope::All;
+        let (delivered, withdrawn) = {
             let memory = lock(&self.memory);
-            if !is_time && memory.unshown.is_empty() {
+            if !is_all && memory.unshown.is_empty() {
                 return;
             }
-            let taken = memory.withdrawn.iter().filter(|_| is_time);
-            let taken: Vec<(Bytes, Taken)> = taken.map(|(cert_id, taken)| (cert_id.clone(), taken.clone())).collect();
-            let all = memory.delivered.iter().filter(|(cert_id, _)| is_time || memory.unshown.contains(*cert_id));
-            let given: Vec<(Bytes, Given)> = all.map(|(cert_id, given)| (cert_id.clone(), given.clone())).collect();
-            (given, taken)
+            let withdrawn = memory.withdrawn.iter().filter(|_| is_all);
+            let withdrawn: Vec<(Bytes, Withdrawn)> =
+                withdrawn.map(|(cert_id, withdrawn)| (cert_id.clone(), withdrawn.clone())).collect();
+            let delivered = memory.delivered.iter().filter(|(cert_id, _)| is_all || memory.unshown.contains(*cert_id));
+            let delivered: Vec<(Bytes, Delivered)> =
+                delivered.map(|(cert_id, delivered)| (cert_id.clone(), delivered.clone())).collect();
+            (delivered, withdrawn)
         };
-        self.withdraw_again(&taken).await;
-        let Some(process) = self.writer.processes().borrow().clone() else { return };
-        for given in given.chunks(BATCH) {
-            let commands = given.iter().map(|(cert_id, _)| writer::show(cert_id, &process)).collect();
-            let (replies, process) = match self.writer.ask(commands).await {
-                Ok(said) => said,
+        let Some(process) = self.channel.processes().borrow().clone() else { return };
+        self.withdraw_again(&withdrawn, &process).await;
+        for batch in delivered.chunks(BATCH) {
+            match self.channel.show_responses(batch.iter().map(|(cert_id, _)| cert_id.as_ref()), &process).await {
+                Ok(shown) => {
+                    for ((cert_id, delivered), shown) in batch.iter().zip(shown) {
+                        self.compare_one(cert_id, delivered, &shown);
+                    }
+                }
                 Err(error) => {
-                    self.settings.reporters.tell(reports::not_surveyed(&error));
-                    lock(&self.memory).unshown.extend(given.iter().map(|(cert_id, _)| cert_id.clone()));
+                    self.settings.reporters.tell(reports::not_surveyed(&self.failure(error)));
+                    lock(&self.memory).unshown.extend(batch.iter().map(|(cert_id, _)| cert_id.clone()));
                     break;
-                }
-            };
-            for ((cert_id, given), reply) in given.iter().zip(replies) {
-                let shown = writer::shown(&reply, &process);
-                let is_lost = match Compared::from(given).with(&shown) {
-                    Agreement::Same | Agreement::Unknown => false,
-                    Agreement::Older | Agreement::Nothing => true,
-                    Agreement::Newer => !self.is_as_good(cert_id, given, &shown),
-                };
-                let mut memory = lock(&self.memory);
-                let is_that = |now: &Given| now.response == given.response;
-                if !memory.delivered.get(cert_id).is_some_and(is_that) {
-                    continue;
-                }
-                memory.unshown.remove(cert_id);
-                if is_lost {
-                    memory.delivered.remove(cert_id);
-                    let change = |name: &Arc<str>| Change::new(Arc::clone(name), self.found(&shown));
-                    memory.changes.extend(given.names.first().map(change));
                 }
             }
         }
     }
 
-    /// What is shown in place of a staple. A response that HAProxy does not staple takes the staple out of service, as
-    /// another stapler's withdrawal does.
-    fn found(&self, shown: &Shown) -> Found {
+    fn compare_one(&self, cert_id: &Bytes, delivered: &Delivered, shown: &ShownResponse) {
+        let is_lost = match Comparison::of(&Expected::from(delivered), shown) {
+            Comparison::Same | Comparison::Unknown => false,
+            Comparison::Older | Comparison::Missing => true,
+            Comparison::Newer => !self.is_as_good(cert_id, delivered, shown),
+        };
+        let mut memory = lock(&self.memory);
+        let is_that = |now: &Delivered| now.response == delivered.response;
+        if !memory.delivered.get(cert_id).is_some_and(is_that) {
+            return;
+        }
+        memory.unshown.remove(cert_id);
+        if is_lost {
+            memory.delivered.remove(cert_id);
+            memory.changes.push(Change::new(delivered.chain.subject().clone(), self.found(shown)));
+        }
+    }
+
+    /// What a shown response means that takes the place of a staple. A response that HAProxy does not staple withdraws the
+    /// staple, as another stapler's withdrawal does.
+    fn found(&self, shown: &ShownResponse) -> Found {
         let limit = self.settings.clock.now() + MARGIN;
         match shown {
-            Shown::Nothing => Found::Withdrawn,
-            Shown::Response(response) => {
+            ShownResponse::None => Found::Withdrawn,
+            ShownResponse::Bytes(response) => {
                 let is_unserved = match OcspResponse::from_der(response) {
                     Ok(OcspResponse::Basic(basic)) => basic.responses.first().is_some_and(|single| {
                         single.status == CertStatus::Good && single.next_update.is_some_and(|next| next <= limit)
@@ -177,117 +179,105 @@ impl Peer {
                 };
                 if is_unserved { Found::Withdrawn } else { Found::Response(Bytes::copy_from_slice(response)) }
             }
-            // In words only, a revocation cannot be verified: the CA is asked.
-            Shown::Times { is_good, next_update, .. } if !is_good || *next_update <= limit.to_string() => {
+            // As text, a revocation cannot be verified: the CA is asked.
+            ShownResponse::Times { is_good, next_update, .. } if !is_good || next_update.unix() <= limit.unix() => {
                 Found::Withdrawn
             }
             _ => Found::Unreadable,
         }
     }
 
-    /// Whether somebody else's newer response will do: where HAProxy shows it byte for byte, it is verified, and has no
-    /// certificates that could make a client refuse it; otherwise it is replaced once.
-    fn is_as_good(&self, cert_id: &Bytes, given: &Given, shown: &Shown) -> bool {
+    /// Whether a newer foreign response is as good as the delivered one. If HAProxy shows its bytes, it is verified, and
+    /// must have no certificates that could make a client refuse it. Otherwise it is replaced once.
+    fn is_as_good(&self, cert_id: &Bytes, delivered: &Delivered, shown: &ShownResponse) -> bool {
         match shown {
-            Shown::Response(response) => {
+            ShownResponse::Bytes(response) => {
                 let (response, now) = (Bytes::copy_from_slice(response), self.settings.clock.now());
-                let judged = judge(&response, &given.chain, now, &self.settings.judge_policy, None, &[]);
+                let judged = judge(&response, &delivered.chain, now, &self.settings.judge_policy, None, &[]);
                 let Some(staple) = judged.ok().and_then(Judgement::into_staple) else { return false };
                 let fits = requirements(self.settings.max_size).check(&staple, now + SLACK).is_ok();
-                fits && *staple.response() == response && staple.expires() >= given.next_update
+                fits && *staple.response() == response && staple.expires() >= delivered.next_update
             }
-            Shown::Times { is_good, this_update, next_update, certificates } => {
-                let times = (this_update.clone(), next_update.clone());
-                // More certificates than a signer's are some that no client needs, and that may make it refuse.
-                let is_longer = *is_good && *certificates <= 1 && *next_update >= given.next_update.to_string();
-                is_longer && lock(&self.memory).foreign.insert(cert_id.clone(), times.clone()) == Some(times)
+            ShownResponse::Times { is_good, this_update, next_update, certificates } => {
+                let times = (*this_update, *next_update);
+                // No client needs more certificates than the signer's, and some clients refuse them.
+                let is_longer = *is_good && *certificates <= 1 && next_update.unix() >= delivered.next_update.unix();
+                is_longer && lock(&self.memory).replaced.insert(cert_id.clone(), times) == Some(times)
             }
             _ => false,
         }
     }
 
-    /// Takes from HAProxy again what somebody else has brought for a certificate that is revoked.
-    async fn withdraw_again(&self, taken: &[(Bytes, Taken)]) {
-        let Some(process) = self.writer.processes().borrow().clone() else { return };
-        let mut brought = Vec::new();
-        for taken in taken.chunks(BATCH) {
-            let commands = taken.iter().map(|(cert_id, _)| writer::show(cert_id, &process)).collect();
-            // Who does not answer is asked at the next look.
-            let Ok((replies, process)) = self.writer.ask(commands).await else { break };
-            let compared = taken.iter().zip(replies).filter(|((_, taken), reply)| {
-                let agreement = Compared::from(taken).with(&writer::shown(reply, &process));
-                matches!(agreement, Agreement::Older | Agreement::Newer)
+    /// Withdraws foreign staples of revoked certificates.
+    async fn withdraw_again(&self, withdrawn: &[(Bytes, Withdrawn)], process: &Process) {
+        let mut foreign = Vec::new();
+        for batch in withdrawn.chunks(BATCH) {
+            let cert_ids = batch.iter().map(|(cert_id, _)| cert_id.as_ref());
+            // Without a reply they are compared again at the next look.
+            let Ok(shown) = self.channel.show_responses(cert_ids, process).await else { break };
+            let compared = batch.iter().zip(shown).filter(|((_, withdrawn), shown)| {
+                let comparison = Comparison::of(&Expected::from(&*withdrawn.token), shown);
+                matches!(comparison, Comparison::Older | Comparison::Newer)
             });
-            brought.extend(compared.map(|((_, taken), _)| taken));
+            foreign.extend(compared.map(|((_, withdrawn), _)| withdrawn));
         }
-        for taken in brought {
-            let report = match self.withdraw(&taken.chain, true).await {
+        for withdrawn in foreign {
+            let report = match self.withdraw(&withdrawn.chain, Withdrawal::Revoked).await {
                 Ok(()) => reports::withdrawn_again(self.route()),
-                Err(error) => reports::not_withdrawn_again(self.route(), &error),
+                Err(failure) => reports::not_withdrawn_again(self.route(), &failure),
             };
-            self.settings.reporters.tell_of(&taken.chain, report);
+            self.settings.reporters.tell_of(&withdrawn.chain, report);
         }
     }
 
-    /// Whether something is loaded now that could not be delivered since it was not.
-    fn is_wanted_there(&self) -> bool {
+    /// Whether a certificate is loaded now whose delivery was refused because it was not.
+    fn is_refused_loaded(&self) -> bool {
         let mut memory = lock(&self.memory);
-        let memory = &mut *memory;
-        if memory.wanted.is_empty() {
+        if memory.refused.is_empty() {
             return false;
         }
-        self.writer.register(|register| {
-            let there: Vec<String> = memory
-                .wanted
-                .iter()
-                .filter(|(_, (identity, _))| {
-                    let found = register.find(&identity.serial, &identity.fingerprint);
-                    found.iter().any(|(_, loaded)| !loaded.is_unused)
-                })
-                .map(|(serial, _)| serial.clone())
-                .collect();
-            for serial in &there {
-                memory.wanted.remove(serial);
+        self.survey.loaded(|loaded| {
+            let before = memory.refused.len();
+            memory.refused.retain(|_, (identity, _)| loaded.find(identity).iter().all(|(_, loaded)| loaded.is_unused));
+            if memory.refused.is_empty() {
+                loaded.unwatch_all();
             }
-            if memory.wanted.is_empty() {
-                register.unwatch_all();
-            }
-            !there.is_empty()
+            memory.refused.len() < before
         })
     }
 
-    /// Whether a certificate is loaded otherwise than it was when HAProxy took another certificate for its issuer.
-    fn is_corrected(&self) -> bool {
+    /// Whether a certificate is loaded otherwise than when HAProxy took another certificate for its issuer.
+    fn is_issuer_corrected(&self) -> bool {
         let mut memory = lock(&self.memory);
-        let before = memory.mistaken.len();
-        self.writer.register(|register| {
-            memory.mistaken.retain(|name, then| register.loaded(name).is_some_and(|now| now == then));
+        let before = memory.wrong_issuer.len();
+        self.survey.loaded(|loaded| {
+            memory.wrong_issuer.retain(|name, then| loaded.loaded(name).is_some_and(|now| now == then));
         });
-        memory.mistaken.len() < before
+        memory.wrong_issuer.len() < before
     }
 
-    /// Whether the transaction is over that was in the way.
+    /// Whether the foreign transaction is over that was in the way of a delivery.
     async fn is_unblocked(&self) -> bool {
         if !lock(&self.memory).blocked {
             return false;
         }
-        let Ok((replies, _)) = self.writer.ask(vec![Command::probe_transaction()]).await else { return false };
-        let is_over = replies.iter().any(|reply| reply::probe(reply) == ProbeReply::None);
+        let is_over = matches!(self.channel.probe_transaction().await, Ok(Some(ProbeReply::None)));
         if is_over {
             lock(&self.memory).blocked = false;
         }
         is_over
     }
 
-    /// Whether somebody answers again after deliveries that reached nobody. At most every five seconds, so that a server
-    /// that answers questions and takes nothing is not pestered.
-    fn is_back(&self) -> bool {
+    /// Whether the process answers after deliveries that reached none. At most once in the report interval, because a
+    /// server may answer questions and take no response.
+    fn is_reachable_again(&self) -> bool {
         let mut memory = lock(&self.memory);
-        let is_back = memory.missed && memory.told_at.is_none_or(|at| at.elapsed() >= TOLD_AGAIN);
-        if is_back {
-            memory.missed = false;
-            memory.told_at = Some(Instant::now());
+        let is_due = memory.reported_at.is_none_or(|at| at.elapsed() >= REPORT_INTERVAL);
+        let is_again = memory.unreachable && is_due;
+        if is_again {
+            memory.unreachable = false;
+            memory.reported_at = Some(Instant::now());
         }
-        is_back
+        is_again
     }
 }

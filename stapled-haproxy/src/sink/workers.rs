@@ -1,62 +1,65 @@
-//! The workers behind a master, each a process of its own with one writer.
+//! The workers behind a master as a sink. Each worker is a process with a channel of its own.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use stapled_core::chain::CertChain;
-use stapled_core::sink::{Lost, SinkError, Site};
+use stapled_core::sink::{Lost, Site, Withdrawal};
 use stapled_core::staple::Staple;
 use tokio::time::Instant;
 
 use crate::cli::address::Address;
 use crate::cli::connection::Connection;
-use crate::cli::master::Worker;
+use crate::cli::error::{Error, Failure};
+use crate::cli::reply::workers::Worker;
 use crate::cli::route::Route;
-use crate::codes;
-use crate::fault;
-use crate::instance::channel::lock;
+use crate::instance::lock::lock;
 use crate::instance::settings::Settings;
 use crate::reports;
-use crate::sink::process_sink::{Peer, TOLD_AGAIN};
+use crate::sink::process_sink::{ProcessSink, REPORT_INTERVAL};
 
-/// How many workers are spoken to. A master takes ten connections at a time; some are left for others.
+/// The number of workers that get staples. A master takes ten connections at a time; some are left for other clients.
 const MOST_WORKERS: usize = 6;
 
-/// The workers of one master.
-pub(crate) struct Crew {
+/// The workers behind one master.
+pub(crate) struct Workers {
     master: Route,
     settings: Settings,
     members: Mutex<Members>,
-    /// Held by whoever asks for the workers.
+    /// Locked while the master is asked for its workers.
     look: tokio::sync::Mutex<()>,
 }
 
+/// The known workers.
 #[derive(Default)]
 struct Members {
+    /// When the master was asked last.
     looked: Option<Instant>,
     by_pid: BTreeMap<u64, Member>,
-    /// Whether there is a worker that nobody was told of.
+    /// Whether a new worker has not been reported yet.
     is_joined: bool,
-    /// Whether there was one before.
+    /// Whether there has been a worker before.
     was_there: bool,
-    /// Whether one of them can be tried again, and nobody was told of it yet.
-    is_again: bool,
+    /// Whether deliveries to one worker can be retried, and that has not been reported yet.
+    can_retry: bool,
     /// Whether a delivery reached no master, or no worker.
-    missed: bool,
-    /// When it was last told that deliveries can be tried again.
-    told_at: Option<Instant>,
+    unreachable: bool,
+    /// When it was last reported that deliveries can be retried.
+    reported_at: Option<Instant>,
 }
 
+/// One worker.
 #[derive(Clone)]
 struct Member {
-    peer: Arc<Peer>,
+    sink: Arc<ProcessSink>,
+    /// Whether a reload has replaced it.
     is_old: bool,
 }
 
-impl Crew {
+impl Workers {
     /// The workers of the master at this address.
     pub(crate) fn of(master: &Address, settings: Settings) -> Self {
-        Crew {
+        Workers {
             master: Route::to(master.clone()),
             settings,
             members: Mutex::default(),
@@ -64,68 +67,69 @@ impl Crew {
         }
     }
 
-    /// Delivers to every worker. Those that only finish their connections get it as far as they take it: they may have
-    /// other certificates, and they end.
-    pub(crate) async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<(), SinkError> {
+    /// Delivers to every worker. Failures of old workers are ignored: these may have other certificates, and they end.
+    pub(crate) async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<(), Failure> {
         let done = self.deliver_to_all(staple, sites).await;
-        if matches!(done, Err(SinkError::Unreachable { .. })) {
-            lock(&self.members).missed = true;
+        if done.as_ref().is_err_and(|failure| failure.error.is_unreachable()) {
+            lock(&self.members).unreachable = true;
         }
         done
     }
 
-    async fn deliver_to_all(&self, staple: &Staple, sites: &[Site]) -> Result<(), SinkError> {
+    async fn deliver_to_all(&self, staple: &Staple, sites: &[Site]) -> Result<(), Failure> {
         let members = self.members().await?;
-        let mut failure = None;
+        let mut last = None;
         for member in &members {
-            match member.peer.deliver(staple, sites).await {
+            match member.sink.deliver(staple, sites).await {
                 Ok(()) => {}
-                Err(error) if member.is_old => self.settings.reporters.tell(reports::old_worker_without(&error)),
-                Err(error) => failure = Some(error),
+                Err(failure) if member.is_old => self.settings.reporters.tell(reports::old_worker_without(&failure)),
+                Err(failure) => last = Some(failure),
             }
         }
-        if let Some(error) = failure {
-            // Whether the worker has just gone is seen at the next look.
-            self.forget_look();
-            return Err(error);
-        }
-        self.expect_current(&members)
+        self.done(last, &members)
     }
 
     /// Withdraws from every worker.
-    pub(crate) async fn withdraw(&self, chain: &CertChain, is_revoked: bool) -> Result<(), SinkError> {
+    pub(crate) async fn withdraw(&self, chain: &CertChain, why: Withdrawal) -> Result<(), Failure> {
         let members = self.members().await?;
-        let mut failure = None;
+        let mut last = None;
         for member in &members {
-            match member.peer.withdraw(chain, is_revoked).await {
-                // It ended, and with it its connections.
-                Err(error) if member.is_old && error.code() == codes::WORKER_GONE => {}
-                Err(error) => failure = Some(error),
+            match member.sink.withdraw(chain, why).await {
+                // The worker ended, and its connections with it.
+                Err(Failure { error: Error::WorkerGone, .. }) if member.is_old => {}
+                Err(failure) => last = Some(failure),
                 Ok(()) => {}
             }
         }
-        match failure {
-            Some(error) => {
-                self.forget_look();
-                Err(error)
-            }
-            None => self.expect_current(&members),
-        }
+        self.done(last, &members)
     }
 
-    /// What is not to be delivered any more is not missed.
+    /// The result of work at these workers.
+    fn done(&self, failure: Option<Failure>, members: &[Member]) -> Result<(), Failure> {
+        if let Some(failure) = failure {
+            // The next call asks the master whether the worker has ended.
+            self.forget_look();
+            return Err(failure);
+        }
+        if members.iter().any(|member| !member.is_old) {
+            return Ok(());
+        }
+        Err(Error::NoWorker.at(&self.master))
+    }
+
+    /// Forgets a certificate that gets no staples any more.
     pub(crate) fn forget(&self, chain: &CertChain) {
         for member in self.known() {
-            member.peer.forget(chain);
+            member.sink.forget(chain);
         }
     }
 
-    /// Looks what has changed, at most once in the look interval.
-    pub(crate) async fn inspect(&self) -> Option<Lost> {
+    /// Looks at most once in the look interval for changes; returns a loss, if there is one.
+    pub(crate) async fn look_for_losses(&self) -> Option<Lost> {
         let members = match self.members().await {
             Ok(members) => members,
-            Err(error) => {
-                self.settings.reporters.tell(reports::not_surveyed(&error));
+            Err(failure) => {
+                self.settings.reporters.tell(reports::not_surveyed(&failure));
                 return None;
             }
         };
@@ -133,37 +137,37 @@ impl Crew {
             return Some(Lost::Everything);
         }
         for member in members.iter().filter(|member| !member.is_old) {
-            match member.peer.inspect().await {
-                // Who waits for this may not wait for the others.
-                Some(Lost::Nothing) => lock(&self.members).is_again = true,
-                // Each by itself: what the others have to tell comes at the next look.
+            match member.sink.look_for_losses().await {
+                // A report of a retry must not wait for the other workers.
+                Some(Lost::Retry) => lock(&self.members).can_retry = true,
+                // One loss at a time: the losses of the other workers come at the next look.
                 Some(lost) => return Some(lost),
                 None => {}
             }
         }
-        let is_again = std::mem::take(&mut lock(&self.members).is_again);
-        (is_again || self.is_back(&members)).then_some(Lost::Nothing)
+        let can_retry = std::mem::take(&mut lock(&self.members).can_retry);
+        (can_retry || self.is_reachable_again(&members)).then_some(Lost::Retry)
     }
 
-    /// Whether a worker is there after deliveries that reached none.
-    fn is_back(&self, members: &[Member]) -> bool {
+    /// Whether there is a worker after deliveries that reached none.
+    fn is_reachable_again(&self, members: &[Member]) -> bool {
         let mut known = lock(&self.members);
-        let is_back = known.missed
-            && members.iter().any(|member| !member.is_old)
-            && known.told_at.is_none_or(|at| at.elapsed() >= TOLD_AGAIN);
-        if is_back {
-            known.missed = false;
-            known.told_at = Some(Instant::now());
+        let is_due = known.reported_at.is_none_or(|at| at.elapsed() >= REPORT_INTERVAL);
+        let is_again = known.unreachable && members.iter().any(|member| !member.is_old) && is_due;
+        if is_again {
+            known.unreachable = false;
+            known.reported_at = Some(Instant::now());
         }
-        is_back
+        is_again
     }
 
-    /// The workers, current ones first, as the master names them; asked for at most once in the look interval.
-    async fn members(&self) -> Result<Vec<Member>, SinkError> {
+    /// The workers, current ones first. The master is asked for them at most once in the look interval.
+    async fn members(&self) -> Result<Vec<Member>, Failure> {
         let is_fresh = |members: &Members| members.looked.is_some_and(|at| at.elapsed() < self.settings.look_interval);
         let _look = self.look.lock().await;
         if !is_fresh(&lock(&self.members)) {
-            let mut workers = Connection::workers(&self.master, self.settings.patience).await?;
+            let workers = Connection::workers(&self.master, self.settings.timeouts).await;
+            let mut workers = workers.map_err(|error| error.at(&self.master))?;
             workers.sort_by_key(|worker| worker.is_old);
             workers.truncate(MOST_WORKERS);
             self.take_over(&workers);
@@ -175,12 +179,12 @@ impl Crew {
         let mut members = lock(&self.members);
         let mut by_pid = BTreeMap::new();
         for worker in workers {
-            let known = members.by_pid.get(&worker.pid).map(|member| Arc::clone(&member.peer));
-            // The first one was never given anything to lose.
+            let known = members.by_pid.get(&worker.pid).map(|member| Arc::clone(&member.sink));
+            // The first worker has lost nothing.
             members.is_joined |= known.is_none() && !worker.is_old && members.was_there;
             let route = Route::to_worker(self.master.address.clone(), worker.pid);
-            let peer = known.unwrap_or_else(|| Arc::new(Peer::new(&route, self.settings.clone())));
-            by_pid.insert(worker.pid, Member { peer, is_old: worker.is_old });
+            let sink = known.unwrap_or_else(|| Arc::new(ProcessSink::new(&route, self.settings.clone())));
+            by_pid.insert(worker.pid, Member { sink, is_old: worker.is_old });
         }
         members.was_there |= workers.iter().any(|worker| !worker.is_old);
         members.by_pid = by_pid;
@@ -195,16 +199,5 @@ impl Crew {
 
     fn forget_look(&self) {
         lock(&self.members).looked = None;
-    }
-
-    fn expect_current(&self, members: &[Member]) -> Result<(), SinkError> {
-        if members.iter().any(|member| !member.is_old) {
-            return Ok(());
-        }
-        Err(fault::unreachable(
-            codes::WORKER_GONE,
-            &self.master,
-            "has no worker: see in HAProxy's log why none is running",
-        ))
     }
 }

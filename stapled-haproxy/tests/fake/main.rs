@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod dropped;
+mod file_names;
 #[path = "../support/mod.rs"]
 mod support;
 mod transactions;

@@ -84,7 +84,7 @@ async fn a_certificate_that_others_replace_is_reported_lost() {
         deliver(&world, &sink, &other).await;
         haproxy.load(&cert, false);
         assert_eq!(haproxy.staple(&cert), None);
-        assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.name().into()]));
+        assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.chain().subject().clone()]));
         let response = deliver(&world, &sink, &cert).await;
         assert_eq!(haproxy.staple(&cert), Some(response));
     }
@@ -104,10 +104,10 @@ async fn hundreds_that_others_replace_are_all_reported_lost_and_come_back() {
             for cert in &certs {
                 haproxy.load(cert, false);
             }
-            let mut missing: Vec<&str> = certs.iter().map(|cert| cert.name()).collect();
+            let mut missing: Vec<_> = certs.iter().map(|cert| cert.chain().subject().clone()).collect();
             while !missing.is_empty() {
-                let Lost::Certificates(names) = lost(&sink).await else { panic!("round {round}: not certificates") };
-                missing.retain(|missing| names.iter().all(|name| **name != **missing));
+                let Lost::Certificates(lost) = lost(&sink).await else { panic!("round {round}: not certificates") };
+                missing.retain(|missing| !lost.contains(missing));
             }
             for cert in &certs {
                 let response = deliver(&world, &sink, cert).await;
@@ -175,7 +175,7 @@ async fn what_somebody_else_gave_stays_only_where_it_is_newer_and_true() {
                 "revoked" => Found::Withdrawn,
                 _ => Found::Unreadable,
             };
-            let change = Change::new(cert.name(), found);
+            let change = Change::new(cert.chain().subject().clone(), found);
             assert_eq!(lost(&sink).await, Lost::Changed(vec![change]), "{what}");
             let response = deliver(&world, &sink, &cert).await;
             assert_eq!(haproxy.staple(&cert), Some(response), "{what}");
@@ -183,7 +183,7 @@ async fn what_somebody_else_gave_stays_only_where_it_is_newer_and_true() {
         // What HAProxy shows in words only is not verified: who insists on it has it.
         push(&haproxy, &good);
         if version(&binary) < (2, 8) {
-            let change = Change::new(cert.name(), Found::Unreadable);
+            let change = Change::new(cert.chain().subject().clone(), Found::Unreadable);
             assert_eq!(lost(&sink).await, Lost::Changed(vec![change]));
             deliver(&world, &sink, &cert).await;
             push(&haproxy, &good);
@@ -205,7 +205,7 @@ async fn what_another_stapler_withdrew_is_told_as_withdrawn() {
         deliver(&world, &sink, &cert).await;
         other.withdraw(&cert.chain(), &[cert.site()], Withdrawal::Revoked).await.expect("a withdrawal");
         assert_eq!(haproxy.staple(&cert), None);
-        let change = Change::new(cert.name(), Found::Withdrawn);
+        let change = Change::new(cert.chain().subject().clone(), Found::Withdrawn);
         assert_eq!(lost(&sink).await, Lost::Changed(vec![change]), "{binary}");
     }
 }
@@ -235,7 +235,7 @@ async fn a_longer_form_of_a_response_is_replaced() {
                 assert_eq!(haproxy.staple(&cert), Some(brought), "{what}");
                 let Lost::Changed(changes) = lost(&sink).await else { panic!("{what}: no change") };
                 assert_eq!(changes.len(), 1, "{what}");
-                assert_eq!(*changes[0].served_as, *cert.name(), "{what}");
+                assert_eq!(changes[0].subject, *cert.chain().subject(), "{what}");
                 let response = deliver(&world, &sink, &cert).await;
                 assert_eq!(haproxy.staple(&cert), Some(response), "{what}");
             }
@@ -290,7 +290,7 @@ async fn a_certificate_that_comes_late_is_noticed() {
         assert_eq!(failure(&world, &sink, &renewed).await.code(), codes::CERTIFICATE_DIFFERS);
         assert!(tokio::time::timeout(Duration::from_millis(200), sink.lost()).await.is_err(), "nothing came yet");
         haproxy.load(&renewed, false);
-        assert_eq!(lost(&sink).await, Lost::Nothing, "it is not told that it can be tried again");
+        assert_eq!(lost(&sink).await, Lost::Retry, "it is not told that it can be tried again");
         deliver(&world, &sink, &renewed).await;
 
         let new = world.cert_file("new.pem");
@@ -302,7 +302,7 @@ async fn a_certificate_that_comes_late_is_noticed() {
         assert_eq!(failure(&world, &sink, &new).await.code(), codes::CERTIFICATE_UNUSED);
         let said = haproxy.ask(&format!("add ssl crt-list {} {}", list.display(), new.name()));
         assert!(said.contains("Success!"), "{said}");
-        assert_eq!(lost(&sink).await, Lost::Nothing, "it is not told that it can be tried again");
+        assert_eq!(lost(&sink).await, Lost::Retry, "it is not told that it can be tried again");
         let response = deliver(&world, &sink, &new).await;
         assert_eq!(haproxy.staple(&new), Some(response));
     }

@@ -121,7 +121,7 @@ async fn behind_a_master_it_is_as_with_a_socket_of_its_own() {
 
         haproxy.load(&certs[1], false);
         assert_eq!(haproxy.staple(&certs[1]), None);
-        assert_eq!(lost(&sink).await, Lost::Certificates(vec![certs[1].name().into()]));
+        assert_eq!(lost(&sink).await, Lost::Certificates(vec![certs[1].chain().subject().clone()]));
         let response = deliver(&world, &sink, &certs[1]).await;
         assert_eq!(haproxy.staple(&certs[1]), Some(response));
 

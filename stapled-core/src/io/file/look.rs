@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -43,9 +42,9 @@ impl Inner {
                 Looked::Same(stat) => written.stat = stat,
                 Looked::Unknown => {}
                 Looked::Changed(found) => {
-                    let served_as = Arc::clone(&written.served_as);
+                    let subject = written.subject.clone();
                     state.written.remove(&path);
-                    state.changes.push(Change { served_as, found });
+                    state.changes.push(Change::new(subject, found));
                     if state.changes.len() >= MOST_CHANGES {
                         return;
                     }

@@ -32,6 +32,7 @@ use crate::sink::{
     Change, Delivered, IssuerPlace, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn,
 };
 use crate::staple::{MAX_RECEIVED, Staple};
+use crate::task::Subject;
 
 /// The words for what a [`FileSink`] did not or could not do.
 pub mod codes {
@@ -112,7 +113,8 @@ struct State {
 struct Written {
     /// What is found different was written by somebody else since.
     hash: Hash,
-    served_as: Arc<str>,
+    /// The certificate of the staple.
+    subject: Subject,
     /// The file's identity and times when it was looked at last; none when they could hide a change.
     stat: Option<Stat>,
 }
@@ -188,8 +190,8 @@ pub fn read_existing(path: &Path) -> io::Result<Option<Vec<u8>>> {
 #[async_trait]
 impl StapleSink for FileSink {
     async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError> {
-        let (sink, response, sites) = (Arc::clone(&self.0), staple.response().clone(), sites.to_vec());
-        blocking(move |abandoned| sink.deliver(&response, &sites, abandoned)).await
+        let (sink, staple, sites) = (Arc::clone(&self.0), staple.clone(), sites.to_vec());
+        blocking(move |abandoned| sink.deliver(&staple, &sites, abandoned)).await
     }
 
     fn name(&self) -> String {
@@ -281,7 +283,7 @@ impl Inner {
     }
 
     /// Writes to every site that has a place. One that fails does not keep the others from theirs.
-    fn deliver(&self, response: &[u8], sites: &[Site], abandoned: &Abandoned) -> Result<Delivered, SinkError> {
+    fn deliver(&self, staple: &Staple, sites: &[Site], abandoned: &Abandoned) -> Result<Delivered, SinkError> {
         let mut confirmed = false;
         let mut unwanted = None;
         let mut failed = None;
@@ -289,7 +291,7 @@ impl Inner {
         for site in sites {
             self.retract(site, abandoned);
             match self.place(site, &barred) {
-                Ok((path, certificate)) => match self.keep(&path, response, certificate, &site.served_as, abandoned) {
+                Ok((path, certificate)) => match self.keep(&path, staple, certificate, abandoned) {
                     Ok(()) => confirmed = true,
                     Err(error) => failed = Some(describe(&path, "written", &error)),
                 },
@@ -357,14 +359,8 @@ impl Inner {
         Some(mutex.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn keep(
-        &self,
-        path: &Path,
-        response: &[u8],
-        certificate: &Path,
-        served_as: &Arc<str>,
-        abandoned: &Abandoned,
-    ) -> io::Result<()> {
+    fn keep(&self, path: &Path, staple: &Staple, certificate: &Path, abandoned: &Abandoned) -> io::Result<()> {
+        let response: &[u8] = staple.response();
         let _alone = self.alone(path);
         if abandoned.is_so() {
             return Err(io::ErrorKind::Interrupted.into());
@@ -376,7 +372,7 @@ impl Inner {
         if !is_same {
             write(path, response, certificate)?;
         }
-        let written = Written { hash: sha256(response), served_as: Arc::clone(served_as), stat: None };
+        let written = Written { hash: sha256(response), subject: staple.chain().subject().clone(), stat: None };
         let mut state = self.state();
         state.revoked.remove(path);
         state.written.insert(path.to_owned(), written);
@@ -443,7 +439,7 @@ impl Inner {
             // Its successor's, or somebody else's.
             Ok(Some(bytes)) if !is_about(&bytes, chain) => return Ok(()),
             Ok(Some(bytes)) if why == Withdrawal::Revoked => {
-                let written = Written { hash: sha256(&bytes), served_as: Arc::clone(&site.served_as), stat: None };
+                let written = Written { hash: sha256(&bytes), subject: chain.subject().clone(), stat: None };
                 self.state().written.insert(path.to_owned(), written);
             }
             _ => {}

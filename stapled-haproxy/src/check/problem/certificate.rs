@@ -8,7 +8,7 @@ use stapled_core::chain::ChainError;
 use stapled_core::reason::ReasonCode;
 
 use super::severity::Severity;
-use crate::cli::command::NameError;
+use crate::cli::name::NameError;
 use crate::codes;
 
 /// A problem of a certificate and of the file that it lies in.

@@ -23,10 +23,10 @@ use super::report::{KeptStaple, Report};
 use super::rules::{Rules, StapleFiles};
 use super::run::judged;
 use crate::cli::address::Address;
+use crate::cli::transactions::Transactions;
 use crate::configuration::Level;
 use crate::haproxy::{Haproxy, Haproxys, NamedSockets};
-use crate::instance::settings::Transactions;
-use crate::running::source::{Picture, ServedCertificate};
+use crate::running::snapshot::{Picture, ServedCertificate};
 
 const URL: &str = "http://ocsp.example/";
 

@@ -1,15 +1,16 @@
-//! What a master tells of its workers: the reply to `show proc` ("9.4. Master CLI" in HAProxy's management guide). Pure.
+//! The replies of a master about its workers: to `show proc` ("9.4. Master CLI" in HAProxy's management guide), and to a
+//! worker's number.
 
-/// A worker.
+/// A worker of a master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Worker {
     pub(crate) pid: u64,
-    /// Whether a reload has replaced it: it only finishes the connections that it has.
+    /// Whether a reload has replaced it: it only finishes its connections.
     pub(crate) is_old: bool,
 }
 
-/// The workers in the reply to `show proc`, in its order. From 3.2 on a worker whose reload failed is among the old ones
-/// and goes on all the same: where there are no others, it is the youngest of these.
+/// The workers in the reply to `show proc`, in its order. From 3.2 on, after a failed reload the worker that still serves
+/// is listed among the old ones: if there are no others, it is the youngest of them.
 pub(crate) fn workers(reply: &str) -> Vec<Worker> {
     let mut workers = Vec::new();
     let mut reloads: Vec<u64> = Vec::new();
@@ -20,7 +21,7 @@ pub(crate) fn workers(reply: &str) -> Vec<Worker> {
             continue;
         }
         let mut words = line.split_whitespace();
-        // Programs are listed in a section of their own, and the master before all sections.
+        // Programs have a section of their own, and the master comes before all sections.
         let (Some(pid), Some("worker")) = (words.next(), words.next()) else { continue };
         let is_old = section == "old workers";
         if let Ok(pid) = pid.parse()
@@ -37,7 +38,7 @@ pub(crate) fn workers(reply: &str) -> Vec<Worker> {
     workers
 }
 
-/// Whether a reply says that there is no such worker any more.
+/// Whether a reply says that the worker has ended.
 pub(crate) fn is_gone(reply: &[u8]) -> bool {
     reply.starts_with(b"Can't find the target PID matching the prefix ")
         || reply.starts_with(b"Can't connect to the target CLI!")
@@ -49,7 +50,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn current_and_old_workers_are_told_apart() {
+    fn current_and_old_workers_are_distinguished() {
         let reply = "#<PID>          <type>          <reloads>       <uptime>        <version>      \n\
                      24737           master          1 [failed: 0]   0d00h07m57s     2.6.12-1+deb12u4\n\
                      # workers\n15543           worker          0               0d00h00m03s     2.6.12-1+deb12u4\n\
@@ -60,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_whose_reload_failed_goes_on() {
+    fn a_worker_whose_reload_failed_is_current() {
         let reply =
             "# workers\n# old workers\n7  worker  3  0d00h07m57s  3.2.26-1\n8  worker  1  0d00h00m04s  3.2.26-1\n";
         let expected = [Worker { pid: 7, is_old: true }, Worker { pid: 8, is_old: false }];
