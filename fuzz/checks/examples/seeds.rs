@@ -1,6 +1,6 @@
-//! Writes the seeds of the fuzzers. They are committed; this is for whoever adds one.
+//! Writes the seeds of the fuzzers, which are committed. Run it after adding one.
 
-// A program that cannot go on says so by panicking.
+// The program panics when it cannot continue.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Certificates: out of files of any kind, and joined with their issuers.
+//! Properties of certificates: read from any bytes, and joined with their issuers.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use stapled_core::time::Timestamp;
 
 use crate::world::{self, World};
 
-/// A private key of no worth, and a piece of it.
+/// A private key without value, and a part of it.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJ\n-----END PRIVATE KEY-----\n";
 const SECRET: &str = "CQkJCQkJ";
-/// No more certificates of one file are joined here with each other.
+/// How many certificates of one file are joined with each other.
 const JOINED: usize = 4;
 
-/// Reads the bytes as a file, PEM or DER; joins what was in it with each other and with the world's authority.
+/// Reads the bytes as a file, PEM or DER. Joins its certificates with each other and with the world's authority.
 pub fn chain(bytes: &[u8]) {
     if let Ok(certificate) = Certificate::from_der(bytes) {
         assert_eq!(certificate.as_der(), bytes);
@@ -28,7 +28,7 @@ pub fn chain(bytes: &[u8]) {
     let Ok(bundle) = Bundle::read(bytes) else { return };
     assert!(!bundle.certificates.is_empty() || !bundle.broken.is_empty());
     assert!(bundle.certificates.len() + bundle.broken.len() <= 1024);
-    // Base64 and framing only ever shrink.
+    // The certificates are shorter than their base64 and framing.
     assert!(bundle.certificates.iter().map(|certificate| certificate.as_der().len()).sum::<usize>() <= bytes.len());
     for (number, error) in &bundle.broken {
         assert!(*number > 0 && error.to_string().len() < 1000);
@@ -46,7 +46,7 @@ pub fn chain(bytes: &[u8]) {
     }
 }
 
-/// A file with keys in it has the same certificates, and no trace of the keys.
+/// A file with additional keys gives the same certificates, and nothing of the keys.
 fn is_without_key(bytes: &[u8], bundle: &Bundle) {
     if bytes.first() == Some(&0x30) {
         return;
@@ -76,7 +76,7 @@ fn check(certificate: &Certificate) {
     let _ = (certificate.is_ca(), certificate.must_staple(), certificate.is_self_issued(), certificate.fingerprint());
 }
 
-/// Only what the issuer's key signed is a chain.
+/// A chain has a certificate that its issuer's key signed.
 fn join(end_entity: &Arc<Certificate>, issuer: &Arc<Certificate>) {
     let Ok(chain) = CertChain::new(Arc::clone(end_entity), Arc::clone(issuer)) else { return };
     assert!(world::has_issued(issuer.as_der(), end_entity.as_der()));

@@ -1,10 +1,10 @@
-//! What must hold of any bytes that a stranger sends: one function for each fuzz target in `../fuzz_targets`.
+//! Properties that hold for any bytes from outside: one function for each fuzz target in `../fuzz_targets`.
 //!
-//! Each takes bytes and panics where a promise is broken. `cargo fuzz` looks for such bytes; plain tests replay the
-//! seeds (`tests/replay.rs`). Judged are `stapled-core`'s answers, by code that shares nothing with it: `rasn` decodes,
+//! Each function takes bytes, and panics if a property does not hold. `cargo fuzz` searches for such bytes; plain tests
+//! replay the seeds (`tests/replay.rs`). The results of `stapled-core` are checked by independent code: `rasn` decodes,
 //! `stapled-ca` cuts, `aws-lc-rs` verifies.
 
-// A promise that is broken is told by panicking.
+// A property that does not hold is a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod chain;

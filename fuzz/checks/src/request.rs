@@ -1,8 +1,8 @@
-//! Requests: no bytes panic, and what is read is what others read.
+//! Properties of requests: no bytes cause a panic, and independent decoders read the same.
 
 use stapled_core::ocsp::{OcspRequest, RequestContents};
 
-/// Reads the bytes as a request; what was read is compared with what other decoders read, and asked again.
+/// Reads the bytes as a request, compares the result with other decoders, and encodes it again.
 pub fn request(bytes: &[u8]) {
     let Ok(read) = RequestContents::from_der(bytes) else { return };
     assert!(read.requests.len() <= 1024);
@@ -23,7 +23,7 @@ pub fn request(bytes: &[u8]) {
             assert_eq!(ours.extensions.len(), extensions);
         }
     }
-    // The test authority's responder takes fewer at once, and reads the same of those.
+    // The test authority's responder allows fewer certificates per request, and reads the same of those.
     if let Ok(theirs) = stapled_ca::ocsp::OcspRequest::from_der(bytes) {
         assert_eq!(read.requests.len(), theirs.cert_ids.len());
         assert!(theirs.nonce.is_none_or(|theirs| nonce == Some(theirs.as_slice())));

@@ -1,4 +1,4 @@
-//! Responses: no bytes panic, and what is believed was said by somebody who may say it.
+//! Properties of responses: no bytes cause a panic, and an accepted response was signed with the right to sign.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::world::{self, World};
 
 const AT: Timestamp = Timestamp::from_unix(world::AT);
 
-/// Judges the bytes as they are for each of the world's certificates; and once more what they say, signed by right, so
-/// that what comes after the signature is reached.
+/// Judges the bytes for each of the world's certificates. Judges their tbsResponseData again with a right signature, so
+/// that the checks after the signature run, too.
 pub fn response(bytes: &[u8]) {
     let world = World::get();
     let sent = Bytes::copy_from_slice(bytes);
@@ -56,13 +56,13 @@ fn check(response: &Bytes, chain: &Arc<CertChain>) {
         }
         (Err(refusal), Err(same)) => {
             assert!(refusal == same || matches!(refusal, Refusal::MissingNextUpdate));
-            // Every refusal has words, which go into logs, and a code.
+            // Every refusal has words for logs, and a code.
             assert!((1..4000).contains(&refusal.to_string().len()) && !refusal.code().as_str().is_empty());
         }
         (strict, lenient) => panic!("{strict:?}, but with a lenient policy {lenient:?}"),
     }
 
-    // A delegate from outside may make a response believed, never a staple; a nonce only ever refuses.
+    // With a delegate from outside, a response may be accepted, but is never a staple. A nonce can only refuse.
     let delegate = Certificate::from_der(World::get().delegate.certificate().unwrap()).unwrap();
     if let Ok(judgement) = judge(response, chain, AT, &strict, Some(b"asked"), &[delegate]) {
         assert_eq!(judgement.facts.foreign_delegate, by(&strict, AT).is_err());
@@ -70,7 +70,7 @@ fn check(response: &Bytes, chain: &Arc<CertChain>) {
     }
 }
 
-/// What must be true of a response that was believed.
+/// Properties of an accepted response.
 fn believed(response: &Bytes, chain: &CertChain, judgement: &Judgement, policy: &JudgePolicy) {
     let basic = read(response);
     is_signed_by_right(response, chain, &basic);
@@ -93,7 +93,7 @@ fn read(response: &[u8]) -> BasicResponse<'_> {
     basic
 }
 
-/// Clients get what is signed as it came, and at most one of the certificates: the delegate's.
+/// Clients get the signed bytes unchanged, and at most one of the certificates: the delegate's.
 fn is_smallest(came: &BasicResponse<'_>, staple: &Staple) {
     let kept = read(staple.response());
     assert_eq!(kept.tbs_response_data, came.tbs_response_data, "what is signed stays as it came");
@@ -102,7 +102,7 @@ fn is_smallest(came: &BasicResponse<'_>, staple: &Staple) {
     assert!(kept.certificates.iter().all(|certificate| came.certificates.contains(certificate)));
 }
 
-/// The bytes that are read are those that the issuer signed, or somebody whom it certified.
+/// The judged bytes are those that the issuer or its delegate signed.
 fn is_signed_by_right(response: &[u8], chain: &CertChain, basic: &BasicResponse<'_>) {
     let tbs = basic.tbs_response_data;
     assert!(response.windows(tbs.len()).any(|window| window == tbs), "the signed bytes came so");
@@ -114,7 +114,7 @@ fn is_signed_by_right(response: &[u8], chain: &CertChain, basic: &BasicResponse<
     assert!(by_issuer || by_delegate, "believed without a signature");
 }
 
-/// tbsResponseData and the signature, by the test authority's own means.
+/// tbsResponseData and the signature, cut by the test authority's own reader.
 fn cut(response: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut outer = der::only(response, der::SEQUENCE)?.contents;
     der::expect(&mut outer, der::ENUMERATED)?;
@@ -123,18 +123,18 @@ fn cut(response: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut basic = der::only(der::expect(&mut body, der::OCTET_STRING)?.contents, der::SEQUENCE)?.contents;
     let tbs = der::expect(&mut basic, der::SEQUENCE)?.whole;
     der::expect(&mut basic, der::SEQUENCE)?;
-    // The first octet counts unused bits: none.
+    // The first octet is the count of unused bits: zero.
     let (0, signature) = der::expect(&mut basic, 0x03)?.contents.split_first()? else { return None };
     Some((tbs, signature))
 }
 
-/// Another hand cuts the same out of it, and another decoder reads the same in that.
+/// An independent reader cuts the same bytes, and an independent decoder reads the same fields.
 fn is_read_alike(response: &[u8], chain: &CertChain, basic: &BasicResponse<'_>, judgement: &Judgement) {
     let (tbs, signature) = cut(response).expect("another hand finds the signature");
     assert_eq!((basic.tbs_response_data, basic.signature), (tbs, signature));
     let data = match rasn::der::decode::<rasn_ocsp::ResponseData>(tbs) {
         Ok(data) => data,
-        // It takes no identifier with an arc above 32 bits; DER does.
+        // rasn refuses identifiers with an arc above 32 bits; DER allows them.
         Err(error) if format!("{error:?}").contains("UnsupportedObjectIdentifierArc") => return,
         Err(error) => panic!("another decoder does not read it: {error}"),
     };

@@ -1,5 +1,5 @@
-//! What the fuzzers begin with: `cargo run -p stapled-fuzz-checks --example seeds` writes it to `../seeds`, the same
-//! bytes each time. The vectors of `stapled-ocsp/tests/vectors/own` are seeds too.
+//! The seeds of the fuzzers. `cargo run -p stapled-fuzz-checks --example seeds` writes them to `../seeds`, with the
+//! same bytes each time. The vectors of `stapled-ocsp/tests/vectors/own` are seeds, too.
 
 use stapled_ca::ocsp::{CertId, HashAlgorithm, NullParameters, OcspRequest, ResponseBuilder, ResponseStatus, Signer};
 use stapled_ca::{Extension, NameAttribute, Profile, Reason, Serial, der, pem};
@@ -7,21 +7,21 @@ use stapled_ca::{Extension, NameAttribute, Profile, Reason, Serial, der, pem};
 use crate::world::{self, AT, World};
 
 const DAY: i64 = 86_400;
-/// An extension that nobody knows.
+/// An unknown extension.
 const UNKNOWN: &[u64] = &[1, 3, 6, 1, 4, 1, 99_999, 1];
 
-/// One file that a fuzzer begins with.
+/// One seed.
 #[derive(Clone, Debug)]
 pub struct Seed {
     /// The fuzz target.
     pub target: &'static str,
     /// The file's name.
     pub name: String,
-    /// The file.
+    /// The file's contents.
     pub bytes: Vec<u8>,
 }
 
-/// All of them.
+/// All seeds.
 pub fn all() -> Vec<Seed> {
     let seed = |target| move |(name, bytes): (&str, Vec<u8>)| Seed { target, name: name.to_owned(), bytes };
     let replies = REPLIES.iter().map(|(name, text)| (*name, text.as_bytes().to_vec()));
@@ -178,7 +178,7 @@ fn chains() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// What HAProxy 2.6 to 3.2 say, as they come over the admin socket in interactive mode.
+/// Replies of HAProxy 2.6 to 3.2, as they arrive over the admin socket in interactive mode.
 const REPLIES: &[(&str, &str)] = &[
     ("updated", "OCSP Response updated!\n\n> "),
     ("updated-with-echo", "+ + + OCSP Response updated!\n\n> "),

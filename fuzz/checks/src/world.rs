@@ -1,5 +1,5 @@
-//! The same authority, certificate and delegate in every run: their keys are known to everybody, so that a response can
-//! be signed whatever it says.
+//! The authority, certificate and delegate of every run. Their keys are in the source, so that any response can be
+//! signed.
 
 use std::sync::{Arc, LazyLock};
 
@@ -9,25 +9,26 @@ use stapled_ca::{Authority, Issued, Key, Profile, Serial, Validity, der};
 use stapled_core::bundle::Bundle;
 use stapled_core::chain::CertChain;
 
-/// When everything is judged, in seconds since the Unix epoch: the time of the vectors in
+/// The time of all judgements, in seconds since the Unix epoch: the time of the vectors in
 /// `stapled-ocsp/tests/vectors/own`.
 pub const AT: i64 = 1_700_000_000;
 const DAY: i64 = 86_400;
 
-/// Who is there.
+/// The authority, its certificates and its delegate.
 #[derive(Debug)]
 pub struct World {
-    /// Who issued.
+    /// The issuer.
     pub ca: Authority,
     /// The certificate that responses are about.
     pub leaf: Issued,
-    /// Who may sign for the authority.
+    /// The signer that the authority delegates to.
     pub delegate: Signer,
-    /// The authority's certificate for `leaf`; behind it, other authorities' of the committed vectors.
+    /// The chain of `leaf` first, then chains of other authorities from the committed vectors.
     pub chains: Vec<Arc<CertChain>>,
 }
 
-/// Pairs of a certificate and its issuer from the committed vectors: RSA, P-256, P-384, Ed25519, and RSA with 1024 bits.
+/// Pairs of a certificate and its issuer from the committed vectors: RSA, P-256, P-384, Ed25519, and RSA with 1024
+/// bits.
 macro_rules! own {
     ($($name:literal),*) => {
         [$((
@@ -41,7 +42,7 @@ const OWN: &[(&[u8], &[u8])] = &own!["", "-g09-p256", "-g10-p384", "-g15-ed25519
 static WORLD: LazyLock<World> = LazyLock::new(World::new);
 
 impl World {
-    /// The only one.
+    /// The world of all checks.
     pub fn get() -> &'static World {
         &WORLD
     }
@@ -80,12 +81,12 @@ impl World {
         self.ca.cert_id(self.leaf.serial(), hash)
     }
 
-    /// A response with good times that says nothing yet.
+    /// A response with good times and without a SingleResponse.
     pub fn response(&self, signer: Signer) -> ResponseBuilder {
         ResponseBuilder::signed_by(signer).produced_at(AT - 60).this_update(AT - 60).next_update(AT + 7 * DAY)
     }
 
-    /// A response that says this tbsResponseData, signed by right: by the authority, or by its delegate with these
+    /// A response with this tbsResponseData and a right signature: of the authority, or of its delegate with these
     /// certificates embedded.
     pub fn sign(&self, tbs: &[u8], by_delegate: bool, certificates: &[&[u8]]) -> Vec<u8> {
         let key = if by_delegate { self.delegate.key() } else { self.ca.key() };
@@ -101,15 +102,15 @@ impl World {
     }
 }
 
-/// An Ed25519 key out of a number; its signatures are the same in every run, too.
+/// An Ed25519 key made from a number. Its signatures are the same in every run.
 pub fn key(number: u8) -> Arc<Key> {
-    // RFC 8410 §7: PrivateKeyInfo, version 0, id-Ed25519, and the key, an OCTET STRING in an OCTET STRING.
+    // RFC 8410 §7: PrivateKeyInfo, version 0, id-Ed25519, and the key as an OCTET STRING in an OCTET STRING.
     let mut pkcs8 = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
     pkcs8.extend([number; 32]);
     Arc::new(Key::from_pkcs8(&pkcs8).unwrap())
 }
 
-/// Whether the key of this certificate made `signature` over exactly `message`, by any algorithm there is.
+/// Whether the key of this certificate made `signature` over exactly `message`, by any supported algorithm.
 pub fn has_signed(certificate: &[u8], message: &[u8], signature: &[u8]) -> bool {
     let algorithms: [&dyn aws::VerificationAlgorithm; 17] = [
         &aws::ED25519,
@@ -142,7 +143,7 @@ pub fn has_issued(issuer: &[u8], certificate: &[u8]) -> bool {
         let mut outer = der::only(certificate, der::SEQUENCE)?.contents;
         let tbs = der::expect(&mut outer, der::SEQUENCE)?.whole;
         der::expect(&mut outer, der::SEQUENCE)?;
-        // The first octet counts unused bits: none.
+        // The first octet is the count of unused bits: zero.
         let (0, signature) = der::expect(&mut outer, 0x03)?.contents.split_first()? else { return None };
         Some((tbs, signature))
     };

@@ -1,6 +1,6 @@
-//! What the fuzzers begin with, and what they ever found, without a fuzzer.
+//! The seeds of the fuzzers and their past findings, checked without a fuzzer.
 
-// A test that cannot go on says so by panicking.
+// A test panics when it cannot continue.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
