@@ -172,7 +172,9 @@ fn sink(kind: &EventKind) -> Option<&str> {
         | EventKind::DeliveryFailed { sink, .. }
         | EventKind::Withdrawn { sink, .. }
         | EventKind::ShortLived { sink, .. }
-        | EventKind::ServerLost { sink, .. } => Some(sink),
+        | EventKind::ServerLost { sink, .. }
+        | EventKind::ServerChanged { sink, .. } => Some(sink),
+        EventKind::Reported { from, .. } => Some(from),
         _ => None,
     }
 }

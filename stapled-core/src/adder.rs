@@ -1,4 +1,4 @@
-//! The adder: brings what one sink has of a certificate in line with what it should have.
+//! The adder: makes what one sink has of a certificate what it should have.
 
 mod changed;
 
@@ -24,16 +24,16 @@ use crate::time::Timestamp;
 
 /// How long before its end a staple is withdrawn, where the server does not stop serving it earlier by itself.
 const LEAD: Duration = Duration::from_secs(5);
-/// How long after it was taken back it is looked at whether a staple is good again.
+/// The time after a withdrawal before the adder checks whether the staple is good again.
 const SECOND_LOOK: Duration = Duration::from_secs(3600);
-/// How long a server may take to be told of a renewed file.
+/// How long a server may lack a renewed certificate before that is reported.
 const GRACE: Duration = Duration::from_secs(10);
 /// The pause after a sink's own code panicked.
 const PAUSE: Duration = Duration::from_secs(10);
-/// The word for a staple that is not brought back yet.
+/// The code of a staple that stays withdrawn until the CA has answered.
 const UNCONFIRMED: ReasonCode = ReasonCode::new("unconfirmed");
-const UNCONFIRMED_WHAT: &str = "somebody else took the staple out of service; it is brought back as soon as the CA says that \
-                                the certificate is good";
+const UNCONFIRMED_WHAT: &str = "another client took the staple out of service; it is delivered again as soon as the CA says \
+                                that the certificate is good";
 /// How many tasks one step puts at most.
 const CHUNK: usize = 1000;
 
@@ -49,7 +49,7 @@ pub(crate) struct Adder {
     pub(crate) chance: Arc<dyn Chance>,
     pub(crate) judging: JudgePolicy,
     pub(crate) responders: Arc<Responders>,
-    /// All sinks, by their numbers: what one server has is also the others' affair.
+    /// All sinks, by their numbers: a staple must meet the requirements of all sinks of its certificate.
     pub(crate) sinks: Vec<Arc<dyn StapleSink>>,
 }
 
@@ -60,13 +60,13 @@ fn too_short_lived(what: String) -> DeliveryState {
 
 /// What a sink should have of a certificate.
 enum Wanted {
-    /// This staple.
+    /// The sink should have this staple.
     Staple(Arc<Staple>),
-    /// None.
+    /// The sink should have no staple.
     Nothing(Withdrawal),
-    /// What it has, until something better comes.
+    /// The sink keeps what it has until there is a better staple.
     AsItIs,
-    /// What it has, until the CA was heard: somebody took the staple out of service.
+    /// The sink keeps what it has until the CA has answered: another client took the staple out of service.
     Unconfirmed,
 }
 
@@ -98,7 +98,7 @@ impl Adder {
             }
             Wanted::Nothing(why) => {
                 let retry = self.take_back(lease, &view, why).await;
-                // Was it the clock? Then what is over now is good again some day, without a renewal in between.
+                // If the clock is wrong, the staple is good again once it is right, without a renewal in between.
                 let may_return =
                     why == Withdrawal::Expiring && view.staple.is_some() && view.standing != Standing::Expired;
                 retry.or_else(|| may_return.then(|| self.look_again(lease, Due::After(SECOND_LOOK))))
@@ -129,7 +129,7 @@ impl Adder {
         }
         match view.standing {
             Standing::Revoked { .. } => return Wanted::Nothing(Withdrawal::Revoked),
-            // By the clock as it is now: it may have been wrong when that was noted.
+            // Checked by the clock as it is now: it may have been wrong when the certificate expired.
             Standing::Expired if matches!(view.chain.check_usable(now), Err(ChainError::Expired { .. })) => {
                 return Wanted::Nothing(Withdrawal::Expiring);
             }
@@ -145,7 +145,7 @@ impl Adder {
         }
     }
 
-    /// The instant from which the sink must not serve a staple any more that ends then.
+    /// The instant from which the sink must no longer serve a staple with this end.
     fn last_moment(&self, ends: Timestamp) -> Timestamp {
         ends - self.sink.requirements().margin.max(LEAD)
     }
@@ -154,8 +154,8 @@ impl Adder {
         if view.has(staple) {
             return Ok(Delivered::Confirmed);
         }
-        // Places that it lay in before: what is kept there is taken back first, since a server that finds the
-        // certificate by its CertID would lose the staple altogether.
+        // Staples of former sites are withdrawn first: a server that finds the certificate by its CertID would otherwise
+        // lose the staple altogether.
         let mut left = view.delivery.sites();
         left.retain(|site| !view.sites.contains(site));
         if !left.is_empty() {
@@ -168,7 +168,7 @@ impl Adder {
         self.sink.deliver(staple, &view.sites).await
     }
 
-    /// Takes down how a delivery went; returns the task to put when it is to be tried again.
+    /// Records the outcome of a delivery; returns the task to put if it is tried again.
     fn note_delivery(
         &self,
         lease: &Lease,
@@ -182,7 +182,7 @@ impl Adder {
                 let is_new = view.delivery.served.as_ref().is_none_or(|(served, _)| *served != staple);
                 let delivery = Delivery::new(Some((staple, view.sites.clone())), DeliveryState::Confirmed);
                 if self.set_delivery(lease, view, delivery) {
-                    // The server lost it while it was delivered, or got it only to lose it.
+                    // The server lost staples during the delivery, perhaps this one, too.
                     return Some(self.look_again(lease, Due::Now));
                 }
                 if is_new {
@@ -208,7 +208,7 @@ impl Adder {
             }
             Err(error) => {
                 let mut delivery = view.delivery.clone();
-                // Whoever says no, or was not asked, has not taken it.
+                // A server that refused, or was not reached, has not taken it.
                 if matches!(error, SinkError::Unreachable { .. }) {
                     delivery.begun = Some(delivery.begin(&staple, &view.sites));
                 }
@@ -217,23 +217,22 @@ impl Adder {
         }
     }
 
-    /// Takes back whatever the server may serve; returns the task to put when it is to be tried again.
+    /// Withdraws everything that the server may serve; returns the task to put if it is tried again.
     async fn take_back(&self, lease: &Lease, view: &DeliveryView, why: Withdrawal) -> Option<Task> {
         let may_serve = view.delivery.may_serve();
-        // What a server was given before this process began is not known; of a revoked certificate it must not stay in
-        // service.
+        // An earlier process may have delivered a staple. The staple of a revoked certificate must not stay in service.
         if !may_serve && (why != Withdrawal::Revoked || view.delivery.state == DeliveryState::Withdrawn) {
             let state = self.never_served(view, why).unwrap_or_else(|| view.delivery.state.clone());
-            // A certificate that is gone is forgotten with this.
+            // A certificate without places is forgotten by this.
             self.set_delivery(lease, view, Delivery::of_nothing(state));
             return None;
         }
         let sites = if may_serve { view.delivery.sites() } else { view.sites.clone() };
-        // Should it fail, nobody knows what is left of it.
+        // After a failure it is not known what the server still has.
         let in_doubt = view.delivery.in_doubt();
         self.inventory.begin_delivery(view.chain.subject(), self.number, in_doubt.clone());
         let withdrawn = self.in_time(self.sink.withdraw(&view.chain, &sites, why)).await;
-        // The clock was put right while the withdrawal waited for its turn: what was withdrawn is good.
+        // The clock may have been corrected while the withdrawal waited: then the withdrawn staple is good.
         let is_good_again =
             why == Withdrawal::Expiring && matches!(self.wanted(view, self.journal.clock.now()), Wanted::Staple(_));
         let confirmed = match withdrawn {
@@ -251,11 +250,11 @@ impl Adder {
         is_good_again.then(|| self.look_again(lease, Due::Now))
     }
 
-    /// A staple that this sink could not serve at all, since its life is shorter than the sink's margin: that is told once.
+    /// The state of a staple that this sink cannot serve at all, since its life is shorter than the sink's margin. Told once.
     fn never_served(&self, view: &DeliveryView, why: Withdrawal) -> Option<DeliveryState> {
         let staple = view.staple.as_ref().filter(|_| why == Withdrawal::Expiring && view.standing == Standing::Good)?;
         let margin = self.sink.requirements().margin.max(LEAD);
-        // What was in service until now, or was told to be too short, is no news.
+        // A staple that was in service until now, or was reported as too short before, is no news.
         let is_news = match &view.delivery.state {
             DeliveryState::Withdrawn if staple.expires().since(staple.this_update()) > margin => return None,
             DeliveryState::Failed { failure, .. } => *failure != SinkFailure::ExpiresTooSoon,
@@ -276,7 +275,7 @@ impl Adder {
         Some(too_short_lived(what))
     }
 
-    /// Why this sink has no staple between the end of this one and the next renewal, where that comes later.
+    /// Why this sink has no staple between the end of this one and the next renewal, if the renewal comes later.
     fn short_lived(&self, view: &DeliveryView) -> Option<String> {
         let staple = view.staple.as_ref().filter(|_| view.standing == Standing::Good)?;
         let (ends, next) = (self.last_moment(staple.expires()), view.next?);
@@ -291,14 +290,14 @@ impl Adder {
         ))
     }
 
-    /// A staple that is over is taken back even while its successor cannot be delivered. Returns whether it was.
+    /// Withdraws a staple that is over even while its successor cannot be delivered. Returns whether it did.
     async fn end_what_is_served(&self, view: &DeliveryView) -> bool {
         let now = self.journal.clock.now();
         if view.delivery.ends().is_none_or(|ends| self.last_moment(ends) > now) {
             return false;
         }
         let (sites, why) = (view.delivery.sites(), Withdrawal::Expiring);
-        // What fails here fails the next time, too, and is tried again with the delivery.
+        // A failure here is tried again with the delivery.
         let Ok(withdrawn) = self.in_time(self.sink.withdraw(&view.chain, &sites, why)).await else { return false };
         let confirmed = withdrawn == Withdrawn::Confirmed;
         self.tell_withdrawn(view, why, confirmed, None);
@@ -328,7 +327,7 @@ impl Adder {
         let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
         let now = self.journal.clock.now();
         let retry = self.refresh.retry_at(failure, now, self.chance.draw());
-        // Not after the end of what is served: then that is taken back.
+        // At the latest at the end of the served staple, which is withdrawn then.
         let ends = had.ends().map(|ends| self.last_moment(ends)).filter(|ends| *ends > now);
         let mut again = ends.map_or(retry, |ends| retry.min(ends));
         let stood = matches!(&view.delivery.state, DeliveryState::Failed { code: before, .. } if *before == code);
@@ -350,20 +349,20 @@ impl Adder {
         lease.task().again(Due::After(again.since(now)), Cause::failed(code))
     }
 
-    /// Takes down what the sink has; returns whether it has lost something meanwhile.
+    /// Records what the sink has; returns whether it has lost staples since the work began.
     fn set_delivery(&self, lease: &Lease, view: &DeliveryView, delivery: Delivery) -> bool {
         let now = self.journal.clock.now();
         let delivery = Delivery { follows: view.answered, ..delivery };
         self.inventory.set_delivery(&lease.task().subject, self.number, view.losses, delivery, now)
     }
 
-    /// The task that takes a staple back at its end, unless a newer one replaces the task before.
+    /// The task that withdraws a staple at its end, unless a newer task replaces it.
     fn look_again(&self, lease: &Lease, due: Due) -> Task {
         let task = lease.task();
         Task::new(task.queue.clone(), task.subject.clone()).generation(task.generation).due(due)
     }
 
-    /// Listens for what the server loses, and has it delivered again; what could not be delivered is tried at once.
+    /// Waits for losses of the server and has lost staples delivered again. Failed deliveries are tried at once.
     pub(crate) async fn watch(&self, stop: CancellationToken) {
         loop {
             let panicked = || format!("{}: listening for what it loses panicked", self.name);

@@ -1,24 +1,32 @@
-//! Asking a CA: the trait of fetchers.
+//! Fetchers: what asks CAs.
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use stapled_ocsp::exchange::{Answer, FetchError, Method, Question};
 
-/// Answers one question: this request, at this URL, by this method.
+/// Sends one request to a responder and returns its answer.
 ///
-/// Which URL, hash and method come next is the renewer's decision, and so is whether the answer is believed. A fetcher
-/// bounds time and size, and follows redirects.
+/// The renewer decides which URL, hash and method come next, and whether the answer is believed. A fetcher bounds time and
+/// size, and follows redirects.
 ///
-/// Both futures may be dropped before they are ready, as when the program ends. Then nobody hears the answer: no other
-/// question gets it, and none fails for it.
+/// Both futures may be dropped before they are ready, as when the program ends. The answer is then lost; it must not
+/// reach another request, and no other request may fail for it.
 #[async_trait]
 pub trait OcspFetcher: Send + Sync {
-    /// Asks once. May be dropped.
+    /// Sends one request. May be dropped.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
     async fn fetch(&self, question: &Question<'_>) -> Result<Answer, FetchError>;
 
-    /// Gets the certificate of an issuer from a caIssuers URL (RFC 5280 §4.2.2.1): whatever lies there, in at most
-    /// `limit` bytes. A fetcher that cannot says so. May be dropped.
+    /// Fetches the certificate of an issuer from a caIssuers URL (RFC 5280 §4.2.2.1), as bytes of any format, at most
+    /// `limit`. May be dropped.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer; by default, that this fetcher gets no certificates.
     async fn fetch_issuer(&self, url: &str, limit: usize) -> Result<Bytes, FetchError> {
         let _ = limit;
         Err(FetchError::UnsupportedUrl { url: url.to_owned(), why: "this fetcher gets no certificates".to_owned() })

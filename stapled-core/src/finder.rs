@@ -1,4 +1,4 @@
-//! The finder: sees which certificates there are, and schedules *parse* for what is new or changed.
+//! The finder: scans one source and schedules *parse* for new and changed places.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,12 +23,12 @@ pub(crate) struct Finder {
     pub(crate) inventory: Arc<Inventory>,
     pub(crate) scheduler: Arc<dyn Scheduler>,
     pub(crate) journal: Journal,
-    /// The time between scans when nothing is heard of changes.
+    /// The time between scans without noticed changes.
     pub(crate) interval: Duration,
     pub(crate) rounds: Rounds,
 }
 
-/// Scans that somebody asks for, and which of them are finished. The first scan, which nobody asks for, has number 0.
+/// Requested scans, and which of them are finished. The first scan, which nothing requests, has number 0.
 #[derive(Debug)]
 pub(crate) struct Rounds {
     asked: watch::Sender<u64>,
@@ -42,7 +42,7 @@ impl Default for Rounds {
 }
 
 impl Rounds {
-    /// Asks for a scan that begins after this; returns its number.
+    /// Requests a scan that begins after this call; returns its number.
     pub(crate) fn ask(&self) -> u64 {
         let mut number = 0;
         self.asked.send_modify(|asked| {
@@ -54,7 +54,7 @@ impl Rounds {
 
     /// Waits until a scan with this number, or a later one, is finished.
     pub(crate) async fn finished(&self, number: u64) {
-        // The sender lives as long as this.
+        // The sender lives as long as `self`.
         let _ = self.finished.subscribe().wait_for(|finished| *finished >= Some(number)).await;
     }
 
@@ -62,7 +62,7 @@ impl Rounds {
         *self.asked.borrow()
     }
 
-    /// Waits until a scan after this one is asked for.
+    /// Waits until a scan after this one is requested.
     async fn asked_after(&self, number: u64) {
         let _ = self.asked.subscribe().wait_for(|asked| *asked > number).await;
     }
@@ -95,8 +95,8 @@ impl Finder {
         }
     }
 
-    /// Waits for the interval, by whichever clock is first: a machine that slept finds changed files as soon as it is
-    /// awake, and a clock that is set back does not put the next scan off.
+    /// Waits for the interval, by the clock that is first. So a machine that slept finds changed files as soon as it wakes,
+    /// and setting the clock back does not delay the next scan.
     async fn pause(&self) {
         let clock = &self.journal.clock;
         let began = clock.now();
@@ -108,7 +108,7 @@ impl Finder {
         }
     }
 
-    /// Scans once, and schedules what follows.
+    /// Scans once and schedules the tasks that follow.
     pub(crate) async fn scan(&self) {
         let panicked = || format!("{}: the scan panicked", self.source.name());
         let scanned = lane::survive(&self.journal, panicked, self.try_scan()).await;
@@ -116,7 +116,8 @@ impl Finder {
             self.journal.tell(EventKind::Internal { what: format!("{}: {error}", self.source.name()) });
         }
         if !matches!(scanned, Some(Ok(()))) {
-            // What was not scheduled is not lost: the inventory has it as seen, so it is forgotten for the next scan.
+            // The inventory has places as seen that were not scheduled. Without their versions, the next scan finds them
+            // changed.
             self.inventory.forget_versions(self.number);
         }
     }
@@ -159,7 +160,7 @@ impl Finder {
         Ok(())
     }
 
-    /// A problem that stays is told once.
+    /// Tells of new problems. A problem that stays is told once.
     fn tell_problems(&self, source: &str, problems: Vec<SourceProblem>) {
         let now = self.journal.clock.now();
         for SourceProblem { place, error, .. } in self.inventory.set_problems(self.number, problems, now) {

@@ -1,4 +1,4 @@
-//! What is known: every place, every certificate, and how it stands. The only state that the stages share.
+//! The inventory: every place, every certificate, and its state. The only state that the stages share.
 
 mod asked;
 mod deliveries;
@@ -37,23 +37,23 @@ pub use standing::{
     CertificateStatus, DeliveryState, DeliveryStatus, PlaceState, PlaceStatus, ProblemStatus, Standing,
 };
 
-/// Which sink, by its number in the stapler.
+/// The number of a sink in its stapler.
 pub(crate) type SinkNumber = usize;
-/// Which source, by its number in the stapler.
+/// The number of a source in its stapler.
 pub(crate) type SourceNumber = usize;
 
-/// Everything the stapler knows of its certificates.
+/// Everything that a stapler knows of its certificates.
 #[derive(Debug)]
 pub struct Inventory {
     /// The sinks that serve the certificates of each source.
     sinks_of: Vec<BTreeSet<SinkNumber>>,
     sink_names: Vec<Arc<str>>,
     known: Mutex<Known>,
-    /// Counts what waiters care about: places made out, questions answered, servers brought in line.
+    /// Counts the changes that handles wait for: parsed places, answered requests, finished deliveries.
     changes: watch::Sender<u64>,
 }
 
-/// Wakes the waiters when it is dropped: after the lock of the same scope.
+/// Wakes the waiting handles when it is dropped, after the lock of the same scope.
 struct Told<'a>(&'a watch::Sender<u64>);
 
 impl Drop for Told<'_> {
@@ -64,19 +64,19 @@ impl Drop for Told<'_> {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// By location: what the task *parse* is about.
+    /// By location, the subject of the task *parse*.
     places: BTreeMap<Subject, Place>,
-    /// By the hash of certificate and issuer's key: what the tasks *renew* and *add* are about.
+    /// By the hash of certificate and issuer's key, the subject of the tasks *renew* and *add*.
     certificates: HashMap<Subject, Entry>,
-    /// What another stapler knew of certificates that were not found again yet.
+    /// The certificates of another stapler that were not found again yet.
     inherited: HashMap<Subject, Inherited>,
-    /// Certificates that have just gone.
+    /// Certificates that went recently.
     departed: Departed,
-    /// What CAs have said of certificates that are forgotten otherwise.
+    /// Revocations of certificates that are forgotten otherwise.
     disowned: DisownedAndGone,
     issuers: IssuerPool,
     problems: BTreeMap<SourceNumber, Vec<ProblemStatus>>,
-    /// How many times each sink has lost something.
+    /// How many times each sink has lost staples.
     losses: BTreeMap<SinkNumber, u64>,
     generation: u64,
 }
@@ -88,9 +88,9 @@ struct Place {
     generation: u64,
     state: PlaceState,
     since: Timestamp,
-    /// When it is looked at again, if not only when it changes.
+    /// When the place is read again, if it is read before it changes.
     again: Option<Timestamp>,
-    /// The certificate that lies here; it stays while the place's new contents cannot be made out.
+    /// The certificate in this place. It stays while the new contents of the place cannot be parsed.
     holds: Option<Subject>,
 }
 
@@ -106,19 +106,19 @@ struct Entry {
     next: Option<Timestamp>,
     memory: RenewalMemory,
     disowned: Option<Disowned>,
-    /// Whether somebody took its staple out of service since the CA was heard last.
+    /// Whether another client took its staple out of service since the CA's last answer.
     unconfirmed: bool,
-    /// How often its renewal was put off since it was asked for last, each time since the clock was set.
+    /// How many times its renewal was put off since the last request, because the clock was set.
     put_off: u8,
     questions: Questions,
     deliveries: BTreeMap<SinkNumber, Delivery>,
-    /// The sinks that are being brought in line: what they have in the end is not known yet.
+    /// The sinks with a running delivery or withdrawal.
     in_hand: BTreeSet<SinkNumber>,
     about: Arc<About>,
 }
 
 impl Inventory {
-    /// An empty inventory; for each source, the sinks that serve its certificates.
+    /// An empty inventory. `sinks_of` has, for each source, the sinks that serve its certificates.
     pub(crate) fn new(sinks_of: Vec<BTreeSet<SinkNumber>>, sink_names: Vec<Arc<str>>) -> Self {
         Inventory { sinks_of, sink_names, known: Mutex::default(), changes: watch::Sender::new(0) }
     }
@@ -128,7 +128,7 @@ impl Inventory {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hears of changes from now on.
+    /// A receiver of changes from now on.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -142,7 +142,7 @@ impl Inventory {
     }
 
     fn sinks_of_entry(&self, entry: &Entry) -> BTreeSet<SinkNumber> {
-        // Also those that have something to take back.
+        // Also the sinks that may serve a staple of it.
         let had = entry.deliveries.iter().filter(|(_, delivery)| delivery.may_serve()).map(|(sink, _)| *sink);
         entry
             .places
@@ -156,16 +156,16 @@ impl Inventory {
 }
 
 impl Entry {
-    /// How a certificate stands that has come back to a place, or into its validity.
+    /// The standing of a certificate that has come back to a place, or into its validity.
     fn standing_within_validity(&self, now: Timestamp) -> Standing {
         let is_good = self.staple.as_ref().is_some_and(|staple| staple.expires() > now);
         let standing = if is_good { Standing::Good } else { Standing::Waiting };
-        // A revocation outlives a stay elsewhere: what the sinks have is taken back until the CA says otherwise.
+        // A revocation outlives the absence of the certificate: its staple stays withdrawn until the CA says otherwise.
         self.disowned.and_then(Disowned::standing).unwrap_or(standing)
     }
 
     fn set_standing(&mut self, standing: Standing, now: Timestamp) {
-        // Whatever an answer says that was on its way when it went.
+        // An answer that arrives after the certificate went does not change that.
         let standing = if self.places.is_empty() { Standing::Retired } else { standing };
         if std::mem::discriminant(&self.standing) != std::mem::discriminant(&standing) {
             self.since = now;
@@ -174,7 +174,7 @@ impl Entry {
     }
 }
 
-/// The subject of the task *parse*: a place of a source.
+/// The location of a place of a source: the subject of its task *parse*.
 pub(crate) fn location(source: SourceNumber, name: &str) -> Subject {
     Subject::new(format!("{source}:{name}"))
 }

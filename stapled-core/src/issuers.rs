@@ -1,7 +1,7 @@
-//! Issuers that lie nowhere on disk: fetched from where certificates say they are (RFC 5280 §4.2.2.1, caIssuers).
+//! Issuers that no place holds: fetched from the caIssuers URLs of certificates (RFC 5280 §4.2.2.1).
 //!
-//! What is fetched is trusted for nothing: it is taken in and kept only when its key made the signature of a certificate
-//! that waits for its issuer.
+//! A fetched certificate is not trusted: it is used and kept only if its key made the signature on a certificate that waits
+//! for its issuer.
 
 use std::sync::Arc;
 
@@ -20,13 +20,17 @@ use crate::task::{Cause, Due, Subject, Task};
 /// How many bytes are read from a caIssuers URL.
 const MAX_SIZE: usize = 64 * 1024;
 
-/// Keeps fetched issuers from one run to the next. Its methods block for a moment and are never broken off; a program that
-/// is killed meanwhile finds a certificate whole or not at all the next time.
+/// Keeps fetched issuers from one run to the next. Its methods may block briefly and are never cancelled. A program that is
+/// killed during a write must find the certificate whole or not at all at its next start.
 pub trait IssuerStore: Send + Sync {
-    /// What was kept.
+    /// The kept certificates.
     fn load(&self) -> Vec<Certificate>;
 
-    /// Keeps one. What cannot be kept is fetched again next time, so nothing is reported but the reason.
+    /// Keeps a certificate.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not kept. The next run fetches it again.
     fn keep(&self, issuer: &Certificate) -> std::io::Result<()>;
 }
 
@@ -42,7 +46,7 @@ pub(crate) struct IssuerFetcher {
 }
 
 impl IssuerFetcher {
-    /// Takes what was kept from the last run.
+    /// Loads the issuers that earlier runs kept.
     pub(crate) fn load(&self) {
         let Some(store) = &self.store else { return };
         let kept: Vec<Arc<Certificate>> = store.load().into_iter().map(Arc::new).collect();
@@ -61,12 +65,12 @@ impl IssuerFetcher {
         let url = location.as_str();
         let mut step = Step::finish(lease);
         if !self.inventory.is_issuer_awaited_from(url) {
-            // It was found elsewhere, or whoever missed it is gone.
+            // It was found elsewhere, or the certificate that waited for it is gone.
             return self.scheduler.commit(step).await;
         }
         match self.get(url).await {
             Ok(fetched) => {
-                // Whatever else is there was made by nobody knows whom, and is not taken in.
+                // Any other certificate may be anyone's, and is not used.
                 let issuers = self.inventory.confirmed_issuers(&fetched);
                 if issuers.is_empty() {
                     let (code, what) = self.refused(url, &fetched);
@@ -93,7 +97,7 @@ impl IssuerFetcher {
         self.scheduler.commit(step).await
     }
 
-    /// Why nothing of what was fetched is taken for an issuer.
+    /// Why no fetched certificate is the issuer.
     fn refused(&self, url: &str, fetched: &[Arc<Certificate>]) -> (ReasonCode, String) {
         match self.inventory.unsupported_issuers(fetched).first() {
             Some(issuer) => (
@@ -110,12 +114,12 @@ impl IssuerFetcher {
         }
     }
 
-    /// Takes in what seems to be an issuer and cannot be checked, so that whoever waits for it tells just that. It is never
-    /// part of a chain, and is not kept.
+    /// Adds certificates that seem to be issuers and cannot be checked, so that the waiting places report just that. They
+    /// never become part of a chain, and are not kept.
     fn note_unsupported(&self, location: &Subject, fetched: &[Arc<Certificate>]) -> Vec<Task> {
         let unsupported = self.inventory.unsupported_issuers(fetched);
         let is_known = |issuer: &Arc<Certificate>| self.inventory.issuers_named(issuer.subject()).contains(issuer);
-        // To take it in again would wake those who wait, who would have it fetched again.
+        // Adding it again would wake the waiting places, which would have it fetched again.
         if unsupported.is_empty() || unsupported.iter().all(is_known) {
             return Vec::new();
         }

@@ -1,7 +1,7 @@
-//! The watch over the clock: where the wall clock jumps, whatever was decided by it is decided again.
+//! The watch over the clock: when the wall clock jumps, decisions that depend on it are made again.
 //!
-//! A clock that was years ahead for a minute has let staples seem over, certificates seem expired and answers seem too old.
-//! Nobody waits for the next regular look at these once the clock is right.
+//! While a clock is years ahead for a minute, staples seem over, certificates expired, and answers too old. Once the clock
+//! is right, these are corrected at once and not at their next regular check.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,26 +16,26 @@ use crate::scheduler::{Scheduler, SchedulerError, Step, Which};
 use crate::task::{Cause, Task};
 use crate::time::Timestamp;
 
-/// A jump that matters: whatever is served ends no sooner than this before its end.
+/// A jump of this size matters: staples are withdrawn at least this long before their end.
 const JUMP: Duration = Duration::from_secs(5);
-/// A jump that may have spoilt judgements and plans. Answers are allowed to be as far ahead.
+/// A jump of this size may have spoilt judgements and plans: responses may be this far ahead of the clock.
 const LONG_JUMP: Duration = Duration::from_secs(300);
-/// How many times the clock is compared while a sleeper does not look at it.
+/// How many times the clocks are compared within the longest sleep of a scheduler.
 const LOOKS: u32 = 6;
 /// How many tasks one step puts at most.
 const CHUNK: usize = 1000;
 
-/// Compares the wall clock with the steady one, and has everything looked at again when they part.
+/// Compares the wall clock with the steady clock, and has plans made again when they differ.
 pub(crate) struct JumpWatch {
     pub(crate) inventory: Arc<Inventory>,
     pub(crate) scheduler: Arc<dyn Scheduler>,
     pub(crate) responders: Arc<Responders>,
     pub(crate) journal: Journal,
-    /// How many sinks there are.
+    /// The number of sinks.
     pub(crate) sinks: SinkNumber,
 }
 
-/// What both clocks showed at one moment.
+/// The times of both clocks at one moment.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
     wall: Timestamp,
@@ -43,7 +43,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// What the wall clock would have to show at this later reading.
+    /// The time that the wall clock should show at this later reading.
     fn expected_at(self, later: Reading) -> Timestamp {
         self.wall + later.steady.saturating_sub(self.steady)
     }

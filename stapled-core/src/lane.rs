@@ -1,4 +1,4 @@
-//! A lane: takes from one queue and works on so many tasks at once. What every stage is driven by.
+//! A lane: takes tasks from one queue and works on several at once. Every stage is driven by lanes.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -19,7 +19,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(300);
 /// The pause after the scheduler itself failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Does some work that may panic, which is a bug of whoever wrote it: then it is told, and whoever waits goes on.
+/// Runs work that may panic, such as that of a sink. A panic is reported as a bug, and the caller goes on without a result.
 pub(crate) async fn survive<T>(
     journal: &Journal,
     what: impl FnOnce() -> String,
@@ -40,19 +40,19 @@ pub(crate) struct Lane {
     pub(crate) width: usize,
     /// How long a lease lasts in a store where leases lapse.
     pub(crate) lease: Duration,
-    /// Whether every task is tried once: what comes back is finished without another try.
+    /// Whether every task is tried once: a task that is due again is finished without another attempt.
     pub(crate) once: bool,
-    /// Ends the taking.
+    /// Ends the lane.
     pub(crate) stop: CancellationToken,
-    /// Whether it ends what is in hand, too: where nobody sees that half-done.
+    /// Whether `stop` drops running work, too. That is safe where the work changes no server.
     pub(crate) drops: bool,
-    /// Knows all work in hand.
+    /// Tracks all running work.
     pub(crate) workers: TaskTracker,
 }
 
 impl Lane {
-    /// Takes and works until stopped. A worker that panics costs its task one attempt, and nobody else anything: the
-    /// lease is dropped, so the task comes back.
+    /// Takes tasks and runs them until stopped. A worker that panics costs its own task one attempt: the lease is dropped,
+    /// so the task is due again.
     pub(crate) async fn run<W, F>(self, work: W)
     where
         W: Fn(Lease) -> F,
@@ -83,7 +83,7 @@ impl Lane {
             let mut first = Some(first);
             for lease in leases {
                 if self.once && lease.task().attempt > 0 {
-                    // The pass ends all the same, whatever becomes of this.
+                    // The pass ends whether this succeeds or not.
                     let _ = self.scheduler.commit(Step::finish(&lease)).await;
                     continue;
                 }

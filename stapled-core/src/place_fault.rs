@@ -64,7 +64,6 @@ impl From<&ChainError> for PlaceFault {
             ChainError::NotYetValid { .. } => PlaceFault::NotYetValid,
             ChainError::Expired { .. } => PlaceFault::Expired,
             ChainError::NotForServers { .. } => PlaceFault::NotForServers,
-            #[allow(unreachable_patterns)] // a kind that a later version adds
             other => PlaceFault::Other(other.code()),
         }
     }

@@ -1,4 +1,4 @@
-//! The renewer: asks the CA's responders, has the answer judged, and schedules *add* at once and the next *renew*.
+//! The renewer: asks the CA's responders, judges the answer, and schedules *add* now and the next *renew*.
 
 mod ask;
 
@@ -39,28 +39,28 @@ pub(crate) struct Renewer {
     pub(crate) refresh: RefreshPolicy,
     pub(crate) chance: Arc<dyn Chance>,
     pub(crate) judging: JudgePolicy,
-    /// The CertID hash to ask with where no sink insists on one.
+    /// The CertID hash of requests where no sink requires one.
     pub(crate) hash: CertIdHash,
-    /// Whether questions carry a nonce.
+    /// Whether requests carry a nonce.
     pub(crate) nonce: bool,
-    /// How many questions may be open at once, over all responders.
+    /// The requests that may run at once, over all responders.
     pub(crate) exchanges: Semaphore,
-    /// How many of these may be at responders that did not answer last.
+    /// The requests among them that may go to responders whose last request failed.
     pub(crate) doubtful_exchanges: Semaphore,
-    /// How many renewals of one responder are in hand at once.
+    /// How many renewals of one responder run at once.
     pub(crate) per_responder: usize,
 }
 
 impl Renewer {
-    /// Works on every queue that comes into use, each in a lane of its own, so that the certificates of one responder
-    /// wait for nobody else's. `lane` makes the lane of a queue.
+    /// Runs a lane for each queue that comes into use, so that a slow responder delays only its own certificates. `lane`
+    /// makes the lane of a queue.
     pub(crate) async fn run(
         self: Arc<Self>,
         mut opened: mpsc::UnboundedReceiver<Queue>,
         stop: CancellationToken,
         lane: impl Fn(Queue, usize) -> Lane,
     ) {
-        // It would never end by itself: what opens queues is its own.
+        // The channel never closes by itself: the renewer holds the responders, which open queues.
         while let Some(Some(queue)) = stop.run_until_cancelled(opened.recv()).await {
             let lane = lane(queue, self.per_responder);
             let renewer = Arc::clone(&self);
@@ -73,14 +73,14 @@ impl Renewer {
     async fn work(self: Arc<Self>, lease: Lease) {
         let subject = &lease.task().subject;
         let is_asked_now = lease.task().cause == Cause::Requested;
-        // What comes up while it is asked is not answered by this.
+        // A request that comes up during this renewal is not answered by it.
         let ticket = self.inventory.asked(subject);
         let renewed = self.renew(&lease).await;
         if is_asked_now && renewed.is_ok() {
             self.inventory.set_answered(subject, ticket);
         }
         match renewed {
-            // Fenced off: the certificate is gone, and with it the work.
+            // Fenced: the certificate is gone, and with it the work.
             Ok(()) | Err(SchedulerError::Fenced { .. }) => {}
             Err(error) => {
                 self.journal.tell(EventKind::Internal { what: format!("renew {}: {error}", lease.task().subject) });
@@ -139,7 +139,8 @@ impl Renewer {
         }
     }
 
-    /// When to renew instead, of a crowd that fell due while nobody could do anything about it. Once.
+    /// A later time for a renewal that is overdue together with many others, as after a pause of the machine. Once for each
+    /// renewal.
     fn spread(&self, lease: &Lease, certificate: &CertificateView, now: Timestamp) -> Option<Timestamp> {
         let Due::At(due) = lease.task().due else { return None };
         let held = certificate.staple.as_ref().filter(|_| certificate.standing == Standing::Good)?;
@@ -149,15 +150,15 @@ impl Renewer {
         self.refresh.spread(self.usable(held, certificate), due, now, self.chance.draw())
     }
 
-    /// When to renew after the clock was set: as planned, where that can be, or as one that was kept. `None`: now, where no
-    /// good staple is held, or the last renewal failed, perhaps since the clock was wrong.
+    /// When to renew after the clock was set: at the planned time if that is possible, otherwise as for a recycled staple.
+    /// `None`: now, since no good staple is held, or the last renewal failed, perhaps because the clock was wrong.
     fn replan(&self, certificate: &CertificateView, now: Timestamp) -> Option<Timestamp> {
         let asked = requirements_of(&self.sinks, &certificate.sinks);
         let held = certificate.staple.as_ref().filter(|_| certificate.standing == Standing::Good)?;
         asked.check(held, now).ok()?;
         let usable = self.usable(held, certificate);
         let planned = certificate.next.filter(|next| *next > now && *next <= self.refresh.latest(Some(usable), now));
-        // What was due is put off a few times only: a clock that is set again and again keeps nobody from being asked for.
+        // A due renewal is put off a few times only, so that a clock that is set again and again does not prevent it.
         let put_off = || match certificate.put_off {
             MOST_PUT_OFF.. => now,
             _ => self.refresh.renew_kept_at(usable, now, self.chance.draw()),
@@ -166,14 +167,14 @@ impl Renewer {
         (at > now).then_some(at)
     }
 
-    /// The next renewal as it is planned already, when a certificate that was just found is one that was known.
+    /// The planned renewal of a certificate that was found again.
     fn planned(&self, lease: &Lease, certificate: &CertificateView, now: Timestamp) -> Option<Task> {
         let asked = requirements_of(&self.sinks, &certificate.sinks);
         let held = certificate.staple.as_ref();
         if held.is_some_and(|staple| !asked.fits(staple)) {
             return None;
         }
-        // What was planned while the clock was wrong is no plan.
+        // A time that is too late was planned while the clock was wrong.
         let latest = match certificate.standing {
             Standing::Revoked { .. } => now + DISOWNED_CAP.min(self.refresh.maximum_interval),
             _ => self.refresh.latest(held.map(|staple| self.usable(staple, certificate)), now),
@@ -208,12 +209,12 @@ impl Renewer {
             step.puts.extend(queues::add_tasks(subject, lease.task().generation, &sinks));
             return self.scheduler.commit(step).await;
         };
-        // Only a newer answer undoes a revocation: an older one comes from a cache, or from a server that is behind.
+        // Only a newer response ends a revocation: an older one comes from a cache, or from a server that is behind.
         if certificate.disowned.is_some_and(|disowned| staple.this_update() <= disowned) {
             let what = format!("{url}: good, but from before the answer that says revoked");
             return self.fail(lease, certificate, unusable(ReasonCode::new("superseded"), what)).await;
         }
-        // What one of its servers cannot take displaces nothing that all of them can.
+        // A response that one of the sinks cannot take does not replace one that all of them can.
         let asked = requirements_of(&self.sinks, &certificate.sinks);
         if let Some(held) = &certificate.staple
             && asked.check(held, now).is_ok()
@@ -222,7 +223,7 @@ impl Renewer {
             return self.fail(lease, certificate, unusable(unfit.code(), format!("{url}: {unfit}"))).await;
         }
         let staple = match &certificate.staple {
-            // Unless one of its servers can take only the new one.
+            // Unless one of the sinks can take only the new one.
             Some(held) if asked.fits(held) && self.outlives(held, &staple, certificate, now) => Arc::clone(held),
             _ => staple,
         };
@@ -246,7 +247,7 @@ impl Renewer {
         let subject = &lease.task().subject;
         let now = self.journal.clock.now();
         let held = certificate.staple.as_ref().filter(|staple| staple.expires() > now);
-        // A server that cannot take what is held has nothing: for its sake nobody is waited for as long.
+        // A sink that cannot take the held staple has none: the retry comes sooner for its sake.
         let asked = requirements_of(&self.sinks, &certificate.sinks);
         let failure = Failure {
             attempt: lease.task().attempt,
@@ -257,7 +258,8 @@ impl Renewer {
         };
         let retry = self.refresh.retry_at(failure, now, self.chance.draw());
         let (queue, until) = (&lease.task().queue, refused.not_before);
-        // One that is down answers somebody some time, and then everybody may ask; unless another asked for patience.
+        // A responder that is down is probed by one waiting certificate at a time; once it answers, the others ask. Unless
+        // another responder sent a Retry-After.
         let down = if refused.retry_after.is_none() { refused.down } else { Vec::new() };
         let probes = down.iter().filter_map(|down| down.wait(queue, subject, now));
         let again = match probes.min() {
@@ -266,7 +268,7 @@ impl Renewer {
         };
         let attempts = lease.task().attempt.saturating_add(1);
         let standing = match &certificate.standing {
-            // What the CA has disowned stays so until it says otherwise.
+            // A revoked certificate stays revoked until the CA says otherwise.
             revoked @ Standing::Revoked { .. } => revoked.clone(),
             _ => Standing::Failing { code: refused.code, what: refused.what.clone(), attempts },
         };
@@ -284,22 +286,22 @@ impl Renewer {
         );
         let task = lease.task().again(Due::After(again.since(now)), Cause::failed(refused.code));
         self.scheduler.commit(Step::finish(lease).put(task)).await?;
-        // It may have answered before there was a task to hasten.
+        // The responder may have answered before there was a task to hasten.
         if !down.iter().all(|down| down.awaits(subject)) {
             self.hasten(queue, subject).await;
         }
         Ok(())
     }
 
-    /// Nothing is asked of an expired certificate; but whether it is, is looked at again, since clocks can be wrong.
+    /// Ends the renewals of an expired certificate, but for a regular check: the clock may be wrong.
     async fn finish_expired(&self, lease: &Lease, sinks: &BTreeSet<SinkNumber>) -> Result<(), SchedulerError> {
         let mut step = Step::finish(lease).put(self.next(lease, Due::After(EXPIRED_LOOK)));
         step.puts.extend(queues::add_tasks(&lease.task().subject, lease.task().generation, sinks));
         self.scheduler.commit(step).await
     }
 
-    /// Whether what is held stays: it lasts longer than the new one, and is either newer, since a cache or another of
-    /// the CA's servers may be behind, or the new one has less left than the minimum validity.
+    /// Whether the held staple stays: it lasts longer than the new one, and either it is newer, since a cache or one of the
+    /// CA's servers may be behind, or less than the minimum validity remains of the new one.
     fn outlives(&self, held: &Staple, new: &Staple, certificate: &CertificateView, now: Timestamp) -> bool {
         let is_newer = held.this_update() > new.this_update();
         let lasts_longer = held.expires() > new.expires() || is_newer && held.expires() == new.expires();
@@ -307,8 +309,8 @@ impl Renewer {
         lasts_longer && (is_newer || remains < self.refresh.minimum_validity)
     }
 
-    /// The next renewal after one that went well. After a while rather than at an instant: a clock that was ahead and is
-    /// set back does not put it off.
+    /// The next renewal after a success. Callers set a delay and not an instant, so that setting a clock back does not delay
+    /// it.
     fn next(&self, lease: &Lease, due: Due) -> Task {
         let task = lease.task();
         Task::new(task.queue.clone(), task.subject.clone()).generation(task.generation).due(due)
@@ -319,11 +321,11 @@ impl Renewer {
     }
 }
 
-/// How often a renewal is put off in a row since the clock was set.
+/// How many times in a row a renewal is put off because the clock was set.
 const MOST_PUT_OFF: u8 = 3;
-/// A revoked certificate is asked for at least this often: a hold can end.
+/// The longest time between requests about a revoked certificate: a hold can end.
 const DISOWNED_CAP: Duration = Duration::from_secs(86_400);
-/// One of those that wait for a responder asks it after so long at the earliest.
+/// The shortest time before a waiting certificate probes a responder that is down.
 const PROBE_PAUSE: Duration = Duration::from_secs(30);
-/// How often it is looked at whether an expired certificate is expired.
+/// The time between checks whether an expired certificate is still expired.
 const EXPIRED_LOOK: Duration = Duration::from_secs(3600);

@@ -1,5 +1,4 @@
-//! What is remembered of responders: how many questions each may have open, whether it is down, and how it likes to be
-//! asked.
+//! Responders: how many requests each gets at once, whether it is down, and by which method and hash it answers.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -18,22 +17,22 @@ use crate::overrides::ResponderOverrides;
 use crate::task::{Queue, Subject};
 use crate::time::Timestamp;
 
-/// How many questions a responder gets at once before it has ever answered: a dead one occupies this much and no more.
+/// How many requests a responder gets at once before it has ever answered. A dead responder takes up no more than this.
 const FIRST_SLOTS: usize = 1;
 /// How many failures in a row open the breaker.
 const BREAKER_FAILURES: u32 = 8;
-/// How long the breaker stays open at first; it doubles each time.
+/// How long the breaker stays open at first. The time doubles with each failed probe.
 const BREAKER_FIRST: Duration = Duration::from_secs(10);
-/// How long it stays open at most.
+/// How long the breaker stays open at most.
 const BREAKER_CAP: Duration = Duration::from_secs(300);
-/// How long a responder that GET failed at is asked by POST. After that one question is a GET again: only GETs can be
-/// answered by caches, and what failed may have been a proxy or cache that is gone.
+/// How long a responder at which GET failed is asked by POST. After that one request is a GET again: only GETs can be
+/// answered by caches, and the failure may be due to a proxy or cache that is gone.
 const METHOD_MEMORY: Duration = Duration::from_secs(86_400);
-/// How long that one question has before another is tried by GET.
+/// How long that one request may take before another GET is tried.
 const METHOD_PROBE: Duration = Duration::from_secs(600);
-/// How many responders are remembered; with more, those that nobody asks are forgotten.
+/// How many responders are remembered. With more, unused ones are forgotten.
 const MAX_REMEMBERED: usize = 16_384;
-/// How many queues there are for responders; with more responders, some share one.
+/// How many queues there are for responders. With more responders, some share one.
 const MAX_QUEUES: usize = 1024;
 
 /// All responders.
@@ -50,31 +49,32 @@ pub(crate) struct Responders {
 #[derive(Debug)]
 pub(crate) struct Responder {
     slots: Semaphore,
-    /// The least time between the beginnings of two questions.
+    /// The shortest time between the starts of two requests.
     pause: Option<Duration>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// When the next question may begin.
+    /// When the next request may start.
     next: Option<Instant>,
     granted: usize,
     limit: usize,
     failures: u32,
     open_until: Option<Timestamp>,
     openings: u32,
-    /// The certificates that came while it was left alone, and the queues of their renewals.
+    /// The certificates whose renewals found the breaker open, and the queues of these renewals.
     waiting: HashMap<Subject, Queue>,
-    /// When one of these asks next.
+    /// When one of these probes the responder.
     probe_at: Option<Timestamp>,
     habits: Habits,
-    /// Until when the method in them is not tried otherwise.
+    /// Until when the remembered method is used without a probe.
     method_until: Option<Instant>,
 }
 
 impl Responders {
-    /// No responder yet; each gets so many questions at once, and a second. Queues that come into use are told to `opened`.
+    /// No responder yet. Each gets at most `per_responder` requests at once, and `rate` a second. Queues that come into use
+    /// are sent to `opened`.
     pub(crate) fn new(
         overrides: ResponderOverrides,
         per_responder: usize,
@@ -91,12 +91,12 @@ impl Responders {
         }
     }
 
-    /// The URLs that are asked about a certificate.
+    /// The URLs of a certificate's responders.
     pub(crate) fn urls_of(&self, certificate: &Certificate) -> Vec<String> {
         self.overrides.urls_of(certificate)
     }
 
-    /// The queue of the renewals of a certificate, by the responder that is asked first.
+    /// The queue of a certificate's renewals, by its first responder.
     pub(crate) fn queue_for(&self, chain: &CertChain) -> Queue {
         let host = self.urls_of(chain.end_entity()).iter().find_map(|url| host_of(url)).unwrap_or_default();
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,7 +106,7 @@ impl Responders {
         let name = if queues.len() < MAX_QUEUES {
             host
         } else {
-            // Any spreading will do.
+            // Any hash function will do.
             let sum = host.bytes().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
             format!("shared-{}", sum % 64)
         };
@@ -115,12 +115,12 @@ impl Responders {
         }
         let queue = crate::queues::renew(&name);
         queues.insert(name, queue.clone());
-        // The renewer's end is only closed when everything ends.
+        // The receiver closes only when the stapler ends.
         let _ = self.opened.send(queue.clone());
         queue
     }
 
-    /// Whether a certificate names this responder: a host with or without a port, or a URL.
+    /// Whether a certificate has this responder: a host with or without a port, or a URL.
     pub(crate) fn is_asked(&self, chain: &CertChain, responder: &str) -> bool {
         let responder = host_of(responder).unwrap_or_else(|| responder.to_ascii_lowercase());
         self.urls_of(chain.end_entity())
@@ -129,14 +129,14 @@ impl Responders {
             .any(|host| host == responder || host.rsplit_once(':').is_some_and(|(name, _)| name == responder))
     }
 
-    /// Has the responders of a certificate asked although they failed to answer last.
+    /// Closes the breakers of a certificate's responders for the next request.
     pub(crate) fn ask_again(&self, chain: &CertChain) {
         for responder in self.urls_of(chain.end_entity()).iter().filter_map(|url| self.at(url)) {
             responder.reopen();
         }
     }
 
-    /// The responder at this URL; `None` for a URL that cannot be asked.
+    /// The responder at this URL. `None` if the URL cannot be asked.
     pub(crate) fn at(&self, url: &str) -> Option<Arc<Responder>> {
         let host = host_of(url)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -173,13 +173,13 @@ impl Responder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for one of the places at this responder. It is kept for all questions about one certificate: otherwise the
-    /// first questions of all others would come before the second one of the first.
+    /// Waits for a slot at this responder. A renewal keeps it for all its requests: otherwise the first requests of all other
+    /// renewals would come before its second one.
     pub(crate) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
         self.slots.acquire().await.ok()
     }
 
-    /// Waits for the moment at which the rate allows another question.
+    /// Waits until the rate allows another request.
     pub(crate) async fn turn(&self) {
         if let Some(pause) = self.pause {
             let moment = {
@@ -193,12 +193,12 @@ impl Responder {
         }
     }
 
-    /// Whether it may be asked now; if not, from when on. After that instant one question goes out as a probe; the others
-    /// [wait](Self::wait) for what becomes of it.
+    /// Checks the breaker. After the instant in the error, one request goes out as a probe; other renewals
+    /// [wait](Self::wait) for its result.
     pub(crate) fn check(&self, now: Timestamp) -> Result<(), Timestamp> {
         let mut state = self.state();
         match state.open_until {
-            // Further ahead than it is ever set: the clock was.
+            // A later instant than is ever set comes from a clock that was ahead.
             Some(until) if now < until && until <= now + BREAKER_CAP => Err(until),
             Some(_) => {
                 state.open_until = Some(now + BREAKER_FIRST);
@@ -208,25 +208,25 @@ impl Responder {
         }
     }
 
-    /// Has it asked at once. Should it fail again, it is left alone again.
+    /// Closes the breaker for the next request. Another failure opens it again.
     pub(crate) fn reopen(&self) {
         self.state().open_until = None;
     }
 
-    /// Whether it failed to answer last: its questions wait for each other, so that there is always room for those who
-    /// answer.
+    /// Whether its last request failed. Requests to such responders share half of the slots, so that there is always room
+    /// for responders that answer.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.state().failures > 0
     }
 
-    /// Takes down a renewal that came while it was left alone. One that waits asks as soon as it may be asked: for the
-    /// first, that moment is returned. The others wait for what becomes of that.
+    /// Records a renewal that found the breaker open. Returns the time of the probe if this renewal is the one that probes;
+    /// the others wait for its result.
     pub(crate) fn wait(&self, queue: &Queue, subject: &Subject, now: Timestamp) -> Option<Timestamp> {
         let mut state = self.state();
-        // Further ahead than it is ever set: the clock was.
+        // A later instant than is ever set comes from a clock that was ahead.
         let until = state.open_until?.min(now + BREAKER_CAP);
         state.waiting.insert(subject.clone(), queue.clone());
-        // Whoever was to ask may be gone.
+        // The certificate that was to probe may be gone.
         let is_seen_to = state.probe_at.is_some_and(|at| now < at && at <= now + BREAKER_CAP);
         if is_seen_to {
             return None;
@@ -240,12 +240,13 @@ impl Responder {
         self.state().waiting.contains_key(subject)
     }
 
-    /// The certificate waits no more: its turn has come otherwise.
+    /// Ends the wait of a certificate that is renewed now.
     pub(crate) fn turn_of(&self, subject: &Subject) {
         self.state().waiting.remove(subject);
     }
 
-    /// It answered, whatever it said: it lives, and may be asked more at once. Returns the renewals that waited for that.
+    /// Records an answer of any kind: the breaker closes, and more requests are allowed at once. Returns the renewals that
+    /// waited.
     pub(crate) fn answered(&self) -> HashMap<Subject, Queue> {
         let mut state = self.state();
         state.failures = 0;
@@ -260,7 +261,7 @@ impl Responder {
         waiting
     }
 
-    /// It did not answer.
+    /// Records a request without an answer.
     pub(crate) fn failed(&self, now: Timestamp) {
         let mut state = self.state();
         state.failures = state.failures.saturating_add(1);
@@ -273,7 +274,7 @@ impl Responder {
         }
     }
 
-    /// How it likes to be asked. From time to time one caller hears of no method, and so tries GET again.
+    /// The method and hash that brought answers. From time to time one caller gets no method, and so tries GET again.
     pub(crate) fn habits(&self) -> Habits {
         let mut state = self.state();
         let mut habits = state.habits;
@@ -285,7 +286,7 @@ impl Responder {
         habits
     }
 
-    /// Remembers what an answer taught that is believed, to a question by this method.
+    /// Remembers what a believed answer to a request by this method has taught.
     pub(crate) fn remember(&self, learnt: Habits, by: Method) {
         let mut state = self.state();
         state.habits.hash = learnt.hash.or(state.habits.hash);
@@ -298,7 +299,7 @@ impl Responder {
         }
     }
 
-    /// Nobody answered by the method that it is asked by: the next question is open again.
+    /// Forgets the method after it brought no answer.
     pub(crate) fn forget_method(&self) {
         let mut state = self.state();
         state.habits.method = None;

@@ -1,4 +1,4 @@
-//! The scheduler: holds tasks until their moment and hands them out, each to one worker at a time.
+//! The scheduler: holds tasks until they are due and leases each to one worker at a time.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -9,98 +9,98 @@ use async_trait::async_trait;
 use crate::task::{Queue, Subject, Task};
 use crate::time::Timestamp;
 
-/// Holds tasks, waits for their moment, and leases them to whoever takes from their queue.
+/// Holds tasks until they are due and leases them to the workers that take from their queues.
 ///
 /// # What every implementation promises
 ///
-/// - A task's identity is (queue, subject), its key. Putting it again replaces the waiting or parked one, whatever its
-///   due time. Wherever tasks are counted, a key counts once.
-/// - At most one lease of a key is live at a time. A task put while its key is leased waits until the lease ends, however
-///   it ends; it then wins over the leaseholder's own follow-up of the same key, because it knows more. Until then it is
-///   counted as the one that is leased.
+/// - The key of a task is (queue, subject). A task that is put again replaces the waiting or parked one of the same key,
+///   whatever its due time. Wherever tasks are counted, a key counts once.
+/// - At most one lease of a key is live at a time. A task that is put while its key is leased waits until the lease ends.
+///   It then wins over the leaseholder's own follow-up of the same key, because it is based on newer facts. Until then the
+///   two count as the one that is leased.
 /// - [`commit`](Scheduler::commit) is all or nothing, and is refused with [`SchedulerError::Fenced`] when the lease was
 ///   cancelled, has lapsed or was spent already.
-/// - A lease that is lost (dropped in memory, lapsed in a shared store) brings its task back with one attempt more, after
-///   a pause of at most an hour; no task is ever lost with its worker. Parking applies to what comes back so, too.
-/// - [`take`](Scheduler::take) may be dropped at any await point without losing a task; what a store had handed out and
-///   nobody received is back at once, without an attempt counted. One that waits and is not polled
-///   holds up nobody else for longer than a minute.
-/// - Every other call may be dropped at any await point, too: then it was made or not, wholly, which whoever makes it again
-///   finds out. A commit that was made is refused the second time, as its lease is spent; the others do no harm twice.
-/// - Tasks of the queues asked for come in the order of their due times, in no particular order when those are the same.
-/// - There is one clock; processes that share a store go by the store's.
-/// - All of this is one atomic domain: a step may put on any queue and record any subject.
+/// - A lost lease (dropped in memory, lapsed in a shared store) makes its task due again with one attempt more and the
+///   cause [`LeaseLost`](crate::task::Cause::LeaseLost), after a pause of at most an hour. No task is ever lost with its
+///   worker. Parking applies to such tasks, too.
+/// - [`take`](Scheduler::take) may be dropped at any await point without losing a task. A task that a store had handed out
+///   and no worker received is due again at once, without an attempt counted. A take that waits and is not polled delays
+///   no other for longer than a minute.
+/// - Every other call may be dropped at any await point, too: it was then made wholly or not at all. The same call again
+///   is safe: a commit that was made is refused the second time, as its lease is spent, and the others are idempotent.
+/// - Tasks of the queues in a take come in the order of their due times. The order of equal due times is not defined.
+/// - There is one clock. Processes that share a store go by the store's clock.
+/// - All queues and records are one atomic domain: a step may put on any queue and record any subject.
 ///
-/// The crate's feature `conformance` has the tests for all that.
+/// The crate's feature `conformance` has the tests of these promises.
 #[async_trait]
 pub trait Scheduler: Send + Sync + Debug {
-    /// Waits until at least one task on one of these queues is due, then leases the first of the due ones for `lease`: at
-    /// least one, at most `max`, perhaps fewer than are due. Queues that do not exist yet are waited for as well. With no
-    /// queue or `max` 0 it waits forever.
+    /// Waits until at least one task on one of these queues is due, then leases the first due tasks for `lease`: at least
+    /// one, at most `max`, perhaps fewer than are due. Queues that do not exist yet are waited for, too. With no queue or
+    /// with `max` 0 it waits forever.
     async fn take(&self, from: &[Queue], max: usize, lease: Duration) -> Result<Vec<Lease>, SchedulerError>;
 
-    /// Makes a lease last until `by` from now, at least; never shorter than before. Refused once fenced off. Dropped, it
-    /// was extended or not.
+    /// Extends a lease to at least `by` from now, and never shortens it. Refused when the lease is over. A dropped call has
+    /// extended the lease or not.
     async fn extend(&self, lease: &Lease, by: Duration) -> Result<(), SchedulerError>;
 
-    /// All or nothing: checks the fence and the expected states, records, releases, and puts any number of tasks.
-    /// Intake, completion, fork, retry and parking are all this one verb.
+    /// Takes one step, wholly or not at all: checks the lease and the expected states, records, releases, and puts any
+    /// number of tasks. Intake, completion, fork, retry and parking are all commits.
     ///
-    /// Fence, expectations and capacities are judged by how things were before the step, except that the task that it
-    /// releases makes room. Records apply in their order; of several puts of one key the last counts.
+    /// Lease, expectations and capacities are checked against the state before the step, except that the released task
+    /// makes room. Records apply in their order. Of several puts of one key the last counts.
     ///
-    /// Dropped, all of it was done or nothing; the same step again is refused as fenced in the one case, and done in the
-    /// other.
+    /// A dropped call has done all of it or nothing. The same step again is refused as fenced in the one case, and taken in
+    /// the other.
     async fn commit(&self, step: Step<'_>) -> Result<(), SchedulerError>;
 
-    /// What is on record for this subject. May be dropped.
+    /// The record of this subject. May be dropped.
     async fn recorded(&self, subject: &Subject) -> Result<Option<Recorded>, SchedulerError>;
 
-    /// Removes tasks, waiting, parked or in flight, and returns how many. The commit of a lease in flight is refused
-    /// from now on, and its key is free for another task at once. Cancelling a subject also forgets its record. Dropped, it
-    /// was done or not; done again, it counts what is left.
+    /// Removes tasks, whether they wait, are parked or are leased, and returns how many. The commit of a removed lease is
+    /// refused from now on, and its key is free for another task at once. Cancelling a subject also forgets its record. A
+    /// dropped call was made or not; a second call counts the tasks that are left.
     async fn cancel(&self, which: Which<'_>) -> Result<u64, SchedulerError>;
 
-    /// Makes waiting tasks due now and brings parked ones back, with their attempts counted from 0; returns how many.
-    /// Those due already are counted and keep their turn. What is leased is left alone, but a task that waits for the
-    /// end of that lease is made due then, and counted. Dropped, it was done or not; it may be done again.
+    /// Makes waiting and parked tasks due now, with their attempts counted from 0, and returns how many. Tasks that are due
+    /// already are counted and keep their turn. A leased task is left alone, but a task that waits for the end of that
+    /// lease is due then, and counted. A dropped call was made or not; it may be made again.
     async fn hasten(&self, which: Which<'_>) -> Result<u64, SchedulerError>;
 
-    /// Sets the rules of one queue. They hold for what is put from now on. Dropped, they were set or not.
+    /// Sets the rules of one queue, for tasks that are put from now on. A dropped call has set them or not.
     async fn configure(&self, queue: &Queue, rules: QueueRules) -> Result<(), SchedulerError>;
 
-    /// What waits, is due, is leased, is parked, and rests. Lists every queue that was put on or configured, and not
-    /// cancelled since. May be dropped.
+    /// The numbers of tasks that wait, are due, are leased, are parked, and of subjects that rest. Lists every queue that
+    /// was put on or configured, and not cancelled since. May be dropped.
     async fn census(&self) -> Result<Census, SchedulerError>;
 }
 
-/// The right, and the duty, to do one task.
+/// A worker's exclusive right to do one task.
 ///
-/// In memory, dropping it gives the task back; a shared store takes it back when the lease lapses.
+/// In memory, a dropped lease makes the task due again; in a shared store, a lapsed one does.
 #[derive(Debug)]
 pub struct Lease {
     task: Task,
     fence: u64,
-    // Read by nobody: its destructor gives the task back.
+    // Held for its destructor, which makes the task due again.
     _guard: Option<Box<dyn LeaseGuard>>,
 }
 
-/// What a scheduler wants to hear of the end of a lease: its destructor runs when the [`Lease`] is dropped, spent or
-/// not.
+/// A scheduler's part of a lease. Its destructor runs when the [`Lease`] is dropped, spent or not.
 pub trait LeaseGuard: Send + Sync + Debug {}
 
 impl Lease {
-    /// For implementations of [`Scheduler`]: a lease of `task`, told apart from all other leases by `fence`.
+    /// A lease of `task` with a number of its own, `fence`. For implementations of [`Scheduler`].
     pub fn new(task: Task, fence: u64, guard: Option<Box<dyn LeaseGuard>>) -> Self {
         Lease { task, fence, _guard: guard }
     }
 
-    /// What is to be done. Its due time is [`Due::At`](crate::task::Due::At) the instant at which it fell due.
+    /// The task. Its due time is [`Due::At`](crate::task::Due::At) the instant at which it fell due.
     pub fn task(&self) -> &Task {
         &self.task
     }
 
-    /// The number that tells this lease from every other one of the same scheduler.
+    /// The number of this lease, unique in its scheduler.
     pub fn fence(&self) -> u64 {
         self.fence
     }
@@ -108,14 +108,14 @@ impl Lease {
 
 /// One atomic step, for [`Scheduler::commit`].
 ///
-/// A clone of it lets one try again after [`SchedulerError::QueueFull`] or [`SchedulerError::Store`].
+/// A clone allows another try after [`SchedulerError::QueueFull`] or [`SchedulerError::Store`].
 #[derive(Clone, Debug, Default)]
 pub struct Step<'a> {
-    /// The lease that ends with this step; none when a task comes in from outside.
+    /// The lease that ends with this step; none for a task from outside.
     pub release: Option<&'a Lease>,
-    /// What is recorded of subjects.
+    /// The new records of subjects.
     pub records: Vec<Record>,
-    /// What is put on queues.
+    /// The tasks to put.
     pub puts: Vec<Task>,
 }
 
@@ -136,7 +136,7 @@ impl<'a> Step<'a> {
         self
     }
 
-    /// Adds something to record.
+    /// Adds a record.
     pub fn record(mut self, record: Record) -> Self {
         self.records.push(record);
         self
@@ -146,9 +146,9 @@ impl<'a> Step<'a> {
 /// The new state of a subject, and the one that it is expected to be in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Of what.
+    /// The subject.
     pub subject: Subject,
-    /// What must be on record already for the step to be taken.
+    /// The condition of the step.
     pub expect: Expect,
     /// The new state; `None` forgets the subject.
     pub state: Option<String>,
@@ -157,7 +157,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Puts `subject` into `state`, whatever it was in.
+    /// Puts `subject` into `state`, whatever its state was.
     pub fn new(subject: Subject, state: impl Into<String>) -> Self {
         Record { subject, expect: Expect::Anything, state: Some(state.into()), fields: BTreeMap::new() }
     }
@@ -167,7 +167,7 @@ impl Record {
         Record { subject, expect: Expect::Anything, state: None, fields: BTreeMap::new() }
     }
 
-    /// The same, on the condition that the subject is as expected.
+    /// The same, under this condition.
     pub fn expecting(self, expect: Expect) -> Self {
         Record { expect, ..self }
     }
@@ -179,7 +179,7 @@ impl Record {
     }
 }
 
-/// What must be on record for a step to be taken.
+/// The condition of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expect {
     /// No condition.
@@ -190,7 +190,7 @@ pub enum Expect {
     State(String),
 }
 
-/// What is on record of a subject.
+/// The record of a subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recorded {
@@ -207,7 +207,7 @@ impl Recorded {
     }
 }
 
-/// Which tasks are meant.
+/// Selects tasks.
 #[derive(Clone, Copy, Debug)]
 pub enum Which<'a> {
     /// One task.
@@ -222,11 +222,11 @@ pub enum Which<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueRules {
-    /// How many tasks may wait, be leased or be parked here at once; a step that would put more is refused whole. One
-    /// that makes the queue no longer is taken even when there are more already. `None`: any number.
+    /// How many tasks may wait, be leased or be parked here at once. A step that would put more is refused as a whole. A
+    /// step that makes the queue no longer is taken even when it holds more already. `None`: any number.
     pub capacity: Option<usize>,
-    /// A task put with this many attempts behind it, or more, is parked: it stays, but is handed out only after
-    /// [`Scheduler::hasten`], or in the form in which it is put again. `None`: never.
+    /// A task that is put with this many attempts, or more, is parked: it stays, and is leased only after
+    /// [`Scheduler::hasten`], or when it is put again. `None`: never.
     pub park_after: Option<u32>,
 }
 
@@ -247,7 +247,7 @@ impl QueueRules {
     }
 }
 
-/// How many tasks there are, and where.
+/// The numbers of tasks, by queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Census {
@@ -261,15 +261,15 @@ pub struct Census {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueCensus {
-    /// Waiting for their moment, which has not come.
+    /// Waiting, and not due yet.
     pub waiting: u64,
     /// Due and not taken yet.
     pub due: u64,
-    /// In somebody's hands.
+    /// Leased to a worker.
     pub leased: u64,
-    /// Put aside until somebody hastens them.
+    /// Parked until they are hastened.
     pub parked: u64,
-    /// When the next of the waiting ones falls due.
+    /// When the next waiting task is due.
     pub next_due: Option<Timestamp>,
 }
 
@@ -277,8 +277,8 @@ pub struct QueueCensus {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchedulerError {
-    /// The lease is over: its task was cancelled, its time has lapsed, or it was spent. Nothing was changed; whoever
-    /// holds the lease drops the work.
+    /// The lease is over: its task was cancelled, its time has lapsed, or it was spent. Nothing was changed; the worker
+    /// drops its work.
     #[error("the lease of {subject} in queue {queue} is over")]
     Fenced {
         /// The queue of the task.
@@ -289,11 +289,11 @@ pub enum SchedulerError {
     /// A subject was not in the expected state. Nothing was changed.
     #[error("{subject} is in state {found:?}, expected was {expected:?}")]
     Unexpected {
-        /// Of what.
+        /// The subject.
         subject: Subject,
-        /// What the step asked for.
+        /// The condition of the step.
         expected: Expect,
-        /// What is on record.
+        /// The state on record.
         found: Option<String>,
     },
     /// A queue has no room for what the step puts. Nothing was changed; try again later.
@@ -301,7 +301,7 @@ pub enum SchedulerError {
     QueueFull {
         /// The queue.
         queue: Queue,
-        /// Its rule.
+        /// How many tasks it may hold.
         capacity: usize,
     },
     /// The store behind the scheduler failed; whether the step was taken is unknown. Try again later.

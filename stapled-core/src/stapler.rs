@@ -1,4 +1,4 @@
-//! The builder and owner: joins sources, stages, scheduler and sinks. No stage's logic is in it.
+//! The stapler: joins sources, stages, scheduler and sinks, and runs them. It holds no logic of a stage.
 
 mod build;
 mod handle;
@@ -33,9 +33,9 @@ pub use handle::{Asked, Handle, HandleError, Outcome, Renewed, Selection};
 const PARSERS: usize = 16;
 /// How many issuers are fetched at once.
 const ISSUER_FETCHES: usize = 8;
-/// How long deliveries that are in hand may take when everything ends.
+/// How long running deliveries may take when the stapler ends.
 const GRACE: Duration = Duration::from_secs(5);
-/// How often a single pass looks whether it is done.
+/// How often a single pass checks whether it is done.
 const PASS_CHECK: Duration = Duration::from_millis(20);
 
 /// Keeps the staples of its sources' certificates fresh in its sinks.
@@ -68,7 +68,7 @@ pub struct Stapler {
     handle: Handle,
     /// Is cancelled when this is dropped, or does not run any more.
     ending: CancellationToken,
-    /// Tells the handles when this is dropped, or does not run any more.
+    /// Cancels `ending` when this is dropped, or no longer runs.
     ended: DropGuard,
 }
 
@@ -78,25 +78,25 @@ impl Stapler {
         StaplerBuilder::default()
     }
 
-    /// What is known, for whoever wants to ask while it runs.
+    /// The inventory: what the stapler knows of its certificates, also while it runs.
     pub fn inventory(&self) -> Arc<Inventory> {
         Arc::clone(&self.inventory)
     }
 
-    /// What to ask of it while it runs.
+    /// The handle: what a program does with the stapler while it runs.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Takes over what another stapler knew that has ended, such as one with other settings: staples are judged anew and
-    /// used without a question to their CA, renewals stay where they were, revocations are remembered. To be called
-    /// before this one runs. What the sources do not find again is not taken over.
+    /// Takes over what another stapler knew, such as one with other settings that has ended: staples are judged anew and
+    /// used without a request to their CA, renewals stay as they were planned, and revocations are remembered. Call it
+    /// before this stapler runs. Certificates that the sources do not find again are not taken over.
     pub fn inherit(&self, from: &Inventory) {
         self.inventory.inherit(from);
     }
 
-    /// Runs until `shutdown` is ready; then takes up nothing new, finishes the deliveries that are in hand within five
-    /// seconds, and returns.
+    /// Runs until `shutdown` is ready. It then starts nothing new, finishes running deliveries within five seconds, and
+    /// returns.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         self.hand_out_reporters();
         let mut running = Running::start();
@@ -119,9 +119,13 @@ impl Stapler {
         running.end().await;
     }
 
-    /// Does everything that is due, once: every certificate is looked at, asked for by all its URLs and fallbacks, and
-    /// delivered to every sink. Nothing is tried a second time. What came of it is in the inventory. It ends early when
-    /// `shutdown` is ready, and finishes what is in hand then, as [`run`](Stapler::run) does.
+    /// Does everything that is due, once: reads every certificate, asks for its staple by all URLs and fallbacks, and
+    /// delivers it to every sink. Nothing is tried a second time. The inventory has the results. The pass ends early when
+    /// `shutdown` is ready, and finishes running deliveries, as [`run`](Stapler::run) does.
+    ///
+    /// # Errors
+    ///
+    /// The scheduler failed.
     pub async fn run_once(self, shutdown: impl Future<Output = ()>) -> Result<Arc<Inventory>, SchedulerError> {
         self.hand_out_reporters();
         let mut running = Running::start();
@@ -186,8 +190,8 @@ impl Stapler {
     }
 }
 
-/// Every step releases its task and puts what follows at once, so there is no moment between two stages at which nothing
-/// is due.
+/// Waits until nothing is due or leased. Every step releases its task and puts the next ones at once, so this is never
+/// so between two stages of a certificate.
 async fn until_nothing_is_due(scheduler: &dyn Scheduler) -> Result<(), SchedulerError> {
     loop {
         let census = scheduler.census().await?;
@@ -198,18 +202,18 @@ async fn until_nothing_is_due(scheduler: &dyn Scheduler) -> Result<(), Scheduler
     }
 }
 
-/// What runs while a stapler runs.
+/// The tasks of a running stapler.
 struct Running {
     stop: CancellationToken,
-    /// The loops of lanes, finders and watchers: ended at once.
+    /// The loops of lanes, finders and watchers. They end at once.
     watchers: TaskTracker,
-    /// Tasks in hand that only ask and look: dropped at the end, since nobody sees them half-done. Waited for all the
-    /// same, so that nothing changes any more when it has ended.
+    /// Running work that only reads and asks. It is dropped at the end, since it changes no server; the end waits for the
+    /// drop, so that nothing changes afterwards.
     askers: TaskTracker,
-    /// Deliveries in hand: given time to finish.
+    /// Running deliveries. They get time to finish.
     deliverers: TaskTracker,
     _end_with_us: DropGuard,
-    /// What tells the handles of the end.
+    /// Cancels the stapler's `ending` when it is dropped.
     ended: Option<DropGuard>,
 }
 
@@ -226,7 +230,7 @@ impl Running {
         }
     }
 
-    /// Tells the handles of the end only when everything has ended.
+    /// Keeps the guard, so that the handles hear of the end only when everything has ended.
     fn keep(&mut self, ended: DropGuard) {
         self.ended = Some(ended);
     }
@@ -239,7 +243,7 @@ impl Running {
             self.askers.wait().await;
             self.deliverers.wait().await;
         };
-        // What does not finish in time is dropped with the runtime.
+        // Work that does not finish in time is dropped with the runtime.
         let _ = tokio::time::timeout(GRACE, ended).await;
     }
 }

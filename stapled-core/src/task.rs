@@ -1,4 +1,4 @@
-//! The one context that travels between the stages: a task.
+//! Tasks: what the scheduler holds and the stages take.
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,30 +46,31 @@ impl From<&str> for Queue {
 /// When a task falls due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// At once.
+    /// Now.
     Now,
-    /// This long after it was put. A clock that is set back in the meantime does not delay it.
+    /// This long after it was put. Setting the clock back does not delay it.
     After(Duration),
-    /// At this instant; at once when it is past.
+    /// At this instant, or now if that is past.
     At(Timestamp),
 }
 
-/// One thing to do, for one subject, in one queue; its identity is (queue, subject), and putting it again replaces it.
+/// One step of work for one subject, in one queue. Its key is (queue, subject); a task that is put again replaces the one
+/// with the same key.
 ///
-/// It carries no payload: what is known about the subject lives in one other place, with a generation, and a task made
-/// for an older generation does nothing.
+/// A task carries no payload: the facts about the subject are in one other place, with a generation. A task for an older
+/// generation does nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Task {
     /// The queue it waits in.
     pub queue: Queue,
-    /// What it is about.
+    /// Its subject.
     pub subject: Subject,
-    /// When it falls due.
+    /// When it is due.
     pub due: Due,
-    /// Which state of the subject it was made for.
+    /// The generation of the subject's facts that it was made for.
     pub generation: u64,
-    /// How many times this was tried already, in a row, without success.
+    /// How many attempts in a row failed before this one.
     pub attempt: u32,
     /// Why it is due.
     pub cause: Cause,
@@ -81,7 +82,7 @@ impl Task {
         Task { queue, subject, due: Due::Now, generation: 0, attempt: 0, cause: Cause::Regular }
     }
 
-    /// The same, due then.
+    /// The same, with this due time.
     pub fn due(self, due: Due) -> Self {
         Task { due, ..self }
     }
@@ -91,7 +92,7 @@ impl Task {
         Task { generation, ..self }
     }
 
-    /// The same, after this many attempts without success.
+    /// The same, after this many failed attempts.
     pub fn attempt(self, attempt: u32) -> Self {
         Task { attempt, ..self }
     }
@@ -101,7 +102,7 @@ impl Task {
         Task { cause, ..self }
     }
 
-    /// The next attempt at the same thing, due then, because the last one failed for `cause`.
+    /// The next attempt at the same task, with this due time and cause.
     pub fn again(&self, due: Due, cause: Cause) -> Self {
         Task {
             queue: self.queue.clone(),

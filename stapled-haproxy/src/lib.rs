@@ -45,7 +45,7 @@ mod sink;
 pub use cli::address::{Address, AddressError};
 pub use cli::name::NameError;
 pub use cli::transactions::Transactions;
-pub use haproxy::{Compared, Comparison, Haproxy, HaproxyBuilder, Haproxys, NamedSockets, News, Processes};
+pub use haproxy::{Compared, Comparison, Haproxy, HaproxyBuilder, Haproxys, NamedSockets, Processes};
 pub use running::difference::Difference;
 pub use running::forecast::FirstStaple;
 pub use running::served_paths::ServedPaths;

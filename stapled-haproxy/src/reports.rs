@@ -1,10 +1,13 @@
 //! What sinks and sources report to the observer by themselves, with the names of these events.
 
+use std::fmt::Display;
+
 use stapled_core::event::Severity;
 use stapled_core::reason::ReasonCode;
 use stapled_core::report::Report;
 use stapled_core::source::SourceError;
 
+use crate::cli::address::Address;
 use crate::cli::error::Failure;
 use crate::cli::route::Route;
 
@@ -16,6 +19,10 @@ const CERTIFICATE_MIXED_UP: ReasonCode = ReasonCode::new("certificate_mixed_up")
 const FOREIGN_CHANGE_COMMITTED: ReasonCode = ReasonCode::new("foreign_change_committed");
 /// The configuration can be read in two ways.
 const CONFIGURATION_ADVICE: ReasonCode = ReasonCode::new("configuration_advice");
+/// A running HAProxy differs from its configuration.
+const CONFIGURATION_DIFFERS: ReasonCode = ReasonCode::new("configuration_differs");
+/// A running HAProxy no longer differs from its configuration.
+const CONFIGURATION_AGREES: ReasonCode = ReasonCode::new("configuration_agrees");
 /// A process could not be asked what it has.
 const NOT_SURVEYED: ReasonCode = ReasonCode::new("not_surveyed");
 /// A worker of before a reload did not take a staple.
@@ -60,6 +67,25 @@ pub(crate) fn advice(code: ReasonCode, what: String) -> Report {
     Report::new(CONFIGURATION_ADVICE, Severity::Warning, what).code(code)
 }
 
+/// The HAProxy at this socket differs from its configuration.
+pub(crate) fn configuration_differs(socket: &Address, code: ReasonCode, difference: &dyn Display) -> Report {
+    Report::new(CONFIGURATION_DIFFERS, Severity::Warning, format!("{socket}: {difference}")).code(code)
+}
+
+/// The HAProxy at this socket differs in this many more points.
+pub(crate) fn more_differ(socket: &Address, more: usize) -> Report {
+    let what = format!(
+        "{socket}: {more} more differences between the running HAProxy and its configuration: `stapled check` shows them"
+    );
+    Report::new(CONFIGURATION_DIFFERS, Severity::Warning, what)
+}
+
+/// The HAProxy at this socket no longer differs from its configuration.
+pub(crate) fn configuration_agrees(socket: &Address) -> Report {
+    let what = format!("{socket}: the running HAProxy has what its configuration names");
+    Report::new(CONFIGURATION_AGREES, Severity::Info, what)
+}
+
 /// A process could not be asked what it has; the next survey asks again.
 pub(crate) fn not_surveyed(failure: &Failure) -> Report {
     Report::new(NOT_SURVEYED, Severity::Debug, failure.to_string()).code(failure.error.code())
@@ -78,7 +104,7 @@ pub(crate) fn old_worker_without(failure: &Failure) -> Report {
 }
 
 /// A configuration that a process names could not be read: files are looked for by the names of the certificates alone.
-pub(crate) fn configuration_not_read(error: &dyn std::fmt::Display) -> Report {
+pub(crate) fn configuration_not_read(error: &dyn Display) -> Report {
     let what = format!("{error}: the files of certificates are looked for without this configuration");
     Report::new(CONFIGURATION_NOT_READ, Severity::Debug, what)
 }

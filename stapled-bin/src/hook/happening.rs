@@ -55,6 +55,8 @@ impl Happening {
                 happening.next_try = *again;
             }
             EventKind::SourceProblem { place, .. } => happening.files = tame(place),
+            EventKind::Reported { report, .. } if report.severity < Severity::Warning => return None,
+            EventKind::Reported { from, .. } => happening.server = tame(from),
             EventKind::IssuerFetchFailed { url, again, .. } => {
                 happening.server = tame(url);
                 happening.next_try = Some(*again);
@@ -135,6 +137,7 @@ pub(super) mod tests {
 
     use stapled_core::event::About;
     use stapled_core::reason::ReasonCode;
+    use stapled_core::report::Report;
 
     use super::*;
 
@@ -172,6 +175,21 @@ pub(super) mod tests {
             assert_eq!(variables.get(variable).map(String::as_str), Some(value), "{variable}");
         }
         assert!(variables.get("STAPLED_CERTIFICATE").unwrap().starts_with("evil\\n\\u{0}$(reboot)"));
+    }
+
+    #[test]
+    fn what_a_server_reports_is_told_from_warnings_on() {
+        let mut event = failed("a", "0a");
+        let mut of = |severity| {
+            let report =
+                Report::new(ReasonCode::new("withdrawn_again"), severity, "another client").code(ReasonCode::new("x"));
+            event.kind = EventKind::Reported { from: "/run/admin.sock".into(), report };
+            Happening::of(&event)
+        };
+        assert_eq!((of(Severity::Debug), of(Severity::Info)), (None, None));
+        let told = of(Severity::Warning).unwrap();
+        assert_eq!((told.event, &*told.code, &*told.server), ("withdrawn_again", "x", "/run/admin.sock"));
+        assert_eq!((&*told.certificate, told.severity), ("a", Severity::Warning));
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! What somebody else made of staples at a server: judged, heeded, and a reason to ask the CA.
+//! Changes of staples by other clients of a server. They are judged, heeded, and a reason to ask the CA.
 //!
-//! Another stapler, a deploy hook or an operator may know of a revocation that this process has not heard of yet. So a
-//! staple that was taken away is not brought back from memory: the CA is asked first.
+//! Another stapler, a deploy hook or an operator may know of a revocation that this process does not know yet. So a staple
+//! that another client withdrew is not delivered again from memory: the CA is asked first.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::task::{Cause, Due, Subject, Task};
 use crate::time::Timestamp;
 
 impl Adder {
-    /// Judges what was found, and has the CAs asked.
+    /// Judges what the server has now, and has the CAs asked.
     pub(super) async fn changed(&self, changes: &[Change]) -> Result<(), SchedulerError> {
         let found: HashMap<&Subject, &Found> = changes.iter().map(|change| (&change.subject, &change.found)).collect();
         let mut tasks = Vec::new();
         let mut certificates = 0;
         for (subject, generation) in self.inventory.delivered_to(self.number, found.keys().copied()) {
             let Some(certificate) = self.inventory.certificate(&subject, generation) else { continue };
-            // Of a revoked one the sink sees to it that nothing comes back.
+            // The sink itself keeps staples of revoked certificates out of service.
             let is_out = matches!(certificate.standing, Standing::Revoked { .. } | Standing::Retired);
             let Some(found) = found.get(&subject).filter(|_| !is_out) else { continue };
             certificates += 1;
@@ -43,7 +43,7 @@ impl Adder {
         Ok(())
     }
 
-    /// Takes down what follows for one certificate; returns the tasks to put.
+    /// Records the consequences for one certificate; returns the tasks to put.
     fn heed(&self, certificate: &CertificateView, subject: &Subject, generation: u64, found: &Found) -> Vec<Task> {
         let now = self.journal.clock.now();
         let mut sinks = [self.number].into();
@@ -83,7 +83,7 @@ impl Adder {
         let (status, this_update) = (*status, facts.this_update);
         let held = certificate.staple.as_ref();
         match status {
-            // An older one may be of a hold that has ended since.
+            // An older response may belong to a hold that has ended since.
             CertStatus::Revoked { .. } if held.is_none_or(|held| held.this_update() <= this_update) => {
                 Weighed::Revoked { status, this_update }
             }
@@ -103,14 +103,14 @@ impl Adder {
     }
 }
 
-/// What was found, by its worth.
+/// What the server has, by its worth.
 enum Weighed {
-    /// A good response that is newer than what is held, lasts as long, and that every server can take.
+    /// A good response that is newer than the held one, lasts as long, and meets the requirements of every sink.
     Newer(Arc<Staple>),
-    /// The CA's own word that the certificate is revoked, newer than what is held.
+    /// A response of the CA that the certificate is revoked, newer than the held one.
     Revoked { status: CertStatus, this_update: Timestamp },
-    /// Nothing, or nothing that is served.
+    /// No response, or one that the server does not staple.
     Withdrawn,
-    /// What is held is better.
+    /// Something worse than the held response.
     Worthless,
 }

@@ -1,4 +1,4 @@
-//! What the inventory tells whoever asks. A crowd is told in parts, so that nobody's question holds up the work.
+//! The public views of the inventory. They copy large numbers in parts, so that they do not hold the lock for long.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -13,12 +13,12 @@ use crate::task::Subject;
 const PART: usize = 256;
 
 impl Inventory {
-    /// What of the sources cannot be looked at.
+    /// The parts of sources that cannot be read.
     pub fn source_problems(&self) -> Vec<ProblemStatus> {
         self.known().problems.values().flatten().cloned().collect()
     }
 
-    /// How every place stands, in the order of sources and names.
+    /// The state of every place, in the order of sources and names.
     pub fn places(&self) -> Vec<PlaceStatus> {
         let status = |place: &Place| PlaceStatus {
             name: Arc::clone(&place.sighting.name),
@@ -53,14 +53,14 @@ impl Inventory {
         certificates
     }
 
-    /// What is known of a certificate; by the certificate alone where it lies nowhere.
+    /// The description of a certificate, with its places if it has any.
     pub(crate) fn about(&self, chain: &CertChain) -> Arc<About> {
         let known = self.known();
         let entry = known.certificates.get(chain.subject());
         entry.map_or_else(|| Arc::new(about(chain, &BTreeMap::new())), |entry| Arc::clone(&entry.about))
     }
 
-    /// How these certificates stand; those are left out that are gone meanwhile.
+    /// The state of these certificates, without those that are gone.
     pub fn statuses(&self, certificates: &[Arc<About>]) -> Vec<CertificateStatus> {
         let mut statuses = Vec::with_capacity(certificates.len());
         for part in certificates.chunks(PART) {
@@ -71,7 +71,7 @@ impl Inventory {
         statuses
     }
 
-    /// How every certificate stands that wants a staple, in the order of their names.
+    /// The state of every certificate that wants a staple, in the order of their names.
     pub fn certificates(&self) -> Vec<CertificateStatus> {
         self.statuses(&self.known_certificates())
     }
@@ -93,7 +93,7 @@ impl Inventory {
             standing: entry.standing.clone(),
             since: entry.since,
             next: entry.next,
-            // That of an expired certificate is only kept in case the clock was wrong.
+            // The staple of an expired certificate is kept only in case the clock is wrong.
             staple: entry.staple.clone().filter(|_| entry.standing != Standing::Expired),
             deliveries: deliveries.collect(),
         }

@@ -1,5 +1,5 @@
-//! Certificates that have just gone: one that comes back, out of an older process of its server or under another name,
-//! goes on where it was, and its CA is not asked again.
+//! Certificates that went recently. One that comes back, from an older process of its server or under another name, keeps
+//! its staple and its plan, and its CA is not asked again.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -8,15 +8,15 @@ use super::Inherited;
 use crate::task::Subject;
 use crate::time::Timestamp;
 
-/// For how long they are remembered.
+/// How long they are remembered.
 const REMEMBERED: Duration = Duration::from_secs(600);
-/// So many are remembered at most.
+/// How many are remembered.
 const MAX_REMEMBERED: usize = 10_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Departed {
     known: HashMap<Subject, (Timestamp, Inherited)>,
-    /// In the order in which they went, those that came back since among them.
+    /// In the order in which they went, including those that have come back.
     order: VecDeque<(Timestamp, Subject)>,
 }
 
@@ -26,7 +26,7 @@ impl Departed {
             && (is_over(*at, now) || self.order.len() >= MAX_REMEMBERED)
         {
             let Some((at, oldest)) = self.order.pop_front() else { break };
-            // Unless it has gone once more since.
+            // Unless it went again later.
             if self.known.get(&oldest).is_some_and(|(known, _)| *known == at) {
                 self.known.remove(&oldest);
             }
@@ -41,7 +41,7 @@ impl Departed {
     }
 }
 
-/// What went in the future went by a clock that was ahead.
+/// Whether a departure is too old. One in the future was recorded by a clock that was ahead.
 fn is_over(at: Timestamp, now: Timestamp) -> bool {
     now.since(at) > REMEMBERED || at > now
 }

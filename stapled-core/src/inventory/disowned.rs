@@ -1,4 +1,4 @@
-//! What is remembered of certificates that their CA has disowned: nothing older than its word makes them good again.
+//! Revocations by the CA: no older response makes a revoked certificate good again.
 
 use std::collections::HashMap;
 
@@ -8,14 +8,14 @@ use crate::staple::Staple;
 use crate::task::Subject;
 use crate::time::Timestamp;
 
-/// So many are remembered that lie nowhere any more.
+/// How many are remembered of certificates that no place holds any more.
 const MAX_GONE: usize = 100_000;
 
-/// The newest answer by which a CA disowned a certificate.
+/// The newest response by which a CA revoked a certificate.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Disowned {
     this_update: Timestamp,
-    /// Whether no newer answer said otherwise.
+    /// Whether no newer response said otherwise.
     stands: bool,
 }
 
@@ -29,25 +29,25 @@ impl Disowned {
         self.this_update
     }
 
-    /// The same, after a newer answer that said otherwise: a hold has ended.
+    /// The same, after a newer response that says otherwise: a hold has ended.
     pub(super) fn undone(self) -> Self {
         Disowned { stands: false, ..self }
     }
 
-    /// How the certificate stands until its CA was asked again, if that depends on this.
+    /// The standing of the certificate until its CA is asked again, if the revocation stands.
     pub(super) fn standing(self) -> Option<Standing> {
         let status = CertStatus::Revoked { at: self.this_update, reason: None };
         self.stands.then_some(Standing::Revoked { status })
     }
 
-    /// Whether a staple that was kept must not be used.
+    /// Whether a recycled staple must not be used.
     pub(super) fn forbids(self, kept: &Staple) -> bool {
         self.stands || kept.this_update() <= self.this_update
     }
 }
 
-/// The same of certificates that are forgotten otherwise, until they end: their files may come back, and with them an
-/// answer from before, out of somebody's cache.
+/// Revocations of certificates that are forgotten otherwise, until their validity ends: their files may come back, and a
+/// cache may return an older response then.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DisownedAndGone {
     all: HashMap<Subject, (Disowned, Timestamp)>,

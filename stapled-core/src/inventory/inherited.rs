@@ -1,4 +1,4 @@
-//! What one inventory takes over from another, whose stapler has ended.
+//! What an inventory takes over from that of another stapler.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use crate::staple::Staple;
 use crate::task::Subject;
 use crate::time::Timestamp;
 
-/// The place of issuers that came with inherited certificates.
+/// The location of issuers of inherited certificates.
 const LOCATION: &str = "inherited";
 
-/// What was known of a certificate.
+/// What another inventory knew of a certificate.
 #[derive(Clone, Debug)]
 pub(crate) struct Inherited {
     pub(crate) first_seen: Timestamp,
     pub(crate) staple: Option<Arc<Staple>>,
     pub(crate) memory: RenewalMemory,
     pub(crate) next: Option<Timestamp>,
-    /// Whether somebody took its staple out of service since the CA was heard last.
+    /// Whether another client took its staple out of service since the CA's last answer.
     pub(crate) unconfirmed: bool,
     pub(super) disowned: Option<Disowned>,
     pub(super) since: Timestamp,
@@ -27,7 +27,7 @@ pub(crate) struct Inherited {
 }
 
 impl Inherited {
-    /// What is remembered of a certificate that is forgotten otherwise, if there is anything to go on with.
+    /// What is remembered of a certificate that is forgotten otherwise, if it has a staple.
     pub(super) fn of_departed(entry: &Entry) -> Option<Self> {
         entry.staple.is_some().then(|| Inherited::of(entry, Standing::Good))
     }
@@ -45,7 +45,7 @@ impl Inherited {
         }
     }
 
-    /// How the certificate stands until it was asked for again: revoked if it was, for that outlives everything.
+    /// The standing of the certificate until its CA is asked again: revoked if it was revoked.
     pub(super) fn standing(&self) -> Standing {
         match &self.was {
             revoked @ Standing::Revoked { .. } => revoked.clone(),
@@ -53,17 +53,17 @@ impl Inherited {
         }
     }
 
-    /// Since when all was well with it, if it was.
+    /// Since when the certificate was good, if it was.
     pub(crate) fn good_since(&self) -> Option<Timestamp> {
         (self.was == Standing::Good).then_some(self.since)
     }
 }
 
 impl Inventory {
-    /// Takes over what `from` knew: certificates take their part when they are found again.
+    /// Takes over what `from` knew. It applies to certificates when they are found again.
     pub(crate) fn inherit(&self, from: &Inventory) {
         let old = from.known();
-        // What was not found again by that one either, or not made use of yet, is handed on.
+        // What `from` had inherited itself and not used yet is handed on.
         let mut inherited = old.inherited.clone();
         let mut issuers: Vec<Arc<Certificate>> = Vec::new();
         for (subject, entry) in &old.certificates {

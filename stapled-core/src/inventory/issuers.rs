@@ -1,4 +1,4 @@
-//! The certificates of CAs that lie about, by name: whoever misses an issuer looks here.
+//! The known certificates of CAs, by name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use crate::task::Subject;
 
 /// How many certificates of one name are taken from one place.
 const MAX_PER_PLACE: usize = 64;
-/// How many certificates of one name are kept: more would burn time on signatures.
+/// How many certificates of one name are kept. More would cost too many signature checks.
 const MAX_PER_NAME: usize = 1024;
-/// How many waiting certificates a fetched issuer is held against.
+/// How many waiting certificates a fetched issuer is checked against.
 const MAX_CHECKED: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct IssuerPool {
     by_name: HashMap<Vec<u8>, Named>,
-    /// The names of what lies in, and what is missed by, each place.
+    /// The names of the issuers that each place holds or waits for.
     by_place: HashMap<Subject, BTreeSet<Vec<u8>>>,
 }
 
-/// What bears one name, and who waits for it.
+/// The certificates of one name, and the places that wait for one.
 #[derive(Debug, Default)]
 struct Named {
     certificates: Vec<(Arc<Certificate>, BTreeSet<Subject>)>,
@@ -28,7 +28,7 @@ struct Named {
 }
 
 impl IssuerPool {
-    /// Takes what lies in a place, instead of what lay there before; returns who waited for one of them.
+    /// Sets the certificates of a place, instead of its former ones. Returns the places that waited for one of them.
     pub(super) fn add(&mut self, location: &Subject, issuers: &[Arc<Certificate>]) -> BTreeSet<Subject> {
         self.forget_place(location);
         let mut awaited = BTreeSet::new();
@@ -64,7 +64,7 @@ impl IssuerPool {
         }
     }
 
-    /// Some of those that wait for an issuer of this one's name: first those that name its key, since a CA may have had
+    /// Some of the certificates that wait for an issuer of this name: first those that name its key, since a CA may have
     /// several keys under one name.
     pub(super) fn waiting_for(&self, issuer: &Certificate) -> Vec<Arc<Certificate>> {
         let named = name_key(issuer.subject()).and_then(|key| self.by_name.get(&key));
@@ -73,7 +73,7 @@ impl IssuerPool {
         waiting.into_iter().take(MAX_CHECKED).cloned().collect()
     }
 
-    /// Whether a certificate waits for its issuer that says that it is at this URL.
+    /// Whether a waiting certificate names this URL for its issuer.
     pub(super) fn is_awaited_from(&self, url: &str) -> bool {
         let mut waiting = self.by_name.values().flat_map(|named| named.waiting.values());
         waiting.any(|certificate| certificate.ca_issuers_urls().iter().any(|known| known == url))

@@ -1,7 +1,7 @@
-//! Questions that somebody wants answered now, and what somebody else changed at servers.
+//! Requested renewals, and changes that other clients made at servers.
 //!
-//! Each such question has a ticket. The renewer notes which one it has answered, the adder which answer each server was
-//! brought in line with; so whoever asked can wait for both.
+//! Each request has a ticket. The renewer records the newest ticket that its answer covers, the adder the ticket that each
+//! server has followed. So a handle can wait for both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::staple::Staple;
 use crate::task::Subject;
 use crate::time::Timestamp;
 
-/// The number of a question; later ones are greater.
+/// The number of a request. Later requests have greater numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(u64);
 
-/// The questions about one certificate that somebody wants answered now.
+/// The requests about one certificate.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Questions {
     pub(super) asked: Ticket,
     pub(super) answered: Ticket,
-    /// Whether the last question brought nothing that is believed.
+    /// Whether the last request brought no believed answer.
     pub(super) in_vain: bool,
     /// When the CA is asked, or was asked last, because of a change at a server.
     doubted: Option<Timestamp>,
@@ -34,7 +34,7 @@ impl Questions {
     }
 }
 
-/// A certificate that was selected.
+/// A selected certificate.
 pub(crate) struct Selected {
     pub(crate) chain: Arc<CertChain>,
     pub(crate) generation: u64,
@@ -42,21 +42,21 @@ pub(crate) struct Selected {
     pub(crate) staple: Option<Arc<Staple>>,
 }
 
-/// How far a question has got.
+/// The progress of a request.
 #[derive(Debug)]
 pub(crate) enum Progress {
-    /// The CA was not heard yet, or a server was not brought in line yet.
+    /// The CA has not answered yet, or a delivery has not finished yet.
     Open,
-    /// The CA was asked, and every server was brought in line or has failed.
+    /// The CA was asked, and every delivery has finished or failed.
     Done(Box<CertificateStatus>),
-    /// The CA was asked, and nothing came that is believed.
+    /// The CA was asked, and no answer is believed.
     InVain(Box<CertificateStatus>),
     /// The certificate is gone.
     Gone,
 }
 
 impl Inventory {
-    /// Takes a ticket for a question about a certificate; none where nothing is to be asked.
+    /// A ticket for a request about a certificate; none if its CA is not to be asked.
     pub(crate) fn ask(&self, subject: &Subject) -> Option<Ticket> {
         let mut known = self.known();
         let entry = known.certificates.get_mut(subject)?;
@@ -67,7 +67,7 @@ impl Inventory {
         Some(entry.questions.asked)
     }
 
-    /// The certificates that want a staple and that fit, in the order of their names.
+    /// The certificates that want a staple and fit, in the order of their names.
     pub(crate) fn selected(&self, fits: impl Fn(&About, &CertChain) -> bool) -> Vec<Selected> {
         let known = self.known();
         let fitting = known
@@ -86,12 +86,12 @@ impl Inventory {
         selected
     }
 
-    /// The ticket of the newest question about a certificate.
+    /// The ticket of the newest request about a certificate.
     pub(crate) fn asked(&self, subject: &Subject) -> Ticket {
         self.known().certificates.get(subject).map(|entry| entry.questions.asked).unwrap_or_default()
     }
 
-    /// Notes that the CA was asked after this question came up, whatever it said.
+    /// Records that the CA was asked after this request, with any result.
     pub(crate) fn set_answered(&self, subject: &Subject, ticket: Ticket) {
         let _told = self.tell_when_done();
         if let Some(entry) = self.known().certificates.get_mut(subject) {
@@ -99,14 +99,14 @@ impl Inventory {
         }
     }
 
-    /// Notes that a question about a certificate brought nothing that is believed.
+    /// Records that a request about a certificate brought no believed answer.
     pub(crate) fn set_in_vain(&self, subject: &Subject) {
         if let Some(entry) = self.known().certificates.get_mut(subject) {
             entry.questions.in_vain = true;
         }
     }
 
-    /// How far a question has got.
+    /// The progress of a request.
     pub(crate) fn progress(&self, subject: &Subject, ticket: Ticket) -> Progress {
         let known = self.known();
         let Some(entry) = known.certificates.get(subject) else { return Progress::Gone };
@@ -120,15 +120,15 @@ impl Inventory {
         };
         let are_in_line = || self.sinks_of_entry(entry).iter().all(is_in_line);
         match entry.questions.answered >= ticket {
-            // Servers have nothing new to get.
+            // Servers get nothing new.
             true if entry.questions.in_vain => Progress::InVain(Box::new(self.status(entry))),
             true if are_in_line() => Progress::Done(Box::new(self.status(entry))),
             _ => Progress::Open,
         }
     }
 
-    /// Whether everything that was found was looked into once: no place and no certificate waits for its first result,
-    /// and every server was brought in line once.
+    /// Whether everything that was found was tried once: no place and no certificate waits for its first result, and every
+    /// delivery was tried.
     pub(crate) fn is_settled(&self) -> bool {
         let known = self.known();
         let is_tried =
@@ -141,7 +141,7 @@ impl Inventory {
             })
     }
 
-    /// The certificates among these that a sink was given, or was to be given, with their generations.
+    /// The certificates among these that were delivered to a sink, or were to be delivered, with their generations.
     pub(crate) fn delivered_to<'a>(
         &self,
         sink: SinkNumber,
@@ -155,8 +155,8 @@ impl Inventory {
         delivered
     }
 
-    /// Notes that a sink has not what it was given for a certificate: somebody took it away (`withdrawn`) or replaced it.
-    /// What was taken away stays away from every server that lacks it, until the CA was heard.
+    /// Records that another client withdrew (`withdrawn`) or replaced the staple of a certificate at a sink. A withdrawn
+    /// staple is delivered to no server that lacks it until the CA has answered.
     pub(crate) fn set_changed(&self, subject: &Subject, sink: SinkNumber, withdrawn: bool, now: Timestamp) {
         let mut known = self.known();
         *known.losses.entry(sink).or_default() += 1;
@@ -166,12 +166,11 @@ impl Inventory {
         *delivery = Delivery { since: Some(now), ..Delivery::default() };
     }
 
-    /// How long to wait before the CA is asked about a certificate again because of a change: not more often than this
-    /// interval.
+    /// The pause before the CA is asked about a certificate again because of a change: at most one request in this interval.
     pub(crate) fn doubt(&self, subject: &Subject, interval: Duration, now: Timestamp) -> Option<Duration> {
         let mut known = self.known();
         let entry = known.certificates.get_mut(subject)?;
-        // What lies further ahead was noted by a clock that was wrong.
+        // A later time was recorded by a clock that was wrong.
         let last = entry.questions.doubted.filter(|last| *last <= now + interval);
         let next = match last {
             Some(planned) if planned > now => planned,

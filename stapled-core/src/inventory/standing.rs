@@ -1,4 +1,4 @@
-//! How places, certificates and deliveries stand: what the inventory tells.
+//! The states of places, certificates and deliveries, as the inventory returns them.
 
 use std::sync::Arc;
 
@@ -13,25 +13,25 @@ use crate::staple::Staple;
 use crate::task::Subject;
 use crate::time::Timestamp;
 
-/// How a place stands.
+/// The state of a place.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PlaceStatus {
     /// Its name; for a file, its path.
     pub name: Arc<str>,
-    /// What is there.
+    /// What the place holds.
     pub state: PlaceState,
     /// Since when.
     pub since: Timestamp,
-    /// When it is looked at again, if not only when it changes.
+    /// When the place is read again, if it is read before it changes.
     pub again: Option<Timestamp>,
 }
 
-/// A part of a source that cannot be looked at.
+/// A part of a source that cannot be read.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ProblemStatus {
-    /// Which part, and why.
+    /// The part, and the reason.
     pub problem: SourceProblem,
     /// Since when.
     pub since: Timestamp,
@@ -41,38 +41,38 @@ pub struct ProblemStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PlaceState {
-    /// It was found and not looked into yet.
+    /// The place was found and is not parsed yet.
     Pending,
-    /// Certificates of CAs only.
+    /// The place holds certificates of CAs only.
     OnlyCaCertificates,
-    /// A certificate without an OCSP URL: no staple, and no need of one.
+    /// A certificate without an OCSP URL: it gets no staple and needs none.
     NotApplicable(Arc<About>),
     /// A must-staple certificate without an OCSP URL.
     MustStapleWithoutUrl(Arc<About>),
     /// A certificate whose validity is over.
     Expired(Arc<About>),
-    /// Something that gets no staple, and should.
+    /// The place should get a staple and gets none.
     Problem {
-        /// The certificate, as far as it could be read.
+        /// The certificate, if it could be read.
         about: Option<Arc<About>>,
         /// What is wrong.
         fault: PlaceFault,
         /// The same in words, and what to do.
         what: String,
     },
-    /// This certificate.
+    /// The certificate with this subject.
     Holds(Subject),
 }
 
-/// How a certificate stands that wants a staple.
+/// The state of a certificate that wants a staple.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CertificateStatus {
-    /// Which.
+    /// The certificate.
     pub about: Arc<About>,
     /// The certificate and its issuer.
     pub chain: Arc<CertChain>,
-    /// How it stands.
+    /// Its state with the CA.
     pub standing: Standing,
     /// Since when.
     pub since: Timestamp,
@@ -80,51 +80,51 @@ pub struct CertificateStatus {
     pub next: Option<Timestamp>,
     /// The staple that is held.
     pub staple: Option<Arc<Staple>>,
-    /// What each of its sinks has.
+    /// The state of its delivery to each of its sinks.
     pub deliveries: Vec<DeliveryStatus>,
 }
 
-/// What one sink has of a certificate.
+/// The state of a certificate's delivery to one sink.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DeliveryStatus {
     /// The sink's name.
     pub sink: Arc<str>,
-    /// How it stands.
+    /// The state.
     pub state: DeliveryState,
     /// Since when.
     pub since: Timestamp,
-    /// When it is tried again, after a failure.
+    /// When the next attempt is due, after a failure.
     pub again: Option<Timestamp>,
-    /// Until when the staple lasts that is in service there, if one is.
+    /// The end of the staple that is in service there, if there is one.
     pub served_until: Option<Timestamp>,
 }
 
-/// How a certificate stands with its CA.
+/// The state of a certificate with its CA.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Standing {
-    /// Nothing was asked yet.
+    /// The CA was not asked yet.
     Waiting,
-    /// The last renewal brought a staple, or the kept one is still good.
+    /// The last renewal brought a staple, or a recycled one is still good.
     Good,
-    /// The last renewal failed; a staple may be held all the same.
+    /// The last renewal failed. A staple may still be held.
     Failing {
-        /// The stable word for why.
+        /// The reason code.
         code: ReasonCode,
-        /// Why.
+        /// The reason in words.
         what: String,
-        /// How many tries in a row.
+        /// How many renewals in a row failed.
         attempts: u32,
     },
-    /// Its CA has revoked it.
+    /// The CA has revoked the certificate.
     Revoked {
-        /// What the CA says.
+        /// The status in the CA's response.
         status: CertStatus,
     },
     /// Its validity is over.
     Expired,
-    /// It lies nowhere any more.
+    /// No place holds the certificate any more.
     Retired,
 }
 
@@ -132,25 +132,25 @@ pub enum Standing {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeliveryState {
-    /// Nothing yet.
+    /// The sink has nothing yet.
     #[default]
     Pending,
     /// The staple is in service.
     Confirmed,
-    /// The sink has nothing to do with it.
+    /// The sink does not serve the certificate.
     NotWanted {
-        /// The stable word for why.
+        /// The reason code.
         code: ReasonCode,
-        /// Why.
+        /// The reason in words.
         what: String,
     },
     /// The last delivery or withdrawal failed.
     Failed {
         /// The kind of the failure.
         failure: SinkFailure,
-        /// The stable word for why.
+        /// The reason code.
         code: ReasonCode,
-        /// Why, and what to do.
+        /// The reason in words, and what to do.
         what: String,
     },
     /// The staple was taken out of service.

@@ -1,5 +1,4 @@
-//! One renewal's questions: which URL comes next, until an answer is believed. What is asked of one URL is the inquiry's
-//! decision.
+//! The requests of one renewal: URL after URL until an answer is believed. The inquiry decides how each URL is asked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,18 +23,18 @@ use crate::task::{Queue, Subject};
 use crate::time::Timestamp;
 use crate::url_text::without_credentials as shown;
 
-/// How long one renewal may go on to further URLs: enough for two responders that hang, asked by GET and by POST, to be
-/// followed by a third.
+/// How long one renewal may go on to further URLs: two responders that hang, each asked by GET and by POST, leave time for
+/// a third.
 const PATIENCE: Duration = Duration::from_secs(75);
-/// How long a question may wait for its turn at a responder.
+/// How long a renewal may wait for a slot at a responder.
 const SLOT_PATIENCE: Duration = Duration::from_secs(60);
 /// The length of a nonce in octets (RFC 9654 §2.1).
 const NONCE_LENGTH: usize = 32;
 
-/// An answer that is believed.
+/// A believed answer.
 pub(super) struct Believed {
     pub(super) status: CertStatus,
-    /// The staple, when the status is good.
+    /// The staple, if the status is good.
     pub(super) staple: Option<Arc<Staple>>,
     pub(super) this_update: Timestamp,
     pub(super) until: Timestamp,
@@ -43,20 +42,20 @@ pub(super) struct Believed {
     pub(super) url: String,
     /// Until when caches may keep the answer.
     pub(super) cached_until: Option<Timestamp>,
-    /// The longest that responders asked to wait that were asked before, in vain.
+    /// The longest Retry-After of the responders that failed before.
     pub(super) retry_after: Option<Duration>,
 }
 
-/// Why no answer was believed: the last trouble, and what all of them mean for the next try.
+/// Why no answer was believed: the first failure, and the consequences of all of them for the next attempt.
 pub(super) struct Refused {
     pub(super) code: ReasonCode,
     pub(super) what: String,
     pub(super) retry_after: Option<Duration>,
-    /// Whether the responder said that it does not know the certificate.
+    /// Whether a responder says that it does not know the certificate.
     pub(super) not_known: bool,
-    /// When a responder that is down is asked again, at the earliest.
+    /// The earliest time at which a responder that is down is asked again.
     pub(super) not_before: Option<Timestamp>,
-    /// Those that are down.
+    /// The responders that are down.
     pub(super) down: Vec<Arc<Responder>>,
 }
 
@@ -66,13 +65,13 @@ impl Refused {
     }
 }
 
-/// Why a responder gave no answer that is believed.
+/// Why a responder gave no believed answer.
 enum Unanswered {
-    /// What came of its questions, and how long it asks to wait.
+    /// The failure of its requests, and its Retry-After.
     Trouble(Box<Trouble>, Option<Duration>),
-    /// It is left alone for now.
+    /// The breaker is open: the responder is not asked for now.
     Down { until: Timestamp },
-    /// It cannot be asked.
+    /// The responder cannot be asked.
     Unasked(String),
 }
 
@@ -81,7 +80,7 @@ impl Unanswered {
         let at = shown(url);
         match self {
             Unanswered::Trouble(trouble, retry_after) => {
-                // A fetcher's errors name the URL: a redirection may have led elsewhere.
+                // Errors of a fetcher name the URL themselves: a redirect may have led elsewhere.
                 let what = match &*trouble {
                     Trouble::Fetch(error) => error.to_string(),
                     trouble => format!("{at}: {trouble}"),
@@ -125,7 +124,7 @@ impl Renewer {
         let mut first_refused: Option<Refused> = None;
         let began = tokio::time::Instant::now();
         for url in in_order {
-            // Whoever names many slow responders does not hold up those that wait behind.
+            // A certificate with many slow responders does not delay others.
             if first_refused.is_some() && began.elapsed() > PATIENCE {
                 break;
             }
@@ -145,7 +144,7 @@ impl Renewer {
         Err(first_refused.unwrap_or_else(|| Refused::new(ReasonCode::new("no_ocsp_url"), "no OCSP URL".to_owned())))
     }
 
-    /// Asks one responder, by the methods and hashes that may help.
+    /// Asks one responder, by one method and hash after the other.
     async fn ask_responder(&self, certificate: &CertificateView, url: &str) -> Result<Believed, Refused> {
         let unasked = |why: String| Unanswered::Unasked(why).refused(url);
         let Some(responder) = self.responders.at(url) else {
@@ -159,13 +158,13 @@ impl Renewer {
             let what = "as many questions are open as the responder may get, and none was answered in time";
             return Err(Refused::new(ReasonCode::new("responder_busy"), format!("{}: {what}", shown(url))));
         };
-        // Whether it is down is asked once: a second question is a part of the same try.
+        // The breaker is checked once: a second request is a part of the same attempt.
         let until = responder.check(self.journal.clock.now()).err();
         if let Some(until) = until {
             let down = vec![Arc::clone(&responder)];
             return Err(Refused { down, ..Unanswered::Down { until }.refused(url) });
         }
-        // What those learnt that were asked for before is known by now.
+        // The habits are read only now, so that they include what earlier renewals learnt.
         let habits = responder.habits();
         let mut inquiry = Inquiry::new(&certificate.chain, url, hashes).habits(habits);
         if certificate.wants_fresh {
@@ -185,7 +184,7 @@ impl Renewer {
                 Err(Unanswered::Trouble(trouble, wait)) => (trouble, wait),
                 Err(other) => break other,
             };
-            // The longest of what was asked for counts.
+            // The longest Retry-After counts.
             retry_after = retry_after.max(wait);
             not_known |= is_not_known(&trouble);
             if !inquiry.refused(method, &trouble) {
@@ -198,7 +197,7 @@ impl Renewer {
             self.journal.tell_of(&certificate.about, EventKind::AttemptFailed { url: shown(url), code, what });
         };
         drop(slot);
-        // What the responder thinks of the certificate is what it said first.
+        // The first failure says most about the certificate.
         let told = match inquiry.first_trouble() {
             Some(first) => Unanswered::Trouble(Box::new(first.clone()), None),
             None => last,
@@ -217,7 +216,7 @@ impl Renewer {
         }
     }
 
-    /// One question, one answer, one judgement.
+    /// Sends one request and judges the answer.
     async fn exchange(
         &self,
         certificate: &CertificateView,
@@ -226,8 +225,7 @@ impl Renewer {
         request: &OcspRequest,
         method: Method,
     ) -> Result<Believed, Unanswered> {
-        // Only where the answer that is held is the one that came from here, to this question: a validator means nothing
-        // elsewhere.
+        // A validator belongs to one URL, one request and one answer: it is sent only where the held staple is that answer.
         let held = certificate.staple.as_ref().filter(|_| method == Method::Get);
         let validator = certificate.memory.validator.as_ref();
         let validator =
@@ -243,7 +241,7 @@ impl Renewer {
             let _all = self.exchanges.acquire().await;
             let panicked = || format!("{}: the fetcher panicked", shown(url));
             let answer = lane::survive(&self.journal, panicked, self.fetcher.fetch(&question)).await;
-            // A bug that one responder brings out keeps nobody from asking the next.
+            // A fetcher that panics at one responder does not keep the renewal from the next one.
             let answer = answer.unwrap_or_else(|| Err(FetchError::Broken { url: url.to_owned(), why: panicked() }));
             let waiting = match &answer {
                 Err(error) if error.is_hosts_fault() => {
@@ -260,10 +258,10 @@ impl Renewer {
         self.judge_answer(certificate, &question, answer?)
     }
 
-    /// A renewal that need not wait any more.
+    /// Makes a waiting renewal due now.
     pub(super) async fn hasten(&self, queue: &Queue, subject: &Subject) {
         if let Err(error) = self.scheduler.hasten(Which::Task(queue, subject)).await {
-            // It has its moment all the same.
+            // The renewal is due later anyway.
             self.journal.tell(EventKind::Internal { what: format!("hasten {subject}: {error}") });
         }
     }
@@ -276,7 +274,7 @@ impl Renewer {
     ) -> Result<Believed, Unanswered> {
         let now = self.journal.clock.now();
         let url = question.url;
-        // 304: what is held is judged again, at this time.
+        // 304: the held response is judged again, at this time.
         let is_held = answer.body.is_none();
         let body: Bytes = match (&answer.body, &certificate.staple) {
             (Some(body), _) => body.clone(),
@@ -295,7 +293,7 @@ impl Renewer {
         if *status == CertStatus::Unknown {
             return Err(refused(Trouble::Unknown));
         }
-        // Only a response without nextUpdate can be that old and be believed.
+        // Only a response without nextUpdate passes the judgement and is over all the same.
         if let Some(staple) = judgement.staple()
             && staple.expires() <= now
         {
@@ -328,14 +326,14 @@ impl Renewer {
     }
 }
 
-/// Whether an answer without a body is about the validator that was sent. It may leave it out, and may call it weak (RFC
-/// 9110 §13.1.2); another one is that of something else.
+/// Whether an answer without a body confirms the validator that was sent. It may leave the validator out, or mark it as weak
+/// (RFC 9110 §13.1.2). Another validator belongs to another answer.
 fn is_validated(sent: &str, answered: Option<&str>) -> bool {
     let opaque = |etag: &str| etag.strip_prefix("W/").unwrap_or(etag).to_owned();
     answered.is_none_or(|answered| opaque(answered) == opaque(sent))
 }
 
-/// Of the troubles with several responders, the first is told; each may ask for patience.
+/// Merges the failures of several responders: the first code is kept, and the longest Retry-After counts.
 fn merge(first: Refused, next: Refused) -> Refused {
     Refused {
         what: format!("{}; {}", first.what, next.what),

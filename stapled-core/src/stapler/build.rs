@@ -1,4 +1,4 @@
-//! What a stapler is made of, and its defaults.
+//! The builder of a stapler, and its defaults.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -32,7 +32,7 @@ use crate::sink::StapleSink;
 use crate::source::CertSource;
 use crate::staple::JudgePolicy;
 
-/// Makes a [`Stapler`]. Every part has a default but sources and sinks.
+/// Builds a [`Stapler`]. Every part but sources and sinks has a default.
 #[must_use]
 pub struct StaplerBuilder {
     groups: Vec<Group>,
@@ -56,7 +56,7 @@ pub struct StaplerBuilder {
     nonce: bool,
 }
 
-/// Sources whose certificates go to certain sinks.
+/// Sources whose staples go to certain sinks.
 #[derive(Default)]
 #[must_use]
 pub struct Group {
@@ -64,14 +64,14 @@ pub struct Group {
     sinks: Vec<Arc<dyn StapleSink>>,
 }
 
-/// Why no stapler was made.
+/// Why no stapler can be built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// There is nowhere for certificates to come from.
+    /// There is no source.
     #[error("no source of certificates")]
     NoSource,
-    /// There is nowhere for staples to go.
+    /// A source has no sink.
     #[error("source {source_name} has no sink: its staples would go nowhere")]
     NoSink {
         /// The name of the source.
@@ -109,7 +109,7 @@ impl Default for StaplerBuilder {
 }
 
 impl Group {
-    /// Neither sources nor sinks.
+    /// A group without sources and sinks.
     pub fn new() -> Self {
         Group::default()
     }
@@ -138,7 +138,7 @@ impl Group {
 }
 
 impl StaplerBuilder {
-    /// Adds a source; its certificates go to the sinks that are added here.
+    /// Adds a source. Its staples go to the sinks of the builder.
     pub fn source(self, source: impl CertSource + 'static) -> Self {
         self.group(Group::new().source(source))
     }
@@ -148,7 +148,7 @@ impl StaplerBuilder {
         self.group(Group::new().shared_source(source))
     }
 
-    /// Adds a sink for the certificates of all sources, those of groups included.
+    /// Adds a sink for the certificates of all sources, including those of groups.
     pub fn sink(self, sink: impl StapleSink + 'static) -> Self {
         self.shared_sink(Arc::new(sink))
     }
@@ -159,7 +159,7 @@ impl StaplerBuilder {
         self
     }
 
-    /// Adds sources whose certificates go to certain sinks, besides those that all go to.
+    /// Adds a group of sources with sinks of its own. Its staples go to these and to the sinks of the builder.
     pub fn group(mut self, group: Group) -> Self {
         self.groups.push(group);
         self
@@ -222,22 +222,22 @@ impl StaplerBuilder {
         self
     }
 
-    /// When to ask again.
+    /// Sets when CAs are asked again.
     pub fn refresh_policy(self, refresh: RefreshPolicy) -> Self {
         StaplerBuilder { refresh, ..self }
     }
 
-    /// What to believe.
+    /// Sets which responses are believed.
     pub fn judge_policy(self, judging: JudgePolicy) -> Self {
         StaplerBuilder { judging, ..self }
     }
 
-    /// Whether responses that sinks have kept from before are verified and used. Default: yes.
+    /// Sets whether responses that sinks have kept since an earlier run are verified and used. Default: yes.
     pub fn recycle(self, recycle: bool) -> Self {
         StaplerBuilder { recycle, ..self }
     }
 
-    /// Whether issuers that lie nowhere are fetched from the certificates' caIssuers URLs. Default: yes.
+    /// Sets whether issuers that no place holds are fetched from caIssuers URLs. Default: yes.
     pub fn fetch_issuers(self, fetch_issuers: bool) -> Self {
         StaplerBuilder { fetch_issuers, ..self }
     }
@@ -252,42 +252,46 @@ impl StaplerBuilder {
         StaplerBuilder { issuer_store: Some(issuer_store), ..self }
     }
 
-    /// The time between scans of a source that hears of no change. Default: 60 s.
+    /// Sets the time between scans of a source without noticed changes. Default: 60 s.
     pub fn rescan_interval(self, rescan: Duration) -> Self {
         StaplerBuilder { rescan, ..self }
     }
 
-    /// How many questions may be open at once. Default: 64.
+    /// Sets how many requests to responders may run at once. Default: 64.
     pub fn concurrent_renewals(self, renewals: usize) -> Self {
         StaplerBuilder { renewals, ..self }
     }
 
-    /// How many of them at one responder. Default: 32.
+    /// Sets how many of them one responder gets. Default: 32.
     pub fn per_responder(self, per_responder: usize) -> Self {
         StaplerBuilder { per_responder, ..self }
     }
 
-    /// How many questions a second one responder gets at most, evenly spread. Default: as many as it answers.
+    /// Sets the highest rate of requests to one responder, evenly spread. Default: as many as it answers.
     pub fn responder_rate(self, per_second: NonZeroU32) -> Self {
         StaplerBuilder { responder_rate: Some(per_second), ..self }
     }
 
-    /// Which responders are asked instead of those that certificates name. Default: none.
+    /// Sets which responders are asked instead of those that certificates name. Default: none.
     pub fn responder_overrides(self, overrides: ResponderOverrides) -> Self {
         StaplerBuilder { overrides, ..self }
     }
 
-    /// The CertID hash to ask with where no sink insists on one. Default: SHA-1, which every responder knows.
+    /// Sets the CertID hash of requests where no sink requires one. Default: SHA-1, which every responder knows.
     pub fn cert_id_hash(self, hash: CertIdHash) -> Self {
         StaplerBuilder { hash, ..self }
     }
 
-    /// Whether questions carry a nonce (RFC 9654). Default: no, since responses are produced ahead.
+    /// Sets whether requests carry a nonce (RFC 9654). Default: no, since CAs produce responses in advance.
     pub fn nonce(self, nonce: bool) -> Self {
         StaplerBuilder { nonce, ..self }
     }
 
-    /// Joins everything. To be called inside a tokio runtime.
+    /// Builds the stapler. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// A part is missing that has no default.
     pub fn build(self) -> Result<Stapler, BuildError> {
         let mut sinks: Vec<Arc<dyn StapleSink>> = Vec::new();
         let mut number_of = |sink: &Arc<dyn StapleSink>| -> SinkNumber {
@@ -426,7 +430,7 @@ fn default_fetcher() -> Option<Arc<dyn OcspFetcher>> {
     None
 }
 
-/// The sinks' names, told apart by a number where they are equal.
+/// The names of the sinks, with a number where several are equal.
 fn distinct_names(sinks: &[Arc<dyn StapleSink>]) -> Vec<Arc<str>> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut distinct = |sink: &Arc<dyn StapleSink>| -> Arc<str> {

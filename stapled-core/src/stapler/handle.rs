@@ -19,11 +19,11 @@ use crate::task::{Cause, Subject, Task};
 
 /// How many tasks one step puts at most.
 const CHUNK: usize = 1000;
-/// How long after a change it is looked at what it was, so that a crowd of changes is looked at once.
+/// The pause after a change before the state is read, so that many changes are read together.
 const CHECK: Duration = Duration::from_millis(20);
 
-/// What a program does with a stapler while that runs: [`Stapler::handle`](super::Stapler::handle) gives it before the
-/// stapler is started, and clones of it may go anywhere.
+/// The handle of a running stapler. [`Stapler::handle`](super::Stapler::handle) returns it before the stapler runs; clones
+/// can be used anywhere.
 ///
 /// ```no_run
 /// use stapled_core::io::directory::DirectorySource;
@@ -54,31 +54,31 @@ struct Inner {
     ended: CancellationToken,
 }
 
-/// Which certificates are meant.
+/// Selects certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Selection {
-    /// All that want a staple.
+    /// All certificates that want a staple.
     All,
-    /// Those whose responder this is: a host name or address, with a port or without, or a whole URL.
+    /// The certificates with this responder: a host name or address, with or without a port, or a whole URL.
     Responder(String),
-    /// Those with one of these names or serial numbers (hexadecimal), or that lie at one of these places.
+    /// The certificates with one of these names, serial numbers (hexadecimal) or places.
     Certificates(Vec<String>),
 }
 
-/// Why a stapler does not do what its handle asks for.
+/// Why a stapler does not do what its handle requests.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandleError {
-    /// It has ended, or was dropped before it ran.
+    /// The stapler has ended, or was dropped before it ran.
     #[error("the stapler has ended")]
     Ended,
-    /// Its scheduler failed.
+    /// The scheduler failed.
     #[error(transparent)]
     Scheduler(#[from] SchedulerError),
 }
 
-/// What the CA was asked for: [`next`](Asked::next) tells what came of it.
+/// A request to renew certificates. [`next`](Asked::next) returns the results.
 pub struct Asked {
     handle: Handle,
     certificates: Vec<Arc<About>>,
@@ -86,7 +86,7 @@ pub struct Asked {
     done: VecDeque<Renewed>,
 }
 
-/// A certificate whose question is open.
+/// A certificate without a result yet.
 struct Open {
     subject: Subject,
     ticket: Ticket,
@@ -107,33 +107,33 @@ impl Open {
     }
 }
 
-/// What came of a question about one certificate.
+/// The result of a requested renewal of one certificate.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Renewed {
-    /// Which.
+    /// The certificate.
     pub about: Arc<About>,
-    /// What the CA said.
+    /// The outcome.
     pub outcome: Outcome,
-    /// How the certificate and its deliveries stand now; none when it is gone.
+    /// The state of the certificate and its deliveries; none when the certificate is gone.
     pub status: Option<CertificateStatus>,
 }
 
-/// What the CA said.
+/// The outcome of a requested renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Good, by a response that differs from the one held before.
+    /// The certificate is good, by a response that differs from the one held before.
     NewStaple,
-    /// Good, by the response that is held already, or one that is no better.
+    /// The certificate is good, by the response that was held already or one that is no better.
     SameStaple,
-    /// Revoked.
+    /// The certificate is revoked.
     Revoked,
-    /// Nothing that is believed: the status says why.
+    /// No response was believed. The status says why.
     Failed,
-    /// It was not asked: the certificate's validity is over.
+    /// The CA was not asked: the certificate's validity is over.
     Expired,
-    /// It was not asked: the certificate is gone.
+    /// The CA was not asked: the certificate is gone.
     Gone,
 }
 
@@ -148,7 +148,7 @@ impl Handle {
         Handle(Arc::new(Inner { finders, inventory, scheduler, responders, ended }))
     }
 
-    /// What is known. It outlives the stapler.
+    /// The inventory. It outlives the stapler.
     pub fn inventory(&self) -> Arc<Inventory> {
         Arc::clone(&self.0.inventory)
     }
@@ -158,10 +158,9 @@ impl Handle {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Has the CAs asked for these certificates now, past caches and pauses, and returns as soon as that is scheduled:
-    /// with the certificates that it concerns, none where nothing fits. Certificates that are named and not known are
-    /// looked for first ([`rescan`](Handle::rescan)). How many questions are open at once, and the rate of each
-    /// responder, are as ever.
+    /// Requests a renewal of these certificates now, past caches and back-off, and returns as soon as the renewals are
+    /// scheduled. If no certificate fits and the selection names certificates, the sources are scanned first
+    /// ([`rescan`](Handle::rescan)). The limits of concurrent requests and of each responder's rate hold.
     ///
     /// # Errors
     ///
@@ -196,7 +195,7 @@ impl Handle {
         Ok(asked)
     }
 
-    /// Scans all sources now; returns when what they have was looked into.
+    /// Scans all sources now. Returns when every place that they found is parsed.
     ///
     /// # Errors
     ///
@@ -218,9 +217,9 @@ impl Handle {
         }
     }
 
-    /// Returns when everything that the sources have was looked into once: each certificate that wants a staple has one
-    /// and every server has it, or it has failed in a way that the [inventory](Handle::inventory) tells. What fails is
-    /// tried again afterwards; whoever wants to wait for success looks there.
+    /// Returns when everything that the sources have was tried once: each certificate that wants a staple has one and
+    /// every sink has it, or the [inventory](Handle::inventory) says what failed. Failures are tried again later; a program
+    /// that waits for success reads the inventory.
     ///
     /// # Errors
     ///
@@ -258,19 +257,19 @@ impl Handle {
 }
 
 impl Asked {
-    /// The certificates that are asked for, in the order of their names.
+    /// The certificates of the request, in the order of their names.
     pub fn certificates(&self) -> &[Arc<About>] {
         &self.certificates
     }
 
-    /// Those that [`next`](Asked::next) has not told of yet.
+    /// The certificates whose results [`next`](Asked::next) has not returned yet.
     pub fn open(&self) -> impl Iterator<Item = &Arc<About>> {
         self.done.iter().map(|done| &done.about).chain(self.open.iter().map(|open| &open.about))
     }
 
-    /// Waits until the CA was asked for one more certificate and every server was brought in line, or has failed once;
-    /// `None` when all were told. How long that takes is the responders' affair: put a deadline round it. It may be
-    /// dropped at any time; nothing is lost.
+    /// Waits for the next result: the CA was asked for one more certificate, and every sink has its staple or has failed
+    /// once. `None` after the last result. The time depends on the responders: set a deadline around the call. It may be
+    /// dropped at any time without losing a result.
     ///
     /// # Errors
     ///

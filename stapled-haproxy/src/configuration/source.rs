@@ -142,6 +142,11 @@ impl HaproxyConfiguration {
         });
     }
 
+    /// Where what an operator must know about this configuration goes.
+    pub(crate) fn reporters(&self) -> &Reporters {
+        &self.0.reporters
+    }
+
     /// The admin sockets, as they change.
     pub fn sockets(&self) -> watch::Receiver<Vec<Socket>> {
         self.0.sockets.subscribe()

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use stapled_core::report::Report;
 
 use super::grouping::Certificates;
 use super::one::differences;
 use super::several::Haproxys;
 use crate::cli::address::Address;
 use crate::configuration::HaproxyConfiguration;
+use crate::reports;
 use crate::running::difference::Difference;
 use crate::running::source::HaproxySource;
 
@@ -23,8 +25,7 @@ pub struct Comparison(Vec<Pair>);
 
 /// What a comparison found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum News {
+enum News {
     /// The process differs from its configuration.
     Differs(Difference),
     /// The process differs in as many more points, which are not reported singly.
@@ -74,26 +75,36 @@ impl Haproxys {
 }
 
 impl Comparison {
-    /// Compares at this interval, and calls `report` with each piece of news. Runs until it is dropped, or returns at
-    /// once where there is nothing to compare.
-    pub async fn run(mut self, interval: Duration, report: impl Fn(&Address, &News)) {
+    /// Compares at this interval. Each piece of news is an event of the stapler that has the configuration as a source.
+    /// Runs until it is dropped, or returns at once where there is nothing to compare.
+    pub async fn run(mut self, interval: Duration) {
         if self.0.is_empty() {
             return;
         }
         loop {
             tokio::time::sleep(interval).await;
             // All at once, so that a process that hangs delays only its own comparison.
-            join_all(self.0.iter_mut().map(|pair| pair.look(&report))).await;
+            join_all(self.0.iter_mut().map(Pair::look)).await;
         }
     }
 }
 
 impl Pair {
-    async fn look(&mut self, report: impl Fn(&Address, &News)) {
+    async fn look(&mut self) {
         // The sink of a process reports that it does not answer.
         let Ok(found) = differences(&self.configuration, &self.source).await else { return };
         for news in self.history.take(found) {
-            report(&self.address, &news);
+            self.configuration.reporters().tell(news.report(&self.address));
+        }
+    }
+}
+
+impl News {
+    fn report(&self, socket: &Address) -> Report {
+        match self {
+            News::Differs(difference) => reports::configuration_differs(socket, difference.code(), difference),
+            News::MoreDiffer(more) => reports::more_differ(socket, *more),
+            News::Agrees => reports::configuration_agrees(socket),
         }
     }
 }

@@ -21,7 +21,7 @@ mod processes;
 mod several;
 
 pub use builder::HaproxyBuilder;
-pub use comparison::{Comparison, News};
+pub use comparison::Comparison;
 pub(crate) use grouping::{Certificates, Wanted, beyond};
 pub use named_sockets::NamedSockets;
 pub use one::{Compared, Haproxy};

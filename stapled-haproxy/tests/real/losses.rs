@@ -1,10 +1,14 @@
 //! What HAProxy loses, and what others change.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
 use stapled_ca::{Authority, der};
+use stapled_core::event::{Event, Severity};
 use stapled_core::sink::{Change, Found, Lost, StapleSink, Withdrawal};
+use stapled_core::source::{CertSource, Scan, SourceError};
+use stapled_core::stapler::Stapler;
 use stapled_haproxy::codes;
 
 use crate::support::{self, lost};
@@ -264,6 +268,47 @@ async fn a_revoked_certificates_staple_is_withdrawn_again() {
         let after = deliver(&world, &sink, &cert).await;
         assert!(look().await);
         assert_eq!(haproxy.staple(&cert), Some(after));
+    }
+}
+
+/// A source of no certificates.
+struct Nothing;
+
+#[async_trait::async_trait]
+impl CertSource for Nothing {
+    async fn scan(&self) -> Result<Scan, SourceError> {
+        Ok(Scan::default())
+    }
+}
+
+/// A library's user hears of it, too: by an event with the certificate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_observer_hears_that_another_client_stapled_a_revoked_certificate() {
+    for binary in binaries() {
+        let world = support::world();
+        let cert = world.cert_file("a.pem");
+        let haproxy = support::start(&world, &binary, &crt(&cert));
+        let sink = Arc::new(support::sink_of(&haproxy));
+        let events: Arc<Mutex<Vec<Event>>> = Arc::default();
+        let heard = Arc::clone(&events);
+        let stapler = Stapler::builder()
+            .source(Nothing)
+            .shared_sink(Arc::clone(&sink) as _)
+            .observer(move |event: &Event| heard.lock().unwrap().push(event.clone()));
+        let running = tokio::spawn(stapler.build().unwrap().run(std::future::pending()));
+        let before = deliver(&world, &sink, &cert).await;
+        sink.withdraw(&cert.chain(), &[], Withdrawal::Revoked).await.expect("a withdrawal");
+        assert!(push(&haproxy, &before).contains("updated"));
+        let told = || {
+            let events = events.lock().unwrap();
+            events.iter().find(|event| event.kind.name() == "withdrawn_again").cloned()
+        };
+        let event = wait_for("an event", told);
+        assert_eq!(haproxy.staple(&cert), None);
+        assert_eq!(event.severity(), Severity::Warning);
+        assert_eq!(event.certificate.as_ref().unwrap().name, cert.chain().end_entity().name());
+        assert!(event.to_string().contains("another client pushed a staple"), "{event}");
+        running.abort();
     }
 }
 
