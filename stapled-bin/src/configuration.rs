@@ -1,6 +1,6 @@
-//! The usable configuration: everything that was said, merged and checked.
+//! The configuration: the settings of the command line and of the file, merged and checked.
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,23 +12,24 @@ use stapled_core::staple::JudgePolicy;
 use stapled_haproxy::configuration::Surroundings;
 use stapled_haproxy::{Address, Transactions};
 
-use crate::arguments::{self, Arguments};
 use crate::fault::ConfigurationError;
-use crate::file::File;
-use crate::judging::Judging;
-use crate::network::{Network, Proxy, TIMEOUT, UnusableOverride, overrides};
-use crate::settings::{Hash, Settings, parts};
+use crate::judging::judge_policy;
+use crate::network::{Network, TIMEOUT};
+use crate::options::declaration::Opt;
+use crate::options::settings::{Settings, split};
+use crate::options::table as option;
+use crate::options::{file, value};
 
-/// Everything the program needs to run.
+/// Everything that the program needs to run.
 #[derive(Debug)]
 pub(crate) struct Configuration {
-    /// Paths and the sockets that their staples go to; at least one, or a HAProxy.
+    /// Paths, and the sockets that their staples go to. At least one, or a HAProxy.
     pub(crate) groups: Vec<Group>,
-    /// HAProxys whose configuration says what they serve.
+    /// HAProxys that are known by their configuration.
     pub(crate) haproxys: Vec<Haproxy>,
-    /// What those configurations are read with.
+    /// The environment in which these configurations are read.
     pub(crate) surroundings: Surroundings,
-    /// HAProxys that are asked for what they have loaded.
+    /// HAProxys that are asked which certificates they have loaded.
     pub(crate) running: Vec<Address>,
     pub(crate) search: Search,
     pub(crate) rescan: Duration,
@@ -49,9 +50,9 @@ pub(crate) struct Configuration {
     pub(crate) mode: Mode,
     pub(crate) logging: Logging,
     pub(crate) hook: Option<Hook>,
-    /// Where `stapled status` is answered; none: at the usual place, where that can be had.
+    /// Where the daemon answers `stapled status`. None: at the usual path, if this user can create it.
     pub(crate) control_socket: Option<PathBuf>,
-    /// What is odd about the configuration and no error.
+    /// Oddities of the configuration that are no errors.
     pub(crate) notes: Vec<String>,
 }
 
@@ -65,21 +66,21 @@ pub(crate) struct Group {
 /// A HAProxy that is known by its configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Haproxy {
-    /// What it is started with: files and directories.
+    /// The files and directories that it is started with.
     pub(crate) paths: Vec<PathBuf>,
-    /// Sockets that its staples go to as well.
+    /// Sockets that its staples go to, besides those in the configuration.
     pub(crate) sockets: Vec<Address>,
     /// Whether the sockets in the configuration are used.
     pub(crate) own_sockets: bool,
-    /// Where it is named.
+    /// The setting that names it, for messages.
     pub(crate) named_at: String,
 }
 
-/// What is looked for in the paths.
+/// Which files in the paths are certificates.
 #[derive(Clone, Debug)]
 pub(crate) struct Search {
     pub(crate) recursive: bool,
-    /// Empty: the source's own.
+    /// Empty: the extensions that the source uses by default.
     pub(crate) extensions: Vec<String>,
     pub(crate) ignore: Vec<String>,
 }
@@ -95,11 +96,11 @@ pub(crate) enum StapleFiles {
 /// How the program runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Once, with a summary.
+    /// One pass, with a summary.
     OneOff { json: bool, wait: Option<Duration> },
-    /// Until it is told to stop.
+    /// Until a signal stops it.
     Foreground { pid_file: Option<PathBuf> },
-    /// Until it is told to stop, away from the terminal.
+    /// Until a signal stops it, detached from the terminal.
     Background { pid_file: Option<PathBuf> },
 }
 
@@ -117,231 +118,163 @@ pub(crate) struct Logging {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hook {
     pub(crate) program: PathBuf,
-    /// How long it may take.
+    /// How long one run may take.
     pub(crate) timeout: Duration,
-    /// How long the same is held back after it was told.
+    /// How long further events of the same kind are held back.
     pub(crate) debounce: Duration,
 }
 
 impl Configuration {
-    /// Merges and checks.
-    pub(crate) fn of(arguments: Arguments, file: File) -> Result<Self, ConfigurationError> {
-        if let Some(stray) = arguments.stray.into_iter().next() {
-            return Err(arguments::stray(stray));
-        }
-        let origins = Origins { arguments: arguments.settings.clone(), file: file.places };
-        let settings = arguments.settings.over(file.settings);
+    /// The configuration that the command line and the configuration file say.
+    pub(crate) fn load(arguments: Settings) -> Result<Self, ConfigurationError> {
+        let file = file::find(arguments.get(&option::CONFIG).as_deref())?;
+        Configuration::of(arguments.over(file))
+    }
+
+    /// Checks settings.
+    pub(crate) fn of(settings: Settings) -> Result<Self, ConfigurationError> {
         let mut notes = Vec::new();
-        let haproxys = haproxys(&settings, &origins)?;
-        let running = if haproxys.is_empty() { running(&settings, &origins)? } else { Vec::new() };
+        let haproxys = haproxys(&settings)?;
+        let running = if haproxys.is_empty() { running(&settings)? } else { Vec::new() };
         let groups = match running.is_empty() {
-            true => groups(&settings, &origins, !haproxys.is_empty(), &mut notes)?,
+            true => groups(&settings, !haproxys.is_empty(), &mut notes)?,
             false => Vec::new(),
         };
-        let search = search(&settings, &origins)?;
-        let staple_files = match &settings.staple_dir {
-            Some(_) if settings.no_staple_files => {
-                return Err(ConfigurationError::Setting {
-                    place: origins.of("staple-dir"),
-                    what: "a directory for staples, and no-staple-files: leave one out".to_owned(),
-                });
-            }
-            _ if settings.no_staple_files => StapleFiles::Nowhere,
-            Some(directory) => StapleFiles::In(absolute(directory)?),
-            None => StapleFiles::BesideCertificates,
-        };
-        if staple_files == StapleFiles::Nowhere
-            && let Some(group) = groups.iter().find(|group| group.sockets.is_empty())
-        {
-            return Err(ConfigurationError::Setting {
-                place: origins.of("no-staple-files"),
-                what: format!(
-                    "the staples of {} would go nowhere: give HAProxy sockets, or let files be written",
-                    group.path.display()
-                ),
-            });
-        }
-        let transactions = settings.haproxy_transactions.map(Transactions::from).unwrap_or_default();
-        if staple_files == StapleFiles::Nowhere && transactions == Transactions::Never {
-            return Err(ConfigurationError::Setting {
-                place: origins.of("haproxy-transactions"),
-                what:
-                    "\"never\", and no-staple-files: what HAProxy started without a staple would never get one; leave \
-                       one out"
-                        .to_owned(),
-            });
-        }
-        let mode = mode(&settings, &origins)?;
-        let logging = logging(&settings, &mode, arguments.verbose, &origins)?;
+        let transactions = settings.get(&option::HAPROXY_TRANSACTIONS).unwrap_or_default();
+        let staple_files = staple_files(&settings, &groups, transactions)?;
+        let mode = mode(&settings)?;
+        let logging = logging(&settings, &mode)?;
         Ok(Configuration {
             groups,
             haproxys,
             surroundings: Surroundings::default(),
             running,
-            search,
-            rescan: Duration::from_secs(settings.refresh_interval.map_or(60, u64::from)),
-            keepalive: settings.haproxy_socket_keepalive.map(|seconds| Duration::from_secs(seconds.get())),
+            search: search(&settings)?,
+            rescan: settings.get(&option::REFRESH_INTERVAL),
+            keepalive: Some(settings.get(&option::HAPROXY_SOCKET_KEEPALIVE)),
             transactions,
             staple_files,
-            recycle: !settings.no_recycle,
-            fetch_issuers: !settings.no_fetch_issuers,
-            issuer_dir: settings.issuer_dir.as_deref().map(absolute).transpose()?,
-            refresh: refresh(&settings, &origins)?,
-            judging: judging(&settings).policy(),
-            renewals: settings.renewal_threads.map(usize::from),
-            per_responder: settings.concurrent_per_responder.map(usize::from),
-            responder_rate: settings.responder_rate,
-            hash: settings.hash.map(|hash| match hash {
-                Hash::Sha1 => CertIdHash::Sha1,
-                Hash::Sha256 => CertIdHash::Sha256,
-            }),
-            nonce: settings.nonce,
-            network: network(&settings, &origins)?,
+            recycle: !settings.get(&option::NO_RECYCLE),
+            fetch_issuers: !settings.get(&option::NO_FETCH_ISSUERS),
+            issuer_dir: path(&settings, &option::ISSUER_DIR)?,
+            refresh: refresh(&settings)?,
+            judging: judge_policy(&settings),
+            renewals: Some(settings.get(&option::RENEWAL_THREADS)),
+            per_responder: Some(settings.get(&option::CONCURRENT_PER_RESPONDER)),
+            responder_rate: settings.get(&option::RESPONDER_RATE),
+            hash: settings.get(&option::HASH),
+            nonce: settings.get(&option::NONCE),
+            network: network(&settings)?,
             mode,
             logging,
-            hook: hook(&settings, &origins)?,
-            control_socket: settings.control_socket.as_deref().map(absolute).transpose()?,
+            hook: hook(&settings)?,
+            control_socket: path(&settings, &option::CONTROL_SOCKET)?,
             notes,
         })
     }
 }
 
-/// Where each setting comes from, for messages.
-struct Origins {
-    arguments: Settings,
-    file: Option<(PathBuf, std::collections::BTreeMap<String, crate::file::Position>)>,
+/// An error of one option.
+fn unusable<T>(settings: &Settings, option: &Opt<T>, what: impl Into<String>) -> ConfigurationError {
+    ConfigurationError::Setting { place: settings.origin(option), what: what.into() }
 }
 
-impl Origins {
-    fn of(&self, setting: &str) -> String {
-        let said = &self.arguments;
-        let by_argument = match setting {
-            "cert-paths" => !said.cert_paths.is_empty(),
-            "minimum-interval" => said.minimum_interval.is_some(),
-            "maximum-interval" => said.maximum_interval.is_some(),
-            "directories" => !said.directories.is_empty(),
-            "haproxy-sockets" => !said.haproxy_sockets.is_empty(),
-            "haproxy-config" => !said.haproxy_config.is_empty(),
-            "ignore" => !said.ignore.is_empty(),
-            "file-extensions" => !said.file_extensions.is_empty(),
-            "staple-dir" => said.staple_dir.is_some(),
-            "no-staple-files" => said.no_staple_files,
-            "http-proxy" => said.http_proxy.is_some(),
-            "no-proxy" => !said.no_proxy.is_empty(),
-            "responder" => !said.responder.is_empty(),
-            "default-responder" => said.default_responder.is_some(),
-            "json" => said.json,
-            "wait" => said.wait.is_some(),
-            "hook" => said.hook.is_some(),
-            "hook-timeout" => said.hook_timeout.is_some(),
-            "hook-debounce" => said.hook_debounce.is_some(),
-            "verbosity" => said.verbosity.is_some(),
-            _ => false,
-        };
-        match &self.file {
-            Some((path, places)) if !by_argument => match places.get(setting) {
-                Some(at) => format!("{}:{at}: {setting}", path.display()),
-                None => format!("--{setting}"),
-            },
-            _ => format!("--{setting}"),
-        }
-    }
-}
-
-/// The HAProxys by their configurations. Where there are no paths, they have the sockets that were given.
-fn haproxys(settings: &Settings, origins: &Origins) -> Result<Vec<Haproxy>, ConfigurationError> {
-    let setting = |name: &str, what: String| ConfigurationError::Setting { place: origins.of(name), what };
-    let mut given: Vec<Address> = Vec::new();
-    let has_paths = [&settings.cert_paths, &settings.directories].iter().any(|paths| !paths.is_empty());
-    if !has_paths && settings.group.is_empty() && !settings.no_haproxy_sockets {
-        for item in &settings.haproxy_sockets {
-            let new = sockets(item).map_err(|what| setting("haproxy-sockets", what))?;
-            given.extend(new);
-        }
-    }
+/// The HAProxys that are known by their configuration. Without paths, their staples also go to `haproxy-sockets`.
+fn haproxys(settings: &Settings) -> Result<Vec<Haproxy>, ConfigurationError> {
+    let sockets = if has_paths(settings) { Vec::new() } else { all_sockets(settings)? };
     let mut haproxys: Vec<Haproxy> = Vec::new();
-    for item in &settings.haproxy_config {
-        let paths = parts(item).iter().map(|path| absolute(path)).collect::<Result<Vec<_>, _>>()?;
+    for item in settings.get(&option::HAPROXY_CONFIG) {
+        let paths = split(&item).iter().map(|path| absolute(path)).collect::<Result<Vec<_>, _>>()?;
         if paths.is_empty() {
-            return Err(setting("haproxy-config", "an empty path".to_owned()));
+            return Err(unusable(settings, &option::HAPROXY_CONFIG, "an empty path"));
         }
         if !haproxys.iter().any(|known| known.paths == paths) {
-            let named_at = origins.of("haproxy-config");
-            let own_sockets = !settings.no_haproxy_sockets;
-            haproxys.push(Haproxy { paths, sockets: given.clone(), own_sockets, named_at });
+            let named_at = settings.origin(&option::HAPROXY_CONFIG);
+            let own_sockets = !settings.get(&option::NO_HAPROXY_SOCKETS);
+            haproxys.push(Haproxy { paths, sockets: sockets.clone(), own_sockets, named_at });
         }
     }
     Ok(haproxys)
 }
 
-fn groups(
-    settings: &Settings,
-    origins: &Origins,
-    has_haproxys: bool,
-    notes: &mut Vec<String>,
-) -> Result<Vec<Group>, ConfigurationError> {
-    if !settings.cert_paths.is_empty() && !settings.directories.is_empty() {
-        return Err(ConfigurationError::BothNames { directories: origins.of("directories") });
+/// The sockets that are given without paths: their HAProxys are asked which certificates they have loaded.
+fn running(settings: &Settings) -> Result<Vec<Address>, ConfigurationError> {
+    if has_paths(settings) { Ok(Vec::new()) } else { all_sockets(settings) }
+}
+
+fn has_paths(settings: &Settings) -> bool {
+    settings.has(&option::CERT_PATHS) || settings.has(&option::DIRECTORIES) || settings.has(&option::GROUP)
+}
+
+/// The items of `haproxy-sockets`.
+fn socket_items(settings: &Settings) -> Vec<String> {
+    match settings.get(&option::NO_HAPROXY_SOCKETS) {
+        true => Vec::new(),
+        false => settings.get(&option::HAPROXY_SOCKETS),
     }
-    let (paths, name) = match settings.directories.is_empty() {
-        true => (&settings.cert_paths, "cert-paths"),
-        false => {
-            notes.push(format!("{}: this is the old name of cert-paths", origins.of("directories")));
-            (&settings.directories, "directories")
+}
+
+/// The sockets of all items of `haproxy-sockets`.
+fn all_sockets(settings: &Settings) -> Result<Vec<Address>, ConfigurationError> {
+    let mut all = Vec::new();
+    for item in socket_items(settings) {
+        add(&mut all, sockets(&item).map_err(|what| unusable(settings, &option::HAPROXY_SOCKETS, what))?);
+    }
+    Ok(all)
+}
+
+/// Adds the addresses that are not there yet.
+fn add(addresses: &mut Vec<Address>, more: Vec<Address>) {
+    for address in more {
+        if !addresses.contains(&address) {
+            addresses.push(address);
         }
+    }
+}
+
+/// The sockets of one item, which commas join.
+fn sockets(item: &str) -> Result<Vec<Address>, String> {
+    let mut sockets = Vec::new();
+    for text in item.split(',') {
+        let address: Address = text.trim().parse().map_err(|error| format!("{error}"))?;
+        let address = address.absolute().map_err(|error| format!("{text}: {error}"))?;
+        add(&mut sockets, vec![address]);
+    }
+    Ok(sockets)
+}
+
+/// The paths, each with its sockets.
+fn groups(settings: &Settings, has_haproxys: bool, notes: &mut Vec<String>) -> Result<Vec<Group>, ConfigurationError> {
+    let name = match (settings.has(&option::CERT_PATHS), settings.has(&option::DIRECTORIES)) {
+        (true, true) => {
+            let directories = settings.origin(&option::DIRECTORIES);
+            return Err(ConfigurationError::BothNames { directories });
+        }
+        (false, true) => {
+            notes.push(format!("{}: this is the old name of cert-paths", settings.origin(&option::DIRECTORIES)));
+            &option::DIRECTORIES
+        }
+        (_, false) => &option::CERT_PATHS,
     };
-    let items = if settings.no_haproxy_sockets { &[][..] } else { settings.haproxy_sockets.as_slice() };
-    let sockets_at = || origins.of("haproxy-sockets");
-    let mut said: Vec<(&Path, Vec<Address>)> = Vec::new();
-    let sockets_of =
-        |item: &str| sockets(item).map_err(|what| ConfigurationError::Setting { place: sockets_at(), what });
-    match items {
-        [] => said.extend(paths.iter().map(|path| (path.as_path(), Vec::new()))),
-        // They are those of the configurations.
-        _ if paths.is_empty() && settings.group.is_empty() && has_haproxys => {}
-        [_, ..] if paths.is_empty() && !settings.group.is_empty() => {
-            return Err(ConfigurationError::SocketsWithoutPaths { sockets: sockets_at() });
-        }
-        [item] => {
-            let sockets = sockets_of(item)?;
-            said.extend(paths.iter().map(|path| (path.as_path(), sockets.clone())));
-        }
-        items if items.len() == paths.len() => {
-            for (path, item) in paths.iter().zip(items) {
-                said.push((path, sockets_of(item)?));
-            }
-        }
-        items => {
-            return Err(ConfigurationError::Unpaired {
-                sockets: sockets_at(),
-                socket_count: items.len(),
-                paths: origins.of(name),
-                path_count: paths.len(),
-            });
-        }
-    }
-    for group in &settings.group {
+    let mut paired = paired(settings, &settings.get(name), &settings.origin(name), has_haproxys)?;
+    for value::Group { paths, sockets: items } in settings.get(&option::GROUP) {
         let mut of_group = Vec::new();
-        if !settings.no_haproxy_sockets {
-            for item in &group.sockets {
-                let place = || origins.of("group");
-                of_group.extend(sockets(item).map_err(|what| ConfigurationError::Setting { place: place(), what })?);
+        if !settings.get(&option::NO_HAPROXY_SOCKETS) {
+            for item in &items {
+                add(&mut of_group, sockets(item).map_err(|what| unusable(settings, &option::GROUP, what))?);
             }
         }
-        said.extend(group.paths.iter().map(|path| (path.as_path(), of_group.clone())));
+        paired.extend(paths.into_iter().map(|path| (path, of_group.clone())));
     }
     let mut groups: Vec<Group> = Vec::new();
-    for (path, sockets) in said {
+    for (path, sockets) in paired {
         if path.as_os_str().is_empty() {
-            return Err(ConfigurationError::Setting { place: origins.of(name), what: "an empty path".to_owned() });
+            return Err(unusable(settings, name, "an empty path"));
         }
-        let path = absolute(path)?;
-        // The same path twice is one path with the sockets of both.
+        let path = absolute(&path)?;
+        // A path that is given twice has the sockets of both.
         match groups.iter_mut().find(|group| group.path == path) {
-            Some(group) => {
-                let new = sockets.into_iter().filter(|socket| !group.sockets.contains(socket)).collect::<Vec<_>>();
-                group.sockets.extend(new);
-            }
+            Some(group) => add(&mut group.sockets, sockets),
             None => groups.push(Group { path, sockets }),
         }
     }
@@ -351,173 +284,160 @@ fn groups(
     Ok(groups)
 }
 
-/// The sockets that stand alone, without paths: these HAProxys know themselves which certificates they have.
-fn running(settings: &Settings, origins: &Origins) -> Result<Vec<Address>, ConfigurationError> {
-    let has_paths = !settings.cert_paths.is_empty() || !settings.directories.is_empty() || !settings.group.is_empty();
-    let mut running = Vec::new();
-    if !has_paths && !settings.no_haproxy_sockets {
-        for item in &settings.haproxy_sockets {
-            let place = || origins.of("haproxy-sockets");
-            let new = sockets(item).map_err(|what| ConfigurationError::Setting { place: place(), what })?;
-            running.extend(new.into_iter().filter(|address| !running.contains(address)).collect::<Vec<_>>());
+/// The paths outside of groups with their sockets: one item of `haproxy-sockets` for all, or one for each.
+fn paired(
+    settings: &Settings,
+    paths: &[PathBuf],
+    paths_at: &str,
+    has_haproxys: bool,
+) -> Result<Vec<(PathBuf, Vec<Address>)>, ConfigurationError> {
+    let of = |item: &String| sockets(item).map_err(|what| unusable(settings, &option::HAPROXY_SOCKETS, what));
+    let sockets_at = || settings.origin(&option::HAPROXY_SOCKETS);
+    let has_groups = settings.has(&option::GROUP);
+    match socket_items(settings).as_slice() {
+        [] => Ok(paths.iter().map(|path| (path.clone(), Vec::new())).collect()),
+        // The sockets belong to the HAProxy configurations.
+        _ if paths.is_empty() && !has_groups && has_haproxys => Ok(Vec::new()),
+        _ if paths.is_empty() && has_groups => Err(ConfigurationError::SocketsWithoutPaths { sockets: sockets_at() }),
+        [item] => {
+            let sockets = of(item)?;
+            Ok(paths.iter().map(|path| (path.clone(), sockets.clone())).collect())
         }
+        items if items.len() == paths.len() => {
+            paths.iter().zip(items).map(|(path, item)| Ok((path.clone(), of(item)?))).collect()
+        }
+        items => Err(ConfigurationError::Unpaired {
+            sockets: sockets_at(),
+            socket_count: items.len(),
+            paths: paths_at.to_owned(),
+            path_count: paths.len(),
+        }),
     }
-    Ok(running)
 }
 
-/// The sockets of one item, joined by commas.
-fn sockets(item: &str) -> Result<Vec<Address>, String> {
-    let mut sockets: Vec<Address> = Vec::new();
-    for text in item.split(',') {
-        let address: Address = text.trim().parse().map_err(|error| format!("{error}"))?;
-        let address = address.absolute().map_err(|error| format!("{text}: {error}"))?;
-        if !sockets.contains(&address) {
-            sockets.push(address);
-        }
-    }
-    Ok(sockets)
-}
-
-fn search(settings: &Settings, origins: &Origins) -> Result<Search, ConfigurationError> {
-    let extensions: Vec<String> = settings
-        .file_extensions
-        .iter()
-        .flat_map(|list| list.split(','))
-        .map(|extension| extension.trim().to_owned())
-        .collect();
+fn search(settings: &Settings) -> Result<Search, ConfigurationError> {
+    let lists = settings.get(&option::FILE_EXTENSIONS);
+    let extensions = lists.iter().flat_map(|list| list.split(',')).map(|extension| extension.trim().to_owned());
+    let extensions: Vec<String> = extensions.collect();
     if extensions.iter().any(String::is_empty) {
-        return Err(ConfigurationError::Setting {
-            place: origins.of("file-extensions"),
-            what: "an empty extension: give them as in crt,pem,cer".to_owned(),
-        });
+        let what = "an empty extension: give them as in crt,pem,cer";
+        return Err(unusable(settings, &option::FILE_EXTENSIONS, what));
     }
+    let ignore = settings.get(&option::IGNORE);
     DirectorySource::new("/")
-        .ignore(&settings.ignore)
-        .map_err(|error| ConfigurationError::Setting { place: origins.of("ignore"), what: error.to_string() })?;
-    Ok(Search { recursive: settings.recursive, extensions, ignore: settings.ignore.clone() })
+        .ignore(&ignore)
+        .map_err(|error| unusable(settings, &option::IGNORE, error.to_string()))?;
+    Ok(Search { recursive: settings.get(&option::RECURSIVE), extensions, ignore })
 }
 
-fn mode(settings: &Settings, origins: &Origins) -> Result<Mode, ConfigurationError> {
-    let setting =
-        |place: &str, what: &str| Err(ConfigurationError::Setting { place: origins.of(place), what: what.to_owned() });
-    if settings.json && !settings.one_off {
-        return setting("json", "the summary in JSON belongs to --one-off");
+fn staple_files(
+    settings: &Settings,
+    groups: &[Group],
+    transactions: Transactions,
+) -> Result<StapleFiles, ConfigurationError> {
+    let directory = path(settings, &option::STAPLE_DIR)?;
+    if !settings.get(&option::NO_STAPLE_FILES) {
+        return Ok(directory.map_or(StapleFiles::BesideCertificates, StapleFiles::In));
     }
-    if settings.json && settings.quiet {
-        return setting("json", "--quiet leaves nothing of it: drop one of them");
+    if directory.is_some() {
+        let what = "a directory for staples, and no-staple-files: leave one out";
+        return Err(unusable(settings, &option::STAPLE_DIR, what));
     }
-    if settings.wait.is_some() && !settings.one_off {
-        return setting("wait", "belongs to --one-off: without it, everything is tried again for ever");
+    if let Some(group) = groups.iter().find(|group| group.sockets.is_empty()) {
+        let path = group.path.display();
+        let what = format!("the staples of {path} would go nowhere: give HAProxy sockets, or let files be written");
+        return Err(unusable(settings, &option::NO_STAPLE_FILES, what));
     }
-    if settings.one_off {
-        let wait = settings.wait.map(|seconds| Duration::from_secs(seconds.get()));
-        return Ok(Mode::OneOff { json: settings.json, wait });
+    if transactions == Transactions::Never {
+        let what = "\"never\", and no-staple-files: a certificate that HAProxy started without a staple would never get \
+                    one; leave one out";
+        return Err(unusable(settings, &option::HAPROXY_TRANSACTIONS, what));
     }
-    let pid_file = settings.pid_file.as_deref().map(absolute).transpose()?;
-    Ok(match settings.daemon && !settings.no_daemon {
+    Ok(StapleFiles::Nowhere)
+}
+
+fn mode(settings: &Settings) -> Result<Mode, ConfigurationError> {
+    let (json, one_off) = (settings.get(&option::JSON), settings.get(&option::ONE_OFF));
+    let wait = settings.get(&option::WAIT);
+    if json && !one_off {
+        return Err(unusable(settings, &option::JSON, "the summary in JSON belongs to --one-off"));
+    }
+    if json && settings.get(&option::QUIET) {
+        return Err(unusable(settings, &option::JSON, "--quiet suppresses the summary: drop one of them"));
+    }
+    if wait.is_some() && !one_off {
+        let what = "belongs to --one-off: without it, stapled tries again for ever";
+        return Err(unusable(settings, &option::WAIT, what));
+    }
+    if one_off {
+        return Ok(Mode::OneOff { json, wait });
+    }
+    let pid_file = path(settings, &option::PID_FILE)?;
+    Ok(match settings.get(&option::DAEMON) && !settings.get(&option::NO_DAEMON) {
         true => Mode::Background { pid_file },
         false => Mode::Foreground { pid_file },
     })
 }
 
-fn logging(settings: &Settings, mode: &Mode, verbose: u8, origins: &Origins) -> Result<Logging, ConfigurationError> {
+fn logging(settings: &Settings, mode: &Mode) -> Result<Logging, ConfigurationError> {
     let default = if matches!(mode, Mode::OneOff { .. }) { 2 } else { 3 };
-    let verbosity = settings.verbosity.unwrap_or(default);
-    if verbosity > 4 {
-        return Err(ConfigurationError::Setting {
-            place: origins.of("verbosity"),
-            what: format!("{verbosity} is not one of 0 to 4"),
-        });
-    }
-    let directory = settings.logdir.as_deref().map(absolute).transpose()?;
+    let verbosity = settings.get(&option::VERBOSITY).unwrap_or(default);
+    let directory = path(settings, &option::LOGDIR)?;
     Ok(Logging {
-        verbosity: verbosity.saturating_add(verbose).min(4),
-        quiet: settings.quiet,
-        // In the background there is no other place for it.
-        syslog: settings.syslog || directory.is_none() && matches!(mode, Mode::Background { .. }),
+        verbosity: verbosity.saturating_add(settings.get(&option::VERBOSE)).min(4),
+        quiet: settings.get(&option::QUIET),
+        // A process in the background has no standard error.
+        syslog: settings.get(&option::SYSLOG) || directory.is_none() && matches!(mode, Mode::Background { .. }),
         directory,
     })
 }
 
-fn hook(settings: &Settings, origins: &Origins) -> Result<Option<Hook>, ConfigurationError> {
-    let seconds = |seconds: Option<NonZeroU64>, default| Duration::from_secs(seconds.map_or(default, NonZeroU64::get));
-    let Some(program) = settings.hook.as_deref() else {
-        let stray = [("hook-timeout", settings.hook_timeout), ("hook-debounce", settings.hook_debounce)];
-        return match stray.into_iter().find(|(_, said)| said.is_some()) {
-            Some((name, _)) => {
-                Err(ConfigurationError::Setting { place: origins.of(name), what: "belongs to hook".to_owned() })
-            }
-            None => Ok(None),
-        };
+fn hook(settings: &Settings) -> Result<Option<Hook>, ConfigurationError> {
+    let Some(named) = settings.get(&option::HOOK) else {
+        let stray = [&option::HOOK_TIMEOUT, &option::HOOK_DEBOUNCE].into_iter().find(|option| settings.has(option));
+        return stray.map_or(Ok(None), |option| Err(unusable(settings, option, "belongs to hook")));
     };
-    let unusable = |what: String| ConfigurationError::Setting {
-        place: origins.of("hook"),
-        what: format!("{}: {what}; name one program, without arguments", program.display()),
+    let unusable = |what: String| {
+        let what = format!("{}: {what}; name one program, without arguments", named.display());
+        unusable(settings, &option::HOOK, what)
     };
-    let program = absolute(program)?;
+    let program = absolute(&named)?;
     let metadata = std::fs::metadata(&program).map_err(|error| unusable(error.to_string()))?;
     if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
         return Err(unusable("cannot be run: not an executable file".to_owned()));
     }
-    Ok(Some(Hook {
-        program,
-        timeout: seconds(settings.hook_timeout, 30),
-        debounce: seconds(settings.hook_debounce, 300),
-    }))
+    let (timeout, debounce) = (settings.get(&option::HOOK_TIMEOUT), settings.get(&option::HOOK_DEBOUNCE));
+    Ok(Some(Hook { program, timeout, debounce }))
 }
 
-fn refresh(settings: &Settings, origins: &Origins) -> Result<RefreshPolicy, ConfigurationError> {
+fn refresh(settings: &Settings) -> Result<RefreshPolicy, ConfigurationError> {
     let mut refresh = RefreshPolicy::default();
-    if let Some(seconds) = settings.minimum_validity {
-        refresh.minimum_validity = Duration::from_secs(seconds);
-    }
-    if let Some(seconds) = settings.minimum_interval {
-        refresh.minimum_interval = Duration::from_secs(seconds.get());
-    }
-    if let Some(seconds) = settings.maximum_interval {
-        refresh.maximum_interval = Duration::from_secs(seconds.get());
-    }
+    refresh.minimum_validity = settings.get(&option::MINIMUM_VALIDITY);
+    refresh.minimum_interval = settings.get(&option::MINIMUM_INTERVAL);
+    refresh.maximum_interval = settings.get(&option::MAXIMUM_INTERVAL);
     let (least, most) = (refresh.minimum_interval.as_secs(), refresh.maximum_interval.as_secs());
     if least <= most {
         return Ok(refresh);
     }
-    // What was said is at fault, not the other one's default.
-    let (at_fault, what) = match settings.maximum_interval {
-        Some(_) => ("maximum-interval", format!("{most} s are less than minimum-interval, which is {least} s")),
-        None => (
-            "minimum-interval",
-            format!("{least} s are more than maximum-interval, which is {most} s unless it is set"),
-        ),
-    };
-    Err(ConfigurationError::Setting { place: origins.of(at_fault), what })
+    // The value that was given is wrong, not the default of the other option.
+    if settings.has(&option::MAXIMUM_INTERVAL) {
+        let what = format!("{most} s are less than minimum-interval, which is {least} s");
+        return Err(unusable(settings, &option::MAXIMUM_INTERVAL, what));
+    }
+    let what = format!("{least} s are more than maximum-interval, which is {most} s unless it is set");
+    Err(unusable(settings, &option::MINIMUM_INTERVAL, what))
 }
 
-fn network(settings: &Settings, origins: &Origins) -> Result<Network, ConfigurationError> {
-    let setting = |name: &str, what: String| ConfigurationError::Setting { place: origins.of(name), what };
-    let proxy = match &settings.http_proxy {
-        Some(url) => Some(Proxy { url: url.clone(), except: settings.no_proxy.join(",") }),
-        None if settings.no_proxy.is_empty() => None,
-        None => {
-            let what = "belongs to http-proxy; for the proxies of the environment, set no_proxy there";
-            return Err(setting("no-proxy", what.to_owned()));
-        }
-    };
-    let overrides = overrides(&settings.responder, settings.default_responder.as_deref())
-        .map_err(|UnusableOverride { setting: name, error }| setting(name, error.to_string()))?;
-    let deny_private = settings.deny_private_responders;
-    let network = Network { proxy, deny_private, prefer_ipv4: settings.prefer_ipv4, overrides };
-    // Tried here, so that --check-config finds what is wrong with it.
-    network.fetcher(TIMEOUT).map_err(|error| setting("http-proxy", error.to_string()))?;
+fn network(settings: &Settings) -> Result<Network, ConfigurationError> {
+    let network = Network::of(settings)?;
+    // A fetcher is made here so that --check-config finds an unusable proxy.
+    network.fetcher(TIMEOUT).map_err(|error| unusable(settings, &option::HTTP_PROXY, error.to_string()))?;
     Ok(network)
 }
 
-fn judging(settings: &Settings) -> Judging {
-    Judging {
-        clock_skew: settings.clock_skew,
-        allow_sha1: settings.allow_sha1,
-        allow_weak_keys: settings.allow_weak_keys,
-        allow_missing_next_update: settings.allow_missing_next_update,
-    }
+/// The absolute path of an option.
+fn path(settings: &Settings, option: &Opt<Option<PathBuf>>) -> Result<Option<PathBuf>, ConfigurationError> {
+    settings.get(option).as_deref().map(absolute).transpose()
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, ConfigurationError> {

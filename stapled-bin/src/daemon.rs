@@ -1,4 +1,4 @@
-//! Leaving the terminal, and the file with the process's number.
+//! Running in the background, and the pid file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read, Seek, Write};
@@ -10,27 +10,27 @@ use rustix::io::Errno;
 
 /// One of the two processes after [`detach`].
 pub(crate) enum Detached {
-    /// The one that was started: it waits for word from the other and ends with this exit code.
-    Parent(Word),
-    /// The one in the background. Its standard error is still the terminal's.
+    /// The process that was started. It waits for the exit code from the other one, and ends with it.
+    Parent(ExitCodeReceiver),
+    /// The process in the background. Its standard error is still that of the terminal.
     Child(Ready),
 }
 
-/// Word from the background.
-pub(crate) struct Word(PipeReader);
+/// Receives the exit code from the background.
+pub(crate) struct ExitCodeReceiver(PipeReader);
 
-/// Gives word to the process that was started. Dropped without it, that process ends with exit code 1.
+/// Sends the exit code to the process that was started. If it is dropped, that process ends with exit code 1.
 pub(crate) struct Ready(PipeWriter);
 
-/// Splits off a process in the background: its own session, not its leader, so that no terminal becomes its own.
+/// Forks a process in the background. It has its own session and does not lead it, so that it never gets a terminal.
 ///
-/// To be called before there are threads.
+/// This has to be called before threads are started.
 pub(crate) fn detach() -> io::Result<Detached> {
     let (reader, writer) = io::pipe()?;
     if let Fork::Parent(_) = fork::fork()? {
-        // The other process has its own.
+        // The other process has its own copy.
         drop(writer);
-        return Ok(Detached::Parent(Word(reader)));
+        return Ok(Detached::Parent(ExitCodeReceiver(reader)));
     }
     drop(reader);
     fork::setsid()?;
@@ -40,8 +40,8 @@ pub(crate) fn detach() -> io::Result<Detached> {
     Ok(Detached::Child(Ready(writer)))
 }
 
-impl Word {
-    /// Waits for the exit code: 0 when the other process is ready.
+impl ExitCodeReceiver {
+    /// Waits for the exit code, which is 0 when the other process is ready.
     pub(crate) fn wait(mut self) -> u8 {
         let mut code = [0];
         match self.0.read_exact(&mut code) {
@@ -52,21 +52,21 @@ impl Word {
 }
 
 impl Ready {
-    /// Everything runs: lets the terminal go.
+    /// Reports that the program runs, and detaches from the terminal.
     pub(crate) fn ready(mut self) -> io::Result<()> {
         fork::chdir()?;
         fork::redirect_stdio()?;
         self.0.write_all(&[0])
     }
 
-    /// It does not, and why was said.
+    /// Reports that the program does not run; the error was printed.
     pub(crate) fn failed(mut self, code: u8) {
-        // Nobody to tell: the process that was started is gone.
+        // If this fails, the process that was started has ended.
         let _ = self.0.write_all(&[code]);
     }
 }
 
-/// A file with the number of this process, locked as long as it runs; removed when dropped.
+/// A file with the ID of this process. It is locked while the process runs, and removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct PidFile {
     path: PathBuf,
@@ -76,14 +76,14 @@ pub(crate) struct PidFile {
 /// Why there is no pid file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PidFileError {
-    #[error("--pid-file {}: another stapled runs with it (process {pid}); stop it first", .path.display())]
+    #[error("--pid-file {}: another stapled uses this file (process {pid}); stop that one first", .path.display())]
     Running { path: PathBuf, pid: String },
     #[error("--pid-file {}: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
 }
 
 impl PidFile {
-    /// Writes the number of this process.
+    /// Writes the ID of this process.
     pub(crate) fn create(path: &Path) -> Result<Self, PidFileError> {
         let failed = |error| PidFileError::Io { path: path.to_owned(), error };
         let mut file =
@@ -92,7 +92,7 @@ impl PidFile {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
                 let mut pid = String::new();
-                // For the message only.
+                // The ID is only for the message.
                 let _ = (&mut file).take(20).read_to_string(&mut pid);
                 return Err(PidFileError::Running { path: path.to_owned(), pid: pid.trim().to_owned() });
             }
@@ -106,7 +106,7 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // Whoever finds it sees that nobody holds its lock.
+        // If this fails, the file stays without a lock, and the next process takes it.
         let _ = std::fs::remove_file(&self.path);
     }
 }

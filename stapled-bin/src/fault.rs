@@ -1,15 +1,13 @@
-//! What can be wrong with arguments and configuration file.
+//! What can be wrong with the arguments and the configuration file.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why nothing can run: exit code 2.
+/// Why the program does not start: exit code 2.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigurationError {
     #[error("the configuration file {} cannot be read: {error}; let this user read it, or name another with --config", .path.display())]
     Unreadable { path: PathBuf, error: io::Error },
-    #[error("{place}: {what}")]
-    File { place: String, what: String },
     #[error(
         "nothing to do: no paths to certificates; say where they are with --cert-paths, such as \
          `stapled --cert-paths /etc/haproxy/certs`, or with cert-paths in a configuration file; or name HAProxy's own \

@@ -1,20 +1,20 @@
 //! `stapled`: keeps OCSP staples fresh in HAProxy and in files.
 //!
-//! Arguments ([`arguments`]) and a file ([`mod@file`]) say what is wanted in the same words ([`settings`]); merged and
-//! checked they are the [`configuration`], which [`wiring`] makes into a stapler. It runs [`once`], with [`progress`]
-//! and a [`summary`], or, by [`run`], until it is told to stop, in the foreground or as a [`daemon`], and takes a changed
-//! configuration on the way; a [`comparison`] tells what running HAProxys have otherwise than their configurations. What happens is told by [`logging`] and by a [`hook`], and on the [`control`] socket.
+//! The command line ([`cli`]) and the configuration file give values to [`options`]; merged and checked, they are the
+//! [`configuration`], which [`wiring`] makes into a stapler. The stapler makes one pass ([`once`], with [`progress`] and a
+//! [`summary`]), or runs until a signal stops it ([`run`]), in the foreground or as a [`daemon`], and follows changes of
+//! the configuration; a [`comparison`] reports where running HAProxys differ from their configurations. Events go to the
+//! log ([`logging`]), to a [`hook`], and to clients of the [`control`] socket.
 //!
-//! Beside that it has [`commands`], each of which answers one question and ends.
+//! Besides, there are [`commands`]: each answers one question and ends.
 
-mod arguments;
+mod cli;
 mod commands;
 mod comparison;
 mod configuration;
 mod control;
 mod daemon;
 mod fault;
-mod file;
 mod haproxys;
 mod hook;
 mod invocation;
@@ -22,36 +22,50 @@ mod judging;
 mod logging;
 mod network;
 mod once;
+mod options;
 mod progress;
 mod run;
-mod settings;
 mod signals;
 mod stderr;
 mod summary;
 mod text;
 mod wiring;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use stapled_haproxy::Processes;
 
+use crate::cli::Cli;
+use crate::commands::answer::{answer, exit};
 use crate::configuration::{Configuration, Mode};
 use crate::daemon::Detached;
 use crate::invocation::Invocation;
+use crate::options::example::example;
+use crate::options::table as option;
 use crate::stderr::fail;
 
 fn main() -> ExitCode {
-    let invocation = Invocation::new();
-    let mut arguments = match invocation.arguments() {
-        Ok(arguments) => arguments,
+    let cli = match Cli::of_process() {
+        Ok(cli) => cli,
         Err(error) => return fail(&error, 2),
     };
-    if let Some(command) = arguments.command.take() {
+    if let Some(command) = cli.command {
         return command.run();
     }
-    let check_only = arguments.check_config;
-    let configuration = match invocation::configuration(arguments) {
+    let arguments = cli.options.settings;
+    if arguments.get(&option::EXAMPLE_CONFIG) {
+        return exit(answer(&mut io::stdout(), &example(), 0));
+    }
+    if arguments.get(&option::MAN) {
+        return match cli::manual() {
+            Ok(manual) => exit(answer(&mut io::stdout(), &manual, 0)),
+            Err(error) => fail(&format!("the manual page cannot be made: {error}"), 1),
+        };
+    }
+    let invocation = Invocation::new(arguments.clone());
+    let check_only = arguments.get(&option::CHECK_CONFIG);
+    let configuration = match Configuration::load(arguments) {
         Ok(configuration) => configuration,
         Err(error) => return fail(&error, 2),
     };
@@ -60,7 +74,7 @@ fn main() -> ExitCode {
     }
     let mut ready = None;
     if matches!(configuration.mode, Mode::Background { .. }) {
-        // Before anything else: a runtime's threads would stay behind.
+        // Before the runtime starts: its threads do not survive the fork.
         match daemon::detach() {
             Ok(Detached::Parent(word)) => return ExitCode::from(word.wait()),
             Ok(Detached::Child(child)) => ready = Some(child),
@@ -85,7 +99,7 @@ fn checked(configuration: &Configuration) -> ExitCode {
         Ok(haproxys) => haproxys,
         Err(error) => return fail(&error, 2),
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     for note in &configuration.notes {
         let _ = writeln!(out, "note: {note}");
     }

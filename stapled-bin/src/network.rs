@@ -1,66 +1,40 @@
-//! How responders are reached: directly, through a proxy, or, where it is a stranger who names them, not at all.
+//! How responders are reached: directly or through a proxy, and at which addresses.
 
 use std::fmt;
 use std::time::Duration;
 
-use clap::Args;
 use stapled_core::io::http::{HttpFetcher, HttpFetcherError};
 use stapled_core::overrides::{OverrideError, ResponderOverrides};
 
-use crate::settings::ASKING;
+use crate::fault::ConfigurationError;
+use crate::options::arguments::{self, Options};
+use crate::options::declaration::Opt;
+use crate::options::settings::Settings;
+use crate::options::table as option;
 
-/// How long one question may take, where nothing else is said.
+/// How long one request of the daemon may take.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How responders are reached, as it is said to a command.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct NetworkArguments {
-    /// The proxy to ask through, for http and https: `http://[USER:PASSWORD@]HOST:PORT` [default: what http_proxy,
-    /// https_proxy, all_proxy and no_proxy in the environment say]
-    #[arg(long, value_name = "URL", help_heading = ASKING)]
-    http_proxy: Option<String>,
+/// The options that say how responders are reached, for a command.
+pub(crate) type NetworkArguments = Options<arguments::Network>;
 
-    /// What is asked without the proxy, separated by commas: domains with their subdomains, addresses, networks, *
-    #[arg(long, value_name = "LIST", requires = "http_proxy", help_heading = ASKING)]
-    no_proxy: Option<String>,
-
-    /// Ask the responder at NEW instead of the one at OLD, and what is below NEW instead of what is below OLD; may be given
-    /// several times
-    #[arg(long, value_name = "OLD=NEW", help_heading = ASKING)]
-    responder: Vec<String>,
-
-    /// Ask this responder about a certificate that names none
-    #[arg(long, value_name = "URL", help_heading = ASKING)]
-    default_responder: Option<String>,
-
-    /// Try the IPv4 addresses of a responder before those of IPv6 [default: in the system's order]
-    #[arg(long, help_heading = ASKING)]
-    prefer_ipv4: bool,
-
-    /// Ask public addresses only
-    #[arg(long, help_heading = ASKING)]
-    deny_private_responders: bool,
+impl NetworkArguments {
+    pub(crate) fn network(&self) -> Result<Network, ConfigurationError> {
+        Network::of(&self.settings)
+    }
 }
 
 /// How responders are reached.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Network {
-    /// The proxy; without one, those that the environment names.
+    /// The proxy. None: the proxies that the environment names.
     pub(crate) proxy: Option<Proxy>,
-    /// Whether only public addresses are asked.
+    /// Whether only responders at public addresses are asked.
     pub(crate) deny_private: bool,
-    /// Whether a host's IPv4 addresses are tried first.
+    /// Whether the IPv4 addresses of a host are tried first.
     pub(crate) prefer_ipv4: bool,
     /// Responders that are asked instead of others.
     pub(crate) overrides: ResponderOverrides,
-}
-
-/// An override that cannot be used, and the setting that says it.
-#[derive(Debug, thiserror::Error)]
-#[error("--{setting}: {error}")]
-pub(crate) struct UnusableOverride {
-    pub(crate) setting: &'static str,
-    pub(crate) error: OverrideError,
 }
 
 /// A proxy, and the hosts that are reached without it.
@@ -70,30 +44,26 @@ pub(crate) struct Proxy {
     pub(crate) except: String,
 }
 
-impl NetworkArguments {
-    pub(crate) fn network(&self) -> Result<Network, UnusableOverride> {
-        let except = self.no_proxy.clone().unwrap_or_default();
-        let proxy = self.http_proxy.clone().map(|url| Proxy { url, except });
-        let overrides = overrides(&self.responder, self.default_responder.as_deref())?;
-        Ok(Network { proxy, deny_private: self.deny_private_responders, prefer_ipv4: self.prefer_ipv4, overrides })
-    }
-}
-
-/// The overrides, as they were said.
-pub(crate) fn overrides(responders: &[String], default: Option<&str>) -> Result<ResponderOverrides, UnusableOverride> {
-    let unusable = |setting| move |error| UnusableOverride { setting, error };
-    let mut overrides = ResponderOverrides::new();
-    for text in responders {
-        overrides = overrides.replace_by_text(text).map_err(unusable("responder"))?;
-    }
-    match default {
-        Some(url) => overrides.without_url(url).map_err(unusable("default-responder")),
-        None => Ok(overrides),
-    }
-}
-
 impl Network {
-    /// What asks responders; each question may take so long.
+    /// The network that settings ask for.
+    pub(crate) fn of(settings: &Settings) -> Result<Network, ConfigurationError> {
+        let except = settings.get(&option::NO_PROXY).join(",");
+        let proxy = settings.get(&option::HTTP_PROXY).map(|url| Proxy { url, except });
+        if proxy.is_none() && settings.has(&option::NO_PROXY) {
+            return Err(ConfigurationError::Setting {
+                place: settings.origin(&option::NO_PROXY),
+                what: "belongs to http-proxy; for the proxies of the environment, set no_proxy there".to_owned(),
+            });
+        }
+        Ok(Network {
+            proxy,
+            deny_private: settings.get(&option::DENY_PRIVATE_RESPONDERS),
+            prefer_ipv4: settings.get(&option::PREFER_IPV4),
+            overrides: overrides(settings)?,
+        })
+    }
+
+    /// An HTTP client for responders. One request may take as long as `timeout`.
     pub(crate) fn fetcher(&self, timeout: Duration) -> Result<HttpFetcher, HttpFetcherError> {
         let builder = HttpFetcher::builder()
             .crypto_provider(rustls::crypto::aws_lc_rs::default_provider())
@@ -107,7 +77,24 @@ impl Network {
     }
 }
 
-/// Without the URL, which may hold a password.
+fn overrides(settings: &Settings) -> Result<ResponderOverrides, ConfigurationError> {
+    fn unusable<T>(settings: &Settings, option: &Opt<T>, error: &OverrideError) -> ConfigurationError {
+        ConfigurationError::Setting { place: settings.origin(option), what: error.to_string() }
+    }
+    let mut overrides = ResponderOverrides::new();
+    for text in settings.get(&option::RESPONDER) {
+        let replaced = overrides.replace_by_text(&text);
+        overrides = replaced.map_err(|error| unusable(settings, &option::RESPONDER, &error))?;
+    }
+    match settings.get(&option::DEFAULT_RESPONDER) {
+        Some(url) => {
+            overrides.without_url(&url).map_err(|error| unusable(settings, &option::DEFAULT_RESPONDER, &error))
+        }
+        None => Ok(overrides),
+    }
+}
+
+/// Without the URL, which may contain a password.
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proxy").field("except", &self.except).finish_non_exhaustive()

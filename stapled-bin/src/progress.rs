@@ -1,4 +1,4 @@
-//! What one pass shows while it runs.
+//! The progress of a pass, on standard error.
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
@@ -11,19 +11,19 @@ use stapled_core::task::Subject;
 
 use crate::text::visible;
 
-/// Standard error, and the bar that may be at its end: lines are written above it.
+/// Standard error, with a progress bar or without. Lines are written above the bar.
 #[derive(Clone, Debug)]
 pub(crate) struct Terminal {
     bar: Option<ProgressBar>,
 }
 
 impl Terminal {
-    /// Without a bar.
+    /// Standard error without a bar.
     pub(crate) fn plain() -> Self {
         Terminal { bar: None }
     }
 
-    /// With a bar, if standard error is a terminal.
+    /// Standard error with a bar, if it is a terminal.
     pub(crate) fn with_bar() -> Self {
         if !io::stderr().is_terminal() {
             return Terminal::plain();
@@ -35,7 +35,7 @@ impl Terminal {
         Terminal { bar: Some(bar) }
     }
 
-    /// Shows that so many of so many certificates are done.
+    /// Shows how many certificates are done, and how many there are.
     pub(crate) fn show(&self, done: usize, of: usize) {
         if let Some(bar) = &self.bar {
             bar.set_length(of as u64);
@@ -43,7 +43,7 @@ impl Terminal {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -65,7 +65,7 @@ impl Write for Terminal {
     }
 }
 
-/// Counts certificates that were found and what became of them; moves the bar, or writes a line each.
+/// Counts the certificates that are found and done. Moves the bar, or writes a line for each certificate.
 pub(crate) struct Progress {
     terminal: Terminal,
     count: Mutex<Count>,
@@ -75,22 +75,22 @@ pub(crate) struct Progress {
 struct Count {
     found: u64,
     done: u64,
-    /// Whether each certificate has been counted as done.
+    /// Whether each certificate was counted as done.
     certificates: HashMap<Subject, bool>,
 }
 
 impl Progress {
-    /// Shown on this terminal.
+    /// Progress on this terminal.
     pub(crate) fn on(terminal: Terminal) -> Self {
         Progress { terminal, count: Mutex::default() }
     }
 
-    /// Says that something is missing and will be tried again.
+    /// Shows that certificates are missing a staple and are tried again.
     pub(crate) fn waits(&self, missing: usize, left: Duration) {
         let words = format!("{missing} still missing: tried again, for {} s at most", left.as_secs());
         match &self.terminal.bar {
             Some(bar) => bar.set_message(words),
-            // Whoever listened may be gone; the work goes on.
+            // If standard error is closed, the pass continues.
             None => drop(writeln!(io::stderr(), "{words}")),
         }
     }
@@ -104,7 +104,7 @@ impl Observer for Progress {
         let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
         match &event.kind {
             EventKind::Accepted => {
-                // A second pass finds what the first one found.
+                // A second pass finds the same certificates again.
                 if count.certificates.contains_key(subject) {
                     return;
                 }
@@ -130,7 +130,7 @@ impl Observer for Progress {
                     }
                     None => {
                         let (name, what) = (visible(&about.name), visible(&event.kind.to_string()));
-                        // Whoever listened may be gone; the work goes on.
+                        // If standard error is closed, the pass continues.
                         let _ = writeln!(io::stderr(), "[{}/{}] {name}: {what}", count.done, count.found);
                     }
                 }

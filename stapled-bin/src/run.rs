@@ -176,7 +176,10 @@ async fn reload(
     processes: &Processes,
 ) -> Option<Reloaded> {
     let refused = |error: &dyn std::fmt::Display| {
-        tracing::error!(event = "reload_refused", "the configuration is refused, and the old one goes on: {error}");
+        tracing::error!(
+            event = "reload_refused",
+            "the configuration is refused, and the old one stays in effect: {error}"
+        );
     };
     let read = {
         let invocation = Arc::clone(invocation);

@@ -4,12 +4,12 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal asks for.
+/// The request of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// To stop; the signal's number.
+    /// Stop. With the number of the signal.
     Stop(u8),
-    /// To take the configuration as it is now.
+    /// Read the configuration again.
     Reload,
 }
 
@@ -28,7 +28,7 @@ impl Signals {
         })
     }
 
-    /// The next signal. After one to stop, another one ends the program at once.
+    /// The next signal. After a signal to stop, a second one ends the process at once.
     pub(crate) async fn next(&mut self) -> Asked {
         let number = tokio::select! {
             biased;
@@ -40,7 +40,7 @@ impl Signals {
             (Ok(terminate), Ok(interrupt)) => {
                 tokio::spawn(second(terminate, interrupt));
             }
-            (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, "a second signal will not be heard"),
+            (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, "a second signal will not be noticed"),
         }
         Asked::Stop(number)
     }
@@ -51,7 +51,10 @@ impl Signals {
             match self.next().await {
                 Asked::Stop(number) => return number,
                 Asked::Reload => {
-                    tracing::info!(event = "hang_up", "SIGHUP ignored: a single pass takes no other settings")
+                    tracing::info!(
+                        event = "hang_up",
+                        "SIGHUP is ignored: a single pass does not read its configuration again"
+                    )
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Text from strangers, made fit for lines.
+//! Text for lines: names in certificates and of files, which can contain any character, JSON, and misspelled names.
 
 use std::fmt::{self, Write};
 use std::io;
@@ -6,8 +6,8 @@ use std::io;
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
-/// Writes text without anything that could break a line, move a cursor or change the direction of reading: names in
-/// certificates and of files are whatever somebody chose.
+/// Writes text, and escapes every character that could break a line, move a cursor or change the direction of reading.
+/// Anybody can put such characters into the names in certificates and of files.
 pub(crate) fn write_visible(f: &mut dyn Write, text: &str) -> fmt::Result {
     for character in text.chars() {
         if is_hidden(character) { write!(f, "{}", character.escape_default())? } else { f.write_char(character)? }
@@ -20,15 +20,15 @@ fn is_hidden(character: char) -> bool {
         || matches!(character, '\u{61c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
 }
 
-/// See [`write_visible`].
+/// Text as [`write_visible`] writes it.
 pub(crate) fn visible(text: &str) -> String {
     let mut visible = String::with_capacity(text.len());
-    // A String takes everything.
+    // Writing to a String does not fail.
     let _ = write_visible(&mut visible, text);
     visible
 }
 
-/// One line of JSON, in which what [`visible`] would write otherwise is escaped as JSON has it: no text is changed.
+/// One line of JSON. The characters that [`visible`] escapes are escaped as JSON prescribes, so that no text changes.
 pub(crate) fn json_line(value: &impl Serialize) -> String {
     struct Visible;
     impl Formatter for Visible {
@@ -43,14 +43,20 @@ pub(crate) fn json_line(value: &impl Serialize) -> String {
         }
     }
     let mut line = Vec::new();
-    // A Vec takes everything, and everything that is written here can be.
+    // Writing to a Vec does not fail.
     let _ = value.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Visible));
     line.push(b'\n');
     String::from_utf8_lossy(&line).into_owned()
 }
 
-/// How many characters must be changed, added or left out to make one text of the other.
-pub(crate) fn distance(a: &str, b: &str) -> usize {
+/// The known name that is so similar to this one that it is probably meant.
+pub(crate) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let (distance, known) = known.into_iter().map(|known| (distance(name, known), known)).min()?;
+    (distance <= 1 + known.len() / 4).then_some(known)
+}
+
+/// How many characters must be replaced, inserted or deleted to turn one text into the other.
+fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, x) in a.chars().enumerate() {
         let mut left_up = i;
@@ -71,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_says_the_same_on_one_line() {
+    fn json_keeps_the_text_and_stays_on_one_line() {
         let text = "a\"\\\n\u{1b}\u{7f}\u{85}\u{202e}\u{1f512}ä";
         let line = json_line(&text);
         assert_eq!(line, "\"a\\\"\\\\\\n\\u001b\\u007f\\u0085\\u202e\u{1f512}ä\"\n");
@@ -79,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_breaks_out_of_its_line() {
+    fn control_characters_are_escaped() {
         assert_eq!(
             visible("exämple.org\n2026 ERROR\u{1b}[31m\r\t\u{202e}x\u{7f}"),
             "exämple.org\\n2026 ERROR\\u{1b}[31m\\r\\t\\u{202e}x\\u{7f}"
@@ -88,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn distances() {
+    fn distances_between_words() {
         for (a, b, expected) in [("", "", 0), ("a", "", 1), ("", "ab", 2), ("abc", "abd", 1), ("kitten", "sitting", 3)]
         {
             assert_eq!(distance(a, b), expected, "{a} {b}");

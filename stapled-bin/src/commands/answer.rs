@@ -1,36 +1,38 @@
 //! How a command ends: its exit codes, its errors, and the answer that it writes.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
 
 use stapled_core::io::http::HttpFetcherError;
 
 use super::input::InputError;
-use crate::network::UnusableOverride;
+use crate::fault::ConfigurationError;
+use crate::stderr::fail;
 
 /// The exit code of a valid response that says good, and of everything else that is in order.
-pub(super) const GOOD: u8 = 0;
+pub(crate) const GOOD: u8 = 0;
 /// The exit code of a valid response that says revoked.
-pub(super) const REVOKED: u8 = 10;
+pub(crate) const REVOKED: u8 = 10;
 /// The exit code of a valid response that says unknown.
-pub(super) const UNKNOWN: u8 = 11;
+pub(crate) const UNKNOWN: u8 = 11;
 /// The exit code of a response, certificate or request that is not valid.
-pub(super) const INVALID: u8 = 20;
+pub(crate) const INVALID: u8 = 20;
 /// The exit code where there is no answer.
-pub(super) const UNANSWERED: u8 = 1;
+pub(crate) const UNANSWERED: u8 = 1;
 /// The exit code where no daemon answers, or not to the end.
-pub(super) const UNREACHABLE: u8 = 4;
+pub(crate) const UNREACHABLE: u8 = 4;
 /// The exit code of wrong arguments, and of a file that cannot be opened.
-pub(super) const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = 2;
 
 /// Why a command gave no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CommandError {
+pub(crate) enum CommandError {
     #[error(transparent)]
     Input(#[from] InputError),
     #[error(transparent)]
     Http(#[from] HttpFetcherError),
     #[error(transparent)]
-    Override(#[from] UnusableOverride),
+    Setting(#[from] ConfigurationError),
     #[error("cannot start: {0}")]
     Start(io::Error),
     #[error("the answer cannot be written to standard output: {error}")]
@@ -38,7 +40,18 @@ pub(super) enum CommandError {
 }
 
 /// Writes the whole answer, and returns its exit code.
-pub(super) fn answer(out: &mut dyn Write, answer: &str, code: u8) -> Result<u8, CommandError> {
+pub(crate) fn answer(out: &mut dyn Write, answer: &str, code: u8) -> Result<u8, CommandError> {
     let written = out.write_all(answer.as_bytes()).and_then(|()| out.flush());
     written.map(|()| code).map_err(|error| CommandError::Output { error, code })
+}
+
+/// The exit code of a command that has ended. Its error goes to standard error.
+pub(crate) fn exit(ended: Result<u8, CommandError>) -> ExitCode {
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(error @ (CommandError::Input(_) | CommandError::Http(_) | CommandError::Setting(_))) => fail(&error, USAGE),
+        // A reader that closed the pipe has seen enough; the exit code stays.
+        Err(CommandError::Output { error, code }) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(code),
+        Err(error) => fail(&error, UNANSWERED),
+    }
 }

@@ -30,7 +30,7 @@ use super::input::{self, Input, MAX_FILE};
 use super::report::{exit_code, in_words};
 use crate::judging::Judging;
 use crate::network::NetworkArguments;
-use crate::settings::ASKING;
+use crate::options::declaration::Section;
 use crate::stderr::say;
 use crate::text::{json_line, visible};
 
@@ -68,23 +68,23 @@ pub(crate) struct Fetch {
     json: bool,
 
     /// Ask this responder instead of those that the certificate names
-    #[arg(long, value_name = "URL", help_heading = ASKING)]
+    #[arg(long, value_name = "URL", help_heading = Section::Asking.heading())]
     url: Option<String>,
 
     /// auto: by GET where the URL is short; by POST otherwise, and where GET brings no staple
-    #[arg(long, value_enum, default_value_t, help_heading = ASKING)]
+    #[arg(long, value_enum, default_value_t, help_heading = Section::Asking.heading())]
     method: MethodOption,
 
     /// The hash in the question; auto: SHA-1, and SHA-256 where the responder does not know the certificate by that
-    #[arg(long, value_enum, default_value_t, help_heading = ASKING)]
+    #[arg(long, value_enum, default_value_t, help_heading = Section::Asking.heading())]
     hash: HashOption,
 
     /// Put a nonce of 32 random octets into questions
-    #[arg(long, help_heading = ASKING)]
+    #[arg(long, help_heading = Section::Asking.heading())]
     nonce: bool,
 
     /// How long one question may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..), help_heading = ASKING)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..), help_heading = Section::Asking.heading())]
     timeout: u32,
 
     #[command(flatten)]
@@ -178,7 +178,7 @@ struct Asker<'a> {
 }
 
 impl Fetch {
-    pub(super) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
+    pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let named = [("CERT", Some(self.cert.as_path())), ("--issuer", self.issuer.as_deref())];
         input::check_standard_input(named.into_iter().filter_map(|(name, path)| Some((name, path?))))?;
         let network = self.network.network()?;

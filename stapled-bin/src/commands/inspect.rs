@@ -41,7 +41,7 @@ Exit codes:
   2   wrong arguments, or a file that cannot be opened";
 
 impl Inspect {
-    pub(super) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
+    pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let objects = match input::read(&self.file)? {
             Input::Bytes(bytes) => objects(&bytes),
             Input::TooLarge => vec![Object::malformed(format!("more than the {MAX_FILE} bytes that are read"))],

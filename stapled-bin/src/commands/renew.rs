@@ -75,7 +75,7 @@ Exit codes:
   4    no daemon answers on the socket, or not to the end";
 
 impl Renew {
-    pub(super) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
+    pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let client = match self.daemon.client() {
             Ok(client) => client,
             Err(error) => {
@@ -128,7 +128,7 @@ impl Renew {
                 Some(_) => summary.write_renewals(out, io::stdout().is_terminal()),
                 None => writeln!(
                     out,
-                    "{} are asked for; `stapled status` tells what comes, --wait waits for it",
+                    "certificates that the CAs are asked about: {}; `stapled status` shows the results, --wait waits for them",
                     last.totals.total
                 ),
             };

@@ -43,7 +43,7 @@ Exit codes:
   4    no daemon answers on the socket, or not to the end";
 
 impl Status {
-    pub(super) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
+    pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let client = match self.daemon.client() {
             Ok(client) => client,
             Err(error) => {

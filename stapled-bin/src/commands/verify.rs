@@ -89,7 +89,7 @@ Exit codes:
 struct Nonce(Vec<u8>);
 
 impl Verify {
-    pub(super) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
+    pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let extra = self.extra_cert.iter().map(|path| ("--extra-cert", path.as_path()));
         let named = [
             ("--response", self.response.as_path()),

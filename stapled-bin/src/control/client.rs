@@ -6,11 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{self, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
-
 use super::{Done, Last, MAX_QUESTION, Progress, Question, Refusal};
 use crate::fault::ConfigurationError;
-use crate::file::File;
+use crate::options::arguments::{self, Options};
+use crate::options::{file, table as option};
 use crate::summary::Row;
 
 /// How long the daemon may take for a part of its answer.
@@ -18,26 +17,17 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// No line of an answer is longer, in bytes.
 const MAX_LINE: u64 = 1024 * 1024;
 
-/// The arguments that say where the daemon is asked.
-#[derive(Args, Debug)]
-pub(crate) struct DaemonArguments {
-    /// The socket of the daemon [default: what the configuration file says, or /run/stapled/control.sock]
-    #[arg(long, value_name = "PATH")]
-    control_socket: Option<PathBuf>,
-
-    /// The daemon's configuration file, which may name the socket [default: as the daemon finds it]
-    #[arg(short = 'c', long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
+/// The options that say where the daemon answers.
+pub(crate) type DaemonArguments = Options<arguments::Client>;
 
 impl DaemonArguments {
-    /// The client for the socket that is named, that of the configuration file, or the usual one.
+    /// The client for the socket that is named, for that of the configuration file, or for the usual one.
     pub(crate) fn client(&self) -> Result<Client, ConfigurationError> {
-        let path = match &self.control_socket {
-            Some(path) => path.clone(),
-            None => File::find(self.config.as_deref())?.settings.control_socket.unwrap_or_else(super::usual_path),
+        let path = match self.settings.get(&option::CONTROL_SOCKET) {
+            Some(path) => Some(path),
+            None => file::find(self.settings.get(&option::CONFIG).as_deref())?.get(&option::CONTROL_SOCKET),
         };
-        Ok(Client { path })
+        Ok(Client { path: path.unwrap_or_else(super::usual_path) })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is said on the command line: what is taken, what is refused, and with which words.
+//! The command line: which arguments are accepted, and which are refused with which message.
 
 use crate::world::World;
 
@@ -62,7 +62,7 @@ fn bad_arguments_end_with_2_and_advice() {
         ("-p certs -i a{b", "a{b: "),
         ("-p certs --json", "--json: the summary in JSON belongs to --one-off"),
         ("-p certs --one-off --json -q", "drop one of them"),
-        ("-p certs --verbosity 5", "5 is not in 0..=4"),
+        ("-p certs --verbosity 5", "a whole number from 0 to 4 is needed"),
         ("-p certs --verbosity 3 -v", "cannot be used with"),
         ("-p certs --renewal-threads 0", "a whole number is needed, at least 1"),
         ("-p certs --minimum-interval 0", "a whole number of seconds is needed, at least 1"),
@@ -110,6 +110,23 @@ fn help_and_version() {
     for option in ["-V", "--version"] {
         let version = world.run(&[option]);
         assert_eq!((version.code, version.out), (0, format!("stapled {}\n", env!("CARGO_PKG_VERSION"))));
+    }
+}
+
+#[test]
+fn the_man_page_the_completions_and_the_example_are_printed() {
+    let world = World::new();
+    for (arguments, words) in [
+        (&["--man"][..], ".TH stapled 1"),
+        (&["--man"], ".SH STAPLED CHECK"),
+        (&["completions", "bash"], "complete -F _stapled"),
+        (&["completions", "zsh"], "#compdef stapled"),
+        (&["completions", "fish"], "complete -c stapled"),
+        (&["--example-config"], "#maximum-interval = 3600\n"),
+    ] {
+        let ended = world.run(arguments);
+        assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{arguments:?}");
+        assert!(ended.out.contains(words), "{arguments:?}: {words}");
     }
 }
 

@@ -1,4 +1,5 @@
-//! Issuers that fit by name only, and issuers whose signatures cannot be checked: one pass, `fetch` and `check` say the same.
+//! Issuers with a matching name and a wrong key, and issuers whose signatures cannot be checked: one pass, `fetch` and
+//! `check` agree about them.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -9,7 +10,7 @@ use stapled_ca::Authority;
 
 use crate::world::{Ended, World};
 
-/// Where the CAs' certificates lie.
+/// The place of the CA certificates.
 #[derive(Clone, Copy, Debug)]
 enum Place {
     OwnFile,
@@ -18,7 +19,7 @@ enum Place {
     Fetched,
 }
 
-/// Answers every question with this; ends with the test.
+/// A responder that answers every request with `body`, until the test ends.
 fn serve(body: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/ca.crt", listener.local_addr().unwrap());
@@ -33,7 +34,7 @@ fn serve(body: Vec<u8>) -> String {
     url
 }
 
-/// A world with a certificate in `certs/a.pem`, and these authorities' certificates in this place.
+/// A world with a certificate in `certs/a.pem`, and the certificates of these authorities in this place.
 fn world(place: Place, names_key: bool, authorities: impl Fn(&World) -> Vec<String>) -> World {
     let world = World::new();
     let profile = world.profile("a.test").authority_key_identifier(names_key);
@@ -60,7 +61,7 @@ fn world(place: Place, names_key: bool, authorities: impl Fn(&World) -> Vec<Stri
     world
 }
 
-/// The only row's reason, or its state where all is well.
+/// The reason of the only row, or its state where it has no reason.
 fn one_off(world: &World) -> String {
     let ended = world.one_off(&["--json", "--issuer-dir", "issuers", "--staple-dir", "staples"]);
     let (rows, _) = ended.json();
@@ -68,7 +69,7 @@ fn one_off(world: &World) -> String {
     row["reason"].as_str().or(row["state"].as_str()).unwrap().to_owned()
 }
 
-/// The status, or why nothing was asked.
+/// The status in the response, or the reason why no request was made.
 fn fetch(world: &World) -> String {
     let ended: Ended = world.run(&["fetch", "certs/a.pem", "--json"]);
     let found: serde_json::Value =
@@ -84,7 +85,7 @@ fn check(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn an_issuer_that_fits_by_name_only_is_never_taken() {
+fn an_issuer_with_a_matching_name_and_a_wrong_key_is_never_used() {
     let former = Authority::root("Test CA").create().unwrap().certificate_pem();
     for place in [Place::OwnFile, Place::IssuerFile, Place::Directory, Place::Fetched] {
         for names_key in [true, false] {
@@ -97,7 +98,7 @@ fn an_issuer_that_fits_by_name_only_is_never_taken() {
                 });
                 fs::create_dir(world.path("staples")).unwrap();
                 assert_eq!(one_off(&world), "good", "{how}, right first: {is_right_first}");
-                // It looks in no directory.
+                // `fetch` searches no directory.
                 let expected = if matches!(place, Place::Directory) { "issuer_missing" } else { "good" };
                 assert_eq!(fetch(&world), expected, "{how}, right first: {is_right_first}");
                 assert!(!check(&world).contains(&"issuer_missing".to_owned()), "{how}");
@@ -114,9 +115,9 @@ fn an_issuer_that_fits_by_name_only_is_never_taken() {
     }
 }
 
-/// Beside a file that HAProxy finds the wrong issuer in, none is written; that is told as a failure, with what to do.
+/// HAProxy would find the wrong issuer in this file, so no staple is written beside it. The error says what to do.
 #[test]
-fn a_file_whose_first_issuer_is_not_the_right_one_is_told() {
+fn a_file_whose_first_issuer_is_wrong_is_reported() {
     let former = Authority::root("Test CA").create().unwrap().certificate_pem();
     let world = world(Place::OwnFile, false, |world| vec![former.clone(), world.ca.certificate_pem()]);
     let ended = world.one_off(&["--json"]);
@@ -129,7 +130,7 @@ fn a_file_whose_first_issuer_is_not_the_right_one_is_told() {
 }
 
 #[test]
-fn an_issuer_whose_signatures_cannot_be_checked_is_told_as_that() {
+fn an_issuer_whose_signatures_cannot_be_checked_is_reported() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stapled-core/tests/algorithms");
     for algorithm in ["ecdsa-brainpool-sha256", "ed448"] {
         let text = fs::read_to_string(folder.join(algorithm).with_extension("pem")).unwrap();

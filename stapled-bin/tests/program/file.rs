@@ -1,4 +1,4 @@
-//! The configuration file: where it is found, what wins, and how mistakes in it are told.
+//! The configuration file: where it is found, how it combines with arguments, and the messages about mistakes in it.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn servers(ended: &crate::world::Ended) -> Vec<(String, Vec<String>)> {
 }
 
 #[test]
-fn mistakes_are_told_with_file_line_and_column() {
+fn messages_about_mistakes_name_file_line_and_column() {
     let world = World::new();
     for (text, message) in [
         (
@@ -27,9 +27,15 @@ fn mistakes_are_told_with_file_line_and_column() {
             "HAProxy sockets: 2 (x.conf:2:1: haproxy-sockets), certificate paths: 1 (x.conf:1:1: cert-paths)",
         ),
         ("cert-paths = \"certs\"\n\nignore = \"./x\"", "x.conf:3:1: ignore: ./x: a pattern is not relative"),
-        ("cert-paths = \"certs\"\nverbosity = 7", "x.conf:2:1: verbosity: 7 is not one of 0 to 4"),
+        (
+            "cert-paths = \"certs\"\nverbosity = 7",
+            "x.conf:2:13: verbosity: a whole number from 0 to 4 is needed, not 7",
+        ),
         ("cert-paths = certs", "x.conf:1:14: string values must be quoted"),
-        ("cert-paths = 5", "x.conf:1:14: cert-paths: invalid type: integer `5`, expected a text in double quotes"),
+        (
+            "cert-paths = 5",
+            "x.conf:1:14: cert-paths: a text in double quotes, or a list of such texts in [ ], is needed, not 5",
+        ),
         (
             "haproxy-config = \"/none/haproxy.cfg\"",
             "x.conf:1:1: haproxy-config: HAProxy's configuration /none/haproxy.cfg cannot be read: ",
@@ -38,7 +44,10 @@ fn mistakes_are_told_with_file_line_and_column() {
             "haproxy-sockets = \"/a\"\n[[group]]\npaths = \"certs\"",
             "x.conf:1:1: haproxy-sockets: there are sockets and no cert-paths",
         ),
-        ("[[group]]\npaths = \"certs\"\nsocket = \"/a\"", "x.conf:3:1: group: unknown field `socket`"),
+        (
+            "[[group]]\npaths = \"certs\"\nsocket = \"/a\"",
+            "x.conf:3:1: group: a group has no \"socket\", only paths and sockets",
+        ),
         (
             "cert-paths = \"certs\"\nminimum-interval = 90\nmaximum-interval = 60",
             "x.conf:3:1: maximum-interval: 60 s are less than minimum-interval, which is 90 s",
@@ -55,7 +64,7 @@ fn mistakes_are_told_with_file_line_and_column() {
 }
 
 #[test]
-fn it_is_found_at_home_and_its_relative_paths_are_its_own() {
+fn the_file_is_found_at_home_and_its_relative_paths_start_there() {
     let world = World::new();
     world.issue("a.pem", &world.profile("a.example"));
     fs::create_dir(world.path("home")).unwrap();
@@ -121,8 +130,8 @@ fn the_example_is_complete_and_reads_with_everything_switched_on() {
     };
     let ended = check("example.conf", example);
     assert_eq!(ended.code, 0, "{ended:?}");
-    // Whatever is commented out is a setting that reads, once what contradicts something else is left out.
-    // A hook must be there; and some settings go with another that is off.
+    // Each commented line is a valid setting. Left out are settings that contradict others, settings that need another
+    // one that is off, and the hook, which must exist.
     let left_out = ["haproxy-config", "no-haproxy-sockets", "no-staple-files", "json", "one-off", "wait"];
     let left_out = left_out.into_iter().chain(["hook", "hook-timeout", "hook-debounce"]).collect::<Vec<_>>();
     let is_setting = |line: &&str| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1;
@@ -134,13 +143,13 @@ fn the_example_is_complete_and_reads_with_everything_switched_on() {
     text.push_str(&on.join("\n"));
     let ended = check("all.conf", &text);
     assert_eq!(ended.code, 0, "{text}\n{ended:?}");
-    // And there is none that it does not have.
+    // The example has every option.
     let help = world.run(&["--help"]).out;
     let options = help
         .lines()
         .filter_map(|line| line.trim_start().split("--").nth(1).filter(|_| line.trim_start().starts_with('-')));
     for option in options.map(|rest| rest.split([' ', '[']).next().unwrap()) {
-        let only_argument = ["help", "version", "config", "check-config"].contains(&option);
+        let only_argument = ["help", "version", "config", "check-config", "example-config"].contains(&option);
         let is_there = example.lines().any(|line| named(line.trim_start_matches('#')) == option);
         assert!(only_argument || is_there || option == "directories", "--{option} is not in the example");
     }

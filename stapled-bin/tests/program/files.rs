@@ -1,4 +1,4 @@
-//! What lies in directories and is no certificate: named, at a bounded cost, and in nobody's way.
+//! Files in directories that are no certificates: they are reported, cost little, and delay nothing.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use crate::world::{Ended, PATIENCE, Running, World, until};
 
-/// One pass over `certs`, in so much memory at most, with what it says in JSON.
+/// One pass over `certs` with limited memory and a summary in JSON.
 fn pass(world: &World, megabytes: u64, arguments: &[&str]) -> Ended {
     let program = world.command(&[&["--one-off", "--json", "--cert-paths", "certs"], arguments].concat());
     let mut limited = Command::new("/usr/bin/prlimit");
-    // Nothing larger can even be asked for.
+    // A larger allocation fails.
     limited.arg(format!("--data={}", megabytes << 20)).arg("--").arg(program.get_program()).args(program.get_args());
     limited.current_dir(world.path("")).env_clear().env("HOME", world.path("home"));
     limited.env("RUNTIME_DIRECTORY", world.path(""));
@@ -26,7 +26,7 @@ fn row<'r>(rows: &'r [Value], file: &str) -> &'r Value {
 }
 
 #[test]
-fn what_is_no_file_is_named_and_never_opened() {
+fn special_files_are_reported_and_never_opened() {
     let world = World::new();
     world.issue("good.pem", &world.profile("good.example"));
     let path = |name: &str| world.path("certs").join(name);
@@ -71,7 +71,7 @@ fn a_file_of_a_gigabyte_is_not_read() {
     for number in 0..8 {
         File::create(world.path(&format!("certs/huge{number}.pem"))).unwrap().set_len(1 << 30).unwrap();
     }
-    // As an issuer beside a certificate, too.
+    // Also as an issuer beside a certificate.
     File::create(world.path("certs/good.pem.issuer")).unwrap().set_len(1 << 30).unwrap();
     let began = Instant::now();
     let ended = pass(&world, 512, &[]);
@@ -102,7 +102,7 @@ fn ten_thousand_files_without_certificates_cost_seconds() {
     assert_eq!(ended.code, 0, "{:?}", ended.err);
     let (rows, totals) = ended.json();
     assert_eq!((rows.len(), &totals["good"], &totals["no_certificate"]), (7501, &1.into(), &7500.into()));
-    // What runs for good looks at them once, not at every scan.
+    // The daemon reads them once, not at every scan.
     let running = Running::start(world.command(&["-p", "certs", "--refresh-interval", "1", "--verbosity", "4"]));
     assert!(until(PATIENCE, || running.words().matches("0 new or changed").count() >= 3), "{}", running.words());
     world.issue("new.pem", &world.profile("new.example"));

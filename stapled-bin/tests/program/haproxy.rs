@@ -1,4 +1,4 @@
-//! HAProxy's configuration as it is named: alone, several, with paths and sockets beside it.
+//! `--haproxy-config`: one configuration, several, and together with paths and sockets.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn crt(world: &World, file: &str) -> String {
 }
 
 #[test]
-fn a_pass_over_a_configuration() {
+fn one_pass_over_a_configuration() {
     let world = World::new();
     world.issue("a.pem", &world.profile("a.example"));
     world.issue("other.pem", &world.profile("other.example"));
@@ -24,18 +24,18 @@ fn a_pass_over_a_configuration() {
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(world.staple("a.pem").exists() && !world.staple("other.pem").exists(), "{ended:?}");
 
-    // Its socket counts, too.
+    // Its socket counts as well.
     let ended = world.run(&["--one-off", "--json", "--haproxy-config", "h.cfg"]);
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.out.contains("/no/socket"), "{ended:?}");
 
-    // And so does a certificate that is not there.
+    // So does a certificate file that does not exist.
     configure(&world, "h", "/no/socket", &format!("{} crt /none.pem", crt(&world, "a.pem")));
     let ended = world.run(&["--one-off", "--json", "--no-haproxy-sockets", "--haproxy-config", "h.cfg"]);
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.out.contains("crt_missing") && ended.out.contains("h.cfg:4"), "{ended:?}");
 
-    // What was merely assumed does not.
+    // A path that was only assumed does not.
     let text = fs::read_to_string(world.path("h.cfg")).unwrap().replace(" crt /none.pem", "");
     fs::write(world.path("h.cfg"), format!(".if version_atleast(3.0)\n.endif\n{text}")).unwrap();
     let ended = world.run(&["--one-off", "--no-haproxy-sockets", "--haproxy-config", "h.cfg"]);
@@ -43,7 +43,7 @@ fn a_pass_over_a_configuration() {
     assert!(ended.err.contains("h.cfg:1: version_atleast(3.0) depends on the version of HAProxy"), "{ended:?}");
 }
 
-/// Which sockets each certificate's staple goes to, in a pass with these arguments.
+/// The sockets that the staple of each certificate goes to, in a pass with these arguments.
 fn sockets_of(world: &World, arguments: &[&str]) -> Vec<(String, Vec<String>)> {
     let ended = world.run(&[&["--one-off", "--json"], arguments].concat());
     let (rows, _) = ended.json();
@@ -74,7 +74,7 @@ fn configurations_paths_and_sockets_are_merged() {
     let sockets = |name: &str, sockets: &[&str]| {
         (format!("{name}.example"), sockets.iter().map(|&socket| socket.to_owned()).collect::<Vec<_>>())
     };
-    // Two HAProxys, each with its own.
+    // Two HAProxys, each with its own socket.
     for arguments in
         [&["--haproxy-config", "a.cfg", "b.cfg"][..], &["--haproxy-config", "a.cfg", "--haproxy-config", "b.cfg"]]
     {
@@ -88,21 +88,21 @@ fn configurations_paths_and_sockets_are_merged() {
         fs::copy(world.path(name), world.path("d").join(name)).unwrap();
     }
     assert_eq!(run(&["--haproxy-config", "d"]), both);
-    // Paths keep their sockets, the configuration its own.
+    // Paths keep their sockets, and the configuration keeps its own.
     assert_eq!(
         run(&["-p", "more", "-s", "/no/c", "--haproxy-config", "a.cfg"]),
         [sockets("a", &["/no/a"]), sockets("c", &["/no/c"])]
     );
-    // Without paths, sockets are the configurations'.
+    // Without paths, the sockets belong to the configurations.
     assert_eq!(run(&["-s", "/no/c", "--haproxy-config", "a.cfg"]), [sockets("a", &["/no/c", "/no/a"])]);
-    // A certificate that is in both goes to both.
+    // The staple of a certificate in both goes to both.
     assert_eq!(
         run(&["-p", "certs/a.pem", "-s", "/no/c", "--haproxy-config", "a.cfg"]),
         [sockets("a", &["/no/c", "/no/a"])]
     );
-    // No sockets, but certificates.
+    // Certificates without sockets.
     assert_eq!(run(&["--no-haproxy-sockets", "--haproxy-config", "a.cfg"]), [sockets("a", &[])]);
-    // In the file.
+    // The same in the configuration file.
     fs::write(world.path("x.conf"), "haproxy-config = [\"a.cfg,b.cfg\"]\n").unwrap();
     fs::create_dir(world.path("elsewhere")).unwrap();
     let mut command = world.command(&["--one-off", "--json", "--config", "../x.conf"]);
@@ -112,7 +112,7 @@ fn configurations_paths_and_sockets_are_merged() {
 }
 
 #[test]
-fn what_is_found_is_told_when_it_is_checked() {
+fn check_config_shows_what_a_configuration_contains() {
     let world = World::new();
     world.issue("a.pem", &world.profile("a.example"));
     configure(&world, "h", "/no/socket", &format!("{} crt /none.pem", crt(&world, "a.pem")));
@@ -135,9 +135,9 @@ fn staples_that_would_go_nowhere_are_refused() {
     assert!(ended.code == 2 && ended.err.contains("its staples would go nowhere"), "{ended:?}");
 }
 
-/// In the background, and after a reload there, relative paths mean what they meant where it was started.
+/// A process in the background resolves relative paths from the directory of its start, also after a reload.
 #[test]
-fn relative_names_keep_their_meaning() {
+fn relative_paths_of_a_haproxy_configuration_keep_their_meaning() {
     let world = World::new();
     world.issue("a.pem", &world.profile("a.example"));
     configure(&world, "h", "unix@no.sock", "crt certs/a.pem");

@@ -1,4 +1,4 @@
-//! The hook: what it is told, how often, and that it is in nobody's way.
+//! The hook: its environment, how often it runs, and that it delays nothing.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use stapled_ca::lab::Fault;
 
 use crate::world::{PATIENCE, Running, World, contents, until};
 
-/// A hook that writes what it is told into a file of its own in `told/`, then does more.
+/// A hook that writes its environment into a new file in `told/`, and then runs `more`.
 fn hook(world: &World, more: &str) -> PathBuf {
     let told = world.path("told");
     fs::create_dir_all(&told).unwrap();
@@ -19,8 +19,8 @@ fn hook(world: &World, more: &str) -> PathBuf {
          /bin/mv $file.new $file\n{more}\n",
         told = told.display()
     );
-    // Written by another process: a file that a thread of this one has open for writing cannot be run, and forks of
-    // other tests may hold it for a moment.
+    // Another process writes it: a file that is open for writing cannot be run, and forks of other tests could hold a
+    // descriptor of this process.
     let mut shell = std::process::Command::new("/bin/sh");
     shell.args(["-c", "printf %s \"$1\" >\"$2\" && chmod 755 \"$2\"", "sh", &script, path.to_str().unwrap()]);
     assert!(shell.status().unwrap().success());
@@ -39,7 +39,7 @@ fn start(world: &World, more: &[&str]) -> Running {
 }
 
 #[test]
-fn it_is_told_of_new_staples_failures_and_revocations() {
+fn the_hook_runs_for_new_staples_failures_and_revocations() {
     let world = World::new();
     hook(&world, "echo done");
     let good = world.issue("good.pem", &world.profile("good.example"));
@@ -74,21 +74,21 @@ fn it_is_told_of_new_staples_failures_and_revocations() {
 }
 
 #[test]
-fn the_same_trouble_is_told_at_once_and_then_counted() {
+fn repeated_failures_run_the_hook_once_and_are_then_counted() {
     let world = World::new();
     hook(&world, "");
     let issued = world.issue("a.pem", &world.profile("a.example"));
     world.lab.fault(issued.serial(), Fault::TryLater);
     let running = start(&world, &["--hook-debounce", "1000"]);
     assert!(until(PATIENCE, || told(&world, "renewal_failed").len() == 1));
-    // Each reload has it tried again at once, and fail again.
+    // After each reload the renewal is tried again at once, and fails again.
     for count in 2..=4 {
         running.signal("HUP");
         let failures = || running.words().matches("event=renewal_failed").count();
         assert!(until(PATIENCE, || failures() == count), "{}", running.words());
     }
     assert_eq!(told(&world, "renewal_failed").len(), 1);
-    // What was held back is told at the end.
+    // The hook runs for the events that were held back when the program ends.
     running.signal("TERM");
     assert_eq!(running.end(PATIENCE).code, 0);
     let counts: Vec<String> = told(&world, "renewal_failed");
@@ -97,7 +97,7 @@ fn the_same_trouble_is_told_at_once_and_then_counted() {
 }
 
 #[test]
-fn one_that_hangs_is_killed_with_what_it_started_and_holds_up_nothing() {
+fn a_hook_that_hangs_is_killed_with_its_processes_and_delays_nothing() {
     let world = World::new();
     hook(&world, &format!("/bin/sleep 1000 & echo $! >>{}\nwait", world.path("sleepers").display()));
     for number in 0..20 {
@@ -116,16 +116,16 @@ fn one_that_hangs_is_killed_with_what_it_started_and_holds_up_nothing() {
     let sleepers = fs::read_to_string(world.path("sleepers")).unwrap();
     let lives = |pid: &str| {
         let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // Dead and not waited for by whoever adopted it counts as dead.
+        // A zombie counts as dead.
         !state.is_empty() && !state.contains(") Z ")
     };
     assert!(sleepers.lines().count() >= 2 && until(PATIENCE, || !sleepers.lines().any(lives)), "{sleepers}");
 }
 
 #[test]
-fn what_it_says_and_how_it_fails_is_logged_within_bounds() {
+fn the_output_and_the_failure_of_a_hook_are_logged_with_a_limit() {
     let world = World::new();
-    // More than a pipe holds, and more than is logged.
+    // More than fits into a pipe, and more than is logged.
     hook(&world, "/usr/bin/head -c 1000000 /dev/zero | /usr/bin/tr '\\0' x\necho \"$STAPLED_CODE\" >&2\nexit 7");
     world.issue("a.pem", &world.profile("a.example"));
     let running = start(&world, &["--logdir", "logs"]);
@@ -136,7 +136,7 @@ fn what_it_says_and_how_it_fails_is_logged_within_bounds() {
 }
 
 #[test]
-fn one_that_cannot_be_run_is_refused_at_the_start() {
+fn a_hook_that_cannot_be_run_is_refused_at_the_start() {
     let world = World::new();
     fs::write(world.path("text"), "").unwrap();
     for (program, words) in [
@@ -151,7 +151,7 @@ fn one_that_cannot_be_run_is_refused_at_the_start() {
     }
     let ended = world.run(&["--cert-paths", "certs", "--hook-timeout", "3"]);
     assert!(ended.code == 2 && ended.err.contains("--hook-timeout: belongs to hook"), "{ended:?}");
-    // One that goes away later is no reason to stop.
+    // The daemon continues if the hook disappears later.
     let path = hook(&world, "");
     world.issue("a.pem", &world.profile("a.example"));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -165,7 +165,7 @@ fn one_that_cannot_be_run_is_refused_at_the_start() {
 }
 
 #[test]
-fn a_pass_waits_for_it() {
+fn a_pass_waits_for_the_hook() {
     let world = World::new();
     hook(&world, "/bin/sleep 1\n/bin/touch $file.done");
     let issued = world.issue("a.pem", &world.profile("a.example"));

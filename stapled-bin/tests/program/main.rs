@@ -1,6 +1,6 @@
-//! The real program, run in directories of its own, against a certificate authority on 127.0.0.1.
+//! Tests of the whole program. Each runs it in a directory of its own, with a certificate authority on 127.0.0.1.
 
-// A test fails by panicking, and says what it left out.
+// Tests fail by panicking, and print what they skip.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod arguments;

@@ -1,4 +1,4 @@
-//! One pass: what it writes, what it says, and its exit code.
+//! `--one-off`: the files, the output and the exit code of one pass.
 
 use std::fs;
 
@@ -34,7 +34,7 @@ fn an_empty_directory_is_no_failure() {
 }
 
 #[test]
-fn what_needs_no_staple_is_no_failure() {
+fn certificates_that_need_no_staple_are_no_failure() {
     let world = World::new();
     world.issue("plain.pem", &stapled_ca::Profile::server("plain.example"));
     world.issue("old.pem", &world.profile("old.example").valid_between(1_600_000_000, 1_600_100_000));
@@ -52,7 +52,7 @@ fn what_needs_no_staple_is_no_failure() {
 }
 
 #[test]
-fn whatever_is_missing_is_a_failure_and_the_rest_is_done_all_the_same() {
+fn every_missing_staple_is_a_failure_and_the_others_are_renewed() {
     type Break = fn(&World) -> Vec<&'static str>;
     let cases: [(&str, &str, Break); 6] = [
         ("issuer_missing", "problem", |world| {
@@ -92,7 +92,7 @@ fn whatever_is_missing_is_a_failure_and_the_rest_is_done_all_the_same() {
 }
 
 #[test]
-fn a_revoked_certificate_ends_with_3_whatever_else_there_is() {
+fn a_revoked_certificate_ends_with_3_whatever_else_is_wrong() {
     let world = World::new();
     let issued = world.issue("bad.pem", &world.profile("bad.example"));
     world.lab.revoke(issued.serial()).unwrap();
@@ -104,7 +104,7 @@ fn a_revoked_certificate_ends_with_3_whatever_else_there_is() {
 }
 
 #[test]
-fn quiet_says_nothing_when_all_is_well_and_what_is_wrong_otherwise() {
+fn quiet_prints_nothing_but_problems() {
     let world = World::new();
     let issued = world.issue("a.pem", &world.profile("a.example"));
     let ended = world.one_off(&["--quiet"]);
@@ -116,7 +116,7 @@ fn quiet_says_nothing_when_all_is_well_and_what_is_wrong_otherwise() {
 }
 
 #[test]
-fn the_same_trouble_is_told_once() {
+fn a_problem_of_several_certificates_is_printed_once() {
     let world = World::new();
     for name in ["a", "b", "c", "d"] {
         world.issue(&format!("{name}.pem"), &world.profile(&format!("{name}.example")));
@@ -143,7 +143,7 @@ fn the_log_directory_gets_everything() {
 }
 
 #[test]
-fn names_cannot_break_lines() {
+fn control_characters_in_names_are_escaped() {
     let world = World::new();
     let profile = world
         .profile("evil.example")
@@ -161,7 +161,7 @@ fn names_cannot_break_lines() {
 
 #[test]
 fn issuers_are_fetched_and_kept_unless_forbidden() {
-    // The lab serves no caIssuers: whoever may fetch asks in vain, whoever may not does not ask.
+    // The lab serves no caIssuers: a fetch fails, and without permission there is no fetch.
     let world = World::new();
     let profile = world.profile("a.example").ca_issuers_url("http://127.0.0.1:9/ca.der");
     let issued = world.ca.issue(&profile).unwrap();
@@ -178,7 +178,7 @@ fn issuers_are_fetched_and_kept_unless_forbidden() {
 }
 
 #[test]
-fn responders_at_inner_addresses_are_not_asked_where_strangers_name_them() {
+fn deny_private_responders_refuses_responders_at_private_addresses() {
     let world = World::new();
     world.issue("a.pem", &world.profile("a.test"));
     let ended = world.one_off(&["--json", "--deny-private-responders"]);
@@ -189,16 +189,16 @@ fn responders_at_inner_addresses_are_not_asked_where_strangers_name_them() {
 }
 
 #[test]
-fn responders_are_asked_through_the_proxy_that_is_named() {
+fn responders_are_asked_through_the_configured_proxy() {
     let world = World::new();
-    // A name that only the proxy, here the responder itself, can make something of.
+    // A name that only the proxy can resolve. The responder itself is the proxy here.
     world.issue("a.pem", &stapled_ca::Profile::server("a.test").ocsp_url("http://ocsp.invalid/"));
     let proxy = world.lab.url();
     let ended = world.one_off(&["--http-proxy", &proxy, "--no-proxy", "other.test"]);
     assert_eq!(ended.code, 0, "{ended:?}");
     let ended = world.one_off(&["--no-recycle", "--http-proxy", &proxy, "--no-proxy", "ocsp.invalid"]);
     assert_eq!(ended.code, 1, "{ended:?}");
-    // From the environment, where nothing is said.
+    // Without the option, the environment names the proxy.
     let mut command = world.command(&["--one-off", "--no-recycle", "-p", "certs"]);
     command.env("http_proxy", &proxy);
     let ended = Running::start(command).end(PATIENCE);

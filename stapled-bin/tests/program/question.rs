@@ -1,4 +1,4 @@
-//! A certificate, its authority and responses about it, in files: what the commands are asked about.
+//! A certificate, its authority and responses about it, in files: the input of the commands.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::world::{Ended, PATIENCE, Running, command_in};
 
-/// The time of all judgements that do not name another.
+/// The time of judgements that name no other time.
 pub(crate) const NOW: i64 = 1_800_000_000;
 pub(crate) const DAY: i64 = 86_400;
 
@@ -21,7 +21,7 @@ pub(crate) struct Question {
 }
 
 impl Question {
-    /// With the authority's certificate in `ca.pem` and the other one in `leaf.pem`.
+    /// The authority's certificate is in `ca.pem`, the end-entity certificate in `leaf.pem`.
     pub(crate) fn new(key: KeyType) -> Self {
         let ca = authority("Judged CA", key);
         let leaf = ca.issue(&server("judged.test")).unwrap();
@@ -43,7 +43,7 @@ impl Question {
         self.ca.cert_id(self.leaf.serial(), HashAlgorithm::Sha1)
     }
 
-    /// A good response as the issuer signs it.
+    /// A good response that the issuer signs.
     pub(crate) fn good(&self) -> ResponseBuilder {
         self.good_by(self.ca.signer())
     }
@@ -56,12 +56,12 @@ impl Question {
         Signer::delegate(&self.ca.issue(profile).unwrap())
     }
 
-    /// The program in this directory.
+    /// Runs the program in this directory.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
         Running::start(command_in(self.directory.path(), arguments)).end(PATIENCE)
     }
 
-    /// `stapled verify` of the three files at [`NOW`].
+    /// Runs `stapled verify` with the three files at [`NOW`].
     pub(crate) fn verify(&self, more: &[&str]) -> Ended {
         let files = ["verify", "--response", "response", "--cert", "leaf.pem", "--issuer", "ca.pem"];
         let at = NOW.to_string();
@@ -69,7 +69,7 @@ impl Question {
         self.run(&[&files, at.as_slice(), more].concat())
     }
 
-    /// What `stapled verify --json` says of a response: exit code and object.
+    /// The exit code and the object of `stapled verify --json` for a response.
     pub(crate) fn judge(&self, response: &[u8], more: &[&str]) -> (i32, Value) {
         self.write("response", response);
         let ended = self.verify(&[&["--json"], more].concat());

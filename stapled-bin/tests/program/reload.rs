@@ -1,4 +1,4 @@
-//! SIGHUP: a changed configuration holds without a question to the CA; one that is wrong does not, and nothing is lost.
+//! SIGHUP: a changed configuration takes effect without requests to the CA; a wrong one is refused, and nothing is lost.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -26,7 +26,7 @@ fn end(running: Running) -> String {
 }
 
 #[test]
-fn a_changed_configuration_holds_and_no_ca_is_asked_again() {
+fn a_changed_configuration_takes_effect_without_requests_to_the_ca() {
     let world = World::new();
     fs::create_dir(world.path("more")).unwrap();
     for name in ["a", "b"] {
@@ -34,14 +34,14 @@ fn a_changed_configuration_holds_and_no_ca_is_asked_again() {
     }
     let other = world.ca.issue(&world.profile("c.example")).unwrap();
     other.write_bundle(&world.path("more/c.pem")).unwrap();
-    // No file remembers anything: what is known is handed on in memory.
+    // No file holds a staple: the inventory is handed on in memory.
     let running = start(&world, "cert-paths = \"certs\"\nno-recycle = true\n");
     assert!(until(PATIENCE, || world.staple("a.pem").exists() && world.staple("b.pem").exists()));
     assert_eq!(world.lab.requests().len(), 2);
     reload(&world, &running, "cert-paths = [\"certs\", \"more\"]\nno-recycle = true\n", "event=reloaded");
     assert!(until(PATIENCE, || world.path("more/c.pem.ocsp").exists()), "{}", running.words());
     assert_eq!(world.lab.requests().len(), 3);
-    // And back, a few times in a row.
+    // And back, several times in a row.
     for _ in 0..3 {
         reload(&world, &running, "cert-paths = \"certs\"\nno-recycle = true\n", "event=reloaded");
         let ended = world.run(&["status", "--config", "x.conf"]);
@@ -56,7 +56,7 @@ fn a_changed_configuration_holds_and_no_ca_is_asked_again() {
 }
 
 #[test]
-fn a_wrong_configuration_is_refused_whole_with_line_and_reason() {
+fn a_wrong_configuration_is_refused_as_a_whole_with_line_and_reason() {
     let world = World::new();
     fs::create_dir(world.path("more")).unwrap();
     world.issue("a.pem", &world.profile("a.example"));
@@ -68,7 +68,7 @@ fn a_wrong_configuration_is_refused_whole_with_line_and_reason() {
             "cert-paths = [\"certs\", \"more\"]\nminimum-validty = 3\n",
             "x.conf:2:1: there is no setting \"minimum-validty\"",
         ),
-        ("cert-paths = \"more\"\nhash = \"md5\"\n", "x.conf:2:8: hash: unknown variant `md5`"),
+        ("cert-paths = \"more\"\nhash = \"md5\"\n", "x.conf:2:8: hash: \"sha1\" or \"sha256\" is needed, not \"md5\""),
         ("cert-paths = \"certs\"\nhaproxy-sockets = [\"/a\", \"/b\"]\n", "x.conf:2:1: haproxy-sockets"),
         ("cert-paths = \"more\"\nhook = \"missing\"\n", "x.conf:2:1: hook: "),
         ("", "no paths to certificates"),
@@ -79,7 +79,7 @@ fn a_wrong_configuration_is_refused_whole_with_line_and_reason() {
         let said = running.words().split_off(before);
         let line = said.lines().find(|line| line.contains("event=reload_refused")).unwrap();
         assert!(
-            line.contains("ERROR") && line.contains(words) && line.contains("the old one goes on"),
+            line.contains("ERROR") && line.contains(words) && line.contains("the old one stays in effect"),
             "{words}\n{said}"
         );
         assert!(!said.contains("event=reloaded"), "{said}");
@@ -87,7 +87,7 @@ fn a_wrong_configuration_is_refused_whole_with_line_and_reason() {
     fs::remove_file(world.path("x.conf")).unwrap();
     running.signal("HUP");
     assert!(until(PATIENCE, || running.said("cannot be read: No such file")));
-    // The old one goes on.
+    // The old one is still in effect.
     world.issue("b.pem", &world.profile("b.example"));
     assert!(until(PATIENCE, || world.staple("b.pem").exists()), "{}", running.words());
     reload(&world, &running, good, "event=reloaded");
@@ -97,7 +97,7 @@ fn a_wrong_configuration_is_refused_whole_with_line_and_reason() {
 }
 
 #[test]
-fn what_takes_a_restart_is_said() {
+fn changes_that_need_a_restart_are_logged() {
     let world = World::new();
     let running = start(&world, "cert-paths = \"certs\"\n");
     assert!(until(PATIENCE, || running.said("event=started")));
@@ -132,7 +132,7 @@ fn relative_paths_keep_their_meaning_in_the_background() {
 }
 
 #[test]
-fn systemd_is_told_of_a_reload() {
+fn a_reload_is_reported_to_systemd() {
     let world = World::new();
     let socket = UnixDatagram::bind(world.path("notify")).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -1,4 +1,4 @@
-//! `stapled renew`: asks at once, tells what came; and a revocation that somebody else has seen is not undone.
+//! `stapled renew`: the CA is asked at once, and the result is shown. A withdrawal by another process is not undone.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use stapled_ca::lab::Fault;
 
 use crate::world::{Ended, PATIENCE, Running, World, until};
 
-/// Starts the daemon, and waits until these have their staples and all is well.
+/// Starts the daemon, and waits until these files have staples and the status is good.
 fn start(world: &World, files: &[&str]) -> Running {
     let running = Running::start(world.command(&["--cert-paths", "certs"]));
     let all_have = || files.iter().all(|file| world.staple(file).exists());
@@ -19,7 +19,7 @@ fn renew(world: &World, arguments: &[&str]) -> Ended {
     world.run(&[&["renew"], arguments].concat())
 }
 
-/// What came of each certificate, by name.
+/// The outcome of each certificate, by name.
 fn outcomes(ended: &Ended) -> Vec<(String, String)> {
     let (rows, _) = ended.rows_and_last();
     let rows = rows.iter().filter(|row| row.get("progress").is_none());
@@ -31,7 +31,7 @@ fn outcomes(ended: &Ended) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_revoked_certificate_is_out_of_service_when_it_returns() {
+fn the_staple_of_a_revoked_certificate_is_gone_when_the_command_returns() {
     let world = World::new();
     let a = world.issue("a.pem", &world.profile("a.example"));
     let b = world.issue("b.pem", &world.profile("b.example"));
@@ -60,7 +60,7 @@ fn a_revoked_certificate_is_out_of_service_when_it_returns() {
 }
 
 #[test]
-fn what_fails_and_what_takes_too_long_is_told() {
+fn failures_and_timeouts_are_shown() {
     let world = World::new();
     let a = world.issue("a.pem", &world.profile("a.example"));
     let running = start(&world, &["a.pem"]);
@@ -80,15 +80,15 @@ fn what_fails_and_what_takes_too_long_is_told() {
     assert_eq!((ended.code, outcomes(&ended)), (1, vec![("a.example".to_owned(), "pending".to_owned())]), "{ended:?}");
     assert!(ended.out.contains(r#"{"progress":{"done":0,"of":1}}"#), "{ended:?}");
 
-    // Nobody waits: it is asked, and that is all.
+    // Without --wait, the CA is asked and the command returns.
     let ended = renew(&world, &["--all"]);
     assert_eq!(ended.code, 0, "{ended:?}");
-    assert!(ended.out.contains("1 are asked for"), "{ended:?}");
+    assert!(ended.out.contains("asked about: 1"), "{ended:?}");
     running.signal("TERM");
 }
 
 #[test]
-fn what_nobody_knows_and_what_needs_no_staple_is_told() {
+fn unknown_names_and_certificates_that_need_no_staple_are_shown() {
     let world = World::new();
     world.issue("a.pem", &world.profile("a.example"));
     world.issue("plain.pem", &stapled_ca::Profile::server("plain.example"));
@@ -105,7 +105,7 @@ fn what_nobody_knows_and_what_needs_no_staple_is_told() {
     let ended = renew(&world, &["--responder", "ocsp.nowhere", "--wait"]);
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.err.contains("no certificate has the responder ocsp.nowhere"), "{ended:?}");
-    // A file that was put there a moment ago.
+    // A file that was created a moment ago.
     world.issue("new.pem", &world.profile("new.example"));
     let ended = renew(&world, &["certs/new.pem", "--wait", "--json"]);
     assert_eq!((ended.code, outcomes(&ended).len()), (0, 1), "{ended:?}");
@@ -115,7 +115,7 @@ fn what_nobody_knows_and_what_needs_no_staple_is_told() {
 }
 
 #[test]
-fn mistakes_are_told_with_what_to_do() {
+fn messages_about_wrong_arguments_say_what_to_do() {
     let world = World::new();
     for (arguments, words) in [
         (&[][..], "<CERT|--responder <HOST>|--all>"),
@@ -130,9 +130,9 @@ fn mistakes_are_told_with_what_to_do() {
     }
 }
 
-/// Another stapled learns of a revocation, and takes the staple away beside one that runs.
+/// Another stapled learns of a revocation, and removes the staple while the daemon runs.
 #[test]
-fn what_another_one_withdrew_stays_away() {
+fn a_staple_that_another_stapled_withdrew_is_not_restored() {
     let world = World::new();
     let a = world.issue("a.pem", &world.profile("a.example"));
     let running = start(&world, &["a.pem"]);
@@ -145,9 +145,9 @@ fn what_another_one_withdrew_stays_away() {
     running.signal("TERM");
 }
 
-/// An operator removes the file while the CA cannot be asked: nothing is brought back that nobody vouches for.
+/// An operator removes the file while the CA does not answer: the staple is not restored without the CA's confirmation.
 #[test]
-fn a_removed_file_waits_for_the_cas_word() {
+fn a_removed_file_is_restored_only_after_the_ca_has_answered() {
     let world = World::new();
     let a = world.issue("a.pem", &world.profile("a.example"));
     let running = start(&world, &["a.pem"]);

@@ -1,4 +1,4 @@
-//! Running for good: in the foreground, in the background, and how it ends.
+//! The daemon: in the foreground, in the background, and its end.
 
 use std::fs;
 use std::io::Read;
@@ -11,7 +11,7 @@ use stapled_ca::lab::Fault;
 use crate::world::{PATIENCE, Running, World, contents, signal_to, until};
 
 #[test]
-fn sigterm_and_sigint_end_it_within_seconds() {
+fn sigterm_and_sigint_end_the_daemon_within_seconds() {
     for signal in ["TERM", "INT"] {
         let world = World::new();
         world.issue("a.pem", &world.profile("a.example"));
@@ -28,7 +28,7 @@ fn sigterm_and_sigint_end_it_within_seconds() {
 }
 
 #[test]
-fn a_responder_that_hangs_does_not_hold_up_the_end() {
+fn a_responder_that_hangs_does_not_delay_the_end() {
     let world = World::new();
     let issued = world.issue("a.pem", &world.profile("a.example"));
     world.lab.fault(issued.serial(), Fault::Hang);
@@ -43,7 +43,7 @@ fn a_responder_that_hangs_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn an_interrupted_pass_says_so_in_its_exit_code() {
+fn the_exit_code_of_an_interrupted_pass_names_the_signal() {
     let world = World::new();
     let issued = world.issue("a.pem", &world.profile("a.example"));
     world.lab.fault(issued.serial(), Fault::Hang);
@@ -58,7 +58,7 @@ fn an_interrupted_pass_says_so_in_its_exit_code() {
 }
 
 #[test]
-fn new_certificates_are_seen() {
+fn new_certificates_are_found() {
     let world = World::new();
     let running = Running::start(world.command(&["--cert-paths", "certs", "--refresh-interval", "1"]));
     world.issue("a.pem", &world.profile("a.example"));
@@ -68,7 +68,7 @@ fn new_certificates_are_seen() {
 }
 
 #[test]
-fn in_the_background_it_runs_until_told_to_stop() {
+fn in_the_background_the_daemon_runs_until_a_signal() {
     let world = World::new();
     world.issue("a.pem", &world.profile("a.example"));
     let arguments = ["--daemon", "--cert-paths", "certs", "--pid-file", "pid", "--logdir", "logs"];
@@ -78,14 +78,14 @@ fn in_the_background_it_runs_until_told_to_stop() {
     assert!(until(PATIENCE, || world.staple("a.pem").exists()));
     let again = world.run(&arguments);
     assert_eq!(again.code, 1, "{again:?}");
-    assert!(again.err.contains(&format!("another stapled runs with it (process {pid})")), "{again:?}");
+    assert!(again.err.contains(&format!("another stapled uses this file (process {pid})")), "{again:?}");
     signal_to(pid, "TERM");
     assert!(until(PATIENCE, || !world.path("pid").exists()), "{}", contents(&world.path("logs")));
     assert!(until(PATIENCE, || contents(&world.path("logs")).contains("event=stopped")));
 }
 
 #[test]
-fn what_keeps_it_from_the_background_is_said_before_it_goes() {
+fn start_errors_are_printed_before_the_daemon_goes_to_the_background() {
     let world = World::new();
     fs::write(world.path("file"), "").unwrap();
     for (arguments, code, words) in [
@@ -100,12 +100,12 @@ fn what_keeps_it_from_the_background_is_said_before_it_goes() {
 }
 
 #[test]
-fn nobody_who_does_not_read_the_log_is_waited_for() {
+fn a_full_log_pipe_delays_nothing() {
     let world = World::new();
     for number in 0..300 {
         world.issue(&format!("{number}.pem"), &world.profile(&format!("{number}.example")));
     }
-    // Far more lines than a pipe holds.
+    // Far more lines than fit into a pipe.
     let mut command = world.command(&["--cert-paths", "certs", "--verbosity", "4"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let all_written = || (0..300).all(|number| world.staple(&format!("{number}.pem")).exists());
@@ -118,7 +118,7 @@ fn nobody_who_does_not_read_the_log_is_waited_for() {
 }
 
 #[test]
-fn systemd_is_told() {
+fn the_state_is_reported_to_systemd() {
     let world = World::new();
     let socket = UnixDatagram::bind(world.path("notify")).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -1,4 +1,4 @@
-//! `stapled status`: what a running program tells, to whom, and what it does not let in its way.
+//! `stapled status`: the answers of the daemon, the rights of its socket, and that clients do not delay it.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -23,7 +23,7 @@ fn status(world: &World, arguments: &[&str]) -> Ended {
     world.run(&[&["status"], arguments].concat())
 }
 
-/// Waits until the exit code is the expected one, and returns what is said then.
+/// Waits for an exit code, and returns the output with it.
 fn status_with(world: &World, code: i32, arguments: &[&str]) -> Ended {
     let mut ended = status(world, arguments);
     let came = until(PATIENCE, || {
@@ -60,7 +60,7 @@ fn every_certificate_has_state_reason_since_next_try_and_servers() {
     assert_eq!((&last["totals"]["good"], &last["totals"]["exit_code"]), (&1.into(), &0.into()));
     assert!(last["daemon"]["pid"].is_number() && last["daemon"]["since"].is_string(), "{last}");
 
-    // What is wrong, in words and with its code; and what cannot wait stands first.
+    // Problems in words and with their code; outages stand first.
     let must = world.ca.issue(&world.profile("must.example").must_staple(true)).unwrap();
     world.lab.fault(must.serial(), Fault::TryLater);
     must.write_bundle(&world.path("certs/must.pem")).unwrap();
@@ -122,14 +122,14 @@ fn one_certificate_is_found_by_name_serial_number_and_file() {
 }
 
 #[test]
-fn without_a_daemon_it_ends_with_4_and_wrong_words_with_2() {
+fn without_a_daemon_the_exit_code_is_4_and_with_wrong_arguments_2() {
     let world = World::new();
     let ended = status(&world, &[]);
     assert_eq!((ended.code, ended.out.as_str()), (4, ""), "{ended:?}");
     assert!(ended.err.contains("control.sock: no stapled answers there: No such file"), "{ended:?}");
     assert_eq!(status(&world, &["--no-such"]).code, 2);
     assert_eq!(status(&world, &["--config", "nowhere.conf"]).code, 2);
-    // Somebody who takes the question and says something else, or nothing more.
+    // A server that takes the question and gives another answer, or none.
     for (answer, words) in
         [("{}\n", "the answer broke off"), ("", "the answer broke off"), ("{\"error\":\"no\"}\n", ": no")]
     {
@@ -150,7 +150,7 @@ fn without_a_daemon_it_ends_with_4_and_wrong_words_with_2() {
 }
 
 #[test]
-fn a_named_socket_must_be_had_and_the_usual_one_may_be_missed() {
+fn a_configured_socket_is_required_and_the_usual_one_is_optional() {
     let world = World::new();
     let mut first = Running::start(world.command(&["--cert-paths", "certs", "--control-socket", "named.sock"]));
     assert!(until(PATIENCE, || world.path("named.sock").exists()));
@@ -161,7 +161,7 @@ fn a_named_socket_must_be_had_and_the_usual_one_may_be_missed() {
     let second = world.run(&["--cert-paths", "certs", "--control-socket", "named.sock"]);
     assert_eq!(second.code, 1, "{second:?}");
     assert!(second.err.contains("named.sock: another stapled answers there"), "{second:?}");
-    // Killed, it leaves its socket behind, which is nobody's.
+    // A killed daemon leaves its socket, and the next one replaces it.
     first.kill();
     assert!(world.path("named.sock").exists());
     let third = Running::start(world.command(&["--cert-paths", "certs", "--control-socket", "named.sock"]));
@@ -174,7 +174,7 @@ fn a_named_socket_must_be_had_and_the_usual_one_may_be_missed() {
         assert!(ended.err.contains(words), "{ended:?}");
     }
     assert_eq!(fs::read(world.path("file")).unwrap(), b"precious");
-    // At the usual place: two of them, of which the second does without.
+    // Two daemons with the usual path: the second runs without a socket.
     let fourth = start(&world, &[]);
     let fifth = Running::start(world.command(&["--cert-paths", "certs"]));
     assert!(until(PATIENCE, || fifth.said("event=control_unavailable")));
@@ -185,7 +185,7 @@ fn a_named_socket_must_be_had_and_the_usual_one_may_be_missed() {
 }
 
 #[test]
-fn nobody_who_asks_badly_or_reads_slowly_is_in_the_way() {
+fn bad_questions_and_slow_readers_delay_nothing() {
     let world = World::new();
     for number in 0..50 {
         world.issue(&format!("{number}.pem"), &world.profile(&format!("{number}.example")));
@@ -199,7 +199,7 @@ fn nobody_who_asks_badly_or_reads_slowly_is_in_the_way() {
     };
     let said = |question: &[u8]| {
         let mut stream = connect();
-        // It may stop listening before all is said.
+        // The daemon may stop reading before the end of the question.
         let _ = stream.write_all(question);
         let mut answer = String::new();
         let _ = stream.read_to_string(&mut answer);
@@ -212,12 +212,12 @@ fn nobody_who_asks_badly_or_reads_slowly_is_in_the_way() {
     }
     assert!(!said(&[b'['; 300_000]).contains("totals"), "too long a question");
     assert!(said(b"{\"status\":{\"of\":[]}}\n").contains("totals"));
-    // More than are answered at once, who say nothing, and one who reads nothing: the rest waits five seconds for them.
+    // More silent clients than are answered at once, and one that reads nothing: others wait five seconds for them.
     let silent: Vec<UnixStream> = (0..20).map(|_| connect()).collect();
     let asked = Instant::now();
     assert_eq!(status(&world, &[]).code, 0);
     assert!(asked.elapsed() < Duration::from_secs(18), "{:?}", asked.elapsed());
-    // The work went on meanwhile, and so does the end.
+    // Renewals continued meanwhile, and the daemon ends at once.
     world.issue("new.pem", &world.profile("new.example"));
     assert!(until(PATIENCE, || world.staple("new.pem").exists()));
     let silent_too: Vec<UnixStream> = (0..20).map(|_| connect()).collect();

@@ -1,6 +1,6 @@
-//! The real program over responses with known verdicts: our own always, a larger collection where it lies beside the
-//! project or where `STAPLED_VECTORS` says. The README of the collection has the contract: exit codes 0, 10, 11 and 20,
-//! one line of JSON, and nothing that ends in another way.
+//! The program with responses whose verdicts are known: always the project's own, and a larger collection if it is beside
+//! the project or at `STAPLED_VECTORS`. The README of the collection has the contract: exit codes 0, 10, 11 and 20, one
+//! line of JSON, and no other end.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,10 +22,10 @@ const LENIENT: [&str; 7] = [
     "expires_within_300s",
 ];
 const LENIENT_OPTIONS: [&str; 3] = ["--allow-sha1", "--allow-missing-next-update", "--allow-weak-keys"];
-/// How many run at once.
+/// How many runs there are at once.
 const AT_ONCE: usize = 2;
 
-/// How many did what.
+/// How many runs had which result.
 type Counts = BTreeMap<&'static str, usize>;
 
 struct Collection<'a> {

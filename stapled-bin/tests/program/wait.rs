@@ -1,4 +1,4 @@
-//! `--one-off --wait`: a gate that opens only when everything that should be stapled is.
+//! `--one-off --wait`: exit code 0 only when every certificate that should have a staple has one.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use stapled_ca::lab::Fault;
 use crate::world::{PATIENCE, Running, World, until};
 
 #[test]
-fn it_opens_when_the_last_one_is_there_and_not_before() {
+fn the_pass_ends_with_0_when_the_last_staple_is_there() {
     let world = World::new();
     for number in 0..5 {
         world.issue(&format!("{number}.pem"), &world.profile(&format!("{number}.example")));
@@ -24,14 +24,14 @@ fn it_opens_when_the_last_one_is_there_and_not_before() {
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.out.ends_with("6 in all, 6 good\n") && world.staple("late.pem").exists(), "{ended:?}");
     assert_eq!(world.lab.requests().len(), 5 + asked_for_late(), "only what was missing is asked for again");
-    // What is well already takes no time.
+    // If nothing is missing, the pass ends at once.
     let began = Instant::now();
     assert_eq!(world.one_off(&["--wait", "60"]).code, 0);
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
-fn it_stays_shut_when_the_time_is_up() {
+fn the_pass_ends_with_1_when_the_time_is_up() {
     let world = World::new();
     let bad = world.issue("bad.pem", &world.profile("bad.example"));
     for fault in [Fault::TryLater, Fault::Hang] {
@@ -47,25 +47,25 @@ fn it_stays_shut_when_the_time_is_up() {
 }
 
 #[test]
-fn it_waits_for_servers_and_for_files() {
+fn the_pass_waits_for_servers_and_for_files() {
     let world = World::new();
     let lonely = world.ca.issue(&world.profile("lonely.example")).unwrap();
     fs::write(world.path("certs/lonely.pem"), lonely.certificate_pem()).unwrap();
     let arguments = ["--one-off", "--wait", "60", "--no-fetch-issuers", "-p", "certs"];
     let running = Running::start(world.command(&arguments));
     assert!(until(PATIENCE, || running.said("still missing")), "{}", running.words());
-    // A deploy script that brings the issuer later.
+    // A deploy script that writes the issuer's file later.
     fs::write(world.path("certs/lonely.pem.issuer"), world.ca.certificate_pem()).unwrap();
     let ended = running.end(PATIENCE);
     assert_eq!(ended.code, 0, "{ended:?}");
-    // A server that never comes.
+    // A server that never starts.
     let ended = world.one_off(&["--wait", "2", "-s", "/nowhere/admin.sock"]);
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.out.contains("1 of 2; /nowhere/admin.sock: socket_missing"), "{ended:?}");
 }
 
 #[test]
-fn what_time_cannot_mend_is_not_waited_for() {
+fn the_pass_does_not_wait_for_problems_that_only_people_can_solve() {
     let world = World::new();
     world.issue("good.pem", &world.profile("good.example"));
     let revoked = world.issue("revoked.pem", &world.profile("revoked.example"));
@@ -75,7 +75,7 @@ fn what_time_cannot_mend_is_not_waited_for() {
     let ended = world.one_off(&["--wait", "60"]);
     assert_eq!(ended.code, 3, "{ended:?}");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    // The must-staple ones stand first: nothing is as urgent.
+    // Must-staple certificates stand first.
     let rows: Vec<&str> = ended.out.lines().map(str::trim).collect();
     assert!(rows[1].starts_with("must.example") && rows[1].contains("OUTAGE"), "{ended:?}");
     let ended = world.run(&["-p", "certs", "--wait", "5"]);
@@ -83,7 +83,7 @@ fn what_time_cannot_mend_is_not_waited_for() {
 }
 
 #[test]
-fn it_can_be_interrupted() {
+fn the_wait_can_be_interrupted() {
     let world = World::new();
     let bad = world.issue("bad.pem", &world.profile("bad.example"));
     world.lab.fault(bad.serial(), Fault::TryLater);

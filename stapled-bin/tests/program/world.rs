@@ -1,4 +1,4 @@
-//! A directory with certificates, their authority and its responder, and the program in it.
+//! A directory with certificates, their authority with its responder, and the program that runs there.
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -28,12 +28,12 @@ impl World {
         World { harness, lab }
     }
 
-    /// A certificate that the lab answers for.
+    /// The profile of a certificate whose responder is the lab.
     pub(crate) fn profile(&self, name: &str) -> Profile {
         Profile::server(name).ocsp_url(self.lab.url())
     }
 
-    /// Issues it into `certs/FILE`, with its issuer and key.
+    /// Issues a certificate into `certs/FILE`, with its issuer and key.
     pub(crate) fn issue(&self, file: &str, profile: &Profile) -> Issued {
         let issued = self.ca.issue(profile).unwrap();
         issued.write_bundle(&self.path("certs").join(file)).unwrap();
@@ -44,12 +44,12 @@ impl World {
         self.path("certs").join(format!("{file}.ocsp"))
     }
 
-    /// The program, in this directory, with nothing of the machine's own configuration.
+    /// The command that runs the program in this directory, isolated from the configuration of the machine.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         command_in(&self.path(""), arguments)
     }
 
-    /// Runs it to its end.
+    /// Runs the program to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
         Running::start(self.command(arguments)).end(PATIENCE)
     }
@@ -60,7 +60,7 @@ impl World {
     }
 }
 
-/// The program in a directory, with nothing of the machine's own configuration.
+/// The command that runs the program in a directory, isolated from the configuration of the machine.
 pub(crate) fn command_in(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(stapled_tests::built_program(env!("CARGO_BIN_EXE_stapled").as_ref()));
     command.args(arguments).current_dir(directory).env_clear().env("HOME", directory.join("home"));

@@ -13,12 +13,13 @@ use stapled_haproxy::check::{Report, StapleFiles};
 use stapled_haproxy::{Haproxys, Processes};
 
 use super::answer::{CommandError, GOOD, UNANSWERED, USAGE};
-use crate::arguments::Arguments;
 use crate::configuration::{self, Configuration};
+use crate::fault::ConfigurationError;
 use crate::haproxys::{self, HaproxyError};
-use crate::invocation;
+use crate::options::arguments::{self, Options};
+use crate::options::declaration::Section;
+use crate::options::table as option;
 use crate::progress::Terminal;
-use crate::settings::{RUNNING, Settings};
 use crate::stderr::say;
 use crate::wiring;
 
@@ -29,43 +30,21 @@ use crate::wiring;
 /// runs, and every problem with what to do about it. No file is written, no CA is asked, and HAProxy is only asked to
 /// show what it has.
 #[derive(Args, Debug)]
-#[command(after_long_help = AFTER_HELP, mut_args(offered))]
+#[command(after_long_help = AFTER_HELP, mut_args(explained))]
 pub(crate) struct Check {
     #[command(flatten)]
-    settings: Settings,
-
-    /// The daemon's configuration file [default: as the daemon finds it]
-    #[arg(short = 'c', long, value_name = "FILE", help_heading = RUNNING)]
-    config: Option<PathBuf>,
+    options: Options<arguments::Check>,
 }
 
-/// Options of the daemon that make a difference here. The others are taken, so that its arguments can be given as they
-/// are.
-const OFFERED: [&str; 16] = [
-    "cert_paths",
-    "recursive",
-    "file_extensions",
-    "ignore",
-    "issuer_dir",
-    "no_fetch_issuers",
-    "haproxy_sockets",
-    "no_haproxy_sockets",
-    "haproxy_config",
-    "staple_dir",
-    "no_staple_files",
-    "responder",
-    "default_responder",
-    "json",
-    "quiet",
-    "config",
-];
-
-fn offered(argument: Arg) -> Arg {
-    let is_offered = OFFERED.iter().any(|offered| argument.get_id() == offered);
-    match argument.get_id().as_str() {
-        "json" => argument.help("Print one object a line for each certificate").help_heading(RUNNING),
-        "quiet" => argument.help("Nothing but problems, one a line on standard error").help_heading(RUNNING),
-        _ => argument.hide(!is_offered),
+/// Two options of the daemon have another meaning here.
+fn explained(argument: Arg) -> Arg {
+    if argument.get_id() == option::JSON.declaration.name {
+        argument.help("Print one object a line for each certificate")
+    } else if argument.get_id() == option::QUIET.declaration.name {
+        let heading = Section::Running.heading();
+        argument.help("Print nothing but problems, one a line on standard error").help_heading(heading)
+    } else {
+        argument
     }
 }
 
@@ -107,8 +86,9 @@ Exit codes:
   2    wrong arguments or configuration file, or a HAProxy configuration that cannot be read";
 
 impl Check {
-    pub(super) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
-        let (json, quiet) = (self.settings.json, self.settings.quiet);
+    pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
+        let settings = &self.options.settings;
+        let (json, quiet) = (settings.get(&option::JSON), settings.get(&option::QUIET));
         let configuration = match self.configuration() {
             Ok(configuration) => configuration,
             Err(error) => {
@@ -147,17 +127,9 @@ impl Check {
     }
 
     /// The daemon's configuration, by the same arguments.
-    fn configuration(self) -> Result<Configuration, crate::fault::ConfigurationError> {
-        // There, it belongs to the summary of a pass.
-        let settings = Settings { json: false, ..self.settings };
-        invocation::configuration(Arguments {
-            command: None,
-            settings,
-            config: self.config,
-            check_config: false,
-            verbose: 0,
-            stray: Vec::new(),
-        })
+    fn configuration(self) -> Result<Configuration, ConfigurationError> {
+        // In the daemon, --json needs --one-off.
+        Configuration::load(self.options.settings.without(&option::JSON))
     }
 }
 

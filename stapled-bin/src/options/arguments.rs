@@ -1,0 +1,231 @@
+//! The options as arguments of the command line, made from their declarations.
+
+use std::ffi::OsString;
+use std::fmt::Debug;
+use std::marker::PhantomData;
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::declaration::{Declaration, Place, Section, Shape, User};
+use super::settings::{Origin, Settings};
+use super::table::ALL;
+use super::value::Given;
+
+/// The options that a command takes, for `#[command(flatten)]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Options<C> {
+    pub(crate) settings: Settings,
+    command: PhantomData<fn() -> C>,
+}
+
+/// Which options a command takes.
+pub(crate) trait Selection: Debug + Clone + 'static {
+    /// Whether and how it takes this one.
+    fn take(option: &Declaration) -> Take;
+}
+
+/// How a command takes an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Take {
+    /// Not at all.
+    No,
+    /// It takes it, and its help does not show it.
+    Hidden,
+    /// Several values after one name, as in `-p a b c`.
+    Lists,
+    /// One value after each name: other arguments may follow.
+    Single,
+}
+
+/// All options of the command line: the daemon's.
+#[derive(Clone, Debug)]
+pub(crate) struct Daemon;
+
+impl Selection for Daemon {
+    fn take(option: &Declaration) -> Take {
+        match option.place {
+            Place::Anywhere | Place::CommandLine => Take::Lists,
+            Place::Hidden => Take::Hidden,
+            Place::File => Take::No,
+        }
+    }
+}
+
+/// The options of `stapled check`: all that a daemon is configured with, so that its arguments can be given unchanged.
+#[derive(Clone, Debug)]
+pub(crate) struct Check;
+
+impl Selection for Check {
+    fn take(option: &Declaration) -> Take {
+        match option.place {
+            _ if option.is_used_by(User::Check) => Take::Lists,
+            Place::Anywhere => Take::Hidden,
+            Place::CommandLine | Place::Hidden | Place::File => Take::No,
+        }
+    }
+}
+
+/// The options that say how responders are reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Network;
+
+impl Selection for Network {
+    fn take(option: &Declaration) -> Take {
+        if option.is_used_by(User::Fetch) { Take::Single } else { Take::No }
+    }
+}
+
+/// The options that say which answers are accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct Judging;
+
+impl Selection for Judging {
+    fn take(option: &Declaration) -> Take {
+        if option.section == Section::Believing { Take::Single } else { Take::No }
+    }
+}
+
+/// The options that say where a running daemon answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Client;
+
+impl Selection for Client {
+    fn take(option: &Declaration) -> Take {
+        if option.is_used_by(User::Client) { Take::Single } else { Take::No }
+    }
+}
+
+fn taken<C: Selection>() -> impl Iterator<Item = (&'static Declaration, Take)> {
+    ALL.iter().map(|option| (option, C::take(option))).filter(|(_, take)| *take != Take::No)
+}
+
+impl<C: Selection> clap::Args for Options<C> {
+    fn augment_args(command: Command) -> Command {
+        command.args(taken::<C>().map(|(option, take)| argument(option, take)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<C: Selection> clap::FromArgMatches for Options<C> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut settings = Settings::default();
+        for (option, _) in taken::<C>() {
+            if let Some(given) = given(option, matches) {
+                settings.set(option, given, Origin::CommandLine);
+            }
+        }
+        Ok(Options { settings, command: PhantomData })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        let new = Self::from_arg_matches(matches)?;
+        self.settings = new.settings.over(std::mem::take(&mut self.settings));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl<C: Selection> Options<C> {
+    /// The settings in these words.
+    pub(crate) fn parsed<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Settings {
+        let command = <Self as clap::Args>::augment_args(Command::new("stapled").no_binary_name(true));
+        let matches = command.get_matches_from(words);
+        <Self as clap::FromArgMatches>::from_arg_matches(&matches).unwrap().settings
+    }
+}
+
+/// An option as an argument.
+fn argument(option: &Declaration, take: Take) -> Arg {
+    let mut argument = Arg::new(option.name).help(help(option)).help_heading(option.section.heading());
+    if let Some(long) = option.long() {
+        argument = argument.long(long);
+    }
+    if let Some(short) = option.short {
+        argument = argument.short(short);
+    }
+    if let Some(alias) = option.alias {
+        argument = argument.visible_alias(alias);
+    }
+    if let Some(conflict) = option.conflict {
+        argument = argument.conflicts_with(conflict);
+    }
+    if !option.value_name.is_empty() {
+        argument = argument.value_name(option.value_name);
+    }
+    let list = match take {
+        Take::Single => 1..=1,
+        Take::Lists | Take::Hidden | Take::No => 1..=usize::MAX,
+    };
+    let argument = match option.shape {
+        Shape::Switch => argument.action(ArgAction::SetTrue),
+        Shape::Count => argument.action(ArgAction::Count),
+        Shape::Number { of, least, most } => {
+            let parser = move |text: &str| {
+                let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+                number.ok_or_else(|| needed(of, least, most))
+            };
+            argument.value_parser(ValueParser::from(parser))
+        }
+        Shape::Choice(choices) => {
+            let values = choices().into_iter().map(|(word, explanation)| PossibleValue::new(word).help(explanation));
+            argument.value_parser(PossibleValuesParser::new(values))
+        }
+        Shape::Text => argument,
+        Shape::Texts | Shape::Sockets => argument.action(ArgAction::Append).num_args(list),
+        Shape::Path => argument.value_parser(ValueParser::os_string()),
+        Shape::PathOr(default) => {
+            argument.value_parser(ValueParser::os_string()).num_args(0..=1).default_missing_value(default)
+        }
+        Shape::Paths | Shape::JoinedPaths => {
+            argument.value_parser(ValueParser::os_string()).action(ArgAction::Append).num_args(list)
+        }
+        // The command line has none.
+        Shape::Groups => argument,
+    };
+    argument.hide(take == Take::Hidden)
+}
+
+/// The documentation of an option with its default.
+fn help(option: &Declaration) -> String {
+    match option.default_in_words() {
+        Some(default) => format!("{} [default: {default}]", option.doc),
+        None => option.doc.to_owned(),
+    }
+}
+
+/// Which numbers an option takes, in words.
+pub(super) fn needed(of: &str, least: u64, most: u64) -> String {
+    match (least, most) {
+        (least, ..=255) => format!("{of} from {least} to {most} is needed"),
+        (0, _) => format!("{of} is needed"),
+        (least, _) => format!("{of} is needed, at least {least}"),
+    }
+}
+
+/// The value of an option on the command line.
+fn given(option: &Declaration, matches: &ArgMatches) -> Option<Given> {
+    let name = option.name;
+    let texts = || matches.get_many::<String>(name).map(|texts| texts.cloned().collect());
+    let paths = || matches.get_many::<OsString>(name).map(|paths| paths.map(PathBuf::from).collect());
+    match option.shape {
+        Shape::Switch => matches.get_flag(name).then_some(Given::On),
+        Shape::Count => {
+            Some(matches.get_count(name)).filter(|count| *count > 0).map(|count| Given::Number(count.into()))
+        }
+        Shape::Number { .. } => matches.get_one::<u64>(name).copied().map(Given::Number),
+        Shape::Choice(choices) => {
+            let word = matches.get_one::<String>(name)?;
+            choices().iter().position(|(choice, _)| choice == word).map(Given::Choice)
+        }
+        Shape::Text => matches.get_one::<String>(name).cloned().map(Given::Text),
+        Shape::Texts | Shape::Sockets => texts().map(Given::Texts),
+        Shape::Path | Shape::PathOr(_) => matches.get_one::<OsString>(name).map(|path| Given::Path(path.into())),
+        Shape::Paths | Shape::JoinedPaths => paths().map(Given::Paths),
+        Shape::Groups => None,
+    }
+}

@@ -1,0 +1,387 @@
+//! What the declaration of an option consists of.
+
+use std::marker::PhantomData;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::value::{Choice, Group, choices};
+
+/// An option whose value has the type `T`.
+#[derive(Debug)]
+pub(crate) struct Opt<T> {
+    pub(crate) declaration: Declaration,
+    value: PhantomData<fn() -> T>,
+}
+
+/// An option, whatever the type of its value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Declaration {
+    /// The name: after `--` on the command line, and as the key in the configuration file.
+    pub(crate) name: &'static str,
+    /// The short name on the command line.
+    pub(crate) short: Option<char>,
+    /// A second name, on the command line and in the configuration file.
+    pub(crate) alias: Option<&'static str>,
+    /// What stands for the value in the help; empty for switches.
+    pub(crate) value_name: &'static str,
+    /// Which values it takes.
+    pub(crate) shape: Shape,
+    /// Where in the help and in the example it stands.
+    pub(crate) section: Section,
+    /// Where it may be given.
+    pub(crate) place: Place,
+    /// The question that it answers together with other options.
+    pub(crate) topic: Option<Topic>,
+    /// The option that it cannot be combined with.
+    pub(crate) conflict: Option<&'static str>,
+    /// The commands that have it as well.
+    pub(crate) used_by: &'static [User],
+    /// What it does. Without the default.
+    pub(crate) doc: &'static str,
+    /// More for the example file.
+    pub(crate) note: &'static str,
+    /// What holds where it is not given.
+    pub(crate) fallback: Fallback,
+    /// Its line in the example file.
+    pub(crate) example: Example,
+}
+
+/// Which values an option takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shape {
+    /// None: the option is given or not; `true` or `false` in the file.
+    Switch,
+    /// None: it counts how often the short name is given.
+    Count,
+    /// A whole number from `least` to `most`.
+    Number { of: &'static str, least: u64, most: u64 },
+    /// One of some words, each with its explanation.
+    Choice(fn() -> Vec<(&'static str, &'static str)>),
+    /// One text.
+    Text,
+    /// Texts.
+    Texts,
+    /// One path.
+    Path,
+    /// One path, or this path where the option has no value.
+    PathOr(&'static str),
+    /// Paths.
+    Paths,
+    /// Items of paths; commas join the paths of an item.
+    JoinedPaths,
+    /// Addresses of sockets; commas join the addresses of an item.
+    Sockets,
+    /// The `[[group]]` tables of the file.
+    Groups,
+}
+
+/// A heading of the help, and a part of the example file. The help has them in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Section {
+    Certificates,
+    Haproxy,
+    Files,
+    Asking,
+    Believing,
+    Running,
+    Telling,
+    Logging,
+    Groups,
+}
+
+impl Section {
+    pub(crate) const ALL: [Section; 9] = [
+        Section::Certificates,
+        Section::Haproxy,
+        Section::Files,
+        Section::Asking,
+        Section::Believing,
+        Section::Running,
+        Section::Telling,
+        Section::Logging,
+        Section::Groups,
+    ];
+
+    pub(crate) const fn heading(self) -> &'static str {
+        match self {
+            Section::Certificates => "Certificates",
+            Section::Haproxy => "HAProxy",
+            Section::Files => "Files",
+            Section::Asking => "Asking the CA",
+            Section::Believing => "Believing its answers",
+            Section::Running => "Running",
+            Section::Telling => "Telling",
+            Section::Logging => "Logging",
+            Section::Groups => "Paths with sockets of their own, besides those above",
+        }
+    }
+}
+
+/// Where an option may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On the command line and in the configuration file.
+    Anywhere,
+    /// On the command line.
+    CommandLine,
+    /// On the command line, and the help does not show it.
+    Hidden,
+    /// In the configuration file.
+    File,
+}
+
+/// A question that several options answer together: what the command line says replaces all that the file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Topic {
+    Paths,
+    Sockets,
+    Background,
+    Proxy,
+}
+
+/// A command that has options of the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum User {
+    /// `stapled check`. It takes all options that the file may have, and shows these.
+    Check,
+    /// `stapled fetch`.
+    Fetch,
+    /// `stapled status` and `stapled renew`.
+    Client,
+}
+
+/// What holds where an option is not given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fallback {
+    /// Nothing: no value, an empty list, or a switch that is off.
+    Nothing,
+    /// A number.
+    Number(fn() -> u64),
+    /// What these words say.
+    Words(&'static str),
+}
+
+/// The line of an option in the example file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Example {
+    /// A comment with the default.
+    Default,
+    /// A comment with this value.
+    Off(&'static str),
+    /// This value, in effect.
+    On(&'static str),
+    /// No line: the option is the old name of another.
+    OldName,
+}
+
+impl Declaration {
+    /// The default in words; none where it is nothing.
+    pub(crate) fn default_in_words(&self) -> Option<String> {
+        match self.fallback {
+            Fallback::Nothing => None,
+            Fallback::Number(number) => Some(number().to_string()),
+            Fallback::Words(words) => Some(words.to_owned()),
+        }
+    }
+
+    /// The name on the command line; none where the option has a short name alone.
+    pub(crate) fn long(&self) -> Option<&'static str> {
+        match self.shape {
+            Shape::Count => None,
+            _ => Some(self.name),
+        }
+    }
+
+    /// Whether the configuration file may have it.
+    pub(crate) fn is_key(&self) -> bool {
+        matches!(self.place, Place::Anywhere | Place::File)
+    }
+
+    /// Whether this command shows it.
+    pub(crate) fn is_used_by(&self, user: User) -> bool {
+        self.used_by.contains(&user)
+    }
+}
+
+impl<T> Opt<T> {
+    const fn new(name: &'static str, value_name: &'static str, shape: Shape) -> Self {
+        let declaration = Declaration {
+            name,
+            short: None,
+            alias: None,
+            value_name,
+            shape,
+            section: Section::Running,
+            place: Place::Anywhere,
+            topic: None,
+            conflict: None,
+            used_by: &[],
+            doc: "",
+            note: "",
+            fallback: Fallback::Nothing,
+            example: Example::Default,
+        };
+        Opt { declaration, value: PhantomData }
+    }
+
+    pub(crate) const fn short(mut self, short: char) -> Self {
+        self.declaration.short = Some(short);
+        self
+    }
+
+    pub(crate) const fn alias(mut self, alias: &'static str) -> Self {
+        self.declaration.alias = Some(alias);
+        self
+    }
+
+    pub(crate) const fn section(mut self, section: Section) -> Self {
+        self.declaration.section = section;
+        self
+    }
+
+    pub(crate) const fn place(mut self, place: Place) -> Self {
+        self.declaration.place = place;
+        self
+    }
+
+    pub(crate) const fn topic(mut self, topic: Topic) -> Self {
+        self.declaration.topic = Some(topic);
+        self
+    }
+
+    pub(crate) const fn conflict(mut self, name: &'static str) -> Self {
+        self.declaration.conflict = Some(name);
+        self
+    }
+
+    pub(crate) const fn used_by(mut self, users: &'static [User]) -> Self {
+        self.declaration.used_by = users;
+        self
+    }
+
+    pub(crate) const fn doc(mut self, doc: &'static str) -> Self {
+        self.declaration.doc = doc;
+        self
+    }
+
+    pub(crate) const fn note(mut self, note: &'static str) -> Self {
+        self.declaration.note = note;
+        self
+    }
+
+    /// The default in words, for the help. The value is then absent, or empty.
+    pub(crate) const fn default(mut self, words: &'static str) -> Self {
+        self.declaration.fallback = Fallback::Words(words);
+        self
+    }
+
+    pub(crate) const fn example(mut self, example: Example) -> Self {
+        self.declaration.example = example;
+        self
+    }
+}
+
+impl Opt<bool> {
+    pub(crate) const fn switch(name: &'static str) -> Self {
+        Opt::new(name, "", Shape::Switch)
+    }
+}
+
+impl Opt<u8> {
+    pub(crate) const fn count(name: &'static str) -> Self {
+        Opt::new(name, "", Shape::Count)
+    }
+}
+
+impl Opt<Option<u8>> {
+    pub(crate) const fn level(name: &'static str, value_name: &'static str, most: u8) -> Self {
+        Opt::new(name, value_name, Shape::Number { of: "a whole number", least: 0, most: most as u64 })
+    }
+}
+
+/// A number of seconds with a default.
+impl Opt<Duration> {
+    pub(crate) const fn seconds(name: &'static str, least: u64, default: fn() -> u64) -> Self {
+        let mut option = Opt::new(name, "SECONDS", seconds(least));
+        option.declaration.fallback = Fallback::Number(default);
+        option
+    }
+}
+
+/// A number of seconds, or none.
+impl Opt<Option<Duration>> {
+    pub(crate) const fn seconds_or_none(name: &'static str, least: u64) -> Self {
+        Opt::new(name, "SECONDS", seconds(least))
+    }
+}
+
+/// A number from 1 with a default.
+impl Opt<usize> {
+    pub(crate) const fn number(name: &'static str, default: fn() -> u64) -> Self {
+        let shape = Shape::Number { of: "a whole number", least: 1, most: u32::MAX as u64 };
+        let mut option = Opt::new(name, "NUMBER", shape);
+        option.declaration.fallback = Fallback::Number(default);
+        option
+    }
+}
+
+/// A rate per second, or none.
+impl Opt<Option<NonZeroU32>> {
+    pub(crate) const fn rate(name: &'static str) -> Self {
+        let of = "a whole number of requests per second";
+        Opt::new(name, "NUMBER", Shape::Number { of, least: 1, most: u32::MAX as u64 })
+    }
+}
+
+impl<T: Choice> Opt<Option<T>> {
+    pub(crate) const fn choice(name: &'static str, value_name: &'static str) -> Self {
+        Opt::new(name, value_name, Shape::Choice(choices::<T>))
+    }
+}
+
+impl Opt<Option<String>> {
+    pub(crate) const fn text(name: &'static str, value_name: &'static str) -> Self {
+        Opt::new(name, value_name, Shape::Text)
+    }
+}
+
+impl Opt<Vec<String>> {
+    pub(crate) const fn texts(name: &'static str, value_name: &'static str) -> Self {
+        Opt::new(name, value_name, Shape::Texts)
+    }
+
+    pub(crate) const fn sockets(name: &'static str) -> Self {
+        Opt::new(name, "SOCKET", Shape::Sockets)
+    }
+}
+
+impl Opt<Option<PathBuf>> {
+    pub(crate) const fn path(name: &'static str, value_name: &'static str) -> Self {
+        Opt::new(name, value_name, Shape::Path)
+    }
+
+    pub(crate) const fn path_or(name: &'static str, value_name: &'static str, without_value: &'static str) -> Self {
+        Opt::new(name, value_name, Shape::PathOr(without_value))
+    }
+}
+
+impl Opt<Vec<PathBuf>> {
+    pub(crate) const fn paths(name: &'static str) -> Self {
+        Opt::new(name, "PATH", Shape::Paths)
+    }
+
+    pub(crate) const fn joined_paths(name: &'static str) -> Self {
+        Opt::new(name, "FILE", Shape::JoinedPaths)
+    }
+}
+
+impl Opt<Vec<Group>> {
+    pub(crate) const fn groups(name: &'static str) -> Self {
+        Opt::new(name, "", Shape::Groups).place(Place::File)
+    }
+}
+
+const fn seconds(least: u64) -> Shape {
+    Shape::Number { of: "a whole number of seconds", least, most: u64::MAX }
+}

@@ -1,0 +1,226 @@
+//! The configuration file: TOML whose keys are the names of the options.
+
+use std::io::ErrorKind;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::arguments::needed;
+use super::declaration::{Declaration, Shape};
+use super::settings::{Origin, Position, Settings};
+use super::table::ALL;
+use super::value::{Given, Group};
+use crate::fault::ConfigurationError;
+use crate::text::nearest;
+
+/// The settings of the file that is named, or of the first file that exists of those that are searched. No file, no
+/// settings.
+pub(crate) fn find(named: Option<&Path>) -> Result<Settings, ConfigurationError> {
+    if let Some(path) = named {
+        return read(path);
+    }
+    for path in searched() {
+        match read(&path) {
+            Err(ConfigurationError::Unreadable { error, .. })
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            read => return read,
+        }
+    }
+    Ok(Settings::default())
+}
+
+/// The paths at which a configuration file is searched, in order.
+fn searched() -> Vec<PathBuf> {
+    let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join("stapled.conf")));
+    let home = std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".stapled.conf"));
+    beside.into_iter().chain(home).chain([PathBuf::from("/etc/stapled/stapled.conf")]).collect()
+}
+
+fn read(path: &Path) -> Result<Settings, ConfigurationError> {
+    let unreadable = |error| ConfigurationError::Unreadable { path: path.to_owned(), error };
+    let absolute = std::path::absolute(path).map_err(unreadable)?;
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|_| ConfigurationError::Setting {
+        place: path.display().to_string(),
+        what: "it is not text in UTF-8".to_owned(),
+    })?;
+    let settings = parse(path, &text).map_err(|fault| ConfigurationError::Setting {
+        place: format!("{}:{}", path.display(), fault.at),
+        what: fault.what,
+    })?;
+    Ok(settings.relative_to(absolute.parent().unwrap_or(Path::new("/"))))
+}
+
+/// What is wrong with the text of a file, and where.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) at: Position,
+    pub(super) what: String,
+}
+
+/// The settings in the text of a file.
+pub(super) fn parse(path: &Path, text: &str) -> Result<Settings, Fault> {
+    let file = Text { path: path.into(), text };
+    let root = DeTable::parse(text).map_err(|error| {
+        let hint = "the file is TOML: `name = value`, text in double quotes, lists in [ ], true or false for switches";
+        file.fault(error.span().unwrap_or_default(), format!("{} ({hint})", error.message()))
+    })?;
+    let mut settings = Settings::default();
+    let mut seen = Vec::new();
+    for (key, value) in root.get_ref() {
+        let name = key.get_ref().replace('_', "-");
+        let Some(option) = ALL.iter().find(|option| option.is_key() && is_named(option, &name)) else {
+            let advice = advice(&name, value.get_ref());
+            return Err(file.fault(key.span(), format!("there is no setting {:?}{advice}", key.get_ref())));
+        };
+        if seen.contains(&option.name) {
+            return Err(file.fault(key.span(), format!("{:?} is set twice", option.name)));
+        }
+        seen.push(option.name);
+        if let Some(given) = file.given(option, value)? {
+            let origin = Origin::File { path: Arc::clone(&file.path), at: file.position(key.span().start) };
+            settings.set(option, given, origin);
+        }
+    }
+    Ok(settings)
+}
+
+fn is_named(option: &Declaration, name: &str) -> bool {
+    option.name == name || option.alias == Some(name)
+}
+
+/// What to do about a key that is no setting.
+fn advice(name: &str, value: &DeValue<'_>) -> String {
+    let built_in = ["help", "version"];
+    if built_in.contains(&name) || ALL.iter().any(|option| !option.is_key() && option.name == name) {
+        return format!(": --{name} is for the command line only");
+    }
+    if matches!(value, DeValue::Table(_)) {
+        return ": settings stand at the top, in no section; only [[group]] is one".to_owned();
+    }
+    let keys = ALL.iter().filter(|option| option.is_key());
+    match nearest(name, keys.flat_map(|option| std::iter::once(option.name).chain(option.alias))) {
+        Some(known) => format!("; did you mean {known:?}?"),
+        None => "; `stapled --help` lists them".to_owned(),
+    }
+}
+
+/// The text of a file, in which messages name positions.
+struct Text<'t> {
+    path: Arc<Path>,
+    text: &'t str,
+}
+
+impl Text<'_> {
+    /// The value of a setting; none where it is `false`.
+    fn given(&self, option: &Declaration, value: &Spanned<DeValue<'_>>) -> Result<Option<Given>, Fault> {
+        let no = |needed: &str| self.fault(value.span(), format!("{}: {needed}, not {}", option.name, self.at(value)));
+        let text =
+            || value.get_ref().as_str().ok_or_else(|| no("a text in double quotes is needed")).map(str::to_owned);
+        let texts = || texts(value.get_ref()).ok_or_else(|| no(TEXTS));
+        let given = match option.shape {
+            Shape::Switch => match value.get_ref().as_bool() {
+                Some(true) => Given::On,
+                Some(false) => return Ok(None),
+                None => return Err(no("true or false is needed")),
+            },
+            Shape::Number { of, least, most } => {
+                let integer = value.get_ref().as_integer();
+                let number = integer.and_then(|integer| u64::from_str_radix(integer.as_str(), integer.radix()).ok());
+                let number = number.filter(|number| (least..=most).contains(number));
+                Given::Number(number.ok_or_else(|| no(&needed(of, least, most)))?)
+            }
+            Shape::Choice(choices) => {
+                let choices = choices();
+                let word = value.get_ref().as_str();
+                let index = choices.iter().position(|(choice, _)| Some(*choice) == word);
+                let words = choices.iter().map(|(choice, _)| format!("{choice:?}")).collect::<Vec<_>>().join(" or ");
+                Given::Choice(index.ok_or_else(|| no(&format!("{words} is needed")))?)
+            }
+            Shape::Text => Given::Text(text()?),
+            // An empty list says nothing.
+            Shape::Texts | Shape::Sockets | Shape::Paths | Shape::JoinedPaths if texts()?.is_empty() => {
+                return Ok(None);
+            }
+            Shape::Texts | Shape::Sockets => Given::Texts(texts()?),
+            Shape::Path => Given::Path(text()?.into()),
+            Shape::PathOr(default) => match (value.get_ref().as_str(), value.get_ref().as_bool()) {
+                (Some(path), _) => Given::Path(path.into()),
+                (None, Some(true)) => Given::Path(default.into()),
+                (None, Some(false)) => return Ok(None),
+                (None, None) => return Err(no("a directory in double quotes, or true, is needed")),
+            },
+            Shape::Paths | Shape::JoinedPaths => Given::Paths(texts()?.into_iter().map(PathBuf::from).collect()),
+            Shape::Groups => Given::Groups(self.groups(option, value)?),
+            // The file has none.
+            Shape::Count => return Ok(None),
+        };
+        Ok(Some(given))
+    }
+
+    fn groups(&self, option: &Declaration, value: &Spanned<DeValue<'_>>) -> Result<Vec<Group>, Fault> {
+        let no = |span, what: String| self.fault(span, format!("{}: {what}", option.name));
+        let tables = value.get_ref().as_array();
+        let tables = tables.ok_or_else(|| no(value.span(), "[[group]] tables are needed".to_owned()))?;
+        let mut groups = Vec::new();
+        for table in tables {
+            let keys = table.get_ref().as_table();
+            let keys = keys.ok_or_else(|| no(table.span(), "[[group]] tables are needed".to_owned()))?;
+            let mut group = Group::default();
+            let mut has_paths = false;
+            for (key, value) in keys {
+                let texts = || {
+                    let no = || no(value.span(), format!("{}: {TEXTS}, not {}", key.get_ref(), self.at(value)));
+                    texts(value.get_ref()).ok_or_else(no)
+                };
+                match key.get_ref().as_ref() {
+                    "paths" => {
+                        has_paths = true;
+                        group.paths = texts()?.into_iter().map(PathBuf::from).collect();
+                    }
+                    "sockets" => group.sockets = texts()?,
+                    unknown => {
+                        let what = format!("a group has no {unknown:?}, only paths and sockets");
+                        return Err(no(key.span(), what));
+                    }
+                }
+            }
+            if !has_paths {
+                return Err(no(table.span(), "a group needs paths".to_owned()));
+            }
+            groups.push(group);
+        }
+        Ok(groups)
+    }
+
+    fn fault(&self, span: Range<usize>, what: String) -> Fault {
+        Fault { at: self.position(span.start), what }
+    }
+
+    /// The text of a value.
+    fn at(&self, value: &Spanned<DeValue<'_>>) -> &str {
+        let text = self.text.get(value.span()).unwrap_or_default();
+        text.lines().next().unwrap_or_default()
+    }
+
+    fn position(&self, offset: usize) -> Position {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let column = before.get(line_start..).map_or(0, |line| line.chars().count()) + 1;
+        Position { line: before.matches('\n').count() + 1, column }
+    }
+}
+
+const TEXTS: &str = "a text in double quotes, or a list of such texts in [ ], is needed";
+
+/// One text, or a list of texts.
+fn texts(value: &DeValue<'_>) -> Option<Vec<String>> {
+    match value {
+        DeValue::String(text) => Some(vec![text.to_string()]),
+        DeValue::Array(items) => items.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect(),
+        _ => None,
+    }
+}

@@ -1,0 +1,115 @@
+//! What the declarations come to in the configuration file and in its example.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::arguments::{Daemon, Options};
+use super::declaration::{Example, Place};
+use super::example::example;
+use super::file::parse;
+use super::settings::Settings;
+use super::table::*;
+
+fn arguments(words: &[&str]) -> Settings {
+    Options::<Daemon>::parsed(words)
+}
+
+fn file(text: &str) -> Settings {
+    parse(Path::new("x.conf"), text).unwrap()
+}
+
+#[test]
+fn the_file_takes_hyphens_or_underscores_and_one_value_or_many() {
+    let settings = file(
+        "cert_paths = \"/a\"\nhaproxy-sockets = [\"/s\", \"/t\"]\nminimum_validity = 5\nlogdir = true\n\n\
+         [[group]]\npaths = [\"/b\"]\nsockets = \"/u,/v\"\n",
+    );
+    assert_eq!(settings.get(&CERT_PATHS), [PathBuf::from("/a")]);
+    assert_eq!(settings.get(&HAPROXY_SOCKETS), ["/s", "/t"]);
+    assert_eq!(settings.get(&MINIMUM_VALIDITY), Duration::from_secs(5));
+    assert_eq!(settings.get(&LOGDIR), Some("/var/log/stapled/".into()));
+    let groups = settings.get(&GROUP);
+    let group = groups.first().unwrap();
+    assert_eq!((group.paths.len(), group.sockets.clone()), (1, vec!["/u,/v".to_owned()]));
+    assert_eq!(settings.origin(&MINIMUM_VALIDITY), "x.conf:3:1: minimum-validity");
+    assert_eq!(settings.origin(&MINIMUM_INTERVAL), "--minimum-interval");
+}
+
+#[test]
+fn errors_in_the_file_have_a_position_and_advice() {
+    for (text, expected) in [
+        (
+            "recursive = true\nminimum-validty = 3\n",
+            "2:1: there is no setting \"minimum-validty\"; did you mean \"minimum-validity\"?",
+        ),
+        ("cert-path = \"/a\"", "1:1: there is no setting \"cert-path\"; did you mean \"cert-paths\"?"),
+        ("colour = 1", "1:1: there is no setting \"colour\"; `stapled --help` lists them"),
+        ("config = \"x\"", "1:1: there is no setting \"config\": --config is for the command line only"),
+        ("[stapled]\nrecursive = true", "1:2: there is no setting \"stapled\": settings stand at the top"),
+        ("\nminimum-validity = \"long\"", "2:20: minimum-validity: a whole number of seconds is needed, not \"long\""),
+        ("refresh-interval = 0", "1:20: refresh-interval: a whole number of seconds is needed, at least 1, not 0"),
+        ("recursive = 1", "1:13: recursive: true or false is needed, not 1"),
+        (
+            "cert-paths = 1",
+            "1:14: cert-paths: a text in double quotes, or a list of such texts in [ ], is needed, not 1",
+        ),
+        ("hash = \"md5\"", "1:8: hash: \"sha1\" or \"sha256\" is needed, not \"md5\""),
+        ("verbosity = 7", "1:13: verbosity: a whole number from 0 to 4 is needed, not 7"),
+        ("no-recycle = true\nno_recycle = true", "2:1: \"no-recycle\" is set twice"),
+        ("cert-paths = /etc/ssl", "1:14: "),
+        ("[[group]]\npaths = \"/a\"\nsocket = \"/s\"", "3:1: group: a group has no \"socket\", only paths and sockets"),
+        ("[[group]]\nsockets = \"/s\"", "group: a group needs paths"),
+    ] {
+        let fault = parse(Path::new("x.conf"), text).unwrap_err();
+        let fault = format!("{}: {}", fault.at, fault.what);
+        assert!(fault.contains(expected), "{text:?}\n  said {fault}\n  not  {expected}");
+    }
+}
+
+#[test]
+fn the_command_line_replaces_all_that_the_file_says_about_a_topic() {
+    let text = "cert-paths = \"/f\"\nhaproxy-sockets = \"/s\"\nno-proxy = \"x\"\ndaemon = true\nwait = 9\n[[group]]\npaths = \"/g\"";
+    let settings = arguments(&["-d", "/a", "--no-haproxy-sockets", "--http-proxy", "http://p:1"]).over(file(text));
+    assert!(!settings.has(&CERT_PATHS) && !settings.has(&GROUP) && settings.has(&DIRECTORIES));
+    assert!(!settings.has(&HAPROXY_SOCKETS) && settings.has(&NO_HAPROXY_SOCKETS));
+    assert!(!settings.has(&NO_PROXY) && settings.has(&HTTP_PROXY));
+    assert!(settings.get(&DAEMON));
+    assert_eq!(settings.get(&WAIT), Some(Duration::from_secs(9)));
+}
+
+#[test]
+fn relative_paths_are_resolved_by_the_kind_of_option() {
+    let text = "cert-paths = \"a\"\nhaproxy-sockets = \"s, master@t,ipv4@h:1\"\nhaproxy-config = \"x,/y\"\npid-file = \"p\"\n\
+                http-proxy = \"u\"\n[[group]]\npaths = \"g\"\nsockets = \"v\"";
+    let settings = file(text).relative_to(Path::new("/base"));
+    assert_eq!(settings.get(&CERT_PATHS), [PathBuf::from("/base/a")]);
+    assert_eq!(settings.get(&HAPROXY_SOCKETS), ["/base/s,master@/base/t,ipv4@h:1"]);
+    assert_eq!(settings.get(&HAPROXY_CONFIG), [PathBuf::from("/base/x,/y")]);
+    assert_eq!(settings.get(&PID_FILE), Some("/base/p".into()));
+    assert_eq!(settings.get(&HTTP_PROXY), Some("u".to_owned()));
+    let groups = settings.get(&GROUP);
+    assert_eq!(groups.first().unwrap().paths, [PathBuf::from("/base/g")]);
+    assert_eq!(groups.first().unwrap().sockets, ["/base/v"]);
+}
+
+#[test]
+fn every_key_of_the_file_is_read() {
+    for option in ALL.iter().filter(|option| option.is_key() && option.place != Place::File) {
+        let value = match option.example {
+            Example::On(value) | Example::Off(value) => value,
+            Example::OldName => "\"/a\"",
+            Example::Default => match option.default_in_words() {
+                Some(number) if number.parse::<u64>().is_ok() => "7",
+                _ => "true",
+            },
+        };
+        let settings = file(&format!("{} = {value}", option.name));
+        assert!(format!("{settings:?}").contains(option.name), "{}: {settings:?}", option.name);
+    }
+}
+
+#[test]
+fn the_committed_example_is_the_generated_one() {
+    let committed = include_str!("../../dist/stapled.conf");
+    assert!(committed == example(), "write it anew: stapled --example-config >stapled-bin/dist/stapled.conf");
+}
