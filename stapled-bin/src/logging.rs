@@ -1,10 +1,10 @@
-//! Log lines: one for everything that happens, to wherever they are wanted.
+//! Logging: one line for each event, to standard error, files and syslog.
 
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal};
 
 use stapled_core::clock::{Clock, SystemClock};
-use stapled_core::event::{Event, EventKind, Observer, Severity};
+use stapled_core::event::{Event, Observer, Severity};
 use tracing::Level;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -21,7 +21,7 @@ use crate::configuration::Logging;
 use crate::progress::Terminal;
 use crate::text::write_visible;
 
-/// How many days' files are kept.
+/// How many log files are kept, one per day.
 const KEPT_DAYS: usize = 31;
 
 /// Why there is no log: exit code 2.
@@ -35,11 +35,11 @@ pub(crate) enum LoggingError {
     Twice,
 }
 
-/// Logging, until it is dropped: what is under way is written then.
+/// Running logging. Dropping it writes the lines that are still in its queues.
 #[must_use]
 pub(crate) struct Started(#[allow(dead_code)] Vec<WorkerGuard>); // held for its drop
 
-/// Starts logging. `on_terminal` says whether standard error is wanted, and what else is drawn there.
+/// Starts logging. `stderr` is standard error, if lines go there.
 pub(crate) fn start(logging: &Logging, stderr: Option<&Terminal>) -> Result<Started, LoggingError> {
     let mut guards = Vec::new();
     let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = Vec::new();
@@ -70,7 +70,7 @@ pub(crate) fn start(logging: &Logging, stderr: Option<&Terminal>) -> Result<Star
         layers.push(layer(Head::Nothing, false, syslog, logging.verbosity));
     }
     tracing_subscriber::registry().with(layers).try_init().map_err(|_| LoggingError::Twice)?;
-    // In the background there is no standard error; a bug must leave a trace where the rest is logged.
+    // A process in the background has no standard error; a panic must show where the rest is logged.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let payload = panic.payload();
@@ -81,7 +81,7 @@ pub(crate) fn start(logging: &Logging, stderr: Option<&Terminal>) -> Result<Star
     Ok(Started(guards))
 }
 
-/// A writer that never keeps the work waiting: a pipe that nobody reads must not stop renewals.
+/// A writer that never blocks: a full pipe must not delay renewals.
 fn not_waiting(writer: impl io::Write + Send + 'static, guards: &mut Vec<WorkerGuard>) -> NonBlocking {
     let (writer, guard) = NonBlockingBuilder::default().thread_name("stapled log").finish(writer);
     guards.push(guard);
@@ -99,7 +99,7 @@ where
         3 => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
-    // Ours, stapled_core's and stapled_haproxy's; of the libraries below them only what went wrong.
+    // All lines of stapled's own crates; of other libraries, only warnings and errors.
     let targets = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("stapled", level);
     tracing_subscriber::fmt::layer()
         .event_format(Line { head })
@@ -119,7 +119,7 @@ fn with_sources(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Makes one log line of every event.
+/// Logs one line for each event.
 pub(crate) struct LogObserver;
 
 impl Observer for LogObserver {
@@ -128,9 +128,9 @@ impl Observer for LogObserver {
         let about = event.certificate.as_deref();
         let certificate = about.map(|about| about.name.as_str());
         let serial = about.map(|about| about.serial.as_str());
-        let place = place(event);
-        let place = place.as_deref();
-        let sink = sink(&event.kind);
+        let places = event.places().join(",");
+        let place = Some(places.as_str()).filter(|places| !places.is_empty());
+        let sink = event.sink();
         let code = event.kind.code().map(|code| code.as_str());
         let must_staple = about.filter(|about| about.must_staple).map(|_| true);
         let outage = event.is_outage().then_some(true);
@@ -155,42 +155,18 @@ impl Observer for LogObserver {
     }
 }
 
-/// Where it happened: the file, or the files that hold the certificate.
-fn place(event: &Event) -> Option<String> {
-    match &event.kind {
-        EventKind::SourceProblem { place, .. } => Some(place.clone()),
-        EventKind::OnlyCaCertificates { place } | EventKind::PlaceProblem { place, .. } => Some(place.to_string()),
-        EventKind::Scanned { source, .. } => Some(source.clone()),
-        _ => event.certificate.as_ref().map(|about| about.places.join(",")),
-    }
-}
-
-fn sink(kind: &EventKind) -> Option<&str> {
-    match kind {
-        EventKind::Delivered { sink }
-        | EventKind::NotWanted { sink, .. }
-        | EventKind::DeliveryFailed { sink, .. }
-        | EventKind::Withdrawn { sink, .. }
-        | EventKind::ShortLived { sink, .. }
-        | EventKind::ServerLost { sink, .. }
-        | EventKind::ServerChanged { sink, .. } => Some(sink),
-        EventKind::Reported { from, .. } => Some(from),
-        _ => None,
-    }
-}
-
-/// What a line begins with.
+/// The beginning of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Head {
     /// Time and level.
     Time,
-    /// The priority in the form that systemd's journal reads (sd-daemon(3)); it has the time itself.
+    /// The priority, in the form that systemd's journal reads (sd-daemon(3)). The journal adds the time.
     Priority,
-    /// Whoever takes the line knows time and level.
+    /// Nothing: syslog adds time and level.
     Nothing,
 }
 
-/// The form of a log line: what happened in words, then the facts as `name=value`.
+/// The form of a log line: the event in words, then the facts as `name=value`.
 struct Line {
     head: Head,
 }
@@ -258,7 +234,7 @@ impl Fields {
             return;
         }
         let needs_quotes = value.is_empty() || value.contains([' ', '"', '=', '\\']);
-        // Into a String: nothing fails.
+        // Writing to a String does not fail.
         let _ = match needs_quotes {
             false => write!(self.facts, " {}=", field.name()).and_then(|()| write_visible(&mut self.facts, value)),
             true => write!(self.facts, " {}=\"", field.name())
@@ -282,7 +258,7 @@ impl Visit for Fields {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use stapled_core::event::About;
+    use stapled_core::event::{About, EventKind};
     use stapled_core::reason::ReasonCode;
     use stapled_core::time::Timestamp;
 
@@ -336,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn must_staple_stands_out_and_the_journal_gets_priorities() {
+    fn must_staple_is_marked_and_the_journal_gets_priorities() {
         let said = lines(Head::Priority, 1, || {
             LogObserver.observe(&failed("a", true));
             LogObserver.observe(&failed("b", false));
@@ -347,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn verbosity_0_says_nothing() {
+    fn verbosity_0_logs_nothing() {
         assert_eq!(lines(Head::Time, 0, || LogObserver.observe(&failed("a", true))), "");
     }
 }

@@ -25,6 +25,7 @@ mod once;
 mod options;
 mod progress;
 mod run;
+mod run_error;
 mod signals;
 mod stderr;
 mod summary;

@@ -1,4 +1,5 @@
-//! One pass with its summary; or, as a gate, one after the other until all is well or the time is up.
+//! `--one-off`: one pass with its summary; with `--wait`, one pass after another until nothing is missing or the time is
+//! up.
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -13,25 +14,26 @@ use crate::configuration::Configuration;
 use crate::hook::Hook;
 use crate::logging::{self, LogObserver};
 use crate::progress::{Progress, Terminal};
-use crate::run::{RunError, note};
+use crate::run_error::{RunError, log_notes};
 use crate::signals::Signals;
-use crate::summary::Summary;
+use crate::summary::{Columns, Summary};
 use crate::wiring;
 
-/// The pause after the first pass that left something missing; it doubles with each, up to the longest.
+/// The pause after the first pass that left something missing. It doubles after each pass, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How a pass ended.
 enum Passed {
-    /// By itself.
+    /// Everything was processed.
     Done(Arc<Inventory>),
-    /// When the time was up: not everything was looked at.
+    /// The time was up before everything was processed.
     CutOff(Arc<Inventory>),
-    /// By this signal.
+    /// A signal with this number ended it.
     Interrupted(u8),
 }
 
+/// Makes the passes of `--one-off`, and returns the exit code.
 pub(crate) async fn once(
     configuration: &Configuration,
     json: bool,
@@ -40,9 +42,9 @@ pub(crate) async fn once(
     let quiet = configuration.logging.quiet;
     let terminal = if quiet { Terminal::plain() } else { Terminal::with_bar() };
     let logging = logging::start(&configuration.logging, Some(&terminal))?;
-    note(configuration);
+    log_notes(configuration);
     let mut observers: Vec<Arc<dyn Observer>> = vec![Arc::new(LogObserver)];
-    // Lines of progress beside JSON are for nobody; a bar is.
+    // With JSON, only a bar on a terminal shows progress.
     let progress = (!quiet && (!json || io::stderr().is_terminal())).then(|| Arc::new(Progress::on(terminal.clone())));
     observers.extend(progress.clone().map(|progress| progress as Arc<dyn Observer>));
     let hook = configuration.hook.as_ref().map(Hook::start);
@@ -68,22 +70,22 @@ pub(crate) async fn once(
     };
     let mut summary = Summary::of(&inventory);
     if !is_whole {
-        // Whatever is known is not all that there is.
-        tracing::warn!(event = "cut_off", "the time was up before everything was looked at");
+        // The inventory is incomplete.
+        tracing::warn!(event = "cut_off", "the time was up before everything was processed");
         summary.totals.exit_code = summary.totals.exit_code.max(1);
-    } else if summary.totals.total == 0 {
+    } else if summary.totals.counts.total == 0 {
         tracing::warn!(
             event = "no_certificates",
             "no certificates found: see --cert-paths, --file-extensions and --recursive"
         );
     }
-    // What is logged stands above the summary.
+    // The log lines come before the summary.
     drop(logging);
-    tell(&summary, quiet, json);
+    print(&summary, quiet, json);
     Ok(ExitCode::from(summary.totals.exit_code))
 }
 
-/// Passes until nothing is missing, or nothing that is missing can come.
+/// Makes passes until nothing is missing that can still come, or the time is up.
 async fn gate(
     configuration: &Configuration,
     observers: &[Arc<dyn Observer>],
@@ -98,14 +100,14 @@ async fn gate(
         let inventory = match pass(configuration, observers, before.as_deref(), Some(deadline), signals).await? {
             Passed::Done(inventory) => inventory,
             Passed::CutOff(inventory) => {
-                // A pass that has not got as far as the one before has less to tell.
+                // The pass before, if it found more certificates.
                 let count = |inventory: &Inventory| inventory.known_certificates().len();
                 let told = before.filter(|before| count(before) > count(&inventory)).unwrap_or(inventory);
                 return Ok(Passed::CutOff(told));
             }
             interrupted @ Passed::Interrupted(_) => return Ok(interrupted),
         };
-        let missing = Summary::of(&inventory).what_may_come();
+        let missing = Summary::of(&inventory).count_recoverable();
         let left = deadline.saturating_duration_since(Instant::now());
         if missing == 0 || left.is_zero() {
             return Ok(Passed::Done(inventory));
@@ -149,7 +151,7 @@ async fn pass(
             () = deadline => is_cut_off = true,
         }
     };
-    // What is in hand is finished: a change that HAProxy was told to begin is not left open.
+    // A pass that is stopped finishes its open transactions of HAProxy.
     let inventory = stapler.run_once(until).await?;
     Ok(match interrupted {
         Some(number) => Passed::Interrupted(number),
@@ -158,10 +160,10 @@ async fn pass(
     })
 }
 
-fn tell(summary: &Summary, quiet: bool, json: bool) {
+fn print(summary: &Summary, quiet: bool, json: bool) {
     if quiet {
         if summary.totals.exit_code != 0 {
-            // As little as there can be; where standard error is closed, the exit code has to do.
+            // If standard error is closed, the exit code has to do.
             let _ = summary.write_problems(&mut io::stderr().lock());
         }
         return;
@@ -169,8 +171,8 @@ fn tell(summary: &Summary, quiet: bool, json: bool) {
     let mut out = io::stdout().lock();
     let written = match json {
         true => summary.write_json(&mut out),
-        false => summary.write_table(&mut out, io::stdout().is_terminal()),
+        false => summary.write_table(&mut out, Columns::Few, io::stdout().is_terminal()),
     };
-    // A reader that went away has what it wanted.
+    // A reader that closed the pipe has seen enough.
     let _ = written.and_then(|()| out.flush());
 }

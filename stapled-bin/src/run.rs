@@ -1,6 +1,5 @@
-//! Running: once, or until somebody says stop, with whatever configuration holds meanwhile.
+//! The run of the program: one pass, or until a signal stops it. A reload replaces the configuration meanwhile.
 
-use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,6 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use stapled_core::event::Observer;
 use stapled_core::inventory::Inventory;
-use stapled_core::scheduler::SchedulerError;
 use stapled_core::stapler::Stapler;
 use stapled_haproxy::{Haproxys, Processes};
 use tokio::sync::oneshot;
@@ -17,50 +15,25 @@ use tokio::task::JoinHandle;
 
 use crate::comparison::Comparing;
 use crate::configuration::{Configuration, Mode};
-use crate::control::{self, ControlSocket, ControlSocketError, Known};
-use crate::daemon::{PidFile, PidFileError, Ready};
+use crate::control::known::Known;
+use crate::control::protocol::usual_path;
+use crate::control::server::serve;
+use crate::control::socket::{ControlSocket, ControlSocketError};
+use crate::daemon::{PidFile, Ready};
 use crate::haproxys;
 use crate::hook::Hook;
 use crate::invocation::Invocation;
-use crate::logging::{self, LogObserver, LoggingError};
+use crate::logging::{self, LogObserver};
 use crate::once::once;
 use crate::progress::Terminal;
+use crate::run_error::{RunError, log_notes};
 use crate::signals::{Asked, Signals};
 use crate::wiring::{self, WiringError};
 
-/// How long the hook may take for what is to be told when everything ends.
+/// How long the hook may run for the last events, when the program ends.
 const LAST_CALLS: Duration = Duration::from_secs(2);
 
-/// Why nothing ran, or why it does not run any more.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RunError {
-    #[error(transparent)]
-    Logging(#[from] LoggingError),
-    #[error(transparent)]
-    PidFile(#[from] PidFileError),
-    #[error("--control-socket {0}")]
-    ControlSocket(#[from] ControlSocketError),
-    #[error("cannot start: {0}")]
-    Io(#[from] io::Error),
-    #[error(transparent)]
-    Wiring(#[from] WiringError),
-    #[error("the pass broke off: {0}")]
-    Scheduler(#[from] SchedulerError),
-    #[error("the work broke off, which is a bug")]
-    BrokenOff,
-}
-
-impl RunError {
-    /// The exit code for it.
-    pub(crate) fn exit_code(&self) -> u8 {
-        match self {
-            RunError::Logging(_) | RunError::Wiring(_) => 2,
-            _ => 1,
-        }
-    }
-}
-
-/// Runs as configured. `ready` is what waits for the background, where this is it.
+/// Runs as configured. `ready` reports to the process that was started, if this is a process in the background.
 pub(crate) fn run(
     configuration: Configuration,
     invocation: Invocation,
@@ -77,26 +50,28 @@ pub(crate) fn run(
             code
         }
     };
-    // Name look-ups and file accesses that still hang are left behind.
+    // Name look-ups and file accesses that hang are abandoned.
     runtime.shutdown_background();
     code
 }
 
-/// Thousands of sockets are kept open; the usual soft limit of 1024 files is for programs that `select`.
+/// Raises the limit of open files: stapled may keep thousands of sockets open, and the usual soft limit of 1024 is only
+/// for programs that use `select`.
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::debug!(%error, "the limit of open files stays as it is");
+        tracing::debug!(%error, "the limit of open files could not be raised");
     }
 }
 
+/// Keeps staples fresh until a signal stops the process.
 async fn keep(
     mut configuration: Configuration,
     invocation: Arc<Invocation>,
     ready: &mut Option<Ready>,
 ) -> Result<ExitCode, RunError> {
-    // First of all: before it is listened for, SIGHUP ends a process.
+    // First of all: SIGHUP ends a process that has no handler for it.
     let mut signals = Signals::new()?;
     let in_background = matches!(configuration.mode, Mode::Background { .. });
     let terminal = Terminal::plain();
@@ -110,7 +85,7 @@ async fn keep(
         ready.ready()?;
     }
     tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), "stapled runs");
-    note(&configuration);
+    log_notes(&configuration);
     let known = Arc::new(Known::new(stapler.handle()));
     let answering = control.map(|socket| Answering::start(socket, Arc::clone(&known)));
     let mut running = Running::start(stapler);
@@ -138,20 +113,20 @@ async fn keep(
             if let Some(new_hook) = new_hook
                 && let Some(old) = std::mem::replace(&mut hook, new_hook)
             {
-                // What it is to be told yet does not hold up anything.
+                // Its last runs do not delay the new stapler.
                 tokio::spawn(old.finish(LAST_CALLS));
             }
-            note(&new);
+            log_notes(&new);
             haproxys = new_haproxys;
             configuration = new;
             comparing = Comparing::start(&mut haproxys, configuration.rescan);
-            tracing::info!(event = "reloaded", "the configuration was read again and holds now");
+            tracing::info!(event = "reloaded", "the configuration was read again and is in effect");
         }
         tell_systemd(&[NotifyState::Ready]);
     }
     drop(comparing);
     tell_systemd(&[NotifyState::Stopping]);
-    tracing::info!(event = "stopping", "stopping: what is in hand is finished first");
+    tracing::info!(event = "stopping", "stopping: work that has begun is finished first");
     if let Some(answering) = answering {
         answering.stop().await;
     }
@@ -164,10 +139,10 @@ async fn keep(
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a changed configuration comes to: a stapler that does not run yet, and another hook where it is another.
+/// The result of a reload: a configuration, a stapler that does not run yet, its HAProxys, and a hook if that has changed.
 type Reloaded = (Configuration, Stapler, Haproxys, Option<Option<Hook>>);
 
-/// Reads the configuration again. One that is wrong is refused whole, and told.
+/// Reads the configuration again. A configuration with an error is refused as a whole, and logged.
 async fn reload(
     old: &Configuration,
     invocation: &Arc<Invocation>,
@@ -209,7 +184,7 @@ async fn reload(
     match joined {
         Ok((stapler, haproxys)) => {
             for setting in fixed(old, &new) {
-                tracing::warn!(event = "restart_needed", setting, "{setting} has changed, which takes a restart");
+                tracing::warn!(event = "restart_needed", setting, "{setting} has changed, which needs a restart");
             }
             Some((new, stapler, haproxys, new_hook))
         }
@@ -220,14 +195,14 @@ async fn reload(
     }
 }
 
-/// HAProxy's configuration names other admin sockets than before: another stapler goes on, with those.
+/// Replaces the stapler after HAProxy's configuration has changed its admin sockets.
 async fn with_other_sockets(running: Running, joined: Result<Stapler, WiringError>, known: &Known) -> Running {
     match joined {
         Ok(stapler) => {
             let running = running.replace(stapler, known).await;
             tracing::info!(
                 event = "sockets_changed",
-                "other admin sockets than before are used now, as HAProxy's configuration and HAProxy have it"
+                "other admin sockets are used now, because HAProxy's configuration has changed"
             );
             running
         }
@@ -238,7 +213,7 @@ async fn with_other_sockets(running: Running, joined: Result<Stapler, WiringErro
     }
 }
 
-/// The settings that have changed and cannot while the program runs.
+/// The settings that have changed, and take effect only after a restart.
 fn fixed(old: &Configuration, new: &Configuration) -> Vec<&'static str> {
     let changed = [
         ("one-off, daemon or pid-file", old.mode != new.mode),
@@ -254,7 +229,7 @@ fn observers(hook: Option<&Hook>) -> Vec<Arc<dyn Observer>> {
     std::iter::once(log).chain(hook.map(Hook::observer)).collect()
 }
 
-/// A stapler at work.
+/// A running stapler.
 struct Running {
     inventory: Arc<Inventory>,
     stop: oneshot::Sender<()>,
@@ -266,13 +241,13 @@ impl Running {
         let inventory = stapler.inventory();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(stapler.run(async {
-            // Whoever could say so being gone says it, too.
+            // A dropped sender stops it as well.
             let _ = stopped.await;
         }));
         Running { inventory, stop, task }
     }
 
-    /// Ends the work, so that nothing is delivered from two sides, and has another stapler go on with what is known.
+    /// Stops the stapler, and then starts another one with the same inventory. Two never run at once.
     async fn replace(self, next: Stapler, known: &Known) -> Self {
         let inventory = Arc::clone(&self.inventory);
         self.stop().await;
@@ -282,67 +257,61 @@ impl Running {
     }
 
     async fn stop(self) {
-        // Whoever does not listen has ended already.
+        // If this fails, the stapler has already ended.
         let _ = self.stop.send(());
         let _ = self.task.await;
     }
 }
 
-/// Answers on the control socket.
+/// The task that answers on the control socket.
 struct Answering(JoinHandle<()>);
 
 impl Answering {
     fn start(socket: ControlSocket, known: Arc<Known>) -> Self {
         let answers = async move {
-            if let Err(error) = control::serve(socket, known).await {
-                tracing::warn!(event = "control_unavailable", "`stapled status` will not be answered: {error}");
+            if let Err(error) = serve(socket, known).await {
+                tracing::warn!(event = "control_unavailable", "`stapled status` gets no answers: {error}");
             }
         };
         Answering(tokio::spawn(answers))
     }
 
-    /// Answers no more, and clears the socket's place.
+    /// Stops answering, and removes the socket.
     async fn stop(self) {
         self.0.abort();
-        // That it was aborted is no news.
+        // The only error is the abort.
         let _ = self.0.await;
     }
 }
 
-/// The socket that was named, or that at the usual place, where it can be had.
+/// The control socket at the configured path, or at the usual one if this user can create it.
 fn control_socket(configuration: &Configuration) -> Result<Option<ControlSocket>, ControlSocketError> {
     if let Some(path) = &configuration.control_socket {
         return ControlSocket::make(path).map(Some);
     }
-    match ControlSocket::make_usual(&control::usual_path()) {
+    match ControlSocket::make_usual(&usual_path()) {
         Ok(socket) => {
             tracing::debug!(event = "control", path = %socket.path().display(), "`stapled status` is answered");
             Ok(Some(socket))
         }
         Err(error) => {
-            tracing::info!(event = "control_unavailable", "`stapled status` will not be answered: {error}");
+            tracing::info!(event = "control_unavailable", "`stapled status` gets no answers: {error}");
             Ok(None)
         }
     }
 }
 
-pub(crate) fn note(configuration: &Configuration) {
-    for note in &configuration.notes {
-        tracing::warn!(event = "configuration_note", "{note}");
-    }
-}
-
-/// Outside of systemd there is nobody to tell; that nobody listens is no reason to stop.
+/// Tells systemd the state, if the process is a unit. A failure does not stop the program.
 fn tell_systemd(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(false, state) {
-        tracing::debug!(event = "systemd_not_told", %error, "systemd could not be told");
+        tracing::debug!(event = "systemd_not_told", %error, "the state could not be reported to systemd");
     }
 }
 
 fn tell_reloading() {
-    // The time is what `Type=notify-reload` asks for.
+    // `Type=notify-reload` needs the time.
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell_systemd(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::debug!(event = "systemd_not_told", %error, "systemd could not be told"),
+        Err(error) => tracing::debug!(event = "systemd_not_told", %error, "the state could not be reported to systemd"),
     }
 }

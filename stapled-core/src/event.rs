@@ -1,5 +1,7 @@
 //! Events: what happens in a stapler. Logs, metrics, hooks and progress displays observe them.
 
+mod facts;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

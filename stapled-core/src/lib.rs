@@ -19,7 +19,7 @@
 //!   answer. [`lookup`]: where a server finds an issuer. Pure.
 //! - [`describe`], [`verdict`]: what is in responses, requests and certificates, and what a response is worth, to be shown.
 //!   Pure.
-//! - [`inventory`]: what is known of every certificate.
+//! - [`inventory`]: what is known of every certificate. [`overview`]: the same in rows for people and programs.
 //! - [`io`]: the default implementations: directories, HTTP, files, a scheduler in memory.
 //! - [`stapler`]: the builder and owner.
 
@@ -38,6 +38,7 @@ mod issuers;
 mod jumps;
 mod lane;
 pub mod overrides;
+pub mod overview;
 mod parser;
 mod place_fault;
 mod queues;

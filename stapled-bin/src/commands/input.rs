@@ -1,5 +1,5 @@
-//! Files that a command was given: read whole, up to a limit, and wiped when they are done with, since private keys lie
-//! in them.
+//! The files that a command was given. Each is read whole, up to a limit, and its bytes are wiped after use: they can
+//! contain private keys.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
-/// No file with certificates or a response is larger than this.
+/// The largest file that is read, in bytes.
 pub(crate) const MAX_FILE: usize = 1024 * 1024;
 
-/// What stands for standard input.
+/// The paths that mean standard input.
 const STANDARD_INPUT: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
-/// Where the descriptors lie that this process was started with, such as those of a shell's `<(…)`.
+/// The directories of the descriptors that this process was started with, such as those of a shell's `<(…)`.
 const DESCRIPTORS: [&str; 2] = ["/dev/fd/", "/proc/self/fd/"];
 
-/// What is in a file.
+/// The contents of a file.
 pub(crate) enum Input {
     Bytes(Zeroizing<Vec<u8>>),
     /// More than [`MAX_FILE`] bytes.
@@ -26,7 +26,7 @@ pub(crate) enum Input {
 }
 
 impl Input {
-    /// The bytes; none of what is too large.
+    /// The bytes; empty if the file is too large.
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Input::Bytes(bytes) => bytes,
@@ -49,12 +49,12 @@ pub(crate) enum InputError {
     StandardInputTwice { first: &'static str, second: &'static str },
 }
 
-/// Reads a file. A path in the file system must be a regular file, since whatever else may hang; standard input and
-/// descriptors that this process was given may be anything that ends.
+/// Reads a file. A path in the file system must be a regular file, since opening others can hang; standard input and the
+/// descriptors of this process may be of any kind.
 pub(crate) fn read(path: &Path) -> Result<Input, InputError> {
     let unreadable = |error| InputError::Unreadable { path: path.to_owned(), error };
     if is_standard_input(path) {
-        // Past the buffer of `Stdin`, which nobody wipes.
+        // Not through `Stdin`, whose buffer is never wiped.
         return io::stdin().as_fd().try_clone_to_owned().map(File::from).and_then(take).map_err(unreadable);
     }
     if DESCRIPTORS.iter().any(|descriptors| path.starts_with(descriptors)) {
@@ -64,7 +64,7 @@ pub(crate) fn read(path: &Path) -> Result<Input, InputError> {
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(not_a_file());
     }
-    // Whatever has taken its place meanwhile: opening it does not wait for anybody.
+    // Another file can have taken the path meanwhile: opening one without O_NONBLOCK could hang.
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let file = fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(unreadable)?;
     if !file.metadata().map_err(unreadable)?.is_file() {
@@ -73,7 +73,7 @@ pub(crate) fn read(path: &Path) -> Result<Input, InputError> {
     take(file).map_err(unreadable)
 }
 
-/// Of these named paths, which may be read from standard input: one.
+/// Refuses paths of which more than one means standard input. Each has the name of its option.
 pub(crate) fn check_standard_input<'p>(
     paths: impl IntoIterator<Item = (&'static str, &'p Path)>,
 ) -> Result<(), InputError> {
@@ -84,7 +84,7 @@ pub(crate) fn check_standard_input<'p>(
     }
 }
 
-/// How a file is called in messages.
+/// The name of a file in messages.
 pub(crate) fn name(path: &Path) -> String {
     if is_standard_input(path) { "standard input".to_owned() } else { path.display().to_string() }
 }
@@ -93,15 +93,15 @@ fn is_standard_input(path: &Path) -> bool {
     STANDARD_INPUT.iter().any(|standard_input| path.as_os_str() == *standard_input)
 }
 
-/// Reads up to its end, where that comes soon enough.
+/// Reads a file to its end, or to the limit.
 fn take(mut from: File) -> io::Result<Input> {
-    // Of a regular file the size is known, mostly; of nothing else.
+    // The size of a regular file is usually known; that of other files is not.
     let size = from.metadata()?.len();
     let expected = usize::try_from(size).ok().filter(|size| (1..MAX_FILE).contains(size)).unwrap_or(MAX_FILE);
     let mut bytes = room(expected);
     from.by_ref().take(expected as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > expected && expected < MAX_FILE {
-        // It has grown meanwhile.
+        // The file has grown since its size was read.
         let mut all = room(MAX_FILE);
         all.extend_from_slice(&bytes);
         from.take((MAX_FILE + 1 - bytes.len()) as u64).read_to_end(&mut all)?;
@@ -110,8 +110,8 @@ fn take(mut from: File) -> io::Result<Input> {
     Ok(if bytes.len() > MAX_FILE { Input::TooLarge } else { Input::Bytes(bytes) })
 }
 
-/// One allocation, for so many bytes and the one by which it is seen that there are more: a buffer that grows leaves
-/// copies of what it held behind.
+/// An empty buffer for this many bytes, and one more by which a larger file is noticed. A buffer that grows would leave
+/// copies of its contents behind.
 fn room(size: usize) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(Vec::with_capacity(size + 1))
 }

@@ -1,32 +1,35 @@
-//! `stapled renew`: has the running daemon ask the CAs now.
+//! `stapled renew`: makes the running daemon ask the CAs now.
 
 use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
 
 use clap::{ArgGroup, Args};
+use stapled_core::overview::Row;
 
 use super::answer::{CommandError, UNANSWERED, UNREACHABLE, USAGE};
-use crate::control::{DaemonArguments, Line, Question, Which, whole_names};
+use crate::control::client::{DaemonArguments, Line, whole_names};
+use crate::control::protocol::{Question, Which};
 use crate::stderr::say;
-use crate::summary::{Row, Summary};
+use crate::summary::{Columns, Summary};
 use crate::text::visible;
 
-/// Have the running stapled ask the CAs now, past caches and pauses
+/// Make the running daemon ask the CAs now, past caches and pauses
 ///
-/// For when a certificate was just revoked, or a CA mended. The daemon asks at once, verifies, and delivers what comes to every
-/// server and file, as ever: a bad answer destroys no good staple, and how many questions are open at once stays bounded.
-/// With --wait this returns when all of that is done, and tells for each certificate what came.
+/// For use after the revocation of a certificate, or after the repair of a CA. The daemon asks at once, verifies the
+/// responses, and delivers staples to every server and file, as always: a bad answer does not remove a good staple, and
+/// the number of open requests stays limited. With --wait the command returns when all of that is done, and shows the
+/// result for each certificate.
 #[derive(Args, Debug)]
 #[command(
     after_long_help = AFTER_HELP,
     group = ArgGroup::new("which").required(true).args(["certificates", "responder", "all"])
 )]
 pub(crate) struct Renew {
-    /// These: names or serial numbers of certificates, or files
+    /// Names or serial numbers of certificates, or files
     #[arg(value_name = "CERT")]
     certificates: Vec<String>,
 
-    /// All whose responder is this: a host, HOST:PORT, or a URL
+    /// All certificates with this responder: a host, HOST:PORT, or a URL
     #[arg(long, value_name = "HOST")]
     responder: Option<String>,
 
@@ -34,7 +37,7 @@ pub(crate) struct Renew {
     #[arg(long)]
     all: bool,
 
-    /// Wait for what comes, and until every server has it: for so long at most [default with --wait alone: 60]
+    /// Wait until every result is there and every server has it, at most this long [default with --wait alone: 60]
     #[arg(
         long,
         value_name = "SECONDS",
@@ -48,31 +51,31 @@ pub(crate) struct Renew {
     #[command(flatten)]
     daemon: DaemonArguments,
 
-    /// Print one object a line per certificate as it comes, then the totals
+    /// Print one object per line for each certificate as its result comes, then the totals
     #[arg(long)]
     json: bool,
 }
 
 const AFTER_HELP: &str = "\
 Examples:
-  A certificate was revoked: out of service at once, everywhere
+  A certificate was revoked: take its staple out of service on every server
     stapled renew --wait www.example.org
   A CA's responder works again
     stapled renew --responder ocsp.example.net
-  All, with up to five minutes for it
+  All certificates, with a limit of five minutes
     stapled renew --all --wait=300 --json
 
-Output with --json, one object a line: as that of `stapled status`, with outcome: new_staple, same_staple, revoked, failed (state,
-  reason and servers say why), expired or gone; pending where the time was up; asked without --wait. Lines with progress
-  (done, of) come in between while it takes long. The last line has totals and daemon.
+Output with --json, one object per line: that of `stapled status`, with outcome: new_staple, same_staple, revoked, failed
+  (state, reason and servers say why), expired or gone; pending after the time limit; asked without --wait. Lines with
+  progress (done, of) come in between while the answer takes long. The last line has totals and daemon.
 
 Exit codes:
-  0    with --wait: all is well with these certificates, as --one-off means it; without: they are being asked for
-  1    with --wait: something is missing, failed or not done in time; always: nothing is known of a CERT, or no certificate
-       has that responder
+  0    with --wait: these certificates are in order, by the rules of --one-off; without: the CAs are being asked
+  1    with --wait: something is missing, failed or not done in time; always: a CERT is unknown, or no certificate has
+       that responder
   2    wrong arguments or configuration file
-  3    with --wait: a certificate is revoked, whatever else there is
-  4    no daemon answers on the socket, or not to the end";
+  3    with --wait: a certificate is revoked, whatever else is the case
+  4    no daemon answers on the socket, or its answer is incomplete";
 
 impl Renew {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
@@ -93,16 +96,13 @@ impl Renew {
         let mut rows: Vec<Row> = Vec::new();
         let answered = client.ask(&question, &mut |line, what| {
             match what {
-                Line::Row(row) => {
-                    rows.push(*row);
-                }
+                Line::Row(row) => rows.push(*row),
                 Line::Progress(done) if shows_progress => {
-                    // A terminal that is gone shows nothing.
+                    // A closed terminal shows nothing.
                     let _ = write!(io::stderr(), "\r{} of {} done", done.done, done.of);
                     return Ok(());
                 }
-                Line::Progress(_) => {}
-                Line::Last => {}
+                Line::Progress(_) | Line::Last => {}
             }
             if self.json { writeln!(out, "{line}").and_then(|()| out.flush()) } else { Ok(()) }
         });
@@ -125,11 +125,11 @@ impl Renew {
         if !self.json {
             let summary = Summary { rows, totals: last.totals };
             let written = match self.wait {
-                Some(_) => summary.write_renewals(out, io::stdout().is_terminal()),
+                Some(_) => summary.write_table(out, Columns::Outcome, io::stdout().is_terminal()),
                 None => writeln!(
                     out,
                     "certificates that the CAs are asked about: {}; `stapled status` shows the results, --wait waits for them",
-                    last.totals.total
+                    last.totals.counts.total
                 ),
             };
             written.map_err(|error| CommandError::Output { error, code })?;
@@ -138,7 +138,7 @@ impl Renew {
         Ok(code)
     }
 
-    /// What fits no certificate, in words.
+    /// A message for each name that no certificate or file has.
     fn unknown(&self, rows: &[Row]) -> Vec<String> {
         if let (Some(responder), true) = (&self.responder, rows.is_empty()) {
             return vec![format!("no certificate has the responder {}: see `stapled check`", visible(responder))];

@@ -1,46 +1,48 @@
-//! `stapled status`: asks the running daemon how everything stands.
+//! `stapled status`: asks the running daemon for the state of everything.
 
 use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
+use stapled_core::overview::Row;
 
 use super::answer::{CommandError, UNANSWERED, UNREACHABLE, USAGE};
-use crate::control::{Client, ClientError, DaemonArguments, Last, Line, Question, whole_names};
+use crate::control::client::{Client, ClientError, DaemonArguments, Line, whole_names};
+use crate::control::protocol::{Last, Question};
 use crate::stderr::say;
-use crate::summary::{Row, Summary};
+use crate::summary::{Columns, Summary};
 
-/// Ask the running stapled how everything stands
+/// Ask the running daemon for the state of everything
 ///
-/// Tells of each certificate its state and the reason, since when, when it is tried again, until when its staple lasts,
-/// and what each server has.
+/// Shows for each certificate its state and the reason, since when that holds, when it is tried again, until when its
+/// staple is valid, and what each server has.
 #[derive(Args, Debug)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Status {
-    /// Only these: names or serial numbers of certificates, or files [default: all]
+    /// Names or serial numbers of certificates, or files [default: all]
     #[arg(value_name = "CERTIFICATE")]
     of: Vec<String>,
 
     #[command(flatten)]
     daemon: DaemonArguments,
 
-    /// Print one object a line per certificate, then the totals
+    /// Print one object per line for each certificate, then the totals
     #[arg(long)]
     json: bool,
 }
 
 const AFTER_HELP: &str = "\
-Output with --json, one object a line; what is not known is null:
-  certificate, serial, files, must_staple, outage (clients refuse it: it is must-staple and lacks a staple), state,
-  reason (a stable word), what (the same in words, and what to do), since, next_try, staple_until, and servers: a list
+Output with --json, one object per line; an unknown value is null:
+  certificate, serial, files, must_staple, outage (it is must-staple and lacks a staple, so that clients refuse it), state,
+  reason (a stable word), what (the reason in words, and what to do), since, next_try, staple_until, and servers: a list
   of server, state, reason, what, since, next_try, served_until. Times are RFC 3339. The last line has totals and daemon.
 
 Exit codes:
-  0    all is well, as --one-off means it
-  1    something is not: a staple is missing, could not be renewed or not be delivered, or a file is unreadable; or
-       nothing is known of what was asked for
+  0    everything is in order, by the rules of --one-off
+  1    something is not: a staple is missing, could not be renewed or could not be delivered, or a file is unreadable;
+       or no certificate or file has the name that was given
   2    wrong arguments or configuration file
-  3    a certificate is revoked, whatever else there is
-  4    no daemon answers on the socket, or not to the end";
+  3    a certificate is revoked, whatever else is the case
+  4    no daemon answers on the socket, or its answer is incomplete";
 
 impl Status {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
@@ -65,7 +67,7 @@ impl Status {
             Err(error) => return Err(CommandError::Output { error, code: UNANSWERED }),
         };
         let mut code = last.totals.exit_code;
-        if last.totals.total == 0 && !self.of.is_empty() {
+        if last.totals.counts.total == 0 && !self.of.is_empty() {
             say(&format!("nothing is known of {}", self.of.join(", ")));
             code = code.max(1);
         }
@@ -83,7 +85,7 @@ fn table(client: &Client, question: &Question, out: &mut dyn Write) -> io::Resul
         Ok(())
     })?;
     if let Ok(Last { daemon, .. }) = &answered {
-        Summary::with(rows).write_status(out, io::stdout().is_terminal())?;
+        Summary::with(rows).write_table(out, Columns::Times, io::stdout().is_terminal())?;
         writeln!(
             out,
             "stapled {}, process {}, running since {}, configured {}",

@@ -1,4 +1,4 @@
-//! Asking a running program.
+//! The client of the control socket: asks a running daemon.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -6,15 +6,16 @@ use std::os::unix::net::UnixStream;
 use std::path::{self, PathBuf};
 use std::time::Duration;
 
-use super::{Done, Last, MAX_QUESTION, Progress, Question, Refusal};
+use stapled_core::overview::Row;
+
+use super::protocol::{Done, Last, MAX_QUESTION, Progress, Question, Refusal, usual_path};
 use crate::fault::ConfigurationError;
 use crate::options::arguments::{self, Options};
 use crate::options::{file, table as option};
-use crate::summary::Row;
 
-/// How long the daemon may take for a part of its answer.
+/// How long the daemon may take for one part of its answer.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// No line of an answer is longer, in bytes.
+/// The longest line of an answer, in bytes.
 const MAX_LINE: u64 = 1024 * 1024;
 
 /// The options that say where the daemon answers.
@@ -27,11 +28,11 @@ impl DaemonArguments {
             Some(path) => Some(path),
             None => file::find(self.settings.get(&option::CONFIG).as_deref())?.get(&option::CONTROL_SOCKET),
         };
-        Ok(Client { path: path.unwrap_or_else(super::usual_path) })
+        Ok(Client { path: path.unwrap_or_else(usual_path) })
     }
 }
 
-/// Where the daemon is asked.
+/// A client for one socket.
 #[derive(Debug)]
 pub(crate) struct Client {
     path: PathBuf,
@@ -56,7 +57,8 @@ pub(crate) enum Line {
 }
 
 impl Client {
-    /// Asks, and takes every line of the answer, as text and as what it is. An error of `take` is one of the output.
+    /// Asks, and gives every line of the answer to `take`, as text and parsed. The outer error is one of `take`: the
+    /// output failed.
     pub(crate) fn ask(
         &self,
         question: &Question,
@@ -107,7 +109,8 @@ impl Client {
     }
 }
 
-/// The names as they were given, and those of files as whole paths, too: by these a file is known.
+/// The names as they were given, and in addition the absolute paths of those that are files: the daemon knows files by
+/// absolute paths.
 pub(crate) fn whole_names(names: &[String]) -> Vec<String> {
     let mut whole_names = Vec::new();
     for name in names {

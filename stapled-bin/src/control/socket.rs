@@ -1,4 +1,4 @@
-//! The socket's place in the file system: whose it is, and who had it before.
+//! The path of the control socket: its owner, its rights, and what an earlier process left there.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -10,30 +10,30 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-/// A socket that listens; its place is cleared when it is dropped.
+/// A socket that listens. Its path is removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct ControlSocket {
     pub(crate) listener: UnixListener,
     path: PathBuf,
-    /// Device and inode: what is removed at the end must be ours.
+    /// Device and inode, so that the end removes no socket of another process.
     id: (u64, u64),
-    /// Held as long as the socket is: it ends with the process, however that ends.
+    /// Held as long as the socket exists: the system releases it at every end of the process.
     _lock: File,
 }
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ControlSocketError {
-    #[error("{}: another stapled answers there; stop it first, or name another path with --control-socket", .path.display())]
+    #[error("{}: another stapled answers there; stop that one first, or name another path with --control-socket", .path.display())]
     Taken { path: PathBuf },
-    #[error("{}: something that is no socket lies there; remove it, or name another path with --control-socket", .path.display())]
+    #[error("{}: a file that is no socket has this path; remove it, or name another path with --control-socket", .path.display())]
     NotASocket { path: PathBuf },
-    #[error("{}: the control socket cannot be made: {error}", .path.display())]
+    #[error("{}: the control socket cannot be created: {error}", .path.display())]
     Io { path: PathBuf, error: io::Error },
 }
 
 impl ControlSocket {
-    /// Makes the socket. One that a dead process left behind is replaced; that of a living one is not.
+    /// Creates the socket. It replaces the socket of a process that has ended, and not that of a running process.
     pub(crate) fn make(path: &Path) -> Result<Self, ControlSocketError> {
         let failed = |error| ControlSocketError::Io { path: path.to_owned(), error };
         let taken = || ControlSocketError::Taken { path: path.to_owned() };
@@ -49,13 +49,13 @@ impl ControlSocket {
             Ok(metadata) if !metadata.file_type().is_socket() => {
                 return Err(ControlSocketError::NotASocket { path: path.to_owned() });
             }
-            // One of ours would hold the lock; but it may be somebody else's.
+            // Another stapled would hold the lock; a different program can have this socket.
             Ok(_) if UnixStream::connect(path).is_ok() => return Err(taken()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(error)),
         }
-        // Under another name first: it must not be there with rights that are too wide, not even for a moment.
+        // Under another name first, so that the path never has rights that are too wide.
         let new = beside(path, ".new");
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -75,10 +75,10 @@ impl ControlSocket {
         Ok(ControlSocket { listener, path: path.to_owned(), id, _lock: lock })
     }
 
-    /// Makes the socket at the usual place, with the directory it lies in where only that is missing.
+    /// Creates the socket at the usual path, and its directory if only the last part of that is missing.
     pub(crate) fn make_usual(path: &Path) -> Result<Self, ControlSocketError> {
         if let Some(directory) = path.parent() {
-            // What is wrong with it shows at the socket.
+            // An error shows when the socket is created.
             let _ = fs::DirBuilder::new().mode(0o755).create(directory);
         }
         ControlSocket::make(path)
@@ -93,10 +93,10 @@ impl Drop for ControlSocket {
     fn drop(&mut self) {
         let is_ours = fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.id);
         if is_ours {
-            // Whoever finds it sees that nobody listens.
+            // If this fails, a client finds a socket at which no process listens.
             let _ = fs::remove_file(&self.path);
         }
-        // The lock's file stays: another process may wait for it already.
+        // The lock file stays: another process may already have opened it.
     }
 }
 
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dead_socket_is_replaced_and_a_living_one_is_not() {
+    fn the_socket_of_an_ended_process_is_replaced_and_one_in_use_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("control.sock");
         let first = ControlSocket::make(&path).unwrap();
@@ -119,12 +119,12 @@ mod tests {
         assert!(matches!(ControlSocket::make(&path), Err(ControlSocketError::Taken { .. })));
         drop(first);
         assert!(!path.exists());
-        // As a killed process leaves it.
+        // A killed process leaves its socket.
         drop(UnixListener::bind(&path).unwrap());
         let second = ControlSocket::make(&path).unwrap();
         UnixStream::connect(&path).unwrap();
         drop(second);
-        // Somebody else's that lives.
+        // A socket of another program, in use.
         let foreign = UnixListener::bind(&path).unwrap();
         assert!(matches!(ControlSocket::make(&path), Err(ControlSocketError::Taken { .. })));
         drop(foreign);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_its_own_is_removed() {
+    fn only_its_own_socket_is_removed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("control.sock");
         let socket = ControlSocket::make(&path).unwrap();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_made_says_where() {
+    fn the_error_of_a_socket_that_cannot_be_created_names_its_path() {
         let error = ControlSocket::make(Path::new("/nowhere/control.sock")).unwrap_err();
         assert!(error.to_string().starts_with("/nowhere/control.sock: "), "{error}");
         let directory = tempfile::tempdir().unwrap();

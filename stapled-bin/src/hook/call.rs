@@ -1,4 +1,4 @@
-//! One call of the hook: its environment, its deadline, its end.
+//! One run of the hook: its environment, its deadline, its end.
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,14 +12,14 @@ use tokio::task::JoinHandle;
 use super::debounce::Told;
 use crate::configuration::Hook;
 
-/// What of the program's own environment a hook gets.
+/// The variables of the program's own environment that a hook gets.
 const HANDED_ON: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
-/// How much of what it prints is logged, in bytes.
+/// How much of the hook's output is logged, in bytes.
 const MAX_OUTPUT: usize = 4096;
-/// How long its output is waited for after its end: something that it started may keep the pipes.
+/// How long its output is read after its end: a process that it started can keep the pipes open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// Runs the hook, and logs what is wrong with it.
+/// Runs the hook, and logs its failure.
 pub(super) async fn call(hook: Hook, told: Told, dropped: u64) {
     let program = hook.program.display();
     let mut command = Command::new(&hook.program);
@@ -27,7 +27,7 @@ pub(super) async fn call(hook: Hook, told: Told, dropped: u64) {
     command.envs(told.happening.variables()).env("STAPLED_COUNT", told.count.to_string());
     command.env("STAPLED_SINCE", told.since.to_string()).env("STAPLED_DROPPED", dropped.to_string());
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // A group of its own, so that it ends with all that it started; and no signal of the terminal reaches it.
+    // A process group of its own: it can be killed with all processes that it started, and gets no signals of the terminal.
     command.process_group(0).kill_on_drop(true);
     let mut child = match command.spawn() {
         Ok(child) => child,
@@ -39,7 +39,7 @@ pub(super) async fn call(hook: Hook, told: Told, dropped: u64) {
     let (out, err) = (Output::of(child.stdout.take()), Output::of(child.stderr.take()));
     match tokio::time::timeout(hook.timeout, child.wait()).await {
         Ok(Ok(status)) => {
-            // Whatever it left running is its own affair.
+            // Processes that the hook left running are not killed.
             group.0 = None;
             let (out, err) = (out.end().await, err.end().await);
             let happened = told.happening.event;
@@ -54,7 +54,7 @@ pub(super) async fn call(hook: Hook, told: Told, dropped: u64) {
             let seconds = hook.timeout.as_secs();
             tracing::warn!(event = "hook_failed", "{program}: not done after {seconds} s: killed with what it started");
             drop(group);
-            // Killed already; only its place in the table of processes is to be cleared.
+            // The process was killed; this removes its entry in the table of processes.
             let _ = child.wait().await;
         }
     }
@@ -71,14 +71,14 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // The child was not waited for yet, so that its number is nobody else's.
+        // The child was not waited for yet, so no other process has its ID.
         if let Some(pid) = self.0 {
             let _ = kill_process_group(pid, Signal::KILL);
         }
     }
 }
 
-/// The beginning of what a hook prints; the rest is read and dropped, so that it does not block on writing.
+/// The beginning of a hook's output. The rest is read and dropped, so that the hook does not block while it writes.
 struct Output {
     beginning: Arc<Mutex<Vec<u8>>>,
     task: JoinHandle<()>,
@@ -91,7 +91,7 @@ impl Output {
         let task = tokio::spawn(async move {
             let Some(mut stream) = stream else { return };
             let mut buffer = [0; 1024];
-            // What breaks off is told as far as it came.
+            // If reading fails, the output so far counts.
             while let Ok(read @ 1..) = stream.read(&mut buffer).await {
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 let room = MAX_OUTPUT.saturating_sub(kept.len()).min(read);
@@ -101,7 +101,7 @@ impl Output {
         Output { beginning, task }
     }
 
-    /// What was printed. The pipe is closed.
+    /// The output. Closes the pipe.
     async fn end(mut self) -> String {
         if tokio::time::timeout(LAST_WORDS, &mut self.task).await.is_err() {
             self.task.abort();

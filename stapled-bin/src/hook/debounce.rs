@@ -1,4 +1,4 @@
-//! When a hook is told: at once the first time, then not again before a pause is over, and then of everything since.
+//! When a hook runs: at once for the first event of a kind, then once after a pause for all events of that kind in it.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -8,29 +8,29 @@ use tokio::time::Instant;
 
 use super::happening::{Happening, Key};
 
-/// There are more kinds of trouble than are told apart.
+/// The error when too many kinds of events are in a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
-/// Something that the hook is to be told.
+/// Events of one kind, as a hook gets them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Told {
-    /// The latest time that it happened.
+    /// The latest event.
     pub(super) happening: Happening,
-    /// How often it happened since the hook was told last.
+    /// The number of events since the last run.
     pub(super) count: u64,
-    /// When it happened first of these times.
+    /// The time of the first of these events.
     pub(super) since: Timestamp,
 }
 
-/// What was told lately.
+/// The kinds of events that are in a pause.
 #[derive(Debug)]
 pub(super) struct Debounce {
     pause: Duration,
     capacity: usize,
-    /// What happened since, if anything.
+    /// The events in the pause of each kind, if there are any.
     lately: HashMap<Key, Option<Told>>,
-    /// The ends of the pauses, the next first: all are equally long.
+    /// The ends of the pauses, the next one first: all pauses are equally long.
     ends: VecDeque<(Instant, Key)>,
 }
 
@@ -39,7 +39,7 @@ impl Debounce {
         Debounce { pause, capacity, lately: HashMap::new(), ends: VecDeque::new() }
     }
 
-    /// Takes something that happened; returns what is to be told at once.
+    /// Takes an event, and returns it if the hook runs for it at once.
     pub(super) fn take(&mut self, happening: Happening, now: Instant) -> Result<Option<Told>, Full> {
         let key = happening.key();
         if let Some(since) = self.lately.get_mut(&key) {
@@ -60,12 +60,12 @@ impl Debounce {
         Ok(Some(Told { since: happening.at, happening, count: 1 }))
     }
 
-    /// When the next pause is over.
+    /// The end of the next pause.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.ends.front().map(|(end, _)| *end)
     }
 
-    /// What happened in pauses that are over. Another pause begins for it.
+    /// The events of the pauses that are over. Each kind with events begins another pause.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<Told> {
         let mut due = Vec::new();
         while self.ends.front().is_some_and(|(end, _)| *end <= now) {
@@ -79,7 +79,7 @@ impl Debounce {
         due
     }
 
-    /// What happened in pauses that are not over.
+    /// The events of the pauses that are not over.
     pub(super) fn take_all(&mut self) -> Vec<Told> {
         self.ends.clear();
         self.lately.drain().filter_map(|(_, told)| told).collect()

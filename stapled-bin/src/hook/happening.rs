@@ -1,13 +1,13 @@
-//! What a hook is told of an event.
+//! The facts of an event that a hook gets.
 
 use stapled_core::event::{Event, EventKind, Severity};
 use stapled_core::sink::Withdrawal;
 use stapled_core::time::Timestamp;
 
-/// No value is longer, in bytes: an environment has an end.
+/// The longest value of a variable, in bytes: the size of an environment is limited.
 const MAX_VALUE: usize = 4096;
 
-/// An event, as far as a hook cares.
+/// The facts of an event that a hook gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Happening {
     pub(super) event: &'static str,
@@ -25,74 +25,44 @@ pub(super) struct Happening {
     staple_until: Option<Timestamp>,
 }
 
-/// What makes two events the same trouble: its name, whom it befell, and at which server.
+/// What two events of the same problem have in common: name, certificate, server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key(&'static str, String, String);
 
 impl Happening {
-    /// None of what is only for whoever watches closely.
+    /// The facts of an event. None: a hook does not run for it.
     pub(super) fn of(event: &Event) -> Option<Happening> {
-        let mut happening = Happening::plain(event);
-        match &event.kind {
-            // The same staple once more is no news.
-            EventKind::Renewed { changed: false, recovered: false, .. } => return None,
-            EventKind::Renewed { expires, renew, .. } => {
-                (happening.staple_until, happening.next_try) = (Some(*expires), Some(*renew));
-            }
-            EventKind::RenewalFailed { again, held_until, .. } => {
-                (happening.staple_until, happening.next_try) = (*held_until, Some(*again));
-            }
-            EventKind::Revoked { again, .. } => happening.next_try = Some(*again),
-            EventKind::DeliveryFailed { sink, again, served_until, .. } => {
-                happening.server = tame(sink);
-                (happening.staple_until, happening.next_try) = (*served_until, Some(*again));
-            }
-            // Gone from its place, as somebody wanted.
-            EventKind::Withdrawn { why: Withdrawal::Retired, .. } => return None,
-            EventKind::Withdrawn { sink, .. } | EventKind::ShortLived { sink, .. } => happening.server = tame(sink),
-            EventKind::PlaceProblem { place, again, .. } => {
-                happening.files = tame(place);
-                happening.next_try = *again;
-            }
-            EventKind::SourceProblem { place, .. } => happening.files = tame(place),
-            EventKind::Reported { report, .. } if report.severity < Severity::Warning => return None,
-            EventKind::Reported { from, .. } => happening.server = tame(from),
-            EventKind::IssuerFetchFailed { url, again, .. } => {
-                happening.server = tame(url);
-                happening.next_try = Some(*again);
-            }
-            EventKind::MustStapleWithoutUrl | EventKind::CertificateExpired { .. } | EventKind::Internal { .. } => {}
-            _ => return None,
+        if !is_news(&event.kind) {
+            return None;
         }
-        Some(happening)
-    }
-
-    fn plain(event: &Event) -> Happening {
         let about = event.certificate.as_deref();
-        let files = about.map(|about| about.places.join(":")).unwrap_or_default();
-        Happening {
+        let server = match &event.kind {
+            EventKind::IssuerFetchFailed { url, .. } => url,
+            _ => event.sink().unwrap_or_default(),
+        };
+        Some(Happening {
             event: event.kind.name(),
             severity: event.severity(),
             at: event.at,
             certificate: about.map(|about| tame(&about.name)).unwrap_or_default(),
             serial: about.map(|about| tame(&about.serial)).unwrap_or_default(),
-            files: tame(&files),
+            files: tame(&event.places().join(":")),
             must_staple: about.is_some_and(|about| about.must_staple),
             outage: event.is_outage(),
             code: event.kind.code().map(|code| code.to_string()).unwrap_or_default(),
             what: tame(&event.kind.to_string()),
-            server: String::new(),
-            next_try: None,
-            staple_until: None,
-        }
+            server: tame(server),
+            next_try: event.next_try(),
+            staple_until: event.staple_until(),
+        })
     }
 
     pub(super) fn key(&self) -> Key {
-        let whom = if self.serial.is_empty() { &self.files } else { &self.serial };
-        Key(self.event, format!("{whom} {}", self.certificate), self.server.clone())
+        let subject = if self.serial.is_empty() { &self.files } else { &self.serial };
+        Key(self.event, format!("{subject} {}", self.certificate), self.server.clone())
     }
 
-    /// Its part of the hook's environment.
+    /// The variables of the hook's environment.
     pub(super) fn variables(&self) -> [(&'static str, String); 13] {
         let moment = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
         let yes = |yes| if yes { "yes" } else { "no" }.to_owned();
@@ -120,7 +90,29 @@ impl Happening {
     }
 }
 
-/// A stranger's text as a value: no line breaks, nothing that moves a cursor, no end within, and not too long.
+/// Whether a hook runs for events of this kind.
+fn is_news(kind: &EventKind) -> bool {
+    match kind {
+        // The same staple once more, or a certificate that was removed on purpose.
+        EventKind::Renewed { changed: false, recovered: false, .. }
+        | EventKind::Withdrawn { why: Withdrawal::Retired, .. } => false,
+        EventKind::Renewed { .. }
+        | EventKind::RenewalFailed { .. }
+        | EventKind::Revoked { .. }
+        | EventKind::DeliveryFailed { .. }
+        | EventKind::Withdrawn { .. }
+        | EventKind::ShortLived { .. }
+        | EventKind::PlaceProblem { .. }
+        | EventKind::SourceProblem { .. }
+        | EventKind::IssuerFetchFailed { .. }
+        | EventKind::MustStapleWithoutUrl
+        | EventKind::CertificateExpired { .. }
+        | EventKind::Internal { .. } => true,
+        _ => false,
+    }
+}
+
+/// Text as the value of a variable: without control characters, and not too long.
 fn tame(text: &str) -> String {
     let mut tame = crate::text::visible(text);
     let mut end = tame.len().min(MAX_VALUE);
@@ -156,7 +148,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn strangers_names_are_tamed() {
+    fn names_with_control_characters_are_escaped_and_cut() {
         let name = format!("evil\n\0$(reboot)\u{1b}[0m{}", "ä".repeat(5000));
         let happening = Happening::of(&failed(&name, "0a")).unwrap();
         for (variable, value) in happening.variables() {
@@ -178,7 +170,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_a_server_reports_is_told_from_warnings_on() {
+    fn a_hook_runs_for_reports_from_warnings_on() {
         let mut event = failed("a", "0a");
         let mut of = |severity| {
             let report =
@@ -193,7 +185,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_ordinary_course_is_no_news() {
+    fn a_hook_does_not_run_for_ordinary_events() {
         let mut event = failed("a", "0a");
         for kind in [EventKind::Accepted, EventKind::Retired, EventKind::NotApplicable] {
             event.kind = kind;

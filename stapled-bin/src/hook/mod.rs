@@ -1,7 +1,7 @@
-//! The hook: a program of the administrator's that is run when something happens, never in the way of the work.
+//! The hook: a program of the administrator that runs for events. It never delays renewals.
 //!
-//! [`happening`] is what a hook is told of an event, [`debounce`] says when, [`call`] runs it. Here is the task in the
-//! middle, and the observer that fills its queue.
+//! [`happening`] has the facts of an event that a hook gets, [`debounce`] says when it gets them, and [`call`] runs it.
+//! This module has the observer that fills the queue of events, and the task that empties it.
 
 mod call;
 mod debounce;
@@ -21,12 +21,12 @@ use crate::configuration;
 use debounce::{Debounce, Told};
 use happening::Happening;
 
-/// How many events may wait to be looked at, and how many calls to be made: of the urgent ones, and of the others.
+/// How many events, and how many runs, may wait: of the urgent ones, and of the others.
 const WAITING: usize = 1000;
-/// How many calls are under way at once.
+/// How many runs there are at once.
 const CALLS: usize = 2;
 
-/// Runs the hook as long as it lasts.
+/// Runs the hook for events.
 pub(crate) struct Hook {
     settings: configuration::Hook,
     inlet: Arc<Inlet>,
@@ -34,7 +34,7 @@ pub(crate) struct Hook {
     task: JoinHandle<()>,
 }
 
-/// Where events go in. It never waits: what does not fit is counted.
+/// The entrance of the queue. It never waits: events that do not fit are counted and dropped.
 struct Inlet {
     urgent: mpsc::Sender<Happening>,
     ordinary: mpsc::Sender<Happening>,
@@ -79,20 +79,20 @@ impl Hook {
         &self.settings
     }
 
-    /// What tells it.
+    /// The observer that passes events to the hook.
     pub(crate) fn observer(&self) -> Arc<dyn Observer> {
         Arc::clone(&self.inlet) as Arc<dyn Observer>
     }
 
-    /// Calls it for what is still to be told, then ends; calls that take longer than `patience` are killed.
+    /// Runs the hook for the events that wait, then ends. Runs that take longer than `patience` are killed.
     pub(crate) async fn finish(self, patience: Duration) {
-        // The task may be gone only by a bug, which is told elsewhere.
+        // The task can have ended only by a panic, which is logged elsewhere.
         let _ = self.finish.send(patience);
         let _ = self.task.await;
     }
 }
 
-/// The task in the middle.
+/// The task that runs the hook.
 struct Caller {
     settings: configuration::Hook,
     debounce: Debounce,
@@ -143,9 +143,9 @@ impl Caller {
         };
         if tokio::time::timeout(patience, end).await.is_err() {
             let left = self.urgent.len() + self.ordinary.len() + self.calls.len();
-            tracing::warn!(event = "hook_cut_off", left, "the hook was not done when the program ended");
+            tracing::warn!(event = "hook_cut_off", left, "the hook was still running when the program ended");
         }
-        // What still runs is killed with its guard.
+        // The guards of the runs kill what is left.
         self.calls.shutdown().await;
     }
 
@@ -173,11 +173,7 @@ impl Caller {
             let Some(told) = self.urgent.pop_front().or_else(|| self.ordinary.pop_front()) else { return };
             let dropped = self.dropped.swap(0, Ordering::Relaxed);
             if dropped > 0 {
-                tracing::warn!(
-                    event = "hook_overrun",
-                    dropped,
-                    "the hook is too slow: it was not told of {dropped} events"
-                );
+                tracing::warn!(event = "hook_overrun", dropped, "the hook is too slow: {dropped} events were dropped");
             }
             self.calls.spawn(call::call(self.settings.clone(), told, dropped));
         }

@@ -6,7 +6,6 @@
 mod render;
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use clap::{Arg, Args};
 use stapled_haproxy::check::{Report, StapleFiles};

@@ -1,0 +1,82 @@
+//! What client and daemon send to each other, and where.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::summary::Totals;
+
+/// The largest question, in bytes.
+pub(crate) const MAX_QUESTION: u64 = 256 * 1024;
+
+/// A question of a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Question {
+    /// The state of every certificate and place with one of these names, serial numbers or paths. Empty: of all.
+    Status {
+        #[serde(default)]
+        of: Vec<String>,
+    },
+    /// Ask the CAs now.
+    Renew {
+        /// About which certificates.
+        which: Which,
+        /// How many seconds the answer may wait for the results. None: it does not wait.
+        #[serde(default)]
+        wait: Option<u32>,
+    },
+}
+
+/// A choice of certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Which {
+    All,
+    Responder(String),
+    Certificates(Vec<String>),
+}
+
+/// A line that shows how far a long answer is.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    pub(crate) progress: Done,
+}
+
+/// How many rows are done, of how many.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Done {
+    pub(crate) done: usize,
+    pub(crate) of: usize,
+}
+
+/// The last line of an answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Last {
+    pub(crate) totals: Totals,
+    pub(crate) daemon: Daemon,
+}
+
+/// The only line of an answer that is refused.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Refusal {
+    pub(crate) error: String,
+}
+
+/// The process that answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Daemon {
+    pub(crate) version: String,
+    pub(crate) pid: u32,
+    /// The time of its start.
+    pub(crate) since: String,
+    /// The time at which it last read its configuration.
+    pub(crate) configured: String,
+}
+
+/// The path of the socket where no other is configured.
+pub(crate) fn usual_path() -> PathBuf {
+    // systemd sets the runtime directory of a unit.
+    let directory = std::env::var_os("RUNTIME_DIRECTORY").filter(|directory| !directory.is_empty());
+    directory.as_deref().map_or(Path::new("/run/stapled"), Path::new).join("control.sock")
+}

@@ -1,0 +1,55 @@
+//! The facts of an event by themselves: the sink, the places and the times that it is about.
+
+use std::sync::Arc;
+
+use super::{Event, EventKind};
+use crate::time::Timestamp;
+
+impl Event {
+    /// The name of the sink that the event is about.
+    pub fn sink(&self) -> Option<&str> {
+        match &self.kind {
+            EventKind::Delivered { sink }
+            | EventKind::NotWanted { sink, .. }
+            | EventKind::DeliveryFailed { sink, .. }
+            | EventKind::Withdrawn { sink, .. }
+            | EventKind::ShortLived { sink, .. }
+            | EventKind::ServerLost { sink, .. }
+            | EventKind::ServerChanged { sink, .. } => Some(sink),
+            _ => None,
+        }
+    }
+
+    /// The places that the event is about: a place of a source, a source, or the places that hold the certificate.
+    pub fn places(&self) -> Vec<Arc<str>> {
+        match &self.kind {
+            EventKind::SourceProblem { place, .. } => vec![place.as_str().into()],
+            EventKind::OnlyCaCertificates { place } | EventKind::PlaceProblem { place, .. } => vec![Arc::clone(place)],
+            EventKind::Scanned { source, .. } => vec![source.as_str().into()],
+            _ => self.certificate.as_ref().map(|about| about.places.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// The time of the next try, or of the next renewal.
+    pub fn next_try(&self) -> Option<Timestamp> {
+        match &self.kind {
+            EventKind::Recycled { renew, .. } | EventKind::Renewed { renew, .. } => Some(*renew),
+            EventKind::RenewalFailed { again, .. }
+            | EventKind::Revoked { again, .. }
+            | EventKind::DeliveryFailed { again, .. }
+            | EventKind::IssuerFetchFailed { again, .. } => Some(*again),
+            EventKind::PlaceProblem { again, .. } => *again,
+            _ => None,
+        }
+    }
+
+    /// The end of the validity of the staple that is held, or that the sink has in service.
+    pub fn staple_until(&self) -> Option<Timestamp> {
+        match &self.kind {
+            EventKind::Recycled { expires, .. } | EventKind::Renewed { expires, .. } => Some(*expires),
+            EventKind::RenewalFailed { held_until, .. } => *held_until,
+            EventKind::DeliveryFailed { served_until, .. } => *served_until,
+            _ => None,
+        }
+    }
+}
