@@ -231,8 +231,8 @@ mod tests {
         let manual = manual().unwrap().replace('\\', "");
         let (bash, fish) = (completions(Shell::Bash), completions(Shell::Fish));
         let example = example();
-        let is_shown = |option: &&Declaration| matches!(option.place, Place::Anywhere | Place::CommandLine);
-        for option in ALL.iter().filter(is_shown) {
+        let is_argument = |option: &&Declaration| option.place != Place::File;
+        for option in ALL.iter().filter(is_argument) {
             let name = option.long().map_or_else(|| format!("-{}", option.short.unwrap()), |long| format!("--{long}"));
             for (place, text) in [("help", &help), ("man page", &manual), ("bash", &bash)] {
                 assert!(text.contains(&name), "{name} is not in the {place}");

@@ -16,6 +16,7 @@ use crate::fault::ConfigurationError;
 use crate::judging::judge_policy;
 use crate::network::{Network, TIMEOUT};
 use crate::options::declaration::Opt;
+use crate::options::kind::OnePath;
 use crate::options::settings::{Settings, split};
 use crate::options::table as option;
 use crate::options::{file, value};
@@ -175,7 +176,7 @@ impl Configuration {
 }
 
 /// An error of one option.
-fn unusable<T>(settings: &Settings, option: &Opt<T>, what: impl Into<String>) -> ConfigurationError {
+fn unusable<K>(settings: &Settings, option: &Opt<K>, what: impl Into<String>) -> ConfigurationError {
     ConfigurationError::Setting { place: settings.origin(option), what: what.into() }
 }
 
@@ -382,7 +383,7 @@ fn mode(settings: &Settings) -> Result<Mode, ConfigurationError> {
 fn logging(settings: &Settings, mode: &Mode) -> Result<Logging, ConfigurationError> {
     let default = if matches!(mode, Mode::OneOff { .. }) { 2 } else { 3 };
     let verbosity = settings.get(&option::VERBOSITY).unwrap_or(default);
-    let directory = path(settings, &option::LOGDIR)?;
+    let directory = settings.get(&option::LOGDIR).as_deref().map(absolute).transpose()?;
     Ok(Logging {
         verbosity: verbosity.saturating_add(settings.get(&option::VERBOSE)).min(4),
         quiet: settings.get(&option::QUIET),
@@ -436,7 +437,7 @@ fn network(settings: &Settings) -> Result<Network, ConfigurationError> {
 }
 
 /// The absolute path of an option.
-fn path(settings: &Settings, option: &Opt<Option<PathBuf>>) -> Result<Option<PathBuf>, ConfigurationError> {
+fn path(settings: &Settings, option: &Opt<OnePath>) -> Result<Option<PathBuf>, ConfigurationError> {
     settings.get(option).as_deref().map(absolute).transpose()
 }
 

@@ -78,7 +78,7 @@ impl Network {
 }
 
 fn overrides(settings: &Settings) -> Result<ResponderOverrides, ConfigurationError> {
-    fn unusable<T>(settings: &Settings, option: &Opt<T>, error: &OverrideError) -> ConfigurationError {
+    fn unusable<K>(settings: &Settings, option: &Opt<K>, error: &OverrideError) -> ConfigurationError {
         ConfigurationError::Setting { place: settings.origin(option), what: error.to_string() }
     }
     let mut overrides = ResponderOverrides::new();

@@ -47,7 +47,6 @@ impl Selection for Daemon {
     fn take(option: &Declaration) -> Take {
         match option.place {
             Place::Anywhere | Place::CommandLine => Take::Lists,
-            Place::Hidden => Take::Hidden,
             Place::File => Take::No,
         }
     }
@@ -62,7 +61,7 @@ impl Selection for Check {
         match option.place {
             _ if option.is_used_by(User::Check) => Take::Lists,
             Place::Anywhere => Take::Hidden,
-            Place::CommandLine | Place::Hidden | Place::File => Take::No,
+            Place::CommandLine | Place::File => Take::No,
         }
     }
 }

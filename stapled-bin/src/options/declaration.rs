@@ -1,17 +1,12 @@
 //! What the declaration of an option consists of.
 
 use std::marker::PhantomData;
-use std::num::NonZeroU32;
-use std::path::PathBuf;
-use std::time::Duration;
 
-use super::value::{Choice, Group, choices};
-
-/// An option whose value has the type `T`.
+/// An option of the kind `K`, which says as which type the program reads its value.
 #[derive(Debug)]
-pub(crate) struct Opt<T> {
+pub(crate) struct Opt<K> {
     pub(crate) declaration: Declaration,
-    value: PhantomData<fn() -> T>,
+    kind: PhantomData<fn() -> K>,
 }
 
 /// An option, whatever the type of its value.
@@ -125,8 +120,6 @@ pub(crate) enum Place {
     Anywhere,
     /// On the command line.
     CommandLine,
-    /// On the command line, and the help does not show it.
-    Hidden,
     /// In the configuration file.
     File,
 }
@@ -176,6 +169,26 @@ pub(crate) enum Example {
 }
 
 impl Declaration {
+    /// An option of this shape, without anything else.
+    pub(crate) const fn of(shape: Shape) -> Self {
+        Declaration {
+            name: "",
+            short: None,
+            alias: None,
+            value_name: "",
+            shape,
+            section: Section::Running,
+            place: Place::Anywhere,
+            topic: None,
+            conflict: None,
+            used_by: &[],
+            doc: "",
+            note: "",
+            fallback: Fallback::Nothing,
+            example: Example::Default,
+        }
+    }
+
     /// The default in words; none where it is nothing.
     pub(crate) fn default_in_words(&self) -> Option<String> {
         match self.fallback {
@@ -204,184 +217,8 @@ impl Declaration {
     }
 }
 
-impl<T> Opt<T> {
-    const fn new(name: &'static str, value_name: &'static str, shape: Shape) -> Self {
-        let declaration = Declaration {
-            name,
-            short: None,
-            alias: None,
-            value_name,
-            shape,
-            section: Section::Running,
-            place: Place::Anywhere,
-            topic: None,
-            conflict: None,
-            used_by: &[],
-            doc: "",
-            note: "",
-            fallback: Fallback::Nothing,
-            example: Example::Default,
-        };
-        Opt { declaration, value: PhantomData }
+impl<K> Opt<K> {
+    pub(crate) const fn new(declaration: Declaration) -> Self {
+        Opt { declaration, kind: PhantomData }
     }
-
-    pub(crate) const fn short(mut self, short: char) -> Self {
-        self.declaration.short = Some(short);
-        self
-    }
-
-    pub(crate) const fn alias(mut self, alias: &'static str) -> Self {
-        self.declaration.alias = Some(alias);
-        self
-    }
-
-    pub(crate) const fn section(mut self, section: Section) -> Self {
-        self.declaration.section = section;
-        self
-    }
-
-    pub(crate) const fn place(mut self, place: Place) -> Self {
-        self.declaration.place = place;
-        self
-    }
-
-    pub(crate) const fn topic(mut self, topic: Topic) -> Self {
-        self.declaration.topic = Some(topic);
-        self
-    }
-
-    pub(crate) const fn conflict(mut self, name: &'static str) -> Self {
-        self.declaration.conflict = Some(name);
-        self
-    }
-
-    pub(crate) const fn used_by(mut self, users: &'static [User]) -> Self {
-        self.declaration.used_by = users;
-        self
-    }
-
-    pub(crate) const fn doc(mut self, doc: &'static str) -> Self {
-        self.declaration.doc = doc;
-        self
-    }
-
-    pub(crate) const fn note(mut self, note: &'static str) -> Self {
-        self.declaration.note = note;
-        self
-    }
-
-    /// The default in words, for the help. The value is then absent, or empty.
-    pub(crate) const fn default(mut self, words: &'static str) -> Self {
-        self.declaration.fallback = Fallback::Words(words);
-        self
-    }
-
-    pub(crate) const fn example(mut self, example: Example) -> Self {
-        self.declaration.example = example;
-        self
-    }
-}
-
-impl Opt<bool> {
-    pub(crate) const fn switch(name: &'static str) -> Self {
-        Opt::new(name, "", Shape::Switch)
-    }
-}
-
-impl Opt<u8> {
-    pub(crate) const fn count(name: &'static str) -> Self {
-        Opt::new(name, "", Shape::Count)
-    }
-}
-
-impl Opt<Option<u8>> {
-    pub(crate) const fn level(name: &'static str, value_name: &'static str, most: u8) -> Self {
-        Opt::new(name, value_name, Shape::Number { of: "a whole number", least: 0, most: most as u64 })
-    }
-}
-
-/// A number of seconds with a default.
-impl Opt<Duration> {
-    pub(crate) const fn seconds(name: &'static str, least: u64, default: fn() -> u64) -> Self {
-        let mut option = Opt::new(name, "SECONDS", seconds(least));
-        option.declaration.fallback = Fallback::Number(default);
-        option
-    }
-}
-
-/// A number of seconds, or none.
-impl Opt<Option<Duration>> {
-    pub(crate) const fn seconds_or_none(name: &'static str, least: u64) -> Self {
-        Opt::new(name, "SECONDS", seconds(least))
-    }
-}
-
-/// A number from 1 with a default.
-impl Opt<usize> {
-    pub(crate) const fn number(name: &'static str, default: fn() -> u64) -> Self {
-        let shape = Shape::Number { of: "a whole number", least: 1, most: u32::MAX as u64 };
-        let mut option = Opt::new(name, "NUMBER", shape);
-        option.declaration.fallback = Fallback::Number(default);
-        option
-    }
-}
-
-/// A rate per second, or none.
-impl Opt<Option<NonZeroU32>> {
-    pub(crate) const fn rate(name: &'static str) -> Self {
-        let of = "a whole number of requests per second";
-        Opt::new(name, "NUMBER", Shape::Number { of, least: 1, most: u32::MAX as u64 })
-    }
-}
-
-impl<T: Choice> Opt<Option<T>> {
-    pub(crate) const fn choice(name: &'static str, value_name: &'static str) -> Self {
-        Opt::new(name, value_name, Shape::Choice(choices::<T>))
-    }
-}
-
-impl Opt<Option<String>> {
-    pub(crate) const fn text(name: &'static str, value_name: &'static str) -> Self {
-        Opt::new(name, value_name, Shape::Text)
-    }
-}
-
-impl Opt<Vec<String>> {
-    pub(crate) const fn texts(name: &'static str, value_name: &'static str) -> Self {
-        Opt::new(name, value_name, Shape::Texts)
-    }
-
-    pub(crate) const fn sockets(name: &'static str) -> Self {
-        Opt::new(name, "SOCKET", Shape::Sockets)
-    }
-}
-
-impl Opt<Option<PathBuf>> {
-    pub(crate) const fn path(name: &'static str, value_name: &'static str) -> Self {
-        Opt::new(name, value_name, Shape::Path)
-    }
-
-    pub(crate) const fn path_or(name: &'static str, value_name: &'static str, without_value: &'static str) -> Self {
-        Opt::new(name, value_name, Shape::PathOr(without_value))
-    }
-}
-
-impl Opt<Vec<PathBuf>> {
-    pub(crate) const fn paths(name: &'static str) -> Self {
-        Opt::new(name, "PATH", Shape::Paths)
-    }
-
-    pub(crate) const fn joined_paths(name: &'static str) -> Self {
-        Opt::new(name, "FILE", Shape::JoinedPaths)
-    }
-}
-
-impl Opt<Vec<Group>> {
-    pub(crate) const fn groups(name: &'static str) -> Self {
-        Opt::new(name, "", Shape::Groups).place(Place::File)
-    }
-}
-
-const fn seconds(least: u64) -> Shape {
-    Shape::Number { of: "a whole number of seconds", least, most: u64::MAX }
 }

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::declaration::{Declaration, Fallback, Opt, Shape, Topic};
+use super::kind::Kind;
 use super::table::ALL;
-use super::value::{Given, Value};
+use super::value::Given;
 
 /// Options and their values.
 #[derive(Clone, Debug, Default)]
@@ -37,22 +38,22 @@ pub(crate) struct Position {
 
 impl Settings {
     /// The value of an option, or its default.
-    pub(crate) fn get<T: Value>(&self, option: &Opt<T>) -> T {
+    pub(crate) fn get<K: Kind>(&self, option: &Opt<K>) -> K::Value {
         let declaration = &option.declaration;
         match (self.0.get(declaration.name), declaration.fallback) {
-            (Some(said), _) => T::of(Some(&said.given)),
-            (None, Fallback::Number(number)) => T::of(Some(&Given::Number(number()))),
-            (None, _) => T::of(None),
+            (Some(said), _) => K::value(Some(&said.given)),
+            (None, Fallback::Number(number)) => K::value(Some(&Given::Number(number()))),
+            (None, _) => K::value(None),
         }
     }
 
     /// Whether an option was given.
-    pub(crate) fn has<T>(&self, option: &Opt<T>) -> bool {
+    pub(crate) fn has<K>(&self, option: &Opt<K>) -> bool {
         self.0.contains_key(option.declaration.name)
     }
 
     /// The name of an option in messages, with the place in the file where it was given there.
-    pub(crate) fn origin<T>(&self, option: &Opt<T>) -> String {
+    pub(crate) fn origin<K>(&self, option: &Opt<K>) -> String {
         let name = option.declaration.name;
         match self.0.get(name).map(|said| &said.origin) {
             Some(Origin::File { path, at }) => format!("{}:{at}: {name}", path.display()),
@@ -65,7 +66,7 @@ impl Settings {
     }
 
     /// The same settings without one.
-    pub(crate) fn without<T>(mut self, option: &Opt<T>) -> Settings {
+    pub(crate) fn without<K>(mut self, option: &Opt<K>) -> Settings {
         self.0.remove(option.declaration.name);
         self
     }

@@ -1,371 +1,358 @@
 //! Every option of the daemon, in the order of the help.
 
-use std::num::NonZeroU32;
-use std::path::PathBuf;
-use std::time::Duration;
-
-use stapled_core::ocsp::CertIdHash;
 use stapled_core::refresh::RefreshPolicy;
 use stapled_core::staple::JudgePolicy;
-use stapled_haproxy::Transactions;
 
-use super::declaration::{Declaration, Example, Opt, Place, Section, Topic, User};
-use super::value::Group;
+use super::declaration::{Declaration, Example, Fallback, Opt, Place, Section, Topic, User};
+use super::kind::*;
 
-/// Where `--logdir` without a directory logs to.
-const DEFAULT_LOGDIR: &str = "/var/log/stapled/";
-
-/// Declares options, and lists them.
+/// Declares options, and lists them. What an entry leaves out is as [`Declaration::of`] its kind has it.
 macro_rules! options {
-    ($($name:ident: $value:ty = $option:expr;)*) => {
-        $(pub(crate) const $name: Opt<$value> = $option;)*
+    ($($option:ident: $kind:ident { $($field:ident: $value:expr),* $(,)? })*) => {
+        $(pub(crate) const $option: Opt<$kind> =
+            Opt::new(Declaration { $($field: $value,)* ..Declaration::of(<$kind as Kind>::SHAPE) });)*
 
         /// Every option, in the order of the help.
-        pub(crate) const ALL: &[Declaration] = &[$($name.declaration),*];
+        pub(crate) const ALL: &[Declaration] = &[$($option.declaration),*];
     };
 }
 
 options! {
-    CERT_PATHS: Vec<PathBuf> = Opt::paths("cert-paths")
-        .short('p')
-        .section(Section::Certificates)
-        .topic(Topic::Paths)
-        .used_by(&[User::Check])
-        .doc("Files and directories with certificates")
-        .note("The old name of this setting is `directories`.")
-        .example(Example::On(r#"["/etc/haproxy/certs"]"#));
+    CERT_PATHS: Paths {
+        name: "cert-paths", short: Some('p'), value_name: "PATH", section: Section::Certificates,
+        topic: Some(Topic::Paths), used_by: &[User::Check], example: Example::On(r#"["/etc/haproxy/certs"]"#),
+        doc: "Files and directories with certificates",
+        note: "The old name of this setting is `directories`.",
+    }
 
-    DIRECTORIES: Vec<PathBuf> = Opt::paths("directories")
-        .short('d')
-        .section(Section::Certificates)
-        .topic(Topic::Paths)
-        .doc("The old name of --cert-paths; the two cannot be combined")
-        .example(Example::OldName);
+    DIRECTORIES: Paths {
+        name: "directories", short: Some('d'), value_name: "PATH", section: Section::Certificates,
+        topic: Some(Topic::Paths), example: Example::OldName,
+        doc: "The old name of --cert-paths; the two cannot be combined",
+    }
 
-    RECURSIVE: bool = Opt::switch("recursive")
-        .short('R')
-        .section(Section::Certificates)
-        .used_by(&[User::Check])
-        .doc("Search the subdirectories of directories, too");
+    RECURSIVE: Switch {
+        name: "recursive", short: Some('R'), section: Section::Certificates, used_by: &[User::Check],
+        doc: "Search the subdirectories of directories, too",
+    }
 
-    FILE_EXTENSIONS: Vec<String> = Opt::texts("file-extensions", "LIST")
-        .section(Section::Certificates)
-        .used_by(&[User::Check])
-        .doc("The file name extensions of certificate files, separated by commas")
-        .default("crt,pem,cer")
-        .example(Example::Off(r#"["crt", "pem", "cer"]"#));
+    FILE_EXTENSIONS: Texts {
+        name: "file-extensions", value_name: "LIST", section: Section::Certificates, used_by: &[User::Check],
+        example: Example::Off(r#"["crt", "pem", "cer"]"#),
+        doc: "The file name extensions of certificate files, separated by commas",
+        fallback: Fallback::Words("crt,pem,cer"),
+    }
 
-    IGNORE: Vec<String> = Opt::texts("ignore", "GLOB")
-        .short('i')
-        .section(Section::Certificates)
-        .used_by(&[User::Check])
-        .doc(
-            "Files and directories to ignore. A pattern that begins with / matches the whole path; any other pattern \
-             matches the end of the path",
-        )
-        .example(Example::Off(r#"["privkey.pem", "/etc/haproxy/certs/old/**"]"#));
+    IGNORE: Texts {
+        name: "ignore", short: Some('i'), value_name: "GLOB", section: Section::Certificates, used_by: &[User::Check],
+        example: Example::Off(r#"["privkey.pem", "/etc/haproxy/certs/old/**"]"#),
+        doc: "Files and directories to ignore. A pattern that begins with / matches the whole path; any other \
+            pattern matches the end of the path",
+    }
 
-    REFRESH_INTERVAL: Duration = Opt::seconds("refresh-interval", 1, || 60)
-        .short('r')
-        .section(Section::Certificates)
-        .doc("How often to search for new and changed files where the operating system does not report changes");
+    REFRESH_INTERVAL: Seconds {
+        name: "refresh-interval", short: Some('r'), value_name: "SECONDS", section: Section::Certificates,
+        doc: "How often to search for new and changed files where the operating system does not report changes",
+        fallback: Fallback::Number(|| 60),
+    }
 
-    ISSUER_DIR: Option<PathBuf> = Opt::path("issuer-dir", "DIR")
-        .section(Section::Certificates)
-        .used_by(&[User::Check])
-        .doc("The directory that keeps issuer certificates that were fetched")
-        .default(
-            "/var/lib/stapled/issuers, if this user may write there; otherwise issuers are fetched again at every start",
-        )
-        .example(Example::Off(r#""/var/lib/stapled/issuers""#));
+    ISSUER_DIR: OnePath {
+        name: "issuer-dir", value_name: "DIR", section: Section::Certificates, used_by: &[User::Check],
+        example: Example::Off(r#""/var/lib/stapled/issuers""#),
+        doc: "The directory that keeps issuer certificates that were fetched",
+        fallback: Fallback::Words("/var/lib/stapled/issuers, if this user may write there; otherwise issuers are fetched again at \
+            every start"),
+    }
 
-    NO_FETCH_ISSUERS: bool = Opt::switch("no-fetch-issuers")
-        .section(Section::Certificates)
-        .used_by(&[User::Check])
-        .doc(
-            "Do not fetch issuer certificates. Without this option, an issuer certificate that is in no file is \
-             fetched from the URL that the certificate names",
-        );
+    NO_FETCH_ISSUERS: Switch {
+        name: "no-fetch-issuers", section: Section::Certificates, used_by: &[User::Check],
+        doc: "Do not fetch issuer certificates. Without this option, an issuer certificate that is in no file is \
+            fetched from the URL that the certificate names",
+    }
 
-    HAPROXY_SOCKETS: Vec<String> = Opt::sockets("haproxy-sockets")
-        .short('s')
-        .section(Section::Haproxy)
-        .topic(Topic::Sockets)
-        .used_by(&[User::Check])
-        .doc(
-            "Admin sockets: one for all paths, or one for each path in the same order; without paths, HAProxy is asked \
-             which certificates it has loaded. Commas join several sockets to one item: /run/a.sock,/run/b.sock. The \
-             prefix master@ marks the socket of a master process",
-        )
-        .note("HAProxy needs `stats socket /run/haproxy/admin.sock level admin` in its `global` section.")
-        .example(Example::On(r#"["/run/haproxy/admin.sock"]"#));
+    HAPROXY_SOCKETS: Sockets {
+        name: "haproxy-sockets", short: Some('s'), value_name: "SOCKET", section: Section::Haproxy,
+        topic: Some(Topic::Sockets), used_by: &[User::Check], example: Example::On(r#"["/run/haproxy/admin.sock"]"#),
+        doc: "Admin sockets: one for all paths, or one for each path in the same order; without paths, HAProxy is \
+            asked which certificates it has loaded. Commas join several sockets to one item: \
+            /run/a.sock,/run/b.sock. The prefix master@ marks the socket of a master process",
+        note: "HAProxy needs `stats socket /run/haproxy/admin.sock level admin` in its `global` section.",
+    }
 
-    NO_HAPROXY_SOCKETS: bool = Opt::switch("no-haproxy-sockets")
-        .section(Section::Haproxy)
-        .topic(Topic::Sockets)
-        .used_by(&[User::Check])
-        .doc("Use no sockets, neither those of the configuration file nor those of HAProxy configurations");
+    NO_HAPROXY_SOCKETS: Switch {
+        name: "no-haproxy-sockets", section: Section::Haproxy, topic: Some(Topic::Sockets), used_by: &[User::Check],
+        doc: "Use no sockets, neither those of the configuration file nor those of HAProxy configurations",
+    }
 
-    HAPROXY_SOCKET_KEEPALIVE: Duration = Opt::seconds("haproxy-socket-keepalive", 1, || 10)
-        .section(Section::Haproxy)
-        .doc("How long an idle connection to a socket stays open");
+    HAPROXY_SOCKET_KEEPALIVE: Seconds {
+        name: "haproxy-socket-keepalive", value_name: "SECONDS", section: Section::Haproxy,
+        doc: "How long an idle connection to a socket stays open",
+        fallback: Fallback::Number(|| 10),
+    }
 
-    HAPROXY_TRANSACTIONS: Option<Transactions> = Opt::choice("haproxy-transactions", "WHERE")
-        .section(Section::Haproxy)
-        .doc("In which HAProxy a certificate that was loaded without a staple gets its first staple at run time")
-        .default("always")
-        .example(Example::Off(r#""always""#));
+    HAPROXY_TRANSACTIONS: TransactionsChoice {
+        name: "haproxy-transactions", value_name: "WHERE", section: Section::Haproxy,
+        example: Example::Off(r#""always""#),
+        doc: "In which HAProxy a certificate that was loaded without a staple gets its first staple at run time",
+        fallback: Fallback::Words("always"),
+    }
 
-    HAPROXY_CONFIG: Vec<PathBuf> = Opt::joined_paths("haproxy-config")
-        .section(Section::Haproxy)
-        .used_by(&[User::Check])
-        .doc(
-            "HAProxy configurations to take certificates and admin sockets from, one item for each HAProxy: a file, or \
-             a directory of *.cfg. Commas join what one HAProxy is started with as -f: \
-             /etc/haproxy/haproxy.cfg,/etc/haproxy/conf.d",
-        )
-        .note("Changes of these configurations are followed. With this setting, cert-paths and haproxy-sockets can be left out.")
-        .example(Example::Off(r#"["/etc/haproxy/haproxy.cfg"]"#));
+    HAPROXY_CONFIG: JoinedPaths {
+        name: "haproxy-config", value_name: "FILE", section: Section::Haproxy, used_by: &[User::Check],
+        example: Example::Off(r#"["/etc/haproxy/haproxy.cfg"]"#),
+        doc: "HAProxy configurations to take certificates and admin sockets from, one item for each HAProxy: a file, \
+            or a directory of *.cfg. Commas join what one HAProxy is started with as -f: \
+            /etc/haproxy/haproxy.cfg,/etc/haproxy/conf.d",
+        note: "Changes of these configurations are followed. With this setting, cert-paths and haproxy-sockets can \
+            be left out.",
+    }
 
-    STAPLE_DIR: Option<PathBuf> = Opt::path("staple-dir", "DIR")
-        .section(Section::Files)
-        .used_by(&[User::Check])
-        .doc(
-            "An existing directory for the staples that cannot be written beside their certificate (CERT.ocsp), because \
-             a server that loads CERT would not find the issuer: HAProxy would not start",
-        )
-        .example(Example::Off(r#""/var/lib/stapled/staples""#));
+    STAPLE_DIR: OnePath {
+        name: "staple-dir", value_name: "DIR", section: Section::Files, used_by: &[User::Check],
+        example: Example::Off(r#""/var/lib/stapled/staples""#),
+        doc: "An existing directory for the staples that cannot be written beside their certificate (CERT.ocsp), \
+            because a server that loads CERT would not find the issuer: HAProxy would not start",
+    }
 
-    NO_STAPLE_FILES: bool = Opt::switch("no-staple-files")
-        .section(Section::Files)
-        .used_by(&[User::Check])
-        .doc("Write no staples to files");
+    NO_STAPLE_FILES: Switch {
+        name: "no-staple-files", section: Section::Files, used_by: &[User::Check],
+        doc: "Write no staples to files",
+    }
 
-    NO_RECYCLE: bool = Opt::switch("no-recycle")
-        .section(Section::Files)
-        .doc(
-            "Ask for every certificate, even if its file has a valid staple. Without this option, --one-off asks only \
-             for certificates whose staple is past half of its validity, or older than --maximum-interval",
-        );
+    NO_RECYCLE: Switch {
+        name: "no-recycle", section: Section::Files,
+        doc: "Ask for every certificate, even if its file has a valid staple. Without this option, --one-off asks \
+            only for certificates whose staple is past half of its validity, or older than --maximum-interval",
+    }
 
-    MINIMUM_VALIDITY: Duration =
-        Opt::seconds("minimum-validity", 0, || RefreshPolicy::default().minimum_validity.as_secs())
-            .section(Section::Asking)
-            .doc(
-                "The validity that a staple has left at its renewal, at least, unless that is more than half of its \
-                 validity. Staples are renewed at half of their validity, and after --maximum-interval at the latest",
-            );
+    MINIMUM_VALIDITY: SecondsFromZero {
+        name: "minimum-validity", value_name: "SECONDS", section: Section::Asking,
+        doc: "The validity that a staple has left at its renewal, at least, unless that is more than half of its \
+            validity. Staples are renewed at half of their validity, and after --maximum-interval at the latest",
+        fallback: Fallback::Number(|| RefreshPolicy::default().minimum_validity.as_secs()),
+    }
 
-    MINIMUM_INTERVAL: Duration =
-        Opt::seconds("minimum-interval", 1, || RefreshPolicy::default().minimum_interval.as_secs())
-            .section(Section::Asking)
-            .doc(
-                "The shortest time between two renewals of a certificate; half of it, where responses are valid for so \
-                 short a time that servers would be without a staple in between",
-            );
+    MINIMUM_INTERVAL: Seconds {
+        name: "minimum-interval", value_name: "SECONDS", section: Section::Asking,
+        doc: "The shortest time between two renewals of a certificate; half of it, where responses are valid for so \
+            short a time that servers would be without a staple in between",
+        fallback: Fallback::Number(|| RefreshPolicy::default().minimum_interval.as_secs()),
+    }
 
-    MAXIMUM_INTERVAL: Duration =
-        Opt::seconds("maximum-interval", 1, || RefreshPolicy::default().maximum_interval.as_secs())
-            .section(Section::Asking)
-            .doc(
-                "The longest time between two renewals of a certificate, however long its staple is valid: a revocation \
-                 is noticed within this time",
-            );
+    MAXIMUM_INTERVAL: Seconds {
+        name: "maximum-interval", value_name: "SECONDS", section: Section::Asking,
+        doc: "The longest time between two renewals of a certificate, however long its staple is valid: a revocation \
+            is noticed within this time",
+        fallback: Fallback::Number(|| RefreshPolicy::default().maximum_interval.as_secs()),
+    }
 
-    RENEWAL_THREADS: usize = Opt::number("renewal-threads", || 64)
-        .short('t')
-        .section(Section::Asking)
-        .doc("How many OCSP requests may be open at once");
+    RENEWAL_THREADS: Number {
+        name: "renewal-threads", short: Some('t'), value_name: "NUMBER", section: Section::Asking,
+        doc: "How many OCSP requests may be open at once",
+        fallback: Fallback::Number(|| 64),
+    }
 
-    CONCURRENT_PER_RESPONDER: usize = Opt::number("concurrent-per-responder", || 32)
-        .section(Section::Asking)
-        .doc("How many OCSP requests may be open at once at one responder");
+    CONCURRENT_PER_RESPONDER: Number {
+        name: "concurrent-per-responder", value_name: "NUMBER", section: Section::Asking,
+        doc: "How many OCSP requests may be open at once at one responder",
+        fallback: Fallback::Number(|| 32),
+    }
 
-    RESPONDER_RATE: Option<NonZeroU32> = Opt::rate("responder-rate")
-        .section(Section::Asking)
-        .doc("How many OCSP requests one responder gets per second, at most")
-        .default("as many as it answers")
-        .example(Example::Off("50"));
+    RESPONDER_RATE: Rate {
+        name: "responder-rate", value_name: "NUMBER", section: Section::Asking, example: Example::Off("50"),
+        doc: "How many OCSP requests one responder gets per second, at most",
+        fallback: Fallback::Words("as many as it answers"),
+    }
 
-    HASH: Option<CertIdHash> = Opt::choice("hash", "HASH")
-        .section(Section::Asking)
-        .doc("The hash algorithm in requests, where no server needs a particular one; HAProxy needs sha1")
-        .default("sha1")
-        .example(Example::Off(r#""sha1""#));
+    HASH: HashChoice {
+        name: "hash", value_name: "HASH", section: Section::Asking, example: Example::Off(r#""sha1""#),
+        doc: "The hash algorithm in requests, where no server needs a particular one; HAProxy needs sha1",
+        fallback: Fallback::Words("sha1"),
+    }
 
-    NONCE: bool = Opt::switch("nonce").section(Section::Asking).doc("Put a nonce into requests");
+    NONCE: Switch {
+        name: "nonce", section: Section::Asking,
+        doc: "Put a nonce into requests",
+    }
 
-    HTTP_PROXY: Option<String> = Opt::text("http-proxy", "URL")
-        .section(Section::Asking)
-        .topic(Topic::Proxy)
-        .used_by(&[User::Fetch])
-        .doc("The proxy for requests over http and https: http://[USER:PASSWORD@]HOST:PORT")
-        .default("what http_proxy, https_proxy, all_proxy and no_proxy in the environment say")
-        .example(Example::Off(r#""http://proxy.example:3128""#));
+    HTTP_PROXY: Text {
+        name: "http-proxy", value_name: "URL", section: Section::Asking, topic: Some(Topic::Proxy),
+        used_by: &[User::Fetch], example: Example::Off(r#""http://proxy.example:3128""#),
+        doc: "The proxy for requests over http and https: http://[USER:PASSWORD@]HOST:PORT",
+        fallback: Fallback::Words("what http_proxy, https_proxy, all_proxy and no_proxy in the environment say"),
+    }
 
-    NO_PROXY: Vec<String> = Opt::texts("no-proxy", "LIST")
-        .section(Section::Asking)
-        .topic(Topic::Proxy)
-        .used_by(&[User::Fetch])
-        .doc(
-            "Hosts that are asked without the proxy, separated by commas: domains with their subdomains, addresses, \
-             networks, *",
-        )
-        .example(Example::Off(r#"["example.internal", "10.0.0.0/8"]"#));
+    NO_PROXY: Texts {
+        name: "no-proxy", value_name: "LIST", section: Section::Asking, topic: Some(Topic::Proxy),
+        used_by: &[User::Fetch], example: Example::Off(r#"["example.internal", "10.0.0.0/8"]"#),
+        doc: "Hosts that are asked without the proxy, separated by commas: domains with their subdomains, addresses, \
+            networks, *",
+    }
 
-    RESPONDER: Vec<String> = Opt::texts("responder", "OLD=NEW")
-        .section(Section::Asking)
-        .used_by(&[User::Check, User::Fetch])
-        .doc(
-            "Ask the responder at NEW instead of the one at OLD, and what is below NEW instead of what is below OLD; may \
-             be given several times. For mirrors, and CAs that moved: http://ocsp.ca.example=http://mirror.internal/ca",
-        )
-        .example(Example::Off(r#"["http://ocsp.ca.example=http://mirror.internal/ca"]"#));
+    RESPONDER: Texts {
+        name: "responder", value_name: "OLD=NEW", section: Section::Asking, used_by: &[User::Check, User::Fetch],
+        example: Example::Off(r#"["http://ocsp.ca.example=http://mirror.internal/ca"]"#),
+        doc: "Ask the responder at NEW instead of the one at OLD, and what is below NEW instead of what is below \
+            OLD; may be given several times. For mirrors, and CAs that moved: \
+            http://ocsp.ca.example=http://mirror.internal/ca",
+    }
 
-    DEFAULT_RESPONDER: Option<String> = Opt::text("default-responder", "URL")
-        .section(Section::Asking)
-        .used_by(&[User::Check, User::Fetch])
-        .doc("Ask this responder about certificates that name none")
-        .default("they get no staple")
-        .example(Example::Off(r#""http://ocsp.internal/""#));
+    DEFAULT_RESPONDER: Text {
+        name: "default-responder", value_name: "URL", section: Section::Asking, used_by: &[User::Check, User::Fetch],
+        example: Example::Off(r#""http://ocsp.internal/""#),
+        doc: "Ask this responder about certificates that name none",
+        fallback: Fallback::Words("they get no staple"),
+    }
 
-    PREFER_IPV4: bool = Opt::switch("prefer-ipv4")
-        .section(Section::Asking)
-        .used_by(&[User::Fetch])
-        .doc("Try the IPv4 addresses of a responder before its IPv6 addresses")
-        .default("the order of the operating system");
+    PREFER_IPV4: Switch {
+        name: "prefer-ipv4", section: Section::Asking, used_by: &[User::Fetch],
+        doc: "Try the IPv4 addresses of a responder before its IPv6 addresses",
+        fallback: Fallback::Words("the order of the operating system"),
+    }
 
-    DENY_PRIVATE_RESPONDERS: bool = Opt::switch("deny-private-responders")
-        .section(Section::Asking)
-        .used_by(&[User::Fetch])
-        .doc(
-            "Ask only responders at public addresses. For certificates that untrusted users upload, whose URLs must not \
-             lead to internal servers. A proxy resolves names itself and must apply the same rule",
-        );
+    DENY_PRIVATE_RESPONDERS: Switch {
+        name: "deny-private-responders", section: Section::Asking, used_by: &[User::Fetch],
+        doc: "Ask only responders at public addresses. For certificates that untrusted users upload, whose URLs must \
+            not lead to internal servers. A proxy resolves names itself and must apply the same rule",
+    }
 
-    CLOCK_SKEW: Duration = Opt::seconds("clock-skew", 0, || JudgePolicy::default().clock_skew.as_secs())
-        .section(Section::Believing)
-        .doc("How far a responder's clock may be ahead");
+    CLOCK_SKEW: SecondsFromZero {
+        name: "clock-skew", value_name: "SECONDS", section: Section::Believing,
+        doc: "How far a responder's clock may be ahead",
+        fallback: Fallback::Number(|| JudgePolicy::default().clock_skew.as_secs()),
+    }
 
-    ALLOW_SHA1: bool = Opt::switch("allow-sha1")
-        .section(Section::Believing)
-        .doc("Accept signatures with SHA-1, of the response and of a delegate's certificate");
+    ALLOW_SHA1: Switch {
+        name: "allow-sha1", section: Section::Believing,
+        doc: "Accept signatures with SHA-1, of the response and of a delegate's certificate",
+    }
 
-    ALLOW_WEAK_KEYS: bool = Opt::switch("allow-weak-keys")
-        .section(Section::Believing)
-        .doc("Accept RSA keys below 2048 bits");
+    ALLOW_WEAK_KEYS: Switch {
+        name: "allow-weak-keys", section: Section::Believing,
+        doc: "Accept RSA keys below 2048 bits",
+    }
 
-    ALLOW_MISSING_NEXT_UPDATE: bool = Opt::switch("allow-missing-next-update")
-        .section(Section::Believing)
-        .doc("Accept responses without nextUpdate, which do not say until when they are valid");
+    ALLOW_MISSING_NEXT_UPDATE: Switch {
+        name: "allow-missing-next-update", section: Section::Believing,
+        doc: "Accept responses without nextUpdate, which do not say until when they are valid",
+    }
 
-    ONE_OFF: bool = Opt::switch("one-off")
-        .doc("Do everything that is due once, print a summary, and exit; see \"Exit codes\"");
+    ONE_OFF: Switch {
+        name: "one-off", section: Section::Running,
+        doc: "Do everything that is due once, print a summary, and exit; see \"Exit codes\"",
+    }
 
-    JSON: bool = Opt::switch("json")
-        .used_by(&[User::Check])
-        .doc("Print the summary of --one-off as JSON: one object a line for each certificate, then the totals");
+    JSON: Switch {
+        name: "json", used_by: &[User::Check], section: Section::Running,
+        doc: "Print the summary of --one-off as JSON: one object a line for each certificate, then the totals",
+    }
 
-    WAIT: Option<Duration> = Opt::seconds_or_none("wait", 1)
-        .doc(
-            "How long --one-off tries again, until every certificate that should have a staple has one and every server \
-             has confirmed",
-        )
-        .example(Example::Off("60"));
+    WAIT: SecondsOrNone {
+        name: "wait", value_name: "SECONDS", section: Section::Running, example: Example::Off("60"),
+        doc: "How long --one-off tries again, until every certificate that should have a staple has one and every \
+            server has confirmed",
+    }
 
-    DAEMON: bool = Opt::switch("daemon")
-        .short('D')
-        .topic(Topic::Background)
-        .doc("Run in the background; systemd does not need this");
+    DAEMON: Switch {
+        name: "daemon", short: Some('D'), section: Section::Running, topic: Some(Topic::Background),
+        doc: "Run in the background; systemd does not need this",
+    }
 
-    NO_DAEMON: bool = Opt::switch("no-daemon")
-        .alias("interactive")
-        .topic(Topic::Background)
-        .doc("Stay in the foreground, which is the default; wins over --daemon");
+    NO_DAEMON: Switch {
+        name: "no-daemon", alias: Some("interactive"), section: Section::Running, topic: Some(Topic::Background),
+        doc: "Stay in the foreground, which is the default; wins over --daemon",
+    }
 
-    PID_FILE: Option<PathBuf> = Opt::path("pid-file", "FILE")
-        .doc("The file for the process ID; a second stapled with the same file does not start")
-        .example(Example::Off(r#""/run/stapled.pid""#));
+    PID_FILE: OnePath {
+        name: "pid-file", value_name: "FILE", section: Section::Running,
+        example: Example::Off(r#""/run/stapled.pid""#),
+        doc: "The file for the process ID; a second stapled with the same file does not start",
+    }
 
-    CONFIG: Option<PathBuf> = Opt::path("config", "FILE")
-        .short('c')
-        .place(Place::CommandLine)
-        .used_by(&[User::Check, User::Client])
-        .doc("The configuration file of the daemon")
-        .default(
-            "the first that exists of stapled.conf beside this program, ~/.stapled.conf and /etc/stapled/stapled.conf",
-        );
+    CONFIG: OnePath {
+        name: "config", short: Some('c'), section: Section::Running, value_name: "FILE", place: Place::CommandLine,
+        used_by: &[User::Check, User::Client],
+        doc: "The configuration file of the daemon",
+        fallback: Fallback::Words("the first that exists of stapled.conf beside this program, ~/.stapled.conf and \
+            /etc/stapled/stapled.conf"),
+    }
 
-    CHECK_CONFIG: bool = Opt::switch("check-config")
-        .place(Place::CommandLine)
-        .doc("Check arguments and configuration file, print \"configuration ok\" or the error, and exit");
+    CHECK_CONFIG: Switch {
+        name: "check-config", place: Place::CommandLine, section: Section::Running,
+        doc: "Check arguments and configuration file, print \"configuration ok\" or the error, and exit",
+    }
 
-    EXAMPLE_CONFIG: bool = Opt::switch("example-config")
-        .place(Place::CommandLine)
-        .doc("Print an example configuration file with every setting, and exit");
+    EXAMPLE_CONFIG: Switch {
+        name: "example-config", place: Place::CommandLine, section: Section::Running,
+        doc: "Print an example configuration file with every setting, and exit",
+    }
 
-    MAN: bool = Opt::switch("man").place(Place::Hidden).doc("Print the manual page, and exit");
+    MAN: Switch {
+        name: "man", place: Place::CommandLine, section: Section::Running,
+        doc: "Print the manual page, and exit",
+    }
 
-    CONTROL_SOCKET: Option<PathBuf> = Opt::path("control-socket", "PATH")
-        .section(Section::Telling)
-        .used_by(&[User::Client])
-        .doc("The socket on which the daemon answers `stapled status` and `stapled renew`")
-        .default(
-            "of the daemon: /run/stapled/control.sock, if this user may create it; of the two commands: what the \
-             configuration file says, or the same",
-        )
-        .example(Example::Off(r#""/run/stapled/control.sock""#));
+    CONTROL_SOCKET: OnePath {
+        name: "control-socket", value_name: "PATH", section: Section::Telling, used_by: &[User::Client],
+        example: Example::Off(r#""/run/stapled/control.sock""#),
+        doc: "The socket on which the daemon answers `stapled status` and `stapled renew`",
+        fallback: Fallback::Words("of the daemon: /run/stapled/control.sock, if this user may create it; of the two commands: what \
+            the configuration file says, or the same"),
+    }
 
-    HOOK: Option<PathBuf> = Opt::path("hook", "PROGRAM")
-        .section(Section::Telling)
-        .doc("A program to run when something happens; environment variables describe the event, see \"Hook\"")
-        .note("`stapled --help` lists the variables.")
-        .example(Example::Off(r#""/etc/stapled/hook""#));
+    HOOK: OnePath {
+        name: "hook", value_name: "PROGRAM", section: Section::Telling,
+        example: Example::Off(r#""/etc/stapled/hook""#),
+        doc: "A program to run when something happens; environment variables describe the event, see \"Hook\"",
+        note: "`stapled --help` lists the variables.",
+    }
 
-    HOOK_TIMEOUT: Duration = Opt::seconds("hook-timeout", 1, || 30)
-        .section(Section::Telling)
-        .doc("How long the hook may take; then it is killed together with all processes that it started");
+    HOOK_TIMEOUT: Seconds {
+        name: "hook-timeout", value_name: "SECONDS", section: Section::Telling,
+        doc: "How long the hook may take; then it is killed together with all processes that it started",
+        fallback: Fallback::Number(|| 30),
+    }
 
-    HOOK_DEBOUNCE: Duration = Opt::seconds("hook-debounce", 1, || 300)
-        .section(Section::Telling)
-        .doc(
-            "How long events of one kind about one certificate are held back, and counted, after the hook was told of \
-             the first one",
-        );
+    HOOK_DEBOUNCE: Seconds {
+        name: "hook-debounce", value_name: "SECONDS", section: Section::Telling,
+        doc: "How long events of one kind about one certificate are held back, and counted, after the hook was told \
+            of the first one",
+        fallback: Fallback::Number(|| 300),
+    }
 
-    VERBOSITY: Option<u8> = Opt::level("verbosity", "0..4", 4)
-        .section(Section::Logging)
-        .doc("What is logged: 0: only the error that ends the program, 1: errors, 2: warnings, 3: what is done, 4: every step")
-        .default("3; with --one-off: 2")
-        .example(Example::Off("3"));
+    VERBOSITY: Level {
+        name: "verbosity", value_name: "0..4", section: Section::Logging, example: Example::Off("3"),
+        doc: "What is logged: 0: only the error that ends the program, 1: errors, 2: warnings, 3: what is done, 4: \
+            every step",
+        fallback: Fallback::Words("3; with --one-off: 2"),
+    }
 
-    VERBOSE: u8 = Opt::count("verbose")
-        .short('v')
-        .section(Section::Logging)
-        .place(Place::CommandLine)
-        .conflict("verbosity")
-        .doc("Raise the verbosity by one; may be repeated");
+    VERBOSE: Count {
+        name: "verbose", short: Some('v'), section: Section::Logging, place: Place::CommandLine,
+        conflict: Some("verbosity"),
+        doc: "Raise the verbosity by one; may be repeated",
+    }
 
-    LOGDIR: Option<PathBuf> = Opt::path_or("logdir", "DIR", DEFAULT_LOGDIR)
-        .short('l')
-        .section(Section::Logging)
-        .doc("Log into this directory, one file a day")
-        .default("no files; without DIR: /var/log/stapled/")
-        .note("`true` stands for /var/log/stapled/.")
-        .example(Example::Off(r#""/var/log/stapled/""#));
+    LOGDIR: LogDirectory {
+        name: "logdir", short: Some('l'), value_name: "DIR", section: Section::Logging,
+        example: Example::Off(r#""/var/log/stapled/""#),
+        doc: "Log into this directory, one file a day",
+        note: "`true` stands for /var/log/stapled/.",
+        fallback: Fallback::Words("no files; without DIR: /var/log/stapled/"),
+    }
 
-    SYSLOG: bool = Opt::switch("syslog")
-        .section(Section::Logging)
-        .doc("Log to the syslog; the default in the background without --logdir");
+    SYSLOG: Switch {
+        name: "syslog", section: Section::Logging,
+        doc: "Log to the syslog; the default in the background without --logdir",
+    }
 
-    QUIET: bool = Opt::switch("quiet")
-        .short('q')
-        .section(Section::Logging)
-        .used_by(&[User::Check])
-        .doc("Print nothing on standard output, and only errors on standard error");
+    QUIET: Switch {
+        name: "quiet", short: Some('q'), section: Section::Logging, used_by: &[User::Check],
+        doc: "Print nothing on standard output, and only errors on standard error",
+    }
 
-    GROUP: Vec<Group> = Opt::groups("group")
-        .section(Section::Groups)
-        .topic(Topic::Paths)
-        .doc("Paths, and the sockets that their staples go to");
+    GROUP: Groups {
+        name: "group", section: Section::Groups, topic: Some(Topic::Paths), place: Place::File,
+        doc: "Paths, and the sockets that their staples go to",
+    }
 }

@@ -149,7 +149,7 @@ fn the_example_is_complete_and_reads_with_everything_switched_on() {
         .lines()
         .filter_map(|line| line.trim_start().split("--").nth(1).filter(|_| line.trim_start().starts_with('-')));
     for option in options.map(|rest| rest.split([' ', '[']).next().unwrap()) {
-        let only_argument = ["help", "version", "config", "check-config", "example-config"].contains(&option);
+        let only_argument = ["help", "version", "config", "check-config", "example-config", "man"].contains(&option);
         let is_there = example.lines().any(|line| named(line.trim_start_matches('#')) == option);
         assert!(only_argument || is_there || option == "directories", "--{option} is not in the example");
     }
