@@ -108,6 +108,7 @@ fn is_news(kind: &EventKind) -> bool {
         | EventKind::MustStapleWithoutUrl
         | EventKind::CertificateExpired { .. }
         | EventKind::Internal { .. } => true,
+        EventKind::Reported { report, .. } => report.severity >= Severity::Warning,
         _ => false,
     }
 }

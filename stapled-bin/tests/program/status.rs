@@ -168,7 +168,9 @@ fn a_configured_socket_is_required_and_the_usual_one_is_optional() {
     status_with(&world, 0, &["--control-socket", "named.sock"]);
 
     fs::write(world.path("file"), "precious").unwrap();
-    for (path, words) in [("file", "a file that is no socket has this path"), ("nowhere/x.sock", "cannot be created: No such file")] {
+    for (path, words) in
+        [("file", "a file that is no socket has this path"), ("nowhere/x.sock", "cannot be created: No such file")]
+    {
         let ended = world.run(&["--cert-paths", "certs", "--control-socket", path]);
         assert_eq!(ended.code, 1, "{ended:?}");
         assert!(ended.err.contains(words), "{ended:?}");

@@ -6,7 +6,7 @@ use super::{Event, EventKind};
 use crate::time::Timestamp;
 
 impl Event {
-    /// The name of the sink that the event is about.
+    /// The name of the sink that the event is about, or of the sink or source that reports it.
     pub fn sink(&self) -> Option<&str> {
         match &self.kind {
             EventKind::Delivered { sink }
@@ -15,7 +15,8 @@ impl Event {
             | EventKind::Withdrawn { sink, .. }
             | EventKind::ShortLived { sink, .. }
             | EventKind::ServerLost { sink, .. }
-            | EventKind::ServerChanged { sink, .. } => Some(sink),
+            | EventKind::ServerChanged { sink, .. }
+            | EventKind::Reported { from: sink, .. } => Some(sink),
             _ => None,
         }
     }
