@@ -113,8 +113,12 @@ clock() { grep -oE '[0-9]{2}:[0-9]{2}:[0-9]{2}' <<<"$1"; }
 
 environment=$(tests/provide/provide.sh haproxy openssl)
 eval "$environment"
-cargo build --release -p stapled-bin -p stapled-ca
-PATH=$(cd -- "${CARGO_TARGET_DIR:-target}/release" && pwd):$PATH
+# DEMO_PROGRAMS names a folder that has the programs already.
+if [[ -z ${DEMO_PROGRAMS:-} ]]; then
+    cargo build --release -p stapled-bin -p stapled-ca
+    DEMO_PROGRAMS=${CARGO_TARGET_DIR:-target}/release
+fi
+PATH=$(cd -- "$DEMO_PROGRAMS" && pwd):$PATH
 began=$SECONDS
 
 step '1. A certificate authority'

@@ -21,6 +21,7 @@
 )]
 
 pub mod crowd;
+pub mod deadline;
 pub mod dropped;
 pub mod leases;
 pub mod model;
@@ -114,7 +115,12 @@ macro_rules! scheduler_conformance {
     (@one [$(#[$attribute:meta])*] [$harness:expr] $module:ident $name:ident) => {
         $(#[$attribute])*
         async fn $name() {
-            $crate::conformance::$module::$name(&$harness).await
+            $crate::conformance::deadline::within(
+                $crate::conformance::deadline::LIMIT,
+                stringify!($name),
+                $crate::conformance::$module::$name(&$harness),
+            )
+            .await
         }
     };
 }
@@ -241,6 +247,82 @@ async fn state(harness: &dyn Harness, subject: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::io::memory::MemoryScheduler;
+    use crate::scheduler::{Census, QueueRules, Recorded, Which};
+
+    /// A scheduler with a fault: it never answers when a lease is to be ended.
+    #[derive(Debug)]
+    struct NeverEnding(MemoryScheduler);
+
+    #[async_trait]
+    impl Scheduler for NeverEnding {
+        async fn take(&self, from: &[Queue], max: usize, lease: Duration) -> Result<Vec<Lease>, SchedulerError> {
+            self.0.take(from, max, lease).await
+        }
+
+        async fn extend(&self, lease: &Lease, by: Duration) -> Result<(), SchedulerError> {
+            self.0.extend(lease, by).await
+        }
+
+        async fn commit(&self, step: Step<'_>) -> Result<(), SchedulerError> {
+            match step.release {
+                Some(_) => std::future::pending().await,
+                None => self.0.commit(step).await,
+            }
+        }
+
+        async fn recorded(&self, subject: &Subject) -> Result<Option<Recorded>, SchedulerError> {
+            self.0.recorded(subject).await
+        }
+
+        async fn cancel(&self, which: Which<'_>) -> Result<u64, SchedulerError> {
+            self.0.cancel(which).await
+        }
+
+        async fn hasten(&self, which: Which<'_>) -> Result<u64, SchedulerError> {
+            self.0.hasten(which).await
+        }
+
+        async fn configure(&self, queue: &Queue, rules: QueueRules) -> Result<(), SchedulerError> {
+            self.0.configure(queue, rules).await
+        }
+
+        async fn census(&self) -> Result<Census, SchedulerError> {
+            self.0.census().await
+        }
+    }
+
+    struct Broken(Arc<NeverEnding>);
+
+    #[async_trait]
+    impl Harness for Broken {
+        fn scheduler(&self) -> Arc<dyn Scheduler> {
+            self.0.clone()
+        }
+
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix(0)
+        }
+
+        async fn advance(&self, by: Duration) {
+            tokio::time::advance(by).await;
+        }
+
+        async fn settle(&self) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    #[should_panic(expected = "a_spent_lease_is_refused: the scheduler did not answer within 100ms")]
+    async fn a_scheduler_that_never_answers_fails_the_test_in_time() {
+        let broken = Broken(Arc::new(NeverEnding(MemoryScheduler::new(Arc::new(SystemClock)))));
+        let promise = leases::a_spent_lease_is_refused(&broken);
+        deadline::within(Duration::from_millis(100), "a_spent_lease_is_refused", promise).await;
+    }
+
     #[test]
     fn every_property_is_listed() {
         let list = include_str!("conformance.rs");

@@ -43,6 +43,13 @@ fn taker(
     })
 }
 
+/// Waits for a task of this test. It must end within the longest pause between two attempts: one that waits for a task that
+/// never comes would let simulated time pass for ever.
+async fn ended<T>(task: tokio::task::JoinHandle<T>) -> T {
+    let end = tokio::time::timeout(Duration::from_secs(2 * 3600), task).await;
+    end.expect("the task waited for two hours: what it waits for did not come").unwrap()
+}
+
 /// Lets every other task run until it waits.
 async fn settle() {
     for _ in 0..50 {
@@ -60,7 +67,7 @@ async fn tasks_are_taken_to_the_millisecond() {
         put(&scheduler, task(&milliseconds.to_string()).due(Due::After(Duration::from_millis(milliseconds)))).await;
     }
     for taker in takers {
-        let (subject, at) = taker.await.unwrap();
+        let (subject, at) = ended(taker).await;
         assert_eq!(at, start + Duration::from_millis(subject.parse().unwrap()));
     }
 }
@@ -88,7 +95,7 @@ async fn a_lost_task_comes_back_ever_later() {
         let waiting = tokio::spawn(async move { scheduler.take(&["queue".into()], 1, MINUTE).await });
         settle().await;
         drop(lease);
-        lease = waiting.await.unwrap().unwrap().remove(0);
+        lease = ended(waiting).await.unwrap().remove(0);
         assert_eq!(clock.now(), lost + SECOND * 2_u32.saturating_pow(attempt).min(3600));
         assert_eq!(lease.task().cause, Cause::LeaseLost);
     }
@@ -153,7 +160,7 @@ async fn a_taker_that_is_never_polled_again_holds_others_up_for_half_a_minute() 
     settle().await;
     let before = clock.now();
     put(&scheduler, task("s")).await;
-    let (_, at) = taker.await.unwrap();
+    let (_, at) = ended(taker).await;
     assert!(at.since(before) <= Duration::from_secs(30), "{:?}", at.since(before));
     assert!(futures_util::poll!(stuck).is_pending());
 }

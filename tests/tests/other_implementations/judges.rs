@@ -1,4 +1,4 @@
-//! The strangers: their libraries behind one program, and their own programs.
+//! The implementations: their libraries behind one program, and their own programs.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -30,7 +30,7 @@ impl Verdict {
     }
 }
 
-/// All verdicts of strangers on one response.
+/// All verdicts of implementations on one response.
 #[derive(Clone, Debug)]
 pub(crate) struct Verdicts {
     pub(crate) openssl: Verdict,
@@ -50,7 +50,7 @@ pub(crate) struct Judges {
 impl Judges {
     pub(crate) fn start(worlds: &[World]) -> Self {
         let python = std::env::var("JUDGES_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/strangers/judges.py");
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/implementations/judges.py");
         let mut command = Command::new(&python);
         command.arg(program).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| {

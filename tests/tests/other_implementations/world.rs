@@ -125,7 +125,7 @@ fn candidates(
         common.create().unwrap()
     };
     let middle = issuer.intermediate("Middle").create().unwrap();
-    let stranger = Authority::root("Stranger").create().unwrap();
+    let implementation = Authority::root("Implementation").create().unwrap();
     let named_as_issuer = responder().subject([(NameAttribute::CommonName, issuer.name().to_owned())]);
     // The same name to RFC 5280, but not byte for byte.
     let shouted = {
@@ -176,8 +176,8 @@ fn candidates(
             beside: vec![middle.certificate().to_vec()],
             ..wrong("delegate-of-delegate", by(&middle, responder()))
         },
-        wrong("stranger", stranger.signer()),
-        wrong("delegate-of-stranger", by(&stranger, responder())),
+        wrong("implementation", implementation.signer()),
+        wrong("delegate-of-implementation", by(&implementation, responder())),
         wrong("namesake", namesake.signer()),
         wrong("delegate-of-namesake", by(namesake, responder())),
         wrong("delegate-of-renamed", by(renamed, responder())),

@@ -1,6 +1,6 @@
 //! We refuse bytes that are not DER, or not of RFC 6960's form; they read them.
 
-use super::Stranger::{Cryptography, GnuTls, OpenSsl};
+use super::Implementation::{Cryptography, GnuTls, OpenSsl};
 use super::refused::{responder_by_key, with_proper_certificates};
 use super::{Difference, Kind};
 use crate::recipe;
@@ -10,7 +10,7 @@ use crate::tlv::{Body, Length, Node};
 pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: "bytes_behind",
-        strangers: &[OpenSsl],
+        implementations: &[OpenSsl],
         applies: |difference| is_malformed(difference, &["bytes after the end"]),
         mend: |state, _| {
             let behind = !std::mem::take(&mut state.behind).is_empty();
@@ -23,7 +23,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "long_length",
-        strangers: &[OpenSsl, GnuTls],
+        implementations: &[OpenSsl, GnuTls],
         applies: |difference| is_malformed(difference, &["a length", "a short length"]),
         mend: |state, _| {
             every(state, |node| {
@@ -37,7 +37,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "indefinite_length",
-        strangers: &[OpenSsl],
+        implementations: &[OpenSsl],
         applies: |difference| is_malformed(difference, &["an indefinite length"]),
         mend: |state, _| {
             every(state, |node| {
@@ -51,7 +51,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "explicit_length",
-        strangers: &[GnuTls],
+        implementations: &[GnuTls],
         applies: |difference| {
             let length = ["cut off", "is missing", "leading zeros", "in long form"];
             is_malformed(difference, &length)
@@ -70,7 +70,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "string_in_parts",
-        strangers: &[OpenSsl, GnuTls],
+        implementations: &[OpenSsl, GnuTls],
         applies: |difference| is_malformed(difference, &["a constructed string"]),
         mend: |state, _| {
             every(state, |node| {
@@ -89,7 +89,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "primitive_sequence",
-        strangers: &[OpenSsl],
+        implementations: &[OpenSsl],
         applies: |difference| is_malformed(difference, &["a primitive sequence"]),
         mend: |state, _| {
             every(state, |node| {
@@ -106,19 +106,19 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "boolean_value",
-        strangers: &[OpenSsl, GnuTls],
+        implementations: &[OpenSsl, GnuTls],
         applies: |difference| is_malformed(difference, &["a BOOLEAN"]),
         mend: |state, _| primitive(state, 0x01, |bytes| *bytes != [0] && *bytes != [0xff], |_| vec![0xff]),
     },
     Kind {
         name: "null_with_contents",
-        strangers: &[GnuTls, Cryptography],
+        implementations: &[GnuTls, Cryptography],
         applies: |difference| is_malformed(difference, &["a NULL with contents"]),
         mend: |state, _| primitive(state, 0x05, |bytes| !bytes.is_empty(), |_| Vec::new()),
     },
     Kind {
         name: "unused_bits",
-        strangers: &[GnuTls, Cryptography],
+        implementations: &[GnuTls, Cryptography],
         applies: |difference| is_malformed(difference, &["not whole bytes"]),
         mend: |state, _| {
             let signature = state.basic()?.get_mut(2)?;
@@ -129,7 +129,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "time_form",
-        strangers: &[OpenSsl, GnuTls],
+        implementations: &[OpenSsl, GnuTls],
         applies: |difference| is_malformed(difference, &["a time that is not"]),
         mend: |state, difference| {
             let now = difference.now;
@@ -153,7 +153,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "extension_twice",
-        strangers: &[OpenSsl, GnuTls, Cryptography],
+        implementations: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| is_malformed(difference, &["an extension that occurs twice"]),
         mend: |state, _| {
             let mut changed = false;
@@ -173,7 +173,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "hash_parameters",
-        strangers: &[OpenSsl, GnuTls, Cryptography],
+        implementations: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| {
             is_malformed(
                 difference,
@@ -194,7 +194,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "identifier_form",
-        strangers: &[GnuTls],
+        implementations: &[GnuTls],
         applies: |difference| is_malformed(difference, &["an object identifier"]),
         mend: |state, _| {
             // What breaks off at the end is dropped.
@@ -211,7 +211,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "elements_incomplete",
-        strangers: &[GnuTls],
+        implementations: &[GnuTls],
         applies: |difference| is_malformed(difference, &["is missing", "another type", "an empty number"]),
         mend: |state, difference| {
             let mut changed = false;
@@ -246,7 +246,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "responder_name_form",
-        strangers: &[GnuTls, Cryptography],
+        implementations: &[GnuTls, Cryptography],
         applies: |difference| is_malformed(difference, ANY),
         mend: |state, difference| {
             let attribute = |attribute: &Node| {
@@ -261,7 +261,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "reason_form",
-        strangers: &[OpenSsl, GnuTls],
+        implementations: &[OpenSsl, GnuTls],
         applies: |difference| {
             is_malformed(difference, &["CRLReason", "superfluous octets in front", "an empty number"])
         },
@@ -278,7 +278,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "number_padded",
-        strangers: &[GnuTls],
+        implementations: &[GnuTls],
         applies: |difference| is_malformed(difference, &["superfluous octets in front"]),
         mend: |state, _| {
             every(state, |node| match &mut node.body {
@@ -295,7 +295,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "certificate_form",
-        strangers: &[OpenSsl, GnuTls, Cryptography],
+        implementations: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| is_malformed(difference, ANY),
         mend: |state, _| with_proper_certificates(state),
     },

@@ -16,27 +16,28 @@ mod theirs;
 
 /// Who is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stranger {
+pub(crate) enum Implementation {
     OpenSsl,
     GnuTls,
     Cryptography,
 }
 
-pub(crate) const STRANGERS: [Stranger; 3] = [Stranger::OpenSsl, Stranger::GnuTls, Stranger::Cryptography];
+pub(crate) const OTHERS: [Implementation; 3] =
+    [Implementation::OpenSsl, Implementation::GnuTls, Implementation::Cryptography];
 
-impl Stranger {
+impl Implementation {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Stranger::OpenSsl => "OpenSSL",
-            Stranger::GnuTls => "GnuTLS",
-            Stranger::Cryptography => "cryptography",
+            Implementation::OpenSsl => "OpenSSL",
+            Implementation::GnuTls => "GnuTLS",
+            Implementation::Cryptography => "cryptography",
         }
     }
 }
 
 /// A difference at one step.
 pub(crate) struct Difference<'d> {
-    pub(crate) stranger: Stranger,
+    pub(crate) implementation: Implementation,
     pub(crate) ours: &'d Ours,
     pub(crate) theirs: &'d Verdict,
     pub(crate) now: i64,
@@ -53,7 +54,7 @@ pub(crate) struct Kind {
     /// Its name in the table.
     pub(crate) name: &'static str,
     /// With whom it occurs.
-    pub(crate) strangers: &'static [Stranger],
+    pub(crate) implementations: &'static [Implementation],
     /// Whether both sides' words are those of this kind.
     pub(crate) applies: fn(&Difference<'_>) -> bool,
     /// Mends what the kind blames; `None` where it finds nothing of that sort.

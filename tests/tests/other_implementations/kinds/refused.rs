@@ -3,7 +3,7 @@
 use stapled_core::Weak;
 use stapled_core::staple::Refusal;
 
-use super::Stranger::{Cryptography, GnuTls, OpenSsl};
+use super::Implementation::{Cryptography, GnuTls, OpenSsl};
 use super::{Difference, Kind};
 use crate::state::{State, nodes};
 use crate::tlv::Node;
@@ -11,7 +11,7 @@ use crate::tlv::Node;
 pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: "too_large",
-        strangers: &[OpenSsl, GnuTls, Cryptography],
+        implementations: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| matches!(difference.refusal(), Some(Refusal::TooLarge { .. })),
         mend: |state, _| {
             state.policy.max_size = usize::MAX;
@@ -21,7 +21,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "version",
-        strangers: &[OpenSsl, GnuTls, Cryptography],
+        implementations: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| {
             let odd = difference.ours.malformed().contains("an empty number");
             odd || matches!(difference.refusal(), Some(Refusal::UnsupportedVersion { .. }))
@@ -33,7 +33,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "critical_extension",
-        strangers: &[OpenSsl, GnuTls, Cryptography],
+        implementations: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| {
             matches!(difference.refusal(), Some(Refusal::UnhandledCriticalExtension { place, .. })
                 if !place.contains("certificate"))
@@ -53,7 +53,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "delegate_critical_extension",
-        strangers: &[Cryptography],
+        implementations: &[Cryptography],
         applies: |difference| {
             matches!(difference.refusal(), Some(Refusal::UnhandledCriticalExtension { place, .. })
                 if place.contains("certificate"))
@@ -62,19 +62,19 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "delegate_purpose",
-        strangers: &[GnuTls, Cryptography],
+        implementations: &[GnuTls, Cryptography],
         applies: |difference| matches!(difference.refusal(), Some(Refusal::ResponderMissingEku { .. })),
         mend: |state, _| with_proper_delegate(state),
     },
     Kind {
         name: "delegate_key_usage",
-        strangers: &[OpenSsl, GnuTls, Cryptography],
+        implementations: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| matches!(difference.refusal(), Some(Refusal::ResponderKeyUsage { .. })),
         mend: |state, _| with_proper_delegate(state),
     },
     Kind {
         name: "delegate_validity",
-        strangers: &[Cryptography],
+        implementations: &[Cryptography],
         applies: |difference| {
             matches!(
                 difference.refusal(),
@@ -85,19 +85,19 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "delegate_issuer_name",
-        strangers: &[Cryptography],
+        implementations: &[Cryptography],
         applies: |difference| matches!(difference.refusal(), Some(Refusal::ResponderWrongIssuer { .. })),
         mend: |state, _| with_proper_delegate(state),
     },
     Kind {
         name: "delegate_form",
-        strangers: &[OpenSsl, GnuTls, Cryptography],
+        implementations: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| matches!(difference.refusal(), Some(Refusal::ResponderCertMalformed(_))),
         mend: |state, _| with_proper_certificates(state),
     },
     Kind {
         name: "responder_id",
-        strangers: &[GnuTls, Cryptography],
+        implementations: &[GnuTls, Cryptography],
         applies: |difference| {
             matches!(
                 difference.refusal(),
@@ -113,7 +113,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "signature_algorithm",
-        strangers: &[OpenSsl, GnuTls, Cryptography],
+        implementations: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| {
             matches!(difference.refusal(), Some(Refusal::UnsupportedAlgorithm { .. } | Refusal::BadSignature { .. }))
         },
@@ -125,7 +125,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "delegate_key_form",
-        strangers: &[OpenSsl, GnuTls, Cryptography],
+        implementations: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| {
             matches!(difference.refusal(), Some(Refusal::UnsupportedAlgorithm { .. } | Refusal::BadSignature { .. }))
         },
@@ -133,7 +133,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "issuer_key_hash",
-        strangers: &[GnuTls],
+        implementations: &[GnuTls],
         applies: |difference| {
             matches!(difference.refusal(), Some(Refusal::WrongIssuer { .. } | Refusal::ConflictingResponses { .. }))
         },
@@ -158,7 +158,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "several_statuses",
-        strangers: &[OpenSsl, GnuTls, Cryptography],
+        implementations: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| matches!(difference.refusal(), Some(Refusal::ConflictingResponses { .. })),
         mend: |state, difference| {
             let serial = stapled_ca::der::unsigned(state.world.leaf.serial().as_bytes());
@@ -179,7 +179,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "no_next_update",
-        strangers: &[OpenSsl, GnuTls, Cryptography],
+        implementations: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| matches!(difference.refusal(), Some(Refusal::MissingNextUpdate)),
         mend: |state, _| {
             state.policy.missing_next_update = Weak::Allow;
@@ -188,7 +188,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "skew_after_next_update",
-        strangers: &[OpenSsl],
+        implementations: &[OpenSsl],
         applies: |difference| {
             matches!(difference.refusal(), Some(Refusal::Expired { next_update, .. })
                 if next_update.unix() > difference.now - 302)
@@ -197,7 +197,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "equal_times",
-        strangers: &[OpenSsl],
+        implementations: &[OpenSsl],
         applies: |difference| {
             matches!(difference.refusal(), Some(Refusal::BadTimes { this_update, next_update })
                 if this_update == next_update)
@@ -206,19 +206,19 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "order_of_times",
-        strangers: &[GnuTls],
+        implementations: &[GnuTls],
         applies: |difference| matches!(difference.refusal(), Some(Refusal::BadTimes { .. })),
         mend: |state, difference| set_times(state, Some(difference.now - 3600), Some(difference.now + 86_400)),
     },
     Kind {
         name: "this_update_ahead",
-        strangers: &[GnuTls],
+        implementations: &[GnuTls],
         applies: |difference| matches!(difference.refusal(), Some(Refusal::NotYetValid { .. })),
         mend: |state, difference| set_times(state, Some(difference.now - 3600), None),
     },
     Kind {
         name: "revoked_for_ever",
-        strangers: &[GnuTls],
+        implementations: &[GnuTls],
         applies: |difference| {
             matches!(difference.refusal(), Some(Refusal::Expired { .. }))
                 && difference.theirs.status.as_deref() == Some("revoked")
@@ -227,7 +227,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "no_clock",
-        strangers: &[Cryptography],
+        implementations: &[Cryptography],
         applies: |difference| {
             matches!(
                 difference.refusal(),
@@ -238,7 +238,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "first_of_several",
-        strangers: &[OpenSsl, GnuTls, Cryptography],
+        implementations: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| {
             let times = matches!(
                 difference.refusal(),
@@ -265,7 +265,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "weak_key",
-        strangers: &[OpenSsl, GnuTls, Cryptography],
+        implementations: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| matches!(difference.refusal(), Some(Refusal::WeakKey { .. })),
         mend: |state, _| {
             state.policy.weak_keys = Weak::Allow;
@@ -274,7 +274,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "sha1_signature",
-        strangers: &[OpenSsl, GnuTls, Cryptography],
+        implementations: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| matches!(difference.refusal(), Some(Refusal::WeakSignature { .. })),
         mend: |state, _| {
             state.policy.sha1_signatures = Weak::Allow;
@@ -321,7 +321,7 @@ pub(super) fn by_key(state: &mut State<'_>) -> Option<()> {
 /// signer: what is embedded with the issuer's key, which it would now judge as a delegate, goes.
 pub(super) fn responder_by_key(state: &mut State<'_>, difference: &Difference<'_>) -> Option<()> {
     let of_issuer = state.signer().identity().public_key == state.world.issuer.identity().public_key;
-    if difference.stranger == GnuTls && of_issuer {
+    if difference.implementation == GnuTls && of_issuer {
         state.basic()?.retain(|node| node.tag != 0xa0);
     }
     by_key(state)

@@ -1,12 +1,12 @@
-//! Real strangers judge the same responses as we do: OpenSSL, GnuTLS, and Python's cryptography.
+//! Real implementations judge the same responses as we do: OpenSSL, GnuTLS, and Python's cryptography.
 //!
 //! Chains and responses are generated, right ones and wrong ones, and changed: bytes, single elements, and what is
 //! signed with the signature made again. Every response is judged by us and by all three. Where one differs, what is to
 //! blame is mended until both agree: see `kinds`. `docs/differences.md` has a row for each kind. A difference that
 //! none explains fails the test, and so does a response that we hold for good and all of them refuse for one reason.
 //!
-//! `STAPLED_PROVE=full` judges 100,000 responses, anything else 1,000; `STRANGERS_COUNT` so many. `STRANGERS_SEED` sets the
-//! first seed. A case that failed lies in `target/tmp/strangers`, with its certificates.
+//! `STAPLED_PROVE=full` judges 100,000 responses, anything else 1,000; `OTHERS_COUNT` so many. `OTHERS_SEED` sets the
+//! first seed. A case that failed lies in `target/tmp/implementations`, with its certificates.
 
 // A test fails by panicking, and tells how far it is.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
@@ -31,14 +31,14 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use judges::{Judges, Programs, Verdict, Verdicts};
-use kinds::{Difference, STRANGERS, Stranger, kinds};
+use kinds::{Difference, Implementation, OTHERS, kinds};
 use ours::Ours;
 use recipe::Draft;
 use report::Report;
 use state::State;
 use world::World;
 
-/// One in so many responses is shown to the strangers' own programs as well.
+/// One in so many responses is shown to the implementations' own programs as well.
 const SAMPLE: u64 = 20;
 /// And so many of each kind of difference.
 const OF_EACH_KIND: usize = 20;
@@ -60,8 +60,8 @@ fn now() -> i64 {
 
 #[test]
 fn every_difference_is_explained() {
-    let count = number("STRANGERS_COUNT").unwrap_or(if is_full() { 100_000 } else { 1_000 });
-    let first = number("STRANGERS_SEED").unwrap_or(0);
+    let count = number("OTHERS_COUNT").unwrap_or(if is_full() { 100_000 } else { 1_000 });
+    let first = number("OTHERS_SEED").unwrap_or(0);
     let start = Instant::now();
     let worlds = world::worlds(now());
     let report = Mutex::new(Report::default());
@@ -98,7 +98,7 @@ fn every_difference_is_explained() {
     }
 }
 
-/// The table in the documentation and the code name the same kinds, with the same strangers.
+/// The table in the documentation and the code name the same kinds, with the same implementations.
 #[test]
 fn every_kind_has_its_row_and_every_row_its_kind() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/differences.md");
@@ -111,7 +111,8 @@ fn every_kind_has_its_row_and_every_row_its_kind() {
     }
     let mut expected = BTreeMap::new();
     for kind in kinds() {
-        let whom = kind.strangers.iter().map(|stranger| stranger.name()).collect::<Vec<_>>().join(", ");
+        let whom =
+            kind.implementations.iter().map(|implementation| implementation.name()).collect::<Vec<_>>().join(", ");
         assert!(expected.insert(kind.name.to_owned(), whom).is_none(), "{} is there twice", kind.name);
     }
     assert_eq!(rows, expected);
@@ -119,7 +120,7 @@ fn every_kind_has_its_row_and_every_row_its_kind() {
 
 /// A search for what explains a difference.
 struct Search {
-    stranger: Stranger,
+    implementation: Implementation,
     /// What is mended.
     names: Vec<&'static str>,
     /// What was tried, for people.
@@ -156,31 +157,31 @@ impl Court<'_> {
 
         let mut causes: Vec<BTreeSet<&'static str>> = Vec::new();
         let mut is_rare = false;
-        for stranger in STRANGERS {
-            let theirs = verdicts.of(stranger);
+        for implementation in OTHERS {
+            let theirs = verdicts.of(implementation);
             if theirs.status == ours.status {
-                self.report.lock().unwrap().agreed(stranger, ours.status.as_deref());
+                self.report.lock().unwrap().agreed(implementation, ours.status.as_deref());
                 continue;
             }
-            match self.explain(stranger, world, &draft) {
+            match self.explain(implementation, world, &draft) {
                 Ok(names) => {
                     let mut report = self.report.lock().unwrap();
-                    report.differed(stranger, &ours, theirs, &names);
-                    is_rare |= names.iter().any(|name| report.count(stranger, name) <= OF_EACH_KIND);
+                    report.differed(implementation, &ours, theirs, &names);
+                    is_rare |= names.iter().any(|name| report.count(implementation, name) <= OF_EACH_KIND);
                     causes.push(names.into_iter().collect());
                 }
                 Err(trace) => {
-                    let what = format!("{}: unexplained:\n  {}", stranger.name(), trace.join("\n  "));
+                    let what = format!("{}: unexplained:\n  {}", implementation.name(), trace.join("\n  "));
                     self.fail(world, seed, at, &draft, &what);
                 }
             }
         }
         let believed = ours.status.as_deref() == Some("good");
-        if believed && STRANGERS.iter().all(|stranger| verdicts.of(*stranger).status.is_none()) {
+        if believed && OTHERS.iter().all(|implementation| verdicts.of(*implementation).status.is_none()) {
             let common = causes.iter().skip(1).fold(causes.first().cloned().unwrap_or_default(), |common, names| {
                 common.intersection(names).copied().collect()
             });
-            if causes.len() < STRANGERS.len() || !common.is_empty() {
+            if causes.len() < OTHERS.len() || !common.is_empty() {
                 self.fail(world, seed, at, &draft, &format!("held for good, and refused by all for {common:?}"));
             } else {
                 self.report.lock().unwrap().alone += 1;
@@ -197,21 +198,26 @@ impl Court<'_> {
     }
 
     /// Mends one thing after the other until both agree: the names of what was mended, or how far it went.
-    fn explain(&mut self, stranger: Stranger, world: &World, draft: &Draft) -> Result<Vec<&'static str>, Vec<String>> {
+    fn explain(
+        &mut self,
+        implementation: Implementation,
+        world: &World,
+        draft: &Draft,
+    ) -> Result<Vec<&'static str>, Vec<String>> {
         let Some(state) = State::new(world, draft.candidate, draft.scheme, &draft.response) else {
             return Err(vec!["the response cannot be taken apart".to_owned()]);
         };
-        let mut search = Search { stranger, names: Vec::new(), trace: Vec::new(), steps: 0 };
+        let mut search = Search { implementation, names: Vec::new(), trace: Vec::new(), steps: 0 };
         if self.mend(&mut search, &state) { Ok(search.names) } else { Err(search.trace) }
     }
 
     /// Whether both agree about this state, or about one in which more is mended.
     fn mend(&mut self, search: &mut Search, state: &State<'_>) -> bool {
-        let (stranger, now, bytes) = (search.stranger, now(), state.bytes());
+        let (implementation, now, bytes) = (search.implementation, now(), state.bytes());
         self.judges.ask(state.world, now, &bytes);
         let ours = Ours::judge(state.world, now, &state.policy, &bytes);
         let verdicts = self.judges.answered();
-        let theirs = verdicts.of(stranger);
+        let theirs = verdicts.of(implementation);
         search.trace.push(format!("ours: {}; theirs: {}", ours.words(), theirs.words()));
         if ours.status.is_some() && ours.status == theirs.status {
             return true;
@@ -220,8 +226,8 @@ impl Court<'_> {
         if ours.status.is_none() && theirs.status.is_none() {
             return false;
         }
-        let difference = Difference { stranger, ours: &ours, theirs, now };
-        for kind in kinds().into_iter().filter(|kind| kind.strangers.contains(&stranger)) {
+        let difference = Difference { implementation, ours: &ours, theirs, now };
+        for kind in kinds().into_iter().filter(|kind| kind.implementations.contains(&implementation)) {
             if search.steps == MOST_STEPS || search.names.contains(&kind.name) || !(kind.applies)(&difference) {
                 continue;
             }
@@ -261,7 +267,7 @@ impl Court<'_> {
 
     /// Writes down a case that must not be, with all that it takes to look at it again.
     fn fail(&self, world: &World, seed: u64, at: i64, draft: &Draft, what: &str) {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("strangers").join(seed.to_string());
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("implementations").join(seed.to_string());
         std::fs::create_dir_all(&folder).unwrap();
         let story = format!("seed {seed}, {}, judged at {at}: {}\n{what}", world.name, draft.story.join("; "));
         for (name, bytes) in [
@@ -278,11 +284,11 @@ impl Court<'_> {
 }
 
 impl Verdicts {
-    fn of(&self, stranger: Stranger) -> &Verdict {
-        match stranger {
-            Stranger::OpenSsl => &self.openssl,
-            Stranger::GnuTls => &self.gnutls,
-            Stranger::Cryptography => &self.cryptography,
+    fn of(&self, implementation: Implementation) -> &Verdict {
+        match implementation {
+            Implementation::OpenSsl => &self.openssl,
+            Implementation::GnuTls => &self.gnutls,
+            Implementation::Cryptography => &self.cryptography,
         }
     }
 }

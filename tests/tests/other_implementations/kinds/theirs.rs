@@ -1,7 +1,7 @@
 //! They refuse what we believe.
 
+use super::Implementation::{Cryptography, GnuTls, OpenSsl};
 use super::Kind;
-use super::Stranger::{Cryptography, GnuTls, OpenSsl};
 use super::forms::every;
 use super::refused::by_key;
 use crate::state::State;
@@ -10,7 +10,7 @@ use crate::tlv::Node;
 pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: "default_spelled_out",
-        strangers: &[Cryptography],
+        implementations: &[Cryptography],
         applies: |difference| difference.ours.status.is_some() && difference.theirs.why.contains("EncodedDefault"),
         mend: |state, _| {
             let tbs = state.tbs()?;
@@ -30,7 +30,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "pss",
-        strangers: &[GnuTls, Cryptography],
+        implementations: &[GnuTls, Cryptography],
         applies: |difference| difference.ours.status.is_some() && difference.theirs.status.is_none(),
         mend: |state, _| {
             let pss = format!("{:?}", state.scheme).contains("Pss");
@@ -43,13 +43,13 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "signers_name_twice",
-        strangers: &[OpenSsl],
+        implementations: &[OpenSsl],
         applies: |difference| difference.ours.status.is_some() && difference.theirs.why.starts_with("verification"),
         mend: |state, _| with_name_of_its_own(state),
     },
     Kind {
         name: "signers_certificate_twice",
-        strangers: &[OpenSsl, GnuTls],
+        implementations: &[OpenSsl, GnuTls],
         applies: |difference| difference.ours.status.is_some() && difference.theirs.why.starts_with("verification"),
         mend: |state, _| {
             let list = state.certificates()?.clone();
@@ -64,7 +64,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "others_certificates",
-        strangers: &[OpenSsl, GnuTls, Cryptography],
+        implementations: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| difference.ours.status.is_some() && difference.theirs.status.is_none(),
         mend: |state, _| {
             let keep: Vec<bool> = {
@@ -81,7 +81,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "other_issuers_beside",
-        strangers: &[OpenSsl],
+        implementations: &[OpenSsl],
         applies: |difference| {
             let why = &difference.theirs.why;
             difference.ours.status.is_some() && (why.contains("not trusted") || why.contains("unknown message digest"))
@@ -104,19 +104,19 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "signers_name_in_other_bytes",
-        strangers: &[GnuTls],
+        implementations: &[GnuTls],
         applies: |difference| difference.ours.status.is_some() && difference.theirs.why.starts_with("verification"),
         mend: |state, _| (state.responder_id()?.tag == 0xa1).then(|| by_key(state))?,
     },
     Kind {
         name: "delegate_odd_extension",
-        strangers: &[OpenSsl, GnuTls, Cryptography],
+        implementations: &[OpenSsl, GnuTls, Cryptography],
         applies: |difference| difference.ours.status.is_some() && difference.theirs.status.is_none(),
         mend: |state, _| without_idle_extensions(state),
     },
     Kind {
         name: "year_zero",
-        strangers: &[Cryptography],
+        implementations: &[Cryptography],
         applies: |difference| difference.ours.status.is_some() && difference.theirs.why.contains("year 0"),
         mend: |state, _| {
             let mut changed = false;
@@ -138,7 +138,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind {
         name: "undefined_reason",
-        strangers: &[Cryptography],
+        implementations: &[Cryptography],
         applies: |difference| difference.ours.status.is_some() && difference.theirs.why.contains("reason"),
         mend: |state, _| {
             let mut changed = false;

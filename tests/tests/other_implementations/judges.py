@@ -1,4 +1,4 @@
-"""Three strangers judge OCSP responses: OpenSSL's and GnuTLS's own libraries, and the package cryptography.
+"""Three other implementations judge OCSP responses: OpenSSL's and GnuTLS's own libraries, and the package cryptography.
 
 Lines come in, one answer in JSON goes out for each:
 
