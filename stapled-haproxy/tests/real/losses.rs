@@ -6,6 +6,7 @@ use std::time::Duration;
 use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
 use stapled_ca::{Authority, der};
 use stapled_core::event::{Event, Severity};
+use stapled_core::fetch::{Answer, FetchError, OcspFetcher, Question};
 use stapled_core::sink::{Change, Found, Lost, StapleSink, Withdrawal};
 use stapled_core::source::{CertSource, Scan, SourceError};
 use stapled_core::stapler::Stapler;
@@ -271,13 +272,20 @@ async fn a_revoked_certificates_staple_is_withdrawn_again() {
     }
 }
 
-/// A source of no certificates.
+/// A source of no certificates, and a fetcher of no responses.
 struct Nothing;
 
 #[async_trait::async_trait]
 impl CertSource for Nothing {
     async fn scan(&self) -> Result<Scan, SourceError> {
         Ok(Scan::default())
+    }
+}
+
+#[async_trait::async_trait]
+impl OcspFetcher for Nothing {
+    async fn fetch(&self, question: &Question<'_>) -> Result<Answer, FetchError> {
+        Err(FetchError::UnsupportedUrl { url: question.url.to_owned(), why: "nothing is asked here".to_owned() })
     }
 }
 
@@ -293,6 +301,7 @@ async fn an_observer_hears_that_another_client_stapled_a_revoked_certificate() {
         let heard = Arc::clone(&events);
         let stapler = Stapler::builder()
             .source(Nothing)
+            .fetcher(Nothing)
             .shared_sink(Arc::clone(&sink) as _)
             .observer(move |event: &Event| heard.lock().unwrap().push(event.clone()));
         let running = tokio::spawn(stapler.build().unwrap().run(std::future::pending()));
