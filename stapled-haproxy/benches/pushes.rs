@@ -1,8 +1,8 @@
 //! How many responses per second the sink delivers, each of which HAProxy confirms and shows, beside a bare loop over the
 //! same socket: `cargo bench -p stapled-haproxy --bench pushes`. The bare loop sends the same responses, and waits for
-//! each reply before it sends the next. Then what it costs to compare everything when nothing has changed.
+//! each reply before it sends the next. Then the cost of comparing every staple when nothing has changed.
 
-// A bench that cannot go on says so by panicking.
+// A failure of the bench panics.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../tests/support/mod.rs"]
@@ -20,7 +20,7 @@ use stapled_haproxy::{Address, HaproxySink};
 use stapled_tests::{Haproxy, binaries, cpu_time};
 
 const CERTIFICATES: usize = 10_000;
-/// How long it is watched what comparing costs; every staple is compared twice in this time.
+/// The time in which the cost of comparing is measured; every staple is compared twice in it.
 const WATCHED: Duration = Duration::from_secs(20);
 /// Deliveries must be at least this fast, beside the bare loop.
 const LEAST: f64 = 0.8;
@@ -53,7 +53,7 @@ fn main() {
 }
 
 async fn deliveries_per_second(sink: &Arc<HaproxySink>, first: &Staple, staples: &Staples) -> f64 {
-    // The first one finds out what is loaded.
+    // The first delivery surveys the loaded certificates.
     sink.deliver(first, &staples[0].1).await.expect("a delivery");
     let start = Instant::now();
     let workers = sink.requirements().concurrency;

@@ -6,23 +6,23 @@
 //! bottom up; each imports only from those above it in this list:
 //!
 //! - `cli`: HAProxy's command line. Addresses, connections, commands, and replies as enums.
-//! - [`configuration`]: what HAProxy's configuration says. It uses the addresses and levels of `cli` and
+//! - [`configuration`]: the certificates and sockets of HAProxy's configuration. It uses the addresses and levels of `cli` and
 //!   nothing else.
 //! - `instance`: one HAProxy process. Its channel, through which every command of this program goes, in order; the
 //!   certificates that it has loaded; its transactions.
 //! - `sink`: delivers and withdraws staples, at one process or at the workers behind a master, and notices losses.
 //! - `running`: matches the certificates that a process has loaded to files, and compares them with the configuration.
 //! - `haproxy`: one [`Haproxy`], known by its configuration, its admin sockets or both; sources and sinks of it, joined.
-//! - [`check`]: for each certificate, whether it will be stapled, and what prevents it.
+//! - [`check`]: for each certificate, whether it will be stapled, and the reason if not.
 //!
 //! The commands are those of "9.3. Unix Socket commands" in HAProxy's management guide: `prompt`, `show info`, `set
 //! timeout cli`, `show cli level`, `set ssl ocsp-response`, `show ssl ocsp-response ID`, `show ssl cert`, `set ssl cert`,
 //! `commit ssl cert`, `abort ssl cert` and `show env`; and of "9.4. Master CLI": `show proc` and `@!PID`. Commands that
 //! print private keys, or that block HAProxy, are not used.
 //!
-//! What must never be: a reply taken for success unless HAProxy says so word for word; two tasks that write to one
-//! process; a foreign transaction committed or aborted (HAProxy before 3.0 makes some cases unavoidable: see
-//! [`Transactions`]); a response sent that would make HAProxy drop the good one.
+//! Invariants: only a reply that matches word for word is a success. One task at a time writes to a process. No foreign
+//! transaction is committed or aborted (HAProxy before 3.0 makes some cases unavoidable: see [`Transactions`]). No response
+//! is sent that would make HAProxy drop the good one.
 //!
 //! [`codes`] lists the reason codes of its errors.
 

@@ -63,7 +63,7 @@ struct Known {
 
 /// One certificate.
 struct Certificate {
-    /// What is said of it before its CertID.
+    /// The text about it before its CertID.
     text: String,
     id: String,
     takes_responses: bool,
@@ -229,7 +229,7 @@ fn key(cert: &Cert) -> String {
     hexadecimal(&cert.chain().cert_id(CertIdHash::Sha1).to_der())
 }
 
-/// What a response is about.
+/// The certificate of a response.
 fn id_of(response: &[u8]) -> String {
     let Ok(OcspResponse::Basic(basic)) = OcspResponse::from_der(response) else { panic!("no response") };
     hexadecimal(&basic.responses[0].cert_id.to_der())
@@ -355,7 +355,7 @@ async fn a_thousand_sockets() {
         assert_eq!(hung, Err(codes::REPLY_TIMEOUT));
     }
 
-    // All are watched at once; what one of them loses, it loses alone.
+    // All are watched at once; a loss of one sink is not a loss of the others.
     let watched = sinks.iter().enumerate().map(|(number, sink)| {
         let sink = Arc::clone(sink);
         async move { (number, sink.lost().await) }
@@ -389,7 +389,7 @@ async fn ten_thousand_certificates_in_the_real_haproxy() {
         println!("{binary}: {count} first staples in {:.1} s", begun.elapsed().as_secs_f64());
         all_are_stapled(&haproxy, &certs, &staples);
 
-        // The process as a source knows all of them.
+        // The process as a source gives all of them.
         let source = HaproxySource::new(&Address::unix(&haproxy.socket()));
         let scan = source.scan().await.expect("a scan");
         assert_eq!((scan.sightings.len(), scan.problems.len()), (count, 0));
@@ -422,7 +422,7 @@ async fn ten_thousand_certificates_in_the_real_haproxy() {
     }
 }
 
-/// What clients get: of very many certificates, two hundred.
+/// The staples that clients get, for at most two hundred certificates.
 fn all_are_stapled(haproxy: &Haproxy, certs: &[Cert], staples: &[Staple]) {
     for (cert, staple) in certs.iter().zip(staples).step_by(certs.len().div_ceil(200)) {
         assert_eq!(haproxy.staple(cert).as_deref(), Some(staple.response().as_ref()), "{}", cert.name());

@@ -1,4 +1,4 @@
-//! What a running HAProxy tells of itself, and what is foretold of first staples.
+//! Snapshots of a running HAProxy, and forecasts of first staples.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -20,7 +20,7 @@ async fn picture(haproxy: &Haproxy) -> Picture {
 }
 
 #[tokio::test]
-async fn a_running_haproxy_tells_what_it_is_and_has() {
+async fn a_snapshot_shows_the_process_and_its_certificates() {
     for binary in binaries() {
         let world = support::world();
         let (cert, lonely) = (world.cert_file("a.pem"), world.cert_without_chain("lonely.pem"));
@@ -58,7 +58,7 @@ async fn a_running_haproxy_tells_what_it_is_and_has() {
             "{refused:?}"
         );
 
-        // What was foretold comes true, and is told then.
+        // The forecast comes true, and the next snapshot shows it.
         let sink = support::sink_of(&haproxy);
         for cert in [&cert, &lonely] {
             sink.deliver(&world.staple(cert, 3600), &[cert.site()]).await.expect("a delivery");
@@ -109,7 +109,7 @@ async fn scan(source: &HaproxySource) -> Scan {
     source.scan().await.expect("a scan")
 }
 
-/// Where a certificate of a store lies, and what belongs to it, only the configuration tells.
+/// Only the configuration has the file of a store's certificate, and the files beside it.
 #[tokio::test]
 async fn the_files_of_a_crt_store_are_found_from_the_socket_alone() {
     for binary in binaries().iter().filter(|binary| version(binary) >= (3, 0)) {
@@ -118,7 +118,7 @@ async fn the_files_of_a_crt_store_are_found_from_the_socket_alone() {
         let cert = world.cert_without_chain("store/a.pem");
         let root = world.path("store/root.crt");
         std::fs::write(&root, world.ca.certificate_pem()).expect("a file");
-        // Without the file that it is told of, HAProxy does not start.
+        // Without the named file, HAProxy does not start.
         std::fs::write(world.path("a.response"), "").expect("a file");
         let store = format!(
             "crt-store web\n  crt-base {}\n  load crt a.pem ocsp {} issuer {} alias site\n  load crt b.pem\n\
@@ -138,7 +138,7 @@ async fn the_files_of_a_crt_store_are_found_from_the_socket_alone() {
         assert_eq!(site.served_as.as_deref(), Some("@web/site"));
         assert_eq!((&site.staple_file, site.staple_file_needed), (&Some(world.path("a.response")), true));
         assert_eq!(site.issuer_lookup, IssuerLookup::In(root.clone()));
-        // A store has no response for what it is not told of.
+        // A store has a response only if a line names it.
         let plain = sighting("@web/b.pem");
         assert!(matches!(&plain.material, Material::File(file) if *file == by_path.path), "{plain:?}");
         let picture = source.picture().await.expect("a picture");
@@ -146,7 +146,7 @@ async fn the_files_of_a_crt_store_are_found_from_the_socket_alone() {
             picture.certificates.iter().map(|served| served.configured.as_ref().expect("a line").place.line);
         assert!(configured.eq([11, 10]), "{picture:?}");
 
-        // A change of what belongs to it is one of it.
+        // A change of a file beside the certificate is a change of the certificate.
         let other = Authority::root("Other").create().expect("an authority");
         std::fs::write(&root, other.certificate_pem()).expect("a file");
         let later = scan(&source).await;
@@ -156,7 +156,7 @@ async fn the_files_of_a_crt_store_are_found_from_the_socket_alone() {
 }
 
 #[tokio::test]
-async fn where_issuers_and_responses_are_looked_for_is_known_from_the_socket_alone() {
+async fn the_files_of_issuers_and_responses_are_known_from_the_socket_alone() {
     for binary in binaries() {
         let world = support::world();
         let cert = world.cert_without_chain("a.crt");
@@ -182,9 +182,9 @@ async fn where_issuers_and_responses_are_looked_for_is_known_from_the_socket_alo
     }
 }
 
-/// One that hangs is there; only where nobody listens, nobody is.
+/// A HAProxy that hangs is not gone; one without a listener is.
 #[tokio::test]
-async fn who_hangs_is_not_gone() {
+async fn a_haproxy_that_hangs_is_not_gone() {
     for binary in binaries() {
         let world = support::world();
         let haproxy = support::start_without_certificates(&world, &binary);
@@ -234,7 +234,7 @@ async fn paths_are_looked_at_as_haproxy_does() {
     }
 }
 
-/// The process is right about what is served; its configuration only helps to find it.
+/// The process shows the served certificates; its configuration only helps to find their files.
 #[tokio::test]
 async fn a_configuration_that_cannot_be_read_is_no_failure() {
     for binary in binaries().iter().filter(|binary| version(binary) >= (3, 0)) {

@@ -52,7 +52,7 @@ pub enum AddressError {
         text: String,
         /// `ipv4` or `ipv6`.
         family: &'static str,
-        /// What is wrong.
+        /// The error.
         reason: String,
     },
     /// An abstract name is too short or too long.

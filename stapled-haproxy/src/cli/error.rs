@@ -141,12 +141,12 @@ pub(crate) enum Error {
     NotConfirmed(#[from] Unconfirmed),
 }
 
-/// Whose change of certificates is in the way.
+/// The foreign change of certificates that is in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Foreign {
     /// HAProxy is executing a command about certificates for another client.
     Command,
-    /// A transaction about a certificate whose name is not known.
+    /// A transaction about a certificate of unknown name.
     AnotherCertificate,
     /// A transaction about the certificate of this name.
     Certificate(String),
@@ -181,7 +181,7 @@ pub(crate) struct Failure {
     pub(crate) error: Error,
 }
 
-/// What follows from an error for the caller.
+/// The consequence of an error for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     ExpiresTooSoon,
@@ -201,7 +201,7 @@ impl Error {
         self.kind() == Kind::Unreachable
     }
 
-    /// Whether the condition may end by itself: HAProxy is being told of a renewed file.
+    /// Whether the condition may end by itself: a renewed file is being loaded.
     pub(crate) fn is_not_yet(&self) -> bool {
         matches!(
             self,

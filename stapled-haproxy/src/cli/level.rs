@@ -1,4 +1,4 @@
-//! What an admin socket allows: `user`, `operator` or `admin`.
+//! The level of an admin socket: `user`, `operator` or `admin`.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! HAProxy's command line: addresses, connections, commands, and replies as enums.
 //!
 //! From the bottom up: `level`, `name`, `identity`, `process` and `withdrawal_token` are the words; `transactions` and
-//! `payload` say what may be sent; `command` makes the bytes to send, `framing` finds the end of a reply, and `reply`
+//! `payload` limit the commands; `command` makes the bytes to send, `framing` finds the end of a reply, and `reply`
 //! reads its meaning; `error` has every failure; `address`, `route` and `connection` do the exchange.
 
 pub(crate) mod address;

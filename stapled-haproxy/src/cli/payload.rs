@@ -1,4 +1,4 @@
-//! What a command may give HAProxy as a certificate's response: a verified staple, or a withdrawal token. Nothing else.
+//! The responses that a command may give HAProxy: verified staples and withdrawal tokens. There is no third kind.
 
 use std::sync::Arc;
 

@@ -5,7 +5,8 @@
 //! - `words` cuts a line into words; `environment` holds its variables.
 //! - `condition` and `blocks` handle `.if` and `.elif`. Both branches of an undecidable condition are read.
 //! - `statement`, `listener`, `crt_list` and `extra` read single lines.
-//! - `reading`, `loading` and `sockets` read the whole configuration in HAProxy's order, over an interface to files.
+//! - `reading`, `global`, `loading` and `sockets` read the whole configuration in HAProxy's order, over an interface to
+//!   files; `warnings` are about its lines.
 //! - `found` is the result.
 //! - `disk` is that interface to the machine's files.
 //! - `source` gives the certificates to a stapler, and watches for changes.
@@ -20,6 +21,7 @@ mod disk;
 mod environment;
 mod extra;
 mod found;
+mod global;
 mod listener;
 mod loading;
 mod reading;
@@ -28,6 +30,7 @@ mod source;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod warnings;
 mod words;
 
 pub use crate::cli::level::Level;

@@ -14,15 +14,13 @@ use super::condition::{Truth, evaluate};
 use super::disk::{Disk, Kind, Machine, Text};
 use super::environment::Environment;
 use super::extra::ExtraFiles;
-use super::found::{Configuration, ConfigurationError, Effect, Place, Served, Socket, Surroundings, Warning};
+use super::found::{Configuration, ConfigurationError, Place, Served, Socket, Surroundings, Warning};
 use super::statement::{BindOption, Files, bind_options};
 use super::words::{DoubtKind, LineError, Variable, Word, split};
 use crate::codes;
 
 /// The number of files that are read of a configuration directory.
 const MAX_FILES: usize = 10_000;
-/// The number of warnings that are kept.
-pub(super) const MAX_WARNINGS: usize = 1000;
 /// The number of client certificates that are remembered.
 const MAX_CLIENTS: usize = 100_000;
 /// The number of sections that one line may belong to.
@@ -58,15 +56,15 @@ const SECTIONS: [&str; 23] = [
 /// The state while a configuration is read.
 pub(super) struct Reading<'d> {
     pub(super) disk: &'d mut dyn Disk,
-    environment: Environment,
+    pub(super) environment: Environment,
     /// The directory in which relative paths begin when HAProxy starts, or the best guess.
     pub(super) start: PathBuf,
     /// Whether a running HAProxy has confirmed that directory.
-    is_start_confirmed: bool,
+    pub(super) is_start_confirmed: bool,
     /// The directory in which relative paths begin at this line (`default-path`).
     pub(super) directory: PathBuf,
-    default_path: DefaultPath,
-    blocks: Blocks,
+    pub(super) default_path: DefaultPath,
+    pub(super) blocks: Blocks,
     /// The section of the line; several if an undecidable condition decides.
     sections: Vec<Section>,
     section_name: Vec<u8>,
@@ -86,10 +84,10 @@ pub(super) struct Reading<'d> {
     pub(super) updates: BTreeMap<Vec<u8>, bool>,
     pub(super) lists_read: HashSet<PathBuf>,
     pub(super) sockets: Vec<Socket>,
-    warnings: Vec<Warning>,
+    pub(super) warnings: Vec<Warning>,
     configuration_files: Vec<PathBuf>,
     /// The warnings that are given once.
-    told: HashSet<(ReasonCode, String)>,
+    pub(super) told: HashSet<(ReasonCode, String)>,
     pub(super) files: BTreeSet<PathBuf>,
     pub(super) directories: BTreeSet<PathBuf>,
 }
@@ -108,7 +106,7 @@ pub(super) struct Settings {
 
 /// `default-path`.
 #[derive(Debug)]
-enum DefaultPath {
+pub(super) enum DefaultPath {
     Current,
     /// The directory of each configuration file, and `above` directories above it.
     Config {
@@ -350,7 +348,7 @@ impl<'d> Reading<'d> {
             self.warn(codes::CONFIGURATION_LINE, format!("{directive} is ignored: {error}"));
         }
         if let Some(why) = undecided {
-            self.warn(codes::CONDITION_UNDECIDED, format!("{why}: both branches are read"));
+            self.advise(codes::CONDITION_UNDECIDED, format!("{why}: both branches are read"));
         }
     }
 
@@ -393,72 +391,6 @@ impl<'d> Reading<'d> {
         }
     }
 
-    fn global(&mut self, keyword: &[u8], rest: &[Word]) {
-        let is_doubtful = self.blocks.now() == Read::Perhaps;
-        let first = || rest.first().map(|word| word.bytes.clone());
-        let name = |word: &Word| String::from_utf8_lossy(&word.bytes).into_owned();
-        match (keyword, rest) {
-            (b"crt-base", [base, ..]) => {
-                self.doubt(base, "crt-base");
-                if !is_doubtful {
-                    self.settings.bases.clear();
-                }
-                self.settings.bases.retain(|known| *known != first());
-                self.settings.bases.push(first());
-            }
-            (b"issuers-chain-path", [path, ..]) => {
-                let path = self.path(&path.bytes);
-                self.directories.insert(path.clone());
-                // Only if the line is certain: HAProxy does not start with a response whose issuer it does not find.
-                self.settings.chains = (!is_doubtful).then_some(path);
-            }
-            (b"ssl-load-extra-files", words) => {
-                self.settings.extra.set(words.iter().map(|word| word.bytes.as_slice()), is_doubtful);
-            }
-            (b"ocsp-update.mode" | b"tune.ssl.ocsp-update.mode", [mode, ..]) => {
-                // If the line is not certain, a warning too many does no harm.
-                self.settings.updates = mode.bytes == b"on" || is_doubtful && self.settings.updates;
-            }
-            (b"ssl-load-extra-del-ext", _) => self.settings.extra.drop_extension(),
-            (b"setenv", [variable, value, ..]) => {
-                self.environment.set(&name(variable), value.bytes.clone(), is_doubtful);
-            }
-            (b"presetenv", [variable, value, ..]) => {
-                self.environment.preset(&name(variable), value.bytes.clone(), is_doubtful);
-            }
-            (b"unsetenv", variables) => {
-                variables.iter().for_each(|variable| self.environment.unset(&name(variable), is_doubtful));
-            }
-            (b"resetenv", keep) => {
-                self.environment.reset(&keep.iter().map(name).collect::<Vec<_>>(), is_doubtful);
-            }
-            (b"default-path", [policy, more @ ..]) => {
-                self.default_path = match (policy.bytes.as_slice(), more) {
-                    (b"config", _) => DefaultPath::Config { above: false },
-                    (b"parent", _) => DefaultPath::Config { above: true },
-                    (b"origin", [path, ..]) => DefaultPath::Origin(self.start.join(OsStr::from_bytes(&path.bytes))),
-                    _ => DefaultPath::Current,
-                };
-                self.enter_directory();
-            }
-            (b"stats", [socket, address, options @ ..]) if socket.bytes == b"socket" => {
-                self.stats_socket(address, options);
-            }
-            _ => {}
-        }
-    }
-
-    /// Applies `default-path`: HAProxy changes its directory for the rest of each file.
-    fn enter_directory(&mut self) {
-        let of_file = self.place.file.parent().unwrap_or(Path::new("/"));
-        self.directory = match &self.default_path {
-            DefaultPath::Current => self.start.clone(),
-            DefaultPath::Config { above: false } => of_file.to_owned(),
-            DefaultPath::Config { above: true } => of_file.join(".."),
-            DefaultPath::Origin(path) => path.clone(),
-        };
-    }
-
     pub(super) fn bind(&mut self, options: &[Word]) {
         for option in bind_options(options) {
             match option {
@@ -495,63 +427,7 @@ impl<'d> Reading<'d> {
     pub(super) fn path_of(&self, path: &[u8]) -> PathBuf {
         plain(&self.directory.join(OsStr::from_bytes(path)))
     }
-
-    pub(super) fn warn_relative(&mut self, path: &[u8]) {
-        if !self.is_start_confirmed && self.told.insert((codes::RELATIVE_PATH, String::new())) {
-            let what = format!(
-                "{} is looked for in {}, the directory that this program was started in; HAProxy looks in its own: start \
-                 both in the same one, or give absolute paths",
-                String::from_utf8_lossy(path),
-                self.start.display()
-            );
-            self.warn(codes::RELATIVE_PATH, what);
-        }
-    }
-
-    /// Warns if HAProxy may read a word differently.
-    pub(super) fn doubt(&mut self, word: &Word, what: &str) {
-        let Some(doubt) = &word.doubt else { return };
-        let variable = &doubt.variable;
-        let why = match doubt.kind {
-            DoubtKind::Unset => "it is not set here and counts as empty; set it for this program as for HAProxy",
-            DoubtKind::Unknown => "HAProxy sets it itself, and it counts as empty; write its value instead",
-            DoubtKind::Undecided => "an undecidable condition sets it; its last value counts",
-        };
-        let what = format!("{what} depends on the environment variable {variable}: {why}");
-        self.warn(codes::VARIABLE_UNKNOWN, what);
-    }
-
-    pub(super) fn warn(&mut self, code: ReasonCode, what: impl Into<String>) {
-        let what = what.into();
-        let place = self.place.clone();
-        match self.warnings.len() {
-            MAX_WARNINGS.. => {}
-            LAST_WARNING => {
-                let what = "further warnings are left out".to_owned();
-                let code = codes::CONFIGURATION_TOO_LARGE;
-                self.warnings.push(Warning { code, effect: Effect::LeftOut, place, what });
-            }
-            _ => {
-                let effect = if ADVICE.contains(&code) { Effect::Assumed } else { Effect::LeftOut };
-                let warning = Warning { code, effect, place, what };
-                if !self.warnings.contains(&warning) {
-                    self.warnings.push(warning);
-                }
-            }
-        }
-    }
 }
-
-const LAST_WARNING: usize = MAX_WARNINGS - 1;
-/// Codes of warnings that leave out no certificate.
-const ADVICE: [ReasonCode; 6] = [
-    codes::CONDITION_UNDECIDED,
-    codes::VARIABLE_UNKNOWN,
-    codes::RELATIVE_PATH,
-    codes::SOCKET_UNUSABLE,
-    codes::SOCKET_LEVEL,
-    codes::SOCKET_MISSING_IN_CONFIGURATION,
-];
 
 /// The lines of a text, without their line ends.
 pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {

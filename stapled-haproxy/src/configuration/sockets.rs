@@ -46,7 +46,7 @@ impl Reading<'_> {
                     self.sockets.push(Socket { address, level: level.unwrap_or_default(), place });
                 }
                 Err(why) => {
-                    self.warn(
+                    self.advise(
                         codes::SOCKET_UNUSABLE,
                         format!("this stats socket is ignored: {why}; add one with a path"),
                     );
@@ -93,7 +93,7 @@ impl Reading<'_> {
             self.place = self.first.clone();
             let what = "no usable `stats socket`: HAProxy's staples are not updated while it runs; add `stats socket \
                         /run/haproxy/admin.sock level admin` to `global`";
-            self.warn(codes::SOCKET_MISSING_IN_CONFIGURATION, what);
+            self.advise(codes::SOCKET_MISSING_IN_CONFIGURATION, what);
         }
         // All sockets lead to the same process, and a lower level refuses more commands.
         let highest = sockets.iter().map(|socket| socket.level).max().unwrap_or_default();
@@ -105,7 +105,7 @@ impl Reading<'_> {
                     "stats socket {} has no `level admin`: no certificate can get its first staple over it",
                     socket.address
                 );
-                self.warn(codes::SOCKET_LEVEL, what);
+                self.advise(codes::SOCKET_LEVEL, what);
             }
         }
         sockets

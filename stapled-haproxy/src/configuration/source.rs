@@ -55,7 +55,7 @@ struct Inner {
     reporters: Reporters,
 }
 
-/// What running HAProxys show about undecidable parts of the configuration.
+/// Facts from running HAProxys about undecidable parts of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Confirmed {
     /// The uncertain certificates that they have loaded, by their addresses.
@@ -116,7 +116,7 @@ impl HaproxyConfiguration {
         read(&self.0.state.lock().unwrap_or_else(PoisonError::into_inner).latest)
     }
 
-    /// Takes over what a running HAProxy shows: its loaded certificates, and the directory in which it was started, if that
+    /// Takes over facts from a running HAProxy: its loaded certificates, and the directory in which it was started, if that
     /// is known. Both decide about undecidable parts of the configuration.
     pub(crate) fn confirm(&self, address: &Address, start: Option<&Path>, is_loaded: impl Fn(&str) -> bool) {
         let (is_open, loaded, sockets) = self.read_latest(|latest| {

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 
 use super::disk::{Disk, Kind, Text};
-use super::reading::{MAX_WARNINGS, Reading};
+use super::reading::Reading;
+use super::warnings::MAX_WARNINGS;
 use super::*;
 
 /// Files in memory.
@@ -65,7 +66,7 @@ fn codes(configuration: &Configuration) -> Vec<String> {
 }
 
 #[test]
-fn where_haproxy_looks_for_responses_and_issuers() {
+fn responses_and_issuers_have_the_paths_of_haproxy() {
     let configuration = read(&[
         (
             "/h.cfg",
@@ -115,7 +116,7 @@ fn where_haproxy_looks_for_responses_and_issuers() {
 }
 
 #[test]
-fn whose_responses_haproxy_asks_for_itself() {
+fn certificates_that_haproxy_updates_itself_are_marked() {
     let updated = |global: &str, more: &str| {
         let text = format!(
             "global\n stats socket /s level admin\n{global}frontend f\n bind :1 ssl crt /a.pem crt-list /l\n{more}"
@@ -127,16 +128,16 @@ fn whose_responses_haproxy_asks_for_itself() {
     };
     assert_eq!(updated("", ""), ["/b.pem"]);
     assert_eq!(updated(" ocsp-update.mode on\n", ""), ["/a.pem", "/b.pem"]);
-    // Wherever it stands; and what depends on the running HAProxy may well be so.
+    // A certificate counts wherever its line is, and if the running HAProxy may load it.
     assert_eq!(updated("", "global\n tune.ssl.ocsp-update.mode on\n"), ["/a.pem", "/b.pem"]);
     assert_eq!(updated(" ocsp-update.mode on\n", "global\n ocsp-update.mode off\n"), ["/b.pem"]);
     let perhaps = "global\n.if version_atleast(3.0)\n ocsp-update.mode on\n.endif\n";
     assert_eq!(updated("", perhaps), ["/a.pem", "/b.pem"]);
 }
 
-/// Whoever names another kind of file is told, and not that there are no certificates.
+/// A warning names a file of another kind, instead of missing certificates.
 #[test]
-fn what_is_no_configuration_is_told() {
+fn a_file_without_sections_gives_a_warning() {
     for (text, expected) in [
         (
             "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
@@ -151,7 +152,7 @@ fn what_is_no_configuration_is_told() {
 }
 
 #[test]
-fn what_is_odd_is_told_with_its_place() {
+fn an_unusual_line_gives_a_warning_with_its_place() {
     let configuration = read(&[
         (
             "/h.cfg",
@@ -185,7 +186,7 @@ fn what_is_odd_is_told_with_its_place() {
     assert_eq!(names(&configuration), ["/a.pem", "rel.pem"]);
     let list = configuration.warnings.iter().filter(|warning| warning.place.file.as_ref() == Path::new("/l")).count();
     assert_eq!(list, 3);
-    // What is not there yet is waited for.
+    // A missing file is watched.
     for path in ["/h.cfg", "/l", "/no", "/no.pem", "/no.pem.rsa"] {
         assert!(configuration.files.contains(&PathBuf::from(path)), "{path}");
     }
@@ -204,7 +205,7 @@ fn bundles_only_where_haproxy_looks_for_them() {
 }
 
 #[test]
-fn only_admins_where_there_is_one() {
+fn sockets_of_level_admin_exclude_others() {
     let sockets = |text: &str| -> Vec<String> {
         let configuration = read(&[("/h.cfg", text)]);
         let socket = |socket: &Socket| format!("{} {:?}", socket.address, socket.level);
@@ -235,7 +236,7 @@ fn a_crowd_of_certificates_and_of_warnings() {
 }
 
 #[test]
-fn a_directory_of_configurations_without_any() {
+fn a_directory_without_configurations_is_an_error() {
     let mut memory = Memory::with(&[("/d/x.conf", ""), ("/d/.a.cfg", "")]);
     let read = Reading::new(&mut memory, &surroundings()).run(&["/d".into()]);
     assert!(matches!(read, Err(ConfigurationError::NoFiles { .. })));
@@ -314,12 +315,12 @@ proptest! {
         }
     }
 
-    /// Read both ways, at least what either way has is found.
+    /// If both branches are read, the certificates of either branch are found.
     #[test]
-    fn undecided_conditions_hide_nothing(lines in prop::collection::vec(line(), 0..30), ways in any::<u32>()) {
+    fn undecided_conditions_hide_no_certificate(lines in prop::collection::vec(line(), 0..30), ways in any::<u32>()) {
         let decided = |way: u32| {
             let line = |(number, line): (usize, &String)| match line.as_str() {
-                // What it says of variables and bases is another matter: the last one holds.
+                // Variables and bases differ: the last value counts.
                 ".if version_atleast(3.0)" | ".if defined(A)" => format!(".if {}", way >> (number % 32) & 1),
                 ".elif feature(X)" => format!(".elif {}", way >> (number % 32) & 1),
                 line if line.contains("env ") || line.starts_with("resetenv") || line.starts_with("default-path")
@@ -343,7 +344,7 @@ proptest! {
 }
 
 #[test]
-fn certificates_of_servers_are_told_apart() {
+fn client_certificates_are_distinguished() {
     let configuration = read(&[
         (
             "/h.cfg",
@@ -358,7 +359,7 @@ fn certificates_of_servers_are_told_apart() {
 }
 
 #[test]
-fn what_is_surely_loaded_and_what_perhaps() {
+fn certain_and_uncertain_certificates_are_distinguished() {
     let configuration = read(&[
         (
             "/h.cfg",

@@ -36,7 +36,7 @@ pub(crate) struct FirstDelivery {
     pub(crate) reporters: Reporters,
 }
 
-/// Names of certificates, and what HAProxy shows of them.
+/// Names of certificates, and HAProxy's replies about them.
 pub(crate) type LoadedNames = Vec<(CliName, ShowReply)>;
 
 /// Whether HAProxy gets the issuer's certificate with the first response.

@@ -1,4 +1,4 @@
-//! Locks whose contents a panic does not spoil.
+//! Locks that stay usable after a panic.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

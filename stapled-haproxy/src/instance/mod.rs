@@ -2,7 +2,7 @@
 //!
 //! From the bottom up: `transaction` and `first_staple` change a certificate over a connection; `worker_socket` finds a
 //! connection that bypasses a master. `jobs`, `state` and `writer` are the parts of the `channel`, through which every
-//! command goes. `names`, `loaded` and `survey_state` hold what the `survey` finds.
+//! command goes. `names`, `loaded` and `survey_state` hold the findings of the `survey`.
 
 pub(crate) mod channel;
 pub(crate) mod deadline;

@@ -1,4 +1,4 @@
-//! What a survey remembers about one process between its rounds.
+//! The state of a survey of one process between its rounds.
 
 use std::sync::Mutex;
 use std::time::Duration;

@@ -46,7 +46,7 @@ enum Outcome {
     Refused { error: Error, is_left: bool },
 }
 
-/// What a commit put into service.
+/// The parts that a commit installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Committed {
     /// Our parts alone.

@@ -48,7 +48,7 @@ impl Drop for Writer {
     }
 }
 
-/// What is kept between jobs.
+/// The state between two jobs.
 struct Kept {
     connection: Option<Connection>,
     worker_socket: WorkerSocket,

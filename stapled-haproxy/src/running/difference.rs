@@ -10,7 +10,7 @@ use crate::codes;
 use crate::configuration::{Configuration, Place};
 use crate::running::snapshot::Picture;
 
-/// A difference between a running HAProxy and its configuration. HAProxy is right about what clients get.
+/// A difference between a running HAProxy and its configuration. Clients get HAProxy's version.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Difference {

@@ -1,4 +1,4 @@
-//! What a source remembers between scans.
+//! The memory of a source between scans.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::running::stamp::Stamps;
 /// certificate's other place.
 const LINGER: Duration = Duration::from_secs(60);
 
-/// What a source remembers between scans.
+/// The memory of a source between scans.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     pub(crate) files: Files,

@@ -69,7 +69,7 @@ impl HaproxySource {
     }
 
     /// Gives only the certificates that the process serves beyond this configuration, which is a source, too. Several
-    /// configurations add up. What remains: names that the configuration does not have, such as those of `new ssl cert`, and
+    /// configurations add up. These remain: names that the configuration does not have, such as those of `new ssl cert`, and
     /// certificates that its files do not hold any more, until HAProxy loads the new ones.
     #[must_use]
     pub fn beyond(mut self, configuration: HaproxyConfiguration) -> Self {

@@ -27,7 +27,7 @@ pub(crate) enum Comparison {
 }
 
 impl Comparison {
-    /// Compares what HAProxy shows with what it was given.
+    /// Compares the shown response with the expected one.
     pub(crate) fn of(expected: &Expected<'_>, shown: &ShownResponse) -> Self {
         // HAProxy shows whole seconds.
         let by_age = |this_update: Timestamp| match this_update.unix() >= expected.this_update.unix() {

@@ -1,4 +1,4 @@
-//! What one process has lost of the staples that it was given, and whether failed deliveries can be retried.
+//! The staples that one process has lost, and the failed deliveries that can be retried.
 
 use bytes::Bytes;
 use stapled_core::ocsp::{CertStatus, OcspResponse};
@@ -19,7 +19,7 @@ use crate::sink::memory::{Delivered, Withdrawn};
 use crate::sink::process_sink::{ProcessSink, REFUSED_FOR, REPORT_INTERVAL};
 use crate::sink::requirements::{MARGIN, requirements};
 
-/// What is compared in one look.
+/// The staples that are compared in one look.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scope {
     /// Staples that HAProxy has not shown yet.
@@ -164,7 +164,7 @@ impl ProcessSink {
         }
     }
 
-    /// What a shown response means that takes the place of a staple. A response that HAProxy does not staple withdraws the
+    /// The meaning of a shown response that takes the place of a staple. A response that HAProxy does not staple withdraws the
     /// staple, as another stapler's withdrawal does.
     fn found(&self, shown: &ShownResponse) -> Found {
         let limit = self.settings.clock.now() + MARGIN;

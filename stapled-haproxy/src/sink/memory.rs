@@ -1,4 +1,4 @@
-//! What one process was given, and what it refused.
+//! The staples that one process was given, and those that it refused.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::cli::reply::certificate::Loaded;
 use crate::cli::withdrawal_token::WithdrawalToken;
 use crate::sink::comparison::Expected;
 
-/// What a process was given. Keys of type `Bytes` are the DER of CertIDs.
+/// The staples of one process. Keys of type `Bytes` are the DER of CertIDs.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// The process that was given these.
@@ -70,7 +70,7 @@ pub(crate) struct Withdrawn {
 }
 
 impl Memory {
-    /// Forgets what another process was given. Returns whether `current` is another process than the one before.
+    /// Forgets the staples of another process. Returns whether `current` is another process than the one before.
     pub(crate) fn is_replaced_by(&mut self, current: &Process) -> bool {
         let is_replaced = self.process.as_ref().is_some_and(|known| !known.is_same(current));
         if is_replaced {

@@ -1,8 +1,8 @@
 //! The sink: staples for one process, or for the workers behind a master.
 //!
-//! From the bottom up: `requirements` says which staples fit; `comparison` compares what HAProxy shows with what it was
-//! given, and `memory` keeps that; `process_sink` delivers to one process, with the steps in `delivery` and `withdrawal`,
-//! and `losses` notices what that process has lost; `workers` does both for every worker behind a master; `haproxy_sink`
+//! From the bottom up: `requirements` says which staples fit; `comparison` compares shown responses with delivered ones,
+//! which `memory` keeps; `process_sink` delivers to one process, with the steps in `delivery` and `withdrawal`,
+//! and `losses` notices lost staples; `workers` does both for every worker behind a master; `haproxy_sink`
 //! is the type for users, `builder` its settings.
 
 pub(crate) mod builder;

@@ -1,4 +1,4 @@
-//! Configurations that nobody wrote.
+//! Generated configurations.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -13,13 +13,13 @@ const CASES: u32 = 24;
 enum Use {
     /// A file, quoted in some way.
     File { name: String, quoting: Quoting },
-    /// A file, part of whose name is in a variable.
+    /// A file with a variable in its name.
     Variable { name: String, value: String, by_environment: bool, in_braces: bool },
     /// A directory, with files in it that count and files that do not.
     Directory { names: Vec<String>, others: Vec<String>, slashes: usize },
     /// A bundle, and which kinds of keys it has.
     Bundle { name: String, kinds: [bool; 3] },
-    /// A crt-list: names, and what stands behind each.
+    /// A crt-list: names, and the words behind each.
     List { entries: Vec<(String, &'static str)> },
     /// A condition, whether it holds (if that is known), and a file for either case.
     Block { condition: &'static str, holds: Option<bool>, names: [String; 2] },
@@ -174,7 +174,7 @@ fn case(usages: &[Use], base: Option<&str>) -> Case {
 }
 
 #[test]
-fn configurations_that_nobody_wrote() {
+fn generated_configurations_are_read_as_haproxy_reads_them() {
     let binaries = binaries();
     let base = prop_oneof![Just(None), Just(Some("@D/base")), Just(Some("@D/base/")), Just(Some("base"))];
     let config = Config { cases: CASES, max_shrink_iters: 60, failure_persistence: None, ..Config::default() };

@@ -1,4 +1,4 @@
-//! Configurations read by us and by the real HAProxy: what it lists must be what we find.
+//! Configurations read by this crate and by the real HAProxy: both must find the same certificates.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

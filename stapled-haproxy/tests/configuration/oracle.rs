@@ -32,7 +32,7 @@ pub(crate) struct Case {
     directory: String,
 }
 
-/// What a file with a certificate holds.
+/// The contents of a file with a certificate.
 pub(crate) struct Pems {
     pub(crate) bundle: String,
     pub(crate) certificate: String,
@@ -56,7 +56,7 @@ pub(crate) fn pems() -> &'static Pems {
 
 /// `global` with the admin socket that the test asks at.
 pub(crate) const GLOBAL: &str = "global\n  stats socket @D/admin.sock level admin\n";
-/// What keeps HAProxy from warning.
+/// Lines that keep HAProxy from warning.
 pub(crate) const DEFAULTS: &str =
     "defaults\n  mode http\n  timeout client 1s\n  timeout server 1s\n  timeout connect 1s\n";
 /// A frontend, up to the certificates.
@@ -109,7 +109,7 @@ impl Case {
         self
     }
 
-    /// What HAProxy is started with as `-f`.
+    /// The `-f` arguments of HAProxy.
     pub(crate) fn started_with<'a>(mut self, paths: impl IntoIterator<Item = &'a str>) -> Self {
         self.configurations = paths.into_iter().map(str::to_owned).collect();
         self
@@ -129,7 +129,7 @@ impl Case {
         Case { until: (major, minor), ..self }
     }
 
-    /// Names that we find, and this HAProxy perhaps does not: what cannot be decided is read both ways.
+    /// Names that this crate finds and this HAProxy may not: both branches of an undecidable condition are read.
     pub(crate) fn perhaps<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.surplus.extend(names.into_iter().map(str::to_owned));
         self
@@ -140,7 +140,7 @@ impl Case {
         Case { directory: directory.to_owned(), ..self }
     }
 
-    /// Loads it with each HAProxy that can; says what is wrong, if anything, and with how many it was loaded.
+    /// Loads it with each HAProxy that can; returns a failure, if there is one, and the number of HAProxys that loaded it.
     pub(crate) fn check(&self, binaries: &[Binary]) -> Result<usize, String> {
         let mut loads = 0;
         for binary in binaries.iter().filter(|binary| self.since <= binary.version && binary.version < self.until) {

@@ -48,7 +48,7 @@ async fn hears(source: &HaproxyConfiguration, what: &str) {
 }
 
 #[tokio::test]
-async fn sightings_say_what_haproxy_does() {
+async fn sightings_have_the_files_that_haproxy_reads() {
     let world = World::new();
     world.write(
         "h.cfg",
@@ -77,7 +77,7 @@ async fn sightings_say_what_haproxy_does() {
 }
 
 #[tokio::test]
-async fn versions_change_with_files_and_with_what_is_said_of_them() {
+async fn versions_change_with_files_and_their_lines() {
     let world = World::new();
     let text = "global\n issuers-chain-path @D/chains\nfrontend f\n bind :1 ssl crt @D/a.crt\n";
     world.write("h.cfg", text);
@@ -140,7 +140,7 @@ async fn changes_are_heard_of() {
 }
 
 #[tokio::test]
-async fn sockets_are_told_as_they_change() {
+async fn changed_sockets_are_reported() {
     let world = World::new();
     world.write("h.cfg", "global\n stats socket /one level admin\n");
     let source = world.open();
@@ -157,7 +157,7 @@ async fn sockets_are_told_as_they_change() {
     assert!(sockets.has_changed().unwrap());
     assert_eq!(addresses(&sockets), ["/one", "abns@two"]);
     sockets.mark_unchanged();
-    // What cannot be read is as it was.
+    // An unreadable configuration keeps its last contents.
     std::fs::remove_file(world.path("h.cfg")).unwrap();
     let (_, problems) = scan(&source).await;
     assert_eq!(problems, ["configuration_unreadable"]);
@@ -165,7 +165,7 @@ async fn sockets_are_told_as_they_change() {
 }
 
 #[test]
-fn what_cannot_be_opened_says_why() {
+fn the_error_of_an_unreadable_configuration_says_why() {
     let world = World::new();
     std::fs::create_dir(world.path("empty")).unwrap();
     let open = |path: &Path| Configuration::read([path]).unwrap_err();

@@ -2,9 +2,9 @@
 
 use crate::oracle::{BIND, Case, DEFAULTS, GLOBAL, check_all, pems};
 
-/// Every configuration here is loaded by each HAProxy that knows its words; what it lists then is what we find.
+/// Each HAProxy that knows the words of a configuration loads it, and must list the certificates that this crate finds.
 #[test]
-fn what_haproxy_lists_is_what_is_found() {
+fn the_certificates_are_those_that_haproxy_lists() {
     let cases = cases();
     assert!(cases.len() >= 60, "{}", cases.len());
     let loads = check_all(&cases);

@@ -1,4 +1,4 @@
-//! Sinks and sources whose futures are dropped half-way: wherever that is, nothing is lost, and nothing undone.
+//! Sinks and sources with futures that are dropped at any point: no report is lost, and no change is undone.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ async fn soon<F: Future>(future: F, what: &str) -> F::Output {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: it never happens"))
 }
 
-/// What a sink tells first, though it was dropped after so many polls before.
+/// The first report of a sink whose future was dropped after this number of polls before.
 async fn told(sink: &HaproxySink, times: usize) -> Lost {
     match soon(polled(sink.lost(), times), "polls").await {
         Some(lost) => lost,
@@ -49,7 +49,7 @@ fn shows(world: &World, cert: &Cert) -> impl Fn(&str, bool) -> Option<Answer> + 
 }
 
 #[tokio::test]
-async fn another_process_is_told_of_wherever_it_was_dropped() {
+async fn another_process_is_reported_wherever_the_future_was_dropped() {
     for times in 1..MOST {
         let pid = Arc::new(AtomicUsize::new(1));
         let current = Arc::clone(&pid);
@@ -62,7 +62,7 @@ async fn another_process_is_told_of_wherever_it_was_dropped() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_gone_is_told_of_wherever_it_was_dropped() {
+async fn a_missing_certificate_is_reported_wherever_the_future_was_dropped() {
     for times in 1..MOST {
         let world = support::world();
         let cert = world.cert_file("a.pem");
@@ -78,7 +78,7 @@ async fn a_certificate_that_is_gone_is_told_of_wherever_it_was_dropped() {
 }
 
 #[tokio::test]
-async fn another_staple_is_told_of_wherever_it_was_dropped() {
+async fn another_staple_is_reported_wherever_the_future_was_dropped() {
     for times in 1..MOST {
         let is_replaced = Arc::new(AtomicBool::new(false));
         let now = Arc::clone(&is_replaced);
@@ -98,9 +98,9 @@ async fn another_staple_is_told_of_wherever_it_was_dropped() {
     }
 }
 
-/// Behind a master, each of two workers has lost something: both are told of.
+/// Behind a master, each of two workers has lost a staple: both losses are reported.
 #[tokio::test]
-async fn what_workers_lost_is_told_wherever_it_was_dropped() {
+async fn a_loss_of_a_worker_is_reported_wherever_the_future_was_dropped() {
     for times in 1..MOST {
         let world = support::world();
         let cert = world.cert_file("a.pem");
@@ -119,9 +119,9 @@ async fn what_workers_lost_is_told_wherever_it_was_dropped() {
     }
 }
 
-/// That it can be tried again is told, too, once: here the first worker has loaded by now what it had not.
+/// A sink reports once that a delivery can be retried: here the first worker loads the missing certificate.
 #[tokio::test]
-async fn that_it_can_be_tried_again_is_told_wherever_it_was_dropped() {
+async fn a_possible_retry_is_reported_wherever_the_future_was_dropped() {
     for times in 1..MOST {
         let world = support::world();
         let cert = world.cert_file("a.pem");
@@ -146,9 +146,9 @@ async fn that_it_can_be_tried_again_is_told_wherever_it_was_dropped() {
     }
 }
 
-/// What follows a dropped delivery or withdrawal is the last that HAProxy hears.
+/// The call after a dropped delivery or withdrawal sends the last command to HAProxy.
 #[tokio::test]
-async fn what_follows_a_dropped_delivery_has_the_last_word() {
+async fn the_call_after_a_dropped_delivery_sends_the_last_command() {
     let pushed: Arc<Mutex<Vec<String>>> = Arc::default();
     let heard = Arc::clone(&pushed);
     let fake = Fake::new(move |line, _| match line.strip_prefix("set ssl ocsp-response ") {
@@ -177,7 +177,7 @@ async fn what_follows_a_dropped_delivery_has_the_last_word() {
     }
 }
 
-/// A process that has one certificate more whenever it is told so.
+/// A process that loads one certificate more on demand.
 fn growing() -> (Fake, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(1));
     let loaded = Arc::clone(&count);
@@ -194,7 +194,7 @@ fn growing() -> (Fake, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn a_new_certificate_is_hinted_at_wherever_it_was_dropped() {
+async fn a_new_certificate_is_hinted_at_wherever_the_future_was_dropped() {
     let (fake, count) = growing();
     let source = HaproxySource::new(&Address::unix(&fake.socket)).look_interval(Duration::from_millis(20));
     source.scan().await.expect("a scan");

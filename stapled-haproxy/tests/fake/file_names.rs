@@ -1,4 +1,4 @@
-//! What deliveries cost where thousands of certificates have one file name, as certbot writes them.
+//! The cost of deliveries if thousands of certificates have one file name, as certbot writes them.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -30,7 +30,7 @@ const UPDATED: &str = "OCSP Response updated!\n\n> ";
 /// A response that is too large to be shown.
 const SHOWN: &str = "\n> ";
 
-/// What the server does about a command.
+/// The server's reaction to a command.
 enum Answer {
     Say(Vec<u8>),
     /// And closes.
@@ -59,14 +59,14 @@ fn say(text: &str) -> Answer {
     Answer::Say(text.as_bytes().to_vec())
 }
 
-/// What HAProxy says to what every connection begins with.
+/// HAProxy's replies to the first commands of every connection.
 fn usual(line: &str, pid: usize) -> Answer {
     match line {
         "prompt" => say("\n> "),
         "show info" => say(&format!("Name: HAProxy\nVersion: 3.0.1\nPid: {pid}\nUptime_sec: 5\nnode: fake{pid}\n\n> ")),
         line if line.starts_with("set timeout cli ") => say("\n> "),
         line if line.starts_with("set ssl ocsp-response ") => say(UPDATED),
-        // It neither shows what it has nor lets anybody look.
+        // It shows neither responses nor certificates.
         line if line.starts_with("show ssl ocsp-response ") => say(SHOWN),
         "show ssl cert" => say("Permission denied\n\n> "),
         line => panic!("unexpected: {line}"),
@@ -178,7 +178,7 @@ async fn the_fake_can_behave() {
 }
 
 #[tokio::test]
-async fn what_is_not_haproxy_is_told_from_it_at_once() {
+async fn a_server_that_is_not_haproxy_is_recognized_at_once() {
     for (greeting, code) in [
         (say("HTTP/1.1 400 Bad Request\r\n\r\n> "), codes::GARBLED_REPLY),
         (say("\nmaster> "), codes::MASTER_SOCKET),
@@ -222,7 +222,7 @@ async fn hangs_and_halves_are_no_success() {
 }
 
 #[tokio::test]
-async fn what_is_not_shown_in_words_is_not_confirmed() {
+async fn a_response_that_is_not_shown_as_text_is_not_confirmed() {
     for (shown, expected) in [
         ("Certificate ID does not match any certificate.\n\n> ", Err(codes::NOT_CONFIRMED)),
         (
@@ -245,7 +245,7 @@ async fn what_is_not_shown_in_words_is_not_confirmed() {
 async fn a_kept_connection_that_ends_is_replaced_without_a_failure() {
     let shows = AtomicUsize::new(0);
     let fake = Fake::new(move |line, _| match line {
-        // Every other time it closes as soon as everything is said.
+        // Every other time it closes after the last reply.
         line if line.starts_with("show ssl ocsp-response ") => match shows.fetch_add(1, Ordering::SeqCst) % 2 {
             0 => Answer::Last(SHOWN.as_bytes().to_vec()),
             _ => say(SHOWN),
@@ -278,7 +278,7 @@ async fn a_late_reply_is_not_taken_for_the_next_one() {
         assert!(tokio::time::Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    tokio::time::sleep(Duration::from_millis(1)).await; // lets the runtime see what has come
+    tokio::time::sleep(Duration::from_millis(1)).await; // lets the runtime see the received bytes
     assert_eq!(fake.deliver().await, Err(codes::REJECTED));
 }
 
@@ -304,7 +304,7 @@ async fn one_response_that_is_answered_with_silence_does_not_take_the_others_alo
 }
 
 #[tokio::test]
-async fn whoever_gives_up_leaves_the_connection_in_order() {
+async fn a_dropped_delivery_leaves_the_connection_in_order() {
     let fake = Fake::new(|line, _| usual(line, 1));
     let cert = fake.world.cert_file("a.pem");
     let sink = fake.sink();
@@ -354,7 +354,7 @@ async fn a_token_that_haproxy_calls_too_short_has_withdrawn_the_staple() {
     assert!(fake.sink().withdraw(&cert.chain(), &[], Withdrawal::Expiring).await.is_err());
 }
 
-/// What takes a staple out of service is valid for a minute from when it was made: once the clock is set back HAProxy would
+/// A withdrawal token is valid for a minute after it was made: if the clock is set back, HAProxy would
 /// send it to clients.
 #[tokio::test]
 async fn a_withdrawal_is_not_sent_when_the_clock_was_set_back_since_it_was_made() {
@@ -446,7 +446,7 @@ fn on_certificates(
 }
 
 #[tokio::test]
-async fn what_is_said_of_certificates_is_not_believed_either() {
+async fn malformed_replies_about_certificates_are_refused() {
     const LIST: &str = "# filename\na.pem\n\n> ";
     let nothing = || say("Can't display the certificate: Not found or the certificate is a bundle!\n\n> ");
     // Where just nothing can be read, HAProxy's word has to do.
@@ -521,7 +521,7 @@ async fn a_master_that_misbehaves_costs_a_retry() {
 }
 
 #[tokio::test]
-async fn the_process_as_a_source_is_asked_with_the_same_care() {
+async fn malformed_replies_to_a_source_are_refused() {
     use stapled_core::source::CertSource;
     use stapled_haproxy::HaproxySource;
     for (answer, code) in [

@@ -30,7 +30,7 @@ const UNFIT: &str = "inconsistencies between private key and certificate loaded 
 const IDLE: &str = "No ongoing transaction!\n\n> ";
 const NO_MATCH: &str = "OCSP single response: Certificate ID does not match any certificate or issuer.\n\n> ";
 
-/// What is said to a transaction's commands.
+/// HAProxy's replies to a transaction's commands.
 #[derive(Clone, Copy)]
 struct Script {
     version: &'static str,
@@ -47,15 +47,15 @@ const OLD: Script =
     Script { version: "2.6.12-1", set: &[CREATED], commit: &[DONE], is_mixed_up: false, is_last: false };
 const NEW: Script = Script { version: "3.0.1", ..OLD };
 
-/// What a HAProxy that plays a script has seen.
+/// The commands that a scripted HAProxy has received.
 #[derive(Default)]
 struct Seen {
     set: VecDeque<&'static str>,
     commit: VecDeque<&'static str>,
-    /// The part whose payload is coming, and how many parts there were since the last commit.
+    /// The part that waits for its payload, and the number of parts since the last commit.
     part: Option<String>,
     parts: usize,
-    /// What was held back until the commit came.
+    /// The replies that are held back until the commit.
     held: String,
     is_done: bool,
     sets: usize,
@@ -113,7 +113,7 @@ fn play(script: Script) -> Play {
                 seen.parts = 0;
             }
             if is_at_once {
-                // Whoever waits for this before the commit waits in vain.
+                // A client that waits for this reply before it commits waits forever.
                 seen.held += &named(said);
                 return Answer::Nothing;
             }
@@ -186,7 +186,7 @@ async fn before_3_0_everything_is_sent_at_once() {
 }
 
 #[tokio::test]
-async fn from_3_0_on_what_is_not_ours_is_not_committed() {
+async fn from_3_0_on_a_foreign_transaction_is_not_committed() {
     let play = play(NEW);
     assert_eq!(play.deliver().await, Ok(Delivered::Confirmed));
     for (set, code) in [
@@ -207,20 +207,20 @@ async fn from_3_0_on_what_is_not_ours_is_not_committed() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_what_was_sent_at_once_is_told_and_nothing_of_others_is_aborted() {
+async fn a_refusal_of_commands_sent_at_once_is_an_error_and_no_foreign_transaction_is_aborted() {
     let mut plays = JoinSet::new();
     for (set, commit, code, has_aborted) in [
         // Into another certificate's transaction.
         (OTHERS, ANOTHER, codes::FOREIGN_TRANSACTION, false),
         (REFUSED, ANOTHER, codes::FOREIGN_TRANSACTION, false),
-        // Into somebody else's for this one, which was over before the commit.
+        // Into a foreign transaction for this certificate, which was over before the commit.
         (JOINED, NONE, codes::FOREIGN_TRANSACTION, false),
-        // Into somebody else's that cannot be committed: that is theirs.
+        // Into a foreign transaction that cannot be committed: it is not aborted.
         (JOINED, UNFIT, codes::FOREIGN_TRANSACTION, false),
         (DENIED, DENIED, codes::PERMISSION_DENIED, false),
         (NOT_THERE, NONE, codes::NOT_LOADED, false),
         ("What?\n\n> ", NONE, codes::COMMIT_FAILED, false),
-        // Ours, that somebody else has ended.
+        // Our transaction, which another client has ended.
         (CREATED, NONE, codes::COMMIT_FAILED, false),
         (CREATED, ANOTHER, codes::COMMIT_FAILED, false),
         // Ours, and left over.
@@ -228,7 +228,7 @@ async fn a_refusal_of_what_was_sent_at_once_is_told_and_nothing_of_others_is_abo
         (CREATED, DENIED, codes::PERMISSION_DENIED, true),
         (CREATED, "Success!\n\n> ", codes::COMMIT_FAILED, true),
         (CREATED, "\n> ", codes::COMMIT_FAILED, true),
-        // In the midst of somebody else's, all the time.
+        // Always locked by another client's command.
         (LOCKED, LOCKED, codes::FOREIGN_TRANSACTION, false),
         (LOCKED, NONE, codes::FOREIGN_TRANSACTION, false),
         (CREATED, LOCKED, codes::FOREIGN_TRANSACTION, true),
@@ -244,15 +244,15 @@ async fn a_refusal_of_what_was_sent_at_once_is_told_and_nothing_of_others_is_abo
 }
 
 #[tokio::test]
-async fn what_haproxy_did_not_get_to_is_sent_again() {
+async fn a_locked_change_is_sent_again() {
     for (set, commit, aborts) in [
         (&[LOCKED, CREATED] as &'static [_], &[LOCKED, DONE] as &'static [_], 0),
         (&[LOCKED, CREATED], &[NONE, DONE], 0),
         (&[LOCKED, LOCKED, CREATED], &[NONE, LOCKED, DONE], 0),
-        // Ours must not wait for the next commit: somebody may put something into it.
+        // Our transaction must not stay open: another client may add a part to it.
         (&[CREATED], &[LOCKED, DONE], 1),
         (&[CREATED], &[LOCKED, LOCKED, DONE], 2),
-        // Somebody else's for this certificate was committed with it.
+        // A foreign transaction for this certificate was committed with it.
         (&[JOINED], &[DONE], 0),
     ] {
         let play = play(Script { set, commit, ..OLD });
@@ -262,20 +262,20 @@ async fn what_haproxy_did_not_get_to_is_sent_again() {
 }
 
 #[tokio::test]
-async fn another_certificate_under_the_name_is_told() {
+async fn another_certificate_under_the_name_is_an_error() {
     for (script, code) in [(OLD, codes::CERTIFICATE_MIXED_UP), (NEW, codes::CERTIFICATE_DIFFERS)] {
         let play = play(Script { is_mixed_up: true, ..script });
         assert_eq!(play.deliver().await, Err(code));
         let seen = play.seen.lock().unwrap();
         assert_eq!((seen.commits, seen.aborts), (1, 0), "what is there is left as it is");
     }
-    // With somebody else's transaction, too.
+    // The same with a foreign transaction.
     let play = play(Script { is_mixed_up: true, set: &[JOINED], ..OLD });
     assert_eq!(play.deliver().await, Err(codes::CERTIFICATE_MIXED_UP));
 }
 
 #[tokio::test]
-async fn half_an_answer_is_none_and_what_may_be_left_is_aborted() {
+async fn a_partial_reply_is_an_error_and_an_open_transaction_is_aborted() {
     let mut plays = JoinSet::new();
     for (set, commit, is_last, code) in [
         ("", "", false, codes::REPLY_TIMEOUT),

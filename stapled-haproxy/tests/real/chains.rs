@@ -42,7 +42,7 @@ async fn a_transaction_that_cannot_help_is_not_repeated() {
             assert_eq!(haproxy.staple(&cert), None);
             no_transaction(&haproxy);
         }
-        // Where there is somebody else's transaction, another one would be told to wait.
+        // With a foreign transaction open, a further transaction would have to wait.
         begin_transaction(&haproxy, &other);
         assert_eq!(failure(&world, &sink, &cert).await.code(), codes::WRONG_ISSUER_FIRST);
         haproxy.ask(&format!("abort ssl cert {}", other.name()));
@@ -80,9 +80,9 @@ async fn a_restart_gives_it_another_chance() {
     }
 }
 
-/// One certificate in two files, of which one has the other CA first: what can be served is, and the rest is told.
+/// One certificate in two files, one of them with the other CA first: the first file gets its staple, the second an error.
 #[tokio::test]
-async fn of_two_files_the_right_one_is_served_and_the_other_told() {
+async fn the_right_one_of_two_files_gets_its_staple_and_the_other_an_error() {
     // Older ones do not tell by which CertID they know a certificate.
     for binary in binaries().into_iter().filter(|binary| version(binary) >= (3, 0)) {
         let world = support::world();
@@ -108,7 +108,7 @@ async fn of_two_files_the_right_one_is_served_and_the_other_told() {
 
 /// A file for the issuer that is only named like it is overruled by the one that comes with the first staple.
 #[tokio::test]
-async fn an_issuer_file_with_the_wrong_one_is_overruled_at_run_time() {
+async fn an_issuer_file_with_the_wrong_certificate_is_overruled_at_run_time() {
     for binary in binaries() {
         for names_key in [true, false] {
             let world = support::world();
@@ -121,7 +121,7 @@ async fn an_issuer_file_with_the_wrong_one_is_overruled_at_run_time() {
     }
 }
 
-/// What lies where HAProxy looks for an issuer.
+/// The files where HAProxy looks for an issuer.
 struct Laid {
     own: Vec<String>,
     file: Option<String>,
@@ -135,7 +135,7 @@ fn certificates(pems: &[String]) -> Vec<Arc<Certificate>> {
 
 /// HAProxy is the oracle of where it finds an issuer: with a staple in a file it serves that, or does not, or does not start.
 #[test]
-fn where_haproxy_finds_an_issuer_is_known_beforehand() {
+fn the_forecast_of_an_issuers_place_is_right() {
     for binary in binaries() {
         for names_key in [true, false] {
             let world = support::world();
@@ -190,7 +190,7 @@ fn where_haproxy_finds_an_issuer_is_known_beforehand() {
     }
 }
 
-/// Holds HAProxy against what is foretold; returns that.
+/// Compares HAProxy with the forecast; returns the forecast.
 fn expect(world: &World, binary: &str, names_key: bool, number: usize, laid: &Laid) -> IssuerPlace {
     let own: Vec<&str> = laid.own.iter().map(String::as_str).collect();
     let cert = world.cert_before(&format!("{number}/a.pem"), names_key, &own);
@@ -232,7 +232,7 @@ fn expect(world: &World, binary: &str, names_key: bool, number: usize, laid: &La
     place
 }
 
-/// Whether HAProxy serves the staple that lies there; none where it does not start with it.
+/// Whether HAProxy serves the staple from the file; `None` if it does not start with it.
 fn serve(world: &World, binary: &str, cert: &Cert, global: &str) -> Option<bool> {
     let folder = world.path("");
     let folder = folder.display();

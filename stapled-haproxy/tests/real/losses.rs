@@ -1,4 +1,4 @@
-//! What HAProxy loses, and what others change.
+//! Staples that HAProxy loses, and changes by other clients.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -64,7 +64,7 @@ async fn after_a_reload_a_kept_connection_does_not_lead_to_the_old_process() {
         let socket = world.path("admin.sock");
         let arguments = ["-x", socket.to_str().expect("text"), "-sf", &old.id().to_string()].map(str::to_owned);
         let new = support::launch(&world, &binary, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
-        // Nobody has called lost(), and the connection was busy a moment ago.
+        // lost() was not called, and the connection was busy a moment ago.
         let response = wait_for("the new process's staple", || {
             let staple = world.staple(&cert, HOUR);
             tokio::task::block_in_place(|| {
@@ -79,7 +79,7 @@ async fn after_a_reload_a_kept_connection_does_not_lead_to_the_old_process() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_others_replace_is_reported_lost() {
+async fn a_certificate_that_another_client_replaces_is_reported_lost() {
     for binary in binaries() {
         let world = support::world();
         let (cert, other) = (world.cert_file("a.pem"), world.cert_file("b.pem"));
@@ -96,7 +96,7 @@ async fn a_certificate_that_others_replace_is_reported_lost() {
 }
 
 #[tokio::test]
-async fn hundreds_that_others_replace_are_all_reported_lost_and_come_back() {
+async fn hundreds_of_replaced_certificates_are_reported_lost_and_come_back() {
     for binary in binaries() {
         let world = support::world();
         let certs: Vec<Cert> = (0..200).map(|number| world.cert_file(&format!("certs/{number}.pem"))).collect();
@@ -141,9 +141,9 @@ fn with_certificates(response: &[u8], certificates: &[&[u8]]) -> Vec<u8> {
     der::sequence(&[status, &der::explicit(0, &body)])
 }
 
-/// What others push stays where it is as good as what it displaced, and no longer.
+/// A foreign response stays as long as it is as good as the delivered one.
 #[tokio::test]
-async fn what_somebody_else_gave_stays_only_where_it_is_newer_and_true() {
+async fn a_foreign_response_stays_only_if_it_is_newer_and_valid() {
     for binary in binaries() {
         let world = support::world();
         let (cert, stranger) = (world.cert_file("a.pem"), Authority::root("Stranger").create().expect("an authority"));
@@ -174,7 +174,7 @@ async fn what_somebody_else_gave_stays_only_where_it_is_newer_and_true() {
         ] {
             let said = push(&haproxy, &response);
             assert!(said.contains("updated"), "{what}: {said}");
-            // What HAProxy shows in words only cannot be judged; what it does not staple was withdrawn.
+            // A response that HAProxy shows as text cannot be judged; a response that it does not staple is a withdrawal.
             let found = match what {
                 _ if version(&binary) >= (2, 8) => Found::Response(response.into()),
                 "revoked" => Found::Withdrawn,
@@ -185,7 +185,7 @@ async fn what_somebody_else_gave_stays_only_where_it_is_newer_and_true() {
             let response = deliver(&world, &sink, &cert).await;
             assert_eq!(haproxy.staple(&cert), Some(response), "{what}");
         }
-        // What HAProxy shows in words only is not verified: who insists on it has it.
+        // A response that HAProxy shows as text is not verified: it stays if it comes back.
         push(&haproxy, &good);
         if version(&binary) < (2, 8) {
             let change = Change::new(cert.chain().subject().clone(), Found::Unreadable);
@@ -201,7 +201,7 @@ async fn what_somebody_else_gave_stays_only_where_it_is_newer_and_true() {
 
 /// Another stapler's withdrawal is no loss that is made good: it may know of a revocation.
 #[tokio::test]
-async fn what_another_stapler_withdrew_is_told_as_withdrawn() {
+async fn a_withdrawal_by_another_stapler_is_reported() {
     for binary in binaries() {
         let world = support::world();
         let cert = world.cert_file("a.pem");
@@ -215,8 +215,7 @@ async fn what_another_stapler_withdrew_is_told_as_withdrawn() {
     }
 }
 
-/// A response with certificates that no client needs is replaced, whoever brought it, as long as it is brought: it may be one
-/// that clients refuse.
+/// A foreign response with certificates that no client needs is replaced each time, since some clients may refuse it.
 #[tokio::test]
 async fn a_longer_form_of_a_response_is_replaced() {
     for binary in binaries() {
@@ -248,7 +247,7 @@ async fn a_longer_form_of_a_response_is_replaced() {
     }
 }
 
-/// What was withdrawn since the certificate is revoked does not come back by somebody else's hand.
+/// A foreign staple of a revoked certificate is withdrawn again.
 #[tokio::test]
 async fn a_revoked_certificates_staple_is_withdrawn_again() {
     for binary in binaries() {
@@ -258,7 +257,7 @@ async fn a_revoked_certificates_staple_is_withdrawn_again() {
         let sink = support::sink_of(&haproxy);
         let before = deliver(&world, &sink, &cert).await;
         sink.withdraw(&cert.chain(), &[], Withdrawal::Revoked).await.expect("a withdrawal");
-        // A look at what is there changes nothing.
+        // A look at the staples changes nothing.
         let look = async || tokio::time::timeout(Duration::from_millis(400), sink.lost()).await.is_err();
         assert!(look().await && haproxy.staple(&cert).is_none());
         assert!(push(&haproxy, &before).contains("updated"));
@@ -321,9 +320,9 @@ async fn an_observer_hears_that_another_client_stapled_a_revoked_certificate() {
     }
 }
 
-/// As long as nobody answers, nothing is tried again for it.
+/// While HAProxy does not answer, no retry is reported.
 #[tokio::test]
-async fn that_nobody_answers_is_no_return() {
+async fn an_unreachable_haproxy_is_not_reported_as_back() {
     let world = support::world();
     let cert = world.cert_file("a.pem");
     let sink = support::sink(&world.path("nobody.sock"));

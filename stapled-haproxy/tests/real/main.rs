@@ -97,7 +97,7 @@ async fn a_wrong_issuer_file_is_overruled() {
 }
 
 #[tokio::test]
-async fn names_with_odd_characters_are_said_right() {
+async fn names_with_unusual_characters_are_escaped() {
     for binary in binaries() {
         for file in
             ["a b.pem", "a;b.pem", "it's.pem", "a&b$c#d.pem", "\u{e4}\u{1f600}.pem", "<<x.pem", "-x.pem", "a=b,c.pem"]
@@ -221,7 +221,7 @@ async fn a_withdrawn_staple_is_gone_at_once_and_can_come_back() {
 }
 
 #[tokio::test]
-async fn what_haproxy_would_not_staple_is_not_sent() {
+async fn a_response_that_haproxy_would_not_staple_is_not_sent() {
     for binary in binaries() {
         let world = support::world();
         let cert = world.cert_file("a.pem");
@@ -280,7 +280,7 @@ async fn a_lesser_level_is_named_with_its_remedy() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_socket_is_said() {
+async fn the_error_of_a_socket_says_why() {
     let world = support::world();
     let cert = world.cert_file("a.pem");
     let missing = sink(&world.path("missing.sock"));
@@ -299,7 +299,7 @@ async fn what_is_wrong_with_a_socket_is_said() {
     // Root may do anything, so the same is asked by another user.
     let mut command = std::process::Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(std::env::current_exe().expect("a path"));
-    command.args(["--exact", "what_is_wrong_with_a_socket_is_said"]);
+    command.args(["--exact", "the_error_of_a_socket_says_why"]);
     let output = command.output().expect("setpriv");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
@@ -366,7 +366,7 @@ async fn an_idle_connection_ends() {
 }
 
 #[tokio::test]
-async fn an_empty_haproxy_is_no_riddle() {
+async fn a_haproxy_without_certificates_is_no_error() {
     for binary in binaries() {
         let world = support::world();
         let cert = world.cert_file("a.pem");

@@ -53,7 +53,7 @@ async fn behind_a_master_every_worker_is_served_and_old_ones_are_too() {
         let shown: Vec<_> = pids.iter().map(|pid| next_update(&haproxy, *pid, &cert)).collect();
         assert!(shown[0].is_some() && shown[0] == shown[1], "{shown:?}");
 
-        // What is withdrawn is withdrawn from both.
+        // A withdrawal reaches both workers.
         assert_eq!(
             sink.withdraw(&cert.chain(), &[], Withdrawal::Revoked).await.expect("withdrawn"),
             Withdrawn::Confirmed
@@ -70,7 +70,7 @@ async fn behind_a_master_every_worker_is_served_and_old_ones_are_too() {
     }
 }
 
-/// A master whose last reload failed says so in its prompt, and goes on with the worker that it has.
+/// After a failed reload a master says so in its prompt, and keeps its worker.
 #[tokio::test]
 async fn a_reload_that_failed_costs_nothing() {
     for binary in binaries() {
@@ -104,7 +104,7 @@ async fn a_reload_that_failed_costs_nothing() {
 }
 
 #[tokio::test]
-async fn behind_a_master_it_is_as_with_a_socket_of_its_own() {
+async fn a_source_behind_a_master_works_as_with_its_own_socket() {
     for binary in binaries() {
         let world = support::world();
         let certs: Vec<Cert> = (0..20).map(|number| world.cert_file(&format!("certs/{number}.pem"))).collect();
@@ -158,7 +158,7 @@ async fn behind_a_master_a_worker_without_an_admin_socket_of_its_own_gets_first_
 }
 
 #[tokio::test]
-async fn a_master_without_workers_or_that_is_none_is_told() {
+async fn a_master_without_workers_or_that_is_no_master_is_an_error() {
     let world = support::world();
     let cert = world.cert_file("a.pem");
     let missing = support::sink_at(Address::master(world.path("missing.sock")));

@@ -1,4 +1,4 @@
-//! Beside others who change certificates.
+//! First staples while other clients change certificates.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,7 +48,7 @@ async fn the_end_of_a_foreign_transaction_is_noticed() {
 }
 
 #[tokio::test]
-async fn where_no_transaction_may_be_begun_none_is() {
+async fn no_transaction_is_begun_if_none_is_allowed() {
     for binary in binaries() {
         let world = support::world();
         let cert = world.cert_file("a.pem");
@@ -74,7 +74,7 @@ async fn where_no_transaction_may_be_begun_none_is() {
 }
 
 #[tokio::test]
-async fn a_transaction_is_begun_only_where_it_is_isolated_if_so_wished() {
+async fn a_transaction_is_begun_only_in_isolation_if_set() {
     for binary in binaries() {
         let world = support::world();
         let cert = world.cert_file("a.pem");
@@ -91,7 +91,7 @@ async fn a_transaction_is_begun_only_where_it_is_isolated_if_so_wished() {
     }
 }
 
-/// Somebody who changes a certificate hundreds of times each second and never looks who else is at it.
+/// A client that changes a certificate hundreds of times each second and ignores other clients.
 struct Rude {
     is_over: Arc<AtomicBool>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -107,7 +107,7 @@ impl Rude {
                 while !is_over.load(Ordering::Relaxed) {
                     ask(&socket, &format!("set ssl cert {name} <<\n{pem}\n"));
                     ask(&socket, &format!("commit ssl cert {name}"));
-                    // Leaves others some time.
+                    // Leaves other clients some time.
                     std::thread::sleep(Duration::from_millis(1));
                 }
             })
@@ -123,8 +123,8 @@ impl Rude {
     }
 }
 
-/// Introduces certificates while somebody sets another one all the time; returns how many were mixed up.
-async fn introduced_beside_somebody_rude(binary: &str, threads: &str, behind_a_master: bool, count: usize) -> usize {
+/// Delivers first staples while another client keeps setting a certificate; returns the number of mixed-up certificates.
+async fn first_staples_beside_a_rude_client(binary: &str, threads: &str, behind_a_master: bool, count: usize) -> usize {
     let world = support::world();
     let certs = world.many_certs("certs", count);
     let other = world.cert_file("certs/other.pem");
@@ -158,24 +158,24 @@ async fn introduced_beside_somebody_rude(binary: &str, threads: &str, behind_a_m
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_others_set_meanwhile_never_ends_up_under_another_name() {
+async fn a_foreign_part_never_gets_another_name() {
     let count = how_many(2_000, 60);
     for binary in binaries() {
         let is_old = version(&binary) < (3, 0);
-        assert_eq!(introduced_beside_somebody_rude(&binary, "nbthread 1", false, count).await, 0, "{binary}");
-        // Before 3.0 another thread may get in between, rarely; then it is told.
-        let mixed_up = introduced_beside_somebody_rude(&binary, "nbthread 2", false, count).await;
+        assert_eq!(first_staples_beside_a_rude_client(&binary, "nbthread 1", false, count).await, 0, "{binary}");
+        // Before 3.0 a foreign part may rarely come between; that is an error.
+        let mixed_up = first_staples_beside_a_rude_client(&binary, "nbthread 2", false, count).await;
         println!("{binary}: {mixed_up} of {count} mixed up with two threads");
         assert!(mixed_up <= if is_old { count / 20 } else { 0 }, "{binary}: {mixed_up} of {count}");
         // A master hands on one command after the other: before 3.0 the worker's own socket is used for them.
-        let mixed_up = introduced_beside_somebody_rude(&binary, "", true, count / 2).await;
+        let mixed_up = first_staples_beside_a_rude_client(&binary, "", true, count / 2).await;
         println!("{binary}: {mixed_up} of {} mixed up behind a master", count / 2);
         assert!(mixed_up <= if is_old { count / 40 } else { 0 }, "{binary}: {mixed_up}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_others_set_for_the_same_name_meanwhile_is_theirs() {
+async fn a_foreign_part_for_the_same_name_stays_with_its_client() {
     for binary in binaries() {
         for threads in ["nbthread 1", ""] {
             let world = support::world();
@@ -190,7 +190,7 @@ async fn what_others_set_for_the_same_name_meanwhile_is_theirs() {
                 }
             }
             rude.end(&haproxy, &cert);
-            // What they did last may not be known yet.
+            // The last change may not be known yet.
             loop {
                 let response = deliver(&world, &sink, &cert).await;
                 if haproxy.staple(&cert) == Some(response) {

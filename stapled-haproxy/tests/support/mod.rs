@@ -63,7 +63,7 @@ pub(crate) fn sink_at(address: Address) -> HaproxySink {
         .build()
 }
 
-/// What the sink has lost; waits until it reports something.
+/// The next loss that the sink reports.
 pub(crate) async fn lost(sink: &HaproxySink) -> Lost {
     tokio::time::timeout(PATIENCE, sink.lost()).await.expect("word of a loss")
 }

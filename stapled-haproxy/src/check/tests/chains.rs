@@ -8,7 +8,7 @@ pub(super) const UNSUPPORTED: [&str; 4] =
 
 /// A certificate, and its issuer.
 pub(super) fn unsupported(algorithm: &str) -> (String, String) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stapled-core/tests/algorithms");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stapled-ocsp/tests/algorithms");
     let text = std::fs::read_to_string(folder.join(algorithm).with_extension("pem")).unwrap();
     let sections: Vec<&str> = text.split_inclusive("-----END CERTIFICATE-----\n").collect();
     (sections[1].to_owned(), sections[0].to_owned())
