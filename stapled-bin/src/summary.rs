@@ -61,7 +61,7 @@ impl fmt::Display for Totals {
 impl Summary {
     /// The summary of an inventory.
     pub(crate) fn of(inventory: &Inventory) -> Self {
-        Summary::with(overview::rows(inventory))
+        Summary::with(Row::all(inventory))
     }
 
     /// The summary of these rows. Outages come first.

@@ -189,13 +189,13 @@ pub struct Totals {
     pub outages: usize,
 }
 
-/// The rows of everything in an inventory: the certificates, then the places without one.
-pub fn rows(inventory: &Inventory) -> Vec<Row> {
-    let certificates = inventory.certificates();
-    certificates.iter().filter_map(Row::of_certificate).chain(Row::of_places(inventory)).collect()
-}
-
 impl Row {
+    /// The rows of everything in an inventory: the certificates, then the places without one.
+    pub fn all(inventory: &Inventory) -> Vec<Row> {
+        let certificates = inventory.certificates();
+        certificates.iter().filter_map(Row::of_certificate).chain(Row::of_places(inventory)).collect()
+    }
+
     /// The row of a certificate. None: no place holds it any more.
     pub fn of_certificate(status: &CertificateStatus) -> Option<Row> {
         let (state, code, what) = match &status.standing {

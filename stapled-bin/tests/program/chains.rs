@@ -131,7 +131,7 @@ fn a_file_whose_first_issuer_is_wrong_is_reported() {
 
 #[test]
 fn an_issuer_whose_signatures_cannot_be_checked_is_reported() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stapled-core/tests/algorithms");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stapled-ocsp/tests/algorithms");
     for algorithm in ["ecdsa-brainpool-sha256", "ed448"] {
         let text = fs::read_to_string(folder.join(algorithm).with_extension("pem")).unwrap();
         let sections: Vec<&str> = text.split_inclusive("-----END CERTIFICATE-----\n").collect();

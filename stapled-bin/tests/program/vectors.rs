@@ -143,7 +143,7 @@ fn beside(path: &str) -> PathBuf {
 
 #[test]
 fn own() {
-    assert!(run_all(&beside("../stapled-core/tests/vectors")) >= 40);
+    assert!(run_all(&beside("../stapled-ocsp/tests/vectors")) >= 40);
 }
 
 #[test]
