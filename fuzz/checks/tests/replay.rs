@@ -24,7 +24,7 @@ fn replay(directories: &[&str], check: fn(&[u8])) {
 
 #[test]
 fn responses() {
-    replay(&["fuzz/seeds/response", "stapled-core/tests/vectors/own/responses"], stapled_fuzz_checks::response);
+    replay(&["fuzz/seeds/response", "stapled-ocsp/tests/vectors/own/responses"], stapled_fuzz_checks::response);
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn requests() {
 
 #[test]
 fn chains() {
-    replay(&["fuzz/seeds/chain", "stapled-core/tests/vectors/own/certs"], stapled_fuzz_checks::chain);
+    replay(&["fuzz/seeds/chain", "stapled-ocsp/tests/vectors/own/certs"], stapled_fuzz_checks::chain);
 }
 
 #[test]
