@@ -11,7 +11,7 @@ use crate::cli::withdrawal_token::WithdrawalToken;
 #[derive(Clone)]
 pub(crate) enum Payload {
     /// A verified response of status good.
-    Staple(Staple),
+    Staple(Box<Staple>),
     /// A response that ends stapling and that no client gets.
     Withdrawal(Arc<WithdrawalToken>),
 }

@@ -63,7 +63,7 @@ impl Channel {
         first: FirstDelivery,
         deadline: Deadline,
     ) -> Result<(LoadedNames, Process), Error> {
-        self.submit(|answer| Job::First { first, deadline, answer }).await
+        self.submit(|answer| Job::First { first: Box::new(first), deadline, answer }).await
     }
 
     /// Asks for the process itself, on a kept connection.

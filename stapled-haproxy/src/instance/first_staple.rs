@@ -192,7 +192,7 @@ impl FirstDeliverer<'_> {
             first.reporters.tell_of(first.staple.chain(), report);
         }
 
-        let command = Command::set_ocsp_response(&Payload::Staple(first.staple.clone()));
+        let command = Command::set_ocsp_response(&Payload::Staple(Box::new(first.staple.clone())));
         match push(&self.transactor.connection.ask(&command).await?) {
             // HAProxy before 3.0 does not show whether it took the response for this name or another one.
             PushReply::Updated if !loaded.takes_responses() || loaded.takes_responses_for(&first.cert_id) => Ok(loaded),

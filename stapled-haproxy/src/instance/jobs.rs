@@ -29,7 +29,7 @@ pub(crate) enum Job {
     /// Send a response.
     Push(Push),
     /// Deliver the first staple of a certificate.
-    First { first: FirstDelivery, deadline: Deadline, answer: Answer<(LoadedNames, Process)> },
+    First { first: Box<FirstDelivery>, deadline: Deadline, answer: Answer<(LoadedNames, Process)> },
     /// Send commands that change nothing.
     Ask { commands: Vec<Command>, answer: Answer<Said> },
     /// Send a command whose reply is a list.

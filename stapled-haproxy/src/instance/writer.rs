@@ -60,7 +60,7 @@ struct Kept {
 /// The next piece of work.
 enum Work {
     Pushes(VecDeque<Push>),
-    First { first: FirstDelivery, deadline: Deadline, answer: Answer<(LoadedNames, Process)> },
+    First { first: Box<FirstDelivery>, deadline: Deadline, answer: Answer<(LoadedNames, Process)> },
     Ask { commands: Vec<Command>, answer: Answer<Said> },
     List { command: Command, answer: Answer<Said> },
     Nothing,

@@ -83,7 +83,7 @@ impl ProcessSink {
     }
 
     async fn try_deliver(&self, staple: &Staple, sites: &[Site], identity: &Identity) -> Result<Taken, Error> {
-        let payload = Payload::Staple(staple.clone());
+        let payload = Payload::Staple(Box::new(staple.clone()));
         let cert_id = payload.cert_id();
         let latest = staple.expires() - MARGIN - SLACK;
         let pushed = self.channel.push(payload, self.deadline(latest)).await?;
