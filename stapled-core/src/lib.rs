@@ -17,6 +17,7 @@
 //! - [`clock`], [`chance`], [`source`], [`fetch`], [`sink`], [`scheduler`], [`event`]: the seams.
 //! - [`overrides`], [`inquiry`], [`not_ocsp`]: which responders are asked, how one is asked, and what came that is no
 //!   answer. [`lookup`]: where a server finds an issuer. Pure.
+//! - [`certificate_file`]: the file of a certificate and the files around it, read.
 //! - [`describe`], [`verdict`]: what is in responses, requests and certificates, and what a response is worth, to be shown.
 //!   Pure.
 //! - [`inventory`]: what is known of every certificate. [`overview`]: the same in rows for people and programs.
@@ -25,6 +26,7 @@
 
 mod adder;
 mod cause;
+pub mod certificate_file;
 pub mod chance;
 pub mod clock;
 #[cfg(feature = "conformance")]

@@ -1,18 +1,12 @@
 //! The parser: makes out which certificate lies in a place and who issued it, reuses a staple that is still good, and
 //! schedules *renew* and *add*.
 
-mod around;
-mod read;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use self::around::ChainReader;
-
-use self::around::Around;
-use self::read::{ReadError, read_file};
 use crate::bundle::{Bundle, BundleError};
 use crate::certificate::{Certificate, name_in_words};
+use crate::certificate_file::{Around, ChainReader, ReadError, read_file};
 use crate::chain::{CertChain, ChainError};
 use crate::chance::Chance;
 use crate::event::{About, EventKind, Journal};
@@ -421,7 +415,7 @@ impl Parser {
         let now = self.journal.clock.now();
         // The first whose name and signature fit.
         let mut search = IssuerSearch::new(&end_entity);
-        let around_it = [&certificates, &around.beside, &*around.chains];
+        let around_it = [certificates.as_slice(), &around.beside, around.firsts()];
         let found = around_it.into_iter().find_map(|candidates| search.among(candidates));
         let found = found.or_else(|| search.among(&self.inventory.issuers_named(end_entity.issuer())));
         let Some(chain) = found else {
@@ -430,7 +424,7 @@ impl Parser {
             let awaits = Awaiting { may_be_another: !search.is_named(), certificate: end_entity };
             return Ok(Contents::Failed { about: Some(about), error, awaits: Some(awaits) });
         };
-        let issuer = around.issuer_place(&certificates, &chain);
+        let issuer = around.surroundings(&certificates).issuer_place(&end_entity, chain.issuer());
         if let Err(error) = chain.check_usable(now) {
             return failed(Some(about), error.into());
         }
@@ -445,7 +439,7 @@ async fn read(sighting: Sighting, chains: Arc<ChainReader>) -> Result<(Bundle, A
     };
     let work = move || {
         let bundle = Bundle::read(&read_file(&path)?)?;
-        Ok((bundle, Around::read(&path, &sighting, &chains)))
+        Ok((bundle, Around::read(&path, &sighting, &chains, Arc::new)))
     };
     let unreadable = |what: String| ParseError::Unreadable { what };
     tokio::task::spawn_blocking(work).await.map_err(|error| unreadable(error.to_string()))?

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use stapled_core::bundle::Bundle;
 use stapled_core::certificate::Certificate;
+use stapled_core::certificate_file::issuer_file_of;
 use stapled_core::chain::CertChain;
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::fetch::{FetchError, Method, OcspFetcher, Question};
@@ -374,11 +375,7 @@ impl Fetch {
             (Some(chain), _) => return Ok(Ok((chain, input::name(&self.cert)))),
             (None, error) => error,
         };
-        let beside = {
-            let mut name = self.cert.clone().into_os_string();
-            name.push(".issuer");
-            PathBuf::from(name)
-        };
+        let beside = issuer_file_of(&self.cert);
         if let Ok(Input::Bytes(bytes)) = input::read(&beside) {
             match chain_of(&bytes) {
                 (Some(chain), _) => return Ok(Ok((chain, beside.display().to_string()))),

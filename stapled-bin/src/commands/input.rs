@@ -1,17 +1,14 @@
 //! The files that a command was given. Each is read whole, up to a limit, and its bytes are wiped after use: they can
 //! contain private keys.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+pub(crate) use stapled_core::certificate_file::MAX_FILE;
+use stapled_core::certificate_file::{ReadError, read_file};
 use zeroize::Zeroizing;
-
-/// The largest file that is read, in bytes.
-pub(crate) const MAX_FILE: usize = 1024 * 1024;
 
 /// The paths that mean standard input.
 const STANDARD_INPUT: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
@@ -60,17 +57,12 @@ pub(crate) fn read(path: &Path) -> Result<Input, InputError> {
     if DESCRIPTORS.iter().any(|descriptors| path.starts_with(descriptors)) {
         return File::open(path).and_then(take).map_err(unreadable);
     }
-    let not_a_file = || InputError::NotAFile { path: path.to_owned() };
-    if !fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(not_a_file());
+    match read_file(path) {
+        Ok(bytes) => Ok(Input::Bytes(bytes)),
+        Err(ReadError::TooLarge) => Ok(Input::TooLarge),
+        Err(ReadError::Unreadable(error)) => Err(unreadable(error)),
+        Err(_) => Err(InputError::NotAFile { path: path.to_owned() }),
     }
-    // Another file can have taken the path meanwhile: opening one without O_NONBLOCK could hang.
-    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
-    let file = fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(unreadable)?;
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        return Err(not_a_file());
-    }
-    take(file).map_err(unreadable)
 }
 
 /// Refuses paths of which more than one means standard input. Each has the name of its option.
@@ -93,25 +85,10 @@ fn is_standard_input(path: &Path) -> bool {
     STANDARD_INPUT.iter().any(|standard_input| path.as_os_str() == *standard_input)
 }
 
-/// Reads a file to its end, or to the limit.
-fn take(mut from: File) -> io::Result<Input> {
-    // The size of a regular file is usually known; that of other files is not.
-    let size = from.metadata()?.len();
-    let expected = usize::try_from(size).ok().filter(|size| (1..MAX_FILE).contains(size)).unwrap_or(MAX_FILE);
-    let mut bytes = room(expected);
-    from.by_ref().take(expected as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > expected && expected < MAX_FILE {
-        // The file has grown since its size was read.
-        let mut all = room(MAX_FILE);
-        all.extend_from_slice(&bytes);
-        from.take((MAX_FILE + 1 - bytes.len()) as u64).read_to_end(&mut all)?;
-        bytes = all;
-    }
+/// Reads up to its end, where that comes soon enough. One allocation has room for the largest input and the byte that
+/// shows that there are more: a growing buffer leaves copies of its contents behind.
+fn take(from: File) -> io::Result<Input> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE + 1));
+    from.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes)?;
     Ok(if bytes.len() > MAX_FILE { Input::TooLarge } else { Input::Bytes(bytes) })
-}
-
-/// An empty buffer for this many bytes, and one more by which a larger file is noticed. A buffer that grows would leave
-/// copies of its contents behind.
-fn room(size: usize) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(Vec::with_capacity(size + 1))
 }

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stapled_core::certificate::{Certificate, name_in_full};
+use stapled_core::certificate_file::IssuerFile;
 use stapled_core::issuance::{Issuance, seems_issued};
 use stapled_core::ocsp::CertIdHash;
 use stapled_core::sink::IssuerPlace;
 
 use super::certificate::{Case, is_found};
-use super::contents::IssuerFile;
 use super::finding::Finding;
 use super::issuer::{Issuer, Unsupported};
 use super::items::Origin;
@@ -91,8 +91,8 @@ impl Case<'_> {
         IssuerProblem::Missing {
             issuer: name_in_full(self.end_entity.issuer()),
             certificate: self.item.path_or_name(),
-            beside: self.contents.beside_path.clone(),
-            chains: self.contents.chains.as_ref().map(|(directory, _)| directory.clone()),
+            beside: self.contents.around.beside_path.clone(),
+            chains: self.contents.around.chains.as_ref().map(|(directory, _)| directory.clone()),
             fetched: self.rules.issuer_directory.clone(),
             other: other.map(|other| other.serial_hex()),
             url: url.cloned(),
@@ -111,7 +111,7 @@ impl Case<'_> {
     }
 
     fn wrong_issuer_file(&self) -> Option<&IssuerFile> {
-        let file = self.contents.issuer_file.as_ref()?;
+        let file = self.contents.around.issuer_file.as_ref()?;
         // What cannot be checked is not wrong: without it, HAProxy may have no issuer.
         let is_wrong = |first: &Arc<Certificate>| Issuance::of(self.end_entity, first) == Issuance::Wrong;
         file.first.as_ref().is_none_or(is_wrong).then_some(file)

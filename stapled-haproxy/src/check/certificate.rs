@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stapled_core::certificate::{Certificate, name_in_full};
-use stapled_core::chain::ChainError;
+use stapled_core::chain::{ChainError, check_usable};
 use stapled_core::io::file::codes as files;
 use stapled_core::ocsp::CertStatus;
 use stapled_core::reason::ReasonCode;
@@ -147,17 +147,7 @@ impl Case<'_> {
 
     /// Why it gets no staple as it is.
     pub(super) fn unusable(&self) -> Option<ChainError> {
-        let (name, now) = (self.end_entity.name().to_owned(), self.now);
-        let (not_before, not_after) = (self.end_entity.not_before(), self.end_entity.not_after());
-        if !self.end_entity.allows_server_auth() {
-            Some(ChainError::NotForServers { name })
-        } else if now < not_before {
-            Some(ChainError::NotYetValid { name, not_before })
-        } else if now.unix() > not_after.unix() {
-            Some(ChainError::Expired { name, not_after })
-        } else {
-            None
-        }
+        check_usable(self.end_entity, self.now).err()
     }
 
     fn validity(&self) -> Option<Finding> {

@@ -34,7 +34,7 @@ impl Pool {
     /// Takes those that lie in and beside a file.
     pub(super) fn add(&mut self, path: &Path, contents: &Contents) {
         for (certificates, at) in
-            [(&contents.certificates, Some(path)), (&contents.beside, contents.beside_path.as_deref())]
+            [(&contents.certificates, Some(path)), (&contents.around.beside, contents.around.beside_path.as_deref())]
         {
             for certificate in certificates.iter().filter(|certificate| certificate.is_ca()) {
                 self.add_one(certificate, at.unwrap_or(path));
@@ -82,10 +82,10 @@ pub(super) fn find(
 ) -> Result<Issuer, NotFound> {
     let mut search = IssuerSearch::new(end_entity);
     let mut found = None;
-    let beside = contents.beside_path.as_deref().unwrap_or(path);
-    let chains = contents.chains.as_ref().map(|(directory, firsts)| (firsts.as_slice(), directory.as_path()));
+    let beside = contents.around.beside_path.as_deref().unwrap_or(path);
+    let chains = contents.around.chains.as_ref().map(|(directory, firsts)| (firsts.as_slice(), directory.as_path()));
     for (candidates, at) in
-        [(contents.certificates.as_slice(), path), (&contents.beside, beside)].into_iter().chain(chains)
+        [(contents.certificates.as_slice(), path), (&contents.around.beside, beside)].into_iter().chain(chains)
     {
         if found.is_none() {
             found = search.among(candidates).map(|chain| (chain, at.to_owned()));

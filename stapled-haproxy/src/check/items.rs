@@ -2,16 +2,17 @@
 //! the running HAProxys have loaded. Pure.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use stapled_core::certificate_file::staple_file_of;
 use stapled_core::source::{Material, Scan, Sighting, SourceError, Version};
 
 use super::contents::Contents;
 use super::finding::Finding;
 use super::inputs::{Group, Inputs, Kind, Process};
 use super::problem::{CertificateProblem, Problem, ProcessProblem, Reported};
+use crate::cli::identity::plain_serial;
 use crate::codes;
 use crate::configuration::{Configuration, Place, Served};
 use crate::running::snapshot::ServedCertificate;
@@ -65,7 +66,7 @@ pub(super) fn items(inputs: &Inputs) -> Vec<Item> {
         match &group.kind {
             Kind::Configuration { latest, .. } => configured(group, latest, &inputs.processes, &mut items),
             Kind::Path => items.extend(group.sightings().iter().map(|sighting| Item {
-                staple: sighting.staple_file.clone().or_else(|| file_of(sighting).map(|file| beside(&file))),
+                staple: sighting.staple_file.clone().or_else(|| file_of(sighting).map(|file| staple_file_of(&file))),
                 processes: group.processes.clone(),
                 ..Item::of(sighting, Origin::Path)
             })),
@@ -266,7 +267,7 @@ impl<'a> Index<'a> {
         let certificates = process.picture.as_ref().ok()?.certificates.as_slice();
         let mut by_serial: HashMap<String, Vec<&ServedCertificate>> = HashMap::new();
         for served in certificates {
-            by_serial.entry(plain(&served.serial)).or_default().push(served);
+            by_serial.entry(plain_serial(&served.serial)).or_default().push(served);
         }
         let by_name = certificates.iter().map(|served| (served.name.as_str(), served)).collect();
         Some(Index { by_name, by_serial })
@@ -279,15 +280,10 @@ impl<'a> Index<'a> {
         if by_name.is_some_and(|served| served.is(certificate)) {
             return by_name.into_iter().collect();
         }
-        let same = self.by_serial.get(&plain(&certificate.serial_hex())).into_iter().flatten().copied();
+        let same = self.by_serial.get(&plain_serial(&certificate.serial_hex())).into_iter().flatten().copied();
         let same: Vec<_> = same.filter(|served| served.is(certificate)).take(MAX_NAMES).collect();
         if same.is_empty() { by_name.into_iter().collect() } else { same }
     }
-}
-
-/// A serial number as it compares: written with leading zeros or not.
-fn plain(serial: &str) -> String {
-    serial.trim_start_matches('0').to_ascii_uppercase()
 }
 
 fn loaded_by(processes: &[Process], number: usize) -> HashMap<&str, &ServedCertificate> {
@@ -301,12 +297,6 @@ fn file_of(sighting: &Sighting) -> Option<PathBuf> {
         Material::File(path) => Some(path.clone()),
         _ => None,
     }
-}
-
-fn beside(file: &Path) -> PathBuf {
-    let mut name = OsString::from(file);
-    name.push(".ocsp");
-    name.into()
 }
 
 impl Item {

@@ -1,6 +1,6 @@
 //! One scan: a walk over what the root holds.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 
 use super::{Settings, codes};
+use crate::certificate_file::issuer_file_of;
 use crate::io::stamp::Memory;
 use crate::io::watch::{FileId, Session, file_id};
 use crate::reason::ReasonCode;
@@ -271,10 +272,8 @@ fn is_absent(error: &io::Error) -> bool {
 /// Where servers look for the issuer of a certificate in this file: the whole name plus `.issuer`, or, with
 /// `ssl-load-extra-del-ext`, that of `x.crt` as `x.issuer`.
 fn issuer_files(path: &Path) -> impl Iterator<Item = PathBuf> {
-    let mut whole = OsString::from(path);
-    whole.push(".issuer");
     let without = path.extension().filter(|extension| *extension == "crt").map(|_| path.with_extension("issuer"));
-    std::iter::once(PathBuf::from(whole)).chain(without)
+    std::iter::once(issuer_file_of(path)).chain(without)
 }
 
 /// A path as a name. What is not UTF-8 has a hash added, so that no two names are equal.

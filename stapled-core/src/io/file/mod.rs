@@ -25,6 +25,7 @@ use self::blocking::{Abandoned, blocking};
 use self::place::Place;
 use self::write::{Sweeper, write};
 use super::stamp::Stat;
+use crate::certificate_file::staple_file_of;
 use crate::chain::CertChain;
 use crate::ocsp::OcspResponse;
 use crate::reason::ReasonCode;
@@ -340,7 +341,7 @@ impl Inner {
         if let Some(path) = state.apart.get(certificate) {
             return path.clone();
         }
-        let mut path = directory.join(place::with_suffix(Path::new(file_name), ".ocsp"));
+        let mut path = directory.join(staple_file_of(Path::new(file_name)));
         if state.taken.contains(&path) {
             let hash = sha256(certificate.as_os_str().as_bytes());
             let hash: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::certificate_file::staple_file_of;
 use crate::sink::{IssuerPlace, Site};
 
 /// Where the staple of a site lies.
@@ -22,7 +23,7 @@ impl<'a> Place<'a> {
         let Some(certificate) = site.file.as_deref() else { return Place::Nowhere };
         match site.issuer {
             IssuerPlace::SameFile | IssuerPlace::IssuerFile(_) | IssuerPlace::Chains(_) => {
-                let staple = site.staple_file.clone().unwrap_or_else(|| with_suffix(certificate, ".ocsp"));
+                let staple = site.staple_file.clone().unwrap_or_else(|| staple_file_of(certificate));
                 Place::Beside { staple, certificate }
             }
             IssuerPlace::Elsewhere => Place::NotBeside { certificate },
@@ -37,7 +38,7 @@ impl<'a> Place<'a> {
 /// `None` when it does not lie in a file.
 pub fn staple_path(site: &Site) -> Option<PathBuf> {
     let file = site.file.as_deref()?;
-    Some(site.staple_file.clone().unwrap_or_else(|| with_suffix(file, ".ocsp")))
+    Some(site.staple_file.clone().unwrap_or_else(|| staple_file_of(file)))
 }
 
 impl Place<'_> {

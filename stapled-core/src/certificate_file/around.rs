@@ -1,93 +1,104 @@
 //! What lies around a certificate's file: where servers that load it look for its issuer.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::names::issuer_file_of;
 use super::read::read_file;
 use crate::bundle::Bundle;
 use crate::certificate::Certificate;
-use crate::chain::CertChain;
 use crate::lookup::Surroundings;
-use crate::sink::IssuerPlace;
 use crate::source::{IssuerChains, IssuerLookup, Sighting};
 
-/// So many files of a directory with chains are read at most.
+/// No more files of a directory with chains are read.
 const MAX_CHAINS: usize = 10_000;
 const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// What was found around a certificate's file.
+/// What lies around a certificate's file.
 #[derive(Debug, Default)]
-pub(super) struct Around {
-    /// The file that servers look in, if there is anything by that name.
-    issuer_file: Option<IssuerFile>,
-    /// Certificates beside it: that file's, or those of a file that servers do not look in.
-    pub(super) beside: Vec<Arc<Certificate>>,
-    directory: Option<PathBuf>,
-    /// The certificates that chains begin with.
-    pub(super) chains: Firsts,
+#[non_exhaustive]
+pub struct Around {
+    /// The file that servers look in for the issuer, if there is anything by that name.
+    pub issuer_file: Option<IssuerFile>,
+    /// Certificates beside it: those of that file, or those of a file that servers do not look in.
+    pub beside: Vec<Arc<Certificate>>,
+    /// The file that `beside` was read from.
+    pub beside_path: Option<PathBuf>,
+    /// The directory of chains, and the certificates that its files begin with.
+    pub chains: Option<(PathBuf, Firsts)>,
 }
 
+/// The file that servers look in for the issuer.
 #[derive(Debug)]
-struct IssuerFile {
-    path: PathBuf,
-    /// What servers take for the issuer: the first certificate, in PEM.
-    first: Option<Arc<Certificate>>,
-}
-
-impl Around {
-    /// Reads it. Whatever is wrong with it: the issuer may be found elsewhere, and if not, that is what is told.
-    pub(super) fn read(path: &Path, sighting: &Sighting, chains: &ChainReader) -> Self {
-        let beside = || {
-            let mut name = OsString::from(path);
-            name.push(".issuer");
-            PathBuf::from(name)
-        };
-        let (file, is_looked_in) = match &sighting.issuer_lookup {
-            IssuerLookup::Beside => (beside(), true),
-            IssuerLookup::In(file) => (file.clone(), true),
-            IssuerLookup::Nowhere => (beside(), false),
-        };
-        let bytes = read_file(&file).ok();
-        let bundle = bytes.as_ref().and_then(|bytes| Bundle::read(bytes).ok());
-        let is_pem = bytes.is_some_and(|bytes| bytes.windows(PEM.len()).any(|part| part == PEM));
-        let is_whole = bundle.as_ref().is_some_and(|bundle| bundle.broken.iter().all(|(number, _)| *number != 1));
-        let beside: Vec<_> = bundle.into_iter().flat_map(|bundle| bundle.certificates).map(Arc::new).collect();
-        let first = beside.first().filter(|_| is_pem && is_whole).cloned();
-        let issuer_file =
-            (is_looked_in && std::fs::symlink_metadata(&file).is_ok()).then_some(IssuerFile { path: file, first });
-        Around {
-            issuer_file,
-            beside,
-            directory: sighting.issuer_chains.as_ref().map(|chains| chains.directory.clone()),
-            chains: sighting.issuer_chains.as_ref().map(|wanted| chains.read(wanted)).unwrap_or_default(),
-        }
-    }
-
-    /// How a server finds the issuer of a certificate that lies in a file with these.
-    pub(super) fn issuer_place(&self, own: &[Arc<Certificate>], chain: &CertChain) -> IssuerPlace {
-        let issuer_file = self.issuer_file.as_ref().map(|file| (file.path.as_path(), file.first.as_deref()));
-        let chains = self.directory.as_deref().map(|directory| (directory, self.chains.as_slice()));
-        Surroundings { own, issuer_file, chains }.issuer_place(chain.end_entity(), chain.issuer())
-    }
-}
-
-/// Reads directories of chains: each once for all certificates, until it changes.
-#[derive(Debug, Default)]
-pub(crate) struct ChainReader {
-    last: Mutex<Option<(IssuerChains, Firsts)>>,
+#[non_exhaustive]
+pub struct IssuerFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// The certificate that servers take for the issuer: the first one, in PEM.
+    pub first: Option<Arc<Certificate>>,
 }
 
 /// The certificates that chains begin with.
 type Firsts = Arc<Vec<Arc<Certificate>>>;
 
+impl Around {
+    /// Reads what lies around the file at `path`. A file that cannot be read counts as one without certificates, since the
+    /// issuer may lie elsewhere. `shared` may keep one copy of a certificate that lies in many files.
+    pub fn read(
+        path: &Path,
+        sighting: &Sighting,
+        chains: &ChainReader,
+        shared: impl Fn(Certificate) -> Arc<Certificate>,
+    ) -> Self {
+        let (file, is_looked_in) = match &sighting.issuer_lookup {
+            IssuerLookup::Beside => (issuer_file_of(path), true),
+            IssuerLookup::In(file) => (file.clone(), true),
+            IssuerLookup::Nowhere => (issuer_file_of(path), false),
+        };
+        let bytes = read_file(&file).ok();
+        let bundle = bytes.as_ref().and_then(|bytes| Bundle::read(bytes).ok());
+        let is_pem = bytes.is_some_and(|bytes| bytes.windows(PEM.len()).any(|part| part == PEM));
+        let is_whole = bundle.as_ref().is_some_and(|bundle| bundle.broken.iter().all(|(number, _)| *number != 1));
+        let beside: Vec<_> = bundle.into_iter().flat_map(|bundle| bundle.certificates).map(&shared).collect();
+        let first = beside.first().filter(|_| is_pem && is_whole).cloned();
+        let is_there = is_looked_in && std::fs::symlink_metadata(&file).is_ok();
+        let wanted = sighting.issuer_chains.as_ref();
+        Around {
+            issuer_file: is_there.then(|| IssuerFile { path: file.clone(), first }),
+            beside,
+            beside_path: Some(file),
+            chains: wanted.map(|wanted| (wanted.directory.clone(), chains.read(wanted, shared))),
+        }
+    }
+
+    /// The certificates that chains begin with.
+    pub fn firsts(&self) -> &[Arc<Certificate>] {
+        self.chains.as_ref().map(|(_, firsts)| firsts.as_slice()).unwrap_or_default()
+    }
+
+    /// Where a server looks for the issuer of a certificate whose file holds `own`.
+    pub fn surroundings<'a>(&'a self, own: &'a [Arc<Certificate>]) -> Surroundings<'a> {
+        Surroundings {
+            own,
+            issuer_file: self.issuer_file.as_ref().map(|file| (file.path.as_path(), file.first.as_deref())),
+            chains: self.chains.as_ref().map(|(directory, firsts)| (directory.as_path(), firsts.as_slice())),
+        }
+    }
+}
+
+/// Reads directories of chains: each once for all certificates, until it changes.
+#[derive(Debug, Default)]
+pub struct ChainReader {
+    last: Mutex<Option<(IssuerChains, Firsts)>>,
+}
+
 impl ChainReader {
-    fn read(&self, wanted: &IssuerChains) -> Firsts {
+    fn read(&self, wanted: &IssuerChains, shared: impl Fn(Certificate) -> Arc<Certificate>) -> Firsts {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
             Some((known, chains)) if known == wanted => Arc::clone(chains),
             _ => {
-                let chains = Arc::new(firsts(&wanted.directory));
+                let chains = Arc::new(firsts(&wanted.directory, shared));
                 *last = Some((wanted.clone(), Arc::clone(&chains)));
                 chains
             }
@@ -96,13 +107,13 @@ impl ChainReader {
 }
 
 /// The first certificate of each file in a directory.
-fn firsts(directory: &Path) -> Vec<Arc<Certificate>> {
+fn firsts(directory: &Path, shared: impl Fn(Certificate) -> Arc<Certificate>) -> Vec<Arc<Certificate>> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     let bundles = entries.flatten().take(MAX_CHAINS).filter_map(|entry| {
         let bytes = read_file(&entry.path()).ok()?;
         Bundle::read(&bytes).ok().filter(|bundle| bundle.broken.is_empty())
     });
-    bundles.filter_map(|bundle| bundle.certificates.into_iter().next()).map(Arc::new).collect()
+    bundles.filter_map(|bundle| bundle.certificates.into_iter().next()).map(shared).collect()
 }
 
 #[cfg(test)]
@@ -111,6 +122,8 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::chain::CertChain;
+    use crate::sink::IssuerPlace;
     use crate::source::Version;
 
     /// A directory with certificates, and how a server finds the issuer of `a.pem`.
@@ -150,7 +163,8 @@ mod tests {
             adapt(&mut sighting);
             let own: Vec<_> =
                 Bundle::read(contents.as_bytes()).unwrap().certificates.into_iter().map(Arc::new).collect();
-            Around::read(&self.path("a.pem"), &sighting, &ChainReader::default()).issuer_place(&own, &self.chain)
+            let around = Around::read(&self.path("a.pem"), &sighting, &ChainReader::default(), Arc::new);
+            around.surroundings(&own).issuer_place(self.chain.end_entity(), self.chain.issuer())
         }
 
         fn plainly(&self, contents: &str) -> IssuerPlace {
@@ -244,9 +258,9 @@ mod tests {
         let world = World::new();
         let reader = ChainReader::default();
         let chains = |version: u8| IssuerChains { directory: world.path("chains"), version: Version::new([version]) };
-        assert!(reader.read(&chains(1)).is_empty());
+        assert!(reader.read(&chains(1), Arc::new).is_empty());
         world.write("chains/ca.pem", world.issuer.certificate_pem());
-        assert!(reader.read(&chains(1)).is_empty());
-        assert_eq!(reader.read(&chains(2)).len(), 1);
+        assert!(reader.read(&chains(1), Arc::new).is_empty());
+        assert_eq!(reader.read(&chains(2), Arc::new).len(), 1);
     }
 }

@@ -1,0 +1,10 @@
+//! The file of a certificate, and the files around it: how they are named and read, and where a server that loads the
+//! certificate looks for its issuer. Reading blocks.
+
+mod around;
+mod names;
+mod read;
+
+pub use around::{Around, ChainReader, IssuerFile};
+pub use names::{issuer_file_of, staple_file_of};
+pub use read::{MAX_FILE, ReadError, read_file};

@@ -1,0 +1,69 @@
+//! Files that may hold a private key.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use zeroize::Zeroizing;
+
+/// The largest file with certificates that is read, in bytes.
+pub const MAX_FILE: usize = 1024 * 1024;
+
+/// Why a file was not read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The system refuses it.
+    #[error("cannot be read: {0}")]
+    Unreadable(#[from] io::Error),
+    /// It is a directory, a FIFO, a device or a socket.
+    #[error("not a regular file")]
+    NotAFile,
+    /// It is larger than [`MAX_FILE`].
+    #[error("more than {MAX_FILE} bytes: too large for certificates")]
+    TooLarge,
+}
+
+/// Reads a regular file. The bytes are wiped when they are dropped, since a private key may be among them.
+///
+/// # Errors
+///
+/// The file cannot be opened or read, is no regular file, or is too large. A FIFO, or one that takes the place of the
+/// file meanwhile, does not block the opening.
+pub fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(ReadError::NotAFile);
+    }
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(ReadError::NotAFile);
+    }
+    if metadata.len() > MAX_FILE as u64 {
+        return Err(ReadError::TooLarge);
+    }
+    read_to_end(file, metadata.len())
+}
+
+/// Reads a file that has this size, mostly: it may grow meanwhile, and some file systems say 0.
+fn read_to_end(mut file: File, size: u64) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    let expected = usize::try_from(size).ok().filter(|size| (1..MAX_FILE).contains(size)).unwrap_or(MAX_FILE);
+    let mut bytes = room(expected);
+    file.by_ref().take(expected as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > expected && expected < MAX_FILE {
+        let mut all = room(MAX_FILE);
+        all.extend_from_slice(&bytes);
+        file.take((MAX_FILE + 1 - bytes.len()) as u64).read_to_end(&mut all)?;
+        bytes = all;
+    }
+    if bytes.len() > MAX_FILE { Err(ReadError::TooLarge) } else { Ok(bytes) }
+}
+
+/// One allocation for this many bytes and one more, which shows that the file is longer: a growing buffer leaves copies of
+/// its contents behind.
+fn room(size: usize) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(Vec::with_capacity(size + 1))
+}
