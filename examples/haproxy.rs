@@ -1,8 +1,8 @@
 //! stapled for one HAProxy, from nothing but its configuration.
 //!
 //! The configuration says which certificates there are and where the admin sockets are; the running process adds what
-//! it serves beyond that. Three lines do what the program `stapled --haproxy-config` does. Before that, a check prints
-//! every problem that keeps a certificate from being stapled.
+//! it serves beyond that. Three lines do what the program `stapled --haproxy-config` does: open it, build the stapler, run it.
+//! In between, a check prints every problem that keeps a certificate from being stapled.
 //!
 //! ```text
 //! cargo run -p stapled-examples --bin haproxy -- /etc/haproxy/haproxy.cfg
@@ -20,7 +20,8 @@ use stapled_haproxy::Haproxy;
 async fn main() -> Result<(), Box<dyn Error>> {
     let configuration = std::env::args_os().nth(1).ok_or("usage: haproxy CONFIGURATION")?;
 
-    let report = Haproxy::with_configuration([&configuration])?.check().await;
+    let mut haproxy = Haproxy::with_configuration([&configuration])?;
+    let report = haproxy.check().run().await;
     for certificate in &report.certificates {
         for finding in report.about(certificate).filter(|finding| finding.needs_operator()) {
             println!("{}: {}; {}", certificate.certificate, finding.what(), finding.remedy().unwrap_or_default());
@@ -30,8 +31,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let shutdown = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
     // Without an observer, failures are silent: a library writes to no log.
     let observer = |event: &Event| println!("{event}");
-    // The three lines.
-    let mut haproxy = Haproxy::with_configuration([&configuration])?;
     let stapler = Stapler::builder().groups(haproxy.groups()).observer(observer).build()?;
     stapler.run(shutdown).await;
     Ok(())

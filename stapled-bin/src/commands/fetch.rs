@@ -212,7 +212,7 @@ impl Fetch {
         };
         drop(certificate);
         let urls = match &self.url {
-            // The one that was named, and nobody else.
+            // Only the responder that was named.
             Some(url) => vec![url.trim().to_owned()],
             None => overrides.urls_of(&end_entity),
         };
@@ -556,7 +556,7 @@ impl Heard {
         staple.map_or(self.response.as_ref(), |staple| staple.response())
     }
 
-    /// Whether there is no reason to ask anybody else.
+    /// Whether no other responder needs to be asked.
     fn is_believed(&self) -> bool {
         matches!(&self.judged, Ok(judgement) if judgement.status != CertStatus::Unknown)
     }
@@ -586,7 +586,6 @@ fn status_name(status: CertStatus) -> &'static str {
     }
 }
 
-/// Replaces a file at once, so that whoever reads it gets the old contents or the new.
 /// Removes a response about this certificate, so that no server takes it up; anything else stays. Returns whether one was
 /// removed.
 fn remove_staple(path: &Path, chain: &CertChain) -> std::io::Result<bool> {
@@ -601,6 +600,7 @@ fn remove_staple(path: &Path, chain: &CertChain) -> std::io::Result<bool> {
     Ok(is_about)
 }
 
+/// Replaces a file at once: a reader gets either the old contents or the new.
 fn save(path: &Path, response: &[u8]) -> std::io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

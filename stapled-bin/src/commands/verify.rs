@@ -103,7 +103,7 @@ impl Verify {
     }
 
     fn verdict(&self) -> Result<Verdict, CommandError> {
-        // All are opened before anything is said of one: a file that is not there is told, whatever else is wrong.
+        // All files are opened first: a missing file is an error whatever the others hold.
         let response = input::read(&self.response)?;
         let certificate = input::read(&self.cert)?;
         let issuer = input::read(&self.issuer)?;
@@ -128,7 +128,8 @@ impl Verify {
         Ok(question.verdict())
     }
 
-    /// The certificates from outside. What is none of them is told and passed over: the verdict is about the response.
+    /// The certificates of delegates. A file without certificates is reported and skipped: the verdict is about the
+    /// response.
     fn delegates(&self) -> Result<Vec<Certificate>, CommandError> {
         let mut delegates = Vec::new();
         for path in &self.extra_cert {

@@ -51,7 +51,7 @@ impl Case<'_> {
         findings
     }
 
-    /// HAProxy takes another certificate for the issuer, and is given no staple then.
+    /// HAProxy takes another certificate for the issuer, so no staple fits.
     fn mistaken_issuer(&self, issuer: &Issuer, chains: Option<&Path>) -> Option<Finding> {
         let file = self.item.file.clone()?;
         let (found_in, chains) = (issuer.found_in.clone(), chains.map(Path::to_owned));
@@ -99,7 +99,7 @@ impl Case<'_> {
         }
     }
 
-    /// The stapler knows the issuer, and HAProxy would not find it. Where there is no file, nothing is written.
+    /// The stapler knows the issuer, and HAProxy would not find it. A certificate without a file has no staple file.
     fn hidden_issuer(&self, issuer: &Issuer) -> Option<Finding> {
         let file = self.item.file.clone()?;
         let staple_dir = match &self.rules.staple_files {
@@ -112,7 +112,7 @@ impl Case<'_> {
 
     fn wrong_issuer_file(&self) -> Option<&IssuerFile> {
         let file = self.contents.around.issuer_file.as_ref()?;
-        // What cannot be checked is not wrong: without it, HAProxy may have no issuer.
+        // An issuer that cannot be checked is not wrong: without it, HAProxy may have none.
         let is_wrong = |first: &Arc<Certificate>| Issuance::of(self.end_entity, first) == Issuance::Wrong;
         file.first.as_ref().is_none_or(is_wrong).then_some(file)
     }

@@ -26,10 +26,10 @@ use crate::running::forecast::FirstStaple;
 use crate::running::snapshot::ServedCertificate;
 use crate::sink::haproxy_sink::HaproxySink;
 
-/// Nothing is delivered to a running HAProxy: staples are written to files only.
+/// No staple goes to a running HAProxy: staples are written to files only.
 const NO_SOCKET: ReasonCode = ReasonCode::new("no_socket");
 
-/// A certificate as it was found, and everything that was found around it.
+/// A certificate and everything that was found around it.
 pub(super) struct Case<'a> {
     pub(super) item: &'a Item,
     pub(super) contents: &'a Contents,
@@ -54,7 +54,7 @@ pub(super) fn report(
         Ok(contents) => contents,
         Err(problem) => {
             report.first_staple = Acceptance::no(problem.code(), "the certificate cannot be read");
-            // A file without a certificate is no mistake where HAProxy does not load it: a directory may hold other files.
+            // A directory may hold other files; HAProxy does not load those.
             let problem = match problem.clone() {
                 CertificateProblem::NoCertificate { file, .. } => {
                     CertificateProblem::NoCertificate { file, is_served: item.is_served() }
@@ -145,7 +145,7 @@ impl Case<'_> {
         !self.rules.overrides.urls_of(self.end_entity).is_empty()
     }
 
-    /// Why it gets no staple as it is.
+    /// Why the certificate gets no staple.
     pub(super) fn unusable(&self) -> Option<ChainError> {
         check_usable(self.end_entity, self.now).err()
     }
@@ -211,7 +211,7 @@ impl Case<'_> {
     /// Whether the file of a loaded certificate holds another one.
     pub(super) fn differs(&self, served: &ServedCertificate) -> bool {
         match self.item.origin {
-            // What was read may be what is served, from a copy.
+            // The contents may be those of a copy of the certificate that is served.
             Origin::Process | Origin::NotInConfiguration => served.file.is_some() && !served.is_in_file,
             _ => !served.is(self.end_entity),
         }
@@ -241,7 +241,7 @@ impl Case<'_> {
         !matches!(self.contents.staple, StapleFile::Absent)
     }
 
-    /// What the staple's file holds, and the problem of it.
+    /// The contents of the staple's file, and their problem.
     fn staple(&self) -> (Option<KeptStaple>, Option<StapleFileProblem>) {
         let file = || self.item.staple.clone().unwrap_or_default();
         let bytes = match &self.contents.staple {
@@ -250,7 +250,7 @@ impl Case<'_> {
                 let problem = StapleFileProblem::Unreadable { file: file(), error: error.clone() };
                 return (Some(KeptStaple::Unreadable), Some(problem));
             }
-            // As good as none, by which HAProxy takes responses from its start on.
+            // With an empty file, HAProxy takes responses from its start on.
             StapleFile::Bytes(bytes) if bytes.is_empty() => return (Some(KeptStaple::Empty), None),
             StapleFile::Bytes(bytes) => bytes,
         };
@@ -333,7 +333,7 @@ impl Case<'_> {
             let process = self.processes.get(number)?;
             Some(Acceptance { socket: Some(process.address.clone()), ..self.at(number, process) })
         });
-        // That of the HAProxy where it stands worst.
+        // The worst answer of all its HAProxys.
         firsts.max_by_key(|first| first.answer).unwrap_or_else(|| Acceptance::unknown(NO_SOCKET, "there is no socket"))
     }
 

@@ -1,5 +1,5 @@
-//! What lies in a certificate's file and around it. Private keys beside certificates are passed over, and the bytes
-//! that were read are wiped.
+//! The contents of a certificate's file and of the files around it. Private keys are skipped, and the bytes that were read
+//! are wiped.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,7 +19,7 @@ use stapled_core::source::{Material, Sighting};
 
 use super::problem::{CertificateProblem, Unreadable};
 
-/// What lies in a certificate's file and around it.
+/// The contents of a certificate's file and of the files around it.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     /// The file's certificates.
@@ -52,7 +52,7 @@ pub(super) struct Unwritable {
     pub(super) error: String,
 }
 
-/// Reads files; what many of them have in common is kept once.
+/// Reads files. A certificate that many files have in common is kept once.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     authorities: Mutex<HashMap<[u8; 32], Arc<Certificate>>>,
@@ -60,7 +60,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Reads what a source saw, and the file of its staple. Blocks.
+    /// Reads the place that a source saw, and the file of its staple. Blocks.
     pub(super) fn read(&self, sighting: &Sighting, staple_path: Option<&Path>) -> Result<Contents, CertificateProblem> {
         let staple = staple_path.map(read_staple).unwrap_or_default();
         match &sighting.material {
@@ -112,7 +112,7 @@ fn unreadable(file: &str, error: ReadError) -> CertificateProblem {
     }
 }
 
-/// Why this user can make no file in a directory. It is not tried.
+/// Why this user can make no file in a directory, without trying it.
 pub(super) fn unwritable(directory: &Path) -> Option<Unwritable> {
     let error = rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK).err()?;
     let code = match error {

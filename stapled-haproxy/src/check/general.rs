@@ -1,4 +1,4 @@
-//! Judges HAProxys, their sockets and their configurations. Pure, but for looking where paths lead.
+//! Judges HAProxys, their sockets and their configurations. Pure, but for resolving paths.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ use crate::running::difference::Difference;
 /// How many names are reported as examples.
 const EXAMPLES: usize = 3;
 
-/// A report of everything but single certificates; `items` and `certificates` say what was found of these.
+/// The report of everything but single certificates, which `items` and `certificates` are.
 pub(super) fn report(inputs: Inputs, items: &[&Item], certificates: &[CertificateReport]) -> Report {
     let mut of_processes: Vec<Vec<Finding>> = inputs.processes.iter().map(of_process).collect();
     for (group, latest) in configurations(&inputs) {
@@ -30,7 +30,7 @@ pub(super) fn report(inputs: Inputs, items: &[&Item], certificates: &[Certificat
     let source =
         |group: &Group| SourceReport { name: group.name.clone(), findings: no_socket(group).into_iter().collect() };
     let sources: Vec<SourceReport> = inputs.groups.iter().map(source).collect();
-    // Where something could not be looked at, that is the problem.
+    // Another problem explains why there is no certificate.
     let is_quiet = of_processes.iter().all(Vec::is_empty) && sources.iter().all(|source| source.findings.is_empty());
     if items.is_empty() && is_quiet && others.is_empty() {
         let sources = inputs.groups.iter().map(|group| group.name.clone()).collect();
@@ -74,7 +74,7 @@ fn others(inputs: &Inputs, items: &[&Item], certificates: &[CertificateReport]) 
     others
 }
 
-/// The processes that have something else loaded than was found.
+/// The processes that have loaded other certificates than the sources name.
 fn differing(certificates: &[CertificateReport]) -> HashSet<usize> {
     let is_difference = |problem: &Problem| {
         matches!(
@@ -124,7 +124,7 @@ fn of_warning(warning: &Warning, group: &Group, processes: &[Process], is_confir
     if code == codes::SOCKET_MISSING_IN_CONFIGURATION {
         return None;
     }
-    // Whoever was asked has told it.
+    // The process that was asked reports its own level.
     let has_told = |number: &usize| {
         processes.get(*number).is_some_and(|process| {
             let address = process.address.to_string();
@@ -162,7 +162,7 @@ fn of_warning(warning: &Warning, group: &Group, processes: &[Process], is_confir
     Some(problem.into())
 }
 
-/// What a source could not look at; of a running HAProxy and of configurations, what is not told otherwise.
+/// The places that a source could not scan, without those that are reported otherwise.
 fn problems(group: &Group, processes: &[Process]) -> Vec<Finding> {
     let is_told = |place: &str, what: &str| match &group.kind {
         Kind::Configuration { latest, .. } => latest.warnings.iter().any(|warning| warning.to_string() == what),
@@ -176,7 +176,7 @@ fn problems(group: &Group, processes: &[Process]) -> Vec<Finding> {
     problems.map(|problem| Reported::new(problem.error.code, &problem.error.what).into()).collect()
 }
 
-/// Certificates of a HAProxy that is given those of paths, and that lie in none of them.
+/// Certificates that a HAProxy has loaded and that lie in none of the paths whose staples go to it.
 fn not_in_paths(inputs: &Inputs, number: usize, process: &Process, items: &[&Item]) -> Option<Finding> {
     let picture = process.picture.as_ref().ok()?;
     let of = |group: &&Group| group.processes.contains(&number);

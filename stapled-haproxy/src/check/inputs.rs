@@ -11,36 +11,36 @@ use crate::cli::address::Address;
 use crate::cli::transactions::Transactions;
 use crate::codes;
 use crate::configuration::Configuration;
-use crate::haproxy::{Certificates, Haproxys, NamedSockets, Wanted, beyond as beyond_configurations};
+use crate::haproxy::{Certificates, NamedSockets, Wanted, beyond as beyond_configurations};
 use crate::running::snapshot::Picture;
 use crate::running::source::HaproxySource;
 
 /// How many HAProxys are asked at once.
 const ASKED_AT_ONCE: usize = 16;
-/// How long a change of certificates is waited for that is under way: the daemon's own take moments.
+/// How long to wait for the end of a transaction: those of a stapler take moments.
 const CHANGE: Duration = Duration::from_secs(1);
-/// How long one may take to tell everything, however little of it comes at a time.
+/// How long one HAProxy may take to list everything.
 const LONGEST_ANSWER: Duration = Duration::from_secs(120);
 
-/// Everything that was found out.
+/// Everything that was gathered.
 #[derive(Debug, Default)]
 pub(super) struct Inputs {
     pub(super) groups: Vec<Group>,
     pub(super) processes: Vec<Process>,
 }
 
-/// A source of certificates, and the HAProxys that their staples go to.
+/// A source of certificates, and the HAProxys that the staples go to.
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) kind: Kind,
-    /// What it is called in messages.
+    /// Its name for messages.
     pub(super) name: String,
-    /// By their places in [`Inputs::processes`].
+    /// The HAProxys, by their places in [`Inputs::processes`].
     pub(super) processes: Vec<usize>,
     pub(super) scan: Result<Scan, SourceError>,
 }
 
-/// Who says which certificates there are.
+/// The kind of a source.
 #[derive(Debug)]
 pub(super) enum Kind {
     /// A configuration of HAProxy.
@@ -58,13 +58,12 @@ pub(super) struct Process {
     /// Where first staples are brought while it runs.
     pub(super) transactions: Transactions,
     pub(super) picture: Result<Picture, SourceError>,
-    /// What it serves beyond the configurations whose staples go to it.
+    /// The certificates that it serves beyond its configurations.
     pub(super) beyond: Scan,
 }
 
-/// Looks at everything, and changes nothing.
-pub(super) async fn gather(haproxys: &mut Haproxys) -> Inputs {
-    let wanted = haproxys.wanted();
+/// Scans all sources and asks all HAProxys. Changes nothing.
+pub(super) async fn gather(wanted: &[Wanted]) -> Inputs {
     let mut addresses: Vec<(Address, Asked)> = Vec::new();
     let mut numbers = |wanted: &Wanted| -> Vec<usize> {
         let mut number = |address: &Address| match addresses.iter().position(|(known, _)| known == address) {
@@ -78,7 +77,7 @@ pub(super) async fn gather(haproxys: &mut Haproxys) -> Inputs {
         wanted.sockets.iter().map(&mut number).collect()
     };
     let numbered: Vec<Vec<usize>> = wanted.iter().map(&mut numbers).collect();
-    let mut beyond: HashMap<Address, HaproxySource> = beyond_configurations(&wanted).into_iter().collect();
+    let mut beyond: HashMap<Address, HaproxySource> = beyond_configurations(wanted).into_iter().collect();
     let all = || wanted.iter().zip(&numbered);
     let mut paths = Vec::new();
     for (wanted, processes) in all() {
@@ -139,7 +138,7 @@ struct Asked {
     transactions: Transactions,
 }
 
-/// What lies there; a file system that hangs holds up what lies on it.
+/// Scans a source within a limit: a file system that hangs delays only its own source.
 async fn in_time(source: &dyn CertSource) -> Result<Scan, SourceError> {
     tokio::time::timeout(LONGEST_ANSWER, source.scan()).await.unwrap_or_else(|_| {
         let within = LONGEST_ANSWER.as_secs();
@@ -148,7 +147,7 @@ async fn in_time(source: &dyn CertSource) -> Result<Scan, SourceError> {
     })
 }
 
-/// Asks a HAProxy what it has loaded, and, as a source, where that lies.
+/// Asks a HAProxy for what it has loaded and, where it is a source, for the files of that.
 async fn ask(
     source: &HaproxySource,
     is_source: bool,
@@ -168,30 +167,30 @@ async fn ask(
     });
     match answered {
         Ok((picture, scan)) => (Ok(picture), scan.map(Ok)),
-        // It is told once, of the process.
+        // The failure is reported once, for the process.
         Err(error) => (Err(error), is_source.then(|| Ok(Scan::default()))),
     }
 }
 
 impl Process {
-    /// Whether some file holds what it serves by this name, and the configuration has other files for it.
+    /// Whether a file holds the certificate that it serves under this name, while the configuration names another file.
     pub(super) fn holds(&self, name: &str) -> bool {
         self.beyond.sightings.iter().any(|sighting| *sighting.name == *name)
     }
 }
 
 impl Group {
-    /// What was seen; nothing, where the scan failed.
+    /// The places that were seen; none, where the scan failed.
     pub(super) fn sightings(&self) -> &[stapled_core::source::Sighting] {
         self.scan.as_ref().map(|scan| scan.sightings.as_slice()).unwrap_or_default()
     }
 
-    /// What could not be looked at.
+    /// The places that could not be scanned.
     pub(super) fn problems(&self) -> &[SourceProblem] {
         self.scan.as_ref().map(|scan| scan.problems.as_slice()).unwrap_or_default()
     }
 
-    /// Why nothing could be looked at.
+    /// Why the whole scan failed.
     pub(super) fn failure(&self) -> Option<(ReasonCode, &str)> {
         self.scan.as_ref().err().map(|error| (error.code, error.what.as_str()))
     }

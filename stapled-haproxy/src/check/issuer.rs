@@ -1,4 +1,5 @@
-//! Who issued a certificate: found where the daemon looks, in its order; and whether HAProxy would find it, too. Pure.
+//! The issuer of a certificate, searched for where a stapler searches and in the same order, and whether HAProxy finds
+//! it, too. Pure.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use stapled_core::sink::IssuerPlace;
 
 use super::contents::Contents;
 
-/// So many certificates of authorities are tried whose names are spelled otherwise.
+/// How many certificates of authorities are tried whose names are encoded otherwise than the issuer's.
 const MAX_OTHERS: usize = 1024;
 
 /// The issuer of a certificate.
@@ -24,14 +25,14 @@ pub(super) struct Issuer {
     pub(super) place: IssuerPlace,
 }
 
-/// The certificates of authorities that lie about, and where: whoever misses an issuer looks here.
+/// The certificates of authorities among all files, and their places: the last place where an issuer is searched for.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     by_name: HashMap<Vec<u8>, Vec<(Arc<Certificate>, PathBuf)>>,
 }
 
 impl Pool {
-    /// Takes those that lie in and beside a file.
+    /// Adds those in and beside a file.
     pub(super) fn add(&mut self, path: &Path, contents: &Contents) {
         for (certificates, at) in
             [(&contents.certificates, Some(path)), (&contents.around.beside, contents.around.beside_path.as_deref())]
@@ -42,7 +43,7 @@ impl Pool {
         }
     }
 
-    /// Takes one that was found there.
+    /// Adds one with its place.
     pub(super) fn add_one(&mut self, certificate: &Arc<Certificate>, at: &Path) {
         let named = self.by_name.entry(certificate.subject().to_vec()).or_default();
         if named.iter().all(|(known, _)| known != certificate) {
@@ -58,10 +59,10 @@ impl Pool {
     }
 }
 
-/// That no issuer was found.
+/// No issuer was found.
 #[derive(Debug, Default)]
 pub(super) struct NotFound {
-    /// What seems to be the issuer, and cannot be checked.
+    /// A certificate that seems to be the issuer, and cannot be checked.
     pub(super) unsupported: Option<Box<Unsupported>>,
 }
 
@@ -73,7 +74,7 @@ pub(super) struct Unsupported {
     pub(super) place: IssuerPlace,
 }
 
-/// The first whose name and signature fit: in the file, beside it, among the chains, anywhere else.
+/// The first certificate whose name and signature fit: in the file, beside it, among the chains, anywhere else.
 pub(super) fn find(
     end_entity: &Arc<Certificate>,
     path: &Path,

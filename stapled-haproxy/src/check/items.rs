@@ -1,5 +1,5 @@
-//! The certificates to check, one for each name by which a HAProxy knows it: what the sources say, held against what
-//! the running HAProxys have loaded. Pure.
+//! The certificates to check, one for each name under which a HAProxy lists it: the sources, compared with what the
+//! running HAProxys have loaded. Pure.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -17,35 +17,35 @@ use crate::codes;
 use crate::configuration::{Configuration, Place, Served};
 use crate::running::snapshot::ServedCertificate;
 
-/// So many names of one certificate are told at most, as the daemon tries no more.
+/// How many names of one certificate are reported at most; the sink tries no more.
 const MAX_NAMES: usize = 8;
 
-/// One certificate, by one name.
+/// One certificate under one name.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
-    /// As HAProxy lists it or would; the path, where there is no HAProxy.
+    /// The name under which HAProxy lists or would list it; the path, where there is no HAProxy.
     pub(super) name: String,
     pub(super) file: Option<PathBuf>,
     pub(super) origin: Origin,
-    /// Of which group it is, by its place in [`Inputs::groups`].
+    /// Its group, by its place in [`Inputs::groups`].
     pub(super) group: usize,
-    /// What is to be read.
+    /// The place to read, as its source saw it.
     pub(super) sighting: Option<Sighting>,
-    /// Where HAProxy looks for a staple when it starts.
+    /// The file in which HAProxy looks for a staple when it starts.
     pub(super) staple: Option<PathBuf>,
     /// The line of the configuration that names it.
     pub(super) named_at: Option<Place>,
     /// Whether HAProxy asks for its responses itself.
     pub(super) updates_itself: bool,
-    /// The HAProxys that its staple goes to.
+    /// The HAProxys that its staples go to, by their places in [`Inputs::processes`].
     pub(super) processes: Vec<usize>,
-    /// How those that have it have it.
+    /// The certificate as each of these HAProxys has loaded it.
     pub(super) loaded: Vec<(usize, ServedCertificate)>,
-    /// What is known about it already.
+    /// What was found so far.
     pub(super) findings: Vec<Finding>,
 }
 
-/// Who says that there is this certificate.
+/// The source that names a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Configuration,
@@ -55,10 +55,10 @@ pub(super) enum Origin {
     NotInConfiguration,
 }
 
-/// A certificate, and what lies in its file.
+/// A certificate and the contents of its file.
 pub(super) type Read = (Item, Result<Arc<Contents>, CertificateProblem>);
 
-/// The certificates that there are. Those of paths go by the paths yet.
+/// All certificates. A certificate of a path has the path for its name until [`named`].
 pub(super) fn items(inputs: &Inputs) -> Vec<Item> {
     let mut items = Vec::new();
     for (number, group) in inputs.groups.iter().enumerate() {
@@ -115,12 +115,12 @@ fn configured(group: &Group, latest: &Configuration, processes: &[Process], item
     }
 }
 
-/// What is used nowhere and lies in no file is nothing to be looked at.
+/// Whether a loaded certificate is checked: it is used, or lies in a file.
 fn is_shown(served: &ServedCertificate) -> bool {
     served.is_used || served.file.is_some()
 }
 
-/// What a scan of a running HAProxy says, by the names of the certificates.
+/// The scan of a running HAProxy, by the names of the certificates.
 #[derive(Default)]
 struct Scanned<'a> {
     sightings: HashMap<&'a str, &'a Sighting>,
@@ -129,7 +129,7 @@ struct Scanned<'a> {
 
 impl<'a> Scanned<'a> {
     fn of(scan: &'a Scan) -> Self {
-        // What is served comes before what lies in the file of that name.
+        // The certificate that is served comes before the one in the file of that name.
         let mut sightings: HashMap<&str, &Sighting> = HashMap::new();
         for sighting in &scan.sightings {
             let name = sighting.served_as.as_deref().unwrap_or(&sighting.name);
@@ -153,7 +153,7 @@ impl<'a> Scanned<'a> {
     }
 }
 
-/// What a running HAProxy has loaded, as far as it says where that lies.
+/// A certificate that a running HAProxy has loaded, with its file as far as that is known.
 fn of_process(number: usize, served: &ServedCertificate, scan: &Scanned<'_>, origin: Origin) -> Item {
     let file = served.file.as_ref().filter(|_| !served.is_used);
     let of_unused = || file.map(|file| Sighting::file(file, Version::new([])));
@@ -184,8 +184,8 @@ fn served(group: &Group, processes: &[Process], items: &mut Vec<Item>) {
     items.extend(certificates.map(|served| of_process(number, served, &scan, Origin::Process)));
 }
 
-/// Gives the certificates of paths the names by which the running HAProxys know them, and makes one of what was found
-/// twice.
+/// Gives the certificates of paths the names under which the running HAProxys list them, and joins certificates that
+/// were found twice.
 pub(super) fn named(read: Vec<Read>, processes: &[Process]) -> Vec<Read> {
     let indexes: HashMap<usize, Index<'_>> =
         processes.iter().enumerate().filter_map(|(number, process)| Some((number, Index::of(process)?))).collect();
@@ -214,8 +214,8 @@ pub(super) fn named(read: Vec<Read>, processes: &[Process]) -> Vec<Read> {
     merged
 }
 
-/// One for each name by which the certificate is loaded; one by its path for the HAProxys that do not have it. Those
-/// that did not answer go with the first.
+/// One item for each name under which the certificate is loaded, and one with its path for the HAProxys that do not have
+/// it. HAProxys that did not answer belong to the first item.
 fn by_their_names(item: Item, contents: Option<&Contents>, indexes: &HashMap<usize, Index<'_>>) -> Vec<Item> {
     let mut named: Vec<Item> = Vec::new();
     let (mut missing, mut unknown) = (Vec::new(), Vec::new());
@@ -256,7 +256,7 @@ fn by_their_names(item: Item, contents: Option<&Contents>, indexes: &HashMap<usi
     named
 }
 
-/// What a process has loaded, by name and by serial number.
+/// The certificates that a process has loaded, by name and by serial number.
 struct Index<'a> {
     by_name: HashMap<&'a str, &'a ServedCertificate>,
     by_serial: HashMap<String, Vec<&'a ServedCertificate>>,
@@ -273,7 +273,8 @@ impl<'a> Index<'a> {
         Some(Index { by_name, by_serial })
     }
 
-    /// The one of its path, if that is this certificate; or else those that are; or else what is loaded from its path.
+    /// The loaded certificate of the item's name, if it is this certificate; otherwise all that are this certificate;
+    /// otherwise the one that is loaded from the path.
     fn find(&self, item: &Item, contents: Option<&Contents>) -> Vec<&'a ServedCertificate> {
         let by_name = self.by_name.get(item.name.as_str()).copied();
         let Some(certificate) = contents.and_then(Contents::end_entity) else { return by_name.into_iter().collect() };
@@ -331,7 +332,7 @@ impl Item {
         }
     }
 
-    /// Takes what is known of the same certificate from another source.
+    /// Adds what another source knows of the same certificate.
     fn join(&mut self, other: Item) {
         // A path gives it staples, whatever the configuration says.
         if self.origin == Origin::NotInConfiguration && other.origin == Origin::Path {

@@ -22,20 +22,20 @@ use super::items::{self, Item, Origin, Read};
 use super::problem::{CertificateProblem, StapleFileProblem, Unreadable};
 use super::report::{CertificateReport, Report};
 use super::rules::{Rules, StapleFiles};
-use crate::haproxy::{Haproxy, Haproxys};
+use crate::haproxy::{Haproxy, Haproxys, Wanted};
 
 /// How many files are read at once.
 const READ_AT_ONCE: usize = 16;
 /// How long reading one file may take: a file system that hangs delays only its own files.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A check of HAProxys that is prepared: [`Haproxys::check`] makes one.
+/// A check that is prepared: [`Haproxy::check`] and [`Haproxys::check`] make one.
 ///
 /// It finds out what a stapler with the same settings would do for each certificate, and what prevents it. It writes no
 /// file, asks no CA, and sends HAProxy nothing but questions.
 #[must_use]
 pub struct Check<'a> {
-    haproxys: &'a mut Haproxys,
+    wanted: Vec<Wanted>,
     clock: Arc<dyn Clock>,
     rules: Rules,
     progress: Box<dyn Fn(usize, usize) + Send + Sync + 'a>,
@@ -43,21 +43,21 @@ pub struct Check<'a> {
 
 impl Haproxys {
     /// A check of all of them, by the defaults of a stapler.
-    pub fn check(&mut self) -> Check<'_> {
-        Check::of(self)
+    pub fn check<'a>(&mut self) -> Check<'a> {
+        Check::of(self.wanted())
     }
 }
 
 impl Haproxy {
-    /// Checks it by the defaults of a stapler; [`Haproxys::check`] takes other settings.
-    pub async fn check(self) -> Report {
-        Haproxys::from(self).check().run().await
+    /// A check of this HAProxy, by the defaults of a stapler.
+    pub fn check<'a>(&mut self) -> Check<'a> {
+        Check::of(vec![self.wanted()])
     }
 }
 
 impl<'a> Check<'a> {
-    fn of(haproxys: &'a mut Haproxys) -> Self {
-        Check { haproxys, clock: Arc::new(SystemClock), rules: Rules::default(), progress: Box::new(|_, _| {}) }
+    fn of(wanted: Vec<Wanted>) -> Self {
+        Check { wanted, clock: Arc::new(SystemClock), rules: Rules::default(), progress: Box::new(|_, _| {}) }
     }
 
     /// The clock. Default: that of the system.
@@ -102,7 +102,7 @@ impl<'a> Check<'a> {
 
     /// Looks at everything, and reports.
     pub async fn run(self) -> Report {
-        let inputs = inputs::gather(self.haproxys).await;
+        let inputs = inputs::gather(&self.wanted).await;
         judged(&self.rules, inputs, self.clock.now(), &*self.progress).await
     }
 }

@@ -136,7 +136,7 @@ impl Haproxy {
     }
 
     /// What is stapled of it now.
-    fn wanted(&mut self) -> Wanted {
+    pub(crate) fn wanted(&mut self) -> Wanted {
         self.look();
         let named = self.named().to_vec();
         self.forget_former(&named);

@@ -8,7 +8,7 @@ use crate::chain::CertChain;
 use crate::encoding::{self, Contents, Section};
 use crate::ocsp::{OcspResponse, RequestContents};
 
-/// How many PEM sections of a file are looked at.
+/// How many PEM sections of a file are described.
 const MAX_SECTIONS: usize = 1024;
 /// How many signatures are checked to find the issuers of a file's certificates: a file could ask for a million.
 const MAX_SIGNATURES: usize = 256;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What OpenSSL signs with and is not supported here: files of the library's tests.
+/// Algorithms of OpenSSL that are not supported here, as files of the library's tests.
 pub(super) const UNSUPPORTED: [&str; 4] =
     ["ecdsa-brainpool-sha256", "ecdsa-secp256k1-sha256", "ed448", "rsa768-sha256"];
 
@@ -14,7 +14,8 @@ pub(super) fn unsupported(algorithm: &str) -> (String, String) {
     (sections[1].to_owned(), sections[0].to_owned())
 }
 
-/// Where HAProxy takes another certificate of the issuer's name first, it is told with what to do, and no staple is promised.
+/// Where HAProxy takes another certificate of the issuer's name first, the problem and its remedy are reported, and no
+/// staple is promised.
 #[test]
 fn another_certificate_of_the_issuers_name() {
     let former = Authority::root("Issuer").create().unwrap().certificate_pem();
@@ -66,7 +67,7 @@ fn another_certificate_of_the_issuers_name() {
         let is_known = !expected.contains(&"issuer_missing!");
         assert_eq!(first(&answered) == "No wrong_issuer_first", is_mistaken, "{how}");
         assert_eq!(first(&answered) == "Yes", is_known && !is_mistaken, "{how}: {}", first(&answered));
-        // What HAProxy does not take is not written, and what lies there is told.
+        // A staple that HAProxy does not take is not written, and an unusable file is reported.
         world.write("a.pem.ocsp", "rubbish");
         let answered = world.check(&["-p", "@/a.pem", "--no-haproxy-sockets"], |_| {});
         let reasons = of_only_row(&answered);
@@ -74,9 +75,9 @@ fn another_certificate_of_the_issuers_name() {
     }
 }
 
-/// The file is right, and HAProxy goes on with what it loaded before.
+/// The file is right, and HAProxy still has the chain that it loaded before.
 #[test]
-fn a_haproxy_that_still_has_the_other_one_is_told() {
+fn a_haproxy_that_has_loaded_the_wrong_issuer_is_reported() {
     let world = World::new();
     let certificate = world.cert("a.pem", |profile| profile.authority_key_identifier(false));
     let former = Authority::root("Issuer").create().unwrap();
@@ -101,9 +102,9 @@ fn a_haproxy_that_still_has_the_other_one_is_told() {
     }
 }
 
-/// Nothing is advised that would take HAProxy's issuer away.
+/// No remedy would remove HAProxy's issuer.
 #[test]
-fn an_issuer_that_cannot_be_checked_is_no_wrong_one() {
+fn an_issuer_that_cannot_be_checked_is_not_wrong() {
     for algorithm in UNSUPPORTED {
         let (leaf, issuer) = unsupported(algorithm);
         for (chain, beside, elsewhere) in

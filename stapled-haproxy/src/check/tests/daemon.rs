@@ -1,4 +1,4 @@
-//! What the daemon itself makes out, held against what is said here.
+//! The check compared with the stapler itself.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,9 +20,9 @@ use super::chains::{UNSUPPORTED, unsupported};
 use crate::check::contents::Reader;
 use crate::check::issuer::{self, Pool};
 
-/// Where HAProxy finds an issuer is the daemon's to decide, too: both must say the same, whatever lies where.
+/// The stapler decides, too, where HAProxy finds an issuer: both must agree for every combination of files.
 #[test]
-fn the_daemon_says_the_same_of_issuers() {
+fn the_stapler_finds_the_same_issuers() {
     let world = World::new();
     let (issuer, stranger) = (world.ca.certificate_pem(), world.stranger.certificate_pem());
     // The same CA with its former key.
@@ -118,9 +118,9 @@ fn the_daemon_says_the_same_of_issuers() {
     }
 }
 
-/// What cannot be stapled for its issuer's sake is told with the same word.
+/// A certificate without a usable issuer has the same reason code for both.
 #[test]
-fn the_daemon_says_the_same_of_issuers_that_do_not_do() {
+fn the_stapler_refuses_the_same_issuers() {
     let world = World::new();
     let (wrong, stranger) =
         (Authority::root("Issuer").create().unwrap().certificate_pem(), world.stranger.certificate_pem());
@@ -169,7 +169,7 @@ fn the_daemon_says_the_same_of_issuers_that_do_not_do() {
         .collect();
     assert_eq!(theirs.len(), count);
     for (name, ours) in &ours {
-        // The daemon looks everywhere: what lies with one may be another's.
+        // The stapler searches all files, so an issuer beside one certificate counts for another.
         let theirs = &theirs[name];
         assert_eq!(ours, theirs, "{name}");
     }

@@ -89,7 +89,7 @@ impl World {
         let Options { mut haproxys, rules } = self.options(options);
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
-            let mut inputs = inputs::gather(&mut haproxys).await;
+            let mut inputs = inputs::gather(&haproxys.wanted()).await;
             adapt(&mut inputs);
             judged(&rules, inputs, SystemClock.now(), &|_, _| {}).await
         })
@@ -187,9 +187,9 @@ fn first(answered: &Report) -> String {
     format!("{:?} {}", first.answer, first.code.map(|code| code.as_str()).unwrap_or_default()).trim().to_owned()
 }
 
-/// What is wrong with the certificate itself; HAProxy has it as it is.
+/// Problems of the certificate itself; HAProxy has loaded the same one.
 #[test]
-fn certificates() {
+fn problems_of_certificates() {
     let now = SystemClock.now().unix();
     let plain = |profile: Profile| profile;
     let without_url = |_| Profile::server("a.example");
@@ -264,9 +264,9 @@ fn files_that_are_no_certificates() {
     );
 }
 
-/// Where the issuer is, and whether HAProxy finds it, too.
+/// Where the issuer lies, and whether HAProxy finds it, too.
 #[test]
-fn issuers() {
+fn places_of_issuers() {
     let world = World::new();
     let fetched = |profile: Profile| profile.ca_issuers_url("http://ca.example/ca.der");
     let lonely = world.lonely("a.pem", fetched);
@@ -297,7 +297,7 @@ fn issuers() {
         assert!(what.contains(looked), "{looked}: {what}");
     }
 
-    // Among the certificates of other paths, only the daemon finds it.
+    // Only the stapler finds it among the certificates of other paths.
     world.write("other/ca.pem", world.ca.certificate_pem());
     let elsewhere = ["-p", "@/other"];
     assert_eq!(shown(&check(&elsewhere)), expect(&["issuer_not_found_by_server"], Some("ca.pem"), Some(false), "Yes"));
@@ -330,9 +330,9 @@ fn issuers() {
     assert_eq!(shown(&check(&elsewhere)).0, ["staple_without_issuer!", "wrong_issuer_file!"]);
 }
 
-/// A certificate without URL, as it came after one that had: its old response keeps HAProxy from starting all the same.
+/// A certificate without URL took the place of one with a URL: the old response still keeps HAProxy from starting.
 #[test]
-fn what_needs_no_staple_may_have_one_that_is_in_the_way() {
+fn an_old_staple_of_a_certificate_without_url_is_a_problem() {
     let world = World::new();
     world.lonely("a.pem", |_| Profile::server("a.example"));
     world.write("a.pem.ocsp", "rubbish");
@@ -343,9 +343,9 @@ fn what_needs_no_staple_may_have_one_that_is_in_the_way() {
     assert_eq!(of_only_row(&check()), ["no_ocsp_url", "staple_file_unusable!"]);
 }
 
-/// What lies where HAProxy looks for a response.
+/// The contents of the file in which HAProxy looks for a response.
 #[test]
-fn staples() {
+fn contents_of_staple_files() {
     let world = World::new();
     let certificate = world.cert("a.pem", |profile| profile);
     let other = world.cert("b/other.pem", |profile| profile);
@@ -382,7 +382,7 @@ fn staples() {
         assert_eq!(answered.certificates[0].staple.and_then(|kept| kept.until()).is_some(), state == "good");
         assert_eq!(of_only_row(&check(&["--no-staple-files"])), where_not_replaced, "{state}");
     }
-    // Other servers send such a one.
+    // Other servers send a staple that lives so short.
     world.write("a.pem.ocsp", &short);
     assert_eq!(of_only_row(&world.check(&["-p", "@/a.pem"], |_| {})), [""; 0]);
     std::fs::remove_file(world.path("a.pem.ocsp")).unwrap();
@@ -391,7 +391,7 @@ fn staples() {
 
 /// A file that the configuration names must be there for HAProxy to start.
 #[test]
-fn a_named_file_that_is_not_there() {
+fn a_named_staple_file_must_be_there() {
     let world = World::new();
     world.cert("a.pem", |profile| profile);
     let text = "crt-store\n load crt @/a.pem ocsp @/a.response alias a\nfrontend f\n bind :1 ssl crt @a\n";
@@ -411,9 +411,9 @@ fn told_as(told: &[&str]) -> Vec<String> {
     told.iter().map(|&told| told.to_owned()).collect()
 }
 
-/// Where the daemon could write no staple.
+/// Directories in which the stapler could write no staple.
 #[test]
-fn where_no_staple_can_be_written() {
+fn directories_that_cannot_be_written() {
     let world = World::new();
     let one = world.cert("one.pem", |profile| profile);
     let file = world.path("one.pem").display().to_string();
@@ -445,9 +445,9 @@ fn where_no_staple_can_be_written() {
     assert_eq!(of_only_row(&check(&[])), ["staple_file_missing"], "it is written with the first staple");
 }
 
-/// Advice about a configuration is only a note; less still where the running HAProxy confirms what was assumed.
+/// Advice about a configuration is a note, without a remedy where the running HAProxy confirms what was assumed.
 #[test]
-fn what_was_assumed_of_a_configuration() {
+fn assumptions_about_a_configuration_are_notes() {
     let world = World::new();
     let one = world.cert("one.pem", |profile| profile);
     let socket = world.path("admin.sock").display().to_string();
@@ -483,7 +483,7 @@ fn what_was_assumed_of_a_configuration() {
 
 /// HAProxy asks for responses itself.
 #[test]
-fn two_writers() {
+fn two_writers_are_a_problem() {
     let world = World::new();
     let one = world.cert("one.pem", |profile| profile);
     let text = std::fs::read_to_string(world.haproxy(&["one.pem"])).unwrap();
@@ -494,9 +494,9 @@ fn two_writers() {
     assert_eq!(of_only_row(&answered), ["two_writers!"]);
 }
 
-/// Names that cannot be said to HAProxy.
+/// Names that cannot be sent to HAProxy.
 #[test]
-fn names_that_cannot_be_said() {
+fn names_that_cannot_be_sent() {
     let world = World::new();
     let odd = world.cert("p/a\nb.pem", |profile| profile);
     let answered = world.check(&["-p", "@/p", "-s", "@/s"], |inputs| {
@@ -506,9 +506,9 @@ fn names_that_cannot_be_said() {
     assert_eq!(first(&answered), "No unusable_name");
 }
 
-/// One copy of an authority's certificate is kept, in however many files it lies.
+/// One copy of an authority's certificate is kept for all files that hold it.
 #[test]
-fn what_files_have_in_common_is_kept_once() {
+fn an_authority_in_many_files_is_kept_once() {
     let world = World::new();
     let reader = Reader::default();
     let read = ["a.pem", "b.pem"].map(|name| {

@@ -1,4 +1,4 @@
-//! What running HAProxys have, against what configurations and paths say.
+//! Running HAProxys compared with configurations and paths.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use super::super::report::{Answer, CertificateReport};
 use super::*;
 use crate::codes;
 
-/// What the running HAProxy has, against what its configuration says.
+/// The running HAProxy compared with its configuration.
 #[test]
 fn the_running_haproxy_and_its_configuration() {
     let world = World::new();
@@ -28,7 +28,7 @@ fn the_running_haproxy_and_its_configuration() {
 
     let answered = with(world.loaded(&[("one.pem", &before), ("gone.pem", &gone)]));
     let differences = [
-        // What the running HAProxy serves from there was not looked for.
+        // The invented HAProxy has no scan of the files that it serves.
         "gone.pem not_in_configuration unreadable_file!",
         "one.pem served_differs!",
         "two.pem not_loaded!",
@@ -37,14 +37,14 @@ fn the_running_haproxy_and_its_configuration() {
     let firsts: Vec<_> =
         answered.certificates.iter().map(|row| row.first_staple.code.map(|code| code.as_str())).collect();
     assert_eq!(firsts, [Some("unreadable_file"), Some("served_differs"), Some("not_loaded")]);
-    // What it has and uses nowhere needs nothing.
+    // A certificate that it has loaded and uses nowhere needs nothing.
     let mut unused = world.loaded(&[("one.pem", &one), ("two.pem", &two), ("gone.pem", &gone)]);
     unused.certificates[2].is_used = false;
     let answered = with(unused);
     assert_eq!(shown(&answered), ["gone.pem not_in_configuration", "one.pem ", "two.pem "]);
     assert_eq!(answered.certificates[0].first_staple.code, Some(codes::CERTIFICATE_UNUSED));
     assert!(!answered.needs_operator());
-    // Somebody gives it staples by its path.
+    // The stapler gives it staples by its path.
     let by_path = world.check(&["--haproxy-config", "@/h.cfg", "-p", "@/gone.pem", "-s", "@/admin.sock"], |inputs| {
         inputs.processes[0].picture = Ok(world.loaded(&[("one.pem", &one), ("two.pem", &two), ("gone.pem", &gone)]));
     });
@@ -57,18 +57,18 @@ fn the_running_haproxy_and_its_configuration() {
     let answered = with(picture);
     assert_eq!(told(answered.general()), ["other_configuration!", "socket_level!"]);
     assert_eq!(answered.certificates[0].first_staple.code, Some(codes::SOCKET_LEVEL));
-    // What is wrong with a socket concerns its certificates.
+    // The problems of a socket concern its certificates.
     for certificate in &answered.certificates {
         assert_eq!(told(answered.about(certificate)), ["other_configuration!", "socket_level!"]);
     }
 
-    // Who takes responses already, takes the next ones at a lower level, too.
+    // A certificate that takes responses takes the next ones at a lower level, too.
     let mut picture = all.clone();
     picture.level = Some(Level::Operator);
     picture.certificates[0].takes_responses = true;
     assert_eq!(first(&with(picture)), "Already");
 
-    // Relative, it begins where HAProxy was started; what cannot be known is not told.
+    // A relative path begins where HAProxy was started; where that is unknown, there is no finding.
     let mut picture = all.clone();
     picture.configuration_files = vec!["h.cfg".into()];
     assert!(!with(picture.clone()).needs_operator());
@@ -83,9 +83,9 @@ fn the_running_haproxy_and_its_configuration() {
     assert_eq!(first(&nobody), "Unknown socket_missing");
 }
 
-/// Somebody's change that was begun and not ended is in the way of first staples.
+/// A transaction of another client that has not ended prevents first staples.
 #[test]
-fn a_change_under_way_is_in_the_way() {
+fn a_foreign_transaction_prevents_first_staples() {
     let world = World::new();
     let one = world.cert("one.pem", |profile| profile);
     let two = world.cert("two.pem", |profile| profile);
@@ -101,7 +101,7 @@ fn a_change_under_way_is_in_the_way() {
     assert_eq!(firsts, [Answer::No, Answer::Already]);
 }
 
-/// A first staple that is not to be brought at run time comes with a reload.
+/// Without transactions, a first staple comes with a reload.
 #[test]
 fn without_transactions_a_first_staple_takes_a_reload() {
     let world = World::new();
@@ -129,7 +129,7 @@ fn without_transactions_a_first_staple_takes_a_reload() {
     }
 }
 
-/// Certificates of paths go by the names that HAProxy knows them by.
+/// Certificates of paths have the names under which HAProxy lists them.
 #[test]
 fn paths_and_a_running_haproxy() {
     let world = World::new();
