@@ -137,28 +137,28 @@ impl CertChain {
 
     /// Whether it can use a staple at this time: within its validity and for servers.
     pub fn check_usable(&self, at: Timestamp) -> Result<(), ChainError> {
-        check_usable(&self.end_entity, at)
+        CertChain::check_certificate(&self.end_entity, at)
     }
-}
 
-/// Whether a certificate can be stapled at this time, whoever issued it.
-///
-/// # Errors
-///
-/// It is not for TLS servers, not yet valid, or expired.
-pub fn check_usable(certificate: &Certificate, at: Timestamp) -> Result<(), ChainError> {
-    let name = || certificate.name().to_owned();
-    if !certificate.allows_server_auth() {
-        return Err(ChainError::NotForServers { name: name() });
+    /// The same for a certificate whose issuer is not known.
+    ///
+    /// # Errors
+    ///
+    /// It is not for TLS servers, not yet valid, or expired.
+    pub fn check_certificate(certificate: &Certificate, at: Timestamp) -> Result<(), ChainError> {
+        let name = || certificate.name().to_owned();
+        if !certificate.allows_server_auth() {
+            return Err(ChainError::NotForServers { name: name() });
+        }
+        if at < certificate.not_before() {
+            return Err(ChainError::NotYetValid { name: name(), not_before: certificate.not_before() });
+        }
+        // notAfter is the last second of validity, to its end.
+        if at.unix() > certificate.not_after().unix() {
+            return Err(ChainError::Expired { name: name(), not_after: certificate.not_after() });
+        }
+        Ok(())
     }
-    if at < certificate.not_before() {
-        return Err(ChainError::NotYetValid { name: name(), not_before: certificate.not_before() });
-    }
-    // notAfter is the last second of validity, to its end.
-    if at.unix() > certificate.not_after().unix() {
-        return Err(ChainError::Expired { name: name(), not_after: certificate.not_after() });
-    }
-    Ok(())
 }
 
 impl fmt::Debug for CertChain {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stapled_core::certificate::{Certificate, name_in_full};
-use stapled_core::chain::{ChainError, check_usable};
+use stapled_core::chain::{CertChain, ChainError};
 use stapled_core::io::file::codes as files;
 use stapled_core::ocsp::CertStatus;
 use stapled_core::reason::ReasonCode;
@@ -147,7 +147,7 @@ impl Case<'_> {
 
     /// Why the certificate gets no staple.
     pub(super) fn unusable(&self) -> Option<ChainError> {
-        check_usable(self.end_entity, self.now).err()
+        CertChain::check_certificate(self.end_entity, self.now).err()
     }
 
     fn validity(&self) -> Option<Finding> {
