@@ -1,55 +1,30 @@
 //! The renewer: asks the CA's responders, judges the answer, and schedules *add* now and the next *renew*.
 
 mod ask;
+mod parts;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::ChainError;
-use crate::chance::Chance;
-use crate::event::{EventKind, Journal};
-use crate::fetch::OcspFetcher;
-use crate::inventory::{CertificateView, Inventory, SinkNumber, Standing};
+use crate::event::EventKind;
+use crate::inventory::{CertificateView, SinkNumber, Standing};
 use crate::lane::Lane;
-use crate::ocsp::CertIdHash;
 use crate::queues;
 use crate::reason::ReasonCode;
-use crate::refresh::{Failure, RefreshPolicy, Spread, Usable};
-use crate::responders::Responders;
-use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
-use crate::sink::{StapleSink, requirements_of, usable_by};
-use crate::staple::{JudgePolicy, Staple};
+use crate::refresh::{Failure, Spread, Usable};
+use crate::scheduler::{Lease, SchedulerError, Step};
+use crate::sink::{requirements_of, usable_by};
+use crate::staple::Staple;
 use crate::task::{Cause, Due, Queue, Task};
 use crate::time::Timestamp;
 
 use ask::{Believed, Refused};
-
-/// The renewer.
-pub(crate) struct Renewer {
-    pub(crate) inventory: Arc<Inventory>,
-    pub(crate) scheduler: Arc<dyn Scheduler>,
-    pub(crate) responders: Arc<Responders>,
-    pub(crate) fetcher: Arc<dyn OcspFetcher>,
-    pub(crate) sinks: Vec<Arc<dyn StapleSink>>,
-    pub(crate) journal: Journal,
-    pub(crate) refresh: RefreshPolicy,
-    pub(crate) chance: Arc<dyn Chance>,
-    pub(crate) judging: JudgePolicy,
-    /// The CertID hash of requests where no sink requires one.
-    pub(crate) hash: CertIdHash,
-    /// Whether requests carry a nonce.
-    pub(crate) nonce: bool,
-    /// The requests that may run at once, over all responders.
-    pub(crate) exchanges: Semaphore,
-    /// The requests among them that may go to responders whose last request failed.
-    pub(crate) doubtful_exchanges: Semaphore,
-    /// How many renewals of one responder run at once.
-    pub(crate) per_responder: usize,
-}
+pub(crate) use parts::Renewer;
 
 impl Renewer {
     /// Runs a lane for each queue that comes into use, so that a slow responder delays only its own certificates. `lane`

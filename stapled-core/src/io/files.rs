@@ -15,13 +15,7 @@ use crate::io::watch::{Session, Watches, file_id, is_noise};
 use crate::source::{SourceProblem, Version};
 use crate::time::Timestamp;
 
-/// The words for what cannot be watched.
-pub mod codes {
-    use crate::reason::ReasonCode;
-
-    /// Changes cannot be watched: they are noticed at the regular scan only.
-    pub const WATCH_UNAVAILABLE: ReasonCode = ReasonCode::new("watch_unavailable");
-}
+pub mod codes;
 
 /// What a source of one's own needs to know of its files, as [`DirectorySource`](super::directory::DirectorySource) does.
 ///

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 
-use super::Renewer;
+use super::parts::Renewer;
 use crate::event::EventKind;
 use crate::fetch::{Answer, FetchError, Method, Question};
 use crate::inquiry::{HashChoice, Inquiry, NextQuestion, Trouble};

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{Handle, Stapler};
+use super::handle::Handle;
+use super::owner::Stapler;
 use crate::adder::Adder;
 use crate::chance::{Chance, SystemChance};
 use crate::clock::{Clock, SystemClock};
@@ -134,6 +135,13 @@ impl Group {
     pub fn shared_sink(mut self, sink: Arc<dyn StapleSink>) -> Self {
         self.sinks.push(sink);
         self
+    }
+}
+
+impl Stapler {
+    /// A builder with the defaults: HTTP, a scheduler in memory, the system's clock, no observer.
+    pub fn builder() -> StaplerBuilder {
+        StaplerBuilder::default()
     }
 }
 

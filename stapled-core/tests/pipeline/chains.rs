@@ -142,7 +142,8 @@ async fn a_fetched_issuer_is_held_against_those_that_name_its_key() {
 
 /// A file with the issuer and a certificate of its, signed in a way that is not supported: made by OpenSSL.
 fn unsupported(name: &str) -> (String, String) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stapled-ocsp/tests/algorithms").join(name).with_extension("pem");
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../stapled-ocsp/tests/algorithms").join(name).with_extension("pem");
     let text = std::fs::read_to_string(path).unwrap();
     let sections: Vec<&str> = text.split_inclusive("-----END CERTIFICATE-----\n").collect();
     (sections[1].to_owned(), sections[0].to_owned())

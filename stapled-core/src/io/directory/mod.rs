@@ -1,6 +1,7 @@
 //! Certificates in files: a file, or a directory and perhaps all below it.
 
 mod ignore;
+mod settings;
 mod walk;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 pub use ignore::IgnoreError;
 
 use self::ignore::Ignore;
+use self::settings::Settings;
 use self::walk::Walk;
 use crate::clock::{Clock, SystemClock};
 use crate::io::heard::heard;
@@ -18,29 +20,7 @@ use crate::io::stamp::Memory;
 use crate::io::watch::Watches;
 use crate::source::{CertSource, Scan, SourceError};
 
-/// The words for what a [`DirectorySource`] could not look at.
-pub mod codes {
-    use crate::reason::ReasonCode;
-
-    /// The root does not exist.
-    pub(crate) const PATH_MISSING: ReasonCode = ReasonCode::new("path_missing");
-    /// A directory cannot be read: what is in it stays as it was known.
-    pub(crate) const UNREADABLE_DIRECTORY: ReasonCode = ReasonCode::new("unreadable_directory");
-    /// A file's attributes cannot be read.
-    pub(crate) const UNREADABLE_FILE: ReasonCode = ReasonCode::new("unreadable_file");
-    /// A FIFO, a device or a socket stands where a certificate should be. It is not opened.
-    pub(crate) const NOT_A_FILE: ReasonCode = ReasonCode::new("not_a_file");
-    /// A symbolic link leads to itself, or to a directory that it lies in. It is not followed.
-    pub(crate) const SYMLINK_LOOP: ReasonCode = ReasonCode::new("symlink_loop");
-    /// A symbolic link leads nowhere.
-    pub(crate) const DANGLING_LINK: ReasonCode = ReasonCode::new("dangling_link");
-    /// There are more entries than are looked at.
-    pub(crate) const TOO_MANY_FILES: ReasonCode = ReasonCode::new("too_many_files");
-    /// A directory lies deeper than is looked.
-    pub(crate) const TOO_DEEP: ReasonCode = ReasonCode::new("too_deep");
-    /// The scan itself broke off.
-    pub const SCAN_FAILED: ReasonCode = ReasonCode::new("scan_failed");
-}
+pub mod codes;
 
 /// These belong beside a certificate and are none, whatever extensions are asked for.
 const NEVER: [&str; 4] = ["issuer", "ocsp", "key", "sctl"];
@@ -66,16 +46,6 @@ pub struct DirectorySource {
     settings: Arc<Settings>,
     memory: Arc<Mutex<Memory>>,
     watches: Arc<Watches>,
-}
-
-#[derive(Clone, Debug)]
-struct Settings {
-    root: PathBuf,
-    recursive: bool,
-    extensions: Vec<String>,
-    ignore: Ignore,
-    max_entries: usize,
-    max_depth: usize,
 }
 
 impl DirectorySource {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
-use super::{Settings, codes};
+use super::codes;
+use super::settings::Settings;
 use crate::certificate_file::issuer_file_of;
 use crate::io::stamp::Memory;
 use crate::io::watch::{FileId, Session, file_id};

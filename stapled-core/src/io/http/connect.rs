@@ -1,6 +1,5 @@
 //! Connections: names resolved and checked, proxies, TLS.
 
-use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,26 +11,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
-use hyper_util::client::legacy::{self, Client, connect::Connect};
+use hyper_util::client::legacy::{Client, connect::Connect};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::resolve::{Addresses, Names};
-#[cfg(feature = "https")]
-use super::tls::TlsClient;
+use super::resolve::{Addresses, AnyError, Names};
 
-pub(super) type AnyError = Box<dyn StdError + Send + Sync>;
-type Connecting = Pin<Box<dyn Future<Output = Result<Stream, AnyError>> + Send>>;
+/// The body of a request.
 pub(super) type Body = Full<Bytes>;
+type Connecting = Pin<Box<dyn Future<Output = Result<Stream, AnyError>> + Send>>;
 
 /// How long a connection without a request is kept.
 const POOL_IDLE: Duration = Duration::from_secs(30);
@@ -40,52 +36,7 @@ pub(super) const POOL_PER_HOST: usize = 32;
 /// The head of an answer, and what is read at once, in bytes.
 const MAX_HEAD: usize = 32 * 1024;
 
-/// The clients for both schemes, each with its pool.
-#[derive(Debug)]
-pub(super) struct Clients {
-    connector: Connector,
-    plain: Client<Connector, Body>,
-    #[cfg(feature = "https")]
-    tls: TlsClient,
-}
-
-/// A request that waits for its answer, or for the reason why there is none.
-pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Response<Incoming>, legacy::Error>> + Send>>;
-
-impl Clients {
-    #[cfg(feature = "https")]
-    pub(super) fn new(connector: Connector, tls: TlsClient) -> Self {
-        Clients { plain: client(connector.clone(), POOL_PER_HOST), connector, tls }
-    }
-
-    #[cfg(not(feature = "https"))]
-    pub(super) fn new(connector: Connector) -> Self {
-        Clients { plain: client(connector.clone(), POOL_PER_HOST), connector }
-    }
-
-    /// Sends a request over a connection of the pool or a new one, or over a new one to this address.
-    ///
-    /// # Errors
-    ///
-    /// For https, where there is no TLS: no provider, no root certificates, or no feature `https`.
-    pub(super) async fn send(&self, request: Request<Body>, only: Option<IpAddr>) -> Result<Answering, io::Error> {
-        let is_tls = request.uri().scheme_str() == Some("https");
-        Ok(match (is_tls, only) {
-            (false, None) => Box::pin(self.plain.request(request)),
-            (false, Some(only)) => Box::pin(client(self.connector.only(only), 0).request(request)),
-            #[cfg(feature = "https")]
-            (true, None) => Box::pin(self.tls.pooled(&self.connector).await?.request(request)),
-            #[cfg(feature = "https")]
-            (true, Some(only)) => Box::pin(self.tls.alone(self.connector.only(only)).await?.request(request)),
-            #[cfg(not(feature = "https"))]
-            (true, _) => {
-                let why = "this program was built without the feature `https` of stapled-core";
-                return Err(io::Error::new(io::ErrorKind::Unsupported, why));
-            }
-        })
-    }
-}
-
+/// A client with a pool that keeps so many connections for each host.
 pub(super) fn client<C: Connect + Clone>(connector: C, kept: usize) -> Client<C, Body> {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -130,7 +81,7 @@ impl Connector {
     }
 
     /// The same, to one address of the responder.
-    fn only(&self, address: IpAddr) -> Self {
+    pub(super) fn only(&self, address: IpAddr) -> Self {
         Connector { direct: direct(&self.addresses, Some(address), self.sockets), ..self.clone() }
     }
 }

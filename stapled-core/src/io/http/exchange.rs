@@ -23,7 +23,8 @@ use hyper_util::client::proxy::matcher::Matcher;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::address::{AddressPolicy, Denied};
-use super::connect::{Body, Clients, ConnectDeadline, Meter, TooMuch};
+use super::clients::Clients;
+use super::connect::{Body, ConnectDeadline, Meter, TooMuch};
 use super::resolve::Addresses;
 use super::url::printable;
 use super::{encoding, freshness, url};

@@ -1,6 +1,7 @@
 //! Asking responders by HTTP.
 
 mod address;
+mod clients;
 mod connect;
 mod encoding;
 mod exchange;
@@ -24,7 +25,8 @@ pub use self::resolve::Resolver;
 pub use self::url::get_url;
 
 use self::address::AddressPolicy;
-use self::connect::{Clients, Connector, Sockets};
+use self::clients::Clients;
+use self::connect::{Connector, Sockets};
 use self::exchange::{Asked, Exchanger};
 use self::resolve::{Addresses, SystemResolver};
 #[cfg(feature = "https")]

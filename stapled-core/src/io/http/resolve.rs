@@ -1,6 +1,7 @@
 //! The addresses of a responder: resolved, checked, and in the order in which they are tried.
 
 use std::collections::HashMap;
+use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -16,7 +17,9 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::address::{AddressPolicy, Denied};
-use super::connect::AnyError;
+
+/// Why a name was not resolved, or a connection not made.
+pub(super) type AnyError = Box<dyn StdError + Send + Sync>;
 
 /// How long an address comes last that gave no answer where another address of the same name did.
 const PENALTY: Duration = Duration::from_secs(600);
