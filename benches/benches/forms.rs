@@ -20,7 +20,7 @@ use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder, Signer};
 use stapled_ca::{Authority, Issued, KeyType, Profile};
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
-use stapled_core::staple::{JudgePolicy, Staple, judge};
+use stapled_core::staple::{Judge, Staple};
 use stapled_core::time::Timestamp;
 
 const NOW: i64 = 1_800_000_000;
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 
 fn judged(response: &Bytes, chain: &Arc<CertChain>) -> Staple {
     let at = Timestamp::from_unix(NOW);
-    judge(black_box(response), chain, at, &JudgePolicy::default(), None, &[]).unwrap().into_staple().unwrap()
+    Judge::new(chain).at(at).judge(black_box(response).clone()).unwrap().into_staple().unwrap()
 }
 
 /// The microseconds of judging a response as it came, and in its smallest form.

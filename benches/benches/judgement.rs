@@ -21,7 +21,7 @@ use stapled_ca::{Authority, KeyType, Profile, der};
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
 use stapled_core::ocsp::OcspResponse;
-use stapled_core::staple::{JudgePolicy, judge};
+use stapled_core::staple::{Judge, JudgePolicy};
 use stapled_core::time::Timestamp;
 
 const NOW: i64 = 1_800_000_000;
@@ -91,7 +91,8 @@ fn measure(case: &Case, rounds: usize) -> Figures {
     };
     let bare = || case.checks.iter().for_each(Check::run);
     let judge = || {
-        let judgement = judge(black_box(&case.response), &case.chain, at, &policy, None, &[]).unwrap();
+        let judgement =
+            Judge::new(&case.chain).at(at).policy(&policy).judge(black_box(&case.response).clone()).unwrap();
         assert!(black_box(judgement).staple().is_some());
     };
     let mut all: [Vec<f64>; 3] = Default::default();

@@ -57,6 +57,6 @@ pub mod verdict;
 
 pub use issuers::IssuerStore;
 pub use stapled_ocsp::{
-    DerError, Weak, bundle, certificate, chain, describe, encoding, inquiry, issuance, lookup, not_ocsp, ocsp, oid,
-    reason, refresh, staple, time, url_text,
+    DerError, Weak, bundle, certificate, chain, describe, encoding, hash, inquiry, issuance, lookup, not_ocsp, ocsp,
+    oid, reason, refresh, staple, time, url_text,
 };

@@ -21,7 +21,7 @@ use crate::responders::Responders;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
 use crate::sink::{IssuerPlace, Site, StapleSink, requirements_of, usable_by};
 use crate::source::{Material, Sighting};
-use crate::staple::{JudgePolicy, judge};
+use crate::staple::{Judge, JudgePolicy};
 use crate::task::{Cause, Due, Subject, Task};
 use crate::time::Timestamp;
 
@@ -304,7 +304,7 @@ impl Parser {
     fn inherited(&self, chain: &Arc<CertChain>, settled: &Settled, now: Timestamp) -> Option<Kept> {
         let inherited = settled.inherited.as_ref()?;
         let response = inherited.staple.as_ref()?.response();
-        let staple = match judge(response, chain, now, &self.judging, None, &[]) {
+        let staple = match Judge::new(chain).at(now).policy(&self.judging).judge(response.clone()) {
             Ok(judgement) => Arc::new(judgement.into_staple()?),
             Err(refusal) => {
                 let (code, what) = (refusal.code(), refusal.to_string());
@@ -343,7 +343,7 @@ impl Parser {
             let panicked = || format!("{}: looking for a kept staple panicked", sink.name());
             let Some(Ok(Some(kept))) = lane::survive(&self.journal, panicked, kept).await else { continue };
             let now = self.journal.clock.now();
-            let staple = match judge(&kept, chain, now, &self.judging, None, &[]) {
+            let staple = match Judge::new(chain).at(now).policy(&self.judging).judge(kept.clone()) {
                 Ok(judgement) => match judgement.into_staple() {
                     Some(staple) => staple,
                     None => {

@@ -5,7 +5,6 @@ mod description;
 use std::fmt;
 use std::ops::Range;
 
-use aws_lc_rs::digest;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry as oids;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
@@ -14,6 +13,7 @@ use crate::der::{
     self, BIT_STRING, DerError, Element, GENERALIZED_TIME, IA5_STRING, INTEGER, NUMERIC_STRING, Numbers, OID,
     PRINTABLE_STRING, Reader, SEQUENCE, SET, UTC_TIME, UTF8_STRING, integer_hex,
 };
+use crate::hash::sha256;
 use crate::oid;
 use crate::shape;
 use crate::signature::{self, PublicKey, SignatureError, Verified};
@@ -378,9 +378,7 @@ impl Certificate {
 
     /// The SHA-256 hash of the certificate.
     pub fn fingerprint(&self) -> [u8; 32] {
-        let mut fingerprint = [0; 32];
-        fingerprint.copy_from_slice(digest::digest(&digest::SHA256, &self.der).as_ref());
-        fingerprint
+        sha256(&self.der)
     }
 
     /// Whether its subject and issuer names are the same.

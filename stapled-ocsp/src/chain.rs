@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
-
-use crate::certificate::{Certificate, hex_upper};
+use crate::bundle::{Bundle, BundleError};
+use crate::certificate::{Certificate, CertificateError, hex_upper, name_in_words};
+use crate::hash::Sha256;
 use crate::issuance::Issuance;
 use crate::ocsp::{CertId, CertIdHash};
 use crate::reason::ReasonCode;
@@ -73,6 +73,32 @@ pub enum ChainError {
     },
 }
 
+/// Why files hold no certificate with its issuer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadChainError {
+    /// The file has no certificate that can be read.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The bytes are not one certificate in DER.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The file has certificates of authorities only.
+    #[error("no end-entity certificate in it: all its certificates are those of authorities")]
+    NoEndEntity,
+    /// None of the file's other certificates is the issuer's.
+    #[error("{name}: the certificate of its issuer, {issuer}, is not in the file: append it")]
+    IssuerMissing {
+        /// The certificate's name.
+        name: String,
+        /// The issuer's name.
+        issuer: String,
+    },
+    /// The certificates do not fit each other.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+}
+
 impl ChainError {
     /// The stable word for it.
     pub fn code(&self) -> ReasonCode {
@@ -102,11 +128,53 @@ impl CertChain {
                 return Err(ChainError::UnsupportedAlgorithm { algorithm, key, name, issuer });
             }
         }
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(end_entity.as_der());
-        context.update(issuer.public_key());
-        let subject = Subject::new(hex_upper(context.finish().as_ref()).to_lowercase());
+        let mut hash = Sha256::new();
+        hash.update(end_entity.as_der());
+        hash.update(issuer.public_key());
+        let subject = Subject::new(hex_upper(&hash.finish()).to_lowercase());
         Ok(CertChain { end_entity, issuer, subject })
+    }
+
+    /// The chain of the first end-entity certificate in a PEM file, and of the certificate in it that issued it, in any
+    /// order. Private keys and other sections are passed over undecoded; nothing of them is kept.
+    ///
+    /// ```
+    /// use stapled_ocsp::chain::{CertChain, ReadChainError};
+    ///
+    /// assert!(matches!(CertChain::from_pem(b"no certificate"), Err(ReadChainError::Bundle(_))));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A file without a certificate, without an end-entity certificate, or without its issuer.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, ReadChainError> {
+        let bundle = Bundle::read(pem)?;
+        let end_entity = Arc::new(bundle.end_entity().ok_or(ReadChainError::NoEndEntity)?.clone());
+        let mut unsupported = None;
+        for candidate in bundle.certificates {
+            match CertChain::new(Arc::clone(&end_entity), Arc::new(candidate)) {
+                Ok(chain) => return Ok(chain),
+                Err(error @ ChainError::UnsupportedAlgorithm { .. }) => unsupported = unsupported.or(Some(error)),
+                Err(_) => {}
+            }
+        }
+        Err(match unsupported {
+            Some(error) => error.into(),
+            None => ReadChainError::IssuerMissing {
+                name: end_entity.name().to_owned(),
+                issuer: name_in_words(end_entity.issuer()),
+            },
+        })
+    }
+
+    /// The chain of an end-entity certificate and its issuer's certificate, each in DER.
+    ///
+    /// # Errors
+    ///
+    /// Bytes that are not one certificate, and certificates that do not fit each other.
+    pub fn from_der(end_entity: &[u8], issuer: &[u8]) -> Result<Self, ReadChainError> {
+        let (end_entity, issuer) = (Certificate::from_der(end_entity)?, Certificate::from_der(issuer)?);
+        Ok(CertChain::new(Arc::new(end_entity), Arc::new(issuer))?)
     }
 
     /// The certificate that wants a staple.

@@ -5,10 +5,11 @@
 //!
 //! # Modules, from the ground up
 //!
-//! - [`time`], [`reason`], [`subject`], [`url_text`]: instants, reason codes, the identity of a certificate, URLs as text.
+//! - [`time`], [`reason`], [`subject`], [`url_text`], [`hash`]: instants, reason codes, the identity of a certificate,
+//!   URLs as text, SHA-256.
 //! - [`oid`], [`ocsp`], [`certificate`], [`bundle`], [`chain`]: what is on the wire and on disk; nothing is vouched for.
 //! - [`issuance`], [`lookup`]: which certificate issued another one, and where a server looks for the issuer.
-//! - [`staple`]: the judgement. [`staple::judge`] is the only origin of a [`Staple`](staple::Staple).
+//! - [`staple`]: the judgement. A [`Judge`](staple::Judge) is the only origin of a [`Staple`](staple::Staple).
 //! - [`refresh`]: when to ask again.
 //! - [`exchange`], [`not_ocsp`], [`inquiry`]: one question to a responder, its answer, and which question comes next.
 
@@ -18,7 +19,10 @@ pub mod chain;
 mod der;
 pub mod describe;
 pub mod encoding;
+#[cfg(feature = "request")]
 pub mod exchange;
+pub mod hash;
+#[cfg(feature = "request")]
 pub mod inquiry;
 pub mod issuance;
 pub mod lookup;
@@ -26,6 +30,7 @@ pub mod not_ocsp;
 pub mod ocsp;
 pub mod oid;
 mod pkcs7;
+mod provider;
 pub mod reason;
 pub mod refresh;
 mod shape;

@@ -2,13 +2,9 @@
 
 mod pss;
 
-use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::{digest, signature as aws};
-use rustls_pki_types::SignatureVerificationAlgorithm;
-use webpki::aws_lc_rs as webpki_algorithms;
-
 use crate::der::{self, Reader, SEQUENCE};
 use crate::oid;
+use crate::provider::{self, ALGORITHMS, Check, Hash};
 
 /// What is refused by default for its age alone, and whether it is allowed here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -67,26 +63,6 @@ const LONGEST_RSA: usize = 8192;
 /// The size of an RSA key, in bits, below which it is weak, and the provider verifies a few algorithms only.
 const SHORTEST_PROVIDED: usize = 2048;
 
-/// What webpki verifies, with its name in messages. RSA keys below 2048 bits are told apart before.
-static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm)] = &[
-    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P256_SHA256),
-    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P384_SHA256),
-    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P521_SHA256),
-    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P256_SHA384),
-    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P384_SHA384),
-    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P521_SHA384),
-    ("ecdsa-with-SHA512", webpki_algorithms::ECDSA_P256_SHA512),
-    ("ecdsa-with-SHA512", webpki_algorithms::ECDSA_P384_SHA512),
-    ("ecdsa-with-SHA512", webpki_algorithms::ECDSA_P521_SHA512),
-    ("sha256WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA256),
-    ("sha384WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA384),
-    ("sha512WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA512),
-    ("sha256WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS),
-    ("sha384WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS),
-    ("sha512WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS),
-    ("Ed25519", webpki_algorithms::ED25519),
-];
-
 /// The name of the algorithm of an AlgorithmIdentifier with these contents: the one that [`verify`] tells, or that of its
 /// object identifier, or that in dotted form.
 pub(crate) fn name(algorithm: &[u8]) -> String {
@@ -136,7 +112,11 @@ pub(crate) fn verify(
         if is_odd_size {
             return Err(SignatureError::UnsupportedAlgorithm);
         }
-        legacy.verify(key, message, signature).map_err(|_| SignatureError::BadSignature)?;
+        match provider::verify_legacy(legacy.algorithm, key.bits, message, signature) {
+            Check::Holds => {}
+            Check::Broken => return Err(SignatureError::BadSignature),
+            Check::Unsupported => return Err(SignatureError::UnsupportedAlgorithm),
+        }
         return Ok(Verified { algorithm: legacy.name, sha1: legacy.sha1, short_rsa });
     }
     if short_rsa || is_odd_size {
@@ -194,55 +174,35 @@ impl PublicKey<'_> {
     }
 }
 
-/// Algorithms that webpki leaves out: SHA-1, and RSA keys below 2048 bits.
+/// An algorithm that webpki leaves out, with its name in messages.
 #[derive(Clone, Copy)]
 struct Legacy {
     name: &'static str,
-    how: How,
+    algorithm: provider::Legacy,
     sha1: bool,
 }
 
-#[derive(Clone, Copy)]
-enum How {
-    Provided(&'static dyn aws::VerificationAlgorithm),
-    P384WithSha1,
-}
-
 impl Legacy {
-    /// What this algorithm is with this key, if it is one of these.
+    /// What this algorithm is with this key, if webpki leaves it out.
     fn named(algorithm: &[u8], key: PublicKey<'_>) -> Option<Self> {
         if algorithm == ECDSA_WITH_SHA1 {
-            let how = match key.algorithm {
-                P256 => How::Provided(&aws::ECDSA_P256_SHA1_ASN1),
-                P384 => How::P384WithSha1,
-                P521 => How::Provided(&aws::ECDSA_P521_SHA1_ASN1),
+            let algorithm = match key.algorithm {
+                P256 => provider::Legacy::EcdsaP256Sha1,
+                P384 => provider::Legacy::EcdsaP384Sha1,
+                P521 => provider::Legacy::EcdsaP521Sha1,
                 _ => return None,
             };
-            return Some(Legacy { name: "ecdsa-with-SHA1", how, sha1: true });
+            return Some(Legacy { name: "ecdsa-with-SHA1", algorithm, sha1: true });
         }
         // RFC 4055 §5: the parameters are NULL; their absence is to be accepted.
         let bare = algorithm.strip_suffix(NULL_PARAMETERS).unwrap_or(algorithm);
-        let (name, provided, sha1): (_, &'static dyn aws::VerificationAlgorithm, _) = match bare {
-            SHA1_WITH_RSA => ("sha1WithRSAEncryption", &aws::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY, true),
-            SHA256_WITH_RSA => ("sha256WithRSAEncryption", &aws::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, false),
-            SHA512_WITH_RSA => ("sha512WithRSAEncryption", &aws::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY, false),
+        let (name, hash) = match bare {
+            SHA1_WITH_RSA => ("sha1WithRSAEncryption", Hash::Sha1),
+            SHA256_WITH_RSA => ("sha256WithRSAEncryption", Hash::Sha256),
+            SHA512_WITH_RSA => ("sha512WithRSAEncryption", Hash::Sha512),
             _ => return None,
         };
-        key.is_rsa().then_some(Legacy { name, how: How::Provided(provided), sha1 })
-    }
-
-    fn verify(self, key: PublicKey<'_>, message: &[u8], signature: &[u8]) -> Result<(), Unspecified> {
-        match self.how {
-            How::Provided(algorithm) => aws::UnparsedPublicKey::new(algorithm, key.bits).verify(message, signature),
-            How::P384WithSha1 => {
-                // ECDSA takes a hash for a number (FIPS 186-5 §6.4.2), so zeros before it make a longer one of it, with
-                // which the provider does verify.
-                let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, message);
-                let mut number = [0; 32];
-                number.iter_mut().rev().zip(hash.as_ref().iter().rev()).for_each(|(to, from)| *to = *from);
-                let hash = digest::Digest::import_less_safe(&number, &digest::SHA256)?;
-                aws::UnparsedPublicKey::new(&aws::ECDSA_P384_SHA256_ASN1, key.bits).verify_digest(&hash, signature)
-            }
-        }
+        let algorithm = provider::Legacy::RsaPkcs1(hash);
+        key.is_rsa().then_some(Legacy { name, algorithm, sha1: hash == Hash::Sha1 })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What instants are counted from.
 const EPOCH: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
@@ -11,7 +11,7 @@ const EPOCH: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1,
 ///
 /// Signed, so that certificates from before 1970 have one; all arithmetic saturates, because the numbers in
 /// certificates and responses come from strangers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -76,6 +76,27 @@ impl serde::Serialize for Timestamp {
     }
 }
 
+/// Rounded down to the millisecond.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Timestamp {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => Timestamp(millis(after)),
+            Err(before) => {
+                let before = before.duration();
+                let is_whole = before.subsec_nanos() % 1_000_000 == 0;
+                Timestamp(millis(before).saturating_neg().saturating_sub(i64::from(!is_whole)))
+            }
+        }
+    }
+}
+
+/// As [`Display`](fmt::Display): RFC 3339.
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl Add<Duration> for Timestamp {
     type Output = Timestamp;
 
@@ -114,6 +135,16 @@ mod tests {
         assert_eq!(Timestamp::MIN - Duration::MAX, Timestamp::MIN);
         assert_eq!(Timestamp::MIN.since(Timestamp::MAX), Duration::ZERO);
         assert!(Timestamp::MAX.since(Timestamp::MIN) > Duration::from_secs(1 << 52));
+    }
+
+    #[test]
+    fn system_times_are_rounded_down_to_the_millisecond() {
+        let after = UNIX_EPOCH + Duration::from_micros(1_500);
+        let before = UNIX_EPOCH - Duration::from_micros(1_500);
+        assert_eq!(Timestamp::from(after), Timestamp::from_unix_millis(1));
+        assert_eq!(Timestamp::from(before), Timestamp::from_unix_millis(-2));
+        assert_eq!(Timestamp::from(UNIX_EPOCH - Duration::from_secs(1)), Timestamp::from_unix(-1));
+        assert_eq!(format!("{:?}", Timestamp::from(UNIX_EPOCH)), "1970-01-01T00:00:00Z");
     }
 
     #[test]

@@ -3,8 +3,6 @@
 //! URLs come from certificates, redirections, arguments and the environment, and any of them can carry a user name and
 //! a password. This is the one place that takes these out.
 
-use url::Url;
-
 /// What stands in the place of a user name and password.
 const HIDDEN: &str = "***";
 
@@ -24,33 +22,73 @@ pub fn tidied(url: &str) -> String {
 /// ```
 pub fn without_credentials(text: &str) -> String {
     let mut shown = scrubbed(text);
-    match Url::parse(&shown) {
-        // Unusual forms, such as `http:user:secret@host`, that parsers take all the same.
-        Ok(mut url) if is_telling(&url) => {
-            // Whatever has credentials can be given others.
-            let _ = url.set_password(None);
-            let _ = url.set_username(HIDDEN);
-            url.into()
-        }
-        Ok(url) if url.has_host() => shown,
-        _ => {
-            let is_open = |at: &usize| shown.get(..*at).is_some_and(|before| !before.ends_with(HIDDEN));
-            if let Some(at) = shown.rmatch_indices('@').map(|(at, _)| at).find(is_open) {
-                let is_scheme =
-                    |text: &str| text.trim_end_matches(':').bytes().all(|byte| byte.is_ascii_alphanumeric());
-                let start = match shown.split_once("//") {
-                    Some((scheme, _)) if is_scheme(scheme) => scheme.len() + 2,
-                    _ => 0,
-                };
-                shown.replace_range(start.min(at)..at, HIDDEN);
-            }
-            shown
-        }
+    if let Some(replaced) = with_few_slashes(&shown) {
+        return replaced;
     }
+    if has_plain_authority(&shown) {
+        return shown;
+    }
+    let is_open = |at: &usize| shown.get(..*at).is_some_and(|before| !before.ends_with(HIDDEN));
+    if let Some(at) = shown.rmatch_indices('@').map(|(at, _)| at).find(is_open) {
+        let is_scheme = |text: &str| text.trim_end_matches(':').bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let start = match shown.split_once("//") {
+            Some((scheme, _)) if is_scheme(scheme) => scheme.len() + 2,
+            _ => 0,
+        };
+        shown.replace_range(start.min(at)..at, HIDDEN);
+    }
+    shown
 }
 
-fn is_telling(url: &Url) -> bool {
-    url.password().is_some() || !matches!(url.username(), "" | HIDDEN)
+/// The schemes whose URLs have an authority however many slashes follow the colon (WHATWG URL Standard).
+const SPECIAL_SCHEMES: [&str; 5] = ["http", "https", "ftp", "ws", "wss"];
+
+/// A URL such as `http:user:secret@host`, which parsers take all the same, with two slashes and without credentials;
+/// `None` for any other text.
+fn with_few_slashes(text: &str) -> Option<String> {
+    let (scheme, rest) = special_scheme(text)?;
+    let authority = rest.trim_start_matches(['/', '\\']);
+    if rest.len() - authority.len() > 1 {
+        return None;
+    }
+    let (authority, others) = authority.split_at(authority.find(['/', '\\', '?', '#']).unwrap_or(authority.len()));
+    let (_, host) = authority.rsplit_once('@')?;
+    Some(format!("{scheme}://{HIDDEN}@{host}{others}"))
+}
+
+fn special_scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    SPECIAL_SCHEMES.iter().any(|special| special.eq_ignore_ascii_case(scheme)).then_some((scheme, rest))
+}
+
+/// Whether the text is a URL with a host and, at most, a port, so that an `@` behind these belongs to the path. Stricter
+/// than parsers of URLs are: of other texts, all before the last `@` is hidden.
+fn has_plain_authority(text: &str) -> bool {
+    let authority = match special_scheme(text) {
+        Some((_, rest)) => rest.trim_start_matches(['/', '\\']),
+        None => match text.split_once("://") {
+            Some((scheme, rest)) if is_scheme(scheme) => rest,
+            _ => return false,
+        },
+    };
+    let authority = authority.split(['/', '\\', '?', '#']).next().unwrap_or_default();
+    let authority = authority.strip_prefix(HIDDEN).and_then(|rest| rest.strip_prefix('@')).unwrap_or(authority);
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, rest)) => (host, rest.strip_prefix(':').or(rest.is_empty().then_some(""))),
+        None => match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, Some("")),
+        },
+    };
+    let is_of_hosts = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':');
+    !host.is_empty()
+        && host.bytes().all(is_of_hosts)
+        && port.is_some_and(|port| port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
 /// The text with all that stands between `//` and `@` replaced.

@@ -14,7 +14,7 @@ use stapled_ocsp::Weak;
 use stapled_ocsp::bundle::Bundle;
 use stapled_ocsp::chain::CertChain;
 use stapled_ocsp::ocsp::{BasicResponse, CertStatus, OcspResponse};
-use stapled_ocsp::staple::{JudgePolicy, judge};
+use stapled_ocsp::staple::{Judge, JudgePolicy};
 
 /// File; the verdict by default, and where SHA-1 and short keys are allowed; the algorithm's name.
 const CASES: [(&str, &str, &str, &str); 34] = [
@@ -90,7 +90,7 @@ impl Case {
             Ok(chain) => Arc::new(chain),
             Err(error) => return error.code().to_string(),
         };
-        match judge(&self.response, &chain, self.basic().produced_at, policy, None, &[]) {
+        match Judge::new(&chain).at(self.basic().produced_at).policy(policy).judge(self.response.clone()) {
             Ok(judgement) if judgement.status == CertStatus::Good => {
                 assert_eq!(judgement.facts.signature_algorithm, self.basic().signature_algorithm_name());
                 "good".to_owned()

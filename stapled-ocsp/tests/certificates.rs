@@ -6,7 +6,7 @@
 use stapled_ca::{Authority, ExtendedKeyUsage, Extension, Issued, KeyType, NameAttribute, Profile, SubjectName};
 use stapled_ocsp::bundle::{Bundle, BundleError};
 use stapled_ocsp::certificate::{Certificate, CertificateError};
-use stapled_ocsp::chain::CertChain;
+use stapled_ocsp::chain::{CertChain, ReadChainError};
 use stapled_ocsp::time::Timestamp;
 use std::sync::Arc;
 
@@ -190,7 +190,7 @@ fn every_kind_of_key_and_odd_extensions() {
     let critical = Extension::critical(&[1, 3, 6, 1, 4, 1, 99_999, 1], b"anything".to_vec());
     let critical = read(&ca.issue(&profile("a.test").extension(critical)).unwrap());
     assert_eq!(critical.unknown_critical_extension(), Some("1.3.6.1.4.1.99999.1"));
-    // However long a stranger's identifier is, what is told of it is short.
+    // However long a namesake's identifier is, what is told of it is short.
     let long: Vec<u64> = [1, 3].into_iter().chain(0..5000).collect();
     let long = read(&ca.issue(&profile("a.test").extension(Extension::critical(&long, vec![5, 0]))).unwrap());
     assert!(long.unknown_critical_extension().is_some_and(|told| told.len() < 100));
@@ -247,4 +247,30 @@ fn a_certificate_in_words() {
     assert_eq!(words.unknown_critical_extensions, ["1.3.6.1.4.1.99999.1", "1.3.6.1.4.1.99999.3"]);
     let nameless = profile("a.test").names([SubjectName::Dns("a.test".to_owned())]).subject([]);
     assert_eq!(read(&ca.issue(&nameless).unwrap()).describe().subject, "(empty)");
+}
+
+/// A file as servers have it gives a chain, whatever the order, and says what is missing otherwise.
+#[test]
+fn a_chain_is_read_from_pem_and_from_der() {
+    let ca = ca();
+    let leaf = ca.issue(&profile("a.test")).unwrap();
+    let (own, issuer, key) = (leaf.certificate_pem(), ca.certificate_pem(), leaf.key_pem());
+    for text in [format!("{own}{issuer}{key}"), format!("{key}{issuer}{own}")] {
+        let chain = CertChain::from_pem(text.as_bytes()).unwrap();
+        assert_eq!((chain.end_entity().as_der(), chain.issuer().as_der()), (leaf.der(), ca.certificate()));
+    }
+    let chain = CertChain::from_der(leaf.der(), ca.certificate()).unwrap();
+    assert_eq!(chain.end_entity().as_der(), leaf.der());
+
+    let error = CertChain::from_pem(own.as_bytes()).unwrap_err();
+    assert!(matches!(error, ReadChainError::IssuerMissing { .. }), "{error}");
+    assert_eq!(error.to_string(), "a.test: the certificate of its issuer, Files CA, is not in the file: append it");
+    let error = CertChain::from_pem(issuer.as_bytes()).unwrap_err();
+    assert_eq!(error, ReadChainError::NoEndEntity);
+    let namesake = Authority::root("Files CA").create().unwrap();
+    let error = CertChain::from_pem(format!("{own}{}", namesake.certificate_pem()).as_bytes()).unwrap_err();
+    assert!(matches!(error, ReadChainError::IssuerMissing { .. }), "of the issuer's name only: {error}");
+    let error = CertChain::from_der(leaf.der(), namesake.certificate()).unwrap_err();
+    assert!(matches!(error, ReadChainError::Chain(_)), "{error}");
+    assert!(matches!(CertChain::from_der(b"0", ca.certificate()), Err(ReadChainError::Certificate(_))));
 }

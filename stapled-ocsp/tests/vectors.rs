@@ -16,7 +16,7 @@ use stapled_ocsp::bundle::Bundle;
 use stapled_ocsp::certificate::Certificate;
 use stapled_ocsp::chain::CertChain;
 use stapled_ocsp::ocsp::{CertIdHash, CertStatus, OcspRequest, RequestContents};
-use stapled_ocsp::staple::{JudgePolicy, judge};
+use stapled_ocsp::staple::{Judge, JudgePolicy};
 use stapled_ocsp::time::Timestamp;
 
 /// Policies that excuse a refusal, and that the lenient settings lift.
@@ -64,7 +64,8 @@ fn run(root: &Path, case: &Value, policy: &JudgePolicy) -> Outcome {
     } else {
         Vec::new()
     };
-    match judge(&response, &chain, at, policy, nonce.as_deref(), &delegates) {
+    match Judge::new(&chain).at(at).policy(policy).nonce(nonce.as_deref()).delegates(&delegates).judge(response.clone())
+    {
         Err(refusal) => invalid(refusal.code().to_string()),
         Ok(judgement) => {
             let status = match judgement.status {

@@ -10,7 +10,7 @@ use stapled_ca::{Authority, Extension, Issued};
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
 use stapled_core::sink::{IssuerPlace, Site};
-use stapled_core::staple::{JudgePolicy, Staple, judge};
+use stapled_core::staple::{Judge, Staple};
 use stapled_core::time::Timestamp;
 
 use crate::world::{Cert, World};
@@ -78,7 +78,7 @@ impl World {
         }
         let response = Bytes::from(builder.build().expect("a response"));
         let at = Timestamp::from_unix(now);
-        let judgement = judge(&response, &cert.chain(), at, &JudgePolicy::default(), None, &[]);
+        let judgement = Judge::new(&cert.chain()).at(at).judge(response);
         judgement.expect("a good response").into_staple().expect("a staple")
     }
 

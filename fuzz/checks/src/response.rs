@@ -8,7 +8,7 @@ use stapled_core::Weak;
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
 use stapled_core::ocsp::{BasicResponse, CertStatus, OcspResponse};
-use stapled_core::staple::{JudgePolicy, Judgement, Refusal, Staple, judge};
+use stapled_core::staple::{Judge, JudgePolicy, Judgement, Refusal, Staple};
 use stapled_core::time::Timestamp;
 
 use crate::world::{self, World};
@@ -37,7 +37,7 @@ fn check(response: &Bytes, chain: &Arc<CertChain>) {
     lenient.sha1_signatures = Weak::Allow;
     lenient.weak_keys = Weak::Allow;
     lenient.missing_next_update = Weak::Allow;
-    let by = |policy: &JudgePolicy, at: Timestamp| judge(response, chain, at, policy, None, &[]);
+    let by = |policy: &JudgePolicy, at: Timestamp| Judge::new(chain).at(at).policy(policy).judge(response.clone());
 
     match (by(&strict, AT), by(&lenient, AT)) {
         (Ok(judgement), Ok(same)) => {
@@ -64,7 +64,9 @@ fn check(response: &Bytes, chain: &Arc<CertChain>) {
 
     // With a delegate from outside, a response may be accepted, but is never a staple. A nonce can only refuse.
     let delegate = Certificate::from_der(World::get().delegate.certificate().unwrap()).unwrap();
-    if let Ok(judgement) = judge(response, chain, AT, &strict, Some(b"asked"), &[delegate]) {
+    if let Ok(judgement) =
+        Judge::new(chain).at(AT).policy(&strict).nonce(Some(b"asked")).delegates(&[delegate]).judge(response.clone())
+    {
         assert_eq!(judgement.facts.foreign_delegate, by(&strict, AT).is_err());
         assert!(judgement.staple().is_none() || !judgement.facts.foreign_delegate);
     }
@@ -78,7 +80,11 @@ fn believed(response: &Bytes, chain: &CertChain, judgement: &Judgement, policy: 
     if let Some(staple) = judgement.staple() {
         assert_eq!(judgement.status, CertStatus::Good);
         is_smallest(&basic, staple);
-        let again = judge(staple.response(), staple.chain(), AT, policy, None, &[]).expect("what clients get holds");
+        let again = Judge::new(staple.chain())
+            .at(AT)
+            .policy(policy)
+            .judge(staple.response().clone())
+            .expect("what clients get holds");
         assert_eq!(again.staple(), Some(staple), "it is in its smallest form");
         assert_eq!(format!("{:?}", again.facts), format!("{:?}", judgement.facts));
         is_signed_by_right(staple.response(), chain, &read(staple.response()));

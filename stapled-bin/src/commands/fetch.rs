@@ -21,7 +21,7 @@ use stapled_core::lookup::IssuerSearch;
 use stapled_core::ocsp::{CertIdHash, CertStatus, OcspResponse};
 use stapled_core::overrides::ResponderOverrides;
 use stapled_core::reason::ReasonCode;
-use stapled_core::staple::{JudgePolicy, Judgement, Refusal, judge};
+use stapled_core::staple::{Judge, JudgePolicy, Judgement, Refusal};
 use stapled_core::url_text::without_credentials;
 use stapled_core::verdict::{Verdict, end_entity};
 use stapled_haproxy::HaproxySink;
@@ -486,7 +486,8 @@ impl Asker<'_> {
             Ok(answer) => {
                 let response = answer.body.clone().unwrap_or_default();
                 let now = SystemClock.now();
-                let judged = judge(&response, self.chain, now, &self.policy, request.nonce(), &[]);
+                let judged =
+                    Judge::new(self.chain).at(now).policy(&self.policy).nonce(request.nonce()).judge(response.clone());
                 attempt.http_status = Some(200);
                 attempt.bytes = Some(response.len());
                 attempt.address = answer.from.map(|address| address.ip().to_string());

@@ -13,7 +13,7 @@ use crate::ocsp::CertStatus;
 use crate::queues;
 use crate::scheduler::{SchedulerError, Step};
 use crate::sink::{Change, Found, requirements_of};
-use crate::staple::{Judgement, Staple, judge};
+use crate::staple::{Judge, Judgement, Staple};
 use crate::task::{Cause, Due, Subject, Task};
 use crate::time::Timestamp;
 
@@ -76,7 +76,7 @@ impl Adder {
             Found::Unreadable => return Weighed::Worthless,
             Found::Response(response) => response,
         };
-        let Ok(judgement) = judge(response, &certificate.chain, now, &self.judging, None, &[]) else {
+        let Ok(judgement) = Judge::new(&certificate.chain).at(now).policy(&self.judging).judge(response.clone()) else {
             return Weighed::Worthless;
         };
         let Judgement { status, facts, .. } = &judgement;

@@ -5,10 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aws_lc_rs::digest;
 use tokio::task::JoinError;
 
 use crate::clock::{Clock, SystemClock};
+use crate::hash::{Sha256, sha256};
 use crate::io::heard::heard;
 use crate::io::stamp::Memory;
 use crate::io::watch::{Session, Watches, file_id, is_noise};
@@ -119,7 +119,7 @@ impl Look<'_> {
     /// What stands for the contents of these files, and for which of them exist. No file is read, unless it was changed
     /// within the last two seconds, when its times tell too little.
     pub fn version<P: AsRef<Path>>(&mut self, paths: impl IntoIterator<Item = P>) -> Version {
-        let mut version = digest::Context::new(&digest::SHA256);
+        let mut version = Sha256::new();
         for path in paths {
             let path = path.as_ref();
             match std::fs::metadata(path) {
@@ -144,7 +144,7 @@ impl Look<'_> {
         paths.sort();
         let names = paths.iter().map(|path| path.file_name().map(OsStr::as_bytes).unwrap_or_default());
         let names = names.flat_map(|name| name.iter().copied().chain([0])).collect::<Vec<u8>>();
-        let mut version = digest::digest(&digest::SHA256, &names).as_ref().to_vec();
+        let mut version = sha256(&names).to_vec();
         version.extend(self.version(&paths).as_bytes());
         Version::new(version)
     }

@@ -6,9 +6,9 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest;
 use zeroize::Zeroizing;
 
+use crate::hash::Sha256;
 use crate::time::Timestamp;
 
 /// File systems tell times in steps of up to two seconds: two changes within one leave the same times behind.
@@ -70,7 +70,7 @@ impl Memory {
     }
 
     /// Adds what stands for the contents of a regular file to `version`.
-    pub(crate) fn stamp(&mut self, path: &Path, metadata: &Metadata, now: Timestamp, version: &mut digest::Context) {
+    pub(crate) fn stamp(&mut self, path: &Path, metadata: &Metadata, now: Timestamp, version: &mut Sha256) {
         let stat = Stat::of(metadata);
         let recent = stat.is_recent(now);
         let before = self.before.get(path).filter(|seen| seen.stat == stat).cloned();
@@ -104,11 +104,11 @@ fn hash(path: &Path, stat: &Stat) -> Option<[u8; 32]> {
         return None;
     }
     let mut file = File::open(path).ok()?.take(MAX_HASHED);
-    let mut context = digest::Context::new(&digest::SHA256);
+    let mut context = Sha256::new();
     let mut buffer = Zeroizing::new([0_u8; 8 * 1024]);
     loop {
         match file.read(buffer.as_mut_slice()) {
-            Ok(0) => return context.finish().as_ref().try_into().ok(),
+            Ok(0) => return Some(context.finish()),
             Ok(read) => context.update(buffer.get(..read)?),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => return None,
@@ -121,10 +121,10 @@ mod tests {
     use super::*;
 
     fn version(memory: &mut Memory, path: &Path, now: Timestamp) -> Vec<u8> {
-        let mut context = digest::Context::new(&digest::SHA256);
+        let mut context = Sha256::new();
         memory.stamp(path, &std::fs::metadata(path).unwrap(), now, &mut context);
         memory.end_scan();
-        context.finish().as_ref().to_vec()
+        context.finish().to_vec()
     }
 
     /// What a file system with coarse times does is played by a memory that has seen other contents at these times.

@@ -18,7 +18,7 @@ use crate::reason::ReasonCode;
 use crate::responders::Responder;
 use crate::scheduler::Which;
 use crate::sink::requirements_of;
-use crate::staple::{Judgement, Refusal, Staple, judge};
+use crate::staple::{Judge, Judgement, Refusal, Staple};
 use crate::task::{Queue, Subject};
 use crate::time::Timestamp;
 use crate::url_text::without_credentials as shown;
@@ -287,7 +287,11 @@ impl Renewer {
             }
         };
         let refused = |trouble| Unanswered::Trouble(Box::new(trouble), answer.retry_after);
-        let judgement = judge(&body, &certificate.chain, now, &self.judging, question.request.nonce(), &[])
+        let judgement = Judge::new(&certificate.chain)
+            .at(now)
+            .policy(&self.judging)
+            .nonce(question.request.nonce())
+            .judge(body.clone())
             .map_err(|refusal| refused(Trouble::with_answer(refusal, &answer)))?;
         let Judgement { status, facts, .. } = &judgement;
         if *status == CertStatus::Unknown {

@@ -11,7 +11,7 @@ use crate::chain::CertChain;
 use crate::encoding;
 use crate::reason::ReasonCode;
 use crate::sink::Requirements;
-use crate::staple::{JudgePolicy, judge};
+use crate::staple::{Judge, JudgePolicy};
 use crate::time::Timestamp;
 
 /// The contents of three files, and how they are judged.
@@ -55,7 +55,12 @@ impl Question<'_> {
             Ok(der) => Bytes::from_owner(der),
             Err(error) => return malformed(format!("not an OCSP response: {error}")),
         };
-        let judged = judge(&response, &chain, self.at, &self.policy, self.nonce, self.delegates);
+        let judged = Judge::new(&chain)
+            .at(self.at)
+            .policy(&self.policy)
+            .nonce(self.nonce)
+            .delegates(self.delegates)
+            .judge(response.clone());
         Verdict::of(&judged, &response, &chain, self.at, &self.requirements)
     }
 }

@@ -11,7 +11,7 @@ use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::fetch::{FetchError, Method, OcspFetcher, Question};
 use stapled_core::io::http::{HttpFetcher, get_url};
 use stapled_core::ocsp::{CertIdHash, OcspRequest};
-use stapled_core::staple::{JudgePolicy, judge};
+use stapled_core::staple::Judge;
 
 use crate::world::*;
 
@@ -62,7 +62,7 @@ async fn a_real_responders_answer_becomes_a_staple() {
             let answer = fetcher.fetch(&question).await.unwrap();
             let response = answer.body.unwrap();
             let now = SystemClock.now();
-            let judgement = judge(&response, &chain, now, &JudgePolicy::default(), None, &[]).unwrap();
+            let judgement = Judge::new(&chain).at(now).judge(response.clone()).unwrap();
             assert!(judgement.staple().is_some(), "{method:?}");
         }
     }

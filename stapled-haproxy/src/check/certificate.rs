@@ -9,7 +9,7 @@ use stapled_core::ocsp::CertStatus;
 use stapled_core::reason::ReasonCode;
 use stapled_core::sink::IssuerPlace;
 use stapled_core::source::Sighting;
-use stapled_core::staple::{Staple, judge};
+use stapled_core::staple::{Judge, Staple};
 use stapled_core::time::Timestamp;
 
 use super::contents::{Contents, StapleFile, Unwritable};
@@ -255,19 +255,20 @@ impl Case<'_> {
             StapleFile::Bytes(bytes) => bytes,
         };
         let Ok(issuer) = self.issuer else { return (Some(KeptStaple::NotJudged), None) };
-        let (staple, why) = match judge(bytes, &issuer.chain, self.now, &self.rules.judging, None, &[]) {
-            Ok(judgement) => match (judgement.status, judgement.staple()) {
-                (CertStatus::Good, Some(staple)) => {
-                    return (Some(KeptStaple::Good(staple.expires())), self.short_life(staple));
-                }
-                (CertStatus::Revoked { at, .. }, _) => {
-                    return (Some(KeptStaple::Revoked), Some(StapleFileProblem::Revoked { file: file(), at }));
-                }
-                (CertStatus::Good, None) => (KeptStaple::NotStapleable, "clients could not verify it".to_owned()),
-                _ => (KeptStaple::Unknown, "its CA did not know the certificate".to_owned()),
-            },
-            Err(refusal) => (KeptStaple::Refused(refusal.code()), refusal.to_string()),
-        };
+        let (staple, why) =
+            match Judge::new(&issuer.chain).at(self.now).policy(&self.rules.judging).judge(bytes.clone()) {
+                Ok(judgement) => match (judgement.status, judgement.staple()) {
+                    (CertStatus::Good, Some(staple)) => {
+                        return (Some(KeptStaple::Good(staple.expires())), self.short_life(staple));
+                    }
+                    (CertStatus::Revoked { at, .. }, _) => {
+                        return (Some(KeptStaple::Revoked), Some(StapleFileProblem::Revoked { file: file(), at }));
+                    }
+                    (CertStatus::Good, None) => (KeptStaple::NotStapleable, "clients could not verify it".to_owned()),
+                    _ => (KeptStaple::Unknown, "its CA did not know the certificate".to_owned()),
+                },
+                Err(refusal) => (KeptStaple::Refused(refusal.code()), refusal.to_string()),
+            };
         // A staple beside a certificate without issuer is a worse problem, and reported.
         let is_new = !self.is_issuer_hidden();
         let is_replaced = self.is_written();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use stapled_core::ocsp::{CertStatus, OcspResponse};
 use stapled_core::sink::{Change, Found, Lost, Withdrawal};
-use stapled_core::staple::{Judgement, judge};
+use stapled_core::staple::{Judge, Judgement};
 use stapled_core::task::Subject;
 use tokio::time::Instant;
 
@@ -193,7 +193,8 @@ impl ProcessSink {
         match shown {
             ShownResponse::Bytes(response) => {
                 let (response, now) = (Bytes::copy_from_slice(response), self.settings.clock.now());
-                let judged = judge(&response, &delivered.chain, now, &self.settings.judge_policy, None, &[]);
+                let judged =
+                    Judge::new(&delivered.chain).at(now).policy(&self.settings.judge_policy).judge(response.clone());
                 let Some(staple) = judged.ok().and_then(Judgement::into_staple) else { return false };
                 let fits = requirements(self.settings.max_size).check(&staple, now + SLACK).is_ok();
                 fits && *staple.response() == response && staple.expires() >= delivered.next_update

@@ -94,7 +94,7 @@ impl Memory {
 impl Delivered {
     pub(crate) fn of(staple: &Staple, sites: &[Site], identity: Identity) -> Self {
         Delivered {
-            chain: Arc::clone(staple.chain()),
+            chain: Arc::new(staple.chain().clone()),
             identity,
             names: names_of(sites),
             response: staple.response().clone(),

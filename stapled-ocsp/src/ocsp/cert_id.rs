@@ -1,9 +1,8 @@
 //! CertID: which certificate a request or a response is about (RFC 6960 §4.1.1).
 
-use aws_lc_rs::digest;
-
 use crate::der::{self, DerError, Element, NULL, OCTET_STRING, OID, Reader, SEQUENCE, at};
 use crate::oid;
+use crate::provider::{self, Digest, Hash};
 
 /// The hash algorithm of a CertID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,14 +41,14 @@ impl CertIdHash {
         }
     }
 
-    pub(crate) fn digest(self, data: &[u8]) -> digest::Digest {
-        let algorithm = match self {
-            CertIdHash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
-            CertIdHash::Sha256 => &digest::SHA256,
-            CertIdHash::Sha384 => &digest::SHA384,
-            CertIdHash::Sha512 => &digest::SHA512,
+    pub(crate) fn digest(self, data: &[u8]) -> Digest {
+        let hash = match self {
+            CertIdHash::Sha1 => Hash::Sha1,
+            CertIdHash::Sha256 => Hash::Sha256,
+            CertIdHash::Sha384 => Hash::Sha384,
+            CertIdHash::Sha512 => Hash::Sha512,
         };
-        digest::digest(algorithm, data)
+        provider::digest(hash, &[data])
     }
 }
 

@@ -4,14 +4,11 @@
 //! more, and salts of any length. RFC 4055 has more: another hash for the mask (SHA-1 by default), SHA-1 and SHA-224 for
 //! the message. That is verified by hand, over a public key, so nothing in it is secret.
 
-use std::sync::OnceLock;
-
-use aws_lc_rs::digest;
-use aws_lc_rs::signature::{self as aws, RsaParameters, RsaPssSaltLength};
 use num_bigint::BigUint;
 
 use super::{NULL_PARAMETERS, PublicKey, RSA_ENCRYPTION, SHORTEST_PROVIDED, SignatureError};
 use crate::der::{self, DerError, Element, INTEGER, NULL, OID, Reader, SEQUENCE, context};
+use crate::provider::{self, Check, Digest};
 
 /// id-RSASSA-PSS, 1.2.840.113549.1.1.10.
 pub(super) const ID: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
@@ -19,8 +16,6 @@ pub(super) const ID: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0
 const MGF1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08];
 /// The salt's length where the parameters do not say (RFC 4055 §3.1).
 const DEFAULT_SALT: usize = 20;
-/// The longest salt for which the provider is prepared: no key that it takes has room for a longer one.
-const LONGEST_SALT: usize = 1024;
 /// How large a public exponent may be, in bits, as the provider has it.
 const LONGEST_EXPONENT: u64 = 33;
 
@@ -35,12 +30,11 @@ pub(super) struct Parameters {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hash {
-    Sha1,
     Sha224,
-    Sha256,
-    Sha384,
-    Sha512,
+    Provided(provider::Hash),
 }
+
+const SHA1: Hash = Hash::Provided(provider::Hash::Sha1);
 
 /// What a key restricts signatures to.
 enum Restriction {
@@ -60,17 +54,17 @@ impl Parameters {
     /// The name of the algorithm, such as `RSASSA-PSS-SHA256`.
     pub(super) fn name(self) -> &'static str {
         match self.hash {
-            Hash::Sha1 => "RSASSA-PSS-SHA1",
             Hash::Sha224 => "RSASSA-PSS-SHA224",
-            Hash::Sha256 => "RSASSA-PSS-SHA256",
-            Hash::Sha384 => "RSASSA-PSS-SHA384",
-            Hash::Sha512 => "RSASSA-PSS-SHA512",
+            Hash::Provided(provider::Hash::Sha1) => "RSASSA-PSS-SHA1",
+            Hash::Provided(provider::Hash::Sha256) => "RSASSA-PSS-SHA256",
+            Hash::Provided(provider::Hash::Sha384) => "RSASSA-PSS-SHA384",
+            Hash::Provided(provider::Hash::Sha512) => "RSASSA-PSS-SHA512",
         }
     }
 
     /// Whether the message was hashed with SHA-1. In the mask it does no harm: nothing hangs on collisions there.
     pub(super) fn is_sha1(self) -> bool {
-        self.hash == Hash::Sha1
+        self.hash == SHA1
     }
 
     /// Whether this key may be used so: one of rsaEncryption for all, one of id-RSASSA-PSS as far as it says (RFC 4055 §3.3).
@@ -90,31 +84,23 @@ impl Parameters {
 
     /// Checks a signature. The key is one of RSA, of a size that is supported.
     pub(super) fn verify(self, key: PublicKey<'_>, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
-        let is_provided = key.rsa_bits().is_some_and(|bits| bits >= SHORTEST_PROVIDED);
-        let holds = match self.provided().filter(|_| is_provided) {
-            Some(provided) => aws::UnparsedPublicKey::new(provided, key.bits).verify(message, signature).is_ok(),
-            None => self.verify_by_hand(RsaKey::read(key.bits)?, message, signature).is_some(),
+        let is_long = key.rsa_bits().is_some_and(|bits| bits >= SHORTEST_PROVIDED);
+        let check = match self.hash {
+            Hash::Provided(hash) if is_long && self.hash == self.mask_hash => {
+                provider::verify_pss(hash, self.salt, key.bits, message, signature)
+            }
+            _ => Check::Unsupported,
         };
-        if holds { Ok(()) } else { Err(SignatureError::BadSignature) }
-    }
-
-    /// The provider's way to verify, if it has one.
-    fn provided(self) -> Option<&'static RsaParameters> {
-        type Salted = [OnceLock<RsaParameters>; LONGEST_SALT];
-        static SHA256: Salted = [const { OnceLock::new() }; LONGEST_SALT];
-        static SHA384: Salted = [const { OnceLock::new() }; LONGEST_SALT];
-        static SHA512: Salted = [const { OnceLock::new() }; LONGEST_SALT];
-        if self.hash != self.mask_hash {
-            return None;
+        match check {
+            Check::Holds => return Ok(()),
+            Check::Broken => return Err(SignatureError::BadSignature),
+            Check::Unsupported => {}
         }
-        let salt = RsaPssSaltLength::Custom(u16::try_from(self.salt).ok()?);
-        let (salted, make): (_, fn(RsaPssSaltLength) -> RsaParameters) = match self.hash {
-            Hash::Sha256 => (&SHA256, |salt| aws::RSA_PSS_2048_8192_SHA256.with_pss_salt_length(salt)),
-            Hash::Sha384 => (&SHA384, |salt| aws::RSA_PSS_2048_8192_SHA384.with_pss_salt_length(salt)),
-            Hash::Sha512 => (&SHA512, |salt| aws::RSA_PSS_2048_8192_SHA512.with_pss_salt_length(salt)),
-            Hash::Sha1 | Hash::Sha224 => return None,
-        };
-        Some(salted.get(self.salt)?.get_or_init(|| make(salt)))
+        if [self.hash, self.mask_hash].into_iter().any(|hash| hash.digest(&[]).is_none()) {
+            return Err(SignatureError::UnsupportedAlgorithm);
+        }
+        let holds = self.verify_by_hand(RsaKey::read(key.bits)?, message, signature).is_some();
+        if holds { Ok(()) } else { Err(SignatureError::BadSignature) }
     }
 
     /// RSASSA-PSS-VERIFY and EMSA-PSS-VERIFY (RFC 8017 §8.1.2, §9.1.2).
@@ -122,7 +108,7 @@ impl Parameters {
         let encoded_bits = usize::try_from(key.modulus.bits()).ok()?.checked_sub(1)?;
         let encoded = key.open(signature, encoded_bits.div_ceil(8))?;
 
-        let hash = self.hash.digest(&[message]);
+        let hash = self.hash.digest(&[message])?;
         let length = hash.as_ref().len();
         let (encoded, [0xbc]) = encoded.split_last_chunk()? else { return None };
         let (masked, stated) = encoded.split_at_checked(encoded.len().checked_sub(length)?)?;
@@ -136,8 +122,8 @@ impl Parameters {
         *block.first_mut()? &= !surplus;
         let (padding, salt) = block.split_at_checked(block.len().checked_sub(self.salt)?)?;
         let [zeros @ .., 1] = padding else { return None };
-        let is_right =
-            zeros.iter().all(|byte| *byte == 0) && self.hash.digest(&[&[0; 8], hash.as_ref(), salt]).as_ref() == stated;
+        let expected = self.hash.digest(&[&[0; 8], hash.as_ref(), salt])?;
+        let is_right = zeros.iter().all(|byte| *byte == 0) && expected.as_ref() == stated;
         is_right.then_some(())
     }
 }
@@ -150,11 +136,11 @@ impl Hash {
         fields.optional(NULL)?;
         fields.end()?;
         Ok(match oid {
-            [0x2b, 0x0e, 0x03, 0x02, 0x1a] => Some(Hash::Sha1),
+            [0x2b, 0x0e, 0x03, 0x02, 0x1a] => Some(SHA1),
             [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, last] => match last {
-                1 => Some(Hash::Sha256),
-                2 => Some(Hash::Sha384),
-                3 => Some(Hash::Sha512),
+                1 => Some(Hash::Provided(provider::Hash::Sha256)),
+                2 => Some(Hash::Provided(provider::Hash::Sha384)),
+                3 => Some(Hash::Provided(provider::Hash::Sha512)),
                 4 => Some(Hash::Sha224),
                 _ => None,
             },
@@ -162,24 +148,18 @@ impl Hash {
         })
     }
 
-    fn digest(self, parts: &[&[u8]]) -> digest::Digest {
-        let mut context = digest::Context::new(match self {
-            Hash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
-            Hash::Sha224 => &digest::SHA224,
-            Hash::Sha256 => &digest::SHA256,
-            Hash::Sha384 => &digest::SHA384,
-            Hash::Sha512 => &digest::SHA512,
-        });
-        parts.iter().for_each(|part| context.update(part));
-        context.finish()
+    /// `None` where the provider does not have this hash.
+    fn digest(self, parts: &[&[u8]]) -> Option<Digest> {
+        match self {
+            Hash::Sha224 => provider::sha224(parts),
+            Hash::Provided(hash) => Some(provider::digest(hash, parts)),
+        }
     }
 
     /// MGF1 (RFC 8017 §B.2.1), as much of it as is taken.
     fn mask(self, seed: &[u8]) -> impl Iterator<Item = u8> {
-        (0..u32::MAX).flat_map(move |counter| {
-            let block = self.digest(&[seed, &counter.to_be_bytes()]);
-            block.as_ref().to_vec()
-        })
+        let block = move |counter: u32| self.digest(&[seed, &counter.to_be_bytes()]);
+        (0..u32::MAX).map_while(block).flat_map(|block| block.as_ref().to_vec())
     }
 }
 
@@ -209,7 +189,7 @@ fn read(algorithm: &[u8]) -> Result<Option<Option<Parameters>>, DerError> {
     let mut fields = Reader::new(parameters.contents);
     let hash = match explicit(&mut fields, 0, SEQUENCE)? {
         Some(hash) => Hash::read(hash)?,
-        None => Some(Hash::Sha1),
+        None => Some(SHA1),
     };
     let mask_hash = match explicit(&mut fields, 1, SEQUENCE)? {
         Some(mask) => {
@@ -222,7 +202,7 @@ fn read(algorithm: &[u8]) -> Result<Option<Option<Parameters>>, DerError> {
             mask.end()?;
             hash
         }
-        None => Some(Hash::Sha1),
+        None => Some(SHA1),
     };
     let salt = match explicit(&mut fields, 2, INTEGER)? {
         Some(salt) => small(salt),
@@ -324,13 +304,19 @@ mod tests {
     #[test]
     fn parameters_in_all_their_forms() {
         let read = |fields: &[(u8, Vec<u8>)]| Parameters::of_signature(&algorithm(fields)).ok();
-        let sha1 = Parameters { hash: Hash::Sha1, mask_hash: Hash::Sha1, salt: 20 };
+        let sha1 = Parameters { hash: SHA1, mask_hash: SHA1, salt: 20 };
         assert_eq!(read(&[]), Some(sha1), "all defaults");
         assert_eq!(read(&[(3, number(&[1]))]), Some(sha1), "the trailer written out");
         for null in [&[][..], &[5, 0]] {
             let (sha256, sha512) = (hash(1, null), hash(3, null));
             let fields = |salt: &[u8]| [(0, sha256.clone()), (1, mask(MGF1, &sha512)), (2, number(salt))];
-            let expected = |salt| Some(Parameters { hash: Hash::Sha256, mask_hash: Hash::Sha512, salt });
+            let expected = |salt| {
+                Some(Parameters {
+                    hash: Hash::Provided(provider::Hash::Sha256),
+                    mask_hash: Hash::Provided(provider::Hash::Sha512),
+                    salt,
+                })
+            };
             assert_eq!(read(&fields(&[32])), expected(32));
             assert_eq!(read(&fields(&[0])), expected(0));
             assert_eq!(read(&fields(&[1, 0])), expected(256));
@@ -341,8 +327,11 @@ mod tests {
             }
         }
         let sha256 = || hash(1, &[5, 0]);
-        assert_eq!(read(&[(0, sha256())]), Some(Parameters { hash: Hash::Sha256, ..sha1 }));
-        assert_eq!(read(&[(1, mask(MGF1, &sha256()))]), Some(Parameters { mask_hash: Hash::Sha256, ..sha1 }));
+        assert_eq!(read(&[(0, sha256())]), Some(Parameters { hash: Hash::Provided(provider::Hash::Sha256), ..sha1 }));
+        assert_eq!(
+            read(&[(1, mask(MGF1, &sha256()))]),
+            Some(Parameters { mask_hash: Hash::Provided(provider::Hash::Sha256), ..sha1 })
+        );
         for odd in [
             vec![(3, number(&[2]))],
             vec![(0, hash(8, &[5, 0]))], // SHA3-256
@@ -410,8 +399,8 @@ mod tests {
     impl Block {
         /// EMSA-PSS-ENCODE (RFC 8017 §9.1.1), before the mask.
         fn new(parameters: Parameters, message: &[u8], salt: &[u8]) -> Self {
-            let hash = parameters.hash.digest(&[message]);
-            let stated = parameters.hash.digest(&[&[0; 8], hash.as_ref(), salt]).as_ref().to_vec();
+            let hash = parameters.hash.digest(&[message]).unwrap();
+            let stated = parameters.hash.digest(&[&[0; 8], hash.as_ref(), salt]).unwrap().as_ref().to_vec();
             let mut block = vec![0; 129 - stated.len() - 1 - salt.len() - 1];
             block.push(1);
             block.extend(salt);
@@ -442,16 +431,21 @@ mod tests {
     /// By hand, every part of a signature counts.
     #[test]
     fn what_is_verified_by_hand() {
-        use Hash::{Sha1, Sha224, Sha256, Sha384, Sha512};
+        use Hash::Sha224;
+        let [sha256, sha384, sha512] =
+            [provider::Hash::Sha256, provider::Hash::Sha384, provider::Hash::Sha512].map(Hash::Provided);
         for (hash, mask_hash, salt) in [
-            (Sha1, Sha1, 20),
-            (Sha224, Sha256, 28),
-            (Sha256, Sha1, 32),
-            (Sha256, Sha512, 0),
-            (Sha384, Sha256, 17),
-            (Sha512, Sha1, 63), // as long as fits: 129 bytes, less the hash, the 1 and BC
+            (SHA1, SHA1, 20),
+            (Sha224, sha256, 28),
+            (sha256, SHA1, 32),
+            (sha256, sha512, 0),
+            (sha384, sha256, 17),
+            (sha512, SHA1, 63), // as long as fits: 129 bytes, less the hash, the 1 and BC
         ] {
             let parameters = Parameters { hash, mask_hash, salt };
+            if [hash, mask_hash].contains(&Sha224) && provider::sha224(&[]).is_none() {
+                continue; // this provider does not have it
+            }
             let what = format!("{parameters:?}");
             let block = || Block::new(parameters, b"message", &vec![0xa5; salt]);
             let signature = block().sign();
@@ -460,8 +454,8 @@ mod tests {
             for other in [
                 Parameters { salt: salt + 1, ..parameters },
                 Parameters { salt: salt.wrapping_sub(1), ..parameters },
-                Parameters { hash: if hash == Sha256 { Sha384 } else { Sha256 }, ..parameters },
-                Parameters { mask_hash: if mask_hash == Sha384 { Sha224 } else { Sha384 }, ..parameters },
+                Parameters { hash: if hash == sha256 { sha384 } else { sha256 }, ..parameters },
+                Parameters { mask_hash: if mask_hash == sha384 { SHA1 } else { sha384 }, ..parameters },
             ] {
                 assert!(!holds(other, b"message", &signature), "{what} as {other:?}");
             }
@@ -491,9 +485,9 @@ mod tests {
     fn the_provider_says_the_same() {
         use stapled_ca::{KeyType, SignatureScheme};
         for (scheme, hash, salt) in [
-            (SignatureScheme::RsaPssSha256, Hash::Sha256, 32),
-            (SignatureScheme::RsaPssSha384, Hash::Sha384, 48),
-            (SignatureScheme::RsaPssSha512, Hash::Sha512, 64),
+            (SignatureScheme::RsaPssSha256, Hash::Provided(provider::Hash::Sha256), 32),
+            (SignatureScheme::RsaPssSha384, Hash::Provided(provider::Hash::Sha384), 48),
+            (SignatureScheme::RsaPssSha512, Hash::Provided(provider::Hash::Sha512), 64),
         ] {
             let key = stapled_ca::Key::generate(KeyType::Rsa2048).unwrap();
             let signature = key.sign_with(scheme, b"message").unwrap();
@@ -502,14 +496,13 @@ mod tests {
             let public = PublicKey { algorithm: &[RSA_ENCRYPTION, NULL_PARAMETERS].concat(), bits };
             let both = |salt: usize, message: &[u8], signature: &[u8]| {
                 let parameters = Parameters { hash, mask_hash: hash, salt };
-                assert!(parameters.provided().is_some());
                 let by_hand = parameters.verify_by_hand(RsaKey::read(bits).unwrap(), message, signature).is_some();
                 assert_eq!(parameters.verify(public, message, signature).is_ok(), by_hand);
                 by_hand
             };
             assert!(both(salt, b"message", &signature));
             assert!(!both(salt, b"massage", &signature));
-            for other in [0, salt - 1, salt + 1, 400, LONGEST_SALT - 1] {
+            for other in [0, salt - 1, salt + 1, 400, 1023] {
                 assert!(!both(other, b"message", &signature), "a salt of {other}");
             }
             for place in (0..signature.len()).step_by(37) {

@@ -1,7 +1,5 @@
 //! The rules of RFC 6960 §3.2 and §4.2.2.2, and of RFC 9919: when a response is believed.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::signer::Signer;
@@ -13,17 +11,84 @@ use crate::ocsp::{BasicResponse, CertId, CertIdHash, CertStatus, Extension, NONC
 use crate::signature::Weak;
 use crate::time::Timestamp;
 
-/// Judges `response` for `chain` at the time `at`.
+/// Judges responses for one certificate.
 ///
-/// `nonce` is the one that was asked with; a response without it is accepted and rests on its times, one with another
-/// is refused. `delegates` are certificates of candidate signers from outside; a response that needs one is believed,
-/// but is no staple, since clients do not have it.
+/// The time must be given, since this crate has no clock; everything else has a default: the strict
+/// [`JudgePolicy`], no nonce, no delegates from outside.
 ///
-/// The staple has the response in its smallest form: what is signed as it came, and the delegate's certificate alone, or
-/// none where the issuer signed. A response that came so is kept byte for byte.
-pub fn judge(
+/// ```
+/// use stapled_ocsp::chain::CertChain;
+/// use stapled_ocsp::staple::{Judge, Refusal, Staple};
+///
+/// fn staple(chain: &CertChain, response: Vec<u8>) -> Result<Option<Staple>, Refusal> {
+///     let judgement = Judge::new(chain).at(std::time::SystemTime::now()).judge(response)?;
+///     Ok(judgement.into_staple())
+/// }
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Judge<'a, T = NoTime> {
+    chain: &'a CertChain,
+    at: T,
+    policy: JudgePolicy,
+    nonce: Option<&'a [u8]>,
+    delegates: &'a [Certificate],
+}
+
+/// A [`Judge`] that was not told the time yet.
+#[derive(Clone, Copy, Debug)]
+pub struct NoTime(());
+
+impl<'a> Judge<'a> {
+    /// A judge of responses about the end-entity certificate of `chain`.
+    pub fn new(chain: &'a CertChain) -> Self {
+        Judge { chain, at: NoTime(()), policy: JudgePolicy::default(), nonce: None, delegates: &[] }
+    }
+}
+
+impl<'a, T> Judge<'a, T> {
+    /// The time at which the response must be valid.
+    pub fn at(self, at: impl Into<Timestamp>) -> Judge<'a, Timestamp> {
+        let Judge { chain, policy, nonce, delegates, .. } = self;
+        Judge { chain, at: at.into(), policy, nonce, delegates }
+    }
+
+    /// The rules that can be chosen.
+    pub fn policy(self, policy: &JudgePolicy) -> Self {
+        Judge { policy: *policy, ..self }
+    }
+
+    /// The nonce of the request, if it had one. A response without a nonce is accepted and rests on its times; a response with another
+    /// nonce is refused.
+    pub fn nonce(self, nonce: Option<&'a [u8]>) -> Self {
+        Judge { nonce, ..self }
+    }
+
+    /// Certificates of candidate signers that are not in the response. A response that needs one of them is believed, but
+    /// is no staple, since clients do not have that certificate.
+    pub fn delegates(self, delegates: &'a [Certificate]) -> Self {
+        Judge { delegates, ..self }
+    }
+}
+
+impl Judge<'_, Timestamp> {
+    /// Judges one response.
+    ///
+    /// The staple has the response in its smallest form: the signed part as it came, and the delegate's certificate
+    /// alone, or none where the issuer signed. A response that came in this form is kept byte for byte.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that the response breaks. Weak algorithms and keys are checked last, so a [`Refusal::WeakSignature`]
+    /// says that nothing else is wrong.
+    pub fn judge(&self, response: impl Into<Bytes>) -> Result<Judgement, Refusal> {
+        judge(&response.into(), self.chain, self.at, &self.policy, self.nonce, self.delegates)
+    }
+}
+
+fn judge(
     response: &Bytes,
-    chain: &Arc<CertChain>,
+    chain: &CertChain,
     at: Timestamp,
     policy: &JudgePolicy,
     nonce: Option<&[u8]>,
@@ -45,7 +110,7 @@ pub fn judge(
     check_nonce(&basic.extensions, nonce)?;
     let single = select(&basic, chain)?;
     check_times(single, at, policy)?;
-    // Last, so that whoever reads the reason knows that nothing else is wrong.
+    // Last: the reason then says that nothing else is wrong.
     signer.check_strength(policy)?;
 
     let mut warnings = Vec::new();
@@ -69,7 +134,7 @@ pub fn judge(
         warnings,
     };
     let staple = (single.status == CertStatus::Good && !facts.foreign_delegate).then(|| Staple {
-        chain: Arc::clone(chain),
+        chain: chain.clone(),
         response: smallest,
         facts: facts.clone(),
     });

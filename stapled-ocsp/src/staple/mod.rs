@@ -5,7 +5,6 @@ mod refusal;
 mod signer;
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +14,7 @@ use crate::ocsp::{CertId, CertStatus};
 use crate::signature::Weak;
 use crate::time::Timestamp;
 
-pub use judge::judge;
+pub use judge::{Judge, NoTime};
 pub use refusal::Refusal;
 
 /// The size in bytes above which no response is read or looked at, unless told otherwise: some responders send a chain of
@@ -24,11 +23,11 @@ pub const MAX_RECEIVED: usize = 256 * 1024;
 
 /// A response that was verified against its chain and says `good`.
 ///
-/// [`judge`] is its only origin. What is signed stays as it came; of the certificates, which are not signed, it keeps the
+/// A [`Judge`] is its only origin. What is signed stays as it came; of the certificates, which are not signed, it keeps the
 /// delegate's alone, or none where the issuer signed. That is what a client gets.
 #[derive(Clone)]
 pub struct Staple {
-    chain: Arc<CertChain>,
+    chain: CertChain,
     response: Bytes,
     facts: Facts,
 }
@@ -115,7 +114,7 @@ impl Judgement {
 
 impl Staple {
     /// The certificate that it is for.
-    pub fn chain(&self) -> &Arc<CertChain> {
+    pub fn chain(&self) -> &CertChain {
         &self.chain
     }
 

@@ -9,7 +9,7 @@ use stapled_ca::{Authority, Extension, KeyType, Profile, Serial, der};
 use stapled_core::sink::Requirements;
 use stapled_ocsp::Weak;
 use stapled_ocsp::chain::CertChain;
-use stapled_ocsp::staple::{JudgePolicy, judge};
+use stapled_ocsp::staple::{Judge, JudgePolicy};
 use stapled_ocsp::time::Timestamp;
 
 use crate::case::{Case, DAY, NOW, authority, chain, server, times, verdict};
@@ -343,7 +343,7 @@ fn a_staple_says_what_its_response_says() {
     let good = staple(&case.good().this_update(NOW - 100));
     assert_eq!((good.this_update(), good.next_update()), (at(NOW - 100), Some(at(NOW + 7 * DAY))));
     assert_eq!(good.expires(), at(NOW + 7 * DAY));
-    assert!(Arc::ptr_eq(good.chain(), &case.chain));
+    assert!(Arc::ptr_eq(good.chain().end_entity(), case.chain.end_entity()));
     assert_eq!(good.facts().produced_at, at(NOW - 60));
     assert!(format!("{good:?}").contains("judged.test"));
     // Without nextUpdate, a day.
@@ -357,7 +357,7 @@ fn a_staple_says_what_its_response_says() {
     let both = case.good().build().unwrap();
     let judged = |chain: &Arc<CertChain>, bytes: &[u8]| {
         let response = Bytes::copy_from_slice(bytes);
-        judge(&response, chain, at(NOW), &policy, None, &[]).unwrap().into_staple().unwrap()
+        Judge::new(chain).at(at(NOW)).policy(&policy).judge(response.clone()).unwrap().into_staple().unwrap()
     };
     let one = judged(&case.chain, &both);
     assert!(one == judged(&chain(&case.leaf, &case.ca), &both));

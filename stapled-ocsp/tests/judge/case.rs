@@ -8,7 +8,7 @@ use stapled_ca::{Authority, Issued, KeyType, Profile};
 use stapled_ocsp::certificate::Certificate;
 use stapled_ocsp::chain::CertChain;
 use stapled_ocsp::ocsp::CertStatus;
-use stapled_ocsp::staple::{JudgePolicy, Judgement, judge};
+use stapled_ocsp::staple::{Judge, JudgePolicy, Judgement};
 use stapled_ocsp::time::Timestamp;
 
 pub(crate) const NOW: i64 = 1_800_000_000;
@@ -56,7 +56,11 @@ impl Case {
         policy: &JudgePolicy,
         nonce: Option<&[u8]>,
     ) -> Result<Judgement, String> {
-        judge(&Bytes::from(response), &self.chain, Timestamp::from_unix(NOW), policy, nonce, &[])
+        Judge::new(&self.chain)
+            .at(Timestamp::from_unix(NOW))
+            .policy(policy)
+            .nonce(nonce)
+            .judge(Bytes::from(response))
             .map_err(|refusal| refusal.code().to_string())
     }
 

@@ -6,7 +6,7 @@ use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
 use stapled_ca::{Extension, KeyType, Serial, SignatureScheme, der};
 use stapled_ocsp::certificate::Certificate;
 use stapled_ocsp::ocsp::{CertStatus, OcspResponse};
-use stapled_ocsp::staple::{JudgePolicy, judge};
+use stapled_ocsp::staple::{Judge, JudgePolicy};
 use stapled_ocsp::time::Timestamp;
 
 use crate::case::{Case, DAY, NOW, responder, verdict};
@@ -129,9 +129,7 @@ fn malformed_fields_and_values() {
     let case = Case::new(KeyType::EcdsaP256);
     let told = |response: &[u8]| {
         let at = Timestamp::from_unix(NOW);
-        judge(&Bytes::copy_from_slice(response), &case.chain, at, &JudgePolicy::default(), None, &[])
-            .unwrap_err()
-            .to_string()
+        Judge::new(&case.chain).at(at).judge(Bytes::copy_from_slice(response)).unwrap_err().to_string()
     };
     let of = |response: ResponseBuilder| told(&response.build().unwrap());
     let time = |text: &[u8]| der::value(0x18, text);
@@ -183,8 +181,7 @@ fn refusals_are_short() {
     let case = Case::new(KeyType::EcdsaP256);
     let told = |response: ResponseBuilder| {
         let bytes = Bytes::from(response.build().unwrap());
-        let refusal =
-            judge(&bytes, &case.chain, Timestamp::from_unix(NOW), &JudgePolicy::default(), None, &[]).unwrap_err();
+        let refusal = Judge::new(&case.chain).at(Timestamp::from_unix(NOW)).judge(bytes.clone()).unwrap_err();
         refusal.to_string()
     };
     let key = der::value(der::OCTET_STRING, &[0xab; 30_000]);

@@ -9,7 +9,7 @@ use stapled_ocsp::Weak;
 use stapled_ocsp::certificate::Certificate;
 use stapled_ocsp::chain::CertChain;
 use stapled_ocsp::ocsp::CertStatus;
-use stapled_ocsp::staple::{JudgePolicy, judge};
+use stapled_ocsp::staple::{Judge, JudgePolicy};
 use stapled_ocsp::time::Timestamp;
 
 use crate::case::{Case, DAY, NOW, authority, responder, server, verdict};
@@ -251,7 +251,7 @@ fn times_of_delegates() {
         let response = case.good_by(delegate.clone()).responder_by_name().certificates(&certificates);
         let bytes = Bytes::from(response.build().unwrap());
         let at = Timestamp::from_unix(NOW);
-        let refusal = judge(&bytes, &case.chain, at, &JudgePolicy::default(), None, &[]).unwrap_err().to_string();
+        let refusal = Judge::new(&case.chain).at(at).judge(bytes.clone()).unwrap_err().to_string();
         assert!(refusal.contains("notBefore") && refusal.contains("2701010000Z"), "{refusal}");
     }
     // The certificate in question and its issuer are the clients' to judge.
@@ -311,7 +311,7 @@ fn delegates_that_look_like_the_issuer() {
     assert_eq!(case.verdict(&bare), "bad_signature");
     let outside = Certificate::from_der(namesake.certificate().unwrap()).unwrap();
     let bare = Bytes::from(bare.build().unwrap());
-    let judged = judge(&bare, &case.chain, Timestamp::from_unix(NOW), &JudgePolicy::default(), None, &[outside]);
+    let judged = Judge::new(&case.chain).at(Timestamp::from_unix(NOW)).delegates(&[outside]).judge(bare.clone());
     assert!(judged.is_ok_and(|judgement| judgement.facts.foreign_delegate && judgement.facts.delegated));
     // What is embedded beside does not make the issuer's own signature worse.
     assert_eq!(case.verdict(&case.good().responder_by_name().further_certificate(case.leaf.der())), "good");
@@ -338,7 +338,7 @@ fn certificates_from_outside_are_believed_and_never_stapled() {
     let outside = Certificate::from_der(delegate.certificate().unwrap()).unwrap();
     let response = Bytes::from(case.good_by(delegate).certificates::<&[u8]>(&[]).build().unwrap());
     let at = Timestamp::from_unix(NOW);
-    let judgement = judge(&response, &case.chain, at, &JudgePolicy::default(), None, &[outside]).unwrap();
+    let judgement = Judge::new(&case.chain).at(at).delegates(&[outside]).judge(response.clone()).unwrap();
     assert_eq!(judgement.status, CertStatus::Good);
     assert!(judgement.staple().is_none());
 }

@@ -9,13 +9,13 @@ use stapled_ca::{Authority, Extension, KeyType, Profile, Validity, der};
 use stapled_ocsp::certificate::Certificate;
 use stapled_ocsp::chain::CertChain;
 use stapled_ocsp::ocsp::{BasicResponse, OcspResponse};
-use stapled_ocsp::staple::{JudgePolicy, Staple, judge};
+use stapled_ocsp::staple::{Judge, JudgePolicy, Staple};
 use stapled_ocsp::time::Timestamp;
 
 use crate::case::{Case, DAY, NOW, authority, chain, responder, server, verdict};
 
 fn judged(bytes: &Bytes, chain: &Arc<CertChain>) -> Result<Staple, String> {
-    let judgement = judge(bytes, chain, Timestamp::from_unix(NOW), &JudgePolicy::default(), None, &[]);
+    let judgement = Judge::new(chain).at(Timestamp::from_unix(NOW)).judge(bytes.clone());
     judgement.map(|judgement| judgement.into_staple().unwrap()).map_err(|refusal| refusal.code().to_string())
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use stapled_core::ocsp::CertStatus;
-use stapled_core::staple::{JudgePolicy, Refusal, judge};
+use stapled_core::staple::{Judge, JudgePolicy, Refusal};
 use stapled_core::time::Timestamp;
 
 use crate::world::World;
@@ -19,7 +19,7 @@ pub(crate) struct Ours {
 impl Ours {
     pub(crate) fn judge(world: &World, at: i64, policy: &JudgePolicy, response: &[u8]) -> Self {
         let at = Timestamp::from_unix(at);
-        match judge(&Bytes::copy_from_slice(response), &world.chain, at, policy, None, &[]) {
+        match Judge::new(&world.chain).at(at).policy(policy).judge(Bytes::copy_from_slice(response)) {
             Ok(judgement) => {
                 let status = match judgement.status {
                     CertStatus::Good => "good",

@@ -15,7 +15,7 @@ use stapled_core::clock::{Clock as _, SystemClock};
 use stapled_core::fetch::{Method, OcspFetcher as _, Question};
 use stapled_core::io::http::HttpFetcher;
 use stapled_core::ocsp::{CertIdHash, CertStatus, OcspRequest, OcspResponse};
-use stapled_core::staple::{JudgePolicy, Judgement, judge};
+use stapled_core::staple::{Judge, JudgePolicy, Judgement};
 use stapled_tests::{OpensslResponder, World};
 
 const HASHES: [CertIdHash; 4] = [CertIdHash::Sha1, CertIdHash::Sha256, CertIdHash::Sha384, CertIdHash::Sha512];
@@ -68,7 +68,12 @@ impl Case {
         nonce: Option<&[u8]>,
         delegates: &[Certificate],
     ) -> Result<Judgement, String> {
-        judge(response, &self.chain, SystemClock.now(), policy, nonce, delegates)
+        Judge::new(&self.chain)
+            .at(SystemClock.now())
+            .policy(policy)
+            .nonce(nonce)
+            .delegates(delegates)
+            .judge(response.clone())
             .map_err(|refusal| refusal.code().to_string())
     }
 

@@ -14,7 +14,7 @@ use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::ocsp::OcspResponse;
-use stapled_core::staple::{JudgePolicy, judge};
+use stapled_core::staple::Judge;
 use stapled_tests::{
     Cert, Haproxy, LONG, PATIENCE, Private, Stapled, World, free_port, skip, wait_for_within, wait_until,
     wait_until_within, with_each_haproxy,
@@ -265,7 +265,7 @@ fn is_good(world: &World, cert: &Cert, staple: &[u8]) -> bool {
     let certificate = |der: &[u8]| Arc::new(Certificate::from_der(der).unwrap());
     let chain = CertChain::new(certificate(cert.issued.der()), certificate(world.ca.certificate())).unwrap();
     let response = Bytes::copy_from_slice(staple);
-    let judgement = judge(&response, &Arc::new(chain), SystemClock.now(), &JudgePolicy::default(), None, &[]);
+    let judgement = Judge::new(&Arc::new(chain)).at(SystemClock.now()).judge(response.clone());
     judgement.is_ok_and(|judgement| judgement.staple().is_some())
 }
 

@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
-
 use super::codes;
 use super::settings::Settings;
 use crate::certificate_file::issuer_file_of;
+use crate::hash::{Sha256, sha256};
 use crate::io::stamp::Memory;
 use crate::io::watch::{FileId, Session, file_id};
 use crate::reason::ReasonCode;
@@ -222,7 +221,7 @@ impl<'a> Walk<'a> {
         if is_link {
             self.watch_target(path);
         }
-        let mut version = digest::Context::new(&digest::SHA256);
+        let mut version = Sha256::new();
         self.memory.stamp(path, metadata, self.now, &mut version);
         for issuer in issuer_files(path) {
             match fs::metadata(&issuer) {
@@ -282,8 +281,8 @@ fn name_of(path: &Path) -> Arc<str> {
     match path.to_str() {
         Some(name) => name.into(),
         None => {
-            let hash = digest::digest(&digest::SHA256, path.as_os_str().as_bytes());
-            let hash: String = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            let hash = sha256(path.as_os_str().as_bytes());
+            let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
             format!("{}#{hash}", path.to_string_lossy()).into()
         }
     }

@@ -15,7 +15,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_lc_rs::digest;
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -27,6 +26,7 @@ use self::write::{Sweeper, write};
 use super::stamp::Stat;
 use crate::certificate_file::staple_file_of;
 use crate::chain::CertChain;
+use crate::hash::sha256;
 use crate::ocsp::OcspResponse;
 use crate::reason::ReasonCode;
 use crate::sink::{
@@ -508,11 +508,4 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     // An error about a temporary file does not hand on the system's word: so it is asked again.
     let asked_again = || File::open("/").err()?.raw_os_error();
     matches!(error.raw_os_error().or_else(asked_again), Some(ENFILE | EMFILE))
-}
-
-fn sha256(bytes: &[u8]) -> Hash {
-    let mut hash = [0; 32];
-    // Both have 32 bytes.
-    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    hash
 }

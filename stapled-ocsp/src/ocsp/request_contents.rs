@@ -1,0 +1,273 @@
+//! OCSPRequest (RFC 6960 §4.1.1), read: what any client may ask.
+
+use super::response::read_certificates;
+use super::{CertId, Extension};
+use crate::certificate::general_name_in_words;
+use crate::der::{self, BIT_STRING, DerError, Numbers, Reader, SEQUENCE, context};
+use crate::signature;
+
+/// How many questions one request may have.
+const MAX_REQUESTS: usize = 1024;
+/// How many certificates the signature of a request may bring.
+const MAX_CERTIFICATES: usize = 16;
+
+/// What a request asks, cut from its bytes and not vouched for: a signature on it is not checked.
+#[derive(Clone, Debug)]
+pub struct RequestContents<'a> {
+    /// The `version` field; 0 is v1.
+    pub version: u8,
+    /// The DER of the GeneralName of whoever asks, where that is told.
+    pub requestor_name: Option<&'a [u8]>,
+    /// What is asked, certificate by certificate.
+    pub requests: Vec<SingleRequest<'a>>,
+    /// The extensions of the whole request.
+    pub extensions: Vec<Extension<'a>>,
+    /// The signature of a signed request.
+    pub signature: Option<RequestSignature<'a>>,
+}
+
+/// Request: the question about one certificate.
+#[derive(Clone, Debug)]
+pub struct SingleRequest<'a> {
+    /// Which certificate.
+    pub cert_id: CertId,
+    /// The extensions of this question.
+    pub extensions: Vec<Extension<'a>>,
+}
+
+/// The signature of a signed request, unchecked.
+#[derive(Clone, Debug)]
+pub struct RequestSignature<'a> {
+    /// The contents of its AlgorithmIdentifier.
+    pub algorithm: &'a [u8],
+    /// The signature.
+    pub signature: &'a [u8],
+    /// The certificates that come with it, each as it came.
+    pub certificates: Vec<&'a [u8]>,
+}
+
+/// Bytes that are no OCSPRequest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an OCSP request: {0}")]
+pub struct RequestError(#[from] DerError);
+
+impl<'a> RequestContents<'a> {
+    /// Cuts up a request. The bytes must be exactly one strict DER value; only DEFAULTs that are spelled out are taken,
+    /// since clients do that.
+    pub fn from_der(bytes: &'a [u8]) -> Result<Self, RequestError> {
+        der::check_framing(bytes, Numbers::Shortest)?;
+        let mut outer = Reader::new(bytes).inside(SEQUENCE)?;
+        let mut fields = outer.inside(SEQUENCE)?;
+        let signature = RequestSignature::read(&mut outer)?;
+        outer.end()?;
+
+        let version = der::version(&mut fields)?;
+        let requestor_name = match fields.optional(context(1))? {
+            None => None,
+            Some(explicit) => {
+                let mut explicit = Reader::new(explicit.contents);
+                let name = explicit.any()?;
+                explicit.end()?;
+                // GeneralName is a CHOICE of [0] to [8].
+                if name.tag & 0xc0 != 0x80 || name.tag & 0x1f > 8 {
+                    return Err(DerError::new("a requestorName that is no GeneralName").into());
+                }
+                Some(name.raw)
+            }
+        };
+        let mut list = fields.inside(SEQUENCE)?;
+        let mut requests = Vec::new();
+        while !list.is_empty() {
+            if requests.len() == MAX_REQUESTS {
+                return Err(DerError::new("too many single requests").into());
+            }
+            let mut request = list.inside(SEQUENCE)?;
+            let cert_id = CertId::read(request.expect(SEQUENCE)?)?;
+            let extensions = Extension::read_explicit(request.optional(context(0))?)?;
+            request.end()?;
+            requests.push(SingleRequest { cert_id, extensions });
+        }
+        let extensions = Extension::read_explicit(fields.optional(context(2))?)?;
+        fields.end()?;
+        Ok(RequestContents { version, requestor_name, requests, extensions, signature })
+    }
+
+    /// The requestorName in words, such as `DirName:CN=somebody`.
+    pub fn requestor_name_in_words(&self) -> Option<String> {
+        self.requestor_name.map(general_name_in_words)
+    }
+
+    /// The nonce, where there is one: without the OCTET STRING round it that RFC 9654 §2.1 asks for, or bare, where a
+    /// client left that out.
+    pub fn nonce(&self) -> Option<&'a [u8]> {
+        super::response::nonce(&self.extensions)
+    }
+}
+
+impl<'a> RequestSignature<'a> {
+    /// The name of its algorithm, or its object identifier in dotted form.
+    pub fn algorithm_name(&self) -> String {
+        signature::name(self.algorithm)
+    }
+
+    /// `[0] EXPLICIT Signature OPTIONAL`.
+    fn read(outer: &mut Reader<'a>) -> Result<Option<Self>, DerError> {
+        let Some(explicit) = outer.optional(context(0))? else { return Ok(None) };
+        let mut explicit = Reader::new(explicit.contents);
+        let mut fields = explicit.inside(SEQUENCE)?;
+        explicit.end()?;
+        let algorithm = fields.expect(SEQUENCE)?.contents;
+        let signature = der::whole_bytes(fields.expect(BIT_STRING)?)?;
+        let certificates = read_certificates(fields.optional(context(0))?)?;
+        fields.end()?;
+        if certificates.len() > MAX_CERTIFICATES {
+            return Err(DerError::new("too many embedded certificates"));
+        }
+        let certificates = certificates.into_iter().map(|certificate| certificate.raw).collect();
+        Ok(Some(RequestSignature { algorithm, signature, certificates }))
+    }
+}
+
+#[cfg(all(test, feature = "request"))]
+mod tests {
+    use rasn::types::{Any, Integer, ObjectIdentifier, OctetString};
+    use rasn_ocsp::{Request, TbsRequest};
+
+    use super::*;
+    use crate::ocsp::{CertIdHash, OcspRequest};
+
+    /// id-pkix-ocsp-nonce, as rasn has it.
+    const NONCE: &[u32] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 2];
+
+    fn cert_id(hash: CertIdHash) -> CertId {
+        CertId::new(hash, b"\x30\x00", b"key", &[0x7f, 1, 2])
+    }
+
+    /// `[n] EXPLICIT`.
+    fn explicit(n: u8, contents: &[u8]) -> Vec<u8> {
+        der::element(context(n), contents)
+    }
+
+    /// A request out of the fields of its tbsRequest, and what follows it.
+    fn request(fields: &[&[u8]], after: &[u8]) -> Vec<u8> {
+        let tbs = der::element(SEQUENCE, &fields.concat());
+        der::element(SEQUENCE, &[&tbs, after].concat())
+    }
+
+    /// A requestList of this many questions.
+    fn list(count: usize) -> Vec<u8> {
+        let question = der::element(SEQUENCE, &cert_id(CertIdHash::Sha1).to_der());
+        der::element(SEQUENCE, &question.repeat(count))
+    }
+
+    #[test]
+    fn what_is_asked_is_what_is_read() {
+        for hash in [CertIdHash::Sha1, CertIdHash::Sha256, CertIdHash::Sha384, CertIdHash::Sha512] {
+            for nonce in [None, Some(&[4, 5][..]), Some(&[9; 32])] {
+                let asked = OcspRequest::new(&cert_id(hash), nonce).unwrap();
+                let read = RequestContents::from_der(asked.as_der()).unwrap();
+                assert_eq!((read.version, read.requestor_name), (0, None));
+                assert!(read.signature.is_none());
+                let [single] = read.requests.as_slice() else { panic!("{read:?}") };
+                assert_eq!(single.cert_id, cert_id(hash));
+                assert!(single.extensions.is_empty());
+                assert_eq!(read.nonce(), nonce);
+                assert_eq!(read.extensions.len(), usize::from(nonce.is_some()));
+            }
+        }
+    }
+
+    /// What we never send, and others do: a name, several questions, extensions everywhere, a signature.
+    #[test]
+    fn everything_that_a_request_may_have_is_read() {
+        let extension = |critical| rasn_pkix::Extension {
+            extn_id: ObjectIdentifier::new(NONCE).unwrap(),
+            critical,
+            extn_value: OctetString::from_static(b"bare"),
+        };
+        let question = |hash: CertIdHash, extended: bool| Request {
+            req_cert: rasn::der::decode(&cert_id(hash).to_der()).unwrap(),
+            single_request_extensions: extended.then(|| vec![extension(true)].into()),
+        };
+        let tbs_request = TbsRequest {
+            version: Integer::from(0),
+            requestor_name: Some(rasn_pkix::GeneralName::Uri("http://who.test/".to_owned().try_into().unwrap())),
+            request_list: vec![question(CertIdHash::Sha1, false), question(CertIdHash::Sha256, true)],
+            request_extensions: Some(vec![extension(false)].into()),
+        };
+        let algorithm = rasn_pkix::AlgorithmIdentifier {
+            algorithm: ObjectIdentifier::new(&[1, 3, 101, 112]).unwrap(),
+            parameters: None::<Any>,
+        };
+        let signature = rasn_ocsp::Signature {
+            signature_algorithm: algorithm,
+            signature: rasn::types::BitString::from_slice(&[1, 2, 3]),
+            certs: None,
+        };
+        let bytes =
+            rasn::der::encode(&rasn_ocsp::OcspRequest { tbs_request, optional_signature: Some(signature) }).unwrap();
+        let read = RequestContents::from_der(&bytes).unwrap();
+        assert_eq!(read.requestor_name, Some(&b"\x86\x10http://who.test/"[..]));
+        let ids: Vec<CertId> = read.requests.iter().map(|single| single.cert_id.clone()).collect();
+        assert_eq!(ids, [cert_id(CertIdHash::Sha1), cert_id(CertIdHash::Sha256)]);
+        let extensions: Vec<(usize, bool)> = read
+            .requests
+            .iter()
+            .map(|single| (single.extensions.len(), single.extensions.iter().any(|extension| extension.critical)))
+            .collect();
+        assert_eq!(extensions, [(0, false), (1, true)]);
+        assert_eq!(read.nonce(), Some(&b"bare"[..]));
+        let signature = read.signature.unwrap();
+        assert_eq!((signature.algorithm, signature.signature), (&b"\x06\x03\x2b\x65\x70"[..], &[1, 2, 3][..]));
+        assert!(signature.certificates.is_empty());
+    }
+
+    #[test]
+    fn versions() {
+        let version = |number: &[u8]| {
+            let bytes = request(&[&explicit(0, &der::element(der::INTEGER, number)), &list(1)], &[]);
+            RequestContents::from_der(&bytes).map(|read| read.version)
+        };
+        assert_eq!(version(&[0]), Ok(0), "v1 spelled out");
+        assert_eq!(version(&[1]), Ok(1));
+        assert_eq!(version(&[1, 0]), Ok(255), "no version that a byte could tell");
+        assert!(version(&[]).is_err());
+    }
+
+    #[test]
+    fn certificates_of_a_signature() {
+        let signed = |certificates: usize| {
+            let certificates = der::element(SEQUENCE, &der::element(SEQUENCE, &[]).repeat(certificates));
+            let fields = [&b"\x30\x05\x06\x03\x2b\x65\x70\x03\x02\x00\x01"[..], &explicit(0, &certificates)].concat();
+            request(&[&list(1)], &explicit(0, &der::element(SEQUENCE, &fields)))
+        };
+        let read = |bytes: &[u8]| {
+            RequestContents::from_der(bytes).map(|read| read.signature.map(|signature| signature.certificates.len()))
+        };
+        assert_eq!(read(&signed(0)), Ok(Some(0)));
+        assert_eq!(read(&signed(2)), Ok(Some(2)));
+        assert!(read(&signed(17)).is_err());
+    }
+
+    #[test]
+    fn what_is_no_request() {
+        let good = request(&[&list(2)], &[]);
+        assert_eq!(RequestContents::from_der(&good).map(|read| read.requests.len()), Ok(2));
+        assert_eq!(RequestContents::from_der(&request(&[&list(0)], &[])).map(|read| read.requests.len()), Ok(0));
+        let refused = |bytes: &[u8], what: &str| assert!(RequestContents::from_der(bytes).is_err(), "{what}");
+        for length in 0..good.len() {
+            refused(good.get(..length).unwrap(), "a fragment");
+        }
+        refused(&[&good[..], b"\0"].concat(), "trailing bytes");
+        refused(&request(&[], &[]), "no list");
+        refused(&request(&[&list(1), &list(1)], &[]), "two lists");
+        refused(&request(&[&list(1)], &list(1)), "something for a signature");
+        refused(&request(&[&list(1)], &explicit(1, &[])), "a signature of another tag");
+        refused(&request(&[&explicit(1, b"\x0c\x01a"), &list(1)], &[]), "a name that is none");
+        refused(&request(&[&explicit(1, b"\x82\x01a\x82\x01b"), &list(1)], &[]), "two names");
+        refused(&request(&[&list(MAX_REQUESTS + 1)], &[]), "too many questions");
+        assert!(RequestContents::from_der(&request(&[&list(MAX_REQUESTS)], &[])).is_ok());
+        let response = b"\x30\x03\x0a\x01\x06";
+        refused(response, "a response");
+    }
+}

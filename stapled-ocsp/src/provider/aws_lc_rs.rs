@@ -1,0 +1,109 @@
+//! aws-lc-rs.
+
+use std::sync::OnceLock;
+
+use aws_lc_rs::digest;
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::signature::{self as aws, RsaParameters, RsaPssSaltLength};
+use rustls_pki_types::SignatureVerificationAlgorithm;
+use webpki::aws_lc_rs as webpki_algorithms;
+
+use super::{Check, Hash, Legacy};
+
+pub(crate) use aws_lc_rs::digest::{Context, Digest};
+
+/// The longest salt for which the provider is prepared: no key that it takes has room for a longer one.
+const LONGEST_SALT: usize = 1024;
+
+/// What webpki verifies, with the names in messages. RSA keys below 2048 bits are sorted out before.
+pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm)] = &[
+    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P256_SHA256),
+    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P384_SHA256),
+    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P521_SHA256),
+    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P256_SHA384),
+    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P384_SHA384),
+    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P521_SHA384),
+    ("ecdsa-with-SHA512", webpki_algorithms::ECDSA_P256_SHA512),
+    ("ecdsa-with-SHA512", webpki_algorithms::ECDSA_P384_SHA512),
+    ("ecdsa-with-SHA512", webpki_algorithms::ECDSA_P521_SHA512),
+    ("sha256WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA256),
+    ("sha384WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA384),
+    ("sha512WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA512),
+    ("sha256WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS),
+    ("sha384WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS),
+    ("sha512WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS),
+    ("Ed25519", webpki_algorithms::ED25519),
+];
+
+/// A hash in the making.
+pub(crate) fn context(hash: Hash) -> Context {
+    Context::new(match hash {
+        Hash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+        Hash::Sha256 => &digest::SHA256,
+        Hash::Sha384 => &digest::SHA384,
+        Hash::Sha512 => &digest::SHA512,
+    })
+}
+
+/// The hash of these parts, one after the other.
+pub(crate) fn digest(hash: Hash, parts: &[&[u8]]) -> Digest {
+    hashed(context(hash), parts)
+}
+
+/// SHA-224 of these parts.
+pub(crate) fn sha224(parts: &[&[u8]]) -> Option<Digest> {
+    Some(hashed(Context::new(&digest::SHA224), parts))
+}
+
+fn hashed(mut context: Context, parts: &[&[u8]]) -> Digest {
+    parts.iter().for_each(|part| context.update(part));
+    context.finish()
+}
+
+/// Checks a signature that webpki has no algorithm for.
+pub(crate) fn verify_legacy(legacy: Legacy, key: &[u8], message: &[u8], signature: &[u8]) -> Check {
+    let algorithm: &'static dyn aws::VerificationAlgorithm = match legacy {
+        Legacy::RsaPkcs1(Hash::Sha1) => &aws::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
+        Legacy::RsaPkcs1(Hash::Sha256) => &aws::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
+        Legacy::RsaPkcs1(Hash::Sha512) => &aws::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
+        Legacy::RsaPkcs1(_) => return Check::Unsupported,
+        Legacy::EcdsaP256Sha1 => &aws::ECDSA_P256_SHA1_ASN1,
+        Legacy::EcdsaP521Sha1 => &aws::ECDSA_P521_SHA1_ASN1,
+        Legacy::EcdsaP384Sha1 => return Check::of(&p384_with_sha1(key, message, signature)),
+    };
+    Check::of(&aws::UnparsedPublicKey::new(algorithm, key).verify(message, signature))
+}
+
+/// ECDSA takes a hash for a number (FIPS 186-5 §6.4.2), so zeros before a SHA-1 hash make a longer hash of it, with which
+/// the provider does verify.
+fn p384_with_sha1(key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Unspecified> {
+    let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, message);
+    let mut number = [0; 32];
+    number.iter_mut().rev().zip(hash.as_ref().iter().rev()).for_each(|(to, from)| *to = *from);
+    let hash = Digest::import_less_safe(&number, &digest::SHA256)?;
+    aws::UnparsedPublicKey::new(&aws::ECDSA_P384_SHA256_ASN1, key).verify_digest(&hash, signature)
+}
+
+/// Checks an RSASSA-PSS signature with one hash for message and mask, by a key of 2048 bits or more.
+pub(crate) fn verify_pss(hash: Hash, salt: usize, key: &[u8], message: &[u8], signature: &[u8]) -> Check {
+    match pss(hash, salt) {
+        Some(pss) => Check::of(&aws::UnparsedPublicKey::new(pss, key).verify(message, signature)),
+        None => Check::Unsupported,
+    }
+}
+
+/// Parameters are made once per length of the salt and kept: the provider takes them as `'static`.
+fn pss(hash: Hash, salt: usize) -> Option<&'static RsaParameters> {
+    type Salted = [OnceLock<RsaParameters>; LONGEST_SALT];
+    static SHA256: Salted = [const { OnceLock::new() }; LONGEST_SALT];
+    static SHA384: Salted = [const { OnceLock::new() }; LONGEST_SALT];
+    static SHA512: Salted = [const { OnceLock::new() }; LONGEST_SALT];
+    let length = RsaPssSaltLength::Custom(u16::try_from(salt).ok()?);
+    let (salted, make): (_, fn(RsaPssSaltLength) -> RsaParameters) = match hash {
+        Hash::Sha256 => (&SHA256, |salt| aws::RSA_PSS_2048_8192_SHA256.with_pss_salt_length(salt)),
+        Hash::Sha384 => (&SHA384, |salt| aws::RSA_PSS_2048_8192_SHA384.with_pss_salt_length(salt)),
+        Hash::Sha512 => (&SHA512, |salt| aws::RSA_PSS_2048_8192_SHA512.with_pss_salt_length(salt)),
+        Hash::Sha1 => return None,
+    };
+    Some(salted.get(salt)?.get_or_init(|| make(length)))
+}

@@ -1,0 +1,78 @@
+//! ring: without P-521, SHA-224 and ECDSA with SHA-1.
+
+use ring::digest;
+use ring::signature::{self, RsaParameters, UnparsedPublicKey};
+use rustls_pki_types::SignatureVerificationAlgorithm;
+use webpki::ring as webpki_algorithms;
+
+use super::{Check, Hash, Legacy};
+
+pub(crate) use ring::digest::{Context, Digest};
+
+/// What webpki verifies, with the names in messages. RSA keys below 2048 bits are sorted out before.
+pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm)] = &[
+    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P256_SHA256),
+    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P384_SHA256),
+    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P256_SHA384),
+    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P384_SHA384),
+    ("sha256WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA256),
+    ("sha384WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA384),
+    ("sha512WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA512),
+    ("sha256WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS),
+    ("sha384WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS),
+    ("sha512WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS),
+    ("Ed25519", webpki_algorithms::ED25519),
+];
+
+/// A hash in the making.
+pub(crate) fn context(hash: Hash) -> Context {
+    Context::new(match hash {
+        Hash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+        Hash::Sha256 => &digest::SHA256,
+        Hash::Sha384 => &digest::SHA384,
+        Hash::Sha512 => &digest::SHA512,
+    })
+}
+
+/// The hash of these parts, one after the other.
+pub(crate) fn digest(hash: Hash, parts: &[&[u8]]) -> Digest {
+    hashed(context(hash), parts)
+}
+
+/// SHA-224, which this provider does not have.
+pub(crate) fn sha224(_parts: &[&[u8]]) -> Option<Digest> {
+    None
+}
+
+fn hashed(mut context: Context, parts: &[&[u8]]) -> Digest {
+    parts.iter().for_each(|part| context.update(part));
+    context.finish()
+}
+
+/// Checks a signature that webpki has no algorithm for.
+pub(crate) fn verify_legacy(legacy: Legacy, key: &[u8], message: &[u8], signature: &[u8]) -> Check {
+    let algorithm: &'static RsaParameters = match legacy {
+        Legacy::RsaPkcs1(Hash::Sha1) => &signature::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
+        Legacy::RsaPkcs1(Hash::Sha256) => &signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY,
+        Legacy::RsaPkcs1(Hash::Sha512) => &signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
+        Legacy::RsaPkcs1(_) | Legacy::EcdsaP256Sha1 | Legacy::EcdsaP384Sha1 | Legacy::EcdsaP521Sha1 => {
+            return Check::Unsupported;
+        }
+    };
+    Check::of(&UnparsedPublicKey::new(algorithm, key).verify(message, signature))
+}
+
+/// Checks an RSASSA-PSS signature with one hash for message and mask, by a key of 2048 bits or more. ring has salts as long
+/// as the hash only.
+pub(crate) fn verify_pss(hash: Hash, salt: usize, key: &[u8], message: &[u8], signature: &[u8]) -> Check {
+    let (algorithm, length) = match hash {
+        Hash::Sha256 => (&signature::RSA_PSS_2048_8192_SHA256, 32),
+        Hash::Sha384 => (&signature::RSA_PSS_2048_8192_SHA384, 48),
+        Hash::Sha512 => (&signature::RSA_PSS_2048_8192_SHA512, 64),
+        Hash::Sha1 => return Check::Unsupported,
+    };
+    if salt != length {
+        return Check::Unsupported;
+    }
+    Check::of(&UnparsedPublicKey::new(algorithm, key).verify(message, signature))
+}
