@@ -41,7 +41,7 @@ fn main() {
         let renewed =
             |seconds| certs.iter().map(|cert| (world.staple(cert, seconds), [cert.site()])).collect::<Vec<_>>();
         let staples: Staples = Arc::new(renewed(3600));
-        let sink = HaproxySink::builder(Address::unix(&haproxy.socket())).compare_interval(WATCHED / 2).build();
+        let sink = HaproxySink::builder(Address::unix(haproxy.socket())).compare_interval(WATCHED / 2).build();
         let sink = Arc::new(sink);
 
         let ours = runtime.block_on(deliveries_per_second(&sink, &world.staple(&certs[0], 3000), &staples));
@@ -76,7 +76,7 @@ fn bare_pushes_per_second(haproxy: &Haproxy, staples: &Staples) -> f64 {
     let encode = |staple: &Staple| base64::engine::general_purpose::STANDARD.encode(staple.response());
     let commands: Vec<String> =
         staples.iter().map(|(staple, _)| format!("set ssl ocsp-response {}\n", encode(staple))).collect();
-    let mut stream = UnixStream::connect(&haproxy.socket()).expect("a connection");
+    let mut stream = UnixStream::connect(haproxy.socket()).expect("a connection");
     let mut bare = |command: &str| {
         stream.write_all(command.as_bytes()).expect("a write");
         let mut reply = Vec::new();

@@ -381,7 +381,7 @@ async fn ten_thousand_certificates_in_the_real_haproxy() {
         let arguments = ["-W", "-S", master.to_str().expect("text")];
         let haproxy =
             support::start_with(&world, &binary, &format!("crt {}", world.path("certs").display()), "", &arguments);
-        let sink = Arc::new(HaproxySink::builder(Address::unix(&haproxy.socket())).build());
+        let sink = Arc::new(HaproxySink::builder(Address::unix(haproxy.socket())).build());
         let staples = Arc::new(certs.iter().map(|cert| world.staple(cert, 4 * HOUR)).collect::<Vec<_>>());
         // No staple anywhere: each is a first one.
         let begun = Instant::now();
@@ -390,7 +390,7 @@ async fn ten_thousand_certificates_in_the_real_haproxy() {
         all_are_stapled(&haproxy, &certs, &staples);
 
         // The process as a source gives all of them.
-        let source = HaproxySource::new(&Address::unix(&haproxy.socket()));
+        let source = HaproxySource::new(&Address::unix(haproxy.socket()));
         let scan = source.scan().await.expect("a scan");
         assert_eq!((scan.sightings.len(), scan.problems.len()), (count, 0));
         let picture = source.picture().await.expect("a picture");

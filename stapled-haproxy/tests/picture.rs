@@ -16,7 +16,7 @@ use stapled_haproxy::{Address, Difference, FirstStaple, HaproxySource, Picture, 
 use stapled_tests::{Haproxy, PATIENCE, binaries, version};
 
 async fn picture(haproxy: &Haproxy) -> Picture {
-    HaproxySource::new(&Address::unix(&haproxy.socket())).picture().await.expect("a picture")
+    HaproxySource::new(&Address::unix(haproxy.socket())).picture().await.expect("a picture")
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn a_snapshot_shows_the_process_and_its_certificates() {
         assert_eq!(foretold.collect::<Vec<_>>(), [Some(by(false)), Some(by(true))]);
 
         // Without a look at files, it is the same but for these.
-        let outline = HaproxySource::new(&Address::unix(&haproxy.socket())).outline().await.expect("an outline");
+        let outline = HaproxySource::new(&Address::unix(haproxy.socket())).outline().await.expect("an outline");
         let mut without = seen.clone();
         for one in &mut without.certificates {
             (one.file, one.is_in_file, one.configured, one.staple) = (None, false, None, None);
@@ -86,7 +86,7 @@ async fn a_running_haproxy_is_compared_with_its_configuration() {
         let differences = |seen: Picture| Configuration::read([&file]).expect("a configuration").differences(&seen);
         assert_eq!(differences(picture(&haproxy).await), []);
         let text = std::fs::read_to_string(&file).expect("a configuration");
-        std::fs::write(&file, text.replace(&cert.name(), &other.name())).expect("a file");
+        std::fs::write(&file, text.replace(cert.name(), other.name())).expect("a file");
         let found = differences(picture(&haproxy).await);
         assert!(
             matches!(&found[..], [Difference::NotLoaded { name: missing, .. }, Difference::NotInConfiguration { name: loaded }]
@@ -102,7 +102,7 @@ async fn a_running_haproxy_is_compared_with_its_configuration() {
 }
 
 fn source(haproxy: &Haproxy) -> HaproxySource {
-    HaproxySource::new(&Address::unix(&haproxy.socket())).look_interval(Duration::from_millis(20))
+    HaproxySource::new(&Address::unix(haproxy.socket())).look_interval(Duration::from_millis(20))
 }
 
 async fn scan(source: &HaproxySource) -> Scan {

@@ -88,8 +88,9 @@ impl Shared {
         let mut buffer = [0; 16 * 1024];
         while let Ok(count @ 1..) = from_server.read(&mut buffer) {
             // Recorded first, so that a client that has it finds it here.
-            self.sent.lock().unwrap()[number].extend(&buffer[..count]);
-            if to_client.write_all(&buffer[..count]).is_err() {
+            let received = buffer.get(..count).unwrap();
+            self.sent.lock().unwrap().get_mut(number).unwrap().extend(received);
+            if to_client.write_all(received).is_err() {
                 break;
             }
         }
@@ -101,12 +102,12 @@ impl Shared {
 fn bodies(mut sent: &[u8]) -> Vec<Vec<u8>> {
     let mut bodies = Vec::new();
     while let Some(end) = sent.windows(4).position(|window| window == b"\r\n\r\n") {
-        let head = String::from_utf8_lossy(&sent[..end]).to_lowercase();
+        let head = String::from_utf8_lossy(sent.get(..end).unwrap()).to_lowercase();
         let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
         let (from, to) = (end + 4, end + 4 + length.unwrap_or(0));
         let Some(body) = sent.get(from..to) else { break };
         bodies.push(body.to_vec());
-        sent = &sent[to..];
+        sent = sent.get(to..).unwrap();
     }
     bodies
 }

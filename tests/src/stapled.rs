@@ -194,7 +194,7 @@ fn own_program(program: &Path, build: impl FnOnce()) -> PathBuf {
     std::fs::create_dir_all(&own).expect("a folder");
     // Other tests wait meanwhile, those of other checkouts as well.
     let lock = std::fs::File::create(all.join("lock")).expect("a lock");
-    lock.lock().expect("the lock");
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("the lock");
     build();
     let link = own.join(format!("stapled-{}", std::process::id()));
     let _ = std::fs::remove_file(&link);

@@ -61,7 +61,11 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Reads the place that a source saw, and the file of its staple. Blocks.
-    pub(super) fn read(&self, sighting: &Sighting, staple_path: Option<&Path>) -> Result<Contents, CertificateProblem> {
+    pub(super) fn read(
+        &self,
+        sighting: &Sighting,
+        staple_path: Option<&Path>,
+    ) -> Result<Contents, Box<CertificateProblem>> {
         let staple = staple_path.map(read_staple).unwrap_or_default();
         match &sighting.material {
             Material::Bytes(bytes) => Ok(Contents { staple, ..self.take(bytes, "the certificate")? }),
@@ -73,14 +77,14 @@ impl Reader {
                 let around = Around::read(path, sighting, &self.chains, |certificate| self.shared(certificate));
                 Ok(Contents { around, staple, unwritable, ..contents })
             }
-            _ => Err(CertificateProblem::Unreadable {
+            _ => Err(Box::new(CertificateProblem::Unreadable {
                 certificate: sighting.name.to_string(),
                 why: Unreadable::NowhereToRead,
-            }),
+            })),
         }
     }
 
-    fn take(&self, bytes: &[u8], name: &str) -> Result<Contents, CertificateProblem> {
+    fn take(&self, bytes: &[u8], name: &str) -> Result<Contents, Box<CertificateProblem>> {
         let bundle = Bundle::read(bytes).map_err(|error| match error {
             BundleError::NoCertificate => CertificateProblem::NoCertificate { file: name.to_owned(), is_served: true },
             error => CertificateProblem::Malformed { file: name.to_owned(), error },

@@ -172,10 +172,10 @@ async fn read(items: Vec<Item>, progress: &(dyn Fn(usize, usize) + Send + Sync))
 
 async fn in_time(
     item: &Item,
-    read: impl FnOnce() -> Result<Contents, CertificateProblem> + Send + 'static,
+    read: impl FnOnce() -> Result<Contents, Box<CertificateProblem>> + Send + 'static,
 ) -> Result<Contents, CertificateProblem> {
     match tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(read)).await {
-        Ok(Ok(read)) => read,
+        Ok(Ok(read)) => read.map_err(|problem| *problem),
         Ok(Err(error)) => Err(unreadable(item, Unreadable::BrokenOff { error: error.to_string() })),
         Err(_) => Err(unreadable(item, Unreadable::TooSlow { limit: PATIENCE })),
     }

@@ -247,5 +247,5 @@ fn serve(world: &World, binary: &str, cert: &Cert, global: &str) -> Option<bool>
         command.arg("-c").arg("-f").arg(configuration).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().unwrap().success()
     };
-    starts(&world.path("haproxy.cfg")).then(|| support::launch(&world, binary, &[]).staple(cert).is_some())
+    starts(&world.path("haproxy.cfg")).then(|| support::launch(world, binary, &[]).staple(cert).is_some())
 }

@@ -351,7 +351,7 @@ async fn an_idle_connection_ends() {
         let world = support::world();
         let cert = world.cert_file("a.pem");
         let haproxy = support::start(&world, &binary, &crt(&cert));
-        let sink = HaproxySink::builder(Address::unix(&haproxy.socket())).keepalive(Duration::ZERO).build();
+        let sink = HaproxySink::builder(Address::unix(haproxy.socket())).keepalive(Duration::ZERO).build();
         deliver(&world, &sink, &cert).await;
         // Two sessions: the kept one, and the one that asks.
         let sessions =

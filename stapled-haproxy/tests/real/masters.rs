@@ -17,7 +17,7 @@ fn workers(haproxy: &Haproxy) -> Vec<u64> {
 /// A HAProxy with a master that has a socket, too.
 fn behind_a_master(world: &World, binary: &str, bind: &str) -> Haproxy {
     let master = world.path("master.sock");
-    support::start_with(&world, binary, bind, "", &["-W", "-S", master.to_str().expect("text")])
+    support::start_with(world, binary, bind, "", &["-W", "-S", master.to_str().expect("text")])
 }
 
 fn next_update(haproxy: &Haproxy, pid: u64, cert: &Cert) -> Option<String> {
@@ -90,7 +90,7 @@ async fn a_reload_that_failed_costs_nothing() {
         sink.deliver(&staple, &[cert.site()]).await.expect("a delivery");
         assert_eq!(haproxy.staple(&cert).as_deref(), Some(staple.response().as_ref()));
         // A socket of the worker's own is none.
-        let misnamed = HaproxySink::builder(Address::master(&haproxy.socket())).build();
+        let misnamed = HaproxySink::builder(Address::master(haproxy.socket())).build();
         let error = failure(&world, &misnamed, &cert).await;
         assert_eq!(error.code(), codes::MASTER_SOCKET, "{error}");
         assert!(error.to_string().contains("leave `master@` out"), "{error}");
@@ -165,7 +165,7 @@ async fn a_master_without_workers_or_that_is_no_master_is_an_error() {
     assert_eq!(failure(&world, &missing, &cert).await.code(), codes::SOCKET_MISSING);
     for binary in binaries() {
         let haproxy = support::start(&world, &binary, &crt(&cert));
-        let worker = HaproxySink::builder(Address::master(&haproxy.socket())).reply_timeout(PATIENCE).build();
+        let worker = HaproxySink::builder(Address::master(haproxy.socket())).reply_timeout(PATIENCE).build();
         assert_eq!(failure(&world, &worker, &cert).await.code(), codes::MASTER_SOCKET);
     }
 }

@@ -53,7 +53,7 @@ async fn no_transaction_is_begun_if_none_is_allowed() {
         let world = support::world();
         let cert = world.cert_file("a.pem");
         let haproxy = support::start_with(&world, &binary, &crt(&cert), "", &["-W"]);
-        let sink = HaproxySink::builder(Address::unix(&haproxy.socket())).look_interval(Duration::from_millis(20));
+        let sink = HaproxySink::builder(Address::unix(haproxy.socket())).look_interval(Duration::from_millis(20));
         let never = sink.transactions(Transactions::Never).build();
         let before = haproxy.ask(&format!("show ssl cert {}", cert.name()));
         let error = failure(&world, &never, &cert).await;
@@ -79,7 +79,7 @@ async fn a_transaction_is_begun_only_in_isolation_if_set() {
         let world = support::world();
         let cert = world.cert_file("a.pem");
         let haproxy = support::start(&world, &binary, &crt(&cert));
-        let sink = HaproxySink::builder(Address::unix(&haproxy.socket()));
+        let sink = HaproxySink::builder(Address::unix(haproxy.socket()));
         let isolated = sink.transactions(Transactions::Isolated).build();
         if version(&binary) < (3, 0) {
             assert_eq!(failure(&world, &isolated, &cert).await.code(), codes::TRANSACTIONS_OFF);

@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{self as aws, RsaParameters, RsaPssSaltLength};
 use rustls_pki_types::SignatureVerificationAlgorithm;
 use webpki::aws_lc_rs as webpki_algorithms;
 
-use super::{Check, Hash, Legacy};
+use super::algorithm::{Check, Hash, Legacy};
 
 pub(crate) use aws_lc_rs::digest::{Context, Digest};
 

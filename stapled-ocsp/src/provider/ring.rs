@@ -5,7 +5,7 @@ use ring::signature::{self, RsaParameters, UnparsedPublicKey};
 use rustls_pki_types::SignatureVerificationAlgorithm;
 use webpki::ring as webpki_algorithms;
 
-use super::{Check, Hash, Legacy};
+use super::algorithm::{Check, Hash, Legacy};
 
 pub(crate) use ring::digest::{Context, Digest};
 

@@ -111,12 +111,12 @@ impl Modules {
             rest = Some(at.pop()?);
         }
         // What that module re-exports from another crate is no part of it.
-        let is_elsewhere = rest.is_some_and(|name| self.from_other_crates(&at).any(|other| *other == name));
+        let is_elsewhere = rest.is_some_and(|name| self.other_crates_items(&at).any(|other| *other == name));
         (!is_elsewhere).then_some(at)
     }
 
     /// The names that a module has from other crates by `use`.
-    fn from_other_crates<'a>(&'a self, module: &'a [String]) -> impl Iterator<Item = &'a String> {
+    fn other_crates_items<'a>(&'a self, module: &'a [String]) -> impl Iterator<Item = &'a String> {
         let file = &self.files[module];
         let is_other = move |first: &String| {
             let child = [module, std::slice::from_ref(first)].concat();

@@ -143,22 +143,25 @@ impl World {
 
     /// A HAProxy that has loaded these.
     fn loaded(&self, certificates: &[(&str, &Certificate)]) -> Picture {
-        let mut picture = Picture::default();
-        picture.pid = 7;
-        picture.level = Some(Level::Admin);
-        picture.configuration_files = vec![self.path("h.cfg")];
-        picture.certificates = certificates.iter().map(|(name, certificate)| self.served(name, certificate)).collect();
-        picture
+        Picture {
+            pid: 7,
+            level: Some(Level::Admin),
+            configuration_files: vec![self.path("h.cfg")],
+            certificates: certificates.iter().map(|(name, certificate)| self.served(name, certificate)).collect(),
+            ..Picture::default()
+        }
     }
 
     fn served(&self, name: &str, certificate: &Certificate) -> ServedCertificate {
-        let mut served = ServedCertificate::default();
-        served.name = self.path(name).display().to_string();
-        served.serial = certificate.serial_hex();
-        served.has_chain = true;
-        served.file = Some(self.path(name));
-        (served.is_in_file, served.is_used) = (true, true);
-        served
+        ServedCertificate {
+            name: self.path(name).display().to_string(),
+            serial: certificate.serial_hex(),
+            has_chain: true,
+            file: Some(self.path(name)),
+            is_in_file: true,
+            is_used: true,
+            ..ServedCertificate::default()
+        }
     }
 }
 
