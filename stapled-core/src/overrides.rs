@@ -4,7 +4,7 @@
 use url::{Host, ParseError, Url};
 
 use crate::certificate::Certificate;
-use crate::url_text::{tidied, without_credentials};
+use crate::url_text::without_credentials;
 
 /// How many overrides there may be.
 const MAX_RULES: usize = 1024;
@@ -211,7 +211,7 @@ fn unusable(url: &str, why: &str) -> OverrideError {
 
 /// What was said, fit for a message.
 fn shortened(text: &str) -> String {
-    tidied(&without_credentials(text)).chars().take(200).collect()
+    without_credentials(text.trim()).chars().take(200).collect()
 }
 
 #[cfg(test)]

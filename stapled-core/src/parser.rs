@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bundle::{Bundle, BundleError};
-use crate::certificate::{Certificate, name_in_words};
+use crate::certificate::Certificate;
 use crate::certificate_file::{Around, ChainReader, ReadError, read_file};
 use crate::chain::{CertChain, ChainError};
 use crate::chance::Chance;
 use crate::event::{About, EventKind, Journal};
 use crate::inventory::{Displaced, Inventory, Kept, PlaceState, RenewalMemory, Settled};
 use crate::lane;
+use crate::lookup::IssuerPlace;
 use crate::lookup::IssuerSearch;
 use crate::place_fault::PlaceFault;
 use crate::queues;
@@ -19,7 +20,7 @@ use crate::reason::ReasonCode;
 use crate::refresh::{Failure, RefreshPolicy, Spread};
 use crate::responders::Responders;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
-use crate::sink::{IssuerPlace, Site, StapleSink, requirements_of, usable_by};
+use crate::sink::{Site, StapleSink, requirements_of, usable_by};
 use crate::source::{Material, Sighting};
 use crate::staple::{Judge, JudgePolicy};
 use crate::task::{Cause, Due, Subject, Task};
@@ -419,7 +420,7 @@ impl Parser {
         let found = around_it.into_iter().find_map(|candidates| search.among(candidates));
         let found = found.or_else(|| search.among(&self.inventory.issuers_named(end_entity.issuer())));
         let Some(chain) = found else {
-            let missing = || ParseError::IssuerMissing { issuer: name_in_words(end_entity.issuer()) };
+            let missing = || ParseError::IssuerMissing { issuer: end_entity.issuer_name() };
             let error = search.error().map_or_else(missing, ParseError::Chain);
             let awaits = Awaiting { may_be_another: !search.is_named(), certificate: end_entity };
             return Ok(Contents::Failed { about: Some(about), error, awaits: Some(awaits) });

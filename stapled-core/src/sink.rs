@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::chain::CertChain;
-pub use crate::lookup::IssuerPlace;
+use crate::lookup::IssuerPlace;
 use crate::ocsp::CertIdHash;
 use crate::reason::ReasonCode;
 use crate::refresh::Usable;

@@ -12,9 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use stapled_core::io::file::{FileSink, WithdrawFiles, read_existing, staple_path};
-use stapled_core::sink::{
-    Change, Delivered, Found, IssuerPlace, Lost, SinkError, Site, StapleSink, Withdrawal, Withdrawn,
-};
+use stapled_core::lookup::IssuerPlace;
+use stapled_core::sink::{Change, Delivered, Found, Lost, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use stapled_core::staple::MAX_RECEIVED;
 use stapled_tests::{Example, Private, World, site, skip};
 use tempfile::TempDir;

@@ -108,6 +108,11 @@ impl Bundle {
         Certificate::from_der(&der).map_err(|error| BundleError::Certificate { number, error })
     }
 
+    /// Of these bytes only the certificates: the PEM sections of that name that are whole, or a DER file that is no key.
+    pub fn certificates_only(bytes: &[u8]) -> Vec<u8> {
+        certificates_only(bytes)
+    }
+
     /// The certificate that a server would present: the first that is not a CA's.
     pub fn end_entity(&self) -> Option<&Certificate> {
         self.certificates.iter().find(|certificate| !certificate.is_ca())
@@ -115,7 +120,7 @@ impl Bundle {
 }
 
 /// Of these bytes only the certificates: the PEM sections of that name that are whole, or a DER file that is no key.
-pub fn certificates_only(bytes: &[u8]) -> Vec<u8> {
+fn certificates_only(bytes: &[u8]) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut has_sections = false;
     for section in (Sections { rest: bytes }) {

@@ -20,7 +20,7 @@ use crate::signature::{self, PublicKey, SignatureError, Verified};
 use crate::time::Timestamp;
 use crate::url_text;
 
-pub use crate::der::hex_upper;
+pub(crate) use crate::der::hex_upper;
 pub(crate) use description::general_name_in_words;
 pub use description::{Description, name_in_full};
 
@@ -376,6 +376,17 @@ impl Certificate {
         }
     }
 
+    /// A key for this DER name that is equal for equal names: string types, case and surplus white space do not count
+    /// (RFC 5280 §7.1). `None` for bytes that are no name.
+    pub fn name_key(name: &[u8]) -> Option<Vec<u8>> {
+        name_key(name)
+    }
+
+    /// The issuer's name for people, such as `Example CA`.
+    pub fn issuer_name(&self) -> String {
+        name_in_words(self.issuer())
+    }
+
     /// The SHA-256 hash of the certificate.
     pub fn fingerprint(&self) -> [u8; 32] {
         sha256(&self.der)
@@ -434,7 +445,7 @@ pub(crate) fn same_name(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// A key that is equal for equal names, whatever their string types, case and white space (RFC 5280 §7.1); `None` for bytes that are no name.
-pub fn name_key(name: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn name_key(name: &[u8]) -> Option<Vec<u8>> {
     let mut outer = Reader::new(name);
     let mut list = outer.inside(SEQUENCE).ok()?;
     outer.end().ok()?;
@@ -579,7 +590,7 @@ fn is_known_here(oid: &[u8]) -> bool {
 }
 
 /// A DER name for people.
-pub fn name_in_words(name: &[u8]) -> String {
+pub(crate) fn name_in_words(name: &[u8]) -> String {
     X509Name::from_der(name).map_or_else(|_| "a name that cannot be read".to_owned(), |(_, name)| display_name(&name))
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::bundle::{Bundle, BundleError};
-use crate::certificate::{Certificate, CertificateError, hex_upper, name_in_words};
+use crate::certificate::{Certificate, CertificateError, hex_upper};
 use crate::hash::Sha256;
 use crate::issuance::Issuance;
 use crate::ocsp::{CertId, CertIdHash};
@@ -160,10 +160,9 @@ impl CertChain {
         }
         Err(match unsupported {
             Some(error) => error.into(),
-            None => ReadChainError::IssuerMissing {
-                name: end_entity.name().to_owned(),
-                issuer: name_in_words(end_entity.issuer()),
-            },
+            None => {
+                ReadChainError::IssuerMissing { name: end_entity.name().to_owned(), issuer: end_entity.issuer_name() }
+            }
         })
     }
 

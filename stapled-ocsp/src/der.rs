@@ -280,7 +280,7 @@ pub(crate) fn integer_hex(contents: &[u8]) -> String {
 }
 
 /// Bytes in hexadecimal.
-pub fn hex_upper(bytes: &[u8]) -> String {
+pub(crate) fn hex_upper(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
         let _ = write!(out, "{byte:02X}"); // writing to a String cannot fail

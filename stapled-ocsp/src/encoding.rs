@@ -23,10 +23,10 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 const DASHES: &str = "-----";
 
 /// DER out of a file. It may be a private key that was given by mistake, so it is wiped, too.
-pub type Decoded = Zeroizing<Vec<u8>>;
+pub(crate) type Decoded = Zeroizing<Vec<u8>>;
 
 /// What a file's contents are.
-pub enum Contents<'a> {
+pub(crate) enum Contents<'a> {
     /// DER, as the file has it.
     Der(&'a [u8]),
     /// Base64 text of DER.
@@ -37,9 +37,9 @@ pub enum Contents<'a> {
 
 /// A PEM section. What is in it is decoded only when that is asked for, so that private keys never are.
 #[derive(Clone, Copy, Debug)]
-pub struct Section<'a> {
+pub(crate) struct Section<'a> {
     /// What it is, such as `OCSP RESPONSE`.
-    pub label: &'a str,
+    pub(crate) label: &'a str,
     /// Its base64; none, if its END line is missing.
     body: Option<&'a [u8]>,
 }
@@ -76,7 +76,7 @@ pub enum EncodingError {
 }
 
 /// The DER of the response in a file; of several PEM sections, the first that is one.
-pub fn response(bytes: &[u8]) -> Result<Decoded, EncodingError> {
+pub fn response(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, EncodingError> {
     match Contents::of(bytes) {
         Contents::Der(der) => Ok(Zeroizing::new(der.to_vec())),
         Contents::Base64(text) => decode(text),
@@ -90,7 +90,7 @@ pub fn response(bytes: &[u8]) -> Result<Decoded, EncodingError> {
 }
 
 /// The DER of a file that is base64 as a whole.
-pub fn decode(text: &[u8]) -> Result<Decoded, EncodingError> {
+pub(crate) fn decode(text: &[u8]) -> Result<Decoded, EncodingError> {
     let bare = without_white_space(text);
     if bare.is_empty() {
         return Err(EncodingError::Empty);
@@ -100,7 +100,7 @@ pub fn decode(text: &[u8]) -> Result<Decoded, EncodingError> {
 
 impl<'a> Contents<'a> {
     /// By the rule above.
-    pub fn of(bytes: &'a [u8]) -> Self {
+    pub(crate) fn of(bytes: &'a [u8]) -> Self {
         let is_text = bytes.iter().all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace());
         // Windows marks text by this.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").filter(|_| is_text).unwrap_or(bytes);
@@ -116,22 +116,22 @@ impl<'a> Contents<'a> {
 
 impl Section<'_> {
     /// Whether the section is an OCSP response.
-    pub fn is_response(&self) -> bool {
+    pub(crate) fn is_response(&self) -> bool {
         self.label.contains("OCSP RESPONSE")
     }
 
     /// Whether the section is an OCSP request.
-    pub fn is_request(&self) -> bool {
+    pub(crate) fn is_request(&self) -> bool {
         self.label.contains("OCSP REQUEST")
     }
 
     /// Whether the section is a certificate.
-    pub fn is_certificate(&self) -> bool {
+    pub(crate) fn is_certificate(&self) -> bool {
         self.label == "CERTIFICATE"
     }
 
     /// The DER of the section.
-    pub fn decode(&self) -> Result<Decoded, EncodingError> {
+    pub(crate) fn decode(&self) -> Result<Decoded, EncodingError> {
         let label = || self.label.to_owned();
         let body = self.body.ok_or_else(|| EncodingError::NoEnd { label: label() })?;
         let decoded = BASE64.decode(&*without_white_space(body)).map(Zeroizing::new);

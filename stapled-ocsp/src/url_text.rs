@@ -7,7 +7,7 @@
 const HIDDEN: &str = "***";
 
 /// The URL without white space around it, which careless CAs leave in certificates, and without credentials.
-pub fn tidied(url: &str) -> String {
+pub(crate) fn tidied(url: &str) -> String {
     without_credentials(url.trim())
 }
 

@@ -9,7 +9,8 @@ use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
 use stapled_ca::{Authority, Extension, Issued};
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
-use stapled_core::sink::{IssuerPlace, Site};
+use stapled_core::lookup::IssuerPlace;
+use stapled_core::sink::Site;
 use stapled_core::staple::{Judge, Staple};
 use stapled_core::time::Timestamp;
 

@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
     use crate::chain::CertChain;
-    use crate::sink::IssuerPlace;
+    use crate::lookup::IssuerPlace;
     use crate::source::Version;
 
     /// A directory with certificates, and how a server finds the issuer of `a.pem`.

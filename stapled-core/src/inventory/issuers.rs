@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::certificate::{Certificate, name_key};
+use crate::certificate::Certificate;
 use crate::task::Subject;
 
 /// How many certificates of one name are taken from one place.
@@ -34,7 +34,7 @@ impl IssuerPool {
         let mut awaited = BTreeSet::new();
         let mut taken: HashMap<Vec<u8>, usize> = HashMap::new();
         for issuer in issuers {
-            let Some(key) = name_key(issuer.subject()) else { continue };
+            let Some(key) = Certificate::name_key(issuer.subject()) else { continue };
             let taken = taken.entry(key.clone()).or_default();
             *taken += 1;
             if *taken > MAX_PER_PLACE {
@@ -53,12 +53,12 @@ impl IssuerPool {
     }
 
     pub(super) fn named(&self, name: &[u8]) -> Vec<Arc<Certificate>> {
-        let named = name_key(name).and_then(|key| self.by_name.get(&key));
+        let named = Certificate::name_key(name).and_then(|key| self.by_name.get(&key));
         named.map(|named| named.certificates.iter().map(|(issuer, _)| Arc::clone(issuer)).collect()).unwrap_or_default()
     }
 
     pub(super) fn wait(&mut self, location: &Subject, certificate: &Arc<Certificate>) {
-        if let Some(key) = name_key(certificate.issuer()) {
+        if let Some(key) = Certificate::name_key(certificate.issuer()) {
             self.by_name.entry(key.clone()).or_default().waiting.insert(location.clone(), Arc::clone(certificate));
             self.by_place.entry(location.clone()).or_default().insert(key);
         }
@@ -67,7 +67,7 @@ impl IssuerPool {
     /// Some of the certificates that wait for an issuer of this name: first those that name its key, since a CA may have
     /// several keys under one name.
     pub(super) fn waiting_for(&self, issuer: &Certificate) -> Vec<Arc<Certificate>> {
-        let named = name_key(issuer.subject()).and_then(|key| self.by_name.get(&key));
+        let named = Certificate::name_key(issuer.subject()).and_then(|key| self.by_name.get(&key));
         let mut waiting: Vec<_> = named.into_iter().flat_map(|named| named.waiting.values()).collect();
         waiting.sort_by_key(|certificate| !certificate.names_key_of(issuer));
         waiting.into_iter().take(MAX_CHECKED).cloned().collect()

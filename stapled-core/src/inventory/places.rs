@@ -9,7 +9,7 @@ use super::{
     Standing,
 };
 use super::{about, location};
-use crate::bundle::certificates_only;
+use crate::bundle::Bundle;
 use crate::certificate::Certificate;
 use crate::chain::CertChain;
 use crate::event::About;
@@ -84,7 +84,7 @@ impl Inventory {
             }
             if let Material::Bytes(bytes) = &sighting.material {
                 // Whatever private key is among them is not kept.
-                sighting.material = Material::Bytes(certificates_only(bytes).into());
+                sighting.material = Material::Bytes(Bundle::certificates_only(bytes).into());
             }
             known.generation += 1;
             let generation = known.generation;

@@ -15,7 +15,7 @@ use crate::io::watch::{Session, Watches, file_id, is_noise};
 use crate::source::{SourceProblem, Version};
 use crate::time::Timestamp;
 
-pub mod codes;
+pub(crate) mod codes;
 
 /// What a source of one's own needs to know of its files, as [`DirectorySource`](super::directory::DirectorySource) does.
 ///

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use stapled_core::certificate::{Certificate, name_in_full};
 use stapled_core::certificate_file::IssuerFile;
 use stapled_core::issuance::{Issuance, seems_issued};
+use stapled_core::lookup::IssuerPlace;
 use stapled_core::ocsp::CertIdHash;
-use stapled_core::sink::IssuerPlace;
 
 use super::certificate::{Case, is_found};
 use super::finding::Finding;

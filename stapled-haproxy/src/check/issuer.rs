@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::{CertChain, ChainError};
+use stapled_core::lookup::IssuerPlace;
 use stapled_core::lookup::IssuerSearch;
-use stapled_core::sink::IssuerPlace;
 
 use super::contents::Contents;
 

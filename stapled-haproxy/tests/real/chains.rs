@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use stapled_ca::{Authority, KeyType, KeyUsage, Profile, pem};
 use stapled_core::certificate::Certificate;
+use stapled_core::lookup::IssuerPlace;
 use stapled_core::lookup::Surroundings;
-use stapled_core::sink::{IssuerPlace, Lost, SinkError, StapleSink};
+use stapled_core::sink::{Lost, SinkError, StapleSink};
 use stapled_haproxy::codes;
 
 use super::{HOUR, crt, deliver, failure, no_transaction};

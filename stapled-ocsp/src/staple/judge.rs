@@ -27,7 +27,7 @@ use crate::time::Timestamp;
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use]
-pub struct Judge<'a, T = NoTime> {
+pub struct Judge<'a, T = ()> {
     chain: &'a CertChain,
     at: T,
     policy: JudgePolicy,
@@ -35,14 +35,10 @@ pub struct Judge<'a, T = NoTime> {
     delegates: &'a [Certificate],
 }
 
-/// A [`Judge`] that was not told the time yet.
-#[derive(Clone, Copy, Debug)]
-pub struct NoTime(());
-
 impl<'a> Judge<'a> {
     /// A judge of responses about the end-entity certificate of `chain`.
     pub fn new(chain: &'a CertChain) -> Self {
-        Judge { chain, at: NoTime(()), policy: JudgePolicy::default(), nonce: None, delegates: &[] }
+        Judge { chain, at: (), policy: JudgePolicy::default(), nonce: None, delegates: &[] }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::ocsp::{CertId, CertStatus};
 use crate::signature::Weak;
 use crate::time::Timestamp;
 
-pub use judge::{Judge, NoTime};
+pub use judge::Judge;
 pub use refusal::Refusal;
 
 /// The size in bytes above which no response is read or looked at, unless told otherwise: some responders send a chain of

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use stapled_structure::workspace::root;
 
-/// How many crates there may be, with `stapled-ocsp` itself: a ratchet, which may only be lowered. The goal is 45.
-const LIMIT: usize = 95;
+/// How many crates there may be, with `stapled-ocsp` itself: a ratchet, which may only be lowered.
+const LIMIT: usize = 41;
 
 /// A runtime, sockets, HTTP, TLS, file watching and temporary files: a judgement needs none of them.
 const FORBIDDEN: [&str; 11] = [

@@ -9,7 +9,7 @@ use stapled_structure::tokens::tokens;
 use stapled_structure::workspace::{Crate, crates};
 
 /// How many there may be: a ratchet, which may only be lowered. The goal is 100.
-const LIMIT: usize = 194;
+const LIMIT: usize = 193;
 
 /// The public items of a crate, by their modules. Those for authors of schedulers (`conformance`) do not count.
 fn items(one: &Crate) -> Vec<String> {

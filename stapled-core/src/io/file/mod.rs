@@ -27,11 +27,10 @@ use super::stamp::Stat;
 use crate::certificate_file::staple_file_of;
 use crate::chain::CertChain;
 use crate::hash::sha256;
+use crate::lookup::IssuerPlace;
 use crate::ocsp::OcspResponse;
 use crate::reason::ReasonCode;
-use crate::sink::{
-    Change, Delivered, IssuerPlace, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn,
-};
+use crate::sink::{Change, Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use crate::staple::{MAX_RECEIVED, Staple};
 use crate::task::Subject;
 

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::certificate_file::staple_file_of;
-use crate::sink::{IssuerPlace, Site};
+use crate::lookup::IssuerPlace;
+use crate::sink::Site;
 
 /// Where the staple of a site lies.
 pub(super) enum Place<'a> {

@@ -3,4 +3,4 @@
 use crate::reason::ReasonCode;
 
 /// Changes cannot be watched: they are noticed at the regular scan only.
-pub const WATCH_UNAVAILABLE: ReasonCode = ReasonCode::new("watch_unavailable");
+pub(crate) const WATCH_UNAVAILABLE: ReasonCode = ReasonCode::new("watch_unavailable");
