@@ -1,4 +1,4 @@
-//! Certificates out of a file's bytes: PEM bundles in any order, with or without a private key, and DER.
+//! Reads the certificates in a file's bytes: PEM bundles in any order, with or without a private key, and DER.
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{self, PemObject};
@@ -9,54 +9,54 @@ use crate::pkcs7;
 
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 const END: &[u8] = b"-----END CERTIFICATE-----";
-/// What every section begins with, a key's as well.
+/// The beginning of every PEM section, including that of a private key.
 const ANY_BEGIN: &[u8] = b"-----BEGIN ";
-/// What is wrong with a section that does not end before another begins.
+/// The error of a PEM section that another section interrupts.
 const UNFINISHED: &str = "its END line is missing";
 
-/// How many certificates one file may have.
+/// The most certificates that one file may have.
 const MAX_CERTIFICATES: usize = 1024;
 
 /// The certificates of one file, in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bundle {
-    /// What could be read.
+    /// The certificates that could be read.
     pub certificates: Vec<Certificate>,
-    /// What could not, by its place among the file's certificates, counted from 1.
+    /// The certificates that could not be read, each with its place among the file's certificates, counted from 1.
     pub broken: Vec<(usize, BundleError)>,
 }
 
-/// Why a certificate of a file could not be read, or none at all.
+/// Why a certificate of a file, or the whole file, could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BundleError {
-    /// Neither PEM certificates nor one DER certificate.
+    /// The bytes are neither PEM certificates nor one DER certificate.
     #[error("no certificate in it: neither a PEM section BEGIN CERTIFICATE nor DER")]
     NoCertificate,
-    /// A PEM section that breaks off or is no base64.
+    /// The PEM section breaks off or is not base64.
     #[error("PEM certificate {number} is damaged: {what}")]
     Pem {
-        /// Its place among the file's certificates, counted from 1.
+        /// The certificate's place among the file's certificates, counted from 1.
         number: usize,
-        /// What is wrong.
+        /// The damage.
         what: String,
     },
-    /// A section whose contents are no certificate.
+    /// The contents of a section are not a certificate.
     #[error("certificate {number}: {error}")]
     Certificate {
-        /// Its place among the file's certificates, counted from 1.
+        /// The certificate's place among the file's certificates, counted from 1.
         number: usize,
-        /// What is wrong.
+        /// Why the certificate cannot be read.
         error: CertificateError,
     },
-    /// More certificates than are read.
+    /// The file has more certificates than the limit of 1024.
     #[error("more than {MAX_CERTIFICATES} certificates in one file")]
     TooMany,
 }
 
 impl Bundle {
     /// Reads the certificates in `bytes`: every PEM section `CERTIFICATE`, or one DER certificate. Everything else in
-    /// it, private keys above all, is passed over undecoded.
+    /// `bytes`, private keys above all, is skipped without decoding.
     pub fn read(bytes: &[u8]) -> Result<Self, BundleError> {
         let mut bundle = Bundle::default();
         for (section, number) in (Sections { rest: bytes }).zip(1..) {
@@ -72,7 +72,7 @@ impl Bundle {
         if bundle != Bundle::default() {
             return Ok(bundle);
         }
-        // A DER file is one certificate and begins as a SEQUENCE does.
+        // A DER file is one certificate and begins with the tag of a SEQUENCE.
         match bytes.first() {
             Some(0x30) => match Certificate::from_der(bytes) {
                 Ok(certificate) => Ok(Bundle { certificates: vec![certificate], broken: Vec::new() }),
@@ -82,8 +82,8 @@ impl Bundle {
         }
     }
 
-    /// Reads what a caIssuers URL leads to (RFC 5280 §4.2.2.1): one DER certificate, or those of a certs-only CMS message;
-    /// or PEM, as some authorities have it.
+    /// Reads the answer of a caIssuers URL (RFC 5280 §4.2.2.1): one DER certificate, or the certificates of a
+    /// certs-only CMS message. PEM is accepted too, because some authorities send it.
     pub fn read_issuers(bytes: &[u8]) -> Result<Self, BundleError> {
         if !pkcs7::is_message(bytes) {
             return Bundle::read(bytes);
@@ -108,37 +108,39 @@ impl Bundle {
         Certificate::from_der(&der).map_err(|error| BundleError::Certificate { number, error })
     }
 
-    /// Of these bytes only the certificates: the PEM sections of that name that are whole, or a DER file that is no key.
+    /// The part of `bytes` that is certificates: the complete PEM sections `CERTIFICATE`, or a DER file that is not a
+    /// key.
     pub fn certificates_only(bytes: &[u8]) -> Vec<u8> {
         certificates_only(bytes)
     }
 
-    /// The certificate that a server would present: the first that is not a CA's.
+    /// The certificate that a server would present: the first certificate that is not a CA's.
     pub fn end_entity(&self) -> Option<&Certificate> {
         self.certificates.iter().find(|certificate| !certificate.is_ca())
     }
 }
 
-/// Of these bytes only the certificates: the PEM sections of that name that are whole, or a DER file that is no key.
+/// The part of `bytes` that is certificates: the complete PEM sections `CERTIFICATE`, or a DER file that is not a key.
 fn certificates_only(bytes: &[u8]) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut has_sections = false;
     for section in (Sections { rest: bytes }) {
         has_sections = true;
-        // Of one that is not whole, that there was one.
+        // An incomplete section leaves its BEGIN line, so that a reader still counts it.
         kept.extend_from_slice(section.unwrap_or(BEGIN));
         kept.push(b'\n');
     }
     if has_sections || !may_be_certificate(bytes) { kept } else { bytes.to_vec() }
 }
 
-/// A certificate begins with a SEQUENCE in a SEQUENCE; private keys (PKCS#8, PKCS#1, SEC 1) and PKCS#12 with a number.
+/// Whether the DER may be a certificate. A certificate begins with a SEQUENCE in a SEQUENCE; private keys (PKCS#8,
+/// PKCS#1, SEC 1) and PKCS#12 begin with a number.
 fn may_be_certificate(der: &[u8]) -> bool {
     Reader::new(der).inside(SEQUENCE).is_ok_and(|fields| fields.peek_tag() == Some(SEQUENCE))
 }
 
-/// The PEM sections `CERTIFICATE`, from BEGIN to END; none for one that another section begins in, such as a key's, or
-/// that breaks off.
+/// The PEM sections `CERTIFICATE`, from BEGIN to END. The item is `None` for a section that breaks off, or that another
+/// section, such as a key's, interrupts.
 struct Sections<'a> {
     rest: &'a [u8],
 }
@@ -160,7 +162,7 @@ impl<'a> Iterator for Sections<'a> {
     }
 }
 
-/// What is wrong with a PEM section, and nothing of what is in it: a line that is out of place may be a key's.
+/// The error in a PEM section, without any of the section's contents: a misplaced line may belong to a private key.
 fn in_words(error: &pem::Error) -> &'static str {
     match error {
         pem::Error::IllegalSectionStart { .. } => "a line that begins a section goes on behind it",
@@ -202,7 +204,7 @@ mod tests {
             format!("{begin}\n{}", KEY.replace('\n', "")),
         ] {
             assert_eq!(kept(&text), format!("{begin}\n"), "{text}");
-            // It is still told that there was one.
+            // The incomplete section is still reported.
             assert!(matches!(Bundle::read(kept(&text).as_bytes()), Ok(bundle) if bundle.broken.len() == 1));
             let text = format!("{text}\n{WHOLE}");
             assert_eq!(kept(&text), format!("{begin}\n{WHOLE}\n"), "{text}");

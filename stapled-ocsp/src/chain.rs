@@ -1,4 +1,4 @@
-//! A certificate with its issuer: what an OCSP question is about.
+//! A certificate with its issuer: the subject of an OCSP question.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use crate::reason::ReasonCode;
 use crate::subject::Subject;
 use crate::time::Timestamp;
 
-/// An end-entity certificate and the certificate of its issuer, whose signature on it was checked.
+/// An end-entity certificate and its issuer's certificate. The issuer's signature on it has been verified.+
 ///
-/// No private key is ever in it.
+/// A chain never contains a private key.
 #[derive(Clone)]
 pub struct CertChain {
     end_entity: Arc<Certificate>,
@@ -22,7 +22,7 @@ pub struct CertChain {
     subject: Subject,
 }
 
-/// Why an end-entity certificate gets no staple now. What only time is wrong with can mend by itself.
+/// Why an end-entity certificate gets no staple now. Errors of validity end by themselves as time passes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainError {
@@ -34,7 +34,7 @@ pub enum ChainError {
         /// The supposed issuer's name.
         issuer: String,
     },
-    /// The issuer's name fits; its signature is made with an algorithm that is not supported.
+    /// The issuer's name fits, but the signature's algorithm is not supported.
     #[error(
         "{name} may be issued by {issuer}, but its signature ({algorithm} by a key of {key}) cannot be checked: that is not \
          supported"
@@ -49,7 +49,7 @@ pub enum ChainError {
         /// The supposed issuer's name.
         issuer: String,
     },
-    /// Its validity has not begun.
+    /// The certificate's validity has not begun.
     #[error("{name} is not valid before {not_before}")]
     NotYetValid {
         /// The certificate's name.
@@ -57,7 +57,7 @@ pub enum ChainError {
         /// The beginning of its validity.
         not_before: Timestamp,
     },
-    /// Its validity is over.
+    /// The certificate's validity is over.
     #[error("{name} expired at {not_after}: replace it")]
     Expired {
         /// The certificate's name.
@@ -65,7 +65,7 @@ pub enum ChainError {
         /// The end of its validity.
         not_after: Timestamp,
     },
-    /// It is not for servers.
+    /// The certificate is not for TLS servers.
     #[error("{name} is not for TLS servers: its extendedKeyUsage lacks serverAuth")]
     NotForServers {
         /// The certificate's name.
@@ -73,20 +73,20 @@ pub enum ChainError {
     },
 }
 
-/// Why files hold no certificate with its issuer.
+/// Why a file or a pair of DER certificates gives no chain.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadChainError {
     /// The file has no certificate that can be read.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// The bytes are not one certificate in DER.
+    /// The bytes are not exactly one certificate in DER.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// The file has certificates of authorities only.
+    /// The file has only certificates of authorities.
     #[error("no end-entity certificate in it: all its certificates are those of authorities")]
     NoEndEntity,
-    /// None of the file's other certificates is the issuer's.
+    /// The issuer's certificate is not in the file.
     #[error("{name}: the certificate of its issuer, {issuer}, is not in the file: append it")]
     IssuerMissing {
         /// The certificate's name.
@@ -100,7 +100,7 @@ pub enum ReadChainError {
 }
 
 impl ChainError {
-    /// The stable word for it.
+    /// The stable reason code of the error.
     pub fn code(&self) -> ReasonCode {
         ReasonCode::new(match self {
             ChainError::WrongIssuer { .. } => "wrong_issuer",
@@ -113,7 +113,7 @@ impl ChainError {
 }
 
 impl CertChain {
-    /// Joins a certificate and its issuer, if it was issued by it: by name and by signature.
+    /// Joins a certificate and its issuer. The issuer's name and signature must fit.
     pub fn new(end_entity: Arc<Certificate>, issuer: Arc<Certificate>) -> Result<Self, ChainError> {
         let names = || (end_entity.name().to_owned(), issuer.name().to_owned());
         match Issuance::of(&end_entity, &issuer) {
@@ -135,8 +135,8 @@ impl CertChain {
         Ok(CertChain { end_entity, issuer, subject })
     }
 
-    /// The chain of the first end-entity certificate in a PEM file, and of the certificate in it that issued it, in any
-    /// order. Private keys and other sections are passed over undecoded; nothing of them is kept.
+    /// Reads the chain in a PEM file: the first end-entity certificate, and the certificate that issued it, in any
+    /// order. Private keys and other sections are skipped without decoding, and no part of them is kept.
     ///
     /// ```
     /// use stapled_ocsp::chain::{CertChain, ReadChainError};
@@ -146,7 +146,7 @@ impl CertChain {
     ///
     /// # Errors
     ///
-    /// A file without a certificate, without an end-entity certificate, or without its issuer.
+    /// The file has no certificate, no end-entity certificate, or not the issuer's certificate.
     pub fn from_pem(pem: &[u8]) -> Result<Self, ReadChainError> {
         let bundle = Bundle::read(pem)?;
         let end_entity = Arc::new(bundle.end_entity().ok_or(ReadChainError::NoEndEntity)?.clone());
@@ -166,52 +166,52 @@ impl CertChain {
         })
     }
 
-    /// The chain of an end-entity certificate and its issuer's certificate, each in DER.
+    /// Reads the chain of an end-entity certificate and its issuer's certificate, each in DER.
     ///
     /// # Errors
     ///
-    /// Bytes that are not one certificate, and certificates that do not fit each other.
+    /// The bytes are not one certificate, or the certificates do not fit each other.
     pub fn from_der(end_entity: &[u8], issuer: &[u8]) -> Result<Self, ReadChainError> {
         let (end_entity, issuer) = (Certificate::from_der(end_entity)?, Certificate::from_der(issuer)?);
         Ok(CertChain::new(Arc::new(end_entity), Arc::new(issuer))?)
     }
 
-    /// The certificate that wants a staple.
+    /// The certificate that needs a staple.
     pub fn end_entity(&self) -> &Arc<Certificate> {
         &self.end_entity
     }
 
-    /// The certificate that issued it.
+    /// The certificate of the issuer.
     pub fn issuer(&self) -> &Arc<Certificate> {
         &self.issuer
     }
 
-    /// What the stages call it: the SHA-256 hash of certificate and issuer's key, in hexadecimal.
+    /// The identifier of the chain: the SHA-256 hash of the certificate and the issuer's key, in hexadecimal.
     pub fn subject(&self) -> &Subject {
         &self.subject
     }
 
-    /// Its CertID, by this hash.
+    /// The certificate's CertID, made with this hash.
     pub fn cert_id(&self, hash: CertIdHash) -> CertId {
         CertId::new(hash, self.end_entity.issuer(), self.issuer.public_key(), self.end_entity.serial())
     }
 
-    /// Whether a CertID names this certificate, by whatever hash that is known here.
+    /// Whether a CertID names this certificate, by any hash that this crate supports.
     pub fn is_named_by(&self, cert_id: &CertId) -> bool {
         cert_id.serial_number == self.end_entity.serial()
             && cert_id.hash().is_some_and(|hash| self.cert_id(hash).names_same(cert_id))
     }
 
-    /// Whether it can use a staple at this time: within its validity and for servers.
+    /// Checks that the certificate can use a staple at this time: it is valid, and it is for TLS servers.
     pub fn check_usable(&self, at: Timestamp) -> Result<(), ChainError> {
         CertChain::check_certificate(&self.end_entity, at)
     }
 
-    /// The same for a certificate whose issuer is not known.
+    /// Checks the same for a certificate without a known issuer.
     ///
     /// # Errors
     ///
-    /// It is not for TLS servers, not yet valid, or expired.
+    /// The certificate is not for TLS servers, not yet valid, or expired.
     pub fn check_certificate(certificate: &Certificate, at: Timestamp) -> Result<(), ChainError> {
         let name = || certificate.name().to_owned();
         if !certificate.allows_server_auth() {
@@ -220,7 +220,7 @@ impl CertChain {
         if at < certificate.not_before() {
             return Err(ChainError::NotYetValid { name: name(), not_before: certificate.not_before() });
         }
-        // notAfter is the last second of validity, to its end.
+        // The certificate is valid until the end of the second that notAfter names.
         if at.unix() > certificate.not_after().unix() {
             return Err(ChainError::Expired { name: name(), not_after: certificate.not_after() });
         }

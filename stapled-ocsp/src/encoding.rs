@@ -1,14 +1,15 @@
-//! DER out of files: DER itself, PEM or base64.
+//! Extracts DER from a file's contents: DER itself, PEM or base64.
 //!
 //! The contents of a file decide its form:
 //!
-//! 1. **PEM**, if a line `-----BEGIN …-----` is in it, and it is text or does not begin as DER does (30).
-//! 2. **Base64**, if it is text otherwise: white space counts for nothing, padding may be missing.
-//! 3. **DER**, if it is not text: taken as it is, down to the last byte.
+//! 1. **PEM**, if a line `-----BEGIN …-----` is in it, and it is text or does not begin with the first byte of DER
+//! (30).+
+//! 2. **Base64**, if it is any other text. White space is ignored, and padding may be missing.+
+//! 3. **DER**, if it is not text. All bytes are kept.
 //!
-//! Text has no control characters but white space. DER of a response, a request or a certificate is never text: numbers
-//! of one byte have the length 01. So nothing that is DER is read in another way, and whatever is judged afterwards is
-//! the DER that clients would get.
+//! Text has no control characters except white space. The DER of a response, a request or a certificate is never text,
+//! because numbers of one byte have the length 01. So DER is never read in another form, and the judged bytes are
+//! exactly the DER that clients would get.
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -22,52 +23,52 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 const DASHES: &str = "-----";
 
-/// DER out of a file. It may be a private key that was given by mistake, so it is wiped, too.
+/// DER from a file. The file may be a private key that was given by mistake, so the memory is wiped.
 pub(crate) type Decoded = Zeroizing<Vec<u8>>;
 
-/// What a file's contents are.
+/// The form of a file's contents.
 pub(crate) enum Contents<'a> {
-    /// DER, as the file has it.
+    /// DER, unchanged.
     Der(&'a [u8]),
     /// Base64 text of DER.
     Base64(&'a [u8]),
-    /// PEM sections, in their order.
+    /// PEM sections in the file's order.
     Pem(Vec<Section<'a>>),
 }
 
-/// A PEM section. What is in it is decoded only when that is asked for, so that private keys never are.
+/// A PEM section. Its body is decoded only on request, so private keys are never decoded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Section<'a> {
-    /// What it is, such as `OCSP RESPONSE`.
+    /// The label, such as `OCSP RESPONSE`.
     pub(crate) label: &'a str,
-    /// Its base64; none, if its END line is missing.
+    /// The base64 body; `None` if the END line is missing.
     body: Option<&'a [u8]>,
 }
 
-/// Why there is no DER in a file.
+/// Why a file gives no DER.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodingError {
-    /// An empty file.
+    /// The file is empty.
     #[error("there is nothing in it")]
     Empty,
-    /// Text that is neither PEM nor base64; the decoder says why.
+    /// The text is neither PEM nor base64. The field is the decoder's message.
     #[error("it is neither DER nor PEM, and no base64: {0}")]
     Base64(String),
-    /// A PEM section without its END line.
+    /// The PEM section has no END line.
     #[error("its PEM section {label} has no END line")]
     NoEnd {
         /// The section's label.
         label: String,
     },
-    /// A PEM section whose body is not base64.
+    /// The body of the PEM section is not base64.
     #[error("its PEM section {label} is no base64: {error}")]
     Section {
         /// The section's label.
         label: String,
-        /// What is wrong with it.
+        /// The decoder's message.
         error: String,
     },
-    /// PEM without a section of the label OCSP RESPONSE.
+    /// No PEM section has the label OCSP RESPONSE.
     #[error("it is PEM, and none of its sections ({labels}) is an OCSP RESPONSE")]
     NoResponse {
         /// The labels that the file has.
@@ -75,7 +76,7 @@ pub enum EncodingError {
     },
 }
 
-/// The DER of the response in a file; of several PEM sections, the first that is one.
+/// The DER of the response in a file. If there are several PEM sections, the first with the label OCSP RESPONSE counts.
 pub fn response(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, EncodingError> {
     match Contents::of(bytes) {
         Contents::Der(der) => Ok(Zeroizing::new(der.to_vec())),
@@ -89,7 +90,7 @@ pub fn response(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, EncodingError> {
     }
 }
 
-/// The DER of a file that is base64 as a whole.
+/// The DER of a file that is base64 from beginning to end.
 pub(crate) fn decode(text: &[u8]) -> Result<Decoded, EncodingError> {
     let bare = without_white_space(text);
     if bare.is_empty() {
@@ -99,10 +100,10 @@ pub(crate) fn decode(text: &[u8]) -> Result<Decoded, EncodingError> {
 }
 
 impl<'a> Contents<'a> {
-    /// By the rule above.
+    /// Decides the form by the rules of this module.
     pub(crate) fn of(bytes: &'a [u8]) -> Self {
         let is_text = bytes.iter().all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace());
-        // Windows marks text by this.
+        // Windows begins text files with this mark.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").filter(|_| is_text).unwrap_or(bytes);
         if is_text || bytes.first() != Some(&0x30) {
             let sections = sections(bytes);
@@ -145,10 +146,10 @@ fn without_white_space(text: &[u8]) -> Zeroizing<Vec<u8>> {
     bare
 }
 
-/// The PEM sections (RFC 7468): from each BEGIN line to the END line of the same label.
+/// The PEM sections of a file (RFC 7468): from each BEGIN line to the END line of the same label.
 fn sections(bytes: &[u8]) -> Vec<Section<'_>> {
     let mut sections: Vec<Section<'_>> = Vec::new();
-    // Where the body of the section begins that is open.
+    // The label of the open section, and the position where its body begins.
     let mut open: Option<(&str, usize)> = None;
     let mut begin = 0;
     for line in bytes.split_inclusive(|&byte| byte == b'\n' || byte == b'\r') {
@@ -172,7 +173,7 @@ fn sections(bytes: &[u8]) -> Vec<Section<'_>> {
     sections
 }
 
-/// The label of a line such as `-----BEGIN CERTIFICATE-----`.
+/// The label in a line such as `-----BEGIN CERTIFICATE-----`.
 fn marked<'l>(line: &'l str, mark: &str) -> Option<&'l str> {
     line.strip_prefix(DASHES)?.strip_suffix(DASHES)?.strip_prefix(mark)
 }
@@ -208,7 +209,7 @@ mod tests {
         ] {
             assert_eq!(labels(text), expected, "{text:?}");
         }
-        // A line that is no UTF-8 is no mark, and no end of anything.
+        // A line that is not UTF-8 neither begins nor ends a section.
         assert_eq!(sections(b"\xff\n-----BEGIN A-----\nA\xff\n-----END A-----").len(), 1);
     }
 
@@ -232,7 +233,7 @@ mod tests {
         assert_eq!(is(&[b"\x30\x14\x0c\x12\n", &mark[..]].concat()), "DER", "DER with such words in it");
     }
 
-    /// What is not text is judged as it is: no byte is dropped, added or decoded.
+    /// Contents that are not text stay unchanged: no byte is dropped, added or decoded.
     #[test]
     fn der_is_taken_as_it_is() {
         for der in [&b"\x30\x03\x0a\x01\x06"[..], b"\x30\x03\x0a\x01\x06\n", b"\n\x30\x03\x0a\x01\x06", b"\x30\x80\0\0"]

@@ -1,4 +1,4 @@
-//! One exchange with a responder: the question, the method, the answer, or the reason why there is none.
+//! One exchange with a responder: the question, the method, and the answer or the reason why there is none.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,79 +11,79 @@ use crate::reason::ReasonCode;
 use crate::time::Timestamp;
 use crate::url_text::without_credentials as shown;
 
-/// One question.
+/// One question to a responder.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
-    /// The certificate it is about.
+    /// The certificate that the question is about.
     pub chain: &'a CertChain,
     /// The request.
     pub request: &'a OcspRequest,
-    /// How to ask.
+    /// The HTTP method.
     pub method: Method,
-    /// Whom to ask.
+    /// The responder's URL.
     pub url: &'a str,
-    /// The validator of the answer that is held already (RFC 9110 §8.8.3), for a conditional GET.
+    /// The validator of the answer that is already held (RFC 9110 §8.8.3), for a conditional GET.
     pub etag: Option<&'a str>,
 }
 
-/// How a request is carried (RFC 6960 appendix A.1).
+/// The HTTP method that carries a request (RFC 6960 appendix A.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// In the URL: caches can keep the answer.
+    /// The request is in the URL: caches can keep the answer.
     Get,
-    /// In the body.
+    /// The request is in the body.
     Post,
 }
 
-/// What came back.
+/// The answer of a responder.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
-    /// The bytes; `None` when the answer that is held already is still the newest (304).
+    /// The bytes of the answer. `None`: the answer that is already held is still the newest (status 304).
     pub body: Option<Bytes>,
-    /// How long caches may keep it, from now, less its age (RFC 9111 §4.2).
+    /// How long caches may keep the answer, from now, less its age (RFC 9111 §4.2).
     pub max_age: Option<Duration>,
-    /// Until when caches may keep it, where `max_age` is not said.
+    /// The end of the time for which caches may keep the answer. It counts only without `max_age`.
     pub expires: Option<Timestamp>,
-    /// Its validator.
+    /// The validator of the answer.
     pub etag: Option<String>,
-    /// What the answer says that it is (`Content-Type`). Nothing depends on it: it helps to tell what came where that is
-    /// no OCSP response.
+    /// The content type of the answer (`Content-Type`). No decision depends on it: it only helps to describe an answer
+    /// that is not an OCSP response.
     pub content_type: Option<String>,
-    /// How long the responder asks to wait (RFC 9110 §10.2.3), where it said so with an answer.
+    /// The pause that the responder asks for (RFC 9110 §10.2.3), if it names one with its answer.
     pub retry_after: Option<Duration>,
-    /// Where it came from, where the fetcher knows.
+    /// The address that sent the answer, if the fetcher knows it.
     pub from: Option<SocketAddr>,
 }
 
-/// Why there is no answer.
+/// Why a question has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
-    /// The URL is none that can be asked.
+    /// The URL cannot be used for a question.
     #[error("{}: {why}", shown(.url))]
     UnsupportedUrl {
         /// The URL.
         url: String,
-        /// What is wrong with it.
+        /// The defect of the URL.
         why: String,
     },
-    /// The address may not be asked.
+    /// The address rules forbid this address.
     #[error("{}: {why}", shown(.url))]
     Forbidden {
         /// The URL.
         url: String,
-        /// By which rule.
+        /// The rule that forbids the address.
         why: String,
     },
-    /// No connection: name, route, refused, TLS.
+    /// No connection was made: name resolution, route, refusal or TLS failed.
     #[error("{}: cannot connect: {why}", shown(.url))]
     Connect {
         /// The URL.
         url: String,
-        /// What the system says.
+        /// The message of the system.
         why: String,
     },
-    /// No connection in time.
+    /// No connection was made within the deadline.
     #[error("{}: no connection within {} s", shown(.url), .after.as_secs_f32())]
     ConnectTimedOut {
         /// The URL.
@@ -91,7 +91,7 @@ pub enum FetchError {
         /// The deadline that passed.
         after: Duration,
     },
-    /// No complete answer in time, though there was a connection.
+    /// A connection was made, but no complete answer came within the deadline.
     #[error("{}: no answer within {} s", shown(.url), .after.as_secs_f32())]
     TimedOut {
         /// The URL.
@@ -99,25 +99,25 @@ pub enum FetchError {
         /// The deadline that passed.
         after: Duration,
     },
-    /// The exchange broke off, or is not HTTP.
+    /// The exchange broke off, or the answer is not HTTP.
     #[error("{}: {why}", shown(.url))]
     Broken {
         /// The URL.
         url: String,
-        /// What broke.
+        /// The failure.
         why: String,
     },
-    /// An HTTP status other than 200, or 304 to a conditional GET.
+    /// The HTTP status is other than 200, or than 304 after a conditional GET.
     #[error("{}: HTTP status {status}", shown(.url))]
     Status {
         /// The URL.
         url: String,
         /// The status code.
         status: u16,
-        /// How long the responder asks to wait (RFC 9110 §10.2.3).
+        /// The pause that the responder asks for (RFC 9110 §10.2.3).
         retry_after: Option<Duration>,
     },
-    /// More bytes than an answer may have.
+    /// The answer has more bytes than the limit.
     #[error("{}: the answer has more than {limit} bytes", shown(.url))]
     TooLarge {
         /// The URL.
@@ -125,7 +125,7 @@ pub enum FetchError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// More bytes came than an exchange may have in all: heads, interim answers (100 Continue), framing, TLS.
+    /// The whole exchange has more bytes than the limit: heads, interim answers (100 Continue), framing and TLS count.
     #[error("{}: more than {limit} bytes came for one answer, with all that is around it", shown(.url))]
     TooMuchAround {
         /// The URL.
@@ -133,26 +133,26 @@ pub enum FetchError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The responder answered with a redirection, and the place that it names was not reached.
+    /// The responder answered with a redirection, and its target was not reached.
     #[error("{}: redirected: {error}", shown(.url))]
     Redirected {
         /// The URL that redirects.
         url: String,
-        /// Why its target was not reached.
+        /// Why the target was not reached.
         error: Box<FetchError>,
     },
-    /// Redirected too often, in a circle, or to what cannot be asked.
+    /// The redirections are too many, form a circle, or lead to a URL that cannot be used.
     #[error("{}: {why}", shown(.url))]
     Redirect {
         /// The URL.
         url: String,
-        /// What is wrong with the redirection.
+        /// The defect of the redirection.
         why: String,
     },
 }
 
 impl FetchError {
-    /// The stable word for it.
+    /// The stable reason code of the error.
     pub fn code(&self) -> ReasonCode {
         ReasonCode::new(match self {
             FetchError::Redirected { error, .. } => return error.code(),
@@ -167,7 +167,7 @@ impl FetchError {
         })
     }
 
-    /// How long the responder asks to wait.
+    /// The pause that the responder asks for.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             FetchError::Status { retry_after, .. } => *retry_after,
@@ -175,7 +175,7 @@ impl FetchError {
         }
     }
 
-    /// Whether the responder was not asked at all: no connection to it, or none allowed.
+    /// Whether the question never reached the responder: no connection was made, or none is allowed.
     pub fn is_unasked(&self) -> bool {
         matches!(
             self,
@@ -186,7 +186,7 @@ impl FetchError {
         )
     }
 
-    /// Whether it is the responder's host that fails, whatever the question: these trip its circuit breaker.
+    /// Whether the responder's host fails, independently of the question. These errors open its circuit breaker.
     pub fn is_hosts_fault(&self) -> bool {
         match self {
             FetchError::Connect { .. }

@@ -1,13 +1,13 @@
-//! Asking one responder: which hash and which method come next, and when there is nothing left to try. Pure: who sends
-//! the questions, over which connections and when, is the caller's affair.
+//! Chooses the questions to one responder: the next hash, the next method, and the end when no question is left. Pure:
+//! the caller decides about sending, connections and time.
 //!
-//! Responders differ. Some refuse GET, some sit behind a cache or proxy that answers GETs wrongly, many know CertIDs by
-//! SHA-1 only. An [`Inquiry`] starts with what is likeliest, and goes on only where another question is worthwhile: at
-//! most four in all.
+//! Responders differ. Some refuse GET. Some have a cache or proxy in front that answers GETs wrongly. Many know CertIDs
+//! by SHA-1 only. An [`Inquiry`] starts with the question that most often succeeds, and continues only where another
+//! question can help. It asks at most four questions.
 //!
-//! POST is the second try, whatever a GET brought that is no staple: silence, a reset, an error page, an answer that is
-//! not believed, or one that a cache keeps for too long. There are two exceptions: a responder that was not reached at
-//! all is not reached by POST either, and status 429 asks for fewer questions, not for another one.
+//! POST is the second try after any GET that brought no staple: no answer, a reset, an error page, an answer that is
+//! refused, or an answer that a cache keeps for too long. There are two exceptions. A responder that was not reached by
+//! GET is not reached by POST either. Status 429 asks for fewer questions, not for another one.
 
 use base64::Engine;
 
@@ -18,10 +18,10 @@ use crate::ocsp::{CertIdHash, EncodeError, OcspRequest, ResponseStatus};
 use crate::reason::ReasonCode;
 use crate::staple::Refusal;
 
-/// The longest URL of a GET, in bytes (RFC 9919 §5.1, as RFC 5019 §5): longer questions go by POST.
+/// The longest URL of a GET, in bytes (RFC 9919 §5.1, as in RFC 5019 §5). Longer questions use POST.
 const MAX_GET_URL: usize = 255;
 
-/// The questions to one responder about one certificate, one after the other.
+/// The sequence of questions to one responder about one certificate.+
 ///
 /// ```
 /// # use stapled_ocsp::{chain::CertChain, exchange::FetchError, inquiry::*, ocsp::{CertIdHash, EncodeError}};
@@ -45,15 +45,15 @@ pub struct Inquiry<'a> {
     hash: CertIdHash,
     other_hash: Option<CertIdHash>,
     methods: MethodChoice,
-    /// Whether POST is next.
+    /// Whether the next question uses POST.
     by_post: bool,
-    /// Whether the responder is asked by POST from the start.
+    /// Whether the first question already uses POST.
     prefers_post: bool,
-    /// Whether GET is tried where POST, which comes first, is not served.
+    /// Whether GET is tried after a first POST that the responder does not serve.
     past_caches: bool,
-    /// What came of the GET with this hash, when POST is tried.
+    /// The result of the GET with this hash, while POST is tried.
     of_get: Option<Trouble>,
-    /// What the responder says of the certificate, by the first hash.
+    /// The responder's result for the certificate, by the first hash.
     telling: Option<Trouble>,
     learnt: Habits,
 }
@@ -62,69 +62,69 @@ pub struct Inquiry<'a> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NextQuestion {
-    /// What to send.
+    /// The request to send.
     pub request: OcspRequest,
-    /// How.
+    /// The method to send it with.
     pub method: Method,
-    /// The hash in it.
+    /// The hash of the request's CertID.
     pub hash: CertIdHash,
 }
 
-/// Which hash a CertID is made with.
+/// The hash that a CertID is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HashChoice {
-    /// This one. A server that finds its staple by it could not use an answer to any other question.
+    /// This hash only, for a server that finds its staple by it and cannot use an answer to another question.
     Only(CertIdHash),
-    /// This one first; then SHA-1, or after SHA-1 SHA-256.
+    /// This hash first, then SHA-1; after SHA-1, SHA-256.
     First(CertIdHash),
 }
 
-/// By which method a responder is asked.
+/// The method by which a responder is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum MethodChoice {
-    /// By GET, so that caches can answer, where the URL has no query and is at most 255 bytes long, and where there is
-    /// no nonce; otherwise, and where GET brought no staple, by POST.
+    /// GET first, so that caches can answer, if the URL has no query, the URL of the GET is at most 255 bytes long, and
+    /// there is no nonce. POST otherwise, and after a GET that brought no staple.
     #[default]
     Auto,
-    /// By this one, whatever comes of it.
+    /// This method only, whatever the result.
     Only(Method),
 }
 
-/// How a responder likes to be asked, as far as it is known.
+/// The method and the hash that a responder is known to answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Habits {
-    /// The method that it answered where the other failed.
+    /// The method that brought an answer after the other one failed.
     pub method: Option<Method>,
-    /// The hash that it answered where the other failed.
+    /// The hash that brought an answer after the other one failed.
     pub hash: Option<CertIdHash>,
 }
 
-/// Why a question has no answer that is believed.
+/// Why a question has no accepted answer.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Trouble {
-    /// There is none.
+    /// No answer came.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// It was refused.
+    /// The judgement refused the answer.
     #[error(transparent)]
     Refusal(#[from] Refusal),
-    /// Something else than an OCSP response came.
+    /// The answer is not an OCSP response.
     #[error("{came}")]
     NotOcsp {
-        /// What it is.
+        /// The kind of content that came.
         came: NotOcsp,
-        /// How the judgement refused it.
+        /// The judgement's reason for the refusal.
         refusal: Refusal,
     },
-    /// The responder says that it does not know the certificate.
+    /// The responder answers that it does not know the certificate.
     #[error("the responder does not know the certificate")]
     Unknown,
 }
 
 impl<'a> Inquiry<'a> {
-    /// Asks the responder at `url` about the end-entity certificate of `chain`.
+    /// Starts an inquiry at the responder's `url` about the end-entity certificate of `chain`.
     pub fn new(chain: &'a CertChain, url: &'a str, hashes: HashChoice) -> Self {
         let (hash, other_hash) = match hashes {
             HashChoice::Only(hash) => (hash, None),
@@ -146,13 +146,13 @@ impl<'a> Inquiry<'a> {
         }
     }
 
-    /// The same, by these methods.
+    /// Sets the methods to use.
     #[must_use]
     pub fn methods(self, methods: MethodChoice) -> Self {
         Inquiry { methods, ..self }
     }
 
-    /// The same, for a responder with these habits. They are heeded where there is a choice.
+    /// Sets the known habits of the responder. They count where the inquiry has a choice.
     #[must_use]
     pub fn habits(self, habits: Habits) -> Self {
         let mut inquiry = match (self.other_hash, habits.hash) {
@@ -166,18 +166,19 @@ impl<'a> Inquiry<'a> {
         inquiry
     }
 
-    /// The same, past caches, which keep answers to GET: by POST first, and by GET only where the responder serves no POST.
+    /// Avoids caches, which keep answers to GET: POST comes first, and GET only follows if the responder serves no
+    /// POST.
     #[must_use]
     pub fn past_caches(self) -> Self {
         Inquiry { by_post: true, prefers_post: true, past_caches: true, ..self }
     }
 
-    /// The next question: the first, or the one that [`refused`](Inquiry::refused) has led to. `nonce` goes into the
-    /// request (RFC 9654: 32 random octets, fresh for every question).
+    /// The next question: the first one, or the one that [`refused`](Inquiry::refused) has selected. `nonce` goes into
+    /// the request (RFC 9654: 32 random octets, fresh for every question).+
     ///
     /// # Errors
     ///
-    /// A request that cannot be encoded.
+    /// The request cannot be encoded.
     pub fn question(&self, nonce: Option<&[u8]>) -> Result<NextQuestion, EncodeError> {
         let request = OcspRequest::new(&self.chain.cert_id(self.hash), nonce)?;
         let method = match self.methods {
@@ -191,7 +192,7 @@ impl<'a> Inquiry<'a> {
         Ok(NextQuestion { request, method, hash: self.hash })
     }
 
-    /// Tells what came of a question that was sent by `method`. Returns whether there is another one worth asking.
+    /// Records the failure of a question that was sent by `method`. Returns whether another question can help.
     pub fn refused(&mut self, method: Method, trouble: &Trouble) -> bool {
         if self.past_caches && self.methods == MethodChoice::Auto && method == Method::Post && trouble.is_of_post() {
             self.past_caches = false;
@@ -208,7 +209,7 @@ impl<'a> Inquiry<'a> {
         let of_get = self.of_get.take();
         let fails_by_get = of_get.as_ref().is_some_and(Trouble::is_of_get);
         let telling = match of_get {
-            // An answer tells more of the certificate than an exchange that failed.
+            // A failed answer says more about the certificate than a failed exchange.
             Some(of_get) if trouble.is_of_the_exchange() && !of_get.is_of_the_exchange() => of_get,
             _ => trouble.clone(),
         };
@@ -223,21 +224,21 @@ impl<'a> Inquiry<'a> {
         true
     }
 
-    /// What came of the first hash: that is what the responder thinks of the certificate. Of GET and POST it is what came
-    /// of POST, unless that brought no answer at all. `None` before a question with that hash, by the last method that is
-    /// worth trying, was [`refused`](Inquiry::refused).
+    /// The result of the first hash, which is the responder's result for the certificate. The result of POST counts
+    /// before that of GET, unless POST brought no answer at all. `None` until [`refused`](Inquiry::refused) has been
+    /// called for a question with that hash and the last method that can help.
     pub fn first_trouble(&self) -> Option<&Trouble> {
         self.telling.as_ref()
     }
 
-    /// What an answer to the last question teaches of the responder.
+    /// The habits that an answer to the last question shows.
     pub fn learnt(&self) -> Habits {
         self.learnt
     }
 }
 
 impl Trouble {
-    /// The stable word for it.
+    /// The stable reason code.
     pub fn code(&self) -> ReasonCode {
         match self {
             Trouble::Fetch(error) => error.code(),
@@ -246,7 +247,8 @@ impl Trouble {
         }
     }
 
-    /// Why an answer is not believed: the refusal, or what came where that is no OCSP response at all.
+    /// Makes the trouble of a refused answer: the refusal, with a description of the content if it is not an OCSP
+    /// response.
     pub fn with_answer(refusal: Refusal, answer: &Answer) -> Self {
         let body = answer.body.as_deref().unwrap_or_default();
         match refusal {
@@ -258,7 +260,7 @@ impl Trouble {
         }
     }
 
-    /// Whether asking by POST may help where GET did not.
+    /// Whether POST can help after GET failed.
     fn is_worth_a_post(&self) -> bool {
         match self {
             Trouble::Fetch(FetchError::Status { status: 429, .. }) => false,
@@ -267,8 +269,9 @@ impl Trouble {
         }
     }
 
-    /// Whether GET itself is what the responder, or what is before it, does not serve: others are spared the question. An
-    /// answer about one certificate that is wrong, or that a cache keeps for too long, says nothing of others.
+    /// Whether the responder, or a server in front of it, does not serve GET itself: GET is then skipped for other
+    /// certificates too. An answer about one certificate that is wrong, or that a cache keeps for too long, says
+    /// nothing about others.
     fn is_of_get(&self) -> bool {
         match self {
             Trouble::Fetch(_) | Trouble::NotOcsp { .. } => true,
@@ -279,7 +282,7 @@ impl Trouble {
         }
     }
 
-    /// Whether POST itself is what the responder does not serve.
+    /// Whether the responder does not serve POST itself.
     fn is_of_post(&self) -> bool {
         match self {
             Trouble::Fetch(FetchError::Status { status, .. }) => {
@@ -290,12 +293,12 @@ impl Trouble {
         }
     }
 
-    /// Whether no OCSP response came.
+    /// Whether the exchange failed: no OCSP response came.
     fn is_of_the_exchange(&self) -> bool {
         matches!(self, Trouble::Fetch(_) | Trouble::NotOcsp { .. })
     }
 
-    /// Whether asking with another hash may help.
+    /// Whether another hash can help.
     fn is_of_the_hash(&self) -> bool {
         matches!(
             self,
@@ -308,8 +311,8 @@ impl Trouble {
     }
 }
 
-/// The length of the URL of a GET with this request (RFC 6960 appendix A.1): an estimate from above, since only `+`, `/`
-/// and `=` grow when percent-encoded.
+/// The length of the URL of a GET with this request (RFC 6960 appendix A.1), as an upper bound: percent-encoding
+/// lengthens only `+`, `/` and `=`.
 fn get_url_length(url: &str, request: &OcspRequest) -> usize {
     let encoded = base64::engine::general_purpose::STANDARD.encode(request.as_der());
     let escaped = encoded.bytes().filter(|byte| matches!(byte, b'+' | b'/' | b'=')).count();

@@ -1,4 +1,4 @@
-//! Whether one certificate issued another, as far as that can be told. Pure.
+//! Decides whether one certificate issued another, as far as the supported algorithms allow. Pure.
 
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -7,20 +7,22 @@ use crate::certificate::{Certificate, same_name};
 use crate::der;
 use crate::signature::SignatureError;
 
-/// What is known of two certificates of which one names the other as its issuer.
+/// The relation of two certificates, of which the first names the second as its issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Issuance {
     /// The issuer's key made the signature.
     Signed,
-    /// Everything fits but the signature, whose algorithm is not supported here: nobody can say.
+    /// Everything fits but the signature, whose algorithm is not supported: the relation cannot be decided.
     Unsupported,
-    /// The one did not issue the other: the name, the key identifier, the kind of key or the signature does not fit.
+    /// The second certificate did not issue the first: the name, the key identifier, the kind of key or the signature
+    /// does not fit.
     Wrong,
 }
 
 impl Issuance {
-    /// Looks at name and signature; where the signature's algorithm is not supported, at what else OpenSSL looks at.
+    /// Compares the names and verifies the signature. With an unsupported algorithm, it checks the same fields as
+    /// OpenSSL.
     pub fn of(certificate: &Certificate, issuer: &Certificate) -> Self {
         match certificate.check_issued_by(issuer) {
             Ok(_) => Issuance::Signed,
@@ -30,10 +32,10 @@ impl Issuance {
     }
 }
 
-/// Whether OpenSSL takes `issuer` for the issuer (`X509_check_issued`), and with it every server that looks for an issuer
-/// that way. It looks at the names, at authorityKeyIdentifier where both sides have what it names, at the kind of key that
-/// the signature takes, and at keyCertSign; it does *not* check the signature. So a CA that was renewed with another key
-/// under its old name is taken for the issuer of a certificate without authorityKeyIdentifier.
+/// Whether OpenSSL takes `issuer` for the issuer (`X509_check_issued`), and with it every server that uses this
+/// function. OpenSSL checks the names, authorityKeyIdentifier where both sides have the fields that it names, the kind
+/// of key that the signature needs, and keyCertSign. It does *not* check the signature. So OpenSSL takes a CA that was
+/// renewed with another key under its old name for the issuer of a certificate without authorityKeyIdentifier.
 pub fn seems_issued(certificate: &Certificate, issuer: &Certificate) -> bool {
     if !same_name(certificate.issuer(), issuer.subject()) {
         return false;
@@ -48,7 +50,7 @@ pub fn seems_issued(certificate: &Certificate, issuer: &Certificate) -> bool {
     names_no_other(&certificate, &issuer) && is_made_by(signature, key) && may_certify(&issuer)
 }
 
-/// Whether authorityKeyIdentifier, where it is there, contradicts nothing in the issuer's certificate.
+/// Whether authorityKeyIdentifier, if present, agrees with the issuer's certificate.
 fn names_no_other(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
     let named = certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
         ParsedExtension::AuthorityKeyIdentifier(named) => Some(named),
@@ -81,19 +83,20 @@ fn may_certify(issuer: &X509Certificate<'_>) -> bool {
     usage.unwrap_or(true)
 }
 
-/// 1.2.840.113549.1.1, PKCS #1: keys (1), signatures, RSASSA-PSS (10) for both.
+/// 1.2.840.113549.1.1, PKCS #1: keys (1), signatures, and RSASSA-PSS (10) for both.
 const PKCS_1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
-/// 1.2.840.10045.4, signatures by ECDSA; 1.2.840.10045.2.1, keys.
+/// 1.2.840.10045.4: signatures by ECDSA. 1.2.840.10045.2.1: its keys.
 const ECDSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04];
 const EC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 /// 1.2.840.10040.4, DSA: keys (1), signatures (3).
 const DSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x38, 0x04];
-/// 2.16.840.1.101.3.4.3, NIST's signatures: DSA to 8, ECDSA to 12, RSA to 16, then keys that sign in one way only.
+/// 2.16.840.1.101.3.4.3: signatures of NIST. DSA up to 8, ECDSA up to 12, RSA up to 16, then keys with one signature
+/// algorithm.
 const NIST: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03];
-/// 1.3.101, keys that sign in one way only: Ed25519, Ed448.
+/// 1.3.101: keys with one signature algorithm, Ed25519 and Ed448.
 const EDWARDS: &[u8] = &[0x2b, 0x65];
 
-/// Whether a signature of this algorithm is made by a key of this kind, both by the bytes of their object identifiers.
+/// Whether a key of this kind can make a signature of this algorithm, by the bytes of both object identifiers.
 fn is_made_by(signature: &[u8], key: &[u8]) -> bool {
     let last = |prefix: &[u8], oid: &[u8]| match oid.strip_prefix(prefix) {
         Some([last]) => Some(*last),
@@ -112,7 +115,7 @@ fn is_made_by(signature: &[u8], key: &[u8]) -> bool {
         _ if signature.starts_with(ECDSA) => is_ec,
         _ if signature.starts_with(DSA) => is_dsa,
         _ if signature.starts_with(EDWARDS) => key == signature,
-        // An algorithm of which nothing is known here is none of these keys'.
+        // An unknown algorithm belongs to none of these kinds of keys.
         _ => !is_rsa && !is_dsa && !key.starts_with(PKCS_1) && !key.starts_with(EDWARDS) && !key.starts_with(NIST),
     }
 }
@@ -141,7 +144,7 @@ mod tests {
         assert!(is_made_by(&oid(NIST, 17), &oid(NIST, 17)));
         assert_eq!(made_by(&oid(EDWARDS, 112)), [4]);
         assert_eq!(made_by(&oid(EDWARDS, 113)), [5]);
-        // SM2 with SM3, with keys that look like those of ECDSA.
+        // SM2 with SM3, whose keys have the same object identifier as ECDSA's.
         assert_eq!(made_by(&[0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x83, 0x75]), [2]);
     }
 }

@@ -1,17 +1,17 @@
-//! What an answer is that is no OCSP response: told from its content type and its first bytes. Pure.
+//! Describes an answer that is not an OCSP response, from its content type and its first bytes. Pure.
 
 use std::fmt;
 
 /// The longest content type that is shown, in characters.
 const MAX_TYPE: usize = 100;
-/// How much of the beginning is shown: characters of a text.
+/// The longest beginning of a text that is shown, in characters.
 const MAX_TEXT: usize = 60;
-/// The same, of other bytes.
+/// The longest beginning of other content that is shown, in bytes.
 const MAX_BYTES: usize = 16;
-/// How much of the beginning is looked at, in bytes.
+/// The length of the beginning that is examined, in bytes.
 const LOOKED_AT: usize = 512;
 
-/// An answer that is no OCSP response, in words for an operator.
+/// An answer that is not an OCSP response, described for an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotOcsp {
     kind: Kind,
@@ -20,7 +20,7 @@ pub struct NotOcsp {
     bytes: usize,
 }
 
-/// What came instead.
+/// The kind of content that came instead of an OCSP response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -28,25 +28,25 @@ pub enum Kind {
     Empty,
     /// A web page.
     Html,
-    /// XML that is no web page.
+    /// XML that is not a web page.
     Xml,
     /// JSON.
     Json,
     /// PEM: base64 between lines of hyphens.
     Pem,
-    /// base64 alone.
+    /// Base64 without PEM lines.
     Base64,
     /// Any other text.
     Text,
-    /// gzip.
+    /// Data compressed by gzip.
     Gzip,
-    /// None of these.
+    /// Any other content.
     Other,
 }
 
 impl NotOcsp {
-    /// What came instead of an OCSP response; `None` if it begins as a DER SEQUENCE does, so that a decoder can tell more
-    /// of it.
+    /// Describes the content that came instead of an OCSP response. `None` if it begins with the tag of a DER SEQUENCE:
+    /// a decoder can then say more about it.
     pub fn of(body: &[u8], content_type: Option<&str>) -> Option<Self> {
         let head = body.get(..LOOKED_AT).unwrap_or(body);
         if head.first() == Some(&0x30) && kind_of_text(head, None) != Some(Kind::Base64) {
@@ -76,7 +76,7 @@ impl NotOcsp {
         Some(NotOcsp { kind, content_type, begins, bytes: body.len() })
     }
 
-    /// What came.
+    /// The kind of content.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -115,15 +115,15 @@ impl fmt::Display for NotOcsp {
     }
 }
 
-/// What kind of text it is, if it is one.
+/// The kind of text; `None` if the bytes are not text.
 fn kind_of_text(head: &[u8], content_type: Option<&str>) -> Option<Kind> {
-    // The end may be in the middle of a character.
+    // The end of the examined bytes may be inside a character.
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
         Err(error) if error.error_len().is_none() => {
             std::str::from_utf8(head.get(..error.valid_up_to())?).unwrap_or_default()
         }
-        // Pages in old encodings.
+        // Text in old encodings.
         Err(_) if head.iter().all(|byte| *byte >= 0x20 || byte.is_ascii_whitespace()) => "",
         Err(_) => return None,
     };
@@ -150,7 +150,7 @@ fn kind_of_text(head: &[u8], content_type: Option<&str>) -> Option<Kind> {
     })
 }
 
-/// Whether it is the base64 of a DER SEQUENCE, and nothing else.
+/// Whether the text is the base64 of a DER SEQUENCE and nothing else.
 fn is_base64(text: &str) -> bool {
     let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'\r' | b'\n');
     text.len() > 4 && text.starts_with('M') && text.bytes().all(is_digit)

@@ -1,21 +1,22 @@
-//! Object identifiers in words: for messages, never for a decision.
+//! Names of object identifiers: for messages, never for a decision.
 
 use std::fmt::Write;
 
 use crate::der::hex_upper;
 
-/// Strangers choose them, and they go into messages. Registered ones have up to some twenty bytes.
+/// The longest object identifier that is shown, in bytes. Peers choose them, and they go into messages. Registered ones
+/// have up to about twenty bytes.
 const LONGEST: usize = 64;
 
-/// The name of an object identifier that occurs round OCSP, as the RFCs write it, by its contents bytes.
+/// The name of an object identifier that OCSP uses, as the RFCs write it, by its contents bytes.
 pub fn name(oid: &[u8]) -> Option<&'static str> {
     let dotted = dotted(oid);
     NAMES.iter().find(|(known, _)| *known == dotted).map(|(_, name)| *name)
 }
 
-/// An object identifier in dotted form, such as `1.3.6.1.5.5.7.48.1.2`, by its contents bytes. Bytes that are none, and
-/// numbers of more than 128 bits, are told in hexadecimal: `(2B80)`. Of what is longer than any in use, only the length
-/// is told.
+/// The dotted form of an object identifier, such as `1.3.6.1.5.5.7.48.1.2`, by its contents bytes. Invalid bytes and
+/// numbers of more than 128 bits are shown in hexadecimal: `(2B80)`. An object identifier that is longer than any in
+/// use is shown by its length only.
 pub fn dotted(oid: &[u8]) -> String {
     if oid.len() > LONGEST {
         return format!("(an identifier of {} bytes)", oid.len());
@@ -23,7 +24,7 @@ pub fn dotted(oid: &[u8]) -> String {
     arcs(oid).unwrap_or_else(|| format!("({})", hex_upper(oid)))
 }
 
-/// Its name, or else its dotted form.
+/// The name of an object identifier, or else its dotted form.
 pub(crate) fn in_words(oid: &[u8]) -> String {
     name(oid).map_or_else(|| dotted(oid), str::to_owned)
 }
@@ -33,7 +34,7 @@ fn arcs(oid: &[u8]) -> Option<String> {
     let mut number: u128 = 0;
     let mut begun = false;
     for byte in oid {
-        // X.690 §8.19.2: no arc begins with a byte of nothing.
+        // X.690 §8.19.2: no arc begins with a zero byte.
         if !begun && *byte == 0x80 || number >> 121 != 0 {
             return None;
         }
@@ -42,7 +43,7 @@ fn arcs(oid: &[u8]) -> Option<String> {
         if begun {
             continue;
         }
-        // X.690 §8.19.4: the first two arcs are in one number.
+        // X.690 §8.19.4: one number has the first two arcs.
         let _ = match (dotted.is_empty(), number) {
             (true, 0..80) => write!(dotted, "{}.{}", number / 40, number % 40),
             (true, _) => write!(dotted, "2.{}", number - 80),
@@ -65,7 +66,7 @@ static NAMES: &[(&str, &str)] = &[
     ("1.3.6.1.5.5.7.48.1.8", "preferredSignatureAlgorithms"),
     ("1.3.6.1.5.5.7.48.1.9", "extendedRevoke"),
     ("1.3.6.1.4.1.11129.2.4.5", "signedCertificateTimestamps"),
-    // Of CRL entries, which SingleResponses may have too, and of certificates: RFC 5280, RFC 7633, RFC 6962.
+    // Extensions of CRL entries, which SingleResponses may have too, and of certificates: RFC 5280, RFC 7633, RFC 6962.
     ("2.5.29.21", "cRLReason"),
     ("2.5.29.24", "invalidityDate"),
     ("2.5.29.29", "certificateIssuer"),
@@ -89,7 +90,7 @@ static NAMES: &[(&str, &str)] = &[
     ("1.3.6.1.5.5.7.1.24", "tlsFeature"),
     ("1.3.6.1.4.1.11129.2.4.2", "signedCertificateTimestampList"),
     ("1.3.6.1.4.1.11129.2.4.3", "precertificatePoison"),
-    // Purposes.
+    // Purposes of extendedKeyUsage.
     ("2.5.29.37.0", "anyExtendedKeyUsage"),
     ("1.3.6.1.5.5.7.3.1", "serverAuth"),
     ("1.3.6.1.5.5.7.3.2", "clientAuth"),

@@ -1,12 +1,12 @@
-//! The certificates of a "certs-only" CMS message, which a caIssuers URL may lead to (RFC 5280 §4.2.2.1, RFC 5652 §5.1;
-//! files of the kinds .p7c and .p7b). In DER; nothing in it is vouched for.
+//! Reads the certificates of a "certs-only" CMS message, which a caIssuers URL may return (RFC 5280 §4.2.2.1, RFC 5652
+//! §5.1; files of the kinds .p7c and .p7b). The message must be DER. Nothing in it is verified.
 
 use crate::der::{DerError, INTEGER, OID, Reader, SEQUENCE, SET, context};
 
 /// id-signedData, 1.2.840.113549.1.7.2 (RFC 5652 §5.1).
 const SIGNED_DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
 
-/// Whether this is such a message, rather than a certificate.
+/// Whether the DER is a CMS message rather than a certificate.
 pub(crate) fn is_message(der: &[u8]) -> bool {
     Reader::new(der)
         .inside(SEQUENCE)
@@ -14,12 +14,12 @@ pub(crate) fn is_message(der: &[u8]) -> bool {
         .is_ok_and(|oid| oid.contents == SIGNED_DATA)
 }
 
-/// The certificates in it, each as its bytes.
+/// The certificates in the message, each as its bytes.
 pub(crate) fn certificates(der: &[u8]) -> Result<impl Iterator<Item = &[u8]>, DerError> {
     let mut message = Reader::new(der).inside(SEQUENCE)?;
     message.expect(OID)?;
     let mut signed_data = message.inside(context(0))?.inside(SEQUENCE)?;
-    // Version, digest algorithms, and contents, of which there are none.
+    // The version, the digest algorithms, and the contents, which are absent.
     signed_data.expect(INTEGER)?;
     signed_data.expect(SET)?;
     signed_data.expect(SEQUENCE)?;
@@ -29,7 +29,7 @@ pub(crate) fn certificates(der: &[u8]) -> Result<impl Iterator<Item = &[u8]>, De
     while !rest.is_empty() {
         elements.push(rest.any()?);
     }
-    // What is no certificate of X.509 (RFC 5652 §10.2.2) has a tag of its own.
+    // Other kinds of certificates (RFC 5652 §10.2.2) have tags of their own.
     Ok(elements.into_iter().filter(|element| element.tag == SEQUENCE).map(|element| element.raw))
 }
 
@@ -49,12 +49,12 @@ mod tests {
     #[test]
     fn of_a_message_the_certificates_are_taken() {
         let [one, two] = [b"\x30\x00", b"\x30\x00"];
-        // An attribute certificate between them.
+        // An attribute certificate between the two certificates.
         let message = message(b"\x30\x00\xa2\x00\x30\x00");
         assert!(is_message(&message));
         assert!(certificates(&message).unwrap().eq([&one[..], two]));
         assert_eq!(certificates(&self::message(b"")).unwrap().count(), 0);
-        // Wherever it breaks off, it is an error and nothing worse.
+        // A message that is cut off at any byte is an error, without a panic.
         for end in 0..message.len() {
             assert!(certificates(&message[..end]).is_err(), "{end}");
         }

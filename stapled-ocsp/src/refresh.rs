@@ -1,38 +1,39 @@
-//! When to ask again: pure arithmetic over the times of a response.
+//! Decides when to ask again: pure arithmetic over the times of a response.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// A renewal is late by this much only when time has jumped, or when too much is to be done.
+/// The delay of a renewal that only a time jump or an overload explains.
 const LATE: Duration = Duration::from_secs(300);
 
-/// When staples are renewed and failures retried. All numbers can be chosen; the defaults suit public and private CAs.
+/// The rules for renewals and retries. Every number can be changed; the defaults suit public and private CAs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RefreshPolicy {
-    /// How much validity must remain, at least: a floor under the half-life rule where caches would have a response
-    /// kept longer. Never more than half of the usable validity counts.
+    /// The least validity that must remain at a renewal: a floor below the half-life rule, for the case that caches
+    /// keep a response longer. At most half of the usable validity counts.
     pub minimum_validity: Duration,
-    /// No certificate is asked for more often than this.
+    /// The least time between two questions about one certificate.
     pub minimum_interval: Duration,
-    /// Every certificate is asked for at least this often, however long its response lasts: a revocation is noticed
-    /// within this time. What a longer interval would allow (half of the validity, caches, Retry-After) holds within it.
+    /// The most time between two questions about one certificate, even if its response lasts longer: a revocation is
+    /// noticed within this time. Longer intervals (half of the validity, caches, Retry-After) are cut to it.
     pub maximum_interval: Duration,
-    /// The part of the time until a renewal by which it may come earlier, so that certificates that were fetched
-    /// together are not renewed together.
+    /// The fraction of the time until a renewal by which the renewal may come earlier. It spreads the renewals of
+    /// certificates that were fetched together.
     pub jitter: f64,
-    /// The pause after the first failure; it doubles with each further one.
+    /// The pause after the first failure. The pause doubles after each further failure.
     pub retry_first: Duration,
     /// The longest pause after failures.
     pub retry_cap: Duration,
-    /// The part by which a pause after a failure is longer or shorter, by chance.
+    /// The fraction by which a pause after a failure varies at random, in both directions.
     pub retry_jitter: f64,
-    /// How long after its first sight a certificate counts as new: its CA may not have published its status yet.
+    /// The time after its first sight for which a certificate counts as new: its CA may not have published its status
+    /// yet.
     pub new_for: Duration,
     /// The pause after `unknown` or `unauthorized` for a new certificate.
     pub new_retry: Duration,
-    /// How long an unauthenticated Retry-After may keep a certificate without a staple waiting.
+    /// The longest time for which an unauthenticated Retry-After delays a certificate without a staple.
     pub longest_wait_without_staple: Duration,
 }
 
@@ -53,56 +54,58 @@ impl Default for RefreshPolicy {
     }
 }
 
-/// The times of a response that decide about its renewal.
+/// The times of a response that decide its renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usable {
     /// thisUpdate.
     pub from: Timestamp,
-    /// The instant from which some server does not serve it any more: nextUpdate or the end of its signer's
+    /// The instant from which some server no longer serves the response: nextUpdate or the end of the signer's
     /// certificate, less the largest margin that a sink declares.
     pub until: Timestamp,
 }
 
-/// How far the renewals of certificates are spread that are planned at about the same time.
+/// The spread of renewals that are planned at about the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
-    /// By the jitter. For a certificate whose last answer was good, too: its turn among the others is settled.
+    /// Spread by the jitter: for a certificate whose last answer was good, and which therefore already has its place
+    /// among the others.
     Jitter,
-    /// Over the whole interval. For a certificate that was not good before, or whose response was kept from before:
-    /// there may be many such certificates at this moment, as after a start or a failure of the CA.
+    /// Spread over the whole interval: for a certificate that was not good before, or whose response was kept from
+    /// before. After a start or a failure of the CA, there may be many such certificates at once.
     Interval,
 }
 
 impl Usable {
-    /// The point at which this many quarters of the usable validity have passed.
+    /// The instant at which this many quarters of the usable validity have passed.
     fn quarters(&self, quarters: u32) -> Timestamp {
         self.from + self.until.since(self.from) / 4 * quarters
     }
 }
 
-/// A failed renewal, as far as the next try depends on it.
+/// The facts of a failed renewal that decide the next try.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Failure {
-    /// How many tries in a row failed before this one.
+    /// The number of failed tries in a row before this one.
     pub attempt: u32,
-    /// How long the responder asks to wait.
+    /// The pause that the responder asks for.
     pub retry_after: Option<Duration>,
-    /// Whether the responder does not know the certificate: `unknown` or `unauthorized`.
+    /// Whether the responder answers that it does not know the certificate: `unknown` or `unauthorized`.
     pub not_known: bool,
-    /// When the certificate was first seen.
+    /// The time of the certificate's first sight.
     pub first_seen: Option<Timestamp>,
-    /// The staple that is held all the same.
+    /// The times of the staple that is still held.
     pub held: Option<Usable>,
 }
 
 impl RefreshPolicy {
     /// When to renew a response that was received at `now`.
     ///
-    /// At half of its usable validity; later where caches keep it longer (`cached_until`), but never beyond three
-    /// quarters, nor with less than the minimum validity left. A response that is past that point when it arrives, as
-    /// pre-produced ones may be, is asked for again after an eighth of what remains. All this within the maximum
-    /// interval, which `spread` says how to make use of, and no sooner than the minimum interval; of what would be over by
-    /// then, the latter is halved at most. `chance` is a number in [0, 1).
+    /// The renewal comes at half of the usable validity. It comes later if caches keep the response longer
+    /// (`cached_until`), but not after three quarters, and not with less than the minimum validity left. A response
+    /// that is past that point when it arrives, as a pre-produced one may be, is renewed after an eighth of the
+    /// remaining time. The maximum interval limits all of these, and `spread` says how the interval is used. The
+    /// minimum interval is kept; for a response that would end within it, it is shortened to half at most. `chance` is
+    /// a number in [0, 1).
     pub fn renew_at(
         &self,
         usable: Usable,
@@ -128,23 +131,25 @@ impl RefreshPolicy {
         at.max(now + shortest)
     }
 
-    /// The minimum interval; or three quarters of the usable time that remains, where the minimum interval would leave
-    /// servers without a staple, and that is no less than half of it.
+    /// The shortest pause: the minimum interval. If that would leave servers without a staple, three quarters of the
+    /// remaining usable time, but at least half of the minimum interval.
     fn shortest_pause(&self, usable: Usable, now: Timestamp) -> Duration {
         let in_time = usable.until.since(now) / 4 * 3;
         if in_time >= self.minimum_interval / 2 { in_time.min(self.minimum_interval) } else { self.minimum_interval }
     }
 
-    /// When a response of these times is due for renewal, as far as its times tell: at half of its usable validity, and
-    /// the maximum interval after thisUpdate. Nobody got it before that, so whoever got it has asked no later.
+    /// When a response of these times is due for renewal, by its times alone: at half of its usable validity, or at the
+    /// maximum interval after thisUpdate. The response was received after thisUpdate, so this is never later than
+    /// the maximum interval after its receipt.
     pub fn due_at(&self, usable: Usable) -> Timestamp {
         usable.quarters(2).min(usable.from + self.maximum_interval)
     }
 
-    /// When to renew a response that was kept from before and is found at `now`, perhaps together with those of many other
-    /// certificates: at any time until it is due; and one that is due already within the maximum interval, an eighth of
-    /// what remains, and the longest pause after failures. At once where it has less left than the minimum validity (or
-    /// than half of its usable validity, where that is less). `chance` is a number in [0, 1).
+    /// When to renew a response that was kept from before and is found at `now`, perhaps together with those of many
+    /// other certificates. A response that is not due yet is renewed at a random time until it is due. A response that
+    /// is due is renewed within the maximum interval, an eighth of the remaining time, and the longest pause after
+    /// failures. A response with less than the minimum validity left (or less than half of its usable validity, if that
+    /// is less) is renewed at once. `chance` is a number in [0, 1).
     pub fn renew_kept_at(&self, usable: Usable, now: Timestamp, chance: f64) -> Timestamp {
         let floor = self.minimum_validity.min(usable.until.since(usable.from) / 2);
         if usable.until.since(now) <= floor {
@@ -155,15 +160,15 @@ impl RefreshPolicy {
                 let pause = (usable.until.since(now) / 8).min(self.retry_cap).min(self.maximum_interval);
                 now + between(self.shortest_pause(usable, now), pause, chance)
             }
-            // Responses of a crowd may be due all at one time, or each at its own time within the interval. Late times
-            // are likelier, so that in both cases no minute gets more than twice its share.
+            // Many responses may be due all at one time, or each at its own time within the interval. Late times are
+            // likelier, so that in both cases no minute gets more than twice its share.
             pause => now + between(self.shortest_pause(usable, now), pause, 1.0 - (1.0 - bounded(chance)).sqrt()),
         }
     }
 
-    /// When to renew instead what should have been renewed at `due`, if that is long past: a machine that slept, or a
-    /// clock that was set, has let many renewals fall due together, and the CA did nothing to deserve them all at once.
-    /// Within an eighth of what remains of the response that is held, and an hour; `None`: now. `chance` is a number in
+    /// When to renew a response that was due at `due`, if that is long past. After a sleep of the machine or a change
+    /// of its clock, many renewals are due together, and the CA should not get them all at once. The new time is within
+    /// an eighth of the remaining time of the held response, and within an hour. `None`: now. `chance` is a number in
     /// [0, 1).
     pub fn spread(&self, usable: Usable, due: Timestamp, now: Timestamp, chance: f64) -> Option<Timestamp> {
         let within = (usable.until.since(now) / 8).min(self.retry_cap).min(self.maximum_interval);
@@ -173,14 +178,14 @@ impl RefreshPolicy {
         Some(now + within.mul_f64(bounded(chance)))
     }
 
-    /// The instant that no plan goes beyond, neither for the renewal of a response that is held nor for another try.
+    /// The latest instant for any plan: the renewal of a held response or another try.
     pub fn latest(&self, held: Option<Usable>, now: Timestamp) -> Timestamp {
         let retry = now + self.retry_cap.mul_f64(1.0 + bounded(self.retry_jitter));
         let patience = now + self.longest_patience();
         held.map_or(retry, |held| held.quarters(3).min(patience).max(retry))
     }
 
-    /// How long an unauthenticated Retry-After may keep a certificate with a staple waiting, at most.
+    /// The longest time for which an unauthenticated Retry-After delays a certificate with a staple.
     fn longest_patience(&self) -> Duration {
         self.maximum_interval.max(self.longest_wait_without_staple)
     }
@@ -193,7 +198,7 @@ impl RefreshPolicy {
         let spread = 1.0 + self.retry_jitter * (2.0 * chance - 1.0);
         let at = now + scale(pause, spread);
         let Some(retry_after) = failure.retry_after else { return at };
-        // Unauthenticated: it may delay, within bounds, and never hastens.
+        // Retry-After is unauthenticated: it may delay within bounds, and never hastens.
         let bound = match failure.held {
             Some(usable) if usable.quarters(3) > now => usable.quarters(3).min(now + self.longest_patience()),
             _ => now + self.longest_wait_without_staple,
@@ -201,19 +206,19 @@ impl RefreshPolicy {
         at.max((now + retry_after).min(bound))
     }
 
-    /// The pause after this many failures, without chance: the first pause, doubled each time up to the cap.
+    /// The pause after this many failures, without the random part: the first pause, doubled each time up to the cap.
     pub fn backoff(&self, attempt: u32) -> Duration {
         let factor = 2u32.checked_pow(attempt).unwrap_or(u32::MAX);
         self.retry_first.saturating_mul(factor).min(self.retry_cap)
     }
 }
 
-/// The pause, changed by a factor out of somebody's configuration: bounded, and never an overflow.
+/// The pause times a configured factor, bounded and without overflow.
 fn scale(pause: Duration, factor: f64) -> Duration {
     Duration::try_from_secs_f64(pause.as_secs_f64() * factor.clamp(0.0, 10.0)).unwrap_or(pause)
 }
 
-/// By chance between these; the former where that is the longer one.
+/// A random duration between these; `shortest` if it is the longer one.
 fn between(shortest: Duration, longest: Duration, chance: f64) -> Duration {
     let longest = longest.max(shortest);
     longest - (longest - shortest).mul_f64(bounded(chance))
@@ -231,12 +236,12 @@ mod tests {
     const DAY: Duration = Duration::from_secs(86_400);
     const START: Timestamp = Timestamp::from_unix(1_800_000_000);
 
-    /// As if there were no maximum interval: what holds within it.
+    /// The policy without an effective maximum interval, for the rules that apply within it.
     fn half_life() -> RefreshPolicy {
         RefreshPolicy { maximum_interval: 400 * DAY, ..RefreshPolicy::default() }
     }
 
-    /// By the jitter alone.
+    /// Renews with the jitter alone.
     fn renew(policy: &RefreshPolicy, usable: Usable, now: Timestamp, chance: f64) -> Timestamp {
         policy.renew_at(usable, now, None, Spread::Jitter, chance)
     }
@@ -284,7 +289,7 @@ mod tests {
                 assert!(renew(&policy, usable, now, 0.5) >= now + policy.minimum_interval, "{validity}");
             }
         }
-        // Where the minimum interval would leave servers without a staple, it is halved at most.
+        // The minimum interval is halved at most where it would leave servers without a staple.
         for (validity, pause) in [(39, 60), (40, 30), (60, 45), (79, 59), (80, 60), (100, 60), (130, 65)] {
             let usable = Usable { from: START, until: START + Duration::from_secs(validity) };
             assert_eq!(renew(&policy, usable, START, 0.0).since(START).as_secs(), pause, "{validity}");
@@ -299,14 +304,14 @@ mod tests {
                 assert_eq!(policy.renew_at(week(), START, cached, spread, 0.0), START + HOUR);
             }
         }
-        // Half of a twentieth sooner; or anywhere in the interval.
+        // Half of a twentieth sooner, or at any time in the interval.
         assert_eq!(renew(&policy, week(), START, 0.5), START + HOUR - HOUR / 40);
         let anywhere = |chance| policy.renew_at(week(), START, None, Spread::Interval, chance).since(START).as_secs();
         assert_eq!([0.0, 0.5, 1.0].map(anywhere), [3600, 1830, 60]);
-        // What is asked for sooner by its half-life has the jitter only.
+        // A response that its half-life renews sooner has the jitter only.
         let short = Usable { from: START, until: START + HOUR };
         assert_eq!(policy.renew_at(short, START, None, Spread::Interval, 0.5), START + HOUR / 2 - HOUR / 80);
-        // A response that is past its half is asked for again after an eighth of what remains, within the interval.
+        // A response past its half is renewed after an eighth of the remaining time, within the interval.
         let old = week().until - 4 * HOUR;
         assert_eq!(renew(&policy, week(), old, 0.0), old + HOUR / 2);
         let policy = RefreshPolicy { maximum_interval: HOUR / 4, ..policy };
@@ -320,13 +325,14 @@ mod tests {
         assert_eq!(half_life().due_at(week()), START + 4 * DAY);
         let renew = |now: Timestamp, chance| policy.renew_kept_at(week(), now, chance).since(now);
         assert_eq!(renew(START + HOUR / 4, 0.0), HOUR * 3 / 4);
-        // A quarter of them in the first half of the time until then, which is 2640 s, after the first 60 s.
+        // A quarter of the responses in the first half of the time until then, which is 2640 s, after the first 60 s.
         assert_eq!(renew(START + HOUR / 4, 0.75), Duration::from_secs(60 + 2640 / 2));
         assert_eq!(renew(START + HOUR / 4, 1.0), HOUR / 60);
-        // Due already: within the maximum interval, and an eighth of what remains.
+        // A response that is already due: within the maximum interval, and an eighth of the remaining time.
         assert_eq!([0.0, 0.5, 1.0].map(|chance| renew(START + DAY, chance).as_secs()), [3600, 1830, 60]);
         assert_eq!(renew(week().until - 4 * HOUR, 0.0), HOUR / 2);
-        // With less than the minimum validity left at once; and with less than half, where that is less.
+        // At once with less than the minimum validity left, and with less than half of the usable validity, if that is
+        // less.
         assert_eq!(renew(week().until - 2 * HOUR, 0.0), Duration::ZERO);
         assert!(renew(week().until - 2 * HOUR - Duration::from_secs(1), 0.0) > Duration::ZERO);
         let short = Usable { from: START, until: START + HOUR };
@@ -341,11 +347,11 @@ mod tests {
         assert_eq!(renew(&policy, week(), now, 0.0), now + HOUR);
         let now = week().until - 4 * HOUR;
         assert_eq!(renew(&policy, week(), now, 0.0), now + HOUR / 2);
-        // Half of a twentieth sooner, by chance; and never less than no pause, whatever the jitter.
+        // Half of a twentieth sooner at random, and never less than no pause, whatever the jitter.
         assert_eq!(renew(&policy, week(), now, 0.5), now + HOUR / 2 - HOUR / 80);
         let wild = RefreshPolicy { jitter: 5.0, ..policy };
         assert_eq!(renew(&wild, week(), now, 0.9), now + policy.minimum_interval);
-        // From the very point at which it should have been renewed.
+        // At the exact instant of the planned renewal.
         assert_eq!(renew(&policy, week(), START + 4 * DAY, 0.0), START + 4 * DAY + HOUR);
         assert_eq!(renew(&policy, week(), week().until + DAY, 0.0), week().until + DAY + policy.minimum_interval);
     }
@@ -384,7 +390,7 @@ mod tests {
         );
         assert_eq!(spread(until - HOUR / 10, 0.5), None, "there is no time for that");
         assert_eq!(spread(until + DAY, 0.5), None);
-        // To the second: what is late, and what leaves no time.
+        // The limits to the second: a late renewal, and one that leaves no time.
         assert_eq!(spread(due + LATE - Duration::from_secs(1), 0.0), None);
         assert_eq!(spread(due + LATE, 0.0), Some(Duration::ZERO));
         assert_eq!(spread(until - 8 * policy.minimum_interval, 0.0), Some(Duration::ZERO));
@@ -410,12 +416,12 @@ mod tests {
         assert_eq!(asked(5, None), 30);
         assert_eq!(asked(600, None), 600);
         assert_eq!(asked(u64::MAX, None), 3600);
-        // Nor beyond the maximum interval: a revocation in the meantime must be noticed.
+        // The maximum interval limits it: a revocation in the meantime must be noticed.
         assert_eq!(asked(u64::MAX, Some(week())), 3600);
         let patient = RefreshPolicy { maximum_interval: 400 * DAY, ..policy };
         let failure = Failure { retry_after: Some(Duration::MAX), held: Some(week()), ..Failure::default() };
         assert_eq!(patient.retry_at(failure, START, 0.5), START + 6 * DAY);
-        // A shorter interval than an hour is no reason to be impatient.
+        // An interval of less than an hour does not shorten the pause.
         let eager = RefreshPolicy { maximum_interval: HOUR / 60, ..policy };
         assert_eq!(eager.retry_at(failure, START, 0.5), START + HOUR);
         assert_eq!(asked(7200, Some(Usable { from: START - 9 * DAY, until: START + HOUR })), 3600);
@@ -429,7 +435,7 @@ mod tests {
         let pause = |after: Duration| policy.retry_at(failure, START + after, 0.5).since(START + after);
         assert_eq!(pause(HOUR / 2), HOUR / 60);
         assert_eq!(pause(HOUR), HOUR);
-        // Whom its CA knows is no new certificate to it, and of an unknown age none either.
+        // A certificate that its CA knows is not new, and neither is one of unknown age.
         for failure in [Failure { not_known: false, ..failure }, Failure { first_seen: None, ..failure }] {
             assert_eq!(policy.retry_at(failure, START, 0.5).since(START), HOUR);
         }

@@ -1,7 +1,7 @@
-//! The shape of names and certificates, no more.
+//! Checks the shape of names and certificates, and nothing else.
 //!
-//! What a name or a certificate says is read where it matters. But clients decode a response whole: one in which
-//! something calls itself a certificate and is none, even beside the signer's, is no response to them.
+//! Their contents are read by the modules that use them. But clients decode a response as a whole: they refuse a
+//! response in which any certificate, even one beside the signer's, has a wrong shape.
 
 use crate::der::{
     BIT_STRING, BOOLEAN, DerError, Element, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE, SET,
@@ -36,7 +36,7 @@ fn check_value(value: Element<'_>) -> Result<(), DerError> {
         UNIVERSAL_STRING => value.contents.len().is_multiple_of(4),
         BMP_STRING => value.contents.len().is_multiple_of(2),
         // NumericString, PrintableString, TeletexString, VideotexString, IA5String; GraphicString, VisibleString,
-        // GeneralString. And what x500UniqueIdentifier and structured attributes have.
+        // GeneralString; the types of x500UniqueIdentifier and of structured attributes.
         0x12..=0x16 | 0x19..=0x1b | BIT_STRING | SEQUENCE => true,
         _ => false,
     };
@@ -47,13 +47,13 @@ fn check_value(value: Element<'_>) -> Result<(), DerError> {
     }
 }
 
-/// The DER of the subject and the bits of the key of bytes that have the shape of a certificate.
+/// The subject's DER and the bits of the key, from bytes that have the shape of a certificate.
 pub(crate) fn subject_and_key(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
     let read = || -> Result<_, DerError> {
         let mut tbs = Reader::new(certificate).inside(SEQUENCE)?.inside(SEQUENCE)?;
         tbs.optional(context(0))?;
         tbs.expect(INTEGER)?;
-        // signature, issuer, validity
+        // signature, issuer and validity
         for _ in 0..3 {
             tbs.expect(SEQUENCE)?;
         }
@@ -132,7 +132,7 @@ fn check_extensions(explicit: Element<'_>, is_v3: bool) -> Result<(), DerError> 
     Ok(())
 }
 
-/// AlgorithmIdentifier: an identifier, and at most one value of any type.
+/// AlgorithmIdentifier: an object identifier and at most one value of any type.
 fn check_algorithm(fields: &mut Reader<'_>) -> Result<(), DerError> {
     let mut algorithm = fields.inside(SEQUENCE)?;
     algorithm.expect(OID)?;

@@ -1,21 +1,21 @@
-//! Instants: UTC, to the millisecond, without overflow.
+//! Instants in UTC, in milliseconds, with arithmetic that never overflows.
 
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What instants are counted from.
+/// The origin from which instants are counted.
 const EPOCH: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// An instant in UTC, in milliseconds since the Unix epoch.
 ///
-/// Signed, so that certificates from before 1970 have one; all arithmetic saturates, because the numbers in
-/// certificates and responses come from strangers.
+/// The number is signed, so that times before 1970 are possible. All arithmetic saturates, because the numbers in
+/// certificates and responses are not trusted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The instant that `YYYYMMDDHHMMSS` names. A leap second is none of the times that clients read.
+    /// The instant that `YYYYMMDDHHMMSS` names. `None` for a leap second, which clients do not accept.
     pub(crate) fn from_digits(digits: &[u8; 14]) -> Option<Self> {
         if !digits.iter().all(u8::is_ascii_digit) {
             return None;
@@ -26,21 +26,21 @@ impl Timestamp {
         let part = |from: usize| i8::try_from(number(from, from + 2)).ok();
         let year = i16::try_from(number(0, 4)).ok()?;
         let civil = jiff::civil::DateTime::new(year, part(4)?, part(6)?, part(8)?, part(10)?, part(12)?, 0).ok()?;
-        // Counted from one calendar date to another: up to the end of 9999, which RFC 5280 gives a meaning.
+        // The difference of two calendar dates covers all times up to the end of 9999, which RFC 5280 gives a meaning.
         Some(Timestamp::from_unix(civil.duration_since(EPOCH).as_secs()))
     }
 
-    /// The latest instant that can be named; stands for "never".
+    /// The latest possible instant; it stands for "never".
     pub const MAX: Timestamp = Timestamp(i64::MAX);
-    /// The earliest instant that can be named.
+    /// The earliest possible instant.
     pub const MIN: Timestamp = Timestamp(i64::MIN);
 
-    /// The instant this many seconds after (or, negative, before) the Unix epoch.
+    /// The instant that is this many seconds after the Unix epoch, or before it if the number is negative.
     pub const fn from_unix(seconds: i64) -> Self {
         Timestamp(seconds.saturating_mul(1000))
     }
 
-    /// The instant this many milliseconds after the Unix epoch.
+    /// The instant that is this many milliseconds after the Unix epoch.
     pub const fn from_unix_millis(milliseconds: i64) -> Self {
         Timestamp(milliseconds)
     }
@@ -55,7 +55,7 @@ impl Timestamp {
         self.0
     }
 
-    /// How long ago `earlier` was; zero when it lies ahead.
+    /// The time that has passed since `earlier`; zero if `earlier` is in the future.
     pub fn since(self, earlier: Timestamp) -> Duration {
         match u64::try_from(self.0.saturating_sub(earlier.0)) {
             Ok(milliseconds) => Duration::from_millis(milliseconds),
@@ -68,7 +68,7 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// As RFC 3339.
+/// Serializes the instant as RFC 3339.
 #[cfg(feature = "serde")]
 impl serde::Serialize for Timestamp {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -76,7 +76,7 @@ impl serde::Serialize for Timestamp {
     }
 }
 
-/// Rounded down to the millisecond.
+/// Rounds down to the millisecond.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Timestamp {
         match time.duration_since(UNIX_EPOCH) {
@@ -90,7 +90,7 @@ impl From<SystemTime> for Timestamp {
     }
 }
 
-/// As [`Display`](fmt::Display): RFC 3339.
+/// Formats the instant as [`Display`](fmt::Display) does: RFC 3339.
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -113,11 +113,11 @@ impl Sub<Duration> for Timestamp {
     }
 }
 
-/// RFC 3339, in UTC and whole seconds: `2026-11-22T06:42:03Z`. What lies outside of the years −9999 to 9999 is
-/// written as `unix:SECONDS`.
+/// Formats the instant as RFC 3339, in UTC and whole seconds: `2026-11-22T06:42:03Z`. Instants outside the years −9999
+/// to 9999 become `unix:SECONDS`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // As a date of the calendar: RFC 5280 gives the last second of 9999 a meaning, which jiff's instants exclude.
+        // Calendar arithmetic, because RFC 5280 gives the last second of 9999 a meaning, which jiff's instants exclude.
         match EPOCH.checked_add(jiff::SignedDuration::from_secs(self.unix())) {
             Ok(time) => write!(f, "{time}Z"),
             Err(_) => write!(f, "unix:{}", self.unix()),

@@ -1,18 +1,19 @@
-//! URLs as text: tidied where they come in, and without credentials wherever they are shown.
+//! Cleans URLs on input, and hides their credentials on output.
 //!
 //! URLs come from certificates, redirections, arguments and the environment, and any of them can carry a user name and
-//! a password. This is the one place that takes these out.
+//! a password. Only this module removes them.
 
-/// What stands in the place of a user name and password.
+/// The replacement for a user name and password.
 const HIDDEN: &str = "***";
 
-/// The URL without white space around it, which careless CAs leave in certificates, and without credentials.
+/// The URL without credentials and without surrounding white space, which some CAs leave in certificates.
 pub(crate) fn tidied(url: &str) -> String {
     without_credentials(url.trim())
 }
 
-/// A URL, or a text that may have URLs in it, fit to be shown: what could be a user name or password is replaced by
-/// `***`. A URL without credentials stays as it is; a text that is no URL loses all before its last `@`.
+/// Hides credentials in a URL, or in a text that may have URLs in it: `***` replaces each part that could be a user
+/// name or password. A URL without credentials stays as it is. A text that is not a URL loses everything before its
+/// last `@`.+
 ///
 /// ```
 /// use stapled_ocsp::url_text::without_credentials;
@@ -40,10 +41,10 @@ pub fn without_credentials(text: &str) -> String {
     shown
 }
 
-/// The schemes whose URLs have an authority however many slashes follow the colon (WHATWG URL Standard).
+/// The schemes whose URLs have an authority after any number of slashes (WHATWG URL Standard).
 const SPECIAL_SCHEMES: [&str; 5] = ["http", "https", "ftp", "ws", "wss"];
 
-/// A URL such as `http:user:secret@host`, which parsers take all the same, with two slashes and without credentials;
+/// Rewrites a URL such as `http:user:secret@host`, which parsers accept, with two slashes and without credentials.
 /// `None` for any other text.
 fn with_few_slashes(text: &str) -> Option<String> {
     let (scheme, rest) = special_scheme(text)?;
@@ -61,8 +62,8 @@ fn special_scheme(text: &str) -> Option<(&str, &str)> {
     SPECIAL_SCHEMES.iter().any(|special| special.eq_ignore_ascii_case(scheme)).then_some((scheme, rest))
 }
 
-/// Whether the text is a URL with a host and, at most, a port, so that an `@` behind these belongs to the path. Stricter
-/// than parsers of URLs are: of other texts, all before the last `@` is hidden.
+/// Whether the text is a URL with a host and at most a port, so that a later `@` belongs to the path. The check is
+/// stricter than URL parsers: in other texts, everything before the last `@` is hidden.
 fn has_plain_authority(text: &str) -> bool {
     let authority = match special_scheme(text) {
         Some((_, rest)) => rest.trim_start_matches(['/', '\\']),
@@ -91,7 +92,7 @@ fn is_scheme(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
-/// The text with all that stands between `//` and `@` replaced.
+/// The text with everything between `//` and `@` replaced.
 fn scrubbed(text: &str) -> String {
     let is_slash = |character: char| matches!(character, '/' | '\\');
     let ends = |character: char| {
@@ -166,7 +167,7 @@ mod tests {
         fn no_part_of_a_password_is_left(scheme in "(http|https|ldap|ftp)?:?[/\\\\]{0,3}", host in "[a-z.:0-9]{0,12}", path in "[/a-z@?#]{0,12}", odd in "[/\\\\?#:@ %]{0,3}") {
             let text = format!("{scheme}user:SE{odd}CRET@{host}{path}");
             let shown = without_credentials(&text);
-            // What follows a question mark or a number sign is no part of an authority for anybody.
+            // Parsers agree that the text after a question mark or a number sign is not part of an authority.
             if !odd.contains(['?', '#', '/', '\\']) {
                 prop_assert!(!shown.contains("CRET"), "{text:?} shows {shown:?}");
             }

@@ -1,4 +1,4 @@
-//! Everything that is in a file.
+//! Describes all objects in a file.
 
 use std::sync::Arc;
 
@@ -8,12 +8,13 @@ use crate::chain::CertChain;
 use crate::encoding::{self, Contents, Section};
 use crate::ocsp::{OcspResponse, RequestContents};
 
-/// How many PEM sections of a file are described.
+/// The most PEM sections of a file that are described.
 const MAX_SECTIONS: usize = 1024;
-/// How many signatures are checked to find the issuers of a file's certificates: a file could ask for a million.
+/// The most signatures that are checked to find the issuers of a file's certificates. Without it, a file could require
+/// a million checks.
 const MAX_SIGNATURES: usize = 256;
 
-/// Everything that is in a file: DER, PEM or base64. Any bytes give at least one object.
+/// Describes all objects in a file: DER, PEM or base64. Any bytes give at least one object.
 pub fn objects(bytes: &[u8]) -> Vec<Object> {
     match Contents::of(bytes) {
         Contents::Der(der) => vec![of_unlabelled(der)],
@@ -25,7 +26,7 @@ pub fn objects(bytes: &[u8]) -> Vec<Object> {
     }
 }
 
-/// Whatever the bytes can be read as.
+/// Describes bytes without a label, as the first kind of object that they can be read as.
 fn of_unlabelled(der: &[u8]) -> Object {
     let response = match OcspResponse::from_der(der) {
         Ok(response) => return Object::response(&response, der.len()),
@@ -78,7 +79,7 @@ fn of_section(section: &Section<'_>) -> Result<Object, String> {
     }
 }
 
-/// The certificates whose issuer is among them, each with the place of its section.
+/// The chains of the certificates whose issuer is in the file too, each with the index of its section.
 fn chains(sections: &[Section<'_>]) -> Vec<(usize, CertChain)> {
     let read = |section: &Section<'_>| Certificate::from_der(&section.decode().ok()?).ok().map(Arc::new);
     let certificates = sections.iter().enumerate().filter(|(_, section)| section.is_certificate());

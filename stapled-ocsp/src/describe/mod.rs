@@ -1,5 +1,5 @@
-//! What responses, requests and certificates say, in full and as text: to be shown, and with the feature `serde` as JSON.
-//! Nothing is vouched for.
+//! Describes responses, requests and certificates completely, as text, and with the feature `serde` as JSON. Nothing is
+//! verified.
 
 mod file;
 mod object;

@@ -8,10 +8,10 @@ use crate::ocsp::{
 use crate::oid;
 use crate::time::Timestamp;
 
-/// The type of responses that RFC 6960 defines.
+/// The name of the response type that RFC 6960 defines.
 const BASIC: &str = "id-pkix-ocsp-basic";
 
-/// One thing in a file.
+/// One object in a file.
 #[derive(Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(tag = "kind", rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -22,16 +22,16 @@ pub enum Object {
     OcspRequest(Box<Request>),
     /// A certificate.
     Certificate(Box<Certificate>),
-    /// A PEM section that is none of these.
+    /// A PEM section with any other label.
     PassedOver {
         /// Its label.
         label: String,
     },
-    /// Something that should be one of these and is none.
+    /// An object that cannot be read as its label says, or as any kind.
     Malformed {
-        /// The label of the PEM section, where it is one.
+        /// The label of the PEM section, if the object comes from one.
         label: Option<String>,
-        /// What is wrong.
+        /// Why the object cannot be read.
         detail: String,
     },
 }
@@ -47,7 +47,7 @@ pub struct Response {
     pub status: &'static str,
     /// The name of the responseType, or its object identifier.
     pub response_type: Option<String>,
-    /// What an answer of the basic type says.
+    /// The contents of a response of the basic type.
     #[cfg_attr(feature = "serde", serde(flatten))]
     pub basic: Option<Basic>,
 }
@@ -63,15 +63,15 @@ pub struct Basic {
     pub responder_id: Responder,
     /// When it was signed.
     pub produced_at: Timestamp,
-    /// The name of the signature's algorithm.
+    /// The name of the signature algorithm.
     pub signature_algorithm: String,
-    /// The answers.
+    /// The answers about certificates.
     pub responses: Vec<Single>,
     /// The nonce in hexadecimal.
     pub nonce: Option<String>,
     /// All extensions.
     pub extensions: Vec<Extension>,
-    /// The certificates that came with it.
+    /// The embedded certificates.
     pub certificates: Vec<Embedded>,
 }
 
@@ -80,9 +80,9 @@ pub struct Basic {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Responder {
-    /// A name.
+    /// The signer's name.
     ByName(String),
-    /// The SHA-1 hash of a key, in hexadecimal.
+    /// The SHA-1 hash of the signer's key, in hexadecimal.
     ByKey(String),
 }
 
@@ -91,7 +91,7 @@ pub enum Responder {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Single {
-    /// The certificate in question.
+    /// The certificate that the answer is about.
     pub cert_id: Id,
     /// `good`, `revoked` or `unknown`.
     pub status: &'static str,
@@ -99,9 +99,9 @@ pub struct Single {
     pub revoked_at: Option<Timestamp>,
     /// The name of the revocation reason, or its number.
     pub revocation_reason: Option<String>,
-    /// When the status was known to be right.
+    /// The time at which the status was known to be correct.
     pub this_update: Timestamp,
-    /// When newer information will be available.
+    /// The time at which newer information will be available.
     pub next_update: Option<Timestamp>,
     /// All extensions.
     pub extensions: Vec<Extension>,
@@ -114,7 +114,7 @@ pub struct Single {
 pub struct Id {
     /// The name of the hash.
     pub hash: String,
-    /// Whether the parameters of the hash's AlgorithmIdentifier are NULL, or absent.
+    /// Whether the parameters of the hash's AlgorithmIdentifier are NULL; otherwise they are absent.
     pub null_parameters: bool,
     /// The hash of the issuer's name, in hexadecimal.
     pub issuer_name_hash: String,
@@ -131,24 +131,24 @@ pub struct Id {
 pub struct Extension {
     /// The object identifier.
     pub oid: String,
-    /// Its name, where it is known.
+    /// The name, if this crate knows it.
     pub name: Option<&'static str>,
-    /// Whether it must be understood.
+    /// Whether a reader must understand it.
     pub critical: bool,
     /// The contents, in hexadecimal.
     pub value: String,
 }
 
-/// A certificate that came with a response or a request.
+/// A certificate that is embedded in a response or a request.
 #[derive(Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
 #[non_exhaustive]
 pub enum Embedded {
     /// A certificate.
     Certificate(Box<Certificate>),
-    /// Something that cannot be read.
+    /// Bytes that cannot be read as a certificate.
     Malformed {
-        /// What is wrong.
+        /// Why the certificate cannot be read.
         detail: String,
     },
 }
@@ -162,17 +162,17 @@ pub struct Request {
     pub size: usize,
     /// The version as it is encoded: 0 is v1.
     pub version: u8,
-    /// The name of the client, where it says one.
+    /// The name of the client, if the request has one.
     pub requestor_name: Option<String>,
-    /// The certificates in question.
+    /// The certificates that the request asks about.
     pub requests: Vec<Question>,
     /// The nonce in hexadecimal.
     pub nonce: Option<String>,
     /// All extensions.
     pub extensions: Vec<Extension>,
-    /// The name of the signature's algorithm, where it is signed.
+    /// The name of the signature algorithm, if the request is signed.
     pub signature_algorithm: Option<String>,
-    /// The certificates that came with the signature.
+    /// The certificates beside the signature.
     pub certificates: Vec<Embedded>,
 }
 
@@ -181,7 +181,7 @@ pub struct Request {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Question {
-    /// The certificate in question.
+    /// The certificate that the question is about.
     pub cert_id: Id,
     /// All extensions.
     pub extensions: Vec<Extension>,
@@ -210,32 +210,32 @@ pub struct Certificate {
     pub not_after: Timestamp,
     /// Kind and size of the key.
     pub public_key: String,
-    /// The name of the signature's algorithm.
+    /// The name of the signature algorithm.
     pub signature_algorithm: String,
     /// Whether it may issue certificates.
     pub is_ca: bool,
-    /// The purposes of keyUsage; `None` where it has none.
+    /// The purposes of keyUsage; `None` if the certificate has no such extension.
     pub key_usage: Option<Vec<&'static str>>,
-    /// The purposes of extendedKeyUsage; `None` where it has none.
+    /// The purposes of extendedKeyUsage; `None` if the certificate has no such extension.
     pub extended_key_usage: Option<Vec<String>>,
     /// The OCSP URLs.
     pub ocsp_urls: Vec<String>,
-    /// The URLs of the issuer's certificate.
+    /// The caIssuers URLs: the places of the issuer's certificate.
     pub ca_issuers_urls: Vec<String>,
-    /// Whether clients refuse it without a staple (RFC 7633).
+    /// Whether clients refuse the certificate without a staple (RFC 7633).
     pub must_staple: bool,
-    /// Whether it has id-pkix-ocsp-nocheck (RFC 6960 §4.2.2.2.1).
+    /// Whether the certificate has id-pkix-ocsp-nocheck (RFC 6960 §4.2.2.2.1).
     pub ocsp_no_check: bool,
-    /// Critical extensions that are not known here.
+    /// Critical extensions that this crate does not know.
     pub unknown_critical_extensions: Vec<String>,
-    /// The SHA-256 hash, in hexadecimal.
+    /// The SHA-256 hash of the certificate, in hexadecimal.
     pub sha256_fingerprint: String,
-    /// The CertIDs by which it is asked for, where its issuer is known.
+    /// The CertIDs of the certificate; empty if its issuer is not known.
     pub cert_ids: Vec<Id>,
 }
 
 impl Object {
-    /// A response of this size in bytes.
+    /// Describes a response of this size in bytes.
     pub fn response(response: &OcspResponse<'_>, size: usize) -> Self {
         let (status, response_type, basic) = match response {
             OcspResponse::Basic(basic) => ("successful", Some(BASIC.to_owned()), Some(Basic::of(basic))),
@@ -245,7 +245,7 @@ impl Object {
         Object::OcspResponse(Box::new(Response { size, status, response_type, basic }))
     }
 
-    /// A request of this size in bytes.
+    /// Describes a request of this size in bytes.
     pub fn request(request: &RequestContents<'_>, size: usize) -> Self {
         let questions = request.requests.iter().map(|request| Question {
             cert_id: Id::of(&request.cert_id),
@@ -266,7 +266,7 @@ impl Object {
         }))
     }
 
-    /// A certificate, and its chain, where its issuer is known.
+    /// Describes a certificate, with its CertIDs if its chain is given.
     pub fn certificate(certificate: &certificate::Certificate, chain: Option<&CertChain>) -> Self {
         let mut shown = Certificate::of(certificate);
         let ids = chain.map(|chain| [CertIdHash::Sha1, CertIdHash::Sha256].map(|hash| Id::of(&chain.cert_id(hash))));
@@ -274,12 +274,12 @@ impl Object {
         Object::Certificate(Box::new(shown))
     }
 
-    /// A file that is none of these.
+    /// Describes a file that is none of these.
     pub fn malformed(detail: String) -> Self {
         Object::Malformed { label: None, detail }
     }
 
-    /// A PEM section that is not what its label says.
+    /// Describes a PEM section whose contents do not fit its label.
     pub fn malformed_section(label: &str, detail: String) -> Self {
         Object::Malformed { label: Some(label.to_owned()), detail }
     }
