@@ -3,7 +3,8 @@
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
-use super::{Certificate, hex_upper};
+use super::x509::{Certificate, is_known_here};
+use crate::der::hex_upper;
 use crate::{oid, signature};
 
 /// A certificate in words. They hold whatever whoever made it has chosen, control characters included.
@@ -75,7 +76,7 @@ impl Description {
                     self.extended_key_usage = Some(known.chain(other).collect());
                 }
                 ParsedExtension::UnsupportedExtension { .. }
-                    if extension.critical && !super::is_known_here(extension.oid.as_bytes()) =>
+                    if extension.critical && !is_known_here(extension.oid.as_bytes()) =>
                 {
                     self.unknown_critical_extensions.push(oid::dotted(extension.oid.as_bytes()));
                 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{
+use super::tags::{
     BIT_STRING, BOOLEAN, ENUMERATED, Element, GENERALIZED_TIME, INTEGER, NULL, OCTET_STRING, OID, SEQUENCE, SET,
     UTC_TIME,
 };

@@ -3,7 +3,7 @@
 use rasn::types::{Integer, ObjectIdentifier, OctetString};
 use rasn_ocsp::{Request, TbsRequest};
 
-use super::CertId;
+use super::cert_id::CertId;
 
 /// An encoded request. Equal questions have equal bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

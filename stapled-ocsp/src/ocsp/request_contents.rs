@@ -1,7 +1,7 @@
 //! OCSPRequest (RFC 6960 §4.1.1), read: what any client may ask.
 
-use super::response::read_certificates;
-use super::{CertId, Extension};
+use super::cert_id::CertId;
+use super::response::{Extension, read_certificates};
 use crate::certificate::general_name_in_words;
 use crate::der::{self, BIT_STRING, DerError, Numbers, Reader, SEQUENCE, context};
 use crate::signature;

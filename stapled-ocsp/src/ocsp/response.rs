@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::CertId;
+use super::cert_id::CertId;
 use crate::certificate::{hex_upper, name_in_full};
 use crate::der::{
     self, DerError, ENUMERATED, Element, GENERALIZED_TIME, Numbers, OCTET_STRING, OID, Reader, SEQUENCE, at, context,

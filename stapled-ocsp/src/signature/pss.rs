@@ -6,12 +6,10 @@
 
 use num_bigint::BigUint;
 
-use super::{NULL_PARAMETERS, PublicKey, RSA_ENCRYPTION, SHORTEST_PROVIDED, SignatureError};
+use super::key::{NULL_PARAMETERS, PublicKey, RSA_ENCRYPTION, RSASSA_PSS, SHORTEST_PROVIDED, SignatureError};
 use crate::der::{self, DerError, Element, INTEGER, NULL, OID, Reader, SEQUENCE, context};
 use crate::provider::{self, Check, Digest};
 
-/// id-RSASSA-PSS, 1.2.840.113549.1.1.10.
-pub(super) const ID: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
 /// id-mgf1, 1.2.840.113549.1.1.8.
 const MGF1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08];
 /// The salt's length where the parameters do not say (RFC 4055 §3.1).
@@ -165,7 +163,7 @@ impl Hash {
 
 impl Restriction {
     fn of(key: &[u8]) -> Result<Self, SignatureError> {
-        if Reader::new(key).expect(OID).map(|oid| oid.contents) != Ok(ID) {
+        if Reader::new(key).expect(OID).map(|oid| oid.contents) != Ok(RSASSA_PSS) {
             return Err(SignatureError::OtherKey);
         }
         match read(key) {
@@ -294,7 +292,7 @@ mod tests {
     /// The contents of an AlgorithmIdentifier with these fields of RSASSA-PSS-params.
     fn algorithm(fields: &[(u8, Vec<u8>)]) -> Vec<u8> {
         let fields: Vec<u8> = fields.iter().flat_map(|(number, field)| element(context(*number), field)).collect();
-        [oid(ID), element(SEQUENCE, &fields)].concat()
+        [oid(RSASSA_PSS), element(SEQUENCE, &fields)].concat()
     }
 
     fn number(contents: &[u8]) -> Vec<u8> {
@@ -335,7 +333,7 @@ mod tests {
         for odd in [
             vec![(3, number(&[2]))],
             vec![(0, hash(8, &[5, 0]))], // SHA3-256
-            vec![(1, mask(ID, &sha256()))],
+            vec![(1, mask(RSASSA_PSS, &sha256()))],
             vec![(0, hash(1, &[4, 0]))],
             vec![(0, hash(1, &[5, 0, 5, 0]))],
             vec![(2, number(&[32])), (0, sha256())],
@@ -346,8 +344,8 @@ mod tests {
             assert_eq!(read(&odd), None, "{odd:02x?}");
         }
         // A signature says how it was made.
-        assert!(Parameters::of_signature(&oid(ID)).is_err());
-        assert!(Parameters::of_signature(&[oid(ID), vec![5, 0]].concat()).is_err());
+        assert!(Parameters::of_signature(&oid(RSASSA_PSS)).is_err());
+        assert!(Parameters::of_signature(&[oid(RSASSA_PSS), vec![5, 0]].concat()).is_err());
         assert!(Parameters::of_signature(&[algorithm(&[]), vec![5, 0]].concat()).is_err());
     }
 
@@ -363,7 +361,7 @@ mod tests {
         };
         let used = fields((1, 1), 32);
         let rsa = [RSA_ENCRYPTION, NULL_PARAMETERS].concat();
-        for allowed in [&rsa[..], &oid(ID), &used, &fields((1, 1), 31), &fields((1, 1), 0)] {
+        for allowed in [&rsa[..], &oid(RSASSA_PSS), &used, &fields((1, 1), 31), &fields((1, 1), 0)] {
             assert_eq!(check(&used, allowed), Ok(()), "{allowed:02x?}");
         }
         for other in [&fields((1, 1), 33)[..], &fields((2, 1), 32), &fields((1, 2), 32), &algorithm(&[])] {
@@ -371,7 +369,7 @@ mod tests {
         }
         assert_eq!(check(&used, super::super::P256), Err(SignatureError::OtherKey));
         let unknown = algorithm(&[(0, hash(8, &[]))]);
-        for odd in [&unknown[..], RSA_ENCRYPTION, &[oid(ID), vec![5, 0]].concat()] {
+        for odd in [&unknown[..], RSA_ENCRYPTION, &[oid(RSASSA_PSS), vec![5, 0]].concat()] {
             assert_eq!(check(&used, odd), Err(SignatureError::UnsupportedAlgorithm), "{odd:02x?}");
         }
     }

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
+use super::refusal::Refusal;
 use super::signer::Signer;
-use super::{Facts, JudgePolicy, Judgement, Refusal, Staple};
+use super::verified::{Facts, JudgePolicy, Judgement, Staple};
 use crate::certificate::Certificate;
 use crate::chain::CertChain;
 use crate::der::{OCTET_STRING, Reader};

@@ -6,7 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{JudgePolicy, Refusal};
+use super::refusal::Refusal;
+use super::verified::JudgePolicy;
 use crate::certificate::{Certificate, CertificateError, hex_upper, same_name};
 use crate::chain::CertChain;
 use crate::ocsp::{BasicResponse, CertIdHash, ResponderId};

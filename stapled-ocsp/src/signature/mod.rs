@@ -1,8 +1,12 @@
 //! Signatures over bytes as they came, with the algorithms that RFC 6960 and RFC 9919 responders use.
 
+mod key;
 mod pss;
 
-use crate::der::{self, Reader, SEQUENCE};
+use key::{NULL_PARAMETERS, SHORTEST_PROVIDED, is_pss};
+pub(crate) use key::{PublicKey, SignatureError};
+
+use crate::der::{self, Reader};
 use crate::oid;
 use crate::provider::{self, ALGORITHMS, Check, Hash};
 
@@ -26,27 +30,6 @@ pub(crate) struct Verified {
     pub(crate) short_rsa: bool,
 }
 
-/// A public key, as its SubjectPublicKeyInfo has it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PublicKey<'a> {
-    /// The contents of its AlgorithmIdentifier.
-    pub(crate) algorithm: &'a [u8],
-    /// The bits of the key.
-    pub(crate) bits: &'a [u8],
-}
-
-/// Why a signature was not believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SignatureError {
-    /// An algorithm, a curve or a size of key that is not supported: nobody here can say whether it holds.
-    UnsupportedAlgorithm,
-    /// A known algorithm, and a key of another kind: it is not this key's signature.
-    OtherKey,
-    /// The key did not make it.
-    BadSignature,
-}
-
-const RSA_ENCRYPTION: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 const SHA1_WITH_RSA: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05];
 const SHA256_WITH_RSA: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
 const SHA512_WITH_RSA: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d];
@@ -55,13 +38,10 @@ const P256: &[u8] =
     &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const P384: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
 const P521: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
-const NULL_PARAMETERS: &[u8] = &[0x05, 0x00];
 
 /// The sizes of RSA keys, in bits, that are looked at at all.
 const SHORTEST_RSA: usize = 1024;
 const LONGEST_RSA: usize = 8192;
-/// The size of an RSA key, in bits, below which it is weak, and the provider verifies a few algorithms only.
-const SHORTEST_PROVIDED: usize = 2048;
 
 /// The name of the algorithm of an AlgorithmIdentifier with these contents: the one that [`verify`] tells, or that of its
 /// object identifier, or that in dotted form.
@@ -79,11 +59,6 @@ pub(crate) fn name(algorithm: &[u8]) -> String {
         Ok(oid) => oid::in_words(oid.contents),
         Err(_) => "an algorithm without a name".to_owned(),
     }
-}
-
-/// Whether these are the contents of an AlgorithmIdentifier of RSASSA-PSS, a signature's or a key's.
-fn is_pss(algorithm: &[u8]) -> bool {
-    Reader::new(algorithm).expect(der::OID).is_ok_and(|oid| oid.contents == pss::ID)
 }
 
 /// Checks `signature` over `message`. `algorithm` is the contents of the signature's AlgorithmIdentifier. Whether a weak
@@ -130,48 +105,6 @@ pub(crate) fn verify(
         .ok_or_else(|| key.misfit(wanted.as_ref().map(|wanted| wanted.as_ref())))?;
     known.verify_signature(key.bits, message, signature).map_err(|_| SignatureError::BadSignature)?;
     Ok(Verified { algorithm: name, sha1: false, short_rsa })
-}
-
-impl PublicKey<'_> {
-    /// Its kind and size, such as `RSA, 2048 bits` or `ECDSA, P-256`.
-    pub(crate) fn in_words(self) -> String {
-        if let Some(bits) = self.rsa_bits() {
-            let pss = if self.is_rsa() { "" } else { "-PSS" };
-            return format!("RSA{pss}, {bits} bits");
-        }
-        let mut fields = Reader::new(self.algorithm);
-        let mut next = || fields.expect(der::OID).ok().map(|oid| oid::in_words(oid.contents));
-        match (next(), next()) {
-            (None, _) => "a key of an unknown kind".to_owned(),
-            (Some(kind), Some(curve)) if kind == "id-ecPublicKey" => format!("ECDSA, {curve}"),
-            (Some(kind), _) => kind,
-        }
-    }
-
-    fn is_rsa(self) -> bool {
-        self.algorithm.starts_with(RSA_ENCRYPTION)
-    }
-
-    /// The size of an RSA key.
-    fn rsa_bits(self) -> Option<usize> {
-        if !self.is_rsa() && !is_pss(self.algorithm) {
-            return None;
-        }
-        let mut fields = Reader::new(self.bits).inside(SEQUENCE).ok()?;
-        let modulus = fields.expect(der::INTEGER).ok()?.contents;
-        let significant = modulus.iter().skip_while(|&&byte| byte == 0);
-        let first = significant.clone().next()?;
-        Some(significant.count() * 8 - first.leading_zeros() as usize)
-    }
-
-    /// Why there is no way to check a signature with it whose algorithm wants keys such as `wanted`, if it is known.
-    fn misfit(self, wanted: Option<&[u8]>) -> SignatureError {
-        let kind = |algorithm: &[u8]| Reader::new(algorithm).expect(der::OID).ok().map(|oid| oid.contents.to_vec());
-        match wanted.map(kind) {
-            Some(wanted) if wanted != kind(self.algorithm) => SignatureError::OtherKey,
-            _ => SignatureError::UnsupportedAlgorithm,
-        }
-    }
 }
 
 /// An algorithm that webpki leaves out, with its name in messages.

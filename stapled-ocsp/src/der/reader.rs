@@ -1,44 +1,10 @@
-//! A strict slicer of DER (X.690): it cuts bytes into elements and copies nothing.
-//!
-//! Clients get the bytes of a staple as they came, so what is not exactly one DER value is not a staple: indefinite and
-//! non-minimal lengths, high tag numbers, constructed strings and trailing bytes are refused.
+//! Cuts bytes into elements, and checks their form.
 
-mod error;
-
-pub use error::DerError;
-pub(crate) use error::{at, item};
+use super::error::DerError;
+use super::tags::{BIT_STRING, BOOLEAN, ENUMERATED, Element, INTEGER, NULL, OID, context};
 
 /// How deep elements may nest. Real responses reach about 12 with an embedded certificate.
 const MAX_DEPTH: usize = 24;
-
-pub(crate) const BOOLEAN: u8 = 0x01;
-pub(crate) const INTEGER: u8 = 0x02;
-pub(crate) const BIT_STRING: u8 = 0x03;
-pub(crate) const OCTET_STRING: u8 = 0x04;
-pub(crate) const NULL: u8 = 0x05;
-pub(crate) const OID: u8 = 0x06;
-pub(crate) const ENUMERATED: u8 = 0x0a;
-pub(crate) const UTF8_STRING: u8 = 0x0c;
-pub(crate) const NUMERIC_STRING: u8 = 0x12;
-pub(crate) const PRINTABLE_STRING: u8 = 0x13;
-pub(crate) const IA5_STRING: u8 = 0x16;
-pub(crate) const UTC_TIME: u8 = 0x17;
-pub(crate) const GENERALIZED_TIME: u8 = 0x18;
-pub(crate) const SEQUENCE: u8 = 0x30;
-pub(crate) const SET: u8 = 0x31;
-
-/// A context-specific, constructed tag: `[n] EXPLICIT`, or `[n] IMPLICIT` over something constructed.
-pub(crate) const fn context(n: u8) -> u8 {
-    0xa0 | n
-}
-
-/// One element: its tag, its contents, and all of its bytes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Element<'a> {
-    pub(crate) tag: u8,
-    pub(crate) contents: &'a [u8],
-    pub(crate) raw: &'a [u8],
-}
 
 /// Reads one element after the other.
 #[derive(Clone, Copy, Debug)]
@@ -291,6 +257,7 @@ pub(crate) fn hex_upper(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::der::tags::{OCTET_STRING, SEQUENCE};
 
     #[test]
     fn accepts_der_and_refuses_ber() {

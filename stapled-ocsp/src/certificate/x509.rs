@@ -1,6 +1,4 @@
-//! One X.509 certificate (RFC 5280), taken apart as far as stapling needs it.
-
-mod description;
+//! One certificate, read: its fields as stapling needs them, and its names.
 
 use std::fmt;
 use std::ops::Range;
@@ -19,10 +17,6 @@ use crate::shape;
 use crate::signature::{self, PublicKey, SignatureError, Verified};
 use crate::time::Timestamp;
 use crate::url_text;
-
-pub(crate) use crate::der::hex_upper;
-pub(crate) use description::general_name_in_words;
-pub use description::{Description, name_in_full};
 
 /// No certificate is larger than this.
 const MAX_SIZE: usize = 64 * 1024;
@@ -54,7 +48,7 @@ const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 pub struct Certificate {
     der: Box<[u8]>,
     tbs: Range<usize>,
-    signature_algorithm: Range<usize>,
+    pub(super) signature_algorithm: Range<usize>,
     signature: Range<usize>,
     subject: Range<usize>,
     issuer: Range<usize>,
@@ -265,7 +259,7 @@ impl Certificate {
         Ok(())
     }
 
-    fn part(&self, range: &Range<usize>) -> &[u8] {
+    pub(super) fn part(&self, range: &Range<usize>) -> &[u8] {
         self.der.get(range.clone()).unwrap_or_default()
     }
 
@@ -585,7 +579,7 @@ fn has_status_request(value: &[u8]) -> Result<bool, DerError> {
 }
 
 /// Whether an extension that the parser leaves alone is read here.
-fn is_known_here(oid: &[u8]) -> bool {
+pub(super) fn is_known_here(oid: &[u8]) -> bool {
     [TLS_FEATURE, OCSP_NOCHECK].contains(&oid)
 }
 

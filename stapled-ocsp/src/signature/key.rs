@@ -1,0 +1,78 @@
+//! A public key, and why a signature by it is not believed.
+
+use crate::der::{self, Reader, SEQUENCE};
+use crate::oid;
+
+pub(super) const RSA_ENCRYPTION: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+pub(super) const NULL_PARAMETERS: &[u8] = &[0x05, 0x00];
+/// id-RSASSA-PSS, 1.2.840.113549.1.1.10.
+pub(super) const RSASSA_PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
+/// The size of an RSA key, in bits, below which it is weak, and the provider verifies a few algorithms only.
+pub(super) const SHORTEST_PROVIDED: usize = 2048;
+
+/// A public key, as its SubjectPublicKeyInfo has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PublicKey<'a> {
+    /// The contents of its AlgorithmIdentifier.
+    pub(crate) algorithm: &'a [u8],
+    /// The bits of the key.
+    pub(crate) bits: &'a [u8],
+}
+
+/// Why a signature was not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SignatureError {
+    /// An algorithm, a curve or a size of key that is not supported: nobody here can say whether it holds.
+    UnsupportedAlgorithm,
+    /// A known algorithm, and a key of another kind: it is not this key's signature.
+    OtherKey,
+    /// The key did not make it.
+    BadSignature,
+}
+
+impl PublicKey<'_> {
+    /// Its kind and size, such as `RSA, 2048 bits` or `ECDSA, P-256`.
+    pub(crate) fn in_words(self) -> String {
+        if let Some(bits) = self.rsa_bits() {
+            let pss = if self.is_rsa() { "" } else { "-PSS" };
+            return format!("RSA{pss}, {bits} bits");
+        }
+        let mut fields = Reader::new(self.algorithm);
+        let mut next = || fields.expect(der::OID).ok().map(|oid| oid::in_words(oid.contents));
+        match (next(), next()) {
+            (None, _) => "a key of an unknown kind".to_owned(),
+            (Some(kind), Some(curve)) if kind == "id-ecPublicKey" => format!("ECDSA, {curve}"),
+            (Some(kind), _) => kind,
+        }
+    }
+
+    pub(super) fn is_rsa(self) -> bool {
+        self.algorithm.starts_with(RSA_ENCRYPTION)
+    }
+
+    /// The size of an RSA key.
+    pub(super) fn rsa_bits(self) -> Option<usize> {
+        if !self.is_rsa() && !is_pss(self.algorithm) {
+            return None;
+        }
+        let mut fields = Reader::new(self.bits).inside(SEQUENCE).ok()?;
+        let modulus = fields.expect(der::INTEGER).ok()?.contents;
+        let significant = modulus.iter().skip_while(|&&byte| byte == 0);
+        let first = significant.clone().next()?;
+        Some(significant.count() * 8 - first.leading_zeros() as usize)
+    }
+
+    /// Why there is no way to check a signature with it whose algorithm wants keys such as `wanted`, if it is known.
+    pub(super) fn misfit(self, wanted: Option<&[u8]>) -> SignatureError {
+        let kind = |algorithm: &[u8]| Reader::new(algorithm).expect(der::OID).ok().map(|oid| oid.contents.to_vec());
+        match wanted.map(kind) {
+            Some(wanted) if wanted != kind(self.algorithm) => SignatureError::OtherKey,
+            _ => SignatureError::UnsupportedAlgorithm,
+        }
+    }
+}
+
+/// Whether these are the contents of an AlgorithmIdentifier of RSASSA-PSS, a signature's or a key's.
+pub(super) fn is_pss(algorithm: &[u8]) -> bool {
+    Reader::new(algorithm).expect(der::OID).is_ok_and(|oid| oid.contents == RSASSA_PSS)
+}
