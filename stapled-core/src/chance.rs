@@ -1,11 +1,12 @@
-//! Chance, injected: what renewals and retries are spread by.
+//! Chance, injected: the random numbers that spread renewals and retries.
 
 use std::fmt::Debug;
 
-/// Draws numbers. Everything in this crate that leaves an instant to chance asks one of these, so that a simulation can
-/// be repeated. What must be unpredictable, such as a nonce, is not drawn here. It does not wait and cannot be broken off.
+/// A source of random numbers. All code in this crate that randomizes an instant asks a `Chance`, so that a simulation
+/// can be repeated. Unpredictable values, such as nonces, come from elsewhere. The method does not wait and cannot be
+/// cancelled.
 pub trait Chance: Send + Sync + Debug {
-    /// A number in [0, 1), all equally likely.
+    /// Returns a number in [0, 1), uniformly distributed.
     fn draw(&self) -> f64;
 }
 

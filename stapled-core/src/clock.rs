@@ -1,4 +1,4 @@
-//! The clock, injected: what the time is, and waiting for an instant.
+//! The clock, injected: reads the time and waits for an instant.
 
 use std::fmt::Debug;
 use std::sync::OnceLock;
@@ -9,21 +9,22 @@ use crate::time::Timestamp;
 
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
-/// Tells the time. Everything in this crate that needs the time asks one of these, so that tests can run a year in
-/// seconds and let clocks jump. Nothing here waits, so nothing can be broken off.
+/// A source of time. All code in this crate that needs the time asks a `Clock`, so that tests can run a year in seconds
+/// and set the clock. No method waits, so none can be cancelled.
 pub trait Clock: Send + Sync + Debug {
     /// The time now.
     fn now(&self) -> Timestamp;
 
-    /// The time since some fixed instant, by a clock that nobody sets. Where [`now`](Clock::now) goes on by another span
-    /// than this, the clock was set, or the machine slept. The machine's monotonic clock, unless `now` is of another kind.
+    /// The time since a fixed instant, by a clock that is never set. If [`now`](Clock::now) advances by another span
+    /// than this, the clock was set or the machine was suspended. Default: the machine's monotonic clock. A clock whose
+    /// `now` is not the machine's overrides it.
     fn steady(&self) -> Duration {
         static BEGAN: OnceLock<Instant> = OnceLock::new();
         BEGAN.get_or_init(Instant::now).elapsed()
     }
 
-    /// How long to sleep at most before looking at this clock again: a clock that jumped, or a machine that was
-    /// suspended, is noticed this soon. 30 s, unless it is known that this clock does not jump.
+    /// The longest sleep before the clock is read again: the bound on how late a set clock or a suspended machine is
+    /// noticed. Default: 30 s. A clock that never jumps may return more.
     fn longest_sleep(&self) -> Duration {
         LONGEST_SLEEP
     }
@@ -65,13 +66,13 @@ impl SimulatedClock {
         }
     }
 
-    /// The same, for a simulation in which it is not set, or where that may be noticed late: sleeping longer, a year
-    /// passes sooner.
+    /// The same clock with another [`longest_sleep`](Clock::longest_sleep), for a simulation that never sets the clock,
+    /// or that may notice a set clock late. With longer sleeps a simulated year takes less real time.
     pub fn sleeping_up_to(self, longest_sleep: Duration) -> Self {
         SimulatedClock { longest_sleep, ..self }
     }
 
-    /// Sets the clock: it jumps, forward or back, and goes on from there.
+    /// Sets the clock, forward or back. It continues from there.
     pub fn set(&self, now: Timestamp) {
         let elapsed = i64::try_from(self.start.elapsed().as_millis()).unwrap_or(i64::MAX);
         self.at_start.store(now.unix_millis().saturating_sub(elapsed), Ordering::SeqCst);
@@ -92,7 +93,7 @@ impl Clock for SimulatedClock {
     }
 }
 
-/// Waits until `clock` shows `until` or later. A clock that is set meanwhile is followed within its
+/// Waits until `clock` shows `until` or later. A clock that is set meanwhile is noticed within its
 /// [`longest_sleep`](Clock::longest_sleep). May be dropped.
 pub async fn sleep_until(clock: &dyn Clock, until: Timestamp) {
     loop {

@@ -70,7 +70,7 @@ struct Known {
     certificates: HashMap<Subject, Entry>,
     /// The certificates of another stapler that were not found again yet.
     inherited: HashMap<Subject, Inherited>,
-    /// Certificates that went recently.
+    /// Certificates that recently left their last place.
     departed: Departed,
     /// Revocations of certificates that are forgotten otherwise.
     disowned: DisownedAndGone,
@@ -160,12 +160,13 @@ impl Entry {
     fn standing_within_validity(&self, now: Timestamp) -> Standing {
         let is_good = self.staple.as_ref().is_some_and(|staple| staple.expires() > now);
         let standing = if is_good { Standing::Good } else { Standing::Waiting };
-        // A revocation outlives the absence of the certificate: its staple stays withdrawn until the CA says otherwise.
+        // A revocation outlives the absence of the certificate: its staple stays withdrawn until the CA answers
+        // otherwise.
         self.disowned.and_then(Disowned::standing).unwrap_or(standing)
     }
 
     fn set_standing(&mut self, standing: Standing, now: Timestamp) {
-        // An answer that arrives after the certificate went does not change that.
+        // An answer that arrives after the certificate left its last place does not change its standing.
         let standing = if self.places.is_empty() { Standing::Retired } else { standing };
         if std::mem::discriminant(&self.standing) != std::mem::discriminant(&standing) {
             self.since = now;

@@ -1,28 +1,31 @@
 //! OCSP staples, kept fresh in running TLS servers.
 //!
 //! A [`Stapler`](stapler::Stapler) joins [sources](source::CertSource) of certificates with [sinks](sink::StapleSink)
-//! for their staples. Between them stand four stages round a [scheduler](scheduler::Scheduler): the *finder* sees which
-//! certificates there are, the *parser* makes out what they are and who issued them, the *renewer* asks the CA's
-//! responders by a [fetcher](fetch::OcspFetcher), and the *adder* delivers. Each takes a task, does it, and in one step
-//! puts what follows. What is known is in the [inventory]; what happens is told to an [observer](event::Observer).
+//! for their staples. Four stages around a [scheduler](scheduler::Scheduler) connect them: the *finder* lists the
+//! certificates, the *parser* reads them and finds their issuers, the *renewer* asks the CA's responders through a
+//! [fetcher](fetch::OcspFetcher), and the *adder* delivers staples to sinks. Each stage takes a task, does it, and
+//! commits its result together with the tasks that follow, in one step. The [inventory] holds the state of every
+//! certificate. An [observer](event::Observer) receives the events.
 //!
-//! An OCSP response becomes a [`Staple`](staple::Staple) only by [`judge`](staple::judge); nothing else is ever
-//! delivered. The judgement is pure and can be used by itself.
+//! Only [`judge`](staple::judge) turns an OCSP response into a [`Staple`](staple::Staple); sinks receive nothing else.
+//! [`judge`](staple::judge) is pure and can be used by itself.
 //!
-//! # The map, from the ground up
+//! # The modules, lowest layer first
 //!
-//! - [`time`], [`reason`], [`task`], [`url_text`]: instants, reason codes, what travels between the stages, URLs as text.
-//! - [`oid`], [`ocsp`], [`certificate`], [`bundle`], [`chain`]: what is on the wire and on disk.
-//! - [`issuance`], [`staple`], [`refresh`]: what to believe, and when to ask again. Pure, as all above.
-//! - [`clock`], [`chance`], [`source`], [`fetch`], [`sink`], [`scheduler`], [`event`]: the seams.
-//! - [`overrides`], [`inquiry`], [`not_ocsp`]: which responders are asked, how one is asked, and what came that is no
-//!   answer. [`lookup`]: where a server finds an issuer. Pure.
-//! - [`certificate_file`]: the file of a certificate and the files around it, read.
-//! - [`describe`], [`verdict`]: what is in responses, requests and certificates, and what a response is worth, to be shown.
-//!   Pure.
-//! - [`inventory`]: what is known of every certificate. [`overview`]: the same in rows for people and programs.
+//! - [`time`], [`reason`], [`task`], [`url_text`]: instants, reason codes, the tasks that stages exchange, URLs as
+//!   text.
+//! - [`oid`], [`ocsp`], [`certificate`], [`bundle`], [`chain`]: the formats on the wire and on disk.
+//! - [`issuance`], [`staple`], [`refresh`]: which responses are valid, and when to ask again. Pure, as all above.
+//! - [`clock`], [`chance`], [`source`], [`fetch`], [`sink`], [`scheduler`], [`event`]: the traits that programs
+//!   implement.
+//! - [`overrides`], [`inquiry`], [`not_ocsp`]: which responders are asked, how one responder is asked, and how an
+//!   answer that is not OCSP is described. [`lookup`]: where a server finds an issuer. Pure.
+//! - [`certificate_file`]: reads the file of a certificate and the files around it.
+//! - [`describe`], [`verdict`]: descriptions of responses, requests and certificates, and of the verdict on a response,
+//!   for display. Pure.
+//! - [`inventory`]: the state of every certificate. [`overview`]: the same state in rows for people and programs.
 //! - [`io`]: the default implementations: directories, HTTP, files, a scheduler in memory.
-//! - [`stapler`]: the builder and owner.
+//! - [`stapler`]: the builder and the owner of a running stapler.
 
 mod adder;
 mod cause;

@@ -1,19 +1,19 @@
-//! Which responders are asked instead of those that a certificate names: for mirrors and proxies that stand before a CA,
-//! for CAs that moved, and for certificates that name none. Pure.
+//! Overrides: responders that are asked instead of those that a certificate names. They serve mirrors and proxies in
+//! front of a CA, CAs that moved, and certificates that name no responder. Pure.
 
 use url::{Host, ParseError, Url};
 
 use crate::certificate::Certificate;
 use crate::url_text::without_credentials;
 
-/// How many overrides there may be.
+/// The largest number of overrides.
 const MAX_RULES: usize = 1024;
 
 /// Responders that are asked instead of others.
 ///
-/// An override replaces the beginning of a responder's URL. It holds for the URL itself and for all below it: scheme,
-/// host and port are the same, and the path is the same or goes on after a slash. What follows is kept. Of several that
-/// hold, the longest counts; the result is not replaced again.
+/// An override replaces the beginning of a responder's URL. It applies to the URL itself and to every URL below it:
+/// scheme, host and port are equal, and the path is equal or continues after a slash. The rest of the URL is kept. If
+/// several overrides apply, the longest one counts. The result is not replaced again.
 ///
 /// ```
 /// use stapled_core::overrides::ResponderOverrides;
@@ -37,14 +37,14 @@ struct Rule {
     new: String,
 }
 
-/// An override that cannot be used.
+/// Why an override cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OverrideError {
-    /// Not two URLs with an equals sign between.
+    /// The text is not two URLs with an equals sign between them.
     #[error("{text:?} is not of the form OLD=NEW, with an http or https URL on both sides of the equals sign")]
     Form {
-        /// What was said.
+        /// The text as given.
         text: String,
     },
     /// One of the URLs cannot be asked.
@@ -52,7 +52,7 @@ pub enum OverrideError {
     Url {
         /// The URL, without credentials.
         url: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
     /// The same responder is replaced twice.
@@ -61,22 +61,22 @@ pub enum OverrideError {
         /// The URL that is replaced.
         old: String,
     },
-    /// There are too many.
+    /// There are too many overrides.
     #[error("more than {MAX_RULES} overrides")]
     TooMany,
 }
 
 impl ResponderOverrides {
-    /// None: every certificate's own responders are asked.
+    /// No overrides: the responders that each certificate names are asked.
     pub fn new() -> Self {
         ResponderOverrides::default()
     }
 
-    /// Asks `new` instead of `old`, and what is below `new` instead of what is below `old`.
+    /// Replaces `old` by `new`, and every URL below `old` by the corresponding URL below `new`.
     ///
     /// # Errors
     ///
-    /// URLs that cannot be asked, and a second override of the same URL.
+    /// A URL that cannot be asked, or a second override of the same URL.
     pub fn replace(mut self, old: &str, new: &str) -> Result<Self, OverrideError> {
         let (old, new) = (responder(old)?, responder(new)?);
         if old.query().is_some() {
@@ -92,13 +92,13 @@ impl ResponderOverrides {
         Ok(self)
     }
 
-    /// The same, of the form `OLD=NEW`.
+    /// Adds an override from a text of the form `OLD=NEW`.
     ///
     /// # Errors
     ///
-    /// As [`replace`](ResponderOverrides::replace), and a text of another form.
+    /// The errors of [`replace`](ResponderOverrides::replace), or a text of another form.
     pub fn replace_by_text(self, text: &str) -> Result<Self, OverrideError> {
-        // A query may have equals signs; the second URL begins with its scheme.
+        // A query may contain equals signs, so the second URL is recognized by its scheme.
         let is_url = |text: &str| {
             let text = text.trim_start().to_ascii_lowercase();
             text.starts_with("http://") || text.starts_with("https://")
@@ -110,7 +110,7 @@ impl ResponderOverrides {
         }
     }
 
-    /// Asks this responder about certificates that name none.
+    /// Adds a responder that is asked about certificates that name none.
     ///
     /// # Errors
     ///
@@ -119,12 +119,12 @@ impl ResponderOverrides {
         Ok(ResponderOverrides { without_url: Some(responder(url)?.into()), ..self })
     }
 
-    /// Whether nothing is overridden.
+    /// Whether there are no overrides.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty() && self.without_url.is_none()
     }
 
-    /// The URLs that are asked about a certificate, in its order and each once.
+    /// The URLs to ask about a certificate, in the order of the certificate, without duplicates.
     pub fn urls_of(&self, certificate: &Certificate) -> Vec<String> {
         let mut urls: Vec<String> = Vec::new();
         for url in certificate.ocsp_urls().iter().map(|url| self.apply(url)) {
@@ -138,7 +138,7 @@ impl ResponderOverrides {
         urls
     }
 
-    /// The URL that is asked instead of this one; without an override the same.
+    /// The URL to ask instead of this one; the same URL if no override applies.
     pub fn apply(&self, url: &str) -> String {
         if self.rules.is_empty() {
             return url.to_owned();
@@ -155,7 +155,7 @@ impl ResponderOverrides {
     }
 }
 
-/// What follows in `url` after `old`: nothing, or a path that begins with a slash, and a query.
+/// The part of `url` after `old`: nothing, or a path that begins with a slash, and a query.
 fn below(old: &Url, url: &Url) -> Option<String> {
     if !is_same_origin(old, url) {
         return None;
@@ -178,7 +178,7 @@ fn is_same_origin(one: &Url, other: &Url) -> bool {
         && one.port_or_known_default() == other.port_or_known_default()
 }
 
-/// A URL that can be asked.
+/// Parses a URL that can be asked.
 fn responder(text: &str) -> Result<Url, OverrideError> {
     let text = text.trim();
     let mut url = match Url::parse(text) {
@@ -195,7 +195,7 @@ fn responder(text: &str) -> Result<Url, OverrideError> {
     if let Some(Host::Domain(name)) = url.host()
         && let Some(character) = name.chars().find(|character| !is_of_names(*character))
     {
-        // Such as two overrides with a comma between.
+        // For example two overrides with a comma between them.
         return Err(unusable(text, &format!("{character:?} in the host's name; each override is given by itself")));
     }
     if url.port() == Some(0) {
@@ -209,7 +209,7 @@ fn unusable(url: &str, why: &str) -> OverrideError {
     OverrideError::Url { url: shortened(url), why: why.to_owned() }
 }
 
-/// What was said, fit for a message.
+/// The text, shortened for a message.
 fn shortened(text: &str) -> String {
     without_credentials(text.trim()).chars().take(200).collect()
 }
@@ -242,7 +242,7 @@ mod tests {
             ("https://ocsp.ca.example/", "https://ocsp.ca.example/"),
             ("http://ocsp.ca.example:81/", "http://ocsp.ca.example:81/"),
             ("http://ocsp.ca.example.evil/", "http://ocsp.ca.example.evil/"),
-            // Once: what was replaced may lie below what is replaced.
+            // An override applies once: the new URL may be below the old one.
             ("http://moved.example/old/x", "http://moved.example/new/x"),
             ("https://q.example/a?b=http://c/", "http://q.test/b?b=http://c/"),
             ("http://***@ocsp.ca.example/r3", "http://mirror.test:8080/ca/r3"),

@@ -1,5 +1,5 @@
-//! The parser: makes out which certificate lies in a place and who issued it, reuses a staple that is still good, and
-//! schedules *renew* and *add*.
+//! The parser: reads the certificate in a place, finds its issuer, reuses a staple that is still good, and schedules
+//! *renew* and *add*.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::staple::{Judge, JudgePolicy};
 use crate::task::{Cause, Due, Subject, Task};
 use crate::time::Timestamp;
 
-/// How long reading a file may take: a file system that hangs holds up its own files.
+/// The deadline for reading a file. A file system that hangs delays only its own files.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The parser.
@@ -39,23 +39,23 @@ pub(crate) struct Parser {
     pub(crate) refresh: RefreshPolicy,
     pub(crate) chance: Arc<dyn Chance>,
     pub(crate) judging: JudgePolicy,
-    /// Whether kept responses are used again.
+    /// Whether responses that a sink has kept are used again.
     pub(crate) recycle: bool,
-    /// Whether issuers that lie nowhere are fetched.
+    /// Whether issuers that no place holds are fetched.
     pub(crate) fetch_issuers: bool,
     pub(crate) chains: Arc<ChainReader>,
 }
 
-/// How often what is due is done.
+/// How often due work is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pass {
-    /// As long as the stapler runs.
+    /// As often as it is due, as long as the stapler runs.
     Forever,
-    /// Once: nothing is done later.
+    /// Once; later work is not done.
     Single,
 }
 
-/// Why a place could not be made out.
+/// Why the contents of a place could not be used.
 #[derive(Debug, thiserror::Error)]
 enum ParseError {
     #[error("{what}")]
@@ -85,7 +85,7 @@ impl ParseError {
     }
 }
 
-/// What lies in a place.
+/// The contents of a place.
 enum Contents {
     OnlyCaCertificates,
     NotApplicable(Arc<About>),
@@ -96,7 +96,7 @@ enum Contents {
 /// A certificate whose issuer is not known.
 struct Awaiting {
     certificate: Arc<Certificate>,
-    /// Whether its issuer may be another than those that were seen: fetching it can help.
+    /// Whether another certificate than the known ones may be the issuer, so that fetching it can help.
     may_be_another: bool,
 }
 
@@ -116,7 +116,7 @@ impl Parser {
         let location = &lease.task().subject;
         let generation = lease.task().generation;
         let Some(sighting) = self.inventory.place(location, generation) else {
-            // The place is gone or has changed since: another task is on its way, or none is needed.
+            // The place is gone or has changed since: another task follows, or none is needed.
             return self.scheduler.commit(Step::finish(lease)).await;
         };
         let contents = self.make_out(location, &sighting).await?;
@@ -137,13 +137,14 @@ impl Parser {
             }
             Contents::Failed { about, error, awaits } => {
                 let fault = error.fault();
-                // The fault that the last attempt met is no news.
+                // A fault that the last attempt reported already is not reported again.
                 let is_news =
                     !matches!(lease.task().cause, Cause::Failed(_)) || self.inventory.fault_of(location) != Some(fault);
                 if let Some(Awaiting { certificate, may_be_another }) = &awaits {
                     self.inventory.wait_for_issuer(location, certificate);
-                    // Whoever brought the issuer while it was looked for did not know that it is waited for; and at a
-                    // start it may be in a file whose turn comes later. So it is looked for once more before it is told.
+                    // The issuer may have been added after the search and before this place was registered as waiting;
+                    // at a start, its file may be parsed later than this one. So the parser searches once more before
+                    // it reports the fault.
                     let is_there = || {
                         let known = self.inventory.issuers_named(certificate.issuer());
                         known.iter().any(|issuer| certificate.is_issued_by(issuer))
@@ -152,7 +153,7 @@ impl Parser {
                         let task = queues::parse_task(location, generation).cause(Cause::SecondLook);
                         return self.scheduler.commit(Step::finish(lease).put(task)).await;
                     }
-                    // Once; it is tried again by itself.
+                    // Only on the first failure; the fetch retries by itself.
                     if self.fetch_issuers && *may_be_another && is_news {
                         for url in certificate.ca_issuers_urls() {
                             let task = Task::new(queues::issuer(), Subject::new(url.as_str()));
@@ -163,7 +164,7 @@ impl Parser {
                 let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
                 let retry = self.refresh.retry_at(failure, now, self.chance.draw());
                 let (again, due) = match &error {
-                    // Time alone mends this, at a known moment.
+                    // Only time fixes this fault, at a known moment.
                     ParseError::Chain(ChainError::NotYetValid { not_before, .. }) => {
                         (*not_before, Due::At(*not_before))
                     }
@@ -219,7 +220,7 @@ impl Parser {
         Ok(())
     }
 
-    /// A certificate that wants a staple has come to its place.
+    /// Records that a certificate that wants a staple is in this place, and schedules the tasks that follow.
     async fn settle(
         &self,
         lease: &Lease,
@@ -258,8 +259,8 @@ impl Parser {
         let renew = renew.cause(Cause::Found);
         self.displace(settled.displaced.clone()).await?;
         if let Some(staple) = &settled.staple {
-            // It is known from another place, or from before: this place gets its staple, and renewals go on as planned,
-            // unless they have ended meanwhile or a server is new that cannot take it.
+            // The certificate is known from another place or from before. This place gets its staple, and the planned
+            // renewals continue, unless they have ended meanwhile or a new server cannot use the staple.
             step.puts.extend(queues::add_tasks(&subject, settled.generation, &settled.sinks));
             let is_unfit = !requirements_of(&self.sinks, &settled.sinks).fits(staple);
             if is_unfit || settled.revived || settled.next.is_none() {
@@ -272,14 +273,14 @@ impl Parser {
             None => self.recall(&chain, &site, &settled, pass).await,
         };
         let Some(kept) = kept else {
-            // A file that is touched is no reason to ask before its time.
+            // A touched file is no reason to ask before the planned time.
             if settled.revived || settled.next.is_none() {
                 step.puts.push(renew);
             }
             return self.scheduler.commit(step).await;
         };
         let (expires, renew_at) = (kept.staple.expires(), kept.renew_at);
-        // Unless the renewer was quicker: then it has planned what follows, too.
+        // If the renewer was faster, it has scheduled the tasks that follow.
         let adopted = self.inventory.adopt(kept, now);
         if adopted.is_some() {
             step.puts.push(renew.due(Due::After(renew_at.since(now))));
@@ -291,7 +292,7 @@ impl Parser {
         let puts = step.puts.clone();
         let mut committed = self.scheduler.commit(step).await;
         if matches!(committed, Err(SchedulerError::Fenced { .. })) {
-            // The place is gone meanwhile. The certificate may lie in another, and has its renewal from here.
+            // The place is gone meanwhile. The certificate may be in another place, so its renewal is scheduled here.
             committed = self.scheduler.commit(Step { puts, ..Step::intake() }).await;
         }
         if adopted.is_some() {
@@ -300,8 +301,8 @@ impl Parser {
         committed
     }
 
-    /// The staple that another stapler held, judged anew, however long it lasts: servers have it. Its renewal stays where
-    /// it was, unless the rules have changed.
+    /// The staple that another stapler held, judged anew. Its remaining validity does not matter, because servers have
+    /// it already. Its renewal keeps its time, unless the rules have changed.
     fn inherited(&self, chain: &Arc<CertChain>, settled: &Settled, now: Timestamp) -> Option<Kept> {
         let inherited = settled.inherited.as_ref()?;
         let response = inherited.staple.as_ref()?.response();
@@ -316,7 +317,7 @@ impl Parser {
         let requirements = requirements_of(&self.sinks, &settled.sinks);
         let usable = usable_by(&self.sinks, &settled.sinks, &staple);
         let since = inherited.good_since();
-        // What failed is tried again at once, and what a new server cannot take is replaced.
+        // A failed renewal is retried at once, and a staple that a new server cannot use is replaced.
         let is_in_order = !inherited.unconfirmed && since.is_some() && requirements.check(&staple, now).is_ok();
         let planned = inherited.next.filter(|next| is_in_order && *next > now);
         let renew_at = planned.map(|next| {
@@ -324,14 +325,14 @@ impl Parser {
             if next <= by_the_rules(Spread::Jitter, 0.0) {
                 return next;
             }
-            // As many others, where the rules have changed.
+            // The rules may have changed for many certificates at once, so their renewals are spread.
             by_the_rules(Spread::Interval, self.chance.draw())
         });
         Some(Kept { staple, memory: inherited.memory.clone(), renew_at: renew_at.unwrap_or(now), since })
     }
 
-    /// A response that a sink has kept, judged as if it came from the network. It is in service until the renewal, and after
-    /// one that fails.
+    /// A response that a sink has kept, judged like a response from the network. The staple is in service until the
+    /// renewal, and after a renewal that fails.
     async fn recall(&self, chain: &Arc<CertChain>, site: &Site, settled: &Settled, pass: Pass) -> Option<Kept> {
         if !self.recycle || settled.staple.is_some() {
             return None;
@@ -339,7 +340,7 @@ impl Parser {
         let not_recycled =
             |code, what: String| self.journal.tell_of(&settled.about, EventKind::NotRecycled { code, what });
         for sink in settled.sinks.iter().filter_map(|&sink| self.sinks.get(sink)) {
-            // One that fails keeps nothing: its staples are fetched, as everybody's.
+            // A sink that fails has kept nothing: its staples are fetched.
             let kept = tokio::time::timeout(PATIENCE, sink.recall(chain, std::slice::from_ref(site)));
             let panicked = || format!("{}: looking for a kept staple panicked", sink.name());
             let Some(Ok(Some(kept))) = lane::survive(&self.journal, panicked, kept).await else { continue };
@@ -357,7 +358,7 @@ impl Parser {
                     continue;
                 }
             };
-            // What every sink can use; one that cannot gets a fresh one.
+            // The staple must satisfy every sink. If one sink cannot use it, a fresh one is fetched.
             let requirements = settled.sinks.iter().filter_map(|&sink| Some(self.sinks.get(sink)?.requirements()));
             let mut unfit = requirements.filter_map(|asked| asked.check(&staple, now).err());
             if let Some(unfit) = unfit.next() {
@@ -366,7 +367,7 @@ impl Parser {
             }
             let usable = usable_by(&self.sinks, &settled.sinks, &staple);
             let renew_at = match pass {
-                // There is no later: what the daemon would have asked for by now is asked for.
+                // A single pass has no later renewal, so it renews now if the renewal would be due by now.
                 Pass::Single if self.refresh.due_at(usable) <= now => now,
                 _ => self.refresh.renew_kept_at(usable, now, self.chance.draw()),
             };
@@ -376,7 +377,7 @@ impl Parser {
         None
     }
 
-    /// Reads a place and finds the issuer of what is in it.
+    /// Reads a place and finds the issuer of its certificate.
     async fn make_out(&self, location: &Subject, sighting: &Sighting) -> Result<Contents, SchedulerError> {
         let failed = |about, error| Ok(Contents::Failed { about, error, awaits: None });
         let read = tokio::time::timeout(PATIENCE, read(sighting.clone(), Arc::clone(&self.chains))).await;
@@ -414,7 +415,7 @@ impl Parser {
             return Ok(Contents::NotApplicable(about));
         }
         let now = self.journal.clock.now();
-        // The first whose name and signature fit.
+        // The issuer is the first certificate whose name and signature match.
         let mut search = IssuerSearch::new(&end_entity);
         let around_it = [certificates.as_slice(), &around.beside, around.firsts()];
         let found = around_it.into_iter().find_map(|candidates| search.among(candidates));

@@ -1,4 +1,4 @@
-//! What lies around a certificate's file: where servers that load it look for its issuer.
+//! The files around a certificate's file, where servers that load it look for its issuer.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,40 +10,40 @@ use crate::certificate::Certificate;
 use crate::lookup::Surroundings;
 use crate::source::{IssuerChains, IssuerLookup, Sighting};
 
-/// No more files of a directory with chains are read.
+/// The largest number of files that are read of a directory with chains.
 const MAX_CHAINS: usize = 10_000;
 const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// What lies around a certificate's file.
+/// The files around a certificate's file.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Around {
-    /// The file that servers look in for the issuer, if there is anything by that name.
+    /// The file that servers read the issuer from, if it exists.
     pub issuer_file: Option<IssuerFile>,
-    /// Certificates beside it: those of that file, or those of a file that servers do not look in.
+    /// Certificates beside it: those of the issuer file, or those of a file that servers do not read.
     pub beside: Vec<Arc<Certificate>>,
     /// The file that `beside` was read from.
     pub beside_path: Option<PathBuf>,
-    /// The directory of chains, and the certificates that its files begin with.
+    /// The directory of chains, and the first certificate of each of its files.
     pub chains: Option<(PathBuf, Firsts)>,
 }
 
-/// The file that servers look in for the issuer.
+/// The file that servers read the issuer from.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct IssuerFile {
     /// Its path.
     pub path: PathBuf,
-    /// The certificate that servers take for the issuer: the first one, in PEM.
+    /// The certificate that servers take as the issuer: the first one, in PEM.
     pub first: Option<Arc<Certificate>>,
 }
 
-/// The certificates that chains begin with.
+/// The first certificates of chains.
 type Firsts = Arc<Vec<Arc<Certificate>>>;
 
 impl Around {
-    /// Reads what lies around the file at `path`. A file that cannot be read counts as one without certificates, since the
-    /// issuer may lie elsewhere. `shared` may keep one copy of a certificate that lies in many files.
+    /// Reads the files around the file at `path`. A file that cannot be read counts as one without certificates, since
+    /// another file may have the issuer. `shared` may keep one copy of a certificate that is in many files.
     pub fn read(
         path: &Path,
         sighting: &Sighting,
@@ -71,12 +71,12 @@ impl Around {
         }
     }
 
-    /// The certificates that chains begin with.
+    /// The first certificates of the chains.
     pub fn firsts(&self) -> &[Arc<Certificate>] {
         self.chains.as_ref().map(|(_, firsts)| firsts.as_slice()).unwrap_or_default()
     }
 
-    /// Where a server looks for the issuer of a certificate whose file holds `own`.
+    /// The places where a server looks for the issuer of a certificate whose file holds `own`.
     pub fn surroundings<'a>(&'a self, own: &'a [Arc<Certificate>]) -> Surroundings<'a> {
         Surroundings {
             own,
@@ -86,7 +86,7 @@ impl Around {
     }
 }
 
-/// Reads directories of chains: each once for all certificates, until it changes.
+/// Reads directories of chains, each once for all certificates until it changes.
 #[derive(Debug, Default)]
 pub struct ChainReader {
     last: Mutex<Option<(IssuerChains, Firsts)>>,
@@ -156,7 +156,7 @@ mod tests {
             self
         }
 
-        /// With this in `a.pem`, and looking as `adapt` says.
+        /// The issuer's place with these contents in `a.pem`, and a sighting changed by `adapt`.
         fn place(&self, contents: &str, adapt: impl FnOnce(&mut Sighting)) -> IssuerPlace {
             self.write("a.pem", contents);
             let mut sighting = Sighting::file(self.path("a.pem"), Version::new([]));
@@ -183,7 +183,7 @@ mod tests {
         world.write("a.pem.issuer", &issuer);
         assert_eq!(world.plainly(&world.certificate), IssuerPlace::IssuerFile(world.path("a.pem.issuer")));
         assert_eq!(world.plainly(&bundle), IssuerPlace::IssuerFile(world.path("a.pem.issuer")));
-        // Only the first counts.
+        // Only the first certificate counts.
         world.write("a.pem.issuer", format!("{issuer}{stranger}"));
         assert_eq!(world.plainly(&world.certificate), IssuerPlace::IssuerFile(world.path("a.pem.issuer")));
     }
@@ -199,7 +199,7 @@ mod tests {
             &[stranger.as_bytes(), issuer.as_bytes()].concat(),
             b"rubbish",
             b"",
-            // Servers read PEM there.
+            // Servers expect PEM in this file, so DER does not count.
             world.issuer.certificate(),
         ];
         for beside in contents {

@@ -12,7 +12,7 @@ pub fn issuer_file_of(certificate: &Path) -> PathBuf {
     with_suffix(certificate, ".issuer")
 }
 
-/// The whole name with a suffix.
+/// The whole file name with a suffix.
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

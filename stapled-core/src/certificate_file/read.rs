@@ -1,4 +1,4 @@
-//! Files that may hold a private key.
+//! Reads files that may hold a private key.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -11,11 +11,11 @@ use zeroize::Zeroizing;
 /// The largest file with certificates that is read, in bytes.
 pub const MAX_FILE: usize = 1024 * 1024;
 
-/// Why a file was not read.
+/// Why a file could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The system refuses it.
+    /// The system returned an error.
     #[error("cannot be read: {0}")]
     Unreadable(#[from] io::Error),
     /// It is a directory, a FIFO, a device or a socket.
@@ -26,12 +26,12 @@ pub enum ReadError {
     TooLarge,
 }
 
-/// Reads a regular file. The bytes are wiped when they are dropped, since a private key may be among them.
+/// Reads a regular file. The bytes are wiped when dropped, since they may include a private key.
 ///
 /// # Errors
 ///
-/// The file cannot be opened or read, is no regular file, or is too large. A FIFO, or one that takes the place of the
-/// file meanwhile, does not block the opening.
+/// The file cannot be opened or read, is not a regular file, or is too large. A FIFO does not block the call, even if
+/// it replaces the file meanwhile.
 pub fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     if !fs::metadata(path)?.is_file() {
         return Err(ReadError::NotAFile);
@@ -48,7 +48,7 @@ pub fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     read_to_end(file, metadata.len())
 }
 
-/// Reads a file that has this size, mostly: it may grow meanwhile, and some file systems say 0.
+/// Reads a file of about this size. The file may grow meanwhile, and some file systems report 0.
 fn read_to_end(mut file: File, size: u64) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     let expected = usize::try_from(size).ok().filter(|size| (1..MAX_FILE).contains(size)).unwrap_or(MAX_FILE);
     let mut bytes = room(expected);
@@ -62,8 +62,8 @@ fn read_to_end(mut file: File, size: u64) -> Result<Zeroizing<Vec<u8>>, ReadErro
     if bytes.len() > MAX_FILE { Err(ReadError::TooLarge) } else { Ok(bytes) }
 }
 
-/// One allocation for this many bytes and one more, which shows that the file is longer: a growing buffer leaves copies of
-/// its contents behind.
+/// A buffer for this many bytes and one more, which shows that the file is longer. A single allocation, because a
+/// growing buffer leaves copies of its contents behind.
 fn room(size: usize) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(Vec::with_capacity(size + 1))
 }

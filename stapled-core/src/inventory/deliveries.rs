@@ -1,4 +1,4 @@
-//! What the sinks have of each certificate: the adder's part of the inventory.
+//! The adder's part of the inventory: the delivery of each certificate's staple to each sink.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,23 +12,23 @@ use crate::staple::Staple;
 use crate::task::Subject;
 use crate::time::Timestamp;
 
-/// What a sink has of a certificate.
+/// The state of a certificate's delivery to one sink.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Delivery {
-    /// What the server is known to serve, and for which sites.
+    /// The staple that the server is known to serve, and its sites.
     pub(crate) served: Option<(Arc<Staple>, Vec<Site>)>,
-    /// What it may serve besides: deliveries that were begun, and of which nobody knows how they ended.
+    /// Deliveries that were begun and whose result is unknown: the server may serve their staples, too.
     pub(crate) begun: Option<Begun>,
     pub(crate) state: DeliveryState,
-    /// When it is tried again.
+    /// When the next attempt is due.
     pub(crate) again: Option<Timestamp>,
-    /// Since when it stands so; the inventory's to say.
+    /// Since when the delivery is in this state. Only the inventory sets this field.
     pub(crate) since: Option<Timestamp>,
-    /// The question to the CA whose answer the server was last brought in line with.
+    /// The newest request to the CA whose answer the server has followed.
     pub(crate) follows: Ticket,
 }
 
-/// Deliveries that may have succeeded although nobody said so.
+/// Deliveries that may have succeeded although no result was reported.
 #[derive(Clone, Debug)]
 pub(crate) struct Begun {
     pub(crate) sites: Vec<Site>,
@@ -36,7 +36,7 @@ pub(crate) struct Begun {
     pub(crate) ends: Timestamp,
 }
 
-/// A certificate as one sink is to have it.
+/// The target state of a certificate at one sink.
 #[derive(Clone, Debug)]
 pub(crate) struct DeliveryView {
     pub(crate) chain: Arc<CertChain>,
@@ -46,19 +46,20 @@ pub(crate) struct DeliveryView {
     pub(crate) since: Timestamp,
     /// When its CA is asked next.
     pub(crate) next: Option<Timestamp>,
-    /// Where it lies, as far as this sink is bound to it; empty when it does no more.
+    /// The sites of the certificate that this sink serves; empty when it serves none of them any more.
     pub(crate) sites: Vec<Site>,
     pub(crate) delivery: Delivery,
-    /// How many times the sink had lost something when this was seen.
+    /// How many times the sink had lost staples when this view was made.
     pub(crate) losses: u64,
-    /// Whether nothing is to be brought back until the CA was heard: somebody took the staple out of service.
+    /// Whether no staple may be delivered to a server that lacks it until the CA has answered: another client took the
+    /// staple out of service.
     pub(crate) unconfirmed: bool,
-    /// The question about the certificate that was answered last.
+    /// The newest answered request about the certificate.
     pub(crate) answered: Ticket,
 }
 
 impl DeliveryView {
-    /// Whether the server is known to serve just this, for all of its sites.
+    /// Whether the server is known to serve exactly this staple for all of its sites.
     pub(crate) fn has(&self, staple: &Arc<Staple>) -> bool {
         let served = self.delivery.served.as_ref().filter(|_| self.delivery.begun.is_none());
         served.is_some_and(|(served, sites)| served == staple && *sites == self.sites)
@@ -66,17 +67,17 @@ impl DeliveryView {
 }
 
 impl Delivery {
-    /// A server that is known to serve this.
+    /// The delivery to a server that is known to serve this staple.
     pub(crate) fn new(served: Option<(Arc<Staple>, Vec<Site>)>, state: DeliveryState) -> Self {
         Delivery { served, state, ..Delivery::default() }
     }
 
-    /// The same, tried again at this time.
+    /// The same delivery with the next attempt at this time.
     pub(crate) fn again(self, at: Timestamp) -> Self {
         Delivery { again: Some(at), ..self }
     }
 
-    /// A server that serves nothing, as far as is known.
+    /// The delivery to a server that is not known to serve any staple.
     pub(crate) fn of_nothing(state: DeliveryState) -> Self {
         Delivery { state, ..Delivery::default() }
     }
@@ -86,24 +87,24 @@ impl Delivery {
         self.served.as_ref().is_some_and(|(served, _)| Some(served) == staple)
     }
 
-    /// Whether the server may serve something.
+    /// Whether the server may serve a staple.
     pub(crate) fn may_serve(&self) -> bool {
         self.served.is_some() || self.begun.is_some()
     }
 
-    /// The earliest end of what it may serve.
+    /// The earliest end of the staples that the server may serve.
     pub(crate) fn ends(&self) -> Option<Timestamp> {
         let served = self.served.iter().map(|(staple, _)| staple.expires());
         served.chain(self.begun.iter().map(|begun| begun.ends)).min()
     }
 
-    /// All sites for which it may serve something.
+    /// All sites for which the server may serve a staple.
     pub(crate) fn sites(&self) -> Vec<Site> {
         let served = self.served.iter().flat_map(|(_, sites)| sites);
         union(served.chain(self.begun.iter().flat_map(|begun| &begun.sites)))
     }
 
-    /// The same, when it is not known any more whether what was served still is.
+    /// The same delivery, with the served staple no longer certain to be in service.
     pub(crate) fn in_doubt(&self) -> Delivery {
         let begun = match &self.served {
             Some((staple, sites)) => Some(self.begin(staple, sites)),
@@ -112,7 +113,7 @@ impl Delivery {
         Delivery { served: None, begun, ..self.clone() }
     }
 
-    /// What may be served besides once another delivery has begun.
+    /// The deliveries with an unknown result, once another one has begun.
     pub(crate) fn begin(&self, staple: &Staple, sites: &[Site]) -> Begun {
         match &self.begun {
             Some(begun) => {
@@ -134,8 +135,8 @@ fn union<'a>(sites: impl Iterator<Item = &'a Site>) -> Vec<Site> {
 }
 
 impl Inventory {
-    /// A certificate as one sink is to have it now, whichever of its states the task was made for: bringing a sink in
-    /// line is right at any time.
+    /// The target state of a certificate at one sink now, regardless of the generation of the task: it is always
+    /// correct to bring a sink up to date.
     pub(crate) fn delivery(&self, subject: &Subject, sink: SinkNumber) -> Option<DeliveryView> {
         let mut known = self.known();
         let losses = known.losses.get(&sink).copied().unwrap_or_default();
@@ -162,16 +163,17 @@ impl Inventory {
         })
     }
 
-    /// Notes what a server may have from now on, whatever becomes of whoever delivers or withdraws.
+    /// Records what a server may serve from now on. The record holds even if the worker that delivers or withdraws is
+    /// lost.
     pub(crate) fn begin_delivery(&self, subject: &Subject, sink: SinkNumber, delivery: Delivery) {
         if let Some(entry) = self.known().certificates.get_mut(subject) {
             entry.deliveries.insert(sink, delivery);
         }
     }
 
-    /// Notes what a sink has now; `losses` is what the view said with which the work began. Returns whether the sink has
-    /// lost something since, so that it may not have it after all. A retired certificate of which no sink has anything,
-    /// or may be getting something now, is forgotten.
+    /// Records the state of a delivery. `losses` is the value in the view with which the work began. Returns whether
+    /// the sink has lost staples since then, so that it may lack this one. Forgets a retired certificate when no sink
+    /// has its staple and no delivery of it is under way.
     pub(crate) fn set_delivery(
         &self,
         subject: &Subject,
@@ -209,9 +211,9 @@ impl Inventory {
         false
     }
 
-    /// The clock was set, and now is this. What was withdrawn at a later time, by the clock as it was then, may be in
-    /// service all the same: servers were told until when. Returns the certificates, with their generations, that the
-    /// sinks are to look at.
+    /// Distrusts withdrawals recorded at a time later than `now`, after the clock was set back. Servers were given the end
+    /// of each staple, so such a staple may still be in service. Returns the certificates to deliver again, with their
+    /// sinks and generations.
     pub(crate) fn doubt_withdrawals_after(&self, now: Timestamp) -> Vec<(SinkNumber, Subject, u64)> {
         let mut doubtful = Vec::new();
         let mut known = self.known();
@@ -232,8 +234,8 @@ impl Inventory {
         doubtful
     }
 
-    /// Notes that a server has lost its staples: of all certificates, or of these. Returns the certificates, with their
-    /// generations, that it gets again.
+    /// Records that a server has lost its staples: of all certificates, or of these. Returns the certificates to
+    /// deliver again, with their generations.
     pub(crate) fn set_lost(
         &self,
         sink: SinkNumber,
@@ -247,7 +249,7 @@ impl Inventory {
         for (subject, entry) in &mut known.certificates {
             let Some(delivery) = entry.deliveries.get_mut(&sink) else { continue };
             if subjects.is_none() && matches!(entry.standing, Standing::Revoked { .. }) {
-                // The server may have read again what was withdrawn from it.
+                // The server may have reloaded a staple that was withdrawn from it.
                 *delivery = Delivery { since: Some(now), ..Delivery::default() };
                 lost.push((subject.clone(), entry.generation));
                 continue;
@@ -261,7 +263,7 @@ impl Inventory {
                 lost.push((subject.clone(), entry.generation));
             }
         }
-        // In the order of their first sight, so that a run can be repeated.
+        // In the order of first sight, so that a run can be repeated.
         lost.sort_unstable_by_key(|(_, generation)| *generation);
         lost
     }

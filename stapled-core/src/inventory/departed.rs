@@ -1,5 +1,5 @@
-//! Certificates that went recently. One that comes back, from an older process of its server or under another name, keeps
-//! its staple and its plan, and its CA is not asked again.
+//! Certificates that recently left their last place. A certificate that returns, from an older process of its server or
+//! under another name, keeps its staple and its planned renewal, and its CA is not asked again.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -8,15 +8,15 @@ use super::Inherited;
 use crate::task::Subject;
 use crate::time::Timestamp;
 
-/// How long they are remembered.
+/// How long a departed certificate is remembered.
 const REMEMBERED: Duration = Duration::from_secs(600);
-/// How many are remembered.
+/// The largest number of departed certificates that are remembered.
 const MAX_REMEMBERED: usize = 10_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Departed {
     known: HashMap<Subject, (Timestamp, Inherited)>,
-    /// In the order in which they went, including those that have come back.
+    /// The departures in order, including those of certificates that have returned.
     order: VecDeque<(Timestamp, Subject)>,
 }
 
@@ -26,7 +26,7 @@ impl Departed {
             && (is_over(*at, now) || self.order.len() >= MAX_REMEMBERED)
         {
             let Some((at, oldest)) = self.order.pop_front() else { break };
-            // Unless it went again later.
+            // A certificate that departed again has a later entry.
             if self.known.get(&oldest).is_some_and(|(known, _)| *known == at) {
                 self.known.remove(&oldest);
             }
@@ -41,7 +41,7 @@ impl Departed {
     }
 }
 
-/// Whether a departure is too old. One in the future was recorded by a clock that was ahead.
+/// Whether a departure is too old. A departure in the future was recorded by a clock that was ahead.
 fn is_over(at: Timestamp, now: Timestamp) -> bool {
     now.since(at) > REMEMBERED || at > now
 }

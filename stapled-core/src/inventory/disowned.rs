@@ -8,14 +8,14 @@ use crate::staple::Staple;
 use crate::task::Subject;
 use crate::time::Timestamp;
 
-/// How many are remembered of certificates that no place holds any more.
+/// The largest number of revocations that are remembered of certificates in no place.
 const MAX_GONE: usize = 100_000;
 
 /// The newest response by which a CA revoked a certificate.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Disowned {
     this_update: Timestamp,
-    /// Whether no newer response said otherwise.
+    /// Whether the revocation stands: no newer response contradicts it.
     stands: bool,
 }
 
@@ -29,7 +29,7 @@ impl Disowned {
         self.this_update
     }
 
-    /// The same, after a newer response that says otherwise: a hold has ended.
+    /// The same revocation after a newer response that contradicts it: a hold has ended.
     pub(super) fn undone(self) -> Self {
         Disowned { stands: false, ..self }
     }
@@ -46,8 +46,8 @@ impl Disowned {
     }
 }
 
-/// Revocations of certificates that are forgotten otherwise, until their validity ends: their files may come back, and a
-/// cache may return an older response then.
+/// Revocations of certificates that are forgotten otherwise, until their validity ends: a certificate's file may
+/// return, and a cache may then return an older response.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DisownedAndGone {
     all: HashMap<Subject, (Disowned, Timestamp)>,

@@ -1,4 +1,4 @@
-//! What an inventory takes over from that of another stapler.
+//! State that an inventory takes over from that of another stapler.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 /// The location of issuers of inherited certificates.
 const LOCATION: &str = "inherited";
 
-/// What another inventory knew of a certificate.
+/// The state of a certificate in another inventory.
 #[derive(Clone, Debug)]
 pub(crate) struct Inherited {
     pub(crate) first_seen: Timestamp,
@@ -27,7 +27,7 @@ pub(crate) struct Inherited {
 }
 
 impl Inherited {
-    /// What is remembered of a certificate that is forgotten otherwise, if it has a staple.
+    /// The state to remember of a certificate that leaves the inventory, if it has a staple.
     pub(super) fn of_departed(entry: &Entry) -> Option<Self> {
         entry.staple.is_some().then(|| Inherited::of(entry, Standing::Good))
     }
@@ -63,7 +63,7 @@ impl Inventory {
     /// Takes over what `from` knew. It applies to certificates when they are found again.
     pub(crate) fn inherit(&self, from: &Inventory) {
         let old = from.known();
-        // What `from` had inherited itself and not used yet is handed on.
+        // State that `from` had inherited itself and not used yet is passed on.
         let mut inherited = old.inherited.clone();
         let mut issuers: Vec<Arc<Certificate>> = Vec::new();
         for (subject, entry) in &old.certificates {

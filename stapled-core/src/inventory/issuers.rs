@@ -64,8 +64,8 @@ impl IssuerPool {
         }
     }
 
-    /// Some of the certificates that wait for an issuer of this name: first those that name its key, since a CA may have
-    /// several keys under one name.
+    /// Some of the certificates that wait for an issuer of this name. Those that name its key come first, since a CA
+    /// may have several keys under one name.
     pub(super) fn waiting_for(&self, issuer: &Certificate) -> Vec<Arc<Certificate>> {
         let named = Certificate::name_key(issuer.subject()).and_then(|key| self.by_name.get(&key));
         let mut waiting: Vec<_> = named.into_iter().flat_map(|named| named.waiting.values()).collect();

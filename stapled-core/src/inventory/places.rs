@@ -1,4 +1,4 @@
-//! Places, and what lies in them: the finder's and the parser's part of the inventory.
+//! The part of the inventory for the finder and the parser: places and their contents.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -21,33 +21,33 @@ use crate::staple::Staple;
 use crate::task::Subject;
 use crate::time::Timestamp;
 
-/// What a scan changed.
+/// The changes that a scan found.
 #[derive(Debug, Default)]
 pub(crate) struct Difference {
-    /// New or changed places, with the generation to parse them for.
+    /// New or changed places, with the generation of their task *parse*.
     pub(crate) changed: Vec<(Subject, u64)>,
-    /// Places that are no more.
+    /// Places that are gone.
     pub(crate) gone: Vec<Subject>,
     /// How many places the source has now.
     pub(crate) places: usize,
 }
 
-/// A certificate that has just come to a place.
+/// A certificate that was just found in a place.
 #[derive(Debug)]
 pub(crate) struct Settled {
     pub(crate) about: Arc<About>,
     pub(crate) generation: u64,
     pub(crate) sinks: BTreeSet<SinkNumber>,
     pub(crate) staple: Option<Arc<Staple>>,
-    /// What another stapler knew of it.
+    /// The state of the certificate in another stapler.
     pub(crate) inherited: Option<Inherited>,
-    /// When its CA is asked next, as far as that was planned.
+    /// When its CA is asked next, if that is planned.
     pub(crate) next: Option<Timestamp>,
-    /// Whether nothing was known of the certificate before.
+    /// Whether the certificate was unknown before.
     pub(crate) new: bool,
-    /// Whether it lay nowhere before: its renewals may have ended.
+    /// Whether no place held the certificate before, so that its renewals may have ended.
     pub(crate) revived: bool,
-    /// The certificate that lay in this place before: its sinks have something to take back.
+    /// The certificate that this place held before. Its sinks must withdraw a staple.
     pub(crate) displaced: Option<Displaced>,
 }
 
@@ -63,8 +63,8 @@ pub(crate) struct Displaced {
 }
 
 impl Inventory {
-    /// Takes a scan over: what is new, what changed, what is gone. `hidden` says of a place that is not among the
-    /// sightings whether it is only out of sight.
+    /// Applies the result of a scan: new, changed and vanished places. `hidden` tells whether a place that is missing
+    /// from the scan is only unreadable at the moment.
     pub(crate) fn compare(
         &self,
         source: SourceNumber,
@@ -83,7 +83,7 @@ impl Inventory {
                 continue;
             }
             if let Material::Bytes(bytes) = &sighting.material {
-                // Whatever private key is among them is not kept.
+                // Private keys among the bytes are not kept.
                 sighting.material = Material::Bytes(Bundle::certificates_only(bytes).into());
             }
             known.generation += 1;
@@ -112,14 +112,14 @@ impl Inventory {
         difference
     }
 
-    /// Forgets which versions of a source's places were seen: the next scan finds all of them changed.
+    /// Forgets the versions of a source's places, so that the next scan reports all of them as changed.
     pub(crate) fn forget_versions(&self, source: SourceNumber) {
         for place in self.known().places.values_mut().filter(|place| place.source == source) {
             place.sighting.version = Version::new([]);
         }
     }
 
-    /// Notes what of a source cannot be looked at; returns what is new among it.
+    /// Records the parts of a source that cannot be read. Returns the new ones.
     pub(crate) fn set_problems(
         &self,
         source: SourceNumber,
@@ -143,7 +143,7 @@ impl Inventory {
         new
     }
 
-    /// Forgets a place; returns the certificate that lay there.
+    /// Forgets a place. Returns the certificate that it held.
     pub(crate) fn forget_place(&self, location: &Subject, now: Timestamp) -> Option<Displaced> {
         let mut known = self.known();
         known.issuers.forget_place(location);
@@ -151,14 +151,14 @@ impl Inventory {
         held.and_then(|held| self.displace(&mut known, location, &held, now))
     }
 
-    /// What is in a place, if the task was made for its present state.
+    /// The contents of a place, if the task was made for its present generation.
     pub(crate) fn place(&self, location: &Subject, generation: u64) -> Option<Sighting> {
         let known = self.known();
         let place = known.places.get(location).filter(|place| place.generation == generation)?;
         Some(place.sighting.clone())
     }
 
-    /// What was wrong with a place when it was read last; none where it is in order.
+    /// The fault that the last read of a place found, if there was one.
     pub(crate) fn fault_of(&self, location: &Subject) -> Option<PlaceFault> {
         match self.known().places.get(location)?.state {
             PlaceState::Problem { fault, .. } => Some(fault),
@@ -167,8 +167,8 @@ impl Inventory {
         }
     }
 
-    /// Adds certificates of CAs that lie in a place. Returns the places, with their generations, that wait for one of
-    /// these issuers.
+    /// Adds certificates of CAs from a place. Returns the places, with their generations, that wait for one of these
+    /// issuers.
     pub(crate) fn add_issuers(&self, location: &Subject, issuers: &[Arc<Certificate>]) -> Vec<(Subject, u64)> {
         let mut known = self.known();
         let waiting = known.issuers.add(location, issuers);
@@ -184,22 +184,22 @@ impl Inventory {
         self.known().issuers.named(name)
     }
 
-    /// Notes that a place is to be parsed again when an issuer of this name turns up.
+    /// Records that a place is parsed again when an issuer of this name is added.
     pub(crate) fn wait_for_issuer(&self, location: &Subject, certificate: &Arc<Certificate>) {
         self.known().issuers.wait(location, certificate);
     }
 
-    /// Whether a certificate waits for its issuer that says that it is at this URL.
+    /// Whether a certificate that waits for its issuer names this caIssuers URL.
     pub(crate) fn is_issuer_awaited_from(&self, url: &str) -> bool {
         self.known().issuers.is_awaited_from(url)
     }
 
-    /// Those of these certificates that issued one that waits for its issuer.
+    /// The candidates that issued a waiting certificate.
     pub(crate) fn confirmed_issuers(&self, candidates: &[Arc<Certificate>]) -> Vec<Arc<Certificate>> {
         self.issuers_that(candidates, Issuance::Signed)
     }
 
-    /// Those of these certificates that may have issued one that waits for its issuer, which cannot be checked.
+    /// The candidates that may have issued a waiting certificate, but whose signature algorithm is not supported.
     pub(crate) fn unsupported_issuers(&self, candidates: &[Arc<Certificate>]) -> Vec<Arc<Certificate>> {
         self.issuers_that(candidates, Issuance::Unsupported)
     }
@@ -213,9 +213,9 @@ impl Inventory {
         pairs.filter(issued).map(|(issuer, _)| Arc::clone(issuer)).collect()
     }
 
-    /// Notes how a place stands that holds no certificate to be stapled. Returns what lay there before; but a
-    /// certificate keeps its place while there is only a problem with what came after it, since servers go on with the
-    /// old one.
+    /// Records the state of a place without a certificate that wants a staple. Returns the certificate that the place
+    /// held before. If the new contents have a fault, the place keeps its old certificate, since servers continue to
+    /// use it.
     pub(crate) fn settle_without(
         &self,
         location: &Subject,
@@ -237,7 +237,7 @@ impl Inventory {
         held.and_then(|held| self.displace(&mut known, location, &held, now))
     }
 
-    /// Notes that this certificate lies in a place.
+    /// Records that a place holds this certificate.
     pub(crate) fn settle(
         &self,
         location: &Subject,
@@ -262,7 +262,7 @@ impl Inventory {
         known.generation += 1;
         let generation = known.generation;
         let new = !known.certificates.contains_key(&subject);
-        // It stays until there is something better to hand on: this stapler may end in the next moment.
+        // The inherited state stays until there is newer state to hand on: this stapler may end at any moment.
         let inherited = known.inherited.get(&subject).cloned().or_else(|| known.departed.take(&subject, now));
         let disowned = known.disowned.take(&subject);
         let entry = known.certificates.entry(subject).or_insert_with(|| Entry {
@@ -290,7 +290,8 @@ impl Inventory {
         let revived = entry.places.is_empty();
         entry.places.insert(location.clone(), (source, site));
         if matches!(entry.standing, Standing::Expired | Standing::Retired) {
-            // It is back, or the clock was wrong before: only certificates within their validity are settled.
+            // The certificate has returned, or the clock was wrong before: only certificates within their validity are
+            // settled.
             entry.set_standing(entry.standing_within_validity(now), now);
         }
         entry.about = Arc::new(about(&entry.chain, &entry.places));
@@ -307,7 +308,7 @@ impl Inventory {
         })
     }
 
-    /// Takes a place from the certificate that lies there.
+    /// Removes a certificate from a place.
     fn displace(&self, known: &mut Known, location: &Subject, subject: &Subject, now: Timestamp) -> Option<Displaced> {
         let entry = known.certificates.get_mut(subject)?;
         let sinks = self.sinks_of_entry(entry);

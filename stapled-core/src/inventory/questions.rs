@@ -24,7 +24,7 @@ pub(super) struct Questions {
     pub(super) answered: Ticket,
     /// Whether the last request brought no believed answer.
     pub(super) in_vain: bool,
-    /// When the CA is asked, or was asked last, because of a change at a server.
+    /// When the CA is or was asked because of a change at a server.
     doubted: Option<Timestamp>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) enum Progress {
 }
 
 impl Inventory {
-    /// A ticket for a request about a certificate; none if its CA is not to be asked.
+    /// Opens a request about a certificate and returns its ticket; none if its CA must not be asked.
     pub(crate) fn ask(&self, subject: &Subject) -> Option<Ticket> {
         let mut known = self.known();
         let entry = known.certificates.get_mut(subject)?;
@@ -67,7 +67,7 @@ impl Inventory {
         Some(entry.questions.asked)
     }
 
-    /// The certificates that want a staple and fit, in the order of their names.
+    /// The certificates that want a staple and match `fits`, in the order of their names.
     pub(crate) fn selected(&self, fits: impl Fn(&About, &CertChain) -> bool) -> Vec<Selected> {
         let known = self.known();
         let fitting = known
@@ -120,7 +120,7 @@ impl Inventory {
         };
         let are_in_line = || self.sinks_of_entry(entry).iter().all(is_in_line);
         match entry.questions.answered >= ticket {
-            // Servers get nothing new.
+            // Without a believed answer, servers receive nothing new.
             true if entry.questions.in_vain => Progress::InVain(Box::new(self.status(entry))),
             true if are_in_line() => Progress::Done(Box::new(self.status(entry))),
             _ => Progress::Open,

@@ -1,4 +1,4 @@
-//! Staples, and how certificates stand: the renewer's part of the inventory.
+//! The renewer's part of the inventory: staples and the standing of certificates.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,37 +23,37 @@ pub(crate) struct RenewalMemory {
     pub(crate) validator: Option<Validator>,
 }
 
-/// A validator (RFC 9110 §8.8.3), and what it is of: one answer to one question.
+/// A validator (RFC 9110 §8.8.3) with the request and the response that it belongs to.
 #[derive(Clone, Debug)]
 pub(crate) struct Validator {
     pub(crate) etag: String,
-    /// The URL that was asked by GET.
+    /// The URL that was asked with GET.
     pub(crate) url: String,
-    /// The request in it.
+    /// The request in the URL.
     pub(crate) request: Bytes,
-    /// The response that was answered, as the staple of it has it.
+    /// The response, as in its staple.
     pub(crate) response: Bytes,
 }
 
 impl Validator {
-    /// Whether it is of the answer that is held, if the same URL is asked the same.
+    /// Whether the validator belongs to the staple that is held, for this request at this URL.
     pub(crate) fn is_of(&self, url: &str, request: &[u8], held: &Staple) -> bool {
         self.url == url && self.request == request && self.response == held.response()
     }
 }
 
-/// A staple from before.
+/// A staple from an earlier run.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
     pub(crate) staple: Arc<Staple>,
     pub(crate) memory: RenewalMemory,
     /// When it is renewed.
     pub(crate) renew_at: Timestamp,
-    /// Since when all is well with the certificate, where that is known.
+    /// Since when the certificate has been good, if known.
     pub(crate) since: Option<Timestamp>,
 }
 
-/// A certificate, for the renewer.
+/// The renewer's view of a certificate.
 #[derive(Clone, Debug)]
 pub(crate) struct CertificateView {
     pub(crate) chain: Arc<CertChain>,
@@ -61,22 +61,23 @@ pub(crate) struct CertificateView {
     pub(crate) first_seen: Timestamp,
     pub(crate) staple: Option<Arc<Staple>>,
     pub(crate) standing: Standing,
-    /// When its CA is asked next, as far as that was planned.
+    /// When its CA is asked next, if that is planned.
     pub(crate) next: Option<Timestamp>,
-    /// thisUpdate of the newest answer by which the CA disowned it: nothing older makes it good again.
+    /// thisUpdate of the newest response by which the CA disowned the certificate. No older response makes it good
+    /// again.
     pub(crate) disowned: Option<Timestamp>,
-    /// Whether the CA is to be asked past every cache: somebody wants to know what it says now.
+    /// Whether the request must bypass caches, because a client asked for the CA's present answer.
     pub(crate) wants_fresh: bool,
-    /// How often its renewal was put off since it was asked for last, each time since the clock was set.
+    /// How often the renewal was put off since the last request, each time because the clock was set.
     pub(crate) put_off: u8,
     pub(crate) memory: RenewalMemory,
     pub(crate) sinks: BTreeSet<SinkNumber>,
-    /// Whether it lies nowhere any more.
+    /// Whether no place holds the certificate any more.
     pub(crate) retired: bool,
 }
 
 impl Inventory {
-    /// A certificate, if the task was made for its present state.
+    /// The view of a certificate, if the task was made for its present generation.
     pub(crate) fn certificate(&self, subject: &Subject, generation: u64) -> Option<CertificateView> {
         let known = self.known();
         let entry = known.certificates.get(subject).filter(|entry| entry.generation == generation)?;
@@ -96,8 +97,8 @@ impl Inventory {
         })
     }
 
-    /// The certificates that are to be looked at after the clock was set, with their generations, and whether somebody
-    /// waits for their CA's word: all, or those that seem to have expired.
+    /// The certificates to check after the clock was set: all, or those that seem to have expired. Each comes with its
+    /// generation and whether a client waits for its CA's answer.
     pub(crate) fn after_the_clock_was_set(&self, all: bool) -> Vec<(Arc<CertChain>, u64, bool)> {
         let known = self.known();
         let concerned = known.certificates.values().filter(|entry| all || entry.standing == Standing::Expired);
@@ -107,15 +108,16 @@ impl Inventory {
         });
         let mut certificates: Vec<_> = with_urgency.collect();
         drop(known);
-        // In the order of their first sight, so that a run can be repeated.
+        // In the order of first sight, so that a run can be repeated.
         certificates.sort_unstable_by_key(|(_, generation, _)| *generation);
         certificates
     }
 
-    // What changes how a certificate stands returns the sinks to bring in line: those that it has at that moment, since
-    // it may have come to another place, with other sinks, while its CA was asked.
+    // Methods that change a certificate's standing return the sinks to bring up to date. The set is read after the
+    // change, since the certificate may have come to another place, with other sinks, while its CA was asked.
 
-    /// A staple for a certificate, and when it is renewed. Returns whether it differs from the one held before, too.
+    /// Stores a certificate's staple and the time of its renewal. Also returns whether the staple differs from the
+    /// former one.
     pub(crate) fn set_staple(
         &self,
         staple: Arc<Staple>,
@@ -143,7 +145,7 @@ impl Inventory {
         (changed, sinks)
     }
 
-    /// A staple that was kept from before, if there is still need of one; otherwise nothing is returned.
+    /// Stores a staple that a sink has kept, if the certificate still needs one. Returns `None` otherwise.
     pub(crate) fn adopt(&self, kept: Kept, now: Timestamp) -> Option<BTreeSet<SinkNumber>> {
         let mut known = self.known();
         let entry = known.certificates.get_mut(kept.staple.chain().subject())?;
@@ -161,14 +163,14 @@ impl Inventory {
         Some(sinks)
     }
 
-    /// Notes that the renewal of a certificate was put off since the clock was set.
+    /// Records that the renewal of a certificate was put off because the clock was set.
     pub(crate) fn put_off(&self, subject: &Subject) {
         if let Some(entry) = self.known().certificates.get_mut(subject) {
             entry.put_off = entry.put_off.saturating_add(1);
         }
     }
 
-    /// Notes that the CA has disowned a certificate, by an answer of this thisUpdate. The staple is dropped.
+    /// Records that the CA has disowned a certificate in a response with this thisUpdate. Drops the staple.
     pub(crate) fn disown(
         &self,
         subject: &Subject,
@@ -186,8 +188,8 @@ impl Inventory {
         self.set_standing(subject, Standing::Revoked { status }, Some(next), now)
     }
 
-    /// A certificate seemed to have expired and has not: the clock was wrong. Its staple is good again, if it has one that
-    /// is not over.
+    /// Restores a certificate that seemed to have expired while the clock was wrong. If its staple has not ended, the
+    /// staple is good again.
     pub(crate) fn revive(&self, subject: &Subject, now: Timestamp) -> BTreeSet<SinkNumber> {
         let mut known = self.known();
         let Some(entry) = known.certificates.get_mut(subject) else { return BTreeSet::new() };
@@ -195,7 +197,8 @@ impl Inventory {
         self.sinks_of_entry(entry)
     }
 
-    /// How a certificate stands without a new staple: the one held stays, unless the CA has disowned it.
+    /// Records a certificate's standing without a new staple. The present staple stays, unless the CA has disowned the
+    /// certificate.
     pub(crate) fn set_standing(
         &self,
         subject: &Subject,
@@ -206,12 +209,12 @@ impl Inventory {
         let _told = self.tell_when_done();
         let mut known = self.known();
         let Some(entry) = known.certificates.get_mut(subject) else { return BTreeSet::new() };
-        // That of one that has expired stays: the clock may be wrong.
+        // An expired certificate keeps its staple: the clock may be wrong.
         if matches!(standing, Standing::Revoked { .. }) {
             entry.staple = None;
             entry.memory = RenewalMemory::default();
         }
-        // Unless the renewer says so after this.
+        // The renewer sets this again if the request brought no believed answer.
         entry.questions.in_vain = false;
         entry.next = next;
         entry.set_standing(standing, now);
