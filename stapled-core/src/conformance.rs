@@ -1,6 +1,6 @@
-//! What every [`Scheduler`] promises, as tests for whoever writes one (cargo feature `conformance`).
+//! Tests of the guarantees of every [`Scheduler`], for authors of schedulers (cargo feature `conformance`).
 //!
-//! Write a [`Harness`] for yours, then, in a test module:
+//! Write a [`Harness`] for your scheduler, then, in a test module:
 //!
 //! ```ignore
 //! stapled_core::scheduler_conformance! {
@@ -8,8 +8,8 @@
 //! }
 //! ```
 //!
-//! That makes one test of each promise. The harness, and not the suite, says how time passes: in memory it is tokio's
-//! paused time; a store elsewhere answers in real time, whatever its own clock is made to show.
+//! The macro makes one test of each guarantee. The harness controls how time passes. In memory, it uses tokio's paused
+//! time. An external store answers in real time, whatever its own clock shows.
 #![allow(
     missing_docs,
     clippy::panic,
@@ -42,28 +42,28 @@ use crate::scheduler::{Lease, QueueCensus, Scheduler, SchedulerError, Step};
 use crate::task::{Queue, Subject, Task};
 use crate::time::Timestamp;
 
-/// A scheduler under test, which nobody else uses, and its time.
+/// A scheduler under test, without other users, and its clock.
 #[async_trait]
 pub trait Harness: Send + Sync {
-    /// The scheduler; the same one at every call, empty at first.
+    /// The scheduler. Every call returns the same one. It is empty at first.
     fn scheduler(&self) -> Arc<dyn Scheduler>;
 
-    /// What the scheduler's clock shows.
+    /// The time on the scheduler's clock.
     fn now(&self) -> Timestamp;
 
-    /// Lets this much time pass for the scheduler: hours, often. Its clock may go a little further.
+    /// Advances the scheduler's clock by this time, often by hours. The clock may advance a little further.
     async fn advance(&self, by: Duration);
 
-    /// Waits as long as the scheduler needs to answer a call and to notice what is due by now, while its clock stands
-    /// still, or goes on by a second at most.
+    /// Waits until the scheduler has answered all calls and noticed all tasks that are due. Meanwhile its clock stands
+    /// still, or advances by a second at most.
     async fn settle(&self);
 
-    /// Sets the scheduler's clock, without time passing; false when this harness cannot.
+    /// Sets the scheduler's clock without letting time pass; false if this harness cannot.
     async fn set_clock(&self, _to: Timestamp) -> bool {
         false
     }
 
-    /// Whether leases lapse by the clock; false when only dropping them loses them.
+    /// Whether leases lapse by the clock; false if only a drop loses them.
     fn leases_lapse(&self) -> bool {
         false
     }
@@ -128,9 +128,9 @@ macro_rules! scheduler_conformance {
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-/// A lease that is to be lost.
+/// The duration of a lease that the test loses.
 const SHORT: Duration = Duration::from_secs(600);
-/// A lease that is to be kept while hours pass.
+/// The duration of a lease that the test keeps while hours pass.
 const LONG: Duration = Duration::from_secs(50 * 365 * 86_400);
 
 fn task(queue: &str, subject: &str) -> Task {
@@ -145,7 +145,7 @@ fn subjects(leases: &[Lease]) -> Vec<&str> {
     leases.iter().map(|lease| lease.task().subject.as_str()).collect()
 }
 
-/// The result of something that must happen without time passing.
+/// The result of a future that must complete without time passing.
 async fn soon<F: Future>(harness: &dyn Harness, future: F) -> F::Output {
     let mut future = pin!(future);
     for _ in 0..200 {
@@ -156,7 +156,7 @@ async fn soon<F: Future>(harness: &dyn Harness, future: F) -> F::Output {
     panic!("nothing happened, for a long time");
 }
 
-/// The result of something that happens while the scheduler settles.
+/// The result of a future that completes while the scheduler settles.
 async fn meanwhile<F: Future>(harness: &dyn Harness, future: Pin<&mut F>) -> Option<F::Output> {
     tokio::select! {
         biased;
@@ -176,12 +176,12 @@ async fn take_one(harness: &dyn Harness, queue: &str) -> Lease {
     taken.remove(0)
 }
 
-/// Takes a task in order to lose it.
+/// Takes a task whose lease the test loses.
 async fn take_short(harness: &dyn Harness, queue: &str) -> Lease {
     take_leased(harness, &[queue], 1, SHORT).await.remove(0)
 }
 
-/// Takes as many tasks as there must be, if need be in several goes.
+/// Takes exactly `count` tasks, in several calls if needed.
 async fn take_all(harness: &dyn Harness, from: &[&str], count: usize) -> Vec<Lease> {
     let mut taken = Vec::new();
     while taken.len() < count {
@@ -197,7 +197,7 @@ async fn assert_nothing_due(harness: &dyn Harness, from: &[&str]) {
     assert!(taken.is_none(), "nothing is due, and yet came {taken:?}");
 }
 
-/// Ends a lease as a worker does that dies, and waits until the task is back.
+/// Loses a lease as a crashed worker does, and waits until the task is back.
 async fn lose(harness: &dyn Harness, lease: Lease) {
     drop(lease);
     harness.advance(SHORT + HOUR + MINUTE).await;
@@ -226,7 +226,7 @@ async fn assert_fenced(harness: &dyn Harness, lease: &Lease) {
     assert!(matches!(extended, Err(SchedulerError::Fenced { .. })), "{extended:?}");
 }
 
-/// Waiting, due, leased, parked.
+/// The numbers of waiting, due, leased and parked tasks.
 async fn counts(harness: &dyn Harness, queue: &str) -> (u64, u64, u64, u64) {
     let QueueCensus { waiting, due, leased, parked, .. } = queue_census(harness, queue).await;
     (waiting, due, leased, parked)
@@ -252,7 +252,7 @@ mod tests {
     use crate::io::memory::MemoryScheduler;
     use crate::scheduler::{Census, QueueRules, Recorded, Which};
 
-    /// A scheduler with a fault: it never answers when a lease is to be ended.
+    /// A faulty scheduler that never answers a call that ends a lease.
     #[derive(Debug)]
     struct NeverEnding(MemoryScheduler);
 

@@ -1,4 +1,4 @@
-//! Many workers at once, some of which die.
+//! Many concurrent workers, some of which crash.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use crate::scheduler::{Scheduler, SchedulerError, Step};
 
 const TASKS: usize = 300;
 const WORKERS: usize = 12;
-/// The first so many attempts at every seventh task kill their worker.
+/// How many first attempts at every seventh task crash their worker.
 const DEATHS: u32 = 3;
 
 #[derive(Default)]
@@ -27,7 +27,7 @@ pub async fn every_task_is_done_once_and_none_is_lost_with_its_worker(harness: &
         let step = (0..50).fold(Step::intake(), |step, n| step.put(task("first", &(chunk * 50 + n).to_string())));
         commit(harness, step).await;
     }
-    // What was lost comes back after a while.
+    // Lost tasks return after a while.
     for _ in 0..1000 {
         if done.count.load(Ordering::SeqCst) == 2 * TASKS {
             break;
@@ -65,7 +65,7 @@ async fn work(scheduler: Arc<dyn Scheduler>, number: usize, done: Arc<Done>) {
                     *stage.lock().unwrap().entry(subject).or_default() += 1;
                     done.count.fetch_add(1, Ordering::SeqCst);
                 }
-                // The lease lapsed while it was worked on: another does it.
+                // The lease lapsed during the work: another worker does the task.
                 Err(SchedulerError::Fenced { .. }) => {}
                 Err(error) => panic!("{error}"),
             }

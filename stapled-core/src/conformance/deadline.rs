@@ -1,4 +1,4 @@
-//! The deadline of each promise: a scheduler that never answers fails the test instead of holding it up for ever.
+//! The deadline of each guarantee: a scheduler that never answers fails the test instead of blocking it forever.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-/// How long one promise may take in real time, with a slow store on a busy machine.
+/// The limit for one test in real time, with a slow store on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(300);
 
-/// Waits for a future; panics when that takes longer than `limit` in real time, however time passes for the runtime.
+/// Waits for a future. Panics if that takes longer than `limit` in real time, whatever the runtime's time is.
 pub async fn within<F: Future>(limit: Duration, promise: &str, future: F) -> F::Output {
     let mut future = pin!(future);
     let watch = Watch::start(limit);
@@ -24,7 +24,7 @@ pub async fn within<F: Future>(limit: Duration, promise: &str, future: F) -> F::
     .await
 }
 
-/// A thread that wakes a task when the time is over; it ends as soon as this is dropped.
+/// A thread that wakes a task when the time is over. The thread ends when this value is dropped.
 struct Watch {
     state: Arc<Mutex<State>>,
     _end: Sender<()>,
@@ -51,7 +51,7 @@ impl Watch {
         Watch { state, _end: end }
     }
 
-    /// Whether the time is over; if not, `waker` is called then.
+    /// Whether the time is over. If not, the thread calls `waker` at its end.
     fn is_over(&self, waker: &Waker) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.waker = Some(waker.clone());

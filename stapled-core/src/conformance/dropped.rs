@@ -1,4 +1,4 @@
-//! Calls that are dropped on their way: done or not, wholly, and harmless when they are made again.
+//! Dropped calls: each takes effect completely or not at all, and is safe to repeat.
 
 use std::future::Future;
 use std::task::Poll;
@@ -9,10 +9,10 @@ use super::{HOUR, Harness, LONG, commit, counts, put, queues, resting, soon, sta
 use crate::scheduler::{QueueRules, Record, SchedulerError, Step, Which};
 use crate::task::{Due, Subject};
 
-/// A store's answer may take some polls; in memory, the first one has it.
+/// The largest number of polls that a store's answer may take. The in-memory scheduler answers at the first poll.
 const POLLS: usize = 6;
 
-/// Polls a future so many times at most, and drops it; its output where it was ready.
+/// Polls a future at most `polls` times and drops it. Returns its output if it was ready.
 async fn cut_short<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     let mut future = Box::pin(future);
     for _ in 0..polls {

@@ -1,4 +1,4 @@
-//! One lease at a time; how leases end.
+//! Leases: one at a time for each key, and their ends.
 
 use std::collections::BTreeSet;
 
@@ -45,7 +45,7 @@ pub async fn a_put_during_a_lease_wins_over_the_holders_own(harness: &dyn Harnes
     assert_eq!((next.task().generation, next.task().attempt), (2, 0));
     finish(harness, next).await;
     assert_nothing_due(harness, &["q"]).await;
-    // The rest of the step was taken.
+    // The rest of the step took effect.
     take_one(harness, "other").await;
 }
 
@@ -89,7 +89,7 @@ pub async fn a_spent_lease_is_refused(harness: &dyn Harness) {
     let lease = take_one(harness, "q").await;
     commit(harness, Step::finish(&lease)).await;
     assert_fenced(harness, &lease).await;
-    // Its destruction changes nothing.
+    // The drop of a spent lease changes nothing.
     lose(harness, lease).await;
     assert_eq!(counts(harness, "q").await, (0, 0, 0, 0));
 }
@@ -111,7 +111,7 @@ pub async fn an_extended_lease_lasts(harness: &dyn Harness) {
     put(harness, task("q", "s")).await;
     let lease = take_short(harness, "q").await;
     harness.scheduler().extend(&lease, LONG).await.unwrap();
-    // Never shorter than before.
+    // An extension never shortens a lease.
     harness.scheduler().extend(&lease, MINUTE).await.unwrap();
     harness.advance(SHORT + HOUR + MINUTE).await;
     assert_nothing_due(harness, &["q"]).await;

@@ -1,4 +1,4 @@
-//! Random operations, compared with the simplest scheduler there is: a list.
+//! Random operations, compared with the simplest possible scheduler: a list.
 
 use std::collections::BTreeMap;
 use std::mem::discriminant;
@@ -35,7 +35,7 @@ pub async fn random_operations_agree_with_the_model(harness: &dyn Harness) {
     }
 }
 
-/// Always the same for the same seed.
+/// A generator whose sequence depends only on the seed.
 struct Dice(u64);
 
 impl Dice {
@@ -55,7 +55,7 @@ impl Dice {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Place {
-    /// `None`: somewhere in the past.
+    /// `None`: an unknown time in the past.
     Waiting(Option<Timestamp>),
     Parked,
     Leased(u64, Option<Box<Entry>>),
@@ -232,7 +232,7 @@ impl Model {
         census
     }
 
-    /// When the tasks that are due on these queues fell due, as far as that is known.
+    /// The due times of the tasks that are due on these queues, as far as they are known.
     fn due(&self, from: &[&str], now: Timestamp) -> Vec<Option<Timestamp>> {
         let tasks =
             from.iter().filter_map(|&queue| self.queues.get(&queue.into())).flat_map(|(_, tasks)| tasks.values());
@@ -270,7 +270,7 @@ impl Run<'_> {
         }
     }
 
-    /// Takes what is due, if there is anything. What is taken for short is lost at once.
+    /// Takes due tasks, if there are any. Short leases are lost at once.
     async fn take(&mut self, lease: std::time::Duration) -> String {
         let from: Vec<&str> = (0..=self.dice.roll(3)).map(|_| self.dice.of(&QUEUES)).collect();
         let mut once = from.clone();
@@ -306,7 +306,7 @@ impl Run<'_> {
             self.model.lose(lease.task());
         }
         self.harness.advance(SHORT + HOUR + MINUTE).await;
-        // That they are back is noticed when somebody asks.
+        // The scheduler notices the returned tasks at the next call.
         format!("lose, {done}")
     }
 
@@ -335,7 +335,7 @@ impl Run<'_> {
             (Err(modelled), Err(committed)) if discriminant(modelled) == discriminant(committed) => {}
             _ => panic!("{done} gave {committed:?} and not {modelled:?}"),
         }
-        // Spent or not, sometimes it is kept.
+        // Some leases are kept, spent or not.
         if (modelled.is_err() || self.dice.roll(4) == 0)
             && let Some(lease) = lease
         {

@@ -1,4 +1,4 @@
-//! What is handed out when, and in which order.
+//! Which tasks are handed out, when, and in which order.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub async fn order_holds_across_queues(harness: &dyn Harness) {
     for (queue, hours) in [("a", 1), ("b", 2), ("a", 3), ("c", 4), ("b", 5), ("a", 6)] {
         put(harness, task(queue, &hours.to_string()).due(Due::At(now - HOUR * hours))).await;
     }
-    // One asked for twice is the same as once.
+    // A queue that is named twice counts once.
     let taken = take_all(harness, &["a", "b", "a"], 5).await;
     assert_eq!(subjects(&taken), ["6", "5", "3", "2", "1"]);
     assert_nothing_due(harness, &["a", "b"]).await;

@@ -1,4 +1,4 @@
-//! Rules of queues, and what is done to tasks from outside: cancelling, hastening, counting.
+//! Rules of queues, and operations on tasks from outside: cancelling, hastening, counting.
 
 use super::{
     HOUR, Harness, MINUTE, assert_fenced, assert_nothing_due, commit, counts, finish, lose, put, queue_census, resting,
@@ -30,7 +30,7 @@ pub async fn a_full_queue_refuses(harness: &dyn Harness) {
     assert_full(harness, Step::intake().put(task("q", "b")).put(task("q", "c"))).await;
     put(harness, task("q", "b").due(Due::After(HOUR))).await;
     assert_full(harness, Step::intake().put(task("q", "c"))).await;
-    // Others are not concerned.
+    // Other queues are not affected.
     put(harness, task("other", "c")).await;
     configure(harness, "none", Some(0), None).await;
     assert_full(harness, Step::intake().put(task("none", "a"))).await;
@@ -47,7 +47,7 @@ pub async fn replacing_needs_no_room(harness: &dyn Harness) {
     put(harness, task("q", "b")).await;
     commit(harness, Step::intake().put(task("q", "a").generation(1)).put(task("q", "b").generation(1))).await;
     let lease = take_one(harness, "q").await;
-    // Behind the leased one, twice in one step.
+    // The task is put behind the leased one, twice in one step.
     let again = lease.task().clone();
     commit(harness, Step::intake().put(again.clone().generation(2)).put(again.generation(3))).await;
     assert_full(harness, Step::intake().put(task("q", "c"))).await;
@@ -56,7 +56,7 @@ pub async fn replacing_needs_no_room(harness: &dyn Harness) {
     for lease in take_all(harness, &["q"], 2).await {
         finish(harness, lease).await;
     }
-    // The same key twice needs room for one.
+    // The same key twice needs room for one task.
     configure(harness, "q", Some(1), None).await;
     commit(harness, Step::intake().put(task("q", "c")).put(task("q", "c"))).await;
 }
@@ -81,7 +81,7 @@ pub async fn releasing_makes_room(harness: &dyn Harness) {
     commit(harness, Step::finish(&lease).put(task("q", "b"))).await;
     let lease = take_one(harness, "q").await;
     assert_eq!(lease.task().subject, "b".into());
-    // Not when another task is behind it.
+    // The end of a lease frees no room if another task with its key follows.
     put(harness, task("q", "b").generation(1)).await;
     assert_full(harness, Step::finish(&lease).put(task("q", "c"))).await;
     commit(harness, Step::finish(&lease).put(task("q", "b").generation(2))).await;
@@ -99,7 +99,7 @@ pub async fn an_overfull_queue_may_shrink(harness: &dyn Harness) {
     let lease = take_one(harness, "q").await;
     commit(harness, Step::finish(&lease).put(task("q", "d"))).await;
     assert_full(harness, Step::intake().put(task("q", "e"))).await;
-    // A lost task needs no room.
+    // A lost task needs no room to return.
     let lease = take_short(harness, "q").await;
     lose(harness, lease).await;
     assert_eq!(counts(harness, "q").await, (0, 3, 0, 0));
@@ -127,12 +127,12 @@ pub async fn tasks_tried_too_often_are_parked(harness: &dyn Harness) {
     assert_eq!(queue_census(harness, "q").await.next_due, None);
     harness.advance(100 * HOUR).await;
     assert_nothing_due(harness, &["q"]).await;
-    // Put again from outside it is a new task.
+    // A task that is put from outside is a new task.
     put(harness, task("q", "s")).await;
     assert_eq!(counts(harness, "q").await, (0, 1, 0, 0));
     let lease = take_one(harness, "q").await;
     assert_eq!(lease.task().attempt, 0);
-    // Parked behind a lease, it is parked when that ends.
+    // A task that was put behind a lease parks when the lease ends.
     put(harness, tried("q", "s", 9)).await;
     finish(harness, lease).await;
     assert_eq!(counts(harness, "q").await, (0, 0, 0, 1));
@@ -161,14 +161,14 @@ pub async fn cancelling_a_task_fences_it(harness: &dyn Harness) {
     assert_eq!((counts(harness, "q").await, counts(harness, "other").await), ((0, 1, 0, 0), (0, 1, 0, 0)));
     assert_eq!(state(harness, "s").await.as_deref(), Some("state"), "the record stays");
     finish(harness, take_one(harness, "q").await).await;
-    // In flight, with another behind it.
+    // The task is leased, and another one follows it.
     put(harness, task("q", "s")).await;
     let cancelled = take_one(harness, "q").await;
     put(harness, task("q", "s").generation(1)).await;
     assert_eq!(scheduler.cancel(Which::Task(&q, &s)).await.unwrap(), 1, "a key counts once");
     assert_eq!(counts(harness, "q").await, (0, 0, 0, 0));
     assert_fenced(harness, &cancelled).await;
-    // Its key is free at once, and the dead lease does no harm to what comes.
+    // The key is free at once, and the dead lease does not affect later tasks.
     put(harness, task("q", "s").generation(2)).await;
     let lease = take_one(harness, "q").await;
     lose(harness, cancelled).await;
@@ -211,7 +211,7 @@ pub async fn cancelling_a_queue_removes_its_rules(harness: &dyn Harness) {
     let census = scheduler.census().await.unwrap();
     assert_eq!(census.queues.keys().map(|queue| queue.as_str()).collect::<Vec<_>>(), ["other"]);
     lose(harness, lease).await;
-    // It comes into being again, without rules.
+    // The queue is created again, without rules.
     for n in 0..5 {
         put(harness, tried("q", &n.to_string(), 1)).await;
     }
@@ -233,7 +233,7 @@ pub async fn hastening_makes_due(harness: &dyn Harness) {
     put(harness, tried("q", "early", 4).due(Due::At(harness.now() - HOUR))).await;
     put(harness, tried("q", "later", 4).due(Due::At(harness.now() - MINUTE))).await;
     assert_eq!(scheduler.hasten(Which::Queue(&q)).await.unwrap(), 3);
-    // What was due before keeps its turn.
+    // Tasks that were due before keep their turn.
     let taken = take_all(harness, &["q"], 3).await;
     assert_eq!(subjects(&taken), ["early", "later", "t"]);
     assert!(taken.iter().all(|lease| lease.task().attempt == 0));
@@ -262,7 +262,7 @@ pub async fn hastening_leaves_leased_tasks_alone(harness: &dyn Harness) {
     let lease = take_one(harness, "q").await;
     assert_eq!(scheduler.hasten(Which::Task(&q, &s)).await.unwrap(), 0);
     assert_eq!(scheduler.hasten(Which::Queue(&q)).await.unwrap(), 0);
-    // Only what waits for the end of the lease.
+    // Only the task that waits for the end of the lease can be hastened.
     put(harness, tried("q", "s", 3).due(Due::After(HOUR))).await;
     assert_eq!(scheduler.hasten(Which::Subject(&s)).await.unwrap(), 1);
     assert_eq!(scheduler.hasten(Which::Queue(&q)).await.unwrap(), 1);

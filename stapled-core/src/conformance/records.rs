@@ -1,4 +1,4 @@
-//! What is on record.
+//! The records of subjects.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ pub async fn forgetting_leaves_nothing(harness: &dyn Harness) {
         commit(harness, Step::intake().record(Record::new("s".into(), "new").expecting(Expect::Nothing))).await;
         assert!(scheduler.recorded(&"s".into()).await.unwrap().unwrap().fields.is_empty());
     }
-    // What is not on record can be forgotten, too.
+    // A subject without a record can be forgotten, too.
     commit(harness, Step::intake().record(Record::forget("unknown".into()))).await;
     assert!(scheduler.census().await.unwrap().queues.is_empty());
 }
@@ -85,7 +85,7 @@ pub async fn expectations_are_checked(harness: &dyn Harness) {
 pub async fn several_records_apply_in_order(harness: &dyn Harness) {
     let scheduler = harness.scheduler();
     commit(harness, Step::intake().record(Record::new("s".into(), "a").field("old", "1"))).await;
-    // Each expects what was before the step.
+    // Each record expects the state before the step.
     let step = Step::intake()
         .record(Record::forget("s".into()).expecting(Expect::State("a".into())))
         .record(Record::new("s".into(), "b").field("new", "1"))
@@ -100,7 +100,7 @@ pub async fn several_records_apply_in_order(harness: &dyn Harness) {
 
 pub async fn resting_subjects_are_counted(harness: &dyn Harness) {
     let scheduler = harness.scheduler();
-    // A task of a subject that is not on record rests nowhere.
+    // A task of a subject without a record does not count as resting.
     put(harness, task("q", "s")).await;
     assert!(scheduler.census().await.unwrap().resting.is_empty());
     commit(harness, Step::intake().record(Record::new("s".into(), "x"))).await;

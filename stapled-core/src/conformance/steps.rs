@@ -1,4 +1,4 @@
-//! Steps: all or nothing.
+//! Steps take effect completely or not at all.
 
 use super::{
     HOUR, Harness, assert_fenced, assert_nothing_due, commit, counts, finish, put, resting, state, take_one, task,
@@ -56,7 +56,7 @@ pub async fn the_last_of_several_puts_counts(harness: &dyn Harness) {
         assert_eq!(lease.task().generation, expected);
         finish(harness, lease).await;
     }
-    // The same when the key is one that the step releases, or one that is leased by another.
+    // The same holds for a key that the step releases, and for a key that is leased by another worker.
     commit(harness, Step::intake().put(task("q", "s")).put(task("q", "t"))).await;
     let (one, other) = (take_one(harness, "q").await, take_one(harness, "q").await);
     let step = [1, 2].into_iter().fold(Step::finish(&one), |step, n| {
@@ -98,7 +98,7 @@ pub async fn a_full_queue_undoes_the_whole_step(harness: &dyn Harness) {
     assert_eq!(counts(harness, "q").await, (0, 0, 1, 0));
     assert_eq!(counts(harness, "full").await, (0, 1, 0, 0));
     assert_nothing_due(harness, &["new"]).await;
-    // The lease holds, and the same step succeeds when there is room.
+    // The lease is still valid, and the same step succeeds once there is room.
     finish(harness, take_one(harness, "full").await).await;
     commit(harness, step).await;
     assert_eq!(state(harness, "s").await.as_deref(), Some("done"));

@@ -1,4 +1,4 @@
-//! Takers that wait, and what wakes them.
+//! Waiting takers, and the events that wake them.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -27,7 +27,7 @@ pub async fn an_earlier_put_wakes_a_taker(harness: &dyn Harness) {
     put(harness, task("q", "late").due(Due::After(48 * HOUR))).await;
     let mut taker = pin!(scheduler.take(&from, 4, LONG));
     assert!(meanwhile(harness, taker.as_mut()).await.is_none());
-    // It waits for this one now,
+    // The taker now waits for this task,
     put(harness, task("q", "earlier").due(Due::After(HOUR))).await;
     assert!(meanwhile(harness, taker.as_mut()).await.is_none());
     harness.advance(HOUR).await;
@@ -66,7 +66,7 @@ pub async fn a_take_dropped_on_its_way_loses_nothing(harness: &dyn Harness) {
     put(harness, task("q", "s")).await;
     for round in 0..50 {
         let mut taker = Box::pin(scheduler.take(&from, 1, LONG));
-        // A store may have been asked by now, and its answer is never heard.
+        // The store may have received the call by now; its answer is dropped.
         for _ in 0..=round % 3 {
             if let Poll::Ready(taken) = poll!(taker.as_mut()) {
                 let lease = taken.unwrap().remove(0);
@@ -88,7 +88,7 @@ pub async fn a_woken_taker_that_is_dropped_passes_it_on(harness: &dyn Harness) {
     assert!(meanwhile(harness, first.as_mut()).await.is_none());
     assert!(meanwhile(harness, second.as_mut()).await.is_none());
     put(harness, task("q", "s")).await;
-    // Never polled again, though it may be the one that was woken.
+    // This taker is never polled again, though it may be the one that was woken.
     drop(first);
     assert_eq!(subjects(&soon(harness, second).await.unwrap()), ["s"]);
 }
@@ -198,7 +198,7 @@ pub async fn a_clock_set_back_delays_no_delayed_task(harness: &dyn Harness) {
         harness.advance(2 * HOUR + MINUTE).await;
         let delayed = soon(harness, taker).await.unwrap();
         assert_eq!(subjects(&delayed), ["delayed"]);
-        // What waits for an instant waits for the clock to show it.
+        // A task that is due at an instant waits until the clock shows it.
         harness.advance(10 * HOUR).await;
         assert_nothing_due(harness, &["q"]).await;
         harness.set_clock(instant + SECOND).await;

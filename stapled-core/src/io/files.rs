@@ -1,4 +1,4 @@
-//! Files that a source of one's own names: their versions, and hints that they change.
+//! Versions and change hints of files, for custom sources.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -17,7 +17,8 @@ use crate::time::Timestamp;
 
 pub(crate) mod codes;
 
-/// What a source of one's own needs to know of its files, as [`DirectorySource`](super::directory::DirectorySource) does.
+/// Watches and versions of the files of a custom source, as [`DirectorySource`](super::directory::DirectorySource) has
+/// them.
 ///
 /// ```no_run
 /// use stapled_core::io::files::Files;
@@ -49,7 +50,7 @@ struct Inner {
     watches: Watches,
 }
 
-/// One look at all the files of a source. What is not named again is not watched any longer when it ends.
+/// One look at all the files of a source. When it ends, paths that it did not name are not watched any longer.
 #[derive(Debug)]
 pub struct Look<'a> {
     memory: MutexGuard<'a, Memory>,
@@ -58,19 +59,19 @@ pub struct Look<'a> {
 }
 
 impl Files {
-    /// Nothing yet.
+    /// No files yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Returns when something may have changed since the latest [`look`](Files::look) began: what a source's `changed`
-    /// returns. The first call asks for watches, which the next look sets up. May be dropped at any time.
+    /// Returns when something may have changed since the latest [`look`](Files::look) began: the result of a source's
+    /// `changed`. The first call asks for watches, which the next look sets up. May be dropped at any time.
     pub async fn changed(&self) {
         self.0.watches.changed().await;
     }
 
-    /// Does a scan, which looks and blocks, on a thread for such work: what a source's `scan` does that may be dropped. What
-    /// a dropped one has seen is not lost: [`changed`](Files::changed) returns for it once more.
+    /// Runs a blocking scan on a thread for such work: the body of a source's `scan`, which may be dropped. Changes
+    /// that a dropped scan has seen are not lost: [`changed`](Files::changed) returns for them once more.
     ///
     /// # Errors
     ///
@@ -80,17 +81,17 @@ impl Files {
         heard(scan, move || files.0.watches.hint()).await
     }
 
-    /// Begins a look; one at a time. Blocks.
+    /// Begins a look. Only one look may run at a time. Blocks.
     pub fn look(&self) -> Look<'_> {
         let memory = self.0.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        // Files' times come from the machine's clock, whatever the rest of the program goes by.
+        // File times come from the machine's clock, even if the stapler uses another clock.
         Look { memory, watches: self.0.watches.begin_scan(), now: SystemClock.now() }
     }
 }
 
 impl Look<'_> {
-    /// Watches what has this path, and paths that begin with it, whether it is there or not; and where it leads, if it is
-    /// a link. To be called before it is read.
+    /// Watches this path, and paths that begin with it, whether they exist or not. If the path is a link, its target is
+    /// watched, too. Must be called before the path is read.
     pub fn name(&mut self, path: &Path) {
         if !self.watches.is_active() {
             return;
@@ -102,12 +103,12 @@ impl Look<'_> {
         self.follow(path);
     }
 
-    /// Watches a directory, and everything directly in it. To be called before it is read.
+    /// Watches a directory and its direct entries. Must be called before the directory is read.
     pub fn directory(&mut self, path: &Path) {
         if !self.watches.is_active() {
             return;
         }
-        // It may itself come, go, or be replaced.
+        // The directory itself may be created, removed or replaced.
         self.name(path);
         if let Ok(metadata) = std::fs::metadata(path)
             && metadata.is_dir()
@@ -116,8 +117,8 @@ impl Look<'_> {
         }
     }
 
-    /// What stands for the contents of these files, and for which of them exist. No file is read, unless it was changed
-    /// within the last two seconds, when its times tell too little.
+    /// The version of these files: it changes with their contents and with their existence. No file is read, unless it
+    /// changed within the last two seconds, when its times are not reliable.
     pub fn version<P: AsRef<Path>>(&mut self, paths: impl IntoIterator<Item = P>) -> Version {
         let mut version = Sha256::new();
         for path in paths {
@@ -132,12 +133,12 @@ impl Look<'_> {
                 Err(_) => version.update(&[0]),
             }
         }
-        // Half of the hash tells versions of one place apart well enough.
+        // Half of the hash is enough to distinguish the versions of one place.
         Version::new(version.finish().as_ref().get(..16).unwrap_or_default())
     }
 
-    /// [`version`](Look::version) of all files directly in a directory, and of their names; but for staples, which change
-    /// all the time.
+    /// The [`version`](Look::version) of the names and contents of all files directly in a directory. Staples are left
+    /// out, because they change all the time.
     pub fn version_of_directory(&mut self, path: &Path) -> Version {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
         let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| !is_noise(path)).collect();
@@ -149,14 +150,14 @@ impl Look<'_> {
         Version::new(version)
     }
 
-    /// Ends the look. Returns what stands in the way of watching, if anything; `name` is the source's.
+    /// Ends the look. Returns the problem that prevents watching, if there is one. `name` is the source's.
     #[must_use]
     pub fn end(mut self, name: &str) -> Option<SourceProblem> {
         self.memory.end_scan();
         self.watches.end(name)
     }
 
-    /// Changes behind a link show only in the directory where they happen.
+    /// Watches the target of a link: the directory of the link reports no changes behind it.
     fn follow(&mut self, path: &Path) {
         if self.watches.is_active()
             && path.is_symlink()

@@ -1,12 +1,12 @@
-//! Scans on a thread of their own, whose results somebody must hear.
+//! Scans on a thread of their own, whose results must reach a caller.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::JoinError;
 
-/// Does a scan. When its future is dropped, nobody hears of what it has seen and taken account of: then `unheard` is called
-/// after that, so that a source can hint at it again.
+/// Runs a scan. If its future is dropped, no caller receives the changes that the scan has accounted for. Then
+/// `unheard` is called, so that the source can report them again.
 pub(crate) async fn heard<T: Send + 'static>(
     scan: impl FnOnce() -> T + Send + 'static,
     unheard: impl Fn() + Send + Sync + 'static,
@@ -15,7 +15,7 @@ pub(crate) async fn heard<T: Send + 'static>(
     let (unheard, is_over) = (Arc::clone(&waiting.unheard), Arc::clone(&waiting.is_over));
     let scanned = tokio::task::spawn_blocking(move || {
         let scanned = scan();
-        // It was dropped in the midst of the scan: what that has taken account of since is unheard, too.
+        // The future was dropped during the scan: the changes that the scan accounted for after that are lost, too.
         if is_over.load(Ordering::SeqCst) {
             unheard();
         }

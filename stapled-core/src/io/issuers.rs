@@ -1,4 +1,4 @@
-//! Issuers' certificates that were fetched, kept in a directory from one run to the next.
+//! Fetched certificates of issuers, kept in a directory from one run to the next.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -6,21 +6,22 @@ use std::path::PathBuf;
 use crate::certificate::Certificate;
 use crate::issuers::IssuerStore;
 
-/// What is larger than this is no certificate that was kept here.
+/// The largest file that is read. A larger one was not written here.
 const MAX_SIZE: u64 = 64 * 1024;
 
-/// One file a certificate, in DER, named by its fingerprint: `1a2b….der`. What is in them is trusted for nothing.
+/// A directory with one file for each certificate, in DER, named by its fingerprint: `1a2b….der`. The contents are not
+/// trusted.
 #[derive(Debug)]
 pub struct IssuerDirectory {
     directory: PathBuf,
 }
 
 impl IssuerDirectory {
-    /// Makes the directory, where there is none.
+    /// Opens the directory and creates it if it does not exist.
     ///
     /// # Errors
     ///
-    /// What the system says when it cannot be made.
+    /// The system's error if the directory cannot be created.
     pub fn open(directory: impl Into<PathBuf>) -> io::Result<Self> {
         let directory = directory.into();
         std::fs::create_dir_all(&directory)?;
@@ -33,7 +34,7 @@ impl IssuerStore for IssuerDirectory {
         let Ok(entries) = std::fs::read_dir(&self.directory) else { return Vec::new() };
         let paths = entries.flatten().map(|entry| entry.path());
         let kept = paths.filter(|path| path.extension().is_some_and(|extension| extension == "der") && path.is_file());
-        // What cannot be read is fetched again.
+        // A certificate that cannot be read is fetched again.
         kept.filter_map(|path| {
             let mut bytes = Vec::new();
             std::fs::File::open(path).ok()?.take(MAX_SIZE).read_to_end(&mut bytes).ok()?;

@@ -27,25 +27,26 @@ use crate::time::Timestamp;
 
 /// Keeps tasks and records in memory, for one process.
 ///
-/// What it holds is gone with the process; sources find everything again. A lease lasts until it is dropped, whatever
-/// its nominal duration: nobody but a worker of this process can lose it, and then its destructor runs. A task that
-/// comes back this way waits for a second, twice as long after every further attempt, at most an hour, so that one which
-/// panics is no hot loop; its cause says so.
+/// Its tasks and records are lost with the process; sources find everything again. A lease lasts until it is dropped,
+/// whatever its nominal duration: only a worker of this process can lose it, and then its destructor runs. A task whose
+/// lease is lost waits for a second, twice as long after every further attempt, at most an hour, so that a task that
+/// panics does not run in a hot loop. The cause of such a task names the loss.
 ///
-/// Tasks due now or after a delay are not held up when the wall clock is set back; tasks due at an instant follow the
-/// wall clock, within its [`longest_sleep`](Clock::longest_sleep). Tasks due at the same time come in the order in which they were put.
+/// Tasks due now or after a delay are not delayed when the wall clock is set back. Tasks due at an instant follow the
+/// wall clock, within its [`longest_sleep`](Clock::longest_sleep). Tasks due at the same time are handed out in the
+/// order of their puts.
 ///
 /// All operations take time in proportion to the logarithm of the number of tasks, except [`Scheduler::cancel`] and
-/// [`Scheduler::hasten`] of whole queues, and [`Scheduler::census`], which counts those due. A first record of a
-/// subject, and what concerns a whole subject, looks into every queue.
+/// [`Scheduler::hasten`] of whole queues, and [`Scheduler::census`], which counts the due tasks. The first record of a
+/// subject and operations on a whole subject search every queue.
 ///
-/// Takes need a tokio runtime with timers; everything else, and the destruction of a lease, may happen anywhere.
+/// Takes need a tokio runtime with timers. All other calls, and the drop of a lease, work anywhere.
 pub struct MemoryScheduler {
     shared: Arc<Shared>,
 }
 
 impl MemoryScheduler {
-    /// An empty scheduler that goes by `clock`.
+    /// An empty scheduler that uses `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let state = Mutex::new(State {
             now: Moment::starting_at(clock.now()),
@@ -89,7 +90,7 @@ impl Scheduler for MemoryScheduler {
                 Ok(taken) => {
                     return Ok(taken.into_iter().map(|(task, fence)| self.shared.lease(task, fence)).collect());
                 }
-                // Woken or not, it looks again.
+                // After a wake-up or a time-out, the taker checks the queues again.
                 Err((waker, nap)) => drop(tokio::time::timeout(nap, waker.notified()).await),
             }
         }
@@ -154,7 +155,7 @@ impl Scheduler for MemoryScheduler {
     }
 }
 
-/// Of several tasks with one key the last.
+/// The last of the tasks with each key.
 fn last_of_each(puts: Vec<Task>) -> Vec<Task> {
     if puts.len() < 2 {
         return puts;
@@ -172,9 +173,9 @@ struct Shared {
 }
 
 impl Shared {
-    /// Does something under the lock, and wakes whom it concerns after it.
+    /// Runs `act` under the lock, and wakes the takers concerned afterwards.
     fn with<R>(&self, act: impl FnOnce(&mut State, Moment) -> R) -> R {
-        // Nothing under the lock panics but the clock, before anything is changed: the state is whole even then.
+        // Only the clock can panic under the lock, before any change, so the state stays consistent.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let wall = self.clock.now();
         let now = state.now.go_on(wall);
@@ -192,7 +193,7 @@ impl Shared {
     }
 }
 
-/// Gives a task back when its lease is dropped unspent.
+/// Returns a task to its queue when its lease is dropped without a commit.
 struct GiveBack {
     shared: Arc<Shared>,
     queue: Queue,
@@ -214,7 +215,7 @@ impl fmt::Debug for GiveBack {
     }
 }
 
-/// A taker's turn: leaves the queues it waits for when the take is dropped.
+/// A taker's registration: leaves its queues when the take is dropped.
 struct Turn<'a> {
     shared: &'a Shared,
     from: &'a [Queue],
@@ -231,7 +232,7 @@ impl Drop for Turn<'_> {
 
 struct State {
     now: Moment,
-    /// Numbers given out: of tasks, of fences and of takers' tickets, so that no two of them are ever the same.
+    /// The last issued number. Tasks, fences and takers' tickets share the numbers, so that all are distinct.
     numbers: u64,
     lines: HashMap<Queue, Line>,
     records: Records,
@@ -244,7 +245,7 @@ impl State {
         self.numbers
     }
 
-    /// Leases what is due on these queues, the earliest first.
+    /// Leases the due tasks on these queues, the earliest first.
     fn lease_due(&mut self, from: &[Queue], max: usize, now: Moment) -> Vec<(Task, u64)> {
         let head = |line: &Line| line.head(now).filter(|(due, _)| *due <= now.wall);
         let heads = from.iter().filter_map(|queue| Some(Reverse((head(self.lines.get(queue)?)?, queue))));
@@ -255,7 +256,7 @@ impl State {
         {
             let fence = self.number();
             let Some(line) = self.lines.get_mut(queue) else { continue };
-            // A queue that was asked for twice is here twice.
+            // A queue that the caller names twice is in the list twice.
             if line.head(now) != Some(first) {
                 continue;
             }
@@ -282,8 +283,9 @@ impl State {
         }
     }
 
-    /// How long a taker may sleep: until the next task is due on a queue that it watches, and `longest` at most. So it
-    /// notices that the clock was set or the machine slept, and steps in for a taker that was woken and is not polled.
+    /// How long a taker may sleep: until the next task is due on a queue that it watches, and at most `longest`. So it
+    /// notices that the clock was set or the machine was suspended, and it replaces a taker that was woken and is not
+    /// polled.
     fn nap(&self, from: &[Queue], ticket: u64, now: Moment, longest: Duration) -> Duration {
         let watched = from.iter().filter(|queue| self.takers.watches(queue, ticket));
         let heads = watched.filter_map(|queue| self.lines.get(queue)?.head(now));
@@ -396,8 +398,8 @@ impl State {
         u64::from(self.change(queue, now, |line| line.hasten(subject, number, now)) == Some(true))
     }
 
-    /// Changes a queue, and wakes its watcher when its first task is an earlier one afterwards; or when that is due, since a
-    /// watcher may not have noticed that the clock was set.
+    /// Changes a queue. Wakes its watcher if the first task is now an earlier one, or if the first task is due, since
+    /// the watcher may not have noticed that the clock was set.
     fn change<R>(&mut self, queue: &Queue, now: Moment, act: impl FnOnce(&mut Line) -> R) -> Option<R> {
         let line = self.lines.get_mut(queue)?;
         let before = line.head(now);

@@ -1,4 +1,4 @@
-//! The default implementations of the traits: what touches files, sockets and timers.
+//! The default implementations of the traits: the code that uses files, sockets and timers.
 
 #[cfg(feature = "files")]
 pub mod directory;

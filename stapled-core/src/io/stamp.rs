@@ -1,4 +1,4 @@
-//! Whether a file's contents may have changed, without reading them where that can be avoided.
+//! Detects changed files from their metadata, and reads them only if that is not enough.
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
@@ -11,12 +11,13 @@ use zeroize::Zeroizing;
 use crate::hash::Sha256;
 use crate::time::Timestamp;
 
-/// File systems tell times in steps of up to two seconds: two changes within one leave the same times behind.
+/// The resolution of file times. File systems store times in steps of up to two seconds, so two changes within one step
+/// leave the same times.
 const GRANULARITY_MILLIS: u64 = 2_000;
-/// A larger file is not read: it is no certificate.
+/// The largest file that is hashed. A larger file is not a certificate.
 const MAX_HASHED: u64 = 1024 * 1024;
 
-/// A file's identity, times and size, as the file system tells them.
+/// A file's identity, times and size, as the file system reports them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     device: u64,
@@ -37,7 +38,7 @@ impl Stat {
         }
     }
 
-    /// Whether another change could hide behind these times.
+    /// Whether another change could leave the same times.
     pub(crate) fn is_recent(&self, now: Timestamp) -> bool {
         [self.modified, self.changed]
             .into_iter()
@@ -45,18 +46,19 @@ impl Stat {
     }
 }
 
-/// A file that was looked at while its times were recent, or that changed behind its times.
+/// The state of a file that was checked while its times were recent, or whose contents changed without a change of its
+/// times.
 #[derive(Clone, Debug)]
 struct Seen {
     stat: Stat,
     hash: Option<[u8; 32]>,
-    /// How often the contents changed behind unchanged times.
+    /// How many times the contents changed while the times stayed the same.
     revision: u32,
-    /// Whether the last look was late enough for the times to be trusted.
+    /// Whether the last check was late enough for the times to be reliable.
     settled: bool,
 }
 
-/// What is remembered of files from one scan to the next: only those whose times cannot be trusted.
+/// The files to remember between scans: only those whose times are not reliable.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     before: HashMap<PathBuf, Seen>,
@@ -64,12 +66,12 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Ends a scan: what it did not meet is forgotten.
+    /// Ends a scan. Forgets the files that it did not see.
     pub(crate) fn end_scan(&mut self) {
         self.before = std::mem::take(&mut self.now);
     }
 
-    /// Adds what stands for the contents of a regular file to `version`.
+    /// Adds the state of a regular file's contents to `version`.
     pub(crate) fn stamp(&mut self, path: &Path, metadata: &Metadata, now: Timestamp, version: &mut Sha256) {
         let stat = Stat::of(metadata);
         let recent = stat.is_recent(now);
@@ -98,7 +100,8 @@ impl Memory {
     }
 }
 
-/// Hashes a file; `None` when it cannot be read or is too large. It may hold a private key: nothing of it stays.
+/// Hashes a file; `None` when it cannot be read or is too large. The buffer is wiped, since the file may hold a private
+/// key.
 fn hash(path: &Path, stat: &Stat) -> Option<[u8; 32]> {
     if stat.size > MAX_HASHED {
         return None;
@@ -127,7 +130,7 @@ mod tests {
         context.finish().to_vec()
     }
 
-    /// What a file system with coarse times does is played by a memory that has seen other contents at these times.
+    /// Imitates a file system with coarse times: the memory has seen other contents at these times.
     fn pretend_other_contents(memory: &mut Memory) {
         for seen in memory.before.values_mut() {
             seen.hash = Some([7; 32]);

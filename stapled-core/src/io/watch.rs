@@ -1,7 +1,8 @@
-//! Watching directories: hints that a scan may find something new.
+//! Directory watches: hints that a scan may find something new.
 //!
-//! Only directories are watched, never files: a watch on a file does not outlive its replacement. What is missed (a
-//! change behind two links, a file system without notifications, a queue that overflows) is found by the regular scan.
+//! Only directories are watched, never files, because a watch on a file ends when the file is replaced. The regular
+//! scan finds the changes that watches miss: behind two links, on a file system without notifications, or after a queue
+//! overflow.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -21,9 +22,9 @@ use tokio::time::{Instant, timeout_at};
 use super::files::codes;
 use crate::source::{SourceError, SourceProblem};
 
-/// So long nothing may happen before a burst of events counts as over.
+/// The pause after which a burst of events counts as over.
 const QUIET: Duration = Duration::from_millis(150);
-/// A burst is waited for no longer than this.
+/// The longest wait for the end of a burst.
 const LONGEST_BURST: Duration = Duration::from_secs(1);
 
 /// Device and inode.
@@ -37,22 +38,22 @@ pub(crate) fn file_id(metadata: &Metadata) -> FileId {
 #[derive(Debug)]
 pub(crate) struct Watches {
     signal: Arc<Signal>,
-    /// The number of hints that the latest scan has taken account of.
+    /// The number of hints that the latest scan has accounted for.
     accounted: AtomicU64,
-    /// Whether anybody waits for hints: a source that is scanned once needs no watches.
+    /// Whether a caller waits for hints. A source that is scanned once needs no watches.
     wanted: AtomicBool,
     state: Mutex<State>,
 }
 
-/// What the watcher's thread tells, and what it must know for it.
+/// The state that the source shares with the watcher's thread.
 #[derive(Debug)]
 struct Signal {
     hints: watch::Sender<u64>,
-    /// The directories that are watched, by the paths that events tell.
+    /// The watched directories, by the paths in events.
     paths: Mutex<HashSet<PathBuf>>,
-    /// Those of them whose watch ended or is in doubt.
+    /// The watched directories whose watch has ended or is in doubt.
     lost: Mutex<HashSet<PathBuf>>,
-    /// Directories of which some names only matter, such as the one that a root lies in.
+    /// Directories in which only some names matter, such as the parent of a root.
     partial: Mutex<HashMap<PathBuf, HashSet<OsString>>>,
 }
 
@@ -80,16 +81,16 @@ impl Default for Watches {
 }
 
 impl Watches {
-    /// Waits for a hint that no scan has taken account of, and then for the end of the burst that it is part of. May
-    /// be dropped at any time: a hint lasts until the next scan begins.
+    /// Waits for a hint that no scan has accounted for, and then for the end of its burst. May be dropped at any time:
+    /// a hint lasts until the next scan begins.
     pub(crate) async fn changed(&self) {
         if !self.wanted.swap(true, Ordering::SeqCst) {
-            // The scan sets the watches: each directory's before it reads it.
+            // The scan sets the watches: it watches each directory before it reads it.
             self.signal.hint();
             return;
         }
         let mut hints = self.signal.hints.subscribe();
-        // The sender lives in self.
+        // The wait cannot fail, because `self` owns the sender.
         let _ = hints.wait_for(|hints| *hints != self.accounted.load(Ordering::SeqCst)).await;
         let begin = Instant::now();
         loop {
@@ -106,7 +107,7 @@ impl Watches {
         self.signal.hint();
     }
 
-    /// Begins a scan: takes account of all hints so far.
+    /// Begins a scan, which accounts for all hints so far.
     pub(crate) fn begin_scan(&self) -> Session<'_> {
         let hints = *self.signal.hints.borrow();
         let state = lock(&self.state);
@@ -143,11 +144,11 @@ pub(crate) struct Session<'a> {
     state: MutexGuard<'a, State>,
     active: bool,
     needed: HashSet<FileId>,
-    /// Directories of which everything matters.
+    /// Directories in which every name matters.
     whole: HashSet<FileId>,
-    /// Directories of which these names matter, and what begins with them.
+    /// Directories in which only these names, and names that begin with them, matter.
     partial: HashMap<FileId, (PathBuf, HashSet<OsString>)>,
-    /// Which directories those are, by their paths.
+    /// The identities of those directories, by path.
     known: HashMap<PathBuf, FileId>,
     problem: Option<String>,
 }
@@ -158,7 +159,8 @@ impl Session<'_> {
         self.active
     }
 
-    /// Watches a directory for one name, and what begins with it: a root that may come, go, or be replaced.
+    /// Watches a directory for one name and names that begin with it: for a root that may be created, removed or
+    /// replaced.
     pub(crate) fn name(&mut self, directory: &Path, name: &OsStr) {
         if !self.active {
             return;
@@ -182,12 +184,12 @@ impl Session<'_> {
         let watched = self.state.watched.get(&id).map_or(directory, PathBuf::as_path);
         let mut partial = lock(&self.signal.partial);
         match partial.get_mut(watched) {
-            // At once: what happens to it from now on must not be taken for another name.
+            // The name is added at once, so that its events from now on are not taken for those of another name.
             Some(names) => _ = names.insert(name.to_owned()),
             None if !self.state.watched.contains_key(&id) => {
                 partial.insert(directory.to_owned(), HashSet::from([name.to_owned()]));
             }
-            // So far, everything in it matters.
+            // Until now, every name in the directory matters.
             None => {}
         }
         drop(partial);
@@ -200,7 +202,7 @@ impl Session<'_> {
         self.watch(path, id);
     }
 
-    /// Watches a directory that was looked into already: what happened there in between may have been missed.
+    /// Watches a directory that was inspected already, and whose changes since then may have been missed.
     pub(crate) fn after_looking(&mut self, path: &Path) {
         if self.active
             && let Ok(metadata) = std::fs::metadata(path)
@@ -223,7 +225,7 @@ impl Session<'_> {
         }
     }
 
-    /// Returns whether the watch is a new one.
+    /// Watches a directory. Returns whether the watch is new.
     fn watch(&mut self, path: &Path, id: FileId) -> bool {
         if !self.active || !self.needed.insert(id) {
             return false;
@@ -232,18 +234,18 @@ impl Session<'_> {
             if watched == path || std::fs::metadata(&watched).is_ok_and(|metadata| file_id(&metadata) == id) {
                 return false;
             }
-            // It was moved: events would go on telling its old path.
+            // The directory was moved: further events would carry its old path.
             self.forget(&watched);
         }
         let Some(watcher) = &mut self.state.watcher else { return false };
-        // The watcher's thread asks for it while it handles events, and must not have to wait for us here.
+        // The watcher's thread locks the paths while it handles events, so the lock is held only for this line.
         lock(&self.signal.paths).insert(path.to_owned());
         match watcher.watch(path, RecursiveMode::NonRecursive) {
             Ok(()) => {
                 self.state.watched.insert(id, path.to_owned());
                 return true;
             }
-            // It was removed meanwhile.
+            // The directory was removed meanwhile.
             Err(notify::Error { kind: notify::ErrorKind::PathNotFound, .. }) => {}
             Err(error) => self.fail(&error),
         }
@@ -255,7 +257,7 @@ impl Session<'_> {
         lock(&self.signal.paths).remove(path);
         self.state.watched.retain(|_, watched| watched != path);
         if let Some(watcher) = &mut self.state.watcher {
-            // It fails where the watch ended by itself.
+            // `unwatch` fails if the watch has ended by itself.
             let _ = watcher.unwatch(path);
         }
     }
@@ -265,7 +267,8 @@ impl Session<'_> {
             notify::ErrorKind::MaxFilesWatch => {
                 "the limit of inotify watches is reached: raise fs.inotify.max_user_watches".to_owned()
             }
-            // EMFILE: what inotify_init says when the user has too many instances, or the process too many files.
+            // EMFILE: `inotify_init` returns it when the user has too many instances or the process too many open
+            // files.
             notify::ErrorKind::Io(error) if error.raw_os_error() == Some(24) => {
                 format!("{error}: raise fs.inotify.max_user_instances, or the limit of open files")
             }
@@ -274,8 +277,8 @@ impl Session<'_> {
         self.problem.get_or_insert(what);
     }
 
-    /// Ends the scan: directories that it did not meet are not watched any longer. Returns what stands in the way of
-    /// watching, if anything.
+    /// Ends the scan. Directories that it did not see are not watched any longer. Returns the problem that prevents
+    /// watching, if there is one.
     pub(crate) fn end(mut self, name: &str) -> Option<SourceProblem> {
         let stale: Vec<PathBuf> = self
             .state
@@ -287,7 +290,7 @@ impl Session<'_> {
         for path in stale {
             self.forget(&path);
         }
-        // By the paths that events tell.
+        // Keyed by the paths in events.
         let partial = self.partial.drain().map(|(id, (path, names))| {
             let watched = self.state.watched.get(&id).cloned();
             (watched.unwrap_or(path), names)
@@ -312,7 +315,7 @@ impl Signal {
 
     fn handle(&self, event: notify::Result<Event>) {
         let Ok(event) = event else {
-            // Whatever it was, a scan tells.
+            // After an unknown error, a scan finds what changed.
             self.hint();
             return;
         };
@@ -327,14 +330,14 @@ impl Signal {
 
     fn is_interesting(&self, event: &Event) -> bool {
         let kind = match event.kind {
-            // Directories are opened by our own scans, files by the parser.
+            // Opened directories come from the source's own scans, opened files from the parser.
             EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
             _ => true,
         };
         kind && (event.paths.is_empty() || event.paths.iter().any(|path| !is_noise(path) && !self.is_outside(path)))
     }
 
-    /// Whether it is a name that does not matter in a directory of which only some do.
+    /// Whether the path has a name that does not matter, in a directory in which only some names matter.
     fn is_outside(&self, path: &Path) -> bool {
         let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return false };
         let partial = lock(&self.partial);
@@ -345,7 +348,8 @@ impl Signal {
     }
 }
 
-/// Staples and half-written files: ours above all, which must not lead to a scan that leads to nothing.
+/// Whether the path is a staple or a half-written file. The sinks write these all the time, and a scan would find
+/// nothing new.
 pub(crate) fn is_noise(path: &Path) -> bool {
     let Some(name) = path.file_name() else { return false };
     let name = name.as_encoded_bytes();
@@ -353,6 +357,6 @@ pub(crate) fn is_noise(path: &Path) -> bool {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is inside stays usable after a panic elsewhere: at worst a watch too many.
+    // The value stays usable after a panic elsewhere: at worst there is one watch too many.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

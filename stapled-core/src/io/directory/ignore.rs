@@ -1,14 +1,14 @@
-//! Which files and directories are passed over.
+//! Patterns of the files and directories that a scan ignores.
 
 use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-/// A pattern that cannot be used.
+/// Why a pattern cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IgnoreError {
-    /// It begins with `./` or `../`: there is no directory that it could be relative to.
+    /// The pattern begins with `./` or `../`, but there is no directory that it could be relative to.
     #[error(
         "{pattern}: a pattern is not relative to the current directory; \
          begin it with / to match the whole path, or leave the dots out to match the end of the path"
@@ -17,15 +17,15 @@ pub enum IgnoreError {
         /// The pattern.
         pattern: String,
     },
-    /// It is empty.
+    /// The pattern is empty.
     #[error("an empty pattern matches nothing")]
     Empty,
-    /// It is no glob.
+    /// The pattern is not a glob.
     #[error("{pattern}: {what}")]
     Syntax {
         /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// The reason.
         what: String,
     },
 }
@@ -49,7 +49,7 @@ impl Ignore {
         };
         for pattern in patterns {
             let pattern = pattern.as_ref();
-            // `private/` means the directory, as `private` does.
+            // `private/` means the same directory as `private`.
             let trimmed = pattern.trim_end_matches('/');
             if trimmed.is_empty() {
                 return Err(IgnoreError::Empty);
@@ -64,7 +64,7 @@ impl Ignore {
         Ok(Ignore(set.build().map_err(|error| syntax("", &error))?))
     }
 
-    /// Whether this path is passed over. A relative one is taken from the current directory.
+    /// Whether this path is ignored. A relative path is relative to the current directory.
     pub(super) fn matches(&self, path: &Path) -> bool {
         if self.0.is_empty() {
             return false;

@@ -1,4 +1,4 @@
-//! Certificates in files: a file, or a directory and perhaps all below it.
+//! Certificates in files: one file, or a directory with or without its subdirectories.
 
 mod ignore;
 mod settings;
@@ -22,19 +22,21 @@ use crate::source::{CertSource, Scan, SourceError};
 
 pub mod codes;
 
-/// These belong beside a certificate and are none, whatever extensions are asked for.
+/// Extensions of files beside a certificate. They never count as certificates, even if
+/// [`extensions`](DirectorySource::extensions) names them.
 const NEVER: [&str; 4] = ["issuer", "ocsp", "key", "sctl"];
 
 /// A source of certificates: one file, or a directory.
 ///
-/// Of a directory, files count whose extension is one of [`extensions`](DirectorySource::extensions); entries whose
-/// name begins with a dot do not, as servers have it. A file that is named itself always counts. Symbolic links are
-/// followed. No file is read, unless it was changed within the last two seconds, when its times tell too little.
+/// In a directory, files count whose extension is one of [`extensions`](DirectorySource::extensions). Names that begin
+/// with a dot are skipped, as servers skip them. A root that is itself a file always counts. Symbolic links are
+/// followed. The scan reads no file unless the file changed within the last two seconds, when its times are not
+/// reliable.
 ///
-/// What cannot be looked at becomes a problem of the scan, with one of these [`codes`], and the scan goes on.
+/// An entry that cannot be inspected becomes a problem of the scan with one of these [`codes`], and the scan continues.
 ///
-/// The first wait for changes sets up watches (inotify on Linux): for every directory, for the one that the root lies
-/// in, and for those that links lead to. They are hints; without them, changes are found by the regular scan.
+/// The first wait for changes sets up watches (inotify on Linux): for every directory, for the parent of the root, and
+/// for the directories of link targets. Watches are hints. Without them, the regular scan finds changes.
 ///
 /// ```
 /// # use stapled_core::io::directory::{DirectorySource, IgnoreError};
@@ -49,7 +51,7 @@ pub struct DirectorySource {
 }
 
 impl DirectorySource {
-    /// A source of what is at this path. It need not exist yet.
+    /// A source of the certificates at this path. The path may be created later.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         DirectorySource {
             settings: Arc::new(Settings {
@@ -65,15 +67,15 @@ impl DirectorySource {
         }
     }
 
-    /// Whether directories in the directory are looked into as well. Not unless asked for.
+    /// Whether subdirectories are scanned. Default: no.
     #[must_use]
     pub fn recursive(mut self, recursive: bool) -> Self {
         self.edit().recursive = recursive;
         self
     }
 
-    /// The extensions of certificates' files, with or without a dot, in upper or lower case; `crt`, `pem` and `cer`
-    /// unless said otherwise. `issuer`, `ocsp`, `key` and `sctl` never count.
+    /// The extensions of certificate files, with or without a dot, in upper or lower case. Default: `crt`, `pem` and
+    /// `cer`. `issuer`, `ocsp`, `key` and `sctl` never count.
     #[must_use]
     pub fn extensions<S: AsRef<str>>(mut self, extensions: impl IntoIterator<Item = S>) -> Self {
         self.edit().extensions = extensions
@@ -84,26 +86,26 @@ impl DirectorySource {
         self
     }
 
-    /// Passes over files and directories that match one of these globs, instead of those of an earlier call. A pattern
-    /// that begins with `/` matches the whole absolute path, any other the end of it. `*` and `?` stop at slashes,
-    /// `**/` does not.
+    /// Ignores files and directories that match one of these globs. The patterns replace those of an earlier call. A
+    /// pattern that begins with `/` matches the whole absolute path, any other the end of the path. `*` and `?` stop at
+    /// slashes, `**/` does not.
     ///
     /// # Errors
     ///
-    /// A pattern that is no glob, is empty, or begins with `./` or `../`.
+    /// A pattern that is not a glob, is empty, or begins with `./` or `../`.
     pub fn ignore<S: AsRef<str>>(mut self, patterns: impl IntoIterator<Item = S>) -> Result<Self, IgnoreError> {
         self.edit().ignore = Ignore::new(patterns)?;
         Ok(self)
     }
 
-    /// How many entries of directories are looked at in one scan; 2,000,000 unless said otherwise.
+    /// The largest number of directory entries in one scan. Default: 2,000,000.
     #[must_use]
     pub fn max_entries(mut self, entries: usize) -> Self {
         self.edit().max_entries = entries;
         self
     }
 
-    /// How many directories deep below the root is looked; 32 unless said otherwise.
+    /// The greatest depth below the root, in directories. Default: 32.
     #[must_use]
     pub fn max_depth(mut self, depth: usize) -> Self {
         self.edit().max_depth = depth;
@@ -124,7 +126,7 @@ impl CertSource for DirectorySource {
         let unheard = Arc::clone(&self.watches);
         let scan = move || {
             let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-            // Files' times come from the machine's clock, whatever the rest of the program goes by.
+            // File times come from the machine's clock, even if the stapler uses another clock.
             Walk::new(&settings, &mut memory, watches.begin_scan(), SystemClock.now()).run()
         };
         heard(scan, move || unheard.hint()).await.map_err(|error| {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::ignore::Ignore;
 
-/// The settings of a directory source: where it looks, and how far.
+/// The settings of a directory source: the root, the file names, and the limits of a scan.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) root: PathBuf,

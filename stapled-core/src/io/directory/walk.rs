@@ -1,4 +1,4 @@
-//! One scan: a walk over what the root holds.
+//! One scan: a walk through the tree below the root.
 
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
@@ -18,11 +18,11 @@ use crate::reason::ReasonCode;
 use crate::source::{Scan, Sighting, SourceError, SourceProblem, Version};
 use crate::time::Timestamp;
 
-/// ELOOP: a symbolic link that leads to itself.
+/// ELOOP: a symbolic link leads to itself.
 const ELOOP: i32 = 40;
 
-/// Walks with a stack of its own rather than with `walkdir`: a directory's watch must stand before it is read, or what
-/// is created in between is missed.
+/// A walk with its own stack. `walkdir` is not used because a directory's watch must be set before the directory is
+/// read: files created in between would be missed.
 pub(super) struct Walk<'a> {
     settings: &'a Settings,
     memory: &'a mut Memory,
@@ -32,11 +32,11 @@ pub(super) struct Walk<'a> {
     entries: usize,
 }
 
-/// A directory still to be read.
+/// A directory that is not read yet.
 struct Directory {
     path: PathBuf,
     depth: usize,
-    /// The directories that it lies in.
+    /// The directories that contain it.
     above: Option<Rc<Above>>,
 }
 
@@ -45,7 +45,7 @@ struct Above {
     above: Option<Rc<Above>>,
 }
 
-/// The walk ends early.
+/// The walk ended early because a limit was reached.
 struct TooMany;
 
 impl<'a> Walk<'a> {
@@ -81,12 +81,12 @@ impl<'a> Walk<'a> {
         self.memory.end_scan();
         let mut scan = self.scan;
         scan.problems.extend(self.watches.end(&self.settings.root.to_string_lossy()));
-        // The order of a directory is an accident.
+        // The order of entries in a directory is arbitrary.
         scan.sightings.sort_by(|a, b| a.name.cmp(&b.name));
         scan
     }
 
-    /// The directory that the root lies in tells when the root comes, goes or is replaced.
+    /// Watches the parent of the root, which reports that the root is created, removed or replaced.
     fn watch_around(&mut self, root: &Path) {
         if let Some(name) = root.file_name() {
             let parent = match root.parent() {
@@ -100,7 +100,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Changes behind a link show only in the directory where they happen.
+    /// Watches the target of a link: the directory of the link reports no changes behind it.
     fn watch_target(&mut self, link: &Path) {
         if self.watches.is_active()
             && let Ok(target) = fs::canonicalize(link)
@@ -120,7 +120,7 @@ impl<'a> Walk<'a> {
             }
             let metadata = match fs::metadata(&path) {
                 Ok(metadata) => metadata,
-                // Removed a moment ago: its certificates are gone.
+                // The directory was removed a moment ago, and its certificates are gone.
                 Err(error) if is_absent(&error) && depth > 0 => continue,
                 Err(error) => {
                     self.unreadable(&path, true, &error);
@@ -164,7 +164,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Takes account of one entry of a directory. Returns its path when it is a directory to be walked.
+    /// Handles one entry of a directory. Returns its path if it is a directory to walk.
     fn look_at(&mut self, entry: &fs::DirEntry) -> Option<PathBuf> {
         let name = entry.file_name();
         if name.as_bytes().starts_with(b".") {
@@ -190,7 +190,7 @@ impl<'a> Walk<'a> {
             Ok(metadata) if metadata.is_file() => self.sight(&path, &metadata, !is_plain),
             Ok(_) => self.problem(&path, false, codes::NOT_A_FILE, not_a_file(&path)),
             Err(error) if is_absent(&error) => {
-                // Removed a moment ago, unless a link is there.
+                // The entry was removed a moment ago, unless it is a link.
                 if is_certificate && path.is_symlink() {
                     let what = format!("{}: a symbolic link that leads nowhere", path.display());
                     self.problem(&path, false, codes::DANGLING_LINK, what);
@@ -201,13 +201,13 @@ impl<'a> Walk<'a> {
                 let what = format!("{}: {error}", path.display());
                 self.problem(&path, false, codes::SYMLINK_LOOP, what);
             }
-            // It may be a directory.
+            // The entry may be a directory.
             Err(error) => self.unreadable(&path, !is_certificate, &error),
         }
         None
     }
 
-    /// The target may come: its directory tells.
+    /// Watches the directory of a missing link target, so that its creation is reported.
     fn watch_target_of_dangling(&mut self, link: &Path) {
         if self.watches.is_active()
             && let Ok(target) = fs::read_link(link)
@@ -235,7 +235,7 @@ impl<'a> Walk<'a> {
                 _ => version.update(&[0]),
             }
         }
-        // Half of the hash tells versions of one place apart well enough.
+        // Half of the hash is enough to distinguish the versions of one place.
         let version = version.finish();
         let version = Version::new(version.as_ref().get(..16).unwrap_or_default());
         let mut sighting = Sighting::file(path, version);
@@ -269,14 +269,14 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Where servers look for the issuer of a certificate in this file: the whole name plus `.issuer`, or, with
-/// `ssl-load-extra-del-ext`, that of `x.crt` as `x.issuer`.
+/// The files in which servers look for the issuer of the certificate in this file: the whole name plus `.issuer`, or,
+/// with `ssl-load-extra-del-ext`, `x.issuer` for `x.crt`.
 fn issuer_files(path: &Path) -> impl Iterator<Item = PathBuf> {
     let without = path.extension().filter(|extension| *extension == "crt").map(|_| path.with_extension("issuer"));
     std::iter::once(issuer_file_of(path)).chain(without)
 }
 
-/// A path as a name. What is not UTF-8 has a hash added, so that no two names are equal.
+/// The name of a path. A path that is not UTF-8 gets a hash appended, so that names are unique.
 fn name_of(path: &Path) -> Arc<str> {
     match path.to_str() {
         Some(name) => name.into(),

@@ -1,4 +1,4 @@
-//! Work that waits for disks, on a thread of its own.
+//! Blocking file operations, on a thread of their own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::codes;
 use crate::sink::SinkError;
 
-/// Whether nobody waits for some work any more. Its future was dropped, and what is asked for next must not be undone: so
-/// it begins nothing new. To be looked at under the lock of a file, which whoever comes next waits for.
+/// Whether the caller has dropped the future of an operation. Such an operation starts nothing new, because it would
+/// undo a later one. The flag must be read under the lock of the file, which the next operation waits for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Abandoned(Arc<AtomicBool>);
 
@@ -17,7 +17,7 @@ impl Abandoned {
     }
 }
 
-/// Sets that when it is dropped.
+/// Marks an operation as abandoned when it is dropped.
 struct Waiting(Abandoned);
 
 impl Drop for Waiting {
@@ -26,7 +26,7 @@ impl Drop for Waiting {
     }
 }
 
-/// Runs such work.
+/// Runs a blocking operation on a thread of tokio's pool.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&Abandoned) -> Result<T, SinkError> + Send + 'static,
 ) -> Result<T, SinkError> {

@@ -1,4 +1,4 @@
-//! Whether staple files still are as they were written.
+//! Checks whether staple files still have the contents that the sink wrote.
 
 use std::fs;
 use std::io;
@@ -11,22 +11,22 @@ use crate::clock::{Clock, SystemClock};
 use crate::io::stamp::Stat;
 use crate::sink::{Change, Found};
 
-/// How many changes one look tells at most; the next look tells the others.
+/// The largest number of changes that one check reports. The next check reports the others.
 const MOST_CHANGES: usize = 1000;
 
-/// What a look at one file found.
+/// The result of checking one file.
 enum Looked {
-    /// As it was written; with its times, where they can be trusted.
+    /// The file has the contents that the sink wrote. The value is its identity and times, if they are reliable.
     Same(Option<Stat>),
-    /// What somebody else made of it.
+    /// Another program changed the file.
     Changed(Found),
-    /// It cannot be looked at now.
+    /// The file cannot be checked now.
     Unknown,
 }
 
 impl Inner {
-    /// Notes what somebody else changed. Each change is noted once: what was changed is nobody's file any more until it is
-    /// written again.
+    /// Records changes that other programs made. Each change is recorded once: a changed file is not checked again
+    /// until the sink writes it again.
     pub(super) fn look(&self) {
         let known: Vec<(PathBuf, Hash, Option<Stat>)> = {
             let state = self.state();
@@ -36,7 +36,7 @@ impl Inner {
             let _alone = self.alone(&path);
             let looked = look_at(&path, hash, stat);
             let mut state = self.state();
-            // Somebody may have written or removed it since.
+            // The sink may have written or removed the file since.
             let Some(written) = state.written.get_mut(&path).filter(|written| written.hash == hash) else { continue };
             match looked {
                 Looked::Same(stat) => written.stat = stat,
@@ -57,7 +57,7 @@ impl Inner {
 fn look_at(path: &Path, hash: Hash, before: Option<Stat>) -> Looked {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
-        // Where there is no directory, there is none to write to.
+        // A missing file counts as withdrawn only if its directory exists.
         Err(error) if error.kind() == io::ErrorKind::NotFound && path.parent().is_some_and(Path::is_dir) => {
             return Looked::Changed(Found::Withdrawn);
         }
@@ -75,7 +75,7 @@ fn look_at(path: &Path, hash: Hash, before: Option<Stat>) -> Looked {
         Ok(Some(bytes)) if sha256(&bytes) == hash => Looked::Same((!stat.is_recent(SystemClock.now())).then_some(stat)),
         Ok(Some(bytes)) if bytes.is_empty() => Looked::Changed(Found::Withdrawn),
         Ok(Some(bytes)) => Looked::Changed(Found::Response(Bytes::from(bytes))),
-        // Too large, or not readable for this user any more.
+        // The file is too large, or this user may not read it any more.
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Looked::Changed(Found::Unreadable),
         Err(_) => Looked::Unknown,
     }

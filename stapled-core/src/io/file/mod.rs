@@ -1,4 +1,4 @@
-//! Staples in files, where servers read them when they start.
+//! Staples in files, which servers read when they start.
 
 mod blocking;
 mod look;
@@ -36,26 +36,25 @@ use crate::task::Subject;
 
 pub mod codes;
 
-/// No staple is written beyond this size, in bytes.
+/// The largest staple that is written, in bytes.
 pub(crate) const MAX_STAPLE: usize = 64 * 1024;
 /// How often it is looked whether files are as they were written, and how small a part of the time that may take.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 const LOOK_SHARE: u32 = 50;
 
-/// A sink that keeps staples as files: `CERTIFICATE.ocsp` beside each certificate, in DER, as servers read
-/// them at their start. Nothing running takes notice; that is another sink's work.
+/// A sink that writes staples to files: `CERTIFICATE.ocsp` beside each certificate, in DER, as servers read them at
+/// their start. Running servers do not notice the file; other sinks update them.
 ///
-/// A file appears whole or not at all: it is written under another name in the same directory (`.NAME.ocsp.XXXXXX.tmp`),
-/// brought to the disk and renamed. Mode, owner and group of the file before it are kept; a new one has those of
-/// the certificate, without what makes files executable or lets others write. A symbolic link with the staple's name is
-/// itself replaced, and what it leads to stays as it is: whoever may place a link must not choose what is overwritten.
-/// A file with the same contents is left alone. One that somebody else removed, emptied or changed is told of within
-/// seconds ([`Lost::Changed`]). What a crash left half-written is swept up, when it is two minutes old and
-/// something is written to the directory for the first time.
+/// A file appears complete or not at all: the sink writes it under another name in the same directory
+/// (`.NAME.ocsp.XXXXXX.tmp`), syncs it to the disk and renames it. Mode, owner and group of the former file are kept. A
+/// new file has those of the certificate, without the bits for execution and for writing by others. A symbolic link
+/// with the staple's name is itself replaced and its target stays unchanged, because a user who may create a link must
+/// not choose the file that is overwritten. A file with the same contents is not written again. A file that another
+/// program removed, emptied or changed is reported within seconds ([`Lost::Changed`]). Half-written files of a crash
+/// are removed when they are two minutes old and the sink writes to the directory for the first time.
 ///
-/// Beside a certificate whose issuer the server does not find, nothing is written: there are servers that do not start
-/// with it. Such
-/// staples go to [`staple_dir`](FileSink::staple_dir), where there is one.
+/// No staple is written beside a certificate whose issuer the server does not find, because some servers do not start
+/// with such a file. These staples go to [`staple_dir`](FileSink::staple_dir), if it is set.
 #[derive(Clone, Debug, Default)]
 pub struct FileSink(Arc<Inner>);
 
@@ -66,71 +65,72 @@ struct Inner {
     look_interval: Option<Duration>,
     state: Mutex<State>,
     sweeper: Sweeper,
-    /// One lock for each of some groups of files.
+    /// One lock for each group of files.
     stripes: [Mutex<()>; 32],
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// What was written, by its place.
+    /// The files that the sink wrote, by path.
     written: HashMap<PathBuf, Written>,
-    /// Where nothing about these certificates must lie, since they are revoked.
+    /// Paths that must hold no staple of these certificates, since they are revoked.
     revoked: HashMap<PathBuf, (CertChain, Site)>,
-    /// The places in the staple directory, by the certificate's file.
+    /// The paths in the staple directory, by the certificate's file.
     apart: HashMap<PathBuf, PathBuf>,
-    /// The same places.
+    /// The same paths.
     taken: HashSet<PathBuf>,
-    /// What somebody else changed and nobody was told of yet.
+    /// Changes by other programs that are not reported yet.
     changes: Vec<Change>,
 }
 
-/// What lies in a file, for whom.
+/// The contents of a file that the sink wrote.
 #[derive(Debug)]
 struct Written {
-    /// What is found different was written by somebody else since.
+    /// The hash of the written bytes. A file with another hash was changed by another program.
     hash: Hash,
     /// The certificate of the staple.
     subject: Subject,
-    /// The file's identity and times when it was looked at last; none when they could hide a change.
+    /// The file's identity and times at the last check; none when they could hide a change.
     stat: Option<Stat>,
 }
 
 type Hash = [u8; 32];
 
-/// What happens to the file of a staple that is withdrawn.
+/// The fate of the file of a withdrawn staple.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WithdrawFiles {
-    /// It is removed, so that no server takes it up again at its next start; or emptied, where servers do not start
-    /// without it ([`Site::staple_file_needed`](crate::sink::Site::staple_file_needed)).
+    /// The file is removed, so that no server reads it at its next start. If servers do not start without the file
+    /// ([`Site::staple_file_needed`](crate::sink::Site::staple_file_needed)), it is emptied instead.
     #[default]
     Remove,
-    /// It stays: for servers that do not start without a file that their configuration names, as nginx's
-    /// `ssl_stapling_file`. They go on serving what is in it.
+    /// The file stays, for servers that do not start without a file that their configuration names, such as nginx's
+    /// `ssl_stapling_file`. They continue to serve its contents.
     Keep,
 }
 
 impl FileSink {
-    /// A sink that writes beside certificates only.
+    /// A sink that writes only beside certificates.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Where staples go that must not lie beside their certificates: under the name of the certificate's file plus
-    /// `.ocsp`, and with a hash of its path in it where two have the same name. The directory must exist.
+    /// The directory for staples that must not be beside their certificates. The file name is that of the certificate's
+    /// file plus `.ocsp`; if two certificates have the same name, it contains a hash of the path. The directory must
+    /// exist.
     #[must_use]
     pub fn staple_dir(self, directory: impl Into<PathBuf>) -> Self {
         FileSink(Arc::new(Inner { staple_dir: Some(directory.into()), ..self.0.settings() }))
     }
 
-    /// What happens to files of withdrawn staples; they are removed unless said otherwise. A file that somebody else
-    /// wrote or changed is never removed.
+    /// The fate of files of withdrawn staples. Default: they are removed. A file that another program wrote or changed
+    /// is never removed.
     #[must_use]
     pub fn withdraw_files(self, policy: WithdrawFiles) -> Self {
         FileSink(Arc::new(Inner { withdraw: policy, ..self.0.settings() }))
     }
 
-    /// How often it is looked whether the files are as they were written: every 10 s unless said otherwise, at least every 10 ms.
+    /// The interval between checks of the files' contents. Default: 10 s. At least 10 ms.
     #[must_use]
     pub fn look_interval(self, interval: Duration) -> Self {
         let interval = interval.max(Duration::from_millis(10));
@@ -138,13 +138,13 @@ impl FileSink {
     }
 }
 
-/// Reads a staple file back: whatever is in it, in at most [`MAX_RECEIVED`] bytes. `None` when there is none.
+/// Reads a staple file, whatever its contents, in at most [`MAX_RECEIVED`] bytes. `None` if the file does not exist.
 ///
-/// Blocks. What is no regular file is not opened.
+/// Blocks. Only regular files are opened.
 ///
 /// # Errors
 ///
-/// What the system says; `InvalidData` for a file that is too large, `InvalidInput` for what is no file.
+/// The system's error; `InvalidData` for a file that is too large, `InvalidInput` if it is not a regular file.
 pub fn read_existing(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -210,7 +210,8 @@ impl StapleSink for FileSink {
                 sink.clear_revoked();
                 sink.look();
             };
-            // One that panicked has told nothing. One that nobody waits for leaves what it found to the next.
+            // A check that panicked has reported nothing. A check whose caller is gone leaves its findings to the next
+            // one.
             let _ = tokio::task::spawn_blocking(look).await;
             let changes = std::mem::take(&mut self.0.state().changes);
             if !changes.is_empty() {
@@ -221,7 +222,8 @@ impl StapleSink for FileSink {
     }
 }
 
-/// Where nothing must lie, since servers would look there without finding the issuer; be it that other servers would.
+/// The paths where no staple may be written, because a server that reads them does not find the issuer. One such server
+/// is enough.
 fn barred(sites: &[Site]) -> HashSet<PathBuf> {
     sites.iter().filter(|site| Place::of(site).is_barred()).filter_map(staple_path).collect()
 }

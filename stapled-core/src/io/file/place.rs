@@ -1,4 +1,4 @@
-//! Where a staple lies.
+//! The path of a certificate's staple.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,15 @@ use crate::certificate_file::staple_file_of;
 use crate::lookup::IssuerPlace;
 use crate::sink::Site;
 
-/// Where the staple of a site lies.
+/// Where the staple of a site is written.
 pub(super) enum Place<'a> {
-    /// Beside the certificate, or where the server's configuration says.
+    /// Beside the certificate, or at the path in the server's configuration.
     Beside { staple: PathBuf, certificate: &'a Path },
     /// Not beside this certificate: the server does not find its issuer.
     NotBeside { certificate: &'a Path },
-    /// Not beside this certificate: the server takes another certificate for its issuer, and no staple for this one.
+    /// Not beside this certificate: the server uses another certificate as its issuer and rejects the staple.
     NotTaken { certificate: &'a Path },
-    /// The certificate does not lie in a file.
+    /// Nowhere: the certificate is not in a file.
     Nowhere,
 }
 
@@ -29,27 +29,27 @@ impl<'a> Place<'a> {
             }
             IssuerPlace::Elsewhere => Place::NotBeside { certificate },
             IssuerPlace::Mistaken { .. } => Place::NotTaken { certificate },
-            // A kind of place that is not known here: nothing is written beside the certificate.
+            // For an unknown kind of place, nothing is written beside the certificate.
             _ => Place::NotBeside { certificate },
         }
     }
 }
 
-/// Where servers look for the staple of a certificate: the configured file, or the certificate's name plus `.ocsp`.
-/// `None` when it does not lie in a file.
+/// The path where servers look for a certificate's staple: the configured file, or the certificate's name plus `.ocsp`.
+/// `None` if the certificate is not in a file.
 pub fn staple_path(site: &Site) -> Option<PathBuf> {
     let file = site.file.as_deref()?;
     Some(site.staple_file.clone().unwrap_or_else(|| staple_file_of(file)))
 }
 
 impl Place<'_> {
-    /// Whether nothing must lie where servers would look.
+    /// Whether no staple may be written where servers would look.
     pub(super) fn is_barred(&self) -> bool {
         matches!(self, Place::NotBeside { .. } | Place::NotTaken { .. })
     }
 }
 
-/// The whole name with something behind it: `x.pem` gives `x.pem.ocsp`.
+/// The whole file name with a suffix: `x.pem` gives `x.pem.ocsp`.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);

@@ -1,4 +1,4 @@
-//! Writing a file so that it is there whole or not at all.
+//! Writes a file so that it appears complete or not at all.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -14,12 +14,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::time::Timestamp;
 
 const TEMPORARY: &[u8] = b".tmp";
-/// A half-written file of this age has nobody who writes it: no delivery is waited for as long. Were there one all the
-/// same, it would fail and be tried again.
+/// The age at which a half-written file counts as abandoned. No delivery waits this long; one that did would fail and
+/// be retried.
 const STALE: Duration = Duration::from_secs(120);
-/// What a new staple's mode is taken from, at most: nothing in it is secret, and nobody else writes it.
+/// The widest mode that a new staple takes from its certificate: a staple is not secret, and only its owner writes it.
 const WIDEST: u32 = 0o644;
-/// What an existing staple's mode may keep: not set-uid, not executable, not writable for everybody.
+/// The mode bits that an existing staple may keep: not set-uid, not executable, not writable for all users.
 const KEPT: u32 = 0o664;
 
 /// Replaces `path` by a file with these contents.
@@ -31,10 +31,10 @@ pub(super) fn write(path: &Path, contents: &[u8], certificate: &Path) -> io::Res
     let mut prefix = OsString::from(".");
     prefix.push(path.file_name().unwrap_or_default());
     prefix.push(".");
-    // It is readable by nobody else until it has its mode, and removes itself unless it is renamed.
+    // Other users cannot read the file until it has its mode. It removes itself unless it is renamed.
     let mut file = tempfile::Builder::new().prefix(&prefix).suffix(".tmp").tempfile_in(directory)?;
     file.write_all(contents)?;
-    // A symbolic link is replaced, and does not say what its successor is like.
+    // A symbolic link is replaced, and its mode and owner do not apply to the new file.
     let before = fs::symlink_metadata(path).ok().filter(Metadata::is_file);
     match before {
         Some(before) => like(file.as_file(), &before, before.mode() & KEPT)?,
@@ -45,22 +45,22 @@ pub(super) fn write(path: &Path, contents: &[u8], certificate: &Path) -> io::Res
     }
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
-    // The rename is on the disk when its directory is. The new file is in place whatever comes of this: some file
-    // systems cannot sync a directory.
+    // The rename is durable once the directory is synced. A failure here is ignored, because the new file is in place
+    // and some file systems cannot sync a directory.
     let _ = File::open(directory).and_then(|directory| directory.sync_all());
     Ok(())
 }
 
-/// Gives a file the owner and group of another, as far as this user may, and a mode.
+/// Gives a file the owner and group of another, as far as this user is allowed to, and a mode.
 fn like(file: &File, model: &Metadata, mode: u32) -> io::Result<()> {
     let ours = file.metadata()?;
-    // Only root gives files away; others may still choose among their groups.
+    // Only root changes a file's owner. Other users may change its group to one of theirs.
     if ours.uid() != model.uid() && fchown(file, Some(model.uid()), Some(model.gid())).is_err()
         || ours.uid() == model.uid() && ours.gid() != model.gid()
     {
         let _ = fchown(file, None, Some(model.gid()));
     }
-    // After the owner: changing that clears bits.
+    // The mode is set after the owner, because changing the owner clears bits.
     file.set_permissions(Permissions::from_mode(mode))
 }
 
@@ -69,13 +69,13 @@ fn like(file: &File, model: &Metadata, mode: u32) -> io::Result<()> {
 pub(super) struct Sweeper(Mutex<HashSet<PathBuf>>);
 
 impl Sweeper {
-    /// Sweeps the directory of this file, unless that was done before.
+    /// Sweeps the directory of this file, unless it was swept before.
     pub(super) fn sweep_first_time(&self, path: &Path) {
         let Some(directory) = path.parent() else { return };
         let mut swept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if swept.insert(directory.to_owned()) {
             drop(swept);
-            // Leavings are no reason not to write.
+            // A failed sweep does not prevent the write.
             let _ = sweep(directory, SystemClock.now());
         }
     }

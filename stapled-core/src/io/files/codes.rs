@@ -1,6 +1,6 @@
-//! The words for what cannot be watched.
+//! The reason code for files that cannot be watched.
 
 use crate::reason::ReasonCode;
 
-/// Changes cannot be watched: they are noticed at the regular scan only.
+/// Changes cannot be watched. Only the regular scan notices them.
 pub(crate) const WATCH_UNAVAILABLE: ReasonCode = ReasonCode::new("watch_unavailable");

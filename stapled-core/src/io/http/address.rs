@@ -1,14 +1,14 @@
-//! Which addresses may be asked.
+//! The policy on addresses of responders.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Which addresses may be asked: all, or those of the public internet only.
+/// The addresses that may be asked: all, or only those of the public internet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct AddressPolicy {
     pub(super) deny_private: bool,
 }
 
-/// An address that may not be asked.
+/// The error for an address that may not be asked.
 #[derive(Debug, thiserror::Error)]
 #[error("{what} is not a public address, and others are not asked")]
 pub(super) struct Denied {
@@ -16,7 +16,7 @@ pub(super) struct Denied {
 }
 
 impl Denied {
-    /// No address of this host may be asked.
+    /// The error for a host without an address that may be asked.
     pub(super) fn host(name: &str) -> Self {
         Denied { what: name.to_owned() }
     }
@@ -31,7 +31,7 @@ impl AddressPolicy {
     }
 }
 
-/// Whether an address is of the public internet, by IANA's registries of special-purpose addresses (RFC 6890).
+/// Whether an address belongs to the public internet, by IANA's registries of special-purpose addresses (RFC 6890).
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -61,17 +61,17 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         is_public_v4(Ipv4Addr::new(a, b, c, d))
     };
     match (a, b, c, d, e, f) {
-        // ::ffff:0:0/96 and ::/96, with :: and ::1 in it.
+        // ::ffff:0:0/96 and ::/96, which contain :: and ::1.
         (0, 0, 0, 0, 0, 0xffff | 0) => embedded(g, h) && (g, h) != (0, 1),
         // 64:ff9b::/96, the well-known prefix of NAT64 (RFC 6052).
         (0x64, 0xff9b, 0, 0, 0, 0) => embedded(g, h),
         // 2002::/16, 6to4.
         (0x2002, high, low, ..) => embedded(high, low),
-        // 2001::/23, with Teredo and ORCHID in it; 2001:db8::/32.
+        // 2001::/23, which contains Teredo and ORCHID; 2001:db8::/32.
         (0x2001, second, ..) => second >= 0x200 && second != 0xdb8,
         // 3fff::/20, for documentation.
         (0x3fff, second, ..) => second >= 0x1000,
-        // Nothing else than 2000::/3 is given out: the rest is local, multicast or reserved.
+        // IANA has allocated only 2000::/3: all other addresses are local, multicast or reserved.
         (first, ..) => first >> 13 == 1,
     }
 }

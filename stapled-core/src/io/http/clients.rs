@@ -13,7 +13,7 @@ use super::connect::{Body, Connector, POOL_PER_HOST, client};
 #[cfg(feature = "https")]
 use super::tls::TlsClient;
 
-/// The clients for both schemes, each with its pool.
+/// The clients for both schemes, each with its connection pool.
 #[derive(Debug)]
 pub(super) struct Clients {
     connector: Connector,
@@ -22,7 +22,7 @@ pub(super) struct Clients {
     tls: TlsClient,
 }
 
-/// A request that waits for its answer, or for the reason why there is none.
+/// A request in flight: yields its answer, or the reason why there is none.
 pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Response<Incoming>, legacy::Error>> + Send>>;
 
 impl Clients {
@@ -36,11 +36,11 @@ impl Clients {
         Clients { plain: client(connector.clone(), POOL_PER_HOST), connector }
     }
 
-    /// Sends a request over a connection of the pool or a new one, or over a new one to this address.
+    /// Sends a request over a pooled or a new connection. With `only`, it sends over a new connection to this address.
     ///
     /// # Errors
     ///
-    /// For https, where there is no TLS: no provider, no root certificates, or no feature `https`.
+    /// An https request without TLS: no provider, no root certificates, or no feature `https`.
     pub(super) async fn send(&self, request: Request<Body>, only: Option<IpAddr>) -> Result<Answering, io::Error> {
         let is_tls = request.uri().scheme_str() == Some("https");
         Ok(match (is_tls, only) {

@@ -1,4 +1,4 @@
-//! Connections: names resolved and checked, proxies, TLS.
+//! Connections: resolved and checked names, proxies, TLS.
 
 use std::future::Future;
 use std::io;
@@ -29,18 +29,18 @@ use super::resolve::{Addresses, AnyError, Names};
 pub(super) type Body = Full<Bytes>;
 type Connecting = Pin<Box<dyn Future<Output = Result<Stream, AnyError>> + Send>>;
 
-/// How long a connection without a request is kept.
+/// How long an idle connection is kept.
 const POOL_IDLE: Duration = Duration::from_secs(30);
-/// How many connections without a request are kept for one host.
+/// The largest number of idle connections that are kept for one host.
 pub(super) const POOL_PER_HOST: usize = 32;
-/// The head of an answer, and what is read at once, in bytes.
+/// The largest head of an answer, and the size of one read, in bytes.
 const MAX_HEAD: usize = 32 * 1024;
 
-/// A client with a pool that keeps so many connections for each host.
+/// A client with a pool that keeps up to `kept` idle connections for each host.
 pub(super) fn client<C: Connect + Clone>(connector: C, kept: usize) -> Client<C, Body> {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
-        // Without a timer of its own the pool keeps connections for ever.
+        // Without its own timer, the pool never closes idle connections.
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(kept)
@@ -48,23 +48,23 @@ pub(super) fn client<C: Connect + Clone>(connector: C, kept: usize) -> Client<C,
         .build(connector)
 }
 
-/// Connects to a responder, or to the proxy before it.
+/// Connects to a responder, or to the proxy in front of it.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
     addresses: Addresses,
     direct: HttpConnector<Names>,
     proxy: Option<(Arc<Matcher>, HttpConnector<GaiResolver>)>,
     sockets: Sockets,
-    /// How many bytes may come over a connection for one answer, with all that is around it.
+    /// The largest number of bytes that one connection may receive for one answer, including heads and framing.
     limit: usize,
 }
 
-/// How sockets are made.
+/// The settings of sockets.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sockets {
-    /// How long one connection may take.
+    /// The deadline of one connection.
     pub(super) deadline: Duration,
-    /// The addresses of this machine that connections come from; none: the system's choice.
+    /// The local addresses that connections use; none: the system chooses.
     pub(super) local: (Option<Ipv4Addr>, Option<Ipv6Addr>),
 }
 
@@ -72,7 +72,7 @@ impl Connector {
     pub(super) fn new(addresses: Addresses, proxy: Option<Arc<Matcher>>, sockets: Sockets, limit: usize) -> Self {
         let direct = direct(&addresses, None, sockets);
         let proxy = proxy.map(|matcher| {
-            // The proxy was named by the operator: it may have any address.
+            // The operator named the proxy, so it may have any address.
             let mut connector = HttpConnector::new();
             set_up(&mut connector, sockets);
             (matcher, connector)
@@ -80,7 +80,7 @@ impl Connector {
         Connector { addresses, direct, proxy, sockets, limit }
     }
 
-    /// The same, to one address of the responder.
+    /// The same connector, restricted to one address of the responder.
     pub(super) fn only(&self, address: IpAddr) -> Self {
         Connector { direct: direct(&self.addresses, Some(address), self.sockets), ..self.clone() }
     }
@@ -95,9 +95,9 @@ fn direct(addresses: &Addresses, only: Option<IpAddr>, sockets: Sockets) -> Http
 fn set_up<R>(connector: &mut HttpConnector<R>, sockets: Sockets) {
     connector.enforce_http(false);
     connector.set_nodelay(true);
-    // Shared out among the addresses of a host, so that a dead one leaves time for the next.
+    // The deadline is divided among the addresses of a host, so that a dead address leaves time for the next.
     connector.set_connect_timeout(Some(sockets.deadline));
-    // With one local address only, the connector leaves out a host's addresses of the other family.
+    // With only one local address, the connector skips a host's addresses of the other family.
     match sockets.local {
         (Some(v4), Some(v6)) => connector.set_local_addresses(v4, v6),
         (Some(v4), None) => connector.set_local_address(Some(v4.into())),
@@ -112,7 +112,7 @@ impl Service<Uri> for Connector {
     type Future = Connecting;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), AnyError>> {
-        // Neither connector has a limit to wait for.
+        // Neither connector limits connections, so it is always ready.
         Poll::Ready(Ok(()))
     }
 
@@ -145,36 +145,36 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// The deadline of a connection passed.
+/// The error for a connection that missed its deadline.
 #[derive(Debug, thiserror::Error)]
 #[error("no connection in time")]
 pub(super) struct ConnectDeadline;
 
-/// How many bytes may still come over a connection: everything off the wire counts, whatever it is. It is filled up when
-/// an answer is complete, for the next one.
+/// The number of bytes that a connection may still receive. All received bytes count, whatever their purpose. The meter
+/// is refilled for the next answer when an answer is complete.
 #[derive(Clone, Debug)]
 pub(super) struct Meter(Arc<AtomicUsize>);
 
 impl Meter {
-    /// Lets as many bytes come again, and returns how many have come.
+    /// Refills the meter to `limit`, and returns how many bytes came since the last time.
     pub(super) fn fill(&self, limit: usize) -> usize {
         limit.saturating_sub(self.0.swap(limit, Ordering::Relaxed))
     }
 
-    /// Whether so many bytes more may come.
+    /// Whether this many more bytes may come.
     fn allows(&self, bytes: usize) -> bool {
         let less = |left: usize| Some(left.saturating_sub(bytes));
-        // What is used up stays so.
+        // Bytes that were counted stay counted.
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok_and(|left| bytes <= left)
     }
 }
 
-/// More bytes came than may.
+/// The error for more bytes than the limit allows.
 #[derive(Debug, thiserror::Error)]
 #[error("more bytes came than one answer may have, with all that is around it")]
 pub(super) struct TooMuch;
 
-/// A connection; one to a plain proxy is asked by whole URLs.
+/// A connection. Over a connection to a plain proxy, requests name whole URLs.
 #[derive(Debug)]
 pub(super) struct Stream {
     inner: TokioIo<Metered>,

@@ -1,13 +1,13 @@
-//! Compressed answers. Nobody asks for them; some caches and proxies send them all the same.
+//! Compressed answers. The fetcher does not ask for compression, but some caches and proxies compress anyway.
 
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::CONTENT_ENCODING;
 use miniz_oxide::inflate::{decompress_to_vec_with_limit, decompress_to_vec_zlib_with_limit};
 
-/// How many codings one after the other are taken off.
+/// The largest number of codings that are removed from one body.
 const MAX_CODINGS: usize = 3;
-/// What a gzip member begins with (RFC 1952 §2.3.1).
+/// The first bytes of a gzip member (RFC 1952 §2.3.1).
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// The flags of a gzip header (RFC 1952 §2.3.1).
@@ -16,27 +16,28 @@ const EXTRA: u8 = 4;
 const NAME: u8 = 8;
 const COMMENT: u8 = 16;
 
-/// How a body is compressed.
+/// The compression of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
     Gzip,
     Deflate,
 }
 
-/// The body as it was before it was compressed, by what the header says, or by its first bytes where the header says
-/// nothing. What cannot be unpacked within `limit` bytes stays as it came: whoever judges it can tell.
+/// Decompresses a body. The header names the coding; without a header, the first bytes tell it. A body that cannot be
+/// decompressed within `limit` bytes is returned unchanged, so that its judge reports the fault.
 pub(super) fn unpacked(body: Bytes, headers: &HeaderMap, limit: usize) -> Bytes {
     let said = headers.get_all(CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     let said = said.flat_map(|value| value.split(',')).filter_map(coding).collect::<Vec<_>>();
-    // The last one that was applied comes off first.
+    // The coding that was applied last is removed first.
     let mut codings = said.into_iter().rev();
     let mut unpacked = body.clone();
-    // There are gzip files that unpack to themselves: so no header, or byte, says how often this is done.
+    // Some gzip files decompress to themselves, so the number of codings is bounded, whatever the header or the bytes
+    // say.
     for _ in 0..MAX_CODINGS {
         let is_gzip = unpacked.starts_with(GZIP);
         let coding = match (codings.next(), is_gzip) {
             (_, true) => Coding::Gzip,
-            // A header that is wrong: an OCSP response begins with a SEQUENCE, a deflated one does not.
+            // The header is wrong: an OCSP response begins with a SEQUENCE, deflated data does not.
             (Some(_), false) if unpacked.first() == Some(&0x30) => return unpacked,
             (Some(Coding::Deflate), false) => Coding::Deflate,
             (Some(Coding::Gzip), false) | (None, false) => return unpacked,
@@ -63,15 +64,15 @@ fn coding(name: &str) -> Option<Coding> {
 fn unpack(packed: &[u8], coding: Coding, limit: usize) -> Option<Vec<u8>> {
     match coding {
         Coding::Gzip => decompress_to_vec_with_limit(gzip_contents(packed)?, limit).ok(),
-        // zlib (RFC 9110 §8.4.1.2); some servers leave its frame out.
+        // The format is zlib (RFC 9110 §8.4.1.2), but some servers omit the zlib frame.
         Coding::Deflate => decompress_to_vec_zlib_with_limit(packed, limit)
             .or_else(|_| decompress_to_vec_with_limit(packed, limit))
             .ok(),
     }
 }
 
-/// What follows the header of a gzip member (RFC 1952 §2.3). Its checksum is not looked at: the signature in a response
-/// is better.
+/// The part of a gzip member after its header (RFC 1952 §2.3). Its checksum is ignored, because the signature in a
+/// response protects more.
 fn gzip_contents(packed: &[u8]) -> Option<&[u8]> {
     let [0x1f, 0x8b, 8, flags, _, _, _, _, _, _, rest @ ..] = packed else { return None };
     let mut rest = rest;
@@ -102,7 +103,7 @@ mod tests {
         let mut packed = vec![0x1f, 0x8b, 8, flags, 0, 0, 0, 0, 0, 3];
         packed.extend_from_slice(extras);
         packed.extend(compress_to_vec(contents, 6));
-        // The checksum, and the length.
+        // The checksum and the length.
         packed.extend([0, 0, 0, 0]);
         packed.extend(u32::try_from(contents.len()).unwrap().to_le_bytes());
         packed

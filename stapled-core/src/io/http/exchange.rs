@@ -1,4 +1,4 @@
-//! One exchange: a request at one address or several, redirections, and the answer's bytes within their bounds.
+//! One exchange: a request at one or several addresses, redirections, and an answer of bounded size.
 
 use std::collections::HashSet;
 use std::error::Error as StdError;
@@ -31,16 +31,16 @@ use super::{encoding, freshness, url};
 use crate::clock::Clock;
 use crate::fetch::{Answer, FetchError};
 
-/// How many redirections are followed.
+/// The largest number of redirections that are followed.
 const MAX_REDIRECTS: usize = 5;
-/// How many addresses of a host are asked, the first included.
+/// The largest number of addresses of one host that are asked, including the first.
 const MAX_ADDRESSES: usize = 3;
-/// An address that says nothing for this part of the deadline is not waited for alone any more.
+/// The divisor of the deadline that gives the wait for one address. After this wait, the next address is asked as well.
 const SHARES: u32 = 3;
-/// A longer content type is not kept.
+/// The longest content type that is kept, in bytes.
 const MAX_CONTENT_TYPE: usize = 256;
 
-/// Asks, by the settings of one fetcher.
+/// Sends requests with the settings of one fetcher.
 #[derive(Debug)]
 pub(super) struct Exchanger {
     pub(super) clients: Clients,
@@ -53,23 +53,23 @@ pub(super) struct Exchanger {
     pub(super) connect: Duration,
     pub(super) idle: Duration,
     pub(super) max_size: usize,
-    /// How many bytes may come for one answer, with all that is around it.
+    /// The largest number of bytes that may come for one answer, including heads and framing.
     pub(super) limit: usize,
 }
 
 /// One request.
 pub(super) struct Asked {
     pub(super) url: Url,
-    /// For a POST.
+    /// The body of a POST; none for a GET.
     pub(super) body: Option<Bytes>,
     pub(super) accept: &'static str,
     pub(super) etag: Option<HeaderValue>,
 }
 
-/// What an address said.
+/// The reply of one address.
 struct Reply {
     said: Said,
-    /// How many bytes came for it.
+    /// The number of bytes that came for it.
     bytes: usize,
 }
 
@@ -78,14 +78,14 @@ enum Said {
     Redirection { to: Url, status: StatusCode },
 }
 
-/// An attempt, with the address if it is at a certain one.
+/// An attempt, with its address if it is bound to one.
 type Attempt<'a> = Pin<Box<dyn Future<Output = (Option<IpAddr>, Result<Reply, FetchError>)> + Send + 'a>>;
 
-/// The connection that a request went over, as soon as there is one.
+/// The connection that a request uses, once there is one.
 type Captured = Arc<Mutex<Option<CaptureConnection>>>;
 
 impl Exchanger {
-    /// Asks, follows redirections, and reads the answer.
+    /// Sends a request, follows redirections, and reads the answer.
     pub(super) async fn ask(&self, mut asked: Asked, limit: usize) -> Result<Answer, FetchError> {
         let deadline = Instant::now() + self.total;
         let mut visited = HashSet::new();
@@ -125,7 +125,8 @@ impl Exchanger {
         }
     }
 
-    /// Asks at one address of the host after the other, or beside the other, until one answers (RFC 8305's idea).
+    /// Sends a request to one address of the host after another, and to several at once if an address is slow, until
+    /// one answers (after RFC 8305).
     async fn ask_addresses(&self, asked: &Asked, limit: usize, deadline: Instant) -> Result<Reply, FetchError> {
         let captured = Captured::default();
         let first = self.attempt(asked, None, limit, deadline, &captured);
@@ -155,7 +156,8 @@ impl Exchanger {
                     before.for_each(|silent| self.addresses.put_last(*silent));
                     return Ok(reply);
                 }
-                // What one address says, the others would say. And where there was no connection, all were tried.
+                // Another address of the host would give the same answer. If no connection was made, all addresses were
+                // tried.
                 Some((address, Err(error))) if !is_of_address(&error, address) => return Err(error),
                 Some((_, Err(error))) => {
                     failed = Some(match failed.take() {
@@ -168,7 +170,7 @@ impl Exchanger {
             if others.is_none() {
                 let peer = peer(&captured);
                 if peer.is_none() && failed.is_none() {
-                    // Still connecting, which has a deadline of its own.
+                    // The attempt is still connecting, which has a deadline of its own.
                     next_at = Instant::now() + share;
                     continue;
                 }
@@ -189,7 +191,7 @@ impl Exchanger {
         }
     }
 
-    /// The name whose addresses are known here: none where the URL has an address, or where a proxy resolves the name.
+    /// The host name that this fetcher resolves: none if the URL has an address, or if a proxy resolves the name.
     fn resolved_host(&self, url: &Url) -> Option<String> {
         let Some(Host::Domain(name)) = url.host() else { return None };
         let uri: Uri = url.as_str().parse().ok()?;
@@ -201,7 +203,8 @@ impl Exchanger {
         FetchError::TimedOut { url: asked.url.to_string(), after: self.total }
     }
 
-    /// One request, at one address or at whichever takes the connection; the address is returned, too.
+    /// Sends one request to the given address, or to the address that accepts the connection. Returns the given
+    /// address, too.
     async fn attempt(
         &self,
         asked: &Asked,
@@ -215,7 +218,7 @@ impl Exchanger {
             let response = head.map_err(|_| self.timed_out(asked))??;
             let meter = response.extensions().get::<Meter>().cloned();
             let said = self.said(asked, response, limit, deadline).await;
-            // The connection may be used again.
+            // The connection may be used again, so its meter is refilled.
             let bytes = meter.map_or(0, |meter| meter.fill(self.limit));
             Ok(Reply { said: said?, bytes })
         };
@@ -259,8 +262,8 @@ impl Exchanger {
     ) -> Result<Response<Incoming>, FetchError> {
         match self.send_once(asked, only, captured).await? {
             Ok(response) => Ok(response),
-            // A server may close a connection that it keeps just when it is used again (RFC 9112 §9.3.1), and a
-            // question does no harm asked twice.
+            // A server may close an idle connection at the moment when it is used again (RFC 9112 §9.3.1). An OCSP
+            // request is safe to repeat.
             Err(error) if is_closed_early(&error) => {
                 let again = self.send_once(asked, only, captured).await?;
                 again.map_err(|error| self.explain(&asked.url, &error))
@@ -294,7 +297,7 @@ impl Exchanger {
         if let (Some(etag), None) = (&asked.etag, &asked.body) {
             request = request.header(IF_NONE_MATCH, etag.clone());
         }
-        // A tunnel is asked for by the connector; a plain proxy reads the request itself.
+        // For https, the connector asks the proxy for a tunnel. A plain proxy reads the request itself.
         if uri.scheme_str() == Some("http")
             && let Some(intercept) = self.proxy.as_ref().and_then(|proxy| proxy.intercept(&uri))
             && let Some(authorization) = intercept.basic_auth()
@@ -304,7 +307,7 @@ impl Exchanger {
         request.body(Body::new(asked.body.clone().unwrap_or_default())).map_err(|error| unsupported(error.to_string()))
     }
 
-    /// Reads the body: in bounded size, pauses and time.
+    /// Reads the body within the limits on size, pauses and time.
     async fn read(
         &self,
         url: &Url,
@@ -315,7 +318,7 @@ impl Exchanger {
         let too_large = || FetchError::TooLarge { url: url.to_string(), limit };
         let timed_out = |after| FetchError::TimedOut { url: url.to_string(), after };
         let (head, mut body) = response.into_parts();
-        // Said beforehand, or never.
+        // A server may announce the size in advance, or never.
         if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
             return Err(too_large());
         }
@@ -337,7 +340,7 @@ impl Exchanger {
         }
     }
 
-    /// What the head says.
+    /// The facts in the head of an answer.
     fn facts(&self, response: &Response<Incoming>) -> Answer {
         let headers = response.headers();
         let max_age = freshness::max_age(headers);
@@ -368,14 +371,14 @@ impl Exchanger {
         {
             return FetchError::ConnectTimedOut { url, after: self.connect };
         }
-        // The first link of the chain says only that it is the client's error.
+        // The first error of the chain only says that the client failed.
         let why = error.source().map_or_else(|| error.to_string(), chain);
         if error.is_connect() { FetchError::Connect { url, why } } else { FetchError::Broken { url, why } }
     }
 }
 
-/// Whether another address of the same host may do better: this one, or the one that took the connection, gave no
-/// answer, or the answer that it fails.
+/// Whether another address of the same host may succeed: this address, or the one that accepted the connection, gave no
+/// answer or one that reports its failure.
 fn is_of_address(error: &FetchError, address: Option<IpAddr>) -> bool {
     match error {
         FetchError::Connect { .. } | FetchError::ConnectTimedOut { .. } => address.is_some(),
@@ -385,7 +388,7 @@ fn is_of_address(error: &FetchError, address: Option<IpAddr>) -> bool {
     }
 }
 
-/// The address that a request went to, if there is a connection.
+/// The remote address of a request, if there is a connection.
 fn peer(captured: &Captured) -> Option<IpAddr> {
     let captured = captured.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
     let mut extensions = hyper::http::Extensions::new();
@@ -393,7 +396,7 @@ fn peer(captured: &Captured) -> Option<IpAddr> {
     extensions.get::<HttpInfo>().map(HttpInfo::remote_addr).map(|address: SocketAddr| address.ip())
 }
 
-/// Keeps the connection that a request went over from being used again.
+/// Prevents the reuse of the connection of a request.
 fn abandon(captured: &Captured) {
     let captured = captured.lock().unwrap_or_else(PoisonError::into_inner).clone();
     if let Some(captured) = captured
@@ -403,7 +406,7 @@ fn abandon(captured: &Captured) {
     }
 }
 
-/// The place that a redirection names.
+/// The target of a redirection.
 fn follow(from: &Url, response: &Response<Incoming>) -> Result<Url, FetchError> {
     let bad = |why: String| FetchError::Redirect { url: from.to_string(), why };
     let Some(location) = response.headers().get(LOCATION) else {
@@ -413,7 +416,7 @@ fn follow(from: &Url, response: &Response<Incoming>) -> Result<Url, FetchError> 
     url::join(from, location).map_err(|why| bad(format!("redirected to {}: {why}", printable(location))))
 }
 
-/// Whether the connection ended before anything of an answer came.
+/// Whether the connection ended before the first byte of an answer.
 fn is_closed_early(error: &legacy::Error) -> bool {
     let is_lost = |error: &io::Error| {
         matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::NotConnected)
@@ -423,7 +426,7 @@ fn is_closed_early(error: &legacy::Error) -> bool {
             || cause::<io::Error>(error).is_some_and(is_lost))
 }
 
-/// Whether more bytes came than may.
+/// Whether the error is that more bytes came than the limit allows.
 fn is_too_much(error: &(dyn StdError + 'static)) -> bool {
     let holds = |error: &io::Error| error.get_ref().is_some_and(|inner| inner.is::<TooMuch>());
     causes(error).filter_map(|error| error.downcast_ref::<io::Error>()).any(holds)
@@ -440,7 +443,7 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
     })
 }
 
-/// An error and its causes in one line; libraries often repeat a cause in what it caused.
+/// An error and its causes in one line. A cause that its error repeats is left out.
 fn chain(error: &(dyn StdError + 'static)) -> String {
     causes(error).fold(String::new(), |mut line, error| {
         let error = error.to_string();

@@ -1,4 +1,4 @@
-//! What the headers of an answer say about time. All of it is unauthenticated, and bounded.
+//! The lifetimes in the headers of an answer. All of them are unauthenticated, and bounded.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,12 +7,12 @@ use hyper::header::{AGE, CACHE_CONTROL, DATE, ETAG, EXPIRES, HeaderName, RETRY_A
 
 use crate::time::Timestamp;
 
-/// The greatest number of seconds that caches reckon with (RFC 9111 §1.2.2).
+/// The largest number of seconds that caches calculate with (RFC 9111 §1.2.2).
 const MAX_SECONDS: u64 = 1 << 31;
-/// A longer validator is not kept.
+/// The longest validator that is kept, in bytes.
 const MAX_ETAG: usize = 256;
 
-/// How long caches may keep the answer from now on: `max-age` less `Age` (RFC 9111 §4.2).
+/// How long caches may keep the answer from now on: `max-age` minus `Age` (RFC 9111 §4.2).
 pub(super) fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let mut max_age = None;
     for directive in headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok()) {
@@ -31,22 +31,22 @@ pub(super) fn max_age(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(max_age?.saturating_sub(age)))
 }
 
-/// Until when caches may keep the answer. The responder's clock may be wrong: what counts is the distance from its own
-/// `Date`.
+/// The instant until which caches may keep the answer. The responder's clock may be wrong, so the lifetime is the
+/// difference between `Expires` and the answer's own `Date`.
 pub(super) fn expires(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
     let expires = date(headers, EXPIRES)?;
     let date = date(headers, DATE).unwrap_or(now);
     let left = expires.since(date);
-    // Long gone, as `Expires: 0` is meant: nothing to go by.
+    // An `Expires` in the past, such as `Expires: 0`, gives no lifetime.
     if left.is_zero() { None } else { Some(now + left.min(Duration::from_secs(MAX_SECONDS))) }
 }
 
-/// The validator, if it is fit to be sent back.
+/// The validator, if it can be sent back.
 pub(super) fn etag(headers: &HeaderMap) -> Option<String> {
     text(headers, ETAG).filter(|etag| !etag.is_empty() && etag.len() <= MAX_ETAG).map(str::to_owned)
 }
 
-/// How long the responder asks to wait: seconds, or a date (RFC 9110 §10.2.3).
+/// The pause that the responder asks for: seconds, or a date (RFC 9110 §10.2.3).
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     if let Some(seconds) = text(headers, RETRY_AFTER).and_then(seconds) {
         return Some(Duration::from_secs(seconds));
@@ -60,7 +60,7 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// Digits and nothing else; more of them than fit are a great number, not an error.
+/// Parses digits and nothing else. A number that is too large becomes the largest one, not an error.
 fn seconds(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;

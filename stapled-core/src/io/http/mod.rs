@@ -1,4 +1,4 @@
-//! Asking responders by HTTP.
+//! The fetcher that asks responders over HTTP.
 
 mod address;
 mod clients;
@@ -36,43 +36,47 @@ use crate::clock::{Clock, SystemClock};
 use crate::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
 use crate::staple::MAX_RECEIVED;
 
-/// What may come over a connection beside the answer's body, in bytes: heads, interim answers, framing, a TLS handshake.
+/// The largest number of bytes that a connection may receive beyond the answer's body: heads, interim answers, framing,
+/// a TLS handshake.
 const OVERHEAD: usize = 64 * 1024;
-/// What may come for the body at least, whatever size of responses was chosen: issuers' certificates are fetched, too.
+/// The smallest limit for a body in bytes, whatever limit for responses is set, since the fetcher also fetches issuers'
+/// certificates.
 const LEAST_BODY: usize = 64 * 1024;
 
-/// Asks responders over HTTP/1.1, plain or with TLS. Connections are kept for a while and used again.
+/// A fetcher that asks responders over HTTP/1.1, plain or with TLS. Idle connections are kept for a while and used
+/// again.
 ///
 /// # Redirections
 ///
 /// At most five are followed, to http and https only, and never to a request that was made already. OCSP responses are
-/// signed, so that going from https to http is allowed. A request by POST is repeated at the new place, with its body,
-/// after 301, 302, 307 and 308 (browsers turn 301 and 302 into a GET, as RFC 9110 §15.4 lets them; a GET without the
-/// request would ask nothing here); after 303 the new place is asked by GET, which is what 303 is for.
+/// signed, so a redirection from https to http is allowed. After 301, 302, 307 and 308, a POST is repeated at the new
+/// URL with its body. (Browsers turn a POST into a GET after 301 and 302, as RFC 9110 §15.4 allows; here, a GET without
+/// the request would ask nothing.) After 303, the new URL is asked with GET, as 303 requires.
 ///
 /// # TLS
 ///
-/// Almost all responders are asked by plain http. For https, the program chooses the TLS provider: by
-/// [`crypto_provider`](HttpFetcherBuilder::crypto_provider), by [`tls_config`](HttpFetcherBuilder::tls_config), or by
-/// `rustls::crypto::CryptoProvider::install_default`; without one, https URLs fail with an error that says so. The
-/// system's root certificates are loaded at the first https URL. Where there are none, only https fails.
+/// Almost all responders use plain http. For https, the program chooses the TLS provider: with
+/// [`crypto_provider`](HttpFetcherBuilder::crypto_provider), [`tls_config`](HttpFetcherBuilder::tls_config), or
+/// `rustls::crypto::CryptoProvider::install_default`. Without a provider, https URLs fail with an error that says so.
+/// The system's root certificates are loaded at the first https URL. If there are none, only https fails.
 ///
 /// # Addresses
 ///
-/// Connections are tried at the addresses of a host one after the other, and at those of IPv6 and IPv4 side by side (RFC
-/// 8305). An address that takes the connection and then breaks off, or answers with status 5xx, is followed by the next
-/// one; beside one that says nothing for a third of the deadline, the next one is asked, too, and the first answer
-/// counts. Up to three addresses are asked so. One that gave no answer where another did comes last for ten minutes.
+/// The fetcher tries the addresses of a host one after another, and IPv6 and IPv4 addresses in parallel (RFC 8305). If
+/// an address accepts the connection and then breaks off, or answers with status 5xx, the next address is asked. If an
+/// address is silent for a third of the deadline, the next address is asked as well, and the first answer counts. At
+/// most three addresses are asked in this way. An address that gave no answer when another one did comes last for ten
+/// minutes.
 ///
 /// # Compression
 ///
-/// Answers that are compressed with gzip or deflate, though nobody asked for that, are unpacked.
+/// The fetcher does not ask for compression. It decompresses answers that are compressed with gzip or deflate anyway.
 ///
 /// # Bounds
 ///
-/// Everything that comes over a connection counts: an answer, with all that is around it, has at most its greatest size
-/// and 64 KiB more. Names are resolved by the system's resolver, on threads of tokio's pool for blocking work. How many
-/// questions are asked at once is up to the caller.
+/// All bytes of a connection count: an answer, including heads and framing, has at most the greatest size of an answer
+/// plus 64 KiB. The system's resolver resolves names, on threads of tokio's pool for blocking work. The caller limits
+/// the number of concurrent requests.
 #[derive(Clone, Debug)]
 pub struct HttpFetcher(Arc<Exchanger>);
 
@@ -101,30 +105,30 @@ enum ProxyChoice {
     Explicit { url: String, except: String },
 }
 
-/// Settings that do not work.
+/// Why a fetcher could not be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpFetcherError {
-    /// The user agent cannot be sent.
+    /// The user agent has characters that a header must not have.
     #[error("the user agent has characters that no header may have")]
     UserAgent,
-    /// The proxy's URL cannot be used. It is not repeated here: it may hold a password.
+    /// The proxy's URL cannot be used. The error omits the URL, because it may contain a password.
     #[error("the proxy's URL: {why}")]
     Proxy {
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
 }
 
 impl HttpFetcher {
-    /// A fetcher with the settings that nobody chose otherwise.
+    /// A fetcher with default settings.
     pub fn new() -> Self {
-        // The default user agent is a header's value; the other settings cannot fail.
+        // The default user agent is a valid header value, and the other defaults cannot fail.
         let user_agent = HeaderValue::from_static(concat!("stapled/", env!("CARGO_PKG_VERSION")));
         Self::builder().assemble(user_agent, None)
     }
 
-    /// Settings to choose from.
+    /// A builder with default settings.
     pub fn builder() -> HttpFetcherBuilder {
         HttpFetcherBuilder {
             clock: Arc::new(SystemClock),
@@ -151,96 +155,96 @@ impl Default for HttpFetcher {
 }
 
 impl HttpFetcherBuilder {
-    /// The deadline of a whole exchange: connection, head, body, and all redirections. 15 seconds unless said
-    /// otherwise.
+    /// The deadline of a whole exchange: connection, head, body, and all redirections. Default: 15 seconds.
     #[must_use]
     pub fn timeout(mut self, total: Duration) -> Self {
         self.total = total;
         self
     }
 
-    /// The deadline of one connection: name, addresses, and a proxy's tunnel. 5 seconds unless said otherwise.
+    /// The deadline of one connection: name, addresses, and a proxy's tunnel. Default: 5 seconds.
     #[must_use]
     pub fn connect_timeout(mut self, connect: Duration) -> Self {
         self.connect = connect;
         self
     }
 
-    /// How long the body may pause. 10 seconds unless said otherwise.
+    /// The longest pause while the body is read. Default: 10 seconds.
     #[must_use]
     pub fn read_timeout(mut self, idle: Duration) -> Self {
         self.idle = idle;
         self
     }
 
-    /// The greatest size of an answer, in bytes. [`MAX_RECEIVED`] unless said otherwise, many times what any responder sends.
+    /// The greatest size of an answer, in bytes. Default: [`MAX_RECEIVED`], many times the size that responders send.
     #[must_use]
     pub fn max_size(mut self, bytes: usize) -> Self {
         self.max_size = bytes;
         self
     }
 
-    /// How the fetcher names itself; `stapled/` and the version unless said otherwise.
+    /// The user agent. Default: `stapled/` and the version.
     #[must_use]
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = user_agent.into();
         self
     }
 
-    /// Sets the clock that dates in answers are compared with. Default: [`SystemClock`].
+    /// Sets the clock for dates in answers. Default: [`SystemClock`].
     #[must_use]
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
         self.shared_clock(Arc::new(clock))
     }
 
-    /// The same, for a clock that the program shares with others.
+    /// Sets the clock for dates in answers; for a clock that the program shares with other components.
     #[must_use]
     pub fn shared_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Asks through this proxy (`http://host:port`, with user name and password where it wants them), except the hosts
-    /// that `except` names, with commas between them: domains with their subdomains, addresses, networks, or `*`.
+    /// Sets a proxy (`http://host:port`, with user name and password if it requires them) for all hosts except those in
+    /// `except`. The entries of `except` are separated by commas: domains with their subdomains, addresses, networks,
+    /// or `*`.
     #[must_use]
     pub fn proxy(mut self, url: impl Into<String>, except: impl Into<String>) -> Self {
         self.proxy = ProxyChoice::Explicit { url: url.into(), except: except.into() };
         self
     }
 
-    /// Asks through the proxies that the environment names: `http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`, as
-    /// they are now.
+    /// Sets the proxies from the environment as it is now: `http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`.
     #[must_use]
     pub fn proxy_from_environment(mut self) -> Self {
         self.proxy = ProxyChoice::Environment;
         self
     }
 
-    /// Whether addresses that are not of the public internet are refused: for hosters, whose certificates' URLs are
-    /// their customers' choice. Off unless asked for. Every address is checked after its name was resolved, and
-    /// after each redirection; the connection goes to a checked address. A proxy resolves names itself, out of sight:
-    /// there, only addresses that are written into URLs are checked.
+    /// Whether to refuse addresses outside the public internet: for hosters, whose customers choose the URLs in
+    /// certificates. Default: off. Every address is checked after its name is resolved and after each redirection, and
+    /// the connection goes to a checked address. A proxy resolves names itself, so with a proxy only addresses written
+    /// in URLs are checked.
     #[must_use]
     pub fn deny_private(mut self, deny: bool) -> Self {
         self.policy = AddressPolicy { deny_private: deny };
         self
     }
 
-    /// Whether a host's IPv4 addresses are tried before those of IPv6. Otherwise, and unless asked for, they are tried in
-    /// the resolver's order, which is that of RFC 6724 for the system's.
+    /// Whether a host's IPv4 addresses are tried before its IPv6 addresses. Default: off, the resolver's order; the
+    /// system's resolver follows RFC 6724.
     #[must_use]
     pub fn prefer_ipv4(mut self, prefer: bool) -> Self {
         self.prefer_ipv4 = prefer;
         self
     }
 
-    /// Sets what finds the addresses of hosts. Default: the system's resolver, which always resolves the proxy's name.
+    /// Sets the resolver for hosts. Default: the system's resolver. The system's resolver always resolves the proxy's
+    /// name.
     #[must_use]
     pub fn resolver(self, resolver: impl Resolver + 'static) -> Self {
         self.shared_resolver(Arc::new(resolver))
     }
 
-    /// The same, for a resolver that the program shares with others.
+    /// Sets the resolver for hosts; for a resolver that the program shares with other components.
     #[must_use]
     pub fn shared_resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
         self.resolver = resolver;
@@ -248,7 +252,7 @@ impl HttpFetcherBuilder {
     }
 
     /// Sets the TLS configuration for https URLs: the provider, the root certificates, a client certificate. Its ALPN
-    /// protocols are not used. Default: the provider that the program has installed, and the system's root certificates.
+    /// protocols are ignored. Default: the provider that the program has installed, and the system's root certificates.
     #[cfg(feature = "https")]
     #[must_use]
     pub fn tls_config(mut self, config: impl Into<Arc<rustls::ClientConfig>>) -> Self {
@@ -256,8 +260,8 @@ impl HttpFetcherBuilder {
         self
     }
 
-    /// Sets the TLS provider for https URLs, such as `rustls::crypto::ring::default_provider()`. Root certificates are
-    /// the system's. Default: the provider that the program has installed.
+    /// Sets the TLS provider for https URLs, such as `rustls::crypto::ring::default_provider()`. The root certificates
+    /// are the system's. Default: the provider that the program has installed.
     #[cfg(feature = "https")]
     #[must_use]
     pub fn crypto_provider(mut self, provider: impl Into<Arc<rustls::crypto::CryptoProvider>>) -> Self {
@@ -265,8 +269,8 @@ impl HttpFetcherBuilder {
         self
     }
 
-    /// Makes connections come from this address of the machine. One address of IPv4 and one of IPv6 can be set; with one
-    /// alone, hosts are reached by their addresses of that family only. Default: the system's choice.
+    /// Sets the local address of connections. One IPv4 and one IPv6 address can be set. With only one of them, only the
+    /// addresses of that family of a host are used. Default: the system chooses.
     #[must_use]
     pub fn local_address(mut self, address: IpAddr) -> Self {
         match address {
@@ -276,11 +280,11 @@ impl HttpFetcherBuilder {
         self
     }
 
-    /// The fetcher.
+    /// Builds the fetcher.
     ///
     /// # Errors
     ///
-    /// A user agent that cannot be sent, or a proxy that cannot be asked.
+    /// A user agent that cannot be sent, or an unusable proxy URL.
     pub fn build(self) -> Result<HttpFetcher, HttpFetcherError> {
         let user_agent = HeaderValue::from_str(&self.user_agent).map_err(|_| HttpFetcherError::UserAgent)?;
         let proxy = match &self.proxy {
@@ -289,7 +293,7 @@ impl HttpFetcherBuilder {
             ProxyChoice::Explicit { url, except } => {
                 let unusable = |why: &str| HttpFetcherError::Proxy { why: why.to_owned() };
                 let parsed = Url::parse(url).map_err(|error| unusable(&error.to_string()))?;
-                // The matcher would pass over a URL that it does not understand, and ask directly.
+                // The matcher would ignore a URL that it does not understand, and send requests directly.
                 if parsed.scheme() != "http" || parsed.host().is_none() {
                     return Err(unusable("not of the form http://host:port"));
                 }

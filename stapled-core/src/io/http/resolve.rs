@@ -1,4 +1,4 @@
-//! The addresses of a responder: resolved, checked, and in the order in which they are tried.
+//! The addresses of a responder: resolved, checked, and in the order of the attempts.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -18,18 +18,18 @@ use tower_service::Service;
 
 use super::address::{AddressPolicy, Denied};
 
-/// Why a name was not resolved, or a connection not made.
+/// Why a name could not be resolved, or a connection could not be made.
 pub(super) type AnyError = Box<dyn StdError + Send + Sync>;
 
-/// How long an address comes last that gave no answer where another address of the same name did.
+/// How long an address comes last that gave no answer when another address of the same name did.
 const PENALTY: Duration = Duration::from_secs(600);
-/// How many such addresses are remembered.
+/// The largest number of such addresses that are remembered.
 const MAX_PENALTIES: usize = 1024;
 
-/// Finds the addresses of a host by its name.
+/// Resolves host names to addresses.
 #[async_trait]
 pub trait Resolver: fmt::Debug + Send + Sync {
-    /// The addresses of a host, in the order in which they are to be tried. The fetcher bounds the time.
+    /// Returns the addresses of a host, in the order of the attempts. The fetcher limits the time.
     async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
 }
 
@@ -46,7 +46,7 @@ impl Resolver for SystemResolver {
     }
 }
 
-/// Which addresses of which host are tried, and in which order.
+/// Chooses and orders the addresses of a host.
 #[derive(Clone, Debug)]
 pub(super) struct Addresses(Arc<Inner>);
 
@@ -55,7 +55,7 @@ struct Inner {
     policy: AddressPolicy,
     prefer_ipv4: bool,
     resolver: Arc<dyn Resolver>,
-    /// Addresses that gave no answer, and until when they come last.
+    /// Addresses that gave no answer, and until when each comes last.
     silent: Mutex<HashMap<IpAddr, Instant>>,
 }
 
@@ -64,7 +64,7 @@ impl Addresses {
         Addresses(Arc::new(Inner { policy, prefer_ipv4, resolver, silent: Mutex::default() }))
     }
 
-    /// The addresses of a host that may be asked, each once.
+    /// The addresses of a host that may be asked, without duplicates.
     pub(super) async fn of(&self, host: &str) -> Result<Vec<IpAddr>, AnyError> {
         let all = self.0.resolver.resolve(host).await?;
         let mut allowed: Vec<IpAddr> = Vec::with_capacity(all.len());
@@ -79,12 +79,12 @@ impl Addresses {
         let now = Instant::now();
         let silent = self.0.silent.lock().unwrap_or_else(PoisonError::into_inner);
         let is_silent = |address: &IpAddr| silent.get(address).is_some_and(|until| *until > now);
-        // The order is kept otherwise.
+        // The sort is stable, so the resolver's order is kept otherwise.
         allowed.sort_by_key(|address| (is_silent(address), self.0.prefer_ipv4 && address.is_ipv6()));
         Ok(allowed)
     }
 
-    /// Puts an address last that gave no answer where another one did.
+    /// Puts an address last that gave no answer when another one did.
     pub(super) fn put_last(&self, address: IpAddr) {
         let now = Instant::now();
         let mut silent = self.0.silent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,12 +97,12 @@ impl Addresses {
     }
 }
 
-/// Resolves names for connections: a connection goes to an address that was checked, whatever the name resolves to a
-/// moment later.
+/// Resolves names for connections. Each connection goes to a checked address, even if the name resolves to another one
+/// a moment later.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     addresses: Addresses,
-    /// The one address to connect to, whatever the name.
+    /// The only address to connect to, for any name.
     only: Option<IpAddr>,
 }
 
@@ -128,7 +128,7 @@ impl Service<Name> for Names {
                 Some(only) => vec![only],
                 None => addresses.of(name.as_str()).await?,
             };
-            // The connector puts the URL's port in.
+            // The connector sets the port of the URL.
             let found: Vec<SocketAddr> = found.into_iter().map(|address| SocketAddr::new(address, 0)).collect();
             Ok(found.into_iter())
         })

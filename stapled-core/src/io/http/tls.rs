@@ -1,4 +1,4 @@
-//! TLS to responders: the configuration of the client, and where its parts come from.
+//! TLS to responders: the client's configuration, and the sources of its parts.
 //!
 //! This library enables no provider of cryptography in rustls. Features are global to a program: with two providers
 //! compiled in, `ServerConfig::builder()` of a program that embeds this library would panic.
@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 
 use super::connect::{Body, Connector, POOL_PER_HOST, client};
 
-/// Where the client's configuration comes from.
+/// The source of the client's configuration.
 #[derive(Clone, Debug, Default)]
 pub(super) enum TlsChoice {
     /// The provider that the program has installed, and the system's root certificates.
@@ -22,7 +22,7 @@ pub(super) enum TlsChoice {
     Installed,
     /// This provider, and the system's root certificates.
     Provider(Arc<CryptoProvider>),
-    /// The program has made it.
+    /// A configuration that the program has made.
     Config(Arc<ClientConfig>),
 }
 
@@ -40,8 +40,8 @@ enum TlsError {
     Roots(io::Error),
 }
 
-/// The client for https URLs. It is made at the first such URL: almost all responders are asked by plain http, and a
-/// system without root certificates must not keep those from being asked.
+/// The client for https URLs. It is made at the first https URL: almost all responders use plain http, and a system
+/// without root certificates must still be able to ask those.
 #[derive(Debug)]
 pub(super) struct TlsClient {
     choice: TlsChoice,
@@ -53,7 +53,7 @@ impl TlsClient {
         TlsClient { choice, made: OnceCell::new() }
     }
 
-    /// The client with its pool.
+    /// The client with its connection pool.
     ///
     /// # Errors
     ///
@@ -62,11 +62,11 @@ impl TlsClient {
         Ok(&self.made(connector).await?.1)
     }
 
-    /// A client whose connections take this connector, without a pool.
+    /// A client without a pool whose connections use this connector.
     ///
     /// # Errors
     ///
-    /// The same.
+    /// As for [`pooled`](Self::pooled).
     pub(super) async fn alone(&self, connector: Connector) -> io::Result<Client<HttpsConnector<Connector>, Body>> {
         let config = self.made(&connector).await?.0.clone();
         Ok(client(secured(config, connector), 0))
@@ -78,7 +78,7 @@ impl TlsClient {
     ) -> io::Result<&(ClientConfig, Client<HttpsConnector<Connector>, Body>)> {
         let make = || async {
             let choice = self.choice.clone();
-            // Loading roots reads a few hundred files on some systems.
+            // Loading roots reads a few hundred files on some systems, so it runs on the pool for blocking work.
             let made = tokio::task::spawn_blocking(move || choice.config());
             let config = made.await.map_err(io::Error::other)?.map_err(io::Error::other)?;
             let client = client(secured(config.clone(), connector.clone()), POOL_PER_HOST);
@@ -93,7 +93,7 @@ impl TlsChoice {
         let provider = match self {
             TlsChoice::Config(config) => {
                 let mut config = Arc::unwrap_or_clone(config);
-                // The connector sets what it speaks, and panics where that was set before.
+                // The connector sets the ALPN protocols, and panics if they are set already.
                 config.alpn_protocols.clear();
                 return Ok(config);
             }

@@ -1,4 +1,4 @@
-//! URLs of strangers: what may be asked, and the URL of a GET request.
+//! Untrusted URLs: which ones may be asked, and the URL of a GET request.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,14 +8,14 @@ use super::address::AddressPolicy;
 use crate::fetch::FetchError;
 use crate::url_text::without_credentials;
 
-/// No longer URL is asked.
+/// The longest URL that is asked, in bytes.
 const MAX_URL: usize = 2048;
 
 /// The URL of a GET request (RFC 6960 appendix A.1, RFC 9919 §6): the responder's own URL, a slash, and the request in
-/// percent-encoded base64. Responders and caches take up to 255 bytes of it; whoever asks compares its length.
+/// percent-encoded base64. Responders and caches accept up to 255 bytes of it, and the caller compares the length.
 ///
-/// `None` when the responder's URL is none that can be asked, or has a query: the request would become a part of the
-/// query, so that POST must do.
+/// `None` if the responder's URL cannot be asked, or has a query: the request would become a part of the query, so a
+/// POST is needed.
 ///
 /// ```
 /// use stapled_core::io::http::get_url;
@@ -43,13 +43,13 @@ pub fn get_url(url: &str, request: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// Takes a URL apart, if it is one that can be asked: http or https, with a host and a usable port, without user
-/// information, in at most 2048 visible ASCII characters. Its fragment is dropped.
+/// Parses a URL that can be asked: http or https, with a host and a usable port, without user information, in at most
+/// 2048 visible ASCII characters. The fragment is dropped.
 pub(super) fn parse(text: &str) -> Result<Url, String> {
     if text.len() > MAX_URL {
         return Err(format!("longer than {MAX_URL} bytes"));
     }
-    // The parser would leave tabs and line ends out silently.
+    // The parser would silently remove tabs and line ends.
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("a character that no URL may have".to_owned());
     }
@@ -85,7 +85,7 @@ fn check(mut url: Url) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Checks an address that is written into a URL. Names are checked when they are resolved.
+/// Checks an address that is written in a URL. Names are checked after they are resolved.
 pub(super) fn check_literal(url: &Url, policy: AddressPolicy) -> Result<(), FetchError> {
     let address = match url.host() {
         Some(Host::Ipv4(address)) => address.into(),
@@ -95,7 +95,7 @@ pub(super) fn check_literal(url: &Url, policy: AddressPolicy) -> Result<(), Fetc
     policy.check(address).map_err(|denied| FetchError::Forbidden { url: url.to_string(), why: denied.to_string() })
 }
 
-/// A stranger's URL, fit for a message.
+/// An untrusted URL, made fit for a message.
 pub(super) fn printable(text: &str) -> String {
     without_credentials(text).chars().take(200).flat_map(char::escape_debug).collect()
 }

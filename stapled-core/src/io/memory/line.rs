@@ -1,4 +1,4 @@
-//! One queue: its tasks, and the order in which they fall due.
+//! One queue: its tasks in the order of their due times.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -8,8 +8,8 @@ use crate::scheduler::{QueueCensus, QueueRules};
 use crate::task::{Cause, Due, Queue, Subject, Task};
 use crate::time::Timestamp;
 
-/// A queue. A key (its subject) has one entry here, wherever its task is; a task put while the key is leased follows it
-/// and is counted with it.
+/// A queue. Each key (the task's subject) has one entry here, in every state of its task. A task put while the key is
+/// leased follows the leased task and is counted with it.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     pub(super) rules: QueueRules,
@@ -17,7 +17,7 @@ pub(super) struct Line {
     followers: HashMap<Subject, Held>,
     /// Tasks due at an instant, by the wall clock.
     dated: Order,
-    /// Tasks due some time after they were put, by the steady clock: setting the wall clock back does not strand them.
+    /// Tasks due after a delay, by the steady clock: they stay on time when the wall clock is set back.
     steady: Order,
     leased: u64,
     parked: u64,
@@ -25,15 +25,16 @@ pub(super) struct Line {
 
 type Order = BTreeMap<(Timestamp, u64), Subject>;
 
-/// Small, because there are as many as tasks; the names are shared with whoever put the task.
+/// An entry for one task. It is small, because there are as many entries as tasks; the names are shared with the task's
+/// creator.
 #[derive(Debug)]
 struct Held {
-    /// By the clock of its place.
+    /// By the clock of the entry's place.
     due: Timestamp,
-    /// Tells tasks apart that are due together, first come first; the fence of a task that is leased.
+    /// Orders tasks that are due at the same time by their puts; for a leased task, its fence.
     number: u64,
     generation: u64,
-    /// None for the regular cause. Boxed, because few tasks have another one and all have the room for it.
+    /// None for the regular cause. Boxed, because few tasks have another cause, and every entry has the field.
     cause: Option<Box<Cause>>,
     attempt: u32,
     place: Place,
@@ -47,12 +48,12 @@ enum Place {
     Leased,
 }
 
-/// What became of a lease's key when the lease ended.
+/// The state of a lease's key after the end of the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// Nothing is left of it.
+    /// The key has no task any more.
     Gone,
-    /// The task that was put meanwhile has taken its place.
+    /// The task that was put meanwhile has replaced the leased one.
     Followed,
 }
 
@@ -77,7 +78,7 @@ impl Line {
         self.tasks.get(subject).is_some_and(|held| held.place == Place::Leased && held.number == fence)
     }
 
-    /// The first of the waiting tasks: when it is due, by the wall clock, and its number.
+    /// The first of the waiting tasks: its due time by the wall clock, and its number.
     pub(super) fn head(&self, now: Moment) -> Option<(Timestamp, u64)> {
         let dated = self.dated.keys().next().copied();
         let steady = self.steady.keys().next().map(|&(due, number)| (now.to_wall(due), number));
@@ -136,7 +137,7 @@ impl Line {
         }
     }
 
-    /// Ends the lease of this key, which must be leased, because its work is done.
+    /// Ends the lease of this key after its work is done. The key must be leased.
     pub(super) fn finish(&mut self, subject: &Subject) -> Ended {
         self.withdraw(subject);
         match self.followers.remove_entry(subject) {
@@ -148,8 +149,8 @@ impl Line {
         }
     }
 
-    /// Ends the lease of this key, which must be leased, because it was lost: the task comes back, unless another
-    /// follows it.
+    /// Ends the lease of this key after the lease was lost. The task returns to the queue, unless another task follows
+    /// it. The key must be leased.
     pub(super) fn give_back(&mut self, subject: &Subject, number: u64, now: Moment) {
         if self.has_follower(subject) {
             self.finish(subject);
@@ -164,13 +165,13 @@ impl Line {
         self.enqueue(subject, held);
     }
 
-    /// Removes a key with its follower; true when it was here.
+    /// Removes a key with its follower; true if the key was here.
     pub(super) fn cancel(&mut self, subject: &Subject) -> bool {
         self.followers.remove(subject);
         self.withdraw(subject).is_some()
     }
 
-    /// Makes a task due, with its attempts counted from 0; true unless there is none, or it is in somebody's hands.
+    /// Makes a task due and resets its attempts to 0; false if there is no task or it is leased.
     pub(super) fn hasten(&mut self, subject: &Subject, number: u64, now: Moment) -> bool {
         if let Some(follower) = self.followers.get_mut(subject) {
             follower.hasten(number, now);
@@ -196,7 +197,8 @@ impl Line {
         all.into_iter().map(|(_, _, subject)| subject.clone()).collect()
     }
 
-    /// Counts. Takes as long as tasks are due and not taken, of which there are few unless workers lag behind.
+    /// Counts the tasks. The time is proportional to the number of tasks that are due and not taken, which is small
+    /// unless workers are late.
     pub(super) fn census(&self, now: Moment) -> QueueCensus {
         let (dated, steady) = ((now.wall, u64::MAX), (now.steady(), u64::MAX));
         let due = self.dated.range(..=dated).count() + self.steady.range(..=steady).count();
@@ -243,7 +245,7 @@ impl Held {
         if self.place == Place::Steady { now.to_wall(self.due) } else { self.due }
     }
 
-    /// What is due already keeps its turn.
+    /// Makes the task due. A task that is due already keeps its turn.
     fn hasten(&mut self, number: u64, now: Moment) {
         self.attempt = 0;
         if self.place == Place::Parked || self.wall_due(now) > now.wall {
@@ -254,8 +256,8 @@ impl Held {
     }
 }
 
-/// How long a lost task waits, so that one which kills its workers does not keep them all busy: a second, twice as long
-/// after every further attempt, at most an hour.
+/// The wait of a lost task: a second, twice as long after every further attempt, at most an hour. So a task that kills
+/// its workers does not occupy all of them.
 fn back_off(attempt: u32) -> Duration {
     const LONGEST: u64 = 3600;
     Duration::from_secs(1_u64.checked_shl(attempt).unwrap_or(LONGEST).min(LONGEST))

@@ -1,13 +1,13 @@
-//! Now, by two clocks.
+//! The present, by two clocks.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// Now: by the wall clock, and by one that goes with it but never back.
+/// The present: by the wall clock, and by a steady clock that advances with it but never goes back.
 ///
-/// What is put with a delay is kept by the latter. Otherwise a machine that starts with its clock a year ahead would
-/// wait for a year with every retry, after its clock was set right.
+/// Delays are measured by the steady clock. Otherwise, on a machine that starts with its clock a year ahead, every
+/// retry would wait for a year after the clock was corrected.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     pub(super) wall: Timestamp,

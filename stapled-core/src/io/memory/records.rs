@@ -1,4 +1,4 @@
-//! What is on record of subjects, and how many of them rest.
+//! The records of subjects, and the number of resting subjects in each state.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +8,7 @@ use crate::task::Subject;
 #[derive(Debug, Default)]
 pub(super) struct Records {
     known: HashMap<Subject, Known>,
-    /// Subjects without tasks, by state; kept up to date with every change, so that nobody has to count.
+    /// The number of subjects without tasks, by state. Every change updates it, so that no scan is needed.
     resting: BTreeMap<String, u64>,
 }
 
@@ -27,7 +27,7 @@ impl Records {
         &self.resting
     }
 
-    /// Whether what the record expects is the case.
+    /// Checks the expectation of a record.
     pub(super) fn check(&self, record: &Record) -> Result<(), SchedulerError> {
         let found = self.recorded(&record.subject).map(|recorded| recorded.state.as_str());
         let met = match &record.expect {
@@ -45,7 +45,7 @@ impl Records {
         })
     }
 
-    /// Applies a record; `tasks` is asked how many tasks the subject has when it was not on record.
+    /// Applies a record. If the subject had no record, `tasks` returns the number of its tasks.
     pub(super) fn apply(&mut self, record: Record, tasks: impl FnOnce(&Subject) -> usize) {
         let Record { subject, state, fields, .. } = record;
         let Some(state) = state else { return self.forget(&subject) };
@@ -74,7 +74,7 @@ impl Records {
         }
     }
 
-    /// A subject has one task more.
+    /// Counts one more task of a subject.
     pub(super) fn gained_task(&mut self, subject: &Subject) {
         let Some(known) = self.known.get_mut(subject) else { return };
         known.tasks += 1;
@@ -83,7 +83,7 @@ impl Records {
         }
     }
 
-    /// A subject has one task less.
+    /// Counts one task less of a subject.
     pub(super) fn lost_task(&mut self, subject: &Subject) {
         let Some(known) = self.known.get_mut(subject) else { return };
         known.tasks = known.tasks.saturating_sub(1);

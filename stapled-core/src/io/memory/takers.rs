@@ -1,4 +1,4 @@
-//! Who waits for tasks, and who is woken.
+//! The takers that wait for tasks, and the order in which they are woken.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -7,14 +7,15 @@ use tokio::sync::Notify;
 
 use crate::task::Queue;
 
-/// The takers that wait, by queue, first come first.
+/// The takers that wait, by queue, in the order of arrival.
 ///
-/// The first of a queue watches it: it alone sleeps until the queue's next task is due, and it alone is woken when an
-/// earlier one is put. When it goes, the next is woken and watches on. So a task wakes one taker, however many wait.
+/// The first taker of a queue watches the queue: only this taker sleeps until the queue's next task is due, and only
+/// this taker is woken when an earlier task is put. When it leaves, the next taker is woken and watches the queue. So a
+/// task wakes one taker, regardless of how many wait.
 #[derive(Debug, Default)]
 pub(super) struct Takers {
     waiting: HashMap<Queue, BTreeMap<u64, Arc<Notify>>>,
-    /// To be notified as soon as the lock is released.
+    /// The wake-ups to send as soon as the lock is released.
     pub(super) woken: Vec<Arc<Notify>>,
 }
 
@@ -23,7 +24,7 @@ impl Takers {
         self.waiting.entry(queue.clone()).or_default().insert(ticket, waker.clone());
     }
 
-    /// Takes a taker out; true when others wait and the first of them is another now.
+    /// Removes a taker; true if others wait and the first of them has changed.
     pub(super) fn leave(&mut self, queue: &Queue, ticket: u64) -> bool {
         let Some(waiting) = self.waiting.get_mut(queue) else { return false };
         let watched = waiting.keys().next() == Some(&ticket);
@@ -39,7 +40,7 @@ impl Takers {
         self.waiting.get(queue).and_then(|waiting| waiting.keys().next()) == Some(&ticket)
     }
 
-    /// Wakes whoever watches this queue.
+    /// Wakes the watcher of this queue.
     pub(super) fn wake(&mut self, queue: &Queue) {
         if let Some(first) = self.waiting.get(queue).and_then(|waiting| waiting.values().next()) {
             self.woken.push(first.clone());

@@ -1,4 +1,4 @@
-//! What this scheduler promises beyond what every scheduler does; and the latter.
+//! What this scheduler guarantees beyond the guarantees of every scheduler; and the latter.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -30,7 +30,7 @@ async fn put(scheduler: &MemoryScheduler, task: Task) {
     scheduler.commit(Step::intake().put(task)).await.unwrap();
 }
 
-/// Takes one task, whenever it comes; says its subject and when it came.
+/// Takes one task; returns its subject and the time of the take.
 fn taker(
     scheduler: &Arc<MemoryScheduler>,
     clock: &Arc<SimulatedClock>,
@@ -43,8 +43,8 @@ fn taker(
     })
 }
 
-/// Waits for a task of this test. It must end within the longest pause between two attempts: one that waits for a task that
-/// never comes would let simulated time pass for ever.
+/// Waits for a task of this test. It must end within the longest pause between two attempts. Otherwise, simulated time
+/// would pass forever if an expected task never comes.
 async fn ended<T>(task: tokio::task::JoinHandle<T>) -> T {
     let end = tokio::time::timeout(Duration::from_secs(2 * 3600), task).await;
     end.expect("the task waited for two hours: what it waits for did not come").unwrap()
@@ -90,7 +90,7 @@ async fn a_lost_task_comes_back_ever_later() {
     for attempt in 0..40 {
         assert_eq!(lease.task().attempt, attempt);
         let lost = clock.now();
-        // Somebody waits already.
+        // A taker waits already.
         let scheduler = scheduler.clone();
         let waiting = tokio::spawn(async move { scheduler.take(&["queue".into()], 1, MINUTE).await });
         settle().await;
@@ -140,7 +140,7 @@ async fn a_task_wakes_one_taker_of_many() {
         settle().await;
     }
     assert_eq!(polls.swap(0, Ordering::SeqCst), 10);
-    // The first one sleeps until the task is due, and no other.
+    // Only the first taker sleeps until the task is due.
     put(&scheduler, task("later").due(Due::After(SECOND))).await;
     settle().await;
     assert_eq!(polls.swap(0, Ordering::SeqCst), 1);
@@ -213,7 +213,7 @@ fn threads_at_once_lose_nothing() {
                         let number: usize = lease.task().subject.as_str().parse().unwrap();
                         if number.is_multiple_of(5) && lost.lock().unwrap().insert(number) {
                             drop(lease);
-                            // It comes back in a second: now will do.
+                            // The task returns in a second; hastening makes it due now.
                             scheduler.hasten(Which::Subject(&number.to_string().as_str().into())).await.unwrap();
                             continue;
                         }
@@ -274,7 +274,7 @@ mod conformance {
             tokio::time::advance(by).await;
         }
 
-        // Every task runs until it waits for time to pass, which a runtime does not let pass while this one is ready.
+        // Every task runs until it waits for time. The runtime does not advance time while this task is ready.
         async fn settle(&self) {
             settle().await;
         }
