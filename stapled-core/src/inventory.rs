@@ -64,11 +64,11 @@ impl Drop for Told<'_> {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// By location, the subject of the task *parse*.
+    /// The places, by location: the subject of the task *parse*.
     places: BTreeMap<Subject, Place>,
-    /// By the hash of certificate and issuer's key, the subject of the tasks *renew* and *add*.
+    /// The certificates, by the hash of certificate and issuer's key: the subject of the tasks *renew* and *add*.
     certificates: HashMap<Subject, Entry>,
-    /// The certificates of another stapler that were not found again yet.
+    /// The certificates of another stapler that this one has not found yet.
     inherited: HashMap<Subject, Inherited>,
     /// Certificates that recently left their last place.
     departed: Departed,
@@ -106,9 +106,9 @@ struct Entry {
     next: Option<Timestamp>,
     memory: RenewalMemory,
     disowned: Option<Disowned>,
-    /// Whether another client took its staple out of service since the CA's last answer.
+    /// Whether another client took the certificate's staple out of service since the CA's last answer.
     unconfirmed: bool,
-    /// How many times its renewal was put off since the last request, because the clock was set.
+    /// How many times the renewal was put off since the last request, each time because the clock was set.
     put_off: u8,
     questions: Questions,
     deliveries: BTreeMap<SinkNumber, Delivery>,
@@ -142,7 +142,7 @@ impl Inventory {
     }
 
     fn sinks_of_entry(&self, entry: &Entry) -> BTreeSet<SinkNumber> {
-        // Also the sinks that may serve a staple of it.
+        // The set includes sinks that may still serve a staple of the certificate.
         let had = entry.deliveries.iter().filter(|(_, delivery)| delivery.may_serve()).map(|(sink, _)| *sink);
         entry
             .places
@@ -156,7 +156,7 @@ impl Inventory {
 }
 
 impl Entry {
-    /// The standing of a certificate that has come back to a place, or into its validity.
+    /// The standing of a certificate that has returned to a place, or whose validity has not ended after all.
     fn standing_within_validity(&self, now: Timestamp) -> Standing {
         let is_good = self.staple.as_ref().is_some_and(|staple| staple.expires() > now);
         let standing = if is_good { Standing::Good } else { Standing::Waiting };

@@ -1,4 +1,4 @@
-//! A lane: takes tasks from one queue and works on several at once. Every stage is driven by lanes.
+//! A lane: takes tasks from one queue and works on several at once. Lanes drive every stage.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -14,12 +14,13 @@ use crate::event::{EventKind, Journal};
 use crate::scheduler::{Lease, Scheduler, Step};
 use crate::task::Queue;
 
-/// How long a lease lasts in a store where leases lapse: longer than all deadlines of one task together.
+/// The duration of a lease in a store where leases lapse: longer than all deadlines of one task together.
 pub(crate) const LEASE: Duration = Duration::from_secs(300);
-/// The pause after the scheduler itself failed.
+/// The pause after a failure of the scheduler.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Runs work that may panic, such as that of a sink. A panic is reported as a bug, and the caller goes on without a result.
+/// Runs work that may panic, such as that of a sink. A panic is reported as a bug, and the caller continues without a
+/// result.
 pub(crate) async fn survive<T>(
     journal: &Journal,
     what: impl FnOnce() -> String,
@@ -32,19 +33,19 @@ pub(crate) async fn survive<T>(
     done.ok()
 }
 
-/// One queue, and how many of its tasks are worked on at once.
+/// One queue, and how many of its tasks run at once.
 pub(crate) struct Lane {
     pub(crate) scheduler: Arc<dyn Scheduler>,
     pub(crate) journal: Journal,
     pub(crate) queue: Queue,
     pub(crate) width: usize,
-    /// How long a lease lasts in a store where leases lapse.
+    /// The duration of a lease in a store where leases lapse.
     pub(crate) lease: Duration,
     /// Whether every task is tried once: a task that is due again is finished without another attempt.
     pub(crate) once: bool,
     /// Ends the lane.
     pub(crate) stop: CancellationToken,
-    /// Whether `stop` drops running work, too. That is safe where the work changes no server.
+    /// Whether `stop` also drops running work. That is safe if the work changes no server.
     pub(crate) drops: bool,
     /// Tracks all running work.
     pub(crate) workers: TaskTracker,
@@ -83,7 +84,7 @@ impl Lane {
             let mut first = Some(first);
             for lease in leases {
                 if self.once && lease.task().attempt > 0 {
-                    // The pass ends whether this succeeds or not.
+                    // The pass ends even if this commit fails.
                     let _ = self.scheduler.commit(Step::finish(&lease)).await;
                     continue;
                 }

@@ -1,6 +1,6 @@
 //! The queues of the stapler, and the tasks that the stages put on them.
 //!
-//! The queues *parse* and *add* belong to the machine whose files and servers they concern; any machine can take from
+//! The queues *parse* and *add* belong to the machine with the files and servers concerned. Any machine can take from
 //! *renew*.
 
 use std::collections::BTreeSet;
@@ -42,8 +42,8 @@ pub(crate) fn add_tasks<'a>(
     sinks.iter().map(move |&sink| Task::new(add(sink), subject.clone()).generation(generation))
 }
 
-/// Puts *add* for the sinks of a certificate that has lost a place. The next renewal finds out by itself whether it was the
-/// last place, so that a certificate that returns before that loses nothing.
+/// Puts *add* for the sinks of a certificate that has lost a place. The next renewal checks whether it was the last
+/// place, so a certificate that returns before that loses nothing.
 pub(crate) async fn displace(scheduler: &dyn Scheduler, displaced: &Displaced) -> Result<(), SchedulerError> {
     let mut step = Step::intake();
     step.puts.extend(add_tasks(&displaced.subject, displaced.generation, &displaced.sinks));

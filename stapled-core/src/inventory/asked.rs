@@ -9,7 +9,7 @@ use crate::chain::CertChain;
 use crate::event::About;
 use crate::task::Subject;
 
-/// How many statuses are copied at a time.
+/// The number of statuses that one lock of the inventory copies.
 const PART: usize = 256;
 
 impl Inventory {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::certificate::Certificate;
 use crate::task::Subject;
 
-/// How many certificates of one name are taken from one place.
+/// The largest number of certificates of one name that are taken from one place.
 const MAX_PER_PLACE: usize = 64;
-/// How many certificates of one name are kept. More would cost too many signature checks.
+/// The largest number of certificates of one name that are kept. More would cost too many signature checks.
 const MAX_PER_NAME: usize = 1024;
-/// How many waiting certificates a fetched issuer is checked against.
+/// The largest number of waiting certificates that a fetched issuer is checked against.
 const MAX_CHECKED: usize = 64;
 
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ struct Named {
 }
 
 impl IssuerPool {
-    /// Sets the certificates of a place, instead of its former ones. Returns the places that waited for one of them.
+    /// Replaces the certificates of a place. Returns the places that waited for one of the new ones.
     pub(super) fn add(&mut self, location: &Subject, issuers: &[Arc<Certificate>]) -> BTreeSet<Subject> {
         self.forget_place(location);
         let mut awaited = BTreeSet::new();
@@ -73,7 +73,7 @@ impl IssuerPool {
         waiting.into_iter().take(MAX_CHECKED).cloned().collect()
     }
 
-    /// Whether a waiting certificate names this URL for its issuer.
+    /// Whether a waiting certificate names this caIssuers URL.
     pub(super) fn is_awaited_from(&self, url: &str) -> bool {
         let mut waiting = self.by_name.values().flat_map(|named| named.waiting.values());
         waiting.any(|certificate| certificate.ca_issuers_urls().iter().any(|known| known == url))

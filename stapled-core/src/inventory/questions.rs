@@ -1,7 +1,7 @@
 //! Requested renewals, and changes that other clients made at servers.
 //!
-//! Each request has a ticket. The renewer records the newest ticket that its answer covers, the adder the ticket that each
-//! server has followed. So a handle can wait for both.
+//! Each request has a ticket. The renewer records the newest ticket that its answer covers. The adder records the
+//! ticket that each server has followed. A handle can wait for both.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +91,7 @@ impl Inventory {
         self.known().certificates.get(subject).map(|entry| entry.questions.asked).unwrap_or_default()
     }
 
-    /// Records that the CA was asked after this request, with any result.
+    /// Records that the CA was asked after this request, regardless of the result.
     pub(crate) fn set_answered(&self, subject: &Subject, ticket: Ticket) {
         let _told = self.tell_when_done();
         if let Some(entry) = self.known().certificates.get_mut(subject) {

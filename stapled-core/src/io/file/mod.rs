@@ -38,7 +38,7 @@ pub mod codes;
 
 /// The largest staple that is written, in bytes.
 pub(crate) const MAX_STAPLE: usize = 64 * 1024;
-/// How often it is looked whether files are as they were written, and how small a part of the time that may take.
+/// The interval between checks of the files, and the factor by which the pause exceeds the time of a check.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 const LOOK_SHARE: u32 = 50;
 
@@ -228,7 +228,7 @@ fn barred(sites: &[Site]) -> HashSet<PathBuf> {
     sites.iter().filter(|site| Place::of(site).is_barred()).filter_map(staple_path).collect()
 }
 
-/// Whether these bytes are a response about this certificate, whatever it says and whoever signed it.
+/// Whether these bytes are a response about this certificate, whatever its status and signature.
 fn is_about(bytes: &[u8], chain: &CertChain) -> bool {
     let Ok(OcspResponse::Basic(basic)) = OcspResponse::from_der(bytes) else { return false };
     basic
@@ -238,7 +238,7 @@ fn is_about(bytes: &[u8], chain: &CertChain) -> bool {
 }
 
 impl Inner {
-    /// The same settings, before anything was written.
+    /// The same settings, without files.
     fn settings(&self) -> Self {
         Inner {
             staple_dir: self.staple_dir.clone(),
@@ -248,19 +248,19 @@ impl Inner {
         }
     }
 
-    /// Takes away again what somebody has brought back of certificates that are revoked.
+    /// Removes staples of revoked certificates that another program has restored.
     fn clear_revoked(&self) {
         let paths: Vec<PathBuf> = self.state().revoked.keys().cloned().collect();
         for path in paths {
             let _alone = self.alone(&path);
-            // A hold may have ended since, and a staple been delivered.
+            // The hold may have ended since, and a new staple been delivered.
             let Some((chain, site)) = self.state().revoked.get(&path).cloned() else { continue };
-            // What could not be removed is tried again at the next look.
+            // A failed removal is retried at the next check.
             let _ = self.take_away(&path, &chain, &site, Withdrawal::Revoked);
         }
     }
 
-    /// Writes to every site that has a place. One that fails does not keep the others from theirs.
+    /// Writes to every site that has a path. A site that fails does not affect the others.
     fn deliver(&self, staple: &Staple, sites: &[Site], abandoned: &Abandoned) -> Result<Delivered, SinkError> {
         let mut confirmed = false;
         let mut unwanted = None;
@@ -285,7 +285,7 @@ impl Inner {
         }
     }
 
-    /// The place of a site's staple, and the certificate's file.
+    /// The path of a site's staple, and the certificate's file.
     fn place<'a>(&self, site: &'a Site, barred: &HashSet<PathBuf>) -> Result<(PathBuf, &'a Path), NoPlace> {
         let (certificate, is_taken) = match Place::of(site) {
             Place::Beside { staple, certificate } if !barred.contains(&staple) => return Ok((staple, certificate)),
@@ -311,7 +311,7 @@ impl Inner {
         }
     }
 
-    /// The place in the staple directory: the first certificate of a name has it, others get a hash in theirs.
+    /// The path in the staple directory: the first certificate of a name has it, later ones get a path with a hash.
     fn apart(&self, directory: &Path, certificate: &Path) -> PathBuf {
         let file_name = certificate.file_name().unwrap_or(OsStr::new("certificate"));
         let mut state = self.state();
@@ -329,7 +329,7 @@ impl Inner {
         path
     }
 
-    /// Keeps others from the same file while it is looked at and changed.
+    /// Locks a file, so that no other operation of this sink checks or changes it.
     fn alone(&self, path: &Path) -> Option<MutexGuard<'_, ()>> {
         let stripe =
             path.as_os_str().as_bytes().iter().fold(0usize, |sum, &byte| sum.wrapping_mul(31) + usize::from(byte));
@@ -344,7 +344,7 @@ impl Inner {
             return Err(io::ErrorKind::Interrupted.into());
         }
         self.sweeper.sweep_first_time(path);
-        // A link is replaced even when it leads to the same contents.
+        // A link is replaced even if its target has the same contents.
         let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
         let is_same = !is_link && read_existing(path).is_ok_and(|bytes| bytes.as_deref() == Some(response));
         if !is_same {
@@ -357,8 +357,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Removes a staple of ours beside a certificate whose issuer the server does not find any more: with it,
-    /// some servers do not start.
+    /// Removes the sink's staple beside a certificate whose issuer the server does not find any more: with it, some
+    /// servers do not start.
     fn retract(&self, site: &Site, abandoned: &Abandoned) {
         if self.withdraw == WithdrawFiles::Remove
             && Place::of(site).is_barred()
@@ -366,14 +366,15 @@ impl Inner {
         {
             let _alone = self.alone(&path);
             if !abandoned.is_so() {
-                // The delivery elsewhere goes on; what could not be removed is still remembered.
+                // The delivery to another path continues. A staple that could not be removed stays recorded.
                 let _ = self.remove_ours(&path, site);
             }
         }
     }
 
-    /// Removes what was written for this certificate; of a revoked one every response that is about it, whoever wrote
-    /// it: a staple from before the revocation must not be taken up at a server's next start.
+    /// Removes the staples that this sink wrote for the certificate. Of a revoked certificate, it removes every
+    /// response about it, whichever program wrote it: a server must not read a staple from before the revocation at its
+    /// next start.
     fn withdraw(
         &self,
         chain: &CertChain,
@@ -384,7 +385,7 @@ impl Inner {
         let mut result = Ok(Withdrawn::Confirmed);
         for site in sites {
             let Some(certificate) = site.file.as_deref() else { continue };
-            // Wherever it was written to: the issuer may have come or gone since.
+            // Both paths are checked: the issuer may have become known or unknown since the staple was written.
             let apart = self.state().apart.get(certificate).cloned();
             for path in staple_path(site).into_iter().chain(apart) {
                 let _alone = self.alone(&path);
@@ -411,10 +412,10 @@ impl Inner {
         result
     }
 
-    /// Does that with one file, whose lock is held.
+    /// Removes one file for [`withdraw`](Self::withdraw). The caller holds its lock.
     fn take_away(&self, path: &Path, chain: &CertChain, site: &Site, why: Withdrawal) -> io::Result<()> {
         match read_existing(path) {
-            // Its successor's, or somebody else's.
+            // The file belongs to the certificate's successor or to another program.
             Ok(Some(bytes)) if !is_about(&bytes, chain) => return Ok(()),
             Ok(Some(bytes)) if why == Withdrawal::Revoked => {
                 let written = Written { hash: sha256(&bytes), subject: chain.subject().clone(), stat: None };
@@ -425,7 +426,8 @@ impl Inner {
         self.remove_ours(path, site)
     }
 
-    /// Removes a file if it holds what was written last; empties it where a server does not start without it.
+    /// Removes a file if it holds what the sink wrote last. If a server does not start without the file, it is emptied
+    /// instead.
     fn remove_ours(&self, path: &Path, site: &Site) -> io::Result<()> {
         let Some(ours) = self.state().written.get(path).map(|written| written.hash) else { return Ok(()) };
         let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
@@ -446,16 +448,16 @@ impl Inner {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Both maps are right after every single step.
+        // Both maps are consistent after every single step.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Why a staple has no place.
+/// Why a staple has no path.
 enum NoPlace {
-    /// That is how it is meant to be.
+    /// No path is intended.
     Unwanted(Delivered),
-    /// No server would take it there.
+    /// No server would use a staple there.
     Refused(SinkError),
 }
 
@@ -506,7 +508,7 @@ fn describe(path: &Path, done: &str, error: &io::Error) -> SinkError {
 fn is_out_of_descriptors(error: &io::Error) -> bool {
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;
-    // An error about a temporary file does not hand on the system's word: so it is asked again.
+    // An error about a temporary file does not carry the system's error number, so another open reads it.
     let asked_again = || File::open("/").err()?.raw_os_error();
     matches!(error.raw_os_error().or_else(asked_again), Some(ENFILE | EMFILE))
 }
