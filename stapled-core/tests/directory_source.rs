@@ -1,4 +1,4 @@
-//! The source of certificates in files, against a real file system.
+//! Tests of the source of certificates in files, on a real file system.
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
@@ -24,7 +24,7 @@ async fn scan(source: &DirectorySource) -> Scan {
     source.scan().await.unwrap()
 }
 
-/// Names below `root`.
+/// The paths of the scanned files, relative to `root`.
 fn names(scan: &Scan, root: &TempDir) -> Vec<String> {
     let prefix = format!("{}/", root.path().display());
     scan.sightings.iter().map(|sighting| sighting.name.trim_start_matches(&prefix).to_owned()).collect()
@@ -48,7 +48,7 @@ async fn stays_quiet(source: &DirectorySource) {
     assert!(hint.is_err(), "a hint for nothing");
 }
 
-/// A source that is watched, after the scan that set the watches and all hints that came of it.
+/// A watched source, after the scan that sets the watches and after all hints that follow from it.
 async fn watched(source: DirectorySource) -> DirectorySource {
     changes(&source).await;
     scan(&source).await;
@@ -205,7 +205,7 @@ async fn a_watched_directory_tells_of_new_changed_and_removed_files() {
     changes(&source).await;
     assert_eq!(names(&scan(&source).await, &root), ["a.pem"]);
 
-    // A new directory, and then a file in it.
+    // A new directory, then a file in it.
     fs::create_dir(root.path().join("sub")).unwrap();
     changes(&source).await;
     scan(&source).await;
@@ -236,7 +236,7 @@ async fn a_hint_outlives_a_dropped_wait_and_ends_with_a_scan() {
     let source = watched(DirectorySource::new(root.path())).await;
     touch(root.path().join("a.pem"), "one");
     changes(&source).await;
-    // Nobody scanned: the hint is still there.
+    // No scan has run since: the hint is still there.
     changes(&source).await;
     scan(&source).await;
     stays_quiet(&source).await;
@@ -276,7 +276,7 @@ async fn a_root_that_comes_goes_and_comes_again_is_watched() {
         changes(&source).await;
         assert_eq!(problems(&scan(&source).await), [("path_missing", true)]);
     }
-    // The neighbours are nobody's business.
+    // Changes of neighbouring files give no hint.
     scan(&source).await;
     touch(around.path().join("other"), "");
     stays_quiet(&source).await;
@@ -320,7 +320,7 @@ async fn certbots_renewal_is_noticed() {
         scan(&source).await;
     }
 
-    // A change behind the link.
+    // A change of the file behind the link.
     touch(archive.join("fullchain2.pem"), "three");
     changes(&source).await;
     assert_ne!(version(&scan(&source).await, "fullchain.pem"), second);

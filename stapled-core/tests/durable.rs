@@ -1,5 +1,5 @@
-//! What a crash of the machine leaves of staple files, seen by the system calls that write them: the file's contents are on
-//! the disk before it gets its name, and the name is before a delivery is confirmed.
+//! Tests that staple files survive a crash of the machine, by the system calls that write them: the contents of a file
+//! are on the disk before the file gets its name, and the name is on the disk before the delivery is confirmed.
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing)]
@@ -14,11 +14,11 @@ use stapled_core::sink::{Delivered, StapleSink};
 use stapled_tests::{Example, site, skip};
 use tempfile::TempDir;
 
-/// Names the directory to write to in the process that is traced.
+/// The environment variable that names the directory for the traced process.
 const TRACED: &str = "STAPLED_TEST_TRACED";
 const CALLS: &str = "trace=open,openat,write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat";
 
-/// The whole calls of each process or thread, in the order in which they returned.
+/// The complete system calls of each process or thread, in the order in which they returned.
 fn calls(trace: &str) -> HashMap<&str, Vec<String>> {
     let mut calls: HashMap<&str, Vec<String>> = HashMap::new();
     let mut begun: HashMap<&str, &str> = HashMap::new();
@@ -38,7 +38,7 @@ fn calls(trace: &str) -> HashMap<&str, Vec<String>> {
     calls
 }
 
-/// What a call does to the staple's file or its directory, in one word; nothing that failed.
+/// The effect of a call on the staple's file or its directory, in a word; `None` for a failed call.
 fn meaning(call: &str, directory: &str) -> Option<&'static str> {
     if call.contains("= -1 ") || !call.contains(directory) {
         return None;
@@ -47,7 +47,7 @@ fn meaning(call: &str, directory: &str) -> Option<&'static str> {
     match call.split('(').next()? {
         "open" | "openat" if call.contains("O_CREAT") => Some("create"),
         "write" | "pwrite64" if is_temporary => Some("write"),
-        // With its data, whether its times are there or not.
+        // Both calls sync the data; only one syncs the file's times.
         "fsync" | "fdatasync" if is_temporary => Some("sync file"),
         "fsync" if call.contains(&format!("<{directory}>")) => Some("sync directory"),
         "rename" | "renameat" | "renameat2" => Some("rename"),
@@ -90,11 +90,11 @@ async fn a_staple_is_on_the_disk_before_its_name_is_and_its_name_before_it_is_co
     let trace = fs::read_to_string(trace).unwrap();
     let name = directory.to_str().unwrap();
     let mut done: Vec<&str> = Vec::new();
-    // Each file is written by one thread from its beginning to its end.
+    // One thread writes each file from its beginning to its end.
     for calls in calls(&trace).values() {
         done.extend(calls.iter().filter_map(|call| meaning(call, name)));
     }
-    // However many writes it takes.
+    // The number of writes does not matter.
     done.dedup_by(|next, before| next == before && *next == "write");
     let one = ["create", "write", "sync file", "rename", "sync directory"];
     assert_eq!(done, [one, one].concat(), "{trace}");

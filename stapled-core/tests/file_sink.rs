@@ -1,4 +1,4 @@
-//! The sink that keeps staples in files, against a real file system.
+//! Tests of the sink that keeps staples in files, on a real file system.
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
@@ -18,7 +18,7 @@ use stapled_core::staple::MAX_RECEIVED;
 use stapled_tests::{Example, Private, World, site, skip};
 use tempfile::TempDir;
 
-/// A directory with a certificate's file in it; what the file holds does not matter here.
+/// A directory with a certificate's file, whose contents do not matter here.
 fn certificate(name: &str) -> (TempDir, PathBuf) {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join(name);
@@ -99,7 +99,7 @@ async fn mode_and_owner_of_the_file_before_are_kept() {
     let staple = directory.path().join("site.pem.ocsp");
     fs::write(&staple, "").unwrap();
     fs::set_permissions(&staple, Permissions::from_mode(0o4775)).unwrap();
-    // Only root may give files away.
+    // Only root may change the owner of a file.
     let is_root = chown(&staple, Some(12_345), Some(23_456)).is_ok();
     if !is_root {
         skip("only root may give files away");
@@ -166,7 +166,7 @@ async fn a_symbolic_link_is_replaced_and_its_target_left_alone() {
     assert!(!staple.is_symlink());
     assert_eq!(fs::read(&staple).unwrap(), example.staples[0].response()[..]);
 
-    // One that leads to the same contents as well.
+    // A link to the same contents counts as well.
     fs::rename(&staple, directory.path().join("copy")).unwrap();
     symlink("copy", &staple).unwrap();
     FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
@@ -185,7 +185,7 @@ async fn what_stands_in_the_way_is_named_with_a_remedy() {
 
     assert_eq!(deliver(&path.join("site.pem")).await.0, "directory_missing");
 
-    // Nobody can make files there, not even root.
+    // No user, not even root, can create files there.
     let (code, what) = deliver(Path::new("/proc/self/site.pem")).await;
     assert!(["directory_missing", "no_permission", "unwritable"].contains(&code), "{code}: {what}");
 
@@ -253,7 +253,7 @@ async fn without_an_issuer_nothing_is_written_beside_the_certificate() {
     }
     assert_eq!(World::listing(directory.path()), ["site.pem"]);
 
-    // With a site that has one, the delivery counts.
+    // A site that can take it makes the delivery count.
     let (_other, path) = certificate("other.pem");
     let both = [lonely, site(&path)];
     assert_eq!(FileSink::new().deliver(&example.staples[0], &both).await.unwrap(), Delivered::Confirmed);
@@ -270,7 +270,8 @@ async fn a_staple_of_ours_goes_when_the_issuer_does() {
     assert_eq!(World::listing(directory.path()), ["site.pem"]);
 }
 
-/// One server finds the issuer of a certificate, another that looks in the same place does not: it could not start.
+/// One server finds the issuer of a certificate. Another server that looks for the staple in the same place does not
+/// find the issuer: with the staple, it would not start.
 #[tokio::test]
 async fn what_one_site_must_not_have_no_other_gets_there() {
     let example = Example::new(&[24]);
@@ -342,7 +343,7 @@ async fn a_file_that_a_server_needs_to_start_is_emptied_instead() {
             assert_eq!(sink.withdraw(&example.chain, &sites, why).await.unwrap(), Withdrawn::Confirmed);
             assert_eq!(fs::read(&named).unwrap(), b"", "{why:?}");
         }
-        // Nothing is made of what is not there.
+        // A missing file stays missing.
         fs::remove_file(&named).unwrap();
         assert_eq!(sink.withdraw(&example.chain, &sites, why).await.unwrap(), Withdrawn::Confirmed);
         fs::write(&named, "somebody else's").unwrap();
@@ -363,14 +364,14 @@ async fn a_withdrawn_staple_is_removed_if_it_is_ours() {
         sink.deliver(&example.staples[0], &sites).await.unwrap();
         assert_eq!(sink.withdraw(&example.chain, &sites, why).await.unwrap(), Withdrawn::Confirmed);
         assert!(!staple.exists(), "{why:?}");
-        // Again, and after somebody else removed it: nothing to do.
+        // A second withdrawal, and one after another program removed the file, have nothing to do.
         assert_eq!(sink.withdraw(&example.chain, &sites, why).await.unwrap(), Withdrawn::Confirmed);
 
         sink.deliver(&example.staples[0], &sites).await.unwrap();
         fs::write(&staple, "somebody else's").unwrap();
         assert_eq!(sink.withdraw(&example.chain, &sites, why).await.unwrap(), Withdrawn::Confirmed);
         assert!(staple.exists(), "{why:?}");
-        // A sink that has written nothing removes nothing.
+        // A sink that has written no file removes no file.
         FileSink::new().withdraw(&example.chain, &sites, why).await.unwrap();
         assert!(staple.exists(), "{why:?}");
     }
@@ -387,7 +388,7 @@ async fn files_are_kept_on_request() {
     assert!(directory.path().join("site.pem.ocsp").exists());
 }
 
-/// Whatever somebody else does to a file is told of, once, with what is there now.
+/// A change of a staple's file by another program is reported once, with the new contents.
 #[tokio::test]
 async fn a_file_that_somebody_else_changed_is_told_of_once() {
     let (folder, path) = certificate("a.pem");
@@ -425,16 +426,16 @@ async fn a_file_that_somebody_else_changed_is_told_of_once() {
         assert_eq!(fs::read(&file).unwrap(), staple.response()[..], "{what}");
         assert!(fs::symlink_metadata(&file).unwrap().is_file(), "{what}");
     }
-    // The same contents are no change, whoever writes them.
+    // A write of the same contents is not a change, from any program.
     fs::write(&far, staple.response()).unwrap();
     fs::rename(&far, &file).unwrap();
     assert!(looked(100).await.is_err());
-    // Where there is no directory, there is nothing to be done.
+    // A missing directory gives nothing to do.
     drop(folder);
     assert!(looked(100).await.is_err());
 }
 
-/// A backup brings back what was taken away since the certificate is revoked.
+/// A backup restores a staple that was withdrawn because its certificate is revoked.
 #[tokio::test]
 async fn a_revoked_certificates_file_does_not_come_back() {
     let (example, (folder, path)) = (Example::new(&[24, 48]), certificate("a.pem"));
@@ -450,7 +451,7 @@ async fn a_revoked_certificates_file_does_not_come_back() {
         assert!(look().await, "nothing is missed");
     }
     assert!(!file.exists());
-    // What is about another certificate is not touched; and a hold may end.
+    // A response about another certificate is not touched, and a hold on a certificate may end.
     fs::write(&file, "theirs").unwrap();
     assert!(look().await && file.exists());
     sink.deliver(new, &[site(&path)]).await.unwrap();

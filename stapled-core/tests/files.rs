@@ -1,4 +1,4 @@
-//! Files of a source of one's own: their versions, and hints that they change.
+//! Tests of `Files`, which custom sources use: versions of files, and hints of their changes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -9,10 +9,10 @@ use stapled_core::io::files::Files;
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What is not heard of within this time is not heard of at all: bursts are waited for 150 ms.
+/// The time after which a missing hint counts as absent. A burst of changes is collected for 150 ms.
 const SILENCE: Duration = Duration::from_millis(700);
 
-/// Looks at files and directories, and sets up the watches.
+/// Checks files and directories, and sets up the watches.
 async fn watched(files: &Files, names: &[&Path], directories: &[&Path]) {
     let look = || {
         let mut look = files.look();
@@ -20,7 +20,7 @@ async fn watched(files: &Files, names: &[&Path], directories: &[&Path]) {
         directories.iter().for_each(|directory| look.directory(directory));
         assert!(look.end("test").is_none());
     };
-    // The first wait asks for watches, the look after it sets them up.
+    // The first wait asks for watches; the next check sets them up.
     files.changed().await;
     tokio::time::timeout(PATIENCE, files.changed()).await.expect("the wish for watches is a hint");
     look();
@@ -62,14 +62,14 @@ async fn everything_in_a_directory_is_heard_of_but_staples() {
     let folder = TempDir::new().unwrap();
     let named = folder.path().join("named");
     let files = Files::new();
-    // In either order: that everything matters wins.
+    // The order does not matter: the wider watch wins.
     watched(&files, &[&named], &[folder.path()]).await;
     std::fs::write(folder.path().join("a.pem.ocsp"), "x").unwrap();
     assert!(!hears(&files).await, "a staple");
     std::fs::write(folder.path().join("a.pem"), "x").unwrap();
     assert!(hears(&files).await, "a file");
 
-    // From now on, only the name.
+    // From now on, only the file with this name is watched.
     watched_again(&files, &named);
     std::fs::write(folder.path().join("b.pem"), "x").unwrap();
     assert!(!hears(&files).await, "a name that does not matter any more");

@@ -1,4 +1,4 @@
-//! The fetcher.
+//! Tests of the fetcher.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -54,7 +54,7 @@ async fn server() -> (String, Arc<AtomicUsize>) {
     (url, connections)
 }
 
-/// Nobody gets the answer to a question that was dropped.
+/// The answer to a dropped question is not given to another question.
 #[tokio::test]
 async fn a_dropped_question_leaves_the_next_its_own_answer() {
     let example = Example::new(&[]);

@@ -1,4 +1,4 @@
-//! The sink that keeps files.
+//! Tests of the sink that keeps files.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use crate::soon;
 
-/// So many directories with a certificate in each.
+/// Sites in this many directories, with one certificate in each.
 fn sites(folder: &Path, count: usize) -> Vec<Site> {
     let site = |number| {
         let directory = folder.join(format!("{number:03}"));
@@ -23,7 +23,7 @@ fn sites(folder: &Path, count: usize) -> Vec<Site> {
     (0..count).map(site).collect()
 }
 
-/// Once it is dropped, no work of its is left.
+/// A runtime of the test's own: after its drop, no work of it remains.
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
@@ -31,7 +31,7 @@ fn runtime() -> Runtime {
 #[test]
 fn what_a_dropped_look_found_is_told_by_the_next() {
     let example = Example::new(&[24]);
-    // While it sleeps, while it looks, and perhaps not at all.
+    // The drop comes during the pause, during the check of the files, and perhaps after the end.
     for times in [1, 2, 2, 2, 3, 4] {
         let folder = TempDir::new().unwrap();
         let sites = sites(folder.path(), 1);
@@ -49,7 +49,7 @@ fn what_a_dropped_look_found_is_told_by_the_next() {
     }
 }
 
-/// What comes after a delivery that was dropped is not undone by what is left of that.
+/// A delivery after a dropped delivery is not undone by the rest of the dropped one.
 #[test]
 fn a_dropped_delivery_writes_nothing_after_a_withdrawal() {
     const SITES: usize = 100;
@@ -58,7 +58,7 @@ fn a_dropped_delivery_writes_nothing_after_a_withdrawal() {
     for why in [Withdrawal::Revoked, Withdrawal::Expiring] {
         let folder = TempDir::new().unwrap();
         let sites = sites(folder.path(), SITES);
-        // The other way round, so that they meet.
+        // The reverse order, so that both deliveries meet.
         let backwards: Vec<Site> = sites.iter().rev().cloned().collect();
         let runtime = runtime();
         runtime.block_on(async {
@@ -87,7 +87,7 @@ fn a_dropped_withdrawal_takes_nothing_away_after_a_delivery() {
         let withdrawal = sink.withdraw(&example.chain, &sites, Withdrawal::Revoked);
         assert!(polled(withdrawal, 1).await.is_none(), "it is under way");
         assert_eq!(sink.deliver(&example.staples[1], &backwards).await.unwrap(), Delivered::Confirmed);
-        // Nor does a later look take away what was revoked then.
+        // A later check of the files does not take away what was revoked then either.
         let looked = tokio::time::timeout(Duration::from_millis(50), sink.lost()).await;
         assert!(looked.is_err());
     });

@@ -1,4 +1,4 @@
-//! The sources that look at files.
+//! Tests of the sources that read files.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::soon;
 
 const MANY: usize = 200;
 
-/// A source of one's own, as it is documented.
+/// A custom source, written as the documentation describes.
 struct Own {
     files: Files,
     directory: Arc<Path>,
@@ -50,7 +50,7 @@ fn sources(directory: &Path) -> [Box<dyn CertSource>; 2] {
     [Box::new(DirectorySource::new(directory)), Box::new(own)]
 }
 
-/// Sets the watches, and waits until it is quiet.
+/// Sets the watches, and waits until no more hints come.
 async fn watch(source: &dyn CertSource) {
     soon(source.changed(), "watches are asked for").await;
     source.scan().await.unwrap();
@@ -83,7 +83,7 @@ async fn what_a_dropped_scan_has_seen_is_hinted_at_again() {
         for times in [0, 1, 1, 1, 2] {
             let folder = TempDir::new().unwrap();
             let source = &sources(folder.path())[kind];
-            // So many that a scan is not over at once.
+            // Enough files that a scan takes more than one step.
             for number in 0..MANY {
                 fs::write(folder.path().join(format!("{number}.pem")), "certificate").unwrap();
             }

@@ -1,4 +1,4 @@
-//! Several addresses of one host.
+//! Tests with several addresses of one host.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use stapled_core::io::http::Resolver;
 
 use crate::world::*;
 
-/// Knows the addresses of every host.
+/// A resolver that knows the addresses of every host.
 #[derive(Debug)]
 pub(crate) struct Known(Vec<std::net::IpAddr>);
 
@@ -24,7 +24,7 @@ pub(crate) fn known(addresses: &[&str]) -> Arc<Known> {
     Arc::new(Known(addresses.iter().map(|address| address.parse().unwrap()).collect()))
 }
 
-/// Two addresses with the same port: the first is bad in the way that is asked for, the second answers.
+/// Two addresses with the same port: the first fails as `bad` says, the second answers.
 fn two(bad: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static) -> (HttpServer, HttpServer, String) {
     loop {
         let first = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -70,7 +70,7 @@ async fn an_address_that_gives_no_answer_does_not_stand_in_the_way_of_the_next()
         assert!(start.elapsed() < Duration::from_secs(5), "{name}: {:?}", start.elapsed());
         let before = first.received().len();
         assert!(before > 0, "{name}");
-        // It comes last from now on.
+        // The failed address is tried last from now on.
         let start = Instant::now();
         assert_eq!(body(asker.post(&url).await), b"answer", "{name}");
         assert!(start.elapsed() < Duration::from_secs(1), "{name}: {:?}", start.elapsed());

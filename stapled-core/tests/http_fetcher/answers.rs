@@ -1,4 +1,4 @@
-//! Questions as they are sent, and what becomes of answers.
+//! Tests of questions as they are sent, and of the handling of answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,7 +144,7 @@ async fn several_framings_of_a_body() {
         let server = HttpServer::saying(answer);
         assert_eq!(body(asker.post(&server.url()).await), b"answer", "{answer}");
     }
-    // What an empty answer means is not HTTP's to say.
+    // The fetcher does not decide the meaning of an empty answer.
     let server = HttpServer::saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(body(asker.post(&server.url()).await), b"");
 }
@@ -171,7 +171,7 @@ async fn what_is_no_http_is_broken() {
     }
 }
 
-/// "answer", compressed by gzip.
+/// The text "answer", compressed by gzip.
 const GZIP: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\x02\x03\x4b\xcc\x2b\x2e\x4f\x2d\x02\0\x25\x4a\xdd\xda\x06\0\0\0";
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn compressed_answers_are_unpacked() {
         let server = HttpServer::saying([head.as_bytes(), GZIP].concat());
         assert_eq!(body(asker.post(&server.url()).await), b"answer", "{header}");
     }
-    // Not beyond the limit: then it stays as it came.
+    // Beyond the size limit, the answer stays compressed.
     let small = Asker::with(quick().max_size(GZIP.len()));
     let server = HttpServer::saying(
         [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", GZIP.len()).as_bytes(), GZIP].concat(),

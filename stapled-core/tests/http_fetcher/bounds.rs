@@ -1,4 +1,4 @@
-//! Bounds of size and time.
+//! Tests of the bounds of size and time.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ async fn too_much_is_not_read() {
     let more = "x".repeat(1001);
     let exact = HttpServer::saying(ok(&exactly));
     assert_eq!(body(asker.post(&exact.url()).await).len(), 1000);
-    // Said beforehand: refused without waiting for it.
+    // An announced size above the limit is refused without waiting for the body.
     let announced = HttpServer::start(|_, stream| {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n");
         let _ = stream.read(&mut [0]);
@@ -51,7 +51,7 @@ async fn too_much_is_not_read() {
     assert_eq!(code(asker.post(&endless.url()).await), "too_large");
 }
 
-/// Sends `piece` again and again until the peer has enough.
+/// Sends `piece` repeatedly, with pauses, until the peer closes the connection.
 fn drip(head: &'static [u8], piece: &'static [u8], pause: Duration) -> HttpServer {
     HttpServer::start(move |_, stream| {
         let mut more = stream.write_all(head).is_ok();
@@ -101,7 +101,7 @@ async fn the_deadline_covers_all_redirections_together() {
     assert_eq!(code(asker.post(&server.url()).await), "timed_out");
 }
 
-/// Sends the same piece at full speed until the peer has enough; counts what could be sent.
+/// Sends `piece` repeatedly at full speed until the peer closes the connection, and counts the sent bytes.
 fn flood(head: &'static [u8], piece: &'static [u8]) -> (HttpServer, Arc<std::sync::atomic::AtomicUsize>) {
     let sent = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = Arc::clone(&sent);
@@ -136,7 +136,7 @@ async fn everything_off_the_wire_counts() {
             assert!(matches!(error, FetchError::TooMuchAround { limit: 327_680, .. }), "{name}: {error}");
         }
         assert!(start.elapsed() < Duration::from_secs(5), "{name}: {:?}", start.elapsed());
-        // The rest of it is in the buffers of two sockets.
+        // The remaining bytes are in the buffers of two sockets.
         let sent = sent.load(std::sync::atomic::Ordering::SeqCst);
         assert!(sent < 16 << 20, "{name}: {sent} bytes");
     }

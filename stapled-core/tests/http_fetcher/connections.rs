@@ -1,4 +1,4 @@
-//! Connections, TLS and proxies.
+//! Tests of connections, TLS and proxies.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -44,7 +44,7 @@ async fn connections_are_used_again() {
 
 #[tokio::test]
 async fn a_kept_connection_that_the_server_closes_is_no_failure() {
-    // Promises to keep the connection, and closes it at the second request.
+    // The server promises to keep the connection, and closes it at the second request.
     let asker = Asker::new();
     let closing = HttpServer::start({
         let asked = Mutex::new(0);
@@ -71,7 +71,7 @@ async fn a_plain_proxy_is_asked_by_whole_urls() {
     assert_eq!(request.header("host"), Some("ocsp.invalid"));
     assert_eq!(request.header("proxy-authorization"), Some("Basic dXNlcjpzZWNyZXQ="));
     assert_eq!(code(asker.post("http://direct.invalid/").await), "connect_failed");
-    // Written-out addresses are checked even so.
+    // Addresses in the URL itself are checked in this case as well.
     assert_eq!(code(asker.post("http://10.0.0.1/").await), "forbidden_address");
 }
 

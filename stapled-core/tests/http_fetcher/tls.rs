@@ -1,4 +1,4 @@
-//! TLS of the program's choice, and the address that connections come from.
+//! Tests of the program's own TLS configuration, and of the local address of connections.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
@@ -14,7 +14,8 @@ use stapled_core::io::http::HttpFetcher;
 use crate::addresses::known;
 use crate::world::*;
 
-/// A server with TLS that answers each request with `answer`; its port, and the configuration of a client that trusts it.
+/// A TLS server that answers each request with `answer`. Returns its port, and the configuration of a client that
+/// trusts it.
 fn secure_server() -> (u16, ClientConfig) {
     let ca = Authority::root("A private CA").create().unwrap();
     let issued = ca.issue(&Profile::server("localhost")).unwrap();
@@ -31,7 +32,7 @@ fn secure_server() -> (u16, ClientConfig) {
             let mut tls = ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut tls = rustls::Stream::new(&mut tls, &mut stream);
             let mut bytes = [0; 4096];
-            // A client that does not trust the server ends here.
+            // The handshake of a client that does not trust the server fails here.
             if tls.read(&mut bytes).is_ok() {
                 tls.write_all(ok("answer").as_bytes()).unwrap();
                 tls.conn.send_close_notify();
@@ -48,7 +49,7 @@ fn secure_server() -> (u16, ClientConfig) {
 #[tokio::test]
 async fn the_tls_configuration_of_the_program_counts() {
     let (port, mut config) = secure_server();
-    // Protocols that other uses of the configuration need do no harm.
+    // Protocols that the configuration has for other uses do no harm.
     config.alpn_protocols = vec![b"h2".to_vec()];
     let url = format!("https://localhost:{port}/");
     let trusting = Asker::with(quick().shared_resolver(known(&["127.0.0.1"])).tls_config(config));

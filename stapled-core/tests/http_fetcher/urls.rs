@@ -1,4 +1,4 @@
-//! URLs and redirections.
+//! Tests of URLs and redirections.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use stapled_core::fetch::{FetchError, OcspFetcher};
 
 use crate::world::*;
 
-/// Redirects to the place that the path names after its status: `/308/http://…`.
+/// A server that redirects to the URL that follows the status in the path: `/308/http://…`.
 fn redirector() -> HttpServer {
     HttpServer::start(|request, stream| {
         let path = request.line.split(' ').nth(1).unwrap();

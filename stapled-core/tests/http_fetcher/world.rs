@@ -1,4 +1,4 @@
-//! What asks the servers of these tests.
+//! The client of the servers in these tests.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use stapled_core::ocsp::{CertIdHash, OcspRequest};
 use stapled_tests::Example;
 pub(crate) use stapled_tests::{HttpServer, Received, ok};
 
-/// What is asked: an example's certificate.
+/// Asks about the certificate of an example.
 pub(crate) struct Asker {
     pub(crate) example: Example,
     pub(crate) request: OcspRequest,
@@ -40,12 +40,12 @@ impl Asker {
     }
 }
 
-/// Deadlines long enough for a busy machine, where nothing should time out.
+/// Deadlines long enough for a busy machine, for tests in which nothing should time out.
 pub(crate) fn quick() -> HttpFetcherBuilder {
     HttpFetcher::builder().crypto_provider(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// Deadlines that are waited for.
+/// Deadlines short enough for tests that wait for a time-out.
 pub(crate) fn impatient() -> HttpFetcherBuilder {
     HttpFetcher::builder().timeout(Duration::from_millis(400)).read_timeout(Duration::from_millis(200))
 }

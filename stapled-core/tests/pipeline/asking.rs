@@ -1,4 +1,4 @@
-//! How responders are asked: by which method, at which URL, with which validator, and how long they are left in peace.
+//! Tests of the questions to responders: the method, the URL, the validator, and the pauses.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use crate::world::{Ca, HOUR, MINUTE, Mood, START, World, with_issuer};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A question as it came.
+/// A question as the fetcher received it.
 #[derive(Clone, Debug, PartialEq)]
 struct Asked {
     after: Duration,
@@ -28,7 +28,7 @@ type Fault = Box<dyn Fn(&Question<'_>, &Ca) -> Option<Result<Answer, FetchError>
 
 type Always = Box<dyn Fn(&Question<'_>, &Ca) -> Result<Answer, FetchError> + Send + Sync>;
 
-/// What stands before the CA, such as a cache, and may answer instead.
+/// A server in front of the CA, such as a cache, which may answer in its place.
 struct Between {
     ca: Arc<Ca>,
     began: tokio::time::Instant,
@@ -91,14 +91,14 @@ fn status(status: u16, wait: Option<Duration>) -> Result<Answer, FetchError> {
     Err(FetchError::Status { url: "http://ocsp.test/".to_owned(), status, retry_after: wait })
 }
 
-/// A response about what is asked, as this adapts it.
+/// A response about the certificate of the question, changed by `adapt`.
 fn response(question: &Question<'_>, of: &Authority, adapt: impl FnOnce(ResponseBuilder) -> ResponseBuilder) -> Bytes {
     let request = OcspRequest::from_der(question.request.as_der()).unwrap();
     let builder = ResponseBuilder::new(of).good(&request.cert_ids[0]);
     adapt(builder).build().unwrap().into()
 }
 
-/// All that a cache, a proxy or a broken server may answer to a GET.
+/// The wrong answers that a cache, a proxy or a broken server may give to a GET.
 fn faults() -> Vec<(&'static str, Fault)> {
     let stranger = Authority::root("Simulated CA").key(KeyType::EcdsaP256).create().unwrap();
     let at = || START.unix();
@@ -246,7 +246,7 @@ async fn an_etag_is_sent_with_the_question_whose_answer_is_held_and_with_no_othe
     *world.ca.validity.lock().unwrap() = 8 * HOUR;
     let tagged = AtomicUsize::new(0);
     let kept: Mutex<Option<Bytes>> = Mutex::default();
-    // The first answer is held; the second, by the same URL, ends sooner, and is not.
+    // The first answer is held. The second answer, from the same URL, ends sooner and is not held.
     let between = Between::new(&world, move |question, ca| {
         let number = tagged.fetch_add(1, Ordering::SeqCst);
         let made = |hours: i64, before: i64| {
@@ -270,7 +270,7 @@ async fn an_etag_is_sent_with_the_question_whose_answer_is_held_and_with_no_othe
     let one = Some("\"one\"".to_owned());
     assert!(etags.len() >= 4, "{etags:?}");
     assert_eq!(etags[..3], [None, one.clone(), one], "{etags:?}");
-    // What is held is the first answer still, and what came last is another's.
+    // The first answer is still held, and the last answer belongs to another question.
     assert_eq!(etags[3], None, "{etags:?}");
 }
 
@@ -386,7 +386,7 @@ async fn urls_are_trimmed_and_their_passwords_told_to_nobody() {
     let elsewhere = Authority::root("Elsewhere").key(KeyType::EcdsaP256).create().unwrap();
     let lonely = elsewhere.issue(&lonely.ca_issuers_url("http://u:secret@ca.test/")).unwrap();
     world.list.put("lonely.test", &lonely.certificate_pem());
-    // The simulated CA would answer at any URL; what is before it tells its errors with the URL that it was given.
+    // The simulated CA would answer at any URL. The server in front of it reports its errors with the requested URL.
     let between = Between::new(&world, |question, _| {
         let why = "a user name or password in it".to_owned();
         question.url.contains('@').then(|| Err(FetchError::UnsupportedUrl { url: question.url.to_owned(), why }))

@@ -1,4 +1,4 @@
-//! Issuers that fit by name only, and issuers whose signatures cannot be checked.
+//! Tests of issuers that fit by name only, and of issuers whose signatures cannot be checked.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::world::{Ca, HOUR, MINUTE, World};
 const SECOND: Duration = Duration::from_secs(1);
 const URL: &str = "http://ca.test/ca.crt";
 
-/// Files that are there from the start on.
+/// Files that exist from the start.
 struct Files(Vec<PathBuf>);
 
 #[async_trait]
@@ -25,7 +25,7 @@ impl CertSource for Files {
     }
 }
 
-/// Another CA of the same name: what a CA was before it got a new key.
+/// Another CA of the same name: the CA as it was before it got a new key.
 fn impostor() -> Authority {
     Authority::root("Simulated CA").key(KeyType::EcdsaP256).create().unwrap()
 }
@@ -38,7 +38,7 @@ fn codes(inventory: &Inventory) -> Vec<String> {
     inventory.places().iter().filter_map(|place| code(&place.state)).collect()
 }
 
-/// Where the certificates of both CAs lie.
+/// The place of the certificates of both CAs.
 #[derive(Clone, Copy, Debug)]
 enum Place {
     OwnFile,
@@ -47,8 +47,8 @@ enum Place {
     Fetched,
 }
 
-/// What becomes of a certificate beside whose file these lie; the places' problems, whether it has a staple, and how often
-/// the CA was asked.
+/// The outcome for a certificate with these authorities at this place: the problems of its places, whether it has a
+/// staple, and the number of questions to the CA.
 async fn outcome(place: Place, names_key: bool, authorities: &[&str], world: &World) -> (Vec<String>, bool, usize) {
     let profile = Ca::profile("a.test").authority_key_identifier(names_key);
     let profile = if matches!(place, Place::Fetched) { profile.ca_issuers_url(URL) } else { profile };
@@ -72,7 +72,7 @@ async fn outcome(place: Place, names_key: bool, authorities: &[&str], world: &Wo
     }
     let inventory = world.run(builder);
     if matches!(place, Place::Directory) {
-        // One after the other, so that their order is known.
+        // The files are added one after the other, so that their order is known.
         for (number, authority) in authorities.iter().enumerate() {
             world.list.put(&format!("{number}.crt"), authority);
             world.pass(SECOND).await;
@@ -105,7 +105,7 @@ async fn an_issuer_that_fits_by_name_only_is_never_taken() {
     }
 }
 
-/// A pool, and a file of it, may have many of one name.
+/// A pool, and one of its files, may have many certificates of one name.
 #[tokio::test(start_paused = true)]
 async fn one_of_many_of_the_same_name_is_found() {
     let world = World::new();
@@ -122,7 +122,8 @@ async fn one_of_many_of_the_same_name_is_found() {
     }
 }
 
-/// Those of the former key wait for an issuer that nobody has; that of the new key is told from it.
+/// Certificates of the former key wait, because no place has their issuer. The certificate of the new key is told apart
+/// from them.
 #[tokio::test(start_paused = true)]
 async fn a_fetched_issuer_is_held_against_those_that_name_its_key() {
     let world = World::new();
@@ -140,7 +141,7 @@ async fn a_fetched_issuer_is_held_against_those_that_name_its_key() {
     assert_eq!(world.record.codes("issuer_fetch_failed"), Vec::<String>::new());
 }
 
-/// A file with the issuer and a certificate of its, signed in a way that is not supported: made by OpenSSL.
+/// An issuer's file, and a certificate that it issued with an unsupported signature algorithm. OpenSSL makes both.
 fn unsupported(name: &str) -> (String, String) {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../stapled-ocsp/tests/algorithms").join(name).with_extension("pem");
@@ -158,7 +159,7 @@ async fn an_issuer_whose_signatures_cannot_be_checked_is_told_as_that() {
             let bundle = stapled_core::bundle::Bundle::read(pem.as_bytes()).unwrap();
             bundle.certificates[0].name().to_owned()
         };
-        // Another CA of that name, whose keys are of a kind that is supported: of another kind, or it did not sign.
+        // Other CAs of that name with supported keys: one of another kind of key, and one that did not sign.
         let namesake = Authority::root(&subject(&issuer)).create().unwrap().certificate_pem();
         for place in [Place::OwnFile, Place::IssuerFile, Place::Directory] {
             for authorities in [vec![&issuer], vec![&issuer, &namesake], vec![&namesake, &issuer]] {
@@ -184,14 +185,14 @@ async fn an_issuer_whose_signatures_cannot_be_checked_is_told_as_that() {
                 let how = format!("{algorithm}, {place:?}, {} authorities", authorities.len());
                 assert_eq!(codes(&inventory), ["unsupported_algorithm"], "{how}");
                 let told = world.record.codes("place_problem");
-                // Of two files, the second may be read late: then it is missed first.
+                // Of two files, the second may be read late: its certificate is reported as missing first.
                 let is_first = told.first().is_some_and(|code| code == "unsupported_algorithm");
                 assert!(is_first || matches!(place, Place::Directory), "{how}: {told:?}");
                 assert_eq!(told.last().map(String::as_str), Some("unsupported_algorithm"), "{how}");
                 assert_eq!(world.ca.asked(), 0, "{how}");
             }
         }
-        // The namesake alone is no issuer.
+        // The CA of the same name alone is not an issuer.
         let world = World::new();
         world.list.put("a.test", &format!("{leaf}{namesake}"));
         let inventory = world.start();
@@ -200,8 +201,8 @@ async fn an_issuer_whose_signatures_cannot_be_checked_is_told_as_that() {
     }
 }
 
-/// Where the server takes another certificate for the issuer, no file is written that it does not take; and what was
-/// written before the other one came is taken away.
+/// If the server takes another certificate for the issuer, no staple is written, since the server would not accept it.
+/// A staple from before the other certificate appeared is removed.
 #[tokio::test(start_paused = true)]
 async fn no_staple_lies_where_the_server_takes_another_for_the_issuer() {
     for names_key in [true, false] {
@@ -215,18 +216,18 @@ async fn no_staple_lies_where_the_server_takes_another_for_the_issuer() {
         world.run(builder);
         world.pass(5 * SECOND).await;
         let told = world.record.codes("delivery_failed");
-        // By its key identifier, the server knows the right one.
+        // With the key identifier, the server finds the right issuer.
         let expected = if names_key { vec![] } else { vec!["wrong_issuer_first".to_owned()] };
         assert_eq!(told, expected);
         assert_eq!(folder.path().join("a.pem.ocsp").exists(), names_key);
-        // It is told again as other failures are, and nothing else is tried.
+        // The problem is reported again as other failures are, and nothing else is tried.
         world.pass(2 * HOUR).await;
         assert!(world.record.codes("delivery_failed").len() < 15);
         assert_eq!(folder.path().join("a.pem.ocsp").exists(), names_key);
     }
 }
 
-/// An issuer behind a URL that cannot be checked is told as that, and fetched no more often than others.
+/// An issuer that comes from a URL and cannot be checked is reported as such, and is fetched no more often than others.
 #[tokio::test(start_paused = true)]
 async fn a_fetched_issuer_whose_signatures_cannot_be_checked_is_told_as_that() {
     let world = World::new();
@@ -241,6 +242,6 @@ async fn a_fetched_issuer_whose_signatures_cannot_be_checked_is_told_as_that() {
     world.pass(2 * HOUR).await;
     assert!(world.record.codes("issuer_fetch_failed").len() < 15);
     assert_eq!(world.record.count("issuer_fetched"), 0);
-    // Whoever looks for it again later does not take it either.
+    // A later search for the issuer does not take it either.
     assert_eq!((codes(&inventory), world.ca.asked()), (vec!["unsupported_algorithm".to_owned()], 0));
 }

@@ -1,4 +1,4 @@
-//! What somebody else does to staples: a revocation that was seen anywhere stays seen.
+//! Tests of changes to staples by other programs: a revocation that was seen in any place stays known.
 
 use super::*;
 use bytes::Bytes;
@@ -6,7 +6,7 @@ use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
 use stapled_core::event::EventKind;
 use stapled_core::sink::{Found, Lost};
 
-/// A world with one certificate, which has its staple; the response that is served, and the certificate's number.
+/// A world with one certificate that has its staple. Returns the served response and the certificate too.
 async fn stapled() -> (World, Arc<stapled_core::inventory::Inventory>, Bytes, stapled_ca::Issued) {
     let world = World::new();
     let issued = world.add("a.test");
@@ -62,7 +62,7 @@ async fn while_its_ca_is_silent_a_staple_that_was_taken_away_stays_away_and_that
         matches!(&status.deliveries[0].state, DeliveryState::Failed { code, .. } if code.as_str() == "unconfirmed")
     );
     assert!(status.staple.is_some(), "what is held is not lost");
-    // Not by a restart of the server either.
+    // A restart of the server does not undo it either.
     world.server.restart();
     world.pass(HOUR).await;
     assert!(world.server.response_of("a.test").is_none());
@@ -113,7 +113,7 @@ async fn what_is_found_is_judged() {
         Found::Response(Bytes::from(times.build().unwrap()))
     };
     let plain = || ResponseBuilder::new(&world.ca.authority);
-    // Nothing that is better than what is held: that is back at once.
+    // Responses that are not better than the held one: the held one is delivered again at once.
     for found in [
         Found::Unreadable,
         Found::Response(Bytes::from_static(b"rubbish")),
@@ -129,13 +129,13 @@ async fn what_is_found_is_judged() {
         world.pass(MINUTE).await;
         assert!(world.ca.asked() > asked, "{found:?}: and its CA is asked");
     }
-    // A newer one is taken over, for all servers.
+    // A newer response is taken over for all servers.
     let newer = build(plain().good(&id), now, 5);
     world.server.change("a.test", newer.clone());
     world.pass(SECOND).await;
     let Found::Response(newer) = newer else { unreachable!() };
     assert_eq!(world.server.response_of("a.test"), Some(newer));
-    // And so is the CA's word that it is revoked, whoever brings it.
+    // The CA's answer that the certificate is revoked is taken over from any place.
     world.server.change("a.test", build(plain().revoked(&id, now, None), now + 60, 4));
     world.pass(SECOND).await;
     assert!(world.server.response_of("a.test").is_none());

@@ -1,4 +1,4 @@
-//! What the simulation came upon, each by itself.
+//! Tests of the faults that the simulation found, each on its own.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -49,7 +49,7 @@ async fn a_certificate_that_goes_while_one_of_its_servers_is_slow_is_taken_back_
     world.add("a.test");
     let inventory = world.run(world.builder().sink(Shared(slow.clone())));
     world.pass(SECOND).await;
-    // It is on its way to one server, and in service at the other.
+    // The staple is on its way to one server, and in service at the other.
     world.list.remove("a.test");
     world.pass(MINUTE).await;
     assert!(world.server.response_of("a.test").is_none());
@@ -87,7 +87,7 @@ async fn a_withdrawal_of_which_nobody_knows_the_end_is_followed_by_a_delivery() 
     world.clock.set(right + 30 * DAY);
     world.pass(31 * SECOND).await;
     assert!(world.server.response_of("a.test").is_none());
-    // The clock is put right: the staple that is held is good again, and the server had confirmed it once.
+    // The clock is corrected: the held staple is good again, and the server had confirmed it once.
     world.clock.set(right + 31 * SECOND);
     world.server.is_mute.store(false, Ordering::SeqCst);
     world.ca.set(Mood::Good);
@@ -104,7 +104,7 @@ async fn a_clock_that_is_right_again_before_everybody_noticed_costs_no_staple() 
     let right = world.now();
     world.ca.set(Mood::Down);
     world.clock.set(right + 30 * DAY);
-    // However many of the stages have looked at the clock by now.
+    // The number of stages that have read the clock by now does not matter.
     world.pass(17 * SECOND).await;
     world.clock.set(right + 17 * SECOND);
     world.ca.set(Mood::Good);
@@ -119,7 +119,7 @@ async fn a_staple_that_its_certificate_has_outlived_by_mistake_ends_without_a_lo
     world.start();
     world.pass(MINUTE).await;
     let right = world.now();
-    // The clock says that the certificate is over, and the server cannot be told.
+    // By the clock, the certificate has expired, and the server cannot be reached.
     world.server.broken.store(true, Ordering::SeqCst);
     world.clock.set(right + 900 * DAY);
     world.pass(MINUTE).await;
@@ -145,7 +145,7 @@ async fn a_file_that_is_touched_hastens_nothing() {
         world.list.put("a.test", &with_issuer(&issued, &world.ca));
         world.list.put("copy", &with_issuer(&issued, &world.ca));
     }
-    // By both methods and both hashes, once: the later answers say how long to wait.
+    // Four questions, by both methods and both hashes, once each: the later answers name a pause.
     assert_eq!(world.ca.asked(), 4);
     world.pass(5 * MINUTE).await;
     assert_eq!(world.ca.asked(), 8);
@@ -174,7 +174,7 @@ async fn one_that_was_revoked_on_its_way_out_is_no_certificate_any_more() {
     world.add("a.test");
     let inventory = world.start();
     world.pass(MINUTE).await;
-    // It is being asked for when its file goes, and its server cannot be told.
+    // The question about the certificate is open when its file is removed, and its server cannot be reached.
     world.ca.set(Mood::Hang);
     world.pass(2 * DAY).await;
     world.server.broken.store(true, Ordering::SeqCst);

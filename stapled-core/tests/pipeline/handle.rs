@@ -1,4 +1,4 @@
-//! The handle of a running stapler.
+//! Tests of the handle of a running stapler.
 
 use super::*;
 use stapled_core::stapler::{Asked, HandleError, Outcome, Selection};
@@ -12,7 +12,7 @@ async fn all(asked: &mut Asked) -> Vec<(String, Outcome)> {
     told
 }
 
-/// The next outcome, long before a server is tried again.
+/// The next outcome, well before the retry of a server.
 async fn in_time(asked: &mut Asked) -> Outcome {
     let next = tokio::time::timeout(5 * SECOND, asked.next()).await;
     next.expect("an outcome in time").unwrap().unwrap().outcome
@@ -28,7 +28,7 @@ async fn a_failure_of_a_certificate_without_a_staple_is_told_at_once() {
     let mut asked = handle.renew(&Selection::All).await.unwrap();
     assert_eq!(in_time(&mut asked).await, Outcome::Failed);
     assert!(asked.next().await.unwrap().is_none());
-    // Of a revoked one that its CA says nothing of now, either.
+    // The same for a revoked certificate about which the CA gives no answer now.
     world.ca.set(Mood::Revoked);
     assert_eq!(in_time(&mut handle.renew(&Selection::All).await.unwrap()).await, Outcome::Revoked);
     world.ca.set(Mood::Down);
@@ -78,7 +78,7 @@ async fn what_came_is_told_whatever_it_is() {
     assert!(matches!(status.standing, Standing::Failing { .. }));
     assert!(status.staple.is_some(), "a bad answer destroys no good staple");
     assert!(asked.next().await.unwrap().is_none());
-    // The same response again.
+    // The CA gives the same response again.
     world.ca.set(Mood::Good);
     let replay = world.ca.last.lock().unwrap().clone();
     let held = world.server.response_of("a.test");
@@ -86,7 +86,7 @@ async fn what_came_is_told_whatever_it_is() {
     let mut asked = handle.renew(&Selection::All).await.unwrap();
     assert_eq!(all(&mut asked).await, [("a.test".to_owned(), Outcome::SameStaple)]);
     assert!(replay.is_some());
-    // A server that fails is told of, and not waited for.
+    // The failure of a server is reported, and the renewal does not wait for the server.
     *world.ca.replay.lock().unwrap() = None;
     world.server.broken.store(true, Ordering::SeqCst);
     world.pass(SECOND).await;
@@ -94,11 +94,11 @@ async fn what_came_is_told_whatever_it_is() {
     let renewed = asked.next().await.unwrap().unwrap();
     assert_eq!(renewed.outcome, Outcome::NewStaple);
     assert!(matches!(renewed.status.unwrap().deliveries[0].state, DeliveryState::Failed { .. }));
-    // Nor does a server that has nothing keep the CA's failure from being told.
+    // A server without a staple does not hide the CA's failure.
     world.ca.set(Mood::Unauthorized);
     let mut asked = handle.renew(&Selection::All).await.unwrap();
     assert_eq!(in_time(&mut asked).await, Outcome::Failed);
-    // One that goes meanwhile.
+    // A certificate that is removed meanwhile.
     world.ca.set(Mood::Slow);
     let mut asked = handle.renew(&Selection::All).await.unwrap();
     world.list.remove("a.test");
@@ -191,7 +191,7 @@ async fn ready_is_when_everything_was_tried_once() {
     assert!(early.is_err(), "its CA has not answered yet");
     handle.ready().await.unwrap();
     assert_eq!(world.server.serves.lock().unwrap().len(), 2);
-    // Failures count, too: nobody waits for a CA that is down.
+    // Failures count too: readiness does not wait for a CA that is down.
     let world = World::new();
     world.add("a.test");
     world.ca.set(Mood::Down);

@@ -1,4 +1,4 @@
-//! Responses that live shortly, and clocks that jump.
+//! Tests of responses with short lifetimes, and of clocks that jump.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,12 +12,12 @@ use stapled_core::sink::Withdrawal;
 use crate::world::{Ca, DAY, HOUR, MINUTE, Mood, Server, Shared, World, with_issuer};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// How soon everything is in order once the clock is right.
+/// The time within which everything is in order after the clock is corrected.
 const SOON: Duration = Duration::from_secs(6);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
-/// A world with a must-staple certificate, and a server that stops serving a response 300 s before its end; with answers
-/// that live so many seconds. Beside it files.
+/// A world with a must-staple certificate, and a server that stops serving a response 300 s before its end. Answers
+/// live for this many seconds. A second server, `files`, has no margin.
 fn short(seconds: u64) -> (World, Arc<Server>, Arc<Inventory>) {
     let mut world = World::new();
     *world.ca.validity.lock().unwrap() = Duration::from_secs(seconds);
@@ -57,13 +57,13 @@ async fn what_a_server_cannot_staple_is_told_at_once_with_its_reason() {
             matches!(state, DeliveryState::Failed { code, .. } if code.as_str() == "expires_too_soon"),
             "{seconds}: {state:?}"
         );
-        // Once, and not every minute.
+        // The event is reported once, and not every minute.
         let count = outages(&world).len();
         world.pass(HOUR).await;
         assert_eq!(outages(&world).len(), count, "{seconds}");
         assert!(world.ca.asked() <= 125, "{seconds}: {}", world.ca.asked());
         assert_eq!(files.response_of("a.test").is_some(), seconds > 60, "{seconds}");
-        // Responses that live long enough are told of by their delivery.
+        // The delivery of responses that live long enough ends the outage.
         *world.ca.validity.lock().unwrap() = DAY;
         world.pass(10 * MINUTE).await;
         assert!(world.server.response_of("a.test").is_some(), "{seconds}");
@@ -93,7 +93,7 @@ async fn what_a_server_staples_for_a_moment_only_is_told_and_nobody_says_that_it
 
 #[tokio::test(start_paused = true)]
 async fn what_can_be_kept_in_service_is_renewed_in_time() {
-    // Of these the server staples 40 s and more.
+    // The server staples these responses for 40 s or longer.
     for seconds in [341, 345, 360, 380, 420, 600, 1200] {
         let (world, files, _) = short(seconds);
         world.pass(SECOND).await;
@@ -123,7 +123,7 @@ async fn once_a_clock_is_right_again_nothing_good_is_missing_and_nothing_good_is
         world.pass(MINUTE).await;
         world.clock.set(world.now() + ahead);
         world.pass(for_so_long * SECOND).await;
-        // The CA cannot help: what was good is good.
+        // The CA gives no answer now: the staple that was good counts as good again.
         world.ca.set(Mood::Down);
         let withdrawn = world.server.withdrawals.lock().unwrap().len();
         world.clock.set(world.now() - ahead);
@@ -148,7 +148,7 @@ async fn once_a_clock_that_was_behind_is_right_again_everything_is_in_order() {
         world.run(world.builder().refresh_policy(RefreshPolicy::default()));
         world.pass(MINUTE).await;
         world.clock.set(world.now() - behind);
-        // Found while nothing seems to be valid yet.
+        // The certificate is found while nothing seems to be valid yet.
         world.add("b.test");
         world.pass(75 * SECOND).await;
         assert!(world.server.response_of("a.test").is_some());
@@ -197,7 +197,7 @@ async fn a_withdrawal_that_is_under_way_when_the_clock_is_put_right_is_followed_
     world.server.slow.store(true, Ordering::SeqCst);
     world.clock.set(world.now() + 30 * DAY);
     let deliveries = world.server.deliveries.load(Ordering::SeqCst);
-    // It has been sent, and takes two seconds.
+    // The question has been sent, and the answer takes two seconds.
     world.pass(3 * SECOND).await;
     world.clock.set(world.now() - 30 * DAY);
     world.pass(SECOND + SOON).await;
@@ -205,7 +205,7 @@ async fn a_withdrawal_that_is_under_way_when_the_clock_is_put_right_is_followed_
     assert!(world.server.deliveries.load(Ordering::SeqCst) > deliveries);
 }
 
-/// A server was told until when what takes a staple out of service is valid: by a clock that was ahead.
+/// A server got a withdrawal whose end came from a clock that was ahead.
 #[tokio::test(start_paused = true)]
 async fn a_withdrawal_from_a_time_that_never_was_is_made_again() {
     let world = World::with_jumps();
@@ -241,7 +241,7 @@ async fn a_jump_of_the_clock_is_no_burst_of_questions() {
         world.pass(MINUTE).await;
         world.clock.set(world.now() - by);
         world.pass(MINUTE).await;
-        // Those that fell due by either clock, in part.
+        // The questions that fell due by either clock, in part.
         assert!(world.ca.asked() <= asked + 75, "{by:?}: {asked}, {}", world.ca.asked());
         assert!(world.record.count("clock_set") == 2, "{by:?}");
         world.pass(HOUR + MINUTE).await;

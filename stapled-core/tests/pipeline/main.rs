@@ -1,4 +1,4 @@
-//! The whole stapler, from source to sink, on simulated time.
+//! Tests of the whole stapler, from source to sink, in simulated time.
 
 // A test that cannot go on says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
@@ -68,7 +68,7 @@ async fn a_year_without_a_gap() {
         assert!(serves.values().all(|(_, expires, _)| *expires > now + DAY));
     }
     let asked = world.ca.asked();
-    // Every two days, up to a twentieth earlier: 183 to 193 times each, and the first.
+    // A renewal every two days, up to a twentieth earlier: 183 to 193 for each certificate, and the first question.
     assert!((20 * 183..=20 * 194).contains(&asked), "asked {asked} times");
 }
 
@@ -90,7 +90,7 @@ async fn a_good_staple_is_served_until_just_before_it_ends_and_then_withdrawn() 
     world.pass(MINUTE).await;
     assert!(world.server.response_of("a.test").is_none());
     assert_eq!(*world.server.withdrawals.lock().unwrap(), [("a.test".to_owned(), Withdrawal::Expiring)]);
-    // Told with why it could not be renewed, and since when.
+    // The event has the reason of the failure and its start.
     let events = world.record.0.lock().unwrap().clone();
     let told = events.iter().find_map(|event| match &event.kind {
         EventKind::Withdrawn { failing, .. } => failing.clone().map(|failing| (event.certificate.clone(), failing)),
@@ -134,7 +134,7 @@ async fn what_its_ca_does_not_know_yet_is_asked_every_minute_for_an_hour() {
     world.ca.set(Mood::Unknown);
     world.start();
     world.pass(HOUR).await;
-    // Each time by both hashes, since the other one may be the one that the responder knows.
+    // Each renewal uses both hashes, since the responder may know only the other one.
     let renewals = world.record.count("renewal_failed");
     assert!((48..=76).contains(&renewals), "{renewals}");
 }
@@ -170,7 +170,7 @@ async fn revoked_is_told_at_once_and_a_hold_can_end() {
     assert_eq!(world.record.count("revoked"), 1);
     assert!(world.server.response_of("a.test").is_none());
     assert!(matches!(inventory.certificates()[0].standing, Standing::Revoked { .. }));
-    // A server that restarts does not get the old good staple again.
+    // A restarted server does not get the old good staple again.
     world.server.restart();
     world.pass(MINUTE).await;
     assert!(world.server.response_of("a.test").is_none());
@@ -216,7 +216,7 @@ async fn every_url_is_tried_and_the_one_that_worked_comes_first_next_time() {
     world.start();
     world.pass(3 * DAY).await;
     let urls: Vec<String> = world.ca.log.lock().unwrap().iter().map(|(_, url, _)| url.clone()).collect();
-    // Garbage by GET may come from a cache in between: it is asked by POST once.
+    // A malformed answer to GET may come from a cache: POST is tried once.
     assert_eq!(urls, ["http://ocsp.test/", "http://ocsp.test/", "http://second.test/", "http://second.test/"]);
 }
 
@@ -228,7 +228,7 @@ async fn the_method_and_the_hash_that_a_responder_wants_are_found_and_remembered
     world.start();
     world.pass(3 * DAY).await;
     let methods: Vec<Method> = world.ca.log.lock().unwrap().iter().map(|(_, _, method)| *method).collect();
-    // GET is tried again some time: the renewal is after a day.
+    // GET is tried again later: the renewal is after a day.
     assert_eq!(methods, [Method::Get, Method::Post, Method::Get, Method::Post]);
 
     let world = World::new();
@@ -325,7 +325,7 @@ async fn certificates_that_want_no_staple_are_no_trouble() {
     assert_eq!(codes, ["certificate_expired", "certificate_not_yet_valid", "not_for_servers"]);
     assert!(world.server.response_of("good.test").is_some());
     assert_eq!(inventory.certificates().len(), 1);
-    // Time mends what only time was wrong with.
+    // An error that depends on time alone ends by itself.
     world.pass(DAY).await;
     assert!(world.server.response_of("early.test").is_some());
     assert!(world.server.response_of("old.test").is_none());
@@ -364,12 +364,12 @@ async fn clocks_that_jump_are_survived() {
     world.add("a.test");
     world.start();
     world.pass(MINUTE).await;
-    // Suspended for a week: what was held has ended.
+    // The machine was suspended for a week: the held staple has ended.
     world.clock.set(world.now() + 7 * DAY);
     world.pass(2 * MINUTE).await;
     let expires = |world: &World| world.server.serves.lock().unwrap().get("a.test").map(|(_, expires, _)| *expires);
     assert!(expires(&world).is_some_and(|expires| expires > world.now() + DAY));
-    // Set back by a year, and put right again.
+    // The clock is set back by a year, then corrected.
     let right = world.now();
     world.clock.set(Timestamp::from_unix(right.unix() - 365 * 86_400));
     world.pass(MINUTE).await;
@@ -408,13 +408,13 @@ async fn a_certificate_that_moves_or_comes_back_is_renewed_as_before() {
     world.list.put("one", &with_issuer(&issued, &world.ca));
     let inventory = world.start();
     world.pass(HOUR).await;
-    // Renamed: gone from one place and found in another by the same scan.
+    // The certificate is renamed: one scan finds it missing in one place and present in another.
     world.list.rename("one", "two");
     world.pass(SECOND).await;
     assert_eq!(world.server.serves.lock().unwrap()["a.test"].2, ["two"]);
     world.pass(3 * DAY).await;
     assert!(world.ca.asked() >= 2, "renewed after the move");
-    // Gone, and back before the server could take the staple back.
+    // The certificate is removed, and restored before the server could withdraw the staple.
     world.server.broken.store(true, Ordering::SeqCst);
     world.list.remove("two");
     world.pass(SECOND).await;
@@ -437,12 +437,12 @@ async fn nothing_older_undoes_a_revocation() {
     world.pass(2 * DAY).await;
     let revoked = || matches!(inventory.certificates()[0].standing, Standing::Revoked { .. });
     assert!(revoked());
-    // A server that has kept the response from before, and another place for the certificate.
+    // A server still has the response from before, and the certificate has a second place.
     *world.server.keeps.lock().unwrap() = before.clone();
     world.list.put("copy", &with_issuer(&issued, &world.ca));
     world.pass(MINUTE).await;
     assert!(revoked());
-    // A cache that still has it.
+    // A cache still has the response.
     *world.ca.replay.lock().unwrap() = before;
     world.pass(36 * HOUR).await;
     assert!(revoked());
@@ -467,7 +467,7 @@ async fn a_clock_that_was_ahead_strands_nothing() {
     world.ca.set(Mood::Good);
     world.pass(2 * HOUR).await;
     assert!(world.server.response_of("a.test").is_some());
-    // Ahead of the certificate's own end, while it is renewed.
+    // The clock is ahead of the certificate's own end while the certificate is renewed.
     let right = world.now();
     world.clock.set(right + 900 * DAY);
     world.pass(3 * HOUR).await;
@@ -482,7 +482,7 @@ async fn what_is_fetched_as_an_issuer_is_taken_in_only_if_it_issued() {
     let url = "http://ca.test/ca.crt";
     let issued = world.ca.issue(Ca::profile("a.test").ca_issuers_url(url));
     world.list.put("a.test", &issued.certificate_pem());
-    // Forty certificates of the right name that issued nothing.
+    // Forty certificates of the right name that did not issue the certificate.
     let forged: String =
         (0..40).map(|_| stapled_ca::Authority::root("Simulated CA").create().unwrap().certificate_pem()).collect();
     world.ca.issuers.lock().unwrap().insert(url.to_owned(), forged.into_bytes());
@@ -495,7 +495,7 @@ async fn what_is_fetched_as_an_issuer_is_taken_in_only_if_it_issued() {
     assert!(world.server.response_of("a.test").is_some());
 }
 
-/// What is behind the URL may be a certs-only CMS message.
+/// The answer of a caIssuers URL may be a certs-only CMS message.
 #[tokio::test(start_paused = true)]
 async fn an_issuer_may_come_in_a_message() {
     let element = |tag: u8, contents: &[u8]| {

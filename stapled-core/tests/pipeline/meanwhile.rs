@@ -1,4 +1,4 @@
-//! What happens while something else is under way.
+//! Tests of events during other work.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use crate::world::{Ca, DAY, HOUR, List, MINUTE, Mood, Server, Shared, World, hal
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Two groups, each with a list and a server of its own.
+/// Two groups, each with its own list and server.
 fn groups(world: &World) -> (Arc<List>, Arc<Server>) {
     let (list, server) = (Arc::new(List::default()), Arc::new(Server::new(world.clock.clone())));
     let stapler = Stapler::builder()
@@ -47,7 +47,7 @@ async fn a_place_found_while_the_ca_disowns_a_certificate_serves_nothing() {
     let issued = world.add("a.test");
     let (list, server) = groups(&world);
     world.pass(SECOND).await;
-    // Slow, and revoked when the answer comes.
+    // The answer is slow, and says revoked.
     *world.server.keeps.lock().unwrap() = world.server.response_of("a.test");
     world.ca.set(Mood::Revoked);
     world.pass(2 * DAY + HOUR).await;
@@ -69,7 +69,7 @@ async fn a_revocation_outlives_the_absence_of_its_certificate() {
     world.list.remove("a.test");
     world.pass(HOUR).await;
     assert!(inventory.certificates().is_empty());
-    // Its file comes back from a backup, with its response, and a cache has that, too.
+    // A backup restores its file and its response, and a cache has that response too.
     *world.ca.replay.lock().unwrap() = before.clone();
     *world.server.keeps.lock().unwrap() = before;
     world.list.put("a.test", &with_issuer(&issued, &world.ca));
@@ -99,7 +99,7 @@ async fn an_end_of_a_hold_is_no_licence_for_answers_from_before_it() {
     world.ca.set(Mood::Good);
     world.pass(2 * HOUR).await;
     assert!(world.server.response_of("a.test").is_some());
-    // The clock is ahead until what is held seems to be over; and a cache has the one from before everything.
+    // The clock is ahead until the held staple seems to have ended, and a cache has the oldest response.
     *world.ca.replay.lock().unwrap() = before;
     world.clock.set(world.now() + 3 * HOUR);
     world.pass(HOUR).await;
@@ -115,12 +115,12 @@ async fn who_waits_for_a_responder_that_is_down_is_asked_for_as_soon_as_it_answe
         world.add(name);
     }
     world.start();
-    // It has shown that it can be asked much at once.
+    // The responder has shown that it answers many questions at once.
     world.pass(HOUR).await;
     world.ca.set(Mood::Down);
     world.pass(4 * DAY).await;
     assert!(world.record.codes("renewal_failed").iter().any(|code| code == "responder_down"));
-    // All of them are due when the machine wakes, and only one may try.
+    // All certificates are due when the machine wakes, and only one may try.
     world.clock.set(world.now() + 2 * HOUR);
     world.ca.set(Mood::Slow);
     world.pass(MINUTE).await;
@@ -138,7 +138,8 @@ async fn one_of_those_who_wait_asks_as_soon_as_it_may() {
         world.add(&format!("{number}.test"));
     }
     world.start();
-    // Far less than the pauses that they have come to; more than a responder is left alone for.
+    // Far less than the back-off pauses of the certificates, and more than the pause of the responder's circuit
+    // breaker.
     world.pass(12 * HOUR).await;
     world.clock.set(world.now() + 2 * HOUR);
     world.pass(MINUTE).await;
@@ -155,7 +156,7 @@ async fn a_renewal_planned_while_the_clock_was_ahead_is_not_put_off() {
     world.run(world.builder().refresh_policy(RefreshPolicy::default()));
     world.pass(MINUTE).await;
     let right = world.now();
-    // As late as to renew at once, as early as to be left with what there is.
+    // This time is late enough that the renewal is due at once, and early enough that the held staple is still good.
     world.clock.set(right + 4 * DAY - HOUR);
     *world.ca.replay.lock().unwrap() = world.server.response_of("a.test");
     world.pass(20 * MINUTE).await;
@@ -211,7 +212,7 @@ async fn a_certificate_that_comes_back_soon_goes_on_where_it_was() {
     assert_eq!(inventory.certificates()[0].next, next);
     world.pass(3 * DAY).await;
     assert!(world.ca.asked() >= 2, "it is renewed as before");
-    // After a while it is a new one.
+    // After a while, the certificate counts as new.
     world.list.remove("elsewhere");
     world.pass(MINUTE).await;
     world.pass(HOUR).await;
@@ -231,7 +232,8 @@ async fn a_retry_planned_while_the_clock_was_ahead_is_not_put_off_by_a_move() {
     let right = world.now();
     world.clock.set(right + 12 * HOUR);
     world.pass(2 * HOUR).await;
-    // Back, and the certificate moves before it is tried again: by the clock of before that is in half a day.
+    // The clock is set back, and the certificate moves before its retry, which the earlier clock had planned in half a
+    // day.
     world.list.remove("a.test");
     world.list.put("elsewhere", &with_issuer(&issued, &world.ca));
     world.clock.set(right + 2 * HOUR);
@@ -248,7 +250,7 @@ async fn an_issuer_is_fetched_whatever_kept_its_certificate_waiting_before() {
     world.list.put("a.test", &issued.certificate_pem());
     world.list.put("the CA", &world.ca.authority.certificate_pem());
     let right = world.now();
-    // By this clock it has expired.
+    // By this clock, the certificate has expired.
     world.clock.set(right + 900 * DAY);
     world.start();
     world.pass(HOUR).await;
@@ -272,7 +274,7 @@ async fn an_issuer_that_nobody_misses_any_more_is_not_fetched() {
     world.list.remove("a.test");
     world.pass(12 * HOUR).await;
     assert_eq!(world.record.count("issuer_fetch_failed"), failed);
-    // It comes back, and then its issuer turns up.
+    // The certificate comes back, then its issuer appears.
     world.list.put("a.test", &issued.certificate_pem());
     world.pass(HOUR).await;
     let failed = world.record.count("issuer_fetch_failed");
@@ -289,7 +291,7 @@ async fn a_certificate_that_moves_while_the_clock_is_ahead_is_not_put_off() {
     let right = world.now();
     let inventory = world.start();
     world.pass(MINUTE).await;
-    // Nobody else's clock is ahead.
+    // Only this machine's clock is ahead.
     world.ca.set(Mood::Down);
     world.clock.set(right + 365 * DAY);
     world.server.broken.store(true, Ordering::SeqCst);
@@ -299,7 +301,7 @@ async fn a_certificate_that_moves_while_the_clock_is_ahead_is_not_put_off() {
     world.list.put("elsewhere", &with_issuer(&issued, &world.ca));
     world.pass(SECOND).await;
     assert_eq!(inventory.certificates().len(), 1);
-    // The clock is set right; by then what was delivered is over.
+    // The clock is corrected; by then, the delivered staple has ended.
     world.clock.set(right + 10 * DAY);
     world.ca.set(Mood::Good);
     world.server.broken.store(false, Ordering::SeqCst);

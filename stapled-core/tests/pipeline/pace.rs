@@ -1,4 +1,4 @@
-//! How often CAs are asked: half-life, margins, the maximum interval, and what was kept from before.
+//! Tests of how often CAs are asked: half-life, margins, the maximum interval, and kept responses.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::world::{DAY, HOUR, MINUTE, Mood, START, Server, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// By the default rules, with the maximum interval of an hour.
+/// Starts a stapler with the default rules, whose maximum interval is an hour.
 fn start(world: &World) -> Arc<stapled_core::inventory::Inventory> {
     world.run(world.builder().refresh_policy(RefreshPolicy::default()))
 }
@@ -118,7 +118,7 @@ async fn a_renewal_that_brings_the_same_response_is_quiet_and_one_after_a_failur
     assert_eq!(world.record.count("delivered"), 1);
 }
 
-/// A response that is signed anew is as old as what it says.
+/// The age of a newly signed response counts from its thisUpdate.
 #[tokio::test(start_paused = true)]
 async fn a_renewal_is_planned_from_this_update_and_not_from_produced_at() {
     let world = World::new();
@@ -126,14 +126,15 @@ async fn a_renewal_is_planned_from_this_update_and_not_from_produced_at() {
     world.add("a.test");
     let inventory = world.start();
     world.pass(SECOND).await;
-    // Half of four days from thisUpdate on, of which one is over: a day. From producedAt on it would be a day and a half.
+    // Half of four days from thisUpdate, of which one day has passed: a day. From producedAt it would be a day and a
+    // half.
     let planned = next(&world, &inventory);
     assert!(planned <= DAY && planned >= DAY - DAY / 19, "{planned:?}");
     world.pass(DAY).await;
     assert_eq!(world.ca.asked(), 2);
 }
 
-/// A server that stops serving a response some time before its end wants the next one sooner.
+/// A server that stops serving a response some time before its end needs the next one sooner.
 #[tokio::test(start_paused = true)]
 async fn a_renewal_is_planned_by_the_largest_margin_of_its_servers() {
     let mut world = World::new();
@@ -142,7 +143,7 @@ async fn a_renewal_is_planned_by_the_largest_margin_of_its_servers() {
     let files = Arc::new(Server::new(world.clock.clone()));
     let inventory = world.run(world.builder().sink(crate::world::Shared(files)));
     world.pass(SECOND).await;
-    // Half of the two days in which it is served; without the margin it would be two.
+    // Half of the two days for which the response is served. Without the margin, it would be two days.
     let planned = next(&world, &inventory);
     assert!(planned <= DAY && planned >= DAY - DAY / 19, "{planned:?}");
     world.pass(DAY).await;
@@ -150,7 +151,7 @@ async fn a_renewal_is_planned_by_the_largest_margin_of_its_servers() {
     assert!(world.server.withdrawals.lock().unwrap().is_empty());
 }
 
-/// The same, for a response that was kept from before.
+/// The same rule for a response that was kept from before.
 #[tokio::test(start_paused = true)]
 async fn a_kept_response_is_renewed_by_this_update_and_the_margin() {
     let mut world = World::new();
@@ -165,11 +166,11 @@ async fn a_kept_response_is_renewed_by_this_update_and_the_margin() {
     let inventory = world.start();
     world.pass(SECOND).await;
     assert_eq!(world.record.count("recycled"), 1);
-    // Half of the two days in which it is served, of which a half is over.
+    // Half of the two days for which the response is served, of which half has passed.
     assert!(next(&world, &inventory) <= DAY / 2, "{:?}", next(&world, &inventory));
 }
 
-/// What a server keeps from so long ago.
+/// A world whose server keeps a response of this age.
 async fn kept(age: Duration) -> World {
     let mut world = World::new();
     *world.ca.age.lock().unwrap() = age;
@@ -189,7 +190,7 @@ async fn kept(age: Duration) -> World {
 
 #[tokio::test(start_paused = true)]
 async fn one_pass_asks_for_what_the_daemon_would_have_asked_for_by_now() {
-    // Within the hour; beyond it; and past half of its life.
+    // Within an hour, beyond an hour, and past half of its validity.
     for (age, asks) in [(MINUTE, 0), (HOUR + MINUTE, 1), (3 * DAY, 1), (4 * DAY - HOUR, 1)] {
         let world = kept(age).await;
         let pass = world.builder().refresh_policy(RefreshPolicy::default()).build().unwrap();
@@ -241,7 +242,7 @@ async fn a_kept_response_with_little_left_is_in_service_while_another_is_asked_f
     assert!(world.server.response_of("a.test").is_none(), "until its end");
 }
 
-/// However often a daemon is started, each certificate is asked for by the rule.
+/// The number of daemon starts does not change how often each certificate is asked for.
 #[tokio::test(start_paused = true)]
 async fn a_shorter_interval_in_a_new_configuration_spreads_what_it_brings_forward() {
     let world = World::new();

@@ -1,4 +1,4 @@
-//! What sinks and sources report by themselves reaches the observers of the staplers that run.
+//! Tests that the reports of sinks and sources reach the observers of the running staplers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const NAME: ReasonCode = ReasonCode::new("table_altered");
 const CODE: ReasonCode = ReasonCode::new("foreign_row");
 
-/// A sink and a source that report when the test says so, and at every delivery.
+/// A sink and a source that report on the test's command, and at every delivery.
 #[derive(Default)]
 struct Watcher {
     reporters: Reporters,
@@ -64,7 +64,7 @@ impl CertSource for Shared<Watcher> {
     }
 }
 
-/// A stapler that runs until it is told to stop.
+/// A running stapler, and the channel that stops it.
 struct Running(oneshot::Sender<()>, JoinHandle<()>);
 
 impl Running {
@@ -142,7 +142,7 @@ async fn a_source_that_outlives_a_stapler_reports_to_the_next() {
     let running = Running::start(stapler(&first));
     world.pass(SECOND).await;
     watcher.tell("during the first");
-    // A stapler that never runs hears nothing, and keeps nothing from the others.
+    // A stapler that never runs receives no reports, and does not take them from the others.
     drop(stapler(&second));
     watcher.tell("still the first");
     running.stop().await;
@@ -172,7 +172,7 @@ async fn every_observer_is_told() {
     assert_eq!(counted.load(Ordering::SeqCst), recorded);
 }
 
-/// A sink that never answers.
+/// A sink whose deliveries never end.
 struct Hanging;
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! What servers ask for, and what becomes of those that fail, forget or hang.
+//! Tests of the requirements of servers, and of servers that fail, forget or hang.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -74,7 +74,7 @@ async fn a_sink_that_finds_staples_by_sha1_is_never_asked_for_by_another_hash() 
 async fn a_response_that_a_server_cannot_take_displaces_nothing_that_it_can() {
     let mut world = World::new();
     Arc::get_mut(&mut world.server).unwrap().requirements.single_response = true;
-    // Nothing is held: whoever can take it gets it, the other one's failure is told.
+    // No staple is held: the server that can use the answer gets it, and the failure for the other is reported.
     world.ca.set(Mood::Two);
     world.add("a.test");
     let files = Arc::new(Server::new(world.clock.clone()));
@@ -83,7 +83,7 @@ async fn a_response_that_a_server_cannot_take_displaces_nothing_that_it_can() {
     assert!(world.server.response_of("a.test").is_none());
     assert!(files.response_of("a.test").is_some());
     assert_eq!(world.record.codes("delivery_failed"), ["several_responses"]);
-    // One that both can take, and then again one that does not fit.
+    // An answer that both servers can use, then again one that does not fit.
     world.ca.set(Mood::Good);
     world.pass(2 * DAY).await;
     let good = world.server.response_of("a.test");
@@ -136,7 +136,7 @@ async fn a_server_that_loses_its_staples_while_one_is_delivered_gets_that_again(
     world.add("a.test");
     world.start();
     world.pass(SECOND).await;
-    // The delivery goes on; what it brings goes to a process that is no more.
+    // The delivery continues, but its process no longer runs.
     world.server.restart();
     world.pass(4 * SECOND).await;
     assert!(world.server.deliveries.load(Ordering::SeqCst) >= 2);

@@ -1,4 +1,4 @@
-//! What reaches a server of a response with certificates that no client needs, wherever it comes from.
+//! Tests that servers get responses without unneeded certificates, from every origin of the response.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use stapled_core::ocsp::OcspResponse;
 
 use crate::world::{DAY, MINUTE, START, World};
 
-/// The same response with look-alikes before the signer's certificate, and as it should be delivered.
+/// A response with look-alikes before the signer's certificate, and the same response as it should be delivered.
 struct Forms {
     long: Bytes,
     smallest: Bytes,
@@ -20,7 +20,8 @@ fn certificates(response: &[u8]) -> Vec<Vec<u8>> {
     basic.certificates.iter().map(|certificate| certificate.to_vec()).collect()
 }
 
-/// By the issuer or by a delegate of its. Ed25519 signs the same twice, so both forms have one signature.
+/// Both forms, signed by the issuer or by its delegate. Ed25519 signatures are deterministic, so both forms have one
+/// signature.
 fn forms(world: &World, issued: &Issued, by_delegate: bool) -> Forms {
     let (at, ends) = (START.unix(), START.unix() + 4 * DAY.as_secs() as i64);
     let namesake = Authority::root("Simulated CA").key(KeyType::EcdsaP256).create().unwrap();
@@ -73,7 +74,7 @@ async fn what_was_kept_in_a_longer_form_is_replaced_without_a_question() {
     assert_eq!(world.server.response_of("a.test"), Some(smallest));
 }
 
-/// A server with little room gets a response whose chain does not fit into it.
+/// A server with a small buffer gets a response whose full chain does not fit into the buffer.
 #[tokio::test(start_paused = true)]
 async fn a_long_chain_costs_no_staple() {
     let mut world = World::new();

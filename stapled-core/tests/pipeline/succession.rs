@@ -1,4 +1,5 @@
-//! One stapler after another, as when settings change: what the first knew, the second goes on with.
+//! Tests of one stapler after another, as after a change of settings: the second continues with the knowledge of the
+//! first.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,7 +53,7 @@ async fn a_successor_asks_nothing_that_is_known_and_renews_when_it_was_planned()
     let asked = world.ca.asked();
     let planned: Vec<_> = first.inventory.certificates().iter().map(|one| (one.next, one.since)).collect();
     let old = first.stop().await;
-    // Without files or anything else from before: from memory alone, and whatever is said about kept files.
+    // No files or other sources of kept responses: the memory is enough, whatever the setting for kept files.
     let second = start(world.builder().recycle(false), Some(&old));
     drop(old);
     world.pass(MINUTE).await;
@@ -61,7 +62,7 @@ async fn a_successor_asks_nothing_that_is_known_and_renews_when_it_was_planned()
     assert_eq!(now, planned);
     assert!(second.inventory.certificates().iter().all(|one| one.deliveries[0].state == DeliveryState::Confirmed));
     assert_eq!(world.server.withdrawals.lock().unwrap().len(), 0);
-    // And a third, which takes over what the second has not even looked at.
+    // A third stapler takes over what the second has not even examined.
     let old = second.stop().await;
     let between = world.builder().build().unwrap();
     between.inherit(&old);
@@ -104,7 +105,7 @@ async fn a_successor_remembers_a_revocation_and_a_fetched_issuer() {
     let before = world.server.response_of("revoked.test").unwrap();
     world.ca.set(Mood::Revoked);
     world.pass(3 * DAY).await;
-    // One that is accepted thanks to an issuer that was fetched, or lay with others.
+    // A certificate that is accepted because its issuer was fetched, or was in another file.
     world.ca.set(Mood::Good);
     *world.ca.replay.lock().unwrap() = Some(before);
     world.list.put("lonely", &lonely.certificate_pem());
@@ -116,7 +117,7 @@ async fn a_successor_remembers_a_revocation_and_a_fetched_issuer() {
     let second = start(world.builder(), Some(&old));
     world.pass(MINUTE).await;
     assert_eq!(second.inventory.certificates().len(), 1, "the issuer is known");
-    // The revoked one comes back later, and its CA's cache still has the answer from before.
+    // The revoked certificate comes back later, and its CA's cache still has the earlier answer.
     let revoked = world.ca.issue(Ca::profile("other.test"));
     world.list.put("other", &with_issuer(&revoked, &world.ca));
     world.pass(MINUTE).await;
@@ -171,7 +172,7 @@ async fn a_must_staple_certificate_without_a_staple_is_an_outage() {
     world.server.broken.store(false, Ordering::SeqCst);
     world.pass(HOUR).await;
     let count = outages("must.test").len();
-    // A renewal, or its delivery, that fails while a good staple is in service is none.
+    // A failed renewal or delivery while a good staple is in service is not an outage.
     world.ca.set(Mood::Down);
     world.pass(3 * DAY).await;
     assert!(world.record.count("renewal_failed") > count);
@@ -192,7 +193,7 @@ async fn successors_in_the_midst_of_things_lose_nothing_and_leave_nothing() {
     world.pass(MINUTE).await;
     assert_eq!(world.ca.asked(), 30);
     let mut old = first.stop().await;
-    // Each is ended at another point of its beginning: before, while and after it takes over.
+    // Each stapler ends at another point of its start: before, during and after the takeover.
     for turns in 0..200 {
         let next = start(world.builder(), Some(&old));
         for _ in 0..turns {
@@ -200,7 +201,7 @@ async fn successors_in_the_midst_of_things_lose_nothing_and_leave_nothing() {
         }
         let gone = Arc::downgrade(&old);
         old = next.stop().await;
-        // Whoever was told to end may need a moment; but nothing of it stays.
+        // A stapler that is ending may need a moment, but nothing of it may remain.
         for _ in 0..1000 {
             tokio::task::yield_now().await;
         }
@@ -210,7 +211,7 @@ async fn successors_in_the_midst_of_things_lose_nothing_and_leave_nothing() {
     world.pass(MINUTE).await;
     assert_eq!(world.ca.asked(), 30);
     assert!(last.inventory.certificates().iter().all(|one| one.deliveries[0].state == DeliveryState::Confirmed));
-    // A question in hand is dropped with the stapler that asked it.
+    // An open question is dropped with its stapler.
     world.ca.set(Mood::Hang);
     world.add("hanging.test");
     world.pass(SECOND).await;

@@ -1,4 +1,4 @@
-//! Time at its edges: beyond 2050, before 1970, leap seconds, machines that sleep.
+//! Tests of the edges of time: after 2050, before 1970, leap seconds, sleeping machines.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use stapled_core::time::Timestamp;
 use crate::world::{Ca, DAY, HOUR, MINUTE, Mood, START, World, with_issuer};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// No timer sleeps for longer without looking at the clock.
+/// The longest sleep of a timer before it compares the clock.
 const NOTICED: Duration = Duration::from_secs(31);
 
-/// A certificate for the years round this instant.
+/// Adds a certificate that is valid in the years around this instant.
 fn add_at(world: &World, name: &str, at: i64) {
     let profile =
         Profile::server(name).valid_between(at - 400 * 86_400, at + 400 * 86_400).ocsp_url("http://ocsp.test/");
@@ -24,7 +24,7 @@ fn add_at(world: &World, name: &str, at: i64) {
 
 #[tokio::test(start_paused = true)]
 async fn certificates_and_responses_of_any_century_are_kept_fresh() {
-    // 1955, the turn of 1970 and of 2050, when UTCTime ends, 2106, when 32 bits do, and the last years that a
+    // 1955; the start of 1970; 2050, when UTCTime ends; 2106, when 32 bits end; and the last years that a
     // GeneralizedTime can name.
     for at in [-473_385_600, 0, 2_524_608_000, 4_294_967_296, 253_300_000_000] {
         let world = World::with_clock(SimulatedClock::starting_at(Timestamp::from_unix(at - 86_400)));
@@ -55,7 +55,7 @@ async fn what_is_of_another_century_is_refused_and_harms_nobody() {
     codes.sort();
     assert_eq!(codes, ["certificate_expired", "certificate_not_yet_valid"]);
     assert_eq!(inventory.certificates().len(), 1);
-    // A good answer of 1969, or of 2100, is none today; what is held stays.
+    // A good answer of 1969 or of 2100 is not accepted today, and the held staple stays.
     let held = world.server.response_of("a.test");
     let id = inventory.certificates()[0].chain.end_entity().serial().to_vec();
     let id = world.ca.authority.cert_id(&stapled_ca::Serial::from_bytes(&id), HashAlgorithm::Sha1);
@@ -82,7 +82,7 @@ async fn clocks_that_are_centuries_wrong_are_no_overflow() {
         world.pass(MINUTE).await;
         let right = world.now();
         world.clock.set(Timestamp::from_unix(at));
-        // Nobody else's clock is wrong.
+        // Only this machine's clock is wrong.
         world.ca.set(Mood::Down);
         world.pass(2 * HOUR).await;
         world.clock.set(right + 2 * HOUR);
@@ -101,7 +101,7 @@ async fn a_leap_second_harms_nobody() {
     world.pass(MINUTE).await;
     let serial = inventory.certificates()[0].chain.end_entity().serial().to_vec();
     let id = world.ca.authority.cert_id(&stapled_ca::Serial::from_bytes(&serial), HashAlgorithm::Sha1);
-    // 2016-12-31T23:59:60Z, the last one there was; no clock that counts as Unix does has it.
+    // 2016-12-31T23:59:60Z, the last leap second so far. Unix clocks do not have it.
     let leap = [&[0x18, 15][..], b"20161231235960Z"].concat();
     let response = ResponseBuilder::new(&world.ca.authority)
         .good(&id)
@@ -111,10 +111,10 @@ async fn a_leap_second_harms_nobody() {
         .unwrap();
     *world.ca.replay.lock().unwrap() = Some(response.into());
     world.pass(2 * DAY + HOUR).await;
-    // Read as the second after it, or refused: there is a good staple in service either way.
+    // The time is read as the second after it, or refused. A good staple is in service in both cases.
     assert!(world.ca.asked() >= 2);
     assert!(world.server.response_of("a.test").is_some());
-    // The clock has the second before twice.
+    // The clock has the second before the leap second twice.
     *world.ca.replay.lock().unwrap() = None;
     world.clock.set(world.now() - SECOND);
     world.pass(80 * MINUTE).await;
@@ -131,7 +131,7 @@ async fn whatever_falls_due_while_the_machine_sleeps_is_done_as_soon_as_it_is_aw
     let inventory = world.run(world.builder().rescan_interval(12 * HOUR));
     world.pass(MINUTE).await;
     world.list.is_silent.store(true, Ordering::SeqCst);
-    // Nobody hears of this file, and what was delivered is over when the machine wakes.
+    // No hint of this file comes, and the delivered staple has ended when the machine wakes.
     world.add("late.test");
     world.ca.set(Mood::Down);
     world.clock.set(world.now() + 5 * DAY);

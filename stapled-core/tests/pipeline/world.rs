@@ -1,5 +1,5 @@
-//! A small world on simulated time: a CA that answers or fails as told, a list of certificates, a server that
-//! remembers what it is given.
+//! A small world in simulated time: a CA that answers or fails as a test says, a list of certificates, and a server
+//! that remembers its deliveries.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -31,18 +31,18 @@ pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
-/// As if there were no maximum interval: what holds within it.
+/// The policy without an effective maximum interval, for the rules that apply within it.
 pub(crate) fn half_life() -> RefreshPolicy {
     let mut policy = RefreshPolicy::default();
     policy.maximum_interval = 1000 * DAY;
     policy
 }
 
-/// What the CA does with a question.
+/// The CA's treatment of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mood {
     Good,
-    /// Good, after five seconds.
+    /// The CA answers good, after five seconds.
     Slow,
     Revoked,
     Unknown,
@@ -54,10 +54,10 @@ pub(crate) enum Mood {
     Panic,
     OnlySha256,
     OnlyPost,
-    /// It asks everybody to wait for ten days.
+    /// The CA asks every client to wait for ten days.
     Closed,
     Two,
-    /// It does not know SHA-1, and asks those who come with SHA-256 to wait for ten minutes.
+    /// The CA does not know SHA-1, and asks clients with SHA-256 to wait for ten minutes.
     Wait,
 }
 
@@ -68,14 +68,14 @@ pub(crate) struct Ca {
     pub(crate) mood: Mutex<Mood>,
     pub(crate) moods: Mutex<HashMap<String, Mood>>,
     pub(crate) validity: Mutex<Duration>,
-    /// How old the answers are that it gives: thisUpdate; they are signed anew all the same.
+    /// The age of the CA's answers, from thisUpdate. They are signed anew all the same.
     pub(crate) age: Mutex<Duration>,
     pub(crate) max_age: Mutex<Option<Duration>>,
     pub(crate) asked: AtomicUsize,
     pub(crate) log: Mutex<Vec<(Timestamp, String, Method)>>,
     pub(crate) last: Mutex<Option<Bytes>>,
     pub(crate) issuers: Mutex<BTreeMap<String, Vec<u8>>>,
-    /// What a cache in between answers instead.
+    /// The answer of a cache in front of the CA.
     pub(crate) replay: Mutex<Option<Bytes>>,
 }
 
@@ -180,14 +180,14 @@ impl OcspFetcher for Ca {
     }
 }
 
-/// Certificates in a list, as a database would have them.
+/// Certificates in a list, as a database has them.
 #[derive(Default)]
 pub(crate) struct List {
     rows: Mutex<BTreeMap<String, (Vec<u8>, u64)>>,
     changed: Notify,
     counter: AtomicUsize,
     pub(crate) panics: AtomicBool,
-    /// Whether nobody hears of changes.
+    /// Whether the source gives no hints of changes.
     pub(crate) is_silent: AtomicBool,
 }
 
@@ -211,7 +211,7 @@ impl List {
     }
 }
 
-/// Handles to share what the stapler owns.
+/// A handle to an object that the stapler owns.
 pub(crate) struct Shared<T>(pub(crate) Arc<T>);
 
 #[async_trait]
@@ -233,10 +233,10 @@ impl CertSource for Shared<List> {
     }
 }
 
-/// A response, its end, and the places it was delivered for.
+/// A response, its end, and the places for which it was delivered.
 type Served = (Bytes, Timestamp, Vec<String>);
 
-/// A server: what it serves, by name.
+/// A server, with its served responses by name.
 pub(crate) struct Server {
     clock: Arc<dyn Clock>,
     pub(crate) serves: Mutex<BTreeMap<String, Served>>,
@@ -244,7 +244,7 @@ pub(crate) struct Server {
     pub(crate) withdrawals: Mutex<Vec<(String, Withdrawal)>>,
     pub(crate) broken: AtomicBool,
     pub(crate) hangs: AtomicBool,
-    /// It does what it is told, and never says so.
+    /// Whether the server executes commands without an answer.
     pub(crate) is_mute: AtomicBool,
     pub(crate) listening_panics: AtomicBool,
     pub(crate) slow: AtomicBool,
@@ -282,13 +282,13 @@ impl Server {
         self.serves.lock().unwrap().get(name).map(|(response, ..)| response.clone())
     }
 
-    /// Forgets everything, as a restart does.
+    /// Forgets everything, as after a restart.
     pub(crate) fn restart(&self) {
         self.serves.lock().unwrap().clear();
         self.tell(Lost::Everything);
     }
 
-    /// Somebody else takes a staple out of service, or puts something in its place.
+    /// Replaces or removes a staple, as another program does.
     pub(crate) fn change(&self, name: &str, found: Found) {
         self.serves.lock().unwrap().remove(name);
         self.tell(Lost::Changed(vec![Change::new(self.subject_of(name), found)]));
@@ -321,7 +321,7 @@ impl StapleSink for Shared<Server> {
             let code = stapled_core::reason::ReasonCode::new("connect_failed");
             return Err(SinkError::Unreachable { code, what: "the server is down".to_owned() });
         }
-        // The invariant of everything: nothing is ever delivered that is not good now.
+        // The main invariant: only a staple that is good now is delivered.
         assert!(staple.expires() > self.0.clock.now(), "delivered after its end");
         let name = staple.chain().end_entity().name().to_owned();
         self.0.subjects.lock().unwrap().insert(name.clone(), staple.chain().subject().clone());
@@ -400,12 +400,12 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// One whose clock is not set: nobody looks whether it was, so that days pass sooner.
+    /// A world whose clock is never set. The stapler does not check for jumps, so that days pass sooner.
     pub(crate) fn new() -> Self {
         Self::with_clock(SimulatedClock::starting_at(START).sleeping_up_to(HOUR))
     }
 
-    /// One whose clock may be set.
+    /// A world whose clock may be set.
     pub(crate) fn with_jumps() -> Self {
         Self::with_clock(SimulatedClock::starting_at(START))
     }
@@ -421,7 +421,7 @@ impl World {
         }
     }
 
-    /// A certificate with its issuer in the list.
+    /// Adds a certificate with its issuer to the list.
     pub(crate) fn add(&self, name: &str) -> Issued {
         let issued = self.ca.issue(Ca::profile(name));
         self.list.put(name, &with_issuer(&issued, &self.ca));
@@ -438,7 +438,7 @@ impl World {
             .refresh_policy(half_life())
     }
 
-    /// Starts the stapler; it stops with the test's runtime.
+    /// Starts the stapler, which stops with the test's runtime.
     pub(crate) fn start(&self) -> Arc<Inventory> {
         self.run(self.builder())
     }
@@ -447,7 +447,7 @@ impl World {
         self.run_with_handle(builder).inventory()
     }
 
-    /// The same, with the stapler's handle.
+    /// Starts the stapler, and returns its handle.
     pub(crate) fn run_with_handle(&self, builder: StaplerBuilder) -> Handle {
         let stapler = builder.build().unwrap();
         let handle = stapler.handle();

@@ -1,4 +1,5 @@
-//! Many certificates and no faults but time: a year of a thousand, and whether a crowd is spread.
+//! Simulations of many certificates, in which only time brings faults: a thousand certificates over a year, and the
+//! spread of their renewals.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -31,11 +32,11 @@ struct Crowd {
     files: Vec<(String, String)>,
     validity: Duration,
     clock: Arc<SimulatedClock>,
-    /// Every question: at which minute of the machine's life.
+    /// The number of questions in each minute since the start.
     asked: Mutex<BTreeMap<u64, usize>>,
-    /// Each certificate's staple, and until when it lasts.
+    /// The staple of each certificate, and its end.
     serves: Mutex<HashMap<String, (Bytes, Timestamp)>>,
-    /// What was served before the stapler started.
+    /// The responses that were served before the stapler started.
     keeps: Mutex<HashMap<String, Bytes>>,
     began: tokio::time::Instant,
 }
@@ -44,7 +45,7 @@ struct Crowd {
 struct Shared(Arc<Crowd>);
 
 impl Crowd {
-    /// So many certificates; the URL of each is made of its number.
+    /// A crowd of this many certificates. The URL of each is made from its number.
     fn of(count: usize, validity: Duration, clock: SimulatedClock, url: impl Fn(usize) -> String) -> Shared {
         let authority = Authority::root("Crowded CA").key(KeyType::EcdsaP256).create().unwrap();
         let key = Arc::new(Key::generate(KeyType::EcdsaP256).unwrap());
@@ -85,7 +86,7 @@ impl Shared {
         tokio::spawn(builder.build().unwrap().run(std::future::pending()));
     }
 
-    /// How many certificates are fresh.
+    /// The number of certificates with a fresh staple.
     fn fresh(&self) -> usize {
         let now = self.0.clock.now();
         self.0.serves.lock().unwrap().values().filter(|(_, expires)| *expires > now).count()
@@ -95,7 +96,7 @@ impl Shared {
         self.0.asked.lock().unwrap().values().sum()
     }
 
-    /// The most questions in a minute since then.
+    /// The most questions in any minute since then.
     fn busiest_minute_since(&self, since: Duration) -> usize {
         self.0.asked.lock().unwrap().range(since.as_secs() / 60..).map(|(_, count)| *count).max().unwrap_or(0)
     }
@@ -143,7 +144,7 @@ impl StapleSink for Shared {
     }
 }
 
-/// As if there were no maximum interval: what holds within it.
+/// The policy without an effective maximum interval, for the rules that apply within it.
 fn half_life() -> RefreshPolicy {
     let mut policy = RefreshPolicy::default();
     policy.maximum_interval = 1000 * DAY;
@@ -154,7 +155,7 @@ fn one_responder(_: usize) -> String {
     "http://ocsp.test/".to_owned()
 }
 
-/// Unoptimised, signatures are checked by slow code: the same test with fewer.
+/// The number of certificates. Unoptimised builds check signatures slowly, so they use fewer.
 fn count(full: usize, optimised: usize, unoptimised: usize) -> usize {
     match std::env::var("STAPLED_PROVE") {
         _ if cfg!(debug_assertions) => unoptimised,
@@ -176,7 +177,7 @@ async fn a_year_of_a_thousand_certificates_passes_in_seconds_without_a_gap() {
         tokio::time::sleep(6 * HOUR).await;
     }
     println!("a year of {count} certificates: {:.1} s, {} questions", began.elapsed().as_secs_f64(), crowd.questions());
-    // At half of a week's validity, up to a twentieth earlier.
+    // A renewal at half of a week's validity, up to a twentieth earlier.
     let each = crowd.questions() / count;
     assert!((104..=112).contains(&each), "each was asked for {each} times");
 }
@@ -191,7 +192,7 @@ async fn what_was_fetched_together_is_not_renewed_together() {
     assert_eq!((crowd.questions(), crowd.fresh()), (count, count), "without a staple nobody waits");
     tokio::time::sleep(DAY + HOUR).await;
     assert_eq!((crowd.questions(), crowd.fresh()), (2 * count, count));
-    // They were fetched in minutes, and are renewed in the twentieth of two days.
+    // The certificates were fetched within minutes. Their renewals are spread over a twentieth of two days.
     let most = crowd.busiest_minute_since(DAY);
     assert!(most * 144 <= 2 * count + 20 * 144, "{most} of {count} in one minute");
 }
@@ -202,18 +203,19 @@ async fn at_an_hour_a_crowd_is_a_steady_stream_of_questions_after_a_restart_too(
     let clock = SimulatedClock::starting_at(START).sleeping_up_to(HOUR);
     let crowd = Crowd::of(count, 4 * DAY, clock, one_responder);
     let builder = || crowd.builder().refresh_policy(RefreshPolicy::default()).rescan_interval(DAY);
-    // An hour's share of a minute, and what chance adds to it.
+    // A minute's share of an hour, and its random deviation.
     let most = count / 60 + 5 * ((count / 60) as f64).sqrt() as usize;
     let first = builder().build().unwrap();
     first.run(tokio::time::sleep(2 * HOUR + 30 * MINUTE)).await;
     let asked = crowd.questions();
-    // Once at first, then at any time within the hour, then every hour, a twentieth earlier at most: 3.55 times.
+    // The first question, then one at any time within the hour, then one every hour or up to a twentieth earlier: 3.55
+    // questions.
     assert!((count * 33 / 10..count * 38 / 10).contains(&asked), "{asked} of {count}");
     let begun = Duration::from_secs(60 + count as u64 / 300);
     assert!(crowd.busiest_minute_since(begun) <= most, "{} of {count}", crowd.busiest_minute_since(begun));
     *crowd.0.keeps.lock().unwrap() =
         crowd.0.serves.lock().unwrap().drain().map(|(name, (response, _))| (name, response)).collect();
-    // Everything is in service at once, and nobody is asked at once.
+    // Every staple is in service at once, without any question at the start.
     crowd.start(builder());
     tokio::time::sleep(MINUTE).await;
     assert_eq!(crowd.fresh(), count);
@@ -236,7 +238,7 @@ async fn what_falls_due_while_the_machine_sleeps_is_spread_and_in_time() {
     assert_eq!((crowd.questions(), crowd.fresh()), (2 * count, count), "all, within the hour");
     let most = crowd.busiest_minute_since(HOUR);
     assert!(most * 60 <= 2 * count + 20 * 60, "{most} of {count} in one minute");
-    // With staples that are over there is nothing to wait for.
+    // With ended staples, there is nothing to wait for.
     crowd.0.clock.set(crowd.0.clock.now() + 30 * DAY);
     tokio::time::sleep(Duration::from_secs(30 + count as u64 / 300)).await;
     assert_eq!((crowd.questions(), crowd.fresh()), (3 * count, count));
@@ -244,7 +246,7 @@ async fn what_falls_due_while_the_machine_sleeps_is_spread_and_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_for_a_crowd_of_dead_responders() {
-    // Of forty responders all but two are dead, and each has a queue of certificates.
+    // Of forty responders, all but two are down, and each has a queue of certificates.
     let url = |number: usize| match number % 40 {
         0 | 1 => format!("http://alive{}.test/", number % 40),
         dead => format!("http://dead{dead}.test/"),

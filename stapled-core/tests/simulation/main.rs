@@ -1,6 +1,6 @@
-//! The whole stapler on simulated time, under random faults, a seed a run: see `docs/simulation.md`.
+//! The whole stapler in simulated time under random faults, with one seed for each run: see `docs/simulation.md`.+
 //!
-//! `SIMULATION_SEED=7` runs one seed, and tells what happened last; `SIMULATION_SEEDS=1000` runs so many;
+//! `SIMULATION_SEED=7` runs one seed and prints the last events. `SIMULATION_SEEDS=1000` runs that number of seeds.
 //! `STAPLED_PROVE=full` runs 10,000.
 
 // A test that cannot go on says so by panicking.
@@ -25,7 +25,7 @@ use std::time::Instant;
 
 use world::{Outcome, simulate};
 
-/// After so many seeds that failed, the others are left out.
+/// The number of failed seeds after which the run ends.
 const MOST_TOLD: usize = 5;
 
 fn number(variable: &str) -> Option<u64> {
@@ -37,13 +37,13 @@ fn seeds() -> u64 {
     number("SIMULATION_SEEDS").unwrap_or(match prove.as_deref() {
         Ok("full") => 10_000,
         Ok(_) => 200,
-        // Unoptimised, a seed takes ten times as long.
+        // In an unoptimised build, a seed takes ten times as long.
         Err(_) if cfg!(debug_assertions) => 50,
         Err(_) => 100,
     })
 }
 
-/// What to say of a seed that failed: what, how to see it again, and what happened before.
+/// The report of a failed seed: the violation, the command to repeat it, and the events before it.
 fn report(seed: u64, violation: &str) -> String {
     let mut report = format!("seed {seed}: {violation}\n");
     for line in simulate(seed, true).trace {
@@ -113,8 +113,8 @@ fn a_seed_is_the_same_run_every_time() {
     }
 }
 
-/// Whatever time zone the machine is in, and though the clocks of some change in that night: each run in a process of its
-/// own, with keys of its own.
+/// The result does not depend on the machine's time zone, though some zones change their clocks in that night. Each run
+/// has its own process and its own keys.
 #[test]
 fn no_time_zone_makes_a_difference() {
     let digests = |zone: &str| -> Vec<String> {
@@ -126,7 +126,7 @@ fn no_time_zone_makes_a_difference() {
     };
     let here = digests("UTC0");
     assert_eq!(here.len(), 2);
-    // The first as POSIX has it, for machines without a database of zones.
+    // The first zone is in POSIX form, for machines without a database of zones.
     for zone in ["EST5EDT,M3.2.0,M11.1.0", "Asia/Kathmandu"] {
         assert_eq!(digests(zone), here, "{zone}");
     }

@@ -1,4 +1,4 @@
-//! What goes wrong in a seed, and when; and how everything is put right again.
+//! The faults of a seed and their times, and the recovery at the end.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::world::World;
 const HOUR: Duration = Duration::from_secs(3600);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
-/// Who has no trouble in this seed, so that nobody else's may become theirs.
+/// The certificates and servers without faults in this seed: the faults of others must not affect them.
 pub(crate) struct Calm {
     responders: Vec<bool>,
     servers: Vec<bool>,
@@ -39,7 +39,7 @@ impl Calm {
     }
 }
 
-/// Some files, before the stapler starts.
+/// Adds some files before the stapler starts.
 pub(crate) fn begin(world: &World, plan: &Random) {
     let limit = plan.pick(&[2, 6, 16]);
     for directory in &world.directories {
@@ -56,7 +56,7 @@ fn put(world: &World, directory: &Directory, number: usize, contents: Contents) 
     directory.write(&name, contents, world.elapsed());
 }
 
-/// Something changes.
+/// Makes one change.
 pub(crate) async fn act(world: &World, plan: &Random, calm: &Calm) {
     match plan.below(20) {
         0..6 => {
@@ -143,7 +143,7 @@ fn change_server(world: &World, plan: &Random, number: usize) {
             server.lose_some(now);
         }
         8 => {
-            // Restarts: back at once, with nothing.
+            // A restart: the server is back at once, without any staples.
             set_server(world, number, server::Mood::Well);
             server.lose_everything(now);
         }
@@ -180,10 +180,10 @@ fn change_file(world: &World, plan: &Random) {
     };
     match (plan.below(10), there) {
         (0..2, _) => put(world, directory, number, Contents::Certificate(any())),
-        // Its renewal, or back to the one before.
+        // The renewal of the certificate, or the certificate before it.
         (2..4, Some(certificate)) => put(world, directory, number, Contents::Certificate(certificate ^ 1)),
         (4, Some(certificate)) => put(world, directory, number, Contents::Half(certificate)),
-        // The same, touched.
+        // The same contents with a new modification time.
         (5, Some(certificate)) => {
             world.note(|| format!("{name} is touched"));
             directory.write(&name, Contents::Certificate(certificate), world.elapsed());
@@ -220,7 +220,7 @@ async fn jump(world: &World, plan: &Random) {
     let in_service = world.watch.in_service(world);
     world.note(|| format!("the clock is set to {to}"));
     world.set_clock(to);
-    // Put right again, perhaps sooner than everybody has noticed.
+    // The clock is corrected, perhaps before all parts have noticed.
     let until = match plan.below(4) {
         0 | 1 => plan.seconds(1, 45),
         2 => plan.seconds(46, 900),
@@ -233,7 +233,7 @@ async fn jump(world: &World, plan: &Random) {
     world.watch.check_righted(world, &in_service);
 }
 
-/// Everything is put right; whatever is wrong by nature, such as a file without a certificate, stays.
+/// Ends all faults. A permanent fault, such as a file without a certificate, stays.
 pub(crate) fn heal(world: &World) {
     for number in 0..RESPONDERS {
         set_responder(world, number, responder::Mood::Good);

@@ -1,5 +1,5 @@
-//! What all seeds share, since keys and signatures are dear: two authorities, a stranger who bears the name of each,
-//! delegates, and certificates of every kind.
+//! The pool that all seeds share, since keys and signatures are expensive: two authorities, an unrelated authority with
+//! the name of each, delegates, and certificates of every kind.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -11,10 +11,11 @@ use stapled_core::time::Timestamp;
 
 /// 2027-03-14T03:00:00Z: four hours before clocks go forward in New York.
 pub(crate) const START: Timestamp = Timestamp::from_unix(1_804_993_200);
-/// Responders; the even ones answer for the first authority, the odd ones for the second.
+/// The number of responders. Those with even numbers answer for the first authority, those with odd numbers for the
+/// second.
 pub(crate) const RESPONDERS: usize = 6;
 pub(crate) const AUTHORITIES: usize = 2;
-/// Families of two certificates each: the second is the renewal of the first.
+/// The number of families of two certificates each. The second certificate is the renewal of the first.
 pub(crate) const FAMILIES: usize = 24;
 
 const HOUR: i64 = 3600;
@@ -27,24 +28,24 @@ pub(crate) struct Pool {
     by_serial: HashMap<String, usize>,
 }
 
-/// Who signs for an authority, by right or not.
+/// The rightful and wrongful signers for an authority.
 pub(crate) struct Signers {
     pub(crate) authority: Authority,
-    /// Of the same name, with another key.
+    /// An authority of the same name with another key.
     pub(crate) stranger: Authority,
     pub(crate) delegate: Signer,
     /// Delegates whose validity ends one after the other, every two hours from the start.
     pub(crate) ending: Vec<(Signer, Timestamp)>,
-    /// A server of the same authority: no responder.
+    /// A server certificate of the same authority, which is not a responder.
     pub(crate) sibling: Signer,
 }
 
 /// A certificate of the pool.
 pub(crate) struct Known {
     pub(crate) authority: usize,
-    /// The responders that it names, in its order.
+    /// The responders that the certificate names, in its order.
     pub(crate) responders: Vec<usize>,
-    /// Whether its file lacks the issuer, which lies at a caIssuers URL.
+    /// Whether its file lacks the issuer, which is at a caIssuers URL.
     pub(crate) lacks_issuer: bool,
     pub(crate) pem: String,
     pub(crate) serial: Vec<u8>,
@@ -60,7 +61,7 @@ pub(crate) fn issuer_url(authority: usize) -> String {
     format!("http://ca{authority}.test/ca.crt")
 }
 
-/// The number in a URL's host.
+/// The number in the host of a URL.
 pub(crate) fn number_in(url: &str) -> usize {
     url.bytes().find(u8::is_ascii_digit).map(|digit| usize::from(digit - b'0')).unwrap()
 }

@@ -1,16 +1,16 @@
-//! All chance of a simulation comes from its seed.
+//! Random numbers, which all come from the seed of a simulation.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
 use stapled_core::chance::Chance;
 
-/// SplitMix64: small, and the same for ever, so that a seed means the same run on every machine.
+/// SplitMix64: small, and unchanging, so that a seed means the same run on every machine.
 #[derive(Debug)]
 pub(crate) struct Random(Mutex<u64>);
 
 impl Random {
-    /// One stream of a seed; streams with different purposes are independent of each other.
+    /// One stream of a seed. Streams with different purposes are independent of each other.
     pub(crate) fn new(seed: u64, purpose: u64) -> Self {
         let random = Random(Mutex::new(seed ^ purpose.wrapping_mul(0xa076_1d64_78bd_642f)));
         random.next();
@@ -26,12 +26,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`.
+    /// A random number below `end`.
     pub(crate) fn below(&self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
     }
 
-    /// True once in so many times.
+    /// True with a probability of one in `times`.
     pub(crate) fn once_in(&self, times: usize) -> bool {
         self.below(times) == 0
     }
@@ -40,13 +40,13 @@ impl Random {
         from[self.below(from.len())]
     }
 
-    /// A whole number of milliseconds between these.
+    /// A random whole number of milliseconds between these.
     pub(crate) fn between(&self, from: Duration, to: Duration) -> Duration {
         let span = to.saturating_sub(from).as_millis() as usize + 1;
         from + Duration::from_millis(self.below(span) as u64)
     }
 
-    /// In whole seconds.
+    /// A random whole number of seconds between these.
     pub(crate) fn seconds(&self, from: u64, to: u64) -> Duration {
         Duration::from_secs(from + self.below((to - from + 1) as usize) as u64)
     }

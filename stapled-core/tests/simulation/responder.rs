@@ -1,5 +1,5 @@
-//! Simulated responders: right, wrong, slow, silent. Every answer they give is taken down in the ledger, with what it is
-//! worth, by somebody who does not ask the library.
+//! Simulated responders: right, wrong, slow, silent. The ledger records every answer and its correctness, without the
+//! library's judgement.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,24 +18,24 @@ use crate::world::{World, injected_panic};
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
-/// What a real fetcher allows one exchange.
+/// The time that a real fetcher allows for one exchange.
 const EXCHANGE: Duration = Duration::from_secs(15);
 
-/// What a responder does with a question.
+/// A responder's treatment of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mood {
     Good,
     // ---- no answer
     Refuse,
     Hang,
-    /// A byte a second: no end before the deadline.
+    /// One byte each second: the deadline ends the exchange.
     Drip,
     Reset,
     EndlessHeaders,
     RedirectInCircles,
     Status(u16, Option<u64>),
     Panic,
-    // ---- answers that must not be believed
+    // ---- answers that must not be accepted
     TryLater,
     Unauthorized,
     Unknown,
@@ -48,20 +48,20 @@ pub(crate) enum Mood {
     Sibling,
     EndedDelegate,
     NoNextUpdate,
-    // ---- answers that are odd, and true
+    // ---- answers that are odd but true
     /// The oldest answer that has not ended, as from a cache.
     Stale,
-    /// Seconds or minutes of validity.
+    /// An answer that is valid for seconds or minutes.
     Brief,
-    /// Signed by a delegate whose own validity ends soon.
+    /// An answer signed by a delegate whose own validity ends soon.
     EndingDelegate,
-    /// Caches are told to keep it for so many seconds.
+    /// Caches may keep the answer for this many seconds.
     MaxAge(u64),
     OnlyPost,
     OnlySha256,
     Two,
     Slow,
-    // ---- any of these, question by question
+    // ---- a random one of these for each question
     Flapping,
 }
 
@@ -108,26 +108,26 @@ pub(crate) const MOODS: &[Mood] = &[
 ];
 
 impl Mood {
-    /// Whether what it answers is believed, or may be, and is not what a good responder answers.
+    /// Whether its answers are accepted, or may be, without being the answers of a good responder.
     pub(crate) fn is_odd(self) -> bool {
         use Mood::*;
         matches!(self, Stale | Brief | EndingDelegate | MaxAge(_) | OnlyPost | OnlySha256 | Two | Slow | Flapping)
     }
 }
 
-/// An answer that was made, and what it is worth.
+/// An answer that was made, and its correctness.
 #[derive(Clone, Debug)]
 pub(crate) struct Made {
     pub(crate) certificate: usize,
-    /// Whether it is right in all but, perhaps, its times, and says good.
+    /// Whether the answer says good and is right in everything except, perhaps, its times.
     pub(crate) is_good: bool,
     pub(crate) is_by_sha1: bool,
     pub(crate) this_update: Timestamp,
-    /// From when on it must not be served: nextUpdate, or the end of the delegate that signed it.
+    /// The instant from which it must not be served: nextUpdate, or the end of the delegate that signed it.
     pub(crate) ends: Timestamp,
 }
 
-/// What a question is about: the certificate, and the hash of its CertID.
+/// The subject of a question: the certificate, and the hash of its CertID.
 type Asked = (usize, Option<HashAlgorithm>);
 
 pub(crate) struct Responder {
@@ -143,11 +143,11 @@ pub(crate) struct Responder {
 
 pub(crate) struct Responders {
     pub(crate) all: Vec<Responder>,
-    /// What was answered, by its bytes.
+    /// The answers that were given, by their bytes.
     pub(crate) ledger: Mutex<HashMap<Bytes, Made>>,
     /// All true answers about a certificate, the oldest first.
     history: Mutex<HashMap<Asked, Vec<Bytes>>>,
-    /// Certificates that are revoked, since when; and when that last changed.
+    /// For each certificate that was ever revoked: whether it is revoked now, and when that last changed.
     pub(crate) revoked: Mutex<HashMap<usize, (bool, Timestamp)>>,
     /// Whether the caIssuers URL of an authority answers.
     pub(crate) issuer_moods: Mutex<[IssuerMood; 2]>,
@@ -199,7 +199,7 @@ impl Responders {
         self.revoked.lock().unwrap().get(&certificate).is_some_and(|(revoked, _)| *revoked)
     }
 
-    /// Writes down an answer from before the simulation began, or by hand.
+    /// Records an answer from before the simulation began, or from a test.
     pub(crate) fn note(&self, response: &Bytes, made: Made) {
         self.ledger.lock().unwrap().insert(response.clone(), made);
     }
@@ -326,7 +326,7 @@ impl Network {
             },
             _ => *responder.validity.lock().unwrap(),
         };
-        // An answer that is still good for long is not made anew where there are validators.
+        // With validators, an answer that is still good for long is not made anew.
         if mood == Mood::Good
             && responder.has_validators
             && let Some((body, etag)) = responder.newest.lock().unwrap().get(&key)
@@ -341,7 +341,7 @@ impl Network {
             return Answer { body: Some(body.clone()), etag, ..Answer::default() };
         }
         let signers = &world.pool.authorities[world.pool.certificates[certificate].authority];
-        // Made ahead, as responders do, but after the last change.
+        // Made in advance, as responders do, but after the last change.
         let age = world.random.between(Duration::ZERO, validity / 10);
         let this_update = Timestamp::from_unix((now - age).max(changed).unix());
         let (this_update, next_update) = match mood {

@@ -1,4 +1,4 @@
-//! Simulated servers: they refuse, hang, forget, restart; and some are files that keep what they were given.
+//! Simulated servers, which refuse, hang, forget and restart. Some are files, which keep their staples.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -17,19 +17,19 @@ use tokio::sync::Notify;
 use crate::responder::Made;
 use crate::world::{World, injected_panic};
 
-/// How a server behaves.
+/// The behaviour of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mood {
     Well,
-    /// Nobody listens.
+    /// The server does not listen.
     Down,
     Hangs,
     Slow,
-    /// It says no.
+    /// The server refuses.
     Refuses,
-    /// It does what it was told, and says that it did not.
+    /// The server executes the command, and reports a failure.
     DoesAndFails,
-    /// It does what it was told, and never says so.
+    /// The server executes the command, and never answers.
     DoesAndHangs,
     Panics,
     DoesAndPanics,
@@ -47,7 +47,7 @@ pub(crate) const MOODS: &[Mood] = &[
     Mood::DoesAndPanics,
 ];
 
-/// What it does when it is asked for what it kept.
+/// The server's answer to a question for kept responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Memory {
     Nothing,
@@ -75,21 +75,21 @@ pub(crate) struct Server {
     pub(crate) mood: Mutex<Mood>,
     pub(crate) memory: Mutex<Memory>,
     pub(crate) losing_panics: Mutex<bool>,
-    /// Whether it loses everything while the next delivery or withdrawal is under way.
+    /// Whether the server loses everything during the next delivery or withdrawal.
     pub(crate) loses_in_the_midst: Mutex<bool>,
-    /// By place and certificate.
+    /// The served responses, by place and certificate.
     pub(crate) serves: Mutex<BTreeMap<(String, usize), Served>>,
     pub(crate) busy_with: Mutex<BTreeSet<usize>>,
     lost: Mutex<VecDeque<Lost>>,
     loses: Notify,
-    /// When it last was not well.
+    /// The last time with a fault.
     pub(crate) last_fault: Mutex<Option<Duration>>,
-    /// When it last lost something, and said so.
+    /// The last time at which the server lost a staple and reported it.
     pub(crate) last_loss: Mutex<Option<Duration>>,
 }
 
 impl Server {
-    /// Of three kinds: one as HAProxy is; files; and one that takes nothing back.
+    /// A server of one of three kinds: like HAProxy; files; and one without withdrawals.
     pub(crate) fn new(number: usize) -> Self {
         let requirements = match number {
             0 => Requirements::default().cert_id_hash(CertIdHash::Sha1).margin(Duration::from_secs(300)).concurrency(4),
@@ -123,7 +123,7 @@ impl Server {
         self.tell_lost(Lost::Everything);
     }
 
-    /// Loses the certificate of every other place, and says which.
+    /// Loses the certificate of every other place, and reports which.
     pub(crate) fn lose_some(&self, at: Duration) {
         let mut serves = self.serves.lock().unwrap();
         let lost: BTreeSet<Subject> = serves.values().step_by(2).map(|served| served.subject.clone()).collect();
@@ -143,7 +143,7 @@ pub(crate) struct Sink {
     pub(crate) number: usize,
 }
 
-/// A delivery or withdrawal in hand.
+/// Counts an open delivery or withdrawal.
 struct Busy<'a>(&'a Server, usize);
 
 impl Drop for Busy<'_> {
@@ -181,7 +181,7 @@ impl Sink {
                     self.world.note(|| format!("s{} loses everything, and then says that it has done it", self.number));
                     self.server().lose_everything(self.world.elapsed());
                 }
-                // Its answer is on its way.
+                // The server's answer is on its way.
                 tokio::time::sleep(short).await;
             }
             Mood::Down => return Err(down()),

@@ -1,4 +1,4 @@
-//! Simulated directories: files that appear, change, vanish, and cannot be looked at.
+//! Simulated directories: files that appear, change and vanish, and directories that cannot be read.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::world::{World, injected_panic};
 
-/// What lies in a file.
+/// The contents of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contents {
     Certificate(usize),
@@ -22,12 +22,12 @@ pub(crate) enum Contents {
     OnlyCa(usize),
 }
 
-/// How a directory behaves when it is looked at.
+/// The behaviour of a directory during a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mood {
     Fine,
     Fails,
-    /// The part with this number is out of sight.
+    /// The part with this number cannot be read.
     Hides(usize),
     Slow,
     Panics,
@@ -38,7 +38,7 @@ pub(crate) const MOODS: &[Mood] = &[Mood::Fails, Mood::Hides(0), Mood::Hides(1),
 pub(crate) struct File {
     pub(crate) contents: Contents,
     version: u64,
-    /// When it was last written, and what lay here before.
+    /// The time of the last write, and the contents before it.
     pub(crate) since: Duration,
     pub(crate) before: Option<usize>,
 }
@@ -47,13 +47,13 @@ pub(crate) struct Directory {
     pub(crate) number: usize,
     pub(crate) files: Mutex<BTreeMap<String, File>>,
     pub(crate) mood: Mutex<Mood>,
-    /// When it last was not fine.
+    /// The last time with a fault.
     pub(crate) last_fault: Mutex<Option<Duration>>,
-    /// When a scan last did not find this certificate in this file, though it could look.
+    /// The last time at which a working scan did not find this certificate in this file.
     absent: Mutex<BTreeMap<(String, usize), Duration>>,
     versions: AtomicU64,
     changed: Notify,
-    /// Whether changes are heard of, or only found by the regular scan.
+    /// Whether the source gives hints of changes; otherwise only the regular scan finds them.
     pub(crate) hears: bool,
 }
 
@@ -71,7 +71,7 @@ impl Directory {
         }
     }
 
-    /// The name of a file: in one of two parts of the directory.
+    /// The name of a file in one of two parts of the directory.
     pub(crate) fn file_name(&self, number: usize) -> String {
         format!("/d{}/p{}/f{number}", self.number, number % 2)
     }
@@ -81,7 +81,7 @@ impl Directory {
         let mut files = self.files.lock().unwrap();
         let before = files.get(name).and_then(|file| match file.contents {
             Contents::Certificate(certificate) => Some(certificate),
-            // What could not be made out has displaced nothing.
+            // Unreadable contents do not replace the earlier certificate.
             _ => file.before,
         });
         files.insert(name.to_owned(), File { contents, version, since: at, before });
@@ -101,13 +101,13 @@ impl Directory {
         self.files.lock().unwrap().get(name).map(|file| file.contents)
     }
 
-    /// Whether the last certificate that could be made out in a file was another.
+    /// Whether the last readable certificate of a file was another one.
     pub(crate) fn held_another(&self, name: &str, certificate: usize) -> bool {
         let files = self.files.lock().unwrap();
         files.get(name).and_then(|file| file.before).is_some_and(|before| before != certificate)
     }
 
-    /// Whether a certificate was seen to be gone from a file at this time or later.
+    /// Whether a scan at this time or later found that a certificate was gone from a file.
     pub(crate) fn was_absent_since(&self, name: &str, certificate: usize, since: Duration) -> bool {
         self.absent.lock().unwrap().get(&(name.to_owned(), certificate)).is_some_and(|at| *at >= since)
     }
@@ -123,7 +123,7 @@ impl Directory {
     }
 }
 
-/// The certificate that a parser finds in it.
+/// The certificate that a parser finds in the contents.
 pub(crate) fn certificate_in(contents: Contents) -> Option<usize> {
     match contents {
         Contents::Certificate(certificate) => Some(certificate),

@@ -1,4 +1,4 @@
-//! The real scheduler, watched: which tasks there are, counted by somebody else.
+//! The real scheduler under observation: an independent count of its tasks.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -13,14 +13,14 @@ use stapled_core::task::{Queue, Subject};
 pub(crate) struct WatchedScheduler {
     inner: MemoryScheduler,
     tasks: Mutex<HashMap<(Queue, Subject), Task>>,
-    /// How many steps were made at which instant: a loop that lets no time pass must end.
+    /// The number of steps at the current instant: a loop that lets no time pass must end.
     steps: Mutex<(Option<tokio::time::Instant>, usize)>,
 }
 
-/// More than this at one instant is a loop.
+/// The number of steps at one instant that counts as a loop.
 const MOST_STEPS: usize = 20_000;
 
-/// What is known of a task's key: whether it is in somebody's hands, and whether another was put meanwhile.
+/// The state of a task's key: whether a worker holds it, and whether another task was added meanwhile.
 #[derive(Clone, Copy, Debug, Default)]
 struct Task {
     leased: bool,
@@ -32,18 +32,18 @@ impl WatchedScheduler {
         WatchedScheduler { inner, tasks: Mutex::default(), steps: Mutex::default() }
     }
 
-    /// Whether there is a task for this subject on one of these queues.
+    /// Whether one of these queues has a task for this subject.
     pub(crate) fn has(&self, queues: &str, subject: &str) -> bool {
         let tasks = self.tasks.lock().unwrap();
         tasks.keys().any(|(queue, of)| of.as_str() == subject && queue.as_str().starts_with(queues))
     }
 
-    /// Whether steps are made without an end, and without time passing.
+    /// Whether steps repeat without end and without time passing.
     pub(crate) fn is_in_a_loop(&self) -> bool {
         self.steps.lock().unwrap().1 > MOST_STEPS
     }
 
-    /// Whether a task of these queues may be in somebody's hands.
+    /// Whether a worker may hold a task of these queues.
     pub(crate) fn works_on(&self, queues: &str) -> bool {
         let tasks = self.tasks.lock().unwrap();
         tasks.iter().any(|((queue, _), task)| task.leased && queue.as_str().starts_with(queues))

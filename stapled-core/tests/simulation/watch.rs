@@ -1,4 +1,4 @@
-//! The invariants. Each is judged by what the simulation itself knows, not by what the library says of its own work.
+//! Checks the invariants, by the simulation's own knowledge and not by the library's reports about its work.
 
 mod calm;
 mod checks;
@@ -22,25 +22,26 @@ use crate::world::{VIOLATED, World, directory_in};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-/// The back-off's cap with its chance, a breaker's longest pause, and an exchange.
+/// The longest pause of a retry: the back-off's cap with its random part, a circuit breaker's longest pause, and an
+/// exchange.
 pub(crate) const CAP: Duration = Duration::from_secs(3600 + 720 + 300 + 180);
-/// A rescan, a look at the clock, an exchange and a delivery.
+/// The time for a rescan, a check of the clock, an exchange and a delivery.
 const PROMPT: Duration = Duration::from_secs(180);
 /// The largest margin of a server.
 const MAX_MARGIN: Duration = Duration::from_secs(300);
-/// The maximum interval: every certificate is asked for at least so often.
+/// The maximum interval: the longest time between two questions about a certificate.
 const INTERVAL: Duration = HOUR;
-/// How soon everything is in order once the clock is right: the clock is compared every five seconds.
+/// The time within which everything is in order after the clock is corrected: the clock is compared every five seconds.
 pub(crate) const RIGHTED: Duration = Duration::from_secs(10);
-/// How long one renewal may take: its turn at a responder, and all its URLs.
+/// The longest renewal: the wait for a responder, and all its URLs.
 const LONGEST_RENEWAL: Duration = Duration::from_secs(120);
-/// How long before its end a staple is taken back where the server asks for no more.
+/// The time before its end at which a staple is withdrawn, for a server without a larger margin.
 const LEAD: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub(crate) struct Watch {
     inner: Mutex<Inner>,
-    /// That something was violated: the run ends.
+    /// Signals a violation: the run ends.
     pub(crate) ended: Notify,
 }
 
@@ -48,43 +49,43 @@ pub(crate) struct Watch {
 struct Inner {
     violation: Option<String>,
     certificates: Vec<OfCertificate>,
-    /// When each responder was asked last.
+    /// The time of the last question to each responder.
     asked_at: [Option<Duration>; crate::pool::RESPONDERS],
     panics: usize,
     internals: usize,
     figures: Figures,
 }
 
-/// What a run amounted to.
+/// The figures of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Figures {
     pub(crate) questions: usize,
     pub(crate) deliveries: usize,
     pub(crate) withdrawals: usize,
     pub(crate) events: usize,
-    /// Of all events, in their order.
+    /// A digest of all events, in their order.
     pub(crate) digest: u64,
 }
 
 #[derive(Clone, Debug, Default)]
 struct OfCertificate {
-    /// thisUpdate and end of the staple that is held.
+    /// thisUpdate and the end of the held staple.
     held: Option<(Timestamp, Timestamp)>,
-    /// When it was told that the CA is asked next.
+    /// The reported time of the next question to the CA.
     plan: Option<Plan>,
-    /// thisUpdate of the newest answer that said revoked, once that was told; and when it was.
+    /// thisUpdate of the newest answer that said revoked, once the event was reported, and the time of the report.
     disowned: Option<(Timestamp, Duration)>,
     revoked_answer: Option<(Timestamp, Duration)>,
     last_answer: Option<Made>,
-    /// Whether what is held may be by a CertID that not every server can use.
+    /// Whether the held staple may have a CertID that not every server can use.
     is_by_sha256: bool,
-    /// Whether a revocation was answered and must be told.
+    /// Whether a revocation was answered and must be reported.
     to_be_told: bool,
-    /// What each of its responders asked to wait, last.
+    /// The last pause that each of its responders asked for.
     retry_after: [Option<Duration>; crate::pool::RESPONDERS],
 }
 
-/// What a server serves, by its number.
+/// A staple in service: the server's number, the place, the certificate and the end.
 #[derive(Clone, Debug)]
 pub(crate) struct InService {
     server: usize,
@@ -93,7 +94,7 @@ pub(crate) struct InService {
     ends: Timestamp,
 }
 
-/// That the CA is asked no sooner than so long after it was told.
+/// A plan: the CA is not asked before this time has passed since the report.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     told: Duration,
@@ -142,7 +143,7 @@ impl Watch {
             let mut inner = self.inner.lock().unwrap();
             let last = inner.asked_at[responder].replace(world.steady());
             drop(inner);
-            // A millisecond is what timers are off.
+            // The inaccuracy of timers is a millisecond.
             let pause = SECOND / rate.get() - Duration::from_millis(1);
             if last.is_some_and(|last| world.steady() < last + pause) {
                 self.violated(world, format!("r{responder} is asked more than {rate} times a second"));
@@ -157,10 +158,10 @@ impl Watch {
         let mut inner = self.inner.lock().unwrap();
         inner.figures.questions += 1;
         let of = &mut inner.certificates[certificate];
-        // A server that it came to lately may not be able to use what is held; and what was planned while the clock was
-        // wrong is no plan.
+        // A server that got the certificate lately may be unable to use the held staple. A plan from a time when the
+        // clock was wrong does not count.
         let plan = of.plan.take().filter(|plan| {
-            // Such as while nobody had noticed it; and a renewal that was under way then is repeated when it has ended.
+            // The jump may be unnoticed so far. A renewal that was open at the jump is repeated after its end.
             let jumped = world.jumped_since(plan.told.saturating_sub(RIGHTED + LONGEST_RENEWAL));
             !of.is_by_sha256 && !jumped
         });
@@ -199,7 +200,7 @@ impl Watch {
         let mut inner = self.inner.lock().unwrap();
         let of = &mut inner.certificates[certificate];
         if in_time {
-            // Where that is no news, no event ends the renewal.
+            // A revocation that is already known gives no event that ends the renewal.
             of.retry_after = Default::default();
         }
         of.revoked_answer = Some((this_update, world.elapsed()));
@@ -213,7 +214,7 @@ impl Watch {
 
     // ---- at every delivery and withdrawal
 
-    /// Nothing is delivered but what is good, right and in time.
+    /// Checks a delivery: the staple must be good, for this certificate, and in time.
     pub(crate) fn delivering(
         &self,
         world: &World,
@@ -253,7 +254,7 @@ impl Watch {
         Some(made)
     }
 
-    /// No good staple is taken back early, or for no reason.
+    /// Checks a withdrawal: a good staple is not withdrawn early or without a reason.
     pub(crate) fn withdrawing(
         &self,
         world: &World,
@@ -274,7 +275,7 @@ impl Watch {
         let now = world.machine_now();
         for site in sites {
             let Some(served) = world.servers[server].served(&site.served_as, certificate) else { continue };
-            // What it serves may be another than it said it does.
+            // The served staple may differ from the one that the server reported.
             if world.servers[server].faulty_since(served.at) || world.jumped_since(served.at) {
                 continue;
             }
@@ -342,7 +343,7 @@ impl Watch {
             }
             EventKind::RenewalFailed { again, held_until, what, .. } => {
                 let pause = again.since(event.at);
-                // One that waits for a responder is asked for as soon as that answers anybody.
+                // A certificate that waits for a responder is asked for as soon as the responder answers any question.
                 let waits = what.contains("is left alone until it answers");
                 of.plan = (!waits).then(|| Plan::new(world, pause));
                 let held = of.held.filter(|_| held_until.is_some());
@@ -360,7 +361,7 @@ impl Watch {
                 told.is_none().then(|| "it is told to be revoked, which nobody said".to_owned())
             }
             EventKind::Recycled { expires, renew } => {
-                // What a certificate had before it was away, or what a server has kept.
+                // The staple from before the certificate was removed, or one that a server has kept.
                 of.held = of.held.filter(|(_, ends)| ends == expires);
                 of.plan = Some(Plan::new(world, renew.since(event.at)));
                 None
@@ -380,14 +381,14 @@ impl Watch {
     // ---- at quiet points
 }
 
-/// The stapler numbers its sinks: first those that everybody's certificates go to.
+/// The queue number of a sink. The stapler numbers its sinks; the sinks for all certificates come first.
 fn queue_number(sink: &str) -> usize {
     ["s1", "s0", "s2"].iter().position(|name| *name == sink).unwrap()
 }
 
-/// Half-life, with a twentieth of chance, between bounds; for a response that is past that, in steps; all within the
-/// maximum interval, over which a crowd is spread. By the largest margin of its servers, of which this knows only that it
-/// is one of two.
+/// Whether a renewal is planned by the rules: half-life with a random twentieth, between bounds; in steps for a
+/// response that is past that; all within the maximum interval, over which many certificates are spread. The largest
+/// margin of the servers counts. The check knows only that it is one of two.
 fn is_planned_well(from: Timestamp, expires: Timestamp, now: Timestamp, renew: Timestamp) -> bool {
     let pause = renew.since(now);
     [Duration::ZERO, MAX_MARGIN].into_iter().any(|margin| {
@@ -400,18 +401,19 @@ fn is_planned_well(from: Timestamp, expires: Timestamp, now: Timestamp, renew: T
             (Duration::ZERO, (until.since(now) / 8).min(HOUR).max(three_quarters.since(now)))
         };
         let (soonest, latest) = match soonest.max(latest) {
-            // Anywhere in it, where the certificate was not good before.
+            // Any time in the interval, if the certificate was not good before.
             beyond if beyond >= INTERVAL => (Duration::ZERO, INTERVAL),
             _ => (soonest, latest),
         };
-        // The minimum interval is halved at most for what would be over by then.
+        // The minimum interval is halved at most, for a response that would end within it.
         let in_time = until.since(now) / 4 * 3;
         let least = if in_time >= MINUTE / 2 { in_time.min(MINUTE) } else { MINUTE };
         pause + SECOND >= soonest.max(least) && pause <= latest.max(MINUTE) + SECOND
     })
 }
 
-/// Doubling pauses up to an hour, a fifth more or less; Retry-After is kept within bounds.
+/// Whether a retry is planned by the rules: pauses double up to an hour, and vary by a fifth. Retry-After counts within
+/// bounds.
 fn is_retried_well(
     pause: Duration,
     retry_after: Option<Duration>,
@@ -433,7 +435,7 @@ fn is_retried_well(
     pause >= 24 * SECOND && pause + SECOND >= soonest && pause <= longest_backoff.max(bounds[0]).max(bounds[1])
 }
 
-/// The observer: it needs the world, which is made later.
+/// The observer. It needs the world, which is made later.
 pub(crate) struct Ear(pub(crate) std::sync::Arc<World>);
 
 impl Observer for Ear {
@@ -442,4 +444,4 @@ impl Observer for Ear {
     }
 }
 
-// ---- whether somebody has had no trouble for so long
+// ---- whether an object has had no trouble for long enough

@@ -1,4 +1,4 @@
-//! The world of one seed: clocks, responders, directories, servers, and the stapler between them.
+//! The world of one seed: clocks, responders, directories, servers, and the stapler that connects them.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -21,19 +21,19 @@ use crate::source::{Directory, Source};
 use crate::tasks::WatchedScheduler;
 use crate::watch::{CAP, Ear, Figures, Watch};
 
-/// How many of the last things that happened are told of a run that failed.
+/// The number of last events that the report of a failed run shows.
 const TRACE: u64 = 80;
-/// How a violation is told in the trace.
+/// The mark of a violation in the trace.
 pub(crate) const VIOLATED: &str = "VIOLATED";
 
 pub(crate) struct World {
     pub(crate) pool: &'static Pool,
-    /// What responders and servers leave to chance.
+    /// The random choices of responders and servers.
     pub(crate) random: Random,
     began: tokio::time::Instant,
     truth: SimulatedClock,
     pub(crate) machine: Arc<SimulatedClock>,
-    /// By how much the machine's clock has jumped forward, all in all; sleeps count.
+    /// The sum of the forward jumps of the machine's clock; sleeps count.
     ahead: Mutex<Duration>,
     pub(crate) last_jump: Mutex<Option<Duration>>,
     pub(crate) last_sleep: Mutex<Option<Duration>>,
@@ -47,12 +47,12 @@ pub(crate) struct World {
     pub(crate) watch: Watch,
     pub(crate) renewals: usize,
     pub(crate) per_responder: usize,
-    /// How many questions a second one gets at most.
+    /// The most questions a second to one responder.
     pub(crate) rate: Option<NonZeroU32>,
     trace: Option<Mutex<VecDeque<String>>>,
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) violation: Option<String>,
@@ -60,14 +60,14 @@ pub(crate) struct Outcome {
     pub(crate) trace: Vec<String>,
 }
 
-/// A panic of somebody else's code: as a bug would have it, but without a message on the terminal.
+/// A panic in the code of another party, as after a bug, but without a message on the terminal.
 pub(crate) fn injected_panic(world: &World) -> ! {
     world.note(|| "a panic".to_owned());
     world.watch.panicked();
     std::panic::resume_unwind(Box::new("injected"))
 }
 
-/// The directory that a place lies in.
+/// The directory of a place.
 pub(crate) fn directory_in<'a>(world: &'a World, place: &str) -> &'a Directory {
     &world.directories[usize::from(place.as_bytes()[2] - b'0')]
 }
@@ -102,16 +102,16 @@ impl World {
         }
     }
 
-    /// The servers of a directory's certificates. One server has those of both.
+    /// The servers of a directory's certificates. One server has those of both directories.
     pub(crate) fn sinks_of(&self, directory: usize) -> &'static [usize] {
         [&[0, 1], &[2, 1]][directory]
     }
 
-    /// Takes note, if anybody will read it.
+    /// Records an event, if the trace will be read.
     pub(crate) fn note(&self, what: impl FnOnce() -> String) {
         let Some(trace) = &self.trace else { return };
         let mut trace = trace.lock().unwrap();
-        // What comes after the first violation only hides what led to it.
+        // Events after the first violation would only hide its cause.
         if trace.back().is_some_and(|last| last.contains(VIOLATED)) {
             return;
         }
@@ -123,12 +123,12 @@ impl World {
 
     // ---- time
 
-    /// How long the machine was awake.
+    /// The time for which the machine was awake.
     pub(crate) fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// A clock that goes with the machine's, and never back.
+    /// A clock that runs with the machine's, and never back.
     pub(crate) fn steady(&self) -> Duration {
         self.elapsed() + *self.ahead.lock().unwrap()
     }
@@ -152,7 +152,7 @@ impl World {
         *self.last_jump.lock().unwrap() = Some(self.elapsed());
     }
 
-    /// The machine sleeps: time goes on, and no timer with it.
+    /// The machine sleeps: time passes, and no timer runs.
     pub(crate) fn sleep(&self, asleep: Duration) {
         *self.ahead.lock().unwrap() += asleep;
         self.machine.set(self.machine_now() + asleep);
@@ -189,7 +189,7 @@ impl World {
             .unwrap()
     }
 
-    /// Lets time pass, and looks on the way. False when something was violated.
+    /// Lets time pass, with checks on the way. False after a violation.
     async fn pass(&self, time: Duration, inventory: &Inventory) -> bool {
         const STEP: Duration = Duration::from_secs(600);
         let mut left = time;
@@ -233,7 +233,7 @@ impl World {
     }
 }
 
-/// Runs a seed in a runtime of its own, on this thread.
+/// Runs a seed in a runtime of its own, on the calling thread.
 pub(crate) fn simulate(seed: u64, traced: bool) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let world = OnceLock::new();

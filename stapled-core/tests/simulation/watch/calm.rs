@@ -1,4 +1,4 @@
-//! Since when nothing has gone wrong that the stapler is not to blame for.
+//! The times since which nothing outside the stapler has gone wrong.
 
 use super::*;
 
@@ -12,10 +12,10 @@ impl World {
         is_good && self.was_calm(self.last_responder_fault.lock().unwrap()[responder], window)
     }
 
-    /// Whether one of a certificate's responders has been good for long; and whether its issuer can be had.
+    /// Whether one of a certificate's responders has been good for long, and whether its issuer can be found.
     pub(super) fn is_answered(&self, certificate: usize) -> (bool, bool) {
         let known = &self.pool.certificates[certificate];
-        // One that answers oddly is believed, so that the good one is not asked.
+        // An odd answer is accepted, so the good responder is not asked.
         let is_odd = |responder: usize| {
             let now = self.responders.all[responder].mood.lock().unwrap().is_odd();
             now || !self.was_calm(self.last_odd.lock().unwrap()[responder], CAP)
@@ -28,7 +28,7 @@ impl World {
         (answered, issuer)
     }
 
-    /// Whether the machine's clock has been right for long, and the machine awake.
+    /// Whether the machine's clock has been right, and the machine awake, for long.
     pub(super) fn clock_is_calm(&self) -> bool {
         self.clock_is_right()
             && self.was_calm(*self.last_jump.lock().unwrap(), CAP)
@@ -64,7 +64,7 @@ impl Directory {
         is_fine && world.was_calm(*self.last_fault.lock().unwrap(), window)
     }
 
-    /// Whether a certificate has been gone from a place for so long that everybody has taken note.
+    /// Whether a certificate has been gone from a place for long enough that all parts have noticed.
     pub(super) fn is_surely_gone(&self, world: &World, place: &str, certificate: usize) -> bool {
         let files = self.files.lock().unwrap();
         let Some(file) = files.get(place) else {

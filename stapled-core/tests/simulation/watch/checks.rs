@@ -1,9 +1,9 @@
-//! What must hold at any moment, and once everything has been calm for long enough.
+//! The conditions at any moment, and those after a long time without faults.
 
 use super::*;
 
 impl Watch {
-    /// What must hold whenever nothing is in the midst of being done.
+    /// Checks the conditions that hold whenever no work is under way.
     pub(crate) fn check(&self, world: &World, inventory: &Inventory) {
         self.check_tasks(world, inventory);
         self.check_revocations(world);
@@ -15,12 +15,12 @@ impl Watch {
         }
     }
 
-    /// No certificate is left unscheduled, and none is overdue.
+    /// Every certificate is scheduled, and none is overdue.
     fn check_tasks(&self, world: &World, inventory: &Inventory) {
         if world.tasks.is_in_a_loop() {
             self.violated(world, "tasks are put and taken without an end".to_owned());
         }
-        // What is being parsed is being scheduled.
+        // A certificate that is being parsed is being scheduled.
         let parses = world.tasks.works_on("parse");
         for certificate in inventory.certificates() {
             let subject = certificate.chain.subject().as_str();
@@ -61,7 +61,7 @@ impl Watch {
         }
     }
 
-    /// A revocation that was answered was told at once.
+    /// An answered revocation was reported at once.
     fn check_revocations(&self, world: &World) {
         let inner = self.inner.lock().unwrap();
         let late = inner
@@ -74,7 +74,7 @@ impl Watch {
         }
     }
 
-    /// Nothing is served that must not be, where the server can be told.
+    /// No server serves a staple that it must not serve, if the server can be reached.
     fn check_served(&self, world: &World, server: &server::Server) {
         let can_be_told = server.can_withdraw && server.is_calm(world, CAP);
         if !can_be_told || !world.clock_is_right() || world.jumped_since(world.elapsed().saturating_sub(RIGHTED)) {
@@ -104,7 +104,8 @@ impl Watch {
         }
     }
 
-    /// What servers serve that have no trouble, and must serve again soon after a clock that is about to be set is right.
+    /// The staples of the servers without trouble, which they must serve again soon after a clock that is about to be
+    /// set is right.
     pub(crate) fn in_service(&self, world: &World) -> Vec<InService> {
         let mut all = Vec::new();
         if !world.clock_is_calm() {
@@ -125,8 +126,8 @@ impl Watch {
         all
     }
 
-    /// The clock has been right again for a few seconds: what was in service before it was set is, unless it is over; and
-    /// nothing is that is over.
+    /// Checks a clock that has been right again for a few seconds: each staple that was in service before is in
+    /// service, unless it has ended, and no ended staple is in service.
     pub(crate) fn check_righted(&self, world: &World, before: &[InService]) {
         for server in &world.servers {
             self.check_served(world, server);
@@ -147,7 +148,7 @@ impl Watch {
         }
     }
 
-    /// Whatever has had no trouble for long enough is fresh, whatever trouble others have.
+    /// A certificate without trouble for long enough has a fresh staple, whatever trouble others have.
     fn check_fresh(&self, world: &World, directory: &Directory) {
         if !world.clock_is_calm() || !directory.is_calm(world, PROMPT) {
             return;
@@ -184,7 +185,7 @@ impl Watch {
         }
     }
 
-    /// Every panic was told, and only those.
+    /// Every panic was reported, and nothing else was reported as a panic.
     pub(crate) fn check_panics(&self, world: &World) {
         let (panics, internals) = {
             let inner = self.inner.lock().unwrap();
