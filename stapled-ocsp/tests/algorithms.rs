@@ -1,5 +1,5 @@
-//! Signatures by OpenSSL with every algorithm that a responder might think of: what is believed, what only where weak
-//! ones are allowed, and what never. `algorithms/make.sh` made them.
+//! Tests of OpenSSL signatures with every algorithm that a responder may use: accepted ones, ones that only the weak
+//! settings accept, and ones that are never accepted. `algorithms/make.sh` made them.
 
 // A test that cannot go on says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -16,7 +16,7 @@ use stapled_ocsp::chain::CertChain;
 use stapled_ocsp::ocsp::{BasicResponse, CertStatus, OcspResponse};
 use stapled_ocsp::staple::{Judge, JudgePolicy};
 
-/// File; the verdict by default, and where SHA-1 and short keys are allowed; the algorithm's name.
+/// The file; the verdict by default; the verdict if SHA-1 and short keys are allowed; the name of the algorithm.
 const CASES: [(&str, &str, &str, &str); 34] = [
     ("ecdsa-brainpool-sha256", "unsupported_algorithm", "unsupported_algorithm", "ecdsa-with-SHA256"),
     ("ecdsa-p224-sha256", "unsupported_algorithm", "unsupported_algorithm", "ecdsa-with-SHA256"),
@@ -24,7 +24,7 @@ const CASES: [(&str, &str, &str, &str); 34] = [
     ("ecdsa-p256-sha224", "unsupported_algorithm", "unsupported_algorithm", "ecdsa-with-SHA224"),
     ("ecdsa-p256-sha512", "good", "good", "ecdsa-with-SHA512"),
     ("ecdsa-p384-sha1", "weak_signature", "good", "ecdsa-with-SHA1"),
-    // Who certified the certificate in question, and how, is for its clients to judge.
+    // The signature on the certificate in question is for clients to judge.
     ("ecdsa-p384-sha1-certified", "good", "good", "ecdsa-with-SHA384"),
     ("ecdsa-p384-sha256", "good", "good", "ecdsa-with-SHA256"),
     ("ecdsa-p521-sha1", "weak_signature", "good", "ecdsa-with-SHA1"),
@@ -47,7 +47,7 @@ const CASES: [(&str, &str, &str, &str); 34] = [
     ("pss-sha1", "weak_signature", "good", "RSASSA-PSS-SHA1"),
     ("pss-sha224", "good", "good", "RSASSA-PSS-SHA224"),
     ("rsa1024-pss", "weak_key", "good", "RSASSA-PSS-SHA256"),
-    // The provider knows no way to check this one with a key of that size.
+    // The provider has no algorithm for this signature with a key of that size.
     ("rsa1024-sha384", "unsupported_algorithm", "unsupported_algorithm", "sha384WithRSAEncryption"),
     ("rsa2048-md5", "unsupported_algorithm", "unsupported_algorithm", "md5WithRSAEncryption"),
     ("rsa2048-sha224", "unsupported_algorithm", "unsupported_algorithm", "sha224WithRSAEncryption"),
@@ -70,7 +70,7 @@ impl Case {
         Case { certificates: Bundle::read(text.as_bytes()).unwrap(), response: response.into() }
     }
 
-    /// The same, with one bit of the response changed that lies in `part` of it.
+    /// The same case with one bit changed in the `part` of the response.
     fn changed<'r>(&'r self, part: impl Fn(&BasicResponse<'r>) -> &'r [u8]) -> Self {
         let part = part(&self.basic());
         let place = part.as_ptr() as usize - self.response.as_ptr() as usize + part.len() - 1;
@@ -118,7 +118,7 @@ fn what_is_believed_of_each_algorithm() {
         if where_weak_is_allowed == "good" {
             let forged = case.changed(|basic| basic.signature);
             assert_eq!(forged.verdict(&weak), "bad_signature", "{name}, with another signature");
-            // The last byte of what is signed is the Z of nextUpdate's time, so the one before it is changed by its bit.
+            // The signed bytes end with the Z of nextUpdate's time, so the change of a bit affects the byte before it.
             let forged = case.changed(|basic| match basic.tbs_response_data {
                 [signed @ .., _zulu] => signed,
                 [] => panic!("nothing signed"),

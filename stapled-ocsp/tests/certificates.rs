@@ -1,4 +1,5 @@
-//! Certificates out of files: bundles in any order, with a key between them, DER, damage, and what is read of each.
+//! Tests of certificates from files: bundles in any order, with a key between them, DER, damage, and the fields of each
+//! certificate.
 
 // A test that cannot go on says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -41,12 +42,12 @@ fn a_bundle_is_read_in_any_order_and_its_key_is_passed_over() {
         let secret: String = key.lines().nth(1).unwrap().chars().take(20).collect();
         assert!(!format!("{bundle:?}").contains(&secret));
     }
-    // Line ends as Windows has them, and no line end after the last.
+    // Line ends of Windows, and no line end after the last line.
     let text = format!("{own}{issuer}").replace('\n', "\r\n");
     assert_eq!(Bundle::read(text.trim_end().as_bytes()).unwrap().certificates.len(), 2);
 }
 
-/// Authorities may have their certificates as a certs-only CMS message; here as OpenSSL writes it.
+/// Authorities may send their certificates as a certs-only CMS message. OpenSSL writes the one of this test.
 #[test]
 fn issuers_are_read_from_a_certs_only_message() {
     let (ca, other) = (ca(), ca());
@@ -68,12 +69,12 @@ fn issuers_are_read_from_a_certs_only_message() {
     read.sort_unstable();
     given.sort_unstable();
     assert_eq!(read, given);
-    // One certificate, in DER or PEM, is as good.
+    // One certificate in DER or PEM is accepted as well.
     for one in [ca.certificate().to_vec(), ca.certificate_pem().into_bytes()] {
         assert_eq!(Bundle::read_issuers(&one).unwrap().certificates.len(), 1);
     }
     assert!(Bundle::read_issuers(&message[..message.len() - 1]).is_err());
-    // What servers load is no such thing.
+    // Files that servers load are not CMS messages.
     assert!(Bundle::read(&message).is_err());
 }
 
@@ -104,7 +105,7 @@ fn damage_is_told_by_its_place_and_costs_nothing_else() {
     assert!(matches!(Certificate::from_der(&large), Err(CertificateError::TooLarge { .. })));
 }
 
-/// A key in the midst of a damaged certificate is passed over, and not told of in the error either.
+/// A key inside a damaged certificate is skipped, and the error does not contain it.
 #[test]
 fn no_error_repeats_what_is_in_the_file() {
     let leaf = ca().issue(&profile("a.test")).unwrap();
@@ -156,7 +157,7 @@ fn what_a_certificate_says() {
     assert!(purposes(&[]) && purposes(&[ExtendedKeyUsage::Any]) && purposes(&[ExtendedKeyUsage::ServerAuth]));
     assert!(!purposes(&[ExtendedKeyUsage::ClientAuth]));
 
-    // More URLs than anybody needs, and one that is too long.
+    // More URLs than a certificate needs, and one that is too long.
     let many = (0..20).fold(profile("a.test"), |profile, n| profile.ocsp_url(format!("http://{n}.test/")));
     let many = many.ocsp_url(format!("http://{}.test/", "x".repeat(3000)));
     assert_eq!(read(&ca.issue(&many).unwrap()).ocsp_urls().len(), 8);
@@ -190,7 +191,7 @@ fn every_kind_of_key_and_odd_extensions() {
     let critical = Extension::critical(&[1, 3, 6, 1, 4, 1, 99_999, 1], b"anything".to_vec());
     let critical = read(&ca.issue(&profile("a.test").extension(critical)).unwrap());
     assert_eq!(critical.unknown_critical_extension(), Some("1.3.6.1.4.1.99999.1"));
-    // However long a namesake's identifier is, what is told of it is short.
+    // The description of a candidate is short, whatever the length of its identifier.
     let long: Vec<u64> = [1, 3].into_iter().chain(0..5000).collect();
     let long = read(&ca.issue(&profile("a.test").extension(Extension::critical(&long, vec![5, 0]))).unwrap());
     assert!(long.unknown_critical_extension().is_some_and(|told| told.len() < 100));
@@ -212,7 +213,7 @@ fn validity_to_the_second() {
     let usable = |second: i64| valid.check_usable(Timestamp::from_unix(second)).is_ok();
     assert_eq!([NOW - 1, NOW, NOW + 10, NOW + 11].map(usable), [false, true, true, false]);
     assert!(valid.check_usable(Timestamp::from_unix_millis((NOW + 10) * 1000 + 999)).is_ok(), "its last second, whole");
-    // Beyond 2050, where the encoding of times changes.
+    // After 2050, where the encoding of times changes.
     let late = chain(Profile::server("a.test").valid_between(2_524_608_000 - 10, 2_524_608_000 + 10));
     assert!(late.check_usable(Timestamp::from_unix(2_524_608_005)).is_ok());
     let early = chain(Profile::server("a.test").valid_between(-DAY, DAY));
@@ -249,7 +250,7 @@ fn a_certificate_in_words() {
     assert_eq!(read(&ca.issue(&nameless).unwrap()).describe().subject, "(empty)");
 }
 
-/// A file as servers have it gives a chain, whatever the order, and says what is missing otherwise.
+/// A file in the form that servers use gives a chain in any order; otherwise the error names the missing part.
 #[test]
 fn a_chain_is_read_from_pem_and_from_der() {
     let ca = ca();

@@ -1,4 +1,4 @@
-//! How one responder is asked: which question comes first, and which trouble makes another one worthwhile.
+//! Tests of the questions to one responder: the first question, and the failures after which another question can help.
 
 // A test that cannot go on says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -62,7 +62,7 @@ fn no_match() -> Trouble {
     Refusal::NoMatchingCertId { serial: "01".to_owned() }.into()
 }
 
-/// Asks until nothing is left, each question meeting the next trouble; returns the questions.
+/// Asks until no question is left, with the next trouble for each question. Returns the questions.
 fn asked(mut inquiry: Inquiry<'_>, troubles: &[Trouble]) -> (Vec<(CertIdHash, Method)>, Habits) {
     let mut questions = Vec::new();
     for trouble in troubles {
@@ -97,13 +97,13 @@ fn each_trouble_leads_to_what_may_help() {
         ("failed", first(Sha1), vec![status(503)], vec![(Sha1, Get), (Sha1, Post)], habits(post, None)),
         ("nothing", first(Sha1), vec![status(204)], vec![(Sha1, Get), (Sha1, Post)], habits(post, None)),
         ("redirected", first(Sha1), vec![redirected()], vec![(Sha1, Get), (Sha1, Post)], habits(post, None)),
-        // What a cache has of one certificate says nothing of the next.
+        // A cached answer about one certificate says nothing about the next certificate.
         ("a stale cache", first(Sha1), vec![expired()], vec![(Sha1, Get), (Sha1, Post)], habits(None, None)),
         ("try later", first(Sha1), vec![error_status(3)], vec![(Sha1, Get), (Sha1, Post)], habits(None, None)),
         ("unauthorized", first(Sha1), vec![error_status(6)], vec![(Sha1, Get), (Sha1, Post)], habits(None, None)),
         ("unknown", first(Sha1), vec![Trouble::Unknown], vec![(Sha1, Get), (Sha1, Post)], habits(None, None)),
         ("foreign", first(Sha1), vec![no_match()], vec![(Sha1, Get), (Sha1, Post)], habits(None, None)),
-        // Another method reaches it no better, and does not mean patience.
+        // Another method does not reach the responder either, and says nothing about its habits.
         ("not reached", first(Sha1), vec![refused()], vec![(Sha1, Get)], habits(None, None)),
         ("busy", first(Sha1), vec![status(429)], vec![(Sha1, Get)], habits(None, None)),
         (
@@ -169,7 +169,7 @@ fn no_responder_is_asked_more_than_four_times() {
 fn what_is_insisted_on_is_kept() {
     let chain = chain();
     let unknown = [Trouble::Unknown, Trouble::Unknown];
-    // A server finds its staple by SHA-1 only: an answer to another question is of no use, whatever the habits are.
+    // A server finds its staple by SHA-1 only: an answer to another question is useless to it, whatever the habits are.
     let only = Inquiry::new(&chain, URL, HashChoice::Only(Sha1)).habits(habits(None, Some(Sha256)));
     assert_eq!(asked(only, &unknown).0, [(Sha1, Get), (Sha1, Post)]);
     for method in [Get, Post] {
@@ -184,11 +184,11 @@ fn habits_come_first() {
     let used_to = |habits| Inquiry::new(&chain, URL, HashChoice::First(Sha1)).habits(habits);
     assert_eq!(asked(used_to(habits(Some(Post), None)), &[]).0, [(Sha1, Post)]);
     assert_eq!(asked(used_to(habits(None, Some(Sha256))), &[]).0, [(Sha256, Get)]);
-    // And can have changed.
+    // The habits may have changed.
     let unknown = [error_status(6), error_status(6)];
     let changed = [(Sha256, Get), (Sha256, Post), (Sha1, Get)];
     assert_eq!(asked(used_to(habits(None, Some(Sha256))), &unknown).0, changed);
-    // Who is asked by POST for good reasons is asked so by the other hash, too.
+    // A responder that is asked by POST for good reasons is asked by POST with the other hash too.
     let by_post = used_to(habits(Some(Post), None));
     assert_eq!(asked(by_post, &[error_status(6)]).0, [(Sha1, Post), (Sha256, Post)]);
 }
@@ -222,7 +222,7 @@ fn get_is_for_short_urls_without_query_and_nonce() {
     assert_eq!(method(URL, None).0, Get);
     assert_eq!(method(URL, Some(&[7; 32])).0, Post);
     assert_eq!(method("http://ocsp.example/ca?x=1", None), (Post, None));
-    // By GET up to 255 bytes in all, by POST from 256 on.
+    // A URL of up to 255 bytes in all uses GET; from 256 bytes, POST is used.
     let of_length = |length: usize| format!("http://ocsp.example/{}", "a".repeat(length));
     let (mut longest, mut shortest) = (0, usize::MAX);
     for length in 0..255 {
@@ -249,7 +249,7 @@ fn past_caches_post_comes_first_and_get_only_where_post_is_not_served() {
     ] {
         assert_eq!(asked(inquiry(), &troubles).0, expected, "{troubles:?}");
     }
-    // Another hash is asked by POST, too; and nobody learns from this how the responder likes to be asked.
+    // The question with another hash uses POST too, and the inquiry learns no habits from this.
     let (questions, learnt) = asked(inquiry(), &[error_status(6)]);
     assert_eq!((questions, learnt), (vec![(Sha1, Post)], Habits::default()));
     let both = Inquiry::new(&chain, URL, HashChoice::First(Sha1)).past_caches();

@@ -1,5 +1,5 @@
-//! OCSP responses with known verdicts: our own always, a larger collection where it lies beside the project or where
-//! `STAPLED_VECTORS` says.
+//! Tests with OCSP responses of known verdicts. The project's own always run. A larger collection runs if it is beside
+//! the project, or if `STAPLED_VECTORS` names it.
 
 // A test that cannot go on says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
@@ -19,7 +19,7 @@ use stapled_ocsp::ocsp::{CertIdHash, CertStatus, OcspRequest, RequestContents};
 use stapled_ocsp::staple::{Judge, JudgePolicy};
 use stapled_ocsp::time::Timestamp;
 
-/// Policies that excuse a refusal, and that the lenient settings lift.
+/// Policies that excuse a refusal, and that the lenient settings switch off.
 const LENIENT: [&str; 7] = [
     "sha1_signature",
     "no_next_update",
@@ -31,7 +31,7 @@ const LENIENT: [&str; 7] = [
 ];
 
 struct Outcome {
-    /// As the collection writes it: `valid:good`, `invalid`, ….
+    /// The verdict in the collection's words: `valid:good`, `invalid`, ….
     verdict: String,
     reason: Option<String>,
     stapleable: bool,
@@ -79,7 +79,7 @@ fn run(root: &Path, case: &Value, policy: &JudgePolicy) -> Outcome {
     }
 }
 
-/// What the strictest server asks of a staple.
+/// The requirements of the strictest server.
 fn haproxy() -> Requirements {
     let mut requirements = Requirements::default();
     requirements.cert_id_hash = Some(CertIdHash::Sha1);
@@ -98,7 +98,7 @@ fn lenient() -> JudgePolicy {
     policy
 }
 
-/// Runs all cases; returns how many, and what went wrong.
+/// Runs all cases. Returns their number, the failures, and the counts.
 fn run_all(root: &Path) -> (usize, Vec<String>, BTreeMap<&'static str, usize>) {
     let index = std::fs::read_to_string(root.join("index.jsonl")).unwrap();
     let mut wrong = Vec::new();
@@ -113,7 +113,7 @@ fn run_all(root: &Path) -> (usize, Vec<String>, BTreeMap<&'static str, usize>) {
             list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
         };
         if case["mode"] != "verify" {
-            // Only the shape is judged: whatever it is, there is no panic.
+            // Only the shape is judged: no shape causes a panic.
             let response = std::fs::read(root.join(case["response"].as_str().unwrap())).unwrap();
             let _ = stapled_ocsp::ocsp::OcspResponse::from_der(&response);
             continue;
@@ -164,7 +164,7 @@ fn own_vectors() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The collection, where there is one.
+/// The collection, if there is one.
 #[track_caller]
 fn collection() -> Option<PathBuf> {
     let root = std::env::var_os("STAPLED_VECTORS")
@@ -180,8 +180,8 @@ fn collection() -> Option<PathBuf> {
     is_there.then_some(root)
 }
 
-/// What clients ask with is read, names the certificate that it is about, and, where it is spelled as we spell it, is
-/// what we would have asked.
+/// A client's request is read and names its certificate. If its spelling is the project's, the project's own request
+/// has the same bytes.
 #[test]
 fn collected_requests() {
     let Some(root) = collection() else { return };

@@ -1,4 +1,4 @@
-//! The real HAProxy.
+//! Starts and controls the real HAProxy.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -12,8 +12,8 @@ use crate::tls::{Handshake, connect, handshake};
 use crate::wait::{PATIENCE, wait_for, wait_for_within};
 use crate::world::{Cert, World};
 
-/// Runs `test` with each HAProxy that the variable `HAPROXY` names, separated by commas; without it, with the one that
-/// is installed. All at the same time, since a test mostly waits.
+/// Runs `test` with each HAProxy that the variable `HAPROXY` names, separated by commas; without the variable, with the
+/// installed one. All runs are at the same time, since a test mostly waits.
 pub fn with_each_haproxy(test: impl Fn(&str) + Sync) {
     let binaries = binaries();
     assert!(!binaries.is_empty(), "HAPROXY names no program");
@@ -25,7 +25,7 @@ pub fn with_each_haproxy(test: impl Fn(&str) + Sync) {
     });
 }
 
-/// The programs that the variable `HAPROXY` names, separated by commas; without it, the one that is installed.
+/// The programs that the variable `HAPROXY` names, separated by commas; without the variable, the installed one.
 pub fn binaries() -> Vec<String> {
     match std::env::var("HAPROXY") {
         Ok(names) => names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
@@ -36,7 +36,7 @@ pub fn binaries() -> Vec<String> {
     }
 }
 
-/// A HAProxy before it runs.
+/// A HAProxy that is not started yet.
 #[must_use]
 pub struct HaproxyBuilder {
     binary: String,
@@ -48,18 +48,18 @@ pub struct HaproxyBuilder {
     arguments: Vec<String>,
 }
 
-/// A running HAProxy; ended, with its workers, on drop.
+/// A running HAProxy. Its drop ends it, with its workers.
 pub struct Haproxy {
     builder: HaproxyBuilder,
     child: Child,
-    /// Whether it was ended, and waited for.
+    /// Whether the process has ended and was waited for.
     is_over: bool,
 }
 
 impl Haproxy {
-    /// One that serves all certificates in `certs/`. Several in one world need several names; its files are called
-    /// `haproxy-NAME.cfg`, `haproxy-NAME.admin` and so on. The files of one with an empty name are called `haproxy.cfg`,
-    /// `admin.sock`, `tls.sock` and `master.sock`.
+    /// A HAProxy that serves all certificates in `certs/`. Several in one world need different names: the files are
+    /// called `haproxy-NAME.cfg`, `haproxy-NAME.admin` and so on. With an empty name, the files are called
+    /// `haproxy.cfg`, `admin.sock`, `tls.sock` and `master.sock`.
     pub fn of(binary: &str, world: &World, name: &str) -> HaproxyBuilder {
         HaproxyBuilder {
             binary: binary.to_owned(),
@@ -72,22 +72,22 @@ impl Haproxy {
         }
     }
 
-    /// The number of the process that was started.
+    /// The process id of the started process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its admin socket.
+    /// The path of the admin socket.
     pub fn socket(&self) -> PathBuf {
         self.builder.socket()
     }
 
-    /// The file with its configuration.
+    /// The path of the configuration file.
     pub fn configuration_file(&self) -> PathBuf {
         self.builder.path("cfg")
     }
 
-    /// Ends it and starts it anew with this configuration, made as [`HaproxyBuilder::configuration`] does.
+    /// Ends HAProxy, and starts it with this configuration, made as [`HaproxyBuilder::configuration`] does.
     pub fn restart_with(&mut self, configuration: &str) {
         self.end();
         self.builder.configuration = Some(configuration.to_owned());
@@ -96,35 +96,35 @@ impl Haproxy {
         self.is_over = false;
     }
 
-    /// The socket of its master, if it has one.
+    /// The path of the master socket, if HAProxy runs as a master.
     pub fn master(&self) -> PathBuf {
         self.builder.path("master")
     }
 
-    /// The address of its master, if it has one, as `stapled` takes it.
+    /// The address of the master, if HAProxy runs as one, in the form that `stapled` accepts.
     pub fn master_address(&self) -> String {
         format!("master@{}", self.master().display())
     }
 
-    /// What a client sees that asks for this certificate's host.
+    /// The handshake of a client that requests this certificate's host.
     pub fn handshake(&self, cert: &Cert) -> Handshake {
         handshake(&self.builder.path("tls"), &cert.host)
             .unwrap_or_else(|error| panic!("the handshake with {} for {}: {error}", self.builder.name, cert.host))
     }
 
-    /// What is stapled to this certificate, which must be the one that is served.
+    /// The staple of this certificate, which must be the served one.
     pub fn staple(&self, cert: &Cert) -> Option<Vec<u8>> {
         let handshake = self.handshake(cert);
         assert!(handshake.certificate == cert.issued.der(), "HAProxy serves another certificate for {}", cert.host);
         handshake.staple
     }
 
-    /// A client that has asked for this certificate and stays connected until the result is dropped.
+    /// Connects a client that requests this certificate and stays connected until the result is dropped.
     pub fn connect(&self, cert: &Cert) -> UnixStream {
         connect(&self.builder.path("tls"), &cert.host).expect("a handshake").0
     }
 
-    /// Waits until something is stapled to this certificate.
+    /// Waits until this certificate has a staple.
     pub fn wait_for_staple(&self, cert: &Cert) -> Vec<u8> {
         wait_for(&format!("{} is stapled", cert.host), || self.staple(cert))
     }
@@ -139,7 +139,7 @@ impl Haproxy {
         ask(&self.master(), &format!("@!{pid} {command}\nquit\n")).expect("a reply of the master")
     }
 
-    /// Brings a certificate into service that lies in its file, as a hook of certbot does; `is_new` if HAProxy does not
+    /// Brings the certificate of a file into service, as a hook of certbot does. `is_new` says that HAProxy does not
     /// know the file yet.
     pub fn load(&self, cert: &Cert, is_new: bool) {
         let name = cert.name();
@@ -154,20 +154,20 @@ impl Haproxy {
         assert!(reply.contains("Success!"), "commit ssl cert: {reply}");
     }
 
-    /// Ends it and starts it anew.
+    /// Ends HAProxy, and starts it again.
     pub fn restart(&mut self) {
         self.end();
         self.child = self.builder.launch();
         self.is_over = false;
     }
 
-    /// Has the master start a new worker, and waits until that answers.
+    /// Makes the master start a new worker, and waits until the new worker answers.
     pub fn reload(&self) {
         self.reload_within(Duration::from_secs(3));
     }
 
-    /// Reloads as [`reload`](Self::reload) does, where that usually takes less than this time. After that time the master
-    /// gets the signal once more: one that has just been reloaded may miss it.
+    /// Reloads as [`reload`](Self::reload) does, for reloads that usually take less than this time. After that time,
+    /// the master gets the signal once more, because a master that has just been reloaded may miss it.
     pub fn reload_within(&self, usual: Duration) {
         let before = self.pid().expect("a worker");
         let (start, mut signals) = (Instant::now(), 0);
@@ -180,17 +180,17 @@ impl Haproxy {
         });
     }
 
-    /// Stops it and its workers: they exist, and do nothing.
+    /// Stops the processes of HAProxy: they exist, and do nothing.
     pub fn freeze(&self) {
         self.signal_group("-STOP");
     }
 
-    /// Lets it and its workers go on.
+    /// Lets the stopped processes continue.
     pub fn thaw(&self) {
         self.signal_group("-CONT");
     }
 
-    /// Sends a signal, such as `-USR2`, to the process that was started: to the master where there is one.
+    /// Sends a signal, such as `-USR2`, to the started process: to the master, if there is one.
     pub fn signal(&self, signal: &str) {
         self.signal_to(signal, &self.child.id().to_string());
     }
@@ -205,24 +205,24 @@ impl Haproxy {
         assert!(status.expect("kill").success());
     }
 
-    /// Ends it at once.
+    /// Ends HAProxy at once.
     pub fn end(&mut self) {
-        // Once: afterwards the number may belong to another process.
+        // Only once: afterwards, another process may have the number.
         if std::mem::replace(&mut self.is_over, true) {
             return;
         }
-        // Its own process group: the workers of a master as well.
+        // The process group of HAProxy's own, which includes the workers of a master.
         let group = format!("-{}", self.child.id());
         let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
         let _ = self.child.wait();
     }
 
-    /// The process that answers at its admin socket.
+    /// The process id of the worker that answers at the admin socket; `None` if none answers.
     pub fn pid(&self) -> Option<u64> {
         self.try_ask("show info")?.lines().find_map(|line| line.strip_prefix("Pid: ")?.parse().ok())
     }
 
-    /// Sends one command to the admin socket; `None` where nothing answers there.
+    /// Sends one command to the admin socket; `None` if no process answers there.
     pub fn try_ask(&self, command: &str) -> Option<String> {
         ask(&self.socket(), command)
     }
@@ -247,72 +247,72 @@ pub fn version(binary: &str) -> (u32, u32) {
     (next(), next())
 }
 
-/// Whether this HAProxy is at least of version 3.0, and knows certificate stores.
+/// Whether this HAProxy has version 3.0 or later, and so supports certificate stores.
 pub fn has_stores(binary: &str) -> bool {
     version(binary) >= (3, 0)
 }
 
 impl HaproxyBuilder {
-    /// Serves the certificates of this directory instead.
+    /// Serves the certificates of this directory, in place of `certs/`.
     pub fn crt(self, path: &Path) -> Self {
         self.bind(&format!("crt {}", path.display()))
     }
 
-    /// Serves the certificates that this list names instead.
+    /// Serves the certificates of this list, in place of `certs/`.
     pub fn crt_list(self, path: &Path) -> Self {
         self.bind(&format!("crt-list {}", path.display()))
     }
 
-    /// Has these words behind `bind … ssl` instead of the certificates in `certs/`.
+    /// Sets the words behind `bind … ssl`, in place of the certificates in `certs/`.
     pub fn bind(mut self, words: &str) -> Self {
         self.bind = words.to_owned();
         self
     }
 
-    /// Has these lines in the section `global`.
+    /// Adds these lines to the section `global`.
     pub fn global(mut self, lines: &str) -> Self {
         self.global = lines.to_owned();
         self
     }
 
-    /// Has these sections instead of the one that serves `certs/`; the same words stand for paths as in
-    /// [`configuration`](Self::configuration).
+    /// Sets these sections, in place of the one that serves `certs/`. The placeholders of
+    /// [`configuration`](Self::configuration) stand for paths.
     pub fn sections(self, text: &str) -> Self {
         let head = self.head();
         self.configuration(&format!("{head}{text}"))
     }
 
-    /// Is started with these arguments as well.
+    /// Adds arguments to the command line.
     pub fn arguments<A: AsRef<str>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
     }
 
-    /// Has this configuration, instead of one that serves `certs/`. `@ADMIN` and `@TLS` stand for the paths of its
+    /// Sets the configuration, in place of one that serves `certs/`. `@ADMIN` and `@TLS` stand for the paths of its
     /// sockets, `@DEFAULTS` for a `defaults` section, `@D` for the directory.
     pub fn configuration(mut self, text: &str) -> Self {
         self.configuration = Some(text.to_owned());
         self
     }
 
-    /// Runs as a master with workers, which can be reloaded.
+    /// Runs HAProxy as a master with workers, which can be reloaded.
     pub fn master_worker(self) -> Self {
         let master = self.path("master");
         self.arguments(["-W", "-S", master.to_str().expect("text")])
     }
 
-    /// Where its admin socket will be.
+    /// The future path of the admin socket.
     pub fn socket(&self) -> PathBuf {
         self.path("admin")
     }
 
-    /// Starts it; returns when it answers.
+    /// Starts HAProxy, and returns when it answers.
     pub fn start(self) -> Haproxy {
         self.write_configuration();
         self.start_as_it_is()
     }
 
-    /// Starts it with the configuration that is in its file already; returns when it answers.
+    /// Starts HAProxy with the configuration that is already in its file, and returns when it answers.
     pub fn start_as_it_is(self) -> Haproxy {
         let child = self.launch();
         Haproxy { builder: self, child, is_over: false }
@@ -354,7 +354,7 @@ impl HaproxyBuilder {
         command.arg("-f").arg(self.path("cfg")).args(&self.arguments);
         command.current_dir(&self.folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary));
-        // It reads thousands of certificates first.
+        // HAProxy reads thousands of certificates first.
         wait_for_within(4 * PATIENCE, "HAProxy answers", || {
             if let Ok(Some(status)) = child.try_wait() {
                 panic!("HAProxy did not start: {status}: {}", tail(&self.path("log"), 30));
@@ -363,18 +363,19 @@ impl HaproxyBuilder {
             // A master may answer later than its worker.
             let is_ready = !has_socket
                 || ask(&self.path("master"), "show proc\nquit\n").is_some_and(|reply| reply.contains(" worker "));
-            // A process that ended leaves its socket behind; nothing answers there.
+            // A process that ended leaves its socket behind, where no process answers.
             (is_ready && is_master_worker || info.contains(&format!("Pid: {}\n", child.id()))).then_some(())
         });
         child
     }
 }
 
-/// Sends one command to an admin or master socket, as other programs do; `None` where nothing answers there.
+/// Sends one command to an admin or master socket, as other programs do; `None` if no process answers there.
 pub fn ask(socket: &Path, command: &str) -> Option<String> {
     let mut stream = UnixStream::connect(socket).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    // In one piece, and with nothing behind a payload: HAProxy resets a connection with unread bytes, and with it the reply.
+    // The command is one write, with nothing behind a payload: HAProxy resets a connection with unread bytes, and the
+    // reply is lost.
     let command = if command.ends_with('\n') { command.to_owned() } else { format!("{command}\n") };
     stream.write_all(command.as_bytes()).ok()?;
     let mut reply = String::new();

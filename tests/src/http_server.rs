@@ -1,45 +1,45 @@
-//! An HTTP server whose answers a test writes byte by byte.
+//! An HTTP server whose answers are written byte by byte in a test.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Received {
     /// The request line.
     pub line: String,
-    /// The names and values of its headers, as they came.
+    /// The names and values of its headers, unchanged.
     pub headers: Vec<(String, String)>,
-    /// Its body.
+    /// The body.
     pub body: Vec<u8>,
     /// The number of its connection, from 0.
     pub connection: usize,
 }
 
 impl Received {
-    /// The value of a header, whose name is compared without regard to case.
+    /// The value of a header. The case of the name does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
-/// An HTTP server with a thread for each connection; it ends with the test.
+/// An HTTP server with a thread for each connection. It ends with the test.
 pub struct HttpServer {
-    /// Its address.
+    /// The address of the server.
     pub address: SocketAddr,
     /// The requests so far.
     pub received: Arc<Mutex<Vec<Received>>>,
 }
 
 impl HttpServer {
-    /// Starts it on a port of 127.0.0.1. `answer` gets each request and the connection, and returns whether the connection
-    /// stays open.
+    /// Starts a server on a port of 127.0.0.1. `answer` gets each request and its connection, and returns whether the
+    /// connection stays open.
     pub fn start(answer: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
         Self::at(TcpListener::bind("127.0.0.1:0").unwrap(), answer)
     }
 
-    /// Starts it on a socket that listens.
+    /// Starts a server on a listening socket.
     pub fn at(
         listener: TcpListener,
         answer: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static,
@@ -65,7 +65,7 @@ impl HttpServer {
         HttpServer { address, received }
     }
 
-    /// Starts one that answers every request with these bytes, and closes the connection.
+    /// Starts a server that answers every request with these bytes, and closes the connection.
     pub fn saying(answer: impl Into<Vec<u8>>) -> Self {
         let answer = answer.into();
         Self::start(move |_, stream| {
@@ -74,7 +74,7 @@ impl HttpServer {
         })
     }
 
-    /// Its URL.
+    /// The URL of the server.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -85,7 +85,7 @@ impl HttpServer {
     }
 }
 
-/// Reads one request; `None` where the connection ends.
+/// Reads one request; `None` at the end of the connection.
 pub fn read_request(reader: &mut BufReader<TcpStream>, connection: usize) -> Option<Received> {
     let mut line = String::new();
     if reader.read_line(&mut line).ok()? == 0 {

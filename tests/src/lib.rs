@@ -1,9 +1,9 @@
 //! The test harness of all crates: one HAProxy, one TLS client, one certificate authority with its certificates, and one
 //! of each responder, everything in one temporary directory and on 127.0.0.1.
 //!
-//! [`World`] is that directory with its authority and certificates; [`Haproxy`] and [`Stapled`] are processes in it, ended
-//! when they are dropped. When a test fails, both print the end of what they logged. [`wait_for`] waits for a condition,
-//! with a deadline; nothing here sleeps in the hope that something has happened meanwhile.
+//! [`World`] is that directory with its authority and certificates. [`Haproxy`] and [`Stapled`] are processes in it;
+//! their drop ends them. When a test fails, both print the end of their logs. [`wait_for`] waits for a condition, with
+//! a deadline; the harness never sleeps a fixed time for an event.
 //!
 //! | Need | Module |
 //! |---|---|
@@ -16,12 +16,12 @@
 //! | an HTTP server whose answers a test writes | `http_server` |
 //! | a copy of what a responder sends | `recording_proxy` |
 //! | the real `stapled` | `stapled` |
-//! | a process, what it says and how it ends | `process` |
-//! | file systems that one program sees | `mounts` |
+//! | a process, its output and its end | `process` |+
+//! | file systems that only one program sees | `mounts` |+
 //! | futures that are dropped half-way | `polled` |
-//! | what this machine lacks, and how much a proof asks for | `skip` |
+//! | missing tools of this machine, and the extent of a proof | `skip` |
 
-// A harness fails by panicking, and tells the rest on standard error, which the test runner captures.
+// A harness fails by panicking, and prints the rest on standard error, which the test runner captures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod haproxy;

@@ -1,4 +1,4 @@
-//! File systems that only one program sees: small ones that fill up, and ones that can be made read-only. Unlike
+//! File systems that only one program sees: small ones that fill up, and ones that can become read-only. Unlike
 //! permission bits, they stop root as well.
 
 use std::fmt::Display;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::stapled::{Stapled, StapledCommand};
 
-/// How this system lets a program have mounts of its own.
+/// The way in which this system allows a program to have mounts of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Private {
     unshare: &'static [&'static str],
@@ -15,7 +15,7 @@ pub struct Private {
 }
 
 impl Private {
-    /// Finds out. Where it cannot be had, the test is [skipped](crate::skip).
+    /// Finds the way. If there is none, the test is [skipped](crate::skip).
     #[track_caller]
     pub fn find() -> Option<Private> {
         let ways = [
@@ -38,8 +38,8 @@ impl Private {
         found
     }
 
-    /// Runs a test of this program again, in a process that has mounts of its own, and so have all that it starts.
-    /// Returns whether this is that process.
+    /// Runs a test of this program again, in a process with mounts of its own, which its child processes share. Returns
+    /// whether the calling process is that process.
     pub fn is_inside(self, test: &str) -> bool {
         const INSIDE: &str = "STAPLED_TEST_INSIDE";
         if std::env::var_os(INSIDE).is_some() {
@@ -52,17 +52,17 @@ impl Private {
         false
     }
 
-    /// Mounts a file system of this many KiB, empty, at a directory. Only inside.
+    /// Mounts an empty file system of this many KiB at a directory. Only for the process with its own mounts.
     pub fn mount(self, directory: &Path, kib: u64) {
         mount(&["-t", "tmpfs", "-o", &format!("size={kib}k,mode=755"), "none"], directory);
     }
 
-    /// Mounts it anew, `ro` or `rw`. Only inside.
+    /// Mounts the file system again with `ro` or `rw`. Only for the process with its own mounts.
     pub fn remount_here(self, directory: &Path, options: &str) {
         mount(&["-o", &format!("remount,bind,{options}")], directory);
     }
 
-    /// Has `stapled` see this directory, with what is in it now, on a file system of this many KiB of its own.
+    /// Makes `stapled` see this directory, with its present contents, on a separate file system of this many KiB.
     pub fn small(self, stapled: StapledCommand, directory: &Path, kib: u64) -> StapledCommand {
         let script = "set -e; directory=$1 size=$2; shift 2; copy=$(mktemp -d); cp -a \"$directory/.\" \"$copy\"; \
                       mount -t tmpfs -o size=${size}k,mode=755 none \"$directory\"; cp -a \"$copy/.\" \"$directory\"; \
@@ -71,19 +71,20 @@ impl Private {
         stapled.by(["unshare"]).by(self.unshare).by(words)
     }
 
-    /// Has `stapled` see this file as the system's list of host names.
+    /// Makes `stapled` see this file as the system's list of host names.
     pub fn hosts(self, stapled: StapledCommand, hosts: &Path) -> StapledCommand {
         let script = "set -e; mount --bind \"$1\" /etc/hosts; shift; exec \"$@\"";
         let words = ["sh", "-c", script, "sh", hosts.to_str().expect("text")].map(str::to_owned);
         stapled.by(["unshare"]).by(self.unshare).by(words)
     }
 
-    /// A path as the program sees it.
+    /// The path by which the program sees this path.
     pub fn inside(self, stapled: &Stapled, path: &Path) -> PathBuf {
         Path::new("/proc").join(stapled.id().to_string()).join("root").join(path.strip_prefix("/").expect("absolute"))
     }
 
-    /// Mounts its directory anew, `ro` or `rw`. That mount alone: what its file system was made with stays.
+    /// Mounts the program's directory again with `ro` or `rw`. Only that mount changes: the options of its file system
+    /// stay.
     pub fn remount(self, stapled: &Stapled, directory: &Path, options: &str) {
         let mut command = Command::new("nsenter");
         command.arg("--target").arg(stapled.id().to_string()).args(self.enter);

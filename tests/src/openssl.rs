@@ -1,4 +1,4 @@
-//! OpenSSL: a responder, and a judge, that know nothing of this project.
+//! OpenSSL as a responder and as a judge, independent of this project.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -10,13 +10,13 @@ use crate::stapled::tail;
 use crate::wait::wait_until;
 use crate::world::World;
 
-/// A port of 127.0.0.1 that nobody listens on now.
+/// A port of 127.0.0.1 on which no process listens now.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     listener.local_addr().expect("an address").port()
 }
 
-/// `openssl ocsp` as responder, before or while it runs; ended on drop.
+/// The responder `openssl ocsp`, before or while it runs. Its drop ends it.
 pub struct OpensslResponder {
     port: u16,
     child: Option<Child>,
@@ -24,35 +24,37 @@ pub struct OpensslResponder {
 }
 
 impl OpensslResponder {
-    /// One that does not run yet, but whose URL is known.
+    /// A responder that does not run yet, with a known URL.
     pub fn new(world: &World) -> Self {
         OpensslResponder { port: free_port(), child: None, log: world.path("openssl.log") }
     }
 
-    /// Its OCSP URL.
+    /// The OCSP URL.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Starts it for what the world's authority issued; `delegate` signs, or the authority itself.
+    /// Starts the responder for the certificates of the world's authority. The signer is `delegate`, or the authority
+    /// itself.
     pub fn start(&mut self, world: &World, delegate: Option<&Issued>) {
         let records = world.ca.records().expect("records");
         let index: String = records.iter().map(|record| Self::valid(&record.serial)).collect();
         self.start_with(world, delegate, &index, &["-ndays", "7"]);
     }
 
-    /// The line of its index for a valid certificate.
+    /// The line of the responder's index for a valid certificate.
     pub fn valid(serial: &Serial) -> String {
-        // State, end, revocation, serial number, file, name. The end is of no consequence here.
+        // State, end, revocation, serial number, file, name. The end does not matter here.
         format!("V\t491231235959Z\t\t{serial}\tunknown\t/CN=any\n")
     }
 
-    /// The line of its index for a revoked certificate; `revocation` is a UTCTime, and a reason behind a comma.
+    /// The line of the responder's index for a revoked certificate. `revocation` is a UTCTime, with a reason after a
+    /// comma.
     pub fn revoked(serial: &Serial, revocation: &str) -> String {
         format!("R\t491231235959Z\t{revocation}\t{serial}\tunknown\t/CN=any\n")
     }
 
-    /// Starts it with these lines for an index, and these arguments.
+    /// Starts the responder with these lines as its index, and these arguments.
     pub fn start_with(&mut self, world: &World, delegate: Option<&Issued>, index: &str, arguments: &[&str]) {
         let (certificate, key) = match delegate {
             Some(delegate) => (delegate.certificate_pem(), delegate.key_pem()),
@@ -73,7 +75,7 @@ impl OpensslResponder {
         command.args(["-port", &self.port.to_string()]).args(arguments).current_dir(world.path(""));
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log file")).stderr(log);
         self.child = Some(command.spawn().expect("openssl"));
-        // A question, not a connection alone: that would keep it waiting for ever.
+        // A question, not only a connection: an open connection would block the responder for ever.
         wait_until("openssl's responder answers", || {
             let mut question = Command::new("openssl");
             question.args(["ocsp", "-issuer", "ca.pem", "-serial", "1", "-noverify", "-url", &self.url()]);
@@ -95,7 +97,7 @@ impl Drop for OpensslResponder {
     }
 }
 
-/// Has OpenSSL judge a response about a certificate of the world's authority: it must be verified, and good.
+/// Lets OpenSSL judge a response about a certificate of the world's authority. The response must be verified and good.
 pub fn check_with_openssl(world: &World, certificate: &Issued, response: &Path) {
     for (name, text) in [
         ("judged.pem", certificate.certificate_pem()),

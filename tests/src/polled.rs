@@ -1,13 +1,13 @@
-//! Futures that are dropped before they are ready, as `select!`, time-outs and the end of a program do.
+//! Drops futures before they are ready, as `select!`, time-outs and the end of a program do.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-/// Polls a future as often as it asks for it, at most so many times, and then drops it. Returns its output where it was
-/// ready by then.
+/// Polls a future whenever it wakes, at most `times` times, and then drops it. Returns the output if the future became
+/// ready.+
 ///
-/// Called with 1, 2, 3 … until it is ready, this drops it at each point where it waits.
+/// Calls with 1, 2, 3 … until it is ready drop the future at each point where it waits.
 pub async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = times;

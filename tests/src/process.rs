@@ -1,4 +1,4 @@
-//! Processes: what they say, how they end, how busy they are.
+//! Processes: their output, their end, and their processor time.
 
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -23,7 +23,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// The JSON objects on its standard output, one a line, without the last one; and the last one.
+    /// The JSON objects on the standard output, one a line: all but the last one, and the last one.
     pub fn rows_and_last(&self) -> (Vec<Value>, Value) {
         let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let mut objects: Vec<Value> = self.out.lines().map(parse).collect();
@@ -38,7 +38,7 @@ impl Ended {
     }
 }
 
-/// A process whose output is recorded; it and all that it started are killed on drop.
+/// A process with recorded output. Its drop kills the process and its children.
 pub struct Running {
     child: Child,
     out: Stream,
@@ -55,54 +55,54 @@ impl Running {
         Running { child, out, err }
     }
 
-    /// The number of the process.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its standard input, where the command has it piped.
+    /// The standard input, if the command has it piped.
     pub fn stdin(&mut self) -> &mut Option<ChildStdin> {
         &mut self.child.stdin
     }
 
-    /// Sends it a signal, such as `HUP`.
+    /// Sends the process a signal, such as `HUP`.
     pub fn signal(&self, signal: &str) {
         signal_to(self.child.id(), signal);
     }
 
-    /// Whether it runs.
+    /// Whether the process runs.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("its status").is_none()
     }
 
-    /// Whether these words are on its standard error by now.
+    /// Whether the standard error has these words by now.
     pub fn said(&self, words: &str) -> bool {
         self.err.so_far().contains(words)
     }
 
-    /// What is on its standard error by now.
+    /// The standard error so far.
     pub fn words(&self) -> String {
         self.err.so_far()
     }
 
-    /// The whole lines on its standard output by now.
+    /// The complete lines of the standard output so far.
     pub fn lines(&self) -> Vec<String> {
         let out = self.out.so_far();
         out.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned).collect()
     }
 
-    /// Waits for a line with these words on its standard output, and returns the first one.
+    /// Waits for a line with these words on the standard output, and returns the first such line.
     pub fn line(&self, words: &str) -> String {
         wait_for(&format!("{words:?}"), || self.lines().into_iter().find(|line| line.contains(words)))
     }
 
-    /// Ends it with SIGKILL.
+    /// Ends the process with SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().expect("kill");
         self.child.wait().expect("its end");
     }
 
-    /// Waits for its end; one that takes longer is killed, and the test fails.
+    /// Waits for the end of the process. After `patience`, the process is killed, and the test fails.
     pub fn end(mut self, patience: Duration) -> Ended {
         let mut status = None;
         let in_time = until(patience, || {
@@ -122,7 +122,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let is_over = matches!(self.child.try_wait(), Ok(Some(_)));
         if !is_over {
-            // The group: the workers of a master as well.
+            // The process group, which includes the workers of a master.
             let group = format!("-{}", self.child.id());
             let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
             let _ = self.child.wait();
@@ -130,7 +130,7 @@ impl Drop for Running {
     }
 }
 
-/// The bytes of a stream, read by a thread.
+/// The bytes of a stream, which a thread reads.
 struct Stream {
     bytes: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,
@@ -154,7 +154,7 @@ impl Stream {
         String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
-    /// All that it brought, when it has ended.
+    /// All bytes of the stream, after its end.
     fn whole(&mut self) -> String {
         if let Some(reader) = self.reader.take() {
             reader.join().expect("a reader");
@@ -169,10 +169,10 @@ pub fn signal_to(process: u32, signal: &str) {
     assert!(status.success(), "kill -s {signal} {process}");
 }
 
-/// How long a process has been busy, in steps of 10 ms, as Linux counts it.
+/// The processor time of a process so far, in steps of 10 ms, as Linux counts it.
 pub fn cpu_time(pid: u64) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
-    // After the name in parentheses: the 14th and 15th field of all.
+    // The fields after the name in parentheses: the 14th and 15th of all fields.
     let (_, fields) = stat.rsplit_once(')').expect("a name");
     let ticks: u64 = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks")).sum();
     Duration::from_millis(ticks * 10)

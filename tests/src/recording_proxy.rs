@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
-/// A proxy between clients and a responder. It records what the responder sends, and can hold requests back.
+/// A proxy between clients and a responder. It records the responder's answers, and can hold requests back.
 pub struct RecordingProxy {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -13,7 +13,7 @@ pub struct RecordingProxy {
 
 #[derive(Default)]
 struct Shared {
-    /// What was sent, by connection.
+    /// The bytes that were sent, by connection.
     sent: Mutex<Vec<Vec<u8>>>,
     gate: Mutex<Gate>,
     moved: Condvar,
@@ -26,7 +26,7 @@ struct Gate {
 }
 
 impl RecordingProxy {
-    /// Starts it in front of this responder.
+    /// Starts a proxy in front of this responder.
     pub fn start(responder: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let proxy = RecordingProxy { address: listener.local_addr().unwrap(), shared: Arc::default() };
@@ -43,18 +43,18 @@ impl RecordingProxy {
         proxy
     }
 
-    /// Its URL.
+    /// The URL of the proxy.
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
 
-    /// Holds requests back, or lets them through again.
+    /// Holds requests back, or lets them pass again.
     pub fn hold(&self, held: bool) {
         self.shared.gate.lock().unwrap().held = held;
         self.shared.moved.notify_all();
     }
 
-    /// The OCSP responses that went through.
+    /// The OCSP responses that passed through.
     pub fn responses(&self) -> Vec<Vec<u8>> {
         self.shared.sent.lock().unwrap().iter().flat_map(|sent| bodies(sent)).collect()
     }
@@ -64,7 +64,7 @@ impl Drop for RecordingProxy {
     fn drop(&mut self) {
         self.shared.gate.lock().unwrap().ended = true;
         self.shared.moved.notify_all();
-        // Wakes the thread that waits for connections.
+        // The connection wakes the thread that waits for connections.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -87,7 +87,7 @@ impl Shared {
         let (mut from_server, mut to_client) = (server, client);
         let mut buffer = [0; 16 * 1024];
         while let Ok(count @ 1..) = from_server.read(&mut buffer) {
-            // Recorded first, so that a client that has it finds it here.
+            // The bytes are recorded before they are sent, so that a client that has them also finds them here.
             let received = buffer.get(..count).unwrap();
             self.sent.lock().unwrap().get_mut(number).unwrap().extend(received);
             if to_client.write_all(received).is_err() {
@@ -98,7 +98,7 @@ impl Shared {
     }
 }
 
-/// The bodies of HTTP responses, one after the other on a connection.
+/// The bodies of HTTP responses, which follow each other on a connection.
 fn bodies(mut sent: &[u8]) -> Vec<Vec<u8>> {
     let mut bodies = Vec::new();
     while let Some(end) = sent.windows(4).position(|window| window == b"\r\n\r\n") {

@@ -1,18 +1,18 @@
-//! Tests that cannot be made here: they fail, unless the environment says that they may be left out.
+//! Tests that cannot run on this machine: they fail, unless the environment allows them to be skipped.
 
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 
-/// Says that a test cannot be made here, since something is missing that it needs; the test returns right after it.
+/// Reports that a test cannot run, because this machine lacks something. The test returns right after it.+
 ///
-/// A test that proves nothing must not look like one that passed. So this fails the test, unless `STAPLED_MAY_SKIP` is 1.
-/// Either way it is listed in the file that `STAPLED_SKIPPED` names, which `make test` prints at its end.
+/// A test that proves nothing must not look like a passed test. So this fails the test, unless `STAPLED_MAY_SKIP` is 1.
+/// In both cases, the test is listed in the file that `STAPLED_SKIPPED` names, which `make test` prints at its end.+
 ///
 /// # Panics
 ///
-/// Unless the environment says `STAPLED_MAY_SKIP=1`.
+/// Panics unless the environment has `STAPLED_MAY_SKIP=1`.
 #[track_caller]
 pub fn skip(missing: &str) {
     let thread = std::thread::current();
@@ -29,7 +29,7 @@ pub fn skip(missing: &str) {
 fn note(test: &str, missing: &str, may_skip: bool, list: Option<&Path>) {
     let line = format!("{test}: {missing}\n");
     if let Some(list) = list {
-        // Written in one go: other tests append to it, too.
+        // One write, since other tests append to the file too.
         let file = OpenOptions::new().create(true).append(true).open(list);
         file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the list of skipped tests");
     }
@@ -37,12 +37,12 @@ fn note(test: &str, missing: &str, may_skip: bool, list: Option<&Path>) {
     eprint!("SKIPPED: {line}");
 }
 
-/// Whether `make prove` runs the tests, with `STAPLED_PROVE=full`: then those that repeat something do so more often.
+/// Whether `make prove` runs the tests, with `STAPLED_PROVE=full`: tests with repetitions then repeat more often.
 pub fn is_full_proof() -> bool {
     std::env::var("STAPLED_PROVE").is_ok_and(|extent| extent == "full")
 }
 
-/// How often to repeat something: the first number in a full proof, the second one otherwise.
+/// The number of repetitions: `full` in a full proof, `short` otherwise.
 pub fn how_many(full: usize, short: usize) -> usize {
     if is_full_proof() { full } else { short }
 }

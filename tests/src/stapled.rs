@@ -1,4 +1,4 @@
-//! The real `stapled`.
+//! Starts and controls the real `stapled`.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -11,78 +11,78 @@ use crate::process::Ended;
 use crate::wait::{PATIENCE, wait_for, wait_for_within};
 use crate::world::World;
 
-/// Arguments, before it runs.
+/// The arguments of a `stapled` that is not started yet.
 #[must_use]
 pub struct StapledCommand {
     folder: PathBuf,
-    /// What runs the program, with its words before it.
+    /// The program that runs `stapled`, with its own arguments first.
     wrapper: Vec<OsString>,
     arguments: Vec<OsString>,
 }
 
-/// A running `stapled`; killed on drop.
+/// A running `stapled`. Its drop kills it.
 pub struct Stapled {
     child: Child,
     log: PathBuf,
 }
 
 impl Stapled {
-    /// One without arguments yet. It reads no configuration file of this machine.
+    /// A command without arguments yet. It reads no configuration file of this machine.
     pub fn of(world: &World) -> StapledCommand {
         Stapled::asked(world).args(["--config".into(), world.path("empty.conf")])
     }
 
-    /// One for a command of its own, such as `status`.
+    /// A command for another subcommand, such as `status`.
     pub fn asked(world: &World) -> StapledCommand {
-        // Built before anybody looks at a clock.
+        // The build comes first, so that it does not count in a time measurement.
         program();
         StapledCommand { folder: world.path(""), wrapper: Vec::new(), arguments: Vec::new() }
     }
 
-    /// The number of its process.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends it a signal, such as `HUP`.
+    /// Sends the process a signal, such as `HUP`.
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status();
         assert!(status.expect("kill").success());
     }
 
-    /// Whether it runs.
+    /// Whether the process runs.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("its status").is_none()
     }
 
-    /// All it has logged.
+    /// The complete log so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).expect("the log")).into_owned()
     }
 
-    /// The lines of its log that contain all of `parts`.
+    /// The lines of the log that contain all of `parts`.
     pub fn lines(&self, parts: &[&str]) -> Vec<String> {
         self.log().lines().filter(|line| parts.iter().all(|part| line.contains(part))).map(str::to_owned).collect()
     }
 
-    /// Waits for a line in its log that contains all of `parts`.
+    /// Waits for a line of the log that contains all of `parts`.
     pub fn wait_for_line(&self, parts: &[&str]) -> String {
         self.wait_for_line_within(PATIENCE, parts)
     }
 
-    /// Waits so long for a line in its log that contains all of `parts`.
+    /// Waits at most `patience` for a line of the log that contains all of `parts`.
     pub fn wait_for_line_within(&self, patience: Duration, parts: &[&str]) -> String {
         wait_for_within(patience, &format!("stapled logs {parts:?}"), || self.lines(parts).into_iter().next())
     }
 
-    /// Ends it as an administrator does, and waits until it has; it must end well.
+    /// Ends the process as an administrator does, and waits for its end, which must be successful.
     pub fn stop(mut self) {
         self.signal("TERM");
         let status: ExitStatus = wait_for("stapled ends", || self.child.try_wait().expect("its status"));
         assert_eq!(status.code(), Some(0), "stapled ended with {status}");
     }
 
-    /// Ends it with SIGKILL.
+    /// Ends the process with SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().expect("kill");
         let _ = self.child.wait();
@@ -106,28 +106,28 @@ impl StapledCommand {
         self
     }
 
-    /// `--cert-paths`.
+    /// Adds `--cert-paths` with these paths.
     pub fn certs<A: AsRef<OsStr>>(self, paths: impl IntoIterator<Item = A>) -> Self {
         self.args(["--cert-paths"]).args(paths)
     }
 
-    /// `--haproxy-sockets`.
+    /// Adds `--haproxy-sockets` with these sockets.
     pub fn sockets<A: AsRef<OsStr>>(self, sockets: impl IntoIterator<Item = A>) -> Self {
         self.args(["--haproxy-sockets"]).args(sockets)
     }
 
-    /// Runs it by other words: a program that runs what follows its own arguments.
+    /// Runs `stapled` through another program, which starts the command after its own arguments.
     pub fn by<A: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = A>) -> Self {
         self.wrapper.extend(words.into_iter().map(|word| word.as_ref().to_owned()));
         self
     }
 
-    /// Starts it, with a log of every step.
+    /// Starts `stapled` with a log of every step.
     pub fn start(self) -> Stapled {
         self.start_with_verbosity(4)
     }
 
-    /// Starts it, with a log that says less.
+    /// Starts `stapled` with a shorter log.
     pub fn start_with_verbosity(self, verbosity: u8) -> Stapled {
         static LOGS: AtomicUsize = AtomicUsize::new(0);
         let log = self.folder.join(format!("stapled-{}.log", LOGS.fetch_add(1, Ordering::Relaxed)));
@@ -137,7 +137,7 @@ impl StapledCommand {
         Stapled { child, log }
     }
 
-    /// Runs it to its end.
+    /// Runs `stapled` to its end.
     pub fn run(self) -> Ended {
         let output = self.command().output().expect("stapled");
         Ended {
@@ -152,18 +152,18 @@ impl StapledCommand {
         let mut words = words.chain(self.arguments.iter().map(OsString::as_os_str));
         let mut command = Command::new(words.next().expect("a program"));
         command.args(words).current_dir(&self.folder).env("HOME", &self.folder).stdin(Stdio::null());
-        // What would lead its questions, or its words, elsewhere.
+        // Variables that would redirect questions or output.
         for variable in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
             command.env_remove(variable).env_remove(variable.to_uppercase());
         }
         command.env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM");
-        // So that tests do not quarrel about the control socket of the machine.
+        // A control socket of the test's own: tests do not share the machine's.
         command.env("RUNTIME_DIRECTORY", &self.folder);
         command
     }
 }
 
-/// The program `stapled`, as this checkout builds it: the one that the variable `STAPLED` names, or else one that cargo builds
+/// The program `stapled` of this checkout: the one that the variable `STAPLED` names, or else one that cargo builds
 /// now, with the profile of this test.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
@@ -175,16 +175,16 @@ pub fn program() -> &'static Path {
     })
 }
 
-/// The program `stapled` that cargo has built for the tests of its own package, and whose path it has told them.
+/// The program `stapled` that cargo has built for the tests of its own package, whose path cargo gives to them.
 pub fn built_program(path: &Path) -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| own_program(path, || ()))
 }
 
-/// The program that the variable `STAPLED` names, or else `program` by a name of this checkout's own.
+/// The program that the variable `STAPLED` names, or else `program` under a name of this checkout's own.+
 ///
-/// Where several checkouts share a target folder, each build overwrites `target/PROFILE/stapled`. So the program gets
-/// another name there, with the path of this checkout in it, as soon as it is built.
+/// If several checkouts share a target folder, each build overwrites `target/PROFILE/stapled`. So the program gets
+/// another name there right after its build, with the path of this checkout in it.
 fn own_program(program: &Path, build: impl FnOnce()) -> PathBuf {
     if let Some(named) = std::env::var_os("STAPLED") {
         return named.into();
@@ -192,14 +192,14 @@ fn own_program(program: &Path, build: impl FnOnce()) -> PathBuf {
     let all = program.with_file_name("stapled-of");
     let own = all.join(env!("CARGO_MANIFEST_DIR").replace('/', "_"));
     std::fs::create_dir_all(&own).expect("a folder");
-    // Other tests wait meanwhile, those of other checkouts as well.
+    // Other tests wait meanwhile, including those of other checkouts.
     let lock = std::fs::File::create(all.join("lock")).expect("a lock");
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("the lock");
     build();
     let link = own.join(format!("stapled-{}", std::process::id()));
     let _ = std::fs::remove_file(&link);
     std::fs::hard_link(program, &link).expect("a link");
-    // Programs that run keep the file that they were started from.
+    // Running programs keep the file that they were started from.
     std::fs::rename(&link, own.join("stapled")).expect("the link's name");
     own.join("stapled")
 }

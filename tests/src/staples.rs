@@ -28,7 +28,7 @@ pub fn chain(issued: &Issued, authority: &Authority) -> Arc<CertChain> {
     Arc::new(chain.expect("a chain"))
 }
 
-/// The site of a certificate that is served from this file, which contains its issuer as well.
+/// The site of a certificate that is served from this file, which also contains its issuer.
 pub fn site(file: impl Into<PathBuf>) -> Site {
     let file = file.into();
     site_as(&file.to_string_lossy(), file.clone())
@@ -45,12 +45,12 @@ fn site_as(name: &str, file: PathBuf) -> Site {
 }
 
 impl Cert {
-    /// The site of its file.
+    /// The site of the certificate's file.
     pub fn site(&self) -> Site {
         site(&self.path)
     }
 
-    /// The site of its file where a server knows it by another name.
+    /// The site of the certificate's file, for a server that knows the certificate by another name.
     pub fn site_as(&self, name: &str) -> Site {
         site_as(name, self.path.clone())
     }
@@ -100,12 +100,12 @@ impl World {
     }
 }
 
-/// A certificate in no file, with staples of different lifetimes.
+/// A certificate without a file, with staples of different lifetimes.
 #[derive(Debug)]
 pub struct Example {
     /// The certificate and its issuer.
     pub chain: Arc<CertChain>,
-    /// One staple for each lifetime that was asked for.
+    /// One staple for each requested lifetime.
     pub staples: Vec<Staple>,
 }
 

@@ -1,4 +1,4 @@
-//! A TLS client that looks at what is stapled.
+//! A TLS client that shows the staple.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -11,36 +11,36 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::wait::PATIENCE;
 
-/// What a TLS server showed.
+/// The result of a handshake with a TLS server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Handshake {
-    /// Its certificate, DER.
+    /// The server's certificate, in DER.
     pub certificate: Vec<u8>,
-    /// The staple, byte for byte; `None` for none.
+    /// The staple, byte for byte; `None` if the server sends none.
     pub staple: Option<Vec<u8>>,
 }
 
-/// Which certificates the client accepts.
+/// The certificates that the client accepts.
 #[derive(Clone, Copy, Debug)]
 pub enum Trust<'a> {
     /// Every certificate.
     Any,
-    /// Those that this root, in DER, or a certificate below it issued for the host.
+    /// Certificates for the host that this root, in DER, or an authority below it issued.
     Root(&'a [u8]),
 }
 
-/// Makes a handshake with the server at `socket`, which asks for `host` and accepts every certificate.
+/// Makes a handshake with the server at `socket`, for `host`, and accepts every certificate.+
 ///
 /// # Errors
-/// When no server listens there, or the handshake fails.
+/// No server listens there, or the handshake fails.
 pub fn handshake(socket: &Path, host: &str) -> std::io::Result<Handshake> {
     Ok(connect(socket, host)?.1)
 }
 
-/// Makes a handshake as [`handshake`] does, and returns the connection as well: it stays open until it is dropped.
+/// Makes a handshake as [`handshake`] does, and also returns the connection, which stays open until its drop.+
 ///
 /// # Errors
-/// When no server listens there, or the handshake fails.
+/// No server listens there, or the handshake fails.
 pub fn connect(socket: &Path, host: &str) -> std::io::Result<(UnixStream, Handshake)> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -51,7 +51,7 @@ pub fn connect(socket: &Path, host: &str) -> std::io::Result<(UnixStream, Handsh
 /// Makes a handshake over a connection.
 ///
 /// # Errors
-/// When the handshake fails, for example since the certificate is not trusted.
+/// The handshake fails, for example because the certificate is not trusted.
 pub fn handshake_over(stream: &mut (impl Read + Write), host: &str, trust: Trust<'_>) -> std::io::Result<Handshake> {
     let recorder = Arc::new(Recorder { verifier: verifier(trust), seen: Mutex::default() });
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -79,7 +79,7 @@ fn verifier(trust: Trust<'_>) -> Option<Arc<WebPkiServerVerifier>> {
     Some(verifier.expect("a verifier"))
 }
 
-/// Records what the server shows, and then verifies it if there is a verifier.
+/// Records the server's certificate and staple, and then verifies the certificate if there is a verifier.
 #[derive(Debug)]
 struct Recorder {
     verifier: Option<Arc<WebPkiServerVerifier>>,

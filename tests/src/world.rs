@@ -1,4 +1,4 @@
-//! The directory that a test plays in, and its certificate authority.
+//! The directory of a test, and its certificate authority.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::wait::wait_for;
 
-/// A temporary directory with certificates in `certs/`, issued by an authority under a root.
+/// A temporary directory with certificates in `certs/`. An authority below a root issues them.
 pub struct World {
     folder: TempDir,
     /// The authority that issues the certificates.
@@ -20,24 +20,24 @@ pub struct World {
 
 /// A certificate with its key and chain in a file.
 pub struct Cert {
-    /// What was issued.
+    /// The issued certificate with its key.
     pub issued: Issued,
     /// The authority that issued it.
     pub issuer: Authority,
-    /// The file.
+    /// The path of the file.
     pub path: PathBuf,
-    /// The name that HAProxy chooses it by.
+    /// The host name by which HAProxy chooses the certificate.
     pub host: String,
 }
 
 impl World {
-    /// A new one, without certificates, whose authority is below a root.
+    /// A new world without certificates, whose authority is below a root.
     pub fn new() -> Self {
         let root = Authority::root("Test Root").create().expect("a root");
         Self::under(root.intermediate("Test CA").create().expect("an authority"))
     }
 
-    /// A new one, without certificates, with this authority.
+    /// A new world without certificates, with this authority.
     pub fn under(ca: Authority) -> Self {
         let folder = tempfile::Builder::new().prefix("stapled-test-").tempdir().expect("a temporary directory");
         std::fs::create_dir(folder.path().join("certs")).expect("a directory");
@@ -46,7 +46,7 @@ impl World {
         World { folder, ca, key, hosts: AtomicUsize::new(0) }
     }
 
-    /// The path of something in it.
+    /// The path of `name` in the directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -61,30 +61,30 @@ impl World {
         self.cert_with(name, |profile| profile.ocsp_url(ocsp_url))
     }
 
-    /// A certificate in `certs/NAME.pem`; `adapt` says what it is like.
+    /// A certificate in `certs/NAME.pem`, with a profile that `adapt` changes.
     pub fn cert_with(&self, name: &str, adapt: impl FnOnce(Profile) -> Profile) -> Cert {
         let cert = self.issue(&self.certs().join(name).with_extension("pem"), adapt);
         cert.write();
         cert
     }
 
-    /// A certificate that is in no file yet.
+    /// A certificate that is not in a file yet.
     pub fn issue(&self, path: &Path, adapt: impl FnOnce(Profile) -> Profile) -> Cert {
         let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a name");
         let stem: String = stem.chars().filter(char::is_ascii_alphanumeric).collect();
         let stem = if stem.is_empty() { "host" } else { stem.as_str() };
-        // A host of its own for each, since HAProxy chooses by it.
+        // Each certificate has a host of its own, since HAProxy chooses by it.
         let host = format!("{stem}-{}.example", self.hosts.fetch_add(1, Ordering::Relaxed));
         self.issue_for(path, &host, adapt)
     }
 
-    /// One that replaces `cert`: another certificate for the same host and file, which is in no file yet.
+    /// A certificate that replaces `cert`: another certificate for the same host and file, which is not in a file yet.
     pub fn renewal_of(&self, cert: &Cert, ocsp_url: &str) -> Cert {
         self.issue_for(&cert.path, &cert.host, |profile| profile.ocsp_url(ocsp_url))
     }
 
     fn issue_for(&self, path: &Path, host: &str, adapt: impl FnOnce(Profile) -> Profile) -> Cert {
-        // One key for all unless said otherwise: making keys takes longer than all the rest.
+        // All certificates share one key unless the profile has another: making keys takes longer than everything else.
         let profile = adapt(Profile::server(host).existing_key(Arc::clone(&self.key)));
         let issued = self.ca.issue(&profile).expect("a certificate");
         Cert { issued, issuer: self.ca.clone(), path: path.to_owned(), host: host.to_owned() }
@@ -102,8 +102,8 @@ impl World {
         self.cert_before(file, true, &[])
     }
 
-    /// A certificate in this file, with these certificates, PEM, behind it, and its key; with the extension
-    /// authorityKeyIdentifier where `names_key` says so.
+    /// A certificate in this file, followed by these PEM certificates and its key. `names_key` adds the extension
+    /// authorityKeyIdentifier.
     pub fn cert_before(&self, file: &str, names_key: bool, chain: &[&str]) -> Cert {
         let cert = self.issue(&self.path(file), |profile| profile.authority_key_identifier(names_key));
         std::fs::create_dir_all(cert.path.parent().expect("a folder")).expect("a folder");
@@ -120,7 +120,7 @@ impl World {
         certs
     }
 
-    /// This many certificates that are in no file yet.
+    /// This many certificates that are not in files yet.
     pub fn many_unwritten(&self, folder: &str, count: usize) -> Vec<Cert> {
         let path = |number| self.path(folder).join(format!("{number}.pem"));
         (0..count).map(|number| self.issue(&path(number), |profile| profile)).collect()
@@ -143,25 +143,26 @@ impl Default for World {
 }
 
 impl Cert {
-    /// Writes certificate, chain and key into its file.
+    /// Writes the certificate, its chain and its key into its file.
     pub fn write(&self) {
         std::fs::create_dir_all(self.path.parent().expect("a folder")).expect("a folder");
         self.issued.write_bundle(&self.path).expect("a file");
     }
 
-    /// Where its staple is written.
+    /// The path of its staple file.
     pub fn staple_path(&self) -> PathBuf {
         let mut path = self.path.clone().into_os_string();
         path.push(".ocsp");
         path.into()
     }
 
-    /// What is written there.
+    /// The contents of its staple file; `None` if there is none.
     pub fn staple_file(&self) -> Option<Vec<u8>> {
         std::fs::read(self.staple_path()).ok()
     }
 
-    /// Waits until its staple is written, and returns what is. After a handshake that comes as soon, or a little later.
+    /// Waits until its staple file is written, and returns the contents. After a handshake with the staple, the file
+    /// comes at the same time or a little later.
     pub fn wait_for_file(&self) -> Vec<u8> {
         wait_for(&format!("{} is written", self.staple_path().display()), || self.staple_file())
     }

@@ -1,4 +1,4 @@
-//! What is said, about which certificate, and for how long.
+//! Tests of the answer in a response: its status, its certificate and its times.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn which_certificate_it_is_about() {
     assert_eq!(case.verdict(&of(case.ca.cert_id(&next, HashAlgorithm::Sha1))), "no_matching_certid");
     let stranger = authority("Stranger", KeyType::EcdsaP256);
     assert_eq!(case.verdict(&of(stranger.cert_id(serial, HashAlgorithm::Sha1))), "wrong_issuer");
-    // Right name with a wrong key, and the other way round.
+    // The right name with a wrong key, then the reverse.
     let namesake = authority("Judged CA", KeyType::EcdsaP256);
     assert_eq!(case.verdict(&of(namesake.cert_id(serial, HashAlgorithm::Sha256))), "wrong_issuer");
     let renamed = Authority::root("Other name").existing_key(Arc::clone(case.ca.key())).create().unwrap();
@@ -49,7 +49,7 @@ fn which_certificate_it_is_about() {
     assert_eq!(case.verdict(&times(ResponseBuilder::new(&case.ca)).unknown(&case.id())), "unknown");
 }
 
-/// A CertID as it is in no certificate authority's tables.
+/// CertIDs in forms that no certificate authority's table has.
 #[test]
 fn cert_ids_to_the_byte() {
     let case = Case::new(KeyType::EcdsaP256);
@@ -62,14 +62,14 @@ fn cert_ids_to_the_byte() {
     };
     let algorithm = b"\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00";
     assert_eq!(verdict(algorithm, algorithm), "good");
-    // RFC 6960 §4.1.1 has no other parameters than NULL.
+    // RFC 6960 §4.1.1 allows no parameters other than NULL.
     assert_eq!(verdict(algorithm, b"\x30\x0a\x06\x05\x2b\x0e\x03\x02\x1a\x04\x01\x00"), "malformed");
-    // The right hashes under the name of a hash that is not known (here: MD5), or of another one.
+    // The right hashes under the name of an unknown hash (here: MD5), or of another known hash.
     let md5 = b"\x30\x0c\x06\x08\x2a\x86\x48\x86\xf7\x0d\x02\x05\x05\x00";
     assert_eq!(verdict(algorithm, md5), "no_matching_certid");
     let sha256 = b"\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00";
     assert_eq!(verdict(algorithm, sha256), "wrong_issuer");
-    // The serial number with a byte too many, and with its sign turned.
+    // The serial number with an extra byte, and with the opposite sign.
     let serial = id[id.len() - 18..].to_vec();
     assert_eq!(serial[..2], [2, 16], "a serial number of 16 bytes");
     assert_eq!(verdict(&serial, &[&[2, 17, 0], &serial[2..]].concat()), "malformed");
@@ -78,8 +78,8 @@ fn cert_ids_to_the_byte() {
     assert_eq!(verdict(&serial, b"\x02\x00"), "malformed");
 }
 
-/// Every answer about the certificate counts, whatever hash names it there, known or not, and whatever extensions it has:
-/// in no order does a good one outshine another.
+/// Every answer about the certificate counts, with any hash, known or not, and any extensions. A good answer does not
+/// cancel another answer, in any order.
 #[test]
 fn all_answers_about_the_certificate_count() {
     let case = Case::new(KeyType::EcdsaP256);
@@ -135,7 +135,7 @@ fn all_answers_about_the_certificate_count() {
             assert_eq!(verdict, "unhandled_critical_extension", "{what}");
         }
     }
-    // What nobody can say about whom does not undo a revocation, and is no answer by itself.
+    // An answer whose certificate is uncertain does not undo a revocation, and is not an answer by itself.
     for (id, what) in &doubtful {
         for (first, second) in [((revoked, &own, None), (good, id, None)), ((good, id, None), (revoked, &own, None))] {
             assert_eq!(two(first, second), "revoked", "{what}");
@@ -145,7 +145,7 @@ fn all_answers_about_the_certificate_count() {
             assert_eq!(case.verdict(&alone), "no_matching_certid", "{what}");
         }
     }
-    // Other certificates have nothing to do with it: those of another serial number, and of another issuer.
+    // Answers about other certificates do not count: those with another serial number, and those of another issuer.
     let next = Serial::from_bytes(&[0x11, 0x22]);
     let stranger = authority("Stranger", KeyType::EcdsaP256);
     let mut others: Vec<CertId> = unknown_hashes.map(|(arcs, length, _)| by_oid(arcs, length, &next)).to_vec();
@@ -160,7 +160,7 @@ fn all_answers_about_the_certificate_count() {
     }
 }
 
-/// Of answers about the same certificate that agree, the newest counts, in whatever order they come.
+/// If answers about the same certificate agree, the newest counts, in any order.
 #[test]
 fn the_newest_of_several_answers() {
     let case = Case::new(KeyType::EcdsaP256);
@@ -173,14 +173,14 @@ fn the_newest_of_several_answers() {
         let response = at(&sha256, at(&case.id(), none(), first), second);
         let facts = case.judge_with(&response, &JudgePolicy::default()).unwrap().facts;
         assert_eq!(facts.this_update, Timestamp::from_unix(NOW - 50), "{first}, {second}");
-        // Of equally new ones, the first.
+        // If answers are equally new, the first counts.
         assert_eq!(facts.cert_id.hash_name(), if second < first { "SHA-256" } else { "SHA-1" }, "{first}, {second}");
     }
-    // Another issuer's certificate with the same serial number, by another hash, stands in nobody's way.
+    // Another issuer's certificate with the same serial number, by another hash, does no harm.
     let stranger = authority("Stranger", KeyType::EcdsaP256);
     let response = at(&stranger.cert_id(case.leaf.serial(), HashAlgorithm::Sha1), none(), 50);
     assert_eq!(case.verdict(&at(&sha256, response, 60)), "good");
-    // By a hash that nobody knows, nobody can say whose it is.
+    // With an unknown hash, the issuer cannot be determined.
     let unknown = |hash: &[u8]| {
         let algorithm = der::sequence(&[der::oid(&[1, 3, 6, 1, 4, 1, 99_999, 4])]);
         let hash = der::value(der::OCTET_STRING, hash);
@@ -346,14 +346,14 @@ fn a_staple_says_what_its_response_says() {
     assert!(Arc::ptr_eq(good.chain().end_entity(), case.chain.end_entity()));
     assert_eq!(good.facts().produced_at, at(NOW - 60));
     assert!(format!("{good:?}").contains("judged.test"));
-    // Without nextUpdate, a day.
+    // Without nextUpdate, the end is after a day.
     let endless = staple(&case.good().this_update(NOW - 100).no_next_update());
     assert_eq!((endless.next_update(), endless.expires()), (None, at(NOW - 100 + DAY)));
-    // The end of a delegate counts only where it is the sooner one.
+    // The end of a delegate counts only if it is sooner.
     let long = case.delegate(Profile::ocsp_responder("Long").valid_between(NOW - DAY, NOW + 30 * DAY));
     assert_eq!(staple(&case.good_by(long)).expires(), at(NOW + 7 * DAY));
 
-    // Equal is what has the same bytes and is for the same certificate.
+    // Two staples are equal if they have the same bytes and the same certificate.
     let both = case.good().build().unwrap();
     let judged = |chain: &Arc<CertChain>, bytes: &[u8]| {
         let response = Bytes::copy_from_slice(bytes);

@@ -1,4 +1,4 @@
-//! A CA, a certificate of its, and responses about it.
+//! A CA, a certificate that it issued, and responses about the certificate.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use stapled_ocsp::time::Timestamp;
 pub(crate) const NOW: i64 = 1_800_000_000;
 pub(crate) const DAY: i64 = 86_400;
 
-/// A CA, a certificate of its, and what is judged of it.
+/// A CA, a certificate that it issued, and the judgement of responses about the certificate.
 pub(crate) struct Case {
     pub(crate) ca: Authority,
     pub(crate) leaf: Issued,
@@ -33,7 +33,7 @@ impl Case {
         self.ca.cert_id(self.leaf.serial(), HashAlgorithm::Sha1)
     }
 
-    /// A good response as the issuer signs it; a test breaks it in one place.
+    /// A good response, signed by the issuer. A test changes one part of it.
     pub(crate) fn good(&self) -> ResponseBuilder {
         self.good_by(self.ca.signer())
     }
@@ -64,7 +64,7 @@ impl Case {
             .map_err(|refusal| refusal.code().to_string())
     }
 
-    /// `good`, `revoked`, `unknown`, or the reason code.
+    /// The verdict: `good`, `revoked`, `unknown`, or the reason code.
     pub(crate) fn verdict(&self, response: &ResponseBuilder) -> String {
         verdict(self.judge_with(response, &JudgePolicy::default()))
     }

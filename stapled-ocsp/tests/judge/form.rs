@@ -1,4 +1,4 @@
-//! How it is encoded: strictly, and within bounds.
+//! Tests of the encoding: strict DER within bounds.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ use stapled_ocsp::time::Timestamp;
 
 use crate::case::{Case, DAY, NOW, responder, verdict};
 
-/// What no client decodes is no staple, though the part that matters could be read.
+/// A response that no client decodes is not a staple, even if its important part is readable.
 #[test]
 fn what_clients_cannot_decode() {
     let case = Case::new(KeyType::EcdsaP256);
@@ -25,7 +25,7 @@ fn what_clients_cannot_decode() {
         der::sequence(&[der::value(0x31, &attribute)])
     };
     let utf8 = der::value(0x0c, b"x");
-    // A certificate taken apart and put together again, with one part replaced.
+    // A certificate that is taken apart and reassembled with one part replaced.
     let with = |place: usize, part: Vec<u8>| {
         let mut outer = der::only(odd.der(), der::SEQUENCE).unwrap().contents;
         let mut tbs = der::expect(&mut outer, der::SEQUENCE).unwrap().contents;
@@ -49,7 +49,7 @@ fn what_clients_cannot_decode() {
     assert_eq!(with(1, der::value(der::OCTET_STRING, &[1])), "malformed", "a serial number that is no number");
     assert_eq!(with(4, der::sequence(&[der::NULL, der::NULL])), "malformed", "a validity without times");
     assert_eq!(with(7, der::explicit(3, &der::sequence(&[der::NULL]))), "malformed", "an extension that is none");
-    // A delegate whose certificate names another algorithm inside than outside (RFC 5280 §4.1.1.2).
+    // A delegate whose certificate names different algorithms inside and outside (RFC 5280 §4.1.1.2).
     let delegate = case.delegate(responder());
     let mut outer = der::only(delegate.certificate().unwrap(), der::SEQUENCE).unwrap().contents;
     let tbs = der::expect(&mut outer, der::SEQUENCE).unwrap().whole;
@@ -68,7 +68,7 @@ fn what_clients_cannot_decode() {
     assert_eq!(by(certificate(tbs)), "good");
     assert_eq!(by(certificate(&renamed)), "malformed");
 
-    // Purposes with something else among them: others may read none, or other ones.
+    // Purposes with another element among them: other readers may read no purposes, or different ones.
     let purposes = |purposes: &[Vec<u8>]| {
         let profile = responder().extended_key_usages([]);
         let extension = Extension::new(&[2, 5, 29, 37], der::sequence(purposes));
@@ -82,7 +82,7 @@ fn what_clients_cannot_decode() {
     let by_name = |name: &[u8]| case.verdict(&case.good().responder_id_der(der::explicit(1, name)));
     assert_eq!(by_name(&name(&utf8)), "responder_cert_missing");
     assert_eq!(by_name(&name(&[&utf8[..], der::NULL].concat())), "malformed");
-    // Numbers: that of the certificate, padded, is the same number and other bytes.
+    // Serial numbers: the certificate's number with padding is the same number with other bytes.
     let answer = |serial: Vec<u8>| {
         let id = case.id();
         let mut fields = der::only(id.as_der(), der::SEQUENCE).unwrap().contents;
@@ -103,11 +103,11 @@ fn what_clients_cannot_decode() {
     assert_eq!(answer([&[0], &serial[..]].concat()), "malformed");
 }
 
-/// Of several things that are wrong, the one that is about the signer is told.
+/// If several things are wrong, the error is about the signer.
 #[test]
 fn which_refusal_is_told() {
     let case = Case::new(KeyType::EcdsaP256);
-    // A certificate by its shape, whose keyUsage is none.
+    // A certificate by its shape, whose keyUsage is not valid.
     let odd = responder().key_usages([]).extension(Extension::new(&[2, 5, 29, 15], vec![5, 0]));
     let unreadable = case.delegate(odd).certificate().unwrap().to_vec();
     assert!(Certificate::from_der(&unreadable).is_err());
@@ -117,13 +117,14 @@ fn which_refusal_is_told() {
         assert_eq!(case.verdict(&case.good_by(signer.clone()).certificates(&certificates)), "responder_missing_eku");
     }
     assert_eq!(case.verdict(&case.good_by(signer).certificates(&[&unreadable])), "malformed");
-    // The issuer is named and did not sign: that says more than a certificate that nobody named.
+    // The responderID names the issuer, which did not sign. This says more than a certificate that the responderID does
+    // not name.
     let forged = case.good().responder_by_name().corrupt_signature();
     assert_eq!(case.verdict(&forged.clone().further_certificate(&unreadable)), "bad_signature");
     assert_eq!(case.verdict(&forged.further_certificate(case.leaf.der())), "bad_signature");
 }
 
-/// What is malformed is told with its field and its value.
+/// The error of a malformed field names the field and its value.
 #[test]
 fn malformed_fields_and_values() {
     let case = Case::new(KeyType::EcdsaP256);
@@ -154,7 +155,7 @@ fn malformed_fields_and_values() {
     let odd = |certificate: &[u8]| of(case.good().certificates(&[case.ca.certificate(), certificate]));
     let told = odd(b"\x30\x03\x02\x01\x00");
     assert!(told.contains("certs[1].tbsCertificate: ") && told.contains("INTEGER 00"), "{told}");
-    // A certificate whose serial number is padded.
+    // A certificate whose serial number has padding.
     let mut outer = der::only(case.leaf.der(), der::SEQUENCE).unwrap().contents;
     let mut tbs = der::expect(&mut outer, der::SEQUENCE).unwrap().contents;
     let version = der::next(&mut tbs).unwrap().whole;
@@ -162,7 +163,7 @@ fn malformed_fields_and_values() {
     let tbs = der::sequence(&[version, &der::value(der::INTEGER, &[0, 1]), tbs]);
     let told = odd(&der::value(der::SEQUENCE, &[&tbs, outer].concat()));
     assert!(told.contains("certs[1]: ") && told.contains("superfluous octets") && told.contains("0001"), "{told}");
-    // A private key that was taken for a response: what it holds is not told.
+    // A private key that was given as a response: the error does not show its contents.
     let key = case.ca.key().to_pem();
     let body: String = key.lines().filter(|line| !line.starts_with('-')).collect();
     let key = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, body).unwrap();
@@ -175,7 +176,7 @@ fn malformed_fields_and_values() {
     }
 }
 
-/// However much a stranger sends, what is told of it fits a line of a log.
+/// The error fits one line of a log, whatever the size of the response.
 #[test]
 fn refusals_are_short() {
     let case = Case::new(KeyType::EcdsaP256);
@@ -205,7 +206,7 @@ fn sizes() {
     assert_eq!(case.verdict(&case.good().response_extension(&padding)), "too_large");
 }
 
-/// The second opinion: what is cut by hand says the same as what a general ASN.1 library decodes.
+/// A second opinion: the hand-written reader agrees with a general ASN.1 library.
 #[test]
 fn what_is_read_is_what_another_decoder_reads() {
     let case = Case::new(KeyType::EcdsaP256);
@@ -243,7 +244,7 @@ fn what_is_read_is_what_another_decoder_reads() {
     }
 }
 
-/// How many changes are tried: more where `make prove` asks for it.
+/// The number of changes to try; larger under `make prove`.
 fn cases() -> u32 {
     if stapled_tests::is_full_proof() { 500_000 } else { 2_000 }
 }
@@ -251,8 +252,8 @@ fn cases() -> u32 {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(cases()))]
 
-    /// Whatever is changed in a good response, nothing panics, and what is believed is signed: a change outside of the
-    /// signed bytes may leave it believed, one inside never does.
+    /// No change to a good response causes a panic, and an accepted response is signed. A change outside of the signed
+    /// bytes may leave the response accepted; a change inside never does.
     #[test]
     fn a_changed_response_is_never_a_forgery(position in 0usize..10_000, value: u8, cut in 0usize..4) {
         thread_local! {
@@ -280,7 +281,7 @@ proptest! {
         });
     }
 
-    /// Any bytes at all.
+    /// Arbitrary bytes cause no panic.
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
         let _ = OcspResponse::from_der(&bytes);

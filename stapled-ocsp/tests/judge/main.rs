@@ -1,4 +1,4 @@
-//! Every rule of "when is a response believed": a response that breaks just that rule, and one that barely keeps it.
+//! Tests of every rule of acceptance: a response that breaks only that rule, and a response that barely keeps it.
 
 // A test that cannot go on says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]

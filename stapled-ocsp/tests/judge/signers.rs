@@ -1,4 +1,4 @@
-//! Who may sign, and how.
+//! Tests of the signer and the signature.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ fn every_scheme_of_rsa() {
     {
         assert_eq!(case.verdict(&case.good().scheme(scheme)), "good", "{scheme:?}");
     }
-    // An AlgorithmIdentifier that does not say what was done.
+    // An AlgorithmIdentifier that does not name the algorithm of the signature.
     let other = case.good().algorithm_identifier(RsaPkcs1Sha512.algorithm_identifier());
     assert_eq!(case.verdict(&other), "bad_signature");
     let foreign = case.good().algorithm_identifier(SignatureScheme::Ed25519.algorithm_identifier());
@@ -61,7 +61,7 @@ fn sha1_and_short_keys_only_where_they_are_allowed() {
     policy.sha1_signatures = Weak::Allow;
     assert_eq!(verdict(case.judge_with(&weak, &policy)), "good");
     assert_eq!(verdict(case.judge_with(&weak.clone().corrupt_signature(), &policy)), "bad_signature");
-    // A weakness is told only when nothing else is wrong.
+    // A weakness is reported only if nothing else is wrong.
     assert_eq!(case.verdict(&weak.next_update(NOW - 1)), "expired");
 
     let case = Case::new(KeyType::Rsa1024);
@@ -86,7 +86,7 @@ fn whose_signature_counts() {
     check(case.good_by(delegate.clone()).responder_by_name(), "good", "a delegate by name");
     check(case.good_by(delegate.clone()).responder_by_key(), "good", "a delegate by key");
     check(case.good_by(delegate.clone()).certificates::<&[u8]>(&[]), "responder_cert_missing", "no certificate");
-    // The responderID of somebody else.
+    // The responderID of another signer.
     let id = |signer: &Signer| Signer::new(Arc::clone(delegate.key()), signer.identity().clone(), None);
     let own = delegate.certificate().unwrap();
     let stranger = authority("Stranger", KeyType::EcdsaP256);
@@ -123,17 +123,17 @@ fn whose_signature_counts() {
 
     let foreign = Signer::delegate(&stranger.issue(&responder()).unwrap());
     check(case.good_by(foreign), "responder_wrong_issuer", "a stranger's delegate");
-    // Same name, another key: no more the issuer than any stranger.
+    // The same name with another key: this is not the issuer.
     let namesake = authority("Judged CA", KeyType::EcdsaP256);
     let forged = Signer::delegate(&namesake.issue(&responder()).unwrap());
     check(case.good_by(forged), "responder_wrong_issuer", "the delegate of a namesake");
     check(case.good_by(namesake.signer()), "responder_cert_missing", "a namesake itself, by key");
     check(case.good_by(namesake.signer()).responder_by_name(), "bad_signature", "a namesake itself, by name");
-    // Same key, another name.
+    // The same key with another name.
     let renamed = Authority::root("Other name").existing_key(Arc::clone(case.ca.key())).create().unwrap();
     let delegate = Signer::delegate(&renamed.issue(&responder()).unwrap());
     check(case.good_by(delegate), "responder_wrong_issuer", "the delegate of another name with the same key");
-    // Reissued: same name, same key, another certificate.
+    // A reissued authority: the same name and key in another certificate.
     let reissued = Authority::root("Judged CA").existing_key(Arc::clone(case.ca.key())).create().unwrap();
     let delegate = Signer::delegate(&reissued.issue(&responder()).unwrap());
     check(case.good_by(delegate), "good", "the delegate of the issuer under a new certificate");
@@ -148,8 +148,8 @@ fn whose_signature_counts() {
     );
 }
 
-/// What a delegate's certificate must say: id-kp-OCSPSigning itself, and, where keyUsage is there, that the key may sign
-/// (RFC 5280 §4.2.1.12).
+/// A delegate's certificate needs id-kp-OCSPSigning itself and, if it has keyUsage, a key that may sign (RFC 5280
+/// §4.2.1.12).
 #[test]
 fn purposes_and_usages_of_delegates() {
     use ExtendedKeyUsage::{Any, OcspSigning, ServerAuth};
@@ -186,7 +186,7 @@ fn purposes_and_usages_of_delegates() {
     }
 }
 
-/// Certificates taken apart and put together again, with another part, and signed anew by the CA.
+/// Certificates that are taken apart, reassembled with another part, and signed again by the CA.
 struct Resigned<'c> {
     case: &'c Case,
     scheme: SignatureScheme,
@@ -211,7 +211,7 @@ impl Resigned<'_> {
     }
 }
 
-/// OpenSSL's clients refuse a delegate with times in another form than that of RFC 5280 §4.1.2.5.
+/// OpenSSL's clients refuse a delegate with times in a form other than that of RFC 5280 §4.1.2.5.
 #[test]
 fn times_of_delegates() {
     let case = Case::new(KeyType::EcdsaP256);
@@ -244,7 +244,8 @@ fn times_of_delegates() {
     assert_eq!(with(0, 0x17, b"500101000000Z"), "good", "1950");
     assert_eq!(with(1, 0x17, b"500101000000Z"), "responder_cert_expired", "1950");
     assert_eq!(with(0, 0x17, b"280101000000Z"), "responder_cert_not_yet_valid");
-    // Field and value are told, of the certificate that the issuer issued, before what is wrong with a look-alike.
+    // The error names the field and value of the certificate that the issuer issued, before the defects of a
+    // look-alike.
     let odd = resigned.with(own, Some(der::sequence(&[der::value(0x17, b"2701010000Z"), right[1].clone()])));
     let look_alike = authority("Judged CA", KeyType::EcdsaP256).issue(&responder()).unwrap();
     for certificates in [[look_alike.der(), &odd], [&odd, look_alike.der()]] {
@@ -254,14 +255,15 @@ fn times_of_delegates() {
         let refusal = Judge::new(&case.chain).at(at).judge(bytes.clone()).unwrap_err().to_string();
         assert!(refusal.contains("notBefore") && refusal.contains("2701010000Z"), "{refusal}");
     }
-    // The certificate in question and its issuer are the clients' to judge.
+    // Clients judge the certificate in question and its issuer.
     let leaf =
         resigned.with(case.leaf.der(), Some(der::sequence(&[der::value(0x17, b"2701010000Z"), right[1].clone()])));
     let leaf = Arc::new(Certificate::from_der(&leaf).unwrap());
     assert!(CertChain::new(leaf, Arc::clone(case.chain.issuer())).is_ok());
 }
 
-/// RSASSA-PSS as others write its parameters: in responses, on delegates' certificates and on the certificate itself.
+/// RSASSA-PSS with parameters as other programs write them: in responses, on delegates' certificates, and on the
+/// certificate itself.
 #[test]
 fn pss_parameters_in_all_places() {
     use SignatureScheme::{RsaPssSha256, RsaPssSha384};
@@ -299,11 +301,12 @@ fn pss_parameters_in_all_places() {
     }
 }
 
-/// A name is no proof: another key under the issuer's name, and the issuer's key under another name.
+/// A name is not a proof: another key under the issuer's name is not the issuer, and neither is the issuer's key under
+/// another name.
 #[test]
 fn delegates_that_look_like_the_issuer() {
     let case = Case::new(KeyType::EcdsaP256);
-    // A delegate may bear the issuer's name; its own certificate decides.
+    // A delegate may have the issuer's name; its own certificate decides.
     let same_name = Profile::ocsp_responder("Judged CA").valid_between(NOW - DAY, NOW + DAY);
     let namesake = case.delegate(same_name);
     assert_eq!(case.verdict(&case.good_by(namesake.clone()).responder_by_name()), "good");
@@ -313,7 +316,7 @@ fn delegates_that_look_like_the_issuer() {
     let bare = Bytes::from(bare.build().unwrap());
     let judged = Judge::new(&case.chain).at(Timestamp::from_unix(NOW)).delegates(&[outside]).judge(bare.clone());
     assert!(judged.is_ok_and(|judgement| judgement.facts.foreign_delegate && judgement.facts.delegated));
-    // What is embedded beside does not make the issuer's own signature worse.
+    // An embedded certificate does not invalidate the issuer's own signature.
     assert_eq!(case.verdict(&case.good().responder_by_name().further_certificate(case.leaf.der())), "good");
 
     let embedded = |authority: &Authority| {
@@ -352,7 +355,7 @@ fn a_chain_is_what_its_issuer_signed() {
     assert!(CertChain::new(Arc::clone(&leaf), issuer(&authority("Judged CA", KeyType::EcdsaP256))).is_err());
     let renamed = Authority::root("Other name").existing_key(Arc::clone(case.ca.key())).create().unwrap();
     assert!(CertChain::new(Arc::clone(&leaf), issuer(&renamed)).is_err());
-    // The same issuer under a new certificate makes the same subject.
+    // A new certificate of the same issuer gives the same subject.
     let reissued = Authority::root("Judged CA").existing_key(Arc::clone(case.ca.key())).create().unwrap();
     let again = CertChain::new(leaf, issuer(&reissued)).unwrap();
     assert_eq!(again.subject(), case.chain.subject());

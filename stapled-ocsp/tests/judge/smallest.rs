@@ -1,4 +1,4 @@
-//! What is delivered: the signed bytes as they came, and the signer's certificate alone.
+//! Tests of the delivered form: the signed bytes as received, and the signer's certificate alone.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ fn basic(bytes: &[u8]) -> BasicResponse<'_> {
     basic
 }
 
-/// The staple keeps what is signed, and of the certificates just this one.
+/// Checks that the staple keeps the signed bytes, and this certificate alone.
 fn check(case: &Case, response: &ResponseBuilder, certificate: Option<&[u8]>, what: &str) {
     let came = response.build().unwrap();
     let staple = judged(&Bytes::from(came.clone()), &case.chain).unwrap();
@@ -39,14 +39,14 @@ fn check(case: &Case, response: &ResponseBuilder, certificate: Option<&[u8]>, wh
     let expected: Vec<&[u8]> = certificate.into_iter().collect();
     assert_eq!(delivered.certificates, expected, "{what}");
     assert_eq!(has_certs(staple.response()), certificate.is_some(), "{what}");
-    // It is in that form now, so it stays as it is, and says the same.
+    // The staple is in its smallest form now, so it stays unchanged, with the same meaning.
     let again = judged(staple.response(), &case.chain).unwrap();
     assert_eq!(again.response().as_ptr(), staple.response().as_ptr(), "{what}: copied");
     assert_eq!(format!("{:?}", again.facts()), format!("{:?}", staple.facts()), "{what}");
     assert_eq!(*staple.response(), rebuilt(&came, certificate), "{what}: everything else as it came");
 }
 
-/// Whether there is a field `certs` at all.
+/// Whether the response has a field `certs`.
 fn has_certs(response: &[u8]) -> bool {
     let mut outer = der::only(response, der::SEQUENCE).unwrap().contents;
     der::expect(&mut outer, der::ENUMERATED).unwrap();
@@ -60,7 +60,7 @@ fn has_certs(response: &[u8]) -> bool {
     !basic.is_empty()
 }
 
-/// The same response with these certificates, put together by another hand.
+/// The same response with these certificates, built by independent code.
 fn rebuilt(basic: &BasicResponse<'_>, certificate: Option<&[u8]>) -> Vec<u8> {
     let mut fields = vec![
         basic.tbs_response_data.to_vec(),
@@ -73,7 +73,7 @@ fn rebuilt(basic: &BasicResponse<'_>, certificate: Option<&[u8]>) -> Vec<u8> {
     der::sequence(&[der::value(der::ENUMERATED, &[0]), der::explicit(0, &body)])
 }
 
-/// A CA of the issuer's name with another key, a certificate of the delegate's name by it, and other look-alikes.
+/// A CA with the issuer's name and another key, its certificate with the delegate's name, and other look-alikes.
 struct LookAlikes {
     namesake: Vec<u8>,
     by_namesake: Vec<u8>,
@@ -115,7 +115,7 @@ fn a_delegates_certificate_alone() {
         let around: Vec<&[u8]> = all.iter().copied().chain([own]).chain(all.iter().copied()).collect();
         check(&case, &good().certificates(&around), Some(own), "all of them");
     }
-    // A staple in that form shares the bytes that came.
+    // A staple in that form shares the received bytes.
     let bytes = Bytes::from(case.good_by(delegate).build().unwrap());
     assert_eq!(judged(&bytes, &case.chain).unwrap().response().as_ptr(), bytes.as_ptr());
 }
@@ -160,8 +160,8 @@ fn no_certificate_where_the_issuer_signed() {
     assert_eq!(judged(&Bytes::from(empty), &case.chain).unwrap().response(), &came);
 }
 
-/// Several certificates for the delegate's key: those that do not give the right are passed over in any order, and of
-/// those that do the one counts that lasts longest, and its end.
+/// With several certificates for the delegate's key, those without the right to sign are skipped in any order. Of the
+/// others, the one with the longest validity counts, and so does its end.
 #[test]
 fn the_best_of_several_certificates_of_one_delegate() {
     let case = Case::new(KeyType::EcdsaP256);
@@ -193,8 +193,8 @@ fn the_best_of_several_certificates_of_one_delegate() {
     assert_eq!(case.verdict(&none), "responder_missing_eku", "what says more than that a look-alike did not sign");
 }
 
-/// As many certificates as a chain may have, and more, of any name: only those are checked that the responderID fits, and
-/// of these not more than some dozens of keys.
+/// Tests as many certificates as a chain may have and more, with any names: only certificates that fit the responderID
+/// are checked, and of these only some dozens of keys.
 #[test]
 fn many_certificates() {
     let case = Case::new(KeyType::EcdsaP256);
@@ -217,7 +217,7 @@ fn many_certificates() {
     };
     check(&case, &twins(60), Some(&own), "60 twins before it");
     assert_eq!(case.verdict(&twins(130)), "too_large");
-    // One key costs one check, in however many certificates.
+    // One key costs one check, whatever the number of its certificates.
     let stranger = authority("Judged CA", KeyType::EcdsaP256);
     let key = stranger.issue(&responder()).unwrap();
     let same_key = |number| {
@@ -230,7 +230,7 @@ fn many_certificates() {
 
 #[test]
 fn sizes_of_what_came_and_of_what_is_delivered() {
-    // Whose signatures are all of one length.
+    // Signatures of this type all have the same length.
     let case = Case::new(KeyType::Ed25519);
     let delegate = case.delegate(responder().key(KeyType::Ed25519));
     let own = delegate.certificate().unwrap();
@@ -247,13 +247,13 @@ fn sizes_of_what_came_and_of_what_is_delivered() {
     assert_eq!(with(large - 1, small), "too_large");
 }
 
-/// A key of the delegate's bits and another algorithm does not stand for the delegate's.
+/// A key with the delegate's bits and another algorithm does not replace the delegate's key.
 #[test]
 fn the_same_bits_as_another_kind_of_key() {
     let case = Case::new(KeyType::EcdsaP256);
     let delegate = case.delegate(responder());
     let own = delegate.certificate().unwrap();
-    // An identifier of as many bytes: the certificate's lengths stay.
+    // An identifier of the same length: the certificate's lengths stay.
     let (p256, other) = (der::oid(&[1, 2, 840, 10045, 3, 1, 7]), der::oid(&[1, 2, 840, 10045, 3, 1, 4]));
     let place = own.windows(p256.len()).rposition(|window| window == p256).unwrap();
     let twin = [&own[..place], &other, &own[place + other.len()..]].concat();
@@ -265,7 +265,7 @@ fn the_same_bits_as_another_kind_of_key() {
     assert_eq!(case.verdict(&good.certificates(&[&twin])), "unsupported_algorithm");
 }
 
-/// Which certificates come, in which order, changes neither the verdict nor what is delivered.
+/// The set and order of certificates change neither the verdict nor the delivered form.
 #[derive(Clone, Copy, Debug)]
 enum Embedded {
     Own,
@@ -321,7 +321,7 @@ proptest! {
     }
 }
 
-/// Other certificates of the same chain are judged alike.
+/// The judgement of other certificates of the same chain is the same.
 #[test]
 fn responses_about_several_certificates_keep_them() {
     let case = Case::new(KeyType::EcdsaP256);
