@@ -69,8 +69,8 @@ pub trait Harness: Send + Sync {
     }
 }
 
-/// Makes a test of each promise: give it the attribute of a test, and an expression that makes a
-/// [`Harness`](crate::conformance::Harness); it is evaluated within an async function.
+/// Makes a test of each guarantee. Its arguments are the attribute of a test and an expression that makes a
+/// [`Harness`](crate::conformance::Harness), evaluated in an async function.
 #[macro_export]
 macro_rules! scheduler_conformance {
     ($(#[$attribute:meta])* => $harness:expr) => {

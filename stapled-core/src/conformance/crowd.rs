@@ -9,7 +9,7 @@ use crate::scheduler::{Scheduler, SchedulerError, Step};
 
 const TASKS: usize = 300;
 const WORKERS: usize = 12;
-/// How many first attempts at every seventh task crash their worker.
+/// The number of attempts at every seventh task that crash their worker before one succeeds.
 const DEATHS: u32 = 3;
 
 #[derive(Default)]

@@ -412,7 +412,7 @@ impl Run<'_> {
     }
 }
 
-/// Whether two instants are the same, allowing for a clock that goes on while operations are under way.
+/// Whether two instants are equal, within the time that the clock advances during operations.
 fn near(one: Timestamp, other: Timestamp) -> bool {
     one.since(other).max(other.since(one)) < MINUTE
 }

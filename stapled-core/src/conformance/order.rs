@@ -71,14 +71,14 @@ pub async fn never_does_not_come(harness: &dyn Harness) {
 pub async fn putting_again_replaces(harness: &dyn Harness) {
     let now = harness.now();
     put(harness, task("q", "s").due(Due::After(HOUR)).generation(1)).await;
-    // Earlier,
+    // An earlier due time replaces the former one,
     put(harness, task("q", "s").due(Due::At(now - HOUR)).generation(2)).await;
     assert_eq!(counts(harness, "q").await, (0, 1, 0, 0));
-    // later,
+    // a later one does,
     put(harness, task("q", "s").due(Due::At(now + HOUR)).generation(3)).await;
     assert_eq!(counts(harness, "q").await, (1, 0, 0, 0));
     assert_nothing_due(harness, &["q"]).await;
-    // and now.
+    // and so does the present.
     put(harness, task("q", "s").again(Due::Now, Cause::Other("why".into())).generation(4)).await;
     let lease = take_one(harness, "q").await;
     assert_eq!((lease.task().generation, lease.task().attempt), (4, 1));

@@ -34,7 +34,7 @@ pub async fn an_earlier_put_wakes_a_taker(harness: &dyn Harness) {
     assert_eq!(subjects(&soon(harness, taker).await.unwrap()), ["earlier"]);
     let mut taker = pin!(scheduler.take(&from, 4, LONG));
     assert!(meanwhile(harness, taker.as_mut()).await.is_none());
-    // and gets this one at once.
+    // and gets the next one at once.
     put(harness, task("q", "now")).await;
     assert_eq!(subjects(&soon(harness, taker).await.unwrap()), ["now"]);
 }

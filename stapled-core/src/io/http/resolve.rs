@@ -55,7 +55,7 @@ struct Inner {
     policy: AddressPolicy,
     prefer_ipv4: bool,
     resolver: Arc<dyn Resolver>,
-    /// Addresses that gave no answer, and until when each comes last.
+    /// Silent addresses, with the instant until which each comes last.
     silent: Mutex<HashMap<IpAddr, Instant>>,
 }
 
