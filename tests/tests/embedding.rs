@@ -1,4 +1,4 @@
-//! What the library brings into the programs that embed it, as `cargo tree` shows.
+//! Tests of the dependencies that the library adds to programs, as `cargo tree` shows them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -14,8 +14,8 @@ fn tree(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// `ServerConfig::builder()` panics in a program with two providers in rustls. The program brings `ring`; the library,
-/// with its default features, brings none.
+/// `ServerConfig::builder()` panics in a program with two providers in rustls. The program has `ring`; the library adds
+/// no provider with its default features.
 #[test]
 fn a_program_with_ring_has_ring_alone_in_rustls() {
     let manifest = ["--manifest-path", "tests/embed-ring/Cargo.toml"];

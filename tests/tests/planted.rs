@@ -1,5 +1,5 @@
-//! The planted faults: that each of them can still be planted, and names a test that is there. Whether that test finds it,
-//! `.ci/planted` tries, which takes longer.
+//! Tests of the planted faults: each patch still applies, and names an existing test. `.ci/planted` checks that the
+//! test finds the fault, which takes longer.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -27,7 +27,8 @@ fn name(patch: &Path) -> String {
 fn every_planted_fault_can_still_be_planted() {
     let mut failed = Vec::new();
     for patch in patches() {
-        // As `.ci/planted` does it: at another line perhaps, but among the same lines. Nothing is changed.
+        // The same options as in `.ci/planted`: the line number may differ, but not the surrounding lines. No file
+        // changes.
         let mut command = Command::new("patch");
         command.args(["--dry-run", "--strip=1", "--fuzz=0", "--force"]).arg("--input").arg(&patch);
         let output = command.current_dir(root()).output();
@@ -40,7 +41,7 @@ fn every_planted_fault_can_still_be_planted() {
     assert!(failed.is_empty(), "no longer apply; tests/planted/README.md says what to do:\n{failed_ones}");
 }
 
-/// All tests of a package's target: `--lib` or `--test NAME`.
+/// The source of all tests of a package's target: `--lib` or `--test NAME`.
 fn sources(package: &str, target: &[&str]) -> String {
     let package = root().join(if package == "stapled-tests" { "tests" } else { package });
     let places = match target {

@@ -1,4 +1,4 @@
-//! The implementations: their libraries behind one program, and their own programs.
+//! The other implementations: their libraries through one program, and their own programs.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -10,27 +10,27 @@ use serde_json::Value;
 
 use crate::world::World;
 
-/// What a judge says of a certificate after reading a response.
+/// An implementation's verdict about a certificate, after reading a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// `good`, `revoked` or `unknown`, if it believes the response.
+    /// `good`, `revoked` or `unknown`, if the implementation accepts the response.
     pub(crate) status: Option<String>,
-    /// Why it does not.
+    /// Why the implementation refuses the response.
     pub(crate) why: String,
-    /// Whether it holds the signature for right; for OpenSSL and GnuTLS with the signer's right to it.
+    /// Whether the implementation accepts the signature; for OpenSSL and GnuTLS, the signer's right to sign counts too.
     pub(crate) verified: bool,
-    /// By which hash it found the certificate, where it is one at a time.
+    /// The hash by which the implementation found the certificate, if it tries one hash at a time.
     pub(crate) hash: String,
 }
 
 impl Verdict {
-    /// In a few words.
+    /// The verdict in a few words.
     pub(crate) fn words(&self) -> String {
         self.status.clone().unwrap_or_else(|| format!("refused: {}", self.why))
     }
 }
 
-/// All verdicts of implementations on one response.
+/// The verdicts of all implementations on one response.
 #[derive(Clone, Debug)]
 pub(crate) struct Verdicts {
     pub(crate) openssl: Verdict,
@@ -38,12 +38,12 @@ pub(crate) struct Verdicts {
     pub(crate) cryptography: Verdict,
 }
 
-/// The program that asks the libraries; ended when it is dropped.
+/// The program that calls the libraries. Its drop ends it.
 pub(crate) struct Judges {
     child: Child,
     questions: ChildStdin,
     answers: BufReader<ChildStdout>,
-    /// Who judges, with versions.
+    /// The implementations with their versions.
     pub(crate) versions: String,
 }
 
@@ -71,7 +71,7 @@ impl Judges {
         judges
     }
 
-    /// Asks about a response; the answer comes when [`answered`](Judges::answered) is called.
+    /// Submits a response. [`answered`](Judges::answered) returns the verdicts.
     pub(crate) fn ask(&mut self, world: &World, at: i64, response: &[u8]) {
         let line = format!("case {} {at} {}\n", world.name, STANDARD.encode(response));
         self.questions.write_all(line.as_bytes()).unwrap();
@@ -118,13 +118,13 @@ fn verdict(value: &Value) -> Verdict {
     }
 }
 
-/// The judges' own programs, with the world's certificates in files.
+/// The implementations' own programs, with the world's certificates in files.
 pub(crate) struct Programs<'a> {
     folder: &'a Path,
 }
 
 impl<'a> Programs<'a> {
-    /// Programs that find their files in `folder`.
+    /// Programs that read their files in `folder`.
     pub(crate) fn new(folder: &'a Path, worlds: &[World]) -> Self {
         for world in worlds {
             for (name, text) in [
@@ -136,7 +136,7 @@ impl<'a> Programs<'a> {
             }
         }
         let programs = Programs { folder };
-        // Told at once, if one is missing.
+        // A missing program is reported at once.
         programs.run("openssl", &["version"]);
         programs.run("ocsptool", &["--version"]);
         programs
@@ -149,7 +149,7 @@ impl<'a> Programs<'a> {
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
     }
 
-    /// What `openssl ocsp` says, and its words.
+    /// The verdict of `openssl ocsp`, and its output.
     pub(crate) fn openssl(&self, world: &World, at: i64, hash: &str, response: &Path) -> (Option<String>, String) {
         let [issuer, leaf, root] = ["issuer", "leaf", "root"].map(|name| format!("{}-{name}.pem", world.name));
         let (hash, at) = (format!("-{hash}"), at.to_string());
@@ -178,7 +178,7 @@ impl<'a> Programs<'a> {
         (status.filter(|status| believed && status != "ERROR: No Status found."), said)
     }
 
-    /// Whether `ocsptool --verify-response` holds the signature for right, and its words.
+    /// Whether `ocsptool --verify-response` accepts the signature, and its output.
     pub(crate) fn ocsptool(&self, world: &World, response: &Path) -> (bool, String) {
         let issuer = format!("{}-issuer.pem", world.name);
         let said = self.run(

@@ -1,8 +1,8 @@
-//! The kinds of difference, each with what it takes to make it go away.
+//! The kinds of difference, each with the change that removes it.+
 //!
-//! A difference is explained by proof: what a kind blames is mended in the response, and only that, everything signed is
-//! signed again, and both sides judge anew. When they agree, the kinds that were mended on the way are the explanation.
-//! What no kind mends is unexplained.
+//! A difference is explained by proof. The part of the response that a kind blames is corrected, and nothing else.
+//! Every signature over it is made again, and both sides judge anew. When they agree, the corrected kinds are the
+//! explanation. A difference that no kind corrects is unexplained.
 
 use stapled_core::staple::Refusal;
 
@@ -14,7 +14,7 @@ mod forms;
 mod refused;
 mod theirs;
 
-/// Who is compared with.
+/// The implementation in a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Implementation {
     OpenSsl,
@@ -35,7 +35,7 @@ impl Implementation {
     }
 }
 
-/// A difference at one step.
+/// A difference between our verdict and an implementation's, at one step of the search.
 pub(crate) struct Difference<'d> {
     pub(crate) implementation: Implementation,
     pub(crate) ours: &'d Ours,
@@ -49,19 +49,19 @@ impl Difference<'_> {
     }
 }
 
-/// One kind.
+/// One kind of difference.
 pub(crate) struct Kind {
-    /// Its name in the table.
+    /// The name in the table.
     pub(crate) name: &'static str,
-    /// With whom it occurs.
+    /// The implementations with this kind of difference.
     pub(crate) implementations: &'static [Implementation],
-    /// Whether both sides' words are those of this kind.
+    /// Whether the words of both sides are those of this kind.
     pub(crate) applies: fn(&Difference<'_>) -> bool,
-    /// Mends what the kind blames; `None` where it finds nothing of that sort.
+    /// Corrects the part that the kind blames; `None` if the response has no such part.
     pub(crate) mend: fn(&mut State<'_>, &Difference<'_>) -> Option<()>,
 }
 
-/// All kinds, in the order in which they are tried.
+/// All kinds, in the order of the search.
 pub(crate) fn kinds() -> Vec<&'static Kind> {
     [forms::KINDS, refused::KINDS, theirs::KINDS].into_iter().flatten().collect()
 }

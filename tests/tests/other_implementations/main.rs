@@ -1,14 +1,15 @@
-//! Real implementations judge the same responses as we do: OpenSSL, GnuTLS, and Python's cryptography.
+//! Compares our judgement with real implementations on the same responses: OpenSSL, GnuTLS, and Python's cryptography.+
 //!
-//! Chains and responses are generated, right ones and wrong ones, and changed: bytes, single elements, and what is
-//! signed with the signature made again. Every response is judged by us and by all three. Where one differs, what is to
-//! blame is mended until both agree: see `kinds`. `docs/differences.md` has a row for each kind. A difference that
-//! none explains fails the test, and so does a response that we hold for good and all of them refuse for one reason.
+//! Chains and responses are generated, right ones and wrong ones. Then they are changed: bytes, single elements, and
+//! signed parts with the signature made again. We and all three implementations judge every response. If one differs,
+//! the blamed part is corrected until both agree: see `kinds`. `docs/differences.md` has a row for each kind. The test
+//! fails for a difference without an explanation, and for a response that we accept as good and that all of them refuse
+//! for one reason.+
 //!
-//! `STAPLED_PROVE=full` judges 100,000 responses, anything else 1,000; `OTHERS_COUNT` so many. `OTHERS_SEED` sets the
-//! first seed. A case that failed lies in `target/tmp/implementations`, with its certificates.
+//! `STAPLED_PROVE=full` judges 100,000 responses; otherwise 1,000 are judged. `OTHERS_COUNT` sets another number.
+//! `OTHERS_SEED` sets the first seed. A failed case is in `target/tmp/implementations`, with its certificates.
 
-// A test fails by panicking, and tells how far it is.
+// A test fails by panicking, and prints its progress.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod judges;
@@ -38,11 +39,11 @@ use report::Report;
 use state::State;
 use world::World;
 
-/// One in so many responses is shown to the implementations' own programs as well.
+/// One response in this many is also submitted to the implementations' own programs.
 const SAMPLE: u64 = 20;
-/// And so many of each kind of difference.
+/// This many responses of each kind of difference are submitted to the programs too.
 const OF_EACH_KIND: usize = 20;
-/// So often something is mended to explain a difference, at most.
+/// The most corrections in the search for an explanation.
 const MOST_STEPS: usize = 40;
 
 fn is_full() -> bool {
@@ -98,7 +99,7 @@ fn every_difference_is_explained() {
     }
 }
 
-/// The table in the documentation and the code name the same kinds, with the same implementations.
+/// The table in the documentation and the code have the same kinds, with the same implementations.
 #[test]
 fn every_kind_has_its_row_and_every_row_its_kind() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/differences.md");
@@ -118,27 +119,28 @@ fn every_kind_has_its_row_and_every_row_its_kind() {
     assert_eq!(rows, expected);
 }
 
-/// A search for what explains a difference.
+/// A search for the explanation of a difference.
 struct Search {
     implementation: Implementation,
-    /// What is mended.
+    /// The kinds that were corrected so far.
     names: Vec<&'static str>,
-    /// What was tried, for people.
+    /// The attempts, for the report.
     trace: Vec<String>,
     steps: usize,
 }
 
-/// One thread's judges.
+/// The judges of one thread.
 struct Court<'a> {
     judges: Judges,
     programs: Programs<'a>,
-    /// Where the programs find the response.
+    /// The file from which the programs read the response.
     response: PathBuf,
     report: &'a Mutex<Report>,
 }
 
 impl Court<'_> {
-    /// Has the case of this seed judged by all. The first ones are every signer of every world, just as they are.
+    /// Lets all implementations judge the case of this seed. The first cases are every signer of every world,
+    /// unchanged.
     fn hear(&mut self, worlds: &[World], seed: u64) {
         let (round, place) = (seed / worlds.len() as u64, seed % worlds.len() as u64);
         let (world, round) = (&worlds[place as usize], round as usize);
@@ -197,7 +199,8 @@ impl Court<'_> {
         }
     }
 
-    /// Mends one thing after the other until both agree: the names of what was mended, or how far it went.
+    /// Corrects one kind after another until both sides agree. Returns the names of the corrected kinds, or the
+    /// progress of a failed search.
     fn explain(
         &mut self,
         implementation: Implementation,
@@ -211,7 +214,7 @@ impl Court<'_> {
         if self.mend(&mut search, &state) { Ok(search.names) } else { Err(search.trace) }
     }
 
-    /// Whether both agree about this state, or about one in which more is mended.
+    /// Whether both sides agree about this state, or about one with more corrections.
     fn mend(&mut self, search: &mut Search, state: &State<'_>) -> bool {
         let (implementation, now, bytes) = (search.implementation, now(), state.bytes());
         self.judges.ask(state.world, now, &bytes);
@@ -222,7 +225,7 @@ impl Court<'_> {
         if ours.status.is_some() && ours.status == theirs.status {
             return true;
         }
-        // Where both refuse, too much was mended.
+        // If both sides refuse, too much was corrected.
         if ours.status.is_none() && theirs.status.is_none() {
             return false;
         }
@@ -243,7 +246,7 @@ impl Court<'_> {
         false
     }
 
-    /// The programs say what their libraries said.
+    /// Checks that the programs agree with their libraries.
     fn ask_programs(&self, world: &World, seed: u64, at: i64, draft: &Draft, verdicts: &Verdicts) {
         std::fs::write(&self.response, &draft.response).unwrap();
         let openssl = &verdicts.openssl;
@@ -254,8 +257,8 @@ impl Court<'_> {
             self.fail(world, seed, at, draft, &what);
         }
         let (verified, said) = self.programs.ocsptool(world, &self.response);
-        // Of an extendedKeyUsage that it cannot read, the library, asked many questions in one process, may hold what it
-        // read before; the program asks one. We refuse it.
+        // The library answers many questions in one process, so after an extendedKeyUsage that it cannot read, it may
+        // keep an earlier value. The program answers one question. We refuse the response.
         let is_refused = || Ours::judge(world, at, &Default::default(), &draft.response).status.is_none();
         let stale_usage = !verified && said.contains("keyusage error") && is_refused();
         if verified != verdicts.gnutls.verified && !stale_usage {
@@ -265,7 +268,7 @@ impl Court<'_> {
         self.report.lock().unwrap().shown += 1;
     }
 
-    /// Writes down a case that must not be, with all that it takes to look at it again.
+    /// Records a failed case, with everything that is needed to repeat it.
     fn fail(&self, world: &World, seed: u64, at: i64, draft: &Draft, what: &str) {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("implementations").join(seed.to_string());
         std::fs::create_dir_all(&folder).unwrap();

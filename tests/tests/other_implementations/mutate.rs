@@ -1,4 +1,4 @@
-//! Changes: to any bytes, and to single elements, with everything round them put right, the signature too.
+//! Changes any bytes, or single elements with all surrounding lengths and signatures corrected.
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -8,10 +8,10 @@ use crate::recipe::{Draft, ODD_TIMES};
 use crate::tlv::{Body, Length, Node};
 use crate::world::World;
 
-/// Where BasicOCSPResponse lies in a response: responseBytes, response, and what it holds.
+/// The path of BasicOCSPResponse in a response: responseBytes, response, and its contents.
 const BASIC: &[usize] = &[1, 0, 1, 0];
 
-/// Changes the draft, or leaves it as it is.
+/// Changes the draft, or leaves it unchanged.
 pub(crate) fn mutate(rng: &mut StdRng, draft: &mut Draft, world: &World) {
     match rng.random_range(0..10) {
         0..4 => {}
@@ -24,7 +24,7 @@ pub(crate) fn mutate(rng: &mut StdRng, draft: &mut Draft, world: &World) {
     }
 }
 
-/// A change to the bytes as they are.
+/// Changes the encoded bytes.
 fn raw(rng: &mut StdRng, draft: &mut Draft) {
     let bytes = &mut draft.response;
     if bytes.is_empty() {
@@ -61,12 +61,12 @@ fn raw(rng: &mut StdRng, draft: &mut Draft) {
     });
 }
 
-/// A change to one element. What is signed is signed again, mostly.
+/// Changes one element. Signed parts are mostly signed again.
 fn element(rng: &mut StdRng, draft: &mut Draft, world: &World) {
     let Some(mut tree) = Node::read(&draft.response) else { return };
     let tbs = [BASIC, &[0]].concat();
     let certificate = [BASIC, &[3, 0, 0]].concat();
-    // Most interest is in what is signed; then the delegate's certificate, then all the rest.
+    // Most changes affect the signed part, then the delegate's certificate, then the rest.
     let paths = match rng.random_range(0..10) {
         0..6 => tree.paths(&tbs),
         6 | 7 if tree.at(&certificate).is_some() => tree.paths(&certificate),
@@ -110,7 +110,7 @@ const TAGS: &[u8] = &[
     0x83, 0xa0, 0xa1, 0xa2, 0xa3, 0x00,
 ];
 
-/// Changes the element at `path`; says how, or `None` if it could not be.
+/// Changes the element at `path`. Returns a description of the change, or `None` if it is not possible.
 fn change(rng: &mut StdRng, tree: &mut Node, path: &[usize]) -> Option<String> {
     if let Some((&place, above)) = path.split_last()
         && rng.random_bool(0.3)
@@ -153,7 +153,7 @@ fn change(rng: &mut StdRng, tree: &mut Node, path: &[usize]) -> Option<String> {
             node.body = Body::Bytes(Vec::new());
             format!("{tag:02x} emptied")
         }
-        // A string in parts.
+        // A string in several parts.
         _ => {
             let inner = Node { tag, body: node.body.clone(), length: Length::Shortest };
             node.tag |= 0x20;
@@ -163,7 +163,7 @@ fn change(rng: &mut StdRng, tree: &mut Node, path: &[usize]) -> Option<String> {
     })
 }
 
-/// Changes which elements there are.
+/// Adds, removes or moves elements.
 fn change_among(rng: &mut StdRng, nodes: &mut Vec<Node>, place: usize) -> Option<String> {
     let tag = nodes.get(place)?.tag;
     Some(match rng.random_range(0..4) {
@@ -198,7 +198,7 @@ fn change_among(rng: &mut StdRng, nodes: &mut Vec<Node>, place: usize) -> Option
     })
 }
 
-/// Changes what a primitive element says, by what its type may have wrong.
+/// Changes the value of a primitive element, by the possible errors of its type.
 fn change_value(rng: &mut StdRng, node: &mut Node) -> Option<String> {
     let tag = node.tag;
     let Body::Bytes(bytes) = &mut node.body else { return None };

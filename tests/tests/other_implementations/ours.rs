@@ -1,4 +1,4 @@
-//! Our own judgement, in the terms that it is compared in.
+//! Our own judgement, in the terms of the comparison.
 
 use bytes::Bytes;
 use stapled_core::ocsp::CertStatus;
@@ -7,12 +7,12 @@ use stapled_core::time::Timestamp;
 
 use crate::world::World;
 
-/// What we say.
+/// Our verdict.
 #[derive(Clone, Debug)]
 pub(crate) struct Ours {
-    /// `good`, `revoked` or `unknown`, if we believe the response.
+    /// `good`, `revoked` or `unknown`, if we accept the response.
     pub(crate) status: Option<String>,
-    /// Why we do not.
+    /// Why we refuse the response.
     pub(crate) refusal: Option<Refusal>,
 }
 
@@ -33,7 +33,7 @@ impl Ours {
         }
     }
 
-    /// What is wrong with the form, where that is it.
+    /// The defect of the form, if that is the reason.
     pub(crate) fn malformed(&self) -> String {
         match &self.refusal {
             Some(Refusal::Malformed(error)) => error.to_string(),
@@ -41,7 +41,7 @@ impl Ours {
         }
     }
 
-    /// In a few words.
+    /// The verdict in a few words.
     pub(crate) fn words(&self) -> String {
         match (&self.status, &self.refusal) {
             (Some(status), _) => status.clone(),

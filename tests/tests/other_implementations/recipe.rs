@@ -1,4 +1,4 @@
-//! Responses: right ones, and such that are wrong in one or two places, signed as they are.
+//! Generates responses: right ones, and ones that were wrong in one or two places before they were signed.
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -10,16 +10,16 @@ use crate::world::{Candidate, World};
 
 const DAY: i64 = 86_400;
 
-/// A response, and how it came about.
+/// A response, and the story of its making.
 pub(crate) struct Draft {
     pub(crate) response: Vec<u8>,
-    /// Who signed it, among the world's signers.
+    /// The index of its signer among the world's signers.
     pub(crate) candidate: usize,
     pub(crate) scheme: SignatureScheme,
     pub(crate) story: Vec<String>,
 }
 
-/// A response of this signer's that is right in everything else.
+/// A response of this signer that is right in everything else.
 pub(crate) fn plain(world: &World, place: usize, now: i64) -> Draft {
     let candidate = &world.signers[place];
     let scheme = candidate.signer.key().default_scheme();
@@ -39,7 +39,7 @@ fn signed_by(candidate: &Candidate) -> ResponseBuilder {
     builder
 }
 
-/// Draws a response about the world's certificate, as of `now`.
+/// Generates a random response about the world's certificate, at the time `now`.
 pub(crate) fn draw(rng: &mut StdRng, world: &World, now: i64) -> Draft {
     let mut story = Vec::new();
     if rng.random_bool(0.01) {
@@ -48,7 +48,7 @@ pub(crate) fn draw(rng: &mut StdRng, world: &World, now: i64) -> Draft {
         let scheme = world.issuer.key().default_scheme();
         return Draft { response: ResponseBuilder::status_only(status), candidate: 0, scheme, story };
     }
-    // Most signers have every right to.
+    // Most signers have the right to sign.
     let by_right = rng.random_bool(0.85);
     let places: Vec<_> = (0..world.signers.len()).filter(|place| world.signers[*place].by_right == by_right).collect();
     let place = *places.choose(rng).unwrap();
@@ -61,7 +61,7 @@ pub(crate) fn draw(rng: &mut StdRng, world: &World, now: i64) -> Draft {
         story.push("by name".to_owned());
     }
 
-    // How much is wrong beside the signer: nothing, or a thing or two.
+    // The number of errors beside the signer: none, one or two.
     let wrongs = *[0, 0, 0, 0, 1, 1, 2].choose(rng).unwrap();
     let (odd_times, odd_single) = (wrongs > 0 && rng.random_bool(0.3), wrongs > 0 && rng.random_bool(0.4));
     let (this_update, next_update) = times(rng, now, &mut story, odd_times);
@@ -81,7 +81,7 @@ pub(crate) fn draw(rng: &mut StdRng, world: &World, now: i64) -> Draft {
     Draft { response: builder.scheme(scheme).build().unwrap(), candidate: place, scheme, story }
 }
 
-/// thisUpdate and nextUpdate. None lies within seconds of a limit, since the judges' clocks go on.
+/// thisUpdate and nextUpdate. Neither is within seconds of a limit, since the judges' clocks continue.
 fn times(rng: &mut StdRng, now: i64, story: &mut Vec<String>, odd: bool) -> (i64, Option<i64>) {
     let jitter = rng.random_range(0..40);
     if !odd {
@@ -98,7 +98,7 @@ fn times(rng: &mut StdRng, now: i64, story: &mut Vec<String>, odd: bool) -> (i64
     (this_update, next_update)
 }
 
-/// Adds what is said about the certificate.
+/// Adds an answer about the certificate.
 fn single(
     rng: &mut StdRng,
     builder: ResponseBuilder,
@@ -200,7 +200,7 @@ fn say(rng: &mut StdRng, builder: ResponseBuilder, id: &CertId, story: &mut Vec<
     }
 }
 
-/// Makes one more thing wrong, or only odd.
+/// Adds one more error or oddity.
 fn spoil(
     rng: &mut StdRng,
     builder: ResponseBuilder,
@@ -346,7 +346,7 @@ fn another_scheme(
     builder
 }
 
-/// Times in forms that RFC 5280 §4.1.2.5.2 forbids, or that are no times.
+/// Times in forms that RFC 5280 §4.1.2.5.2 forbids, and values that are not times.
 pub(crate) const ODD_TIMES: &[&[u8]] = &[
     b"20260101000000.5Z",
     b"20260101000000.0Z",
@@ -390,7 +390,7 @@ fn odd_form(rng: &mut StdRng, at: i64) -> String {
     }
 }
 
-/// Whether these bytes are `YYYYMMDDHHMMSSZ`, and a time.
+/// Whether these bytes are a time in the form `YYYYMMDDHHMMSSZ`.
 pub(crate) fn is_plain_time(bytes: &[u8]) -> bool {
     let Some((digits, b"Z")) = bytes.split_at_checked(14) else { return false };
     if !digits.iter().all(u8::is_ascii_digit) {

@@ -1,4 +1,4 @@
-//! What came out, in tables.
+//! The results of a run, in tables.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,11 +11,11 @@ use crate::ours::Ours;
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) versions: String,
-    /// Responses, each judged by us and by every implementation.
+    /// The responses that we and every implementation judged.
     pub(crate) judged: u64,
-    /// Of these, shown to the implementations' own programs as well.
+    /// The number of these that the implementations' own programs judged as well.
     pub(crate) shown: u64,
-    /// Held for good by us, and refused by every implementation for a reason of its own.
+    /// The number that we accept as good, and that every implementation refuses for a reason of its own.
     pub(crate) alone: u64,
     pub(crate) failures: Vec<String>,
     outcomes: BTreeMap<(Implementation, &'static str), u64>,
@@ -50,12 +50,12 @@ impl Report {
         }
     }
 
-    /// How often a kind has occurred.
+    /// The number of occurrences of a kind.
     pub(crate) fn count(&self, implementation: Implementation, name: &'static str) -> usize {
         self.kinds.get(&(implementation, name)).copied().unwrap_or_default()
     }
 
-    /// Whether a kind has occurred; with whom is a question of versions, too.
+    /// Whether a kind has occurred with any implementation: the implementation depends on versions too.
     pub(crate) fn has_seen(&self, kind: &Kind) -> bool {
         kind.implementations.iter().any(|implementation| self.count(*implementation, kind.name) > 0)
     }

@@ -1,4 +1,4 @@
-//! A response that is mended step by step: the parts of it, by the names that RFC 6960 gives them.
+//! A response that is corrected step by step: its parts have the names of RFC 6960.
 
 use stapled_ca::SignatureScheme;
 use stapled_ca::ocsp::Signer;
@@ -7,21 +7,21 @@ use stapled_core::staple::JudgePolicy;
 use crate::tlv::{Body, Length, Node};
 use crate::world::World;
 
-/// A response in parts, with whose key can sign it again, and by which rules we judge it.
+/// A response in parts, with the signer that can sign it again, and the policy of our judgement.
 #[derive(Clone)]
 pub(crate) struct State<'a> {
     pub(crate) world: &'a World,
-    /// Who signs it.
+    /// The index of the signer.
     pub(crate) candidate: usize,
     pub(crate) scheme: SignatureScheme,
     pub(crate) tree: Node,
-    /// What lies behind the response.
+    /// The bytes after the response.
     pub(crate) behind: Vec<u8>,
     pub(crate) policy: JudgePolicy,
 }
 
 impl<'a> State<'a> {
-    /// Takes a response apart; `None` if it cannot be, however generously it is read.
+    /// Takes a response apart; `None` if even the most tolerant reading fails.
     pub(crate) fn new(world: &'a World, candidate: usize, scheme: SignatureScheme, response: &[u8]) -> Option<Self> {
         let is_open = |(tree, _): &(Node, &[u8])| tree.at(&[1, 0, 1, 0]).is_some();
         let (tree, behind) = Node::read_first(response)
@@ -49,7 +49,7 @@ impl<'a> State<'a> {
         self.basic()?.first_mut()?.children_mut()
     }
 
-    /// The place of responderID in tbsResponseData.
+    /// The responderID in tbsResponseData.
     pub(crate) fn responder_id(&mut self) -> Option<&mut Node> {
         let place = self.tbs()?.iter().position(|node| matches!(node.tag, 0xa1 | 0xa2))?;
         self.tbs()?.get_mut(place)
@@ -70,7 +70,7 @@ impl<'a> State<'a> {
                 0x30 if !past => {
                     past = true;
                     for single in node.children_mut().into_iter().flatten() {
-                        // Behind certID and certStatus, which may be [1] as well.
+                        // The fields after certID and certStatus, which may have the tag [1] as well.
                         let fields = single.children_mut().into_iter().flatten().skip(2);
                         lists.extend(fields.filter(|node| node.tag == 0xa1).filter_map(list));
                     }
@@ -87,7 +87,7 @@ impl<'a> State<'a> {
         self.basic()?.iter_mut().find(|node| node.tag == 0xa0)?.children_mut()?.first_mut()?.children_mut()
     }
 
-    /// Signs again. Only of use on what was rightly signed before.
+    /// Signs the response again. This makes sense only if its signature was right before.
     pub(crate) fn sign(&mut self) {
         let key = std::sync::Arc::clone(self.signer().key());
         let scheme = self.scheme;
@@ -99,7 +99,7 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Signs an embedded certificate again, as its issuer does.
+    /// Signs an embedded certificate again, in the way of its issuer.
     pub(crate) fn sign_certificate(&mut self, place: usize) {
         let key = std::sync::Arc::clone(self.world.issuer.key());
         let Some(certificate) = self.certificates().and_then(|list| list.get_mut(place)) else { return };
@@ -110,7 +110,7 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Applies `edit` and puts right every signature over what it changed. `None` if it changed nothing.
+    /// Applies `edit`, and corrects every signature over the changed parts. `None` if `edit` changed nothing.
     pub(crate) fn mended(&self, edit: impl FnOnce(&mut State<'a>) -> Option<()>) -> Option<State<'a>> {
         let mut next = self.clone();
         edit(&mut next)?;
@@ -146,7 +146,7 @@ fn list(explicit: &mut Node) -> Option<&mut Vec<Node>> {
     explicit.children_mut()?.first_mut()?.children_mut()
 }
 
-/// A node of nodes.
+/// A node that contains nodes.
 pub(crate) fn nodes(tag: u8, nodes: Vec<Node>) -> Node {
     Node { tag, body: Body::Nodes(nodes), length: Length::Shortest }
 }

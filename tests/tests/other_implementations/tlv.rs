@@ -1,6 +1,6 @@
-//! A response as a tree of its elements, each of which can be made wrong by itself.
+//! A response as a tree of elements, each of which can be made wrong separately.
 
-/// One element: what it says its length is may be forced to be wrong.
+/// One element. Its encoded length may be wrong on purpose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
     pub(crate) tag: u8,
@@ -8,23 +8,23 @@ pub(crate) struct Node {
     pub(crate) length: Length,
 }
 
-/// What is inside.
+/// The contents of an element.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
     Bytes(Vec<u8>),
     Nodes(Vec<Node>),
 }
 
-/// How the length is written.
+/// The form of an encoded length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Length {
-    /// As DER has it.
+    /// The shortest form, as DER requires.
     Shortest,
-    /// In so many bytes behind the first, whether it needs them or not.
+    /// A form with this many bytes after the first, whether they are needed or not.
     Long(u8),
-    /// With an end mark.
+    /// The indefinite form, with an end mark.
     Indefinite,
-    /// These bytes, whatever is inside.
+    /// These bytes, whatever the contents are.
     Forced(Vec<u8>),
 }
 
@@ -33,19 +33,19 @@ impl Node {
         Node { tag, body: Body::Bytes(contents.to_vec()), length: Length::Shortest }
     }
 
-    /// Reads one element with nothing behind it, in any form that BER has; also what an OCTET STRING holds, where that
-    /// begins with a SEQUENCE.
+    /// Reads one element in any form of BER, without bytes after it. The contents of an OCTET STRING are read too, if
+    /// they begin with a SEQUENCE.
     pub(crate) fn read(bytes: &[u8]) -> Option<Node> {
         let (node, behind) = Self::read_first(bytes)?;
         behind.is_empty().then_some(node)
     }
 
-    /// Reads one element, and returns what lies behind it.
+    /// Reads one element, and returns the bytes after it.
     pub(crate) fn read_first(bytes: &[u8]) -> Option<(Node, &[u8])> {
         Self::read_one(bytes, 40, false)
     }
 
-    /// Like [`Node::read_first`], but what is in an element need not be elements, though its tag says so.
+    /// Reads like [`Node::read_first`], but the contents of an element need not be elements, whatever its tag is.
     pub(crate) fn read_first_opaquely(bytes: &[u8]) -> Option<(Node, &[u8])> {
         Self::read_one(bytes, 40, true)
     }
@@ -160,7 +160,7 @@ impl Node {
         path.iter().try_fold(self, |node, place| node.children_mut()?.get_mut(*place))
     }
 
-    /// The paths of all elements below `prefix`, itself included.
+    /// The paths of all elements below `prefix`, including itself.
     pub(crate) fn paths(&self, prefix: &[usize]) -> Vec<Vec<usize>> {
         let mut paths = Vec::new();
         if let Some(node) = self.at(prefix) {
@@ -180,8 +180,8 @@ impl Node {
 }
 
 impl Node {
-    /// Like [`Node::read_first`], but lets an explicit tag `[n]` end where the one element in it does, whatever it says
-    /// itself: its length is then kept as [`Length::Forced`].
+    /// Reads like [`Node::read_first`], but an explicit tag `[n]` ends with the one element in it, whatever its own
+    /// length is. That length is kept as [`Length::Forced`].
     pub(crate) fn read_first_generously(bytes: &[u8]) -> Option<(Node, &[u8])> {
         Self::read_generously(bytes, 40)
     }
@@ -246,7 +246,7 @@ impl Node {
     }
 }
 
-/// A length in at least so many octets.
+/// A length in at least `least` octets.
 fn length_octets(length: usize, least: usize) -> Vec<u8> {
     let needed = (usize::BITS - length.leading_zeros()).div_ceil(8) as usize;
     let mut octets = vec![0; least.max(needed).saturating_sub(8)];

@@ -1,4 +1,4 @@
-//! Chains: an issuer, a certificate of its, and everybody who might sign for it, by right or not.
+//! Chains: an issuer, its certificate, and all rightful and wrongful signers for it.
 
 use std::sync::Arc;
 
@@ -27,24 +27,24 @@ pub(crate) struct World {
     pub(crate) nearly: Vec<Authority>,
 }
 
-/// Somebody who signs.
+/// A signer of responses.
 pub(crate) struct Candidate {
     pub(crate) who: &'static str,
     pub(crate) signer: Signer,
-    /// Whether a response of its is to be believed.
+    /// Whether responses of this signer must be accepted.
     pub(crate) by_right: bool,
-    /// Certificates that lie beside the signer's.
+    /// The embedded certificates beside the signer's.
     pub(crate) beside: Vec<Vec<u8>>,
-    /// Whether the signer's own certificate is embedded at all.
+    /// Whether the signer's own certificate is embedded.
     pub(crate) embedded: bool,
-    /// A delegate's certificate as it should be, for the signer's key and name.
+    /// A correct delegate's certificate for the signer's key and name.
     pub(crate) proper: Vec<u8>,
 }
 
-/// All worlds.
+/// All worlds of the test.
 pub(crate) fn worlds(now: i64) -> Vec<World> {
     use KeyType::{EcdsaP256, EcdsaP384, EcdsaP521, Ed25519, Rsa1024, Rsa2048};
-    // Key of the issuer, whether it stands under a root, magnitude of the serial number (none: random).
+    // The issuer's key, whether it is below a root, and the magnitude of the serial number (`None`: random).
     let plans: [(KeyType, bool, Option<&[u8]>); 9] = [
         (EcdsaP256, false, None),
         (EcdsaP256, true, Some(&[0xff; 20])),
@@ -91,7 +91,7 @@ impl World {
         World { name, root, issuer, leaf, chain, signers, nearly: vec![namesake, renamed] }
     }
 
-    /// Leaf, issuer and root, as the judges' program takes them.
+    /// The end-entity certificate, the issuer and the root, in the form that the judges' program reads.
     pub(crate) fn in_base64(&self) -> String {
         [self.leaf.der(), self.issuer.certificate(), self.root_der()].map(|der| STANDARD.encode(der)).join(" ")
     }
@@ -101,7 +101,7 @@ impl World {
     }
 }
 
-/// The common name in a DER name that has nothing else.
+/// The common name in a DER name without other attributes.
 fn common_name(name: &[u8]) -> String {
     let name = Node::read(name).unwrap();
     String::from_utf8(name.at(&[0, 0, 1]).unwrap().contents()).unwrap()
@@ -127,7 +127,7 @@ fn candidates(
     let middle = issuer.intermediate("Middle").create().unwrap();
     let implementation = Authority::root("Implementation").create().unwrap();
     let named_as_issuer = responder().subject([(NameAttribute::CommonName, issuer.name().to_owned())]);
-    // The same name to RFC 5280, but not byte for byte.
+    // The same name by RFC 5280's rules, but not byte for byte.
     let shouted = {
         let name = responder().subject([(NameAttribute::CommonName, "RESPONDER".to_owned())]);
         let issued = issuer.issue(&name).unwrap();

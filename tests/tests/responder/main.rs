@@ -1,5 +1,5 @@
-//! OpenSSL's responder is asked by our fetcher, and its answers are judged: by every method and hash, whoever signs and
-//! however, and what it may get wrong.
+//! Tests of our fetcher and our judgement with OpenSSL's responder: every method and hash, every signer and algorithm,
+//! and the responder's possible errors.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
 
@@ -20,7 +20,7 @@ use stapled_tests::{OpensslResponder, World};
 
 const HASHES: [CertIdHash; 4] = [CertIdHash::Sha1, CertIdHash::Sha256, CertIdHash::Sha384, CertIdHash::Sha512];
 
-/// A certificate, and the responder that answers for it.
+/// A certificate, and the responder for it.
 struct Case {
     world: World,
     leaf: Issued,
@@ -29,7 +29,7 @@ struct Case {
 }
 
 impl Case {
-    /// One whose authority has a key of this type. The responder does not run yet.
+    /// A case whose authority has a key of this type. The responder does not run yet.
     fn new(key: KeyType) -> Self {
         let mut world = World::new();
         world.ca = stapled_ca::Authority::root("Asked CA").key(key).create().unwrap();
@@ -40,7 +40,7 @@ impl Case {
         Case { world, leaf, chain: Arc::new(chain), responder }
     }
 
-    /// Starts the responder: the certificate is good, `delegate` signs, or the authority.
+    /// Starts the responder. The certificate is good; the signer is `delegate`, or the authority itself.
     fn start(mut self, delegate: Option<&Issued>, arguments: &[&str]) -> Self {
         let index = OpensslResponder::valid(self.leaf.serial());
         self.responder.start_with(&self.world, delegate, &index, arguments);
@@ -51,7 +51,7 @@ impl Case {
         self.world.ca.issue(&adapt(Profile::ocsp_responder("Asked Responder"))).unwrap()
     }
 
-    /// What the responder answers.
+    /// The responder's answer.
     fn ask(&self, hash: CertIdHash, nonce: Option<&[u8]>, method: Method) -> Bytes {
         let request = OcspRequest::new(&self.chain.cert_id(hash), nonce).unwrap();
         let url = self.responder.url();
@@ -81,7 +81,7 @@ impl Case {
         self.judge_with(response, &JudgePolicy::default(), None, &[])
     }
 
-    /// The judgement of an answer that is expected to be believed.
+    /// The judgement of an answer that must be accepted.
     fn believed(&self, hash: CertIdHash, method: Method) -> Judgement {
         self.judge(&self.ask(hash, None, method)).unwrap()
     }
@@ -196,7 +196,7 @@ fn a_delegate_that_is_not_embedded() {
         assert_eq!(judgement.status, CertStatus::Good, "{by:?}");
         assert!(judgement.staple().is_none(), "clients do not have it");
     }
-    // The issuer itself needs no certificate in the response.
+    // A response signed by the issuer itself needs no certificate.
     let case = Case::new(KeyType::EcdsaP256).start(None, &[WEEK, &["-resp_no_certs"]].concat());
     assert!(case.believed(CertIdHash::Sha1, Method::Get).staple().is_some());
 }
@@ -229,7 +229,7 @@ fn signatures() {
     assert_eq!(verdict(&["-rmd", "sha256"]), Ok("sha256WithRSAEncryption"));
     assert_eq!(verdict(&["-rmd", "sha384"]), Ok("sha384WithRSAEncryption"));
     assert_eq!(verdict(&["-rmd", "sha512"]), Ok("sha512WithRSAEncryption"));
-    // A salt as long as the hash, as RFC 4055 §3.1 recommends.
+    // A salt of the hash's length, as RFC 4055 §3.1 recommends.
     let pss = ["-rmd", "sha256", "-rsigopt", "rsa_padding_mode:pss", "-rsigopt", "rsa_pss_saltlen:digest"];
     assert_eq!(verdict(&pss), Ok("RSASSA-PSS-SHA256"));
 }

@@ -1,16 +1,16 @@
-//! A responder's name with several addresses, as the system resolves it: one that does not answer stands in the way of
-//! none that does.
+//! Tests of a responder's name with several addresses in the system's resolver: an address without an answer does not
+//! block one with an answer.
 
 use std::net::{SocketAddr, TcpListener};
 
 use stapled_ca::lab::Lab;
 use stapled_tests::{Private, Stapled, World};
 
-/// What is at the first address.
+/// The server at the first address.
 enum First {
-    /// Nobody.
+    /// No process listens.
     Nobody,
-    /// Somebody who accepts, and never says a word.
+    /// A server that accepts connections, and never answers.
     Silence(TcpListener),
 }
 

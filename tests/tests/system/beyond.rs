@@ -1,5 +1,5 @@
-//! With HAProxy's configuration, its process is right all the same about what is served: what others have brought it at run
-//! time is stapled, and so is what it still serves while its files hold something else.
+//! Tests that HAProxy's process counts where it differs from its configuration: certificates that were loaded at run
+//! time are stapled, and so are served certificates whose files have other contents by now.
 
 use std::fs;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use stapled_ca::lab::Lab;
 use stapled_tests::{Cert, Haproxy, Stapled, World, wait_until, with_each_haproxy};
 
-/// A lab whose answers are soon renewed: HAProxy takes none that ends within five minutes.
+/// A lab whose answers are renewed soon: HAProxy accepts none that ends within five minutes.
 fn hasty(world: &World) -> Lab {
     Lab::builder().authority(&world.ca).validity(Duration::from_secs(306)).start().unwrap()
 }
@@ -16,7 +16,7 @@ fn stapled(world: &World, haproxy: &Haproxy) -> stapled_tests::StapledCommand {
     Stapled::of(world).args(["--minimum-interval", "1", "--haproxy-config"]).args([haproxy.configuration_file()])
 }
 
-/// `new ssl cert` and `add ssl crt-list`, and no line in any file.
+/// `new ssl cert` and `add ssl crt-list`, without a line in any file.
 #[test]
 fn what_is_loaded_at_run_time_is_stapled() {
     with_each_haproxy(|binary| {
@@ -28,7 +28,7 @@ fn what_is_loaded_at_run_time_is_stapled() {
         let haproxy = Haproxy::of(binary, &world, "a").crt_list(&list).start();
         let stapled = stapled(&world, &haproxy).start();
         haproxy.wait_for_staple(&first);
-        // Where all agree, there is nothing to be said.
+        // Everything agrees, so no warning is logged.
         assert_eq!(stapled.lines(&["WARN"]), [""; 0]);
 
         let new = world.issue(&world.path("elsewhere/new.pem"), |profile| profile.ocsp_url(lab.url()));
@@ -39,7 +39,7 @@ fn what_is_loaded_at_run_time_is_stapled() {
         haproxy.wait_for_staple(&new);
         assert_eq!([&first, &new].map(|cert| lab.requests_for(cert.issued.serial())), [1, 1]);
 
-        // That a reload loses it, the operator is told, and no more is wrong.
+        // The operator learns that a reload loses the certificate. Nothing else is wrong.
         let finished = Stapled::asked(&world)
             .args(["check", "--config", "empty.conf", "--haproxy-config"])
             .args([haproxy.configuration_file()])
@@ -52,7 +52,7 @@ fn what_is_loaded_at_run_time_is_stapled() {
     });
 }
 
-/// A file is renewed, and HAProxy is told of it much later: the certificate that it serves goes on being renewed.
+/// A file is renewed, and HAProxy loads it much later: the certificate that HAProxy still serves is renewed meanwhile.
 #[test]
 fn what_is_served_is_renewed_whatever_its_file_holds() {
     with_each_haproxy(|binary| {
@@ -62,7 +62,7 @@ fn what_is_served_is_renewed_whatever_its_file_holds() {
         let mut haproxy = Haproxy::of(binary, &world, "a").start();
         let stapled = stapled(&world, &haproxy).start();
         let before = haproxy.wait_for_staple(&cert);
-        // What was never seen in a file is not to be had any more.
+        // `stapled` must have read the certificate from its file by now: the renewal overwrites the file.
         stapled.wait_for_line(&["event=scanned", ".admin"]);
         let asked_for = |cert: &Cert| lab.requests_for(cert.issued.serial());
 
@@ -75,7 +75,7 @@ fn what_is_served_is_renewed_whatever_its_file_holds() {
             asked_for(&cert) >= at + 2
         });
         wait_until("the renewed one is stapled", || haproxy.staple(&cert).is_some_and(|staple| staple != before));
-        // What was read of it is known whatever is read again.
+        // A certificate that was read once stays known, whatever is read later.
         stapled.signal("HUP");
         stapled.wait_for_line(&["event=reloaded"]);
         let at = asked_for(&cert);
@@ -83,7 +83,7 @@ fn what_is_served_is_renewed_whatever_its_file_holds() {
             assert!(haproxy.staple(&cert).is_some(), "it is stapled all the time");
             asked_for(&cert) >= at + 2
         });
-        // That of the next start waits in its file.
+        // The staple for the next start is already in its file.
         assert!(asked_for(&new) >= 1);
         wait_until("its response is in the file", || new.staple_file().is_some());
 
@@ -93,7 +93,7 @@ fn what_is_served_is_renewed_whatever_its_file_holds() {
     });
 }
 
-/// A renewal of which HAProxy is told within seconds is no matter for anybody.
+/// A renewal that HAProxy loads within seconds causes no warning.
 #[test]
 fn an_ordinary_renewal_is_no_alarm() {
     with_each_haproxy(|binary| {
@@ -112,7 +112,7 @@ fn an_ordinary_renewal_is_no_alarm() {
                 *cert = world.renewal_of(cert, &lab.url());
                 cert.write();
             }
-            // So long it takes whoever renews to get to the reload.
+            // The delay between a renewal and the reload varies between programs.
             std::thread::sleep(Duration::from_millis(round * 700));
             match round % 2 {
                 0 => certs.iter().for_each(|cert| haproxy.load(cert, false)),
@@ -128,7 +128,7 @@ fn an_ordinary_renewal_is_no_alarm() {
     });
 }
 
-/// The configuration is changed, and HAProxy goes on with what it read.
+/// The configuration changes, and HAProxy continues with the one that it read.
 #[test]
 fn a_socket_is_used_as_long_as_haproxy_listens_there() {
     with_each_haproxy(|binary| {
@@ -148,7 +148,7 @@ fn a_socket_is_used_as_long_as_haproxy_listens_there() {
             wait_until("renewals arrive", || haproxy.staple(&cert).expect("a staple") != before);
             before = haproxy.wait_for_staple(&cert);
         }
-        // Once nobody listens there any more, nothing is tried there.
+        // Once no process listens at the old socket, no more attempts are made there.
         haproxy.end();
         wait_until("it is let go of", || stapled.lines(&["event=sockets_changed"]).len() == 2);
         stapled.stop();
@@ -177,7 +177,7 @@ fn that_a_withdrawal_failed_is_said() {
     });
 }
 
-/// Relative paths begin where HAProxy was started, wherever `stapled` was.
+/// Relative paths start in HAProxy's working directory, whatever the working directory of `stapled` is.
 #[test]
 fn where_relative_paths_begin_the_running_haproxy_says() {
     with_each_haproxy(|binary| {

@@ -1,11 +1,11 @@
-//! Certificates that come, change and go while it runs.
+//! Tests of certificates that are added, changed and removed while HAProxy runs.
 
 use std::time::Duration;
 
 use stapled_ca::lab::Lab;
 use stapled_tests::{Haproxy, Stapled, World, wait_until, wait_until_within, with_each_haproxy};
 
-/// HAProxy is compared with what it should hold all the time.
+/// The time within which `stapled` notices a difference in HAProxy, which it compares regularly.
 const COMPARED: Duration = Duration::from_secs(10);
 
 #[test]
@@ -20,7 +20,7 @@ fn a_certificate_is_added() {
         let stapled = Stapled::of(&world).certs([world.certs()]).sockets([haproxy.socket()]).start();
         let first = haproxy.wait_for_staple(&old);
 
-        // In service first, found by stapled afterwards.
+        // HAProxy serves the certificate first; `stapled` finds it afterwards.
         let new = world.issue(&world.path("new.pem"), |profile| profile.ocsp_url(lab.url()));
         let new = stapled_tests::Cert { path: world.certs().join("new.pem"), ..new };
         let temporary = world.path("temporary.pem");
@@ -50,7 +50,7 @@ fn a_certificate_is_replaced_and_deleted() {
         let first = haproxy.wait_for_staple(&old);
         let other = haproxy.wait_for_staple(&stays);
 
-        // As certbot and its hook do it: the file first, then HAProxy.
+        // The order of certbot and its hook: first the file, then HAProxy.
         let new = world.renewal_of(&old, &lab.url());
         new.write();
         haproxy.load(&new, false);
@@ -80,14 +80,14 @@ fn a_staple_lost_to_a_late_hook_comes_back_without_asking_the_ca() {
         haproxy.wait_for_staple(&late);
         let staple = haproxy.wait_for_staple(&again);
 
-        // The file is new, HAProxy's certificate is not yet; only later comes the hook.
+        // The file is new, but HAProxy's certificate is not: the hook runs later.
         let new = world.renewal_of(&late, &lab.url());
         new.write();
         let socket = format!("sink={}", haproxy.socket().display());
         stapled.wait_for_line(&["code=certificate_differs", &new.host, &socket]);
         let asked = lab.requests().len();
         haproxy.load(&new, false);
-        // The same certificate once more: its staple is lost as well, and nothing says so.
+        // The same certificate is loaded again: its staple is lost as well, without any message.
         haproxy.load(&again, false);
         assert_eq!(haproxy.staple(&again), None, "this HAProxy keeps staples: the test proves nothing");
 
@@ -106,7 +106,7 @@ fn a_link_that_leads_to_another_certificate_is_noticed() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
-        // As certbot lays them out: what is configured is a link, and a renewal points it elsewhere.
+        // The layout of certbot: the configured path is a link, and a renewal changes its target.
         std::fs::create_dir(world.path("archive")).unwrap();
         let link = world.certs().join("a.pem");
         let old = world.issue(&link, |profile| profile.ocsp_url(lab.url()));

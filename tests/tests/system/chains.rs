@@ -1,4 +1,4 @@
-//! A CA with a new key under its old name: what HAProxy makes of it, and what everybody says about that.
+//! Tests of a CA with a new key under its old name: HAProxy's choice of issuer, and the reports about it.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use stapled_ca::Authority;
 use stapled_ca::lab::Lab;
 use stapled_tests::{Cert, Haproxy, Stapled, World, with_each_haproxy};
 
-/// Writes the certificate with its key and these authorities' certificates behind it.
+/// Writes the certificate with its key, followed by these authorities' certificates.
 fn write(cert: &Cert, chain: &[&str]) {
     let pem = [cert.issued.certificate_pem(), chain.concat(), cert.issued.key_pem()].concat();
     fs::write(&cert.path, pem).unwrap();
@@ -24,7 +24,7 @@ fn where_haproxy_takes_another_for_the_issuer_everybody_says_so_until_it_is_put_
         let haproxy = Haproxy::of(binary, &world, "a").start();
         let socket = haproxy.socket();
 
-        // Before anything is done, from the files alone and with the running HAProxy.
+        // The check before any change, from the files alone and with the running HAProxy.
         let (certs, socket_path) = (world.certs().display().to_string(), socket.display().to_string());
         for arguments in [&["-p", &certs, "--no-haproxy-sockets"][..], &["-p", &certs, "-s", &socket_path]] {
             let check =
@@ -41,7 +41,7 @@ fn where_haproxy_takes_another_for_the_issuer_everybody_says_so_until_it_is_put_
         assert!(status.out.contains("wrong_issuer_first"), "{status:?}");
         assert_eq!((haproxy.staple(&cert), cert.staple_file()), (None, None));
 
-        // Put right in the file and in HAProxy: the staple comes by itself.
+        // The file and HAProxy are corrected: the staple follows without a further action.
         write(&cert, &[&ca, &former.certificate_pem()]);
         haproxy.load(&cert, false);
         let staple = haproxy.wait_for_staple(&cert);

@@ -1,5 +1,5 @@
-//! Reloads, restarts, and others who change certificates, one after the other, under load: within seconds of each event
-//! every handshake has its staple, and the CA is asked once per certificate.
+//! Tests of reloads, restarts and certificate changes by other programs, one after the other, under load. Within
+//! seconds of each event, every handshake has its staple, and the CA is asked once for each certificate.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,11 +11,11 @@ use stapled_tests::{
 };
 
 const CERTIFICATES: usize = 25;
-/// Within what every handshake has its staple again: much, on a machine that is busy with other tests. How long it took
-/// at most is told.
+/// The time within which every handshake has its staple again: long, for a machine that is busy with other tests. The
+/// test prints the longest time that it took.
 const SECONDS: Duration = PATIENCE;
 
-/// How long it goes on.
+/// The duration of the test.
 fn duration() -> Duration {
     let is_proof = stapled_tests::is_full_proof();
     Duration::from_secs(if is_proof { 240 } else { 20 })
@@ -31,22 +31,22 @@ fn every_handshake_has_its_staple_soon_after_whatever_happens_behind_a_master() 
     with_each_haproxy(|binary| chaos(binary, |_, haproxy| vec![haproxy.master_address().into()]));
 }
 
-/// What happens.
+/// A kind of event.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Reload,
     Restart,
-    /// Somebody loads the same certificates once more.
+    /// Another program loads the same certificates again.
     Again,
-    /// Certificates are renewed: their files, then HAProxy is told.
+    /// Certificates are renewed: first their files, then HAProxy.
     Renewal,
-    /// Somebody begins a change, takes their time, and gives it up.
+    /// Another program begins a change, waits, and aborts it.
     Dawdling,
 }
 
 const EVENTS: [Event; 5] = [Event::Again, Event::Reload, Event::Renewal, Event::Restart, Event::Dawdling];
 
-/// Numbers that are the same in each run.
+/// Random numbers that are the same in each run.
 struct Dice(u64);
 
 impl Dice {
@@ -65,7 +65,7 @@ fn chaos(binary: &str, told: impl Fn(&World, &Haproxy) -> Vec<std::ffi::OsString
     let mut certs: Vec<Cert> = (0..CERTIFICATES).map(|number| world.cert(&format!("c{number}"), &lab.url())).collect();
     let mut haproxy = Haproxy::of(binary, &world, "a").master_worker().start();
     let told = told(&world, &haproxy);
-    // No files: whatever is stapled, stapled brought it.
+    // Without files, every staple comes from `stapled`.
     let stapled = match &told[..] {
         [paths, socket] => Stapled::of(&world).certs([paths]).sockets([socket]),
         sockets => Stapled::of(&world).sockets(sockets),
@@ -85,7 +85,7 @@ fn chaos(binary: &str, told: impl Fn(&World, &Haproxy) -> Vec<std::ffi::OsString
         let mut events = 0;
         let mut longest = Duration::ZERO;
         while begun.elapsed() < duration() || events < EVENTS.len() {
-            // Each once at least.
+            // Each event happens at least once.
             let event = EVENTS[if events < EVENTS.len() { events } else { dice.throw(EVENTS.len()) }];
             let before = haproxy.pid();
             replaced.extend(happens(event, &mut haproxy, &world, &lab, &mut certs, &mut dice));
@@ -106,13 +106,13 @@ fn chaos(binary: &str, told: impl Fn(&World, &Haproxy) -> Vec<std::ffi::OsString
         assert_eq!(lab.requests_for(cert.issued.serial()), 1, "questions for {}", cert.host);
     }
     for cert in &replaced {
-        // One that was replaced again at once was perhaps never seen.
+        // A certificate that was replaced again at once may never have been seen.
         assert!(lab.requests_for(cert.issued.serial()) <= 1, "questions for one that {} had before", cert.host);
     }
     stapled.stop();
 }
 
-/// Returns the certificates that were replaced.
+/// Executes an event. Returns the replaced certificates.
 fn happens(
     event: Event,
     haproxy: &mut Haproxy,
@@ -145,7 +145,8 @@ fn happens(
             let pem = pem(one);
             let said = insist(haproxy, &format!("set ssl cert {} <<\n{pem}\n", one.name()));
             if said.contains("Transaction created") {
-                // Stapled wants to bring the other one's staple meanwhile. This is what is tested, not a wait.
+                // `stapled` tries to deliver the staple of another certificate meanwhile. The test is about this state;
+                // the sleep is not a synchronisation.
                 std::thread::sleep(Duration::from_millis(500));
                 let said = insist(haproxy, &format!("abort ssl cert {}", one.name()));
                 assert!(said.contains("aborted"), "abort ssl cert: {said}");
@@ -155,7 +156,7 @@ fn happens(
     replaced
 }
 
-/// As a hook does it that tries again when somebody else's change comes first.
+/// Loads a certificate as a hook does that tries again after a conflicting change.
 fn load_until_served(haproxy: &Haproxy, cert: &Cert) {
     wait_until_within(SECONDS, "the certificate is loaded", || {
         let said = insist(haproxy, &format!("set ssl cert {} <<\n{}\n", cert.name(), pem(cert)));
@@ -165,7 +166,8 @@ fn load_until_served(haproxy: &Haproxy, cert: &Cert) {
     });
 }
 
-/// HAProxy does one thing about certificates at a time, and does nothing about others meanwhile.
+/// Repeats a command until HAProxy accepts it: HAProxy handles one certificate change at a time, and refuses others
+/// meanwhile.
 fn insist(haproxy: &Haproxy, command: &str) -> String {
     wait_for("HAProxy is not at something else", || {
         let said = haproxy.ask(command);
@@ -191,14 +193,14 @@ fn haproxy_tls(world: &World) -> PathBuf {
     world.path("haproxy-a.tls")
 }
 
-/// Clients that never stop.
+/// Clients that connect without a pause.
 #[derive(Default)]
 struct Load {
     is_over: AtomicBool,
     handshakes: AtomicUsize,
 }
 
-/// Ends the load when it goes out of scope, however it does.
+/// Ends the load when it goes out of scope.
 struct End<'a>(&'a Load);
 
 impl Drop for End<'_> {
@@ -217,11 +219,11 @@ impl Load {
             if self.is_over.load(Ordering::Relaxed) {
                 return;
             }
-            // During a restart nobody is there.
+            // During a restart, no process listens.
             if handshake(tls, host).is_ok() {
                 self.handshakes.fetch_add(1, Ordering::Relaxed);
             }
-            // Something is left of the machine for the others.
+            // A pause leaves processor time for the other processes.
             std::thread::sleep(Duration::from_millis(2));
         }
     }

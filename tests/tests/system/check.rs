@@ -1,4 +1,4 @@
-//! `stapled check`: what it says of a HAProxy is so, and it changes nothing.
+//! Tests of `stapled check`: its statements about HAProxy are true, and it changes nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,12 +10,12 @@ use serde_json::Value;
 use stapled_ca::lab::Lab;
 use stapled_tests::{Cert, Ended, Haproxy, Stapled, World, has_stores, wait_for, with_each_haproxy};
 
-/// A check with these arguments.
+/// Runs a check with these arguments.
 fn check<A: AsRef<std::ffi::OsStr>>(world: &World, arguments: impl IntoIterator<Item = A>) -> Ended {
     Stapled::asked(world).args(["check", "--config", "empty.conf"]).args(arguments).run()
 }
 
-/// One of what this HAProxy's configuration says, as JSON.
+/// Runs a check of this HAProxy's configuration. Returns the exit code and the JSON objects.
 fn check_configuration(world: &World, haproxy: &Haproxy) -> (i32, Vec<Value>) {
     as_json(&check(world, ["--json".as_ref(), "--haproxy-config".as_ref(), haproxy.configuration_file().as_os_str()]))
 }
@@ -54,14 +54,14 @@ fn listed(haproxy: &Haproxy) -> Vec<String> {
     names
 }
 
-/// Everything that HAProxy shows of certificates and responses.
+/// HAProxy's complete output about certificates and responses.
 fn shown(haproxy: &Haproxy) -> String {
     let names = listed(haproxy);
     let certificates = names.iter().map(|name| haproxy.ask(&format!("show ssl cert {name}")));
     certificates.chain([haproxy.ask("show ssl cert"), haproxy.ask("show ssl ocsp-response")]).collect()
 }
 
-/// Every file below a directory: what it is, and what it holds. Logs aside: they are HAProxy's.
+/// Every file below a directory, with its metadata and contents. HAProxy's logs are left out.
 fn tree(directory: &Path) -> BTreeMap<PathBuf, (u64, u32, i64, i64, Vec<u8>)> {
     let mut tree = BTreeMap::new();
     for entry in fs::read_dir(directory).unwrap() {
@@ -89,7 +89,8 @@ fn beside(cert: &Cert, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", cert.name()))
 }
 
-/// Nothing needs the operator, before stapled ran and after; names are HAProxy's; nothing is changed and nobody asked.
+/// Nothing needs the operator, before and after a run of `stapled`. The names are HAProxy's, nothing is changed, and no
+/// CA is asked.
 #[test]
 fn all_is_well_and_stays_as_it_is() {
     with_each_haproxy(|binary| {
@@ -134,7 +135,7 @@ fn all_is_well_and_stays_as_it_is() {
             assert_eq!(object["staple"], Value::Null);
             assert_eq!(reasons(object), [""; 0], "{object}");
         }
-        // In words, and by every other way to say which certificates there are.
+        // The text output, for every other way to name certificates.
         let config = haproxy.configuration_file().display().to_string();
         let certs = world.certs().display().to_string();
         for arguments in [
@@ -145,7 +146,7 @@ fn all_is_well_and_stays_as_it_is() {
             vec!["--cert-paths", &certs],
         ] {
             let finished = check(&world, &arguments);
-            // Where there is no socket, HAProxy never gets a staple for the lonely one.
+            // Without a socket, HAProxy never gets a staple for the certificate without a chain.
             let expected = i32::from(!arguments.iter().any(|argument| argument.starts_with("--haproxy")));
             assert_eq!(finished.code, expected, "{arguments:?}: {finished:?}");
             assert!(finished.out.contains(&format!("{}\n", plain.name())), "{finished:?}");
@@ -172,7 +173,7 @@ fn all_is_well_and_stays_as_it_is() {
     });
 }
 
-/// What is foretold of a first staple comes true.
+/// The prediction about a first staple comes true.
 #[test]
 fn what_is_foretold_of_first_staples_comes_true() {
     with_each_haproxy(|binary| {
@@ -185,7 +186,8 @@ fn what_is_foretold_of_first_staples_comes_true() {
             let misled = world.cert("misled", &lab.url());
             fs::write(beside(&misled, ".issuer"), plain.issued.certificate_pem()).unwrap();
             let known = world.cert("known", &lab.url());
-            // With this, HAProxy takes responses from its start on. HAProxy 2.6 does so, too, but does not tell.
+            // With this file, HAProxy accepts responses from its start on. HAProxy 2.6 does so too, but does not report
+            // it.
             fs::write(beside(&known, ".ocsp"), "").unwrap();
             let is_told = has_stores(binary);
             let haproxy = Haproxy::of(binary, &world, "a")
@@ -214,7 +216,7 @@ fn what_is_foretold_of_first_staples_comes_true() {
     });
 }
 
-/// What is wrong with certificates and with what lies around them.
+/// The defects of certificates and of the files beside them.
 #[test]
 fn what_is_wrong_with_certificates_is_told() {
     with_each_haproxy(|binary| {
@@ -234,7 +236,7 @@ fn what_is_wrong_with_certificates_is_told() {
         make_lonely(&lonely);
         let old = world.cert("old", &url);
         let haproxy = Haproxy::of(binary, &world, "a").start();
-        // Behind HAProxy's back:
+        // Changes that HAProxy does not know of:
         let in_its_place = world.renewal_of(&renewed, &url);
         in_its_place.write();
         fs::remove_file(&gone.path).unwrap();
@@ -262,13 +264,13 @@ fn what_is_wrong_with_certificates_is_told() {
         assert_eq!(objects.len(), 10);
         let of_old = &object_of(&objects, &old)["problems"][0];
         assert_eq!((&of_old["reason"], &of_old["needs_operator"]), (&"staple_file_unusable".into(), &false.into()));
-        // In words, what needs somebody comes last, with what to do.
+        // In the text output, problems for the operator come last, with the remedy.
         let words = check(&world, ["--haproxy-config".as_ref(), haproxy.configuration_file().as_os_str()]);
         assert_eq!(words.code, 1);
         let at = |text: &str| words.out.find(text).unwrap_or_else(|| panic!("{text}: {}", words.out));
         assert!(at(&format!("{}\n", fine.name())) < at("PROBLEM"));
         assert!(words.out.contains("10 certificates, of which 8 need you; "), "{}", words.out);
-        // The running process alone says the same of what is served.
+        // The running process alone gives the same report about the served certificates.
         let (code, objects) = as_json(&check(&world, ["--json".as_ref(), "-s".as_ref(), haproxy.socket().as_os_str()]));
         assert_eq!(code, 1);
         let mut names: Vec<&str> = objects.iter().map(|object| object["certificate"].as_str().unwrap()).collect();
@@ -277,7 +279,7 @@ fn what_is_wrong_with_certificates_is_told() {
         assert_eq!(reasons(object_of(&objects, &renewed)), ["served_differs"]);
         assert_eq!(reasons(object_of(&objects, &gone)), ["unreadable_certificate"]);
 
-        // What is said of a response without an issuer is so.
+        // The report about a response without an issuer is true.
         for cert in [&expired, &early, &must, &misled, &renewed, &old, &new] {
             fs::remove_file(&cert.path).unwrap();
         }
@@ -292,7 +294,8 @@ fn what_is_wrong_with_certificates_is_told() {
     });
 }
 
-/// A file that this user may not read, though HAProxy, which began as another, could: named, and no obstacle to others.
+/// A file that this user may not read, though HAProxy, which started as another user, could: the file is named, and the
+/// others are checked all the same.
 #[test]
 fn a_file_that_may_not_be_read_is_told() {
     let world = World::new();
@@ -301,14 +304,14 @@ fn a_file_that_may_not_be_read_is_told() {
     fs::set_permissions(&secret.path, fs::Permissions::from_mode(0o000)).unwrap();
     fs::set_permissions(&open.path, fs::Permissions::from_mode(0o644)).unwrap();
     let mut command = Stapled::asked(&world);
-    // Root may read everything, so it is another user there.
+    // Root may read everything, so the check runs as another user.
     if fs::metadata("/proc/self").unwrap().uid() == 0 {
         fs::set_permissions(world.path(""), fs::Permissions::from_mode(0o755)).unwrap();
         command = command.by(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
     }
     let finished =
         command.args(["check", "--config", "empty.conf", "--json"]).args(["-p".as_ref(), world.certs().as_os_str()]);
-    // What may not be written is told, too.
+    // A file that may not be written is reported too.
     fs::set_permissions(world.certs(), fs::Permissions::from_mode(0o555)).unwrap();
     let finished = finished.run();
     fs::set_permissions(world.certs(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -322,7 +325,7 @@ fn a_file_that_may_not_be_read_is_told() {
     assert!(problem["remedy"].as_str().unwrap().contains("let this user read it"), "{problem}");
 }
 
-/// Mistakes that everybody makes once: the wrong path, a level that is too low, no socket at all.
+/// Common mistakes: the wrong path, a level that is too low, no socket at all.
 #[test]
 fn a_newcomers_mistakes_are_told_with_what_to_do() {
     with_each_haproxy(|binary| {
@@ -344,7 +347,7 @@ fn a_newcomers_mistakes_are_told_with_what_to_do() {
         assert!(finished.out.contains("remedy     start HAProxy, and see that its configuration has"), "{finished:?}");
         assert!(finished.out.contains("first staple unknown (socket_missing)"), "{finished:?}");
 
-        // Level user: HAProxy does not even say what it has.
+        // At the level user, HAProxy does not even list its certificates.
         let (code, objects) = check_configuration(&world, &haproxy);
         assert_eq!((code, objects.len()), (1, 1));
         let object = object_of(&objects, &cert);
@@ -356,7 +359,7 @@ fn a_newcomers_mistakes_are_told_with_what_to_do() {
         assert_eq!((finished.code, finished.out.as_str()), (1, ""), "{finished:?}");
         assert!(finished.err.starts_with("stapled: problem permission_denied: "), "{finished:?}");
 
-        // Level operator: it says so, and takes no first staple.
+        // At the level operator, HAProxy lists its certificates, and accepts no first staple.
         let file = haproxy.configuration_file();
         haproxy.restart_with(&text("  stats socket @D/operator.sock level operator\n"));
         let operator = world.path("operator.sock");
@@ -373,7 +376,7 @@ fn a_newcomers_mistakes_are_told_with_what_to_do() {
             assert!(level["remedy"].as_str().unwrap().contains("`level admin`"), "{level}");
         }
 
-        // No socket: the line to add is told.
+        // Without a socket, the report has the line to add.
         let without = world.path("without.cfg");
         fs::write(&without, format!("frontend tls\n  bind :1 ssl crt {}\n", certs.display())).unwrap();
         let finished = check(&world, ["--haproxy-config".as_ref(), without.as_os_str()]);
@@ -384,7 +387,7 @@ fn a_newcomers_mistakes_are_told_with_what_to_do() {
             "{finished:?}"
         );
 
-        // And what cannot be checked at all.
+        // Arguments that cannot be checked at all.
         for (arguments, word) in [
             (vec!["--haproxy-config", "nowhere.cfg"], "cannot be read"),
             (vec![], "nothing to do"),
@@ -398,7 +401,8 @@ fn a_newcomers_mistakes_are_told_with_what_to_do() {
     });
 }
 
-/// A change that somebody began and did not end is in the way; and what needs somebody is all that is said quietly.
+/// An unfinished change of another program blocks deliveries. In quiet mode, only problems for the operator are
+/// reported.
 #[test]
 fn a_change_that_was_not_ended_is_told() {
     with_each_haproxy(|binary| {
@@ -430,7 +434,7 @@ fn a_change_that_was_not_ended_is_told() {
     });
 }
 
-/// The HAProxy behind a socket was started with another configuration than the one that names the socket.
+/// The HAProxy behind a socket started with another configuration than the one that names the socket.
 #[test]
 fn another_configuration_than_the_running_one_is_told() {
     with_each_haproxy(|binary| {
@@ -449,7 +453,7 @@ fn another_configuration_than_the_running_one_is_told() {
         let started_with =
             format!("started with {}, not with {}", haproxy.configuration_file().display(), copy.display());
         assert!(what.contains(&started_with), "{what}");
-        // By another path to the same file, it is the same.
+        // Another path to the same file is the same configuration.
         let link = world.path("link.cfg");
         std::os::unix::fs::symlink(haproxy.configuration_file(), &link).unwrap();
         let finished = check(&world, ["--haproxy-config".as_ref(), link.as_os_str()]);
@@ -457,7 +461,7 @@ fn another_configuration_than_the_running_one_is_told() {
     });
 }
 
-/// Certificates by relative paths: what is assumed about where these begin is confirmed by the running HAProxy.
+/// Certificates with relative paths: the running HAProxy confirms the assumed base directory.
 #[test]
 fn relative_paths_are_confirmed_by_the_running_haproxy() {
     with_each_haproxy(|binary| {
@@ -475,7 +479,7 @@ fn relative_paths_are_confirmed_by_the_running_haproxy() {
         let (_, objects) = check_configuration(&world, &haproxy);
         assert_eq!(objects[0]["certificate"], "certs/a.pem");
         assert_eq!(objects[0]["file"], cert.name());
-        // By its path, it is known by HAProxy's name all the same.
+        // A certificate that is given by its path is reported under HAProxy's name as well.
         let (code, objects) = as_json(&check(
             &world,
             ["--json".as_ref(), "-p".as_ref(), world.certs().as_os_str(), "-s".as_ref(), haproxy.socket().as_os_str()],
@@ -483,7 +487,7 @@ fn relative_paths_are_confirmed_by_the_running_haproxy() {
         assert_eq!((code, objects.len()), (0, 1));
         assert_eq!(objects[0]["certificate"], "certs/a.pem");
 
-        // They lead where HAProxy was started, wherever this is.
+        // Relative paths start in HAProxy's working directory, whatever the check's own is.
         fs::create_dir(world.path("elsewhere")).unwrap();
         let elsewhere = || {
             Stapled::asked(&world)
@@ -495,7 +499,7 @@ fn relative_paths_are_confirmed_by_the_running_haproxy() {
         let finished = elsewhere();
         assert_eq!(finished.code, 0, "{finished:?}");
         assert!(finished.out.contains(&format!("\"file\":\"{}\"", cert.name())), "{finished:?}");
-        // When none runs, they cannot be known.
+        // Without a running HAProxy, they cannot be resolved.
         drop(haproxy);
         let finished = elsewhere();
         assert_eq!(finished.code, 1, "{finished:?}");
@@ -503,7 +507,8 @@ fn relative_paths_are_confirmed_by_the_running_haproxy() {
     });
 }
 
-/// Names of a certificate store: the configuration tells their files, whoever names it, and without it there is a way out.
+/// Names of a certificate store: the configuration has their files, for every way to name them. Without it, the report
+/// has a remedy.
 #[test]
 fn names_of_a_certificate_store() {
     with_each_haproxy(|binary| {
@@ -527,7 +532,7 @@ fn names_of_a_certificate_store() {
         let (code, objects) = as_json(&check(&world, ["--json".as_ref(), "-s".as_ref(), haproxy.socket().as_os_str()]));
         assert_eq!((code, reasons(&objects[0])), (0, vec![]));
         assert_eq!(objects[0]["file"], cert.name());
-        // What HAProxy was started with may not be legible any more.
+        // The configuration that HAProxy started with may be unreadable by now.
         fs::rename(haproxy.configuration_file(), world.path("moved.cfg")).unwrap();
         let (code, objects) = as_json(&check(&world, ["--json".as_ref(), "-s".as_ref(), haproxy.socket().as_os_str()]));
         match (code, &reasons(&objects[0])[..]) {
@@ -535,13 +540,13 @@ fn names_of_a_certificate_store() {
                 let remedy = objects[0]["problems"][0]["remedy"].as_str().unwrap();
                 assert!(remedy.contains("--haproxy-config"), "{objects:?}");
             }
-            // Newer ones tell the file themselves, and the issuer's nowhere.
+            // Newer versions report the file themselves, but not the issuer's.
             told => assert_eq!((told, objects[0]["file"].as_str()), ((1, &["issuer_missing"][..]), Some(cert.name()))),
         }
     });
 }
 
-/// Behind a master, the current worker is asked.
+/// Behind a master, the current worker answers.
 #[test]
 fn the_worker_behind_a_master_is_asked() {
     with_each_haproxy(|binary| {
@@ -550,7 +555,7 @@ fn the_worker_behind_a_master_is_asked() {
         let cert = world.cert("a", &lab.url());
         let haproxy = Haproxy::of(binary, &world, "a").master_worker().start();
         let master = haproxy.master_address();
-        // A master that has just started its worker may not know of it yet.
+        // A master that has just started its worker may not list it yet.
         let objects = wait_for("the master tells of its worker", || {
             let (code, objects) = as_json(&check(&world, ["--json", "-s", &master]));
             (code == 0).then_some(objects)

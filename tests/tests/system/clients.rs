@@ -1,7 +1,7 @@
-//! What TLS clients say of the staples: OpenSSL, GnuTLS (which refuses the handshake where a staple is not good), curl.
+//! Tests of staples with TLS clients: OpenSSL, GnuTLS (which aborts the handshake without a good staple), curl.+
 //!
-//! Nothing signs which certificates lie in a response. Whatever a CA, or somebody on the way to it, puts there, clients
-//! are served the delegate's certificate alone, or none.
+//! The certificates in a response are not signed. Whatever certificates a CA or an intermediary adds, clients get the
+//! delegate's certificate alone, or none.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -16,18 +16,18 @@ use stapled_tests::{Cert, Haproxy, Stapled, World, check_with_openssl, free_port
 /// A response longer than this does not fit HAProxy's buffer.
 const BUFFER: usize = 12_000;
 
-/// What lies in a response beside the delegate's certificate, before it and behind it.
+/// The certificates in a response before and after the delegate's certificate.
 struct Shape {
     name: &'static str,
     before: Vec<Vec<u8>>,
     after: Vec<Vec<u8>>,
 }
 
-/// Every shape, for responses of a delegate or of the issuer itself.
+/// All shapes for the responses of a delegate, or of the issuer itself.
 fn shapes(world: &World) -> Vec<Shape> {
     let impostor = Authority::root(world.ca.name()).create().unwrap();
     let ca = || vec![impostor.certificate().to_vec()];
-    // It has the delegate's name, another key, and another issuer of the same name.
+    // A certificate with the delegate's name, another key, and another issuer of the same name.
     let twin = || vec![impostor.delegate(KeyType::EcdsaP256).unwrap().certificate().unwrap().to_vec()];
     let key = Arc::new(Key::generate(KeyType::EcdsaP256).unwrap());
     let profile = Profile::ocsp_responder("Test CA OCSP Responder").existing_key(key);
@@ -44,7 +44,7 @@ fn shapes(world: &World) -> Vec<Shape> {
     ]
 }
 
-/// One certificate for each shape, and one responder, which a delegate may sign for.
+/// One certificate for each shape, and one responder, for which a delegate may sign.
 struct Scene {
     world: World,
     lab: Lab,
@@ -84,11 +84,11 @@ impl Scene {
         let cert_id = self.world.ca.cert_id(cert.issued.serial(), HashAlgorithm::Sha1);
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
         let builder = ResponseBuilder::signed_by(self.signer.clone()).this_update(now - 60).next_update(now + 86_400);
-        // Named, it is the first of that name to some clients.
+        // Some clients take the first certificate with the name in the responderID.
         builder.good(&cert_id).responder_by_name().certificates(&all).build().unwrap()
     }
 
-    /// Runs a client to its end: whether it was content, and all that it said.
+    /// Runs a client to its end. Returns whether it succeeded, and its output.
     fn client(&self, words: &[&str]) -> (bool, String) {
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).current_dir(self.world.path("")).stdin(Stdio::null());
@@ -107,7 +107,7 @@ impl Scene {
         self.client(&[&["gnutls-cli", "--x509cafile", "root.pem", "-p", &port], &names[..], &["127.0.0.1"]].concat())
     }
 
-    /// curl refuses where there is no good staple.
+    /// Runs curl, which fails without a good staple.
     fn curl(&self, cert: &Cert) -> (bool, String) {
         let resolve = format!("{}:{}:127.0.0.1", cert.host, self.port);
         let url = format!("https://{}:{}/", cert.host, self.port);
@@ -121,7 +121,7 @@ impl Scene {
         self.client(&[&["openssl", "s_client", "-connect", &address], &name[..], &verify[..]].concat())
     }
 
-    /// All clients take every staple for good, and it is in its smallest form, in HAProxy and in the file.
+    /// All clients accept every staple as good, and HAProxy and the file have the smallest form.
     fn expect_accepted(&self, haproxy: &Haproxy, how: &str) {
         for (cert, shape) in &self.certs {
             let how = format!("{how}, {}", shape.name);
@@ -146,7 +146,7 @@ impl Scene {
     }
 }
 
-/// From the responder over the network into HAProxy.
+/// Responses from the responder reach HAProxy over the network.
 #[test]
 fn every_client_accepts_what_was_fetched_whatever_certificates_came_with_it() {
     with_each_haproxy(|binary| {
@@ -167,7 +167,7 @@ fn every_client_accepts_what_was_fetched_whatever_certificates_came_with_it() {
     });
 }
 
-/// From files that hold the long form, which HAProxy loaded at its start, while nobody answers.
+/// Responses in the long form are in files, which HAProxy loaded at its start. No responder answers.
 #[test]
 fn every_client_accepts_what_lay_in_files_whatever_certificates_came_with_it() {
     with_each_haproxy(|binary| {
@@ -176,14 +176,14 @@ fn every_client_accepts_what_lay_in_files_whatever_certificates_came_with_it() {
             scene.lab.fault_all(Fault::HttpStatus { code: 503, retry_after: None });
             let long: Vec<_> = scene.certs.iter().map(|(cert, shape)| scene.long_form(cert, shape)).collect();
             let files = || scene.certs.iter().map(|(cert, _)| cert.staple_path()).zip(&long);
-            // HAProxy does not start with one that does not fit its buffer.
+            // HAProxy does not start with a response that does not fit its buffer.
             for (path, long) in files().filter(|(_, long)| long.len() < BUFFER) {
                 fs::write(path, long).unwrap();
             }
             let haproxy = scene.haproxy(binary);
             let of = |name: &str| &scene.certs.iter().find(|(_, shape)| shape.name == name).unwrap().0;
             assert!(haproxy.staple(of("twin-before")).is_some(), "HAProxy serves what lay there");
-            // So much for what these clients notice.
+            // These clients accept the plain form, and refuse the odd one.
             assert!(scene.gnutls(of("plain")).0 && scene.curl(of("plain")).0);
             let odd = if is_delegated { "twin-before" } else { "impostor-before" };
             let (gnutls, curl) = (scene.gnutls(of(odd)), scene.curl(of(odd)));

@@ -1,4 +1,4 @@
-//! A wall clock that is wrong for a while: that of the daemon alone. The CA's, HAProxy's and the clients' are right.
+//! Tests of a wrong wall clock, for the daemon only. The clocks of the CA, HAProxy and the clients are right.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use stapled_tests::{Cert, Haproxy, LONG, Stapled, World, skip, wait_until, wait_
 
 const TEN_YEARS: i64 = 10 * 365 * 86_400;
 
-/// The library that makes a program see another time; `tests/provide/provide.sh faketime` finds it.
+/// The library that shows another time to a program; `tests/provide/provide.sh faketime` installs it.
 fn library() -> Option<PathBuf> {
     let library = std::env::var_os("FAKETIME_LIB").map(PathBuf::from);
     if library.is_none() {
@@ -16,9 +16,9 @@ fn library() -> Option<PathBuf> {
     library
 }
 
-/// By how many seconds the clock is wrong from now on.
+/// Sets the error of the clock, in seconds.
 fn set(file: &Path, by: i64) {
-    // In place at once: the library reads it all the time.
+    // The replacement is atomic, because the library reads the file all the time.
     let new = file.with_extension("new");
     std::fs::write(&new, format!("{by:+}\n")).unwrap();
     std::fs::rename(new, file).unwrap();
@@ -43,7 +43,7 @@ fn once_the_clock_is_right_again_every_staple_is_back_and_none_is_withdrawn() {
             .sockets([haproxy.socket()])
             .start();
         let first: Vec<Vec<u8>> = certs.iter().map(|cert| haproxy.wait_for_staple(cert)).collect();
-        // The CA cannot help: what was good is good.
+        // The CA gives no answer now: the staple that was good counts as good again.
         drop(lab);
 
         set(&clock, TEN_YEARS);

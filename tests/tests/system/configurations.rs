@@ -1,4 +1,5 @@
-//! HAProxy's own configuration says everything: certificates, issuers, where staples are looked for, admin sockets.
+//! Tests with HAProxy's configuration alone: it has the certificates, the issuers, the places of staples, and the admin
+//! sockets.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,14 +9,14 @@ use stapled_tests::{
     Cert, Haproxy, Stapled, World, free_port, has_stores, skip, wait_for, wait_until, with_each_haproxy,
 };
 
-/// What a certificate's file holds.
+/// The contents of a certificate's file.
 #[derive(Clone, Copy, PartialEq)]
 enum Contents {
-    /// Certificate, key and chain.
+    /// The certificate, its key and its chain.
     Bundle,
-    /// Certificate and key.
+    /// The certificate and its key.
     Lonely,
-    /// The certificate alone; the key is elsewhere.
+    /// The certificate alone; its key is in another file.
     Bare,
 }
 
@@ -38,13 +39,13 @@ fn write(world: &World, path: &str, contents: impl AsRef<[u8]>) -> PathBuf {
     path
 }
 
-/// `stapled` with nothing but this HAProxy's configuration.
+/// A `stapled` with this HAProxy's configuration and no other argument.
 fn stapled(world: &World, configuration: &Path) -> Stapled {
     Stapled::of(world).args(["--haproxy-config".as_ref(), configuration.as_os_str()]).start()
 }
 
-/// Certificates in all the ways of a configuration: each handshake is stapled; and when HAProxy is started anew
-/// without `stapled`, each is stapled from the file that HAProxy finds.
+/// Certificates in all forms of a configuration: each handshake is stapled. After a restart of HAProxy without
+/// `stapled`, each is stapled from the file that HAProxy finds.
 #[test]
 fn a_configuration_is_all_it_takes() {
     with_each_haproxy(|binary| {
@@ -73,7 +74,7 @@ fn a_configuration_is_all_it_takes() {
         let mut from_store = "";
         if has_stores(binary) {
             write(&world, "store/ca.pem", world.ca.certificate_pem());
-            // HAProxy wants the file to exist. What is in it, it passes over with a warning.
+            // HAProxy requires the file to exist, and ignores its contents with a warning.
             write(&world, "store/responses/x", "");
             store = "crt-store web\n  crt-base @D/store\n  load crt in-store.pem issuer ca.pem ocsp responses/x alias mine\n".to_owned();
             from_store = "crt @web/mine";
@@ -90,7 +91,7 @@ fn a_configuration_is_all_it_takes() {
         for (cert, _) in &certs {
             haproxy.wait_for_staple(cert);
         }
-        // A configuration is all it takes, and it finds nothing odd in it.
+        // The configuration is enough, and causes no warning.
         assert_eq!(stapled.lines(&["WARN"]), [""; 0]);
         let written = |path: &str| std::fs::read(world.path(path)).ok().filter(|bytes| !bytes.is_empty());
         let files: Vec<Vec<u8>> =
@@ -104,7 +105,8 @@ fn a_configuration_is_all_it_takes() {
     });
 }
 
-/// HAProxy does not start without a response's file that its configuration names: of a revoked certificate it is empty.
+/// HAProxy does not start without a response file that its configuration names. For a revoked certificate, the file is
+/// empty.
 #[test]
 fn a_named_file_is_emptied_and_never_removed() {
     with_each_haproxy(|binary| {
@@ -131,7 +133,7 @@ fn a_named_file_is_emptied_and_never_removed() {
             let staple = haproxy.wait_for_staple(cert);
             wait_until("it is in its file", || std::fs::read(response).unwrap() == staple);
         }
-        // What is revoked is asked for again at half of the answer's validity.
+        // A revoked certificate is asked for again at half of the answer's validity.
         lab.set_validity(Duration::from_secs(10));
         for cert in [&in_store, &in_list] {
             lab.revoke(cert.issued.serial()).unwrap();
@@ -148,7 +150,7 @@ fn a_named_file_is_emptied_and_never_removed() {
     });
 }
 
-/// From the socket alone, the files of a store are found, and written to.
+/// With the socket alone, the files of a store are found and written.
 #[test]
 fn a_crt_store_is_served_from_the_socket_alone() {
     with_each_haproxy(|binary| {
@@ -177,7 +179,7 @@ fn a_crt_store_is_served_from_the_socket_alone() {
     });
 }
 
-/// Where HAProxy would look for a response and not find the issuer, nothing is written: it could not start any more.
+/// If HAProxy would look for a response without finding the issuer, no response is written: HAProxy would not start.
 #[test]
 fn no_file_keeps_haproxy_from_starting() {
     with_each_haproxy(|binary| {
@@ -185,10 +187,10 @@ fn no_file_keeps_haproxy_from_starting() {
         let lab = Lab::start([&world.ca]).unwrap();
         let with_chain = cert(&world, &lab, "c/with-chain.pem", Contents::Bundle);
         let lonely = cert(&world, &lab, "c/lonely.pem", Contents::Lonely);
-        // HAProxy would take what is in the file for the issuer, whatever the chain says.
+        // HAProxy would take the contents of the issuer file for the issuer, whatever the chain is.
         let misled = cert(&world, &lab, "c/misled.pem", Contents::Bundle);
         write(&world, "c/misled.pem.issuer", lonely.issued.certificate_pem());
-        // HAProxy is told not to look there.
+        // The configuration tells HAProxy not to look there.
         let unlooked = cert(&world, &lab, "u/unlooked.pem", Contents::Lonely);
         write(&world, "u/unlooked.pem.issuer", world.ca.certificate_pem());
         let certs = [&with_chain, &lonely, &misled, &unlooked];
@@ -203,7 +205,7 @@ fn no_file_keeps_haproxy_from_starting() {
             haproxy.wait_for_staple(cert);
         }
         with_chain.wait_for_file();
-        // Over the socket it came, so the files were tried, too.
+        // The staple came over the socket, so the files were tried, too.
         stapled.wait_for_line(&["issuer_not_found_by_server", "lonely"]);
         stapled.wait_for_line(&["issuer_not_found_by_server", "misled"]);
         stapled.wait_for_line(&["issuer_not_found_by_server", "unlooked"]);
@@ -218,7 +220,8 @@ fn no_file_keeps_haproxy_from_starting() {
     });
 }
 
-/// A line more in a crt-list, a file more in a directory, another list in the configuration: seen without a restart.
+/// A new line in a crt-list, a new file in a directory, and another list in the configuration take effect without a
+/// restart.
 #[test]
 fn changes_are_taken_up_as_they_are_made() {
     let world = World::new();
@@ -245,19 +248,19 @@ fn changes_are_taken_up_as_they_are_made() {
     first.wait_for_file();
     assert_eq!(second.staple_file(), None);
 
-    // In place, as an editor may do it.
+    // A write in place, as some editors do it.
     std::fs::write(&list, format!("{}\n{} [alpn h2]\n", first.name(), second.name())).unwrap();
     second.wait_for_file();
 
     std::fs::copy(&third.path, world.path("d/third.pem")).unwrap();
     wait_until("the third is written", || world.path("d/third.pem.ocsp").exists());
 
-    // Replaced, as configuration management does it.
+    // A replacement, as configuration management does it.
     let fresh = write(&world, "etc/.fresh", text(&format!("crt-list {}", more.display())));
     std::fs::rename(fresh, &configuration).unwrap();
     fourth.wait_for_file();
 
-    // What is taken out of the list loses its staple's file; the others keep theirs.
+    // A certificate that leaves the list loses its staple file; the others keep theirs.
     std::fs::write(&list, format!("{}\n", second.name())).unwrap();
     wait_until("the first one's file is removed", || first.staple_file().is_none());
     for cert in [&second, &fourth] {
@@ -266,7 +269,7 @@ fn changes_are_taken_up_as_they_are_made() {
     stapled.stop();
 }
 
-/// A configuration that cannot be read any more, or is half written, is taken as it was.
+/// After a change that leaves the configuration unreadable or incomplete, the earlier one stays in use.
 #[test]
 fn what_cannot_be_read_is_taken_as_it_was() {
     let world = World::new();
@@ -297,7 +300,8 @@ fn what_cannot_be_read_is_taken_as_it_was() {
     stapled.stop();
 }
 
-/// HAProxy is given another admin socket, and more of them: used without a restart of `stapled`, and no CA is asked again.
+/// HAProxy gets another admin socket, and further ones: they are used without a restart of `stapled`, and no CA is
+/// asked again.
 #[test]
 fn other_sockets_are_used_at_once() {
     with_each_haproxy(|binary| {
@@ -316,7 +320,7 @@ fn other_sockets_are_used_at_once() {
             .start();
         haproxy.wait_for_staple(&cert);
         cert.wait_for_file();
-        // HAProxy must not have it from there.
+        // HAProxy must not read the staple from the file.
         std::fs::remove_file(cert.staple_path()).unwrap();
 
         haproxy.restart_with(&text("unix@@D/two.sock"));
@@ -327,7 +331,7 @@ fn other_sockets_are_used_at_once() {
     });
 }
 
-/// Certificates of a configuration and those of paths, each with their own sockets; and one that is in both.
+/// Certificates of a configuration and of paths, each with their own sockets, and one certificate in both.
 #[test]
 fn a_configuration_and_paths_are_merged() {
     with_each_haproxy(|binary| {
@@ -337,7 +341,7 @@ fn a_configuration_and_paths_are_merged() {
         let of_path = cert(&world, &lab, "p/path.pem", Contents::Bundle);
         let of_both = cert(&world, &lab, "p/both.pem", Contents::Bundle);
         let configured = Haproxy::of(binary, &world, "a")
-            // By names that are not the files' paths.
+            // The names differ from the paths of the files.
             .configuration(
                 "global\n  stats socket @ADMIN level admin\n@DEFAULTSfrontend tls\n  bind unix@@TLS ssl crt c/configured.pem crt p/both.pem\n",
             )
@@ -353,7 +357,7 @@ fn a_configuration_and_paths_are_merged() {
         {
             haproxy.wait_for_staple(cert);
         }
-        // Relative names begin where HAProxy was started, which is told.
+        // Relative names start in HAProxy's working directory, and a warning says so.
         assert_eq!(stapled.lines(&["WARN", "relative_path"]).len(), 1);
         let crossed = stapled.lines(&[&of_path.host, &format!("sink={}", configured.socket().display())]);
         assert_eq!(crossed, [""; 0], "the paths' certificates are none of the configuration's sockets' business");
@@ -361,8 +365,8 @@ fn a_configuration_and_paths_are_merged() {
     });
 }
 
-/// One HAProxy, given by its configuration and by path and socket: it knows each certificate by one name, and is given it
-/// by that.
+/// One HAProxy, named by its configuration and by path and socket: it knows each certificate by one name, and gets each
+/// staple under that name.
 #[test]
 fn what_is_said_twice_is_one_thing() {
     with_each_haproxy(|binary| {
@@ -388,7 +392,7 @@ fn what_is_said_twice_is_one_thing() {
     });
 }
 
-/// Admin sockets in the forms that can be connected to.
+/// The forms of admin sockets that accept connections.
 #[test]
 fn every_kind_of_socket_is_talked_to() {
     with_each_haproxy(|binary| {
@@ -427,7 +431,7 @@ fn every_kind_of_socket_is_talked_to() {
     });
 }
 
-/// What the running HAProxy has otherwise than its configuration is told, once; and not while it is just being reloaded.
+/// A difference between the running HAProxy and its configuration is reported once, and not during a reload.
 #[test]
 fn what_the_running_haproxy_has_otherwise_is_told_once() {
     with_each_haproxy(|binary| {
@@ -445,14 +449,14 @@ fn what_the_running_haproxy_has_otherwise_is_told_once() {
         haproxy.wait_for_staple(&one);
         haproxy.wait_for_staple(&other);
 
-        // Behind HAProxy's back; as it might be before a reload that is forgotten.
+        // A change that HAProxy does not know of, as before a forgotten reload.
         let before = std::fs::read_to_string(&file).unwrap();
         let changed = before.replace(other.name(), new.name());
         assert!(changed != before);
         std::fs::write(&file, &changed).unwrap();
         stapled.wait_for_line(&["event=configuration_differs", "code=not_loaded", new.name(), "reload HAProxy"]);
         stapled.wait_for_line(&["event=configuration_differs", "code=not_in_configuration", other.name()]);
-        // Later looks come and go without a word.
+        // Later comparisons do not repeat the report.
         let looks = || stapled.lines(&["event=configuration_differs"]).len();
         let before = looks();
         haproxy.restart_with(&text("crt @D/c/one.pem crt @D/c/new.pem"));

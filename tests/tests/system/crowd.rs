@@ -1,4 +1,4 @@
-//! Many certificates, of which some are broken: each is named, and none holds up the others.
+//! Tests of many certificates, some of them broken: each broken one is named, and none delays the others.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use stapled_ca::{Authority, Profile};
 use stapled_tests::{Cert, Haproxy, PATIENCE, Stapled, World, wait_until, wait_until_within, with_each_haproxy};
 
 const GOOD: usize = 195;
-/// As long as a question may take.
+/// The longest time of an exchange.
 const EXCHANGE: Duration = Duration::from_secs(15);
 
 #[test]
@@ -15,7 +15,7 @@ fn broken_certificates_are_named_and_hold_up_nobody() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
-        // A responder of its own: one that hangs is avoided after a while, which is another test's matter.
+        // A separate responder: a hanging responder is avoided after a while, which another test covers.
         let hanging_lab = Lab::start([&world.ca]).unwrap();
         let good: Vec<Cert> = (0..GOOD).map(|number| world.cert(&format!("good{number}"), &lab.url())).collect();
         let hanging = world.cert("a-hanging", &hanging_lab.url());
@@ -33,7 +33,7 @@ fn broken_certificates_are_named_and_hold_up_nobody() {
         let issued = elsewhere.issue(&Profile::server("orphan.example").ocsp_url(lab.url())).unwrap();
         std::fs::write(&orphan, issued.certificate_pem() + &issued.key_pem()).unwrap();
 
-        // HAProxy takes all of these, but no garbage.
+        // HAProxy accepts all of these certificates, but no garbage.
         let list = world.path("list");
         let names = World::listing(&world.certs());
         let lines: String = names.iter().map(|name| format!("{}\n", world.certs().join(name).display())).collect();

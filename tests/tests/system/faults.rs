@@ -1,4 +1,5 @@
-//! What disks, directories and limits do: a clear message, a bounded cost, and HAProxy gets its staples all the same.
+//! Tests of faults of disks, directories and limits: the message is clear, the cost is bounded, and HAProxy still gets
+//! its staples.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,11 +21,11 @@ use stapled_tests::{
     wait_until_within, with_each_haproxy,
 };
 
-/// HAProxy staples a response until 300 s before its end: so long it is of use.
+/// The validity of a response that is of use for 30 s: HAProxy staples it until 300 s before its end.
 const USABLE: Duration = Duration::from_secs(300 + 30);
 
-/// Everything that ends in `.ocsp` is a whole response, and nothing else is left there: what is being written just now is
-/// there for a moment only.
+/// Checks that every file that ends in `.ocsp` is a complete response, and that no other file is left. A temporary file
+/// exists only for a moment.
 fn assert_whole(directory: &Path) {
     let is_left = |name: &String| !name.ends_with(".pem") && !name.ends_with(".ocsp");
     wait_until_within(LONG, "nothing is left behind", || !World::listing(directory).iter().any(is_left));
@@ -38,7 +39,7 @@ fn short_lab(world: &World) -> Lab {
     Lab::builder().authority(&world.ca).validity(USABLE).start().unwrap()
 }
 
-/// Waits until another staple than this one is served: one that came from memory, since no file can be written.
+/// Waits until a staple other than `held` is served. It came from memory, since no file can be written.
 fn wait_for_another(haproxy: &Haproxy, cert: &Cert, held: &[u8]) -> Vec<u8> {
     wait_for_within(LONG, &format!("another staple for {}", cert.host), || {
         let staple = haproxy.staple(cert).expect("a gap without a staple");
@@ -62,7 +63,7 @@ fn a_full_disk_costs_files_only() {
             World::listing(&inside).iter().filter(|n| n.ends_with(".ocsp")).count() == 4
         });
 
-        // Filled to the last byte.
+        // The file system is filled to the last byte.
         let filler = inside.join("filler.pem");
         let full = std::fs::write(&filler, vec![0; 1024 * 1024]).unwrap_err();
         assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
@@ -71,7 +72,7 @@ fn a_full_disk_costs_files_only() {
         for (cert, held) in certs.iter().zip(&held) {
             wait_for_another(&haproxy, cert, held);
         }
-        // What was there before is still whole; nothing half-written lies about.
+        // The earlier files are still complete, and no partial file remains.
         std::fs::remove_file(&filler).unwrap();
         assert_whole(&inside);
         wait_until_within(LONG, "files follow when there is room", || {
@@ -131,7 +132,7 @@ fn a_removed_directory_keeps_its_staples_in_service() {
         let held = wait_for_another(&haproxy, &cert, &held);
         stapled.wait_for_line_within(LONG, &["event=delivery_failed", "code=directory_missing", "sink=files"]);
         assert!(!world.certs().exists(), "it was made again");
-        // Back: nothing needs to be said to anybody.
+        // The file is back: the recovery needs no further action.
         cert.write();
         wait_until_within(LONG, "its file is written", || cert.staple_file().is_some());
         wait_for_another(&haproxy, &cert, &held);
@@ -140,7 +141,7 @@ fn a_removed_directory_keeps_its_staples_in_service() {
     });
 }
 
-/// Seconds of processor time that a process has had.
+/// The processor time of a process so far, in seconds.
 fn processor_time(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
@@ -170,12 +171,12 @@ fn without_file_descriptors_it_says_so_costs_nothing_and_recovers() {
             .args(["--minimum-interval", "1", "--refresh-interval", "1"])
             .start();
         let held: Vec<Vec<u8>> = certs.iter().map(|cert| haproxy.wait_for_staple(cert)).collect();
-        // Fewer than it has already: not one more.
+        // The limit is below the present number of files: no more can be opened.
         limit_files(stapled.id(), 8);
         let line = stapled.wait_for_line_within(LONG, &["event=delivery_failed", "code=too_many_open_files"]);
         assert!(line.contains("raise the limit") && line.contains("tried again at"), "{line}");
         assert!(open_files(stapled.id()) >= 8, "the limit was not felt");
-        // Over the connections that are open, renewal and delivery go on.
+        // Renewal and delivery continue over the open connections.
         assert!(certs.iter().zip(&held).all(|(cert, _)| haproxy.staple(cert).is_some()));
         let (start, before, log) = (Instant::now(), processor_time(stapled.id()), stapled.log().len());
         wait_until("five seconds have passed", || start.elapsed() >= Duration::from_secs(5));
@@ -203,7 +204,7 @@ fn a_file_that_its_user_may_not_read_is_named_and_holds_up_nobody() {
     let set = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     set(&secret.path, 0o000);
     let mut stapled = Stapled::of(&world).certs([world.certs()]).args(["--refresh-interval", "1"]);
-    // Root may read everything, so it is another user there.
+    // Root may read everything, so the test runs as another user.
     if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
         for directory in [world.path(""), world.certs()] {
             std::os::unix::fs::chown(&directory, Some(65534), Some(65534)).unwrap();
@@ -216,7 +217,7 @@ fn a_file_that_its_user_may_not_read_is_named_and_holds_up_nobody() {
     assert!(line.contains("Permission denied") && line.contains("looked at again at"), "{line}");
     open.wait_for_file();
     assert_eq!(secret.staple_file(), None);
-    // Mended: seen without a word to anybody.
+    // The permission is corrected: the change is noticed without a signal.
     set(&secret.path, 0o644);
     wait_until_within(LONG, "it is stapled when it can be read", || secret.staple_file().is_some());
     stapled.stop();
@@ -224,7 +225,7 @@ fn a_file_that_its_user_may_not_read_is_named_and_holds_up_nobody() {
 
 #[test]
 fn without_word_of_changes_they_are_found_by_looking() {
-    // Where a user may have a system of its own in which nobody may watch files.
+    // A namespace of the user's own, in which file watching is forbidden.
     let script = "echo 0 >/proc/sys/user/max_inotify_instances && exec \"$@\"";
     let words = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"];
     if !Command::new(words[0]).args(&words[1..]).arg("true").status().is_ok_and(|status| status.success()) {
@@ -240,7 +241,7 @@ fn without_word_of_changes_they_are_found_by_looking() {
     stapled.stop();
 }
 
-/// Numbers by chance, the same again for the same seed.
+/// Random numbers that are the same for the same seed.
 struct Dice(u64);
 
 impl Dice {
@@ -260,7 +261,7 @@ impl Dice {
     }
 }
 
-/// A response as clients would want it: verified against its certificate, and good now.
+/// Whether a client would accept the response: verified against its certificate, and good now.
 fn is_good(world: &World, cert: &Cert, staple: &[u8]) -> bool {
     let certificate = |der: &[u8]| Arc::new(Certificate::from_der(der).unwrap());
     let chain = CertChain::new(certificate(cert.issued.der()), certificate(world.ca.certificate())).unwrap();
@@ -276,7 +277,7 @@ fn chaos(binary: &str, private: Private) {
     private.mount(&world.certs(), 512);
     let address: SocketAddr = (Ipv4Addr::LOCALHOST, free_port()).into();
     let responder = || {
-        // The port may be held for a moment by what spoke there.
+        // Earlier connections may hold the port for a moment.
         wait_for_within(PATIENCE, "the responder listens", || {
             Lab::builder().authority(&world.ca).validity(USABLE + Duration::from_secs(24)).listen(address).start().ok()
         })
@@ -311,7 +312,7 @@ fn chaos(binary: &str, private: Private) {
                 "the responder was killed"
             }
             4 => {
-                // Until nothing fits any more.
+                // The file grows until the file system is full.
                 let _ = std::fs::write(&filler, vec![0; 1024 * 1024]);
                 "the disk was filled"
             }
@@ -327,7 +328,7 @@ fn chaos(binary: &str, private: Private) {
                 "the responder failed"
             }
             _ => {
-                // Before it listens for signals, it would end it.
+                // A signal before the process handles signals would end the process.
                 let ready = running.iter().filter(|running| !running.lines(&["event=started"]).is_empty());
                 ready.for_each(|running| running.signal("HUP"));
                 "the configuration was read again"
@@ -335,7 +336,7 @@ fn chaos(binary: &str, private: Private) {
         };
         *done.entry(what).or_default() += 1;
         std::thread::sleep(Duration::from_millis(50 + dice.roll(700)));
-        // At every other turn, some of it is mended.
+        // Every other turn corrects some of the faults.
         if dice.roll(2) == 0 {
             private.remount_here(&world.certs(), "rw");
             let _ = std::fs::remove_file(&filler);
@@ -363,7 +364,7 @@ fn chaos(binary: &str, private: Private) {
     let listing = World::listing(&world.certs());
     let unfinished = listing.iter().filter(|name| name.starts_with('.')).count();
     let kills = done.get("stapled was killed").copied().unwrap_or_default() as usize;
-    // A kill may leave what was just being written; that is swept later.
+    // A kill may leave a partial file, which is removed later.
     assert!(unfinished <= kills * 16, "{unfinished} unfinished files of {kills} kills");
     running.stop();
 }

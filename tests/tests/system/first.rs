@@ -1,10 +1,10 @@
-//! The main job: HAProxy starts without staples, and gets them.
+//! Tests of the main task: HAProxy starts without staples, and gets them.
 
 use stapled_ca::ocsp::{HashAlgorithm, OcspRequest};
 use stapled_ca::{KeyType, Profile, Responder};
 use stapled_tests::{Cert, Haproxy, OpensslResponder, Stapled, World, check_with_openssl, with_each_haproxy};
 
-/// No staple anywhere: neither in handshakes nor in files.
+/// Checks that no staple exists, in handshakes or in files.
 fn assert_bare(haproxy: &Haproxy, world: &World, certs: &[&Cert]) {
     for cert in certs {
         assert_eq!(haproxy.staple(cert), None, "{} is stapled before stapled runs", cert.host);
@@ -44,7 +44,7 @@ fn every_handshake_carries_it(issue: impl Fn(&World, &str) -> Vec<Cert> + Sync) 
             haproxy.wait_for_staple(cert);
             let file = cert.wait_for_file();
             assert_eq!(responder.responder().tally().of(cert.issued.serial()), 1, "questions for {}", cert.host);
-            // The responder prepared its answer; asked again, it gives the same.
+            // The responder prepared its answer, and gives the same answer again.
             let cert_id = world.ca.cert_id(cert.issued.serial(), HashAlgorithm::Sha1);
             let sent = responder.responder().respond(&OcspRequest::for_certificate(cert_id).to_der());
             assert!(file == sent, "the file of {} holds something else", cert.host);

@@ -1,11 +1,11 @@
-//! Answers that must not be believed: none of them ever reaches a client, and the log says why.
+//! Tests of answers that must not be accepted: none of them reaches a client, and the log has the reason.
 
 use std::time::Duration;
 
 use stapled_ca::lab::{Fault, Lab};
 use stapled_tests::{Cert, Haproxy, LONG, Stapled, World, wait_until, with_each_haproxy};
 
-/// What a responder does, and the word for it in the log.
+/// The faults of a responder, each with its reason code in the log.
 fn lies() -> Vec<(Fault, &'static str)> {
     vec![
         (Fault::WrongSigner, "responder_wrong_issuer"),
@@ -25,7 +25,7 @@ fn lies() -> Vec<(Fault, &'static str)> {
     ]
 }
 
-/// A lab for each lie: a host that fails is avoided for a while, whatever the certificate.
+/// A separate lab for each fault: a failing host is avoided for a while, for every certificate.
 fn world_of_lies(validity: Duration) -> (World, Vec<(Cert, Lab, Fault, &'static str)>) {
     let world = World::new();
     let certs = lies()
@@ -68,7 +68,7 @@ fn no_lie_is_ever_stapled() {
 #[test]
 fn no_lie_destroys_a_good_staple() {
     with_each_haproxy(|binary| {
-        // Of use for 40 s in HAProxy, renewed after 20.
+        // HAProxy uses the staple for 40 s; the renewal comes after 20 s.
         let (world, certs) = world_of_lies(Duration::from_secs(340));
         let haproxy = Haproxy::of(binary, &world, "a").start();
         let stapled = Stapled::of(&world)
@@ -108,7 +108,7 @@ fn an_answer_that_haproxy_cannot_take_displaces_no_good_staple() {
             .args(["--minimum-interval", "1"])
             .start();
         let held = haproxy.wait_for_staple(&cert);
-        // Verified and good, but with an answer about another certificate beside it.
+        // The response is verified and good, but it has an answer about another certificate too.
         lab.fault_all(Fault::Multiple);
         stapled.wait_for_line_within(LONG, &["code=several_responses", &cert.host]);
         assert_eq!(haproxy.staple(&cert).as_ref(), Some(&held));

@@ -1,11 +1,11 @@
-//! Responses that end, and certificates that are revoked.
+//! Tests of responses that end, and of certificates that are revoked.
 
 use std::time::Duration;
 
 use stapled_ca::lab::Lab;
 use stapled_tests::{Haproxy, LONG, Stapled, World, wait_for_within, wait_until, with_each_haproxy};
 
-/// HAProxy staples a response until 300 s before its end: so long it is of use.
+/// The seconds for which a response is of use: HAProxy staples it until 300 s before its end.
 const USABLE: u64 = 24;
 
 #[test]
@@ -37,7 +37,7 @@ fn a_staple_is_renewed_before_it_ends_and_there_is_always_one() {
     });
 }
 
-/// With the usual minimum interval: HAProxy staples each response for a minute.
+/// With the usual minimum interval, HAProxy staples each response for a minute.
 #[test]
 fn responses_of_six_minutes_leave_no_gap() {
     with_each_haproxy(|binary| {
@@ -92,7 +92,7 @@ fn a_revoked_certificate_loses_its_staple_for_good() {
             .start();
         let last = haproxy.wait_for_staple(&revoked);
         haproxy.wait_for_staple(&good);
-        // What is revoked is asked for again at half of the answer's validity.
+        // A revoked certificate is asked for again at half of the answer's validity.
         lab.set_validity(Duration::from_secs(10));
         lab.revoke(revoked.issued.serial()).unwrap();
 
@@ -102,8 +102,8 @@ fn a_revoked_certificate_loses_its_staple_for_good() {
         wait_until("its file is gone", || revoked.staple_file().is_none());
         stapled.wait_for_line(&["event=withdrawn", &revoked.host, "sink=/"]);
 
-        // What HAProxy has forgotten, it does not get again; the other certificate's staple shows that it was thought
-        // of. That must not come from a file.
+        // HAProxy has forgotten the revoked certificate's staple, and does not get it again. The other certificate's
+        // staple shows that the delivery ran. It must not come from a file.
         let losses = stapled.lines(&["event=server_lost"]).len();
         haproxy.end();
         let _ = std::fs::remove_file(good.staple_path());
@@ -118,7 +118,7 @@ fn a_revoked_certificate_loses_its_staple_for_good() {
         assert_eq!(haproxy.staple(&revoked), None);
         stapled.stop();
 
-        // Nor from what lies on the disk.
+        // A file on the disk does not bring it back either.
         let stapled = Stapled::of(&world).certs([world.certs()]).sockets([haproxy.socket()]).start();
         stapled.wait_for_line(&["event=revoked", &revoked.host]);
         assert_eq!(haproxy.staple(&revoked), None);

@@ -1,8 +1,8 @@
-//! The whole system: `stapled` as it is run, between a certificate authority and the real HAProxy.
+//! Tests of the whole system: the real `stapled` between a certificate authority and the real HAProxy.+
 //!
 //! Each test runs with every HAProxy that the variable `HAPROXY` names.
 
-// A test fails by panicking, and a proof tells its figures.
+// A test fails by panicking, and a proof prints its figures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 

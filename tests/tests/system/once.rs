@@ -1,4 +1,4 @@
-//! One pass: exit codes and summary.
+//! Tests of `stapled` in one pass: exit codes and summary.
 
 use serde_json::Value;
 use stapled_ca::lab::{Fault, Lab};
@@ -8,7 +8,7 @@ fn once(world: &World, arguments: &[&str]) -> Ended {
     Stapled::of(world).certs([world.certs()]).args(["--one-off"]).args(arguments).run()
 }
 
-/// The rows and the totals.
+/// The rows and the totals of the summary.
 fn read(finished: &Ended) -> (Vec<Value>, Value) {
     let mut objects: Vec<Value> =
         finished.out.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
@@ -56,7 +56,7 @@ fn the_exit_code_and_the_summary_say_how_it_went() {
         assert_eq!(row(&rows, &failed)["state"], "failed");
         assert_eq!(row(&rows, &failed)["reason"], "error_status:try_later");
 
-        // Revoked outdoes failed.
+        // A revoked certificate counts before a failed one in the exit code.
         let revoked = world.cert("revoked", &lab.url());
         lab.revoke(revoked.issued.serial()).unwrap();
         let finished = once(&world, &sockets);
@@ -67,7 +67,7 @@ fn the_exit_code_and_the_summary_say_how_it_went() {
         assert_eq!(row(&rows, &revoked)["state"], "revoked");
         assert_eq!(revoked.staple_file(), None);
 
-        // Quiet: only what is wrong, and on standard error.
+        // In quiet mode, only problems are printed, on standard error.
         let finished = once(&world, &[&sockets[..], &["--quiet"]].concat());
         assert_eq!((finished.code, finished.out.as_str()), (3, ""), "{finished:?}");
         assert!(finished.err.contains(&revoked.host), "{finished:?}");

@@ -1,4 +1,4 @@
-//! What whoever runs it does: change the configuration, ask, wait, stop.
+//! Tests of the operator's actions: a change of the configuration, a status request, a wait, a stop.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use stapled_ca::lab::{Fault, Lab};
 use stapled_tests::{Cert, Haproxy, LONG, Stapled, World, wait_until, wait_until_within, with_each_haproxy};
 
-/// What `stapled status` says of the certificates, and its exit code.
+/// The certificates in the output of `stapled status`, and its exit code.
 fn status(world: &World) -> (Vec<Value>, i32) {
     let finished = Stapled::asked(world).args(["status", "--json"]).run();
     let objects = finished.out.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
@@ -31,7 +31,7 @@ fn a_changed_configuration_costs_no_handshake_its_staple_and_no_ca_a_question() 
             let text = "cert-paths = \"certs\"\nno-staple-files = true\nno-recycle = true\n";
             write_config(&world, &format!("{text}haproxy-sockets = \"{}\"\n{more}", sockets.join(",")));
         };
-        // From memory alone: no file remembers anything.
+        // The staple comes from memory: no file has it.
         config(&[&first.socket()], "");
         let stapled = Stapled::of(&world).start();
         certs.iter().for_each(|cert| drop(first.wait_for_staple(cert)));
@@ -58,7 +58,7 @@ fn a_changed_configuration_costs_no_handshake_its_staple_and_no_ca_a_question() 
                 reloads(count);
             }
             certs.iter().for_each(|cert| drop(second.wait_for_staple(cert)));
-            // One that is wrong changes nothing.
+            // A configuration with an error changes nothing.
             config(&[&first.socket()], "minimum-validty = 1\n");
             stapled.signal("HUP");
             let line = stapled.wait_for_line(&["event=reload_refused"]);
@@ -82,7 +82,7 @@ fn sigterm_ends_it_within_seconds_though_haproxy_and_the_ca_hang() {
         let certs: Vec<Cert> = (0..30).map(|number| world.cert(&format!("c{number}"), &lab.url())).collect();
         let haproxy = Haproxy::of(binary, &world, "a").start();
         lab.fault(certs[0].issued.serial(), Fault::Hang);
-        // It takes connections and commands, and answers nothing.
+        // The frozen HAProxy accepts connections and commands, and does not answer.
         haproxy.freeze();
         let stapled = Stapled::of(&world).certs([world.certs()]).sockets([haproxy.socket()]).start();
         wait_until("files are written", || certs[1..].iter().all(|cert| cert.staple_file().is_some()));
@@ -90,7 +90,7 @@ fn sigterm_ends_it_within_seconds_though_haproxy_and_the_ca_hang() {
         stapled.stop();
         assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
         haproxy.thaw();
-        // Nothing half-done stands in the way of the next one.
+        // The stop leaves no partial work that blocks the next process.
         lab.clear_all();
         let stapled = Stapled::of(&world).certs([world.certs()]).sockets([haproxy.socket()]).start();
         wait_until_within(LONG, "all are stapled", || certs.iter().all(|cert| haproxy.staple(cert).is_some()));

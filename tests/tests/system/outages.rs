@@ -1,4 +1,4 @@
-//! A responder, or a socket, that is not there yet.
+//! Tests of a responder or a socket that does not exist yet.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -40,7 +40,7 @@ fn a_socket_that_is_not_there_is_told_of_and_used_when_it_appears() {
         assert!(line.contains(socket.to_str().unwrap()), "{line}");
         wait_until("its file is written all the same", || cert.staple_file().is_some());
         let staple = cert.staple_file().unwrap();
-        // So that HAProxy does not find it at its start.
+        // HAProxy must not find the staple at its start.
         std::fs::remove_file(cert.staple_path()).unwrap();
 
         let haproxy = haproxy.start();

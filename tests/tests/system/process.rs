@@ -1,4 +1,4 @@
-//! HAProxy itself is asked which certificates there are.
+//! Tests with the list of certificates from HAProxy itself.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use stapled_ca::lab::Lab;
 use stapled_tests::{Cert, Haproxy, Stapled, World, wait_until, wait_until_within, with_each_haproxy};
 
-/// What others do to HAProxy is noticed within seconds.
+/// The time within which changes in HAProxy by other programs are noticed.
 const SECONDS: Duration = Duration::from_secs(10);
 
 fn certs(world: &World, lab: &Lab, count: usize) -> Vec<Cert> {
@@ -19,7 +19,7 @@ fn the_socket_alone_is_enough() {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
         let certs = certs(&world, &lab, 20);
-        // Relative names: they begin where HAProxy was started.
+        // Relative names, which start in HAProxy's working directory.
         let haproxy = Haproxy::of(binary, &world, "a").crt(Path::new("certs")).start();
         let stapled = Stapled::of(&world).sockets([haproxy.socket()]).start();
         for cert in &certs {
@@ -68,9 +68,9 @@ fn what_is_served_is_stapled_while_its_file_holds_another() {
         let new = world.renewal_of(&old, &lab.url());
         new.write();
         stapled.wait_for_line(&["code=served_differs", new.name()]);
-        // Its next start will find it.
+        // The next start of HAProxy will find the file.
         wait_until("the new certificate's staple lies beside it", || new.staple_file().is_some_and(|now| now != first));
-        // Whoever loads the old one again: it is the one that is served.
+        // Another program loads the old certificate again: it is the served one.
         std::fs::write(&old.path, old.issued.bundle_pem()).unwrap();
         haproxy.load(&old, false);
         new.write();
@@ -97,7 +97,7 @@ fn a_copy_beside_the_file_will_do_and_what_lies_nowhere_is_told() {
         haproxy.wait_for_staple(&copied);
         stapled.wait_for_line(&["code=unreadable_certificate", gone.name()]);
         assert_eq!(stapled.lines(&["code=unreadable_certificate", copied.name()]), [""; 0]);
-        // It comes back, and nobody says so.
+        // The file comes back, without a signal.
         gone.write();
         wait_until_within(SECONDS, "it is stapled", || haproxy.staple(&gone).is_some());
         stapled.stop();

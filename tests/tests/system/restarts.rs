@@ -1,4 +1,4 @@
-//! HAProxy is restarted and reloaded, and has lost what it was given.
+//! Tests of restarts and reloads of HAProxy, which lose its staples.
 
 use stapled_ca::lab::Lab;
 use stapled_tests::{Cert, Haproxy, HaproxyBuilder, Stapled, World, wait_until, with_each_haproxy};
@@ -19,7 +19,7 @@ fn staples_are_back_after_a_reload_without_asking_the_ca() {
 }
 
 fn staples_are_back(of: impl Fn(&str, &World, &str) -> HaproxyBuilder, binary: &str, lose: impl Fn(&mut Haproxy)) {
-    // Without files nobody but stapled can bring them back; with files HAProxy reads them at its start.
+    // Without files, only `stapled` can restore the staples. With files, HAProxy reads them at its start.
     for files in [&["--no-staple-files"][..], &[]] {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -27,7 +27,7 @@ fn staples_are_back(of: impl Fn(&str, &World, &str) -> HaproxyBuilder, binary: &
         let mut haproxy = of(binary, &world, "a").start();
         let stapled = Stapled::of(&world).certs([world.certs()]).sockets([haproxy.socket()]).args(files).start();
         let before: Vec<_> = certs.iter().map(|cert| haproxy.wait_for_staple(cert)).collect();
-        // With files HAProxy may have them before anybody notices; the next round must not come sooner.
+        // With files, HAProxy may have the staples before the loss is noticed. The next round must not start sooner.
         let sink = format!("sink={}", haproxy.socket().display());
         let delivered = |count| {
             let what = format!("{count} deliveries");

@@ -1,5 +1,5 @@
-//! A running HAProxy alone: its socket is all that stapled is told, and its own configuration says what to make of what it
-//! has loaded.
+//! Tests of a running HAProxy alone: `stapled` knows only its socket, and HAProxy's own configuration explains the
+//! loaded certificates.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use stapled_ca::lab::Lab;
 use stapled_tests::{Cert, Haproxy, Stapled, World, has_stores, wait_for, with_each_haproxy};
 
-/// Writes a certificate's file without the chain.
+/// Writes the file of a certificate without the chain.
 fn make_lonely(cert: &Cert) {
     fs::write(&cert.path, cert.issued.certificate_pem() + &cert.issued.key_pem()).unwrap();
 }
@@ -18,7 +18,7 @@ fn issuer(cert: &Cert) -> String {
     bundle.replace(&cert.issued.certificate_pem(), "").replace(&cert.issued.key_pem(), "")
 }
 
-/// What `stapled check` says, given only this: its exit code, and an object for each certificate.
+/// The output of `stapled check` with this argument: its exit code, and an object for each certificate.
 fn check(world: &World, by: &str, with: &Path) -> (i32, Vec<Value>) {
     let finished = Stapled::asked(world).args(["check", "--config", "empty.conf", "--json", by]).args([with]).run();
     let objects = finished.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -29,7 +29,7 @@ fn names(objects: &[Value]) -> Vec<&str> {
     objects.iter().map(|object| object["certificate"].as_str().unwrap()).collect()
 }
 
-/// Both get their staples, and in this folder only one has a file, which HAProxy then starts with.
+/// Both certificates get their staples. In this folder, only one has a staple file, and HAProxy then starts with it.
 fn expect_one_file(folder: &Path, haproxy: &mut Haproxy, stapled: Stapled, short: &Cert, lonely: &Cert) {
     haproxy.wait_for_staple(short);
     haproxy.wait_for_staple(lonely);
@@ -42,8 +42,8 @@ fn expect_one_file(folder: &Path, haproxy: &mut Haproxy, stapled: Stapled, short
     assert!(haproxy.staple(lonely).is_none());
 }
 
-/// Responses lie where this HAProxy looks for them, and nowhere where they would keep it from starting: beside a
-/// certificate whose issuer it does not look for.
+/// Staple files are where this HAProxy looks for them, but not where they would prevent its start: beside a certificate
+/// whose issuer HAProxy does not look for.
 #[test]
 fn haproxy_starts_again_with_what_it_looks_for() {
     with_each_haproxy(|binary| {
@@ -55,7 +55,7 @@ fn haproxy_starts_again_with_what_it_looks_for() {
         let (short, lonely, client) = (issue("short.crt"), issue("lonely.pem"), issue("client.pem"));
         [&short, &client].iter().for_each(|cert| cert.write());
         make_lonely(&lonely);
-        // HAProxy is told not to look for it.
+        // The configuration tells HAProxy not to look for it.
         fs::write(folder.join("lonely.pem.issuer"), issuer(&short)).unwrap();
         let mut haproxy = Haproxy::of(binary, &world, "a")
             .configuration(
@@ -65,7 +65,7 @@ fn haproxy_starts_again_with_what_it_looks_for() {
             )
             .start();
 
-        // Certificates of servers are nobody's to staple, whoever tells which certificates there are.
+        // Certificates for connections to servers need no staple, whatever lists them.
         for (by, with) in [("--haproxy-sockets", haproxy.socket()), ("--haproxy-config", haproxy.configuration_file())]
         {
             let (code, objects) = check(&world, by, &with);
@@ -81,7 +81,7 @@ fn haproxy_starts_again_with_what_it_looks_for() {
     });
 }
 
-/// The same by paths: where HAProxy looks beside them, its configuration says, which its socket names.
+/// The same with paths: HAProxy's configuration, which its socket names, says where HAProxy looks beside them.
 #[test]
 fn what_lies_in_paths_is_looked_at_as_haproxy_does() {
     with_each_haproxy(|binary| {
@@ -93,7 +93,7 @@ fn what_lies_in_paths_is_looked_at_as_haproxy_does() {
         let (short, lonely) = (issue("short.crt"), issue("lonely.pem"));
         short.write();
         make_lonely(&lonely);
-        // HAProxy is told not to look for it.
+        // The configuration tells HAProxy not to look for it.
         fs::write(folder.join("lonely.issuer"), issuer(&short)).unwrap();
         fs::write(folder.join("lonely.pem.issuer"), issuer(&short)).unwrap();
         let mut haproxy = Haproxy::of(binary, &world, "a")
@@ -116,7 +116,7 @@ fn what_lies_in_paths_is_looked_at_as_haproxy_does() {
     });
 }
 
-/// Names of a store tell no file, and a chain may lie apart: both are found by the configuration.
+/// Names of a store contain no file, and a chain may be in another place: the configuration has both.
 #[test]
 fn certificates_are_found_by_the_names_of_a_store_and_their_issuer_in_a_directory_of_chains() {
     with_each_haproxy(|binary| {
@@ -151,13 +151,13 @@ fn certificates_are_found_by_the_names_of_a_store_and_their_issuer_in_a_director
         stapled.stop();
         haproxy.restart();
         assert!(haproxy.staple(&other).is_some());
-        // A store has no files but those that are named.
+        // A store has only the files that are named.
         assert_eq!(haproxy.staple(&named).is_some(), !has_stores(binary));
     });
 }
 
-/// A certificate that another version of HAProxy would load instead is no reason to call the operator; where none runs,
-/// both are shown.
+/// A certificate that another version of HAProxy would load instead is not a problem for the operator. Without a
+/// running HAProxy, both are shown.
 #[test]
 fn what_depends_on_a_condition_may_be_absent() {
     with_each_haproxy(|binary| {
@@ -180,7 +180,8 @@ fn what_depends_on_a_condition_may_be_absent() {
     });
 }
 
-/// The running HAProxy decides what its configuration leaves open: nothing is brought that it has not loaded, until it has.
+/// The running HAProxy decides questions that its configuration leaves open: a certificate gets no staple until HAProxy
+/// has loaded it.
 #[test]
 fn the_running_haproxy_decides_what_conditions_leave_open() {
     with_each_haproxy(|binary| {
@@ -199,7 +200,7 @@ fn the_running_haproxy_decides_what_conditions_leave_open() {
         let by_configuration = || Stapled::of(&world).args(["--haproxy-config".into(), haproxy.configuration_file()]);
         let stapled = by_configuration().start();
         haproxy.wait_for_staple(&one);
-        // It is asked at once for both, which may be needed; then HAProxy has decided.
+        // Both certificates, which may be needed, are asked for at once. Then HAProxy has decided.
         stapled.wait_for_line(&["event=scanned", "haproxy-a.cfg", "1 files", "1 gone"]);
         let finished = by_configuration().args(["--one-off"]).run();
         assert_eq!(finished.code, 0, "{finished:?}");

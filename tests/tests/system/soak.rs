@@ -1,4 +1,4 @@
-//! Running for long: memory, file descriptors and threads stay what they are.
+//! Tests of a long run: memory, file descriptors and threads stay constant.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use stapled_tests::{Cert, Haproxy, Stapled, World, wait_until_within, with_each_
 /// HAProxy staples a response until 300 s before its end; renewals come at half of the rest.
 const VALIDITY: Duration = Duration::from_secs(300 + 24);
 
-/// How much: two thousand certificates for 20 minutes where `make prove` asks for it.
+/// The size of the test: two thousand certificates for 20 minutes under `make prove`.
 struct Much {
     certificates: usize,
     warm_up: Duration,
@@ -26,7 +26,7 @@ fn much() -> Much {
     }
 }
 
-/// What a process uses.
+/// The resources of a process.
 #[derive(Clone, Copy, Debug)]
 struct Usage {
     kib: u64,
@@ -46,7 +46,7 @@ impl Usage {
     }
 }
 
-/// The samples of each, sorted, at this part of the way: 0 is the least of them, 1 the largest.
+/// The quantile of each sorted figure at this fraction: 0 is the smallest sample, 1 the largest.
 fn at(usages: &[Usage], part: f64) -> Usage {
     let pick = |of: fn(&Usage) -> u64| {
         let mut sorted: Vec<u64> = usages.iter().map(of).collect();
@@ -56,7 +56,7 @@ fn at(usages: &[Usage], part: f64) -> Usage {
     Usage { kib: pick(|usage| usage.kib), files: pick(|usage| usage.files), threads: pick(|usage| usage.threads) }
 }
 
-/// One question in ten goes wrong, each time in another way.
+/// Makes one question in ten fail, each time in another way.
 fn trouble(lab: &Lab, certs: &[Cert], is_over: &AtomicBool) {
     let faults = [
         Fault::TryLater,
@@ -110,11 +110,11 @@ fn memory_files_and_threads_stay_flat() {
             lab.forget_requests();
             while start.elapsed() < much.warm_up + much.time {
                 std::thread::sleep(much.sample);
-                // As an operator, or a monitor, does.
+                // A status request, as from an operator or a monitor.
                 let finished = Stapled::asked(&world).args(["status", "--json"]).run();
                 assert!(matches!(finished.code, 0 | 1), "{:?} {}", finished.code, finished.err);
                 usages.push((start.elapsed(), Usage::of(stapled.id())));
-                // So that the responder's memory says nothing about the machine's.
+                // The responder's memory must not affect the measured figures.
                 asked += lab.requests().len();
                 lab.forget_requests();
             }
@@ -140,14 +140,14 @@ fn memory_files_and_threads_stay_flat() {
                 peak.threads
             );
         }
-        // What is open at once goes with what the machine has to do beside; what is lost stays, and lifts the median.
+        // The number of open files varies with the load. A leak stays, and raises the median.
         let [first, _, last] = parts.map(|usages| at(usages, 0.5));
         assert!(last.kib <= first.kib + first.kib / 10 + 4096, "memory grows: {first:?} {last:?}");
         assert!(last.files <= first.files + 16, "files pile up: {first:?} {last:?}");
         assert!(last.threads <= first.threads + 8, "threads pile up: {first:?} {last:?}");
-        // As many as questions, deliveries and files may be open at once, and some.
+        // The number of questions, deliveries and files that may be open at once, and a reserve.
         assert!(at(&steady, 1.0).files < 200, "{:?}", at(&steady, 1.0));
-        // What has just failed is tried at once.
+        // The reload repeats failed questions at once.
         stapled.signal("HUP");
         wait_until_within(Duration::from_secs(120), "all are stapled in the end", all_stapled);
         stapled.stop();

@@ -1,4 +1,4 @@
-//! Several HAProxys.
+//! Tests of several HAProxy processes.
 
 use stapled_ca::lab::Lab;
 use stapled_tests::{Cert, Haproxy, Stapled, World, wait_until, with_each_haproxy};

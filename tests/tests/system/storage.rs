@@ -1,4 +1,4 @@
-//! Files: whole at any moment, with the right modes, and used again.
+//! Tests of staple files: complete at any moment, with the right modes, and read again.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -12,7 +12,7 @@ fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-/// Every staple that is there is a whole response about its certificate.
+/// Checks that every existing staple file is a complete response about its certificate.
 fn assert_whole(certs: &[Cert], when: &str) {
     for cert in certs {
         let Some(bytes) = cert.staple_file() else { continue };
@@ -20,7 +20,7 @@ fn assert_whole(certs: &[Cert], when: &str) {
         let Ok(OcspResponse::Basic(basic)) = response else { panic!("{when}: {} is not whole", cert.host) };
         assert_eq!(basic.responses.len(), 1, "{when}: {}", cert.host);
     }
-    // What it was writing when it was killed has another name, which no server reads.
+    // The file that was being written at the kill has another name, which no server reads.
     for name in World::listing(certs[0].path.parent().unwrap()) {
         let is_unfinished = name.starts_with('.') && name.ends_with(".tmp");
         assert!(is_unfinished || name.ends_with(".pem") || name.ends_with(".pem.ocsp"), "{when}: {name}");
@@ -43,7 +43,7 @@ fn modes_are_the_certificates_and_nothing_is_left_behind() {
     let names = ["secret.pem", "secret.pem.ocsp", "shared.pem", "shared.pem.ocsp"];
     assert_eq!(World::listing(&world.certs()), names);
 
-    // What an administrator set is kept when the file is replaced.
+    // The mode that an administrator set is kept when the file is replaced.
     std::fs::set_permissions(secret.staple_path(), std::fs::Permissions::from_mode(0o640)).unwrap();
     let before = secret.staple_file();
     let finished = run();
@@ -53,7 +53,7 @@ fn modes_are_the_certificates_and_nothing_is_left_behind() {
     assert_eq!(World::listing(&world.certs()), names);
 }
 
-/// Whoever deploys puts a whole directory in place, without what was written into the one before.
+/// A deployment replaces a whole directory by one without the files that were written into the old one.
 #[test]
 fn a_directory_that_is_put_in_place_anew_gets_its_staples_again() {
     let world = World::new();
@@ -70,10 +70,10 @@ fn a_directory_that_is_put_in_place_anew_gets_its_staples_again() {
     std::fs::rename(world.certs(), &old).unwrap();
     std::fs::rename(&new, world.certs()).unwrap();
     certs.iter().for_each(|cert| drop(cert.wait_for_file()));
-    // One file that is removed alone, too.
+    // The same for one file that is removed.
     std::fs::remove_file(certs[0].staple_path()).unwrap();
     certs[0].wait_for_file();
-    // Whoever removed them may have known of a revocation: the CA has been asked, once for each.
+    // The removal may be due to a known revocation, so the CA has been asked once for each certificate.
     assert_eq!(lab.requests().len(), certs.len() + 1);
     stapled.stop();
 }
@@ -94,7 +94,7 @@ fn kept_staples_are_used_again_unless_told_otherwise() {
     assert_eq!(run(&[]), 0);
     assert_eq!(certs.iter().map(Cert::staple_file).collect::<Vec<_>>(), kept);
     assert_eq!(run(&["--no-recycle"]), 5);
-    // What is on the disk is trusted no more than the network.
+    // Files on the disk are trusted no more than the network.
     std::fs::write(certs[0].staple_path(), certs[1].staple_file().unwrap()).unwrap();
     let mut damaged = certs[2].staple_file().unwrap();
     *damaged.last_mut().unwrap() ^= 1;
@@ -108,7 +108,7 @@ fn kept_staples_are_used_again_unless_told_otherwise() {
 #[test]
 fn one_off_asks_by_the_rule_of_the_daemon_and_keeps_what_it_asks_for_in_vain() {
     let world = World::new();
-    // Produced ahead, two hours ago, and good for a week.
+    // The answer was produced in advance, two hours ago, and is good for a week.
     let lab = Lab::builder()
         .authority(&world.ca)
         .backdate(Duration::from_secs(2 * 3600))
@@ -138,7 +138,7 @@ fn killed_at_any_instant_it_leaves_whole_files() {
     let certs: Vec<Cert> = (0..40).map(|number| world.cert(&format!("c{number}"), &lab.url())).collect();
     let written = || certs.iter().filter(|cert| cert.staple_file().is_some()).count();
 
-    // How long a whole pass takes, to be killed in the midst of it afterwards.
+    // The duration of a whole pass, so that later passes can be killed in the middle.
     let stapled = Stapled::of(&world).certs([world.certs()]);
     let start = Instant::now();
     let stapled = stapled.start();
@@ -149,7 +149,7 @@ fn killed_at_any_instant_it_leaves_whole_files() {
     let mut partly = 0;
     for round in 0..rounds() {
         let when = format!("killed in round {round}");
-        // Every other round begins with no files: they are created, not replaced.
+        // Every other round starts without files: they are created, not replaced.
         if round % 2 == 0 {
             certs.iter().for_each(|cert| drop(std::fs::remove_file(cert.staple_path())));
         }
@@ -161,7 +161,7 @@ fn killed_at_any_instant_it_leaves_whole_files() {
     }
     assert!(partly > 0, "no round was cut off in the midst: this proves nothing");
 
-    // What was written before the end is not asked for again.
+    // Staples that were written before the end are not requested again.
     certs.iter().skip(certs.len() / 2).for_each(|cert| drop(std::fs::remove_file(cert.staple_path())));
     let kept: Vec<_> =
         certs.iter().filter(|cert| cert.staple_file().is_some()).map(|cert| cert.issued.serial()).collect();
@@ -172,12 +172,12 @@ fn killed_at_any_instant_it_leaves_whole_files() {
     assert!(kept.iter().all(|serial| lab.requests_for(serial) == 0));
 }
 
-/// How often it is killed: more often where `make prove` asks for it.
+/// The number of kills; larger under `make prove`.
 fn rounds() -> u32 {
     if stapled_tests::is_full_proof() { 200 } else { 20 }
 }
 
-/// A random instant in a pass, or a little behind it; spread so that all parts of it have their turn.
+/// A random instant during a pass or shortly after it, spread over all parts of the pass.
 fn instant(pass: Duration, round: u32) -> Duration {
     let chance = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_nanos() % 1000;
     pass * (round * 1000 + chance) / 18_000

@@ -1,4 +1,4 @@
-//! The table of faults in the documentation: complete, and true in what can be checked.
+//! Tests of the table of faults in the documentation: it is complete, and its checkable statements are true.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -33,22 +33,22 @@ fn rows() -> Vec<Vec<&'static str>> {
     TABLE.lines().filter(is_row).map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
-/// What follows `before` in a text, up to the quotation mark.
+/// The texts after each `before`, up to the quotation mark.
 fn after<'t>(text: &'t str, before: &str) -> Vec<&'t str> {
     text.split(before).skip(1).filter_map(|rest| rest.split('"').next()).collect()
 }
 
-/// Every reason code that there is.
+/// All reason codes in the sources.
 fn codes() -> BTreeSet<String> {
     let mut codes = BTreeSet::new();
     for folder in ["stapled-ocsp/src", "stapled-core/src", "stapled-haproxy/src", "stapled-bin/src"] {
         for (_, text) in texts(folder) {
-            // Tests make codes of their own.
+            // Tests make codes of their own, which do not count.
             let text = text.split("#[cfg(test)]").next().unwrap();
             codes.extend(after(text, "ReasonCode::new(\"").into_iter().map(str::to_owned));
             codes.extend(after(text, "unfit(\"").into_iter().map(str::to_owned));
@@ -69,7 +69,7 @@ fn every_reason_code_is_in_the_table_and_none_that_does_not_exist() {
         assert!(codes.contains(known), "{known} is not found: this proves nothing");
     }
     let told: BTreeSet<String> = rows().iter().flat_map(|row| quoted(row[2])).map(str::to_owned).collect();
-    // Ways out that cannot be taken: certificates without URLs are not asked for. And what a listing of files tells.
+    // Codes that the table does not need: certificates without URLs are not asked for.
     let others = ["no_ocsp_url"];
     let missing: Vec<&String> =
         codes.iter().filter(|code| !told.contains(*code) && !others.contains(&code.as_str())).collect();
@@ -103,7 +103,7 @@ fn every_fault_has_a_test_that_exists() {
             let function = format!("fn {test}(");
             let is_there = texts.iter().any(|text| {
                 let before = text.split(&function).next().filter(|before| before.len() < text.len());
-                // With an attribute that makes it a test, however far above.
+                // The function has an attribute that makes it a test, at any distance above.
                 before.is_some_and(|before| {
                     before.rsplit("\n\n").next().is_some_and(|above| above.contains("test")) || test_macro(before)
                 })
@@ -113,7 +113,7 @@ fn every_fault_has_a_test_that_exists() {
     }
 }
 
-/// Whether a function stands among those of a macro that makes tests.
+/// Whether a function is inside a macro that makes tests.
 fn test_macro(before: &str) -> bool {
     before.rsplit("\n}\n").next().is_some_and(|within| within.contains("proptest!"))
 }

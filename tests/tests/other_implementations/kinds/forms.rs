@@ -1,4 +1,4 @@
-//! We refuse bytes that are not DER, or not of RFC 6960's form; they read them.
+//! Kinds of difference in the form: we refuse bytes that are not DER, or not of RFC 6960's form, and others read them.
 
 use super::Implementation::{Cryptography, GnuTls, OpenSsl};
 use super::refused::{responder_by_key, with_proper_certificates};
@@ -14,7 +14,7 @@ pub(super) const KINDS: &[Kind] = &[
         applies: |difference| is_malformed(difference, &["bytes after the end"]),
         mend: |state, _| {
             let behind = !std::mem::take(&mut state.behind).is_empty();
-            // Also in the OCTET STRING of responseBytes, behind BasicOCSPResponse.
+            // The OCTET STRING of responseBytes may also have bytes after BasicOCSPResponse.
             let response = state.tree.at_mut(&[1, 0, 1])?.children_mut()?;
             let more = response.len() > 1;
             response.truncate(1);
@@ -78,7 +78,7 @@ pub(super) const KINDS: &[Kind] = &[
                 if in_parts {
                     let whole = node.children().iter().flat_map(Node::contents).collect::<Vec<u8>>();
                     *node = Node::new(node.tag & !0x20, &whole);
-                    // What an OCTET STRING holds is taken apart again.
+                    // The contents of an OCTET STRING are parsed again.
                     if let Some(again) = Node::read(&node.encode()) {
                         *node = again;
                     }
@@ -197,7 +197,7 @@ pub(super) const KINDS: &[Kind] = &[
         implementations: &[GnuTls],
         applies: |difference| is_malformed(difference, &["an object identifier"]),
         mend: |state, _| {
-            // What breaks off at the end is dropped.
+            // An incomplete end is dropped.
             every(state, |node| match &mut node.body {
                 Body::Bytes(bytes) if node.tag == 0x06 => {
                     let whole = bytes.iter().rposition(|octet| octet & 0x80 == 0).map_or(0, |last| last + 1);
@@ -301,16 +301,16 @@ pub(super) const KINDS: &[Kind] = &[
     },
 ];
 
-/// Whatever is wrong with the form.
+/// Any defect of the form.
 const ANY: &[&str] = &["not an OCSP response"];
 
-/// Whether they believe what we refuse for its form, with one of these words.
+/// Whether the implementation accepts a response that we refuse for its form, with one of these words.
 fn is_malformed(difference: &Difference<'_>, what: &[&str]) -> bool {
     let words = difference.ours.malformed();
     difference.theirs.status.is_some() && what.iter().any(|what| words.contains(what))
 }
 
-/// Applies `mend` to every element; `None` if it changed none.
+/// Applies `mend` to every element; `None` if no element changed.
 pub(super) fn every(state: &mut State<'_>, mut mend: impl FnMut(&mut Node) -> bool) -> Option<()> {
     fn walk(node: &mut Node, mend: &mut impl FnMut(&mut Node) -> bool) -> bool {
         let mut changed = false;
@@ -337,7 +337,7 @@ fn primitive(
     })
 }
 
-/// Puts `right` in place of a time that is none, or not in RFC 5280's form.
+/// Replaces a malformed time, or one that is not in RFC 5280's form, by `right`.
 fn set_time(node: &mut Node, right: i64) -> bool {
     if node.tag != 0x18 || recipe::is_plain_time(&node.contents()) {
         return false;

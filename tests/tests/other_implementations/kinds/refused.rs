@@ -1,4 +1,4 @@
-//! We refuse what a response says, or who says it; they believe it.
+//! Kinds of difference in contents or signer: we refuse the response, and others accept it.
 
 use stapled_core::Weak;
 use stapled_core::staple::Refusal;
@@ -167,7 +167,7 @@ pub(super) const KINDS: &[Kind] = &[
                 "revoked" => 0xa1,
                 _ => 0x82,
             };
-            // Of the statuses, the one they tell remains.
+            // Of the statuses, the one that the implementation reports remains.
             let singles = state.singles()?;
             let before = singles.len();
             singles.retain(|single| {
@@ -251,7 +251,7 @@ pub(super) const KINDS: &[Kind] = &[
             let singles = state.singles()?;
             let about = |single: &Node| single.at(&[0, 3]).is_some_and(|node| node.encode() == serial);
             let mut places: Vec<usize> = (0..singles.len()).filter(|place| about(&singles[*place])).collect();
-            // Theirs is the first, ours the newest: the one that was believed remains.
+            // The implementation accepts the first answer, we accept the newest. The accepted one remains.
             if difference.theirs.status.is_none() {
                 places.sort_by_key(|place| std::cmp::Reverse(singles[*place].at(&[2]).map(Node::contents)));
             }
@@ -283,7 +283,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
 ];
 
-/// Puts a certificate as it should be in place of the signer's.
+/// Replaces the signer's certificate by a correct one.
 pub(super) fn with_proper_delegate(state: &mut State<'_>) -> Option<()> {
     let proper = Node::read(&state.world.signers[state.candidate].proper)?;
     let of_signer: Vec<bool> = {
@@ -298,7 +298,7 @@ pub(super) fn with_proper_delegate(state: &mut State<'_>) -> Option<()> {
     changed.then_some(())
 }
 
-/// The same, and leaves out all others.
+/// Replaces the signer's certificate by a correct one, and removes all others.
 pub(super) fn with_proper_certificates(state: &mut State<'_>) -> Option<()> {
     let proper = with_proper_delegate(state).is_some();
     let list = state.certificates()?.clone();
@@ -317,8 +317,8 @@ pub(super) fn by_key(state: &mut State<'_>) -> Option<()> {
     Some(())
 }
 
-/// Names the signer by its key. GnuTLS, where the responderID names none of the certificates, takes the issuer for the
-/// signer: what is embedded with the issuer's key, which it would now judge as a delegate, goes.
+/// Names the signer by its key. If the responderID names none of the certificates, GnuTLS takes the issuer for the
+/// signer. Embedded certificates with the issuer's key are then removed, because GnuTLS would judge them as delegates.
 pub(super) fn responder_by_key(state: &mut State<'_>, difference: &Difference<'_>) -> Option<()> {
     let of_issuer = state.signer().identity().public_key == state.world.issuer.identity().public_key;
     if difference.implementation == GnuTls && of_issuer {

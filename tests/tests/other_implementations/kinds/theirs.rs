@@ -1,4 +1,4 @@
-//! They refuse what we believe.
+//! Kinds of difference in the other direction: others refuse the response, and we accept it.
 
 use super::Implementation::{Cryptography, GnuTls, OpenSsl};
 use super::Kind;
@@ -18,7 +18,7 @@ pub(super) const KINDS: &[Kind] = &[
             if version {
                 tbs.remove(0);
             }
-            // In extensions, the certificates' too: critical, FALSE.
+            // Also in the extensions of certificates: critical, FALSE.
             let extensions = every(state, |node| match node.children() {
                 [oid, critical, _] if oid.tag == 0x06 && critical.tag == 0x01 && critical.contents() == [0] => {
                     node.children_mut().map(|fields| fields.remove(1)).is_some()
@@ -153,10 +153,10 @@ pub(super) const KINDS: &[Kind] = &[
     },
 ];
 
-/// CN=Other
+/// The name CN=Other.
 const OTHER_NAME: &[u8] = b"\x30\x10\x31\x0e\x30\x0c\x06\x03\x55\x04\x03\x0c\x05Other";
 
-/// Gives a delegate that bears its issuer's name another one.
+/// Gives another name to a delegate that has its issuer's name.
 fn with_name_of_its_own(state: &mut State<'_>) -> Option<()> {
     let issuer = state.world.issuer.identity().clone();
     if state.signer().identity().public_key == issuer.public_key {
@@ -178,8 +178,8 @@ fn with_name_of_its_own(state: &mut State<'_>) -> Option<()> {
     changed.then(|| by_key(state))?
 }
 
-/// Takes from the signer's certificate the extensions on which no right to sign depends. Those on which one does stay as
-/// they are, so that a signer without the right gets none by it.
+/// Removes the extensions of the signer's certificate that do not decide the right to sign. The others stay unchanged,
+/// so that a signer without the right does not gain it.
 fn without_idle_extensions(state: &mut State<'_>) -> Option<()> {
     const DECIDING: [&[u64]; 4] = [&[2, 5, 29, 15], &[2, 5, 29, 19], &[2, 5, 29, 37], &[1, 3, 6, 1, 5, 5, 7, 48, 1, 5]];
     let deciding = DECIDING.map(stapled_ca::der::oid);
@@ -193,7 +193,7 @@ fn without_idle_extensions(state: &mut State<'_>) -> Option<()> {
         let Some(explicit) = fields.iter_mut().find(|field| field.tag == 0xa3) else { continue };
         let extensions = explicit.at_mut(&[0]).and_then(Node::children_mut)?;
         let before = extensions.len();
-        // What is critical stays too.
+        // Critical extensions stay too.
         extensions.retain(|extension| {
             let is_critical = extension.at(&[1]).is_some_and(|field| field.tag == 0x01);
             let oid = extension.at(&[0]).map(Node::encode);
