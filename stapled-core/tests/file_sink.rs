@@ -253,7 +253,7 @@ async fn without_an_issuer_nothing_is_written_beside_the_certificate() {
     }
     assert_eq!(World::listing(directory.path()), ["site.pem"]);
 
-    // A site that can take it makes the delivery count.
+    // With another site that can take the staple, the delivery counts.
     let (_other, path) = certificate("other.pem");
     let both = [lonely, site(&path)];
     assert_eq!(FileSink::new().deliver(&example.staples[0], &both).await.unwrap(), Delivered::Confirmed);
@@ -343,7 +343,7 @@ async fn a_file_that_a_server_needs_to_start_is_emptied_instead() {
             assert_eq!(sink.withdraw(&example.chain, &sites, why).await.unwrap(), Withdrawn::Confirmed);
             assert_eq!(fs::read(&named).unwrap(), b"", "{why:?}");
         }
-        // A missing file stays missing.
+        // A withdrawal does not create a missing file.
         fs::remove_file(&named).unwrap();
         assert_eq!(sink.withdraw(&example.chain, &sites, why).await.unwrap(), Withdrawn::Confirmed);
         fs::write(&named, "somebody else's").unwrap();

@@ -12,7 +12,7 @@ use crate::reason::ReasonCode;
 use crate::subject::Subject;
 use crate::time::Timestamp;
 
-/// An end-entity certificate and its issuer's certificate. The issuer's signature on it has been verified.+
+/// An end-entity certificate and its issuer's certificate. The issuer's signature on it has been verified.
 ///
 /// A chain never contains a private key.
 #[derive(Clone)]

@@ -2,9 +2,8 @@
 //!
 //! The contents of a file decide its form:
 //!
-//! 1. **PEM**, if a line `-----BEGIN …-----` is in it, and it is text or does not begin with the first byte of DER
-//! (30).+
-//! 2. **Base64**, if it is any other text. White space is ignored, and padding may be missing.+
+//! 1. **PEM**, if a line `-----BEGIN …-----` is in it, and it is text or does not begin with DER's first byte (30).
+//! 2. **Base64**, if it is any other text. White space is ignored, and padding may be missing.
 //! 3. **DER**, if it is not text. All bytes are kept.
 //!
 //! Text has no control characters except white space. The DER of a response, a request or a certificate is never text,

@@ -21,7 +21,7 @@ use crate::staple::Refusal;
 /// The longest URL of a GET, in bytes (RFC 9919 §5.1, as in RFC 5019 §5). Longer questions use POST.
 const MAX_GET_URL: usize = 255;
 
-/// The sequence of questions to one responder about one certificate.+
+/// The sequence of questions to one responder about one certificate.
 ///
 /// ```
 /// # use stapled_ocsp::{chain::CertChain, exchange::FetchError, inquiry::*, ocsp::{CertIdHash, EncodeError}};
@@ -29,7 +29,7 @@ const MAX_GET_URL: usize = 255;
 /// let mut inquiry = Inquiry::new(chain, "http://ocsp.example/", HashChoice::First(CertIdHash::Sha1));
 /// loop {
 ///     let question = inquiry.question(None)?;
-///     // Sent by question.method, the request gets an answer, which is judged; or it does not:
+///     // The caller sends the request by question.method, judges the answer, and gets its trouble:
 ///     let trouble: Trouble = send(&question.request, question.method);
 ///     if !inquiry.refused(question.method, &trouble) {
 ///         break; // nothing else is worth asking
@@ -49,7 +49,7 @@ pub struct Inquiry<'a> {
     by_post: bool,
     /// Whether the first question already uses POST.
     prefers_post: bool,
-    /// Whether GET is tried after a first POST that the responder does not serve.
+    /// Whether POST comes first, and GET follows only if the responder does not serve POST.
     past_caches: bool,
     /// The result of the GET with this hash, while POST is tried.
     of_get: Option<Trouble>,
@@ -174,7 +174,7 @@ impl<'a> Inquiry<'a> {
     }
 
     /// The next question: the first one, or the one that [`refused`](Inquiry::refused) has selected. `nonce` goes into
-    /// the request (RFC 9654: 32 random octets, fresh for every question).+
+    /// the request (RFC 9654: 32 random octets, fresh for every question).
     ///
     /// # Errors
     ///

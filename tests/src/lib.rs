@@ -16,8 +16,8 @@
 //! | an HTTP server whose answers a test writes | `http_server` |
 //! | a copy of what a responder sends | `recording_proxy` |
 //! | the real `stapled` | `stapled` |
-//! | a process, its output and its end | `process` |+
-//! | file systems that only one program sees | `mounts` |+
+//! | a process, its output and its end | `process` |
+//! | file systems that only one program sees | `mounts` |
 //! | futures that are dropped half-way | `polled` |
 //! | missing tools of this machine, and the extent of a proof | `skip` |
 

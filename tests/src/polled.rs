@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 /// Polls a future whenever it wakes, at most `times` times, and then drops it. Returns the output if the future became
-/// ready.+
+/// ready.
 ///
 /// Calls with 1, 2, 3 … until it is ready drop the future at each point where it waits.
 pub async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {

@@ -5,10 +5,10 @@ use std::io::Write;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 
-/// Reports that a test cannot run, because this machine lacks something. The test returns right after it.+
+/// Reports that a test cannot run, because this machine lacks something. The test returns right after it.
 ///
 /// A test that proves nothing must not look like a passed test. So this fails the test, unless `STAPLED_MAY_SKIP` is 1.
-/// In both cases, the test is listed in the file that `STAPLED_SKIPPED` names, which `make test` prints at its end.+
+/// In both cases, the test is listed in the file that `STAPLED_SKIPPED` names, which `make test` prints at its end.
 ///
 /// # Panics
 ///

@@ -181,7 +181,7 @@ pub fn built_program(path: &Path) -> &'static Path {
     PROGRAM.get_or_init(|| own_program(path, || ()))
 }
 
-/// The program that the variable `STAPLED` names, or else `program` under a name of this checkout's own.+
+/// The program that the variable `STAPLED` names, or else `program` under a name of this checkout's own.
 ///
 /// If several checkouts share a target folder, each build overwrites `target/PROFILE/stapled`. So the program gets
 /// another name there right after its build, with the path of this checkout in it.

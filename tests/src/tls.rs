@@ -29,7 +29,7 @@ pub enum Trust<'a> {
     Root(&'a [u8]),
 }
 
-/// Makes a handshake with the server at `socket`, for `host`, and accepts every certificate.+
+/// Makes a handshake with the server at `socket`, for `host`, and accepts every certificate.
 ///
 /// # Errors
 /// No server listens there, or the handshake fails.
@@ -37,7 +37,7 @@ pub fn handshake(socket: &Path, host: &str) -> std::io::Result<Handshake> {
     Ok(connect(socket, host)?.1)
 }
 
-/// Makes a handshake as [`handshake`] does, and also returns the connection, which stays open until its drop.+
+/// Makes a handshake as [`handshake`] does, and also returns the connection, which stays open until its drop.
 ///
 /// # Errors
 /// No server listens there, or the handshake fails.

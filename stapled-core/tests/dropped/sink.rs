@@ -49,7 +49,7 @@ fn what_a_dropped_look_found_is_told_by_the_next() {
     }
 }
 
-/// A delivery after a dropped delivery is not undone by the rest of the dropped one.
+/// A withdrawal after a dropped delivery is not undone by the rest of that delivery.
 #[test]
 fn a_dropped_delivery_writes_nothing_after_a_withdrawal() {
     const SITES: usize = 100;
@@ -87,7 +87,7 @@ fn a_dropped_withdrawal_takes_nothing_away_after_a_delivery() {
         let withdrawal = sink.withdraw(&example.chain, &sites, Withdrawal::Revoked);
         assert!(polled(withdrawal, 1).await.is_none(), "it is under way");
         assert_eq!(sink.deliver(&example.staples[1], &backwards).await.unwrap(), Delivered::Confirmed);
-        // A later check of the files does not take away what was revoked then either.
+        // A later check of the files does not remove the staples of the last delivery either.
         let looked = tokio::time::timeout(Duration::from_millis(50), sink.lost()).await;
         assert!(looked.is_err());
     });

@@ -1,4 +1,4 @@
-//! The whole stapler in simulated time under random faults, with one seed for each run: see `docs/simulation.md`.+
+//! The whole stapler in simulated time under random faults, with one seed for each run: see `docs/simulation.md`.
 //!
 //! `SIMULATION_SEED=7` runs one seed and prints the last events. `SIMULATION_SEEDS=1000` runs that number of seeds.
 //! `STAPLED_PROVE=full` runs 10,000.

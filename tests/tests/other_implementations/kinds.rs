@@ -1,4 +1,4 @@
-//! The kinds of difference, each with the change that removes it.+
+//! The kinds of difference, each with the change that removes it.
 //!
 //! A difference is explained by proof. The part of the response that a kind blames is corrected, and nothing else.
 //! Every signature over it is made again, and both sides judge anew. When they agree, the corrected kinds are the

@@ -1,10 +1,10 @@
-//! Compares our judgement with real implementations on the same responses: OpenSSL, GnuTLS, and Python's cryptography.+
+//! Compares our judgement with real implementations on the same responses: OpenSSL, GnuTLS, and Python's cryptography.
 //!
 //! Chains and responses are generated, right ones and wrong ones. Then they are changed: bytes, single elements, and
 //! signed parts with the signature made again. We and all three implementations judge every response. If one differs,
 //! the blamed part is corrected until both agree: see `kinds`. `docs/differences.md` has a row for each kind. The test
 //! fails for a difference without an explanation, and for a response that we accept as good and that all of them refuse
-//! for one reason.+
+//! for one reason.
 //!
 //! `STAPLED_PROVE=full` judges 100,000 responses; otherwise 1,000 are judged. `OTHERS_COUNT` sets another number.
 //! `OTHERS_SEED` sets the first seed. A failed case is in `target/tmp/implementations`, with its certificates.

@@ -1,4 +1,4 @@
-//! Tests of staples with TLS clients: OpenSSL, GnuTLS (which aborts the handshake without a good staple), curl.+
+//! Tests of staples with TLS clients: OpenSSL, GnuTLS (which aborts the handshake without a good staple), curl.
 //!
 //! The certificates in a response are not signed. Whatever certificates a CA or an intermediary adds, clients get the
 //! delegate's certificate alone, or none.

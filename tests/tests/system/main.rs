@@ -1,4 +1,4 @@
-//! Tests of the whole system: the real `stapled` between a certificate authority and the real HAProxy.+
+//! Tests of the whole system: the real `stapled` between a certificate authority and the real HAProxy.
 //!
 //! Each test runs with every HAProxy that the variable `HAPROXY` names.
 
