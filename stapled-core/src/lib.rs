@@ -42,6 +42,7 @@ pub mod io;
 mod issuers;
 mod jumps;
 mod lane;
+mod once;
 pub mod overrides;
 pub mod overview;
 mod parser;
@@ -59,6 +60,7 @@ pub mod task;
 pub mod verdict;
 
 pub use issuers::IssuerStore;
+pub use once::{OnceError, staple_once};
 pub use stapled_ocsp::{
     DerError, Weak, bundle, certificate, chain, describe, encoding, hash, inquiry, issuance, lookup, not_ocsp, ocsp,
     oid, reason, refresh, staple, time, url_text,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use stapled_ca::lab::Lab;
 use stapled_ca::{Authority, Profile};
+use stapled_core::OnceError;
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
 use stapled_core::clock::{Clock, SystemClock};
@@ -213,4 +214,45 @@ async fn an_issuers_certificate_is_fetched_within_its_limit() {
     let error = asker.fetcher.fetch_issuer(&url, 10).await.unwrap_err();
     assert!(matches!(error, FetchError::TooLarge { limit: 10, .. }), "{error}");
     assert_eq!(asker.fetcher.fetch_issuer("ldap://host/x", 10).await.unwrap_err().code().as_str(), "unsupported_url");
+}
+
+#[tokio::test]
+async fn a_staple_is_had_once_without_a_stapler() {
+    let authority = Authority::root("Example CA").create().unwrap();
+    let lab = Lab::start([&authority]).unwrap();
+    let chain = |profile: Profile| {
+        let issued = authority.issue(&profile).unwrap();
+        let pem = format!("{}{}", issued.certificate_pem(), authority.certificate_pem());
+        (CertChain::from_pem(pem.as_bytes()).unwrap(), issued)
+    };
+    let fetcher = HttpFetcher::default();
+    let url = lab.url();
+    let with_url = |name: &str| Profile::server(name).ocsp_url(&url);
+
+    let (good, _) = chain(with_url("good.test"));
+    let staple = stapled_core::staple_once(&good, &fetcher).await.unwrap();
+    assert!(staple.expires() > SystemClock.now() && staple.chain().subject() == good.subject());
+
+    let (revoked, issued) = chain(with_url("revoked.test"));
+    authority.revoke(issued.serial(), None).unwrap();
+    let error = stapled_core::staple_once(&revoked, &fetcher).await.unwrap_err();
+    assert!(matches!(error, OnceError::Revoked { .. }), "{error}");
+
+    let (without, _) = chain(Profile::server("without.test"));
+    let error = stapled_core::staple_once(&without, &fetcher).await.unwrap_err();
+    assert_eq!(error.to_string(), "without.test names no OCSP responder");
+
+    // The second responder answers where the first does not; what the first did is told where none does.
+    let down = "http://127.0.0.1:1/";
+    let (second, _) = chain(Profile::server("second.test").ocsp_url(down).ocsp_url(&url));
+    assert!(stapled_core::staple_once(&second, &fetcher).await.is_ok());
+    let (none, _) = chain(Profile::server("none.test").ocsp_url(down));
+    let error = stapled_core::staple_once(&none, &fetcher).await.unwrap_err();
+    assert!(matches!(&error, OnceError::NoResponse { url, .. } if url == down), "{error}");
+
+    let page = HttpServer::saying(ok("<html>no OCSP here</html>"));
+    let (odd, _) = chain(Profile::server("odd.test").ocsp_url(&page.url()));
+    let error = stapled_core::staple_once(&odd, &fetcher).await.unwrap_err();
+    assert!(error.to_string().contains("HTML"), "{error}");
+    assert_eq!(page.received().len(), 2, "by GET and by POST");
 }
