@@ -17,7 +17,7 @@ pub fn name(oid: &[u8]) -> Option<&'static str> {
 /// The dotted form of an object identifier, such as `1.3.6.1.5.5.7.48.1.2`, by its contents bytes. Invalid bytes and
 /// numbers of more than 128 bits are shown in hexadecimal: `(2B80)`. An object identifier that is longer than any in
 /// use is shown by its length only.
-pub fn dotted(oid: &[u8]) -> String {
+pub(crate) fn dotted(oid: &[u8]) -> String {
     if oid.len() > LONGEST {
         return format!("(an identifier of {} bytes)", oid.len());
     }

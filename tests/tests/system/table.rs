@@ -50,6 +50,10 @@ fn codes() -> BTreeSet<String> {
         for (_, text) in texts(folder) {
             // Tests make codes of their own, which do not count.
             let text = text.split("#[cfg(test)]").next().unwrap();
+            // And so do examples in the documentation.
+            let is_code = |line: &&str| !line.trim_start().starts_with("//");
+            let text: String = text.lines().filter(is_code).flat_map(|line| [line, "\n"]).collect();
+            let text = text.as_str();
             codes.extend(after(text, "ReasonCode::new(\"").into_iter().map(str::to_owned));
             codes.extend(after(text, "unfit(\"").into_iter().map(str::to_owned));
             codes.extend(after(text, "unfit(\n                \"").into_iter().map(str::to_owned));
