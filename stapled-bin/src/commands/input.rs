@@ -6,9 +6,11 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-pub(crate) use stapled_core::certificate_file::MAX_FILE;
 use stapled_core::certificate_file::{ReadError, read_file};
 use zeroize::Zeroizing;
+
+/// The largest file that is read, in bytes.
+pub(crate) const MAX_FILE: usize = ReadError::MAX_FILE;
 
 /// The paths that mean standard input.
 const STANDARD_INPUT: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];

@@ -7,4 +7,4 @@ mod read;
 
 pub use around::{Around, ChainReader, IssuerFile};
 pub use names::{issuer_file_of, staple_file_of};
-pub use read::{MAX_FILE, ReadError, read_file};
+pub use read::{ReadError, read_file};

@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 /// The largest file with certificates that is read, in bytes.
-pub const MAX_FILE: usize = 1024 * 1024;
+const MAX_FILE: usize = 1024 * 1024;
 
 /// Why a file could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +21,14 @@ pub enum ReadError {
     /// It is a directory, a FIFO, a device or a socket.
     #[error("not a regular file")]
     NotAFile,
-    /// It is larger than [`MAX_FILE`].
+    /// It is larger than [`ReadError::MAX_FILE`].
     #[error("more than {MAX_FILE} bytes: too large for certificates")]
     TooLarge,
+}
+
+impl ReadError {
+    /// The largest file of certificates that is read, in bytes.
+    pub const MAX_FILE: usize = MAX_FILE;
 }
 
 /// Reads a regular file. The bytes are wiped when dropped, since they may include a private key.

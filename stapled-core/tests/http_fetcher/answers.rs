@@ -251,7 +251,7 @@ async fn a_staple_is_had_once_without_a_stapler() {
     assert!(matches!(&error, OnceError::NoResponse { url, .. } if url == down), "{error}");
 
     let page = HttpServer::saying(ok("<html>no OCSP here</html>"));
-    let (odd, _) = chain(Profile::server("odd.test").ocsp_url(&page.url()));
+    let (odd, _) = chain(Profile::server("odd.test").ocsp_url(page.url()));
     let error = stapled_core::staple_once(&odd, &fetcher).await.unwrap_err();
     assert!(error.to_string().contains("HTML"), "{error}");
     assert_eq!(page.received().len(), 2, "by GET and by POST");

@@ -11,7 +11,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 use stapled_core::bundle::{Bundle, BundleError};
 use stapled_core::certificate::Certificate;
-use stapled_core::certificate_file::{Around, ChainReader, MAX_FILE, ReadError, read_file};
+use stapled_core::certificate_file::{Around, ChainReader, ReadError, read_file};
 use stapled_core::io::file::{codes, read_existing};
 use stapled_core::lookup::Surroundings;
 use stapled_core::reason::ReasonCode;
@@ -107,7 +107,7 @@ impl Reader {
 fn unreadable(file: &str, error: ReadError) -> CertificateProblem {
     let unreadable = |why| CertificateProblem::Unreadable { certificate: file.to_owned(), why };
     match error {
-        ReadError::TooLarge => CertificateProblem::TooLarge { file: file.to_owned(), limit: MAX_FILE },
+        ReadError::TooLarge => CertificateProblem::TooLarge { file: file.to_owned(), limit: ReadError::MAX_FILE },
         ReadError::Unreadable(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             unreadable(Unreadable::Denied { error: error.to_string() })
         }

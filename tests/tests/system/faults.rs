@@ -17,7 +17,7 @@ use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::ocsp::OcspResponse;
 use stapled_core::staple::Judge;
 use stapled_tests::{
-    Cert, Haproxy, LONG, PATIENCE, Private, Stapled, World, free_port, skip, wait_for_within, wait_until,
+    Cert, Haproxy, LONG, PATIENCE, Private, Stapled, World, free_port, skip, wait_for, wait_for_within, wait_until,
     wait_until_within, with_each_haproxy,
 };
 
