@@ -50,7 +50,7 @@ pub(crate) struct Judges {
 impl Judges {
     pub(crate) fn start(worlds: &[World]) -> Self {
         let python = std::env::var("JUDGES_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/implementations/judges.py");
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/other_implementations/judges.py");
         let mut command = Command::new(&python);
         command.arg(program).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| {
