@@ -7,8 +7,8 @@
 //! commits its result together with the tasks that follow, in one step. The [inventory] holds the state of every
 //! certificate. An [observer](event::Observer) receives the events.
 //!
-//! Only [`judge`](staple::judge) turns an OCSP response into a [`Staple`](staple::Staple); sinks receive nothing else.
-//! [`judge`](staple::judge) is pure and can be used by itself.
+//! Only a [`Judge`](staple::Judge) turns an OCSP response into a [`Staple`](staple::Staple); sinks receive nothing else.
+//! The judgement is pure and can be used by itself.
 //!
 //! # The modules, lowest layer first
 //!

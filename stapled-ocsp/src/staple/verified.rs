@@ -16,7 +16,7 @@ pub const MAX_RECEIVED: usize = 256 * 1024;
 
 /// A response that was verified against its chain and says `good`.
 ///
-/// A [`Judge`] is its only origin. What is signed stays as it came; of the certificates, which are not signed, it keeps the
+/// A [`Judge`](super::Judge) is its only origin. What is signed stays as it came; of the certificates, which are not signed, it keeps the
 /// delegate's alone, or none where the issuer signed. That is what a client gets.
 #[derive(Clone)]
 pub struct Staple {

@@ -1,4 +1,4 @@
-//! The reason codes of the problems of a [`DirectorySource`] scan.
+//! The reason codes of the problems of a [`DirectorySource`](super::DirectorySource) scan.
 
 use crate::reason::ReasonCode;
 

@@ -1,4 +1,4 @@
-//! The reason codes of a [`FileSink`] that cannot deliver.
+//! The reason codes of a [`FileSink`](super::FileSink) that cannot deliver.
 
 use crate::reason::ReasonCode;
 
