@@ -118,7 +118,12 @@ if [[ -z ${DEMO_PROGRAMS:-} ]]; then
     cargo build --release -p stapled-bin -p stapled-ca
     DEMO_PROGRAMS=${CARGO_TARGET_DIR:-target}/release
 fi
-PATH=$(cd -- "$DEMO_PROGRAMS" && pwd):$PATH
+# By links, since the folder may hold other programs, such as the examples, with names that the demo means otherwise.
+mkdir "$work/bin"
+for program in stapled stapled-ca stapled-ca-lab; do
+    ln -s "$(cd -- "$DEMO_PROGRAMS" && pwd)/$program" "$work/bin/$program"
+done
+PATH=$work/bin:$PATH
 began=$SECONDS
 
 step '1. A certificate authority'

@@ -148,7 +148,11 @@ impl Haproxy {
         }
         let pem = std::fs::read_to_string(&cert.path).expect("the certificate's file");
         let pem: String = pem.lines().filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect();
-        let reply = self.ask(&format!("set ssl cert {name} <<\n{pem}\n"));
+        // HAProxy has one transaction at a time: that of another client, such as stapled, ends first.
+        let reply = wait_for("the end of another client's transaction", || {
+            let reply = self.ask(&format!("set ssl cert {name} <<\n{pem}\n"));
+            (!reply.contains("ongoing transaction is about")).then_some(reply)
+        });
         assert!(reply.contains("Transaction created"), "set ssl cert: {reply}");
         let reply = self.ask(&format!("commit ssl cert {name}"));
         assert!(reply.contains("Success!"), "commit ssl cert: {reply}");
