@@ -31,7 +31,7 @@ use crate::text::nearest;
     args_conflicts_with_subcommands = true
 )]
 pub(crate) struct Cli {
-    /// What to do instead of keeping staples fresh.
+    /// The command; without one, `stapled` keeps staples fresh.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 
@@ -162,7 +162,7 @@ Examples:
     stapled --one-off --quiet --cert-paths /etc/haproxy/certs -s /run/haproxy/admin.sock
   A gate in a deploy hook: exit code 0 only when every certificate that should have a staple has one:
     stapled --one-off --wait 60 --quiet -p /etc/haproxy/certs -s /run/haproxy/admin.sock
-  What would be done for each certificate, and what prevents it; nothing is changed:
+  Show the planned work for each certificate and its obstacles; change nothing:
     stapled check --haproxy-config /etc/haproxy/haproxy.cfg
   The state of everything, as the running daemon knows it:
     stapled status

@@ -1,4 +1,4 @@
-//! What a check found: of each certificate, of each source, of each running HAProxy, and besides.
+//! The report of a check: its findings about certificates, sources, running HAProxys, and in general.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::cli::address::Address;
 use crate::configuration::Place;
 use crate::running::snapshot::Picture;
 
-/// What a check found.
+/// The report of a check.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Report {
@@ -25,7 +25,7 @@ pub struct Report {
     pub others: Vec<Finding>,
 }
 
-/// What a check found of a certificate.
+/// The findings of a check about a certificate.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct CertificateReport {
@@ -195,7 +195,7 @@ impl Acceptance {
     }
 }
 
-/// What a check found of a source of certificates.
+/// The findings of a check about a source of certificates.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct SourceReport {
@@ -205,7 +205,7 @@ pub struct SourceReport {
     pub findings: Vec<Finding>,
 }
 
-/// What a check found of a running HAProxy.
+/// The findings of a check about a running HAProxy.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ProcessReport {

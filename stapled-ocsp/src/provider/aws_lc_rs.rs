@@ -9,8 +9,7 @@ use rustls_pki_types::SignatureVerificationAlgorithm;
 use webpki::aws_lc_rs as webpki_algorithms;
 
 use super::algorithm::{Check, Hash, Legacy};
-
-pub(crate) use aws_lc_rs::digest::{Context, Digest};
+use super::hashing::{Context, Digest, hashed};
 
 /// The longest salt for which the provider is prepared: no key that it takes has room for a longer one.
 const LONGEST_SALT: usize = 1024;
@@ -35,29 +34,9 @@ pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm)] = &
     ("Ed25519", webpki_algorithms::ED25519),
 ];
 
-/// A hash in the making.
-pub(crate) fn context(hash: Hash) -> Context {
-    Context::new(match hash {
-        Hash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
-        Hash::Sha256 => &digest::SHA256,
-        Hash::Sha384 => &digest::SHA384,
-        Hash::Sha512 => &digest::SHA512,
-    })
-}
-
-/// The hash of these parts, one after the other.
-pub(crate) fn digest(hash: Hash, parts: &[&[u8]]) -> Digest {
-    hashed(context(hash), parts)
-}
-
 /// SHA-224 of these parts.
 pub(crate) fn sha224(parts: &[&[u8]]) -> Option<Digest> {
     Some(hashed(Context::new(&digest::SHA224), parts))
-}
-
-fn hashed(mut context: Context, parts: &[&[u8]]) -> Digest {
-    parts.iter().for_each(|part| context.update(part));
-    context.finish()
 }
 
 /// Checks a signature that webpki has no algorithm for.

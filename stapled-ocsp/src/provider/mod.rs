@@ -1,11 +1,13 @@
 //! The provider of cryptography of this build: aws-lc-rs or ring.
 //!
-//! Both modules have the same items, so the rest of the crate names neither provider. Where both features are enabled,
+//! The modules of both have the same items, so the rest of the crate names neither provider. Where both features are enabled,
 //! aws-lc-rs is used: it supports more algorithms.
 
 mod algorithm;
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc_rs;
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+mod hashing;
 #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
 mod ring;
 
@@ -13,7 +15,9 @@ mod ring;
 compile_error!("stapled-ocsp needs a provider of cryptography: enable its feature `aws-lc-rs` or `ring`");
 
 #[cfg(feature = "aws-lc-rs")]
-pub(crate) use self::aws_lc_rs::{ALGORITHMS, Context, Digest, context, digest, sha224, verify_legacy, verify_pss};
+pub(crate) use self::aws_lc_rs::{ALGORITHMS, sha224, verify_legacy, verify_pss};
 #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
-pub(crate) use self::ring::{ALGORITHMS, Context, Digest, context, digest, sha224, verify_legacy, verify_pss};
+pub(crate) use self::ring::{ALGORITHMS, sha224, verify_legacy, verify_pss};
 pub(crate) use algorithm::{Check, Hash, Legacy};
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+pub(crate) use hashing::{Context, Digest, context, digest};

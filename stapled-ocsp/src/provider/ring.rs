@@ -1,13 +1,11 @@
 //! ring: without P-521, SHA-224 and ECDSA with SHA-1.
 
-use ring::digest;
 use ring::signature::{self, RsaParameters, UnparsedPublicKey};
 use rustls_pki_types::SignatureVerificationAlgorithm;
 use webpki::ring as webpki_algorithms;
 
 use super::algorithm::{Check, Hash, Legacy};
-
-pub(crate) use ring::digest::{Context, Digest};
+use super::hashing::Digest;
 
 /// What webpki verifies, with the names in messages. RSA keys below 2048 bits are sorted out before.
 pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm)] = &[
@@ -24,29 +22,9 @@ pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm)] = &
     ("Ed25519", webpki_algorithms::ED25519),
 ];
 
-/// A hash in the making.
-pub(crate) fn context(hash: Hash) -> Context {
-    Context::new(match hash {
-        Hash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
-        Hash::Sha256 => &digest::SHA256,
-        Hash::Sha384 => &digest::SHA384,
-        Hash::Sha512 => &digest::SHA512,
-    })
-}
-
-/// The hash of these parts, one after the other.
-pub(crate) fn digest(hash: Hash, parts: &[&[u8]]) -> Digest {
-    hashed(context(hash), parts)
-}
-
 /// SHA-224, which this provider does not have.
 pub(crate) fn sha224(_parts: &[&[u8]]) -> Option<Digest> {
     None
-}
-
-fn hashed(mut context: Context, parts: &[&[u8]]) -> Digest {
-    parts.iter().for_each(|part| context.update(part));
-    context.finish()
 }
 
 /// Checks a signature that webpki has no algorithm for.

@@ -1,6 +1,6 @@
 //! `stapled check`: what an operator runs before and after stapled is pointed at a HAProxy. It changes nothing.
 //!
-//! What is found out is the library's ([`stapled_haproxy::check`]); here are the arguments, and [`render`] shows the
+//! The library makes the findings ([`stapled_haproxy::check`]); this module has the arguments, and [`render`] shows the
 //! report.
 
 mod render;

@@ -1,4 +1,4 @@
-//! What a check found, in words and as JSON.
+//! The findings of a check, in words and as JSON.
 
 use std::io::{self, Write};
 
