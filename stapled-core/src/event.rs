@@ -16,6 +16,9 @@ use crate::sink::{EXPIRES_TOO_SOON, Withdrawal};
 use crate::task::Subject;
 use crate::time::Timestamp;
 
+/// The reason code of a revoked certificate.
+const REVOKED: ReasonCode = ReasonCode::new("revoked");
+
 /// Receives every event as it happens.
 ///
 /// The stages call it in the middle of their work: it must return at once and hand slow work to another task or thread.
@@ -360,7 +363,8 @@ impl EventKind {
         }
     }
 
-    /// The reason code of a failure, or of something that was left out.
+    /// The reason code of a failure, of a withdrawal, or of something that was left out. A report without a reason code has
+    /// its name as code.
     pub fn code(&self) -> Option<ReasonCode> {
         match self {
             EventKind::SourceProblem { code, .. }
@@ -371,9 +375,12 @@ impl EventKind {
             | EventKind::NotWanted { code, .. }
             | EventKind::DeliveryFailed { code, .. } => Some(*code),
             EventKind::PlaceProblem { fault, .. } => Some(fault.code()),
-            EventKind::Reported { report, .. } => report.code,
-            EventKind::Withdrawn { short_lived: Some(_), .. } | EventKind::ShortLived { .. } => Some(EXPIRES_TOO_SOON),
-            EventKind::Withdrawn { failing, .. } => failing.as_ref().map(|failing| failing.code),
+            EventKind::Reported { report, .. } => Some(report.code.unwrap_or(report.name)),
+            EventKind::Revoked { .. } | EventKind::Withdrawn { why: Withdrawal::Revoked, .. } => Some(REVOKED),
+            EventKind::Withdrawn { failing: Some(failing), short_lived: None, .. } => Some(failing.code),
+            EventKind::Withdrawn { why: Withdrawal::Expiring, .. } | EventKind::ShortLived { .. } => {
+                Some(EXPIRES_TOO_SOON)
+            }
             _ => None,
         }
     }

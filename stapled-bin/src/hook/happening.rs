@@ -129,6 +129,7 @@ pub(super) mod tests {
     use std::sync::Arc;
 
     use stapled_core::event::About;
+    use stapled_core::ocsp::CertStatus;
     use stapled_core::reason::ReasonCode;
     use stapled_core::report::Report;
 
@@ -173,16 +174,39 @@ pub(super) mod tests {
     #[test]
     fn a_hook_runs_for_reports_from_warnings_on() {
         let mut event = failed("a", "0a");
-        let mut of = |severity| {
-            let report =
-                Report::new(ReasonCode::new("withdrawn_again"), severity, "another client").code(ReasonCode::new("x"));
+        let mut of = |severity, code: Option<&'static str>| {
+            let report = Report::new(ReasonCode::new("withdrawn_again"), severity, "another client");
+            let report = code.into_iter().fold(report, |report, code| report.code(ReasonCode::new(code)));
             event.kind = EventKind::Reported { from: "/run/admin.sock".into(), report };
             Happening::of(&event)
         };
-        assert_eq!((of(Severity::Debug), of(Severity::Info)), (None, None));
-        let told = of(Severity::Warning).unwrap();
-        assert_eq!((told.event, &*told.code, &*told.server), ("withdrawn_again", "x", "/run/admin.sock"));
-        assert_eq!((&*told.certificate, told.severity), ("a", Severity::Warning));
+        assert_eq!((of(Severity::Debug, None), of(Severity::Info, None)), (None, None));
+        for (code, told_code) in [(Some("x"), "x"), (None, "withdrawn_again")] {
+            let told = of(Severity::Warning, code).unwrap();
+            assert_eq!((told.event, &*told.code, &*told.server), ("withdrawn_again", told_code, "/run/admin.sock"));
+            assert_eq!((&*told.certificate, told.severity), ("a", Severity::Warning));
+        }
+    }
+
+    #[test]
+    fn revocations_and_withdrawals_have_reason_codes() {
+        let mut event = failed("a", "0a");
+        let mut code = |kind| {
+            event.kind = kind;
+            Happening::of(&event).unwrap().code
+        };
+        let revoked = CertStatus::Revoked { at: Timestamp::from_unix(0), reason: None };
+        assert_eq!(code(EventKind::Revoked { status: revoked, again: Timestamp::from_unix(60) }), "revoked");
+        let withdrawn = |why, short_lived: Option<&str>| EventKind::Withdrawn {
+            sink: "/s".into(),
+            why,
+            confirmed: true,
+            failing: None,
+            short_lived: short_lived.map(str::to_owned),
+        };
+        assert_eq!(code(withdrawn(Withdrawal::Revoked, None)), "revoked");
+        assert_eq!(code(withdrawn(Withdrawal::Expiring, Some("60 s"))), "expires_too_soon");
+        assert_eq!(code(withdrawn(Withdrawal::Expiring, None)), "expires_too_soon");
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Tests of responses that end, and of certificates that are revoked.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine;
 use stapled_ca::lab::Lab;
 use stapled_tests::{Haproxy, LONG, Stapled, World, wait_for_within, wait_until, with_each_haproxy};
 
@@ -123,6 +126,75 @@ fn a_revoked_certificate_loses_its_staple_for_good() {
         stapled.wait_for_line(&["event=revoked", &revoked.host]);
         assert_eq!(haproxy.staple(&revoked), None);
         assert_eq!(revoked.staple_file(), None);
+        stapled.stop();
+    });
+}
+
+/// The environments with which the hook of [`write_hook`] ran for events of this name.
+fn hook_runs(world: &World, event: &str) -> Vec<Vec<String>> {
+    let entries = std::fs::read_dir(world.path("hook-runs")).unwrap().map(|entry| entry.unwrap().path());
+    let runs = entries.filter(|path| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.starts_with(&format!("{event}.")) && !name.ends_with(".new")
+    });
+    runs.map(|path| std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()).collect()
+}
+
+/// Writes a hook that saves its environment, and returns its path.
+fn write_hook(world: &World) -> PathBuf {
+    let (folder, path) = (world.path("hook-runs"), world.path("hook"));
+    std::fs::create_dir(&folder).unwrap();
+    let script = format!(
+        "#!/bin/sh\nfile={}/$STAPLED_EVENT.$$\n/usr/bin/env | /bin/grep ^STAPLED_ >$file.new\n/bin/mv $file.new $file\n",
+        folder.display()
+    );
+    // Another process writes the hook: the system does not run a file that is open for writing, and a child of another
+    // test may still have this process's descriptor.
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-c", "printf %s \"$1\" >\"$2\" && chmod 755 \"$2\"", "sh", &script, path.to_str().unwrap()]);
+    assert!(shell.status().unwrap().success());
+    path
+}
+
+#[test]
+fn the_hook_runs_when_another_client_staples_a_revoked_certificate_again() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::builder().authority(&world.ca).validity(Duration::from_secs(86_400)).start().unwrap();
+        let cert = world.cert("revoked", &lab.url());
+        let haproxy = Haproxy::of(binary, &world, "a").start();
+        let stapled = Stapled::of(&world)
+            .certs([world.certs()])
+            .sockets([haproxy.socket()])
+            .args([OsString::from("--hook"), write_hook(&world).into()])
+            .start();
+        let last = haproxy.wait_for_staple(&cert);
+        lab.revoke(cert.issued.serial()).unwrap();
+        let renewed = Stapled::asked(&world).args(["renew", &cert.host]).run();
+        assert_eq!(renewed.code, 0, "{renewed:?}");
+        wait_until("HAProxy serves no staple any more", || haproxy.staple(&cert).is_none());
+
+        let pushed = base64::engine::general_purpose::STANDARD.encode(&last);
+        let reply = haproxy.ask(&format!("set ssl ocsp-response {pushed}"));
+        assert!(reply.contains("updated"), "{reply}");
+        // HAProxy's responses are compared with the delivered ones once a minute.
+        let run = |event: &str| {
+            wait_for_within(2 * LONG, &format!("the hook runs for {event}"), || hook_runs(&world, event).pop())
+        };
+        let serial = format!("STAPLED_SERIAL={}", cert.issued.serial());
+        for (event, severity, code) in [
+            ("revoked", "error", "revoked"),
+            ("withdrawn", "warning", "revoked"),
+            ("withdrawn_again", "warning", "withdrawn_again"),
+        ] {
+            let environment = run(event);
+            for variable in [&format!("STAPLED_SEVERITY={severity}"), &format!("STAPLED_CODE={code}"), &serial] {
+                assert!(environment.contains(variable), "{event}: {variable}: {environment:?}");
+            }
+        }
+        let server = format!("STAPLED_SERVER={}", haproxy.socket().display());
+        assert!(run("withdrawn_again").contains(&server), "{:?}", run("withdrawn_again"));
+        assert_eq!(haproxy.staple(&cert), None);
         stapled.stop();
     });
 }
