@@ -12,7 +12,7 @@ const END: &[u8] = b"-----END CERTIFICATE-----";
 /// The beginning of every PEM section, including that of a private key.
 const ANY_BEGIN: &[u8] = b"-----BEGIN ";
 /// The error of a PEM section that another section interrupts.
-const UNFINISHED: &str = "its END line is missing";
+const UNFINISHED: &str = "the END line is missing";
 
 /// The most certificates that one file may have.
 const MAX_CERTIFICATES: usize = 1024;
@@ -31,7 +31,7 @@ pub struct Bundle {
 #[non_exhaustive]
 pub enum BundleError {
     /// The bytes are neither PEM certificates nor one DER certificate.
-    #[error("no certificate in it: neither a PEM section BEGIN CERTIFICATE nor DER")]
+    #[error("no certificate: neither a PEM section CERTIFICATE nor DER")]
     NoCertificate,
     /// The PEM section breaks off or is not base64.
     #[error("PEM certificate {number} is damaged: {what}")]
@@ -165,10 +165,10 @@ impl<'a> Iterator for Sections<'a> {
 /// The error in a PEM section, without any of the section's contents: a misplaced line may belong to a private key.
 fn in_words(error: &pem::Error) -> &'static str {
     match error {
-        pem::Error::IllegalSectionStart { .. } => "a line that begins a section goes on behind it",
-        pem::Error::MissingSectionEnd { .. } => "its END line does not stand alone",
-        pem::Error::Base64Decode(_) => "it is no base64",
-        _ => "it is no PEM",
+        pem::Error::IllegalSectionStart { .. } => "text follows the BEGIN line on the same line",
+        pem::Error::MissingSectionEnd { .. } => "the END line is not a line of its own",
+        pem::Error::Base64Decode(_) => "not base64",
+        _ => "not PEM",
     }
 }
 

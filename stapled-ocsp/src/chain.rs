@@ -36,8 +36,8 @@ pub enum ChainError {
     },
     /// The issuer's name fits, but the signature's algorithm is not supported.
     #[error(
-        "{name} may be issued by {issuer}, but its signature ({algorithm} by a key of {key}) cannot be checked: that is not \
-         supported"
+        "{name} may be issued by {issuer}, but its signature cannot be verified: {algorithm} with a key of {key} is \
+         not supported"
     )]
     UnsupportedAlgorithm {
         /// The algorithm of the signature.
@@ -50,7 +50,7 @@ pub enum ChainError {
         issuer: String,
     },
     /// The certificate's validity has not begun.
-    #[error("{name} is not valid before {not_before}")]
+    #[error("{name} is not valid before {not_before}: check the clock")]
     NotYetValid {
         /// The certificate's name.
         name: String,
@@ -84,7 +84,7 @@ pub enum ReadChainError {
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     /// The file has only certificates of authorities.
-    #[error("no end-entity certificate in it: all its certificates are those of authorities")]
+    #[error("no end-entity certificate: all certificates in the file are CA certificates")]
     NoEndEntity,
     /// The issuer's certificate is not in the file.
     #[error("{name}: the certificate of its issuer, {issuer}, is not in the file: append it")]
@@ -94,7 +94,7 @@ pub enum ReadChainError {
         /// The issuer's name.
         issuer: String,
     },
-    /// The certificates do not fit each other.
+    /// The certificates do not make a chain.
     #[error(transparent)]
     Chain(#[from] ChainError),
 }
@@ -170,7 +170,7 @@ impl CertChain {
     ///
     /// # Errors
     ///
-    /// The bytes are not one certificate, or the certificates do not fit each other.
+    /// The bytes are not one certificate, or the issuer did not issue the end-entity certificate.
     pub fn from_der(end_entity: &[u8], issuer: &[u8]) -> Result<Self, ReadChainError> {
         let (end_entity, issuer) = (Certificate::from_der(end_entity)?, Certificate::from_der(issuer)?);
         Ok(CertChain::new(Arc::new(end_entity), Arc::new(issuer))?)

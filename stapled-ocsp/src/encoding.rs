@@ -48,19 +48,19 @@ pub(crate) struct Section<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodingError {
     /// The file is empty.
-    #[error("there is nothing in it")]
+    #[error("the input is empty")]
     Empty,
     /// The text is neither PEM nor base64. The field is the decoder's message.
-    #[error("it is neither DER nor PEM, and no base64: {0}")]
+    #[error("neither DER nor PEM nor base64: {0}")]
     Base64(String),
     /// The PEM section has no END line.
-    #[error("its PEM section {label} has no END line")]
+    #[error("the PEM section {label} has no END line")]
     NoEnd {
         /// The section's label.
         label: String,
     },
     /// The body of the PEM section is not base64.
-    #[error("its PEM section {label} is no base64: {error}")]
+    #[error("the PEM section {label} is not base64: {error}")]
     Section {
         /// The section's label.
         label: String,
@@ -68,7 +68,7 @@ pub enum EncodingError {
         error: String,
     },
     /// No PEM section has the label OCSP RESPONSE.
-    #[error("it is PEM, and none of its sections ({labels}) is an OCSP RESPONSE")]
+    #[error("no PEM section is an OCSP RESPONSE; the sections are {labels}")]
     NoResponse {
         /// The labels that the file has.
         labels: String,
@@ -253,6 +253,6 @@ mod tests {
             assert_eq!(response(text.as_bytes()), Err(EncodingError::Empty), "{text:?}");
         }
         let error = response(b"-----BEGIN B-----\n-----END B-----\n-----BEGIN C-----\n-----END C-----").unwrap_err();
-        assert_eq!(error.to_string(), "it is PEM, and none of its sections (B, C) is an OCSP RESPONSE");
+        assert_eq!(error.to_string(), "no PEM section is an OCSP RESPONSE; the sections are B, C");
     }
 }

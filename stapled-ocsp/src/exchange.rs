@@ -126,7 +126,7 @@ pub enum FetchError {
         limit: usize,
     },
     /// The whole exchange has more bytes than the limit: heads, interim answers (100 Continue), framing and TLS count.
-    #[error("{}: more than {limit} bytes came for one answer, with all that is around it", shown(.url))]
+    #[error("{}: the answer with its head and framing has more than {limit} bytes", shown(.url))]
     TooMuchAround {
         /// The URL.
         url: String,

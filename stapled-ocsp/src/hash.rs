@@ -1,10 +1,10 @@
-//! SHA-256 by the provider of this build: names and versions of what is kept.
+//! SHA-256, by the provider of this build. Such hashes are the names and versions of kept objects.
 
 use std::fmt;
 
 use crate::provider;
 
-/// A SHA-256 hash in the making.
+/// Computes a SHA-256 hash of bytes that arrive in parts.
 ///
 /// ```
 /// use stapled_ocsp::hash::{Sha256, sha256};
@@ -25,7 +25,7 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 impl Sha256 {
-    /// A hash of nothing yet.
+    /// Starts a hash without any bytes.
     pub fn new() -> Self {
         Sha256(provider::context(provider::Hash::Sha256))
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub struct Subject(Arc<str>);
 
 impl Subject {
-    /// A subject of this name.
+    /// Makes a subject with this name.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Subject(name.into())
     }

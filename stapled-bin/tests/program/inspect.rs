@@ -297,14 +297,14 @@ fn forms_of_files() {
     assert_eq!(object(&Running::start(command).end(PATIENCE)), expected);
 
     for (contents, message) in [
-        (&b""[..], "there is nothing in it"),
+        (&b""[..], "the input is empty"),
         (b"hell", "not an OCSP response: not strict DER"),
         (b"hello!", "no base64: Invalid symbol 33"),
         (b"\x30\x80\x00\x00", "not a certificate: not strict DER: an indefinite length"),
         (&[response.as_slice(), b"\0"].concat(), "bytes after the end"),
-        (question.leaf.key_pem().as_bytes(), "there is no response, request or certificate in it"),
+        (question.leaf.key_pem().as_bytes(), "no response, request or certificate in the input"),
         (b"-----BEGIN OCSP REQUEST-----\nMAA=\n-----END OCSP REQUEST-----", "OCSP REQUEST: malformed: not an OCSP"),
-        (b"-----BEGIN CERTIFICATE-----\nMAA=\n", "CERTIFICATE: malformed: its PEM section CERTIFICATE has no END line"),
+        (b"-----BEGIN CERTIFICATE-----\nMAA=\n", "CERTIFICATE: malformed: the PEM section CERTIFICATE has no END line"),
         (pem::encode("CERTIFICATE", &[0x30, 0]).repeat(1025).as_bytes(), "more than 1024 PEM sections"),
     ] {
         let words = question.inspect(contents, &[]);

@@ -1,4 +1,4 @@
-//! What a certificate says beside what stapling needs to know: for people to read, never for a decision.
+//! Describes a certificate in words. The words are for people; no decision depends on them.
 
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
@@ -7,32 +7,32 @@ use super::x509::{Certificate, is_known_here};
 use crate::der::hex_upper;
 use crate::{oid, signature};
 
-/// A certificate in words. They hold whatever whoever made it has chosen, control characters included.
+/// A certificate in words. The texts come from the certificate unchanged, so they may have control characters in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Description {
     /// The `version` field; 2 is v3.
     pub version: u32,
-    /// The subject, such as `C=NL, O=Example, CN=example.org`.
+    /// The subject's name, such as `C=NL, O=Example, CN=example.org`.
     pub subject: String,
     /// The issuer's name.
     pub issuer: String,
-    /// Kind and size of the key, such as `RSA, 2048 bits` or `ECDSA, P-256`.
+    /// The kind and size of the key, such as `RSA, 2048 bits` or `ECDSA, P-256`.
     pub public_key: String,
     /// The algorithm of the signature, such as `ecdsa-with-SHA256`.
     pub signature_algorithm: String,
     /// The names of subjectAltName, such as `DNS:example.org`.
     pub names: Vec<String>,
-    /// The bits of keyUsage by their names, such as `digitalSignature`, where it is present.
+    /// The names of the bits of keyUsage, such as `digitalSignature`. `None` if the certificate has no such extension.
     pub key_usage: Option<Vec<&'static str>>,
-    /// The purposes of extendedKeyUsage, such as `serverAuth`, where it is present.
+    /// The purposes of extendedKeyUsage, such as `serverAuth`. `None` if the certificate has no such extension.
     pub extended_key_usage: Option<Vec<String>>,
-    /// The critical extensions that are not known here, in dotted form.
+    /// The object identifiers of the critical extensions that this crate does not know, in dotted form.
     pub unknown_critical_extensions: Vec<String>,
 }
 
 impl Certificate {
-    /// The certificate in words.
+    /// Describes the certificate in words.
     pub fn describe(&self) -> Description {
         let mut description = Description {
             subject: name_in_full(self.subject()),
@@ -41,7 +41,7 @@ impl Certificate {
             signature_algorithm: signature::name(self.part(&self.signature_algorithm)),
             ..Description::default()
         };
-        // What was parsed once is parsed again, so that the many certificates in service need not keep this.
+        // The certificate is parsed again, so that the many certificates in service need not keep the description.
         if let Ok((_, parsed)) = X509Certificate::from_der(self.as_der()) {
             description.read(&parsed);
         }
@@ -86,7 +86,7 @@ impl Description {
     }
 }
 
-/// The bits of keyUsage (RFC 5280 §4.2.1.3), the first first.
+/// The names of the bits of keyUsage (RFC 5280 §4.2.1.3), in their order.
 const KEY_USAGE: [&str; 9] = [
     "digitalSignature",
     "nonRepudiation",
@@ -99,8 +99,8 @@ const KEY_USAGE: [&str; 9] = [
     "decipherOnly",
 ];
 
-/// A DER name in words, all of it: `C=NL, O=Example, CN=example.org`. Whoever made it has chosen them, control characters
-/// included.
+/// The whole name in words, from its DER: `C=NL, O=Example, CN=example.org`. The text comes from the certificate
+/// unchanged, so it may have control characters in it.
 pub fn name_in_full(name: &[u8]) -> String {
     match X509Name::from_der(name) {
         Ok((_, name)) if name.iter_rdn().next().is_none() => "(empty)".to_owned(),
@@ -109,7 +109,7 @@ pub fn name_in_full(name: &[u8]) -> String {
     }
 }
 
-/// A GeneralName (RFC 5280 §4.2.1.6) by its DER.
+/// A GeneralName (RFC 5280 §4.2.1.6) in words, from its DER.
 pub(crate) fn general_name_in_words(der: &[u8]) -> String {
     match GeneralName::from_der(der) {
         Ok((_, name)) => general_name(&name),

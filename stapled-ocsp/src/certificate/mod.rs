@@ -1,4 +1,4 @@
-//! One X.509 certificate (RFC 5280), taken apart as far as stapling needs it.
+//! Reads X.509 certificates (RFC 5280), as far as stapling needs them.
 
 mod description;
 mod x509;

@@ -1,4 +1,4 @@
-//! One certificate, read: its fields as stapling needs them, and its names.
+//! Reads one certificate: the fields that stapling needs, and the names.
 
 use std::fmt;
 use std::ops::Range;
@@ -18,18 +18,18 @@ use crate::signature::{self, PublicKey, SignatureError, Verified};
 use crate::time::Timestamp;
 use crate::url_text;
 
-/// No certificate is larger than this.
+/// The largest certificate that is read, in bytes.
 const MAX_SIZE: usize = 64 * 1024;
-/// How many URLs of one kind are kept of a certificate.
+/// The most URLs of one kind that are kept of a certificate.
 const MAX_URLS: usize = 8;
-/// How many characters of a malformed time are told.
+/// The most characters of a malformed time in an error.
 const LONGEST_TIME: usize = 32;
-/// No URL is longer than this.
+/// The longest URL that is kept, in bytes.
 const MAX_URL: usize = 2048;
 
 /// id-pe-tlsfeature, 1.3.6.1.5.5.7.1.24 (RFC 7633).
 const TLS_FEATURE: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x18];
-/// The TLS feature `status_request`: the certificate must be used with a staple.
+/// The TLS feature `status_request`: a server must send a staple with the certificate.
 const STATUS_REQUEST: u64 = 5;
 /// id-pkix-ocsp-nocheck, 1.3.6.1.5.5.7.48.1.5.
 const OCSP_NOCHECK: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x05];
@@ -41,9 +41,9 @@ const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 /// id-ce-extKeyUsage, 2.5.29.37.
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 
-/// A certificate: its bytes, and what stapling needs to know of it.
+/// A certificate: its bytes, and the fields that stapling needs.
 ///
-/// Nothing is vouched for: neither its signature nor its validity was checked.
+/// Nothing is verified: neither the signature nor the validity.
 #[derive(Clone)]
 pub struct Certificate {
     der: Box<[u8]>,
@@ -57,7 +57,7 @@ pub struct Certificate {
     serial: Range<usize>,
     not_before: Timestamp,
     not_after: Timestamp,
-    /// A time of its validity that is not in the form that RFC 5280 gives it.
+    /// The error of a time of the validity whose form is not that of RFC 5280.
     odd_time: Option<CertificateError>,
     is_ca: bool,
     key_usage: Option<KeyUsage>,
@@ -72,14 +72,14 @@ pub struct Certificate {
     name: String,
 }
 
-/// The bits of keyUsage that matter here.
+/// The bits of keyUsage that allow signatures.
 #[derive(Clone, Copy, Debug)]
 struct KeyUsage {
     digital_signature: bool,
     non_repudiation: bool,
 }
 
-/// The purposes of extendedKeyUsage that matter here.
+/// The purposes of extendedKeyUsage for TLS servers and for signers of OCSP responses.
 #[derive(Clone, Copy, Debug)]
 struct ExtendedKeyUsage {
     any: bool,
@@ -87,34 +87,34 @@ struct ExtendedKeyUsage {
     ocsp_signing: bool,
 }
 
-/// Bytes that are no certificate.
+/// Why bytes are not a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// Larger than any certificate.
-    #[error("a certificate of {size} bytes, more than the {MAX_SIZE} that are read")]
+    /// The certificate is larger than the limit.
+    #[error("the certificate has {size} bytes; the limit is {MAX_SIZE}")]
     TooLarge {
-        /// Its size in bytes.
+        /// The size of the certificate in bytes.
         size: usize,
     },
-    /// Not DER, or with bytes left over.
+    /// The bytes are not DER, or bytes follow the certificate.
     #[error("{0}")]
     Framing(#[from] DerError),
-    /// A time of its validity that some clients do not read.
-    #[error("{field} is not a time as RFC 5280, section 4.1.2.5, has it: {value}")]
+    /// A time of the validity has a form that some clients do not read.
+    #[error("{field} does not have the form of RFC 5280 §4.1.2.5: {value}")]
     Time {
         /// `notBefore` or `notAfter`.
         field: &'static str,
-        /// The time, cut short.
+        /// The time, shortened.
         value: String,
     },
-    /// Not a certificate of RFC 5280.
+    /// The bytes are DER, but not a certificate as RFC 5280 defines it.
     #[error("not an X.509 certificate: {0}")]
     Malformed(String),
 }
 
 impl Certificate {
-    /// Takes a DER certificate apart. Trailing bytes are refused.
+    /// Reads one certificate in DER. Bytes after the certificate are an error.
     pub fn from_der(bytes: &[u8]) -> Result<Self, CertificateError> {
         if bytes.len() > MAX_SIZE {
             return Err(CertificateError::TooLarge { size: bytes.len() });
@@ -136,16 +136,16 @@ impl Certificate {
         if !rest.is_empty() {
             return Err(DerError::new("bytes after the end").into());
         }
-        // RFC 5280 §4.1.1.2: what names the algorithm inside, signed, says the same as outside.
+        // RFC 5280 §4.1.1.2: the algorithm inside of the signed part and the algorithm outside are the same.
         if !names_algorithm(tbs, algorithm)? {
-            return Err(CertificateError::Malformed("it names two algorithms for its signature".to_owned()));
+            return Err(CertificateError::Malformed("it names two different algorithms for its signature".to_owned()));
         }
         let mut key_info = Reader::new(parsed.public_key().raw).inside(SEQUENCE)?;
         let key_algorithm = key_info.expect(SEQUENCE)?.contents;
         let key = der::whole_bytes(key_info.expect(BIT_STRING)?)?;
 
         let range = |part: &[u8]| {
-            // Every part is a slice of `bytes`: x509-parser and the reader cut, they do not copy.
+            // Every part is a slice of `bytes`: neither x509-parser nor the reader copies.
             let start = (part.as_ptr() as usize).saturating_sub(bytes.as_ptr() as usize);
             start..start + part.len()
         };
@@ -240,7 +240,7 @@ impl Certificate {
                     });
                     self.name = first.unwrap_or_default();
                 }
-                // What decides about trust must be readable; the rest may be as odd as it likes.
+                // Extensions that decide about trust must be readable. Errors in other extensions are ignored.
                 ParsedExtension::ParseError { .. }
                     if extension.critical || matches!(oid, KEY_USAGE | BASIC_CONSTRAINTS | EXTENDED_KEY_USAGE) =>
                 {
@@ -263,32 +263,32 @@ impl Certificate {
         self.der.get(range.clone()).unwrap_or_default()
     }
 
-    /// All of its bytes.
+    /// The DER of the certificate.
     pub fn as_der(&self) -> &[u8] {
         &self.der
     }
 
-    /// A name for people: the first DNS name, else the common name, else the whole subject.
+    /// A name for people: the first DNS name, or else the common name, or else the whole subject.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The DER of its subject.
+    /// The DER of the subject's name.
     pub fn subject(&self) -> &[u8] {
         self.part(&self.subject)
     }
 
-    /// The DER of its issuer's name.
+    /// The DER of the issuer's name.
     pub fn issuer(&self) -> &[u8] {
         self.part(&self.issuer)
     }
 
-    /// The bits of its public key: what a CertID and a byKey ResponderID hash.
+    /// The bits of the public key, from which CertIDs and byKey ResponderIDs are hashed.
     pub fn public_key(&self) -> &[u8] {
         self.part(&self.key)
     }
 
-    /// The contents of its serial number, shortest form, most significant byte first.
+    /// The serial number: the contents bytes of the INTEGER in their shortest form, the most significant byte first.
     pub fn serial(&self) -> &[u8] {
         self.part(&self.serial)
     }
@@ -298,49 +298,50 @@ impl Certificate {
         integer_hex(self.serial())
     }
 
-    /// The first instant of its validity.
+    /// The first instant of the validity.
     pub fn not_before(&self) -> Timestamp {
         self.not_before
     }
 
-    /// The last second of its validity.
+    /// The last second of the validity.
     pub fn not_after(&self) -> Timestamp {
         self.not_after
     }
 
-    /// A time of its validity that is not in the form of RFC 5280 §4.1.2.5: UTCTime as `YYMMDDHHMMSSZ`, or GeneralizedTime as
-    /// `YYYYMMDDHHMMSSZ`. OpenSSL's clients refuse certificates with other forms.
+    /// The error of a time of the validity whose form is not that of RFC 5280 §4.1.2.5: UTCTime as `YYMMDDHHMMSSZ`, or
+    /// GeneralizedTime as `YYYYMMDDHHMMSSZ`. OpenSSL's clients refuse certificates with other forms.
     pub(crate) fn odd_time(&self) -> Option<&CertificateError> {
         self.odd_time.as_ref()
     }
 
-    /// Whether basicConstraints says that it is a CA's.
+    /// Whether the certificate is a CA's, by its basicConstraints.
     pub fn is_ca(&self) -> bool {
         self.is_ca
     }
 
-    /// Where to ask for its status (RFC 5280 §4.2.2.1, id-ad-ocsp), in its order; at most eight. Without white space
-    /// around them, and without credentials: `***` stands in their place, and such a URL is not asked.
+    /// The URLs of the responders (RFC 5280 §4.2.2.1, id-ad-ocsp), in the certificate's order; at most eight. White
+    /// space around a URL is removed. Credentials are replaced by `***`; the stapler does not use such a URL.
     pub fn ocsp_urls(&self) -> &[String] {
         &self.ocsp_urls
     }
 
-    /// Where its issuer's certificate can be had (id-ad-caIssuers); at most eight.
+    /// The URLs of the issuer's certificate (RFC 5280 §4.2.2.1, id-ad-caIssuers), in the certificate's order; at most
+    /// eight.
     pub fn ca_issuers_urls(&self) -> &[String] {
         &self.ca_issuers_urls
     }
 
-    /// Whether clients refuse it without a staple (RFC 7633).
+    /// Whether clients refuse the certificate without a staple (RFC 7633).
     pub fn must_staple(&self) -> bool {
         self.must_staple
     }
 
-    /// Whether it asks for its own revocation not to be checked (RFC 6960 §4.2.2.2.1).
+    /// Whether the certificate has id-pkix-ocsp-nocheck: clients do not check its revocation (RFC 6960 §4.2.2.2.1).
     pub fn has_ocsp_no_check(&self) -> bool {
         self.ocsp_no_check
     }
 
-    /// Whether a TLS server may use it: extendedKeyUsage, where present, allows serverAuth.
+    /// Whether a TLS server may use the certificate: extendedKeyUsage is absent or allows serverAuth.
     pub fn allows_server_auth(&self) -> bool {
         self.extended_key_usage.is_none_or(|usage| usage.server_auth || usage.any)
     }
@@ -350,19 +351,19 @@ impl Certificate {
         self.extended_key_usage.is_some_and(|usage| usage.ocsp_signing)
     }
 
-    /// Whether keyUsage, where present, allows its key to sign OCSP responses: digitalSignature or nonRepudiation
-    /// (RFC 5280 §4.2.1.12, id-kp-OCSPSigning).
+    /// Whether the key may sign OCSP responses: keyUsage is absent, or has digitalSignature or nonRepudiation (RFC 5280
+    /// §4.2.1.12, id-kp-OCSPSigning).
     pub fn allows_signing_responses(&self) -> bool {
         self.key_usage.is_none_or(|usage| usage.digital_signature || usage.non_repudiation)
     }
 
-    /// A critical extension that is not known here, by its identifier.
+    /// The object identifier of a critical extension that this crate does not know, in dotted form.
     pub fn unknown_critical_extension(&self) -> Option<&str> {
         self.unknown_critical_extension.as_deref()
     }
 
-    /// Whether this certificate names the other's key as that of its issuer (RFC 5280, section 4.2.1.1): authorityKeyIdentifier
-    /// against subjectKeyIdentifier. Not, where one of them is missing.
+    /// Whether this certificate's authorityKeyIdentifier is the subjectKeyIdentifier of `issuer` (RFC 5280 §4.2.1.1).
+    /// `false` if one of them is missing.
     pub fn names_key_of(&self, issuer: &Certificate) -> bool {
         match (&self.authority_key_id, &issuer.subject_key_id) {
             (Some(named), Some(own)) => self.part(named) == issuer.part(own),
@@ -370,8 +371,8 @@ impl Certificate {
         }
     }
 
-    /// A key for this DER name that is equal for equal names: string types, case and surplus white space do not count
-    /// (RFC 5280 §7.1). `None` for bytes that are no name.
+    /// A comparison key for a name in DER. Equal names have equal keys: string types, case and surplus white space do
+    /// not count (RFC 5280 §7.1). `None` if the bytes are not a name.
     pub fn name_key(name: &[u8]) -> Option<Vec<u8>> {
         name_key(name)
     }
@@ -386,17 +387,18 @@ impl Certificate {
         sha256(&self.der)
     }
 
-    /// Whether its subject and issuer names are the same.
+    /// Whether the names of subject and issuer are the same.
     pub fn is_self_issued(&self) -> bool {
         same_name(self.subject(), self.issuer())
     }
 
-    /// Whether it was issued by `issuer`: by name, and by a signature that `issuer`'s key made.
+    /// Whether `issuer` issued this certificate: its name fits, and its key made the signature.
     pub fn is_issued_by(&self, issuer: &Certificate) -> bool {
-        // However weak: here a signature only confirms what the name says; whoever checks the certificate is the client.
+        // A weak signature is enough: it only confirms the name. Clients verify the certificate themselves.
         self.check_issued_by(issuer).is_ok()
     }
 
+    /// Checks the issuer's name, then the signature by the issuer's key.
     pub(crate) fn check_issued_by(&self, issuer: &Certificate) -> Result<Verified, SignatureError> {
         if !same_name(self.issuer(), issuer.subject()) {
             return Err(SignatureError::BadSignature);
@@ -404,6 +406,7 @@ impl Certificate {
         self.verify_issued_by(issuer)
     }
 
+    /// Verifies the signature by the issuer's key, without a check of the name.
     pub(crate) fn verify_issued_by(&self, issuer: &Certificate) -> Result<Verified, SignatureError> {
         signature::verify(
             self.part(&self.signature_algorithm),
@@ -432,13 +435,13 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// Whether two DER names are the same name: byte for byte, or, since encoders differ, value by value without regard to
-/// string type, case and surplus white space (RFC 5280 §7.1).
+/// Whether two names in DER are the same: byte for byte, or else value by value, because encoders differ. String types,
+/// case and surplus white space do not count (RFC 5280 §7.1).
 pub(crate) fn same_name(a: &[u8], b: &[u8]) -> bool {
     a == b || name_key(a).is_some_and(|a| Some(a) == name_key(b))
 }
 
-/// A key that is equal for equal names, whatever their string types, case and white space (RFC 5280 §7.1); `None` for bytes that are no name.
+/// The comparison key of a name: see [`Certificate::name_key`].
 pub(crate) fn name_key(name: &[u8]) -> Option<Vec<u8>> {
     let mut outer = Reader::new(name);
     let mut list = outer.inside(SEQUENCE).ok()?;
@@ -460,13 +463,13 @@ pub(crate) fn name_key(name: &[u8]) -> Option<Vec<u8>> {
                 None => relative.extend_from_slice(value.raw),
             }
         }
-        // Every part with its length, so that no text passes for several parts.
+        // Every part is written with its length, so that one text cannot equal several parts.
         key.extend(der::element(SET, &relative));
     }
     Some(key)
 }
 
-/// The text of a string whose type is Unicode or a part of it.
+/// The text of a string whose characters are a subset of UTF-8.
 fn text(value: Element<'_>) -> Option<&str> {
     matches!(value.tag, UTF8_STRING | NUMERIC_STRING | PRINTABLE_STRING | IA5_STRING)
         .then(|| std::str::from_utf8(value.contents).ok())
@@ -478,13 +481,14 @@ fn display_name(subject: &X509Name<'_>) -> String {
     printable(&common_name.map_or_else(|| subject.to_string(), str::to_owned))
 }
 
-/// What a stranger wrote, fit for one line of a log.
+/// A text from a certificate, made fit for one line of a log: shortened, and without control characters.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(253).collect()
 }
 
-/// Whether the value of an extension that decides about trust has exactly the form that RFC 5280 gives it. A general
-/// parser passes over what it does not know, where others read something else; of other extensions nothing depends.
+/// Whether the value of an extension that decides about trust has exactly the form of RFC 5280. A general parser skips
+/// elements that it does not know, which other readers may understand differently. Other extensions are not checked,
+/// because nothing depends on them.
 fn decides_readably(oid: &[u8], value: &[u8]) -> bool {
     let read = || -> Result<(), DerError> {
         der::check_framing(value, Numbers::Shortest)?;
@@ -511,7 +515,7 @@ fn decides_readably(oid: &[u8], value: &[u8]) -> bool {
     !matches!(oid, KEY_USAGE | BASIC_CONSTRAINTS | EXTENDED_KEY_USAGE) || read().is_ok()
 }
 
-/// What is wrong with bytes that are no certificate, if that is told with its field.
+/// Finds the field of the error in bytes that are not a certificate. `None` if no field can be named.
 fn in_which_field(bytes: &[u8]) -> Option<CertificateError> {
     let mut whole = Reader::new(bytes);
     let certificate = whole.expect(SEQUENCE).ok().filter(|_| whole.is_empty())?;
@@ -530,8 +534,8 @@ fn names_algorithm(tbs: &[u8], algorithm: Element<'_>) -> Result<bool, DerError>
     Ok(fields.expect(SEQUENCE)?.raw == algorithm.raw)
 }
 
-/// The first time in the validity of `tbs`, a TBSCertificate, that has not the form of RFC 5280 §4.1.2.5. That years before 2050
-/// are written as UTCTime is not insisted on: no client does.
+/// Finds the first time in the validity of `tbs`, a TBSCertificate, whose form is not that of RFC 5280 §4.1.2.5. A year
+/// before 2050 in a GeneralizedTime is accepted, as all clients accept it.
 fn odd_time(tbs: &[u8]) -> Result<Option<CertificateError>, DerError> {
     let mut fields = Reader::new(tbs).inside(SEQUENCE)?;
     fields.optional(der::context(0))?;
@@ -545,7 +549,7 @@ fn odd_time(tbs: &[u8]) -> Result<Option<CertificateError>, DerError> {
         let time = validity.any()?;
         let digits = time.contents.strip_suffix(b"Z");
         let is_right = match (time.tag, digits) {
-            // Two digits of the year: from 1950 to 2049.
+            // A year of two digits: from 1950 to 2049.
             (UTC_TIME, Some(digits @ [decade, ..])) if digits.len() == 12 => {
                 let century: &[u8] = if *decade >= b'5' { b"19" } else { b"20" };
                 is_time(&[century, digits].concat())
@@ -578,12 +582,12 @@ fn has_status_request(value: &[u8]) -> Result<bool, DerError> {
     Ok(found)
 }
 
-/// Whether an extension that the parser leaves alone is read here.
+/// Whether this crate reads an extension that the parser does not support.
 pub(super) fn is_known_here(oid: &[u8]) -> bool {
     [TLS_FEATURE, OCSP_NOCHECK].contains(&oid)
 }
 
-/// A DER name for people.
+/// A name for people, from its DER: the common name, or else the whole name.
 pub(crate) fn name_in_words(name: &[u8]) -> String {
     X509Name::from_der(name).map_or_else(|_| "a name that cannot be read".to_owned(), |(_, name)| display_name(&name))
 }
@@ -592,7 +596,8 @@ pub(crate) fn name_in_words(name: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// A name of relative names, each of attributes: the last number of its type, the tag and the bytes of its value.
+    /// The DER of a name. Each relative name has attributes: the last number of the type, the tag and bytes of the
+    /// value.
     fn name(relative_names: &[&[(u8, u8, &[u8])]]) -> Vec<u8> {
         let attribute = |(kind, tag, value): &(u8, u8, &[u8])| {
             der::element(SEQUENCE, &[der::element(OID, &[0x55, 4, *kind]), der::element(*tag, value)].concat())
@@ -608,7 +613,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_the_same_whatever_their_encoder() {
+    fn encodings_of_the_same_name_are_equal() {
         let plain = common(UTF8_STRING, "Größe 1 CA".as_bytes());
         assert!(same_name(&plain, &plain));
         assert!(same_name(&plain, &common(UTF8_STRING, "  größe 1\t ca ".as_bytes())));
@@ -637,18 +642,18 @@ mod tests {
         // Text that looks like the end of one attribute and the beginning of another.
         let two = name(&[&[(3, UTF8_STRING, b"a")], &[(3, UTF8_STRING, b"b")]]);
         assert!(!same_name(&two, &common(UTF8_STRING, b"a\x00\x01\x55\x04\x03\x02b")));
-        // What is no text is not made one.
+        // Bytes that are not UTF-8 are compared as bytes.
         assert!(!same_name(&common(UTF8_STRING, &[0xff]), &common(PRINTABLE_STRING, &[0xff])));
     }
 
     #[test]
-    fn what_is_no_name_is_none() {
+    fn bytes_that_are_not_a_name_have_no_key() {
         let good = common(UTF8_STRING, b"CA");
         assert!(name_key(&good).is_some());
         let refused = |bytes: &[u8]| assert_eq!(name_key(bytes), None, "{bytes:02x?}");
         refused(&[&good[..], b"\0"].concat());
         (0..good.len()).for_each(|length| refused(good.get(..length).unwrap()));
-        // A type that is a string, not an object identifier; one more value than there may be; a list for a set.
+        // A string in place of the object identifier; one value too many; a SEQUENCE in place of the SET.
         refused(b"\x30\x0e\x31\x0c\x30\x0a\x16\x03\x55\x04\x03\x0c\x03abc");
         refused(b"\x30\x11\x31\x0f\x30\x0d\x06\x03\x55\x04\x03\x0c\x03abc\x0c\x01d");
         refused(b"\x30\x0e\x30\x0c\x30\x0a\x06\x03\x55\x04\x03\x0c\x03abc");

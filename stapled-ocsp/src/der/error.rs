@@ -1,4 +1,4 @@
-//! What is wrong with bytes that are no DER: in which field, and with which value.
+//! Errors in DER, with the field and its value.
 
 use std::fmt;
 
@@ -7,29 +7,29 @@ use super::tags::{
     UTC_TIME,
 };
 
-/// How many octets of a value are told. A time with fraction and offset has some twenty. Errors are small, since every read
-/// returns one or none.
+/// The most octets of a time in a message. A time with fraction and offset has about twenty. The limit keeps errors
+/// small, because every read returns a `Result` with one.
 const LONGEST_VALUE: usize = 20;
-/// How many octets are told of what is no text. What is longer may be a key's.
+/// The most octets of a value in hexadecimal in a message. A longer value may be a part of a key.
 const LONGEST_NUMBER: usize = 8;
-/// How many names of fields are told.
+/// The most names of fields in a message.
 const DEEPEST: usize = 3;
 
 /// Bytes that are not strict DER, or not of the expected type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DerError {
     what: &'static str,
-    /// The field, then what it lies in; empty where there is none.
+    /// The name of the field, then the names of the fields around it. Unused places are empty.
     path: [&'static str; DEEPEST],
-    /// Which one, where a name in the path ends with `[]`.
+    /// The index in the list whose name in the path ends with `[]`.
     index: u16,
-    /// What the field holds.
+    /// The element in the field.
     found: Option<Found>,
-    /// The tag that it should have.
+    /// The expected tag.
     wanted: Option<u8>,
 }
 
-/// An element of a stranger's, cut short.
+/// The beginning of an element that is not what was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Found {
     tag: u8,
@@ -42,7 +42,7 @@ impl DerError {
         DerError { what, path: [""; DEEPEST], index: 0, found: None, wanted: None }
     }
 
-    /// The same, of this element.
+    /// The same error, with this element.
     pub(crate) fn of(self, element: Element<'_>) -> Self {
         let mut contents = [0; LONGEST_VALUE];
         let length = u16::try_from(element.contents.len()).unwrap_or(u16::MAX);
@@ -50,7 +50,7 @@ impl DerError {
         DerError { found: Some(Found { tag: element.tag, contents, length }), ..self }
     }
 
-    /// The same, where an element with this tag should be.
+    /// The same error, with the tag that was expected.
     pub(crate) fn instead_of(self, tag: u8) -> Self {
         DerError { wanted: Some(tag), ..self }
     }
@@ -63,19 +63,20 @@ impl DerError {
     }
 }
 
-/// Says in which field an error is; the innermost first.
+/// Adds the name of a field to an error. The innermost field is added first.
 pub(crate) fn at(field: &'static str) -> impl Fn(DerError) -> DerError {
     move |error| error.within(field)
 }
 
-/// Says in which of a list, whose name ends with `[]`, an error is.
+/// Adds the name of a list, which ends with `[]`, and the index of the item to an error.
 pub(crate) fn item(list: &'static str, index: usize) -> impl Fn(DerError) -> DerError {
     move |error| DerError { index: u16::try_from(index).unwrap_or(u16::MAX), ..error }.within(list)
 }
 
 impl std::error::Error for DerError {}
 
-/// `tbsResponseData.responses[0].thisUpdate: a time that is not …: GeneralizedTime "202701010000Z"`.
+/// Formats the error with its field and value, such as
+/// `responses[0].thisUpdate: a time that is not YYYYMMDDHHMMSSZ: GeneralizedTime "202701010000Z"`.
 impl fmt::Display for DerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut names = self.path.iter().rev().filter(|name| !name.is_empty()).peekable();
@@ -107,7 +108,7 @@ impl fmt::Display for Found {
         let told = self.contents.get(..length).unwrap_or(&self.contents);
         let rest = if length > told.len() { "…" } else { "" };
         match self.tag {
-            // What a stranger wrote may be anything, a key too: only what times consist of is told.
+            // The bytes may be anything, even a key, so a message shows them only if all are characters of times.
             UTC_TIME | GENERALIZED_TIME if told.iter().all(|byte| b"0123456789Z+-.,:T ".contains(byte)) => {
                 write!(f, " \"{}{rest}\"", String::from_utf8_lossy(told))
             }
@@ -118,7 +119,7 @@ impl fmt::Display for Found {
                 Some(unused) => write!(f, " with {unused} unused bits"),
                 None => Ok(()),
             },
-            // Strings may be anything, a key too.
+            // A string may be anything, even a key, so a message shows only its length.
             _ => write!(f, " of {length} bytes"),
         }
     }
@@ -130,7 +131,7 @@ fn hexadecimal(f: &mut fmt::Formatter<'_>, bytes: &[u8], rest: &str) -> fmt::Res
     f.write_str(rest)
 }
 
-/// A tag by its name.
+/// Formats a tag by its name.
 struct Tag(u8);
 
 impl fmt::Display for Tag {
@@ -184,7 +185,7 @@ mod tests {
         assert_eq!(of(0x3c, b"html"), "not strict DER: odd: tag 3C of 4 bytes");
     }
 
-    /// However much a stranger sends; and nothing of what may be a key.
+    /// A message is short for a value of any length, and shows no part of a possible key.
     #[test]
     fn messages_are_short_and_tell_no_secrets() {
         for tag in 0..=255 {

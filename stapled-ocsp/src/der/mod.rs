@@ -1,7 +1,7 @@
-//! A strict slicer of DER (X.690): it cuts bytes into elements and copies nothing.
+//! Splits DER (X.690) into elements, strictly and without copies.
 //!
-//! Clients get the bytes of a staple as they came, so what is not exactly one DER value is not a staple: indefinite and
-//! non-minimal lengths, high tag numbers, constructed strings and trailing bytes are refused.
+//! Clients get the received bytes of a staple, so a response must be exactly one DER value. Indefinite and non-minimal
+//! lengths, high tag numbers, constructed strings and trailing bytes are errors.
 
 mod error;
 mod reader;

@@ -1,12 +1,12 @@
-//! Cuts bytes into elements, and checks their form.
+//! Splits bytes into elements, and checks the form of each.
 
 use super::error::DerError;
 use super::tags::{BIT_STRING, BOOLEAN, ENUMERATED, Element, INTEGER, NULL, OID, context};
 
-/// How deep elements may nest. Real responses reach about 12 with an embedded certificate.
+/// The deepest nesting of elements. Real responses with an embedded certificate reach about 12.
 const MAX_DEPTH: usize = 24;
 
-/// Reads one element after the other.
+/// Reads the elements of a byte string, one after the other.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
@@ -25,7 +25,7 @@ impl<'a> Reader<'a> {
         self.rest.first().copied()
     }
 
-    /// The next element, whatever its tag.
+    /// The next element, with any tag.
     pub(crate) fn any(&mut self) -> Result<Element<'a>, DerError> {
         let (&tag, after_tag) = self.rest.split_first().ok_or(DerError::new("an element is missing"))?;
         if tag & 0x1f == 0x1f {
@@ -79,22 +79,22 @@ impl<'a> Reader<'a> {
         Ok(Reader::new(self.expect(tag)?.contents))
     }
 
-    /// There must be nothing left.
+    /// Checks that all elements were read.
     pub(crate) fn end(self) -> Result<(), DerError> {
         if self.rest.is_empty() { Ok(()) } else { Err(DerError::new("bytes after the end")) }
     }
 }
 
-/// How INTEGERs may be written.
+/// The accepted encodings of INTEGERs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Numbers {
-    /// In their shortest form, as DER has it.
+    /// The shortest form only, as DER requires.
     Shortest,
-    /// Also with superfluous octets in front: there are certificates whose serial number was written so.
+    /// Also forms with superfluous octets in front: some certificates have such a serial number.
     Padded,
 }
 
-/// Checks that `bytes` are exactly one element, strictly framed all the way down.
+/// Checks that `bytes` are exactly one element, and that all elements in it are strict DER.
 pub(crate) fn check_framing(bytes: &[u8], numbers: Numbers) -> Result<(), DerError> {
     let mut reader = Reader::new(bytes);
     let element = reader.any()?;
@@ -102,7 +102,7 @@ pub(crate) fn check_framing(bytes: &[u8], numbers: Numbers) -> Result<(), DerErr
     check_element(element, numbers, MAX_DEPTH)
 }
 
-/// Tag and contents of one element, but for what is in it where it is constructed.
+/// Checks the tag and the contents of one element, without the elements in it.
 fn check_form(element: Element<'_>) -> Result<(), DerError> {
     if element.tag & 0xc0 != 0 {
         return Ok(());
@@ -134,7 +134,7 @@ fn check_form(element: Element<'_>) -> Result<(), DerError> {
     }
 }
 
-/// That this is the shortest form of an INTEGER or ENUMERATED.
+/// Checks that an INTEGER or ENUMERATED has its shortest form.
 pub(crate) fn check_shortest(number: Element<'_>) -> Result<(), DerError> {
     match shortest_integer(number.contents) == number.contents {
         true => Ok(()),
@@ -157,7 +157,8 @@ fn check_element(element: Element<'_>, numbers: Numbers, depth: usize) -> Result
     Ok(())
 }
 
-/// Whether these are the contents of an OBJECT IDENTIFIER (X.690 §8.19): each arc ends, and begins with no idle octet.
+/// Whether these are the contents of an OBJECT IDENTIFIER (X.690 §8.19): each arc is complete and has no superfluous
+/// octet in front.
 fn is_identifier(contents: &[u8]) -> bool {
     let mut begins = true;
     for octet in contents {
@@ -169,7 +170,7 @@ fn is_identifier(contents: &[u8]) -> bool {
     begins
 }
 
-/// The bits of a BIT STRING of whole bytes, such as a signature or a public key.
+/// The bits of a BIT STRING that must consist of whole bytes, such as a signature or a public key.
 pub(crate) fn whole_bytes<'a>(element: Element<'a>) -> Result<&'a [u8], DerError> {
     match element.contents.split_first() {
         Some((0, bytes)) => Ok(bytes),
@@ -177,8 +178,8 @@ pub(crate) fn whole_bytes<'a>(element: Element<'a>) -> Result<&'a [u8], DerError
     }
 }
 
-/// `version [0] EXPLICIT INTEGER DEFAULT v1`, which may be spelled out although that is not DER: it occurs, and means
-/// the same. What does not fit a byte is as unknown as any other version: 255.
+/// Reads `version [0] EXPLICIT INTEGER DEFAULT v1`. An encoded default is not DER, but it occurs and means the same. A
+/// number that does not fit a byte becomes 255, which is no known version either.
 pub(crate) fn version(fields: &mut Reader<'_>) -> Result<u8, DerError> {
     let Some(explicit) = fields.optional(context(0))? else { return Ok(0) };
     let mut explicit = Reader::new(explicit.contents);
@@ -187,8 +188,8 @@ pub(crate) fn version(fields: &mut Reader<'_>) -> Result<u8, DerError> {
     Ok(if let [version] = version { *version } else { u8::MAX })
 }
 
-/// An INTEGER's contents in their shortest form, so that equal numbers are equal bytes even where a certificate's
-/// encoder padded them.
+/// The contents of an INTEGER in their shortest form, so that equal numbers are equal bytes even if a certificate's
+/// encoder added octets.
 pub(crate) fn shortest_integer(mut contents: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = contents {
         match (first, rest.first()) {
@@ -216,14 +217,14 @@ pub(crate) fn element(tag: u8, contents: &[u8]) -> Vec<u8> {
     out
 }
 
-/// An INTEGER by its contents, in hexadecimal as OpenSSL prints serial numbers: whole bytes, a minus before what is
-/// negative.
+/// Formats the contents of an INTEGER in hexadecimal, as OpenSSL prints serial numbers: whole bytes, with a minus sign
+/// if the number is negative.
 pub(crate) fn integer_hex(contents: &[u8]) -> String {
     match contents {
         [0, rest @ ..] if !rest.is_empty() => hex_upper(rest),
         [0x80..=0xff, ..] => {
-            // Two's complement, the last byte first: zeros stay, the first byte that is none is negated, the rest is
-            // turned over.
+            // The magnitude of a number in two's complement is its inverted bits plus one. The bytes are processed from
+            // the last, for the carry.
             let mut carry = true;
             let mut magnitude: Vec<u8> = contents
                 .iter()
@@ -234,7 +235,7 @@ pub(crate) fn integer_hex(contents: &[u8]) -> String {
                     turned
                 })
                 .collect();
-            // Zeros in front are none of a magnitude's.
+            // A magnitude has no leading zeros.
             while magnitude.last() == Some(&0) {
                 magnitude.pop();
             }
@@ -245,7 +246,7 @@ pub(crate) fn integer_hex(contents: &[u8]) -> String {
     }
 }
 
-/// Bytes in hexadecimal.
+/// Formats bytes in hexadecimal, in upper case.
 pub(crate) fn hex_upper(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
@@ -283,12 +284,12 @@ mod tests {
             b"\x10\x00",                     // primitive SEQUENCE
             b"\x30\x02\x02\x00",             // empty INTEGER
             b"\x03\x01\x01",                 // unused bits in a BIT STRING without bits
-            b"\x03\x02\x08\x00",             // more than an octet has
+            b"\x03\x02\x08\x00",             // more unused bits than an octet has
             b"\x06\x00",                     // empty OBJECT IDENTIFIER
-            b"\x06\x02\x80\x01",             // a first arc with a byte of nothing
-            b"\x06\x03\x2b\x80\x01",         // a later one
+            b"\x06\x02\x80\x01",             // a first arc with a superfluous octet
+            b"\x06\x03\x2b\x80\x01",         // a later arc with a superfluous octet
             b"\x06\x02\x2b\x81",             // an arc without an end
-            b"\x01\x01\x01",                 // BOOLEAN TRUE as BER has it
+            b"\x01\x01\x01",                 // BOOLEAN TRUE as BER allows it
             b"\x05\x01\x00",
             b"\x30\x85\x00\x00\x00\x00\x00",
         ] {
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_short_unless_they_may_be_padded() {
+    fn padded_numbers_are_accepted_only_if_allowed() {
         for padded in [&b"\x02\x02\x00\x05"[..], b"\x02\x02\xff\x80", b"\x0a\x02\x00\x01"] {
             assert!(check_framing(padded, Numbers::Shortest).is_err(), "{padded:02x?}");
             assert_eq!(check_framing(padded, Numbers::Padded), Ok(()), "{padded:02x?}");
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_that_are_spelled_out() {
+    fn encoded_versions_are_read() {
         let read = |bytes: &[u8]| version(&mut Reader::new(bytes));
         assert_eq!(read(b"\x30\x00"), Ok(0), "left out");
         assert_eq!(read(b"\xa0\x03\x02\x01\x00"), Ok(0));
@@ -357,7 +358,7 @@ mod tests {
         {
             assert_eq!(check_framing(good, Numbers::Shortest), Ok(()), "{good:02x?}");
         }
-        // What is nested is as strict, whatever it is nested in.
+        // Nested elements are checked as strictly, in elements of any tag.
         for bad in
             [&b"\x00\x00"[..], b"\x20\x00", b"\x30\x02\x02\x00", b"\xa0\x02\x24\x00", b"\xe1\x02\x10\x00", b"\x11\x00"]
         {

@@ -1,4 +1,4 @@
-//! Tags of DER, and one element with its tag.
+//! The tags of DER, and the type of an element.
 
 pub(crate) const BOOLEAN: u8 = 0x01;
 pub(crate) const INTEGER: u8 = 0x02;
@@ -16,15 +16,17 @@ pub(crate) const GENERALIZED_TIME: u8 = 0x18;
 pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
 
-/// A context-specific, constructed tag: `[n] EXPLICIT`, or `[n] IMPLICIT` over something constructed.
+/// The context-specific, constructed tag of `[n] EXPLICIT`, or of `[n] IMPLICIT` with a constructed type.
 pub(crate) const fn context(n: u8) -> u8 {
     0xa0 | n
 }
 
-/// One element: its tag, its contents, and all of its bytes.
+/// One element of DER.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Element<'a> {
     pub(crate) tag: u8,
+    /// The bytes after tag and length.
     pub(crate) contents: &'a [u8],
+    /// All bytes of the element.
     pub(crate) raw: &'a [u8],
 }

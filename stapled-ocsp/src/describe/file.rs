@@ -56,7 +56,7 @@ fn of_sections(sections: &[Section<'_>]) -> Vec<Object> {
         objects.push(Object::malformed(format!("more than {MAX_SECTIONS} PEM sections: the rest is left out")));
     }
     if objects.iter().all(|object| matches!(object, Object::PassedOver { .. })) {
-        objects.push(Object::malformed("there is no response, request or certificate in it".to_owned()));
+        objects.push(Object::malformed("no response, request or certificate in the input".to_owned()));
     }
     objects
 }

@@ -1,4 +1,4 @@
-//! CertID: which certificate a request or a response is about (RFC 6960 §4.1.1).
+//! CertID: the identifier of a certificate in requests and responses (RFC 6960 §4.1.1).
 
 use crate::der::{self, DerError, Element, NULL, OCTET_STRING, OID, Reader, SEQUENCE, at};
 use crate::oid;
@@ -8,10 +8,10 @@ use crate::provider::{self, Digest, Hash};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CertIdHash {
-    /// SHA-1: what every responder understands, and the only one by which some servers find a staple. Here it names a
-    /// certificate; nothing's authenticity hangs on it.
+    /// SHA-1. Every responder understands this hash, and some servers find a staple by no other. In a CertID, it only
+    /// names a certificate; no authenticity depends on it.
     Sha1,
-    /// SHA-256: what RFC 9919 clients send.
+    /// SHA-256, which RFC 9919 clients send.
     Sha256,
     /// SHA-384.
     Sha384,
@@ -31,7 +31,7 @@ impl CertIdHash {
         }
     }
 
-    /// The name as the registries write it: `SHA-1`, `SHA-256`, ….
+    /// The registered name of the hash: `SHA-1`, `SHA-256`, ….
     pub fn name(self) -> &'static str {
         match self {
             CertIdHash::Sha1 => "SHA-1",
@@ -52,23 +52,24 @@ impl CertIdHash {
     }
 }
 
-/// A CertID as it stands in a request or a response.
+/// A CertID, as a request or a response contains it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CertId {
     algorithm: Vec<u8>,
     null_parameters: bool,
-    /// Hash of the DER of the issuer's name, as it stands in the certificate in question.
+    /// The hash of the issuer's name: of its DER, as the certificate in question contains it.
     pub issuer_name_hash: Vec<u8>,
-    /// Hash of the issuer's public key: of the bits alone, without tag, length and unused-bits byte.
+    /// The hash of the issuer's public key: of its bits, without tag, length and the number of unused bits.
     pub issuer_key_hash: Vec<u8>,
-    /// The serial number's contents bytes, in their shortest form.
+    /// The serial number: the contents bytes of the INTEGER, in their shortest form.
     pub serial_number: Vec<u8>,
 }
 
 impl CertId {
-    /// The CertID of the certificate with this serial number, whose issuer has this name (its DER, as it stands in the
-    /// certificate) and this public key (the bits of its `subjectPublicKey`). Its AlgorithmIdentifier has the NULL
-    /// parameters that OpenSSL writes.
+    /// Makes the CertID of a certificate.
+    ///
+    /// `issuer_name` is the DER of the issuer's name, as the certificate contains it. `issuer_key` is the bits of the
+    /// issuer's `subjectPublicKey`. The AlgorithmIdentifier gets NULL parameters, as OpenSSL writes them.
     pub fn new(hash: CertIdHash, issuer_name: &[u8], issuer_key: &[u8], serial_number: &[u8]) -> Self {
         CertId {
             algorithm: hash.oid().to_vec(),
@@ -79,7 +80,7 @@ impl CertId {
         }
     }
 
-    /// The hash algorithm, if it is one that is known here.
+    /// The hash algorithm, if this crate supports it.
     pub fn hash(&self) -> Option<CertIdHash> {
         CertIdHash::ALL.into_iter().find(|hash| hash.oid() == self.algorithm)
     }
@@ -89,7 +90,7 @@ impl CertId {
         oid::in_words(&self.algorithm)
     }
 
-    /// Whether the AlgorithmIdentifier spells out its NULL parameters (`30 09 … 05 00`) rather than omitting them.
+    /// Whether the parameters of the AlgorithmIdentifier are NULL (`30 09 … 05 00`); otherwise they are absent.
     pub fn has_null_parameters(&self) -> bool {
         self.null_parameters
     }
@@ -99,7 +100,7 @@ impl CertId {
         der::integer_hex(&self.serial_number)
     }
 
-    /// Whether both name the same certificate by the same hash, however their parameters are spelled.
+    /// Whether both CertIDs name the same certificate by the same hash. The encoding of the parameters does not count.
     pub fn names_same(&self, other: &CertId) -> bool {
         self.algorithm == other.algorithm
             && self.serial_number == other.serial_number
@@ -127,7 +128,7 @@ impl CertId {
         let issuer_key_hash = fields.expect(OCTET_STRING).map_err(at("issuerKeyHash"))?.contents.to_vec();
         let serial_number = fields.expect(der::INTEGER).map_err(at("serialNumber"))?;
         fields.end()?;
-        // Certificates are taken with a padded number, since some were issued; whoever writes a CertID writes DER.
+        // A certificate's serial number may be padded, because such certificates exist. A CertID must be DER.
         der::check_shortest(serial_number).map_err(at("serialNumber"))?;
         let serial_number = serial_number.contents.to_vec();
         let cert_id = CertId { algorithm: oid, null_parameters, issuer_name_hash, issuer_key_hash, serial_number };
@@ -135,7 +136,7 @@ impl CertId {
     }
 }
 
-/// The identifier of the hash algorithm, and whether its NULL parameters are spelled out.
+/// Reads the hash algorithm: its object identifier, and whether its parameters are NULL rather than absent.
 fn read_hash(fields: &mut Reader<'_>) -> Result<(Vec<u8>, bool), DerError> {
     let mut algorithm = fields.inside(SEQUENCE)?;
     let oid = algorithm.expect(OID)?.contents.to_vec();
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_written_cert_id_reads_back_the_same() {
         let mut bare = cert_id(CertIdHash::Sha1);
         bare.null_parameters = false;
         for id in [cert_id(CertIdHash::Sha1), cert_id(CertIdHash::Sha512), bare] {
@@ -182,11 +183,11 @@ mod tests {
     }
 
     #[test]
-    fn one_part_that_differs_names_another_certificate() {
+    fn cert_ids_that_differ_in_one_part_name_different_certificates() {
         let id = cert_id(CertIdHash::Sha1);
         let mut bare = id.clone();
         bare.null_parameters = false;
-        assert!(id.names_same(&bare), "parameters are spelling");
+        assert!(id.names_same(&bare), "the encoding of the parameters does not count");
         let changed = |change: fn(&mut CertId)| {
             let mut other = id.clone();
             change(&mut other);

@@ -1,5 +1,4 @@
-//! RFC 6960 on the wire: what a request and a response say. Nothing here is vouched for; only [`crate::staple`]
-//! judges.
+//! Reads and writes requests and responses (RFC 6960). Nothing here is verified; [`crate::staple`] verifies.
 
 mod cert_id;
 #[cfg(feature = "request")]

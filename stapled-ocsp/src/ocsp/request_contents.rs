@@ -1,4 +1,4 @@
-//! OCSPRequest (RFC 6960 §4.1.1), read: what any client may ask.
+//! Reads requests of any client (OCSPRequest, RFC 6960 §4.1.1).
 
 use super::cert_id::CertId;
 use super::response::{Extension, read_certificates};
@@ -6,19 +6,20 @@ use crate::certificate::general_name_in_words;
 use crate::der::{self, BIT_STRING, DerError, Numbers, Reader, SEQUENCE, context};
 use crate::signature;
 
-/// How many questions one request may have.
+/// The most questions in one request.
 const MAX_REQUESTS: usize = 1024;
-/// How many certificates the signature of a request may bring.
+/// The most certificates beside the signature of a request.
 const MAX_CERTIFICATES: usize = 16;
 
-/// What a request asks, cut from its bytes and not vouched for: a signature on it is not checked.
+/// The contents of a request, as slices of its bytes. Nothing is verified; the signature of a signed request is not
+/// checked.
 #[derive(Clone, Debug)]
 pub struct RequestContents<'a> {
     /// The `version` field; 0 is v1.
     pub version: u8,
-    /// The DER of the GeneralName of whoever asks, where that is told.
+    /// The client's name (requestorName), as the DER of a GeneralName, if the request has one.
     pub requestor_name: Option<&'a [u8]>,
-    /// What is asked, certificate by certificate.
+    /// The questions, one for each certificate.
     pub requests: Vec<SingleRequest<'a>>,
     /// The extensions of the whole request.
     pub extensions: Vec<Extension<'a>>,
@@ -26,34 +27,34 @@ pub struct RequestContents<'a> {
     pub signature: Option<RequestSignature<'a>>,
 }
 
-/// Request: the question about one certificate.
+/// The question about one certificate (Request, RFC 6960 §4.1.1).
 #[derive(Clone, Debug)]
 pub struct SingleRequest<'a> {
-    /// Which certificate.
+    /// The certificate that the question is about.
     pub cert_id: CertId,
     /// The extensions of this question.
     pub extensions: Vec<Extension<'a>>,
 }
 
-/// The signature of a signed request, unchecked.
+/// The signature of a signed request. It is not verified.
 #[derive(Clone, Debug)]
 pub struct RequestSignature<'a> {
-    /// The contents of its AlgorithmIdentifier.
+    /// The contents of the signature's AlgorithmIdentifier.
     pub algorithm: &'a [u8],
-    /// The signature.
+    /// The bits of the signature.
     pub signature: &'a [u8],
-    /// The certificates that come with it, each as it came.
+    /// The certificates beside the signature, each as its DER.
     pub certificates: Vec<&'a [u8]>,
 }
 
-/// Bytes that are no OCSPRequest.
+/// Why bytes are not an OCSPRequest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an OCSP request: {0}")]
 pub struct RequestError(#[from] DerError);
 
 impl<'a> RequestContents<'a> {
-    /// Cuts up a request. The bytes must be exactly one strict DER value; only DEFAULTs that are spelled out are taken,
-    /// since clients do that.
+    /// Reads a request. The bytes must be exactly one strict DER value, with one exception: DEFAULT values may be
+    /// encoded, because some clients encode them.
     pub fn from_der(bytes: &'a [u8]) -> Result<Self, RequestError> {
         der::check_framing(bytes, Numbers::Shortest)?;
         let mut outer = Reader::new(bytes).inside(SEQUENCE)?;
@@ -97,20 +98,20 @@ impl<'a> RequestContents<'a> {
         self.requestor_name.map(general_name_in_words)
     }
 
-    /// The nonce, where there is one: without the OCTET STRING round it that RFC 9654 §2.1 asks for, or bare, where a
-    /// client left that out.
+    /// The nonce, if the request has one: the contents of the OCTET STRING that RFC 9654 §2.1 requires, or the bare
+    /// value if the client left the OCTET STRING out.
     pub fn nonce(&self) -> Option<&'a [u8]> {
         super::response::nonce(&self.extensions)
     }
 }
 
 impl<'a> RequestSignature<'a> {
-    /// The name of its algorithm, or its object identifier in dotted form.
+    /// The name of the signature's algorithm, or its object identifier in dotted form.
     pub fn algorithm_name(&self) -> String {
         signature::name(self.algorithm)
     }
 
-    /// `[0] EXPLICIT Signature OPTIONAL`.
+    /// Reads `[0] EXPLICIT Signature OPTIONAL`.
     fn read(outer: &mut Reader<'a>) -> Result<Option<Self>, DerError> {
         let Some(explicit) = outer.optional(context(0))? else { return Ok(None) };
         let mut explicit = Reader::new(explicit.contents);
@@ -136,7 +137,7 @@ mod tests {
     use super::*;
     use crate::ocsp::{CertIdHash, OcspRequest};
 
-    /// id-pkix-ocsp-nonce, as rasn has it.
+    /// id-pkix-ocsp-nonce, in the form that rasn takes.
     const NONCE: &[u32] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 2];
 
     fn cert_id(hash: CertIdHash) -> CertId {
@@ -148,20 +149,20 @@ mod tests {
         der::element(context(n), contents)
     }
 
-    /// A request out of the fields of its tbsRequest, and what follows it.
+    /// A request with these fields in its tbsRequest, and these bytes after the tbsRequest.
     fn request(fields: &[&[u8]], after: &[u8]) -> Vec<u8> {
         let tbs = der::element(SEQUENCE, &fields.concat());
         der::element(SEQUENCE, &[&tbs, after].concat())
     }
 
-    /// A requestList of this many questions.
+    /// A requestList with this number of questions.
     fn list(count: usize) -> Vec<u8> {
         let question = der::element(SEQUENCE, &cert_id(CertIdHash::Sha1).to_der());
         der::element(SEQUENCE, &question.repeat(count))
     }
 
     #[test]
-    fn what_is_asked_is_what_is_read() {
+    fn a_written_request_reads_back_the_same() {
         for hash in [CertIdHash::Sha1, CertIdHash::Sha256, CertIdHash::Sha384, CertIdHash::Sha512] {
             for nonce in [None, Some(&[4, 5][..]), Some(&[9; 32])] {
                 let asked = OcspRequest::new(&cert_id(hash), nonce).unwrap();
@@ -177,9 +178,9 @@ mod tests {
         }
     }
 
-    /// What we never send, and others do: a name, several questions, extensions everywhere, a signature.
+    /// Fields that only other clients send: a name, several questions, extensions in all places, a signature.
     #[test]
-    fn everything_that_a_request_may_have_is_read() {
+    fn all_fields_of_a_request_are_read() {
         let extension = |critical| rasn_pkix::Extension {
             extn_id: ObjectIdentifier::new(NONCE).unwrap(),
             critical,
@@ -230,7 +231,7 @@ mod tests {
         };
         assert_eq!(version(&[0]), Ok(0), "v1 spelled out");
         assert_eq!(version(&[1]), Ok(1));
-        assert_eq!(version(&[1, 0]), Ok(255), "no version that a byte could tell");
+        assert_eq!(version(&[1, 0]), Ok(255), "a version that does not fit a byte");
         assert!(version(&[]).is_err());
     }
 
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request() {
+    fn bytes_that_are_not_a_request_are_refused() {
         let good = request(&[&list(2)], &[]);
         assert_eq!(RequestContents::from_der(&good).map(|read| read.requests.len()), Ok(2));
         assert_eq!(RequestContents::from_der(&request(&[&list(0)], &[])).map(|read| read.requests.len()), Ok(0));
@@ -261,9 +262,9 @@ mod tests {
         refused(&[&good[..], b"\0"].concat(), "trailing bytes");
         refused(&request(&[], &[]), "no list");
         refused(&request(&[&list(1), &list(1)], &[]), "two lists");
-        refused(&request(&[&list(1)], &list(1)), "something for a signature");
+        refused(&request(&[&list(1)], &list(1)), "a list in place of the signature");
         refused(&request(&[&list(1)], &explicit(1, &[])), "a signature of another tag");
-        refused(&request(&[&explicit(1, b"\x0c\x01a"), &list(1)], &[]), "a name that is none");
+        refused(&request(&[&explicit(1, b"\x0c\x01a"), &list(1)], &[]), "a requestorName that is no GeneralName");
         refused(&request(&[&explicit(1, b"\x82\x01a\x82\x01b"), &list(1)], &[]), "two names");
         refused(&request(&[&list(MAX_REQUESTS + 1)], &[]), "too many questions");
         assert!(RequestContents::from_der(&request(&[&list(MAX_REQUESTS)], &[])).is_ok());

@@ -1,4 +1,4 @@
-//! OCSPResponse (RFC 6960 §4.2.1), cut from its bytes and not vouched for.
+//! Reads responses (OCSPResponse, RFC 6960 §4.2.1). Nothing is verified.
 
 use std::fmt;
 
@@ -12,9 +12,9 @@ use crate::shape;
 use crate::signature;
 use crate::time::Timestamp;
 
-/// How many SingleResponses one response may have.
+/// The most SingleResponses in one response.
 const MAX_RESPONSES: usize = 1024;
-/// How many extensions one list may have.
+/// The most extensions in one list.
 const MAX_EXTENSIONS: usize = 64;
 
 /// id-pkix-ocsp-nonce, 1.3.6.1.5.5.7.48.1.2.
@@ -22,61 +22,61 @@ pub(crate) const NONCE: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01
 /// id-pkix-ocsp-basic, 1.3.6.1.5.5.7.48.1.1.
 const BASIC: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01];
 
-/// What a responder sent, opened.
+/// A response, as slices of its bytes. It is not verified.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum OcspResponse<'a> {
-    /// An answer of the basic type.
+    /// An answer of the type `id-pkix-ocsp-basic`.
     Basic(BasicResponse<'a>),
-    /// An answer of a type that is not `id-pkix-ocsp-basic`.
+    /// An answer of another type.
     OtherType {
-        /// The contents bytes of its object identifier.
+        /// The contents bytes of the type's object identifier.
         oid: &'a [u8],
     },
-    /// No answer: the responder says why. Nobody signed that.
+    /// An error status without an answer. It is not signed.
     Error(ResponseStatus),
 }
 
-/// OCSPResponseStatus, less `successful`.
+/// OCSPResponseStatus (RFC 6960 §4.2.1), except `successful`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ResponseStatus {
-    /// The responder could not read the request.
+    /// The responder cannot read the request.
     MalformedRequest,
     /// The responder failed.
     InternalError,
-    /// The responder asks for patience.
+    /// The responder cannot answer now.
     TryLater,
     /// The responder wants signed requests.
     SigRequired,
-    /// The responder does not speak for this certificate, or not to this client (RFC 9919 §3.2.3).
+    /// The responder does not answer for this certificate, or not to this client (RFC 9919 §3.2.3).
     Unauthorized,
 }
 
-/// BasicOCSPResponse.
+/// BasicOCSPResponse (RFC 6960 §4.2.1), as slices of its bytes. It is not verified.
 #[derive(Clone, Debug)]
 pub struct BasicResponse<'a> {
-    /// The signed bytes: all of `tbsResponseData`, as they came.
+    /// The signed bytes: all of `tbsResponseData`, as received.
     pub tbs_response_data: &'a [u8],
     /// The contents of the signature's AlgorithmIdentifier.
     pub signature_algorithm: &'a [u8],
-    /// The signature.
+    /// The bits of the signature.
     pub signature: &'a [u8],
-    /// The embedded certificates, each as it came.
+    /// The embedded certificates, each as its DER.
     pub certificates: Vec<&'a [u8]>,
-    /// Who says to have signed.
+    /// The signer that the response names.
     pub responder_id: ResponderId<'a>,
     /// The `version` field; 0 is v1.
     pub version: u8,
-    /// When the response was signed.
+    /// The time at which the response was signed.
     pub produced_at: Timestamp,
-    /// What it says, certificate by certificate.
+    /// The answers, one for each certificate.
     pub responses: Vec<SingleResponse<'a>>,
     /// The extensions of the whole response.
     pub extensions: Vec<Extension<'a>>,
 }
 
-/// ResponderID.
+/// ResponderID (RFC 6960 §4.2.1): the name or the key of the signer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResponderId<'a> {
@@ -86,39 +86,39 @@ pub enum ResponderId<'a> {
     ByKey(&'a [u8]),
 }
 
-/// SingleResponse: what is said about one certificate.
+/// SingleResponse (RFC 6960 §4.2.1): the answer about one certificate.
 #[derive(Clone, Debug)]
 pub struct SingleResponse<'a> {
-    /// Which certificate.
+    /// The certificate that the answer is about.
     pub cert_id: CertId,
-    /// Its status.
+    /// The status of the certificate.
     pub status: CertStatus,
-    /// The status is known to be right at this time.
+    /// The time at which the status was known to be correct.
     pub this_update: Timestamp,
-    /// Newer information will be there at or before this time.
+    /// The time at or before which newer information will be available.
     pub next_update: Option<Timestamp>,
     /// The extensions of this answer.
     pub extensions: Vec<Extension<'a>>,
 }
 
-/// CertStatus.
+/// CertStatus (RFC 6960 §4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CertStatus {
-    /// Not revoked.
+    /// The certificate is not revoked.
     Good,
-    /// Revoked, for good or on hold.
+    /// The certificate is revoked, permanently or on hold.
     Revoked {
-        /// Since when.
+        /// The time of the revocation.
         at: Timestamp,
-        /// The CRLReason's number, where one is given (RFC 5280 §5.3.1).
+        /// The number of the CRLReason (RFC 5280 §5.3.1), if the response gives one.
         reason: Option<u8>,
     },
     /// The responder does not know the certificate.
     Unknown,
 }
 
-/// The name of a CRLReason (RFC 5280 §5.3.1), such as `keyCompromise`; none for numbers without a meaning.
+/// The name of a CRLReason (RFC 5280 §5.3.1), such as `keyCompromise`. `None` for numbers without a meaning.
 pub fn revocation_reason(number: u8) -> Option<&'static str> {
     Some(match number {
         0 => "unspecified",
@@ -135,26 +135,26 @@ pub fn revocation_reason(number: u8) -> Option<&'static str> {
     })
 }
 
-/// One extension.
+/// An extension of a request or a response.
 #[derive(Clone, Copy, Debug)]
 pub struct Extension<'a> {
-    /// The contents bytes of its object identifier.
+    /// The contents bytes of the object identifier.
     pub oid: &'a [u8],
-    /// Whether it must be understood.
+    /// Whether a reader must understand the extension.
     pub critical: bool,
-    /// Its value.
+    /// The value of the extension.
     pub value: &'a [u8],
 }
 
-/// Bytes that are no OCSPResponse.
+/// Why bytes are not an OCSPResponse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an OCSP response: {0}")]
 pub struct ResponseError(#[from] DerError);
 
 impl<'a> OcspResponse<'a> {
-    /// Cuts up a response. The bytes must be exactly one strict DER value.
+    /// Reads a response. The bytes must be exactly one strict DER value.
     pub fn from_der(bytes: &'a [u8]) -> Result<Self, ResponseError> {
-        // What is read has its field told where it is wrong; the rest must be as strict.
+        // `cut` names the field of an error. The second check covers the parts that `cut` does not read.
         let response = Self::cut(bytes)?;
         der::check_framing(bytes, Numbers::Shortest)?;
         Ok(response)
@@ -223,7 +223,7 @@ impl<'a> BasicResponse<'a> {
         }
     }
 
-    /// Which of the parts that are not taken apart is no strict DER.
+    /// Finds the error in a part that `cut` does not read: the first such part that is not strict DER.
     fn misframed(&self) -> Option<DerError> {
         let check = |part: &[u8]| der::check_framing(part, Numbers::Shortest);
         let algorithm = check(&der::element(SEQUENCE, self.signature_algorithm)).map_err(at("signatureAlgorithm"));
@@ -281,13 +281,13 @@ impl<'a> BasicResponse<'a> {
 }
 
 impl<'a> BasicResponse<'a> {
-    /// The nonce, where there is one, without the OCTET STRING round it.
+    /// The nonce, if the response has one: the contents of its OCTET STRING, or the bare value of an older responder.
     pub fn nonce(&self) -> Option<&'a [u8]> {
         nonce(&self.extensions)
     }
 
-    /// The whole OCSPResponse with this certificate embedded and no other, or with none. What is signed, and all else
-    /// outside of `certs`, is as it came: strict DER has one form only.
+    /// The whole OCSPResponse with this certificate embedded and no other, or without certificates. All bytes outside
+    /// of `certs` stay the same, because strict DER has only one encoding.
     pub(crate) fn with_certificate_alone(&self, certificate: Option<&[u8]>) -> Vec<u8> {
         let signature = [&[0], self.signature].concat();
         let algorithm = der::element(SEQUENCE, self.signature_algorithm);
@@ -306,7 +306,7 @@ impl<'a> BasicResponse<'a> {
     }
 }
 
-/// `byName CN=…`, or `byKey` and the hash in hexadecimal.
+/// Formats the responderID as `byName CN=…`, or as `byKey` with the hash in hexadecimal.
 impl fmt::Display for ResponderId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -366,8 +366,8 @@ impl CertStatus {
 }
 
 impl<'a> Extension<'a> {
-    /// `[n] EXPLICIT Extensions OPTIONAL`. An empty list breaks RFC 5280's SIZE (1..MAX), but it occurs and harms
-    /// nobody.
+    /// Reads `[n] EXPLICIT Extensions OPTIONAL`. An empty list is accepted, although RFC 5280 requires SIZE (1..MAX):
+    /// such lists occur and are harmless.
     pub(super) fn read_explicit(explicit: Option<Element<'a>>) -> Result<Vec<Self>, DerError> {
         let Some(explicit) = explicit else { return Ok(Vec::new()) };
         let mut explicit = Reader::new(explicit.contents);
@@ -380,7 +380,7 @@ impl<'a> Extension<'a> {
             }
             let mut fields = list.inside(SEQUENCE)?;
             let id = fields.expect(OID).map_err(at("extnID"))?;
-            // DEFAULT FALSE spelled out is not DER, but it occurs; it means the same.
+            // An encoded DEFAULT FALSE is not DER, but it occurs and means the same.
             let critical = fields.optional(der::BOOLEAN).map_err(at("critical"))?;
             let critical = critical.is_some_and(|critical| critical.contents == [0xff]);
             let value = fields.expect(OCTET_STRING).map_err(at("extnValue"))?.contents;
@@ -394,8 +394,8 @@ impl<'a> Extension<'a> {
     }
 }
 
-/// The nonce among these extensions. RFC 9654 §2.1 has its value as an OCTET STRING; before RFC 6960 some gave the bare
-/// bytes.
+/// The nonce among these extensions. By RFC 9654 §2.1, its value is an OCTET STRING. Peers older than RFC 6960 send the
+/// bare bytes.
 pub(super) fn nonce<'a>(extensions: &[Extension<'a>]) -> Option<&'a [u8]> {
     let value = extensions.iter().find(|extension| extension.oid == NONCE)?.value;
     let mut reader = Reader::new(value);
@@ -403,7 +403,7 @@ pub(super) fn nonce<'a>(extensions: &[Extension<'a>]) -> Option<&'a [u8]> {
     Some(wrapped.map_or(value, |element| element.contents))
 }
 
-/// `[0] EXPLICIT SEQUENCE OF Certificate OPTIONAL`: each as it came.
+/// Reads `[0] EXPLICIT SEQUENCE OF Certificate OPTIONAL`, each certificate as one element.
 pub(super) fn read_certificates(explicit: Option<Element<'_>>) -> Result<Vec<Element<'_>>, DerError> {
     let Some(explicit) = explicit else { return Ok(Vec::new()) };
     let mut explicit = Reader::new(explicit.contents);
@@ -416,13 +416,13 @@ pub(super) fn read_certificates(explicit: Option<Element<'_>>) -> Result<Vec<Ele
     Ok(certificates)
 }
 
-/// GeneralizedTime as RFC 5280 §4.1.2.5.2 wants it: `YYYYMMDDHHMMSSZ`, no fractions, no offsets.
+/// Reads a GeneralizedTime in the form of RFC 5280 §4.1.2.5.2: `YYYYMMDDHHMMSSZ`, without fractions and offsets.
 fn time(element: Element<'_>) -> Result<Timestamp, DerError> {
     let digits = element.contents.strip_suffix(b"Z").and_then(|digits| digits.try_into().ok());
     digits.and_then(Timestamp::from_digits).ok_or(DerError::new("a time that is not YYYYMMDDHHMMSSZ").of(element))
 }
 
-/// `[0] EXPLICIT GeneralizedTime OPTIONAL`.
+/// Reads `[0] EXPLICIT GeneralizedTime OPTIONAL`.
 fn explicit_time(explicit: Option<Element<'_>>) -> Result<Option<Timestamp>, DerError> {
     let Some(explicit) = explicit else { return Ok(None) };
     let mut explicit = Reader::new(explicit.contents);
@@ -431,7 +431,7 @@ fn explicit_time(explicit: Option<Element<'_>>) -> Result<Option<Timestamp>, Der
     Ok(Some(at))
 }
 
-/// `[0] EXPLICIT CRLReason OPTIONAL`.
+/// Reads `[0] EXPLICIT CRLReason OPTIONAL`.
 fn read_reason(explicit: Option<Element<'_>>) -> Result<Option<u8>, DerError> {
     let Some(explicit) = explicit else { return Ok(None) };
     let mut explicit = Reader::new(explicit.contents);
@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn critical_is_what_says_so() {
+    fn extensions_are_critical_only_if_they_say_so() {
         let critical = |field: &[u8]| {
             let fields = [b"\x06\x01\x2a", field, b"\x04\x00"].concat();
             let list = element(context(1), &element(SEQUENCE, &element(SEQUENCE, &fields)));
@@ -508,7 +508,7 @@ mod tests {
             read.iter().any(|extension| extension.critical)
         };
         assert!(critical(b"\x01\x01\xff"));
-        assert!(!critical(b"\x01\x01\x00"), "DEFAULT FALSE spelled out");
+        assert!(!critical(b"\x01\x01\x00"), "an encoded DEFAULT FALSE");
         assert!(!critical(b""));
     }
 

@@ -1,4 +1,4 @@
-//! What a provider is asked for, and what it says.
+//! The algorithms and results of a provider.
 
 /// A hash function that every provider has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub(crate) enum Hash {
     Sha512,
 }
 
-/// Signature algorithms that webpki leaves out: with SHA-1, and with RSA keys of 1024 to 2047 bits.
+/// A signature algorithm that webpki does not have: with SHA-1, or with RSA keys of 1024 to 2047 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Legacy {
     RsaPkcs1(Hash),
@@ -18,10 +18,12 @@ pub(crate) enum Legacy {
     EcdsaP521Sha1,
 }
 
-/// What a provider says of a signature.
+/// A provider's verdict on a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
+    /// The key made the signature.
     Holds,
+    /// The key did not make the signature.
     Broken,
     /// The provider does not have this algorithm.
     Unsupported,

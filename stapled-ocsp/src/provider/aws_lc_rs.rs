@@ -1,4 +1,4 @@
-//! aws-lc-rs.
+//! The provider aws-lc-rs.
 
 use std::sync::OnceLock;
 
@@ -11,10 +11,11 @@ use webpki::aws_lc_rs as webpki_algorithms;
 use super::algorithm::{Check, Hash, Legacy};
 use super::hashing::{Context, Digest, hashed};
 
-/// The longest salt for which the provider is prepared: no key that it takes has room for a longer one.
+/// The number of salt lengths for which parameters are kept. No supported key has room for a longer salt.
 const LONGEST_SALT: usize = 1024;
 
-/// What webpki verifies, with the names in messages. RSA keys below 2048 bits are sorted out before.
+/// The algorithms of webpki, with their names in messages. The caller has already excluded RSA keys of fewer than 2048
+/// bits.
 pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm)] = &[
     ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P256_SHA256),
     ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P384_SHA256),
@@ -39,7 +40,7 @@ pub(crate) fn sha224(parts: &[&[u8]]) -> Option<Digest> {
     Some(hashed(Context::new(&digest::SHA224), parts))
 }
 
-/// Checks a signature that webpki has no algorithm for.
+/// Verifies a signature with an algorithm that webpki does not have.
 pub(crate) fn verify_legacy(legacy: Legacy, key: &[u8], message: &[u8], signature: &[u8]) -> Check {
     let algorithm: &'static dyn aws::VerificationAlgorithm = match legacy {
         Legacy::RsaPkcs1(Hash::Sha1) => &aws::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
@@ -53,8 +54,8 @@ pub(crate) fn verify_legacy(legacy: Legacy, key: &[u8], message: &[u8], signatur
     Check::of(&aws::UnparsedPublicKey::new(algorithm, key).verify(message, signature))
 }
 
-/// ECDSA takes a hash for a number (FIPS 186-5 §6.4.2), so zeros before a SHA-1 hash make a longer hash of it, with which
-/// the provider does verify.
+/// Verifies ECDSA by a P-384 key with SHA-1. The provider has no such algorithm, but ECDSA treats a hash as a number
+/// (FIPS 186-5 §6.4.2). So the SHA-1 hash is passed as a SHA-256 hash with zeros in front.
 fn p384_with_sha1(key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Unspecified> {
     let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, message);
     let mut number = [0; 32];
@@ -63,7 +64,7 @@ fn p384_with_sha1(key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Un
     aws::UnparsedPublicKey::new(&aws::ECDSA_P384_SHA256_ASN1, key).verify_digest(&hash, signature)
 }
 
-/// Checks an RSASSA-PSS signature with one hash for message and mask, by a key of 2048 bits or more.
+/// Verifies an RSASSA-PSS signature with the same hash for message and mask, by a key of 2048 bits or more.
 pub(crate) fn verify_pss(hash: Hash, salt: usize, key: &[u8], message: &[u8], signature: &[u8]) -> Check {
     match pss(hash, salt) {
         Some(pss) => Check::of(&aws::UnparsedPublicKey::new(pss, key).verify(message, signature)),
@@ -71,7 +72,8 @@ pub(crate) fn verify_pss(hash: Hash, salt: usize, key: &[u8], message: &[u8], si
     }
 }
 
-/// Parameters are made once per length of the salt and kept: the provider takes them as `'static`.
+/// The provider's parameters for this hash and length of the salt. They are made once and kept, because the provider
+/// takes them as `'static`.
 fn pss(hash: Hash, salt: usize) -> Option<&'static RsaParameters> {
     type Salted = [OnceLock<RsaParameters>; LONGEST_SALT];
     static SHA256: Salted = [const { OnceLock::new() }; LONGEST_SALT];

@@ -1,4 +1,4 @@
-//! Hashes. Both providers have the same interface for them.
+//! Hash functions. Both providers have the same interface for them.
 
 #[cfg(feature = "aws-lc-rs")]
 use aws_lc_rs::digest;
@@ -9,7 +9,7 @@ use super::algorithm::Hash;
 
 pub(crate) use digest::{Context, Digest};
 
-/// A hash in the making.
+/// Starts a hash.
 pub(crate) fn context(hash: Hash) -> Context {
     Context::new(match hash {
         Hash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,

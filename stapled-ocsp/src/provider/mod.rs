@@ -1,7 +1,7 @@
 //! The provider of cryptography of this build: aws-lc-rs or ring.
 //!
-//! The modules of both have the same items, so the rest of the crate names neither provider. Where both features are enabled,
-//! aws-lc-rs is used: it supports more algorithms.
+//! The modules of both have the same items, so the rest of the crate names neither provider. If both features are
+//! enabled, aws-lc-rs is used, because it supports more algorithms.
 
 mod algorithm;
 #[cfg(feature = "aws-lc-rs")]
@@ -12,7 +12,9 @@ mod hashing;
 mod ring;
 
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
-compile_error!("stapled-ocsp needs a provider of cryptography: enable its feature `aws-lc-rs` or `ring`");
+compile_error!(
+    "stapled-ocsp has no provider of cryptography: enable the feature `aws-lc-rs` or `ring` of stapled-ocsp"
+);
 
 #[cfg(feature = "aws-lc-rs")]
 pub(crate) use self::aws_lc_rs::{ALGORITHMS, sha224, verify_legacy, verify_pss};

@@ -1,4 +1,4 @@
-//! ring: without P-521, SHA-224 and ECDSA with SHA-1.
+//! The provider ring. It has no P-521, no SHA-224 and no ECDSA with SHA-1.
 
 use ring::signature::{self, RsaParameters, UnparsedPublicKey};
 use rustls_pki_types::SignatureVerificationAlgorithm;
@@ -7,7 +7,8 @@ use webpki::ring as webpki_algorithms;
 use super::algorithm::{Check, Hash, Legacy};
 use super::hashing::Digest;
 
-/// What webpki verifies, with the names in messages. RSA keys below 2048 bits are sorted out before.
+/// The algorithms of webpki, with their names in messages. The caller has already excluded RSA keys of fewer than 2048
+/// bits.
 pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm)] = &[
     ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P256_SHA256),
     ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P384_SHA256),
@@ -22,12 +23,12 @@ pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm)] = &
     ("Ed25519", webpki_algorithms::ED25519),
 ];
 
-/// SHA-224, which this provider does not have.
+/// `None`: this provider has no SHA-224.
 pub(crate) fn sha224(_parts: &[&[u8]]) -> Option<Digest> {
     None
 }
 
-/// Checks a signature that webpki has no algorithm for.
+/// Verifies a signature with an algorithm that webpki does not have.
 pub(crate) fn verify_legacy(legacy: Legacy, key: &[u8], message: &[u8], signature: &[u8]) -> Check {
     let algorithm: &'static RsaParameters = match legacy {
         Legacy::RsaPkcs1(Hash::Sha1) => &signature::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
@@ -40,8 +41,8 @@ pub(crate) fn verify_legacy(legacy: Legacy, key: &[u8], message: &[u8], signatur
     Check::of(&UnparsedPublicKey::new(algorithm, key).verify(message, signature))
 }
 
-/// Checks an RSASSA-PSS signature with one hash for message and mask, by a key of 2048 bits or more. ring has salts as long
-/// as the hash only.
+/// Verifies an RSASSA-PSS signature with the same hash for message and mask, by a key of 2048 bits or more. ring
+/// supports only salts with the length of the hash.
 pub(crate) fn verify_pss(hash: Hash, salt: usize, key: &[u8], message: &[u8], signature: &[u8]) -> Check {
     let (algorithm, length) = match hash {
         Hash::Sha256 => (&signature::RSA_PSS_2048_8192_SHA256, 32),

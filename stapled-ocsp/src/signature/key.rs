@@ -1,4 +1,4 @@
-//! A public key, and why a signature by it is not believed.
+//! Public keys, and the errors of signatures.
 
 use crate::der::{self, Reader, SEQUENCE};
 use crate::oid;
@@ -7,31 +7,31 @@ pub(super) const RSA_ENCRYPTION: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0
 pub(super) const NULL_PARAMETERS: &[u8] = &[0x05, 0x00];
 /// id-RSASSA-PSS, 1.2.840.113549.1.1.10.
 pub(super) const RSASSA_PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
-/// The size of an RSA key, in bits, below which it is weak, and the provider verifies a few algorithms only.
+/// The shortest RSA key, in bits, that is not weak. With shorter keys, the provider supports only a few algorithms.
 pub(super) const SHORTEST_PROVIDED: usize = 2048;
 
-/// A public key, as its SubjectPublicKeyInfo has it.
+/// A public key: the parts of its SubjectPublicKeyInfo.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PublicKey<'a> {
-    /// The contents of its AlgorithmIdentifier.
+    /// The contents of the AlgorithmIdentifier.
     pub(crate) algorithm: &'a [u8],
     /// The bits of the key.
     pub(crate) bits: &'a [u8],
 }
 
-/// Why a signature was not believed.
+/// Why a signature is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SignatureError {
-    /// An algorithm, a curve or a size of key that is not supported: nobody here can say whether it holds.
+    /// The algorithm, the curve or the size of the key is not supported, so the signature cannot be verified.
     UnsupportedAlgorithm,
-    /// A known algorithm, and a key of another kind: it is not this key's signature.
+    /// The algorithm needs another kind of key, so this key did not make the signature.
     OtherKey,
-    /// The key did not make it.
+    /// The signature does not verify with the key.
     BadSignature,
 }
 
 impl PublicKey<'_> {
-    /// Its kind and size, such as `RSA, 2048 bits` or `ECDSA, P-256`.
+    /// The kind and size of the key, such as `RSA, 2048 bits` or `ECDSA, P-256`.
     pub(crate) fn in_words(self) -> String {
         if let Some(bits) = self.rsa_bits() {
             let pss = if self.is_rsa() { "" } else { "-PSS" };
@@ -50,7 +50,7 @@ impl PublicKey<'_> {
         self.algorithm.starts_with(RSA_ENCRYPTION)
     }
 
-    /// The size of an RSA key.
+    /// The size of an RSA key in bits. `None` for other keys.
     pub(super) fn rsa_bits(self) -> Option<usize> {
         if !self.is_rsa() && !is_pss(self.algorithm) {
             return None;
@@ -62,7 +62,8 @@ impl PublicKey<'_> {
         Some(significant.count() * 8 - first.leading_zeros() as usize)
     }
 
-    /// Why there is no way to check a signature with it whose algorithm wants keys such as `wanted`, if it is known.
+    /// The error for a signature that cannot be verified with this key. `wanted` is the kind of key that the
+    /// signature's algorithm needs, if the algorithm is known.
     pub(super) fn misfit(self, wanted: Option<&[u8]>) -> SignatureError {
         let kind = |algorithm: &[u8]| Reader::new(algorithm).expect(der::OID).ok().map(|oid| oid.contents.to_vec());
         match wanted.map(kind) {
@@ -72,7 +73,7 @@ impl PublicKey<'_> {
     }
 }
 
-/// Whether these are the contents of an AlgorithmIdentifier of RSASSA-PSS, a signature's or a key's.
+/// Whether these are the contents of an AlgorithmIdentifier of RSASSA-PSS, for a signature or for a key.
 pub(super) fn is_pss(algorithm: &[u8]) -> bool {
     Reader::new(algorithm).expect(der::OID).is_ok_and(|oid| oid.contents == RSASSA_PSS)
 }

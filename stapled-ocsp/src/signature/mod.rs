@@ -1,4 +1,4 @@
-//! Signatures over bytes as they came, with the algorithms that RFC 6960 and RFC 9919 responders use.
+//! Verifies signatures over received bytes, with the algorithms that responders use (RFC 6960, RFC 9919).
 
 mod key;
 mod pss;
@@ -10,23 +10,25 @@ use crate::der::{self, Reader};
 use crate::oid;
 use crate::provider::{self, ALGORITHMS, Check, Hash};
 
-/// What is refused by default for its age alone, and whether it is allowed here.
+/// Whether a weak feature of a response, such as SHA-1, is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Weak {
-    /// Refused.
+    /// The response is refused.
     #[default]
     Deny,
-    /// Accepted.
+    /// The response is accepted.
     Allow,
 }
 
-/// A signature that holds, and what is weak about it.
+/// A signature that was verified, with its weaknesses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verified {
     /// The algorithm's name, such as `ecdsa-with-SHA256`.
     pub(crate) algorithm: &'static str,
+    /// Whether the signature is made with SHA-1.
     pub(crate) sha1: bool,
+    /// Whether the key is an RSA key of fewer than 2048 bits.
     pub(crate) short_rsa: bool,
 }
 
@@ -39,12 +41,12 @@ const P256: &[u8] =
 const P384: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
 const P521: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
 
-/// The sizes of RSA keys, in bits, that are looked at at all.
+/// The sizes of RSA keys that are supported, in bits.
 const SHORTEST_RSA: usize = 1024;
 const LONGEST_RSA: usize = 8192;
 
-/// The name of the algorithm of an AlgorithmIdentifier with these contents: the one that [`verify`] tells, or that of its
-/// object identifier, or that in dotted form.
+/// The name of the algorithm of an AlgorithmIdentifier with these contents: the same name as from [`verify`], or else
+/// the name of the object identifier, or else its dotted form.
 pub(crate) fn name(algorithm: &[u8]) -> String {
     let known = ALGORITHMS.iter().find(|(_, known)| known.signature_alg_id().as_ref() == algorithm);
     if let Some((name, _)) = known {
@@ -61,8 +63,8 @@ pub(crate) fn name(algorithm: &[u8]) -> String {
     }
 }
 
-/// Checks `signature` over `message`. `algorithm` is the contents of the signature's AlgorithmIdentifier. Whether a weak
-/// algorithm or key is good enough is for the caller to say.
+/// Verifies `signature` over `message`. `algorithm` is the contents of the signature's AlgorithmIdentifier. The caller
+/// decides whether a weak algorithm or key is acceptable.
 pub(crate) fn verify(
     algorithm: &[u8],
     key: PublicKey<'_>,
@@ -95,7 +97,7 @@ pub(crate) fn verify(
         return Ok(Verified { algorithm: legacy.name, sha1: legacy.sha1, short_rsa });
     }
     if short_rsa || is_odd_size {
-        // Nobody can say whether it holds: the provider verifies no such key with this algorithm.
+        // The provider does not support this algorithm with a key of this size.
         return Err(SignatureError::UnsupportedAlgorithm);
     }
     let mut named = ALGORITHMS.iter().filter(|(_, known)| known.signature_alg_id().as_ref() == algorithm).peekable();
@@ -107,7 +109,7 @@ pub(crate) fn verify(
     Ok(Verified { algorithm: name, sha1: false, short_rsa })
 }
 
-/// An algorithm that webpki leaves out, with its name in messages.
+/// An algorithm that webpki does not have, with its name in messages.
 #[derive(Clone, Copy)]
 struct Legacy {
     name: &'static str,
@@ -116,7 +118,8 @@ struct Legacy {
 }
 
 impl Legacy {
-    /// What this algorithm is with this key, if webpki leaves it out.
+    /// The legacy algorithm for this AlgorithmIdentifier and key. `None` if webpki has the algorithm, or if it is
+    /// unknown.
     fn named(algorithm: &[u8], key: PublicKey<'_>) -> Option<Self> {
         if algorithm == ECDSA_WITH_SHA1 {
             let algorithm = match key.algorithm {
@@ -127,7 +130,7 @@ impl Legacy {
             };
             return Some(Legacy { name: "ecdsa-with-SHA1", algorithm, sha1: true });
         }
-        // RFC 4055 §5: the parameters are NULL; their absence is to be accepted.
+        // RFC 4055 §5: the parameters are NULL, and absent parameters must be accepted.
         let bare = algorithm.strip_suffix(NULL_PARAMETERS).unwrap_or(algorithm);
         let (name, hash) = match bare {
             SHA1_WITH_RSA => ("sha1WithRSAEncryption", Hash::Sha1),

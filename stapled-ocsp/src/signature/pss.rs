@@ -1,8 +1,8 @@
-//! RSASSA-PSS: what its parameters say (RFC 4055 §3.1), and whether a signature holds with them (RFC 8017 §8.1.2).
+//! RSASSA-PSS: reads the parameters (RFC 4055 §3.1), and verifies signatures (RFC 8017 §8.1.2).
 //!
-//! The provider verifies where one hash of the SHA-2 family serves for the message and the mask, with keys of 2048 bits and
-//! more, and salts of any length. RFC 4055 has more: another hash for the mask (SHA-1 by default), SHA-1 and SHA-224 for
-//! the message. That is verified by hand, over a public key, so nothing in it is secret.
+//! The provider verifies a signature if message and mask use the same SHA-2 hash, and the key has at least 2048 bits.
+//! RFC 4055 allows more: another hash for the mask (SHA-1 by default), and SHA-1 or SHA-224 for the message. This
+//! module verifies such signatures itself. It works on public keys only, so no secret can leak through its timing.
 
 use num_bigint::BigUint;
 
@@ -12,20 +12,21 @@ use crate::provider::{self, Check, Digest};
 
 /// id-mgf1, 1.2.840.113549.1.1.8.
 const MGF1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08];
-/// The salt's length where the parameters do not say (RFC 4055 §3.1).
+/// The length of the salt, in bytes, if the parameters do not give it (RFC 4055 §3.1).
 const DEFAULT_SALT: usize = 20;
-/// How large a public exponent may be, in bits, as the provider has it.
+/// The largest public exponent, in bits. The provider has the same limit.
 const LONGEST_EXPONENT: u64 = 33;
 
-/// RSASSA-PSS-params, as far as they are known here.
+/// RSASSA-PSS-params (RFC 4055 §3.1) with supported hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Parameters {
     hash: Hash,
     mask_hash: Hash,
-    /// In bytes; of a key, the shortest that may be used.
+    /// The length of the salt in bytes; for a key, the shortest that a signature may have.
     salt: usize,
 }
 
+/// A hash function of RSASSA-PSS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hash {
     Sha224,
@@ -34,14 +35,15 @@ enum Hash {
 
 const SHA1: Hash = Hash::Provided(provider::Hash::Sha1);
 
-/// What a key restricts signatures to.
+/// The parameters to which a key restricts its signatures.
 enum Restriction {
     None,
     To(Parameters),
 }
 
 impl Parameters {
-    /// Of a signature whose AlgorithmIdentifier has these contents. They must be there (RFC 4055 §3.1).
+    /// Reads the parameters of a signature from the contents of its AlgorithmIdentifier. They must be present (RFC 4055
+    /// §3.1).
     pub(super) fn of_signature(algorithm: &[u8]) -> Result<Self, SignatureError> {
         match read(algorithm) {
             Ok(Some(parameters)) => parameters.ok_or(SignatureError::UnsupportedAlgorithm),
@@ -60,15 +62,17 @@ impl Parameters {
         }
     }
 
-    /// Whether the message was hashed with SHA-1. In the mask it does no harm: nothing hangs on collisions there.
+    /// Whether the message is hashed with SHA-1. In the mask, SHA-1 is harmless, because collisions do not matter
+    /// there.
     pub(super) fn is_sha1(self) -> bool {
         self.hash == SHA1
     }
 
-    /// Whether this key may be used so: one of rsaEncryption for all, one of id-RSASSA-PSS as far as it says (RFC 4055 §3.3).
+    /// Checks that the key may be used with these parameters: an rsaEncryption key with any, an id-RSASSA-PSS key with
+    /// those that it allows (RFC 4055 §3.3).
     pub(super) fn check_key(self, key: PublicKey<'_>) -> Result<(), SignatureError> {
         if let Some(parameters) = key.algorithm.strip_prefix(RSA_ENCRYPTION) {
-            // RFC 3279 §2.3.1: they are NULL.
+            // RFC 3279 §2.3.1: the parameters of the key are NULL.
             return if parameters == NULL_PARAMETERS { Ok(()) } else { Err(SignatureError::UnsupportedAlgorithm) };
         }
         match Restriction::of(key.algorithm)? {
@@ -80,7 +84,7 @@ impl Parameters {
         }
     }
 
-    /// Checks a signature. The key is one of RSA, of a size that is supported.
+    /// Verifies a signature. The key must be an RSA key of a supported size.
     pub(super) fn verify(self, key: PublicKey<'_>, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
         let is_long = key.rsa_bits().is_some_and(|bits| bits >= SHORTEST_PROVIDED);
         let check = match self.hash {
@@ -112,7 +116,7 @@ impl Parameters {
         let (masked, stated) = encoded.split_at_checked(encoded.len().checked_sub(length)?)?;
         let mut block: Vec<u8> =
             masked.iter().zip(self.mask_hash.mask(stated)).map(|(masked, mask)| masked ^ mask).collect();
-        // The bits of the first byte that the encoded message does not have.
+        // The bits of the first byte that are not a part of the encoded message.
         let surplus = !(0xff_u8 >> (8 * (masked.len() + length + 1) - encoded_bits));
         if masked.first()? & surplus != 0 {
             return None;
@@ -127,7 +131,7 @@ impl Parameters {
 }
 
 impl Hash {
-    /// `HashAlgorithm`: its parameters are NULL or absent (RFC 4055 §2.1).
+    /// Reads a `HashAlgorithm`. Its parameters are NULL or absent (RFC 4055 §2.1). `None` for an unknown hash.
     fn read(algorithm: Element<'_>) -> Result<Option<Self>, DerError> {
         let mut fields = Reader::new(algorithm.contents);
         let oid = fields.expect(OID)?.contents;
@@ -146,7 +150,7 @@ impl Hash {
         })
     }
 
-    /// `None` where the provider does not have this hash.
+    /// The hash of these parts. `None` if the provider does not have this hash function.
     fn digest(self, parts: &[&[u8]]) -> Option<Digest> {
         match self {
             Hash::Sha224 => provider::sha224(parts),
@@ -154,7 +158,7 @@ impl Hash {
         }
     }
 
-    /// MGF1 (RFC 8017 §B.2.1), as much of it as is taken.
+    /// MGF1 (RFC 8017 §B.2.1), as an iterator without a fixed length.
     fn mask(self, seed: &[u8]) -> impl Iterator<Item = u8> {
         let block = move |counter: u32| self.digest(&[seed, &counter.to_be_bytes()]);
         (0..u32::MAX).map_while(block).flat_map(|block| block.as_ref().to_vec())
@@ -174,8 +178,8 @@ impl Restriction {
     }
 }
 
-/// RSASSA-PSS-params of an AlgorithmIdentifier with these contents: none where it has none, and none in that where they
-/// name what is not known here. Defaults that are spelled out are not DER; they occur, and mean the same.
+/// Reads RSASSA-PSS-params from the contents of an AlgorithmIdentifier. The outer `None`: it has no parameters. The
+/// inner `None`: the parameters are not supported. Encoded defaults are not DER, but they occur and mean the same.
 fn read(algorithm: &[u8]) -> Result<Option<Option<Parameters>>, DerError> {
     let mut fields = Reader::new(algorithm);
     fields.expect(OID)?;
@@ -206,7 +210,7 @@ fn read(algorithm: &[u8]) -> Result<Option<Option<Parameters>>, DerError> {
         Some(salt) => small(salt),
         None => Some(DEFAULT_SALT),
     };
-    // 1, which says that the last byte is BC, is the only one that there is.
+    // The only trailer is 1: the last byte is BC.
     let trailer = explicit(&mut fields, 3, INTEGER)?.map_or(Some(1), small);
     fields.end()?;
     Ok(Some(match (hash, mask_hash, salt, trailer) {
@@ -215,7 +219,7 @@ fn read(algorithm: &[u8]) -> Result<Option<Option<Parameters>>, DerError> {
     }))
 }
 
-/// `[number] EXPLICIT`, OPTIONAL.
+/// Reads an optional element `[number] EXPLICIT`.
 fn explicit<'a>(fields: &mut Reader<'a>, number: u8, tag: u8) -> Result<Option<Element<'a>>, DerError> {
     let Some(explicit) = fields.optional(context(number))? else { return Ok(None) };
     let mut explicit = Reader::new(explicit.contents);
@@ -224,7 +228,7 @@ fn explicit<'a>(fields: &mut Reader<'a>, number: u8, tag: u8) -> Result<Option<E
     Ok(Some(element))
 }
 
-/// A number that is not negative and has at most 15 bits.
+/// Reads a number that is not negative and has at most 15 bits. `None` for other numbers.
 fn small(number: Element<'_>) -> Option<usize> {
     match der::shortest_integer(number.contents) {
         [low @ 0..0x80] => Some(usize::from(*low)),
@@ -257,7 +261,7 @@ impl RsaKey {
         if is_sound && is_exponent && is_odd(&key.modulus) { Ok(key) } else { Err(SignatureError::BadSignature) }
     }
 
-    /// RSAVP1 (RFC 8017 §5.2.2): what was signed, in so many bytes.
+    /// RSAVP1 (RFC 8017 §5.2.2): recovers the encoded message, in `length` bytes.
     fn open(&self, signature: &[u8], length: usize) -> Option<Vec<u8>> {
         let size = usize::try_from(self.modulus.bits().div_ceil(8)).ok()?;
         let number = BigUint::from_bytes_be(signature);
@@ -304,7 +308,7 @@ mod tests {
         let read = |fields: &[(u8, Vec<u8>)]| Parameters::of_signature(&algorithm(fields)).ok();
         let sha1 = Parameters { hash: SHA1, mask_hash: SHA1, salt: 20 };
         assert_eq!(read(&[]), Some(sha1), "all defaults");
-        assert_eq!(read(&[(3, number(&[1]))]), Some(sha1), "the trailer written out");
+        assert_eq!(read(&[(3, number(&[1]))]), Some(sha1), "an encoded trailer");
         for null in [&[][..], &[5, 0]] {
             let (sha256, sha512) = (hash(1, null), hash(3, null));
             let fields = |salt: &[u8]| [(0, sha256.clone()), (1, mask(MGF1, &sha512)), (2, number(salt))];
@@ -343,7 +347,7 @@ mod tests {
         ] {
             assert_eq!(read(&odd), None, "{odd:02x?}");
         }
-        // A signature says how it was made.
+        // The parameters of a signature must be present.
         assert!(Parameters::of_signature(&oid(RSASSA_PSS)).is_err());
         assert!(Parameters::of_signature(&[oid(RSASSA_PSS), vec![5, 0]].concat()).is_err());
         assert!(Parameters::of_signature(&[algorithm(&[]), vec![5, 0]].concat()).is_err());
@@ -351,7 +355,7 @@ mod tests {
 
     /// RFC 4055 §3.3: the same hashes, and a salt that is not shorter.
     #[test]
-    fn what_a_key_restricts() {
+    fn a_key_restricts_hashes_and_salt() {
         let fields = |hashes: (u8, u8), salt: u8| {
             let (hash_, mask_) = (hash(hashes.0, &[]), mask(MGF1, &hash(hashes.1, &[5, 0])));
             algorithm(&[(0, hash_), (1, mask_), (2, number(&[salt]))])
@@ -374,7 +378,7 @@ mod tests {
         }
     }
 
-    /// A key of 1026 bits, made for this test and worth nothing.
+    /// A key of 1026 bits, made for this test. It protects nothing.
     const MODULUS: &str = "02c6d5e2edd9fc99daceb56877c626f3bf1fc96afe5bb5da352336c7804d8c52b133465c594ee1d699b2f765d76fde01d\
                            84374f6ac81850126f743394f55961c34d95a700cb4e0308830ff964003ab9a6e1499e014196fe5ccde497c4d65df\
                            0337191e1006090f2097af80a5a1180463e80d9e633a0e674de99eb3860a5be48df5";
@@ -386,7 +390,7 @@ mod tests {
         BigUint::parse_bytes(MODULUS.as_bytes(), 16).unwrap()
     }
 
-    /// The block that a signature is made of: zeros, 1, the salt.
+    /// The block from which a signature is made: zeros, 1, the salt.
     struct Block {
         parameters: Parameters,
         block: Vec<u8>,
@@ -415,7 +419,7 @@ mod tests {
             encoded.push(self.trailer);
             let private = BigUint::parse_bytes(PRIVATE_EXPONENT, 16).unwrap();
             let number = BigUint::from_bytes_be(&encoded);
-            // What is too great for the key is signed all the same, as another number.
+            // A number that is too large for the key is signed modulo the key.
             let signed = number.modpow(&private, &modulus()).to_bytes_be();
             [vec![0; 129 - signed.len()], signed].concat()
         }
@@ -426,9 +430,9 @@ mod tests {
         parameters.verify_by_hand(key, message, signature).is_some()
     }
 
-    /// By hand, every part of a signature counts.
+    /// Every part of a signature counts.
     #[test]
-    fn what_is_verified_by_hand() {
+    fn signatures_are_verified_without_the_provider() {
         use Hash::Sha224;
         let [sha256, sha384, sha512] =
             [provider::Hash::Sha256, provider::Hash::Sha384, provider::Hash::Sha512].map(Hash::Provided);
@@ -438,11 +442,11 @@ mod tests {
             (sha256, SHA1, 32),
             (sha256, sha512, 0),
             (sha384, sha256, 17),
-            (sha512, SHA1, 63), // as long as fits: 129 bytes, less the hash, the 1 and BC
+            (sha512, SHA1, 63), // the longest salt that fits: 129 bytes, less the hash, the 1 and BC
         ] {
             let parameters = Parameters { hash, mask_hash, salt };
             if [hash, mask_hash].contains(&Sha224) && provider::sha224(&[]).is_none() {
-                continue; // this provider does not have it
+                continue; // this provider has no SHA-224
             }
             let what = format!("{parameters:?}");
             let block = || Block::new(parameters, b"message", &vec![0xa5; salt]);
@@ -458,7 +462,7 @@ mod tests {
                 assert!(!holds(other, b"message", &signature), "{what} as {other:?}");
             }
             assert!(!holds(parameters, b"message", &Block { trailer: 0xcc, ..block() }.sign()), "{what}, trailer");
-            // Bits that there are not, zeros, the 1 and the last of them before it, and the salt.
+            // Surplus bits, the zeros, the 1, the byte before it, and the salt.
             let length = block().block.len();
             let one = length - salt - 1;
             for place in [0, 1, one / 2, one.saturating_sub(1), one, (one + 1).min(length - 1), length - 1] {
@@ -469,7 +473,7 @@ mod tests {
             let mut odd = block();
             odd.stated[5] ^= 1;
             assert!(!holds(parameters, b"message", &odd.sign()), "{what}, the hash");
-            // The same number, in another length, or with the modulus added.
+            // The same number with another length, or with the modulus added.
             assert!(!holds(parameters, b"message", &[&[0], &signature[..]].concat()), "{what}, one byte more");
             assert!(!holds(parameters, b"message", &signature[1..]), "{what}, one byte less");
             let more = (BigUint::from_bytes_be(&signature) + modulus()).to_bytes_be();
@@ -478,9 +482,9 @@ mod tests {
         }
     }
 
-    /// By hand, the same as by the provider, where it verifies at all.
+    /// This module and the provider agree on the signatures that both support.
     #[test]
-    fn the_provider_says_the_same() {
+    fn the_provider_agrees() {
         use stapled_ca::{KeyType, SignatureScheme};
         for (scheme, hash, salt) in [
             (SignatureScheme::RsaPssSha256, Hash::Provided(provider::Hash::Sha256), 32),
@@ -511,9 +515,8 @@ mod tests {
         }
     }
 
-    /// Keys that no RSA key is.
     #[test]
-    fn keys_of_numbers_that_make_none() {
+    fn numbers_that_are_no_rsa_key_are_refused() {
         let key = |modulus: &[u8], exponent: &[u8]| {
             RsaKey::read(&element(SEQUENCE, &[number(modulus), number(exponent)].concat())).is_ok()
         };

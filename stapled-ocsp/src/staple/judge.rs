@@ -1,4 +1,4 @@
-//! The rules of RFC 6960 §3.2 and §4.2.2.2, and of RFC 9919: when a response is believed.
+//! Judges responses by the rules of RFC 6960 §3.2 and §4.2.2.2, and of RFC 9919.
 
 use bytes::Bytes;
 
@@ -55,14 +55,14 @@ impl<'a, T> Judge<'a, T> {
         Judge { policy: *policy, ..self }
     }
 
-    /// The nonce of the request, if it had one. A response without a nonce is accepted and rests on its times; a response with another
-    /// nonce is refused.
+    /// The nonce of the request, if it had one. A response with another nonce is refused. A response without a nonce is
+    /// accepted: only its times show that it is current.
     pub fn nonce(self, nonce: Option<&'a [u8]>) -> Self {
         Judge { nonce, ..self }
     }
 
-    /// Certificates of candidate signers that are not in the response. A response that needs one of them is believed, but
-    /// is no staple, since clients do not have that certificate.
+    /// Certificates of possible signers, for responses that do not contain their signer's certificate. A response that
+    /// needs one of them is accepted, but does not become a staple, because clients do not have that certificate.
     pub fn delegates(self, delegates: &'a [Certificate]) -> Self {
         Judge { delegates, ..self }
     }
@@ -71,13 +71,14 @@ impl<'a, T> Judge<'a, T> {
 impl Judge<'_, Timestamp> {
     /// Judges one response.
     ///
-    /// The staple has the response in its smallest form: the signed part as it came, and the delegate's certificate
-    /// alone, or none where the issuer signed. A response that came in this form is kept byte for byte.
+    /// The staple holds the response in its smallest form: the signed part as received, with the certificate of the
+    /// delegate that signed it, or without certificates if the issuer signed it. A response that is received in this
+    /// form stays the same, byte for byte.
     ///
     /// # Errors
     ///
-    /// The first rule that the response breaks. Weak algorithms and keys are checked last, so a [`Refusal::WeakSignature`]
-    /// says that nothing else is wrong.
+    /// The first rule that the response breaks. Weak algorithms and keys are checked last, so a
+    /// [`Refusal::WeakSignature`] means that nothing else is wrong.
     pub fn judge(&self, response: impl Into<Bytes>) -> Result<Judgement, Refusal> {
         judge(&response.into(), self.chain, self.at, &self.policy, self.nonce, self.delegates)
     }
@@ -107,12 +108,12 @@ fn judge(
     check_nonce(&basic.extensions, nonce)?;
     let single = select(&basic, chain)?;
     check_times(single, at, policy)?;
-    // Last: the reason then says that nothing else is wrong.
+    // The last check: a refusal for weakness means that nothing else is wrong.
     signer.check_strength(policy)?;
 
     let mut warnings = Vec::new();
     if basic.produced_at > at + policy.clock_skew {
-        warnings.push(format!("producedAt {} lies ahead", basic.produced_at));
+        warnings.push(format!("producedAt {} is in the future", basic.produced_at));
     }
     if basic.produced_at < single.this_update {
         warnings.push(format!("producedAt {} is before thisUpdate {}", basic.produced_at, single.this_update));
@@ -138,7 +139,8 @@ fn judge(
     Ok(Judgement { status: single.status, facts, staple })
 }
 
-/// The response with the signer's certificate and no other. One that came so is shared, not copied.
+/// The response with the signer's certificate and no other. A response that was received in this form is shared, not
+/// copied.
 fn smallest_form(response: &Bytes, basic: &BasicResponse<'_>, certificate: Option<&[u8]>) -> Bytes {
     let smallest = basic.with_certificate_alone(certificate);
     if smallest == *response { response.clone() } else { Bytes::from(smallest) }
@@ -149,7 +151,7 @@ fn check_size(response: &[u8], limit: usize) -> Result<(), Refusal> {
     if size > limit { Err(Refusal::TooLarge { size, limit }) } else { Ok(()) }
 }
 
-/// The nonce is the one extension that is understood; whatever else is critical is refused (RFC 6960 §4.4).
+/// Refuses critical extensions other than the nonce, the only extension that is supported (RFC 6960 §4.4).
 fn check_extensions(place: &'static str, extensions: &[Extension<'_>]) -> Result<(), Refusal> {
     match extensions.iter().find(|extension| extension.critical && extension.oid != NONCE) {
         None => Ok(()),
@@ -160,14 +162,14 @@ fn check_extensions(place: &'static str, extensions: &[Extension<'_>]) -> Result
 fn check_nonce(extensions: &[Extension<'_>], asked: Option<&[u8]>) -> Result<(), Refusal> {
     let Some(asked) = asked else { return Ok(()) };
     let Some(answered) = extensions.iter().find(|extension| extension.oid == NONCE) else { return Ok(()) };
-    // RFC 9654 §2.1 has the value as an OCTET STRING; before RFC 6960 some responders gave the bare bytes.
+    // By RFC 9654 §2.1, the value is an OCTET STRING. Some responders, older than RFC 6960, send the bare bytes.
     let mut reader = Reader::new(answered.value);
     let wrapped = reader.expect(OCTET_STRING).ok().filter(|_| reader.is_empty()).map(|element| element.contents);
     if wrapped == Some(asked) || answered.value == asked { Ok(()) } else { Err(Refusal::NonceMismatch) }
 }
 
-/// The answer about the chain's certificate. All answers about it count, by whatever hash and with whatever extensions: those
-/// that disagree are no answer, and of those that agree the newest counts.
+/// Selects the answer about the chain's certificate. All answers about this certificate count, with any hash and any
+/// extensions. If their statuses differ, the response is refused; otherwise the newest answer counts.
 fn select<'r, 'a>(basic: &'r BasicResponse<'a>, chain: &CertChain) -> Result<&'r SingleResponse<'a>, Refusal> {
     let mut named = About::new(chain);
     let mut selected: Option<&SingleResponse<'_>> = None;
@@ -200,7 +202,7 @@ fn select<'r, 'a>(basic: &'r BasicResponse<'a>, chain: &CertChain) -> Result<&'r
             false => Refusal::NoMatchingCertId { serial },
         });
     };
-    // What may be about this certificate can only make it worse.
+    // An answer that may be about this certificate can take the good status away, but cannot give it.
     if selected.status == CertStatus::Good {
         for single in doubtful {
             if single.status != CertStatus::Good {
@@ -216,20 +218,21 @@ fn is_same_status(one: CertStatus, other: CertStatus) -> bool {
     std::mem::discriminant(&one) == std::mem::discriminant(&other)
 }
 
-/// The CertIDs of one certificate, by the hashes that occurred.
+/// Compares CertIDs with one certificate. Keeps the certificate's own CertID for each hash that occurred.
 struct About<'c> {
     chain: &'c CertChain,
     known: Vec<(CertIdHash, CertId)>,
 }
 
-/// Whose certificate a CertID names.
+/// The certificate that a CertID names.
 enum Whose {
+    /// The certificate in question.
     This,
     /// A certificate with another serial number.
     OtherSerial,
-    /// One with this serial number, of another issuer.
+    /// A certificate with this serial number, of another issuer.
     OtherIssuer,
-    /// One with this serial number, by a hash that is not known here: nobody can say whose.
+    /// A certificate with this serial number, of an unknown issuer: the CertID's hash is not supported.
     Doubtful,
 }
 

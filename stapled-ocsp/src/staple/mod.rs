@@ -1,4 +1,4 @@
-//! The judgement: an OCSP response becomes a [`Staple`] here, and nowhere else.
+//! Judges OCSP responses. Only here does a response become a [`Staple`].
 
 mod judge;
 mod refusal;

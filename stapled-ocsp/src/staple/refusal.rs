@@ -1,184 +1,185 @@
-//! Why a response was not believed.
+//! The reasons for which a judgement refuses a response.
 
 use crate::certificate::CertificateError;
 use crate::ocsp::ResponseStatus;
 use crate::reason::ReasonCode;
 use crate::time::Timestamp;
 
-/// Why a response was not believed.
+/// Why a judgement refuses a response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// More bytes than a response may have.
-    #[error("the response has {size} bytes, more than the {limit} that are looked at")]
+    /// The response has more bytes than the limit.
+    #[error("the response has {size} bytes; the limit is {limit}")]
     TooLarge {
-        /// Its size in bytes.
+        /// The size of the response in bytes.
         size: usize,
         /// The limit in bytes.
         limit: usize,
     },
-    /// More certificates that could be the signer's than are checked; none of those that were is.
+    /// The signer was not found within the limit of signature checks: too many certificates in the response fit its
+    /// responderID.
     #[error(
-        "more than {limit} certificates in the response could be the signer's, and none of those that were checked is"
+        "no signer was found in {limit} signature checks: too many certificates in the response fit its responderID"
     )]
     TooManyLookAlikes {
-        /// How many signatures are checked at most.
+        /// The most signature checks for one response.
         limit: usize,
     },
-    /// Not one strict DER OCSPResponse.
+    /// The bytes are not one OCSPResponse in strict DER.
     #[error("{0}")]
     Malformed(#[from] crate::ocsp::ResponseError),
-    /// The responder gave no answer.
+    /// The responder sent an error status instead of an answer.
     #[error("the responder answered {}", .0.name())]
     ErrorStatus(ResponseStatus),
-    /// An answer of an unknown type.
+    /// The responseType is not id-pkix-ocsp-basic.
     #[error("the response is not of the type id-pkix-ocsp-basic")]
     UnsupportedResponseType,
-    /// An answer of an unknown version.
-    #[error("the response has version {version}; only 0 (v1) is known")]
+    /// The version of the response is not v1.
+    #[error("the response has version {version}; only 0 (v1) is supported")]
     UnsupportedVersion {
-        /// The number in it.
+        /// The version as it is encoded: 0 is v1.
         version: u8,
     },
-    /// A signature or key of an algorithm that is not known here.
+    /// The algorithm of a signature is not supported, or does not fit the signer's key.
     #[error("the {of} is signed with an algorithm that is not supported, or that does not fit the signer's key")]
     UnsupportedAlgorithm {
-        /// What is signed: `response` or `responder's certificate`.
+        /// The signed object: `response` or `responder's certificate`.
         of: &'static str,
     },
-    /// An RSA key below 2048 bits.
+    /// The signature is made with an RSA key of fewer than 2048 bits.
     #[error("the {of} is signed with an RSA key of fewer than 2048 bits")]
     WeakKey {
-        /// What is signed.
+        /// The signed object: `response` or `responder's certificate`.
         of: &'static str,
     },
-    /// A signature with SHA-1.
+    /// The signature is made with SHA-1.
     #[error("the {of} is signed with SHA-1")]
     WeakSignature {
-        /// What is signed.
+        /// The signed object: `response` or `responder's certificate`.
         of: &'static str,
     },
-    /// The signature is wrong.
-    #[error("the signature is wrong: {signer} did not sign this response")]
+    /// The signature does not verify with the key of the signer that the responderID names.
+    #[error("the signature of the response does not verify with the key of {signer}")]
     BadSignature {
         /// The name of the supposed signer.
         signer: String,
     },
-    /// Nobody known has the signer's name or key.
-    #[error("the response is signed by {responder}, which is not the issuer and is not embedded in the response")]
+    /// The responderID names neither the issuer nor a certificate in the response, which has none.
+    #[error("the response names {responder} as its signer, which is not the issuer, and has no certificate of it")]
     ResponderCertMissing {
-        /// The ResponderID in words.
+        /// The responderID in words.
         responder: String,
     },
-    /// The ResponderID names somebody else than the certificate that comes with it.
-    #[error("the responderID names {responder}, but the certificate in the response is another's")]
+    /// The responderID names none of the certificates in the response.
+    #[error("the response names {responder} as its signer, but none of its certificates has this name or key")]
     ResponderIdMismatch {
-        /// The ResponderID in words.
+        /// The responderID in words.
         responder: String,
     },
-    /// The signer may not sign OCSP responses.
+    /// The signer's certificate lacks id-kp-OCSPSigning.
     #[error("{responder} may not sign OCSP responses: its extendedKeyUsage lacks id-kp-OCSPSigning")]
     ResponderMissingEku {
         /// The signer's name.
         responder: String,
     },
-    /// The signer was not issued by the certificate's issuer.
-    #[error("{responder} was not issued by {issuer}, so it does not speak for it")]
+    /// The signer's certificate was not issued by the certificate's issuer.
+    #[error("{responder} may not sign for {issuer}, which did not issue its certificate")]
     ResponderWrongIssuer {
         /// The signer's name.
         responder: String,
         /// The name of the certificate's issuer.
         issuer: String,
     },
-    /// The validity of the signer's certificate has not begun.
-    #[error("the certificate of {responder} is not valid before {not_before}, and it is {at}")]
+    /// The signer's certificate is not valid yet.
+    #[error("the certificate of {responder} is not valid before {not_before}; the time is {at}")]
     ResponderCertNotYetValid {
         /// The signer's name.
         responder: String,
-        /// The beginning of its validity.
+        /// The beginning of the certificate's validity.
         not_before: Timestamp,
         /// The time of the judgement.
         at: Timestamp,
     },
-    /// The validity of the signer's certificate is over.
-    #[error("the certificate of {responder} expired at {not_after}, and it is {at}")]
+    /// The signer's certificate has expired.
+    #[error("the certificate of {responder} expired at {not_after}; the time is {at}")]
     ResponderCertExpired {
         /// The signer's name.
         responder: String,
-        /// The end of its validity.
+        /// The end of the certificate's validity.
         not_after: Timestamp,
         /// The time of the judgement.
         at: Timestamp,
     },
-    /// The signer's key may not sign.
+    /// The keyUsage of the signer's certificate does not allow signatures.
     #[error("the key of {responder} may not sign: its keyUsage has neither digitalSignature nor nonRepudiation")]
     ResponderKeyUsage {
         /// The signer's name.
         responder: String,
     },
-    /// The embedded certificate that signed cannot be read.
+    /// A certificate in the response, which may be the signer's, cannot be read.
     #[error("a certificate in the response cannot be read: {0}")]
     ResponderCertMalformed(CertificateError),
-    /// An answer about this serial number, but of another issuer.
+    /// The response has an answer about this serial number, but of another issuer.
     #[error("the response is about serial number {serial} of another issuer")]
     WrongIssuer {
         /// The serial number in hexadecimal.
         serial: String,
     },
-    /// No answer about the certificate.
-    #[error("the response says nothing about serial number {serial} of this issuer")]
+    /// The response has no answer about the certificate.
+    #[error("the response has no answer about serial number {serial} of this issuer")]
     NoMatchingCertId {
         /// The serial number in hexadecimal.
         serial: String,
     },
-    /// Several answers that disagree.
-    #[error("the response gives several statuses for serial number {serial}")]
+    /// The response has several answers about the certificate, with different statuses.
+    #[error("the response has several answers about serial number {serial}, with different statuses")]
     ConflictingResponses {
         /// The serial number in hexadecimal.
         serial: String,
     },
-    /// thisUpdate lies ahead.
-    #[error("thisUpdate {this_update} lies ahead of {at}")]
+    /// The response is not valid yet: thisUpdate is in the future.
+    #[error("the response is not valid before thisUpdate, {this_update}; the time is {at}")]
     NotYetValid {
-        /// The beginning of its validity.
+        /// The beginning of the response's validity.
         this_update: Timestamp,
         /// The time of the judgement.
         at: Timestamp,
     },
-    /// nextUpdate is past.
-    #[error("nextUpdate {next_update} is past at {at}")]
+    /// The response has expired: nextUpdate is past.
+    #[error("the response expired at nextUpdate, {next_update}; the time is {at}")]
     Expired {
-        /// The end of its validity.
+        /// The end of the response's validity.
         next_update: Timestamp,
         /// The time of the judgement.
         at: Timestamp,
     },
-    /// There is no nextUpdate.
+    /// The answer has no nextUpdate.
     #[error("the response has no nextUpdate")]
     MissingNextUpdate,
     /// nextUpdate is not after thisUpdate.
     #[error("nextUpdate {next_update} is not after thisUpdate {this_update}")]
     BadTimes {
-        /// The beginning of its validity.
+        /// The beginning of the response's validity.
         this_update: Timestamp,
-        /// The end of its validity.
+        /// The end of the response's validity.
         next_update: Timestamp,
     },
-    /// Another nonce than the one asked with.
-    #[error("the response answers another request: its nonce differs")]
+    /// The nonce of the response is not that of the request.
+    #[error("the nonce of the response differs from that of the request")]
     NonceMismatch,
-    /// A critical extension that is not understood.
-    #[error("{place} has a critical extension that is not understood: {oid}")]
+    /// A critical extension is not supported.
+    #[error("{place} has a critical extension that is not supported: {oid}")]
     UnhandledCriticalExtension {
-        /// Where it stands.
+        /// The object that has the extension, such as `the response`.
         place: &'static str,
-        /// Its object identifier.
+        /// The object identifier of the extension.
         oid: String,
     },
 }
 
 impl Refusal {
-    /// The stable word for it.
+    /// The stable reason code of the refusal.
     pub fn code(&self) -> ReasonCode {
         ReasonCode::new(match self {
             Refusal::TooLarge { .. } | Refusal::TooManyLookAlikes { .. } => "too_large",
@@ -222,8 +223,8 @@ mod tests {
     use crate::der::DerError;
     use crate::ocsp::OcspResponse;
 
-    /// One of each. Whoever adds a refusal is told here by the compiler, and below by the test, where it is to be
-    /// written down.
+    /// One refusal of each kind. A new kind does not compile here until the list has it, and the test below fails until
+    /// the table of reason codes has it.
     fn every() -> Vec<Refusal> {
         let malformed = OcspResponse::from_der(b"").unwrap_err();
         let at = Timestamp::from_unix(0);

@@ -1,8 +1,9 @@
-//! Who signed a response, and by what right (RFC 6960 §4.2.2.2): the issuer, or a delegate that the issuer certified.
+//! Finds the signer of a response and checks its right to sign (RFC 6960 §4.2.2.2): the signer is the issuer, or a
+//! delegate that the issuer certified.
 //!
-//! `certs` of a response is not signed, so whoever is on the way may have put certificates into it, in any order: others
-//! of the delegate's name, of its key, expired ones. Every certificate that the responderID fits is looked at, and the
-//! best of those that give the right is the one.
+//! The field `certs` of a response is not signed. An attacker between responder and client can put any certificates
+//! into it, in any order: other certificates with the delegate's name or key, or expired ones. So the search considers
+//! every certificate that fits the responderID, and takes the best of those that give the right to sign.
 
 use std::collections::BTreeSet;
 
@@ -15,33 +16,35 @@ use crate::shape::subject_and_key;
 use crate::signature::{self, SignatureError, Verified, Weak};
 use crate::time::Timestamp;
 
-/// What is signed, in refusals.
+/// The signed object of a refusal.
 const RESPONSE: &str = "response";
 const DELEGATE: &str = "responder's certificate";
 
-/// How many signatures are checked at most for one response. Of its certificates only those are checked that the
-/// responderID fits: one or two, unless somebody put in look-alikes.
+/// The most signature checks for one response. Only certificates that fit the responderID cost checks: one or two in
+/// honest responses, more if an attacker added look-alikes.
 const MAX_CHECKS: usize = 128;
-/// How many of the certificates that it does not fit are read, to tell that one of them cannot be.
+/// The most certificates that do not fit the responderID and are read all the same, to report an unreadable certificate
+/// instead of a missing one.
 const MAX_OTHERS: usize = 16;
 
-/// Who signed a response, by right.
+/// The signer of a response, with the right to sign it.
 pub(super) struct Signer<'a> {
     pub(super) name: String,
-    /// Its signature on the response.
+    /// The signer's signature on the response.
     pub(super) signature: Verified,
     /// The issuer's signature on a delegate's certificate.
     certified: Option<Verified>,
-    /// The end of a delegate's validity; none for the issuer itself, whose validity is the clients' affair.
+    /// The end of a delegate's validity. `None` for the issuer itself: clients check the issuer's validity.
     pub(super) not_after: Option<Timestamp>,
-    /// The delegate's certificate as it came in the response.
+    /// The delegate's certificate, as the response contains it.
     pub(super) certificate: Option<&'a [u8]>,
-    /// Whether its certificate came from outside.
+    /// Whether the delegate's certificate is not in the response, but was given by the caller.
     pub(super) foreign: bool,
 }
 
 impl<'a> Signer<'a> {
-    /// RFC 6960 §4.2.2.2: the issuer, or somebody whom the issuer itself certified for this.
+    /// Finds the signer: the issuer, or a delegate that the issuer itself certified to sign responses (RFC 6960
+    /// §4.2.2.2).
     pub(super) fn find(
         basic: &BasicResponse<'a>,
         chain: &CertChain,
@@ -54,7 +57,7 @@ impl<'a> Signer<'a> {
         if is_named(basic.responder_id, issuer.subject(), issuer.public_key()) {
             match search.verify(issuer) {
                 Ok(signature) => return Ok(Self::issuer(issuer, signature)),
-                // A delegate may bear the issuer's name, so an embedded certificate may still fit.
+                // A delegate may have the issuer's name, so an embedded certificate may still fit.
                 Err(refusal) => search.refuse(refusal),
             }
         }
@@ -83,7 +86,7 @@ impl<'a> Signer<'a> {
         }
     }
 
-    /// Whether what signed is strong enough, of the response and of a delegate's certificate.
+    /// Checks that the signatures on the response and on a delegate's certificate are strong enough for the policy.
     pub(super) fn check_strength(&self, policy: &JudgePolicy) -> Result<(), Refusal> {
         let certified = self.certified.iter().map(|certified| (DELEGATE, certified));
         for (of, verified) in std::iter::once((RESPONSE, &self.signature)).chain(certified) {
@@ -107,14 +110,15 @@ struct Search<'s, 'a> {
     chain: &'s CertChain,
     at: Timestamp,
     policy: &'s JudgePolicy,
-    /// How many signatures may still be checked.
+    /// The number of signature checks that are left.
     checks: usize,
-    /// The keys that did not sign the response, or whose algorithm is unknown: a look-alike is checked once per key.
+    /// The keys that did not sign the response, or whose algorithm is not supported. Look-alikes with the same key cost
+    /// one check.
     wrong_keys: Vec<(Key, SignatureError)>,
     found: Option<Signer<'a>>,
-    /// The refusal that says most.
+    /// The most specific refusal so far.
     refusal: Option<Refusal>,
-    /// Certificates that the responderID does not fit.
+    /// The embedded certificates that do not fit the responderID.
     others: Vec<&'a [u8]>,
 }
 
@@ -133,7 +137,7 @@ impl<'s, 'a> Search<'s, 'a> {
         }
     }
 
-    /// The embedded certificates that the responderID fits, each once.
+    /// The embedded certificates that fit the responderID, each once.
     fn named(&mut self) -> Vec<&'a [u8]> {
         let mut seen = BTreeSet::new();
         let mut named = Vec::new();
@@ -149,7 +153,7 @@ impl<'s, 'a> Search<'s, 'a> {
         named
     }
 
-    /// Takes this certificate for the signer's, if it gives the right and none better was found.
+    /// Takes the certificate as the signer's, if it gives the right to sign and no better certificate was found.
     fn consider(&mut self, delegate: &Certificate, embedded: Option<&'a [u8]>) {
         let signer = match self.judge(delegate, embedded) {
             Ok(signer) => signer,
@@ -165,7 +169,7 @@ impl<'s, 'a> Search<'s, 'a> {
         let issuer = self.chain.issuer();
         let responder = delegate.name().to_owned();
         let signature = self.verify(delegate)?;
-        // The issuer's certificate itself, or another of its certificates: same name and same key are the same issuer.
+        // The issuer's certificate, or another certificate of the issuer: the same name and the same key.
         if delegate.public_key() == issuer.public_key() && same_name(delegate.subject(), issuer.subject()) {
             return Ok(Signer { foreign: embedded.is_none(), ..Signer::issuer(delegate, signature) });
         }
@@ -214,7 +218,7 @@ impl<'s, 'a> Search<'s, 'a> {
         })
     }
 
-    /// Whether the key of this certificate signed the response.
+    /// Verifies the response's signature with the key of this certificate.
     fn verify(&mut self, signer: &Certificate) -> Result<Verified, Refusal> {
         let key = signer.verification_key();
         let is_this = |(algorithm, bits): &Key| *algorithm == key.algorithm && *bits == key.bits;
@@ -240,14 +244,15 @@ impl<'s, 'a> Search<'s, 'a> {
         })
     }
 
-    /// One more signature is to be checked.
+    /// Counts one more signature check.
     fn count(&mut self) -> Result<(), Refusal> {
         let too_many = || Refusal::TooManyLookAlikes { limit: MAX_CHECKS };
         self.checks = self.checks.checked_sub(1).ok_or_else(too_many)?;
         Ok(())
     }
 
-    /// Keeps the refusal that says most: the later it came, the more was right; of equals the first.
+    /// Keeps the most specific refusal: the one whose certificate passed the most checks. Of equally specific refusals,
+    /// the first is kept.
     fn refuse(&mut self, refusal: Refusal) {
         if self.refusal.as_ref().is_none_or(|kept| weight(&refusal) > weight(kept)) {
             self.refusal = Some(refusal);
@@ -275,7 +280,7 @@ impl<'s, 'a> Search<'s, 'a> {
 
 fn weight(refusal: &Refusal) -> u8 {
     match refusal {
-        // A certificate that the issuer issued, of which only a time is odd.
+        // The issuer issued this certificate, and only a time in it is malformed.
         Refusal::ResponderCertMalformed(CertificateError::Time { .. }) => 4,
         Refusal::ResponderCertMalformed(_) => 0,
         Refusal::BadSignature { .. } | Refusal::UnsupportedAlgorithm { of: RESPONSE } => 1,
@@ -288,7 +293,7 @@ fn weight(refusal: &Refusal) -> u8 {
 fn is_named(id: ResponderId<'_>, subject: &[u8], key: &[u8]) -> bool {
     match id {
         ResponderId::ByName(name) => same_name(name, subject),
-        // RFC 6960 §4.2.1: KeyHash is SHA-1, always.
+        // RFC 6960 §4.2.1: KeyHash is always made with SHA-1.
         ResponderId::ByKey(hash) => CertIdHash::Sha1.digest(key).as_ref() == hash,
     }
 }
@@ -296,7 +301,7 @@ fn is_named(id: ResponderId<'_>, subject: &[u8], key: &[u8]) -> bool {
 fn in_words(id: ResponderId<'_>) -> String {
     match id {
         ResponderId::ByName(name) => crate::certificate::name_in_words(name),
-        // No SHA-1 hash is longer; what a stranger sends may be.
+        // A SHA-1 hash has 20 bytes, but an unverified response may contain more.
         ResponderId::ByKey(hash) => format!("the key with SHA-1 hash {}", hex_upper(hash.get(..20).unwrap_or(hash))),
     }
 }

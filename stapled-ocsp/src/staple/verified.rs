@@ -1,4 +1,4 @@
-//! What a judgement gives: facts, and the staple.
+//! The result of a judgement: the status, the facts and the staple.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use crate::ocsp::{CertId, CertStatus};
 use crate::signature::Weak;
 use crate::time::Timestamp;
 
-/// The size in bytes above which no response is read or looked at, unless told otherwise: some responders send a chain of
-/// dozens of certificates with each.
+/// The largest response that is read, in bytes, by default. Some responders send dozens of certificates with each
+/// response.
 pub const MAX_RECEIVED: usize = 256 * 1024;
 
-/// A response that was verified against its chain and says `good`.
+/// A response that was verified against its chain, with the status `good`.
 ///
-/// A [`Judge`](super::Judge) is its only origin. What is signed stays as it came; of the certificates, which are not signed, it keeps the
-/// delegate's alone, or none where the issuer signed. That is what a client gets.
+/// Only a [`Judge`](super::Judge) makes staples. A staple has exactly the bytes that clients get: the signed part as
+/// received, with the certificate of the delegate that signed it, or without certificates if the issuer signed it.
 #[derive(Clone)]
 pub struct Staple {
     pub(super) chain: CertChain,
@@ -25,16 +25,16 @@ pub struct Staple {
     pub(super) facts: Facts,
 }
 
-/// What a judged response says.
+/// The contents of a judged response.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// When it was signed.
+    /// The time at which the response was signed.
     pub produced_at: Timestamp,
-    /// The status is known to be right at this time.
+    /// The time at which the status was known to be correct.
     pub this_update: Timestamp,
-    /// Newer information is there at or before this time.
+    /// The time at or before which newer information will be available.
     pub next_update: Option<Timestamp>,
-    /// The name of whoever signed.
+    /// The signer's name.
     pub responder: String,
     /// Whether the signer is a delegate of the issuer rather than the issuer itself.
     pub delegated: bool,
@@ -44,20 +44,20 @@ pub struct Facts {
     pub signature_algorithm: &'static str,
     /// The CertID of the answer, as the responder spelled it.
     pub cert_id: CertId,
-    /// How many SingleResponses the response has.
+    /// The number of SingleResponses in the response.
     pub single_responses: usize,
-    /// Whether the signer's certificate had to be brought from outside of the response: clients could not verify it.
+    /// Whether the signer's certificate is not in the response, so that clients could not verify the response.
     pub foreign_delegate: bool,
-    /// What is odd about the response and was accepted all the same.
+    /// Oddities of the response that do not make it invalid, as messages.
     pub warnings: Vec<String>,
 }
 
-/// A believed response.
+/// The judgement of a response that was accepted.
 #[derive(Clone, Debug)]
 pub struct Judgement {
-    /// What it says of the certificate.
+    /// The status of the certificate.
     pub status: CertStatus,
-    /// What else it says.
+    /// The other contents of the response.
     pub facts: Facts,
     pub(super) staple: Option<Staple>,
 }
@@ -66,17 +66,17 @@ pub struct Judgement {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct JudgePolicy {
-    /// How far the responder's clock may be ahead. It does not extend nextUpdate.
+    /// How far the responder's clock may be ahead. This does not extend nextUpdate.
     pub clock_skew: Duration,
-    /// Signatures with SHA-1, of the response and of a delegate's certificate.
+    /// Whether signatures with SHA-1 are accepted, on the response and on a delegate's certificate.
     pub sha1_signatures: Weak,
-    /// RSA keys below 2048 bits.
+    /// Whether RSA keys of fewer than 2048 bits are accepted.
     pub weak_keys: Weak,
-    /// Responses without nextUpdate.
+    /// Whether responses without nextUpdate are accepted.
     pub missing_next_update: Weak,
-    /// The largest response, in bytes, with the certificates that were sent with it. Above that none is looked at.
+    /// The largest response as received, in bytes, with all certificates in it.
     pub max_received: usize,
-    /// The largest response, in bytes, in its smallest form, without the certificates that a client does not need.
+    /// The largest staple, in bytes: the response without the certificates that clients do not need.
     pub max_size: usize,
 }
 
@@ -94,47 +94,46 @@ impl Default for JudgePolicy {
 }
 
 impl Judgement {
-    /// The staple, if the status is good and clients can verify the response as it is.
+    /// The staple, if the status is good and clients can verify the response with the certificates in it.
     pub fn staple(&self) -> Option<&Staple> {
         self.staple.as_ref()
     }
 
-    /// The staple, as [`staple`](Judgement::staple) tells it.
+    /// The staple, under the same conditions as [`staple`](Judgement::staple).
     pub fn into_staple(self) -> Option<Staple> {
         self.staple
     }
 }
 
 impl Staple {
-    /// The certificate that it is for.
+    /// The certificate that the staple is for, with its issuer.
     pub fn chain(&self) -> &CertChain {
         &self.chain
     }
 
-    /// The response in its smallest form: the signed bytes as the responder sent them, with its delegate's certificate and
-    /// no other.
+    /// The bytes for clients: the signed part as received, with the certificate of the delegate that signed it and no
+    /// other.
     pub fn response(&self) -> &Bytes {
         &self.response
     }
 
-    /// What it says.
+    /// The contents of the response.
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
 
-    /// The beginning of its validity.
+    /// The beginning of the staple's validity.
     pub fn this_update(&self) -> Timestamp {
         self.facts.this_update
     }
 
-    /// The end of its validity.
+    /// The end of the staple's validity. A staple without it has no end of its own; see [`expires`](Staple::expires).
     pub fn next_update(&self) -> Option<Timestamp> {
         self.facts.next_update
     }
 
-    /// The instant from which it must not be served any more: nextUpdate, or the end of the validity of the delegate
-    /// that signed it, whichever is sooner. A response without nextUpdate, where those are allowed, is served for a
-    /// day from thisUpdate.
+    /// The instant from which servers must not send the staple any more: nextUpdate, or the end of the validity of the
+    /// delegate that signed it, whichever is sooner. A staple without nextUpdate expires one day after thisUpdate.
     pub fn expires(&self) -> Timestamp {
         let next_update = self.facts.next_update.unwrap_or(self.facts.this_update + Duration::from_secs(86_400));
         self.facts.responder_not_after.map_or(next_update, |end| next_update.min(end))
