@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use super::Inherited;
+use super::inherited::Inherited;
 use crate::task::Subject;
 use crate::time::Timestamp;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Standing;
+use super::standing::Standing;
 use crate::ocsp::CertStatus;
 use crate::staple::Staple;
 use crate::task::Subject;

@@ -6,33 +6,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CertificateStatus, Delivery, DeliveryState, Entry, Inventory, PlaceState, SinkNumber, Standing};
+use super::certificate_record::CertificateRecord;
+use super::delivery::{Delivery, SinkNumber};
+use super::standing::{CertificateStatus, DeliveryState, PlaceState, Standing};
+use super::state::Inventory;
+use super::ticket::Ticket;
 use crate::chain::CertChain;
 use crate::event::About;
 use crate::staple::Staple;
 use crate::task::Subject;
 use crate::time::Timestamp;
-
-/// The number of a request. Later requests have greater numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Ticket(u64);
-
-/// The requests about one certificate.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Questions {
-    pub(super) asked: Ticket,
-    pub(super) answered: Ticket,
-    /// Whether the last request brought no believed answer.
-    pub(super) in_vain: bool,
-    /// When the CA is or was asked because of a change at a server.
-    doubted: Option<Timestamp>,
-}
-
-impl Questions {
-    pub(super) fn is_open(self) -> bool {
-        self.answered < self.asked
-    }
-}
 
 /// A selected certificate.
 pub(crate) struct Selected {
@@ -63,7 +46,7 @@ impl Inventory {
         if matches!(entry.standing, Standing::Retired) {
             return None;
         }
-        entry.questions.asked.0 += 1;
+        entry.questions.asked = entry.questions.asked.next();
         Some(entry.questions.asked)
     }
 
@@ -74,7 +57,7 @@ impl Inventory {
             .certificates
             .values()
             .filter(|entry| !matches!(entry.standing, Standing::Retired) && fits(&entry.about, &entry.chain));
-        let select = |entry: &Entry| Selected {
+        let select = |entry: &CertificateRecord| Selected {
             chain: Arc::clone(&entry.chain),
             generation: entry.generation,
             about: Arc::clone(&entry.about),

@@ -3,44 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
+use super::delivery::SinkNumber;
 use super::disowned::Disowned;
-use super::{Inventory, SinkNumber, Standing};
+use super::renewal_memory::RenewalMemory;
+use super::standing::Standing;
+use super::state::Inventory;
 use crate::chain::CertChain;
 use crate::event::About;
 use crate::ocsp::CertStatus;
 use crate::staple::Staple;
 use crate::task::Subject;
 use crate::time::Timestamp;
-
-/// What the renewer remembers of the last answer about a certificate.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RenewalMemory {
-    /// The URL that answered.
-    pub(crate) url: Option<String>,
-    /// The validator of its answer.
-    pub(crate) validator: Option<Validator>,
-}
-
-/// A validator (RFC 9110 §8.8.3) with the request and the response that it belongs to.
-#[derive(Clone, Debug)]
-pub(crate) struct Validator {
-    pub(crate) etag: String,
-    /// The URL that was asked with GET.
-    pub(crate) url: String,
-    /// The request in the URL.
-    pub(crate) request: Bytes,
-    /// The response, as in its staple.
-    pub(crate) response: Bytes,
-}
-
-impl Validator {
-    /// Whether the validator belongs to the staple that is held, for this request at this URL.
-    pub(crate) fn is_of(&self, url: &str, request: &[u8], held: &Staple) -> bool {
-        self.url == url && self.request == request && self.response == held.response()
-    }
-}
 
 /// A staple from an earlier run.
 #[derive(Clone, Debug)]

@@ -1,10 +1,12 @@
 //! The public views of the inventory. They copy large numbers in parts, so that they do not hold the lock for long.
 
-use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{CertificateStatus, DeliveryStatus, Entry, Inventory, Place, PlaceStatus, ProblemStatus, Standing, about};
+use super::certificate_record::{CertificateRecord, Places, about};
+use super::place::Place;
+use super::standing::{CertificateStatus, DeliveryStatus, PlaceStatus, ProblemStatus, Standing};
+use super::state::Inventory;
 use crate::chain::CertChain;
 use crate::event::About;
 use crate::task::Subject;
@@ -57,7 +59,7 @@ impl Inventory {
     pub(crate) fn about(&self, chain: &CertChain) -> Arc<About> {
         let known = self.known();
         let entry = known.certificates.get(chain.subject());
-        entry.map_or_else(|| Arc::new(about(chain, &BTreeMap::new())), |entry| Arc::clone(&entry.about))
+        entry.map_or_else(|| Arc::new(about(chain, &Places::new())), |entry| Arc::clone(&entry.about))
     }
 
     /// The state of these certificates, without those that are gone.
@@ -76,7 +78,7 @@ impl Inventory {
         self.statuses(&self.known_certificates())
     }
 
-    pub(super) fn status(&self, entry: &Entry) -> CertificateStatus {
+    pub(super) fn status(&self, entry: &CertificateRecord) -> CertificateStatus {
         let deliveries = self.sinks_of_entry(entry).into_iter().map(|sink| {
             let delivery = entry.deliveries.get(&sink);
             DeliveryStatus {

@@ -1,0 +1,143 @@
+//! The record of a certificate that wants a staple.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::delivery::{Delivery, SinkNumber};
+use super::disowned::Disowned;
+use super::inherited::Inherited;
+use super::place::SourceNumber;
+use super::renewal_memory::RenewalMemory;
+use super::standing::Standing;
+use super::ticket::Questions;
+use crate::chain::CertChain;
+use crate::event::About;
+use crate::sink::Site;
+use crate::staple::Staple;
+use crate::task::Subject;
+use crate::time::Timestamp;
+
+/// The places of a certificate: the source and the site of each, by its location.
+pub(super) type Places = BTreeMap<Subject, (SourceNumber, Site)>;
+
+/// What is known about a certificate.
+#[derive(Debug)]
+pub(super) struct CertificateRecord {
+    pub(super) chain: Arc<CertChain>,
+    pub(super) generation: u64,
+    pub(super) places: Places,
+    pub(super) first_seen: Timestamp,
+    pub(super) staple: Option<Arc<Staple>>,
+    pub(super) standing: Standing,
+    pub(super) since: Timestamp,
+    pub(super) next: Option<Timestamp>,
+    pub(super) memory: RenewalMemory,
+    pub(super) disowned: Option<Disowned>,
+    /// Whether another client took the certificate's staple out of service since the CA's last answer.
+    pub(super) unconfirmed: bool,
+    /// How many times the renewal was put off since the last request, each time because the clock was set.
+    pub(super) put_off: u8,
+    pub(super) questions: Questions,
+    pub(super) deliveries: BTreeMap<SinkNumber, Delivery>,
+    /// The sinks with a running delivery or withdrawal.
+    pub(super) in_hand: BTreeSet<SinkNumber>,
+    pub(super) about: Arc<About>,
+}
+
+impl CertificateRecord {
+    /// The record of a certificate that no place holds yet, with what was known about it before.
+    pub(super) fn new(
+        chain: Arc<CertChain>,
+        generation: u64,
+        inherited: Option<&Inherited>,
+        disowned: Option<Disowned>,
+        now: Timestamp,
+    ) -> Self {
+        CertificateRecord {
+            about: Arc::new(about(&chain, &Places::new())),
+            chain,
+            generation,
+            places: Places::new(),
+            first_seen: inherited.map_or(now, |inherited| inherited.first_seen),
+            staple: None,
+            standing: match (disowned, inherited) {
+                (Some(disowned), _) => disowned.standing().unwrap_or(Standing::Waiting),
+                (None, Some(inherited)) => inherited.standing(),
+                (None, None) => Standing::Waiting,
+            },
+            since: inherited.map_or(now, |inherited| inherited.since),
+            next: None,
+            memory: RenewalMemory::default(),
+            disowned: disowned.or(inherited.and_then(|inherited| inherited.disowned)),
+            unconfirmed: inherited.is_some_and(|inherited| inherited.unconfirmed),
+            put_off: 0,
+            questions: Questions::default(),
+            deliveries: BTreeMap::new(),
+            in_hand: BTreeSet::new(),
+        }
+    }
+
+    /// Adds a place, or replaces its site. Returns whether no place held the certificate before.
+    pub(super) fn enter(&mut self, location: &Subject, source: SourceNumber, site: Site) -> bool {
+        let was_retired = self.places.is_empty();
+        self.places.insert(location.clone(), (source, site));
+        self.about = Arc::new(about(&self.chain, &self.places));
+        was_retired
+    }
+
+    /// Removes a place. Returns the description from before, and whether that was the last place.
+    pub(super) fn leave(&mut self, location: &Subject) -> (Arc<About>, bool) {
+        self.places.remove(location);
+        let about = Arc::new(about(&self.chain, &self.places));
+        (std::mem::replace(&mut self.about, about), self.places.is_empty())
+    }
+
+    /// The standing of a certificate that has returned to a place, or whose validity has not ended after all.
+    pub(super) fn standing_within_validity(&self, now: Timestamp) -> Standing {
+        let is_good = self.staple.as_ref().is_some_and(|staple| staple.expires() > now);
+        let standing = if is_good { Standing::Good } else { Standing::Waiting };
+        // A revocation outlives the absence of the certificate: its staple stays withdrawn until the CA answers
+        // otherwise.
+        self.disowned.and_then(Disowned::standing).unwrap_or(standing)
+    }
+
+    pub(super) fn set_standing(&mut self, standing: Standing, now: Timestamp) {
+        // An answer that arrives after the certificate left its last place does not change its standing.
+        let standing = if self.places.is_empty() { Standing::Retired } else { standing };
+        if std::mem::discriminant(&self.standing) != std::mem::discriminant(&standing) {
+            self.since = now;
+        }
+        self.standing = standing;
+    }
+
+    /// The state to hand to another inventory, with this standing.
+    pub(super) fn inherited_as(&self, was: Standing) -> Inherited {
+        Inherited {
+            first_seen: self.first_seen,
+            staple: self.staple.clone(),
+            memory: self.memory.clone(),
+            next: self.next,
+            unconfirmed: self.unconfirmed,
+            disowned: self.disowned,
+            since: self.since,
+            was,
+        }
+    }
+
+    /// The state to remember of a certificate that leaves the inventory, if it has a staple.
+    pub(super) fn departed(&self) -> Option<Inherited> {
+        self.staple.is_some().then(|| self.inherited_as(Standing::Good))
+    }
+}
+
+/// The description of a certificate in these places.
+pub(super) fn about(chain: &CertChain, places: &Places) -> About {
+    let certificate = chain.end_entity();
+    About {
+        subject: Some(chain.subject().clone()),
+        name: certificate.name().to_owned(),
+        serial: certificate.serial_hex(),
+        places: places.values().map(|(_, site)| Arc::clone(&site.served_as)).collect(),
+        must_staple: certificate.must_staple(),
+    }
+}

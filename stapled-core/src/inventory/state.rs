@@ -1,0 +1,97 @@
+//! The state behind its lock.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::certificate_record::CertificateRecord;
+use super::delivery::SinkNumber;
+use super::departed::Departed;
+use super::disowned::DisownedAndGone;
+use super::inherited::Inherited;
+use super::issuers::IssuerPool;
+use super::place::{Place, SourceNumber};
+use super::standing::ProblemStatus;
+use crate::task::Subject;
+
+/// Everything that a stapler knows about its certificates.
+#[derive(Debug)]
+pub struct Inventory {
+    /// The sinks that serve the certificates of each source.
+    pub(super) sinks_of: Vec<BTreeSet<SinkNumber>>,
+    sink_names: Vec<Arc<str>>,
+    known: Mutex<Known>,
+    /// Counts the changes that handles wait for: parsed places, answered requests, finished deliveries.
+    changes: watch::Sender<u64>,
+}
+
+impl Inventory {
+    /// An empty inventory. `sinks_of` has, for each source, the sinks that serve its certificates.
+    pub(crate) fn new(sinks_of: Vec<BTreeSet<SinkNumber>>, sink_names: Vec<Arc<str>>) -> Self {
+        Inventory { sinks_of, sink_names, known: Mutex::default(), changes: watch::Sender::new(0) }
+    }
+
+    /// Locks the contents.
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
+        // Every change below is complete before anything can panic, so a poisoned lock guards sound data.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A receiver of changes from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// A guard that wakes the waiting handles when it is dropped. Take it before the lock.
+    pub(super) fn tell_when_done(&self) -> Told<'_> {
+        Told(&self.changes)
+    }
+
+    /// The name of a sink.
+    pub(crate) fn sink_name(&self, sink: SinkNumber) -> Arc<str> {
+        self.sink_names.get(sink).cloned().unwrap_or_else(|| "sink".into())
+    }
+
+    /// The sinks that serve a certificate, or may still serve a staple of it.
+    pub(super) fn sinks_of_entry(&self, entry: &CertificateRecord) -> BTreeSet<SinkNumber> {
+        let had = entry.deliveries.iter().filter(|(_, delivery)| delivery.may_serve()).map(|(sink, _)| *sink);
+        entry
+            .places
+            .values()
+            .filter_map(|(source, _)| self.sinks_of.get(*source))
+            .flatten()
+            .copied()
+            .chain(had)
+            .collect()
+    }
+}
+
+/// Wakes the waiting handles when it is dropped, after the lock of the same scope.
+pub(super) struct Told<'a>(&'a watch::Sender<u64>);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|changes| *changes = changes.wrapping_add(1));
+    }
+}
+
+/// The contents of the inventory.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The places, by location: the subject of the task *parse*.
+    pub(super) places: BTreeMap<Subject, Place>,
+    /// The certificates, by the hash of certificate and issuer's key: the subject of the tasks *renew* and *add*.
+    pub(super) certificates: HashMap<Subject, CertificateRecord>,
+    /// The certificates of another stapler that this one has not found yet.
+    pub(super) inherited: HashMap<Subject, Inherited>,
+    /// Certificates that recently left their last place.
+    pub(super) departed: Departed,
+    /// Revocations of certificates that are forgotten otherwise.
+    pub(super) disowned: DisownedAndGone,
+    pub(super) issuers: IssuerPool,
+    pub(super) problems: BTreeMap<SourceNumber, Vec<ProblemStatus>>,
+    /// How many times each sink has lost staples.
+    pub(super) losses: BTreeMap<SinkNumber, u64>,
+    pub(super) generation: u64,
+}

@@ -1,0 +1,34 @@
+//! The takeover of an inventory by that of the next stapler.
+
+use std::sync::Arc;
+
+use super::state::Inventory;
+use crate::certificate::Certificate;
+use crate::task::Subject;
+
+/// The location of issuers of inherited certificates.
+const LOCATION: &str = "inherited";
+
+impl Inventory {
+    /// Takes over what `from` knew. It applies to certificates when they are found again.
+    pub(crate) fn inherit(&self, from: &Inventory) {
+        let old = from.known();
+        // State that `from` had inherited itself and not used yet is passed on.
+        let mut inherited = old.inherited.clone();
+        let mut issuers: Vec<Arc<Certificate>> = Vec::new();
+        for (subject, entry) in &old.certificates {
+            inherited.entry(subject.clone()).or_insert_with(|| entry.inherited_as(entry.standing.clone()));
+            let issuer = entry.chain.issuer();
+            if !issuers.iter().any(|known| known == issuer) {
+                issuers.push(Arc::clone(issuer));
+            }
+        }
+        let disowned = old.disowned.clone();
+        drop(old);
+        let mut known = self.known();
+        known.inherited = inherited;
+        known.disowned = disowned;
+        drop(known);
+        self.add_issuers(&Subject::from(LOCATION), &issuers);
+    }
+}
