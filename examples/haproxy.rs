@@ -1,8 +1,8 @@
-//! stapled for one HAProxy, from nothing but its configuration.
+//! A stapler for one HAProxy, from its configuration alone.
 //!
-//! The configuration says which certificates there are and where the admin sockets are; the running process adds what
-//! it serves beyond that. Three lines do what the program `stapled --haproxy-config` does: open it, build the stapler, run it.
-//! In between, a check prints every problem that keeps a certificate from being stapled.
+//! The configuration names the certificates and the admin sockets. The running process adds the certificates that were
+//! loaded at run time. Three lines do the work of `stapled --haproxy-config`: open the configuration, build the
+//! stapler, run it. In between, a check prints every problem that prevents a staple.
 //!
 //! ```text
 //! cargo run -p stapled-examples --bin haproxy -- /etc/haproxy/haproxy.cfg

@@ -1,9 +1,9 @@
-//! What the smallest form of a response saves, and what it costs: ten shapes of responses as they come, the bytes of each
-//! before and after, and the microseconds of judging each in either form. The two take turns, once each, so that whatever
-//! else the machine does meets both alike, and the median counts.
+//! Measures the smallest form of a response: the bytes that it saves, and the time that it costs. Ten shapes of
+//! responses are judged as received and in their smallest form. The two judgements alternate, so that other load on the
+//! machine affects both equally, and the median counts.
 //!
-//! Fails where a shape is delivered in more bytes than its limit, or where judging it as it came costs more than its
-//! limit beside judging it in its smallest form.
+//! The bench fails if a shape is delivered in more bytes than its limit, or if its judgement as received takes longer
+//! than its limit, relative to its judgement in the smallest form.
 //!
 //!     cargo bench -p stapled-benches --bench forms -- [ROUNDS]
 
@@ -26,19 +26,19 @@ use stapled_core::time::Timestamp;
 const NOW: i64 = 1_800_000_000;
 const DAY: i64 = 86_400;
 
-/// A response as it comes.
+/// A response as received, with its limits.
 struct Shape {
     name: &'static str,
     chain: Arc<CertChain>,
     response: Bytes,
-    /// The most bytes that may be delivered of it.
+    /// The most bytes of the delivered form.
     most: usize,
-    /// How much judging it may cost, beside judging its smallest form.
+    /// The limit of the time for its judgement, as a multiple of the time for its smallest form.
     limit: f64,
 }
 
 fn main() -> ExitCode {
-    // `cargo bench` passes options of its own; `--test` asks for a run that only shows that it works.
+    // `cargo bench` passes options of its own. `--test` requests a short run that only shows that the bench works.
     let test = std::env::args().any(|argument| argument == "--test");
     let number = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
     let rounds: usize = number.unwrap_or(if test { 3 } else { 2000 });
@@ -70,7 +70,7 @@ fn judged(response: &Bytes, chain: &Arc<CertChain>) -> Staple {
     Judge::new(chain).at(at).judge(black_box(response).clone()).unwrap().into_staple().unwrap()
 }
 
-/// The microseconds of judging a response as it came, and in its smallest form.
+/// The microseconds for the judgement of a response as received, and in its smallest form.
 fn measure(shape: &Shape, smallest: &Bytes, rounds: usize) -> (f64, f64) {
     let time = |response: &Bytes| {
         let began = Instant::now();
@@ -91,7 +91,7 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// A CA, a certificate of its, and a delegate.
+/// A CA, a certificate that it issued, and a delegate.
 struct World {
     ca: Authority,
     leaf: Issued,
@@ -124,7 +124,7 @@ impl World {
         Shape { name, chain: Arc::clone(&self.chain), response: response.into(), most, limit }
     }
 
-    /// Certificates of the delegate's name, with other keys, by a CA of the issuer's name.
+    /// Certificates with the delegate's name and other keys, from a CA with the issuer's name.
     fn twins(&self, count: usize) -> Vec<Vec<u8>> {
         let twin = |_| {
             let namesake = Authority::root("Bench CA").organization("Bench").key(self.key).create().unwrap();
@@ -133,7 +133,7 @@ impl World {
         (0..count).map(twin).collect()
     }
 
-    /// The CA's certificate and others of the same size, as of a long chain.
+    /// The CA's certificate and others of the same size, as in a long chain.
     fn chain_of(&self, count: usize) -> Vec<Vec<u8>> {
         let one =
             |number| self.ca.issue(&server(&format!("{number}.bench.test")).key(self.key)).unwrap().der().to_vec();

@@ -1,8 +1,8 @@
-//! What believing a response costs beside the bare signature checks that it needs: one where the issuer signed, two
-//! where a delegate did. Microseconds; the three take turns, once each, so that whatever else the machine does meets all
-//! alike, and the median counts.
+//! Measures the judgement of a response, in microseconds, beside the bare signature checks that it needs: one if the
+//! issuer signed the response, two if a delegate did. The measurements alternate, so that other load on the machine
+//! affects all equally, and the median counts.
 //!
-//! Fails where a judgement costs more than its limit.
+//! The bench fails if a judgement takes longer than its limit.
 //!
 //!     cargo bench -p stapled-benches --bench judgement -- [ROUNDS]
 
@@ -29,7 +29,7 @@ const DAY: i64 = 86_400;
 
 struct Case {
     name: String,
-    /// How much a judgement may cost, in bare signature checks.
+    /// The limit of the time for a judgement, in bare signature checks.
     limit: f64,
     chain: Arc<CertChain>,
     response: Bytes,
@@ -51,7 +51,7 @@ impl Check {
 }
 
 fn main() -> ExitCode {
-    // `cargo bench` passes options of its own; `--test` asks for a run that only shows that it works.
+    // `cargo bench` passes options of its own. `--test` requests a short run that only shows that the bench works.
     let test = std::env::args().any(|argument| argument == "--test");
     let number = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
     let rounds: usize = number.unwrap_or(if test { 3 } else { 4000 });
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
             if ratio <= case.limit { "ok" } else { "OVER" }
         );
     }
-    // So few rounds prove nothing.
+    // A short run proves nothing about times.
     if over && !test { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
@@ -97,7 +97,7 @@ fn measure(case: &Case, rounds: usize) -> Figures {
     };
     let mut all: [Vec<f64>; 3] = Default::default();
     for _ in 0..rounds {
-        // Too short for the clock by itself.
+        // A single parse is too short for the clock.
         all[0].push(time(|| (0..16).for_each(|_| parse())) / 16.0);
         all[1].push(time(bare));
         all[2].push(time(judge));
@@ -106,7 +106,7 @@ fn measure(case: &Case, rounds: usize) -> Figures {
     Figures { parse, bare, judge }
 }
 
-/// How many microseconds it takes.
+/// The microseconds that the function takes.
 fn time(work: impl FnOnce()) -> f64 {
     let began = Instant::now();
     work();
@@ -162,7 +162,7 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// What is signed of a certificate, and the signature.
+/// The signed part of a certificate, and its signature.
 fn cut(certificate: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let mut outer = der::only(certificate, der::SEQUENCE).unwrap().contents;
     let tbs = der::expect(&mut outer, der::SEQUENCE).unwrap().whole;

@@ -1,7 +1,8 @@
-//! Staples per second: fetched from a responder on loopback that has signed ahead, verified, and delivered to memory;
-//! beside the bare HTTP client's requests per second and the bare signature checks per second of the same run.
+//! Measures staples per second. The staples are fetched from a responder on the loopback interface, which has signed
+//! its answers in advance, then verified and delivered to memory. For comparison, the bench measures the requests per
+//! second of the bare HTTP client, and the bare signature checks per second.
 //!
-//! Then the same to files, beside a bare loop of the same writes and fsyncs.
+//! A second measurement delivers to files. For comparison, a bare loop makes the same writes and fsyncs.
 //!
 //!     cargo bench -p stapled-benches --bench staples -- [CERTIFICATES]
 
@@ -36,7 +37,7 @@ use stapled_core::staple::Staple;
 use stapled_core::stapler::Stapler;
 use tokio::sync::{Notify, Semaphore};
 
-/// Questions open at once: what a stapler allows one responder by default.
+/// The number of open questions: the default limit of a stapler for one responder.
 const AT_ONCE: usize = 32;
 
 struct List(Vec<(String, Vec<u8>)>);
@@ -70,7 +71,7 @@ impl StapleSink for Shared {
 }
 
 fn main() {
-    // `cargo bench` passes options of its own; `--test` asks for a run that only shows that it works.
+    // `cargo bench` passes options of its own. `--test` requests a short run that only shows that the bench works.
     let test = std::env::args().any(|argument| argument == "--test");
     let number = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
     let count: usize = number.unwrap_or(if test { 200 } else { 20_000 });
@@ -128,7 +129,7 @@ async fn to_memory(root: &Authority, responder: &RunningResponder, issued: &[Iss
     running.await.unwrap();
 }
 
-/// Every certificate is renewed at once: fetched, verified, delivered.
+/// Renews all certificates: fetches, verifies and delivers their staples.
 async fn renewals(
     responder: &RunningResponder,
     urls: &[hyper::Uri],
@@ -137,7 +138,7 @@ async fn renewals(
     inventory: &Inventory,
     limit: f64,
 ) {
-    // Other responses, signed ahead, so that each one is news.
+    // The responder signs other answers in advance, so that each staple is new.
     responder.responder().set_validity(Duration::from_secs(14 * 86_400));
     responder.responder().forget();
     ask_all(urls).await;
@@ -177,7 +178,7 @@ async fn to_files(issued: &[Issued], count: usize) {
     println!("bare writes, fsyncs, renames:{bare:>9.0} /s, one after the other; ratio {:.2}", files / bare);
 }
 
-/// What writing each response whole takes: a temporary file, fsync, rename, fsync of the directory.
+/// Writes each response atomically: a temporary file, fsync, rename, fsync of the directory.
 fn write_all(directory: &Path, responses: &[Bytes]) {
     for (n, response) in responses.iter().enumerate() {
         let mut file = tempfile::NamedTempFile::new_in(directory).unwrap();
@@ -189,7 +190,7 @@ fn write_all(directory: &Path, responses: &[Bytes]) {
 }
 
 fn issue(root: &Authority, url: &str, count: usize) -> Vec<Issued> {
-    // One key for all: only the certificates matter, and they differ.
+    // All certificates have the same key, because making keys takes long.
     let key = Arc::new(Key::generate(KeyType::EcdsaP256).unwrap());
     let profile = |n| Profile::server(&format!("{n}.bench.test")).existing_key(Arc::clone(&key)).ocsp_url(url);
     (0..count).map(|n| root.issue(&profile(n)).unwrap()).collect()
@@ -230,7 +231,7 @@ async fn ask_all(urls: &[hyper::Uri]) -> Vec<Bytes> {
     answers
 }
 
-/// Signature checks per second, on as many threads as the stapler has.
+/// Signature checks per second, with the stapler's number of threads.
 async fn verifications(root: &Authority, urls: &[hyper::Uri]) -> f64 {
     let answers = ask_all(urls).await;
     let key: Arc<[u8]> = root.key().public_key().into();

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_file_only_the_certificates_are_kept() {
+    fn only_the_certificates_of_a_file_are_kept() {
         assert_eq!(kept(&format!("{KEY}{WHOLE}\nbetween\n{WHOLE}{KEY}")), format!("{WHOLE}\n{WHOLE}\n"));
         assert_eq!(kept(KEY), "");
         assert_eq!(kept("hello"), "");
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn of_der_files_keys_are_not_kept() {
+    fn keys_in_der_files_are_not_kept() {
         let certificate = b"\x30\x02\x30\x00";
         assert_eq!(certificates_only(certificate), certificate);
         for key in [&b"\x30\x03\x02\x01\x00"[..], b"\x30\x00", b"\x30\x82", b"\x04\x02\x30\x00", b""] {

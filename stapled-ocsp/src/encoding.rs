@@ -234,7 +234,7 @@ mod tests {
 
     /// Contents that are not text stay unchanged: no byte is dropped, added or decoded.
     #[test]
-    fn der_is_taken_as_it_is() {
+    fn der_stays_unchanged() {
         for der in [&b"\x30\x03\x0a\x01\x06"[..], b"\x30\x03\x0a\x01\x06\n", b"\n\x30\x03\x0a\x01\x06", b"\x30\x80\0\0"]
         {
             assert_eq!(response(der).unwrap().as_slice(), der);

@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_came_is_told_apart() {
+    fn content_that_is_not_ocsp_is_recognized() {
         for (body, content_type, kind) in [
             (&b""[..], None, Kind::Empty),
             (b"", Some("text/html"), Kind::Empty),

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_named_once() {
+    fn each_object_identifier_is_named_once() {
         let mut known: Vec<&str> = NAMES.iter().map(|(dotted, _)| *dotted).collect();
         known.sort_unstable();
         known.dedup();

@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_message_the_certificates_are_taken() {
+    fn the_certificates_of_a_message_are_read() {
         let [one, two] = [b"\x30\x00", b"\x30\x00"];
         // An attribute certificate between the two certificates.
         let message = message(b"\x30\x00\xa2\x00\x30\x00");

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_credentials_stays_as_it_is() {
+    fn urls_without_credentials_stay_unchanged() {
         for url in ["http://a.example", "http://a.example/a@b", "HTTP://A.example:80//x?y=@#z@", "", "/a/b", "nonsense"]
         {
             assert_eq!(without_credentials(url), url);

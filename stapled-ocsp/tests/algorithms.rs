@@ -106,7 +106,7 @@ fn folder() -> PathBuf {
 }
 
 #[test]
-fn what_is_believed_of_each_algorithm() {
+fn each_algorithm_has_its_verdict() {
     let mut weak = JudgePolicy::default();
     weak.sha1_signatures = Weak::Allow;
     weak.weak_keys = Weak::Allow;

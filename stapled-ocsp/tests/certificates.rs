@@ -27,7 +27,7 @@ fn read(issued: &Issued) -> Certificate {
 }
 
 #[test]
-fn a_bundle_is_read_in_any_order_and_its_key_is_passed_over() {
+fn a_bundle_is_read_in_any_order_and_its_key_is_skipped() {
     let ca = ca();
     let middle = ca.intermediate("Middle").create().unwrap();
     let leaf = middle.issue(&profile("a.test")).unwrap();
@@ -79,7 +79,7 @@ fn issuers_are_read_from_a_certs_only_message() {
 }
 
 #[test]
-fn der_is_read_and_only_one_certificate_of_it() {
+fn der_is_read_if_it_is_exactly_one_certificate() {
     let leaf = ca().issue(&profile("a.test")).unwrap();
     assert_eq!(Bundle::read(leaf.der()).unwrap().end_entity().unwrap().name(), "a.test");
     let trailing = [leaf.der(), &[0]].concat();
@@ -87,7 +87,7 @@ fn der_is_read_and_only_one_certificate_of_it() {
 }
 
 #[test]
-fn damage_is_told_by_its_place_and_costs_nothing_else() {
+fn a_damaged_certificate_is_reported_by_its_place_and_costs_no_other() {
     let ca = ca();
     let leaf = ca.issue(&profile("a.test")).unwrap();
     let good = leaf.certificate_pem();
@@ -107,7 +107,7 @@ fn damage_is_told_by_its_place_and_costs_nothing_else() {
 
 /// A key inside a damaged certificate is skipped, and the error does not contain it.
 #[test]
-fn no_error_repeats_what_is_in_the_file() {
+fn no_error_shows_contents_of_the_file() {
     let leaf = ca().issue(&profile("a.test")).unwrap();
     let (good, key) = (leaf.certificate_pem(), leaf.key_pem());
     let secret: String = key.lines().nth(1).unwrap().chars().take(20).collect();
@@ -134,7 +134,7 @@ fn no_error_repeats_what_is_in_the_file() {
 }
 
 #[test]
-fn what_a_certificate_says() {
+fn the_fields_of_a_certificate_are_read() {
     let ca = ca();
     let plain = read(&ca.issue(&profile("a.test")).unwrap());
     assert!(!plain.is_ca() && !plain.must_staple() && plain.allows_server_auth());
@@ -177,7 +177,7 @@ fn names_of_any_legal_shape() {
 }
 
 #[test]
-fn every_kind_of_key_and_odd_extensions() {
+fn every_kind_of_key_and_malformed_extensions_are_read() {
     use KeyType::{EcdsaP256, EcdsaP384, EcdsaP521, Ed25519, Rsa2048};
     for key in [Rsa2048, EcdsaP256, EcdsaP384, EcdsaP521, Ed25519] {
         let ca = Authority::root("Files CA").key(key).create().unwrap();
@@ -221,7 +221,7 @@ fn validity_to_the_second() {
 }
 
 #[test]
-fn a_certificate_in_words() {
+fn certificates_are_described_in_words() {
     let ca = Authority::root("Files CA").organization("Example").key(KeyType::EcdsaP384).create().unwrap();
     let words = Certificate::from_der(ca.certificate()).unwrap().describe();
     assert_eq!((words.subject.as_str(), words.issuer.as_str()), ("O=Example, CN=Files CA", "O=Example, CN=Files CA"));

@@ -84,7 +84,7 @@ fn habits(method: Option<Method>, hash: Option<CertIdHash>) -> Habits {
 }
 
 #[test]
-fn each_trouble_leads_to_what_may_help() {
+fn each_failure_leads_to_a_question_that_may_help() {
     let chain = chain();
     let first = |hash| Inquiry::new(&chain, URL, HashChoice::First(hash));
     let post = Some(Post);
@@ -166,7 +166,7 @@ fn no_responder_is_asked_more_than_four_times() {
 }
 
 #[test]
-fn what_is_insisted_on_is_kept() {
+fn a_fixed_method_or_hash_is_kept() {
     let chain = chain();
     let unknown = [Trouble::Unknown, Trouble::Unknown];
     // A server finds its staple by SHA-1 only: an answer to another question is useless to it, whatever the habits are.
@@ -194,7 +194,7 @@ fn habits_come_first() {
 }
 
 #[test]
-fn the_first_hash_tells_what_the_responder_thinks() {
+fn the_first_hash_gives_the_responders_result() {
     let chain = chain();
     let first_trouble = |troubles: [Trouble; 3]| {
         let mut inquiry = Inquiry::new(&chain, URL, HashChoice::First(Sha1));
@@ -237,7 +237,7 @@ fn get_is_for_short_urls_without_query_and_nonce() {
 }
 
 #[test]
-fn past_caches_post_comes_first_and_get_only_where_post_is_not_served() {
+fn past_caches_get_is_used_only_if_post_is_not_served() {
     let chain = chain();
     let inquiry = || Inquiry::new(&chain, URL, HashChoice::Only(Sha1)).past_caches();
     for (troubles, expected) in [

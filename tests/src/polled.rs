@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_dropped_after_so_many_polls() {
+    fn a_future_is_dropped_after_the_given_polls() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let work = || async {
             tokio::task::yield_now().await;

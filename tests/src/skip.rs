@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_fails_unless_it_may_be_left_out_and_is_listed_either_way() {
+    fn a_skipped_test_fails_unless_allowed_and_is_always_listed() {
         let folder = tempfile::tempdir().unwrap();
         let list = folder.path().join("list");
         note("first", "no mounts", true, Some(&list));

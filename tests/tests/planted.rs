@@ -24,7 +24,7 @@ fn name(patch: &Path) -> String {
 }
 
 #[test]
-fn every_planted_fault_can_still_be_planted() {
+fn every_planted_fault_applies() {
     let mut failed = Vec::new();
     for patch in patches() {
         // The same options as in `.ci/planted`: the line number may differ, but not the surrounding lines. No file
@@ -63,7 +63,7 @@ fn sources(package: &str, target: &[&str]) -> String {
 }
 
 #[test]
-fn every_planted_fault_names_a_test_that_is_there() {
+fn every_planted_fault_names_an_existing_test() {
     for patch in patches() {
         let (name, text) = (name(&patch), std::fs::read_to_string(&patch).unwrap());
         let found_by: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("Found-by: ")).collect();

@@ -10,7 +10,7 @@ use crate::support::{self, InProcess, World};
 mod example;
 
 #[test]
-fn rows_get_staples_as_they_come_and_lose_them_as_they_go() {
+fn rows_get_staples_when_added_and_lose_them_when_removed() {
     let world = World::new();
     world.issue("a.test");
     world.issue("b.test");
@@ -28,7 +28,7 @@ fn rows_get_staples_as_they_come_and_lose_them_as_they_go() {
     program.line("row 2: a.test has a staple");
     say(&mut program, "put 3 /nowhere".to_owned());
     program.line("/nowhere: ");
-    // The end of its input.
+    // The program ends with its input.
     *program.stdin() = None;
     assert_eq!(program.end(PATIENCE).code, 0);
 }

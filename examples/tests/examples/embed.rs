@@ -8,14 +8,14 @@ use crate::support::{World, contents, example};
 const EMBED: &str = env!("CARGO_BIN_EXE_embed");
 
 #[test]
-fn staples_lie_beside_their_certificates_until_it_is_told_to_end() {
+fn staples_are_written_beside_their_certificates_until_the_program_ends() {
     let world = World::new();
     world.issue("a.test");
     let program = example(EMBED, &[&world.text("certs")]);
     let staple = wait_for("a staple", || contents(world.path("certs/a.test.pem.ocsp")));
     assert_eq!(Some(&staple), world.proxy.responses().last());
     program.line("a.test: staple delivered to files");
-    // Certificates that come later are seen as they come.
+    // A certificate that is added later gets a staple, too.
     world.issue("b.test");
     wait_for("a second staple", || contents(world.path("certs/b.test.pem.ocsp")));
     program.signal("INT");
@@ -23,7 +23,7 @@ fn staples_lie_beside_their_certificates_until_it_is_told_to_end() {
 }
 
 #[test]
-fn a_running_haproxy_staples_too() {
+fn a_running_haproxy_gets_the_staples() {
     let world = World::new();
     let haproxy = world.haproxy("a.test");
     let stapled = || world.stapled(UnixStream::connect(world.path("tls.sock")).unwrap(), "a.test");
@@ -36,7 +36,7 @@ fn a_running_haproxy_staples_too() {
 }
 
 #[test]
-fn it_says_how_it_is_used() {
+fn the_example_shows_its_usage() {
     let output = Command::new(EMBED).output().unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("usage"));

@@ -7,7 +7,7 @@ use crate::support::{World, example};
 const HAPROXY: &str = env!("CARGO_BIN_EXE_haproxy");
 
 #[test]
-fn three_lines_staple_what_a_configuration_names() {
+fn three_lines_staple_the_certificates_of_a_configuration() {
     let world = World::new();
     let _haproxy = world.haproxy("a.test");
     let stapled = || world.stapled(UnixStream::connect(world.path("tls.sock")).unwrap(), "a.test");
@@ -19,7 +19,7 @@ fn three_lines_staple_what_a_configuration_names() {
     assert_eq!(program.end(PATIENCE).code, 0);
 }
 
-/// The check comes first: a certificate that cannot be stapled is printed with what to do.
+/// The check runs first: it prints a certificate that cannot be stapled, with the remedy.
 #[test]
 fn the_check_says_what_prevents_a_staple() {
     let world = World::new();

@@ -1,4 +1,4 @@
-//! The examples do what they say: each is run as its users run it, against real servers and clients.
+//! Tests of the examples: each runs as its users run it, with real servers and clients.
 
 // A test that cannot go on says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]

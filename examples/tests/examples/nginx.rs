@@ -18,7 +18,7 @@ mod example;
 const NGINX: &str = env!("CARGO_BIN_EXE_nginx");
 
 impl World {
-    /// Writes a configuration with a server for each of these certificates, as the example has it.
+    /// Writes a configuration with a server for each of these certificates, in the form that the example shows.
     fn configure_nginx(&self, hosts: &[&str]) {
         let servers = hosts.iter().map(|host| {
             let certificate = self.text(&format!("certs/{host}.pem"));
@@ -46,7 +46,7 @@ impl World {
         std::fs::write(self.path("nginx.conf"), configuration).unwrap();
     }
 
-    /// The command line of this nginx.
+    /// The command line that starts this nginx.
     fn nginx(&self) -> Vec<String> {
         let on_path = Command::new("nginx").arg("-v").output().is_ok();
         let nginx = if on_path { "nginx" } else { "/usr/sbin/nginx" };
@@ -65,7 +65,7 @@ impl World {
         let mut nginx = Running::start(self.nginx_command());
         wait_for("nginx", || {
             assert!(nginx.is_running(), "{}", self.error_log());
-            // A signal to reload needs the file with the process's number.
+            // A reload needs the file with the process id.
             (contents(self.path("nginx.pid")).is_some_and(|pid| !pid.is_empty())
                 && UnixStream::connect(self.path("tls.sock")).is_ok())
             .then_some(())
@@ -73,7 +73,7 @@ impl World {
         nginx
     }
 
-    /// Whether nginx takes its configuration.
+    /// Whether nginx accepts its configuration.
     fn test_nginx(&self) -> Output {
         self.nginx_command().arg("-t").output().unwrap()
     }
@@ -101,7 +101,7 @@ impl World {
 }
 
 #[test]
-fn nginx_staples_what_the_ca_sent_then_what_it_sent_later_and_nothing_once_the_certificate_is_revoked() {
+fn nginx_staples_each_answer_of_the_ca_until_the_certificate_is_revoked() {
     let world = World::new();
     let issued = world.issue("a.test");
     world.issue("b.test");
@@ -114,7 +114,7 @@ fn nginx_staples_what_the_ca_sent_then_what_it_sent_later_and_nothing_once_the_c
     let first = wait_for("a staple", || world.nginx_staples("a.test"));
     assert!(world.proxy.responses().contains(&first));
     assert_eq!(contents(world.path("certs/a.test.pem.ocsp")), Some(first.clone()));
-    // The workers of before the reload accept for a moment yet.
+    // The workers from before the reload still accept connections for a moment.
     let said = wait_for("OpenSSL's word", || Some(openssl()).filter(|said| said.contains("OCSP Response Data")));
     assert!(said.contains("OCSP Response Status: successful (0x0)"), "{said}");
     assert!(said.contains("Cert Status: good"), "{said}");
@@ -136,7 +136,7 @@ fn nginx_staples_what_the_ca_sent_then_what_it_sent_later_and_nothing_once_the_c
 }
 
 #[test]
-fn hundreds_of_deliveries_are_a_few_reloads() {
+fn hundreds_of_deliveries_cost_a_few_reloads() {
     let world = World::new();
     world.issue("a.test");
     world.configure_nginx(&["a.test"]);
@@ -153,14 +153,14 @@ fn hundreds_of_deliveries_are_a_few_reloads() {
         certificates.iter().filter(|certificate| certificate.deliveries[0].state == DeliveryState::Confirmed).count()
     };
     wait_for("300 deliveries", || (confirmed(&stapler) == 300).then_some(()));
-    // One at a time they would take as many seconds as there are, more than is waited for.
+    // With one reload for each delivery, they would take a second each, more than the deadline.
     let (reloads, seconds) = (world.reloads(), began.elapsed().as_secs());
     assert!((1..=seconds as usize).contains(&reloads), "{reloads} reloads in {seconds} s");
     wait_for("a staple", || world.nginx_staples("a.test"));
 }
 
 #[test]
-fn what_lies_there_is_used_again_without_a_question() {
+fn existing_staples_are_used_again_without_a_question() {
     let world = World::new();
     world.issue("a.test");
     world.configure_nginx(&["a.test"]);
@@ -186,7 +186,7 @@ fn what_lies_there_is_used_again_without_a_question() {
 }
 
 #[test]
-fn an_nginx_that_does_not_reload_is_told_of_and_goes_on() {
+fn an_nginx_that_cannot_reload_is_reported_and_keeps_running() {
     let world = World::new();
     world.issue("a.test");
     world.configure_nginx(&["a.test"]);
@@ -202,13 +202,13 @@ fn an_nginx_that_does_not_reload_is_told_of_and_goes_on() {
     assert_eq!(code.as_str(), "nginx_reload_failed");
     assert!(what.contains("unknown directive \"nonsense\""), "{what}");
     assert_eq!(world.nginx_staples("a.test"), None);
-    // The staple is in place for when the configuration is mended.
+    // The staple is in its file, for the time when the configuration is corrected.
     assert_eq!(contents(world.path("certs/a.test.pem.ocsp")).as_ref(), world.proxy.responses().last());
 }
 
-/// What the example says of nginx.
+/// The statements about nginx in the example are true.
 #[test]
-fn nginx_checks_that_there_is_a_response_and_nothing_else() {
+fn nginx_checks_only_that_a_response_exists() {
     let world = World::new();
     world.issue("a.test");
     let issued: Issued = world.issue("b.test");
@@ -224,7 +224,7 @@ fn nginx_checks_that_there_is_a_response_and_nothing_else() {
     std::fs::write(&file, "no response").unwrap();
     refused("d2i_OCSP_RESPONSE_bio");
 
-    // Expired, for another certificate, and by a CertID of another hash.
+    // An expired response, one for another certificate, and one with another hash in its CertID.
     let cert_id = world.ca.cert_id(issued.serial(), stapled_ca::ocsp::HashAlgorithm::Sha256);
     let builder = stapled_ca::ocsp::ResponseBuilder::new(&world.ca).this_update(1_000).next_update(2_000);
     let response = builder.revoked(&cert_id, 500, None).build().unwrap();
@@ -233,7 +233,7 @@ fn nginx_checks_that_there_is_a_response_and_nothing_else() {
     assert_eq!(world.nginx_staples("a.test"), Some(response.clone()));
     drop(nginx);
 
-    // Two certificates in one server: both get it.
+    // Two certificates in one server block: both get the staple.
     std::fs::remove_file(world.path("tls.sock")).unwrap();
     std::fs::remove_file(world.path("nginx.pid")).unwrap();
     world.issue_from("rsa.test", &world.profile("a.test").key(KeyType::Rsa2048));

@@ -17,7 +17,7 @@ use crate::support::{self, HOUR, InProcess, World};
 mod example;
 
 #[test]
-fn a_host_is_served_without_a_staple_and_with_it_as_soon_as_it_is_there() {
+fn a_host_is_served_without_a_staple_and_then_with_it() {
     let world = World::new();
     world.issue("a.test");
     world.issue("b.test");
@@ -43,7 +43,7 @@ fn a_host_is_served_without_a_staple_and_with_it_as_soon_as_it_is_there() {
 }
 
 #[test]
-fn a_renewed_staple_replaces_the_one_before_and_a_revoked_certificate_has_none() {
+fn a_renewed_staple_replaces_the_earlier_one_and_a_revoked_certificate_has_none() {
     let world = World::new();
     let issued = world.issue("a.test");
     let provider = Arc::new(aws_lc_rs::default_provider());

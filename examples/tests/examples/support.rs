@@ -1,4 +1,4 @@
-//! A CA whose answers are recorded on their way, and a stapler with a clock that the tests put forward.
+//! A CA whose answers are recorded, and a stapler with a clock that the tests advance.
 
 use std::io::{Read, Write};
 use std::ops::Deref;
@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
-/// A CA, its responder behind a recording proxy, and a folder.
+/// A directory with a CA, whose responder is behind a recording proxy.
 pub(crate) struct World {
     pub(crate) lab: Lab,
     pub(crate) proxy: RecordingProxy,
@@ -62,20 +62,21 @@ impl World {
         issued
     }
 
-    /// Writes a file whole.
+    /// Writes a file atomically.
     fn replace(&self, name: &str, text: &str) {
         std::fs::write(self.path("draft"), text).unwrap();
         std::fs::rename(self.path("draft"), self.path(name)).unwrap();
     }
 
-    /// A HAProxy with `haproxy.cfg` that serves this host's certificate on `tls.sock`; its admin socket is `admin.sock`.
+    /// A HAProxy with `haproxy.cfg` that serves this host's certificate on `tls.sock`; its admin socket is
+    /// `admin.sock`.
     pub(crate) fn haproxy(&self, host: &str) -> Haproxy {
         let issued = self.ca.issue(&self.profile(host)).unwrap();
         std::fs::write(self.path(&format!("certs/{host}.pem")), issued.bundle_pem()).unwrap();
         Haproxy::of(&binaries()[0], self, "").start()
     }
 
-    /// What OpenSSL says of a handshake that asks for a staple.
+    /// OpenSSL's output about a handshake that requests a staple.
     pub(crate) fn openssl(&self, connect: [&str; 2], host: &str) -> String {
         let output = Command::new("openssl")
             .args(["s_client", "-status", "-verify_return_error", "-servername", host])
@@ -88,7 +89,7 @@ impl World {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// The staple, byte for byte, that a client gets which verifies the certificate.
+    /// The bytes of the staple that a client gets. The client verifies the certificate.
     pub(crate) fn stapled(&self, mut stream: impl Read + Write, host: &str) -> Option<Vec<u8>> {
         let handshake = handshake_over(&mut stream, host, Trust::Root(self.ca.certificate()));
         handshake.expect("a handshake").staple
@@ -102,7 +103,7 @@ pub(crate) fn example(path: &str, arguments: &[&str]) -> Running {
     Running::start(command)
 }
 
-/// A stapler in this process, whose clock can be put forward. It ends on drop.
+/// A stapler in this process, whose clock a test can advance. Its drop ends it.
 pub(crate) struct InProcess {
     pub(crate) inventory: Arc<Inventory>,
     clock: Arc<Ahead>,
@@ -121,8 +122,8 @@ impl InProcess {
         InProcess { inventory, clock, _runtime: runtime }
     }
 
-    /// Lets this much time pass for the stapler, and then hour after hour until a condition holds: what fell due in a jump
-    /// of the clock is spread over some hours.
+    /// Advances the stapler's clock by this time, and then by one hour at a time until a condition holds. After a jump
+    /// of the clock, the stapler spreads the tasks that are due over some hours.
     pub(crate) fn pass_until(&self, time: Duration, what: &str, mut holds: impl FnMut() -> bool) {
         self.pass(time);
         let mut last = Instant::now();
@@ -155,7 +156,7 @@ impl Clock for Ahead {
     }
 }
 
-/// The contents of a file, if it is there.
+/// The contents of a file. `None` if it does not exist.
 pub(crate) fn contents(path: impl AsRef<Path>) -> Option<Vec<u8>> {
     std::fs::read(path).ok()
 }

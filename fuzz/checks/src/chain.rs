@@ -8,7 +8,7 @@ use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
 use stapled_core::time::Timestamp;
 
-use crate::world::{self, World};
+use crate::fixture::{self, Fixture};
 
 /// A private key without value, and a part of it.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJ\n-----END PRIVATE KEY-----\n";
@@ -16,7 +16,7 @@ const SECRET: &str = "CQkJCQkJ";
 /// How many certificates of one file are joined with each other.
 const JOINED: usize = 4;
 
-/// Reads the bytes as a file, PEM or DER. Joins its certificates with each other and with the world's authority.
+/// Reads the bytes as a file, PEM or DER. Joins its certificates with each other and with the fixture's authority.
 pub fn chain(bytes: &[u8]) {
     if let Ok(certificate) = Certificate::from_der(bytes) {
         assert_eq!(certificate.as_der(), bytes);
@@ -36,7 +36,7 @@ pub fn chain(bytes: &[u8]) {
     bundle.certificates.iter().for_each(check);
     is_without_key(bytes, &bundle);
 
-    let issuer = Certificate::from_der(World::get().ca.certificate()).unwrap();
+    let issuer = Certificate::from_der(Fixture::get().ca.certificate()).unwrap();
     let joined: Vec<Arc<Certificate>> =
         bundle.certificates.into_iter().take(JOINED).chain([issuer]).map(Arc::new).collect();
     for end_entity in &joined {
@@ -79,10 +79,10 @@ fn check(certificate: &Certificate) {
 /// A chain has a certificate that its issuer's key signed.
 fn join(end_entity: &Arc<Certificate>, issuer: &Arc<Certificate>) {
     let Ok(chain) = CertChain::new(Arc::clone(end_entity), Arc::clone(issuer)) else { return };
-    assert!(world::has_issued(issuer.as_der(), end_entity.as_der()));
+    assert!(fixture::has_issued(issuer.as_der(), end_entity.as_der()));
     assert_eq!(chain.subject().as_str().len(), 64);
-    if chain.check_usable(Timestamp::from_unix(world::AT)).is_ok() {
+    if chain.check_usable(Timestamp::from_unix(fixture::AT)).is_ok() {
         assert!(end_entity.allows_server_auth());
-        assert!(end_entity.not_before().unix() <= world::AT && world::AT <= end_entity.not_after().unix());
+        assert!(end_entity.not_before().unix() <= fixture::AT && fixture::AT <= end_entity.not_after().unix());
     }
 }

@@ -8,10 +8,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod chain;
+pub mod fixture;
 mod request;
 mod response;
 pub mod seeds;
-pub mod world;
 
 pub use chain::chain;
 pub use request::request;

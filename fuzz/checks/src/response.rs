@@ -11,22 +11,22 @@ use stapled_core::ocsp::{BasicResponse, CertStatus, OcspResponse};
 use stapled_core::staple::{Judge, JudgePolicy, Judgement, Refusal, Staple};
 use stapled_core::time::Timestamp;
 
-use crate::world::{self, World};
+use crate::fixture::{self, Fixture};
 
-const AT: Timestamp = Timestamp::from_unix(world::AT);
+const AT: Timestamp = Timestamp::from_unix(fixture::AT);
 
-/// Judges the bytes for each of the world's certificates. Judges their tbsResponseData again with a right signature, so
-/// that the checks after the signature run, too.
+/// Judges the bytes for each of the fixture's certificates. Judges their tbsResponseData again with a right signature,
+/// so that the checks after the signature run, too.
 pub fn response(bytes: &[u8]) {
-    let world = World::get();
+    let fixture = Fixture::get();
     let sent = Bytes::copy_from_slice(bytes);
-    for chain in &world.chains {
+    for chain in &fixture.chains {
         check(&sent, chain);
     }
     if let Ok(OcspResponse::Basic(basic)) = OcspResponse::from_der(bytes) {
         for by_delegate in [false, true] {
-            let signed = world.sign(basic.tbs_response_data, by_delegate, &basic.certificates);
-            check(&Bytes::from(signed), &world.chains[0]);
+            let signed = fixture.sign(basic.tbs_response_data, by_delegate, &basic.certificates);
+            check(&Bytes::from(signed), &fixture.chains[0]);
         }
     }
 }
@@ -63,7 +63,7 @@ fn check(response: &Bytes, chain: &Arc<CertChain>) {
     }
 
     // With a delegate from outside, a response may be accepted, but is never a staple. A nonce can only refuse.
-    let delegate = Certificate::from_der(World::get().delegate.certificate().unwrap()).unwrap();
+    let delegate = Certificate::from_der(Fixture::get().delegate.certificate().unwrap()).unwrap();
     if let Ok(judgement) =
         Judge::new(chain).at(AT).policy(&strict).nonce(Some(b"asked")).delegates(&[delegate]).judge(response.clone())
     {
@@ -113,9 +113,9 @@ fn is_signed_by_right(response: &[u8], chain: &CertChain, basic: &BasicResponse<
     let tbs = basic.tbs_response_data;
     assert!(response.windows(tbs.len()).any(|window| window == tbs), "the signed bytes came so");
     let issuer = chain.issuer().as_der();
-    let by_issuer = world::has_signed(issuer, tbs, basic.signature);
+    let by_issuer = fixture::has_signed(issuer, tbs, basic.signature);
     let by_delegate = basic.certificates.iter().any(|certificate| {
-        world::has_signed(certificate, tbs, basic.signature) && world::has_issued(issuer, certificate)
+        fixture::has_signed(certificate, tbs, basic.signature) && fixture::has_issued(issuer, certificate)
     });
     assert!(by_issuer || by_delegate, "believed without a signature");
 }

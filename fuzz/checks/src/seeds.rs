@@ -4,7 +4,7 @@
 use stapled_ca::ocsp::{CertId, HashAlgorithm, NullParameters, OcspRequest, ResponseBuilder, ResponseStatus, Signer};
 use stapled_ca::{Extension, NameAttribute, Profile, Reason, Serial, der, pem};
 
-use crate::world::{self, AT, World};
+use crate::fixture::{self, AT, Fixture};
 
 const DAY: i64 = 86_400;
 /// An unknown extension.
@@ -35,31 +35,35 @@ pub fn all() -> Vec<Seed> {
 }
 
 fn responses() -> Vec<(&'static str, Vec<u8>)> {
-    let world = World::get();
-    let id = world.cert_id(HashAlgorithm::Sha1);
-    let other = world.ca.cert_id(&Serial::from(5), HashAlgorithm::Sha256);
-    let empty = || world.response(world.ca.signer());
+    let fixture = Fixture::get();
+    let id = fixture.cert_id(HashAlgorithm::Sha1);
+    let other = fixture.ca.cert_id(&Serial::from(5), HashAlgorithm::Sha256);
+    let empty = || fixture.response(fixture.ca.signer());
     let good = || empty().good(&id);
-    let delegated = || world.response(world.delegate.clone()).good(&id);
+    let delegated = || fixture.response(fixture.delegate.clone()).good(&id);
     let of = |id: &CertId| empty().good(id);
-    let bare =
-        CertId::with_parameters(world.ca.identity(), world.leaf.serial(), HashAlgorithm::Sha1, NullParameters::Absent);
+    let bare = CertId::with_parameters(
+        fixture.ca.identity(),
+        fixture.leaf.serial(),
+        HashAlgorithm::Sha1,
+        NullParameters::Absent,
+    );
     let unknown = |critical| match critical {
         true => Extension::critical(UNKNOWN, vec![5, 0]),
         false => Extension::new(UNKNOWN, vec![5, 0]),
     };
-    let late = Profile::ocsp_responder("Late").existing_key(world::key(4)).serial(Serial::from(4));
-    let late = Signer::delegate(&world.ca.issue(&late.valid_between(AT - 9 * DAY, AT - DAY)).unwrap());
-    let sibling = Signer::delegate(&world.leaf);
+    let late = Profile::ocsp_responder("Late").existing_key(fixture::key(4)).serial(Serial::from(4));
+    let late = Signer::delegate(&fixture.ca.issue(&late.valid_between(AT - 9 * DAY, AT - DAY)).unwrap());
+    let sibling = Signer::delegate(&fixture.leaf);
     let built = |response: ResponseBuilder| response.build().unwrap();
     vec![
         ("good", built(good())),
         ("good-by-name", built(good().responder_by_name())),
         ("good-explicit-version", built(good().explicit_version(0))),
         ("version-2", built(good().explicit_version(1))),
-        ("sha256", built(of(&world.cert_id(HashAlgorithm::Sha256)))),
-        ("sha384", built(of(&world.cert_id(HashAlgorithm::Sha384)))),
-        ("sha512", built(of(&world.cert_id(HashAlgorithm::Sha512)))),
+        ("sha256", built(of(&fixture.cert_id(HashAlgorithm::Sha256)))),
+        ("sha384", built(of(&fixture.cert_id(HashAlgorithm::Sha384)))),
+        ("sha512", built(of(&fixture.cert_id(HashAlgorithm::Sha512)))),
         ("sha1-without-null", built(of(&bare))),
         ("revoked", built(empty().revoked(&id, AT - DAY, None))),
         ("revoked-for-a-reason", built(empty().revoked(&id, AT - DAY, Some(Reason::KeyCompromise)))),
@@ -89,12 +93,12 @@ fn responses() -> Vec<(&'static str, Vec<u8>)> {
             "delegate-among-others",
             built(
                 delegated()
-                    .certificates(&[world.leaf.der(), world.ca.certificate()])
-                    .further_certificate(world.delegate.certificate().unwrap()),
+                    .certificates(&[fixture.leaf.der(), fixture.ca.certificate()])
+                    .further_certificate(fixture.delegate.certificate().unwrap()),
             ),
         ),
-        ("delegate-expired", built(world.response(late).good(&id))),
-        ("sibling", built(world.response(sibling).good(&id))),
+        ("delegate-expired", built(fixture.response(late).good(&id))),
+        ("sibling", built(fixture.response(sibling).good(&id))),
         ("malformed-request", ResponseBuilder::error(ResponseStatus::MalformedRequest)),
         ("unauthorized", ResponseBuilder::error(ResponseStatus::Unauthorized)),
         ("undefined-status", ResponseBuilder::status_only(4)),
@@ -103,8 +107,8 @@ fn responses() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn requests() -> Vec<(&'static str, Vec<u8>)> {
-    let world = World::get();
-    let id = |hash| world.cert_id(hash);
+    let fixture = Fixture::get();
+    let id = |hash| fixture.cert_id(hash);
     let asked = |cert_ids: Vec<CertId>, nonce: Option<&[u8]>| {
         OcspRequest { cert_ids, nonce: nonce.map(<[u8]>::to_vec) }.to_der()
     };
@@ -117,10 +121,10 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
     let extended = der::sequence(&[der::sequence(&[id(HashAlgorithm::Sha1).as_der(), &der::explicit(0, &extensions)])]);
     let request = |fields: &[&[u8]]| der::sequence(&[der::sequence(fields)]);
     let tbs = der::sequence(&[&name, &list]);
-    let key = world.ca.key();
+    let key = fixture.ca.key();
     let scheme = key.default_scheme();
     let signature = der::bit_string(&key.sign_with(scheme, &tbs).unwrap());
-    let certificates = der::explicit(0, &der::sequence(&[world.ca.certificate()]));
+    let certificates = der::explicit(0, &der::sequence(&[fixture.ca.certificate()]));
     let signature = der::explicit(0, &der::sequence(&[scheme.algorithm_identifier(), signature, certificates]));
     vec![
         ("sha1", one(HashAlgorithm::Sha1)),
@@ -139,13 +143,13 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn chains() -> Vec<(&'static str, Vec<u8>)> {
-    let world = World::get();
-    let (leaf, ca) = (world.leaf.certificate_pem(), world.ca.certificate_pem());
-    let key = world.leaf.key().to_pem();
-    let delegate = world.delegate.certificate().unwrap();
+    let fixture = Fixture::get();
+    let (leaf, ca) = (fixture.leaf.certificate_pem(), fixture.ca.certificate_pem());
+    let key = fixture.leaf.key().to_pem();
+    let delegate = fixture.delegate.certificate().unwrap();
     let bundle = |parts: &[&str]| parts.concat().into_bytes();
     let odd = Profile::server("odd.test")
-        .existing_key(world::key(5))
+        .existing_key(fixture::key(5))
         .serial(Serial::from(0x00ff_0000))
         .valid_between(2_524_608_000 - 10, 2_524_608_000 + 10)
         .subject([
@@ -155,13 +159,13 @@ fn chains() -> Vec<(&'static str, Vec<u8>)> {
         .names([])
         .extension(Extension::critical(UNKNOWN, b"anything".to_vec()))
         .extension(Extension::new(&[2, 5, 29, 30], b"nonsense".to_vec()));
-    let odd = world.ca.issue(&odd).unwrap();
+    let odd = fixture.ca.issue(&odd).unwrap();
     vec![
-        ("leaf.der", world.leaf.der().to_vec()),
-        ("ca.der", world.ca.certificate().to_vec()),
+        ("leaf.der", fixture.leaf.der().to_vec()),
+        ("ca.der", fixture.ca.certificate().to_vec()),
         ("delegate.der", delegate.to_vec()),
         ("odd.der", odd.der().to_vec()),
-        ("trailing.der", [world.leaf.der(), &[0]].concat()),
+        ("trailing.der", [fixture.leaf.der(), &[0]].concat()),
         ("leaf.pem", leaf.clone().into_bytes()),
         ("key-leaf-ca.pem", bundle(&[&key, &leaf, &ca])),
         ("ca-leaf-key.pem", bundle(&[&ca, "between\n", &leaf, &key])),

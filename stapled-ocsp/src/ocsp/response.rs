@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn a_responder_in_words() {
+    fn responder_ids_are_described_in_words() {
         assert_eq!(ResponderId::ByKey(&[0xab, 1]).to_string(), "byKey AB01");
         assert!(
             ResponderId::ByName(b"\x30\x0d\x31\x0b\x30\x09\x06\x03\x55\x04\x03\x0c\x02CA")

@@ -15,7 +15,7 @@ use stapled_ocsp::time::Timestamp;
 use crate::case::{Case, DAY, NOW, authority, chain, server, times, verdict};
 
 #[test]
-fn which_certificate_it_is_about() {
+fn only_answers_about_the_certificate_count() {
     let case = Case::new(KeyType::EcdsaP256);
     let serial = case.leaf.serial();
     let of = |id: CertId| times(ResponseBuilder::new(&case.ca)).good(&id);
@@ -51,7 +51,7 @@ fn which_certificate_it_is_about() {
 
 /// CertIDs in forms that no certificate authority's table has.
 #[test]
-fn cert_ids_to_the_byte() {
+fn cert_ids_are_compared_to_the_byte() {
     let case = Case::new(KeyType::EcdsaP256);
     let id = case.id().as_der().to_vec();
     let verdict = |from: &[u8], to: &[u8]| {
@@ -162,7 +162,7 @@ fn all_answers_about_the_certificate_count() {
 
 /// If answers about the same certificate agree, the newest counts, in any order.
 #[test]
-fn the_newest_of_several_answers() {
+fn the_newest_of_several_answers_counts() {
     let case = Case::new(KeyType::EcdsaP256);
     let sha256 = case.ca.cert_id(case.leaf.serial(), HashAlgorithm::Sha256);
     let at = |cert_id: &CertId, response: ResponseBuilder, seconds: i64| {
@@ -369,7 +369,7 @@ fn a_staple_says_what_its_response_says() {
 }
 
 #[test]
-fn what_a_server_asks_of_a_staple() {
+fn staples_are_checked_against_a_servers_requirements() {
     let case = Case::new(KeyType::EcdsaP256);
     let staple =
         |response: ResponseBuilder| case.judge_with(&response, &JudgePolicy::default()).unwrap().into_staple().unwrap();

@@ -13,7 +13,7 @@ use crate::case::{Case, DAY, NOW, responder, verdict};
 
 /// A response that no client decodes is not a staple, even if its important part is readable.
 #[test]
-fn what_clients_cannot_decode() {
+fn responses_that_clients_cannot_decode_are_refused() {
     let case = Case::new(KeyType::EcdsaP256);
     let beside = |certificate: &[u8]| case.verdict(&case.good().further_certificate(certificate));
     let odd = Extension::new(&[2, 5, 29, 35], vec![5, 0]);
@@ -105,7 +105,7 @@ fn what_clients_cannot_decode() {
 
 /// If several things are wrong, the error is about the signer.
 #[test]
-fn which_refusal_is_told() {
+fn the_most_specific_refusal_is_reported() {
     let case = Case::new(KeyType::EcdsaP256);
     // A certificate by its shape, whose keyUsage is not valid.
     let odd = responder().key_usages([]).extension(Extension::new(&[2, 5, 29, 15], vec![5, 0]));
@@ -208,7 +208,7 @@ fn sizes() {
 
 /// A second opinion: the hand-written reader agrees with a general ASN.1 library.
 #[test]
-fn what_is_read_is_what_another_decoder_reads() {
+fn another_decoder_reads_the_same() {
     let case = Case::new(KeyType::EcdsaP256);
     let delegate = case.delegate(responder());
     let other = case.ca.cert_id(&Serial::from(5), HashAlgorithm::Sha256);

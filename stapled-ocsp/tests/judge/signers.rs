@@ -75,7 +75,7 @@ fn sha1_and_short_keys_only_where_they_are_allowed() {
 }
 
 #[test]
-fn whose_signature_counts() {
+fn only_the_issuer_and_its_delegates_may_sign() {
     let case = Case::new(KeyType::EcdsaP256);
     let check = |response: ResponseBuilder, expected: &str, what: &str| {
         assert_eq!(case.verdict(&response), expected, "{what}");
@@ -304,7 +304,7 @@ fn pss_parameters_in_all_places() {
 /// A name is not a proof: another key under the issuer's name is not the issuer, and neither is the issuer's key under
 /// another name.
 #[test]
-fn delegates_that_look_like_the_issuer() {
+fn delegates_with_the_issuers_name_or_key_need_their_own_right() {
     let case = Case::new(KeyType::EcdsaP256);
     // A delegate may have the issuer's name; its own certificate decides.
     let same_name = Profile::ocsp_responder("Judged CA").valid_between(NOW - DAY, NOW + DAY);
@@ -335,7 +335,7 @@ fn delegates_that_look_like_the_issuer() {
 }
 
 #[test]
-fn certificates_from_outside_are_believed_and_never_stapled() {
+fn responses_that_need_other_certificates_are_accepted_and_never_stapled() {
     let case = Case::new(KeyType::EcdsaP256);
     let delegate = case.delegate(responder());
     let outside = Certificate::from_der(delegate.certificate().unwrap()).unwrap();
@@ -347,7 +347,7 @@ fn certificates_from_outside_are_believed_and_never_stapled() {
 }
 
 #[test]
-fn a_chain_is_what_its_issuer_signed() {
+fn a_chain_needs_a_fitting_name_and_signature() {
     let case = Case::new(KeyType::EcdsaP256);
     let leaf = Arc::new(Certificate::from_der(case.leaf.der()).unwrap());
     let issuer = |authority: &Authority| Arc::new(Certificate::from_der(authority.certificate()).unwrap());

@@ -94,7 +94,7 @@ fn look_alikes(case: &Case) -> LookAlikes {
 }
 
 #[test]
-fn a_delegates_certificate_alone() {
+fn a_staple_keeps_the_delegates_certificate_alone() {
     let case = Case::new(KeyType::EcdsaP256);
     let delegate = case.delegate(responder());
     let own = delegate.certificate().unwrap();
@@ -121,7 +121,7 @@ fn a_delegates_certificate_alone() {
 }
 
 #[test]
-fn no_certificate_where_the_issuer_signed() {
+fn a_staple_of_the_issuer_has_no_certificate() {
     let case = Case::new(KeyType::EcdsaP256);
     let odd = look_alikes(&case);
     let reissued = Authority::root("Judged CA").existing_key(Arc::clone(case.ca.key())).create().unwrap();
@@ -163,7 +163,7 @@ fn no_certificate_where_the_issuer_signed() {
 /// With several certificates for the delegate's key, those without the right to sign are skipped in any order. Of the
 /// others, the one with the longest validity counts, and so does its end.
 #[test]
-fn the_best_of_several_certificates_of_one_delegate() {
+fn of_several_certificates_of_a_delegate_the_best_is_kept() {
     let case = Case::new(KeyType::EcdsaP256);
     let delegate = case.delegate(responder());
     let with =
@@ -196,7 +196,7 @@ fn the_best_of_several_certificates_of_one_delegate() {
 /// Tests as many certificates as a chain may have and more, with any names: only certificates that fit the responderID
 /// are checked, and of these only some dozens of keys.
 #[test]
-fn many_certificates() {
+fn many_certificates_cost_few_checks() {
     let case = Case::new(KeyType::EcdsaP256);
     let delegate = case.delegate(responder());
     let own = delegate.certificate().unwrap().to_vec();
@@ -229,7 +229,7 @@ fn many_certificates() {
 }
 
 #[test]
-fn sizes_of_what_came_and_of_what_is_delivered() {
+fn received_and_delivered_sizes_have_their_own_limits() {
     // Signatures of this type all have the same length.
     let case = Case::new(KeyType::Ed25519);
     let delegate = case.delegate(responder().key(KeyType::Ed25519));
@@ -249,7 +249,7 @@ fn sizes_of_what_came_and_of_what_is_delivered() {
 
 /// A key with the delegate's bits and another algorithm does not replace the delegate's key.
 #[test]
-fn the_same_bits_as_another_kind_of_key() {
+fn a_key_of_another_kind_with_the_same_bits_is_not_the_delegates() {
     let case = Case::new(KeyType::EcdsaP256);
     let delegate = case.delegate(responder());
     let own = delegate.certificate().unwrap();

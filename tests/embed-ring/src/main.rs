@@ -1,7 +1,7 @@
 //! A server that uses rustls with `ring` and keeps its staples fresh with stapled-core.
 //!
-//! `ServerConfig::builder()` panics where a dependency has enabled a second provider in rustls, and `https` of the
-//! fetcher uses the provider that this program has.
+//! `ServerConfig::builder()` panics if a dependency enables a second provider in rustls. The fetcher uses this
+//! program's provider for `https`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use stapled_core::stapler::Stapler;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Rustls takes the one provider that is compiled in, and installs it.
+    // rustls installs the only provider that is compiled in.
     let config = ServerConfig::builder()
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));

@@ -1,30 +1,30 @@
-//! The paths that a source file names: in `use` declarations and in code.
+//! Finds the paths that a source file names, in `use` declarations and in code.
 
 use crate::tokens::{Kind, Token};
 
-/// A path as it is written, such as `super::a::B`, within the modules of its file that it is written in.
+/// A path as written, such as `super::a::B`, with the modules of its file around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
-    /// The names of the modules round it that have no file of their own.
+    /// The names of the modules around the path that have no file of their own.
     pub within: Vec<String>,
-    /// Its segments, without a `*` at its end.
+    /// The segments of the path, without a `*` at its end.
     pub segments: Vec<String>,
-    /// Whether it is in a `use` declaration.
+    /// Whether the path is in a `use` declaration.
     pub is_use: bool,
-    /// Its line, counted from 1.
+    /// The line of the path, counted from 1.
     pub line: usize,
 }
 
-/// What a source file declares and names.
+/// The modules that a source file declares, and the paths that it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Imports {
-    /// The modules that are declared with a file of their own (`mod name;`), with the modules round the declaration.
+    /// The declared modules with a file of their own (`mod name;`), each with the modules around the declaration.
     pub modules: Vec<Vec<String>>,
     /// All paths of more than one segment.
     pub paths: Vec<Path>,
 }
 
-/// Reads what a source file declares and names.
+/// Reads the declared modules and the named paths of a source file.
 pub fn imports(tokens: &[Token]) -> Imports {
     let mut reader = Reader { tokens, at: 0, depth: 0, within: Vec::new(), imports: Imports::default() };
     while reader.at < tokens.len() {
@@ -37,7 +37,7 @@ struct Reader<'a> {
     tokens: &'a [Token],
     at: usize,
     depth: usize,
-    /// The modules round this place, with the depth of braces outside each.
+    /// The modules around the present place, each with the depth of braces outside of it.
     within: Vec<(String, usize)>,
     imports: Imports,
 }
@@ -93,7 +93,7 @@ impl Reader<'_> {
         self.at += 1;
     }
 
-    /// A path in code. A single word is none.
+    /// Reads a path in code. A single word is not a path.
     fn path(&mut self) {
         let line = self.tokens[self.at].line;
         let follows_separator = self.at > 0 && self.tokens[self.at - 1].kind == Kind::PathSeparator;
@@ -117,7 +117,7 @@ impl Reader<'_> {
         self.use_tree(&[]);
     }
 
-    /// One path of a `use`, or several in braces, behind what was written before them.
+    /// Reads one path of a `use`, or several paths in braces. `before` is the text before them.
     fn use_tree(&mut self, before: &[String]) {
         let mut segments = before.to_vec();
         let mut line = 0;
@@ -125,7 +125,7 @@ impl Reader<'_> {
             match &token.kind {
                 Kind::Word(word) if word == "as" => self.at += 2,
                 Kind::Word(word) => {
-                    // `{self}` stands for what is before the braces.
+                    // `{self}` means the path before the braces.
                     if word != "self" || segments.is_empty() {
                         segments.push(word.clone());
                     }
@@ -148,7 +148,7 @@ impl Reader<'_> {
                     self.at += 1;
                     return;
                 }
-                // `,`, `}` or `;` ends it.
+                // `,`, `}` or `;` ends the path.
                 Kind::Punctuation(_) => break,
             }
         }
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn use_declarations_are_taken_apart() {
+    fn use_declarations_are_parsed() {
         assert_eq!(
             paths("pub(crate) use crate::a::{self, b::{C, D as E}, f::*}; use super::*;"),
             ["|crate::a", "|crate::a::b::C", "|crate::a::b::D", "|crate::a::f", "|super"]

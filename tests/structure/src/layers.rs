@@ -1,9 +1,9 @@
-//! The layers that ARCHITECTURE.md declares.
+//! Reads the layers that ARCHITECTURE.md declares.
 //!
-//! A heading that ends with `: layers` names a crate by its root file, as in ``### `stapled-core/src/lib.rs`: layers``. The
-//! table below it lists the layers from the lowest to the highest; the names of modules stand in its second column, each
-//! in backquotes, with `/` between a parent and its child. A module without a name of its own belongs where its parent
-//! does.
+//! A heading that ends with `: layers` names a crate by its root file, as in ``### `stapled-core/src/lib.rs`: layers``.
+//! The table below the heading lists the layers from the lowest to the highest. Its second column has the names of
+//! modules, each in backquotes, with `/` between a parent and its child. A module that is not named belongs to its
+//! parent's layer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,13 +35,13 @@ pub fn tables(document: &str) -> Vec<Layers> {
     tables
 }
 
-/// What stands in backquotes, without a `/` at its end.
+/// The texts in backquotes, without a `/` at the end.
 fn code_spans(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(|span| span.trim_end_matches('/').to_owned()).collect()
 }
 
 impl Layers {
-    /// What is wrong with the table itself: modules that are named twice, that do not exist, or that are missing.
+    /// The faults of the table itself: modules that are named twice, that do not exist, or that are missing.
     pub fn faults(&self, modules: &BTreeSet<String>) -> Vec<String> {
         let mut faults = Vec::new();
         let mut named = BTreeSet::new();
@@ -58,7 +58,7 @@ impl Layers {
         faults
     }
 
-    /// The layer of a module, counted from 0; `None` where neither the module nor a module round it is named.
+    /// The layer of a module, counted from 0. `None` if the table names neither the module nor a module around it.
     pub fn layer(&self, module: &str) -> Option<usize> {
         let places: BTreeMap<&str, usize> = self
             .layers

@@ -1,8 +1,8 @@
 //! Checks of the source tree itself: import circles, layers, dependency counts and public items.
 //!
-//! [`tokens`] cuts Rust source into tokens, [`imports`] finds the paths that they name, [`modules`] lists the modules of a
-//! crate and resolves these paths, [`graph`] finds circles among modules, [`layers`] reads the tables of ARCHITECTURE.md,
-//! [`public`] lists what a file makes public, [`workspace`] lists the crates.
+//! [`tokens`] splits Rust source into tokens, [`imports`] finds the paths in them, [`modules`] lists the modules of a
+//! crate and resolves these paths, [`graph`] finds circles among modules, [`layers`] reads the tables of
+//! ARCHITECTURE.md, [`public`] lists the public items of a file, and [`workspace`] lists the crates.
 //!
 //! The checks are the tests of this package: `cargo test -p stapled-structure`.
 

@@ -1,4 +1,4 @@
-//! The modules of a crate that have a file of their own, and what each imports from the others.
+//! Lists the modules of a crate that have a file of their own, and the imports between them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::imports::{self, Imports};
 use crate::tokens::tokens;
 
-/// The modules of one crate, by their paths from its root; the root's path is empty.
+/// The modules of one crate, by their paths from the root. The root's path is empty.
 #[derive(Debug)]
 pub struct Modules {
     files: BTreeMap<Vec<String>, File>,
@@ -18,23 +18,23 @@ struct File {
     imports: Imports,
 }
 
-/// Why one module depends on another: the path it names, and where.
+/// Why one module depends on another: a path, and its place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reason {
-    /// The file, as it was found.
+    /// The file with the path.
     pub file: PathBuf,
     /// The line, counted from 1.
     pub line: usize,
-    /// The path as written.
+    /// The path, as written.
     pub path: String,
 }
 
 impl Modules {
-    /// Reads all modules of the crate whose root is this file; modules for tests are left out.
+    /// Reads all modules of the crate whose root is this file. Modules for tests are skipped.
     ///
     /// # Panics
     ///
-    /// When a declared module has no file.
+    /// Panics if a declared module has no file.
     pub fn read(root: &Path) -> Modules {
         let mut modules = Modules { files: BTreeMap::new() };
         let folder = root.parent().expect("a folder").to_owned();
@@ -42,7 +42,7 @@ impl Modules {
         modules
     }
 
-    /// Adds the module in `file` and those that it declares, whose files are in `folder`.
+    /// Adds the module in `file`, and the modules that it declares, whose files are in `folder`.
     fn add(&mut self, name: Vec<String>, file: &Path, folder: &Path) {
         let source = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let imports = imports::imports(&tokens(&source));
@@ -56,7 +56,7 @@ impl Modules {
         }
     }
 
-    /// The names of all modules but the root, with `/` between a parent and its child.
+    /// The names of all modules except the root, with `/` between a parent and its child.
     pub fn names(&self) -> BTreeSet<String> {
         self.files.keys().filter(|name| !name.is_empty()).map(|name| name.join("/")).collect()
     }
@@ -66,8 +66,8 @@ impl Modules {
         self.files.get(name).map(|file| file.path.as_path())
     }
 
-    /// Each import of one module by another, with all places where it is made. The root is called `crate`. The
-    /// declaration of a child is no import; a `pub use` of what it has is one.
+    /// Each import of one module by another, with all its places. The root is called `crate`. The declaration of a
+    /// child is not an import; a `pub use` of the child's items is one.
     pub fn dependencies(&self) -> BTreeMap<(String, String), Vec<Reason>> {
         let mut dependencies: BTreeMap<(String, String), Vec<Reason>> = BTreeMap::new();
         for (name, file) in &self.files {
@@ -83,14 +83,14 @@ impl Modules {
         dependencies
     }
 
-    /// The module that a path leads to; `None` where that is no module of this crate.
+    /// The module that a path leads to. `None` if it leads out of this crate.
     fn resolve(&self, module: &[String], path: &imports::Path) -> Option<Vec<String>> {
         let here: Vec<String> = module.iter().chain(&path.within).cloned().collect();
         let mut segments = path.segments.iter().map(String::as_str).peekable();
         let mut at = match *segments.peek()? {
             "crate" => Vec::new(),
             "self" | "super" => here,
-            // In the modules that are declared here, by their names.
+            // The path may begin with the name of a module that is declared here.
             child => {
                 let is_child = self.files.contains_key([here.as_slice(), &[child.to_owned()]].concat().as_slice());
                 is_child.then_some(here)?
@@ -105,17 +105,17 @@ impl Modules {
                 name => at.push(name.to_owned()),
             }
         }
-        // The longest beginning that is a module with a file.
+        // The module with a file that is the longest prefix of the path.
         let mut rest = None;
         while !self.files.contains_key(&at) {
             rest = Some(at.pop()?);
         }
-        // What that module re-exports from another crate is no part of it.
+        // An item that the module re-exports from another crate is not a part of the module.
         let is_elsewhere = rest.is_some_and(|name| self.other_crates_items(&at).any(|other| *other == name));
         (!is_elsewhere).then_some(at)
     }
 
-    /// The names that a module has from other crates by `use`.
+    /// The names that a module imports from other crates.
     fn other_crates_items<'a>(&'a self, module: &'a [String]) -> impl Iterator<Item = &'a String> {
         let file = &self.files[module];
         let is_other = move |first: &String| {

@@ -1,20 +1,20 @@
-//! What a source file makes public.
+//! Lists the public items of a source file.
 
 use crate::imports::imports;
 use crate::tokens::Token;
 
-/// The public items of a source file, with those of public modules in the file itself.
+/// The public items of a source file, including those of public modules in the same file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Public {
-    /// Its public types, traits, functions, constants and macros.
+    /// The public types, traits, functions, constants and macros.
     pub items: Vec<String>,
-    /// Its public child modules.
+    /// The public child modules.
     pub modules: Vec<String>,
-    /// The paths that it re-exports.
+    /// The re-exported paths.
     pub uses: Vec<Vec<String>>,
 }
 
-/// Lists what a source file makes public; `pub(crate)` and the like are not public.
+/// Lists the public items of a source file. `pub(crate)` and the like are not public.
 pub fn public(tokens: &[Token]) -> Public {
     let mut public = Public::default();
     let (mut depth, mut inner_modules) = (0, 0);
@@ -48,7 +48,7 @@ pub fn public(tokens: &[Token]) -> Public {
             Some("fn" | "struct" | "enum" | "trait" | "type" | "static" | "union") => {
                 public.items.extend(words.next().map(str::to_owned));
             }
-            // A constant: `const` was passed over.
+            // A constant, whose `const` was skipped.
             Some(name) => public.items.push(name.to_owned()),
             None => {}
         }

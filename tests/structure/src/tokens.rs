@@ -1,11 +1,11 @@
-//! Rust source as tokens, without comments, literals and code for tests.
+//! Splits Rust source into tokens, without comments, literals and code for tests.
 
-/// A token and the line that it starts on.
+/// A token, and the line on which it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// What the token is.
+    /// The kind of the token.
     pub kind: Kind,
-    /// Its line, counted from 1.
+    /// The line of the token, counted from 1.
     pub line: usize,
 }
 
@@ -16,12 +16,12 @@ pub enum Kind {
     Word(String),
     /// `::`
     PathSeparator,
-    /// Any other character outside literals and comments.
+    /// Any other character outside of literals and comments.
     Punctuation(char),
 }
 
 impl Token {
-    /// The identifier or keyword, where the token is one.
+    /// The identifier or keyword, if the token is one.
     pub fn word(&self) -> Option<&str> {
         match &self.kind {
             Kind::Word(word) => Some(word),
@@ -35,7 +35,7 @@ impl Token {
     }
 }
 
-/// All tokens of a source file that count for a build without tests: items under `#[cfg(test)]` are left out.
+/// All tokens of a source file in a build without tests: items under `#[cfg(test)]` are skipped.
 pub fn tokens(source: &str) -> Vec<Token> {
     without_tests(&all_tokens(source))
 }
@@ -74,7 +74,7 @@ fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
-/// The end of the comment, string or character that begins here, if one does.
+/// The end of the comment, string or character that begins here. `None` if none begins here.
 fn literal_or_comment_end(text: &[char], at: usize) -> Option<usize> {
     let rest = &text[at..];
     if rest.starts_with(&['/', '/']) {
@@ -95,7 +95,7 @@ fn literal_or_comment_end(text: &[char], at: usize) -> Option<usize> {
             let hashes = rest[prefix..].iter().take_while(|character| **character == '#').count();
             (rest.get(prefix + hashes) == Some(&'"')).then(|| raw_string_end(text, at + prefix + hashes, hashes))
         }
-        // A character; a quote otherwise begins a lifetime.
+        // The quote begins a character; otherwise it would begin a lifetime.
         '\'' if prefix == 0 || !starts_word => {
             let quote = at + prefix;
             let is_character = text.get(quote + 1) == Some(&'\\') || text.get(quote + 2) == Some(&'\'');
@@ -159,7 +159,7 @@ fn without_tests(tokens: &[Token]) -> Vec<Token> {
     kept
 }
 
-/// The end of the attribute that begins here, if one does.
+/// The end of the attribute that begins here. `None` if none begins here.
 fn attribute_end(tokens: &[Token], at: usize) -> Option<usize> {
     if !tokens.get(at)?.is('#') || !tokens.get(at + 1)?.is('[') {
         return None;
@@ -174,13 +174,14 @@ fn attribute_end(tokens: &[Token], at: usize) -> Option<usize> {
     None
 }
 
-/// `#[cfg(test)]`, `#[cfg(all(test, …))]`, `#[cfg(any(test, …))]` and `#[test]`; not `#[cfg(not(test))]`.
+/// Whether the attribute is `#[cfg(test)]`, `#[cfg(all(test, …))]`, `#[cfg(any(test, …))]` or `#[test]`, but not
+/// `#[cfg(not(test))]`.
 fn is_for_tests(attribute: &[Token]) -> bool {
     let words: Vec<&str> = attribute.iter().filter_map(Token::word).collect();
     words == ["test"] || words.first() == Some(&"cfg") && words.contains(&"test") && !words.contains(&"not")
 }
 
-/// The end of the item that begins here, with the attributes before it: behind its `;` or its closing brace.
+/// The end of the item that begins here, with its attributes: the place after its `;` or its closing brace.
 fn item_end(tokens: &[Token], mut at: usize) -> usize {
     while let Some(end) = attribute_end(tokens, at) {
         at = end;
@@ -198,7 +199,7 @@ fn item_end(tokens: &[Token], mut at: usize) -> usize {
         depth -= closes.filter(|bracket| token.is(**bracket)).count() as i32;
         at += 1;
         if depth < 0 {
-            // The end of what the item is in: a field or a match arm.
+            // The end of a field or of a match arm.
             return at - 1;
         }
         if depth == 0 && (token.is(';') || token.is('}') && !ends_with_semicolon) {
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_literals_are_left_out() {
+    fn comments_and_literals_are_skipped() {
         assert_eq!(text("a /* b /* c */ d */ e // f\n g"), "a e g");
         assert_eq!(text(r##"a "b \" c" r#"d " e"# b'f' '\'' b"g" h"##), "a h");
         assert_eq!(text("fn f<'a>(x: &'a str) {}"), "fn f < ' a > ( x : & ' a str ) { }");
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn code_for_tests_is_left_out() {
+    fn code_for_tests_is_skipped() {
         assert_eq!(text("#[cfg(test)] mod tests { use super::*; { } } fn f() {}"), "fn f ( ) { }");
         assert_eq!(text("#[cfg(test)] use a::{b, c}; use d;"), "use d ;");
         assert_eq!(text("#[cfg(test)] #[path = \"x\"] pub(crate) mod x; use d;"), "use d ;");

@@ -1,5 +1,6 @@
-//! No module of a crate imports, directly or through others, from a module that imports from it. Parents and children
-//! count: a child that uses `super::X` imports from its parent, and a parent that names `child::X` imports from its child.
+//! Tests that the imports of a crate form no circles: no module imports, directly or through others, from a module that
+//! imports from it. Parents and children count: a child that uses `super::X` imports from its parent, and a parent that
+//! names `child::X` imports from its child.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 use stapled_structure::graph::{Edges, circle_through, edges_in_circles};
 use stapled_structure::workspace::{crates, root};
 
-/// How many imports of each crate may be part of circles: a ratchet, which may only be lowered.
+/// The most imports of each crate that may be part of circles. The limits may only be lowered.
 fn limits() -> BTreeMap<String, usize> {
     let text = std::fs::read_to_string(root().join("tests/structure/circles.txt")).unwrap_or_default();
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
@@ -29,7 +30,11 @@ fn no_crate_has_import_circles() {
         let circular = edges_in_circles(&edges);
         let limit = limits.remove(&one.name).unwrap_or(0);
         if circular.len() < limit {
-            faults.push(format!("{}: only {} left: lower its limit in circles.txt", one.name, circular.len()));
+            faults.push(format!(
+                "{}: only {} imports are part of circles: lower its limit in circles.txt",
+                one.name,
+                circular.len()
+            ));
         }
         if circular.is_empty() {
             continue;
@@ -45,6 +50,6 @@ fn no_crate_has_import_circles() {
             faults.push(format!("{}: {} imports are part of circles, not {limit}", one.name, circular.len()));
         }
     }
-    faults.extend(limits.keys().map(|name| format!("{name} is in circles.txt, and there is no such crate")));
+    faults.extend(limits.keys().map(|name| format!("{name} is in circles.txt, but no such crate exists")));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

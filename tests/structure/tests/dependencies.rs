@@ -1,4 +1,5 @@
-//! How many crates a program builds that judges one response with `stapled-ocsp`, and which crates are never among them.
+//! Tests of the dependencies of a program that judges one response with `stapled-ocsp`: their number, and the crates
+//! that must not be among them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -7,10 +8,10 @@ use std::process::Command;
 
 use stapled_structure::workspace::root;
 
-/// How many crates there may be, with `stapled-ocsp` itself: a ratchet, which may only be lowered.
+/// The most crates, with `stapled-ocsp` itself. The limit may only be lowered.
 const LIMIT: usize = 41;
 
-/// A runtime, sockets, HTTP, TLS, file watching and temporary files: a judgement needs none of them.
+/// Crates for a runtime, sockets, HTTP, TLS, file watching and temporary files. A judgement needs none of them.
 const FORBIDDEN: [&str; 11] = [
     "tokio",
     "mio",
@@ -25,7 +26,7 @@ const FORBIDDEN: [&str; 11] = [
     "async-trait",
 ];
 
-/// The names and versions of all crates that `stapled-ocsp` is built with, on the smallest features that can judge.
+/// The names and versions of all crates in a build of `stapled-ocsp` with the fewest features that can judge.
 fn crates() -> BTreeSet<String> {
     let manifest = std::fs::read_to_string(root().join("stapled-ocsp/Cargo.toml")).unwrap();
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -54,8 +55,8 @@ fn a_judgement_costs_few_crates() {
     let crates = crates();
     println!("{} crates: {crates:?}", crates.len());
     assert!(crates.len() > 10, "cargo tree lists too little");
-    assert!(crates.len() <= LIMIT, "{} crates, and not {LIMIT} at the most: {crates:?}", crates.len());
-    assert!(crates.len() + 5 > LIMIT, "only {} crates: lower the limit, which is {LIMIT}", crates.len());
+    assert!(crates.len() <= LIMIT, "{} crates, but the limit is {LIMIT}: {crates:?}", crates.len());
+    assert!(crates.len() + 5 > LIMIT, "only {} crates: lower the limit from {LIMIT}", crates.len());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Paths in documents exist: relative links of every document, and the answers of docs/where.md.
+//! Tests that the paths in documents exist: the relative links of every document, and the answers in docs/where.md.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use stapled_structure::workspace::root;
 
-/// The Markdown files at the top, in docs/ and beside the sources.
+/// All Markdown files of the project: at the top, in docs/ and beside the sources.
 fn documents() -> Vec<PathBuf> {
     let (mut documents, mut folders) = (Vec::new(), vec![root()]);
     while let Some(folder) = folders.pop() {
@@ -29,7 +29,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
     text.split("](").skip(1).filter_map(|rest| rest.split(')').next())
 }
 
-/// The anchors of a text: its headings as GitHub and mdbook write them.
+/// The anchors of a text, which GitHub and mdbook make from its headings.
 fn anchors(text: &str) -> Vec<String> {
     let anchor = |heading: &str| {
         let letters = heading.trim_start_matches('#').trim().to_lowercase();
@@ -42,7 +42,7 @@ fn anchors(text: &str) -> Vec<String> {
 #[test]
 fn every_relative_link_leads_to_a_file() {
     let documents = documents();
-    assert!(documents.len() > 15, "the documents were not found: {documents:?}");
+    assert!(documents.len() > 15, "only a few documents were found: {documents:?}");
     let mut faults = Vec::new();
     for document in &documents {
         let text = std::fs::read_to_string(document).unwrap();

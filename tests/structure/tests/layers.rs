@@ -1,4 +1,4 @@
-//! Modules import only from their own layer and from lower ones, as ARCHITECTURE.md declares them.
+//! Tests that modules import only from their own layer and from lower ones, as ARCHITECTURE.md declares the layers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -17,7 +17,7 @@ fn imports_run_from_higher_layers_to_lower_ones() {
         };
         faults.extend(table.faults(&one.modules.names()));
         for ((from, to), reasons) in one.modules.dependencies() {
-            // The root of a crate re-exports from all layers, and stands above them.
+            // The root of a crate has no layer: it re-exports from all layers.
             let (Some(above), Some(below)) = (table.layer(&from), table.layer(&to)) else { continue };
             if above < below {
                 let file = reasons[0].file.strip_prefix(root()).unwrap().display().to_string();
@@ -26,5 +26,5 @@ fn imports_run_from_higher_layers_to_lower_ones() {
             }
         }
     }
-    assert!(faults.is_empty(), "ARCHITECTURE.md declares the layers otherwise:\n{}", faults.join("\n"));
+    assert!(faults.is_empty(), "imports against the layers of ARCHITECTURE.md:\n{}", faults.join("\n"));
 }

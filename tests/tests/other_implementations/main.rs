@@ -101,7 +101,7 @@ fn every_difference_is_explained() {
 
 /// The table in the documentation and the code have the same kinds, with the same implementations.
 #[test]
-fn every_kind_has_its_row_and_every_row_its_kind() {
+fn the_table_and_the_code_have_the_same_kinds() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/differences.md");
     let text = std::fs::read_to_string(path).unwrap();
     let mut rows = BTreeMap::new();

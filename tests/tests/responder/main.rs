@@ -95,7 +95,7 @@ impl Case {
 const WEEK: &[&str] = &["-ndays", "7"];
 
 #[test]
-fn whoever_signs_by_name_and_by_key_asked_by_every_method_and_hash() {
+fn every_signer_answers_every_method_and_hash() {
     for key in [KeyType::EcdsaP256, KeyType::Rsa2048, KeyType::EcdsaP384] {
         for delegated in [false, true] {
             for arguments in [WEEK, &["-ndays", "7", "-resp_key_id"]] {
@@ -120,7 +120,7 @@ fn whoever_signs_by_name_and_by_key_asked_by_every_method_and_hash() {
 }
 
 #[test]
-fn every_status() {
+fn every_status_is_read() {
     let mut case = Case::new(KeyType::EcdsaP256);
     let serial = case.leaf.serial().clone();
     for (index, expected) in [
@@ -166,7 +166,7 @@ fn a_nonce_comes_back() {
 }
 
 #[test]
-fn lifetimes() {
+fn the_lifetimes_of_the_responder_are_read() {
     let lifetime = |arguments: &[&str]| {
         let case = Case::new(KeyType::EcdsaP256).start(None, arguments);
         let facts = case.believed(CertIdHash::Sha1, Method::Get).facts;
@@ -184,7 +184,7 @@ fn lifetimes() {
 }
 
 #[test]
-fn a_delegate_that_is_not_embedded() {
+fn a_response_without_its_delegates_certificate_makes_no_staple() {
     for by in [&[][..], &["-resp_key_id"]] {
         let mut case = Case::new(KeyType::EcdsaP256);
         let delegate = case.delegate(|profile| profile);
@@ -202,7 +202,7 @@ fn a_delegate_that_is_not_embedded() {
 }
 
 #[test]
-fn who_may_not_sign() {
+fn signers_without_the_right_are_refused() {
     let now = SystemClock.now().unix();
     let refused = |adapt: &dyn Fn(Profile) -> Profile| {
         let case = Case::new(KeyType::EcdsaP256);

@@ -15,7 +15,7 @@ enum First {
 }
 
 #[test]
-fn an_address_that_never_answers_stands_in_nobodys_way() {
+fn an_address_without_an_answer_blocks_no_other() {
     let Some(private) = Private::find() else { return };
     for accepts in [false, true] {
         let world = World::new();

@@ -18,7 +18,7 @@ fn stapled(world: &World, haproxy: &Haproxy) -> stapled_tests::StapledCommand {
 
 /// `new ssl cert` and `add ssl crt-list`, without a line in any file.
 #[test]
-fn what_is_loaded_at_run_time_is_stapled() {
+fn certificates_loaded_at_run_time_are_stapled() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -54,7 +54,7 @@ fn what_is_loaded_at_run_time_is_stapled() {
 
 /// A file is renewed, and HAProxy loads it much later: the certificate that HAProxy still serves is renewed meanwhile.
 #[test]
-fn what_is_served_is_renewed_whatever_its_file_holds() {
+fn a_served_certificate_is_renewed_even_if_its_file_has_another() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = hasty(&world);
@@ -95,7 +95,7 @@ fn what_is_served_is_renewed_whatever_its_file_holds() {
 
 /// A renewal that HAProxy loads within seconds causes no warning.
 #[test]
-fn an_ordinary_renewal_is_no_alarm() {
+fn an_ordinary_renewal_causes_no_warning() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -130,7 +130,7 @@ fn an_ordinary_renewal_is_no_alarm() {
 
 /// The configuration changes, and HAProxy continues with the one that it read.
 #[test]
-fn a_socket_is_used_as_long_as_haproxy_listens_there() {
+fn a_socket_is_used_while_haproxy_listens_there() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = hasty(&world);
@@ -157,7 +157,7 @@ fn a_socket_is_used_as_long_as_haproxy_listens_there() {
 
 /// A HAProxy that hangs when its certificate is revoked.
 #[test]
-fn that_a_withdrawal_failed_is_said() {
+fn a_failed_withdrawal_is_reported() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = hasty(&world);
@@ -179,7 +179,7 @@ fn that_a_withdrawal_failed_is_said() {
 
 /// Relative paths start in HAProxy's working directory, whatever the working directory of `stapled` is.
 #[test]
-fn where_relative_paths_begin_the_running_haproxy_says() {
+fn the_running_haproxy_gives_the_base_of_relative_paths() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();

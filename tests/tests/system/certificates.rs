@@ -102,7 +102,7 @@ fn a_staple_lost_to_a_late_hook_comes_back_without_asking_the_ca() {
 }
 
 #[test]
-fn a_link_that_leads_to_another_certificate_is_noticed() {
+fn a_link_with_a_new_target_is_noticed() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();

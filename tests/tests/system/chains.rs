@@ -13,7 +13,7 @@ fn write(cert: &Cert, chain: &[&str]) {
 }
 
 #[test]
-fn where_haproxy_takes_another_for_the_issuer_everybody_says_so_until_it_is_put_right() {
+fn a_wrong_choice_of_issuer_is_reported_until_it_is_corrected() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();

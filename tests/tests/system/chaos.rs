@@ -22,12 +22,12 @@ fn duration() -> Duration {
 }
 
 #[test]
-fn every_handshake_has_its_staple_soon_after_whatever_happens_behind_a_socket() {
+fn every_handshake_has_its_staple_soon_after_any_event_behind_a_socket() {
     with_each_haproxy(|binary| chaos(binary, |world, haproxy| vec![world.certs().into(), haproxy.socket().into()]));
 }
 
 #[test]
-fn every_handshake_has_its_staple_soon_after_whatever_happens_behind_a_master() {
+fn every_handshake_has_its_staple_soon_after_any_event_behind_a_master() {
     with_each_haproxy(|binary| chaos(binary, |_, haproxy| vec![haproxy.master_address().into()]));
 }
 

@@ -92,7 +92,7 @@ fn beside(cert: &Cert, suffix: &str) -> PathBuf {
 /// Nothing needs the operator, before and after a run of `stapled`. The names are HAProxy's, nothing is changed, and no
 /// CA is asked.
 #[test]
-fn all_is_well_and_stays_as_it_is() {
+fn a_correct_setup_has_no_problems_and_is_not_changed() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -175,7 +175,7 @@ fn all_is_well_and_stays_as_it_is() {
 
 /// The prediction about a first staple comes true.
 #[test]
-fn what_is_foretold_of_first_staples_comes_true() {
+fn predictions_of_first_staples_are_right() {
     with_each_haproxy(|binary| {
         for level in ["admin", "operator"] {
             let world = World::new();
@@ -218,7 +218,7 @@ fn what_is_foretold_of_first_staples_comes_true() {
 
 /// The defects of certificates and of the files beside them.
 #[test]
-fn what_is_wrong_with_certificates_is_told() {
+fn defects_of_certificates_are_reported() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -297,7 +297,7 @@ fn what_is_wrong_with_certificates_is_told() {
 /// A file that this user may not read, though HAProxy, which started as another user, could: the file is named, and the
 /// others are checked all the same.
 #[test]
-fn a_file_that_may_not_be_read_is_told() {
+fn an_unreadable_file_is_reported() {
     let world = World::new();
     let lab = Lab::start([&world.ca]).unwrap();
     let (secret, open) = (world.cert("secret", &lab.url()), world.cert("open", &lab.url()));
@@ -327,7 +327,7 @@ fn a_file_that_may_not_be_read_is_told() {
 
 /// Common mistakes: the wrong path, a level that is too low, no socket at all.
 #[test]
-fn a_newcomers_mistakes_are_told_with_what_to_do() {
+fn common_mistakes_are_reported_with_a_remedy() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -404,7 +404,7 @@ fn a_newcomers_mistakes_are_told_with_what_to_do() {
 /// An unfinished change of another program blocks deliveries. In quiet mode, only problems for the operator are
 /// reported.
 #[test]
-fn a_change_that_was_not_ended_is_told() {
+fn an_unfinished_change_is_reported() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -436,7 +436,7 @@ fn a_change_that_was_not_ended_is_told() {
 
 /// The HAProxy behind a socket started with another configuration than the one that names the socket.
 #[test]
-fn another_configuration_than_the_running_one_is_told() {
+fn a_configuration_other_than_the_running_one_is_reported() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();

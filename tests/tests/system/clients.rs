@@ -148,7 +148,7 @@ impl Scene {
 
 /// Responses from the responder reach HAProxy over the network.
 #[test]
-fn every_client_accepts_what_was_fetched_whatever_certificates_came_with_it() {
+fn every_client_accepts_fetched_responses_with_any_certificates() {
     with_each_haproxy(|binary| {
         for is_delegated in [true, false] {
             let scene = Scene::new(is_delegated);
@@ -169,7 +169,7 @@ fn every_client_accepts_what_was_fetched_whatever_certificates_came_with_it() {
 
 /// Responses in the long form are in files, which HAProxy loaded at its start. No responder answers.
 #[test]
-fn every_client_accepts_what_lay_in_files_whatever_certificates_came_with_it() {
+fn every_client_accepts_responses_from_files_with_any_certificates() {
     with_each_haproxy(|binary| {
         for is_delegated in [true, false] {
             let scene = Scene::new(is_delegated);

@@ -25,7 +25,7 @@ fn set(file: &Path, by: i64) {
 }
 
 #[test]
-fn once_the_clock_is_right_again_every_staple_is_back_and_none_is_withdrawn() {
+fn a_corrected_clock_restores_every_staple_and_withdraws_none() {
     let Some(library) = library() else { return };
     with_each_haproxy(|binary| {
         let world = World::new();

@@ -47,7 +47,7 @@ fn stapled(world: &World, configuration: &Path) -> Stapled {
 /// Certificates in all forms of a configuration: each handshake is stapled. After a restart of HAProxy without
 /// `stapled`, each is stapled from the file that HAProxy finds.
 #[test]
-fn a_configuration_is_all_it_takes() {
+fn a_configuration_alone_is_enough() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -108,7 +108,7 @@ fn a_configuration_is_all_it_takes() {
 /// HAProxy does not start without a response file that its configuration names. For a revoked certificate, the file is
 /// empty.
 #[test]
-fn a_named_file_is_emptied_and_never_removed() {
+fn a_file_that_the_configuration_names_is_emptied_and_never_removed() {
     with_each_haproxy(|binary| {
         if !has_stores(binary) {
             return;
@@ -181,7 +181,7 @@ fn a_crt_store_is_served_from_the_socket_alone() {
 
 /// If HAProxy would look for a response without finding the issuer, no response is written: HAProxy would not start.
 #[test]
-fn no_file_keeps_haproxy_from_starting() {
+fn no_staple_file_prevents_haproxys_start() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -223,7 +223,7 @@ fn no_file_keeps_haproxy_from_starting() {
 /// A new line in a crt-list, a new file in a directory, and another list in the configuration take effect without a
 /// restart.
 #[test]
-fn changes_are_taken_up_as_they_are_made() {
+fn changes_of_the_configuration_take_effect_at_once() {
     let world = World::new();
     let lab = Lab::start([&world.ca]).unwrap();
     let names = ["first", "second", "third", "fourth"];
@@ -271,7 +271,7 @@ fn changes_are_taken_up_as_they_are_made() {
 
 /// After a change that leaves the configuration unreadable or incomplete, the earlier one stays in use.
 #[test]
-fn what_cannot_be_read_is_taken_as_it_was() {
+fn an_unreadable_configuration_keeps_the_earlier_one() {
     let world = World::new();
     let lab = Lab::start([&world.ca]).unwrap();
     let [first, second, third] =
@@ -303,7 +303,7 @@ fn what_cannot_be_read_is_taken_as_it_was() {
 /// HAProxy gets another admin socket, and further ones: they are used without a restart of `stapled`, and no CA is
 /// asked again.
 #[test]
-fn other_sockets_are_used_at_once() {
+fn new_admin_sockets_are_used_at_once() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -368,7 +368,7 @@ fn a_configuration_and_paths_are_merged() {
 /// One HAProxy, named by its configuration and by path and socket: it knows each certificate by one name, and gets each
 /// staple under that name.
 #[test]
-fn what_is_said_twice_is_one_thing() {
+fn a_haproxy_that_is_named_twice_is_handled_once() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -394,7 +394,7 @@ fn what_is_said_twice_is_one_thing() {
 
 /// The forms of admin sockets that accept connections.
 #[test]
-fn every_kind_of_socket_is_talked_to() {
+fn every_kind_of_socket_is_used() {
     with_each_haproxy(|binary| {
         let name = format!("stapled-test-{}-{}", std::process::id(), binary.len());
         let forms = [
@@ -433,7 +433,7 @@ fn every_kind_of_socket_is_talked_to() {
 
 /// A difference between the running HAProxy and its configuration is reported once, and not during a reload.
 #[test]
-fn what_the_running_haproxy_has_otherwise_is_told_once() {
+fn a_difference_from_the_configuration_is_reported_once() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();

@@ -11,7 +11,7 @@ const GOOD: usize = 195;
 const EXCHANGE: Duration = Duration::from_secs(15);
 
 #[test]
-fn broken_certificates_are_named_and_hold_up_nobody() {
+fn broken_certificates_are_named_and_delay_no_others() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();

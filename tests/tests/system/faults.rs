@@ -160,7 +160,7 @@ fn limit_files(pid: u32, limit: usize) {
 }
 
 #[test]
-fn without_file_descriptors_it_says_so_costs_nothing_and_recovers() {
+fn missing_file_descriptors_are_reported_and_lose_no_staple() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = short_lab(&world);
@@ -198,7 +198,7 @@ fn without_file_descriptors_it_says_so_costs_nothing_and_recovers() {
 }
 
 #[test]
-fn a_file_that_its_user_may_not_read_is_named_and_holds_up_nobody() {
+fn an_unreadable_file_is_named_and_delays_no_other() {
     let world = World::new();
     let lab = Lab::start([&world.ca]).unwrap();
     let (secret, open) = (world.cert("secret", &lab.url()), world.cert("open", &lab.url()));
@@ -225,7 +225,7 @@ fn a_file_that_its_user_may_not_read_is_named_and_holds_up_nobody() {
 }
 
 #[test]
-fn without_word_of_changes_they_are_found_by_looking() {
+fn without_file_watching_a_scan_finds_changes() {
     // A namespace of the user's own, in which file watching is forbidden.
     let script = "echo 0 >/proc/sys/user/max_inotify_instances && exec \"$@\"";
     let words = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"];

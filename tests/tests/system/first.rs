@@ -14,7 +14,7 @@ fn assert_bare(haproxy: &Haproxy, world: &World, certs: &[&Cert]) {
 }
 
 #[test]
-fn every_handshake_carries_what_the_responder_sent() {
+fn every_handshake_has_the_responders_answer() {
     every_handshake_carries_it(|world, url| {
         let of_key = |name: &str, key| world.cert_with(name, |profile| profile.key(key).ocsp_url(url));
         let must_staple = world.cert_with("must-staple", |profile| profile.ocsp_url(url).must_staple(true));
@@ -61,12 +61,12 @@ fn every_handshake_carries_it(issue: impl Fn(&World, &str) -> Vec<Cert> + Sync) 
 }
 
 #[test]
-fn a_strangers_responder_will_do_which_signs_itself() {
+fn openssl_as_responder_with_the_issuers_key_is_enough() {
     a_strangers_responder_will_do(false);
 }
 
 #[test]
-fn a_strangers_responder_will_do_which_has_a_delegate() {
+fn openssl_as_responder_with_a_delegate_is_enough() {
     a_strangers_responder_will_do(true);
 }
 

@@ -41,7 +41,7 @@ fn world_of_lies(validity: Duration) -> (World, Vec<(Cert, Lab, Fault, &'static 
 }
 
 #[test]
-fn no_lie_is_ever_stapled() {
+fn no_wrong_answer_is_ever_stapled() {
     with_each_haproxy(|binary| {
         let (world, certs) = world_of_lies(Duration::from_secs(86_400));
         let haproxy = Haproxy::of(binary, &world, "a").start();
@@ -66,7 +66,7 @@ fn no_lie_is_ever_stapled() {
 }
 
 #[test]
-fn no_lie_destroys_a_good_staple() {
+fn no_wrong_answer_replaces_a_good_staple() {
     with_each_haproxy(|binary| {
         // HAProxy uses the staple for 40 s; the renewal comes after 20 s.
         let (world, certs) = world_of_lies(Duration::from_secs(340));
@@ -96,7 +96,7 @@ fn no_lie_destroys_a_good_staple() {
 }
 
 #[test]
-fn an_answer_that_haproxy_cannot_take_displaces_no_good_staple() {
+fn an_answer_that_haproxy_cannot_use_replaces_no_good_staple() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::builder().authority(&world.ca).validity(Duration::from_secs(360)).start().unwrap();

@@ -60,7 +60,7 @@ fn responses_of_six_minutes_leave_no_gap() {
 }
 
 #[test]
-fn responses_that_haproxy_does_not_send_are_told_at_once() {
+fn responses_that_haproxy_does_not_send_are_reported_at_once() {
     with_each_haproxy(|binary| {
         for (seconds, event) in [(120, "event=delivery_failed"), (310, "event=short_lived")] {
             let world = World::new();

@@ -22,7 +22,7 @@ fn row<'r>(rows: &'r [Value], cert: &Cert) -> &'r Value {
 }
 
 #[test]
-fn the_exit_code_and_the_summary_say_how_it_went() {
+fn the_exit_code_and_the_summary_show_the_result() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -75,7 +75,7 @@ fn the_exit_code_and_the_summary_say_how_it_went() {
 }
 
 #[test]
-fn nothing_to_do_and_nothing_to_be_done() {
+fn passes_without_certificates_or_with_wrong_arguments_have_their_exit_codes() {
     let world = World::new();
     let finished = once(&world, &[]);
     assert_eq!(finished.code, 0, "{finished:?}");

@@ -20,7 +20,7 @@ fn write_config(world: &World, text: &str) {
 }
 
 #[test]
-fn a_changed_configuration_costs_no_handshake_its_staple_and_no_ca_a_question() {
+fn a_changed_configuration_loses_no_staple_and_asks_no_ca() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -75,7 +75,7 @@ fn a_changed_configuration_costs_no_handshake_its_staple_and_no_ca_a_question() 
 }
 
 #[test]
-fn sigterm_ends_it_within_seconds_though_haproxy_and_the_ca_hang() {
+fn sigterm_ends_the_daemon_within_seconds_while_haproxy_and_the_ca_hang() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -99,7 +99,7 @@ fn sigterm_ends_it_within_seconds_though_haproxy_and_the_ca_hang() {
 }
 
 #[test]
-fn the_gate_opens_when_haproxy_is_there() {
+fn waiting_ends_when_haproxy_has_its_staples() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -125,7 +125,7 @@ fn the_gate_opens_when_haproxy_is_there() {
 }
 
 #[test]
-fn status_tells_of_each_server() {
+fn status_shows_each_server() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();

@@ -27,7 +27,7 @@ fn a_responder_that_is_down_is_asked_again() {
 }
 
 #[test]
-fn a_socket_that_is_not_there_is_told_of_and_used_when_it_appears() {
+fn a_missing_socket_is_reported_and_used_when_it_appears() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();

@@ -56,7 +56,7 @@ fn a_master_alone_is_enough() {
 }
 
 #[test]
-fn what_is_served_is_stapled_while_its_file_holds_another() {
+fn a_served_certificate_is_stapled_while_its_file_has_another() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -85,7 +85,7 @@ fn what_is_served_is_stapled_while_its_file_holds_another() {
 }
 
 #[test]
-fn a_copy_beside_the_file_will_do_and_what_lies_nowhere_is_told() {
+fn a_copy_beside_the_file_is_enough_and_a_missing_file_is_reported() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -105,7 +105,7 @@ fn a_copy_beside_the_file_will_do_and_what_lies_nowhere_is_told() {
 }
 
 #[test]
-fn what_comes_and_goes_in_the_running_process_is_noticed() {
+fn changes_in_the_running_process_are_noticed() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();

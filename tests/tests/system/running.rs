@@ -83,7 +83,7 @@ fn haproxy_starts_again_with_what_it_looks_for() {
 
 /// The same with paths: HAProxy's configuration, which its socket names, says where HAProxy looks beside them.
 #[test]
-fn what_lies_in_paths_is_looked_at_as_haproxy_does() {
+fn certificates_in_paths_are_read_as_haproxy_reads_them() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -159,7 +159,7 @@ fn certificates_are_found_by_the_names_of_a_store_and_their_issuer_in_a_director
 /// A certificate that another version of HAProxy would load instead is not a problem for the operator. Without a
 /// running HAProxy, both are shown.
 #[test]
-fn what_depends_on_a_condition_may_be_absent() {
+fn certificates_under_a_condition_may_be_absent() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let (one, other) = (world.cert_with("one", |profile| profile), world.cert_with("other", |profile| profile));
@@ -183,7 +183,7 @@ fn what_depends_on_a_condition_may_be_absent() {
 /// The running HAProxy decides questions that its configuration leaves open: a certificate gets no staple until HAProxy
 /// has loaded it.
 #[test]
-fn the_running_haproxy_decides_what_conditions_leave_open() {
+fn the_running_haproxy_decides_undecided_conditions() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();

@@ -10,7 +10,7 @@ fn in_folder(world: &World, folder: &str, lab: &Lab) -> Cert {
 }
 
 #[test]
-fn two_paths_and_their_two_sockets() {
+fn two_paths_are_delivered_to_their_own_sockets() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();
@@ -31,7 +31,7 @@ fn two_paths_and_their_two_sockets() {
 }
 
 #[test]
-fn one_path_and_two_sockets_of_which_one_is_dead() {
+fn a_dead_socket_does_not_affect_the_other() {
     with_each_haproxy(|binary| {
         let world = World::new();
         let lab = Lab::start([&world.ca]).unwrap();

@@ -28,7 +28,7 @@ fn assert_whole(certs: &[Cert], when: &str) {
 }
 
 #[test]
-fn modes_are_the_certificates_and_nothing_is_left_behind() {
+fn staple_files_have_the_certificates_mode_and_leave_no_other_file() {
     let world = World::new();
     let lab = Lab::start([&world.ca]).unwrap();
     let (secret, shared) = (world.cert("secret", &lab.url()), world.cert("shared", &lab.url()));
@@ -55,7 +55,7 @@ fn modes_are_the_certificates_and_nothing_is_left_behind() {
 
 /// A deployment replaces a whole directory by one without the files that were written into the old one.
 #[test]
-fn a_directory_that_is_put_in_place_anew_gets_its_staples_again() {
+fn a_replaced_directory_gets_its_staples_again() {
     let world = World::new();
     let lab = Lab::start([&world.ca]).unwrap();
     let certs: Vec<Cert> = (0..3).map(|number| world.cert(&format!("c{number}"), &lab.url())).collect();
@@ -79,7 +79,7 @@ fn a_directory_that_is_put_in_place_anew_gets_its_staples_again() {
 }
 
 #[test]
-fn kept_staples_are_used_again_unless_told_otherwise() {
+fn kept_staples_are_used_again_unless_an_option_forbids_it() {
     let world = World::new();
     let lab = Lab::start([&world.ca]).unwrap();
     let certs: Vec<Cert> = (0..5).map(|number| world.cert(&format!("c{number}"), &lab.url())).collect();
@@ -106,7 +106,7 @@ fn kept_staples_are_used_again_unless_told_otherwise() {
 }
 
 #[test]
-fn one_off_asks_by_the_rule_of_the_daemon_and_keeps_what_it_asks_for_in_vain() {
+fn one_pass_asks_when_the_daemon_would_and_keeps_staples_after_a_failure() {
     let world = World::new();
     // The answer was produced in advance, two hours ago, and is good for a week.
     let lab = Lab::builder()
@@ -132,7 +132,7 @@ fn one_off_asks_by_the_rule_of_the_daemon_and_keeps_what_it_asks_for_in_vain() {
 }
 
 #[test]
-fn killed_at_any_instant_it_leaves_whole_files() {
+fn a_kill_at_any_instant_leaves_complete_files() {
     let world = World::new();
     let lab = Lab::start([&world.ca]).unwrap();
     let certs: Vec<Cert> = (0..40).map(|number| world.cert(&format!("c{number}"), &lab.url())).collect();

@@ -123,7 +123,7 @@ fn test_macro(before: &str) -> bool {
 }
 
 #[test]
-fn nothing_of_the_originals_table_is_left_out() {
+fn the_table_covers_the_original_faults() {
     for words in [
         "the file cannot be read",
         "the certificate cannot be parsed",

@@ -16,7 +16,7 @@ const DAY: i64 = 86_400;
 
 /// The authority, its certificates and its delegate.
 #[derive(Debug)]
-pub struct World {
+pub struct Fixture {
     /// The issuer.
     pub ca: Authority,
     /// The certificate that responses are about.
@@ -39,11 +39,11 @@ macro_rules! own {
 }
 const OWN: &[(&[u8], &[u8])] = &own!["", "-g09-p256", "-g10-p384", "-g15-ed25519", "-g17-rsa1024"];
 
-static WORLD: LazyLock<World> = LazyLock::new(World::new);
+static WORLD: LazyLock<Fixture> = LazyLock::new(Fixture::new);
 
-impl World {
-    /// The world of all checks.
-    pub fn get() -> &'static World {
+impl Fixture {
+    /// The fixture of all checks, made once.
+    pub fn get() -> &'static Fixture {
         &WORLD
     }
 
@@ -73,7 +73,7 @@ impl World {
         };
         let own = OWN.iter().map(|(leaf, issuer)| chain(leaf, issuer));
         let chains = std::iter::once(chain(leaf.der(), ca.certificate())).chain(own).collect();
-        World { ca, leaf, delegate, chains }
+        Fixture { ca, leaf, delegate, chains }
     }
 
     /// The CertID of `leaf`.
