@@ -15,7 +15,7 @@ use crate::inventory::{
     CertificateStatus, DeliveryState, DeliveryStatus, Inventory, PlaceState, PlaceStatus, ProblemStatus, Standing,
 };
 use crate::ocsp::CertStatus;
-use crate::stapler;
+use crate::stapler::Outcome;
 use crate::time::Timestamp;
 
 /// One certificate, or one place without a usable certificate. Times are RFC 3339.
@@ -35,9 +35,9 @@ pub struct Row {
     pub outage: bool,
     /// The state of the certificate or place.
     pub state: State,
-    /// The outcome of a renewal on demand.
+    /// The state of a renewal on demand.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<RenewalState>,
     /// The reason for the state, as a stable word.
     #[cfg_attr(feature = "serde", serde(rename = "reason"))]
     pub code: Option<Cow<'static, str>>,
@@ -81,27 +81,18 @@ pub enum State {
     Waiting,
 }
 
-/// The outcome of a renewal on demand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// The state of a renewal on demand. In JSON, it is one word; of a renewal that is done, it is the outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
-pub enum Outcome {
+pub enum RenewalState {
     /// The request was made; the client does not wait for the answer.
     Asked,
     /// The time was up before the answer came, or before every server had it.
     Pending,
-    /// The CA answered with a new staple.
-    NewStaple,
-    /// The CA answered with the staple that is held, or with one that is no better.
-    SameStaple,
-    /// The CA has revoked the certificate.
-    Revoked,
-    /// The request failed.
-    Failed,
-    /// No request was made: the validity of the certificate is over.
-    Expired,
-    /// No request was made: no place holds the certificate any more.
-    Gone,
+    /// The renewal has this outcome.
+    #[cfg_attr(feature = "serde", serde(untagged))]
+    Done(Outcome),
 }
 
 /// What one server, or the files, have of a certificate. Times are RFC 3339.
@@ -226,7 +217,7 @@ impl Row {
     pub fn of_gone(about: &About, now: Timestamp) -> Row {
         Row {
             state: State::NoCertificate,
-            outcome: Some(Outcome::Gone),
+            outcome: Some(Outcome::Gone.into()),
             what: Some("it is gone from all its places".to_owned()),
             since: now.to_string(),
             ..Row::about(about)
@@ -295,8 +286,8 @@ impl Row {
         }
     }
 
-    /// The same row, with this outcome.
-    pub fn outcome(self, outcome: Outcome) -> Row {
+    /// The same row, with the state of a renewal on demand.
+    pub fn outcome(self, outcome: RenewalState) -> Row {
         Row { outcome: Some(outcome), ..self }
     }
 
@@ -309,14 +300,14 @@ impl Row {
     pub fn verdict(&self) -> Verdict {
         match self.state {
             State::Revoked => Verdict::Revoked,
-            _ if self.outcome == Some(Outcome::Pending) => Verdict::Failed,
+            _ if self.outcome == Some(RenewalState::Pending) => Verdict::Failed,
             State::Expired | State::NotApplicable | State::NoCertificate => Verdict::Fine,
             State::Good if self.undelivered() == 0 => Verdict::Fine,
             _ => Verdict::Failed,
         }
     }
 
-    /// Whether something is missing that can still come without anybody's help.
+    /// Whether something is missing that can still come without an operator's help.
     pub fn may_recover(&self) -> bool {
         self.verdict() == Verdict::Failed && self.state != State::MustStapleWithoutUrl
     }
@@ -372,16 +363,9 @@ impl Totals {
     }
 }
 
-impl From<stapler::Outcome> for Outcome {
-    fn from(outcome: stapler::Outcome) -> Self {
-        match outcome {
-            stapler::Outcome::NewStaple => Outcome::NewStaple,
-            stapler::Outcome::SameStaple => Outcome::SameStaple,
-            stapler::Outcome::Revoked => Outcome::Revoked,
-            stapler::Outcome::Failed => Outcome::Failed,
-            stapler::Outcome::Expired => Outcome::Expired,
-            stapler::Outcome::Gone => Outcome::Gone,
-        }
+impl From<Outcome> for RenewalState {
+    fn from(outcome: Outcome) -> Self {
+        RenewalState::Done(outcome)
     }
 }
 
@@ -437,17 +421,17 @@ impl fmt::Display for State {
 }
 
 /// A word or two for people.
-impl fmt::Display for Outcome {
+impl fmt::Display for RenewalState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Outcome::Asked => "asked",
-            Outcome::Pending => "no answer yet",
-            Outcome::NewStaple => "new staple",
-            Outcome::SameStaple => "same staple",
-            Outcome::Revoked => "REVOKED",
-            Outcome::Failed => "failed",
-            Outcome::Expired => "expired",
-            Outcome::Gone => "gone",
+            RenewalState::Asked => "asked",
+            RenewalState::Pending => "no answer yet",
+            RenewalState::Done(Outcome::NewStaple) => "new staple",
+            RenewalState::Done(Outcome::SameStaple) => "same staple",
+            RenewalState::Done(Outcome::Revoked) => "REVOKED",
+            RenewalState::Done(Outcome::Failed) => "failed",
+            RenewalState::Done(Outcome::Expired) => "expired",
+            RenewalState::Done(Outcome::Gone) => "gone",
         })
     }
 }
@@ -495,9 +479,27 @@ mod tests {
         ] {
             assert_eq!(row(state, servers).verdict(), expected, "{state:?} {servers:?}");
         }
-        assert_eq!(row(State::Good, &[]).outcome(Outcome::Pending).verdict(), Failed);
-        assert_eq!(row(State::Revoked, &[]).outcome(Outcome::Pending).verdict(), Revoked);
+        assert_eq!(row(State::Good, &[]).outcome(RenewalState::Pending).verdict(), Failed);
+        assert_eq!(row(State::Revoked, &[]).outcome(RenewalState::Pending).verdict(), Revoked);
         assert!(!row(State::MustStapleWithoutUrl, &[]).may_recover() && row(State::Problem, &[]).may_recover());
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn the_state_of_a_renewal_is_one_word_in_json() {
+        for (state, word) in [
+            (RenewalState::Asked, "asked"),
+            (RenewalState::Pending, "pending"),
+            (Outcome::NewStaple.into(), "new_staple"),
+            (Outcome::SameStaple.into(), "same_staple"),
+            (Outcome::Revoked.into(), "revoked"),
+            (Outcome::Failed.into(), "failed"),
+            (Outcome::Expired.into(), "expired"),
+            (Outcome::Gone.into(), "gone"),
+        ] {
+            assert_eq!(serde_json::to_value(state).unwrap(), word);
+            assert_eq!(serde_json::from_value::<RenewalState>(word.into()).unwrap(), state);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use stapled_core::clock::{Clock, SystemClock};
-use stapled_core::overview::{Outcome, Row};
+use stapled_core::overview::{RenewalState, Row};
 use stapled_core::stapler::{Asked, Handle, HandleError, Renewed, Selection};
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
@@ -55,8 +55,8 @@ pub(super) async fn renew(
             };
         }
     }
-    let outcome = if deadline.is_some() { Outcome::Pending } else { Outcome::Asked };
-    answer.send_open(writer, &handle, &asked, outcome).await?;
+    let state = if deadline.is_some() { RenewalState::Pending } else { RenewalState::Asked };
+    answer.send_open(writer, &handle, &asked, state).await?;
     answer.send_places(writer, &handle, &which).await?;
     let mut totals = answer.totals;
     if deadline.is_none() {
@@ -99,12 +99,12 @@ impl Answer {
         writer: &mut (impl AsyncWriteExt + Unpin),
         handle: &Handle,
         asked: &Asked,
-        outcome: Outcome,
+        state: RenewalState,
     ) -> io::Result<()> {
         let open: Vec<_> = asked.open().cloned().collect();
         for part in open.chunks(PART) {
             let statuses = handle.inventory().statuses(part);
-            let rows = statuses.iter().filter_map(Row::of_certificate).map(|row| row.outcome(outcome));
+            let rows = statuses.iter().filter_map(Row::of_certificate).map(|row| row.outcome(state));
             self.send_rows(writer, &rows.collect::<Vec<_>>()).await?;
         }
         Ok(())

@@ -121,6 +121,7 @@ pub struct Renewed {
 
 /// The outcome of a requested renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Outcome {
     /// The certificate is good, by a response that differs from the one held before.
