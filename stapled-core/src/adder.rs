@@ -330,15 +330,15 @@ impl Adder {
         // At the latest at the end of the served staple, which is withdrawn then.
         let ends = had.ends().map(|ends| self.last_moment(ends)).filter(|ends| *ends > now);
         let mut again = ends.map_or(retry, |ends| retry.min(ends));
-        let stood = matches!(&view.delivery.state, DeliveryState::Failed { code: before, .. } if *before == code);
-        let since = view.delivery.since.filter(|_| stood).unwrap_or(now);
+        let kind = error.failure();
+        let stands = matches!(view.delivery.state, DeliveryState::Failed { failure, .. } if failure == kind);
+        let since = view.delivery.since.filter(|_| stands).unwrap_or(now);
         let is_told = !matches!(error, SinkError::NotYet { .. }) || now.since(since) >= GRACE;
         if !is_told {
             again = again.min(now + GRACE);
         }
         let served_until = had.served.as_ref().map(|(staple, _)| staple.expires()).filter(|until| *until > now);
-        let delivery =
-            Delivery { state: DeliveryState::Failed { failure: error.failure(), code, what: what.clone() }, ..had };
+        let delivery = Delivery { state: DeliveryState::Failed { failure: kind, code, what: what.clone() }, ..had };
         let delivery = delivery.again(again);
         self.set_delivery(lease, view, delivery);
         if is_told {

@@ -28,8 +28,8 @@ pub enum PlaceFault {
     Expired,
     /// The certificate is not for TLS servers.
     NotForServers,
-    /// The certificate and its issuer make no chain, for another reason with this code.
-    Other(ReasonCode),
+    /// The certificate and its issuer make no chain, for another reason.
+    NoChain,
 }
 
 impl PlaceFault {
@@ -46,7 +46,7 @@ impl PlaceFault {
             PlaceFault::NotYetValid => "certificate_not_yet_valid",
             PlaceFault::Expired => "certificate_expired",
             PlaceFault::NotForServers => "not_for_servers",
-            PlaceFault::Other(code) => return code,
+            PlaceFault::NoChain => "no_chain",
         })
     }
 
@@ -64,7 +64,7 @@ impl From<&ChainError> for PlaceFault {
             ChainError::NotYetValid { .. } => PlaceFault::NotYetValid,
             ChainError::Expired { .. } => PlaceFault::Expired,
             ChainError::NotForServers { .. } => PlaceFault::NotForServers,
-            other => PlaceFault::Other(other.code()),
+            _ => PlaceFault::NoChain,
         }
     }
 }

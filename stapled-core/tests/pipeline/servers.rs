@@ -1,12 +1,15 @@
 //! Tests of the requirements of servers, and of servers that fail, forget or hang.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use stapled_core::inventory::DeliveryState;
 use stapled_core::ocsp::CertIdHash;
-use stapled_core::sink::Withdrawal;
+use stapled_core::reason::ReasonCode;
+use stapled_core::sink::{Delivered, SinkError, Site, StapleSink, Withdrawal};
+use stapled_core::staple::Staple;
 use stapled_core::stapler::{Group, Stapler};
 
 use crate::world::{Ca, DAY, HOUR, List, MINUTE, Mood, Server, Shared, World, half_life, with_issuer};
@@ -30,6 +33,30 @@ async fn a_server_that_fails_or_forgets_gets_its_staples_without_another_questio
     assert!(world.server.response_of("a.test").is_some());
     assert_eq!(world.record.count("server_lost"), 1);
     assert_eq!(world.ca.asked(), 1);
+}
+
+/// A server that has not loaded the certificate. It gives two reasons in turn.
+#[derive(Default)]
+struct NotLoaded(AtomicUsize);
+
+#[async_trait]
+impl StapleSink for NotLoaded {
+    async fn deliver(&self, _: &Staple, _: &[Site]) -> Result<Delivered, SinkError> {
+        let codes = [ReasonCode::new("certificate_unused"), ReasonCode::new("clock_set_back")];
+        let code = codes[self.0.fetch_add(1, Ordering::SeqCst) % codes.len()];
+        Err(SinkError::NotYet { code, what: "the certificate is not loaded".to_owned() })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_is_not_loaded_is_reported_after_a_while_even_if_the_reason_changes() {
+    let world = World::new();
+    world.add("a.test");
+    world.run(world.builder().sink(NotLoaded::default()));
+    world.pass(9 * SECOND).await;
+    assert_eq!(world.record.count("delivery_failed"), 0);
+    world.pass(MINUTE).await;
+    assert!(world.record.count("delivery_failed") > 0);
 }
 
 #[tokio::test(start_paused = true)]
