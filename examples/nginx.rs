@@ -52,10 +52,10 @@ use tokio::fs;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
-/// How long a reload waits for more staples. Each reload starts new workers while the old ones finish their
+/// The time that a reload waits for more staples. Each reload starts new workers while the old ones finish their
 /// connections. On a busy server a minute is better; staples, which last for days, can wait for it.
 const SETTLE: Duration = Duration::from_secs(1);
-/// How long nginx may take to read its configuration.
+/// The deadline for nginx to read its configuration.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::main]
@@ -78,9 +78,9 @@ pub(crate) struct NginxSink {
     files: FileSink,
     nginx: OsString,
     arguments: Vec<OsString>,
-    /// How many reloads were requested.
+    /// The number of requested reloads.
     asked: AtomicU64,
-    /// How many requests the last reload fulfilled, and its result.
+    /// The number of requests that the last reload fulfilled, and its result.
     done: Mutex<(u64, Result<(), SinkError>)>,
 }
 

@@ -1,1 +1,1 @@
-//! What is measured: each program in `benches/` prints its figures beside a bare limit from the same run.
+//! Benches. Each program in `benches/` prints its figures, with a bare limit from the same run for comparison.

@@ -1,4 +1,4 @@
-//! How many prepared responses a responder sends per second, over loopback with keep-alive.
+//! Measures the prepared responses that a responder sends per second, over loopback with keep-alive.
 //!
 //! ```text
 //! cargo bench -p stapled-ca --bench throughput              in this process

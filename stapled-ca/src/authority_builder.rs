@@ -1,4 +1,4 @@
-//! Building an authority.
+//! Builds an authority.
 
 use std::fs;
 use std::path::Path;

@@ -59,7 +59,7 @@ pub(crate) async fn stopped(mut stop: Stop) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// A future that ends at SIGINT or SIGTERM. The signals are caught from the call on.
+/// A future that ends at SIGINT or SIGTERM. The signals are caught as soon as the function is called.
 ///
 /// # Errors
 /// When the system refuses to catch signals. Call it within a tokio runtime.

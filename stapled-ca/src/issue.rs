@@ -1,4 +1,4 @@
-//! Making a signed certificate from a profile.
+//! Makes a signed certificate from a profile.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

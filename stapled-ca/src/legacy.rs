@@ -1,6 +1,7 @@
 //! Weak RSA: signatures with SHA-1 and keys of 1024 bits.
 //!
-//! The cryptographic library refuses both, with reason. They exist here for tests that a verifier refuses them, too.
+//! The cryptographic library refuses both, because they are not secure. They exist here for tests of verifiers, which
+//! must refuse them, too.
 //! The arithmetic takes a time that depends on the key, so such a key must not protect anything of value.
 
 use num_bigint::BigUint;

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
-/// How many letters of base64 a line has.
+/// The number of base64 characters on a line.
 const LINE: usize = 64;
 
 /// One PEM block with this label, ending in a newline.

@@ -183,7 +183,7 @@ impl Profile {
         self
     }
 
-    /// Uses an existing key: for a renewal with the same key, or for many certificates without the time for many keys.
+    /// Uses an existing key: for a renewal with the same key, or for many certificates, because making keys takes long.
     #[must_use]
     pub fn existing_key(mut self, key: Arc<Key>) -> Self {
         self.key = KeySource::Existing(key);

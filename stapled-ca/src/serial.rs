@@ -7,7 +7,7 @@ use x509_parser::prelude::FromDer as _;
 
 use crate::{der, hex};
 
-/// How many octets a serial number has at most (RFC 5280, 4.1.2.2).
+/// The most octets of a serial number (RFC 5280, 4.1.2.2).
 pub(crate) const LONGEST_SERIAL: usize = 20;
 
 /// A certificate's serial number: a non-negative integer. It is kept as a magnitude without leading zeros, so that

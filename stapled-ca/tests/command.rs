@@ -1,4 +1,4 @@
-//! The programs `stapled-ca` and `stapled-ca-lab`, run as processes.
+//! Tests of the programs `stapled-ca` and `stapled-ca-lab`, run as processes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! Each fault of the lab has the documented effect.
+//! Tests that each fault of the lab has the documented effect.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -176,7 +176,7 @@ fn connection_faults() {
     setup.set(Fault::Close);
     assert_eq!(exchange(address, &request).unwrap(), b"");
 
-    // A hang: no byte comes, and the lab can be dropped all the same.
+    // A hang: no byte comes, and the drop of the lab does not wait.
     setup.set(Fault::Hang);
     let mut hung = TcpStream::connect(address).unwrap();
     hung.write_all(&request).unwrap();

@@ -1,4 +1,4 @@
-//! OpenSSL verifies certificates and responses.
+//! Tests with OpenSSL, which verifies certificates and responses.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

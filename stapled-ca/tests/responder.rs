@@ -1,4 +1,4 @@
-//! The responder over HTTP: caching, limits, concurrency, malformed input.
+//! Tests of the responder over HTTP: caching, limits, concurrency, malformed input.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

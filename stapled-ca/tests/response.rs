@@ -1,4 +1,4 @@
-//! The builder of responses: right by default, wrong in one place on demand.
+//! Tests of the builder of responses: right by default, wrong in one place on demand.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

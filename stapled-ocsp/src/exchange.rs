@@ -40,7 +40,7 @@ pub enum Method {
 pub struct Answer {
     /// The bytes of the answer. `None`: the answer that is already held is still the newest (status 304).
     pub body: Option<Bytes>,
-    /// How long caches may keep the answer, from now, less its age (RFC 9111 §4.2).
+    /// The time for which caches may keep the answer from now on, without its age (RFC 9111 §4.2).
     pub max_age: Option<Duration>,
     /// The end of the time for which caches may keep the answer. It counts only without `max_age`.
     pub expires: Option<Timestamp>,

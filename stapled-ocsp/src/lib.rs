@@ -1,14 +1,14 @@
 //! OCSP responses, judged as the strictest TLS client would.
 //!
 //! The crate reads certificates and OCSP responses, builds requests, decides whether a response may be stapled, and
-//! plans when to ask again. It has no clock, no files, no network and no runtime: times and bytes are arguments.
+//! plans the time of the next question. It has no clock, no files, no network and no runtime: times and bytes are arguments.
 //!
 //! # Modules, from the ground up
 //!
 //! - [`time`], [`reason`], [`subject`], [`url_text`], [`hash`]: instants, reason codes, the identity of a certificate,
 //!   URLs as text, SHA-256.
-//! - [`oid`], [`ocsp`], [`certificate`], [`bundle`], [`chain`]: what is on the wire and on disk; nothing is vouched for.
-//! - [`issuance`], [`lookup`]: which certificate issued another one, and where a server looks for the issuer.
+//! - [`oid`], [`ocsp`], [`certificate`], [`bundle`], [`chain`]: the objects on the wire and on disk, not verified.
+//! - [`issuance`], [`lookup`]: whether one certificate issued another, and where a server looks for the issuer.
 //! - [`staple`]: the judgement. A [`Judge`](staple::Judge) is the only origin of a [`Staple`](staple::Staple).
 //! - [`refresh`]: when to ask again.
 //! - [`exchange`], [`not_ocsp`], [`inquiry`]: one question to a responder, its answer, and which question comes next.

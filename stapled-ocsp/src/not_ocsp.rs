@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn words_name_the_type_the_first_bytes_and_what_it_means() {
+    fn messages_name_the_type_the_first_bytes_and_the_cause() {
         let page = format!("<html>\u{1b}[31m\n{}", "x".repeat(1000));
         let came = NotOcsp::of(page.replace('\u{1b}', "\t").as_bytes(), Some(" text/html ")).unwrap();
         let words = came.to_string();

@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_is_asked_for_when_it_is_due_spread_over_the_time_until_then() {
+    fn kept_staples_are_renewed_when_due_spread_over_the_time_until_then() {
         let policy = RefreshPolicy::default();
         assert_eq!(policy.due_at(week()), START + HOUR);
         assert_eq!(half_life().due_at(week()), START + 4 * DAY);
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(renew(&policy, week(), now, 0.0), now + HOUR);
         let now = week().until - 4 * HOUR;
         assert_eq!(renew(&policy, week(), now, 0.0), now + HOUR / 2);
-        // Half of a twentieth sooner at random, and never less than no pause, whatever the jitter.
+        // The jitter makes the renewal earlier by half of a twentieth. No jitter makes the pause negative.
         assert_eq!(renew(&policy, week(), now, 0.5), now + HOUR / 2 - HOUR / 80);
         let wild = RefreshPolicy { jitter: 5.0, ..policy };
         assert_eq!(renew(&wild, week(), now, 0.9), now + policy.minimum_interval);
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_late_is_spread_while_there_is_time() {
+    fn overdue_renewals_are_spread_over_the_remaining_time() {
         let policy = RefreshPolicy::default();
         let (due, until) = (START + 4 * DAY, week().until);
         let spread = |now: Timestamp, chance| policy.spread(week(), due, now, chance).map(|at| at.since(now));

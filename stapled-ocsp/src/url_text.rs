@@ -12,7 +12,7 @@ pub(crate) fn tidied(url: &str) -> String {
 }
 
 /// Hides credentials in a URL, or in a text that may have URLs in it: `***` replaces each part that could be a user
-/// name or password. A URL without credentials stays as it is. A text that is not a URL loses everything before its
+/// name or password. A URL without credentials stays unchanged. A text that is not a URL loses everything before its
 /// last `@`.
 ///
 /// ```

@@ -191,7 +191,7 @@ fn every_kind_of_key_and_malformed_extensions_are_read() {
     let critical = Extension::critical(&[1, 3, 6, 1, 4, 1, 99_999, 1], b"anything".to_vec());
     let critical = read(&ca.issue(&profile("a.test").extension(critical)).unwrap());
     assert_eq!(critical.unknown_critical_extension(), Some("1.3.6.1.4.1.99999.1"));
-    // The description of a candidate is short, whatever the length of its identifier.
+    // The description is short for an identifier of any length.
     let long: Vec<u64> = [1, 3].into_iter().chain(0..5000).collect();
     let long = read(&ca.issue(&profile("a.test").extension(Extension::critical(&long, vec![5, 0]))).unwrap());
     assert!(long.unknown_critical_extension().is_some_and(|told| told.len() < 100));

@@ -169,7 +169,7 @@ fn no_responder_is_asked_more_than_four_times() {
 fn a_fixed_method_or_hash_is_kept() {
     let chain = chain();
     let unknown = [Trouble::Unknown, Trouble::Unknown];
-    // A server finds its staple by SHA-1 only: an answer to another question is useless to it, whatever the habits are.
+    // A server finds its staple by SHA-1 only: an answer with another hash is useless to it, so habits do not count.
     let only = Inquiry::new(&chain, URL, HashChoice::Only(Sha1)).habits(habits(None, Some(Sha256)));
     assert_eq!(asked(only, &unknown).0, [(Sha1, Get), (Sha1, Post)]);
     for method in [Get, Post] {

@@ -1,5 +1,5 @@
-//! Tests with OCSP responses of known verdicts. The project's own always run. A larger collection runs if it is beside
-//! the project, or if `STAPLED_VECTORS` names it.
+//! Tests with OCSP responses of known verdicts. The project's own vectors always run. A larger collection runs if it is
+//! beside the project, or if `STAPLED_VECTORS` names it.
 
 // A test that cannot go on says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]

@@ -44,7 +44,7 @@ impl OpensslResponder {
 
     /// The line of the responder's index for a valid certificate.
     pub fn valid(serial: &Serial) -> String {
-        // State, end, revocation, serial number, file, name. The end does not matter here.
+        // State, end, revocation, serial number, file, name. The responder does not use the end.
         format!("V\t491231235959Z\t\t{serial}\tunknown\t/CN=any\n")
     }
 

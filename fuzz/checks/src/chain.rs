@@ -13,7 +13,7 @@ use crate::fixture::{self, Fixture};
 /// A private key without value, and a part of it.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJ\n-----END PRIVATE KEY-----\n";
 const SECRET: &str = "CQkJCQkJ";
-/// How many certificates of one file are joined with each other.
+/// The most certificates of one file that are joined with each other.
 const JOINED: usize = 4;
 
 /// Reads the bytes as a file, PEM or DER. Joins its certificates with each other and with the fixture's authority.

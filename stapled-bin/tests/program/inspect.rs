@@ -299,7 +299,7 @@ fn forms_of_files() {
     for (contents, message) in [
         (&b""[..], "the input is empty"),
         (b"hell", "not an OCSP response: not strict DER"),
-        (b"hello!", "no base64: Invalid symbol 33"),
+        (b"hello!", "nor base64: Invalid symbol 33"),
         (b"\x30\x80\x00\x00", "not a certificate: not strict DER: an indefinite length"),
         (&[response.as_slice(), b"\0"].concat(), "bytes after the end"),
         (question.leaf.key_pem().as_bytes(), "no response, request or certificate in the input"),

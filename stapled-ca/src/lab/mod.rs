@@ -150,7 +150,7 @@ impl Lab {
         self.shared.issuer_of(serial)?.set_status(serial, Status::Good)
     }
 
-    /// Changes how long after signing nextUpdate lies, in whole seconds.
+    /// Changes the time from signing to nextUpdate, in whole seconds.
     pub fn set_validity(&self, validity: Duration) {
         self.shared.responder.set_validity(validity);
     }
@@ -197,13 +197,13 @@ impl LabBuilder {
         self
     }
 
-    /// How long after signing nextUpdate lies. Default: seven days.
+    /// The time from signing to nextUpdate. Default: seven days.
     pub fn validity(mut self, validity: Duration) -> Self {
         self.responder = self.responder.validity(validity);
         self
     }
 
-    /// How long before signing thisUpdate lies. Default: zero.
+    /// The time from thisUpdate to signing. Default: zero.
     pub fn backdate(mut self, backdate: Duration) -> Self {
         self.responder = self.responder.backdate(backdate);
         self

@@ -11,7 +11,7 @@ use crate::lab::fault::Fault;
 use crate::ocsp::OcspRequest;
 use crate::serial::Serial;
 
-/// How many questions are kept.
+/// The most questions that are kept.
 const LOG_LIMIT: usize = 100_000;
 
 /// One question to a lab.
@@ -55,7 +55,7 @@ struct Faults {
 #[derive(Debug)]
 struct Active {
     fault: Fault,
-    /// How often the fault is still applied; `None` means always.
+    /// The number of questions to which the fault still applies; `None` means all.
     left: Option<u32>,
 }
 

@@ -21,9 +21,9 @@ use crate::responder::{Question, request_in_path};
 
 /// Zeros that follow a reply that is too long.
 const ZEROS: &[u8] = &[0; 16 * 1024];
-/// How many octets the head of a request may have.
+/// The most octets of a request's head.
 const MOST_HEAD: usize = 64 * 1024;
-/// How many octets the body of a request may have.
+/// The most octets of a request's body.
 const MOST_BODY: usize = 64 * 1024;
 
 /// Answers requests until the client closes the connection or a fault ends it.

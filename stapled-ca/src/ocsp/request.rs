@@ -3,7 +3,7 @@
 use crate::der;
 use crate::ocsp::cert_id::CertId;
 
-/// How many certificates one request may ask about.
+/// The most certificates in one request.
 pub const MOST_REQUESTS: usize = 16;
 /// id-pkix-ocsp-nonce
 const NONCE: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 2];

@@ -99,8 +99,8 @@ impl ResponseBuilder {
         Self::status_only(status.code())
     }
 
-    /// A complete response with this number as status and without responseBytes, DER. 0 is *successful*, though there
-    /// is no answer; 4 and 7 are not defined.
+    /// A complete response with this number as status and without responseBytes, DER. 0 is *successful*, although the
+    /// response has no answer; 4 and 7 are not defined.
     #[must_use]
     pub fn status_only(code: u8) -> Vec<u8> {
         der::sequence(&[der::value(der::ENUMERATED, &[code])])

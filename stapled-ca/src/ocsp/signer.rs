@@ -17,8 +17,8 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// A signer with this identity, which embeds `certificate` in its responses. Nothing checks that the three belong
-    /// together.
+    /// A signer with this identity, which embeds `certificate` in its responses. The caller must pass an
+    /// identity, key and certificate that belong together.
     #[must_use]
     pub fn new(key: Arc<Key>, identity: IssuerIdentity, certificate: Option<Vec<u8>>) -> Self {
         Self { key, identity, certificate, not_after: i64::MAX }

@@ -3,7 +3,7 @@
 use crate::clock::DAY;
 use crate::der;
 
-/// How long after thisUpdate nextUpdate lies by default, in seconds.
+/// The default time from thisUpdate to nextUpdate, in seconds.
 const VALIDITY: i64 = 7 * DAY;
 
 /// The fields of a SingleResponse (RFC 6960, 4.2.1), DER.

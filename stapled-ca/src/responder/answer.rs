@@ -1,4 +1,4 @@
-//! Answering an OCSP request with a signed response.
+//! Answers an OCSP request with a signed response.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,10 +18,10 @@ use crate::responder::access::{AccessObserver, Outcome, Tally};
 use crate::responder::policy::{Clock, Policy, Served, UnknownSerial};
 use crate::serial::Serial;
 
-/// How many prepared responses are kept. A CertID has many encodings, so a client that tries them all must not fill
-/// the memory.
+/// The most prepared responses that are kept. A CertID has many encodings, so a client that tries them all must not
+/// fill the memory.
 const MOST_PREPARED: usize = 200_000;
-/// How many octets of its SHA-256 hash are the ETag of a response.
+/// The number of octets of a response's SHA-256 hash that are its ETag.
 const ETAG_OCTETS: usize = 16;
 
 /// An OCSP responder, which answers for its authorities. [`Responder::builder`] builds one.
@@ -84,7 +84,7 @@ impl Responder {
         self.prepared.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Changes how long after signing nextUpdate lies, in whole seconds. Prepared responses are dropped.
+    /// Changes the time from signing to nextUpdate, in whole seconds. Prepared responses are dropped.
     pub fn set_validity(&self, validity: Duration) {
         self.policy.validity.store(validity.as_secs(), Ordering::Relaxed);
         self.forget();
@@ -103,7 +103,7 @@ impl Responder {
         }
     }
 
-    /// How long after signing nextUpdate lies, in seconds.
+    /// The time from signing to nextUpdate, in seconds.
     pub(crate) fn validity_seconds(&self) -> i64 {
         seconds(Duration::from_secs(self.policy.validity.load(Ordering::Relaxed)))
     }

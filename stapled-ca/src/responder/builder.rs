@@ -1,4 +1,4 @@
-//! Building a responder.
+//! Builds a responder.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -62,13 +62,13 @@ impl ResponderBuilder {
         self
     }
 
-    /// How long after signing nextUpdate lies. Default: seven days.
+    /// The time from signing to nextUpdate. Default: seven days.
     pub fn validity(mut self, validity: Duration) -> Self {
         self.policy.validity = AtomicU64::new(validity.as_secs());
         self
     }
 
-    /// How long before signing thisUpdate lies, for clients with a slow clock. Default: zero.
+    /// The time from thisUpdate to signing, for clients with a slow clock. Default: zero.
     pub fn backdate(mut self, backdate: Duration) -> Self {
         self.policy.backdate = backdate;
         self
@@ -116,7 +116,7 @@ impl ResponderBuilder {
         self
     }
 
-    /// How many threads answer. Default: one.
+    /// The number of threads that answer. Default: one.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
         self

@@ -15,7 +15,7 @@ use crate::{der, hex};
 
 const OCSP_RESPONSE: HeaderValue = HeaderValue::from_static("application/ocsp-response");
 const NOT_FOUND: &str = "This is an OCSP responder: POST a request, or GET with its base64 as the path.\n";
-/// After how many slashes of a path a request is searched.
+/// The most slashes in a path after which a request is searched.
 const MOST_SLASHES: usize = 64;
 
 /// base64 with or without padding: some clients omit it.
@@ -111,8 +111,8 @@ pub(crate) fn file_name(name: &str) -> String {
 
 /// The request in the path of a GET, DER.
 ///
-/// base64 may contain slashes, and the URL before it may have a path. So the part after each slash is tried, the
-/// longest first, and the first one that is base64 of one DER value is taken.
+/// base64 may contain slashes, and the responder's URL may have a path. So the text after each slash is decoded, the
+/// longest text first. The first text that is base64 of one DER value is the request.
 pub(crate) fn request_in_path(path: &str) -> Option<Vec<u8>> {
     let text = percent_decode(path.as_bytes())?;
     let slashes = text.iter().enumerate().filter(|(_, octet)| **octet == b'/').take(MOST_SLASHES);
@@ -123,7 +123,7 @@ pub(crate) fn request_in_path(path: &str) -> Option<Vec<u8>> {
         .filter_map(|text| LENIENT.decode(text).ok())
         .collect();
     let whole = candidates.iter().position(|der| der::only(der, der::SEQUENCE).is_some());
-    // Without such a part, the first one is answered with malformedRequest.
+    // If no text is one DER value, the first text is the request, and the answer is malformedRequest.
     candidates.into_iter().nth(whole.unwrap_or(0))
 }
 

@@ -34,7 +34,7 @@ pub enum UnknownSerial {
 pub(crate) struct Policy {
     /// Seconds from signing to nextUpdate. May change while the responder runs.
     pub(crate) validity: AtomicU64,
-    /// How long before signing thisUpdate lies.
+    /// The time from thisUpdate to signing.
     pub(crate) backdate: Duration,
     pub(crate) unknown_serial: UnknownSerial,
     pub(crate) echo_nonce: bool,

@@ -26,13 +26,13 @@ use crate::responder::http::{Question, file_name};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// How many connections are served at once. Further connections wait to be accepted.
+    /// The most connections that are served at once. Further connections wait to be accepted.
     pub connections: usize,
-    /// How many octets the body of a request may have.
+    /// The most octets of a request's body.
     pub body: usize,
-    /// How long the head of a request may take, and how long a connection may be idle.
+    /// The deadline for the head of a request, and for an idle connection.
     pub head: Duration,
-    /// How long the body of a request may take.
+    /// The deadline for the body of a request.
     pub body_time: Duration,
 }
 

@@ -66,13 +66,17 @@ pub enum Refusal {
         signer: String,
     },
     /// The responderID names neither the issuer nor a certificate in the response, which has none.
-    #[error("the response names {responder} as its signer, which is not the issuer, and has no certificate of it")]
+    #[error(
+        "the signer that the response names, {responder}, is not the issuer and has no certificate in the response"
+    )]
     ResponderCertMissing {
         /// The responderID in words.
         responder: String,
     },
     /// The responderID names none of the certificates in the response.
-    #[error("the response names {responder} as its signer, but none of its certificates has this name or key")]
+    #[error(
+        "the signer that the response names, {responder}, fits neither the issuer nor a certificate in the response"
+    )]
     ResponderIdMismatch {
         /// The responderID in words.
         responder: String,

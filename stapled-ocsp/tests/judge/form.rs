@@ -176,7 +176,7 @@ fn malformed_fields_and_values() {
     }
 }
 
-/// The error fits one line of a log, whatever the size of the response.
+/// The error fits one line of a log, for a response of any size.
 #[test]
 fn refusals_are_short() {
     let case = Case::new(KeyType::EcdsaP256);

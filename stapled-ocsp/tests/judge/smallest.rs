@@ -217,7 +217,7 @@ fn many_certificates_cost_few_checks() {
     };
     check(&case, &twins(60), Some(&own), "60 twins before it");
     assert_eq!(case.verdict(&twins(130)), "too_large");
-    // One key costs one check, whatever the number of its certificates.
+    // One key costs one check, for any number of certificates with it.
     let stranger = authority("Judged CA", KeyType::EcdsaP256);
     let key = stranger.issue(&responder()).unwrap();
     let same_key = |number| {

@@ -42,10 +42,10 @@ struct Serve {
     /// Let requests to /lab/ on the same port change faults; all clients can send them
     #[arg(long)]
     control: bool,
-    /// How many seconds a right response is valid
+    /// The validity of a right response in seconds
     #[arg(long, default_value_t = 604_800, value_name = "SECONDS")]
     validity: u64,
-    /// How many seconds before the signature the validity begins
+    /// The time from the beginning of the validity to the signature, in seconds
     #[arg(long, default_value_t = 0, value_name = "SECONDS")]
     backdate: u64,
     /// Let the delegates of `stapled-ca responder` sign, instead of the authorities

@@ -42,7 +42,7 @@ pub(crate) struct Init {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) key: KeyArgument,
-    /// How many days the certificate is valid
+    /// The validity of the certificate in days
     #[arg(long, default_value_t = 3650)]
     pub(crate) days: u32,
 }
@@ -59,7 +59,7 @@ pub(crate) struct Intermediate {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) key: KeyArgument,
-    /// How many days the certificate is valid
+    /// The validity of the certificate in days
     #[arg(long, default_value_t = 1825)]
     pub(crate) days: u32,
     /// OCSP URL in the authority's own certificate (may be repeated)
@@ -79,7 +79,7 @@ pub(crate) struct Delegate {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) key: KeyArgument,
-    /// How many days the certificate is valid
+    /// The validity of the certificate in days
     #[arg(long, default_value_t = 30)]
     pub(crate) days: u32,
 }
@@ -112,7 +112,7 @@ pub(crate) struct Issue {
     /// Serial number in hexadecimal [default: random]
     #[arg(long)]
     pub(crate) serial: Option<Serial>,
-    /// How many days the certificate is valid
+    /// The validity of the certificate in days
     #[arg(long, default_value_t = 90)]
     pub(crate) days: u32,
     /// First second of the validity, Unix (with --not-after, instead of --days)
@@ -171,10 +171,10 @@ pub(crate) struct Serve {
     /// Address and port; port 0 chooses a free port and prints it
     #[arg(long, default_value = "127.0.0.1:8888", value_name = "ADDRESS:PORT")]
     pub(crate) listen: SocketAddr,
-    /// How many seconds a response is valid
+    /// The validity of a response in seconds
     #[arg(long, default_value_t = 345_600, value_name = "SECONDS")]
     pub(crate) validity: u64,
-    /// How many seconds before the signature the validity begins
+    /// The time from the beginning of the validity to the signature, in seconds
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(crate) backdate: u64,
     /// Let the delegates of `stapled-ca responder` sign, instead of the authorities
@@ -186,7 +186,7 @@ pub(crate) struct Serve {
     /// The answer for serial numbers that were never issued: unknown or unauthorized
     #[arg(long, default_value = "unknown", value_name = "ANSWER")]
     pub(crate) unknown_serial: UnknownSerial,
-    /// How many threads answer
+    /// The number of threads that answer
     #[arg(long, default_value_t = 1)]
     pub(crate) threads: usize,
 }
