@@ -49,7 +49,7 @@ pub use haproxy::{Compared, Comparison, Haproxy, HaproxyBuilder, Haproxys, Named
 pub use running::difference::Difference;
 pub use running::forecast::FirstStaple;
 pub use running::served_paths::ServedPaths;
-pub use running::snapshot::{Picture, ServedCertificate};
+pub use running::snapshot::{ProcessSnapshot, ServedCertificate};
 pub use running::source::HaproxySource;
 pub use sink::builder::HaproxySinkBuilder;
 pub use sink::haproxy_sink::HaproxySink;

@@ -393,11 +393,11 @@ async fn ten_thousand_certificates_in_the_real_haproxy() {
         let source = HaproxySource::new(&Address::unix(haproxy.socket()));
         let scan = source.scan().await.expect("a scan");
         assert_eq!((scan.sightings.len(), scan.problems.len()), (count, 0));
-        let picture = source.picture().await.expect("a picture");
-        assert_eq!(picture.certificates.len(), count);
-        assert!(picture.certificates.iter().all(|one| one.is_in_file && one.takes_responses && one.is_used));
-        assert_eq!(picture.configuration_files, [world.path("haproxy.cfg")]);
-        assert!(picture.sockets.iter().any(|socket| socket.contains("admin.sock")), "{:?}", picture.sockets);
+        let snapshot = source.snapshot().await.expect("a snapshot");
+        assert_eq!(snapshot.certificates.len(), count);
+        assert!(snapshot.certificates.iter().all(|one| one.is_in_file && one.takes_responses && one.is_used));
+        assert_eq!(snapshot.configuration_files, [world.path("haproxy.cfg")]);
+        assert!(snapshot.sockets.iter().any(|socket| socket.contains("admin.sock")), "{:?}", snapshot.sockets);
 
         let quiet = tokio::time::timeout(Duration::from_secs(3), sink.lost()).await;
         assert!(quiet.is_err(), "{binary}: {quiet:?}");

@@ -175,13 +175,13 @@ impl Case<'_> {
     /// The difference between a running HAProxy and the file.
     fn difference(&self, number: usize) -> Option<Finding> {
         let process = self.processes.get(number)?;
-        let picture = process.picture.as_ref().ok()?;
+        let snapshot = process.snapshot.as_ref().ok()?;
         let at = |problem: ProcessProblem| Finding::at(&process.address, problem);
         let Some(served) = self.loaded_by(number) else {
             let is_configured = self.item.origin == Origin::Configuration;
             let named_at = self.item.named_at.clone().filter(|_| is_configured);
             let is_listed = NameError::check(&self.item.name).is_ok();
-            return is_listed.then(|| at(ProcessProblem::NotLoaded { pid: picture.pid, named_at }));
+            return is_listed.then(|| at(ProcessProblem::NotLoaded { pid: snapshot.pid, named_at }));
         };
         if !served.is_used {
             // A certificate that only the process has is missing nowhere.
@@ -339,8 +339,8 @@ impl Case<'_> {
     }
 
     fn at(&self, number: usize, process: &Process) -> Acceptance {
-        let picture = match &process.picture {
-            Ok(picture) => picture,
+        let snapshot = match &process.snapshot {
+            Ok(snapshot) => snapshot,
             Err(error) => return Acceptance::unknown(error.code, "this HAProxy cannot be asked"),
         };
         let Some(served) = self.loaded_by(number) else {
@@ -350,7 +350,7 @@ impl Case<'_> {
             return Acceptance::no(codes::SERVED_DIFFERS, "this HAProxy has loaded another certificate from its file");
         }
         let fetched = if self.issuer.is_err() { ", once its issuer is fetched" } else { "" };
-        let Some(first) = picture.first_staple(served, process.transactions) else {
+        let Some(first) = snapshot.first_staple(served, process.transactions) else {
             return Acceptance::unknown(codes::SOCKET_LEVEL, "this HAProxy does not tell the level of the socket");
         };
         let other = "HAProxy takes another certificate of the issuer's name for the issuer";
@@ -360,7 +360,7 @@ impl Case<'_> {
                 Acceptance::no(files::WRONG_ISSUER_FIRST, other)
             }
             FirstStaple::TakesResponses => Acceptance::already("HAProxy takes responses for it already"),
-            FirstStaple::Transaction { .. } if picture.transaction.is_some() => {
+            FirstStaple::Transaction { .. } if snapshot.transaction.is_some() => {
                 Acceptance::no(codes::FOREIGN_TRANSACTION, "somebody is changing certificates of this HAProxy")
             }
             FirstStaple::Transaction { with_issuer: false } => Acceptance::yes(format!("by a transaction{fetched}")),

@@ -39,7 +39,7 @@ pub(super) fn report(inputs: Inputs, items: &[&Item], certificates: &[Certificat
     let processes = inputs.processes.into_iter().zip(of_processes);
     let process = |(process, findings): (Process, Vec<Finding>)| ProcessReport {
         socket: process.address,
-        picture: process.picture,
+        snapshot: process.snapshot,
         findings,
     };
     Report { certificates: Vec::new(), sources, processes: processes.map(process).collect(), others }
@@ -60,7 +60,7 @@ fn others(inputs: &Inputs, items: &[&Item], certificates: &[CertificateReport]) 
             let is_confirmed = !group.processes.is_empty()
                 && group.processes.iter().all(|number| {
                     !differing.contains(number)
-                        && inputs.processes.get(*number).is_some_and(|process| process.picture.is_ok())
+                        && inputs.processes.get(*number).is_some_and(|process| process.snapshot.is_ok())
                 });
             let told = configuration
                 .warnings
@@ -92,20 +92,20 @@ fn differing(certificates: &[CertificateReport]) -> HashSet<usize> {
 
 fn of_process(process: &Process) -> Vec<Finding> {
     let socket = &process.address;
-    let picture = match &process.picture {
+    let snapshot = match &process.snapshot {
         Err(error) => return vec![Finding::at(socket, Reported::new(error.code, &error.what))],
-        Ok(picture) => picture,
+        Ok(snapshot) => snapshot,
     };
-    let level = picture.level.filter(|level| *level < Level::Admin);
+    let level = snapshot.level.filter(|level| *level < Level::Admin);
     let too_low = level.map(|level| ProcessProblem::SocketLevel { socket: socket.clone(), level });
     // HAProxy has one transaction at a time.
-    let under_way = picture.transaction.clone();
+    let under_way = snapshot.transaction.clone();
     let under_way = under_way.map(|name| ProcessProblem::ForeignTransaction { socket: socket.clone(), name });
     too_low.into_iter().chain(under_way).map(|problem| Finding::at(socket, problem)).collect()
 }
 
 fn other_configuration(latest: &Configuration, process: &Process) -> Option<Finding> {
-    let differences = latest.differences(process.picture.as_ref().ok()?);
+    let differences = latest.differences(process.snapshot.as_ref().ok()?);
     let other = differences.into_iter().find(|found| matches!(found, Difference::OtherConfiguration { .. }))?;
     let problem = Reported::new(other.code(), &format!("{}: {other}", process.address));
     Some(Finding::at(&process.address, problem))
@@ -128,8 +128,8 @@ fn of_warning(warning: &Warning, group: &Group, processes: &[Process], is_confir
     let has_told = |number: &usize| {
         processes.get(*number).is_some_and(|process| {
             let address = process.address.to_string();
-            let is_told = match &process.picture {
-                Ok(picture) => picture.level.is_some(),
+            let is_told = match &process.snapshot {
+                Ok(snapshot) => snapshot.level.is_some(),
                 Err(error) => error.code == codes::PERMISSION_DENIED,
             };
             is_told && warning.what.contains(&address)
@@ -149,8 +149,8 @@ fn of_warning(warning: &Warning, group: &Group, processes: &[Process], is_confir
         let what = format!("{}; the running HAProxy has just these certificates, so it is well", problem.what);
         return Some(Reported { what, remedy: None, ..problem.noted() }.into());
     }
-    let pictures = group.processes.iter().filter_map(|number| processes.get(*number)?.picture.as_ref().ok());
-    let directory = pictures.filter_map(|picture| picture.working_directory.as_ref()).next();
+    let snapshots = group.processes.iter().filter_map(|number| processes.get(*number)?.snapshot.as_ref().ok());
+    let directory = snapshots.filter_map(|snapshot| snapshot.working_directory.as_ref()).next();
     let problem = match directory.filter(|_| code == codes::RELATIVE_PATH) {
         Some(directory) => problem.remedy(format!(
             "start stapled in {}, too, where HAProxy works (systemd: WorkingDirectory=), or have absolute paths in its \
@@ -167,8 +167,8 @@ fn problems(group: &Group, processes: &[Process]) -> Vec<Finding> {
     let is_told = |place: &str, what: &str| match &group.kind {
         Kind::Configuration { latest, .. } => latest.warnings.iter().any(|warning| warning.to_string() == what),
         Kind::Process => group.processes.iter().any(|number| {
-            let picture = processes.get(*number).and_then(|process| process.picture.as_ref().ok());
-            picture.is_some_and(|picture| picture.certificates.iter().any(|served| served.name == place))
+            let snapshot = processes.get(*number).and_then(|process| process.snapshot.as_ref().ok());
+            snapshot.is_some_and(|snapshot| snapshot.certificates.iter().any(|served| served.name == place))
         }),
         Kind::Path => false,
     };
@@ -178,14 +178,14 @@ fn problems(group: &Group, processes: &[Process]) -> Vec<Finding> {
 
 /// Certificates that a HAProxy has loaded and that lie in none of the paths whose staples go to it.
 fn not_in_paths(inputs: &Inputs, number: usize, process: &Process, items: &[&Item]) -> Option<Finding> {
-    let picture = process.picture.as_ref().ok()?;
+    let snapshot = process.snapshot.as_ref().ok()?;
     let of = |group: &&Group| group.processes.contains(&number);
     if !inputs.groups.iter().filter(of).all(|group| matches!(group.kind, Kind::Path)) {
         return None;
     }
     let is_of = |item: &&&Item| item.origin == Origin::Path && item.loaded.iter().any(|(of, _)| *of == number);
     let found: HashSet<&str> = items.iter().filter(is_of).map(|item| item.name.as_str()).collect();
-    let names = picture.certificates.iter().filter(|served| !served.is_clients).map(|served| served.name.as_str());
+    let names = snapshot.certificates.iter().filter(|served| !served.is_clients).map(|served| served.name.as_str());
     let others: Vec<&str> = names.filter(|name| !found.contains(name)).collect();
     if others.is_empty() {
         return None;

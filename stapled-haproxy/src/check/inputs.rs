@@ -12,7 +12,7 @@ use crate::cli::transactions::Transactions;
 use crate::codes;
 use crate::configuration::Configuration;
 use crate::haproxy::{Certificates, NamedSockets, Wanted, beyond as beyond_configurations};
-use crate::running::snapshot::Picture;
+use crate::running::snapshot::ProcessSnapshot;
 use crate::running::source::HaproxySource;
 
 /// How many HAProxys are asked at once.
@@ -57,7 +57,7 @@ pub(super) struct Process {
     pub(super) address: Address,
     /// Where first staples are brought while it runs.
     pub(super) transactions: Transactions,
-    pub(super) picture: Result<Picture, SourceError>,
+    pub(super) snapshot: Result<ProcessSnapshot, SourceError>,
     /// The certificates that it serves beyond its configurations.
     pub(super) beyond: Scan,
 }
@@ -98,13 +98,13 @@ pub(super) async fn gather(wanted: &[Wanted]) -> Inputs {
             let transactions = asked.transactions;
             match beyond.filter(|_| !is_source) {
                 Some(source) => {
-                    let (picture, scan) = ask(&source, true).await;
+                    let (snapshot, scan) = ask(&source, true).await;
                     let beyond = scan.and_then(Result::ok).unwrap_or_default();
-                    (Process { address, transactions, picture, beyond }, None)
+                    (Process { address, transactions, snapshot, beyond }, None)
                 }
                 None => {
-                    let (picture, scan) = ask(&asked.source, is_source).await;
-                    (Process { address, transactions, picture, beyond: Scan::default() }, scan)
+                    let (snapshot, scan) = ask(&asked.source, is_source).await;
+                    (Process { address, transactions, snapshot, beyond: Scan::default() }, scan)
                 }
             }
         }
@@ -151,22 +151,22 @@ async fn in_time(source: &dyn CertSource) -> Result<Scan, SourceError> {
 async fn ask(
     source: &HaproxySource,
     is_source: bool,
-) -> (Result<Picture, SourceError>, Option<Result<Scan, SourceError>>) {
+) -> (Result<ProcessSnapshot, SourceError>, Option<Result<Scan, SourceError>>) {
     let in_time = async {
-        let mut picture = source.picture().await?;
-        if let Some(name) = picture.transaction.take() {
+        let mut snapshot = source.snapshot().await?;
+        if let Some(name) = snapshot.transaction.take() {
             tokio::time::sleep(CHANGE).await;
-            picture.transaction = source.outline().await?.transaction.filter(|still| *still == name);
+            snapshot.transaction = source.snapshot_without_files().await?.transaction.filter(|still| *still == name);
         }
         let scan = if is_source { Some(source.scan().await?) } else { None };
-        Ok((picture, scan))
+        Ok((snapshot, scan))
     };
     let answered = tokio::time::timeout(LONGEST_ANSWER, in_time).await.unwrap_or_else(|_| {
         let what = format!("{} did not tell everything within {} s", source.name(), LONGEST_ANSWER.as_secs());
         Err(SourceError::new(codes::REPLY_TIMEOUT, what))
     });
     match answered {
-        Ok((picture, scan)) => (Ok(picture), scan.map(Ok)),
+        Ok((snapshot, scan)) => (Ok(snapshot), scan.map(Ok)),
         // The failure is reported once, for the process.
         Err(error) => (Err(error), is_source.then(|| Ok(Scan::default()))),
     }

@@ -177,10 +177,10 @@ fn served(group: &Group, processes: &[Process], items: &mut Vec<Item>) {
     else {
         return;
     };
-    let Ok(picture) = &process.picture else { return };
+    let Ok(snapshot) = &process.snapshot else { return };
     let Ok(scan) = &group.scan else { return };
     let scan = Scanned::of(scan);
-    let certificates = picture.certificates.iter().filter(|served| !served.is_clients && is_shown(served));
+    let certificates = snapshot.certificates.iter().filter(|served| !served.is_clients && is_shown(served));
     items.extend(certificates.map(|served| of_process(number, served, &scan, Origin::Process)));
 }
 
@@ -264,7 +264,7 @@ struct Index<'a> {
 
 impl<'a> Index<'a> {
     fn of(process: &'a Process) -> Option<Self> {
-        let certificates = process.picture.as_ref().ok()?.certificates.as_slice();
+        let certificates = process.snapshot.as_ref().ok()?.certificates.as_slice();
         let mut by_serial: HashMap<String, Vec<&ServedCertificate>> = HashMap::new();
         for served in certificates {
             by_serial.entry(plain_serial(&served.serial)).or_default().push(served);
@@ -288,8 +288,8 @@ impl<'a> Index<'a> {
 }
 
 fn loaded_by(processes: &[Process], number: usize) -> HashMap<&str, &ServedCertificate> {
-    let picture = processes.get(number).and_then(|process| process.picture.as_ref().ok());
-    let certificates = picture.map(|picture| picture.certificates.as_slice()).unwrap_or_default();
+    let snapshot = processes.get(number).and_then(|process| process.snapshot.as_ref().ok());
+    let certificates = snapshot.map(|snapshot| snapshot.certificates.as_slice()).unwrap_or_default();
     certificates.iter().map(|served| (served.name.as_str(), served)).collect()
 }
 

@@ -9,7 +9,7 @@ use stapled_core::time::Timestamp;
 use super::finding::Finding;
 use crate::cli::address::Address;
 use crate::configuration::Place;
-use crate::running::snapshot::Picture;
+use crate::running::snapshot::ProcessSnapshot;
 
 /// The report of a check.
 #[derive(Clone, Debug, Default)]
@@ -212,7 +212,7 @@ pub struct ProcessReport {
     /// The admin socket over which it was asked.
     pub socket: Address,
     /// What the process tells of itself, or why it was not asked.
-    pub picture: Result<Picture, SourceError>,
+    pub snapshot: Result<ProcessSnapshot, SourceError>,
     /// What concerns all certificates whose staples go to it.
     pub findings: Vec<Finding>,
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use stapled_core::certificate::Certificate;
 use stapled_core::staple::Staple;
 
+use crate::cli::encoding::{hexadecimal, pem};
 use crate::cli::framing::Ending;
 use crate::cli::name::CliName;
 use crate::cli::payload::Payload;
@@ -141,24 +142,6 @@ impl Command {
             ending: Ending::EmptyLine,
         }
     }
-}
-
-/// The PEM of a certificate, without a line feed at its end.
-fn pem(der: &[u8]) -> String {
-    let mut pem = String::from("-----BEGIN CERTIFICATE-----");
-    for (position, c) in STANDARD.encode(der).chars().enumerate() {
-        if position % 64 == 0 {
-            pem.push('\n');
-        }
-        pem.push(c);
-    }
-    pem.push_str("\n-----END CERTIFICATE-----");
-    pem
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or_default();
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! How HAProxy identifies a certificate: by serial number and SHA-1 fingerprint, both in hexadecimal.
 
-use aws_lc_rs::digest;
 use stapled_core::certificate::Certificate;
+
+use crate::cli::encoding::hexadecimal;
 
 /// The serial number and the fingerprint of a certificate, as HAProxy writes them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,8 +14,7 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn of(certificate: &Certificate) -> Self {
-        let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, certificate.as_der());
-        Identity { serial: hexadecimal(certificate.serial()), fingerprint: hexadecimal(hash.as_ref()) }
+        Identity { serial: upper(certificate.serial()), fingerprint: upper(&certificate.sha1_fingerprint()) }
     }
 
     /// Whether HAProxy's serial number and fingerprint stand for this certificate. HAProxy does not show the fingerprint
@@ -30,7 +30,7 @@ pub(crate) fn plain_serial(serial: &str) -> String {
     serial.trim_start_matches('0').to_ascii_uppercase()
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or_default().to_ascii_uppercase();
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+/// Bytes in hexadecimal, in upper case, as HAProxy writes serial numbers and fingerprints.
+fn upper(bytes: &[u8]) -> String {
+    hexadecimal(bytes).to_ascii_uppercase()
 }

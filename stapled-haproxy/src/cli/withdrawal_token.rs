@@ -3,33 +3,29 @@
 //! HAProxy has no command that removes a staple. It stops stapling a response 300 s before its nextUpdate, and it accepts
 //! any response for a certificate that it knows. A response that ends in a minute is therefore never stapled, and
 //! replaces the staple. The token is such a response. It is not a [`Staple`](stapled_core::staple::Staple) and cannot
-//! become one: its key is made for this process and trusted by no client, so a client that received the token would
-//! reject it.
+//! become one: no key verifies its signature, so a client that received the token would reject it.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use bytes::Bytes;
+use rasn::types::{BitString, GeneralizedTime, Integer, ObjectIdentifier, OctetString};
+use rasn_ocsp::{
+    BasicOcspResponse, CertStatus, OcspResponse, OcspResponseStatus, ResponderId, ResponseBytes, ResponseData,
+    SingleResponse,
+};
+use rasn_pkix::AlgorithmIdentifier;
 use stapled_core::ocsp::CertId;
 use stapled_core::time::Timestamp;
 
 /// The life of a token: well below the 300 s in which HAProxy does not staple, well above the time of its transport.
 const VALIDITY: Duration = Duration::from_secs(60);
 
-const OID: u8 = 0x06;
-const ENUMERATED: u8 = 0x0a;
-const BIT_STRING: u8 = 0x03;
-const OCTET_STRING: u8 = 0x04;
-const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
-
-/// id-pkix-ocsp-basic, 1.3.6.1.5.5.7.48.1.1.
-const OCSP_BASIC: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01];
-/// ecdsa-with-SHA256, 1.2.840.10045.4.3.2.
-const ECDSA_WITH_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
+/// id-pkix-ocsp-basic.
+const OCSP_BASIC: &[u32] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 1];
+/// ecdsa-with-SHA256.
+const ECDSA_WITH_SHA256: &[u32] = &[1, 2, 840, 10045, 4, 3, 2];
+/// The length of a SHA-1 hash, in bytes.
+const KEY_HASH: usize = 20;
 
 /// A response about a certificate that HAProxy accepts and does not staple.
 #[derive(Debug)]
@@ -39,40 +35,17 @@ pub(crate) struct WithdrawalToken {
     this_update: Timestamp,
 }
 
-/// A token cannot be made: the system has no randomness, or the time cannot be written.
+/// A token cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no withdrawal token can be made: no randomness, or a time that cannot be written")]
+#[error("no withdrawal token can be made: the clock shows a time that no OCSP response can have")]
 pub(crate) struct NoToken;
 
 impl WithdrawalToken {
     /// A token for the certificate with this CertID, made at this time.
     pub(crate) fn new(cert_id: &CertId, now: Timestamp) -> Result<Self, NoToken> {
-        let key = key()?;
-        let this_update = generalized_time(now)?;
-        // SingleResponse: CertID, [0] good, thisUpdate, [0] nextUpdate (RFC 6960 §4.2.1).
         let cert_id = cert_id.to_der();
-        let mut single = cert_id.clone();
-        single.extend(element(0x80, &[]));
-        single.extend(&this_update);
-        single.extend(element(0xa0, &generalized_time(now + VALIDITY)?));
-        // ResponseData: [2] byKey, producedAt, responses.
-        let key_hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, key.public_key().as_ref());
-        let mut data = element(0xa2, &element(OCTET_STRING, key_hash.as_ref()));
-        data.extend(&this_update);
-        data.extend(element(SEQUENCE, &element(SEQUENCE, &single)));
-        let data = element(SEQUENCE, &data);
-
-        let signature = key.sign(&SystemRandom::new(), &data).map_err(|_| NoToken)?;
-        let mut bits = vec![0];
-        bits.extend(signature.as_ref());
-        let mut basic = data;
-        basic.extend(element(SEQUENCE, &element(OID, ECDSA_WITH_SHA256)));
-        basic.extend(element(BIT_STRING, &bits));
-        let mut body = element(OID, OCSP_BASIC);
-        body.extend(element(OCTET_STRING, &element(SEQUENCE, &basic)));
-        let mut response = element(ENUMERATED, &[0]);
-        response.extend(element(0xa0, &element(SEQUENCE, &body)));
-        Ok(WithdrawalToken { der: element(SEQUENCE, &response), cert_id: cert_id.into(), this_update: now })
+        let der = response(&cert_id, time(now)?, time(now + VALIDITY)?).ok_or(NoToken)?;
+        Ok(WithdrawalToken { der, cert_id: cert_id.into(), this_update: now })
     }
 
     pub(crate) fn as_der(&self) -> &[u8] {
@@ -95,42 +68,57 @@ impl WithdrawalToken {
     }
 }
 
-/// The key of this process for its tokens.
-fn key() -> Result<&'static EcdsaKeyPair, NoToken> {
-    static KEY: OnceLock<Option<EcdsaKeyPair>> = OnceLock::new();
-    KEY.get_or_init(|| EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).ok()).as_ref().ok_or(NoToken)
+/// The DER of a response of status good (RFC 6960 §4.2.1).
+fn response(cert_id: &[u8], this_update: GeneralizedTime, next_update: GeneralizedTime) -> Option<Vec<u8>> {
+    let single = SingleResponse {
+        cert_id: rasn::der::decode(cert_id).ok()?,
+        cert_status: CertStatus::Good,
+        this_update,
+        next_update: Some(next_update),
+        single_extensions: None,
+    };
+    let basic = BasicOcspResponse {
+        tbs_response_data: ResponseData {
+            version: Integer::from(0),
+            responder_id: ResponderId::ByKey(OctetString::from(vec![0; KEY_HASH])),
+            produced_at: this_update,
+            responses: vec![single],
+            response_extensions: None,
+        },
+        signature_algorithm: AlgorithmIdentifier {
+            algorithm: ObjectIdentifier::new(ECDSA_WITH_SHA256)?,
+            parameters: None,
+        },
+        signature: BitString::from_vec(unverifiable()?),
+        certs: None,
+    };
+    let bytes = ResponseBytes {
+        r#type: ObjectIdentifier::new(OCSP_BASIC)?,
+        response: OctetString::from(rasn::der::encode(&basic).ok()?),
+    };
+    rasn::der::encode(&OcspResponse { status: OcspResponseStatus::Successful, bytes: Some(bytes) }).ok()
 }
 
-/// `YYYYMMDDHHMMSSZ` (RFC 5280 §4.1.2.5.2).
-fn generalized_time(at: Timestamp) -> Result<Vec<u8>, NoToken> {
-    let text = at.to_string();
-    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    if digits.len() != 14 || !text.ends_with('Z') || text.starts_with('-') {
+/// An ECDSA signature that no key verifies: its numbers r and s are 0 (FIPS 186-5 §6.4.2).
+fn unverifiable() -> Option<Vec<u8>> {
+    rasn::der::encode(&vec![Integer::from(0), Integer::from(0)]).ok()
+}
+
+/// A time as a response has it: in whole seconds (RFC 5280 §4.1.2.5.2), in a year of four digits.
+fn time(at: Timestamp) -> Result<GeneralizedTime, NoToken> {
+    let text = Timestamp::from_unix(at.unix()).to_string();
+    let digits = text.chars().filter(char::is_ascii_digit).count();
+    if digits != 14 || text.starts_with('-') {
         return Err(NoToken);
     }
-    Ok(element(GENERALIZED_TIME, format!("{digits}Z").as_bytes()))
-}
-
-/// One DER element.
-fn element(tag: u8, contents: &[u8]) -> Vec<u8> {
-    let mut der = vec![tag];
-    match u8::try_from(contents.len()) {
-        Ok(length) if length < 0x80 => der.push(length),
-        _ => {
-            let length: Vec<u8> = contents.len().to_be_bytes().into_iter().skip_while(|byte| *byte == 0).collect();
-            // At most eight bytes: a length of lengths below 0x80.
-            der.push(0x80 | u8::try_from(length.len()).unwrap_or_default());
-            der.extend(length);
-        }
-    }
-    der.extend(contents);
-    der
+    GeneralizedTime::parse_from_rfc3339(&text).map_err(|_| NoToken)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use stapled_core::ocsp::{CertIdHash, CertStatus, OcspResponse};
+
+    use super::{CertId, Timestamp, VALIDITY, WithdrawalToken};
 
     #[test]
     fn a_token_is_a_good_response_that_ends_at_once() {
@@ -146,6 +134,14 @@ mod tests {
         assert_eq!(single.status, CertStatus::Good);
         assert_eq!(single.this_update, now);
         assert_eq!(single.next_update, Some(now + VALIDITY));
+        assert_eq!(token.cert_id().as_ref(), cert_id.to_der());
+    }
+
+    #[test]
+    fn a_token_has_whole_seconds() {
+        let cert_id = CertId::new(CertIdHash::Sha1, b"name", b"key", &[1]);
+        let at = |milliseconds| WithdrawalToken::new(&cert_id, Timestamp::from_unix_millis(milliseconds)).unwrap();
+        assert_eq!(at(1_800_000_000_000).as_der(), at(1_800_000_000_999).as_der());
     }
 
     #[test]
@@ -153,12 +149,5 @@ mod tests {
         let cert_id = CertId::new(CertIdHash::Sha1, b"name", b"key", &[1]);
         assert!(WithdrawalToken::new(&cert_id, Timestamp::MAX).is_err());
         assert!(WithdrawalToken::new(&cert_id, Timestamp::MIN).is_err());
-    }
-
-    #[test]
-    fn lengths_are_shortest() {
-        assert_eq!(element(4, &[0; 127])[..2], [4, 127]);
-        assert_eq!(element(4, &[0; 128])[..3], [4, 0x81, 128]);
-        assert_eq!(element(4, &[0; 256])[..4], [4, 0x82, 1, 0]);
     }
 }

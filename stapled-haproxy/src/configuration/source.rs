@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use aws_lc_rs::digest;
+use stapled_core::hash::Sha256;
 use stapled_core::io::files::{Files, Look};
 use stapled_core::report::{Report, Reporter, Reporters};
 use stapled_core::source::{
@@ -335,11 +335,11 @@ fn version(files: &Version, served: &Served, chains: Option<&IssuerChains>) -> V
     let is_named: &[u8] = if served.is_staple_named { &[1] } else { &[0] };
     let (staple, issuer) = (path(&served.staple), path(&served.issuer));
     let parts = [files.as_bytes(), served.name.as_bytes(), &staple, is_named, &issuer, &directory, &chains];
-    let mut hash = digest::Context::new(&digest::SHA256);
+    let mut hash = Sha256::new();
     for part in parts {
         hash.update(&(part.len() as u64).to_le_bytes());
         hash.update(part);
     }
     // Half of the hash distinguishes versions well enough.
-    Version::new(hash.finish().as_ref().get(..16).unwrap_or_default())
+    Version::new(hash.finish().get(..16).unwrap_or_default())
 }

@@ -208,7 +208,7 @@ pub(super) async fn differences(
     configuration: &HaproxyConfiguration,
     process: &HaproxySource,
 ) -> Result<Vec<Difference>, SourceError> {
-    let running = tokio::time::timeout(LISTING, process.outline()).await.unwrap_or_else(|_| {
+    let running = tokio::time::timeout(LISTING, process.snapshot_without_files()).await.unwrap_or_else(|_| {
         let what = format!("{} did not list everything within {} s", process.name(), LISTING.as_secs());
         Err(SourceError::new(codes::REPLY_TIMEOUT, what))
     })?;

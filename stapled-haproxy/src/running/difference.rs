@@ -8,7 +8,7 @@ use stapled_core::reason::ReasonCode;
 use crate::cli::name::NameError;
 use crate::codes;
 use crate::configuration::{Configuration, Place};
-use crate::running::snapshot::Picture;
+use crate::running::snapshot::ProcessSnapshot;
 
 /// A difference between a running HAProxy and its configuration. Clients get HAProxy's version.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -61,7 +61,7 @@ impl Difference {
 impl Configuration {
     /// The differences of a running HAProxy. An unknown fact, such as the target of a relative path in another container, is
     /// no difference.
-    pub fn differences(&self, running: &Picture) -> Vec<Difference> {
+    pub fn differences(&self, running: &ProcessSnapshot) -> Vec<Difference> {
         let configured: HashSet<&str> = self.certificates.iter().map(|served| served.name.as_str()).collect();
         let loaded: HashSet<&str> = running.certificates.iter().map(|served| served.name.as_str()).collect();
         let not_loaded = self.certificates.iter().filter(|served| {
@@ -77,7 +77,7 @@ impl Configuration {
         self.other_files(running).into_iter().chain(not_loaded).chain(others).collect()
     }
 
-    fn other_files(&self, running: &Picture) -> Option<Difference> {
+    fn other_files(&self, running: &ProcessSnapshot) -> Option<Difference> {
         let directory = running.working_directory.as_deref();
         let started_with = running.configuration_files.iter().map(|file| place(file, directory));
         let started_with: BTreeSet<PathBuf> = started_with.collect::<Option<_>>()?;
@@ -132,9 +132,9 @@ mod tests {
         Configuration { certificates: names.iter().map(served).collect(), ..Configuration::default() }
     }
 
-    fn running(names: &[&str]) -> Picture {
+    fn running(names: &[&str]) -> ProcessSnapshot {
         let served = |name: &&str| ServedCertificate { name: (*name).to_owned(), ..ServedCertificate::default() };
-        Picture { pid: 7, certificates: names.iter().map(served).collect(), ..Picture::default() }
+        ProcessSnapshot { pid: 7, certificates: names.iter().map(served).collect(), ..ProcessSnapshot::default() }
     }
 
     fn told(differences: &[Difference]) -> Vec<String> {
@@ -167,12 +167,12 @@ mod tests {
         let differs = |named: &[&Path], started_with: &[&Path], directory: Option<&Path>| {
             let named = named.iter().map(|path| path.to_path_buf()).collect();
             let configuration = Configuration { configuration_files: named, ..Configuration::default() };
-            let picture = Picture {
+            let snapshot = ProcessSnapshot {
                 configuration_files: started_with.iter().map(|path| path.to_path_buf()).collect(),
                 working_directory: directory.map(Path::to_owned),
-                ..Picture::default()
+                ..ProcessSnapshot::default()
             };
-            !configuration.differences(&picture).is_empty()
+            !configuration.differences(&snapshot).is_empty()
         };
         let (relative, elsewhere) = (Path::new("one.cfg"), Path::new("/in/a/container.cfg"));
         assert!(!differs(&[&one], &[&one], None));

@@ -5,22 +5,18 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use stapled_core::bundle::Bundle;
 use stapled_core::certificate::Certificate;
-use zeroize::Zeroizing;
+use stapled_core::certificate_file::{ReadError, read_file};
 
+use crate::cli::encoding::pem;
 use crate::cli::identity::{Identity, plain_serial};
 use crate::cli::reply::certificate::Loaded;
 use crate::running::stamp::Stamp;
 
-/// The largest file with certificates, in bytes.
-const MAX_FILE: u64 = 1024 * 1024;
 /// The number of files beside the configured ones that are searched for certificates that their own files do not hold any
 /// more.
 const MAX_SEARCHED: usize = 20_000;
@@ -35,18 +31,8 @@ pub(crate) struct Chain {
 impl Chain {
     /// The certificates as PEM.
     pub(crate) fn to_pem(&self) -> Vec<u8> {
-        let mut pem = String::new();
-        for der in std::iter::once(&self.end_entity).chain(&self.others) {
-            pem.push_str("-----BEGIN CERTIFICATE-----");
-            for (position, c) in STANDARD.encode(der).chars().enumerate() {
-                if position % 64 == 0 {
-                    pem.push('\n');
-                }
-                pem.push(c);
-            }
-            pem.push_str("\n-----END CERTIFICATE-----\n");
-        }
-        pem.into_bytes()
+        let all = std::iter::once(&self.end_entity).chain(&self.others);
+        all.flat_map(|der| format!("{}\n", pem(der)).into_bytes()).collect()
     }
 }
 
@@ -77,7 +63,7 @@ impl Files {
         {
             return Some(OnDisk { stamp, identity: identity.clone() });
         }
-        let bundle = read(path, stamp.size)?;
+        let bundle = read(path)?;
         let identity = self.take(&bundle);
         self.read.insert(path.to_owned(), (stamp.clone(), identity.clone()));
         Some(OnDisk { stamp, identity })
@@ -142,14 +128,11 @@ fn interned(issuers: &mut HashSet<Arc<[u8]>>, certificate: &Certificate) -> Arc<
     new
 }
 
-/// Reads a file that may hold a private key: the bytes are wiped as soon as the certificates are read from them.
-fn read(path: &Path, size: u64) -> Option<Bundle> {
-    if size > MAX_FILE {
-        return Some(Bundle::default());
+/// The certificates in a file; none if the file is too large for certificates; `None` if it cannot be read.
+fn read(path: &Path) -> Option<Bundle> {
+    match read_file(path) {
+        Ok(bytes) => Some(Bundle::read(&bytes).unwrap_or_default()),
+        Err(ReadError::TooLarge) => Some(Bundle::default()),
+        Err(_) => None,
     }
-    let file = fs::File::open(path).ok()?;
-    // One allocation of the largest size: a growing buffer leaves copies of its contents behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).ok()? + 1));
-    file.take(size + 1).read_to_end(&mut bytes).ok()?;
-    Some(Bundle::read(&bytes).unwrap_or_default())
 }

@@ -7,7 +7,7 @@ use crate::cli::name::NameError;
 use crate::cli::process;
 use crate::cli::transactions::Transactions;
 use crate::codes;
-use crate::running::snapshot::{Picture, ServedCertificate};
+use crate::running::snapshot::{ProcessSnapshot, ServedCertificate};
 
 /// How a running HAProxy can get the first staple of a certificate that it has loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum FirstStaple {
     },
 }
 
-impl Picture {
+impl ProcessSnapshot {
     /// How the first staple of one of its certificates can be delivered over the socket that was asked, by a sink with
     /// these [`Transactions`]; `None` if HAProxy does not show the socket's level. The sink must know the issuer, HAProxy
     /// need not. HAProxy 2.6 does not show that it takes responses for a certificate that it started with an empty `.ocsp`
@@ -93,8 +93,8 @@ mod tests {
         }
     }
 
-    fn running(version: &str, level: Option<Level>) -> Picture {
-        Picture { version: version.to_owned(), level, ..Picture::default() }
+    fn running(version: &str, level: Option<Level>) -> ProcessSnapshot {
+        ProcessSnapshot { version: version.to_owned(), level, ..ProcessSnapshot::default() }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest;
+use stapled_core::hash::Sha256;
 use stapled_core::report::Reporters;
 use stapled_core::source::{IssuerChains, IssuerLookup, Sighting, Version};
 
@@ -154,7 +154,7 @@ impl Chains {
             let entries = fs::read_dir(&directory).into_iter().flatten().flatten().take(MAX_CHAINS);
             let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
             files.sort();
-            let mut hash = digest::Context::new(&digest::SHA256);
+            let mut hash = Sha256::new();
             for (file, stamp) in files.iter().filter_map(|file| Some((file, Stamp::of(file)?))) {
                 hash.update(file.as_os_str().as_encoded_bytes());
                 hash.update(&stamp.to_bytes());
@@ -180,7 +180,7 @@ impl Beside {
     pub(crate) fn add(self, sighting: Sighting, chains: &mut Chains) -> Sighting {
         let Beside { staple, is_staple_named, issuer, chains: directory } = self;
         let issuer_chains = directory.map(|directory| chains.look(directory));
-        let mut hash = digest::Context::new(&digest::SHA256);
+        let mut hash = Sha256::new();
         hash.update(sighting.version.as_bytes());
         // The version changes with the configuration and with the files.
         hash.update(format!("{staple:?} {is_staple_named} {issuer:?}").as_bytes());
@@ -203,6 +203,6 @@ impl Beside {
 }
 
 /// The version of a hash. Half of the hash distinguishes versions well enough.
-fn version(hash: digest::Context) -> Version {
-    Version::new(hash.finish().as_ref().get(..16).unwrap_or_default())
+fn version(hash: Sha256) -> Version {
+    Version::new(hash.finish().get(..16).unwrap_or_default())
 }

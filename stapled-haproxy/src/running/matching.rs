@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use stapled_core::certificate_file::staple_file_of;
 use stapled_core::source::{IssuerLookup, Scan, Sighting, SourceError, SourceProblem, Version};
 
 use crate::cli::process::Process;
@@ -71,12 +72,7 @@ pub(crate) fn bases(starts: &[PathBuf], environment: &Environment) -> Vec<PathBu
 impl Places<'_> {
     /// The file where HAProxy looks for the response of the certificate in this file, when it starts.
     pub(crate) fn staple(&self, name: &str, file: &Path) -> Option<PathBuf> {
-        let beside = || {
-            let mut staple = file.as_os_str().to_owned();
-            staple.push(".ocsp");
-            PathBuf::from(staple)
-        };
-        self.layout.beside(name, file).map_or_else(|| Some(beside()), |beside| beside.staple)
+        self.layout.beside(name, file).map_or_else(|| Some(staple_file_of(file)), |beside| beside.staple)
     }
 }
 

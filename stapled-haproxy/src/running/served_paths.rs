@@ -2,13 +2,14 @@
 //! HAProxy looks for them.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use stapled_core::certificate_file::{issuer_file_of, staple_file_of};
 use stapled_core::report::Reporter;
 use stapled_core::source::{CertSource, IssuerLookup, Material, Scan, Sighting, SourceError};
 
@@ -142,11 +143,6 @@ fn adapted(sighting: Sighting, views: &[View<'_>], chains: &mut Chains) -> Sight
     let Material::File(file) = &sighting.material else { return sighting };
     let beside: Vec<Beside> = views.iter().flat_map(|view| view.beside(file)).collect();
     let Some(first) = beside.first() else { return sighting };
-    let with = |suffix: &str| {
-        let mut path = file.clone().into_os_string();
-        path.push(suffix);
-        PathBuf::from(path)
-    };
     let looks_alike = beside.iter().all(|other| other.issuer == first.issuer);
     let found = beside.iter().find(|beside| beside.staple.is_some());
     let joined = Beside {
@@ -156,8 +152,8 @@ fn adapted(sighting: Sighting, views: &[View<'_>], chains: &mut Chains) -> Sight
         chains: first.chains.clone().filter(|of| beside.iter().all(|other| other.chains.as_ref() == Some(of))),
     };
     // The usual places need no change.
-    let has_usual_staple = joined.staple.as_ref().is_none_or(|staple| *staple == with(".ocsp"));
-    let has_usual_issuer = joined.issuer == IssuerLookup::In(with(".issuer"));
+    let has_usual_staple = joined.staple.as_ref().is_none_or(|staple| *staple == staple_file_of(file));
+    let has_usual_issuer = joined.issuer == IssuerLookup::In(issuer_file_of(file));
     if has_usual_staple && !joined.is_staple_named && has_usual_issuer && joined.chains.is_none() {
         return sighting;
     }

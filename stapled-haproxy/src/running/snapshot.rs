@@ -12,7 +12,7 @@ use crate::configuration::Served;
 /// A snapshot of a running HAProxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Picture {
+pub struct ProcessSnapshot {
     /// The process id.
     pub pid: u64,
     /// The version, such as `3.0.11-1+deb13u4`.

@@ -22,7 +22,7 @@ use crate::running::matching::{Matches, Places, find, holds, start};
 use crate::running::memory::Memory;
 use crate::running::reader::{Reader, Seen};
 use crate::running::running_only;
-use crate::running::snapshot::{Picture, ServedCertificate};
+use crate::running::snapshot::{ProcessSnapshot, ServedCertificate};
 use crate::running::stamp::Stamp;
 
 /// The shortest time between two looks at files for changes.
@@ -112,35 +112,35 @@ impl HaproxySource {
         asked.is_ok_and(|asked| asked.is_err_and(is_gone))
     }
 
-    /// A snapshot of the process.
+    /// A snapshot of the process, with the files of its certificates.
     ///
     /// # Errors
     ///
     /// The process does not answer, or the socket's level is too low.
-    pub async fn picture(&self) -> Result<Picture, SourceError> {
+    pub async fn snapshot(&self) -> Result<ProcessSnapshot, SourceError> {
         let seen = self.reader.see().await?;
         let layout = self.reader.layout(&seen.process, &seen.starts).await?;
-        let picture = self.without_certificates(&seen).await?;
+        let snapshot = self.without_certificates(&seen).await?;
         let memory = Arc::clone(&self.memory);
         let with_files = move || with_files(&mut lock(&memory), &seen, &layout);
         let certificates = self.reader.blocking(with_files).await?;
-        Ok(Picture { certificates, ..picture })
+        Ok(ProcessSnapshot { certificates, ..snapshot })
     }
 
-    /// A snapshot of the process that leaves out the files of its certificates and reads none.
+    /// A snapshot of the process that leaves out the files of its certificates. It reads no file.
     ///
     /// # Errors
     ///
     /// The process does not answer, or the socket's level is too low.
-    pub async fn outline(&self) -> Result<Picture, SourceError> {
+    pub async fn snapshot_without_files(&self) -> Result<ProcessSnapshot, SourceError> {
         let seen = self.reader.see().await?;
-        let picture = self.without_certificates(&seen).await?;
+        let snapshot = self.without_certificates(&seen).await?;
         let certificates = seen.loaded.iter().map(|(name, loaded)| ServedCertificate::of(name, loaded)).collect();
-        Ok(Picture { certificates, ..picture })
+        Ok(ProcessSnapshot { certificates, ..snapshot })
     }
 
-    async fn without_certificates(&self, seen: &Seen) -> Result<Picture, SourceError> {
-        Ok(Picture {
+    async fn without_certificates(&self, seen: &Seen) -> Result<ProcessSnapshot, SourceError> {
+        Ok(ProcessSnapshot {
             pid: seen.process.pid,
             version: seen.process.version_in_words.clone(),
             level: self.reader.level().await?,

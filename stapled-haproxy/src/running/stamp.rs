@@ -12,7 +12,7 @@ pub(crate) type Stamps = Vec<(PathBuf, Option<Stamp>)>;
 pub(crate) struct Stamp {
     device: u64,
     inode: u64,
-    pub(crate) size: u64,
+    size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }

@@ -13,6 +13,7 @@ use crate::der::{
 };
 use crate::hash::sha256;
 use crate::oid;
+use crate::provider;
 use crate::shape;
 use crate::signature::{self, PublicKey, SignatureError, Verified};
 use crate::time::Timestamp;
@@ -385,6 +386,14 @@ impl Certificate {
     /// The SHA-256 hash of the certificate.
     pub fn fingerprint(&self) -> [u8; 32] {
         sha256(&self.der)
+    }
+
+    /// The SHA-1 hash of the certificate, by which some servers name it. A forger can make another certificate with the same
+    /// hash, so the hash proves nothing.
+    pub fn sha1_fingerprint(&self) -> [u8; 20] {
+        let mut hash = [0; 20];
+        hash.copy_from_slice(provider::digest(provider::Hash::Sha1, &[&self.der]).as_ref());
+        hash
     }
 
     /// Whether the names of subject and issuer are the same.

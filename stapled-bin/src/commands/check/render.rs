@@ -159,17 +159,17 @@ fn write_finding(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
 
 fn write_process(process: &ProcessReport, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", visible(&process.socket.to_string()))?;
-    let text = match &process.picture {
-        Ok(picture) => {
+    let text = match &process.snapshot {
+        Ok(snapshot) => {
             let files: Vec<String> =
-                picture.configuration_files.iter().map(|file| file.display().to_string()).collect();
-            let level = picture.level.map_or_else(|| "unknown".to_owned(), |level| level.to_string());
+                snapshot.configuration_files.iter().map(|file| file.display().to_string()).collect();
+            let level = snapshot.level.map_or_else(|| "unknown".to_owned(), |level| level.to_string());
             format!(
                 "{}, process {}, socket of level {level}, started with {}, {} loaded",
-                picture.version,
-                picture.pid,
+                snapshot.version,
+                snapshot.pid,
                 if files.is_empty() { "unknown files".to_owned() } else { files.join(",") },
-                count(picture.certificates.len(), "certificate")
+                count(snapshot.certificates.len(), "certificate")
             )
         }
         Err(error) => format!("does not answer ({})", error.code),

@@ -61,7 +61,7 @@ fn another_certificate_of_the_issuers_name() {
         // A HAProxy that has loaded it so takes no first staple.
         world.haproxy(&["a.pem"]);
         let answered = world.check(&["--haproxy-config", "@/h.cfg"], |inputs| {
-            inputs.processes[0].picture = Ok(world.loaded(&[("a.pem", &certificate)]));
+            inputs.processes[0].snapshot = Ok(world.loaded(&[("a.pem", &certificate)]));
         });
         assert_eq!(of_only_row(&answered), expected, "{how}");
         let is_known = !expected.contains(&"issuer_missing!");
@@ -93,10 +93,10 @@ fn a_haproxy_that_has_loaded_the_wrong_issuer_is_reported() {
         [(right, &[][..], "Already"), (wrong, &["wrong_issuer_first!"], "No wrong_issuer_first")]
     {
         let answered = world.check(&["--haproxy-config", "@/h.cfg"], |inputs| {
-            let mut picture = world.loaded(&[("a.pem", &certificate)]);
-            picture.certificates[0].takes_responses = true;
-            picture.certificates[0].cert_id = cert_id.clone();
-            inputs.processes[0].picture = Ok(picture);
+            let mut snapshot = world.loaded(&[("a.pem", &certificate)]);
+            snapshot.certificates[0].takes_responses = true;
+            snapshot.certificates[0].cert_id = cert_id.clone();
+            inputs.processes[0].snapshot = Ok(snapshot);
         });
         assert_eq!((of_only_row(&answered), first(&answered)), (told_as(expected), answer.to_owned()));
     }

@@ -26,7 +26,7 @@ use crate::cli::address::Address;
 use crate::cli::transactions::Transactions;
 use crate::configuration::Level;
 use crate::haproxy::{Haproxy, Haproxys, NamedSockets};
-use crate::running::snapshot::{Picture, ServedCertificate};
+use crate::running::snapshot::{ProcessSnapshot, ServedCertificate};
 
 const URL: &str = "http://ocsp.example/";
 
@@ -142,13 +142,13 @@ impl World {
     }
 
     /// A HAProxy that has loaded these.
-    fn loaded(&self, certificates: &[(&str, &Certificate)]) -> Picture {
-        Picture {
+    fn loaded(&self, certificates: &[(&str, &Certificate)]) -> ProcessSnapshot {
+        ProcessSnapshot {
             pid: 7,
             level: Some(Level::Admin),
             configuration_files: vec![self.path("h.cfg")],
             certificates: certificates.iter().map(|(name, certificate)| self.served(name, certificate)).collect(),
-            ..Picture::default()
+            ..ProcessSnapshot::default()
         }
     }
 
@@ -231,7 +231,7 @@ fn problems_of_certificates() {
         let certificate = world.cert("a.pem", adapt);
         world.haproxy(&["a.pem"]);
         let answered = world.check(&["--haproxy-config", "@/h.cfg"], |inputs| {
-            inputs.processes[0].picture = Ok(world.loaded(&[("a.pem", &certificate)]));
+            inputs.processes[0].snapshot = Ok(world.loaded(&[("a.pem", &certificate)]));
         });
         assert_eq!(of_only_row(&answered), expected, "{case}");
         assert_eq!(first(&answered), expected_first, "{case}");
@@ -277,9 +277,9 @@ fn places_of_issuers() {
     let check = |more: &[&str]| {
         world.check(&[&["--haproxy-config", "@/h.cfg"], more].concat(), |inputs| {
             if let Some(process) = inputs.processes.first_mut() {
-                let mut picture = world.loaded(&[("a.pem", &lonely)]);
-                picture.certificates[0].has_chain = false;
-                process.picture = Ok(picture);
+                let mut snapshot = world.loaded(&[("a.pem", &lonely)]);
+                snapshot.certificates[0].has_chain = false;
+                process.snapshot = Ok(snapshot);
             }
         })
     };
@@ -377,7 +377,7 @@ fn contents_of_staple_files() {
         world.write("a.pem.ocsp", response);
         let check = |more: &[&str]| {
             world.check(&[&["--haproxy-config", "@/h.cfg"], more].concat(), |inputs| {
-                inputs.processes[0].picture = Ok(world.loaded(&[("a.pem", &certificate)]));
+                inputs.processes[0].snapshot = Ok(world.loaded(&[("a.pem", &certificate)]));
             })
         };
         let answered = check(&[]);
@@ -430,7 +430,7 @@ fn directories_that_cannot_be_written() {
     let check = |more: &[&str]| {
         world.check(&[&["--haproxy-config", "@/h.cfg"], more].concat(), |inputs| {
             if let Some(process) = inputs.processes.first_mut() {
-                process.picture = Ok(world.loaded(&[("one.pem", &one)]));
+                process.snapshot = Ok(world.loaded(&[("one.pem", &one)]));
             }
         })
     };
@@ -462,7 +462,7 @@ fn assumptions_about_a_configuration_are_notes() {
     let check = || {
         world.check(&["--haproxy-config", "@/h.cfg"], |inputs| {
             if let Some(process) = inputs.processes.first_mut() {
-                process.picture = Ok(world.loaded(&[("one.pem", &one)]));
+                process.snapshot = Ok(world.loaded(&[("one.pem", &one)]));
             }
         })
     };
@@ -492,7 +492,7 @@ fn two_writers_are_a_problem() {
     let text = std::fs::read_to_string(world.haproxy(&["one.pem"])).unwrap();
     world.write("h.cfg", text.replace("frontend", " ocsp-update.mode on\nfrontend"));
     let answered = world.check(&["--haproxy-config", "@/h.cfg"], |inputs| {
-        inputs.processes[0].picture = Ok(world.loaded(&[("one.pem", &one)]));
+        inputs.processes[0].snapshot = Ok(world.loaded(&[("one.pem", &one)]));
     });
     assert_eq!(of_only_row(&answered), ["two_writers!"]);
 }
@@ -503,7 +503,7 @@ fn names_that_cannot_be_sent() {
     let world = World::new();
     let odd = world.cert("p/a\nb.pem", |profile| profile);
     let answered = world.check(&["-p", "@/p", "-s", "@/s"], |inputs| {
-        inputs.processes[0].picture = Ok(world.loaded(&[("p/a\nb.pem", &odd)]));
+        inputs.processes[0].snapshot = Ok(world.loaded(&[("p/a\nb.pem", &odd)]));
     });
     assert_eq!(of_only_row(&answered), ["unusable_name!"]);
     assert_eq!(first(&answered), "No unusable_name");

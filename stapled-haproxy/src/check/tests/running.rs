@@ -20,7 +20,7 @@ fn the_running_haproxy_and_its_configuration() {
         let name = |row: &CertificateReport| row.certificate.rsplit('/').next().unwrap().to_owned();
         answered.certificates.iter().map(|row| format!("{} {}", name(row), told(&row.findings).join(" "))).collect()
     };
-    let with = |picture: Picture| check(&move |inputs| inputs.processes[0].picture = Ok(picture.clone()));
+    let with = |snapshot: ProcessSnapshot| check(&move |inputs| inputs.processes[0].snapshot = Ok(snapshot.clone()));
 
     let all = world.loaded(&[("one.pem", &one), ("two.pem", &two)]);
     assert_eq!(shown(&with(all.clone())), ["one.pem ", "two.pem "]);
@@ -46,15 +46,15 @@ fn the_running_haproxy_and_its_configuration() {
     assert!(!answered.needs_operator());
     // The stapler gives it staples by its path.
     let by_path = world.check(&["--haproxy-config", "@/h.cfg", "-p", "@/gone.pem", "-s", "@/admin.sock"], |inputs| {
-        inputs.processes[0].picture = Ok(world.loaded(&[("one.pem", &one), ("two.pem", &two), ("gone.pem", &gone)]));
+        inputs.processes[0].snapshot = Ok(world.loaded(&[("one.pem", &one), ("two.pem", &two), ("gone.pem", &gone)]));
     });
     assert_eq!(shown(&by_path), ["gone.pem ", "one.pem ", "two.pem "]);
 
     // Level, and which configuration.
-    let mut picture = all.clone();
-    picture.level = Some(Level::Operator);
-    picture.configuration_files = vec!["/elsewhere/other.cfg".into()];
-    let answered = with(picture);
+    let mut snapshot = all.clone();
+    snapshot.level = Some(Level::Operator);
+    snapshot.configuration_files = vec!["/elsewhere/other.cfg".into()];
+    let answered = with(snapshot);
     assert_eq!(told(answered.general()), ["other_configuration!", "socket_level!"]);
     assert_eq!(answered.certificates[0].first_staple.code, Some(codes::SOCKET_LEVEL));
     // The problems of a socket concern its certificates.
@@ -63,19 +63,19 @@ fn the_running_haproxy_and_its_configuration() {
     }
 
     // A certificate that takes responses takes the next ones at a lower level, too.
-    let mut picture = all.clone();
-    picture.level = Some(Level::Operator);
-    picture.certificates[0].takes_responses = true;
-    assert_eq!(first(&with(picture)), "Already");
+    let mut snapshot = all.clone();
+    snapshot.level = Some(Level::Operator);
+    snapshot.certificates[0].takes_responses = true;
+    assert_eq!(first(&with(snapshot)), "Already");
 
     // A relative path begins where HAProxy was started; where that is unknown, there is no finding.
-    let mut picture = all.clone();
-    picture.configuration_files = vec!["h.cfg".into()];
-    assert!(!with(picture.clone()).needs_operator());
-    picture.working_directory = Some(world.path(""));
-    assert!(!with(picture.clone()).needs_operator());
-    picture.working_directory = Some("/elsewhere".into());
-    assert!(!with(picture).needs_operator());
+    let mut snapshot = all.clone();
+    snapshot.configuration_files = vec!["h.cfg".into()];
+    assert!(!with(snapshot.clone()).needs_operator());
+    snapshot.working_directory = Some(world.path(""));
+    assert!(!with(snapshot.clone()).needs_operator());
+    snapshot.working_directory = Some("/elsewhere".into());
+    assert!(!with(snapshot).needs_operator());
 
     let nobody = check(&|_| {});
     assert_eq!(told(nobody.general()), ["socket_missing!"]);
@@ -91,10 +91,10 @@ fn a_foreign_transaction_prevents_first_staples() {
     let two = world.cert("two.pem", |profile| profile);
     world.haproxy(&["one.pem", "two.pem"]);
     let answered = world.check(&["--haproxy-config", "@/h.cfg"], |inputs| {
-        let mut picture = world.loaded(&[("one.pem", &one), ("two.pem", &two)]);
-        picture.certificates[1].takes_responses = true;
-        picture.transaction = Some("/elsewhere.pem".to_owned());
-        inputs.processes[0].picture = Ok(picture);
+        let mut snapshot = world.loaded(&[("one.pem", &one), ("two.pem", &two)]);
+        snapshot.certificates[1].takes_responses = true;
+        snapshot.transaction = Some("/elsewhere.pem".to_owned());
+        inputs.processes[0].snapshot = Ok(snapshot);
     });
     assert_eq!(told(answered.general()), ["foreign_transaction!"]);
     let firsts: Vec<_> = answered.certificates.iter().map(|row| row.first_staple.answer).collect();
@@ -115,10 +115,10 @@ fn without_transactions_a_first_staple_takes_a_reload() {
     ] {
         let arguments = ["--haproxy-config", "@/h.cfg", "--haproxy-transactions", transactions];
         let answered = world.check(&arguments, |inputs| {
-            let mut picture = world.loaded(&[("one.pem", &one), ("two.pem", &two)]);
-            picture.version = version.to_owned();
-            picture.certificates[1].takes_responses = true;
-            inputs.processes[0].picture = Ok(picture);
+            let mut snapshot = world.loaded(&[("one.pem", &one), ("two.pem", &two)]);
+            snapshot.version = version.to_owned();
+            snapshot.certificates[1].takes_responses = true;
+            inputs.processes[0].snapshot = Ok(snapshot);
         });
         let shown = answered.certificates.iter().map(|row| told(&row.findings).join(" ")).collect::<Vec<_>>();
         assert_eq!(shown, expected, "{transactions} {version}");
@@ -138,10 +138,11 @@ fn paths_and_a_running_haproxy() {
     let other = world.cert("q/other.pem", |profile| profile);
     let now = SystemClock.now().unix();
     world.cert("p/old.pem", |profile| profile.valid_between(now - 9, now - 2));
-    let mut picture = world.loaded(&[("p/one.pem", &one), ("q/other.pem", &other)]);
+    let mut snapshot = world.loaded(&[("p/one.pem", &one), ("q/other.pem", &other)]);
     // By a relative path.
-    picture.certificates[0].name = "p/one.pem".to_owned();
-    let answered = world.check(&["-p", "@/p", "-s", "@/s"], |inputs| inputs.processes[0].picture = Ok(picture.clone()));
+    snapshot.certificates[0].name = "p/one.pem".to_owned();
+    let answered =
+        world.check(&["-p", "@/p", "-s", "@/s"], |inputs| inputs.processes[0].snapshot = Ok(snapshot.clone()));
     let shown: HashMap<&str, Vec<String>> =
         answered.certificates.iter().map(|row| (row.certificate.as_str(), told(&row.findings))).collect();
     assert_eq!(shown.len(), 3);

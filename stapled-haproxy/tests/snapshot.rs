@@ -12,11 +12,13 @@ use stapled_core::io::directory::DirectorySource;
 use stapled_core::sink::StapleSink;
 use stapled_core::source::{CertSource, IssuerLookup, Material, Scan};
 use stapled_haproxy::configuration::{Configuration, Level};
-use stapled_haproxy::{Address, Difference, FirstStaple, HaproxySource, Picture, ServedPaths, Transactions, codes};
+use stapled_haproxy::{
+    Address, Difference, FirstStaple, HaproxySource, ProcessSnapshot, ServedPaths, Transactions, codes,
+};
 use stapled_tests::{Haproxy, PATIENCE, binaries, version};
 
-async fn picture(haproxy: &Haproxy) -> Picture {
-    HaproxySource::new(&Address::unix(haproxy.socket())).picture().await.expect("a picture")
+async fn snapshot(haproxy: &Haproxy) -> ProcessSnapshot {
+    HaproxySource::new(&Address::unix(haproxy.socket())).snapshot().await.expect("a snapshot")
 }
 
 #[tokio::test]
@@ -28,7 +30,7 @@ async fn a_snapshot_shows_the_process_and_its_certificates() {
         let bind = format!("crt {} crt {}", cert.name(), lonely.name());
         let global = format!("stats socket {} level operator", operator.display());
         let haproxy = support::start_with(&world, &binary, &bind, &global, &[]);
-        let seen = picture(&haproxy).await;
+        let seen = snapshot(&haproxy).await;
         assert_eq!((seen.level, &seen.transaction), (Some(Level::Admin), &None));
         assert!(seen.version.chars().next().is_some_and(|first| first.is_ascii_digit()), "{}", seen.version);
         let [first, second] = &seen.certificates[..] else { panic!("{seen:?}") };
@@ -41,16 +43,17 @@ async fn a_snapshot_shows_the_process_and_its_certificates() {
         assert_eq!(foretold.collect::<Vec<_>>(), [Some(by(false)), Some(by(true))]);
 
         // Without a look at files, it is the same but for these.
-        let outline = HaproxySource::new(&Address::unix(haproxy.socket())).outline().await.expect("an outline");
+        let without_files =
+            HaproxySource::new(&Address::unix(haproxy.socket())).snapshot_without_files().await.expect("a snapshot");
         let mut without = seen.clone();
         for one in &mut without.certificates {
             (one.file, one.is_in_file, one.configured, one.staple) = (None, false, None, None);
         }
-        assert_eq!(outline, without);
+        assert_eq!(without_files, without);
         assert!(seen.certificates.iter().all(|one| one.is_in_file));
 
         // The other socket leads to the same process, and may do less.
-        let lesser = HaproxySource::new(&Address::unix(&operator)).picture().await.expect("a picture");
+        let lesser = HaproxySource::new(&Address::unix(&operator)).snapshot().await.expect("a snapshot");
         assert_eq!((lesser.pid, lesser.level), (seen.pid, Some(Level::Operator)));
         let refused = lesser.first_staple(&lesser.certificates[0], Transactions::Always);
         assert!(
@@ -63,16 +66,16 @@ async fn a_snapshot_shows_the_process_and_its_certificates() {
         for cert in [&cert, &lonely] {
             sink.deliver(&world.staple(cert, 3600), &[cert.site()]).await.expect("a delivery");
         }
-        let seen = picture(&haproxy).await;
+        let seen = snapshot(&haproxy).await;
         for one in &seen.certificates {
             assert_eq!(seen.first_staple(one, Transactions::Never), Some(FirstStaple::TakesResponses), "{}", one.name);
         }
 
         let said = haproxy.ask(&format!("set ssl cert {} <<\n{}\n", cert.name(), cert.issued.bundle_pem()));
         assert!(said.contains("Transaction created"), "{said}");
-        assert_eq!(picture(&haproxy).await.transaction.as_deref(), Some(cert.name()));
+        assert_eq!(snapshot(&haproxy).await.transaction.as_deref(), Some(cert.name()));
         haproxy.ask(&format!("abort ssl cert {}", cert.name()));
-        assert_eq!(picture(&haproxy).await.transaction, None);
+        assert_eq!(snapshot(&haproxy).await.transaction, None);
     }
 }
 
@@ -83,11 +86,12 @@ async fn a_running_haproxy_is_compared_with_its_configuration() {
         let (cert, other) = (world.cert_file("a.pem"), world.cert_file("b.pem"));
         let haproxy = support::start(&world, &binary, &format!("crt {}", cert.name()));
         let file = world.path("haproxy.cfg");
-        let differences = |seen: Picture| Configuration::read([&file]).expect("a configuration").differences(&seen);
-        assert_eq!(differences(picture(&haproxy).await), []);
+        let differences =
+            |seen: ProcessSnapshot| Configuration::read([&file]).expect("a configuration").differences(&seen);
+        assert_eq!(differences(snapshot(&haproxy).await), []);
         let text = std::fs::read_to_string(&file).expect("a configuration");
         std::fs::write(&file, text.replace(cert.name(), other.name())).expect("a file");
-        let found = differences(picture(&haproxy).await);
+        let found = differences(snapshot(&haproxy).await);
         assert!(
             matches!(&found[..], [Difference::NotLoaded { name: missing, .. }, Difference::NotInConfiguration { name: loaded }]
                 if *missing == other.name() && *loaded == cert.name()),
@@ -95,7 +99,7 @@ async fn a_running_haproxy_is_compared_with_its_configuration() {
         );
         let copy = world.path("copy.cfg");
         std::fs::write(&copy, text).expect("a file");
-        let found = Configuration::read([&copy]).expect("a configuration").differences(&picture(&haproxy).await);
+        let found = Configuration::read([&copy]).expect("a configuration").differences(&snapshot(&haproxy).await);
         let [Difference::OtherConfiguration { started_with, named, .. }] = &found[..] else { panic!("{found:?}") };
         assert_eq!((&started_with[..], &named[..]), (&[file][..], &[copy][..]));
     }
@@ -141,10 +145,10 @@ async fn the_files_of_a_crt_store_are_found_from_the_socket_alone() {
         // A store has a response only if a line names it.
         let plain = sighting("@web/b.pem");
         assert!(matches!(&plain.material, Material::File(file) if *file == by_path.path), "{plain:?}");
-        let picture = source.picture().await.expect("a picture");
+        let snapshot = source.snapshot().await.expect("a snapshot");
         let configured =
-            picture.certificates.iter().map(|served| served.configured.as_ref().expect("a line").place.line);
-        assert!(configured.eq([11, 10]), "{picture:?}");
+            snapshot.certificates.iter().map(|served| served.configured.as_ref().expect("a line").place.line);
+        assert!(configured.eq([11, 10]), "{snapshot:?}");
 
         // A change of a file beside the certificate is a change of the certificate.
         let other = Authority::root("Other").create().expect("an authority");
