@@ -28,6 +28,7 @@
 //! - [`stapler`]: the builder and the owner of a running stapler.
 
 mod adder;
+mod asking;
 mod cause;
 pub mod certificate_file;
 pub mod chance;
@@ -59,6 +60,7 @@ pub mod stapler;
 pub mod task;
 pub mod verdict;
 
+pub use asking::{Asking, Attempt};
 pub use issuers::IssuerStore;
 pub use once::{OnceError, staple_once};
 pub use stapled_ocsp::{

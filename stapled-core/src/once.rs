@@ -1,13 +1,12 @@
 //! One staple, once: without a scheduler, a source or a sink.
 
-use bytes::Bytes;
-
+use crate::asking::{Asking, Attempt, Plain};
 use crate::chain::{CertChain, ChainError};
 use crate::clock::{Clock, SystemClock};
-use crate::fetch::{OcspFetcher, Question};
-use crate::inquiry::{HashChoice, Inquiry, NextQuestion, Trouble};
-use crate::ocsp::{CertIdHash, CertStatus, EncodeError};
-use crate::staple::{Judge, Staple};
+use crate::fetch::OcspFetcher;
+use crate::inquiry::Trouble;
+use crate::ocsp::CertStatus;
+use crate::staple::Staple;
 use crate::time::Timestamp;
 
 /// Why a certificate got no staple from [`staple_once`].
@@ -39,9 +38,6 @@ pub enum OnceError {
         /// What came of that responder.
         trouble: Trouble,
     },
-    /// The request cannot be encoded.
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
 }
 
 /// Asks the responders that a certificate names, in their order, until one gives a staple.
@@ -68,51 +64,19 @@ pub enum OnceError {
 pub async fn staple_once<F: OcspFetcher + ?Sized>(chain: &CertChain, fetcher: &F) -> Result<Staple, OnceError> {
     chain.check_usable(SystemClock.now())?;
     let name = || chain.end_entity().name().to_owned();
-    let mut first = None;
-    for url in chain.end_entity().ocsp_urls() {
-        match ask(chain, url, fetcher).await? {
-            Answered::Staple(staple) => return Ok(*staple),
-            Answered::Revoked(at) => return Err(OnceError::Revoked { name: name(), at }),
-            Answered::No(trouble) => {
-                let url = crate::url_text::without_credentials(url);
-                first.get_or_insert(OnceError::NoResponse { url, trouble });
-            }
+    let mut peers = Plain::new(fetcher, |_: &Attempt| {});
+    let urls = chain.end_entity().ocsp_urls().iter().map(String::as_str);
+    let believed = Asking::new(chain).ask_each(urls, &mut peers).await;
+    if let Some(Attempt { answer: Some((_, Ok(judgement))), .. }) = believed {
+        if let CertStatus::Revoked { at, .. } = judgement.status {
+            return Err(OnceError::Revoked { name: name(), at });
+        }
+        if let Some(staple) = judgement.into_staple() {
+            return Ok(staple);
         }
     }
-    Err(first.unwrap_or_else(|| OnceError::NoResponder { name: name() }))
-}
-
-/// What one responder brought.
-enum Answered {
-    Staple(Box<Staple>),
-    Revoked(Timestamp),
-    No(Trouble),
-}
-
-async fn ask<F: OcspFetcher + ?Sized>(chain: &CertChain, url: &str, fetcher: &F) -> Result<Answered, EncodeError> {
-    let mut inquiry = Inquiry::new(chain, url, HashChoice::First(CertIdHash::Sha1));
-    loop {
-        let NextQuestion { request, method, .. } = inquiry.question(None)?;
-        let question = Question { chain, request: &request, method, url, etag: None };
-        let trouble = match fetcher.fetch(&question).await {
-            Err(error) => Trouble::from(error),
-            Ok(answer) => {
-                // A question without a validator gets no 304: an answer without a body is an empty one.
-                let response: Bytes = answer.body.clone().unwrap_or_default();
-                match Judge::new(chain).at(SystemClock.now()).judge(response) {
-                    Err(refusal) => Trouble::with_answer(refusal, &answer),
-                    Ok(judgement) => match judgement.status {
-                        CertStatus::Revoked { at, .. } => return Ok(Answered::Revoked(at)),
-                        _ => match judgement.into_staple() {
-                            Some(staple) => return Ok(Answered::Staple(Box::new(staple))),
-                            None => Trouble::Unknown,
-                        },
-                    },
-                }
-            }
-        };
-        if !inquiry.refused(method, &trouble) {
-            return Ok(Answered::No(inquiry.first_trouble().cloned().unwrap_or(trouble)));
-        }
-    }
+    Err(match peers.into_first_trouble() {
+        Some((url, trouble)) => OnceError::NoResponse { url, trouble },
+        None => OnceError::NoResponder { name: name() },
+    })
 }

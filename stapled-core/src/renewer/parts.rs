@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use crate::asking::Nonces;
 use crate::chance::Chance;
 use crate::event::Journal;
 use crate::fetch::OcspFetcher;
@@ -29,7 +30,7 @@ pub(crate) struct Renewer {
     /// The CertID hash of requests where no sink requires one.
     pub(crate) hash: CertIdHash,
     /// Whether requests carry a nonce.
-    pub(crate) nonce: bool,
+    pub(crate) nonces: Nonces,
     /// The requests that may run at once, over all responders.
     pub(crate) exchanges: Semaphore,
     /// The requests among them that may go to responders whose last request failed.

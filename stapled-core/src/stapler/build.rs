@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::handle::Handle;
 use super::owner::Stapler;
 use crate::adder::Adder;
+use crate::asking::Nonces;
 use crate::chance::{Chance, SystemChance};
 use crate::clock::{Clock, SystemClock};
 use crate::event::{Journal, Observer};
@@ -415,7 +416,7 @@ impl StaplerBuilder {
                 chance: Arc::clone(&self.chance),
                 judging: self.judging,
                 hash: self.hash,
-                nonce: self.nonce,
+                nonces: if self.nonce { Nonces::Fresh } else { Nonces::Never },
                 exchanges: Semaphore::new(renewals),
                 doubtful_exchanges: Semaphore::new((renewals / 2).max(1)),
                 per_responder: self.per_responder,
