@@ -3,42 +3,33 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use stapled_core::bundle::Bundle;
-use stapled_core::certificate::Certificate;
-use stapled_core::certificate_file::issuer_file_of;
 use stapled_core::chain::CertChain;
-use stapled_core::clock::{Clock, SystemClock};
-use stapled_core::fetch::{FetchError, Method, OcspFetcher, Question};
-use stapled_core::inquiry::{HashChoice, Inquiry, MethodChoice, NextQuestion, Trouble};
+use stapled_core::fetch::{FetchError, Method};
+use stapled_core::inquiry::{HashChoice, MethodChoice, Trouble};
 use stapled_core::io::file::read_existing;
 use stapled_core::io::http::HttpFetcher;
-use stapled_core::lookup::IssuerSearch;
 use stapled_core::ocsp::{CertIdHash, CertStatus, OcspResponse};
 use stapled_core::overrides::ResponderOverrides;
 use stapled_core::reason::ReasonCode;
-use stapled_core::staple::{Judge, JudgePolicy, Judgement, Refusal};
-use stapled_core::url_text::without_credentials;
+use stapled_core::staple::Judgement;
 use stapled_core::verdict::{Verdict, end_entity};
+use stapled_core::{Asking, Attempt};
 use stapled_haproxy::HaproxySink;
 
 use super::answer::{CommandError, UNANSWERED, answer};
 use super::input::{self, Input, MAX_FILE};
+use super::issuer::{self, NoIssuer};
 use super::report::{exit_code, in_words};
 use crate::judging::Judging;
 use crate::network::NetworkArguments;
 use crate::options::declaration::Section;
 use crate::stderr::say;
 use crate::text::{json_line, visible};
-
-/// The length of a nonce in octets (RFC 9654 §2.1).
-const NONCE_LENGTH: usize = 32;
-/// How many bytes are read from a caIssuers URL.
-const MAX_ISSUER: usize = 64 * 1024;
 
 /// Ask a certificate's OCSP responders once, and show how each question went
 ///
@@ -131,9 +122,9 @@ enum HashOption {
     Sha256,
 }
 
-/// One question, and what came of it.
+/// One question and its result, as JSON shows it.
 #[derive(Clone, Debug, Serialize)]
-struct Attempt {
+struct AttemptRow {
     url: String,
     address: Option<String>,
     method: &'static str,
@@ -151,31 +142,12 @@ struct Attempt {
 struct Found {
     certificate: Option<String>,
     issuer: Option<String>,
-    attempts: Vec<Attempt>,
+    attempts: Vec<AttemptRow>,
     url: Option<String>,
     saved: Option<String>,
     removed: Option<String>,
     #[serde(flatten)]
     verdict: Verdict,
-}
-
-/// An answer that counts, more or less.
-struct Heard {
-    url: String,
-    response: Bytes,
-    judged: Result<Judgement, Refusal>,
-    /// What is wrong with it, if another question may bring a better answer.
-    trouble: Option<Trouble>,
-}
-
-/// What is asked, and how.
-struct Asker<'a> {
-    fetcher: HttpFetcher,
-    chain: &'a Arc<CertChain>,
-    hashes: HashChoice,
-    methods: MethodChoice,
-    policy: JudgePolicy,
-    nonce: bool,
 }
 
 impl Fetch {
@@ -200,15 +172,28 @@ impl Fetch {
     ) -> Result<u8, CommandError> {
         let certificate = match input::read(&self.cert)? {
             Input::Bytes(bytes) => bytes,
-            Input::TooLarge => return self.end_early(out, "too_large", format!("CERT: more than {MAX_FILE} bytes")),
+            Input::TooLarge => {
+                return self.end_early(out, ReasonCode::new("too_large"), format!("CERT: more than {MAX_FILE} bytes"));
+            }
         };
         let end_entity = match end_entity(&certificate) {
             Ok(end_entity) => Arc::new(end_entity),
-            Err(error) => return self.end_early(out, "malformed", format!("the certificate cannot be read: {error}")),
+            Err(error) => {
+                return self.end_early(
+                    out,
+                    ReasonCode::new("malformed"),
+                    format!("the certificate cannot be read: {error}"),
+                );
+            }
         };
-        let (chain, issuer) = match self.find_issuer(&end_entity, &certificate, &fetcher).await? {
+        let found = match &self.issuer {
+            Some(file) => issuer::in_file(&end_entity, file),
+            None => issuer::around(&end_entity, &self.cert, &certificate, &fetcher).await,
+        };
+        let (chain, issuer) = match found {
             Ok(found) => found,
-            Err((code, what)) => return self.end_early(out, code, what),
+            Err(NoIssuer::Input(error)) => return Err(error.into()),
+            Err(error) => return self.end_early(out, error.code(), error.to_string()),
         };
         drop(certificate);
         let urls = match &self.url {
@@ -223,98 +208,57 @@ impl Fetch {
                 &format!("{name}, serial number {}; issuer: {}\n", end_entity.serial_hex(), visible(&issuer)),
             )?;
         }
-        let asker = Asker {
-            fetcher,
-            chain: &chain,
-            hashes: match self.hash {
+        let mut written = Ok(());
+        let asking = self.asking(&chain);
+        let show = |attempt: &Attempt| {
+            if !self.json && written.is_ok() {
+                written = self.say(out, &AttemptRow::of(attempt).in_words());
+            }
+        };
+        let asked = asking.ask(&urls, &fetcher, show).await;
+        written?;
+        match asked {
+            Ok(attempts) => self.conclude(out, &chain, issuer, &attempts),
+            Err(unasked) => self.end_early(out, unasked.code(), unasked.to_string()),
+        }
+    }
+
+    /// The questions that the options choose.
+    fn asking<'c>(&self, chain: &'c CertChain) -> Asking<'c> {
+        let asking = Asking::new(chain)
+            .hashes(match self.hash {
                 HashOption::Auto => HashChoice::First(CertIdHash::Sha1),
                 HashOption::Sha1 => HashChoice::Only(CertIdHash::Sha1),
                 HashOption::Sha256 => HashChoice::Only(CertIdHash::Sha256),
-            },
-            methods: match self.method {
+            })
+            .methods(match self.method {
                 MethodOption::Auto => MethodChoice::Auto,
                 MethodOption::Get => MethodChoice::Only(Method::Get),
                 MethodOption::Post => MethodChoice::Only(Method::Post),
-            },
-            policy: self.judging.policy(),
-            nonce: self.nonce,
-        };
-        let mut attempts: Vec<Attempt> = Vec::new();
-        let mut heard: Option<Heard> = None;
-        for url in urls {
-            let mut told = Ok(());
-            let of_this = asker
-                .ask(&url, |attempt| {
-                    if !self.json && told.is_ok() {
-                        told = self.say(out, &attempt.in_words());
-                    }
-                    attempts.push(attempt);
-                })
-                .await;
-            told?;
-            heard = better(heard, of_this);
-            if heard.as_ref().is_some_and(Heard::is_believed) {
-                break;
-            }
-        }
-        self.conclude(out, &chain, issuer, attempts, heard)
+            })
+            .judge_policy(self.judging.policy());
+        if self.nonce { asking.with_nonce() } else { asking }
     }
 
+    /// Saves what the options ask for, and writes the verdict.
     fn conclude(
         &self,
         out: &mut dyn Write,
         chain: &CertChain,
         issuer: String,
-        attempts: Vec<Attempt>,
-        heard: Option<Heard>,
+        attempts: &[Attempt],
     ) -> Result<u8, CommandError> {
-        let verdict = match (&heard, attempts.first()) {
-            (Some(heard), _) => {
-                let requirements = HaproxySink::default_requirements();
-                Verdict::of(&heard.judged, &heard.response, chain, SystemClock.now(), &requirements)
-            }
-            (None, Some(first)) => Verdict::invalid(
-                ReasonCode::new(first.outcome),
-                format!("nobody answered: {}", first.detail.as_deref().unwrap_or(first.outcome)),
-            )
-            .about(chain),
-            (None, None) => {
-                let what =
-                    "the certificate names no OCSP responder: name one with --url; servers need no staple for it";
-                Verdict::invalid(ReasonCode::new("no_ocsp_url"), what).about(chain)
-            }
-        };
-        let mut code = if heard.is_some() { exit_code(&verdict) } else { UNANSWERED };
-        let is_good = heard.as_ref().is_some_and(|heard| heard.is_good());
-        let mut saved = None;
-        let mut unsaved = None;
-        if let (Some(path), Some(heard)) = (&self.output, heard.as_ref().filter(|_| is_good || self.save_any)) {
-            match save(path, heard.to_save()) {
-                Ok(()) => saved = Some(path.display().to_string()),
-                Err(error) => {
-                    code = UNANSWERED;
-                    unsaved = Some(format!("{} cannot be written: {error}", path.display()));
-                }
-            }
+        let best = best_of(attempts);
+        let verdict = verdict(chain, attempts, best);
+        let mut code = if best.is_some() { exit_code(&verdict) } else { UNANSWERED };
+        let Kept { saved, removed, fault } = best.map(|best| self.keep(chain, best)).unwrap_or_default();
+        if fault.is_some() {
+            code = UNANSWERED;
         }
-        let mut removed = None;
-        let is_revoked = heard.as_ref().is_some_and(Heard::is_revoked);
-        if let (Some(path), true, None) = (&self.output, is_revoked, &saved) {
-            match remove_staple(path, chain) {
-                Ok(true) => removed = Some(path.display().to_string()),
-                Ok(false) => {}
-                Err(error) => {
-                    code = UNANSWERED;
-                    unsaved = Some(format!(
-                        "{} holds a staple of this certificate, which is revoked, and cannot be removed: {error}; remove it",
-                        path.display()
-                    ));
-                }
-            }
-        }
-        let url = heard.map(|heard| heard.url);
+        let url = best.map(|best| best.url.clone());
         let text = if self.json {
             let certificate = Some(chain.end_entity().name().to_owned());
+            let attempts = attempts.iter().map(AttemptRow::of).collect();
             json_line(&Found { certificate, issuer: Some(issuer), attempts, url, saved, removed, verdict })
         } else {
             let mut text = match &url {
@@ -335,83 +279,41 @@ impl Fetch {
             text
         };
         let code = answer(out, &text, code)?;
-        if let Some(unsaved) = unsaved {
-            say(&unsaved);
+        if let Some(fault) = fault {
+            say(&fault);
         }
         Ok(code)
     }
 
-    /// The chain, and where its issuer was found.
-    async fn find_issuer(
-        &self,
-        end_entity: &Arc<Certificate>,
-        certificate: &[u8],
-        fetcher: &HttpFetcher,
-    ) -> Result<Result<(Arc<CertChain>, String), (&'static str, String)>, CommandError> {
-        let mut search = IssuerSearch::new(end_entity);
-        let mut chain_of = |bytes: &[u8]| {
-            let certificates = Bundle::read_issuers(bytes).map(|bundle| bundle.certificates).unwrap_or_default();
-            let certificates: Vec<_> = certificates.into_iter().map(Arc::new).collect();
-            let chain = search.among(&certificates).map(Arc::new);
-            (chain, search.error().map(|error| (error.code().as_str(), error.to_string())))
-        };
-        if let Some(path) = &self.issuer {
-            let Input::Bytes(bytes) = input::read(path)? else {
-                return Ok(Err(("too_large", format!("--issuer: more than {MAX_FILE} bytes"))));
-            };
-            return Ok(match (chain_of(&bytes), Bundle::read_issuers(&bytes)) {
-                ((Some(chain), _), _) => Ok((chain, input::name(path))),
-                ((None, Some(unsupported)), _) => Err(unsupported),
-                ((None, None), Err(error)) => {
-                    Err(("malformed", format!("the issuer's certificate cannot be read: {error}")))
-                }
-                ((None, None), Ok(_)) => Err((
-                    "wrong_issuer",
-                    format!("{} was issued by none of the certificates in {}", end_entity.name(), input::name(path)),
-                )),
-            });
-        }
-        let mut unsupported = match chain_of(certificate) {
-            (Some(chain), _) => return Ok(Ok((chain, input::name(&self.cert)))),
-            (None, error) => error,
-        };
-        let beside = issuer_file_of(&self.cert);
-        if let Ok(Input::Bytes(bytes)) = input::read(&beside) {
-            match chain_of(&bytes) {
-                (Some(chain), _) => return Ok(Ok((chain, beside.display().to_string()))),
-                (None, error) => unsupported = unsupported.or(error),
+    /// Saves the answer, or removes the staple of a revoked certificate, where the options say so.
+    fn keep(&self, chain: &CertChain, best: &Attempt) -> Kept {
+        let Some(path) = &self.output else { return Kept::default() };
+        let name = path.display().to_string();
+        let status = best.judgement().map(|judgement| judgement.status);
+        let mut kept = Kept::default();
+        if self.save_any || status == Some(CertStatus::Good) {
+            match save(path, &to_save(best)) {
+                Ok(()) => return Kept { saved: Some(name), ..kept },
+                Err(error) => kept.fault = Some(format!("{name} cannot be written: {error}")),
             }
         }
-        let mut tried = Vec::new();
-        for url in end_entity.ca_issuers_urls() {
-            match fetcher.fetch_issuer(url, MAX_ISSUER).await {
-                Ok(bytes) => match chain_of(&bytes) {
-                    (Some(chain), _) => return Ok(Ok((chain, url.clone()))),
-                    (None, error) => {
-                        unsupported = unsupported.or(error);
-                        tried.push(format!("{url}: no certificate that issued it"));
-                    }
-                },
-                Err(error) => tried.push(error.to_string()),
+        if !matches!(status, Some(CertStatus::Revoked { .. })) {
+            return kept;
+        }
+        match remove_staple(path, chain) {
+            Ok(true) => kept.removed = Some(name),
+            Ok(false) => {}
+            Err(error) => {
+                let what = "holds a staple of this certificate, which is revoked, and cannot be removed";
+                kept.fault = Some(format!("{name} {what}: {error}; remove it"));
             }
         }
-        if let Some(unsupported) = unsupported {
-            return Ok(Err(unsupported));
-        }
-        let tried =
-            if tried.is_empty() { "the certificate says nowhere to fetch it".to_owned() } else { tried.join("; ") };
-        let what = format!(
-            "the certificate of its issuer is neither in {} nor in {}, and cannot be fetched ({tried}): name it with \
-             --issuer",
-            input::name(&self.cert),
-            beside.display()
-        );
-        Ok(Err(("issuer_missing", what)))
+        kept
     }
 
     /// Says why nothing was asked.
-    fn end_early(&self, out: &mut dyn Write, code: &'static str, detail: String) -> Result<u8, CommandError> {
-        let verdict = Verdict::invalid(ReasonCode::new(code), detail);
+    fn end_early(&self, out: &mut dyn Write, code: ReasonCode, detail: String) -> Result<u8, CommandError> {
+        let verdict = Verdict::invalid(code, detail);
         let exit = exit_code(&verdict);
         let text = if self.json {
             json_line(&Found {
@@ -434,91 +336,47 @@ impl Fetch {
     }
 }
 
-impl Asker<'_> {
-    /// Asks one responder, telling each attempt; returns the best that was heard.
-    async fn ask(&self, url: &str, mut tell: impl FnMut(Attempt)) -> Option<Heard> {
-        let mut inquiry = Inquiry::new(self.chain, url, self.hashes).methods(self.methods);
-        let mut heard = None;
-        loop {
-            let nonce = self.nonce.then(rand::random::<[u8; NONCE_LENGTH]>);
-            let nonce = nonce.as_ref().map(<[u8; NONCE_LENGTH]>::as_slice);
-            // The CertID is made of hashes: it encodes.
-            let Ok(question) = inquiry.question(nonce) else { return heard };
-            let (attempt, outcome) = self.attempt(url, &question).await;
-            tell(attempt);
-            let trouble = match outcome {
-                Ok(of_this) => {
-                    let trouble = of_this.trouble.clone();
-                    heard = better(heard, Some(of_this));
-                    trouble
-                }
-                Err(error) => Some(error.into()),
-            };
-            match trouble {
-                Some(trouble) if inquiry.refused(question.method, &trouble) => {}
-                _ => return heard,
-            }
-        }
-    }
+/// What was done with the file of `--output`.
+#[derive(Default)]
+struct Kept {
+    saved: Option<String>,
+    removed: Option<String>,
+    /// Why the file is not as it should be.
+    fault: Option<String>,
+}
 
-    /// One question.
-    async fn attempt(&self, url: &str, question: &NextQuestion) -> (Attempt, Result<Heard, FetchError>) {
-        let NextQuestion { request, method, hash, .. } = question;
-        let began = Instant::now();
-        let asked = Question { chain: self.chain, request, method: *method, url, etag: None };
-        let answer = self.fetcher.fetch(&asked).await;
-        let mut attempt = Attempt {
-            url: without_credentials(url),
-            address: None,
-            method: match method {
+impl AttemptRow {
+    fn of(attempt: &Attempt) -> Self {
+        let answer = attempt.answer.as_ref().map(|(answer, _)| answer);
+        let http_status = match &attempt.trouble {
+            Some(Trouble::Fetch(FetchError::Status { status, .. })) => Some(*status),
+            _ => answer.map(|_| 200),
+        };
+        AttemptRow {
+            url: attempt.url.clone(),
+            address: answer.and_then(|answer| answer.from).map(|address| address.ip().to_string()),
+            method: match attempt.method {
                 Method::Get => "GET",
                 Method::Post => "POST",
             },
-            hash: hash.name(),
-            http_status: None,
-            content_type: None,
-            milliseconds: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            bytes: None,
-            outcome: "good",
-            detail: None,
-        };
-        match answer {
-            Ok(answer) => {
-                let response = answer.body.clone().unwrap_or_default();
-                let now = SystemClock.now();
-                let judged =
-                    Judge::new(self.chain).at(now).policy(&self.policy).nonce(request.nonce()).judge(response.clone());
-                attempt.http_status = Some(200);
-                attempt.bytes = Some(response.len());
-                attempt.address = answer.from.map(|address| address.ip().to_string());
-                let trouble = match &judged {
-                    Ok(judgement) if judgement.status == CertStatus::Unknown => Some(Trouble::Unknown),
-                    Ok(_) => None,
-                    Err(refusal) => Some(Trouble::with_answer(refusal.clone(), &answer)),
-                };
-                match &judged {
-                    Ok(judgement) => attempt.outcome = status_name(judgement.status),
-                    Err(refusal) => {
-                        attempt.outcome = refusal.code().as_str();
-                        attempt.detail = trouble.as_ref().map(Trouble::to_string);
-                    }
-                }
-                attempt.content_type = answer.content_type;
-                (attempt, Ok(Heard { url: without_credentials(url), response, judged, trouble }))
-            }
-            Err(error) => {
-                if let FetchError::Status { status, .. } = &error {
-                    attempt.http_status = Some(*status);
-                }
-                attempt.outcome = error.code().as_str();
-                attempt.detail = Some(error.to_string());
-                (attempt, Err(error))
-            }
+            hash: attempt.hash.name(),
+            http_status,
+            content_type: answer.and_then(|answer| answer.content_type.clone()),
+            milliseconds: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
+            bytes: answer.map(|answer| answer.body.as_ref().map_or(0, Bytes::len)),
+            outcome: match (&attempt.trouble, attempt.judgement().map(|judgement| judgement.status)) {
+                (Some(trouble), _) => trouble.code().as_str(),
+                (None, Some(CertStatus::Revoked { .. })) => "revoked",
+                (None, _) => "good",
+            },
+            detail: attempt
+                .trouble
+                .as_ref()
+                .filter(|trouble| !matches!(trouble, Trouble::Unknown))
+                .map(Trouble::to_string),
         }
     }
-}
 
-impl Attempt {
     /// As a line for people, and a second for what is wrong.
     fn in_words(&self) -> String {
         let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
@@ -542,49 +400,37 @@ impl Attempt {
     }
 }
 
-impl Heard {
-    fn is_good(&self) -> bool {
-        matches!(&self.judged, Ok(judgement) if judgement.status == CertStatus::Good)
-    }
+/// The attempt whose answer says most: believed before judged, judged before refused; of equals the first. `None`: no answer
+/// came.
+fn best_of(attempts: &[Attempt]) -> Option<&Attempt> {
+    let rank = |attempt: &&Attempt| (attempt.is_believed(), attempt.judgement().is_some());
+    let answered = attempts.iter().filter(|attempt| attempt.answer.is_some());
+    // Of equals, the last one is the maximum.
+    answered.rev().max_by_key(rank)
+}
 
-    fn is_revoked(&self) -> bool {
-        matches!(&self.judged, Ok(judgement) if matches!(judgement.status, CertStatus::Revoked { .. }))
+/// The verdict on the best answer, or on the absence of any.
+fn verdict(chain: &CertChain, attempts: &[Attempt], best: Option<&Attempt>) -> Verdict {
+    if let Some((best, (answer, judged))) = best.and_then(|best| Some((best, best.answer.as_ref()?))) {
+        let requirements = HaproxySink::default_requirements();
+        let response = answer.body.clone().unwrap_or_default();
+        return Verdict::of(judged, &response, chain, best.at, &requirements);
     }
-
-    /// The staple where it is one, in its smallest form; otherwise what came.
-    fn to_save(&self) -> &[u8] {
-        let staple = self.judged.as_ref().ok().and_then(Judgement::staple);
-        staple.map_or(self.response.as_ref(), |staple| staple.response())
-    }
-
-    /// Whether no other responder needs to be asked.
-    fn is_believed(&self) -> bool {
-        matches!(&self.judged, Ok(judgement) if judgement.status != CertStatus::Unknown)
-    }
-
-    fn rank(&self) -> u8 {
-        match &self.judged {
-            Err(_) => 0,
-            Ok(_) if !self.is_believed() => 1,
-            Ok(_) => 2,
+    let invalid = match attempts.first().and_then(|first| first.trouble.as_ref()) {
+        Some(trouble) => Verdict::invalid(trouble.code(), format!("no responder answered: {trouble}")),
+        None => {
+            let what = "the certificate names no OCSP responder: name one with --url; servers need no staple for it";
+            Verdict::invalid(ReasonCode::new("no_ocsp_url"), what)
         }
-    }
+    };
+    invalid.about(chain)
 }
 
-/// Of two answers the one that says more; of equals the first.
-fn better(one: Option<Heard>, other: Option<Heard>) -> Option<Heard> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(if other.rank() > one.rank() { other } else { one }),
-        (one, other) => one.or(other),
-    }
-}
-
-fn status_name(status: CertStatus) -> &'static str {
-    match status {
-        CertStatus::Good => "good",
-        CertStatus::Revoked { .. } => "revoked",
-        _ => "unknown",
-    }
+/// The staple where the answer is one, in its smallest form; otherwise the answer as it came.
+fn to_save(best: &Attempt) -> Bytes {
+    let staple = best.judgement().and_then(Judgement::staple);
+    let answer = || best.answer.as_ref().and_then(|(answer, _)| answer.body.clone()).unwrap_or_default();
+    staple.map_or_else(answer, |staple| staple.response().clone())
 }
 
 /// Removes a response about this certificate, so that no server takes it up; anything else stays. Returns whether one was

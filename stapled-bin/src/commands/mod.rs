@@ -9,6 +9,7 @@ pub(crate) mod check;
 pub(crate) mod fetch;
 mod input;
 pub(crate) mod inspect;
+mod issuer;
 pub(crate) mod renew;
 mod report;
 pub(crate) mod status;

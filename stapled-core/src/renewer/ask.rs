@@ -248,7 +248,8 @@ impl OcspFetcher for Exchange<'_> {
         // A validator belongs to one URL, one request and one answer: it is sent only where the held staple is that answer.
         let held = self.certificate.staple.as_ref().filter(|_| question.method == Method::Get);
         let memory = self.certificate.memory.validator.as_ref();
-        let held = held.zip(memory).filter(|(held, memory)| memory.is_of(question.url, question.request.as_der(), held));
+        let held =
+            held.zip(memory).filter(|(held, memory)| memory.is_of(question.url, question.request.as_der(), held));
         let sent = held.map(|(_, memory)| memory.etag.as_str());
         let answer = self.exchange(&Question { etag: sent, ..*question }).await?;
         match (&answer.body, held) {
