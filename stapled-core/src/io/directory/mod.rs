@@ -20,7 +20,7 @@ use crate::io::stamp::Memory;
 use crate::io::watch::Watches;
 use crate::source::{CertSource, Scan, SourceError};
 
-pub mod codes;
+pub(crate) mod codes;
 
 /// Extensions of files beside a certificate. They never count as certificates, even if
 /// [`extensions`](DirectorySource::extensions) names them.
