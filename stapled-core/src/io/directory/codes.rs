@@ -19,4 +19,4 @@ pub(crate) const TOO_MANY_FILES: ReasonCode = ReasonCode::new("too_many_files");
 /// A directory is deeper below the root than the limit allows.
 pub(crate) const TOO_DEEP: ReasonCode = ReasonCode::new("too_deep");
 /// The scan itself failed.
-pub const SCAN_FAILED: ReasonCode = ReasonCode::new("scan_failed");
+pub(crate) const SCAN_FAILED: ReasonCode = ReasonCode::new("scan_failed");
