@@ -7,7 +7,6 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod addresses;
-mod beyond;
 mod certificates;
 mod chains;
 mod chaos;
@@ -15,11 +14,11 @@ mod check;
 mod clients;
 mod clock;
 mod configurations;
-mod crowd;
+mod differences;
 mod faults;
-mod first;
-mod lies;
+mod first_staples;
 mod lifetime;
+mod many_certificates;
 mod once;
 mod operations;
 mod outages;
@@ -30,3 +29,4 @@ mod soak;
 mod sockets;
 mod storage;
 mod table;
+mod wrong_answers;

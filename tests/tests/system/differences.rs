@@ -1,5 +1,5 @@
-//! Tests that HAProxy's process counts where it differs from its configuration: certificates that were loaded at run
-//! time are stapled, and so are served certificates whose files have other contents by now.
+//! Tests of a HAProxy that differs from its configuration. Its process counts: certificates that were loaded at run time
+//! are stapled, and so are served certificates whose files have other contents by now.
 
 use std::fs;
 use std::time::Duration;

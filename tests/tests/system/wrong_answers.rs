@@ -6,7 +6,7 @@ use stapled_ca::lab::{Fault, Lab};
 use stapled_tests::{Cert, Haproxy, LONG, Stapled, World, wait_until, with_each_haproxy};
 
 /// The faults of a responder, each with its reason code in the log.
-fn lies() -> Vec<(Fault, &'static str)> {
+fn wrong_answers() -> Vec<(Fault, &'static str)> {
     vec![
         (Fault::WrongSigner, "responder_wrong_issuer"),
         (Fault::SiblingSigner, "responder_missing_eku"),
@@ -26,9 +26,9 @@ fn lies() -> Vec<(Fault, &'static str)> {
 }
 
 /// A separate lab for each fault: a failing host is avoided for a while, for every certificate.
-fn world_of_lies(validity: Duration) -> (World, Vec<(Cert, Lab, Fault, &'static str)>) {
+fn world_with_faults(validity: Duration) -> (World, Vec<(Cert, Lab, Fault, &'static str)>) {
     let world = World::new();
-    let certs = lies()
+    let certs = wrong_answers()
         .into_iter()
         .map(|(fault, code)| {
             let lab = Lab::builder().authority(&world.ca).validity(validity).start().unwrap();
@@ -43,7 +43,7 @@ fn world_of_lies(validity: Duration) -> (World, Vec<(Cert, Lab, Fault, &'static 
 #[test]
 fn no_wrong_answer_is_ever_stapled() {
     with_each_haproxy(|binary| {
-        let (world, certs) = world_of_lies(Duration::from_secs(86_400));
+        let (world, certs) = world_with_faults(Duration::from_secs(86_400));
         let haproxy = Haproxy::of(binary, &world, "a").start();
         for (_, lab, fault, _) in &certs {
             lab.fault_all(fault.clone());
@@ -69,7 +69,7 @@ fn no_wrong_answer_is_ever_stapled() {
 fn no_wrong_answer_replaces_a_good_staple() {
     with_each_haproxy(|binary| {
         // HAProxy uses the staple for 40 s; the renewal comes after 20 s.
-        let (world, certs) = world_of_lies(Duration::from_secs(340));
+        let (world, certs) = world_with_faults(Duration::from_secs(340));
         let haproxy = Haproxy::of(binary, &world, "a").start();
         let stapled = Stapled::of(&world)
             .certs([world.certs()])
