@@ -1,51 +1,88 @@
-//! Tests of the number of public items that `stapled-ocsp` and `stapled-core` have together. An item is a type, a
-//! trait, a function, a constant or a macro that another program can name. Methods, fields, variants and modules do not
-//! count. An item that one of the crates re-exports from the other counts once.
+//! How many public items `stapled-ocsp` and `stapled-core` have together. An item is a type, a trait, a function, a
+//! constant or a macro that a program can name from outside; methods, fields, variants, associated constants and modules
+//! do not count.
+//!
+//! The *first level* has the items that a program can name as `crate::Item` or `crate::module::Item`: what users meet. Items
+//! one module deeper, such as `ocsp::request::RequestContents`, are details for experts. An item with several paths counts
+//! once, at the shortest one; so does an item that one crate re-exports from the other.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
 
 use stapled_structure::public::public;
 use stapled_structure::tokens::tokens;
 use stapled_structure::workspace::{Crate, crates};
 
-/// The most public items. The limit may only be lowered; the goal is 100.
-const LIMIT: usize = 194;
+/// How many items the first level may have: a ratchet, which may only be lowered. The goal is 100.
+const FIRST_LEVEL: usize = 171;
+/// How many items there may be at all levels together: a ratchet, too.
+const ALL: usize = 193;
 
-/// The public items of a crate, with their modules. The items for authors of schedulers (`conformance`) do not count.
-fn items(one: &Crate) -> Vec<String> {
-    let mut items: Vec<String> = Vec::new();
+/// The public items of a crate: the path of each definition, with the number of modules in its shortest public path.
+/// Those for authors of schedulers (`conformance`) do not count.
+fn items(one: &Crate) -> BTreeMap<String, usize> {
+    let mut items: BTreeMap<String, usize> = BTreeMap::new();
+    let mut note = |path: Vec<String>, depth: usize| {
+        let known = items.entry(path.join("::")).or_insert(depth);
+        *known = depth.min(*known);
+    };
     let mut open = vec![Vec::<String>::new()];
     while let Some(module) = open.pop() {
         let source = std::fs::read_to_string(one.modules.file(&module).expect("a file")).unwrap();
         let public = public(&tokens(&source));
-        let name = |item: &str| [module.join("::"), item.to_owned()].join("::");
-        items.extend(public.items.iter().map(|item| name(item)));
-        // Only re-exports from private modules count here: the items of a public module count in that module.
-        let is_own = |first: &str| {
-            let child = [module.as_slice(), &[first.to_owned()]].concat();
-            matches!(first, "crate" | "self" | "super")
-                || one.modules.file(&child).is_some() && !public.modules.contains(&first.to_owned())
-        };
-        items.extend(public.uses.iter().filter(|path| is_own(&path[0])).map(|path| name(path.last().unwrap())));
+        let depth = module.len();
+        for item in &public.items {
+            note([module.as_slice(), std::slice::from_ref(item)].concat(), depth);
+        }
+        // A re-export of an item of the same crate. Re-exports of other crates' items and of modules are not items.
+        for path in &public.uses {
+            let target = absolute(&module, path);
+            let (item, parent) = target.split_last().expect("a path");
+            assert_ne!(item, "*", "{} re-exports all of a module", module.join("::"));
+            if one.modules.file(parent).is_some() && one.modules.file(&target).is_none() && !parent.is_empty() {
+                note(target, depth);
+            }
+        }
         let children = public.modules.iter().filter(|child| *child != "conformance");
         let children = children.map(|child| [module.as_slice(), std::slice::from_ref(child)].concat());
-        // The items of a module in the same file are already in the list.
+        // The items of a module in the same file are listed already.
         open.extend(children.filter(|child| one.modules.file(child).is_some()));
     }
-    items.sort();
     items
+}
+
+/// The path from the crate's root that `path` means in `module`.
+fn absolute(module: &[String], path: &[String]) -> Vec<String> {
+    match path.split_first() {
+        Some((first, rest)) if first == "crate" => rest.to_vec(),
+        Some((first, rest)) if first == "self" => absolute(module, rest),
+        Some((first, rest)) if first == "super" => {
+            absolute(module.split_last().map_or(&[], |(_, parent)| parent), rest)
+        }
+        _ => [module, path].concat(),
+    }
 }
 
 #[test]
 fn the_libraries_have_few_public_items() {
     let crates = crates();
     let library = |name: &str| crates.iter().find(|one| one.name == name).unwrap_or_else(|| panic!("{name}"));
-    let counted: Vec<(&str, Vec<String>)> =
-        ["stapled-ocsp/src/lib.rs", "stapled-core/src/lib.rs"].map(|name| (name, items(library(name)))).into();
-    for (name, items) in &counted {
-        println!("{name}: {} public items: {}", items.len(), items.join(" "));
+    let (mut first, mut all) = (0, 0);
+    for name in ["stapled-ocsp/src/lib.rs", "stapled-core/src/lib.rs"] {
+        let items = items(library(name));
+        let (met, deeper): (Vec<_>, Vec<_>) = items.iter().partition(|(_, depth)| **depth <= 1);
+        let names = |items: &[(&String, &usize)]| {
+            items.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ")
+        };
+        println!("{name}: {} items of the first level: {}", met.len(), names(&met));
+        println!("{name}: {} deeper items: {}", deeper.len(), names(&deeper));
+        first += met.len();
+        all += items.len();
     }
-    let sum: usize = counted.iter().map(|(_, items)| items.len()).sum();
-    assert!(sum <= LIMIT, "{sum} public items, but the limit is {LIMIT}");
-    assert!(sum + 5 > LIMIT, "only {sum} public items: lower the limit from {LIMIT}");
+    println!("{first} items of the first level, {all} at all levels");
+    for (what, count, limit) in [("items of the first level", first, FIRST_LEVEL), ("public items", all, ALL)] {
+        assert!(count <= limit, "{count} {what}, and not {limit} at the most");
+        assert!(count + 5 > limit, "only {count} {what}: lower the limit, which is {limit}");
+    }
 }
