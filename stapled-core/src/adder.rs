@@ -14,7 +14,8 @@ use crate::inventory::{Delivery, DeliveryState, DeliveryView, Inventory, SinkNum
 use crate::lane;
 use crate::queues;
 use crate::reason::ReasonCode;
-use crate::refresh::{Failure, RefreshPolicy};
+use crate::refresh::RefreshPolicy;
+use crate::refresh::inputs::Failure;
 use crate::responders::Responders;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step, Which};
 use crate::sink::{self, Delivered, Lost, SinkError, SinkFailure, StapleSink, Withdrawal, Withdrawn};

@@ -13,8 +13,8 @@ use rand::rngs::OsRng;
 
 use crate::chain::CertChain;
 use crate::clock::{Clock, SystemClock};
+use crate::exchange::inquiry::{Habits, Inquiry, NextQuestion, Trouble};
 use crate::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
-use crate::inquiry::{Habits, HashChoice, Inquiry, MethodChoice, NextQuestion, Trouble};
 use crate::ocsp::{CertIdHash, CertStatus, OcspRequest};
 use crate::staple::{Judge, JudgePolicy, Judgement, Refusal};
 use crate::time::Timestamp;
@@ -30,7 +30,7 @@ const NONCE_LENGTH: usize = 32;
 ///
 /// ```no_run
 /// # #[cfg(feature = "http")]
-/// # async fn ask(chain: &stapled_core::chain::CertChain) -> Result<(), stapled_core::inquiry::Trouble> {
+/// # async fn ask(chain: &stapled_core::chain::CertChain) -> Result<(), stapled_core::exchange::inquiry::Trouble> {
 /// use stapled_core::io::http::HttpFetcher;
 ///
 /// let fetcher = HttpFetcher::default();
@@ -44,8 +44,10 @@ const NONCE_LENGTH: usize = 32;
 pub struct Asking<'a> {
     chain: &'a CertChain,
     clock: &'a dyn Clock,
-    hashes: HashChoice,
-    methods: MethodChoice,
+    /// The first hash, if every hash may be used.
+    first_hash: CertIdHash,
+    only_hash: Option<CertIdHash>,
+    only_method: Option<Method>,
     caches: Caches,
     policy: JudgePolicy,
     nonces: Nonces,
@@ -121,22 +123,28 @@ impl<'a> Asking<'a> {
         Asking {
             chain,
             clock: &SystemClock,
-            hashes: HashChoice::First(CertIdHash::Sha1),
-            methods: MethodChoice::Auto,
+            first_hash: CertIdHash::Sha1,
+            only_hash: None,
+            only_method: None,
             caches: Caches::Allowed,
             policy: JudgePolicy::default(),
             nonces: Nonces::Never,
         }
     }
 
-    /// Sets the hashes to use.
-    pub fn hashes(self, hashes: HashChoice) -> Self {
-        Asking { hashes, ..self }
+    /// Sets the only hash of CertIDs, whatever the result.
+    pub fn hash_only(self, hash: CertIdHash) -> Self {
+        Asking { only_hash: Some(hash), ..self }
     }
 
-    /// Sets the methods to use.
-    pub fn methods(self, methods: MethodChoice) -> Self {
-        Asking { methods, ..self }
+    /// Sets the only method, whatever the result.
+    pub fn method_only(self, method: Method) -> Self {
+        Asking { only_method: Some(method), ..self }
+    }
+
+    /// Sets the hash of the first question. Others may follow.
+    pub(crate) fn first_hash(self, first_hash: CertIdHash) -> Self {
+        Asking { first_hash, ..self }
     }
 
     /// Sets the rules by which answers are judged.
@@ -210,7 +218,14 @@ impl<'a> Asking<'a> {
         mut told: impl FnMut(&Attempt),
     ) -> Result<Asked, Trouble> {
         let unasked = |why: String| Trouble::from(FetchError::UnsupportedUrl { url: url.to_owned(), why });
-        let mut inquiry = Inquiry::new(self.chain, url, self.hashes).methods(self.methods).habits(habits);
+        let mut inquiry = match self.only_hash {
+            Some(hash) => Inquiry::with_hash_only(self.chain, url, hash),
+            None => Inquiry::new(self.chain, url, self.first_hash),
+        };
+        if let Some(method) = self.only_method {
+            inquiry = inquiry.method_only(method);
+        }
+        inquiry = inquiry.habits(habits);
         if self.caches == Caches::Avoided {
             inquiry = inquiry.past_caches();
         }

@@ -13,7 +13,8 @@ use crate::fetch::OcspFetcher;
 use crate::inventory::Inventory;
 use crate::queues;
 use crate::reason::ReasonCode;
-use crate::refresh::{Failure, RefreshPolicy};
+use crate::refresh::RefreshPolicy;
+use crate::refresh::inputs::Failure;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
 use crate::task::{Cause, Due, Subject, Task};
 

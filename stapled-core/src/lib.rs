@@ -14,12 +14,12 @@
 //!
 //! - [`time`], [`reason`], [`task`], [`url_text`]: instants, reason codes, the tasks that stages exchange, URLs as
 //!   text.
-//! - [`oid`], [`ocsp`], [`certificate`], [`bundle`], [`chain`]: the formats on the wire and on disk.
-//! - [`issuance`], [`staple`], [`refresh`]: which responses are valid, and when to ask again. Pure, as all above.
+//! - [`ocsp`], [`certificate`], [`bundle`], [`chain`]: the formats on the wire and on disk.
+//! - [`staple`], [`refresh`]: which responses are valid, and when to ask again. Pure, as all above.
 //! - [`clock`], [`chance`], [`source`], [`fetch`], [`sink`], [`scheduler`], [`event`]: the traits that programs
 //!   implement.
-//! - [`overrides`], [`inquiry`], [`not_ocsp`]: which responders are asked, how one responder is asked, and how an
-//!   answer that is not OCSP is described. [`lookup`]: where a server finds an issuer. Pure.
+//! - [`overrides`], [`exchange`]: which responders are asked, and how one responder is asked. [`lookup`]: where a server
+//!   finds an issuer. Pure.
 //! - [`certificate_file`]: reads the file of a certificate and the files around it.
 //! - [`describe`], [`verdict`]: descriptions of responses, requests and certificates, and of the verdict on a response,
 //!   for display. Pure.
@@ -64,6 +64,5 @@ pub use asking::{Asking, Attempt};
 pub use issuers::IssuerStore;
 pub use once::{OnceError, staple_once};
 pub use stapled_ocsp::{
-    DerError, Weak, bundle, certificate, chain, describe, encoding, hash, inquiry, issuance, lookup, not_ocsp, ocsp,
-    oid, reason, refresh, staple, time, url_text,
+    Weak, bundle, certificate, chain, describe, exchange, hash, lookup, ocsp, reason, refresh, staple, time, url_text,
 };

@@ -3,8 +3,8 @@
 use crate::asking::{Asking, Attempt, Plain};
 use crate::chain::{CertChain, ChainError};
 use crate::clock::{Clock, SystemClock};
+use crate::exchange::inquiry::Trouble;
 use crate::fetch::OcspFetcher;
-use crate::inquiry::Trouble;
 use crate::ocsp::CertStatus;
 use crate::staple::Staple;
 use crate::time::Timestamp;

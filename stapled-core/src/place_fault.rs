@@ -64,6 +64,10 @@ impl From<&ChainError> for PlaceFault {
             ChainError::NotYetValid { .. } => PlaceFault::NotYetValid,
             ChainError::Expired { .. } => PlaceFault::Expired,
             ChainError::NotForServers { .. } => PlaceFault::NotForServers,
+            ChainError::IssuerMissing { .. } => PlaceFault::IssuerMissing,
+            ChainError::Bundle(error) => error.into(),
+            ChainError::Certificate(_) => PlaceFault::Malformed,
+            ChainError::NoEndEntity => PlaceFault::NoCertificate,
             _ => PlaceFault::NoChain,
         }
     }

@@ -16,7 +16,7 @@ use crate::inventory::{CertificateView, SinkNumber, Standing};
 use crate::lane::Lane;
 use crate::queues;
 use crate::reason::ReasonCode;
-use crate::refresh::{Failure, Spread, Usable};
+use crate::refresh::inputs::{Failure, Spread, Usable};
 use crate::scheduler::{Lease, SchedulerError, Step};
 use crate::sink::{requirements_of, usable_by};
 use crate::staple::Staple;

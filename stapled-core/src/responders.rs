@@ -11,8 +11,8 @@ use url::Url;
 
 use crate::certificate::Certificate;
 use crate::chain::CertChain;
+use crate::exchange::inquiry::Habits;
 use crate::fetch::Method;
-use crate::inquiry::Habits;
 use crate::overrides::ResponderOverrides;
 use crate::task::{Queue, Subject};
 use crate::time::Timestamp;

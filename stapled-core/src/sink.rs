@@ -12,7 +12,7 @@ use crate::chain::CertChain;
 use crate::lookup::IssuerPlace;
 use crate::ocsp::CertIdHash;
 use crate::reason::ReasonCode;
-use crate::refresh::Usable;
+use crate::refresh::inputs::Usable;
 use crate::report::Reporter;
 use crate::staple::Staple;
 use crate::task::Subject;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use stapled_core::io::file::{FileSink, WithdrawFiles, read_existing, staple_path};
 use stapled_core::lookup::IssuerPlace;
 use stapled_core::sink::{Change, Delivered, Found, Lost, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
-use stapled_core::staple::MAX_RECEIVED;
+use stapled_core::staple::Staple;
 use stapled_tests::{Example, Private, World, site, skip};
 use tempfile::TempDir;
 
@@ -505,9 +505,9 @@ fn reading_back_is_bounded_and_opens_files_only() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("x.ocsp");
     assert_eq!(read_existing(&path).unwrap(), None);
-    fs::write(&path, vec![1; MAX_RECEIVED]).unwrap();
-    assert_eq!(read_existing(&path).unwrap().map(|bytes| bytes.len()), Some(MAX_RECEIVED));
-    fs::write(&path, vec![1; MAX_RECEIVED + 1]).unwrap();
+    fs::write(&path, vec![1; Staple::MAX_RECEIVED]).unwrap();
+    assert_eq!(read_existing(&path).unwrap().map(|bytes| bytes.len()), Some(Staple::MAX_RECEIVED));
+    fs::write(&path, vec![1; Staple::MAX_RECEIVED + 1]).unwrap();
     assert!(read_existing(&path).is_err());
     assert!(read_existing(directory.path()).is_err());
     assert!(read_existing(Path::new("/dev/zero")).is_err());

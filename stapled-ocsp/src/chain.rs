@@ -1,12 +1,14 @@
 //! A certificate with its issuer: the subject of an OCSP question.
 
+pub mod issuance;
+
 use std::fmt;
 use std::sync::Arc;
 
+use self::issuance::Issuance;
 use crate::bundle::{Bundle, BundleError};
 use crate::certificate::{Certificate, CertificateError, hex_upper};
 use crate::hash::Sha256;
-use crate::issuance::Issuance;
 use crate::ocsp::{CertId, CertIdHash};
 use crate::reason::ReasonCode;
 use crate::subject::Subject;
@@ -22,7 +24,8 @@ pub struct CertChain {
     subject: Subject,
 }
 
-/// Why an end-entity certificate gets no staple now. Errors of validity end by themselves as time passes.
+/// Why certificates give no chain, or an end-entity certificate gets no staple now. Errors of validity end by themselves
+/// as time passes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainError {
@@ -71,12 +74,6 @@ pub enum ChainError {
         /// The certificate's name.
         name: String,
     },
-}
-
-/// Why a file or a pair of DER certificates gives no chain.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReadChainError {
     /// The file has no certificate that can be read.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -94,9 +91,6 @@ pub enum ReadChainError {
         /// The issuer's name.
         issuer: String,
     },
-    /// The certificates do not make a chain.
-    #[error(transparent)]
-    Chain(#[from] ChainError),
 }
 
 impl ChainError {
@@ -108,6 +102,9 @@ impl ChainError {
             ChainError::NotYetValid { .. } => "certificate_not_yet_valid",
             ChainError::Expired { .. } => "certificate_expired",
             ChainError::NotForServers { .. } => "not_for_servers",
+            ChainError::Bundle(BundleError::NoCertificate) | ChainError::NoEndEntity => "no_certificate",
+            ChainError::Bundle(_) | ChainError::Certificate(_) => "malformed_certificate",
+            ChainError::IssuerMissing { .. } => "issuer_missing",
         })
     }
 }
@@ -139,17 +136,18 @@ impl CertChain {
     /// order. Private keys and other sections are skipped without decoding, and no part of them is kept.
     ///
     /// ```
-    /// use stapled_ocsp::chain::{CertChain, ReadChainError};
+    /// use stapled_ocsp::bundle::BundleError;
+    /// use stapled_ocsp::chain::{CertChain, ChainError};
     ///
-    /// assert!(matches!(CertChain::from_pem(b"no certificate"), Err(ReadChainError::Bundle(_))));
+    /// assert!(matches!(CertChain::from_pem(b"no certificate"), Err(ChainError::Bundle(BundleError::NoCertificate))));
     /// ```
     ///
     /// # Errors
     ///
     /// The file has no certificate, no end-entity certificate, or not the issuer's certificate.
-    pub fn from_pem(pem: &[u8]) -> Result<Self, ReadChainError> {
+    pub fn from_pem(pem: &[u8]) -> Result<Self, ChainError> {
         let bundle = Bundle::read(pem)?;
-        let end_entity = Arc::new(bundle.end_entity().ok_or(ReadChainError::NoEndEntity)?.clone());
+        let end_entity = Arc::new(bundle.end_entity().ok_or(ChainError::NoEndEntity)?.clone());
         let mut unsupported = None;
         for candidate in bundle.certificates {
             match CertChain::new(Arc::clone(&end_entity), Arc::new(candidate)) {
@@ -159,10 +157,8 @@ impl CertChain {
             }
         }
         Err(match unsupported {
-            Some(error) => error.into(),
-            None => {
-                ReadChainError::IssuerMissing { name: end_entity.name().to_owned(), issuer: end_entity.issuer_name() }
-            }
+            Some(error) => error,
+            None => ChainError::IssuerMissing { name: end_entity.name().to_owned(), issuer: end_entity.issuer_name() },
         })
     }
 
@@ -171,9 +167,9 @@ impl CertChain {
     /// # Errors
     ///
     /// The bytes are not one certificate, or the issuer did not issue the end-entity certificate.
-    pub fn from_der(end_entity: &[u8], issuer: &[u8]) -> Result<Self, ReadChainError> {
+    pub fn from_der(end_entity: &[u8], issuer: &[u8]) -> Result<Self, ChainError> {
         let (end_entity, issuer) = (Certificate::from_der(end_entity)?, Certificate::from_der(issuer)?);
-        Ok(CertChain::new(Arc::new(end_entity), Arc::new(issuer))?)
+        CertChain::new(Arc::new(end_entity), Arc::new(issuer))
     }
 
     /// The certificate that needs a staple.

@@ -1,5 +1,8 @@
 //! One exchange with a responder: the question, the method, and the answer or the reason why there is none.
 
+pub mod inquiry;
+mod not_ocsp;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

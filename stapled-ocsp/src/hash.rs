@@ -7,24 +7,24 @@ use crate::provider;
 /// Computes a SHA-256 hash of bytes that arrive in parts.
 ///
 /// ```
-/// use stapled_ocsp::hash::{Sha256, sha256};
+/// use stapled_ocsp::hash::Sha256;
 ///
 /// let mut hash = Sha256::new();
 /// hash.update(b"ab");
 /// hash.update(b"c");
-/// assert_eq!(hash.finish(), sha256(b"abc"));
+/// assert_eq!(hash.finish(), Sha256::of(b"abc"));
 /// ```
 #[derive(Clone)]
 pub struct Sha256(provider::Context);
 
-/// The SHA-256 hash of these bytes.
-pub fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(bytes);
-    hash.finish()
-}
-
 impl Sha256 {
+    /// The SHA-256 hash of these bytes.
+    pub fn of(bytes: &[u8]) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(bytes);
+        hash.finish()
+    }
+
     /// Starts a hash without any bytes.
     pub fn new() -> Self {
         Sha256(provider::context(provider::Hash::Sha256))

@@ -7,28 +7,27 @@
 //!
 //! - [`time`], [`reason`], [`subject`], [`url_text`], [`hash`]: instants, reason codes, the identity of a certificate,
 //!   URLs as text, SHA-256.
-//! - [`oid`], [`ocsp`], [`certificate`], [`bundle`], [`chain`]: the objects on the wire and on disk, not verified.
-//! - [`issuance`], [`lookup`]: whether one certificate issued another, and where a server looks for the issuer.
+//! - [`ocsp`], [`certificate`], [`bundle`], [`chain`]: the objects on the wire and on disk, not verified.
+//! - [`lookup`]: where a server looks for the issuer of a certificate.
 //! - [`staple`]: the judgement. A [`Judge`](staple::Judge) is the only origin of a [`Staple`](staple::Staple).
 //! - [`refresh`]: when to ask again.
-//! - [`exchange`], [`not_ocsp`], [`inquiry`]: one question to a responder, its answer, and which question comes next.
+//! - [`exchange`]: one question to a responder, its answer, and, in [`exchange::inquiry`], which question comes next.
+//! - [`describe`]: responses, requests and certificates as text.
+//!
+//! A module has the items that most programs meet. Details for experts are one module deeper, such as
+//! [`ocsp::response`], [`chain::issuance`] and [`lookup::search`].
 
 pub mod bundle;
 pub mod certificate;
 pub mod chain;
 mod der;
 pub mod describe;
-pub mod encoding;
 #[cfg(feature = "request")]
 pub mod exchange;
 pub mod hash;
-#[cfg(feature = "request")]
-pub mod inquiry;
-pub mod issuance;
 pub mod lookup;
-pub mod not_ocsp;
 pub mod ocsp;
-pub mod oid;
+mod oid;
 mod pkcs7;
 mod provider;
 pub mod reason;
@@ -40,5 +39,4 @@ pub mod subject;
 pub mod time;
 pub mod url_text;
 
-pub use der::DerError;
 pub use signature::Weak;

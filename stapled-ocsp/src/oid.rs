@@ -9,7 +9,7 @@ use crate::der::hex_upper;
 const LONGEST: usize = 64;
 
 /// The name of an object identifier that OCSP uses, as the RFCs write it, by its contents bytes.
-pub fn name(oid: &[u8]) -> Option<&'static str> {
+pub(crate) fn name(oid: &[u8]) -> Option<&'static str> {
     let dotted = dotted(oid);
     NAMES.iter().find(|(known, _)| *known == dotted).map(|(_, name)| *name)
 }

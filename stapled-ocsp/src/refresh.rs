@@ -1,7 +1,10 @@
 //! Decides when to ask again: pure arithmetic over the times of a response.
 
+pub mod inputs;
+
 use std::time::Duration;
 
+use self::inputs::{Failure, Spread, Usable};
 use crate::time::Timestamp;
 
 /// The delay of a renewal that only a time jump or an overload explains.
@@ -52,49 +55,6 @@ impl Default for RefreshPolicy {
             longest_wait_without_staple: Duration::from_secs(3600),
         }
     }
-}
-
-/// The times of a response that decide its renewal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usable {
-    /// thisUpdate.
-    pub from: Timestamp,
-    /// The instant from which some server no longer serves the response: nextUpdate or the end of the signer's
-    /// certificate, less the largest margin that a sink declares.
-    pub until: Timestamp,
-}
-
-/// The spread of renewals that are planned at about the same time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spread {
-    /// Spread by the jitter: for a certificate whose last answer was good, and which therefore already has its place
-    /// among the others.
-    Jitter,
-    /// Spread over the whole interval: for a certificate that was not good before, or whose response was kept from
-    /// before. After a start or a failure of the CA, there may be many such certificates at once.
-    Interval,
-}
-
-impl Usable {
-    /// The instant at which this many quarters of the usable validity have passed.
-    fn quarters(&self, quarters: u32) -> Timestamp {
-        self.from + self.until.since(self.from) / 4 * quarters
-    }
-}
-
-/// The facts of a failed renewal that decide the next try.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Failure {
-    /// The number of failed tries in a row before this one.
-    pub attempt: u32,
-    /// The pause that the responder asks for.
-    pub retry_after: Option<Duration>,
-    /// Whether the responder answers that it does not know the certificate: `unknown` or `unauthorized`.
-    pub not_known: bool,
-    /// The time of the certificate's first sight.
-    pub first_seen: Option<Timestamp>,
-    /// The times of the staple that is still held.
-    pub held: Option<Usable>,
 }
 
 impl RefreshPolicy {

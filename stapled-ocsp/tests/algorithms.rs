@@ -13,7 +13,8 @@ use bytes::Bytes;
 use stapled_ocsp::Weak;
 use stapled_ocsp::bundle::Bundle;
 use stapled_ocsp::chain::CertChain;
-use stapled_ocsp::ocsp::{BasicResponse, CertStatus, OcspResponse};
+use stapled_ocsp::ocsp::response::BasicResponse;
+use stapled_ocsp::ocsp::{CertStatus, OcspResponse};
 use stapled_ocsp::staple::{Judge, JudgePolicy};
 
 /// The file; the verdict by default; the verdict if SHA-1 and short keys are allowed; the name of the algorithm.

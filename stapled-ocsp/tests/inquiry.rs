@@ -6,11 +6,10 @@
 use std::sync::Arc;
 
 use stapled_ca::{Authority, Issued, KeyType, Profile};
-use stapled_core::io::http::get_url;
 use stapled_ocsp::certificate::Certificate;
 use stapled_ocsp::chain::CertChain;
+use stapled_ocsp::exchange::inquiry::{Habits, Inquiry, Trouble};
 use stapled_ocsp::exchange::{FetchError, Method};
-use stapled_ocsp::inquiry::{Habits, HashChoice, Inquiry, MethodChoice, Trouble};
 use stapled_ocsp::ocsp::{CertIdHash, OcspResponse};
 use stapled_ocsp::staple::Refusal;
 use stapled_ocsp::time::Timestamp;
@@ -86,7 +85,7 @@ fn habits(method: Option<Method>, hash: Option<CertIdHash>) -> Habits {
 #[test]
 fn each_failure_leads_to_a_question_that_may_help() {
     let chain = chain();
-    let first = |hash| Inquiry::new(&chain, URL, HashChoice::First(hash));
+    let first = |hash| Inquiry::new(&chain, URL, hash);
     let post = Some(Post);
     for (name, inquiry, troubles, questions, learnt) in [
         ("nothing wrong", first(Sha1), vec![], vec![(Sha1, Get)], habits(None, None)),
@@ -159,7 +158,7 @@ fn no_responder_is_asked_more_than_four_times() {
     for trouble in
         [status(405), error_status(1), error_status(6), Trouble::Unknown, malformed(), no_match(), timed_out()]
     {
-        let inquiry = Inquiry::new(&chain, URL, HashChoice::First(Sha1));
+        let inquiry = Inquiry::new(&chain, URL, Sha1);
         let (questions, _) = asked(inquiry, &vec![trouble.clone(); 8]);
         assert!(questions.len() <= 4, "{trouble}: {questions:?}");
     }
@@ -170,10 +169,10 @@ fn a_fixed_method_or_hash_is_kept() {
     let chain = chain();
     let unknown = [Trouble::Unknown, Trouble::Unknown];
     // A server finds its staple by SHA-1 only: an answer with another hash is useless to it, so habits do not count.
-    let only = Inquiry::new(&chain, URL, HashChoice::Only(Sha1)).habits(habits(None, Some(Sha256)));
+    let only = Inquiry::with_hash_only(&chain, URL, Sha1).habits(habits(None, Some(Sha256)));
     assert_eq!(asked(only, &unknown).0, [(Sha1, Get), (Sha1, Post)]);
     for method in [Get, Post] {
-        let only = Inquiry::new(&chain, URL, HashChoice::Only(Sha1)).methods(MethodChoice::Only(method));
+        let only = Inquiry::with_hash_only(&chain, URL, Sha1).method_only(method);
         assert_eq!(asked(only, &[status(405)]).0, [(Sha1, method)]);
     }
 }
@@ -181,7 +180,7 @@ fn a_fixed_method_or_hash_is_kept() {
 #[test]
 fn habits_come_first() {
     let chain = chain();
-    let used_to = |habits| Inquiry::new(&chain, URL, HashChoice::First(Sha1)).habits(habits);
+    let used_to = |habits| Inquiry::new(&chain, URL, Sha1).habits(habits);
     assert_eq!(asked(used_to(habits(Some(Post), None)), &[]).0, [(Sha1, Post)]);
     assert_eq!(asked(used_to(habits(None, Some(Sha256))), &[]).0, [(Sha256, Get)]);
     // The habits may have changed.
@@ -197,7 +196,7 @@ fn habits_come_first() {
 fn the_first_hash_gives_the_responders_result() {
     let chain = chain();
     let first_trouble = |troubles: [Trouble; 3]| {
-        let mut inquiry = Inquiry::new(&chain, URL, HashChoice::First(Sha1));
+        let mut inquiry = Inquiry::new(&chain, URL, Sha1);
         for trouble in &troubles {
             let question = inquiry.question(None).unwrap();
             inquiry.refused(question.method, trouble);
@@ -214,10 +213,10 @@ fn the_first_hash_gives_the_responders_result() {
 fn get_is_for_short_urls_without_query_and_nonce() {
     let chain = chain();
     let method = |url: &str, nonce: Option<&[u8]>| {
-        let inquiry = Inquiry::new(&chain, url, HashChoice::First(Sha1));
+        let inquiry = Inquiry::new(&chain, url, Sha1);
         let question = inquiry.question(nonce).unwrap();
         assert_eq!(question.request.nonce(), nonce);
-        (question.method, get_url(url, question.request.as_der()))
+        (question.method, question.request.get_url(url))
     };
     assert_eq!(method(URL, None).0, Get);
     assert_eq!(method(URL, Some(&[7; 32])).0, Post);
@@ -239,7 +238,7 @@ fn get_is_for_short_urls_without_query_and_nonce() {
 #[test]
 fn past_caches_get_is_used_only_if_post_is_not_served() {
     let chain = chain();
-    let inquiry = || Inquiry::new(&chain, URL, HashChoice::Only(Sha1)).past_caches();
+    let inquiry = || Inquiry::with_hash_only(&chain, URL, Sha1).past_caches();
     for (troubles, expected) in [
         (vec![], vec![(Sha1, Post)]),
         (vec![status(405)], vec![(Sha1, Post), (Sha1, Get)]),
@@ -252,6 +251,6 @@ fn past_caches_get_is_used_only_if_post_is_not_served() {
     // The question with another hash uses POST too, and the inquiry learns no habits from this.
     let (questions, learnt) = asked(inquiry(), &[error_status(6)]);
     assert_eq!((questions, learnt), (vec![(Sha1, Post)], Habits::default()));
-    let both = Inquiry::new(&chain, URL, HashChoice::First(Sha1)).past_caches();
+    let both = Inquiry::new(&chain, URL, Sha1).past_caches();
     assert_eq!(asked(both, &[error_status(6)]).0, [(Sha1, Post), (Sha256, Post)]);
 }

@@ -15,7 +15,8 @@ use stapled_ocsp::Weak;
 use stapled_ocsp::bundle::Bundle;
 use stapled_ocsp::certificate::Certificate;
 use stapled_ocsp::chain::CertChain;
-use stapled_ocsp::ocsp::{CertIdHash, CertStatus, OcspRequest, RequestContents};
+use stapled_ocsp::ocsp::request::RequestContents;
+use stapled_ocsp::ocsp::{CertIdHash, CertStatus, OcspRequest};
 use stapled_ocsp::staple::{Judge, JudgePolicy};
 use stapled_ocsp::time::Timestamp;
 

@@ -1,6 +1,7 @@
 //! Properties of requests: no bytes cause a panic, and independent decoders read the same.
 
-use stapled_core::ocsp::{OcspRequest, RequestContents};
+use stapled_core::ocsp::OcspRequest;
+use stapled_core::ocsp::request::RequestContents;
 
 /// Reads the bytes as a request, compares the result with other decoders, and encodes it again.
 pub fn request(bytes: &[u8]) {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use stapled_core::chain::CertChain;
+use stapled_core::exchange::inquiry::Trouble;
 use stapled_core::fetch::{FetchError, Method};
-use stapled_core::inquiry::{HashChoice, MethodChoice, Trouble};
 use stapled_core::io::file::read_existing;
 use stapled_core::io::http::HttpFetcher;
 use stapled_core::ocsp::{CertIdHash, CertStatus, OcspResponse};
@@ -225,18 +225,17 @@ impl Fetch {
 
     /// The questions that the options choose.
     fn asking<'c>(&self, chain: &'c CertChain) -> Asking<'c> {
-        let asking = Asking::new(chain)
-            .hashes(match self.hash {
-                HashOption::Auto => HashChoice::First(CertIdHash::Sha1),
-                HashOption::Sha1 => HashChoice::Only(CertIdHash::Sha1),
-                HashOption::Sha256 => HashChoice::Only(CertIdHash::Sha256),
-            })
-            .methods(match self.method {
-                MethodOption::Auto => MethodChoice::Auto,
-                MethodOption::Get => MethodChoice::Only(Method::Get),
-                MethodOption::Post => MethodChoice::Only(Method::Post),
-            })
-            .judge_policy(self.judging.policy());
+        let asking = Asking::new(chain).judge_policy(self.judging.policy());
+        let asking = match self.hash {
+            HashOption::Auto => asking,
+            HashOption::Sha1 => asking.hash_only(CertIdHash::Sha1),
+            HashOption::Sha256 => asking.hash_only(CertIdHash::Sha256),
+        };
+        let asking = match self.method {
+            MethodOption::Auto => asking,
+            MethodOption::Get => asking.method_only(Method::Get),
+            MethodOption::Post => asking.method_only(Method::Post),
+        };
         if self.nonce { asking.with_nonce() } else { asking }
     }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use stapled_core::clock::{Clock, SystemClock};
-use stapled_core::describe::{Object, objects};
+use stapled_core::describe::Object;
 
 use super::answer::{CommandError, GOOD, INVALID, answer};
 use super::input::{self, Input, MAX_FILE};
@@ -43,7 +43,7 @@ Exit codes:
 impl Inspect {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let objects = match input::read(&self.file)? {
-            Input::Bytes(bytes) => objects(&bytes),
+            Input::Bytes(bytes) => Object::all_in(&bytes),
             Input::TooLarge => vec![Object::malformed(format!("more than the {MAX_FILE} bytes that are read"))],
         };
         let text = if self.json { in_json(&objects) } else { words::of(&objects, SystemClock.now()) };
@@ -83,7 +83,7 @@ mod tests {
     }
 
     fn check(bytes: &[u8]) {
-        let objects = objects(bytes);
+        let objects = Object::all_in(bytes);
         assert!(!objects.is_empty());
         let words = words::of(&objects, Timestamp::from_unix(1_800_000_000));
         assert!(words.ends_with('\n'));

@@ -8,7 +8,7 @@ use stapled_core::certificate::Certificate;
 use stapled_core::certificate_file::issuer_file_of;
 use stapled_core::chain::{CertChain, ChainError};
 use stapled_core::fetch::OcspFetcher;
-use stapled_core::lookup::IssuerSearch;
+use stapled_core::lookup::search::IssuerSearch;
 use stapled_core::reason::ReasonCode;
 
 use super::input::{self, Input, InputError, MAX_FILE};

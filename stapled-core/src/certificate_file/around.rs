@@ -7,7 +7,7 @@ use super::names::issuer_file_of;
 use super::read::read_file;
 use crate::bundle::Bundle;
 use crate::certificate::Certificate;
-use crate::lookup::Surroundings;
+use crate::lookup::search::Surroundings;
 use crate::source::{IssuerChains, IssuerLookup, Sighting};
 
 /// The largest number of files that are read of a directory with chains.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::state::Inventory;
 use crate::certificate::Certificate;
-use crate::issuance::Issuance;
+use crate::chain::issuance::Issuance;
 use crate::task::Subject;
 
 impl Inventory {

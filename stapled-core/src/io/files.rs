@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::JoinError;
 
 use crate::clock::{Clock, SystemClock};
-use crate::hash::{Sha256, sha256};
+use crate::hash::Sha256;
 use crate::io::heard::heard;
 use crate::io::stamp::Memory;
 use crate::io::watch::{Session, Watches, file_id, is_noise};
@@ -145,7 +145,7 @@ impl Look<'_> {
         paths.sort();
         let names = paths.iter().map(|path| path.file_name().map(OsStr::as_bytes).unwrap_or_default());
         let names = names.flat_map(|name| name.iter().copied().chain([0])).collect::<Vec<u8>>();
-        let mut version = sha256(&names).to_vec();
+        let mut version = Sha256::of(&names).to_vec();
         version.extend(self.version(&paths).as_bytes());
         Version::new(version)
     }

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::parts::Renewer;
 use crate::asking::{Asked, Asking, Attempt, Caches, Peers};
 use crate::event::EventKind;
+use crate::exchange::inquiry::Trouble;
 use crate::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
-use crate::inquiry::{HashChoice, Trouble};
 use crate::inventory::{CertificateView, RenewalMemory, Validator};
 use crate::lane;
 use crate::ocsp::{CertStatus, ResponseStatus};
@@ -89,16 +89,15 @@ impl Renewer {
         for responder in urls.iter().filter_map(|url| self.responders.at(url)) {
             responder.turn_of(certificate.chain.subject());
         }
-        let hashes = match requirements_of(&self.sinks, &certificate.sinks).cert_id_hash {
-            Some(insisted) => HashChoice::Only(insisted),
-            None => HashChoice::First(self.hash),
-        };
-        let asking = Asking::new(&certificate.chain)
+        let mut asking = Asking::new(&certificate.chain)
             .clock(self.journal.clock.as_ref())
-            .hashes(hashes)
+            .first_hash(self.hash)
             .judge_policy(self.judging)
             .nonces(self.nonces)
             .caches(if certificate.wants_fresh { Caches::Avoided } else { Caches::Allowed });
+        if let Some(hash) = requirements_of(&self.sinks, &certificate.sinks).cert_id_hash {
+            asking = asking.hash_only(hash);
+        }
         let mut round = Round { renewer: self, certificate, began: Instant::now(), believed: None, refused: None };
         asking.ask_each(in_order, &mut round).await;
         let Round { believed, refused, .. } = round;

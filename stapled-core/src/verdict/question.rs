@@ -8,7 +8,7 @@ use super::value::Verdict;
 use crate::bundle::{Bundle, BundleError};
 use crate::certificate::Certificate;
 use crate::chain::CertChain;
-use crate::encoding;
+use crate::ocsp::encoding;
 use crate::reason::ReasonCode;
 use crate::sink::Requirements;
 use crate::staple::{Judge, JudgePolicy};

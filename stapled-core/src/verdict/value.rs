@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::chain::CertChain;
-use crate::ocsp::{CertStatus, OcspResponse, revocation_reason};
+use crate::ocsp::{CertStatus, OcspResponse};
 use crate::reason::ReasonCode;
 use crate::sink::Requirements;
 use crate::staple::{Judgement, Refusal};
@@ -117,7 +117,7 @@ impl Verdict {
                 },
             ),
             CertStatus::Revoked { at, reason } => {
-                let reason = match reason.map(|number| (number, revocation_reason(number))) {
+                let reason = match reason.map(|number| (number, CertStatus::reason_name(number))) {
                     None => String::new(),
                     Some((_, Some(name))) => format!(" ({name})"),
                     Some((number, None)) => format!(" (reason {number})"),

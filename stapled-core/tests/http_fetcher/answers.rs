@@ -10,7 +10,7 @@ use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::fetch::{FetchError, Method, OcspFetcher, Question};
-use stapled_core::io::http::{HttpFetcher, get_url};
+use stapled_core::io::http::HttpFetcher;
 use stapled_core::ocsp::{CertIdHash, OcspRequest};
 use stapled_core::staple::Judge;
 
@@ -37,7 +37,7 @@ async fn a_get_carries_the_request_in_its_url() {
     for path in ["/ca1", "/ca1/"] {
         assert_eq!(body(asker.get(&format!("{}{path}", server.url())).await), b"answer");
     }
-    let expected = get_url("http://host/ca1", asker.request.as_der()).unwrap();
+    let expected = asker.request.get_url("http://host/ca1").unwrap();
     let expected = expected.trim_start_matches("http://host");
     for request in server.received() {
         assert_eq!(request.line, format!("GET {expected} HTTP/1.1"));

@@ -12,7 +12,7 @@ use crate::world::*;
 #[tokio::test]
 async fn an_answer_with_a_long_chain_is_read() {
     let asker = Asker::new();
-    let long = "x".repeat(stapled_core::staple::MAX_RECEIVED);
+    let long = "x".repeat(stapled_core::staple::Staple::MAX_RECEIVED);
     assert!(long.len() > 60 * 1800, "certificates of RSA keys");
     let server = HttpServer::saying(ok(&long));
     assert_eq!(body(asker.post(&server.url()).await).len(), long.len());

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use stapled_core::certificate::{Certificate, name_in_full};
+use stapled_core::certificate::Certificate;
 use stapled_core::certificate_file::IssuerFile;
-use stapled_core::issuance::{Issuance, seems_issued};
+use stapled_core::chain::issuance::Issuance;
 use stapled_core::lookup::IssuerPlace;
 use stapled_core::ocsp::CertIdHash;
 
@@ -76,7 +76,7 @@ impl Case<'_> {
     }
 
     fn about_wrong_file(&self, file: &IssuerFile) -> IssuerProblem {
-        let first = file.first.as_ref().map(|first| match seems_issued(self.end_entity, first) {
+        let first = file.first.as_ref().map(|first| match self.end_entity.seems_issued_by(first) {
             true => OtherIssuer::SameName(first.name().to_owned()),
             false => OtherIssuer::OtherName(first.name().to_owned()),
         });
@@ -86,10 +86,10 @@ impl Case<'_> {
     }
 
     fn missing_issuer(&self) -> IssuerProblem {
-        let other = self.contents.certificates.iter().find(|one| seems_issued(self.end_entity, one));
+        let other = self.contents.certificates.iter().find(|one| self.end_entity.seems_issued_by(one));
         let url = self.end_entity.ca_issuers_urls().first().filter(|_| self.rules.fetch_issuers);
         IssuerProblem::Missing {
-            issuer: name_in_full(self.end_entity.issuer()),
+            issuer: self.end_entity.issuer_in_full(),
             certificate: self.item.path_or_name(),
             beside: self.contents.around.beside_path.clone(),
             chains: self.contents.around.chains.as_ref().map(|(directory, _)| directory.clone()),

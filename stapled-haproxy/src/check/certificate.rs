@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stapled_core::certificate::{Certificate, name_in_full};
+use stapled_core::certificate::Certificate;
 use stapled_core::chain::{CertChain, ChainError};
 use stapled_core::io::file::codes as files;
 use stapled_core::lookup::IssuerPlace;
@@ -135,7 +135,7 @@ impl Case<'_> {
             not_before: certificate.not_before(),
             not_after: certificate.not_after(),
             must_staple: certificate.must_staple(),
-            issuer: name_in_full(certificate.issuer()),
+            issuer: certificate.issuer_in_full(),
             ocsp_urls: certificate.ocsp_urls().to_vec(),
             asked_urls: self.rules.overrides.urls_of(certificate),
         }

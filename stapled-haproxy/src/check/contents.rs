@@ -13,7 +13,7 @@ use stapled_core::bundle::{Bundle, BundleError};
 use stapled_core::certificate::Certificate;
 use stapled_core::certificate_file::{Around, ChainReader, ReadError, read_file};
 use stapled_core::io::file::{codes, read_existing};
-use stapled_core::lookup::Surroundings;
+use stapled_core::lookup::search::Surroundings;
 use stapled_core::reason::ReasonCode;
 use stapled_core::source::{Material, Sighting};
 

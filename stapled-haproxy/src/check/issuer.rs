@@ -8,7 +8,7 @@ use std::sync::Arc;
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::{CertChain, ChainError};
 use stapled_core::lookup::IssuerPlace;
-use stapled_core::lookup::IssuerSearch;
+use stapled_core::lookup::search::IssuerSearch;
 
 use super::contents::Contents;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use stapled_ca::{Authority, KeyType, KeyUsage, Profile, pem};
 use stapled_core::certificate::Certificate;
 use stapled_core::lookup::IssuerPlace;
-use stapled_core::lookup::Surroundings;
+use stapled_core::lookup::search::Surroundings;
 use stapled_core::sink::{Lost, SinkError, StapleSink};
 use stapled_haproxy::codes;
 

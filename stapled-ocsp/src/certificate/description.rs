@@ -9,31 +9,36 @@ use crate::{oid, signature};
 
 /// A certificate in words. The texts come from the certificate unchanged, so they may have control characters in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Description {
+pub(crate) struct Description {
     /// The `version` field; 2 is v3.
-    pub version: u32,
+    pub(crate) version: u32,
     /// The subject's name, such as `C=NL, O=Example, CN=example.org`.
-    pub subject: String,
+    pub(crate) subject: String,
     /// The issuer's name.
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// The kind and size of the key, such as `RSA, 2048 bits` or `ECDSA, P-256`.
-    pub public_key: String,
+    pub(crate) public_key: String,
     /// The algorithm of the signature, such as `ecdsa-with-SHA256`.
-    pub signature_algorithm: String,
+    pub(crate) signature_algorithm: String,
     /// The names of subjectAltName, such as `DNS:example.org`.
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
     /// The names of the bits of keyUsage, such as `digitalSignature`. `None` if the certificate has no such extension.
-    pub key_usage: Option<Vec<&'static str>>,
+    pub(crate) key_usage: Option<Vec<&'static str>>,
     /// The purposes of extendedKeyUsage, such as `serverAuth`. `None` if the certificate has no such extension.
-    pub extended_key_usage: Option<Vec<String>>,
+    pub(crate) extended_key_usage: Option<Vec<String>>,
     /// The object identifiers of the critical extensions that this crate does not know, in dotted form.
-    pub unknown_critical_extensions: Vec<String>,
+    pub(crate) unknown_critical_extensions: Vec<String>,
 }
 
 impl Certificate {
+    /// The issuer's whole name, such as `C=NL, O=Example, CN=Example CA`. The text comes from the certificate unchanged,
+    /// so it may have control characters in it.
+    pub fn issuer_in_full(&self) -> String {
+        name_in_full(self.issuer())
+    }
+
     /// Describes the certificate in words.
-    pub fn describe(&self) -> Description {
+    pub(crate) fn describe(&self) -> Description {
         let mut description = Description {
             subject: name_in_full(self.subject()),
             issuer: name_in_full(self.issuer()),
@@ -101,7 +106,7 @@ const KEY_USAGE: [&str; 9] = [
 
 /// The whole name in words, from its DER: `C=NL, O=Example, CN=example.org`. The text comes from the certificate
 /// unchanged, so it may have control characters in it.
-pub fn name_in_full(name: &[u8]) -> String {
+pub(crate) fn name_in_full(name: &[u8]) -> String {
     match X509Name::from_der(name) {
         Ok((_, name)) if name.iter_rdn().next().is_none() => "(empty)".to_owned(),
         Ok((_, name)) => name.to_string(),

@@ -11,7 +11,7 @@ use crate::der::{
     self, BIT_STRING, DerError, Element, GENERALIZED_TIME, IA5_STRING, INTEGER, NUMERIC_STRING, Numbers, OID,
     PRINTABLE_STRING, Reader, SEQUENCE, SET, UTC_TIME, UTF8_STRING, integer_hex,
 };
-use crate::hash::sha256;
+use crate::hash::Sha256;
 use crate::oid;
 use crate::provider;
 use crate::shape;
@@ -385,7 +385,7 @@ impl Certificate {
 
     /// The SHA-256 hash of the certificate.
     pub fn fingerprint(&self) -> [u8; 32] {
-        sha256(&self.der)
+        Sha256::of(&self.der)
     }
 
     /// The SHA-1 hash of the certificate, by which some servers name it. A forger can make another certificate with the same

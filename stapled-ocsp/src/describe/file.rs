@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::object::Object;
 use crate::certificate::Certificate;
 use crate::chain::CertChain;
-use crate::encoding::{self, Contents, Section};
-use crate::ocsp::{OcspResponse, RequestContents};
+use crate::ocsp::OcspResponse;
+use crate::ocsp::encoding;
+use crate::ocsp::encoding::{Contents, Section};
+use crate::ocsp::request::RequestContents;
 
 /// The most PEM sections of a file that are described.
 const MAX_SECTIONS: usize = 1024;
@@ -14,8 +16,14 @@ const MAX_SECTIONS: usize = 1024;
 /// a million checks.
 const MAX_SIGNATURES: usize = 256;
 
-/// Describes all objects in a file: DER, PEM or base64. Any bytes give at least one object.
-pub fn objects(bytes: &[u8]) -> Vec<Object> {
+impl Object {
+    /// Describes all objects in a file: DER, PEM or base64. Any bytes give at least one object.
+    pub fn all_in(bytes: &[u8]) -> Vec<Object> {
+        objects(bytes)
+    }
+}
+
+fn objects(bytes: &[u8]) -> Vec<Object> {
     match Contents::of(bytes) {
         Contents::Der(der) => vec![of_unlabelled(der)],
         Contents::Base64(text) => vec![match encoding::decode(text) {

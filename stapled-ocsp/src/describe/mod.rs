@@ -2,7 +2,6 @@
 //! verified.
 
 mod file;
-mod object;
+pub mod object;
 
-pub use file::objects;
-pub use object::{Basic, Certificate, Embedded, Extension, Id, Object, Question, Request, Responder, Response, Single};
+pub use object::Object;

@@ -2,9 +2,9 @@
 
 use crate::certificate::{self, hex_upper};
 use crate::chain::CertChain;
-use crate::ocsp::{
-    self, BasicResponse, CertId, CertIdHash, CertStatus, OcspResponse, RequestContents, ResponderId, revocation_reason,
-};
+use crate::ocsp::request::RequestContents;
+use crate::ocsp::response::{BasicResponse, ResponderId};
+use crate::ocsp::{self, CertId, CertIdHash, CertStatus, OcspResponse};
 use crate::oid;
 use crate::time::Timestamp;
 
@@ -304,13 +304,13 @@ impl Basic {
 }
 
 impl Single {
-    fn of(single: &ocsp::SingleResponse<'_>) -> Self {
+    fn of(single: &ocsp::response::SingleResponse<'_>) -> Self {
         let (status, revoked_at, reason) = match single.status {
             CertStatus::Good => ("good", None, None),
             CertStatus::Revoked { at, reason } => ("revoked", Some(at), reason),
             _ => ("unknown", None, None),
         };
-        let name = |reason| revocation_reason(reason).map_or_else(|| reason.to_string(), str::to_owned);
+        let name = |reason| CertStatus::reason_name(reason).map_or_else(|| reason.to_string(), str::to_owned);
         Single {
             cert_id: Id::of(&single.cert_id),
             status,
@@ -336,7 +336,7 @@ impl Id {
 }
 
 impl Extension {
-    fn all(extensions: &[ocsp::Extension<'_>]) -> Vec<Self> {
+    fn all(extensions: &[ocsp::response::Extension<'_>]) -> Vec<Self> {
         let shown = extensions.iter().map(|extension| Extension {
             oid: oid::dotted(extension.oid),
             name: oid::name(extension.oid),

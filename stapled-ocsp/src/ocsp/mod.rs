@@ -2,16 +2,13 @@
 
 mod cert_id;
 #[cfg(feature = "request")]
-mod request;
-mod request_contents;
-mod response;
+mod encode;
+pub mod encoding;
+pub mod request;
+pub mod response;
 
 pub use cert_id::{CertId, CertIdHash};
 #[cfg(feature = "request")]
-pub use request::{EncodeError, OcspRequest};
-pub use request_contents::{RequestContents, RequestError, RequestSignature, SingleRequest};
+pub use encode::OcspRequest;
 pub(crate) use response::NONCE;
-pub use response::{
-    BasicResponse, CertStatus, Extension, OcspResponse, ResponderId, ResponseError, ResponseStatus, SingleResponse,
-    revocation_reason,
-};
+pub use response::{CertStatus, OcspResponse, ResponseStatus};

@@ -118,21 +118,23 @@ pub enum CertStatus {
     Unknown,
 }
 
-/// The name of a CRLReason (RFC 5280 §5.3.1), such as `keyCompromise`. `None` for numbers without a meaning.
-pub fn revocation_reason(number: u8) -> Option<&'static str> {
-    Some(match number {
-        0 => "unspecified",
-        1 => "keyCompromise",
-        2 => "cACompromise",
-        3 => "affiliationChanged",
-        4 => "superseded",
-        5 => "cessationOfOperation",
-        6 => "certificateHold",
-        8 => "removeFromCRL",
-        9 => "privilegeWithdrawn",
-        10 => "aACompromise",
-        _ => return None,
-    })
+impl CertStatus {
+    /// The name of a CRLReason (RFC 5280 §5.3.1), such as `keyCompromise`. `None` for numbers without a meaning.
+    pub fn reason_name(number: u8) -> Option<&'static str> {
+        Some(match number {
+            0 => "unspecified",
+            1 => "keyCompromise",
+            2 => "cACompromise",
+            3 => "affiliationChanged",
+            4 => "superseded",
+            5 => "cessationOfOperation",
+            6 => "certificateHold",
+            8 => "removeFromCRL",
+            9 => "privilegeWithdrawn",
+            10 => "aACompromise",
+            _ => return None,
+        })
+    }
 }
 
 /// An extension of a request or a response.
@@ -458,7 +460,7 @@ mod tests {
             .map(ResponseStatus::name)
             .collect();
         assert_eq!(names, ["malformedRequest", "internalError", "tryLater", "sigRequired", "unauthorized"]);
-        let reasons: Vec<(u8, &str)> = (0..=255).filter_map(|n| Some((n, revocation_reason(n)?))).collect();
+        let reasons: Vec<(u8, &str)> = (0..=255).filter_map(|n| Some((n, CertStatus::reason_name(n)?))).collect();
         let expected = [
             (0, "unspecified"),
             (1, "keyCompromise"),

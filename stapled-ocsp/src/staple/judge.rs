@@ -2,13 +2,15 @@
 
 use bytes::Bytes;
 
+use super::facts::Facts;
 use super::refusal::Refusal;
 use super::signer::Signer;
-use super::verified::{Facts, JudgePolicy, Judgement, Staple};
+use super::verified::{JudgePolicy, Judgement, Staple};
 use crate::certificate::Certificate;
 use crate::chain::CertChain;
 use crate::der::{OCTET_STRING, Reader};
-use crate::ocsp::{BasicResponse, CertId, CertIdHash, CertStatus, Extension, NONCE, OcspResponse, SingleResponse};
+use crate::ocsp::response::{BasicResponse, Extension, SingleResponse};
+use crate::ocsp::{CertId, CertIdHash, CertStatus, NONCE, OcspResponse};
 use crate::signature::Weak;
 use crate::time::Timestamp;
 

@@ -1,5 +1,6 @@
 //! Judges OCSP responses. Only here does a response become a [`Staple`].
 
+pub mod facts;
 mod judge;
 mod refusal;
 mod signer;
@@ -7,4 +8,4 @@ mod verified;
 
 pub use judge::Judge;
 pub use refusal::Refusal;
-pub use verified::{Facts, JudgePolicy, Judgement, MAX_RECEIVED, Staple};
+pub use verified::{JudgePolicy, Judgement, Staple};

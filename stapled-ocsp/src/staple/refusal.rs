@@ -28,7 +28,7 @@ pub enum Refusal {
     },
     /// The bytes are not one OCSPResponse in strict DER.
     #[error("{0}")]
-    Malformed(#[from] crate::ocsp::ResponseError),
+    Malformed(#[from] crate::ocsp::response::ResponseError),
     /// The responder sent an error status instead of an answer.
     #[error("the responder answered {}", .0.name())]
     ErrorStatus(ResponseStatus),

@@ -5,14 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::facts::Facts;
 use crate::chain::CertChain;
-use crate::ocsp::{CertId, CertStatus};
+use crate::ocsp::CertStatus;
 use crate::signature::Weak;
 use crate::time::Timestamp;
-
-/// The largest response that is read, in bytes, by default. Some responders send dozens of certificates with each
-/// response.
-pub const MAX_RECEIVED: usize = 256 * 1024;
 
 /// A response that was verified against its chain, with the status `good`.
 ///
@@ -23,33 +20,6 @@ pub struct Staple {
     pub(super) chain: CertChain,
     pub(super) response: Bytes,
     pub(super) facts: Facts,
-}
-
-/// The contents of a judged response.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    /// The time at which the response was signed.
-    pub produced_at: Timestamp,
-    /// The time at which the status was known to be correct.
-    pub this_update: Timestamp,
-    /// The time at or before which newer information will be available.
-    pub next_update: Option<Timestamp>,
-    /// The signer's name.
-    pub responder: String,
-    /// Whether the signer is a delegate of the issuer rather than the issuer itself.
-    pub delegated: bool,
-    /// The end of the signer's own validity, for a delegate.
-    pub responder_not_after: Option<Timestamp>,
-    /// The name of the signature's algorithm, such as `ecdsa-with-SHA256`.
-    pub signature_algorithm: &'static str,
-    /// The CertID of the answer, as the responder spelled it.
-    pub cert_id: CertId,
-    /// The number of SingleResponses in the response.
-    pub single_responses: usize,
-    /// Whether the signer's certificate is not in the response, so that clients could not verify the response.
-    pub foreign_delegate: bool,
-    /// Oddities of the response that do not make it invalid, as messages.
-    pub warnings: Vec<String>,
 }
 
 /// The judgement of a response that was accepted.
@@ -87,10 +57,16 @@ impl Default for JudgePolicy {
             sha1_signatures: Weak::Deny,
             weak_keys: Weak::Deny,
             missing_next_update: Weak::Deny,
-            max_received: MAX_RECEIVED,
+            max_received: Staple::MAX_RECEIVED,
             max_size: 64 * 1024,
         }
     }
+}
+
+impl Staple {
+    /// The largest response that is read, in bytes, by default. Some responders send dozens of certificates with each
+    /// response.
+    pub const MAX_RECEIVED: usize = 256 * 1024;
 }
 
 impl Judgement {

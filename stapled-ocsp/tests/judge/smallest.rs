@@ -8,7 +8,8 @@ use stapled_ca::ocsp::{ResponseBuilder, Signer};
 use stapled_ca::{Authority, Extension, KeyType, Profile, Validity, der};
 use stapled_ocsp::certificate::Certificate;
 use stapled_ocsp::chain::CertChain;
-use stapled_ocsp::ocsp::{BasicResponse, OcspResponse};
+use stapled_ocsp::ocsp::OcspResponse;
+use stapled_ocsp::ocsp::response::BasicResponse;
 use stapled_ocsp::staple::{Judge, JudgePolicy, Staple};
 use stapled_ocsp::time::Timestamp;
 

@@ -15,9 +15,9 @@ use stapled_structure::tokens::tokens;
 use stapled_structure::workspace::{Crate, crates};
 
 /// How many items the first level may have: a ratchet, which may only be lowered. The goal is 100.
-const FIRST_LEVEL: usize = 171;
+const FIRST_LEVEL: usize = 126;
 /// How many items there may be at all levels together: a ratchet, too.
-const ALL: usize = 193;
+const ALL: usize = 182;
 
 /// The public items of a crate: the path of each definition, with the number of modules in its shortest public path.
 /// Those for authors of schedulers (`conformance`) do not count.
@@ -72,9 +72,8 @@ fn the_libraries_have_few_public_items() {
     for name in ["stapled-ocsp/src/lib.rs", "stapled-core/src/lib.rs"] {
         let items = items(library(name));
         let (met, deeper): (Vec<_>, Vec<_>) = items.iter().partition(|(_, depth)| **depth <= 1);
-        let names = |items: &[(&String, &usize)]| {
-            items.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ")
-        };
+        let names =
+            |items: &[(&String, &usize)]| items.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ");
         println!("{name}: {} items of the first level: {}", met.len(), names(&met));
         println!("{name}: {} deeper items: {}", deeper.len(), names(&deeper));
         first += met.len();

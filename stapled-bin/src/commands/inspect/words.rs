@@ -3,8 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use stapled_core::describe::{
-    Basic, Certificate, Embedded, Extension, Id, Object, Request, Responder, Response, Single,
+use stapled_core::describe::Object;
+use stapled_core::describe::object::{
+    Basic, Certificate, Embedded, Extension, Id, Request, Responder, Response, Single,
 };
 use stapled_core::time::Timestamp;
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::codes;
 use super::settings::Settings;
 use crate::certificate_file::issuer_file_of;
-use crate::hash::{Sha256, sha256};
+use crate::hash::Sha256;
 use crate::io::stamp::Memory;
 use crate::io::watch::{FileId, Session, file_id};
 use crate::reason::ReasonCode;
@@ -281,7 +281,7 @@ fn name_of(path: &Path) -> Arc<str> {
     match path.to_str() {
         Some(name) => name.into(),
         None => {
-            let hash = sha256(path.as_os_str().as_bytes());
+            let hash = Sha256::of(path.as_os_str().as_bytes());
             let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
             format!("{}#{hash}", path.to_string_lossy()).into()
         }

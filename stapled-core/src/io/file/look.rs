@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::{Hash, Inner, read_existing, sha256};
+use super::{Hash, Inner, read_existing};
 use crate::clock::{Clock, SystemClock};
+use crate::hash::Sha256;
 use crate::io::stamp::Stat;
 use crate::sink::{Change, Found};
 
@@ -72,7 +73,9 @@ fn look_at(path: &Path, hash: Hash, before: Option<Stat>) -> Looked {
     }
     match read_existing(path) {
         Ok(None) => Looked::Changed(Found::Withdrawn),
-        Ok(Some(bytes)) if sha256(&bytes) == hash => Looked::Same((!stat.is_recent(SystemClock.now())).then_some(stat)),
+        Ok(Some(bytes)) if Sha256::of(&bytes) == hash => {
+            Looked::Same((!stat.is_recent(SystemClock.now())).then_some(stat))
+        }
         Ok(Some(bytes)) if bytes.is_empty() => Looked::Changed(Found::Withdrawn),
         Ok(Some(bytes)) => Looked::Changed(Found::Response(Bytes::from(bytes))),
         // The file is too large, or this user may not read it any more.

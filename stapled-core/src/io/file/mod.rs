@@ -26,12 +26,12 @@ use self::write::{Sweeper, write};
 use super::stamp::Stat;
 use crate::certificate_file::staple_file_of;
 use crate::chain::CertChain;
-use crate::hash::sha256;
+use crate::hash::Sha256;
 use crate::lookup::IssuerPlace;
 use crate::ocsp::OcspResponse;
 use crate::reason::ReasonCode;
 use crate::sink::{Change, Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
-use crate::staple::{MAX_RECEIVED, Staple};
+use crate::staple::Staple;
 use crate::task::Subject;
 
 pub mod codes;
@@ -138,7 +138,7 @@ impl FileSink {
     }
 }
 
-/// Reads a staple file, whatever its contents, in at most [`MAX_RECEIVED`] bytes. `None` if the file does not exist.
+/// Reads a staple file, whatever its contents, in at most [`Staple::MAX_RECEIVED`] bytes. `None` if the file does not exist.
 ///
 /// Blocks. Only regular files are opened.
 ///
@@ -154,11 +154,11 @@ pub fn read_existing(path: &Path) -> io::Result<Option<Vec<u8>>> {
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
-    let limit = u64::try_from(MAX_RECEIVED).unwrap_or(u64::MAX);
+    let limit = u64::try_from(Staple::MAX_RECEIVED).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > MAX_RECEIVED {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {MAX_RECEIVED} bytes")));
+    if bytes.len() > Staple::MAX_RECEIVED {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {} bytes", Staple::MAX_RECEIVED)));
     }
     Ok(Some(bytes))
 }
@@ -320,7 +320,7 @@ impl Inner {
         }
         let mut path = directory.join(staple_file_of(Path::new(file_name)));
         if state.taken.contains(&path) {
-            let hash = sha256(certificate.as_os_str().as_bytes());
+            let hash = Sha256::of(certificate.as_os_str().as_bytes());
             let hash: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
             path = directory.join(place::with_suffix(Path::new(file_name), &format!(".{hash}.ocsp")));
         }
@@ -350,7 +350,7 @@ impl Inner {
         if !is_same {
             write(path, response, certificate)?;
         }
-        let written = Written { hash: sha256(response), subject: staple.chain().subject().clone(), stat: None };
+        let written = Written { hash: Sha256::of(response), subject: staple.chain().subject().clone(), stat: None };
         let mut state = self.state();
         state.revoked.remove(path);
         state.written.insert(path.to_owned(), written);
@@ -418,7 +418,7 @@ impl Inner {
             // The file belongs to the certificate's successor or to another program.
             Ok(Some(bytes)) if !is_about(&bytes, chain) => return Ok(()),
             Ok(Some(bytes)) if why == Withdrawal::Revoked => {
-                let written = Written { hash: sha256(&bytes), subject: chain.subject().clone(), stat: None };
+                let written = Written { hash: Sha256::of(&bytes), subject: chain.subject().clone(), stat: None };
                 self.state().written.insert(path.to_owned(), written);
             }
             _ => {}
@@ -431,7 +431,7 @@ impl Inner {
     fn remove_ours(&self, path: &Path, site: &Site) -> io::Result<()> {
         let Some(ours) = self.state().written.get(path).map(|written| written.hash) else { return Ok(()) };
         let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
-        if !is_link && read_existing(path).is_ok_and(|bytes| bytes.is_some_and(|bytes| sha256(&bytes) == ours)) {
+        if !is_link && read_existing(path).is_ok_and(|bytes| bytes.is_some_and(|bytes| Sha256::of(&bytes) == ours)) {
             let needed_by =
                 site.file.as_deref().filter(|_| site.staple_file_needed && site.staple_file.as_deref() == Some(path));
             let removed = match needed_by {

@@ -22,7 +22,6 @@ use hyper::header::HeaderValue;
 use hyper_util::client::proxy::matcher::Matcher;
 
 pub use self::resolve::Resolver;
-pub use self::url::get_url;
 
 use self::address::AddressPolicy;
 use self::clients::Clients;
@@ -34,7 +33,8 @@ use self::tls::{TlsChoice, TlsClient};
 use self::url::printable;
 use crate::clock::{Clock, SystemClock};
 use crate::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
-use crate::staple::MAX_RECEIVED;
+use crate::ocsp::OcspRequest;
+use crate::staple::Staple;
 
 /// The largest number of bytes that a connection may receive beyond the answer's body: heads, interim answers, framing,
 /// a TLS handshake.
@@ -143,7 +143,7 @@ impl HttpFetcher {
             total: Duration::from_secs(15),
             connect: Duration::from_secs(5),
             idle: Duration::from_secs(10),
-            max_size: MAX_RECEIVED,
+            max_size: Staple::MAX_RECEIVED,
         }
     }
 }
@@ -176,7 +176,7 @@ impl HttpFetcherBuilder {
         self
     }
 
-    /// The greatest size of an answer, in bytes. Default: [`MAX_RECEIVED`], many times the size that responders send.
+    /// The greatest size of an answer, in bytes. Default: [`Staple::MAX_RECEIVED`], many times the size that responders send.
     #[must_use]
     pub fn max_size(mut self, bytes: usize) -> Self {
         self.max_size = bytes;
@@ -330,14 +330,13 @@ impl HttpFetcherBuilder {
 #[async_trait]
 impl OcspFetcher for HttpFetcher {
     async fn fetch(&self, question: &Question<'_>) -> Result<Answer, FetchError> {
-        let der = question.request.as_der();
         let mut etag = None;
         let (url, body) = match question.method {
             Method::Get => {
                 etag = question.etag.and_then(|etag| HeaderValue::from_str(etag).ok());
-                (usable(question.url).and_then(|url| with_request(&url, der))?, None)
+                (usable(question.url).and_then(|url| with_request(&url, question.request))?, None)
             }
-            Method::Post => (usable(question.url)?, Some(Bytes::copy_from_slice(der))),
+            Method::Post => (usable(question.url)?, Some(Bytes::copy_from_slice(question.request.as_der()))),
         };
         let asked = Asked { url, body, accept: "application/ocsp-response", etag };
         self.0.ask(asked, self.0.max_size).await
@@ -355,8 +354,9 @@ fn usable(url: &str) -> Result<Url, FetchError> {
     url::parse(url).map_err(|why| FetchError::UnsupportedUrl { url: printable(url), why })
 }
 
-fn with_request(url: &Url, der: &[u8]) -> Result<Url, FetchError> {
-    get_url(url.as_str(), der)
+fn with_request(url: &Url, request: &OcspRequest) -> Result<Url, FetchError> {
+    request
+        .get_url(url.as_str())
         .and_then(|url| url::parse(&url).ok())
         .ok_or_else(|| FetchError::UnsupportedUrl { url: url.to_string(), why: "cannot be asked by GET".to_owned() })
 }

@@ -1,7 +1,5 @@
-//! Untrusted URLs: which ones may be asked, and the URL of a GET request.
+//! Untrusted URLs: which ones may be asked.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use url::{Host, Url};
 
 use super::address::AddressPolicy;
@@ -10,38 +8,6 @@ use crate::url_text::without_credentials;
 
 /// The longest URL that is asked, in bytes.
 const MAX_URL: usize = 2048;
-
-/// The URL of a GET request (RFC 6960 appendix A.1, RFC 9919 §6): the responder's own URL, a slash, and the request in
-/// percent-encoded base64. Responders and caches accept up to 255 bytes of it, and the caller compares the length.
-///
-/// `None` if the responder's URL cannot be asked, or has a query: the request would become a part of the query, so a
-/// POST is needed.
-///
-/// ```
-/// use stapled_core::io::http::get_url;
-///
-/// let url = get_url("http://ocsp.example/ca1/", &[0xfb, 0xff, 0x01, 0x02]);
-/// assert_eq!(url.as_deref(), Some("http://ocsp.example/ca1/%2B%2F8BAg%3D%3D"));
-/// ```
-pub fn get_url(url: &str, request: &[u8]) -> Option<String> {
-    let url = parse(url.trim()).ok()?;
-    if url.query().is_some() {
-        return None;
-    }
-    let mut text = url.as_str().to_owned();
-    if !text.ends_with('/') {
-        text.push('/');
-    }
-    for character in STANDARD.encode(request).chars() {
-        match character {
-            '+' => text.push_str("%2B"),
-            '/' => text.push_str("%2F"),
-            '=' => text.push_str("%3D"),
-            other => text.push(other),
-        }
-    }
-    Some(text)
-}
 
 /// Parses a URL that can be asked: http or https, with a host and a usable port, without user information, in at most
 /// 2048 visible ASCII characters. The fragment is dropped.
@@ -103,20 +69,25 @@ pub(super) fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ocsp::{CertId, CertIdHash, OcspRequest};
 
     #[test]
     fn the_url_of_a_get_request_keeps_the_responders_path() {
-        let request = [0x30, 0x03, 0xff];
+        let id = CertId::new(CertIdHash::Sha1, b"name", b"key", &[1]);
+        let request = OcspRequest::new(&id, None).unwrap();
+        let whole = request.get_url("http://a/").unwrap();
+        let path = whole.strip_prefix("http://a/").unwrap();
         for (url, expected) in [
-            ("http://ocsp.example", Some("http://ocsp.example/MAP%2F")),
-            ("http://ocsp.example/", Some("http://ocsp.example/MAP%2F")),
-            ("http://ocsp.example/a/b", Some("http://ocsp.example/a/b/MAP%2F")),
-            ("http://ocsp.example/a/b/", Some("http://ocsp.example/a/b/MAP%2F")),
-            ("HTTPS://OCSP.example:8443/a%20b#part", Some("https://ocsp.example:8443/a%20b/MAP%2F")),
+            ("http://ocsp.example", Some("http://ocsp.example/")),
+            ("http://ocsp.example/", Some("http://ocsp.example/")),
+            ("http://ocsp.example/a/b", Some("http://ocsp.example/a/b/")),
+            ("http://ocsp.example/a/b/", Some("http://ocsp.example/a/b/")),
+            ("HTTPS://OCSP.example:8443/a%20b#part", Some("https://ocsp.example:8443/a%20b/")),
             ("http://ocsp.example/a?b=c", None),
             ("ftp://ocsp.example/", None),
         ] {
-            assert_eq!(get_url(url, &request).as_deref(), expected, "{url}");
+            let asked = parse(url).ok().and_then(|url| request.get_url(url.as_str()));
+            assert_eq!(asked, expected.map(|expected| format!("{expected}{path}")), "{url}");
         }
     }
 

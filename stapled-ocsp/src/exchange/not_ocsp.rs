@@ -22,8 +22,7 @@ pub struct NotOcsp {
 
 /// The kind of content that came instead of an OCSP response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Kind {
+enum Kind {
     /// No bytes at all.
     Empty,
     /// A web page.
@@ -74,11 +73,6 @@ impl NotOcsp {
         };
         let content_type = content_type.map(|text| escaped(&text, MAX_TYPE));
         Some(NotOcsp { kind, content_type, begins, bytes: body.len() })
-    }
-
-    /// The kind of content.
-    pub fn kind(&self) -> Kind {
-        self.kind
     }
 }
 
@@ -186,7 +180,7 @@ mod tests {
             (b"%PDF-1.7\n\x00", None, Kind::Other),
         ] {
             let came = NotOcsp::of(body, content_type).unwrap_or_else(|| panic!("{body:?}"));
-            assert_eq!(came.kind(), kind, "{body:?} {content_type:?}");
+            assert_eq!(came.kind, kind, "{body:?} {content_type:?}");
             assert!(came.to_string().contains("came instead of an OCSP response"), "{came}");
         }
         assert_eq!(NotOcsp::of(&[0x30, 0x82, 1, 2], Some("text/html")), None, "the type alone says nothing");

@@ -26,28 +26,31 @@ impl Issuance {
     pub fn of(certificate: &Certificate, issuer: &Certificate) -> Self {
         match certificate.check_issued_by(issuer) {
             Ok(_) => Issuance::Signed,
-            Err(SignatureError::UnsupportedAlgorithm) if seems_issued(certificate, issuer) => Issuance::Unsupported,
+            Err(SignatureError::UnsupportedAlgorithm) if certificate.seems_issued_by(issuer) => Issuance::Unsupported,
             Err(_) => Issuance::Wrong,
         }
     }
 }
 
-/// Whether OpenSSL takes `issuer` for the issuer (`X509_check_issued`), and with it every server that uses this
-/// function. OpenSSL checks the names, authorityKeyIdentifier where both sides have the fields that it names, the kind
-/// of key that the signature needs, and keyCertSign. It does *not* check the signature. So OpenSSL takes a CA that was
-/// renewed with another key under its old name for the issuer of a certificate without authorityKeyIdentifier.
-pub fn seems_issued(certificate: &Certificate, issuer: &Certificate) -> bool {
-    if !same_name(certificate.issuer(), issuer.subject()) {
-        return false;
+impl Certificate {
+    /// Whether OpenSSL takes `issuer` for the issuer (`X509_check_issued`), and with it every server that uses this
+    /// function. OpenSSL checks the names, authorityKeyIdentifier where both sides have the fields that it names, the
+    /// kind of key that the signature needs, and keyCertSign. It does *not* check the signature. So OpenSSL takes a CA
+    /// that was renewed with another key under its old name for the issuer of a certificate without
+    /// authorityKeyIdentifier.
+    pub fn seems_issued_by(&self, issuer: &Certificate) -> bool {
+        if !same_name(self.issuer(), issuer.subject()) {
+            return false;
+        }
+        let (Ok((_, certificate)), Ok((_, issuer))) =
+            (X509Certificate::from_der(self.as_der()), X509Certificate::from_der(issuer.as_der()))
+        else {
+            return false;
+        };
+        let signature = certificate.signature_algorithm.algorithm.as_bytes();
+        let key = issuer.public_key().algorithm.algorithm.as_bytes();
+        names_no_other(&certificate, &issuer) && is_made_by(signature, key) && may_certify(&issuer)
     }
-    let (Ok((_, certificate)), Ok((_, issuer))) =
-        (X509Certificate::from_der(certificate.as_der()), X509Certificate::from_der(issuer.as_der()))
-    else {
-        return false;
-    };
-    let signature = certificate.signature_algorithm.algorithm.as_bytes();
-    let key = issuer.public_key().algorithm.algorithm.as_bytes();
-    names_no_other(&certificate, &issuer) && is_made_by(signature, key) && may_certify(&issuer)
 }
 
 /// Whether authorityKeyIdentifier, if present, agrees with the issuer's certificate.

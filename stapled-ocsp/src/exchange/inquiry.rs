@@ -9,12 +9,12 @@
 //! refused, or an answer that a cache keeps for too long. There are two exceptions. A responder that was not reached by
 //! GET is not reached by POST either. Status 429 asks for fewer questions, not for another one.
 
-use base64::Engine;
+pub use super::not_ocsp::NotOcsp;
 
+use super::{Answer, FetchError, Method};
 use crate::chain::CertChain;
-use crate::exchange::{Answer, FetchError, Method};
-use crate::not_ocsp::NotOcsp;
-use crate::ocsp::{CertIdHash, EncodeError, OcspRequest, ResponseStatus};
+use crate::ocsp::request::EncodeError;
+use crate::ocsp::{CertIdHash, OcspRequest, ResponseStatus};
 use crate::reason::ReasonCode;
 use crate::staple::Refusal;
 
@@ -24,9 +24,9 @@ const MAX_GET_URL: usize = 255;
 /// The sequence of questions to one responder about one certificate.
 ///
 /// ```
-/// # use stapled_ocsp::{chain::CertChain, exchange::FetchError, inquiry::*, ocsp::{CertIdHash, EncodeError}};
+/// # use stapled_ocsp::{chain::CertChain, exchange::inquiry::*, ocsp::{CertIdHash, request::EncodeError}};
 /// # fn ask(chain: &CertChain) -> Result<(), EncodeError> {
-/// let mut inquiry = Inquiry::new(chain, "http://ocsp.example/", HashChoice::First(CertIdHash::Sha1));
+/// let mut inquiry = Inquiry::new(chain, "http://ocsp.example/", CertIdHash::Sha1);
 /// loop {
 ///     let question = inquiry.question(None)?;
 ///     // The caller sends the request by question.method, judges the answer, and gets its trouble:
@@ -44,7 +44,8 @@ pub struct Inquiry<'a> {
     url: &'a str,
     hash: CertIdHash,
     other_hash: Option<CertIdHash>,
-    methods: MethodChoice,
+    /// The only method to use. `None`: as the questions need it.
+    method: Option<Method>,
     /// Whether the next question uses POST.
     by_post: bool,
     /// Whether the first question already uses POST.
@@ -68,26 +69,6 @@ pub struct NextQuestion {
     pub method: Method,
     /// The hash of the request's CertID.
     pub hash: CertIdHash,
-}
-
-/// The hash that a CertID is made with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HashChoice {
-    /// This hash only, for a server that finds its staple by it and cannot use an answer to another question.
-    Only(CertIdHash),
-    /// This hash first, then SHA-1; after SHA-1, SHA-256.
-    First(CertIdHash),
-}
-
-/// The method by which a responder is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum MethodChoice {
-    /// GET first, so that caches can answer, if the URL has no query, the URL of the GET is at most 255 bytes long, and
-    /// there is no nonce. POST otherwise, and after a GET that brought no staple.
-    #[default]
-    Auto,
-    /// This method only, whatever the result.
-    Only(Method),
 }
 
 /// The method and the hash that a responder is known to answer.
@@ -124,19 +105,25 @@ pub enum Trouble {
 }
 
 impl<'a> Inquiry<'a> {
-    /// Starts an inquiry at the responder's `url` about the end-entity certificate of `chain`.
-    pub fn new(chain: &'a CertChain, url: &'a str, hashes: HashChoice) -> Self {
-        let (hash, other_hash) = match hashes {
-            HashChoice::Only(hash) => (hash, None),
-            HashChoice::First(CertIdHash::Sha1) => (CertIdHash::Sha1, Some(CertIdHash::Sha256)),
-            HashChoice::First(hash) => (hash, Some(CertIdHash::Sha1)),
+    /// Starts an inquiry at the responder's `url` about the end-entity certificate of `chain`. The CertID is made with
+    /// `hash` first, then with SHA-1; after SHA-1, with SHA-256.
+    pub fn new(chain: &'a CertChain, url: &'a str, hash: CertIdHash) -> Self {
+        let other_hash = match hash {
+            CertIdHash::Sha1 => CertIdHash::Sha256,
+            _ => CertIdHash::Sha1,
         };
+        Inquiry { other_hash: Some(other_hash), ..Inquiry::with_hash_only(chain, url, hash) }
+    }
+
+    /// Starts an inquiry that uses no other hash, for a server that finds its staple by `hash` and cannot use an answer
+    /// to another question.
+    pub fn with_hash_only(chain: &'a CertChain, url: &'a str, hash: CertIdHash) -> Self {
         Inquiry {
             chain,
             url,
             hash,
-            other_hash,
-            methods: MethodChoice::Auto,
+            other_hash: None,
+            method: None,
             by_post: false,
             prefers_post: false,
             past_caches: false,
@@ -146,19 +133,19 @@ impl<'a> Inquiry<'a> {
         }
     }
 
-    /// Sets the methods to use.
+    /// Sets the only method to use, whatever the result. Default: GET first, so that caches can answer, if the URL has no
+    /// query, the URL of the GET is at most 255 bytes long, and there is no nonce; POST otherwise, and after a GET that
+    /// brought no staple.
     #[must_use]
-    pub fn methods(self, methods: MethodChoice) -> Self {
-        Inquiry { methods, ..self }
+    pub fn method_only(self, method: Method) -> Self {
+        Inquiry { method: Some(method), ..self }
     }
 
     /// Sets the known habits of the responder. They count where the inquiry has a choice.
     #[must_use]
     pub fn habits(self, habits: Habits) -> Self {
         let mut inquiry = match (self.other_hash, habits.hash) {
-            (Some(_), Some(hash)) => {
-                Inquiry { methods: self.methods, ..Inquiry::new(self.chain, self.url, HashChoice::First(hash)) }
-            }
+            (Some(_), Some(hash)) => Inquiry { method: self.method, ..Inquiry::new(self.chain, self.url, hash) },
             _ => self,
         };
         inquiry.prefers_post = habits.method == Some(Method::Post);
@@ -181,25 +168,23 @@ impl<'a> Inquiry<'a> {
     /// The request cannot be encoded.
     pub fn question(&self, nonce: Option<&[u8]>) -> Result<NextQuestion, EncodeError> {
         let request = OcspRequest::new(&self.chain.cert_id(self.hash), nonce)?;
-        let method = match self.methods {
-            MethodChoice::Only(method) => method,
-            MethodChoice::Auto if self.by_post || nonce.is_some() => Method::Post,
-            // A request appended to the URL would become a part of its query.
-            MethodChoice::Auto if self.url.contains('?') => Method::Post,
-            MethodChoice::Auto if get_url_length(self.url, &request) > MAX_GET_URL => Method::Post,
-            MethodChoice::Auto => Method::Get,
+        let method = match self.method {
+            Some(method) => method,
+            None if self.by_post || nonce.is_some() => Method::Post,
+            None if request.get_url(self.url).is_none_or(|url| url.len() > MAX_GET_URL) => Method::Post,
+            None => Method::Get,
         };
         Ok(NextQuestion { request, method, hash: self.hash })
     }
 
     /// Records the failure of a question that was sent by `method`. Returns whether another question can help.
     pub fn refused(&mut self, method: Method, trouble: &Trouble) -> bool {
-        if self.past_caches && self.methods == MethodChoice::Auto && method == Method::Post && trouble.is_of_post() {
+        if self.past_caches && self.method.is_none() && method == Method::Post && trouble.is_of_post() {
             self.past_caches = false;
             self.by_post = false;
             return true;
         }
-        let is_first = self.methods == MethodChoice::Auto && method == Method::Get && !self.prefers_post;
+        let is_first = self.method.is_none() && method == Method::Get && !self.prefers_post;
         if is_first && trouble.is_worth_a_post() {
             self.by_post = true;
             self.learnt.method = trouble.is_of_get().then_some(Method::Post);
@@ -309,12 +294,4 @@ impl Trouble {
             ) | Trouble::Unknown
         )
     }
-}
-
-/// The length of the URL of a GET with this request (RFC 6960 appendix A.1), as an upper bound: percent-encoding
-/// lengthens only `+`, `/` and `=`.
-fn get_url_length(url: &str, request: &OcspRequest) -> usize {
-    let encoded = base64::engine::general_purpose::STANDARD.encode(request.as_der());
-    let escaped = encoded.bytes().filter(|byte| matches!(byte, b'+' | b'/' | b'=')).count();
-    url.trim().trim_end_matches('/').len() + 1 + encoded.len() + 2 * escaped
 }

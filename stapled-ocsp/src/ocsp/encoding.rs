@@ -10,6 +10,8 @@
 //! because numbers of one byte have the length 01. So DER is never read in another form, and the judged bytes are
 //! exactly the DER that clients would get.
 
+pub use crate::der::DerError;
+
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};

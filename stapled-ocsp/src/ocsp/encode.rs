@@ -1,0 +1,131 @@
+//! Writes requests (OCSPRequest, RFC 6960 §4.1.1, RFC 9919 §3.1): one unsigned question about one certificate.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rasn::types::{Integer, ObjectIdentifier, OctetString};
+use rasn_ocsp::{Request, TbsRequest};
+
+use super::cert_id::CertId;
+
+/// An encoded request. Requests with the same CertID and nonce have the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OcspRequest {
+    der: Vec<u8>,
+    nonce: Option<Vec<u8>>,
+}
+
+/// id-pkix-ocsp-nonce, in the form that rasn takes.
+const NONCE: &[u32] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 2];
+
+impl OcspRequest {
+    /// Makes a request about one certificate. `nonce` is optional: responders that sign their answers in advance do not
+    /// support it.
+    ///
+    /// # Errors
+    ///
+    /// The request cannot be encoded.
+    pub fn new(cert_id: &CertId, nonce: Option<&[u8]>) -> Result<Self, EncodeError> {
+        let failed = |error: &dyn std::fmt::Display| EncodeError { what: error.to_string() };
+        let req_cert = rasn::der::decode(&cert_id.to_der()).map_err(|error| failed(&error))?;
+        let request_extensions = match nonce {
+            None => None,
+            Some(nonce) => {
+                // RFC 9654 §2.1: the value of the extension is itself an OCTET STRING.
+                let value = rasn::der::encode(&OctetString::from(nonce.to_vec())).map_err(|error| failed(&error))?;
+                let extn_id = ObjectIdentifier::new(NONCE).ok_or_else(|| failed(&"the nonce's identifier"))?;
+                let extn_value = OctetString::from(value);
+                Some(vec![rasn_pkix::Extension { extn_id, critical: false, extn_value }].into())
+            }
+        };
+        let request = rasn_ocsp::OcspRequest {
+            tbs_request: TbsRequest {
+                version: Integer::from(0),
+                requestor_name: None,
+                request_list: vec![Request { req_cert, single_request_extensions: None }],
+                request_extensions,
+            },
+            optional_signature: None,
+        };
+        let der = rasn::der::encode(&request).map_err(|error| failed(&error))?;
+        Ok(OcspRequest { der, nonce: nonce.map(<[u8]>::to_vec) })
+    }
+
+    /// The DER of the request.
+    pub fn as_der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The URL of a GET with this request (RFC 6960 appendix A.1, RFC 9919 §6): the responder's own URL, a slash, and the
+    /// request in percent-encoded base64. Responders and caches accept up to 255 bytes of it, and the caller compares the
+    /// length. A fragment is left out.
+    ///
+    /// `None` if the responder's URL has a query: the request would become a part of the query, so a POST is needed.
+    ///
+    /// ```
+    /// use stapled_ocsp::ocsp::{CertId, CertIdHash, OcspRequest};
+    ///
+    /// let request = OcspRequest::new(&CertId::new(CertIdHash::Sha1, b"name", b"key", &[1]), None)?;
+    /// let url = request.get_url("http://ocsp.example/ca1").unwrap_or_default();
+    /// assert!(url.starts_with("http://ocsp.example/ca1/ME"));
+    /// assert_eq!(request.get_url("http://ocsp.example/?ca=1"), None);
+    /// # Ok::<(), stapled_ocsp::ocsp::request::EncodeError>(())
+    /// ```
+    pub fn get_url(&self, url: &str) -> Option<String> {
+        get_url(url, &self.der)
+    }
+
+    /// The nonce of the request, if it has one.
+    pub fn nonce(&self) -> Option<&[u8]> {
+        self.nonce.as_deref()
+    }
+}
+
+fn get_url(url: &str, request: &[u8]) -> Option<String> {
+    let url = url.trim();
+    let url = url.split_once('#').map_or(url, |(url, _)| url);
+    if url.contains('?') {
+        return None;
+    }
+    let mut text = url.to_owned();
+    if !text.ends_with('/') {
+        text.push('/');
+    }
+    for character in STANDARD.encode(request).chars() {
+        match character {
+            '+' => text.push_str("%2B"),
+            '/' => text.push_str("%2F"),
+            '=' => text.push_str("%3D"),
+            other => text.push(other),
+        }
+    }
+    Some(text)
+}
+
+/// Why a request cannot be encoded.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot encode the OCSP request: {what}")]
+pub struct EncodeError {
+    what: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_of_a_get_request_keeps_the_responders_path() {
+        let request = [0x30, 0x03, 0xff];
+        for (url, expected) in [
+            ("http://ocsp.example", Some("http://ocsp.example/MAP%2F")),
+            ("http://ocsp.example/", Some("http://ocsp.example/MAP%2F")),
+            ("http://ocsp.example/a/b", Some("http://ocsp.example/a/b/MAP%2F")),
+            ("http://ocsp.example/a/b/", Some("http://ocsp.example/a/b/MAP%2F")),
+            (" https://ocsp.example:8443/a%20b#part ", Some("https://ocsp.example:8443/a%20b/MAP%2F")),
+            ("http://ocsp.example/a?b=c", None),
+        ] {
+            assert_eq!(get_url(url, &request).as_deref(), expected, "{url}");
+        }
+        let all = get_url("http://ocsp.example/ca1/", &[0xfb, 0xff, 0x01, 0x02]);
+        assert_eq!(all.as_deref(), Some("http://ocsp.example/ca1/%2B%2F8BAg%3D%3D"));
+    }
+}

@@ -1,0 +1,31 @@
+//! The contents of a judged response.
+
+use crate::ocsp::CertId;
+use crate::time::Timestamp;
+
+/// The contents of a judged response.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The time at which the response was signed.
+    pub produced_at: Timestamp,
+    /// The time at which the status was known to be correct.
+    pub this_update: Timestamp,
+    /// The time at or before which newer information will be available.
+    pub next_update: Option<Timestamp>,
+    /// The signer's name.
+    pub responder: String,
+    /// Whether the signer is a delegate of the issuer rather than the issuer itself.
+    pub delegated: bool,
+    /// The end of the signer's own validity, for a delegate.
+    pub responder_not_after: Option<Timestamp>,
+    /// The name of the signature's algorithm, such as `ecdsa-with-SHA256`.
+    pub signature_algorithm: &'static str,
+    /// The CertID of the answer, as the responder spelled it.
+    pub cert_id: CertId,
+    /// The number of SingleResponses in the response.
+    pub single_responses: usize,
+    /// Whether the signer's certificate is not in the response, so that clients could not verify the response.
+    pub foreign_delegate: bool,
+    /// Oddities of the response that do not make it invalid, as messages.
+    pub warnings: Vec<String>,
+}
