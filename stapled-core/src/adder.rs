@@ -1,4 +1,4 @@
-//! The adder: makes what one sink has of a certificate what it should have.
+//! The adder: brings the staple that one sink has of a certificate up to date.
 
 mod changed;
 
@@ -35,8 +35,6 @@ const PAUSE: Duration = Duration::from_secs(10);
 const UNCONFIRMED: ReasonCode = ReasonCode::new("unconfirmed");
 const UNCONFIRMED_WHAT: &str = "another client took the staple out of service; it is delivered again as soon as the CA says \
                                 that the certificate is good";
-/// How many tasks one step puts at most.
-const CHUNK: usize = 1000;
 
 /// The adder of one sink.
 pub(crate) struct Adder {
@@ -59,7 +57,7 @@ fn too_short_lived(what: String) -> DeliveryState {
     DeliveryState::Failed { failure: SinkFailure::ExpiresTooSoon, code: sink::EXPIRES_TOO_SOON, what }
 }
 
-/// What a sink should have of a certificate.
+/// The target state of a certificate at a sink.
 enum Wanted {
     /// The sink should have this staple.
     Staple(Arc<Staple>),
@@ -115,7 +113,7 @@ impl Adder {
         self.scheduler.commit(step).await
     }
 
-    /// Bounds one delivery or withdrawal: a sink that hangs costs its own deliveries a retry.
+    /// Limits the time of one delivery or withdrawal. A sink that hangs delays its own deliveries only.
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, SinkError>>) -> Result<T, SinkError> {
         let deadline = self.sink.requirements().deadline;
         tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| {
@@ -130,7 +128,7 @@ impl Adder {
         }
         match view.standing {
             Standing::Revoked { .. } => return Wanted::Nothing(Withdrawal::Revoked),
-            // Checked by the clock as it is now: it may have been wrong when the certificate expired.
+            // The clock may have been wrong when the certificate expired, so its present time decides.
             Standing::Expired if matches!(view.chain.check_usable(now), Err(ChainError::Expired { .. })) => {
                 return Wanted::Nothing(Withdrawal::Expiring);
             }
@@ -169,7 +167,7 @@ impl Adder {
         self.sink.deliver(staple, &view.sites).await
     }
 
-    /// Records the outcome of a delivery; returns the task to put if it is tried again.
+    /// Records the outcome of a delivery. Returns the task of the next attempt, if there is one.
     fn note_delivery(
         &self,
         lease: &Lease,
@@ -209,7 +207,7 @@ impl Adder {
             }
             Err(error) => {
                 let mut delivery = view.delivery.clone();
-                // A server that refused, or was not reached, has not taken it.
+                // A server that did not answer may have taken the staple. A server that refused has not.
                 if matches!(error, SinkError::Unreachable { .. }) {
                     delivery.begun = Some(delivery.begin(&staple, &view.sites));
                 }
@@ -218,26 +216,26 @@ impl Adder {
         }
     }
 
-    /// Withdraws everything that the server may serve; returns the task to put if it is tried again.
+    /// Withdraws every staple that the server may serve. Returns the task of the next attempt, if there is one.
     async fn take_back(&self, lease: &Lease, view: &DeliveryView, why: Withdrawal) -> Option<Task> {
         let may_serve = view.delivery.may_serve();
         // An earlier process may have delivered a staple. The staple of a revoked certificate must not stay in service.
         if !may_serve && (why != Withdrawal::Revoked || view.delivery.state == DeliveryState::Withdrawn) {
             let state = self.never_served(view, why).unwrap_or_else(|| view.delivery.state.clone());
-            // A certificate without places is forgotten by this.
+            // This forgets a certificate without places.
             self.set_delivery(lease, view, Delivery::of_nothing(state));
             return None;
         }
         let sites = if may_serve { view.delivery.sites() } else { view.sites.clone() };
-        // After a failure it is not known what the server still has.
+        // After a failure, the server may still serve the staple.
         let in_doubt = view.delivery.in_doubt();
         self.inventory.begin_delivery(view.chain.subject(), self.number, in_doubt.clone());
         let withdrawn = self.in_time(self.sink.withdraw(&view.chain, &sites, why)).await;
-        // The clock may have been corrected while the withdrawal waited: then the withdrawn staple is good.
+        // If the clock was corrected during the withdrawal, the withdrawn staple is good.
         let is_good_again =
             why == Withdrawal::Expiring && matches!(self.wanted(view, self.journal.clock.now()), Wanted::Staple(_));
-        let confirmed = match withdrawn {
-            Ok(withdrawn) => withdrawn == Withdrawn::Confirmed,
+        let withdrawn = match withdrawn {
+            Ok(withdrawn) => withdrawn,
             Err(_) if is_good_again => return Some(self.look_again(lease, Due::Now)),
             Err(error) => return Some(self.note_failure(lease, view, in_doubt, &error, Some(why))),
         };
@@ -246,16 +244,17 @@ impl Adder {
             Some(what) => too_short_lived(what.clone()),
             None => DeliveryState::Withdrawn,
         };
-        self.tell_withdrawn(view, why, confirmed, short_lived);
+        self.tell_withdrawn(view, why, withdrawn, short_lived);
         self.set_delivery(lease, view, Delivery::of_nothing(state));
         is_good_again.then(|| self.look_again(lease, Due::Now))
     }
 
-    /// The state of a staple that this sink cannot serve at all, since its life is shorter than the sink's margin. Told once.
+    /// The state of a staple that this sink cannot serve at all, since its life is shorter than the sink's margin. This is
+    /// reported once.
     fn never_served(&self, view: &DeliveryView, why: Withdrawal) -> Option<DeliveryState> {
         let staple = view.staple.as_ref().filter(|_| why == Withdrawal::Expiring && view.standing == Standing::Good)?;
         let margin = self.sink.requirements().margin.max(LEAD);
-        // A staple that was in service until now, or was reported as too short before, is no news.
+        // A staple that was in service until now, or that was reported as too short before, is not reported.
         let is_news = match &view.delivery.state {
             DeliveryState::Withdrawn if staple.expires().since(staple.this_update()) > margin => return None,
             DeliveryState::Failed { failure, .. } => *failure != SinkFailure::ExpiresTooSoon,
@@ -276,7 +275,7 @@ impl Adder {
         Some(too_short_lived(what))
     }
 
-    /// Why this sink has no staple between the end of this one and the next renewal, if the renewal comes later.
+    /// Why this sink has no staple for a time: the staple ends before the next renewal. `None` if it does not.
     fn short_lived(&self, view: &DeliveryView) -> Option<String> {
         let staple = view.staple.as_ref().filter(|_| view.standing == Standing::Good)?;
         let (ends, next) = (self.last_moment(staple.expires()), view.next?);
@@ -291,7 +290,8 @@ impl Adder {
         ))
     }
 
-    /// Withdraws a staple that is over even while its successor cannot be delivered. Returns whether it did.
+    /// Withdraws a staple that is over although its successor could not be delivered. Returns whether the withdrawal
+    /// succeeded.
     async fn end_what_is_served(&self, view: &DeliveryView) -> bool {
         let now = self.journal.clock.now();
         if view.delivery.ends().is_none_or(|ends| self.last_moment(ends) > now) {
@@ -300,12 +300,12 @@ impl Adder {
         let (sites, why) = (view.delivery.sites(), Withdrawal::Expiring);
         // A failure here is tried again with the delivery.
         let Ok(withdrawn) = self.in_time(self.sink.withdraw(&view.chain, &sites, why)).await else { return false };
-        let confirmed = withdrawn == Withdrawn::Confirmed;
-        self.tell_withdrawn(view, why, confirmed, None);
+        self.tell_withdrawn(view, why, withdrawn, None);
         true
     }
 
-    fn tell_withdrawn(&self, view: &DeliveryView, why: Withdrawal, confirmed: bool, short_lived: Option<String>) {
+    fn tell_withdrawn(&self, view: &DeliveryView, why: Withdrawal, done: Withdrawn, short_lived: Option<String>) {
+        let confirmed = done == Withdrawn::Confirmed;
         let failing = match &view.standing {
             Standing::Failing { code, what, .. } if why == Withdrawal::Expiring => {
                 Some(Failing { code: *code, what: what.clone(), since: view.since })
@@ -328,7 +328,7 @@ impl Adder {
         let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
         let now = self.journal.clock.now();
         let retry = self.refresh.retry_at(failure, now, self.chance.draw());
-        // At the latest at the end of the served staple, which is withdrawn then.
+        // The next attempt comes at the end of the served staple at the latest, to withdraw that staple.
         let ends = had.ends().map(|ends| self.last_moment(ends)).filter(|ends| *ends > now);
         let mut again = ends.map_or(retry, |ends| retry.min(ends));
         let kind = error.failure();
@@ -350,7 +350,7 @@ impl Adder {
         lease.task().again(Due::After(again.since(now)), Cause::failed(code))
     }
 
-    /// Records what the sink has; returns whether it has lost staples since the work began.
+    /// Records the state of a delivery. Returns whether the sink has lost staples since the work began.
     fn set_delivery(&self, lease: &Lease, view: &DeliveryView, delivery: Delivery) -> bool {
         let now = self.journal.clock.now();
         let delivery = Delivery { follows: view.answered, ..delivery };
@@ -363,7 +363,7 @@ impl Adder {
         Task::new(task.queue.clone(), task.subject.clone()).generation(task.generation).due(due)
     }
 
-    /// Waits for losses of the server and has lost staples delivered again. Failed deliveries are tried at once.
+    /// Waits for losses of the server and schedules new deliveries of lost staples. Failed deliveries become due at once.
     pub(crate) async fn watch(&self, stop: CancellationToken) {
         loop {
             let panicked = || format!("{}: listening for what it loses panicked", self.name);
@@ -394,13 +394,8 @@ impl Adder {
             let sink = Arc::clone(&self.name);
             self.journal.tell(EventKind::ServerLost { sink, certificates: certificates.len() });
         }
-        for chunk in certificates.chunks(CHUNK) {
-            let mut step = Step::intake();
-            step.puts.extend(chunk.iter().map(|(subject, generation)| {
-                Task::new(queues::add(self.number), subject.clone()).generation(*generation)
-            }));
-            self.scheduler.commit(step).await?;
-        }
+        let adds = certificates.iter().map(|(subject, generation)| queues::add_task(self.number, subject, *generation));
+        queues::put_all(&*self.scheduler, &adds.collect::<Vec<_>>()).await?;
         if matches!(lost, Lost::Everything | Lost::Retry) {
             self.scheduler.hasten(Which::Queue(&queues::add(self.number))).await?;
         }

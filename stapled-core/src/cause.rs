@@ -45,7 +45,7 @@ pub enum Cause {
     Spread,
     /// The lease of the task ended without a commit: its worker panicked, was dropped, or lost its store.
     LeaseLost,
-    /// The attempt before this one failed, with this reason code. The code is for people; nothing is decided by it.
+    /// The attempt before this one failed, with this reason code. The code is for people; no decision depends on it.
     Failed(Cow<'static, str>),
     /// A cause of another program, or of another version of this one, by its word. A known word in it reads back as that
     /// cause.

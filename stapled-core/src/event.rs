@@ -41,7 +41,7 @@ impl<F: Fn(&Event) + Send + Sync> Observer for F {
 pub struct Event {
     /// When it happened.
     pub at: Timestamp,
-    /// The certificate that it is about, if it is about one.
+    /// The certificate that the event concerns, if it concerns one.
     pub certificate: Option<Arc<About>>,
     /// What happened.
     pub kind: EventKind,
@@ -64,7 +64,7 @@ pub struct About {
 }
 
 impl About {
-    /// A certificate that lies nowhere yet and has no issuer yet, by its name for people and its serial number in
+    /// A certificate without a place and without a known issuer, by its name for people and its serial number in
     /// hexadecimal.
     pub fn new(name: impl Into<String>, serial: impl Into<String>) -> Self {
         About { subject: None, name: name.into(), serial: serial.into(), places: Vec::new(), must_staple: false }
@@ -76,7 +76,7 @@ impl About {
     }
 }
 
-/// Tells the observers what happens, with the time.
+/// Sends events to the observers, with the time.
 #[derive(Clone)]
 pub(crate) struct Journal {
     pub(crate) clock: Arc<dyn Clock>,
@@ -84,12 +84,12 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Tells of an event about no certificate in particular.
+    /// Sends an event that concerns no single certificate.
     pub(crate) fn tell(&self, kind: EventKind) {
         self.observe(None, kind);
     }
 
-    /// Tells of an event about this certificate.
+    /// Sends an event about this certificate.
     pub(crate) fn tell_of(&self, certificate: &Arc<About>, kind: EventKind) {
         self.observe(Some(Arc::clone(certificate)), kind);
     }
@@ -292,9 +292,9 @@ pub enum EventKind {
         /// The reason in words, and what to do.
         what: String,
     },
-    /// The clock was set, or the machine slept: every plan is made again.
+    /// The clock was set, or the machine was suspended: all plans that depend on the time are made again.
     ClockSet {
-        /// The time that the clock would show without that.
+        /// The time that the clock would show otherwise.
         expected: Timestamp,
         /// The time that it shows.
         now: Timestamp,
@@ -306,18 +306,18 @@ pub enum EventKind {
         /// How many staples are delivered again.
         certificates: usize,
     },
-    /// Another client of a server removed or replaced staples. What the server has now is judged, and the CAs are asked.
+    /// Another client of a server removed or replaced staples. The stapler judges what the server has now, and asks the CAs.
     ServerChanged {
         /// The sink's name.
         sink: Arc<str>,
-        /// How many certificates are concerned.
+        /// How many certificates the change concerns.
         certificates: usize,
     },
-    /// A sink or a source noticed something by itself.
+    /// A sink or a source sent a report.
     Reported {
         /// The name of the sink or source.
         from: Arc<str>,
-        /// What it noticed.
+        /// The report.
         report: Report,
     },
     /// A certificate is gone from all its places.
@@ -387,12 +387,12 @@ impl EventKind {
 }
 
 impl Event {
-    /// An event at this time, about this certificate if it is about one.
+    /// An event at this time, about this certificate, if it concerns one.
     pub fn new(at: Timestamp, certificate: Option<Arc<About>>, kind: EventKind) -> Self {
         Event { at, certificate, kind }
     }
 
-    /// Whether clients refuse the certificate because of this: it is must-staple, and at least one server has no staple
+    /// Whether clients refuse the certificate because of the event: it is must-staple, and at least one server has no staple
     /// for it.
     pub fn is_outage(&self) -> bool {
         let must_staple = self.certificate.as_ref().is_some_and(|certificate| certificate.must_staple);
@@ -567,7 +567,7 @@ fn in_words(why: Withdrawal) -> &'static str {
     }
 }
 
-/// Writes what happened, after the place's name unless the text begins with that name.
+/// Writes the text after the place's name, unless the text begins with that name.
 fn placed(f: &mut fmt::Formatter<'_>, place: &str, what: &str) -> fmt::Result {
     if what.starts_with(place) { f.write_str(what) } else { write!(f, "{place}: {what}") }
 }

@@ -1,4 +1,4 @@
-//! Fetchers: what asks CAs.
+//! Fetchers send requests to responders.
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -10,11 +10,8 @@ use crate::event::{EventKind, Journal};
 use crate::inventory::{Inventory, SourceNumber};
 use crate::lane;
 use crate::queues;
-use crate::scheduler::{Scheduler, SchedulerError, Step, Which};
+use crate::scheduler::{Scheduler, SchedulerError, Which};
 use crate::source::{CertSource, SourceProblem};
-
-/// How many tasks one step puts at most.
-const CHUNK: usize = 1000;
 
 /// The finder of one source.
 pub(crate) struct Finder {
@@ -95,8 +92,8 @@ impl Finder {
         }
     }
 
-    /// Waits for the interval, by the clock that is first. So a machine that slept finds changed files as soon as it wakes,
-    /// and setting the clock back does not delay the next scan.
+    /// Waits until the wall clock or the steady clock has advanced by the interval. After a suspend, the next scan starts as
+    /// soon as the machine wakes. Setting the clock back does not delay the scan.
     async fn pause(&self) {
         let clock = &self.journal.clock;
         let began = clock.now();
@@ -116,7 +113,7 @@ impl Finder {
             self.journal.tell(EventKind::Internal { what: format!("{}: {error}", self.source.name()) });
         }
         if !matches!(scanned, Some(Ok(()))) {
-            // The inventory has places as seen that were not scheduled. Without their versions, the next scan finds them
+            // The inventory may have places whose tasks were not put. Without their versions, the next scan reports them as
             // changed.
             self.inventory.forget_versions(self.number);
         }
@@ -137,11 +134,8 @@ impl Finder {
         let difference = self.inventory.compare(self.number, sightings, hidden, now);
         self.tell_problems(&source, problems);
 
-        for chunk in difference.changed.chunks(CHUNK) {
-            let mut step = Step::intake();
-            step.puts.extend(chunk.iter().map(|(location, generation)| queues::parse_task(location, *generation)));
-            self.scheduler.commit(step).await?;
-        }
+        let parses = difference.changed.iter().map(|(location, generation)| queues::parse_task(location, *generation));
+        queues::put_all(&*self.scheduler, &parses.collect::<Vec<_>>()).await?;
         for location in &difference.gone {
             self.scheduler.cancel(Which::Subject(location)).await?;
             if let Some(displaced) = self.inventory.forget_place(location, now) {
@@ -160,7 +154,7 @@ impl Finder {
         Ok(())
     }
 
-    /// Tells of new problems. A problem that stays is told once.
+    /// Reports new problems to the observers. A problem that stays is reported once.
     fn tell_problems(&self, source: &str, problems: Vec<SourceProblem>) {
         let now = self.journal.clock.now();
         for SourceProblem { place, error, .. } in self.inventory.set_problems(self.number, problems, now) {

@@ -29,9 +29,9 @@ pub(crate) use deliveries::DeliveryView;
 pub(crate) use delivery::{Delivery, SinkNumber};
 pub(crate) use displaced::Displaced;
 pub(crate) use place::SourceNumber;
-pub(crate) use questions::{Progress, Selected};
+pub(crate) use questions::{Foreign, Progress, Selected};
 pub(crate) use renewal_memory::{RenewalMemory, Validator};
-pub(crate) use renewals::{CertificateView, Kept};
+pub(crate) use renewals::{CertificateView, Kept, Recheck};
 pub(crate) use settled::Settled;
 pub use standing::{
     CertificateStatus, DeliveryState, DeliveryStatus, PlaceState, PlaceStatus, ProblemStatus, Standing,

@@ -66,12 +66,12 @@ impl IssuerFetcher {
         let url = location.as_str();
         let mut step = Step::finish(lease);
         if !self.inventory.is_issuer_awaited_from(url) {
-            // It was found elsewhere, or the certificate that waited for it is gone.
+            // The issuer was found elsewhere, or the certificate that waited for it is gone.
             return self.scheduler.commit(step).await;
         }
         match self.get(url).await {
             Ok(fetched) => {
-                // Any other certificate may be anyone's, and is not used.
+                // A fetched certificate that signed none of the waiting ones is not used.
                 let issuers = self.inventory.confirmed_issuers(&fetched);
                 if issuers.is_empty() {
                     let (code, what) = self.refused(url, &fetched);
@@ -110,17 +110,17 @@ impl IssuerFetcher {
             ),
             None => (
                 ReasonCode::new("wrong_issuer"),
-                format!("{url}: what is there issued none of the certificates that name it"),
+                format!("{url}: the certificates there issued none of the certificates that name this URL"),
             ),
         }
     }
 
-    /// Adds certificates that seem to be issuers and cannot be checked, so that the waiting places report just that. They
-    /// never become part of a chain, and are not kept.
+    /// Adds certificates that seem to be issuers and cannot be checked, so that the waiting places report that reason. Such
+    /// certificates never become part of a chain, and are not kept.
     fn note_unsupported(&self, location: &Subject, fetched: &[Arc<Certificate>]) -> Vec<Task> {
         let unsupported = self.inventory.unsupported_issuers(fetched);
         let is_known = |issuer: &Arc<Certificate>| self.inventory.issuers_named(issuer.subject()).contains(issuer);
-        // Adding it again would wake the waiting places, which would have it fetched again.
+        // A second addition would make the waiting places due, which would start another fetch.
         if unsupported.is_empty() || unsupported.iter().all(is_known) {
             return Vec::new();
         }

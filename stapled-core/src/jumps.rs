@@ -1,7 +1,7 @@
 //! The watch over the clock: when the wall clock jumps, decisions that depend on it are made again.
 //!
 //! While a clock is years ahead for a minute, staples seem over, certificates expired, and answers too old. Once the clock
-//! is right, these are corrected at once and not at their next regular check.
+//! is right, the watch corrects these decisions at once and does not wait for their next regular check.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{EventKind, Journal};
-use crate::inventory::{Inventory, SinkNumber};
+use crate::inventory::{Inventory, Recheck, SinkNumber};
 use crate::queues;
 use crate::responders::Responders;
-use crate::scheduler::{Scheduler, SchedulerError, Step, Which};
+use crate::scheduler::{Scheduler, SchedulerError, Which};
 use crate::task::{Cause, Task};
 use crate::time::Timestamp;
 
@@ -22,10 +22,8 @@ const JUMP: Duration = Duration::from_secs(5);
 const LONG_JUMP: Duration = Duration::from_secs(300);
 /// How many times the clocks are compared within the longest sleep of a scheduler.
 const LOOKS: u32 = 6;
-/// How many tasks one step puts at most.
-const CHUNK: usize = 1000;
 
-/// Compares the wall clock with the steady clock, and has plans made again when they differ.
+/// Compares the wall clock with the steady clock, and puts tasks that make plans again when the clocks differ.
 pub(crate) struct JumpWatch {
     pub(crate) inventory: Arc<Inventory>,
     pub(crate) scheduler: Arc<dyn Scheduler>,
@@ -65,33 +63,31 @@ impl JumpWatch {
                 continue;
             }
             self.journal.tell(EventKind::ClockSet { expected, now: reading.wall });
-            if let Err(error) = self.look_again(by >= LONG_JUMP).await {
+            let which = if by >= LONG_JUMP { Recheck::All } else { Recheck::Expired };
+            if let Err(error) = self.look_again(which).await {
                 self.journal.tell(EventKind::Internal { what: format!("after the clock was set: {error}") });
             }
         }
     }
 
-    async fn look_again(&self, long: bool) -> Result<(), SchedulerError> {
+    /// Puts and hastens the tasks of what a jump may have spoilt.
+    async fn look_again(&self, which: Recheck) -> Result<(), SchedulerError> {
         let now = self.journal.clock.now();
         let doubtful = self.inventory.doubt_withdrawals_after(now);
-        let adds = doubtful
-            .into_iter()
-            .map(|(sink, subject, generation)| Task::new(queues::add(sink), subject).generation(generation));
-        let renewals =
-            self.inventory.after_the_clock_was_set(long).into_iter().map(|(chain, generation, is_urgent)| {
-                // A requested renewal is not put off.
-                let cause = if is_urgent { Cause::Requested } else { Cause::ClockSet };
-                let task = Task::new(self.responders.queue_for(&chain), chain.subject().clone());
-                task.generation(generation).cause(cause)
-            });
+        let adds = doubtful.iter().map(|(sink, subject, generation)| queues::add_task(*sink, subject, *generation));
+        let rechecks = self.inventory.rechecks(which);
+        let renewals = rechecks.into_iter().map(|(chain, generation, is_urgent)| {
+            // A requested renewal is not put off.
+            let cause = if is_urgent { Cause::Requested } else { Cause::ClockSet };
+            let task = Task::new(self.responders.queue_for(&chain), chain.subject().clone());
+            task.generation(generation).cause(cause)
+        });
         let tasks: Vec<Task> = adds.chain(renewals).collect();
-        for chunk in tasks.chunks(CHUNK) {
-            self.scheduler.commit(Step { puts: chunk.to_vec(), ..Step::intake() }).await?;
-        }
+        queues::put_all(&*self.scheduler, &tasks).await?;
         for sink in 0..self.sinks {
             self.scheduler.hasten(Which::Queue(&queues::add(sink))).await?;
         }
-        if long {
+        if which == Recheck::All {
             self.scheduler.hasten(Which::Queue(&queues::parse())).await?;
         }
         Ok(())

@@ -45,7 +45,7 @@ pub(crate) struct Lane {
     pub(crate) once: bool,
     /// Ends the lane.
     pub(crate) stop: CancellationToken,
-    /// Whether `stop` also drops running work. That is safe if the work changes no server.
+    /// Whether `stop` also drops running work. Dropping is safe if the work changes no server.
     pub(crate) drops: bool,
     /// Tracks all running work.
     pub(crate) workers: TaskTracker,

@@ -1,7 +1,7 @@
 //! The state of everything in rows: one for each certificate, and one for each place without a usable certificate.
 //!
 //! A [`Row`] says what an operator wants to know: the state, the reason, since when, when it is tried again, and what each
-//! server has. Its [`Verdict`] says whether the operator has to care, and [`Totals`] count rows by state. With the feature
+//! server has. Its [`Verdict`] says whether an operator must act, and [`Totals`] count rows by state. With the feature
 //! `serde`, rows and totals are written and read as JSON objects whose names are stable.
 
 use std::borrow::Cow;
@@ -135,7 +135,7 @@ pub enum ServerState {
     Pending,
 }
 
-/// Whether an operator has to care about a row. The worst comes last.
+/// Whether an operator must act because of a row. The variants are in the order of urgency; the most urgent is the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// Nothing is missing.
@@ -296,7 +296,7 @@ impl Row {
         self.certificate.iter().chain(&self.serial).chain(&self.files)
     }
 
-    /// Whether an operator has to care about the row.
+    /// Whether an operator must act because of the row.
     pub fn verdict(&self) -> Verdict {
         match self.state {
             State::Revoked => Verdict::Revoked,
@@ -307,7 +307,7 @@ impl Row {
         }
     }
 
-    /// Whether something is missing that can still come without an operator's help.
+    /// Whether a staple is missing that a later attempt may still bring, without an action of an operator.
     pub fn may_recover(&self) -> bool {
         self.verdict() == Verdict::Failed && self.state != State::MustStapleWithoutUrl
     }

@@ -105,7 +105,7 @@ impl Parser {
     /// Does one task *parse*.
     pub(crate) async fn work(self: Arc<Self>, lease: Lease, pass: Pass) {
         match self.parse(&lease, pass).await {
-            // Fenced off: the place is gone, and with it the work.
+            // Fenced: the place is gone, so its task is obsolete.
             Ok(()) | Err(SchedulerError::Fenced { .. }) => {}
             Err(error) => {
                 self.journal.tell(EventKind::Internal { what: format!("parse {}: {error}", lease.task().subject) });
@@ -120,7 +120,7 @@ impl Parser {
             // The place is gone or has changed since: another task follows, or none is needed.
             return self.scheduler.commit(Step::finish(lease)).await;
         };
-        let contents = self.make_out(location, &sighting).await?;
+        let contents = self.read_place(location, &sighting).await?;
         let now = self.journal.clock.now();
         let name = &sighting.name;
         match contents {
@@ -154,7 +154,7 @@ impl Parser {
                         let task = queues::parse_task(location, generation).cause(Cause::SecondLook);
                         return self.scheduler.commit(Step::finish(lease).put(task)).await;
                     }
-                    // Only on the first failure; the fetch retries by itself.
+                    // Only the first failure starts a fetch; the fetch retries by itself.
                     if self.fetch_issuers && *may_be_another && is_news {
                         for url in certificate.ca_issuers_urls() {
                             let task = Task::new(queues::issuer(), Subject::new(url.as_str()));
@@ -165,7 +165,7 @@ impl Parser {
                 let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
                 let retry = self.refresh.retry_at(failure, now, self.chance.draw());
                 let (again, due) = match &error {
-                    // Only time fixes this fault, at a known moment.
+                    // This fault ends at a known time.
                     ParseError::Chain(ChainError::NotYetValid { not_before, .. }) => {
                         (*not_before, Due::At(*not_before))
                     }
@@ -379,7 +379,7 @@ impl Parser {
     }
 
     /// Reads a place and finds the issuer of its certificate.
-    async fn make_out(&self, location: &Subject, sighting: &Sighting) -> Result<Contents, SchedulerError> {
+    async fn read_place(&self, location: &Subject, sighting: &Sighting) -> Result<Contents, SchedulerError> {
         let failed = |about, error| Ok(Contents::Failed { about, error, awaits: None });
         let read = tokio::time::timeout(PATIENCE, read(sighting.clone(), Arc::clone(&self.chains))).await;
         let (bundle, around) = match read {

@@ -1,4 +1,4 @@
-//! What is wrong with a place whose certificate gets no staple.
+//! Faults of places whose certificates get no staple.
 
 use crate::bundle::BundleError;
 use crate::chain::ChainError;
@@ -33,7 +33,7 @@ pub enum PlaceFault {
 }
 
 impl PlaceFault {
-    /// The stable word for it.
+    /// The reason code.
     pub fn code(self) -> ReasonCode {
         ReasonCode::new(match self {
             PlaceFault::Unreadable => "unreadable_file",
@@ -50,7 +50,7 @@ impl PlaceFault {
         })
     }
 
-    /// Whether only time is wrong with the certificate: it is outside of its validity, so no staple of it is missed.
+    /// Whether the certificate is outside of its validity, so that clients miss no staple of it.
     pub fn is_outside_validity(self) -> bool {
         matches!(self, PlaceFault::NotYetValid | PlaceFault::Expired)
     }

@@ -9,6 +9,9 @@ use crate::inventory::{Displaced, SinkNumber};
 use crate::scheduler::{Scheduler, SchedulerError, Step};
 use crate::task::{Queue, Subject, Task};
 
+/// How many tasks one step puts at most.
+const CHUNK: usize = 1000;
+
 /// The queue of the parser. Its subjects are locations.
 pub(crate) fn parse() -> Queue {
     Queue::new("parse")
@@ -33,13 +36,26 @@ pub(crate) fn parse_task(location: &Subject, generation: u64) -> Task {
     Task::new(parse(), location.clone()).generation(generation)
 }
 
+/// The task *add* for one sink.
+pub(crate) fn add_task(sink: SinkNumber, subject: &Subject, generation: u64) -> Task {
+    Task::new(add(sink), subject.clone()).generation(generation)
+}
+
 /// One task *add* for each sink.
 pub(crate) fn add_tasks<'a>(
     subject: &'a Subject,
     generation: u64,
     sinks: &'a BTreeSet<SinkNumber>,
 ) -> impl Iterator<Item = Task> + 'a {
-    sinks.iter().map(move |&sink| Task::new(add(sink), subject.clone()).generation(generation))
+    sinks.iter().map(move |&sink| add_task(sink, subject, generation))
+}
+
+/// Puts any number of tasks, in steps of limited size.
+pub(crate) async fn put_all(scheduler: &dyn Scheduler, tasks: &[Task]) -> Result<(), SchedulerError> {
+    for chunk in tasks.chunks(CHUNK) {
+        scheduler.commit(Step { puts: chunk.to_vec(), ..Step::intake() }).await?;
+    }
+    Ok(())
 }
 
 /// Puts *add* for the sinks of a certificate that has lost a place. The next renewal checks whether it was the last

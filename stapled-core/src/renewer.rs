@@ -48,14 +48,14 @@ impl Renewer {
     async fn work(self: Arc<Self>, lease: Lease) {
         let subject = &lease.task().subject;
         let is_asked_now = lease.task().cause == Cause::Requested;
-        // A request that comes up during this renewal is not answered by it.
+        // This renewal does not answer a request that arrives while it runs.
         let ticket = self.inventory.asked(subject);
         let renewed = self.renew(&lease).await;
         if is_asked_now && renewed.is_ok() {
             self.inventory.set_answered(subject, ticket);
         }
         match renewed {
-            // Fenced: the certificate is gone, and with it the work.
+            // Fenced: the certificate is gone, so its task is obsolete.
             Ok(()) | Err(SchedulerError::Fenced { .. }) => {}
             Err(error) => {
                 self.journal.tell(EventKind::Internal { what: format!("renew {}: {error}", lease.task().subject) });
@@ -114,8 +114,8 @@ impl Renewer {
         }
     }
 
-    /// A later time for a renewal that is overdue together with many others, as after a pause of the machine. Once for each
-    /// renewal.
+    /// A later time for a renewal that is overdue together with many others, as after a suspend of the machine. Each renewal
+    /// is spread once.
     fn spread(&self, lease: &Lease, certificate: &CertificateView, now: Timestamp) -> Option<Timestamp> {
         let Due::At(due) = lease.task().due else { return None };
         let held = certificate.staple.as_ref().filter(|_| certificate.standing == Standing::Good)?;
@@ -198,7 +198,7 @@ impl Renewer {
             return self.fail(lease, certificate, unusable(unfit.code(), format!("{url}: {unfit}"))).await;
         }
         let staple = match &certificate.staple {
-            // Unless one of the sinks can take only the new one.
+            // The held staple must meet the requirements of all sinks.
             Some(held) if asked.fits(held) && self.outlives(held, &staple, certificate, now) => Arc::clone(held),
             _ => staple,
         };
@@ -222,7 +222,7 @@ impl Renewer {
         let subject = &lease.task().subject;
         let now = self.journal.clock.now();
         let held = certificate.staple.as_ref().filter(|staple| staple.expires() > now);
-        // A sink that cannot take the held staple has none: the retry comes sooner for its sake.
+        // A sink that cannot take the held staple has none, so the retry comes sooner.
         let asked = requirements_of(&self.sinks, &certificate.sinks);
         let failure = Failure {
             attempt: lease.task().attempt,
@@ -233,8 +233,8 @@ impl Renewer {
         };
         let retry = self.refresh.retry_at(failure, now, self.chance.draw());
         let (queue, until) = (&lease.task().queue, refused.not_before);
-        // A responder that is down is probed by one waiting certificate at a time; once it answers, the others ask. Unless
-        // another responder sent a Retry-After.
+        // One waiting certificate at a time probes a responder that is down; once it answers, the others ask. If another
+        // responder sent a Retry-After, that time counts instead.
         let down = if refused.retry_after.is_none() { refused.down } else { Vec::new() };
         let probes = down.iter().filter_map(|down| down.wait(queue, subject, now));
         let again = match probes.min() {
@@ -268,7 +268,7 @@ impl Renewer {
         Ok(())
     }
 
-    /// Ends the renewals of an expired certificate, but for a regular check: the clock may be wrong.
+    /// Ends the renewals of an expired certificate. A regular check stays, because the clock may be wrong.
     async fn finish_expired(&self, lease: &Lease, sinks: &BTreeSet<SinkNumber>) -> Result<(), SchedulerError> {
         let mut step = Step::finish(lease).put(self.next(lease, Due::After(EXPIRED_LOOK)));
         step.puts.extend(queues::add_tasks(&lease.task().subject, lease.task().generation, sinks));

@@ -1,4 +1,4 @@
-//! Reports: what a sink or a source tells the observer of its stapler by itself.
+//! Reports: facts that a sink or a source sends to the observer of its stapler, outside of deliveries and scans.
 //!
 //! A delivery or a scan returns its own result. A report is for everything else that an operator must know, such as
 //! another client of a server that staples a revoked certificate again. When a stapler begins to run it hands a
@@ -15,7 +15,7 @@ use crate::severity::Severity;
 /// How many reports wait for a stapler to run. With more, the oldest is dropped.
 const MAX_WAITING: usize = 100;
 
-/// Something that a sink or a source noticed and an operator must know.
+/// A fact that a sink or a source noticed and that an operator must know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -41,19 +41,19 @@ impl Report {
     }
 }
 
-/// Brings reports of one sink or source to the observer of one stapler.
+/// Sends reports of one sink or source to the observer of one stapler.
 #[derive(Clone)]
 pub struct Reporter(Arc<dyn Receiver>);
 
-/// What is behind a reporter.
+/// The stapler's end of a reporter.
 pub(crate) trait Receiver: Send + Sync {
-    /// Takes a report, about this certificate if it is about one.
+    /// Takes a report, with the certificate that it concerns, if it concerns one.
     fn receive(&self, about: Option<&CertChain>, report: Report);
 
     /// Whether the stapler has ended.
     fn has_ended(&self) -> bool;
 
-    /// A number that tells the stapler from every other that runs.
+    /// A number of the stapler. No two running staplers have the same one.
     fn stapler(&self) -> usize;
 }
 
@@ -62,17 +62,17 @@ impl Reporter {
         Reporter(Arc::new(receiver))
     }
 
-    /// Reports something about no certificate in particular.
+    /// Sends a report that concerns no single certificate.
     pub fn tell(&self, report: Report) {
         self.0.receive(None, report);
     }
 
-    /// Reports something about this certificate.
+    /// Sends a report about this certificate.
     pub fn tell_of(&self, certificate: &CertChain, report: Report) {
         self.0.receive(Some(certificate), report);
     }
 
-    /// Whether the stapler of this reporter has ended. Its observer is still told; nobody may listen any more.
+    /// Whether the stapler of this reporter has ended. Later reports still reach its observer.
     pub fn has_ended(&self) -> bool {
         self.0.has_ended()
     }
@@ -113,7 +113,8 @@ impl Reporters {
         Reporters::default()
     }
 
-    /// Adds the reporter of a stapler, in place of another one of the same stapler. It gets the reports that waited.
+    /// Adds the reporter of a stapler, in place of another one of the same stapler. The new reporter receives the waiting
+    /// reports.
     pub fn add(&self, reporter: Reporter) {
         let waiting = {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,12 +128,12 @@ impl Reporters {
         }
     }
 
-    /// Reports something about no certificate in particular.
+    /// Sends a report that concerns no single certificate.
     pub fn tell(&self, report: Report) {
         self.send(None, report);
     }
 
-    /// Reports something about this certificate.
+    /// Sends a report about this certificate.
     pub fn tell_of(&self, certificate: &CertChain, report: Report) {
         self.send(Some(certificate), report);
     }
@@ -150,7 +151,7 @@ impl Reporters {
             }
             state.reporters.clone()
         };
-        // An observer may ask the sink something: the lock is free by now.
+        // The lock is released before the calls, because an observer may call the sink.
         for reporter in running {
             reporter.0.receive(about, report.clone());
         }

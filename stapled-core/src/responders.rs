@@ -25,8 +25,8 @@ const BREAKER_FAILURES: u32 = 8;
 const BREAKER_FIRST: Duration = Duration::from_secs(10);
 /// How long the breaker stays open at most.
 const BREAKER_CAP: Duration = Duration::from_secs(300);
-/// How long a responder at which GET failed is asked by POST. After that one request is a GET again: only GETs can be
-/// answered by caches, and the failure may be due to a proxy or cache that is gone.
+/// How long a responder at which GET failed is asked by POST. After that, one request uses GET again: caches answer only
+/// GET, and the cause of the failure may have been a proxy or cache that is gone.
 const METHOD_MEMORY: Duration = Duration::from_secs(86_400);
 /// How long that one request may take before another GET is tried.
 const METHOD_PROBE: Duration = Duration::from_secs(600);
@@ -65,7 +65,7 @@ struct State {
     openings: u32,
     /// The certificates whose renewals found the breaker open, and the queues of these renewals.
     waiting: HashMap<Subject, Queue>,
-    /// When one of these probes the responder.
+    /// When one of the waiting renewals probes the responder.
     probe_at: Option<Timestamp>,
     habits: Habits,
     /// Until when the remembered method is used without a probe.
@@ -286,7 +286,7 @@ impl Responder {
         habits
     }
 
-    /// Remembers what a believed answer to a request by this method has taught.
+    /// Remembers the hash and the method that a believed answer to a request by this method confirms.
     pub(crate) fn remember(&self, learnt: Habits, by: Method) {
         let mut state = self.state();
         state.habits.hash = learnt.hash.or(state.habits.hash);
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn questions_keep_their_distance() {
+    async fn requests_keep_the_rate() {
         let responder = Responder::new(32, NonZeroU32::new(4));
         responder.answered();
         let begun = Instant::now();
@@ -340,7 +340,7 @@ mod tests {
             responder.turn().await;
             assert_eq!(begun.elapsed().as_millis().div_ceil(250), number);
         }
-        // What was not used is not saved up.
+        // Unused requests do not accumulate.
         tokio::time::sleep(Duration::from_secs(60)).await;
         let begun = Instant::now();
         responder.turn().await;
@@ -370,7 +370,7 @@ mod tests {
         assert_eq!(responder.check(later), Err(probed));
         assert_eq!(responder.wait(&queue, &other, later), None, "one is enough");
         responder.turn_of(&other);
-        assert!(responder.wait(&queue, &subject, probed).is_some(), "nobody has asked when it was time");
+        assert!(responder.wait(&queue, &subject, probed).is_some(), "the certificate that was to probe did not ask");
         assert!(responder.awaits(&subject));
         let waiting: Vec<_> = responder.answered().into_iter().collect();
         assert_eq!(waiting, [(subject.clone(), queue.clone())]);
@@ -384,7 +384,7 @@ mod tests {
         }
         assert!(responder.wait(&queue, &subject, later).is_some());
         responder.turn_of(&subject);
-        assert!(responder.answered().is_empty(), "it was asked for otherwise");
+        assert!(responder.answered().is_empty(), "another renewal asked about the certificate");
         assert_eq!(responder.check(later), Ok(()));
         assert_eq!(responder.check(later), Ok(()));
     }
@@ -402,7 +402,7 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!((responder.habits().method, responder.habits().method), (None, post), "one question is a GET");
         tokio::time::sleep(METHOD_PROBE).await;
-        assert_eq!(responder.habits().method, None, "nothing came of the last");
+        assert_eq!(responder.habits().method, None, "the last probe brought no answer");
         responder.remember(Habits::default(), Method::Get);
         assert_eq!((responder.habits().method, responder.habits().method), (None, None), "GET is right again");
         responder.remember(learnt, Method::Post);
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_told_apart_by_port() {
+    fn hosts_with_different_ports_differ() {
         assert_eq!(host_of("http://A.example/ocsp").unwrap(), "a.example:80");
         assert_eq!(host_of("https://a.example:8443").unwrap(), "a.example:8443");
         for url in ["http://a.example:99999/", "ldap://a.example/", "http:///", "nonsense"] {

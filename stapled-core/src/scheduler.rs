@@ -26,10 +26,10 @@ use crate::time::Timestamp;
 /// - [`take`](Scheduler::take) may be dropped at any await point without losing a task. A task that a store had handed out
 ///   and no worker received is due again at once, without an attempt counted. A take that waits and is not polled delays
 ///   no other for longer than a minute.
-/// - Every other call may be dropped at any await point, too: it was then made wholly or not at all. The same call again
-///   is safe: a commit that was made is refused the second time, as its lease is spent, and the others are idempotent.
+/// - Every other call may be dropped at any await point, too: it then takes effect wholly or not at all. The same call again
+///   is safe: a commit that took effect is refused the second time, as its lease is spent, and the others are idempotent.
 /// - Tasks of the queues in a take come in the order of their due times. The order of equal due times is not defined.
-/// - There is one clock. Processes that share a store go by the store's clock.
+/// - There is one clock. Processes that share a store use the store's clock.
 /// - All queues and records are one atomic domain: a step may put on any queue and record any subject.
 ///
 /// The crate's feature `conformance` has the tests of these promises.
@@ -50,8 +50,7 @@ pub trait Scheduler: Send + Sync + Debug {
     /// Lease, expectations and capacities are checked against the state before the step, except that the released task
     /// makes room. Records apply in their order. Of several puts of one key the last counts.
     ///
-    /// A dropped call has done all of it or nothing. The same step again is refused as fenced in the one case, and taken in
-    /// the other.
+    /// A dropped call has taken the whole step or nothing. The same step again is then refused as fenced, or taken.
     async fn commit(&self, step: Step<'_>) -> Result<(), SchedulerError>;
 
     /// The record of this subject. May be dropped.
@@ -59,12 +58,12 @@ pub trait Scheduler: Send + Sync + Debug {
 
     /// Removes tasks, whether they wait, are parked or are leased, and returns how many. The commit of a removed lease is
     /// refused from now on, and its key is free for another task at once. Cancelling a subject also forgets its record. A
-    /// dropped call was made or not; a second call counts the tasks that are left.
+    /// dropped call takes effect or not; a second call counts the tasks that are left.
     async fn cancel(&self, which: Which<'_>) -> Result<u64, SchedulerError>;
 
     /// Makes waiting and parked tasks due now, with their attempts counted from 0, and returns how many. Tasks that are due
     /// already are counted and keep their turn. A leased task is left alone, but a task that waits for the end of that
-    /// lease is due then, and counted. A dropped call was made or not; it may be made again.
+    /// lease is due then, and counted. A dropped call takes effect or not; it may be repeated.
     async fn hasten(&self, which: Which<'_>) -> Result<u64, SchedulerError>;
 
     /// Sets the rules of one queue, for tasks that are put from now on. A dropped call has set them or not.
@@ -143,7 +142,7 @@ impl<'a> Step<'a> {
     }
 }
 
-/// The new state of a subject, and the one that it is expected to be in.
+/// The new state of a subject, and the state that the step expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The subject.
@@ -201,7 +200,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// What a scheduler has on record of a subject.
+    /// The record of a subject with this state and these fields.
     pub fn new(state: impl Into<String>, fields: BTreeMap<String, Vec<u8>>) -> Self {
         Recorded { state: state.into(), fields }
     }

@@ -3,7 +3,7 @@
 /// How much an event matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// A detail, for an engineer who looks for a fault.
+    /// A detail that helps to diagnose a fault.
     Debug,
     /// The ordinary course.
     Info,

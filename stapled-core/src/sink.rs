@@ -1,4 +1,4 @@
-//! Sinks: what delivers staples to servers, files and tables.
+//! Sinks deliver staples to servers, files and tables.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -44,9 +44,9 @@ pub trait StapleSink: Send + Sync {
         "sink".to_owned()
     }
 
-    /// Takes a reporter: what an operator must know and no delivery returns goes to the observer of a stapler through
-    /// it. A stapler hands one over when it begins to run. A sink of several staplers, or one that outlives its
-    /// stapler, gets several: [`Reporters`](crate::report::Reporters) keeps them.
+    /// Takes a reporter. Through it, the sink sends facts to a stapler's observer that an operator must know and that no
+    /// delivery returns. A stapler calls this method when it begins to run. A sink of several staplers, or one that outlives
+    /// its stapler, gets several reporters: [`Reporters`](crate::report::Reporters) keeps them.
     fn report_to(&self, reporter: Reporter) {
         let _ = reporter;
     }
@@ -322,7 +322,7 @@ pub enum SinkError {
         what: String,
     },
     /// The server does not have the certificate yet, as between the renewal of a file and the reload of the server. The
-    /// observer hears of it only if it lasts.
+    /// observer receives an event only if this lasts.
     #[error("{what}")]
     NotYet {
         /// The reason code.

@@ -1,4 +1,4 @@
-//! Sources: what finds certificates.
+//! Sources find certificates.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ pub trait CertSource: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Nothing at all can be said about the certificates.
+    /// The source cannot list its certificates at all.
     async fn scan(&self) -> Result<Scan, SourceError>;
 
     /// Returns when a scan may find something new. This is a hint: the stapler scans at its regular interval, too. A
@@ -36,9 +36,9 @@ pub trait CertSource: Send + Sync {
         std::future::pending().await
     }
 
-    /// Takes a reporter: what an operator must know and no scan returns goes to the observer of a stapler through it. A
-    /// stapler hands one over when it begins to run. A source of several staplers, or one that outlives its stapler,
-    /// gets several: [`Reporters`](crate::report::Reporters) keeps them.
+    /// Takes a reporter. Through it, the source sends facts to a stapler's observer that an operator must know and that no
+    /// scan returns. A stapler calls this method when it begins to run. A source of several staplers, or one that outlives
+    /// its stapler, gets several reporters: [`Reporters`](crate::report::Reporters) keeps them.
     fn report_to(&self, reporter: Reporter) {
         let _ = reporter;
     }
@@ -194,15 +194,15 @@ impl Version {
 pub struct SourceProblem {
     /// The part: a path, or another name.
     pub place: String,
-    /// Whether everything below that path is out of sight, so that its places stay known. Otherwise only the place with
-    /// that name stays known.
+    /// Whether the scan could not see anything below that path, so that the places there stay known. Otherwise only the
+    /// place with that name stays known.
     pub hides_below: bool,
     /// The reason, and what to do.
     pub error: SourceError,
 }
 
 impl SourceProblem {
-    /// A place that cannot be read. All other places are in sight.
+    /// A place that cannot be read. The scan saw all other places.
     pub fn at(place: impl Into<String>, error: SourceError) -> Self {
         SourceProblem { place: place.into(), hides_below: false, error }
     }

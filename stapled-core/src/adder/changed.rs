@@ -1,4 +1,4 @@
-//! Changes of staples by other clients of a server. They are judged, heeded, and a reason to ask the CA.
+//! Changes of staples by other clients of a server. The adder judges what the server has now, and the CA is asked.
 //!
 //! Another stapler, a deploy hook or an operator may know of a revocation that this process does not know yet. So a staple
 //! that another client withdrew is not delivered again from memory: the CA is asked first.
@@ -6,19 +6,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Adder, CHUNK};
+use super::Adder;
 use crate::event::EventKind;
-use crate::inventory::{CertificateView, RenewalMemory, Standing};
+use crate::inventory::{CertificateView, Foreign, RenewalMemory, Standing};
 use crate::ocsp::CertStatus;
 use crate::queues;
-use crate::scheduler::{SchedulerError, Step};
+use crate::scheduler::SchedulerError;
 use crate::sink::{Change, Found, requirements_of};
 use crate::staple::{Judge, Judgement, Staple};
 use crate::task::{Cause, Due, Subject, Task};
 use crate::time::Timestamp;
 
 impl Adder {
-    /// Judges what the server has now, and has the CAs asked.
+    /// Judges what the server has now, and schedules requests to the CAs.
     pub(super) async fn changed(&self, changes: &[Change]) -> Result<(), SchedulerError> {
         let found: HashMap<&Subject, &Found> = changes.iter().map(|change| (&change.subject, &change.found)).collect();
         let mut tasks = Vec::new();
@@ -35,29 +35,24 @@ impl Adder {
             let sink = Arc::clone(&self.name);
             self.journal.tell(EventKind::ServerChanged { sink, certificates });
         }
-        for chunk in tasks.chunks(CHUNK) {
-            let mut step = Step::intake();
-            step.puts.extend(chunk.iter().cloned());
-            self.scheduler.commit(step).await?;
-        }
-        Ok(())
+        queues::put_all(&*self.scheduler, &tasks).await
     }
 
-    /// Records the consequences for one certificate; returns the tasks to put.
+    /// Records the consequences for one certificate. Returns the tasks to put.
     fn heed(&self, certificate: &CertificateView, subject: &Subject, generation: u64, found: &Found) -> Vec<Task> {
         let now = self.journal.clock.now();
         let mut sinks = [self.number].into();
         match self.weigh(certificate, found, now) {
             Weighed::Newer(staple) => {
-                self.inventory.set_changed(subject, self.number, false, now);
+                self.inventory.set_changed(subject, self.number, Foreign::Replaced, now);
                 (_, sinks) = self.inventory.set_staple(staple, RenewalMemory::default(), now, now);
             }
             Weighed::Revoked { status, this_update } => {
                 self.journal.tell_of(&certificate.about, EventKind::Revoked { status, again: now });
                 sinks = self.inventory.disown(subject, status, this_update, now, now);
             }
-            Weighed::Withdrawn => self.inventory.set_changed(subject, self.number, true, now),
-            Weighed::Worthless => self.inventory.set_changed(subject, self.number, false, now),
+            Weighed::Withdrawn => self.inventory.set_changed(subject, self.number, Foreign::Withdrawn, now),
+            Weighed::Worthless => self.inventory.set_changed(subject, self.number, Foreign::Replaced, now),
         }
         let mut tasks: Vec<Task> = queues::add_tasks(subject, generation, &sinks).collect();
         if let Some(pause) = self.inventory.doubt(subject, self.refresh.minimum_interval, now) {
@@ -103,7 +98,7 @@ impl Adder {
     }
 }
 
-/// What the server has, by its worth.
+/// The judgement on what the server has now.
 enum Weighed {
     /// A good response that is newer than the held one, lasts as long, and meets the requirements of every sink.
     Newer(Arc<Staple>),

@@ -1,4 +1,4 @@
-//! The facts of an event by themselves: the sink, the places and the times that it is about.
+//! The facts of an event as values: its sink, its places and its times.
 
 use std::sync::Arc;
 

@@ -106,8 +106,8 @@ impl Inventory {
         let since = before.filter(|before| is_same(&before.state)).and_then(|before| before.since);
         delivery.since = since.or(Some(now));
         entry.deliveries.insert(sink, delivery);
-        let nobody_has_it = !entry.deliveries.values().any(Delivery::may_serve);
-        if entry.places.is_empty() && nobody_has_it && entry.in_hand.is_empty() {
+        let no_sink_has_it = !entry.deliveries.values().any(Delivery::may_serve);
+        if entry.places.is_empty() && no_sink_has_it && entry.in_hand.is_empty() {
             let departed = entry.departed();
             let disowned = entry.disowned.map(|disowned| (disowned, entry.chain.end_entity().not_after()));
             known.certificates.remove(subject);

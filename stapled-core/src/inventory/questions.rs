@@ -25,6 +25,15 @@ pub(crate) struct Selected {
     pub(crate) staple: Option<Arc<Staple>>,
 }
 
+/// A change of a staple by another client of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Foreign {
+    /// The client took the staple out of service.
+    Withdrawn,
+    /// The client put another response in its place.
+    Replaced,
+}
+
 /// The progress of a request.
 #[derive(Debug)]
 pub(crate) enum Progress {
@@ -138,13 +147,13 @@ impl Inventory {
         delivered
     }
 
-    /// Records that another client withdrew (`withdrawn`) or replaced the staple of a certificate at a sink. A withdrawn
-    /// staple is delivered to no server that lacks it until the CA has answered.
-    pub(crate) fn set_changed(&self, subject: &Subject, sink: SinkNumber, withdrawn: bool, now: Timestamp) {
+    /// Records that another client changed the staple of a certificate at a sink. A withdrawn staple is delivered to no
+    /// server that lacks it until the CA has answered.
+    pub(crate) fn set_changed(&self, subject: &Subject, sink: SinkNumber, change: Foreign, now: Timestamp) {
         let mut known = self.known();
         *known.losses.entry(sink).or_default() += 1;
         let Some(entry) = known.certificates.get_mut(subject) else { return };
-        entry.unconfirmed |= withdrawn;
+        entry.unconfirmed |= change == Foreign::Withdrawn;
         let delivery = entry.deliveries.entry(sink).or_default();
         *delivery = Delivery { since: Some(now), ..Delivery::default() };
     }

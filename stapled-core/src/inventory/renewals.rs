@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::certificate_record::CertificateRecord;
 use super::delivery::SinkNumber;
 use super::disowned::Disowned;
 use super::renewal_memory::RenewalMemory;
@@ -41,12 +42,21 @@ pub(crate) struct CertificateView {
     pub(crate) disowned: Option<Timestamp>,
     /// Whether the request must bypass caches, because a client asked for the CA's present answer.
     pub(crate) wants_fresh: bool,
-    /// How often the renewal was put off since the last request, each time because the clock was set.
+    /// How many times the renewal was put off since the last request, each time because the clock was set.
     pub(crate) put_off: u8,
     pub(crate) memory: RenewalMemory,
     pub(crate) sinks: BTreeSet<SinkNumber>,
     /// Whether no place holds the certificate any more.
     pub(crate) retired: bool,
+}
+
+/// The certificates to check after the clock was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recheck {
+    /// All certificates: a long jump may have spoilt judgements and plans.
+    All,
+    /// The certificates that seem to have expired.
+    Expired,
 }
 
 impl Inventory {
@@ -70,13 +80,16 @@ impl Inventory {
         })
     }
 
-    /// The certificates to check after the clock was set: all, or those that seem to have expired. Each comes with its
-    /// generation and whether a client waits for its CA's answer.
-    pub(crate) fn after_the_clock_was_set(&self, all: bool) -> Vec<(Arc<CertChain>, u64, bool)> {
+    /// The certificates to check after the clock was set. Each comes with its generation and whether a client waits for
+    /// its CA's answer.
+    pub(crate) fn rechecks(&self, which: Recheck) -> Vec<(Arc<CertChain>, u64, bool)> {
         let known = self.known();
-        let concerned = known.certificates.values().filter(|entry| all || entry.standing == Standing::Expired);
-        let with_urgency = concerned.map(|entry| {
-            let is_urgent = entry.unconfirmed || entry.questions.asked > entry.questions.answered;
+        let is_concerned = |entry: &&CertificateRecord| match which {
+            Recheck::All => true,
+            Recheck::Expired => entry.standing == Standing::Expired,
+        };
+        let with_urgency = known.certificates.values().filter(is_concerned).map(|entry| {
+            let is_urgent = entry.unconfirmed || entry.questions.is_open();
             (Arc::clone(&entry.chain), entry.generation, is_urgent)
         });
         let mut certificates: Vec<_> = with_urgency.collect();

@@ -1,4 +1,4 @@
-//! The state behind its lock.
+//! The inventory itself: all records behind one lock.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! What a renewer works with.
+//! The parts of a renewer.
 
 use std::sync::Arc;
 

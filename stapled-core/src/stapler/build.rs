@@ -79,7 +79,7 @@ pub enum BuildError {
         /// The name of the source.
         source_name: String,
     },
-    /// Nothing asks the CAs: this build has no fetcher of its own.
+    /// No fetcher was set, and this build has no default one.
     #[error("no fetcher: set one with StaplerBuilder::fetcher, or enable the feature `http` of stapled-core")]
     NoFetcher,
 }
@@ -179,7 +179,7 @@ impl StaplerBuilder {
         groups.into_iter().fold(self, StaplerBuilder::group)
     }
 
-    /// Sets what asks the CAs. Default: `HttpFetcher`, with the feature `http`.
+    /// Sets the fetcher, which sends requests to the CAs' responders. Default: `HttpFetcher`, with the feature `http`.
     pub fn fetcher(self, fetcher: impl OcspFetcher + 'static) -> Self {
         self.shared_fetcher(Arc::new(fetcher))
     }
@@ -189,7 +189,7 @@ impl StaplerBuilder {
         StaplerBuilder { fetcher: Some(fetcher), ..self }
     }
 
-    /// Sets what holds the tasks. Default: [`MemoryScheduler`].
+    /// Sets the scheduler, which holds the tasks. Default: [`MemoryScheduler`].
     pub fn scheduler(self, scheduler: impl Scheduler + 'static) -> Self {
         self.shared_scheduler(Arc::new(scheduler))
     }
@@ -199,7 +199,7 @@ impl StaplerBuilder {
         StaplerBuilder { scheduler: Some(scheduler), ..self }
     }
 
-    /// Sets where the time comes from. Default: [`SystemClock`].
+    /// Sets the clock. Default: [`SystemClock`].
     pub fn clock(self, clock: impl Clock + 'static) -> Self {
         self.shared_clock(Arc::new(clock))
     }
@@ -209,7 +209,7 @@ impl StaplerBuilder {
         StaplerBuilder { clock, ..self }
     }
 
-    /// Sets what renewals and retries are spread by. Default: [`SystemChance`].
+    /// Sets the source of the random numbers that spread renewals and retries. Default: [`SystemChance`].
     pub fn chance(self, chance: impl Chance + 'static) -> Self {
         self.shared_chance(Arc::new(chance))
     }
@@ -219,8 +219,8 @@ impl StaplerBuilder {
         StaplerBuilder { chance, ..self }
     }
 
-    /// Adds an observer of what happens: a closure, such as `|event: &Event| println!("{event}")`, or a type of its own.
-    /// Several observers are told one after the other. Default: none.
+    /// Adds an observer, which receives every event: a closure, such as `|event: &Event| println!("{event}")`, or another
+    /// type that implements [`Observer`]. Each event goes to all observers, one after the other. Default: none.
     pub fn observer(self, observer: impl Observer + 'static) -> Self {
         self.shared_observer(Arc::new(observer))
     }
@@ -231,12 +231,12 @@ impl StaplerBuilder {
         self
     }
 
-    /// Sets when CAs are asked again.
+    /// Sets the rules for the times of renewals and retries.
     pub fn refresh_policy(self, refresh: RefreshPolicy) -> Self {
         StaplerBuilder { refresh, ..self }
     }
 
-    /// Sets which responses are believed.
+    /// Sets the rules by which responses are judged.
     pub fn judge_policy(self, judging: JudgePolicy) -> Self {
         StaplerBuilder { judging, ..self }
     }
@@ -251,7 +251,7 @@ impl StaplerBuilder {
         StaplerBuilder { fetch_issuers, ..self }
     }
 
-    /// Sets where fetched issuers are kept. Default: in memory only.
+    /// Sets the store that keeps fetched issuers from one run to the next. Default: none.
     pub fn issuer_store(self, issuer_store: impl IssuerStore + 'static) -> Self {
         self.shared_issuer_store(Arc::new(issuer_store))
     }
@@ -271,17 +271,17 @@ impl StaplerBuilder {
         StaplerBuilder { renewals, ..self }
     }
 
-    /// Sets how many of them one responder gets. Default: 32.
+    /// Sets how many requests one responder gets at once. Default: 32.
     pub fn per_responder(self, per_responder: usize) -> Self {
         StaplerBuilder { per_responder, ..self }
     }
 
-    /// Sets the highest rate of requests to one responder, evenly spread. Default: as many as it answers.
+    /// Sets the highest number of requests a second to one responder, evenly spread. Default: no limit.
     pub fn responder_rate(self, per_second: NonZeroU32) -> Self {
         StaplerBuilder { responder_rate: Some(per_second), ..self }
     }
 
-    /// Sets which responders are asked instead of those that certificates name. Default: none.
+    /// Sets the responders that replace those that certificates name. Default: none.
     pub fn responder_overrides(self, overrides: ResponderOverrides) -> Self {
         StaplerBuilder { overrides, ..self }
     }
@@ -300,7 +300,7 @@ impl StaplerBuilder {
     ///
     /// # Errors
     ///
-    /// A part is missing that has no default.
+    /// A part without a default is missing.
     pub fn build(self) -> Result<Stapler, BuildError> {
         let mut sinks: Vec<Arc<dyn StapleSink>> = Vec::new();
         let mut number_of = |sink: &Arc<dyn StapleSink>| -> SinkNumber {
@@ -439,7 +439,7 @@ fn default_fetcher() -> Option<Arc<dyn OcspFetcher>> {
     None
 }
 
-/// The names of the sinks, with a number where several are equal.
+/// The names of the sinks. Equal names get a number.
 fn distinct_names(sinks: &[Arc<dyn StapleSink>]) -> Vec<Arc<str>> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut distinct = |sink: &Arc<dyn StapleSink>| -> Arc<str> {

@@ -13,12 +13,10 @@ use crate::finder::Finder;
 use crate::inventory::{CertificateStatus, Inventory, Progress, Selected, Standing, Ticket};
 use crate::queues;
 use crate::responders::Responders;
-use crate::scheduler::{Scheduler, SchedulerError, Step};
+use crate::scheduler::{Scheduler, SchedulerError};
 use crate::staple::Staple;
 use crate::task::{Cause, Subject, Task};
 
-/// How many tasks one step puts at most.
-const CHUNK: usize = 1000;
 /// The pause after a change before the state is read, so that many changes are read together.
 const CHECK: Duration = Duration::from_millis(20);
 
@@ -188,11 +186,7 @@ impl Handle {
             asked.certificates.push(Arc::clone(&certificate.about));
             asked.open.push(Open { subject, ticket, about: certificate.about, before: certificate.staple });
         }
-        for chunk in tasks.chunks(CHUNK) {
-            let mut step = Step::intake();
-            step.puts.extend(chunk.iter().cloned());
-            self.0.scheduler.commit(step).await?;
-        }
+        queues::put_all(&*self.0.scheduler, &tasks).await?;
         Ok(asked)
     }
 
@@ -269,8 +263,8 @@ impl Asked {
     }
 
     /// Waits for the next result: the CA was asked for one more certificate, and every sink has its staple or has failed
-    /// once. `None` after the last result. The time depends on the responders: set a deadline around the call. It may be
-    /// dropped at any time without losing a result.
+    /// once. `None` after the last result. The time depends on the responders: set a deadline around the call. The call may
+    /// be dropped at any time without losing a result.
     ///
     /// # Errors
     ///

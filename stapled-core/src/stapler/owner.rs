@@ -61,9 +61,9 @@ pub struct Stapler {
     pub(super) journal: Journal,
     pub(super) opened: mpsc::UnboundedReceiver<Queue>,
     pub(super) handle: Handle,
-    /// Is cancelled when this is dropped, or does not run any more.
+    /// Cancelled when the stapler is dropped or has ended.
     pub(super) ending: CancellationToken,
-    /// Cancels `ending` when this is dropped, or no longer runs.
+    /// Cancels `ending` when it is dropped.
     pub(super) ended: DropGuard,
 }
 
@@ -180,8 +180,8 @@ impl Stapler {
     }
 }
 
-/// Waits until nothing is due or leased. Every step releases its task and puts the next ones at once, so this is never
-/// so between two stages of a certificate.
+/// Waits until nothing is due or leased. Every step releases its task and puts the next ones at once, so a certificate
+/// between two stages has a due or leased task.
 async fn until_nothing_is_due(scheduler: &dyn Scheduler) -> Result<(), SchedulerError> {
     loop {
         let census = scheduler.census().await?;
@@ -220,7 +220,7 @@ impl Running {
         }
     }
 
-    /// Keeps the guard, so that the handles hear of the end only when everything has ended.
+    /// Keeps the guard, so that handles see the end only after all work has ended.
     fn keep(&mut self, ended: DropGuard) {
         self.ended = Some(ended);
     }

@@ -1,7 +1,7 @@
-//! What a response is worth for one certificate, in facts that can be shown.
+//! The verdict on a response for one certificate, as facts to show.
 //!
 //! `stapled verify` and `stapled fetch` show a [`Verdict`]; a program that embeds the library may do the same. A
-//! [`Question`] makes one of the contents of files, whatever bytes these are.
+//! [`Question`] makes a verdict from the contents of files, which may be any bytes.
 
 mod question;
 #[cfg(feature = "serde")]

@@ -1,4 +1,4 @@
-//! A question whose parts are the contents of files.
+//! The verdict on the contents of files.
 
 use std::sync::Arc;
 
@@ -65,8 +65,8 @@ impl Question<'_> {
     }
 }
 
-/// The certificate of a file that a server would present: the first that is no authority's; of authorities alone, the
-/// first.
+/// The certificate of a file that a server would present: the first end-entity certificate, or the first of all if every
+/// certificate is a CA's.
 ///
 /// # Errors
 ///

@@ -9,7 +9,7 @@ use crate::sink::Requirements;
 use crate::staple::{Judgement, Refusal};
 use crate::time::Timestamp;
 
-/// What a response is worth for one certificate.
+/// The verdict on a response for one certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verdict {
@@ -19,7 +19,7 @@ pub struct Verdict {
     pub stapleable: bool,
     /// The verdict in words.
     pub detail: String,
-    /// When the response says that its status was known to be right.
+    /// thisUpdate: the time at which the CA knew the status.
     pub this_update: Option<Timestamp>,
     /// Until when the response holds.
     pub next_update: Option<Timestamp>,
@@ -39,7 +39,7 @@ pub struct Verdict {
     pub warnings: Vec<String>,
 }
 
-/// What a response that is believed says of the certificate.
+/// The status of the certificate in a response that is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
@@ -81,7 +81,7 @@ impl Verdict {
         }
     }
 
-    /// The verdict on something that was refused, or could not be judged.
+    /// The verdict on a response that was refused or could not be judged.
     pub fn invalid(code: ReasonCode, detail: impl Into<String>) -> Self {
         Verdict {
             status: Err(code),
@@ -151,8 +151,8 @@ impl Verdict {
         self
     }
 
-    /// The same verdict, with what a refused response says of itself, where it can be read and has one answer. The signer
-    /// is not part of that: it is not known.
+    /// The same verdict, with the unverified times of a refused response, if the response can be read and has one
+    /// SingleResponse about the certificate. The signer stays unknown.
     fn with_claims(mut self, response: &Bytes, chain: &CertChain) -> Self {
         let Ok(OcspResponse::Basic(basic)) = OcspResponse::from_der(response) else { return self };
         self.produced_at = Some(basic.produced_at);
