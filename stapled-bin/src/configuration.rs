@@ -1,10 +1,10 @@
 //! The configuration: the settings of the command line and of the file, merged and checked.
 
 use std::num::NonZeroU32;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use stapled_core::hook::HookSettings;
 use stapled_core::io::directory::DirectorySource;
 use stapled_core::ocsp::CertIdHash;
 use stapled_core::refresh::RefreshPolicy;
@@ -50,7 +50,7 @@ pub(crate) struct Configuration {
     pub(crate) network: Network,
     pub(crate) mode: Mode,
     pub(crate) logging: Logging,
-    pub(crate) hook: Option<Hook>,
+    pub(crate) hook: Option<HookSettings>,
     /// Where the daemon answers `stapled status`. None: at the usual path, if this user can create it.
     pub(crate) control_socket: Option<PathBuf>,
     /// Oddities of the configuration that are no errors.
@@ -113,16 +113,6 @@ pub(crate) struct Logging {
     pub(crate) quiet: bool,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) syslog: bool,
-}
-
-/// A program that is run when something happens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Hook {
-    pub(crate) program: PathBuf,
-    /// How long one run may take.
-    pub(crate) timeout: Duration,
-    /// How long further events of the same kind are held back.
-    pub(crate) debounce: Duration,
 }
 
 impl Configuration {
@@ -393,7 +383,7 @@ fn logging(settings: &Settings, mode: &Mode) -> Result<Logging, ConfigurationErr
     })
 }
 
-fn hook(settings: &Settings) -> Result<Option<Hook>, ConfigurationError> {
+fn hook(settings: &Settings) -> Result<Option<HookSettings>, ConfigurationError> {
     let Some(named) = settings.get(&option::HOOK) else {
         let stray = [&option::HOOK_TIMEOUT, &option::HOOK_DEBOUNCE].into_iter().find(|option| settings.has(option));
         return stray.map_or(Ok(None), |option| Err(unusable(settings, option, "belongs to hook")));
@@ -402,13 +392,10 @@ fn hook(settings: &Settings) -> Result<Option<Hook>, ConfigurationError> {
         let what = format!("{}: {what}; name one program, without arguments", named.display());
         unusable(settings, &option::HOOK, what)
     };
-    let program = absolute(&named)?;
-    let metadata = std::fs::metadata(&program).map_err(|error| unusable(error.to_string()))?;
-    if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
-        return Err(unusable("cannot be run: not an executable file".to_owned()));
-    }
-    let (timeout, debounce) = (settings.get(&option::HOOK_TIMEOUT), settings.get(&option::HOOK_DEBOUNCE));
-    Ok(Some(Hook { program, timeout, debounce }))
+    let mut hook = HookSettings::new(&absolute(&named)?).map_err(|error| unusable(error.to_string()))?;
+    hook.timeout = settings.get(&option::HOOK_TIMEOUT);
+    hook.debounce = settings.get(&option::HOOK_DEBOUNCE);
+    Ok(Some(hook))
 }
 
 fn refresh(settings: &Settings) -> Result<RefreshPolicy, ConfigurationError> {

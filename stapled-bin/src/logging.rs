@@ -2,9 +2,12 @@
 
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 
 use stapled_core::clock::{Clock, SystemClock};
+use stapled_core::describe::visible::Visible;
 use stapled_core::event::{Event, Observer, Severity};
+use stapled_core::hook::{Hook, HookSettings};
 use tracing::Level;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -19,7 +22,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::configuration::Logging;
 use crate::progress::Terminal;
-use crate::text::write_visible;
 
 /// How many log files are kept, one per day.
 const KEPT_DAYS: usize = 31;
@@ -155,6 +157,11 @@ impl Observer for LogObserver {
     }
 }
 
+/// Starts a hook whose own failures are logged. To be called inside a tokio runtime.
+pub(crate) fn start_hook(settings: &HookSettings) -> Hook {
+    Hook::start(settings, Arc::new(LogObserver))
+}
+
 /// The beginning of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Head {
@@ -196,7 +203,7 @@ where
         }
         let mut fields = Fields::default();
         event.record(&mut fields);
-        write_visible(&mut writer, &fields.message)?;
+        write!(writer, "{}", Visible(&fields.message))?;
         writer.write_str(&fields.facts)?;
         writer.write_char('\n')
     }
@@ -236,10 +243,11 @@ impl Fields {
         let needs_quotes = value.is_empty() || value.contains([' ', '"', '=', '\\']);
         // Writing to a String does not fail.
         let _ = match needs_quotes {
-            false => write!(self.facts, " {}=", field.name()).and_then(|()| write_visible(&mut self.facts, value)),
-            true => write!(self.facts, " {}=\"", field.name())
-                .and_then(|()| write_visible(&mut self.facts, &value.replace('\\', "\\\\").replace('"', "\\\"")))
-                .and_then(|()| self.facts.write_char('"')),
+            false => write!(self.facts, " {}={}", field.name(), Visible(value)),
+            true => {
+                let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
+                write!(self.facts, " {}=\"{}\"", field.name(), Visible(&escaped))
+            }
         };
     }
 }
@@ -256,7 +264,7 @@ impl Visit for Fields {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use stapled_core::event::{About, EventKind};
     use stapled_core::reason::ReasonCode;

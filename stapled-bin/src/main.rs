@@ -16,7 +16,6 @@ mod control;
 mod daemon;
 mod fault;
 mod haproxys;
-mod hook;
 mod invocation;
 mod judging;
 mod logging;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stapled_core::event::Observer;
+use stapled_core::hook::Hook;
 use stapled_core::inventory::Inventory;
 use tokio::time::Instant;
 
 use crate::configuration::Configuration;
-use crate::hook::Hook;
-use crate::logging::{self, LogObserver};
+use crate::logging::{self, LogObserver, start_hook};
 use crate::progress::{Progress, Terminal};
 use crate::run_error::{RunError, log_notes};
 use crate::signals::Signals;
@@ -47,7 +47,7 @@ pub(crate) async fn once(
     // With JSON, only a bar on a terminal shows progress.
     let progress = (!quiet && (!json || io::stderr().is_terminal())).then(|| Arc::new(Progress::on(terminal.clone())));
     observers.extend(progress.clone().map(|progress| progress as Arc<dyn Observer>));
-    let hook = configuration.hook.as_ref().map(Hook::start);
+    let hook = configuration.hook.as_ref().map(start_hook);
     observers.extend(hook.as_ref().map(Hook::observer));
 
     let mut signals = Signals::new()?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use stapled_core::event::Observer;
+use stapled_core::hook::Hook;
 use stapled_core::inventory::Inventory;
 use stapled_core::stapler::Stapler;
 use stapled_haproxy::{Haproxys, Processes};
@@ -21,9 +22,8 @@ use crate::control::server::serve;
 use crate::control::socket::{ControlSocket, ControlSocketError};
 use crate::daemon::{PidFile, Ready};
 use crate::haproxys;
-use crate::hook::Hook;
 use crate::invocation::Invocation;
-use crate::logging::{self, LogObserver};
+use crate::logging::{self, LogObserver, start_hook};
 use crate::once::once;
 use crate::progress::Terminal;
 use crate::run_error::{RunError, log_notes};
@@ -76,7 +76,7 @@ async fn keep(
     let in_background = matches!(configuration.mode, Mode::Background { .. });
     let terminal = Terminal::plain();
     let logging = logging::start(&configuration.logging, (!in_background).then_some(&terminal))?;
-    let mut hook = configuration.hook.as_ref().map(Hook::start);
+    let mut hook = configuration.hook.as_ref().map(start_hook);
     let processes = Processes::new();
     let mut haproxys = haproxys::open(&configuration, &processes).map_err(WiringError::from)?;
     let stapler = wiring::join(&configuration, &mut haproxys, observers(hook.as_ref()))?;
@@ -171,7 +171,7 @@ async fn reload(
             return None;
         }
     };
-    let new_hook = (hook.map(Hook::settings) != new.hook.as_ref()).then(|| new.hook.as_ref().map(Hook::start));
+    let new_hook = (hook.map(Hook::settings) != new.hook.as_ref()).then(|| new.hook.as_ref().map(start_hook));
     let observers = match &new_hook {
         Some(new_hook) => observers(new_hook.as_ref()),
         None => observers(hook),

@@ -25,6 +25,7 @@
 //!   for display. Pure.
 //! - [`inventory`]: the state of every certificate. [`overview`]: the same state in rows for people and programs.
 //! - [`io`]: the default implementations: directories, HTTP, files, a scheduler in memory.
+//! - `hook` (a feature): the program that runs for events.
 //! - [`stapler`]: the builder and the owner of a running stapler.
 
 mod adder;
@@ -38,6 +39,8 @@ pub mod conformance;
 pub mod event;
 pub mod fetch;
 mod finder;
+#[cfg(feature = "hook")]
+pub mod hook;
 pub mod inventory;
 pub mod io;
 mod issuers;

@@ -24,7 +24,7 @@ use stapled_haproxy::HaproxySink;
 use super::answer::{CommandError, UNANSWERED, answer};
 use super::input::{self, Input, MAX_FILE};
 use super::issuer::{self, NoIssuer};
-use super::report::{exit_code, in_words};
+use super::report::exit_code;
 use crate::judging::Judging;
 use crate::network::NetworkArguments;
 use crate::options::declaration::Section;
@@ -261,7 +261,7 @@ impl Fetch {
             json_line(&Found { certificate, issuer: Some(issuer), attempts, url, saved, removed, verdict })
         } else {
             let mut text = match &url {
-                Some(_) => in_words(&verdict),
+                Some(_) => verdict.to_string(),
                 None => {
                     let code = verdict.status.err().map(|code| code.as_str()).unwrap_or_default();
                     format!("NO ANSWER ({code}): {}\n", visible(&verdict.detail))
@@ -325,7 +325,7 @@ impl Fetch {
                 verdict,
             })
         } else {
-            in_words(&verdict)
+            verdict.to_string()
         };
         answer(out, &text, exit)
     }

@@ -1,13 +1,12 @@
 //! `stapled inspect`: shows what is in a response, a request or certificates, and vouches for nothing.
 
-mod words;
-
 use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::describe::Object;
+use stapled_core::time::Timestamp;
 
 use super::answer::{CommandError, GOOD, INVALID, answer};
 use super::input::{self, Input, MAX_FILE};
@@ -46,10 +45,15 @@ impl Inspect {
             Input::Bytes(bytes) => Object::all_in(&bytes),
             Input::TooLarge => vec![Object::malformed(format!("more than the {MAX_FILE} bytes that are read"))],
         };
-        let text = if self.json { in_json(&objects) } else { words::of(&objects, SystemClock.now()) };
+        let text = if self.json { in_json(&objects) } else { in_words(&objects, SystemClock.now()) };
         let is_broken = objects.iter().any(|object| matches!(object, Object::Malformed { .. }));
         answer(out, &text, if is_broken { INVALID } else { GOOD })
     }
+}
+
+/// As lines, with an empty line between objects.
+fn in_words(objects: &[Object], now: Timestamp) -> String {
+    objects.iter().map(|object| object.in_words(now)).collect::<Vec<_>>().join("\n")
 }
 
 fn in_json(objects: &[Object]) -> String {
@@ -61,7 +65,6 @@ mod tests {
     use proptest::prelude::*;
     use stapled_ca::ocsp::{HashAlgorithm, OcspRequest, ResponseBuilder};
     use stapled_ca::{Authority, Profile, pem};
-    use stapled_core::time::Timestamp;
 
     use super::*;
 
@@ -85,7 +88,7 @@ mod tests {
     fn check(bytes: &[u8]) {
         let objects = Object::all_in(bytes);
         assert!(!objects.is_empty());
-        let words = words::of(&objects, Timestamp::from_unix(1_800_000_000));
+        let words = in_words(&objects, Timestamp::from_unix(1_800_000_000));
         assert!(words.ends_with('\n'));
         for line in in_json(&objects).lines() {
             assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");

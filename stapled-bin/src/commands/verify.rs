@@ -14,7 +14,7 @@ use stapled_haproxy::HaproxySink;
 
 use super::answer::{CommandError, answer};
 use super::input::{self, Input, MAX_FILE};
-use super::report::{exit_code, in_words};
+use super::report::exit_code;
 use crate::judging::Judging;
 use crate::stderr::say;
 use crate::text::json_line;
@@ -98,7 +98,7 @@ impl Verify {
         ];
         input::check_standard_input(named.into_iter().chain(extra))?;
         let verdict = self.verdict()?;
-        let text = if self.json { json_line(&verdict) } else { in_words(&verdict) };
+        let text = if self.json { json_line(&verdict) } else { verdict.to_string() };
         answer(out, &text, exit_code(&verdict))
     }
 

@@ -10,18 +10,27 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use super::debounce::Told;
-use crate::configuration::Hook;
+use super::settings::HookSettings;
+use crate::event::{EventKind, Journal, Severity};
+use crate::reason::ReasonCode;
+use crate::report::Report;
 
 /// The variables of the program's own environment that a hook gets.
 const HANDED_ON: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
-/// How much of the hook's output is logged, in bytes.
+/// How much of the hook's output is reported, in bytes.
 const MAX_OUTPUT: usize = 4096;
 /// How long its output is read after its end: a process that it started can keep the pipes open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// Runs the hook, and logs its failure.
-pub(super) async fn call(hook: Hook, told: Told, dropped: u64) {
-    let program = hook.program.display();
+/// Reports something about the hook itself to the observer of its reports.
+pub(super) fn report(journal: &Journal, hook: &HookSettings, name: &'static str, severity: Severity, what: String) {
+    let report = Report::new(ReasonCode::new(name), severity, what);
+    journal.tell(EventKind::Reported { from: hook.program.display().to_string().into(), report });
+}
+
+/// Runs the hook, and reports its end.
+pub(super) async fn call(hook: HookSettings, told: Told, dropped: u64, journal: Journal) {
+    let failed = |what: String| report(&journal, &hook, "hook_failed", Severity::Warning, what);
     let mut command = Command::new(&hook.program);
     command.env_clear().envs(HANDED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command.envs(told.happening.variables()).env("STAPLED_COUNT", told.count.to_string());
@@ -31,9 +40,7 @@ pub(super) async fn call(hook: Hook, told: Told, dropped: u64) {
     command.process_group(0).kill_on_drop(true);
     let mut child = match command.spawn() {
         Ok(child) => child,
-        Err(error) => {
-            return tracing::warn!(event = "hook_failed", "{program}: cannot be run: {error}");
-        }
+        Err(error) => return failed(format!("cannot be run: {error}")),
     };
     let mut group = Group::of(&child);
     let (out, err) = (Output::of(child.stdout.take()), Output::of(child.stderr.take()));
@@ -42,17 +49,15 @@ pub(super) async fn call(hook: Hook, told: Told, dropped: u64) {
             // Processes that the hook left running are not killed.
             group.0 = None;
             let (out, err) = (out.end().await, err.end().await);
-            let happened = told.happening.event;
-            if !status.success() {
-                tracing::warn!(event = "hook_failed", happened, out, err, "{program}: ended with {status}");
-            } else {
-                tracing::debug!(event = "hook_done", happened, out, err, "{program}: done");
+            let about = format!("for {}; its output: {out:?}; its errors: {err:?}", told.happening.event);
+            match status.success() {
+                true => report(&journal, &hook, "hook_done", Severity::Debug, format!("done {about}")),
+                false => failed(format!("ended with {status} {about}")),
             }
         }
-        Ok(Err(error)) => tracing::warn!(event = "hook_failed", "{program}: {error}"),
+        Ok(Err(error)) => failed(error.to_string()),
         Err(_) => {
-            let seconds = hook.timeout.as_secs();
-            tracing::warn!(event = "hook_failed", "{program}: not done after {seconds} s: killed with what it started");
+            failed(format!("not done after {} s: killed with what it started", hook.timeout.as_secs()));
             drop(group);
             // The process was killed; this removes its entry in the table of processes.
             let _ = child.wait().await;

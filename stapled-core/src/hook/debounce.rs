@@ -3,10 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use stapled_core::time::Timestamp;
 use tokio::time::Instant;
 
 use super::happening::{Happening, Key};
+use crate::time::Timestamp;
 
 /// The error when too many kinds of events are in a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! The facts of an event that a hook gets.
 
-use stapled_core::event::{Event, EventKind, Severity};
-use stapled_core::sink::Withdrawal;
-use stapled_core::time::Timestamp;
+use crate::describe::visible::Visible;
+use crate::event::{Event, EventKind, Severity};
+use crate::sink::Withdrawal;
+use crate::time::Timestamp;
 
 /// The longest value of a variable, in bytes: the size of an environment is limited.
 const MAX_VALUE: usize = 4096;
@@ -115,7 +116,7 @@ fn is_news(kind: &EventKind) -> bool {
 
 /// Text as the value of a variable: without control characters, and not too long.
 fn tame(text: &str) -> String {
-    let mut tame = crate::text::visible(text);
+    let mut tame = Visible(text).to_string();
     let mut end = tame.len().min(MAX_VALUE);
     while !tame.is_char_boundary(end) {
         end -= 1;
@@ -128,10 +129,10 @@ fn tame(text: &str) -> String {
 pub(super) mod tests {
     use std::sync::Arc;
 
-    use stapled_core::event::About;
-    use stapled_core::ocsp::CertStatus;
-    use stapled_core::reason::ReasonCode;
-    use stapled_core::report::Report;
+    use crate::event::About;
+    use crate::ocsp::CertStatus;
+    use crate::reason::ReasonCode;
+    use crate::report::Report;
 
     use super::*;
 

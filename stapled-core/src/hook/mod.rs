@@ -1,34 +1,36 @@
-//! The hook: a program of the administrator that runs for events. It never delays renewals.
+//! The hook (feature `hook`): a program of the administrator that runs for events. It never delays renewals.
 //!
-//! [`happening`] has the facts of an event that a hook gets, [`debounce`] says when it gets them, and [`call`] runs it.
+//! `happening` has the facts of an event that a hook gets, `debounce` says when it gets them, and `call` runs it.
 //! This module has the observer that fills the queue of events, and the task that empties it.
 
 mod call;
 mod debounce;
 mod happening;
+mod settings;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use stapled_core::event::{Event, Observer, Severity};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::configuration;
+use crate::clock::SystemClock;
+use crate::event::{Event, Journal, Observer, Severity};
 use debounce::{Debounce, Told};
 use happening::Happening;
+pub use settings::HookSettings;
 
 /// How many events, and how many runs, may wait: of the urgent ones, and of the others.
 const WAITING: usize = 1000;
 /// How many runs there are at once.
 const CALLS: usize = 2;
 
-/// Runs the hook for events.
-pub(crate) struct Hook {
-    settings: configuration::Hook,
+/// A running hook: a task that runs the program for the events that its [observer](Hook::observer) receives.
+pub struct Hook {
+    settings: HookSettings,
     inlet: Arc<Inlet>,
     finish: oneshot::Sender<Duration>,
     task: JoinHandle<()>,
@@ -56,8 +58,9 @@ fn is_urgent(happening: &Happening) -> bool {
 }
 
 impl Hook {
-    /// Starts the task. To be called inside a tokio runtime.
-    pub(crate) fn start(settings: &configuration::Hook) -> Self {
+    /// Starts the task. To be called inside a tokio runtime. `reports` receives the failures of the hook itself, as events of
+    /// the kind `Reported`; it should not be the hook's own observer.
+    pub fn start(settings: &HookSettings, reports: Arc<dyn Observer>) -> Self {
         let (urgent, urgent_out) = mpsc::channel(WAITING);
         let (ordinary, ordinary_out) = mpsc::channel(WAITING);
         let (finish, finishing) = oneshot::channel();
@@ -65,6 +68,7 @@ impl Hook {
         let inlet = Arc::new(Inlet { urgent, ordinary, dropped: Arc::clone(&dropped) });
         let caller = Caller {
             settings: settings.clone(),
+            journal: Journal { clock: Arc::new(SystemClock), observers: [reports].into() },
             debounce: Debounce::new(settings.debounce, WAITING * 10),
             urgent: VecDeque::new(),
             ordinary: VecDeque::new(),
@@ -75,17 +79,19 @@ impl Hook {
         Hook { settings: settings.clone(), inlet, finish, task }
     }
 
-    pub(crate) fn settings(&self) -> &configuration::Hook {
+    /// The settings that it runs with.
+    pub fn settings(&self) -> &HookSettings {
         &self.settings
     }
 
     /// The observer that passes events to the hook.
-    pub(crate) fn observer(&self) -> Arc<dyn Observer> {
+    pub fn observer(&self) -> Arc<dyn Observer> {
         Arc::clone(&self.inlet) as Arc<dyn Observer>
     }
 
     /// Runs the hook for the events that wait, then ends. Runs that take longer than `patience` are killed.
-    pub(crate) async fn finish(self, patience: Duration) {
+    /// Not to be dropped before it is ready: the task then goes on.
+    pub async fn finish(self, patience: Duration) {
         // The task can have ended only by a panic, which is logged elsewhere.
         let _ = self.finish.send(patience);
         let _ = self.task.await;
@@ -94,7 +100,8 @@ impl Hook {
 
 /// The task that runs the hook.
 struct Caller {
-    settings: configuration::Hook,
+    settings: HookSettings,
+    journal: Journal,
     debounce: Debounce,
     urgent: VecDeque<Told>,
     ordinary: VecDeque<Told>,
@@ -143,7 +150,8 @@ impl Caller {
         };
         if tokio::time::timeout(patience, end).await.is_err() {
             let left = self.urgent.len() + self.ordinary.len() + self.calls.len();
-            tracing::warn!(event = "hook_cut_off", left, "the hook was still running when the program ended");
+            let what = format!("was still running when the program ended, or waited to run: {left} times");
+            call::report(&self.journal, &self.settings, "hook_cut_off", Severity::Warning, what);
         }
         // The guards of the runs kill what is left.
         self.calls.shutdown().await;
@@ -173,9 +181,10 @@ impl Caller {
             let Some(told) = self.urgent.pop_front().or_else(|| self.ordinary.pop_front()) else { return };
             let dropped = self.dropped.swap(0, Ordering::Relaxed);
             if dropped > 0 {
-                tracing::warn!(event = "hook_overrun", dropped, "the hook is too slow: {dropped} events were dropped");
+                let what = format!("is too slow: {dropped} events were dropped");
+                call::report(&self.journal, &self.settings, "hook_overrun", Severity::Warning, what);
             }
-            self.calls.spawn(call::call(self.settings.clone(), told, dropped));
+            self.calls.spawn(call::call(self.settings.clone(), told, dropped, self.journal.clone()));
         }
     }
 }

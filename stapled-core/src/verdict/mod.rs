@@ -7,6 +7,7 @@ mod question;
 #[cfg(feature = "serde")]
 mod serialize;
 mod value;
+mod words;
 
 pub use question::{Question, end_entity};
 pub use value::{Status, Verdict};

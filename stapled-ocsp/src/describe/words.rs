@@ -1,28 +1,21 @@
-//! The objects of a file as lines for people: a name, and what it says, aligned.
+//! The objects of a file as lines for people: a name and a value, aligned.
 
 use std::fmt::Write;
 use std::time::Duration;
 
-use stapled_core::describe::Object;
-use stapled_core::describe::object::{
-    Basic, Certificate, Embedded, Extension, Id, Request, Responder, Response, Single,
-};
-use stapled_core::time::Timestamp;
+use super::object::{Basic, Certificate, Embedded, Extension, Id, Object, Request, Responder, Response, Single};
+use super::visible::Visible;
+use crate::time::Timestamp;
 
-use crate::text::visible;
-
-/// The column of what things say.
+/// The column of the values.
 const COLUMN: usize = 24;
 const INDENT: usize = 2;
 
-/// All of them, as they are at `now`.
-pub(super) fn of(objects: &[Object], now: Timestamp) -> String {
-    let mut lines = Lines { text: String::new(), depth: 0, now };
-    for (number, object) in objects.iter().enumerate() {
-        if number > 0 {
-            lines.text.push('\n');
-        }
-        match object {
+impl Object {
+    /// The whole object as lines of text. Each time is followed by its distance from `now`.
+    pub fn in_words(&self, now: Timestamp) -> String {
+        let mut lines = Lines { text: String::new(), depth: 0, now };
+        match self {
             Object::OcspResponse(response) => response.write(&mut lines),
             Object::OcspRequest(request) => request.write(&mut lines),
             Object::Certificate(certificate) => {
@@ -32,13 +25,12 @@ pub(super) fn of(objects: &[Object], now: Timestamp) -> String {
             Object::PassedOver { label } => lines.head(&format!("{label}: passed over")),
             Object::Malformed { label: Some(label), detail } => lines.head(&format!("{label}: malformed: {detail}")),
             Object::Malformed { label: None, detail } => lines.head(&format!("malformed: {detail}")),
-            _ => lines.head("something that this program does not show"),
         }
+        lines.text
     }
-    lines.text
 }
 
-/// Something that is written as lines.
+/// A value that is written as lines.
 trait InWords {
     fn write(&self, lines: &mut Lines);
 }
@@ -50,15 +42,15 @@ struct Lines {
 }
 
 impl Lines {
-    /// What the lines that follow are about.
+    /// The title of the lines that follow.
     fn head(&mut self, what: &str) {
-        let _ = writeln!(self.text, "{:indent$}{}", "", visible(what), indent = self.depth * INDENT);
+        let _ = writeln!(self.text, "{:indent$}{}", "", Visible(what), indent = self.depth * INDENT);
     }
 
     fn line(&mut self, name: &str, says: &str) {
         let indent = (self.depth + 1) * INDENT;
         let width = COLUMN.saturating_sub(indent);
-        let _ = writeln!(self.text, "{:indent$}{name:<width$} {}", "", visible(says));
+        let _ = writeln!(self.text, "{:indent$}{name:<width$} {}", "", Visible(says));
     }
 
     /// Several of one name: a line each.
@@ -105,7 +97,6 @@ impl InWords for Basic {
             &match &self.responder_id {
                 Responder::ByName(name) => format!("byName {name}"),
                 Responder::ByKey(hash) => format!("byKey {hash}"),
-                _ => "of an unknown kind".to_owned(),
             },
         );
         lines.time("producedAt", self.produced_at);
@@ -214,7 +205,6 @@ fn write_embedded(certificates: &[Embedded], lines: &mut Lines) {
                 certificate.write(lines);
             }
             Embedded::Malformed { detail } => lines.head(&format!("{head}: malformed: {detail}")),
-            _ => lines.head(&head),
         });
     }
 }
