@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stapled_core::hook::HookSettings;
+use stapled_core::hook::settings::HookSettings;
 use stapled_core::io::directory::DirectorySource;
 use stapled_core::ocsp::CertIdHash;
 use stapled_core::refresh::RefreshPolicy;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::describe::visible::Visible;
 use stapled_core::event::{Event, Observer, Severity};
-use stapled_core::hook::{Hook, HookSettings};
+use stapled_core::hook::Hook;
+use stapled_core::hook::settings::HookSettings;
 use tracing::Level;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -203,7 +204,7 @@ where
         }
         let mut fields = Fields::default();
         event.record(&mut fields);
-        write!(writer, "{}", Visible(&fields.message))?;
+        write!(writer, "{}", Visible::new(&fields.message))?;
         writer.write_str(&fields.facts)?;
         writer.write_char('\n')
     }
@@ -243,10 +244,10 @@ impl Fields {
         let needs_quotes = value.is_empty() || value.contains([' ', '"', '=', '\\']);
         // Writing to a String does not fail.
         let _ = match needs_quotes {
-            false => write!(self.facts, " {}={}", field.name(), Visible(value)),
+            false => write!(self.facts, " {}={}", field.name(), Visible::new(value)),
             true => {
                 let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
-                write!(self.facts, " {}=\"{}\"", field.name(), Visible(&escaped))
+                write!(self.facts, " {}=\"{}\"", field.name(), Visible::new(&escaped))
             }
         };
     }

@@ -8,7 +8,7 @@ use stapled_core::describe::visible::Visible;
 
 /// Text with hidden characters escaped, as [`Visible`] shows it.
 pub(crate) fn visible(text: &str) -> String {
-    Visible(text).to_string()
+    Visible::new(text).to_string()
 }
 
 /// One line of JSON. The characters that [`visible`] escapes are escaped as JSON prescribes, so that no text changes.

@@ -3,9 +3,11 @@
 //! This is the only loop over responders: [`staple_once`](crate::staple_once), the renewer and `stapled fetch` all use it.
 //! The inquiry chooses the questions to one responder. The callers differ in what stands between the loop and the network:
 //! the renewer's limits, breakers and validators are a fetcher around the fetcher, and its memory of a responder is a
-//! [`Peers`].
+//! `Peers`.
 
-use std::time::{Duration, Instant};
+pub mod attempt;
+
+use std::time::Instant;
 
 use bytes::Bytes;
 use rand::TryRngCore;
@@ -19,6 +21,7 @@ use crate::ocsp::{CertIdHash, CertStatus, OcspRequest};
 use crate::staple::{Judge, JudgePolicy, Judgement, Refusal};
 use crate::time::Timestamp;
 use crate::url_text::without_credentials;
+use attempt::Attempt;
 
 /// The length of a nonce in octets (RFC 9654 §2.1).
 const NONCE_LENGTH: usize = 32;
@@ -35,7 +38,7 @@ const NONCE_LENGTH: usize = 32;
 ///
 /// let fetcher = HttpFetcher::default();
 /// let urls = chain.end_entity().ocsp_urls();
-/// let attempts = stapled_core::Asking::new(chain).ask(urls, &fetcher, |attempt| println!("{}", attempt.url)).await?;
+/// let attempts = stapled_core::asking::Asking::new(chain).ask(urls, &fetcher, |attempt| println!("{}", attempt.url)).await?;
 /// println!("a staple: {}", attempts.last().is_some_and(|last| last.is_believed()));
 /// # Ok(()) }
 /// ```
@@ -69,30 +72,6 @@ pub(crate) enum Nonces {
     Never,
     /// Each has a fresh one, of 32 random octets.
     Fresh,
-}
-
-/// One question and its result.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Attempt {
-    /// The responder's URL, without credentials.
-    pub url: String,
-    /// The request.
-    pub request: OcspRequest,
-    /// The method that carried the request.
-    pub method: Method,
-    /// The hash of the request's CertID.
-    pub hash: CertIdHash,
-    /// How long the exchange took.
-    pub took: Duration,
-    /// When the answer was judged, or when the exchange failed.
-    pub at: Timestamp,
-    /// The answer and its judgement. `None`: no answer came.
-    pub answer: Option<(Answer, Result<Judgement, Refusal>)>,
-    /// Why the answer is not believed, or why none came. `None`: the answer is believed, as good or as revoked.
-    pub trouble: Option<Trouble>,
-    /// Whether another question to the same responder follows.
-    pub continues: bool,
 }
 
 /// The questions that one responder got.
@@ -294,27 +273,6 @@ impl<'a> Asking<'a> {
                 .map(|staple| Refusal::Expired { next_update: staple.expires(), at }.into()),
         };
         (judged, trouble)
-    }
-}
-
-impl Attempt {
-    /// Whether the answer is believed: the certificate is good or revoked, and no other responder needs to be asked.
-    pub fn is_believed(&self) -> bool {
-        self.trouble.is_none()
-    }
-
-    /// The judgement of the answer, unless no answer came or it was refused.
-    pub fn judgement(&self) -> Option<&Judgement> {
-        self.answer.as_ref().and_then(|(_, judged)| judged.as_ref().ok())
-    }
-
-    /// The pause that the responder asks for.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match (&self.answer, &self.trouble) {
-            (Some((answer, _)), _) => answer.retry_after,
-            (None, Some(Trouble::Fetch(error))) => error.retry_after(),
-            (None, _) => None,
-        }
     }
 }
 

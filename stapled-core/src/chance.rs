@@ -12,7 +12,7 @@ pub trait Chance: Send + Sync + Debug {
 
 /// The process's own generator, seeded by the system.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SystemChance;
+pub(crate) struct SystemChance;
 
 impl Chance for SystemChance {
     fn draw(&self) -> f64 {

@@ -92,15 +92,3 @@ impl Clock for SimulatedClock {
         self.longest_sleep
     }
 }
-
-/// Waits until `clock` shows `until` or later. A clock that is set meanwhile is noticed within its
-/// [`longest_sleep`](Clock::longest_sleep). May be dropped.
-pub async fn sleep_until(clock: &dyn Clock, until: Timestamp) {
-    loop {
-        let left = until.since(clock.now());
-        if left.is_zero() {
-            return;
-        }
-        tokio::time::sleep(left.min(clock.longest_sleep())).await;
-    }
-}

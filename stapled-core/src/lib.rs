@@ -25,11 +25,12 @@
 //!   for display. Pure.
 //! - [`inventory`]: the state of every certificate. [`overview`]: the same state in rows for people and programs.
 //! - [`io`]: the default implementations: directories, HTTP, files, a scheduler in memory.
+//! - [`asking`]: the loop over the responders of one certificate.
 //! - `hook` (a feature): the program that runs for events.
 //! - [`stapler`]: the builder and the owner of a running stapler.
 
 mod adder;
-mod asking;
+pub mod asking;
 mod cause;
 pub mod certificate_file;
 pub mod chance;
@@ -63,7 +64,6 @@ pub mod stapler;
 pub mod task;
 pub mod verdict;
 
-pub use asking::{Asking, Attempt};
 pub use issuers::IssuerStore;
 pub use once::{OnceError, staple_once};
 pub use stapled_ocsp::{

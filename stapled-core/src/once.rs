@@ -1,6 +1,7 @@
 //! One staple, once: without a scheduler, a source or a sink.
 
-use crate::asking::{Asking, Attempt, Plain};
+use crate::asking::attempt::Attempt;
+use crate::asking::{Asking, Plain};
 use crate::chain::{CertChain, ChainError};
 use crate::clock::{Clock, SystemClock};
 use crate::exchange::inquiry::Trouble;

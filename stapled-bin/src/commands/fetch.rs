@@ -8,6 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use stapled_core::asking::Asking;
+use stapled_core::asking::attempt::Attempt;
 use stapled_core::chain::CertChain;
 use stapled_core::exchange::inquiry::Trouble;
 use stapled_core::fetch::{FetchError, Method};
@@ -18,7 +20,6 @@ use stapled_core::overrides::ResponderOverrides;
 use stapled_core::reason::ReasonCode;
 use stapled_core::staple::Judgement;
 use stapled_core::verdict::{Verdict, end_entity};
-use stapled_core::{Asking, Attempt};
 use stapled_haproxy::HaproxySink;
 
 use super::answer::{CommandError, UNANSWERED, answer};

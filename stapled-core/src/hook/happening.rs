@@ -116,7 +116,7 @@ fn is_news(kind: &EventKind) -> bool {
 
 /// Text as the value of a variable: without control characters, and not too long.
 fn tame(text: &str) -> String {
-    let mut tame = Visible(text).to_string();
+    let mut tame = Visible::new(text).to_string();
     let mut end = tame.len().min(MAX_VALUE);
     while !tame.is_char_boundary(end) {
         end -= 1;

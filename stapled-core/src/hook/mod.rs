@@ -6,7 +6,7 @@
 mod call;
 mod debounce;
 mod happening;
-mod settings;
+pub mod settings;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::clock::SystemClock;
 use crate::event::{Event, Journal, Observer, Severity};
 use debounce::{Debounce, Told};
 use happening::Happening;
-pub use settings::HookSettings;
+use settings::HookSettings;
 
 /// How many events, and how many runs, may wait: of the urgent ones, and of the others.
 const WAITING: usize = 1000;

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::parts::Renewer;
-use crate::asking::{Asked, Asking, Attempt, Caches, Peers};
+use crate::asking::attempt::Attempt;
+use crate::asking::{Asked, Asking, Caches, Peers};
 use crate::event::EventKind;
 use crate::exchange::inquiry::Trouble;
 use crate::fetch::{Answer, FetchError, Method, OcspFetcher, Question};

@@ -209,7 +209,8 @@ impl StaplerBuilder {
         StaplerBuilder { clock, ..self }
     }
 
-    /// Sets the source of the random numbers that spread renewals and retries. Default: [`SystemChance`].
+    /// Sets the source of the random numbers that spread renewals and retries. Default: the system's
+    /// random numbers.
     pub fn chance(self, chance: impl Chance + 'static) -> Self {
         self.shared_chance(Arc::new(chance))
     }

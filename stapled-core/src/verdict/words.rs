@@ -14,7 +14,7 @@ impl Display for Verdict {
             Ok(status) => status.as_str().to_owned(),
             Err(code) => format!("INVALID ({code})"),
         };
-        writeln!(f, "{head}: {}", Visible(&self.detail))?;
+        writeln!(f, "{head}: {}", Visible::new(&self.detail))?;
         let certificate = self.certificate.as_deref().map(|name| match &self.serial {
             Some(serial) => format!("{name}, serial number {serial}"),
             None => name.to_owned(),
@@ -35,11 +35,11 @@ impl Display for Verdict {
             ("stapleable", stapleable),
         ] {
             if let Some(value) = value {
-                writeln!(f, "  {name:<12} {}", Visible(&value))?;
+                writeln!(f, "  {name:<12} {}", Visible::new(&value))?;
             }
         }
         for warning in &self.warnings {
-            writeln!(f, "  {:<12} {}", "odd", Visible(warning))?;
+            writeln!(f, "  {:<12} {}", "odd", Visible::new(warning))?;
         }
         Ok(())
     }

@@ -5,9 +5,14 @@ use std::fmt::{self, Display, Write};
 /// Shows text with every character escaped that can break a line, move a cursor or change the direction of reading. Names
 /// in certificates and names of files can contain such characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Visible<'a>(pub &'a str);
+pub struct Visible<'a>(&'a str);
 
-impl Visible<'_> {
+impl<'a> Visible<'a> {
+    /// Shows this text.
+    pub fn new(text: &'a str) -> Self {
+        Visible(text)
+    }
+
     /// Whether a character is escaped.
     pub fn is_hidden(character: char) -> bool {
         character.is_control()
@@ -34,9 +39,9 @@ mod tests {
     #[test]
     fn control_characters_are_escaped() {
         assert_eq!(
-            Visible("exämple.org\n2026 ERROR\u{1b}[31m\r\t\u{202e}x\u{7f}").to_string(),
+            Visible::new("exämple.org\n2026 ERROR\u{1b}[31m\r\t\u{202e}x\u{7f}").to_string(),
             "exämple.org\\n2026 ERROR\\u{1b}[31m\\r\\t\\u{202e}x\\u{7f}"
         );
-        assert_eq!(Visible("/etc/ssl/a b.pem").to_string(), "/etc/ssl/a b.pem");
+        assert_eq!(Visible::new("/etc/ssl/a b.pem").to_string(), "/etc/ssl/a b.pem");
     }
 }

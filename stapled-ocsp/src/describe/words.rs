@@ -44,13 +44,13 @@ struct Lines {
 impl Lines {
     /// The title of the lines that follow.
     fn head(&mut self, what: &str) {
-        let _ = writeln!(self.text, "{:indent$}{}", "", Visible(what), indent = self.depth * INDENT);
+        let _ = writeln!(self.text, "{:indent$}{}", "", Visible::new(what), indent = self.depth * INDENT);
     }
 
     fn line(&mut self, name: &str, says: &str) {
         let indent = (self.depth + 1) * INDENT;
         let width = COLUMN.saturating_sub(indent);
-        let _ = writeln!(self.text, "{:indent$}{name:<width$} {}", "", Visible(says));
+        let _ = writeln!(self.text, "{:indent$}{name:<width$} {}", "", Visible::new(says));
     }
 
     /// Several of one name: a line each.
