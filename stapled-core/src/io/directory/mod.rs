@@ -33,7 +33,7 @@ const NEVER: [&str; 4] = ["issuer", "ocsp", "key", "sctl"];
 /// followed. The scan reads no file unless the file changed within the last two seconds, when its times are not
 /// reliable.
 ///
-/// An entry that cannot be inspected becomes a problem of the scan with one of these [`codes`], and the scan continues.
+/// An entry that cannot be inspected becomes a problem of the scan with a reason code of its own, and the scan continues.
 ///
 /// The first wait for changes sets up watches (inotify on Linux): for every directory, for the parent of the root, and
 /// for the directories of link targets. Watches are hints. Without them, the regular scan finds changes.
