@@ -7,8 +7,8 @@ use stapled_ca::der;
 use stapled_core::Weak;
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
-use stapled_core::ocsp::{CertStatus, OcspResponse};
 use stapled_core::ocsp::response::BasicResponse;
+use stapled_core::ocsp::{CertStatus, OcspResponse};
 use stapled_core::staple::{Judge, JudgePolicy, Judgement, Refusal, Staple};
 use stapled_core::time::Timestamp;
 
