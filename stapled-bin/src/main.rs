@@ -4,7 +4,7 @@
 //! [`configuration`], which [`wiring`] makes into a stapler. The stapler makes one pass ([`once`], with [`progress`] and a
 //! [`summary`]), or runs until a signal stops it ([`run`]), in the foreground or as a [`daemon`], and follows changes of
 //! the configuration; a [`comparison`] reports where running HAProxys differ from their configurations. Events go to the
-//! log ([`logging`]), to a [`hook`], and to clients of the [`control`] socket.
+//! log ([`logging`]), to the hook of [`stapled_core::hook`], and to clients of the [`control`] socket.
 //!
 //! Besides, there are [`commands`]: each answers one question and ends.
 
