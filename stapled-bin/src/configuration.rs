@@ -9,6 +9,7 @@ use stapled_core::io::directory::DirectorySource;
 use stapled_core::ocsp::CertIdHash;
 use stapled_core::refresh::RefreshPolicy;
 use stapled_core::staple::JudgePolicy;
+use stapled_haproxy::check::StapleFiles;
 use stapled_haproxy::configuration::Surroundings;
 use stapled_haproxy::{Address, Transactions};
 
@@ -84,14 +85,6 @@ pub(crate) struct Search {
     /// Empty: the extensions that the source uses by default.
     pub(crate) extensions: Vec<String>,
     pub(crate) ignore: Vec<String>,
-}
-
-/// Where staples are written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum StapleFiles {
-    Nowhere,
-    BesideCertificates,
-    In(PathBuf),
 }
 
 /// How the program runs.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use stapled_core::event::Observer;
 use stapled_core::hook::Hook;
 use stapled_core::inventory::Inventory;
+use stapled_core::overview::summary::Summary;
 use tokio::time::Instant;
 
 use crate::configuration::Configuration;
@@ -16,7 +17,7 @@ use crate::logging::{self, LogObserver, start_hook};
 use crate::progress::{Progress, Terminal};
 use crate::run_error::{RunError, log_notes};
 use crate::signals::Signals;
-use crate::summary::{Columns, Summary};
+use crate::summary::{Columns, Totals, write_json, write_table};
 use crate::wiring;
 
 /// The pause after the first pass that left something missing. It doubles after each pass, up to the longest.
@@ -68,12 +69,13 @@ pub(crate) async fn once(
             return Ok(ExitCode::from(128 + number));
         }
     };
-    let mut summary = Summary::of(&inventory);
+    let summary = Summary::of(&inventory);
+    let mut totals = Totals::from(summary.totals);
     if !is_whole {
         // The inventory is incomplete.
         tracing::warn!(event = "cut_off", "the time was up before everything was processed");
-        summary.totals.exit_code = summary.totals.exit_code.max(1);
-    } else if summary.totals.counts.total == 0 {
+        totals.exit_code = totals.exit_code.max(1);
+    } else if totals.counts.total == 0 {
         tracing::warn!(
             event = "no_certificates",
             "no certificates found: see --cert-paths, --file-extensions and --recursive"
@@ -81,8 +83,8 @@ pub(crate) async fn once(
     }
     // The log lines come before the summary.
     drop(logging);
-    print(&summary, quiet, json);
-    Ok(ExitCode::from(summary.totals.exit_code))
+    print(&summary, &totals, quiet, json);
+    Ok(ExitCode::from(totals.exit_code))
 }
 
 /// Makes passes until nothing is missing that can still come, or the time is up.
@@ -160,18 +162,18 @@ async fn pass(
     })
 }
 
-fn print(summary: &Summary, quiet: bool, json: bool) {
+fn print(summary: &Summary, totals: &Totals, quiet: bool, json: bool) {
     if quiet {
-        if summary.totals.exit_code != 0 {
+        if totals.exit_code != 0 {
             // If standard error is closed, the exit code has to do.
-            let _ = summary.write_problems(&mut io::stderr().lock());
+            let _ = write!(io::stderr().lock(), "{summary}");
         }
         return;
     }
     let mut out = io::stdout().lock();
     let written = match json {
-        true => summary.write_json(&mut out),
-        false => summary.write_table(&mut out, Columns::Few, io::stdout().is_terminal()),
+        true => write_json(&summary.rows, totals, &mut out),
+        false => write_table(summary, &mut out, Columns::Few, io::stdout().is_terminal()),
     };
     // A reader that closed the pipe has seen enough.
     let _ = written.and_then(|()| out.flush());

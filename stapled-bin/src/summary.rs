@@ -1,28 +1,19 @@
-//! The summary: rows of `stapled_core::overview`, their totals with the exit code, and both as tables, words and JSON.
+//! The summary of `stapled_core::overview` as a table and as JSON, and its exit code.
 
-use std::collections::HashMap;
-use std::fmt;
 use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::{Deserialize, Serialize};
-use stapled_core::inventory::Inventory;
-use stapled_core::overview::{self, Row, Server, ServerState, State, Verdict};
+use stapled_core::overview::summary::Summary;
+use stapled_core::overview::{self, Row, Verdict};
 
 use crate::text::visible;
 
 /// A terminal with fewer columns gets a table that is not fitted to its width.
 const NARROW: u16 = 80;
 
-/// The rows and totals of one pass, or of one answer of the daemon.
-#[derive(Debug, Default)]
-pub(crate) struct Summary {
-    pub(crate) rows: Vec<Row>,
-    pub(crate) totals: Totals,
-}
-
 /// The totals, and the exit code that follows from the worst row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Totals {
     #[serde(flatten)]
     pub(crate) counts: overview::Totals,
@@ -40,172 +31,82 @@ pub(crate) enum Columns {
     Outcome,
 }
 
-impl Totals {
-    /// Counts one more row.
-    pub(crate) fn count(&mut self, row: &Row) {
-        self.counts.count(row);
-        self.exit_code = self.exit_code.max(match row.verdict() {
+impl From<overview::Totals> for Totals {
+    fn from(counts: overview::Totals) -> Self {
+        let exit_code = match counts.verdict {
             Verdict::Fine => 0,
             Verdict::Failed => 1,
             Verdict::Revoked => 3,
-        });
+        };
+        Totals { counts, exit_code }
     }
 }
 
-impl fmt::Display for Totals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.counts.fmt(f)
+/// One JSON object per line: every row, then the totals.
+pub(crate) fn write_json(rows: &[Row], totals: &Totals, out: &mut dyn Write) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Last<'a> {
+        totals: &'a Totals,
     }
+    for row in rows {
+        writeln!(out, "{}", serde_json::to_string(row)?)?;
+    }
+    writeln!(out, "{}", serde_json::to_string(&Last { totals })?)
 }
 
-impl Summary {
-    /// The summary of an inventory.
-    pub(crate) fn of(inventory: &Inventory) -> Self {
-        Summary::with(Row::all(inventory))
+/// A table with these columns, then the problems in words and the totals.
+pub(crate) fn write_table(
+    summary: &Summary,
+    out: &mut dyn Write,
+    columns: Columns,
+    on_terminal: bool,
+) -> io::Result<()> {
+    if !summary.rows.is_empty() {
+        writeln!(out, "{}", table(&summary.rows, on_terminal, columns))?;
     }
+    write!(out, "{summary}")
+}
 
-    /// The summary of these rows. Outages come first.
-    pub(crate) fn with(mut rows: Vec<Row>) -> Self {
-        rows.sort_by_key(|row| !row.outage);
-        let mut totals = Totals::default();
-        rows.iter().for_each(|row| totals.count(row));
-        Summary { rows, totals }
+fn table(rows: &[Row], on_terminal: bool, columns: Columns) -> Table {
+    let mut table = Table::new();
+    table.load_preset(if on_terminal { presets::UTF8_FULL_CONDENSED } else { presets::NOTHING });
+    // In a narrow terminal, lines that the terminal breaks are easier to read than narrow columns.
+    let fits = on_terminal && table.width().is_some_and(|width| width >= NARROW);
+    table.set_content_arrangement(match fits {
+        true => ContentArrangement::Dynamic,
+        false => ContentArrangement::Disabled,
+    });
+    let more: &[&str] = match columns {
+        Columns::Few => &[],
+        Columns::Times => &["SINCE", "NEXT TRY"],
+        Columns::Outcome => &["RESULT"],
+    };
+    let first = ["CERTIFICATE", "FILE", "STATE"];
+    table.set_header(first.iter().chain(more).chain(&["STAPLE UNTIL", "SERVERS"]));
+    for row in rows {
+        table.add_row(cells(row, columns));
     }
-
-    /// How many rows miss something that can still come.
-    pub(crate) fn count_recoverable(&self) -> usize {
-        self.rows.iter().filter(|row| row.may_recover()).count()
-    }
-
-    /// One JSON object per line: every row, then the totals.
-    pub(crate) fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        #[derive(Serialize)]
-        struct Last<'a> {
-            totals: &'a Totals,
-        }
-        for row in &self.rows {
-            writeln!(out, "{}", serde_json::to_string(row)?)?;
-        }
-        writeln!(out, "{}", serde_json::to_string(&Last { totals: &self.totals })?)
-    }
-
-    /// A table with these columns, then the problems in words and the totals.
-    pub(crate) fn write_table(&self, out: &mut dyn Write, columns: Columns, on_terminal: bool) -> io::Result<()> {
-        if !self.rows.is_empty() {
-            writeln!(out, "{}", self.table(on_terminal, columns))?;
-        }
-        self.write_problems(out)
-    }
-
-    /// The problems in words, and the totals.
-    pub(crate) fn write_problems(&self, out: &mut dyn Write) -> io::Result<()> {
-        for (what, names) in self.problems() {
-            let what = visible(&what);
-            match names.as_slice() {
-                [name] if what.starts_with(&visible(name)) => writeln!(out, "{what}")?,
-                [name] => writeln!(out, "{}: {what}", visible(name))?,
-                [one, two] => writeln!(out, "{}, {}: {what}", visible(one), visible(two))?,
-                [one, two, more @ ..] => {
-                    writeln!(out, "{}, {} and {} more: {what}", visible(one), visible(two), more.len())?;
-                }
-                [] => {}
-            }
-        }
-        writeln!(out, "{}", self.totals)
-    }
-
-    /// Each problem once, with the names of the certificates that have it.
-    fn problems(&self) -> Vec<(String, Vec<&str>)> {
-        let mut problems: Vec<(String, Vec<&str>)> = Vec::new();
-        let mut by_what: HashMap<String, usize> = HashMap::new();
-        let mut add = |what: String, name| {
-            let index = *by_what.entry(what.clone()).or_insert_with(|| {
-                problems.push((what, Vec::new()));
-                problems.len() - 1
-            });
-            if let Some((_, names)) = problems.get_mut(index) {
-                names.push(name);
-            }
-        };
-        for row in &self.rows {
-            let name = row.certificate.as_deref().or(row.files.first().map(String::as_str)).unwrap_or_default();
-            let urgent = if row.must_staple && row.verdict() != Verdict::Fine { "MUST-STAPLE: " } else { "" };
-            if let Some(what) = &row.what
-                && row.state != State::NoCertificate
-            {
-                add(format!("{urgent}{what}"), name);
-            }
-            for server in row.servers.iter().filter(|server| server.state != ServerState::Confirmed) {
-                let Some(what) = &server.what else { continue };
-                let prefix = if what.starts_with(&server.server) { "" } else { &format!("{}: ", server.server) };
-                add(format!("{urgent}{prefix}{what}"), name);
-            }
-        }
-        problems
-    }
-
-    fn table(&self, on_terminal: bool, columns: Columns) -> Table {
-        let mut table = Table::new();
-        table.load_preset(if on_terminal { presets::UTF8_FULL_CONDENSED } else { presets::NOTHING });
-        // In a narrow terminal, lines that the terminal breaks are easier to read than narrow columns.
-        let fits = on_terminal && table.width().is_some_and(|width| width >= NARROW);
-        table.set_content_arrangement(match fits {
-            true => ContentArrangement::Dynamic,
-            false => ContentArrangement::Disabled,
-        });
-        let more: &[&str] = match columns {
-            Columns::Few => &[],
-            Columns::Times => &["SINCE", "NEXT TRY"],
-            Columns::Outcome => &["RESULT"],
-        };
-        let first = ["CERTIFICATE", "FILE", "STATE"];
-        table.set_header(first.iter().chain(more).chain(&["STAPLE UNTIL", "SERVERS"]));
-        for row in &self.rows {
-            table.add_row(cells(row, columns));
-        }
-        table
-    }
+    table
 }
 
 /// The cells of a row.
 fn cells(row: &Row, columns: Columns) -> Vec<String> {
     let or_dash = |text: &Option<String>| text.as_deref().map_or("-".to_owned(), visible);
-    let urgent = if row.outage { "OUTAGE: " } else { "" };
-    let state = match &row.code {
-        Some(code) => format!("{urgent}{} ({code})", row.state),
-        None => format!("{urgent}{}", row.state),
-    };
     let files = row.files.iter().map(|file| visible(file)).collect::<Vec<_>>().join(", ");
-    let mut cells = vec![or_dash(&row.certificate), files, state];
+    let mut cells = vec![or_dash(&row.certificate), files, row.state_in_words()];
     match columns {
         Columns::Few => {}
         Columns::Times => cells.extend([visible(&row.since), or_dash(&row.next_try)]),
         Columns::Outcome => cells.push(row.outcome.map_or("-".to_owned(), |outcome| outcome.to_string())),
     }
-    cells.extend([or_dash(&row.staple_until), servers_in_words(&row.servers)]);
+    cells.extend([or_dash(&row.staple_until), row.servers_in_words()]);
     cells
-}
-
-/// `3 of 3`, or how many have confirmed and which have not.
-fn servers_in_words(servers: &[Server]) -> String {
-    let wanted: Vec<&Server> = servers.iter().filter(|server| server.state != ServerState::NotWanted).collect();
-    if wanted.is_empty() {
-        return "-".to_owned();
-    }
-    let confirmed = wanted.iter().filter(|server| server.state == ServerState::Confirmed).count();
-    let mut words = format!("{confirmed} of {}", wanted.len());
-    for server in wanted.iter().filter(|server| server.state != ServerState::Confirmed) {
-        let code = server.code.as_deref().unwrap_or(match server.state {
-            ServerState::Withdrawn => "withdrawn",
-            _ => "pending",
-        });
-        words.push_str(&format!("; {}: {code}", visible(&server.server)));
-    }
-    words
 }
 
 #[cfg(test)]
 mod tests {
+    use stapled_core::overview::{Server, ServerState, State};
+
     use super::*;
 
     fn row(state: State, servers: &[ServerState]) -> Row {
@@ -226,27 +127,13 @@ mod tests {
 
     #[test]
     fn the_worst_row_decides_the_exit_code() {
-        use State::*;
         for (rows, expected) in [
             (vec![], 0),
-            (vec![row(Good, &[])], 0),
-            (vec![row(Good, &[ServerState::Confirmed, ServerState::NotWanted])], 0),
-            (vec![row(Expired, &[]), row(NotApplicable, &[]), row(NoCertificate, &[])], 0),
-            (vec![row(Good, &[ServerState::Confirmed, ServerState::Failed])], 1),
-            (vec![row(Good, &[ServerState::Pending])], 1),
-            (vec![row(Good, &[ServerState::Withdrawn])], 1),
-            (vec![row(Failed, &[ServerState::Confirmed])], 1),
-            (vec![row(Good, &[ServerState::Confirmed]), row(Problem, &[])], 1),
-            (vec![row(Unreadable, &[])], 1),
-            (vec![row(Waiting, &[])], 1),
-            (vec![row(MustStapleWithoutUrl, &[])], 1),
-            (vec![row(Revoked, &[ServerState::Withdrawn]), row(Good, &[ServerState::Confirmed])], 3),
-            (vec![row(Revoked, &[]), row(Problem, &[])], 3),
+            (vec![row(State::Good, &[ServerState::Confirmed, ServerState::NotWanted])], 0),
+            (vec![row(State::Good, &[ServerState::Confirmed]), row(State::Problem, &[])], 1),
+            (vec![row(State::Revoked, &[]), row(State::Problem, &[])], 3),
         ] {
-            let count = rows.len();
-            let Summary { rows, totals } = Summary::with(rows);
-            assert_eq!(totals.exit_code, expected, "{rows:?}");
-            assert_eq!(totals.counts.total, count);
+            assert_eq!(Totals::from(Summary::with(rows).totals).exit_code, expected);
         }
     }
 
@@ -256,7 +143,7 @@ mod tests {
         bad.certificate = Some("a\nb".to_owned());
         bad.servers.last_mut().unwrap().what = Some("/s: does not exist".to_owned());
         let mut out = Vec::new();
-        Summary::with(vec![bad]).write_table(&mut out, Columns::Few, false).unwrap();
+        write_table(&Summary::with(vec![bad]), &mut out, Columns::Few, false).unwrap();
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         assert_eq!(lines.len(), 4, "{text}");
@@ -270,7 +157,8 @@ mod tests {
     #[test]
     fn json_ends_with_the_totals() {
         let mut out = Vec::new();
-        Summary::with(vec![row(State::Revoked, &[])]).write_json(&mut out).unwrap();
+        let Summary { rows, totals } = Summary::with(vec![row(State::Revoked, &[])]);
+        write_json(&rows, &totals.into(), &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         let objects: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(objects.len(), 2);

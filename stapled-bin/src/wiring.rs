@@ -4,13 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use stapled_core::event::Observer;
-use stapled_core::io::file::FileSink;
 use stapled_core::io::http::HttpFetcherError;
 use stapled_core::io::issuers::IssuerDirectory;
 use stapled_core::stapler::{BuildError, Stapler};
 use stapled_haproxy::{Haproxys, Processes};
 
-use crate::configuration::{Configuration, StapleFiles};
+use crate::configuration::Configuration;
 use crate::haproxys::{self, HaproxyError};
 use crate::network::TIMEOUT;
 
@@ -72,10 +71,8 @@ pub(crate) fn join(
         builder = builder.issuer_store(store);
     }
     // Files first: what is not delivered to a server is there for its next start.
-    match &configuration.staple_files {
-        StapleFiles::Nowhere => {}
-        StapleFiles::BesideCertificates => builder = builder.sink(FileSink::new()),
-        StapleFiles::In(directory) => builder = builder.sink(FileSink::new().staple_dir(directory)),
+    if let Some(sink) = configuration.staple_files.sink() {
+        builder = builder.sink(sink);
     }
     Ok(builder.groups(haproxys.groups()).build()?)
 }

@@ -2,7 +2,10 @@
 //!
 //! A [`Row`] says what an operator wants to know: the state, the reason, since when, when it is tried again, and what each
 //! server has. Its [`Verdict`] says whether an operator must act, and [`Totals`] count rows by state. With the feature
-//! `serde`, rows and totals are written and read as JSON objects whose names are stable.
+//! `serde`, rows and totals are written and read as JSON objects whose names are stable. A [`summary`] has both, and each
+//! problem in words.
+
+pub mod summary;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -178,6 +181,9 @@ pub struct Totals {
     pub undelivered: usize,
     /// Must-staple certificates that clients refuse because a staple is missing.
     pub outages: usize,
+    /// The most urgent verdict of a row. Not a part of the JSON object.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub verdict: Verdict,
 }
 
 impl Row {
@@ -360,6 +366,7 @@ impl Totals {
         *count += 1;
         self.undelivered += row.undelivered();
         self.outages += usize::from(row.outage);
+        self.verdict = self.verdict.max(row.verdict());
     }
 }
 

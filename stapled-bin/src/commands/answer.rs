@@ -7,6 +7,7 @@ use stapled_core::io::http::HttpFetcherError;
 
 use super::input::InputError;
 use crate::fault::ConfigurationError;
+use crate::haproxys::HaproxyError;
 use crate::stderr::fail;
 
 /// The exit code of a valid response that says good, and of everything else that is in order.
@@ -33,6 +34,8 @@ pub(crate) enum CommandError {
     Http(#[from] HttpFetcherError),
     #[error(transparent)]
     Setting(#[from] ConfigurationError),
+    #[error(transparent)]
+    Haproxy(#[from] HaproxyError),
     #[error("cannot start: {0}")]
     Start(io::Error),
     #[error("the answer cannot be written to standard output: {error}")]
@@ -49,9 +52,9 @@ pub(crate) fn answer(out: &mut dyn Write, answer: &str, code: u8) -> Result<u8, 
 pub(crate) fn exit(ended: Result<u8, CommandError>) -> ExitCode {
     match ended {
         Ok(code) => ExitCode::from(code),
-        Err(error @ (CommandError::Input(_) | CommandError::Http(_) | CommandError::Setting(_))) => fail(&error, USAGE),
         // A reader that closed the pipe has seen enough; the exit code stays.
         Err(CommandError::Output { error, code }) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(code),
-        Err(error) => fail(&error, UNANSWERED),
+        Err(error @ (CommandError::Start(_) | CommandError::Output { .. })) => fail(&error, UNANSWERED),
+        Err(error) => fail(&error, USAGE),
     }
 }

@@ -5,12 +5,13 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::{ArgGroup, Args};
 use stapled_core::overview::Row;
+use stapled_core::overview::summary::Summary;
 
-use super::answer::{CommandError, UNANSWERED, UNREACHABLE, USAGE};
+use super::answer::{CommandError, UNANSWERED, UNREACHABLE};
 use crate::control::client::{DaemonArguments, Line, whole_names};
 use crate::control::protocol::{Question, Which};
 use crate::stderr::say;
-use crate::summary::{Columns, Summary};
+use crate::summary::{Columns, write_table};
 use crate::text::visible;
 
 /// Make the running daemon ask the CAs now, past caches and pauses
@@ -79,13 +80,7 @@ Exit codes:
 
 impl Renew {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
-        let client = match self.daemon.client() {
-            Ok(client) => client,
-            Err(error) => {
-                say(&error);
-                return Ok(USAGE);
-            }
-        };
+        let client = self.daemon.client()?;
         let which = match &self.responder {
             Some(responder) => Which::Responder(responder.clone()),
             None if self.all => Which::All,
@@ -123,9 +118,9 @@ impl Renew {
             code = code.max(1);
         }
         if !self.json {
-            let summary = Summary { rows, totals: last.totals };
+            let summary = Summary { rows, totals: last.totals.counts };
             let written = match self.wait {
-                Some(_) => summary.write_table(out, Columns::Outcome, io::stdout().is_terminal()),
+                Some(_) => write_table(&summary, out, Columns::Outcome, io::stdout().is_terminal()),
                 None => writeln!(
                     out,
                     "certificates that the CAs are asked about: {}; `stapled status` shows the results, --wait waits for them",

@@ -4,12 +4,13 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
 use stapled_core::overview::Row;
+use stapled_core::overview::summary::Summary;
 
-use super::answer::{CommandError, UNANSWERED, UNREACHABLE, USAGE};
+use super::answer::{CommandError, UNANSWERED, UNREACHABLE};
 use crate::control::client::{Client, ClientError, DaemonArguments, Line, whole_names};
 use crate::control::protocol::{Last, Question};
 use crate::stderr::say;
-use crate::summary::{Columns, Summary};
+use crate::summary::{Columns, write_table};
 
 /// Ask the running daemon for the state of everything
 ///
@@ -46,13 +47,7 @@ Exit codes:
 
 impl Status {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
-        let client = match self.daemon.client() {
-            Ok(client) => client,
-            Err(error) => {
-                say(&error);
-                return Ok(USAGE);
-            }
-        };
+        let client = self.daemon.client()?;
         let question = Question::Status { of: whole_names(&self.of) };
         let answered = match self.json {
             true => client.ask(&question, &mut |line, _| writeln!(out, "{line}")),
@@ -85,7 +80,7 @@ fn table(client: &Client, question: &Question, out: &mut dyn Write) -> io::Resul
         Ok(())
     })?;
     if let Ok(Last { daemon, .. }) = &answered {
-        Summary::with(rows).write_table(out, Columns::Times, io::stdout().is_terminal())?;
+        write_table(&Summary::with(rows), out, Columns::Times, io::stdout().is_terminal())?;
         writeln!(
             out,
             "stapled {}, process {}, running since {}, configured {}",

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use stapled_core::clock::{Clock, SystemClock};
-use stapled_core::overview::{RenewalState, Row};
+use stapled_core::overview::{RenewalState, Row, Totals};
 use stapled_core::stapler::{Asked, Handle, HandleError, Renewed, Selection};
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use super::known::Known;
 use super::protocol::{Done, Progress, Which};
 use super::reply::{Lines, PART, blocking, refuse, send};
-use crate::summary::Totals;
 
 /// How often a waiting client gets a line of progress.
 const BEAT: Duration = Duration::from_secs(1);
@@ -58,7 +57,7 @@ pub(super) async fn renew(
     let state = if deadline.is_some() { RenewalState::Pending } else { RenewalState::Asked };
     answer.send_open(writer, &handle, &asked, state).await?;
     answer.send_places(writer, &handle, &which).await?;
-    let mut totals = answer.totals;
+    let mut totals = crate::summary::Totals::from(answer.totals);
     if deadline.is_none() {
         // The results are not known yet.
         totals.exit_code = 0;

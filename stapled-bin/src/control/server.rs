@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stapled_core::event::About;
-use stapled_core::overview::{Row, State};
+use stapled_core::overview::{Row, State, Totals};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,7 +18,6 @@ use super::protocol::{MAX_QUESTION, Question};
 use super::renewal::renew;
 use super::reply::{Lines, PART, blocking, in_time, refuse, send};
 use super::socket::ControlSocket;
-use crate::summary::Totals;
 
 /// How many questions are answered at once; others wait to be accepted.
 const ANSWERS: usize = 8;
@@ -108,7 +107,7 @@ async fn status(writer: &mut (impl AsyncWriteExt + Unpin), known: &Known, of: Ve
     for rows in places.chunks(PART) {
         send_rows(writer, rows, &mut totals).await?;
     }
-    send(writer, &known.last(totals)).await
+    send(writer, &known.last(totals.into())).await
 }
 
 async fn send_rows(writer: &mut (impl AsyncWriteExt + Unpin), rows: &[Row], totals: &mut Totals) -> io::Result<()> {

@@ -4,7 +4,8 @@
 //! From the ground up:
 //!
 //! - `problem`: what can be found, one enum for each subject, with severity, reason code, wording and remedy; `finding`
-//!   is one problem and its admin socket; `report` is everything that was found; `json` is that as JSON.
+//!   is one problem and its admin socket; `report` is everything that was found; `json` is that as JSON, `words`
+//!   as text for people.
 //! - `rules`: the settings of the stapler that count.
 //! - `inputs` scans the stapler's sources and asks the running HAProxys; `contents` reads files; `items` compares sources
 //!   with running HAProxys and names the certificates.
@@ -27,6 +28,7 @@ mod rules;
 mod run;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use finding::Finding;
 #[cfg(feature = "serde")]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use stapled_core::io::file::FileSink;
 use stapled_core::overrides::ResponderOverrides;
 use stapled_core::staple::JudgePolicy;
 
@@ -19,6 +20,17 @@ pub enum StapleFiles {
     BesideCertificates,
     /// Beside the certificates; those that cannot lie there, in this directory.
     In(PathBuf),
+}
+
+impl StapleFiles {
+    /// The sink that writes there; `None`: no file is written.
+    pub fn sink(&self) -> Option<FileSink> {
+        match self {
+            StapleFiles::Nowhere => None,
+            StapleFiles::BesideCertificates => Some(FileSink::new()),
+            StapleFiles::In(directory) => Some(FileSink::new().staple_dir(directory)),
+        }
+    }
 }
 
 /// The settings of the stapler.

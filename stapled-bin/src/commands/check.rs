@@ -1,18 +1,15 @@
 //! `stapled check`: what an operator runs before and after stapled is pointed at a HAProxy. It changes nothing.
 //!
-//! The library makes the findings ([`stapled_haproxy::check`]); this module has the arguments, and [`render`] shows the
-//! report.
-
-mod render;
+//! The library makes the findings and their text ([`stapled_haproxy::check`]); this module has the arguments.
 
 use std::io::Write;
 
 use clap::{Arg, Args};
-use stapled_haproxy::check::{Report, StapleFiles};
-use stapled_haproxy::{Haproxys, Processes};
+use stapled_haproxy::Processes;
+use stapled_haproxy::check::Report;
 
-use super::answer::{CommandError, GOOD, UNANSWERED, USAGE};
-use crate::configuration::{self, Configuration};
+use super::answer::{CommandError, GOOD, UNANSWERED, answer};
+use crate::configuration::Configuration;
 use crate::fault::ConfigurationError;
 use crate::haproxys::{self, HaproxyError};
 use crate::options::arguments::{self, Options};
@@ -20,6 +17,7 @@ use crate::options::declaration::Section;
 use crate::options::table as option;
 use crate::progress::Terminal;
 use crate::stderr::say;
+use crate::text::json_line;
 use crate::wiring;
 
 /// Show what would be done for each certificate, and what stands in the way
@@ -88,41 +86,28 @@ impl Check {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let settings = &self.options.settings;
         let (json, quiet) = (settings.get(&option::JSON), settings.get(&option::QUIET));
-        let configuration = match self.configuration() {
-            Ok(configuration) => configuration,
-            Err(error) => {
-                say(&error);
-                return Ok(USAGE);
-            }
-        };
+        let configuration = self.configuration()?;
         let runtime = tokio::runtime::Runtime::new().map_err(CommandError::Start)?;
         let terminal = if quiet { Terminal::plain() } else { Terminal::with_bar() };
         let report = runtime.block_on(report(&configuration, &terminal));
         terminal.finish();
         // A file system that still hangs is left behind.
         runtime.shutdown_background();
-        let report = match report {
-            Ok(report) => report,
-            Err(error) => {
-                say(&error);
-                return Ok(USAGE);
-            }
-        };
-        let code = if report.needs_operator() { UNANSWERED } else { GOOD };
+        let report = report?;
         for note in &configuration.notes {
             say(&format!("note: {note}"));
         }
         if quiet {
-            render::problems(&report).for_each(|problem| say(&problem));
+            report.problems().for_each(|problem| say(&problem));
         } else if json {
-            render::remarks(&report).for_each(|remark| say(&remark));
+            report.remarks().for_each(|remark| say(&remark));
         }
-        let written = match (json, quiet) {
-            (true, _) => render::write_json(&report, out),
-            (false, true) => Ok(()),
-            (false, false) => render::write_words(&report, out),
+        let text = match (json, quiet) {
+            (true, _) => report.lines().map(|line| json_line(&line)).collect(),
+            (false, true) => String::new(),
+            (false, false) => report.to_string(),
         };
-        written.and_then(|()| out.flush()).map(|()| code).map_err(|error| CommandError::Output { error, code })
+        answer(out, &text, if report.needs_operator() { UNANSWERED } else { GOOD })
     }
 
     /// The daemon's configuration, by the same arguments.
@@ -134,16 +119,11 @@ impl Check {
 
 /// Checks everything that the configuration names, by the daemon's settings.
 async fn report(configuration: &Configuration, terminal: &Terminal) -> Result<Report, HaproxyError> {
-    let mut haproxys: Haproxys = haproxys::open(configuration, &Processes::for_one_scan())?;
-    let staple_files = match &configuration.staple_files {
-        configuration::StapleFiles::Nowhere => StapleFiles::Nowhere,
-        configuration::StapleFiles::BesideCertificates => StapleFiles::BesideCertificates,
-        configuration::StapleFiles::In(directory) => StapleFiles::In(directory.clone()),
-    };
+    let mut haproxys = haproxys::open(configuration, &Processes::for_one_scan())?;
     let check = haproxys
         .check()
         .judge_policy(configuration.judging)
-        .staple_files(staple_files)
+        .staple_files(configuration.staple_files.clone())
         .fetch_issuers(configuration.fetch_issuers)
         .issuer_directory(wiring::issuer_directory(configuration))
         .responder_overrides(configuration.network.overrides.clone())
