@@ -13,9 +13,7 @@
 use std::error::Error;
 
 use stapled_core::event::Event;
-use stapled_core::io::directory::DirectorySource;
-use stapled_core::io::file::FileSink;
-use stapled_core::stapler::Stapler;
+use stapled_core::{DirectorySource, FileSink, Stapler};
 use stapled_haproxy::HaproxySink;
 
 #[tokio::main]

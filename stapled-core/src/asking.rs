@@ -15,12 +15,12 @@ use rand::rngs::OsRng;
 
 use crate::chain::CertChain;
 use crate::clock::{Clock, SystemClock};
+use crate::describe::visible::without_credentials;
 use crate::exchange::inquiry::{Habits, Inquiry, NextQuestion, Trouble};
 use crate::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
 use crate::ocsp::{CertIdHash, CertStatus, OcspRequest};
 use crate::staple::{Judge, JudgePolicy, Judgement, Refusal};
 use crate::time::Timestamp;
-use crate::url_text::without_credentials;
 use attempt::Attempt;
 
 /// The length of a nonce in octets (RFC 9654 §2.1).
@@ -34,7 +34,7 @@ const NONCE_LENGTH: usize = 32;
 /// ```no_run
 /// # #[cfg(feature = "http")]
 /// # async fn ask(chain: &stapled_core::chain::CertChain) -> Result<(), stapled_core::exchange::inquiry::Trouble> {
-/// use stapled_core::io::http::HttpFetcher;
+/// use stapled_core::HttpFetcher;
 ///
 /// let fetcher = HttpFetcher::default();
 /// let urls = chain.end_entity().ocsp_urls();

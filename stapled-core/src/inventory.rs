@@ -1,4 +1,6 @@
 //! The inventory: every place, every certificate, and its state. The only state that the stages share.
+//!
+//! An [`Inventory`] returns copies of its contents. Their types are in [`standing`].
 
 // The records come first: `place`, `certificate_record` and `delivery`, with what they contain. `state` holds them behind
 // one lock. Each stage has a file of methods: `places` for the finder, `settled` for the parser, `renewals` for the renewer,
@@ -19,7 +21,7 @@ mod questions;
 mod renewal_memory;
 mod renewals;
 mod settled;
-mod standing;
+pub mod standing;
 mod state;
 mod succession;
 mod ticket;
@@ -33,8 +35,5 @@ pub(crate) use questions::{Foreign, Progress, Selected};
 pub(crate) use renewal_memory::{RenewalMemory, Validator};
 pub(crate) use renewals::{CertificateView, Kept, Recheck};
 pub(crate) use settled::Settled;
-pub use standing::{
-    CertificateStatus, DeliveryState, DeliveryStatus, PlaceState, PlaceStatus, ProblemStatus, Standing,
-};
 pub use state::Inventory;
 pub(crate) use ticket::Ticket;

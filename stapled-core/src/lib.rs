@@ -1,6 +1,6 @@
 //! OCSP staples, kept fresh in running TLS servers.
 //!
-//! A [`Stapler`](stapler::Stapler) joins [sources](source::CertSource) of certificates with [sinks](sink::StapleSink)
+//! A [`Stapler`] joins [sources](source::CertSource) of certificates with [sinks](sink::StapleSink)
 //! for their staples. Four stages around a [scheduler](scheduler::Scheduler) connect them: the *finder* lists the
 //! certificates, the *parser* reads them and finds their issuers, the *renewer* asks the CA's responders through a
 //! [fetcher](fetch::OcspFetcher), and the *adder* delivers staples to sinks. Each stage takes a task, does it, and
@@ -12,15 +12,13 @@
 //!
 //! # The modules, lowest layer first
 //!
-//! - [`time`], [`reason`], [`task`], [`url_text`]: instants, reason codes, the tasks that stages exchange, URLs as
-//!   text.
+//! - [`time`], [`reason`], [`task`]: instants, reason codes, the tasks that stages exchange.
 //! - [`ocsp`], [`certificate`], [`bundle`], [`chain`]: the formats on the wire and on disk.
 //! - [`staple`], [`refresh`]: which responses are valid, and when to ask again. Pure, as all above.
 //! - [`clock`], [`chance`], [`source`], [`fetch`], [`sink`], [`scheduler`], [`event`]: the traits that programs
 //!   implement.
 //! - [`overrides`], [`exchange`]: which responders are asked, and how one responder is asked. [`lookup`]: where a server
 //!   finds an issuer. Pure.
-//! - [`certificate_file`]: reads the file of a certificate and the files around it.
 //! - [`describe`], [`verdict`]: descriptions of responses, requests and certificates, and of the verdict on a response,
 //!   for display. Pure.
 //! - [`inventory`]: the state of every certificate. [`overview`]: the same state in rows for people and programs.
@@ -32,7 +30,6 @@
 mod adder;
 pub mod asking;
 mod cause;
-pub mod certificate_file;
 pub mod chance;
 pub mod clock;
 #[cfg(feature = "conformance")]
@@ -64,8 +61,15 @@ pub mod stapler;
 pub mod task;
 pub mod verdict;
 
+#[cfg(feature = "files")]
+pub use io::directory::DirectorySource;
+#[cfg(feature = "files")]
+pub use io::file::FileSink;
+#[cfg(feature = "http")]
+pub use io::http::HttpFetcher;
 pub use issuers::IssuerStore;
 pub use once::{OnceError, staple_once};
 pub use stapled_ocsp::{
-    Weak, bundle, certificate, chain, describe, exchange, hash, lookup, ocsp, reason, refresh, staple, time, url_text,
+    Weak, bundle, certificate, chain, describe, exchange, hash, lookup, ocsp, reason, refresh, staple, time,
 };
+pub use stapler::Stapler;

@@ -50,8 +50,8 @@ pub enum OnceError {
 /// ```no_run
 /// # #[cfg(feature = "http")]
 /// # async fn once() -> Result<(), Box<dyn std::error::Error>> {
+/// use stapled_core::HttpFetcher;
 /// use stapled_core::chain::CertChain;
-/// use stapled_core::io::http::HttpFetcher;
 ///
 /// let chain = CertChain::from_pem(&std::fs::read("/etc/ssl/site.pem")?)?;
 /// let staple = stapled_core::staple_once(&chain, &HttpFetcher::default()).await?;

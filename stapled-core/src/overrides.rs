@@ -4,7 +4,7 @@
 use url::{Host, ParseError, Url};
 
 use crate::certificate::Certificate;
-use crate::url_text::without_credentials;
+use crate::describe::visible::without_credentials;
 
 /// The largest number of overrides.
 const MAX_RULES: usize = 1024;

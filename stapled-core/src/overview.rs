@@ -14,8 +14,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{About, PlaceFault};
-use crate::inventory::{
-    CertificateStatus, DeliveryState, DeliveryStatus, Inventory, PlaceState, PlaceStatus, ProblemStatus, Standing,
+use crate::inventory::Inventory;
+use crate::inventory::standing::{
+    CertificateStatus, DeliveryState, DeliveryStatus, PlaceState, PlaceStatus, ProblemStatus, Standing,
 };
 use crate::ocsp::CertStatus;
 use crate::stapler::Outcome;

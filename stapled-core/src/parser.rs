@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use crate::bundle::{Bundle, BundleError};
 use crate::certificate::Certificate;
-use crate::certificate_file::{Around, ChainReader, ReadError, read_file};
 use crate::chain::{CertChain, ChainError};
 use crate::chance::Chance;
 use crate::event::{About, EventKind, Journal};
-use crate::inventory::{Displaced, Inventory, Kept, PlaceState, RenewalMemory, Settled};
+use crate::inventory::standing::PlaceState;
+use crate::inventory::{Displaced, Inventory, Kept, RenewalMemory, Settled};
+use crate::io::certificate_file::{Around, ChainReader, ReadError, read_file};
 use crate::lane;
 use crate::lookup::IssuerPlace;
 use crate::lookup::search::IssuerSearch;

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::ChainError;
 use crate::event::EventKind;
-use crate::inventory::{CertificateView, SinkNumber, Standing};
+use crate::inventory::standing::Standing;
+use crate::inventory::{CertificateView, SinkNumber};
 use crate::lane::Lane;
 use crate::queues;
 use crate::reason::ReasonCode;

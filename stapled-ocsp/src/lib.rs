@@ -5,8 +5,7 @@
 //!
 //! # Modules, from the ground up
 //!
-//! - [`time`], [`reason`], [`subject`], [`url_text`], [`hash`]: instants, reason codes, the identity of a certificate,
-//!   URLs as text, SHA-256.
+//! - [`time`], [`reason`], [`subject`], [`hash`]: instants, reason codes, the identity of a certificate, SHA-256.
 //! - [`ocsp`], [`certificate`], [`bundle`], [`chain`]: the objects on the wire and on disk, not verified.
 //! - [`lookup`]: where a server looks for the issuer of a certificate.
 //! - [`staple`]: the judgement. A [`Judge`](staple::Judge) is the only origin of a [`Staple`](staple::Staple).
@@ -37,6 +36,6 @@ mod signature;
 pub mod staple;
 pub mod subject;
 pub mod time;
-pub mod url_text;
+mod url_text;
 
 pub use signature::Weak;

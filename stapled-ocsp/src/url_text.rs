@@ -16,7 +16,7 @@ pub(crate) fn tidied(url: &str) -> String {
 /// last `@`.
 ///
 /// ```
-/// use stapled_ocsp::url_text::without_credentials;
+/// use stapled_ocsp::describe::visible::without_credentials;
 ///
 /// assert_eq!(without_credentials("http://user:secret@ocsp.example/ca"), "http://***@ocsp.example/ca");
 /// assert_eq!(without_credentials("http://ocsp.example/a@b"), "http://ocsp.example/a@b");

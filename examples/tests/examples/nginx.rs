@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::time::Instant;
 
 use stapled_ca::{Issued, Key, KeyType};
-use stapled_core::inventory::DeliveryState;
+use stapled_core::inventory::standing::DeliveryState;
 use stapled_core::io::directory::DirectorySource;
 use stapled_core::stapler::Stapler;
 use stapled_tests::{PATIENCE, Running, wait_for};

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use stapled_core::certificate_file::{ReadError, read_file};
+use stapled_core::io::certificate_file::{ReadError, read_file};
 use zeroize::Zeroizing;
 
 /// The largest file that is read, in bytes.

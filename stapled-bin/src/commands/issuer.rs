@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use stapled_core::bundle::{Bundle, BundleError};
 use stapled_core::certificate::Certificate;
-use stapled_core::certificate_file::issuer_file_of;
 use stapled_core::chain::{CertChain, ChainError};
 use stapled_core::fetch::OcspFetcher;
+use stapled_core::io::certificate_file::issuer_file_of;
 use stapled_core::lookup::search::IssuerSearch;
 use stapled_core::reason::ReasonCode;
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::Adder;
 use crate::event::EventKind;
-use crate::inventory::{CertificateView, Foreign, RenewalMemory, Standing};
+use crate::inventory::standing::Standing;
+use crate::inventory::{CertificateView, Foreign, RenewalMemory};
 use crate::ocsp::CertStatus;
 use crate::queues;
 use crate::scheduler::SchedulerError;

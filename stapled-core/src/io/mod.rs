@@ -1,5 +1,8 @@
 //! The default implementations of the traits: the code that uses files, sockets and timers.
+//!
+//! The ones that most programs use are at the root of the crate, too: `DirectorySource`, `FileSink`, `HttpFetcher`.
 
+pub mod certificate_file;
 #[cfg(feature = "files")]
 pub mod directory;
 #[cfg(feature = "files")]

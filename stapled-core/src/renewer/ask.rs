@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::parts::Renewer;
 use crate::asking::attempt::Attempt;
 use crate::asking::{Asked, Asking, Caches, Peers};
+use crate::describe::visible::without_credentials as shown;
 use crate::event::EventKind;
 use crate::exchange::inquiry::Trouble;
 use crate::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
@@ -24,7 +25,6 @@ use crate::sink::requirements_of;
 use crate::staple::{Refusal, Staple};
 use crate::task::{Queue, Subject};
 use crate::time::Timestamp;
-use crate::url_text::without_credentials as shown;
 
 /// How long one renewal may go on to further URLs: two responders that hang, each asked by GET and by POST, leave time for
 /// a third.

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use crate::chain::CertChain;
 use crate::event::About;
 use crate::finder::Finder;
-use crate::inventory::{CertificateStatus, Inventory, Progress, Selected, Standing, Ticket};
+use crate::inventory::standing::{CertificateStatus, Standing};
+use crate::inventory::{Inventory, Progress, Selected, Ticket};
 use crate::queues;
 use crate::responders::Responders;
 use crate::scheduler::{Scheduler, SchedulerError};
@@ -24,9 +25,8 @@ const CHECK: Duration = Duration::from_millis(20);
 /// can be used anywhere.
 ///
 /// ```no_run
-/// use stapled_core::io::directory::DirectorySource;
-/// use stapled_core::io::file::FileSink;
-/// use stapled_core::stapler::{Selection, Stapler};
+/// use stapled_core::stapler::Selection;
+/// use stapled_core::{DirectorySource, FileSink, Stapler};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let stapler = Stapler::builder().source(DirectorySource::new("/etc/ssl/private")).sink(FileSink::new()).build()?;

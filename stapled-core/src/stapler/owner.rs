@@ -36,9 +36,7 @@ const PASS_CHECK: Duration = Duration::from_millis(20);
 /// Keeps the staples of its sources' certificates fresh in its sinks.
 ///
 /// ```no_run
-/// use stapled_core::io::directory::DirectorySource;
-/// use stapled_core::io::file::FileSink;
-/// use stapled_core::stapler::Stapler;
+/// use stapled_core::{DirectorySource, FileSink, Stapler};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let stapler = Stapler::builder()

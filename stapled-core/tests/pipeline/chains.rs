@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stapled_ca::{Authority, KeyType};
-use stapled_core::inventory::{Inventory, PlaceState};
+use stapled_core::inventory::Inventory;
+use stapled_core::inventory::standing::PlaceState;
 use stapled_core::io::file::FileSink;
 use stapled_core::source::{CertSource, Scan, Sighting, SourceError, Version};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use stapled_core::inventory::Standing;
+use stapled_core::inventory::standing::Standing;
 use stapled_core::sink::Withdrawal;
 
 use crate::world::{Ca, DAY, HOUR, MINUTE, Mood, Server, Shared, World, with_issuer};

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use stapled_core::event::Event;
-use stapled_core::inventory::{DeliveryState, Inventory, Standing};
+use stapled_core::inventory::Inventory;
+use stapled_core::inventory::standing::{DeliveryState, Standing};
 use stapled_core::refresh::RefreshPolicy;
 use stapled_core::sink::Withdrawal;
 

@@ -27,7 +27,7 @@ use stapled_ca::Profile;
 use stapled_core::clock::SimulatedClock;
 use stapled_core::event::{EventKind, PlaceFault};
 use stapled_core::fetch::Method;
-use stapled_core::inventory::{DeliveryState, PlaceState, Standing};
+use stapled_core::inventory::standing::{DeliveryState, PlaceState, Standing};
 use stapled_core::sink::Withdrawal;
 use stapled_core::time::Timestamp;
 use world::{Ca, DAY, HOUR, MINUTE, Mood, START, Server, Shared, World, with_issuer};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use stapled_core::inventory::Standing;
+use stapled_core::inventory::standing::Standing;
 use stapled_core::ocsp::CertIdHash;
 use stapled_core::refresh::RefreshPolicy;
 use stapled_core::stapler::{Group, Stapler};

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use stapled_core::event::Severity;
-use stapled_core::inventory::Standing;
+use stapled_core::inventory::standing::Standing;
 use stapled_core::refresh::RefreshPolicy;
 use stapled_core::time::Timestamp;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use stapled_core::inventory::DeliveryState;
+use stapled_core::inventory::standing::DeliveryState;
 use stapled_core::ocsp::CertIdHash;
 use stapled_core::reason::ReasonCode;
 use stapled_core::sink::{Delivered, SinkError, Site, StapleSink, Withdrawal};

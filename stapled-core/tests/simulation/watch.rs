@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use stapled_core::event::{Event, EventKind, Observer};
 use stapled_core::fetch::{Answer, FetchError};
-use stapled_core::inventory::{DeliveryState, DeliveryStatus, Inventory, PlaceState, Standing};
+use stapled_core::inventory::Inventory;
+use stapled_core::inventory::standing::{DeliveryState, DeliveryStatus, PlaceState, Standing};
 use stapled_core::sink::{Site, Withdrawal};
 use stapled_core::staple::Staple;
 use stapled_core::time::Timestamp;

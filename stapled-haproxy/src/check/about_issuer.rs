@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stapled_core::certificate::Certificate;
-use stapled_core::certificate_file::IssuerFile;
 use stapled_core::chain::issuance::Issuance;
+use stapled_core::io::certificate_file::IssuerFile;
 use stapled_core::lookup::IssuerPlace;
 use stapled_core::ocsp::CertIdHash;
 

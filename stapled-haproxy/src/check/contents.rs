@@ -11,7 +11,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 use stapled_core::bundle::{Bundle, BundleError};
 use stapled_core::certificate::Certificate;
-use stapled_core::certificate_file::{Around, ChainReader, ReadError, read_file};
+use stapled_core::io::certificate_file::{Around, ChainReader, ReadError, read_file};
 use stapled_core::io::file::{codes, read_existing};
 use stapled_core::lookup::search::Surroundings;
 use stapled_core::reason::ReasonCode;

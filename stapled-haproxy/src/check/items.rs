@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use stapled_core::certificate_file::staple_file_of;
+use stapled_core::io::certificate_file::staple_file_of;
 use stapled_core::source::{Material, Scan, Sighting, SourceError, Version};
 
 use super::contents::Contents;

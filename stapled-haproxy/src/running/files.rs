@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use stapled_core::bundle::Bundle;
 use stapled_core::certificate::Certificate;
-use stapled_core::certificate_file::{ReadError, read_file};
+use stapled_core::io::certificate_file::{ReadError, read_file};
 
 use crate::cli::encoding::pem;
 use crate::cli::identity::{Identity, plain_serial};

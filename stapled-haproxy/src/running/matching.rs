@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stapled_core::certificate_file::staple_file_of;
+use stapled_core::io::certificate_file::staple_file_of;
 use stapled_core::source::{IssuerLookup, Scan, Sighting, SourceError, SourceProblem, Version};
 
 use crate::cli::process::Process;

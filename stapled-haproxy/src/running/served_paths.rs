@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use stapled_core::certificate_file::{issuer_file_of, staple_file_of};
+use stapled_core::io::certificate_file::{issuer_file_of, staple_file_of};
 use stapled_core::report::Reporter;
 use stapled_core::source::{CertSource, IssuerLookup, Material, Scan, Sighting, SourceError};
 

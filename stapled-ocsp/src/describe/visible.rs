@@ -1,6 +1,8 @@
-//! Text from certificates, servers and file names, made safe for a line of a terminal or a log.
+//! Text from certificates, servers, file names and URLs, made safe for a line of a terminal or a log.
 
 use std::fmt::{self, Display, Write};
+
+pub use crate::url_text::without_credentials;
 
 /// Shows text with every character escaped that can break a line, move a cursor or change the direction of reading. Names
 /// in certificates and names of files can contain such characters.

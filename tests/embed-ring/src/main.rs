@@ -8,10 +8,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCertUsingSni;
-use stapled_core::io::directory::DirectorySource;
-use stapled_core::io::file::FileSink;
-use stapled_core::io::http::HttpFetcher;
-use stapled_core::stapler::Stapler;
+use stapled_core::{DirectorySource, FileSink, HttpFetcher, Stapler};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -15,25 +15,24 @@ use stapled_structure::tokens::tokens;
 use stapled_structure::workspace::{Crate, crates};
 
 /// How many items the first level may have: a ratchet, which may only be lowered. The goal is 100.
-const FIRST_LEVEL: usize = 126;
+const FIRST_LEVEL: usize = 112;
 /// How many items there may be at all levels together: a ratchet, too.
 const ALL: usize = 183;
 
 /// The public items of a crate: the path of each definition, with the number of modules in its shortest public path.
 /// Those for authors of schedulers (`conformance`) do not count.
 fn items(one: &Crate) -> BTreeMap<String, usize> {
-    let mut items: BTreeMap<String, usize> = BTreeMap::new();
-    let mut note = |path: Vec<String>, depth: usize| {
-        let known = items.entry(path.join("::")).or_insert(depth);
-        *known = depth.min(*known);
-    };
+    // Each public path with its number of modules, and each re-exported path with the path that it stands for.
+    let mut paths: Vec<(String, usize)> = Vec::new();
+    let mut reexports: BTreeMap<String, String> = BTreeMap::new();
     let mut open = vec![Vec::<String>::new()];
     while let Some(module) = open.pop() {
         let source = std::fs::read_to_string(one.modules.file(&module).expect("a file")).unwrap();
         let public = public(&tokens(&source));
         let depth = module.len();
+        let of_module = |item: &String| [module.as_slice(), std::slice::from_ref(item)].concat();
         for item in &public.items {
-            note([module.as_slice(), std::slice::from_ref(item)].concat(), depth);
+            paths.push((of_module(item).join("::"), depth));
         }
         // A re-export of an item of the same crate. Re-exports of other crates' items and of modules are not items.
         for path in &public.uses {
@@ -41,13 +40,21 @@ fn items(one: &Crate) -> BTreeMap<String, usize> {
             let (item, parent) = target.split_last().expect("a path");
             assert_ne!(item, "*", "{} re-exports all of a module", module.join("::"));
             if one.modules.file(parent).is_some() && one.modules.file(&target).is_none() && !parent.is_empty() {
-                note(target, depth);
+                paths.push((target.join("::"), depth));
+                reexports.insert(of_module(item).join("::"), target.join("::"));
             }
         }
         let children = public.modules.iter().filter(|child| *child != "conformance");
-        let children = children.map(|child| [module.as_slice(), std::slice::from_ref(child)].concat());
         // The items of a module in the same file are listed already.
-        open.extend(children.filter(|child| one.modules.file(child).is_some()));
+        open.extend(children.map(of_module).filter(|child| one.modules.file(child).is_some()));
+    }
+    let mut items: BTreeMap<String, usize> = BTreeMap::new();
+    for (mut path, depth) in paths {
+        while let Some(target) = reexports.get(&path) {
+            path.clone_from(target);
+        }
+        let known = items.entry(path).or_insert(depth);
+        *known = depth.min(*known);
     }
     items
 }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::codes;
 use super::settings::Settings;
-use crate::certificate_file::issuer_file_of;
 use crate::hash::Sha256;
+use crate::io::certificate_file::issuer_file_of;
 use crate::io::stamp::Memory;
 use crate::io::watch::{FileId, Session, file_id};
 use crate::reason::ReasonCode;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::certificate_file::staple_file_of;
+use crate::io::certificate_file::staple_file_of;
 use crate::lookup::IssuerPlace;
 use crate::sink::Site;
 

@@ -3,8 +3,8 @@
 use url::{Host, Url};
 
 use super::address::AddressPolicy;
+use crate::describe::visible::without_credentials;
 use crate::fetch::FetchError;
-use crate::url_text::without_credentials;
 
 /// The longest URL that is asked, in bytes.
 const MAX_URL: usize = 2048;

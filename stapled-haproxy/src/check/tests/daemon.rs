@@ -9,7 +9,7 @@ use bytes::Bytes;
 use stapled_ca::{Authority, Key, KeyType, Profile};
 use stapled_core::chain::CertChain;
 use stapled_core::fetch::{Answer, FetchError, OcspFetcher, Question};
-use stapled_core::inventory::PlaceState;
+use stapled_core::inventory::standing::PlaceState;
 use stapled_core::lookup::IssuerPlace;
 use stapled_core::sink::{Delivered, SinkError, Site, StapleSink};
 use stapled_core::source::{CertSource, IssuerChains, IssuerLookup, Scan, Sighting, SourceError, Version};
