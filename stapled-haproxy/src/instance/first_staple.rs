@@ -99,7 +99,7 @@ impl FirstDelivery {
 impl FirstDeliverer<'_> {
     /// Delivers the staple under every name under which the certificate is loaded without one. Returns these names.
     pub(crate) async fn deliver(&mut self, first: &FirstDelivery) -> Result<LoadedNames, Error> {
-        let found = self.search(first).await?;
+        let found = used(self.search(first).await?, first)?;
         let mut delivered = Vec::new();
         let mut wrong_issuer = None;
         for Found { name, loaded } in found {
@@ -225,6 +225,17 @@ impl FirstDeliverer<'_> {
             ShowReply::NotFound => Err(Error::Dropped { name: name.as_str().to_owned() }),
             other => Err(not_shown(other)),
         }
+    }
+}
+
+/// The found certificates that clients see. HAProxy takes no response for a certificate that nothing uses, whatever a
+/// transaction says; the survey may not have listed such a certificate yet.
+fn used(mut found: Vec<Found>, first: &FirstDelivery) -> Result<Vec<Found>, Error> {
+    let unused = found.first().map(|found| Error::Unused { name: found.name.as_str().to_owned() });
+    found.retain(|found| first.is_known || !found.loaded.is_unused);
+    match unused {
+        Some(error) if found.is_empty() => Err(error),
+        _ => Ok(found),
     }
 }
 

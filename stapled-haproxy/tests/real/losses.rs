@@ -348,8 +348,9 @@ async fn a_certificate_that_comes_late_is_noticed() {
 
         let new = world.cert_file("new.pem");
         assert_eq!(failure(&world, &sink, &new).await.code(), codes::NOT_LOADED);
-        haproxy.ask(&format!("new ssl cert {}", new.name()));
-        haproxy.load(&new, false);
+        haproxy.load(&new, true);
+        // The survey has not listed it yet.
+        assert_eq!(failure(&world, &sink, &new).await.code(), codes::CERTIFICATE_UNUSED);
         // No client sees it yet, and HAProxy would not find it by its CertID.
         assert!(tokio::time::timeout(Duration::from_millis(200), sink.lost()).await.is_err(), "it is used nowhere");
         assert_eq!(failure(&world, &sink, &new).await.code(), codes::CERTIFICATE_UNUSED);
