@@ -106,3 +106,54 @@ pub const SOCKET_UNUSABLE: ReasonCode = ReasonCode::new("socket_unusable");
 pub const SOCKET_LEVEL: ReasonCode = ReasonCode::new("socket_level");
 /// The configuration has no admin socket.
 pub const SOCKET_MISSING_IN_CONFIGURATION: ReasonCode = ReasonCode::new("no_admin_socket");
+
+// Names of events that sinks and sources report by themselves.
+
+/// Another client stapled a revoked certificate again.
+pub(crate) const WITHDRAWN_AGAIN: ReasonCode = ReasonCode::new("withdrawn_again");
+/// A change that another client began was committed with a first staple.
+pub(crate) const FOREIGN_CHANGE_COMMITTED: ReasonCode = ReasonCode::new("foreign_change_committed");
+/// The configuration can be read in two ways.
+pub(crate) const CONFIGURATION_ADVICE: ReasonCode = ReasonCode::new("configuration_advice");
+/// A running HAProxy differs from its configuration.
+pub(crate) const CONFIGURATION_DIFFERS: ReasonCode = ReasonCode::new("configuration_differs");
+/// A running HAProxy no longer differs from its configuration.
+pub(crate) const CONFIGURATION_AGREES: ReasonCode = ReasonCode::new("configuration_agrees");
+/// A process could not be asked for its certificates.
+pub(crate) const NOT_SURVEYED: ReasonCode = ReasonCode::new("not_surveyed");
+/// A worker of before a reload did not take a staple.
+pub(crate) const OLD_WORKER_WITHOUT: ReasonCode = ReasonCode::new("old_worker_without");
+/// A configuration that a process names could not be read.
+pub(crate) const CONFIGURATION_NOT_READ: ReasonCode = ReasonCode::new("configuration_not_read");
+
+// Findings of a check about certificates and their files.
+
+/// A file has certificates of authorities only.
+pub(crate) const ONLY_CA_CERTIFICATES: ReasonCode = ReasonCode::new("only_ca_certificates");
+/// A certificate names no OCSP responder, and needs no staple.
+pub(crate) const NO_OCSP_URL: ReasonCode = ReasonCode::new("no_ocsp_url");
+/// A certificate names no OCSP responder, and clients refuse it without a staple.
+pub(crate) const MUST_STAPLE_WITHOUT_URL: ReasonCode = ReasonCode::new("must_staple_without_url");
+/// HAProxy asks for the responses of a certificate itself.
+pub(crate) const TWO_WRITERS: ReasonCode = ReasonCode::new("two_writers");
+/// The issuer of a certificate is not known yet, and a stapler fetches it.
+pub(crate) const ISSUER_TO_BE_FETCHED: ReasonCode = ReasonCode::new("issuer_to_be_fetched");
+/// A staple lies beside a certificate whose issuer HAProxy does not find: HAProxy does not start.
+pub(crate) const STAPLE_WITHOUT_ISSUER: ReasonCode = ReasonCode::new("staple_without_issuer");
+/// The issuer file holds another certificate than the issuer.
+pub(crate) const WRONG_ISSUER_FILE: ReasonCode = ReasonCode::new("wrong_issuer_file");
+/// The staple in a file cannot be used.
+pub(crate) const STAPLE_FILE_UNUSABLE: ReasonCode = ReasonCode::new("staple_file_unusable");
+/// A staple file that the configuration names does not exist.
+pub(crate) const STAPLE_FILE_MISSING: ReasonCode = ReasonCode::new("staple_file_missing");
+/// The certificate is revoked.
+pub(crate) const REVOKED: ReasonCode = ReasonCode::new("revoked");
+/// The staple ends before HAProxy would serve it; the code of
+/// [`Requirements::check`](stapled_core::sink::Requirements::check).
+pub(crate) const EXPIRES_TOO_SOON: ReasonCode = ReasonCode::new("expires_too_soon");
+/// HAProxy has loaded certificates that none of the paths has.
+pub(crate) const NOT_IN_PATHS: ReasonCode = ReasonCode::new("not_in_paths");
+/// Nothing was found that could be stapled.
+pub(crate) const NO_CERTIFICATES: ReasonCode = ReasonCode::new("no_certificates");
+/// No staple goes to a running HAProxy: staples are written to files only.
+pub(crate) const NO_SOCKET: ReasonCode = ReasonCode::new("no_socket");

@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use crate::cli::error::quoted;
 use crate::cli::framing::{self, End, Ending, Following, Marks};
 use crate::cli::identity::Identity;
 use crate::cli::process::Process;
+use crate::cli::quoted::quoted;
 use crate::cli::reply::certificate::{ListReply, ShowReply, list, listed_name, show};
 use crate::cli::reply::environment::Environment;
 use crate::cli::reply::refusal::is_locked;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::{CertChain, ChainError};
+use stapled_core::event::PlaceFault;
 use stapled_core::io::file::codes as files;
 use stapled_core::lookup::IssuerPlace;
 use stapled_core::ocsp::CertStatus;
-use stapled_core::reason::ReasonCode;
 use stapled_core::source::Sighting;
 use stapled_core::staple::{Judge, Staple};
 use stapled_core::time::Timestamp;
@@ -25,9 +25,6 @@ use crate::codes;
 use crate::running::forecast::FirstStaple;
 use crate::running::snapshot::ServedCertificate;
 use crate::sink::haproxy_sink::HaproxySink;
-
-/// No staple goes to a running HAProxy: staples are written to files only.
-const NO_SOCKET: ReasonCode = ReasonCode::new("no_socket");
 
 /// A certificate and everything that was found around it.
 pub(super) struct Case<'a> {
@@ -312,7 +309,7 @@ impl Case<'_> {
         if !self.wants_staple() {
             let what = "it names no OCSP responder";
             return match self.end_entity.must_staple() {
-                true => Acceptance::no(ReasonCode::new("must_staple_without_url"), what),
+                true => Acceptance::no(codes::MUST_STAPLE_WITHOUT_URL, what),
                 false => Acceptance::not_needed(what),
             };
         }
@@ -324,18 +321,20 @@ impl Case<'_> {
             return Acceptance::no(unsupported.error.code(), "its issuer's signatures cannot be checked");
         }
         if self.issuer.is_err() && !is_fetched {
-            return Acceptance::no(ReasonCode::new("issuer_missing"), "its issuer is not known");
+            return Acceptance::no(PlaceFault::IssuerMissing.code(), "its issuer is not known");
         }
         if self.item.processes.is_empty() {
             let what = "nothing goes to a running HAProxy: staples are in files, which HAProxy reads when it starts";
-            return Acceptance::no(NO_SOCKET, what);
+            return Acceptance::no(codes::NO_SOCKET, what);
         }
         let firsts = self.item.processes.iter().filter_map(|&number| {
             let process = self.processes.get(number)?;
             Some(Acceptance { socket: Some(process.address.clone()), ..self.at(number, process) })
         });
         // The worst answer of all its HAProxys.
-        firsts.max_by_key(|first| first.answer).unwrap_or_else(|| Acceptance::unknown(NO_SOCKET, "there is no socket"))
+        firsts
+            .max_by_key(|first| first.answer)
+            .unwrap_or_else(|| Acceptance::unknown(codes::NO_SOCKET, "there is no socket"))
     }
 
     fn at(&self, number: usize, process: &Process) -> Acceptance {

@@ -9,7 +9,8 @@ use stapled_core::source::SourceError;
 
 use crate::cli::address::Address;
 use crate::cli::connection::Connection;
-use crate::cli::error::{Error, Failure};
+use crate::cli::error::Error;
+use crate::cli::failure::Failure;
 use crate::cli::level::Level;
 use crate::cli::process::Process;
 use crate::cli::reply::certificate::Loaded;

@@ -11,7 +11,8 @@ use stapled_core::source::{CertSource, Scan, SourceError};
 use tokio::time::Instant;
 
 use crate::cli::address::Address;
-use crate::cli::error::{Error, Failure};
+use crate::cli::error::Error;
+use crate::cli::failure::Failure;
 use crate::cli::reply::certificate::Loaded;
 use crate::configuration::HaproxyConfiguration;
 use crate::instance::lock::lock;

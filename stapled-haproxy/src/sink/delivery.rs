@@ -9,7 +9,8 @@ use stapled_core::staple::Staple;
 use stapled_core::time::Timestamp;
 use tokio::time::Instant;
 
-use crate::cli::error::{Error, Failure, Unconfirmed};
+use crate::cli::error::{Error, Unconfirmed};
+use crate::cli::failure::Failure;
 use crate::cli::identity::{Identity, plain_serial};
 use crate::cli::name::CliName;
 use crate::cli::payload::Payload;

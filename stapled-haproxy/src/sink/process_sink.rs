@@ -8,7 +8,8 @@ use stapled_core::staple::Staple;
 use stapled_core::time::Timestamp;
 use tokio::time::Instant;
 
-use crate::cli::error::{Error, Failure};
+use crate::cli::error::Error;
+use crate::cli::failure::Failure;
 use crate::cli::identity::{Identity, plain_serial};
 use crate::cli::process::Process;
 use crate::cli::reply::response::ShownResponse;

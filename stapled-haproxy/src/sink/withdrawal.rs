@@ -7,7 +7,8 @@ use stapled_core::chain::CertChain;
 use stapled_core::ocsp::CertIdHash;
 use stapled_core::sink::Withdrawal;
 
-use crate::cli::error::{Error, Failure, Unconfirmed};
+use crate::cli::error::{Error, Unconfirmed};
+use crate::cli::failure::Failure;
 use crate::cli::payload::Payload;
 use crate::cli::reply::response::PushReply;
 use crate::cli::withdrawal_token::WithdrawalToken;

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use crate::cli::address::Address;
 use crate::cli::connection::Connection;
-use crate::cli::error::{Error, Failure};
+use crate::cli::error::Error;
+use crate::cli::failure::Failure;
 use crate::cli::reply::workers::Worker;
 use crate::cli::route::Route;
 use crate::instance::lock::lock;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use stapled_core::bundle::BundleError;
 use stapled_core::chain::ChainError;
+use stapled_core::event::PlaceFault;
 use stapled_core::reason::ReasonCode;
 
 use super::severity::Severity;
@@ -112,16 +113,16 @@ impl CertificateProblem {
     /// The stable word for it.
     pub fn code(&self) -> ReasonCode {
         match self {
-            CertificateProblem::Unreadable { .. } => ReasonCode::new("unreadable_file"),
-            CertificateProblem::TooLarge { .. } => ReasonCode::new("too_large"),
-            CertificateProblem::NoCertificate { .. } => ReasonCode::new("no_certificate"),
-            CertificateProblem::Malformed { .. } => ReasonCode::new("malformed_certificate"),
-            CertificateProblem::OnlyAuthorities => ReasonCode::new("only_ca_certificates"),
+            CertificateProblem::Unreadable { .. } => PlaceFault::Unreadable.code(),
+            CertificateProblem::TooLarge { .. } => PlaceFault::TooLarge.code(),
+            CertificateProblem::NoCertificate { .. } => PlaceFault::NoCertificate.code(),
+            CertificateProblem::Malformed { .. } => PlaceFault::Malformed.code(),
+            CertificateProblem::OnlyAuthorities => codes::ONLY_CA_CERTIFICATES,
             CertificateProblem::Unusable { error, .. } => error.code(),
-            CertificateProblem::NoOcspUrl => ReasonCode::new("no_ocsp_url"),
-            CertificateProblem::MustStapleWithoutUrl => ReasonCode::new("must_staple_without_url"),
+            CertificateProblem::NoOcspUrl => codes::NO_OCSP_URL,
+            CertificateProblem::MustStapleWithoutUrl => codes::MUST_STAPLE_WITHOUT_URL,
             CertificateProblem::UnusableName { .. } => codes::UNUSABLE_NAME,
-            CertificateProblem::TwoWriters => ReasonCode::new("two_writers"),
+            CertificateProblem::TwoWriters => codes::TWO_WRITERS,
         }
     }
 

@@ -4,10 +4,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use stapled_core::chain::ChainError;
+use stapled_core::event::PlaceFault;
 use stapled_core::io::file::codes as files;
 use stapled_core::reason::ReasonCode;
 
 use super::severity::Severity;
+use crate::codes;
 
 /// A problem of a certificate's issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,13 +106,13 @@ impl IssuerProblem {
     /// The stable word for it.
     pub fn code(&self) -> ReasonCode {
         match self {
-            IssuerProblem::StapleWithoutIssuer { .. } => ReasonCode::new("staple_without_issuer"),
+            IssuerProblem::StapleWithoutIssuer { .. } => codes::STAPLE_WITHOUT_ISSUER,
             IssuerProblem::Unsupported { error } => error.code(),
-            IssuerProblem::Missing { url: Some(_), .. } => ReasonCode::new("issuer_to_be_fetched"),
-            IssuerProblem::Missing { .. } => ReasonCode::new("issuer_missing"),
+            IssuerProblem::Missing { url: Some(_), .. } => codes::ISSUER_TO_BE_FETCHED,
+            IssuerProblem::Missing { .. } => PlaceFault::IssuerMissing.code(),
             IssuerProblem::MistakenInFile { .. } | IssuerProblem::MistakenByProcess { .. } => files::WRONG_ISSUER_FIRST,
             IssuerProblem::Hidden { .. } => files::ISSUER_NOT_FOUND_BY_SERVER,
-            IssuerProblem::WrongIssuerFile { .. } => ReasonCode::new("wrong_issuer_file"),
+            IssuerProblem::WrongIssuerFile { .. } => codes::WRONG_ISSUER_FILE,
         }
     }
 

@@ -96,8 +96,8 @@ impl ProcessProblem {
             ProcessProblem::NotInConfiguration { .. } => codes::NOT_IN_CONFIGURATION,
             ProcessProblem::ForeignTransaction { .. } => codes::FOREIGN_TRANSACTION,
             ProcessProblem::SocketLevel { .. } => codes::SOCKET_LEVEL,
-            ProcessProblem::NotInPaths { .. } => ReasonCode::new("not_in_paths"),
-            ProcessProblem::NoCertificates { .. } => ReasonCode::new("no_certificates"),
+            ProcessProblem::NotInPaths { .. } => codes::NOT_IN_PATHS,
+            ProcessProblem::NoCertificates { .. } => codes::NO_CERTIFICATES,
         }
     }
 

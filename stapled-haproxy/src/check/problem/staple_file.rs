@@ -4,10 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use stapled_core::event::PlaceFault;
 use stapled_core::reason::ReasonCode;
 use stapled_core::time::Timestamp;
 
 use super::severity::Severity;
+use crate::codes;
 
 /// A problem of the file that HAProxy reads a certificate's staple from when it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,11 +87,11 @@ impl StapleFileProblem {
     /// The stable word for it.
     pub fn code(&self) -> ReasonCode {
         match self {
-            StapleFileProblem::Unreadable { .. } => ReasonCode::new("unreadable_file"),
-            StapleFileProblem::Revoked { .. } => ReasonCode::new("revoked"),
-            StapleFileProblem::Unusable { .. } => ReasonCode::new("staple_file_unusable"),
-            StapleFileProblem::ExpiresTooSoon { .. } => ReasonCode::new("expires_too_soon"),
-            StapleFileProblem::Missing { .. } => ReasonCode::new("staple_file_missing"),
+            StapleFileProblem::Unreadable { .. } => PlaceFault::Unreadable.code(),
+            StapleFileProblem::Revoked { .. } => codes::REVOKED,
+            StapleFileProblem::Unusable { .. } => codes::STAPLE_FILE_UNUSABLE,
+            StapleFileProblem::ExpiresTooSoon { .. } => codes::EXPIRES_TOO_SOON,
+            StapleFileProblem::Missing { .. } => codes::STAPLE_FILE_MISSING,
             StapleFileProblem::Unwritable { code, .. } | StapleFileProblem::DirectoryUnwritable { code, .. } => *code,
         }
     }

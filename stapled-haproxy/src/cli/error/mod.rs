@@ -1,23 +1,17 @@
-//! Why an exchange with HAProxy failed: the one error of this crate's code. Callers match on it; reason codes and texts
-//! are made from it here.
+//! Why an exchange with HAProxy failed: the one error of this crate's code, with the sentence of each variant. Callers match
+//! on it. Its reason codes are in `code`, its consequences for the caller in `consequence`.
+
+mod code;
+pub(crate) mod consequence;
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use stapled_core::reason::ReasonCode;
-use stapled_core::sink::SinkError;
-use stapled_core::source::SourceError;
-
 use crate::cli::name::NameError;
+use crate::cli::quoted::quoted;
 use crate::cli::transactions::Transactions;
 use crate::cli::withdrawal_token::NoToken;
-use crate::codes;
-
-/// The number of characters of a reply that a message repeats.
-const QUOTED: usize = 300;
-/// The code of [`Requirements::check`](stapled_core::sink::Requirements::check) for the same reason.
-const EXPIRES_TOO_SOON: ReasonCode = ReasonCode::new("expires_too_soon");
 
 /// Why an exchange with HAProxy failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -173,121 +167,6 @@ pub(crate) enum Unconfirmed {
     Garbled(String),
 }
 
-/// An error and the socket that it is about, for people and for other crates.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{socket}{}{error}", if .error.kind() == Kind::Unreachable { " " } else { ": " })]
-pub(crate) struct Failure {
-    pub(crate) socket: String,
-    pub(crate) error: Error,
-}
-
-/// The consequence of an error for the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    ExpiresTooSoon,
-    Unreachable,
-    NotYet,
-    Refused,
-}
-
-impl Error {
-    /// The error with its socket.
-    pub(crate) fn at(self, socket: &impl fmt::Display) -> Failure {
-        Failure { socket: socket.to_string(), error: self }
-    }
-
-    /// Whether HAProxy is not there, or does not answer.
-    pub(crate) fn is_unreachable(&self) -> bool {
-        self.kind() == Kind::Unreachable
-    }
-
-    /// Whether the condition may end by itself: a renewed file is being loaded.
-    pub(crate) fn is_not_yet(&self) -> bool {
-        matches!(
-            self,
-            Error::NotLoaded { .. }
-                | Error::Dropped { .. }
-                | Error::NoMatch
-                | Error::Differs { .. }
-                | Error::Unused { .. }
-        )
-    }
-
-    /// Whether the delivery may succeed if it is repeated at once: another client replaced the certificate meanwhile.
-    pub(crate) fn is_contradiction(&self) -> bool {
-        matches!(self, Error::NotConfirmed(_) | Error::CommitFailed { .. })
-    }
-
-    /// Whether the connection is unusable afterwards.
-    pub(crate) fn breaks_connection(&self) -> bool {
-        matches!(
-            self,
-            Error::Closed
-                | Error::ReplyTimeout(_)
-                | Error::ReplyTooLarge
-                | Error::Garbled(_)
-                | Error::IsMaster
-                | Error::IsNotMaster
-                | Error::WorkerGone
-                | Error::Socket(_)
-        )
-    }
-
-    fn kind(&self) -> Kind {
-        match self {
-            Error::SocketMissing
-            | Error::NotASocket
-            | Error::SocketPermission
-            | Error::SocketRefused
-            | Error::SocketBusy
-            | Error::ConnectTimeout(_)
-            | Error::Connect(_)
-            | Error::NotAList(_)
-            | Error::NoWorker
-            | Error::OtherProcess
-            | Error::ChannelStopped => Kind::Unreachable,
-            error if error.breaks_connection() => Kind::Unreachable,
-            Error::ClockSetBack => Kind::NotYet,
-            error if error.is_not_yet() => Kind::NotYet,
-            Error::ExpiresTooSoon => Kind::ExpiresTooSoon,
-            _ => Kind::Refused,
-        }
-    }
-
-    /// The stable code for people and programs outside.
-    pub(crate) fn code(&self) -> ReasonCode {
-        match self {
-            Error::SocketMissing => codes::SOCKET_MISSING,
-            Error::NotASocket => codes::NOT_A_SOCKET,
-            Error::SocketPermission => codes::SOCKET_PERMISSION,
-            Error::SocketRefused => codes::SOCKET_REFUSED,
-            Error::SocketBusy | Error::ConnectTimeout(_) => codes::CONNECT_TIMEOUT,
-            Error::Connect(_) | Error::Socket(_) => codes::SOCKET_ERROR,
-            Error::Closed | Error::OtherProcess => codes::CONNECTION_CLOSED,
-            Error::ReplyTimeout(_) => codes::REPLY_TIMEOUT,
-            Error::ReplyTooLarge => codes::REPLY_TOO_LARGE,
-            Error::Garbled(_) | Error::NotAList(_) => codes::GARBLED_REPLY,
-            Error::IsMaster | Error::IsNotMaster => codes::MASTER_SOCKET,
-            Error::WorkerGone | Error::NoWorker => codes::WORKER_GONE,
-            Error::ChannelStopped => codes::WRITER_STOPPED,
-            Error::ClockSetBack => codes::CLOCK_SET_BACK,
-            Error::ExpiresTooSoon => EXPIRES_TOO_SOON,
-            Error::Denied { .. } => codes::PERMISSION_DENIED,
-            Error::Rejected { .. } | Error::EndsTooSoon | Error::NoToken(_) => codes::REJECTED,
-            Error::NotLoaded { .. } | Error::Dropped { .. } | Error::NoMatch => codes::NOT_LOADED,
-            Error::Unused { .. } => codes::CERTIFICATE_UNUSED,
-            Error::Differs { .. } => codes::CERTIFICATE_DIFFERS,
-            Error::MixedUp { .. } => codes::CERTIFICATE_MIXED_UP,
-            Error::UnusableName { .. } => codes::UNUSABLE_NAME,
-            Error::WrongIssuerFirst { .. } => codes::WRONG_ISSUER_FIRST,
-            Error::ForeignTransaction(_) => codes::FOREIGN_TRANSACTION,
-            Error::TransactionsOff { .. } => codes::TRANSACTIONS_OFF,
-            Error::CommitFailed { .. } => codes::COMMIT_FAILED,
-            Error::NotConfirmed(_) => codes::NOT_CONFIRMED,
-        }
-    }
-}
-
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -308,38 +187,4 @@ impl fmt::Display for Foreign {
             Foreign::Certificate(name) => f.write_str(&quoted(name)),
         }
     }
-}
-
-impl From<Failure> for SinkError {
-    fn from(failure: Failure) -> Self {
-        let (code, what) = (failure.error.code(), failure.to_string());
-        match failure.error.kind() {
-            Kind::ExpiresTooSoon => SinkError::ExpiresTooSoon { what },
-            Kind::Unreachable => SinkError::Unreachable { code, what },
-            Kind::NotYet => SinkError::NotYet { code, what },
-            Kind::Refused => SinkError::Refused { code, what },
-        }
-    }
-}
-
-impl From<Failure> for SourceError {
-    fn from(failure: Failure) -> Self {
-        SourceError::new(failure.error.code(), failure.to_string())
-    }
-}
-
-/// A reply for a message: on one line, short, without control characters.
-pub(crate) fn quoted(said: &str) -> String {
-    let mut text = String::new();
-    for line in said.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        if !text.is_empty() {
-            text.push_str(" / ");
-        }
-        text.extend(line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(QUOTED));
-        if text.len() > QUOTED {
-            text.push('…');
-            break;
-        }
-    }
-    if text.is_empty() { "nothing".to_owned() } else { format!("`{text}`") }
 }
