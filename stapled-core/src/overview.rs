@@ -3,8 +3,9 @@
 //! A [`Row`] says what an operator wants to know: the state, the reason, since when, when it is tried again, and what each
 //! server has. Its [`Verdict`] says whether an operator must act, and [`Totals`] count rows by state. With the feature
 //! `serde`, rows and totals are written and read as JSON objects whose names are stable. A [`summary`] has both, and each
-//! problem in words.
+//! problem in words; a [`listing`] has the rows of a large inventory part by part.
 
+pub mod listing;
 pub mod summary;
 
 use std::borrow::Cow;
@@ -19,7 +20,7 @@ use crate::inventory::standing::{
     CertificateStatus, DeliveryState, DeliveryStatus, PlaceState, PlaceStatus, ProblemStatus, Standing,
 };
 use crate::ocsp::CertStatus;
-use crate::stapler::Outcome;
+use crate::stapler::{Outcome, Renewed};
 use crate::time::Timestamp;
 
 /// One certificate, or one place without a usable certificate. Times are RFC 3339.
@@ -220,8 +221,16 @@ impl Row {
         })
     }
 
+    /// The row of a certificate that was renewed on demand, at the time `now`.
+    pub fn of_renewed(renewed: &Renewed, now: Timestamp) -> Row {
+        match renewed.status.as_ref().and_then(Row::of_certificate) {
+            Some(row) => row.outcome(renewed.outcome.into()),
+            None => Row::of_gone(&renewed.about, now),
+        }
+    }
+
     /// The row of a certificate that no place holds any more, at the time `now`.
-    pub fn of_gone(about: &About, now: Timestamp) -> Row {
+    fn of_gone(about: &About, now: Timestamp) -> Row {
         Row {
             state: State::NoCertificate,
             outcome: Some(Outcome::Gone.into()),

@@ -114,6 +114,23 @@ impl Bundle {
         certificates_only(bytes)
     }
 
+    /// The certificate of a file that a server would present: the first certificate that is not a CA's, or the first of
+    /// all if every one is a CA's.
+    ///
+    /// # Errors
+    ///
+    /// The file has no certificate, or one that cannot be read and might be the one.
+    pub fn served(bytes: &[u8]) -> Result<Certificate, BundleError> {
+        let bundle = Bundle::read(bytes)?;
+        let end_entity = bundle.end_entity().cloned();
+        // A broken certificate might be the one.
+        match (end_entity, bundle.broken.into_iter().next()) {
+            (Some(end_entity), _) => Ok(end_entity),
+            (None, Some((_, error))) => Err(error),
+            (None, None) => bundle.certificates.into_iter().next().ok_or(BundleError::NoCertificate),
+        }
+    }
+
     /// The certificate that a server would present: the first certificate that is not a CA's.
     pub fn end_entity(&self) -> Option<&Certificate> {
         self.certificates.iter().find(|certificate| !certificate.is_ca())

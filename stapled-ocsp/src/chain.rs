@@ -9,7 +9,7 @@ use self::issuance::Issuance;
 use crate::bundle::{Bundle, BundleError};
 use crate::certificate::{Certificate, CertificateError, hex_upper};
 use crate::hash::Sha256;
-use crate::ocsp::{CertId, CertIdHash};
+use crate::ocsp::{CertId, CertIdHash, OcspResponse};
 use crate::reason::ReasonCode;
 use crate::subject::Subject;
 use crate::time::Timestamp;
@@ -196,6 +196,12 @@ impl CertChain {
     pub fn is_named_by(&self, cert_id: &CertId) -> bool {
         cert_id.serial_number == self.end_entity.serial()
             && cert_id.hash().is_some_and(|hash| self.cert_id(hash).names_same(cert_id))
+    }
+
+    /// Whether these bytes are an OCSP response about this certificate, whatever its status and its signature.
+    pub fn is_answered_by(&self, response: &[u8]) -> bool {
+        let Ok(OcspResponse::Basic(basic)) = OcspResponse::from_der(response) else { return false };
+        basic.responses.iter().any(|single| self.is_named_by(&single.cert_id))
     }
 
     /// Checks that the certificate can use a staple at this time: it is valid, and it is for TLS servers.

@@ -38,6 +38,16 @@ pub enum Method {
     Post,
 }
 
+impl Method {
+    /// The name of the method in HTTP: `GET` or `POST`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+        }
+    }
+}
+
 /// The answer of a responder.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {

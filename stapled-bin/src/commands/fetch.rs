@@ -5,26 +5,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use stapled_core::asking::Asking;
 use stapled_core::asking::attempt::Attempt;
+use stapled_core::bundle::Bundle;
 use stapled_core::chain::CertChain;
-use stapled_core::exchange::inquiry::Trouble;
-use stapled_core::fetch::{FetchError, Method};
+use stapled_core::fetch::Method;
 use stapled_core::io::file::read_existing;
 use stapled_core::io::http::HttpFetcher;
-use stapled_core::ocsp::{CertIdHash, CertStatus, OcspResponse};
+use stapled_core::ocsp::{CertIdHash, CertStatus};
 use stapled_core::overrides::ResponderOverrides;
 use stapled_core::reason::ReasonCode;
-use stapled_core::staple::Judgement;
-use stapled_core::verdict::{Verdict, end_entity};
+use stapled_core::verdict::Verdict;
 use stapled_haproxy::HaproxySink;
 
 use super::answer::{CommandError, UNANSWERED, answer};
-use super::input::{self, Input, MAX_FILE};
-use super::issuer::{self, NoIssuer};
+use super::input::{self, Input};
+use super::issuer;
 use super::report::exit_code;
 use crate::judging::Judging;
 use crate::network::NetworkArguments;
@@ -123,32 +121,20 @@ enum HashOption {
     Sha256,
 }
 
-/// One question and its result, as JSON shows it.
-#[derive(Clone, Debug, Serialize)]
-struct AttemptRow {
-    url: String,
-    address: Option<String>,
-    method: &'static str,
-    hash: &'static str,
-    http_status: Option<u16>,
-    content_type: Option<String>,
-    milliseconds: u64,
-    bytes: Option<usize>,
-    outcome: &'static str,
-    detail: Option<String>,
-}
-
 /// Everything that was found out.
-#[derive(Clone, Debug, Serialize)]
-struct Found {
-    certificate: Option<String>,
-    issuer: Option<String>,
-    attempts: Vec<AttemptRow>,
-    url: Option<String>,
+#[derive(Debug, Serialize)]
+struct Found<'a> {
+    certificate: Option<&'a str>,
+    issuer: Option<&'a str>,
+    attempts: &'a [Attempt],
+    url: Option<&'a str>,
     saved: Option<String>,
     removed: Option<String>,
     #[serde(flatten)]
     verdict: Verdict,
+    /// Why the file of `--output` is not as it should be.
+    #[serde(skip)]
+    fault: Option<String>,
 }
 
 impl Fetch {
@@ -171,57 +157,53 @@ impl Fetch {
         overrides: &ResponderOverrides,
         out: &mut dyn Write,
     ) -> Result<u8, CommandError> {
-        let certificate = match input::read(&self.cert)? {
-            Input::Bytes(bytes) => bytes,
-            Input::TooLarge => {
-                return self.end_early(out, ReasonCode::new("too_large"), format!("CERT: more than {MAX_FILE} bytes"));
-            }
-        };
-        let end_entity = match end_entity(&certificate) {
-            Ok(end_entity) => Arc::new(end_entity),
-            Err(error) => {
-                return self.end_early(
-                    out,
-                    ReasonCode::new("malformed"),
-                    format!("the certificate cannot be read: {error}"),
-                );
-            }
-        };
-        let found = match &self.issuer {
-            Some(file) => issuer::in_file(&end_entity, file),
-            None => issuer::around(&end_entity, &self.cert, &certificate, &fetcher).await,
-        };
-        let (chain, issuer) = match found {
+        let (chain, issuer) = match self.chain(&fetcher).await? {
             Ok(found) => found,
-            Err(NoIssuer::Input(error)) => return Err(error.into()),
-            Err(error) => return self.end_early(out, error.code(), error.to_string()),
+            Err(verdict) => return self.end_early(out, verdict),
         };
-        drop(certificate);
+        let end_entity = chain.end_entity();
         let urls = match &self.url {
             // Only the responder that was named.
             Some(url) => vec![url.trim().to_owned()],
-            None => overrides.urls_of(&end_entity),
+            None => overrides.urls_of(end_entity),
         };
         if !self.json {
-            let name = visible(end_entity.name());
-            self.say(
-                out,
-                &format!("{name}, serial number {}; issuer: {}\n", end_entity.serial_hex(), visible(&issuer)),
-            )?;
+            let (name, serial) = (visible(end_entity.name()), end_entity.serial_hex());
+            self.say(out, &format!("{name}, serial number {serial}; issuer: {}\n", visible(&issuer)))?;
         }
         let mut written = Ok(());
         let asking = self.asking(&chain);
         let show = |attempt: &Attempt| {
             if !self.json && written.is_ok() {
-                written = self.say(out, &AttemptRow::of(attempt).in_words());
+                written = self.say(out, &attempt.to_string());
             }
         };
         let asked = asking.ask(&urls, &fetcher, show).await;
         written?;
         match asked {
-            Ok(attempts) => self.conclude(out, &chain, issuer, &attempts),
-            Err(unasked) => self.end_early(out, unasked.code(), unasked.to_string()),
+            Ok(attempts) => self.conclude(out, &chain, &issuer, &attempts),
+            Err(unasked) => self.end_early(out, Verdict::invalid(unasked.code(), unasked.to_string())),
         }
+    }
+
+    /// The certificate with its issuer, and where that was found; or why a chain cannot be had. The outer error is that of a
+    /// file.
+    async fn chain(&self, fetcher: &HttpFetcher) -> Result<Result<issuer::Found, Verdict>, CommandError> {
+        let certificate = match input::read(&self.cert)? {
+            Input::Bytes(bytes) => bytes,
+            Input::TooLarge => return Ok(Err(input::too_large("CERT"))),
+        };
+        let end_entity = match Bundle::served(&certificate) {
+            Ok(end_entity) => Arc::new(end_entity),
+            Err(error) => {
+                let what = format!("the certificate cannot be read: {error}");
+                return Ok(Err(Verdict::invalid(ReasonCode::new("malformed"), what)));
+            }
+        };
+        Ok(match &self.issuer {
+            Some(file) => issuer::in_file(&end_entity, file)?,
+            None => issuer::around(&end_entity, &self.cert, &certificate, fetcher).await,
+        })
     }
 
     /// The questions that the options choose.
@@ -245,89 +227,44 @@ impl Fetch {
         &self,
         out: &mut dyn Write,
         chain: &CertChain,
-        issuer: String,
+        issuer: &str,
         attempts: &[Attempt],
     ) -> Result<u8, CommandError> {
-        let best = best_of(attempts);
-        let verdict = verdict(chain, attempts, best);
-        let mut code = if best.is_some() { exit_code(&verdict) } else { UNANSWERED };
-        let Kept { saved, removed, fault } = best.map(|best| self.keep(chain, best)).unwrap_or_default();
-        if fault.is_some() {
-            code = UNANSWERED;
-        }
-        let url = best.map(|best| best.url.clone());
-        let text = if self.json {
-            let certificate = Some(chain.end_entity().name().to_owned());
-            let attempts = attempts.iter().map(AttemptRow::of).collect();
-            json_line(&Found { certificate, issuer: Some(issuer), attempts, url, saved, removed, verdict })
-        } else {
-            let mut text = match &url {
-                Some(_) => verdict.to_string(),
-                None => {
-                    let code = verdict.status.err().map(|code| code.as_str()).unwrap_or_default();
-                    format!("NO ANSWER ({code}): {}\n", visible(&verdict.detail))
-                }
-            };
-            if let Some(path) = &self.output {
-                let what = match (&saved, &removed) {
-                    (Some(_), _) => "saved to",
-                    (None, Some(_)) => "the certificate is revoked: removed its staple from",
-                    (None, None) => "nothing saved to",
-                };
-                text.push_str(&format!("{what} {}\n", visible(&path.display().to_string())));
+        let best = Attempt::best_of(attempts);
+        let verdict = match best.or(attempts.first()) {
+            Some(attempt) => attempt.verdict(chain, &HaproxySink::default_requirements()),
+            None => {
+                let what =
+                    "the certificate names no OCSP responder: name one with --url; servers need no staple for it";
+                Verdict::invalid(ReasonCode::new("no_ocsp_url"), what).about(chain)
             }
-            text
         };
+        let mut found = Found {
+            certificate: Some(chain.end_entity().name()),
+            issuer: Some(issuer),
+            attempts,
+            url: best.map(|best| best.url.as_str()),
+            ..Found::of(verdict)
+        };
+        if let (Some(best), Some(path)) = (best, &self.output) {
+            found.keep(chain, best, path, self.save_any);
+        }
+        let code = match (best, &found.fault) {
+            (Some(_), None) => exit_code(&found.verdict),
+            _ => UNANSWERED,
+        };
+        let text = if self.json { json_line(&found) } else { found.in_words(self.output.as_deref()) };
         let code = answer(out, &text, code)?;
-        if let Some(fault) = fault {
-            say(&fault);
+        if let Some(fault) = &found.fault {
+            say(fault);
         }
         Ok(code)
     }
 
-    /// Saves the answer, or removes the staple of a revoked certificate, where the options say so.
-    fn keep(&self, chain: &CertChain, best: &Attempt) -> Kept {
-        let Some(path) = &self.output else { return Kept::default() };
-        let name = path.display().to_string();
-        let status = best.judgement().map(|judgement| judgement.status);
-        let mut kept = Kept::default();
-        if self.save_any || status == Some(CertStatus::Good) {
-            match save(path, &to_save(best)) {
-                Ok(()) => return Kept { saved: Some(name), ..kept },
-                Err(error) => kept.fault = Some(format!("{name} cannot be written: {error}")),
-            }
-        }
-        if !matches!(status, Some(CertStatus::Revoked { .. })) {
-            return kept;
-        }
-        match remove_staple(path, chain) {
-            Ok(true) => kept.removed = Some(name),
-            Ok(false) => {}
-            Err(error) => {
-                let what = "holds a staple of this certificate, which is revoked, and cannot be removed";
-                kept.fault = Some(format!("{name} {what}: {error}; remove it"));
-            }
-        }
-        kept
-    }
-
     /// Says why nothing was asked.
-    fn end_early(&self, out: &mut dyn Write, code: ReasonCode, detail: String) -> Result<u8, CommandError> {
-        let verdict = Verdict::invalid(code, detail);
+    fn end_early(&self, out: &mut dyn Write, verdict: Verdict) -> Result<u8, CommandError> {
         let exit = exit_code(&verdict);
-        let text = if self.json {
-            json_line(&Found {
-                certificate: None,
-                issuer: None,
-                attempts: Vec::new(),
-                url: None,
-                saved: None,
-                removed: None,
-                verdict,
-            })
-        } else {
-            verdict.to_string()
-        };
+        let text = if self.json { json_line(&Found::of(verdict)) } else { verdict.to_string() };
         answer(out, &text, exit)
     }
 
@@ -336,111 +273,70 @@ impl Fetch {
     }
 }
 
-/// What was done with the file of `--output`.
-#[derive(Default)]
-struct Kept {
-    saved: Option<String>,
-    removed: Option<String>,
-    /// Why the file is not as it should be.
-    fault: Option<String>,
-}
+impl Found<'_> {
+    /// A verdict before any question.
+    fn of(verdict: Verdict) -> Self {
+        Found {
+            certificate: None,
+            issuer: None,
+            attempts: &[],
+            url: None,
+            saved: None,
+            removed: None,
+            verdict,
+            fault: None,
+        }
+    }
 
-impl AttemptRow {
-    fn of(attempt: &Attempt) -> Self {
-        let answer = attempt.answer.as_ref().map(|(answer, _)| answer);
-        let http_status = match &attempt.trouble {
-            Some(Trouble::Fetch(FetchError::Status { status, .. })) => Some(*status),
-            _ => answer.map(|_| 200),
+    /// Saves the answer in the file of `--output` where it is good or `any` is saved. Otherwise removes the staple of a
+    /// revoked certificate from it.
+    fn keep(&mut self, chain: &CertChain, best: &Attempt, path: &Path, any: bool) {
+        let name = path.display().to_string();
+        let is_good = best.judgement().is_some_and(|judgement| judgement.status == CertStatus::Good);
+        if any || is_good {
+            match save(path, &best.response()) {
+                Ok(()) => {
+                    self.saved = Some(name);
+                    return;
+                }
+                Err(error) => self.fault = Some(format!("{name} cannot be written: {error}")),
+            }
+        }
+        if !best.is_revoked() {
+            return;
+        }
+        match remove_staple(path, chain) {
+            Ok(true) => self.removed = Some(name),
+            Ok(false) => {}
+            Err(error) => {
+                let what = "holds a staple of this certificate, which is revoked, and cannot be removed";
+                self.fault = Some(format!("{name} {what}: {error}; remove it"));
+            }
+        }
+    }
+
+    /// As lines for people. `output` is the file of `--output`.
+    fn in_words(&self, output: Option<&Path>) -> String {
+        let mut text = match (self.url, self.verdict.status) {
+            (None, Err(code)) => format!("NO ANSWER ({code}): {}\n", visible(&self.verdict.detail)),
+            _ => self.verdict.to_string(),
         };
-        AttemptRow {
-            url: attempt.url.clone(),
-            address: answer.and_then(|answer| answer.from).map(|address| address.ip().to_string()),
-            method: match attempt.method {
-                Method::Get => "GET",
-                Method::Post => "POST",
-            },
-            hash: attempt.hash.name(),
-            http_status,
-            content_type: answer.and_then(|answer| answer.content_type.clone()),
-            milliseconds: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
-            bytes: answer.map(|answer| answer.body.as_ref().map_or(0, Bytes::len)),
-            outcome: match (&attempt.trouble, attempt.judgement().map(|judgement| judgement.status)) {
-                (Some(trouble), _) => trouble.code().as_str(),
-                (None, Some(CertStatus::Revoked { .. })) => "revoked",
-                (None, _) => "good",
-            },
-            detail: attempt
-                .trouble
-                .as_ref()
-                .filter(|trouble| !matches!(trouble, Trouble::Unknown))
-                .map(Trouble::to_string),
+        if let Some(path) = output {
+            let what = match (&self.saved, &self.removed) {
+                (Some(_), _) => "saved to",
+                (None, Some(_)) => "the certificate is revoked: removed its staple from",
+                (None, None) => "nothing saved to",
+            };
+            text.push_str(&format!("{what} {}\n", visible(&path.display().to_string())));
         }
+        text
     }
-
-    /// As a line for people, and a second for what is wrong.
-    fn in_words(&self) -> String {
-        let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-        let status = or_dash(self.http_status.map(|status| format!("HTTP {status}")));
-        let bytes = or_dash(self.bytes.map(|bytes| format!("{bytes} bytes")));
-        let mut words = format!(
-            "  {:<4} {:<7} {status:<8} {bytes:>11} {:>6} ms  {:<22} {}\n",
-            self.method,
-            self.hash,
-            self.milliseconds,
-            self.outcome,
-            visible(&self.url),
-        );
-        if let Some(address) = &self.address {
-            words.insert_str(words.len().saturating_sub(1), &format!(" ({})", visible(address)));
-        }
-        if let Some(detail) = &self.detail {
-            words.push_str(&format!("       {}\n", visible(detail)));
-        }
-        words
-    }
-}
-
-/// The attempt whose answer says most: believed before judged, judged before refused; of equals the first. `None`: no answer
-/// came.
-fn best_of(attempts: &[Attempt]) -> Option<&Attempt> {
-    let rank = |attempt: &&Attempt| (attempt.is_believed(), attempt.judgement().is_some());
-    let answered = attempts.iter().filter(|attempt| attempt.answer.is_some());
-    // Of equals, the last one is the maximum.
-    answered.rev().max_by_key(rank)
-}
-
-/// The verdict on the best answer, or on the absence of any.
-fn verdict(chain: &CertChain, attempts: &[Attempt], best: Option<&Attempt>) -> Verdict {
-    if let Some((best, (answer, judged))) = best.and_then(|best| Some((best, best.answer.as_ref()?))) {
-        let requirements = HaproxySink::default_requirements();
-        let response = answer.body.clone().unwrap_or_default();
-        return Verdict::of(judged, &response, chain, best.at, &requirements);
-    }
-    let invalid = match attempts.first().and_then(|first| first.trouble.as_ref()) {
-        Some(trouble) => Verdict::invalid(trouble.code(), format!("no responder answered: {trouble}")),
-        None => {
-            let what = "the certificate names no OCSP responder: name one with --url; servers need no staple for it";
-            Verdict::invalid(ReasonCode::new("no_ocsp_url"), what)
-        }
-    };
-    invalid.about(chain)
-}
-
-/// The staple where the answer is one, in its smallest form; otherwise the answer as it came.
-fn to_save(best: &Attempt) -> Bytes {
-    let staple = best.judgement().and_then(Judgement::staple);
-    let answer = || best.answer.as_ref().and_then(|(answer, _)| answer.body.clone()).unwrap_or_default();
-    staple.map_or_else(answer, |staple| staple.response().clone())
 }
 
 /// Removes a response about this certificate, so that no server takes it up; anything else stays. Returns whether one was
 /// removed.
 fn remove_staple(path: &Path, chain: &CertChain) -> std::io::Result<bool> {
-    let Some(kept) = read_existing(path)? else { return Ok(false) };
-    let is_about = match OcspResponse::from_der(&kept) {
-        Ok(OcspResponse::Basic(basic)) => basic.responses.iter().any(|single| chain.is_named_by(&single.cert_id)),
-        _ => false,
-    };
+    let is_about = read_existing(path)?.is_some_and(|kept| chain.is_answered_by(&kept));
     if is_about {
         std::fs::remove_file(path)?;
     }

@@ -7,6 +7,8 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use stapled_core::io::certificate_file::{ReadError, read_file};
+use stapled_core::reason::ReasonCode;
+use stapled_core::verdict::Verdict;
 use zeroize::Zeroizing;
 
 /// The largest file that is read, in bytes.
@@ -65,6 +67,11 @@ pub(crate) fn read(path: &Path) -> Result<Input, InputError> {
         Err(ReadError::Unreadable(error)) => Err(unreadable(error)),
         Err(_) => Err(InputError::NotAFile { path: path.to_owned() }),
     }
+}
+
+/// The verdict on a file of this option with more than [`MAX_FILE`] bytes.
+pub(crate) fn too_large(option: &str) -> Verdict {
+    Verdict::invalid(ReasonCode::new("too_large"), format!("{option}: more than {MAX_FILE} bytes"))
 }
 
 /// Refuses paths of which more than one means standard input. Each has the name of its option.

@@ -6,10 +6,11 @@ use std::io::{self, IsTerminal, Write};
 use clap::{ArgGroup, Args};
 use stapled_core::overview::Row;
 use stapled_core::overview::summary::Summary;
+use stapled_core::stapler::Selection;
 
 use super::answer::{CommandError, UNANSWERED, UNREACHABLE};
 use crate::control::client::{DaemonArguments, Line, whole_names};
-use crate::control::protocol::{Question, Which};
+use crate::control::protocol::Question;
 use crate::stderr::say;
 use crate::summary::{Columns, write_table};
 use crate::text::visible;
@@ -82,9 +83,9 @@ impl Renew {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let client = self.daemon.client()?;
         let which = match &self.responder {
-            Some(responder) => Which::Responder(responder.clone()),
-            None if self.all => Which::All,
-            None => Which::Certificates(whole_names(&self.certificates)),
+            Some(responder) => Selection::Responder(responder.clone()),
+            None if self.all => Selection::All,
+            None => Selection::Certificates(whole_names(&self.certificates)),
         };
         let question = Question::Renew { which, wait: self.wait };
         let shows_progress = io::stderr().is_terminal();

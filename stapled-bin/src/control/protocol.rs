@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use stapled_core::stapler::Selection;
 
 use crate::summary::Totals;
 
@@ -21,20 +22,11 @@ pub(crate) enum Question {
     /// Ask the CAs now.
     Renew {
         /// About which certificates.
-        which: Which,
+        which: Selection,
         /// How many seconds the answer may wait for the results. None: it does not wait.
         #[serde(default)]
         wait: Option<u32>,
     },
-}
-
-/// A choice of certificates.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Which {
-    All,
-    Responder(String),
-    Certificates(Vec<String>),
 }
 
 /// A line that shows how far a long answer is.

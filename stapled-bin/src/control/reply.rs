@@ -1,44 +1,49 @@
-//! Lines of an answer, written within a deadline.
+//! An answer to a client: objects, one per line, written within a deadline.
 
 use std::io;
 use std::time::Duration;
 
 use serde::Serialize;
+use stapled_core::overview::{Row, Totals};
 use tokio::io::AsyncWriteExt;
+use tokio::net::unix::OwnedWriteHalf;
 
 use super::protocol::Refusal;
 
 /// How long a client may take to read a part of an answer.
 const READING: Duration = Duration::from_secs(10);
-/// How many rows one part of an answer has.
-pub(super) const PART: usize = 128;
 
-/// A part of an answer: objects, one per line.
-#[derive(Default)]
-pub(super) struct Lines(Vec<u8>);
-
-impl Lines {
-    pub(super) fn add(&mut self, object: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer(&mut self.0, object)?;
-        self.0.push(b'\n');
-        Ok(())
-    }
-
-    pub(super) async fn send(self, writer: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<()> {
-        in_time(READING, writer.write_all(&self.0)).await
-    }
+/// An answer, with the totals of the rows that were sent.
+pub(super) struct Answer {
+    pub(super) writer: OwnedWriteHalf,
+    pub(super) totals: Totals,
 }
 
-/// Sends one object.
-pub(super) async fn send(writer: &mut (impl AsyncWriteExt + Unpin), object: &impl Serialize) -> io::Result<()> {
-    let mut lines = Lines::default();
-    lines.add(object)?;
-    lines.send(writer).await
-}
+impl Answer {
+    /// Sends one object.
+    pub(super) async fn send(&mut self, object: &impl Serialize) -> io::Result<()> {
+        self.send_each([object]).await
+    }
 
-/// Refuses a question.
-pub(super) async fn refuse(writer: &mut (impl AsyncWriteExt + Unpin), why: &str) -> io::Result<()> {
-    send(writer, &Refusal { error: why.to_owned() }).await
+    /// Sends rows, and counts them.
+    pub(super) async fn send_rows(&mut self, rows: &[Row]) -> io::Result<()> {
+        rows.iter().for_each(|row| self.totals.count(row));
+        self.send_each(rows).await
+    }
+
+    /// Sends the only object of an answer that is refused.
+    pub(super) async fn refuse(&mut self, why: &str) -> io::Result<()> {
+        self.send(&Refusal { error: why.to_owned() }).await
+    }
+
+    async fn send_each(&mut self, objects: impl IntoIterator<Item: Serialize>) -> io::Result<()> {
+        let mut lines = Vec::new();
+        for object in objects {
+            serde_json::to_writer(&mut lines, &object)?;
+            lines.push(b'\n');
+        }
+        in_time(READING, self.writer.write_all(&lines)).await
+    }
 }
 
 /// The result of `work`, or an error after `patience`.

@@ -54,6 +54,11 @@ struct Inner {
 
 /// Selects certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case", deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub enum Selection {
     /// All certificates that want a staple.

@@ -9,5 +9,5 @@ mod serialize;
 mod value;
 mod words;
 
-pub use question::{Question, end_entity};
+pub use question::Question;
 pub use value::{Status, Verdict};

@@ -39,7 +39,7 @@ impl Question<'_> {
     /// The verdict. Any bytes have one.
     pub fn verdict(&self) -> Verdict {
         let malformed = |detail: String| Verdict::invalid(ReasonCode::new("malformed"), detail);
-        let certificate = match end_entity(self.certificate) {
+        let certificate = match Bundle::served(self.certificate) {
             Ok(certificate) => certificate,
             Err(what) => return malformed(format!("the certificate cannot be read: {what}")),
         };
@@ -62,23 +62,6 @@ impl Question<'_> {
             .delegates(self.delegates)
             .judge(response.clone());
         Verdict::of(&judged, &response, &chain, self.at, &self.requirements)
-    }
-}
-
-/// The certificate of a file that a server would present: the first end-entity certificate, or the first of all if every
-/// certificate is a CA's.
-///
-/// # Errors
-///
-/// The file has no certificate, or one that cannot be read and might be the one.
-pub fn end_entity(bytes: &[u8]) -> Result<Certificate, BundleError> {
-    let bundle = Bundle::read(bytes)?;
-    let end_entity = bundle.end_entity().cloned();
-    // A broken certificate might be the one.
-    match (end_entity, bundle.broken.into_iter().next()) {
-        (Some(end_entity), _) => Ok(end_entity),
-        (None, Some((_, error))) => Err(error),
-        (None, None) => bundle.certificates.into_iter().next().ok_or(BundleError::NoCertificate),
     }
 }
 

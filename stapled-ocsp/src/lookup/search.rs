@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::IssuerPlace;
+use crate::bundle::Bundle;
 use crate::certificate::Certificate;
 use crate::chain::{CertChain, ChainError};
 
@@ -43,6 +44,13 @@ impl IssuerSearch {
             }
         }
         None
+    }
+
+    /// The chain with an issuer from the contents of a file or of a caIssuers URL, which may hold no certificate.
+    pub fn among_contents(&mut self, contents: &[u8]) -> Option<CertChain> {
+        let certificates = Bundle::read_issuers(contents).map(|bundle| bundle.certificates).unwrap_or_default();
+        let candidates: Vec<_> = certificates.into_iter().map(Arc::new).collect();
+        self.among(&candidates)
     }
 
     /// The candidate that seems to be the issuer but cannot be checked, because its algorithm is not supported.

@@ -28,7 +28,6 @@ use crate::chain::CertChain;
 use crate::hash::Sha256;
 use crate::io::certificate_file::staple_file_of;
 use crate::lookup::IssuerPlace;
-use crate::ocsp::OcspResponse;
 use crate::reason::ReasonCode;
 use crate::sink::{Change, Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use crate::staple::Staple;
@@ -228,15 +227,6 @@ fn barred(sites: &[Site]) -> HashSet<PathBuf> {
     sites.iter().filter(|site| Place::of(site).is_barred()).filter_map(staple_path).collect()
 }
 
-/// Whether these bytes are a response about this certificate, whatever its status and signature.
-fn is_about(bytes: &[u8], chain: &CertChain) -> bool {
-    let Ok(OcspResponse::Basic(basic)) = OcspResponse::from_der(bytes) else { return false };
-    basic
-        .responses
-        .iter()
-        .any(|single| single.cert_id.hash().is_some_and(|hash| single.cert_id.names_same(&chain.cert_id(hash))))
-}
-
 impl Inner {
     /// The same settings, without files.
     fn settings(&self) -> Self {
@@ -416,7 +406,7 @@ impl Inner {
     fn take_away(&self, path: &Path, chain: &CertChain, site: &Site, why: Withdrawal) -> io::Result<()> {
         match read_existing(path) {
             // The file belongs to the certificate's successor or to another program.
-            Ok(Some(bytes)) if !is_about(&bytes, chain) => return Ok(()),
+            Ok(Some(bytes)) if !chain.is_answered_by(&bytes) => return Ok(()),
             Ok(Some(bytes)) if why == Withdrawal::Revoked => {
                 let written = Written { hash: Sha256::of(&bytes), subject: chain.subject().clone(), stat: None };
                 self.state().written.insert(path.to_owned(), written);
