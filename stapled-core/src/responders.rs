@@ -17,8 +17,11 @@ use crate::overrides::ResponderOverrides;
 use crate::task::{Queue, Subject};
 use crate::time::Timestamp;
 
-/// How many requests a responder gets at once before it has ever answered. A dead responder takes up no more than this.
+/// How many requests a responder gets at once before it has ever answered.
 const FIRST_SLOTS: usize = 1;
+/// How long the first request of such a responder may take before it gets one more: the certificate that was asked about
+/// first may be the only one for which it hangs. A dead responder takes up no more than these two.
+const FIRST_PATIENCE: Duration = Duration::from_secs(2);
 /// How many failures in a row open the breaker.
 const BREAKER_FAILURES: u32 = 8;
 /// How long the breaker stays open at first. The time doubles with each failed probe.
@@ -176,7 +179,20 @@ impl Responder {
     /// Waits for a slot at this responder. A renewal keeps it for all its requests: otherwise the first requests of all other
     /// renewals would come before its second one.
     pub(crate) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
+        if let Ok(slot) = tokio::time::timeout(FIRST_PATIENCE, self.slots.acquire()).await {
+            return slot.ok();
+        }
+        self.allow_second();
         self.slots.acquire().await.ok()
+    }
+
+    /// Allows a second request at once to a responder that has never answered.
+    fn allow_second(&self) {
+        let mut state = self.state();
+        if state.granted == FIRST_SLOTS && state.granted < state.limit {
+            state.granted += 1;
+            self.slots.add_permits(1);
+        }
     }
 
     /// Waits until the rate allows another request.
@@ -329,6 +345,20 @@ mod tests {
             assert_eq!(responder.slots.available_permits(), expected);
         }
         assert_eq!(Responder::new(1, None).slots.available_permits(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_responder_that_never_answered_gets_a_second_request_after_a_while_and_no_third() {
+        let responder = Responder::new(32, None);
+        let _first = responder.slot().await.unwrap();
+        let begun = Instant::now();
+        let _second = responder.slot().await.unwrap();
+        assert_eq!(begun.elapsed(), FIRST_PATIENCE);
+        assert!(tokio::time::timeout(Duration::from_secs(600), responder.slot()).await.is_err(), "a third request");
+
+        let responder = Responder::new(1, None);
+        let _only = responder.slot().await.unwrap();
+        assert!(tokio::time::timeout(Duration::from_secs(600), responder.slot()).await.is_err(), "its limit is one");
     }
 
     #[tokio::test(start_paused = true)]
