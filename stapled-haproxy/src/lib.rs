@@ -47,7 +47,7 @@ pub use cli::name::NameError;
 pub use cli::transactions::Transactions;
 pub use haproxy::{Compared, Comparison, Haproxy, HaproxyBuilder, Haproxys, NamedSockets, Processes};
 pub use running::difference::Difference;
-pub use running::forecast::FirstStaple;
+pub use running::forecast::{FirstStaple, NoFirstStaple};
 pub use running::served_paths::ServedPaths;
 pub use running::snapshot::{ProcessSnapshot, ServedCertificate};
 pub use running::source::HaproxySource;

@@ -17,12 +17,12 @@ use super::finding::Finding;
 use super::inputs::Process;
 use super::issuer::{Issuer, NotFound};
 use super::items::{Item, Origin};
-use super::problem::{CertificateProblem, HeldBy, ProcessProblem, Reported, StapleFileProblem};
+use super::problem::{CertificateProblem, HeldBy, ProcessProblem, StapleFileProblem};
 use super::report::{Acceptance, CertificateReport, Description, KeptStaple};
 use super::rules::{Rules, StapleFiles};
 use crate::cli::name::NameError;
 use crate::codes;
-use crate::running::forecast::FirstStaple;
+use crate::running::forecast::{FirstStaple, NoFirstStaple};
 use crate::running::snapshot::ServedCertificate;
 use crate::sink::haproxy_sink::HaproxySink;
 
@@ -226,8 +226,8 @@ impl Case<'_> {
 
     /// A first staple that is not to be brought while HAProxy runs.
     fn transactions_off(&self, first: &Acceptance) -> Option<Finding> {
-        let code = first.code.filter(|code| *code == codes::TRANSACTIONS_OFF)?;
-        let problem = Reported::new(code, &first.what);
+        let Some(NoFirstStaple::TransactionsOff(transactions)) = first.refusal else { return None };
+        let problem = ProcessProblem::TransactionsOff { transactions };
         Some(match &first.socket {
             Some(socket) => Finding::at(socket, problem),
             None => Finding::new(problem),
@@ -366,7 +366,7 @@ impl Case<'_> {
             FirstStaple::Transaction { with_issuer: true } => {
                 Acceptance::yes(format!("by a transaction that brings the issuer along{fetched}"))
             }
-            FirstStaple::Refused { code, what } => Acceptance::no(code, what),
+            FirstStaple::Refused(why) => Acceptance::refused(why),
         }
     }
 }

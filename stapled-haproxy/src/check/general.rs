@@ -5,10 +5,9 @@ use std::collections::HashSet;
 use super::finding::Finding;
 use super::inputs::{Group, Inputs, Kind, Process};
 use super::items::{Item, Origin};
-use super::problem::{Problem, ProcessProblem, Reported};
+use super::problem::{ConfigurationProblem, Problem, ProcessProblem, Reported, Standing};
 use super::report::{CertificateReport, ProcessReport, Report, SourceReport};
-use crate::codes;
-use crate::configuration::{Configuration, Effect, Level, Warning};
+use crate::configuration::{Configuration, Effect, Level, LineProblem, Warning};
 use crate::haproxy::NamedSockets;
 use crate::running::difference::Difference;
 
@@ -57,16 +56,8 @@ fn others(inputs: &Inputs, items: &[&Item], certificates: &[CertificateReport]) 
         others.extend(group.failure().map(|(code, what)| Reported::new(code, what).into()));
         others.extend(problems(group, &inputs.processes));
         if let Some(configuration) = group.configuration() {
-            let is_confirmed = !group.processes.is_empty()
-                && group.processes.iter().all(|number| {
-                    !differing.contains(number)
-                        && inputs.processes.get(*number).is_some_and(|process| process.snapshot.is_ok())
-                });
-            let told = configuration
-                .warnings
-                .iter()
-                .filter_map(|warning| of_warning(warning, group, &inputs.processes, is_confirmed));
-            others.extend(told);
+            let of_warning = |warning| of_warning(warning, group, &inputs.processes, &differing);
+            others.extend(configuration.warnings.iter().filter_map(of_warning));
         }
     }
     let numbered = inputs.processes.iter().enumerate();
@@ -107,72 +98,66 @@ fn of_process(process: &Process) -> Vec<Finding> {
 fn other_configuration(latest: &Configuration, process: &Process) -> Option<Finding> {
     let differences = latest.differences(process.snapshot.as_ref().ok()?);
     let other = differences.into_iter().find(|found| matches!(found, Difference::OtherConfiguration { .. }))?;
-    let problem = Reported::new(other.code(), &format!("{}: {other}", process.address));
-    Some(Finding::at(&process.address, problem))
+    let socket = process.address.clone();
+    Some(Finding::at(&process.address, ProcessProblem::OtherConfiguration { socket, difference: other }))
 }
 
 /// A configuration without a socket.
 fn no_socket(group: &Group) -> Option<Finding> {
     let Kind::Configuration { latest, named_sockets: NamedSockets::Used } = &group.kind else { return None };
-    let is_it = |warning: &&Warning| warning.code == codes::SOCKET_MISSING_IN_CONFIGURATION;
+    let is_it = |warning: &&Warning| warning.problem == LineProblem::NoSocket;
     let warning = latest.warnings.iter().find(is_it).filter(|_| group.processes.is_empty())?;
-    Some(Reported::new(warning.code, &warning.to_string()).into())
+    Some(ConfigurationProblem::new(warning, Standing::Open).into())
 }
 
-fn of_warning(warning: &Warning, group: &Group, processes: &[Process], is_confirmed: bool) -> Option<Finding> {
-    let code = warning.code;
-    if code == codes::SOCKET_MISSING_IN_CONFIGURATION {
-        return None;
-    }
-    // The process that was asked reports its own level.
-    let has_told = |number: &usize| {
-        processes.get(*number).is_some_and(|process| {
-            let address = process.address.to_string();
-            let is_told = match &process.snapshot {
-                Ok(snapshot) => snapshot.level.is_some(),
-                Err(error) => error.code == codes::PERMISSION_DENIED,
-            };
-            is_told && warning.what.contains(&address)
-        })
+/// A problem of a line. `differing` has the processes that have loaded other certificates than the sources name.
+fn of_warning(warning: &Warning, group: &Group, processes: &[Process], differing: &HashSet<usize>) -> Option<Finding> {
+    let standing = match &warning.problem {
+        // A finding of the source: see `no_socket`.
+        LineProblem::NoSocket => return None,
+        // The process that was asked reports its own level.
+        LineProblem::LowLevel { socket } if asked(group, processes).any(|process| process.has_told_level(socket)) => {
+            return None;
+        }
+        LineProblem::LowLevel { .. } => Standing::Open,
+        problem if problem.effect() == Effect::LeftOut => Standing::Open,
+        LineProblem::UnusableSocket { .. } if group.processes.is_empty() => Standing::Open,
+        LineProblem::UnusableSocket { .. } => Standing::Harmless,
+        _ if is_confirmed(group, processes, differing) => Standing::Confirmed,
+        LineProblem::RelativePath { .. } => {
+            let mut snapshots = asked(group, processes).filter_map(|process| process.snapshot.as_ref().ok());
+            let directory = snapshots.find_map(|snapshot| snapshot.working_directory.clone());
+            directory.map_or(Standing::Harmless, Standing::WorksIn)
+        }
+        _ => Standing::Harmless,
     };
-    if code == codes::SOCKET_LEVEL && group.processes.iter().any(has_told) {
-        return None;
-    }
-    let problem = Reported::new(code, &warning.to_string());
-    if warning.effect == Effect::LeftOut || code == codes::SOCKET_LEVEL {
-        return Some(problem.into());
-    }
-    if code == codes::SOCKET_UNUSABLE {
-        return Some(if group.processes.is_empty() { problem } else { problem.noted() }.into());
-    }
-    if is_confirmed {
-        let what = format!("{}; the running HAProxy has just these certificates, so it is well", problem.what);
-        return Some(Reported { what, remedy: None, ..problem.noted() }.into());
-    }
-    let snapshots = group.processes.iter().filter_map(|number| processes.get(*number)?.snapshot.as_ref().ok());
-    let directory = snapshots.filter_map(|snapshot| snapshot.working_directory.as_ref()).next();
-    let problem = match directory.filter(|_| code == codes::RELATIVE_PATH) {
-        Some(directory) => problem.remedy(format!(
-            "start stapled in {}, too, where HAProxy works (systemd: WorkingDirectory=), or have absolute paths in its \
-             configuration",
-            directory.display()
-        )),
-        None => problem.noted(),
+    Some(ConfigurationProblem::new(warning, standing).into())
+}
+
+/// Whether all running HAProxys of a configuration have just the certificates that it names.
+fn is_confirmed(group: &Group, processes: &[Process], differing: &HashSet<usize>) -> bool {
+    let is_it = |number: &usize| {
+        !differing.contains(number) && processes.get(*number).is_some_and(|process| process.snapshot.is_ok())
     };
-    Some(problem.into())
+    !group.processes.is_empty() && group.processes.iter().all(is_it)
+}
+
+/// The processes that the staples of a source go to.
+fn asked<'a>(group: &'a Group, processes: &'a [Process]) -> impl Iterator<Item = &'a Process> {
+    group.processes.iter().filter_map(|&number| processes.get(number))
 }
 
 /// The places that a source could not scan, without those that are reported otherwise.
 fn problems(group: &Group, processes: &[Process]) -> Vec<Finding> {
-    let is_told = |place: &str, what: &str| match &group.kind {
-        Kind::Configuration { latest, .. } => latest.warnings.iter().any(|warning| warning.to_string() == what),
+    let is_told = |place: &str| match &group.kind {
+        Kind::Configuration { latest, .. } => latest.warnings.iter().any(|warning| warning.place.to_string() == place),
         Kind::Process => group.processes.iter().any(|number| {
             let snapshot = processes.get(*number).and_then(|process| process.snapshot.as_ref().ok());
             snapshot.is_some_and(|snapshot| snapshot.certificates.iter().any(|served| served.name == place))
         }),
         Kind::Path => false,
     };
-    let problems = group.problems().iter().filter(|problem| !is_told(&problem.place, &problem.error.what));
+    let problems = group.problems().iter().filter(|problem| !is_told(&problem.place));
     problems.map(|problem| Reported::new(problem.error.code, &problem.error.what).into()).collect()
 }
 

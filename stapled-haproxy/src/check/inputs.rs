@@ -14,6 +14,7 @@ use crate::configuration::Configuration;
 use crate::haproxy::{Certificates, NamedSockets, Wanted, beyond as beyond_configurations};
 use crate::running::snapshot::ProcessSnapshot;
 use crate::running::source::HaproxySource;
+use crate::running::unanswered::Unanswered;
 
 /// How many HAProxys are asked at once.
 const ASKED_AT_ONCE: usize = 16;
@@ -58,6 +59,8 @@ pub(super) struct Process {
     /// Where first staples are brought while it runs.
     pub(super) transactions: Transactions,
     pub(super) snapshot: Result<ProcessSnapshot, SourceError>,
+    /// Whether it refused to answer, because the level of the socket is too low.
+    pub(super) is_denied: bool,
     /// The certificates that it serves beyond its configurations.
     pub(super) beyond: Scan,
 }
@@ -98,13 +101,14 @@ pub(super) async fn gather(wanted: &[Wanted]) -> Inputs {
             let transactions = asked.transactions;
             match beyond.filter(|_| !is_source) {
                 Some(source) => {
-                    let (snapshot, scan) = ask(&source, true).await;
+                    let (snapshot, scan) = ask(&source, IsSource::Yes).await;
                     let beyond = scan.and_then(Result::ok).unwrap_or_default();
-                    (Process { address, transactions, snapshot, beyond }, None)
+                    (Process::new(address, transactions, snapshot, beyond), None)
                 }
                 None => {
+                    let is_source = if is_source { IsSource::Yes } else { IsSource::No };
                     let (snapshot, scan) = ask(&asked.source, is_source).await;
-                    (Process { address, transactions, snapshot, beyond: Scan::default() }, scan)
+                    (Process::new(address, transactions, snapshot, Scan::default()), scan)
                 }
             }
         }
@@ -147,23 +151,31 @@ async fn in_time(source: &dyn CertSource) -> Result<Scan, SourceError> {
     })
 }
 
-/// Asks a HAProxy for what it has loaded and, where it is a source, for the files of that.
+/// Whether a running HAProxy is a source of certificates, too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IsSource {
+    Yes,
+    No,
+}
+
+/// Asks a HAProxy for its loaded certificates and, where it is a source, for their files.
 async fn ask(
     source: &HaproxySource,
-    is_source: bool,
-) -> (Result<ProcessSnapshot, SourceError>, Option<Result<Scan, SourceError>>) {
+    is_source: IsSource,
+) -> (Result<ProcessSnapshot, Unanswered>, Option<Result<Scan, SourceError>>) {
+    let is_source = is_source == IsSource::Yes;
     let in_time = async {
-        let mut snapshot = source.snapshot().await?;
+        let mut snapshot = source.observe().await?;
         if let Some(name) = snapshot.transaction.take() {
             tokio::time::sleep(CHANGE).await;
-            snapshot.transaction = source.snapshot_without_files().await?.transaction.filter(|still| *still == name);
+            snapshot.transaction = source.observe_without_files().await?.transaction.filter(|still| *still == name);
         }
         let scan = if is_source { Some(source.scan().await?) } else { None };
         Ok((snapshot, scan))
     };
     let answered = tokio::time::timeout(LONGEST_ANSWER, in_time).await.unwrap_or_else(|_| {
         let what = format!("{} did not tell everything within {} s", source.name(), LONGEST_ANSWER.as_secs());
-        Err(SourceError::new(codes::REPLY_TIMEOUT, what))
+        Err(SourceError::new(codes::REPLY_TIMEOUT, what).into())
     });
     match answered {
         Ok((snapshot, scan)) => (Ok(snapshot), scan.map(Ok)),
@@ -173,6 +185,22 @@ async fn ask(
 }
 
 impl Process {
+    fn new(
+        address: Address,
+        transactions: Transactions,
+        snapshot: Result<ProcessSnapshot, Unanswered>,
+        beyond: Scan,
+    ) -> Self {
+        let is_denied = snapshot.as_ref().is_err_and(Unanswered::is_denied);
+        Process { address, transactions, snapshot: snapshot.map_err(SourceError::from), is_denied, beyond }
+    }
+
+    /// Whether it is the process at this address and has told the level of the socket, by its answer or by a refusal.
+    pub(super) fn has_told_level(&self, address: &Address) -> bool {
+        let has_told = self.snapshot.as_ref().map_or(self.is_denied, |snapshot| snapshot.level.is_some());
+        has_told && self.address == *address
+    }
+
     /// Whether a file holds the certificate that it serves under this name, while the configuration names another file.
     pub(super) fn holds(&self, name: &str) -> bool {
         self.beyond.sightings.iter().any(|sighting| *sighting.name == *name)

@@ -13,7 +13,6 @@ use super::finding::Finding;
 use super::inputs::{Group, Inputs, Kind, Process};
 use super::problem::{CertificateProblem, Problem, ProcessProblem, Reported};
 use crate::cli::identity::plain_serial;
-use crate::codes;
 use crate::configuration::{Configuration, Place, Served};
 use crate::running::snapshot::ServedCertificate;
 
@@ -138,14 +137,16 @@ impl<'a> Scanned<'a> {
                 *known = sighting;
             }
         }
-        // A certificate that differs from its file is a problem of its own.
-        let problems = scan.problems.iter().filter(|problem| problem.error.code != codes::SERVED_DIFFERS);
         let reported = |error: &SourceError| Reported::new(error.code, &error.what);
-        let problems = problems.map(|problem| (problem.place.as_str(), reported(&problem.error))).collect();
+        let problems = scan.problems.iter().map(|problem| (problem.place.as_str(), reported(&problem.error))).collect();
         Scanned { sightings, problems }
     }
 
     fn problem(&self, served: &ServedCertificate) -> Option<Finding> {
+        // A certificate that differs from its file is a problem of its own.
+        if served.file.is_some() {
+            return None;
+        }
         let problem = self.problems.get(served.name.as_str())?.clone();
         // Names of a `crt-store` tell no file: only the configuration does.
         let remedy = "name HAProxy's configuration with --haproxy-config, which tells the file of this name";

@@ -34,8 +34,8 @@ pub use finding::Finding;
 #[cfg(feature = "serde")]
 pub use json::Line;
 pub use problem::{
-    CertificateProblem, HeldBy, IssuerProblem, OtherIssuer, Problem, ProcessProblem, Reported, Severity,
-    StapleFileProblem, Unreadable,
+    CertificateProblem, ConfigurationProblem, HeldBy, IssuerProblem, OtherIssuer, Problem, ProcessProblem, Reported,
+    Severity, Standing, StapleFileProblem, Unreadable,
 };
 pub use report::{Acceptance, Answer, CertificateReport, Description, KeptStaple, ProcessReport, Report, SourceReport};
 pub use rules::StapleFiles;

@@ -9,6 +9,7 @@ use stapled_core::time::Timestamp;
 use super::finding::Finding;
 use crate::cli::address::Address;
 use crate::configuration::Place;
+use crate::running::forecast::NoFirstStaple;
 use crate::running::snapshot::ProcessSnapshot;
 
 /// The report of a check.
@@ -137,6 +138,8 @@ pub struct Acceptance {
     pub what: String,
     /// The admin socket for which it is so.
     pub socket: Option<Address>,
+    /// Why HAProxy cannot get it, where that is the reason.
+    pub(super) refusal: Option<NoFirstStaple>,
 }
 
 /// Whether HAProxy will accept a first staple, the worst last.
@@ -171,7 +174,11 @@ impl Answer {
 
 impl Acceptance {
     fn new(answer: Answer, code: Option<ReasonCode>, what: impl Into<String>) -> Self {
-        Acceptance { answer, code, what: what.into(), socket: None }
+        Acceptance { answer, code, what: what.into(), socket: None, refusal: None }
+    }
+
+    pub(super) fn refused(why: NoFirstStaple) -> Self {
+        Acceptance { refusal: Some(why), ..Acceptance::no(why.code(), why.to_string()) }
     }
 
     pub(super) fn no(code: ReasonCode, what: impl Into<String>) -> Self {

@@ -29,10 +29,15 @@ impl Transactions {
 
     /// Why a first staple is not delivered, and what to do.
     pub(crate) fn why_not(self) -> String {
+        format!("{}; reload HAProxy", self.why())
+    }
+
+    /// Why a first staple is not delivered.
+    pub(crate) fn why(self) -> String {
         let why = match self {
             Transactions::Isolated => "HAProxy before 3.0 mixes up the transactions of its clients",
             Transactions::Always | Transactions::Never => "transactions are switched off",
         };
-        format!("{why}: HAProxy reads the first staple from its file at the next start; reload HAProxy")
+        format!("{why}: HAProxy reads the first staple from its file at the next start")
     }
 }

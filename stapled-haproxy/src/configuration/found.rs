@@ -1,14 +1,12 @@
 //! The result of reading a configuration, and the surroundings that it is read with.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use stapled_core::reason::ReasonCode;
+use std::path::PathBuf;
 
 use super::extra::ExtraFiles;
+use super::line_problem::Warning;
+use super::place::Place;
 use crate::cli::address::Address;
 use crate::cli::level::Level;
 
@@ -73,46 +71,6 @@ pub struct Socket {
     pub level: Level,
     /// The line that names it.
     pub place: Place,
-}
-
-/// A line of a file.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    /// The file.
-    pub file: Arc<Path>,
-    /// The line, counted from 1.
-    pub line: usize,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file.display(), self.line)
-    }
-}
-
-/// A line of a configuration that is left out, or that HAProxy may read differently.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("{place}: {what}")]
-#[non_exhaustive]
-pub struct Warning {
-    /// The stable code of the warning.
-    pub code: ReasonCode,
-    /// The consequence.
-    pub effect: Effect,
-    /// The line.
-    pub place: Place,
-    /// The problem, and what to do.
-    pub what: String,
-}
-
-/// The consequence of a problem in a configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Effect {
-    /// A certificate may be missing.
-    LeftOut,
-    /// An assumption was made that may be wrong for HAProxy.
-    Assumed,
 }
 
 /// Why a configuration cannot be read.

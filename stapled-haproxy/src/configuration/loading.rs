@@ -6,11 +6,12 @@ use std::path::PathBuf;
 
 use super::crt_list::entry;
 use super::disk::{Kind, Text};
-use super::found::{Place, Served};
-use super::reading::{Reading, is_absent, lines};
+use super::found::Served;
+use super::line_problem::LineProblem;
+use super::place::Place;
+use super::reading::{NO_LINE_END, Reading, is_absent, lines};
 use super::statement::Files;
 use super::words::Word;
-use crate::codes;
 
 /// The number of certificates that are read.
 const MAX_CERTIFICATES: usize = 1_000_000;
@@ -45,11 +46,7 @@ impl Reading<'_> {
         let text = match self.disk.read(&list, Text::List) {
             Ok(text) => text,
             Err(error) => {
-                let what = format!(
-                    "the crt-list {} cannot be read: {error}; create it, or let this user read it",
-                    list.display()
-                );
-                return self.warn(codes::CRT_LIST_UNREADABLE, what);
+                return self.warn(LineProblem::UnreadableList { list, error: error.to_string() });
             }
         };
         let place = std::mem::replace(&mut self.place, Place { file: list.into(), line: 0 });
@@ -61,14 +58,11 @@ impl Reading<'_> {
                     self.serve_one(&entry.certificate, Some(&files));
                 }
                 Ok(None) => {}
-                Err(error) => self.warn(codes::CONFIGURATION_LINE, format!("{error}; this line is ignored")),
+                Err(error) => self.warn_refused(format!("{error}; this line is ignored")),
             }
         }
         if text.last().is_some_and(|byte| *byte != b'\n') {
-            self.warn(
-                codes::CONFIGURATION_LINE,
-                "the last line does not end: HAProxy would not start; append a newline",
-            );
+            self.warn_refused(NO_LINE_END);
         }
         self.place = place;
     }
@@ -76,7 +70,7 @@ impl Reading<'_> {
     /// A line of a `crt-store`: HAProxy loads the certificate, used or not.
     pub(super) fn load_into_store(&mut self, store: &[u8], base: Option<&[u8]>, files: &Files) {
         let Some(certificate) = &files.certificate else {
-            return self.warn(codes::CONFIGURATION_LINE, "the line names no `crt`; it is ignored");
+            return self.warn_refused("the line names no `crt`; it is ignored");
         };
         self.doubt(certificate, "the certificate");
         let global = self.settings.bases.last().cloned().flatten();
@@ -95,7 +89,7 @@ impl Reading<'_> {
         {
             let what = format!("the certificate {} does not exist: HAProxy would not start", file.display());
             self.wait_for(file);
-            return self.warn(codes::CRT_MISSING, what);
+            return self.warn(LineProblem::MissingCertificate { what });
         }
         let beside = |word: &Option<Word>| word.as_ref().map(|word| under(base, &word.bytes));
         let (staple, issuer) = (beside(&files.staple), beside(&files.issuer));
@@ -121,7 +115,7 @@ impl Reading<'_> {
                 what.push_str(", and no `load` line of a crt-store before has that name");
             }
             what.push_str(": HAProxy would not start");
-            self.warn(codes::CRT_MISSING, what);
+            self.warn(LineProblem::MissingCertificate { what });
         }
     }
 
@@ -151,7 +145,7 @@ impl Reading<'_> {
             Ok(Kind::Directory) if files.is_none() => self.load_directory(name, path),
             Ok(_) => {
                 let what = format!("{} is not a file: HAProxy would not start", path.display());
-                self.warn(codes::CRT_MISSING, what);
+                self.warn(LineProblem::MissingCertificate { what });
             }
             Err(error) if is_absent(&error) => {
                 self.wait_for(path);
@@ -170,8 +164,7 @@ impl Reading<'_> {
         let entries = match self.disk.list(&path) {
             Ok(entries) => entries,
             Err(error) => {
-                let what = format!("the directory {} cannot be read: {error}; let this user read it", path.display());
-                return self.warn(codes::CRT_DIRECTORY_UNREADABLE, what);
+                return self.warn(LineProblem::UnreadableDirectory { directory: path, error: error.to_string() });
             }
         };
         for entry in entries {
@@ -284,7 +277,7 @@ impl Reading<'_> {
             return self.name_again(&name);
         }
         if self.certificates.len() >= MAX_CERTIFICATES {
-            return self.warn(codes::CONFIGURATION_TOO_LARGE, format!("more than {MAX_CERTIFICATES} certificates"));
+            return self.warn(LineProblem::TooMuch { what: format!("more than {MAX_CERTIFICATES} certificates") });
         }
         let served = Served {
             name: String::from_utf8_lossy(&name).into_owned(),

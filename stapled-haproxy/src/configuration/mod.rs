@@ -2,11 +2,12 @@
 //!
 //! From the bottom up; only `disk` and `source` touch files:
 //!
+//! - `line_problem` has every problem of a line, and `place` says where a line is.
 //! - `words` cuts a line into words; `environment` holds its variables.
 //! - `condition` and `blocks` handle `.if` and `.elif`. Both branches of an undecidable condition are read.
 //! - `statement`, `listener`, `crt_list` and `extra` read single lines.
 //! - `reading`, `global`, `loading` and `sockets` read the whole configuration in HAProxy's order, over an interface to
-//!   files; `warnings` are about its lines.
+//!   files; `warnings` notes the problems of its lines.
 //! - `found` is the result.
 //! - `disk` is that interface to the machine's files.
 //! - `source` gives the certificates to a stapler, and watches for changes.
@@ -22,8 +23,10 @@ mod environment;
 mod extra;
 mod found;
 mod global;
+mod line_problem;
 mod listener;
 mod loading;
+mod place;
 mod reading;
 mod sockets;
 mod source;
@@ -35,5 +38,7 @@ mod words;
 
 pub use crate::cli::level::Level;
 pub(crate) use extra::ExtraFiles;
-pub use found::{Configuration, ConfigurationError, Effect, Place, Served, Socket, Surroundings, Warning};
+pub use found::{Configuration, ConfigurationError, Served, Socket, Surroundings};
+pub use line_problem::{DoubtKind, Effect, LineProblem, Warning};
+pub use place::Place;
 pub use source::HaproxyConfiguration;

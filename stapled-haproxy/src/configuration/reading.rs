@@ -7,17 +7,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stapled_core::reason::ReasonCode;
-
 use super::blocks::{BlockError, Blocks, Read};
 use super::condition::{Truth, evaluate};
 use super::disk::{Disk, Kind, Machine, Text};
 use super::environment::Environment;
 use super::extra::ExtraFiles;
-use super::found::{Configuration, ConfigurationError, Place, Served, Socket, Surroundings, Warning};
+use super::found::{Configuration, ConfigurationError, Served, Socket, Surroundings};
+use super::line_problem::{DoubtKind, LineProblem, Warning};
+use super::place::Place;
 use super::statement::{BindOption, Files, bind_options};
-use super::words::{DoubtKind, LineError, Variable, Word, split};
-use crate::codes;
+use super::words::{LineError, Variable, Word, split};
 
 /// The number of files that are read of a configuration directory.
 const MAX_FILES: usize = 10_000;
@@ -25,6 +24,9 @@ const MAX_FILES: usize = 10_000;
 const MAX_CLIENTS: usize = 100_000;
 /// The number of sections that one line may belong to.
 const MAX_SECTIONS: usize = 8;
+
+/// The problem of a file whose last line does not end.
+pub(super) const NO_LINE_END: &str = "the last line does not end: HAProxy would not start; append a newline";
 
 /// Words that begin a section.
 const SECTIONS: [&str; 23] = [
@@ -86,8 +88,8 @@ pub(super) struct Reading<'d> {
     pub(super) sockets: Vec<Socket>,
     pub(super) warnings: Vec<Warning>,
     configuration_files: Vec<PathBuf>,
-    /// The warnings that are given once.
-    pub(super) told: HashSet<(ReasonCode, String)>,
+    /// Whether relative paths have been warned of.
+    pub(super) is_relative_told: bool,
     pub(super) files: BTreeSet<PathBuf>,
     pub(super) directories: BTreeSet<PathBuf>,
 }
@@ -182,7 +184,7 @@ impl<'d> Reading<'d> {
             sockets: Vec::new(),
             warnings: Vec::new(),
             configuration_files: Vec::new(),
-            told: HashSet::new(),
+            is_relative_told: false,
             files: BTreeSet::new(),
             directories: BTreeSet::new(),
         }
@@ -209,7 +211,7 @@ impl<'d> Reading<'d> {
                     }
                     if files.len() > MAX_FILES {
                         self.place = Place { file: path.as_path().into(), line: 1 };
-                        self.warn(codes::CONFIGURATION_TOO_LARGE, format!("more than {MAX_FILES} files: not read"));
+                        self.warn(LineProblem::TooMuch { what: format!("more than {MAX_FILES} files: not read") });
                         files.truncate(MAX_FILES);
                     }
                     for file in &files {
@@ -263,17 +265,14 @@ impl<'d> Reading<'d> {
         if let Some(place) = self.stray.take().filter(|_| !self.has_section) {
             let end = std::mem::replace(&mut self.place, place);
             let what = "no section (`global`, `frontend` and so on) begins here or later: this is not a configuration of HAProxy";
-            self.warn(codes::CONFIGURATION_LINE, what);
+            self.warn_refused(what);
             self.place = end;
         }
         if !self.blocks.are_closed() {
-            self.warn(codes::CONFIGURATION_LINE, "an .if without its .endif: HAProxy would not start");
+            self.warn_refused("an .if without its .endif: HAProxy would not start");
         }
         if text.last().is_some_and(|byte| *byte != b'\n') {
-            self.warn(
-                codes::CONFIGURATION_LINE,
-                "the last line does not end: HAProxy would not start; append a newline",
-            );
+            self.warn_refused(NO_LINE_END);
         }
         Ok(())
     }
@@ -283,7 +282,7 @@ impl<'d> Reading<'d> {
             Ok(words) => words,
             Err(error) => {
                 if self.blocks.now() != Read::No {
-                    self.warn(codes::CONFIGURATION_LINE, format!("{error}; this line is ignored"));
+                    self.warn_refused(format!("{error}; this line is ignored"));
                 }
                 return;
             }
@@ -345,10 +344,10 @@ impl<'d> Reading<'d> {
         };
         if let Err(error) = done {
             let directive = String::from_utf8_lossy(directive).into_owned();
-            self.warn(codes::CONFIGURATION_LINE, format!("{directive} is ignored: {error}"));
+            self.warn_refused(format!("{directive} is ignored: {error}"));
         }
         if let Some(why) = undecided {
-            self.advise(codes::CONDITION_UNDECIDED, format!("{why}: both branches are read"));
+            self.warn(LineProblem::Undecided { why });
         }
     }
 

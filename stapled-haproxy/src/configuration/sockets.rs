@@ -4,13 +4,13 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::found::Socket;
+use super::line_problem::LineProblem;
 use super::listener::{Family, Listener, listeners};
 use super::reading::{Reading, plain};
 use super::statement::{BindOption, bind_options};
 use super::words::Word;
 use crate::cli::address::Address;
 use crate::cli::level::Level;
-use crate::codes;
 
 /// The number of sockets that are used.
 const MAX_SOCKETS: usize = 64;
@@ -39,18 +39,13 @@ impl Reading<'_> {
             match address {
                 Ok(address) if self.sockets.iter().any(|socket| socket.address == address) => {}
                 Ok(_) if self.sockets.len() >= MAX_SOCKETS => {
-                    self.warn(codes::CONFIGURATION_TOO_LARGE, format!("more than {MAX_SOCKETS} admin sockets"));
+                    self.warn(LineProblem::TooMuch { what: format!("more than {MAX_SOCKETS} admin sockets") });
                 }
                 Ok(address) => {
                     let place = self.place.clone();
                     self.sockets.push(Socket { address, level: level.unwrap_or_default(), place });
                 }
-                Err(why) => {
-                    self.advise(
-                        codes::SOCKET_UNUSABLE,
-                        format!("this stats socket is ignored: {why}; add one with a path"),
-                    );
-                }
+                Err(why) => self.warn(LineProblem::UnusableSocket { why }),
             }
         }
     }
@@ -91,9 +86,7 @@ impl Reading<'_> {
         let mut sockets = std::mem::take(&mut self.sockets);
         if sockets.is_empty() {
             self.place = self.first.clone();
-            let what = "no usable `stats socket`: HAProxy's staples are not updated while it runs; add `stats socket \
-                        /run/haproxy/admin.sock level admin` to `global`";
-            self.advise(codes::SOCKET_MISSING_IN_CONFIGURATION, what);
+            self.warn(LineProblem::NoSocket);
         }
         // All sockets lead to the same process, and a lower level refuses more commands.
         let highest = sockets.iter().map(|socket| socket.level).max().unwrap_or_default();
@@ -101,11 +94,7 @@ impl Reading<'_> {
         if highest < Level::Admin {
             for socket in &sockets {
                 self.place = socket.place.clone();
-                let what = format!(
-                    "stats socket {} has no `level admin`: no certificate can get its first staple over it",
-                    socket.address
-                );
-                self.advise(codes::SOCKET_LEVEL, what);
+                self.warn(LineProblem::LowLevel { socket: socket.address.clone() });
             }
         }
         sockets

@@ -14,7 +14,8 @@ use stapled_core::source::{
 use tokio::sync::watch;
 
 use super::disk::{Kept, Machine};
-use super::found::{Configuration, ConfigurationError, Effect, Served, Socket, Surroundings, Warning};
+use super::found::{Configuration, ConfigurationError, Served, Socket, Surroundings};
+use super::line_problem::{Effect, Warning};
 use super::reading::Reading;
 use crate::cli::address::Address;
 use crate::codes;
@@ -202,11 +203,12 @@ impl Inner {
         let read = Reading::new(&mut state.machine, &surroundings).run(&self.paths);
         let kept = state.machine.end();
         let configuration = read?;
-        let advice = configuration.warnings.iter().filter(|warning| warning.effect == Effect::Assumed);
+        let advice = configuration.warnings.iter().filter(|warning| warning.problem.effect() == Effect::Assumed);
         let advice: HashSet<Warning> = advice.cloned().collect();
         let mut new: Vec<&Warning> = advice.difference(&state.told).collect();
         new.sort_by(|one, other| one.place.cmp(&other.place));
-        let new: Vec<Report> = new.into_iter().map(|one| reports::advice(one.code, one.to_string())).collect();
+        let new: Vec<Report> =
+            new.into_iter().map(|one| reports::advice(one.problem.code(), one.to_string())).collect();
         state.told = advice;
         let is_new = |known: &Vec<Socket>| *known != configuration.sockets;
         self.sockets.send_if_modified(|known| {
@@ -241,9 +243,16 @@ impl Inner {
         };
         let sightings = sightings(configuration.certificates.iter().filter(is_there), &mut look);
         let mut problems: Vec<SourceProblem> = kept.into_iter().map(|(path, kept)| problem(&path, &kept)).collect();
-        problems.extend(configuration.warnings.iter().filter(|warning| warning.effect == Effect::LeftOut).map(
-            |warning| SourceProblem::at(warning.place.to_string(), SourceError::new(warning.code, warning.to_string())),
-        ));
+        problems.extend(
+            configuration.warnings.iter().filter(|warning| warning.problem.effect() == Effect::LeftOut).map(
+                |warning| {
+                    SourceProblem::at(
+                        warning.place.to_string(),
+                        SourceError::new(warning.problem.code(), warning.to_string()),
+                    )
+                },
+            ),
+        );
         problems.extend(look.end(&self.name()));
         Ok((Scan { sightings, problems }, confirmed))
     }

@@ -61,7 +61,7 @@ fn names(configuration: &Configuration) -> Vec<&str> {
 }
 
 fn codes(configuration: &Configuration) -> Vec<String> {
-    let code = |warning: &Warning| format!("{}:{}", warning.place.line, warning.code.as_str());
+    let code = |warning: &Warning| format!("{}:{}", warning.place.line, warning.problem.code().as_str());
     configuration.warnings.iter().map(code).collect()
 }
 

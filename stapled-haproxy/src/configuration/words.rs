@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use super::line_problem::DoubtKind;
+
 /// The number of words of one line that are read; HAProxy itself takes 64.
 const MAX_WORDS: usize = 4096;
 /// The longest word, in bytes, that variables may make.
@@ -25,17 +27,6 @@ pub(super) struct Word {
 pub(super) struct Doubt {
     pub(super) variable: String,
     pub(super) kind: DoubtKind,
-}
-
-/// Why the value of a variable is uncertain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DoubtKind {
-    /// It is not set here; HAProxy's environment may differ.
-    Unset,
-    /// HAProxy sets it, to an unknown value.
-    Unknown,
-    /// An undecidable condition sets it.
-    Undecided,
 }
 
 /// The value of a variable.

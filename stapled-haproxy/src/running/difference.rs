@@ -12,14 +12,10 @@ use crate::running::snapshot::ProcessSnapshot;
 
 /// A difference between a running HAProxy and its configuration. Clients get HAProxy's version.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("{}: {}", self.what(), self.remedy())]
 #[non_exhaustive]
 pub enum Difference {
     /// HAProxy was started with other files.
-    #[error(
-        "the HAProxy of process {pid} was started with {}, not with {}: name what it is started with, or restart it",
-        list(.started_with),
-        list(.named)
-    )]
     OtherConfiguration {
         /// HAProxy's process id.
         pid: u64,
@@ -29,7 +25,6 @@ pub enum Difference {
         named: Vec<PathBuf>,
     },
     /// A certificate is configured and not loaded: HAProxy was not reloaded, or belongs to another configuration.
-    #[error("{place} names the certificate {name}, and the running HAProxy has not loaded it: reload HAProxy")]
     NotLoaded {
         /// The name of the certificate.
         name: String,
@@ -37,10 +32,6 @@ pub enum Difference {
         place: Place,
     },
     /// A certificate is loaded and not configured: HAProxy does not have it after the next start or reload.
-    #[error(
-        "the running HAProxy has loaded the certificate {name}, and its configuration does not name it: name it there if it \
-         is to be served after the next reload, too"
-    )]
     NotInConfiguration {
         /// The name of the certificate.
         name: String,
@@ -54,6 +45,34 @@ impl Difference {
             Difference::OtherConfiguration { .. } => codes::OTHER_CONFIGURATION,
             Difference::NotLoaded { .. } => codes::NOT_LOADED,
             Difference::NotInConfiguration { .. } => codes::NOT_IN_CONFIGURATION,
+        }
+    }
+
+    /// The difference in words, without what to do.
+    pub fn what(&self) -> String {
+        match self {
+            Difference::OtherConfiguration { pid, started_with, named } => {
+                format!(
+                    "the HAProxy of process {pid} was started with {}, not with {}",
+                    list(started_with),
+                    list(named)
+                )
+            }
+            Difference::NotLoaded { name, place } => {
+                format!("{place} names the certificate {name}, and the running HAProxy has not loaded it")
+            }
+            Difference::NotInConfiguration { name } => {
+                format!("the running HAProxy has loaded the certificate {name}, and its configuration does not name it")
+            }
+        }
+    }
+
+    /// What to do.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Difference::OtherConfiguration { .. } => "name what it is started with, or restart it",
+            Difference::NotLoaded { .. } => "reload HAProxy",
+            Difference::NotInConfiguration { .. } => "name it there if it is to be served after the next reload, too",
         }
     }
 }

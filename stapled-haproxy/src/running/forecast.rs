@@ -21,12 +21,39 @@ pub enum FirstStaple {
         with_issuer: bool,
     },
     /// Not at all.
-    Refused {
-        /// The stable code of the reason.
-        code: ReasonCode,
-        /// The reason, and what to do.
-        what: String,
-    },
+    Refused(NoFirstStaple),
+}
+
+/// Why a certificate cannot get its first staple while HAProxy runs, and what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoFirstStaple {
+    /// The certificate's name cannot be written in a command.
+    #[error("the certificate cannot be named on HAProxy's command line: {0}; rename the file")]
+    UnusableName(NameError),
+    /// No `bind` line and no crt-list uses the certificate.
+    #[error("HAProxy has loaded the certificate and uses it nowhere: no client sees it")]
+    Unused,
+    /// Transactions are not allowed there.
+    #[error("{}", .0.why_not())]
+    TransactionsOff(Transactions),
+    /// The level of the socket is too low.
+    #[error(
+        "HAProxy allows `set ssl cert` over sockets of level admin only: give its `stats socket` line `level admin`"
+    )]
+    LowLevel,
+}
+
+impl NoFirstStaple {
+    /// The stable code of the reason.
+    pub fn code(self) -> ReasonCode {
+        match self {
+            NoFirstStaple::UnusableName(_) => codes::UNUSABLE_NAME,
+            NoFirstStaple::Unused => codes::CERTIFICATE_UNUSED,
+            NoFirstStaple::TransactionsOff(_) => codes::TRANSACTIONS_OFF,
+            NoFirstStaple::LowLevel => codes::SOCKET_LEVEL,
+        }
+    }
 }
 
 impl ProcessSnapshot {
@@ -36,30 +63,19 @@ impl ProcessSnapshot {
     /// file; in that case more is possible than the forecast says.
     pub fn first_staple(&self, served: &ServedCertificate, transactions: Transactions) -> Option<FirstStaple> {
         if let Err(error) = NameError::check(&served.name) {
-            return Some(FirstStaple::Refused {
-                code: codes::UNUSABLE_NAME,
-                what: format!("the certificate cannot be named on HAProxy's command line: {error}; rename the file"),
-            });
+            return Some(FirstStaple::Refused(NoFirstStaple::UnusableName(error)));
         }
         if !served.is_used {
-            return Some(FirstStaple::Refused {
-                code: codes::CERTIFICATE_UNUSED,
-                what: "HAProxy has loaded the certificate and uses it nowhere: no client sees it".to_owned(),
-            });
+            return Some(FirstStaple::Refused(NoFirstStaple::Unused));
         }
         if served.takes_responses {
             return Some(FirstStaple::TakesResponses);
         }
         if !transactions.allowed_in(process::version(&self.version).unwrap_or_default()) {
-            return Some(FirstStaple::Refused { code: codes::TRANSACTIONS_OFF, what: transactions.why_not() });
+            return Some(FirstStaple::Refused(NoFirstStaple::TransactionsOff(transactions)));
         }
         if self.level? < Level::Admin {
-            return Some(FirstStaple::Refused {
-                code: codes::SOCKET_LEVEL,
-                what: "HAProxy allows `set ssl cert` over sockets of level admin only: give its `stats socket` line `level \
-                       admin`"
-                    .to_owned(),
-            });
+            return Some(FirstStaple::Refused(NoFirstStaple::LowLevel));
         }
         Some(FirstStaple::Transaction { with_issuer: !served.has_chain })
     }
@@ -88,7 +104,7 @@ mod tests {
 
     fn code(first: &FirstStaple) -> Option<&'static str> {
         match first {
-            FirstStaple::Refused { code, .. } => Some(code.as_str()),
+            FirstStaple::Refused(why) => Some(why.code().as_str()),
             _ => None,
         }
     }

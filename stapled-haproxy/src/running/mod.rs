@@ -2,9 +2,9 @@
 //!
 //! From the bottom up: `stamp` and `files` read files once; `layout` is the configuration that the process was started
 //! with; `matching` finds the file of each loaded certificate; `running_only` leaves out what a configuration source
-//! gives; `reader` asks the process; `memory` is what the `source`
-//! remembers between scans. `snapshot` describes a process, `difference` compares it
-//! with its configuration, `forecast` predicts first staples. `served_paths` adapts other sources to a running HAProxy.
+//! gives; `reader` asks the process, and `unanswered` is why it got no answer; `memory` is what the `source` remembers between
+//! scans. `snapshot` describes a process, `difference` compares it with its configuration, `forecast` predicts first
+//! staples. `served_paths` adapts other sources to a running HAProxy.
 
 pub(crate) mod difference;
 pub(crate) mod files;
@@ -18,3 +18,4 @@ pub(crate) mod served_paths;
 pub(crate) mod snapshot;
 pub(crate) mod source;
 pub(crate) mod stamp;
+pub(crate) mod unanswered;

@@ -25,6 +25,7 @@ use crate::running::reader::{Reader, Seen};
 use crate::running::running_only;
 use crate::running::snapshot::{ProcessSnapshot, ServedCertificate};
 use crate::running::stamp::Stamp;
+use crate::running::unanswered::Unanswered;
 
 /// The shortest time between two looks at files for changes.
 const STAT_INTERVAL: Duration = Duration::from_secs(2);
@@ -119,6 +120,20 @@ impl HaproxySource {
     ///
     /// The process does not answer, or the socket's level is too low.
     pub async fn snapshot(&self) -> Result<ProcessSnapshot, SourceError> {
+        Ok(self.observe().await?)
+    }
+
+    /// A snapshot of the process that leaves out the files of its certificates. It reads no file.
+    ///
+    /// # Errors
+    ///
+    /// The process does not answer, or the socket's level is too low.
+    pub async fn snapshot_without_files(&self) -> Result<ProcessSnapshot, SourceError> {
+        Ok(self.observe_without_files().await?)
+    }
+
+    /// [`snapshot`](HaproxySource::snapshot) with a typed error.
+    pub(crate) async fn observe(&self) -> Result<ProcessSnapshot, Unanswered> {
         let seen = self.reader.see().await?;
         let layout = self.reader.layout(&seen.process, &seen.starts).await?;
         let snapshot = self.without_certificates(&seen).await?;
@@ -128,19 +143,15 @@ impl HaproxySource {
         Ok(ProcessSnapshot { certificates, ..snapshot })
     }
 
-    /// A snapshot of the process that leaves out the files of its certificates. It reads no file.
-    ///
-    /// # Errors
-    ///
-    /// The process does not answer, or the socket's level is too low.
-    pub async fn snapshot_without_files(&self) -> Result<ProcessSnapshot, SourceError> {
+    /// [`snapshot_without_files`](HaproxySource::snapshot_without_files) with a typed error.
+    pub(crate) async fn observe_without_files(&self) -> Result<ProcessSnapshot, Unanswered> {
         let seen = self.reader.see().await?;
         let snapshot = self.without_certificates(&seen).await?;
         let certificates = seen.loaded.iter().map(|(name, loaded)| ServedCertificate::of(name, loaded)).collect();
         Ok(ProcessSnapshot { certificates, ..snapshot })
     }
 
-    async fn without_certificates(&self, seen: &Seen) -> Result<ProcessSnapshot, SourceError> {
+    async fn without_certificates(&self, seen: &Seen) -> Result<ProcessSnapshot, Failure> {
         Ok(ProcessSnapshot {
             pid: seen.process.pid,
             version: seen.process.version_in_words.clone(),

@@ -5,6 +5,7 @@
 //! names of its builders.
 
 mod certificate;
+mod configuration;
 mod issuer;
 mod process;
 mod reported;
@@ -16,6 +17,7 @@ use std::fmt;
 use stapled_core::reason::ReasonCode;
 
 pub use certificate::{CertificateProblem, Unreadable};
+pub use configuration::{ConfigurationProblem, Standing};
 pub use issuer::{IssuerProblem, OtherIssuer};
 pub use process::{HeldBy, ProcessProblem};
 pub use reported::Reported;
@@ -32,9 +34,11 @@ pub enum Problem {
     Issuer(IssuerProblem),
     /// About the file that HAProxy reads the staple from when it starts.
     StapleFile(StapleFileProblem),
-    /// About a running HAProxy, its admin sockets and its configuration.
+    /// About a running HAProxy and its admin sockets.
     Process(ProcessProblem),
-    /// As a source of certificates, or a sink, reported it.
+    /// About a line of HAProxy's configuration.
+    Configuration(ConfigurationProblem),
+    /// As a source of certificates reported it.
     Reported(Reported),
 }
 
@@ -46,7 +50,8 @@ impl Problem {
             Problem::Issuer(problem) => problem.severity(),
             Problem::StapleFile(problem) => problem.severity(),
             Problem::Process(problem) => problem.severity(),
-            Problem::Reported(problem) => problem.severity,
+            Problem::Configuration(problem) => problem.severity(),
+            Problem::Reported(_) => Severity::Problem,
         }
     }
 
@@ -57,6 +62,7 @@ impl Problem {
             Problem::Issuer(problem) => problem.code(),
             Problem::StapleFile(problem) => problem.code(),
             Problem::Process(problem) => problem.code(),
+            Problem::Configuration(problem) => problem.code(),
             Problem::Reported(problem) => problem.code,
         }
     }
@@ -68,7 +74,8 @@ impl Problem {
             Problem::Issuer(problem) => problem.remedy(),
             Problem::StapleFile(problem) => problem.remedy(),
             Problem::Process(problem) => problem.remedy(),
-            Problem::Reported(problem) => problem.remedy.clone(),
+            Problem::Configuration(problem) => problem.remedy(),
+            Problem::Reported(problem) => Some(problem.remedy.clone()),
         }
     }
 }
@@ -81,6 +88,7 @@ impl fmt::Display for Problem {
             Problem::Issuer(problem) => problem.fmt(f),
             Problem::StapleFile(problem) => problem.fmt(f),
             Problem::Process(problem) => problem.fmt(f),
+            Problem::Configuration(problem) => problem.fmt(f),
             Problem::Reported(problem) => problem.what.fmt(f),
         }
     }
@@ -107,6 +115,12 @@ impl From<StapleFileProblem> for Problem {
 impl From<ProcessProblem> for Problem {
     fn from(problem: ProcessProblem) -> Self {
         Problem::Process(problem)
+    }
+}
+
+impl From<ConfigurationProblem> for Problem {
+    fn from(problem: ConfigurationProblem) -> Self {
+        Problem::Configuration(problem)
     }
 }
 

@@ -6,8 +6,10 @@ use stapled_core::reason::ReasonCode;
 
 use super::severity::Severity;
 use crate::cli::address::Address;
+use crate::cli::transactions::Transactions;
 use crate::codes;
 use crate::configuration::{Level, Place};
+use crate::running::difference::Difference;
 
 /// A problem of a running HAProxy, its admin sockets and its configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,18 @@ pub enum ProcessProblem {
         socket: Address,
         /// Its level.
         level: Level,
+    },
+    /// The process was started with other files than those of the configuration.
+    OtherConfiguration {
+        /// The admin socket.
+        socket: Address,
+        /// The files of both.
+        difference: Difference,
+    },
+    /// A first staple needs a transaction, and transactions are not allowed there.
+    TransactionsOff {
+        /// Where they are allowed.
+        transactions: Transactions,
     },
     /// The process has loaded certificates that lie in none of the paths that were given.
     NotInPaths {
@@ -96,6 +110,8 @@ impl ProcessProblem {
             ProcessProblem::NotInConfiguration { .. } => codes::NOT_IN_CONFIGURATION,
             ProcessProblem::ForeignTransaction { .. } => codes::FOREIGN_TRANSACTION,
             ProcessProblem::SocketLevel { .. } => codes::SOCKET_LEVEL,
+            ProcessProblem::OtherConfiguration { difference, .. } => difference.code(),
+            ProcessProblem::TransactionsOff { .. } => codes::TRANSACTIONS_OFF,
             ProcessProblem::NotInPaths { .. } => codes::NOT_IN_PATHS,
             ProcessProblem::NoCertificates { .. } => codes::NO_CERTIFICATES,
         }
@@ -127,6 +143,8 @@ impl ProcessProblem {
                 return Some(format!("end that with `commit ssl cert {name}` or `abort ssl cert {name}`"));
             }
             ProcessProblem::SocketLevel { .. } => "write `level admin` on its `stats socket` line, and reload HAProxy",
+            ProcessProblem::OtherConfiguration { difference, .. } => difference.remedy(),
+            ProcessProblem::TransactionsOff { .. } => "reload HAProxy",
             ProcessProblem::NotInPaths { .. } => {
                 "leave --cert-paths out, if they shall have some: HAProxy is asked then what it has loaded"
             }
@@ -168,6 +186,8 @@ impl fmt::Display for ProcessProblem {
             ProcessProblem::SocketLevel { socket, level } => {
                 write!(f, "{socket} has level {level}: no certificate can get its first staple over it")
             }
+            ProcessProblem::OtherConfiguration { socket, difference } => write!(f, "{socket}: {}", difference.what()),
+            ProcessProblem::TransactionsOff { transactions } => f.write_str(&transactions.why()),
             ProcessProblem::NotInPaths { socket, count, examples } => {
                 let count_in_words =
                     if *count == 1 { "1 certificate".to_owned() } else { format!("{count} certificates") };

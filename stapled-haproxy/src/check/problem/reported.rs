@@ -1,22 +1,20 @@
-//! Problems as a source of certificates, or a sink, reported them: one text of what is wrong and what to do.
+//! Problems as a source of certificates reported them. Anyone can write a source, so there is only a code and one text of
+//! what is wrong and what to do.
 
 use stapled_core::reason::ReasonCode;
 
-use super::severity::Severity;
 use crate::codes;
 
-/// A problem as a source of certificates, or a sink, reported it.
+/// A problem as a source of certificates reported it. It always needs the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reported {
     /// The stable word for it.
     pub code: ReasonCode,
-    /// Whether it needs the operator.
-    pub severity: Severity,
     /// What is wrong.
     pub what: String,
     /// What to do.
-    pub remedy: Option<String>,
+    pub remedy: String,
 }
 
 impl Reported {
@@ -27,19 +25,13 @@ impl Reported {
             Some(remedy) => (text, remedy),
             None => last_part(text).unwrap_or((text, "see HAProxy's log, and try again")),
         };
-        Reported { code, severity: Severity::Problem, what: what.to_owned(), remedy: Some(remedy.to_owned()) }
-    }
-
-    /// The same as a note.
-    #[must_use]
-    pub fn noted(self) -> Self {
-        Reported { severity: Severity::Note, ..self }
+        Reported { code, what: what.to_owned(), remedy: remedy.to_owned() }
     }
 
     /// The same with another remedy.
     #[must_use]
     pub fn remedy(self, remedy: impl Into<String>) -> Self {
-        Reported { remedy: Some(remedy.into()), ..self }
+        Reported { remedy: remedy.into(), ..self }
     }
 }
 
@@ -58,11 +50,6 @@ fn known_remedy(code: ReasonCode) -> Option<&'static str> {
         (codes::GARBLED_REPLY, "see that this is the admin socket of a HAProxy"),
         (codes::REPLY_TOO_LARGE, "see that this is the admin socket of a HAProxy"),
         (codes::FOREIGN_TRANSACTION, "end that change with `commit ssl cert` or `abort ssl cert`"),
-        (codes::CRT_MISSING, "put it there, or take it out of the configuration"),
-        (codes::CONFIGURATION_LINE, "see what `haproxy -c -f` says, and correct the line"),
-        (codes::CONFIGURATION_TOO_LARGE, "name the certificates with --cert-paths instead"),
-        (codes::CONDITION_UNDECIDED, "nothing, where both ways name the same certificates"),
-        (codes::SOCKET_LEVEL, "add `level admin` to that line, and reload HAProxy"),
         (codes::SCAN_FAILED, "try again"),
     ];
     remedies.into_iter().find(|(known, _)| *known == code).map(|(_, remedy)| remedy)
@@ -74,7 +61,7 @@ mod tests {
 
     fn reported(code: ReasonCode, text: &str) -> (String, String) {
         let Reported { what, remedy, .. } = Reported::new(code, text);
-        (what, remedy.unwrap())
+        (what, remedy)
     }
 
     #[test]
@@ -85,17 +72,6 @@ mod tests {
             (
                 "/run/a.sock has no listener".to_owned(),
                 "HAProxy is not running, or its `stats socket` is elsewhere".to_owned()
-            )
-        );
-        let relative =
-            "/h.cfg:7: a.pem is taken from /, where this program was started; HAProxy has its own: give another";
-        assert_eq!(reported(codes::RELATIVE_PATH, relative).1, "give another");
-        let list = "/h.cfg:7: the crt-list /l cannot be read: denied; create it, or let this user read it";
-        assert_eq!(
-            reported(codes::CRT_LIST_UNREADABLE, list),
-            (
-                "/h.cfg:7: the crt-list /l cannot be read: denied".to_owned(),
-                "create it, or let this user read it".to_owned()
             )
         );
     }
