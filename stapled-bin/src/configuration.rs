@@ -1,12 +1,10 @@
 //! The configuration: the settings of the command line and of the file, merged and checked.
 
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use stapled_core::hook::settings::HookSettings;
 use stapled_core::io::directory::DirectorySource;
-use stapled_core::ocsp::CertIdHash;
 use stapled_core::refresh::RefreshPolicy;
 use stapled_core::staple::JudgePolicy;
 use stapled_haproxy::check::StapleFiles;
@@ -25,29 +23,16 @@ use crate::options::{file, value};
 /// Everything that the program needs to run.
 #[derive(Debug)]
 pub(crate) struct Configuration {
-    /// Paths, and the sockets that their staples go to. At least one, or a HAProxy.
-    pub(crate) groups: Vec<Group>,
-    /// HAProxys that are known by their configuration.
+    /// The settings, for what needs no check.
+    pub(crate) settings: Settings,
+    /// The HAProxys, and the paths without one. At least one.
     pub(crate) haproxys: Vec<Haproxy>,
-    /// The environment in which these configurations are read.
+    /// The environment in which configurations of HAProxy are read.
     pub(crate) surroundings: Surroundings,
-    /// HAProxys that are asked which certificates they have loaded.
-    pub(crate) running: Vec<Address>,
-    pub(crate) search: Search,
-    pub(crate) rescan: Duration,
-    pub(crate) keepalive: Option<Duration>,
-    pub(crate) transactions: Transactions,
     pub(crate) staple_files: StapleFiles,
-    pub(crate) recycle: bool,
-    pub(crate) fetch_issuers: bool,
     pub(crate) issuer_dir: Option<PathBuf>,
     pub(crate) refresh: RefreshPolicy,
     pub(crate) judging: JudgePolicy,
-    pub(crate) renewals: Option<usize>,
-    pub(crate) per_responder: Option<usize>,
-    pub(crate) responder_rate: Option<NonZeroU32>,
-    pub(crate) hash: Option<CertIdHash>,
-    pub(crate) nonce: bool,
     pub(crate) network: Network,
     pub(crate) mode: Mode,
     pub(crate) logging: Logging,
@@ -58,33 +43,25 @@ pub(crate) struct Configuration {
     pub(crate) notes: Vec<String>,
 }
 
-/// A path, and the sockets that the staples of its certificates go to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Group {
-    pub(crate) path: PathBuf,
-    pub(crate) sockets: Vec<Address>,
-}
-
-/// A HAProxy that is known by its configuration.
+/// A HAProxy, or files without one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Haproxy {
-    /// The files and directories that it is started with.
-    pub(crate) paths: Vec<PathBuf>,
-    /// Sockets that its staples go to, besides those in the configuration.
+    pub(crate) certificates: Certificates,
+    /// The sockets that staples go to; for a configuration of HAProxy, besides those in it.
     pub(crate) sockets: Vec<Address>,
-    /// Whether the sockets in the configuration are used.
-    pub(crate) own_sockets: bool,
     /// The setting that names it, for messages.
     pub(crate) named_at: String,
 }
 
-/// Which files in the paths are certificates.
-#[derive(Clone, Debug)]
-pub(crate) struct Search {
-    pub(crate) recursive: bool,
-    /// Empty: the extensions that the source uses by default.
-    pub(crate) extensions: Vec<String>,
-    pub(crate) ignore: Vec<String>,
+/// Where the certificates of a HAProxy are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Certificates {
+    /// In a file or a directory.
+    Path(PathBuf),
+    /// In the configuration that it is started with: files and directories.
+    Configuration(Vec<PathBuf>),
+    /// Loaded: the HAProxy is asked for them.
+    Loaded,
 }
 
 /// How the program runs.
@@ -118,44 +95,49 @@ impl Configuration {
     /// Checks settings.
     pub(crate) fn of(settings: Settings) -> Result<Self, ConfigurationError> {
         let mut notes = Vec::new();
-        let haproxys = haproxys(&settings)?;
-        let running = if haproxys.is_empty() { running(&settings)? } else { Vec::new() };
-        let groups = match running.is_empty() {
-            true => groups(&settings, !haproxys.is_empty(), &mut notes)?,
-            false => Vec::new(),
-        };
-        let transactions = settings.get(&option::HAPROXY_TRANSACTIONS).unwrap_or_default();
-        let staple_files = staple_files(&settings, &groups, transactions)?;
+        let mut haproxys = configured(&settings)?;
+        if haproxys.is_empty() && !has_paths(&settings) {
+            haproxys = loaded(&settings)?;
+        }
+        if !haproxys.iter().any(|haproxy| haproxy.certificates == Certificates::Loaded) {
+            let of_paths = paths(&settings, !haproxys.is_empty(), &mut notes)?;
+            haproxys.splice(0..0, of_paths);
+        }
+        let staple_files = staple_files(&settings, &haproxys)?;
         let mode = mode(&settings)?;
         let logging = logging(&settings, &mode)?;
+        // Only the patterns are checked here.
+        search(&settings, Path::new("/"))?;
         Ok(Configuration {
-            groups,
             haproxys,
             surroundings: Surroundings::default(),
-            running,
-            search: search(&settings)?,
-            rescan: settings.get(&option::REFRESH_INTERVAL),
-            keepalive: Some(settings.get(&option::HAPROXY_SOCKET_KEEPALIVE)),
-            transactions,
             staple_files,
-            recycle: !settings.get(&option::NO_RECYCLE),
-            fetch_issuers: !settings.get(&option::NO_FETCH_ISSUERS),
             issuer_dir: path(&settings, &option::ISSUER_DIR)?,
             refresh: refresh(&settings)?,
             judging: judge_policy(&settings),
-            renewals: Some(settings.get(&option::RENEWAL_THREADS)),
-            per_responder: Some(settings.get(&option::CONCURRENT_PER_RESPONDER)),
-            responder_rate: settings.get(&option::RESPONDER_RATE),
-            hash: settings.get(&option::HASH),
-            nonce: settings.get(&option::NONCE),
             network: network(&settings)?,
             mode,
             logging,
             hook: hook(&settings)?,
             control_socket: path(&settings, &option::CONTROL_SOCKET)?,
             notes,
+            settings,
         })
     }
+}
+
+/// The certificates in a path.
+pub(crate) fn search(settings: &Settings, path: &Path) -> Result<DirectorySource, ConfigurationError> {
+    let source = DirectorySource::new(path).recursive(settings.get(&option::RECURSIVE));
+    let lists = settings.get(&option::FILE_EXTENSIONS);
+    let extensions: Vec<&str> = lists.iter().flat_map(|list| list.split(',')).map(str::trim).collect();
+    if extensions.contains(&"") {
+        let what = "an empty extension: give them as in crt,pem,cer";
+        return Err(unusable(settings, &option::FILE_EXTENSIONS, what));
+    }
+    let source = if extensions.is_empty() { source } else { source.extensions(extensions) };
+    let ignored = source.ignore(settings.get(&option::IGNORE));
+    ignored.map_err(|error| unusable(settings, &option::IGNORE, error.to_string()))
 }
 
 /// An error of one option.
@@ -164,7 +146,7 @@ fn unusable<K>(settings: &Settings, option: &Opt<K>, what: impl Into<String>) ->
 }
 
 /// The HAProxys that are known by their configuration. Without paths, their staples also go to `haproxy-sockets`.
-fn haproxys(settings: &Settings) -> Result<Vec<Haproxy>, ConfigurationError> {
+fn configured(settings: &Settings) -> Result<Vec<Haproxy>, ConfigurationError> {
     let sockets = if has_paths(settings) { Vec::new() } else { all_sockets(settings)? };
     let mut haproxys: Vec<Haproxy> = Vec::new();
     for item in settings.get(&option::HAPROXY_CONFIG) {
@@ -172,18 +154,23 @@ fn haproxys(settings: &Settings) -> Result<Vec<Haproxy>, ConfigurationError> {
         if paths.is_empty() {
             return Err(unusable(settings, &option::HAPROXY_CONFIG, "an empty path"));
         }
-        if !haproxys.iter().any(|known| known.paths == paths) {
-            let named_at = settings.origin(&option::HAPROXY_CONFIG);
-            let own_sockets = !settings.get(&option::NO_HAPROXY_SOCKETS);
-            haproxys.push(Haproxy { paths, sockets: sockets.clone(), own_sockets, named_at });
+        let named_at = settings.origin(&option::HAPROXY_CONFIG);
+        let haproxy = Haproxy { certificates: Certificates::Configuration(paths), sockets: sockets.clone(), named_at };
+        if !haproxys.contains(&haproxy) {
+            haproxys.push(haproxy);
         }
     }
     Ok(haproxys)
 }
 
 /// The sockets that are given without paths: their HAProxys are asked which certificates they have loaded.
-fn running(settings: &Settings) -> Result<Vec<Address>, ConfigurationError> {
-    if has_paths(settings) { Ok(Vec::new()) } else { all_sockets(settings) }
+fn loaded(settings: &Settings) -> Result<Vec<Haproxy>, ConfigurationError> {
+    let of_socket = |socket| Haproxy {
+        certificates: Certificates::Loaded,
+        sockets: vec![socket],
+        named_at: option::HAPROXY_SOCKETS.declaration.name.to_owned(),
+    };
+    Ok(all_sockets(settings)?.into_iter().map(of_socket).collect())
 }
 
 fn has_paths(settings: &Settings) -> bool {
@@ -200,15 +187,22 @@ fn socket_items(settings: &Settings) -> Vec<String> {
 
 /// The sockets of all items of `haproxy-sockets`.
 fn all_sockets(settings: &Settings) -> Result<Vec<Address>, ConfigurationError> {
-    let mut all = Vec::new();
-    for item in socket_items(settings) {
-        add(&mut all, sockets(&item).map_err(|what| unusable(settings, &option::HAPROXY_SOCKETS, what))?);
+    sockets(settings, &option::HAPROXY_SOCKETS, &socket_items(settings))
+}
+
+/// The sockets of items of this option; commas join the sockets of an item. Each socket once.
+fn sockets<K>(settings: &Settings, option: &Opt<K>, items: &[String]) -> Result<Vec<Address>, ConfigurationError> {
+    let mut sockets = Vec::new();
+    for text in items.iter().flat_map(|item| item.split(',')) {
+        let parsed = text.trim().parse::<Address>().map_err(|error| error.to_string());
+        let absolute = parsed.and_then(|address| address.absolute().map_err(|error| format!("{text}: {error}")));
+        add(&mut sockets, [absolute.map_err(|what| unusable(settings, option, what))?]);
     }
-    Ok(all)
+    Ok(sockets)
 }
 
 /// Adds the addresses that are not there yet.
-fn add(addresses: &mut Vec<Address>, more: Vec<Address>) {
+fn add(addresses: &mut Vec<Address>, more: impl IntoIterator<Item = Address>) {
     for address in more {
         if !addresses.contains(&address) {
             addresses.push(address);
@@ -216,19 +210,8 @@ fn add(addresses: &mut Vec<Address>, more: Vec<Address>) {
     }
 }
 
-/// The sockets of one item, which commas join.
-fn sockets(item: &str) -> Result<Vec<Address>, String> {
-    let mut sockets = Vec::new();
-    for text in item.split(',') {
-        let address: Address = text.trim().parse().map_err(|error| format!("{error}"))?;
-        let address = address.absolute().map_err(|error| format!("{text}: {error}"))?;
-        add(&mut sockets, vec![address]);
-    }
-    Ok(sockets)
-}
-
 /// The paths, each with its sockets.
-fn groups(settings: &Settings, has_haproxys: bool, notes: &mut Vec<String>) -> Result<Vec<Group>, ConfigurationError> {
+fn paths(settings: &Settings, has_haproxys: bool, notes: &mut Vec<String>) -> Result<Vec<Haproxy>, ConfigurationError> {
     let name = match (settings.has(&option::CERT_PATHS), settings.has(&option::DIRECTORIES)) {
         (true, true) => {
             let directories = settings.origin(&option::DIRECTORIES);
@@ -242,30 +225,29 @@ fn groups(settings: &Settings, has_haproxys: bool, notes: &mut Vec<String>) -> R
     };
     let mut paired = paired(settings, &settings.get(name), &settings.origin(name), has_haproxys)?;
     for value::Group { paths, sockets: items } in settings.get(&option::GROUP) {
-        let mut of_group = Vec::new();
-        if !settings.get(&option::NO_HAPROXY_SOCKETS) {
-            for item in &items {
-                add(&mut of_group, sockets(item).map_err(|what| unusable(settings, &option::GROUP, what))?);
-            }
-        }
-        paired.extend(paths.into_iter().map(|path| (path, of_group.clone())));
+        let items = if settings.get(&option::NO_HAPROXY_SOCKETS) { Vec::new() } else { items };
+        let sockets = sockets(settings, &option::GROUP, &items)?;
+        paired.extend(paths.into_iter().map(|path| (path, sockets.clone())));
     }
-    let mut groups: Vec<Group> = Vec::new();
+    let mut haproxys: Vec<Haproxy> = Vec::new();
     for (path, sockets) in paired {
         if path.as_os_str().is_empty() {
             return Err(unusable(settings, name, "an empty path"));
         }
-        let path = absolute(&path)?;
+        let certificates = Certificates::Path(absolute(&path)?);
         // A path that is given twice has the sockets of both.
-        match groups.iter_mut().find(|group| group.path == path) {
-            Some(group) => add(&mut group.sockets, sockets),
-            None => groups.push(Group { path, sockets }),
+        match haproxys.iter_mut().find(|haproxy| haproxy.certificates == certificates) {
+            Some(haproxy) => add(&mut haproxy.sockets, sockets),
+            None => {
+                let named_at = option::CERT_PATHS.declaration.name.to_owned();
+                haproxys.push(Haproxy { certificates, sockets, named_at });
+            }
         }
     }
-    if groups.is_empty() && !has_haproxys {
+    if haproxys.is_empty() && !has_haproxys {
         return Err(ConfigurationError::NoPaths);
     }
-    Ok(groups)
+    Ok(haproxys)
 }
 
 /// The paths outside of groups with their sockets: one item of `haproxy-sockets` for all, or one for each.
@@ -275,7 +257,7 @@ fn paired(
     paths_at: &str,
     has_haproxys: bool,
 ) -> Result<Vec<(PathBuf, Vec<Address>)>, ConfigurationError> {
-    let of = |item: &String| sockets(item).map_err(|what| unusable(settings, &option::HAPROXY_SOCKETS, what));
+    let of = |item: &String| sockets(settings, &option::HAPROXY_SOCKETS, std::slice::from_ref(item));
     let sockets_at = || settings.origin(&option::HAPROXY_SOCKETS);
     let has_groups = settings.has(&option::GROUP);
     match socket_items(settings).as_slice() {
@@ -299,26 +281,7 @@ fn paired(
     }
 }
 
-fn search(settings: &Settings) -> Result<Search, ConfigurationError> {
-    let lists = settings.get(&option::FILE_EXTENSIONS);
-    let extensions = lists.iter().flat_map(|list| list.split(',')).map(|extension| extension.trim().to_owned());
-    let extensions: Vec<String> = extensions.collect();
-    if extensions.iter().any(String::is_empty) {
-        let what = "an empty extension: give them as in crt,pem,cer";
-        return Err(unusable(settings, &option::FILE_EXTENSIONS, what));
-    }
-    let ignore = settings.get(&option::IGNORE);
-    DirectorySource::new("/")
-        .ignore(&ignore)
-        .map_err(|error| unusable(settings, &option::IGNORE, error.to_string()))?;
-    Ok(Search { recursive: settings.get(&option::RECURSIVE), extensions, ignore })
-}
-
-fn staple_files(
-    settings: &Settings,
-    groups: &[Group],
-    transactions: Transactions,
-) -> Result<StapleFiles, ConfigurationError> {
+fn staple_files(settings: &Settings, haproxys: &[Haproxy]) -> Result<StapleFiles, ConfigurationError> {
     let directory = path(settings, &option::STAPLE_DIR)?;
     if !settings.get(&option::NO_STAPLE_FILES) {
         return Ok(directory.map_or(StapleFiles::BesideCertificates, StapleFiles::In));
@@ -327,12 +290,15 @@ fn staple_files(
         let what = "a directory for staples, and no-staple-files: leave one out";
         return Err(unusable(settings, &option::STAPLE_DIR, what));
     }
-    if let Some(group) = groups.iter().find(|group| group.sockets.is_empty()) {
-        let path = group.path.display();
+    let without_sockets = haproxys.iter().find_map(|haproxy| match &haproxy.certificates {
+        Certificates::Path(path) if haproxy.sockets.is_empty() => Some(path.display()),
+        _ => None,
+    });
+    if let Some(path) = without_sockets {
         let what = format!("the staples of {path} would go nowhere: give HAProxy sockets, or let files be written");
         return Err(unusable(settings, &option::NO_STAPLE_FILES, what));
     }
-    if transactions == Transactions::Never {
+    if settings.get(&option::HAPROXY_TRANSACTIONS) == Some(Transactions::Never) {
         let what = "\"never\", and no-staple-files: a certificate that HAProxy started without a staple would never get \
                     one; leave one out";
         return Err(unusable(settings, &option::HAPROXY_TRANSACTIONS, what));

@@ -1,19 +1,18 @@
 //! `stapled`: keeps OCSP staples fresh in HAProxy and in files.
 //!
-//! The command line ([`cli`]) and the configuration file give values to [`options`]; merged and checked, they are the
+//! The command line ([`Cli`]) and the configuration file give values to [`options`]; merged and checked, they are the
 //! [`configuration`], which [`wiring`] makes into a stapler. The stapler makes one pass ([`once`], with [`progress`] and a
 //! [`summary`]), or runs until a signal stops it ([`run`]), in the foreground or as a [`daemon`], and follows changes of
-//! the configuration; a [`comparison`] reports where running HAProxys differ from their configurations. Events go to the
+//! the configuration. Events go to the
 //! log ([`logging`]), to the hook of [`stapled_core::hook`], and to clients of the [`control`] socket.
 //!
 //! Besides, there are [`commands`]: each answers one question and ends.
 
-mod cli;
 mod commands;
-mod comparison;
 mod configuration;
 mod control;
 mod daemon;
+mod documents;
 mod fault;
 mod haproxys;
 mod invocation;
@@ -31,19 +30,117 @@ mod summary;
 mod text;
 mod wiring;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use stapled_haproxy::Processes;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use stapled_haproxy::{Haproxy, Processes};
 
-use crate::cli::Cli;
 use crate::commands::answer::{answer, exit};
-use crate::configuration::{Configuration, Mode};
+use crate::commands::{check, fetch, inspect, renew, status, verify};
+use crate::configuration::{Certificates, Configuration, Mode};
 use crate::daemon::Detached;
+use crate::documents::{completions, manual};
+use crate::fault::ConfigurationError;
 use crate::invocation::Invocation;
+use crate::options::arguments::{Daemon, Options};
 use crate::options::example::example;
 use crate::options::table as option;
 use crate::stderr::fail;
+use crate::text::nearest;
+
+/// Keeps OCSP staples fresh in HAProxy and in files.
+///
+/// Finds certificates, asks their CA for an OCSP response, verifies the response, writes it to a file beside the
+/// certificate (CERT.ocsp) and delivers it to running HAProxys over their admin sockets. Runs until a signal stops it, or
+/// makes one pass with --one-off. A command answers one question instead: what would be done, what state everything is in,
+/// whether a response is valid.
+#[derive(Parser, Debug)]
+#[command(
+    name = "stapled",
+    version,
+    after_help = "`stapled --help` says more: examples, the configuration file, exit codes; `stapled COMMAND --help` of a \
+                  command.",
+    after_long_help = AFTER_HELP,
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true
+)]
+struct Cli {
+    /// The command; without one, `stapled` keeps staples fresh.
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    options: Options<Daemon>,
+
+    /// Words that belong to no option: refused, with advice.
+    #[arg(hide = true)]
+    stray: Vec<String>,
+}
+
+/// A command.
+#[derive(Subcommand, Debug)]
+enum Command {
+    Check(Box<check::Check>),
+    Status(status::Status),
+    Renew(renew::Renew),
+    Verify(verify::Verify),
+    Fetch(Box<fetch::Fetch>),
+    Inspect(inspect::Inspect),
+    Completions(Completions),
+}
+
+/// Print the completions of a shell
+///
+/// They go where the shell looks for them, such as /usr/share/bash-completion/completions/stapled.
+#[derive(Args, Debug)]
+struct Completions {
+    /// The shell
+    shell: Shell,
+}
+
+impl Cli {
+    /// The parsed command line. Where clap has the last word (a mistake, or help), the process ends here.
+    fn of_process() -> Result<Self, ConfigurationError> {
+        Cli::of(&std::env::args_os().collect::<Vec<_>>())
+    }
+
+    fn of(words: &[OsString]) -> Result<Self, ConfigurationError> {
+        let first = words.get(1).map(|word| word.to_string_lossy().into_owned());
+        let cli = Cli::try_parse_from(words).map_err(|error| match first {
+            // The options of a misspelled command are unknown as well. The advice is about the command.
+            Some(first)
+                if error.kind() == ErrorKind::UnknownArgument && !first.starts_with('-') && !is_command(&first) =>
+            {
+                stray(first)
+            }
+            _ => error.exit(),
+        })?;
+        match cli.stray.first() {
+            Some(word) if cli.command.is_none() => Err(stray(word.clone())),
+            _ => Ok(cli),
+        }
+    }
+}
+
+impl Command {
+    /// Runs the command to its end.
+    fn run(self) -> ExitCode {
+        let out = &mut io::stdout().lock();
+        exit(match self {
+            Command::Check(check) => check.run(out),
+            Command::Status(status) => status.run(out),
+            Command::Renew(renew) => renew.run(out),
+            Command::Verify(verify) => verify.run(out),
+            Command::Fetch(fetch) => fetch.run(out),
+            Command::Inspect(inspect) => inspect.run(out),
+            Command::Completions(Completions { shell }) => answer(out, &completions(Cli::command(), shell), 0),
+        })
+    }
+}
 
 fn main() -> ExitCode {
     let cli = match Cli::of_process() {
@@ -58,7 +155,7 @@ fn main() -> ExitCode {
         return exit(answer(&mut io::stdout(), &example(), 0));
     }
     if arguments.get(&option::MAN) {
-        return match cli::manual() {
+        return match manual(Cli::command()) {
             Ok(manual) => exit(answer(&mut io::stdout(), &manual, 0)),
             Err(error) => fail(&format!("the manual page cannot be made: {error}"), 1),
         };
@@ -103,12 +200,136 @@ fn checked(configuration: &Configuration) -> ExitCode {
     for note in &configuration.notes {
         let _ = writeln!(out, "note: {note}");
     }
-    for note in haproxys::notes(&haproxys) {
+    for note in haproxys.iter().flat_map(Haproxy::notes) {
         let _ = writeln!(out, "note: {}", text::visible(&note));
     }
-    for group in configuration.groups.iter().filter(|group| !group.path.exists()) {
-        let _ = writeln!(out, "note: {} does not exist, or this user cannot see it", group.path.display());
+    for haproxy in &configuration.haproxys {
+        if let Certificates::Path(path) = &haproxy.certificates
+            && !path.exists()
+        {
+            let _ = writeln!(out, "note: {} does not exist, or this user cannot see it", path.display());
+        }
     }
     let _ = writeln!(out, "configuration ok");
     ExitCode::SUCCESS
+}
+
+/// The error about a word that belongs to no option.
+fn stray(stray: String) -> ConfigurationError {
+    let commands = command_names();
+    match nearest(&stray, commands.iter().map(String::as_str)) {
+        Some(command) => ConfigurationError::Command { command: command.to_owned(), stray },
+        None => ConfigurationError::Stray { stray },
+    }
+}
+
+fn is_command(word: &str) -> bool {
+    word == "help" || command_names().iter().any(|command| command == word)
+}
+
+fn command_names() -> Vec<String> {
+    Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  Keep every staple fresh, in files and in a running HAProxy:
+    stapled --cert-paths /etc/haproxy/certs --haproxy-sockets /run/haproxy/admin.sock
+  Once, from cron; silent unless something is wrong:
+    stapled --one-off --quiet --cert-paths /etc/haproxy/certs -s /run/haproxy/admin.sock
+  A gate in a deploy hook: exit code 0 only when every certificate that should have a staple has one:
+    stapled --one-off --wait 60 --quiet -p /etc/haproxy/certs -s /run/haproxy/admin.sock
+  Show the planned work for each certificate and its obstacles; change nothing:
+    stapled check --haproxy-config /etc/haproxy/haproxy.cfg
+  The state of everything, as the running daemon knows it:
+    stapled status
+  Have the running daemon ask the CA now, as after a revocation, and wait for the result:
+    stapled renew --wait www.example.org
+  Two HAProxys, each with certificates of its own:
+    stapled -p /etc/haproxy/a /etc/haproxy/b -s /run/haproxy/a.sock /run/haproxy/b.sock
+  Whether a staple is valid, and if not, why; what is in it:
+    stapled verify --response site.pem.ocsp --cert site.pem --issuer site.pem.issuer
+    stapled inspect site.pem.ocsp
+
+Configuration file:
+  TOML. Settings have the names of the options without the dashes, and arguments win over them:
+    cert-paths = [\"/etc/haproxy/certs\"]
+    haproxy-sockets = \"/run/haproxy/admin.sock\"
+    recursive = true
+  Paths with sockets of their own can be written as groups:
+    [[group]]
+    paths = [\"/etc/haproxy/a\"]
+    sockets = [\"/run/haproxy/a.sock\"]
+  Relative paths are resolved from the directory of the file. `stapled --example-config` prints a file with every setting.
+
+Signals:
+  SIGTERM and SIGINT stop stapled, a second one at once. SIGHUP makes it read its configuration again, with the same
+  arguments: it keeps its staples, and asks no CA because of the reload. A configuration with an error is refused as a
+  whole, and the old one stays in effect. Changes of --pid-file, --control-socket, --haproxy-socket-keepalive and the
+  logging options need a restart. Changes of certificates need no signal.
+
+Hook:
+  --hook names a program that stapled runs without arguments for events (STAPLED_EVENT) such as renewed, renewal_failed,
+  revoked, withdrawn, delivery_failed, short_lived, certificate_expired, must_staple_without_url, place_problem,
+  source_problem. The first event runs it at once. Later events of the same kind about the same certificate are held back
+  for --hook-debounce, and then told as one, with their number (STAPLED_COUNT) and the time of the first
+  (STAPLED_SINCE). All of these variables are set, and empty where they do not apply: STAPLED_SEVERITY (info, warning,
+  error), STAPLED_AT, STAPLED_CERTIFICATE, STAPLED_SERIAL, STAPLED_FILES (joined by colons), STAPLED_MUST_STAPLE and
+  STAPLED_OUTAGE (yes or no; an outage is a must-staple certificate without a staple), STAPLED_CODE, STAPLED_WHAT,
+  STAPLED_SERVER, STAPLED_NEXT_TRY, STAPLED_STAPLE_UNTIL, and STAPLED_DROPPED: the number of events that were dropped
+  because the hook was too slow.
+
+Exit codes:
+  0    stopped by a signal; with --one-off, at the end of --wait: every certificate that has an OCSP URL and is not
+       expired has a verified staple, every request that was due was answered, and every server has confirmed its staples
+  1    with --one-off: something of that is missing, or a must-staple certificate has no OCSP URL; otherwise: stapled
+       could not start or continue
+  2    wrong arguments or configuration
+  3    with --one-off: a certificate is revoked, whatever else is the case
+  130  --one-off was interrupted (SIGINT), or a second SIGINT came
+  143  --one-off was ended (SIGTERM), or a second SIGTERM came
+  `stapled COMMAND --help` lists the exit codes of a command.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::declaration::{Declaration, Example, Place};
+    use crate::options::example::example;
+    use crate::options::table::ALL;
+
+    #[test]
+    fn clap_accepts_the_declarations() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_is_in_the_help_the_man_page_the_completions_and_the_example() {
+        let help = Cli::command().render_long_help().to_string();
+        let manual = manual(Cli::command()).unwrap().replace('\\', "");
+        let (bash, fish) = (completions(Cli::command(), Shell::Bash), completions(Cli::command(), Shell::Fish));
+        let example = example();
+        let is_argument = |option: &&Declaration| option.place != Place::File;
+        for option in ALL.iter().filter(is_argument) {
+            let name = option.long().map_or_else(|| format!("-{}", option.short.unwrap()), |long| format!("--{long}"));
+            for (place, text) in [("help", &help), ("man page", &manual), ("bash", &bash)] {
+                assert!(text.contains(&name), "{name} is not in the {place}");
+            }
+            let in_fish =
+                option.long().map_or_else(|| format!("-s {}", option.short.unwrap()), |long| format!("-l {long}"));
+            assert!(fish.contains(&in_fish), "{name} is not in the completions of fish");
+            if option.is_key() && !matches!(option.example, Example::OldName) {
+                let line = format!("{} = ", option.name);
+                let has_line = example.lines().any(|text| text.trim_start_matches('#').starts_with(&line));
+                assert!(has_line, "{name} is not in the example");
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_says_how_options_and_defaults_belong_together() {
+        let help = Cli::command().render_help().to_string();
+        for words in ["[default: 7200]", "[default: 60]", "[default: 300]", "Certificates:", "HAProxy:"] {
+            assert!(help.contains(words), "{words}");
+        }
+    }
 }

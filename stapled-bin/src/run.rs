@@ -12,9 +12,8 @@ use stapled_core::inventory::Inventory;
 use stapled_core::stapler::Stapler;
 use stapled_haproxy::{Haproxys, Processes};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
-use crate::comparison::Comparing;
 use crate::configuration::{Configuration, Mode};
 use crate::control::known::Known;
 use crate::control::protocol::usual_path;
@@ -25,6 +24,7 @@ use crate::haproxys;
 use crate::invocation::Invocation;
 use crate::logging::{self, LogObserver, start_hook};
 use crate::once::once;
+use crate::options::table as option;
 use crate::progress::Terminal;
 use crate::run_error::{RunError, log_notes};
 use crate::signals::{Asked, Signals};
@@ -89,7 +89,7 @@ async fn keep(
     let known = Arc::new(Known::new(stapler.handle()));
     let answering = control.map(|socket| Answering::start(socket, Arc::clone(&known)));
     let mut running = Running::start(stapler);
-    let mut comparing = Comparing::start(&mut haproxys, configuration.rescan);
+    let mut comparing = compare(&mut haproxys, &configuration);
     tell_systemd(&[NotifyState::Ready]);
     loop {
         let asked = tokio::select! {
@@ -98,7 +98,7 @@ async fn keep(
                 let observers = observers(hook.as_ref());
                 let joined = wiring::join(&configuration, &mut haproxys, observers);
                 running = with_other_sockets(running, joined, &known).await;
-                comparing = Comparing::start(&mut haproxys, configuration.rescan);
+                comparing = compare(&mut haproxys, &configuration);
                 continue;
             }
             _ = &mut running.task => return Err(RunError::BrokenOff),
@@ -119,7 +119,7 @@ async fn keep(
             log_notes(&new);
             haproxys = new_haproxys;
             configuration = new;
-            comparing = Comparing::start(&mut haproxys, configuration.rescan);
+            comparing = compare(&mut haproxys, &configuration);
             tracing::info!(event = "reloaded", "the configuration was read again and is in effect");
         }
         tell_systemd(&[NotifyState::Ready]);
@@ -155,6 +155,7 @@ async fn reload(
             event = "reload_refused",
             "the configuration is refused, and the old one stays in effect: {error}"
         );
+        None
     };
     let read = {
         let invocation = Arc::clone(invocation);
@@ -162,14 +163,8 @@ async fn reload(
     };
     let new = match read {
         Ok(Ok(new)) => new,
-        Ok(Err(error)) => {
-            refused(&error);
-            return None;
-        }
-        Err(error) => {
-            refused(&error);
-            return None;
-        }
+        Ok(Err(error)) => return refused(&error),
+        Err(error) => return refused(&error),
     };
     let new_hook = (hook.map(Hook::settings) != new.hook.as_ref()).then(|| new.hook.as_ref().map(start_hook));
     let observers = match &new_hook {
@@ -188,10 +183,7 @@ async fn reload(
             }
             Some((new, stapler, haproxys, new_hook))
         }
-        Err(error) => {
-            refused(&error);
-            None
-        }
+        Err(error) => refused(&error),
     }
 }
 
@@ -213,12 +205,19 @@ async fn with_other_sockets(running: Running, joined: Result<Stapler, WiringErro
     }
 }
 
+/// Compares running HAProxys with their configurations, until it is dropped.
+fn compare(haproxys: &mut Haproxys, configuration: &Configuration) -> JoinSet<()> {
+    let comparison = haproxys.comparison().run(configuration.settings.get(&option::REFRESH_INTERVAL));
+    JoinSet::from_iter([comparison])
+}
+
 /// The settings that have changed, and take effect only after a restart.
 fn fixed(old: &Configuration, new: &Configuration) -> Vec<&'static str> {
+    let keepalive = |of: &Configuration| of.settings.get(&option::HAPROXY_SOCKET_KEEPALIVE);
     let changed = [
         ("one-off, daemon or pid-file", old.mode != new.mode),
         ("control-socket", old.control_socket != new.control_socket),
-        ("haproxy-socket-keepalive", old.keepalive != new.keepalive),
+        ("haproxy-socket-keepalive", keepalive(old) != keepalive(new)),
         ("a setting of logging", old.logging != new.logging),
     ];
     changed.into_iter().filter(|(_, has_changed)| *has_changed).map(|(setting, _)| setting).collect()

@@ -12,6 +12,7 @@ use stapled_haproxy::{Haproxys, Processes};
 use crate::configuration::Configuration;
 use crate::haproxys::{self, HaproxyError};
 use crate::network::TIMEOUT;
+use crate::options::table as option;
 
 /// What outlives this program, where nothing else is said.
 const STATE_DIRECTORY: &str = "/var/lib/stapled";
@@ -43,28 +44,25 @@ pub(crate) fn join(
     haproxys: &mut Haproxys,
     observers: Vec<Arc<dyn Observer>>,
 ) -> Result<Stapler, WiringError> {
+    let settings = &configuration.settings;
     let mut builder = Stapler::builder()
         .fetcher(configuration.network.fetcher(TIMEOUT)?)
         .responder_overrides(configuration.network.overrides.clone())
         .refresh_policy(configuration.refresh)
         .judge_policy(configuration.judging)
-        .rescan_interval(configuration.rescan)
-        .recycle(configuration.recycle)
-        .fetch_issuers(configuration.fetch_issuers)
-        .nonce(configuration.nonce);
+        .rescan_interval(settings.get(&option::REFRESH_INTERVAL))
+        .recycle(!settings.get(&option::NO_RECYCLE))
+        .fetch_issuers(!settings.get(&option::NO_FETCH_ISSUERS))
+        .concurrent_renewals(settings.get(&option::RENEWAL_THREADS))
+        .per_responder(settings.get(&option::CONCURRENT_PER_RESPONDER))
+        .nonce(settings.get(&option::NONCE));
     for observer in observers {
         builder = builder.shared_observer(observer);
     }
-    if let Some(renewals) = configuration.renewals {
-        builder = builder.concurrent_renewals(renewals);
-    }
-    if let Some(per_responder) = configuration.per_responder {
-        builder = builder.per_responder(per_responder);
-    }
-    if let Some(rate) = configuration.responder_rate {
+    if let Some(rate) = settings.get(&option::RESPONDER_RATE) {
         builder = builder.responder_rate(rate);
     }
-    if let Some(hash) = configuration.hash {
+    if let Some(hash) = settings.get(&option::HASH) {
         builder = builder.cert_id_hash(hash);
     }
     if let Some(store) = issuer_store(configuration)? {
@@ -79,7 +77,7 @@ pub(crate) fn join(
 
 /// Where fetched issuers are kept: the directory that was named, or the usual one, where this user may have it.
 fn issuer_store(configuration: &Configuration) -> Result<Option<IssuerDirectory>, WiringError> {
-    if !configuration.fetch_issuers {
+    if configuration.settings.get(&option::NO_FETCH_ISSUERS) {
         return Ok(None);
     }
     if let Some(directory) = &configuration.issuer_dir {

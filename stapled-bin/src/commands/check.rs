@@ -124,7 +124,7 @@ async fn report(configuration: &Configuration, terminal: &Terminal) -> Result<Re
         .check()
         .judge_policy(configuration.judging)
         .staple_files(configuration.staple_files.clone())
-        .fetch_issuers(configuration.fetch_issuers)
+        .fetch_issuers(!configuration.settings.get(&option::NO_FETCH_ISSUERS))
         .issuer_directory(wiring::issuer_directory(configuration))
         .responder_overrides(configuration.network.overrides.clone())
         .progress(|read, of| terminal.show(read, of));

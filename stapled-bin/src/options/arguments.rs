@@ -1,9 +1,7 @@
 //! The options as arguments of the command line, made from their declarations.
 
-use std::ffi::OsString;
 use std::fmt::Debug;
 use std::marker::PhantomData;
-use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -23,7 +21,7 @@ pub(crate) struct Options<C> {
 /// Which options a command takes.
 pub(crate) trait Selection: Debug + Clone + 'static {
     /// Whether and how it takes this one.
-    fn take(option: &Declaration) -> Take;
+    const TAKE: fn(&Declaration) -> Take;
 }
 
 /// How a command takes an option.
@@ -39,17 +37,21 @@ pub(crate) enum Take {
     Single,
 }
 
+impl Take {
+    fn single_if(is_taken: bool) -> Self {
+        if is_taken { Take::Single } else { Take::No }
+    }
+}
+
 /// All options of the command line: the daemon's.
 #[derive(Clone, Debug)]
 pub(crate) struct Daemon;
 
 impl Selection for Daemon {
-    fn take(option: &Declaration) -> Take {
-        match option.place {
-            Place::Anywhere | Place::CommandLine => Take::Lists,
-            Place::File => Take::No,
-        }
-    }
+    const TAKE: fn(&Declaration) -> Take = |option| match option.place {
+        Place::Anywhere | Place::CommandLine => Take::Lists,
+        Place::File => Take::No,
+    };
 }
 
 /// The options of `stapled check`: all that a daemon is configured with, so that its arguments can be given unchanged.
@@ -57,13 +59,11 @@ impl Selection for Daemon {
 pub(crate) struct Check;
 
 impl Selection for Check {
-    fn take(option: &Declaration) -> Take {
-        match option.place {
-            _ if option.is_used_by(User::Check) => Take::Lists,
-            Place::Anywhere => Take::Hidden,
-            Place::CommandLine | Place::File => Take::No,
-        }
-    }
+    const TAKE: fn(&Declaration) -> Take = |option| match option.place {
+        _ if option.is_used_by(User::Check) => Take::Lists,
+        Place::Anywhere => Take::Hidden,
+        Place::CommandLine | Place::File => Take::No,
+    };
 }
 
 /// The options that say how responders are reached.
@@ -71,9 +71,7 @@ impl Selection for Check {
 pub(crate) struct Network;
 
 impl Selection for Network {
-    fn take(option: &Declaration) -> Take {
-        if option.is_used_by(User::Fetch) { Take::Single } else { Take::No }
-    }
+    const TAKE: fn(&Declaration) -> Take = |option| Take::single_if(option.is_used_by(User::Fetch));
 }
 
 /// The options that say which answers are accepted.
@@ -81,9 +79,7 @@ impl Selection for Network {
 pub(crate) struct Judging;
 
 impl Selection for Judging {
-    fn take(option: &Declaration) -> Take {
-        if option.section == Section::Believing { Take::Single } else { Take::No }
-    }
+    const TAKE: fn(&Declaration) -> Take = |option| Take::single_if(option.section == Section::Believing);
 }
 
 /// The options that say where a running daemon answers.
@@ -91,13 +87,11 @@ impl Selection for Judging {
 pub(crate) struct Client;
 
 impl Selection for Client {
-    fn take(option: &Declaration) -> Take {
-        if option.is_used_by(User::Client) { Take::Single } else { Take::No }
-    }
+    const TAKE: fn(&Declaration) -> Take = |option| Take::single_if(option.is_used_by(User::Client));
 }
 
 fn taken<C: Selection>() -> impl Iterator<Item = (&'static Declaration, Take)> {
-    ALL.iter().map(|option| (option, C::take(option))).filter(|(_, take)| *take != Take::No)
+    ALL.iter().map(|option| (option, C::TAKE(option))).filter(|(_, take)| *take != Take::No)
 }
 
 impl<C: Selection> clap::Args for Options<C> {
@@ -114,9 +108,7 @@ impl<C: Selection> clap::FromArgMatches for Options<C> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut settings = Settings::default();
         for (option, _) in taken::<C>() {
-            if let Some(given) = given(option, matches) {
-                settings.set(option, given, Origin::CommandLine);
-            }
+            settings.set(option, given(option, matches), Origin::CommandLine);
         }
         Ok(Options { settings, command: PhantomData })
     }
@@ -131,7 +123,7 @@ impl<C: Selection> clap::FromArgMatches for Options<C> {
 #[cfg(test)]
 impl<C: Selection> Options<C> {
     /// The settings in these words.
-    pub(crate) fn parsed<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Settings {
+    pub(crate) fn parsed<W: Into<std::ffi::OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Settings {
         let command = <Self as clap::Args>::augment_args(Command::new("stapled").no_binary_name(true));
         let matches = command.get_matches_from(words);
         <Self as clap::FromArgMatches>::from_arg_matches(&matches).unwrap().settings
@@ -160,6 +152,7 @@ fn argument(option: &Declaration, take: Take) -> Arg {
         Take::Single => 1..=1,
         Take::Lists | Take::Hidden | Take::No => 1..=usize::MAX,
     };
+    let as_path = |argument: Arg| argument.value_parser(ValueParser::os_string());
     let argument = match option.shape {
         Shape::Switch => argument.action(ArgAction::SetTrue),
         Shape::Count => argument.action(ArgAction::Count),
@@ -174,17 +167,12 @@ fn argument(option: &Declaration, take: Take) -> Arg {
             let values = choices().into_iter().map(|(word, explanation)| PossibleValue::new(word).help(explanation));
             argument.value_parser(PossibleValuesParser::new(values))
         }
-        Shape::Text => argument,
+        // The command line has no groups.
+        Shape::Text | Shape::Groups => argument,
         Shape::Texts | Shape::Sockets => argument.action(ArgAction::Append).num_args(list),
-        Shape::Path => argument.value_parser(ValueParser::os_string()),
-        Shape::PathOr(default) => {
-            argument.value_parser(ValueParser::os_string()).num_args(0..=1).default_missing_value(default)
-        }
-        Shape::Paths | Shape::JoinedPaths => {
-            argument.value_parser(ValueParser::os_string()).action(ArgAction::Append).num_args(list)
-        }
-        // The command line has none.
-        Shape::Groups => argument,
+        Shape::Path => as_path(argument),
+        Shape::PathOr(default) => as_path(argument).num_args(0..=1).default_missing_value(default),
+        Shape::Paths | Shape::JoinedPaths => as_path(argument).action(ArgAction::Append).num_args(list),
     };
     argument.hide(take == Take::Hidden)
 }
@@ -207,24 +195,14 @@ pub(super) fn needed(of: &str, least: u64, most: u64) -> String {
 }
 
 /// The value of an option on the command line.
-fn given(option: &Declaration, matches: &ArgMatches) -> Option<Given> {
+fn given(option: &Declaration, matches: &ArgMatches) -> Given {
     let name = option.name;
-    let texts = || matches.get_many::<String>(name).map(|texts| texts.cloned().collect());
-    let paths = || matches.get_many::<OsString>(name).map(|paths| paths.map(PathBuf::from).collect());
     match option.shape {
-        Shape::Switch => matches.get_flag(name).then_some(Given::On),
+        Shape::Switch => Given::words(matches.get_flag(name).then_some("true")),
         Shape::Count => {
-            Some(matches.get_count(name)).filter(|count| *count > 0).map(|count| Given::Number(count.into()))
+            Given::words(Some(matches.get_count(name)).filter(|count| *count > 0).map(|count| count.to_string()))
         }
-        Shape::Number { .. } => matches.get_one::<u64>(name).copied().map(Given::Number),
-        Shape::Choice(choices) => {
-            let word = matches.get_one::<String>(name)?;
-            choices().iter().position(|(choice, _)| choice == word).map(Given::Choice)
-        }
-        Shape::Text => matches.get_one::<String>(name).cloned().map(Given::Text),
-        Shape::Texts | Shape::Sockets => texts().map(Given::Texts),
-        Shape::Path | Shape::PathOr(_) => matches.get_one::<OsString>(name).map(|path| Given::Path(path.into())),
-        Shape::Paths | Shape::JoinedPaths => paths().map(Given::Paths),
-        Shape::Groups => None,
+        Shape::Groups => Given::default(),
+        _ => Given::words(matches.get_raw(name).into_iter().flatten()),
     }
 }

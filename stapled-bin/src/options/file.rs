@@ -80,10 +80,8 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Settings, Fault> {
             return Err(file.fault(key.span(), format!("{:?} is set twice", option.name)));
         }
         seen.push(option.name);
-        if let Some(given) = file.given(option, value)? {
-            let origin = Origin::File { path: Arc::clone(&file.path), at: file.position(key.span().start) };
-            settings.set(option, given, origin);
-        }
+        let origin = Origin::File { path: Arc::clone(&file.path), at: file.position(key.span().start) };
+        settings.set(option, file.given(option, value)?, origin);
     }
     Ok(settings)
 }
@@ -115,50 +113,40 @@ struct Text<'t> {
 }
 
 impl Text<'_> {
-    /// The value of a setting; none where it is `false`.
-    fn given(&self, option: &Declaration, value: &Spanned<DeValue<'_>>) -> Result<Option<Given>, Fault> {
+    /// The value of a setting; empty where it is `false`, or a list without items.
+    fn given(&self, option: &Declaration, value: &Spanned<DeValue<'_>>) -> Result<Given, Fault> {
         let no = |needed: &str| self.fault(value.span(), format!("{}: {needed}, not {}", option.name, self.at(value)));
-        let text =
-            || value.get_ref().as_str().ok_or_else(|| no("a text in double quotes is needed")).map(str::to_owned);
-        let texts = || texts(value.get_ref()).ok_or_else(|| no(TEXTS));
-        let given = match option.shape {
-            Shape::Switch => match value.get_ref().as_bool() {
-                Some(true) => Given::On,
-                Some(false) => return Ok(None),
-                None => return Err(no("true or false is needed")),
-            },
+        let (text, switch) = (value.get_ref().as_str(), value.get_ref().as_bool());
+        Ok(match option.shape {
+            Shape::Switch => {
+                let is_on = switch.ok_or_else(|| no("true or false is needed"))?;
+                Given::words(is_on.then_some("true"))
+            }
             Shape::Number { of, least, most } => {
                 let integer = value.get_ref().as_integer();
                 let number = integer.and_then(|integer| u64::from_str_radix(integer.as_str(), integer.radix()).ok());
                 let number = number.filter(|number| (least..=most).contains(number));
-                Given::Number(number.ok_or_else(|| no(&needed(of, least, most)))?)
+                Given::words([number.ok_or_else(|| no(&needed(of, least, most)))?.to_string()])
             }
             Shape::Choice(choices) => {
                 let choices = choices();
-                let word = value.get_ref().as_str();
-                let index = choices.iter().position(|(choice, _)| Some(*choice) == word);
+                let choice = choices.iter().find(|(choice, _)| Some(*choice) == text);
                 let words = choices.iter().map(|(choice, _)| format!("{choice:?}")).collect::<Vec<_>>().join(" or ");
-                Given::Choice(index.ok_or_else(|| no(&format!("{words} is needed")))?)
+                Given::words([choice.ok_or_else(|| no(&format!("{words} is needed")))?.0])
             }
-            Shape::Text => Given::Text(text()?),
-            // An empty list says nothing.
-            Shape::Texts | Shape::Sockets | Shape::Paths | Shape::JoinedPaths if texts()?.is_empty() => {
-                return Ok(None);
-            }
-            Shape::Texts | Shape::Sockets => Given::Texts(texts()?),
-            Shape::Path => Given::Path(text()?.into()),
-            Shape::PathOr(default) => match (value.get_ref().as_str(), value.get_ref().as_bool()) {
-                (Some(path), _) => Given::Path(path.into()),
-                (None, Some(true)) => Given::Path(default.into()),
-                (None, Some(false)) => return Ok(None),
+            Shape::Text | Shape::Path => Given::words([text.ok_or_else(|| no("a text in double quotes is needed"))?]),
+            Shape::PathOr(default) => match (text, switch) {
+                (Some(path), _) => Given::words([path]),
+                (None, Some(is_on)) => Given::words(is_on.then_some(default)),
                 (None, None) => return Err(no("a directory in double quotes, or true, is needed")),
             },
-            Shape::Paths | Shape::JoinedPaths => Given::Paths(texts()?.into_iter().map(PathBuf::from).collect()),
-            Shape::Groups => Given::Groups(self.groups(option, value)?),
+            Shape::Texts | Shape::Sockets | Shape::Paths | Shape::JoinedPaths => {
+                Given::words(texts(value.get_ref()).ok_or_else(|| no(TEXTS))?)
+            }
+            Shape::Groups => Given { groups: self.groups(option, value)?, ..Given::default() },
             // The file has none.
-            Shape::Count => return Ok(None),
-        };
-        Ok(Some(given))
+            Shape::Count => Given::default(),
+        })
     }
 
     fn groups(&self, option: &Declaration, value: &Spanned<DeValue<'_>>) -> Result<Vec<Group>, Fault> {

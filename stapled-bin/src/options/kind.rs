@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use stapled_core::ocsp::CertIdHash;
@@ -18,7 +19,7 @@ pub(crate) trait Kind {
     const SHAPE: Shape;
 
     /// The value; of an option that was not given, and has no default, the empty one.
-    fn value(given: Option<&Given>) -> Self::Value;
+    fn value(given: &Given) -> Self::Value;
 }
 
 /// Declares kinds: name, type of the value, shape, and how the value is read.
@@ -32,8 +33,8 @@ macro_rules! kinds {
             type Value = $value;
             const SHAPE: Shape = $shape;
 
-            fn value(given: Option<&Given>) -> $value {
-                let read: fn(Option<&Given>) -> $value = $read;
+            fn value(given: &Given) -> $value {
+                let read: fn(&Given) -> $value = $read;
                 read(given)
             }
         })*
@@ -42,7 +43,7 @@ macro_rules! kinds {
 
 kinds! {
     /// A switch.
-    Switch: bool = Shape::Switch, |given| matches!(given, Some(Given::On));
+    Switch: bool = Shape::Switch, |given| !given.is_empty();
     /// How often a switch is given.
     Count: u8 = Shape::Count, |given| number(given).unwrap_or_default();
     /// A level from 0 to 4, or none.
@@ -63,27 +64,21 @@ kinds! {
     /// Where transactions are used, or nothing.
     TransactionsChoice: Option<Transactions> = Shape::Choice(choices::<Transactions>), choice;
     /// A text, or none.
-    Text: Option<String> = Shape::Text, |given| match given {
-        Some(Given::Text(text)) => Some(text.clone()),
-        _ => None,
-    };
+    Text: Option<String> = Shape::Text, |given| texts(given).pop();
     /// Texts.
     Texts: Vec<String> = Shape::Texts, texts;
     /// Addresses of sockets.
     Sockets: Vec<String> = Shape::Sockets, texts;
     /// A path, or none.
-    OnePath: Option<PathBuf> = Shape::Path, path;
+    OnePath: Option<PathBuf> = Shape::Path, |given| paths(given).pop();
     /// A directory for log files, or none.
-    LogDirectory: Option<PathBuf> = Shape::PathOr("/var/log/stapled/"), path;
+    LogDirectory: Option<PathBuf> = Shape::PathOr("/var/log/stapled/"), |given| paths(given).pop();
     /// Paths.
     Paths: Vec<PathBuf> = Shape::Paths, paths;
     /// Items of paths that commas join.
     JoinedPaths: Vec<PathBuf> = Shape::JoinedPaths, paths;
     /// The `[[group]]` tables of the file.
-    Groups: Vec<Group> = Shape::Groups, |given| match given {
-        Some(Given::Groups(groups)) => groups.clone(),
-        _ => Vec::new(),
-    };
+    Groups: Vec<Group> = Shape::Groups, |given| given.groups.clone();
 }
 
 const SECONDS: &str = "a whole number of seconds";
@@ -93,31 +88,23 @@ const fn numbers(of: &'static str, least: u64, most: u64) -> Shape {
 }
 
 /// A number in a type that is wide enough for the numbers of the option.
-fn number<T: TryFrom<u64>>(given: Option<&Given>) -> Option<T> {
-    let Some(Given::Number(number)) = given else { return None };
-    T::try_from(*number).ok()
+fn number<T: FromStr>(given: &Given) -> Option<T> {
+    given.words.first()?.to_str()?.parse().ok()
 }
 
-fn seconds(given: Option<&Given>) -> Option<Duration> {
+fn seconds(given: &Given) -> Option<Duration> {
     number(given).map(Duration::from_secs)
 }
 
-fn choice<T: Choice>(given: Option<&Given>) -> Option<T> {
-    let Some(Given::Choice(index)) = given else { return None };
-    T::CHOICES.get(*index).map(|(value, ..)| *value)
+fn choice<T: Choice>(given: &Given) -> Option<T> {
+    let word = given.words.first()?;
+    T::CHOICES.iter().find(|(_, choice, _)| word == choice).map(|(value, ..)| *value)
 }
 
-fn texts(given: Option<&Given>) -> Vec<String> {
-    let Some(Given::Texts(texts)) = given else { return Vec::new() };
-    texts.clone()
+fn texts(given: &Given) -> Vec<String> {
+    given.words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
-fn path(given: Option<&Given>) -> Option<PathBuf> {
-    let Some(Given::Path(path)) = given else { return None };
-    Some(path.clone())
-}
-
-fn paths(given: Option<&Given>) -> Vec<PathBuf> {
-    let Some(Given::Paths(paths)) = given else { return Vec::new() };
-    paths.clone()
+fn paths(given: &Given) -> Vec<PathBuf> {
+    given.words.iter().map(PathBuf::from).collect()
 }

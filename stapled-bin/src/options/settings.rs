@@ -1,11 +1,13 @@
 //! The values that the user gave, each with its origin.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use stapled_haproxy::Address;
 
 use super::declaration::{Declaration, Fallback, Opt, Shape, Topic};
 use super::kind::Kind;
@@ -41,9 +43,9 @@ impl Settings {
     pub(crate) fn get<K: Kind>(&self, option: &Opt<K>) -> K::Value {
         let declaration = &option.declaration;
         match (self.0.get(declaration.name), declaration.fallback) {
-            (Some(said), _) => K::value(Some(&said.given)),
-            (None, Fallback::Number(number)) => K::value(Some(&Given::Number(number()))),
-            (None, _) => K::value(None),
+            (Some(said), _) => K::value(&said.given),
+            (None, Fallback::Number(number)) => K::value(&Given::words([number().to_string()])),
+            (None, _) => K::value(&Given::default()),
         }
     }
 
@@ -61,8 +63,11 @@ impl Settings {
         }
     }
 
+    /// Sets an option, unless the value is empty.
     pub(super) fn set(&mut self, declaration: &Declaration, given: Given, origin: Origin) {
-        self.0.insert(declaration.name, Said { given, origin });
+        if !given.is_empty() {
+            self.0.insert(declaration.name, Said { given, origin });
+        }
     }
 
     /// The same settings without one.
@@ -96,42 +101,30 @@ impl Settings {
 
 /// Resolves relative paths in a value.
 fn resolve(shape: Shape, given: &mut Given, base: &Path) {
-    match (shape, given) {
-        (_, Given::Path(path)) => *path = base.join(&*path),
-        (Shape::JoinedPaths, Given::Paths(items)) => {
-            for item in items {
-                *item = joined(&split(item).iter().map(|path| base.join(path)).collect::<Vec<_>>());
+    for word in &mut given.words {
+        match shape {
+            Shape::Path | Shape::PathOr(_) | Shape::Paths => *word = base.join(&*word).into(),
+            Shape::JoinedPaths => {
+                let paths: Vec<OsString> = split(Path::new(word)).iter().map(|path| base.join(path).into()).collect();
+                *word = paths.join(OsStr::new(","));
             }
+            Shape::Sockets => *word = addresses(&word.to_string_lossy(), base).into(),
+            _ => {}
         }
-        (_, Given::Paths(paths)) => paths.iter_mut().for_each(|path| *path = base.join(&*path)),
-        (Shape::Sockets, Given::Texts(items)) => items.iter_mut().for_each(|item| *item = addresses(item, base)),
-        (_, Given::Groups(groups)) => {
-            for group in groups {
-                group.paths.iter_mut().for_each(|path| *path = base.join(&*path));
-                group.sockets.iter_mut().for_each(|item| *item = addresses(item, base));
-            }
-        }
-        (_, Given::On | Given::Number(_) | Given::Choice(_) | Given::Text(_) | Given::Texts(_)) => {}
+    }
+    for group in &mut given.groups {
+        group.paths.iter_mut().for_each(|path| *path = base.join(&*path));
+        group.sockets.iter_mut().for_each(|item| *item = addresses(item, base));
     }
 }
 
-/// Resolves relative paths in addresses that commas join.
+/// Resolves relative paths in addresses that commas join. An address that cannot be read stays: its use is an error.
 fn addresses(item: &str, base: &Path) -> String {
-    let address = |address: &str| {
-        let address = address.trim();
-        let after = |prefix| address.strip_prefix(prefix).map(|path| (prefix, path));
-        let (prefix, path) = ["master@unix@", "master@", "unix@"].into_iter().find_map(after).unwrap_or(("", address));
-        match is_relative_path(path) {
-            true => format!("{prefix}{}", base.join(path).to_string_lossy()),
-            false => format!("{prefix}{path}"),
-        }
+    let address = |text: &str| match text.trim().parse::<Address>() {
+        Ok(address) => address.relative_to(base).to_string(),
+        Err(_) => text.trim().to_owned(),
     };
     item.split(',').map(address).collect::<Vec<_>>().join(",")
-}
-
-/// Whether the address of a socket is a relative path, without a prefix such as `ipv4@`.
-fn is_relative_path(address: &str) -> bool {
-    !address.is_empty() && !address.starts_with('/') && !address.contains('@')
 }
 
 /// The paths that commas join in one item of `haproxy-config`. The name of an existing file is not divided.
@@ -141,11 +134,6 @@ pub(crate) fn split(item: &Path) -> Vec<PathBuf> {
     }
     let parts = item.as_os_str().as_bytes().split(|byte| *byte == b',');
     parts.filter(|part| !part.is_empty()).map(|part| PathBuf::from(OsStr::from_bytes(part))).collect()
-}
-
-fn joined(paths: &[PathBuf]) -> PathBuf {
-    let paths: Vec<&OsStr> = paths.iter().map(|path| path.as_os_str()).collect();
-    paths.join(OsStr::new(",")).into()
 }
 
 impl fmt::Display for Position {

@@ -1,23 +1,30 @@
 //! The value of an option, as it was given.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use stapled_core::ocsp::CertIdHash;
 use stapled_haproxy::Transactions;
 
-/// A value, as it was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Given {
-    /// A switch that is on.
-    On,
-    Number(u64),
-    /// The place of a word in the list of [`Choice`]s.
-    Choice(usize),
-    Text(String),
-    Texts(Vec<String>),
-    Path(PathBuf),
-    Paths(Vec<PathBuf>),
-    Groups(Vec<Group>),
+/// A value, as it was given: words, whose number and form the option's shape says. Empty: no value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Given {
+    /// The words. `true` for a switch that is on.
+    pub(crate) words: Vec<OsString>,
+    /// The `[[group]]` tables, of the option that has them.
+    pub(crate) groups: Vec<Group>,
+}
+
+impl Given {
+    /// These words.
+    pub(crate) fn words<W: Into<OsString>>(words: impl IntoIterator<Item = W>) -> Self {
+        Given { words: words.into_iter().map(Into::into).collect(), groups: Vec::new() }
+    }
+
+    /// Whether nothing was given.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words.is_empty() && self.groups.is_empty()
+    }
 }
 
 /// A `[[group]]` of the configuration file: paths with sockets of their own.

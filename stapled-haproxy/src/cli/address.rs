@@ -102,6 +102,16 @@ impl Address {
         })
     }
 
+    /// The address with a relative path taken from this directory.
+    #[must_use]
+    pub fn relative_to(self, base: &Path) -> Self {
+        match self {
+            Address::Unix(path) => Address::Unix(base.join(path)),
+            Address::Master(behind) => Address::Master(Box::new(behind.relative_to(base))),
+            other => other,
+        }
+    }
+
     /// The form in which two addresses of one socket are equal: the folder of a unix path without symbolic links.
     pub(crate) fn resolved(&self) -> Address {
         match self {

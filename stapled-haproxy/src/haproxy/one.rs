@@ -92,6 +92,21 @@ impl Haproxy {
         self.configured().map(|configured| configured.paths.as_slice()).unwrap_or_default()
     }
 
+    /// What was found in its configuration, and every warning about it, each on a line. Empty where no configuration was
+    /// given.
+    pub fn notes(&self) -> Vec<String> {
+        let Some(configuration) = self.configuration() else { return Vec::new() };
+        let paths: Vec<_> = self.configuration_paths().iter().map(|path| path.display().to_string()).collect();
+        let sockets: Vec<_> = configuration.sockets.iter().map(|socket| socket.address.to_string()).collect();
+        let found = format!(
+            "{}: {} certificates, admin sockets: {}",
+            paths.join(","),
+            configuration.certificates.len(),
+            if sockets.is_empty() { "none".to_owned() } else { sockets.join(", ") }
+        );
+        std::iter::once(found).chain(configuration.warnings.iter().map(ToString::to_string)).collect()
+    }
+
     /// The admin sockets that staples go to now: those that were given, those that the configuration names, and those
     /// that it named before as long as HAProxy listens there.
     pub fn sockets(&mut self) -> Vec<Address> {

@@ -9,7 +9,7 @@ use stapled_structure::workspace::root;
 
 /// How many lines there may be, without blank ones and without tests: a ratchet, which may only be lowered. The goal is
 /// 5,000.
-const LIMIT: usize = 5_230;
+const LIMIT: usize = 5_070;
 
 /// The source files of the program, without files of tests.
 fn sources() -> Vec<PathBuf> {
