@@ -9,7 +9,7 @@ use std::time::Duration;
 use stapled_core::event::Observer;
 use stapled_core::hook::Hook;
 use stapled_core::inventory::Inventory;
-use stapled_core::overview::summary::Summary;
+use stapled_core::overview::Summary;
 use tokio::time::Instant;
 
 use crate::configuration::Configuration;

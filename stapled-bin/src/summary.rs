@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::{Deserialize, Serialize};
-use stapled_core::overview::summary::Summary;
+use stapled_core::overview::Summary;
 use stapled_core::overview::{self, Row, Verdict};
 
 use crate::text::visible;
@@ -105,7 +105,7 @@ fn cells(row: &Row, columns: Columns) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use stapled_core::overview::{Server, ServerState, State};
+    use stapled_core::overview::row::{Server, ServerState, State};
 
     use super::*;
 

@@ -38,7 +38,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::scheduler::{Lease, QueueCensus, Scheduler, SchedulerError, Step};
+use crate::scheduler::census::QueueCensus;
+use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
 use crate::task::{Queue, Subject, Task};
 use crate::time::Timestamp;
 
@@ -250,7 +251,8 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::io::memory::MemoryScheduler;
-    use crate::scheduler::{Census, QueueRules, Recorded, Which};
+    use crate::scheduler::census::Census;
+    use crate::scheduler::{QueueRules, Recorded, Which};
 
     /// A faulty scheduler that never answers a call that ends a lease.
     #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Events: what happens in a stapler. Logs, metrics, hooks and progress displays observe them.
 
 mod facts;
+pub mod faults;
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,13 +9,13 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::ocsp::CertStatus;
-pub use crate::place_fault::PlaceFault;
 use crate::reason::ReasonCode;
 use crate::report::Report;
 pub use crate::severity::Severity;
 use crate::sink::{EXPIRES_TOO_SOON, Withdrawal};
 use crate::task::Subject;
 use crate::time::Timestamp;
+use faults::{Failing, PlaceFault};
 
 /// The reason code of a revoked certificate.
 const REVOKED: ReasonCode = ReasonCode::new("revoked");
@@ -100,18 +101,6 @@ impl Journal {
             observer.observe(&event);
         }
     }
-}
-
-/// Renewals that have failed for some time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Failing {
-    /// The reason code of the last failure.
-    pub code: ReasonCode,
-    /// The last failure in words.
-    pub what: String,
-    /// Since when renewals fail.
-    pub since: Timestamp,
 }
 
 /// What happened.

@@ -48,7 +48,6 @@ mod once;
 pub mod overrides;
 pub mod overview;
 mod parser;
-mod place_fault;
 mod queues;
 mod renewer;
 pub mod report;

@@ -1,13 +1,16 @@
 //! The scheduler: holds tasks until they are due and leases each to one worker at a time.
 
+pub mod census;
+
+use std::any::Any;
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::task::{Queue, Subject, Task};
-use crate::time::Timestamp;
+use census::Census;
 
 /// Holds tasks until they are due and leases them to the workers that take from their queues.
 ///
@@ -77,21 +80,22 @@ pub trait Scheduler: Send + Sync + Debug {
 /// A worker's exclusive right to do one task.
 ///
 /// In memory, a dropped lease makes the task due again; in a shared store, a lapsed one does.
-#[derive(Debug)]
 pub struct Lease {
     task: Task,
     fence: u64,
-    // Held for its destructor, which makes the task due again.
-    _guard: Option<Box<dyn LeaseGuard>>,
+    // Held for its destructor.
+    _guard: Option<Box<dyn Any + Send + Sync>>,
 }
-
-/// A scheduler's part of a lease. Its destructor runs when the [`Lease`] is dropped, spent or not.
-pub trait LeaseGuard: Send + Sync + Debug {}
 
 impl Lease {
     /// A lease of `task` with a number of its own, `fence`. For implementations of [`Scheduler`].
-    pub fn new(task: Task, fence: u64, guard: Option<Box<dyn LeaseGuard>>) -> Self {
-        Lease { task, fence, _guard: guard }
+    pub fn new(task: Task, fence: u64) -> Self {
+        Lease { task, fence, _guard: None }
+    }
+
+    /// The same, with a part of the scheduler whose destructor runs when the lease is dropped, spent or not.
+    pub fn guarded_by(self, guard: impl Send + Sync + 'static) -> Self {
+        Lease { _guard: Some(Box::new(guard)), ..self }
     }
 
     /// The task. Its due time is [`Due::At`](crate::task::Due::At) the instant at which it fell due.
@@ -102,6 +106,12 @@ impl Lease {
     /// The number of this lease, unique in its scheduler.
     pub fn fence(&self) -> u64 {
         self.fence
+    }
+}
+
+impl Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("task", &self.task).field("fence", &self.fence).finish_non_exhaustive()
     }
 }
 
@@ -244,32 +254,6 @@ impl QueueRules {
     pub fn park_after(self, attempts: u32) -> Self {
         QueueRules { park_after: Some(attempts), ..self }
     }
-}
-
-/// The numbers of tasks, by queue.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Census {
-    /// By queue.
-    pub queues: BTreeMap<Queue, QueueCensus>,
-    /// Subjects on record that have no task, by state.
-    pub resting: BTreeMap<String, u64>,
-}
-
-/// The tasks of one queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct QueueCensus {
-    /// Waiting, and not due yet.
-    pub waiting: u64,
-    /// Due and not taken yet.
-    pub due: u64,
-    /// Leased to a worker.
-    pub leased: u64,
-    /// Parked until they are hastened.
-    pub parked: u64,
-    /// When the next waiting task is due.
-    pub next_due: Option<Timestamp>,
 }
 
 /// Why a scheduler refused.

@@ -1,5 +1,8 @@
 //! Sinks deliver staples to servers, files and tables.
 
+pub mod failure;
+pub mod lost;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,8 +18,9 @@ use crate::reason::ReasonCode;
 use crate::refresh::inputs::Usable;
 use crate::report::Reporter;
 use crate::staple::Staple;
-use crate::task::Subject;
 use crate::time::Timestamp;
+use failure::SinkFailure;
+pub use lost::Lost;
 
 /// Delivers staples to a server, a file, or a table in memory.
 ///
@@ -250,51 +254,6 @@ pub enum Withdrawn {
     Unsupported,
 }
 
-/// What a server has lost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Lost {
-    /// Nothing. The server answers again, and failed deliveries are retried at once.
-    Retry,
-    /// All staples, as after a restart.
-    Everything,
-    /// The staples of these certificates ([`CertChain::subject`]). They are delivered again from memory.
-    Certificates(Vec<Subject>),
-    /// Staples that another client removed or replaced. They are not delivered again before the found responses are judged
-    /// and the CA is asked.
-    Changed(Vec<Change>),
-}
-
-/// A change of one certificate's staple by another client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Change {
-    /// The certificate ([`CertChain::subject`]).
-    pub subject: Subject,
-    /// What the server has now.
-    pub found: Found,
-}
-
-impl Change {
-    /// A change of this certificate's staple.
-    pub fn new(subject: Subject, found: Found) -> Self {
-        Change { subject, found }
-    }
-}
-
-/// What a server has in place of a staple.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Found {
-    /// No staple, or a response that the server does not staple: another client withdrew the staple and may know of a
-    /// revocation. The staple stays withdrawn until the CA says that the certificate is good.
-    Withdrawn,
-    /// This response. The stapler judges it: it keeps a newer one, heeds a revocation, and replaces anything else.
-    Response(Bytes),
-    /// Something that cannot be judged. The stapler replaces it and asks the CA.
-    Unreadable,
-}
-
 /// Why a staple was not delivered, or not withdrawn. The stapler tries again after each of them.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -338,22 +297,6 @@ pub enum SinkError {
         /// What the server said, and what to do.
         what: String,
     },
-}
-
-/// The kind of a failure at a sink: which variant of [`SinkError`] it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SinkFailure {
-    /// [`SinkError::Unfit`].
-    Unfit,
-    /// [`SinkError::ExpiresTooSoon`].
-    ExpiresTooSoon,
-    /// [`SinkError::Unreachable`].
-    Unreachable,
-    /// [`SinkError::NotYet`].
-    NotYet,
-    /// [`SinkError::Refused`].
-    Refused,
 }
 
 impl Delivered {

@@ -1,5 +1,8 @@
 //! Sources find certificates.
 
+pub mod issuer;
+mod version;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +11,8 @@ use async_trait::async_trait;
 
 use crate::reason::ReasonCode;
 use crate::report::Reporter;
+use issuer::{IssuerChains, IssuerLookup};
+pub use version::Version;
 
 /// Finds certificates, and notices changes.
 ///
@@ -129,29 +134,6 @@ impl Sighting {
     }
 }
 
-/// Where servers look for a certificate's issuer, besides the certificate's own file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum IssuerLookup {
-    /// In the file of the certificate's name plus `.issuer`.
-    #[default]
-    Beside,
-    /// In this file.
-    In(PathBuf),
-    /// Nowhere.
-    Nowhere,
-}
-
-/// A directory of chains for certificates whose files have none. Each file begins with the certificate of an issuer, which
-/// servers find by its key identifier.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IssuerChains {
-    /// The directory; files in directories in it do not count.
-    pub directory: PathBuf,
-    /// Differs when one of the files may have changed.
-    pub version: Version,
-}
-
 /// What a place holds.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -169,22 +151,6 @@ impl fmt::Debug for Material {
             // The bytes may hold a private key.
             Material::Bytes(bytes) => f.debug_tuple("Bytes").field(&bytes.len()).finish(),
         }
-    }
-}
-
-/// A version of the contents of a place: equal as long as the contents are, as far as the source can tell.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Version(Vec<u8>);
-
-impl Version {
-    /// A version made of anything that changes with the contents: a hash, a row's version, a file's inode and times.
-    pub fn new(version: impl Into<Vec<u8>>) -> Self {
-        Version(version.into())
-    }
-
-    /// The bytes that it was made of.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
     }
 }
 

@@ -1,10 +1,10 @@
 //! The stapler: joins sources, stages, scheduler and sinks, and runs them. It holds no logic of a stage.
 
 mod build;
-mod handle;
+pub mod handle;
 mod owner;
 mod reports;
 
 pub use build::{BuildError, Group, StaplerBuilder};
-pub use handle::{Asked, Handle, HandleError, Outcome, Renewed, Selection};
+pub use handle::{Handle, HandleError, Selection};
 pub use owner::Stapler;

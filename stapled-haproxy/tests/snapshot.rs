@@ -10,7 +10,8 @@ use stapled_ca::Authority;
 use stapled_core::certificate::Certificate;
 use stapled_core::io::directory::DirectorySource;
 use stapled_core::sink::StapleSink;
-use stapled_core::source::{CertSource, IssuerLookup, Material, Scan};
+use stapled_core::source::issuer::IssuerLookup;
+use stapled_core::source::{CertSource, Material, Scan};
 use stapled_haproxy::configuration::{Configuration, Level};
 use stapled_haproxy::{
     Address, Difference, FirstStaple, HaproxySource, NoFirstStaple, ProcessSnapshot, ServedPaths, Transactions, codes,

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::{ArgGroup, Args};
 use stapled_core::overview::Row;
-use stapled_core::overview::summary::Summary;
+use stapled_core::overview::Summary;
 use stapled_core::stapler::Selection;
 
 use super::answer::{CommandError, UNANSWERED, UNREACHABLE};

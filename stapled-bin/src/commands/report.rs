@@ -1,14 +1,15 @@
 //! The exit code of a verdict.
 
-use stapled_core::verdict::{Status, Verdict};
+use stapled_core::ocsp::CertStatus;
+use stapled_core::verdict::Verdict;
 
 use super::answer::{GOOD, INVALID, REVOKED, UNKNOWN};
 
 /// The exit code.
 pub(super) fn exit_code(verdict: &Verdict) -> u8 {
     match verdict.status {
-        Ok(Status::Good) => GOOD,
-        Ok(Status::Revoked) => REVOKED,
+        Ok(CertStatus::Good) => GOOD,
+        Ok(CertStatus::Revoked { .. }) => REVOKED,
         Ok(_) => UNKNOWN,
         Err(_) => INVALID,
     }

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
 use stapled_core::overview::Row;
-use stapled_core::overview::summary::Summary;
+use stapled_core::overview::Summary;
 
 use super::answer::{CommandError, UNANSWERED, UNREACHABLE};
 use crate::control::client::{Client, ClientError, DaemonArguments, Line, whole_names};

@@ -4,9 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use stapled_core::clock::{Clock, SystemClock};
+use stapled_core::overview::Row;
 use stapled_core::overview::listing::Listing;
-use stapled_core::overview::{RenewalState, Row};
-use stapled_core::stapler::{Asked, Handle, HandleError, Selection};
+use stapled_core::overview::row::RenewalState;
+use stapled_core::stapler::handle::Asked;
+use stapled_core::stapler::{Handle, HandleError, Selection};
 use tokio::time::Instant;
 
 use super::known::Known;

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::mem::discriminant;
 
 use super::{HOUR, Harness, LONG, MINUTE, SHORT, take_leased};
-use crate::scheduler::{
-    Census, Expect, Lease, QueueCensus, QueueRules, Record, Recorded, Scheduler, SchedulerError, Step, Which,
-};
+use crate::scheduler::census::{Census, QueueCensus};
+use crate::scheduler::{Expect, Lease, QueueRules, Record, Recorded, Scheduler, SchedulerError, Step, Which};
 use crate::task::{Cause, Due, Queue, Subject, Task};
 use crate::time::Timestamp;
 

@@ -11,7 +11,7 @@ use super::standing::{PlaceState, Standing};
 use super::state::Inventory;
 use crate::chain::CertChain;
 use crate::event::About;
-use crate::place_fault::PlaceFault;
+use crate::event::faults::PlaceFault;
 use crate::sink::Site;
 use crate::source::Sighting;
 use crate::staple::Staple;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::chain::CertChain;
 use crate::event::About;
+use crate::event::faults::PlaceFault;
 use crate::ocsp::CertStatus;
-use crate::place_fault::PlaceFault;
 use crate::reason::ReasonCode;
-use crate::sink::SinkFailure;
+use crate::sink::failure::SinkFailure;
 use crate::source::SourceProblem;
 use crate::staple::Staple;
 use crate::task::Subject;

@@ -21,7 +21,8 @@ use self::moment::Moment;
 use self::records::Records;
 use self::takers::Takers;
 use crate::clock::Clock;
-use crate::scheduler::{Census, Lease, LeaseGuard, QueueRules, Recorded, Scheduler, SchedulerError, Step, Which};
+use crate::scheduler::census::Census;
+use crate::scheduler::{Lease, QueueRules, Recorded, Scheduler, SchedulerError, Step, Which};
 use crate::task::{Queue, Subject, Task};
 use crate::time::Timestamp;
 
@@ -189,7 +190,7 @@ impl Shared {
     fn lease(self: &Arc<Self>, task: Task, fence: u64) -> Lease {
         let (queue, subject) = (task.queue.clone(), task.subject.clone());
         let guard = GiveBack { shared: self.clone(), queue, subject, fence };
-        Lease::new(task, fence, Some(Box::new(guard)))
+        Lease::new(task, fence).guarded_by(guard)
     }
 }
 
@@ -201,17 +202,9 @@ struct GiveBack {
     fence: u64,
 }
 
-impl LeaseGuard for GiveBack {}
-
 impl Drop for GiveBack {
     fn drop(&mut self) {
         self.shared.with(|state, now| state.give_back(&self.queue, &self.subject, self.fence, now));
-    }
-}
-
-impl fmt::Debug for GiveBack {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GiveBack").field("fence", &self.fence).finish_non_exhaustive()
     }
 }
 

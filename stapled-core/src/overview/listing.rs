@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
-use super::{Row, State};
+use super::row::{Row, State};
 use crate::event::About;
 use crate::inventory::Inventory;
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 
-use super::{Row, Server, ServerState, State, Totals, Verdict};
+use super::row::{Row, Server, ServerState, State, Verdict};
+use super::totals::Totals;
 use crate::describe::visible::Visible;
 use crate::inventory::Inventory;
 

@@ -10,4 +10,4 @@ mod value;
 mod words;
 
 pub use question::Question;
-pub use value::{Status, Verdict};
+pub use value::Verdict;

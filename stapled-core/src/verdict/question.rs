@@ -80,9 +80,9 @@ mod tests {
     use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
     use stapled_ca::{Authority, Profile, pem};
 
-    use super::super::value::Status;
     use super::*;
     use crate::clock::{Clock, SystemClock};
+    use crate::ocsp::CertStatus;
 
     /// Response, certificate and issuer of a question whose answer is `good` now.
     fn files() -> [Vec<u8>; 3] {
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn untouched_files_are_good() {
-        FILES.with(|files| assert_eq!(answer_of(files).status, Ok(Status::Good)));
+        FILES.with(|files| assert_eq!(answer_of(files).status, Ok(CertStatus::Good)));
     }
 
     proptest! {
@@ -147,7 +147,7 @@ mod tests {
                     _ => text.lines().filter(|line| !line.starts_with('-')).collect::<String>().into_bytes(),
                 };
                 let verdict = answer_of(&files);
-                assert!(matches!(verdict.status, Ok(Status::Good) | Err(_)), "{verdict:?}");
+                assert!(matches!(verdict.status, Ok(CertStatus::Good) | Err(_)), "{verdict:?}");
                 assert_eq!(verdict.stapleable, verdict.status.is_ok(), "{verdict:?}");
                 assert!(!verdict.detail.is_empty());
             });

@@ -11,7 +11,7 @@ impl Serialize for Verdict {
         let verdict = if self.status.is_ok() { "valid" } else { "invalid" };
         let mut object = serializer.serialize_struct("Verdict", 12)?;
         object.serialize_field("verdict", verdict)?;
-        object.serialize_field("status", &self.status.ok().map(|status| status.as_str()))?;
+        object.serialize_field("status", &self.status.ok().map(|status| status.name()))?;
         object.serialize_field("reason", &self.status.err().map(|code| code.as_str()))?;
         object.serialize_field("stapleable", &self.stapleable)?;
         object.serialize_field("detail", &self.detail)?;

@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 #[non_exhaustive]
 pub struct Verdict {
     /// The status of the certificate, where the response is believed; otherwise the reason code of its refusal.
-    pub status: Result<Status, ReasonCode>,
+    pub status: Result<CertStatus, ReasonCode>,
     /// Whether the response can be stapled now.
     pub stapleable: bool,
     /// The verdict in words.
@@ -37,29 +37,6 @@ pub struct Verdict {
     pub certificate: Option<String>,
     /// What is unusual about the response and no reason to refuse it.
     pub warnings: Vec<String>,
-}
-
-/// The status of the certificate in a response that is believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Status {
-    /// It is not revoked.
-    Good,
-    /// It is revoked.
-    Revoked,
-    /// The responder does not know it.
-    Unknown,
-}
-
-impl Status {
-    /// The stable word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Status::Good => "good",
-            Status::Revoked => "revoked",
-            Status::Unknown => "unknown",
-        }
-    }
 }
 
 impl Verdict {
@@ -108,27 +85,24 @@ impl Verdict {
             }
             None => None,
         };
-        let (status, detail) = match judgement.status {
-            CertStatus::Good => (
-                Status::Good,
-                match &unfit {
-                    None => "the certificate is good".to_owned(),
-                    Some(unfit) => format!("the certificate is good, but this cannot be stapled: {unfit}"),
-                },
-            ),
+        let detail = match judgement.status {
+            CertStatus::Good => match &unfit {
+                None => "the certificate is good".to_owned(),
+                Some(unfit) => format!("the certificate is good, but this cannot be stapled: {unfit}"),
+            },
             CertStatus::Revoked { at, reason } => {
                 let reason = match reason.map(|number| (number, CertStatus::reason_name(number))) {
                     None => String::new(),
                     Some((_, Some(name))) => format!(" ({name})"),
                     Some((number, None)) => format!(" (reason {number})"),
                 };
-                (Status::Revoked, format!("the certificate was revoked at {at}{reason}"))
+                format!("the certificate was revoked at {at}{reason}")
             }
-            _ => (Status::Unknown, "the responder does not know the certificate".to_owned()),
+            _ => "the responder does not know the certificate".to_owned(),
         };
         Verdict {
-            status: Ok(status),
-            stapleable: status == Status::Good && unfit.is_none(),
+            status: Ok(judgement.status),
+            stapleable: judgement.status == CertStatus::Good && unfit.is_none(),
             detail,
             this_update: Some(facts.this_update),
             next_update: facts.next_update,

@@ -2,16 +2,17 @@
 
 use std::fmt::{self, Display};
 
-use super::value::{Status, Verdict};
+use super::value::Verdict;
 use crate::describe::visible::Visible;
+use crate::ocsp::CertStatus;
 use crate::time::Timestamp;
 
 /// The verdict as lines of text: the status or the reason code with the detail, then each known fact.
 impl Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = match self.status {
-            Ok(Status::Revoked) => "REVOKED".to_owned(),
-            Ok(status) => status.as_str().to_owned(),
+            Ok(CertStatus::Revoked { .. }) => "REVOKED".to_owned(),
+            Ok(status) => status.name().to_owned(),
             Err(code) => format!("INVALID ({code})"),
         };
         writeln!(f, "{head}: {}", Visible::new(&self.detail))?;

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use stapled_core::io::file::{FileSink, staple_path};
-use stapled_core::sink::{Change, Delivered, Found, Lost, Site, StapleSink, Withdrawal, Withdrawn};
+use stapled_core::sink::lost::{Change, Found};
+use stapled_core::sink::{Delivered, Lost, Site, StapleSink, Withdrawal, Withdrawn};
 use stapled_tests::{Example, polled, site};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;

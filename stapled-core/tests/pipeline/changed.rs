@@ -4,7 +4,8 @@ use super::*;
 use bytes::Bytes;
 use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
 use stapled_core::event::EventKind;
-use stapled_core::sink::{Found, Lost};
+use stapled_core::sink::Lost;
+use stapled_core::sink::lost::Found;
 
 /// A world with one certificate that has its staple. Returns the served response and the certificate too.
 async fn stapled() -> (World, Arc<stapled_core::inventory::Inventory>, Bytes, stapled_ca::Issued) {

@@ -1,7 +1,8 @@
 //! Tests of the handle of a running stapler.
 
 use super::*;
-use stapled_core::stapler::{Asked, HandleError, Outcome, Selection};
+use stapled_core::stapler::handle::{Asked, Outcome};
+use stapled_core::stapler::{HandleError, Selection};
 
 async fn all(asked: &mut Asked) -> Vec<(String, Outcome)> {
     let mut told = Vec::new();

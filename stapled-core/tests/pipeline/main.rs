@@ -24,8 +24,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use stapled_ca::Profile;
-use stapled_core::clock::SimulatedClock;
-use stapled_core::event::{EventKind, PlaceFault};
+use stapled_core::clock::simulated::SimulatedClock;
+use stapled_core::event::EventKind;
+use stapled_core::event::faults::PlaceFault;
 use stapled_core::fetch::Method;
 use stapled_core::inventory::standing::{DeliveryState, PlaceState, Standing};
 use stapled_core::sink::Withdrawal;

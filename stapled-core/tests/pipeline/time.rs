@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use stapled_ca::Profile;
 use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
-use stapled_core::clock::SimulatedClock;
+use stapled_core::clock::simulated::SimulatedClock;
 use stapled_core::time::Timestamp;
 
 use crate::world::{Ca, DAY, HOUR, MINUTE, Mood, START, World, with_issuer};

@@ -11,14 +11,14 @@ use bytes::Bytes;
 use stapled_ca::ocsp::{HashAlgorithm, OcspRequest, ResponseBuilder, ResponseStatus};
 use stapled_ca::{Authority, Issued, KeyType, Profile};
 use stapled_core::chain::CertChain;
-use stapled_core::clock::{Clock, SimulatedClock};
+use stapled_core::clock::Clock;
+use stapled_core::clock::simulated::SimulatedClock;
 use stapled_core::event::{Event, Observer};
 use stapled_core::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
 use stapled_core::inventory::Inventory;
 use stapled_core::refresh::RefreshPolicy;
-use stapled_core::sink::{
-    Change, Delivered, Found, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn,
-};
+use stapled_core::sink::lost::{Change, Found};
+use stapled_core::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use stapled_core::source::{CertSource, Scan, Sighting, SourceError, Version};
 use stapled_core::staple::Staple;
 use stapled_core::stapler::{Handle, Stapler, StaplerBuilder};

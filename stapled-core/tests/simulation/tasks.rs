@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stapled_core::io::memory::MemoryScheduler;
-use stapled_core::scheduler::{Census, Lease, QueueRules, Recorded, Scheduler, SchedulerError, Step, Which};
+use stapled_core::scheduler::census::Census;
+use stapled_core::scheduler::{Lease, QueueRules, Recorded, Scheduler, SchedulerError, Step, Which};
 use stapled_core::task::{Queue, Subject};
 
 #[derive(Debug)]

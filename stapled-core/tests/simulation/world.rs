@@ -5,7 +5,8 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use stapled_core::clock::{Clock, SimulatedClock};
+use stapled_core::clock::Clock;
+use stapled_core::clock::simulated::SimulatedClock;
 use stapled_core::inventory::Inventory;
 use stapled_core::io::memory::MemoryScheduler;
 use stapled_core::stapler::{Group, Stapler, StaplerBuilder};

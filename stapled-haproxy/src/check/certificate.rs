@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::{CertChain, ChainError};
-use stapled_core::event::PlaceFault;
+use stapled_core::event::faults::PlaceFault;
 use stapled_core::io::file::codes as files;
 use stapled_core::lookup::IssuerPlace;
 use stapled_core::ocsp::CertStatus;

@@ -8,9 +8,8 @@ use async_trait::async_trait;
 use stapled_core::hash::Sha256;
 use stapled_core::io::files::{Files, Look};
 use stapled_core::report::{Report, Reporter, Reporters};
-use stapled_core::source::{
-    CertSource, IssuerChains, IssuerLookup, Scan, Sighting, SourceError, SourceProblem, Version,
-};
+use stapled_core::source::issuer::{IssuerChains, IssuerLookup};
+use stapled_core::source::{CertSource, Scan, Sighting, SourceError, SourceProblem, Version};
 use tokio::sync::watch;
 
 use super::disk::{Kept, Machine};

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use stapled_core::hash::Sha256;
 use stapled_core::report::Reporters;
-use stapled_core::source::{IssuerChains, IssuerLookup, Sighting, Version};
+use stapled_core::source::issuer::{IssuerChains, IssuerLookup};
+use stapled_core::source::{Sighting, Version};
 
 use crate::cli::reply::environment::Environment;
 use crate::configuration::{Configuration, ExtraFiles, Served, Surroundings};

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stapled_core::io::certificate_file::staple_file_of;
-use stapled_core::source::{IssuerLookup, Scan, Sighting, SourceError, SourceProblem, Version};
+use stapled_core::source::issuer::IssuerLookup;
+use stapled_core::source::{Scan, Sighting, SourceError, SourceProblem, Version};
 
 use crate::cli::process::Process;
 use crate::cli::reply::certificate::Loaded;

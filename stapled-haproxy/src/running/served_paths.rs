@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use stapled_core::io::certificate_file::{issuer_file_of, staple_file_of};
 use stapled_core::report::Reporter;
-use stapled_core::source::{CertSource, IssuerLookup, Material, Scan, Sighting, SourceError};
+use stapled_core::source::issuer::IssuerLookup;
+use stapled_core::source::{CertSource, Material, Scan, Sighting, SourceError};
 
 use crate::configuration::Served;
 use crate::instance::lock::lock;

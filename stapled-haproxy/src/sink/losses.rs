@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use stapled_core::ocsp::{CertStatus, OcspResponse};
-use stapled_core::sink::{Change, Found, Lost, Withdrawal};
+use stapled_core::sink::lost::{Change, Found};
+use stapled_core::sink::{Lost, Withdrawal};
 use stapled_core::staple::{Judge, Judgement};
 use stapled_core::task::Subject;
 use tokio::time::Instant;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stapled_core::source::{CertSource, IssuerLookup, Scan, Sighting};
+use stapled_core::source::issuer::IssuerLookup;
+use stapled_core::source::{CertSource, Scan, Sighting};
 use stapled_haproxy::configuration::{Configuration, ConfigurationError, HaproxyConfiguration};
 use tempfile::TempDir;
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use stapled_core::clock::SimulatedClock;
+use stapled_core::clock::simulated::SimulatedClock;
 use stapled_core::reason::ReasonCode;
 use stapled_core::sink::{Delivered, Lost, StapleSink, Withdrawal};
 use stapled_core::time::Timestamp;

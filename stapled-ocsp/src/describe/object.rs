@@ -305,15 +305,14 @@ impl Basic {
 
 impl Single {
     fn of(single: &ocsp::response::SingleResponse<'_>) -> Self {
-        let (status, revoked_at, reason) = match single.status {
-            CertStatus::Good => ("good", None, None),
-            CertStatus::Revoked { at, reason } => ("revoked", Some(at), reason),
-            _ => ("unknown", None, None),
+        let (revoked_at, reason) = match single.status {
+            CertStatus::Revoked { at, reason } => (Some(at), reason),
+            CertStatus::Good | CertStatus::Unknown => (None, None),
         };
         let name = |reason| CertStatus::reason_name(reason).map_or_else(|| reason.to_string(), str::to_owned);
         Single {
             cert_id: Id::of(&single.cert_id),
-            status,
+            status: single.status.name(),
             revoked_at,
             revocation_reason: reason.map(name),
             this_update: single.this_update,

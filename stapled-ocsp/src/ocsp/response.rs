@@ -119,6 +119,15 @@ pub enum CertStatus {
 }
 
 impl CertStatus {
+    /// The status in one word: `good`, `revoked` or `unknown`.
+    pub fn name(self) -> &'static str {
+        match self {
+            CertStatus::Good => "good",
+            CertStatus::Revoked { .. } => "revoked",
+            CertStatus::Unknown => "unknown",
+        }
+    }
+
     /// The name of a CRLReason (RFC 5280 §5.3.1), such as `keyCompromise`. `None` for numbers without a meaning.
     pub fn reason_name(number: u8) -> Option<&'static str> {
         Some(match number {

@@ -8,7 +8,8 @@ use super::read::read_file;
 use crate::bundle::Bundle;
 use crate::certificate::Certificate;
 use crate::lookup::search::Surroundings;
-use crate::source::{IssuerChains, IssuerLookup, Sighting};
+use crate::source::Sighting;
+use crate::source::issuer::{IssuerChains, IssuerLookup};
 
 /// The largest number of files that are read of a directory with chains.
 const MAX_CHAINS: usize = 10_000;

@@ -10,7 +10,7 @@ use super::{Hash, Inner, read_existing};
 use crate::clock::{Clock, SystemClock};
 use crate::hash::Sha256;
 use crate::io::stamp::Stat;
-use crate::sink::{Change, Found};
+use crate::sink::lost::{Change, Found};
 
 /// The largest number of changes that one check reports. The next check reports the others.
 const MOST_CHANGES: usize = 1000;

@@ -29,7 +29,8 @@ use crate::hash::Sha256;
 use crate::io::certificate_file::staple_file_of;
 use crate::lookup::IssuerPlace;
 use crate::reason::ReasonCode;
-use crate::sink::{Change, Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
+use crate::sink::lost::Change;
+use crate::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use crate::staple::Staple;
 use crate::task::Subject;
 

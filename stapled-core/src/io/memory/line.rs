@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::moment::Moment;
-use crate::scheduler::{QueueCensus, QueueRules};
+use crate::scheduler::QueueRules;
+use crate::scheduler::census::QueueCensus;
 use crate::task::{Cause, Due, Queue, Subject, Task};
 use crate::time::Timestamp;
 

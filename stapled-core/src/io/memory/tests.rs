@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::MemoryScheduler;
-use crate::clock::{Clock, SimulatedClock, SystemClock};
+use crate::clock::simulated::SimulatedClock;
+use crate::clock::{Clock, SystemClock};
 use crate::scheduler::{Scheduler, Step, Which};
 use crate::task::{Cause, Due, Queue, Task};
 use crate::time::Timestamp;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stapled_core::bundle::BundleError;
 use stapled_core::chain::ChainError;
-use stapled_core::event::PlaceFault;
+use stapled_core::event::faults::PlaceFault;
 use stapled_core::reason::ReasonCode;
 
 use super::severity::Severity;

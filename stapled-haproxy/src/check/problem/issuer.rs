@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use stapled_core::chain::ChainError;
-use stapled_core::event::PlaceFault;
+use stapled_core::event::faults::PlaceFault;
 use stapled_core::io::file::codes as files;
 use stapled_core::reason::ReasonCode;
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use stapled_core::event::PlaceFault;
+use stapled_core::event::faults::PlaceFault;
 use stapled_core::reason::ReasonCode;
 use stapled_core::time::Timestamp;
 

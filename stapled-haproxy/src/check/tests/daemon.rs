@@ -12,7 +12,8 @@ use stapled_core::fetch::{Answer, FetchError, OcspFetcher, Question};
 use stapled_core::inventory::standing::PlaceState;
 use stapled_core::lookup::IssuerPlace;
 use stapled_core::sink::{Delivered, SinkError, Site, StapleSink};
-use stapled_core::source::{CertSource, IssuerChains, IssuerLookup, Scan, Sighting, SourceError, Version};
+use stapled_core::source::issuer::{IssuerChains, IssuerLookup};
+use stapled_core::source::{CertSource, Scan, Sighting, SourceError, Version};
 use stapled_core::staple::Staple;
 use stapled_core::stapler::Stapler;
 

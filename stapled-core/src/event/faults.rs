@@ -1,8 +1,9 @@
-//! Faults of places whose certificates get no staple.
+//! Faults that events report: of places whose certificates get no staple, and of renewals.
 
 use crate::bundle::BundleError;
 use crate::chain::ChainError;
 use crate::reason::ReasonCode;
+use crate::time::Timestamp;
 
 /// What is wrong with a place whose certificate gets no staple.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,4 +81,16 @@ impl From<&BundleError> for PlaceFault {
             _ => PlaceFault::Malformed,
         }
     }
+}
+
+/// Renewals that have failed for some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failing {
+    /// The reason code of the last failure.
+    pub code: ReasonCode,
+    /// The last failure in words.
+    pub what: String,
+    /// Since when renewals fail.
+    pub since: Timestamp,
 }

@@ -1,0 +1,119 @@
+//! The numbers of rows in each state.
+
+use std::fmt;
+
+#[cfg(feature = "serde")]
+use serde::{Deserialize, Serialize};
+
+use super::row::{Row, State, Verdict};
+
+/// How many rows there are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
+#[non_exhaustive]
+pub struct Totals {
+    /// All rows.
+    pub total: usize,
+    /// Rows in the state [`State::Good`].
+    pub good: usize,
+    /// Rows in the state [`State::Failed`].
+    pub failed: usize,
+    /// Rows in the state [`State::Revoked`].
+    pub revoked: usize,
+    /// Rows in the state [`State::Expired`].
+    pub expired: usize,
+    /// Rows in the state [`State::NotApplicable`].
+    pub not_applicable: usize,
+    /// Rows in the state [`State::MustStapleWithoutUrl`].
+    pub must_staple_without_url: usize,
+    /// Rows in the state [`State::Problem`].
+    pub problem: usize,
+    /// Rows in the state [`State::NoCertificate`].
+    pub no_certificate: usize,
+    /// Rows in the state [`State::Unreadable`].
+    pub unreadable: usize,
+    /// Rows in the state [`State::Waiting`].
+    pub waiting: usize,
+    /// Deliveries that a server, or the files, did not confirm.
+    pub undelivered: usize,
+    /// Must-staple certificates that clients refuse because a staple is missing.
+    pub outages: usize,
+    /// The most urgent verdict of a row. Not a part of the JSON object.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub verdict: Verdict,
+}
+
+impl Totals {
+    /// Counts one more row.
+    pub fn count(&mut self, row: &Row) {
+        self.total += 1;
+        let count = match row.state {
+            State::Good => &mut self.good,
+            State::Failed => &mut self.failed,
+            State::Revoked => &mut self.revoked,
+            State::Expired => &mut self.expired,
+            State::NotApplicable => &mut self.not_applicable,
+            State::MustStapleWithoutUrl => &mut self.must_staple_without_url,
+            State::Problem => &mut self.problem,
+            State::NoCertificate => &mut self.no_certificate,
+            State::Unreadable => &mut self.unreadable,
+            State::Waiting => &mut self.waiting,
+        };
+        *count += 1;
+        self.undelivered += row.undelivered();
+        self.outages += usize::from(row.outage);
+        self.verdict = self.verdict.max(row.verdict());
+    }
+}
+
+/// One line for people.
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.total == 0 {
+            return f.write_str("no certificates");
+        }
+        if self.outages > 0 {
+            write!(f, "OUTAGE: {} must-staple without a staple; ", self.outages)?;
+        }
+        write!(f, "{} in all", self.total)?;
+        for (count, words) in [
+            (self.good, "good"),
+            (self.failed, "failed"),
+            (self.revoked, "REVOKED"),
+            (self.expired, "expired"),
+            (self.not_applicable, "without OCSP URL"),
+            (self.must_staple_without_url, "must-staple without OCSP URL"),
+            (self.problem, "with problems"),
+            (self.no_certificate, "without a certificate"),
+            (self.unreadable, "unreadable"),
+            (self.waiting, "not processed yet"),
+        ] {
+            if count > 0 {
+                write!(f, ", {count} {words}")?;
+            }
+        }
+        if self.undelivered > 0 {
+            write!(f, "; {} deliveries missing", self.undelivered)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::row::{Server, ServerState};
+    use super::*;
+
+    #[test]
+    fn the_totals_count_what_is_missing() {
+        let mut totals = Totals::default();
+        assert_eq!(totals.to_string(), "no certificates");
+        let server = |state| Server { state, ..Server::default() };
+        let servers = vec![server(ServerState::Confirmed), server(ServerState::Failed)];
+        totals.count(&Row { state: State::Good, servers, ..Row::default() });
+        totals.count(&Row { outage: true, state: State::Waiting, ..Row::default() });
+        let words =
+            "OUTAGE: 1 must-staple without a staple; 2 in all, 1 good, 1 not processed yet; 1 deliveries missing";
+        assert_eq!(totals.to_string(), words);
+    }
+}
