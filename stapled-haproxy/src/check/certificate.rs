@@ -4,27 +4,19 @@ use std::sync::Arc;
 
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::{CertChain, ChainError};
-use stapled_core::event::faults::PlaceFault;
-use stapled_core::io::file::codes as files;
 use stapled_core::lookup::IssuerPlace;
-use stapled_core::ocsp::CertStatus;
-use stapled_core::source::Sighting;
-use stapled_core::staple::{Judge, Staple};
 use stapled_core::time::Timestamp;
 
-use super::contents::{Contents, StapleFile, Unwritable};
+use super::contents::Contents;
 use super::finding::Finding;
 use super::inputs::Process;
 use super::issuer::{Issuer, NotFound};
 use super::items::{Item, Origin};
-use super::problem::{CertificateProblem, HeldBy, ProcessProblem, StapleFileProblem};
-use super::report::{Acceptance, CertificateReport, Description, KeptStaple};
-use super::rules::{Rules, StapleFiles};
+use super::problem::{CertificateProblem, HeldBy, ProcessProblem};
+use super::report::{Acceptance, CertificateReport, Description};
+use super::rules::Rules;
 use crate::cli::name::NameError;
-use crate::codes;
-use crate::running::forecast::{FirstStaple, NoFirstStaple};
 use crate::running::snapshot::ServedCertificate;
-use crate::sink::haproxy_sink::HaproxySink;
 
 /// A certificate and everything that was found around it.
 pub(super) struct Case<'a> {
@@ -222,151 +214,5 @@ impl Case<'_> {
 
     fn writers(&self) -> Option<Finding> {
         (self.item.updates_itself && self.wants_staple()).then(|| CertificateProblem::TwoWriters.into())
-    }
-
-    /// A first staple that is not to be brought while HAProxy runs.
-    fn transactions_off(&self, first: &Acceptance) -> Option<Finding> {
-        let Some(NoFirstStaple::TransactionsOff(transactions)) = first.refusal else { return None };
-        let problem = ProcessProblem::TransactionsOff { transactions };
-        Some(match &first.socket {
-            Some(socket) => Finding::at(socket, problem),
-            None => Finding::new(problem),
-        })
-    }
-
-    pub(super) fn is_staple_there(&self) -> bool {
-        !matches!(self.contents.staple, StapleFile::Absent)
-    }
-
-    /// The contents of the staple's file, and their problem.
-    fn staple(&self) -> (Option<KeptStaple>, Option<StapleFileProblem>) {
-        let file = || self.item.staple.clone().unwrap_or_default();
-        let bytes = match &self.contents.staple {
-            StapleFile::Absent => return (None, self.missing()),
-            StapleFile::Unreadable(error) => {
-                let problem = StapleFileProblem::Unreadable { file: file(), error: error.clone() };
-                return (Some(KeptStaple::Unreadable), Some(problem));
-            }
-            // With an empty file, HAProxy takes responses from its start on.
-            StapleFile::Bytes(bytes) if bytes.is_empty() => return (Some(KeptStaple::Empty), None),
-            StapleFile::Bytes(bytes) => bytes,
-        };
-        let Ok(issuer) = self.issuer else { return (Some(KeptStaple::NotJudged), None) };
-        let (staple, why) =
-            match Judge::new(&issuer.chain).at(self.now).policy(&self.rules.judging).judge(bytes.clone()) {
-                Ok(judgement) => match (judgement.status, judgement.staple()) {
-                    (CertStatus::Good, Some(staple)) => {
-                        return (Some(KeptStaple::Good(staple.expires())), self.short_life(staple));
-                    }
-                    (CertStatus::Revoked { at, .. }, _) => {
-                        return (Some(KeptStaple::Revoked), Some(StapleFileProblem::Revoked { file: file(), at }));
-                    }
-                    (CertStatus::Good, None) => (KeptStaple::NotStapleable, "clients could not verify it".to_owned()),
-                    _ => (KeptStaple::Unknown, "its CA did not know the certificate".to_owned()),
-                },
-                Err(refusal) => (KeptStaple::Refused(refusal.code()), refusal.to_string()),
-            };
-        // A staple beside a certificate without issuer is a worse problem, and reported.
-        let is_new = !self.is_issuer_hidden();
-        let is_replaced = self.is_written();
-        (Some(staple), is_new.then(|| StapleFileProblem::Unusable { file: file(), why, is_replaced }))
-    }
-
-    /// A staple that HAProxy does not send at all, since it sends none in its last minutes.
-    fn short_life(&self, staple: &Staple) -> Option<StapleFileProblem> {
-        let life = staple.expires().since(staple.this_update());
-        let margin = HaproxySink::default_requirements().margin;
-        let goes_to_haproxy = self.item.is_served() || !self.item.processes.is_empty();
-        let is_too_short = goes_to_haproxy && self.wants_staple() && life <= margin;
-        is_too_short.then_some(StapleFileProblem::ExpiresTooSoon { life, margin })
-    }
-
-    /// Whether the stapler writes staples for it to files.
-    fn is_written(&self) -> bool {
-        let is_wanted = self.wants_staple() && self.unusable().is_none() && !self.is_mistaken_in_file();
-        is_wanted && self.rules.staple_files != StapleFiles::Nowhere
-    }
-
-    /// A file that the configuration names must be there, whatever is in it.
-    fn missing(&self) -> Option<StapleFileProblem> {
-        let is_needed = |sighting: &Sighting| sighting.staple_file_needed;
-        let file = self.item.staple.clone().filter(|_| self.item.sighting.as_ref().is_some_and(is_needed))?;
-        let is_written = self.is_written() && !self.is_issuer_hidden() && self.contents.unwritable.is_none();
-        Some(StapleFileProblem::Missing { file, is_written })
-    }
-
-    /// Whether the stapler could write the staple's file.
-    fn writing(&self) -> Option<Finding> {
-        let Unwritable { directory, code, error } = self.contents.unwritable.clone()?;
-        if !self.is_written() || self.is_issuer_hidden() {
-            return None;
-        }
-        let has_socket = !self.item.processes.is_empty();
-        Some(StapleFileProblem::Unwritable { directory, code, error, has_socket }.into())
-    }
-
-    fn first_staple(&self) -> Acceptance {
-        if !self.wants_staple() {
-            let what = "it names no OCSP responder";
-            return match self.end_entity.must_staple() {
-                true => Acceptance::no(codes::MUST_STAPLE_WITHOUT_URL, what),
-                false => Acceptance::not_needed(what),
-            };
-        }
-        if let Some(error) = self.unusable() {
-            return Acceptance::no(error.code(), error.to_string());
-        }
-        let is_fetched = self.rules.fetch_issuers && !self.end_entity.ca_issuers_urls().is_empty();
-        if let Some(unsupported) = self.unsupported() {
-            return Acceptance::no(unsupported.error.code(), "its issuer's signatures cannot be checked");
-        }
-        if self.issuer.is_err() && !is_fetched {
-            return Acceptance::no(PlaceFault::IssuerMissing.code(), "its issuer is not known");
-        }
-        if self.item.processes.is_empty() {
-            let what = "nothing goes to a running HAProxy: staples are in files, which HAProxy reads when it starts";
-            return Acceptance::no(codes::NO_SOCKET, what);
-        }
-        let firsts = self.item.processes.iter().filter_map(|&number| {
-            let process = self.processes.get(number)?;
-            Some(Acceptance { socket: Some(process.address.clone()), ..self.at(number, process) })
-        });
-        // The worst answer of all its HAProxys.
-        firsts
-            .max_by_key(|first| first.answer)
-            .unwrap_or_else(|| Acceptance::unknown(codes::NO_SOCKET, "there is no socket"))
-    }
-
-    fn at(&self, number: usize, process: &Process) -> Acceptance {
-        let snapshot = match &process.snapshot {
-            Ok(snapshot) => snapshot,
-            Err(error) => return Acceptance::unknown(error.code, "this HAProxy cannot be asked"),
-        };
-        let Some(served) = self.loaded_by(number) else {
-            return Acceptance::no(codes::NOT_LOADED, "this HAProxy has not loaded it");
-        };
-        if self.item.origin != Origin::Process && self.differs(served) {
-            return Acceptance::no(codes::SERVED_DIFFERS, "this HAProxy has loaded another certificate from its file");
-        }
-        let fetched = if self.issuer.is_err() { ", once its issuer is fetched" } else { "" };
-        let Some(first) = snapshot.first_staple(served, process.transactions) else {
-            return Acceptance::unknown(codes::SOCKET_LEVEL, "this HAProxy does not tell the level of the socket");
-        };
-        let other = "HAProxy takes another certificate of the issuer's name for the issuer";
-        match first {
-            FirstStaple::TakesResponses if self.is_mistaken(served) => Acceptance::no(files::WRONG_ISSUER_FIRST, other),
-            FirstStaple::Transaction { .. } if self.is_mistaken_in_file() => {
-                Acceptance::no(files::WRONG_ISSUER_FIRST, other)
-            }
-            FirstStaple::TakesResponses => Acceptance::already("HAProxy takes responses for it already"),
-            FirstStaple::Transaction { .. } if snapshot.transaction.is_some() => {
-                Acceptance::no(codes::FOREIGN_TRANSACTION, "somebody is changing certificates of this HAProxy")
-            }
-            FirstStaple::Transaction { with_issuer: false } => Acceptance::yes(format!("by a transaction{fetched}")),
-            FirstStaple::Transaction { with_issuer: true } => {
-                Acceptance::yes(format!("by a transaction that brings the issuer along{fetched}"))
-            }
-            FirstStaple::Refused(why) => Acceptance::refused(why),
-        }
     }
 }

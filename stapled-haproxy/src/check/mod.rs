@@ -8,24 +8,28 @@
 //!   as text for people.
 //! - `rules`: the settings of the stapler that count.
 //! - `inputs` scans the stapler's sources and asks the running HAProxys; `contents` reads files; `items` compares sources
-//!   with running HAProxys and names the certificates.
-//! - Pure: `issuer` finds a certificate's issuer; `certificate`, `about_issuer` and `general` judge.
+//!   with running HAProxys; `names` has the names under which these list certificates.
+//! - Pure: `issuer` finds a certificate's issuer; `certificate`, `about_issuer`, `staple_file` and `first_staple` judge a
+//!   certificate, `general` the rest.
 //! - `run` is the whole.
 
 mod about_issuer;
 mod certificate;
 mod contents;
 mod finding;
+mod first_staple;
 mod general;
 mod inputs;
 mod issuer;
 mod items;
 #[cfg(feature = "serde")]
 mod json;
+mod names;
 mod problem;
 mod report;
 mod rules;
 mod run;
+mod staple_file;
 #[cfg(test)]
 mod tests;
 mod words;

@@ -19,6 +19,7 @@ use super::general;
 use super::inputs::{self, Inputs};
 use super::issuer::{self, NotFound, Pool};
 use super::items::{self, Item, Origin, Read};
+use super::names;
 use super::problem::{CertificateProblem, StapleFileProblem, Unreadable};
 use super::report::{CertificateReport, Report};
 use super::rules::{Rules, StapleFiles};
@@ -115,7 +116,7 @@ pub(super) async fn judged(
     progress: &(dyn Fn(usize, usize) + Send + Sync),
 ) -> Report {
     let read = read(items::items(&inputs), progress).await;
-    let mut read = items::named(read, &inputs.processes);
+    let mut read = names::named(read, &inputs.processes);
     let pool = pool(&read, rules);
     // Authorities' certificates in a directory are there for others.
     read.retain(|(item, contents)| {

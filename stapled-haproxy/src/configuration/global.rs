@@ -5,7 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::blocks::Read;
-use super::reading::{DefaultPath, Reading};
+use super::reading::Reading;
+use super::settings::DefaultPath;
 use super::words::Word;
 
 impl Reading<'_> {

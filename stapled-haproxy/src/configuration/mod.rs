@@ -5,12 +5,12 @@
 //! - `line_problem` has every problem of a line, and `place` says where a line is.
 //! - `words` cuts a line into words; `environment` holds its variables.
 //! - `condition` and `blocks` handle `.if` and `.elif`. Both branches of an undecidable condition are read.
-//! - `statement`, `listener`, `crt_list` and `extra` read single lines.
-//! - `reading`, `global`, `loading` and `sockets` read the whole configuration in HAProxy's order, over an interface to
-//!   files; `warnings` notes the problems of its lines.
+//! - `statement`, `listener`, `crt_list` and `extra` read single lines; `section` and `settings` are what they depend on.
+//! - `reading`, `dispatch`, `global`, `loading` and `sockets` read the whole configuration in HAProxy's order, over an
+//!   interface to files; `warnings` notes the problems of its lines.
 //! - `found` is the result.
 //! - `disk` is that interface to the machine's files.
-//! - `source` gives the certificates to a stapler, and watches for changes.
+//! - `source` gives the certificates to a stapler as `sightings`, and watches for changes.
 //!
 //! Where HAProxy's manual is silent, its behaviour was measured with 2.6 and 3.0; `ssl-f-use` (3.2) is read as the manual
 //! describes it.
@@ -19,6 +19,7 @@ mod blocks;
 mod condition;
 mod crt_list;
 mod disk;
+mod dispatch;
 mod environment;
 mod extra;
 mod found;
@@ -28,6 +29,9 @@ mod listener;
 mod loading;
 mod place;
 mod reading;
+mod section;
+mod settings;
+mod sightings;
 mod sockets;
 mod source;
 mod statement;

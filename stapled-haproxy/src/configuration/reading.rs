@@ -11,49 +11,17 @@ use super::blocks::{BlockError, Blocks, Read};
 use super::condition::{Truth, evaluate};
 use super::disk::{Disk, Kind, Machine, Text};
 use super::environment::Environment;
-use super::extra::ExtraFiles;
 use super::found::{Configuration, ConfigurationError, Served, Socket, Surroundings};
 use super::line_problem::{DoubtKind, LineProblem, Warning};
 use super::place::Place;
-use super::statement::{BindOption, Files, bind_options};
+use super::section::Section;
+use super::settings::{DefaultPath, Settings};
 use super::words::{LineError, Variable, Word, split};
 
 /// The number of files that are read of a configuration directory.
 const MAX_FILES: usize = 10_000;
-/// The number of client certificates that are remembered.
-const MAX_CLIENTS: usize = 100_000;
-/// The number of sections that one line may belong to.
-const MAX_SECTIONS: usize = 8;
-
 /// The problem of a file whose last line does not end.
 pub(super) const NO_LINE_END: &str = "the last line does not end: HAProxy would not start; append a newline";
-
-/// Words that begin a section.
-const SECTIONS: [&str; 23] = [
-    "acme",
-    "backend",
-    "cache",
-    "crt-store",
-    "defaults",
-    "dynamic-update",
-    "fcgi-app",
-    "frontend",
-    "global",
-    "haterm",
-    "healthcheck",
-    "http-errors",
-    "listen",
-    "log-forward",
-    "log-profile",
-    "mailers",
-    "namespace_list",
-    "peers",
-    "program",
-    "resolvers",
-    "ring",
-    "traces",
-    "userlist",
-];
 
 /// The state while a configuration is read.
 pub(super) struct Reading<'d> {
@@ -68,8 +36,8 @@ pub(super) struct Reading<'d> {
     pub(super) default_path: DefaultPath,
     pub(super) blocks: Blocks,
     /// The section of the line; several if an undecidable condition decides.
-    sections: Vec<Section>,
-    section_name: Vec<u8>,
+    pub(super) sections: Vec<Section>,
+    pub(super) section_name: Vec<u8>,
     /// The first line of this file outside of a section, until one begins.
     stray: Option<Place>,
     has_section: bool,
@@ -81,7 +49,7 @@ pub(super) struct Reading<'d> {
     /// Whether the word being read may name one of several certificates.
     pub(super) is_choice: bool,
     /// The names of client certificates for servers.
-    clients: BTreeSet<Vec<u8>>,
+    pub(super) clients: BTreeSet<Vec<u8>>,
     /// Whether HAProxy asks for the responses of single certificates itself, where a line says so.
     pub(super) updates: BTreeMap<Vec<u8>, bool>,
     pub(super) lists_read: HashSet<PathBuf>,
@@ -92,41 +60,6 @@ pub(super) struct Reading<'d> {
     pub(super) is_relative_told: bool,
     pub(super) files: BTreeSet<PathBuf>,
     pub(super) directories: BTreeSet<PathBuf>,
-}
-
-/// The settings of the global section about certificates' files.
-#[derive(Debug)]
-pub(super) struct Settings {
-    /// `crt-base`; several if an undecidable condition decides.
-    pub(super) bases: Vec<Option<Vec<u8>>>,
-    pub(super) extra: ExtraFiles,
-    /// `issuers-chain-path`.
-    pub(super) chains: Option<PathBuf>,
-    /// `ocsp-update.mode`: whether HAProxy asks for responses itself by default.
-    pub(super) updates: bool,
-}
-
-/// `default-path`.
-#[derive(Debug)]
-pub(super) enum DefaultPath {
-    Current,
-    /// The directory of each configuration file, and `above` directories above it.
-    Config {
-        above: bool,
-    },
-    Origin(PathBuf),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Section {
-    Global,
-    Store {
-        name: Vec<u8>,
-        base: Option<Vec<u8>>,
-    },
-    /// `defaults`, where no listener can be.
-    Defaults,
-    Other,
 }
 
 impl Configuration {
@@ -175,7 +108,7 @@ impl<'d> Reading<'d> {
             has_section: false,
             place: Place { file: Arc::from(Path::new("")), line: 0 },
             first: Place { file: Arc::from(Path::new("")), line: 0 },
-            settings: Settings { bases: vec![None], extra: ExtraFiles::default(), chains: None, updates: false },
+            settings: Settings::default(),
             certificates: BTreeMap::new(),
             is_choice: false,
             clients: BTreeSet::new(),
@@ -292,7 +225,7 @@ impl<'d> Reading<'d> {
             directive @ (b".if" | b".elif" | b".else" | b".endif") => self.branch(directive, rest),
             _ if self.blocks.now() == Read::No => {}
             keyword => {
-                if SECTIONS.iter().any(|section| section.as_bytes() == keyword) {
+                if Section::is_keyword(keyword) {
                     self.has_section = true;
                     self.enter_section(keyword, rest);
                 } else {
@@ -348,69 +281,6 @@ impl<'d> Reading<'d> {
         }
         if let Some(why) = undecided {
             self.warn(LineProblem::Undecided { why });
-        }
-    }
-
-    fn enter_section(&mut self, keyword: &[u8], rest: &[Word]) {
-        let name = rest.first().map(|word| word.bytes.clone()).unwrap_or_default();
-        self.section_name = if name.is_empty() { keyword.to_vec() } else { name.clone() };
-        let section = match keyword {
-            b"global" => Section::Global,
-            b"crt-store" => Section::Store { name, base: None },
-            b"defaults" => Section::Defaults,
-            _ => Section::Other,
-        };
-        if self.blocks.now() == Read::Yes {
-            self.sections.clear();
-        }
-        self.sections.retain(|known| *known != section);
-        if self.sections.len() >= MAX_SECTIONS {
-            self.sections.remove(0);
-        }
-        self.sections.push(section);
-    }
-
-    fn statement(&mut self, keyword: &[u8], rest: &[Word]) {
-        for at in 0..self.sections.len() {
-            match (self.sections.get_mut(at), keyword) {
-                (Some(Section::Global), _) => self.global(keyword, rest),
-                (Some(Section::Store { base, .. }), b"crt-base") => *base = rest.first().map(|word| word.bytes.clone()),
-                (Some(Section::Store { name, base }), b"load") => {
-                    let (name, base) = (name.clone(), base.clone());
-                    self.load_into_store(&name, base.as_deref(), &Files::read(rest.iter()));
-                }
-                (Some(Section::Other | Section::Defaults), b"server" | b"server-template" | b"default-server") => {
-                    self.note_clients(rest);
-                }
-                (Some(Section::Other), b"bind") => self.bind(rest.get(1..).unwrap_or_default()),
-                (Some(Section::Other), b"default-bind") => self.bind(rest),
-                (Some(Section::Other), b"ssl-f-use") => self.use_in_frontend(&Files::read(rest.iter())),
-                _ => {}
-            }
-        }
-    }
-
-    pub(super) fn bind(&mut self, options: &[Word]) {
-        for option in bind_options(options) {
-            match option {
-                BindOption::Certificate(path) => self.serve(path),
-                BindOption::List(path) => self.serve_list(path),
-                _ => {}
-            }
-        }
-    }
-
-    /// Notes the client certificates of `server` lines. A name too many does no harm: a running HAProxy has no certificate of
-    /// that name.
-    fn note_clients(&mut self, words: &[Word]) {
-        for pair in words.windows(2) {
-            if let [option, path] = pair
-                && option.bytes == b"crt"
-                && self.clients.len() < MAX_CLIENTS
-            {
-                let names = self.candidates(&path.bytes);
-                self.clients.extend(names);
-            }
         }
     }
 

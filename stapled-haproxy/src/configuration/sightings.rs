@@ -1,0 +1,65 @@
+//! The certificates of a configuration as places for a stapler. Blocks: it looks at files.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use stapled_core::hash::Sha256;
+use stapled_core::io::files::Look;
+use stapled_core::source::issuer::{IssuerChains, IssuerLookup};
+use stapled_core::source::{Sighting, Version};
+
+use super::found::Served;
+
+/// The places of these certificates, with the versions of their files.
+pub(super) fn sightings<'a>(certificates: impl Iterator<Item = &'a Served>, look: &mut Look<'_>) -> Vec<Sighting> {
+    let mut chains: HashMap<&Path, Version> = HashMap::new();
+    let mut names: HashSet<String> = HashSet::new();
+    // A file with several names is a place for each; the one whose name is the path comes first.
+    let is_plain = |served: &&Served| served.file.to_str() == Some(served.name.as_str());
+    let (plain, odd): (Vec<&Served>, Vec<&Served>) = certificates.partition(is_plain);
+    let mut sightings = Vec::with_capacity(plain.len() + odd.len());
+    for served in plain.into_iter().chain(odd) {
+        look.name(&served.file);
+        if let Some(issuer) = &served.issuer {
+            look.name(issuer);
+        }
+        let chains = served.chains.as_deref().map(|directory| IssuerChains {
+            directory: directory.to_owned(),
+            version: chains.entry(directory).or_insert_with(|| look.version_of_directory(directory)).clone(),
+        });
+        let files = look.version([&served.file].into_iter().chain(&served.issuer));
+        let file = served.file.to_string_lossy();
+        let name = if names.insert(file.to_string()) { file.to_string() } else { format!("{file} ({})", served.name) };
+        let mut sighting = Sighting::file(&served.file, version(&files, served, chains.as_ref()));
+        sighting.name = name.into();
+        sighting.served_as = Some(served.name.as_str().into());
+        sighting.staple_file = served.staple.clone();
+        sighting.staple_file_needed = served.is_staple_named;
+        sighting.issuer_lookup = match &served.issuer {
+            Some(issuer) => IssuerLookup::In(issuer.clone()),
+            None => IssuerLookup::Nowhere,
+        };
+        sighting.issuer_chains = chains;
+        sightings.push(sighting);
+    }
+    sightings
+}
+
+/// A version that changes with the files and with their lines in the configuration.
+fn version(files: &Version, served: &Served, chains: Option<&IssuerChains>) -> Version {
+    use std::os::unix::ffi::OsStrExt;
+    let path =
+        |path: &Option<PathBuf>| path.as_ref().map(|path| path.as_os_str().as_bytes().to_vec()).unwrap_or_default();
+    let chains = chains.map(|chains| (path(&Some(chains.directory.clone())), chains.version.as_bytes().to_vec()));
+    let (directory, chains) = chains.unwrap_or_default();
+    let is_named: &[u8] = if served.is_staple_named { &[1] } else { &[0] };
+    let (staple, issuer) = (path(&served.staple), path(&served.issuer));
+    let parts = [files.as_bytes(), served.name.as_bytes(), &staple, is_named, &issuer, &directory, &chains];
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(&(part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    // Half of the hash distinguishes versions well enough.
+    Version::new(hash.finish().get(..16).unwrap_or_default())
+}
