@@ -137,8 +137,8 @@ impl Address {
                 stream.set_nodelay(true)?;
                 Ok(Box::new(stream) as _)
             }),
-            Address::Abstract(name) => connect_abstract(name, true).await,
-            Address::AbstractExact(name) => connect_abstract(name, false).await,
+            Address::Abstract(name) => connect_abstract(name, Padding::Full).await,
+            Address::AbstractExact(name) => connect_abstract(name, Padding::None).await,
             Address::Master(behind) => return Box::pin(behind.connect()).await,
         };
         connected.map_err(|error| self.explain(&error))
@@ -162,11 +162,19 @@ impl Address {
     }
 }
 
-async fn connect_abstract(name: &str, padded: bool) -> io::Result<Box<dyn Duplex>> {
+/// Whether an abstract name is padded with NUL to the longest one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Padding {
+    Full,
+    None,
+}
+
+/// Connects to an abstract name.
+async fn connect_abstract(name: &str, padding: Padding) -> io::Result<Box<dyn Duplex>> {
     let mut path = String::with_capacity(ABSTRACT_NAME + 1);
     path.push('\0');
     path.push_str(name);
-    while padded && path.len() <= ABSTRACT_NAME {
+    while padding == Padding::Full && path.len() <= ABSTRACT_NAME {
         path.push('\0');
     }
     // tokio takes a leading NUL for an abstract name, on Linux.

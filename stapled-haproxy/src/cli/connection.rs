@@ -41,6 +41,15 @@ pub(crate) struct Timeouts {
     pub(crate) keepalive: Duration,
 }
 
+/// Whether a connection has been used. HAProxy may close a kept connection at any time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// No command was sent since it was opened.
+    Fresh,
+    /// It was kept after an exchange.
+    Kept,
+}
+
 /// A connection to one HAProxy process, in interactive mode.
 pub(crate) struct Connection {
     stream: Box<dyn Duplex>,
@@ -139,9 +148,9 @@ impl Connection {
         &self.process
     }
 
-    /// Whether no command was sent since the connection was opened.
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.asked == 0
+    /// Whether a command was sent since the connection was opened.
+    pub(crate) fn age(&self) -> Age {
+        if self.asked == 0 { Age::Fresh } else { Age::Kept }
     }
 
     /// The time since the last call of [`Connection::look`].

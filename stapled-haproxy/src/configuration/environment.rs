@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::blocks::Read;
 use super::words::Variable;
 
 /// The variables that HAProxy sets itself, depending on its arguments and version.
@@ -51,21 +52,21 @@ impl Environment {
         }
     }
 
-    /// `setenv`; `is_doubtful` if HAProxy may not read the line.
-    pub(super) fn set(&mut self, name: &str, bytes: Vec<u8>, is_doubtful: bool) {
-        self.set.insert(name.to_owned(), Value { bytes, is_doubtful });
+    /// `setenv`, in a line that HAProxy reads for certain or perhaps.
+    pub(super) fn set(&mut self, name: &str, bytes: Vec<u8>, read: Read) {
+        self.set.insert(name.to_owned(), Value { bytes, is_doubtful: read == Read::Perhaps });
     }
 
     /// `presetenv`.
-    pub(super) fn preset(&mut self, name: &str, bytes: Vec<u8>, is_doubtful: bool) {
+    pub(super) fn preset(&mut self, name: &str, bytes: Vec<u8>, read: Read) {
         if matches!(self.lookup(name), Variable::Unset) {
-            self.set(name, bytes, is_doubtful);
+            self.set(name, bytes, read);
         }
     }
 
     /// `unsetenv`.
-    pub(super) fn unset(&mut self, name: &str, is_doubtful: bool) {
-        if is_doubtful {
+    pub(super) fn unset(&mut self, name: &str, read: Read) {
+        if read == Read::Perhaps {
             if let Some(value) = self.set.get_mut(name) {
                 value.is_doubtful = true;
             }
@@ -76,9 +77,9 @@ impl Environment {
     }
 
     /// `resetenv`: removes all variables but these.
-    pub(super) fn reset(&mut self, keep: &[String], is_doubtful: bool) {
+    pub(super) fn reset(&mut self, keep: &[String], read: Read) {
         let is_kept = |name: &str| keep.iter().any(|kept| kept == name);
-        if is_doubtful {
+        if read == Read::Perhaps {
             for (_, value) in self.set.iter_mut().filter(|(name, _)| !is_kept(name)) {
                 value.is_doubtful = true;
             }
@@ -100,13 +101,13 @@ mod tests {
     #[test]
     fn variables_are_set_kept_and_removed() {
         let mut environment = Environment::new([("A".to_owned(), b"1".to_vec()), ("B".to_owned(), b"2".to_vec())]);
-        environment.preset("A", b"3".to_vec(), false);
-        environment.preset("C", b"3".to_vec(), false);
-        environment.set("B", b"4".to_vec(), false);
+        environment.preset("A", b"3".to_vec(), Read::Yes);
+        environment.preset("C", b"3".to_vec(), Read::Yes);
+        environment.set("B", b"4".to_vec(), Read::Yes);
         assert_eq!(["A", "B", "C"].map(|name| environment.lookup(name)), [set("1"), set("4"), set("3")]);
-        environment.unset("A", false);
+        environment.unset("A", Read::Yes);
         assert_eq!(environment.lookup("A"), Variable::Unset);
-        environment.reset(&["C".to_owned()], false);
+        environment.reset(&["C".to_owned()], Read::Yes);
         assert_eq!(["B", "C"].map(|name| environment.lookup(name)), [Variable::Unset, set("3")]);
     }
 
@@ -114,21 +115,21 @@ mod tests {
     fn a_variable_of_haproxy_is_unknown_until_it_is_changed() {
         let mut environment = Environment::new([("HAPROXY_BRANCH".to_owned(), b"mine".to_vec())]);
         assert_eq!(environment.lookup("HAPROXY_BRANCH"), Variable::Unknown);
-        environment.preset("HAPROXY_BRANCH", b"x".to_vec(), false);
+        environment.preset("HAPROXY_BRANCH", b"x".to_vec(), Read::Yes);
         assert_eq!(environment.lookup("HAPROXY_BRANCH"), Variable::Unknown);
-        environment.set("HAPROXY_BRANCH", b"x".to_vec(), false);
+        environment.set("HAPROXY_BRANCH", b"x".to_vec(), Read::Yes);
         assert_eq!(environment.lookup("HAPROXY_BRANCH"), set("x"));
-        environment.unset("HAPROXY_BRANCH", false);
+        environment.unset("HAPROXY_BRANCH", Read::Yes);
         assert_eq!(environment.lookup("HAPROXY_BRANCH"), Variable::Unset);
-        environment.reset(&[], false);
+        environment.reset(&[], Read::Yes);
         assert_eq!(environment.lookup("HAPROXY_MWORKER"), Variable::Unset);
     }
 
     #[test]
     fn a_possibly_changed_variable_is_doubtful() {
         let mut environment = Environment::new([("A".to_owned(), b"1".to_vec())]);
-        environment.set("B", b"2".to_vec(), true);
-        environment.unset("A", true);
+        environment.set("B", b"2".to_vec(), Read::Perhaps);
+        environment.unset("A", Read::Perhaps);
         assert_eq!(
             ["A", "B"].map(|name| environment.lookup(name)),
             ["1", "2"].map(|value| Variable::Perhaps(value.into()))

@@ -1,5 +1,7 @@
 //! The files that HAProxy looks for beside a certificate (`ssl-load-extra-files`, `ssl-load-extra-del-ext`).
 
+use super::blocks::Read;
+
 /// A set of kinds of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kinds {
@@ -29,7 +31,7 @@ impl Default for ExtraFiles {
 
 impl ExtraFiles {
     /// `ssl-load-extra-files`: each line replaces the ones before.
-    pub(super) fn set<'a>(&mut self, words: impl Iterator<Item = &'a [u8]>, is_doubtful: bool) {
+    pub(super) fn set<'a>(&mut self, words: impl Iterator<Item = &'a [u8]>, read: Read) {
         let mut kinds = Kinds::NONE;
         for word in words {
             match word {
@@ -40,7 +42,7 @@ impl ExtraFiles {
                 _ => {}
             }
         }
-        if is_doubtful {
+        if read == Read::Perhaps {
             let before = (self.surely, self.perhaps);
             let both = |one: bool, other: bool| one && other;
             let either = |one: bool, other: bool| one || other;
@@ -91,26 +93,26 @@ impl ExtraFiles {
 mod tests {
     use super::*;
 
-    fn set(extra: &mut ExtraFiles, words: &[&str], is_doubtful: bool) {
-        extra.set(words.iter().map(|word| word.as_bytes()), is_doubtful);
+    fn set(extra: &mut ExtraFiles, words: &[&str], read: Read) {
+        extra.set(words.iter().map(|word| word.as_bytes()), read);
     }
 
     #[test]
     fn each_line_replaces_the_ones_before() {
         let mut extra = ExtraFiles::default();
         assert_eq!(extra.staple(b"a.crt"), Some(b"a.crt.ocsp".to_vec()));
-        set(&mut extra, &["bundle", "issuer"], false);
+        set(&mut extra, &["bundle", "issuer"], Read::Yes);
         assert!(extra.bundles() && extra.issuer(b"a").is_some() && extra.staple(b"a").is_none());
-        set(&mut extra, &["none"], false);
+        set(&mut extra, &["none"], Read::Yes);
         assert!(!extra.bundles() && extra.issuer(b"a").is_none() && extra.staple(b"a").is_none());
-        set(&mut extra, &["all"], false);
+        set(&mut extra, &["all"], Read::Yes);
         assert!(extra.bundles() && extra.issuer(b"a").is_some() && extra.staple(b"a").is_some());
     }
 
     #[test]
     fn an_undecided_line_allows_a_response_and_no_issuer() {
         let mut extra = ExtraFiles::default();
-        set(&mut extra, &["none"], true);
+        set(&mut extra, &["none"], Read::Perhaps);
         assert!(extra.bundles() && extra.issuer(b"a").is_none() && extra.staple(b"a").is_some());
     }
 

@@ -12,7 +12,8 @@ use super::words::Word;
 impl Reading<'_> {
     /// Reads a line of the global section.
     pub(super) fn global(&mut self, keyword: &[u8], rest: &[Word]) {
-        let is_doubtful = self.blocks.now() == Read::Perhaps;
+        let read = self.blocks.now();
+        let is_doubtful = read == Read::Perhaps;
         let first = || rest.first().map(|word| word.bytes.clone());
         let name = |word: &Word| String::from_utf8_lossy(&word.bytes).into_owned();
         match (keyword, rest) {
@@ -31,7 +32,7 @@ impl Reading<'_> {
                 self.settings.chains = (!is_doubtful).then_some(path);
             }
             (b"ssl-load-extra-files", words) => {
-                self.settings.extra.set(words.iter().map(|word| word.bytes.as_slice()), is_doubtful);
+                self.settings.extra.set(words.iter().map(|word| word.bytes.as_slice()), read);
             }
             (b"ocsp-update.mode" | b"tune.ssl.ocsp-update.mode", [mode, ..]) => {
                 // If the line is not certain, a warning too many does no harm.
@@ -39,21 +40,21 @@ impl Reading<'_> {
             }
             (b"ssl-load-extra-del-ext", _) => self.settings.extra.drop_extension(),
             (b"setenv", [variable, value, ..]) => {
-                self.environment.set(&name(variable), value.bytes.clone(), is_doubtful);
+                self.environment.set(&name(variable), value.bytes.clone(), read);
             }
             (b"presetenv", [variable, value, ..]) => {
-                self.environment.preset(&name(variable), value.bytes.clone(), is_doubtful);
+                self.environment.preset(&name(variable), value.bytes.clone(), read);
             }
             (b"unsetenv", variables) => {
-                variables.iter().for_each(|variable| self.environment.unset(&name(variable), is_doubtful));
+                variables.iter().for_each(|variable| self.environment.unset(&name(variable), read));
             }
             (b"resetenv", keep) => {
-                self.environment.reset(&keep.iter().map(name).collect::<Vec<_>>(), is_doubtful);
+                self.environment.reset(&keep.iter().map(name).collect::<Vec<_>>(), read);
             }
             (b"default-path", [policy, more @ ..]) => {
                 self.default_path = match (policy.bytes.as_slice(), more) {
-                    (b"config", _) => DefaultPath::Config { above: false },
-                    (b"parent", _) => DefaultPath::Config { above: true },
+                    (b"config", _) => DefaultPath::Config,
+                    (b"parent", _) => DefaultPath::Parent,
                     (b"origin", [path, ..]) => DefaultPath::Origin(self.start.join(OsStr::from_bytes(&path.bytes))),
                     _ => DefaultPath::Current,
                 };
@@ -71,8 +72,8 @@ impl Reading<'_> {
         let of_file = self.place.file.parent().unwrap_or(Path::new("/"));
         self.directory = match &self.default_path {
             DefaultPath::Current => self.start.clone(),
-            DefaultPath::Config { above: false } => of_file.to_owned(),
-            DefaultPath::Config { above: true } => of_file.join(".."),
+            DefaultPath::Config => of_file.to_owned(),
+            DefaultPath::Parent => of_file.join(".."),
             DefaultPath::Origin(path) => path.clone(),
         };
     }

@@ -20,10 +20,10 @@ pub(super) struct Settings {
 #[derive(Debug)]
 pub(super) enum DefaultPath {
     Current,
-    /// The directory of each configuration file, and `above` directories above it.
-    Config {
-        above: bool,
-    },
+    /// The directory of each configuration file.
+    Config,
+    /// The directory above that of each configuration file.
+    Parent,
     Origin(PathBuf),
 }
 

@@ -80,6 +80,15 @@ struct Cutter<'a> {
     words: Vec<Word>,
 }
 
+/// How the value of a variable becomes part of a line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expansion {
+    /// `${NAME}`: the value is a part of its word, spaces included.
+    Inside,
+    /// `${NAME[*]}`: spaces in the value begin new words.
+    Words,
+}
+
 /// Whether C's `isspace` holds, except for the characters that end a line.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | 0x0b | 0x0c)
@@ -159,11 +168,11 @@ impl Cutter<'_> {
         let (name, mut rest) = name_and_more.split_at_checked(length).ok_or(LineError::VariableName)?;
         let name = String::from_utf8_lossy(name).into_owned();
         let mut default = None;
-        let mut as_words = false;
+        let mut expansion = Expansion::Inside;
         if in_braces {
             if rest.first() == Some(&b'[') {
                 rest = rest.strip_prefix(b"[*]").ok_or(LineError::Expansion)?;
-                as_words = true;
+                expansion = Expansion::Words;
             }
             let close = rest.iter().position(|&byte| byte == b'}').ok_or(LineError::Brace)?;
             let (before, after) = rest.split_at_checked(close).ok_or(LineError::Brace)?;
@@ -185,10 +194,10 @@ impl Cutter<'_> {
             Variable::Unknown => (default.unwrap_or_default(), Some(DoubtKind::Unknown)),
         };
         let doubt = doubt.map(|kind| Arc::new(Doubt { variable: name, kind }));
-        self.insert(&value, as_words, doubt.as_ref())
+        self.insert(&value, expansion, doubt.as_ref())
     }
 
-    fn insert(&mut self, value: &[u8], as_words: bool, doubt: Option<&Arc<Doubt>>) -> Result<(), LineError> {
+    fn insert(&mut self, value: &[u8], expansion: Expansion, doubt: Option<&Arc<Doubt>>) -> Result<(), LineError> {
         let mark = |word: &mut Word| {
             if word.doubt.is_none() {
                 word.doubt = doubt.cloned();
@@ -197,7 +206,7 @@ impl Cutter<'_> {
         mark(&mut self.word);
         let mut before_is_space = false;
         for &byte in value {
-            let is_space = as_words && (is_space(byte) || matches!(byte, b'\r' | b'\n'));
+            let is_space = expansion == Expansion::Words && (is_space(byte) || matches!(byte, b'\r' | b'\n'));
             if is_space && !before_is_space {
                 self.end_word()?;
                 self.begun = true;

@@ -14,7 +14,7 @@ use crate::cli::reply::certificate::{Loaded, ShowReply, show};
 use crate::cli::reply::response::{PushReply, push};
 use crate::cli::route::Route;
 use crate::cli::transactions::Transactions;
-use crate::instance::names::Candidate;
+use crate::instance::names::{Candidate, Likelihood};
 use crate::instance::settings::Settings;
 use crate::instance::transaction::{Committed, Transactor};
 use crate::reports;
@@ -30,10 +30,16 @@ pub(crate) struct FirstDelivery {
     pub(crate) names: Vec<CliName>,
     /// Names of other loaded certificates that may be this one.
     pub(crate) candidates: Vec<Candidate>,
-    /// Whether HAProxy already has the staple, under one name at least.
-    pub(crate) is_known: bool,
+    pub(crate) status: CertIdStatus,
     pub(crate) transactions: Transactions,
     pub(crate) reporters: Reporters,
+}
+
+/// Whether HAProxy takes responses of a CertID, as its reply to `set ssl ocsp-response` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CertIdStatus {
+    Known,
+    Unknown,
 }
 
 /// Names of certificates, and HAProxy's replies about them.
@@ -67,23 +73,23 @@ pub(crate) struct FirstDeliverer<'a> {
 }
 
 impl FirstDelivery {
-    pub(crate) fn new(
-        staple: &Staple,
-        names: Vec<CliName>,
-        candidates: Vec<Candidate>,
-        is_known: bool,
-        settings: &Settings,
-    ) -> Self {
+    /// The delivery of a staple, without names yet.
+    pub(crate) fn new(staple: &Staple, status: CertIdStatus, settings: &Settings) -> Self {
         FirstDelivery {
             staple: staple.clone(),
             identity: Identity::of(staple.chain().end_entity()),
             cert_id: staple.chain().cert_id(CertIdHash::Sha1).to_der(),
-            names,
-            candidates,
-            is_known,
+            names: Vec::new(),
+            candidates: Vec::new(),
+            status,
             transactions: settings.transactions,
             reporters: settings.reporters.clone(),
         }
+    }
+
+    /// Whether HAProxy already has the staple, under one name at least.
+    pub(crate) fn is_known(&self) -> bool {
+        self.status == CertIdStatus::Known
     }
 
     /// Whether this is the certificate that HAProxy has loaded.
@@ -103,11 +109,11 @@ impl FirstDeliverer<'_> {
         let mut delivered = Vec::new();
         let mut wrong_issuer = None;
         for Found { name, loaded } in found {
-            if first.is_known && loaded.takes_responses_for(&first.cert_id) {
+            if first.is_known() && loaded.takes_responses_for(&first.cert_id) {
                 delivered.push((name, ShowReply::Loaded(loaded)));
                 continue;
             }
-            match self.deliver_as(first, &name, loaded.has_chain).await {
+            match self.deliver_as(first, &name, &loaded).await {
                 Ok(loaded) => delivered.push((name, ShowReply::Loaded(loaded))),
                 // This is about the chain of this name alone.
                 Err(error @ Error::WrongIssuerFirst { .. }) => wrong_issuer = Some(error),
@@ -124,11 +130,11 @@ impl FirstDeliverer<'_> {
     async fn search(&mut self, first: &FirstDelivery) -> Result<Vec<Found>, Error> {
         let mut search = Search::default();
         for name in &first.names {
-            self.try_name(first, name, true, &mut search).await?;
+            self.try_name(first, name, Likelihood::Likely, &mut search).await?;
         }
         for candidate in &first.candidates {
             if let Ok(name) = CliName::new(&candidate.name) {
-                self.try_name(first, &name, candidate.is_likely, &mut search).await?;
+                self.try_name(first, &name, candidate.likelihood, &mut search).await?;
             }
         }
         if !search.found.is_empty() {
@@ -145,7 +151,7 @@ impl FirstDeliverer<'_> {
         &mut self,
         first: &FirstDelivery,
         name: &CliName,
-        is_likely: bool,
+        likelihood: Likelihood,
         search: &mut Search,
     ) -> Result<(), Error> {
         match self.transactor.retry_while_locked(&Command::show_certificate(name), show).await? {
@@ -154,7 +160,9 @@ impl FirstDeliverer<'_> {
                     search.found.push(Found { name: name.clone(), loaded });
                 }
             }
-            ShowReply::Loaded(loaded) if is_likely => search.stale = Some((name.as_str().to_owned(), loaded)),
+            ShowReply::Loaded(loaded) if likelihood == Likelihood::Likely => {
+                search.stale = Some((name.as_str().to_owned(), loaded))
+            }
             ShowReply::Loaded(_) | ShowReply::NotFound => {}
             other => return Err(not_shown(other)),
         }
@@ -163,13 +171,14 @@ impl FirstDeliverer<'_> {
 
     /// Makes HAProxy take responses for one loaded certificate; returns how it is loaded then. If HAProxy does not find the
     /// issuer, the issuer is sent with the response.
-    async fn deliver_as(&mut self, first: &FirstDelivery, name: &CliName, has_chain: bool) -> Result<Loaded, Error> {
+    async fn deliver_as(&mut self, first: &FirstDelivery, name: &CliName, before: &Loaded) -> Result<Loaded, Error> {
         if !first.transactions.allowed_in(self.transactor.connection.process().version) {
             let name = name.as_str().to_owned();
             return Err(Error::TransactionsOff { name, transactions: first.transactions });
         }
         let mut last = Error::from(Unconfirmed::NoEffect);
-        let attempts: &[Issuer] = if has_chain { &[Issuer::Omitted, Issuer::Included] } else { &[Issuer::Included] };
+        let attempts: &[Issuer] =
+            if before.has_chain { &[Issuer::Omitted, Issuer::Included] } else { &[Issuer::Included] };
         for issuer in attempts {
             match self.attempt(first, name, *issuer).await {
                 Err(error) if error.is_contradiction() => last = error,
@@ -232,7 +241,7 @@ impl FirstDeliverer<'_> {
 /// transaction says; the survey may not have listed such a certificate yet.
 fn used(mut found: Vec<Found>, first: &FirstDelivery) -> Result<Vec<Found>, Error> {
     let unused = found.first().map(|found| Error::Unused { name: found.name.as_str().to_owned() });
-    found.retain(|found| first.is_known || !found.loaded.is_unused);
+    found.retain(|found| first.is_known() || !found.loaded.is_unused);
     match unused {
         Some(error) if found.is_empty() => Err(error),
         _ => Ok(found),

@@ -18,8 +18,16 @@ const RESOLVED_FOR: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) name: String,
-    /// Whether the paths agree; otherwise only the file names do.
-    pub(crate) is_likely: bool,
+    pub(crate) likelihood: Likelihood,
+}
+
+/// How likely a name stands for a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Likelihood {
+    /// The paths agree.
+    Likely,
+    /// Only the file names agree.
+    Unlikely,
 }
 
 /// The names of all certificates that a process has loaded, by the last part of their path.
@@ -68,9 +76,9 @@ impl SameFileName {
         let others = || self.names.iter().filter(|name| ***name != *path);
         let same_file = self.of_same_file(path);
         let is_likely = |name: &Arc<str>| is_end_of(name, path) || same_file.contains(name);
-        let candidate = |is_likely| move |name: &Arc<str>| Candidate { name: name.to_string(), is_likely };
-        let likely = others().filter(|name| is_likely(name)).map(candidate(true));
-        let unlikely = others().filter(|name| !is_likely(name)).map(candidate(false));
+        let candidate = |likelihood| move |name: &Arc<str>| Candidate { name: name.to_string(), likelihood };
+        let likely = others().filter(|name| is_likely(name)).map(candidate(Likelihood::Likely));
+        let unlikely = others().filter(|name| !is_likely(name)).map(candidate(Likelihood::Unlikely));
         likely.chain(unlikely).take(MAX_CANDIDATES).collect()
     }
 
@@ -120,8 +128,8 @@ mod tests {
     fn relative_names_come_first_and_other_folders_stay_unlikely() {
         let names = ["/other/a.pem", "certs/a.pem", "erts/a.pem", "b.pem"];
         let found = candidates(&names, "/etc/certs/a.pem");
-        assert_eq!(found[0], Candidate { name: "certs/a.pem".into(), is_likely: true });
-        assert_eq!(found.iter().filter(|candidate| candidate.is_likely).count(), 1);
+        assert_eq!(found[0], Candidate { name: "certs/a.pem".into(), likelihood: Likelihood::Likely });
+        assert_eq!(found.iter().filter(|candidate| candidate.likelihood == Likelihood::Likely).count(), 1);
         assert_eq!(found.len(), 3);
         assert!(candidates(&names, "/etc/certs/c.pem").is_empty());
     }
@@ -144,6 +152,6 @@ mod tests {
         let loaded = real.join("a.pem");
         let found =
             candidates(&[loaded.to_str().expect("text")], folder.path().join("link/a.pem").to_str().expect("text"));
-        assert!(found[0].is_likely);
+        assert_eq!(found[0].likelihood, Likelihood::Likely);
     }
 }

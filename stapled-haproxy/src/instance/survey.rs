@@ -33,6 +33,15 @@ const DENIED_FOR: Duration = Duration::from_secs(60);
 /// The longest back-off between two attempts to reach a HAProxy that does not answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
+/// What a round looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Which process answers.
+    Process,
+    /// Which process answers, and some of its certificates.
+    Certificates,
+}
+
 /// The survey of one process.
 #[derive(Clone)]
 pub(crate) struct Survey {
@@ -67,16 +76,15 @@ impl Survey {
         tokio::task::spawn_blocking(move || names.candidates(&path)).await.unwrap_or_default()
     }
 
-    /// Makes a round, unless one was made within `interval`: looks which process answers and, if asked, at some of its
-    /// certificates.
-    pub(crate) async fn round(&self, interval: Duration, with_certificates: bool) -> Result<(), Error> {
+    /// Makes a round, unless one was made within `interval`.
+    pub(crate) async fn round(&self, interval: Duration, scope: Scope) -> Result<(), Error> {
         let mut round = self.state().round.lock().await;
         let due = round.wait.unwrap_or(interval);
         // Two callers with the same interval would otherwise repeat each other's rounds.
         if round.made.is_some_and(|made| made.elapsed() < due * 9 / 10) {
             return round.failed.clone().map_or(Ok(()), Err);
         }
-        let done = self.make_round(&mut round, interval, with_certificates).await;
+        let done = self.make_round(&mut round, interval, scope).await;
         round.made = Some(Instant::now());
         round.failed = done.as_ref().err().filter(|error| error.is_unreachable()).cloned();
         round.wait =
@@ -84,11 +92,11 @@ impl Survey {
         done
     }
 
-    async fn make_round(&self, round: &mut Round, interval: Duration, with_certificates: bool) -> Result<(), Error> {
+    async fn make_round(&self, round: &mut Round, interval: Duration, scope: Scope) -> Result<(), Error> {
         if self.channel.route().worker.is_none() {
             self.channel.look().await?;
         }
-        if !with_certificates {
+        if scope == Scope::Process {
             return Ok(());
         }
         let begun = Instant::now();

@@ -16,7 +16,7 @@ use crate::cli::failure::Failure;
 use crate::cli::reply::certificate::Loaded;
 use crate::configuration::HaproxyConfiguration;
 use crate::instance::lock::lock;
-use crate::instance::survey::Survey;
+use crate::instance::survey::{Scope, Survey};
 use crate::reports;
 use crate::running::layout::Layout;
 use crate::running::matching::{Matches, Places, find, holds, start};
@@ -238,7 +238,7 @@ impl CertSource for HaproxySource {
             tokio::time::sleep(interval).await;
             let Ok(channel) = self.reader.channel().await else { continue };
             let survey = Survey::of(channel.clone());
-            if survey.round(interval, true).await.is_err() {
+            if survey.round(interval, Scope::Certificates).await.is_err() {
                 continue;
             }
             let current = channel.processes().borrow().clone();

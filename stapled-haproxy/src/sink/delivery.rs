@@ -18,7 +18,7 @@ use crate::cli::process::Process;
 use crate::cli::reply::certificate::{Loaded, ShowReply};
 use crate::cli::reply::response::{PushReply, ShownResponse};
 use crate::instance::deadline::SLACK;
-use crate::instance::first_staple::{FirstDelivery, push_refused};
+use crate::instance::first_staple::{CertIdStatus, FirstDelivery, push_refused};
 use crate::instance::lock::lock;
 use crate::instance::names::Candidate;
 use crate::sink::comparison::{Comparison, Expected};
@@ -88,11 +88,12 @@ impl ProcessSink {
         let cert_id = payload.cert_id();
         let latest = staple.expires() - MARGIN - SLACK;
         let pushed = self.channel.push(payload, self.deadline(latest)).await?;
-        let is_known = match pushed.said {
-            PushReply::Updated => true,
-            PushReply::NoMatch => false,
+        let status = match pushed.said {
+            PushReply::Updated => CertIdStatus::Known,
+            PushReply::NoMatch => CertIdStatus::Unknown,
             other => return Err(push_refused(other)),
         };
+        let is_known = status == CertIdStatus::Known;
         if is_known && let Some(shown) = &pushed.shown {
             expect_shown(shown, staple)?;
         }
@@ -103,7 +104,7 @@ impl ProcessSink {
             Err(Error::Denied { .. }) if is_known => return Ok(taken),
             Err(error) => return Err(error),
         }
-        let names = match self.places(identity, &cert_id, is_known) {
+        let names = match self.places(identity, &cert_id, status) {
             Places::Unused(name) => return Err(Error::Unused { name: name.to_string() }),
             // Every name under which it is loaded takes responses. If nothing is legible, HAProxy's reply must do.
             Places::Used { names, is_legible }
@@ -113,13 +114,15 @@ impl ProcessSink {
             }
             Places::Used { names, .. } => names,
         };
-        let first = self.first_delivery(staple, sites, names.into_iter().map(|(name, _)| name), is_known).await?;
+        let names: Vec<Arc<str>> = names.into_iter().map(|(name, _)| name).collect();
+        let first = self.first_delivery(staple, sites, &names, status).await?;
         let process = self.deliver_first(first, latest).await?;
         expect_shown(&self.shown(&cert_id, &process).await?, staple)?;
         Ok(Taken { process, cert_id, is_shown: true })
     }
 
-    fn places(&self, identity: &Identity, cert_id: &[u8], is_known: bool) -> Places {
+    fn places(&self, identity: &Identity, cert_id: &[u8], status: CertIdStatus) -> Places {
+        let is_known = status == CertIdStatus::Known;
         self.survey.loaded(|loaded| {
             let found = loaded.find(identity);
             let names: Vec<Arc<str>> = found.iter().map(|(name, _)| Arc::clone(name)).collect();
@@ -173,7 +176,7 @@ impl ProcessSink {
         // Without a reply nothing is noted, and the delivery is retried as before.
         let Ok((replies, _)) = self.channel.show_certificates(&names).await else { return };
         let is_wrong = |loaded: &Loaded| {
-            let is_delivered = first.is_known && loaded.takes_responses_for(&first.cert_id);
+            let is_delivered = first.is_known() && loaded.takes_responses_for(&first.cert_id);
             first.is(loaded) && loaded.takes_responses() && !is_delivered
         };
         for (name, reply) in names.iter().zip(replies) {
@@ -218,10 +221,10 @@ impl ProcessSink {
         &self,
         staple: &Staple,
         sites: &[Site],
-        found: impl Iterator<Item = Arc<str>>,
-        is_known: bool,
+        found: &[Arc<str>],
+        status: CertIdStatus,
     ) -> Result<FirstDelivery, Error> {
-        let mut names: Vec<CliName> = found.filter_map(|name| CliName::new(&name).ok()).collect();
+        let mut names: Vec<CliName> = found.iter().filter_map(|name| CliName::new(name).ok()).collect();
         let mut candidates: Vec<Candidate> = Vec::new();
         if names.is_empty() {
             names = usable_names(sites)?;
@@ -230,7 +233,8 @@ impl ProcessSink {
                 candidates.extend(new.into_iter().filter(|new| !names.iter().any(|name| name.as_str() == new.name)));
             }
         }
-        Ok(FirstDelivery::new(staple, names, candidates, is_known, &self.settings))
+        let first = FirstDelivery::new(staple, status, &self.settings);
+        Ok(FirstDelivery { names, candidates, ..first })
     }
 }
 

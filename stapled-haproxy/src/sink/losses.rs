@@ -13,6 +13,7 @@ use crate::cli::reply::response::ShownResponse;
 use crate::cli::reply::transaction::ProbeReply;
 use crate::instance::deadline::SLACK;
 use crate::instance::lock::lock;
+use crate::instance::survey;
 use crate::instance::writer::BATCH;
 use crate::reports;
 use crate::sink::comparison::{Comparison, Expected};
@@ -32,15 +33,16 @@ enum Scope {
 impl ProcessSink {
     /// Looks at most once in the look interval for changes; returns a loss, if there is one.
     pub(crate) async fn look_for_losses(&self) -> Option<Lost> {
-        let needs_certificates = {
+        let scope = {
             let mut memory = lock(&self.memory);
             memory.refused.retain(|_, (_, since)| since.elapsed() < REFUSED_FOR);
-            !(memory.refused.is_empty()
+            let is_idle = memory.refused.is_empty()
                 && memory.wrong_issuer.is_empty()
                 && memory.delivered.is_empty()
-                && memory.withdrawn.is_empty())
+                && memory.withdrawn.is_empty();
+            if is_idle { survey::Scope::Process } else { survey::Scope::Certificates }
         };
-        let looked = self.survey.round(self.settings.look_interval, needs_certificates).await;
+        let looked = self.survey.round(self.settings.look_interval, scope).await;
         if self.is_replaced() {
             return Some(Lost::Everything);
         }

@@ -2,6 +2,7 @@
 
 use super::{Kept, Writer};
 use crate::cli::command::Command;
+use crate::cli::connection::Age;
 use crate::cli::error::Error;
 use crate::instance::jobs::Said;
 
@@ -13,12 +14,12 @@ impl Writer {
     pub(super) async fn ask(&self, kept: &mut Kept, commands: &[Command]) -> Result<Said, Error> {
         loop {
             let connection = self.connection(kept).await?;
-            let was_fresh = connection.is_fresh();
+            let age = connection.age();
             let process = connection.process().clone();
             let mut replies = Vec::with_capacity(commands.len());
             match connection.ask_all(commands, |reply| replies.push(reply)).await {
                 Ok(()) => return Ok((replies, process)),
-                Err(error) => reconnect(kept, was_fresh, error)?,
+                Err(error) => reconnect(kept, age, error)?,
             }
         }
     }
@@ -27,7 +28,7 @@ impl Writer {
     pub(super) async fn list(&self, kept: &mut Kept, command: &Command) -> Result<Said, Error> {
         loop {
             let connection = self.connection(kept).await?;
-            let was_fresh = connection.is_fresh();
+            let age = connection.age();
             let process = connection.process().clone();
             let mut lines = Vec::new();
             let take = |line: &str| {
@@ -37,17 +38,17 @@ impl Writer {
             };
             match connection.ask_lines(command, take).await {
                 Ok(()) => return Ok((lines, process)),
-                Err(error) => reconnect(kept, was_fresh, error)?,
+                Err(error) => reconnect(kept, age, error)?,
             }
         }
     }
 }
 
 /// Drops the connection. A kept connection may end at any time: then the caller asks again on a new one.
-fn reconnect(kept: &mut Kept, was_fresh: bool, error: Error) -> Result<(), Error> {
+fn reconnect(kept: &mut Kept, age: Age, error: Error) -> Result<(), Error> {
     kept.connection = None;
     match error {
-        Error::Closed if !was_fresh => Ok(()),
+        Error::Closed if age == Age::Kept => Ok(()),
         error => Err(error),
     }
 }

@@ -1,6 +1,7 @@
 //! Delivers first staples.
 
 use super::{Kept, Writer};
+use crate::cli::connection::Age;
 use crate::cli::error::Error;
 use crate::cli::process::Process;
 use crate::instance::deadline::Deadline;
@@ -11,8 +12,8 @@ use crate::instance::turns::turn_of;
 /// A first delivery whose connection broke.
 struct BrokenDelivery {
     error: Error,
-    /// Whether the connection was new.
-    was_fresh: bool,
+    /// Whether the connection had been used before.
+    age: Age,
 }
 
 impl Writer {
@@ -26,7 +27,7 @@ impl Writer {
         match self.try_deliver_first(kept, first, deadline).await? {
             Ok(delivered) => Ok(delivered),
             // A kept connection may end at any time.
-            Err(BrokenDelivery { error: Error::Closed, was_fresh: false }) => {
+            Err(BrokenDelivery { error: Error::Closed, age: Age::Kept }) => {
                 self.try_deliver_first(kept, first, deadline).await?.map_err(|broken| broken.error)
             }
             Err(broken) => Err(broken.error),
@@ -42,7 +43,7 @@ impl Writer {
         deadline.check()?;
         self.connection(kept).await?;
         let Kept { connection: Some(connection), worker_socket, unfinished, .. } = kept else {
-            return Ok(Err(BrokenDelivery { error: Error::Closed, was_fresh: true }));
+            return Ok(Err(BrokenDelivery { error: Error::Closed, age: Age::Fresh }));
         };
         let turn = turn_of(connection.process());
         let _turn = turn.lock().await;
@@ -52,7 +53,7 @@ impl Writer {
             false => None,
         };
         let connection = own.unwrap_or(connection);
-        let was_fresh = connection.is_fresh();
+        let age = connection.age();
         let transactor = Transactor { connection, unfinished };
         match (FirstDeliverer { route: &self.state.route, transactor }).deliver(first).await {
             Ok(delivered) => Ok(Ok((delivered, process))),
@@ -60,7 +61,7 @@ impl Writer {
                 kept.worker_socket.close();
                 kept.connection = None;
                 self.abort_unfinished(kept).await;
-                Ok(Err(BrokenDelivery { error, was_fresh }))
+                Ok(Err(BrokenDelivery { error, age }))
             }
             Err(error) => Err(error),
         }

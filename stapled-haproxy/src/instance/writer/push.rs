@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{BATCH, Kept, Writer, shown};
 use crate::cli::command::Command;
-use crate::cli::connection::Connection;
+use crate::cli::connection::{Age, Connection};
 use crate::cli::error::Error;
 use crate::cli::reply::response::push;
 use crate::instance::jobs::{Push, Pushed, fail};
@@ -31,7 +31,7 @@ impl Writer {
             if pushes.is_empty() {
                 return;
             }
-            let was_fresh = connection.is_fresh();
+            let was_fresh = connection.age() == Age::Fresh;
             let was_alone = at_once == 1 || pushes.len() == 1;
             let Err(error) = push_batch(connection, &mut pushes, at_once).await else { continue };
             kept.connection = None;
