@@ -15,6 +15,7 @@
 //! | OpenSSL as responder and as judge | `openssl` |
 //! | an HTTP server whose answers a test writes | `http_server` |
 //! | a copy of what a responder sends | `recording_proxy` |
+//! | the real redis-server, and its clock | `redis` |
 //! | the real `stapled` | `stapled` |
 //! | a process, its output and its end | `process` |
 //! | file systems that only one program sees | `mounts` |
@@ -31,6 +32,7 @@ mod openssl;
 mod polled;
 mod process;
 mod recording_proxy;
+mod redis;
 mod skip;
 mod stapled;
 mod staples;
@@ -45,6 +47,7 @@ pub use openssl::{OpensslResponder, check_with_openssl, free_port};
 pub use polled::polled;
 pub use process::{Ended, Running, cpu_time, signal_to};
 pub use recording_proxy::RecordingProxy;
+pub use redis::Redis;
 pub use skip::{how_many, is_full_proof, skip};
 pub use stapled::{Stapled, StapledCommand, built_program, program};
 pub use staples::{Example, chain, now, site};

@@ -1,0 +1,19 @@
+//! A [`Scheduler`](stapled_core::scheduler::Scheduler) whose tasks are in Redis (6.2 or newer, or Valkey): they survive the
+//! end of every process, and several processes share them.
+//!
+//! ```no_run
+//! use stapled_redis::RedisScheduler;
+//!
+//! # async fn connect() -> Result<(), stapled_redis::RedisError> {
+//! let scheduler = RedisScheduler::connect("redis://127.0.0.1/", "stapled").await?;
+//! # Ok(()) }
+//! ```
+
+mod connection;
+mod error;
+mod reply;
+mod scheduler;
+mod waiting;
+
+pub use error::RedisError;
+pub use scheduler::RedisScheduler;

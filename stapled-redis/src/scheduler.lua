@@ -1,0 +1,543 @@
+-- The procedures of the scheduler. Each call runs one of them, wholly or not at all.
+--
+-- KEYS[1] is the prefix in braces, a hash tag: on a Cluster, all keys of one scheduler are in one slot.
+-- ARGV[1] is the name of the procedure, and the rest are its arguments, which it reads one after the other. `keys.rs` describes the keys.
+--
+-- Times are milliseconds. `now` is the wall clock of the server. `steady` advances with it but never goes back: delays and
+-- leases are measured by it, so that they do not last longer when the wall clock is set back.
+
+local prefix = KEYS[1]
+
+local function key(kind, name)
+    if name then return prefix .. ':' .. kind .. ':' .. name end
+    return prefix .. ':' .. kind
+end
+
+local function text(number) return string.format('%.0f', number) end
+
+local function read_clock()
+    local time = redis.call('TIME')
+    local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+    local kept = redis.call('HMGET', key('clock'), 'wall', 'ahead')
+    local last, ahead = tonumber(kept[1] or nil), tonumber(kept[2] or nil) or 0
+    if not last or now < last or now > last + 1000 then
+        if last and now < last then ahead = ahead + last - now end
+        redis.call('HSET', key('clock'), 'wall', text(now), 'ahead', text(ahead))
+    end
+    return now, ahead
+end
+
+local now, ahead = read_clock()
+local steady = now + ahead
+
+-- A task in a hash: place, clock of its due time, due time, fence, generation, attempt, cause. Places: q(ueue, due when it was
+-- put), w(aits for an instant), d(elayed), p(arked), l(eased). Clocks: w(all), s(teady).
+local function unpacked(packed)
+    if not packed then return nil end
+    local place, clock, due, fence, generation, attempt, cause =
+        string.match(packed, '^([qwdpl]) ([ws]) (%-?%d+) (%d+) (%d+) (%d+) (.*)$')
+    if not place then return nil end
+    return {
+        place = place, clock = clock, due = due, fence = fence, generation = generation,
+        attempt = tonumber(attempt), cause = cause,
+    }
+end
+
+local function packed(task)
+    return table.concat({
+        task.place, task.clock, task.due, task.fence, task.generation, text(task.attempt), task.cause,
+    }, ' ')
+end
+
+local function task_of(queue, subject) return unpacked(redis.call('HGET', key('tasks', queue), subject)) end
+
+-- The instant at which a task is due, by the wall clock.
+local function wall_due(task)
+    local due = tonumber(task.due)
+    if task.clock == 's' then return due - ahead end
+    return due
+end
+
+local rules_of = {}
+local function rules(queue)
+    if not rules_of[queue] then
+        local found = redis.call('HMGET', key('rules', queue), 'capacity', 'park_after')
+        rules_of[queue] = { capacity = tonumber(found[1] or nil), park_after = tonumber(found[2] or nil) }
+    end
+    return rules_of[queue]
+end
+
+local function parks(queue, attempt)
+    local limit = rules(queue).park_after
+    return limit and attempt >= limit
+end
+
+-- Wakes one process that waits for this queue.
+local function wake(queue)
+    local waiters = key('waiters', queue)
+    redis.call('ZREMRANGEBYSCORE', waiters, '-inf', text(now))
+    local first = redis.call('ZRANGE', waiters, 0, 0)[1]
+    if not first then return end
+    redis.call('ZREM', waiters, first)
+    local list = key('wake', first)
+    if redis.call('RPUSH', list, queue) > 1000 then redis.call('LTRIM', list, -1000, -1) end
+    redis.call('PEXPIRE', list, 60000)
+end
+
+local ORDERS = { w = 'waiting', d = 'delayed', p = 'parked', l = 'leases' }
+
+-- Adds a task to its queue; `score` is the end of a lease, or the time of parking.
+local function enqueue(queue, subject, task, score)
+    -- Only what is due from this moment on is in the right order at the end of the list.
+    if task.place == 'q' and tonumber(task.due) < steady then task.place = 'd' end
+    redis.call('HSET', key('tasks', queue), subject, packed(task))
+    if task.place == 'q' then
+        redis.call('RPUSH', key('queue', queue), subject)
+    else
+        redis.call('ZADD', key(ORDERS[task.place], queue), score or task.due, subject)
+    end
+end
+
+-- Removes a task from its place, but not from the hash.
+local function leave(queue, subject, task)
+    if task.place == 'q' then
+        redis.call('LREM', key('queue', queue), 1, subject)
+    else
+        redis.call('ZREM', key(ORDERS[task.place], queue), subject)
+    end
+end
+
+local function state_of(subject) return redis.call('HGET', key('record', subject), 'state') end
+
+local function rest(state, by)
+    if redis.call('HINCRBY', key('resting'), state, by) <= 0 then redis.call('HDEL', key('resting'), state) end
+end
+
+-- A subject has a task in one more queue.
+local function gained(queue, subject)
+    redis.call('SADD', key('queues_of', subject), queue)
+    if redis.call('SCARD', key('queues_of', subject)) == 1 then
+        local state = state_of(subject)
+        if state then rest(state, -1) end
+    end
+end
+
+-- A subject has no task in this queue any more.
+local function lost(queue, subject)
+    if redis.call('SREM', key('queues_of', subject), queue) == 0 then return end
+    if redis.call('SCARD', key('queues_of', subject)) == 0 then
+        local state = state_of(subject)
+        if state then rest(state, 1) end
+    end
+end
+
+-- Ends the lease of a task that is done; true if another task with its key follows.
+local function finish(queue, subject)
+    redis.call('ZREM', key('leases', queue), subject)
+    local follower = unpacked(redis.call('HGET', key('followers', queue), subject))
+    if follower then
+        redis.call('HDEL', key('followers', queue), subject)
+        enqueue(queue, subject, follower, follower.place == 'p' and text(now))
+        wake(queue)
+        return true
+    end
+    redis.call('HDEL', key('tasks', queue), subject)
+    lost(queue, subject)
+    return false
+end
+
+-- Ends the leases that have lapsed: at most 1,000, the rest at the next call. A lost task is due after a pause: a second, twice
+-- as long after every attempt, at most an hour.
+local function reclaim(queue)
+    local lapsed = redis.call('ZRANGEBYSCORE', key('leases', queue), '-inf', text(steady), 'WITHSCORES', 'LIMIT', 0, 1000)
+    for i = 1, #lapsed, 2 do
+        local subject, deadline = lapsed[i], tonumber(lapsed[i + 1])
+        local task = task_of(queue, subject)
+        if not task then
+            redis.call('ZREM', key('leases', queue), subject)
+        elseif redis.call('HEXISTS', key('followers', queue), subject) == 1 then
+            finish(queue, subject)
+        else
+            leave(queue, subject, task)
+            local pause = task.attempt < 12 and 1000 * 2 ^ task.attempt or 3600000
+            task.clock, task.due, task.cause, task.fence = 's', text(deadline + pause), 'lease_lost', '0'
+            task.attempt = math.min(task.attempt + 1, 4294967295)
+            task.place = parks(queue, task.attempt) and 'p' or 'd'
+            enqueue(queue, subject, task, task.place == 'p' and text(now))
+        end
+    end
+    return #lapsed > 0
+end
+
+-- The first task of each order of a queue that is not leased or parked: subject and due time by the wall clock. What is damaged
+-- is removed.
+local function first_in_list(queue)
+    while true do
+        local subject = redis.call('LINDEX', key('queue', queue), 0)
+        if not subject then return nil end
+        local task = task_of(queue, subject)
+        if task and task.place == 'q' then return { subject = subject, due = wall_due(task), task = task } end
+        redis.call('LPOP', key('queue', queue))
+    end
+end
+
+local function first_in_order(queue, place, offset)
+    while true do
+        local found = redis.call('ZRANGE', key(ORDERS[place], queue), 0, 0, 'WITHSCORES')
+        if not found[1] then return nil end
+        local task = task_of(queue, found[1])
+        if task and task.place == place then
+            return { subject = found[1], due = tonumber(found[2]) - offset, task = task }
+        end
+        redis.call('ZREM', key(ORDERS[place], queue), found[1])
+    end
+end
+
+local function first(queue)
+    local best = first_in_list(queue)
+    for place, offset in pairs({ w = 0, d = ahead }) do
+        local other = first_in_order(queue, place, offset)
+        if other and (not best or other.due < best.due) then best = other end
+    end
+    return best
+end
+
+local function put(queue, subject, kind, due, generation, attempt, cause)
+    redis.call('SADD', key('queues'), queue)
+    local task = { fence = '0', generation = generation, attempt = tonumber(attempt), cause = cause }
+    if parks(queue, task.attempt) then
+        task.place, task.clock, task.due = 'p', 's', text(steady)
+    elseif kind == 'now' then
+        task.place, task.clock, task.due = 'q', 's', text(steady)
+    elseif kind == 'after' then
+        task.place, task.clock, task.due = 'd', 's', text(steady + tonumber(due))
+    else
+        task.place, task.clock, task.due = 'w', 'w', due
+    end
+    local old = task_of(queue, subject)
+    if old and old.place == 'l' then
+        redis.call('HSET', key('followers', queue), subject, packed(task))
+        return
+    end
+    if old then leave(queue, subject, old) end
+    enqueue(queue, subject, task, task.place == 'p' and text(now))
+    if not old then gained(queue, subject) end
+    if task.place == 'q' then
+        wake(queue)
+    elseif task.place ~= 'p' and redis.call('ZRANGE', key(ORDERS[task.place], queue), 0, 0)[1] == subject then
+        wake(queue)
+    end
+end
+
+-- True if the task was there.
+local function cancel(queue, subject)
+    redis.call('HDEL', key('followers', queue), subject)
+    local packed_task = redis.call('HGET', key('tasks', queue), subject)
+    if not packed_task then return false end
+    local task = unpacked(packed_task)
+    if task then leave(queue, subject, task) end
+    redis.call('HDEL', key('tasks', queue), subject)
+    lost(queue, subject)
+    return true
+end
+
+-- Makes a task due; true if it was not leased. A task that is due already keeps its turn.
+local function hasten(queue, subject)
+    local follower = unpacked(redis.call('HGET', key('followers', queue), subject))
+    if follower then
+        follower.attempt = 0
+        if follower.place == 'p' or wall_due(follower) > now then
+            follower.place, follower.clock, follower.due = 'q', 's', text(steady)
+        end
+        redis.call('HSET', key('followers', queue), subject, packed(follower))
+        return true
+    end
+    local task = task_of(queue, subject)
+    if not task or task.place == 'l' then return false end
+    task.attempt = 0
+    if task.place == 'p' or wall_due(task) > now then
+        leave(queue, subject, task)
+        task.place, task.clock, task.due = 'q', 's', text(steady)
+        enqueue(queue, subject, task)
+    else
+        redis.call('HSET', key('tasks', queue), subject, packed(task))
+    end
+    wake(queue)
+    return true
+end
+
+local function forget(subject)
+    local state = state_of(subject)
+    if not state then return end
+    if redis.call('EXISTS', key('queues_of', subject)) == 0 then rest(state, -1) end
+    redis.call('DEL', key('record', subject))
+    redis.call('SREM', key('active'), subject)
+end
+
+local function record(subject, state, fields)
+    local before = state_of(subject)
+    if redis.call('EXISTS', key('queues_of', subject)) == 0 then
+        if before then rest(before, -1) end
+        rest(state, 1)
+    end
+    if not before then redis.call('SADD', key('active'), subject) end
+    redis.call('HSET', key('record', subject), 'state', state)
+    for i = 1, #fields, 2 do redis.call('HSET', key('record', subject), ':' .. fields[i], fields[i + 1]) end
+end
+
+-- Whether the lease with this fence lasts.
+local function is_leased(queue, subject, fence)
+    local task = task_of(queue, subject)
+    if not task or task.place ~= 'l' or task.fence ~= fence then return false end
+    local deadline = redis.call('ZSCORE', key('leases', queue), subject)
+    return deadline and tonumber(deadline) > steady
+end
+
+local position = 1
+local function next_argument()
+    position = position + 1
+    return ARGV[position]
+end
+
+-- The arguments that are left.
+local function further_arguments()
+    local rest = {}
+    for value in next_argument do rest[#rest + 1] = value end
+    return rest
+end
+
+local function append(list, values)
+    for _, value in ipairs(values) do list[#list + 1] = value end
+    return list
+end
+
+local procedures = {}
+
+-- max, duration of the lease, process, how long it may wait, queues...
+function procedures.take()
+    local max, lease = tonumber(next_argument()), tonumber(next_argument())
+    local process, patience = next_argument(), tonumber(next_argument())
+    local heads, seen = {}, {}
+    for _, queue in ipairs(further_arguments()) do
+        if not seen[queue] then
+            seen[queue] = true
+            reclaim(queue)
+            heads[queue] = first(queue)
+        end
+    end
+    local taken, count = { 'taken' }, 0
+    while count < max do
+        local best
+        for queue, head in pairs(heads) do
+            if head.due <= now and (not best or head.due < heads[best].due) then best = queue end
+        end
+        if not best then break end
+        local subject, task = heads[best].subject, heads[best].task
+        leave(best, subject, task)
+        task.place, task.fence = 'l', text(redis.call('INCR', key('fences')))
+        enqueue(best, subject, task, text(steady + lease))
+        append(taken, {
+            best, subject, task.fence, text(heads[best].due), task.generation, text(task.attempt), task.cause,
+        })
+        count = count + 1
+        heads[best] = first(best)
+    end
+    if count > 0 then
+        -- More is due: another process may take it.
+        for queue, head in pairs(heads) do
+            if head.due <= now then wake(queue) end
+        end
+        return taken
+    end
+    local wait = patience
+    for queue in pairs(seen) do
+        redis.call('ZADD', key('waiters', queue), text(now + 2 * patience), process)
+        if heads[queue] then wait = math.min(wait, heads[queue].due - now) end
+        local ends = redis.call('ZRANGE', key('leases', queue), 0, 0, 'WITHSCORES')[2]
+        if ends then wait = math.min(wait, tonumber(ends) - steady) end
+    end
+    return { 'none', text(math.max(wait, 0)) }
+end
+
+-- Of each lease: queue, subject, fence. Gives back tasks that no worker received: they are due as before.
+function procedures.give_back()
+    for queue in next_argument do
+        local subject, fence = next_argument(), next_argument()
+        if is_leased(queue, subject, fence) then
+            if redis.call('HEXISTS', key('followers', queue), subject) == 1 then
+                finish(queue, subject)
+            else
+                local task = task_of(queue, subject)
+                leave(queue, subject, task)
+                task.place, task.fence = task.clock == 's' and 'd' or 'w', '0'
+                enqueue(queue, subject, task)
+                wake(queue)
+            end
+        end
+    end
+    return { 'done' }
+end
+
+-- queue, subject, fence, duration
+function procedures.extend()
+    local queue, subject, fence, by = next_argument(), next_argument(), next_argument(), next_argument()
+    if not is_leased(queue, subject, fence) then return { 'fenced' } end
+    local deadline = math.max(tonumber(redis.call('ZSCORE', key('leases', queue), subject)), steady + tonumber(by))
+    redis.call('ZADD', key('leases', queue), text(deadline), subject)
+    return { 'done' }
+end
+
+-- The lengths in front make the pair unambiguous.
+local function pair(queue, subject) return #queue .. ':' .. queue .. subject end
+
+-- '0', or '1' with queue, subject and fence of the lease to release;
+-- the number of records, and of each: subject, expectation ('any', 'none' or 'state'), expected state, '1' if it has a state
+-- or '0', state, number of fields, name and value of each;
+-- the number of puts, and of each: queue, subject, 'now', 'after' or 'at', milliseconds, generation, attempt, cause.
+function procedures.commit()
+    local next = next_argument
+    local release
+    if next() == '1' then release = { queue = next(), subject = next(), fence = next() } end
+    local records, puts, last = {}, {}, {}
+    for i = 1, tonumber(next()) do
+        local one = {
+            subject = next(), expect = next(), expected = next(), has_state = next() == '1', state = next(), fields = {},
+        }
+        for field = 1, 2 * tonumber(next()) do one.fields[field] = next() end
+        records[i] = one
+    end
+    for i = 1, tonumber(next()) do
+        local one = { next(), next(), next(), next(), next(), next(), next() }
+        puts[i] = one
+        last[pair(one[1], one[2])] = i
+    end
+
+    if release and not is_leased(release.queue, release.subject, release.fence) then return { 'fenced' } end
+    for i, one in ipairs(records) do
+        local found = state_of(one.subject)
+        local is_met = one.expect == 'any' or one.expect == 'none' and not found
+            or one.expect == 'state' and found == one.expected
+        if not is_met then
+            if found then return { 'unexpected', text(i - 1), found } end
+            return { 'unexpected', text(i - 1) }
+        end
+    end
+    -- A step that makes no queue longer is taken even if the queue is too long already.
+    local growth = {}
+    for i, one in ipairs(puts) do
+        local queue, subject = one[1], one[2]
+        if last[pair(queue, subject)] == i and rules(queue).capacity
+            and redis.call('HEXISTS', key('tasks', queue), subject) == 0 then
+            growth[queue] = (growth[queue] or 0) + 1
+        end
+    end
+    for queue, by in pairs(growth) do
+        if release and release.queue == queue and not last[pair(queue, release.subject)]
+            and redis.call('HEXISTS', key('followers', queue), release.subject) == 0 then
+            by = by - 1
+        end
+        local capacity = rules(queue).capacity
+        if by > 0 and redis.call('HLEN', key('tasks', queue)) + by > capacity then
+            return { 'full', queue, text(capacity) }
+        end
+    end
+
+    for _, one in ipairs(records) do
+        if one.has_state then record(one.subject, one.state, one.fields) else forget(one.subject) end
+    end
+    local overtaken = release and finish(release.queue, release.subject) and pair(release.queue, release.subject)
+    for i, one in ipairs(puts) do
+        local name = pair(one[1], one[2])
+        if last[name] == i and name ~= overtaken then put(unpack(one)) end
+    end
+    return { 'done' }
+end
+
+-- subject
+function procedures.recorded()
+    return append({ 'record' }, redis.call('HGETALL', key('record', next_argument())))
+end
+
+-- 'task' with queue and subject, 'subject' with subject, or 'queue' with queue
+function procedures.cancel()
+    local which, one, other, count = next_argument(), next_argument(), next_argument(), 0
+    if which == 'task' then
+        if cancel(one, other) then count = 1 end
+    elseif which == 'subject' then
+        for _, queue in ipairs(redis.call('SMEMBERS', key('queues_of', one))) do
+            if cancel(queue, one) then count = count + 1 end
+        end
+        forget(one)
+    else
+        local subjects = redis.call('HKEYS', key('tasks', one))
+        for _, subject in ipairs(subjects) do lost(one, subject) end
+        count = #subjects
+        for _, kind in ipairs({ 'tasks', 'followers', 'queue', 'waiting', 'delayed', 'parked', 'leases', 'rules' }) do
+            redis.call('DEL', key(kind, one))
+        end
+        redis.call('SREM', key('queues'), one)
+    end
+    return { 'count', text(count) }
+end
+
+-- As `cancel`.
+function procedures.hasten()
+    local which, one, other, count = next_argument(), next_argument(), next_argument(), 0
+    local function hasten_one(queue, subject)
+        if hasten(queue, subject) then count = count + 1 end
+    end
+    if which == 'task' then
+        hasten_one(one, other)
+    elseif which == 'subject' then
+        for _, queue in ipairs(redis.call('SMEMBERS', key('queues_of', one))) do hasten_one(queue, one) end
+    else
+        local all, found = redis.call('HGETALL', key('tasks', one)), {}
+        for i = 1, #all, 2 do
+            local task = unpacked(all[i + 1])
+            if task then found[#found + 1] = { subject = all[i], due = wall_due(task) } end
+        end
+        table.sort(found, function(a, b) return a.due < b.due end)
+        for _, each in ipairs(found) do hasten_one(one, each.subject) end
+    end
+    return { 'count', text(count) }
+end
+
+-- queue, capacity or '', number of attempts after which a task is parked or ''
+function procedures.configure()
+    local queue, capacity, park_after = next_argument(), next_argument(), next_argument()
+    redis.call('SADD', key('queues'), queue)
+    redis.call('DEL', key('rules', queue))
+    if capacity ~= '' then redis.call('HSET', key('rules', queue), 'capacity', capacity) end
+    if park_after ~= '' then redis.call('HSET', key('rules', queue), 'park_after', park_after) end
+    return { 'done' }
+end
+
+-- Of each queue: name, waiting, due, leased, parked, when the next one is due or ''.
+function procedures.queues()
+    local all = { 'queues' }
+    for _, queue in ipairs(redis.call('SMEMBERS', key('queues'))) do
+        while reclaim(queue) do wake(queue) end
+        local waiting, due, next_due = 0, redis.call('LLEN', key('queue', queue)), nil
+        for kind, clock in pairs({ waiting = now, delayed = steady }) do
+            local over = redis.call('ZCOUNT', key(kind, queue), '-inf', text(clock))
+            waiting = waiting + redis.call('ZCARD', key(kind, queue)) - over
+            due = due + over
+            local later = redis.call(
+                'ZRANGEBYSCORE', key(kind, queue), '(' .. text(clock), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+            local instant = later[2] and tonumber(later[2]) - clock + now
+            if instant and (not next_due or instant < next_due) then next_due = instant end
+        end
+        append(all, {
+            queue, text(waiting), text(due), text(redis.call('ZCARD', key('leases', queue))),
+            text(redis.call('ZCARD', key('parked', queue))), next_due and text(next_due) or '',
+        })
+    end
+    return all
+end
+
+-- Of each state: its name, and how many subjects rest in it.
+function procedures.resting()
+    return append({ 'resting' }, redis.call('HGETALL', key('resting')))
+end
+
+return procedures[ARGV[1]]()

@@ -1,0 +1,337 @@
+//! The scheduler: each of its calls is one run of the script.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rand::Rng;
+use redis::ScriptInvocation;
+use stapled_core::scheduler::census::{Census, QueueCensus};
+use stapled_core::scheduler::{Expect, Lease, QueueRules, Recorded, Scheduler, SchedulerError, Step, Which};
+use stapled_core::task::{Due, Queue, Subject, Task};
+use stapled_core::time::Timestamp;
+use tokio::sync::oneshot;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::connection::Connection;
+use crate::error::RedisError;
+use crate::reply::Reply;
+use crate::waiting::Takers;
+
+/// How long a taker waits at most before it looks again, whatever it was told: a wake-up may have been lost.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The pause before the waiting connection is opened again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest delay: about 35,000 years. The script calculates in floating-point numbers, which are exact to 2^53.
+const LONGEST_MILLIS: u64 = 1 << 50;
+
+/// A [`Scheduler`] in Redis.
+///
+/// Tasks, leases and records are in Redis alone, under keys that begin with the prefix in braces. The clock is the server's.
+/// A worker that dies loses its lease when the lease lapses.
+pub struct RedisScheduler {
+    shared: Arc<Shared>,
+    patience: Duration,
+    _listening: DropGuard,
+}
+
+struct Shared {
+    connection: Connection,
+    takers: Takers,
+    /// The name of this process's wake list.
+    process: String,
+}
+
+impl RedisScheduler {
+    /// Connects to the Redis at `address`, such as `redis://127.0.0.1:6379/0` or `redis+unix:///run/redis.sock`. Schedulers
+    /// with the same `prefix` share their tasks.
+    ///
+    /// # Errors
+    ///
+    /// The address is wrong, or the server cannot be reached within some seconds. Later failures of the server are errors
+    /// of the single calls; the connection comes back by itself.
+    pub async fn connect(address: &str, prefix: &str) -> Result<Self, RedisError> {
+        let connection = Connection::open(address, prefix).await?;
+        let process = format!("{:032x}", rand::rng().random::<u128>());
+        let shared = Arc::new(Shared { connection, takers: Takers::default(), process });
+        let end = CancellationToken::new();
+        tokio::spawn(end.clone().run_until_cancelled_owned(listen(Arc::clone(&shared))));
+        Ok(RedisScheduler { shared, patience: PATIENCE, _listening: end.drop_guard() })
+    }
+
+    /// Sets how long a taker waits at most before it looks again. Default: 10 seconds. Wake-ups that are lost with a
+    /// connection, and leases of other processes that lapse, are noticed within this time.
+    #[must_use]
+    pub fn patience(self, patience: Duration) -> Self {
+        RedisScheduler { patience, ..self }
+    }
+
+    async fn run(&self, call: ScriptInvocation<'_>) -> Result<Reply, SchedulerError> {
+        Ok(self.shared.connection.run(&call).await?)
+    }
+}
+
+impl fmt::Debug for RedisScheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisScheduler").field("process", &self.shared.process).finish_non_exhaustive()
+    }
+}
+
+/// Wakes the takers of the queues whose names come on the wake list. Without a connection, the takers look again after their
+/// patience.
+async fn listen(shared: Arc<Shared>) {
+    loop {
+        if let Ok(mut waiting) = shared.connection.waiting().await {
+            shared.takers.wake_all();
+            while let Ok(woken) = shared.connection.woken(&mut waiting, &shared.process).await {
+                if let Some(queue) = woken {
+                    shared.takers.wake(&queue);
+                }
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The reply to a take.
+enum Taken {
+    Leases,
+    /// How long to wait.
+    Nothing(Duration),
+}
+
+/// Leases on their way to a taker. If the taker is gone, the tasks are given back.
+struct Delivery {
+    shared: Arc<Shared>,
+    leases: Vec<Lease>,
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        let leases = std::mem::take(&mut self.leases);
+        if leases.is_empty() {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        // Without a runtime the process is about to end, and the leases lapse.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let mut call = shared.connection.call("give_back");
+                for lease in &leases {
+                    name_lease(&mut call, lease);
+                }
+                // If this fails, the leases lapse.
+                let _ = shared.connection.run(&call).await;
+            });
+        }
+    }
+}
+
+/// Runs a take to its end, even if the caller is gone: the server may have leased the tasks already.
+async fn deliver(
+    shared: Arc<Shared>,
+    from: Vec<Queue>,
+    max: usize,
+    lease: Duration,
+    patience: Duration,
+) -> Result<(Taken, Delivery), SchedulerError> {
+    let mut call = shared.connection.call("take");
+    call.arg(max).arg(millis(lease)).arg(shared.process.as_str()).arg(millis(patience));
+    for queue in &from {
+        call.arg(queue.as_str());
+    }
+    let mut reply = shared.connection.run(&call).await?;
+    let mut delivery = Delivery { shared: Arc::clone(&shared), leases: Vec::new() };
+    if reply.word() == "none" {
+        let wait = Duration::from_millis(reply.number::<u64>()?);
+        return Ok((Taken::Nothing(wait), delivery));
+    }
+    if reply.word() != "taken" {
+        return Err(RedisError::Reply("neither tasks nor none").into());
+    }
+    while !reply.is_empty() {
+        let (queue, subject) = (Queue::new(reply.text()?), Subject::new(reply.text()?));
+        let fence = reply.number()?;
+        let due = Due::At(Timestamp::from_unix_millis(reply.number()?));
+        let (generation, attempt) = (reply.number()?, reply.number()?);
+        let Ok(cause) = reply.text()?.parse();
+        let task = Task::new(queue, subject).due(due).generation(generation).attempt(attempt).cause(cause);
+        delivery.leases.push(Lease::new(task, fence));
+    }
+    Ok((Taken::Leases, delivery))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).min(LONGEST_MILLIS)
+}
+
+fn name_lease(call: &mut ScriptInvocation<'_>, lease: &Lease) {
+    let Task { queue, subject, .. } = lease.task();
+    call.arg(queue.as_str()).arg(subject.as_str()).arg(lease.fence());
+}
+
+fn name_tasks(call: &mut ScriptInvocation<'_>, which: Which<'_>) {
+    match which {
+        Which::Task(queue, subject) => call.arg("task").arg(queue.as_str()).arg(subject.as_str()),
+        Which::Subject(subject) => call.arg("subject").arg(subject.as_str()),
+        Which::Queue(queue) => call.arg("queue").arg(queue.as_str()),
+    };
+}
+
+fn fenced(lease: &Lease) -> SchedulerError {
+    let Task { queue, subject, .. } = lease.task();
+    SchedulerError::Fenced { queue: queue.clone(), subject: subject.clone() }
+}
+
+fn count(mut reply: Reply) -> Result<u64, SchedulerError> {
+    match reply.word() {
+        "count" => Ok(reply.number()?),
+        _ => Err(RedisError::Reply("no count").into()),
+    }
+}
+
+#[async_trait]
+impl Scheduler for RedisScheduler {
+    async fn take(&self, from: &[Queue], max: usize, lease: Duration) -> Result<Vec<Lease>, SchedulerError> {
+        if max == 0 || from.is_empty() {
+            return std::future::pending().await;
+        }
+        let taker = self.shared.takers.enter(from);
+        loop {
+            let (sender, receiver) = oneshot::channel();
+            let asked = deliver(Arc::clone(&self.shared), from.to_vec(), max, lease, self.patience);
+            // If this call is dropped, so is the reply, and its tasks are given back.
+            tokio::spawn(async move { drop(sender.send(asked.await)) });
+            let ended = || SchedulerError::from(RedisError::Server("the runtime is ending".to_owned()));
+            let (taken, mut delivery) = receiver.await.map_err(|_| ended())??;
+            match taken {
+                Taken::Leases => return Ok(std::mem::take(&mut delivery.leases)),
+                Taken::Nothing(wait) => {
+                    let wait = wait.min(self.patience).max(Duration::from_millis(1));
+                    drop(tokio::time::timeout(wait, taker.woken()).await);
+                }
+            }
+        }
+    }
+
+    async fn extend(&self, lease: &Lease, by: Duration) -> Result<(), SchedulerError> {
+        let mut call = self.shared.connection.call("extend");
+        name_lease(&mut call, lease);
+        call.arg(millis(by));
+        match self.run(call).await?.word() {
+            "done" => Ok(()),
+            _ => Err(fenced(lease)),
+        }
+    }
+
+    async fn commit(&self, step: Step<'_>) -> Result<(), SchedulerError> {
+        let mut call = self.shared.connection.call("commit");
+        match step.release {
+            Some(lease) => {
+                call.arg("1");
+                name_lease(&mut call, lease);
+            }
+            None => drop(call.arg("0")),
+        }
+        call.arg(step.records.len());
+        for record in &step.records {
+            let (expect, expected) = match &record.expect {
+                Expect::Anything => ("any", ""),
+                Expect::Nothing => ("none", ""),
+                Expect::State(state) => ("state", state.as_str()),
+            };
+            call.arg(record.subject.as_str()).arg(expect).arg(expected);
+            let (has_state, state) = record.state.as_deref().map_or(("0", ""), |state| ("1", state));
+            call.arg(has_state).arg(state).arg(record.fields.len());
+            for (name, value) in &record.fields {
+                call.arg(name).arg(value.as_slice());
+            }
+        }
+        call.arg(step.puts.len());
+        for task in &step.puts {
+            call.arg(task.queue.as_str()).arg(task.subject.as_str());
+            match task.due {
+                Due::Now => call.arg("now").arg(0),
+                Due::After(delay) => call.arg("after").arg(millis(delay)),
+                Due::At(instant) => call.arg("at").arg(instant.unix_millis()),
+            };
+            call.arg(task.generation).arg(task.attempt).arg(task.cause.to_string());
+        }
+        let mut reply = self.run(call).await?;
+        match (reply.word(), step.release) {
+            ("done", _) => Ok(()),
+            ("fenced", Some(lease)) => Err(fenced(lease)),
+            ("unexpected", _) => {
+                let place: usize = reply.number()?;
+                let record = step.records.into_iter().nth(place).ok_or(RedisError::Reply("no such record"))?;
+                let found = if reply.is_empty() { None } else { Some(reply.text()?) };
+                Err(SchedulerError::Unexpected { subject: record.subject, expected: record.expect, found })
+            }
+            ("full", _) => {
+                Err(SchedulerError::QueueFull { queue: Queue::new(reply.text()?), capacity: reply.number()? })
+            }
+            _ => Err(RedisError::Reply("an unknown result of a step").into()),
+        }
+    }
+
+    async fn recorded(&self, subject: &Subject) -> Result<Option<Recorded>, SchedulerError> {
+        let mut call = self.shared.connection.call("recorded");
+        call.arg(subject.as_str());
+        let mut reply = self.run(call).await?;
+        let (mut state, mut fields) = (None, BTreeMap::new());
+        while !reply.is_empty() {
+            let (name, value) = (reply.text()?, reply.bytes()?);
+            match name.strip_prefix(':') {
+                Some(name) => drop(fields.insert(name.to_owned(), value)),
+                None => {
+                    let text = String::from_utf8(value).map_err(|_| RedisError::Reply("a state is not UTF-8"))?;
+                    state = Some(text);
+                }
+            }
+        }
+        Ok(state.map(|state| Recorded::new(state, fields)))
+    }
+
+    async fn cancel(&self, which: Which<'_>) -> Result<u64, SchedulerError> {
+        let mut call = self.shared.connection.call("cancel");
+        name_tasks(&mut call, which);
+        count(self.run(call).await?)
+    }
+
+    async fn hasten(&self, which: Which<'_>) -> Result<u64, SchedulerError> {
+        let mut call = self.shared.connection.call("hasten");
+        name_tasks(&mut call, which);
+        count(self.run(call).await?)
+    }
+
+    async fn configure(&self, queue: &Queue, rules: QueueRules) -> Result<(), SchedulerError> {
+        let mut call = self.shared.connection.call("configure");
+        let text = |number: Option<String>| number.unwrap_or_default();
+        call.arg(queue.as_str());
+        call.arg(text(rules.capacity.map(|capacity| capacity.to_string())));
+        call.arg(text(rules.park_after.map(|attempts| attempts.to_string())));
+        self.run(call).await.map(drop)
+    }
+
+    async fn census(&self) -> Result<Census, SchedulerError> {
+        let mut census = Census::default();
+        let mut reply = self.run(self.shared.connection.call("queues")).await?;
+        while !reply.is_empty() {
+            let queue = Queue::new(reply.text()?);
+            let mut counted = QueueCensus::default();
+            counted.waiting = reply.number()?;
+            counted.due = reply.number()?;
+            counted.leased = reply.number()?;
+            counted.parked = reply.number()?;
+            counted.next_due = reply.number_or_none()?.map(Timestamp::from_unix_millis);
+            census.queues.insert(queue, counted);
+        }
+        let mut reply = self.run(self.shared.connection.call("resting")).await?;
+        while !reply.is_empty() {
+            census.resting.insert(reply.text()?, reply.number()?);
+        }
+        Ok(census)
+    }
+}

@@ -1,0 +1,127 @@
+//! The real redis-server, with a clock that a test can set.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use stapled_core::clock::{Clock, SystemClock};
+use stapled_core::time::Timestamp;
+use tempfile::TempDir;
+
+use crate::process::signal_to;
+use crate::wait::wait_until;
+
+/// A redis-server on a socket in a directory of its own. Its drop ends it.
+///
+/// Its wall clock is a library that is loaded into it: `redis_clock.c`. Redis does not run under libfaketime.
+pub struct Redis {
+    process: Child,
+    directory: TempDir,
+    arguments: Vec<String>,
+    /// By how many milliseconds its clock is ahead of the machine's.
+    ahead: AtomicI64,
+}
+
+impl Redis {
+    /// Starts a server that keeps nothing on disk.
+    pub fn start() -> Self {
+        Redis::start_with(&["--save", "", "--appendonly", "no"])
+    }
+
+    /// Starts a server with these arguments, besides its socket and its directory.
+    pub fn start_with(arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("clock"), 0_i64.to_ne_bytes()).expect("the clock");
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let process = run(&directory, &arguments);
+        Redis { process, directory, arguments, ahead: AtomicI64::new(0) }
+    }
+
+    /// Its address, as clients write it.
+    pub fn address(&self) -> String {
+        format!("redis+unix://{}", self.directory.path().join("socket").display())
+    }
+
+    /// The time on its clock.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_unix_millis(SystemClock.now().unix_millis() + self.ahead.load(Ordering::SeqCst))
+    }
+
+    /// Sets its clock.
+    pub fn set_clock(&self, to: Timestamp) {
+        self.set_ahead(to.unix_millis() - SystemClock.now().unix_millis());
+    }
+
+    /// Sets its clock forward.
+    pub fn advance(&self, by: Duration) {
+        let by = i64::try_from(by.as_millis()).expect("some years at most");
+        self.set_ahead(self.ahead.load(Ordering::SeqCst) + by);
+    }
+
+    fn set_ahead(&self, milliseconds: i64) {
+        self.ahead.store(milliseconds, Ordering::SeqCst);
+        // The server has mapped the file, so the file is not replaced.
+        let file = OpenOptions::new().write(true).open(self.directory.path().join("clock")).expect("the clock");
+        file.write_all_at(&milliseconds.to_ne_bytes(), 0).expect("the clock");
+    }
+
+    /// Ends the server with SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("kill");
+        self.process.wait().expect("its end");
+        let _ = std::fs::remove_file(self.directory.path().join("socket"));
+    }
+
+    /// Starts the server again, with what it kept on disk.
+    pub fn restart(&mut self) {
+        self.process = run(&self.directory, &self.arguments);
+    }
+
+    /// Stops the process until [`thaw`](Redis::thaw): it accepts connections, and answers nothing.
+    pub fn freeze(&self) {
+        signal_to(self.process.id(), "STOP");
+    }
+
+    /// Continues the process.
+    pub fn thaw(&self) {
+        signal_to(self.process.id(), "CONT");
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn run(directory: &TempDir, arguments: &[String]) -> Child {
+    let path = directory.path();
+    let mut command = Command::new("redis-server");
+    command.args(["--port", "0", "--unixsocket"]).arg(path.join("socket"));
+    command.arg("--dir").arg(path).arg("--logfile").arg(path.join("log")).args(arguments);
+    command.env("LD_PRELOAD", clock_library()).env("TEST_CLOCK", path.join("clock"));
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let process = command.spawn().unwrap_or_else(|error| panic!("redis-server: {error}"));
+    wait_until("redis-server listens", || std::os::unix::net::UnixStream::connect(path.join("socket")).is_ok());
+    process
+}
+
+/// The compiled `redis_clock.c`.
+fn clock_library() -> PathBuf {
+    static LIBRARY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, library) = LIBRARY.get_or_init(|| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (source, library) = (directory.path().join("clock.c"), directory.path().join("clock.so"));
+        std::fs::write(&source, include_str!("redis_clock.c")).expect("the source");
+        let mut cc = Command::new("cc");
+        cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&library).arg(source);
+        assert!(cc.status().expect("cc").success(), "{cc:?}");
+        (directory, library)
+    });
+    library.clone()
+}
