@@ -126,6 +126,29 @@ impl Configuration {
     }
 }
 
+/// The command line of this process, kept so that a reload combines the same arguments with the changed file.
+#[derive(Clone, Debug)]
+pub(crate) struct Invocation {
+    arguments: Settings,
+    /// The directory in which the process was started.
+    directory: Option<PathBuf>,
+}
+
+impl Invocation {
+    pub(crate) fn new(arguments: Settings) -> Self {
+        Invocation { arguments, directory: std::env::current_dir().ok() }
+    }
+
+    /// The configuration by these arguments and the present contents of the file.
+    pub(crate) fn configuration_now(&self) -> Result<Configuration, ConfigurationError> {
+        // A process in the background has left its directory.
+        let Some(directory) = &self.directory else { return Configuration::load(self.arguments.clone()) };
+        let mut configuration = Configuration::load(self.arguments.clone().relative_to(directory))?;
+        configuration.surroundings = configuration.surroundings.directory(directory);
+        Ok(configuration)
+    }
+}
+
 /// The certificates in a path.
 pub(crate) fn search(settings: &Settings, path: &Path) -> Result<DirectorySource, ConfigurationError> {
     let source = DirectorySource::new(path).recursive(settings.get(&option::RECURSIVE));
@@ -133,16 +156,11 @@ pub(crate) fn search(settings: &Settings, path: &Path) -> Result<DirectorySource
     let extensions: Vec<&str> = lists.iter().flat_map(|list| list.split(',')).map(str::trim).collect();
     if extensions.contains(&"") {
         let what = "an empty extension: give them as in crt,pem,cer";
-        return Err(unusable(settings, &option::FILE_EXTENSIONS, what));
+        return Err(settings.unusable(&option::FILE_EXTENSIONS, what));
     }
     let source = if extensions.is_empty() { source } else { source.extensions(extensions) };
     let ignored = source.ignore(settings.get(&option::IGNORE));
-    ignored.map_err(|error| unusable(settings, &option::IGNORE, error.to_string()))
-}
-
-/// An error of one option.
-fn unusable<K>(settings: &Settings, option: &Opt<K>, what: impl Into<String>) -> ConfigurationError {
-    ConfigurationError::Setting { place: settings.origin(option), what: what.into() }
+    ignored.map_err(|error| settings.unusable(&option::IGNORE, error.to_string()))
 }
 
 /// The HAProxys that are known by their configuration. Without paths, their staples also go to `haproxy-sockets`.
@@ -152,7 +170,7 @@ fn configured(settings: &Settings) -> Result<Vec<Haproxy>, ConfigurationError> {
     for item in settings.get(&option::HAPROXY_CONFIG) {
         let paths = split(&item).iter().map(|path| absolute(path)).collect::<Result<Vec<_>, _>>()?;
         if paths.is_empty() {
-            return Err(unusable(settings, &option::HAPROXY_CONFIG, "an empty path"));
+            return Err(settings.unusable(&option::HAPROXY_CONFIG, "an empty path"));
         }
         let named_at = settings.origin(&option::HAPROXY_CONFIG);
         let haproxy = Haproxy { certificates: Certificates::Configuration(paths), sockets: sockets.clone(), named_at };
@@ -196,7 +214,7 @@ fn sockets<K>(settings: &Settings, option: &Opt<K>, items: &[String]) -> Result<
     for text in items.iter().flat_map(|item| item.split(',')) {
         let parsed = text.trim().parse::<Address>().map_err(|error| error.to_string());
         let absolute = parsed.and_then(|address| address.absolute().map_err(|error| format!("{text}: {error}")));
-        add(&mut sockets, [absolute.map_err(|what| unusable(settings, option, what))?]);
+        add(&mut sockets, [absolute.map_err(|what| settings.unusable(option, what))?]);
     }
     Ok(sockets)
 }
@@ -232,7 +250,7 @@ fn paths(settings: &Settings, has_haproxys: bool, notes: &mut Vec<String>) -> Re
     let mut haproxys: Vec<Haproxy> = Vec::new();
     for (path, sockets) in paired {
         if path.as_os_str().is_empty() {
-            return Err(unusable(settings, name, "an empty path"));
+            return Err(settings.unusable(name, "an empty path"));
         }
         let certificates = Certificates::Path(absolute(&path)?);
         // A path that is given twice has the sockets of both.
@@ -288,7 +306,7 @@ fn staple_files(settings: &Settings, haproxys: &[Haproxy]) -> Result<StapleFiles
     }
     if directory.is_some() {
         let what = "a directory for staples, and no-staple-files: leave one out";
-        return Err(unusable(settings, &option::STAPLE_DIR, what));
+        return Err(settings.unusable(&option::STAPLE_DIR, what));
     }
     let without_sockets = haproxys.iter().find_map(|haproxy| match &haproxy.certificates {
         Certificates::Path(path) if haproxy.sockets.is_empty() => Some(path.display()),
@@ -296,12 +314,12 @@ fn staple_files(settings: &Settings, haproxys: &[Haproxy]) -> Result<StapleFiles
     });
     if let Some(path) = without_sockets {
         let what = format!("the staples of {path} would go nowhere: give HAProxy sockets, or let files be written");
-        return Err(unusable(settings, &option::NO_STAPLE_FILES, what));
+        return Err(settings.unusable(&option::NO_STAPLE_FILES, what));
     }
     if settings.get(&option::HAPROXY_TRANSACTIONS) == Some(Transactions::Never) {
         let what = "\"never\", and no-staple-files: a certificate that HAProxy started without a staple would never get \
                     one; leave one out";
-        return Err(unusable(settings, &option::HAPROXY_TRANSACTIONS, what));
+        return Err(settings.unusable(&option::HAPROXY_TRANSACTIONS, what));
     }
     Ok(StapleFiles::Nowhere)
 }
@@ -310,14 +328,14 @@ fn mode(settings: &Settings) -> Result<Mode, ConfigurationError> {
     let (json, one_off) = (settings.get(&option::JSON), settings.get(&option::ONE_OFF));
     let wait = settings.get(&option::WAIT);
     if json && !one_off {
-        return Err(unusable(settings, &option::JSON, "the summary in JSON belongs to --one-off"));
+        return Err(settings.unusable(&option::JSON, "the summary in JSON belongs to --one-off"));
     }
     if json && settings.get(&option::QUIET) {
-        return Err(unusable(settings, &option::JSON, "--quiet suppresses the summary: drop one of them"));
+        return Err(settings.unusable(&option::JSON, "--quiet suppresses the summary: drop one of them"));
     }
     if wait.is_some() && !one_off {
         let what = "belongs to --one-off: without it, stapled tries again for ever";
-        return Err(unusable(settings, &option::WAIT, what));
+        return Err(settings.unusable(&option::WAIT, what));
     }
     if one_off {
         return Ok(Mode::OneOff { json, wait });
@@ -345,11 +363,11 @@ fn logging(settings: &Settings, mode: &Mode) -> Result<Logging, ConfigurationErr
 fn hook(settings: &Settings) -> Result<Option<HookSettings>, ConfigurationError> {
     let Some(named) = settings.get(&option::HOOK) else {
         let stray = [&option::HOOK_TIMEOUT, &option::HOOK_DEBOUNCE].into_iter().find(|option| settings.has(option));
-        return stray.map_or(Ok(None), |option| Err(unusable(settings, option, "belongs to hook")));
+        return stray.map_or(Ok(None), |option| Err(settings.unusable(option, "belongs to hook")));
     };
     let unusable = |what: String| {
         let what = format!("{}: {what}; name one program, without arguments", named.display());
-        unusable(settings, &option::HOOK, what)
+        settings.unusable(&option::HOOK, what)
     };
     let mut hook = HookSettings::new(&absolute(&named)?).map_err(|error| unusable(error.to_string()))?;
     hook.timeout = settings.get(&option::HOOK_TIMEOUT);
@@ -369,16 +387,16 @@ fn refresh(settings: &Settings) -> Result<RefreshPolicy, ConfigurationError> {
     // The value that was given is wrong, not the default of the other option.
     if settings.has(&option::MAXIMUM_INTERVAL) {
         let what = format!("{most} s are less than minimum-interval, which is {least} s");
-        return Err(unusable(settings, &option::MAXIMUM_INTERVAL, what));
+        return Err(settings.unusable(&option::MAXIMUM_INTERVAL, what));
     }
     let what = format!("{least} s are more than maximum-interval, which is {most} s unless it is set");
-    Err(unusable(settings, &option::MINIMUM_INTERVAL, what))
+    Err(settings.unusable(&option::MINIMUM_INTERVAL, what))
 }
 
 fn network(settings: &Settings) -> Result<Network, ConfigurationError> {
     let network = Network::of(settings)?;
     // A fetcher is made here so that --check-config finds an unusable proxy.
-    network.fetcher(TIMEOUT).map_err(|error| unusable(settings, &option::HTTP_PROXY, error.to_string()))?;
+    network.fetcher(TIMEOUT).map_err(|error| settings.unusable(&option::HTTP_PROXY, error.to_string()))?;
     Ok(network)
 }
 

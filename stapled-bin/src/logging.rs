@@ -139,13 +139,11 @@ impl Observer for LogObserver {
         let outage = event.is_outage().then_some(true);
         let urgent = if must_staple.is_some() && severity >= Severity::Warning { "MUST-STAPLE " } else { "" };
         let name = event.kind.name();
-        let kind = &event.kind;
-        let subject = certificate.map(|name| format!("{name}: ")).unwrap_or_default();
         macro_rules! line {
             ($level:expr) => {
                 tracing::event!(
                     target: "stapled", $level, event = name, code, certificate, serial, place, sink, outage, must_staple,
-                    "{urgent}{subject}{kind}"
+                    "{urgent}{event}"
                 )
             };
         }

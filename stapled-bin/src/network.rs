@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use stapled_core::io::http::{HttpFetcher, HttpFetcherError};
-use stapled_core::overrides::{OverrideError, ResponderOverrides};
+use stapled_core::overrides::ResponderOverrides;
 
 use crate::fault::ConfigurationError;
 use crate::options::arguments::{self, Options};
-use crate::options::declaration::Opt;
 use crate::options::settings::Settings;
 use crate::options::table as option;
 
@@ -35,10 +34,8 @@ impl Network {
     /// The network that settings ask for.
     pub(crate) fn of(settings: &Settings) -> Result<Network, ConfigurationError> {
         if settings.has(&option::NO_PROXY) && !settings.has(&option::HTTP_PROXY) {
-            return Err(ConfigurationError::Setting {
-                place: settings.origin(&option::NO_PROXY),
-                what: "belongs to http-proxy; for the proxies of the environment, set no_proxy there".to_owned(),
-            });
+            let what = "belongs to http-proxy; for the proxies of the environment, set no_proxy there";
+            return Err(settings.unusable(&option::NO_PROXY, what));
         }
         Ok(Network { settings: settings.clone(), overrides: overrides(settings)? })
     }
@@ -59,18 +56,11 @@ impl Network {
 }
 
 fn overrides(settings: &Settings) -> Result<ResponderOverrides, ConfigurationError> {
-    fn unusable<K>(settings: &Settings, option: &Opt<K>, error: &OverrideError) -> ConfigurationError {
-        ConfigurationError::Setting { place: settings.origin(option), what: error.to_string() }
-    }
     let mut overrides = ResponderOverrides::new();
     for text in settings.get(&option::RESPONDER) {
         let replaced = overrides.replace_by_text(&text);
-        overrides = replaced.map_err(|error| unusable(settings, &option::RESPONDER, &error))?;
+        overrides = replaced.map_err(|error| settings.unusable(&option::RESPONDER, error.to_string()))?;
     }
-    match settings.get(&option::DEFAULT_RESPONDER) {
-        Some(url) => {
-            overrides.without_url(&url).map_err(|error| unusable(settings, &option::DEFAULT_RESPONDER, &error))
-        }
-        None => Ok(overrides),
-    }
+    let Some(url) = settings.get(&option::DEFAULT_RESPONDER) else { return Ok(overrides) };
+    overrides.without_url(&url).map_err(|error| settings.unusable(&option::DEFAULT_RESPONDER, error.to_string()))
 }

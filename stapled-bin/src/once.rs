@@ -10,15 +10,17 @@ use stapled_core::event::Observer;
 use stapled_core::hook::Hook;
 use stapled_core::inventory::Inventory;
 use stapled_core::overview::Summary;
+use stapled_haproxy::Processes;
 use tokio::time::Instant;
 
 use crate::configuration::Configuration;
+use crate::haproxys;
 use crate::logging::{self, LogObserver, start_hook};
 use crate::progress::{Progress, Terminal};
 use crate::run_error::{RunError, log_notes};
 use crate::signals::Signals;
 use crate::summary::{Columns, Totals, write_json, write_table};
-use crate::wiring;
+use crate::wiring::{self, WiringError};
 
 /// The pause after the first pass that left something missing. It doubles after each pass, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -136,21 +138,16 @@ async fn pass(
     deadline: Option<Instant>,
     signals: &mut Signals,
 ) -> Result<Passed, RunError> {
-    let stapler = wiring::stapler(configuration, observers.to_vec())?;
+    let mut haproxys = haproxys::open(configuration, &Processes::for_one_scan()).map_err(WiringError::from)?;
+    let stapler = wiring::stapler(configuration, &mut haproxys, observers.to_vec())?;
     if let Some(before) = before {
         stapler.inherit(before);
     }
     let (mut interrupted, mut is_cut_off) = (None, false);
     let until = async {
-        let deadline = async {
-            match deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             number = signals.stop() => interrupted = Some(number),
-            () = deadline => is_cut_off = true,
+            () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => is_cut_off = true,
         }
     };
     // A pass that is stopped finishes its open transactions of HAProxy.

@@ -73,9 +73,8 @@ pub(crate) struct Progress {
 
 #[derive(Debug, Default)]
 struct Count {
-    found: u64,
     done: u64,
-    /// Whether each certificate was counted as done.
+    /// The certificates that were found, and whether each was counted as done.
     certificates: HashMap<Subject, bool>,
 }
 
@@ -101,41 +100,30 @@ impl Observer for Progress {
     fn observe(&self, event: &Event) {
         let Some(about) = &event.certificate else { return };
         let Some(subject) = &about.subject else { return };
-        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
-        match &event.kind {
-            EventKind::Accepted => {
-                // A second pass finds the same certificates again.
-                if count.certificates.contains_key(subject) {
-                    return;
-                }
-                count.found += 1;
-                count.certificates.insert(subject.clone(), false);
-                if let Some(bar) = &self.terminal.bar {
-                    bar.set_length(count.found);
-                }
-            }
-            EventKind::Renewed { .. }
-            | EventKind::Recycled { .. }
-            | EventKind::RenewalFailed { .. }
-            | EventKind::Revoked { .. }
-            | EventKind::CertificateExpired { .. } => {
-                let is_first = count.certificates.insert(subject.clone(), true) != Some(true);
-                if is_first {
-                    count.done += 1;
-                }
-                match &self.terminal.bar {
-                    Some(bar) => {
-                        bar.set_position(count.done);
-                        bar.set_message(visible(&about.name));
-                    }
-                    None => {
-                        let (name, what) = (visible(&about.name), visible(&event.kind.to_string()));
-                        // If standard error is closed, the pass continues.
-                        let _ = writeln!(io::stderr(), "[{}/{}] {name}: {what}", count.done, count.found);
-                    }
+        let count = &mut *self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_result = event.kind.is_result();
+        if !has_result && !matches!(event.kind, EventKind::Accepted) {
+            return;
+        }
+        // A second pass finds the same certificates again.
+        let is_done = count.certificates.entry(subject.clone()).or_default();
+        count.done += u64::from(has_result && !*is_done);
+        *is_done |= has_result;
+        let (done, found) = (count.done, count.certificates.len());
+        match &self.terminal.bar {
+            Some(bar) => {
+                bar.set_length(found as u64);
+                bar.set_position(done);
+                if has_result {
+                    bar.set_message(visible(&about.name));
                 }
             }
-            _ => {}
+            None if has_result => {
+                let (name, what) = (visible(&about.name), visible(&event.kind.to_string()));
+                // If standard error is closed, the pass continues.
+                let _ = writeln!(io::stderr(), "[{done}/{found}] {name}: {what}");
+            }
+            None => {}
         }
     }
 }

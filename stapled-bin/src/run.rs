@@ -14,14 +14,13 @@ use stapled_haproxy::{Haproxys, Processes};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::configuration::{Configuration, Mode};
+use crate::configuration::{Configuration, Invocation, Mode};
 use crate::control::known::Known;
 use crate::control::protocol::usual_path;
 use crate::control::server::serve;
 use crate::control::socket::{ControlSocket, ControlSocketError};
 use crate::daemon::{PidFile, Ready};
 use crate::haproxys;
-use crate::invocation::Invocation;
 use crate::logging::{self, LogObserver, start_hook};
 use crate::once::once;
 use crate::options::table as option;
@@ -79,7 +78,7 @@ async fn keep(
     let mut hook = configuration.hook.as_ref().map(start_hook);
     let processes = Processes::new();
     let mut haproxys = haproxys::open(&configuration, &processes).map_err(WiringError::from)?;
-    let stapler = wiring::join(&configuration, &mut haproxys, observers(hook.as_ref()))?;
+    let stapler = wiring::stapler(&configuration, &mut haproxys, observers(hook.as_ref()))?;
     let control = control_socket(&configuration)?;
     if let Some(ready) = ready.take() {
         ready.ready()?;
@@ -87,7 +86,7 @@ async fn keep(
     tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), "stapled runs");
     log_notes(&configuration);
     let known = Arc::new(Known::new(stapler.handle()));
-    let answering = control.map(|socket| Answering::start(socket, Arc::clone(&known)));
+    let mut answering = JoinSet::from_iter(control.map(|socket| answer(socket, Arc::clone(&known))));
     let mut running = Running::start(stapler);
     let mut comparing = compare(&mut haproxys, &configuration);
     tell_systemd(&[NotifyState::Ready]);
@@ -96,7 +95,7 @@ async fn keep(
             asked = signals.next() => asked,
             () = haproxys.sockets_changed() => {
                 let observers = observers(hook.as_ref());
-                let joined = wiring::join(&configuration, &mut haproxys, observers);
+                let joined = wiring::stapler(&configuration, &mut haproxys, observers);
                 running = with_other_sockets(running, joined, &known).await;
                 comparing = compare(&mut haproxys, &configuration);
                 continue;
@@ -127,9 +126,7 @@ async fn keep(
     drop(comparing);
     tell_systemd(&[NotifyState::Stopping]);
     tracing::info!(event = "stopping", "stopping: work that has begun is finished first");
-    if let Some(answering) = answering {
-        answering.stop().await;
-    }
+    answering.shutdown().await;
     running.stop().await;
     if let Some(hook) = hook {
         hook.finish(LAST_CALLS).await;
@@ -173,7 +170,7 @@ async fn reload(
     };
     let joined = haproxys::open(&new, processes).map_err(WiringError::from).and_then(|mut opened| {
         opened.succeed(haproxys);
-        let stapler = wiring::join(&new, &mut opened, observers)?;
+        let stapler = wiring::stapler(&new, &mut opened, observers)?;
         Ok((stapler, opened))
     });
     match joined {
@@ -262,24 +259,10 @@ impl Running {
     }
 }
 
-/// The task that answers on the control socket.
-struct Answering(JoinHandle<()>);
-
-impl Answering {
-    fn start(socket: ControlSocket, known: Arc<Known>) -> Self {
-        let answers = async move {
-            if let Err(error) = serve(socket, known).await {
-                tracing::warn!(event = "control_unavailable", "`stapled status` gets no answers: {error}");
-            }
-        };
-        Answering(tokio::spawn(answers))
-    }
-
-    /// Stops answering, and removes the socket.
-    async fn stop(self) {
-        self.0.abort();
-        // The only error is the abort.
-        let _ = self.0.await;
+/// Answers on the control socket. The end of the task removes the socket.
+async fn answer(socket: ControlSocket, known: Arc<Known>) {
+    if let Err(error) = serve(socket, known).await {
+        tracing::warn!(event = "control_unavailable", "`stapled status` gets no answers: {error}");
     }
 }
 

@@ -7,10 +7,10 @@ use stapled_core::event::Observer;
 use stapled_core::io::http::HttpFetcherError;
 use stapled_core::io::issuers::IssuerDirectory;
 use stapled_core::stapler::{BuildError, Stapler};
-use stapled_haproxy::{Haproxys, Processes};
+use stapled_haproxy::Haproxys;
 
 use crate::configuration::Configuration;
-use crate::haproxys::{self, HaproxyError};
+use crate::haproxys::HaproxyError;
 use crate::network::TIMEOUT;
 use crate::options::table as option;
 
@@ -30,16 +30,8 @@ pub(crate) enum WiringError {
     Build(#[from] BuildError),
 }
 
-/// Joins everything, for a single pass. To be called inside a tokio runtime.
+/// A stapler for the HAProxys of the configuration. To be called inside a tokio runtime.
 pub(crate) fn stapler(
-    configuration: &Configuration,
-    observers: Vec<Arc<dyn Observer>>,
-) -> Result<Stapler, WiringError> {
-    join(configuration, &mut haproxys::open(configuration, &Processes::for_one_scan())?, observers)
-}
-
-/// A stapler for HAProxys that are open already.
-pub(crate) fn join(
     configuration: &Configuration,
     haproxys: &mut Haproxys,
     observers: Vec<Arc<dyn Observer>>,

@@ -352,6 +352,18 @@ impl EventKind {
         }
     }
 
+    /// Whether the work on a certificate has a result: a staple, a failed renewal, a revocation, or the end of its validity.
+    pub fn is_result(&self) -> bool {
+        matches!(
+            self,
+            EventKind::Renewed { .. }
+                | EventKind::Recycled { .. }
+                | EventKind::RenewalFailed { .. }
+                | EventKind::Revoked { .. }
+                | EventKind::CertificateExpired { .. }
+        )
+    }
+
     /// The reason code of a failure, of a withdrawal, or of something that was left out. A report without a reason code has
     /// its name as code.
     pub fn code(&self) -> Option<ReasonCode> {

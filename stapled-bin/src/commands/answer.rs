@@ -4,8 +4,11 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use stapled_core::io::http::HttpFetcherError;
+use stapled_core::ocsp::CertStatus;
+use stapled_core::verdict::Verdict;
 
 use super::input::InputError;
+use crate::control::client::ClientError;
 use crate::fault::ConfigurationError;
 use crate::haproxys::HaproxyError;
 use crate::stderr::fail;
@@ -36,10 +39,21 @@ pub(crate) enum CommandError {
     Setting(#[from] ConfigurationError),
     #[error(transparent)]
     Haproxy(#[from] HaproxyError),
+    #[error(transparent)]
+    Client(ClientError),
     #[error("cannot start: {0}")]
     Start(io::Error),
     #[error("the answer cannot be written to standard output: {error}")]
     Output { error: io::Error, code: u8 },
+}
+
+impl From<ClientError> for CommandError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Output(error) => CommandError::Output { error, code: UNANSWERED },
+            error => CommandError::Client(error),
+        }
+    }
 }
 
 /// Writes the whole answer, and returns its exit code.
@@ -55,6 +69,40 @@ pub(crate) fn exit(ended: Result<u8, CommandError>) -> ExitCode {
         // A reader that closed the pipe has seen enough; the exit code stays.
         Err(CommandError::Output { error, code }) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(code),
         Err(error @ (CommandError::Start(_) | CommandError::Output { .. })) => fail(&error, UNANSWERED),
+        Err(error @ CommandError::Client(_)) => fail(&error, UNREACHABLE),
         Err(error) => fail(&error, USAGE),
+    }
+}
+
+/// The exit code of a verdict.
+pub(super) fn exit_code(verdict: &Verdict) -> u8 {
+    match verdict.status {
+        Ok(CertStatus::Good) => GOOD,
+        Ok(CertStatus::Revoked { .. }) => REVOKED,
+        Ok(_) => UNKNOWN,
+        Err(_) => INVALID,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use stapled_core::reason::ReasonCode;
+
+    use super::*;
+    use crate::text::json_line;
+
+    proptest! {
+        /// Whatever a refusal says, the verdict has one line of JSON and lines for people.
+        #[test]
+        fn any_verdict_is_one_line_of_json(detail: String) {
+            let verdict = Verdict::invalid(ReasonCode::new("malformed"), detail);
+            let json = json_line(&verdict);
+            assert_eq!(json.matches('\n').count(), 1);
+            let object: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(&object["reason"], "malformed");
+            assert_eq!(object["detail"].as_str(), Some(verdict.detail.as_str()));
+            assert_eq!(verdict.to_string().lines().count(), 1);
+        }
     }
 }

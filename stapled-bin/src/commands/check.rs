@@ -10,7 +10,6 @@ use stapled_haproxy::check::Report;
 
 use super::answer::{CommandError, GOOD, UNANSWERED, answer};
 use crate::configuration::Configuration;
-use crate::fault::ConfigurationError;
 use crate::haproxys::{self, HaproxyError};
 use crate::options::arguments::{self, Options};
 use crate::options::declaration::Section;
@@ -86,7 +85,8 @@ impl Check {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let settings = &self.options.settings;
         let (json, quiet) = (settings.get(&option::JSON), settings.get(&option::QUIET));
-        let configuration = self.configuration()?;
+        // In the daemon, --json needs --one-off.
+        let configuration = Configuration::load(self.options.settings.without(&option::JSON))?;
         let runtime = tokio::runtime::Runtime::new().map_err(CommandError::Start)?;
         let terminal = if quiet { Terminal::plain() } else { Terminal::with_bar() };
         let report = runtime.block_on(report(&configuration, &terminal));
@@ -108,12 +108,6 @@ impl Check {
             (false, false) => report.to_string(),
         };
         answer(out, &text, if report.needs_operator() { UNANSWERED } else { GOOD })
-    }
-
-    /// The daemon's configuration, by the same arguments.
-    fn configuration(self) -> Result<Configuration, ConfigurationError> {
-        // In the daemon, --json needs --one-off.
-        Configuration::load(self.options.settings.without(&option::JSON))
     }
 }
 

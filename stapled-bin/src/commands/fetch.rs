@@ -20,10 +20,9 @@ use stapled_core::reason::ReasonCode;
 use stapled_core::verdict::Verdict;
 use stapled_haproxy::HaproxySink;
 
-use super::answer::{CommandError, UNANSWERED, answer};
+use super::answer::{CommandError, UNANSWERED, answer, exit_code};
 use super::input::{self, Input};
 use super::issuer;
-use super::report::exit_code;
 use crate::judging::Judging;
 use crate::network::NetworkArguments;
 use crate::options::declaration::Section;

@@ -1,7 +1,7 @@
 //! The commands of `stapled`. Each answers one question on standard output and ends.
 //!
-//! Each command has a file, or a folder, of its own with its arguments and its work. [`input`] reads files, [`report`]
-//! renders a verdict in words, and [`answer`] has the exit codes and the errors. The judgement itself is made in
+//! Each command has a file, or a folder, of its own with its arguments and its work. [`input`] reads files, and
+//! [`answer`] has the exit codes and the errors. The judgement itself is made in
 //! `stapled-core`.
 
 pub(crate) mod answer;
@@ -11,6 +11,5 @@ mod input;
 pub(crate) mod inspect;
 mod issuer;
 pub(crate) mod renew;
-mod report;
 pub(crate) mod status;
 pub(crate) mod verify;

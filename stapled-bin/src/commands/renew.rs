@@ -8,9 +8,9 @@ use stapled_core::overview::Row;
 use stapled_core::overview::Summary;
 use stapled_core::stapler::Selection;
 
-use super::answer::{CommandError, UNANSWERED, UNREACHABLE};
-use crate::control::client::{DaemonArguments, Line, whole_names};
-use crate::control::protocol::Question;
+use super::answer::CommandError;
+use crate::control::client::{DaemonArguments, whole_names};
+use crate::control::protocol::{Line, Progress, Question};
 use crate::stderr::say;
 use crate::summary::{Columns, write_table};
 use crate::text::visible;
@@ -90,29 +90,22 @@ impl Renew {
         let question = Question::Renew { which, wait: self.wait };
         let shows_progress = io::stderr().is_terminal();
         let mut rows: Vec<Row> = Vec::new();
-        let answered = client.ask(&question, &mut |line, what| {
-            match what {
-                Line::Row(row) => rows.push(*row),
-                Line::Progress(done) if shows_progress => {
+        let last = client.ask(&question, &mut |text, line| {
+            match line {
+                Line::Row(row) => rows.push((**row).clone()),
+                Line::Progress(Progress { progress }) if shows_progress => {
                     // A closed terminal shows nothing.
-                    let _ = write!(io::stderr(), "\r{} of {} done", done.done, done.of);
+                    let _ = write!(io::stderr(), "\r{} of {} done", progress.done, progress.of);
                     return Ok(());
                 }
-                Line::Progress(_) | Line::Last => {}
+                _ => {}
             }
-            if self.json { writeln!(out, "{line}").and_then(|()| out.flush()) } else { Ok(()) }
+            if self.json { writeln!(out, "{text}").and_then(|()| out.flush()) } else { Ok(()) }
         });
         if shows_progress {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
-        let last = match answered {
-            Ok(Ok(last)) => last,
-            Ok(Err(error)) => {
-                say(&error);
-                return Ok(UNREACHABLE);
-            }
-            Err(error) => return Err(CommandError::Output { error, code: UNANSWERED }),
-        };
+        let last = last?;
         let mut code = last.totals.exit_code;
         for unknown in self.unknown(&rows) {
             say(&unknown);

@@ -6,9 +6,9 @@ use clap::Args;
 use stapled_core::overview::Row;
 use stapled_core::overview::Summary;
 
-use super::answer::{CommandError, UNANSWERED, UNREACHABLE};
-use crate::control::client::{Client, ClientError, DaemonArguments, Line, whole_names};
-use crate::control::protocol::{Last, Question};
+use super::answer::{CommandError, UNANSWERED};
+use crate::control::client::{DaemonArguments, whole_names};
+use crate::control::protocol::{Line, Question};
 use crate::stderr::say;
 use crate::summary::{Columns, write_table};
 
@@ -49,19 +49,21 @@ impl Status {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let client = self.daemon.client()?;
         let question = Question::Status { of: whole_names(&self.of) };
-        let answered = match self.json {
-            true => client.ask(&question, &mut |line, _| writeln!(out, "{line}")),
-            false => table(&client, &question, out),
-        };
-        let last = match answered {
-            Ok(Ok(last)) => last,
-            Ok(Err(error)) => {
-                say(&error);
-                return Ok(UNREACHABLE);
+        let mut rows: Vec<Row> = Vec::new();
+        let last = client.ask(&question, &mut |text, line| match line {
+            _ if self.json => writeln!(out, "{text}"),
+            Line::Row(row) => {
+                rows.push((**row).clone());
+                Ok(())
             }
-            Err(error) => return Err(CommandError::Output { error, code: UNANSWERED }),
-        };
+            _ => Ok(()),
+        })?;
         let mut code = last.totals.exit_code;
+        if !self.json {
+            let output = |error| CommandError::Output { error, code: UNANSWERED };
+            write_table(&Summary::with(rows), out, Columns::Times, io::stdout().is_terminal()).map_err(output)?;
+            writeln!(out, "{}", last.daemon).map_err(output)?;
+        }
         if last.totals.counts.total == 0 && !self.of.is_empty() {
             say(&format!("nothing is known of {}", self.of.join(", ")));
             code = code.max(1);
@@ -69,26 +71,4 @@ impl Status {
         out.flush().map_err(|error| CommandError::Output { error, code })?;
         Ok(code)
     }
-}
-
-fn table(client: &Client, question: &Question, out: &mut dyn Write) -> io::Result<Result<Last, ClientError>> {
-    let mut rows: Vec<Row> = Vec::new();
-    let answered = client.ask(question, &mut |_, line| {
-        if let Line::Row(row) = line {
-            rows.push(*row);
-        }
-        Ok(())
-    })?;
-    if let Ok(Last { daemon, .. }) = &answered {
-        write_table(&Summary::with(rows), out, Columns::Times, io::stdout().is_terminal())?;
-        writeln!(
-            out,
-            "stapled {}, process {}, running since {}, configured {}",
-            crate::text::visible(&daemon.version),
-            daemon.pid,
-            crate::text::visible(&daemon.since),
-            crate::text::visible(&daemon.configured)
-        )?;
-    }
-    Ok(answered)
 }

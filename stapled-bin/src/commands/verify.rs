@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use clap::Args;
 use stapled_core::bundle::Bundle;
 use stapled_core::certificate::Certificate;
@@ -12,9 +13,8 @@ use stapled_core::time::Timestamp;
 use stapled_core::verdict::{Question, Verdict};
 use stapled_haproxy::HaproxySink;
 
-use super::answer::{CommandError, answer};
+use super::answer::{CommandError, answer, exit_code};
 use super::input::{self, Input, MAX_FILE};
-use super::report::exit_code;
 use crate::judging::Judging;
 use crate::stderr::say;
 use crate::text::json_line;
@@ -44,7 +44,7 @@ pub(crate) struct Verify {
 
     /// The nonce that was asked with, in hexadecimal: a response with another one is refused
     #[arg(long, value_name = "HEX", value_parser = nonce)]
-    nonce: Option<Nonce>,
+    nonce: Option<Bytes>,
 
     /// Certificates that may have signed the response though they are not in it; may be repeated. The same rules hold
     /// for them, and the response cannot be stapled, since clients do not have them
@@ -84,10 +84,6 @@ Exit codes:
   1    the answer could not be written
   2    wrong arguments, or a file that cannot be opened";
 
-/// The octets of a nonce.
-#[derive(Clone, Debug)]
-struct Nonce(Vec<u8>);
-
 impl Verify {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let extra = self.extra_cert.iter().map(|path| ("--extra-cert", path.as_path()));
@@ -121,7 +117,7 @@ impl Verify {
             issuer: issuer.bytes(),
             at: self.at.map_or_else(|| SystemClock.now(), Timestamp::from_unix),
             policy: self.judging.policy(),
-            nonce: self.nonce.as_ref().map(|nonce| nonce.0.as_slice()),
+            nonce: self.nonce.as_deref(),
             delegates: &delegates,
             requirements: HaproxySink::default_requirements(),
         };
@@ -156,14 +152,14 @@ fn unix_time(text: &str) -> Result<i64, &'static str> {
     text.parse().map_err(|_| "a whole number of seconds since 1970 is needed")
 }
 
-fn nonce(text: &str) -> Result<Nonce, &'static str> {
+fn nonce(text: &str) -> Result<Bytes, &'static str> {
     let malformed = "an even number of hexadecimal digits is needed, at least two";
     let octet = |pair: &[u8]| {
         let digits = std::str::from_utf8(pair).ok().filter(|pair| pair.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
         u8::from_str_radix(digits, 16).ok().filter(|_| pair.len() == 2)
     };
     let octets: Option<Vec<u8>> = text.as_bytes().chunks(2).map(octet).collect();
-    octets.filter(|octets| !octets.is_empty()).map(Nonce).ok_or(malformed)
+    octets.filter(|octets| !octets.is_empty()).map(Bytes::from).ok_or(malformed)
 }
 
 #[cfg(test)]
@@ -172,7 +168,7 @@ mod tests {
 
     #[test]
     fn nonces() {
-        let octets = |text| nonce(text).map(|nonce| nonce.0).ok();
+        let octets = |text| nonce(text).map(|nonce| nonce.to_vec()).ok();
         assert_eq!(octets("00fFa0"), Some(vec![0, 0xff, 0xa0]));
         for text in ["", "0", "000", "0x00", "00 00", "+1", "-1", "zz", "ää", "aä"] {
             assert_eq!(octets(text), None, "{text}");

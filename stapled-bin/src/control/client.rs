@@ -6,9 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{self, PathBuf};
 use std::time::Duration;
 
-use stapled_core::overview::Row;
-
-use super::protocol::{Done, Last, MAX_QUESTION, Progress, Question, Refusal, usual_path};
+use super::protocol::{Last, Line, MAX_QUESTION, Question, Refusal, usual_path};
 use crate::fault::ConfigurationError;
 use crate::options::arguments::{self, Options};
 use crate::options::{file, table as option};
@@ -47,47 +45,32 @@ pub(crate) enum ClientError {
     Broken { path: PathBuf, error: io::Error },
     #[error("{}: {what}", .path.display())]
     Refused { path: PathBuf, what: String },
-}
-
-/// One line of an answer.
-pub(crate) enum Line {
-    Row(Box<Row>),
-    Progress(Done),
-    Last,
+    #[error("the answer cannot be written to standard output: {0}")]
+    Output(io::Error),
 }
 
 impl Client {
-    /// Asks, and gives every line of the answer to `take`, as text and parsed. The outer error is one of `take`: the
-    /// output failed.
+    /// Asks, and gives each line of the answer to `take`, as text and parsed. Returns the last line.
     pub(crate) fn ask(
         &self,
         question: &Question,
-        take: &mut dyn FnMut(&str, Line) -> io::Result<()>,
-    ) -> io::Result<Result<Last, ClientError>> {
+        take: &mut dyn FnMut(&str, &Line) -> io::Result<()>,
+    ) -> Result<Last, ClientError> {
         let broken = |error| ClientError::Broken { path: self.path.clone(), error };
-        let mut reader = match self.send(question) {
-            Ok(stream) => BufReader::new(stream),
-            Err(error) => return Ok(Err(error)),
-        };
+        let mut reader = BufReader::new(self.send(question)?);
         loop {
-            let mut line = String::new();
-            match (&mut reader).take(MAX_LINE).read_line(&mut line) {
-                Ok(0) => return Ok(Err(broken(ErrorKind::UnexpectedEof.into()))),
-                Ok(_) => {}
-                Err(error) => return Ok(Err(broken(error))),
+            let mut text = String::new();
+            if (&mut reader).take(MAX_LINE).read_line(&mut text).map_err(broken)? == 0 {
+                return Err(broken(ErrorKind::UnexpectedEof.into()));
             }
-            let line = line.trim_end();
-            if let Ok(row) = serde_json::from_str::<Row>(line) {
-                take(line, Line::Row(Box::new(row)))?;
-            } else if let Ok(Progress { progress }) = serde_json::from_str(line) {
-                take(line, Line::Progress(progress))?;
-            } else if let Ok(last) = serde_json::from_str::<Last>(line) {
-                take(line, Line::Last)?;
-                return Ok(Ok(last));
-            } else if let Ok(Refusal { error }) = serde_json::from_str(line) {
-                return Ok(Err(ClientError::Refused { path: self.path.clone(), what: error }));
-            } else {
-                return Ok(Err(broken(ErrorKind::InvalidData.into())));
+            let text = text.trim_end();
+            let line = serde_json::from_str(text).map_err(|_| broken(ErrorKind::InvalidData.into()))?;
+            if let Line::Refusal(Refusal { error: what }) = line {
+                return Err(ClientError::Refused { path: self.path.clone(), what });
+            }
+            take(text, &line).map_err(ClientError::Output)?;
+            if let Line::Last(last) = line {
+                return Ok(last);
             }
         }
     }

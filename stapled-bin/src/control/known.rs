@@ -1,11 +1,9 @@
 //! The stapler that runs now, for answers.
 
-use std::sync::{Mutex, PoisonError};
-
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::stapler::Handle;
 use stapled_core::time::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::protocol::{Daemon, Last};
 use crate::summary::Totals;
@@ -16,7 +14,7 @@ const RENEWALS: usize = 4;
 /// The stapler that runs now. A reload replaces it.
 pub(crate) struct Known {
     since: Timestamp,
-    current: Mutex<(Handle, Timestamp)>,
+    current: watch::Sender<(Handle, Timestamp)>,
     /// One permit for each renewal that a client waits for.
     pub(super) renewals: Semaphore,
 }
@@ -25,17 +23,24 @@ impl Known {
     /// The stapler of a process that starts now.
     pub(crate) fn new(handle: Handle) -> Self {
         let now = SystemClock.now();
-        Known { since: now, current: Mutex::new((handle, now)), renewals: Semaphore::new(RENEWALS) }
+        Known { since: now, current: watch::Sender::new((handle, now)), renewals: Semaphore::new(RENEWALS) }
     }
 
     /// Replaces the stapler.
     pub(crate) fn replace(&self, handle: Handle) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = (handle, SystemClock.now());
+        self.current.send_replace((handle, SystemClock.now()));
     }
 
     /// The stapler that runs now, and its start.
     pub(super) fn current(&self) -> (Handle, Timestamp) {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.borrow().clone()
+    }
+
+    /// The stapler that replaces one that has ended, when it has found its certificates.
+    pub(super) async fn successor(&self, ended: &Handle) -> Option<Handle> {
+        let mut changes = self.current.subscribe();
+        let (next, _) = changes.wait_for(|(handle, _)| !handle.is_same(ended)).await.ok()?.clone();
+        next.ready().await.ok().map(|()| next)
     }
 
     /// The last line of an answer.

@@ -1,8 +1,11 @@
 //! What client and daemon send to each other, and where.
 
+use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use stapled_core::describe::visible::Visible;
+use stapled_core::overview::Row;
 use stapled_core::stapler::Selection;
 
 use crate::summary::Totals;
@@ -27,6 +30,16 @@ pub(crate) enum Question {
         #[serde(default)]
         wait: Option<u32>,
     },
+}
+
+/// A line of an answer.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Line {
+    Row(Box<Row>),
+    Progress(Progress),
+    Last(Last),
+    Refusal(Refusal),
 }
 
 /// A line that shows how far a long answer is.
@@ -64,6 +77,14 @@ pub(crate) struct Daemon {
     pub(crate) since: String,
     /// The time at which it last read its configuration.
     pub(crate) configured: String,
+}
+
+impl Display for Daemon {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (version, pid) = (Visible::new(&self.version), self.pid);
+        let (since, configured) = (Visible::new(&self.since), Visible::new(&self.configured));
+        write!(f, "stapled {version}, process {pid}, running since {since}, configured {configured}")
+    }
 }
 
 /// The path of the socket where no other is configured.

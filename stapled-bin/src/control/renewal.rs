@@ -40,7 +40,7 @@ pub(super) async fn renew(answer: &mut Answer, known: &Known, which: &Selection,
             let Err(HandleError::Ended) = send_results(answer, &mut asked, of, deadline).await? else { break };
             // A reload has replaced the stapler, and the new one continues; or the daemon stops.
             let open: Vec<String> = asked.open().map(|about| about.serial.clone()).collect();
-            let Some(next) = successor(known, &handle).await else {
+            let Ok(Some(next)) = tokio::time::timeout(SUCCESSION, known.successor(&handle)).await else {
                 return answer.refuse("stapled is stopping").await;
             };
             handle = next;
@@ -95,19 +95,4 @@ async fn send_places(answer: &mut Answer, handle: &Handle, which: &Selection) ->
         answer.send_rows(&rows).await?;
     }
     Ok(())
-}
-
-/// The stapler that replaces one that has ended.
-async fn successor(known: &Known, ended: &Handle) -> Option<Handle> {
-    let follows = async {
-        loop {
-            let (handle, _) = known.current();
-            if !handle.is_same(ended) {
-                // The new stapler has to find the certificates first.
-                return handle.ready().await.ok().map(|()| handle);
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(SUCCESSION, follows).await.ok().flatten()
 }

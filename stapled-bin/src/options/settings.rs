@@ -13,6 +13,7 @@ use super::declaration::{Declaration, Fallback, Opt, Shape, Topic};
 use super::kind::Kind;
 use super::table::ALL;
 use super::value::Given;
+use crate::fault::ConfigurationError;
 
 /// Options and their values.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +62,11 @@ impl Settings {
             Some(Origin::File { path, at }) => format!("{}:{at}: {name}", path.display()),
             Some(Origin::CommandLine) | None => format!("--{name}"),
         }
+    }
+
+    /// The error about the value of an option.
+    pub(crate) fn unusable<K>(&self, option: &Opt<K>, what: impl Into<String>) -> ConfigurationError {
+        ConfigurationError::Setting { place: self.origin(option), what: what.into() }
     }
 
     /// Sets an option, unless the value is empty.
