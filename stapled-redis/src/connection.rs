@@ -15,6 +15,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long the waiting connection waits on the server for one name.
 const WAIT: Duration = Duration::from_secs(20);
 
+/// How many elements one command of a scan returns, more or less.
+const SCAN: usize = 500;
+
 /// The connections to one Redis, and the prefix of the scheduler's keys.
 pub(crate) struct Connection {
     client: Client,
@@ -67,5 +70,44 @@ impl Connection {
         command.arg(format!("{}:wake:{process}", self.tag)).arg(WAIT.as_secs());
         let popped: Option<(Vec<u8>, Vec<u8>)> = command.query_async(waiting).await?;
         Ok(popped.map(|(_, queue)| String::from_utf8_lossy(&queue).into_owned()))
+    }
+
+    /// All members of a set, read in parts: no command takes long. Members that come or go meanwhile may be missing.
+    pub(crate) async fn all_members(&self, name: &str) -> Result<Vec<String>, RedisError> {
+        self.scan("SSCAN", name, 1).await
+    }
+
+    /// All subjects that a queue names anywhere.
+    pub(crate) async fn all_names(&self, queue: &str) -> Result<Vec<String>, RedisError> {
+        let mut names = self.scan("HSCAN", &format!("tasks:{queue}"), 2).await?;
+        for order in ["waiting", "delayed", "parked", "leases"] {
+            names.extend(self.scan("ZSCAN", &format!("{order}:{queue}"), 2).await?);
+        }
+        let mut range = redis::cmd("LRANGE");
+        range.arg(format!("{}:queue:{queue}", self.tag)).arg(0).arg(-1);
+        let listed: Vec<Vec<u8>> = range.query_async(&mut self.commands.clone()).await?;
+        names.extend(listed.into_iter().map(|name| String::from_utf8_lossy(&name).into_owned()));
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Every `step`th element of a scanned key.
+    async fn scan(&self, command: &str, name: &str, step: usize) -> Result<Vec<String>, RedisError> {
+        let (mut found, mut cursor) = (Vec::new(), "0".to_owned());
+        loop {
+            let mut scan = redis::cmd(command);
+            scan.arg(format!("{}:{name}", self.tag)).arg(cursor.as_str()).arg("COUNT").arg(SCAN);
+            let (next, part): (String, Vec<Vec<u8>>) = scan.query_async(&mut self.commands.clone()).await?;
+            let names = part.into_iter().step_by(step).map(String::from_utf8);
+            found.extend(names.collect::<Result<Vec<_>, _>>().map_err(|_| RedisError::Reply("a name is not UTF-8"))?);
+            cursor = next;
+            if cursor == "0" {
+                // A scan may return an element twice.
+                found.sort_unstable();
+                found.dedup();
+                return Ok(found);
+            }
+        }
     }
 }

@@ -11,9 +11,11 @@
 
 mod connection;
 mod error;
+mod recovery;
 mod reply;
 mod scheduler;
 mod waiting;
 
 pub use error::RedisError;
+pub use recovery::{Parked, Recovered, Recovery};
 pub use scheduler::RedisScheduler;

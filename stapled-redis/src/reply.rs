@@ -1,6 +1,7 @@
 //! The replies of the script: a word, and values after it.
 
 use redis::Value;
+use stapled_core::time::Timestamp;
 
 use crate::error::RedisError;
 
@@ -39,13 +40,24 @@ impl Reply {
         self.text()?.parse().map_err(|_| RedisError::Reply("a value is not a number in its range"))
     }
 
-    /// A number, or `None` where the value is empty.
-    pub(crate) fn number_or_none<N: std::str::FromStr>(&mut self) -> Result<Option<N>, RedisError> {
+    /// An instant in milliseconds, or `None` where the value is empty.
+    pub(crate) fn instant_or_none(&mut self) -> Result<Option<Timestamp>, RedisError> {
         let text = self.text()?;
         if text.is_empty() {
             return Ok(None);
         }
-        text.parse().map(Some).map_err(|_| RedisError::Reply("a value is not a number in its range"))
+        let milliseconds: i128 = text.parse().map_err(|_| RedisError::Reply("a value is not an instant"))?;
+        // The script calculates in floating-point numbers. They are exact as far as this, some 280,000 years.
+        Ok(Some(match i64::try_from(milliseconds) {
+            Ok(exact) if exact.unsigned_abs() <= 1 << 53 => Timestamp::from_unix_millis(exact),
+            _ if milliseconds > 0 => Timestamp::MAX,
+            _ => Timestamp::MIN,
+        }))
+    }
+
+    /// An instant in milliseconds.
+    pub(crate) fn instant(&mut self) -> Result<Timestamp, RedisError> {
+        self.instant_or_none()?.ok_or(RedisError::Reply("an instant is missing"))
     }
 }
 

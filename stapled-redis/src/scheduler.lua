@@ -540,4 +540,68 @@ function procedures.resting()
     return append({ 'resting' }, redis.call('HGETALL', key('resting')))
 end
 
+-- queue. Of each parked task: subject, since when, attempt, cause.
+function procedures.parked()
+    local queue = next_argument()
+    local found, all = redis.call('ZRANGE', key('parked', queue), 0, -1, 'WITHSCORES'), { 'parked' }
+    for i = 1, #found, 2 do
+        local task = task_of(queue, found[i])
+        if task then append(all, { found[i], found[i + 1], text(task.attempt), task.cause }) end
+    end
+    return all
+end
+
+-- queue, 'mend' or 'look', subjects... Tasks that are in no order of their queue, though the hash has them: an order was deleted
+-- or evicted. They are due at once. Names in an order that is not their task's are removed.
+function procedures.misplaced()
+    local queue, mode = next_argument(), next_argument()
+    local listed, all = {}, { 'subjects' }
+    for _, subject in ipairs(redis.call('LRANGE', key('queue', queue), 0, -1)) do listed[subject] = true end
+    for subject in next_argument do
+        local task = task_of(queue, subject)
+        if mode == 'mend' then
+            for place, order in pairs(ORDERS) do
+                if not task or task.place ~= place then redis.call('ZREM', key(order, queue), subject) end
+            end
+            if listed[subject] and (not task or task.place ~= 'q') then redis.call('LREM', key('queue', queue), 0, subject) end
+        end
+        local is_there = task and (task.place == 'q' and listed[subject]
+            or task.place ~= 'q' and redis.call('ZSCORE', key(ORDERS[task.place], queue), subject))
+        if not is_there and redis.call('HEXISTS', key('tasks', queue), subject) == 1 then
+            all[#all + 1] = subject
+            if mode == 'mend' then
+                task = task or { generation = '0', attempt = 0, cause = 'lease_lost' }
+                task.place, task.clock, task.due, task.fence = 'q', 's', text(steady), '0'
+                redis.call('SADD', key('queues'), queue)
+                enqueue(queue, subject, task)
+                gained(queue, subject)
+                wake(queue)
+            end
+        end
+    end
+    return all
+end
+
+-- Subjects... Those on record that have no task: of each its name and state. Names of queues that have no task of the subject any
+-- more are forgotten on the way.
+function procedures.idle()
+    local all = { 'idle' }
+    for subject in next_argument do
+        local state, is_busy = state_of(subject), false
+        for _, queue in ipairs(redis.call('SMEMBERS', key('queues_of', subject))) do
+            if redis.call('HEXISTS', key('tasks', queue), subject) == 1 then is_busy = true else lost(queue, subject) end
+        end
+        if state and not is_busy then append(all, { subject, state }) end
+    end
+    return all
+end
+
+-- subject, state, queue, cause. Puts a task for a subject that is in this state and has no task.
+function procedures.restore()
+    local subject, state, queue, cause = next_argument(), next_argument(), next_argument(), next_argument()
+    if state_of(subject) ~= state or redis.call('EXISTS', key('queues_of', subject)) == 1 then return { 'count', '0' } end
+    put(queue, subject, 'now', '0', '0', '0', cause)
+    return { 'count', '1' }
+end
+
 return procedures[ARGV[1]]()

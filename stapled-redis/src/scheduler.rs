@@ -11,7 +11,6 @@ use redis::ScriptInvocation;
 use stapled_core::scheduler::census::{Census, QueueCensus};
 use stapled_core::scheduler::{Expect, Lease, QueueRules, Recorded, Scheduler, SchedulerError, Step, Which};
 use stapled_core::task::{Due, Queue, Subject, Task};
-use stapled_core::time::Timestamp;
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -66,6 +65,10 @@ impl RedisScheduler {
     #[must_use]
     pub fn patience(self, patience: Duration) -> Self {
         RedisScheduler { patience, ..self }
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.shared.connection
     }
 
     async fn run(&self, call: ScriptInvocation<'_>) -> Result<Reply, SchedulerError> {
@@ -154,7 +157,7 @@ async fn deliver(
     while !reply.is_empty() {
         let (queue, subject) = (Queue::new(reply.text()?), Subject::new(reply.text()?));
         let fence = reply.number()?;
-        let due = Due::At(Timestamp::from_unix_millis(reply.number()?));
+        let due = Due::At(reply.instant()?);
         let (generation, attempt) = (reply.number()?, reply.number()?);
         let Ok(cause) = reply.text()?.parse();
         let task = Task::new(queue, subject).due(due).generation(generation).attempt(attempt).cause(cause);
@@ -325,7 +328,7 @@ impl Scheduler for RedisScheduler {
             counted.due = reply.number()?;
             counted.leased = reply.number()?;
             counted.parked = reply.number()?;
-            counted.next_due = reply.number_or_none()?.map(Timestamp::from_unix_millis);
+            counted.next_due = reply.instant_or_none()?;
             census.queues.insert(queue, counted);
         }
         let mut reply = self.run(self.shared.connection.call("resting")).await?;

@@ -1,7 +1,9 @@
 //! The real redis-server, with a clock that a test can set.
 
 use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -41,9 +43,26 @@ impl Redis {
         Redis { process, directory, arguments, ahead: AtomicI64::new(0) }
     }
 
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("socket")
+    }
+
     /// Its address, as clients write it.
     pub fn address(&self) -> String {
-        format!("redis+unix://{}", self.directory.path().join("socket").display())
+        format!("redis+unix://{}", self.socket().display())
+    }
+
+    /// Sends a command. Returns its reply as text: the elements of an array on a line each, nothing for an empty one.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the reply is an error.
+    pub fn ask(&self, command: &[&str]) -> String {
+        let mut stream = UnixStream::connect(self.socket()).expect("redis-server");
+        let words: String = command.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+        write!(stream, "*{}\r\n{words}", command.len()).expect("the command");
+        read_reply(&mut BufReader::new(stream)).expect("a reply")
     }
 
     /// The time on its clock.
@@ -107,7 +126,7 @@ fn run(directory: &TempDir, arguments: &[String]) -> Child {
     command.env("LD_PRELOAD", clock_library()).env("TEST_CLOCK", path.join("clock"));
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let process = command.spawn().unwrap_or_else(|error| panic!("redis-server: {error}"));
-    wait_until("redis-server listens", || std::os::unix::net::UnixStream::connect(path.join("socket")).is_ok());
+    wait_until("redis-server listens", || UnixStream::connect(path.join("socket")).is_ok());
     process
 }
 
@@ -124,4 +143,25 @@ fn clock_library() -> PathBuf {
         (directory, library)
     });
     library.clone()
+}
+
+/// Reads one reply of Redis (RESP 2).
+fn read_reply(reply: &mut impl BufRead) -> std::io::Result<String> {
+    let mut line = String::new();
+    reply.read_line(&mut line)?;
+    let line = line.trim_end();
+    let number = || line[1..].parse::<usize>().unwrap_or(0);
+    match line.as_bytes().first() {
+        Some(b'$') => {
+            let mut text = vec![0; number() + 2];
+            // A value that does not exist has the length -1, and no bytes.
+            if line != "$-1" {
+                reply.read_exact(&mut text)?;
+            }
+            Ok(String::from_utf8_lossy(&text).trim_end_matches(['\r', '\n', '\0']).to_owned())
+        }
+        Some(b'*') => Ok((0..number()).map(|_| read_reply(reply)).collect::<Result<Vec<_>, _>>()?.join("\n")),
+        Some(b'+' | b':') => Ok(line[1..].to_owned()),
+        _ => panic!("{line}"),
+    }
 }

@@ -1,6 +1,9 @@
 //! The scheduler on a real redis-server.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod conformance;
+mod crashes;
+mod cutting_proxy;
+mod recovery;
 mod waking;

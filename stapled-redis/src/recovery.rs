@@ -1,0 +1,128 @@
+//! Recovery: tasks that are nowhere although their subjects are on record.
+
+use stapled_core::task::{Cause, Queue, Subject};
+use stapled_core::time::Timestamp;
+
+use crate::error::RedisError;
+use crate::scheduler::RedisScheduler;
+
+/// How many subjects one call examines.
+const BATCH: usize = 500;
+
+/// Whether a recovery changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// Puts the tasks.
+    Run,
+    /// Only reports what it would put.
+    DryRun,
+}
+
+/// A task that a recovery put, or would put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// The queue.
+    pub queue: Queue,
+    /// The subject.
+    pub subject: Subject,
+    /// The subject's state, if the state named the queue. `None`: the queue had the task, but in no order.
+    pub state: Option<String>,
+}
+
+/// A parked task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Parked {
+    /// The queue.
+    pub queue: Queue,
+    /// The subject.
+    pub subject: Subject,
+    /// Since when it is parked, by the server's clock.
+    pub since: Timestamp,
+    /// How many attempts in a row failed.
+    pub attempt: u32,
+    /// Why the last attempt failed.
+    pub cause: Cause,
+}
+
+impl RedisScheduler {
+    /// Puts every task that is missing: those of subjects on record without a task, onto the queue that `queue_of` names for
+    /// their state, and those that a queue has in no order, because a key was deleted or evicted. States for which
+    /// `queue_of` returns `None` wait for somebody outside and get no task.
+    ///
+    /// Every step of the scheduler is atomic, so there is nothing to recover after a crash alone: only after Redis lost writes,
+    /// or after keys were changed by hand. Recovery is safe at any time, on several machines at once, and twice: each task is
+    /// put by one script that checks again whether it is missing.
+    ///
+    /// # Errors
+    ///
+    /// Redis failed. What was put until then stays.
+    pub async fn recover(
+        &self,
+        recovery: Recovery,
+        queue_of: impl Fn(&str) -> Option<Queue> + Send,
+    ) -> Result<Vec<Recovered>, RedisError> {
+        let mut recovered = Vec::new();
+        let connection = self.connection();
+        let mode = if recovery == Recovery::Run { "mend" } else { "look" };
+        for queue in connection.all_members("queues").await? {
+            for subjects in connection.all_names(&queue).await?.chunks(BATCH) {
+                let mut call = connection.call("misplaced");
+                call.arg(queue.as_str()).arg(mode).arg(subjects);
+                let mut reply = connection.run(&call).await?;
+                while !reply.is_empty() {
+                    let subject = Subject::new(reply.text()?);
+                    recovered.push(Recovered { queue: Queue::from(queue.as_str()), subject, state: None });
+                }
+            }
+        }
+        for subjects in connection.all_members("active").await?.chunks(BATCH) {
+            let mut call = connection.call("idle");
+            call.arg(subjects);
+            let mut reply = connection.run(&call).await?;
+            while !reply.is_empty() {
+                let (subject, state) = (reply.text()?, reply.text()?);
+                let Some(queue) = queue_of(&state) else { continue };
+                let is_put = match recovery {
+                    Recovery::DryRun => true,
+                    Recovery::Run => self.restore(&subject, &state, &queue).await?,
+                };
+                if is_put {
+                    recovered.push(Recovered { queue, subject: Subject::new(subject), state: Some(state) });
+                }
+            }
+        }
+        Ok(recovered)
+    }
+
+    /// Whether the task was still missing.
+    async fn restore(&self, subject: &str, state: &str, queue: &Queue) -> Result<bool, RedisError> {
+        let connection = self.connection();
+        let mut call = connection.call("restore");
+        call.arg(subject).arg(state).arg(queue.as_str()).arg(Cause::LeaseLost.to_string());
+        Ok(connection.run(&call).await?.number::<u64>()? > 0)
+    }
+
+    /// The parked tasks of a queue, those that are parked for the longest time first.
+    /// [`hasten`](stapled_core::scheduler::Scheduler::hasten) makes one due again.
+    ///
+    /// # Errors
+    ///
+    /// Redis failed.
+    pub async fn parked(&self, queue: &Queue) -> Result<Vec<Parked>, RedisError> {
+        let connection = self.connection();
+        let mut call = connection.call("parked");
+        call.arg(queue.as_str());
+        let mut reply = connection.run(&call).await?;
+        let mut parked = Vec::new();
+        while !reply.is_empty() {
+            let subject = Subject::new(reply.text()?);
+            let since = reply.instant()?;
+            let attempt = reply.number()?;
+            let Ok(cause) = reply.text()?.parse();
+            parked.push(Parked { queue: queue.clone(), subject, since, attempt, cause });
+        }
+        Ok(parked)
+    }
+}
