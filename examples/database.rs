@@ -64,7 +64,7 @@ impl CertSource for Rows {
             // The stapler parses a row again only if its version changed.
             Sighting::bytes(id.to_string(), row.pem.as_bytes(), Version::new(row.version.to_be_bytes()))
         });
-        Ok(Scan { sightings: sightings.collect(), problems: Vec::new() })
+        Ok(Scan::of(sightings))
     }
 
     async fn changed(&self) {

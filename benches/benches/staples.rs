@@ -47,7 +47,7 @@ impl CertSource for List {
     async fn scan(&self) -> Result<Scan, SourceError> {
         let sighting =
             |(name, pem): &(String, Vec<u8>)| Sighting::bytes(name.as_str(), pem.as_slice(), Version::new("1"));
-        Ok(Scan { sightings: self.0.iter().map(sighting).collect(), problems: Vec::new() })
+        Ok(Scan::of(self.0.iter().map(sighting)))
     }
 }
 

@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn json_ends_with_the_totals() {
         let mut out = Vec::new();
-        let Summary { rows, totals } = Summary::with(vec![row(State::Revoked, &[])]);
+        let Summary { rows, totals, .. } = Summary::with(vec![row(State::Revoked, &[])]);
         write_json(&rows, &totals.into(), &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         let objects: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

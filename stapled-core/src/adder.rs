@@ -328,7 +328,7 @@ impl Adder {
         withdrawing: Option<Withdrawal>,
     ) -> Task {
         let (code, what) = (error.code(), error.to_string());
-        let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
+        let failure = Failure::after(lease.task().attempt);
         let now = self.journal.clock.now();
         let retry = self.refresh.retry_at(failure, now, self.chance.draw());
         // The next attempt comes at the end of the served staple at the latest, to withdraw that staple.

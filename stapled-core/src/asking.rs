@@ -239,7 +239,7 @@ impl<'a> Asking<'a> {
     async fn attempt<F: OcspFetcher + ?Sized>(&self, url: &str, question: NextQuestion, fetcher: &F) -> Attempt {
         let NextQuestion { request, method, hash, .. } = question;
         let began = Instant::now();
-        let question = Question { chain: self.chain, request: &request, method, url, etag: None };
+        let question = Question::new(self.chain, &request, method, url);
         let answered = fetcher.fetch(&question).await;
         let took = began.elapsed();
         let at = self.clock.now();

@@ -129,7 +129,7 @@ impl IssuerFetcher {
     }
 
     fn again(&self, lease: &Lease, code: ReasonCode, what: String) -> Task {
-        let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
+        let failure = Failure::after(lease.task().attempt);
         let now = self.journal.clock.now();
         let again = self.refresh.retry_at(failure, now, self.chance.draw());
         let url = lease.task().subject.to_string();

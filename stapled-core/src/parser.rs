@@ -163,7 +163,7 @@ impl Parser {
                         }
                     }
                 }
-                let failure = Failure { attempt: lease.task().attempt, ..Failure::default() };
+                let failure = Failure::after(lease.task().attempt);
                 let retry = self.refresh.retry_at(failure, now, self.chance.draw());
                 let (again, due) = match &error {
                     // This fault ends at a known time.

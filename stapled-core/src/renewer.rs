@@ -225,13 +225,11 @@ impl Renewer {
         let held = certificate.staple.as_ref().filter(|staple| staple.expires() > now);
         // A sink that cannot take the held staple has none, so the retry comes sooner.
         let asked = requirements_of(&self.sinks, &certificate.sinks);
-        let failure = Failure {
-            attempt: lease.task().attempt,
-            retry_after: refused.retry_after,
-            not_known: refused.not_known,
-            first_seen: Some(certificate.first_seen),
-            held: held.filter(|staple| asked.fits(staple)).map(|staple| self.usable(staple, certificate)),
-        };
+        let mut failure = Failure::after(lease.task().attempt);
+        failure.retry_after = refused.retry_after;
+        failure.not_known = refused.not_known;
+        failure.first_seen = Some(certificate.first_seen);
+        failure.held = held.filter(|staple| asked.fits(staple)).map(|staple| self.usable(staple, certificate));
         let retry = self.refresh.retry_at(failure, now, self.chance.draw());
         let (queue, until) = (&lease.task().queue, refused.not_before);
         // One waiting certificate at a time probes a responder that is down; once it answers, the others ask. If another

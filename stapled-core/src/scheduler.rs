@@ -119,6 +119,7 @@ impl Debug for Lease {
 ///
 /// A clone allows another try after [`SchedulerError::QueueFull`] or [`SchedulerError::Store`].
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Step<'a> {
     /// The lease that ends with this step; none for a task from outside.
     pub release: Option<&'a Lease>,
@@ -154,6 +155,7 @@ impl<'a> Step<'a> {
 
 /// The new state of a subject, and the state that the step expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Record {
     /// The subject.
     pub subject: Subject,
@@ -188,7 +190,7 @@ impl Record {
     }
 }
 
-/// The condition of a step.
+/// The condition of a step. Closed: a scheduler must know every condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expect {
     /// No condition.
@@ -216,7 +218,7 @@ impl Recorded {
     }
 }
 
-/// Selects tasks.
+/// Selects tasks. Closed: a scheduler must know every selection.
 #[derive(Clone, Copy, Debug)]
 pub enum Which<'a> {
     /// One task.

@@ -90,6 +90,7 @@ pub trait StapleSink: Send + Sync {
 
 /// A place that holds a certificate, as sinks see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Site {
     /// The name by which servers know the certificate: for a file, its path.
     pub served_as: Arc<str>,
@@ -101,6 +102,45 @@ pub struct Site {
     pub staple_file_needed: bool,
     /// How a server that loads the file finds the issuer.
     pub issuer: IssuerPlace,
+}
+
+impl Site {
+    /// A file, known to servers by its path. It holds the issuer's certificate, too.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Site { file: Some(path.clone()), ..Site::named(path.to_string_lossy()) }
+    }
+
+    /// A certificate without a file, known to servers by this name. Servers have its issuer.
+    pub fn named(name: impl Into<Arc<str>>) -> Self {
+        Site {
+            served_as: name.into(),
+            file: None,
+            staple_file: None,
+            staple_file_needed: false,
+            issuer: IssuerPlace::SameFile,
+        }
+    }
+
+    /// The same, known to servers by this name.
+    pub fn served_as(self, name: impl Into<Arc<str>>) -> Self {
+        Site { served_as: name.into(), ..self }
+    }
+
+    /// The same, for servers that look for the staple in this file.
+    pub fn staple_file(self, path: impl Into<PathBuf>) -> Self {
+        Site { staple_file: Some(path.into()), ..self }
+    }
+
+    /// The same, for servers that look for the staple in this file and do not start without it.
+    pub fn needed_staple_file(self, path: impl Into<PathBuf>) -> Self {
+        Site { staple_file_needed: true, ..self.staple_file(path) }
+    }
+
+    /// The same, for servers that find the issuer in this place.
+    pub fn issuer(self, issuer: IssuerPlace) -> Self {
+        Site { issuer, ..self }
+    }
 }
 
 /// What a sink requires of staples and of deliveries.
@@ -307,6 +347,21 @@ impl Delivered {
 }
 
 impl SinkError {
+    /// A staple that the server cannot take.
+    pub fn unfit(code: ReasonCode, what: impl Into<String>) -> Self {
+        SinkError::Unfit { code, what: what.into() }
+    }
+
+    /// A staple whose end is too near for the server to serve it.
+    pub fn expires_too_soon(what: impl Into<String>) -> Self {
+        SinkError::ExpiresTooSoon { what: what.into() }
+    }
+
+    /// A certificate that the server does not have yet.
+    pub fn not_yet(code: ReasonCode, what: impl Into<String>) -> Self {
+        SinkError::NotYet { code, what: what.into() }
+    }
+
     /// A server that does not answer.
     pub fn unreachable(code: ReasonCode, what: impl Into<String>) -> Self {
         SinkError::Unreachable { code, what: what.into() }

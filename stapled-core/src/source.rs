@@ -75,6 +75,7 @@ impl<S: CertSource + ?Sized> CertSource for Arc<S> {
 
 /// Everything that a source has now.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Scan {
     /// The places that may hold a certificate.
     pub sightings: Vec<Sighting>,
@@ -82,8 +83,22 @@ pub struct Scan {
     pub problems: Vec<SourceProblem>,
 }
 
+impl Scan {
+    /// A scan that found these places and no problem.
+    pub fn of(sightings: impl IntoIterator<Item = Sighting>) -> Self {
+        Scan { sightings: sightings.into_iter().collect(), problems: Vec::new() }
+    }
+
+    /// The same, with further parts that could not be read.
+    pub fn problems(mut self, problems: impl IntoIterator<Item = SourceProblem>) -> Self {
+        self.problems.extend(problems);
+        self
+    }
+}
+
 /// A place that may hold a certificate.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Sighting {
     /// The name of the place, unique in its source; for a file, its path.
     pub name: Arc<str>,
@@ -107,9 +122,18 @@ impl Sighting {
     /// A file, known by its path.
     pub fn file(path: impl Into<PathBuf>, version: Version) -> Self {
         let path = path.into();
+        Sighting::new(path.to_string_lossy().into(), Material::File(path), version)
+    }
+
+    /// Certificates in memory, PEM or DER.
+    pub fn bytes(name: impl Into<Arc<str>>, bytes: impl Into<Arc<[u8]>>, version: Version) -> Self {
+        Sighting::new(name.into(), Material::Bytes(bytes.into()), version)
+    }
+
+    fn new(name: Arc<str>, material: Material, version: Version) -> Self {
         Sighting {
-            name: path.to_string_lossy().into(),
-            material: Material::File(path),
+            name,
+            material,
             version,
             staple_file: None,
             staple_file_needed: false,
@@ -119,18 +143,34 @@ impl Sighting {
         }
     }
 
-    /// Certificates in memory, PEM or DER.
-    pub fn bytes(name: impl Into<Arc<str>>, bytes: impl Into<Arc<[u8]>>, version: Version) -> Self {
-        Sighting {
-            name: name.into(),
-            material: Material::Bytes(bytes.into()),
-            version,
-            staple_file: None,
-            staple_file_needed: false,
-            issuer_lookup: IssuerLookup::Beside,
-            issuer_chains: None,
-            served_as: None,
-        }
+    /// The same, under this name, which is unique in its source.
+    pub fn name(self, name: impl Into<Arc<str>>) -> Self {
+        Sighting { name: name.into(), ..self }
+    }
+
+    /// The same, for servers that look for the staple in this file.
+    pub fn staple_file(self, path: impl Into<PathBuf>) -> Self {
+        Sighting { staple_file: Some(path.into()), ..self }
+    }
+
+    /// The same, for servers that look for the staple in this file and do not start without it.
+    pub fn needed_staple_file(self, path: impl Into<PathBuf>) -> Self {
+        Sighting { staple_file_needed: true, ..self.staple_file(path) }
+    }
+
+    /// The same, for servers that look for the issuer there.
+    pub fn issuer_lookup(self, issuer_lookup: IssuerLookup) -> Self {
+        Sighting { issuer_lookup, ..self }
+    }
+
+    /// The same, for servers that look for a missing chain there.
+    pub fn issuer_chains(self, chains: IssuerChains) -> Self {
+        Sighting { issuer_chains: Some(chains), ..self }
+    }
+
+    /// The same, for servers that know the certificate by this name.
+    pub fn served_as(self, name: impl Into<Arc<str>>) -> Self {
+        Sighting { served_as: Some(name.into()), ..self }
     }
 }
 

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use stapled_core::io::file::FileSink;
-use stapled_core::sink::{Delivered, StapleSink};
-use stapled_tests::{Example, site, skip};
+use stapled_core::sink::{Delivered, Site, StapleSink};
+use stapled_tests::{Example, skip};
 use tempfile::TempDir;
 
 /// The environment variable that names the directory for the traced process.
@@ -58,7 +58,7 @@ fn meaning(call: &str, directory: &str) -> Option<&'static str> {
 
 async fn write_two(directory: &Path) {
     let example = Example::new(&[24, 48]);
-    let site = site(directory.join("site.pem"));
+    let site = Site::file(directory.join("site.pem"));
     let sink = FileSink::new();
     for staple in &example.staples {
         assert_eq!(sink.deliver(staple, std::slice::from_ref(&site)).await.unwrap(), Delivered::Confirmed);

@@ -16,7 +16,7 @@ use stapled_core::lookup::IssuerPlace;
 use stapled_core::sink::lost::{Change, Found};
 use stapled_core::sink::{Delivered, Lost, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use stapled_core::staple::Staple;
-use stapled_tests::{Example, Private, World, site, skip};
+use stapled_tests::{Example, Private, World, skip};
 use tempfile::TempDir;
 
 /// A directory with a certificate's file, whose contents do not matter here.
@@ -44,7 +44,7 @@ async fn the_file_holds_the_responders_bytes() {
     let (directory, path) = certificate("site.pem");
     let sink = FileSink::new();
     for staple in &example.staples {
-        assert_eq!(sink.deliver(staple, &[site(&path)]).await.unwrap(), Delivered::Confirmed);
+        assert_eq!(sink.deliver(staple, &[Site::file(&path)]).await.unwrap(), Delivered::Confirmed);
         assert_eq!(fs::read(directory.path().join("site.pem.ocsp")).unwrap(), staple.response()[..]);
     }
     assert_eq!(World::listing(directory.path()), ["site.pem", "site.pem.ocsp"], "nothing else is left behind");
@@ -56,10 +56,10 @@ async fn the_same_staple_is_not_written_again() {
     let (directory, path) = certificate("site.pem");
     let staple = directory.path().join("site.pem.ocsp");
     let sink = FileSink::new();
-    sink.deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+    sink.deliver(&example.staples[0], &[Site::file(&path)]).await.unwrap();
     let before = fs::metadata(&staple).unwrap().ino();
-    sink.deliver(&example.staples[0], &[site(&path)]).await.unwrap();
-    FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+    sink.deliver(&example.staples[0], &[Site::file(&path)]).await.unwrap();
+    FileSink::new().deliver(&example.staples[0], &[Site::file(&path)]).await.unwrap();
     assert_eq!(fs::metadata(&staple).unwrap().ino(), before);
 }
 
@@ -68,14 +68,14 @@ async fn it_goes_where_the_server_looks() {
     let example = Example::new(&[24]);
     let (directory, path) = certificate("site.pem");
     let configured = directory.path().join("elsewhere.der");
-    let site = Site { staple_file: Some(configured.clone()), ..site(&path) };
+    let site = Site::file(&path).staple_file(&configured);
     assert_eq!(staple_path(&site), Some(configured.clone()));
     FileSink::new().deliver(&example.staples[0], std::slice::from_ref(&site)).await.unwrap();
     assert_eq!(read_existing(&configured).unwrap().as_deref(), Some(&example.staples[0].response()[..]));
     assert_eq!(World::listing(directory.path()), ["elsewhere.der", "site.pem"]);
 
     let issuer = IssuerPlace::IssuerFile(directory.path().join("site.pem.issuer"));
-    let site = Site { staple_file: None, issuer, ..site };
+    let site = Site::file(&path).issuer(issuer);
     FileSink::new().deliver(&example.staples[0], &[site]).await.unwrap();
     assert!(directory.path().join("site.pem.ocsp").exists());
 }
@@ -88,7 +88,7 @@ async fn a_new_file_is_like_its_certificate_and_no_wider() {
     {
         let (directory, path) = certificate("site.pem");
         fs::set_permissions(&path, Permissions::from_mode(of_certificate)).unwrap();
-        FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+        FileSink::new().deliver(&example.staples[0], &[Site::file(&path)]).await.unwrap();
         assert_eq!(mode(&directory.path().join("site.pem.ocsp")), expected, "{of_certificate:o}");
     }
 }
@@ -105,7 +105,7 @@ async fn mode_and_owner_of_the_file_before_are_kept() {
     if !is_root {
         skip("only root may give files away");
     }
-    FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+    FileSink::new().deliver(&example.staples[0], &[Site::file(&path)]).await.unwrap();
     assert_eq!(mode(&staple), 0o664, "nothing executable");
     if is_root {
         let metadata = fs::metadata(&staple).unwrap();
@@ -120,7 +120,7 @@ async fn owner_and_group_of_a_new_file_are_the_certificates() {
     if chown(&path, Some(12_345), Some(23_456)).is_err() {
         return skip("only root may give files away");
     }
-    FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+    FileSink::new().deliver(&example.staples[0], &[Site::file(&path)]).await.unwrap();
     let metadata = fs::metadata(directory.path().join("site.pem.ocsp")).unwrap();
     assert_eq!((metadata.uid(), metadata.gid()), (12_345, 23_456));
 }
@@ -130,7 +130,7 @@ async fn a_reader_never_sees_a_part() {
     let example = Example::new(&[24, 48]);
     let (directory, path) = certificate("site.pem");
     let sink = FileSink::new();
-    let sites = [site(&path)];
+    let sites = [Site::file(&path)];
     sink.deliver(&example.staples[0], &sites).await.unwrap();
     let staple = directory.path().join("site.pem.ocsp");
     let whole: Vec<Vec<u8>> = example.staples.iter().map(|staple| staple.response().to_vec()).collect();
@@ -162,7 +162,7 @@ async fn a_symbolic_link_is_replaced_and_its_target_left_alone() {
     fs::set_permissions(&target, Permissions::from_mode(0o666)).unwrap();
     let staple = directory.path().join("site.pem.ocsp");
     symlink("precious", &staple).unwrap();
-    FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+    FileSink::new().deliver(&example.staples[0], &[Site::file(&path)]).await.unwrap();
     assert_eq!(fs::read(&target).unwrap(), b"precious");
     assert!(!staple.is_symlink());
     assert_eq!(fs::read(&staple).unwrap(), example.staples[0].response()[..]);
@@ -170,14 +170,15 @@ async fn a_symbolic_link_is_replaced_and_its_target_left_alone() {
     // A link to the same contents counts as well.
     fs::rename(&staple, directory.path().join("copy")).unwrap();
     symlink("copy", &staple).unwrap();
-    FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+    FileSink::new().deliver(&example.staples[0], &[Site::file(&path)]).await.unwrap();
     assert!(!staple.is_symlink());
 }
 
 #[tokio::test]
 async fn what_stands_in_the_way_is_named_with_a_remedy() {
     let example = Example::new(&[24]);
-    let deliver = async |path: &Path| unreachable(FileSink::new().deliver(&example.staples[0], &[site(path)]).await);
+    let deliver =
+        async |path: &Path| unreachable(FileSink::new().deliver(&example.staples[0], &[Site::file(path)]).await);
 
     let (directory, path) = certificate("site.pem");
     let (code, what) = deliver(&directory.path().join("missing/site.pem")).await;
@@ -199,7 +200,7 @@ async fn what_stands_in_the_way_is_named_with_a_remedy() {
 async fn one_site_that_fails_does_not_keep_the_others_from_theirs() {
     let example = Example::new(&[24]);
     let (directory, path) = certificate("site.pem");
-    let sites = [site("/nonexistent/site.pem"), site(&path)];
+    let sites = [Site::file("/nonexistent/site.pem"), Site::file(&path)];
     let (code, _) = unreachable(FileSink::new().deliver(&example.staples[0], &sites).await);
     assert_eq!(code, "directory_missing");
     assert!(directory.path().join("site.pem.ocsp").exists());
@@ -216,7 +217,7 @@ async fn a_full_disk_leaves_the_staple_before_as_it_was() {
     private.mount(directory, 16);
     fs::write(directory.join("site.pem"), "certificate").unwrap();
     let sink = FileSink::new();
-    let sites = [site(directory.join("site.pem"))];
+    let sites = [Site::file(directory.join("site.pem"))];
     sink.deliver(&example.staples[0], &sites).await.unwrap();
     while fs::write(directory.join("filler"), vec![0; 16 * 1024]).is_ok() {}
     let (code, what) = unreachable(sink.deliver(&example.staples[1], &sites).await);
@@ -236,7 +237,7 @@ async fn a_read_only_file_system_is_named() {
     let (example, mounted) = (Example::new(&[24]), TempDir::new().unwrap());
     private.mount(mounted.path(), 16);
     private.remount_here(mounted.path(), "ro");
-    let site = site(mounted.path().join("site.pem"));
+    let site = Site::file(mounted.path().join("site.pem"));
     assert_eq!(unreachable(FileSink::new().deliver(&example.staples[0], &[site]).await).0, "read_only");
 }
 
@@ -244,7 +245,7 @@ async fn a_read_only_file_system_is_named() {
 async fn without_an_issuer_nothing_is_written_beside_the_certificate() {
     let example = Example::new(&[24]);
     let (directory, path) = certificate("site.pem");
-    let lonely = Site { issuer: IssuerPlace::Elsewhere, ..site(&path) };
+    let lonely = Site::file(&path).issuer(IssuerPlace::Elsewhere);
     match FileSink::new().deliver(&example.staples[0], std::slice::from_ref(&lonely)).await.unwrap() {
         Delivered::NotWanted { code, what } => {
             assert_eq!(code.as_str(), "issuer_not_found_by_server");
@@ -256,7 +257,7 @@ async fn without_an_issuer_nothing_is_written_beside_the_certificate() {
 
     // With another site that can take the staple, the delivery counts.
     let (_other, path) = certificate("other.pem");
-    let both = [lonely, site(&path)];
+    let both = [lonely, Site::file(&path)];
     assert_eq!(FileSink::new().deliver(&example.staples[0], &both).await.unwrap(), Delivered::Confirmed);
 }
 
@@ -265,8 +266,8 @@ async fn a_staple_of_ours_goes_when_the_issuer_does() {
     let example = Example::new(&[24]);
     let (directory, path) = certificate("site.pem");
     let sink = FileSink::new();
-    sink.deliver(&example.staples[0], &[site(&path)]).await.unwrap();
-    let lonely = Site { issuer: IssuerPlace::Elsewhere, ..site(&path) };
+    sink.deliver(&example.staples[0], &[Site::file(&path)]).await.unwrap();
+    let lonely = Site::file(&path).issuer(IssuerPlace::Elsewhere);
     sink.deliver(&example.staples[0], &[lonely]).await.unwrap();
     assert_eq!(World::listing(directory.path()), ["site.pem"]);
 }
@@ -279,9 +280,9 @@ async fn what_one_site_must_not_have_no_other_gets_there() {
     let staple = &example.staples[0];
     let (directory, path) = certificate("site.pem");
     let apart = directory.path().join("apart.ocsp");
-    let good = site(&path);
-    let lonely = Site { served_as: "other".into(), issuer: IssuerPlace::Elsewhere, ..site(&path) };
-    let elsewhere = Site { served_as: "third".into(), staple_file: Some(apart), ..site(&path) };
+    let good = Site::file(&path);
+    let lonely = Site::file(&path).served_as("other").issuer(IssuerPlace::Elsewhere);
+    let elsewhere = Site::file(&path).served_as("third").staple_file(apart);
     let sink = FileSink::new();
     for sites in [[good.clone(), lonely.clone()], [lonely.clone(), good.clone()]] {
         sink.deliver(staple, std::slice::from_ref(&good)).await.unwrap();
@@ -300,7 +301,7 @@ async fn what_one_site_must_not_have_no_other_gets_there() {
 #[tokio::test]
 async fn certificates_in_memory_have_no_place() {
     let example = Example::new(&[24]);
-    let site = Site { file: None, ..site("in memory") };
+    let site = Site::named("in memory");
     assert_eq!(staple_path(&site), None);
     let delivered = FileSink::new().deliver(&example.staples[0], &[site]).await.unwrap();
     assert!(matches!(delivered, Delivered::NotWanted { code, .. } if code.as_str() == "no_file"));
@@ -314,7 +315,7 @@ async fn the_staple_directory_takes_what_may_not_lie_beside() {
     let (one, first) = certificate("site.pem");
     let (_two, second) = certificate("site.pem");
     let (_three, third) = certificate("site.pem");
-    let lonely = |path: &Path| Site { issuer: IssuerPlace::Elsewhere, ..site(path) };
+    let lonely = |path: &Path| Site::file(path).issuer(IssuerPlace::Elsewhere);
     for path in [&first, &second, &third, &second] {
         assert_eq!(sink.deliver(&example.staples[0], &[lonely(path)]).await.unwrap(), Delivered::Confirmed);
     }
@@ -336,7 +337,7 @@ async fn a_file_that_a_server_needs_to_start_is_emptied_instead() {
     for why in [Withdrawal::Revoked, Withdrawal::Expiring, Withdrawal::Retired] {
         let (directory, path) = certificate("site.pem");
         let named = directory.path().join("named.der");
-        let sites = [Site { staple_file: Some(named.clone()), staple_file_needed: true, ..site(&path) }];
+        let sites = [Site::file(&path).needed_staple_file(&named)];
         let sink = FileSink::new();
         for _ in 0..2 {
             sink.deliver(&example.staples[0], &sites).await.unwrap();
@@ -360,7 +361,7 @@ async fn a_withdrawn_staple_is_removed_if_it_is_ours() {
     for why in [Withdrawal::Revoked, Withdrawal::Expiring, Withdrawal::Retired] {
         let (directory, path) = certificate("site.pem");
         let staple = directory.path().join("site.pem.ocsp");
-        let sites = [site(&path)];
+        let sites = [Site::file(&path)];
         let sink = FileSink::new();
         sink.deliver(&example.staples[0], &sites).await.unwrap();
         assert_eq!(sink.withdraw(&example.chain, &sites, why).await.unwrap(), Withdrawn::Confirmed);
@@ -383,8 +384,8 @@ async fn files_are_kept_on_request() {
     let example = Example::new(&[24]);
     let (directory, path) = certificate("site.pem");
     let sink = FileSink::new().withdraw_files(WithdrawFiles::Keep);
-    sink.deliver(&example.staples[0], &[site(&path)]).await.unwrap();
-    let withdrawn = sink.withdraw(&example.chain, &[site(&path)], Withdrawal::Revoked).await.unwrap();
+    sink.deliver(&example.staples[0], &[Site::file(&path)]).await.unwrap();
+    let withdrawn = sink.withdraw(&example.chain, &[Site::file(&path)], Withdrawal::Revoked).await.unwrap();
     assert_eq!(withdrawn, Withdrawn::Unsupported);
     assert!(directory.path().join("site.pem.ocsp").exists());
 }
@@ -394,7 +395,7 @@ async fn files_are_kept_on_request() {
 async fn a_file_that_somebody_else_changed_is_told_of_once() {
     let (folder, path) = certificate("a.pem");
     let sink = FileSink::new().look_interval(Duration::from_millis(20));
-    let (example, site) = (Example::new(&[24, 48]), site(&path));
+    let (example, site) = (Example::new(&[24, 48]), Site::file(&path));
     let (staple, other) = (&example.staples[0], &example.staples[1]);
     let looked = |patience: u64| tokio::time::timeout(Duration::from_millis(patience), sink.lost());
     let changed = |found: Found| Lost::Changed(vec![Change::new(example.chain.subject().clone(), found)]);
@@ -442,8 +443,8 @@ async fn a_revoked_certificates_file_does_not_come_back() {
     let (example, (folder, path)) = (Example::new(&[24, 48]), certificate("a.pem"));
     let sink = FileSink::new().look_interval(Duration::from_millis(20));
     let (old, new) = (&example.staples[0], &example.staples[1]);
-    sink.deliver(old, &[site(&path)]).await.unwrap();
-    sink.withdraw(old.chain(), &[site(&path)], Withdrawal::Revoked).await.unwrap();
+    sink.deliver(old, &[Site::file(&path)]).await.unwrap();
+    sink.withdraw(old.chain(), &[Site::file(&path)], Withdrawal::Revoked).await.unwrap();
     let file = folder.path().join("a.pem.ocsp");
     let look = async || tokio::time::timeout(Duration::from_millis(200), sink.lost()).await.is_err();
     for brought in [old, new] {
@@ -455,7 +456,7 @@ async fn a_revoked_certificates_file_does_not_come_back() {
     // A response about another certificate is not touched, and a hold on a certificate may end.
     fs::write(&file, "theirs").unwrap();
     assert!(look().await && file.exists());
-    sink.deliver(new, &[site(&path)]).await.unwrap();
+    sink.deliver(new, &[Site::file(&path)]).await.unwrap();
     assert!(look().await);
     assert_eq!(fs::read(&file).unwrap(), new.response()[..]);
 }
@@ -477,7 +478,7 @@ async fn stale_half_written_files_are_swept_up() {
             file.set_modified(old).unwrap();
         }
     }
-    FileSink::new().deliver(&example.staples[0], &[site(&path)]).await.unwrap();
+    FileSink::new().deliver(&example.staples[0], &[Site::file(&path)]).await.unwrap();
     assert_eq!(
         World::listing(directory.path()),
         [".editor.tmp", ".site.pem.ocsp.young1.tmp", "site.pem", "site.pem.ocsp", "site.pem.ocsp.tmp"]
@@ -493,7 +494,7 @@ async fn many_deliveries_at_once() {
         let (sink, staple) = (sink.clone(), example.staples[0].clone());
         let path = directory.path().join(format!("{number}.pem"));
         fs::write(&path, "certificate").unwrap();
-        tokio::spawn(async move { sink.deliver(&staple, &[site(path)]).await })
+        tokio::spawn(async move { sink.deliver(&staple, &[Site::file(path)]).await })
     });
     for delivery in deliveries.collect::<Vec<_>>() {
         assert_eq!(delivery.await.unwrap().unwrap(), Delivered::Confirmed);

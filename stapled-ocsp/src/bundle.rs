@@ -19,6 +19,7 @@ const MAX_CERTIFICATES: usize = 1024;
 
 /// The certificates of one file, in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Bundle {
     /// The certificates that could be read.
     pub certificates: Vec<Certificate>,

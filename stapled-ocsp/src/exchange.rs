@@ -16,6 +16,7 @@ use crate::url_text::without_credentials as shown;
 
 /// One question to a responder.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Question<'a> {
     /// The certificate that the question is about.
     pub chain: &'a CertChain,
@@ -27,6 +28,18 @@ pub struct Question<'a> {
     pub url: &'a str,
     /// The validator of the answer that is already held (RFC 9110 §8.8.3), for a conditional GET.
     pub etag: Option<&'a str>,
+}
+
+impl<'a> Question<'a> {
+    /// A question without a validator.
+    pub fn new(chain: &'a CertChain, request: &'a OcspRequest, method: Method, url: &'a str) -> Self {
+        Question { chain, request, method, url, etag: None }
+    }
+
+    /// The same, with the validator of the answer that is already held.
+    pub fn etag(self, etag: &'a str) -> Self {
+        Question { etag: Some(etag), ..self }
+    }
 }
 
 /// The HTTP method that carries a request (RFC 6960 appendix A.1).
@@ -50,6 +63,7 @@ impl Method {
 
 /// The answer of a responder.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Answer {
     /// The bytes of the answer. `None`: the answer that is already held is still the newest (status 304).
     pub body: Option<Bytes>,
@@ -66,6 +80,48 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
     /// The address that sent the answer, if the fetcher knows it.
     pub from: Option<SocketAddr>,
+}
+
+impl Answer {
+    /// An answer with these bytes. Caches may keep it for no stated time.
+    pub fn new(body: impl Into<Bytes>) -> Self {
+        Answer { body: Some(body.into()), ..Answer::default() }
+    }
+
+    /// The answer that the one which is already held is still the newest (status 304).
+    pub fn not_modified() -> Self {
+        Answer::default()
+    }
+
+    /// The same, which caches may keep for this time from now on.
+    pub fn max_age(self, max_age: Duration) -> Self {
+        Answer { max_age: Some(max_age), ..self }
+    }
+
+    /// The same, which caches may keep until this time.
+    pub fn expires(self, expires: Timestamp) -> Self {
+        Answer { expires: Some(expires), ..self }
+    }
+
+    /// The same, with this validator.
+    pub fn etag(self, etag: impl Into<String>) -> Self {
+        Answer { etag: Some(etag.into()), ..self }
+    }
+
+    /// The same, with this content type.
+    pub fn content_type(self, content_type: impl Into<String>) -> Self {
+        Answer { content_type: Some(content_type.into()), ..self }
+    }
+
+    /// The same, from a responder that asks for this pause.
+    pub fn retry_after(self, retry_after: Duration) -> Self {
+        Answer { retry_after: Some(retry_after), ..self }
+    }
+
+    /// The same, sent from this address.
+    pub fn from_address(self, from: SocketAddr) -> Self {
+        Answer { from: Some(from), ..self }
+    }
 }
 
 /// Why a question has no answer.

@@ -1,6 +1,5 @@
 //! Responses and staples for the certificates of a [`World`].
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +8,6 @@ use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
 use stapled_ca::{Authority, Extension, Issued};
 use stapled_core::certificate::Certificate;
 use stapled_core::chain::CertChain;
-use stapled_core::lookup::IssuerPlace;
 use stapled_core::sink::Site;
 use stapled_core::staple::{Judge, Staple};
 use stapled_core::time::Timestamp;
@@ -28,31 +26,15 @@ pub fn chain(issued: &Issued, authority: &Authority) -> Arc<CertChain> {
     Arc::new(chain.expect("a chain"))
 }
 
-/// The site of a certificate that is served from this file, which also contains its issuer.
-pub fn site(file: impl Into<PathBuf>) -> Site {
-    let file = file.into();
-    site_as(&file.to_string_lossy(), file.clone())
-}
-
-fn site_as(name: &str, file: PathBuf) -> Site {
-    Site {
-        served_as: name.into(),
-        file: Some(file),
-        staple_file: None,
-        staple_file_needed: false,
-        issuer: IssuerPlace::SameFile,
-    }
-}
-
 impl Cert {
     /// The site of the certificate's file.
     pub fn site(&self) -> Site {
-        site(&self.path)
+        Site::file(&self.path)
     }
 
     /// The site of the certificate's file, for a server that knows the certificate by another name.
     pub fn site_as(&self, name: &str) -> Site {
-        site_as(name, self.path.clone())
+        self.site().served_as(name)
     }
 
     /// The certificate and its issuer.

@@ -112,7 +112,7 @@ impl Renew {
             code = code.max(1);
         }
         if !self.json {
-            let summary = Summary { rows, totals: last.totals.counts };
+            let summary = Summary::counted(rows, last.totals.counts);
             let written = match self.wait {
                 Some(_) => write_table(&summary, out, Columns::Outcome, io::stdout().is_terminal()),
                 None => writeln!(

@@ -111,16 +111,12 @@ impl Verify {
                 return Ok(Verdict::invalid(ReasonCode::new("too_large"), detail));
             }
         }
-        let question = Question {
-            response: response.bytes(),
-            certificate: certificate.bytes(),
-            issuer: issuer.bytes(),
-            at: self.at.map_or_else(|| SystemClock.now(), Timestamp::from_unix),
-            policy: self.judging.policy(),
-            nonce: self.nonce.as_deref(),
-            delegates: &delegates,
-            requirements: HaproxySink::default_requirements(),
-        };
+        let at = self.at.map_or_else(|| SystemClock.now(), Timestamp::from_unix);
+        let mut question = Question::new(response.bytes(), certificate.bytes(), issuer.bytes(), at)
+            .policy(self.judging.policy())
+            .delegates(&delegates)
+            .requirements(HaproxySink::default_requirements());
+        question.nonce = self.nonce.as_deref();
         Ok(question.verdict())
     }
 

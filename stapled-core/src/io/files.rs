@@ -32,8 +32,8 @@ pub(crate) mod codes;
 ///         let mut look = self.0.look();
 ///         look.name("/etc/ssl/site.pem".as_ref());
 ///         let version = look.version(["/etc/ssl/site.pem", "/etc/ssl/site.pem.issuer"]);
-///         let problems = look.end("site.pem").into_iter().collect();
-///         Ok(Scan { sightings: vec![Sighting::file("/etc/ssl/site.pem", version)], problems })
+///         let problems = look.end("site.pem");
+///         Ok(Scan::of([Sighting::file("/etc/ssl/site.pem", version)]).problems(problems))
 ///     }
 ///
 ///     async fn changed(&self) {

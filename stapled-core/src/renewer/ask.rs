@@ -250,13 +250,15 @@ impl OcspFetcher for Exchange<'_> {
         let memory = self.certificate.memory.validator.as_ref();
         let held =
             held.zip(memory).filter(|(held, memory)| memory.is_of(question.url, question.request.as_der(), held));
-        let sent = held.map(|(_, memory)| memory.etag.as_str());
-        let answer = self.exchange(&Question { etag: sent, ..*question }).await?;
+        let mut question = *question;
+        question.etag = held.map(|(_, memory)| memory.etag.as_str());
+        let mut answer = self.exchange(&question).await?;
         match (&answer.body, held) {
             (Some(_), _) => Ok(answer),
             // 304: the held response is judged again.
             (None, Some((held, Validator { etag, .. }))) if is_validated(etag, answer.etag.as_deref()) => {
-                Ok(Answer { body: Some(held.response().clone()), etag: Some(etag.clone()), ..answer })
+                answer.body = Some(held.response().clone());
+                Ok(answer.etag(etag.as_str()))
             }
             (None, _) => {
                 let retry_after = answer.retry_after;

@@ -20,9 +20,17 @@ pub enum IssuerLookup {
 /// A directory of chains for certificates whose files have none. Each file begins with the certificate of an issuer, which
 /// servers find by its key identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct IssuerChains {
     /// The directory; files in directories in it do not count.
     pub directory: PathBuf,
     /// Differs when one of the files may have changed.
     pub version: Version,
+}
+
+impl IssuerChains {
+    /// The chains of this directory in this version.
+    pub fn new(directory: impl Into<PathBuf>, version: Version) -> Self {
+        IssuerChains { directory: directory.into(), version }
+    }
 }

@@ -16,6 +16,7 @@ use crate::time::Timestamp;
 
 /// The contents of three files, and how they are judged.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Question<'a> {
     /// The response: DER, PEM or base64.
     pub response: &'a [u8],
@@ -35,7 +36,42 @@ pub struct Question<'a> {
     pub requirements: Requirements,
 }
 
-impl Question<'_> {
+impl<'a> Question<'a> {
+    /// The contents of the files with the response, the certificate in question and its issuer's certificate, to be judged
+    /// at this time by the strict policy, for a server without requirements.
+    pub fn new(response: &'a [u8], certificate: &'a [u8], issuer: &'a [u8], at: impl Into<Timestamp>) -> Self {
+        Question {
+            response,
+            certificate,
+            issuer,
+            at: at.into(),
+            policy: JudgePolicy::default(),
+            nonce: None,
+            delegates: &[],
+            requirements: Requirements::default(),
+        }
+    }
+
+    /// The same, judged by these rules.
+    pub fn policy(self, policy: JudgePolicy) -> Self {
+        Question { policy, ..self }
+    }
+
+    /// The same, for the answer to a request with this nonce.
+    pub fn nonce(self, nonce: &'a [u8]) -> Self {
+        Question { nonce: Some(nonce), ..self }
+    }
+
+    /// The same, with certificates of delegates that the response may lack.
+    pub fn delegates(self, delegates: &'a [Certificate]) -> Self {
+        Question { delegates, ..self }
+    }
+
+    /// The same, for a server with these requirements.
+    pub fn requirements(self, requirements: Requirements) -> Self {
+        Question { requirements, ..self }
+    }
+
     /// The verdict. Any bytes have one.
     pub fn verdict(&self) -> Verdict {
         let malformed = |detail: String| Verdict::invalid(ReasonCode::new("malformed"), detail);
@@ -94,17 +130,7 @@ mod tests {
 
     fn answer_of(files: &[Vec<u8>; 3]) -> Verdict {
         let [response, certificate, issuer] = files;
-        let question = Question {
-            response,
-            certificate,
-            issuer,
-            at: SystemClock.now(),
-            requirements: Requirements::default(),
-            policy: JudgePolicy::default(),
-            nonce: None,
-            delegates: &[],
-        };
-        question.verdict()
+        Question::new(response, certificate, issuer, SystemClock.now()).verdict()
     }
 
     /// How many are tried: more where `make prove` asks for it.

@@ -64,7 +64,7 @@ async fn a_dropped_question_leaves_the_next_its_own_answer() {
     let ask = async |path: &str| {
         let url = format!("{server}/{path}");
         let method = Method::Post;
-        let question = Question { chain: &example.chain, request: &request, method, url: &url, etag: None };
+        let question = Question::new(&example.chain, &request, method, &url);
         fetcher.fetch(&question).await.map(|answer| answer.body.unwrap())
     };
     for times in 1.. {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use stapled_core::io::file::{FileSink, staple_path};
 use stapled_core::sink::lost::{Change, Found};
 use stapled_core::sink::{Delivered, Lost, Site, StapleSink, Withdrawal, Withdrawn};
-use stapled_tests::{Example, polled, site};
+use stapled_tests::{Example, polled};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -19,7 +19,7 @@ fn sites(folder: &Path, count: usize) -> Vec<Site> {
         let directory = folder.join(format!("{number:03}"));
         fs::create_dir(&directory).unwrap();
         fs::write(directory.join("a.pem"), "certificate").unwrap();
-        site(directory.join("a.pem"))
+        Site::file(directory.join("a.pem"))
     };
     (0..count).map(site).collect()
 }

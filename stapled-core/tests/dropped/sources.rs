@@ -35,7 +35,7 @@ impl CertSource for Own {
                 let version = look.version([&path]);
                 sightings.push(Sighting::file(path, version));
             }
-            Scan { sightings, problems: look.end("own").into_iter().collect() }
+            Scan::of(sightings).problems(look.end("own"))
         };
         Ok(self.files.scan(scan).await.unwrap())
     }

@@ -59,7 +59,8 @@ async fn a_real_responders_answer_becomes_a_staple() {
     for hash in [CertIdHash::Sha1, CertIdHash::Sha256] {
         let request = OcspRequest::new(&chain.cert_id(hash), None).unwrap();
         for method in [Method::Get, Method::Post] {
-            let question = Question { chain: &chain, request: &request, method, url: &lab.url(), etag: None };
+            let url = lab.url();
+            let question = Question::new(&chain, &request, method, &url);
             let answer = fetcher.fetch(&question).await.unwrap();
             let response = answer.body.unwrap();
             let now = SystemClock.now();

@@ -27,7 +27,8 @@ impl Asker {
     }
 
     pub(crate) async fn ask(&self, method: Method, url: &str, etag: Option<&str>) -> Result<Answer, FetchError> {
-        let question = Question { chain: &self.example.chain, request: &self.request, method, url, etag };
+        let mut question = Question::new(&self.example.chain, &self.request, method, url);
+        question.etag = etag;
         self.fetcher.fetch(&question).await
     }
 

@@ -84,7 +84,7 @@ impl OcspFetcher for Between {
 }
 
 fn body(body: impl Into<Bytes>) -> Result<Answer, FetchError> {
-    Ok(Answer { body: Some(body.into()), ..Answer::default() })
+    Ok(Answer::new(body))
 }
 
 fn status(status: u16, wait: Option<Duration>) -> Result<Answer, FetchError> {
@@ -261,7 +261,7 @@ async fn an_etag_is_sent_with_the_question_whose_answer_is_held_and_with_no_othe
             _ => return None,
         };
         *kept.lock().unwrap() = Some(response.clone());
-        Some(Ok(Answer { body: Some(response), etag: Some(etag.to_owned()), ..Answer::default() }))
+        Some(Ok(Answer::new(response).etag(etag)))
     });
     world.add("a.test");
     world.run(world.builder().shared_fetcher(between.clone()));
@@ -286,10 +286,14 @@ async fn an_answer_without_a_body_is_believed_only_where_its_validator_was_sent(
                     builder.this_update(START.unix()).next_update(START.unix() + 8 * 3600)
                 });
                 let sent = etag.map(|_| "\"one\"".to_owned());
-                Some(Ok(Answer { body: Some(body), etag: sent, ..Answer::default() }))
+                let mut answer = Answer::new(body);
+                answer.etag = sent;
+                Some(Ok(answer))
             }
             _ if question.method == Method::Get => {
-                Some(Ok(Answer { etag: etag.map(str::to_owned), ..Answer::default() }))
+                let mut answer = Answer::not_modified();
+                answer.etag = etag.map(str::to_owned);
+                Some(Ok(answer))
             }
             _ => None,
         });
@@ -330,7 +334,9 @@ async fn the_longest_wait_that_was_asked_for_counts() {
                 let is_sha1 = request.cert_ids[0].hash() == Some(stapled_ca::ocsp::HashAlgorithm::Sha1);
                 let body = Bytes::from(ResponseBuilder::error(ResponseStatus::Unauthorized));
                 let retry_after = if is_sha1 { wait(1200) } else { None };
-                Some(Ok(Answer { body: Some(body), retry_after, ..Answer::default() }))
+                let mut answer = Answer::new(body);
+                answer.retry_after = retry_after;
+                Some(Ok(answer))
             }),
         ),
     ];

@@ -22,7 +22,7 @@ struct Files(Vec<PathBuf>);
 impl CertSource for Files {
     async fn scan(&self) -> Result<Scan, SourceError> {
         let sighting = |path: &PathBuf| Sighting::file(path, Version::new([]));
-        Ok(Scan { sightings: self.0.iter().map(sighting).collect(), problems: Vec::new() })
+        Ok(Scan::of(self.0.iter().map(sighting)))
     }
 }
 

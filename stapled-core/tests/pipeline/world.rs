@@ -128,7 +128,7 @@ impl OcspFetcher for Ca {
         let url = question.url.to_owned();
         let mood = self.moods.lock().unwrap().get(question.url).copied().unwrap_or(*self.mood.lock().unwrap());
         if let Some(body) = self.replay.lock().unwrap().clone() {
-            return Ok(Answer { body: Some(body), ..Answer::default() });
+            return Ok(Answer::new(body));
         }
         let request = OcspRequest::from_der(question.request.as_der()).unwrap();
         let id = &request.cert_ids[0];
@@ -171,7 +171,9 @@ impl OcspFetcher for Ca {
         let body = Bytes::from(body);
         *self.last.lock().unwrap() = Some(body.clone());
         let max_age = *self.max_age.lock().unwrap();
-        Ok(Answer { body: Some(body), max_age, ..Answer::default() })
+        let mut answer = Answer::new(body);
+        answer.max_age = max_age;
+        Ok(answer)
     }
 
     async fn fetch_issuer(&self, url: &str, _: usize) -> Result<Bytes, FetchError> {
@@ -222,7 +224,7 @@ impl CertSource for Shared<List> {
         let sighting = |(name, (pem, version)): (&String, &(Vec<u8>, u64))| {
             Sighting::bytes(name.as_str(), pem.as_slice(), Version::new(version.to_be_bytes()))
         };
-        Ok(Scan { sightings: rows.iter().map(sighting).collect(), problems: Vec::new() })
+        Ok(Scan::of(rows.iter().map(sighting)))
     }
 
     async fn changed(&self) {

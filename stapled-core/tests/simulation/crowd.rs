@@ -108,7 +108,7 @@ impl CertSource for Shared {
     async fn scan(&self) -> Result<Scan, SourceError> {
         let sighting =
             |(name, pem): &(String, String)| Sighting::bytes(name.as_str(), pem.as_bytes(), Version::new(*b"always"));
-        Ok(Scan { sightings: self.0.files.iter().map(sighting).collect(), problems: Vec::new() })
+        Ok(Scan::of(self.0.files.iter().map(sighting)))
     }
 }
 
@@ -128,7 +128,7 @@ impl OcspFetcher for Shared {
             .good(&request.cert_ids[0])
             .this_update(now.unix())
             .next_update((now + self.0.validity).unix());
-        Ok(Answer { body: Some(response.build().unwrap().into()), ..Answer::default() })
+        Ok(Answer::new(response.build().unwrap()))
     }
 }
 

@@ -293,7 +293,7 @@ impl Network {
 
     fn body(&self, question: &Question<'_>, certificate: usize, responder: &Responder, mood: Mood) -> Answer {
         let world = &*self.0;
-        let bytes = |bytes: Vec<u8>| Answer { body: Some(bytes.into()), ..Answer::default() };
+        let bytes = |bytes: Vec<u8>| Answer::new(bytes);
         match mood {
             Mood::TryLater => return bytes(ResponseBuilder::error(ResponseStatus::TryLater)),
             Mood::Unauthorized => return bytes(ResponseBuilder::error(ResponseStatus::Unauthorized)),
@@ -314,7 +314,7 @@ impl Network {
             let history = world.responders.history.lock().unwrap();
             let fits = |body: &&Bytes| world.responders.made(body).is_some_and(|made| made.ends > now);
             if let Some(body) = history.get(&key).and_then(|all| all.iter().find(fits)) {
-                return Answer { body: Some(body.clone()), ..Answer::default() };
+                return Answer::new(body.clone());
             }
         }
         let (revoked, changed) =
@@ -336,9 +336,13 @@ impl Network {
         {
             let etag = Some(etag.clone());
             if question.etag.map(str::to_owned) == etag {
-                return Answer { etag, ..Answer::default() };
+                let mut answer = Answer::not_modified();
+                answer.etag = etag;
+                return answer;
             }
-            return Answer { body: Some(body.clone()), etag, ..Answer::default() };
+            let mut answer = Answer::new(body.clone());
+            answer.etag = etag;
+            return answer;
         }
         let signers = &world.pool.authorities[world.pool.certificates[certificate].authority];
         // Made in advance, as responders do, but after the last change.
@@ -403,7 +407,7 @@ impl Network {
             let in_time = !matches!(mood, Mood::Expired | Mood::Early | Mood::EndedDelegate) && times.contains(&now);
             world.watch.answered_revoked(world, certificate, this_update, in_time);
         }
-        let mut answer = Answer { body: Some(body.clone()), ..Answer::default() };
+        let mut answer = Answer::new(body.clone());
         if is_new_and_good {
             world.responders.history.lock().unwrap().entry(key).or_default().push(body.clone());
             if responder.has_validators && mood == Mood::Good {

@@ -23,9 +23,9 @@ pub(super) fn sightings<'a>(certificates: impl Iterator<Item = &'a Served>, look
         if let Some(issuer) = &served.issuer {
             look.name(issuer);
         }
-        let chains = served.chains.as_deref().map(|directory| IssuerChains {
-            directory: directory.to_owned(),
-            version: chains.entry(directory).or_insert_with(|| look.version_of_directory(directory)).clone(),
+        let chains = served.chains.as_deref().map(|directory| {
+            let version = chains.entry(directory).or_insert_with(|| look.version_of_directory(directory));
+            IssuerChains::new(directory, version.clone())
         });
         let files = look.version([&served.file].into_iter().chain(&served.issuer));
         let file = served.file.to_string_lossy();

@@ -252,7 +252,7 @@ impl Inner {
             ),
         );
         problems.extend(look.end(&self.name()));
-        Ok((Scan { sightings, problems }, confirmed))
+        Ok((Scan::of(sightings).problems(problems), confirmed))
     }
 
     /// Returns when the state of running HAProxys differs from the last scan's.

@@ -160,7 +160,7 @@ impl Chains {
                 hash.update(file.as_os_str().as_encoded_bytes());
                 hash.update(&stamp.to_bytes());
             }
-            IssuerChains { directory: directory.clone(), version: version(hash) }
+            IssuerChains::new(&directory, version(hash))
         };
         self.0.entry(directory.clone()).or_insert_with(new).clone()
     }
@@ -178,7 +178,7 @@ impl Beside {
     }
 
     /// Adds these files to a sighting.
-    pub(crate) fn add(self, sighting: Sighting, chains: &mut Chains) -> Sighting {
+    pub(crate) fn add(self, mut sighting: Sighting, chains: &mut Chains) -> Sighting {
         let Beside { staple, is_staple_named, issuer, chains: directory } = self;
         let issuer_chains = directory.map(|directory| chains.look(directory));
         let mut hash = Sha256::new();
@@ -192,14 +192,12 @@ impl Beside {
             hash.update(chains.directory.as_os_str().as_encoded_bytes());
             hash.update(chains.version.as_bytes());
         }
-        Sighting {
-            version: version(hash),
-            staple_file: staple,
-            staple_file_needed: is_staple_named,
-            issuer_lookup: issuer,
-            issuer_chains,
-            ..sighting
-        }
+        sighting.version = version(hash);
+        sighting.staple_file = staple;
+        sighting.staple_file_needed = is_staple_named;
+        sighting.issuer_lookup = issuer;
+        sighting.issuer_chains = issuer_chains;
+        sighting
     }
 }
 

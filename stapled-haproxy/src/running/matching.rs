@@ -203,7 +203,7 @@ impl Matches {
             None => sighting,
         };
         let place = if is_matched { Arc::clone(name) } else { format!("{name}{IN_FILE}").into() };
-        self.found.push(Found { sighting: Sighting { name: place, ..sighting }, is_ahead: !is_matched });
+        self.found.push(Found { sighting: sighting.name(place), is_ahead: !is_matched });
     }
 
     /// Adds a loaded certificate that its file, if there is one, does not hold.
@@ -219,17 +219,14 @@ impl Matches {
         self.mismatches.extend(cause.map(|cause| Mismatch { name: Arc::clone(name), serial: serial(), cause }));
         let Some(pem) = chain else { return };
         let version = Version::new(format!("{} {}", loaded.serial, loaded.fingerprint));
-        let bytes = Sighting::bytes(Arc::clone(name), pem, version);
-        let sighting = Sighting { served_as: Some(Arc::clone(name)), ..bytes };
+        let sighting = Sighting::bytes(Arc::clone(name), pem, version).served_as(Arc::clone(name));
         self.found.push(Found { sighting, is_ahead: false });
     }
 
     /// The scan for a stapler, with a problem for each mismatch.
     pub(crate) fn into_scan(self, address: &str) -> Scan {
-        Scan {
-            sightings: self.found.into_iter().map(|found| found.sighting).collect(),
-            problems: self.mismatches.iter().map(|mismatch| mismatch.problem(address)).collect(),
-        }
+        let problems = self.mismatches.iter().map(|mismatch| mismatch.problem(address));
+        Scan::of(self.found.into_iter().map(|found| found.sighting)).problems(problems)
     }
 }
 
@@ -269,6 +266,5 @@ impl Mismatch {
 fn sighting(name: &Arc<str>, path: &Path, on_disk: &OnDisk) -> Sighting {
     let mut version = on_disk.stamp.to_bytes();
     version.extend(path.as_os_str().as_encoded_bytes());
-    let file = Sighting::file(path, Version::new(version));
-    Sighting { served_as: Some(Arc::clone(name)), ..file }
+    Sighting::file(path, Version::new(version)).served_as(Arc::clone(name))
 }

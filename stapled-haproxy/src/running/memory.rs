@@ -103,8 +103,7 @@ mod tests {
     #[tokio::test]
     async fn a_lingering_certificate_is_the_one_in_the_file() {
         let found = |name: &str, version: &str| {
-            let file = Sighting::file("/a.pem", Version::new(version));
-            let sighting = Sighting { name: name.into(), served_as: Some("/a.pem".into()), ..file };
+            let sighting = Sighting::file("/a.pem", Version::new(version)).name(name).served_as("/a.pem");
             Found { sighting, is_ahead: name != "/a.pem" }
         };
         let lingering = |scans: &[&[(&str, &str)]]| {

@@ -36,7 +36,7 @@ impl World {
 }
 
 async fn scan(source: &HaproxyConfiguration) -> (BTreeMap<String, Sighting>, Vec<String>) {
-    let Scan { sightings, problems } = source.scan().await.unwrap();
+    let Scan { sightings, problems, .. } = source.scan().await.unwrap();
     let count = sightings.len();
     let sightings: BTreeMap<String, Sighting> =
         sightings.into_iter().map(|sighting| (sighting.name.to_string(), sighting)).collect();

@@ -214,11 +214,9 @@ fn expect(world: &World, binary: &str, names_key: bool, number: usize, laid: &La
     let in_file = certificates(&in_file);
     let first = laid.file.iter().cloned().collect::<Vec<_>>();
     let (first, firsts) = (certificates(&first), certificates(&laid.chains.iter().cloned().collect::<Vec<_>>()));
-    let surroundings = Surroundings {
-        own: &in_file,
-        issuer_file: laid.file.as_ref().map(|_| (issuer_file.as_path(), first.first().map(|first| &**first))),
-        chains: laid.chains.as_ref().map(|_| (directory.as_path(), firsts.as_slice())),
-    };
+    let mut surroundings = Surroundings::of(&in_file);
+    surroundings.issuer_file = laid.file.as_ref().map(|_| (issuer_file.as_path(), first.first().map(|first| &**first)));
+    surroundings.chains = laid.chains.as_ref().map(|_| (directory.as_path(), firsts.as_slice()));
     let place = surroundings.issuer_place(cert.chain().end_entity(), cert.chain().issuer());
 
     let how = format!("{binary}, key identifier {names_key}, {number}: {place:?}");

@@ -73,6 +73,7 @@ impl IssuerSearch {
 
 /// The certificates in and beside a certificate's file.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct Surroundings<'a> {
     /// The certificates of the file in its order, including the certificate itself.
     pub own: &'a [Arc<Certificate>],
@@ -83,7 +84,12 @@ pub struct Surroundings<'a> {
     pub chains: Option<(&'a Path, &'a [Arc<Certificate>])>,
 }
 
-impl Surroundings<'_> {
+impl<'a> Surroundings<'a> {
+    /// A file with these certificates, with nothing beside it.
+    pub fn of(own: &'a [Arc<Certificate>]) -> Self {
+        Surroundings { own, issuer_file: None, chains: None }
+    }
+
     /// The place where a server finds the issuer. Certificates with the same key are equal here, because the CertID has
     /// a hash of the key.
     pub fn issuer_place(&self, end_entity: &Certificate, issuer: &Certificate) -> IssuerPlace {

@@ -48,6 +48,7 @@ pub(crate) struct Section<'a> {
 
 /// Why a file gives no DER.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EncodingError {
     /// The file is empty.
     #[error("the input is empty")]

@@ -17,6 +17,7 @@ const MAX_CERTIFICATES: usize = 16;
 /// The contents of a request, as slices of its bytes. Nothing is verified; the signature of a signed request is not
 /// checked.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct RequestContents<'a> {
     /// The `version` field; 0 is v1.
     pub version: u8,
@@ -32,6 +33,7 @@ pub struct RequestContents<'a> {
 
 /// The question about one certificate (Request, RFC 6960 §4.1.1).
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SingleRequest<'a> {
     /// The certificate that the question is about.
     pub cert_id: CertId,
@@ -41,6 +43,7 @@ pub struct SingleRequest<'a> {
 
 /// The signature of a signed request. It is not verified.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct RequestSignature<'a> {
     /// The contents of the signature's AlgorithmIdentifier.
     pub algorithm: &'a [u8],

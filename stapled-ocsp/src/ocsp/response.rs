@@ -55,6 +55,7 @@ pub enum ResponseStatus {
 
 /// BasicOCSPResponse (RFC 6960 §4.2.1), as slices of its bytes. It is not verified.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct BasicResponse<'a> {
     /// The signed bytes: all of `tbsResponseData`, as received.
     pub tbs_response_data: &'a [u8],
@@ -88,6 +89,7 @@ pub enum ResponderId<'a> {
 
 /// SingleResponse (RFC 6960 §4.2.1): the answer about one certificate.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SingleResponse<'a> {
     /// The certificate that the answer is about.
     pub cert_id: CertId,
@@ -148,6 +150,7 @@ impl CertStatus {
 
 /// An extension of a request or a response.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Extension<'a> {
     /// The contents bytes of the object identifier.
     pub oid: &'a [u8],

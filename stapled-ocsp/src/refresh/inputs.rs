@@ -34,6 +34,7 @@ impl Usable {
 
 /// The facts of a failed renewal that decide the next try.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct Failure {
     /// The number of failed tries in a row before this one.
     pub attempt: u32,
@@ -45,4 +46,11 @@ pub struct Failure {
     pub first_seen: Option<Timestamp>,
     /// The times of the staple that is still held.
     pub held: Option<Usable>,
+}
+
+impl Failure {
+    /// A failure after this many failed tries in a row.
+    pub fn after(attempt: u32) -> Self {
+        Failure { attempt, ..Failure::default() }
+    }
 }

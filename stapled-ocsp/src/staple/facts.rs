@@ -5,6 +5,7 @@ use crate::time::Timestamp;
 
 /// The contents of a judged response.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Facts {
     /// The time at which the response was signed.
     pub produced_at: Timestamp,

@@ -24,6 +24,7 @@ pub struct Staple {
 
 /// The judgement of a response that was accepted.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Judgement {
     /// The status of the certificate.
     pub status: CertStatus,

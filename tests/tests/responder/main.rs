@@ -55,7 +55,7 @@ impl Case {
     fn ask(&self, hash: CertIdHash, nonce: Option<&[u8]>, method: Method) -> Bytes {
         let request = OcspRequest::new(&self.chain.cert_id(hash), nonce).unwrap();
         let url = self.responder.url();
-        let question = Question { chain: &self.chain, request: &request, method, url: &url, etag: None };
+        let question = Question::new(&self.chain, &request, method, &url);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let answer = runtime.block_on(HttpFetcher::new().fetch(&question)).unwrap();
         answer.body.unwrap()

@@ -79,11 +79,10 @@ impl Around {
 
     /// The places where a server looks for the issuer of a certificate whose file holds `own`.
     pub fn surroundings<'a>(&'a self, own: &'a [Arc<Certificate>]) -> Surroundings<'a> {
-        Surroundings {
-            own,
-            issuer_file: self.issuer_file.as_ref().map(|file| (file.path.as_path(), file.first.as_deref())),
-            chains: self.chains.as_ref().map(|(directory, firsts)| (directory.as_path(), firsts.as_slice())),
-        }
+        let mut surroundings = Surroundings::of(own);
+        surroundings.issuer_file = self.issuer_file.as_ref().map(|file| (file.path.as_path(), file.first.as_deref()));
+        surroundings.chains = self.chains.as_ref().map(|(directory, firsts)| (directory.as_path(), firsts.as_slice()));
+        surroundings
     }
 }
 
@@ -238,7 +237,7 @@ mod tests {
         let (issuer, stranger) = (world.issuer.certificate_pem(), world.stranger.certificate_pem());
         let directory = world.path("chains");
         let chains = |sighting: &mut Sighting| {
-            sighting.issuer_chains = Some(IssuerChains { directory: directory.clone(), version: Version::new([]) });
+            sighting.issuer_chains = Some(IssuerChains::new(&directory, Version::new([])));
         };
         assert_eq!(world.place(&world.certificate, chains), IssuerPlace::Elsewhere, "no such directory");
         world
@@ -258,7 +257,7 @@ mod tests {
     fn a_directory_of_chains_is_read_once_until_it_changes() {
         let world = World::new();
         let reader = ChainReader::default();
-        let chains = |version: u8| IssuerChains { directory: world.path("chains"), version: Version::new([version]) };
+        let chains = |version: u8| IssuerChains::new(world.path("chains"), Version::new([version]));
         assert!(reader.read(&chains(1), Arc::new).is_empty());
         world.write("chains/ca.pem", world.issuer.certificate_pem());
         assert!(reader.read(&chains(1), Arc::new).is_empty());

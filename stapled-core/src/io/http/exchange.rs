@@ -346,15 +346,14 @@ impl Exchanger {
         let max_age = freshness::max_age(headers);
         let now = self.clock.now();
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        Answer {
-            body: None,
-            max_age,
-            expires: if max_age.is_none() { freshness::expires(headers, now) } else { None },
-            etag: freshness::etag(headers),
-            content_type: content_type.filter(|value| value.len() <= MAX_CONTENT_TYPE).map(str::to_owned),
-            retry_after: freshness::retry_after(headers, now),
-            from: response.extensions().get::<HttpInfo>().map(HttpInfo::remote_addr),
-        }
+        let mut answer = Answer::default();
+        answer.max_age = max_age;
+        answer.expires = if max_age.is_none() { freshness::expires(headers, now) } else { None };
+        answer.etag = freshness::etag(headers);
+        answer.content_type = content_type.filter(|value| value.len() <= MAX_CONTENT_TYPE).map(str::to_owned);
+        answer.retry_after = freshness::retry_after(headers, now);
+        answer.from = response.extensions().get::<HttpInfo>().map(HttpInfo::remote_addr);
+        answer
     }
 
     fn explain(&self, url: &Url, error: &legacy::Error) -> FetchError {

@@ -75,8 +75,8 @@ fn the_stapler_finds_the_same_issuers() {
                     if let Some(beside) = beside {
                         world.write(file.to_str().unwrap(), beside);
                     }
-                    sighting.issuer_chains = chains
-                        .map(|chains| IssuerChains { directory: world.path(chains), version: Version::new(chains) });
+                    sighting.issuer_chains =
+                        chains.map(|chains| IssuerChains::new(world.path(chains), Version::new(chains)));
                     sightings.push(sighting);
                 }
             }
@@ -194,7 +194,7 @@ struct Places(Vec<Sighting>);
 #[async_trait]
 impl CertSource for Places {
     async fn scan(&self) -> Result<Scan, SourceError> {
-        Ok(Scan { sightings: self.0.clone(), problems: Vec::new() })
+        Ok(Scan::of(self.0.clone()))
     }
 }
 
