@@ -15,7 +15,6 @@ use crate::fault::ConfigurationError;
 use crate::judging::judge_policy;
 use crate::network::{Network, TIMEOUT};
 use crate::options::declaration::Opt;
-use crate::options::kind::OnePath;
 use crate::options::settings::{Settings, split};
 use crate::options::table as option;
 use crate::options::{file, value};
@@ -209,7 +208,7 @@ fn all_sockets(settings: &Settings) -> Result<Vec<Address>, ConfigurationError> 
 }
 
 /// The sockets of items of this option; commas join the sockets of an item. Each socket once.
-fn sockets<K>(settings: &Settings, option: &Opt<K>, items: &[String]) -> Result<Vec<Address>, ConfigurationError> {
+fn sockets<T>(settings: &Settings, option: &Opt<T>, items: &[String]) -> Result<Vec<Address>, ConfigurationError> {
     let mut sockets = Vec::new();
     for text in items.iter().flat_map(|item| item.split(',')) {
         let parsed = text.trim().parse::<Address>().map_err(|error| error.to_string());
@@ -401,7 +400,7 @@ fn network(settings: &Settings) -> Result<Network, ConfigurationError> {
 }
 
 /// The absolute path of an option.
-fn path(settings: &Settings, option: &Opt<OnePath>) -> Result<Option<PathBuf>, ConfigurationError> {
+fn path(settings: &Settings, option: &Opt<Option<PathBuf>>) -> Result<Option<PathBuf>, ConfigurationError> {
     settings.get(option).as_deref().map(absolute).transpose()
 }
 

@@ -14,7 +14,6 @@ mod control;
 mod daemon;
 mod documents;
 mod fault;
-mod haproxys;
 mod judging;
 mod logging;
 mod network;
@@ -29,7 +28,6 @@ mod summary;
 mod text;
 mod wiring;
 
-use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -38,7 +36,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use stapled_haproxy::{Haproxy, Processes};
 
-use crate::commands::answer::{answer, exit};
+use crate::commands::answer::{CommandError, GOOD, answer, exit};
 use crate::commands::{check, fetch, inspect, renew, status, verify};
 use crate::configuration::{Certificates, Configuration, Invocation, Mode};
 use crate::daemon::Detached;
@@ -47,8 +45,8 @@ use crate::fault::ConfigurationError;
 use crate::options::arguments::{Daemon, Options};
 use crate::options::example::example;
 use crate::options::table as option;
-use crate::stderr::fail;
-use crate::text::nearest;
+use crate::stderr::say;
+use crate::text::{nearest, visible};
 
 /// Keeps OCSP staples fresh in HAProxy and in files.
 ///
@@ -100,15 +98,15 @@ struct Completions {
     shell: Shell,
 }
 
+fn main() -> ExitCode {
+    exit(Cli::of_process().and_then(Cli::run))
+}
+
 impl Cli {
     /// The parsed command line. Where clap has the last word (a mistake, or help), the process ends here.
-    fn of_process() -> Result<Self, ConfigurationError> {
-        Cli::of(&std::env::args_os().collect::<Vec<_>>())
-    }
-
-    fn of(words: &[OsString]) -> Result<Self, ConfigurationError> {
-        let first = words.get(1).map(|word| word.to_string_lossy().into_owned());
-        let cli = Cli::try_parse_from(words).map_err(|error| match first {
+    fn of_process() -> Result<Self, CommandError> {
+        let first = std::env::args_os().nth(1).map(|word| word.to_string_lossy().into_owned());
+        let cli = Cli::try_parse().map_err(|error| match first {
             // The options of a misspelled command are unknown as well. The advice is about the command.
             Some(first)
                 if error.kind() == ErrorKind::UnknownArgument && !first.starts_with('-') && !is_command(&first) =>
@@ -118,98 +116,79 @@ impl Cli {
             _ => error.exit(),
         })?;
         match cli.stray.first() {
-            Some(word) if cli.command.is_none() => Err(stray(word.clone())),
+            Some(word) if cli.command.is_none() => Err(stray(word.clone()).into()),
             _ => Ok(cli),
         }
+    }
+
+    /// Does what the command line asks for, and returns the exit code.
+    fn run(self) -> Result<u8, CommandError> {
+        if let Some(command) = self.command {
+            return command.run(&mut io::stdout().lock());
+        }
+        let arguments = self.options.settings;
+        if arguments.get(&option::EXAMPLE_CONFIG) {
+            return answer(&mut io::stdout(), &example(), GOOD);
+        }
+        if arguments.get(&option::MAN) {
+            return answer(&mut io::stdout(), &manual(Cli::command()).map_err(CommandError::Manual)?, GOOD);
+        }
+        let invocation = Invocation::new(arguments.clone());
+        let check_only = arguments.get(&option::CHECK_CONFIG);
+        let configuration = Configuration::load(arguments)?;
+        if check_only {
+            return checked(&configuration);
+        }
+        let mut ready = None;
+        if matches!(configuration.mode, Mode::Background { .. }) {
+            // Before the runtime starts: its threads do not survive the fork.
+            match daemon::detach().map_err(CommandError::Background)? {
+                Detached::Parent(word) => return Ok(word.wait()),
+                Detached::Child(child) => ready = Some(child),
+            }
+        }
+        run::run(configuration, invocation, &mut ready).or_else(|error| {
+            let code = error.exit_code();
+            say(&error);
+            if let Some(ready) = ready {
+                ready.failed(code);
+            }
+            Ok(code)
+        })
     }
 }
 
 impl Command {
-    /// Runs the command to its end.
-    fn run(self) -> ExitCode {
-        let out = &mut io::stdout().lock();
-        exit(match self {
+    /// Runs the command to its end, and returns the exit code.
+    fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
+        match self {
             Command::Check(check) => check.run(out),
             Command::Status(status) => status.run(out),
             Command::Renew(renew) => renew.run(out),
             Command::Verify(verify) => verify.run(out),
             Command::Fetch(fetch) => fetch.run(out),
             Command::Inspect(inspect) => inspect.run(out),
-            Command::Completions(Completions { shell }) => answer(out, &completions(Cli::command(), shell), 0),
-        })
-    }
-}
-
-fn main() -> ExitCode {
-    let cli = match Cli::of_process() {
-        Ok(cli) => cli,
-        Err(error) => return fail(&error, 2),
-    };
-    if let Some(command) = cli.command {
-        return command.run();
-    }
-    let arguments = cli.options.settings;
-    if arguments.get(&option::EXAMPLE_CONFIG) {
-        return exit(answer(&mut io::stdout(), &example(), 0));
-    }
-    if arguments.get(&option::MAN) {
-        return match manual(Cli::command()) {
-            Ok(manual) => exit(answer(&mut io::stdout(), &manual, 0)),
-            Err(error) => fail(&format!("the manual page cannot be made: {error}"), 1),
-        };
-    }
-    let invocation = Invocation::new(arguments.clone());
-    let check_only = arguments.get(&option::CHECK_CONFIG);
-    let configuration = match Configuration::load(arguments) {
-        Ok(configuration) => configuration,
-        Err(error) => return fail(&error, 2),
-    };
-    if check_only {
-        return checked(&configuration);
-    }
-    let mut ready = None;
-    if matches!(configuration.mode, Mode::Background { .. }) {
-        // Before the runtime starts: its threads do not survive the fork.
-        match daemon::detach() {
-            Ok(Detached::Parent(word)) => return ExitCode::from(word.wait()),
-            Ok(Detached::Child(child)) => ready = Some(child),
-            Err(error) => return fail(&format!("cannot go to the background: {error}"), 1),
-        }
-    }
-    match run::run(configuration, invocation, &mut ready) {
-        Ok(code) => code,
-        Err(error) => {
-            let code = error.exit_code();
-            let exit = fail(&error, code);
-            if let Some(ready) = ready {
-                ready.failed(code);
-            }
-            exit
+            Command::Completions(Completions { shell }) => answer(out, &completions(Cli::command(), shell), GOOD),
         }
     }
 }
 
-fn checked(configuration: &Configuration) -> ExitCode {
-    let haproxys = match haproxys::open(configuration, &Processes::for_one_scan()) {
-        Ok(haproxys) => haproxys,
-        Err(error) => return fail(&error, 2),
-    };
+/// Prints what `--check-config` shows of a configuration without an error.
+fn checked(configuration: &Configuration) -> Result<u8, CommandError> {
+    let haproxys = wiring::haproxys(configuration, &Processes::for_one_scan())?;
+    let of_haproxys = haproxys.iter().flat_map(Haproxy::notes).map(|note| visible(&note));
+    let missing = configuration.haproxys.iter().filter_map(|haproxy| match &haproxy.certificates {
+        Certificates::Path(path) if !path.exists() => Some(path.display()),
+        _ => None,
+    });
+    let missing = missing.map(|path| format!("{path} does not exist, or this user cannot see it"));
+    let notes = configuration.notes.iter().cloned().chain(of_haproxys).chain(missing);
     let mut out = io::stdout().lock();
-    for note in &configuration.notes {
+    for note in notes {
         let _ = writeln!(out, "note: {note}");
     }
-    for note in haproxys.iter().flat_map(Haproxy::notes) {
-        let _ = writeln!(out, "note: {}", text::visible(&note));
-    }
-    for haproxy in &configuration.haproxys {
-        if let Certificates::Path(path) = &haproxy.certificates
-            && !path.exists()
-        {
-            let _ = writeln!(out, "note: {} does not exist, or this user cannot see it", path.display());
-        }
-    }
     let _ = writeln!(out, "configuration ok");
-    ExitCode::SUCCESS
+    Ok(GOOD)
 }
 
 /// The error about a word that belongs to no option.

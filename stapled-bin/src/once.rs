@@ -2,7 +2,6 @@
 //! up.
 
 use std::io::{self, IsTerminal, Write};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,6 @@ use stapled_haproxy::Processes;
 use tokio::time::Instant;
 
 use crate::configuration::Configuration;
-use crate::haproxys;
 use crate::logging::{self, LogObserver, start_hook};
 use crate::progress::{Progress, Terminal};
 use crate::run_error::{RunError, log_notes};
@@ -37,11 +35,7 @@ enum Passed {
 }
 
 /// Makes the passes of `--one-off`, and returns the exit code.
-pub(crate) async fn once(
-    configuration: &Configuration,
-    json: bool,
-    wait: Option<Duration>,
-) -> Result<ExitCode, RunError> {
+pub(crate) async fn once(configuration: &Configuration, json: bool, wait: Option<Duration>) -> Result<u8, RunError> {
     let quiet = configuration.logging.quiet;
     let terminal = if quiet { Terminal::plain() } else { Terminal::with_bar() };
     let logging = logging::start(&configuration.logging, Some(&terminal))?;
@@ -68,7 +62,7 @@ pub(crate) async fn once(
         Passed::CutOff(inventory) => (inventory, false),
         Passed::Interrupted(number) => {
             tracing::warn!(event = "interrupted", "interrupted: not everything was done");
-            return Ok(ExitCode::from(128 + number));
+            return Ok(128 + number);
         }
     };
     let summary = Summary::of(&inventory);
@@ -86,7 +80,7 @@ pub(crate) async fn once(
     // The log lines come before the summary.
     drop(logging);
     print(&summary, &totals, quiet, json);
-    Ok(ExitCode::from(totals.exit_code))
+    Ok(totals.exit_code)
 }
 
 /// Makes passes until nothing is missing that can still come, or the time is up.
@@ -138,7 +132,7 @@ async fn pass(
     deadline: Option<Instant>,
     signals: &mut Signals,
 ) -> Result<Passed, RunError> {
-    let mut haproxys = haproxys::open(configuration, &Processes::for_one_scan()).map_err(WiringError::from)?;
+    let mut haproxys = wiring::haproxys(configuration, &Processes::for_one_scan()).map_err(WiringError::from)?;
     let stapler = wiring::stapler(configuration, &mut haproxys, observers.to_vec())?;
     if let Some(before) = before {
         stapler.inherit(before);

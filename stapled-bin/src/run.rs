@@ -1,6 +1,5 @@
 //! The run of the program: one pass, or until a signal stops it. A reload replaces the configuration meanwhile.
 
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,6 @@ use crate::control::protocol::usual_path;
 use crate::control::server::serve;
 use crate::control::socket::{ControlSocket, ControlSocketError};
 use crate::daemon::{PidFile, Ready};
-use crate::haproxys;
 use crate::logging::{self, LogObserver, start_hook};
 use crate::once::once;
 use crate::options::table as option;
@@ -32,12 +30,13 @@ use crate::wiring::{self, WiringError};
 /// How long the hook may run for the last events, when the program ends.
 const LAST_CALLS: Duration = Duration::from_secs(2);
 
-/// Runs as configured. `ready` reports to the process that was started, if this is a process in the background.
+/// Runs as configured, and returns the exit code. `ready` reports to the process that was started, if this is a process in
+/// the background.
 pub(crate) fn run(
     configuration: Configuration,
     invocation: Invocation,
     ready: &mut Option<Ready>,
-) -> Result<ExitCode, RunError> {
+) -> Result<u8, RunError> {
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = match configuration.mode.clone() {
@@ -69,7 +68,7 @@ async fn keep(
     mut configuration: Configuration,
     invocation: Arc<Invocation>,
     ready: &mut Option<Ready>,
-) -> Result<ExitCode, RunError> {
+) -> Result<u8, RunError> {
     // First of all: SIGHUP ends a process that has no handler for it.
     let mut signals = Signals::new()?;
     let in_background = matches!(configuration.mode, Mode::Background { .. });
@@ -77,7 +76,7 @@ async fn keep(
     let logging = logging::start(&configuration.logging, (!in_background).then_some(&terminal))?;
     let mut hook = configuration.hook.as_ref().map(start_hook);
     let processes = Processes::new();
-    let mut haproxys = haproxys::open(&configuration, &processes).map_err(WiringError::from)?;
+    let mut haproxys = wiring::haproxys(&configuration, &processes).map_err(WiringError::from)?;
     let stapler = wiring::stapler(&configuration, &mut haproxys, observers(hook.as_ref()))?;
     let control = control_socket(&configuration)?;
     if let Some(ready) = ready.take() {
@@ -133,7 +132,7 @@ async fn keep(
     }
     tracing::info!(event = "stopped", "stopped");
     drop(logging);
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 /// The result of a reload: a configuration, a stapler that does not run yet, its HAProxys, and a hook if that has changed.
@@ -168,7 +167,7 @@ async fn reload(
         Some(new_hook) => observers(new_hook.as_ref()),
         None => observers(hook),
     };
-    let joined = haproxys::open(&new, processes).map_err(WiringError::from).and_then(|mut opened| {
+    let joined = wiring::haproxys(&new, processes).map_err(WiringError::from).and_then(|mut opened| {
         opened.succeed(haproxys);
         let stapler = wiring::stapler(&new, &mut opened, observers)?;
         Ok((stapler, opened))

@@ -2,17 +2,10 @@
 
 use std::fmt::Display;
 use std::io::Write;
-use std::process::ExitCode;
 
 use crate::text::visible;
 
 /// Writes one message. Where standard error is closed, the exit code has to do.
 pub(crate) fn say(message: &dyn Display) {
     let _ = writeln!(std::io::stderr(), "stapled: {}", visible(&message.to_string()));
-}
-
-/// Writes the error that ends the program, and returns the exit code.
-pub(crate) fn fail(error: &dyn Display, code: u8) -> ExitCode {
-    say(error);
-    ExitCode::from(code)
 }

@@ -7,10 +7,11 @@ use stapled_core::event::Observer;
 use stapled_core::io::http::HttpFetcherError;
 use stapled_core::io::issuers::IssuerDirectory;
 use stapled_core::stapler::{BuildError, Stapler};
-use stapled_haproxy::Haproxys;
+use stapled_haproxy::configuration::ConfigurationError as ReadError;
+use stapled_haproxy::{Haproxy, Haproxys, NamedSockets, Processes};
 
-use crate::configuration::Configuration;
-use crate::haproxys::HaproxyError;
+use crate::configuration::{self, Certificates, Configuration, search};
+use crate::fault::ConfigurationError;
 use crate::network::TIMEOUT;
 use crate::options::table as option;
 
@@ -28,6 +29,43 @@ pub(crate) enum WiringError {
     Haproxy(#[from] HaproxyError),
     #[error(transparent)]
     Build(#[from] BuildError),
+}
+
+/// Why a HAProxy cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HaproxyError {
+    #[error(transparent)]
+    Setting(#[from] ConfigurationError),
+    #[error("{named_at}: {error}")]
+    Configuration { named_at: String, error: ReadError },
+}
+
+/// Opens the HAProxys of the configuration: those of paths, those of configurations, and those that are known by their
+/// sockets alone.
+pub(crate) fn haproxys(configuration: &Configuration, processes: &Processes) -> Result<Haproxys, HaproxyError> {
+    let settings = &configuration.settings;
+    let named_sockets = match settings.get(&option::NO_HAPROXY_SOCKETS) {
+        true => NamedSockets::Ignored,
+        false => NamedSockets::Used,
+    };
+    let open = |haproxy: &configuration::Haproxy| {
+        let builder = Haproxy::builder()
+            .processes(processes)
+            .transactions(settings.get(&option::HAPROXY_TRANSACTIONS).unwrap_or_default())
+            .judge_policy(configuration.judging)
+            .keepalive(settings.get(&option::HAPROXY_SOCKET_KEEPALIVE))
+            .surroundings(configuration.surroundings.clone())
+            .named_sockets(named_sockets)
+            .sockets(haproxy.sockets.clone());
+        let builder = match &haproxy.certificates {
+            Certificates::Path(path) => builder.certificates(search(settings, path)?),
+            Certificates::Configuration(paths) => builder.configuration(paths),
+            Certificates::Loaded => builder,
+        };
+        let failed = |error| HaproxyError::Configuration { named_at: haproxy.named_at.clone(), error };
+        builder.open().map_err(failed)
+    };
+    configuration.haproxys.iter().map(open).collect()
 }
 
 /// A stapler for the HAProxys of the configuration. To be called inside a tokio runtime.

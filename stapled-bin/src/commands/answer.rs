@@ -10,8 +10,8 @@ use stapled_core::verdict::Verdict;
 use super::input::InputError;
 use crate::control::client::ClientError;
 use crate::fault::ConfigurationError;
-use crate::haproxys::HaproxyError;
-use crate::stderr::fail;
+use crate::stderr::say;
+use crate::wiring::HaproxyError;
 
 /// The exit code of a valid response that says good, and of everything else that is in order.
 pub(crate) const GOOD: u8 = 0;
@@ -43,6 +43,10 @@ pub(crate) enum CommandError {
     Client(ClientError),
     #[error("cannot start: {0}")]
     Start(io::Error),
+    #[error("cannot go to the background: {0}")]
+    Background(io::Error),
+    #[error("the manual page cannot be made: {0}")]
+    Manual(io::Error),
     #[error("the answer cannot be written to standard output: {error}")]
     Output { error: io::Error, code: u8 },
 }
@@ -68,9 +72,18 @@ pub(crate) fn exit(ended: Result<u8, CommandError>) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         // A reader that closed the pipe has seen enough; the exit code stays.
         Err(CommandError::Output { error, code }) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(code),
-        Err(error @ (CommandError::Start(_) | CommandError::Output { .. })) => fail(&error, UNANSWERED),
-        Err(error @ CommandError::Client(_)) => fail(&error, UNREACHABLE),
-        Err(error) => fail(&error, USAGE),
+        Err(error) => {
+            let code = match &error {
+                CommandError::Client(_) => UNREACHABLE,
+                CommandError::Input(_)
+                | CommandError::Http(_)
+                | CommandError::Setting(_)
+                | CommandError::Haproxy(_) => USAGE,
+                _ => UNANSWERED,
+            };
+            say(&error);
+            ExitCode::from(code)
+        }
     }
 }
 

@@ -10,14 +10,13 @@ use stapled_haproxy::check::Report;
 
 use super::answer::{CommandError, GOOD, UNANSWERED, answer};
 use crate::configuration::Configuration;
-use crate::haproxys::{self, HaproxyError};
 use crate::options::arguments::{self, Options};
 use crate::options::declaration::Section;
 use crate::options::table as option;
 use crate::progress::Terminal;
 use crate::stderr::say;
 use crate::text::json_line;
-use crate::wiring;
+use crate::wiring::{self, HaproxyError};
 
 /// Show what would be done for each certificate, and what stands in the way
 ///
@@ -113,7 +112,7 @@ impl Check {
 
 /// Checks everything that the configuration names, by the daemon's settings.
 async fn report(configuration: &Configuration, terminal: &Terminal) -> Result<Report, HaproxyError> {
-    let mut haproxys = haproxys::open(configuration, &Processes::for_one_scan())?;
+    let mut haproxys = wiring::haproxys(configuration, &Processes::for_one_scan())?;
     let check = haproxys
         .check()
         .judge_policy(configuration.judging)

@@ -21,7 +21,7 @@ use stapled_core::verdict::Verdict;
 use stapled_haproxy::HaproxySink;
 
 use super::answer::{CommandError, UNANSWERED, answer, exit_code};
-use super::input::{self, Input};
+use super::input;
 use super::issuer;
 use crate::judging::Judging;
 use crate::network::NetworkArguments;
@@ -189,8 +189,8 @@ impl Fetch {
     /// file.
     async fn chain(&self, fetcher: &HttpFetcher) -> Result<Result<issuer::Found, Verdict>, CommandError> {
         let certificate = match input::read(&self.cert)? {
-            Input::Bytes(bytes) => bytes,
-            Input::TooLarge => return Ok(Err(input::too_large("CERT"))),
+            Some(bytes) => bytes,
+            None => return Ok(Err(input::too_large("CERT"))),
         };
         let end_entity = match Bundle::served(&certificate) {
             Ok(end_entity) => Arc::new(end_entity),

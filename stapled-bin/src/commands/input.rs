@@ -19,22 +19,8 @@ const STANDARD_INPUT: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/f
 /// The directories of the descriptors that this process was started with, such as those of a shell's `<(…)`.
 const DESCRIPTORS: [&str; 2] = ["/dev/fd/", "/proc/self/fd/"];
 
-/// The contents of a file.
-pub(crate) enum Input {
-    Bytes(Zeroizing<Vec<u8>>),
-    /// More than [`MAX_FILE`] bytes.
-    TooLarge,
-}
-
-impl Input {
-    /// The bytes; empty if the file is too large.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Input::Bytes(bytes) => bytes,
-            Input::TooLarge => &[],
-        }
-    }
-}
+/// The contents of a file. None: more than [`MAX_FILE`] bytes.
+pub(crate) type Input = Option<Zeroizing<Vec<u8>>>;
 
 /// Why a file was not read.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +48,8 @@ pub(crate) fn read(path: &Path) -> Result<Input, InputError> {
         return File::open(path).and_then(take).map_err(unreadable);
     }
     match read_file(path) {
-        Ok(bytes) => Ok(Input::Bytes(bytes)),
-        Err(ReadError::TooLarge) => Ok(Input::TooLarge),
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(ReadError::TooLarge) => Ok(None),
         Err(ReadError::Unreadable(error)) => Err(unreadable(error)),
         Err(_) => Err(InputError::NotAFile { path: path.to_owned() }),
     }
@@ -99,5 +85,5 @@ fn is_standard_input(path: &Path) -> bool {
 fn take(from: File) -> io::Result<Input> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE + 1));
     from.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(if bytes.len() > MAX_FILE { Input::TooLarge } else { Input::Bytes(bytes) })
+    Ok((bytes.len() <= MAX_FILE).then_some(bytes))
 }

@@ -9,7 +9,7 @@ use stapled_core::describe::Object;
 use stapled_core::time::Timestamp;
 
 use super::answer::{CommandError, GOOD, INVALID, answer};
-use super::input::{self, Input, MAX_FILE};
+use super::input::{self, MAX_FILE};
 use crate::text::json_line;
 
 /// Show what an OCSP response, a request or a certificate says
@@ -42,8 +42,8 @@ Exit codes:
 impl Inspect {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let objects = match input::read(&self.file)? {
-            Input::Bytes(bytes) => Object::all_in(&bytes),
-            Input::TooLarge => vec![Object::malformed(format!("more than the {MAX_FILE} bytes that are read"))],
+            Some(bytes) => Object::all_in(&bytes),
+            None => vec![Object::malformed(format!("more than the {MAX_FILE} bytes that are read"))],
         };
         let text = if self.json { in_json(&objects) } else { in_words(&objects, SystemClock.now()) };
         let is_broken = objects.iter().any(|object| matches!(object, Object::Malformed { .. }));

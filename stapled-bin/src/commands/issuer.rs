@@ -12,7 +12,7 @@ use stapled_core::lookup::search::IssuerSearch;
 use stapled_core::reason::ReasonCode;
 use stapled_core::verdict::Verdict;
 
-use super::input::{self, Input, InputError};
+use super::input::{self, InputError};
 
 /// How many bytes are read from a caIssuers URL.
 const MAX_ISSUER: usize = 64 * 1024;
@@ -22,7 +22,7 @@ pub(super) type Found = (CertChain, String);
 
 /// The chain with an issuer from the file that `--issuer` names, or why there is none.
 pub(super) fn in_file(end_entity: &Arc<Certificate>, file: &Path) -> Result<Result<Found, Verdict>, InputError> {
-    let Input::Bytes(bytes) = input::read(file)? else { return Ok(Err(input::too_large("--issuer"))) };
+    let Some(bytes) = input::read(file)? else { return Ok(Err(input::too_large("--issuer"))) };
     let mut search = IssuerSearch::new(end_entity);
     let name = input::name(file);
     Ok(match (search.among_contents(&bytes), Bundle::read_issuers(&bytes)) {
@@ -49,7 +49,7 @@ pub(super) async fn around(
         return Ok((chain, input::name(file)));
     }
     let beside = issuer_file_of(file);
-    if let Ok(Input::Bytes(bytes)) = input::read(&beside)
+    if let Ok(Some(bytes)) = input::read(&beside)
         && let Some(chain) = search.among_contents(&bytes)
     {
         return Ok((chain, beside.display().to_string()));

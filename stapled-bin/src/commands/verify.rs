@@ -14,7 +14,7 @@ use stapled_core::verdict::{Question, Verdict};
 use stapled_haproxy::HaproxySink;
 
 use super::answer::{CommandError, answer, exit_code};
-use super::input::{self, Input, MAX_FILE};
+use super::input::{self, MAX_FILE};
 use crate::judging::Judging;
 use crate::stderr::say;
 use crate::text::json_line;
@@ -104,15 +104,15 @@ impl Verify {
         let certificate = input::read(&self.cert)?;
         let issuer = input::read(&self.issuer)?;
         let delegates = self.delegates()?;
-        let inputs = [(&response, "--response"), (&certificate, "--cert"), (&issuer, "--issuer")];
-        for (input, option) in inputs {
-            if matches!(input, Input::TooLarge) {
-                let detail = format!("{option}: more than the {MAX_FILE} bytes that are read");
-                return Ok(Verdict::invalid(ReasonCode::new("too_large"), detail));
-            }
-        }
+        let inputs = [("--response", response), ("--cert", certificate), ("--issuer", issuer)];
+        let whole = inputs.map(|(option, input)| input.ok_or(option));
+        let [Ok(response), Ok(certificate), Ok(issuer)] = &whole else {
+            let option = whole.iter().find_map(|input| input.as_ref().err()).copied().unwrap_or_default();
+            let detail = format!("{option}: more than the {MAX_FILE} bytes that are read");
+            return Ok(Verdict::invalid(ReasonCode::new("too_large"), detail));
+        };
         let at = self.at.map_or_else(|| SystemClock.now(), Timestamp::from_unix);
-        let mut question = Question::new(response.bytes(), certificate.bytes(), issuer.bytes(), at)
+        let mut question = Question::new(response, certificate, issuer, at)
             .policy(self.judging.policy())
             .delegates(&delegates)
             .requirements(HaproxySink::default_requirements());
@@ -130,8 +130,8 @@ impl Verify {
                 say(&format!("--extra-cert {name}: {what}: passed over"));
             };
             match input::read(path)? {
-                Input::TooLarge => warn("too large for certificates"),
-                Input::Bytes(bytes) => match Bundle::read(&bytes) {
+                None => warn("too large for certificates"),
+                Some(bytes) => match Bundle::read(&bytes) {
                     Err(error) => warn(&error.to_string()),
                     Ok(bundle) => {
                         bundle.broken.iter().for_each(|(_, error)| warn(&error.to_string()));

@@ -132,22 +132,14 @@ impl<C: Selection> Options<C> {
 
 /// An option as an argument.
 fn argument(option: &Declaration, take: Take) -> Arg {
-    let mut argument = Arg::new(option.name).help(help(option)).help_heading(option.section.heading());
-    if let Some(long) = option.long() {
-        argument = argument.long(long);
-    }
-    if let Some(short) = option.short {
-        argument = argument.short(short);
-    }
-    if let Some(alias) = option.alias {
-        argument = argument.visible_alias(alias);
-    }
-    if let Some(conflict) = option.conflict {
-        argument = argument.conflicts_with(conflict);
-    }
-    if !option.value_name.is_empty() {
-        argument = argument.value_name(option.value_name);
-    }
+    let argument = Arg::new(option.name)
+        .help(help(option))
+        .help_heading(option.section.heading())
+        .long(option.long())
+        .short(option.short)
+        .visible_alias(option.alias)
+        .conflicts_with_all(option.conflict)
+        .value_name(Some(option.value_name).filter(|name| !name.is_empty()));
     let list = match take {
         Take::Single => 1..=1,
         Take::Lists | Take::Hidden | Take::No => 1..=usize::MAX,

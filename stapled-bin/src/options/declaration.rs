@@ -1,12 +1,12 @@
 //! What the declaration of an option consists of.
 
-use std::marker::PhantomData;
+use super::value::Given;
 
-/// An option of the kind `K`, which says as which type the program reads its value.
-#[derive(Debug)]
-pub(crate) struct Opt<K> {
+/// An option whose value the program reads as a `T`.
+pub(crate) struct Opt<T> {
     pub(crate) declaration: Declaration,
-    kind: PhantomData<fn() -> K>,
+    /// Reads the value.
+    pub(crate) read: fn(&Given) -> T,
 }
 
 /// An option, whatever the type of its value.
@@ -214,11 +214,5 @@ impl Declaration {
     /// Whether this command shows it.
     pub(crate) fn is_used_by(&self, user: User) -> bool {
         self.used_by.contains(&user)
-    }
-}
-
-impl<K> Opt<K> {
-    pub(crate) const fn new(declaration: Declaration) -> Self {
-        Opt { declaration, kind: PhantomData }
     }
 }

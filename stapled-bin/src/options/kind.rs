@@ -11,77 +11,61 @@ use stapled_haproxy::Transactions;
 use super::declaration::Shape;
 use super::value::{Choice, Given, Group, choices};
 
-/// A kind of options.
-pub(crate) trait Kind {
-    /// The type as which the program reads the value.
-    type Value;
+/// A kind of options: which values an option takes, and how the program reads them.
+pub(crate) struct Kind<T> {
     /// Which values the option takes.
-    const SHAPE: Shape;
-
+    pub(crate) shape: Shape,
     /// The value; of an option that was not given, and has no default, the empty one.
-    fn value(given: &Given) -> Self::Value;
+    pub(crate) read: fn(&Given) -> T,
 }
 
-/// Declares kinds: name, type of the value, shape, and how the value is read.
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident: $value:ty = $shape:expr, $read:expr;)*) => {
-        $($(#[$doc])*
-        #[derive(Clone, Copy, Debug)]
-        pub(crate) struct $kind;
+/// A switch.
+pub(crate) const SWITCH: Kind<bool> = Kind { shape: Shape::Switch, read: |given| !given.is_empty() };
+/// How often a switch is given.
+pub(crate) const COUNT: Kind<u8> = Kind { shape: Shape::Count, read: |given| number(given).unwrap_or_default() };
+/// A level from 0 to 4, or none.
+pub(crate) const LEVEL: Kind<Option<u8>> = Kind { shape: numbers("a whole number", 0, 4), read: number };
+/// A number of seconds.
+pub(crate) const SECONDS: Kind<Duration> =
+    Kind { shape: numbers(OF_SECONDS, 1, u64::MAX), read: |given| seconds(given).unwrap_or_default() };
+/// A number of seconds that may be 0.
+pub(crate) const SECONDS_FROM_0: Kind<Duration> =
+    Kind { shape: numbers(OF_SECONDS, 0, u64::MAX), read: |given| seconds(given).unwrap_or_default() };
+/// A number of seconds, or none.
+pub(crate) const SECONDS_OR_NONE: Kind<Option<Duration>> =
+    Kind { shape: numbers(OF_SECONDS, 1, u64::MAX), read: seconds };
+/// A number from 1.
+pub(crate) const NUMBER: Kind<usize> =
+    Kind { shape: numbers("a whole number", 1, u32::MAX as u64), read: |given| number(given).unwrap_or_default() };
+/// A number of requests per second, or none.
+pub(crate) const RATE: Kind<Option<NonZeroU32>> = Kind {
+    shape: numbers("a whole number of requests per second", 1, u32::MAX as u64),
+    read: |given| number(given).and_then(NonZeroU32::new),
+};
+/// A hash algorithm, or none.
+pub(crate) const HASHES: Kind<Option<CertIdHash>> = Kind { shape: Shape::Choice(choices::<CertIdHash>), read: choice };
+/// Where transactions are used, or nothing.
+pub(crate) const TRANSACTIONS: Kind<Option<Transactions>> =
+    Kind { shape: Shape::Choice(choices::<Transactions>), read: choice };
+/// A text, or none.
+pub(crate) const TEXT: Kind<Option<String>> = Kind { shape: Shape::Text, read: |given| texts(given).pop() };
+/// Texts.
+pub(crate) const TEXTS: Kind<Vec<String>> = Kind { shape: Shape::Texts, read: texts };
+/// Addresses of sockets.
+pub(crate) const SOCKETS: Kind<Vec<String>> = Kind { shape: Shape::Sockets, read: texts };
+/// A path, or none.
+pub(crate) const ONE_PATH: Kind<Option<PathBuf>> = Kind { shape: Shape::Path, read: |given| paths(given).pop() };
+/// A directory for log files, or none.
+pub(crate) const LOG_DIRECTORY: Kind<Option<PathBuf>> =
+    Kind { shape: Shape::PathOr("/var/log/stapled/"), read: |given| paths(given).pop() };
+/// Paths.
+pub(crate) const PATHS: Kind<Vec<PathBuf>> = Kind { shape: Shape::Paths, read: paths };
+/// Items of paths that commas join.
+pub(crate) const JOINED_PATHS: Kind<Vec<PathBuf>> = Kind { shape: Shape::JoinedPaths, read: paths };
+/// The `[[group]]` tables of the file.
+pub(crate) const GROUPS: Kind<Vec<Group>> = Kind { shape: Shape::Groups, read: |given| given.groups.clone() };
 
-        impl Kind for $kind {
-            type Value = $value;
-            const SHAPE: Shape = $shape;
-
-            fn value(given: &Given) -> $value {
-                let read: fn(&Given) -> $value = $read;
-                read(given)
-            }
-        })*
-    };
-}
-
-kinds! {
-    /// A switch.
-    Switch: bool = Shape::Switch, |given| !given.is_empty();
-    /// How often a switch is given.
-    Count: u8 = Shape::Count, |given| number(given).unwrap_or_default();
-    /// A level from 0 to 4, or none.
-    Level: Option<u8> = numbers("a whole number", 0, 4), number;
-    /// A number of seconds.
-    Seconds: Duration = numbers(SECONDS, 1, u64::MAX), |given| seconds(given).unwrap_or_default();
-    /// A number of seconds that may be 0.
-    SecondsFromZero: Duration = numbers(SECONDS, 0, u64::MAX), |given| seconds(given).unwrap_or_default();
-    /// A number of seconds, or none.
-    SecondsOrNone: Option<Duration> = numbers(SECONDS, 1, u64::MAX), seconds;
-    /// A number from 1.
-    Number: usize = numbers("a whole number", 1, u32::MAX as u64), |given| number(given).unwrap_or_default();
-    /// A number of requests per second, or none.
-    Rate: Option<NonZeroU32> = numbers("a whole number of requests per second", 1, u32::MAX as u64),
-        |given| number(given).and_then(NonZeroU32::new);
-    /// A hash algorithm, or none.
-    HashChoice: Option<CertIdHash> = Shape::Choice(choices::<CertIdHash>), choice;
-    /// Where transactions are used, or nothing.
-    TransactionsChoice: Option<Transactions> = Shape::Choice(choices::<Transactions>), choice;
-    /// A text, or none.
-    Text: Option<String> = Shape::Text, |given| texts(given).pop();
-    /// Texts.
-    Texts: Vec<String> = Shape::Texts, texts;
-    /// Addresses of sockets.
-    Sockets: Vec<String> = Shape::Sockets, texts;
-    /// A path, or none.
-    OnePath: Option<PathBuf> = Shape::Path, |given| paths(given).pop();
-    /// A directory for log files, or none.
-    LogDirectory: Option<PathBuf> = Shape::PathOr("/var/log/stapled/"), |given| paths(given).pop();
-    /// Paths.
-    Paths: Vec<PathBuf> = Shape::Paths, paths;
-    /// Items of paths that commas join.
-    JoinedPaths: Vec<PathBuf> = Shape::JoinedPaths, paths;
-    /// The `[[group]]` tables of the file.
-    Groups: Vec<Group> = Shape::Groups, |given| given.groups.clone();
-}
-
-const SECONDS: &str = "a whole number of seconds";
+const OF_SECONDS: &str = "a whole number of seconds";
 
 const fn numbers(of: &'static str, least: u64, most: u64) -> Shape {
     Shape::Number { of, least, most }

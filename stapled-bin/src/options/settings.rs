@@ -10,7 +10,6 @@ use std::sync::Arc;
 use stapled_haproxy::Address;
 
 use super::declaration::{Declaration, Fallback, Opt, Shape, Topic};
-use super::kind::Kind;
 use super::table::ALL;
 use super::value::Given;
 use crate::fault::ConfigurationError;
@@ -41,22 +40,22 @@ pub(crate) struct Position {
 
 impl Settings {
     /// The value of an option, or its default.
-    pub(crate) fn get<K: Kind>(&self, option: &Opt<K>) -> K::Value {
+    pub(crate) fn get<T>(&self, option: &Opt<T>) -> T {
         let declaration = &option.declaration;
         match (self.0.get(declaration.name), declaration.fallback) {
-            (Some(said), _) => K::value(&said.given),
-            (None, Fallback::Number(number)) => K::value(&Given::words([number().to_string()])),
-            (None, _) => K::value(&Given::default()),
+            (Some(said), _) => (option.read)(&said.given),
+            (None, Fallback::Number(number)) => (option.read)(&Given::words([number().to_string()])),
+            (None, _) => (option.read)(&Given::default()),
         }
     }
 
     /// Whether an option was given.
-    pub(crate) fn has<K>(&self, option: &Opt<K>) -> bool {
+    pub(crate) fn has<T>(&self, option: &Opt<T>) -> bool {
         self.0.contains_key(option.declaration.name)
     }
 
     /// The name of an option in messages, with the place in the file where it was given there.
-    pub(crate) fn origin<K>(&self, option: &Opt<K>) -> String {
+    pub(crate) fn origin<T>(&self, option: &Opt<T>) -> String {
         let name = option.declaration.name;
         match self.0.get(name).map(|said| &said.origin) {
             Some(Origin::File { path, at }) => format!("{}:{at}: {name}", path.display()),
@@ -65,7 +64,7 @@ impl Settings {
     }
 
     /// The error about the value of an option.
-    pub(crate) fn unusable<K>(&self, option: &Opt<K>, what: impl Into<String>) -> ConfigurationError {
+    pub(crate) fn unusable<T>(&self, option: &Opt<T>, what: impl Into<String>) -> ConfigurationError {
         ConfigurationError::Setting { place: self.origin(option), what: what.into() }
     }
 
@@ -77,7 +76,7 @@ impl Settings {
     }
 
     /// The same settings without one.
-    pub(crate) fn without<K>(mut self, option: &Opt<K>) -> Settings {
+    pub(crate) fn without<T>(mut self, option: &Opt<T>) -> Settings {
         self.0.remove(option.declaration.name);
         self
     }

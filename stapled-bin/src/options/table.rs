@@ -1,16 +1,23 @@
 //! Every option of the daemon, in the order of the help.
 
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use stapled_core::ocsp::CertIdHash;
 use stapled_core::refresh::RefreshPolicy;
 use stapled_core::staple::JudgePolicy;
+use stapled_haproxy::Transactions;
 
 use super::declaration::{Declaration, Example, Fallback, Opt, Place, Section, Topic, User};
 use super::kind::*;
+use super::value::Group;
 
 /// Declares options, and lists them. What an entry leaves out is as [`Declaration::of`] its kind has it.
 macro_rules! options {
-    ($($option:ident: $kind:ident { $($field:ident: $value:expr),* $(,)? })*) => {
-        $(pub(crate) const $option: Opt<$kind> =
-            Opt::new(Declaration { $($field: $value,)* ..Declaration::of(<$kind as Kind>::SHAPE) });)*
+    ($($option:ident: $value:ty = $kind:ident { $($field:ident: $given:expr),* $(,)? })*) => {
+        $(pub(crate) const $option: Opt<$value> =
+            Opt { declaration: Declaration { $($field: $given,)* ..Declaration::of($kind.shape) }, read: $kind.read };)*
 
         /// Every option, in the order of the help.
         pub(crate) const ALL: &[Declaration] = &[$($option.declaration),*];
@@ -18,45 +25,45 @@ macro_rules! options {
 }
 
 options! {
-    CERT_PATHS: Paths {
+    CERT_PATHS: Vec<PathBuf> = PATHS {
         name: "cert-paths", short: Some('p'), value_name: "PATH", section: Section::Certificates,
         topic: Some(Topic::Paths), used_by: &[User::Check], example: Example::On(r#"["/etc/haproxy/certs"]"#),
         doc: "Files and directories with certificates",
         note: "The old name of this setting is `directories`.",
     }
 
-    DIRECTORIES: Paths {
+    DIRECTORIES: Vec<PathBuf> = PATHS {
         name: "directories", short: Some('d'), value_name: "PATH", section: Section::Certificates,
         topic: Some(Topic::Paths), example: Example::OldName,
         doc: "The old name of --cert-paths; the two cannot be combined",
     }
 
-    RECURSIVE: Switch {
+    RECURSIVE: bool = SWITCH {
         name: "recursive", short: Some('R'), section: Section::Certificates, used_by: &[User::Check],
         doc: "Search the subdirectories of directories, too",
     }
 
-    FILE_EXTENSIONS: Texts {
+    FILE_EXTENSIONS: Vec<String> = TEXTS {
         name: "file-extensions", value_name: "LIST", section: Section::Certificates, used_by: &[User::Check],
         example: Example::Off(r#"["crt", "pem", "cer"]"#),
         doc: "The file name extensions of certificate files, separated by commas",
         fallback: Fallback::Words("crt,pem,cer"),
     }
 
-    IGNORE: Texts {
+    IGNORE: Vec<String> = TEXTS {
         name: "ignore", short: Some('i'), value_name: "GLOB", section: Section::Certificates, used_by: &[User::Check],
         example: Example::Off(r#"["privkey.pem", "/etc/haproxy/certs/old/**"]"#),
         doc: "Files and directories to ignore. A pattern that begins with / matches the whole path; any other \
             pattern matches the end of the path",
     }
 
-    REFRESH_INTERVAL: Seconds {
+    REFRESH_INTERVAL: Duration = SECONDS {
         name: "refresh-interval", short: Some('r'), value_name: "SECONDS", section: Section::Certificates,
         doc: "How often to search for new and changed files where the operating system does not report changes",
         fallback: Fallback::Number(|| 60),
     }
 
-    ISSUER_DIR: OnePath {
+    ISSUER_DIR: Option<PathBuf> = ONE_PATH {
         name: "issuer-dir", value_name: "DIR", section: Section::Certificates, used_by: &[User::Check],
         example: Example::Off(r#""/var/lib/stapled/issuers""#),
         doc: "The directory that keeps issuer certificates that were fetched",
@@ -64,13 +71,13 @@ options! {
             every start"),
     }
 
-    NO_FETCH_ISSUERS: Switch {
+    NO_FETCH_ISSUERS: bool = SWITCH {
         name: "no-fetch-issuers", section: Section::Certificates, used_by: &[User::Check],
         doc: "Do not fetch issuer certificates. Without this option, an issuer certificate that is in no file is \
             fetched from the URL that the certificate names",
     }
 
-    HAPROXY_SOCKETS: Sockets {
+    HAPROXY_SOCKETS: Vec<String> = SOCKETS {
         name: "haproxy-sockets", short: Some('s'), value_name: "SOCKET", section: Section::Haproxy,
         topic: Some(Topic::Sockets), used_by: &[User::Check], example: Example::On(r#"["/run/haproxy/admin.sock"]"#),
         doc: "Admin sockets: one for all paths, or one for each path in the same order; without paths, HAProxy is \
@@ -79,25 +86,25 @@ options! {
         note: "HAProxy needs `stats socket /run/haproxy/admin.sock level admin` in its `global` section.",
     }
 
-    NO_HAPROXY_SOCKETS: Switch {
+    NO_HAPROXY_SOCKETS: bool = SWITCH {
         name: "no-haproxy-sockets", section: Section::Haproxy, topic: Some(Topic::Sockets), used_by: &[User::Check],
         doc: "Use no sockets, neither those of the configuration file nor those of HAProxy configurations",
     }
 
-    HAPROXY_SOCKET_KEEPALIVE: Seconds {
+    HAPROXY_SOCKET_KEEPALIVE: Duration = SECONDS {
         name: "haproxy-socket-keepalive", value_name: "SECONDS", section: Section::Haproxy,
         doc: "How long an idle connection to a socket stays open",
         fallback: Fallback::Number(|| 10),
     }
 
-    HAPROXY_TRANSACTIONS: TransactionsChoice {
+    HAPROXY_TRANSACTIONS: Option<Transactions> = TRANSACTIONS {
         name: "haproxy-transactions", value_name: "WHERE", section: Section::Haproxy,
         example: Example::Off(r#""always""#),
         doc: "In which HAProxy a certificate that was loaded without a staple gets its first staple at run time",
         fallback: Fallback::Words("always"),
     }
 
-    HAPROXY_CONFIG: JoinedPaths {
+    HAPROXY_CONFIG: Vec<PathBuf> = JOINED_PATHS {
         name: "haproxy-config", value_name: "FILE", section: Section::Haproxy, used_by: &[User::Check],
         example: Example::Off(r#"["/etc/haproxy/haproxy.cfg"]"#),
         doc: "HAProxy configurations to take certificates and admin sockets from, one item for each HAProxy: a file, \
@@ -107,89 +114,89 @@ options! {
             be left out.",
     }
 
-    STAPLE_DIR: OnePath {
+    STAPLE_DIR: Option<PathBuf> = ONE_PATH {
         name: "staple-dir", value_name: "DIR", section: Section::Files, used_by: &[User::Check],
         example: Example::Off(r#""/var/lib/stapled/staples""#),
         doc: "An existing directory for the staples that cannot be written beside their certificate (CERT.ocsp), \
             because a server that loads CERT would not find the issuer: HAProxy would not start",
     }
 
-    NO_STAPLE_FILES: Switch {
+    NO_STAPLE_FILES: bool = SWITCH {
         name: "no-staple-files", section: Section::Files, used_by: &[User::Check],
         doc: "Write no staples to files",
     }
 
-    NO_RECYCLE: Switch {
+    NO_RECYCLE: bool = SWITCH {
         name: "no-recycle", section: Section::Files,
         doc: "Ask for every certificate, even if its file has a valid staple. Without this option, --one-off asks \
             only for certificates whose staple is past half of its validity, or older than --maximum-interval",
     }
 
-    MINIMUM_VALIDITY: SecondsFromZero {
+    MINIMUM_VALIDITY: Duration = SECONDS_FROM_0 {
         name: "minimum-validity", value_name: "SECONDS", section: Section::Asking,
         doc: "The validity that a staple has left at its renewal, at least, unless that is more than half of its \
             validity. Staples are renewed at half of their validity, and after --maximum-interval at the latest",
         fallback: Fallback::Number(|| RefreshPolicy::default().minimum_validity.as_secs()),
     }
 
-    MINIMUM_INTERVAL: Seconds {
+    MINIMUM_INTERVAL: Duration = SECONDS {
         name: "minimum-interval", value_name: "SECONDS", section: Section::Asking,
         doc: "The shortest time between two renewals of a certificate; half of it, where responses are valid for so \
             short a time that servers would be without a staple in between",
         fallback: Fallback::Number(|| RefreshPolicy::default().minimum_interval.as_secs()),
     }
 
-    MAXIMUM_INTERVAL: Seconds {
+    MAXIMUM_INTERVAL: Duration = SECONDS {
         name: "maximum-interval", value_name: "SECONDS", section: Section::Asking,
         doc: "The longest time between two renewals of a certificate, however long its staple is valid: a revocation \
             is noticed within this time",
         fallback: Fallback::Number(|| RefreshPolicy::default().maximum_interval.as_secs()),
     }
 
-    RENEWAL_THREADS: Number {
+    RENEWAL_THREADS: usize = NUMBER {
         name: "renewal-threads", short: Some('t'), value_name: "NUMBER", section: Section::Asking,
         doc: "How many OCSP requests may be open at once",
         fallback: Fallback::Number(|| 64),
     }
 
-    CONCURRENT_PER_RESPONDER: Number {
+    CONCURRENT_PER_RESPONDER: usize = NUMBER {
         name: "concurrent-per-responder", value_name: "NUMBER", section: Section::Asking,
         doc: "How many OCSP requests may be open at once at one responder",
         fallback: Fallback::Number(|| 32),
     }
 
-    RESPONDER_RATE: Rate {
+    RESPONDER_RATE: Option<NonZeroU32> = RATE {
         name: "responder-rate", value_name: "NUMBER", section: Section::Asking, example: Example::Off("50"),
         doc: "How many OCSP requests one responder gets per second, at most",
         fallback: Fallback::Words("as many as it answers"),
     }
 
-    HASH: HashChoice {
+    HASH: Option<CertIdHash> = HASHES {
         name: "hash", value_name: "HASH", section: Section::Asking, example: Example::Off(r#""sha1""#),
         doc: "The hash algorithm in requests, where no server needs a particular one; HAProxy needs sha1",
         fallback: Fallback::Words("sha1"),
     }
 
-    NONCE: Switch {
+    NONCE: bool = SWITCH {
         name: "nonce", section: Section::Asking,
         doc: "Put a nonce into requests",
     }
 
-    HTTP_PROXY: Text {
+    HTTP_PROXY: Option<String> = TEXT {
         name: "http-proxy", value_name: "URL", section: Section::Asking, topic: Some(Topic::Proxy),
         used_by: &[User::Fetch], example: Example::Off(r#""http://proxy.example:3128""#),
         doc: "The proxy for requests over http and https: http://[USER:PASSWORD@]HOST:PORT",
         fallback: Fallback::Words("what http_proxy, https_proxy, all_proxy and no_proxy in the environment say"),
     }
 
-    NO_PROXY: Texts {
+    NO_PROXY: Vec<String> = TEXTS {
         name: "no-proxy", value_name: "LIST", section: Section::Asking, topic: Some(Topic::Proxy),
         used_by: &[User::Fetch], example: Example::Off(r#"["example.internal", "10.0.0.0/8"]"#),
         doc: "Hosts that are asked without the proxy, separated by commas: domains with their subdomains, addresses, \
             networks, *",
     }
 
-    RESPONDER: Texts {
+    RESPONDER: Vec<String> = TEXTS {
         name: "responder", value_name: "OLD=NEW", section: Section::Asking, used_by: &[User::Check, User::Fetch],
         example: Example::Off(r#"["http://ocsp.ca.example=http://mirror.internal/ca"]"#),
         doc: "Ask the responder at NEW instead of the one at OLD, and what is below NEW instead of what is below \
@@ -197,79 +204,79 @@ options! {
             http://ocsp.ca.example=http://mirror.internal/ca",
     }
 
-    DEFAULT_RESPONDER: Text {
+    DEFAULT_RESPONDER: Option<String> = TEXT {
         name: "default-responder", value_name: "URL", section: Section::Asking, used_by: &[User::Check, User::Fetch],
         example: Example::Off(r#""http://ocsp.internal/""#),
         doc: "Ask this responder about certificates that name none",
         fallback: Fallback::Words("they get no staple"),
     }
 
-    PREFER_IPV4: Switch {
+    PREFER_IPV4: bool = SWITCH {
         name: "prefer-ipv4", section: Section::Asking, used_by: &[User::Fetch],
         doc: "Try the IPv4 addresses of a responder before its IPv6 addresses",
         fallback: Fallback::Words("the order of the operating system"),
     }
 
-    DENY_PRIVATE_RESPONDERS: Switch {
+    DENY_PRIVATE_RESPONDERS: bool = SWITCH {
         name: "deny-private-responders", section: Section::Asking, used_by: &[User::Fetch],
         doc: "Ask only responders at public addresses. For certificates that untrusted users upload, whose URLs must \
             not lead to internal servers. A proxy resolves names itself and must apply the same rule",
     }
 
-    CLOCK_SKEW: SecondsFromZero {
+    CLOCK_SKEW: Duration = SECONDS_FROM_0 {
         name: "clock-skew", value_name: "SECONDS", section: Section::Believing,
         doc: "How far a responder's clock may be ahead",
         fallback: Fallback::Number(|| JudgePolicy::default().clock_skew.as_secs()),
     }
 
-    ALLOW_SHA1: Switch {
+    ALLOW_SHA1: bool = SWITCH {
         name: "allow-sha1", section: Section::Believing,
         doc: "Accept signatures with SHA-1, of the response and of a delegate's certificate",
     }
 
-    ALLOW_WEAK_KEYS: Switch {
+    ALLOW_WEAK_KEYS: bool = SWITCH {
         name: "allow-weak-keys", section: Section::Believing,
         doc: "Accept RSA keys below 2048 bits",
     }
 
-    ALLOW_MISSING_NEXT_UPDATE: Switch {
+    ALLOW_MISSING_NEXT_UPDATE: bool = SWITCH {
         name: "allow-missing-next-update", section: Section::Believing,
         doc: "Accept responses without nextUpdate, which do not say until when they are valid",
     }
 
-    ONE_OFF: Switch {
+    ONE_OFF: bool = SWITCH {
         name: "one-off", section: Section::Running,
         doc: "Do everything that is due once, print a summary, and exit; see \"Exit codes\"",
     }
 
-    JSON: Switch {
+    JSON: bool = SWITCH {
         name: "json", used_by: &[User::Check], section: Section::Running,
         doc: "Print the summary of --one-off as JSON: one object a line for each certificate, then the totals",
     }
 
-    WAIT: SecondsOrNone {
+    WAIT: Option<Duration> = SECONDS_OR_NONE {
         name: "wait", value_name: "SECONDS", section: Section::Running, example: Example::Off("60"),
         doc: "How long --one-off tries again, until every certificate that should have a staple has one and every \
             server has confirmed",
     }
 
-    DAEMON: Switch {
+    DAEMON: bool = SWITCH {
         name: "daemon", short: Some('D'), section: Section::Running, topic: Some(Topic::Background),
         doc: "Run in the background; systemd does not need this",
     }
 
-    NO_DAEMON: Switch {
+    NO_DAEMON: bool = SWITCH {
         name: "no-daemon", alias: Some("interactive"), section: Section::Running, topic: Some(Topic::Background),
         doc: "Stay in the foreground, which is the default; wins over --daemon",
     }
 
-    PID_FILE: OnePath {
+    PID_FILE: Option<PathBuf> = ONE_PATH {
         name: "pid-file", value_name: "FILE", section: Section::Running,
         example: Example::Off(r#""/run/stapled.pid""#),
         doc: "The file for the process ID; a second stapled with the same file does not start",
     }
 
-    CONFIG: OnePath {
+    CONFIG: Option<PathBuf> = ONE_PATH {
         name: "config", short: Some('c'), section: Section::Running, value_name: "FILE", place: Place::CommandLine,
         used_by: &[User::Check, User::Client],
         doc: "The configuration file of the daemon",
@@ -277,22 +284,22 @@ options! {
             /etc/stapled/stapled.conf"),
     }
 
-    CHECK_CONFIG: Switch {
+    CHECK_CONFIG: bool = SWITCH {
         name: "check-config", place: Place::CommandLine, section: Section::Running,
         doc: "Check arguments and configuration file, print \"configuration ok\" or the error, and exit",
     }
 
-    EXAMPLE_CONFIG: Switch {
+    EXAMPLE_CONFIG: bool = SWITCH {
         name: "example-config", place: Place::CommandLine, section: Section::Running,
         doc: "Print an example configuration file with every setting, and exit",
     }
 
-    MAN: Switch {
+    MAN: bool = SWITCH {
         name: "man", place: Place::CommandLine, section: Section::Running,
         doc: "Print the manual page, and exit",
     }
 
-    CONTROL_SOCKET: OnePath {
+    CONTROL_SOCKET: Option<PathBuf> = ONE_PATH {
         name: "control-socket", value_name: "PATH", section: Section::Telling, used_by: &[User::Client],
         example: Example::Off(r#""/run/stapled/control.sock""#),
         doc: "The socket on which the daemon answers `stapled status` and `stapled renew`",
@@ -300,40 +307,40 @@ options! {
             the configuration file says, or the same"),
     }
 
-    HOOK: OnePath {
+    HOOK: Option<PathBuf> = ONE_PATH {
         name: "hook", value_name: "PROGRAM", section: Section::Telling,
         example: Example::Off(r#""/etc/stapled/hook""#),
         doc: "A program to run when something happens; environment variables describe the event, see \"Hook\"",
         note: "`stapled --help` lists the variables.",
     }
 
-    HOOK_TIMEOUT: Seconds {
+    HOOK_TIMEOUT: Duration = SECONDS {
         name: "hook-timeout", value_name: "SECONDS", section: Section::Telling,
         doc: "How long the hook may take; then it is killed together with all processes that it started",
         fallback: Fallback::Number(|| 30),
     }
 
-    HOOK_DEBOUNCE: Seconds {
+    HOOK_DEBOUNCE: Duration = SECONDS {
         name: "hook-debounce", value_name: "SECONDS", section: Section::Telling,
         doc: "How long events of one kind about one certificate are held back, and counted, after the hook was told \
             of the first one",
         fallback: Fallback::Number(|| 300),
     }
 
-    VERBOSITY: Level {
+    VERBOSITY: Option<u8> = LEVEL {
         name: "verbosity", value_name: "0..4", section: Section::Logging, example: Example::Off("3"),
         doc: "What is logged: 0: only the error that ends the program, 1: errors, 2: warnings, 3: what is done, 4: \
             every step",
         fallback: Fallback::Words("3; with --one-off: 2"),
     }
 
-    VERBOSE: Count {
+    VERBOSE: u8 = COUNT {
         name: "verbose", short: Some('v'), section: Section::Logging, place: Place::CommandLine,
         conflict: Some("verbosity"),
         doc: "Raise the verbosity by one; may be repeated",
     }
 
-    LOGDIR: LogDirectory {
+    LOGDIR: Option<PathBuf> = LOG_DIRECTORY {
         name: "logdir", short: Some('l'), value_name: "DIR", section: Section::Logging,
         example: Example::Off(r#""/var/log/stapled/""#),
         doc: "Log into this directory, one file a day",
@@ -341,17 +348,17 @@ options! {
         fallback: Fallback::Words("no files; without DIR: /var/log/stapled/"),
     }
 
-    SYSLOG: Switch {
+    SYSLOG: bool = SWITCH {
         name: "syslog", section: Section::Logging,
         doc: "Log to the syslog; the default in the background without --logdir",
     }
 
-    QUIET: Switch {
+    QUIET: bool = SWITCH {
         name: "quiet", short: Some('q'), section: Section::Logging, used_by: &[User::Check],
         doc: "Print nothing on standard output, and only errors on standard error",
     }
 
-    GROUP: Groups {
+    GROUP: Vec<Group> = GROUPS {
         name: "group", section: Section::Groups, topic: Some(Topic::Paths), place: Place::File,
         doc: "Paths, and the sockets that their staples go to",
     }

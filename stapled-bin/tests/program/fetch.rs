@@ -152,7 +152,7 @@ fn a_bad_answer_is_saved_only_where_that_is_wanted() {
     assert_eq!(fs::read(world.path("a.ocsp")).unwrap().first(), Some(&0x30));
     let inspected = world.run(&["inspect", "a.ocsp"]);
     assert!(inspected.code == 0 && inspected.out.contains("revoked"), "{inspected:?}");
-    // What cannot be written is told, and no success.
+    // A response that cannot be written is an error, and no success is reported.
     world.lab.clear(issued.serial());
     let ended = fetch(&world, &["-o", "missing/a.ocsp"]);
     assert_eq!(ended.code, 1, "{ended:?}");
@@ -371,7 +371,7 @@ fn what_is_saved_is_in_its_smallest_form() {
     assert!(fs::read(world.staple("a.pem")).unwrap() == smallest);
 }
 
-/// Nobody takes up a staple of a revoked certificate because it was left where a good one is saved.
+/// The staple of a revoked certificate does not stay at the path where a good one is saved.
 #[test]
 fn a_staple_of_a_revoked_certificate_is_removed_where_it_would_be_replaced() {
     let (world, issued) = world();

@@ -9,7 +9,7 @@ use stapled_ca::{ExtendedKeyUsage, Extension, KeyType, KeyUsage, NameAttribute, 
 use crate::question::{DAY, NOW, Question, object, responder, server, times};
 use crate::world::{Ended, PATIENCE, Running, command_in};
 
-/// An extension that nobody knows.
+/// An unknown extension.
 const ARCS: &[u64] = &[1, 3, 6, 1, 4, 1, 99_999, 1];
 
 impl Question {
@@ -108,7 +108,7 @@ fn everything_in_a_response() {
     };
     let columns = ["producedAt", "certStatus", "issuerKeyHash", "ocsp-nocheck"].map(column);
     assert!(columns.iter().all(|column| *column == columns[0]), "{columns:?}");
-    // And how far away times are, is told from now.
+    // The distance of a time is counted from now.
     let last_second = b"\x18\x0f99991231235959Z".to_vec();
     let now = question.good().this_update(0).next_update_der(last_second).build().unwrap();
     let words = question.inspect(&now, &[]);
@@ -272,7 +272,7 @@ fn all_that_is_in_a_pem_file_but_the_key() {
         assert!(!out.contains(&secret));
     }
 
-    // One that is damaged is told in its place, and the others are shown.
+    // A damaged object is reported in its place, and the others are shown.
     let damaged = text.replacen("MI", "MJ", 1);
     let ended = question.inspect(damaged.as_bytes(), &["--json"]);
     let objects: Vec<Value> = ended.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

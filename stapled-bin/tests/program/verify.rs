@@ -170,7 +170,7 @@ fn every_status_in_words_and_json() {
     let (code, object) = question.judge(&of().unknown(&question.id()).build().unwrap(), &[]);
     assert_eq!((code, &object["status"], &object["stapleable"]), (11, &"unknown".into(), &false.into()));
 
-    // What is refused says of itself what it can; nobody vouches for who signed it.
+    // A refused response shows its own claims; its signer is not verified.
     let (code, object) = question.judge(&question.good().next_update(NOW - 1).build().unwrap(), &[]);
     assert_eq!((code, &object["reason"], &object["status"]), (20, &"expired".into(), &().into()));
     assert_eq!(object["next_update"], "2027-01-15T07:59:59Z");
@@ -242,7 +242,7 @@ fn delegates_from_outside_are_believed_and_not_stapled() {
     question.write("sibling.pem", pem::encode("CERTIFICATE", sibling.certificate().unwrap()));
     let bare = question.good_by(sibling).certificates::<&[u8]>(&[]).build().unwrap();
     assert_eq!(question.verdict_of(&bare, &["--extra-cert", "sibling.pem"]), "20 responder_missing_eku");
-    // A file without certificates decides nothing, and is told.
+    // A file without certificates decides nothing, and is reported.
     question.write("response", question.good().build().unwrap());
     let ended = question.verify(&["--extra-cert", "junk"]);
     assert!(ended.code == 0 && ended.err.contains("--extra-cert junk: no certificate: neither"), "{ended:?}");
@@ -356,7 +356,7 @@ fn streams_and_what_is_no_file() {
     let ended = with("-", "-", open("good"));
     assert!(ended.code == 2 && ended.err.contains("--response and --cert are both read from standard input"));
 
-    // Neither a FIFO that nobody writes to nor an endless device holds it up.
+    // Neither a FIFO without a writer nor an endless device delays it.
     let fifo = std::process::Command::new("mkfifo").arg(question.path("fifo")).status().unwrap();
     assert!(fifo.success());
     for name in ["fifo", "/dev/zero", "."] {
@@ -387,7 +387,7 @@ fn what_cannot_be_written_is_no_answer() {
     let full = run(fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
     assert_eq!(full.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&full.stderr).contains("cannot be written to standard output"));
-    // Nobody reads it: then the exit code is what counts.
+    // Without a reader, the exit code is what counts.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     assert_eq!(run(writer.into()).status.code(), Some(0));
@@ -452,7 +452,7 @@ fn help_teaches() {
     }
 }
 
-/// A name that somebody chose to mislead whoever reads the output.
+/// A name that misleads a reader of the output.
 #[test]
 fn names_do_not_break_out_of_their_lines() {
     let question = Question::new(KeyType::EcdsaP256);
