@@ -72,6 +72,15 @@ impl Connection {
         Ok(popped.map(|(_, queue)| String::from_utf8_lossy(&queue).into_owned()))
     }
 
+    /// Waits until this many replicas have everything that was written before.
+    pub(crate) async fn replicated(&self, wanted: u32, within: Duration) -> Result<(), RedisError> {
+        let mut wait = redis::cmd("WAIT");
+        // 0 would wait for ever.
+        wait.arg(wanted).arg(within.min(COMMAND).as_millis().max(1).to_string());
+        let have: u32 = wait.query_async(&mut self.commands.clone()).await?;
+        if have < wanted { Err(RedisError::NotReplicated { have, wanted }) } else { Ok(()) }
+    }
+
     /// All members of a set, read in parts: no command takes long. Members that come or go meanwhile may be missing.
     pub(crate) async fn all_members(&self, name: &str) -> Result<Vec<String>, RedisError> {
         self.scan("SSCAN", name, 1).await

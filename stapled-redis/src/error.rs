@@ -12,6 +12,14 @@ pub enum RedisError {
     /// The server cannot be reached, or refused the command.
     #[error("Redis: {0}")]
     Server(String),
+    /// Too few replicas have the last steps.
+    #[error("Redis: only {have} of {wanted} replicas confirmed the step in time; the primary has it")]
+    NotReplicated {
+        /// How many replicas have them.
+        have: u32,
+        /// How many should.
+        wanted: u32,
+    },
     /// The server answered something that the scheduler's script does not return.
     #[error("Redis answered something else than the scheduler's script: {0}")]
     Reply(&'static str),

@@ -33,7 +33,15 @@ const LONGEST_MILLIS: u64 = 1 << 50;
 pub struct RedisScheduler {
     shared: Arc<Shared>,
     patience: Duration,
+    replicas: Option<Replicas>,
     _listening: DropGuard,
+}
+
+/// How many replicas have a step before it counts, and how long that may take.
+#[derive(Clone, Copy, Debug)]
+struct Replicas {
+    count: u32,
+    within: Duration,
 }
 
 struct Shared {
@@ -57,7 +65,7 @@ impl RedisScheduler {
         let shared = Arc::new(Shared { connection, takers: Takers::default(), process });
         let end = CancellationToken::new();
         tokio::spawn(end.clone().run_until_cancelled_owned(listen(Arc::clone(&shared))));
-        Ok(RedisScheduler { shared, patience: PATIENCE, _listening: end.drop_guard() })
+        Ok(RedisScheduler { shared, patience: PATIENCE, replicas: None, _listening: end.drop_guard() })
     }
 
     /// Sets how long a taker waits at most before it looks again. Default: 10 seconds. Wake-ups that are lost with a
@@ -65,6 +73,14 @@ impl RedisScheduler {
     #[must_use]
     pub fn patience(self, patience: Duration) -> Self {
         RedisScheduler { patience, ..self }
+    }
+
+    /// Makes every step wait until this many replicas have it, for `within` at most (`WAIT`). Without this, a failover to a
+    /// replica loses the steps that were acknowledged shortly before. A step that too few replicas have fails, though the
+    /// primary took it.
+    #[must_use]
+    pub fn replicas(self, count: u32, within: Duration) -> Self {
+        RedisScheduler { replicas: Some(Replicas { count, within }), ..self }
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -264,7 +280,10 @@ impl Scheduler for RedisScheduler {
         }
         let mut reply = self.run(call).await?;
         match (reply.word(), step.release) {
-            ("done", _) => Ok(()),
+            ("done", _) => match self.replicas {
+                Some(Replicas { count, within }) => Ok(self.shared.connection.replicated(count, within).await?),
+                None => Ok(()),
+            },
             ("fenced", Some(lease)) => Err(fenced(lease)),
             ("unexpected", _) => {
                 let place: usize = reply.number()?;

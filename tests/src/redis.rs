@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -48,6 +48,11 @@ impl Redis {
         self.directory.path().join("socket")
     }
 
+    /// Its directory: what it keeps on disk, its log, its socket.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Its address, as clients write it.
     pub fn address(&self) -> String {
         format!("redis+unix://{}", self.socket().display())
@@ -59,10 +64,7 @@ impl Redis {
     ///
     /// Panics if the reply is an error.
     pub fn ask(&self, command: &[&str]) -> String {
-        let mut stream = UnixStream::connect(self.socket()).expect("redis-server");
-        let words: String = command.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
-        write!(stream, "*{}\r\n{words}", command.len()).expect("the command");
-        read_reply(&mut BufReader::new(stream)).expect("a reply")
+        ask(&self.socket(), command).unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
     /// The time on its clock.
@@ -126,7 +128,8 @@ fn run(directory: &TempDir, arguments: &[String]) -> Child {
     command.env("LD_PRELOAD", clock_library()).env("TEST_CLOCK", path.join("clock"));
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let process = command.spawn().unwrap_or_else(|error| panic!("redis-server: {error}"));
-    wait_until("redis-server listens", || UnixStream::connect(path.join("socket")).is_ok());
+    // It listens while it still loads what it kept.
+    wait_until("redis-server answers", || ask(&path.join("socket"), &["PING"]).is_ok_and(|reply| reply == "PONG"));
     process
 }
 
@@ -143,6 +146,13 @@ fn clock_library() -> PathBuf {
         (directory, library)
     });
     library.clone()
+}
+
+fn ask(socket: &Path, command: &[&str]) -> std::io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    let words: String = command.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+    write!(stream, "*{}\r\n{words}", command.len())?;
+    read_reply(&mut BufReader::new(stream))
 }
 
 /// Reads one reply of Redis (RESP 2).
@@ -162,6 +172,6 @@ fn read_reply(reply: &mut impl BufRead) -> std::io::Result<String> {
         }
         Some(b'*') => Ok((0..number()).map(|_| read_reply(reply)).collect::<Result<Vec<_>, _>>()?.join("\n")),
         Some(b'+' | b':') => Ok(line[1..].to_owned()),
-        _ => panic!("{line}"),
+        _ => Err(std::io::Error::other(line.to_owned())),
     }
 }

@@ -5,5 +5,7 @@
 mod conformance;
 mod crashes;
 mod cutting_proxy;
+mod durability;
+mod pipeline;
 mod recovery;
 mod waking;

@@ -151,3 +151,25 @@ async fn queues_are_plain_lists_that_other_programs_can_read() {
     assert_eq!(server.ask(&["ZRANGE", "{test}:delayed:issue", "0", "-1"]), "c");
     assert_eq!(server.ask(&["SMEMBERS", "{test}:queues"]), "issue");
 }
+
+#[tokio::test]
+async fn a_task_takes_little_memory() {
+    const COUNT: u64 = 10_000;
+    let server = Redis::start();
+    let scheduler = scheduler(&server).await;
+    let used = || -> u64 {
+        let info = server.ask(&["INFO", "memory"]);
+        info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap().trim().parse().unwrap()
+    };
+    let before = used();
+    // As many names as certificates have: the SHA-256 of the certificate and its issuer's key, in hexadecimal.
+    for first in (0..COUNT).step_by(1000) {
+        let step = (first..first + 1000).fold(Step::intake(), |step, number| {
+            step.put(task("renew/ocsp.example:80", &format!("{number:064x}")).due(Due::After(HOUR)))
+        });
+        scheduler.commit(step).await.unwrap();
+    }
+    let each = (used() - before) / COUNT;
+    println!("{each} bytes for each task that waits");
+    assert!(each < 1000, "{each}");
+}
