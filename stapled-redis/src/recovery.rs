@@ -49,7 +49,7 @@ pub struct Parked {
 impl RedisScheduler {
     /// Puts every task that is missing: those of subjects on record without a task, onto the queue that `queue_of` names for
     /// their state, and those that a queue has in no order, because a key was deleted or evicted. States for which
-    /// `queue_of` returns `None` wait for somebody outside and get no task.
+    /// `queue_of` returns `None` wait for a person or a client, and get no task.
     ///
     /// Every step of the scheduler is atomic, so there is nothing to recover after a crash alone: only after Redis lost writes,
     /// or after keys were changed by hand. Recovery is safe at any time, on several machines at once, and twice: each task is

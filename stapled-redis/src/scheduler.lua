@@ -1,7 +1,8 @@
 -- The procedures of the scheduler. Each call runs one of them, wholly or not at all.
 --
 -- KEYS[1] is the prefix in braces, a hash tag: on a Cluster, all keys of one scheduler are in one slot.
--- ARGV[1] is the name of the procedure, and the rest are its arguments, which it reads one after the other. `docs/redis.md` describes the keys.
+-- ARGV[1] is the name of the procedure, and the rest are its arguments, which it reads one after the other. The document
+-- `docs/redis.md` describes the keys.
 --
 -- Times are milliseconds. `now` is the wall clock of the server. `steady` advances with it but never goes back: delays and
 -- leases are measured by it, so that they do not last longer when the wall clock is set back.

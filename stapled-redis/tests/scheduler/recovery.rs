@@ -18,7 +18,7 @@ fn task(queue: &str, subject: &str) -> Task {
     Task::new(queue.into(), subject.into())
 }
 
-/// The owner's rule: each state names its queue; `waits` is for somebody outside.
+/// The owner's rule: each state names its queue; a subject in `waits` waits for a client.
 fn queue_of(state: &str) -> Option<Queue> {
     (state != "waits").then(|| Queue::from(state))
 }
@@ -29,7 +29,7 @@ fn found(recovered: &[Recovered]) -> Vec<(&str, &str)> {
     found
 }
 
-/// Six subjects: due, delayed, at an instant, leased, parked, and one that waits for somebody outside.
+/// Six subjects: due, delayed, at an instant, leased, parked, and one that waits for a client.
 async fn fill(scheduler: &RedisScheduler) {
     scheduler.configure(&"issue".into(), QueueRules::new().park_after(5)).await.unwrap();
     let intake = ["leased", "due", "delayed", "dated", "parked"].into_iter().fold(Step::intake(), |step, subject| {
@@ -90,7 +90,7 @@ async fn tasks_come_back_after_any_key_of_the_scheduler_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_state_that_waits_for_somebody_outside_gets_no_task() {
+async fn a_state_that_waits_for_a_client_gets_no_task() {
     let server = Redis::start();
     let scheduler = scheduler(&server).await;
     let step = Step::intake().record(Record::new("a".into(), "waits")).record(Record::new("b".into(), "issue"));
