@@ -6,6 +6,8 @@ mod conformance;
 mod crashes;
 mod cutting_proxy;
 mod durability;
+mod kills;
+mod nine_ways;
 mod pipeline;
 mod recovery;
 mod waking;
