@@ -51,9 +51,11 @@ async fn way_2_no_crash_is_between_the_new_state_and_the_next_queue() {
     let scheduler = scheduler(&server).await;
     put(&scheduler, task("makechallenge", "s")).await;
     let lease = take(&scheduler, "makechallenge").await;
-    let calls =
-        || server.ask(&["INFO", "commandstats"]).lines().filter(|line| line.starts_with("cmdstat_eval")).count();
-    println!("{}", server.ask(&["INFO", "commandstats"]));
+    let calls = || {
+        let statistics = server.ask(&["INFO", "commandstats"]);
+        let line = statistics.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap();
+        line.split(['=', ',']).nth(1).unwrap().parse::<u64>().unwrap()
+    };
     let before = calls();
     let step = Step::finish(&lease).record(Record::new("s".into(), "testchallenge")).put(task("testchallenge", "s"));
     scheduler.commit(step).await.unwrap();
