@@ -69,6 +69,7 @@ pub use io::http::HttpFetcher;
 pub use issuers::IssuerStore;
 pub use once::{OnceError, staple_once};
 pub use stapled_ocsp::{
-    Weak, bundle, certificate, chain, describe, exchange, hash, lookup, ocsp, reason, refresh, staple, time,
+    Weak, bundle, certificate, chain, describe, exchange, hash, hexadecimal, lookup, ocsp, reason, refresh, staple,
+    time,
 };
 pub use stapler::Stapler;

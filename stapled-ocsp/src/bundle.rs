@@ -1,14 +1,14 @@
 //! Reads the certificates in a file's bytes: PEM bundles in any order, with or without a private key, and DER.
 
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::pem::{Error as PemError, PemObject};
 
 use crate::certificate::{Certificate, CertificateError};
 use crate::der::{Reader, SEQUENCE};
-use crate::pkcs7;
+use crate::{pem, pkcs7};
 
-const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
-const END: &[u8] = b"-----END CERTIFICATE-----";
+const BEGIN: &[u8] = pem::BEGIN.as_bytes();
+const END: &[u8] = pem::END.as_bytes();
 /// The beginning of every PEM section, including that of a private key.
 const ANY_BEGIN: &[u8] = b"-----BEGIN ";
 /// The error of a PEM section that another section interrupts.
@@ -132,6 +132,11 @@ impl Bundle {
         }
     }
 
+    /// Whether a certificate in PEM begins in `bytes`.
+    pub fn is_pem(bytes: &[u8]) -> bool {
+        find(bytes, BEGIN).is_some()
+    }
+
     /// The certificate that a server would present: the first certificate that is not a CA's.
     pub fn end_entity(&self) -> Option<&Certificate> {
         self.certificates.iter().find(|certificate| !certificate.is_ca())
@@ -181,11 +186,11 @@ impl<'a> Iterator for Sections<'a> {
 }
 
 /// The error in a PEM section, without any of the section's contents: a misplaced line may belong to a private key.
-fn in_words(error: &pem::Error) -> &'static str {
+fn in_words(error: &PemError) -> &'static str {
     match error {
-        pem::Error::IllegalSectionStart { .. } => "text follows the BEGIN line on the same line",
-        pem::Error::MissingSectionEnd { .. } => "the END line is not a line of its own",
-        pem::Error::Base64Decode(_) => "not base64",
+        PemError::IllegalSectionStart { .. } => "text follows the BEGIN line on the same line",
+        PemError::MissingSectionEnd { .. } => "the END line is not a line of its own",
+        PemError::Base64Decode(_) => "not base64",
         _ => "not PEM",
     }
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use self::issuance::Issuance;
 use crate::bundle::{Bundle, BundleError};
-use crate::certificate::{Certificate, CertificateError, hex_upper};
+use crate::certificate::{Certificate, CertificateError};
 use crate::hash::Sha256;
+use crate::hexadecimal::hex_upper;
 use crate::ocsp::{CertId, CertIdHash, OcspResponse};
 use crate::reason::ReasonCode;
 use crate::subject::Subject;

@@ -5,7 +5,8 @@
 //!
 //! # Modules, from the ground up
 //!
-//! - [`time`], [`reason`], [`subject`], [`hash`]: instants, reason codes, the identity of a certificate, SHA-256.
+//! - [`time`], [`hexadecimal`], [`reason`], [`subject`], [`hash`]: instants, digits, reason codes, the identity of a
+//!   certificate, SHA-256.
 //! - [`ocsp`], [`certificate`], [`bundle`], [`chain`]: the objects on the wire and on disk, not verified.
 //! - [`lookup`]: where a server looks for the issuer of a certificate.
 //! - [`staple`]: the judgement. A [`Judge`](staple::Judge) is the only origin of a [`Staple`](staple::Staple).
@@ -24,9 +25,11 @@ pub mod describe;
 #[cfg(feature = "request")]
 pub mod exchange;
 pub mod hash;
+pub mod hexadecimal;
 pub mod lookup;
 pub mod ocsp;
 mod oid;
+mod pem;
 mod pkcs7;
 mod provider;
 pub mod reason;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::der::hex_upper;
+use crate::hexadecimal::hex_upper;
 
 /// The longest object identifier that is shown, in bytes. Peers choose them, and they go into messages. Registered ones
 /// have up to about twenty bytes.

@@ -8,6 +8,7 @@ use clap::Args;
 use stapled_core::bundle::Bundle;
 use stapled_core::certificate::Certificate;
 use stapled_core::clock::{Clock, SystemClock};
+use stapled_core::hexadecimal::Hexadecimal;
 use stapled_core::reason::ReasonCode;
 use stapled_core::time::Timestamp;
 use stapled_core::verdict::{Question, Verdict};
@@ -150,12 +151,7 @@ fn unix_time(text: &str) -> Result<i64, &'static str> {
 
 fn nonce(text: &str) -> Result<Bytes, &'static str> {
     let malformed = "an even number of hexadecimal digits is needed, at least two";
-    let octet = |pair: &[u8]| {
-        let digits = std::str::from_utf8(pair).ok().filter(|pair| pair.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
-        u8::from_str_radix(digits, 16).ok().filter(|_| pair.len() == 2)
-    };
-    let octets: Option<Vec<u8>> = text.as_bytes().chunks(2).map(octet).collect();
-    octets.filter(|octets| !octets.is_empty()).map(Bytes::from).ok_or(malformed)
+    Hexadecimal::decode(text).filter(|octets| !octets.is_empty()).map(Bytes::from).ok_or(malformed)
 }
 
 #[cfg(test)]

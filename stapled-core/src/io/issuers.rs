@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use crate::certificate::Certificate;
+use crate::hexadecimal::Hexadecimal;
 use crate::issuers::IssuerStore;
 
 /// The largest file that is read. A larger one was not written here.
@@ -44,7 +45,7 @@ impl IssuerStore for IssuerDirectory {
     }
 
     fn keep(&self, issuer: &Certificate) -> io::Result<()> {
-        let fingerprint: String = issuer.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect();
+        let fingerprint = format!("{:x}", Hexadecimal::of(&issuer.fingerprint()));
         let path = self.directory.join(format!("{fingerprint}.der"));
         if path.exists() {
             return Ok(());

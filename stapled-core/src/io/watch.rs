@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::files::codes;
+use crate::io::certificate_file::{STAPLE, TEMPORARY};
 use crate::source::{SourceError, SourceProblem};
 
 /// The pause after which a burst of events counts as over.
@@ -353,7 +354,7 @@ impl Signal {
 pub(crate) fn is_noise(path: &Path) -> bool {
     let Some(name) = path.file_name() else { return false };
     let name = name.as_encoded_bytes();
-    name.ends_with(b".ocsp") || name.starts_with(b".") && name.ends_with(b".tmp")
+    name.ends_with(STAPLE.as_bytes()) || name.starts_with(b".") && name.ends_with(TEMPORARY.as_bytes())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

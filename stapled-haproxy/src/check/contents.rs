@@ -8,11 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use rustix::fs::Access;
-use rustix::io::Errno;
 use stapled_core::bundle::{Bundle, BundleError};
 use stapled_core::certificate::Certificate;
 use stapled_core::io::certificate_file::{Around, ChainReader, ReadError, read_file};
-use stapled_core::io::file::{codes, read_existing};
+use stapled_core::io::file::{WriteFault, read_existing};
 use stapled_core::lookup::search::Surroundings;
 use stapled_core::reason::ReasonCode;
 use stapled_core::source::{Material, Sighting};
@@ -118,14 +117,8 @@ fn unreadable(file: &str, error: ReadError) -> CertificateProblem {
 
 /// Why this user can make no file in a directory, without trying it.
 pub(super) fn unwritable(directory: &Path) -> Option<Unwritable> {
-    let error = rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK).err()?;
-    let code = match error {
-        Errno::ACCESS | Errno::PERM => codes::NO_PERMISSION,
-        Errno::ROFS => codes::READ_ONLY,
-        Errno::NOENT | Errno::NOTDIR => codes::DIRECTORY_MISSING,
-        _ => codes::UNWRITABLE,
-    };
-    Some(Unwritable { directory: directory.to_owned(), code, error: io::Error::from(error).to_string() })
+    let error = io::Error::from(rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK).err()?);
+    Some(Unwritable { directory: directory.to_owned(), code: WriteFault::of(&error).code(), error: error.to_string() })
 }
 
 fn read_staple(path: &Path) -> StapleFile {

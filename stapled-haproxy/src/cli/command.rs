@@ -5,9 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use stapled_core::certificate::Certificate;
+use stapled_core::hexadecimal::Hexadecimal;
 use stapled_core::staple::Staple;
 
-use crate::cli::encoding::{hexadecimal, pem};
 use crate::cli::framing::Ending;
 use crate::cli::name::CliName;
 use crate::cli::payload::Payload;
@@ -44,13 +44,13 @@ impl Command {
 
     /// Shows the response that a process has for a CertID, in base64 if the process can (HAProxy 2.8 and later).
     pub(crate) fn show_response(cert_id: &[u8], process: &Process) -> Self {
-        let cert_id = hexadecimal(cert_id);
+        let cert_id = Hexadecimal::of(cert_id);
         match process.shows_bytes() {
             true => {
-                let command = Self::line(&format!("show ssl ocsp-response base64 {cert_id}"));
+                let command = Self::line(&format!("show ssl ocsp-response base64 {cert_id:x}"));
                 Command { ending: Ending::Line, ..command }
             }
-            false => Self::line(&format!("show ssl ocsp-response {cert_id}")),
+            false => Self::line(&format!("show ssl ocsp-response {cert_id:x}")),
         }
     }
 
@@ -96,7 +96,7 @@ impl Command {
 
     /// Adds the issuer of a certificate to a transaction.
     pub(crate) fn set_issuer(name: &CliName, issuer: &Certificate) -> Self {
-        Self::with_payload(&format!("set ssl cert {}.issuer", name.escaped()), &pem(issuer.as_der()))
+        Self::with_payload(&format!("set ssl cert {}.issuer", name.escaped()), issuer.to_pem().trim_end())
     }
 
     /// Commits the transaction about a certificate.
@@ -158,7 +158,8 @@ mod tests {
     #[test]
     fn a_payload_ends_with_an_empty_line_and_has_no_other() {
         for length in [0, 1, 48, 49, 96, 1000] {
-            let command = Command::with_payload("set ssl cert a.pem.issuer", &pem(&vec![7; length]));
+            let command =
+                Command::with_payload("set ssl cert a.pem.issuer", Certificate::pem_of(&vec![7; length]).trim_end());
             let text = String::from_utf8(command.bytes().to_vec()).expect("text");
             assert_eq!(text.find("\n\n"), Some(text.len() - 2), "{text}");
             assert_eq!(command.payload_lines(), text.lines().count() - 1);

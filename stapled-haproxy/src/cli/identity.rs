@@ -1,8 +1,7 @@
 //! How HAProxy identifies a certificate: by serial number and SHA-1 fingerprint, both in hexadecimal.
 
 use stapled_core::certificate::Certificate;
-
-use crate::cli::encoding::hexadecimal;
+use stapled_core::hexadecimal::Hexadecimal;
 
 /// The serial number and the fingerprint of a certificate, as HAProxy writes them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,5 +31,5 @@ pub(crate) fn plain_serial(serial: &str) -> String {
 
 /// Bytes in hexadecimal, in upper case, as HAProxy writes serial numbers and fingerprints.
 fn upper(bytes: &[u8]) -> String {
-    hexadecimal(bytes).to_ascii_uppercase()
+    format!("{:X}", Hexadecimal::of(bytes))
 }

@@ -1,6 +1,6 @@
 //! HAProxy's command line: addresses, connections, commands, and replies as enums.
 //!
-//! From the bottom up: `encoding`, `level`, `name`, `identity`, `process`, `quoted` and `withdrawal_token` are the words;
+//! From the bottom up: `level`, `name`, `identity`, `process`, `quoted` and `withdrawal_token` are the words;
 //! `transactions` and `payload` limit the commands; `command` makes the bytes to send, `framing` finds the end of a reply,
 //! and `reply` reads its meaning; `error` has every failure, and `failure` a failure with its socket; `address`, `route` and
 //! `connection` do the exchange.
@@ -8,7 +8,6 @@
 pub(crate) mod address;
 pub(crate) mod command;
 pub(crate) mod connection;
-pub(crate) mod encoding;
 pub(crate) mod error;
 pub(crate) mod failure;
 pub(crate) mod framing;

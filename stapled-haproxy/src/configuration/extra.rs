@@ -1,5 +1,11 @@
 //! The files that HAProxy looks for beside a certificate (`ssl-load-extra-files`, `ssl-load-extra-del-ext`).
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use stapled_core::io::certificate_file::{issuer_file_of, staple_file_of};
+
 use super::blocks::Read;
 
 /// A set of kinds of files.
@@ -71,22 +77,26 @@ impl ExtraFiles {
     /// The file where HAProxy looks for the response of a certificate.
     pub(crate) fn staple(&self, certificate: &[u8]) -> Option<Vec<u8>> {
         // A file too many is better than a start without staples.
-        self.perhaps.staple.then(|| self.beside(certificate, b".ocsp"))
+        self.perhaps.staple.then(|| beside(self.stem(certificate), staple_file_of))
     }
 
     /// The file where HAProxy looks for the issuer of a certificate.
     pub(crate) fn issuer(&self, certificate: &[u8]) -> Option<Vec<u8>> {
         // Only if it is certain: HAProxy does not start with a response whose issuer it does not find.
-        self.surely.issuer.then(|| self.beside(certificate, b".issuer"))
+        self.surely.issuer.then(|| beside(self.stem(certificate), issuer_file_of))
     }
 
-    fn beside(&self, certificate: &[u8], extension: &[u8]) -> Vec<u8> {
-        let stem = match certificate.strip_suffix(b".crt") {
+    /// The name that the names of the files beside a certificate are made from.
+    fn stem<'a>(&self, certificate: &'a [u8]) -> &'a [u8] {
+        match certificate.strip_suffix(b".crt") {
             Some(stem) if self.without_extension => stem,
             _ => certificate,
-        };
-        [stem, extension].concat()
+        }
     }
+}
+
+fn beside(stem: &[u8], name_of: fn(&Path) -> PathBuf) -> Vec<u8> {
+    name_of(Path::new(OsStr::from_bytes(stem))).into_os_string().into_vec()
 }
 
 #[cfg(test)]

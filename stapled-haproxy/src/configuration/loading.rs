@@ -2,7 +2,9 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use stapled_core::io::certificate_file::is_beside_certificate;
 
 use super::crt_list::entry;
 use super::disk::{Kind, Text};
@@ -19,8 +21,6 @@ const MAX_CERTIFICATES: usize = 1_000_000;
 const MAX_AWAITED: usize = 20_000;
 /// The extensions of a bundle's certificates: one for each kind of key.
 const BUNDLE: [&[u8]; 3] = [b".dsa", b".ecdsa", b".rsa"];
-/// The extensions of files in a certificate directory that are no certificates.
-const BESIDE: [&[u8]; 4] = [b".issuer", b".ocsp", b".sctl", b".key"];
 
 impl Reading<'_> {
     /// `crt` and `default-crt` of a `bind` line: a file, a directory, a bundle, or a certificate of a store.
@@ -168,7 +168,7 @@ impl Reading<'_> {
             }
         };
         for entry in entries {
-            if entry.starts_with(b".") || BESIDE.iter().any(|suffix| entry.ends_with(suffix)) {
+            if entry.starts_with(b".") || is_beside_certificate(Path::new(OsStr::from_bytes(&entry))) {
                 continue;
             }
             let name = [name, b"/", &entry].concat();

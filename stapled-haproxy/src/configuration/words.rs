@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use stapled_core::hexadecimal::Hexadecimal;
+
 use super::line_problem::DoubtKind;
 
 /// The number of words of one line that are read; HAProxy itself takes 64.
@@ -149,9 +151,8 @@ impl Cutter<'_> {
             Some(b'n') => (b'\n', 1),
             Some(b'r') => (b'\r', 1),
             Some(b'x') => {
-                let digit = |at: usize| self.rest.get(at).and_then(|&byte| char::from(byte).to_digit(16));
-                let (Some(high), Some(low)) = (digit(1), digit(2)) else { return Err(LineError::Hexadecimal) };
-                (u8::try_from(high * 16 + low).map_err(|_| LineError::Hexadecimal)?, 3)
+                let bytes = self.rest.get(1..3).and_then(Hexadecimal::decode);
+                (bytes.and_then(|bytes| bytes.first().copied()).ok_or(LineError::Hexadecimal)?, 3)
             }
             _ => (b'\\', 0),
         };

@@ -12,7 +12,6 @@ use stapled_core::bundle::Bundle;
 use stapled_core::certificate::Certificate;
 use stapled_core::io::certificate_file::{ReadError, read_file};
 
-use crate::cli::encoding::pem;
 use crate::cli::identity::{Identity, plain_serial};
 use crate::cli::reply::certificate::Loaded;
 use crate::running::stamp::Stamp;
@@ -32,7 +31,7 @@ impl Chain {
     /// The certificates as PEM.
     pub(crate) fn to_pem(&self) -> Vec<u8> {
         let all = std::iter::once(&self.end_entity).chain(&self.others);
-        all.flat_map(|der| format!("{}\n", pem(der)).into_bytes()).collect()
+        all.flat_map(|der| Certificate::pem_of(der).into_bytes()).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
 use super::x509::{Certificate, is_known_here};
-use crate::der::hex_upper;
+use crate::hexadecimal::hex_upper;
 use crate::{oid, signature};
 
 /// A certificate in words. The texts come from the certificate unchanged, so they may have control characters in them.

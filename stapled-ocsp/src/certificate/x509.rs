@@ -13,6 +13,7 @@ use crate::der::{
 };
 use crate::hash::Sha256;
 use crate::oid;
+use crate::pem;
 use crate::provider;
 use crate::shape;
 use crate::signature::{self, PublicKey, SignatureError, Verified};
@@ -287,6 +288,16 @@ impl Certificate {
     /// The bits of the public key, from which CertIDs and byKey ResponderIDs are hashed.
     pub fn public_key(&self) -> &[u8] {
         self.part(&self.key)
+    }
+
+    /// The certificate as PEM, with a line feed at its end.
+    pub fn to_pem(&self) -> String {
+        Certificate::pem_of(&self.der)
+    }
+
+    /// The DER of a certificate as PEM, with a line feed at its end.
+    pub fn pem_of(der: &[u8]) -> String {
+        pem::certificate(der)
     }
 
     /// The serial number: the contents bytes of the INTEGER in their shortest form, the most significant byte first.

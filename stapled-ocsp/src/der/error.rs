@@ -6,6 +6,7 @@ use super::tags::{
     BIT_STRING, BOOLEAN, ENUMERATED, Element, GENERALIZED_TIME, INTEGER, NULL, OCTET_STRING, OID, SEQUENCE, SET,
     UTC_TIME,
 };
+use crate::hexadecimal::Hexadecimal;
 
 /// The most octets of a time in a message. A time with fraction and offset has about twenty. The limit keeps errors
 /// small, because every read returns a `Result` with one.
@@ -127,8 +128,7 @@ impl fmt::Display for Found {
 
 fn hexadecimal(f: &mut fmt::Formatter<'_>, bytes: &[u8], rest: &str) -> fmt::Result {
     f.write_str(if bytes.is_empty() { " without contents" } else { " " })?;
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02X}"))?;
-    f.write_str(rest)
+    write!(f, "{:X}{rest}", Hexadecimal::of(bytes))
 }
 
 /// Formats a tag by its name.

@@ -10,8 +10,7 @@ mod tags;
 pub use error::DerError;
 pub(crate) use error::{at, item};
 pub(crate) use reader::{
-    Numbers, Reader, check_framing, check_shortest, element, hex_upper, integer_hex, shortest_integer, version,
-    whole_bytes,
+    Numbers, Reader, check_framing, check_shortest, element, integer_hex, shortest_integer, version, whole_bytes,
 };
 pub(crate) use tags::{
     BIT_STRING, BOOLEAN, ENUMERATED, Element, GENERALIZED_TIME, IA5_STRING, INTEGER, NULL, NUMERIC_STRING,

@@ -2,6 +2,7 @@
 
 use super::error::DerError;
 use super::tags::{BIT_STRING, BOOLEAN, ENUMERATED, Element, INTEGER, NULL, OID, context};
+use crate::hexadecimal::hex_upper;
 
 /// The deepest nesting of elements. Real responses with an embedded certificate reach about 12.
 const MAX_DEPTH: usize = 24;
@@ -244,15 +245,6 @@ pub(crate) fn integer_hex(contents: &[u8]) -> String {
         }
         contents => hex_upper(contents),
     }
-}
-
-/// Formats bytes in hexadecimal, in upper case.
-pub(crate) fn hex_upper(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02X}"); // writing to a String cannot fail
-        out
-    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! A response, a request or a certificate as text.
 
-use crate::certificate::{self, hex_upper};
+use crate::certificate;
 use crate::chain::CertChain;
+use crate::hexadecimal::hex_upper;
 use crate::ocsp::request::RequestContents;
 use crate::ocsp::response::{BasicResponse, ResponderId};
 use crate::ocsp::{self, CertId, CertIdHash, CertStatus, OcspResponse};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::hexadecimal::Hexadecimal;
+
 /// The longest content type that is shown, in characters.
 const MAX_TYPE: usize = 100;
 /// The longest beginning of a text that is shown, in characters.
@@ -67,7 +69,11 @@ impl NotOcsp {
                 format!("\"{}{more}\"", escaped(text, MAX_TEXT))
             }
             None => {
-                let bytes = head.iter().take(MAX_BYTES).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>();
+                let bytes = head
+                    .iter()
+                    .take(MAX_BYTES)
+                    .map(|byte| format!("{:x}", Hexadecimal::of(&[*byte])))
+                    .collect::<Vec<_>>();
                 format!("the bytes {}", bytes.join(" "))
             }
         };

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use super::cert_id::CertId;
-use crate::certificate::{hex_upper, name_in_full};
+use crate::certificate::name_in_full;
 use crate::der::{
     self, DerError, ENUMERATED, Element, GENERALIZED_TIME, Numbers, OCTET_STRING, OID, Reader, SEQUENCE, at, context,
     item,
 };
+use crate::hexadecimal::hex_upper;
 use crate::shape;
 use crate::signature;
 use crate::time::Timestamp;

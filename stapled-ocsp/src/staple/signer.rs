@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 
 use super::refusal::Refusal;
 use super::verified::JudgePolicy;
-use crate::certificate::{Certificate, CertificateError, hex_upper, same_name};
+use crate::certificate::{Certificate, CertificateError, same_name};
 use crate::chain::CertChain;
+use crate::hexadecimal::hex_upper;
 use crate::ocsp::CertIdHash;
 use crate::ocsp::response::{BasicResponse, ResponderId};
 use crate::shape::subject_and_key;

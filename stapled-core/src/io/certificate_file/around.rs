@@ -13,7 +13,6 @@ use crate::source::issuer::{IssuerChains, IssuerLookup};
 
 /// The largest number of files that are read of a directory with chains.
 const MAX_CHAINS: usize = 10_000;
-const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// The files around a certificate's file.
 #[derive(Debug, Default)]
@@ -58,7 +57,7 @@ impl Around {
         };
         let bytes = read_file(&file).ok();
         let bundle = bytes.as_ref().and_then(|bytes| Bundle::read(bytes).ok());
-        let is_pem = bytes.is_some_and(|bytes| bytes.windows(PEM.len()).any(|part| part == PEM));
+        let is_pem = bytes.is_some_and(|bytes| Bundle::is_pem(&bytes));
         let is_whole = bundle.as_ref().is_some_and(|bundle| bundle.broken.iter().all(|(number, _)| *number != 1));
         let beside: Vec<_> = bundle.into_iter().flat_map(|bundle| bundle.certificates).map(&shared).collect();
         let first = beside.first().filter(|_| is_pem && is_whole).cloned();

@@ -6,5 +6,7 @@ mod names;
 mod read;
 
 pub use around::{Around, ChainReader, IssuerFile};
-pub use names::{issuer_file_of, staple_file_of};
+#[cfg(feature = "files")]
+pub(crate) use names::{STAPLE, TEMPORARY, with_suffix};
+pub use names::{is_beside_certificate, issuer_file_of, staple_file_of};
 pub use read::{ReadError, read_file};

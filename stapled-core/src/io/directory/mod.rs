@@ -4,7 +4,7 @@ mod ignore;
 mod settings;
 mod walk;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -15,16 +15,13 @@ use self::ignore::Ignore;
 use self::settings::Settings;
 use self::walk::Walk;
 use crate::clock::{Clock, SystemClock};
+use crate::io::certificate_file::is_beside_certificate;
 use crate::io::heard::heard;
 use crate::io::stamp::Memory;
 use crate::io::watch::Watches;
 use crate::source::{CertSource, Scan, SourceError};
 
 pub(crate) mod codes;
-
-/// Extensions of files beside a certificate. They never count as certificates, even if
-/// [`extensions`](DirectorySource::extensions) names them.
-const NEVER: [&str; 4] = ["issuer", "ocsp", "key", "sctl"];
 
 /// A source of certificates: one file, or a directory.
 ///
@@ -81,7 +78,8 @@ impl DirectorySource {
         self.edit().extensions = extensions
             .into_iter()
             .map(|extension| extension.as_ref().trim_start_matches('.').to_ascii_lowercase())
-            .filter(|extension| !extension.is_empty() && !NEVER.contains(&extension.as_str()))
+            // Files beside a certificate never count as certificates.
+            .filter(|extension| !extension.is_empty() && !is_beside_certificate(Path::new(&format!(".{extension}"))))
             .collect();
         self
     }

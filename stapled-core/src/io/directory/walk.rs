@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::codes;
 use super::settings::Settings;
 use crate::hash::Sha256;
+use crate::hexadecimal::Hexadecimal;
 use crate::io::certificate_file::issuer_file_of;
 use crate::io::stamp::Memory;
 use crate::io::watch::{FileId, Session, file_id};
@@ -282,7 +283,7 @@ fn name_of(path: &Path) -> Arc<str> {
         Some(name) => name.into(),
         None => {
             let hash = Sha256::of(path.as_os_str().as_bytes());
-            let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            let hash = format!("{:x}", Hexadecimal::of(hash.get(..8).unwrap_or(&hash)));
             format!("{}#{hash}", path.to_string_lossy()).into()
         }
     }

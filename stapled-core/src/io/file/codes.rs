@@ -13,12 +13,12 @@ pub const WRONG_ISSUER_FIRST: ReasonCode = ReasonCode::new("wrong_issuer_first")
 /// The disk or the user's quota is full.
 pub(crate) const DISK_FULL: ReasonCode = ReasonCode::new("disk_full");
 /// The file system is read-only.
-pub const READ_ONLY: ReasonCode = ReasonCode::new("read_only");
+pub(crate) const READ_ONLY: ReasonCode = ReasonCode::new("read_only");
 /// This user may not write to the directory.
-pub const NO_PERMISSION: ReasonCode = ReasonCode::new("no_permission");
+pub(crate) const NO_PERMISSION: ReasonCode = ReasonCode::new("no_permission");
 /// The directory does not exist.
-pub const DIRECTORY_MISSING: ReasonCode = ReasonCode::new("directory_missing");
+pub(crate) const DIRECTORY_MISSING: ReasonCode = ReasonCode::new("directory_missing");
 /// The process or the system has no free file descriptor.
 pub(crate) const TOO_MANY_OPEN_FILES: ReasonCode = ReasonCode::new("too_many_open_files");
 /// The file cannot be written for another reason.
-pub const UNWRITABLE: ReasonCode = ReasonCode::new("unwritable");
+pub(crate) const UNWRITABLE: ReasonCode = ReasonCode::new("unwritable");

@@ -1,6 +1,7 @@
 //! Staples in files, which servers read when they start.
 
 mod blocking;
+mod fault;
 mod look;
 mod place;
 mod write;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+pub use self::fault::WriteFault;
 pub use self::place::staple_path;
 
 use self::blocking::{Abandoned, blocking};
@@ -26,9 +28,9 @@ use self::write::{Sweeper, write};
 use super::stamp::Stat;
 use crate::chain::CertChain;
 use crate::hash::Sha256;
-use crate::io::certificate_file::staple_file_of;
+use crate::hexadecimal::Hexadecimal;
+use crate::io::certificate_file::{staple_file_of, with_suffix};
 use crate::lookup::IssuerPlace;
-use crate::reason::ReasonCode;
 use crate::sink::lost::Change;
 use crate::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use crate::staple::Staple;
@@ -312,8 +314,8 @@ impl Inner {
         let mut path = directory.join(staple_file_of(Path::new(file_name)));
         if state.taken.contains(&path) {
             let hash = Sha256::of(certificate.as_os_str().as_bytes());
-            let hash: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-            path = directory.join(place::with_suffix(Path::new(file_name), &format!(".{hash}.ocsp")));
+            let hash = format!("{:x}", Hexadecimal::of(hash.get(..6).unwrap_or(&hash)));
+            path = directory.join(staple_file_of(&with_suffix(Path::new(file_name), &format!(".{hash}"))));
         }
         state.taken.insert(path.clone());
         state.apart.insert(certificate.to_owned(), path.clone());
@@ -476,30 +478,17 @@ fn no_file(name: &str) -> Delivered {
 
 fn describe(path: &Path, done: &str, error: &io::Error) -> SinkError {
     let parent = path.parent().unwrap_or(path).display();
-    let (code, remedy): (ReasonCode, String) = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            (codes::DISK_FULL, format!("make room in {parent}"))
+    let fault = WriteFault::of(error);
+    let remedy = match fault {
+        WriteFault::DiskFull => format!("make room in {parent}"),
+        WriteFault::ReadOnly => format!("make {parent} writable, or choose another directory"),
+        WriteFault::NoPermission => format!("let this user write to {parent}"),
+        WriteFault::DirectoryMissing => format!("create {parent}"),
+        WriteFault::TooManyOpenFiles => {
+            "raise the limit of open files (LimitNOFILE= of a systemd unit, ulimit -n)".to_owned()
         }
-        io::ErrorKind::ReadOnlyFilesystem => {
-            (codes::READ_ONLY, format!("make {parent} writable, or choose another directory"))
-        }
-        io::ErrorKind::PermissionDenied => (codes::NO_PERMISSION, format!("let this user write to {parent}")),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-            (codes::DIRECTORY_MISSING, format!("create {parent}"))
-        }
-        _ if is_out_of_descriptors(error) => {
-            let remedy = "raise the limit of open files (LimitNOFILE= of a systemd unit, ulimit -n)";
-            (codes::TOO_MANY_OPEN_FILES, remedy.to_owned())
-        }
-        _ => (codes::UNWRITABLE, format!("see to {parent}")),
+        WriteFault::Other => format!("see to {parent}"),
     };
+    let code = fault.code();
     SinkError::Unreachable { code, what: format!("{} cannot be {done}: {error}; {remedy}", path.display()) }
-}
-
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    // An error about a temporary file does not carry the system's error number, so another open reads it.
-    let asked_again = || File::open("/").err()?.raw_os_error();
-    matches!(error.raw_os_error().or_else(asked_again), Some(ENFILE | EMFILE))
 }

@@ -1,6 +1,5 @@
 //! The path of a certificate's staple.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::io::certificate_file::staple_file_of;
@@ -47,11 +46,4 @@ impl Place<'_> {
     pub(super) fn is_barred(&self) -> bool {
         matches!(self, Place::NotBeside { .. } | Place::NotTaken { .. })
     }
-}
-
-/// The whole file name with a suffix: `x.pem` gives `x.pem.ocsp`.
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
 }

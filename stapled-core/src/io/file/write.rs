@@ -11,9 +11,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
+use crate::io::certificate_file::{STAPLE, TEMPORARY};
 use crate::time::Timestamp;
 
-const TEMPORARY: &[u8] = b".tmp";
 /// The age at which a half-written file counts as abandoned. No delivery waits this long; one that did would fail and
 /// be retried.
 const STALE: Duration = Duration::from_secs(120);
@@ -32,7 +32,7 @@ pub(super) fn write(path: &Path, contents: &[u8], certificate: &Path) -> io::Res
     prefix.push(path.file_name().unwrap_or_default());
     prefix.push(".");
     // Other users cannot read the file until it has its mode. It removes itself unless it is renamed.
-    let mut file = tempfile::Builder::new().prefix(&prefix).suffix(".tmp").tempfile_in(directory)?;
+    let mut file = tempfile::Builder::new().prefix(&prefix).suffix(TEMPORARY).tempfile_in(directory)?;
     file.write_all(contents)?;
     // A symbolic link is replaced, and its mode and owner do not apply to the new file.
     let before = fs::symlink_metadata(path).ok().filter(Metadata::is_file);
@@ -82,13 +82,14 @@ impl Sweeper {
 }
 
 fn sweep(directory: &Path, now: Timestamp) -> io::Result<()> {
+    let of_staple = format!("{STAPLE}.");
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.as_bytes();
         let is_temporary = name.starts_with(b".")
-            && name.ends_with(TEMPORARY)
-            && name.windows(b".ocsp.".len()).any(|window| window == b".ocsp.");
+            && name.ends_with(TEMPORARY.as_bytes())
+            && name.windows(of_staple.len()).any(|window| window == of_staple.as_bytes());
         if is_temporary
             && let Ok(metadata) = entry.metadata()
             && metadata.is_file()

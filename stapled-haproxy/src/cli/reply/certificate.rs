@@ -1,5 +1,7 @@
 //! The replies about certificates: to `show ssl cert NAME`, and to `show ssl cert`, which lists all names.
 
+use stapled_core::hexadecimal::Hexadecimal;
+
 use crate::cli::identity::Identity;
 use crate::cli::reply::refusal::{MayBeLocked, is_listing_denied, is_locked};
 
@@ -92,7 +94,7 @@ pub(crate) fn show(reply: &str) -> ShowReply {
     for line in text.lines() {
         // This part follows even if HAProxy ends the part before it in the middle of a line.
         if let Some((_, key)) = line.split_once("OCSP Response Key:") {
-            loaded.response_key = bytes_of(key.trim()).unwrap_or_default();
+            loaded.response_key = Hexadecimal::decode(key.trim()).unwrap_or_default();
             continue;
         }
         let Some((key, value)) = line.split_once(": ") else { continue };
@@ -137,21 +139,6 @@ pub(crate) fn listed_name(line: &str) -> Option<&str> {
 /// The name of the certificate that an open transaction changes, in a line of the list.
 fn name_in_transaction(line: &str) -> Option<&str> {
     line.strip_prefix('*').filter(|name| !name.is_empty())
-}
-
-/// The bytes of hexadecimal digits.
-fn bytes_of(hex: &str) -> Option<Vec<u8>> {
-    if !hex.len().is_multiple_of(2) || !hex.is_ascii() {
-        return None;
-    }
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    hex.as_bytes()
-        .chunks(2)
-        .map(|pair| match pair {
-            [high, low] => Some(digit(high)? << 4 | digit(low)?),
-            _ => None,
-        })
-        .collect()
 }
 
 impl MayBeLocked for ShowReply {
@@ -203,9 +190,6 @@ mod tests {
 
     #[test]
     fn a_list_is_read_by_line() {
-        assert_eq!(bytes_of("300a"), Some(vec![0x30, 0x0a]));
-        assert_eq!(bytes_of("300"), None);
-        assert_eq!(bytes_of("3\u{e9}"), None);
         let lines = ["# transaction", "*/a.pem", "# filename", "/a.pem", ""];
         assert_eq!(lines.map(name_in_transaction), [None, Some("/a.pem"), None, None, None]);
         assert_eq!(lines.map(listed_name), [None, None, None, Some("/a.pem"), None]);
