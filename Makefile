@@ -1,5 +1,6 @@
 # make test    every test that answers in minutes, after bringing the servers it talks to; what cannot be tested here fails,
 #              unless STAPLED_MAY_SKIP=1, and is listed at the end
+# make fast    the suites of these that take seconds
 # make demo    the whole story before your eyes: a CA, HAProxy, stapled; about a minute once it is built
 # make check   format, lints, documentation, dependencies and their licences
 # make prove   what takes longer: proofs by many repetitions, fuzzing, and the benchmarks
@@ -9,10 +10,13 @@
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: test demo check format lint doc deny words prove mutants
+.PHONY: test fast demo check format lint doc deny words prove mutants
 
 test:
 	@.ci/test
+
+fast:
+	@.ci/test --fast
 
 demo:
 	@examples/demo/demo.sh

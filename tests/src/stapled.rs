@@ -175,7 +175,9 @@ pub fn program() -> &'static Path {
     })
 }
 
-/// The program `stapled` that cargo has built for the tests of its own package, whose path cargo gives to them.
+/// The program `stapled` that cargo has built for the tests of its own package, whose path cargo gives to them. Another
+/// checkout with the same target folder can overwrite it only between this build and the first test of the suite:
+/// `.ci/suites` gives the program its own name right after the build instead, in the variable `STAPLED`.
 pub fn built_program(path: &Path) -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| own_program(path, || ()))
@@ -186,11 +188,16 @@ pub fn built_program(path: &Path) -> &'static Path {
 /// If several checkouts share a target folder, each build overwrites `target/PROFILE/stapled`. So the program gets
 /// another name there right after its build, with the path of this checkout in it.
 fn own_program(program: &Path, build: impl FnOnce()) -> PathBuf {
-    if let Some(named) = std::env::var_os("STAPLED") {
-        return named.into();
+    match std::env::var_os("STAPLED") {
+        Some(named) => named.into(),
+        None => renamed(program, env!("CARGO_MANIFEST_DIR"), build),
     }
+}
+
+/// Builds `program`, and gives it another name with the path of this checkout in it.
+fn renamed(program: &Path, checkout: &str, build: impl FnOnce()) -> PathBuf {
     let all = program.with_file_name("stapled-of");
-    let own = all.join(env!("CARGO_MANIFEST_DIR").replace('/', "_"));
+    let own = all.join(checkout.replace('/', "_"));
     std::fs::create_dir_all(&own).expect("a folder");
     // Other tests wait meanwhile, including those of other checkouts.
     let lock = std::fs::File::create(all.join("lock")).expect("a lock");
@@ -221,4 +228,30 @@ pub(crate) fn tail(path: &Path, count: usize) -> String {
     let text = String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
     let lines: Vec<&str> = text.lines().collect();
     lines.get(lines.len().saturating_sub(count)..).unwrap_or_default().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_checkouts_that_share_a_target_folder_keep_their_own_programs() {
+        let target = tempfile::tempdir().unwrap();
+        let program = target.path().join("stapled");
+        // cargo replaces the program, as a build of another checkout does.
+        let build = |text: &'static str| {
+            let program = program.clone();
+            move || {
+                let _ = std::fs::remove_file(&program);
+                std::fs::write(&program, text).unwrap();
+            }
+        };
+        let one = renamed(&program, "/checkouts/one", build("one"));
+        let two = renamed(&program, "/checkouts/two", build("two"));
+        assert_eq!(std::fs::read_to_string(&one).unwrap(), "one");
+        assert_eq!(std::fs::read_to_string(&two).unwrap(), "two");
+        assert_eq!(renamed(&program, "/checkouts/one", build("one, newer")), one);
+        assert_eq!(std::fs::read_to_string(&one).unwrap(), "one, newer");
+        assert_eq!(std::fs::read_to_string(&two).unwrap(), "two");
+    }
 }
