@@ -3,10 +3,10 @@
 //! The command line ([`Cli`]) and the configuration file give values to [`options`]; merged and checked, they are the
 //! [`configuration`], which [`wiring`] makes into a stapler. The stapler makes one pass ([`once`], with [`progress`] and a
 //! [`summary`]), or runs until a signal stops it ([`run`]), in the foreground or as a [`daemon`], and follows changes of
-//! the configuration. Events go to the
-//! log ([`logging`]), to the hook of [`stapled_core::hook`], and to clients of the [`control`] socket.
+//! the configuration. Events go to the log ([`logging`]), to the hook of [`stapled_core::hook`], and to clients of the
+//! [`control`] socket.
 //!
-//! Besides, there are [`commands`]: each answers one question and ends.
+//! Besides, there are [`commands`]: each answers one question and ends. [`documents`] are made from the command line.
 
 mod commands;
 mod configuration;

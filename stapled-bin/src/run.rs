@@ -93,9 +93,16 @@ async fn keep(
         let asked = tokio::select! {
             asked = signals.next() => asked,
             () = haproxys.sockets_changed() => {
-                let observers = observers(hook.as_ref());
-                let joined = wiring::stapler(&configuration, &mut haproxys, observers);
-                running = with_other_sockets(running, joined, &known).await;
+                match wiring::stapler(&configuration, &mut haproxys, observers(hook.as_ref())) {
+                    Ok(stapler) => {
+                        running = running.replace(stapler, &known).await;
+                        let what = "other admin sockets are used now, because HAProxy's configuration has changed";
+                        tracing::info!(event = "sockets_changed", "{what}");
+                    }
+                    Err(error) => {
+                        tracing::error!(event = "sockets_refused", "HAProxy's new admin sockets are not used: {error}");
+                    }
+                }
                 comparing = compare(&mut haproxys, &configuration);
                 continue;
             }
@@ -180,24 +187,6 @@ async fn reload(
             Some((new, stapler, haproxys, new_hook))
         }
         Err(error) => refused(&error),
-    }
-}
-
-/// Replaces the stapler after HAProxy's configuration has changed its admin sockets.
-async fn with_other_sockets(running: Running, joined: Result<Stapler, WiringError>, known: &Known) -> Running {
-    match joined {
-        Ok(stapler) => {
-            let running = running.replace(stapler, known).await;
-            tracing::info!(
-                event = "sockets_changed",
-                "other admin sockets are used now, because HAProxy's configuration has changed"
-            );
-            running
-        }
-        Err(error) => {
-            tracing::error!(event = "sockets_refused", "HAProxy's new admin sockets are not used: {error}");
-            running
-        }
     }
 }
 

@@ -1,8 +1,7 @@
 //! The commands of `stapled`. Each answers one question on standard output and ends.
 //!
-//! Each command has a file, or a folder, of its own with its arguments and its work. [`input`] reads files, and
-//! [`answer`] has the exit codes and the errors. The judgement itself is made in
-//! `stapled-core`.
+//! Each command has a file of its own with its arguments and its work. [`input`] reads files, and [`answer`] has the exit
+//! codes and the errors. The judgement itself is made in `stapled-core`.
 
 pub(crate) mod answer;
 pub(crate) mod check;

@@ -10,7 +10,7 @@ use stapled_core::stapler::Selection;
 
 use super::answer::CommandError;
 use crate::control::client::{DaemonArguments, whole_names};
-use crate::control::protocol::{Line, Progress, Question};
+use crate::control::protocol::{Line, Notice, Question};
 use crate::stderr::say;
 use crate::summary::{Columns, write_table};
 use crate::text::visible;
@@ -93,9 +93,9 @@ impl Renew {
         let last = client.ask(&question, &mut |text, line| {
             match line {
                 Line::Row(row) => rows.push((**row).clone()),
-                Line::Progress(Progress { progress }) if shows_progress => {
+                Line::Notice(Notice::Progress { done, of }) if shows_progress => {
                     // A closed terminal shows nothing.
-                    let _ = write!(io::stderr(), "\r{} of {} done", progress.done, progress.of);
+                    let _ = write!(io::stderr(), "\r{done} of {of} done");
                     return Ok(());
                 }
                 _ => {}

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{self, PathBuf};
 use std::time::Duration;
 
-use super::protocol::{Last, Line, MAX_QUESTION, Question, Refusal, usual_path};
+use super::protocol::{Last, Line, MAX_QUESTION, Notice, Question, usual_path};
 use crate::fault::ConfigurationError;
 use crate::options::arguments::{self, Options};
 use crate::options::{file, table as option};
@@ -65,7 +65,7 @@ impl Client {
             }
             let text = text.trim_end();
             let line = serde_json::from_str(text).map_err(|_| broken(ErrorKind::InvalidData.into()))?;
-            if let Line::Refusal(Refusal { error: what }) = line {
+            if let Line::Notice(Notice::Error(what)) = line {
                 return Err(ClientError::Refused { path: self.path.clone(), what });
             }
             take(text, &line).map_err(ClientError::Output)?;

@@ -37,22 +37,18 @@ pub(crate) enum Question {
 #[serde(untagged)]
 pub(crate) enum Line {
     Row(Box<Row>),
-    Progress(Progress),
     Last(Last),
-    Refusal(Refusal),
+    Notice(Notice),
 }
 
-/// A line that shows how far a long answer is.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Progress {
-    pub(crate) progress: Done,
-}
-
-/// How many rows are done, of how many.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Done {
-    pub(crate) done: usize,
-    pub(crate) of: usize,
+/// A line that is no part of the answer itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Notice {
+    /// How far a long answer is: how many rows are done, of how many.
+    Progress { done: usize, of: usize },
+    /// Why the question is refused: the only line.
+    Error(String),
 }
 
 /// The last line of an answer.
@@ -60,12 +56,6 @@ pub(crate) struct Done {
 pub(crate) struct Last {
     pub(crate) totals: Totals,
     pub(crate) daemon: Daemon,
-}
-
-/// The only line of an answer that is refused.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Refusal {
-    pub(crate) error: String,
 }
 
 /// The process that answers.

@@ -12,7 +12,7 @@ use stapled_core::stapler::{Handle, HandleError, Selection};
 use tokio::time::Instant;
 
 use super::known::Known;
-use super::protocol::{Done, Progress};
+use super::protocol::Notice;
 use super::reply::{Answer, blocking};
 use crate::summary::Totals;
 
@@ -78,7 +78,7 @@ async fn send_results(
             Ok(Ok(None)) => return Ok(Ok(())),
             Ok(Err(error)) => return Ok(Err(error)),
             Err(_) if Instant::now() >= deadline => return Ok(Ok(())),
-            Err(_) => answer.send(&Progress { progress: Done { done: answer.totals.total, of } }).await?,
+            Err(_) => answer.send(&Notice::Progress { done: answer.totals.total, of }).await?,
         }
     }
 }

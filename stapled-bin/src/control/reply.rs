@@ -8,7 +8,7 @@ use stapled_core::overview::{Row, Totals};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::OwnedWriteHalf;
 
-use super::protocol::Refusal;
+use super::protocol::Notice;
 
 /// How long a client may take to read a part of an answer.
 const READING: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ impl Answer {
 
     /// Sends the only object of an answer that is refused.
     pub(super) async fn refuse(&mut self, why: &str) -> io::Result<()> {
-        self.send(&Refusal { error: why.to_owned() }).await
+        self.send(&Notice::Error(why.to_owned())).await
     }
 
     async fn send_each(&mut self, objects: impl IntoIterator<Item: Serialize>) -> io::Result<()> {

@@ -86,30 +86,22 @@ pub(crate) enum Section {
 }
 
 impl Section {
-    pub(crate) const ALL: [Section; 9] = [
-        Section::Certificates,
-        Section::Haproxy,
-        Section::Files,
-        Section::Asking,
-        Section::Believing,
-        Section::Running,
-        Section::Telling,
-        Section::Logging,
-        Section::Groups,
+    /// Every section with its heading.
+    pub(crate) const ALL: [(Section, &'static str); 9] = [
+        (Section::Certificates, "Certificates"),
+        (Section::Haproxy, "HAProxy"),
+        (Section::Files, "Files"),
+        (Section::Asking, "Asking the CA"),
+        (Section::Believing, "Believing its answers"),
+        (Section::Running, "Running"),
+        (Section::Telling, "Telling"),
+        (Section::Logging, "Logging"),
+        (Section::Groups, "Paths with sockets of their own, besides those above"),
     ];
 
-    pub(crate) const fn heading(self) -> &'static str {
-        match self {
-            Section::Certificates => "Certificates",
-            Section::Haproxy => "HAProxy",
-            Section::Files => "Files",
-            Section::Asking => "Asking the CA",
-            Section::Believing => "Believing its answers",
-            Section::Running => "Running",
-            Section::Telling => "Telling",
-            Section::Logging => "Logging",
-            Section::Groups => "Paths with sockets of their own, besides those above",
-        }
+    /// The heading.
+    pub(crate) fn heading(self) -> &'static str {
+        Section::ALL.iter().find(|(section, _)| *section == self).map_or("", |(_, heading)| *heading)
     }
 }
 

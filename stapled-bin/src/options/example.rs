@@ -23,8 +23,8 @@ const GROUP: &str = "\
 /// The example configuration file, with every setting.
 pub(crate) fn example() -> String {
     let mut file = comment(HEAD);
-    for section in Section::ALL {
-        let _ = writeln!(file, "\n# ---- {}", section.heading()); // a String takes everything
+    for (section, heading) in Section::ALL {
+        let _ = writeln!(file, "\n# ---- {}", heading); // a String takes everything
         for option in ALL.iter().filter(|option| option.section == section && option.is_key()) {
             file.push_str(&entry(option));
         }

@@ -9,7 +9,7 @@ use stapled_structure::workspace::root;
 
 /// How many lines there may be, without blank ones and without tests: a ratchet, which may only be lowered. 5,000 would be
 /// too many.
-const LIMIT: usize = 4_920;
+const LIMIT: usize = 4_900;
 
 /// The source files of the program, without files of tests.
 fn sources() -> Vec<PathBuf> {
