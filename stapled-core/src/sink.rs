@@ -183,6 +183,16 @@ impl Requirements {
         Requirements { cert_id_hash: Some(hash), ..self }
     }
 
+    /// The same, for responses with just one SingleResponse.
+    pub fn one_single_response(self) -> Self {
+        Requirements { single_response: true, ..self }
+    }
+
+    /// The same, for responses with a nextUpdate.
+    pub fn with_next_update(self) -> Self {
+        Requirements { next_update: true, ..self }
+    }
+
     /// The same, for responses of this size in bytes at most.
     pub fn max_size(self, max_size: usize) -> Self {
         Requirements { max_size, ..self }

@@ -58,6 +58,56 @@ impl Default for RefreshPolicy {
 }
 
 impl RefreshPolicy {
+    /// The same, with at least this validity left at a renewal.
+    pub fn minimum_validity(self, minimum_validity: Duration) -> Self {
+        RefreshPolicy { minimum_validity, ..self }
+    }
+
+    /// The same, with at least this time between two questions about one certificate.
+    pub fn minimum_interval(self, minimum_interval: Duration) -> Self {
+        RefreshPolicy { minimum_interval, ..self }
+    }
+
+    /// The same, with at most this time between two questions about one certificate.
+    pub fn maximum_interval(self, maximum_interval: Duration) -> Self {
+        RefreshPolicy { maximum_interval, ..self }
+    }
+
+    /// The same, with renewals that come earlier by up to this fraction.
+    pub fn jitter(self, jitter: f64) -> Self {
+        RefreshPolicy { jitter, ..self }
+    }
+
+    /// The same, with this pause after the first failure.
+    pub fn retry_first(self, retry_first: Duration) -> Self {
+        RefreshPolicy { retry_first, ..self }
+    }
+
+    /// The same, with pauses after failures of at most this length.
+    pub fn retry_cap(self, retry_cap: Duration) -> Self {
+        RefreshPolicy { retry_cap, ..self }
+    }
+
+    /// The same, with pauses after failures that vary by this fraction.
+    pub fn retry_jitter(self, retry_jitter: f64) -> Self {
+        RefreshPolicy { retry_jitter, ..self }
+    }
+
+    /// The same, with certificates that count as new for this time.
+    pub fn new_for(self, new_for: Duration) -> Self {
+        RefreshPolicy { new_for, ..self }
+    }
+
+    /// The same, with this pause after `unknown` or `unauthorized` for a new certificate.
+    pub fn new_retry(self, new_retry: Duration) -> Self {
+        RefreshPolicy { new_retry, ..self }
+    }
+
+    /// The same, with at most this delay by a Retry-After for a certificate without a staple.
+    pub fn longest_wait_without_staple(self, longest_wait_without_staple: Duration) -> Self {
+        RefreshPolicy { longest_wait_without_staple, ..self }
+    }
+
     /// When to renew a response that was received at `now`.
     ///
     /// The renewal comes at half of the usable validity. It comes later if caches keep the response longer

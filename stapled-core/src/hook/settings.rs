@@ -31,4 +31,14 @@ impl HookSettings {
         let (timeout, debounce) = (Duration::from_secs(30), Duration::from_secs(300));
         Ok(HookSettings { program: program.to_owned(), timeout, debounce })
     }
+
+    /// The same, with this limit for one run.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        HookSettings { timeout, ..self }
+    }
+
+    /// The same, holding back further events of the same kind for this time after a run.
+    pub fn debounce(self, debounce: Duration) -> Self {
+        HookSettings { debounce, ..self }
+    }
 }

@@ -62,7 +62,12 @@ impl<'a> Check<'a> {
     }
 
     /// The clock. Default: that of the system.
-    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+    pub fn clock(self, clock: impl Clock + 'static) -> Self {
+        self.shared_clock(Arc::new(clock))
+    }
+
+    /// The same, for a clock that the program shares with others.
+    pub fn shared_clock(self, clock: Arc<dyn Clock>) -> Self {
         Check { clock, ..self }
     }
 

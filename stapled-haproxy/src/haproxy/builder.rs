@@ -66,7 +66,12 @@ impl HaproxyBuilder {
     /// Another source of the certificates that HAProxy serves, such as a directory. It counts where no configuration is
     /// given. Without either, the running HAProxy is asked for what it has loaded.
     pub fn certificates(self, source: impl CertSource + 'static) -> Self {
-        HaproxyBuilder { certificates: Some(Arc::new(source)), ..self }
+        self.shared_certificates(Arc::new(source))
+    }
+
+    /// The same, for a source that the program shares with others.
+    pub fn shared_certificates(self, source: Arc<dyn CertSource>) -> Self {
+        HaproxyBuilder { certificates: Some(source), ..self }
     }
 
     /// Adds an admin socket.

@@ -120,7 +120,12 @@ impl HaproxySinkBuilder {
     }
 
     /// The clock that tells whether a staple lasts long enough: the machine's by default.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+    pub fn clock(self, clock: impl Clock + 'static) -> Self {
+        self.shared_clock(Arc::new(clock))
+    }
+
+    /// The same, for a clock that the program shares with others.
+    pub fn shared_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.settings.clock = clock;
         self
     }

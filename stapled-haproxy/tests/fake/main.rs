@@ -371,7 +371,7 @@ async fn a_withdrawal_is_not_sent_when_the_clock_was_set_back_since_it_was_made(
         usual(line, pid)
     });
     let cert = fake.world.cert_file("a.pem");
-    let sink = HaproxySink::builder(Address::unix(&fake.socket)).clock(clock).build();
+    let sink = HaproxySink::builder(Address::unix(&fake.socket)).shared_clock(clock).build();
     let error = sink.withdraw(&cert.chain(), &[], Withdrawal::Expiring).await.unwrap_err();
     assert_eq!((error.code(), pushes.load(Ordering::SeqCst)), (codes::CLOCK_SET_BACK, 0));
     assert!(sink.withdraw(&cert.chain(), &[], Withdrawal::Revoked).await.is_ok());

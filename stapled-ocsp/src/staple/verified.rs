@@ -64,6 +64,38 @@ impl Default for JudgePolicy {
     }
 }
 
+impl JudgePolicy {
+    /// The same, for responders whose clocks may be this far ahead.
+    pub fn clock_skew(self, clock_skew: Duration) -> Self {
+        JudgePolicy { clock_skew, ..self }
+    }
+
+    /// The same, with this decision about signatures with SHA-1.
+    pub fn sha1_signatures(self, sha1_signatures: Weak) -> Self {
+        JudgePolicy { sha1_signatures, ..self }
+    }
+
+    /// The same, with this decision about RSA keys of fewer than 2048 bits.
+    pub fn weak_keys(self, weak_keys: Weak) -> Self {
+        JudgePolicy { weak_keys, ..self }
+    }
+
+    /// The same, with this decision about responses without nextUpdate.
+    pub fn missing_next_update(self, missing_next_update: Weak) -> Self {
+        JudgePolicy { missing_next_update, ..self }
+    }
+
+    /// The same, for received responses of this size in bytes at most.
+    pub fn max_received(self, max_received: usize) -> Self {
+        JudgePolicy { max_received, ..self }
+    }
+
+    /// The same, for staples of this size in bytes at most.
+    pub fn max_size(self, max_size: usize) -> Self {
+        JudgePolicy { max_size, ..self }
+    }
+}
+
 impl Staple {
     /// The largest response that is read, in bytes, by default. Some responders send dozens of certificates with each
     /// response.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -179,19 +180,15 @@ fn run(root: &Path, case: &Value, policy: &JudgePolicy) -> Outcome {
 
 /// The requirements of the strictest server.
 fn haproxy() -> Requirements {
-    let mut requirements = Requirements::default();
-    requirements.cert_id_hash = Some(CertIdHash::Sha1);
-    requirements.single_response = true;
-    requirements.next_update = true;
-    requirements.max_size = 11 * 1024;
-    requirements.margin = std::time::Duration::from_secs(300);
-    requirements
+    Requirements::default()
+        .cert_id_hash(CertIdHash::Sha1)
+        .one_single_response()
+        .with_next_update()
+        .max_size(11 * 1024)
+        .margin(Duration::from_secs(300))
 }
 
 fn lenient() -> JudgePolicy {
-    let mut policy = JudgePolicy::default();
-    policy.sha1_signatures = Weak::Allow;
-    policy.weak_keys = Weak::Allow;
-    policy.missing_next_update = Weak::Allow;
-    policy
+    let allow = Weak::Allow;
+    JudgePolicy::default().sha1_signatures(allow).weak_keys(allow).missing_next_update(allow)
 }
