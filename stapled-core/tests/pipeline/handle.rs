@@ -1,6 +1,8 @@
 //! Tests of the handle of a running stapler.
 
 use super::*;
+use stapled_core::overview::Row;
+use stapled_core::overview::listing::Listing;
 use stapled_core::stapler::handle::{Asked, Outcome};
 use stapled_core::stapler::{HandleError, Selection};
 
@@ -227,4 +229,24 @@ async fn a_stapler_that_has_ended_says_so() {
     for ended in [handle.rescan().await, handle.ready().await, handle.renew(&Selection::All).await.map(drop)] {
         assert!(matches!(ended, Err(HandleError::Ended)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_has_every_row_once_part_by_part() {
+    let world = World::new();
+    for number in 0..130 {
+        world.add(&format!("{number}.test"));
+    }
+    let handle = world.run_with_handle(world.builder());
+    handle.ready().await.unwrap();
+    let parts: Vec<Vec<Row>> = Listing::of(handle.inventory(), None).collect();
+    assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [128, 2]);
+    let mut names: Vec<_> = parts.iter().flatten().filter_map(|row| row.certificate.clone()).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 130);
+    let named = ["7.test".to_owned()];
+    let rows: Vec<Row> = Listing::of(handle.inventory(), Some(&named)).flatten().collect();
+    assert_eq!(rows.iter().map(|row| row.certificate.as_deref()).collect::<Vec<_>>(), [Some("7.test")]);
+    assert_eq!(Listing::of_places(handle.inventory(), None).count(), 0, "every place has a certificate");
 }
