@@ -14,13 +14,16 @@ use crate::pipeline::{LEASE, SUBJECTS, assert_all_done_once, queue_of, work};
 const ADDRESS: &str = "STAPLED_TEST_REDIS";
 const PREFIX: &str = "STAPLED_TEST_PREFIX";
 
-/// A worker process: this test program, which runs [`worker`] alone. Its drop kills it.
+/// A worker process: this test program, which runs [`a_worker_works_everything_off`] alone. Its drop kills it.
 struct Worker(Child);
 
 impl Worker {
     fn start(server: &Redis, prefix: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "kills::worker", "--ignored"]).env(ADDRESS, server.address()).env(PREFIX, prefix);
+        command
+            .args(["--exact", "kills::a_worker_works_everything_off"])
+            .env(ADDRESS, server.address())
+            .env(PREFIX, prefix);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         Worker(command.spawn().unwrap())
     }
@@ -37,11 +40,16 @@ impl Drop for Worker {
     }
 }
 
-/// Works until it is killed; connects again after every error.
+/// As a process of its own, works until it is killed, and connects again after every error. Otherwise works once.
 #[tokio::test]
-#[ignore = "the other tests start it as a process of its own"]
-async fn worker() {
-    let (Ok(address), Ok(prefix)) = (std::env::var(ADDRESS), std::env::var(PREFIX)) else { return };
+async fn a_worker_works_everything_off() {
+    let (Ok(address), Ok(prefix)) = (std::env::var(ADDRESS), std::env::var(PREFIX)) else {
+        let server = Redis::start();
+        let scheduler = RedisScheduler::connect(&server.address(), "test").await.unwrap();
+        work(&scheduler).await.unwrap();
+        assert_all_done_once(&scheduler, "without kills").await;
+        return;
+    };
     loop {
         if let Ok(scheduler) = RedisScheduler::connect(&address, &prefix).await {
             let _ = work(&scheduler.patience(Duration::from_millis(100))).await;
