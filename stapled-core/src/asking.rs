@@ -196,7 +196,7 @@ impl<'a> Asking<'a> {
         fetcher: &F,
         mut told: impl FnMut(&Attempt),
     ) -> Result<Asked, Trouble> {
-        let unasked = |why: String| Trouble::from(FetchError::UnsupportedUrl { url: url.to_owned(), why });
+        let unasked = |why: String| Trouble::from(FetchError::unsupported_url(url, why));
         let mut inquiry = match self.only_hash {
             Some(hash) => Inquiry::with_hash_only(self.chain, url, hash),
             None => Inquiry::new(self.chain, url, self.first_hash),

@@ -12,6 +12,25 @@ pub use stapled_ocsp::exchange::{Answer, FetchError, Method, Question};
 ///
 /// Both futures may be dropped before they are ready, as when the program ends. The answer is then lost; it must not
 /// reach another request, and no other request may fail for it.
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use stapled_core::fetch::{Answer, FetchError, OcspFetcher, Question};
+///
+/// /// Answers that another program has collected, by the serial number of the certificate.
+/// struct Collected(HashMap<String, Vec<u8>>);
+///
+/// #[async_trait::async_trait]
+/// impl OcspFetcher for Collected {
+///     async fn fetch(&self, question: &Question<'_>) -> Result<Answer, FetchError> {
+///         match self.0.get(&question.chain.end_entity().serial_hex()) {
+///             Some(response) => Ok(Answer::new(response.clone())),
+///             None => Err(FetchError::status(question.url, 404)),
+///         }
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait OcspFetcher: Send + Sync {
     /// Sends one request. May be dropped.
@@ -29,6 +48,6 @@ pub trait OcspFetcher: Send + Sync {
     /// Why there is no answer; by default, that this fetcher gets no certificates.
     async fn fetch_issuer(&self, url: &str, limit: usize) -> Result<Bytes, FetchError> {
         let _ = limit;
-        Err(FetchError::UnsupportedUrl { url: url.to_owned(), why: "this fetcher gets no certificates".to_owned() })
+        Err(FetchError::unsupported_url(url, "this fetcher gets no certificates"))
     }
 }

@@ -221,6 +221,31 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// A URL that this fetcher cannot ask.
+    pub fn unsupported_url(url: impl Into<String>, why: impl Into<String>) -> Self {
+        FetchError::UnsupportedUrl { url: url.into(), why: why.into() }
+    }
+
+    /// A responder to which no connection was made.
+    pub fn connect(url: impl Into<String>, why: impl Into<String>) -> Self {
+        FetchError::Connect { url: url.into(), why: why.into() }
+    }
+
+    /// A responder that gave no complete answer within this deadline.
+    pub fn timed_out(url: impl Into<String>, after: Duration) -> Self {
+        FetchError::TimedOut { url: url.into(), after }
+    }
+
+    /// An exchange that broke off.
+    pub fn broken(url: impl Into<String>, why: impl Into<String>) -> Self {
+        FetchError::Broken { url: url.into(), why: why.into() }
+    }
+
+    /// An answer with another HTTP status than 200, which names no pause.
+    pub fn status(url: impl Into<String>, status: u16) -> Self {
+        FetchError::Status { url: url.into(), status, retry_after: None }
+    }
+
     /// The stable reason code of the error.
     pub fn code(&self) -> ReasonCode {
         ReasonCode::new(match self {

@@ -161,7 +161,7 @@ impl Round<'_> {
         let renewer = self.renewer;
         let Some(responder) = renewer.responders.at(url) else {
             let why = "not an http or https URL with a host and a valid port".to_owned();
-            return Err(Refused::of(url, &FetchError::UnsupportedUrl { url: url.to_owned(), why }.into()));
+            return Err(Refused::of(url, &FetchError::unsupported_url(url, why).into()));
         };
         let Ok(slot) = tokio::time::timeout(SLOT_PATIENCE, responder.slot()).await else {
             let what = "as many questions are open as the responder may get, and none was answered in time";
@@ -282,7 +282,7 @@ impl Exchange<'_> {
             let panicked = || format!("{}: the fetcher panicked", shown(question.url));
             let answer = lane::survive(&renewer.journal, panicked, renewer.fetcher.fetch(question)).await;
             // A fetcher that panics at one responder does not keep the renewal from the next one.
-            let broken = || FetchError::Broken { url: question.url.to_owned(), why: panicked() };
+            let broken = || FetchError::broken(question.url, panicked());
             let answer = answer.unwrap_or_else(|| Err(broken()));
             let waiting = match &answer {
                 Err(error) if error.is_hosts_fault() => {

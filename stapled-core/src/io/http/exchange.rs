@@ -200,7 +200,7 @@ impl Exchanger {
     }
 
     fn timed_out(&self, asked: &Asked) -> FetchError {
-        FetchError::TimedOut { url: asked.url.to_string(), after: self.total }
+        FetchError::timed_out(asked.url.to_string(), self.total)
     }
 
     /// Sends one request to the given address, or to the address that accepts the connection. Returns the given
@@ -282,12 +282,12 @@ impl Exchanger {
         *captured.lock().unwrap_or_else(PoisonError::into_inner) = Some(capture_connection(&mut request));
         match self.clients.send(request, only).await {
             Ok(answering) => Ok(answering.await),
-            Err(error) => Err(FetchError::Connect { url: asked.url.to_string(), why: error.to_string() }),
+            Err(error) => Err(FetchError::connect(asked.url.to_string(), error.to_string())),
         }
     }
 
     fn request(&self, asked: &Asked) -> Result<Request<Body>, FetchError> {
-        let unsupported = |why: String| FetchError::UnsupportedUrl { url: asked.url.to_string(), why };
+        let unsupported = |why: String| FetchError::unsupported_url(asked.url.to_string(), why);
         let uri: Uri = asked.url.as_str().parse().map_err(|error| unsupported(format!("{error}")))?;
         let mut request = match &asked.body {
             None => Request::get(&uri),
@@ -316,7 +316,7 @@ impl Exchanger {
         deadline: Instant,
     ) -> Result<Bytes, FetchError> {
         let too_large = || FetchError::TooLarge { url: url.to_string(), limit };
-        let timed_out = |after| FetchError::TimedOut { url: url.to_string(), after };
+        let timed_out = |after| FetchError::timed_out(url.to_string(), after);
         let (head, mut body) = response.into_parts();
         // A server may announce the size in advance, or never.
         if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
@@ -329,7 +329,7 @@ impl Exchanger {
             let Some(frame) = frame else { return Ok(encoding::unpacked(bytes.freeze(), &head.headers, limit)) };
             let frame = frame.map_err(|error| match is_too_much(&error) {
                 true => FetchError::TooMuchAround { url: url.to_string(), limit: self.limit },
-                false => FetchError::Broken { url: url.to_string(), why: chain(&error) },
+                false => FetchError::broken(url.to_string(), chain(&error)),
             })?;
             if let Some(part) = frame.data_ref() {
                 if part.len() > limit.saturating_sub(bytes.len()) {
@@ -372,7 +372,7 @@ impl Exchanger {
         }
         // The first error of the chain only says that the client failed.
         let why = error.source().map_or_else(|| error.to_string(), chain);
-        if error.is_connect() { FetchError::Connect { url, why } } else { FetchError::Broken { url, why } }
+        if error.is_connect() { FetchError::connect(url, why) } else { FetchError::broken(url, why) }
     }
 }
 

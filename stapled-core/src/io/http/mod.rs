@@ -351,7 +351,7 @@ impl OcspFetcher for HttpFetcher {
 
 fn usable(url: &str) -> Result<Url, FetchError> {
     let url = url.trim();
-    url::parse(url).map_err(|why| FetchError::UnsupportedUrl { url: printable(url), why })
+    url::parse(url).map_err(|why| FetchError::unsupported_url(printable(url), why))
 }
 
 fn with_request(url: &Url, request: &OcspRequest) -> Result<Url, FetchError> {
