@@ -14,9 +14,9 @@ use stapled_haproxy::{Address, Transactions};
 use crate::fault::ConfigurationError;
 use crate::judging::judge_policy;
 use crate::network::{Network, TIMEOUT};
-use crate::options::declaration::Opt;
+use crate::options::declarations as option;
+use crate::options::option::Opt;
 use crate::options::settings::{Settings, split};
-use crate::options::table as option;
 use crate::options::{file, value};
 
 /// Everything that the program needs to run.

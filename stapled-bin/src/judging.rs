@@ -4,8 +4,8 @@ use stapled_core::Weak;
 use stapled_core::staple::JudgePolicy;
 
 use crate::options::arguments::{self, Options};
+use crate::options::declarations as option;
 use crate::options::settings::Settings;
-use crate::options::table as option;
 
 /// These options, for a command.
 pub(crate) type Judging = Options<arguments::Judging>;

@@ -43,8 +43,8 @@ use crate::daemon::Detached;
 use crate::documents::{completions, manual};
 use crate::fault::ConfigurationError;
 use crate::options::arguments::{Daemon, Options};
+use crate::options::declarations as option;
 use crate::options::example::example;
-use crate::options::table as option;
 use crate::stderr::say;
 use crate::text::{nearest, visible};
 
@@ -270,9 +270,9 @@ Exit codes:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::declaration::{Declaration, Example, Place};
+    use crate::options::declarations::ALL;
     use crate::options::example::example;
-    use crate::options::table::ALL;
+    use crate::options::option::{Declaration, Example, Place};
 
     #[test]
     fn clap_accepts_the_declarations() {

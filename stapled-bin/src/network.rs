@@ -7,8 +7,8 @@ use stapled_core::overrides::ResponderOverrides;
 
 use crate::fault::ConfigurationError;
 use crate::options::arguments::{self, Options};
+use crate::options::declarations as option;
 use crate::options::settings::Settings;
-use crate::options::table as option;
 
 /// How long one request of the daemon may take.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(15);

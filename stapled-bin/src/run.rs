@@ -21,7 +21,7 @@ use crate::control::socket::{ControlSocket, ControlSocketError};
 use crate::daemon::{PidFile, Ready};
 use crate::logging::{self, LogObserver, start_hook};
 use crate::once::once;
-use crate::options::table as option;
+use crate::options::declarations as option;
 use crate::progress::Terminal;
 use crate::run_error::{RunError, log_notes};
 use crate::signals::{Asked, Signals};

@@ -13,7 +13,7 @@ use stapled_haproxy::{Haproxy, Haproxys, NamedSockets, Processes};
 use crate::configuration::{self, Certificates, Configuration, search};
 use crate::fault::ConfigurationError;
 use crate::network::TIMEOUT;
-use crate::options::table as option;
+use crate::options::declarations as option;
 
 /// What outlives this program, where nothing else is said.
 const STATE_DIRECTORY: &str = "/var/lib/stapled";

@@ -25,7 +25,7 @@ use super::input;
 use super::issuer;
 use crate::judging::Judging;
 use crate::network::NetworkArguments;
-use crate::options::declaration::Section;
+use crate::options::option::Section;
 use crate::stderr::say;
 use crate::text::{json_line, visible};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::protocol::{Last, Line, MAX_QUESTION, Notice, Question, usual_path};
 use crate::fault::ConfigurationError;
 use crate::options::arguments::{self, Options};
-use crate::options::{file, table as option};
+use crate::options::{declarations as option, file};
 
 /// How long the daemon may take for one part of its answer.
 const PATIENCE: Duration = Duration::from_secs(15);

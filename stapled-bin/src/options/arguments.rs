@@ -6,9 +6,9 @@ use std::marker::PhantomData;
 use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::declaration::{Declaration, Place, Section, Shape, User};
+use super::declarations::ALL;
+use super::option::{Declaration, Place, Section, Shape, User};
 use super::settings::{Origin, Settings};
-use super::table::ALL;
 use super::value::Given;
 
 /// The options that a command takes, for `#[command(flatten)]`.

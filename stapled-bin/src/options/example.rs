@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::declaration::{Declaration, Example, Fallback, Section, Shape};
-use super::table::ALL;
+use super::declarations::ALL;
+use super::option::{Declaration, Example, Fallback, Section, Shape};
 
 /// No line of a comment is longer.
 const WIDTH: usize = 80;

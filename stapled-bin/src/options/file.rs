@@ -9,9 +9,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::arguments::needed;
-use super::declaration::{Declaration, Shape};
+use super::declarations::ALL;
+use super::option::{Declaration, Shape};
 use super::settings::{Origin, Position, Settings};
-use super::table::ALL;
 use super::value::{Given, Group};
 use crate::fault::ConfigurationError;
 use crate::text::nearest;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use stapled_core::ocsp::CertIdHash;
 use stapled_haproxy::Transactions;
 
-use super::declaration::Shape;
+use super::option::Shape;
 use super::value::{Choice, Given, Group, choices};
 
 /// A kind of options: which values an option takes, and how the program reads them.

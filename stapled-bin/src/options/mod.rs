@@ -1,17 +1,17 @@
 //! The options of the daemon, each declared once.
 //!
-//! [`table`] has one entry for each option: name, [`kind`], documentation, default, section of the help, example
-//! ([`declaration`] says what an entry consists of). Everything else is made from these entries: the arguments and `--help`
+//! [`declarations`] has one entry for each option: name, [`kind`], documentation, default, section of the help, example
+//! ([`mod@option`] says what an entry consists of). Everything else is made from these entries: the arguments and `--help`
 //! ([`arguments`]), and from these the man page and the shell completions; the keys of the configuration file and their
 //! checks ([`mod@file`]); the example configuration file ([`example`]). [`settings`] holds the values that the user gave.
 
 pub(crate) mod arguments;
-pub(crate) mod declaration;
+pub(crate) mod declarations;
 pub(crate) mod example;
 pub(crate) mod file;
 pub(crate) mod kind;
+pub(crate) mod option;
 pub(crate) mod settings;
-pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 pub(crate) mod value;

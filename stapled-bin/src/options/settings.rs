@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use stapled_haproxy::Address;
 
-use super::declaration::{Declaration, Fallback, Opt, Shape, Topic};
-use super::table::ALL;
+use super::declarations::ALL;
+use super::option::{Declaration, Fallback, Opt, Shape, Topic};
 use super::value::Given;
 use crate::fault::ConfigurationError;
 

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::arguments::{Daemon, Options};
-use super::declaration::{Example, Place};
+use super::declarations::*;
 use super::example::example;
 use super::file::parse;
+use super::option::{Example, Place};
 use super::settings::Settings;
-use super::table::*;
 
 fn arguments(words: &[&str]) -> Settings {
     Options::<Daemon>::parsed(words)

@@ -69,7 +69,7 @@ impl Case<'_> {
             }
             FirstStaple::TakesResponses => Acceptance::already("HAProxy takes responses for it already"),
             FirstStaple::Transaction { .. } if snapshot.transaction.is_some() => {
-                Acceptance::no(codes::FOREIGN_TRANSACTION, "somebody is changing certificates of this HAProxy")
+                Acceptance::no(codes::FOREIGN_TRANSACTION, "another client is changing certificates of this HAProxy")
             }
             FirstStaple::Transaction { with_issuer: false } => Acceptance::yes(format!("by a transaction{fetched}")),
             FirstStaple::Transaction { with_issuer: true } => {

@@ -180,8 +180,8 @@ impl fmt::Display for ProcessProblem {
             }
             ProcessProblem::ForeignTransaction { socket, name } => write!(
                 f,
-                "{socket}: somebody is changing the certificate {name} and has not finished: until then, no certificate can \
-                 get its first staple"
+                "{socket}: another client is changing the certificate {name} and has not finished: until then, no certificate \
+                 can get its first staple"
             ),
             ProcessProblem::SocketLevel { socket, level } => {
                 write!(f, "{socket} has level {level}: no certificate can get its first staple over it")

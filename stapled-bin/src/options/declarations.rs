@@ -9,8 +9,8 @@ use stapled_core::refresh::RefreshPolicy;
 use stapled_core::staple::JudgePolicy;
 use stapled_haproxy::Transactions;
 
-use super::declaration::{Declaration, Example, Fallback, Opt, Place, Section, Topic, User};
 use super::kind::*;
+use super::option::{Declaration, Example, Fallback, Opt, Place, Section, Topic, User};
 use super::value::Group;
 
 /// Declares options, and lists them. What an entry leaves out is as [`Declaration::of`] its kind has it.
