@@ -56,6 +56,10 @@ fn responses() -> Vec<(&'static str, Vec<u8>)> {
     let late = Signer::delegate(&fixture.ca.issue(&late.valid_between(AT - 9 * DAY, AT - DAY)).unwrap());
     let sibling = Signer::delegate(&fixture.leaf);
     let built = |response: ResponseBuilder| response.build().unwrap();
+    // Its signature no longer fits; the check signs what it covers again.
+    let mut undefined_reason = built(empty().revoked(&id, AT - DAY, Some(Reason::KeyCompromise)));
+    let reason = undefined_reason.windows(3).position(|bytes| bytes == [0x0a, 1, 1]).unwrap();
+    undefined_reason[reason + 2] = 0xaf;
     vec![
         ("good", built(good())),
         ("good-by-name", built(good().responder_by_name())),
@@ -67,6 +71,7 @@ fn responses() -> Vec<(&'static str, Vec<u8>)> {
         ("sha1-without-null", built(of(&bare))),
         ("revoked", built(empty().revoked(&id, AT - DAY, None))),
         ("revoked-for-a-reason", built(empty().revoked(&id, AT - DAY, Some(Reason::KeyCompromise)))),
+        ("revoked-for-an-undefined-reason", undefined_reason),
         ("unknown", built(empty().unknown(&id))),
         ("two", built(of(&other).good(&id))),
         ("two-that-agree", built(good().good(&id).this_update(AT - 30))),
