@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # The whole story in a minute: a certificate authority, HAProxy with three certificates, and stapled between them.
 #
-# Runs on loopback, in a temporary directory, and leaves nothing behind. Ends with an error as soon as anything is not
-# as it says. HAProxy and OpenSSL are unpacked under target/ where they are missing; nothing is installed.
+# Runs on loopback, in a temporary directory, and leaves nothing behind. Ends with an error as soon as something differs from
+# what the text says. HAProxy and OpenSSL are unpacked under target/ where they are missing; nothing is installed.
 
 set -euo pipefail
 
 top=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 cd -- "$top"
 
-# --- What is said ----------------------------------------------------------------------------------------------------
+# --- Output ----------------------------------------------------------------------------------------------------
 
 if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
     bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' yellow=$'\e[33m' red=$'\e[31m' plain=$'\e[0m'
@@ -37,7 +37,7 @@ fail() {
     exit 1
 }
 
-# --- What is left behind: nothing ------------------------------------------------------------------------------------
+# --- Cleaning up ------------------------------------------------------------------------------------
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/stapled-demo.XXXXXX")
 processes=()
@@ -45,7 +45,7 @@ leave() {
     local process
     kill "${processes[@]}" 2>/dev/null || true
     for process in "${processes[@]}"; do
-        # Whoever is not gone in three seconds is made to.
+        # A process that has not ended after three seconds is killed.
         for _ in {1..30}; do
             kill -0 "$process" 2>/dev/null || continue 2
             sleep 0.1
@@ -118,7 +118,7 @@ if [[ -z ${DEMO_PROGRAMS:-} ]]; then
     cargo build --release -p stapled-bin -p stapled-ca
     DEMO_PROGRAMS=${CARGO_TARGET_DIR:-target}/release
 fi
-# By links, since the folder may hold other programs, such as the examples, with names that the demo means otherwise.
+# By links: the folder may hold other programs with names that the demo uses, such as the examples.
 mkdir "$work/bin"
 for program in stapled stapled-ca stapled-ca-lab; do
     ln -s "$(cd -- "$DEMO_PROGRAMS" && pwd)/$program" "$work/bin/$program"
@@ -153,9 +153,9 @@ issue must-staple.demo.test --key p256 --must-staple
 stapled-ca list "$work/ca" | sed -E 's/^([0-9A-F]{8})[0-9A-F]*/\1…/' | show
 
 step '2. HAProxy without stapled'
-say 'HAProxy starts with three certificates. A client asks each for a staple, the proof that the certificate is not' \
-    'revoked, and gets none. Most clients shrug, and would accept a stolen certificate, too. The third certificate says' \
-    '"must staple": clients that heed it refuse this server.'
+say 'HAProxy starts with three certificates. A client asks for a staple of each, the proof that the certificate is not' \
+    'revoked, and gets none. Most clients continue without one; they would accept a stolen certificate, too. The third' \
+    'certificate says "must staple": clients that follow it refuse this server.'
 start_haproxy() {
     local pid
     # Any port above the ones that services have and below the ones that clients get.
@@ -187,12 +187,12 @@ for name in "${names[@]}"; do
 done
 
 step '3. stapled starts'
-say 'It finds the certificates, asks the CA about each, verifies what it answers and hands it to the running HAProxy' \
-    'over its admin socket. HAProxy is neither restarted nor reloaded. Its configuration file:'
+say 'stapled finds the certificates, asks the CA about each, verifies the answers and sends them to the running HAProxy' \
+    'over its admin socket. HAProxy is neither restarted nor reloaded. The configuration file of stapled:'
 cat >"$work/stapled.conf" <<END
 cert-paths = "$work/certs"
 haproxy-sockets = "$work/admin.sock"
-# For this CA only, whose answers are so short-lived: have each one signed anew, and ask often.
+# For this CA only, because its answers are valid for seconds: each answer is signed anew, and stapled asks often.
 nonce = true
 minimum-interval = 2
 END
@@ -203,11 +203,11 @@ for name in "${names[@]}"; do
     wait_for 15 "a staple for $name" has_staple "$name"
     report "$name"
 done
-say 'Now each handshake carries a fresh proof, and no client has to ask the CA itself.'
+say 'Each handshake now carries a fresh staple, and no client has to ask the CA itself.'
 
 step '4. Renewal'
 name=${names[1]}
-say "A proof wears off, so stapled gets the next one in good time. Watch $name:"
+say "A staple is valid for a limited time. stapled renews it before its end. The staple of $name, before and after:"
 report "$name"
 first=$(field 'Produced At')
 handshakes=0
@@ -220,35 +220,35 @@ until [[ $(field 'Produced At') != "$first" ]]; do
     ((handshakes += 1))
 done
 report "$name"
-say "$handshakes handshakes were made in the meantime; every one had a staple."
+say "Between the two were $handshakes handshakes; every one had a staple."
 
 step '5. Revocation'
 name=${names[2]}
-say "The key of $name was stolen, let us say. Its owner has the certificate revoked:"
+say "Suppose that the key of $name was stolen. Its owner has the certificate revoked:"
 stapled-ca revoke --dir "$work/ca" "$work/certs/$name.pem" --reason keyCompromise 2>&1 |
     sed -E 's/^([0-9A-F]{8})[0-9A-F]*/\1…/' | show
-say 'stapled hears of it when it next asks. It hands no "revoked" to the server and leaves no stale "good" there' \
-    'either: it takes the staple away, and tells the operator.'
+say 'stapled learns this when it asks again. It withdraws the staple, so that the server sends neither an old "good" nor' \
+    'a "revoked", and reports this to the operator.'
 wait_for 25 "the withdrawal of the staple of $name" has_none "$name"
-told() {
+reported() {
     grep -E 'REVOKED|withdrawn from .*admin\.sock' "$work/stapled.log" >"$work/revoked"
     [[ $(wc -l <"$work/revoked") -ge 2 ]]
 }
-wait_for 5 'the word about the revocation in the log' told
-say 'What the operator sees:'
+wait_for 5 'the report of the revocation in the log' reported
+say 'The log:'
 sed "s/ event=.*//; s:$work/::g" "$work/revoked" | head -n 2 | show
-say 'What clients see:'
+say 'The handshakes of clients:'
 for name in "${names[@]}"; do
     report "$name"
 done
 has_none "${names[2]}" || fail "${names[2]} is revoked and has a staple"
 for name in "${names[@]:0:2}"; do
-    has_staple "$name" || fail "$name lost its staple, too"
+    has_staple "$name" || fail "$name lost its staple"
 done
 
 step '6. Once, from cron'
-say 'stapled need not stay. It is stopped now; run once, it tells by its exit code how things stand: 3 says that a' \
-    'certificate is revoked.'
+say 'The daemon is stopped. With --one-off, stapled does everything that is due once, and ends. The exit code says the' \
+    'result: 3 means that a certificate is revoked.'
 code=0
 kill "$stapled"
 wait "$stapled" || code=$?
@@ -258,4 +258,4 @@ sed "s/ *\$//" "$work/one-off" | show
 [[ $code == 3 ]] || fail "stapled --one-off ended with $code"
 say "Exit code: $code"
 
-printf '\n%sThat was all, in %d seconds.%s Nothing is left behind.\n' "$bold" $((SECONDS - began)) "$plain"
+printf '\n%sThe demo took %d seconds.%s It has removed all its files.\n' "$bold" $((SECONDS - began)) "$plain"
