@@ -144,7 +144,10 @@ fn memory_files_and_threads_stay_flat() {
         let [first, _, last] = parts.map(|usages| at(usages, 0.5));
         assert!(last.kib <= first.kib + first.kib / 10 + 4096, "memory grows: {first:?} {last:?}");
         assert!(last.files <= first.files + 16, "files pile up: {first:?} {last:?}");
-        assert!(last.threads <= first.threads + 8, "threads pile up: {first:?} {last:?}");
+        // Tokio keeps a thread that read a file for ten seconds, so bursts on a busy machine raise the median, too. Threads that
+        // leak are still there in the quietest moment.
+        let (first_most, last_least) = (at(parts[0], 1.0).threads, at(parts[2], 0.0).threads);
+        assert!(last_least <= first_most, "threads pile up: {first_most} at most, then {last_least} at least");
         // The number of questions, deliveries and files that may be open at once, and a reserve.
         assert!(at(&steady, 1.0).files < 200, "{:?}", at(&steady, 1.0));
         // The reload repeats failed questions at once.
