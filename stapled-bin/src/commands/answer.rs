@@ -106,7 +106,7 @@ mod tests {
     use crate::text::json_line;
 
     proptest! {
-        /// Whatever a refusal says, the verdict has one line of JSON and lines for people.
+        /// A verdict is one line of JSON and one line of text, with any detail.
         #[test]
         fn any_verdict_is_one_line_of_json(detail: String) {
             let verdict = Verdict::invalid(ReasonCode::new("malformed"), detail);

@@ -2,6 +2,9 @@
 //! the project or at `STAPLED_VECTORS`. The README of the collection has the contract: exit codes 0, 10, 11 and 20, one
 //! line of JSON, and no other end.
 
+#[path = "../../../stapled-ocsp/tests/vectors/lenient.rs"]
+mod lenient;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -9,18 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
+use lenient::LENIENT;
+
 use crate::world::{Ended, PATIENCE, Running, command_in};
 
-/// Policies that excuse a refusal, and that the lenient options lift.
-const LENIENT: [&str; 7] = [
-    "sha1_signature",
-    "no_next_update",
-    "stale_no_next_update",
-    "thisUpdate_8_days_old",
-    "rsa_below_2048",
-    "this_update_over_10_days",
-    "expires_within_300s",
-];
 const LENIENT_OPTIONS: [&str; 3] = ["--allow-sha1", "--allow-missing-next-update", "--allow-weak-keys"];
 /// How many runs there are at once.
 const AT_ONCE: usize = 2;

@@ -16,7 +16,7 @@ use crate::staple::{Judgement, Refusal};
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
 
-/// One question and its result. `Display` writes a line for people, and a second one for what is wrong.
+/// One question and its result. `Display` writes one line, and a second one with the trouble if the answer is not believed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Attempt {
@@ -92,7 +92,7 @@ impl Attempt {
         }
     }
 
-    /// What is wrong, in words.
+    /// The trouble as a sentence. `None` for a believed answer, and for the status unknown, which the outcome already says.
     fn detail(&self) -> Option<String> {
         let trouble = self.trouble.as_ref().filter(|trouble| !matches!(trouble, Trouble::Unknown));
         trouble.map(Trouble::to_string)

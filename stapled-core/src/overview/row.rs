@@ -47,7 +47,7 @@ pub struct Row {
     pub next_try: Option<String>,
     /// The end of the validity of the staple.
     pub staple_until: Option<String>,
-    /// What each server, or the files, have.
+    /// The delivery of the staple to each server, and to the files.
     pub servers: Vec<Server>,
 }
 
@@ -93,7 +93,7 @@ pub enum RenewalState {
     Done(Outcome),
 }
 
-/// What one server, or the files, have of a certificate. Times are RFC 3339.
+/// The delivery of one certificate's staple to one server, or to the files. Times are RFC 3339.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize))]
 #[non_exhaustive]

@@ -1,10 +1,10 @@
-//! What a server has lost, and what another client changed there.
+//! Staples that a server has lost, and staples that another client changed there.
 
 use bytes::Bytes;
 
 use crate::task::Subject;
 
-/// What a server has lost.
+/// The staples that a server has lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lost {
@@ -26,7 +26,7 @@ pub enum Lost {
 pub struct Change {
     /// The certificate ([`CertChain::subject`](crate::chain::CertChain::subject)).
     pub subject: Subject,
-    /// What the server has now.
+    /// The response that the server has now.
     pub found: Found,
 }
 
@@ -37,14 +37,14 @@ impl Change {
     }
 }
 
-/// What a server has in place of a staple.
+/// The response, if any, that a server has in place of the delivered staple.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Found {
     /// No staple, or a response that the server does not staple: another client withdrew the staple and may know of a
     /// revocation. The staple stays withdrawn until the CA says that the certificate is good.
     Withdrawn,
-    /// This response. The stapler judges it: it keeps a newer one, heeds a revocation, and replaces anything else.
+    /// This response. The stapler judges it: it keeps a newer one, accepts a revocation, and replaces anything else.
     Response(Bytes),
     /// Something that cannot be judged. The stapler replaces it and asks the CA.
     Unreadable,

@@ -93,6 +93,7 @@ async fn nothing_takes_longer_than_its_deadline() {
 async fn the_deadline_covers_all_redirections_together() {
     let asker = Asker::with(impatient().timeout(Duration::from_millis(500)));
     let server = HttpServer::start(|request, stream| {
+        // A slow responder: three redirections take longer than the deadline.
         std::thread::sleep(Duration::from_millis(200));
         let step: usize = request.line.split(['/', ' ']).nth(2).and_then(|step| step.parse().ok()).unwrap_or(0);
         let answer = format!("HTTP/1.1 308 Further\r\nLocation: /{}\r\nContent-Length: 0\r\n\r\n", step + 1);

@@ -133,6 +133,7 @@ impl OcspFetcher for Ca {
         let request = OcspRequest::from_der(question.request.as_der()).unwrap();
         let id = &request.cert_ids[0];
         let at = now.unix();
+        // Simulated time, as below: the responder takes this long, and the machine does not wait.
         if mood == Mood::Slow {
             tokio::time::sleep(Duration::from_secs(5)).await;
         }

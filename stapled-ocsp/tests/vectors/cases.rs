@@ -1,5 +1,8 @@
 //! Vectors, and what the judgement makes of them. `tests/judge-ring` shares this file.
 
+#[path = "lenient.rs"]
+mod lenient;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +17,8 @@ use stapled_ocsp::chain::{CertChain, ChainError};
 use stapled_ocsp::ocsp::{CertIdHash, OcspResponse};
 use stapled_ocsp::staple::{Judge, JudgePolicy};
 use stapled_ocsp::time::Timestamp;
+
+use lenient::LENIENT;
 
 /// Why the larger collection is not judged.
 pub(crate) const NO_COLLECTION: &str =
@@ -121,17 +126,6 @@ impl Judged {
         }
     }
 }
-
-/// Policies that excuse a refusal, and that the lenient settings switch off.
-const LENIENT: [&str; 7] = [
-    "sha1_signature",
-    "no_next_update",
-    "stale_no_next_update",
-    "thisUpdate_8_days_old",
-    "rsa_below_2048",
-    "this_update_over_10_days",
-    "expires_within_300s",
-];
 
 struct Outcome {
     /// The verdict in the collection's words: `valid:good`, `invalid`, ….
