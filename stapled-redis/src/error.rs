@@ -1,14 +1,17 @@
 //! The failures of Redis, in words without credentials.
 
+use redis::ErrorKind;
 use stapled_core::scheduler::SchedulerError;
+
+use crate::address::RedisAddressError;
 
 /// Why Redis could not be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RedisError {
-    /// The address is not one of a Redis server. It may contain a password, so the message does not repeat it.
-    #[error("the address of Redis is wrong: {0}; write redis://HOST:PORT/DB or redis+unix:///PATH")]
-    Address(String),
+    /// The address is not one of a Redis.
+    #[error(transparent)]
+    Address(#[from] RedisAddressError),
     /// The server cannot be reached, or refused the command.
     #[error("Redis: {0}")]
     Server(String),
@@ -27,7 +30,11 @@ pub enum RedisError {
 
 impl From<redis::RedisError> for RedisError {
     fn from(error: redis::RedisError) -> Self {
-        RedisError::Server(error.to_string())
+        match (error.kind(), error.detail()) {
+            // The link wrote a whole sentence about the connection.
+            (ErrorKind::Io | ErrorKind::AuthenticationFailed, Some(words)) => RedisError::Server(words.to_owned()),
+            _ => RedisError::Server(error.to_string()),
+        }
     }
 }
 

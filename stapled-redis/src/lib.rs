@@ -9,13 +9,17 @@
 //! # Ok(()) }
 //! ```
 
+mod address;
 mod connection;
 mod error;
+mod link;
 mod recovery;
 mod reply;
 mod scheduler;
+mod script;
 mod waiting;
 
+pub use address::{RedisAddress, RedisAddressError};
 pub use error::RedisError;
 pub use recovery::{Parked, Recovered, Recovery};
 pub use scheduler::RedisScheduler;

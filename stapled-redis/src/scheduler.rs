@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rand::Rng;
-use redis::ScriptInvocation;
 use stapled_core::scheduler::census::{Census, QueueCensus};
 use stapled_core::scheduler::{Expect, Lease, QueueRules, Recorded, Scheduler, SchedulerError, Step, Which};
 use stapled_core::task::{Due, Queue, Subject, Task};
@@ -17,6 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::connection::Connection;
 use crate::error::RedisError;
 use crate::reply::Reply;
+use crate::script::Call;
 use crate::waiting::Takers;
 
 /// How long a taker waits at most before it looks again, whatever it was told: a wake-up may have been lost.
@@ -60,7 +60,7 @@ impl RedisScheduler {
     /// The address is wrong, or the server cannot be reached within some seconds. Later failures of the server are errors
     /// of the single calls; the connection comes back by itself.
     pub async fn connect(address: &str, prefix: &str) -> Result<Self, RedisError> {
-        let connection = Connection::open(address, prefix).await?;
+        let connection = Connection::open(&address.parse()?, prefix).await?;
         let process = format!("{:032x}", rand::rng().random::<u128>());
         let shared = Arc::new(Shared { connection, takers: Takers::default(), process });
         let end = CancellationToken::new();
@@ -87,7 +87,7 @@ impl RedisScheduler {
         &self.shared.connection
     }
 
-    async fn run(&self, call: ScriptInvocation<'_>) -> Result<Reply, SchedulerError> {
+    async fn run(&self, call: Call<'_>) -> Result<Reply, SchedulerError> {
         Ok(self.shared.connection.run(&call).await?)
     }
 }
@@ -102,9 +102,9 @@ impl fmt::Debug for RedisScheduler {
 /// patience.
 async fn listen(shared: Arc<Shared>) {
     loop {
-        if let Ok(mut waiting) = shared.connection.waiting().await {
+        if shared.connection.wait().await.is_ok() {
             shared.takers.wake_all();
-            while let Ok(woken) = shared.connection.woken(&mut waiting, &shared.process).await {
+            while let Ok(woken) = shared.connection.woken(&shared.process).await {
                 if let Some(queue) = woken {
                     shared.takers.wake(&queue);
                 }
@@ -186,12 +186,12 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).min(LONGEST_MILLIS)
 }
 
-fn name_lease(call: &mut ScriptInvocation<'_>, lease: &Lease) {
+fn name_lease(call: &mut Call<'_>, lease: &Lease) {
     let Task { queue, subject, .. } = lease.task();
     call.arg(queue.as_str()).arg(subject.as_str()).arg(lease.fence());
 }
 
-fn name_tasks(call: &mut ScriptInvocation<'_>, which: Which<'_>) {
+fn name_tasks(call: &mut Call<'_>, which: Which<'_>) {
     match which {
         Which::Task(queue, subject) => call.arg("task").arg(queue.as_str()).arg(subject.as_str()),
         Which::Subject(subject) => call.arg("subject").arg(subject.as_str()),

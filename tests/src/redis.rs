@@ -15,7 +15,7 @@ use stapled_core::time::Timestamp;
 use tempfile::TempDir;
 
 use crate::process::signal_to;
-use crate::wait::wait_until;
+use crate::wait::{PATIENCE, until};
 
 /// A redis-server on a socket in a directory of its own. Its drop ends it.
 ///
@@ -127,10 +127,20 @@ fn run(directory: &TempDir, arguments: &[String]) -> Child {
     command.arg("--dir").arg(path).arg("--logfile").arg(path.join("log")).args(arguments);
     command.env("LD_PRELOAD", clock_library()).env("TEST_CLOCK", path.join("clock"));
     command.stdin(Stdio::null()).stdout(Stdio::null());
-    let process = command.spawn().unwrap_or_else(|error| panic!("redis-server: {error}"));
-    // It listens while it still loads what it kept.
-    wait_until("redis-server answers", || ask(&path.join("socket"), &["PING"]).is_ok_and(|reply| reply == "PONG"));
+    let mut process = command.spawn().unwrap_or_else(|error| panic!("redis-server: {error}"));
+    if !until(PATIENCE, || is_ready(&path.join("socket"))) {
+        let _ = process.kill();
+        panic!("redis-server does not answer: {}", std::fs::read_to_string(path.join("log")).unwrap_or_default());
+    }
     process
+}
+
+/// Whether the server answers, and not that it still loads what it kept. One with a password refuses the question.
+fn is_ready(socket: &Path) -> bool {
+    match ask(socket, &["PING"]) {
+        Ok(reply) => reply == "PONG",
+        Err(error) => error.to_string().contains("NOAUTH"),
+    }
 }
 
 /// The compiled `redis_clock.c`.
