@@ -7,6 +7,7 @@ use std::str::FromStr;
 use percent_encoding::percent_decode_str;
 
 const SERVER_PORT: u16 = 6379;
+const SENTINEL_PORT: u16 = 26379;
 
 /// The address of a Redis: of one server, of a primary that sentinels watch, or of a Cluster.
 ///
@@ -14,17 +15,25 @@ const SERVER_PORT: u16 = 6379;
 /// |---|---|
 /// | `redis://[USER:PASSWORD@]HOST[:PORT][/DB]` | one server |
 /// | `redis+unix://[USER:PASSWORD@]/PATH[?db=DB]` | one server on a unix socket |
+/// | `redis+sentinel://[USER:PASSWORD@]HOST[:PORT],…/NAME[/DB]` | the primary that these sentinels know by this name |
+/// | `redis+cluster://[USER:PASSWORD@]HOST[:PORT],…` | the Cluster of which these are some nodes (feature `cluster`) |
 ///
+/// `rediss` in place of `redis` is TLS to all hosts (feature `tls`). The parameter `ca=FILE` names the only root
+/// certificates that are trusted then, in place of the system's; `cert=FILE&key=FILE` is a client certificate with its key.
+///
+/// User and password are for the servers. Sentinels get those of the parameters `sentinel_user` and `sentinel_password`.
 /// `:PASSWORD@` is a password without a user (`requirepass`). In user, password, path and parameters, the characters
 /// `% @ / ? # & :` are written as % codes, such as `%40` for `@`.
 ///
-/// `Debug` and `Display` leave out the user and the password.
+/// `Debug` and `Display` leave out users, passwords and parameters.
 #[derive(Clone)]
 pub struct RedisAddress {
     pub(crate) place: Place,
     /// For the servers; sentinels have a login of their own.
     pub(crate) login: Login,
     pub(crate) database: i64,
+    /// `None`: no TLS.
+    pub(crate) tls: Option<TlsFiles>,
 }
 
 /// The hosts of an address.
@@ -32,9 +41,19 @@ pub struct RedisAddress {
 pub(crate) enum Place {
     Server(Host),
     Unix(PathBuf),
+    Sentinels(Sentinels),
+    Cluster(Vec<Host>),
 }
 
 #[derive(Clone)]
+pub(crate) struct Sentinels {
+    pub(crate) hosts: Vec<Host>,
+    /// The name of the primary.
+    pub(crate) name: String,
+    pub(crate) login: Login,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Host {
     /// A name or an IP address without brackets.
     pub(crate) name: String,
@@ -48,14 +67,31 @@ pub(crate) struct Login {
     pub(crate) password: Option<String>,
 }
 
+/// The PEM files of TLS.
+#[derive(Clone)]
+// Without the feature, no address has it.
+#[cfg_attr(not(feature = "tls"), allow(dead_code))]
+pub(crate) struct TlsFiles {
+    /// Root certificates. `None`: the system's.
+    pub(crate) ca: Option<PathBuf>,
+    /// The certificate of the client, and its key.
+    pub(crate) client: Option<(PathBuf, PathBuf)>,
+}
+
 /// Why a text is not the address of a Redis. No text of the address is repeated: any part of a malformed address may be a
 /// part of its password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RedisAddressError {
     /// The address begins with none of the known schemes.
-    #[error("the address of Redis must begin with redis:// or redis+unix://")]
+    #[error(
+        "the address of Redis must begin with redis://, redis+unix://, redis+sentinel:// or redis+cluster://, or with \
+         rediss for TLS"
+    )]
     Scheme,
+    /// This build of the program lacks a feature of `stapled-redis`.
+    #[error("the address of Redis needs a program that is built with the feature `{0}` of stapled-redis")]
+    Feature(&'static str),
     /// A character that separates parts of an address is where it cannot be.
     #[error(
         "the address of Redis has a # or a misplaced @: in user, password, path and parameters, write % @ / ? # & : as \
@@ -65,6 +101,9 @@ pub enum RedisAddressError {
     /// The part before the @ is not a user with a password, nor a password.
     #[error("the address of Redis has an @, but not USER:PASSWORD or :PASSWORD before it")]
     Login,
+    /// `sentinel_user` without `sentinel_password`.
+    #[error("the address of Redis has the parameter sentinel_user without sentinel_password")]
+    SentinelLogin,
     /// A % is not followed by two hexadecimal digits, or the octets are not UTF-8.
     #[error("the address of Redis has a % code that is not one: write % as %25, and text as UTF-8")]
     Encoding,
@@ -74,10 +113,19 @@ pub enum RedisAddressError {
     )]
     Host(usize),
     /// The scheme allows one host only.
-    #[error("the address of Redis has several hosts, but redis:// and rediss:// are for one server")]
+    #[error(
+        "the address of Redis has several hosts: redis:// is for one server, redis+sentinel:// and redis+cluster:// for several"
+    )]
     OneHost,
-    /// What follows the host is not the number of a database.
-    #[error("the address of Redis has no database after its host: write /NUMBER, such as /0, or nothing")]
+    /// The sentinels' name of the primary is missing or has other characters than sentinels allow.
+    #[error(
+        "the address of Redis has no name of a primary after its sentinels: write /NAME, with letters, digits, `.`, `-` and `_`"
+    )]
+    Name,
+    /// What follows the host or the name is not the number of a database.
+    #[error(
+        "the address of Redis has no database at its end: write /NUMBER, such as /0, or nothing; a Cluster has none"
+    )]
     Database,
     /// The path of a unix socket is not absolute.
     #[error("the address of Redis has no absolute path: write redis+unix:///PATH")]
@@ -92,6 +140,9 @@ pub enum RedisAddressError {
         /// The parameters of this kind of address.
         known: &'static str,
     },
+    /// `cert` without `key`, or `key` without `cert`.
+    #[error("the address of Redis has one of the parameters cert and key: a client certificate needs both")]
+    ClientCertificate,
 }
 
 use RedisAddressError as Wrong;
@@ -110,8 +161,10 @@ impl FromStr for RedisAddress {
         let (scheme, rest) = text.split_once("://").ok_or(Wrong::Scheme)?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         match scheme {
-            "redis" => tcp(rest, query),
-            "redis+unix" => unix(rest, query),
+            "redis" | "rediss" => server(rest, Parameters::parse(query, scheme)?),
+            "redis+unix" => unix(rest, Parameters::parse(query, scheme)?),
+            "redis+sentinel" | "rediss+sentinel" => sentinels(rest, Parameters::parse(query, scheme)?),
+            "redis+cluster" | "rediss+cluster" => cluster(rest, Parameters::parse(query, scheme)?),
             _ => Err(Wrong::Scheme),
         }
     }
@@ -119,9 +172,14 @@ impl FromStr for RedisAddress {
 
 impl fmt::Display for RedisAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (redis, database) = (if self.tls.is_some() { "rediss" } else { "redis" }, self.database);
         match &self.place {
-            Place::Server(host) => write!(f, "redis://{host}/{}", self.database),
+            Place::Server(host) => write!(f, "{redis}://{host}/{database}"),
             Place::Unix(path) => write!(f, "redis+unix://{}", path.display()),
+            Place::Sentinels(Sentinels { hosts, name, .. }) => {
+                write!(f, "{redis}+sentinel://{}/{name}/{database}", listed(hosts))
+            }
+            Place::Cluster(hosts) => write!(f, "{redis}+cluster://{}", listed(hosts)),
         }
     }
 }
@@ -139,27 +197,56 @@ impl fmt::Display for Host {
     }
 }
 
-fn tcp(rest: &str, query: &str) -> Result<RedisAddress, Wrong> {
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let (login, hosts) = login_and_hosts(authority, SERVER_PORT)?;
-    Parameters::parse(query, &[], "no parameter")?;
-    let database = database(path)?;
-    let [host] = <[Host; 1]>::try_from(hosts).map_err(|_| Wrong::OneHost)?;
-    Ok(RedisAddress { place: Place::Server(host), login, database })
+fn listed(hosts: &[Host]) -> String {
+    hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(",")
 }
 
-fn unix(rest: &str, query: &str) -> Result<RedisAddress, Wrong> {
+fn server(rest: &str, mut parameters: Parameters) -> Result<RedisAddress, Wrong> {
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (login, hosts) = login_and_hosts(authority, SERVER_PORT)?;
+    let database = database(path)?;
+    let [host] = <[Host; 1]>::try_from(hosts).map_err(|_| Wrong::OneHost)?;
+    Ok(RedisAddress { place: Place::Server(host), login, database, tls: parameters.tls()? })
+}
+
+fn unix(rest: &str, mut parameters: Parameters) -> Result<RedisAddress, Wrong> {
     let (login, path) = match rest.split_once('@') {
         Some((login, path)) => (login_of(login)?, path),
         None => (Login::default(), rest),
     };
-    let mut parameters = Parameters::parse(query, &["db"], "db")?;
     let path = plain(path)?;
     if !path.starts_with('/') || path.contains('\0') {
         return Err(Wrong::Path);
     }
     let database = database(&parameters.take("db").unwrap_or_default())?;
-    Ok(RedisAddress { place: Place::Unix(path.into()), login, database })
+    Ok(RedisAddress { place: Place::Unix(path.into()), login, database, tls: None })
+}
+
+fn sentinels(rest: &str, mut parameters: Parameters) -> Result<RedisAddress, Wrong> {
+    let (authority, path) = rest.split_once('/').ok_or(Wrong::Name)?;
+    let (login, hosts) = login_and_hosts(authority, SENTINEL_PORT)?;
+    let (name, number) = path.split_once('/').unwrap_or((path, ""));
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)) {
+        return Err(Wrong::Name);
+    }
+    let asked = Login { user: parameters.take("sentinel_user"), password: parameters.take("sentinel_password") };
+    if asked.user.is_some() && asked.password.is_none() {
+        return Err(Wrong::SentinelLogin);
+    }
+    let place = Place::Sentinels(Sentinels { hosts, name: name.to_owned(), login: asked });
+    Ok(RedisAddress { place, login, database: database(number)?, tls: parameters.tls()? })
+}
+
+fn cluster(rest: &str, mut parameters: Parameters) -> Result<RedisAddress, Wrong> {
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (login, hosts) = login_and_hosts(authority, SERVER_PORT)?;
+    if database(path)? != 0 {
+        return Err(Wrong::Database);
+    }
+    if cfg!(not(feature = "cluster")) {
+        return Err(Wrong::Feature("cluster"));
+    }
+    Ok(RedisAddress { place: Place::Cluster(hosts), login, database: 0, tls: parameters.tls()? })
 }
 
 fn login_and_hosts(authority: &str, port: u16) -> Result<(Login, Vec<Host>), Wrong> {
@@ -215,25 +302,54 @@ fn decoded(text: &str) -> Result<String, Wrong> {
 }
 
 /// The parameters after the `?`, with their values.
-struct Parameters(Vec<(&'static str, String)>);
+struct Parameters {
+    has_tls: bool,
+    values: Vec<(&'static str, String)>,
+}
 
 impl Parameters {
-    fn parse(query: &str, known: &[&'static str], words: &'static str) -> Result<Self, Wrong> {
-        let mut found = Vec::<(&str, String)>::new();
+    /// The parameters that an address with this scheme may have.
+    fn parse(query: &str, scheme: &str) -> Result<Self, Wrong> {
+        let (known, words): (&[&str], _) = match scheme {
+            "redis+unix" => (&["db"], "db"),
+            "redis+sentinel" => (&["sentinel_user", "sentinel_password"], "sentinel_user and sentinel_password"),
+            "rediss+sentinel" => (
+                &["ca", "cert", "key", "sentinel_user", "sentinel_password"],
+                "ca, cert, key, sentinel_user and sentinel_password",
+            ),
+            "rediss" | "rediss+cluster" => (&["ca", "cert", "key"], "ca, cert and key"),
+            _ => (&[], "no parameter"),
+        };
+        let mut values = Vec::<(&str, String)>::new();
         for (parameter, place) in query.split('&').zip(1..).filter(|_| !query.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            let name = known.iter().find(|known| **known == name && found.iter().all(|(name, _)| name != *known));
+            let name = known.iter().find(|known| **known == name && values.iter().all(|(name, _)| name != *known));
             match (name, plain(value)?) {
-                (Some(name), value) if !value.is_empty() => found.push((name, value)),
+                (Some(name), value) if !value.is_empty() => values.push((name, value)),
                 _ => return Err(Wrong::Parameter { place, known: words }),
             }
         }
-        Ok(Parameters(found))
+        Ok(Parameters { has_tls: scheme.starts_with("rediss"), values })
     }
 
     fn take(&mut self, name: &str) -> Option<String> {
-        let place = self.0.iter().position(|(known, _)| *known == name)?;
-        Some(self.0.swap_remove(place).1)
+        let place = self.values.iter().position(|(known, _)| *known == name)?;
+        Some(self.values.swap_remove(place).1)
+    }
+
+    fn tls(&mut self) -> Result<Option<TlsFiles>, Wrong> {
+        if !self.has_tls {
+            return Ok(None);
+        }
+        if cfg!(not(feature = "tls")) {
+            return Err(Wrong::Feature("tls"));
+        }
+        let client = match (self.take("cert"), self.take("key")) {
+            (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
+            (None, None) => None,
+            _ => return Err(Wrong::ClientCertificate),
+        };
+        Ok(Some(TlsFiles { ca: self.take("ca").map(PathBuf::from), client }))
     }
 }
 
@@ -263,6 +379,14 @@ mod tests {
             ("redis://:s3cr3tMARKER@[::1]:1", "redis://[::1]:1/0"),
             ("redis+unix:///run/redis.sock", "redis+unix:///run/redis.sock"),
             ("redis+unix://u:s3cr3tMARKER@/run/a%20b?db=3", "redis+unix:///run/a b"),
+            ("redis+sentinel://a,b:1/my.primary", "redis+sentinel://a:26379,b:1/my.primary/0"),
+            ("redis+sentinel://u:s3cr3tMARKER@a/p/3?sentinel_password=s3cr3tMARKER", "redis+sentinel://a:26379/p/3"),
+            #[cfg(feature = "cluster")]
+            ("redis+cluster://u:s3cr3tMARKER@a,[::1]:1", "redis+cluster://a:6379,[::1]:1"),
+            #[cfg(feature = "tls")]
+            ("rediss://u:s3cr3tMARKER@a/1?ca=/c&cert=/d&key=/e", "rediss://a:6379/1"),
+            #[cfg(all(feature = "tls", feature = "cluster"))]
+            ("rediss+cluster://a/", "rediss+cluster://a:6379"),
         ] {
             let address = parsed(text);
             assert_eq!(address.to_string(), shown);
@@ -305,6 +429,20 @@ mod tests {
             ("redis+unix:///run/redis.sock?db", Wrong::Parameter { place: 1, known: "db" }),
             ("redis+unix:///run/redis.sock?db=x", Wrong::Database),
             ("redis+unix:///run/redis#sock", Wrong::Misplaced),
+            ("redis://h?ca=/c", Wrong::Parameter { place: 1, known: "no parameter" }),
+            ("redis+sentinel://h", Wrong::Name),
+            ("redis+sentinel://h/", Wrong::Name),
+            ("redis+sentinel://h/a%20b", Wrong::Name),
+            ("redis+sentinel://h/a/b", Wrong::Database),
+            ("redis+sentinel://,h/a", Wrong::Host(1)),
+            ("redis+sentinel://h/a?sentinel_user=u", Wrong::SentinelLogin),
+            ("redis+cluster://h/1", Wrong::Database),
+            #[cfg(not(feature = "cluster"))]
+            ("redis+cluster://h", Wrong::Feature("cluster")),
+            #[cfg(not(feature = "tls"))]
+            ("rediss://h", Wrong::Feature("tls")),
+            #[cfg(feature = "tls")]
+            ("rediss://h?cert=/c", Wrong::ClientCertificate),
         ] {
             assert_eq!(wrong(text), error, "{text}");
         }

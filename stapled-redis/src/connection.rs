@@ -59,13 +59,20 @@ impl Connection {
         Ok(popped.map(|(_, queue)| String::from_utf8_lossy(&queue).into_owned()))
     }
 
-    /// Waits until this many replicas have everything that was written before.
-    pub(crate) async fn replicated(&self, wanted: u32, within: Duration) -> Result<(), RedisError> {
+    /// Runs a call, and waits until this many replicas have what it wrote. Returns how many have it. Both are on one
+    /// connection: the server waits for what was written on the connection that asks.
+    pub(crate) async fn run_replicated(
+        &self,
+        call: &Call<'_>,
+        wanted: u32,
+        within: Duration,
+    ) -> Result<(Reply, Result<u32, RedisError>), RedisError> {
         let mut wait = redis::cmd("WAIT");
-        // 0 would wait for ever.
-        wait.arg(wanted).arg(within.min(DEADLINES.command).as_millis().max(1).to_string());
-        let have: u32 = wait.query_async(&mut self.commands.clone()).await?;
-        if have < wanted { Err(RedisError::NotReplicated { have, wanted }) } else { Ok(()) }
+        // The reply comes before the deadline of the command. 0 would wait for ever.
+        wait.arg(wanted).arg(within.min(DEADLINES.command * 4 / 5).as_millis().max(1).to_string());
+        let (value, have) = call.run_and(&self.commands, &wait).await?;
+        let have = have.and_then(|have| redis::from_redis_value(have).map_err(redis::RedisError::from));
+        Ok((Reply::of(value)?, have.map_err(RedisError::from)))
     }
 
     /// All members of a set, read in parts: no command takes long. Members that come or go meanwhile may be missing.

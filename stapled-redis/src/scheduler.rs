@@ -90,6 +90,17 @@ impl RedisScheduler {
     async fn run(&self, call: Call<'_>) -> Result<Reply, SchedulerError> {
         Ok(self.shared.connection.run(&call).await?)
     }
+
+    /// Runs a call. The second result is an error if fewer replicas than wanted have what the call wrote.
+    async fn run_replicated(&self, call: Call<'_>) -> Result<(Reply, Result<(), RedisError>), SchedulerError> {
+        let Some(Replicas { count: wanted, within }) = self.replicas else {
+            return Ok((self.run(call).await?, Ok(())));
+        };
+        let (reply, have) = self.shared.connection.run_replicated(&call, wanted, within).await?;
+        let enough =
+            have.and_then(|have| if have < wanted { Err(RedisError::NotReplicated { have, wanted }) } else { Ok(()) });
+        Ok((reply, enough))
+    }
 }
 
 impl fmt::Debug for RedisScheduler {
@@ -278,12 +289,9 @@ impl Scheduler for RedisScheduler {
             };
             call.arg(task.generation).arg(task.attempt).arg(task.cause.to_string());
         }
-        let mut reply = self.run(call).await?;
+        let (mut reply, replicated) = self.run_replicated(call).await?;
         match (reply.word(), step.release) {
-            ("done", _) => match self.replicas {
-                Some(Replicas { count, within }) => Ok(self.shared.connection.replicated(count, within).await?),
-                None => Ok(()),
-            },
+            ("done", _) => Ok(replicated?),
             ("fenced", Some(lease)) => Err(fenced(lease)),
             ("unexpected", _) => {
                 let place: usize = reply.number()?;

@@ -47,6 +47,31 @@ impl Call<'_> {
         }
     }
 
+    /// Runs the call, and then a command on the same connection, so also on the same server of a Cluster. Returns the replies
+    /// to both.
+    pub(crate) async fn run_and(&self, link: &Link, command: &Cmd) -> RedisResult<(Value, RedisResult<Value>)> {
+        match self.both("EVALSHA", &self.script.hash, link, command).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.both("EVAL", self.script.code, link, command).await
+            }
+            result => result,
+        }
+    }
+
+    async fn both(
+        &self,
+        name: &str,
+        script: &str,
+        link: &Link,
+        command: &Cmd,
+    ) -> RedisResult<(Value, RedisResult<Value>)> {
+        let mut pipeline = redis::pipe();
+        pipeline.add_command(self.command(name, script)).add_command(command.clone()).ignore_errors();
+        let (value, other) =
+            pipeline.query_async::<(RedisResult<Value>, RedisResult<Value>)>(&mut link.clone()).await?;
+        Ok((value?, other))
+    }
+
     fn command(&self, name: &str, script: &str) -> Cmd {
         let mut command = redis::cmd(name);
         command.arg(script).arg(1).arg(self.key).arg(&self.arguments);

@@ -16,6 +16,7 @@
 //! | an HTTP server whose answers a test writes | `http_server` |
 //! | a copy of what a responder sends | `recording_proxy` |
 //! | the real redis-server, and its clock | `redis` |
+//! | a replica with sentinels, a Cluster | `redis_sentinels`, `redis_cluster` |
 //! | the real `stapled` | `stapled` |
 //! | a process, its output and its end | `process` |
 //! | file systems that only one program sees | `mounts` |
@@ -33,6 +34,8 @@ mod polled;
 mod process;
 mod recording_proxy;
 mod redis;
+mod redis_cluster;
+mod redis_sentinels;
 mod skip;
 mod stapled;
 mod staples;
@@ -48,6 +51,8 @@ pub use polled::polled;
 pub use process::{Ended, Running, cpu_time, signal_to};
 pub use recording_proxy::RecordingProxy;
 pub use redis::Redis;
+pub use redis_cluster::RedisCluster;
+pub use redis_sentinels::RedisSentinels;
 pub use skip::{how_many, is_full_proof, skip};
 pub use stapled::{Stapled, StapledCommand, built_program, program};
 pub use staples::{Example, chain, now};

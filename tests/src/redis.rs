@@ -1,7 +1,8 @@
 //! The real redis-server, with a clock that a test can set.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,16 @@ impl Redis {
     /// Panics if the reply is an error.
     pub fn ask(&self, command: &[&str]) -> String {
         ask(&self.socket(), command).unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    }
+
+    /// The same for a server with a password, if it is not empty.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the reply is an error.
+    pub fn ask_with(&self, password: &str, command: &[&str]) -> String {
+        let stream = UnixStream::connect(self.socket()).expect("a connection");
+        exchange(&stream, &stream, password, command).unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
     /// The time on its clock.
@@ -159,10 +170,27 @@ fn clock_library() -> PathBuf {
 }
 
 fn ask(socket: &Path, command: &[&str]) -> std::io::Result<String> {
-    let mut stream = UnixStream::connect(socket)?;
-    let words: String = command.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
-    write!(stream, "*{}\r\n{words}", command.len())?;
-    read_reply(&mut BufReader::new(stream))
+    let stream = UnixStream::connect(socket)?;
+    exchange(&stream, &stream, "", command)
+}
+
+/// Sends a command to the server or sentinel on this port of 127.0.0.1.
+pub(crate) fn ask_at(port: u16, password: &str, command: &[&str]) -> std::io::Result<String> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    exchange(&stream, &stream, password, command)
+}
+
+fn exchange(reader: impl Read, mut writer: impl Write, password: &str, command: &[&str]) -> std::io::Result<String> {
+    let mut reader = BufReader::new(reader);
+    let mut send = |command: &[&str]| {
+        let words: String = command.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+        write!(writer, "*{}\r\n{words}", command.len())?;
+        read_reply(&mut reader)
+    };
+    if !password.is_empty() {
+        send(&["AUTH", password])?;
+    }
+    send(command)
 }
 
 /// Reads one reply of Redis (RESP 2).

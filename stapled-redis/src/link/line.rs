@@ -1,28 +1,20 @@
 //! One connection, of one kind, to one Redis. It does not come back after a failure.
 
-use std::time::Duration;
-
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline, RedisConnectionInfo,
-    RedisError, RedisFuture, RedisResult, Value,
-};
+use redis::{Cmd, ConnectionAddr, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 
-use crate::address::{Host, Login, Place, RedisAddress};
-
-/// How long one attempt may take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadlines {
-    /// Connecting, with the login.
-    pub(crate) connect: Duration,
-    /// A command, until its reply. A server that is slower counts as one that is down.
-    pub(crate) command: Duration,
-}
+#[cfg(feature = "cluster")]
+use super::cluster::Nodes;
+use super::sentinel;
+use super::server::{Deadlines, Opening, late, words};
+use crate::address::{Place, RedisAddress};
 
 /// A connection.
 #[derive(Clone)]
 pub(super) enum Line {
     Server(MultiplexedConnection),
+    #[cfg(feature = "cluster")]
+    Cluster(Box<Nodes>),
 }
 
 impl Line {
@@ -30,25 +22,39 @@ impl Line {
     ///
     /// # Errors
     ///
-    /// The server cannot be reached in time, or refuses the login.
+    /// No server can be reached in time, or it refuses the login.
     pub(super) async fn open(address: &RedisAddress, deadlines: Deadlines) -> RedisResult<Self> {
-        let opened = tokio::time::timeout(deadlines.connect, Line::open_untimed(address, deadlines)).await;
-        opened.unwrap_or_else(|_| Err(late(deadlines.connect))).map_err(|error| about(address, &error))
+        let deadline = deadlines.connect;
+        let opened = tokio::time::timeout(deadline, Line::open_untimed(address, deadlines)).await;
+        let opened = opened.unwrap_or_else(|_| Err(late(deadline)));
+        opened.map_err(|error| about(address, &error))
     }
 
     async fn open_untimed(address: &RedisAddress, deadlines: Deadlines) -> RedisResult<Self> {
-        let at = match &address.place {
-            Place::Server(Host { name, port }) => ConnectionAddr::Tcp(name.clone(), *port),
-            Place::Unix(path) => ConnectionAddr::Unix(path.clone()),
-        };
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(Some(deadlines.command));
-        let info = at.into_connection_info()?.set_redis_settings(settings(&address.login, address.database));
-        let mut connection = Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await?;
-        if !address.has_password() {
-            refuse_without_password(&mut connection).await?;
+        let RedisAddress { place, login, database, tls } = address;
+        let opening = Opening { login, database: *database, tls: tls.as_ref(), command: deadlines.command };
+        match place {
+            Place::Server(host) => opening.connect_to(host).await.map(Line::Server),
+            Place::Unix(path) => opening.connect(ConnectionAddr::Unix(path.clone())).await.map(Line::Server),
+            // The lookups end first, so that the error says what is wrong with each sentinel.
+            Place::Sentinels(sentinels) => {
+                sentinel::primary(sentinels, opening, deadlines.connect * 9 / 10).await.map(Line::Server)
+            }
+            #[cfg(feature = "cluster")]
+            Place::Cluster(hosts) => Nodes::open(hosts, address, deadlines).await.map(Box::new).map(Line::Cluster),
+            #[cfg(not(feature = "cluster"))]
+            Place::Cluster(_) => Err((redis::ErrorKind::InvalidClientConfig, "no feature `cluster`").into()),
         }
-        Ok(Line::Server(connection))
+    }
+
+    /// Whether the connection is of use after a server refused a command because it is not the primary.
+    pub(super) fn follows(&self) -> bool {
+        match self {
+            Line::Server(_) => false,
+            // The client has asked for the new primary already.
+            #[cfg(feature = "cluster")]
+            Line::Cluster(_) => true,
+        }
     }
 }
 
@@ -56,6 +62,8 @@ impl ConnectionLike for Line {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
             Line::Server(connection) => connection.req_packed_command(cmd),
+            #[cfg(feature = "cluster")]
+            Line::Cluster(nodes) => Box::pin(nodes.send(cmd)),
         }
     }
 
@@ -67,48 +75,22 @@ impl ConnectionLike for Line {
     ) -> RedisFuture<'a, Vec<Value>> {
         match self {
             Line::Server(connection) => connection.req_packed_commands(pipeline, offset, count),
+            #[cfg(feature = "cluster")]
+            Line::Cluster(nodes) => nodes.connection().req_packed_commands(pipeline, offset, count),
         }
     }
 
     fn get_db(&self) -> i64 {
         match self {
             Line::Server(connection) => connection.get_db(),
+            #[cfg(feature = "cluster")]
+            Line::Cluster(_) => 0,
         }
     }
-}
-
-fn settings(login: &Login, database: i64) -> RedisConnectionInfo {
-    let mut settings = RedisConnectionInfo::default().set_db(database);
-    if let Some(user) = &login.user {
-        settings = settings.set_username(user);
-    }
-    if let Some(password) = &login.password {
-        settings = settings.set_password(password);
-    }
-    settings
-}
-
-/// Fails if the server wants a password. Servers accept connections without one, and refuse every command.
-async fn refuse_without_password(connection: &mut MultiplexedConnection) -> RedisResult<()> {
-    match redis::cmd("PING").exec_async(connection).await {
-        Err(error) if error.code() == Some("NOAUTH") => Err((ErrorKind::AuthenticationFailed, "no password").into()),
-        Err(error) if error.is_io_error() => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn late(deadline: Duration) -> RedisError {
-    (ErrorKind::Io, "no connection", format!("no connection within {deadline:?}")).into()
 }
 
 /// The error with the address before it.
 fn about(address: &RedisAddress, error: &RedisError) -> RedisError {
-    let words = match error.kind() {
-        ErrorKind::AuthenticationFailed if address.has_password() => {
-            "the server refuses the user or the password of the address".to_owned()
-        }
-        ErrorKind::AuthenticationFailed => "the server wants a password, and the address has none".to_owned(),
-        _ => error.detail().map_or_else(|| error.to_string(), str::to_owned),
-    };
+    let words = words(error, &address.login, "password of the address");
     (error.kind(), "no connection", format!("{address}: {words}")).into()
 }

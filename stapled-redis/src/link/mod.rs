@@ -1,8 +1,13 @@
 //! One connection that all tasks of a process share, and that comes back by itself.
 
+#[cfg(feature = "cluster")]
+mod cluster;
 mod line;
+mod sentinel;
+mod server;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,8 +17,8 @@ use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Serv
 use tokio::sync::watch;
 
 use crate::address::RedisAddress;
-pub(crate) use line::Deadlines;
 use line::Line;
+pub(crate) use server::Deadlines;
 
 /// How often a command is sent that servers refuse because another server is the primary by now.
 const SENDS: usize = 3;
@@ -44,6 +49,8 @@ enum Outcome {
     Answered,
     /// The server did not carry out the command, because it is not the primary.
     Refused,
+    /// The node of a Cluster did not carry out the command, because another one has the key.
+    Moved,
     /// The connection is not usable any more.
     Broken,
 }
@@ -88,12 +95,18 @@ impl Link {
         let mut sends = 1;
         loop {
             let (attempt, line) = self.0.line().await?;
+            let follows = line.follows();
             let result = send(line).await;
-            let outcome = outcome(&result);
-            if outcome != Outcome::Answered {
+            let (is_useless, is_again) = match (outcome(&result), follows) {
+                (Outcome::Answered, _) | (Outcome::Moved, false) => (false, false),
+                (Outcome::Broken, _) => (true, false),
+                (Outcome::Refused, false) => (true, true),
+                (Outcome::Refused | Outcome::Moved, true) => (false, true),
+            };
+            if is_useless {
                 self.0.forget(&attempt);
             }
-            if outcome != Outcome::Refused || sends == SENDS {
+            if !is_again || sends == SENDS {
                 return result;
             }
             sends += 1;
@@ -188,6 +201,7 @@ fn outcome_of(value: &Value) -> Outcome {
 fn outcome_of_error(error: &RedisError) -> Outcome {
     match error.kind() {
         ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown) => Outcome::Refused,
+        ErrorKind::Server(ServerErrorKind::Moved) => Outcome::Moved,
         // Redis 6.2 reports the refusal of a script's command this way.
         ErrorKind::Server(ServerErrorKind::ResponseError)
             if error.detail().is_some_and(|text| text.contains("-READONLY ")) =>

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCertUsingSni;
 use stapled_core::{DirectorySource, FileSink, HttpFetcher, Stapler};
+use stapled_redis::RedisScheduler;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,6 +31,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     handle.ready().await?;
     running.await?;
     std::fs::remove_dir(&directory)?;
+    // Connections to Redis use this program's provider, too.
+    for address in ["rediss://127.0.0.1:1", "rediss+sentinel://127.0.0.1:1/main", "rediss+cluster://127.0.0.1:1"] {
+        let error = RedisScheduler::connect(address, "stapled").await.err().ok_or("a server on port 1")?;
+        println!("{error}");
+    }
     println!("a server with ring ({suites} cipher suites) runs beside a stapler");
     Ok(())
 }

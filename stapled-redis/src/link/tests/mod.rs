@@ -1,12 +1,18 @@
 //! The link on real servers, and on listeners that never answer.
 
+#[cfg(feature = "cluster")]
+mod cluster;
+mod sentinels;
+#[cfg(feature = "tls")]
+mod tls;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::aio::ConnectionLike;
-use redis::{RedisResult, cmd, pipe};
+use redis::{Cmd, RedisResult, cmd, pipe};
 use stapled_tests::Redis;
 use tokio::net::TcpListener;
 
@@ -18,6 +24,20 @@ const SHORT: Deadlines = Deadlines { connect: Duration::from_millis(300), comman
 
 fn lazy(server: &Redis, deadlines: Deadlines) -> Link {
     Link::lazy(&server.address().parse().unwrap(), deadlines)
+}
+
+async fn open(address: &str) -> RedisResult<Link> {
+    Link::open(&address.parse().unwrap(), DEADLINES).await
+}
+
+/// Sends the command until it succeeds. The failures meanwhile are those of servers that are gone.
+async fn until_it_works(what: &Cmd, link: &Link) {
+    let works = async {
+        while what.exec_async(&mut link.clone()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), works).await.expect("it never works");
 }
 
 async fn ping(link: &Link) -> RedisResult<String> {
