@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::address::RedisAddress;
+use crate::address::{Place, RedisAddress};
 use crate::error::RedisError;
 use crate::link::{Deadlines, Link};
 use crate::reply::Reply;
@@ -29,6 +29,10 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) async fn open(address: &RedisAddress, prefix: &str) -> Result<Self, RedisError> {
+        // Braces without contents are no hash tag.
+        if matches!(address.place, Place::Cluster(_)) && (prefix.is_empty() || prefix.starts_with('}')) {
+            return Err(RedisError::Prefix);
+        }
         let commands = Link::open(address, DEADLINES).await?;
         let (waiting, script) = (commands.own(2 * WAIT), Script::new(include_str!("scheduler.lua")));
         Ok(Connection { commands, waiting, script, tag: format!("{{{prefix}}}") })

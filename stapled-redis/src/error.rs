@@ -12,6 +12,11 @@ pub enum RedisError {
     /// The address is not one of a Redis.
     #[error(transparent)]
     Address(#[from] RedisAddressError),
+    /// On a Cluster, the keys of this prefix would be in different slots.
+    #[error(
+        "the prefix of the keys is empty or begins with a }}: on a Cluster, choose one that keeps all keys in one slot"
+    )]
+    Prefix,
     /// The server cannot be reached, or refused the command.
     #[error("Redis: {0}")]
     Server(String),

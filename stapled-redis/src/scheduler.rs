@@ -52,8 +52,8 @@ struct Shared {
 }
 
 impl RedisScheduler {
-    /// Connects to the Redis at `address`, such as `redis://127.0.0.1:6379/0` or `redis+unix:///run/redis.sock`. Schedulers
-    /// with the same `prefix` share their tasks.
+    /// Connects to the Redis at `address`, such as `redis://127.0.0.1:6379/0` or `redis+unix:///run/redis.sock`; see
+    /// [`RedisAddress`](crate::RedisAddress) for all forms. Schedulers with the same `prefix` share their tasks.
     ///
     /// # Errors
     ///

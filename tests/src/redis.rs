@@ -59,6 +59,11 @@ impl Redis {
         format!("redis+unix://{}", self.socket().display())
     }
 
+    /// Its address with this login.
+    pub fn address_of(&self, user: &str, password: &str) -> String {
+        format!("redis+unix://{user}:{password}@{}", self.socket().display())
+    }
+
     /// Sends a command. Returns its reply as text: the elements of an array on a line each, nothing for an empty one.
     ///
     /// # Panics

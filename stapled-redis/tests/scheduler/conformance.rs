@@ -1,4 +1,4 @@
-//! The conformance suite of schedulers.
+//! The conformance suite of schedulers, on one server. The user of the scheduler has the permissions in docs/redis.md only.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,8 @@ use stapled_core::time::Timestamp;
 use stapled_redis::RedisScheduler;
 use stapled_tests::Redis;
 
+use crate::access::{PASSWORD, USER, allow_scheduler};
+
 struct OnRedis {
     server: Redis,
     scheduler: Arc<RedisScheduler>,
@@ -18,7 +20,8 @@ struct OnRedis {
 impl OnRedis {
     async fn start() -> Self {
         let server = Redis::start();
-        let scheduler = RedisScheduler::connect(&server.address(), "test").await.unwrap();
+        allow_scheduler(&server, "test");
+        let scheduler = RedisScheduler::connect(&server.address_of(USER, PASSWORD), "test").await.unwrap();
         OnRedis { server, scheduler: Arc::new(scheduler.patience(Duration::from_millis(20))) }
     }
 }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod access;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod conformance;
 mod crashes;
 mod cutting_proxy;
@@ -10,4 +13,5 @@ mod kills;
 mod nine_ways;
 mod pipeline;
 mod recovery;
+mod sentinels;
 mod waking;

@@ -1,5 +1,6 @@
 //! The link on real servers, and on listeners that never answer.
 
+mod access;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod sentinels;
