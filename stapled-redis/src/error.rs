@@ -1,6 +1,6 @@
 //! The failures of Redis, in words without credentials.
 
-use redis::ErrorKind;
+use redis::{ErrorKind, ServerErrorKind};
 use stapled_core::scheduler::SchedulerError;
 
 use crate::address::RedisAddressError;
@@ -38,6 +38,9 @@ impl From<redis::RedisError> for RedisError {
         match (error.kind(), error.detail()) {
             // The link wrote a whole sentence about the connection.
             (ErrorKind::Io | ErrorKind::AuthenticationFailed, Some(words)) => RedisError::Server(words.to_owned()),
+            (ErrorKind::Server(ServerErrorKind::Moved), _) => RedisError::Server(format!(
+                "{error}: another node of the Cluster has the key; write redis+cluster://, and see that this node is up"
+            )),
             _ => RedisError::Server(error.to_string()),
         }
     }

@@ -13,6 +13,7 @@ use stapled_core::task::{Due, Queue, Subject, Task};
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::address::RedisAddress;
 use crate::connection::Connection;
 use crate::error::RedisError;
 use crate::reply::Reply;
@@ -60,7 +61,16 @@ impl RedisScheduler {
     /// The address is wrong, or the server cannot be reached within some seconds. Later failures of the server are errors
     /// of the single calls; the connection comes back by itself.
     pub async fn connect(address: &str, prefix: &str) -> Result<Self, RedisError> {
-        let connection = Connection::open(&address.parse()?, prefix).await?;
+        RedisScheduler::connect_to(&address.parse()?, prefix).await
+    }
+
+    /// Connects to the Redis at an address that is parsed already.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect).
+    pub async fn connect_to(address: &RedisAddress, prefix: &str) -> Result<Self, RedisError> {
+        let connection = Connection::open(address, prefix).await?;
         let process = format!("{:032x}", rand::rng().random::<u128>());
         let shared = Arc::new(Shared { connection, takers: Takers::default(), process });
         let end = CancellationToken::new();

@@ -67,6 +67,13 @@ impl RedisSentinels {
         }
     }
 
+    /// Sends a command to every sentinel.
+    pub fn ask_sentinels(&self, command: &[&str]) {
+        for sentinel in &self.sentinels {
+            assert_eq!(self.say(sentinel, command), "OK", "{command:?}");
+        }
+    }
+
     /// Waits until all sentinels name the second server.
     pub fn wait_for_failover(&self) {
         for sentinel in &self.sentinels {

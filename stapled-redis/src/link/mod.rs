@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::address::RedisAddress;
@@ -152,7 +153,10 @@ impl ConnectionLike for Link {
 impl Shared {
     /// The connection, and the attempt that made it.
     async fn line(&self) -> RedisResult<(Attempt, Line)> {
-        let mut attempt = self.current();
+        let Ok(runtime) = Handle::try_current() else {
+            return Err((ErrorKind::Client, "a connection to Redis needs a runtime of tokio").into());
+        };
+        let mut attempt = self.current(&runtime);
         let ended = match attempt.wait_for(Option::is_some).await {
             Ok(ended) => ended.clone(),
             Err(_) => None,
@@ -171,12 +175,12 @@ impl Shared {
     }
 
     /// The attempt of now. It runs in a task, so that it goes on if the command that started it is dropped.
-    fn current(&self) -> Attempt {
+    fn current(&self, runtime: &Handle) -> Attempt {
         let mut attempt = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
         let start = || {
             let (sender, receiver) = watch::channel(None);
             let (address, deadlines) = (self.address.clone(), self.deadlines);
-            tokio::spawn(async move { sender.send_replace(Some(Line::open(&address, deadlines).await)) });
+            runtime.spawn(async move { sender.send_replace(Some(Line::open(&address, deadlines).await)) });
             receiver
         };
         attempt.get_or_insert_with(start).clone()

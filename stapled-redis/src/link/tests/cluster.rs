@@ -1,10 +1,12 @@
 //! Clusters.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use redis::{RedisResult, cmd, pipe};
 use stapled_tests::RedisCluster;
 
-use super::{Link, open, until_it_works};
+use super::{Deadlines, Link, open, until_it_works};
 
 async fn set(link: &Link, key: &str, value: &str) -> RedisResult<()> {
     cmd("SET").arg(key).arg(value).exec_async(&mut link.clone()).await
@@ -57,6 +59,35 @@ async fn without_one_node_commands_for_other_keys_go_on() {
     until_it_works(cmd("SET").arg(&keys[0]).arg("v"), &other).await;
     cluster.nodes[1].restart();
     until_it_works(cmd("SET").arg(&keys[1]).arg("v"), &link).await;
+}
+
+#[tokio::test]
+async fn a_node_that_hangs_leaves_the_others_usable() {
+    let cluster = RedisCluster::start(&["--cluster-node-timeout", "3000"]);
+    let deadlines = Deadlines { connect: Duration::from_secs(9), command: Duration::from_secs(3) };
+    let link = Link::lazy(&cluster.address(3).parse().unwrap(), deadlines);
+    let keys = [cluster.key_of(0, "a"), cluster.key_of(1, "b"), cluster.key_of(2, "c")];
+    for key in &keys {
+        until_it_works(cmd("SET").arg(key).arg("v"), &link).await;
+    }
+    cluster.nodes[1].freeze();
+    for _ in 0..3 {
+        get(&link, &keys[1]).await.unwrap_err();
+        for key in [&keys[0], &keys[2]] {
+            until_it_works(cmd("GET").arg(key), &link).await;
+        }
+    }
+    cluster.nodes[1].thaw();
+    until_it_works(cmd("GET").arg(&keys[1]), &link).await;
+}
+
+#[tokio::test]
+async fn a_node_without_the_key_is_an_error_that_says_what_to_do() {
+    let cluster = RedisCluster::start(&[]);
+    let address = cluster.address(1).replacen("+cluster", "", 1);
+    let error = set(&open(&address).await.unwrap(), &cluster.key_of(1, "a"), "v").await.unwrap_err();
+    let error = crate::error::RedisError::from(error).to_string();
+    assert!(error.contains("write redis+cluster://"), "{error}");
 }
 
 #[tokio::test]

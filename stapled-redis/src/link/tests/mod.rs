@@ -54,6 +54,8 @@ async fn id(link: &Link) -> u64 {
 fn a_lazy_link_needs_no_runtime_and_no_server() {
     let link = Link::lazy(&"redis://127.0.0.1:1/3".parse().unwrap(), DEADLINES);
     assert_eq!(link.get_db(), 3);
+    let error = futures_util::FutureExt::now_or_never(ping(&link)).unwrap().unwrap_err();
+    assert!(error.to_string().contains("needs a runtime"), "{error}");
 }
 
 #[tokio::test]

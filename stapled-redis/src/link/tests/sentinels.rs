@@ -8,8 +8,10 @@ use super::{open, until_it_works};
 #[tokio::test]
 async fn after_a_failover_commands_go_to_the_new_primary() {
     let mut group = RedisSentinels::start(&[], "s3cr3t");
-    // The first sentinel of the address is down.
-    let address = group.address().replacen('@', &format!("@127.0.0.1:{},", free_port()), 1);
+    // The first sentinel of the address never answers, and the second one is down.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let more = format!("@{},127.0.0.1:{},", silent.local_addr().unwrap(), free_port());
+    let address = group.address().replacen('@', &more, 1);
     let link = open(&address).await.unwrap();
     let blocking = link.own(super::DEADLINES.command);
     cmd("SET").arg("k").arg("1").exec_async(&mut link.clone()).await.unwrap();
@@ -33,6 +35,18 @@ async fn a_primary_that_became_a_replica_is_left_at_once() {
     group.fail_over();
     until_it_works(cmd("SET").arg("k").arg("v"), &link).await;
     assert_eq!(group.servers[1].ask(&["GET", "k"]), "v");
+}
+
+#[tokio::test]
+async fn the_documented_permissions_on_sentinels_suffice() {
+    let group = RedisSentinels::start(&[], "s3cr3t");
+    let document = include_str!("../../../../docs/redis.md");
+    let (_, permission) = document.split_once("The sentinels' user needs\n`").unwrap();
+    let (permission, _) = permission.split_once('`').unwrap();
+    group.ask_sentinels(&["ACL", "SETUSER", "asker", "reset", "on", ">4sk", permission]);
+    let (address, _) =
+        group.address().split_once('?').map(|(left, right)| (left.to_owned(), right.to_owned())).unwrap();
+    open(&format!("{address}?sentinel_user=asker&sentinel_password=4sk")).await.unwrap();
 }
 
 #[tokio::test]
