@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use redis::cmd;
 use stapled_ca::{Authority, ExtendedKeyUsage, Profile};
-use stapled_tests::{Redis, RedisCluster, free_port};
+use stapled_tests::{Redis, free_port};
 
 use super::{open, ping};
 
@@ -99,11 +98,11 @@ async fn the_nodes_of_a_cluster_have_tls() {
     let more = ["--cluster-announce-hostname", "localhost", "--cluster-preferred-endpoint-type", "hostname"];
     arguments.extend(more.map(str::to_owned));
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let cluster = RedisCluster::start_with_tls(&arguments);
+    let cluster = stapled_tests::RedisCluster::start_with_tls(&arguments);
     let address = cluster.address(2).replace("redis+", "rediss+").replace("127.0.0.1", "localhost");
     let link = open(&format!("{address}?{}", files.trust())).await.unwrap();
     for key in ["a", "b", "c", "d"] {
-        cmd("SET").arg(key).arg("v").exec_async(&mut link.clone()).await.unwrap();
+        redis::cmd("SET").arg(key).arg("v").exec_async(&mut link.clone()).await.unwrap();
     }
     assert!(open(&format!("{address}?{}", Files::new().trust())).await.is_err());
 }
