@@ -28,6 +28,7 @@ pub mod model;
 pub mod order;
 pub mod queues;
 pub mod records;
+pub mod reference;
 pub mod steps;
 pub mod waiting;
 

@@ -87,6 +87,7 @@ impl Connection {
     /// All subjects that a queue names anywhere.
     pub(crate) async fn all_names(&self, queue: &str) -> Result<Vec<String>, RedisError> {
         let mut names = self.scan("HSCAN", &format!("tasks:{queue}"), 2).await?;
+        names.extend(self.scan("HSCAN", &format!("followers:{queue}"), 2).await?);
         for order in ["waiting", "delayed", "parked", "leases"] {
             names.extend(self.scan("ZSCAN", &format!("{order}:{queue}"), 2).await?);
         }

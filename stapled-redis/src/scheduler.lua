@@ -116,7 +116,7 @@ end
 
 -- A subject has a task in one more queue.
 local function gained(queue, subject)
-    redis.call('SADD', key('queues_of', subject), queue)
+    if redis.call('SADD', key('queues_of', subject), queue) == 0 then return end
     if redis.call('SCARD', key('queues_of', subject)) == 1 then
         local state = state_of(subject)
         if state then rest(state, -1) end
@@ -552,32 +552,39 @@ function procedures.parked()
     return all
 end
 
--- queue, 'mend' or 'look', subjects... Tasks that are in no order of their queue, though the hash has them: an order was deleted
--- or evicted. They are due at once. Names in an order that is not their task's are removed.
+-- queue, 'mend' or 'look', subjects... Tasks that are in no order of their queue, though a hash has them: a key was deleted or
+-- evicted. They are due at once. A follower whose lease is gone replaces its task. Names in an order that is not their task's are
+-- removed.
 function procedures.misplaced()
     local queue, mode = next_argument(), next_argument()
     local listed, all = {}, { 'subjects' }
     for _, subject in ipairs(redis.call('LRANGE', key('queue', queue), 0, -1)) do listed[subject] = true end
     for subject in next_argument do
-        local task = task_of(queue, subject)
-        if mode == 'mend' then
-            for place, order in pairs(ORDERS) do
-                if not task or task.place ~= place then redis.call('ZREM', key(order, queue), subject) end
-            end
-            if listed[subject] and (not task or task.place ~= 'q') then redis.call('LREM', key('queue', queue), 0, subject) end
-        end
+        local task, follower = task_of(queue, subject), unpacked(redis.call('HGET', key('followers', queue), subject))
+        local has_task = redis.call('HEXISTS', key('tasks', queue), subject) == 1
         local is_there = task and (task.place == 'q' and listed[subject]
             or task.place ~= 'q' and redis.call('ZSCORE', key(ORDERS[task.place], queue), subject))
-        if not is_there and redis.call('HEXISTS', key('tasks', queue), subject) == 1 then
+        local is_followed = follower and not (is_there and task.place == 'l')
+        if mode == 'mend' then
+            local place = is_there and not is_followed and task.place
+            for other, order in pairs(ORDERS) do
+                if other ~= place then redis.call('ZREM', key(order, queue), subject) end
+            end
+            if listed[subject] and place ~= 'q' then redis.call('LREM', key('queue', queue), 0, subject) end
+        end
+        if is_followed or has_task and not is_there then
             all[#all + 1] = subject
             if mode == 'mend' then
-                task = task or { generation = '0', attempt = 0, cause = 'lease_lost' }
+                task = is_followed and follower or task or { generation = '0', attempt = 0, cause = 'lease_lost' }
                 task.place, task.clock, task.due, task.fence = 'q', 's', text(steady), '0'
                 redis.call('SADD', key('queues'), queue)
+                redis.call('HDEL', key('followers', queue), subject)
                 enqueue(queue, subject, task)
                 gained(queue, subject)
                 wake(queue)
             end
+        elseif mode == 'mend' and not has_task then
+            lost(queue, subject)
         end
     end
     return all
@@ -590,7 +597,9 @@ function procedures.idle()
     for subject in next_argument do
         local state, is_busy = state_of(subject), false
         for _, queue in ipairs(redis.call('SMEMBERS', key('queues_of', subject))) do
-            if redis.call('HEXISTS', key('tasks', queue), subject) == 1 then is_busy = true else lost(queue, subject) end
+            local has_task = redis.call('HEXISTS', key('tasks', queue), subject) == 1
+                or redis.call('HEXISTS', key('followers', queue), subject) == 1
+            if has_task then is_busy = true else lost(queue, subject) end
         end
         if state and not is_busy then append(all, { subject, state }) end
     end
