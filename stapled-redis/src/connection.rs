@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use redis::ErrorKind::Server;
+use redis::ServerErrorKind::{NoPerm, ResponseError};
+use redis::{Cmd, FromRedisValue, Value};
+
 use crate::address::{Place, RedisAddress};
 use crate::error::RedisError;
 use crate::link::{Deadlines, Link};
@@ -47,7 +51,34 @@ impl Connection {
 
     /// Runs a call.
     pub(crate) async fn run(&self, call: &Call<'_>) -> Result<Reply, RedisError> {
-        Reply::of(call.run(&self.commands).await?)
+        self.reply(call.run(&self.commands).await?)
+    }
+
+    /// The reply of the script, unless the keys are newer than the script.
+    fn reply(&self, value: Value) -> Result<Reply, RedisError> {
+        let mut reply = Reply::of(value)?;
+        if reply.word() == "newer" {
+            let prefix = self.prefix().to_owned();
+            return Err(RedisError::NewerSchema { prefix, found: reply.number()?, known: reply.number()? });
+        }
+        Ok(reply)
+    }
+
+    /// The prefix, without the braces.
+    pub(crate) fn prefix(&self) -> &str {
+        self.tag.strip_prefix('{').and_then(|tag| tag.strip_suffix('}')).unwrap_or(&self.tag)
+    }
+
+    /// The reply to a command about the server that has the scheduler's keys; `None` where the server has no such command, forbids
+    /// it to this user, or answers in another form. Writes nothing, and is an error if the keys are newer than the script.
+    pub(crate) async fn if_permitted<T: FromRedisValue>(&self, command: &Cmd) -> Result<Option<T>, RedisError> {
+        let (hello, value) = self.call("hello").run_and(&self.commands, command).await?;
+        self.reply(hello)?;
+        match value {
+            Ok(value) => Ok(redis::from_redis_value(value).ok()),
+            Err(error) if matches!(error.kind(), Server(NoPerm | ResponseError)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Connects the waiting connection, unless it is connected.
@@ -76,7 +107,7 @@ impl Connection {
         wait.arg(wanted).arg(within.min(DEADLINES.command * 4 / 5).as_millis().max(1).to_string());
         let (value, have) = call.run_and(&self.commands, &wait).await?;
         let have = have.and_then(|have| redis::from_redis_value(have).map_err(redis::RedisError::from));
-        Ok((Reply::of(value)?, have.map_err(RedisError::from)))
+        Ok((self.reply(value)?, have.map_err(RedisError::from)))
     }
 
     /// All members of a set, read in parts: no command takes long. Members that come or go meanwhile may be missing.

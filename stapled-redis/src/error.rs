@@ -4,6 +4,7 @@ use redis::{ErrorKind, ServerErrorKind};
 use stapled_core::scheduler::SchedulerError;
 
 use crate::address::RedisAddressError;
+use crate::durability::Durability;
 
 /// Why Redis could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,34 @@ pub enum RedisError {
     /// The server cannot be reached, or refused the command.
     #[error("Redis: {0}")]
     Server(String),
+    /// The keys were written by a newer program. Nothing was changed.
+    #[error(
+        "the keys under the prefix {prefix} in Redis have schema {found}, and this program knows schema {known}: run the newer \
+         stapled that wrote them, or choose another prefix"
+    )]
+    NewerSchema {
+        /// The prefix.
+        prefix: String,
+        /// The version of the keys.
+        found: u64,
+        /// The newest version that this program knows.
+        known: u64,
+    },
+    /// Acknowledged steps may be lost with the machine of the server.
+    #[error("Redis may lose acknowledged steps: {}", .durability.refusal())]
+    NotDurable {
+        /// What survives.
+        durability: Durability,
+    },
+    /// The server deletes keys when its memory is full.
+    #[error(
+        "Redis deletes keys when its memory is full (maxmemory-policy {policy}): set `maxmemory-policy noeviction` in redis.conf, \
+         or with CONFIG SET"
+    )]
+    Evicts {
+        /// The policy.
+        policy: String,
+    },
     /// Too few replicas have the last steps.
     #[error("Redis: only {have} of {wanted} replicas confirmed the step in time; the primary has it")]
     NotReplicated {

@@ -11,15 +11,18 @@
 
 mod address;
 mod connection;
+mod durability;
 mod error;
 mod link;
 mod recovery;
 mod reply;
 mod scheduler;
 mod script;
+mod server;
 mod waiting;
 
 pub use address::{RedisAddress, RedisAddressError};
+pub use durability::{Durability, Eviction, Loss};
 pub use error::RedisError;
 pub use recovery::{Parked, Recovered, Recovery};
 pub use scheduler::RedisScheduler;

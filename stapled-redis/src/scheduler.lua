@@ -16,14 +16,22 @@ end
 
 local function text(number) return string.format('%.0f', number) end
 
+-- The version of the form of the keys. A program changes no keys of a newer version than its own. It is greater by one after a
+-- change with which an older program would do harm.
+local SCHEMA = 1
+local kept = redis.call('HMGET', key('clock'), 'wall', 'ahead', 'schema')
+local schema = tonumber(kept[3] or nil)
+if schema and schema > SCHEMA then return { 'newer', text(schema), text(SCHEMA) } end
+-- Asked by a process that connects. Nothing is written yet: the prefix may be a mistake.
+if ARGV[1] == 'hello' then return { 'hello', schema and text(schema) or '' } end
+
 local function read_clock()
     local time = redis.call('TIME')
     local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-    local kept = redis.call('HMGET', key('clock'), 'wall', 'ahead')
     local last, ahead = tonumber(kept[1] or nil), tonumber(kept[2] or nil) or 0
-    if not last or now < last or now > last + 1000 then
+    if not schema or not last or now < last or now > last + 1000 then
         if last and now < last then ahead = ahead + last - now end
-        redis.call('HSET', key('clock'), 'wall', text(now), 'ahead', text(ahead))
+        redis.call('HSET', key('clock'), 'wall', text(now), 'ahead', text(ahead), 'schema', text(SCHEMA))
     end
     return now, ahead
 end

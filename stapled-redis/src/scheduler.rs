@@ -15,9 +15,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::address::RedisAddress;
 use crate::connection::Connection;
+use crate::durability::{Durability, Eviction, Loss};
 use crate::error::RedisError;
 use crate::reply::Reply;
 use crate::script::Call;
+use crate::server::Server;
 use crate::waiting::Takers;
 
 /// How long a taker waits at most before it looks again, whatever it was told: a wake-up may have been lost.
@@ -47,6 +49,8 @@ struct Replicas {
 
 struct Shared {
     connection: Connection,
+    /// The settings of the server when this process connected.
+    server: Server,
     takers: Takers,
     /// The name of this process's wake list.
     process: String,
@@ -58,7 +62,7 @@ impl RedisScheduler {
     ///
     /// # Errors
     ///
-    /// The address is wrong, or the server cannot be reached within some seconds. Later failures of the server are errors
+    /// The address is wrong, the server cannot be reached within some seconds, or a newer program wrote the keys. Later failures of the server are errors
     /// of the single calls; the connection comes back by itself.
     pub async fn connect(address: &str, prefix: &str) -> Result<Self, RedisError> {
         RedisScheduler::connect_to(&address.parse()?, prefix).await
@@ -71,8 +75,9 @@ impl RedisScheduler {
     /// As for [`connect`](Self::connect).
     pub async fn connect_to(address: &RedisAddress, prefix: &str) -> Result<Self, RedisError> {
         let connection = Connection::open(address, prefix).await?;
+        let server = Server::ask(&connection).await?;
         let process = format!("{:032x}", rand::rng().random::<u128>());
-        let shared = Arc::new(Shared { connection, takers: Takers::default(), process });
+        let shared = Arc::new(Shared { connection, server, takers: Takers::default(), process });
         let end = CancellationToken::new();
         tokio::spawn(end.clone().run_until_cancelled_owned(listen(Arc::clone(&shared))));
         Ok(RedisScheduler { shared, patience: PATIENCE, replicas: None, _listening: end.drop_guard() })
@@ -91,6 +96,32 @@ impl RedisScheduler {
     #[must_use]
     pub fn replicas(self, count: u32, within: Duration) -> Self {
         RedisScheduler { replicas: Some(Replicas { count, within }), ..self }
+    }
+
+    /// What survives when the machine of the server loses power, by the settings that the server had at the connection.
+    pub fn durability(&self) -> Durability {
+        self.shared.server.durability
+    }
+
+    /// Whether the server deletes keys when its memory is full, by its settings at the connection. The scheduler needs
+    /// [`Eviction::Never`].
+    pub fn eviction(&self) -> &Eviction {
+        &self.shared.server.eviction
+    }
+
+    /// Refuses a server that may lose acknowledged steps: for programs such as a certificate authority, whose clients rely on
+    /// them. With [`Loss::Accept`] every server will do.
+    ///
+    /// # Errors
+    ///
+    /// [`Durability`] is another than [`Durability::Always`], or the server deletes keys when its memory is full.
+    pub fn require_durable(self, loss: Loss) -> Result<Self, RedisError> {
+        match (loss, self.durability(), self.eviction()) {
+            (Loss::Accept, ..) => Ok(self),
+            (Loss::Refuse, _, Eviction::Policy(policy)) => Err(RedisError::Evicts { policy: policy.clone() }),
+            (Loss::Refuse, Durability::Always, _) => Ok(self),
+            (Loss::Refuse, durability, _) => Err(RedisError::NotDurable { durability }),
+        }
     }
 
     pub(crate) fn connection(&self) -> &Connection {

@@ -16,4 +16,5 @@ mod nine_ways;
 mod pipeline;
 mod recovery;
 mod sentinels;
+mod settings;
 mod waking;
