@@ -1,5 +1,6 @@
 //! The connections: one for commands, which all calls share, and one that waits.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use redis::ErrorKind::Server;
@@ -19,6 +20,8 @@ const WAIT: Duration = Duration::from_secs(20);
 
 /// How many elements one command of a scan returns, more or less.
 const SCAN: usize = 500;
+/// How many commands a search for other schedulers may take.
+const SCANS: usize = 40;
 
 /// The connections to one Redis, and the prefix of the scheduler's keys.
 pub(crate) struct Connection {
@@ -108,6 +111,30 @@ impl Connection {
         let (value, have) = call.run_and(&self.commands, &wait).await?;
         let have = have.and_then(|have| redis::from_redis_value(have).map_err(redis::RedisError::from));
         Ok((self.reply(value)?, have.map_err(RedisError::from)))
+    }
+
+    /// Whether any program has used the scheduler.
+    pub(crate) async fn has_clock(&self) -> Result<bool, RedisError> {
+        let mut exists = redis::cmd("EXISTS");
+        exists.arg(format!("{}:clock", self.tag));
+        Ok(exists.query_async(&mut self.commands.clone()).await?)
+    }
+
+    /// The prefixes of schedulers on this server, at most `most`. The search ends after some ten thousand keys.
+    pub(crate) async fn prefixes(&self, most: usize) -> Result<Vec<String>, RedisError> {
+        let (mut found, mut cursor) = (BTreeSet::new(), "0".to_owned());
+        for _ in 0..SCANS {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor.as_str()).arg("MATCH").arg("{*}:clock").arg("COUNT").arg(SCAN);
+            let (next, keys): (String, Vec<String>) = scan.query_async(&mut self.commands.clone()).await?;
+            let prefix = |key: &String| Some(key.strip_prefix('{')?.strip_suffix("}:clock")?.to_owned());
+            found.extend(keys.iter().filter_map(prefix));
+            cursor = next;
+            if cursor == "0" || found.len() >= most {
+                break;
+            }
+        }
+        Ok(found.into_iter().take(most).collect())
     }
 
     /// All members of a set, read in parts: no command takes long. Members that come or go meanwhile may be missing.

@@ -2,6 +2,7 @@
 
 use redis::{ErrorKind, ServerErrorKind};
 use stapled_core::scheduler::SchedulerError;
+use stapled_core::task::Queue;
 
 use crate::address::RedisAddressError;
 use crate::durability::Durability;
@@ -49,6 +50,22 @@ pub enum RedisError {
         /// The policy.
         policy: String,
     },
+    /// No program has used a scheduler with this prefix.
+    #[error("no scheduler under the prefix {prefix} in Redis; {}", where_else(.others))]
+    NoScheduler {
+        /// The prefix.
+        prefix: String,
+        /// Other prefixes that have one, as far as they were found soon.
+        others: Vec<String>,
+    },
+    /// The scheduler has no such queue.
+    #[error("no queue {queue}")]
+    NoQueue {
+        /// The name.
+        queue: Queue,
+        /// The queues that there are.
+        known: Vec<String>,
+    },
     /// Too few replicas have the last steps.
     #[error("Redis: only {have} of {wanted} replicas confirmed the step in time; the primary has it")]
     NotReplicated {
@@ -60,6 +77,13 @@ pub enum RedisError {
     /// The server answered something that the scheduler's script does not return.
     #[error("Redis answered something else than the scheduler's script: {0}")]
     Reply(&'static str),
+}
+
+fn where_else(others: &[String]) -> String {
+    match others {
+        [] => "none was found under another one: is this the right server and database?".to_owned(),
+        others => format!("there are: {}", others.join(", ")),
+    }
 }
 
 impl From<redis::RedisError> for RedisError {

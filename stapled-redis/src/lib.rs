@@ -14,15 +14,22 @@ mod connection;
 mod durability;
 mod error;
 mod link;
+mod operate;
 mod recovery;
 mod reply;
+mod report;
 mod scheduler;
 mod script;
+#[cfg(feature = "serde")]
+mod serialize;
 mod server;
+pub mod status;
 mod waiting;
 
 pub use address::{RedisAddress, RedisAddressError};
 pub use durability::{Durability, Eviction, Loss};
 pub use error::RedisError;
+pub use operate::{Repair, Retried, Retry};
 pub use recovery::{Parked, Recovered, Recovery};
+pub use report::Report;
 pub use scheduler::RedisScheduler;

@@ -4,6 +4,7 @@ use stapled_core::task::{Cause, Queue, Subject};
 use stapled_core::time::Timestamp;
 
 use crate::error::RedisError;
+use crate::reply::Reply;
 use crate::scheduler::RedisScheduler;
 
 /// How many subjects one call examines.
@@ -32,17 +33,21 @@ pub struct Recovered {
 
 /// A parked task.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Parked {
     /// The queue.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::in_words"))]
     pub queue: Queue,
     /// The subject.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::in_words"))]
     pub subject: Subject,
     /// Since when it is parked, by the server's clock.
     pub since: Timestamp,
     /// How many attempts in a row failed.
     pub attempt: u32,
     /// Why the last attempt failed.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::in_words"))]
     pub cause: Cause,
 }
 
@@ -77,30 +82,38 @@ impl RedisScheduler {
                 }
             }
         }
-        for subjects in connection.all_members("active").await?.chunks(BATCH) {
-            let mut call = connection.call("idle");
-            call.arg(subjects);
-            let mut reply = connection.run(&call).await?;
-            while !reply.is_empty() {
-                let (subject, state) = (reply.text()?, reply.text()?);
-                let Some(queue) = queue_of(&state) else { continue };
-                let is_put = match recovery {
-                    Recovery::DryRun => true,
-                    Recovery::Run => self.restore(&subject, &state, &queue).await?,
-                };
-                if is_put {
-                    recovered.push(Recovered { queue, subject: Subject::new(subject), state: Some(state) });
-                }
+        for (subject, state) in self.idle().await? {
+            let Some(queue) = queue_of(&state) else { continue };
+            let is_put = match recovery {
+                Recovery::DryRun => true,
+                Recovery::Run => self.restore(&subject, &state, &queue).await?,
+            };
+            if is_put {
+                recovered.push(Recovered { queue, subject, state: Some(state) });
             }
         }
         Ok(recovered)
     }
 
+    /// Every subject on record that has no task, with its state.
+    pub(crate) async fn idle(&self) -> Result<Vec<(Subject, String)>, RedisError> {
+        let (connection, mut idle) = (self.connection(), Vec::new());
+        for subjects in connection.all_members("active").await?.chunks(BATCH) {
+            let mut call = connection.call("idle");
+            call.arg(subjects);
+            let mut reply = connection.run(&call).await?;
+            while !reply.is_empty() {
+                idle.push((Subject::new(reply.text()?), reply.text()?));
+            }
+        }
+        Ok(idle)
+    }
+
     /// Whether the task was still missing.
-    async fn restore(&self, subject: &str, state: &str, queue: &Queue) -> Result<bool, RedisError> {
+    async fn restore(&self, subject: &Subject, state: &str, queue: &Queue) -> Result<bool, RedisError> {
         let connection = self.connection();
         let mut call = connection.call("restore");
-        call.arg(subject).arg(state).arg(queue.as_str()).arg(Cause::LeaseLost.to_string());
+        call.arg(subject.as_str()).arg(state).arg(queue.as_str()).arg(Cause::LeaseLost.to_string());
         Ok(connection.run(&call).await?.number::<u64>()? > 0)
     }
 
@@ -117,12 +130,16 @@ impl RedisScheduler {
         let mut reply = connection.run(&call).await?;
         let mut parked = Vec::new();
         while !reply.is_empty() {
-            let subject = Subject::new(reply.text()?);
-            let since = reply.instant()?;
-            let attempt = reply.number()?;
-            let Ok(cause) = reply.text()?.parse();
-            parked.push(Parked { queue: queue.clone(), subject, since, attempt, cause });
+            parked.push(Parked::read(queue, &mut reply)?);
         }
         Ok(parked)
+    }
+}
+
+impl Parked {
+    pub(crate) fn read(queue: &Queue, reply: &mut Reply) -> Result<Self, RedisError> {
+        let (subject, since, attempt) = (Subject::new(reply.text()?), reply.instant()?, reply.number()?);
+        let Ok(cause) = reply.text()?.parse();
+        Ok(Parked { queue: queue.clone(), subject, since, attempt, cause })
     }
 }

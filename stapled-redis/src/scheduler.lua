@@ -93,6 +93,13 @@ local function wake(queue)
     redis.call('PEXPIRE', list, 60000)
 end
 
+-- Adds to a counter of a queue, and notes since when the queue counts.
+local function count_in(queue, counter, by)
+    if redis.call('HINCRBY', key('counters', queue), counter, by) == by then
+        redis.call('HSETNX', key('counters', queue), 'since', text(now))
+    end
+end
+
 local ORDERS = { w = 'waiting', d = 'delayed', p = 'parked', l = 'leases' }
 
 -- Adds a task to its queue; `score` is the end of a lease, or the time of parking.
@@ -100,6 +107,7 @@ local function enqueue(queue, subject, task, score)
     -- Only what is due from this moment on is in the right order at the end of the list.
     if task.place == 'q' and tonumber(task.due) < steady then task.place = 'd' end
     redis.call('HSET', key('tasks', queue), subject, packed(task))
+    if task.place == 'p' then count_in(queue, 'parked', 1) end
     if task.place == 'q' then
         redis.call('RPUSH', key('queue', queue), subject)
     else
@@ -175,6 +183,7 @@ local function reclaim(queue)
             enqueue(queue, subject, task, task.place == 'p' and text(now))
         end
     end
+    if #lapsed > 0 then count_in(queue, 'lost', #lapsed / 2) end
     return #lapsed > 0
 end
 
@@ -334,7 +343,7 @@ function procedures.take()
             heads[queue] = first(queue)
         end
     end
-    local taken, count = { 'taken' }, 0
+    local taken, count, counts = { 'taken' }, 0, {}
     while count < max do
         local best
         for queue, head in pairs(heads) do
@@ -349,8 +358,10 @@ function procedures.take()
             best, subject, task.fence, text(heads[best].due), task.generation, text(task.attempt), task.cause,
         })
         count = count + 1
+        counts[best] = (counts[best] or 0) + 1
         heads[best] = first(best)
     end
+    for queue, by in pairs(counts) do count_in(queue, 'taken', by) end
     if count > 0 then
         -- More is due: another process may take it.
         for queue, head in pairs(heads) do
@@ -373,6 +384,7 @@ function procedures.give_back()
     for queue in next_argument do
         local subject, fence = next_argument(), next_argument()
         if is_leased(queue, subject, fence) then
+            count_in(queue, 'taken', -1)
             if redis.call('HEXISTS', key('followers', queue), subject) == 1 then
                 finish(queue, subject)
             else
@@ -454,6 +466,11 @@ function procedures.commit()
     for _, one in ipairs(records) do
         if one.has_state then record(one.subject, one.state, one.fields) else forget(one.subject) end
     end
+    if release then
+        local again, before = last[pair(release.queue, release.subject)], task_of(release.queue, release.subject)
+        count_in(release.queue, 'committed', 1)
+        if again and tonumber(puts[again][6]) > before.attempt then count_in(release.queue, 'failed', 1) end
+    end
     local overtaken = release and finish(release.queue, release.subject) and pair(release.queue, release.subject)
     for i, one in ipairs(puts) do
         local name = pair(one[1], one[2])
@@ -481,7 +498,7 @@ function procedures.cancel()
         local subjects = redis.call('HKEYS', key('tasks', one))
         for _, subject in ipairs(subjects) do lost(one, subject) end
         count = #subjects
-        for _, kind in ipairs({ 'tasks', 'followers', 'queue', 'waiting', 'delayed', 'parked', 'leases', 'rules' }) do
+        for _, kind in ipairs({ 'tasks', 'followers', 'queue', 'waiting', 'delayed', 'parked', 'leases', 'rules', 'counters' }) do
             redis.call('DEL', key(kind, one))
         end
         redis.call('SREM', key('queues'), one)
@@ -511,6 +528,20 @@ function procedures.hasten()
     return { 'count', text(count) }
 end
 
+-- queue, subjects... Makes parked tasks due. After the number of tasks: the subjects that have no parked task.
+function procedures.retry()
+    local queue, count, not_parked = next_argument(), 0, {}
+    for subject in next_argument do
+        local task = task_of(queue, subject)
+        if task and task.place == 'p' and hasten(queue, subject) then
+            count = count + 1
+        else
+            not_parked[#not_parked + 1] = subject
+        end
+    end
+    return append({ 'retried', text(count) }, not_parked)
+end
+
 -- queue, capacity or '', number of attempts after which a task is parked or ''
 function procedures.configure()
     local queue, capacity, park_after = next_argument(), next_argument(), next_argument()
@@ -521,25 +552,71 @@ function procedures.configure()
     return { 'done' }
 end
 
+-- How many tasks of a queue wait, how many are due, and when the next one is due.
+local function waiting_and_due(queue)
+    local waiting, due, next_due = 0, redis.call('LLEN', key('queue', queue)), nil
+    for kind, clock in pairs({ waiting = now, delayed = steady }) do
+        local over = redis.call('ZCOUNT', key(kind, queue), '-inf', text(clock))
+        waiting = waiting + redis.call('ZCARD', key(kind, queue)) - over
+        due = due + over
+        local later = redis.call(
+            'ZRANGEBYSCORE', key(kind, queue), '(' .. text(clock), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+        local instant = later[2] and tonumber(later[2]) - clock + now
+        if instant and (not next_due or instant < next_due) then next_due = instant end
+    end
+    return text(waiting), text(due), next_due and text(next_due) or ''
+end
+
+local function size(order, queue) return text(redis.call('ZCARD', key(order, queue))) end
+
 -- Of each queue: name, waiting, due, leased, parked, when the next one is due or ''.
 function procedures.queues()
     local all = { 'queues' }
     for _, queue in ipairs(redis.call('SMEMBERS', key('queues'))) do
         while reclaim(queue) do wake(queue) end
-        local waiting, due, next_due = 0, redis.call('LLEN', key('queue', queue)), nil
-        for kind, clock in pairs({ waiting = now, delayed = steady }) do
-            local over = redis.call('ZCOUNT', key(kind, queue), '-inf', text(clock))
-            waiting = waiting + redis.call('ZCARD', key(kind, queue)) - over
-            due = due + over
-            local later = redis.call(
-                'ZRANGEBYSCORE', key(kind, queue), '(' .. text(clock), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-            local instant = later[2] and tonumber(later[2]) - clock + now
-            if instant and (not next_due or instant < next_due) then next_due = instant end
+        local waiting, due, next_due = waiting_and_due(queue)
+        append(all, { queue, waiting, due, size('leases', queue), size('parked', queue), next_due })
+    end
+    return all
+end
+
+-- The first tasks of an order, after their number: of each the subject and its values.
+local function listed(order, queue, max, values)
+    local found, all, count = redis.call('ZRANGE', key(order, queue), 0, max - 1, 'WITHSCORES'), {}, 0
+    for i = 1, #found, 2 do
+        local task = task_of(queue, found[i])
+        if task then
+            count = count + 1
+            append(append(all, { found[i] }), values(task, tonumber(found[i + 1])))
         end
-        append(all, {
-            queue, text(waiting), text(due), text(redis.call('ZCARD', key('leases', queue))),
-            text(redis.call('ZCARD', key('parked', queue))), next_due and text(next_due) or '',
-        })
+    end
+    return append({ text(count) }, all)
+end
+
+local function lease_values(task, deadline) return { text(deadline - ahead), text(task.attempt) } end
+
+local function parked_values(task, since) return { text(since), text(task.attempt), task.cause } end
+
+-- How many leases and parked tasks to list of each queue. First the time, the version of the keys, the number of subjects on
+-- record, the number of states, and of each its name and how many subjects rest in it. Then of each queue: name, due, since when
+-- or '', waiting, until when or '', leased, lapsed, parked, since when it counts or '', the counters, the leases, the parked tasks.
+function procedures.status()
+    local max = tonumber(next_argument())
+    local resting = redis.call('HGETALL', key('resting'))
+    local all = { 'status', text(now), text(SCHEMA), text(redis.call('SCARD', key('active'))), text(#resting / 2) }
+    append(all, resting)
+    for _, queue in ipairs(redis.call('SMEMBERS', key('queues'))) do
+        local waiting, due, next_due = waiting_and_due(queue)
+        local head = first(queue)
+        local oldest = head and head.due <= now and text(head.due) or ''
+        local lapsed = text(redis.call('ZCOUNT', key('leases', queue), '-inf', text(steady)))
+        append(all, { queue, due, oldest, waiting, next_due, size('leases', queue), lapsed, size('parked', queue) })
+        local counters = redis.call(
+            'HMGET', key('counters', queue), 'since', 'taken', 'committed', 'failed', 'lost', 'parked')
+        append(all, { counters[1] or '' })
+        for i = 2, 6 do append(all, { counters[i] or '0' }) end
+        append(all, max > 0 and listed('leases', queue, max, lease_values) or { '0' })
+        append(all, max > 0 and listed('parked', queue, max, parked_values) or { '0' })
     end
     return all
 end

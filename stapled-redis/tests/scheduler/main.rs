@@ -17,4 +17,5 @@ mod pipeline;
 mod recovery;
 mod sentinels;
 mod settings;
+mod status;
 mod waking;
