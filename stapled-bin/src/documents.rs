@@ -23,16 +23,24 @@ pub(crate) fn manual(mut command: Command) -> io::Result<String> {
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     man.render_extra_section(&mut page)?;
-    for command in command.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help") {
-        writeln!(page, ".SH STAPLED {}", command.get_name().to_uppercase())?;
-        let man = clap_mangen::Man::new(command.clone());
-        let mut sections = Vec::new();
-        man.render_synopsis_section(&mut sections)?;
-        man.render_description_section(&mut sections)?;
-        man.render_options_section(&mut sections)?;
-        man.render_extra_section(&mut sections)?;
-        page.write_all(String::from_utf8_lossy(&sections).replace(".SH ", ".SS ").as_bytes())?;
-    }
+    command.get_subcommands().try_for_each(|command| write_command(&mut page, command, "STAPLED"))?;
     man.render_version_section(&mut page)?;
     Ok(String::from_utf8_lossy(&page).into_owned())
+}
+
+/// A section for a command, and one for each of its own commands.
+fn write_command(page: &mut Vec<u8>, command: &Command, above: &str) -> io::Result<()> {
+    if command.is_hide_set() || command.get_name() == "help" {
+        return Ok(());
+    }
+    let name = format!("{above} {}", command.get_name().to_uppercase());
+    writeln!(page, ".SH {name}")?;
+    let man = clap_mangen::Man::new(command.clone());
+    let mut sections = Vec::new();
+    man.render_synopsis_section(&mut sections)?;
+    man.render_description_section(&mut sections)?;
+    man.render_options_section(&mut sections)?;
+    man.render_extra_section(&mut sections)?;
+    page.write_all(String::from_utf8_lossy(&sections).replace(".SH ", ".SS ").as_bytes())?;
+    command.get_subcommands().try_for_each(|command| write_command(page, command, &name))
 }

@@ -86,6 +86,8 @@ enum Command {
     Verify(verify::Verify),
     Fetch(Box<fetch::Fetch>),
     Inspect(inspect::Inspect),
+    #[cfg(feature = "redis")]
+    Redis(commands::redis::Redis),
     Completions(Completions),
 }
 
@@ -168,6 +170,8 @@ impl Command {
             Command::Verify(verify) => verify.run(out),
             Command::Fetch(fetch) => fetch.run(out),
             Command::Inspect(inspect) => inspect.run(out),
+            #[cfg(feature = "redis")]
+            Command::Redis(redis) => redis.run(out),
             Command::Completions(Completions { shell }) => answer(out, &completions(Cli::command(), shell), GOOD),
         }
     }

@@ -5,6 +5,7 @@ use std::io;
 use serde::Serialize;
 use serde_json::ser::Formatter;
 use stapled_core::describe::visible::Visible;
+use strsim::levenshtein as distance;
 
 /// Text with hidden characters escaped, as [`Visible`] shows it.
 pub(crate) fn visible(text: &str) -> String {
@@ -36,23 +37,6 @@ pub(crate) fn json_line(value: &impl Serialize) -> String {
 pub(crate) fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let (distance, known) = known.into_iter().map(|known| (distance(name, known), known)).min()?;
     (distance <= 1 + known.len() / 4).then_some(known)
-}
-
-/// How many characters must be replaced, inserted or deleted to turn one text into the other.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut left_up = i;
-        let mut left = i + 1;
-        if let Some(first) = row.first_mut() {
-            *first = left;
-        }
-        for (cell, y) in row.iter_mut().skip(1).zip(b.chars()) {
-            left = (left_up + usize::from(x != y)).min(left + 1).min(*cell + 1);
-            left_up = std::mem::replace(cell, left);
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

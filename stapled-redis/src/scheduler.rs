@@ -62,8 +62,8 @@ impl RedisScheduler {
     ///
     /// # Errors
     ///
-    /// The address is wrong, the server cannot be reached within some seconds, or a newer program wrote the keys. Later failures of the server are errors
-    /// of the single calls; the connection comes back by itself.
+    /// The address is wrong, the server cannot be reached within some seconds, or a newer program wrote the keys. Later
+    /// failures of the server are errors of the single calls; the connection comes back by itself.
     pub async fn connect(address: &str, prefix: &str) -> Result<Self, RedisError> {
         RedisScheduler::connect_to(&address.parse()?, prefix).await
     }

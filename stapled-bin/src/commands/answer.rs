@@ -23,7 +23,7 @@ pub(crate) const UNKNOWN: u8 = 11;
 pub(crate) const INVALID: u8 = 20;
 /// The exit code where there is no answer.
 pub(crate) const UNANSWERED: u8 = 1;
-/// The exit code where no daemon answers, or not to the end.
+/// The exit code where no daemon or server answers, or not to the end.
 pub(crate) const UNREACHABLE: u8 = 4;
 /// The exit code of wrong arguments, and of a file that cannot be opened.
 pub(crate) const USAGE: u8 = 2;
@@ -41,6 +41,9 @@ pub(crate) enum CommandError {
     Haproxy(#[from] HaproxyError),
     #[error(transparent)]
     Client(ClientError),
+    #[cfg(feature = "redis")]
+    #[error(transparent)]
+    Redis(#[from] stapled_redis::RedisError),
     #[error("cannot start: {0}")]
     Start(io::Error),
     #[error("cannot go to the background: {0}")]
@@ -75,6 +78,8 @@ pub(crate) fn exit(ended: Result<u8, CommandError>) -> ExitCode {
         Err(error) => {
             let code = match &error {
                 CommandError::Client(_) => UNREACHABLE,
+                #[cfg(feature = "redis")]
+                CommandError::Redis(_) => UNREACHABLE,
                 CommandError::Input(_)
                 | CommandError::Http(_)
                 | CommandError::Setting(_)

@@ -9,6 +9,8 @@ pub(crate) mod fetch;
 mod input;
 pub(crate) mod inspect;
 mod issuer;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 pub(crate) mod renew;
 pub(crate) mod status;
 pub(crate) mod verify;

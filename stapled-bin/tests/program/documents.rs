@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::world::World;
 
 /// Documents with commands of `stapled`.
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "docs/operating.md",
     "docs/haproxy.md",
@@ -17,6 +17,7 @@ const DOCUMENTS: [&str; 12] = [
     "docs/tools.md",
     "docs/reason-codes.md",
     "docs/faults.md",
+    "docs/redis.md",
     "docs/security-model.md",
     "CHANGELOG.md",
 ];
@@ -52,6 +53,9 @@ fn documents_name_only_options_and_commands_that_exist() {
     let mut known = options(&help);
     for command in &commands {
         known.extend(options(&world.run(&[command, "--help"]).out));
+    }
+    for command in ["status", "recover", "retry"].iter().filter(|_| commands.contains("redis")) {
+        known.extend(options(&world.run(&["redis", command, "--help"]).out));
     }
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

@@ -14,6 +14,8 @@ mod hook;
 mod inspect;
 mod one_off;
 mod question;
+#[cfg(feature = "redis")]
+mod redis;
 mod reload;
 mod renew;
 mod running;
