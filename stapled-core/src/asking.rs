@@ -7,7 +7,7 @@
 
 pub mod attempt;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rand::TryRngCore;
@@ -52,11 +52,12 @@ pub struct Asking<'a> {
     only_hash: Option<CertIdHash>,
     only_method: Option<Method>,
     caches: Caches,
+    max_age: Option<Duration>,
     policy: JudgePolicy,
     nonces: Nonces,
 }
 
-/// Whether caches between here and the responder may answer.
+/// Whether caches and stores between here and the responder may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caches {
     /// They may.
@@ -106,6 +107,7 @@ impl<'a> Asking<'a> {
             only_hash: None,
             only_method: None,
             caches: Caches::Allowed,
+            max_age: None,
             policy: JudgePolicy::default(),
             nonces: Nonces::Never,
         }
@@ -146,6 +148,11 @@ impl<'a> Asking<'a> {
 
     pub(crate) fn caches(self, caches: Caches) -> Self {
         Asking { caches, ..self }
+    }
+
+    /// Sets the age that an answer from a store must be below.
+    pub(crate) fn max_age(self, max_age: Duration) -> Self {
+        Asking { max_age: Some(max_age), ..self }
     }
 
     /// Asks the responders at `urls`, in this order, until an answer is believed. `told` gets each attempt as soon as its
@@ -239,7 +246,11 @@ impl<'a> Asking<'a> {
     async fn attempt<F: OcspFetcher + ?Sized>(&self, url: &str, question: NextQuestion, fetcher: &F) -> Attempt {
         let NextQuestion { request, method, hash, .. } = question;
         let began = Instant::now();
-        let question = Question::new(self.chain, &request, method, url);
+        let mut question = Question::new(self.chain, &request, method, url);
+        question.max_age = match self.caches {
+            Caches::Allowed => self.max_age,
+            Caches::Avoided => Some(Duration::ZERO),
+        };
         let answered = fetcher.fetch(&question).await;
         let took = began.elapsed();
         let at = self.clock.now();

@@ -1,14 +1,18 @@
 //! Fetchers send requests to responders.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
+
+use crate::report::Reporter;
 
 pub use stapled_ocsp::exchange::{Answer, FetchError, Method, Question};
 
 /// Sends one request to a responder and returns its answer.
 ///
 /// The renewer decides which URL, hash and method come next, and whether the answer is believed. A fetcher bounds time and
-/// size, and follows redirects.
+/// size, and follows redirects. One that answers from a store keeps to [`Question::max_age`], and tells the age.
 ///
 /// Both futures may be dropped before they are ready, as when the program ends. The answer is then lost; it must not
 /// reach another request, and no other request may fail for it.
@@ -49,5 +53,28 @@ pub trait OcspFetcher: Send + Sync {
     async fn fetch_issuer(&self, url: &str, limit: usize) -> Result<Bytes, FetchError> {
         let _ = limit;
         Err(FetchError::unsupported_url(url, "this fetcher gets no certificates"))
+    }
+
+    /// Takes a reporter. Through it, the fetcher sends facts to a stapler's observer that an operator must know and that no
+    /// answer returns, such as that a store of answers fails. A stapler calls this method when it begins to run. A fetcher
+    /// of several staplers, or one that outlives its stapler, gets several reporters:
+    /// [`Reporters`](crate::report::Reporters) keeps them.
+    fn report_to(&self, reporter: Reporter) {
+        let _ = reporter;
+    }
+}
+
+#[async_trait]
+impl<F: OcspFetcher + ?Sized> OcspFetcher for Arc<F> {
+    async fn fetch(&self, question: &Question<'_>) -> Result<Answer, FetchError> {
+        (**self).fetch(question).await
+    }
+
+    async fn fetch_issuer(&self, url: &str, limit: usize) -> Result<Bytes, FetchError> {
+        (**self).fetch_issuer(url, limit).await
+    }
+
+    fn report_to(&self, reporter: Reporter) {
+        (**self).report_to(reporter);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::bundle::{Bundle, BundleError};
 use crate::certificate::Certificate;
 use crate::chain::{CertChain, ChainError};
-use crate::chance::Chance;
+use crate::chance::{Chance, place_of};
 use crate::event::faults::PlaceFault;
 use crate::event::{About, EventKind, Journal};
 use crate::inventory::standing::PlaceState;
@@ -19,7 +19,7 @@ use crate::lookup::search::IssuerSearch;
 use crate::queues;
 use crate::reason::ReasonCode;
 use crate::refresh::RefreshPolicy;
-use crate::refresh::inputs::{Failure, Spread};
+use crate::refresh::inputs::{Failure, Received, Spread};
 use crate::responders::Responders;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step};
 use crate::sink::{Site, StapleSink, requirements_of, usable_by};
@@ -323,7 +323,8 @@ impl Parser {
         let is_in_order = !inherited.unconfirmed && since.is_some() && requirements.check(&staple, now).is_ok();
         let planned = inherited.next.filter(|next| is_in_order && *next > now);
         let renew_at = planned.map(|next| {
-            let by_the_rules = |spread, chance| self.refresh.renew_at(usable, now, Some(next), spread, chance);
+            let by_the_rules =
+                |spread, chance| self.refresh.renew_at(usable, Received::at(now).cached_until(next), spread, chance);
             if next <= by_the_rules(Spread::Jitter, 0.0) {
                 return next;
             }
@@ -371,7 +372,7 @@ impl Parser {
             let renew_at = match pass {
                 // A single pass has no later renewal, so it renews now if the renewal would be due by now.
                 Pass::Single if self.refresh.due_at(usable) <= now => now,
-                _ => self.refresh.renew_kept_at(usable, now, self.chance.draw()),
+                _ => self.refresh.renew_kept_at(usable, now, place_of(chain.subject(), &*self.chance)),
             };
             let staple = Arc::new(staple);
             return Some(Kept { staple, memory: RenewalMemory::default(), renew_at, since: None });

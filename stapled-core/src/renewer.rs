@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::ChainError;
+use crate::chance::place_of;
 use crate::event::EventKind;
 use crate::inventory::standing::Standing;
 use crate::inventory::{CertificateView, SinkNumber};
@@ -137,7 +138,7 @@ impl Renewer {
         // A due renewal is put off a few times only, so that a clock that is set again and again does not prevent it.
         let put_off = || match certificate.put_off {
             MOST_PUT_OFF.. => now,
-            _ => self.refresh.renew_kept_at(usable, now, self.chance.draw()),
+            _ => self.refresh.renew_kept_at(usable, now, place_of(certificate.chain.subject(), &*self.chance)),
         };
         let at = planned.unwrap_or_else(put_off);
         (at > now).then_some(at)
@@ -171,11 +172,12 @@ impl Renewer {
     ) -> Result<(), SchedulerError> {
         let subject = &lease.task().subject;
         let now = self.journal.clock.now();
-        let Believed { status, staple, memory, url, cached_until, retry_after, .. } = believed;
+        let Believed { status, staple, memory, url, received, retry_after, .. } = believed;
+        self.inventory.set_asked_at(subject, received.asked_at());
         let unusable = |code, what| Refused { retry_after, ..Refused::new(code, what) };
         let Some(staple) = staple else {
             let usable = Usable { from: believed.this_update, until: believed.until };
-            let again = self.refresh.renew_at(usable, now, cached_until, Spread::Jitter, self.chance.draw());
+            let again = self.refresh.renew_at(usable, received, Spread::Jitter, self.chance.draw());
             let again = again.min(now + DISOWNED_CAP);
             if !matches!(certificate.standing, Standing::Revoked { .. }) {
                 self.journal.tell_of(&certificate.about, EventKind::Revoked { status, again });
@@ -206,9 +208,11 @@ impl Renewer {
         let usable = self.usable(&staple, certificate);
         let spread = match certificate.standing {
             Standing::Good => Spread::Jitter,
+            // The process that asked spreads the renewal. The others come after it.
+            _ if !received.age.is_zero() => Spread::Jitter,
             _ => Spread::Interval,
         };
-        let renew = self.refresh.renew_at(usable, now, cached_until, spread, self.chance.draw());
+        let renew = self.refresh.renew_at(usable, received, spread, self.chance.draw());
         let (this_update, expires) = (staple.this_update(), staple.expires());
         let recovered = matches!(certificate.standing, Standing::Failing { .. });
         let (changed, sinks) = self.inventory.set_staple(staple, memory, renew, now);

@@ -28,17 +28,25 @@ pub struct Question<'a> {
     pub url: &'a str,
     /// The validator of the answer that is already held (RFC 9110 §8.8.3), for a conditional GET.
     pub etag: Option<&'a str>,
+    /// The age that an answer from a store must be below, such as one that other processes share. Zero: the responder itself
+    /// is asked. `None`: any age.
+    pub max_age: Option<Duration>,
 }
 
 impl<'a> Question<'a> {
     /// A question without a validator.
     pub fn new(chain: &'a CertChain, request: &'a OcspRequest, method: Method, url: &'a str) -> Self {
-        Question { chain, request, method, url, etag: None }
+        Question { chain, request, method, url, etag: None, max_age: None }
     }
 
     /// The same, with the validator of the answer that is already held.
     pub fn etag(self, etag: &'a str) -> Self {
         Question { etag: Some(etag), ..self }
+    }
+
+    /// The same, for answers from a store that are younger than this.
+    pub fn max_age(self, max_age: Duration) -> Self {
+        Question { max_age: Some(max_age), ..self }
     }
 }
 
@@ -73,6 +81,8 @@ pub struct Answer {
     pub expires: Option<Timestamp>,
     /// The validator of the answer.
     pub etag: Option<String>,
+    /// How long ago the responder was asked, if the answer is from a store. Zero: it was asked just now.
+    pub age: Duration,
     /// The content type of the answer (`Content-Type`). No decision depends on it: it only helps to describe an answer
     /// that is not an OCSP response.
     pub content_type: Option<String>,
@@ -106,6 +116,11 @@ impl Answer {
     /// The same, with this validator.
     pub fn etag(self, etag: impl Into<String>) -> Self {
         Answer { etag: Some(etag.into()), ..self }
+    }
+
+    /// The same, from a store that has it for this time.
+    pub fn age(self, age: Duration) -> Self {
+        Answer { age, ..self }
     }
 
     /// The same, with this content type.

@@ -4,7 +4,7 @@ pub mod inputs;
 
 use std::time::Duration;
 
-use self::inputs::{Failure, Spread, Usable};
+use self::inputs::{Failure, Received, Spread, Usable};
 use crate::time::Timestamp;
 
 /// The delay of a renewal that only a time jump or an overload explains.
@@ -108,37 +108,32 @@ impl RefreshPolicy {
         RefreshPolicy { longest_wait_without_staple, ..self }
     }
 
-    /// When to renew a response that was received at `now`.
+    /// When to renew a response that was received.
     ///
-    /// The renewal comes at half of the usable validity. It comes later if caches keep the response longer
-    /// (`cached_until`), but not after three quarters, and not with less than the minimum validity left. A response
-    /// that is past that point when it arrives, as a pre-produced one may be, is renewed after an eighth of the
-    /// remaining time. The maximum interval limits all of these, and `spread` says how the interval is used. The
-    /// minimum interval is kept; for a response that would end within it, it is shortened to half at most. `chance` is
-    /// a number in [0, 1).
-    pub fn renew_at(
-        &self,
-        usable: Usable,
-        now: Timestamp,
-        cached_until: Option<Timestamp>,
-        spread: Spread,
-        chance: f64,
-    ) -> Timestamp {
+    /// The renewal comes at half of the usable validity. It comes later if caches keep the response longer, but not after
+    /// three quarters, and not with less than the minimum validity left. A response that is past that point when it is
+    /// asked for, as a pre-produced one may be, is renewed after an eighth of the remaining time. The maximum interval
+    /// limits all of these, and `spread` says how the interval is used. It begins when the responder was asked, so that an
+    /// answer that others share delays no news. The minimum interval after the receipt is kept; for a response that would
+    /// end within it, it is shortened to half at most. `chance` is a number in [0, 1).
+    pub fn renew_at(&self, usable: Usable, received: Received, spread: Spread, chance: f64) -> Timestamp {
+        let asked_at = received.asked_at();
         let half = usable.quarters(2);
         let floor = self.minimum_validity.min(usable.until.since(usable.from) / 2);
         let latest = usable.quarters(3).min(usable.until - floor).max(half);
-        let wanted = cached_until.map_or(half, |until| until.clamp(half, latest));
-        let pause = match wanted.since(now) {
-            Duration::ZERO => (usable.until.since(now) / 8).min(self.retry_cap),
+        let wanted = received.cached_until.map_or(half, |until| until.clamp(half, latest));
+        let pause = match wanted.since(asked_at) {
+            Duration::ZERO => (usable.until.since(asked_at) / 8).min(self.retry_cap),
             pause => pause,
         };
-        let shortest = self.shortest_pause(usable, now);
-        if spread == Spread::Interval && pause >= self.maximum_interval {
-            return now + between(shortest, self.maximum_interval, chance);
-        }
-        let pause = pause.min(self.maximum_interval);
-        let at = now + (pause - pause.mul_f64(bounded(self.jitter * chance)));
-        at.max(now + shortest)
+        let shortest = self.shortest_pause(usable, received.at);
+        let at = if spread == Spread::Interval && pause >= self.maximum_interval {
+            asked_at + between(shortest, self.maximum_interval, chance)
+        } else {
+            let pause = pause.min(self.maximum_interval);
+            asked_at + (pause - pause.mul_f64(bounded(self.jitter * chance)))
+        };
+        at.max(received.at + shortest)
     }
 
     /// The shortest pause: the minimum interval. If that would leave servers without a staple, three quarters of the
@@ -243,6 +238,7 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
+    const SECOND: Duration = Duration::from_secs(1);
     const DAY: Duration = Duration::from_secs(86_400);
     const START: Timestamp = Timestamp::from_unix(1_800_000_000);
 
@@ -253,7 +249,7 @@ mod tests {
 
     /// Renews with the jitter alone.
     fn renew(policy: &RefreshPolicy, usable: Usable, now: Timestamp, chance: f64) -> Timestamp {
-        policy.renew_at(usable, now, None, Spread::Jitter, chance)
+        policy.renew_at(usable, Received::at(now), Spread::Jitter, chance)
     }
 
     fn week() -> Usable {
@@ -273,7 +269,9 @@ mod tests {
     #[test]
     fn caches_delay_to_three_quarters_at_most_and_never_hasten() {
         let policy = half_life();
-        let renew = |cached: Duration| policy.renew_at(week(), START, Some(START + cached), Spread::Jitter, 0.0);
+        let renew = |cached: Duration| {
+            policy.renew_at(week(), Received::at(START).cached_until(START + cached), Spread::Jitter, 0.0)
+        };
         assert_eq!(renew(HOUR), START + 4 * DAY);
         assert_eq!(renew(5 * DAY), START + 5 * DAY);
         assert_eq!(renew(7 * DAY), START + 6 * DAY);
@@ -284,7 +282,7 @@ mod tests {
     fn minimum_validity_is_a_floor_up_to_half() {
         let renew = |minimum_validity| {
             let policy = RefreshPolicy { minimum_validity, ..half_life() };
-            policy.renew_at(week(), START, Some(START + 7 * DAY), Spread::Jitter, 0.0)
+            policy.renew_at(week(), Received::at(START).cached_until(START + 7 * DAY), Spread::Jitter, 0.0)
         };
         assert_eq!(renew(3 * DAY), START + 5 * DAY);
         assert_eq!(renew(100 * DAY), START + 4 * DAY);
@@ -311,21 +309,36 @@ mod tests {
         let policy = RefreshPolicy::default();
         for cached in [None, Some(START + 7 * DAY), Some(Timestamp::MAX)] {
             for spread in [Spread::Jitter, Spread::Interval] {
-                assert_eq!(policy.renew_at(week(), START, cached, spread, 0.0), START + HOUR);
+                let received = Received { cached_until: cached, ..Received::at(START) };
+                assert_eq!(policy.renew_at(week(), received, spread, 0.0), START + HOUR);
             }
         }
         // Half of a twentieth sooner, or at any time in the interval.
         assert_eq!(renew(&policy, week(), START, 0.5), START + HOUR - HOUR / 40);
-        let anywhere = |chance| policy.renew_at(week(), START, None, Spread::Interval, chance).since(START).as_secs();
+        let anywhere =
+            |chance| policy.renew_at(week(), Received::at(START), Spread::Interval, chance).since(START).as_secs();
         assert_eq!([0.0, 0.5, 1.0].map(anywhere), [3600, 1830, 60]);
         // A response that its half-life renews sooner has the jitter only.
         let short = Usable { from: START, until: START + HOUR };
-        assert_eq!(policy.renew_at(short, START, None, Spread::Interval, 0.5), START + HOUR / 2 - HOUR / 80);
+        assert_eq!(policy.renew_at(short, Received::at(START), Spread::Interval, 0.5), START + HOUR / 2 - HOUR / 80);
         // A response past its half is renewed after an eighth of the remaining time, within the interval.
         let old = week().until - 4 * HOUR;
         assert_eq!(renew(&policy, week(), old, 0.0), old + HOUR / 2);
         let policy = RefreshPolicy { maximum_interval: HOUR / 4, ..policy };
         assert_eq!(renew(&policy, week(), old, 0.0), old + HOUR / 4);
+    }
+
+    #[test]
+    fn the_interval_begins_when_the_responder_was_asked() {
+        let policy = RefreshPolicy::default();
+        let renew = |age| policy.renew_at(week(), Received::at(START + DAY).age(age), Spread::Jitter, 0.0);
+        assert_eq!(renew(Duration::ZERO), START + DAY + HOUR);
+        assert_eq!(renew(HOUR / 4), START + DAY + HOUR * 3 / 4);
+        // An answer that is nearly or quite as old as the interval: the minimum interval is kept.
+        assert_eq!([HOUR - SECOND, HOUR, DAY].map(renew), [START + DAY + policy.minimum_interval; 3]);
+        // Half of the validity does not depend on the age.
+        let at = half_life().renew_at(week(), Received::at(START + DAY).age(HOUR), Spread::Jitter, 0.0);
+        assert_eq!(at, START + 4 * DAY);
     }
 
     #[test]

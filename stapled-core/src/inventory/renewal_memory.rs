@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::staple::Staple;
+use crate::time::Timestamp;
 
 /// What the renewer remembers of the last answer about a certificate.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +12,8 @@ pub(crate) struct RenewalMemory {
     pub(crate) url: Option<String>,
     /// The validator of its answer.
     pub(crate) validator: Option<Validator>,
+    /// When the responder was asked for its answer, by this process or by another one that shares answers.
+    pub(crate) asked_at: Option<Timestamp>,
 }
 
 /// A validator (RFC 9110 §8.8.3) with the request and the response that it belongs to.

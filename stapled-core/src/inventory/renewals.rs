@@ -149,6 +149,13 @@ impl Inventory {
         Some(sinks)
     }
 
+    /// Records when the responder was asked for the newest answer about a certificate.
+    pub(crate) fn set_asked_at(&self, subject: &Subject, asked_at: Timestamp) {
+        if let Some(entry) = self.known().certificates.get_mut(subject) {
+            entry.memory.asked_at = Some(asked_at);
+        }
+    }
+
     /// Records that the renewal of a certificate was put off because the clock was set.
     pub(crate) fn put_off(&self, subject: &Subject) {
         if let Some(entry) = self.known().certificates.get_mut(subject) {
@@ -198,7 +205,7 @@ impl Inventory {
         // An expired certificate keeps its staple: the clock may be wrong.
         if matches!(standing, Standing::Revoked { .. }) {
             entry.staple = None;
-            entry.memory = RenewalMemory::default();
+            entry.memory = RenewalMemory { asked_at: entry.memory.asked_at, ..RenewalMemory::default() };
         }
         // The renewer sets this again if the request brought no believed answer.
         entry.questions.in_vain = false;

@@ -19,6 +19,7 @@ use crate::inventory::{CertificateView, RenewalMemory, Validator};
 use crate::lane;
 use crate::ocsp::{CertStatus, ResponseStatus};
 use crate::reason::ReasonCode;
+use crate::refresh::inputs::Received;
 use crate::responders::Responder;
 use crate::scheduler::Which;
 use crate::sink::requirements_of;
@@ -41,8 +42,8 @@ pub(super) struct Believed {
     pub(super) until: Timestamp,
     pub(super) memory: RenewalMemory,
     pub(super) url: String,
-    /// Until when caches may keep the answer.
-    pub(super) cached_until: Option<Timestamp>,
+    /// When the answer came, and how long ago it was asked for.
+    pub(super) received: Received,
     /// The longest Retry-After of the responders that failed before.
     pub(super) retry_after: Option<Duration>,
 }
@@ -95,7 +96,8 @@ impl Renewer {
             .first_hash(self.hash)
             .judge_policy(self.judging)
             .nonces(self.nonces)
-            .caches(if certificate.wants_fresh { Caches::Avoided } else { Caches::Allowed });
+            .caches(if certificate.wants_fresh { Caches::Avoided } else { Caches::Allowed })
+            .max_age(self.news_since(certificate));
         if let Some(hash) = requirements_of(&self.sinks, &certificate.sinks).cert_id_hash {
             asking = asking.hash_only(hash);
         }
@@ -110,6 +112,13 @@ impl Renewer {
             (None, Some(refused)) => Err(refused),
             (None, None) => Err(Refused::new(ReasonCode::new("no_ocsp_url"), "no OCSP URL".to_owned())),
         }
+    }
+
+    /// The age below which an answer from a store is news: it was asked for after the last one here, and within the interval
+    /// in which a revocation is noticed.
+    fn news_since(&self, certificate: &CertificateView) -> Duration {
+        let since_last = certificate.memory.asked_at.map(|asked_at| self.journal.clock.now().since(asked_at));
+        since_last.unwrap_or(Duration::MAX).min(self.refresh.maximum_interval)
     }
 
     /// Makes a waiting renewal due now.
@@ -215,6 +224,8 @@ impl Round<'_> {
         let Some((answer, Ok(judgement))) = &attempt.answer else { return None };
         let now = attempt.at;
         let staple = judgement.staple().cloned().map(Arc::new);
+        let cached_until = answer.max_age.map(|max_age| now + max_age).or(answer.expires);
+        let received = Received::at(now).age(answer.age).cached_until(cached_until);
         let etag = answer.etag.clone().filter(|_| attempt.method == Method::Get);
         let validator = etag.zip(staple.as_ref()).map(|(etag, staple)| Validator {
             etag,
@@ -227,9 +238,9 @@ impl Round<'_> {
             staple,
             this_update: judgement.facts.this_update,
             until: judgement.facts.next_update.unwrap_or(now + Duration::from_secs(3600)),
-            memory: RenewalMemory { url: Some(url.to_owned()), validator },
+            memory: RenewalMemory { url: Some(url.to_owned()), validator, asked_at: Some(received.asked_at()) },
             url: attempt.url.clone(),
-            cached_until: answer.max_age.map(|max_age| now + max_age).or(answer.expires),
+            received,
             retry_after,
         })
     }

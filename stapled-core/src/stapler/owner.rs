@@ -143,6 +143,7 @@ impl Stapler {
         for finder in &self.finders {
             finder.source.report_to(reporter(finder.source.name().into()));
         }
+        self.renewer.fetcher.report_to(reporter("fetcher".into()));
     }
 
     fn start_lanes(self, running: &mut Running, pass: Pass) {

@@ -14,6 +14,7 @@ mod meanwhile;
 mod pace;
 mod reports;
 mod servers;
+mod sharing;
 mod smallest;
 mod succession;
 mod time;

@@ -14,6 +14,40 @@ pub struct Usable {
     pub until: Timestamp,
 }
 
+/// The receipt of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Received {
+    /// When the response came.
+    pub at: Timestamp,
+    /// How long before that the responder was asked for it, if it comes from a store.
+    pub age: Duration,
+    /// Until when caches may keep it.
+    pub cached_until: Option<Timestamp>,
+}
+
+impl Received {
+    /// A response that came from the responder at this time, and that caches may keep for no stated time.
+    pub fn at(at: Timestamp) -> Self {
+        Received { at, age: Duration::ZERO, cached_until: None }
+    }
+
+    /// The same, from a store: the responder was asked this long before.
+    pub fn age(self, age: Duration) -> Self {
+        Received { age, ..self }
+    }
+
+    /// The same, which caches may keep until this time, if one is stated.
+    pub fn cached_until(self, cached_until: impl Into<Option<Timestamp>>) -> Self {
+        Received { cached_until: cached_until.into(), ..self }
+    }
+
+    /// When the responder was asked.
+    pub fn asked_at(&self) -> Timestamp {
+        self.at - self.age
+    }
+}
+
 /// The spread of renewals that are planned at about the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
