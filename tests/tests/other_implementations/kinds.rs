@@ -10,7 +10,7 @@ use crate::judges::Verdict;
 use crate::ours::Ours;
 use crate::state::State;
 
-mod forms;
+pub(crate) mod forms;
 mod refused;
 mod theirs;
 

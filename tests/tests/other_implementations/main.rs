@@ -32,6 +32,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use judges::{Judges, Programs, Verdict, Verdicts};
+use kinds::forms::LONG_LENGTH;
 use kinds::{Difference, Implementation, OTHERS, kinds};
 use ours::Ours;
 use recipe::Draft;
@@ -45,6 +46,8 @@ const SAMPLE: u64 = 20;
 const OF_EACH_KIND: usize = 20;
 /// The most corrections in the search for an explanation.
 const MOST_STEPS: usize = 40;
+/// The most corrections of one kind in an explanation.
+const MOST_OF_A_KIND: usize = 3;
 
 fn is_full() -> bool {
     stapled_tests::is_full_proof()
@@ -166,7 +169,9 @@ impl Court<'_> {
                 continue;
             }
             match self.explain(implementation, world, &draft) {
-                Ok(names) => {
+                Ok(mut names) => {
+                    names.sort_unstable();
+                    names.dedup();
                     let mut report = self.report.lock().unwrap();
                     report.differed(implementation, &ours, theirs, &names);
                     is_rare |= names.iter().any(|name| report.count(implementation, name) <= OF_EACH_KIND);
@@ -225,13 +230,17 @@ impl Court<'_> {
         if ours.status.is_some() && ours.status == theirs.status {
             return true;
         }
-        // If both sides refuse, too much was corrected.
-        if ours.status.is_none() && theirs.status.is_none() {
-            return false;
-        }
+        // If both sides refuse, too much was corrected. The exception: OpenSSL verifies the shortest lengths, so a correction
+        // that signs long ones again makes a signature that it refuses.
+        let both_refuse = ours.status.is_none() && theirs.status.is_none();
         let difference = Difference { implementation, ours: &ours, theirs, now };
         for kind in kinds().into_iter().filter(|kind| kind.implementations.contains(&implementation)) {
-            if search.steps == MOST_STEPS || search.names.contains(&kind.name) || !(kind.applies)(&difference) {
+            if both_refuse && kind.name != LONG_LENGTH {
+                continue;
+            }
+            // A response may have the same fault in several places.
+            let corrected = search.names.iter().filter(|name| **name == kind.name).count();
+            if search.steps == MOST_STEPS || corrected == MOST_OF_A_KIND || !(kind.applies)(&difference) {
                 continue;
             }
             let Some(next) = state.mended(|state| (kind.mend)(state, &difference)) else { continue };

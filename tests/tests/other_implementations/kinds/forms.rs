@@ -7,6 +7,9 @@ use crate::recipe;
 use crate::state::State;
 use crate::tlv::{Body, Length, Node};
 
+/// The name of the kind whose lengths are not the shortest.
+pub(crate) const LONG_LENGTH: &str = "long_length";
+
 pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: "bytes_behind",
@@ -22,9 +25,11 @@ pub(super) const KINDS: &[Kind] = &[
         },
     },
     Kind {
-        name: "long_length",
+        name: LONG_LENGTH,
         implementations: &[OpenSsl, GnuTls],
-        applies: |difference| is_malformed(difference, &["a length", "a short length"]),
+        applies: |difference| {
+            ["a length", "a short length"].iter().any(|what| difference.ours.malformed().contains(what))
+        },
         mend: |state, _| {
             every(state, |node| {
                 let long = matches!(node.length, Length::Long(_));
