@@ -22,6 +22,7 @@ mod options;
 mod progress;
 mod run;
 mod run_error;
+mod shared_cache;
 mod signals;
 mod stderr;
 mod summary;

@@ -1,14 +1,18 @@
-//! How responders are reached: directly or through a proxy, and at which addresses.
+//! How responders are reached: directly or through a proxy, at which addresses, and by which of several processes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use stapled_core::fetch::OcspFetcher;
 use stapled_core::io::http::{HttpFetcher, HttpFetcherError};
 use stapled_core::overrides::ResponderOverrides;
+use stapled_core::staple::JudgePolicy;
 
 use crate::fault::ConfigurationError;
 use crate::options::arguments::{self, Options};
 use crate::options::declarations as option;
 use crate::options::settings::Settings;
+use crate::shared_cache::SharedCache;
 
 /// How long one request of the daemon may take.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(15);
@@ -28,6 +32,7 @@ pub(crate) struct Network {
     settings: Settings,
     /// Responders that are asked instead of others.
     pub(crate) overrides: ResponderOverrides,
+    shared_cache: Option<SharedCache>,
 }
 
 impl Network {
@@ -37,7 +42,18 @@ impl Network {
             let what = "belongs to http-proxy; for the proxies of the environment, set no_proxy there";
             return Err(settings.unusable(&option::NO_PROXY, what));
         }
-        Ok(Network { settings: settings.clone(), overrides: overrides(settings)? })
+        let (overrides, shared_cache) = (overrides(settings)?, SharedCache::of(settings)?);
+        Ok(Network { settings: settings.clone(), overrides, shared_cache })
+    }
+
+    /// The fetcher of the daemon: an HTTP client, whose answers are shared if the settings say so. Shared answers are judged
+    /// by this policy.
+    pub(crate) fn shared_fetcher(&self, policy: JudgePolicy) -> Result<Arc<dyn OcspFetcher>, HttpFetcherError> {
+        let fetcher = self.fetcher(TIMEOUT)?;
+        Ok(match &self.shared_cache {
+            Some(cache) => cache.around(fetcher, policy),
+            None => Arc::new(fetcher),
+        })
     }
 
     /// An HTTP client for responders. One request may take as long as `timeout`.

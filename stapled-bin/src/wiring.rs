@@ -12,7 +12,6 @@ use stapled_haproxy::{Haproxy, Haproxys, NamedSockets, Processes};
 
 use crate::configuration::{self, Certificates, Configuration, search};
 use crate::fault::ConfigurationError;
-use crate::network::TIMEOUT;
 use crate::options::declarations as option;
 
 /// What outlives this program, where nothing else is said.
@@ -76,7 +75,7 @@ pub(crate) fn stapler(
 ) -> Result<Stapler, WiringError> {
     let settings = &configuration.settings;
     let mut builder = Stapler::builder()
-        .fetcher(configuration.network.fetcher(TIMEOUT)?)
+        .shared_fetcher(configuration.network.shared_fetcher(configuration.judging)?)
         .responder_overrides(configuration.network.overrides.clone())
         .refresh_policy(configuration.refresh)
         .judge_policy(configuration.judging)

@@ -206,6 +206,8 @@ pub enum EventKind {
         changed: bool,
         /// Whether the last renewal had failed.
         recovered: bool,
+        /// How long ago the responder was asked, if another process asked it and shares the answer. Zero otherwise.
+        age: Duration,
     },
     /// No URL of the certificate brought a staple.
     RenewalFailed {
@@ -486,9 +488,13 @@ impl fmt::Display for EventKind {
             }
             EventKind::NotRecycled { what, .. } => write!(f, "kept staple not used: {what}"),
             EventKind::AttemptFailed { url, what, .. } => placed(f, url, what),
-            EventKind::Renewed { url, expires, renew, changed, .. } => {
+            EventKind::Renewed { url, expires, renew, changed, age, .. } => {
                 let new = if *changed { "new staple" } else { "same staple" };
-                write!(f, "{new} from {url}, good until {expires}; renewal at {renew}")
+                write!(f, "{new} from {url}")?;
+                if !age.is_zero() {
+                    write!(f, ", asked by another process {} s ago", age.as_secs())?;
+                }
+                write!(f, ", good until {expires}; renewal at {renew}")
             }
             EventKind::RenewalFailed { what, attempts, again, held_until, .. } => {
                 write!(f, "renewal failed ({attempts}×): {what}; tried again at {again}")?;

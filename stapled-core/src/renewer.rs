@@ -216,7 +216,7 @@ impl Renewer {
         let (this_update, expires) = (staple.this_update(), staple.expires());
         let recovered = matches!(certificate.standing, Standing::Failing { .. });
         let (changed, sinks) = self.inventory.set_staple(staple, memory, renew, now);
-        let event = EventKind::Renewed { url, this_update, expires, renew, changed, recovered };
+        let event = EventKind::Renewed { url, this_update, expires, renew, changed, recovered, age: received.age };
         self.journal.tell_of(&certificate.about, event);
         let mut step = Step::finish(lease).put(self.next(lease, Due::After(renew.since(now))));
         step.puts.extend(queues::add_tasks(subject, lease.task().generation, &sinks));

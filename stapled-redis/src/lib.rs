@@ -1,5 +1,8 @@
-//! A [`Scheduler`](stapled_core::scheduler::Scheduler) whose tasks are in Redis (6.2 or newer, or Valkey): they survive the
-//! end of every process, and several processes share them.
+//! What several processes share through Redis (6.2 or newer, or Valkey).
+//!
+//! - [`SharedFetcher`]: the answers of OCSP responders. One process asks, and all others take its answer.
+//! - [`RedisScheduler`]: tasks. A [`Scheduler`](stapled_core::scheduler::Scheduler) whose tasks survive the end of every
+//!   process.
 //!
 //! ```no_run
 //! use stapled_redis::RedisScheduler;
@@ -23,6 +26,7 @@ mod script;
 #[cfg(feature = "serde")]
 mod serialize;
 mod server;
+mod shared_fetcher;
 pub mod status;
 mod waiting;
 
@@ -33,3 +37,4 @@ pub use operate::{Repair, Retried, Retry};
 pub use recovery::{Parked, Recovered, Recovery};
 pub use report::Report;
 pub use scheduler::RedisScheduler;
+pub use shared_fetcher::SharedFetcher;

@@ -182,6 +182,15 @@ options! {
         doc: "Put a nonce into requests",
     }
 
+    SHARED_CACHE: Option<String> = TEXT {
+        name: "shared-cache", value_name: "URL", section: Section::Asking,
+        example: Example::Off(r#""redis://cache.example:6379/""#),
+        doc: "The Redis through which several stapled share the answers of responders, so that each certificate is asked \
+            about once in an interval and not once by each process: redis://HOST:PORT/DB, redis+unix:///PATH. An address \
+            with a password belongs into the configuration file",
+        note: "A process whose Redis fails asks the responders itself.",
+    }
+
     HTTP_PROXY: Option<String> = TEXT {
         name: "http-proxy", value_name: "URL", section: Section::Asking, topic: Some(Topic::Proxy),
         used_by: &[User::Fetch], example: Example::Off(r#""http://proxy.example:3128""#),

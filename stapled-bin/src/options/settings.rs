@@ -54,6 +54,12 @@ impl Settings {
         self.0.contains_key(option.declaration.name)
     }
 
+    /// Whether an option was given on the command line.
+    #[cfg(feature = "redis")]
+    pub(crate) fn is_argument<T>(&self, option: &Opt<T>) -> bool {
+        self.0.get(option.declaration.name).is_some_and(|said| said.origin == Origin::CommandLine)
+    }
+
     /// The name of an option in messages, with the place in the file where it was given there.
     pub(crate) fn origin<T>(&self, option: &Opt<T>) -> String {
         let name = option.declaration.name;

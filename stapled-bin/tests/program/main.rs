@@ -19,6 +19,7 @@ mod redis;
 mod reload;
 mod renew;
 mod running;
+mod shared_cache;
 mod status;
 mod vectors;
 mod verify;

@@ -17,6 +17,7 @@ mod configurations;
 mod differences;
 mod faults;
 mod first_staples;
+mod fleet;
 mod lifetime;
 mod many_certificates;
 mod once;
