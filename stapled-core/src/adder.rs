@@ -26,8 +26,6 @@ use crate::staple::{JudgePolicy, Staple};
 use crate::task::{Cause, Due, Task};
 use crate::time::Timestamp;
 
-/// How long before its end a staple is withdrawn, where the server does not stop serving it earlier by itself.
-const LEAD: Duration = Duration::from_secs(5);
 /// The time after a withdrawal before the adder checks whether the staple is good again.
 const SECOND_LOOK: Duration = Duration::from_secs(3600);
 /// How long a server may lack a renewed certificate before that is reported.
@@ -99,6 +97,9 @@ impl Adder {
                 self.note_delivery(lease, &view, staple, done).or_else(|| Some(self.look_again(lease, Due::At(ends))))
             }
             Wanted::Nothing(why) => {
+                if why == Withdrawal::Expiring {
+                    self.journal.doubt_clock();
+                }
                 let retry = self.take_back(lease, &view, why).await;
                 // If the clock is wrong, the staple is good again once it is right, without a renewal in between.
                 let may_return =
@@ -149,7 +150,7 @@ impl Adder {
 
     /// The instant from which the sink must no longer serve a staple with this end.
     fn last_moment(&self, ends: Timestamp) -> Timestamp {
-        ends - self.sink.requirements().margin.max(LEAD)
+        ends - self.sink.requirements().in_service().margin
     }
 
     async fn deliver(&self, view: &DeliveryView, staple: &Arc<Staple>) -> Result<Delivered, SinkError> {
@@ -256,7 +257,7 @@ impl Adder {
     /// reported once.
     fn never_served(&self, view: &DeliveryView, why: Withdrawal) -> Option<DeliveryState> {
         let staple = view.staple.as_ref().filter(|_| why == Withdrawal::Expiring && view.standing == Standing::Good)?;
-        let margin = self.sink.requirements().margin.max(LEAD);
+        let margin = self.sink.requirements().in_service().margin;
         // A staple that was in service until now, or that was reported as too short before, is not reported.
         let is_news = match &view.delivery.state {
             DeliveryState::Withdrawn if staple.expires().since(staple.this_update()) > margin => return None,
@@ -286,7 +287,7 @@ impl Adder {
             return None;
         }
         let life = staple.expires().since(staple.this_update()).as_secs();
-        let margin = self.sink.requirements().margin.max(LEAD).as_secs();
+        let margin = self.sink.requirements().in_service().margin.as_secs();
         Some(format!(
             "the CA's responses live {life} s, and the server serves none in its last {margin} s: it serves this one until \
              {ends}, and the CA is asked again at {next} (--minimum-interval); ask the CA for responses that live longer"

@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::clock::Clock;
 use crate::ocsp::CertStatus;
 use crate::reason::ReasonCode;
@@ -82,9 +84,16 @@ impl About {
 pub(crate) struct Journal {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observers: Arc<[Arc<dyn Observer>]>,
+    /// Wakes the watch over the clock.
+    pub(crate) doubts: Arc<Notify>,
 }
 
 impl Journal {
+    /// Has the clock compared with the steady one, because something is decided by its time that a wrong clock would spoil.
+    pub(crate) fn doubt_clock(&self) {
+        self.doubts.notify_one();
+    }
+
     /// Sends an event that concerns no single certificate.
     pub(crate) fn tell(&self, kind: EventKind) {
         self.observe(None, kind);

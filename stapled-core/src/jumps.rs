@@ -54,7 +54,13 @@ impl JumpWatch {
         let read = || Reading { wall: clock.now(), steady: clock.steady() };
         let mut last = read();
         let pause = clock.longest_sleep() / LOOKS;
-        while stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+                // The clock may be right again before the next regular look.
+                () = self.journal.doubts.notified() => {}
+            }
             let reading = read();
             let expected = last.expected_at(reading);
             last = reading;

@@ -173,6 +173,9 @@ impl Parser {
                     _ => (retry, Due::After(retry.since(now))),
                 };
                 let expired = matches!(error, ParseError::Chain(ChainError::Expired { .. }));
+                if expired {
+                    self.journal.doubt_clock();
+                }
                 let what = error.to_string();
                 let event = EventKind::PlaceProblem {
                     place: Arc::clone(name),

@@ -20,7 +20,7 @@ use crate::queues;
 use crate::reason::ReasonCode;
 use crate::refresh::inputs::{Failure, Spread, Usable};
 use crate::scheduler::{Lease, SchedulerError, Step};
-use crate::sink::{requirements_of, usable_by};
+use crate::sink::{SinkError, requirements_of, usable_by};
 use crate::staple::Staple;
 use crate::task::{Cause, Due, Queue, Task};
 use crate::time::Timestamp;
@@ -75,6 +75,7 @@ impl Renewer {
         }
         let now = self.journal.clock.now();
         if let Err(ChainError::Expired { not_after, .. }) = certificate.chain.check_usable(now) {
+            self.journal.doubt_clock();
             if certificate.standing != Standing::Expired {
                 self.journal.tell_of(&certificate.about, EventKind::CertificateExpired { not_after });
             }
@@ -192,14 +193,10 @@ impl Renewer {
             let what = format!("{url}: good, but from before the answer that says revoked");
             return self.fail(lease, certificate, unusable(ReasonCode::new("superseded"), what)).await;
         }
-        // A response that one of the sinks cannot take does not replace one that all of them can.
-        let asked = requirements_of(&self.sinks, &certificate.sinks);
-        if let Some(held) = &certificate.staple
-            && asked.check(held, now).is_ok()
-            && let Err(unfit) = asked.check(&staple, now)
-        {
+        if let Some(unfit) = certificate.staple.as_ref().and_then(|held| self.loss(held, &staple, certificate, now)) {
             return self.fail(lease, certificate, unusable(unfit.code(), format!("{url}: {unfit}"))).await;
         }
+        let asked = requirements_of(&self.sinks, &certificate.sinks);
         let staple = match &certificate.staple {
             // The held staple must meet the requirements of all sinks.
             Some(held) if asked.fits(held) && self.outlives(held, &staple, certificate, now) => Arc::clone(held),
@@ -276,6 +273,14 @@ impl Renewer {
         let mut step = Step::finish(lease).put(self.next(lease, Due::After(EXPIRED_LOOK)));
         step.puts.extend(queues::add_tasks(&lease.task().subject, lease.task().generation, sinks));
         self.scheduler.commit(step).await
+    }
+
+    /// Why a new staple does not replace the held one: a sink that can serve the held one cannot serve the new one.
+    fn loss(&self, held: &Staple, new: &Staple, certificate: &CertificateView, now: Timestamp) -> Option<SinkError> {
+        let sinks = certificate.sinks.iter().filter_map(|&sink| self.sinks.get(sink));
+        let mut served =
+            sinks.map(|sink| sink.requirements().in_service()).filter(|asked| asked.check(held, now).is_ok());
+        served.find_map(|asked| asked.check(new, now).err())
     }
 
     /// Whether the held staple stays: it lasts longer than the new one, and either it is newer, since a cache or one of the

@@ -22,6 +22,9 @@ use crate::time::Timestamp;
 use failure::SinkFailure;
 pub use lost::Lost;
 
+/// How long before its end a staple is withdrawn, where the server does not stop serving it earlier by itself.
+const LEAD: Duration = Duration::from_secs(5);
+
 /// Delivers staples to a server, a file, or a table in memory.
 ///
 /// Deliveries of one certificate never overlap. Deliveries of different certificates do, as many at once as
@@ -246,6 +249,12 @@ impl Requirements {
             return Err(too_short(staple, self.margin));
         }
         Ok(())
+    }
+
+    /// The same, for a staple that is in service: it is withdrawn a little before its end, where the sink does not stop
+    /// serving it earlier by itself.
+    pub(crate) fn in_service(self) -> Requirements {
+        Requirements { margin: self.margin.max(LEAD), ..self }
     }
 
     /// Whether a staple meets the requirements that do not depend on the time.

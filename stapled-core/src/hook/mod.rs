@@ -68,7 +68,7 @@ impl Hook {
         let inlet = Arc::new(Inlet { urgent, ordinary, dropped: Arc::clone(&dropped) });
         let caller = Caller {
             settings: settings.clone(),
-            journal: Journal { clock: Arc::new(SystemClock), observers: [reports].into() },
+            journal: Journal { clock: Arc::new(SystemClock), observers: [reports].into(), doubts: Arc::default() },
             debounce: Debounce::new(settings.debounce, WAITING * 10),
             urgent: VecDeque::new(),
             ordinary: VecDeque::new(),

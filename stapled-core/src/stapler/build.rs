@@ -328,7 +328,8 @@ impl StaplerBuilder {
             return Err(BuildError::NoSource);
         }
         let fetcher = self.fetcher.or_else(default_fetcher).ok_or(BuildError::NoFetcher)?;
-        let journal = Journal { clock: Arc::clone(&self.clock), observers: self.observers.into() };
+        let journal =
+            Journal { clock: Arc::clone(&self.clock), observers: self.observers.into(), doubts: Arc::default() };
         let scheduler = self.scheduler.unwrap_or_else(|| Arc::new(MemoryScheduler::new(Arc::clone(&self.clock))));
         let names = distinct_names(&sinks);
         let inventory = Arc::new(Inventory::new(sinks_of, names.clone()));

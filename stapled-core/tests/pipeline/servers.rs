@@ -10,7 +10,7 @@ use stapled_core::ocsp::CertIdHash;
 use stapled_core::reason::ReasonCode;
 use stapled_core::sink::{Delivered, SinkError, Site, StapleSink, Withdrawal};
 use stapled_core::staple::Staple;
-use stapled_core::stapler::{Group, Stapler};
+use stapled_core::stapler::{Group, Selection, Stapler};
 
 use crate::world::{Ca, DAY, HOUR, List, MINUTE, Mood, Server, Shared, World, half_life, with_issuer};
 
@@ -205,4 +205,27 @@ async fn groups_keep_to_their_own_servers() {
     assert_eq!(names(&world.server), ["a.test"]);
     assert_eq!(names(&other_server), ["b.test"]);
     assert_eq!(names(&everywhere), ["a.test", "b.test"]);
+}
+
+/// A server that can serve the held staple keeps it, whatever another one needs.
+#[tokio::test(start_paused = true)]
+async fn a_staple_in_service_is_not_replaced_by_one_that_ends_at_once() {
+    let world = World::new();
+    let mut picky = Server::new(world.clock.clone());
+    picky.requirements = picky.requirements.max_size(1);
+    let picky = Arc::new(picky);
+    world.add("a.test");
+    let handle = world.run_with_handle(world.builder().sink(Shared(picky.clone())));
+    world.pass(MINUTE).await;
+    let held = world.server.response_of("a.test").unwrap();
+    *world.ca.validity.lock().unwrap() = Duration::from_secs(4);
+    handle.renew(&Selection::All).await.unwrap();
+    world.pass(MINUTE).await;
+    assert_eq!(world.server.response_of("a.test"), Some(held));
+    assert_eq!(*world.server.withdrawals.lock().unwrap(), []);
+    assert_eq!(world.record.codes("renewal_failed").first().map(String::as_str), Some("expires_too_soon"));
+    // A better one replaces it, though the other server cannot use it either.
+    *world.ca.validity.lock().unwrap() = 4 * DAY;
+    world.pass(HOUR).await;
+    assert_eq!(world.server.response_of("a.test"), world.ca.last.lock().unwrap().clone());
 }

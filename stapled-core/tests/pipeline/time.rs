@@ -143,3 +143,21 @@ async fn whatever_falls_due_while_the_machine_sleeps_is_done_as_soon_as_it_is_aw
     let names: Vec<String> = inventory.certificates().iter().map(|one| one.about.name.clone()).collect();
     assert_eq!(names, ["a.test", "early.test", "late.test"], "files are looked at, and what was early is in time");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_wrong_for_some_seconds_takes_no_staple_away() {
+    let world = World::with_jumps();
+    world.add("a.test");
+    world.start();
+    // Between two regular looks at the clock.
+    world.pass(5 * MINUTE + Duration::from_secs(1)).await;
+    let right = world.now();
+    world.clock.set(right + 3650 * DAY);
+    // A delivery makes the adder look at what else is due.
+    world.add("b.test");
+    world.pass(Duration::from_secs(2)).await;
+    assert_eq!(world.server.response_of("a.test"), None, "this proves nothing");
+    world.clock.set(right + Duration::from_secs(2));
+    world.pass(Duration::from_secs(11)).await;
+    assert!(world.server.response_of("a.test").is_some());
+}

@@ -204,8 +204,10 @@ async fn at_an_hour_a_crowd_is_a_steady_stream_of_questions_after_a_restart_too(
     let clock = SimulatedClock::starting_at(START).sleeping_up_to(HOUR);
     let crowd = Crowd::of(count, 4 * DAY, clock, one_responder);
     let builder = || crowd.builder().refresh_policy(RefreshPolicy::default()).rescan_interval(DAY);
-    // A minute's share of an hour, and its random deviation.
-    let most = count / 60 + 5 * ((count / 60) as f64).sqrt() as usize;
+    // A minute's share of an hour, a quarter more where the first of one round meet the last of the round before, and the random
+    // deviation.
+    let share = count / 60 * 5 / 4;
+    let most = share + 5 * (share as f64).sqrt() as usize;
     let first = builder().build().unwrap();
     first.run(tokio::time::sleep(2 * HOUR + 30 * MINUTE)).await;
     let asked = crowd.questions();
