@@ -5,6 +5,7 @@
 
 mod ca;
 mod failures;
+mod places;
 mod poison;
 
 use std::sync::Arc;
@@ -185,12 +186,15 @@ async fn questions_with_a_nonce_are_not_shared() {
 #[tokio::test]
 async fn an_answer_is_kept_until_it_ends() {
     let (redis, ca) = (Redis::start(), Ca::new());
-    ca.ask(&process(&redis, &ca), None).await.unwrap();
+    let answer = ca.ask(&process(&redis, &ca), None).await.unwrap();
     let keys = redis.ask(&["KEYS", "stapled:answer:*"]);
     assert_eq!(keys.lines().count(), 1, "no lease is left: {keys}");
     let lasts: u64 = redis.ask(&["PTTL", &keys]).parse().unwrap();
     let validity = ca::VALIDITY.as_millis() as u64;
     assert!((validity - 60_000..=validity).contains(&lasts), "{lasts}");
+    let memory: usize = redis.ask(&["MEMORY", "USAGE", &keys]).parse().unwrap();
+    let around = memory - answer.body.unwrap().len();
+    assert!((300..=500).contains(&around), "docs/redis.md says 400 bytes, not {around}");
 }
 
 #[tokio::test]
