@@ -56,6 +56,8 @@ impl JumpWatch {
         let pause = clock.longest_sleep() / LOOKS;
         loop {
             tokio::select! {
+                // In this order, so that a simulation can be repeated.
+                biased;
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
                 // The clock may be right again before the next regular look.

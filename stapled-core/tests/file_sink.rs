@@ -403,17 +403,23 @@ async fn a_file_that_somebody_else_changed_is_told_of_once() {
     let far = folder.path().join("elsewhere");
     fs::write(&far, other.response()).unwrap();
     let theirs = || Found::Response(Bytes::from_static(b"theirs"));
+    // In one step: the sink may look at any time.
+    let new = folder.path().join("new");
+    let put = |contents: &[u8]| {
+        fs::write(&new, contents).unwrap();
+        fs::rename(&new, &file).unwrap();
+    };
     let changes: [(&str, &dyn Fn(), Found); 6] = [
         ("removed", &|| fs::remove_file(&file).unwrap(), Found::Withdrawn),
         ("emptied", &|| fs::write(&file, "").unwrap(), Found::Withdrawn),
-        ("overwritten", &|| fs::write(&file, "theirs").unwrap(), theirs()),
+        ("overwritten", &|| put(b"theirs"), theirs()),
         ("replaced", &|| fs::rename(&far, &file).unwrap(), Found::Response(other.response().clone())),
-        ("too large", &|| fs::write(&file, vec![0; 1 << 20]).unwrap(), Found::Unreadable),
+        ("too large", &|| put(&vec![0; 1 << 20]), Found::Unreadable),
         (
             "a link",
             &|| {
-                fs::remove_file(&file).unwrap();
-                symlink("a.pem", &file).unwrap();
+                symlink("a.pem", &new).unwrap();
+                fs::rename(&new, &file).unwrap();
             },
             Found::Unreadable,
         ),
