@@ -6,20 +6,20 @@ use crate::hash::Sha256;
 use crate::task::Subject;
 
 /// A source of random numbers. All code in this crate that randomizes an instant asks a `Chance`, so that a simulation
-/// can be repeated. Unpredictable values, such as nonces, come from elsewhere. The method does not wait and cannot be
+/// can be repeated. Unpredictable values, such as nonces, come from elsewhere. The methods do not wait and cannot be
 /// cancelled.
 pub trait Chance: Send + Sync + Debug {
     /// Returns a number in [0, 1), uniformly distributed.
     fn draw(&self) -> f64;
-}
 
-/// The part of [0, 1) that belongs to a certificate, but for a small random part. It is nearly equal in all processes, so that
-/// those which share answers ask about a certificate at about the same time, and the earliest of many random times does not
-/// decide.
-pub(crate) fn place_of(subject: &Subject, chance: &dyn Chance) -> f64 {
-    let [first, second, third, ..] = Sha256::of(subject.as_str().as_bytes());
-    let place = f64::from(u32::from_be_bytes([0, first, second, third])) / f64::from(1 << 24);
-    place * (1.0 - RANDOM_PART) + chance.draw() * RANDOM_PART
+    /// Returns the part of [0, 1) that belongs to a certificate. By default it is nearly equal in all processes, so that those
+    /// which share answers ask about a certificate at about the same time, and the earliest of many random times does not
+    /// decide.
+    fn place(&self, subject: &Subject) -> f64 {
+        let [first, second, third, ..] = Sha256::of(subject.as_str().as_bytes());
+        let place = f64::from(u32::from_be_bytes([0, first, second, third])) / f64::from(1 << 24);
+        place * (1.0 - RANDOM_PART) + self.draw() * RANDOM_PART
+    }
 }
 
 /// How much of a place is random.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::bundle::{Bundle, BundleError};
 use crate::certificate::Certificate;
 use crate::chain::{CertChain, ChainError};
-use crate::chance::{Chance, place_of};
+use crate::chance::Chance;
 use crate::event::faults::PlaceFault;
 use crate::event::{About, EventKind, Journal};
 use crate::inventory::standing::PlaceState;
@@ -375,7 +375,7 @@ impl Parser {
             let renew_at = match pass {
                 // A single pass has no later renewal, so it renews now if the renewal would be due by now.
                 Pass::Single if self.refresh.due_at(usable) <= now => now,
-                _ => self.refresh.renew_kept_at(usable, now, place_of(chain.subject(), &*self.chance)),
+                _ => self.refresh.renew_kept_at(usable, now, self.chance.place(chain.subject())),
             };
             let staple = Arc::new(staple);
             return Some(Kept { staple, memory: RenewalMemory::default(), renew_at, since: None });

@@ -11,7 +11,6 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::ChainError;
-use crate::chance::place_of;
 use crate::event::EventKind;
 use crate::inventory::standing::Standing;
 use crate::inventory::{CertificateView, SinkNumber};
@@ -139,7 +138,7 @@ impl Renewer {
         // A due renewal is put off a few times only, so that a clock that is set again and again does not prevent it.
         let put_off = || match certificate.put_off {
             MOST_PUT_OFF.. => now,
-            _ => self.refresh.renew_kept_at(usable, now, place_of(certificate.chain.subject(), &*self.chance)),
+            _ => self.refresh.renew_kept_at(usable, now, self.chance.place(certificate.chain.subject())),
         };
         let at = planned.unwrap_or_else(put_off);
         (at > now).then_some(at)

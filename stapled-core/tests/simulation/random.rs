@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use stapled_core::chance::Chance;
+use stapled_core::task::Subject;
 
 /// SplitMix64: small, and unchanging, so that a seed means the same run on every machine.
 #[derive(Debug)]
@@ -55,5 +56,10 @@ impl Random {
 impl Chance for Random {
     fn draw(&self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// The keys of a run are random, and so are its subjects. The run must not depend on them.
+    fn place(&self, _: &Subject) -> f64 {
+        self.draw()
     }
 }
