@@ -20,6 +20,8 @@ mod network;
 mod once;
 mod options;
 mod progress;
+#[cfg(feature = "redis")]
+mod redis_address;
 mod run;
 mod run_error;
 mod shared_cache;

@@ -11,6 +11,8 @@ use stapled_redis::{RedisAddress, SharedFetcher};
 use crate::fault::ConfigurationError;
 use crate::options::declarations as option;
 use crate::options::settings::Settings;
+#[cfg(feature = "redis")]
+use crate::redis_address;
 
 /// Where the answers are shared.
 #[cfg(feature = "redis")]
@@ -22,20 +24,14 @@ impl SharedCache {
     /// The shared cache that settings name.
     pub(crate) fn of(settings: &Settings) -> Result<Option<Self>, ConfigurationError> {
         let Some(address) = settings.get(&option::SHARED_CACHE) else { return Ok(None) };
+        let instead = "write the address into the configuration file";
+        let address = redis_address::read(&address, settings.is_argument(&option::SHARED_CACHE), instead);
         let unusable = |what: String| settings.unusable(&option::SHARED_CACHE, what);
-        let address: RedisAddress = address.parse().map_err(|error| unusable(format!("{error}")))?;
-        if address.has_password() && settings.is_argument(&option::SHARED_CACHE) {
-            let what = "every user of this machine can see arguments: write an address with a password into the \
-                configuration file";
-            return Err(unusable(what.to_owned()));
-        }
-        Ok(Some(SharedCache(address)))
+        Ok(Some(SharedCache(address.map_err(unusable)?)))
     }
 
     /// A fetcher whose answers are shared.
     pub(crate) fn around(&self, fetcher: HttpFetcher, policy: JudgePolicy) -> Arc<dyn OcspFetcher> {
-        // For addresses with TLS. If this fails, there is a provider.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         Arc::new(SharedFetcher::new(fetcher, &self.0).judge_policy(policy))
     }
 }

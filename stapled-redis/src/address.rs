@@ -122,7 +122,7 @@ pub enum RedisAddressError {
         "the address of Redis has no name of a primary after its sentinels: write /NAME, with letters, digits, `.`, `-` and `_`"
     )]
     Name,
-    /// What follows the host or the name is not the number of a database.
+    /// The text after the host or the name is not the number of a database.
     #[error(
         "the address of Redis has no database at its end: write /NUMBER, such as /0, or nothing; a Cluster has none"
     )]
@@ -148,9 +148,13 @@ pub enum RedisAddressError {
 use RedisAddressError as Wrong;
 
 impl RedisAddress {
-    /// Whether the address has a password for the servers.
+    /// Whether the address has a password, for the servers or for the sentinels.
     pub fn has_password(&self) -> bool {
-        self.login.password.is_some()
+        let of_sentinels = match &self.place {
+            Place::Sentinels(sentinels) => sentinels.login.password.is_some(),
+            _ => false,
+        };
+        of_sentinels || self.login.password.is_some()
     }
 }
 
@@ -381,6 +385,7 @@ mod tests {
             ("redis+unix://u:s3cr3tMARKER@/run/a%20b?db=3", "redis+unix:///run/a b"),
             ("redis+sentinel://a,b:1/my.primary", "redis+sentinel://a:26379,b:1/my.primary/0"),
             ("redis+sentinel://u:s3cr3tMARKER@a/p/3?sentinel_password=s3cr3tMARKER", "redis+sentinel://a:26379/p/3"),
+            ("redis+sentinel://a/p?sentinel_password=s3cr3tMARKER", "redis+sentinel://a:26379/p/0"),
             #[cfg(feature = "cluster")]
             ("redis+cluster://u:s3cr3tMARKER@a,[::1]:1", "redis+cluster://a:6379,[::1]:1"),
             #[cfg(feature = "tls")]

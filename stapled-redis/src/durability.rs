@@ -1,19 +1,19 @@
-//! What survives the end of the server's machine, and a full memory.
+//! The settings of the server by which tasks survive a power failure and a full memory.
 
 use std::fmt;
 
-/// What survives when the machine of the server loses power. `docs/redis.md` has the table.
+/// The steps that survive when the machine of the server loses power. `docs/redis.md` has the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Durability {
     /// Every acknowledged step (`appendonly yes`, `appendfsync always`).
     Always,
-    /// All but about the last second (`appendfsync everysec`).
+    /// All steps but those of about the last two seconds (`appendfsync everysec`).
     EverySecond,
-    /// All but about the last half minute: the operating system writes the file when it likes (`appendfsync no`).
+    /// All steps but those of about the last half minute: the operating system writes the file when it likes (`appendfsync no`).
     OperatingSystem,
-    /// What the last snapshot has (`save`). Where only INFO may be asked, there may be no snapshots either.
+    /// The steps before the last snapshot (`save`). Where only INFO may be asked, there may be no snapshots either.
     Snapshots,
     /// Nothing: the server writes nothing to its disk.
     None,
@@ -25,7 +25,7 @@ impl fmt::Display for Durability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Durability::Always => "every step is on the disk before it is acknowledged",
-            Durability::EverySecond => "steps are on the disk after a second",
+            Durability::EverySecond => "steps are on the disk after two seconds",
             Durability::OperatingSystem => "steps are on the disk after half a minute",
             Durability::Snapshots => "snapshots at most are on the disk",
             Durability::None => "nothing is on the disk",

@@ -1,11 +1,15 @@
 //! The failures of Redis, in words without credentials.
 
 use redis::{ErrorKind, ServerErrorKind};
+use stapled_core::describe::visible::Visible;
 use stapled_core::scheduler::SchedulerError;
 use stapled_core::task::Queue;
 
 use crate::address::RedisAddressError;
 use crate::durability::Durability;
+
+/// How many characters of a failure are shown.
+const MOST_WORDS: usize = 500;
 
 /// Why Redis could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +42,7 @@ pub enum RedisError {
     /// Acknowledged steps may be lost with the machine of the server.
     #[error("Redis may lose acknowledged steps: {}", .durability.refusal())]
     NotDurable {
-        /// What survives.
+        /// The server's durability.
         durability: Durability,
     },
     /// The server deletes keys when its memory is full.
@@ -82,20 +86,26 @@ pub enum RedisError {
 fn where_else(others: &[String]) -> String {
     match others {
         [] => "none was found under another one: is this the right server and database?".to_owned(),
-        others => format!("there are: {}", others.join(", ")),
+        others => {
+            let others: Vec<String> = others.iter().map(|other| Visible::new(other).to_string()).collect();
+            format!("there are: {}", others.join(", "))
+        }
     }
 }
 
 impl From<redis::RedisError> for RedisError {
     fn from(error: redis::RedisError) -> Self {
-        match (error.kind(), error.detail()) {
+        let words = match (error.kind(), error.detail()) {
             // The link wrote a whole sentence about the connection.
-            (ErrorKind::Io | ErrorKind::AuthenticationFailed, Some(words)) => RedisError::Server(words.to_owned()),
-            (ErrorKind::Server(ServerErrorKind::Moved), _) => RedisError::Server(format!(
+            (ErrorKind::Io | ErrorKind::AuthenticationFailed, Some(words)) => words.to_owned(),
+            (ErrorKind::Server(ServerErrorKind::Moved), _) => format!(
                 "{error}: another node of the Cluster has the key; write redis+cluster://, and see that this node is up"
-            )),
-            _ => RedisError::Server(error.to_string()),
-        }
+            ),
+            _ => error.to_string(),
+        };
+        // The server may have written any text.
+        let words: String = words.chars().take(MOST_WORDS).collect();
+        RedisError::Server(Visible::new(&words).to_string())
     }
 }
 

@@ -1,6 +1,6 @@
-//! What several processes share through Redis (6.2 or newer, or Valkey).
+//! Answers of OCSP responders, and tasks, that several processes share through Redis (6.2 or newer, or Valkey).
 //!
-//! - [`SharedFetcher`]: the answers of OCSP responders. One process asks, and all others take its answer.
+//! - [`SharedFetcher`]: answers. One process asks, and all others take its answer.
 //! - [`RedisScheduler`]: tasks. A [`Scheduler`](stapled_core::scheduler::Scheduler) whose tasks survive the end of every
 //!   process.
 //!

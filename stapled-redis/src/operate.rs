@@ -6,6 +6,7 @@ use std::fmt;
 use stapled_core::describe::visible::Visible;
 use stapled_core::task::{Queue, Subject};
 
+use crate::address::RedisAddress;
 use crate::error::RedisError;
 use crate::recovery::{Recovered, Recovery};
 use crate::report::by_state;
@@ -18,7 +19,7 @@ const MOST_NAMED: usize = 20;
 /// How many parked tasks one call retries.
 const BATCH: usize = 500;
 
-/// What a recovery did, or would do.
+/// The tasks that a recovery put, or would put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Repair {
@@ -41,7 +42,7 @@ pub enum Retry {
     Subjects(Vec<Subject>),
 }
 
-/// What a retry did.
+/// The tasks that a retry made due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retried {
@@ -58,10 +59,10 @@ impl RedisScheduler {
     ///
     /// # Errors
     ///
-    /// As [`connect`](RedisScheduler::connect), or no scheduler has this prefix. The error then names other prefixes, as far as
+    /// As [`connect_to`](RedisScheduler::connect_to), or no scheduler has this prefix. The error then names other prefixes, as far as
     /// they are found soon.
-    pub async fn connect_existing(address: &str, prefix: &str) -> Result<Self, RedisError> {
-        let scheduler = RedisScheduler::connect(address, prefix).await?;
+    pub async fn connect_existing(address: &RedisAddress, prefix: &str) -> Result<Self, RedisError> {
+        let scheduler = RedisScheduler::connect_to(address, prefix).await?;
         let connection = scheduler.connection();
         if connection.has_clock().await? {
             return Ok(scheduler);

@@ -98,7 +98,7 @@ impl RedisScheduler {
         RedisScheduler { replicas: Some(Replicas { count, within }), ..self }
     }
 
-    /// What survives when the machine of the server loses power, by the settings that the server had at the connection.
+    /// The steps that survive when the machine of the server loses power, by the settings that the server had at the connection.
     pub fn durability(&self) -> Durability {
         self.shared.server.durability
     }

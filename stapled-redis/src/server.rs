@@ -6,7 +6,7 @@ use crate::connection::Connection;
 use crate::durability::{Durability, Eviction};
 use crate::error::RedisError;
 
-/// What the server says about itself.
+/// The settings and the memory of the server, as far as they are known.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) durability: Durability,

@@ -23,11 +23,12 @@ local function version(response)
     return response and redis.sha1hex(response) or ''
 end
 
--- Milliseconds since the responder was asked; none where that is in the future.
+-- Milliseconds since the responder was asked; none where that is in the future, or no time.
 local function age()
-    local asked_at = tonumber(redis.call('HGET', answer, 'asked_at'))
-    local passed = asked_at and now() - asked_at
-    return passed and passed >= 0 and passed or nil
+    local asked_at = tonumber(redis.call('HGET', answer, 'asked_at') or nil)
+    local passed = asked_at and math.floor(now() - asked_at)
+    -- Not a number, and infinity, are no times.
+    return passed and passed >= 0 and passed < 1e13 and passed or nil
 end
 
 local function release(token)
@@ -46,12 +47,13 @@ function procedures.look(max_age, refused, token, held_for, most)
         passed = age()
     end
     if passed and (max_age == '' or passed < tonumber(max_age)) then
-        return {'answer', tostring(passed), redis.call('HGET', answer, 'caches') or '', response}
+        return {'answer', string.format('%.0f', passed), redis.call('HGET', answer, 'caches') or '', response}
     end
     if redis.call('SET', lease, token, 'NX', 'PX', held_for) then
         return {'ask', version(response)}
     end
-    if redis.call('TYPE', lease).ok ~= 'string' or tonumber(held_for) < redis.call('PTTL', lease) or redis.call('PTTL', lease) < 0 then
+    local left = redis.call('PTTL', lease)
+    if redis.call('TYPE', lease).ok ~= 'string' or left < 0 or left > tonumber(held_for) then
         redis.call('DEL', lease)
     end
     return {'wait'}

@@ -30,7 +30,7 @@ pub struct Status {
     pub at: Timestamp,
     /// The version of the form of the keys.
     pub schema: u64,
-    /// What survives when the machine of the server loses power.
+    /// The steps that survive when the machine of the server loses power.
     pub durability: Durability,
     /// Whether the server deletes keys when its memory is full.
     pub eviction: Eviction,
@@ -176,7 +176,7 @@ impl fmt::Display for Problem {
 }
 
 impl Status {
-    /// What needs an operator, the worst first.
+    /// The problems that need an operator, the worst first.
     pub fn problems(&self) -> Vec<Problem> {
         let evicts = match &self.eviction {
             Eviction::Policy(policy) => Some(Problem::Evicts { policy: policy.clone() }),

@@ -15,6 +15,7 @@ const COMMANDS: &[(&str, (u32, u32))] = &[
     ("EVAL", (2, 6)),
     ("EVALSHA", (2, 6)),
     ("EXISTS", (1, 0)),
+    ("GET", (1, 0)),
     ("HDEL", (2, 0)),
     ("HEXISTS", (2, 0)),
     ("HGET", (2, 0)),
@@ -27,6 +28,7 @@ const COMMANDS: &[(&str, (u32, u32))] = &[
     // With several fields in one command: 4.0.
     ("HSET", (4, 0)),
     ("HSETNX", (2, 0)),
+    ("HSTRLEN", (3, 2)),
     ("INCR", (1, 0)),
     ("INFO", (1, 0)),
     ("LINDEX", (1, 0)),
@@ -36,14 +38,21 @@ const COMMANDS: &[(&str, (u32, u32))] = &[
     ("LREM", (1, 0)),
     ("LTRIM", (1, 0)),
     ("PEXPIRE", (2, 6)),
+    ("PING", (1, 0)),
+    ("PTTL", (2, 6)),
+    ("ROLE", (2, 8)),
     ("RPUSH", (1, 0)),
     ("SADD", (1, 0)),
     ("SCAN", (2, 8)),
     ("SCARD", (1, 0)),
+    ("SENTINEL", (2, 8)),
+    // With NX and PX in one command: 2.6.12.
+    ("SET", (2, 6)),
     ("SMEMBERS", (1, 0)),
     ("SREM", (1, 0)),
     ("SSCAN", (2, 8)),
     ("TIME", (2, 6)),
+    ("TYPE", (1, 0)),
     ("WAIT", (3, 0)),
     ("ZADD", (1, 2)),
     ("ZCARD", (1, 2)),
@@ -55,6 +64,8 @@ const COMMANDS: &[(&str, (u32, u32))] = &[
     ("ZSCORE", (1, 2)),
     // Options of these commands.
     ("LIMIT", (1, 2)),
+    ("NX", (2, 6)),
+    ("PX", (2, 6)),
     ("WITHSCORES", (1, 2)),
 ];
 
@@ -72,15 +83,16 @@ fn introduced(name: &str) -> (u32, u32) {
 #[test]
 fn every_command_is_in_redis_6_2() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let script = std::fs::read_to_string(folder.join("scheduler.lua")).unwrap();
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let script: String = [read("scheduler.lua"), read("shared_fetcher.lua")].join("\n");
     let script: String = script.lines().filter_map(|line| line.split("--").next()).collect::<Vec<_>>().join("\n");
     let mut names = after(&script, "redis.call(", '\'');
     assert!(names.len() > 20, "{names:?}");
     let capitals = script.split('\'').skip(1).step_by(2);
     let is_capital = |text: &&str| text.len() > 1 && text.chars().all(|letter| letter.is_ascii_uppercase());
     names.extend(capitals.filter(is_capital).map(str::to_owned));
-    for file in ["connection.rs", "script.rs", "server.rs"] {
-        let source = std::fs::read_to_string(folder.join(file)).unwrap();
+    for file in ["connection.rs", "script.rs", "server.rs", "link/server.rs", "link/sentinel.rs"] {
+        let source = read(file);
         names.extend(after(&source, "redis::cmd(", '"').into_iter().chain(after(&source, "self.command(", '"')));
     }
     let newer: Vec<&String> = names.iter().filter(|name| introduced(name) > OLDEST).collect();

@@ -1,8 +1,9 @@
 //! An HTTP server whose answers are written byte by byte in a test.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A received request.
 #[derive(Clone, Debug)]
@@ -103,6 +104,15 @@ pub fn read_request(reader: &mut BufReader<TcpStream>, connection: usize) -> Opt
     received.body = vec![0; length];
     reader.read_exact(&mut received.body).ok()?;
     Some(received)
+}
+
+/// Waits until the client closes the connection, for `pause` at most. Returns whether it is still open. The client must send
+/// nothing meanwhile.
+pub fn stays_open(stream: &mut TcpStream, pause: Duration) -> bool {
+    stream.set_read_timeout(Some(pause)).unwrap();
+    let ended = stream.read(&mut [0]);
+    stream.set_read_timeout(None).unwrap();
+    ended.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
 }
 
 /// A response with status 200 and this body.

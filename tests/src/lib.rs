@@ -44,7 +44,7 @@ mod wait;
 mod world;
 
 pub use haproxy::{Haproxy, HaproxyBuilder, ask, binaries, has_stores, version, with_each_haproxy};
-pub use http_server::{HttpServer, Received, ok, read_request};
+pub use http_server::{HttpServer, Received, ok, read_request, stays_open};
 pub use mounts::Private;
 pub use openssl::{OpensslResponder, check_with_openssl, free_port};
 pub use polled::polled;

@@ -11,6 +11,7 @@ use stapled_redis::{Recovery, RedisAddress, RedisError, RedisScheduler, Retry};
 use super::answer::{CommandError, GOOD, UNANSWERED, answer};
 use super::input;
 use crate::fault::ConfigurationError;
+use crate::redis_address;
 use crate::text::{json_line, nearest};
 
 /// Look at a scheduler in Redis, and repair it
@@ -83,7 +84,6 @@ struct Place {
 
 impl Redis {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let runtime = tokio::runtime::Runtime::new().map_err(CommandError::Start)?;
         let (text, code) = runtime.block_on(self.action.run(&self.place))?;
         answer(out, &text, code)
@@ -122,18 +122,14 @@ impl Action {
 }
 
 impl Place {
-    fn address(&self) -> Result<String, CommandError> {
+    fn address(&self) -> Result<RedisAddress, CommandError> {
         let refused = |what: String| ConfigurationError::Setting { place: "--address".into(), what };
         let address = match (&self.address, &self.address_file) {
             (Some(address), _) => address.clone(),
             (None, Some(file)) => String::from_utf8_lossy(&input::read(file)?.unwrap_or_default()).trim().to_owned(),
             (None, None) => std::env::var("STAPLED_REDIS").map_err(|_| refused(NO_ADDRESS.into()))?,
         };
-        match address.parse::<RedisAddress>() {
-            Err(error) => Err(refused(error.to_string()).into()),
-            Ok(parsed) if parsed.has_password() && self.address.is_some() => Err(refused(PASSWORD.into()).into()),
-            Ok(_) => Ok(address),
-        }
+        Ok(redis_address::read(&address, self.address.is_some(), INSTEAD).map_err(refused)?)
     }
 }
 
@@ -152,7 +148,7 @@ fn mapping(text: &str) -> Result<(String, Queue), String> {
     Ok((state.to_owned(), queue.into()))
 }
 
-const PASSWORD: &str = "every user can see a password in an argument; use --address-file FILE, or set STAPLED_REDIS";
+const INSTEAD: &str = "use --address-file FILE, or set STAPLED_REDIS";
 const NO_ADDRESS: &str = "no server is named; give --address redis://127.0.0.1/, or set STAPLED_REDIS";
 
 const AFTER_HELP: &str = "\
@@ -160,7 +156,7 @@ Examples:
   stapled redis status --address redis://127.0.0.1/ --prefix ca
   How much is done per second, measured for ten seconds, with a password in a file:
     stapled redis status --address-file /etc/ca/redis --prefix ca --interval 10
-  What is missing? Put it again; subjects in state `issuing` belong into the queue `issue`:
+  Show the tasks that Redis lost, and then put them again. The owner says which queue works off which state:
     stapled redis recover --prefix ca --dry-run
     stapled redis recover --prefix ca --state issuing=issue --state testing=testchallenge
   stapled redis retry issue --all --prefix ca

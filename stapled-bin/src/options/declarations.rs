@@ -186,8 +186,8 @@ options! {
         name: "shared-cache", value_name: "URL", section: Section::Asking,
         example: Example::Off(r#""redis://cache.example:6379/""#),
         doc: "The Redis through which several stapled share the answers of responders, so that each certificate is asked \
-            about once in an interval and not once by each process: redis://HOST:PORT/DB, redis+unix:///PATH. An address \
-            with a password belongs into the configuration file",
+            about once in an interval and not once by each process: redis://HOST:PORT/DB, redis+unix:///PATH. Write an \
+            address with a password into the configuration file, since every user can see arguments",
         note: "A process whose Redis fails asks the responders itself.",
     }
 

@@ -45,10 +45,13 @@ fn without_redis_each_asks_and_says_so() {
 fn a_password_stands_in_the_file_and_nowhere_else() {
     let (world, redis) = (World::new(), Redis::start_with(&["--requirepass", "Geheimnis"]));
     let address = redis.address().replace("redis+unix://", "redis+unix://:Geheimnis@");
-    let ended = world.one_off(&["--shared-cache", &address]);
-    assert_eq!(ended.code, 2, "{ended:?}");
-    assert!(ended.err.contains("--shared-cache") && ended.err.contains("configuration file"), "{}", ended.err);
-    assert!(!ended.err.contains("Geheimnis"), "{}", ended.err);
+    let of_sentinels = "redis+sentinel://127.0.0.1:1/primary?sentinel_password=Geheimnis";
+    for address in [address.as_str(), of_sentinels] {
+        let ended = world.one_off(&["--shared-cache", address]);
+        assert_eq!(ended.code, 2, "{ended:?}");
+        assert!(ended.err.contains("--shared-cache") && ended.err.contains("configuration file"), "{}", ended.err);
+        assert!(!ended.err.contains("Geheimnis"), "{}", ended.err);
+    }
 
     fs::write(world.path("right.conf"), format!("shared-cache = \"{address}\"\n")).unwrap();
     let [first, second] = two_passes(&world, &["--config", "right.conf"]);

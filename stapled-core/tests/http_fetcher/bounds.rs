@@ -55,8 +55,7 @@ async fn too_much_is_not_read() {
 fn drip(head: &'static [u8], piece: &'static [u8], pause: Duration) -> HttpServer {
     HttpServer::start(move |_, stream| {
         let mut more = stream.write_all(head).is_ok();
-        while more {
-            std::thread::sleep(pause);
+        while more && stays_open(stream, pause) {
             more = stream.write_all(piece).is_ok();
         }
         false
@@ -94,7 +93,9 @@ async fn the_deadline_covers_all_redirections_together() {
     let asker = Asker::with(impatient().timeout(Duration::from_millis(500)));
     let server = HttpServer::start(|request, stream| {
         // A slow responder: three redirections take longer than the deadline.
-        std::thread::sleep(Duration::from_millis(200));
+        if !stays_open(stream, Duration::from_millis(200)) {
+            return false;
+        }
         let step: usize = request.line.split(['/', ' ']).nth(2).and_then(|step| step.parse().ok()).unwrap_or(0);
         let answer = format!("HTTP/1.1 308 Further\r\nLocation: /{}\r\nContent-Length: 0\r\n\r\n", step + 1);
         stream.write_all(answer.as_bytes()).is_ok()

@@ -6,7 +6,7 @@ use stapled_core::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
 use stapled_core::io::http::{HttpFetcher, HttpFetcherBuilder};
 use stapled_core::ocsp::{CertIdHash, OcspRequest};
 use stapled_tests::Example;
-pub(crate) use stapled_tests::{HttpServer, Received, ok};
+pub(crate) use stapled_tests::{HttpServer, Received, ok, stays_open};
 
 /// Asks about the certificate of an example.
 pub(crate) struct Asker {

@@ -44,7 +44,7 @@ struct Shared {
 /// An attempt to connect. `None`: it has not ended.
 type Attempt = watch::Receiver<Option<RedisResult<Line>>>;
 
-/// What a reply says about its connection.
+/// The state of a connection, as the reply to a command shows it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Answered,

@@ -20,7 +20,7 @@ pub(crate) struct Deadlines {
     pub(crate) command: Duration,
 }
 
-/// What a connection begins with.
+/// The login, the database, and the other settings of a new connection.
 #[derive(Clone, Copy)]
 pub(super) struct Opening<'a> {
     pub(super) login: &'a Login,

@@ -1,4 +1,4 @@
-//! What a judged answer says, as far as sharing needs it.
+//! The facts of a judged answer that sharing needs.
 
 use std::time::Duration;
 

@@ -91,14 +91,16 @@ impl<F: OcspFetcher> SharedFetcher<F> {
 
     /// Takes a young answer, or asks the responder as the only process, or waits for the one that asks.
     async fn take_or_ask(&self, question: &Question<'_>, place: &Place) -> Result<Answer, FetchError> {
-        let (began, mut pause, mut refused) = (Instant::now(), FIRST_PAUSE, Bytes::new());
+        let (began, mut pause, mut refused) = (Instant::now(), FIRST_PAUSE, None);
         loop {
-            match self.store.look(place, question.max_age, &refused, LEASE).await {
+            match self.store.look(place, question.max_age, refused.as_ref(), LEASE).await {
                 Err(Away) => return self.inner.fetch(question).await,
                 Ok(Looked::Answer(answer)) => match self.believe(question, &answer) {
                     Some(_) => return Ok(answer),
                     // Redis is not trusted. The answer of the responder replaces this one.
-                    None => refused = answer.body.unwrap_or_default(),
+                    None if refused.is_none() => refused = answer.body,
+                    // Somebody writes wrong answers faster than they are replaced.
+                    None => return self.ask(question, place, "").await,
                 },
                 Ok(Looked::Ask(version)) => {
                     let asked = self.ask(question, place, &version);

@@ -56,7 +56,7 @@ pub(super) struct Place {
     token: String,
 }
 
-/// What a process finds.
+/// The result of looking for an answer.
 pub(super) enum Looked {
     /// An answer that is young enough, not judged yet.
     Answer(Answer),
@@ -96,18 +96,21 @@ impl Store {
         &self,
         place: &Place,
         max_age: Option<Duration>,
-        refused: &Bytes,
+        refused: Option<&Bytes>,
         lease: Duration,
     ) -> Result<Looked, Away> {
         let mut call = self.script.call(&place.key);
-        call.arg("look").arg(max_age.map(millis).unwrap_or_default()).arg(refused.as_ref());
+        call.arg("look")
+            .arg(max_age.map(millis).unwrap_or_default())
+            .arg(refused.map(Bytes::as_ref).unwrap_or_default());
         call.arg(&place.token).arg(millis(lease)).arg(MOST);
         let looked = async {
             let mut reply = Reply::of(call.run(&self.link).await?)?;
             match reply.word() {
                 "answer" => {
                     let age = Duration::from_millis(reply.number()?);
-                    let caches = reply.text()?.parse().ok().map(Duration::from_millis);
+                    let caches = String::from_utf8(reply.bytes()?).ok().and_then(|caches| caches.parse().ok());
+                    let caches = caches.map(Duration::from_millis);
                     let mut answer = Answer::new(reply.bytes()?).age(age);
                     answer.max_age = caches.map(|caches| caches.saturating_sub(age));
                     Ok(Looked::Answer(answer))

@@ -1,4 +1,4 @@
-//! What survives the end of redis-server, by its settings. `docs/redis.md` has the table.
+//! The steps that survive the end of redis-server, by its settings. `docs/redis.md` has the table.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -43,7 +43,7 @@ async fn kept(server: &Redis) -> (BTreeSet<String>, BTreeSet<String>) {
     (lines(server.ask(&["SMEMBERS", "{test}:active"])), lines(server.ask(&["LRANGE", "{test}:queue:issue", "0", "-1"])))
 }
 
-/// What a kill of the server may cost.
+/// The steps that a kill of the server may cost.
 #[derive(Clone, Copy, PartialEq)]
 enum Cost {
     Nothing,

@@ -8,7 +8,7 @@ use stapled_tests::Redis;
 pub(crate) const ORDERS: [(&str, char); 5] =
     [("queue", 'q'), ("waiting", 'w'), ("delayed", 'd'), ("parked", 'p'), ("leases", 'l')];
 
-/// What the keys contain.
+/// The contents of the keys.
 #[derive(Debug)]
 pub(crate) struct Keys {
     pub(crate) queues: BTreeSet<String>,

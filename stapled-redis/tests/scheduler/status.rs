@@ -204,13 +204,15 @@ async fn a_repair_names_the_subjects_that_still_have_no_task() {
 #[tokio::test]
 async fn a_prefix_without_a_scheduler_is_refused_and_others_are_named() {
     let server = Redis::start();
-    let refused = RedisScheduler::connect_existing(&server.address(), "test").await.unwrap_err().to_string();
+    let refused =
+        RedisScheduler::connect_existing(&server.address().parse().unwrap(), "test").await.unwrap_err().to_string();
     assert!(refused.contains("no scheduler under the prefix test") && refused.contains("right server"), "{refused}");
     for prefix in ["one", "two"] {
         put(&RedisScheduler::connect(&server.address(), prefix).await.unwrap(), task("q", "s")).await;
     }
-    let refused = RedisScheduler::connect_existing(&server.address(), "test").await.unwrap_err().to_string();
+    let refused =
+        RedisScheduler::connect_existing(&server.address().parse().unwrap(), "test").await.unwrap_err().to_string();
     assert!(refused.contains("there are: one, two"), "{refused}");
     assert_eq!(server.ask(&["KEYS", "{test}*"]), "", "looking wrote keys");
-    assert!(RedisScheduler::connect_existing(&server.address(), "two").await.is_ok());
+    assert!(RedisScheduler::connect_existing(&server.address().parse().unwrap(), "two").await.is_ok());
 }

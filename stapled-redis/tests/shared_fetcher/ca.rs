@@ -75,7 +75,9 @@ impl Ca {
     }
 
     pub(crate) async fn until_asked(&self, times: usize) {
-        self.asked.subscribe().wait_for(|asked| *asked >= times).await.unwrap();
+        let mut asked = self.asked.subscribe();
+        let enough = asked.wait_for(|asked| *asked >= times);
+        tokio::time::timeout(Duration::from_secs(60), enough).await.expect("a question").unwrap();
     }
 
     /// Answers the questions that hang.
