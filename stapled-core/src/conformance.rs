@@ -99,7 +99,8 @@ macro_rules! scheduler_conformance {
                 hastening_makes_due hastening_brings_parked_tasks_back hastening_leaves_leased_tasks_alone
                 hastening_a_subject_reaches_every_queue the_census_follows_a_task;
             records: records_are_kept fields_are_merged forgetting_leaves_nothing expectations_are_checked
-                several_records_apply_in_order resting_subjects_are_counted;
+                several_records_apply_in_order resting_subjects_are_counted lists_and_parts_are_kept
+                settling_ends_the_work_on_a_subject;
             steps: a_step_finishes_and_forks a_step_may_put_its_own_task_again the_last_of_several_puts_counts
                 an_empty_step_is_taken a_full_queue_undoes_the_whole_step
                 an_unmet_expectation_undoes_the_whole_step a_fenced_step_changes_nothing;

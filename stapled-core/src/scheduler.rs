@@ -51,7 +51,7 @@ pub trait Scheduler: Send + Sync + Debug {
     /// number of tasks. Intake, completion, fork, retry and parking are all commits.
     ///
     /// Lease, expectations and capacities are checked against the state before the step, except that the released task
-    /// makes room. Records apply in their order. Of several puts of one key the last counts.
+    /// makes room; tasks of settled subjects do not. Records apply in their order. Of several puts of one key the last counts.
     ///
     /// A dropped call has taken the whole step or nothing. The same step again is then refused as fenced, or taken.
     async fn commit(&self, step: Step<'_>) -> Result<(), SchedulerError>;
@@ -165,17 +165,27 @@ pub struct Record {
     pub state: Option<String>,
     /// Fields to set beside the state; others stay as they are. Without a state they mean nothing.
     pub fields: BTreeMap<String, Vec<u8>>,
+    /// Lists to set beside the fields, by name. Each replaces the list or part of its name, and an empty one removes it;
+    /// others stay as they are.
+    pub lists: BTreeMap<String, Vec<Vec<u8>>>,
+    /// Parts of the subject by name, each with fields of its own: other fields of a part, and other parts, stay as they
+    /// are. A part replaces the list of its name.
+    pub parts: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+    /// Whether the work on the subject ends with this step. Its tasks in every queue are cancelled, leased ones too, before
+    /// the step's own puts. The subject stays on record, but recovery leaves it alone until it is forgotten.
+    pub settles: bool,
 }
 
 impl Record {
     /// Puts `subject` into `state`, whatever its state was.
     pub fn new(subject: Subject, state: impl Into<String>) -> Self {
-        Record { subject, expect: Expect::Anything, state: Some(state.into()), fields: BTreeMap::new() }
+        Record { state: Some(state.into()), ..Record::forget(subject) }
     }
 
     /// Forgets `subject`.
     pub fn forget(subject: Subject) -> Self {
-        Record { subject, expect: Expect::Anything, state: None, fields: BTreeMap::new() }
+        let (fields, lists, parts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Record { subject, expect: Expect::Anything, state: None, fields, lists, parts, settles: false }
     }
 
     /// The same, under this condition.
@@ -187,6 +197,27 @@ impl Record {
     pub fn field(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         self.fields.insert(name.into(), value.into());
         self
+    }
+
+    /// The same, setting one more list.
+    pub fn list(mut self, name: impl Into<String>, values: Vec<Vec<u8>>) -> Self {
+        let name = name.into();
+        self.parts.remove(&name);
+        self.lists.insert(name, values);
+        self
+    }
+
+    /// The same, setting fields of one part.
+    pub fn part(mut self, name: impl Into<String>, fields: BTreeMap<String, Vec<u8>>) -> Self {
+        let name = name.into();
+        self.lists.remove(&name);
+        self.parts.entry(name).or_default().extend(fields);
+        self
+    }
+
+    /// The same, ending the work on the subject: see [`settles`](Record::settles).
+    pub fn settled(self) -> Self {
+        Record { settles: true, ..self }
     }
 }
 
@@ -209,12 +240,37 @@ pub struct Recorded {
     pub state: String,
     /// Its fields.
     pub fields: BTreeMap<String, Vec<u8>>,
+    /// Its lists by name; none is empty.
+    pub lists: BTreeMap<String, Vec<Vec<u8>>>,
+    /// Its parts by name; none is empty.
+    pub parts: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
 impl Recorded {
-    /// The record of a subject with this state and these fields.
+    /// The record of a subject with this state and these fields, without lists and parts.
     pub fn new(state: impl Into<String>, fields: BTreeMap<String, Vec<u8>>) -> Self {
-        Recorded { state: state.into(), fields }
+        Recorded { state: state.into(), fields, lists: BTreeMap::new(), parts: BTreeMap::new() }
+    }
+
+    /// Takes over the state, fields, lists and parts of a new record of the same subject. For implementations of
+    /// [`Scheduler`]; `None` if the record forgets the subject.
+    pub fn updated(known: Option<Recorded>, record: Record) -> Option<Recorded> {
+        let state = record.state?;
+        let mut recorded = known.unwrap_or_else(|| Recorded::new("", BTreeMap::new()));
+        recorded.state = state;
+        recorded.fields.extend(record.fields);
+        for (name, values) in record.lists {
+            recorded.parts.remove(&name);
+            recorded.lists.remove(&name);
+            if !values.is_empty() {
+                recorded.lists.insert(name, values);
+            }
+        }
+        for (name, fields) in record.parts.into_iter().filter(|(_, fields)| !fields.is_empty()) {
+            recorded.lists.remove(&name);
+            recorded.parts.entry(name).or_default().extend(fields);
+        }
+        Some(recorded)
     }
 }
 

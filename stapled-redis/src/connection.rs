@@ -9,6 +9,7 @@ use redis::{Cmd, FromRedisValue, Value};
 
 use crate::address::{Place, RedisAddress};
 use crate::error::RedisError;
+use crate::keys::Keys;
 use crate::link::{Deadlines, Link};
 use crate::reply::Reply;
 use crate::script::{Call, Script};
@@ -23,31 +24,30 @@ const SCAN: usize = 500;
 /// How many commands a search for other schedulers may take.
 const SCANS: usize = 40;
 
-/// The connections to one Redis, and the prefix of the scheduler's keys.
+/// The connections to one Redis, and the names of the scheduler's keys.
 pub(crate) struct Connection {
     commands: Link,
     /// A connection of its own for waiting. Its deadline is long: the server may have given away a value that the client no
     /// longer waits for.
     waiting: Link,
     script: Script,
-    /// The prefix in braces: the hash tag of all keys.
-    tag: String,
+    keys: Keys,
 }
 
 impl Connection {
-    pub(crate) async fn open(address: &RedisAddress, prefix: &str) -> Result<Self, RedisError> {
-        // Braces without contents are no hash tag.
-        if matches!(address.place, Place::Cluster(_)) && (prefix.is_empty() || prefix.starts_with('}')) {
+    pub(crate) async fn open(address: &RedisAddress, keys: Keys) -> Result<Self, RedisError> {
+        if matches!(address.place, Place::Cluster(_)) && !keys.have_hash_tag() {
             return Err(RedisError::Prefix);
         }
         let commands = Link::open(address, DEADLINES).await?;
-        let (waiting, script) = (commands.own(2 * WAIT), Script::new(include_str!("scheduler.lua")));
-        Ok(Connection { commands, waiting, script, tag: format!("{{{prefix}}}") })
+        let waiting = commands.own(2 * WAIT);
+        let script = Script::new(format!("{}{}", keys.definition(), include_str!("scheduler.lua")));
+        Ok(Connection { commands, waiting, script, keys })
     }
 
     /// A call of one procedure, without its arguments.
     pub(crate) fn call(&self, procedure: &str) -> Call<'_> {
-        let mut call = self.script.call(&self.tag);
+        let mut call = self.script.call(self.keys.prefix());
         call.arg(procedure);
         call
     }
@@ -67,9 +67,9 @@ impl Connection {
         Ok(reply)
     }
 
-    /// The prefix, without the braces.
+    /// The prefix, as the owner wrote it.
     pub(crate) fn prefix(&self) -> &str {
-        self.tag.strip_prefix('{').and_then(|tag| tag.strip_suffix('}')).unwrap_or(&self.tag)
+        self.keys.written_prefix()
     }
 
     /// The reply to a command about the server that has the scheduler's keys; `None` where the server has no such command, forbids
@@ -92,7 +92,7 @@ impl Connection {
     /// Waits for the next name on the wake list of this process. `None`: there was none for a while.
     pub(crate) async fn woken(&self, process: &str) -> Result<Option<String>, RedisError> {
         let mut command = redis::cmd("BLPOP");
-        command.arg(format!("{}:wake:{process}", self.tag)).arg(WAIT.as_secs());
+        command.arg(self.keys.of("wake", process)).arg(WAIT.as_secs());
         let popped: Option<(Vec<u8>, Vec<u8>)> = command.query_async(&mut self.waiting.clone()).await?;
         Ok(popped.map(|(_, queue)| String::from_utf8_lossy(&queue).into_owned()))
     }
@@ -116,7 +116,7 @@ impl Connection {
     /// Whether any program has used the scheduler.
     pub(crate) async fn has_clock(&self) -> Result<bool, RedisError> {
         let mut exists = redis::cmd("EXISTS");
-        exists.arg(format!("{}:clock", self.tag));
+        exists.arg(self.keys.key("clock"));
         Ok(exists.query_async(&mut self.commands.clone()).await?)
     }
 
@@ -137,33 +137,44 @@ impl Connection {
         Ok(found.into_iter().take(most).collect())
     }
 
-    /// All members of a set, read in parts: no command takes long. Members that come or go meanwhile may be missing.
-    pub(crate) async fn all_members(&self, name: &str) -> Result<Vec<String>, RedisError> {
-        self.scan("SSCAN", name, 1).await
+    /// The names of all queues, read in parts: no command takes long. Names that come or go meanwhile may be missing.
+    pub(crate) async fn all_queues(&self) -> Result<Vec<String>, RedisError> {
+        self.scan("SSCAN", &self.keys.key("queues"), 1).await
+    }
+
+    /// The subjects on record that are not settled.
+    pub(crate) async fn all_active(&self) -> Result<Vec<String>, RedisError> {
+        let key = self.keys.key("active");
+        if self.keys.is_chosen("active") { self.all_listed(&key).await } else { self.scan("SSCAN", &key, 1).await }
     }
 
     /// All subjects that a queue names anywhere.
     pub(crate) async fn all_names(&self, queue: &str) -> Result<Vec<String>, RedisError> {
-        let mut names = self.scan("HSCAN", &format!("tasks:{queue}"), 2).await?;
-        names.extend(self.scan("HSCAN", &format!("followers:{queue}"), 2).await?);
+        let mut names = self.scan("HSCAN", &self.keys.of("tasks", queue), 2).await?;
+        names.extend(self.scan("HSCAN", &self.keys.of("followers", queue), 2).await?);
         for order in ["waiting", "delayed", "parked", "leases"] {
-            names.extend(self.scan("ZSCAN", &format!("{order}:{queue}"), 2).await?);
+            names.extend(self.scan("ZSCAN", &self.keys.of(order, queue), 2).await?);
         }
-        let mut range = redis::cmd("LRANGE");
-        range.arg(format!("{}:queue:{queue}", self.tag)).arg(0).arg(-1);
-        let listed: Vec<Vec<u8>> = range.query_async(&mut self.commands.clone()).await?;
-        names.extend(listed.into_iter().map(|name| String::from_utf8_lossy(&name).into_owned()));
+        names.extend(self.all_listed(&self.keys.of("queue", queue)).await?);
         names.sort_unstable();
         names.dedup();
         Ok(names)
     }
 
+    /// The elements of a list.
+    async fn all_listed(&self, key: &str) -> Result<Vec<String>, RedisError> {
+        let mut range = redis::cmd("LRANGE");
+        range.arg(key).arg(0).arg(-1);
+        let listed: Vec<Vec<u8>> = range.query_async(&mut self.commands.clone()).await?;
+        Ok(listed.into_iter().map(|name| String::from_utf8_lossy(&name).into_owned()).collect())
+    }
+
     /// Every `step`th element of a scanned key.
-    async fn scan(&self, command: &str, name: &str, step: usize) -> Result<Vec<String>, RedisError> {
+    async fn scan(&self, command: &str, key: &str, step: usize) -> Result<Vec<String>, RedisError> {
         let (mut found, mut cursor) = (Vec::new(), "0".to_owned());
         loop {
             let mut scan = redis::cmd(command);
-            scan.arg(format!("{}:{name}", self.tag)).arg(cursor.as_str()).arg("COUNT").arg(SCAN);
+            scan.arg(key).arg(cursor.as_str()).arg("COUNT").arg(SCAN);
             let (next, part): (String, Vec<Vec<u8>>) = scan.query_async(&mut self.commands.clone()).await?;
             let names = part.into_iter().step_by(step).map(String::from_utf8);
             found.extend(names.collect::<Result<Vec<_>, _>>().map_err(|_| RedisError::Reply("a name is not UTF-8"))?);

@@ -20,7 +20,7 @@ pub enum RedisError {
     Address(#[from] RedisAddressError),
     /// On a Cluster, the keys of this prefix would be in different slots.
     #[error(
-        "the prefix of the keys is empty or begins with a }}: on a Cluster, choose one that keeps all keys in one slot"
+        "the prefix of the keys makes no hash tag: on a Cluster, choose one with text in braces, to keep all keys in one slot"
     )]
     Prefix,
     /// The server cannot be reached, or refused the command.

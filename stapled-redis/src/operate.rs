@@ -95,7 +95,7 @@ impl RedisScheduler {
     ///
     /// There is no such queue, or Redis failed. What was retried until then stays.
     pub async fn retry(&self, queue: &Queue, which: Retry) -> Result<Retried, RedisError> {
-        let known = self.connection().all_members("queues").await?;
+        let known = self.connection().all_queues().await?;
         if !known.iter().any(|known| known == queue.as_str()) {
             return Err(RedisError::NoQueue { queue: queue.clone(), known });
         }

@@ -1,5 +1,6 @@
 //! Recovery: tasks that are nowhere although their subjects are on record.
 
+use stapled_core::scheduler::{Recorded, Scheduler, SchedulerError};
 use stapled_core::task::{Cause, Queue, Subject};
 use stapled_core::time::Timestamp;
 
@@ -68,10 +69,51 @@ impl RedisScheduler {
         recovery: Recovery,
         queue_of: impl Fn(&str) -> Option<Queue> + Send,
     ) -> Result<Vec<Recovered>, RedisError> {
+        let mut recovered = self.replace(recovery).await?;
+        for (subject, state) in self.idle().await? {
+            if let Some(queue) = queue_of(&state) {
+                recovered.extend(self.put_missing(recovery, subject, state, queue).await?);
+            }
+        }
+        Ok(recovered)
+    }
+
+    /// The same, where the queue depends on the whole record: of each subject without a task, the record is read.
+    ///
+    /// # Errors
+    ///
+    /// Redis failed. What was put until then stays.
+    pub async fn recover_by_record(
+        &self,
+        recovery: Recovery,
+        queue_of: impl Fn(&Recorded) -> Option<Queue> + Send,
+    ) -> Result<Vec<Recovered>, SchedulerError> {
+        let mut recovered = self.replace(recovery).await?;
+        for (subject, state) in self.idle().await? {
+            let recorded = self.recorded(&subject).await?;
+            if let Some(queue) = recorded.and_then(|recorded| queue_of(&recorded)) {
+                recovered.extend(self.put_missing(recovery, subject, state, queue).await?);
+            }
+        }
+        Ok(recovered)
+    }
+
+    /// The subjects on record that are not settled, in the order of their first records if the keys are those of
+    /// [sessions](crate::Keys::of_sessions).
+    ///
+    /// # Errors
+    ///
+    /// Redis failed.
+    pub async fn active(&self) -> Result<Vec<Subject>, RedisError> {
+        Ok(self.connection().all_active().await?.into_iter().map(Subject::new).collect())
+    }
+
+    /// Puts the tasks that a queue has in no order.
+    async fn replace(&self, recovery: Recovery) -> Result<Vec<Recovered>, RedisError> {
         let mut recovered = Vec::new();
         let connection = self.connection();
         let mode = if recovery == Recovery::Run { "mend" } else { "look" };
-        for queue in connection.all_members("queues").await? {
+        for queue in connection.all_queues().await? {
             for subjects in connection.all_names(&queue).await?.chunks(BATCH) {
                 let mut call = connection.call("misplaced");
                 call.arg(queue.as_str()).arg(mode).arg(subjects);
@@ -82,23 +124,25 @@ impl RedisScheduler {
                 }
             }
         }
-        for (subject, state) in self.idle().await? {
-            let Some(queue) = queue_of(&state) else { continue };
-            let is_put = match recovery {
-                Recovery::DryRun => true,
-                Recovery::Run => self.restore(&subject, &state, &queue).await?,
-            };
-            if is_put {
-                recovered.push(Recovered { queue, subject, state: Some(state) });
-            }
-        }
         Ok(recovered)
+    }
+
+    /// Puts the task of a subject, if it is still missing.
+    async fn put_missing(
+        &self,
+        recovery: Recovery,
+        subject: Subject,
+        state: String,
+        queue: Queue,
+    ) -> Result<Option<Recovered>, RedisError> {
+        let is_put = recovery == Recovery::DryRun || self.restore(&subject, &state, &queue).await?;
+        Ok(is_put.then(|| Recovered { queue, subject, state: Some(state) }))
     }
 
     /// Every subject on record that has no task, with its state.
     pub(crate) async fn idle(&self) -> Result<Vec<(Subject, String)>, RedisError> {
         let (connection, mut idle) = (self.connection(), Vec::new());
-        for subjects in connection.all_members("active").await?.chunks(BATCH) {
+        for subjects in connection.all_active().await?.chunks(BATCH) {
             let mut call = connection.call("idle");
             call.arg(subjects);
             let mut reply = connection.run(&call).await?;

@@ -1,6 +1,7 @@
 -- The procedures of the scheduler. Each call runs one of them, wholly or not at all.
 --
--- KEYS[1] is the prefix in braces, a hash tag: on a Cluster, all keys of one scheduler are in one slot.
+-- KEYS[1] is the prefix of all keys. On a Cluster it has a hash tag, so that all keys of one scheduler are in one slot.
+-- NAMES is a table in a line before this file: the names that the owner of the scheduler chose for kinds of keys.
 -- ARGV[1] is the name of the procedure, and the rest are its arguments, which it reads one after the other. The document
 -- `docs/redis.md` describes the keys.
 --
@@ -10,8 +11,15 @@
 local prefix = KEYS[1]
 
 local function key(kind, name)
-    if name then return prefix .. ':' .. kind .. ':' .. name end
-    return prefix .. ':' .. kind
+    local chosen = NAMES[kind]
+    if name then return prefix .. (chosen or kind .. ':') .. name end
+    return prefix .. (chosen or kind)
+end
+
+-- The key of a list or part of a subject. The length makes it unambiguous, unless the owner chose the names.
+local function part_key(subject, name)
+    if NAMES.record then return key('record', subject) .. ':' .. name end
+    return key('part', #subject .. ':' .. subject .. ':' .. name)
 end
 
 local function text(number) return string.format('%.0f', number) end
@@ -284,23 +292,57 @@ local function hasten(queue, subject)
     return true
 end
 
+local function add_active(subject)
+    if NAMES.active then redis.call('RPUSH', key('active'), subject) else redis.call('SADD', key('active'), subject) end
+end
+
+local function remove_active(subject)
+    if NAMES.active then redis.call('LREM', key('active'), 1, subject) else redis.call('SREM', key('active'), subject) end
+end
+
 local function forget(subject)
     local state = state_of(subject)
     if not state then return end
     if redis.call('EXISTS', key('queues_of', subject)) == 0 then rest(state, -1) end
-    redis.call('DEL', key('record', subject))
-    redis.call('SREM', key('active'), subject)
+    for _, name in ipairs(redis.call('SMEMBERS', key('parts', subject))) do
+        redis.call('DEL', part_key(subject, name))
+    end
+    redis.call('DEL', key('record', subject), key('parts', subject))
+    remove_active(subject)
 end
 
-local function record(subject, state, fields)
+local function set_list(subject, name, values)
+    local list = part_key(subject, name)
+    redis.call('DEL', list)
+    redis.call('SREM', key('parts', subject), name)
+    if #values > 0 then redis.call('SADD', key('parts', subject), name) end
+    for _, value in ipairs(values) do redis.call('RPUSH', list, value) end
+end
+
+local function set_part(subject, name, fields)
+    local part = part_key(subject, name)
+    if #fields > 0 and redis.call('TYPE', part).ok == 'list' then redis.call('DEL', part) end
+    if #fields > 0 then redis.call('SADD', key('parts', subject), name) end
+    for i = 1, #fields, 2 do redis.call('HSET', part, fields[i], fields[i + 1]) end
+end
+
+local function record(one)
+    local subject, state = one.subject, one.state
     local before = state_of(subject)
+    if one.settles then
+        for _, queue in ipairs(redis.call('SMEMBERS', key('queues_of', subject))) do cancel(queue, subject) end
+        remove_active(subject)
+    elseif not before then
+        add_active(subject)
+    end
     if redis.call('EXISTS', key('queues_of', subject)) == 0 then
         if before then rest(before, -1) end
         rest(state, 1)
     end
-    if not before then redis.call('SADD', key('active'), subject) end
     redis.call('HSET', key('record', subject), 'state', state)
-    for i = 1, #fields, 2 do redis.call('HSET', key('record', subject), ':' .. fields[i], fields[i + 1]) end
+    for i = 1, #one.fields, 2 do redis.call('HSET', key('record', subject), one.fields[i], one.fields[i + 1]) end
+    for name, values in pairs(one.lists) do set_list(subject, name, values) end
+    for name, fields in pairs(one.parts) do set_part(subject, name, fields) end
 end
 
 -- Whether the lease with this fence lasts.
@@ -413,18 +455,33 @@ local function pair(queue, subject) return #queue .. ':' .. queue .. subject end
 
 -- '0', or '1' with queue, subject and fence of the lease to release;
 -- the number of records, and of each: subject, expectation ('any', 'none' or 'state'), expected state, '1' if it has a state
--- or '0', state, number of fields, name and value of each;
+-- or '0', state, '1' if it settles the subject or '0', number of fields, name and value of each, number of lists, of each its
+-- name, number of values and values, number of parts, of each its name, number of fields and fields;
 -- the number of puts, and of each: queue, subject, 'now', 'after' or 'at', milliseconds, generation, attempt, cause.
 function procedures.commit()
     local next = next_argument
     local release
     if next() == '1' then release = { queue = next(), subject = next(), fence = next() } end
     local records, puts, last = {}, {}, {}
+    local function several(width)
+        local values = {}
+        for i = 1, width * tonumber(next()) do values[i] = next() end
+        return values
+    end
+    local function named(width)
+        local all = {}
+        for _ = 1, tonumber(next()) do
+            local name = next()
+            all[name] = several(width)
+        end
+        return all
+    end
     for i = 1, tonumber(next()) do
         local one = {
-            subject = next(), expect = next(), expected = next(), has_state = next() == '1', state = next(), fields = {},
+            subject = next(), expect = next(), expected = next(), has_state = next() == '1', state = next(),
         }
-        for field = 1, 2 * tonumber(next()) do one.fields[field] = next() end
+        one.settles = next() == '1'
+        one.fields, one.lists, one.parts = several(2), named(1), named(2)
         records[i] = one
     end
     for i = 1, tonumber(next()) do
@@ -464,7 +521,7 @@ function procedures.commit()
     end
 
     for _, one in ipairs(records) do
-        if one.has_state then record(one.subject, one.state, one.fields) else forget(one.subject) end
+        if one.has_state then record(one) else forget(one.subject) end
     end
     if release then
         local again, before = last[pair(release.queue, release.subject)], task_of(release.queue, release.subject)
@@ -479,9 +536,20 @@ function procedures.commit()
     return { 'done' }
 end
 
--- subject
+-- subject. The number of fields, name and value of each; of each list and part: 'list' or 'hash', name, number of values, values.
 function procedures.recorded()
-    return append({ 'record' }, redis.call('HGETALL', key('record', next_argument())))
+    local subject = next_argument()
+    local fields = redis.call('HGETALL', key('record', subject))
+    local all = append({ 'record', text(#fields / 2) }, fields)
+    for _, name in ipairs(redis.call('SMEMBERS', key('parts', subject))) do
+        local part = part_key(subject, name)
+        local kind = redis.call('TYPE', part).ok
+        local values = {}
+        if kind == 'list' then values = redis.call('LRANGE', part, 0, -1) end
+        if kind == 'hash' then values = redis.call('HGETALL', part) end
+        if #values > 0 then append(append(all, { kind, name, text(#values) }), values) end
+    end
+    return all
 end
 
 -- 'task' with queue and subject, 'subject' with subject, or 'queue' with queue

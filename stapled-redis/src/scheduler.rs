@@ -1,5 +1,6 @@
 //! The scheduler: each of its calls is one run of the script.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::address::RedisAddress;
 use crate::connection::Connection;
 use crate::durability::{Durability, Eviction, Loss};
 use crate::error::RedisError;
+use crate::keys::Keys;
 use crate::reply::Reply;
 use crate::script::Call;
 use crate::server::Server;
@@ -29,9 +31,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The longest delay: about 35,000 years. The script calculates in floating-point numbers, which are exact to 2^53.
 const LONGEST_MILLIS: u64 = 1 << 50;
 
+/// The field of a record's hash that has the state.
+const STATE: &str = "state";
+
 /// A [`Scheduler`] in Redis.
 ///
-/// Tasks, leases and records are in Redis alone, under keys that begin with the prefix in braces. The clock is the server's.
+/// Tasks, leases and records are in Redis alone, under the names of [`Keys`]. The clock is the server's.
 /// A worker that dies loses its lease when the lease lapses.
 pub struct RedisScheduler {
     shared: Arc<Shared>,
@@ -74,7 +79,16 @@ impl RedisScheduler {
     ///
     /// As for [`connect`](Self::connect).
     pub async fn connect_to(address: &RedisAddress, prefix: &str) -> Result<Self, RedisError> {
-        let connection = Connection::open(address, prefix).await?;
+        RedisScheduler::connect_with(address, Keys::tagged(prefix)).await
+    }
+
+    /// The same, with these names of keys.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect).
+    pub async fn connect_with(address: &RedisAddress, keys: Keys) -> Result<Self, RedisError> {
+        let connection = Connection::open(address, keys).await?;
         let server = Server::ask(&connection).await?;
         let process = format!("{:032x}", rand::rng().random::<u128>());
         let shared = Arc::new(Shared { connection, server, takers: Takers::default(), process });
@@ -251,6 +265,21 @@ fn name_tasks(call: &mut Call<'_>, which: Which<'_>) {
     };
 }
 
+/// The name of a field in the hash of a record, where the state has a name, too.
+fn stored_name(field: &str) -> Cow<'_, str> {
+    if field == STATE || field.starts_with(':') { Cow::Owned(format!(":{field}")) } else { Cow::Borrowed(field) }
+}
+
+/// The fields of a part, from their names and values in turn.
+fn fields_of(values: Vec<Vec<u8>>) -> Result<BTreeMap<String, Vec<u8>>, RedisError> {
+    let (mut fields, mut values) = (BTreeMap::new(), values.into_iter());
+    while let (Some(name), Some(value)) = (values.next(), values.next()) {
+        let name = String::from_utf8(name).map_err(|_| RedisError::Reply("the name of a field is not UTF-8"))?;
+        fields.insert(name, value);
+    }
+    Ok(fields)
+}
+
 fn fenced(lease: &Lease) -> SchedulerError {
     let Task { queue, subject, .. } = lease.task();
     SchedulerError::Fenced { queue: queue.clone(), subject: subject.clone() }
@@ -315,9 +344,21 @@ impl Scheduler for RedisScheduler {
             };
             call.arg(record.subject.as_str()).arg(expect).arg(expected);
             let (has_state, state) = record.state.as_deref().map_or(("0", ""), |state| ("1", state));
-            call.arg(has_state).arg(state).arg(record.fields.len());
+            call.arg(has_state).arg(state).arg(u8::from(record.settles));
+            call.arg(record.fields.len());
             for (name, value) in &record.fields {
-                call.arg(name).arg(value.as_slice());
+                call.arg(stored_name(name).as_ref()).arg(value.as_slice());
+            }
+            call.arg(record.lists.len());
+            for (name, values) in &record.lists {
+                call.arg(name).arg(values.len()).arg(values);
+            }
+            call.arg(record.parts.len());
+            for (name, fields) in &record.parts {
+                call.arg(name).arg(fields.len());
+                for (name, value) in fields {
+                    call.arg(name).arg(value.as_slice());
+                }
             }
         }
         call.arg(step.puts.len());
@@ -351,18 +392,28 @@ impl Scheduler for RedisScheduler {
         let mut call = self.shared.connection.call("recorded");
         call.arg(subject.as_str());
         let mut reply = self.run(call).await?;
-        let (mut state, mut fields) = (None, BTreeMap::new());
-        while !reply.is_empty() {
+        let (mut state, mut recorded) = (None, Recorded::new("", BTreeMap::new()));
+        for _ in 0..reply.number::<usize>()? {
             let (name, value) = (reply.text()?, reply.bytes()?);
-            match name.strip_prefix(':') {
-                Some(name) => drop(fields.insert(name.to_owned(), value)),
-                None => {
-                    let text = String::from_utf8(value).map_err(|_| RedisError::Reply("a state is not UTF-8"))?;
-                    state = Some(text);
-                }
+            if name == STATE {
+                state = Some(String::from_utf8(value).map_err(|_| RedisError::Reply("a state is not UTF-8"))?);
+            } else {
+                recorded.fields.insert(name.strip_prefix(':').unwrap_or(&name).to_owned(), value);
             }
         }
-        Ok(state.map(|state| Recorded::new(state, fields)))
+        while !reply.is_empty() {
+            let (kind, name, count) = (reply.text()?, reply.text()?, reply.number::<usize>()?);
+            let values = (0..count).map(|_| reply.bytes()).collect::<Result<Vec<_>, _>>()?;
+            if kind == "list" {
+                recorded.lists.insert(name, values);
+            } else {
+                recorded.parts.insert(name, fields_of(values)?);
+            }
+        }
+        Ok(state.map(|state| {
+            recorded.state = state;
+            recorded
+        }))
     }
 
     async fn cancel(&self, which: Which<'_>) -> Result<u64, SchedulerError> {

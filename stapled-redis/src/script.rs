@@ -6,7 +6,7 @@ use crate::link::Link;
 
 /// A script whose calls have one key.
 pub(crate) struct Script {
-    code: &'static str,
+    code: String,
     hash: String,
 }
 
@@ -18,8 +18,9 @@ pub(crate) struct Call<'a> {
 }
 
 impl Script {
-    pub(crate) fn new(code: &'static str) -> Self {
-        Script { code, hash: redis::Script::new(code).get_hash().to_owned() }
+    pub(crate) fn new(code: String) -> Self {
+        let hash = redis::Script::new(&code).get_hash().to_owned();
+        Script { code, hash }
     }
 
     /// A call on the server that has this key.
@@ -41,7 +42,7 @@ impl Call<'_> {
         let mut link = link.clone();
         match self.command("EVALSHA", &self.script.hash).query_async(&mut link).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.command("EVAL", self.script.code).query_async(&mut link).await
+                self.command("EVAL", &self.script.code).query_async(&mut link).await
             }
             result => result,
         }
@@ -52,7 +53,7 @@ impl Call<'_> {
     pub(crate) async fn run_and(&self, link: &Link, command: &Cmd) -> RedisResult<(Value, RedisResult<Value>)> {
         match self.both("EVALSHA", &self.script.hash, link, command).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.both("EVAL", self.script.code, link, command).await
+                self.both("EVAL", &self.script.code, link, command).await
             }
             result => result,
         }

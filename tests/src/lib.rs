@@ -17,6 +17,7 @@
 //! | a copy of what a responder sends | `recording_proxy` |
 //! | the real redis-server, and its clock | `redis` |
 //! | a replica with sentinels, a Cluster | `redis_sentinels`, `redis_cluster` |
+//! | a client of Redis that is cut off at a command | `cutting_proxy` |
 //! | the real `stapled` | `stapled` |
 //! | a process, its output and its end | `process` |
 //! | file systems that only one program sees | `mounts` |
@@ -26,6 +27,7 @@
 // A harness fails by panicking, and prints the rest on standard error, which the test runner captures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod cutting_proxy;
 mod haproxy;
 mod http_server;
 mod mounts;
@@ -43,6 +45,7 @@ mod tls;
 mod wait;
 mod world;
 
+pub use cutting_proxy::{Cut, CuttingProxy};
 pub use haproxy::{Haproxy, HaproxyBuilder, ask, binaries, has_stores, version, with_each_haproxy};
 pub use http_server::{HttpServer, Received, ok, read_request, stays_open};
 pub use mounts::Private;

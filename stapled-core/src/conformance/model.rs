@@ -1,5 +1,6 @@
 //! Random operations, compared with the reference scheduler.
 
+use std::collections::BTreeMap;
 use std::mem::discriminant;
 
 use super::reference::{Model, Place};
@@ -162,10 +163,19 @@ impl Run<'_> {
 
     fn record(&mut self) -> Record {
         let (subject, state) = (Subject::from(self.dice.of(&SUBJECTS)), self.dice.of(&STATES));
-        let record = match self.dice.roll(4) {
+        let record = match self.dice.roll(6) {
             0 => Record::forget(subject),
+            1 => {
+                let values = vec![self.dice.of(&STATES).into(); self.dice.index(3)];
+                Record::new(subject, state).list(self.dice.of(&SUBJECTS), values)
+            }
+            2 => {
+                let fields = BTreeMap::from([(self.dice.of(&STATES).to_owned(), self.dice.of(&SUBJECTS).into())]);
+                Record::new(subject, state).part(self.dice.of(&SUBJECTS), fields)
+            }
             _ => Record::new(subject, state).field(self.dice.of(&STATES), self.dice.of(&SUBJECTS)),
         };
+        let record = if self.dice.roll(8) == 0 { record.settled() } else { record };
         match self.dice.roll(8) {
             0 => record.expecting(Expect::Nothing),
             1 => record.expecting(Expect::State(self.dice.of(&STATES).to_owned())),

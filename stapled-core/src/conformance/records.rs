@@ -14,7 +14,7 @@ pub async fn records_are_kept(harness: &dyn Harness) {
     commit(harness, Step::intake().record(record)).await;
     let fields =
         BTreeMap::from([("bytes".to_owned(), bytes), (String::new(), Vec::new()), ("state".to_owned(), b"no".into())]);
-    assert_eq!(scheduler.recorded(&subject).await.unwrap(), Some(Recorded { state: "näw".into(), fields }));
+    assert_eq!(scheduler.recorded(&subject).await.unwrap(), Some(Recorded::new("näw", fields)));
     assert_eq!(scheduler.recorded(&"t".into()).await.unwrap(), None);
 }
 
@@ -28,6 +28,65 @@ pub async fn fields_are_merged(harness: &dyn Harness) {
     let recorded = scheduler.recorded(&subject).await.unwrap().unwrap();
     let fields: Vec<_> = recorded.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
     assert_eq!((recorded.state.as_str(), fields), ("two", vec![("a", &b"1"[..]), ("b", b"3"), ("c", b"4")]));
+}
+
+pub async fn lists_and_parts_are_kept(harness: &dyn Harness) {
+    let scheduler = harness.scheduler();
+    let fields = |pairs: &[(&str, &str)]| -> BTreeMap<String, Vec<u8>> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
+    };
+    let list = |values: &[&str]| values.iter().map(|value| value.as_bytes().to_vec()).collect::<Vec<_>>();
+    let first = Record::new("s".into(), "a").list("names", list(&["b", "", "b"])).list("gone", list(&["x"]));
+    let first = first.part("1", fields(&[("state", "no"), ("type", "4")])).part("empty", fields(&[]));
+    commit(harness, Step::intake().record(first)).await;
+    let second = Record::new("s".into(), "b").list("gone", list(&[])).part("1", fields(&[("type", "5"), ("", "z")]));
+    commit(harness, Step::intake().record(second.part("2", fields(&[("type", "6")])))).await;
+    let recorded = scheduler.recorded(&"s".into()).await.unwrap().unwrap();
+    assert_eq!(recorded.lists, BTreeMap::from([("names".to_owned(), list(&["b", "", "b"]))]));
+    let one = fields(&[("state", "no"), ("type", "5"), ("", "z")]);
+    assert_eq!(recorded.parts, [("1".to_owned(), one), ("2".to_owned(), fields(&[("type", "6")]))].into());
+    assert!(recorded.fields.is_empty(), "{recorded:?}");
+
+    // A list and a part of one name replace each other.
+    let swapped = Record::new("s".into(), "c").list("1", list(&["y"])).part("names", fields(&[("a", "b")]));
+    commit(harness, Step::intake().record(swapped)).await;
+    let recorded = scheduler.recorded(&"s".into()).await.unwrap().unwrap();
+    assert_eq!((recorded.lists.keys().next().unwrap().as_str(), recorded.parts["names"].len()), ("1", 1));
+
+    // The subject takes them along, and another subject has none of them.
+    commit(harness, Step::intake().record(Record::new("s:1".into(), "a"))).await;
+    assert_eq!(scheduler.recorded(&"s:1".into()).await.unwrap(), Some(Recorded::new("a", BTreeMap::new())));
+    let anew = Record::forget("s".into());
+    commit(harness, Step::intake().record(anew).record(Record::new("s".into(), "d"))).await;
+    assert_eq!(scheduler.recorded(&"s".into()).await.unwrap(), Some(Recorded::new("d", BTreeMap::new())));
+}
+
+pub async fn settling_ends_the_work_on_a_subject(harness: &dyn Harness) {
+    let scheduler = harness.scheduler();
+    let state = |name: &str| Record::new("s".into(), name);
+    commit(harness, Step::intake().record(state("a")).put(task("q", "s")).put(task("other", "t"))).await;
+    commit(harness, Step::intake().put(task("later", "s").due(Due::After(super::HOUR)))).await;
+    let leased = take_one(harness, "q").await;
+    put(harness, task("q", "s")).await;
+    let settled = Step::intake().record(state("dead").settled()).put(task("bury", "s").due(Due::After(super::HOUR)));
+    commit(harness, settled).await;
+    let refused = scheduler.commit(Step::finish(&leased)).await;
+    assert!(matches!(refused, Err(SchedulerError::Fenced { .. })), "{refused:?}");
+    let census = scheduler.census().await.unwrap();
+    let busy = |queue: &str| {
+        let counted = &census.queues[&queue.into()];
+        counted.waiting + counted.due + counted.leased + counted.parked
+    };
+    assert_eq!([busy("q"), busy("later"), busy("bury"), busy("other")], [0, 0, 1, 1], "{census:?}");
+    assert_eq!(resting(harness, "dead").await, 0, "its burial waits");
+
+    // A worker settles its own subject, with a task of the same key that was put meanwhile.
+    harness.advance(super::HOUR).await;
+    let lease = take_one(harness, "bury").await;
+    put(harness, task("bury", "s")).await;
+    commit(harness, Step::finish(&lease).record(state("buried").settled())).await;
+    assert_eq!((resting(harness, "dead").await, resting(harness, "buried").await), (0, 1));
+    assert_eq!(scheduler.cancel(Which::Subject(&"s".into())).await.unwrap(), 0);
 }
 
 pub async fn forgetting_leaves_nothing(harness: &dyn Harness) {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::scheduler::census::{Census, QueueCensus};
-use crate::scheduler::{Expect, QueueRules, Record, Recorded, SchedulerError, Step, Which};
+use crate::scheduler::{Expect, Lease, QueueRules, Record, Recorded, SchedulerError, Step, Which};
 use crate::task::{Due, Queue, Subject, Task};
 use crate::time::Timestamp;
 
@@ -61,7 +61,7 @@ impl Model {
 
     pub fn step(&mut self, step: &Step<'_>, now: Timestamp) -> Result<(), SchedulerError> {
         let before = self.clone();
-        let mut follower = None;
+        let (mut follower, mut is_followed) = (None, false);
         if let Some(lease) = step.release {
             let Task { queue, subject, .. } = lease.task();
             let fenced = SchedulerError::Fenced { queue: queue.clone(), subject: subject.clone() };
@@ -72,6 +72,7 @@ impl Model {
                 return Err(fenced);
             }
             follower = next.take();
+            is_followed = follower.is_some();
             self.queues.get_mut(queue).unwrap().1.remove(subject);
         }
         for Record { subject, expect, .. } in &step.records {
@@ -86,15 +87,14 @@ impl Model {
                 return Err(SchedulerError::Unexpected { subject: subject.clone(), expected: expect.clone(), found });
             }
         }
-        for Record { subject, state, fields, .. } in &step.records {
-            match state {
-                None => drop(self.records.remove(subject)),
-                Some(state) => {
-                    let recorded = self.records.entry(subject.clone());
-                    let recorded = recorded.or_insert(Recorded { state: String::new(), fields: BTreeMap::new() });
-                    recorded.state.clone_from(state);
-                    recorded.fields.extend(fields.clone());
-                }
+        for record in &step.records {
+            let subject = &record.subject;
+            if record.settles {
+                self.queues.values_mut().for_each(|(_, tasks)| drop(tasks.remove(subject)));
+                follower = follower.filter(|_| step.release.is_none_or(|lease| lease.task().subject != *subject));
+            }
+            if let Some(recorded) = Recorded::updated(self.records.remove(subject), record.clone()) {
+                self.records.insert(subject.clone(), recorded);
             }
         }
         for task in &step.puts {
@@ -104,10 +104,16 @@ impl Model {
             let Task { queue, subject, .. } = lease.task();
             self.queues.get_mut(queue).unwrap().1.insert(subject.clone(), *follower);
         }
+        let released = step.release.filter(|_| !is_followed).map(Lease::task);
         for (queue, (rules, tasks)) in &self.queues {
             let length = before.queues.get(queue).map_or(0, |(_, tasks)| tasks.len());
+            // Tasks that the step cancels, other than the released one, make no room for its puts.
+            let is_released =
+                |subject: &Subject| released.is_some_and(|task| task.queue == *queue && task.subject == *subject);
+            let cancelled = before.queues.get(queue).into_iter().flat_map(|(_, tasks)| tasks.keys());
+            let cancelled = cancelled.filter(|subject| !tasks.contains_key(*subject) && !is_released(subject)).count();
             if let Some(capacity) = rules.capacity
-                && tasks.len() > capacity.max(length)
+                && tasks.len() + cancelled > capacity.max(length)
             {
                 let error = SchedulerError::QueueFull { queue: queue.clone(), capacity };
                 *self = before;

@@ -113,12 +113,17 @@ impl Scheduler for MemoryScheduler {
             }
             state.check_room(release, &puts)?;
 
-            let lines = &state.lines;
             for record in records {
+                if record.settles {
+                    state.settle(&record.subject);
+                }
+                let lines = &state.lines;
                 let tasks = |subject: &Subject| lines.values().filter(|line| line.contains(subject)).count();
                 state.records.apply(record, tasks);
             }
-            let ended = release.map(|lease| (lease.task(), state.release(lease.task(), now)));
+            // A step that settles the subject of its lease has cancelled the task already.
+            let released = release.filter(|lease| state.check_fence(lease).is_ok());
+            let ended = released.map(|lease| (lease.task(), state.release(lease.task(), now)));
             for task in puts {
                 let overtaken = ended.is_some_and(|(released, ended)| {
                     ended == Ended::Followed && released.subject == task.subject && released.queue == task.queue
@@ -335,6 +340,15 @@ impl State {
             self.records.lost_task(&task.subject);
         }
         ended
+    }
+
+    /// Cancels the tasks of a subject in every queue.
+    fn settle(&mut self, subject: &Subject) {
+        for line in self.lines.values_mut() {
+            if line.cancel(subject) {
+                self.records.lost_task(subject);
+            }
+        }
     }
 
     fn give_back(&mut self, queue: &Queue, subject: &Subject, fence: u64, now: Moment) {

@@ -108,7 +108,7 @@ async fn a_report_is_an_event_with_its_sink_code_and_certificate() {
     let reports: Vec<&Event> = events.iter().filter(|event| matches!(event.kind, EventKind::Reported { .. })).collect();
     let [of_delivery, of_table] = reports[..] else { panic!("{reports:?}") };
     assert_eq!(of_delivery.to_string(), "a.test: the table: another row");
-    assert_eq!(of_delivery.certificate.as_ref().unwrap().places, ["a.test".into()]);
+    assert_eq!(of_delivery.certificate.as_ref().unwrap().places, [Arc::<str>::from("a.test")]);
     assert_eq!((of_delivery.severity(), of_delivery.kind.name()), (Severity::Error, "table_altered"));
     assert_eq!(of_table.to_string(), "the table: a row was removed");
     assert_eq!((of_table.severity(), of_table.kind.code()), (Severity::Warning, Some(CODE)));

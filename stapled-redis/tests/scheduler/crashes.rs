@@ -1,9 +1,8 @@
 //! Every point at which a worker may be cut off: before each command that it sends, and after it.
 
 use stapled_redis::{Recovery, RedisScheduler};
-use stapled_tests::Redis;
+use stapled_tests::{Cut, CuttingProxy, Redis};
 
-use crate::cutting_proxy::{Cut, CuttingProxy};
 use crate::pipeline::{LEASE, assert_all_done_once, queue_of, work};
 
 /// Runs a worker that is cut off at this point, and then another one. Returns how many commands the first one sent, and whether

@@ -47,19 +47,17 @@ impl Records {
 
     /// Applies a record. If the subject had no record, `tasks` returns the number of its tasks.
     pub(super) fn apply(&mut self, record: Record, tasks: impl FnOnce(&Subject) -> usize) {
-        let Record { subject, state, fields, .. } = record;
-        let Some(state) = state else { return self.forget(&subject) };
-        let known = match self.known.remove(&subject) {
-            Some(Known { mut recorded, tasks }) => {
-                if tasks == 0 {
-                    leave(&mut self.resting, &recorded.state);
-                }
-                recorded.state = state;
-                recorded.fields.extend(fields);
-                Known { recorded, tasks }
-            }
-            None => Known { recorded: Recorded { state, fields }, tasks: tasks(&subject) },
+        let subject = record.subject.clone();
+        let before = self.known.remove(&subject);
+        if let Some(before) = before.as_ref().filter(|before| before.tasks == 0) {
+            leave(&mut self.resting, &before.recorded.state);
+        }
+        let (before, tasks) = match before {
+            Some(Known { recorded, tasks }) => (Some(recorded), tasks),
+            None => (None, tasks(&subject)),
         };
+        let Some(recorded) = Recorded::updated(before, record) else { return };
+        let known = Known { recorded, tasks };
         if known.tasks == 0 {
             enter(&mut self.resting, &known.recorded.state);
         }

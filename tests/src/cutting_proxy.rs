@@ -1,5 +1,7 @@
 //! A proxy between a worker and Redis that cuts all connections at one command.
 
+#![allow(clippy::indexing_slicing)]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Where the connections are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
+pub enum Cut {
     /// The server never gets this command.
     Before(usize),
     /// The server carries this command out, and its reply is lost.
@@ -18,14 +20,15 @@ pub(crate) enum Cut {
 }
 
 /// The proxy. The worker behind it never reaches Redis again after the cut.
-pub(crate) struct CuttingProxy {
+pub struct CuttingProxy {
     directory: tempfile::TempDir,
     count: Arc<AtomicUsize>,
     cut: CancellationToken,
 }
 
 impl CuttingProxy {
-    pub(crate) fn start(server: PathBuf, at: Cut) -> Self {
+    /// Starts a proxy to this socket that cuts its connections there.
+    pub fn start(server: PathBuf, at: Cut) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(directory.path().join("socket")).unwrap();
         let (count, cut) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
@@ -45,16 +48,18 @@ impl CuttingProxy {
         proxy
     }
 
-    pub(crate) fn address(&self) -> String {
+    /// Its address, as clients of Redis write it.
+    pub fn address(&self) -> String {
         format!("redis+unix://{}", self.directory.path().join("socket").display())
     }
 
     /// How many commands were sent.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn is_cut(&self) -> bool {
+    /// Whether the connections are cut.
+    pub fn is_cut(&self) -> bool {
         self.cut.is_cancelled()
     }
 }
