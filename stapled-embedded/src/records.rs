@@ -1,0 +1,80 @@
+//! The records of subjects.
+
+use std::collections::BTreeMap;
+
+use redb::ReadableTable;
+use stapled_core::scheduler::{Expect, Record, Recorded, SchedulerError};
+
+use crate::error::EmbeddedError;
+use crate::stored::StoredRecord;
+use crate::tables::{Tables, decode, encode};
+
+impl Tables<'_> {
+    pub(crate) fn stored_record(&self, subject: &str) -> Result<Option<StoredRecord>, EmbeddedError> {
+        let stored = self.records.get(subject).map_err(EmbeddedError::of)?;
+        stored.map(|bytes| decode(bytes.value())).transpose()
+    }
+
+    /// Checks the expectation of a record.
+    pub(crate) fn check(&self, record: &Record) -> Result<(), SchedulerError> {
+        let found = self.stored_record(record.subject.as_str())?.map(|stored| stored.state);
+        let is_met = match &record.expect {
+            Expect::Anything => true,
+            Expect::Nothing => found.is_none(),
+            Expect::State(state) => found.as_ref() == Some(state),
+        };
+        if is_met {
+            return Ok(());
+        }
+        Err(SchedulerError::Unexpected { subject: record.subject.clone(), expected: record.expect.clone(), found })
+    }
+
+    /// Applies a record.
+    pub(crate) fn apply(&mut self, record: Record) -> Result<(), EmbeddedError> {
+        let (subject, settles) = (record.subject.clone(), record.settles);
+        if settles {
+            for queue in self.queues_of(subject.as_str())? {
+                self.cancel(&queue, subject.as_str())?;
+            }
+        }
+        let before = self.stored_record(subject.as_str())?;
+        let (number, is_settled) = match &before {
+            Some(stored) => (stored.number, stored.is_settled || settles),
+            None => (self.number()?, settles),
+        };
+        match Recorded::updated(before.map(StoredRecord::into_recorded), record) {
+            Some(recorded) => {
+                let stored = encode(&StoredRecord::new(number, is_settled, recorded))?;
+                self.records.insert(subject.as_str(), stored.as_slice()).map_err(EmbeddedError::of)?;
+            }
+            None => self.forget(subject.as_str())?,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn forget(&mut self, subject: &str) -> Result<(), EmbeddedError> {
+        self.records.remove(subject).map_err(EmbeddedError::of)?;
+        Ok(())
+    }
+
+    /// All records.
+    pub(crate) fn all_records(&self) -> Result<Vec<(String, StoredRecord)>, EmbeddedError> {
+        let mut all = Vec::new();
+        for entry in self.records.iter().map_err(EmbeddedError::of)? {
+            let (subject, stored) = entry.map_err(EmbeddedError::of)?;
+            all.push((subject.value().to_owned(), decode(stored.value())?));
+        }
+        Ok(all)
+    }
+
+    /// How many subjects on record have no task, by state.
+    pub(crate) fn resting(&self) -> Result<BTreeMap<String, u64>, EmbeddedError> {
+        let mut resting = BTreeMap::new();
+        for (subject, stored) in self.all_records()? {
+            if self.queues_of(&subject)?.is_empty() {
+                *resting.entry(stored.state).or_default() += 1;
+            }
+        }
+        Ok(resting)
+    }
+}
