@@ -193,6 +193,19 @@ impl Authority {
         self.inner.directory.as_deref()
     }
 
+    /// Signs the certificate of this profile for the key of a certificate request (SubjectPublicKeyInfo, DER). The ledger of
+    /// the authority does not record it. The contents depend on the profile alone: a profile with its serial number and times
+    /// gives the same certificate again.
+    pub(crate) fn sign_request(
+        &self,
+        profile: &Profile,
+        public_key: &[u8],
+        is_rsa: bool,
+    ) -> Result<Vec<u8>, AuthorityError> {
+        let issuer = rcgen::Issuer::from_ca_cert_der(&self.certificate().into(), &*self.inner.key)?;
+        issue::for_request(profile, clock::now(), public_key, is_rsa, &issuer)
+    }
+
     /// Issues a certificate of this kind.
     pub(crate) fn issue_as(&self, profile: &Profile, kind: Kind, subject: Subject) -> Result<Issued, AuthorityError> {
         let issuer = rcgen::Issuer::from_ca_cert_der(&self.certificate().into(), &*self.inner.key)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyUsagePurpose, SanType, SerialNumber,
+    Issuer, KeyUsagePurpose, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use x509_parser::prelude::FromDer as _;
 
@@ -14,7 +14,6 @@ use crate::error::AuthorityError;
 use crate::identity::IssuerIdentity;
 use crate::issued::Issued;
 use crate::key::Key;
-use crate::key_type::KeyType;
 use crate::ledger::{Kind, Record, Status};
 use crate::profile::{ExtendedKeyUsage, KeySource, KeyUsage, NameAttribute, Profile, SubjectName};
 use crate::serial::{LONGEST_SERIAL, Serial};
@@ -26,7 +25,7 @@ pub(crate) enum Subject {
     Authority,
 }
 
-/// A certificate before it is signed.
+/// A certificate before it is signed, with its key.
 pub(crate) struct Draft {
     params: CertificateParams,
     key: Arc<Key>,
@@ -40,55 +39,7 @@ impl Draft {
             KeySource::New(key_type) => Arc::new(Key::generate(*key_type)?),
             KeySource::Existing(key) => Arc::clone(key),
         };
-        let serial = match &profile.serial {
-            Some(serial) => serial.clone(),
-            None => Serial::random().map_err(|_| AuthorityError::Randomness)?,
-        };
-        if serial.as_bytes().is_empty() || serial.as_bytes().len() > LONGEST_SERIAL {
-            return Err(AuthorityError::SerialLength { serial });
-        }
-        let (not_before, not_after) = profile.validity.at(now);
-
-        let mut params = CertificateParams::default();
-        params.serial_number = Some(SerialNumber::from_slice(serial.as_bytes()));
-        set_validity(&mut params, not_before, not_after);
-        params.distinguished_name = distinguished_name(&profile.subject);
-        for name in &profile.names {
-            params.subject_alt_names.push(match name {
-                SubjectName::Dns(name) => SanType::DnsName(name.as_str().try_into()?),
-                SubjectName::Ip(address) => SanType::IpAddress(*address),
-            });
-        }
-        params.use_authority_key_identifier_extension = profile.names_issuer_key;
-        let usages = match subject {
-            Subject::Authority => {
-                params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-                // digitalSignature: the authority may sign OCSP responses itself.
-                vec![KeyUsage::KeyCertSign, KeyUsage::CrlSign, KeyUsage::DigitalSignature]
-            }
-            Subject::EndEntity => {
-                params.is_ca = IsCa::ExplicitNoCa;
-                end_entity_usages(profile, key.key_type())
-            }
-        };
-        params.key_usages = usages.into_iter().map(key_usage).collect();
-        params.extended_key_usages = profile.extended_key_usages.iter().map(extended_key_usage).collect();
-        for extension in profile.further_extensions() {
-            let mut custom = CustomExtension::from_oid_content(&extension.oid, extension.value);
-            custom.set_criticality(extension.critical);
-            params.custom_extensions.push(custom);
-        }
-
-        let record = Record {
-            serial,
-            kind: Kind::EndEntity,
-            subject: subject_text(&profile.subject),
-            names: profile.names.iter().map(name_text).collect(),
-            not_before,
-            not_after,
-            issued_at: now,
-            status: Status::Good,
-        };
+        let (params, record) = contents(profile, now, subject, key.key_type().is_rsa())?;
         Ok(Self { params, key, record })
     }
 
@@ -120,10 +71,87 @@ impl Draft {
     }
 }
 
+/// The certificate of this profile for the key of a certificate request (SubjectPublicKeyInfo, DER), signed by an issuer.
+pub(crate) fn for_request(
+    profile: &Profile,
+    now: i64,
+    public_key: &[u8],
+    is_rsa: bool,
+    issuer: &Issuer<'_, &Key>,
+) -> Result<Vec<u8>, AuthorityError> {
+    let (params, _) = contents(profile, now, Subject::EndEntity, is_rsa)?;
+    let public_key = SubjectPublicKeyInfo::from_der(public_key)?;
+    Ok(params.signed_by(&public_key, issuer)?.der().to_vec())
+}
+
+/// The contents of the certificate of this profile, issued at `now`, and its record.
+fn contents(
+    profile: &Profile,
+    now: i64,
+    subject: Subject,
+    is_rsa: bool,
+) -> Result<(CertificateParams, Record), AuthorityError> {
+    let serial = match &profile.serial {
+        Some(serial) => serial.clone(),
+        None => Serial::random().map_err(|_| AuthorityError::Randomness)?,
+    };
+    if serial.as_bytes().is_empty() || serial.as_bytes().len() > LONGEST_SERIAL {
+        return Err(AuthorityError::SerialLength { serial });
+    }
+    let (not_before, not_after) = profile.validity.at(now);
+
+    let mut params = CertificateParams::default();
+    params.serial_number = Some(SerialNumber::from_slice(serial.as_bytes()));
+    set_validity(&mut params, not_before, not_after);
+    params.distinguished_name = distinguished_name(&profile.subject);
+    for name in &profile.names {
+        params.subject_alt_names.push(match name {
+            SubjectName::Dns(name) => SanType::DnsName(name.as_str().try_into()?),
+            SubjectName::Ip(address) => SanType::IpAddress(*address),
+        });
+    }
+    params.use_authority_key_identifier_extension = profile.names_issuer_key;
+    let usages = match subject {
+        Subject::Authority => {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            // digitalSignature: the authority may sign OCSP responses itself.
+            vec![KeyUsage::KeyCertSign, KeyUsage::CrlSign, KeyUsage::DigitalSignature]
+        }
+        Subject::EndEntity => {
+            params.is_ca = IsCa::ExplicitNoCa;
+            end_entity_usages(profile, is_rsa)
+        }
+    };
+    params.key_usages = usages.into_iter().map(key_usage).collect();
+    params.extended_key_usages = profile.extended_key_usages.iter().map(extended_key_usage).collect();
+    for extension in profile.further_extensions() {
+        let mut custom = CustomExtension::from_oid_content(&extension.oid, extension.value);
+        custom.set_criticality(extension.critical);
+        params.custom_extensions.push(custom);
+    }
+
+    let record = Record {
+        serial,
+        kind: Kind::EndEntity,
+        subject: subject_text(&profile.subject),
+        names: profile.names.iter().map(SubjectName::to_string).collect(),
+        not_before,
+        not_after,
+        issued_at: now,
+        status: Status::Good,
+    };
+    Ok((params, record))
+}
+
+/// The first and the last second of a certificate's validity, Unix; `None` when the bytes are not a certificate.
+pub(crate) fn validity(certificate: &[u8]) -> Option<(i64, i64)> {
+    let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(certificate).ok()?;
+    Some((parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp()))
+}
+
 /// The last second of a certificate's validity, Unix; `None` when the bytes are not a certificate.
 pub(crate) fn not_after(certificate: &[u8]) -> Option<i64> {
-    let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(certificate).ok()?;
-    Some(parsed.validity().not_after.timestamp())
+    validity(certificate).map(|(_, not_after)| not_after)
 }
 
 fn set_validity(params: &mut CertificateParams, not_before: i64, not_after: i64) {
@@ -153,9 +181,8 @@ fn distinguished_name(subject: &[(NameAttribute, String)]) -> DistinguishedName 
 }
 
 /// The bits of keyUsage. An RSA key of a TLS server gets keyEncipherment, for the RSA key exchange of TLS 1.2.
-fn end_entity_usages(profile: &Profile, key_type: KeyType) -> Vec<KeyUsage> {
+fn end_entity_usages(profile: &Profile, is_rsa: bool) -> Vec<KeyUsage> {
     let mut usages = profile.key_usages.clone();
-    let is_rsa = matches!(key_type, KeyType::Rsa1024 | KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096);
     let serves = profile.extended_key_usages.contains(&ExtendedKeyUsage::ServerAuth);
     if is_rsa && serves && usages == [KeyUsage::DigitalSignature] {
         usages.push(KeyUsage::KeyEncipherment);
@@ -198,11 +225,4 @@ fn subject_text(subject: &[(NameAttribute, String)]) -> String {
         let _ = write!(text, "{separator}{label}={value}");
     }
     text
-}
-
-fn name_text(name: &SubjectName) -> String {
-    match name {
-        SubjectName::Dns(name) => name.clone(),
-        SubjectName::Ip(address) => address.to_string(),
-    }
 }

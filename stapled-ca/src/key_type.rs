@@ -77,6 +77,11 @@ pub enum KeyError {
 }
 
 impl KeyType {
+    /// Whether keys of this type are RSA keys.
+    pub(crate) fn is_rsa(self) -> bool {
+        matches!(self, Self::Rsa1024 | Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096)
+    }
+
     /// The names of all types, as [`FromStr`] reads them.
     #[must_use]
     pub fn names() -> Vec<&'static str> {

@@ -252,6 +252,14 @@ pub enum StoreError {
         /// The cause.
         source: serde_json::Error,
     },
+    /// A line of a ledger file is not what was written.
+    #[error("{} is damaged in line {line}; restore it from a copy, for it must not forget a certificate", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The number of the line, from 1.
+        line: usize,
+    },
     /// A file exists that must be new.
     #[error("{} exists already; choose another directory, or remove the file first", path.display())]
     Exists {

@@ -5,16 +5,18 @@
 //! need wrong answers, too: [`lab::Lab`] is a responder that fails on command, and [`ocsp::ResponseBuilder`] builds
 //! any response, right or wrong in exactly one place.
 //!
-//! The crate does not use the other crates of this project, so that their tests can judge them by independent code.
+//! Certificates and OCSP responses are made without the other crates of this project, so that their tests can judge them by
+//! independent code. [`session`] uses their schedulers, and nothing else of them.
 //!
 //! The modules, from the ground up:
 //!
 //! - `clock`, `hex`, [`der`], [`pem`], `hash`, `serial`, `identity`: time, text, bytes, numbers, names.
 //! - `scheme`, `legacy`, `key_type`, `key`: keys and signatures.
-//! - `ledger`, [`store`], `error`: records, files, errors.
+//! - `ledger`, [`store`], `ledger_file`, `error`: records, files, errors.
 //! - `extension`, `profile`, `issued`, [`ocsp`], `issue`: certificates, requests and responses.
 //! - `authority`, `authority_builder`: authorities.
 //! - `background`, [`responder`], [`lab`]: servers.
+//! - [`session`]: the way of a certificate request to its certificate.
 
 mod authority;
 mod authority_builder;
@@ -32,6 +34,7 @@ mod key;
 mod key_type;
 pub mod lab;
 mod ledger;
+mod ledger_file;
 mod legacy;
 pub mod ocsp;
 pub mod pem;
@@ -39,6 +42,7 @@ mod profile;
 pub mod responder;
 mod scheme;
 mod serial;
+pub mod session;
 pub mod store;
 
 pub use authority::Authority;
@@ -50,6 +54,7 @@ pub use issued::Issued;
 pub use key::Key;
 pub use key_type::{KeyError, KeyType};
 pub use ledger::{Kind, Ledger, MemoryLedger, Reason, Record, Status, UnknownReason};
+pub use ledger_file::{Entered, LedgerEntry, LedgerFile};
 pub use profile::{ExtendedKeyUsage, KeyUsage, NameAttribute, Profile, SubjectName, Validity};
 
 pub use responder::Responder;

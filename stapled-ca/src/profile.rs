@@ -1,5 +1,6 @@
 //! Profiles: the contents of a certificate to be issued.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -302,6 +303,15 @@ impl SubjectName {
     #[must_use]
     pub fn of(name: &str) -> Self {
         name.parse().map_or_else(|_| Self::Dns(name.to_owned()), Self::Ip)
+    }
+}
+
+impl fmt::Display for SubjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(name) => f.write_str(name),
+            Self::Ip(address) => address.fmt(f),
+        }
     }
 }
 

@@ -176,7 +176,7 @@ fn temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::Named
 }
 
 /// Makes a new name durable: an authority must remember after a loss of power what it issued and revoked.
-fn sync_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     fs::File::open(directory_of(path))?.sync_all()
 }
 

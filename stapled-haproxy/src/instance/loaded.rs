@@ -264,7 +264,7 @@ mod tests {
         let mut known = LoadedCertificates::default();
         known.list(&names(&["a", "b"]));
         known.watch(["a".into(), "x".into()]);
-        assert_eq!(known.watched(9), ["a".into()]);
+        assert_eq!(known.watched(9), [Arc::<str>::from("a")]);
         known.unwatch_all();
         assert!(known.watched(9).is_empty());
     }

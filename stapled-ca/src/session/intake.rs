@@ -1,0 +1,223 @@
+//! What clients and operators do with sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stapled_core::scheduler::{Expect, QueueRules, Record, SchedulerError, Step, Which};
+use stapled_core::task::{Due, Queue, Subject, Task};
+
+use super::contents::{Session, SessionId};
+use super::fields::{self, Damaged, Fields};
+use super::policy::{Limits, Policy, Refusal};
+use super::request::{CertificateRequest, RequestError};
+use super::state::{EXPIRE, End, State};
+use super::store::SessionStore;
+use crate::clock;
+use crate::ledger::StoreError;
+use crate::ledger_file::LedgerFile;
+use crate::pem;
+
+/// How often a task may fail in a row before it is parked. The pauses before it add up to some minutes.
+const PARK_AFTER: u32 = 10;
+
+/// The sessions of an authority: a store, a ledger, and the rules. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    pub(crate) store: Arc<dyn SessionStore>,
+    pub(crate) ledger: Arc<LedgerFile>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) policy: Arc<Policy>,
+}
+
+/// Why a call on a session failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] SchedulerError),
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] StoreError),
+    /// The record of a session is damaged.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// The certificate request cannot be accepted.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The policy does not allow the request.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// There is no such session.
+    #[error("there is no session {0}")]
+    Unknown(SessionId),
+    /// The session is in a state in which this is not possible.
+    #[error("session {id} is in state {state}")]
+    State {
+        /// The session.
+        id: SessionId,
+        /// Its state.
+        state: State,
+    },
+    /// The system has no randomness.
+    #[error("cannot get random numbers from the system")]
+    Randomness,
+}
+
+/// What a client gets for its session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fetched {
+    /// The certificate, PEM, without the certificates of its issuers.
+    Certificate(String),
+    /// There is no certificate, or it is not in the ledger yet: the session shows why.
+    Nothing(Box<Session>),
+}
+
+impl Sessions {
+    /// The sessions in this store, whose certificates are kept in this ledger.
+    #[must_use]
+    pub fn new(store: Arc<dyn SessionStore>, ledger: Arc<LedgerFile>, limits: Limits, policy: Policy) -> Self {
+        Sessions { store, ledger, limits: Arc::new(limits), policy: Arc::new(policy) }
+    }
+
+    /// Sets the rules of the queues: room for new sessions, and when a failing task is parked.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn configure(&self) -> Result<(), SessionError> {
+        for state in [State::MakeChallenge, State::TestChallenge, State::Issue, State::Done] {
+            let rules = QueueRules::new().park_after(PARK_AFTER);
+            let is_first = state == State::MakeChallenge;
+            let rules = if is_first { rules.capacity(self.limits.waiting) } else { rules };
+            self.store.configure(&Queue::from(state.as_str()), rules).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a session for a certificate request, PEM or DER. `client` is who asked, such as an IP address.
+    ///
+    /// # Errors
+    /// When the request is malformed or not allowed, there are too many sessions, or the store fails.
+    pub async fn submit(&self, request: &[u8], client: &str) -> Result<SessionId, SessionError> {
+        let request = CertificateRequest::read(request, self.limits.csr)?;
+        self.policy.check(&request)?;
+        let id = SessionId::random().map_err(|_| SessionError::Randomness)?;
+        let record = Session::first_record(&id, &request.to_pem(), client, &request.name_texts(), clock::now());
+        let step = Step::intake().record(record.expecting(Expect::Nothing));
+        let work = Task::new(State::MakeChallenge.as_str().into(), id.subject());
+        self.store.commit(step.put(work).put(expiry(&id, self.limits.make))).await?;
+        Ok(id)
+    }
+
+    /// The session; `None` when there is none, or none any more.
+    ///
+    /// # Errors
+    /// When the store fails, or the record is damaged.
+    pub async fn session(&self, id: &SessionId) -> Result<Option<Session>, SessionError> {
+        let stored = self.store.recorded(&id.subject()).await?;
+        Ok(stored.map(|stored| Session::read(id.clone(), &stored)).transpose()?)
+    }
+
+    /// The active sessions, the oldest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn active(&self) -> Result<Vec<SessionId>, SessionError> {
+        let subjects = self.store.active().await?;
+        Ok(subjects.iter().filter_map(|subject| subject.as_str().parse().ok()).collect())
+    }
+
+    /// Records that the client is ready for the tests of its challenges, all of them or those with these numbers from 1, and
+    /// puts the session on the queue of tests.
+    ///
+    /// # Errors
+    /// When there is no such session, its challenges are not to be tested, or the store fails.
+    pub async fn ready(&self, id: &SessionId, numbers: Option<&[usize]>) -> Result<(), SessionError> {
+        let session = self.session(id).await?.ok_or_else(|| SessionError::Unknown(id.clone()))?;
+        if session.state != State::TestChallenge {
+            return Err(SessionError::State { id: id.clone(), state: session.state });
+        }
+        let mut record = expecting(&session, State::TestChallenge);
+        for (number, challenge) in (1..).zip(&session.challenges) {
+            if numbers.is_none_or(|numbers| numbers.contains(&number)) {
+                let asked = challenge.asked.saturating_add(1);
+                record = record.part(number.to_string(), Fields::from([("asked".into(), asked.to_string().into())]));
+            }
+        }
+        let test = Task::new(State::TestChallenge.as_str().into(), id.subject());
+        self.commit(&session, Step::intake().record(record).put(test)).await
+    }
+
+    /// The certificate of a session, from the ledger: a client never gets a certificate that the ledger may forget. It stays
+    /// there whatever becomes of the session.
+    ///
+    /// # Errors
+    /// When there is no such session, or a store fails.
+    pub async fn fetch(&self, id: &SessionId) -> Result<Fetched, SessionError> {
+        if let Some(certificate) = self.ledger.of_session(id.as_str())?.and_then(|entry| entry.certificate) {
+            return Ok(Fetched::Certificate(pem::certificate(&certificate)));
+        }
+        let session = self.session(id).await?.ok_or_else(|| SessionError::Unknown(id.clone()))?;
+        Ok(Fetched::Nothing(Box::new(session)))
+    }
+
+    /// Takes the thanks of a client that has its certificate. They are advisory: they only free the keys of the session, and
+    /// only if the certificate is in the ledger.
+    ///
+    /// # Errors
+    /// When a store fails.
+    pub async fn thanks(&self, id: &SessionId) -> Result<(), SessionError> {
+        let is_over = self.session(id).await?.is_some_and(|session| session.entered_at.is_some());
+        if is_over && self.ledger.of_session(id.as_str())?.is_some() {
+            self.store.cancel(Which::Subject(&id.subject())).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a session: kills it, or replaces it by another one. Its tasks leave every queue in the same step. A session whose
+    /// certificate is signed is not ended: revoke the certificate instead.
+    ///
+    /// # Errors
+    /// When there is no such session, it is over already, or the store fails.
+    pub async fn end(&self, id: &SessionId, end: End, reason: &str) -> Result<(), SessionError> {
+        let session = self.session(id).await?.ok_or_else(|| SessionError::Unknown(id.clone()))?;
+        if !session.state.is_live() || session.state == State::Done {
+            return Err(SessionError::State { id: id.clone(), state: session.state });
+        }
+        let record = dead(&session, end, reason);
+        self.commit(&session, Step::intake().record(record).put(expiry(id, self.limits.keep))).await
+    }
+
+    /// Commits a step that expects the session to be in its state.
+    async fn commit(&self, session: &Session, step: Step<'_>) -> Result<(), SessionError> {
+        match self.store.commit(step).await {
+            Err(SchedulerError::Unexpected { found, .. }) => match found.and_then(|state| state.parse().ok()) {
+                Some(state) => Err(SessionError::State { id: session.id.clone(), state }),
+                None => Err(SessionError::Unknown(session.id.clone())),
+            },
+            other => Ok(other?),
+        }
+    }
+}
+
+/// The task that ends a session which stays in its state for longer than this.
+pub(crate) fn expiry(id: &SessionId, after: Duration) -> Task {
+    Task::new(EXPIRE.into(), id.subject()).due(Due::After(after))
+}
+
+/// A record that puts the session into another state, if it is still in the one that was read.
+pub(crate) fn expecting(session: &Session, next: State) -> Record {
+    let record = Record::new(subject(session), next.as_str());
+    record.expecting(Expect::State(session.state.as_str().to_owned()))
+}
+
+/// The record of a session that dies.
+pub(crate) fn dead(session: &Session, end: End, reason: &str) -> Record {
+    let record = expecting(session, State::Dead(end)).field("live", fields::from_bool(false));
+    record.field("reason", reason).settled()
+}
+
+fn subject(session: &Session) -> Subject {
+    session.id.subject()
+}

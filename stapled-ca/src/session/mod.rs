@@ -1,0 +1,49 @@
+//! Sessions: the way of a certificate request to its certificate, through makechallenge, testchallenge, issue and done.
+//!
+//! A session is a record in a [store](SessionStore): in a local file, or in Redis. Each state has a [daemon](Daemon) and a queue. The
+//! document `docs/ca.md` has the table of all keys. A [`Sessions`] is what clients and operators use:
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use stapled_ca::session::{Fetched, Limits, Policy, Sessions};
+//! use stapled_ca::LedgerFile;
+//! use stapled_embedded::EmbeddedScheduler;
+//!
+//! # async fn example(csr: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+//! let store = EmbeddedScheduler::open("sessions")?;
+//! let ledger = LedgerFile::open("ledger")?;
+//! let sessions = Sessions::new(Arc::new(store), Arc::new(ledger), Limits::default(), Policy::default());
+//! let id = sessions.submit(csr, "192.0.2.1").await?;
+//! // The client puts its files in place, and says that it is ready.
+//! sessions.ready(&id, None).await?;
+//! if let Fetched::Certificate(pem) = sessions.fetch(&id).await? {
+//!     println!("{pem}");
+//!     sessions.thanks(&id).await?;
+//! }
+//! # Ok(()) }
+//! ```
+
+mod challenge;
+mod contents;
+mod daemon;
+mod fields;
+mod intake;
+mod policy;
+mod probe;
+mod request;
+mod state;
+mod store;
+
+pub use challenge::{Challenge, ChallengeType};
+pub use contents::{NoSessionId, Session, SessionId};
+pub use daemon::{
+    CertificateSettings, Daemon, Done, Expire, Failure, Issue, LEASE, MakeChallenge, TestChallenge, Work, run, work_on,
+};
+pub use fields::Damaged;
+pub use intake::{Fetched, SessionError, Sessions};
+pub use policy::{Limits, Network, NoNetwork, Policy, Refusal};
+pub use probe::{AddressRules, Names, NetworkProber, ProbeError, Prober, SystemNames};
+pub use request::{CertificateRequest, RequestError, RequestKey};
+pub use state::{EXPIRE, End, State, UnknownState};
+pub use store::SessionStore;

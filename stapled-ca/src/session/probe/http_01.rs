@@ -1,0 +1,82 @@
+//! http-01 (RFC 8555, 8.3): a file on the web server of the name.
+
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::header::{HOST, LOCATION, USER_AGENT};
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+
+use super::connect::Connector;
+use super::error::ProbeError;
+use crate::session::challenge::Challenge;
+
+/// How many redirects are followed.
+const REDIRECTS: usize = 10;
+/// The most octets of the file: a key authorization has 66.
+const LONGEST_FILE: usize = 4096;
+
+/// Reads the file, and compares it with the key authorization. White space at its end does not count.
+pub(super) async fn prove(connector: &Connector<'_>, own_port: u16, challenge: &Challenge) -> Result<(), ProbeError> {
+    let path = format!("/.well-known/acme-challenge/{}", challenge.token);
+    let (mut host, mut port, mut path) = (challenge.name.clone(), own_port, path);
+    for _ in 0..=REDIRECTS {
+        let answer = ask(connector, &host, port, &path).await?;
+        if let Some(target) = redirect(&answer, &host)? {
+            // A redirect leads to port 80 unless it names another one; the authority asks its own port for 80.
+            (host, port, path) = (target.0, if target.1 == 80 { own_port } else { target.1 }, target.2);
+            continue;
+        }
+        return judge(answer, challenge).await;
+    }
+    Err(ProbeError::Answer(format!("more than {REDIRECTS} redirects")))
+}
+
+async fn ask(
+    connector: &Connector<'_>,
+    host: &str,
+    port: u16,
+    path: &str,
+) -> Result<Response<hyper::body::Incoming>, ProbeError> {
+    let failed = |error: &dyn std::error::Error| ProbeError::Exchange(format!("{host}: {error}"));
+    let stream = connector.connect(host, port).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
+    // The connection ends with its sender.
+    tokio::spawn(connection);
+    let shown = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let named = if port == 80 { shown } else { format!("{shown}:{port}") };
+    let request = Request::get(path).header(HOST, named).header(USER_AGENT, "stapled-ca").body(Empty::<Bytes>::new());
+    let request = request.map_err(|error| failed(&error))?;
+    sender.send_request(request).await.map_err(|error| failed(&error))
+}
+
+/// The host, port and path of a redirect; `None` for another answer.
+fn redirect<B>(answer: &Response<B>, host: &str) -> Result<Option<(String, u16, String)>, ProbeError> {
+    if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let wrong = |what: &str| ProbeError::Answer(format!("{host} redirects {what}"));
+    let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    let target: Uri = location.and_then(|text| text.parse().ok()).ok_or_else(|| wrong("nowhere"))?;
+    let path = target.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    match (target.scheme_str(), target.host()) {
+        (Some("http"), Some(host)) => {
+            let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+            Ok(Some((bare, target.port_u16().unwrap_or(80), path)))
+        }
+        (None, None) if path.starts_with('/') => Ok(Some((host.to_owned(), 80, path))),
+        _ => Err(wrong("to something else than http")),
+    }
+}
+
+async fn judge(answer: Response<hyper::body::Incoming>, challenge: &Challenge) -> Result<(), ProbeError> {
+    if answer.status() != StatusCode::OK {
+        return Err(ProbeError::Answer(format!("the answer has status {}", answer.status().as_u16())));
+    }
+    let body = Limited::new(answer.into_body(), LONGEST_FILE).collect().await;
+    let body = body.map_err(|error| ProbeError::Exchange(error.to_string()))?.to_bytes();
+    if body.trim_ascii_end() != challenge.authorization.as_bytes() {
+        return Err(ProbeError::Answer("the file has other contents than the key authorization".to_owned()));
+    }
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! Tests of challenges: the authority asks the host that a name leads to.
+
+mod address;
+mod connect;
+mod error;
+mod http_01;
+mod prober;
+mod tls_alpn_01;
+
+pub use address::{AddressRules, Names, SystemNames};
+pub use error::ProbeError;
+pub use prober::{NetworkProber, Prober};

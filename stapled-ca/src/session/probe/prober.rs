@@ -1,0 +1,57 @@
+//! What tests challenges.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::address::{AddressRules, Names, SystemNames};
+use super::connect::Connector;
+use super::error::ProbeError;
+use super::{http_01, tls_alpn_01};
+use crate::session::challenge::{Challenge, ChallengeType};
+
+/// Tests challenges.
+#[async_trait]
+pub trait Prober: Send + Sync + fmt::Debug {
+    /// Tests one challenge.
+    async fn prove(&self, challenge: &Challenge) -> Result<(), ProbeError>;
+}
+
+/// The settings of tests over the network.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct NetworkProber {
+    /// The addresses of names.
+    pub names: Box<dyn Names>,
+    /// Which addresses are asked.
+    pub rules: AddressRules,
+    /// The port of http-01.
+    pub http_port: u16,
+    /// The port of tls-alpn-01.
+    pub tls_port: u16,
+    /// How long one test may take.
+    pub within: Duration,
+}
+
+impl Default for NetworkProber {
+    fn default() -> Self {
+        let (names, rules) = (Box::new(SystemNames), AddressRules::default());
+        NetworkProber { names, rules, http_port: 80, tls_port: 443, within: Duration::from_secs(10) }
+    }
+}
+
+#[async_trait]
+impl Prober for NetworkProber {
+    async fn prove(&self, challenge: &Challenge) -> Result<(), ProbeError> {
+        let connector = Connector { names: &*self.names, rules: &self.rules };
+        let test = async {
+            match challenge.kind {
+                ChallengeType::Http01 => http_01::prove(&connector, self.http_port, challenge).await,
+                ChallengeType::TlsAlpn01 => tls_alpn_01::prove(&connector, self.tls_port, challenge).await,
+            }
+        };
+        let timed_out = |_| ProbeError::TimedOut { within: self.within };
+        tokio::time::timeout(self.within, test).await.map_err(timed_out)?
+    }
+}

@@ -1,0 +1,10 @@
+//! Sessions and their daemons, on each store.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod crashes;
+mod lives;
+mod nine_ways;
+mod probes;
+mod redis_keys;
+mod world;
