@@ -136,7 +136,7 @@ impl RedisScheduler {
         queue: Queue,
     ) -> Result<Option<Recovered>, RedisError> {
         let is_put = recovery == Recovery::DryRun || self.restore(&subject, &state, &queue).await?;
-        Ok(is_put.then(|| Recovered { queue, subject, state: Some(state) }))
+        Ok(is_put.then_some(Recovered { queue, subject, state: Some(state) }))
     }
 
     /// Every subject on record that has no task, with its state.

@@ -330,7 +330,6 @@ local function record(one)
     local subject, state = one.subject, one.state
     local before = state_of(subject)
     if one.settles then
-        for _, queue in ipairs(redis.call('SMEMBERS', key('queues_of', subject))) do cancel(queue, subject) end
         remove_active(subject)
     elseif not before then
         add_active(subject)
@@ -520,13 +519,17 @@ function procedures.commit()
         end
     end
 
-    for _, one in ipairs(records) do
-        if one.has_state then record(one) else forget(one.subject) end
-    end
     if release then
         local again, before = last[pair(release.queue, release.subject)], task_of(release.queue, release.subject)
         count_in(release.queue, 'committed', 1)
         if again and tonumber(puts[again][6]) > before.attempt then count_in(release.queue, 'failed', 1) end
+    end
+    -- A record that settles the subject of the lease cancels its task.
+    for _, one in ipairs(records) do
+        if one.settles then
+            for _, queue in ipairs(redis.call('SMEMBERS', key('queues_of', one.subject))) do cancel(queue, one.subject) end
+        end
+        if one.has_state then record(one) else forget(one.subject) end
     end
     local overtaken = release and finish(release.queue, release.subject) and pair(release.queue, release.subject)
     for i, one in ipairs(puts) do

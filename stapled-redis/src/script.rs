@@ -18,7 +18,8 @@ pub(crate) struct Call<'a> {
 }
 
 impl Script {
-    pub(crate) fn new(code: String) -> Self {
+    pub(crate) fn new(code: impl Into<String>) -> Self {
+        let code = code.into();
         let hash = redis::Script::new(&code).get_hash().to_owned();
         Script { code, hash }
     }
