@@ -14,11 +14,13 @@ use crate::issued::Issued;
 use crate::key::Key;
 use crate::key_type::KeyType;
 use crate::ledger::{Kind, Ledger, Reason, Record, Status};
+use crate::ledger_file::LedgerFile;
 use crate::ocsp::{CertId, Signer};
+use crate::old_ledger;
 use crate::pem;
 use crate::profile::Profile;
 use crate::serial::Serial;
-use crate::store::{self, DirectoryLedger, StoreError};
+use crate::store::{self, StoreError};
 
 /// A certificate authority. Clones share one state: a certificate that one clone issues or revokes is known to all.
 ///
@@ -45,11 +47,13 @@ struct Inner {
     name: String,
     not_after: i64,
     ledger: Arc<dyn Ledger>,
+    ledger_file: Option<Arc<LedgerFile>>,
     directory: Option<PathBuf>,
 }
 
 impl Authority {
-    /// Opens the authority in `directory` (see [`crate::store`]).
+    /// Opens the authority in `directory` (see [`crate::store`]). Records of an earlier version, which kept them in
+    /// `DIR/issued`, are entered into the ledger.
     ///
     /// # Errors
     /// When the directory has no authority, or its key and certificate do not belong together.
@@ -60,8 +64,8 @@ impl Authority {
         let key = read_key(&key_path)?;
         let chain_path = directory.join(store::CHAIN);
         let above = if chain_path.exists() { pem::certificates(&store::read(&chain_path)?) } else { Vec::new() };
-        let ledger = Arc::new(DirectoryLedger::open(directory.join(store::ISSUED))?);
-        let authority = Self::assemble(Arc::new(key), certificate, above, ledger, Some(directory.to_owned()))?;
+        let ledger = Place::Directory(directory.to_owned(), Arc::new(old_ledger::open(directory)?));
+        let authority = Self::assemble(Arc::new(key), certificate, above, ledger)?;
         if authority.inner.identity.public_key != authority.inner.key.public_key() {
             return Err(AuthorityError::NotAPair { path: key_path });
         }
@@ -193,6 +197,12 @@ impl Authority {
         self.inner.directory.as_deref()
     }
 
+    /// The ledger of an authority in a directory; `None` when the authority is in memory only.
+    #[must_use]
+    pub fn ledger_file(&self) -> Option<&Arc<LedgerFile>> {
+        self.inner.ledger_file.as_ref()
+    }
+
     /// Signs the certificate of this profile for the key of a certificate request (SubjectPublicKeyInfo, DER). The ledger of
     /// the authority does not record it. The contents depend on the profile alone: a profile with its serial number and times
     /// gives the same certificate again.
@@ -211,7 +221,7 @@ impl Authority {
         let issuer = rcgen::Issuer::from_ca_cert_der(&self.certificate().into(), &*self.inner.key)?;
         let draft = issue::Draft::new(profile, clock::now(), subject)?;
         let der = draft.signed_by(&issuer)?;
-        self.inner.ledger.add(draft.record(kind))?;
+        self.inner.ledger.add(draft.record(kind), &der)?;
         let mut chain = vec![self.certificate().to_vec()];
         // Without the root: a client has it, or does not trust it.
         chain.extend(self.inner.above.split_last().map_or(&[][..], |(_, below)| below).iter().cloned());
@@ -223,15 +233,26 @@ impl Authority {
         key: Arc<Key>,
         certificate: Vec<u8>,
         above: Vec<Vec<u8>>,
-        ledger: Arc<dyn Ledger>,
-        directory: Option<PathBuf>,
+        place: Place,
     ) -> Result<Self, AuthorityError> {
         let identity = IssuerIdentity::from_certificate(&certificate).ok_or(AuthorityError::Unreadable)?;
         let not_after = issue::not_after(&certificate).ok_or(AuthorityError::Unreadable)?;
         let name = display_name(&certificate).ok_or(AuthorityError::Unreadable)?;
-        let inner = Inner { key, certificate, above, identity, name, not_after, ledger, directory };
+        let (ledger, ledger_file, directory): (Arc<dyn Ledger>, _, _) = match place {
+            Place::Memory(ledger) => (ledger, None, None),
+            Place::Directory(directory, file) => (Arc::<LedgerFile>::clone(&file), Some(file), Some(directory)),
+        };
+        let inner = Inner { key, certificate, above, identity, name, not_after, ledger, ledger_file, directory };
         Ok(Self { inner: Arc::new(inner) })
     }
+}
+
+/// Where an authority is.
+pub(crate) enum Place {
+    /// In memory, with this ledger.
+    Memory(Arc<dyn Ledger>),
+    /// In a directory, with its ledger.
+    Directory(PathBuf, Arc<LedgerFile>),
 }
 
 /// The delegated responder in an authority's directory.

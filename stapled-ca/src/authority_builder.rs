@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::authority::Authority;
+use crate::authority::{Authority, Place};
 use crate::clock;
 use crate::error::AuthorityError;
 use crate::issue::{self, Subject};
@@ -98,7 +98,7 @@ impl AuthorityBuilder {
     pub fn create(self) -> Result<Authority, AuthorityError> {
         let (key, certificate, above) = self.certify()?;
         let ledger = self.ledger.unwrap_or_else(|| Arc::new(MemoryLedger::default()));
-        Authority::assemble(key, certificate, above, ledger, None)
+        Authority::assemble(key, certificate, above, Place::Memory(ledger))
     }
 
     /// Makes the authority in a directory, and creates the directory if necessary.

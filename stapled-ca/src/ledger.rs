@@ -88,11 +88,11 @@ pub struct Record {
 /// The records of an authority. All threads share them, and other processes too if the ledger is outside of the
 /// process.
 pub trait Ledger: Send + Sync + fmt::Debug {
-    /// Adds a record.
+    /// Adds the record of a certificate (DER). A ledger may keep the certificate, too.
     ///
     /// # Errors
     /// When the serial number is taken, or the ledger cannot be written.
-    fn add(&self, record: Record) -> Result<(), StoreError>;
+    fn add(&self, record: Record, certificate: &[u8]) -> Result<(), StoreError>;
 
     /// Changes the status of a certificate, and returns the changed record.
     ///
@@ -112,46 +112,125 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// # Errors
     /// When the ledger cannot be read.
     fn records(&self) -> Result<Vec<Record>, StoreError>;
+
+    /// At most `most` records of certificates that were added, revoked or reinstated after a position of the ledger, with their
+    /// present status. The first position is 0. A certificate that changed twice may occur twice.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    fn changes(&self, position: usize, most: usize) -> Result<Changes, StoreError>;
+
+    /// Gives the next certificate revocation list a number, higher than all before, also after a restart and in other
+    /// processes. The result has the records of the certificates that the list has to name. A list with a higher number never
+    /// knows less. An expired certificate is named until a list has named it after its end (RFC 5280, 3.3).
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    fn number_crl(&self, this_update: i64) -> Result<(u64, Vec<Record>), StoreError>;
+}
+
+/// Records that changed after a position of a ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// The records, in the order of their changes.
+    pub records: Vec<Record>,
+    /// The position after them.
+    pub position: usize,
+}
+
+impl Changes {
+    /// The changes in a list of all that changed.
+    pub(crate) fn of(all: &[Serial], position: usize, most: usize, record: impl Fn(&Serial) -> Option<Record>) -> Self {
+        let position = position.min(all.len());
+        let end = position.saturating_add(most).min(all.len());
+        let records = all.get(position..end).unwrap_or_default().iter().filter_map(record).collect();
+        Changes { records, position: end }
+    }
+}
+
+/// The certificate revocation list that was numbered last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LastCrl {
+    pub(crate) number: u64,
+    pub(crate) this_update: i64,
+}
+
+impl LastCrl {
+    /// The records that the next list has to name.
+    pub(crate) fn entries_of_next<'a>(self, records: impl Iterator<Item = &'a Record>) -> Vec<Record> {
+        let is_named = |record: &&Record| match record.status {
+            Status::Good => false,
+            // What ended before the last list was named by it, unless it was revoked later.
+            Status::Revoked { at, .. } => record.not_after.max(at) >= self.this_update,
+        };
+        records.filter(is_named).cloned().collect()
+    }
 }
 
 /// A ledger in memory.
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
-    records: Mutex<BTreeMap<Serial, Record>>,
+    contents: Mutex<Contents>,
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    records: BTreeMap<Serial, Record>,
+    /// The certificates that were added, revoked or reinstated, in order.
+    changes: Vec<Serial>,
+    last_crl: LastCrl,
 }
 
 impl MemoryLedger {
-    fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<Serial, Record>) -> T) -> T {
-        // No code under this lock can panic halfway through a change, so a poisoned map is consistent.
-        act(&mut self.records.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, act: impl FnOnce(&mut Contents) -> T) -> T {
+        // No code under this lock can panic halfway through a change, so poisoned contents are consistent.
+        act(&mut self.contents.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Ledger for MemoryLedger {
-    fn add(&self, record: Record) -> Result<(), StoreError> {
-        self.with(|records| {
-            if records.contains_key(&record.serial) {
+    fn add(&self, record: Record, _certificate: &[u8]) -> Result<(), StoreError> {
+        self.with(|contents| {
+            if contents.records.contains_key(&record.serial) {
                 return Err(StoreError::SerialTaken { serial: record.serial });
             }
-            records.insert(record.serial.clone(), record);
+            contents.changes.push(record.serial.clone());
+            contents.records.insert(record.serial.clone(), record);
             Ok(())
         })
     }
 
     fn set_status(&self, serial: &Serial, status: Status) -> Result<Record, StoreError> {
-        self.with(|records| {
-            let record = records.get_mut(serial).ok_or_else(|| StoreError::NeverIssued { serial: serial.clone() })?;
+        self.with(|contents| {
+            let record = contents.records.get_mut(serial);
+            let record = record.ok_or_else(|| StoreError::NeverIssued { serial: serial.clone() })?;
             record.status = status;
+            contents.changes.push(serial.clone());
             Ok(record.clone())
         })
     }
 
     fn status(&self, serial: &Serial) -> Result<Option<Status>, StoreError> {
-        Ok(self.with(|records| records.get(serial).map(|record| record.status)))
+        Ok(self.with(|contents| contents.records.get(serial).map(|record| record.status)))
     }
 
     fn records(&self) -> Result<Vec<Record>, StoreError> {
-        Ok(self.with(|records| records.values().cloned().collect()))
+        Ok(self.with(|contents| contents.records.values().cloned().collect()))
+    }
+
+    fn changes(&self, position: usize, most: usize) -> Result<Changes, StoreError> {
+        Ok(self.with(|Contents { records, changes, .. }| {
+            Changes::of(changes, position, most, |serial| records.get(serial).cloned())
+        }))
+    }
+
+    fn number_crl(&self, this_update: i64) -> Result<(u64, Vec<Record>), StoreError> {
+        Ok(self.with(|contents| {
+            let revoked = contents.last_crl.entries_of_next(contents.records.values());
+            let number = contents.last_crl.number + 1;
+            contents.last_crl = LastCrl { number, this_update };
+            (number, revoked)
+        }))
     }
 }
 

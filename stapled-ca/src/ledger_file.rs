@@ -13,23 +13,26 @@
 //! ledger never forgets a certificate or a revocation silently. No entry is ever removed, so a serial number is never used
 //! again.
 //!
-//! Several processes may use one file. Each change takes a lock on the file, reads what the others added, and appends.
+//! Several processes may use one file. Each change takes a lock on the file, reads what the others added, and appends. A
+//! question about a status takes no lock: it looks whether the file has grown, and reads what was added unless a process is
+//! just adding more. So no question waits for a disk, or for a process that stands still with the lock.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::hash::HashAlgorithm;
 use crate::hex;
-use crate::ledger::{Ledger, Record, Status, StoreError};
+use crate::ledger::{Changes, LastCrl, Ledger, Record, Status, StoreError};
 use crate::serial::Serial;
 use crate::store;
 
@@ -37,12 +40,17 @@ use crate::store;
 const VERSION: &str = "1 ";
 /// The number of octets of a checksum.
 const CHECKSUM: usize = 16;
+/// The number of octets that are read at once. A longer line takes several reads.
+const BLOCK: usize = if cfg!(test) { 64 } else { 1 << 20 };
 
 /// The ledger of issued certificates in one append-only file.
 #[derive(Debug)]
 pub struct LedgerFile {
     path: PathBuf,
-    inner: Mutex<Inner>,
+    file: File,
+    /// Held by the one thread of this process that may have the lock on the file.
+    writer: Mutex<Writer>,
+    index: RwLock<Index>,
 }
 
 /// Whether a certificate is new in the ledger.
@@ -89,11 +97,22 @@ enum Line {
         serial: Serial,
         at: i64,
     },
+    /// The number of a certificate revocation list and its thisUpdate.
+    Crl {
+        number: u64,
+        at: i64,
+    },
 }
 
-#[derive(Debug)]
-struct Inner {
-    file: File,
+#[derive(Debug, Default)]
+struct Writer {
+    /// Whether a write failed: what is on disk is unknown until the file is opened again.
+    is_broken: bool,
+}
+
+/// What is in memory of the file. Only the holder of [`Writer`] changes it, and never while it waits for the disk.
+#[derive(Debug, Default)]
+struct Index {
     /// The end of the last line that was read.
     end: u64,
     lines: usize,
@@ -101,8 +120,9 @@ struct Inner {
     checksum: Vec<u8>,
     held: BTreeMap<Serial, Held>,
     sessions: HashMap<String, Serial>,
-    /// Whether a write failed: what is on disk is unknown until the file is opened again.
-    is_broken: bool,
+    /// The certificates that were entered, revoked or reinstated, in order.
+    changes: Vec<Serial>,
+    last_crl: LastCrl,
 }
 
 /// What is in memory of a certificate. The certificate itself stays in the file.
@@ -129,10 +149,8 @@ impl LedgerFile {
         if is_new {
             store::sync_directory(&path).map_err(failed)?;
         }
-        let (checksum, held, sessions) = (Vec::new(), BTreeMap::new(), HashMap::new());
-        let inner = Inner { file, end: 0, lines: 0, checksum, held, sessions, is_broken: false };
-        let ledger = LedgerFile { path, inner: Mutex::new(inner) };
-        ledger.locked(FlockOperation::LockExclusive, |inner, path| inner.catch_up(path, Tail::Cut))?;
+        let ledger = LedgerFile { path, file, writer: Mutex::default(), index: RwLock::default() };
+        ledger.locked(FlockOperation::LockExclusive, |_| ledger.catch_up(Tail::Cut))?;
         Ok(ledger)
     }
 
@@ -142,13 +160,28 @@ impl LedgerFile {
     /// # Errors
     /// When the serial number is taken, or the file cannot be written.
     pub fn enter(&self, record: Record, session: &str, certificate: &[u8]) -> Result<Entered, StoreError> {
-        self.change(|inner| {
-            if let Some(serial) = inner.sessions.get(session) {
-                return Ok((None, Entered::Before(serial.clone())));
+        self.change(|index| {
+            if let Some(serial) = index.sessions.get(session) {
+                return Ok((Vec::new(), Entered::Before(serial.clone())));
             }
-            inner.check_new(&record.serial)?;
+            index.check_new(&record.serial)?;
             let certificate = Some(STANDARD.encode(certificate));
-            Ok((Some(Line::Issued { record, session: Some(session.to_owned()), certificate }), Entered::Now))
+            Ok((vec![Line::Issued { record, session: Some(session.to_owned()), certificate }], Entered::Now))
+        })
+    }
+
+    /// Enters these records without certificates, in one write. A record that is entered already only sets its status.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn take_over(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        self.change(|index| {
+            let line = |record: Record| match index.held.get(&record.serial) {
+                None => Some(Line::Issued { record, session: None, certificate: None }),
+                Some(held) if held.record.status == record.status => None,
+                Some(_) => Some(Line::Status { serial: record.serial, status: record.status }),
+            };
+            Ok((records.into_iter().filter_map(line).collect(), ()))
         })
     }
 
@@ -157,12 +190,27 @@ impl LedgerFile {
     /// # Errors
     /// When the file cannot be written.
     pub fn seen(&self, serial: &Serial, at: i64) -> Result<(), StoreError> {
-        let is_new = |inner: &Inner| inner.held.get(serial).is_some_and(|held| held.seen.is_none());
+        self.seen_all(&[(serial.clone(), at)])
+    }
+
+    /// Like [`LedgerFile::seen`] for several certificates with their times, in one write.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn seen_all(&self, questions: &[(Serial, i64)]) -> Result<(), StoreError> {
         // Most questions are not the first ones, and take no lock.
-        if !is_new(&*self.current()?) {
+        if !questions.iter().any(|(serial, _)| self.is_unseen(serial)) {
             return Ok(());
         }
-        self.change(|inner| Ok((is_new(inner).then(|| Line::Seen { serial: serial.clone(), at }), ())))
+        self.change(|index| {
+            let new = questions.iter().filter(|(serial, _)| index.is_unseen(serial));
+            Ok((new.map(|(serial, at)| Line::Seen { serial: serial.clone(), at: *at }).collect(), ()))
+        })
+    }
+
+    /// Whether the certificate is in the ledger and its status was never asked for, as far as this process has read.
+    pub(crate) fn is_unseen(&self, serial: &Serial) -> bool {
+        self.index().is_unseen(serial)
     }
 
     /// The certificate of a session.
@@ -170,8 +218,8 @@ impl LedgerFile {
     /// # Errors
     /// When the file cannot be read.
     pub fn of_session(&self, session: &str) -> Result<Option<LedgerEntry>, StoreError> {
-        let inner = self.current()?;
-        inner.sessions.get(session).map(|serial| self.read(&inner, serial)).transpose().map(Option::flatten)
+        let index = self.current()?;
+        index.sessions.get(session).map(|serial| self.read(&index, serial)).transpose().map(Option::flatten)
     }
 
     /// The certificate with this serial number.
@@ -179,43 +227,70 @@ impl LedgerFile {
     /// # Errors
     /// When the file cannot be read.
     pub fn entry(&self, serial: &Serial) -> Result<Option<LedgerEntry>, StoreError> {
-        let inner = self.current()?;
-        self.read(&inner, serial)
+        let index = self.current()?;
+        self.read(&index, serial)
     }
 
-    fn read(&self, inner: &Inner, serial: &Serial) -> Result<Option<LedgerEntry>, StoreError> {
-        let Some(held) = inner.held.get(serial) else { return Ok(None) };
+    fn read(&self, index: &Index, serial: &Serial) -> Result<Option<LedgerEntry>, StoreError> {
+        let Some(held) = index.held.get(serial) else { return Ok(None) };
         let mut bytes = vec![0; held.place.1];
-        let failed = |source| StoreError::Read { path: self.path.clone(), source };
-        inner.file.read_exact_at(&mut bytes, held.place.0).map_err(failed)?;
+        self.file.read_exact_at(&mut bytes, held.place.0).map_err(|source| self.unreadable(source))?;
         let certificate = match json_of(&bytes).and_then(|json| serde_json::from_slice(json).ok()) {
             Some(Line::Issued { certificate, .. }) => certificate.and_then(|text| STANDARD.decode(text).ok()),
-            _ => return Err(StoreError::Read { path: self.path.clone(), source: io::ErrorKind::InvalidData.into() }),
+            _ => return Err(self.unreadable(io::ErrorKind::InvalidData.into())),
         };
         let (record, session) = (held.record.clone(), held.session.clone());
         Ok(Some(LedgerEntry { record, session, certificate, seen: held.seen }))
     }
 
-    /// The index with what other processes added.
-    fn current(&self) -> Result<MutexGuard<'_, Inner>, StoreError> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let length =
-            inner.file.metadata().map_err(|source| StoreError::Read { path: self.path.clone(), source })?.len();
-        if length == inner.end {
-            return Ok(inner);
+    /// The index with all that other processes added.
+    fn current(&self) -> Result<RwLockReadGuard<'_, Index>, StoreError> {
+        if self.has_grown()? {
+            self.locked(FlockOperation::LockShared, |_| self.catch_up(Tail::Leave))?;
         }
-        drop(inner);
-        self.locked(FlockOperation::LockShared, |inner, path| inner.catch_up(path, Tail::Leave))?;
-        Ok(self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+        Ok(self.index())
     }
 
-    /// Appends the line that `act` returns, and waits until it is on disk.
-    fn change<T>(&self, act: impl FnOnce(&Inner) -> Result<(Option<Line>, T), StoreError>) -> Result<T, StoreError> {
-        self.locked(FlockOperation::LockExclusive, |inner, path| {
-            inner.catch_up(path, Tail::Cut)?;
-            let (line, result) = act(inner)?;
-            if let Some(line) = line {
-                inner.append(path, line)?;
+    /// The index with what other processes added, without what they are adding now.
+    fn recent(&self) -> Result<RwLockReadGuard<'_, Index>, StoreError> {
+        if self.has_grown()? {
+            let writer = match self.writer.try_lock() {
+                Ok(writer) => Some(writer),
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
+            };
+            if let Some(writer) = writer {
+                match flock(&self.file, FlockOperation::NonBlockingLockShared) {
+                    Ok(()) => self.unlocked(writer, |_| self.catch_up(Tail::Leave))?,
+                    Err(Errno::WOULDBLOCK) => {}
+                    Err(error) => return Err(self.unreadable(error.into())),
+                }
+            }
+        }
+        Ok(self.index())
+    }
+
+    /// Whether the file has more than this process has read.
+    fn has_grown(&self) -> Result<bool, StoreError> {
+        let length = self.file.metadata().map_err(|source| self.unreadable(source))?.len();
+        Ok(length != self.index().end)
+    }
+
+    fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends the lines that `act` returns, and waits until they are on disk.
+    fn change<T>(&self, act: impl FnOnce(&Index) -> Result<(Vec<Line>, T), StoreError>) -> Result<T, StoreError> {
+        self.locked(FlockOperation::LockExclusive, |writer| {
+            self.catch_up(Tail::Cut)?;
+            let (lines, result) = act(&self.index())?;
+            if !lines.is_empty() {
+                self.append(writer, lines)?;
             }
             Ok(result)
         })
@@ -225,14 +300,104 @@ impl LedgerFile {
     fn locked<T>(
         &self,
         lock: FlockOperation,
-        act: impl FnOnce(&mut Inner, &Path) -> Result<T, StoreError>,
+        act: impl FnOnce(&mut Writer) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = |error: rustix::io::Errno| StoreError::Write { path: self.path.clone(), source: error.into() };
-        flock(&inner.file, lock).map_err(failed)?;
-        let result = act(&mut inner, &self.path);
-        flock(&inner.file, FlockOperation::Unlock).map_err(failed)?;
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        flock(&self.file, lock).map_err(|error| self.unwritable(error.into()))?;
+        self.unlocked(writer, act)
+    }
+
+    /// Runs `act` and gives the lock on the file back.
+    fn unlocked<T>(
+        &self,
+        mut writer: MutexGuard<'_, Writer>,
+        act: impl FnOnce(&mut Writer) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let result = act(&mut writer);
+        flock(&self.file, FlockOperation::Unlock).map_err(|error| self.unwritable(error.into()))?;
         result
+    }
+
+    /// Reads the lines that this process has not read yet. The caller has a lock on the file.
+    fn catch_up(&self, tail: Tail) -> Result<(), StoreError> {
+        let length = self.file.metadata().map_err(|source| self.unreadable(source))?.len();
+        let (mut end, mut checksum) = {
+            let index = self.index();
+            (index.end, index.checksum.clone())
+        };
+        if length < end {
+            return Err(self.damaged());
+        }
+        let mut block = BLOCK;
+        while end < length {
+            let most = usize::try_from(length - end).unwrap_or(usize::MAX).min(block);
+            let mut bytes = vec![0; most];
+            self.file.read_exact_at(&mut bytes, end).map_err(|source| self.unreadable(source))?;
+            let mut read = Vec::new();
+            let mut intact = true;
+            for line in bytes.split_inclusive(|octet| *octet == b'\n') {
+                // After a loss of power, octets that were not written are zero.
+                if line.last() != Some(&b'\n') || line.contains(&0) {
+                    break;
+                }
+                let Some((entry, next)) = decode(line, &checksum) else {
+                    intact = false;
+                    break;
+                };
+                checksum.clone_from(&next);
+                end += line.len() as u64;
+                read.push((entry, line.len(), next));
+            }
+            let is_stuck = read.is_empty();
+            self.index_mut().apply(read);
+            if !intact {
+                return Err(self.damaged());
+            }
+            match is_stuck {
+                // The rest of the file is no line.
+                true if end + most as u64 == length => break,
+                true => block = block.saturating_mul(2),
+                false => block = BLOCK,
+            }
+        }
+        if end < length && tail == Tail::Cut {
+            self.file.set_len(end).and_then(|()| self.file.sync_data()).map_err(|source| self.unwritable(source))?;
+        }
+        Ok(())
+    }
+
+    fn append(&self, writer: &mut Writer, lines: Vec<Line>) -> Result<(), StoreError> {
+        if writer.is_broken {
+            return Err(self.unwritable(io::Error::other("an earlier write failed; start the program again")));
+        }
+        let mut checksum = self.index().checksum.clone();
+        let (mut bytes, mut written) = (Vec::new(), Vec::with_capacity(lines.len()));
+        for line in lines {
+            let (encoded, next) =
+                encode(&line, &checksum).map_err(|source| StoreError::Broken { path: self.path.clone(), source })?;
+            checksum.clone_from(&next);
+            bytes.extend_from_slice(&encoded);
+            written.push((line, encoded.len(), next));
+        }
+        let outcome = io::Write::write_all(&mut &self.file, &bytes).and_then(|()| self.file.sync_data());
+        if let Err(source) = outcome {
+            writer.is_broken = true;
+            return Err(self.unwritable(source));
+        }
+        self.index_mut().apply(written);
+        Ok(())
+    }
+
+    fn damaged(&self) -> StoreError {
+        StoreError::Damaged { path: self.path.clone(), line: self.index().lines + 1 }
+    }
+
+    fn unreadable(&self, source: io::Error) -> StoreError {
+        StoreError::Read { path: self.path.clone(), source }
+    }
+
+    fn unwritable(&self, source: io::Error) -> StoreError {
+        StoreError::Write { path: self.path.clone(), source }
     }
 }
 
@@ -244,70 +409,36 @@ enum Tail {
     Leave,
 }
 
-impl Inner {
-    /// Reads the lines that this process has not read yet.
-    fn catch_up(&mut self, path: &Path, tail: Tail) -> Result<(), StoreError> {
-        let failed = |source| StoreError::Read { path: path.to_owned(), source };
-        let length = self.file.metadata().map_err(failed)?.len();
-        if length < self.end {
-            return Err(self.damaged(path));
-        }
-        let mut bytes = vec![0; usize::try_from(length - self.end).unwrap_or(usize::MAX)];
-        self.file.read_exact_at(&mut bytes, self.end).map_err(failed)?;
-        for line in bytes.split_inclusive(|octet| *octet == b'\n') {
-            // After a loss of power, octets that were not written are zero.
-            if line.last() != Some(&b'\n') || line.contains(&0) {
-                break;
-            }
-            let (entry, checksum) = decode(line, &self.checksum).ok_or_else(|| self.damaged(path))?;
-            self.apply(entry, line.len(), checksum);
-        }
-        if self.end < length && tail == Tail::Cut {
-            let cut = self.file.set_len(self.end).and_then(|()| self.file.sync_data());
-            cut.map_err(|source| StoreError::Write { path: path.to_owned(), source })?;
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, path: &Path, line: Line) -> Result<(), StoreError> {
-        if self.is_broken {
-            let source = io::Error::other("an earlier write failed; start the program again");
-            return Err(StoreError::Write { path: path.to_owned(), source });
-        }
-        let (bytes, checksum) =
-            encode(&line, &self.checksum).map_err(|source| StoreError::Broken { path: path.to_owned(), source })?;
-        let written = io::Write::write_all(&mut &self.file, &bytes).and_then(|()| self.file.sync_data());
-        if let Err(source) = written {
-            self.is_broken = true;
-            return Err(StoreError::Write { path: path.to_owned(), source });
-        }
-        self.apply(line, bytes.len(), checksum);
-        Ok(())
-    }
-
-    fn apply(&mut self, line: Line, length: usize, checksum: Vec<u8>) {
-        match line {
-            Line::Issued { record, session, .. } => {
-                if let Some(session) = &session {
-                    self.sessions.insert(session.clone(), record.serial.clone());
+impl Index {
+    /// Adds lines with their lengths and checksums.
+    fn apply(&mut self, lines: Vec<(Line, usize, Vec<u8>)>) {
+        for (line, length, checksum) in lines {
+            match line {
+                Line::Issued { record, session, .. } => {
+                    if let Some(session) = &session {
+                        self.sessions.insert(session.clone(), record.serial.clone());
+                    }
+                    let place = (self.end, length);
+                    self.changes.push(record.serial.clone());
+                    self.held.insert(record.serial.clone(), Held { record, session, seen: None, place });
                 }
-                let place = (self.end, length);
-                self.held.insert(record.serial.clone(), Held { record, session, seen: None, place });
-            }
-            Line::Status { serial, status } => {
-                if let Some(held) = self.held.get_mut(&serial) {
-                    held.record.status = status;
+                Line::Status { serial, status } => {
+                    if let Some(held) = self.held.get_mut(&serial) {
+                        held.record.status = status;
+                        self.changes.push(serial);
+                    }
                 }
-            }
-            Line::Seen { serial, at } => {
-                if let Some(held) = self.held.get_mut(&serial) {
-                    held.seen = Some(at);
+                Line::Seen { serial, at } => {
+                    if let Some(held) = self.held.get_mut(&serial) {
+                        held.seen = Some(at);
+                    }
                 }
+                Line::Crl { number, at } => self.last_crl = LastCrl { number, this_update: at },
             }
+            self.end += length as u64;
+            self.lines += 1;
+            self.checksum = checksum;
         }
-        self.end += length as u64;
-        self.lines += 1;
-        self.checksum = checksum;
     }
 
     fn check_new(&self, serial: &Serial) -> Result<(), StoreError> {
@@ -317,8 +448,8 @@ impl Inner {
         Ok(())
     }
 
-    fn damaged(&self, path: &Path) -> StoreError {
-        StoreError::Damaged { path: path.to_owned(), line: self.lines + 1 }
+    fn is_unseen(&self, serial: &Serial) -> bool {
+        self.held.get(serial).is_some_and(|held| held.seen.is_none())
     }
 }
 
@@ -355,27 +486,41 @@ fn checksum(previous: &[u8], json: &[u8]) -> Vec<u8> {
 }
 
 impl Ledger for LedgerFile {
-    fn add(&self, record: Record) -> Result<(), StoreError> {
-        self.change(|inner| {
-            inner.check_new(&record.serial)?;
-            Ok((Some(Line::Issued { record, session: None, certificate: None }), ()))
+    fn add(&self, record: Record, certificate: &[u8]) -> Result<(), StoreError> {
+        let certificate = Some(STANDARD.encode(certificate));
+        self.change(|index| {
+            index.check_new(&record.serial)?;
+            Ok((vec![Line::Issued { record, session: None, certificate }], ()))
         })
     }
 
     fn set_status(&self, serial: &Serial, status: Status) -> Result<Record, StoreError> {
-        self.change(|inner| {
-            let held = inner.held.get(serial).ok_or_else(|| StoreError::NeverIssued { serial: serial.clone() })?;
+        self.change(|index| {
+            let held = index.held.get(serial).ok_or_else(|| StoreError::NeverIssued { serial: serial.clone() })?;
             let record = Record { status, ..held.record.clone() };
-            Ok((Some(Line::Status { serial: serial.clone(), status }), record))
+            Ok((vec![Line::Status { serial: serial.clone(), status }], record))
         })
     }
 
     fn status(&self, serial: &Serial) -> Result<Option<Status>, StoreError> {
-        Ok(self.current()?.held.get(serial).map(|held| held.record.status))
+        Ok(self.recent()?.held.get(serial).map(|held| held.record.status))
     }
 
     fn records(&self) -> Result<Vec<Record>, StoreError> {
         Ok(self.current()?.held.values().map(|held| held.record.clone()).collect())
+    }
+
+    fn changes(&self, position: usize, most: usize) -> Result<Changes, StoreError> {
+        let index = self.current()?;
+        Ok(Changes::of(&index.changes, position, most, |serial| index.held.get(serial).map(|held| held.record.clone())))
+    }
+
+    fn number_crl(&self, this_update: i64) -> Result<(u64, Vec<Record>), StoreError> {
+        self.change(|index| {
+            let number = index.last_crl.number + 1;
+            let revoked = index.last_crl.entries_of_next(index.held.values().map(|held| &held.record));
+            Ok((vec![Line::Crl { number, at: this_update }], (number, revoked)))
+        })
     }
 }
 
@@ -407,7 +552,7 @@ mod tests {
     fn steps() -> [fn(&LedgerFile); 5] {
         [
             |ledger| assert_eq!(ledger.enter(record(1), "a", b"one").unwrap(), Entered::Now),
-            |ledger| ledger.add(record(2)).unwrap(),
+            |ledger| ledger.add(record(2), b"two").unwrap(),
             |ledger| drop(ledger.set_status(&1.into(), revoked()).unwrap()),
             |ledger| ledger.seen(&1.into(), 8).unwrap(),
             |ledger| assert_eq!(ledger.enter(record(3), "b", &[0, 255]).unwrap(), Entered::Now),
@@ -428,7 +573,7 @@ mod tests {
         steps().iter().for_each(|step| step(&ledger));
         assert_eq!(ledger.enter(record(9), "a", b"two").unwrap(), Entered::Before(1.into()));
         assert!(matches!(ledger.enter(record(2), "c", b""), Err(StoreError::SerialTaken { .. })));
-        assert!(matches!(ledger.add(record(1)), Err(StoreError::SerialTaken { .. })));
+        assert!(matches!(ledger.add(record(1), b""), Err(StoreError::SerialTaken { .. })));
         assert!(matches!(ledger.set_status(&9.into(), Status::Good), Err(StoreError::NeverIssued { .. })));
         ledger.seen(&1.into(), 9).unwrap();
         ledger.seen(&9.into(), 9).unwrap();
@@ -459,7 +604,7 @@ mod tests {
                 assert_eq!(std::fs::metadata(&part).unwrap().len(), *finished as u64);
                 // Writing to disk takes long, so not at every octet.
                 if end % 50 == 0 {
-                    ledger.add(record(77)).unwrap();
+                    ledger.add(record(77), b"").unwrap();
                     assert_eq!(LedgerFile::open(&part).unwrap().records().unwrap().len(), expected.len() + 1);
                 }
             }
@@ -505,6 +650,34 @@ mod tests {
         assert_eq!(other.enter(record(2), "a", b"two").unwrap(), Entered::Before(1.into()));
         other.set_status(&1.into(), revoked()).unwrap();
         assert_eq!(one.status(&1.into()).unwrap(), Some(revoked()));
-        assert!(matches!(one.add(record(1)), Err(StoreError::SerialTaken { .. })));
+        assert!(matches!(one.add(record(1), b""), Err(StoreError::SerialTaken { .. })));
+    }
+
+    #[test]
+    fn a_status_does_not_wait_for_a_process_that_stands_still_with_the_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger");
+        let (one, other) = (LedgerFile::open(&path).unwrap(), LedgerFile::open(&path).unwrap());
+        other.add(record(1), b"one").unwrap();
+        let stuck = File::open(&path).unwrap();
+        flock(&stuck, FlockOperation::LockExclusive).unwrap();
+        assert_eq!(one.status(&1.into()).unwrap(), None, "as it was");
+        drop(stuck);
+        assert_eq!(one.status(&1.into()).unwrap(), Some(Status::Good));
+    }
+
+    #[test]
+    fn changes_are_read_in_parts_from_any_position() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = LedgerFile::open(directory.path().join("ledger")).unwrap();
+        steps().iter().for_each(|step| step(&ledger));
+        let numbers = |changes: Changes| {
+            let serials: Vec<Serial> = changes.records.into_iter().map(|record| record.serial).collect();
+            (serials, changes.position)
+        };
+        assert_eq!(numbers(ledger.changes(0, 3).unwrap()), (vec![1.into(), 2.into(), 1.into()], 3));
+        assert_eq!(numbers(ledger.changes(3, 9).unwrap()), (vec![3.into()], 4));
+        assert_eq!(numbers(ledger.changes(4, 9).unwrap()), (vec![], 4));
+        assert_eq!(ledger.changes(2, 1).unwrap().records[0].status, revoked());
     }
 }

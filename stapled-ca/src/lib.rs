@@ -12,7 +12,7 @@
 //!
 //! - `clock`, `hex`, [`der`], [`pem`], `hash`, `serial`, `identity`: time, text, bytes, numbers, names.
 //! - `scheme`, `legacy`, `key_type`, `key`: keys and signatures.
-//! - `ledger`, [`store`], `ledger_file`, `error`: records, files, errors.
+//! - `ledger`, [`store`], `ledger_file`, `old_ledger`, `error`: records, files, errors.
 //! - `extension`, `profile`, `issued`, [`ocsp`], `issue`: certificates, requests and responses.
 //! - `authority`, `authority_builder`: authorities.
 //! - `background`, [`responder`], [`lab`]: servers.
@@ -37,6 +37,7 @@ mod ledger;
 mod ledger_file;
 mod legacy;
 pub mod ocsp;
+mod old_ledger;
 pub mod pem;
 mod profile;
 pub mod responder;
@@ -53,7 +54,7 @@ pub use extension::Extension;
 pub use issued::Issued;
 pub use key::Key;
 pub use key_type::{KeyError, KeyType};
-pub use ledger::{Kind, Ledger, MemoryLedger, Reason, Record, Status, UnknownReason};
+pub use ledger::{Changes, Kind, Ledger, MemoryLedger, Reason, Record, Status, UnknownReason};
 pub use ledger_file::{Entered, LedgerEntry, LedgerFile};
 pub use profile::{ExtendedKeyUsage, KeyUsage, NameAttribute, Profile, SubjectName, Validity};
 

@@ -231,7 +231,27 @@ fn processes_share_an_authority_on_disk() {
     let answer = post(responder.address(), &request(&ca, later.serial()));
     assert!(matches!(decode(&answer.body).responses[0].cert_status, rasn_ocsp::CertStatus::Good));
     assert_eq!(ca.records().unwrap().len(), 2);
+    let entry = ca.ledger_file().unwrap().entry(later.serial()).unwrap().unwrap();
+    assert_eq!(entry.certificate.as_deref(), Some(later.der()), "the ledger has the certificate");
     assert!(elsewhere.issue(&Profile::server("c.example").serial(later.serial().clone())).is_err());
+}
+
+#[test]
+fn a_directory_of_an_earlier_version_is_taken_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = Authority::root("Disk CA").create_in(directory.path()).unwrap();
+    let issued = ca.issue(&Profile::server("a.example")).unwrap();
+    ca.revoke(issued.serial(), Some(Reason::Superseded)).unwrap();
+    // The same records as the earlier version kept them.
+    let records = ca.records().unwrap();
+    std::fs::create_dir(directory.path().join("issued")).unwrap();
+    let json = serde_json::to_vec_pretty(&records[0]).unwrap();
+    std::fs::write(directory.path().join(format!("issued/{}.json", issued.serial())), json).unwrap();
+    std::fs::remove_file(directory.path().join("ledger")).unwrap();
+    let again = Authority::open(directory.path()).unwrap();
+    assert_eq!(again.records().unwrap(), records);
+    assert!(again.issue(&Profile::server("b.example").serial(issued.serial().clone())).is_err());
+    assert!(directory.path().join("issued.old").is_dir());
 }
 
 #[test]
