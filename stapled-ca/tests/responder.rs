@@ -237,6 +237,23 @@ fn processes_share_an_authority_on_disk() {
 }
 
 #[test]
+fn the_first_question_is_recorded_when_the_responder_stops_at_the_latest() {
+    let directory = tempfile::tempdir().unwrap();
+    let ca = Authority::root("Disk CA").create_in(directory.path()).unwrap();
+    let asked = ca.issue(&Profile::server("a.example")).unwrap();
+    let other = ca.issue(&Profile::server("b.example")).unwrap();
+    let builder = Responder::builder().authority(&ca).record_first_questions(true).clock(Arc::new(|| 1_800_000_000));
+    let responder = builder.start(any_port()).unwrap();
+    for _ in 0..3 {
+        assert_eq!(post(responder.address(), &request(&ca, asked.serial())).status, 200);
+    }
+    drop(responder);
+    let ledger = Authority::open(directory.path()).unwrap().ledger_file().unwrap().clone();
+    let seen = |serial| ledger.entry(serial).unwrap().unwrap().seen;
+    assert_eq!((seen(asked.serial()), seen(other.serial())), (Some(1_800_000_000), None));
+}
+
+#[test]
 fn a_directory_of_an_earlier_version_is_taken_over() {
     let directory = tempfile::tempdir().unwrap();
     let ca = Authority::root("Disk CA").create_in(directory.path()).unwrap();

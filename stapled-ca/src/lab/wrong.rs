@@ -58,7 +58,7 @@ pub(crate) fn response(
     let Some(served) = responder.issuer_of(cert_id) else { return Ok(None) };
 
     let now = clock::now();
-    let base = ResponseBuilder::signed_by(served.signer.clone())
+    let base = ResponseBuilder::signed_by((*served.signer()).clone())
         .produced_at(now)
         .this_update(now)
         .next_update(now + responder.validity_seconds());
@@ -75,7 +75,7 @@ pub(crate) fn response(
         Fault::Unknown => echo(base.unknown(cert_id), request),
         Fault::WrongNonce => base.good(cert_id).nonce(&wrong_nonce(request)),
         Fault::Embedding { before, after } => {
-            let own = served.signer.certificate().map(<[u8]>::to_vec);
+            let own = served.signer().certificate().map(<[u8]>::to_vec);
             let all: Vec<&[u8]> = before.iter().chain(&own).chain(after).map(Vec::as_slice).collect();
             good(base.responder_by_name().certificates(&all))
         }

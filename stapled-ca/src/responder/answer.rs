@@ -15,7 +15,8 @@ use crate::hex;
 use crate::ledger::Status;
 use crate::ocsp::{CertId, OcspRequest, ResponseBuilder, ResponseStatus};
 use crate::responder::access::{AccessObserver, Outcome, Tally};
-use crate::responder::policy::{Clock, Policy, Served, UnknownSerial};
+use crate::responder::policy::{Clock, Policy, UnknownSerial};
+use crate::responder::served::Served;
 use crate::serial::Serial;
 
 /// The most prepared responses that are kept. A CertID has many encodings, so a client that tries them all must not
@@ -73,6 +74,11 @@ impl Responder {
         self.served.iter().map(|served| &served.authority)
     }
 
+    /// The authorities with their signers, in the order of the builder.
+    pub(crate) fn served(&self) -> &[Served] {
+        &self.served
+    }
+
     /// The counts of the questions so far.
     #[must_use]
     pub fn tally(&self) -> &Tally {
@@ -123,10 +129,12 @@ impl Responder {
         if let Some(cert_id) = single
             && let Some(prepared) = self.find_prepared(cert_id, now)
         {
-            self.tally.count_serial(cert_id.serial());
+            if let Some(served) = self.served.get(prepared.served) {
+                self.note(served, cert_id.serial(), now);
+            }
             return Reply::Signed(prepared, Outcome::Prepared);
         }
-        match self.sign(request, now) {
+        match self.sign(request, now, |served, serial| self.note(served, serial, now)) {
             Ok(prepared) => {
                 let prepared = Arc::new(prepared);
                 if let Some(cert_id) = single
@@ -162,8 +170,24 @@ impl Responder {
         all.insert(cert_id.as_der().to_vec(), Arc::clone(prepared));
     }
 
-    /// A new response about all certificates of a request. They must have the same issuer.
-    fn sign(&self, request: &OcspRequest, now: i64) -> Result<Prepared, ResponseStatus> {
+    /// Counts a question about an issued certificate.
+    fn note(&self, served: &Served, serial: &Serial, now: i64) {
+        self.tally.count_serial(serial);
+        if self.policy.record_first_questions
+            && let Some(ledger) = served.authority.ledger_file()
+        {
+            served.first_questions.note(ledger, serial, now);
+        }
+    }
+
+    /// A new response about all certificates of a request. They must have the same issuer. `known` is called with each of
+    /// them that was issued.
+    fn sign(
+        &self,
+        request: &OcspRequest,
+        now: i64,
+        known: impl Fn(&Served, &Serial),
+    ) -> Result<Prepared, ResponseStatus> {
         let position = request
             .cert_ids
             .first()
@@ -172,7 +196,8 @@ impl Responder {
         let served = self.served.get(position).ok_or(ResponseStatus::Unauthorized)?;
         let this_update = now - seconds(self.policy.backdate);
         // Clients do not trust a signer after the end of its certificate.
-        let next_update = (now + self.validity_seconds()).min(served.signer.not_after);
+        let signer = served.signer();
+        let next_update = (now + self.validity_seconds()).min(signer.not_after);
         if next_update <= now {
             tracing::error!(
                 authority = served.authority.name(),
@@ -181,7 +206,7 @@ impl Responder {
             return Err(ResponseStatus::InternalError);
         }
 
-        let mut builder = ResponseBuilder::signed_by(served.signer.clone())
+        let mut builder = ResponseBuilder::signed_by((*signer).clone())
             .this_update(this_update)
             .next_update(next_update)
             .produced_at(now);
@@ -194,6 +219,9 @@ impl Responder {
                 return Err(ResponseStatus::Unauthorized);
             }
             let status = self.status(&served.authority, cert_id.serial())?;
+            if status.is_some() {
+                known(served, cert_id.serial());
+            }
             builder = match status {
                 Some(Status::Good) => builder.good(cert_id),
                 Some(Status::Revoked { at, reason }) => builder.revoked(cert_id, at, reason),
@@ -233,11 +261,7 @@ impl Responder {
         })?;
         match status {
             None if self.policy.unknown_serial == UnknownSerial::Unauthorized => Err(ResponseStatus::Unauthorized),
-            None => Ok(None),
-            known => {
-                self.tally.count_serial(serial);
-                Ok(known)
-            }
+            status => Ok(status),
         }
     }
 }

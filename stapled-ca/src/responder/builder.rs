@@ -12,7 +12,8 @@ use crate::hash::HashAlgorithm;
 use crate::ocsp::Signer;
 use crate::responder::access::AccessObserver;
 use crate::responder::answer::Responder;
-use crate::responder::policy::{Clock, Policy, Served, UnknownSerial};
+use crate::responder::policy::{Clock, Policy, UnknownSerial};
+use crate::responder::served::Served;
 use crate::responder::server::{self, Limits, RunningResponder};
 
 /// Builds a responder.
@@ -58,7 +59,7 @@ impl ResponderBuilder {
 
     /// Answers for this authority. The delegate signs the responses.
     pub fn delegated(mut self, authority: &Authority, delegate: Signer) -> Self {
-        self.served.push(Served { authority: authority.clone(), signer: delegate });
+        self.served.push(Served::new(authority.clone(), delegate));
         self
     }
 
@@ -95,6 +96,13 @@ impl ResponderBuilder {
     /// Whether the ResponderID is the name of the signer instead of its key. Default: false.
     pub fn responder_by_name(mut self, by_name: bool) -> Self {
         self.policy.responder_by_name = by_name;
+        self
+    }
+
+    /// Whether the first question about each certificate is written into the ledger of its authority, if that is a file: a
+    /// sign that a server has the certificate. Default: false.
+    pub fn record_first_questions(mut self, record: bool) -> Self {
+        self.policy.record_first_questions = record;
         self
     }
 
@@ -143,6 +151,8 @@ impl ResponderBuilder {
     /// When the address cannot be bound, or a thread cannot be started.
     pub fn start(self, address: SocketAddr) -> std::io::Result<RunningResponder> {
         let (limits, threads) = (self.limits.clone(), self.threads);
-        server::start(Arc::new(self.build()), address, limits, threads)
+        let responder = Arc::new(self.build());
+        let upkeep = responder.upkeep()?;
+        server::start(responder, upkeep, address, limits, threads)
     }
 }

@@ -7,15 +7,19 @@
 mod access;
 mod answer;
 mod builder;
+mod first_questions;
 mod http;
 mod policy;
+mod served;
 mod server;
+mod upkeep;
 
 pub use access::{Access, AccessObserver, Outcome, Tally};
 pub use answer::Responder;
 pub use builder::ResponderBuilder;
 pub use http::Question;
 pub(crate) use http::{percent_decode, request_in_path};
-pub(crate) use policy::Served;
 pub use policy::{Clock, UnknownSerial};
+pub(crate) use served::Served;
 pub use server::{Limits, RunningResponder};
+pub use upkeep::Upkeep;

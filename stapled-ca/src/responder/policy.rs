@@ -5,19 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use crate::authority::Authority;
 use crate::clock::DAY;
-use crate::ocsp::Signer;
 
 /// A clock: the present, in Unix seconds.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
-
-/// An authority that a responder answers for, with the signer of its responses.
-#[derive(Clone, Debug)]
-pub(crate) struct Served {
-    pub(crate) authority: Authority,
-    pub(crate) signer: Signer,
-}
 
 /// The answer for a serial number that was never issued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +32,8 @@ pub(crate) struct Policy {
     /// Whether signed responses are kept and used again.
     pub(crate) prepare: bool,
     pub(crate) responder_by_name: bool,
+    /// Whether the first question about each certificate is written into the ledger.
+    pub(crate) record_first_questions: bool,
 }
 
 impl Default for Policy {
@@ -52,6 +45,7 @@ impl Default for Policy {
             echo_nonce: false,
             prepare: true,
             responder_by_name: false,
+            record_first_questions: false,
         }
     }
 }

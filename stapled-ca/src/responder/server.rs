@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use crate::background::{Background, Stop, stopped};
 use crate::responder::answer::Responder;
 use crate::responder::http::{Question, file_name};
+use crate::responder::upkeep::Upkeep;
 
 /// Limits on clients.
 #[derive(Clone, Debug)]
@@ -48,6 +49,7 @@ pub struct RunningResponder {
     address: SocketAddr,
     responder: Arc<Responder>,
     _background: Background,
+    _upkeep: Upkeep,
 }
 
 impl RunningResponder {
@@ -115,6 +117,7 @@ impl Responder {
 /// Starts a server with threads of its own.
 pub(crate) fn start(
     responder: Arc<Responder>,
+    upkeep: Upkeep,
     address: SocketAddr,
     limits: Limits,
     threads: usize,
@@ -129,7 +132,7 @@ pub(crate) fn start(
             Err(error) => tracing::error!(%error, "cannot listen"),
         }
     })?;
-    Ok(RunningResponder { address, responder, _background: background })
+    Ok(RunningResponder { address, responder, _background: background, _upkeep: upkeep })
 }
 
 /// The next connection, when there is room for it.

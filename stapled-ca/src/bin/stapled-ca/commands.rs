@@ -176,7 +176,8 @@ fn serve(arguments: &Serve, out: &mut impl Write) -> Result<(), Failure> {
         .validity(Duration::from_secs(arguments.validity))
         .backdate(Duration::from_secs(arguments.backdate))
         .echo_nonce(arguments.nonce)
-        .unknown_serial(arguments.unknown_serial);
+        .unknown_serial(arguments.unknown_serial)
+        .record_first_questions(true);
     for dir in &arguments.dir {
         let authority = open(dir)?;
         builder = if arguments.delegate {
@@ -186,6 +187,7 @@ fn serve(arguments: &Serve, out: &mut impl Write) -> Result<(), Failure> {
         };
     }
     let responder = Arc::new(builder.build());
+    let _upkeep = responder.upkeep()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(arguments.threads.max(1)).enable_all().build()?;
     runtime.block_on(async {
