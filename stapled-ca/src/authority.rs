@@ -13,7 +13,7 @@ use crate::issue::{self, Subject};
 use crate::issued::Issued;
 use crate::key::Key;
 use crate::key_type::KeyType;
-use crate::ledger::{Kind, Ledger, Reason, Record, Status};
+use crate::ledger::{Changes, Kind, Ledger, Reason, Record, Status};
 use crate::ledger_file::LedgerFile;
 use crate::ocsp::{CertId, Signer};
 use crate::old_ledger;
@@ -120,6 +120,16 @@ impl Authority {
     /// When the ledger cannot be read.
     pub fn records(&self) -> Result<Vec<Record>, StoreError> {
         self.inner.ledger.records()
+    }
+
+    /// At most `most` records that changed after a position of the ledger.
+    pub(crate) fn changes(&self, position: usize, most: usize) -> Result<Changes, StoreError> {
+        self.inner.ledger.changes(position, most)
+    }
+
+    /// The number of the next certificate revocation list, and the records that it has to name.
+    pub(crate) fn number_crl(&self, this_update: i64) -> Result<(u64, Vec<Record>), StoreError> {
+        self.inner.ledger.number_crl(this_update)
     }
 
     /// The authority as a signer of its OCSP responses.

@@ -79,6 +79,12 @@ impl AuthorityBuilder {
         self
     }
 
+    /// Adds a URL of the issuer's certificate revocation list to the authority's own certificate.
+    pub fn crl_url(mut self, url: impl Into<String>) -> Self {
+        self.profile = self.profile.crl_url(url);
+        self
+    }
+
     /// Sets the serial number of the authority's own certificate.
     pub fn serial(mut self, serial: Serial) -> Self {
         self.profile = self.profile.serial(serial);

@@ -27,6 +27,12 @@ pub enum AuthorityError {
     /// A certificate cannot be made from its profile.
     #[error("cannot make the certificate: {0}")]
     Certificate(#[from] rcgen::Error),
+    /// A certificate revocation list cannot be made.
+    #[error("cannot make the revocation list: {source}")]
+    Crl {
+        /// The cause.
+        source: rcgen::Error,
+    },
     /// A file has no certificate.
     #[error("cannot find a certificate in {}", path.display())]
     NoCertificate {

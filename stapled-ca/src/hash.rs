@@ -6,6 +6,7 @@ use std::str::FromStr;
 use aws_lc_rs::digest;
 
 use crate::der;
+use crate::hex;
 
 /// The hash algorithms of CertIDs and signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,6 +96,16 @@ impl FromStr for HashAlgorithm {
         let found = Self::ALL.into_iter().find(|hash| hash.name() == wanted);
         found.ok_or_else(|| UnknownHash { name: name.to_owned() })
     }
+}
+
+/// The number of octets of a SHA-256 hash that are an ETag.
+const ETAG_OCTETS: usize = 16;
+
+/// The ETag of an HTTP body, with its quotes: from the SHA-256 hash, so the same for the same octets.
+pub(crate) fn etag(body: &[u8]) -> String {
+    let mut digest = HashAlgorithm::Sha256.digest(body);
+    digest.truncate(ETAG_OCTETS);
+    format!("\"{}\"", hex::lower(&digest))
 }
 
 /// A name that is not a hash algorithm.

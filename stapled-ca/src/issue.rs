@@ -1,6 +1,7 @@
 //! Makes a signed certificate from a profile.
 
 use std::fmt::Write as _;
+use std::ops::{Add, Sub};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -156,14 +157,15 @@ pub(crate) fn not_after(certificate: &[u8]) -> Option<i64> {
 
 fn set_validity(params: &mut CertificateParams, not_before: i64, not_after: i64) {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    // The years 1 to 9999, the range of GeneralizedTime.
-    let at = |seconds: i64| {
-        let seconds = seconds.clamp(-62_135_596_800, 253_402_300_799);
-        let distance = Duration::from_secs(seconds.unsigned_abs());
-        if seconds < 0 { epoch - distance } else { epoch + distance }
-    };
-    params.not_before = at(not_before);
-    params.not_after = at(not_after);
+    params.not_before = after(epoch, not_before);
+    params.not_after = after(epoch, not_after);
+}
+
+/// The time of these Unix seconds in the type of `epoch`, within the years 1 to 9999, the range of GeneralizedTime.
+pub(crate) fn after<T: Add<Duration, Output = T> + Sub<Duration, Output = T>>(epoch: T, seconds: i64) -> T {
+    let seconds = seconds.clamp(-62_135_596_800, 253_402_300_799);
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 { epoch - distance } else { epoch + distance }
 }
 
 fn distinguished_name(subject: &[(NameAttribute, String)]) -> DistinguishedName {

@@ -14,7 +14,7 @@
 //! - `scheme`, `legacy`, `key_type`, `key`: keys and signatures.
 //! - `ledger`, [`store`], `ledger_file`, `old_ledger`, `error`: records, files, errors.
 //! - `extension`, `profile`, `issued`, [`ocsp`], `issue`: certificates, requests and responses.
-//! - `authority`, `authority_builder`: authorities.
+//! - `authority`, `authority_builder`, `crl`: authorities.
 //! - `background`, [`responder`], [`lab`]: servers.
 //! - [`session`]: the way of a certificate request to its certificate.
 
@@ -22,6 +22,7 @@ mod authority;
 mod authority_builder;
 mod background;
 mod clock;
+mod crl;
 pub mod der;
 mod error;
 mod extension;
@@ -49,6 +50,7 @@ pub mod store;
 pub use authority::Authority;
 pub use authority_builder::AuthorityBuilder;
 pub use background::interrupted;
+pub use crl::Crl;
 pub use error::AuthorityError;
 pub use extension::Extension;
 pub use issued::Issued;

@@ -31,6 +31,7 @@ pub struct Profile {
     pub(crate) validity: Validity,
     pub(crate) ocsp_urls: Vec<String>,
     pub(crate) ca_issuer_urls: Vec<String>,
+    pub(crate) crl_urls: Vec<String>,
     pub(crate) must_staple: bool,
     pub(crate) no_check: bool,
     pub(crate) key_usages: Vec<KeyUsage>,
@@ -125,6 +126,7 @@ impl Profile {
             validity: Validity::Days(90),
             ocsp_urls: Vec::new(),
             ca_issuer_urls: Vec::new(),
+            crl_urls: Vec::new(),
             must_staple: false,
             no_check: false,
             key_usages: vec![KeyUsage::DigitalSignature],
@@ -226,6 +228,13 @@ impl Profile {
         self
     }
 
+    /// Adds a URL of the issuer's certificate revocation list (RFC 5280, 4.2.1.13). All URLs lead to the same list.
+    #[must_use]
+    pub fn crl_url(mut self, url: impl Into<String>) -> Self {
+        self.crl_urls.push(url.into());
+        self
+    }
+
     /// Whether the certificate is must-staple (RFC 7633, `status_request`).
     #[must_use]
     pub fn must_staple(mut self, must_staple: bool) -> Self {
@@ -274,6 +283,12 @@ impl Profile {
         descriptions.extend(access(2, &self.ca_issuer_urls));
         if !descriptions.is_empty() {
             extensions.push(Extension::new(&[1, 3, 6, 1, 5, 5, 7, 1, 1], der::sequence(&descriptions)));
+        }
+        if !self.crl_urls.is_empty() {
+            let urls: Vec<Vec<u8>> = self.crl_urls.iter().map(|url| der::implicit(6, url.as_bytes())).collect();
+            // One distribution point with several names: distributionPoint [0], fullName [0].
+            let point = der::sequence(&[der::value(0xa0, &der::value(0xa0, &der::concat(&urls)))]);
+            extensions.push(Extension::new(&[2, 5, 29, 31], der::sequence(&[point])));
         }
         if self.must_staple {
             // RFC 7633, 4.2.3.1: the TLS extension status_request has the number 5.

@@ -3,7 +3,7 @@
 #
 #   environment=$(tests/provide/provide.sh NAME...) && eval "$environment"
 #
-# A NAME is haproxy, haproxy-3.0, haproxy-next, openssl, nginx, redis, gnutls (for ocsptool and gnutls-cli), patch, strace,
+# A NAME is haproxy, haproxy-3.0, haproxy-next, openssl, nginx, redis, gnutls (for ocsptool, gnutls-cli and certtool), patch, strace,
 # python or faketime. What is printed sets PATH so that the programs are found, HAPROXY to the HAProxy binaries to test with,
 # separated by commas, JUDGES_PYTHON to a Python that has the package cryptography and loads the libraries of OpenSSL and
 # GnuTLS, and FAKETIME_LIB to the library that makes a program see another time.
@@ -56,7 +56,7 @@ program_of() {
 runs() {
     case $1 in
     */openssl | openssl) "$1" version ;;
-    */ocsptool | ocsptool | */gnutls-cli | gnutls-cli | */patch | patch | */strace | strace) "$1" --version ;;
+    */ocsptool | ocsptool | */gnutls-cli | gnutls-cli | */certtool | certtool | */patch | patch | */strace | strace) "$1" --version ;;
     *) "$1" -v ;;
     esac >/dev/null 2>&1
 }
@@ -306,10 +306,11 @@ for name in "$@"; do
             bring "$name" 9>&-
             [[ :$PATH: == *:"$provided/bin":* ]] || PATH=$provided/bin:$PATH
         fi
-        if [[ $name == gnutls ]] && ! runs gnutls-cli; then
-            bring "$name" gnutls-cli 9>&-
+        for program in gnutls-cli certtool; do
+            [[ $name == gnutls ]] && ! runs "$program" || continue
+            bring "$name" "$program" 9>&-
             [[ :$PATH: == *:"$provided/bin":* ]] || PATH=$provided/bin:$PATH
-        fi
+        done
         [[ $name != haproxy ]] || haproxies+=("$(command -v haproxy)")
         ;;
     haproxy-3.0)

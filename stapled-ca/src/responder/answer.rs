@@ -10,8 +10,7 @@ use bytes::Bytes;
 
 use crate::authority::Authority;
 use crate::clock::seconds;
-use crate::hash::HashAlgorithm;
-use crate::hex;
+use crate::hash::{HashAlgorithm, etag};
 use crate::ledger::Status;
 use crate::ocsp::{CertId, OcspRequest, ResponseBuilder, ResponseStatus};
 use crate::responder::access::{AccessObserver, Outcome, Tally};
@@ -22,14 +21,12 @@ use crate::serial::Serial;
 /// The most prepared responses that are kept. A CertID has many encodings, so a client that tries them all must not
 /// fill the memory.
 const MOST_PREPARED: usize = 200_000;
-/// The number of octets of a response's SHA-256 hash that are its ETag.
-const ETAG_OCTETS: usize = 16;
 
 /// An OCSP responder, which answers for its authorities. [`Responder::builder`] builds one.
 pub struct Responder {
     served: Vec<Served>,
     by_issuer: ByIssuer,
-    policy: Policy,
+    pub(crate) policy: Policy,
     prepared: RwLock<HashMap<Vec<u8>, Arc<Prepared>>>,
     tally: Tally,
     pub(crate) observer: Option<Arc<dyn AccessObserver>>,
@@ -238,9 +235,7 @@ impl Responder {
             tracing::error!(authority = served.authority.name(), %error, "cannot sign");
             ResponseStatus::InternalError
         })?;
-        let mut digest = HashAlgorithm::Sha256.digest(&body);
-        digest.truncate(ETAG_OCTETS);
-        let etag = format!("\"{}\"", hex::lower(&digest));
+        let etag = etag(&body);
         let renew_at = now + ((next_update - now) / 2).max(1);
         Ok(Prepared {
             body: body.into(),

@@ -106,6 +106,14 @@ impl ResponderBuilder {
         self
     }
 
+    /// Publishes a certificate revocation list of each authority beside its certificate, at `/NAME.crl`. It is valid for this time,
+    /// and signed anew after a revocation and at half of its validity, by the thread of [`Responder::upkeep`]. Default: none is
+    /// published.
+    pub fn publish_crls(mut self, validity: Duration) -> Self {
+        self.policy.crl_validity = Some(validity);
+        self
+    }
+
     /// Reports every question to this observer.
     pub fn observer(mut self, observer: Arc<dyn AccessObserver>) -> Self {
         self.observer = Some(observer);

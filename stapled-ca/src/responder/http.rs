@@ -7,13 +7,15 @@ use http_body_util::Full;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 
-use crate::authority::Authority;
 use crate::ocsp::{OcspRequest, ResponseBuilder, ResponseStatus};
 use crate::responder::access::{Access, Outcome};
-use crate::responder::answer::{Prepared, Reply, Responder};
+use crate::responder::answer::{Reply, Responder};
+use crate::responder::published_crl::CrlBody;
+use crate::responder::served::Served;
 use crate::{der, hex};
 
 const OCSP_RESPONSE: HeaderValue = HeaderValue::from_static("application/ocsp-response");
+const CRL: HeaderValue = HeaderValue::from_static("application/pkix-crl");
 const NOT_FOUND: &str = "This is an OCSP responder: POST a request, or GET with its base64 as the path.\n";
 /// The most slashes in a path after which a request is searched.
 const MOST_SLASHES: usize = 64;
@@ -44,9 +46,18 @@ impl Responder {
         let now = (self.clock)();
         match *question.method {
             Method::GET => {
-                if let Some(authority) = self.authority_at(question.path) {
-                    let certificate = Bytes::copy_from_slice(authority.certificate());
+                if let Some(served) = self.served_at(question.path, ".crt") {
+                    let certificate = Bytes::copy_from_slice(served.authority.certificate());
                     return plain(StatusCode::OK, "application/pkix-cert", certificate);
+                }
+                if self.policy.crl_validity.is_some()
+                    && let Some(served) = self.served_at(question.path, ".crl")
+                {
+                    return match served.crl.at(now) {
+                        Some(list) => answer_crl(&list, &question, now),
+                        // It is being signed, or cannot be signed, which is logged.
+                        None => plain(StatusCode::SERVICE_UNAVAILABLE, "text/plain", Bytes::new()),
+                    };
                 }
                 match request_in_path(question.path) {
                     Some(der) => self.answer_der(&question, &der, now),
@@ -74,9 +85,15 @@ impl Responder {
         let (response, outcome) = match reply {
             Reply::Refused(status) => (refusal(status), Outcome::Refused),
             Reply::Signed(prepared, outcome) => {
-                let known = question.method == Method::GET
-                    && question.if_none_match.is_some_and(|tags| matches(tags, &prepared.etag));
-                (signed(&prepared, now, known), if known { Outcome::NotModified } else { outcome })
+                let known = question.knows(&prepared.etag);
+                let caching = Caching {
+                    etag: &prepared.etag,
+                    max_age: (prepared.renew_at - now).max(0),
+                    last_modified: prepared.this_update,
+                    expires: prepared.next_update,
+                };
+                let response = cached(OCSP_RESPONSE, &prepared.body, &caching, known);
+                (response, if known { Outcome::NotModified } else { outcome })
             }
         };
         if let Some(observer) = &self.observer {
@@ -93,14 +110,31 @@ impl Responder {
         response
     }
 
-    /// The authority whose certificate has this path: `/ca.crt` for the first one, `/NAME.crt` for each of them.
-    fn authority_at(&self, path: &str) -> Option<&Authority> {
-        let name = path.strip_prefix('/')?.strip_suffix(".crt")?;
+    /// The authority whose file with this suffix has this path: `/ca.crt` for the first one, `/NAME.crt` for each of them.
+    fn served_at(&self, path: &str, suffix: &str) -> Option<&Served> {
+        let name = path.strip_prefix('/')?.strip_suffix(suffix)?;
         if name == "ca" {
-            return self.authorities().next();
+            return self.served().first();
         }
-        self.authorities().find(|authority| file_name(authority.name()) == name)
+        self.served().iter().find(|served| file_name(served.authority.name()) == name)
     }
+}
+
+impl Question<'_> {
+    /// Whether the client has the body with this ETag.
+    fn knows(&self, etag: &str) -> bool {
+        *self.method == Method::GET && self.if_none_match.is_some_and(|tags| matches(tags, etag))
+    }
+}
+
+fn answer_crl(list: &CrlBody, question: &Question<'_>, now: i64) -> Response<Full<Bytes>> {
+    let caching = Caching {
+        etag: &list.etag,
+        max_age: list.max_age(now),
+        last_modified: list.crl.this_update(),
+        expires: list.crl.next_update(),
+    };
+    cached(CRL, &list.body, &caching, question.knows(&list.etag))
 }
 
 /// The file name of an authority's certificate: letters and digits in lower case, a dash for every other character.
@@ -127,22 +161,29 @@ pub(crate) fn request_in_path(path: &str) -> Option<Vec<u8>> {
     candidates.into_iter().nth(whole.unwrap_or(0))
 }
 
-fn signed(prepared: &Prepared, now: i64, known: bool) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(if known { Bytes::new() } else { prepared.body.clone() }));
+/// What caches may do with a body: the ETag, the seconds for which they may keep it, and two times in Unix seconds.
+struct Caching<'a> {
+    etag: &'a str,
+    max_age: i64,
+    last_modified: i64,
+    expires: i64,
+}
+
+/// A signed body with its headers; 304 when the client knows it.
+fn cached(content_type: HeaderValue, body: &Bytes, caching: &Caching<'_>, known: bool) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(if known { Bytes::new() } else { body.clone() }));
     if known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
-    let max_age = (prepared.renew_at - now).max(0);
     let headers = response.headers_mut();
     if !known {
-        headers.insert(header::CONTENT_TYPE, OCSP_RESPONSE);
+        headers.insert(header::CONTENT_TYPE, content_type);
     }
-    let caching = format!("max-age={max_age}, public, no-transform, must-revalidate");
     let values = [
-        (header::CACHE_CONTROL, caching),
-        (header::ETAG, prepared.etag.clone()),
-        (header::LAST_MODIFIED, http_date(prepared.this_update)),
-        (header::EXPIRES, http_date(prepared.next_update)),
+        (header::CACHE_CONTROL, format!("max-age={}, public, no-transform, must-revalidate", caching.max_age)),
+        (header::ETAG, caching.etag.to_owned()),
+        (header::LAST_MODIFIED, http_date(caching.last_modified)),
+        (header::EXPIRES, http_date(caching.expires)),
     ];
     for (name, value) in values {
         if let Ok(value) = HeaderValue::try_from(value) {

@@ -10,6 +10,7 @@ mod builder;
 mod first_questions;
 mod http;
 mod policy;
+mod published_crl;
 mod served;
 mod server;
 mod upkeep;

@@ -34,6 +34,8 @@ pub(crate) struct Policy {
     pub(crate) responder_by_name: bool,
     /// Whether the first question about each certificate is written into the ledger.
     pub(crate) record_first_questions: bool,
+    /// The validity of certificate revocation lists; `None` when none are published.
+    pub(crate) crl_validity: Option<Duration>,
 }
 
 impl Default for Policy {
@@ -46,6 +48,7 @@ impl Default for Policy {
             prepare: true,
             responder_by_name: false,
             record_first_questions: false,
+            crl_validity: None,
         }
     }
 }

@@ -71,6 +71,12 @@ impl RunningResponder {
         format!("http://{}/{}.crt", self.address, file_name(authority.name()))
     }
 
+    /// The URL of an authority's certificate revocation list.
+    #[must_use]
+    pub fn crl_url(&self, authority: &crate::authority::Authority) -> String {
+        format!("http://{}/{}.crl", self.address, file_name(authority.name()))
+    }
+
     /// The responder. Its tally counts the questions.
     #[must_use]
     pub fn responder(&self) -> &Responder {

@@ -15,6 +15,20 @@ pub fn openssl(arguments: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
 
+/// Runs `certtool` of GnuTLS, like [`openssl`]; `None` when the test may be skipped because there is none.
+pub fn certtool(arguments: &[&str]) -> Option<(bool, String)> {
+    match Command::new("certtool").args(arguments).output() {
+        Ok(output) => {
+            let text = [output.stdout, output.stderr].concat();
+            Some((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
+        }
+        Err(_) => {
+            stapled_tests::skip("there is no certtool");
+            None
+        }
+    }
+}
+
 /// Writes a file into a directory and returns its path.
 pub fn file(directory: &Path, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
     let path = directory.join(name);

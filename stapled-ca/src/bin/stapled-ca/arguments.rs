@@ -68,6 +68,9 @@ pub(crate) struct Intermediate {
     /// caIssuers URL in the authority's own certificate (may be repeated)
     #[arg(long, value_name = "URL")]
     pub(crate) ca_issuers_url: Vec<String>,
+    /// URL of the parent's revocation list in the authority's own certificate (may be repeated)
+    #[arg(long, value_name = "URL")]
+    pub(crate) crl_url: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -103,6 +106,9 @@ pub(crate) struct Issue {
     /// caIssuers URL (may be repeated)
     #[arg(long, value_name = "URL")]
     pub(crate) ca_issuers_url: Vec<String>,
+    /// URL of the authority's revocation list (may be repeated)
+    #[arg(long, value_name = "URL")]
+    pub(crate) crl_url: Vec<String>,
     /// Make the certificate must-staple (RFC 7633)
     #[arg(long)]
     pub(crate) must_staple: bool,
@@ -177,6 +183,9 @@ pub(crate) struct Serve {
     /// The time from the beginning of the validity to the signature, in seconds
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(crate) backdate: u64,
+    /// The validity of a revocation list in seconds
+    #[arg(long, default_value_t = 604_800, value_name = "SECONDS")]
+    pub(crate) crl_validity: u64,
     /// Let the delegates of `stapled-ca responder` sign, instead of the authorities
     #[arg(long)]
     pub(crate) delegate: bool,

@@ -71,6 +71,9 @@ fn intermediate(arguments: Intermediate, out: &mut impl Write) -> Result<(), Fai
     for url in arguments.ca_issuers_url {
         builder = builder.ca_issuers_url(url);
     }
+    for url in arguments.crl_url {
+        builder = builder.crl_url(url);
+    }
     announce(&builder.create_in(&arguments.dir)?, &arguments.dir, out)
 }
 
@@ -114,6 +117,9 @@ fn issue(arguments: Issue, out: &mut impl Write) -> Result<(), Failure> {
     }
     for url in arguments.ca_issuers_url {
         profile = profile.ca_issuers_url(url);
+    }
+    for url in arguments.crl_url {
+        profile = profile.crl_url(url);
     }
     if let (Some(not_before), Some(not_after)) = (arguments.not_before, arguments.not_after) {
         profile = profile.valid_between(not_before, not_after);
@@ -177,7 +183,8 @@ fn serve(arguments: &Serve, out: &mut impl Write) -> Result<(), Failure> {
         .backdate(Duration::from_secs(arguments.backdate))
         .echo_nonce(arguments.nonce)
         .unknown_serial(arguments.unknown_serial)
-        .record_first_questions(true);
+        .record_first_questions(true)
+        .publish_crls(Duration::from_secs(arguments.crl_validity));
     for dir in &arguments.dir {
         let authority = open(dir)?;
         builder = if arguments.delegate {

@@ -26,11 +26,13 @@ pub struct CertificateSettings {
     pub ocsp_urls: Vec<String>,
     /// The URLs of the issuer's certificate.
     pub ca_issuers_urls: Vec<String>,
+    /// The URLs of the issuer's certificate revocation list.
+    pub crl_urls: Vec<String>,
 }
 
 impl Default for CertificateSettings {
     fn default() -> Self {
-        CertificateSettings { days: 90, ocsp_urls: Vec::new(), ca_issuers_urls: Vec::new() }
+        CertificateSettings { days: 90, ocsp_urls: Vec::new(), ca_issuers_urls: Vec::new(), crl_urls: Vec::new() }
     }
 }
 
@@ -70,6 +72,9 @@ impl Issue {
         }
         for url in &settings.ca_issuers_urls {
             profile = profile.ca_issuers_url(url);
+        }
+        for url in &settings.crl_urls {
+            profile = profile.crl_url(url);
         }
         Ok(profile)
     }
