@@ -15,6 +15,8 @@ use crate::ledger::Status;
 use crate::ocsp::{CertId, OcspRequest, ResponseBuilder, ResponseStatus};
 use crate::responder::access::{AccessObserver, Outcome, Tally};
 use crate::responder::policy::{Clock, Policy, UnknownSerial};
+use crate::responder::prepared::Prepared;
+use crate::responder::presigned::{Presigned, renewal};
 use crate::responder::served::Served;
 use crate::serial::Serial;
 
@@ -28,6 +30,7 @@ pub struct Responder {
     by_issuer: ByIssuer,
     pub(crate) policy: Policy,
     prepared: RwLock<HashMap<Vec<u8>, Arc<Prepared>>>,
+    pub(crate) presigned: Presigned,
     tally: Tally,
     pub(crate) observer: Option<Arc<dyn AccessObserver>>,
     pub(crate) clock: Clock,
@@ -35,19 +38,6 @@ pub struct Responder {
 
 /// The position of an authority in the list, by the hashes of its name and key.
 pub(crate) type ByIssuer = HashMap<(HashAlgorithm, Vec<u8>, Vec<u8>), usize>;
-
-/// A signed response, with the values of its HTTP headers.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    pub(crate) body: Bytes,
-    pub(crate) this_update: i64,
-    pub(crate) next_update: i64,
-    /// When a newer response is signed, in Unix seconds.
-    pub(crate) renew_at: i64,
-    pub(crate) etag: String,
-    status: Option<Status>,
-    served: usize,
-}
 
 /// The answer to a request.
 pub(crate) enum Reply {
@@ -63,7 +53,8 @@ impl Responder {
         observer: Option<Arc<dyn AccessObserver>>,
         clock: Clock,
     ) -> Self {
-        Self { served, by_issuer, policy, prepared: RwLock::default(), tally: Tally::default(), observer, clock }
+        let (prepared, presigned, tally) = (RwLock::default(), Presigned::default(), Tally::default());
+        Self { served, by_issuer, policy, prepared, presigned, tally, observer, clock }
     }
 
     /// The authorities, in the order of the builder.
@@ -84,6 +75,7 @@ impl Responder {
 
     /// Drops all prepared responses.
     pub fn forget(&self) {
+        self.presigned.clear();
         self.prepared.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
@@ -153,10 +145,19 @@ impl Responder {
 
     /// A prepared response that is fresh and has the present status.
     fn find_prepared(&self, cert_id: &CertId, now: i64) -> Option<Arc<Prepared>> {
-        let found = Arc::clone(self.prepared.read().unwrap_or_else(PoisonError::into_inner).get(cert_id.as_der())?);
-        let fresh = (found.this_update..found.renew_at).contains(&now);
+        let is_fresh = |found: &Arc<Prepared>| (found.this_update..found.usable_until).contains(&now);
+        let presigned = self.presigned.find(cert_id.as_der()).filter(is_fresh);
+        let found = presigned.or_else(|| self.kept(cert_id).filter(is_fresh))?;
         let status = self.served.get(found.served)?.authority.status(cert_id.serial()).ok()?;
-        (fresh && status == found.status).then_some(found)
+        if status != found.status {
+            return self.kept(cert_id).filter(|kept| is_fresh(kept) && kept.status == status);
+        }
+        Some(found)
+    }
+
+    /// The response that was kept after a question about this CertID.
+    fn kept(&self, cert_id: &CertId) -> Option<Arc<Prepared>> {
+        self.prepared.read().unwrap_or_else(PoisonError::into_inner).get(cert_id.as_der()).cloned()
     }
 
     fn keep(&self, cert_id: &CertId, prepared: &Arc<Prepared>) {
@@ -175,6 +176,22 @@ impl Responder {
         {
             served.first_questions.note(ledger, serial, now);
         }
+    }
+
+    /// A response about one certificate of the authority at this position, signed in advance.
+    ///
+    /// # Errors
+    /// When it cannot be signed. The reason is logged.
+    pub(crate) fn presign(&self, cert_id: &CertId, now: i64) -> Result<Prepared, ResponseStatus> {
+        let request = OcspRequest::for_certificate(cert_id.clone());
+        let prepared = self.sign(&request, now, |_, _| ())?;
+        let validity = prepared.next_update - now;
+        Ok(Prepared {
+            renew_at: renewal(cert_id.serial(), now, prepared.next_update),
+            // The upkeep thread signs the next one in time. If it is late, this one is still good.
+            usable_until: now + (validity / 4 * 3).max(1),
+            ..prepared
+        })
     }
 
     /// A new response about all certificates of a request. They must have the same issuer. `known` is called with each of
@@ -242,6 +259,7 @@ impl Responder {
             this_update,
             next_update,
             renew_at,
+            usable_until: renew_at,
             etag,
             status: first_status,
             served: position,

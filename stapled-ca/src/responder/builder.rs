@@ -106,6 +106,13 @@ impl ResponderBuilder {
         self
     }
 
+    /// Signs responses about all certificates that have not expired in advance, but at most this number of responses; two for each
+    /// certificate. The thread of [`Responder::upkeep`] signs them. Default: 0, so a response is signed when it is first asked for.
+    pub fn presign(mut self, most: usize) -> Self {
+        self.policy.presign = most;
+        self
+    }
+
     /// Publishes a certificate revocation list of each authority beside its certificate, at `/NAME.crl`. It is valid for this time,
     /// and signed anew after a revocation and at half of its validity, by the thread of [`Responder::upkeep`]. Default: none is
     /// published.

@@ -1,7 +1,7 @@
 //! An OCSP responder over HTTP, which answers for its authorities.
 //!
-//! A response is signed when it is first asked for. It is kept until half of its validity is over, or until the
-//! status of the certificate changes. A nonce is ignored, as responders with prepared responses do, unless
+//! A response is signed when it is first asked for, or in advance with [`ResponderBuilder::presign`]. It is kept until half of its
+//! validity is over, or until the status of the certificate changes. A nonce is ignored, as responders with prepared responses do, unless
 //! [`ResponderBuilder::echo_nonce`] is set.
 
 mod access;
@@ -10,6 +10,8 @@ mod builder;
 mod first_questions;
 mod http;
 mod policy;
+mod prepared;
+mod presigned;
 mod published_crl;
 mod served;
 mod server;

@@ -34,6 +34,8 @@ pub(crate) struct Policy {
     pub(crate) responder_by_name: bool,
     /// Whether the first question about each certificate is written into the ledger.
     pub(crate) record_first_questions: bool,
+    /// The most responses that are signed in advance.
+    pub(crate) presign: usize,
     /// The validity of certificate revocation lists; `None` when none are published.
     pub(crate) crl_validity: Option<Duration>,
 }
@@ -48,6 +50,7 @@ impl Default for Policy {
             prepare: true,
             responder_by_name: false,
             record_first_questions: false,
+            presign: 0,
             crl_validity: None,
         }
     }

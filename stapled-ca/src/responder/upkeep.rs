@@ -6,8 +6,9 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::ledger::StoreError;
+use crate::ledger::{Record, StoreError};
 use crate::responder::answer::Responder;
+use crate::responder::presigned::{HASHES, Schedule};
 use crate::responder::published_crl::CrlUpkeep;
 use crate::responder::served::Served;
 
@@ -16,9 +17,11 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// The number of changed records that are read at once.
 const CHANGES: usize = 1000;
+/// The number of certificates whose responses are signed in one round: a fraction of a second, so that changes are noticed in time.
+const BATCH: usize = 64;
 
-/// A thread that does the work of a responder that no question waits for: it writes first questions into the ledger and signs
-/// certificate revocation lists. Dropping it ends the thread after a last round.
+/// A thread that does the work of a responder that no question waits for: it writes first questions into the ledger, and signs
+/// certificate revocation lists and responses in advance. Dropping it ends the thread after a last round.
 #[derive(Debug)]
 pub struct Upkeep {
     stop: Option<mpsc::Sender<()>>,
@@ -36,8 +39,8 @@ impl Responder {
         let thread = std::thread::Builder::new().name("ocsp upkeep".to_owned()).spawn(move || {
             let mut rounds = Rounds::new(&responder);
             loop {
-                rounds.next();
-                if told.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
+                let pause = if rounds.next() { Duration::ZERO } else { PAUSE };
+                if told.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
                     break;
                 }
             }
@@ -61,6 +64,9 @@ impl Responder {
 struct Rounds<'a> {
     responder: &'a Responder,
     authorities: Vec<Progress>,
+    schedule: Schedule,
+    /// How often the responses were dropped when the schedule was made.
+    dropped: u64,
 }
 
 /// The state of one authority.
@@ -74,14 +80,20 @@ struct Progress {
 impl<'a> Rounds<'a> {
     fn new(responder: &'a Responder) -> Self {
         let authorities = responder.served().iter().map(|_| Progress::default()).collect();
-        Self { responder, authorities }
+        let schedule = Schedule::new(responder.policy.presign / HASHES.len());
+        Self { responder, authorities, schedule, dropped: responder.presigned.dropped() }
     }
 
-    fn next(&mut self) {
+    /// One round. The result says whether the next one has work at once.
+    fn next(&mut self) -> bool {
         let (policy, now) = (&self.responder.policy, (self.responder.clock)());
         self.responder.write_first_questions();
-        for (served, progress) in self.responder.served().iter().zip(&mut self.authorities) {
-            if let Err(error) = progress.read_changes(served) {
+        if self.dropped != self.responder.presigned.dropped() {
+            *self = Self::new(self.responder);
+        }
+        for (place, (served, progress)) in self.responder.served().iter().zip(&mut self.authorities).enumerate() {
+            let changed = |record: &Record| self.schedule.changed(place, record, now);
+            if let Err(error) = progress.read_changes(served, changed) {
                 tracing::error!(authority = served.authority.name(), %error, "cannot read the ledger");
             }
             if let Some(validity) = policy.crl_validity
@@ -90,12 +102,42 @@ impl<'a> Rounds<'a> {
                 tracing::error!(authority = served.authority.name(), %error, "cannot renew the revocation list");
             }
         }
+        self.presign(now);
+        self.schedule.is_due(now)
+    }
+
+    /// Signs the responses whose time has come, up to a number.
+    fn presign(&mut self, now: i64) {
+        let mut signed = Vec::new();
+        for _ in 0..BATCH {
+            let Some((certificate, not_after)) = self.schedule.next(now) else { break };
+            let Some(served) = self.responder.served().get(certificate.0) else { continue };
+            let cert_ids = HASHES.map(|hash| served.authority.cert_id(&certificate.1, hash));
+            if not_after < now {
+                cert_ids.iter().for_each(|cert_id| self.responder.presigned.remove(cert_id.as_der()));
+                continue;
+            }
+            let mut renew_at = None;
+            for cert_id in cert_ids {
+                if let Ok(prepared) = self.responder.presign(&cert_id, now) {
+                    renew_at = Some(prepared.renew_at);
+                    signed.push((cert_id.as_der().to_vec(), Arc::new(prepared)));
+                }
+            }
+            match renew_at {
+                Some(renew_at) => self.schedule.signed(certificate, renew_at, not_after),
+                None => self.schedule.failed(certificate, now, not_after),
+            }
+        }
+        if !signed.is_empty() {
+            self.responder.presigned.insert(signed);
+        }
     }
 }
 
 impl Progress {
     /// Reads the records that changed since the last round.
-    fn read_changes(&mut self, served: &Served) -> Result<(), StoreError> {
+    fn read_changes(&mut self, served: &Served, mut changed: impl FnMut(&Record)) -> Result<(), StoreError> {
         loop {
             let changes = served.authority.changes(self.position, CHANGES)?;
             if changes.position == self.position {
@@ -103,6 +145,7 @@ impl Progress {
             }
             for record in &changes.records {
                 self.crl.changed(&served.crl, record);
+                changed(record);
             }
             self.position = changes.position;
         }
@@ -116,5 +159,137 @@ impl Drop for Upkeep {
             // A panic was reported by the thread itself.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+    use crate::authority::Authority;
+    use crate::clock::{self, DAY};
+    use crate::hash::HashAlgorithm;
+    use crate::ledger::{Reason, Status};
+    use crate::ocsp::OcspRequest;
+    use crate::profile::Profile;
+    use crate::responder::access::Outcome;
+    use crate::responder::answer::Reply;
+    use crate::responder::prepared::Prepared;
+    use crate::serial::Serial;
+
+    /// The validity of the responses, in seconds.
+    const VALIDITY: i64 = 8000;
+
+    /// An authority with certificates, and a responder with a clock that the test sets.
+    struct World {
+        ca: Authority,
+        serials: Vec<Serial>,
+        responder: Responder,
+        now: Arc<AtomicI64>,
+    }
+
+    impl World {
+        fn new(certificates: usize, presign: usize) -> Self {
+            let ca = Authority::root("CA").create().unwrap();
+            let key = Arc::clone(ca.key());
+            let profile = Profile::server("a.example").existing_key(key);
+            let serials = (0..certificates).map(|_| ca.issue(&profile).unwrap().serial().clone()).collect();
+            let now = Arc::new(AtomicI64::new(clock::now()));
+            let clock = Arc::clone(&now);
+            let responder = Responder::builder()
+                .authority(&ca)
+                .validity(Duration::from_secs(VALIDITY.unsigned_abs()))
+                .presign(presign)
+                .clock(Arc::new(move || clock.load(Ordering::SeqCst)))
+                .build();
+            Self { ca, serials, responder, now }
+        }
+
+        fn now(&self) -> i64 {
+            self.now.load(Ordering::SeqCst)
+        }
+
+        /// The answer to a question, and whether it was signed in advance.
+        fn ask(&self, serial: &Serial, hash: HashAlgorithm) -> (Arc<Prepared>, bool) {
+            let request = OcspRequest::for_certificate(self.ca.cert_id(serial, hash));
+            match self.responder.reply(&request, self.now()) {
+                Reply::Signed(prepared, outcome) => (prepared, outcome == Outcome::Prepared),
+                Reply::Refused(status) => panic!("{status:?}"),
+            }
+        }
+
+        fn all_are_presigned(&self) -> bool {
+            let is_presigned = |serial| HASHES.iter().all(|hash| self.ask(serial, *hash).1);
+            self.serials.iter().all(is_presigned)
+        }
+    }
+
+    fn finish(rounds: &mut Rounds<'_>) {
+        while rounds.next() {}
+    }
+
+    #[test]
+    fn all_responses_are_signed_in_advance_and_renewed_in_time() {
+        let world = World::new(100, 1000);
+        let mut rounds = Rounds::new(&world.responder);
+        finish(&mut rounds);
+        assert_eq!(world.responder.presigned.len(), 200);
+        let mut before: Vec<_> = world.serials.iter().map(|serial| world.ask(serial, HASHES[1]).0).collect();
+        let mut most_renewed = 0;
+        for _ in 0..VALIDITY / 50 {
+            world.now.fetch_add(50, Ordering::SeqCst);
+            finish(&mut rounds);
+            assert!(world.all_are_presigned());
+            let after: Vec<_> = world.serials.iter().map(|serial| world.ask(serial, HASHES[1]).0).collect();
+            let is_renewed = |(old, new): &(&Arc<Prepared>, &Arc<Prepared>)| !Arc::ptr_eq(old, new);
+            most_renewed = most_renewed.max(before.iter().zip(&after).filter(is_renewed).count());
+            assert!(after.iter().all(|response| response.next_update - world.now() >= VALIDITY / 2 - 50));
+            before = after;
+        }
+        assert!((2..40).contains(&most_renewed), "{most_renewed} at once");
+    }
+
+    #[test]
+    fn a_revocation_is_signed_at_once_and_before_all_others() {
+        let world = World::new(3 * BATCH, 1000);
+        let serial = world.serials.last().unwrap();
+        world.ca.revoke(serial, Some(Reason::KeyCompromise)).unwrap();
+        let mut rounds = Rounds::new(&world.responder);
+        assert!(rounds.next(), "one round signs a part");
+        let (response, is_presigned) = world.ask(serial, HASHES[0]);
+        assert!(is_presigned && matches!(response.status, Some(Status::Revoked { .. })));
+        finish(&mut rounds);
+        world.ca.set_status(serial, Status::Good).unwrap();
+        assert_eq!(world.ask(serial, HASHES[0]).0.status, Some(Status::Good), "also before the next round");
+        rounds.next();
+        let (response, is_presigned) = world.ask(serial, HASHES[1]);
+        assert!(is_presigned && response.status == Some(Status::Good));
+    }
+
+    #[test]
+    fn the_memory_is_bounded_and_expired_certificates_are_dropped() {
+        let world = World::new(30, 20);
+        let mut rounds = Rounds::new(&world.responder);
+        finish(&mut rounds);
+        assert_eq!(world.responder.presigned.len(), 20);
+        assert!(world.serials.iter().all(|serial| world.ask(serial, HASHES[0]).0.status == Some(Status::Good)));
+        world.now.fetch_add(91 * DAY, Ordering::SeqCst);
+        finish(&mut rounds);
+        assert_eq!(world.responder.presigned.len(), 0);
+    }
+
+    #[test]
+    fn certificates_that_are_issued_later_are_signed_too() {
+        let world = World::new(1, 1000);
+        let mut rounds = Rounds::new(&world.responder);
+        finish(&mut rounds);
+        let later = world.ca.issue(&Profile::server("b.example")).unwrap();
+        finish(&mut rounds);
+        assert!(world.ask(later.serial(), HASHES[1]).1);
+        world.responder.set_validity(Duration::from_secs(100));
+        finish(&mut rounds);
+        let (response, is_presigned) = world.ask(later.serial(), HASHES[1]);
+        assert!(is_presigned && response.next_update == world.now() + 100);
     }
 }

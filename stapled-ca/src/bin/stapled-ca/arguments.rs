@@ -183,6 +183,9 @@ pub(crate) struct Serve {
     /// The time from the beginning of the validity to the signature, in seconds
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(crate) backdate: u64,
+    /// The most responses that are signed in advance, two for each certificate; 0 signs when asked
+    #[arg(long, default_value_t = 200_000, value_name = "NUMBER")]
+    pub(crate) presign: usize,
     /// The validity of a revocation list in seconds
     #[arg(long, default_value_t = 604_800, value_name = "SECONDS")]
     pub(crate) crl_validity: u64,

@@ -184,6 +184,7 @@ fn serve(arguments: &Serve, out: &mut impl Write) -> Result<(), Failure> {
         .echo_nonce(arguments.nonce)
         .unknown_serial(arguments.unknown_serial)
         .record_first_questions(true)
+        .presign(arguments.presign)
         .publish_crls(Duration::from_secs(arguments.crl_validity));
     for dir in &arguments.dir {
         let authority = open(dir)?;
