@@ -14,8 +14,9 @@
 //! again.
 //!
 //! Several processes may use one file. Each change takes a lock on the file, reads what the others added, and appends. A
-//! question about a status takes no lock: it looks whether the file has grown, and reads what was added unless a process is
-//! just adding more. So no question waits for a disk, or for a process that stands still with the lock.
+//! question about a status waits for no lock: it looks whether the file has grown, and reads the whole lines that were added, also
+//! while a process writes. So no question waits for a disk, or for a process that stands still with the lock. Lines that were read
+//! without a lock may not be on disk yet; everything except a status waits until they are.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
@@ -115,6 +116,8 @@ struct Writer {
 struct Index {
     /// The end of the last line that was read.
     end: u64,
+    /// The end of the last line that was read with a lock on the file, or written.
+    settled: u64,
     lines: usize,
     /// The checksum of the last line.
     checksum: Vec<u8>,
@@ -245,13 +248,17 @@ impl LedgerFile {
 
     /// The index with all that other processes added.
     fn current(&self) -> Result<RwLockReadGuard<'_, Index>, StoreError> {
-        if self.has_grown()? {
+        let is_unsettled = {
+            let index = self.index();
+            index.settled < index.end
+        };
+        if is_unsettled || self.has_grown()? {
             self.locked(FlockOperation::LockShared, |_| self.catch_up(Tail::Leave))?;
         }
         Ok(self.index())
     }
 
-    /// The index with what other processes added, without what they are adding now.
+    /// The index with what other processes added, and perhaps what they are adding now.
     fn recent(&self) -> Result<RwLockReadGuard<'_, Index>, StoreError> {
         if self.has_grown()? {
             let writer = match self.writer.try_lock() {
@@ -259,12 +266,12 @@ impl LedgerFile {
                 Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
                 Err(TryLockError::WouldBlock) => None,
             };
-            if let Some(writer) = writer {
-                match flock(&self.file, FlockOperation::NonBlockingLockShared) {
-                    Ok(()) => self.unlocked(writer, |_| self.catch_up(Tail::Leave))?,
-                    Err(Errno::WOULDBLOCK) => {}
-                    Err(error) => return Err(self.unreadable(error.into())),
-                }
+            let lock = writer.map(|writer| (flock(&self.file, FlockOperation::NonBlockingLockShared), writer));
+            match lock {
+                Some((Ok(()), writer)) => self.unlocked(writer, |_| self.catch_up(Tail::Leave))?,
+                // What cannot be read now, because it is being written, is read the next time.
+                Some((Err(Errno::WOULDBLOCK), _)) | None => drop(self.read_on()),
+                Some((Err(error), _)) => return Err(self.unreadable(error.into())),
             }
         }
         Ok(self.index())
@@ -320,6 +327,17 @@ impl LedgerFile {
 
     /// Reads the lines that this process has not read yet. The caller has a lock on the file.
     fn catch_up(&self, tail: Tail) -> Result<(), StoreError> {
+        let (end, length) = self.read_on()?;
+        if end < length && tail == Tail::Cut {
+            self.file.set_len(end).and_then(|()| self.file.sync_data()).map_err(|source| self.unwritable(source))?;
+        }
+        self.index_mut().settled = end;
+        Ok(())
+    }
+
+    /// Reads whole lines. The result is the end of the last one, and the length of the file. Without a lock, an error may only mean
+    /// that the file is being written.
+    fn read_on(&self) -> Result<(u64, u64), StoreError> {
         let length = self.file.metadata().map_err(|source| self.unreadable(source))?.len();
         let (mut end, mut checksum) = {
             let index = self.index();
@@ -333,7 +351,7 @@ impl LedgerFile {
             let most = usize::try_from(length - end).unwrap_or(usize::MAX).min(block);
             let mut bytes = vec![0; most];
             self.file.read_exact_at(&mut bytes, end).map_err(|source| self.unreadable(source))?;
-            let mut read = Vec::new();
+            let (start, mut read) = (end, Vec::new());
             let mut intact = true;
             for line in bytes.split_inclusive(|octet| *octet == b'\n') {
                 // After a loss of power, octets that were not written are zero.
@@ -349,7 +367,7 @@ impl LedgerFile {
                 read.push((entry, line.len(), next));
             }
             let is_stuck = read.is_empty();
-            self.index_mut().apply(read);
+            self.index_mut().apply(start, read);
             if !intact {
                 return Err(self.damaged());
             }
@@ -360,17 +378,17 @@ impl LedgerFile {
                 false => block = BLOCK,
             }
         }
-        if end < length && tail == Tail::Cut {
-            self.file.set_len(end).and_then(|()| self.file.sync_data()).map_err(|source| self.unwritable(source))?;
-        }
-        Ok(())
+        Ok((end, length))
     }
 
     fn append(&self, writer: &mut Writer, lines: Vec<Line>) -> Result<(), StoreError> {
         if writer.is_broken {
             return Err(self.unwritable(io::Error::other("an earlier write failed; start the program again")));
         }
-        let mut checksum = self.index().checksum.clone();
+        let (start, mut checksum) = {
+            let index = self.index();
+            (index.end, index.checksum.clone())
+        };
         let (mut bytes, mut written) = (Vec::new(), Vec::with_capacity(lines.len()));
         for line in lines {
             let (encoded, next) =
@@ -384,7 +402,9 @@ impl LedgerFile {
             writer.is_broken = true;
             return Err(self.unwritable(source));
         }
-        self.index_mut().apply(written);
+        let mut index = self.index_mut();
+        index.apply(start, written);
+        index.settled = index.end;
         Ok(())
     }
 
@@ -410,9 +430,14 @@ enum Tail {
 }
 
 impl Index {
-    /// Adds lines with their lengths and checksums.
-    fn apply(&mut self, lines: Vec<(Line, usize, Vec<u8>)>) {
+    /// Adds lines from this place of the file on, with their lengths and checksums. Lines that another thread added are skipped.
+    fn apply(&mut self, mut start: u64, lines: Vec<(Line, usize, Vec<u8>)>) {
         for (line, length, checksum) in lines {
+            let place = start;
+            start += length as u64;
+            if place < self.end {
+                continue;
+            }
             match line {
                 Line::Issued { record, session, .. } => {
                     if let Some(session) = &session {
@@ -654,16 +679,42 @@ mod tests {
     }
 
     #[test]
-    fn a_status_does_not_wait_for_a_process_that_stands_still_with_the_lock() {
+    fn a_status_is_read_while_a_process_stands_still_with_the_lock() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ledger");
         let (one, other) = (LedgerFile::open(&path).unwrap(), LedgerFile::open(&path).unwrap());
         other.add(record(1), b"one").unwrap();
         let stuck = File::open(&path).unwrap();
         flock(&stuck, FlockOperation::LockExclusive).unwrap();
-        assert_eq!(one.status(&1.into()).unwrap(), None, "as it was");
-        drop(stuck);
         assert_eq!(one.status(&1.into()).unwrap(), Some(Status::Good));
+        assert!(one.index().settled < one.index().end, "the line may not be on disk");
+        // Half a line, as while it is written.
+        let line = std::fs::read(&path).unwrap();
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        io::Write::write_all(&mut file, &line[..20]).unwrap();
+        assert_eq!(one.status(&1.into()).unwrap(), Some(Status::Good));
+        drop(stuck);
+        assert!(one.entry(&1.into()).unwrap().is_some());
+        assert_eq!(one.index().settled, one.index().end);
+        other.set_status(&1.into(), revoked()).unwrap();
+        assert_eq!(one.status(&1.into()).unwrap(), Some(revoked()));
+    }
+
+    #[test]
+    fn threads_that_read_and_write_at_once_lose_no_line_and_read_none_twice() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger");
+        let (one, other) = (LedgerFile::open(&path).unwrap(), LedgerFile::open(&path).unwrap());
+        std::thread::scope(|scope| {
+            for (ledger, first) in [(&one, 1), (&other, 1001)] {
+                scope.spawn(move || (first..first + 40).for_each(|number| ledger.add(record(number), b"").unwrap()));
+                scope.spawn(move || (0..2000).for_each(|number| assert!(ledger.status(&number.into()).is_ok())));
+            }
+        });
+        for ledger in [&one, &other, &LedgerFile::open(&path).unwrap()] {
+            assert_eq!(ledger.records().unwrap().len(), 80);
+            assert_eq!(ledger.changes(0, 1000).unwrap().position, 80);
+        }
     }
 
     #[test]
