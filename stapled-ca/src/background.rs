@@ -5,7 +5,9 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -46,6 +48,38 @@ impl Drop for Background {
     fn drop(&mut self) {
         // The server may have ended before: then the signal has no receiver.
         let _ = self.stop.send(true);
+        if let Some(thread) = self.thread.take() {
+            // A panic was reported by the thread itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A thread that repeats its work. Dropping it ends the thread after the work that it is doing.
+#[derive(Debug)]
+pub(crate) struct Repeating {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Repeating {
+    /// Runs `work` on a new thread, again and again. Its result is the pause until the next time; `None` ends the thread.
+    pub(crate) fn start(name: &str, mut work: impl FnMut() -> Option<Duration> + Send + 'static) -> io::Result<Self> {
+        let (stop, told) = mpsc::channel();
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            while let Some(pause) = work() {
+                if told.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+                    break;
+                }
+            }
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Repeating {
+    fn drop(&mut self) {
+        drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             // A panic was reported by the thread itself.
             let _ = thread.join();

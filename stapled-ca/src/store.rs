@@ -38,8 +38,17 @@ pub const SECRET: u32 = 0o600;
 /// # Errors
 /// When the file cannot be written.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
+    replace_with(path, mode, |file| file.write_all(bytes))
+}
+
+/// Like [`replace`], with the contents that `write` writes. After an error, the file is as before.
+pub(crate) fn replace_with(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+) -> Result<(), StoreError> {
     let failed = |source| StoreError::Write { path: path.to_owned(), source };
-    let file = temporary(path, bytes, mode).map_err(failed)?;
+    let file = temporary(path, mode, write).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     sync_directory(path).map_err(failed)
 }
@@ -53,7 +62,7 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
         io::ErrorKind::AlreadyExists => StoreError::Exists { path: path.to_owned() },
         _ => StoreError::Write { path: path.to_owned(), source },
     };
-    let file = temporary(path, bytes, mode).map_err(failed)?;
+    let file = temporary(path, mode, |file| file.write_all(bytes)).map_err(failed)?;
     file.persist_noclobber(path).map_err(|error| failed(error.error))?;
     sync_directory(path).map_err(failed)
 }
@@ -66,9 +75,16 @@ pub fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
     fs::read(path).map_err(|source| StoreError::Read { path: path.to_owned(), source })
 }
 
-fn temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
-    let mut file = tempfile::NamedTempFile::new_in(directory_of(path))?;
-    file.write_all(bytes)?;
+fn temporary(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+) -> io::Result<tempfile::NamedTempFile> {
+    let file = tempfile::NamedTempFile::new_in(directory_of(path))?;
+    let mut buffer = io::BufWriter::new(file.as_file());
+    write(&mut buffer)?;
+    buffer.flush()?;
+    drop(buffer);
     file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
     Ok(file)

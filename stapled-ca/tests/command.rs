@@ -118,6 +118,26 @@ fn a_certificate_is_issued_revoked_and_reinstated() {
 }
 
 #[test]
+fn responses_are_presigned_and_answered_without_the_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    authorities(at);
+    succeed(at, "issue --dir ca --out www.pem --san www.example.org");
+    let out = succeed(at, "presign --dir ca --dir root --out responses --validity 600");
+    assert_eq!(out, "6 responses about 3 certificates responses\n");
+    std::fs::rename(at.join("ca/ca.key"), at.join("ca.key")).unwrap();
+    let server = Server::start(at, CA, "respond responses --listen 127.0.0.1:0");
+    let text = status(at, &server.url);
+    assert!(text.contains("Response verify OK") && text.contains("www.pem: good"), "{text}");
+
+    std::fs::rename(at.join("ca.key"), at.join("ca/ca.key")).unwrap();
+    succeed(at, "revoke --dir ca www.pem --reason keyCompromise");
+    succeed(at, "presign --dir ca --out responses --validity 600 --delegate");
+    stapled_tests::wait_until("the replaced file", || status(at, &server.url).contains("www.pem: revoked"));
+    assert_eq!(server.terminate().code(), Some(0));
+}
+
+#[test]
 fn files_are_split_and_are_replaced_only_with_force() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
@@ -151,6 +171,8 @@ fn errors_say_what_failed_where_and_the_remedy() {
             "ca has no OCSP responder; run `stapled-ca responder ca` first",
         ),
         ("serve --dir ca --listen 203.0.113.1:1", 1, "cannot listen on 203.0.113.1:1"),
+        ("respond ca/ca.crt", 1, "ca/ca.crt is not a file of responses; `stapled-ca presign` makes such files"),
+        ("respond nothing", 1, "cannot read nothing"),
         ("init x --key p255", 2, "\"p255\" is not a key type; choose one of p256"),
         ("issue --dir ca --out x.pem", 2, "--san"),
         ("revoke --dir ca 77 --reason boredom", 2, "keyCompromise"),

@@ -14,8 +14,8 @@ use crate::responder::published_crl::CrlBody;
 use crate::responder::served::Served;
 use crate::{der, hex};
 
-const OCSP_RESPONSE: HeaderValue = HeaderValue::from_static("application/ocsp-response");
-const CRL: HeaderValue = HeaderValue::from_static("application/pkix-crl");
+pub(crate) const OCSP_RESPONSE: HeaderValue = HeaderValue::from_static("application/ocsp-response");
+pub(crate) const CRL: HeaderValue = HeaderValue::from_static("application/pkix-crl");
 const NOT_FOUND: &str = "This is an OCSP responder: POST a request, or GET with its base64 as the path.\n";
 /// The most slashes in a path after which a request is searched.
 const MOST_SLASHES: usize = 64;
@@ -44,33 +44,18 @@ impl Responder {
     #[must_use]
     pub fn answer(&self, question: Question<'_>) -> Response<Full<Bytes>> {
         let now = (self.clock)();
-        match *question.method {
-            Method::GET => {
-                if let Some(served) = self.served_at(question.path, ".crt") {
-                    let certificate = Bytes::copy_from_slice(served.authority.certificate());
-                    return plain(StatusCode::OK, "application/pkix-cert", certificate);
-                }
-                if self.policy.crl_validity.is_some()
-                    && let Some(served) = self.served_at(question.path, ".crl")
-                {
-                    return match served.crl.at(now) {
-                        Some(list) => answer_crl(&list, &question, now),
-                        // It is being signed, or cannot be signed, which is logged.
-                        None => plain(StatusCode::SERVICE_UNAVAILABLE, "text/plain", Bytes::new()),
-                    };
-                }
-                match request_in_path(question.path) {
-                    Some(der) => self.answer_der(&question, &der, now),
-                    None => plain(StatusCode::NOT_FOUND, "text/plain", NOT_FOUND.into()),
-                }
+        if *question.method == Method::GET {
+            if let Some(served) = self.served_at(question.path, ".crt") {
+                return certificate(Bytes::copy_from_slice(served.authority.certificate()));
             }
-            Method::POST => self.answer_der(&question, question.body, now),
-            _ => {
-                let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "text/plain", Bytes::new());
-                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
-                response
+            if self.policy.crl_validity.is_some()
+                && let Some(served) = self.served_at(question.path, ".crl")
+            {
+                // It is being signed, or cannot be signed, which is logged.
+                return served.crl.at(now).map_or_else(unavailable, |list| answer_crl(&list, &question, now));
             }
         }
+        to_ocsp_request(&question, |der| self.answer_der(&question, der, now))
     }
 
     fn answer_der(&self, question: &Question<'_>, der: &[u8], now: i64) -> Response<Full<Bytes>> {
@@ -122,7 +107,7 @@ impl Responder {
 
 impl Question<'_> {
     /// Whether the client has the body with this ETag.
-    fn knows(&self, etag: &str) -> bool {
+    pub(crate) fn knows(&self, etag: &str) -> bool {
         *self.method == Method::GET && self.if_none_match.is_some_and(|tags| matches(tags, etag))
     }
 }
@@ -141,6 +126,25 @@ fn answer_crl(list: &CrlBody, question: &Question<'_>, now: i64) -> Response<Ful
 #[must_use]
 pub(crate) fn file_name(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+}
+
+/// The answer of `answer` to the OCSPRequest of an HTTP request, DER, or the answer to an HTTP request that has none.
+pub(crate) fn to_ocsp_request(
+    question: &Question<'_>,
+    answer: impl FnOnce(&[u8]) -> Response<Full<Bytes>>,
+) -> Response<Full<Bytes>> {
+    match *question.method {
+        Method::GET => match request_in_path(question.path) {
+            Some(der) => answer(&der),
+            None => plain(StatusCode::NOT_FOUND, "text/plain", NOT_FOUND.into()),
+        },
+        Method::POST => answer(question.body),
+        _ => {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "text/plain", Bytes::new());
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+            response
+        }
+    }
 }
 
 /// The request in the path of a GET, DER.
@@ -162,15 +166,20 @@ pub(crate) fn request_in_path(path: &str) -> Option<Vec<u8>> {
 }
 
 /// What caches may do with a body: the ETag, the seconds for which they may keep it, and two times in Unix seconds.
-struct Caching<'a> {
-    etag: &'a str,
-    max_age: i64,
-    last_modified: i64,
-    expires: i64,
+pub(crate) struct Caching<'a> {
+    pub(crate) etag: &'a str,
+    pub(crate) max_age: i64,
+    pub(crate) last_modified: i64,
+    pub(crate) expires: i64,
 }
 
 /// A signed body with its headers; 304 when the client knows it.
-fn cached(content_type: HeaderValue, body: &Bytes, caching: &Caching<'_>, known: bool) -> Response<Full<Bytes>> {
+pub(crate) fn cached(
+    content_type: HeaderValue,
+    body: &Bytes,
+    caching: &Caching<'_>,
+    known: bool,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(if known { Bytes::new() } else { body.clone() }));
     if known {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -193,12 +202,22 @@ fn cached(content_type: HeaderValue, body: &Bytes, caching: &Caching<'_>, known:
     response
 }
 
-fn refusal(status: ResponseStatus) -> Response<Full<Bytes>> {
+pub(crate) fn refusal(status: ResponseStatus) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(ResponseBuilder::error(status))));
     response.headers_mut().insert(header::CONTENT_TYPE, OCSP_RESPONSE);
     // RFC 9919, 6: a cache must not keep an unsigned error longer than its cause lasts.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// A certificate, DER.
+pub(crate) fn certificate(der: Bytes) -> Response<Full<Bytes>> {
+    plain(StatusCode::OK, "application/pkix-cert", der)
+}
+
+/// The answer when there is no list that is valid now.
+pub(crate) fn unavailable() -> Response<Full<Bytes>> {
+    plain(StatusCode::SERVICE_UNAVAILABLE, "text/plain", Bytes::new())
 }
 
 fn plain(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {

@@ -88,36 +88,58 @@ impl Responder {
     /// Answers on a listener until `shutdown` ends. Then open connections have a second to finish. For programs with
     /// a tokio runtime; other programs use [`crate::responder::ResponderBuilder::start`].
     pub async fn serve(self: Arc<Self>, listener: TcpListener, limits: Limits, shutdown: impl Future<Output = ()>) {
-        let (stop, told) = tokio::sync::watch::channel(false);
-        let slots = Arc::new(Semaphore::new(limits.connections));
-        let mut connections = JoinSet::new();
-        let mut shutdown = std::pin::pin!(shutdown);
-        loop {
-            let accepted = tokio::select! {
-                () = &mut shutdown => break,
-                accepted = accept(&listener, &slots) => accepted,
-            };
-            let (stream, slot) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Mostly no file descriptor is free. That passes when a connection ends.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                    continue;
-                }
-            };
-            let (responder, limits, told) = (Arc::clone(&self), limits.clone(), told.clone());
-            connections.spawn(async move {
-                serve_connection(responder, stream, limits, told).await;
-                drop(slot);
-            });
-            while connections.try_join_next().is_some() {}
-        }
-        drop(listener);
-        let _ = stop.send(true);
-        let finish = async { while connections.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(Duration::from_secs(1), finish).await;
+        serve(self, listener, limits, shutdown).await;
     }
+}
+
+/// Answers HTTP requests.
+pub(crate) trait Answers: Send + Sync + 'static {
+    /// The HTTP response to a request.
+    fn answer(&self, question: Question<'_>) -> Response<Full<Bytes>>;
+}
+
+impl Answers for Responder {
+    fn answer(&self, question: Question<'_>) -> Response<Full<Bytes>> {
+        Responder::answer(self, question)
+    }
+}
+
+/// Answers on a listener until `shutdown` ends. Then open connections have a second to finish.
+pub(crate) async fn serve(
+    responder: Arc<impl Answers>,
+    listener: TcpListener,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) {
+    let (stop, told) = tokio::sync::watch::channel(false);
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let mut connections = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        let (stream, slot) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Mostly no file descriptor is free. That passes when a connection ends.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        let (responder, limits, told) = (Arc::clone(&responder), limits.clone(), told.clone());
+        connections.spawn(async move {
+            serve_connection(responder, stream, limits, told).await;
+            drop(slot);
+        });
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    let _ = stop.send(true);
+    let finish = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(Duration::from_secs(1), finish).await;
 }
 
 /// Starts a server with threads of its own.
@@ -153,11 +175,11 @@ async fn accept(
 }
 
 /// Serves one connection until it ends or the server stops.
-async fn serve_connection(responder: Arc<Responder>, stream: TcpStream, limits: Limits, stop: Stop) {
+async fn serve_connection(responder: Arc<impl Answers>, stream: TcpStream, limits: Limits, stop: Stop) {
     let service = service_fn(|request| {
         let responder = Arc::clone(&responder);
         let limits = &limits;
-        async move { Ok::<_, Infallible>(answer(&responder, request, limits).await) }
+        async move { Ok::<_, Infallible>(answer(&*responder, request, limits).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -176,7 +198,7 @@ async fn serve_connection(responder: Arc<Responder>, stream: TcpStream, limits: 
     }
 }
 
-async fn answer(responder: &Responder, request: Request<Incoming>, limits: &Limits) -> Response<Full<Bytes>> {
+async fn answer(responder: &impl Answers, request: Request<Incoming>, limits: &Limits) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let body = if head.method == Method::POST {
         let collected = Limited::new(body, limits.body).collect();

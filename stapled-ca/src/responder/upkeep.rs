@@ -2,10 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::background::Repeating;
 use crate::ledger::{Record, StoreError};
 use crate::responder::answer::Responder;
 use crate::responder::presigned::{HASHES, Schedule};
@@ -24,8 +23,8 @@ const BATCH: usize = 64;
 /// certificate revocation lists and responses in advance. Dropping it ends the thread after a last round.
 #[derive(Debug)]
 pub struct Upkeep {
-    stop: Option<mpsc::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    repeating: Option<Repeating>,
+    responder: Arc<Responder>,
 }
 
 impl Responder {
@@ -34,19 +33,10 @@ impl Responder {
     /// # Errors
     /// When the thread cannot be started.
     pub fn upkeep(self: &Arc<Self>) -> io::Result<Upkeep> {
-        let (stop, told) = mpsc::channel();
-        let responder = Arc::clone(self);
-        let thread = std::thread::Builder::new().name("ocsp upkeep".to_owned()).spawn(move || {
-            let mut rounds = Rounds::new(&responder);
-            loop {
-                let pause = if rounds.next() { Duration::ZERO } else { PAUSE };
-                if told.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
-                    break;
-                }
-            }
-            responder.write_first_questions();
-        })?;
-        Ok(Upkeep { stop: Some(stop), thread: Some(thread) })
+        let mut rounds = Rounds::new(Arc::clone(self));
+        let round = move || Some(if rounds.next() { Duration::ZERO } else { PAUSE });
+        let repeating = Some(Repeating::start("ocsp upkeep", round)?);
+        Ok(Upkeep { repeating, responder: Arc::clone(self) })
     }
 
     fn write_first_questions(&self) {
@@ -61,8 +51,8 @@ impl Responder {
 }
 
 /// What one round has to know of the rounds before.
-struct Rounds<'a> {
-    responder: &'a Responder,
+struct Rounds {
+    responder: Arc<Responder>,
     authorities: Vec<Progress>,
     schedule: Schedule,
     /// How often the responses were dropped when the schedule was made.
@@ -77,20 +67,21 @@ struct Progress {
     crl: CrlUpkeep,
 }
 
-impl<'a> Rounds<'a> {
-    fn new(responder: &'a Responder) -> Self {
+impl Rounds {
+    fn new(responder: Arc<Responder>) -> Self {
         let authorities = responder.served().iter().map(|_| Progress::default()).collect();
         let schedule = Schedule::new(responder.policy.presign / HASHES.len());
-        Self { responder, authorities, schedule, dropped: responder.presigned.dropped() }
+        Self { dropped: responder.presigned.dropped(), responder, authorities, schedule }
     }
 
     /// One round. The result says whether the next one has work at once.
     fn next(&mut self) -> bool {
-        let (policy, now) = (&self.responder.policy, (self.responder.clock)());
+        let now = (self.responder.clock)();
         self.responder.write_first_questions();
         if self.dropped != self.responder.presigned.dropped() {
-            *self = Self::new(self.responder);
+            *self = Self::new(Arc::clone(&self.responder));
         }
+        let policy = &self.responder.policy;
         for (place, (served, progress)) in self.responder.served().iter().zip(&mut self.authorities).enumerate() {
             let changed = |record: &Record| self.schedule.changed(place, record, now);
             if let Err(error) = progress.read_changes(served, changed) {
@@ -154,11 +145,9 @@ impl Progress {
 
 impl Drop for Upkeep {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic was reported by the thread itself.
-            let _ = thread.join();
-        }
+        drop(self.repeating.take());
+        // Questions since the last round.
+        self.responder.write_first_questions();
     }
 }
 
@@ -185,7 +174,7 @@ mod tests {
     struct World {
         ca: Authority,
         serials: Vec<Serial>,
-        responder: Responder,
+        responder: Arc<Responder>,
         now: Arc<AtomicI64>,
     }
 
@@ -203,7 +192,7 @@ mod tests {
                 .presign(presign)
                 .clock(Arc::new(move || clock.load(Ordering::SeqCst)))
                 .build();
-            Self { ca, serials, responder, now }
+            Self { ca, serials, responder: Arc::new(responder), now }
         }
 
         fn now(&self) -> i64 {
@@ -225,14 +214,14 @@ mod tests {
         }
     }
 
-    fn finish(rounds: &mut Rounds<'_>) {
+    fn finish(rounds: &mut Rounds) {
         while rounds.next() {}
     }
 
     #[test]
     fn all_responses_are_signed_in_advance_and_renewed_in_time() {
         let world = World::new(100, 1000);
-        let mut rounds = Rounds::new(&world.responder);
+        let mut rounds = Rounds::new(Arc::clone(&world.responder));
         finish(&mut rounds);
         assert_eq!(world.responder.presigned.len(), 200);
         let mut before: Vec<_> = world.serials.iter().map(|serial| world.ask(serial, HASHES[1]).0).collect();
@@ -255,7 +244,7 @@ mod tests {
         let world = World::new(3 * BATCH, 1000);
         let serial = world.serials.last().unwrap();
         world.ca.revoke(serial, Some(Reason::KeyCompromise)).unwrap();
-        let mut rounds = Rounds::new(&world.responder);
+        let mut rounds = Rounds::new(Arc::clone(&world.responder));
         assert!(rounds.next(), "one round signs a part");
         let (response, is_presigned) = world.ask(serial, HASHES[0]);
         assert!(is_presigned && matches!(response.status, Some(Status::Revoked { .. })));
@@ -270,7 +259,7 @@ mod tests {
     #[test]
     fn the_memory_is_bounded_and_expired_certificates_are_dropped() {
         let world = World::new(30, 20);
-        let mut rounds = Rounds::new(&world.responder);
+        let mut rounds = Rounds::new(Arc::clone(&world.responder));
         finish(&mut rounds);
         assert_eq!(world.responder.presigned.len(), 20);
         assert!(world.serials.iter().all(|serial| world.ask(serial, HASHES[0]).0.status == Some(Status::Good)));
@@ -282,7 +271,7 @@ mod tests {
     #[test]
     fn certificates_that_are_issued_later_are_signed_too() {
         let world = World::new(1, 1000);
-        let mut rounds = Rounds::new(&world.responder);
+        let mut rounds = Rounds::new(Arc::clone(&world.responder));
         finish(&mut rounds);
         let later = world.ca.issue(&Profile::server("b.example")).unwrap();
         finish(&mut rounds);

@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use stapled_ca::responder::UnknownSerial;
 use stapled_ca::{KeyType, Reason, Serial};
 
+use crate::presign::{Presign, Respond};
+
 /// A small certificate authority with an OCSP responder
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
@@ -31,6 +33,10 @@ pub(crate) enum Command {
     List(List),
     /// Answer OCSP requests over HTTP until interrupted
     Serve(Serve),
+    /// Write responses about all certificates into a file, for `respond`
+    Presign(Presign),
+    /// Answer OCSP requests from files of `presign`, without a key, until interrupted
+    Respond(Respond),
 }
 
 #[derive(Debug, Args)]

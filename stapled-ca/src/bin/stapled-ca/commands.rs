@@ -14,6 +14,7 @@ use stapled_ca::{
 use tokio::net::TcpListener;
 
 use crate::arguments::{Command, Delegate, Init, Intermediate, Issue, List, Purpose, Revoke, Serve};
+use crate::presign::{self, PresignFailure};
 
 /// Why a command fails.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,8 @@ pub(crate) enum Failure {
     Authority(#[from] AuthorityError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Presign(#[from] PresignFailure),
     #[error("cannot open the authority in {}: {source}; `stapled-ca init` makes an authority", dir.display())]
     Open { dir: PathBuf, source: AuthorityError },
     #[error("cannot find a certificate in {}", .0.display())]
@@ -53,6 +56,11 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             outcome => outcome,
         },
         Command::Serve(arguments) => serve(&arguments, &mut out),
+        Command::Presign(arguments) => {
+            let authorities = arguments.dir.iter().map(|dir| open(dir)).collect::<Result<Vec<_>, _>>()?;
+            Ok(presign::presign(&arguments, &authorities, &mut out)?)
+        }
+        Command::Respond(arguments) => Ok(presign::respond(&arguments, &mut out)?),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod commands;
+mod presign;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -1,0 +1,231 @@
+//! A responder that answers from files, without a key.
+
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Method;
+use hyper::Response;
+use tokio::net::TcpListener;
+
+use crate::background::Repeating;
+use crate::clock;
+use crate::hash::etag;
+use crate::ocsp::{OcspRequest, ResponseStatus};
+use crate::responder::http::{self, Caching, OCSP_RESPONSE, Question};
+use crate::responder::policy::Clock;
+use crate::responder::response_file::{FileAuthority, FileResponse, ResponseFile, ResponseFileError};
+use crate::responder::server::{self, Limits};
+
+/// The time between two looks at the files.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// An OCSP responder that answers from files that [`crate::Responder::write_responses`] made. It has no key, so it answers
+/// `unauthorized` about certificates that are not in the files (RFC 6960, 2.3), and `internalError` when the response in a file
+/// is not valid now: it never sends an expired response.
+pub struct FileResponder {
+    files: Vec<WatchedFile>,
+    clock: Clock,
+}
+
+/// A file and what was read from it last.
+struct WatchedFile {
+    path: PathBuf,
+    contents: RwLock<Arc<ResponseFile>>,
+    /// The state of the file at the last look; `None` when there was none.
+    stamp: Mutex<Option<Stamp>>,
+}
+
+/// Looks for replaced files until it is dropped.
+#[derive(Debug)]
+pub struct FileWatch {
+    _repeating: Repeating,
+}
+
+impl FileResponder {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or is damaged.
+    pub fn open<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, ResponseFileError> {
+        let files = paths.into_iter().map(|path| WatchedFile::open(path.as_ref())).collect::<Result<_, _>>()?;
+        Ok(Self { files, clock: Arc::new(clock::now) })
+    }
+
+    /// Uses this clock. Default: the system's.
+    #[must_use]
+    pub fn clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Reads the files that were replaced since the last look. A file that cannot be read, is damaged, or is older than the one in
+    /// use is reported as a warning, and the contents before stay in use.
+    pub fn reload(&self) {
+        for file in &self.files {
+            file.reload();
+        }
+    }
+
+    /// Starts a thread that calls [`FileResponder::reload`] five times a second.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn watch(self: &Arc<Self>) -> io::Result<FileWatch> {
+        let responder = Arc::clone(self);
+        let look = move || {
+            responder.reload();
+            Some(PAUSE)
+        };
+        Ok(FileWatch { _repeating: Repeating::start("response files", look)? })
+    }
+
+    /// Answers on a listener until `shutdown` ends. Then open connections have a second to finish.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, limits: Limits, shutdown: impl Future<Output = ()>) {
+        server::serve(self, listener, limits, shutdown).await;
+    }
+
+    /// The HTTP response to a request.
+    #[must_use]
+    pub fn answer(&self, question: Question<'_>) -> Response<Full<Bytes>> {
+        let now = (self.clock)();
+        let contents = self.files.iter().map(WatchedFile::contents).collect::<Vec<_>>();
+        if *question.method == Method::GET
+            && let Some(response) = issuer_file(&contents, &question, now)
+        {
+            return response;
+        }
+        http::to_ocsp_request(&question, |request| match find(&contents, request, now) {
+            Ok(response) => respond(&response, &question, now),
+            Err(status) => http::refusal(status),
+        })
+    }
+}
+
+impl server::Answers for FileResponder {
+    fn answer(&self, question: Question<'_>) -> Response<Full<Bytes>> {
+        FileResponder::answer(self, question)
+    }
+}
+
+/// The newest response to a request that is valid at `now`.
+fn find(files: &[Arc<ResponseFile>], request: &[u8], now: i64) -> Result<FileResponse, ResponseStatus> {
+    let request = OcspRequest::from_der(request).map_err(|_| ResponseStatus::MalformedRequest)?;
+    // A response about several certificates would have to be signed.
+    let [cert_id] = request.cert_ids.as_slice() else { return Err(ResponseStatus::Unauthorized) };
+    let all = || files.iter().filter_map(|file| file.find(cert_id));
+    let valid = all().filter(|response| (response.this_update..response.next_update).contains(&now));
+    match valid.max_by_key(|response| response.this_update) {
+        Some(response) => Ok(response.clone()),
+        None if all().next().is_some() => Err(ResponseStatus::InternalError),
+        None => Err(ResponseStatus::Unauthorized),
+    }
+}
+
+fn respond(response: &FileResponse, question: &Question<'_>, now: i64) -> Response<Full<Bytes>> {
+    let etag = etag(&response.body);
+    let caching = Caching {
+        etag: &etag,
+        // The next file comes before the end of the responses.
+        max_age: (response.next_update - now) / 2,
+        last_modified: response.this_update,
+        expires: response.next_update,
+    };
+    http::cached(OCSP_RESPONSE, &response.body, &caching, question.knows(&etag))
+}
+
+/// The certificate or revocation list of an authority at this path; `None` for other paths.
+fn issuer_file(files: &[Arc<ResponseFile>], question: &Question<'_>, now: i64) -> Option<Response<Full<Bytes>>> {
+    let (name, suffix) = question.path.strip_prefix('/')?.rsplit_once('.')?;
+    let authorities = || files.iter().flat_map(|file| &file.authorities);
+    let is_named = |authority: &&FileAuthority| name == "ca" || http::file_name(&authority.name) == name;
+    // "ca" is the first authority.
+    let first = authorities().find(is_named)?;
+    match suffix {
+        "crt" => Some(http::certificate(first.certificate.clone())),
+        "crl" => {
+            let same = |authority: &&FileAuthority| authority.certificate == first.certificate;
+            let lists = authorities().filter(same).filter_map(|authority| authority.crl.as_ref());
+            let newest = lists.filter(|list| now < list.next_update).max_by_key(|list| list.this_update);
+            let Some(list) = newest else { return Some(http::unavailable()) };
+            let caching = Caching {
+                etag: &list.etag,
+                max_age: (list.next_update - now) / 2,
+                last_modified: list.this_update,
+                expires: list.next_update,
+            };
+            Some(http::cached(http::CRL, &list.body, &caching, question.knows(&list.etag)))
+        }
+        _ => None,
+    }
+}
+
+impl WatchedFile {
+    fn open(path: &Path) -> Result<Self, ResponseFileError> {
+        // The stamp is taken first: a file that is replaced in between is read again.
+        let stamp = Stamp::of(path).ok();
+        let contents = ResponseFile::read(path)?;
+        tracing::info!(file = %path.display(), responses = contents.len(), "read");
+        Ok(Self { path: path.to_owned(), contents: RwLock::new(Arc::new(contents)), stamp: Mutex::new(stamp) })
+    }
+
+    fn contents(&self) -> Arc<ResponseFile> {
+        Arc::clone(&self.contents.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn reload(&self) {
+        let mut last = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = Stamp::of(&self.path);
+        let known = stamp.as_ref().ok().copied();
+        if *last == known {
+            return;
+        }
+        *last = known;
+        let file = self.path.display();
+        let outcome = match stamp {
+            Ok(_) => ResponseFile::read(&self.path),
+            Err(source) => Err(ResponseFileError::Read { path: self.path.clone(), source }),
+        };
+        match outcome {
+            Ok(contents) if contents.made_at < self.contents().made_at => {
+                tracing::warn!(%file, "the file is older than the one in use, which stays in use");
+            }
+            Ok(contents) => {
+                tracing::info!(%file, responses = contents.len(), "read again");
+                *self.contents.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(contents);
+            }
+            Err(error) => tracing::warn!(%error, "the responses that were read before stay in use"),
+        }
+    }
+}
+
+/// Distinguishes two states of a file: a rename gives a new inode, a write in place a new time or size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> io::Result<Self> {
+        let metadata = std::fs::metadata(path)?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+}
+
+impl std::fmt::Debug for FileResponder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.files.iter().map(|file| &file.path)).finish()
+    }
+}

@@ -1,0 +1,218 @@
+//! Tests of responses in files, and of the responder that answers from them without a key.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use hyper::header::HeaderValue;
+use hyper::{Method, StatusCode};
+use stapled_ca::ocsp::{CertId, HashAlgorithm, NullParameters, OcspRequest};
+use stapled_ca::responder::{FileResponder, Question, ResponseFileError};
+use stapled_ca::{Authority, Profile, Reason, Responder, Serial};
+use support::path_of;
+
+const NOW: i64 = 1_800_000_000;
+const UNAUTHORIZED: [u8; 5] = [0x30, 3, 0x0a, 1, 6];
+const INTERNAL_ERROR: [u8; 5] = [0x30, 3, 0x0a, 1, 2];
+const MALFORMED: [u8; 5] = [0x30, 3, 0x0a, 1, 1];
+
+/// An authority with a certificate, and a clock.
+struct World {
+    directory: tempfile::TempDir,
+    ca: Authority,
+    serial: Serial,
+    now: Arc<AtomicI64>,
+}
+
+impl World {
+    fn new() -> Self {
+        let ca = Authority::root("Example CA").create().unwrap();
+        let profile = Profile::server("a.example").valid_between(0, NOW * 2);
+        let serial = ca.issue(&profile).unwrap().serial().clone();
+        Self { directory: tempfile::tempdir().unwrap(), ca, serial, now: Arc::new(AtomicI64::new(NOW)) }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Writes responses that are made now and valid for a thousand seconds.
+    fn write(&self, name: &str) {
+        let now = self.now.load(Ordering::SeqCst);
+        let builder = Responder::builder().authority(&self.ca).validity(Duration::from_secs(1000));
+        let builder = builder.publish_crls(Duration::from_secs(1000)).clock(Arc::new(move || now));
+        builder.build().write_responses(&self.path(name)).unwrap();
+    }
+
+    fn responder(&self, names: &[&str]) -> FileResponder {
+        let now = Arc::clone(&self.now);
+        let responder = FileResponder::open(names.iter().map(|name| self.path(name))).unwrap();
+        responder.clock(Arc::new(move || now.load(Ordering::SeqCst)))
+    }
+
+    fn later(&self, seconds: i64) {
+        self.now.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    fn request(&self) -> Vec<u8> {
+        OcspRequest::for_certificate(self.ca.cert_id(&self.serial, HashAlgorithm::Sha1)).to_der()
+    }
+}
+
+/// An answer: its status, a function for its headers, its body.
+struct Answer {
+    status: StatusCode,
+    headers: hyper::HeaderMap,
+    body: Vec<u8>,
+}
+
+fn ask(responder: &FileResponder, method: &Method, path: &str, body: &[u8], etag: Option<&HeaderValue>) -> Answer {
+    let response = responder.answer(Question { method, path, if_none_match: etag, body });
+    let (head, body) = response.into_parts();
+    let body = futures_util::FutureExt::now_or_never(http_body_util::BodyExt::collect(body)).unwrap().unwrap();
+    Answer { status: head.status, headers: head.headers, body: body.to_bytes().to_vec() }
+}
+
+fn post(responder: &FileResponder, request: &[u8]) -> Vec<u8> {
+    ask(responder, &Method::POST, "/", request, None).body
+}
+
+/// Whether a response says that the certificate is good. With rasn: an independent decoder.
+fn is_good(response: &[u8]) -> bool {
+    let response: rasn_ocsp::OcspResponse = rasn::der::decode(response).unwrap();
+    let basic: rasn_ocsp::BasicOcspResponse = rasn::der::decode(&response.bytes.unwrap().response).unwrap();
+    matches!(basic.tbs_response_data.responses[0].cert_status, rasn_ocsp::CertStatus::Good)
+}
+
+#[test]
+fn get_and_post_are_answered_with_cache_headers() {
+    let world = World::new();
+    world.write("one");
+    let responder = world.responder(&["one"]);
+    let path = path_of(&world.request());
+    let first = ask(&responder, &Method::GET, &path, b"", None);
+    assert_eq!(first.status, StatusCode::OK);
+    assert!(is_good(&first.body));
+    assert_eq!(first.headers["content-type"], "application/ocsp-response");
+    assert_eq!(first.headers["cache-control"], "max-age=500, public, no-transform, must-revalidate");
+    assert_eq!(post(&responder, &world.request()), first.body);
+    let etag = &first.headers["etag"];
+    assert_eq!(ask(&responder, &Method::GET, &path, b"", Some(etag)).status, StatusCode::NOT_MODIFIED);
+    let put = ask(&responder, &Method::PUT, "/", b"", None);
+    assert_eq!((put.status, put.headers["allow"].as_bytes()), (StatusCode::METHOD_NOT_ALLOWED, &b"GET, POST"[..]));
+    assert_eq!(ask(&responder, &Method::GET, "/", b"", None).status, StatusCode::NOT_FOUND);
+    for (path, expected) in [("/ca.crt", world.ca.certificate()), ("/example-ca.crt", world.ca.certificate())] {
+        assert_eq!(ask(&responder, &Method::GET, path, b"", None).body, expected);
+    }
+    let list = ask(&responder, &Method::GET, "/example-ca.crl", b"", None);
+    assert_eq!((list.status, list.headers["content-type"].as_bytes()), (StatusCode::OK, &b"application/pkix-crl"[..]));
+    let known = ask(&responder, &Method::GET, "/ca.crl", b"", Some(&list.headers["etag"]));
+    assert_eq!(known.status, StatusCode::NOT_MODIFIED);
+}
+
+#[test]
+fn cert_ids_are_found_in_every_encoding() {
+    let world = World::new();
+    world.write("one");
+    let responder = world.responder(&["one"]);
+    for hash in [HashAlgorithm::Sha1, HashAlgorithm::Sha256] {
+        for parameters in [NullParameters::Present, NullParameters::Absent] {
+            let id = CertId::with_parameters(world.ca.identity(), &world.serial, hash, parameters);
+            let request = OcspRequest { cert_ids: vec![id], nonce: Some(vec![7; 16]) };
+            assert!(is_good(&post(&responder, &request.to_der())), "{hash} {parameters:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_in_a_file_is_not_answered() {
+    let world = World::new();
+    world.write("one");
+    let responder = world.responder(&["one"]);
+    let id = world.ca.cert_id(&world.serial, HashAlgorithm::Sha1);
+    let ask = |cert_ids: Vec<CertId>| post(&responder, &OcspRequest { cert_ids, nonce: None }.to_der());
+    assert_eq!(ask(vec![world.ca.cert_id(&99.into(), HashAlgorithm::Sha1)]), UNAUTHORIZED, "another number");
+    assert_eq!(ask(vec![world.ca.cert_id(&world.serial, HashAlgorithm::Sha512)]), UNAUTHORIZED, "another hash");
+    let other = Authority::root("Other CA").create().unwrap();
+    assert_eq!(ask(vec![other.cert_id(&world.serial, HashAlgorithm::Sha1)]), UNAUTHORIZED, "another authority");
+    assert_eq!(ask(vec![id.clone(), id]), UNAUTHORIZED, "two at once");
+    assert_eq!(post(&responder, b"nonsense"), MALFORMED);
+}
+
+#[test]
+fn an_expired_response_is_never_sent() {
+    let world = World::new();
+    world.write("one");
+    let responder = world.responder(&["one"]);
+    world.later(999);
+    assert!(is_good(&post(&responder, &world.request())));
+    world.later(1);
+    assert_eq!(post(&responder, &world.request()), INTERNAL_ERROR);
+    let list = |responder: &FileResponder| ask(responder, &Method::GET, "/ca.crl", b"", None).status;
+    assert_eq!(list(&responder), StatusCode::SERVICE_UNAVAILABLE);
+    world.later(-1001);
+    assert_eq!(post(&responder, &world.request()), INTERNAL_ERROR, "before its time");
+    world.later(1001);
+    world.write("one");
+    responder.reload();
+    assert!(is_good(&post(&responder, &world.request())));
+    assert_eq!(list(&responder), StatusCode::OK);
+}
+
+#[test]
+fn the_newest_of_several_files_counts() {
+    let world = World::new();
+    world.write("old");
+    world.later(10);
+    world.ca.revoke(&world.serial, Some(Reason::KeyCompromise)).unwrap();
+    world.write("new");
+    for names in [["old", "new"], ["new", "old"]] {
+        assert!(!is_good(&post(&world.responder(&names), &world.request())), "{names:?}");
+    }
+}
+
+#[test]
+fn a_replaced_file_is_read_again_and_a_bad_one_is_not_taken() {
+    let world = World::new();
+    world.write("old");
+    std::fs::copy(world.path("old"), world.path("used")).unwrap();
+    let responder = world.responder(&["used"]);
+    let before = post(&responder, &world.request());
+    let replace = |bytes: &[u8]| {
+        std::fs::write(world.path("next"), bytes).unwrap();
+        std::fs::rename(world.path("next"), world.path("used")).unwrap();
+        responder.reload();
+    };
+    let old = std::fs::read(world.path("old")).unwrap();
+    replace(&old[..old.len() / 2]);
+    assert_eq!(post(&responder, &world.request()), before, "half a file");
+    std::fs::remove_file(world.path("used")).unwrap();
+    responder.reload();
+    assert_eq!(post(&responder, &world.request()), before, "no file");
+
+    world.later(10);
+    world.ca.revoke(&world.serial, Some(Reason::KeyCompromise)).unwrap();
+    world.write("new");
+    replace(&std::fs::read(world.path("new")).unwrap());
+    assert!(!is_good(&post(&responder, &world.request())), "the new file");
+    replace(&old);
+    assert!(!is_good(&post(&responder, &world.request())), "an older file does not undo a revocation");
+}
+
+#[test]
+fn a_bad_file_is_an_error_at_the_start() {
+    let world = World::new();
+    world.write("one");
+    let open = |path: &Path| FileResponder::open([path]).unwrap_err();
+    assert!(matches!(open(&world.path("none")), ResponseFileError::Read { .. }));
+    let bytes = std::fs::read(world.path("one")).unwrap();
+    std::fs::write(world.path("half"), &bytes[..bytes.len() / 2]).unwrap();
+    assert!(matches!(open(&world.path("half")), ResponseFileError::Damaged { .. }));
+    std::fs::write(world.path("other"), world.ca.certificate_pem()).unwrap();
+    assert!(matches!(open(&world.path("other")), ResponseFileError::OtherKind { .. }));
+}
