@@ -23,6 +23,7 @@
 pub mod crowd;
 pub mod deadline;
 pub mod dropped;
+pub mod groups;
 pub mod leases;
 pub mod model;
 pub mod order;
@@ -82,6 +83,8 @@ macro_rules! scheduler_conformance {
                 a_dropped_extension_leaves_a_lease_that_lasts a_dropped_cancel_is_made_good_by_the_next
                 a_dropped_hasten_is_made_good_by_the_next dropped_rules_are_set_by_the_next
                 dropped_questions_change_nothing;
+            groups: a_full_group_refuses a_member_leaves_when_it_is_settled_or_forgotten a_member_joins_once
+                steps_at_once_overfill_no_group;
             leases: a_leased_task_is_handed_out_to_nobody_else a_put_during_a_lease_waits_for_its_end
                 a_put_during_a_lease_wins_over_the_holders_own a_put_during_a_lease_keeps_its_due_time
                 a_lost_lease_brings_its_task_back a_lost_lease_gives_way_to_a_put a_spent_lease_is_refused

@@ -50,8 +50,8 @@ pub trait Scheduler: Send + Sync + Debug {
     /// Takes one step, wholly or not at all: checks the lease and the expected states, records, releases, and puts any
     /// number of tasks. Intake, completion, fork, retry and parking are all commits.
     ///
-    /// Lease, expectations and capacities are checked against the state before the step, except that the released task
-    /// makes room; tasks of settled subjects do not. Records apply in their order. Of several puts of one key the last counts.
+    /// Lease, expectations, capacities and groups are checked against the state before the step, except that the released task
+    /// makes room; tasks of settled subjects do not, nor do settled members of groups. Records apply in their order. Of several puts of one key the last counts.
     ///
     /// A dropped call has taken the whole step or nothing. The same step again is then refused as fenced, or taken.
     async fn commit(&self, step: Step<'_>) -> Result<(), SchedulerError>;
@@ -117,7 +117,7 @@ impl Debug for Lease {
 
 /// One atomic step, for [`Scheduler::commit`].
 ///
-/// A clone allows another try after [`SchedulerError::QueueFull`] or [`SchedulerError::Store`].
+/// A clone allows another try after [`SchedulerError::QueueFull`], [`SchedulerError::GroupFull`] or [`SchedulerError::Store`].
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Step<'a> {
@@ -174,6 +174,10 @@ pub struct Record {
     /// Whether the work on the subject ends with this step. Its tasks in every queue are cancelled, leased ones too, before
     /// the step's own puts. The subject stays on record, but recovery leaves it alone until it is forgotten.
     pub settles: bool,
+    /// Groups that the subject joins, by name, and the most members that each may have then. A step that would make a group
+    /// larger is refused as a whole. A subject stays in its groups until it is settled or forgotten, whatever is recorded
+    /// meanwhile, and a record that settles or forgets its subject joins none. A group without members does not exist.
+    pub groups: BTreeMap<String, usize>,
 }
 
 impl Record {
@@ -185,7 +189,8 @@ impl Record {
     /// Forgets `subject`.
     pub fn forget(subject: Subject) -> Self {
         let (fields, lists, parts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Record { subject, expect: Expect::Anything, state: None, fields, lists, parts, settles: false }
+        let (expect, state, settles, groups) = (Expect::Anything, None, false, BTreeMap::new());
+        Record { subject, expect, state, fields, lists, parts, settles, groups }
     }
 
     /// The same, under this condition.
@@ -218,6 +223,18 @@ impl Record {
     /// The same, ending the work on the subject: see [`settles`](Record::settles).
     pub fn settled(self) -> Self {
         Record { settles: true, ..self }
+    }
+
+    /// The same, joining one more [group](Record::groups), which may have this many members at most.
+    pub fn in_group(mut self, group: impl Into<String>, at_most: usize) -> Self {
+        self.groups.insert(group.into(), at_most);
+        self
+    }
+
+    /// The groups that the subject joins. For implementations of [`Scheduler`].
+    pub fn joined(&self) -> impl Iterator<Item = (&str, usize)> {
+        let joins = self.state.is_some() && !self.settles;
+        self.groups.iter().filter(move |_| joins).map(|(group, at_most)| (group.as_str(), *at_most))
     }
 }
 
@@ -344,6 +361,14 @@ pub enum SchedulerError {
         queue: Queue,
         /// How many tasks it may hold.
         capacity: usize,
+    },
+    /// A group has no room for what the step records. Nothing was changed; try again when a member has left it.
+    #[error("group {group} is full: it may have {at_most} members")]
+    GroupFull {
+        /// The group.
+        group: String,
+        /// How many members it may have.
+        at_most: usize,
     },
     /// The store behind the scheduler failed; whether the step was taken is unknown. Try again later.
     #[error("the scheduler's store failed: {0}")]

@@ -1,6 +1,6 @@
 //! The records of subjects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use redb::ReadableTable;
 use stapled_core::scheduler::{Expect, Record, Recorded, SchedulerError};
@@ -38,13 +38,22 @@ impl Tables<'_> {
             }
         }
         let before = self.stored_record(subject.as_str())?;
-        let (number, is_settled) = match &before {
-            Some(stored) => (stored.number, stored.is_settled || settles),
-            None => (self.number()?, settles),
+        let (number, is_settled, mut groups) = match &before {
+            Some(stored) => (stored.number, stored.is_settled || settles, stored.groups.clone()),
+            None => (self.number()?, settles, BTreeSet::new()),
         };
+        if settles {
+            self.leave(&std::mem::take(&mut groups))?;
+        }
+        for (group, _) in record.joined() {
+            if groups.insert(group.to_owned()) {
+                let members = self.members(group)?.saturating_add(1);
+                self.groups.insert(group, members).map_err(EmbeddedError::of)?;
+            }
+        }
         match Recorded::updated(before.map(StoredRecord::into_recorded), record) {
             Some(recorded) => {
-                let stored = encode(&StoredRecord::new(number, is_settled, recorded))?;
+                let stored = encode(&StoredRecord::new(number, is_settled, groups, recorded))?;
                 self.records.insert(subject.as_str(), stored.as_slice()).map_err(EmbeddedError::of)?;
             }
             None => self.forget(subject.as_str())?,
@@ -53,7 +62,44 @@ impl Tables<'_> {
     }
 
     pub(crate) fn forget(&mut self, subject: &str) -> Result<(), EmbeddedError> {
+        if let Some(stored) = self.stored_record(subject)? {
+            self.leave(&stored.groups)?;
+        }
         self.records.remove(subject).map_err(EmbeddedError::of)?;
+        Ok(())
+    }
+
+    /// Whether the groups have room for the subjects that join them.
+    pub(crate) fn check_groups(&self, records: &[Record]) -> Result<(), SchedulerError> {
+        let (mut growth, mut seen) = (HashMap::new(), HashSet::new());
+        for record in records.iter().filter(|record| record.joined().next().is_some()) {
+            let stored = self.stored_record(record.subject.as_str())?;
+            for (group, at_most) in record.joined() {
+                let is_member = stored.as_ref().is_some_and(|stored| stored.groups.contains(group));
+                if is_member || !seen.insert((&record.subject, group)) {
+                    continue;
+                }
+                let growth: &mut u64 = growth.entry(group).or_default();
+                *growth += 1;
+                if self.members(group)?.saturating_add(*growth) > at_most as u64 {
+                    return Err(SchedulerError::GroupFull { group: group.to_owned(), at_most });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn members(&self, group: &str) -> Result<u64, EmbeddedError> {
+        Ok(self.groups.get(group).map_err(EmbeddedError::of)?.map_or(0, |members| members.value()))
+    }
+
+    fn leave(&mut self, groups: &BTreeSet<String>) -> Result<(), EmbeddedError> {
+        for group in groups {
+            match self.members(group)? {
+                0 | 1 => drop(self.groups.remove(group.as_str()).map_err(EmbeddedError::of)?),
+                members => drop(self.groups.insert(group.as_str(), members - 1).map_err(EmbeddedError::of)?),
+            }
+        }
         Ok(())
     }
 

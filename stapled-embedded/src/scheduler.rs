@@ -269,6 +269,7 @@ fn commit(tables: &mut Tables<'_>, step: Step<'_>) -> Result<Done<()>, Scheduler
         check_fence(tables, lease)?;
     }
     step.records.iter().try_for_each(|record| tables.check(record))?;
+    tables.check_groups(&step.records)?;
     check_room(tables, release, &puts)?;
 
     for record in step.records {

@@ -1,6 +1,6 @@
 //! Tasks, rules and records in their stored form: JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -50,6 +50,8 @@ pub(crate) struct StoredRecord {
     pub(crate) number: u64,
     pub(crate) is_settled: bool,
     pub(crate) state: String,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) groups: BTreeSet<String>,
     fields: BTreeMap<String, Bytes>,
     lists: BTreeMap<String, Vec<Bytes>>,
     parts: BTreeMap<String, BTreeMap<String, Bytes>>,
@@ -73,7 +75,7 @@ impl<'de> Deserialize<'de> for Bytes {
 }
 
 impl StoredRecord {
-    pub(crate) fn new(number: u64, is_settled: bool, recorded: Recorded) -> Self {
+    pub(crate) fn new(number: u64, is_settled: bool, groups: BTreeSet<String>, recorded: Recorded) -> Self {
         let fields = |fields: BTreeMap<String, Vec<u8>>| -> BTreeMap<String, Bytes> {
             fields.into_iter().map(|(name, value)| (name, Bytes(value))).collect()
         };
@@ -82,6 +84,7 @@ impl StoredRecord {
             number,
             is_settled,
             state: recorded.state,
+            groups,
             fields: fields(recorded.fields),
             lists: recorded.lists.into_iter().map(|(name, values)| (name, list(values))).collect(),
             parts: recorded.parts.into_iter().map(|(name, part)| (name, fields(part))).collect(),

@@ -9,6 +9,7 @@
 //! | `order` | queue, clock (0 wall, 1 steady), due time, number | the subject of a task that is neither leased nor parked |
 //! | `queues_of` | subject, queue | nothing: the queues that have a task of the subject |
 //! | `records` | subject | the record |
+//! | `groups` | group | the number of its members |
 
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::Serialize;
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::EmbeddedError;
 
+const GROUPS: TableDefinition<'static, &str, u64> = TableDefinition::new("groups");
 const META: TableDefinition<'static, &str, i64> = TableDefinition::new("meta");
 pub(crate) const RECORDS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("records");
 const QUEUES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("queues");
@@ -59,6 +61,7 @@ pub(crate) struct Tables<'t> {
     pub(crate) order: Table<'t, (&'static str, u8, i64, u64), &'static str>,
     pub(crate) queues_of: Table<'t, (&'static str, &'static str), ()>,
     pub(crate) records: Table<'t, &'static str, &'static [u8]>,
+    pub(crate) groups: Table<'t, &'static str, u64>,
 }
 
 impl<'t> Tables<'t> {
@@ -72,6 +75,7 @@ impl<'t> Tables<'t> {
             order: transaction.open_table(ORDER).map_err(EmbeddedError::of)?,
             queues_of: transaction.open_table(QUEUES_OF).map_err(EmbeddedError::of)?,
             records: transaction.open_table(RECORDS).map_err(EmbeddedError::of)?,
+            groups: transaction.open_table(GROUPS).map_err(EmbeddedError::of)?,
         })
     }
 

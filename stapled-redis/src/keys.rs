@@ -22,7 +22,8 @@ impl Keys {
     /// parts at `S:NAME`, the tasks that are due on queue `Q` are in the list `pending-Q`, and `active-requests` is a list of
     /// the subjects on record that are not settled. On a Cluster the prefix must have a hash tag.
     ///
-    /// Subjects must have no colon, and none may be `clock`, `fences`, `queues`, `resting` or `active-requests`.
+    /// Subjects must have no colon, and none may be `clock`, `fences`, `groups`, `queues`, `resting` or
+    /// `active-requests`.
     #[must_use]
     pub fn of_sessions(prefix: &str) -> Self {
         let chosen = vec![("active", "active-requests"), ("queue", "pending-"), ("record", "")];

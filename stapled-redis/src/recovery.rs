@@ -108,6 +108,17 @@ impl RedisScheduler {
         Ok(self.connection().all_active().await?.into_iter().map(Subject::new).collect())
     }
 
+    /// Counts the members of all groups anew, by the records of the subjects that are not settled. To be called where
+    /// [`recover`](Self::recover) is, if groups are used: after keys were changed by hand.
+    ///
+    /// # Errors
+    ///
+    /// Redis failed.
+    pub async fn recount_groups(&self) -> Result<(), RedisError> {
+        let connection = self.connection();
+        connection.run(&connection.call("recount")).await.map(drop)
+    }
+
     /// Puts the tasks that a queue has in no order.
     async fn replace(&self, recovery: Recovery) -> Result<Vec<Recovered>, RedisError> {
         let mut recovered = Vec::new();

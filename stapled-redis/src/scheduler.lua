@@ -300,9 +300,42 @@ local function remove_active(subject)
     if NAMES.active then redis.call('LREM', key('active'), 1, subject) else redis.call('SREM', key('active'), subject) end
 end
 
+-- The groups of a subject: a field of its record.
+local function groups_of(subject)
+    local packed_groups = redis.call('HGET', key('record', subject), 'groups')
+    local is_sound, groups = pcall(cjson.decode, packed_groups or '[]')
+    return is_sound and type(groups) == 'table' and groups or {}
+end
+
+local function is_member(subject, group)
+    for _, known in ipairs(groups_of(subject)) do
+        if known == group then return true end
+    end
+    return false
+end
+
+local function join_groups(subject, joined)
+    local groups = groups_of(subject)
+    for _, one in ipairs(joined) do
+        if not is_member(subject, one.group) then
+            redis.call('HINCRBY', key('groups'), one.group, 1)
+            groups[#groups + 1] = one.group
+            redis.call('HSET', key('record', subject), 'groups', cjson.encode(groups))
+        end
+    end
+end
+
+local function leave_groups(subject)
+    for _, group in ipairs(groups_of(subject)) do
+        if redis.call('HINCRBY', key('groups'), group, -1) <= 0 then redis.call('HDEL', key('groups'), group) end
+    end
+    redis.call('HDEL', key('record', subject), 'groups')
+end
+
 local function forget(subject)
     local state = state_of(subject)
     if not state then return end
+    leave_groups(subject)
     if redis.call('EXISTS', key('queues_of', subject)) == 0 then rest(state, -1) end
     for _, name in ipairs(redis.call('SMEMBERS', key('parts', subject))) do
         redis.call('DEL', part_key(subject, name))
@@ -331,6 +364,7 @@ local function record(one)
     local before = state_of(subject)
     if one.settles then
         remove_active(subject)
+        leave_groups(subject)
     elseif not before then
         add_active(subject)
     end
@@ -342,6 +376,7 @@ local function record(one)
     for i = 1, #one.fields, 2 do redis.call('HSET', key('record', subject), one.fields[i], one.fields[i + 1]) end
     for name, values in pairs(one.lists) do set_list(subject, name, values) end
     for name, fields in pairs(one.parts) do set_part(subject, name, fields) end
+    join_groups(subject, one.groups)
 end
 
 -- Whether the lease with this fence lasts.
@@ -455,7 +490,8 @@ local function pair(queue, subject) return #queue .. ':' .. queue .. subject end
 -- '0', or '1' with queue, subject and fence of the lease to release;
 -- the number of records, and of each: subject, expectation ('any', 'none' or 'state'), expected state, '1' if it has a state
 -- or '0', state, '1' if it settles the subject or '0', number of fields, name and value of each, number of lists, of each its
--- name, number of values and values, number of parts, of each its name, number of fields and fields;
+-- name, number of values and values, number of parts, of each its name, number of fields and fields, number of groups that the
+-- subject joins, of each its name and the most members;
 -- the number of puts, and of each: queue, subject, 'now', 'after' or 'at', milliseconds, generation, attempt, cause.
 function procedures.commit()
     local next = next_argument
@@ -480,7 +516,8 @@ function procedures.commit()
             subject = next(), expect = next(), expected = next(), has_state = next() == '1', state = next(),
         }
         one.settles = next() == '1'
-        one.fields, one.lists, one.parts = several(2), named(1), named(2)
+        one.fields, one.lists, one.parts, one.groups = several(2), named(1), named(2), {}
+        for j = 1, tonumber(next()) do one.groups[j] = { group = next(), at_most = tonumber(next()) } end
         records[i] = one
     end
     for i = 1, tonumber(next()) do
@@ -497,6 +534,18 @@ function procedures.commit()
         if not is_met then
             if found then return { 'unexpected', text(i - 1), found } end
             return { 'unexpected', text(i - 1) }
+        end
+    end
+    local joining, seen = {}, {}
+    for _, one in ipairs(records) do
+        for _, joined in ipairs(one.groups) do
+            local group, name = joined.group, pair(joined.group, one.subject)
+            if not seen[name] and not is_member(one.subject, group) then
+                seen[name] = true
+                joining[group] = (joining[group] or 0) + 1
+                local members = tonumber(redis.call('HGET', key('groups'), group) or nil) or 0
+                if members + joining[group] > joined.at_most then return { 'crowded', group, text(joined.at_most) } end
+            end
         end
     end
     -- A step that makes no queue longer is taken even if the queue is too long already.
@@ -744,6 +793,16 @@ function procedures.misplaced()
         end
     end
     return all
+end
+
+-- Counts the members of all groups anew, by the records of the active subjects.
+function procedures.recount()
+    redis.call('DEL', key('groups'))
+    local active = NAMES.active and redis.call('LRANGE', key('active'), 0, -1) or redis.call('SMEMBERS', key('active'))
+    for _, subject in ipairs(active) do
+        for _, group in ipairs(groups_of(subject)) do redis.call('HINCRBY', key('groups'), group, 1) end
+    end
+    return { 'done' }
 end
 
 -- Subjects... Those on record that have no task: of each its name and state. Names of queues that have no task of the subject any

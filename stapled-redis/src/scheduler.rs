@@ -33,6 +33,8 @@ const LONGEST_MILLIS: u64 = 1 << 50;
 
 /// The field of a record's hash that has the state.
 const STATE: &str = "state";
+/// The field of a record's hash that has the groups of the subject.
+const GROUPS: &str = "groups";
 
 /// A [`Scheduler`] in Redis.
 ///
@@ -265,9 +267,13 @@ fn name_tasks(call: &mut Call<'_>, which: Which<'_>) {
     };
 }
 
-/// The name of a field in the hash of a record, where the state has a name, too.
+/// The name of a field in the hash of a record, where the state and the groups have names, too.
 fn stored_name(field: &str) -> Cow<'_, str> {
-    if field == STATE || field.starts_with(':') { Cow::Owned(format!(":{field}")) } else { Cow::Borrowed(field) }
+    if [STATE, GROUPS].contains(&field) || field.starts_with(':') {
+        Cow::Owned(format!(":{field}"))
+    } else {
+        Cow::Borrowed(field)
+    }
 }
 
 /// The fields of a part, from their names and values in turn.
@@ -360,6 +366,10 @@ impl Scheduler for RedisScheduler {
                     call.arg(name).arg(value.as_slice());
                 }
             }
+            call.arg(record.joined().count());
+            for (group, at_most) in record.joined() {
+                call.arg(group).arg(at_most);
+            }
         }
         call.arg(step.puts.len());
         for task in &step.puts {
@@ -384,6 +394,7 @@ impl Scheduler for RedisScheduler {
             ("full", _) => {
                 Err(SchedulerError::QueueFull { queue: Queue::new(reply.text()?), capacity: reply.number()? })
             }
+            ("crowded", _) => Err(SchedulerError::GroupFull { group: reply.text()?, at_most: reply.number()? }),
             _ => Err(RedisError::Reply("an unknown result of a step").into()),
         }
     }
@@ -397,7 +408,7 @@ impl Scheduler for RedisScheduler {
             let (name, value) = (reply.text()?, reply.bytes()?);
             if name == STATE {
                 state = Some(String::from_utf8(value).map_err(|_| RedisError::Reply("a state is not UTF-8"))?);
-            } else {
+            } else if name != GROUPS {
                 recorded.fields.insert(name.strip_prefix(':').unwrap_or(&name).to_owned(), value);
             }
         }

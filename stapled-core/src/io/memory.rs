@@ -111,6 +111,7 @@ impl Scheduler for MemoryScheduler {
             for record in &records {
                 state.records.check(record)?;
             }
+            state.records.check_groups(&records)?;
             state.check_room(release, &puts)?;
 
             for record in records {
