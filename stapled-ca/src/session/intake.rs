@@ -8,7 +8,8 @@ use stapled_core::task::{Due, Queue, Subject, Task};
 
 use super::contents::{Session, SessionId};
 use super::fields::{self, Damaged, Fields};
-use super::policy::{Limits, Policy, Refusal};
+use super::hook::{HookError, Stage};
+use super::policy::{Limits, NotAllowed, Policy, Refusal, TooMany, counted_client};
 use super::request::{CertificateRequest, RequestError};
 use super::state::{EXPIRE, End, State};
 use super::store::SessionStore;
@@ -19,6 +20,8 @@ use crate::pem;
 
 /// How often a task may fail in a row before it is parked. The pauses before it add up to some minutes.
 const PARK_AFTER: u32 = 10;
+/// The group of all active sessions. The ones of single clients are `client:CLIENT`.
+const ACTIVE: &str = "active";
 
 /// The sessions of an authority: a store, a ledger, and the rules. Clones share them.
 #[derive(Clone, Debug)]
@@ -48,6 +51,12 @@ pub enum SessionError {
     /// The policy does not allow the request.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The hook gave no answer. Another attempt may succeed later.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// There are too many sessions. Another attempt may succeed later.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
     /// There is no such session.
     #[error("there is no session {0}")]
     Unknown(SessionId),
@@ -62,6 +71,15 @@ pub enum SessionError {
     /// The system has no randomness.
     #[error("cannot get random numbers from the system")]
     Randomness,
+}
+
+impl From<NotAllowed> for SessionError {
+    fn from(why: NotAllowed) -> Self {
+        match why {
+            NotAllowed::Refused(refusal) => SessionError::Refused(refusal),
+            NotAllowed::NoAnswer(error) => SessionError::Hook(error),
+        }
+    }
 }
 
 /// What a client gets for its session.
@@ -95,19 +113,32 @@ impl Sessions {
         Ok(())
     }
 
-    /// Makes a session for a certificate request, PEM or DER. `client` is who asked, such as an IP address.
+    /// Makes a session for a certificate request, PEM or DER. `client` is the IP address that asked, with or without a port, or
+    /// another name of the client: by it the sessions of one client are counted.
     ///
     /// # Errors
     /// When the request is malformed or not allowed, there are too many sessions, or the store fails.
     pub async fn submit(&self, request: &[u8], client: &str) -> Result<SessionId, SessionError> {
         let request = CertificateRequest::read(request, self.limits.csr)?;
-        self.policy.check(&request)?;
+        self.policy.decide(Stage::Submit, &request, None, client).await?;
         let id = SessionId::random().map_err(|_| SessionError::Randomness)?;
         let record = Session::first_record(&id, &request.to_pem(), client, &request.name_texts(), clock::now());
+        let (counted, limits) = (counted_client(client), &self.limits);
+        // The session leaves both groups in the step that settles, forgets or cancels it.
+        let record = record.in_group(format!("client:{counted}"), limits.per_client).in_group(ACTIVE, limits.active);
         let step = Step::intake().record(record.expecting(Expect::Nothing));
         let work = Task::new(State::MakeChallenge.as_str().into(), id.subject());
-        self.store.commit(step.put(work).put(expiry(&id, self.limits.make))).await?;
-        Ok(id)
+        match self.store.commit(step.put(work).put(expiry(&id, limits.make))).await {
+            Ok(()) => Ok(id),
+            Err(SchedulerError::GroupFull { group, at_most }) if group == ACTIVE => {
+                Err(TooMany::Active { limit: at_most }.into())
+            }
+            Err(SchedulerError::GroupFull { at_most, .. }) => {
+                Err(TooMany::OfClient { client: counted, limit: at_most }.into())
+            }
+            Err(SchedulerError::QueueFull { capacity, .. }) => Err(TooMany::Waiting { limit: capacity }.into()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The session; `None` when there is none, or none any more.

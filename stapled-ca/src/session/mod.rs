@@ -28,6 +28,7 @@ mod challenge;
 mod contents;
 mod daemon;
 mod fields;
+mod hook;
 mod intake;
 mod policy;
 mod probe;
@@ -41,8 +42,9 @@ pub use daemon::{
     CertificateSettings, Daemon, Done, Expire, Failure, Issue, LEASE, MakeChallenge, TestChallenge, Work, run, work_on,
 };
 pub use fields::Damaged;
+pub use hook::{Hook, HookError};
 pub use intake::{Fetched, SessionError, Sessions};
-pub use policy::{Limits, Network, NoNetwork, Policy, Refusal};
+pub use policy::{Limits, Network, NoNetwork, Policy, Refusal, TooMany};
 pub use probe::{AddressRules, Names, NetworkProber, ProbeError, Prober, SystemNames};
 pub use request::{CertificateRequest, RequestError, RequestKey};
 pub use state::{EXPIRE, End, State, UnknownState};

@@ -1,12 +1,14 @@
 //! What the authority certifies: names, keys, numbers.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::hook::{Answer, Hook, HookError, Question, Stage};
 use super::request::{CertificateRequest, RequestKey};
 use crate::hash::HashAlgorithm;
+use crate::hex;
 use crate::profile::SubjectName;
 
 /// The rules for certificate requests. The default allows every name, and refuses weak keys.
@@ -25,12 +27,15 @@ pub struct Policy {
     pub bad_keys: HashSet<[u8; 32]>,
     /// The most names of a certificate.
     pub names: usize,
+    /// A program that may refuse what the other rules allow.
+    pub hook: Option<Hook>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
         let (suffixes, networks, blocked) = (Vec::new(), Vec::new(), Vec::new());
-        Policy { suffixes, networks, blocked, rsa_bits: 2048, bad_keys: HashSet::new(), names: 100 }
+        let (rsa_bits, bad_keys, names, hook) = (2048, HashSet::new(), 100, None);
+        Policy { suffixes, networks, blocked, rsa_bits, bad_keys, names, hook }
     }
 }
 
@@ -58,6 +63,21 @@ pub enum Refusal {
     /// The key is known to be bad.
     #[error("the key is known to be compromised")]
     BadKey,
+    /// The hook refuses the request.
+    #[error("refused by the rules of this authority: {reason}")]
+    Hook {
+        /// Its reason.
+        reason: String,
+    },
+}
+
+/// Why a request does not pass.
+#[derive(Debug)]
+pub(crate) enum NotAllowed {
+    /// It never will.
+    Refused(Refusal),
+    /// The hook gave no answer; it is asked again later.
+    NoAnswer(HookError),
 }
 
 impl Policy {
@@ -82,6 +102,26 @@ impl Policy {
             return Err(Refusal::BadKey);
         }
         Ok(())
+    }
+
+    /// Checks a request, and asks the hook about it.
+    pub(crate) async fn decide(
+        &self,
+        stage: Stage,
+        request: &CertificateRequest,
+        session: Option<&str>,
+        client: &str,
+    ) -> Result<(), NotAllowed> {
+        self.check(request).map_err(NotAllowed::Refused)?;
+        let Some(hook) = &self.hook else { return Ok(()) };
+        let key = hex::lower(&HashAlgorithm::Sha256.digest(&request.public_key));
+        let (names, csr) = (request.name_texts(), request.to_pem());
+        let question = Question { version: 1, stage, session, client, names, key, csr };
+        match hook.ask(&question).await {
+            Ok(Answer::Allowed) => Ok(()),
+            Ok(Answer::Refused(reason)) => Err(NotAllowed::Refused(Refusal::Hook { reason })),
+            Err(error) => Err(NotAllowed::NoAnswer(error)),
+        }
     }
 
     fn allows(&self, name: &SubjectName) -> bool {
@@ -109,6 +149,10 @@ pub struct Limits {
     pub attempts: u32,
     /// The most sessions that wait for their challenges to be made.
     pub waiting: usize,
+    /// The most active sessions: those that are neither dead nor in the ledger.
+    pub active: usize,
+    /// The most active sessions of one client: of an IPv4 address, or of the 2^64 addresses of an IPv6 network.
+    pub per_client: usize,
     /// How long a session may wait for its challenges to be made.
     pub make: Duration,
     /// How long a client has to answer its challenges.
@@ -122,7 +166,48 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         const HOUR: Duration = Duration::from_secs(3600);
-        Limits { csr: 20 * 1024, attempts: 3, waiting: 20_000, make: HOUR, test: HOUR, issue: HOUR, keep: 24 * HOUR }
+        let (make, test, issue, keep) = (HOUR, HOUR, HOUR, 24 * HOUR);
+        let (csr, attempts, waiting, active, per_client) = (20 * 1024, 3, 20_000, 20_000, 100);
+        Limits { csr, attempts, waiting, active, per_client, make, test, issue, keep }
+    }
+}
+
+/// The limit on the number of sessions that a new session would exceed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TooMany {
+    /// Those of one client.
+    #[error(
+        "client {client} has {limit} sessions in progress, and may have no more: finish one, or wait until one expires"
+    )]
+    OfClient {
+        /// The client: an IP address, or an IPv6 network.
+        client: String,
+        /// The most sessions.
+        limit: usize,
+    },
+    /// Those of all clients.
+    #[error("{limit} sessions are in progress, and the authority takes no more: try again in some minutes")]
+    Active {
+        /// The most sessions.
+        limit: usize,
+    },
+    /// Those that wait for their challenges to be made.
+    #[error("{limit} sessions wait for their challenges, and the authority takes no more: try again in some minutes")]
+    Waiting {
+        /// The most sessions.
+        limit: usize,
+    },
+}
+
+/// The client as it is counted: an address without its port, and the network of 64 bits of an IPv6 address, since a client
+/// usually has all addresses of it. Another text counts as it is.
+pub(crate) fn counted_client(client: &str) -> String {
+    let address = client.parse().or_else(|_| client.parse().map(|socket: SocketAddr| socket.ip()));
+    match address.map(|address| address.to_canonical()) {
+        Ok(IpAddr::V4(address)) => address.to_string(),
+        Ok(IpAddr::V6(address)) => format!("{}/64", Ipv6Addr::from(u128::from(address) >> 64 << 64)),
+        Err(_) => client.to_owned(),
     }
 }
 
@@ -204,6 +289,24 @@ mod tests {
             let name = SubjectName::of(name);
             assert_eq!(policy().allows(&name), allowed, "{name}");
             assert!(Policy::default().allows(&name));
+        }
+    }
+
+    #[test]
+    fn clients_are_counted_by_address_or_network() {
+        for (client, counted) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1:4711", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("[::ffff:192.0.2.1]:4711", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("[2001:db8:1:2:ffff::1]:80", "2001:db8:1:2::/64"),
+            ("2001:db8:1:3::", "2001:db8:1:3::/64"),
+            ("::1", "::/64"),
+            ("unix socket", "unix socket"),
+            ("", ""),
+        ] {
+            assert_eq!(counted_client(client), counted, "{client}");
         }
     }
 

@@ -26,6 +26,9 @@ impl SessionStore for RedisScheduler {
     }
 
     async fn recover(&self, recovery: Recovery) -> Result<Vec<(Queue, Subject)>, SchedulerError> {
+        if recovery == Recovery::Run {
+            self.recount_groups().await?;
+        }
         let recovered = self.recover_by_record(recovery, queue_of).await?;
         Ok(recovered.into_iter().map(|one| (one.queue, one.subject)).collect())
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stapled_ca::session::{
-    Daemon, End, Issue, Limits, Network, Policy, Refusal, RequestError, SessionError, Sessions, State,
+    Daemon, End, Issue, Limits, Network, Policy, Refusal, RequestError, SessionError, Sessions, State, TooMany,
 };
 use stapled_ca::{LedgerFile, pem};
 use stapled_core::scheduler::Which;
@@ -289,6 +289,7 @@ async fn too_many_sessions_are_refused(world: World) {
     for _ in 0..3 {
         sessions.submit(&csr(&["a.example"]), "").await.unwrap();
     }
-    assert!(matches!(sessions.submit(&csr(&["a.example"]), "").await, Err(SessionError::Store(_))));
+    let refused = sessions.submit(&csr(&["a.example"]), "").await;
+    assert!(matches!(refused, Err(SessionError::TooMany(TooMany::Waiting { limit: 3 }))), "{refused:?}");
     assert_eq!(sessions.active().await.unwrap().len(), 3, "a refused session leaves nothing");
 }

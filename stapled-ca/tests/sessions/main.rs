@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod crashes;
+mod hooks;
+mod limits;
 mod lives;
 mod nine_ways;
 mod probes;

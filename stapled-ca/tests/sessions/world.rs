@@ -122,7 +122,11 @@ impl World {
     }
 
     pub(crate) async fn on_a_file() -> Self {
-        let (directory, clock) = (tempfile::tempdir().unwrap(), Arc::new(TestClock::default()));
+        Self::on_a_file_in(tempfile::tempdir().unwrap()).await
+    }
+
+    pub(crate) async fn on_a_file_in(directory: tempfile::TempDir) -> Self {
+        let clock = Arc::new(TestClock::default());
         let store = file_store(directory.path(), &clock);
         Self::on(Server::File(clock), directory, store).await
     }

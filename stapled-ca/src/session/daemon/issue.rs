@@ -12,7 +12,9 @@ use crate::pem;
 use crate::profile::{NameAttribute, Profile};
 use crate::session::contents::Session;
 use crate::session::fields::Damaged;
+use crate::session::hook::Stage;
 use crate::session::intake::{Sessions, dead, expecting, expiry};
+use crate::session::policy::NotAllowed;
 use crate::session::request::{CertificateRequest, RequestKey};
 use crate::session::state::{End, State};
 
@@ -94,10 +96,15 @@ impl Daemon for Issue {
         let request = request.map_err(|_| Damaged::new("csr", "no certificate request"))?;
         // The policy may have changed since the session was made, and what is in the store is not trusted blindly.
         let is_proved = session.is_satisfied() && request.name_texts() == session.names;
-        let refusal = match self.sessions.policy.check(&request) {
-            Err(refusal) => Some(refusal.to_string()),
-            Ok(()) if !is_proved => Some("a name is not proved".to_owned()),
-            Ok(()) => None,
+        let refusal = if is_proved {
+            let (id, client) = (Some(session.id.as_str()), session.client.as_str());
+            match self.sessions.policy.decide(Stage::Issue, &request, id, client).await {
+                Ok(()) => None,
+                Err(NotAllowed::Refused(refusal)) => Some(refusal.to_string()),
+                Err(NotAllowed::NoAnswer(error)) => return Err(error.into()),
+            }
+        } else {
+            Some("a name is not proved".to_owned())
         };
         if let Some(reason) = refusal {
             let keep = expiry(&session.id, self.sessions.limits.keep);

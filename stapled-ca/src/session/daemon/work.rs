@@ -9,6 +9,7 @@ use crate::error::AuthorityError;
 use crate::ledger::StoreError;
 use crate::session::contents::Session;
 use crate::session::fields::Damaged;
+use crate::session::hook::HookError;
 
 /// The work of one queue.
 #[async_trait]
@@ -58,6 +59,9 @@ pub enum Failure {
     /// The ledger cannot be read or written.
     #[error(transparent)]
     Ledger(#[from] StoreError),
+    /// The hook gave no answer.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// The system has no randomness.
     #[error("cannot get random numbers from the system")]
     Randomness,
@@ -70,6 +74,7 @@ impl Failure {
             Failure::Damaged(_) => "damaged_session",
             Failure::Authority(_) => "cannot_sign",
             Failure::Ledger(_) => "ledger_failed",
+            Failure::Hook(_) => "hook_failed",
             Failure::Randomness => "no_randomness",
         })
     }
