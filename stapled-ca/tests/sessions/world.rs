@@ -14,7 +14,7 @@ use stapled_ca::session::{
 use stapled_ca::{Authority, LedgerFile, pem};
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::scheduler::SchedulerError;
-use stapled_core::scheduler::census::QueueCensus;
+use stapled_core::scheduler::census::{Census, QueueCensus};
 use stapled_core::task::Queue;
 use stapled_core::time::Timestamp;
 use stapled_embedded::EmbeddedScheduler;
@@ -224,12 +224,15 @@ pub(crate) async fn settle(
     daemons: &[Box<dyn Daemon>],
 ) -> Result<(), SchedulerError> {
     let queues: Vec<Queue> = daemons.iter().map(|daemon| daemon.queue()).collect();
+    let leased = |census: &Census| -> u64 { census.queues.values().map(|queue| queue.leased).sum() };
+    let held = leased(&store.census().await?);
     loop {
         let taken = tokio::time::timeout(Duration::from_millis(100), store.take(&queues, 1, LEASE)).await;
         let Ok(leases) = taken else {
-            // On a busy machine, the answer may only be late.
+            // On a busy machine, the answer may only be late, and its lease on the way back.
             let census = store.census().await?;
-            if queues.iter().all(|queue| census.queues.get(queue).is_none_or(|queue| queue.due == 0)) {
+            let is_due = |queue: &Queue| census.queues.get(queue).is_some_and(|queue| queue.due > 0);
+            if !queues.iter().any(is_due) && leased(&census) <= held {
                 return Ok(());
             }
             continue;
