@@ -265,49 +265,6 @@ pub(crate) enum Place {
     Directory(PathBuf, Arc<LedgerFile>),
 }
 
-/// The delegated responder in an authority's directory.
-impl Authority {
-    /// Issues a certificate for a delegated responder and writes it to the authority's directory, in place of an
-    /// existing one.
-    ///
-    /// # Errors
-    /// When the authority is in memory only, and those of [`Authority::issue`].
-    pub fn install_delegate(&self, profile: &Profile) -> Result<Issued, AuthorityError> {
-        let directory = self.directory().ok_or_else(|| StoreError::Write {
-            path: PathBuf::from(store::RESPONDER_KEY),
-            source: std::io::Error::other("the authority is in memory only"),
-        })?;
-        let issued = self.issue_as(profile, Kind::Responder, Subject::EndEntity)?;
-        let write = |name, text: String, mode| store::replace(&directory.join(name), text.as_bytes(), mode);
-        write(store::RESPONDER_KEY, issued.key_pem(), store::SECRET)?;
-        write(store::RESPONDER_CERTIFICATE, issued.certificate_pem(), store::READABLE)?;
-        Ok(issued)
-    }
-
-    /// The signer of the delegated responder in the authority's directory.
-    ///
-    /// # Errors
-    /// When the directory has no delegated responder, or its files cannot be read.
-    pub fn installed_delegate(&self) -> Result<Signer, AuthorityError> {
-        let directory = self.directory().unwrap_or(Path::new(""));
-        let certificate_path = directory.join(store::RESPONDER_CERTIFICATE);
-        if self.directory().is_none() || !certificate_path.exists() {
-            return Err(AuthorityError::NoDelegate { directory: directory.to_owned() });
-        }
-        let key_path = directory.join(store::RESPONDER_KEY);
-        let key = read_key(&key_path)?;
-        let certificate = first_certificate(&certificate_path)?;
-        let identity = IssuerIdentity::from_certificate(&certificate)
-            .ok_or(AuthorityError::NoCertificate { path: certificate_path })?;
-        if identity.public_key != key.public_key() {
-            return Err(AuthorityError::NotAPair { path: key_path });
-        }
-        let not_after = issue::not_after(&certificate).ok_or(AuthorityError::Unreadable)?;
-        let signer = Signer::new(Arc::new(key), identity, Some(certificate));
-        Ok(Signer { not_after, ..signer })
-    }
-}
-
 impl From<&Authority> for Signer {
     fn from(authority: &Authority) -> Self {
         authority.signer()
@@ -315,13 +272,13 @@ impl From<&Authority> for Signer {
 }
 
 /// The common name of a certificate; its whole subject when there is none.
-fn display_name(certificate: &[u8]) -> Option<String> {
+pub(crate) fn display_name(certificate: &[u8]) -> Option<String> {
     let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(certificate).ok()?;
     let common_name = parsed.subject().iter_common_name().find_map(|name| name.as_str().ok());
     Some(common_name.map_or_else(|| parsed.subject().to_string(), str::to_owned))
 }
 
-fn first_certificate(path: &Path) -> Result<Vec<u8>, AuthorityError> {
+pub(crate) fn first_certificate(path: &Path) -> Result<Vec<u8>, AuthorityError> {
     let found = pem::certificates(&store::read(path)?).into_iter().next();
     found.ok_or_else(|| AuthorityError::NoCertificate { path: path.to_owned() })
 }

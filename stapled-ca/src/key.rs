@@ -55,7 +55,11 @@ impl Key {
     /// # Errors
     /// When the text has no private key, or its type is not supported.
     pub fn from_pem(pem: &[u8]) -> Result<Self, KeyError> {
-        match PrivateKeyDer::from_pem_slice(pem).map_err(|_| KeyError::Unreadable)? {
+        Self::from_der(PrivateKeyDer::from_pem_slice(pem).map_err(|_| KeyError::Unreadable)?)
+    }
+
+    fn from_der(key: PrivateKeyDer<'_>) -> Result<Self, KeyError> {
+        match key {
             PrivateKeyDer::Pkcs8(key) => Self::from_pkcs8(key.secret_pkcs8_der()),
             PrivateKeyDer::Pkcs1(key) => {
                 let pair = RsaKeyPair::from_der(key.secret_pkcs1_der()).map_err(|_| KeyError::Unreadable)?;
@@ -70,6 +74,17 @@ impl Key {
                 .ok_or(KeyError::Unreadable),
             _ => Err(KeyError::Unreadable),
         }
+    }
+
+    /// Reads all private keys in a PEM text, like [`Key::from_pem`].
+    ///
+    /// # Errors
+    /// When one of them cannot be read, or the text has none.
+    pub(crate) fn all_from_pem(pem: &[u8]) -> Result<Vec<Self>, KeyError> {
+        let keys: Vec<Self> = PrivateKeyDer::pem_slice_iter(pem)
+            .map(|key| Self::from_der(key.map_err(|_| KeyError::Unreadable)?))
+            .collect::<Result<_, _>>()?;
+        if keys.is_empty() { Err(KeyError::Unreadable) } else { Ok(keys) }
     }
 
     /// Reads a private key in PKCS#8, DER.

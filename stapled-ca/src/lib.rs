@@ -14,7 +14,7 @@
 //! - `scheme`, `legacy`, `key_type`, `key`: keys and signatures.
 //! - `ledger`, [`store`], `ledger_file`, `old_ledger`, `error`: records, files, errors.
 //! - `extension`, `profile`, `issued`, [`ocsp`], `issue`: certificates, requests and responses.
-//! - `authority`, `authority_builder`, `crl`: authorities.
+//! - `authority`, `authority_builder`, `crl`, `delegate`: authorities.
 //! - `background`, [`responder`], [`lab`]: servers.
 //! - [`session`]: the way of a certificate request to its certificate.
 
@@ -23,6 +23,7 @@ mod authority_builder;
 mod background;
 mod clock;
 mod crl;
+mod delegate;
 pub mod der;
 mod error;
 mod extension;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::authority::Authority;
 use crate::clock;
+use crate::error::AuthorityError;
 use crate::hash::HashAlgorithm;
 use crate::ocsp::Signer;
 use crate::responder::access::AccessObserver;
@@ -61,6 +62,16 @@ impl ResponderBuilder {
     pub fn delegated(mut self, authority: &Authority, delegate: Signer) -> Self {
         self.served.push(Served::new(authority.clone(), delegate));
         self
+    }
+
+    /// Answers for this authority. The delegate in its directory signs the responses. The thread of [`Responder::upkeep`] issues and
+    /// installs a new one after two thirds of its validity.
+    ///
+    /// # Errors
+    /// When the directory has no delegated responder, or its files cannot be read.
+    pub fn installed_delegate(mut self, authority: &Authority) -> Result<Self, AuthorityError> {
+        self.served.push(Served::by_installed_delegate(authority.clone())?);
+        Ok(self)
     }
 
     /// The time from signing to nextUpdate. Default: seven days.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::authority::Authority;
+use crate::error::AuthorityError;
 use crate::ocsp::Signer;
 use crate::responder::first_questions::FirstQuestions;
 use crate::responder::published_crl::PublishedCrl;
@@ -12,6 +13,8 @@ use crate::responder::published_crl::PublishedCrl;
 pub(crate) struct Served {
     pub(crate) authority: Authority,
     signer: RwLock<Arc<Signer>>,
+    /// Whether the signer is the delegate in the authority's directory, and is renewed.
+    is_installed: bool,
     pub(crate) first_questions: FirstQuestions,
     pub(crate) crl: PublishedCrl,
 }
@@ -21,9 +24,31 @@ impl Served {
         Self {
             authority,
             signer: RwLock::new(Arc::new(signer)),
+            is_installed: false,
             first_questions: FirstQuestions::default(),
             crl: PublishedCrl::default(),
         }
+    }
+
+    /// Like [`Served::new`] with the delegate in the authority's directory, which is renewed.
+    pub(crate) fn by_installed_delegate(authority: Authority) -> Result<Self, AuthorityError> {
+        let signer = authority.installed_delegate()?;
+        Ok(Self { is_installed: true, ..Self::new(authority, signer) })
+    }
+
+    /// When the signer is renewed, in Unix seconds; `None` when it is not.
+    pub(crate) fn renewal(&self) -> Option<i64> {
+        if self.is_installed { self.authority.delegate_renewal(&self.signer()) } else { None }
+    }
+
+    /// Changes to a new delegate if it is time. Responses of the one before stay good until its end.
+    ///
+    /// # Errors
+    /// When a new delegate cannot be issued or installed. The signer stays as it was.
+    pub(crate) fn renew_signer(&self, now: i64) -> Result<(), AuthorityError> {
+        let renewed = Arc::new(self.authority.renew_delegate(now)?);
+        *self.signer.write().unwrap_or_else(PoisonError::into_inner) = renewed;
+        Ok(())
     }
 
     /// The signer of the responses from now on.

@@ -14,13 +14,15 @@ use crate::responder::served::Served;
 /// The time between two rounds. What another process changes is noticed after this time at the latest.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// The time after a failure to renew a signer until the next attempt, in seconds.
+const RETRY: i64 = 60;
 /// The number of changed records that are read at once.
 const CHANGES: usize = 1000;
 /// The number of certificates whose responses are signed in one round: a fraction of a second, so that changes are noticed in time.
 const BATCH: usize = 64;
 
-/// A thread that does the work of a responder that no question waits for: it writes first questions into the ledger, and signs
-/// certificate revocation lists and responses in advance. Dropping it ends the thread after a last round.
+/// A thread that does the work of a responder that no question waits for: it writes first questions into the ledger, signs
+/// certificate revocation lists and responses in advance, and renews delegates. Dropping it ends the thread after a last round.
 #[derive(Debug)]
 pub struct Upkeep {
     repeating: Option<Repeating>,
@@ -65,6 +67,8 @@ struct Progress {
     /// The changes of the ledger up to this position are done.
     position: usize,
     crl: CrlUpkeep,
+    /// After a failure, the time of the next attempt to renew the signer.
+    signer_not_before: i64,
 }
 
 impl Rounds {
@@ -83,6 +87,7 @@ impl Rounds {
         }
         let policy = &self.responder.policy;
         for (place, (served, progress)) in self.responder.served().iter().zip(&mut self.authorities).enumerate() {
+            progress.renew_signer(served, now);
             let changed = |record: &Record| self.schedule.changed(place, record, now);
             if let Err(error) = progress.read_changes(served, changed) {
                 tracing::error!(authority = served.authority.name(), %error, "cannot read the ledger");
@@ -127,6 +132,17 @@ impl Rounds {
 }
 
 impl Progress {
+    /// Changes to a new delegate if it is time.
+    fn renew_signer(&mut self, served: &Served, now: i64) {
+        if served.renewal().is_none_or(|at| now < at.max(self.signer_not_before)) {
+            return;
+        }
+        self.signer_not_before = now + RETRY;
+        if let Err(error) = served.renew_signer(now) {
+            tracing::error!(authority = served.authority.name(), %error, "cannot renew the OCSP responder's certificate");
+        }
+    }
+
     /// Reads the records that changed since the last round.
     fn read_changes(&mut self, served: &Served, mut changed: impl FnMut(&Record)) -> Result<(), StoreError> {
         loop {
@@ -280,5 +296,37 @@ mod tests {
         finish(&mut rounds);
         let (response, is_presigned) = world.ask(later.serial(), HASHES[1]);
         assert!(is_presigned && response.next_update == world.now() + 100);
+    }
+
+    #[test]
+    fn a_delegate_is_renewed_and_no_response_outlives_the_certificate_of_its_signer() {
+        let directory = tempfile::tempdir().unwrap();
+        let ca = Authority::root("CA").create_in(directory.path()).unwrap();
+        let start = clock::now();
+        ca.install_delegate(&Profile::ocsp_responder("OCSP").valid_between(start, start + 900)).unwrap();
+        let serial = ca.issue(&Profile::server("a.example")).unwrap().serial().clone();
+        let now = Arc::new(AtomicI64::new(start));
+        let clock = Arc::clone(&now);
+        let builder = Responder::builder().installed_delegate(&ca).unwrap().validity(Duration::from_secs(500));
+        let builder = builder.presign(100).clock(Arc::new(move || clock.load(Ordering::SeqCst)));
+        let responder = Arc::new(builder.build());
+        let mut rounds = Rounds::new(Arc::clone(&responder));
+        let request = OcspRequest::for_certificate(ca.cert_id(&serial, HASHES[1]));
+        let mut signers = Vec::new();
+        for _ in 0..60 {
+            finish(&mut rounds);
+            let time = now.load(Ordering::SeqCst);
+            let Reply::Signed(response, Outcome::Prepared) = responder.reply(&request, time) else { panic!() };
+            let has = |certificate: &Vec<u8>| response.body.windows(certificate.len()).any(|part| part == certificate);
+            let installed = ca.installed_delegate().unwrap().certificate().unwrap().to_vec();
+            if !signers.contains(&installed) {
+                signers.push(installed);
+            }
+            let signer = signers.iter().find(|signer| has(signer)).expect("a signer");
+            let (not_before, not_after) = crate::issue::validity(signer).unwrap();
+            assert!(response.next_update <= not_after && time < response.next_update && not_before <= time);
+            now.fetch_add(50, Ordering::SeqCst);
+        }
+        assert!((4..=6).contains(&signers.len()), "{} delegates in 3000 seconds", signers.len());
     }
 }

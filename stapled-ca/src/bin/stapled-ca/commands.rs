@@ -196,11 +196,8 @@ fn serve(arguments: &Serve, out: &mut impl Write) -> Result<(), Failure> {
         .publish_crls(Duration::from_secs(arguments.crl_validity));
     for dir in &arguments.dir {
         let authority = open(dir)?;
-        builder = if arguments.delegate {
-            builder.delegated(&authority, authority.installed_delegate()?)
-        } else {
-            builder.authority(&authority)
-        };
+        builder =
+            if arguments.delegate { builder.installed_delegate(&authority)? } else { builder.authority(&authority) };
     }
     let responder = Arc::new(builder.build());
     let _upkeep = responder.upkeep()?;
