@@ -13,6 +13,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
+use super::shown::shown;
+
 /// How long one run may take, unless the operator says otherwise. A daemon has two minutes for a session.
 const WITHIN: Duration = Duration::from_secs(30);
 /// How many runs there are at once, at each of the two stages.
@@ -186,15 +188,7 @@ async fn read(stream: Option<impl AsyncRead + Unpin>, beginning: &mut Vec<u8>) {
 /// The first line, escaped and cut.
 fn first_line(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
-    let line = text.lines().next().unwrap_or_default().trim();
-    let mut shown = String::new();
-    for character in line.chars().take(LONGEST_REASON) {
-        match character {
-            '\'' | '"' | '\\' => shown.push(character),
-            _ => shown.extend(character.escape_debug()),
-        }
-    }
-    shown
+    shown(text.lines().next().unwrap_or_default().trim(), LONGEST_REASON)
 }
 
 /// The process group of a program; killed when dropped.

@@ -24,6 +24,7 @@
 //! # Ok(()) }
 //! ```
 
+mod bad_keys;
 mod challenge;
 mod contents;
 mod daemon;
@@ -33,9 +34,12 @@ mod intake;
 mod policy;
 mod probe;
 mod request;
+mod rsa;
+mod shown;
 mod state;
 mod store;
 
+pub use bad_keys::BadKeysError;
 pub use challenge::{Challenge, ChallengeType};
 pub use contents::{NoSessionId, Session, SessionId};
 pub use daemon::{

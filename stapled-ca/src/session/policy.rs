@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::bad_keys::{self, BadKeysError};
 use super::hook::{Answer, Hook, HookError, Question, Stage};
 use super::request::{CertificateRequest, RequestKey};
 use crate::hash::HashAlgorithm;
@@ -57,8 +59,8 @@ pub enum Refusal {
         /// The most names.
         limit: usize,
     },
-    /// The key is too short, or has a weak exponent.
-    #[error("the key is too weak")]
+    /// The RSA key is too short, or its exponent or modulus is weak.
+    #[error("the RSA key is too short or easy to break; make a new one with an exponent of 65,537")]
     WeakKey,
     /// The key is known to be bad.
     #[error("the key is known to be compromised")]
@@ -81,6 +83,18 @@ pub(crate) enum NotAllowed {
 }
 
 impl Policy {
+    /// Adds the keys in a file to those that are known to be bad, and returns how many the file has: on each line the SHA-256 of a
+    /// SubjectPublicKeyInfo in hexadecimal, a comment after `#`, or nothing.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is longer than 64 MiB, or has a malformed line. No key of it is added then.
+    pub fn read_bad_keys(&mut self, path: impl AsRef<Path>) -> Result<usize, BadKeysError> {
+        let keys = bad_keys::read(path.as_ref())?;
+        let count = keys.len();
+        self.bad_keys.extend(keys);
+        Ok(count)
+    }
+
     /// Checks a request.
     ///
     /// # Errors
@@ -92,13 +106,13 @@ impl Policy {
         if let Some(name) = request.names.iter().find(|name| !self.allows(name)) {
             return Err(Refusal::Name { name: name.to_string() });
         }
-        if let RequestKey::Rsa { bits, has_sound_exponent } = request.key
-            && (bits < self.rsa_bits || !has_sound_exponent)
+        if let RequestKey::Rsa { bits, has_sound_exponent, has_sound_modulus } = request.key
+            && (bits < self.rsa_bits || !has_sound_exponent || !has_sound_modulus)
         {
             return Err(Refusal::WeakKey);
         }
-        let digest = HashAlgorithm::Sha256.digest(&request.public_key);
-        if self.bad_keys.iter().any(|bad| bad[..] == digest[..]) {
+        let digest: Option<[u8; 32]> = HashAlgorithm::Sha256.digest(&request.public_key).try_into().ok();
+        if digest.is_some_and(|digest| self.bad_keys.contains(&digest)) {
             return Err(Refusal::BadKey);
         }
         Ok(())

@@ -1,14 +1,20 @@
 //! Certificate requests (PKCS#10, RFC 2986), read strictly.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
+use num_bigint::BigUint;
 use rustls_pki_types::CertificateSigningRequestDer;
 use rustls_pki_types::pem::PemObject as _;
 use x509_parser::certification_request::X509CertificationRequest;
-use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::cri_attributes::ParsedCriAttribute;
+use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
 
+use super::rsa;
+use super::shown;
+use crate::der;
 use crate::key_type::KeyType;
 use crate::pem;
 use crate::profile::SubjectName;
@@ -43,6 +49,8 @@ pub enum RequestKey {
         bits: usize,
         /// Whether the exponent is odd and at least 65,537.
         has_sound_exponent: bool,
+        /// Whether the modulus is odd, has no small factor, and does not have the form of CVE-2017-15361 (ROCA).
+        has_sound_modulus: bool,
     },
     /// ECDSA or EdDSA on a curve that this authority knows.
     Curve(KeyType),
@@ -132,7 +140,9 @@ fn key_of(request: &X509CertificationRequest<'_>) -> Option<RequestKey> {
         PublicKey::RSA(key) => {
             let exponent = key.try_exponent().ok()?;
             let has_sound_exponent = exponent >= 65_537 && exponent % 2 == 1;
-            Some(RequestKey::Rsa { bits: key.key_size(), has_sound_exponent })
+            let modulus = BigUint::from_bytes_be(key.modulus);
+            let (bits, has_sound_modulus) = (usize::try_from(modulus.bits()).ok()?, rsa::is_sound(&modulus));
+            Some(RequestKey::Rsa { bits, has_sound_exponent, has_sound_modulus })
         }
         PublicKey::EC(_) => {
             let curve = spki.algorithm.parameters.as_ref()?.as_oid().ok()?.to_id_string();
@@ -146,9 +156,13 @@ fn key_of(request: &X509CertificationRequest<'_>) -> Option<RequestKey> {
 /// The names of the subjectAltName, or else the common name.
 fn names_of(request: &X509CertificationRequest<'_>) -> Result<Vec<SubjectName>, RequestError> {
     let mut names = Vec::new();
-    for extension in request.requested_extensions().into_iter().flatten() {
-        match extension {
+    for extension in extensions_of(request)? {
+        match extension.parsed_extension() {
             ParsedExtension::SubjectAlternativeName(alternatives) => {
+                // x509-parser accepts octets behind the names.
+                if der::only(extension.value, der::SEQUENCE).is_none() {
+                    return Err(RequestError::Malformed);
+                }
                 for name in &alternatives.general_names {
                     names.push(subject_name(name)?);
                 }
@@ -163,22 +177,35 @@ fn names_of(request: &X509CertificationRequest<'_>) -> Result<Vec<SubjectName>, 
             names.push(host_or_address(name.as_str().map_err(|_| RequestError::Malformed)?)?);
         }
     }
-    let mut unique: Vec<SubjectName> = Vec::new();
-    for name in names {
-        if !unique.contains(&name) {
-            unique.push(name);
-        }
-    }
-    if unique.is_empty() { Err(RequestError::NoName) } else { Ok(unique) }
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(name.to_string()));
+    if names.is_empty() { Err(RequestError::NoName) } else { Ok(names) }
+}
+
+/// The requested extensions. A request with two of the same kind, or with two attributes of them, is refused: its readers would
+/// not agree on its names.
+fn extensions_of<'r>(request: &'r X509CertificationRequest<'_>) -> Result<&'r [X509Extension<'r>], RequestError> {
+    let attributes = request.certification_request_info.iter_attributes();
+    let mut all = attributes.filter_map(|attribute| match attribute.parsed_attribute() {
+        ParsedCriAttribute::ExtensionRequest(requested) => Some(requested.extensions.as_slice()),
+        _ => None,
+    });
+    let extensions = all.next().unwrap_or_default();
+    let mut seen = HashSet::new();
+    let is_sound = all.next().is_none() && extensions.iter().all(|one| seen.insert(one.oid.to_id_string()));
+    if is_sound { Ok(extensions) } else { Err(RequestError::Malformed) }
+}
+
+/// The error about a name, of which the beginning is kept.
+fn no_name(name: &str) -> RequestError {
+    RequestError::Name { name: name.chars().take(shown::LONGEST).collect() }
 }
 
 fn subject_name(name: &GeneralName<'_>) -> Result<SubjectName, RequestError> {
     match name {
         GeneralName::DNSName(name) => host(name),
-        GeneralName::IPAddress(octets) => {
-            address(octets).ok_or_else(|| RequestError::Name { name: format!("{octets:?}") })
-        }
-        other => Err(RequestError::Name { name: format!("{other:?}") }),
+        GeneralName::IPAddress(octets) => address(octets).ok_or_else(|| no_name(&format!("{octets:?}"))),
+        other => Err(no_name(&format!("{other:?}"))),
     }
 }
 
@@ -202,9 +229,12 @@ fn host(name: &str) -> Result<SubjectName, RequestError> {
             && !label.ends_with('-')
     };
     // A name that ends in a number looks like an IPv4 address to some clients.
-    let ends_in_number = name.rsplit('.').next().is_some_and(|label| label.bytes().all(|octet| octet.is_ascii_digit()));
+    let ends_in_number = name.rsplit('.').next().is_some_and(|label| match label.get(..2) {
+        Some("0x" | "0X") => label.bytes().skip(2).all(|octet| octet.is_ascii_hexdigit()),
+        _ => label.bytes().all(|octet| octet.is_ascii_digit()),
+    });
     if name.len() > LONGEST_NAME || !name.split('.').all(is_label) || ends_in_number {
-        return Err(RequestError::Name { name: name.to_owned() });
+        return Err(no_name(name));
     }
     Ok(SubjectName::Dns(name.to_ascii_lowercase()))
 }
@@ -214,13 +244,8 @@ fn asks_must_staple(request: &X509CertificationRequest<'_>) -> bool {
     const TLS_FEATURE: &str = "1.3.6.1.5.5.7.1.24";
     /// A sequence with the integer 5.
     const STATUS_REQUEST: [u8; 5] = [0x30, 3, 2, 1, 5];
-    let mut extensions = request.certification_request_info.iter_attributes().filter_map(|attribute| {
-        match attribute.parsed_attribute() {
-            x509_parser::cri_attributes::ParsedCriAttribute::ExtensionRequest(requested) => Some(&requested.extensions),
-            _ => None,
-        }
-    });
-    extensions.any(|all| all.iter().any(|one| one.oid.to_id_string() == TLS_FEATURE && one.value == STATUS_REQUEST))
+    let extensions = extensions_of(request).unwrap_or_default();
+    extensions.iter().any(|one| one.oid.to_id_string() == TLS_FEATURE && one.value == STATUS_REQUEST)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ impl Names for Everywhere {
     }
 }
 
-fn prober(http_port: u16, tls_port: u16) -> NetworkProber {
+pub(crate) fn prober(http_port: u16, tls_port: u16) -> NetworkProber {
     let mut prober = NetworkProber::default();
     prober.names = Box::new(Everywhere("127.0.0.1"));
     prober.rules.allowed = vec!["127.0.0.0/8".parse().unwrap()];
@@ -41,7 +41,7 @@ async fn challenges(name: &str) -> Vec<Challenge> {
     world.session(&id).await.challenges
 }
 
-async fn challenge(kind: ChallengeType) -> Challenge {
+pub(crate) async fn challenge(kind: ChallengeType) -> Challenge {
     challenges("a.example").await.into_iter().find(|challenge| challenge.kind == kind).unwrap()
 }
 
@@ -137,7 +137,7 @@ async fn slow_and_endless_answers_are_bounded() {
 }
 
 /// A TLS server that shows this certificate and speaks these protocols; its port.
-fn tls_server(profile: &Profile, protocols: &[&[u8]]) -> u16 {
+pub(crate) fn tls_server(profile: &Profile, protocols: &[&[u8]]) -> u16 {
     let issued = Authority::root("Anybody").create().unwrap().issue(profile).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(
         rustls_pki_types::pem::PemObject::from_pem_slice(issued.key_pem().as_bytes())
@@ -172,7 +172,7 @@ fn tls_server(profile: &Profile, protocols: &[&[u8]]) -> u16 {
 }
 
 /// The profile of the certificate that passes a challenge.
-fn passing(challenge: &Challenge) -> Profile {
+pub(crate) fn passing(challenge: &Challenge) -> Profile {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, challenge.authorization.as_bytes());
     let value = stapled_ca::der::value(stapled_ca::der::OCTET_STRING, digest.as_ref());
     Profile::server(&challenge.name).extension(Extension::critical(&[1, 3, 6, 1, 5, 5, 7, 1, 31], value))

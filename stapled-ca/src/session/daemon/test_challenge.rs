@@ -13,6 +13,7 @@ use crate::session::challenge::Challenge;
 use crate::session::contents::Session;
 use crate::session::intake::{Sessions, dead, expecting, expiry};
 use crate::session::probe::Prober;
+use crate::session::shown::{LONGEST, shown};
 use crate::session::state::{End, State};
 
 /// Tests the challenges for which the client said that it is ready. When every name is satisfied, the session moves on;
@@ -42,7 +43,7 @@ impl TestChallenge {
         challenge.tested = challenge.asked;
         match self.prober.prove(challenge).await {
             Ok(()) => (challenge.is_satisfied, challenge.reason) = (true, None),
-            Err(failure) => challenge.reason = Some(failure.to_string()),
+            Err(failure) => challenge.reason = Some(shown(&failure.to_string(), LONGEST)),
         }
     }
 }

@@ -5,6 +5,7 @@ use hyper::body::Bytes;
 use hyper::header::{HOST, LOCATION, USER_AGENT};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::connect::Connector;
 use super::error::ProbeError;
@@ -14,13 +15,15 @@ use crate::session::challenge::Challenge;
 const REDIRECTS: usize = 10;
 /// The most octets of the file: a key authorization has 66.
 const LONGEST_FILE: usize = 4096;
+/// The most octets of the head of an answer.
+const LONGEST_HEAD: usize = 16 * 1024;
 
 /// Reads the file, and compares it with the key authorization. White space at its end does not count.
 pub(super) async fn prove(connector: &Connector<'_>, own_port: u16, challenge: &Challenge) -> Result<(), ProbeError> {
     let path = format!("/.well-known/acme-challenge/{}", challenge.token);
     let (mut host, mut port, mut path) = (challenge.name.clone(), own_port, path);
     for _ in 0..=REDIRECTS {
-        let answer = ask(connector, &host, port, &path).await?;
+        let (answer, _connection) = ask(connector, &host, port, &path).await?;
         if let Some(target) = redirect(&answer, &host)? {
             // A redirect leads to port 80 unless it names another one; the authority asks its own port for 80.
             (host, port, path) = (target.0, if target.1 == 80 { own_port } else { target.1 }, target.2);
@@ -36,18 +39,20 @@ async fn ask(
     host: &str,
     port: u16,
     path: &str,
-) -> Result<Response<hyper::body::Incoming>, ProbeError> {
+) -> Result<(Response<hyper::body::Incoming>, AbortOnDropHandle<()>), ProbeError> {
     let failed = |error: &dyn std::error::Error| ProbeError::Exchange(format!("{host}: {error}"));
     let stream = connector.connect(host, port).await?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
-    // The connection ends with its sender.
-    tokio::spawn(connection);
+    let mut builder = hyper::client::conn::http1::Builder::new();
+    let handshake = builder.max_buf_size(LONGEST_HEAD).handshake(TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await.map_err(|error| failed(&error))?;
+    // The connection ends when the test does, whatever the server still sends. Its errors are those of the request.
+    let connection = AbortOnDropHandle::new(tokio::spawn(async move { drop(connection.await) }));
     let shown = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let named = if port == 80 { shown } else { format!("{shown}:{port}") };
     let request = Request::get(path).header(HOST, named).header(USER_AGENT, "stapled-ca").body(Empty::<Bytes>::new());
     let request = request.map_err(|error| failed(&error))?;
-    sender.send_request(request).await.map_err(|error| failed(&error))
+    let answer = sender.send_request(request).await.map_err(|error| failed(&error))?;
+    Ok((answer, connection))
 }
 
 /// The host, port and path of a redirect; `None` for another answer.
