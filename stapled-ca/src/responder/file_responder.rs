@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ use crate::responder::server::{self, Limits};
 
 /// The time between two looks at the files.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The time between two warnings about responses that are not valid, in seconds.
+const REPORT: i64 = 60;
 
 /// An OCSP responder that answers from files that [`crate::Responder::write_responses`] made. It has no key, so it answers
 /// `unauthorized` about certificates that are not in the files (RFC 6960, 2.3), and `internalError` when the response in a file
@@ -31,6 +34,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct FileResponder {
     files: Vec<WatchedFile>,
     clock: Clock,
+    /// When it was last reported that a response is not valid, in Unix seconds.
+    reported_at: AtomicI64,
 }
 
 /// A file and what was read from it last.
@@ -54,7 +59,7 @@ impl FileResponder {
     /// When a file cannot be read, or is damaged.
     pub fn open<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, ResponseFileError> {
         let files = paths.into_iter().map(|path| WatchedFile::open(path.as_ref())).collect::<Result<_, _>>()?;
-        Ok(Self { files, clock: Arc::new(clock::now) })
+        Ok(Self { files, clock: Arc::new(clock::now), reported_at: AtomicI64::new(i64::MIN) })
     }
 
     /// Uses this clock. Default: the system's.
@@ -89,6 +94,17 @@ impl FileResponder {
         server::serve(self, listener, limits, shutdown).await;
     }
 
+    /// Warns that a response is not valid, at most once a minute.
+    fn report_not_valid(&self, now: i64) {
+        let last = self.reported_at.load(Ordering::Relaxed);
+        if now >= last.saturating_add(REPORT) {
+            self.reported_at.store(now, Ordering::Relaxed);
+            tracing::warn!(
+                "responses in the files are not valid now and are not sent; run `stapled-ca presign` and check the clock"
+            );
+        }
+    }
+
     /// The HTTP response to a request.
     #[must_use]
     pub fn answer(&self, question: Question<'_>) -> Response<Full<Bytes>> {
@@ -101,7 +117,12 @@ impl FileResponder {
         }
         http::to_ocsp_request(&question, |request| match find(&contents, request, now) {
             Ok(response) => respond(&response, &question, now),
-            Err(status) => http::refusal(status),
+            Err(status) => {
+                if status == ResponseStatus::InternalError {
+                    self.report_not_valid(now);
+                }
+                http::refusal(status)
+            }
         })
     }
 }

@@ -88,8 +88,10 @@ impl CrlUpkeep {
         backdate: Duration,
         now: i64,
     ) -> Result<(), AuthorityError> {
-        let is_due = self.is_outdated || published.read().is_none_or(|list| list.renew_at <= now);
-        if !is_due || now < self.not_before {
+        // A list from the future was signed before the clock was set back.
+        let is_old = |list: Arc<CrlBody>| list.renew_at <= now || now < list.crl.this_update();
+        let is_due = self.is_outdated || published.read().is_none_or(is_old);
+        if !is_due || (now + 1..=now + RETRY).contains(&self.not_before) {
             return Ok(());
         }
         self.not_before = now + RETRY;

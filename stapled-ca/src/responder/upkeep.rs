@@ -14,8 +14,8 @@ use crate::responder::served::Served;
 /// The time between two rounds. What another process changes is noticed after this time at the latest.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The time after a failure to renew a signer until the next attempt, in seconds.
-const RETRY: i64 = 60;
+/// The time after a failure until the next attempt, in seconds: an error that lasts is not reported in every round.
+const RETRY: i64 = 10;
 /// The number of changed records that are read at once.
 const CHANGES: usize = 1000;
 /// The number of certificates whose responses are signed in one round: a fraction of a second, so that changes are noticed in time.
@@ -40,16 +40,6 @@ impl Responder {
         let repeating = Some(Repeating::start("ocsp upkeep", round)?);
         Ok(Upkeep { repeating, responder: Arc::clone(self) })
     }
-
-    fn write_first_questions(&self) {
-        for served in self.served() {
-            if let Some(ledger) = served.authority.ledger_file()
-                && let Err(error) = served.first_questions.write(ledger)
-            {
-                tracing::error!(authority = served.authority.name(), %error, "cannot record first questions");
-            }
-        }
-    }
 }
 
 /// What one round has to know of the rounds before.
@@ -67,6 +57,8 @@ struct Progress {
     /// The changes of the ledger up to this position are done.
     position: usize,
     crl: CrlUpkeep,
+    /// After a failure, the time of the next attempt to use the ledger.
+    ledger_not_before: i64,
     /// After a failure, the time of the next attempt to renew the signer.
     signer_not_before: i64,
 }
@@ -81,7 +73,6 @@ impl Rounds {
     /// One round. The result says whether the next one has work at once.
     fn next(&mut self) -> bool {
         let now = (self.responder.clock)();
-        self.responder.write_first_questions();
         if self.dropped != self.responder.presigned.dropped() {
             *self = Self::new(Arc::clone(&self.responder));
         }
@@ -89,8 +80,11 @@ impl Rounds {
         for (place, (served, progress)) in self.responder.served().iter().zip(&mut self.authorities).enumerate() {
             progress.renew_signer(served, now);
             let changed = |record: &Record| self.schedule.changed(place, record, now);
-            if let Err(error) = progress.read_changes(served, changed) {
-                tracing::error!(authority = served.authority.name(), %error, "cannot read the ledger");
+            if !is_paused(progress.ledger_not_before, now)
+                && let Err(error) = progress.read_changes(served, changed).and_then(|()| write_first_questions(served))
+            {
+                tracing::error!(authority = served.authority.name(), %error, "cannot use the ledger");
+                progress.ledger_not_before = now + RETRY;
             }
             if let Some(validity) = policy.crl_validity
                 && let Err(error) = progress.crl.renew(&served.crl, &served.authority, validity, policy.backdate, now)
@@ -134,7 +128,7 @@ impl Rounds {
 impl Progress {
     /// Changes to a new delegate if it is time.
     fn renew_signer(&mut self, served: &Served, now: i64) {
-        if served.renewal().is_none_or(|at| now < at.max(self.signer_not_before)) {
+        if served.renewal().is_none_or(|at| now < at) || is_paused(self.signer_not_before, now) {
             return;
         }
         self.signer_not_before = now + RETRY;
@@ -163,8 +157,22 @@ impl Drop for Upkeep {
     fn drop(&mut self) {
         drop(self.repeating.take());
         // Questions since the last round.
-        self.responder.write_first_questions();
+        for served in self.responder.served() {
+            if let Err(error) = write_first_questions(served) {
+                tracing::error!(authority = served.authority.name(), %error, "cannot record first questions");
+            }
+        }
     }
+}
+
+/// Whether work waits until this time after a failure. A clock that was set back does not prolong the pause.
+fn is_paused(until: i64, now: i64) -> bool {
+    (now + 1..=now + RETRY).contains(&until)
+}
+
+/// Writes the questions that were noted into the ledger, if it is a file.
+fn write_first_questions(served: &Served) -> Result<(), StoreError> {
+    served.authority.ledger_file().map_or(Ok(()), |ledger| served.first_questions.write(ledger))
 }
 
 #[cfg(test)]
