@@ -132,7 +132,7 @@ say 'A private CA: a root, an authority under it, and an OCSP responder with a k
     'only, so that you can watch it being renewed; with a real CA it is days.'
 mkdir "$work/certs"
 {
-    stapled-ca init "$work/root" --name 'Demo Root'
+    stapled-ca root "$work/root" --name 'Demo Root'
     stapled-ca intermediate "$work/ca" --parent "$work/root" --name 'Demo CA'
     stapled-ca responder "$work/ca" --name 'Demo OCSP responder'
 } >>"$work/authority.log" 2>&1

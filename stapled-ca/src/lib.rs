@@ -15,8 +15,9 @@
 //! - `ledger`, [`store`], `ledger_file`, `old_ledger`, `error`: records, files, errors.
 //! - `extension`, `profile`, `issued`, [`ocsp`], `issue`: certificates, requests and responses.
 //! - `authority`, `authority_builder`, `crl`, `delegate`: authorities.
-//! - `background`, [`responder`], [`lab`]: servers.
+//! - `background`, `http_server`, [`responder`], [`lab`]: servers.
 //! - [`session`]: the way of a certificate request to its certificate.
+//! - `metrics`: numbers for monitoring.
 
 mod authority;
 mod authority_builder;
@@ -29,6 +30,7 @@ mod error;
 mod extension;
 mod hash;
 mod hex;
+mod http_server;
 mod identity;
 mod issue;
 mod issued;
@@ -38,6 +40,7 @@ pub mod lab;
 mod ledger;
 mod ledger_file;
 mod legacy;
+mod metrics;
 pub mod ocsp;
 mod old_ledger;
 pub mod pem;
@@ -59,6 +62,7 @@ pub use key::Key;
 pub use key_type::{KeyError, KeyType};
 pub use ledger::{Changes, Kind, Ledger, MemoryLedger, Reason, Record, Status, UnknownReason};
 pub use ledger_file::{Entered, LedgerEntry, LedgerFile};
+pub use metrics::Metrics;
 pub use profile::{ExtendedKeyUsage, KeyUsage, NameAttribute, Profile, SubjectName, Validity};
 
 pub use responder::Responder;

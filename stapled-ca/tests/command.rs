@@ -71,9 +71,8 @@ fn status(directory: &Path, url: &str) -> String {
 }
 
 fn authorities(directory: &Path) {
-    succeed(directory, "init root --name Root --key rsa2048");
+    succeed(directory, "root root --name Root --key rsa2048");
     succeed(directory, "intermediate ca --parent root --name Issuing --key p256");
-    succeed(directory, "responder ca --key p256");
 }
 
 #[test]
@@ -93,6 +92,7 @@ fn a_certificate_is_issued_revoked_and_reinstated() {
     assert_eq!(std::fs::metadata(at.join("www.pem")).unwrap().permissions().mode() & 0o777, 0o600);
 
     let direct = Server::start(at, CA, "serve --dir ca --dir root --listen 127.0.0.1:0");
+    succeed(at, "responder ca --key p256");
     let delegated = Server::start(at, CA, "serve --dir ca --listen 127.0.0.1:0 --delegate --validity 600");
     for server in [&direct, &delegated] {
         let text = status(at, &server.url);
@@ -109,12 +109,36 @@ fn a_certificate_is_issued_revoked_and_reinstated() {
     assert_eq!(direct.terminate().code(), Some(0));
 
     let lines: Vec<serde_json::Value> =
-        succeed(at, "list ca --json").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        succeed(at, "ledger list --dir ca --json").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 2);
     let issued = lines.iter().find(|line| line["serial"] == "0A1F").unwrap();
     assert_eq!((issued["status"].as_str(), issued["kind"].as_str()), (Some("good"), Some("end_entity")));
-    assert!(succeed(at, "list ca").contains("(OCSP responder)"));
-    assert!(succeed(at, "list root").contains("CN=Issuing (authority)"));
+    assert!(succeed(at, "ledger list --dir ca").contains("(OCSP responder)"));
+    assert!(succeed(at, "ledger list --dir root").contains("CN=Issuing (authority)"));
+}
+
+#[test]
+fn an_authority_is_made_in_one_step_which_can_be_finished_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    // As after a kill: the root is there already.
+    std::fs::create_dir(at.join("ca")).unwrap();
+    succeed(at, "root ca/root --name Root");
+    succeed(at, "init --dir ca --public-url http://ocsp.example:8888/");
+    assert!(at.join("ca/responder.crt").exists());
+    for key in ["ca/ca.key", "ca/root/ca.key", "ca/responder.key"] {
+        assert_eq!(std::fs::metadata(at.join(key)).unwrap().permissions().mode() & 0o777, 0o600, "{key}");
+    }
+    let (_, text) = openssl(&["x509", "-in", at.join("ca/ca.crt").to_str().unwrap(), "-noout", "-text"]);
+    for part in ["OCSP - URI:http://ocsp.example:8888/", "URI:http://ocsp.example:8888/root.crt", "8888/root.crl"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // The root of `init` answers for the authority's own certificate.
+    let server = Server::start(at, CA, "serve --dir ca --listen 127.0.0.1:0");
+    let path = |name: &str| at.join(name).to_str().unwrap().to_owned();
+    let (root, ca) = (path("ca/root/ca.crt"), path("ca/ca.crt"));
+    let (good, text) = openssl(&["ocsp", "-issuer", &root, "-cert", &ca, "-url", &server.url, "-CAfile", &root]);
+    assert!(good && text.contains("ca.crt: good"), "{text}");
 }
 
 #[test]
@@ -122,6 +146,7 @@ fn responses_are_presigned_and_answered_without_the_key() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     authorities(at);
+    succeed(at, "responder ca --key p256");
     succeed(at, "issue --dir ca --out www.pem --san www.example.org");
     let out = succeed(at, "presign --dir ca --dir root --out responses --validity 600");
     assert_eq!(out, "6 responses about 3 certificates responses\n");
@@ -141,7 +166,7 @@ fn responses_are_presigned_and_answered_without_the_key() {
 fn files_are_split_and_are_replaced_only_with_force() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
-    succeed(at, "init ca");
+    succeed(at, "root ca");
     succeed(at, "issue --dir ca --out a.pem --san a.example --no-chain --separate-key --purpose client");
     let certificate = std::fs::read_to_string(at.join("a.pem")).unwrap();
     assert_eq!(certificate.matches("BEGIN").count(), 1);
@@ -151,7 +176,7 @@ fn files_are_split_and_are_replaced_only_with_force() {
         (code, error.as_str()),
         (1, "stapled-ca: a.pem exists; choose another --out, or replace the file with --force\n")
     );
-    assert_eq!(succeed(at, "list ca").lines().count(), 1, "nothing was issued");
+    assert_eq!(succeed(at, "ledger list --dir ca").lines().count(), 1, "nothing was issued");
     succeed(at, "issue --dir ca --out a.pem --san b.example --force --not-before -86400 --not-after 0");
 }
 
@@ -159,10 +184,12 @@ fn files_are_split_and_are_replaced_only_with_force() {
 fn errors_say_what_failed_where_and_the_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
-    succeed(at, "init ca");
+    succeed(at, "root ca");
     for (arguments, code, wanted) in [
+        ("root ca", 1, "ca/ca.key exists already"),
         ("init ca", 1, "ca/ca.key exists already"),
-        ("list nowhere", 1, "cannot open the authority in nowhere"),
+        ("ledger list --dir nowhere", 1, "there is no ledger nowhere/ledger"),
+        ("issue --dir nowhere --out x.pem --san a", 1, "cannot open the authority in nowhere"),
         ("revoke --dir ca 77", 1, "no certificate with serial number 77 was issued here"),
         ("revoke --dir ca www.pem", 1, "neither a file nor a serial number"),
         (
@@ -182,7 +209,7 @@ fn errors_say_what_failed_where_and_the_remedy() {
         assert!(got == code && error.contains(wanted), "{arguments}: {got} {error}");
     }
     let (code, help, _) = run(at, CA, "--help");
-    assert!(code == 0 && help.contains("stapled-ca init root --name 'Lab Root'"));
+    assert!(code == 0 && help.contains("stapled-ca init ca --name 'Lab CA'"));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use redb::backends::InMemoryBackend;
 use redb::{Database, ReadableTable};
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::scheduler::census::Census;
@@ -68,7 +69,20 @@ impl EmbeddedScheduler {
         let path = path.as_ref();
         let failed =
             |error: redb::DatabaseError| EmbeddedError::Open { path: path.to_owned(), source: Box::new(error.into()) };
-        let database = Database::create(path).map_err(failed)?;
+        Self::on(Database::create(path).map_err(failed)?, clock, path)
+    }
+
+    /// A scheduler in memory, for tests: nothing survives it.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub fn in_memory() -> Result<Self, EmbeddedError> {
+        let database = Database::builder().create_with_backend(InMemoryBackend::new()).map_err(EmbeddedError::of)?;
+        Self::on(database, Arc::new(SystemClock), Path::new("memory"))
+    }
+
+    fn on(database: Database, clock: Arc<dyn Clock>, path: &Path) -> Result<Self, EmbeddedError> {
         let moment = Moment { wall: clock.now().unix_millis(), ahead: 0 };
         let shared = Shared { database, clock, now: Mutex::new(moment), changed: Notify::new() };
         shared.begin(path)?;

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use aws_lc_rs::signature::{self as aws, UnparsedPublicKey};
 use stapled_ca::ocsp::{CertId, HashAlgorithm, IssuerIdentity, ResponseBuilder, Signer};
-use stapled_ca::{Authority, Issued, Key, Profile, Serial, Validity, der};
+use stapled_ca::{Authority, Extension, Issued, Key, Profile, Serial, Validity, der};
 use stapled_core::bundle::Bundle;
 use stapled_core::chain::CertChain;
 
@@ -100,6 +100,33 @@ impl Fixture {
         let body = der::explicit(0, &der::sequence(&[der::oid(&[1, 3, 6, 1, 5, 5, 7, 48, 1, 1]), basic]));
         der::sequence(&[der::value(der::ENUMERATED, &[0]), body])
     }
+}
+
+/// A certificate request for these names by an Ed25519 key, DER: the same in every run.
+pub fn certificate_request(names: &[&str]) -> Vec<u8> {
+    let key = key(6);
+    let algorithm = key.default_scheme().algorithm_identifier();
+    let names: Vec<Vec<u8>> = names
+        .iter()
+        .map(|name| match name.parse::<std::net::Ipv4Addr>() {
+            // subjectAltName: iPAddress [7], dNSName [2].
+            Ok(address) => der::implicit(7, &address.octets()),
+            Err(_) => der::implicit(2, name.as_bytes()),
+        })
+        .collect();
+    let alternative = Extension::new(&[2, 5, 29, 17], der::sequence(&names)).to_der();
+    let extensions = der::value(0x31, &der::sequence(&[alternative]));
+    // extensionRequest (RFC 2985, 5.4.2).
+    let attribute = der::sequence(&[der::oid(&[1, 2, 840, 113_549, 1, 9, 14]), extensions]);
+    let nothing: &[&[u8]] = &[];
+    let information = der::sequence(&[
+        der::unsigned(&[0]),
+        der::sequence(nothing),
+        der::sequence(&[algorithm.clone(), der::bit_string(key.public_key())]),
+        der::value(0xa0, &attribute),
+    ]);
+    let signature = der::bit_string(&key.sign_with(key.default_scheme(), &information).unwrap());
+    der::sequence(&[information, algorithm, signature])
 }
 
 /// An Ed25519 key made from a number. Its signatures are the same in every run.

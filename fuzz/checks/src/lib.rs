@@ -9,10 +9,12 @@
 
 mod chain;
 pub mod fixture;
+mod intake;
 mod request;
 mod response;
 pub mod seeds;
 
 pub use chain::chain;
+pub use intake::intake;
 pub use request::request;
 pub use response::response;

@@ -31,6 +31,7 @@ pub fn all() -> Vec<Seed> {
         .chain(requests().into_iter().map(seed("request")))
         .chain(chains().into_iter().map(seed("chain")))
         .chain(replies.map(seed("haproxy_reply")))
+        .chain(calls().into_iter().map(seed("intake")))
         .collect()
 }
 
@@ -184,6 +185,30 @@ fn chains() -> Vec<(&'static str, Vec<u8>)> {
         ("damaged.pem", bundle(&[&leaf.replace("MII", "M!I"), &ca, &leaf[..leaf.len() / 2]])),
         ("key.pem", key.into_bytes()),
         ("delegate.pem", pem::encode("CERTIFICATE", delegate).into_bytes()),
+    ]
+}
+
+/// Calls of an intake: a line with method and path, and a body.
+fn calls() -> Vec<(&'static str, Vec<u8>)> {
+    let session = "/session/0123456789abcdef0123456789abcdef";
+    let call = |line: String, body: &[u8]| [line.as_bytes(), b"\n", body].concat();
+    let submit = |body: &[u8]| call("POST /session".to_owned(), body);
+    let request = fixture::certificate_request(&["www.example.test", "*.example.test", "192.0.2.1"]);
+    let damaged: Vec<u8> = request.iter().map(|octet| octet ^ u8::from(*octet == 0x0c)).collect();
+    let to = |method: &str, rest: &str| format!("{method} {session}{rest}");
+    vec![
+        ("submit", submit(&request)),
+        ("submit-pem", submit(pem::encode("CERTIFICATE REQUEST", &request).as_bytes())),
+        ("submit-damaged", submit(&damaged)),
+        ("submit-half", submit(&request[..request.len() / 2])),
+        ("submit-no-names", submit(&fixture::certificate_request(&[]))),
+        ("show", call(to("GET", ""), b"")),
+        ("ready", call(to("POST", "/ready"), b"")),
+        ("ready-some", call(to("POST", "/ready"), br#"{"challenges": [1, 3]}"#)),
+        ("ready-wrong", call(to("POST", "/ready"), br#"{"challenges": [-1]}"#)),
+        ("certificate", call(to("GET", "/certificate"), b"")),
+        ("thanks", call(to("POST", "/thanks"), b"")),
+        ("no-path", call("GET /session/../status".to_owned(), b"")),
     ]
 }
 

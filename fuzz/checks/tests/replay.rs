@@ -38,6 +38,11 @@ fn chains() {
 }
 
 #[test]
+fn calls_of_an_intake() {
+    replay(&["fuzz/seeds/intake"], stapled_fuzz_checks::intake);
+}
+
+#[test]
 fn the_seeds_are_what_the_program_writes() {
     for seed in stapled_fuzz_checks::seeds::all() {
         let path = format!("{}/../seeds/{}/{}", env!("CARGO_MANIFEST_DIR"), seed.target, seed.name);

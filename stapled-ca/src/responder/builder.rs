@@ -10,12 +10,13 @@ use crate::authority::Authority;
 use crate::clock;
 use crate::error::AuthorityError;
 use crate::hash::HashAlgorithm;
+use crate::http_server::Limits;
 use crate::ocsp::Signer;
 use crate::responder::access::AccessObserver;
 use crate::responder::answer::Responder;
 use crate::responder::policy::{Clock, Policy, UnknownSerial};
 use crate::responder::served::Served;
-use crate::responder::server::{self, Limits, RunningResponder};
+use crate::responder::server::{self, RunningResponder};
 
 /// Builds a responder.
 ///

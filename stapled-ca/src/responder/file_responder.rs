@@ -17,11 +17,12 @@ use tokio::net::TcpListener;
 use crate::background::Repeating;
 use crate::clock;
 use crate::hash::etag;
+use crate::http_server::Limits;
 use crate::ocsp::{OcspRequest, ResponseStatus};
 use crate::responder::http::{self, Caching, OCSP_RESPONSE, Question};
 use crate::responder::policy::Clock;
 use crate::responder::response_file::{FileAuthority, FileResponse, ResponseFile, ResponseFileError};
-use crate::responder::server::{self, Limits};
+use crate::responder::server;
 
 /// The time between two looks at the files.
 const PAUSE: Duration = Duration::from_millis(200);

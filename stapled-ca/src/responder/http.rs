@@ -124,7 +124,7 @@ fn answer_crl(list: &CrlBody, question: &Question<'_>, now: i64) -> Response<Ful
 
 /// The file name of an authority's certificate: letters and digits in lower case, a dash for every other character.
 #[must_use]
-pub(crate) fn file_name(name: &str) -> String {
+pub fn file_name(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
 }
 

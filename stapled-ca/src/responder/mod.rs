@@ -19,14 +19,15 @@ mod served;
 mod server;
 mod upkeep;
 
+pub use crate::http_server::Limits;
 pub use access::{Access, AccessObserver, Outcome, Tally};
 pub use answer::Responder;
 pub use builder::ResponderBuilder;
 pub use file_responder::{FileResponder, FileWatch};
-pub use http::Question;
+pub use http::{Question, file_name};
 pub(crate) use http::{percent_decode, request_in_path};
 pub use policy::{Clock, UnknownSerial};
 pub use response_file::{ResponseFileError, Written};
 pub(crate) use served::Served;
-pub use server::{Limits, RunningResponder};
+pub use server::RunningResponder;
 pub use upkeep::Upkeep;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use stapled_core::scheduler::{Expect, QueueRules, Record, SchedulerError, Step, Which};
 use stapled_core::task::{Due, Queue, Subject, Task};
+use stapled_redis::Recovery;
 
 use super::contents::{Session, SessionId};
 use super::fields::{self, Damaged, Fields};
@@ -15,7 +16,7 @@ use super::state::{EXPIRE, End, State};
 use super::store::SessionStore;
 use crate::clock;
 use crate::ledger::StoreError;
-use crate::ledger_file::LedgerFile;
+use crate::ledger_file::{LedgerEntry, LedgerFile};
 use crate::pem;
 
 /// How often a task may fail in a row before it is parked. The pauses before it add up to some minutes.
@@ -27,7 +28,8 @@ const ACTIVE: &str = "active";
 #[derive(Clone, Debug)]
 pub struct Sessions {
     pub(crate) store: Arc<dyn SessionStore>,
-    pub(crate) ledger: Arc<LedgerFile>,
+    /// `None` on a machine that only makes or tests challenges.
+    pub(crate) ledger: Option<Arc<LedgerFile>>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) policy: Arc<Policy>,
 }
@@ -96,7 +98,14 @@ impl Sessions {
     /// The sessions in this store, whose certificates are kept in this ledger.
     #[must_use]
     pub fn new(store: Arc<dyn SessionStore>, ledger: Arc<LedgerFile>, limits: Limits, policy: Policy) -> Self {
-        Sessions { store, ledger, limits: Arc::new(limits), policy: Arc::new(policy) }
+        Sessions { store, ledger: Some(ledger), limits: Arc::new(limits), policy: Arc::new(policy) }
+    }
+
+    /// The sessions in this store, on a machine without the ledger: its daemons make and test challenges, and its clients get no
+    /// certificates.
+    #[must_use]
+    pub fn without_ledger(store: Arc<dyn SessionStore>, limits: Limits, policy: Policy) -> Self {
+        Sessions { store, ledger: None, limits: Arc::new(limits), policy: Arc::new(policy) }
     }
 
     /// Sets the rules of the queues: room for new sessions, and when a failing task is parked.
@@ -186,7 +195,7 @@ impl Sessions {
     /// # Errors
     /// When there is no such session, or a store fails.
     pub async fn fetch(&self, id: &SessionId) -> Result<Fetched, SessionError> {
-        if let Some(certificate) = self.ledger.of_session(id.as_str())?.and_then(|entry| entry.certificate) {
+        if let Some(certificate) = self.entered(id)?.and_then(|entry| entry.certificate) {
             return Ok(Fetched::Certificate(pem::certificate(&certificate)));
         }
         let session = self.session(id).await?.ok_or_else(|| SessionError::Unknown(id.clone()))?;
@@ -200,10 +209,25 @@ impl Sessions {
     /// When a store fails.
     pub async fn thanks(&self, id: &SessionId) -> Result<(), SessionError> {
         let is_over = self.session(id).await?.is_some_and(|session| session.entered_at.is_some());
-        if is_over && self.ledger.of_session(id.as_str())?.is_some() {
+        if is_over && self.entered(id)?.is_some() {
             self.store.cancel(Which::Subject(&id.subject())).await?;
         }
         Ok(())
+    }
+
+    /// Puts the tasks of active sessions that have none, after the store lost writes or was changed by hand. Returns the tasks
+    /// that it put, or would put.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn recover(&self, recovery: Recovery) -> Result<Vec<(Queue, Subject)>, SessionError> {
+        Ok(self.store.recover(recovery).await?)
+    }
+
+    /// The entry of a session in the ledger.
+    fn entered(&self, id: &SessionId) -> Result<Option<LedgerEntry>, SessionError> {
+        let ledger = self.ledger.as_ref();
+        Ok(ledger.map(|ledger| ledger.of_session(id.as_str())).transpose()?.flatten())
     }
 
     /// Ends a session: kills it, or replaces it by another one. Its tasks leave every queue in the same step. A session whose
@@ -218,6 +242,20 @@ impl Sessions {
         }
         let record = dead(&session, end, reason);
         self.commit(&session, Step::intake().record(record).put(expiry(id, self.limits.keep))).await
+    }
+
+    /// Makes the tasks of a session due now: those that wait for another attempt, and those that were parked after too many.
+    /// Returns how many.
+    ///
+    /// # Errors
+    /// When there is no such session, or the store fails.
+    pub async fn retry(&self, id: &SessionId) -> Result<u64, SessionError> {
+        let session = self.session(id).await?.ok_or_else(|| SessionError::Unknown(id.clone()))?;
+        match session.state.queue() {
+            // Not the task that ends the session.
+            Some(queue) => Ok(self.store.hasten(Which::Task(&queue, &id.subject())).await?),
+            None => Ok(0),
+        }
     }
 
     /// Commits a step that expects the session to be in its state.

@@ -30,6 +30,7 @@ mod contents;
 mod daemon;
 mod fields;
 mod hook;
+mod http;
 mod intake;
 mod policy;
 mod probe;
@@ -37,6 +38,7 @@ mod request;
 mod rsa;
 mod shown;
 mod state;
+mod status;
 mod store;
 
 pub use bad_keys::BadKeysError;
@@ -47,9 +49,11 @@ pub use daemon::{
 };
 pub use fields::Damaged;
 pub use hook::{Hook, HookError};
+pub use http::{CallError, Client, ClientError, Intake, Operators, Place, Shown, ShownChallenge};
 pub use intake::{Fetched, SessionError, Sessions};
 pub use policy::{Limits, Network, NoNetwork, Policy, Refusal, TooMany};
 pub use probe::{AddressRules, Names, NetworkProber, ProbeError, Prober, SystemNames};
 pub use request::{CertificateRequest, RequestError, RequestKey};
 pub use state::{EXPIRE, End, State, UnknownState};
+pub use status::{QueueStatus, SessionsStatus};
 pub use store::SessionStore;

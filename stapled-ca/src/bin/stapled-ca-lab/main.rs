@@ -30,7 +30,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// An authority's directory, made by `stapled-ca init` (may be repeated)
+    /// An authority's directory, made by `stapled-ca root` or `stapled-ca init` (may be repeated)
     #[arg(long, required = true)]
     dir: Vec<PathBuf>,
     /// Address and port; port 0 chooses a free port and prints it

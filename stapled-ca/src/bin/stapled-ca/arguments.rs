@@ -1,13 +1,14 @@
 //! The command line.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use stapled_ca::responder::UnknownSerial;
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use stapled_ca::{KeyType, Reason, Serial};
 
+use crate::client::{Challenges, Fetch, Ready, Submit, Thanks};
+use crate::operate::{LedgerCommand, RecoverCommand, SessionsCommand, StatusCommand};
 use crate::presign::{Presign, Respond};
+use crate::serve::{Serve, WorkArguments};
 
 /// A small certificate authority with an OCSP responder
 #[derive(Debug, Parser)]
@@ -19,8 +20,10 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a root authority in a new directory
+    /// Make an authority in a new directory: a root, an intermediate under it, and an OCSP responder
     Init(Init),
+    /// Make a root authority alone
+    Root(Root),
     /// Make an authority under another one
     Intermediate(Intermediate),
     /// Issue a delegated OCSP responder's certificate, for `serve --delegate`
@@ -29,18 +32,61 @@ pub(crate) enum Command {
     Issue(Issue),
     /// Revoke a certificate; a running `serve` answers with it from the next question on
     Revoke(Revoke),
-    /// Show the issued certificates
-    List(List),
-    /// Answer OCSP requests over HTTP until interrupted
-    Serve(Serve),
+    /// List or show the issued certificates
+    Ledger(LedgerCommand),
+    /// Answer OCSP requests until interrupted; with --intake, take certificate requests as well
+    Serve(Box<Serve>),
     /// Write responses about all certificates into a file, for `respond`
     Presign(Presign),
     /// Answer OCSP requests from files of `presign`, without a key, until interrupted
     Respond(Respond),
+    /// Work on the sessions of some states until interrupted: one process of many, which share a Redis
+    Work(Box<WorkArguments>),
+    /// Submit a certificate request; with --webroot, wait for the certificate
+    Submit(Submit),
+    /// Show a session and its challenges to its client
+    Challenges(Challenges),
+    /// Say that challenges are ready to be tested
+    Ready(Ready),
+    /// Fetch the certificate of a session
+    Fetch(Fetch),
+    /// Say that the certificate arrived
+    Thanks(Thanks),
+    /// List, show and kill sessions
+    Sessions(SessionsCommand),
+    /// Put sessions on their queues that lost their task
+    Recover(RecoverCommand),
+    /// Show how many sessions are where
+    Status(StatusCommand),
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("where").required(true))]
 pub(crate) struct Init {
+    /// The directory of the new authority; its root goes into DIR/root
+    #[arg(group = "where")]
+    dir: Option<PathBuf>,
+    /// The same as DIR
+    #[arg(long = "dir", value_name = "DIR", group = "where")]
+    named_dir: Option<PathBuf>,
+    /// The common name of the intermediate; the root and the responder are named after it
+    #[arg(long, default_value = "stapled-ca")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) key: KeyArgument,
+    /// Where clients reach the OCSP responder, for the intermediate's own certificate: http://HOST[:PORT]
+    #[arg(long, value_name = "URL", value_parser = crate::session_arguments::url)]
+    pub(crate) public_url: Option<String>,
+}
+
+impl Init {
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.as_deref().or(self.named_dir.as_deref()).unwrap_or(Path::new("."))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Root {
     /// The directory of the new authority
     pub(crate) dir: PathBuf,
     /// The common name
@@ -167,49 +213,6 @@ pub(crate) struct Revoke {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct List {
-    /// The authority's directory
-    pub(crate) dir: PathBuf,
-    /// Print one JSON object for each certificate, one to a line
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Serve {
-    /// An authority's directory (may be repeated: one responder for all)
-    #[arg(long, required = true)]
-    pub(crate) dir: Vec<PathBuf>,
-    /// Address and port; port 0 chooses a free port and prints it
-    #[arg(long, default_value = "127.0.0.1:8888", value_name = "ADDRESS:PORT")]
-    pub(crate) listen: SocketAddr,
-    /// The validity of a response in seconds
-    #[arg(long, default_value_t = 345_600, value_name = "SECONDS")]
-    pub(crate) validity: u64,
-    /// The time from the beginning of the validity to the signature, in seconds
-    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
-    pub(crate) backdate: u64,
-    /// The most responses that are signed in advance, two for each certificate; 0 signs when asked
-    #[arg(long, default_value_t = 200_000, value_name = "NUMBER")]
-    pub(crate) presign: usize,
-    /// The validity of a revocation list in seconds
-    #[arg(long, default_value_t = 604_800, value_name = "SECONDS")]
-    pub(crate) crl_validity: u64,
-    /// Let the delegates of `stapled-ca responder` sign, instead of the authorities
-    #[arg(long)]
-    pub(crate) delegate: bool,
-    /// Echo nonces; then each request needs a signature
-    #[arg(long)]
-    pub(crate) nonce: bool,
-    /// The answer for serial numbers that were never issued: unknown or unauthorized
-    #[arg(long, default_value = "unknown", value_name = "ANSWER")]
-    pub(crate) unknown_serial: UnknownSerial,
-    /// The number of threads that answer
-    #[arg(long, default_value_t = 1)]
-    pub(crate) threads: usize,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct KeyArgument {
     /// The key type: p256, p384, p521, ed25519, rsa2048, rsa3072, rsa4096
     #[arg(long, default_value = "p256", value_name = "TYPE")]
@@ -228,19 +231,22 @@ pub(crate) enum Purpose {
 
 const EXAMPLES: &str = "\
 Examples:
-  A root, an authority under it, and its OCSP responder:
-    stapled-ca init root --name 'Lab Root'
-    stapled-ca intermediate ca --parent root --name 'Lab CA'
-    stapled-ca responder ca
-    stapled-ca serve --dir ca --dir root --listen 127.0.0.1:8888
+  An authority (root, intermediate, OCSP responder), and everything it does in one
+  process:
+    stapled-ca init ca --name 'Lab CA'
+    stapled-ca serve --dir ca --listen 127.0.0.1:8888 --intake 127.0.0.1:8880
 
-  A certificate for HAProxy (certificate, chain and key in one file):
+  A certificate for a request, proved by files of a web server (http-01):
+    stapled-ca submit --server http://127.0.0.1:8880 www.csr \\
+        --webroot /var/www/html -o www.crt
+
+  A certificate for HAProxy (certificate, chain and key in one file), without proof:
     stapled-ca issue --dir ca --out www.pem --san www.example.org \\
         --ocsp-url http://127.0.0.1:8888/ --must-staple
 
   Revoking it, and asking the responder:
     stapled-ca revoke --dir ca www.pem --reason keyCompromise
     openssl ocsp -issuer ca/ca.crt -cert www.pem -url http://127.0.0.1:8888/ \\
-        -CAfile root/ca.crt
+        -CAfile ca/root/ca.crt
 
-Exit status: 0 success, 1 failure, 2 wrong arguments.";
+Exit status: 0 success, 1 failure, 2 wrong arguments, 3 there is no certificate yet.";

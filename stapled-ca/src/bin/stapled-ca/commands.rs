@@ -1,70 +1,86 @@
 //! The commands.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::Path;
 
-use stapled_ca::responder::{Limits, Responder};
-use stapled_ca::store::{self, StoreError};
-use stapled_ca::{
-    Authority, AuthorityError, ExtendedKeyUsage, Kind, Profile, Record, Serial, SerialError, Status, Validity,
-    interrupted, pem,
-};
-use tokio::net::TcpListener;
+use stapled_ca::store;
+use stapled_ca::{Authority, ExtendedKeyUsage, Profile, Status, Validity};
 
-use crate::arguments::{Command, Delegate, Init, Intermediate, Issue, List, Purpose, Revoke, Serve};
-use crate::presign::{self, PresignFailure};
+use crate::arguments::{Command, Delegate, Init, Intermediate, Issue, Purpose, Revoke, Root};
+use crate::authorities::{ROOT, open, serial_of, status_text};
+use crate::failure::Failure;
+use crate::presign;
 
-/// Why a command fails.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    #[error(transparent)]
-    Authority(#[from] AuthorityError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Presign(#[from] PresignFailure),
-    #[error("cannot open the authority in {}: {source}; `stapled-ca init` makes an authority", dir.display())]
-    Open { dir: PathBuf, source: AuthorityError },
-    #[error("cannot find a certificate in {}", .0.display())]
-    NoCertificate(PathBuf),
-    #[error("{which} is neither a file nor a serial number: {source}")]
-    Which { which: String, source: SerialError },
-    #[error("{} exists; choose another --out, or replace the file with --force", .0.display())]
-    OutExists(PathBuf),
-    #[error("cannot listen on {address}: {source}")]
-    Listen { address: std::net::SocketAddr, source: io::Error },
-    #[error("cannot write the output: {0}")]
-    Output(#[from] io::Error),
-    #[error("cannot write JSON: {0}")]
-    Json(#[from] serde_json::Error),
-}
+const ROOT_DAYS: u32 = 3650;
+const INTERMEDIATE_DAYS: u32 = 1825;
+const DELEGATE_DAYS: u32 = 30;
 
 /// Runs a command. Its output goes to standard output.
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match command {
         Command::Init(arguments) => init(&arguments, &mut out),
+        Command::Root(arguments) => root(&arguments, &mut out),
         Command::Intermediate(arguments) => intermediate(arguments, &mut out),
         Command::Responder(arguments) => responder(&arguments, &mut out),
         Command::Issue(arguments) => issue(arguments, &mut out),
         Command::Revoke(arguments) => revoke(&arguments, &mut out),
-        Command::List(arguments) => match list(&arguments, &mut out) {
-            // `stapled-ca list | head` is not a failure.
+        Command::Ledger(ledger) => match ledger.run(&mut out) {
+            // `stapled-ca ledger list | head` is not a failure.
             Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             outcome => outcome,
         },
-        Command::Serve(arguments) => serve(&arguments, &mut out),
+        Command::Serve(serve) => serve.run(&mut out),
         Command::Presign(arguments) => {
             let authorities = arguments.dir.iter().map(|dir| open(dir)).collect::<Result<Vec<_>, _>>()?;
             Ok(presign::presign(&arguments, &authorities, &mut out)?)
         }
         Command::Respond(arguments) => Ok(presign::respond(&arguments, &mut out)?),
+        Command::Work(work) => work.run(&mut out),
+        Command::Submit(submit) => block_on(submit.run(&mut out)),
+        Command::Challenges(challenges) => block_on(challenges.run(&mut out)),
+        Command::Ready(ready) => block_on(ready.run(&mut out)),
+        Command::Fetch(fetch) => block_on(fetch.run(&mut out)),
+        Command::Thanks(thanks) => block_on(thanks.run(&mut out)),
+        Command::Sessions(sessions) => block_on(sessions.run(&mut out)),
+        Command::Recover(recover) => block_on(recover.run(&mut out)),
+        Command::Status(status) => block_on(status.run(&mut out)),
     }
 }
 
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}
+
 fn init(arguments: &Init, out: &mut impl Write) -> Result<(), Failure> {
+    let (dir, name, key) = (arguments.dir(), &arguments.name, arguments.key.key);
+    let root_dir = dir.join(ROOT);
+    std::fs::create_dir_all(dir).map_err(|source| Failure::Directory { dir: dir.to_owned(), source })?;
+    // What an interrupted run made stays.
+    let root = if root_dir.join(store::CA_CERTIFICATE).exists() {
+        open(&root_dir)?
+    } else {
+        let root = Authority::root(&format!("{name} Root")).key(key).validity(Validity::Days(ROOT_DAYS));
+        root.create_in(&root_dir)?
+    };
+    announce(&root, &root_dir, out)?;
+    let mut intermediate = root.intermediate(name).key(key).validity(Validity::Days(INTERMEDIATE_DAYS));
+    if let Some(url) = &arguments.public_url {
+        let file = stapled_ca::responder::file_name(root.name());
+        intermediate = intermediate
+            .ocsp_url(format!("{url}/"))
+            .ca_issuers_url(format!("{url}/{file}.crt"))
+            .crl_url(format!("{url}/{file}.crl"));
+    }
+    let authority = intermediate.create_in(dir)?;
+    announce(&authority, dir, out)?;
+    let delegate = Profile::ocsp_responder(&format!("{name} OCSP Responder")).key(key).days(DELEGATE_DAYS);
+    let issued = authority.install_delegate(&delegate)?;
+    writeln!(out, "{name} OCSP Responder ({}): {}", issued.serial(), dir.join(store::RESPONDER_CERTIFICATE).display())?;
+    Ok(())
+}
+
+fn root(arguments: &Root, out: &mut impl Write) -> Result<(), Failure> {
     let builder = Authority::root(&arguments.name).key(arguments.key.key).validity(Validity::Days(arguments.days));
     announce(&builder.create_in(&arguments.dir)?, &arguments.dir, out)
 }
@@ -164,78 +180,4 @@ fn revoke(arguments: &Revoke, out: &mut impl Write) -> Result<(), Failure> {
     };
     writeln!(out, "{} {} {}", record.serial, status_text(&record), record.subject)?;
     Ok(())
-}
-
-fn list(arguments: &List, out: &mut impl Write) -> Result<(), Failure> {
-    for record in open(&arguments.dir)?.records()? {
-        if arguments.json {
-            serde_json::to_writer(&mut *out, &record)?;
-            writeln!(out)?;
-        } else {
-            let until = jiff::Timestamp::from_second(record.not_after).unwrap_or_default();
-            let kind = match record.kind {
-                Kind::EndEntity => "",
-                Kind::Authority => " (authority)",
-                Kind::Responder => " (OCSP responder)",
-            };
-            let (serial, status) = (&record.serial, status_text(&record));
-            writeln!(out, "{serial} {status} until {until} {}{kind}", record.subject)?;
-        }
-    }
-    Ok(())
-}
-
-fn serve(arguments: &Serve, out: &mut impl Write) -> Result<(), Failure> {
-    let mut builder = Responder::builder()
-        .validity(Duration::from_secs(arguments.validity))
-        .backdate(Duration::from_secs(arguments.backdate))
-        .echo_nonce(arguments.nonce)
-        .unknown_serial(arguments.unknown_serial)
-        .record_first_questions(true)
-        .presign(arguments.presign)
-        .publish_crls(Duration::from_secs(arguments.crl_validity));
-    for dir in &arguments.dir {
-        let authority = open(dir)?;
-        builder =
-            if arguments.delegate { builder.installed_delegate(&authority)? } else { builder.authority(&authority) };
-    }
-    let responder = Arc::new(builder.build());
-    let _upkeep = responder.upkeep()?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(arguments.threads.max(1)).enable_all().build()?;
-    runtime.block_on(async {
-        let listen = |source| Failure::Listen { address: arguments.listen, source };
-        let listener = TcpListener::bind(arguments.listen).await.map_err(listen)?;
-        // Signals are caught before the address is printed: a reader of the address may stop the server at once.
-        let shutdown = interrupted()?;
-        writeln!(out, "OCSP at http://{}/", listener.local_addr()?)?;
-        out.flush()?;
-        // Spawned, so that the worker threads of the runtime answer, not this thread.
-        let serving = tokio::spawn(responder.serve(listener, Limits::default(), shutdown));
-        serving.await.map_err(io::Error::other)?;
-        Ok(())
-    })
-}
-
-fn open(dir: &Path) -> Result<Authority, Failure> {
-    Authority::open(dir).map_err(|source| Failure::Open { dir: dir.to_owned(), source })
-}
-
-/// The serial number of a certificate in a file, or the number itself.
-fn serial_of(which: &str) -> Result<Serial, Failure> {
-    let path = Path::new(which);
-    if !path.is_file() {
-        return which.parse().map_err(|source| Failure::Which { which: which.to_owned(), source });
-    }
-    let first = pem::certificates(&store::read(path)?).into_iter().next();
-    first.and_then(|der| Serial::of_certificate(&der)).ok_or_else(|| Failure::NoCertificate(path.to_owned()))
-}
-
-/// The status of a record in words.
-fn status_text(record: &Record) -> String {
-    match record.status {
-        Status::Good => "good".to_owned(),
-        Status::Revoked { reason: None, .. } => "revoked".to_owned(),
-        Status::Revoked { reason: Some(reason), .. } => format!("revoked ({reason})"),
-    }
 }

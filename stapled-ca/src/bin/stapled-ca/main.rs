@@ -1,8 +1,17 @@
 //! `stapled-ca`: a small certificate authority with an OCSP responder.
 
 mod arguments;
+mod authorities;
+mod client;
 mod commands;
+mod daemons;
+mod failure;
+mod operate;
 mod presign;
+mod serve;
+mod session_arguments;
+mod signers;
+mod store_arguments;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -18,7 +27,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // There is nothing to do when standard error fails, too.
             let _ = writeln!(std::io::stderr(), "stapled-ca: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(error.exit_code())
         }
     }
 }

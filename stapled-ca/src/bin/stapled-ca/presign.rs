@@ -11,6 +11,8 @@ use stapled_ca::responder::{FileResponder, Limits, Responder, ResponseFileError}
 use stapled_ca::{Authority, AuthorityError, interrupted};
 use tokio::net::TcpListener;
 
+use crate::signers::answer_for;
+
 /// Why one of the commands fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PresignFailure {
@@ -41,7 +43,7 @@ pub(crate) struct Presign {
     /// The validity of a revocation list in seconds
     #[arg(long, default_value_t = 604_800, value_name = "SECONDS")]
     crl_validity: u64,
-    /// Let the delegates of `stapled-ca responder` sign, instead of the authorities
+    /// Refuse unless each authority has a delegate. An authority's delegate signs wherever there is one
     #[arg(long)]
     delegate: bool,
 }
@@ -70,11 +72,7 @@ pub(crate) fn presign(
         .backdate(Duration::from_secs(arguments.backdate))
         .publish_crls(Duration::from_secs(arguments.crl_validity));
     for authority in authorities {
-        builder = if arguments.delegate {
-            builder.delegated(authority, authority.installed_delegate()?)
-        } else {
-            builder.authority(authority)
-        };
+        builder = answer_for(builder, authority, arguments.delegate)?;
     }
     let written = builder.build().write_responses(&arguments.out)?;
     let (responses, certificates) = (written.responses, written.certificates);

@@ -39,10 +39,11 @@ impl Daemon for Done {
         if session.state != State::Done || session.entered_at.is_some() {
             return Ok(None);
         }
-        let entered = enter(&self.sessions.ledger, session)?;
+        let ledger = self.sessions.ledger.as_deref().ok_or(Failure::NoLedger)?;
+        let entered = enter(ledger, session)?;
         let mut record = expecting(session, State::Done).field("entered", clock::now().to_string()).settled();
         if let Entered::Before(serial) = entered
-            && let Some(der) = self.sessions.ledger.entry(&serial)?.and_then(|entry| entry.certificate)
+            && let Some(der) = ledger.entry(&serial)?.and_then(|entry| entry.certificate)
         {
             // After the store lost writes, the session was worked on again. The certificate in the ledger counts.
             record = record.field("serial", serial.to_string()).field("cert", pem::certificate(&der));

@@ -12,8 +12,9 @@ use super::work::{Daemon, Failure};
 use crate::session::contents::Session;
 use crate::session::intake::Sessions;
 
-/// How long a daemon has for one session. Another process takes the session after this time.
-pub const LEASE: Duration = Duration::from_secs(120);
+/// How long a session stays with a daemon that gives no sign of life. A daemon that works extends its lease. After a crash,
+/// another process takes the session after this time.
+pub const LEASE: Duration = Duration::from_secs(15);
 /// The longest pause before another attempt.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// How long a daemon waits before it asks a store again that failed.
@@ -42,13 +43,28 @@ pub async fn run(
                 for lease in leases {
                     let (daemon, sessions, report) = (Arc::clone(&daemon), sessions.clone(), Arc::clone(&report));
                     // If the commit fails, the lease is lost, and the session comes back.
-                    working.spawn(async move { drop(work_on(&*daemon, &sessions, &lease, &*report).await) });
+                    working.spawn(async move {
+                        tokio::select! {
+                            _ = work_on(&*daemon, &sessions, &lease, &*report) => {}
+                            () = extend(&sessions, &lease) => {}
+                        }
+                    });
                 }
             }
             Some(_) = working.join_next() => {}
         }
     }
     while working.join_next().await.is_some() {}
+}
+
+/// Extends the lease of a session as long as it is worked on. Ends when the lease is lost: the work is another process's then.
+async fn extend(sessions: &Sessions, lease: &Lease) {
+    loop {
+        tokio::time::sleep(LEASE / 3).await;
+        if let Err(SchedulerError::Fenced { .. }) = sessions.store.extend(lease, LEASE).await {
+            return;
+        }
+    }
 }
 
 /// Works on one leased session and commits the result.
@@ -68,7 +84,10 @@ pub async fn work_on(
     };
     let session = match Session::read(id, &stored) {
         Ok(session) => session,
-        Err(damage) => return sessions.store.commit(try_again(lease, &Failure::from(damage))).await,
+        Err(damage) => {
+            tracing::warn!(session = task.subject.as_str(), error = %damage, "a session cannot be read");
+            return sessions.store.commit(try_again(lease, &Failure::from(damage))).await;
+        }
     };
     match daemon.work(&session).await {
         Ok(None) => sessions.store.commit(Step::finish(lease)).await,

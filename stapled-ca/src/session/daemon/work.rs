@@ -62,19 +62,24 @@ pub enum Failure {
     /// The hook gave no answer.
     #[error(transparent)]
     Hook(#[from] HookError),
+    /// The sessions of this process are without ledger.
+    #[error("this process has no ledger")]
+    NoLedger,
     /// The system has no randomness.
     #[error("cannot get random numbers from the system")]
     Randomness,
 }
 
 impl Failure {
-    /// Its reason code, for people.
-    pub(crate) fn code(&self) -> ReasonCode {
+    /// Its reason code.
+    #[must_use]
+    pub fn code(&self) -> ReasonCode {
         ReasonCode::new(match self {
             Failure::Damaged(_) => "damaged_session",
             Failure::Authority(_) => "cannot_sign",
             Failure::Ledger(_) => "ledger_failed",
             Failure::Hook(_) => "hook_failed",
+            Failure::NoLedger => "no_ledger",
             Failure::Randomness => "no_randomness",
         })
     }

@@ -1,0 +1,272 @@
+//! What clients do: submit, challenges, ready, fetch, thanks.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use stapled_ca::session::{Client, ClientError, Place, SessionId, Shown, ShownChallenge};
+use stapled_ca::store;
+use tokio::time::Instant;
+
+use crate::failure::Failure;
+
+/// How often a client looks after its session.
+const INTERVAL: Duration = Duration::from_millis(250);
+/// Where a web server has the files of http-01.
+const CHALLENGES: &str = ".well-known/acme-challenge";
+const HTTP_01: &str = "http-01";
+
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// The intake of the authority, for example http://ca.example.org:8880
+    #[arg(long, value_name = "URL")]
+    server: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Submit {
+    #[command(flatten)]
+    server: Server,
+    /// The certificate request, PEM or DER
+    #[arg(value_name = "CSR")]
+    csr: PathBuf,
+    /// Write the files of http-01 below this directory, say ready, and wait for the certificate
+    #[arg(long, value_name = "DIR", requires = "out")]
+    webroot: Option<PathBuf>,
+    /// The file for the certificate with its chain (with --webroot)
+    #[arg(long, short, value_name = "FILE", requires = "webroot")]
+    out: Option<PathBuf>,
+    /// How long to wait for the certificate, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    wait: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Challenges {
+    #[command(flatten)]
+    server: Server,
+    /// The session, as `submit` printed it
+    session: SessionId,
+    /// Print the session as one JSON object
+    #[arg(long)]
+    json: bool,
+    /// How long to wait until the challenges are made, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    wait: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ready {
+    #[command(flatten)]
+    server: Server,
+    /// The session
+    session: SessionId,
+    /// The numbers of the challenges to test [default: all]
+    numbers: Vec<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fetch {
+    #[command(flatten)]
+    server: Server,
+    /// The session
+    session: SessionId,
+    /// The file for the certificate with its chain
+    #[arg(long, short, value_name = "FILE")]
+    out: PathBuf,
+    /// How long to wait for the certificate, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    wait: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Thanks {
+    #[command(flatten)]
+    server: Server,
+    /// The session
+    session: SessionId,
+}
+
+impl Submit {
+    pub(crate) async fn run(self, out: &mut impl Write) -> Result<(), Failure> {
+        let client = Client::new(self.server.server);
+        let session = client.submit(store::read(&self.csr)?).await?;
+        writeln!(out, "{session} submitted")?;
+        out.flush()?;
+        let (Some(webroot), Some(file)) = (self.webroot, self.out) else { return Ok(()) };
+        let until = Instant::now() + Duration::from_secs(self.wait);
+        let made = Files::default();
+        let certificate = certified(&client, &session, &webroot, made, until).await?;
+        store::replace(&file, &certificate, store::READABLE)?;
+        // Thanks are advisory.
+        if let Err(error) = client.thanks(&session).await {
+            tracing::info!(%error, "the thanks did not arrive");
+        }
+        writeln!(out, "{session} certificate in {}", file.display())?;
+        Ok(())
+    }
+}
+
+/// Passes the challenges of a session and waits for its certificate.
+async fn certified(
+    client: &Client,
+    session: &SessionId,
+    webroot: &Path,
+    mut files: Files,
+    until: Instant,
+) -> Result<bytes::Bytes, Failure> {
+    let mut told = None;
+    loop {
+        match client.show(session).await {
+            Ok(shown) if shown.issued => {
+                if let Some(certificate) = client.certificate(session).await? {
+                    return Ok(certificate);
+                }
+            }
+            Ok(shown) if !shown.live => return Err(dead(shown)),
+            // Ready once for each round: after a round that failed, the client may have mended what was wrong.
+            Ok(shown) if shown.state == "testchallenge" && told != Some(shown.attempts) => {
+                if let Some(reason) = shown.reason.as_ref().filter(|_| told.is_some()) {
+                    tracing::warn!("{reason}; trying again");
+                    tokio::time::sleep(INTERVAL * 4).await;
+                }
+                let numbers = files.put(webroot, &shown.challenges)?;
+                match client.ready(session, Some(&numbers)).await {
+                    Ok(()) => told = Some(shown.attempts),
+                    Err(error) if error.is_passing() => {}
+                    Err(ClientError::Refused { code, .. }) if code == "wrong_state" => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Ok(_) => {}
+            // The server is away: it comes back, and the session with it.
+            Err(error) if error.is_passing() => tracing::debug!(%error, "no answer"),
+            Err(error) => return Err(error.into()),
+        }
+        if Instant::now() >= until {
+            return Err(Failure::Late { session: session.to_string() });
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+fn dead(shown: Shown) -> Failure {
+    let reason = shown.reason.unwrap_or_else(|| "no reason is known".to_owned());
+    Failure::Dead { session: shown.session, state: shown.state, reason }
+}
+
+/// The files of http-01, which are removed in the end.
+#[derive(Default)]
+struct Files(Vec<PathBuf>);
+
+impl Files {
+    /// Writes the files of all http-01 challenges. Returns the numbers of the challenges.
+    fn put(&mut self, webroot: &Path, challenges: &[ShownChallenge]) -> Result<Vec<usize>, Failure> {
+        let folder = webroot.join(CHALLENGES);
+        let cannot = |path: &Path| {
+            let path = path.to_owned();
+            move |source: io::Error| Failure::Webroot { path, source }
+        };
+        fs::create_dir_all(&folder).map_err(cannot(&folder))?;
+        let mut numbers = Vec::new();
+        for challenge in challenges.iter().filter(|challenge| challenge.r#type == HTTP_01) {
+            // The token becomes the name of a file.
+            let is_token = |token: &str| {
+                (1..=255).contains(&token.len())
+                    && token.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'))
+            };
+            if !is_token(&challenge.token) {
+                return Err(Failure::Token);
+            }
+            let path = folder.join(&challenge.token);
+            if !self.0.contains(&path) {
+                store::replace(&path, challenge.authorization.as_bytes(), store::READABLE)?;
+                // A restrictive umask must not keep the web server from reading it.
+                fs::set_permissions(&path, fs::Permissions::from_mode(store::READABLE)).map_err(cannot(&path))?;
+                self.0.push(path);
+            }
+            numbers.push(challenge.number);
+        }
+        Ok(numbers)
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+impl Challenges {
+    pub(crate) async fn run(self, out: &mut impl Write) -> Result<(), Failure> {
+        let client = Client::new(self.server.server);
+        let until = Instant::now() + Duration::from_secs(self.wait);
+        let shown = loop {
+            let shown = client.show(&self.session).await?;
+            if shown.state != "makechallenge" || Instant::now() >= until {
+                break shown;
+            }
+            tokio::time::sleep(INTERVAL).await;
+        };
+        if self.json {
+            serde_json::to_writer(&mut *out, &shown)?;
+            writeln!(out)?;
+            return Ok(());
+        }
+        writeln!(out, "{} {}", shown.session, shown.state)?;
+        if let Some(reason) = &shown.reason {
+            writeln!(out, "reason: {reason}")?;
+        }
+        for challenge in &shown.challenges {
+            let ShownChallenge { number, r#type: kind, name, token, authorization, .. } = challenge;
+            let passed = if challenge.satisfied { " satisfied" } else { "" };
+            writeln!(out, "{number} {kind} {name} {token} {authorization}{passed}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Ready {
+    pub(crate) async fn run(self, out: &mut impl Write) -> Result<(), Failure> {
+        let numbers = (!self.numbers.is_empty()).then_some(self.numbers.as_slice());
+        Client::new(self.server.server).ready(&self.session, numbers).await?;
+        writeln!(out, "{} ready", self.session)?;
+        Ok(())
+    }
+}
+
+impl Fetch {
+    pub(crate) async fn run(self, out: &mut impl Write) -> Result<(), Failure> {
+        let client = Client::new(self.server.server);
+        let until = Instant::now() + Duration::from_secs(self.wait);
+        let certificate = loop {
+            if let Some(certificate) = client.certificate(&self.session).await? {
+                break certificate;
+            }
+            let shown = client.show(&self.session).await?;
+            if !shown.live {
+                return Err(dead(shown));
+            }
+            if Instant::now() >= until {
+                return Err(Failure::Late { session: self.session.to_string() });
+            }
+            tokio::time::sleep(INTERVAL).await;
+        };
+        store::replace(&self.out, &certificate, store::READABLE)?;
+        writeln!(out, "{} certificate in {}", self.session, self.out.display())?;
+        Ok(())
+    }
+}
+
+impl Thanks {
+    pub(crate) async fn run(self, out: &mut impl Write) -> Result<(), Failure> {
+        Client::new(self.server.server).thanks(&self.session).await?;
+        writeln!(out, "{} thanked", self.session)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! What users get wrong.
+
+use std::process::Command;
+
+use stapled_tests::Redis;
+
+use crate::world::{CA, Ended, World};
+
+fn run(arguments: &[&str]) -> Ended {
+    Command::new(CA).args(arguments).output().unwrap().into()
+}
+
+#[test]
+fn a_password_in_an_argument_is_refused() {
+    let ended = run(&["status", "--redis", "redis://:s3cr3t@127.0.0.1:1/"]);
+    assert!(ended.code == 1 && ended.error.contains("--redis-file"), "{ended:?}");
+    assert!(!ended.error.contains("s3cr3t"));
+}
+
+#[test]
+fn a_redis_that_may_lose_sessions_is_refused_unless_that_is_accepted() {
+    let redis = Redis::start();
+    let refused = run(&["status", "--redis", &redis.address()]);
+    assert!(refused.code == 1 && refused.error.contains("appendfsync always"), "{refused:?}");
+    assert!(refused.error.contains("--accept-loss"), "{refused:?}");
+    let accepted = run(&["status", "--accept-loss", "--redis", &redis.address()]);
+    assert_eq!(accepted.code, 0, "{accepted:?}");
+}
+
+#[test]
+fn work_says_what_it_needs() {
+    for (arguments, needed) in [
+        (&["work", "issue"][..], "--redis"),
+        (&["work", "signing"][..], "makechallenge"),
+        (&["sessions", "list"][..], "--dir"),
+        (&["submit", "--server", "ca.test", "a.csr"][..], "http://ADDRESS:PORT"),
+        (&["submit", "--server", "http://127.0.0.1:1", "/none.csr"][..], "/none.csr"),
+        (&["submit", "--server", "http://127.0.0.1:1", "a", "--webroot", "w"][..], "--out"),
+        (
+            &["ready", "--server", "http://127.0.0.1:1", "00000000000000000000000000000000"][..],
+            "cannot connect to http://127.0.0.1:1",
+        ),
+    ] {
+        let ended = run(arguments);
+        assert!(ended.code > 0 && ended.error.contains(needed), "{arguments:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn requests_that_cannot_be_certified_are_refused_with_a_reason() {
+    let world = World::on_a_file();
+    let url = world.url();
+    std::fs::write(world.path("no.csr"), "no request").unwrap();
+    let ended = world.run(&["submit", "--server", &url, "no.csr"]);
+    assert!(ended.code == 1 && ended.error.contains("bad_request"), "{ended:?}");
+    let unknown = world.run(&["fetch", "--server", &url, &"0".repeat(32), "-o", "a.crt"]);
+    assert!(unknown.code == 1 && unknown.error.contains("there is no session"), "{unknown:?}");
+    let no_name = world.run(&["fetch", "--server", &url, "../status", "-o", "a.crt"]);
+    assert!(no_name.code == 2 && no_name.error.contains("32 hexadecimal digits"), "{no_name:?}");
+}
