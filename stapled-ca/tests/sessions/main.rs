@@ -10,4 +10,5 @@ mod lives;
 mod nine_ways;
 mod probes;
 mod redis_keys;
+mod vantage;
 mod world;

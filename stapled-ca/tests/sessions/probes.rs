@@ -82,11 +82,16 @@ fn answering(head: &str) -> HttpServer {
 async fn http_01_follows_redirects_by_the_same_rules() {
     let challenge = challenge(ChallengeType::Http01).await;
     let contents = challenge.authorization.clone();
-    let target = HttpServer::start(move |_, stream| stream.write_all(ok(&contents).as_bytes()).is_ok());
-    let location = format!("302 Found\r\nlocation: http://b.example:{}/x?y", target.address.port());
-    let server = answering(&location);
+    // Port 80 stands for the port of the tests.
+    let server = HttpServer::start(move |request, stream| {
+        let answer = match request.line.starts_with("GET /x?y ") {
+            true => ok(&contents),
+            false => "HTTP/1.1 302 Found\r\nlocation: http://b.example/x?y\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        };
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
     prober(server.address.port(), 1).prove(&challenge).await.unwrap();
-    assert!(target.received.lock().unwrap()[0].line.starts_with("GET /x?y "));
+    assert_eq!(server.received().len(), 2);
 
     for (location, reason) in [
         ("302 Found\r\nlocation: http://[::1]/", "the authority does not ask ::1, to which ::1 leads"),
@@ -97,6 +102,7 @@ async fn http_01_follows_redirects_by_the_same_rules() {
         ("302 Found\r\nlocation: https://a.example/", "a.example redirects to something else than http"),
         ("302 Found\r\nlocation: file:///etc/passwd", "a.example redirects nowhere"),
         ("302 Found", "a.example redirects nowhere"),
+        ("302 Found\r\nlocation: http://a.example:6379/", "a.example redirects to port 6379, not to port 80"),
         ("307 Loop\r\nlocation: /again", "more than 10 redirects"),
         ("404 Not Found", "the answer has status 404"),
         ("206 Partial", "the answer has status 206"),

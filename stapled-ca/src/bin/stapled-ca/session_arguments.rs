@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use stapled_ca::session::{
-    AddressRules, BadKeysError, CertificateSettings, Hook, Limits, Network, NetworkProber, Policy, SystemNames,
+    AddressRules, BadKeysError, CertificateSettings, Hook, Limits, Network, NetworkProber, Place, Policy, SystemNames,
 };
 
 /// Which requests are certified
@@ -60,6 +60,9 @@ pub(crate) struct ProbeArguments {
     /// Test no challenge at addresses of this network (may be repeated)
     #[arg(long, value_name = "CIDR")]
     deny_network: Vec<Network>,
+    /// Test each challenge through this HTTP proxy as well, as from a second place in the network: http://HOST:PORT
+    #[arg(long, value_name = "URL", value_parser = proxy)]
+    second_vantage_point: Option<String>,
     /// How long one test may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60))]
     test_time: u64,
@@ -86,6 +89,14 @@ pub(crate) fn url(text: &str) -> Result<String, String> {
         (Some("http"), Some(_)) => Ok(bare.to_owned()),
         // RFC 5280, 8: HTTPS would need a certificate whose status is asked for over HTTPS.
         _ => Err("OCSP is asked over plain HTTP: write http://HOST[:PORT][/PATH]".to_owned()),
+    }
+}
+
+/// The host and port of a proxy.
+fn proxy(text: &str) -> Result<String, String> {
+    match text.parse() {
+        Ok(Place::Host(host)) => Ok(host),
+        _ => Err("write http://HOST:PORT, without user and password".to_owned()),
     }
 }
 
@@ -117,6 +128,7 @@ impl ProbeArguments {
         let mut prober = NetworkProber::default();
         (prober.names, prober.rules) = (Box::new(SystemNames), rules);
         (prober.http_port, prober.tls_port) = (self.http_01_port, self.tls_alpn_01_port);
+        prober.proxy = self.second_vantage_point.clone();
         prober.within = Duration::from_secs(self.test_time);
         prober
     }

@@ -38,6 +38,14 @@ pub enum ProbeError {
         /// How long it may take.
         within: Duration,
     },
+    /// The test through the second vantage point failed.
+    #[error("through the proxy {proxy}: {source}")]
+    Vantage {
+        /// The proxy.
+        proxy: String,
+        /// The failure.
+        source: Box<ProbeError>,
+    },
     /// The exchange failed.
     #[error("{0}")]
     Exchange(String),

@@ -25,8 +25,11 @@ pub(super) async fn prove(connector: &Connector<'_>, own_port: u16, challenge: &
     for _ in 0..=REDIRECTS {
         let (answer, _connection) = ask(connector, &host, port, &path).await?;
         if let Some(target) = redirect(&answer, &host)? {
-            // A redirect leads to port 80 unless it names another one; the authority asks its own port for 80.
-            (host, port, path) = (target.0, if target.1 == 80 { own_port } else { target.1 }, target.2);
+            // The authority asks its own port for port 80, and no other: a redirect must not make it ask other services.
+            if target.1 != 80 && target.1 != own_port {
+                return Err(ProbeError::Answer(format!("{host} redirects to port {}, not to port 80", target.1)));
+            }
+            (host, port, path) = (target.0, own_port, target.2);
             continue;
         }
         return judge(answer, challenge).await;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::try_join;
 
 use super::address::{AddressRules, Names, SystemNames};
 use super::connect::Connector;
@@ -32,26 +33,39 @@ pub struct NetworkProber {
     pub tls_port: u16,
     /// How long one test may take.
     pub within: Duration,
+    /// A second vantage point: an HTTP proxy, `HOST:PORT`, that forwards connections (CONNECT). Each challenge is tested through
+    /// it as well, and both tests must succeed. Who controls the network near the authority alone proves nothing then.
+    pub proxy: Option<String>,
 }
 
 impl Default for NetworkProber {
     fn default() -> Self {
         let (names, rules) = (Box::new(SystemNames), AddressRules::default());
-        NetworkProber { names, rules, http_port: 80, tls_port: 443, within: Duration::from_secs(10) }
+        NetworkProber { names, rules, http_port: 80, tls_port: 443, within: Duration::from_secs(10), proxy: None }
     }
 }
 
 #[async_trait]
 impl Prober for NetworkProber {
     async fn prove(&self, challenge: &Challenge) -> Result<(), ProbeError> {
-        let connector = Connector { names: &*self.names, rules: &self.rules };
         let test = async {
-            match challenge.kind {
-                ChallengeType::Http01 => http_01::prove(&connector, self.http_port, challenge).await,
-                ChallengeType::TlsAlpn01 => tls_alpn_01::prove(&connector, self.tls_port, challenge).await,
-            }
+            let Some(proxy) = &self.proxy else { return self.prove_from(None, challenge).await };
+            let named = |source| ProbeError::Vantage { proxy: proxy.clone(), source: Box::new(source) };
+            let far = async { self.prove_from(Some(proxy), challenge).await.map_err(named) };
+            try_join(self.prove_from(None, challenge), far).await.map(|_| ())
         };
         let timed_out = |_| ProbeError::TimedOut { within: self.within };
         tokio::time::timeout(self.within, test).await.map_err(timed_out)?
+    }
+}
+
+impl NetworkProber {
+    /// Tests one challenge from here, or through a proxy.
+    async fn prove_from(&self, proxy: Option<&str>, challenge: &Challenge) -> Result<(), ProbeError> {
+        let connector = Connector { names: &*self.names, rules: &self.rules, proxy };
+        match challenge.kind {
+            ChallengeType::Http01 => http_01::prove(&connector, self.http_port, challenge).await,
+            ChallengeType::TlsAlpn01 => tls_alpn_01::prove(&connector, self.tls_port, challenge).await,
+        }
     }
 }
