@@ -9,6 +9,7 @@ use stapled_core::event::Observer;
 use stapled_core::hook::Hook;
 use stapled_core::inventory::Inventory;
 use stapled_core::overview::Summary;
+use stapled_core::overview::columns::Columns;
 use stapled_haproxy::Processes;
 use tokio::time::Instant;
 
@@ -17,7 +18,7 @@ use crate::logging::{self, LogObserver, start_hook};
 use crate::progress::{Progress, Terminal};
 use crate::run_error::{RunError, log_notes};
 use crate::signals::Signals;
-use crate::summary::{Columns, Totals, write_json, write_table};
+use crate::summary::{Totals, write_json, write_table};
 use crate::wiring::{self, WiringError};
 
 /// The pause after the first pass that left something missing. It doubles after each pass, up to the longest.

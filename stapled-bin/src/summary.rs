@@ -4,10 +4,8 @@ use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::{Deserialize, Serialize};
-use stapled_core::overview::Summary;
-use stapled_core::overview::{self, Row, Verdict};
-
-use crate::text::visible;
+use stapled_core::overview::columns::Columns;
+use stapled_core::overview::{self, Row, Summary, Verdict};
 
 /// A terminal with fewer columns gets a table that is not fitted to its width.
 const NARROW: u16 = 80;
@@ -18,17 +16,6 @@ pub(crate) struct Totals {
     #[serde(flatten)]
     pub(crate) counts: overview::Totals,
     pub(crate) exit_code: u8,
-}
-
-/// The columns of a table, besides certificate, files, state, staple and servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Columns {
-    /// No others.
-    Few,
-    /// Since when the state holds, and when it is tried again.
-    Times,
-    /// The outcome of a renewal on demand.
-    Outcome,
 }
 
 impl From<overview::Totals> for Totals {
@@ -76,31 +63,11 @@ fn table(rows: &[Row], on_terminal: bool, columns: Columns) -> Table {
         true => ContentArrangement::Dynamic,
         false => ContentArrangement::Disabled,
     });
-    let more: &[&str] = match columns {
-        Columns::Few => &[],
-        Columns::Times => &["SINCE", "NEXT TRY"],
-        Columns::Outcome => &["RESULT"],
-    };
-    let first = ["CERTIFICATE", "FILE", "STATE"];
-    table.set_header(first.iter().chain(more).chain(&["STAPLE UNTIL", "SERVERS"]));
+    table.set_header(columns.heads());
     for row in rows {
-        table.add_row(cells(row, columns));
+        table.add_row(columns.cells(row));
     }
     table
-}
-
-/// The cells of a row.
-fn cells(row: &Row, columns: Columns) -> Vec<String> {
-    let or_dash = |text: &Option<String>| text.as_deref().map_or("-".to_owned(), visible);
-    let files = row.files.iter().map(|file| visible(file)).collect::<Vec<_>>().join(", ");
-    let mut cells = vec![or_dash(&row.certificate), files, row.state_in_words()];
-    match columns {
-        Columns::Few => {}
-        Columns::Times => cells.extend([visible(&row.since), or_dash(&row.next_try)]),
-        Columns::Outcome => cells.push(row.outcome.map_or("-".to_owned(), |outcome| outcome.to_string())),
-    }
-    cells.extend([or_dash(&row.staple_until), row.servers_in_words()]);
-    cells
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! `Peers`.
 
 pub mod attempt;
+pub mod issuer;
 
 use std::time::{Duration, Instant};
 

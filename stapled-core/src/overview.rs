@@ -5,6 +5,9 @@
 //! `serde`, rows and totals are written and read as JSON objects whose names are stable. A [`Summary`] has both, and each
 //! problem in words; a [`listing`] has the rows of a large inventory part by part.
 
+pub mod columns;
+#[cfg(feature = "serde")]
+pub mod json;
 pub mod listing;
 pub mod row;
 mod summary;

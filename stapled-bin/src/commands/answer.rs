@@ -105,10 +105,10 @@ pub(super) fn exit_code(verdict: &Verdict) -> u8 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use stapled_core::overview::json::json_line;
     use stapled_core::reason::ReasonCode;
 
     use super::*;
-    use crate::text::json_line;
 
     proptest! {
         /// A verdict is one line of JSON and one line of text, with any detail.

@@ -5,6 +5,7 @@
 use std::io::Write;
 
 use clap::{Arg, Args};
+use stapled_core::overview::json::json_line;
 use stapled_haproxy::Processes;
 use stapled_haproxy::check::Report;
 
@@ -15,7 +16,6 @@ use crate::options::declarations as option;
 use crate::options::option::Section;
 use crate::progress::Terminal;
 use crate::stderr::say;
-use crate::text::json_line;
 use crate::wiring::{self, HaproxyError};
 
 /// Show what would be done for each certificate, and what stands in the way

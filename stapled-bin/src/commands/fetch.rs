@@ -9,25 +9,27 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use stapled_core::asking::Asking;
 use stapled_core::asking::attempt::Attempt;
+use stapled_core::asking::issuer;
 use stapled_core::bundle::Bundle;
 use stapled_core::chain::CertChain;
 use stapled_core::fetch::Method;
-use stapled_core::io::file::read_existing;
+use stapled_core::io::certificate_file::issuer_file_of;
+use stapled_core::io::file::{remove_answer, replace};
 use stapled_core::io::http::HttpFetcher;
 use stapled_core::ocsp::{CertIdHash, CertStatus};
 use stapled_core::overrides::ResponderOverrides;
+use stapled_core::overview::json::json_line;
 use stapled_core::reason::ReasonCode;
 use stapled_core::verdict::Verdict;
 use stapled_haproxy::HaproxySink;
 
 use super::answer::{CommandError, UNANSWERED, answer, exit_code};
 use super::input;
-use super::issuer;
 use crate::judging::Judging;
 use crate::network::NetworkArguments;
 use crate::options::option::Section;
 use crate::stderr::say;
-use crate::text::{json_line, visible};
+use crate::text::visible;
 
 /// Ask a certificate's OCSP responders once, and show how each question went
 ///
@@ -187,7 +189,7 @@ impl Fetch {
 
     /// The certificate with its issuer, and where that was found; or why a chain cannot be had. The outer error is that of a
     /// file.
-    async fn chain(&self, fetcher: &HttpFetcher) -> Result<Result<issuer::Found, Verdict>, CommandError> {
+    async fn chain(&self, fetcher: &HttpFetcher) -> Result<Result<(CertChain, String), Verdict>, CommandError> {
         let certificate = match input::read(&self.cert)? {
             Some(bytes) => bytes,
             None => return Ok(Err(input::too_large("CERT"))),
@@ -199,10 +201,17 @@ impl Fetch {
                 return Ok(Err(Verdict::invalid(ReasonCode::new("malformed"), what)));
             }
         };
-        Ok(match &self.issuer {
-            Some(file) => issuer::in_file(&end_entity, file)?,
-            None => issuer::around(&end_entity, &self.cert, &certificate, fetcher).await,
-        })
+        if let Some(file) = &self.issuer {
+            let Some(bytes) = input::read(file)? else { return Ok(Err(input::too_large("--issuer"))) };
+            return Ok(issuer::among(&end_entity, input::name(file), &bytes).map_err(|verdict| *verdict));
+        }
+        let beside = issuer_file_of(&self.cert);
+        let near = input::read(&beside).ok().flatten();
+        let places = [
+            (input::name(&self.cert), Some(certificate.as_slice())),
+            (beside.display().to_string(), near.as_ref().map(|near| near.as_slice())),
+        ];
+        Ok(issuer::around(&end_entity, &places, fetcher).await.map_err(|verdict| *verdict))
     }
 
     /// The questions that the options choose.
@@ -293,7 +302,7 @@ impl Found<'_> {
         let name = path.display().to_string();
         let is_good = best.judgement().is_some_and(|judgement| judgement.status == CertStatus::Good);
         if any || is_good {
-            match save(path, &best.response()) {
+            match replace(path, &best.response()) {
                 Ok(()) => {
                     self.saved = Some(name);
                     return;
@@ -304,7 +313,7 @@ impl Found<'_> {
         if !best.is_revoked() {
             return;
         }
-        match remove_staple(path, chain) {
+        match remove_answer(path, chain) {
             Ok(true) => self.removed = Some(name),
             Ok(false) => {}
             Err(error) => {
@@ -330,30 +339,4 @@ impl Found<'_> {
         }
         text
     }
-}
-
-/// Removes a response about this certificate, so that no server takes it up; anything else stays. Returns whether one was
-/// removed.
-fn remove_staple(path: &Path, chain: &CertChain) -> std::io::Result<bool> {
-    let is_about = read_existing(path)?.is_some_and(|kept| chain.is_answered_by(&kept));
-    if is_about {
-        std::fs::remove_file(path)?;
-    }
-    Ok(is_about)
-}
-
-/// Replaces a file at once: a reader gets either the old contents or the new.
-fn save(path: &Path, response: &[u8]) -> std::io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new()
-        .prefix(".stapled-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(directory)?;
-    file.write_all(response)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use clap::Args;
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::describe::Object;
+use stapled_core::overview::json::json_line;
 use stapled_core::time::Timestamp;
 
 use super::answer::{CommandError, GOOD, INVALID, answer};
 use super::input::{self, MAX_FILE};
-use crate::text::json_line;
 
 /// Show what an OCSP response, a request or a certificate says
 ///

@@ -8,7 +8,6 @@ pub(crate) mod check;
 pub(crate) mod fetch;
 mod input;
 pub(crate) mod inspect;
-mod issuer;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 pub(crate) mod renew;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
+use stapled_core::overview::json::json_line;
 use stapled_core::task::{Queue, Subject};
 use stapled_redis::{Recovery, RedisAddress, RedisError, RedisScheduler, Retry};
 
@@ -12,7 +13,7 @@ use super::answer::{CommandError, GOOD, UNANSWERED, answer};
 use super::input;
 use crate::fault::ConfigurationError;
 use crate::redis_address;
-use crate::text::{json_line, nearest};
+use crate::text::nearest;
 
 /// Look at a scheduler in Redis, and repair it
 ///

@@ -4,15 +4,15 @@ use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
 
 use clap::{ArgGroup, Args};
-use stapled_core::overview::Row;
-use stapled_core::overview::Summary;
+use stapled_core::overview::columns::Columns;
+use stapled_core::overview::{Row, Summary};
 use stapled_core::stapler::Selection;
 
 use super::answer::CommandError;
 use crate::control::client::{DaemonArguments, whole_names};
 use crate::control::protocol::{Line, Notice, Question};
 use crate::stderr::say;
-use crate::summary::{Columns, write_table};
+use crate::summary::write_table;
 use crate::text::visible;
 
 /// Make the running daemon ask the CAs now, past caches and pauses

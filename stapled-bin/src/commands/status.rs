@@ -3,14 +3,14 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
-use stapled_core::overview::Row;
-use stapled_core::overview::Summary;
+use stapled_core::overview::columns::Columns;
+use stapled_core::overview::{Row, Summary};
 
 use super::answer::{CommandError, UNANSWERED};
 use crate::control::client::{DaemonArguments, whole_names};
 use crate::control::protocol::{Line, Question};
 use crate::stderr::say;
-use crate::summary::{Columns, write_table};
+use crate::summary::write_table;
 
 /// Ask the running daemon for the state of everything
 ///

@@ -9,6 +9,7 @@ use stapled_core::bundle::Bundle;
 use stapled_core::certificate::Certificate;
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::hexadecimal::Hexadecimal;
+use stapled_core::overview::json::json_line;
 use stapled_core::reason::ReasonCode;
 use stapled_core::time::Timestamp;
 use stapled_core::verdict::{Question, Verdict};
@@ -18,7 +19,6 @@ use super::answer::{CommandError, answer, exit_code};
 use super::input::{self, MAX_FILE};
 use crate::judging::Judging;
 use crate::stderr::say;
-use crate::text::json_line;
 
 /// Judge an OCSP response for a certificate, and say why
 ///

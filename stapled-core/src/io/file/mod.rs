@@ -165,6 +165,34 @@ pub fn read_existing(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// Replaces a file by these contents: a reader gets either the old contents or the new. An existing file keeps its owner and mode, as
+/// far as this user may set them; a new one is readable by all.
+///
+/// Blocks until the contents are on disk.
+///
+/// # Errors
+///
+/// The system's error. The old file is then still there.
+pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+    write(path, contents, path)
+}
+
+/// Removes a file that holds a response about this certificate, so that no server takes it up; anything else stays. Returns whether
+/// one was removed.
+///
+/// Blocks.
+///
+/// # Errors
+///
+/// Those of [`read_existing`], and the system's error when the file cannot be removed.
+pub fn remove_answer(path: &Path, chain: &CertChain) -> io::Result<bool> {
+    let is_about = read_existing(path)?.is_some_and(|kept| chain.is_answered_by(&kept));
+    if is_about {
+        fs::remove_file(path)?;
+    }
+    Ok(is_about)
+}
+
 #[async_trait]
 impl StapleSink for FileSink {
     async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError> {
