@@ -130,6 +130,8 @@ async fn two_statuses_give_rates() {
     // Cancelling the queue ends its counters: the rate is not negative.
     scheduler.cancel(stapled_core::scheduler::Which::Queue(&"issue".into())).await.unwrap();
     put(&scheduler, task("issue", "s")).await;
+    // Within one millisecond there is no rate.
+    server.advance(HOUR);
     let last = scheduler.status(0).await.unwrap().with_rates_since(&after);
     assert_eq!(last.queues[0].rates.unwrap().taken, 0.0);
     assert_eq!(last.queues[0].counters.since, None);
