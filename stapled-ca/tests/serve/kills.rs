@@ -1,13 +1,15 @@
-//! The server, and Redis, killed at random instants while clients get certificates.
+//! The server, single daemons and Redis, killed at random instants while clients get certificates.
 
 use std::collections::BTreeSet;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rand::Rng as _;
 use stapled_tests::how_many;
 
 use crate::world::{World, eventually, on_each_store};
+
+const STATES: [&str; 4] = ["makechallenge", "testchallenge", "issue", "done"];
 
 on_each_store! {
     every_session_ends_in_one_certificate_however_often_processes_are_killed
@@ -18,6 +20,9 @@ fn every_session_ends_in_one_certificate_however_often_processes_are_killed(mut 
     let mut random = rand::rng();
     let (mut waiting, mut running, mut kills) = ((0..clients).rev().collect::<Vec<u32>>(), Vec::new(), 0);
     let mut sessions = BTreeSet::new();
+    // On Redis, each daemon has a process of its own as well.
+    let start = |world: &World| world.redis.iter().flat_map(|_| STATES.map(|state| world.work(state))).collect();
+    let mut workers: Vec<Child> = start(&world);
     while !waiting.is_empty() || !running.is_empty() {
         while running.len() < at_once
             && let Some(number) = waiting.pop()
@@ -26,7 +31,14 @@ fn every_session_ends_in_one_certificate_however_often_processes_are_killed(mut 
             running.push((number, client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()));
         }
         std::thread::sleep(Duration::from_millis(random.random_range(50..800)));
-        // While clients are left, someone is killed: the server, Redis, or both.
+        for (worker, state) in workers.iter_mut().zip(STATES) {
+            // A daemon also ends by itself, when Redis is away as it starts.
+            if random.random_bool(0.3) || worker.try_wait().unwrap().is_some() {
+                end(worker);
+                *worker = world.work(state);
+            }
+        }
+        // While clients are left, one more is killed: the server, Redis, or both.
         match (&mut world.redis, random.random_range(0..3)) {
             (Some(redis), 0) => {
                 redis.kill();
@@ -63,6 +75,7 @@ fn every_session_ends_in_one_certificate_however_often_processes_are_killed(mut 
             }
         }
     }
+    workers.iter_mut().for_each(end);
     let serials: BTreeSet<String> = (0..clients).map(|number| world.serial(&format!("{number}.crt"))).collect();
     assert_eq!(serials.len(), clients as usize);
     eventually("no session is active", || world.operate(&["status"]).out.starts_with("active sessions: 0\n"));
@@ -75,4 +88,11 @@ fn every_session_ends_in_one_certificate_however_often_processes_are_killed(mut 
     let all: BTreeSet<&str> = entered.iter().filter_map(|entry| entry["serial"].as_str()).collect();
     assert_eq!(all.len(), entered.len(), "a serial number was used twice");
     println!("{clients} sessions, {kills} kills");
+}
+
+/// `kill -9`
+fn end(worker: &mut Child) {
+    // It may have ended already.
+    let _ = worker.kill();
+    worker.wait().unwrap();
 }

@@ -123,6 +123,16 @@ impl World {
         }
     }
 
+    /// Starts the daemon of one state in a process of its own.
+    pub(crate) fn work(&self, state: &str) -> Child {
+        let mut command = Command::new(CA);
+        command.args(["work", state, "--dir", "ca", "--public-url", "http://127.0.0.1:1"]);
+        command.args(["--http-01-port", &self.web.address.port().to_string(), "--allow-network", "127.0.0.0/8"]);
+        command.args(self.store()).current_dir(self.directory.path());
+        let log = std::fs::File::options().append(true).create(true).open(self.path("log")).unwrap();
+        command.stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    }
+
     /// `kill -9`
     pub(crate) fn kill_server(&mut self) {
         let mut server = self.server.take().unwrap();
