@@ -1,6 +1,8 @@
 //! What users get wrong.
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 
 use stapled_tests::Redis;
 
@@ -57,4 +59,35 @@ fn requests_that_cannot_be_certified_are_refused_with_a_reason() {
     assert!(unknown.code == 1 && unknown.error.contains("there is no session"), "{unknown:?}");
     let no_name = world.run(&["fetch", "--server", &url, "../status", "-o", "a.crt"]);
     assert!(no_name.code == 2 && no_name.error.contains("32 hexadecimal digits"), "{no_name:?}");
+}
+
+#[test]
+fn one_process_serves_the_sessions_of_a_directory() {
+    let world = World::on_a_file();
+    let ended = world.run(&["serve", "--dir", "ca", "--listen", "127.0.0.1:0", "--intake", "127.0.0.1:0"]);
+    assert!(ended.code == 1 && ended.error.contains("does `stapled-ca serve` run there already?"), "{ended:?}");
+    let far = world.run(&["serve", "--dir", "ca", "--metrics", "0.0.0.0:1"]);
+    assert!(far.code == 2 && far.error.contains("not a loopback address"), "{far:?}");
+}
+
+#[test]
+fn metrics_are_in_the_openmetrics_format() {
+    let world = World::on_a_file();
+    let mut other = Command::new(CA)
+        .args(["serve", "--dir", "ca", "--listen", "127.0.0.1:0", "--metrics", world.path("metrics").to_str().unwrap()])
+        .current_dir(world.directory.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines: Vec<String> =
+        BufReader::new(other.stdout.take().unwrap()).lines().take(2).map(|line| line.unwrap()).collect();
+    assert!(lines[1].starts_with("metrics at /"), "{lines:?}");
+    let mut stream = UnixStream::connect(world.path("metrics")).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert!(text.contains("application/openmetrics-text") && text.ends_with("# EOF\n"), "{text}");
+    assert!(text.contains("\nstapled_ca_ocsp_questions_total 0\n") && text.contains("\nstapled_ca_up 1\n"), "{text}");
 }

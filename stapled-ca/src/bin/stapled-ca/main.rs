@@ -13,13 +13,14 @@ mod session_arguments;
 mod signers;
 mod store_arguments;
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    let is_terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(is_terminal).with_target(false).init();
     // With wrong arguments, clap ends the process with exit status 2.
     let arguments = arguments::Arguments::parse();
     match commands::run(arguments.command) {

@@ -44,8 +44,8 @@ pub(crate) enum NoStore {
     NotDurable(String),
     #[error(transparent)]
     Redis(#[from] RedisError),
-    #[error("cannot open {}: {source}", path.display())]
-    Embedded { path: PathBuf, source: stapled_embedded::EmbeddedError },
+    #[error("{0}; one process has the sessions of a directory open: does `stapled-ca serve` run there already?")]
+    Embedded(stapled_embedded::EmbeddedError),
     #[error("several processes share sessions in Redis alone: name it with --redis")]
     RedisNeeded,
     #[error("name the authority's directory with --dir, or a Redis with --redis")]
@@ -104,9 +104,5 @@ impl StoreArguments {
 
 /// The embedded store in this directory.
 pub(crate) fn embedded(dir: &Path) -> Result<Arc<dyn SessionStore>, NoStore> {
-    let path = dir.join(SESSIONS);
-    match EmbeddedScheduler::open(&path) {
-        Ok(store) => Ok(Arc::new(store)),
-        Err(source) => Err(NoStore::Embedded { path, source }),
-    }
+    Ok(Arc::new(EmbeddedScheduler::open(dir.join(SESSIONS)).map_err(NoStore::Embedded)?))
 }
