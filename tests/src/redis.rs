@@ -83,6 +83,13 @@ impl Redis {
         exchange(&stream, &stream, password, command).unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
+    /// Whether it is a primary (`master`) or a replica (`slave`); `None` while it changes, when it closes connections.
+    pub(crate) fn role(&self, password: &str) -> Option<String> {
+        let stream = UnixStream::connect(self.socket()).ok()?;
+        let reply = exchange(&stream, &stream, password, &["ROLE"]).ok()?;
+        reply.split_whitespace().next().map(str::to_owned)
+    }
+
     /// The time on its clock.
     pub fn now(&self) -> Timestamp {
         Timestamp::from_unix_millis(SystemClock.now().unix_millis() + self.ahead.load(Ordering::SeqCst))

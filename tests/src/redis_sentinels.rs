@@ -82,7 +82,7 @@ impl RedisSentinels {
             });
         }
         wait_until_within(SLOW, "the replica is the primary", || {
-            self.servers[1].ask_with(&self.password, &["ROLE"]).starts_with("master")
+            self.servers[1].role(&self.password).as_deref() == Some("master")
         });
     }
 
@@ -92,7 +92,7 @@ impl RedisSentinels {
         assert!(begun, "no sentinel begins a failover");
         self.wait_for_failover();
         wait_until_within(SLOW, "the primary is a replica", || {
-            self.servers[0].ask_with(&self.password, &["ROLE"]).starts_with("slave")
+            self.servers[0].role(&self.password).as_deref() == Some("slave")
         });
     }
 

@@ -121,11 +121,12 @@ async fn certified(
     let mut told = None;
     loop {
         match client.show(session).await {
-            Ok(shown) if shown.issued => {
-                if let Some(certificate) = client.certificate(session).await? {
-                    return Ok(certificate);
-                }
-            }
+            Ok(shown) if shown.issued => match client.certificate(session).await {
+                Ok(Some(certificate)) => return Ok(certificate),
+                Ok(None) => {}
+                Err(error) if error.is_passing() => tracing::debug!(%error, "no answer"),
+                Err(error) => return Err(error.into()),
+            },
             Ok(shown) if !shown.live => return Err(dead(shown)),
             // Ready once for each round: after a round that failed, the client may have mended what was wrong.
             Ok(shown) if shown.state == "testchallenge" && told != Some(shown.attempts) => {
@@ -245,15 +246,19 @@ impl Fetch {
         let client = Client::new(self.server.server);
         let until = Instant::now() + Duration::from_secs(self.wait);
         let certificate = loop {
-            if let Some(certificate) = client.certificate(&self.session).await? {
-                break certificate;
-            }
-            let shown = client.show(&self.session).await?;
-            if !shown.live {
-                return Err(dead(shown));
-            }
-            if Instant::now() >= until {
-                return Err(Failure::Late { session: self.session.to_string() });
+            let is_over = Instant::now() >= until;
+            match client.certificate(&self.session).await {
+                Ok(Some(certificate)) => break certificate,
+                Ok(None) => match client.show(&self.session).await {
+                    Ok(shown) if !shown.live => return Err(dead(shown)),
+                    Ok(_) if is_over => return Err(Failure::Late { session: self.session.to_string() }),
+                    Ok(_) => {}
+                    Err(error) if error.is_passing() && !is_over => {}
+                    Err(error) => return Err(error.into()),
+                },
+                // The server is away: it comes back, and the session with it.
+                Err(error) if error.is_passing() && !is_over => {}
+                Err(error) => return Err(error.into()),
             }
             tokio::time::sleep(INTERVAL).await;
         };
