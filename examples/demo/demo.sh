@@ -150,7 +150,7 @@ issue() {
 issue rsa.demo.test --key rsa2048
 issue ecdsa.demo.test --key p256
 issue must-staple.demo.test --key p256 --must-staple
-stapled-ca list "$work/ca" | sed -E 's/^([0-9A-F]{8})[0-9A-F]*/\1…/' | show
+stapled-ca ledger list --dir "$work/ca" | sed -E 's/^([0-9A-F]{8})[0-9A-F]*/\1…/' | show
 
 step '2. HAProxy without stapled'
 say 'HAProxy starts with three certificates. A client asks for a staple of each, the proof that the certificate is not' \

@@ -352,7 +352,7 @@ pub enum StoreError {
         serial: Serial,
     },
     /// This authority did not issue the certificate.
-    #[error("no certificate with serial number {serial} was issued here; `stapled-ca list` shows all that were")]
+    #[error("no certificate with serial number {serial} was issued here; `stapled-ca ledger list` shows all that were")]
     NeverIssued {
         /// The serial number.
         serial: Serial,
