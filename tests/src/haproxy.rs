@@ -2,14 +2,14 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::stapled::tail;
 use crate::tls::{Handshake, connect, handshake};
-use crate::wait::{PATIENCE, wait_for, wait_for_within};
+use crate::wait::{PATIENCE, until, wait_for, wait_for_within};
 use crate::world::{Cert, World};
 
 /// Runs `test` with each HAProxy that the variable `HAPROXY` names, separated by commas; without the variable, with the
@@ -219,6 +219,17 @@ impl Haproxy {
         let group = format!("-{}", self.child.id());
         let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
         let _ = self.child.wait();
+    }
+
+    /// How the started process ended by a signal that the test did not send; `None` if it goes on.
+    pub fn crash(&mut self) -> Option<ExitStatus> {
+        assert!(!self.is_over, "the test ended it");
+        let mut ended = None;
+        self.is_over = until(PATIENCE, || {
+            ended = self.child.try_wait().expect("the state of a child");
+            ended.is_some()
+        });
+        ended.filter(|status| status.signal().is_some())
     }
 
     /// The process id of the worker that answers at the admin socket; `None` if none answers.

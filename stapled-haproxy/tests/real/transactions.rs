@@ -1,10 +1,11 @@
 //! First staples while other clients change certificates.
 
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use stapled_core::sink::{Lost, StapleSink};
+use stapled_core::sink::{Delivered, Lost, StapleSink};
 use stapled_haproxy::{Address, HaproxySink, Transactions, codes};
 
 use crate::support::{self, lost};
@@ -119,7 +120,7 @@ impl Rude {
         self.is_over.store(true, Ordering::Relaxed);
         self.threads.into_iter().for_each(|thread| thread.join().expect("an end"));
         // Their last change may be a half one.
-        haproxy.ask(&format!("abort ssl cert {}", cert.name()));
+        haproxy.try_ask(&format!("abort ssl cert {}", cert.name()));
     }
 }
 
@@ -174,31 +175,50 @@ async fn a_foreign_part_never_gets_another_name() {
     }
 }
 
+/// Delivers to a HAProxy while another client changes the same certificate. Returns how HAProxy crashed, if it did.
+async fn the_same_name_beside_a_rude_client(binary: &str, threads: &str) -> Option<ExitStatus> {
+    let world = support::world();
+    let cert = world.cert_file("a.pem");
+    let mut haproxy = support::start_with(&world, binary, &crt(&cert), threads, &[]);
+    let sink = support::sink_of(&haproxy);
+    let rude = Rude::start(&haproxy, &cert, 1);
+    for _ in 0..60 {
+        if let Err(error) = sink.deliver(&world.staple(&cert, HOUR), &[cert.site()]).await {
+            let expected = [codes::FOREIGN_TRANSACTION, codes::COMMIT_FAILED, codes::NOT_CONFIRMED];
+            if !expected.contains(&error.code()) {
+                rude.end(&haproxy, &cert);
+                return Some(haproxy.crash().unwrap_or_else(|| panic!("{binary}: {error}")));
+            }
+        }
+    }
+    rude.end(&haproxy, &cert);
+    // The last change may not be known yet.
+    loop {
+        let staple = world.staple(&cert, HOUR);
+        match sink.deliver(&staple, &[cert.site()]).await {
+            Ok(delivered) => assert_eq!(delivered, Delivered::Confirmed, "{binary}"),
+            Err(error) => return Some(haproxy.crash().unwrap_or_else(|| panic!("{binary}: {error}"))),
+        }
+        if haproxy.staple(&cert).as_deref() == Some(staple.response()) {
+            break;
+        }
+        assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.chain().subject().clone()]), "{binary}");
+    }
+    no_transaction(&haproxy);
+    None
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_foreign_part_for_the_same_name_stays_with_its_client() {
     for binary in binaries() {
-        for threads in ["nbthread 1", ""] {
-            let world = support::world();
-            let cert = world.cert_file("a.pem");
-            let haproxy = support::start_with(&world, &binary, &crt(&cert), threads, &[]);
-            let sink = support::sink_of(&haproxy);
-            let rude = Rude::start(&haproxy, &cert, 1);
-            for _ in 0..60 {
-                if let Err(error) = sink.deliver(&world.staple(&cert, HOUR), &[cert.site()]).await {
-                    let expected = [codes::FOREIGN_TRANSACTION, codes::COMMIT_FAILED, codes::NOT_CONFIRMED];
-                    assert!(expected.contains(&error.code()), "{binary}: {error}");
-                }
-            }
-            rude.end(&haproxy, &cert);
-            // The last change may not be known yet.
-            loop {
-                let response = deliver(&world, &sink, &cert).await;
-                if haproxy.staple(&cert) == Some(response) {
-                    break;
-                }
-                assert_eq!(lost(&sink).await, Lost::Certificates(vec![cert.chain().subject().clone()]), "{binary}");
-            }
-            no_transaction(&haproxy);
+        let crash = the_same_name_beside_a_rude_client(&binary, "nbthread 1").await;
+        assert_eq!(crash, None, "{binary}");
+        // A HAProxy with threads may crash when two clients change one certificate at once. No client can prevent that.
+        let mut crashes = 0;
+        while let Some(crash) = the_same_name_beside_a_rude_client(&binary, "").await {
+            println!("{binary}: {crash}");
+            crashes += 1;
+            assert!(crashes < 5, "{binary}");
         }
     }
 }
