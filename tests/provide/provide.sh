@@ -3,15 +3,15 @@
 #
 #   environment=$(tests/provide/provide.sh NAME...) && eval "$environment"
 #
-# A NAME is haproxy, haproxy-3.0, haproxy-next, openssl, nginx, redis, gnutls (for ocsptool, gnutls-cli and certtool), patch, strace,
-# python or faketime. What is printed sets PATH so that the programs are found, HAPROXY to the HAProxy binaries to test with,
-# separated by commas, JUDGES_PYTHON to a Python that has the package cryptography and loads the libraries of OpenSSL and
-# GnuTLS, and FAKETIME_LIB to the library that makes a program see another time.
+# A NAME is haproxy, haproxy-3.0, haproxy-next, openssl, nginx, redis, valkey, gnutls (for ocsptool, gnutls-cli and certtool),
+# patch, strace, python or faketime. What is printed sets PATH so that the programs are found, HAPROXY to the HAProxy binaries to
+# test with, separated by commas, VALKEY to valkey-server, JUDGES_PYTHON to a Python that has the package cryptography and loads
+# the libraries of OpenSSL and GnuTLS, and FAKETIME_LIB to the library that makes a program see another time.
 #
 # What is missing is unpacked from the distribution's packages (apt) under target/provided. Nothing is installed,
 # enabled or started, no file outside target is written, and root and anybody else get the same. Where everything is
-# there, nothing is fetched. haproxy-3.0 comes from Debian 13 and haproxy-next from what Debian is testing (3.2, or
-# newer), with libraries and loader of their own. What cannot be had is an error; with STAPLED_MAY_SKIP=1, of these two,
+# there, nothing is fetched. haproxy-3.0 and valkey come from Debian 13 and haproxy-next from what Debian is testing (3.2, or
+# newer), with libraries and loader of their own. What cannot be had is an error; with STAPLED_MAY_SKIP=1, of these three,
 # only a warning.
 
 set -euo pipefail
@@ -30,7 +30,7 @@ fail() {
     exit 1
 }
 
-# One of several HAProxys is missing: tests would pass without having been made with it.
+# One of several HAProxys or Redis servers is missing: tests would pass without having been made with it.
 go_without() {
     [[ ${STAPLED_MAY_SKIP:-} == 1 ]] || fail "$1 is not to be had here; STAPLED_MAY_SKIP=1 tests without it"
     warn "$1 is not to be had here: tests go on without it"
@@ -250,17 +250,17 @@ bring_faketime() {
     faketime_there || fail "the package libfaketime holds no library for programs with threads"
 }
 
-# HAProxy from another release of Debian, $2, as $1, with its own loader and C library: those of this machine may be too
-# old for it. Prints the path of what runs it.
-bring_haproxy_of() {
-    local name=$1 suite=$2 home=$provided/$1 mirror loader
-    local folder=$home/apt root=$home/root wrapper=$home/haproxy keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+# The package $3 with its program $4 from another release of Debian, $2, as $1, with its own loader and C library: those of this
+# machine may be too old for it. Prints the path of what runs it.
+bring_of() {
+    local name=$1 suite=$2 package=$3 program=$4 home=$provided/$1 mirror loader path
+    local folder=$home/apt root=$home/root wrapper=$home/$4 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     if runs "$wrapper"; then
         echo "$wrapper"
         return
     fi
     command -v apt-get >/dev/null || return 1
-    say "unpacking HAProxy of Debian's $suite into ${home#"$top"/}"
+    say "unpacking $package of Debian's $suite into ${home#"$top"/}"
     mkdir -p "$folder" "$provided/apt"
     # The mirror is the one this machine is set up with.
     prepare_apt "$provided/apt" /var/lib/dpkg/status
@@ -276,13 +276,14 @@ bring_haproxy_of() {
     : >"$folder/status"
     prepare_apt "$folder" "$folder/status" "$folder/$suite.sources"
     update "$folder"
-    unpack "$folder" "$root" haproxy '^(lib|zlib1g)' || return 1
+    unpack "$folder" "$root" "$package" '^(lib|zlib1g|valkey-tools)' || return 1
     loader=$(find "$root" -name 'ld-linux*.so.*' -path '*-linux-gnu*' | head -n 1)
+    path=$(program_in "$root" "$program") || return 1
     [[ -n $loader ]] || return 1
     # The master re-executes what it was called as on every reload: with --argv0 that is this file, not the loader.
     {
         echo '#!/bin/sh'
-        echo "exec '$loader' --argv0 '$wrapper' --library-path '$(libraries "$root")' '$root/usr/sbin/haproxy' \"\$@\""
+        echo "exec '$loader' --argv0 '$wrapper' --library-path '$(libraries "$root")' '$path' \"\$@\""
     } >"$wrapper.new"
     chmod 755 "$wrapper.new"
     mv "$wrapper.new" "$wrapper"
@@ -290,14 +291,14 @@ bring_haproxy_of() {
     echo "$wrapper"
 }
 
-[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|haproxy-next|openssl|nginx|redis|gnutls|patch|strace|python|faketime ..."
+[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|haproxy-next|openssl|nginx|redis|valkey|gnutls|patch|strace|python|faketime ..."
 mkdir -p "$provided"
 provided=$(cd -- "$provided" && pwd)
 # Two runs at once take turns.
 exec 9>"$provided/.lock"
 flock 9
 
-haproxies=() python= faketime=
+haproxies=() valkey= python= faketime=
 for name in "$@"; do
     case $name in
     haproxy | openssl | nginx | redis | gnutls | patch | strace)
@@ -316,18 +317,21 @@ for name in "$@"; do
     haproxy-3.0)
         if [[ $(haproxy -v 2>/dev/null) == *"version 3.0"* ]]; then
             say "the haproxy found first is 3.0 already"
-        elif path=$(bring_haproxy_of "$name" trixie 9>&-); then
+        elif path=$(bring_of "$name" trixie haproxy haproxy 9>&-); then
             haproxies+=("$path")
         else
             go_without 'HAProxy 3.0'
         fi
         ;;
     haproxy-next)
-        if path=$(bring_haproxy_of "$name" testing 9>&-); then
+        if path=$(bring_of "$name" testing haproxy haproxy 9>&-); then
             haproxies+=("$path")
         else
             go_without 'HAProxy of the next Debian'
         fi
+        ;;
+    valkey)
+        valkey=$(bring_of "$name" trixie valkey-server valkey-server 9>&-) || go_without 'Valkey'
         ;;
     python)
         for candidate in python3 /usr/bin/python3; do
@@ -349,6 +353,9 @@ if [[ ${#haproxies[@]} -gt 0 ]]; then
         IFS=,
         echo "${haproxies[*]}"
     )"
+fi
+if [[ -n $valkey ]]; then
+    printf 'export VALKEY=%q\n' "$valkey"
 fi
 if [[ -n $python ]]; then
     printf 'export JUDGES_PYTHON=%q\n' "$python"

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::openssl::free_port;
-use crate::redis::{Redis, ask_at};
+use crate::redis::{Redis, ask_at, program};
 use crate::wait::wait_until_within;
 
 /// How long sentinels may take to find each other, or to make a replica the primary. On a busy machine they count their own
@@ -42,7 +42,7 @@ impl RedisSentinels {
             Redis::start_with(&[&["--save", "", "--port", &port.to_string()], login, arguments, more].concat())
         };
         let primary = server(ports[0], &[]);
-        let replica = server(ports[1], &["--replicaof", &format!("127.0.0.1 {}", ports[0])]);
+        let replica = server(ports[1], &["--replicaof", "127.0.0.1", &ports[0].to_string()]);
         let sentinels = (0..3).map(|_| Sentinel::start(ports[0], password)).collect();
         let group = RedisSentinels { servers: [primary, replica], ports, sentinels, password: password.to_owned() };
         for sentinel in &group.sentinels {
@@ -120,10 +120,10 @@ impl Sentinel {
         }
         let file = directory.path().join("sentinel.conf");
         std::fs::write(&file, lines).expect("the configuration");
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(program());
         command.arg(file).args(["--sentinel", "--logfile"]).arg(directory.path().join("log"));
         command.arg("--dir").arg(directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
-        let process = command.spawn().unwrap_or_else(|error| panic!("redis-server: {error}"));
+        let process = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program()));
         Sentinel { process, port, _directory: directory }
     }
 }

@@ -61,7 +61,8 @@ pub(super) fn at(host: &Host, has_tls: bool) -> ConnectionAddr {
 }
 
 pub(super) fn settings(login: &Login, database: i64) -> RedisConnectionInfo {
-    let mut settings = RedisConnectionInfo::default().set_db(database);
+    // Its name would be a command more that the user must be allowed.
+    let mut settings = RedisConnectionInfo::default().set_db(database).set_skip_set_lib_name();
     if let Some(user) = &login.user {
         settings = settings.set_username(user);
     }

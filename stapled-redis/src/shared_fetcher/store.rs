@@ -18,8 +18,9 @@ use crate::link::{Deadlines, Link};
 use crate::reply::Reply;
 use crate::script::Script;
 
-/// How long connecting, and a call, may take: a question may wait as long for nothing.
-const DEADLINES: Deadlines = Deadlines { connect: Duration::from_millis(500), command: Duration::from_millis(500) };
+/// How long connecting, and a call, may take: a question may wait as long for nothing. A shorter time would end calls of a
+/// process that is short of processor time, and a fleet that starts at once is.
+const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(1), command: Duration::from_secs(2) };
 /// The longest response that is shared, in bytes.
 const MOST: usize = 65_536;
 /// The longest time for which an answer is kept.

@@ -14,7 +14,7 @@ use crate::pipeline::{LEASE, assert_all_done_once, queue_of, work};
 
 const ALWAYS: [&str; 6] = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
 const EVERYSEC: [&str; 6] = ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"];
-const SNAPSHOTS: [&str; 4] = ["--save", "3600 1", "--appendonly", "no"];
+const SNAPSHOTS: [&str; 5] = ["--save", "3600", "1", "--appendonly", "no"];
 
 async fn connect(server: &Redis) -> RedisScheduler {
     RedisScheduler::connect(&server.address(), "test").await.unwrap()
@@ -108,7 +108,7 @@ async fn with_snapshots_alone_what_came_after_the_last_one_is_lost() {
 fn pair() -> (Redis, Redis) {
     let port = free_port().to_string();
     let primary = Redis::start_with(&["--port", &port, "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0"]);
-    let replica = Redis::start_with(&["--replicaof", &format!("127.0.0.1 {port}")]);
+    let replica = Redis::start_with(&["--replicaof", "127.0.0.1", &port.to_string()]);
     wait_until("the replica follows", || replica.ask(&["INFO", "replication"]).contains("master_link_status:up"));
     (primary, replica)
 }

@@ -26,7 +26,7 @@ async fn the_durability_is_that_of_the_settings() {
         (ALWAYS.as_slice(), Durability::Always),
         (&["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"], Durability::EverySecond),
         (&["--save", "", "--appendonly", "yes", "--appendfsync", "no"], Durability::OperatingSystem),
-        (&["--save", "3600 1", "--appendonly", "no"], Durability::Snapshots),
+        (&["--save", "3600", "1", "--appendonly", "no"], Durability::Snapshots),
         (&["--save", "", "--appendonly", "no"], Durability::None),
     ] {
         let server = Redis::start_with(settings);

@@ -194,7 +194,8 @@ async fn an_answer_is_kept_until_it_ends() {
     assert!((validity - 60_000..=validity).contains(&lasts), "{lasts}");
     let memory: usize = redis.ask(&["MEMORY", "USAGE", &keys]).parse().unwrap();
     let around = memory - answer.body.unwrap().len();
-    assert!((300..=500).contains(&around), "docs/redis.md says 400 bytes, not {around}");
+    // Valkey takes less than Redis.
+    assert!((200..=500).contains(&around), "docs/redis.md says 250 to 450 bytes, not {around}");
 }
 
 #[tokio::test]
