@@ -1,12 +1,13 @@
 //! Running in the background, and the pid file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use fork::Fork;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use stapled_core::io::open::own_file;
 
 /// One of the two processes after [`detach`].
 pub(crate) enum Detached {
@@ -86,8 +87,7 @@ impl PidFile {
     /// Writes the ID of this process.
     pub(crate) fn create(path: &Path) -> Result<Self, PidFileError> {
         let failed = |error| PidFileError::Io { path: path.to_owned(), error };
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        let mut file = own_file(path, 0o666).map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {

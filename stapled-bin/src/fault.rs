@@ -19,6 +19,10 @@ pub(crate) enum ConfigurationError {
     Stray { stray: String },
     #[error("{stray}: did you mean the command `stapled {command}`? A command comes first, its options follow it")]
     Command { stray: String, command: String },
+    #[error(
+        "{command}: a command comes first, before its options: `stapled {command} …`; a path of this name is written ./{command}"
+    )]
+    SwallowedCommand { command: String },
     #[error("{directories}: `directories` is the old name of `cert-paths`, and both are set; use cert-paths only")]
     BothNames { directories: String },
     #[error(

@@ -120,10 +120,26 @@ impl Cli {
             }
             _ => error.exit(),
         })?;
-        match cli.stray.first() {
-            Some(word) if cli.command.is_none() => Err(stray(word.clone()).into()),
-            _ => Ok(cli),
+        if cli.command.is_some() {
+            return Ok(cli);
         }
+        if let Some(word) = cli.stray.first() {
+            return Err(stray(word.clone()).into());
+        }
+        // An option with several values took the command for one of them.
+        match cli.values().into_iter().find(|value| is_command(value)) {
+            Some(command) => Err(ConfigurationError::SwallowedCommand { command }.into()),
+            None => Ok(cli),
+        }
+    }
+
+    /// The values of the options that take several.
+    fn values(&self) -> Vec<String> {
+        let given = &self.options.settings;
+        let paths =
+            [&option::CERT_PATHS, &option::DIRECTORIES, &option::HAPROXY_CONFIG].map(|option| given.get(option));
+        let paths = paths.into_iter().flatten().map(|path| path.to_string_lossy().into_owned());
+        paths.chain(given.get(&option::HAPROXY_SOCKETS)).collect()
     }
 
     /// Does what the command line asks for, and returns the exit code.

@@ -67,13 +67,13 @@ pub(crate) async fn once(configuration: &Configuration, json: bool, wait: Option
         }
     };
     let summary = Summary::of(&inventory);
-    let mut totals = Totals::from(summary.totals);
+    let mut totals = Totals::of_all(summary.totals);
     if !is_whole {
         // The inventory is incomplete.
         tracing::warn!(event = "cut_off", "the time was up before everything was processed");
         totals.exit_code = totals.exit_code.max(1);
-    } else if totals.counts.total == 0 {
-        tracing::warn!(
+    } else if totals.counts.certificates() == 0 {
+        tracing::error!(
             event = "no_certificates",
             "no certificates found: see --cert-paths, --file-extensions and --recursive"
         );

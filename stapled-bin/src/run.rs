@@ -8,6 +8,7 @@ use sd_notify::NotifyState;
 use stapled_core::event::Observer;
 use stapled_core::hook::Hook;
 use stapled_core::inventory::Inventory;
+use stapled_core::io::own_socket::{OwnSocket, OwnSocketError};
 use stapled_core::stapler::Stapler;
 use stapled_haproxy::{Haproxys, Processes};
 use tokio::sync::oneshot;
@@ -17,7 +18,6 @@ use crate::configuration::{Configuration, Invocation, Mode};
 use crate::control::known::Known;
 use crate::control::protocol::usual_path;
 use crate::control::server::serve;
-use crate::control::socket::{ControlSocket, ControlSocketError};
 use crate::daemon::{PidFile, Ready};
 use crate::logging::{self, LogObserver, start_hook};
 use crate::once::once;
@@ -29,6 +29,9 @@ use crate::wiring::{self, WiringError};
 
 /// How long the hook may run for the last events, when the program ends.
 const LAST_CALLS: Duration = Duration::from_secs(2);
+
+/// How long reading the configuration again may take.
+const READING: Duration = Duration::from_secs(30);
 
 /// Runs as configured, and returns the exit code. `ready` reports to the process that was started, if this is a process in
 /// the background.
@@ -112,7 +115,13 @@ async fn keep(
             break;
         }
         tell_reloading();
-        let reloaded = reload(&configuration, &invocation, hook.as_ref(), &haproxys, &processes).await;
+        tracing::debug!(event = "reloading", "reading the configuration again");
+        let reloaded = tokio::select! {
+            biased;
+            // A file that cannot be read, such as one on a network file system, does not keep the program from stopping.
+            () = signals.stop_only() => break,
+            reloaded = reload(&configuration, &invocation, hook.as_ref(), &haproxys, &processes) => reloaded,
+        };
         if let Some((new, stapler, new_haproxys, new_hook)) = reloaded {
             running = running.replace(stapler, &known).await;
             if let Some(new_hook) = new_hook
@@ -162,12 +171,14 @@ async fn reload(
     };
     let read = {
         let invocation = Arc::clone(invocation);
-        tokio::task::spawn_blocking(move || invocation.configuration_now()).await
+        let reading = tokio::task::spawn_blocking(move || invocation.configuration_now());
+        tokio::time::timeout(READING, reading).await
     };
     let new = match read {
-        Ok(Ok(new)) => new,
+        Ok(Ok(Ok(new))) => new,
+        Ok(Ok(Err(error))) => return refused(&error),
         Ok(Err(error)) => return refused(&error),
-        Err(error) => return refused(&error),
+        Err(_) => return refused(&format!("it could not be read within {} seconds", READING.as_secs())),
     };
     let new_hook = (hook.map(Hook::settings) != new.hook.as_ref()).then(|| new.hook.as_ref().map(start_hook));
     let observers = match &new_hook {
@@ -248,18 +259,18 @@ impl Running {
 }
 
 /// Answers on the control socket. The end of the task removes the socket.
-async fn answer(socket: ControlSocket, known: Arc<Known>) {
+async fn answer(socket: OwnSocket, known: Arc<Known>) {
     if let Err(error) = serve(socket, known).await {
         tracing::warn!(event = "control_unavailable", "`stapled status` gets no answers: {error}");
     }
 }
 
 /// The control socket at the configured path, or at the usual one if this user can create it.
-fn control_socket(configuration: &Configuration) -> Result<Option<ControlSocket>, ControlSocketError> {
+fn control_socket(configuration: &Configuration) -> Result<Option<OwnSocket>, OwnSocketError> {
     if let Some(path) = &configuration.control_socket {
-        return ControlSocket::make(path).map(Some);
+        return OwnSocket::make(path).map(Some);
     }
-    match ControlSocket::make_usual(&usual_path()) {
+    match OwnSocket::make_with_directory(&usual_path()) {
         Ok(socket) => {
             tracing::debug!(event = "control", path = %socket.path().display(), "`stapled status` is answered");
             Ok(Some(socket))

@@ -2,10 +2,10 @@
 
 use std::io;
 
+use stapled_core::io::own_socket::OwnSocketError;
 use stapled_core::scheduler::SchedulerError;
 
 use crate::configuration::Configuration;
-use crate::control::socket::ControlSocketError;
 use crate::daemon::PidFileError;
 use crate::logging::LoggingError;
 use crate::wiring::WiringError;
@@ -18,7 +18,7 @@ pub(crate) enum RunError {
     #[error(transparent)]
     PidFile(#[from] PidFileError),
     #[error("--control-socket {0}")]
-    ControlSocket(#[from] ControlSocketError),
+    ControlSocket(#[from] OwnSocketError),
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
     #[error(transparent)]

@@ -36,13 +36,17 @@ impl Signals {
             _ = self.interrupt.recv() => 2,
             _ = self.hang_up.recv() => return Asked::Reload,
         };
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(terminate), Ok(interrupt)) => {
-                tokio::spawn(second(terminate, interrupt));
-            }
-            (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, "a second signal will not be noticed"),
-        }
+        second_ends();
         Asked::Stop(number)
+    }
+
+    /// Waits for a signal to stop. One to reload stays for [`Self::next`]. A second signal ends the process at once.
+    pub(crate) async fn stop_only(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        second_ends();
     }
 
     /// The number of the next signal to stop.
@@ -58,6 +62,16 @@ impl Signals {
                 }
             }
         }
+    }
+}
+
+/// Lets the next signal to stop end the process at once.
+fn second_ends() {
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(terminate), Ok(interrupt)) => {
+            tokio::spawn(second(terminate, interrupt));
+        }
+        (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, "a second signal will not be noticed"),
     }
 }
 

@@ -29,6 +29,16 @@ impl From<overview::Totals> for Totals {
     }
 }
 
+impl Totals {
+    /// The totals of everything that is known. It is a failure if there is no certificate at all: a mistake in a path would look
+    /// like success otherwise.
+    pub(crate) fn of_all(counts: overview::Totals) -> Self {
+        let totals = Totals::from(counts);
+        let least = u8::from(counts.certificates() == 0);
+        Totals { exit_code: totals.exit_code.max(least), ..totals }
+    }
+}
+
 /// One JSON object per line: every row, then the totals.
 pub(crate) fn write_json(rows: &[Row], totals: &Totals, out: &mut dyn Write) -> io::Result<()> {
     #[derive(Serialize)]
@@ -101,6 +111,14 @@ mod tests {
             (vec![row(State::Revoked, &[]), row(State::Problem, &[])], 3),
         ] {
             assert_eq!(Totals::from(Summary::with(rows).totals).exit_code, expected);
+        }
+        for (rows, expected) in [
+            (vec![], 1),
+            (vec![row(State::NoCertificate, &[]), row(State::NoCertificate, &[])], 1),
+            (vec![row(State::NoCertificate, &[]), row(State::NotApplicable, &[])], 0),
+            (vec![row(State::Revoked, &[])], 3),
+        ] {
+            assert_eq!(Totals::of_all(Summary::with(rows).totals).exit_code, expected);
         }
     }
 

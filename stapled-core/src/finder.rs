@@ -55,6 +55,11 @@ impl Rounds {
         let _ = self.finished.subscribe().wait_for(|finished| *finished >= Some(number)).await;
     }
 
+    /// Whether the first scan is finished.
+    pub(crate) fn have_finished(&self) -> bool {
+        self.finished.borrow().is_some()
+    }
+
     fn current(&self) -> u64 {
         *self.asked.borrow()
     }

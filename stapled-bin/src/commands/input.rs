@@ -11,13 +11,13 @@ use stapled_core::reason::ReasonCode;
 use stapled_core::verdict::Verdict;
 use zeroize::Zeroizing;
 
+use crate::options::file::is_descriptor;
+
 /// The largest file that is read, in bytes.
 pub(crate) const MAX_FILE: usize = ReadError::MAX_FILE;
 
 /// The paths that mean standard input.
 const STANDARD_INPUT: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
-/// The directories of the descriptors that this process was started with, such as those of a shell's `<(…)`.
-const DESCRIPTORS: [&str; 2] = ["/dev/fd/", "/proc/self/fd/"];
 
 /// The contents of a file. None: more than [`MAX_FILE`] bytes.
 pub(crate) type Input = Option<Zeroizing<Vec<u8>>>;
@@ -44,7 +44,7 @@ pub(crate) fn read(path: &Path) -> Result<Input, InputError> {
         // Not through `Stdin`, whose buffer is never wiped.
         return io::stdin().as_fd().try_clone_to_owned().map(File::from).and_then(take).map_err(unreadable);
     }
-    if DESCRIPTORS.iter().any(|descriptors| path.starts_with(descriptors)) {
+    if is_descriptor(path) {
         return File::open(path).and_then(take).map_err(unreadable);
     }
     match read_file(path) {

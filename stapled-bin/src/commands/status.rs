@@ -35,12 +35,13 @@ const AFTER_HELP: &str = "\
 Output with --json, one object per line; an unknown value is null:
   certificate, serial, files, must_staple, outage (it is must-staple and lacks a staple, so that clients refuse it), state,
   reason (a stable word), what (the reason in words, and what to do), since, next_try, staple_until, and servers: a list
-  of server, state, reason, what, since, next_try, served_until. Times are RFC 3339. The last line has totals and daemon.
+  of server, state, reason, what, since, next_try, served_until. Times are RFC 3339. The last line has totals, scanning (whether the
+  first scan goes on, so that certificates are missing here) and daemon.
 
 Exit codes:
   0    everything is in order, by the rules of --one-off
   1    something is not: a staple is missing, could not be renewed or could not be delivered, or a file is unreadable;
-       or no certificate or file has the name that was given
+       or the first scan is not finished, no certificate was found, or none has the name that was given
   2    wrong arguments or configuration file
   3    a certificate is revoked, whatever else is the case
   4    no daemon answers on the socket, or its answer is incomplete";
@@ -63,6 +64,11 @@ impl Status {
             let output = |error| CommandError::Output { error, code: UNANSWERED };
             write_table(&Summary::with(rows), out, Columns::Times, io::stdout().is_terminal()).map_err(output)?;
             writeln!(out, "{}", last.daemon).map_err(output)?;
+        }
+        if last.scanning {
+            say(&"the first scan is not finished: certificates are missing here");
+        } else if last.totals.counts.total == 0 && self.of.is_empty() {
+            say(&"no certificates found: see --cert-paths, --file-extensions and --recursive");
         }
         if last.totals.counts.total == 0 && !self.of.is_empty() {
             say(&format!("nothing is known of {}", self.of.join(", ")));

@@ -43,14 +43,16 @@ impl Known {
         next.ready().await.ok().map(|()| next)
     }
 
-    /// The last line of an answer.
-    pub(super) fn last(&self, totals: Totals) -> Last {
+    /// The last line of an answer. Before the first scan is finished, an answer that looks good says little.
+    pub(super) fn last(&self, mut totals: Totals) -> Last {
+        let scanning = !self.current().0.has_scanned();
+        totals.exit_code = totals.exit_code.max(u8::from(scanning));
         let daemon = Daemon {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             since: self.since.to_string(),
             configured: self.current().1.to_string(),
         };
-        Last { totals, daemon }
+        Last { totals, scanning, daemon }
     }
 }

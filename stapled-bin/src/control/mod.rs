@@ -11,4 +11,3 @@ pub(crate) mod protocol;
 mod renewal;
 mod reply;
 pub(crate) mod server;
-pub(crate) mod socket;

@@ -55,6 +55,9 @@ pub(crate) enum Notice {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Last {
     pub(crate) totals: Totals,
+    /// Whether the first scan is not finished, so that certificates are missing in the answer.
+    #[serde(default)]
+    pub(crate) scanning: bool,
     pub(crate) daemon: Daemon,
 }
 

@@ -5,7 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stapled_core::overview::Totals;
+use stapled_core::io::own_socket::OwnSocket;
+use stapled_core::overview;
 use stapled_core::overview::listing::Listing;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -16,7 +17,7 @@ use super::known::Known;
 use super::protocol::{MAX_QUESTION, Question};
 use super::renewal::renew;
 use super::reply::{Answer, blocking, in_time};
-use super::socket::ControlSocket;
+use crate::summary::Totals;
 
 /// How many questions are answered at once; others wait to be accepted.
 const ANSWERS: usize = 8;
@@ -28,8 +29,8 @@ const WHOLE: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Answers until it is dropped.
-pub(crate) async fn serve(socket: ControlSocket, known: Arc<Known>) -> io::Result<()> {
-    let listener = UnixListener::from_std(socket.listener.try_clone()?)?;
+pub(crate) async fn serve(socket: OwnSocket, known: Arc<Known>) -> io::Result<()> {
+    let listener = UnixListener::from_std(socket.as_ref().try_clone()?)?;
     let slots = Arc::new(Semaphore::new(ANSWERS));
     let mut answers = JoinSet::new();
     loop {
@@ -55,7 +56,7 @@ pub(crate) async fn serve(socket: ControlSocket, known: Arc<Known>) -> io::Resul
 
 async fn converse(stream: UnixStream, known: &Known, slot: OwnedSemaphorePermit) -> io::Result<()> {
     let (reader, writer) = stream.into_split();
-    let mut answer = Answer { writer, totals: Totals::default() };
+    let mut answer = Answer { writer, totals: overview::Totals::default() };
     let mut line = Vec::new();
     let mut reader = BufReader::new(reader.take(MAX_QUESTION));
     in_time(ASKING, reader.read_until(b'\n', &mut line)).await?;
@@ -72,9 +73,11 @@ async fn converse(stream: UnixStream, known: &Known, slot: OwnedSemaphorePermit)
 
 async fn status(answer: &mut Answer, known: &Known, of: Vec<String>) -> io::Result<()> {
     let inventory = known.current().0.inventory();
+    let is_whole = of.is_empty();
     let names = move || Listing::of(inventory, (!of.is_empty()).then_some(&of));
     for rows in blocking(names).await? {
         answer.send_rows(&rows).await?;
     }
-    answer.send(&known.last(answer.totals.into())).await
+    let totals = if is_whole { Totals::of_all(answer.totals) } else { answer.totals.into() };
+    answer.send(&known.last(totals)).await
 }

@@ -1,10 +1,12 @@
 //! The configuration file: TOML whose keys are the names of the options.
 
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use stapled_core::io::open::regular_file;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -15,6 +17,11 @@ use super::settings::{Origin, Position, Settings};
 use super::value::{Given, Group};
 use crate::fault::ConfigurationError;
 use crate::text::nearest;
+
+/// The directories of the descriptors that this process was started with, such as those of a shell's `<(…)`.
+const DESCRIPTORS: [&str; 2] = ["/dev/fd/", "/proc/self/fd/"];
+/// The longest configuration file, in bytes.
+const MAX_TEXT: u64 = 1024 * 1024;
 
 /// The settings of the file that is named, or of the first file that exists of those that are searched. No file, no
 /// settings.
@@ -42,7 +49,7 @@ fn searched() -> Vec<PathBuf> {
 fn read(path: &Path) -> Result<Settings, ConfigurationError> {
     let unreadable = |error| ConfigurationError::Unreadable { path: path.to_owned(), error };
     let absolute = std::path::absolute(path).map_err(unreadable)?;
-    let bytes = std::fs::read(path).map_err(unreadable)?;
+    let bytes = read_at(path).map_err(unreadable)?;
     let text = String::from_utf8(bytes).map_err(|_| ConfigurationError::Setting {
         place: path.display().to_string(),
         what: "it is not text in UTF-8".to_owned(),
@@ -52,6 +59,22 @@ fn read(path: &Path) -> Result<Settings, ConfigurationError> {
         what: fault.what,
     })?;
     Ok(settings.relative_to(absolute.parent().unwrap_or(Path::new("/"))))
+}
+
+/// Whether a path names a descriptor that this process was started with.
+pub(crate) fn is_descriptor(path: &Path) -> bool {
+    DESCRIPTORS.iter().any(|descriptors| path.starts_with(descriptors))
+}
+
+/// Reads a regular file or a descriptor of this process. Opening anything else could block.
+fn read_at(path: &Path) -> io::Result<Vec<u8>> {
+    let file = if is_descriptor(path) { File::open(path) } else { regular_file(path) }?;
+    let mut bytes = Vec::new();
+    file.take(MAX_TEXT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_TEXT {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("more than {MAX_TEXT} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// What is wrong with the text of a file, and where.

@@ -137,3 +137,21 @@ fn a_path_that_does_not_exist_is_noted_by_the_check() {
     assert_eq!(ended.code, 0);
     assert!(ended.out.contains("missing does not exist"), "{ended:?}");
 }
+
+#[test]
+fn a_command_after_an_option_with_several_values_is_no_path() {
+    let world = World::new();
+    for arguments in [
+        &["-p", "certs", "check"][..],
+        &["--cert-paths", "certs", "status"],
+        &["-p", "certs", "-s", "admin.sock", "verify"],
+        &["--haproxy-config", "haproxy.cfg", "renew"],
+    ] {
+        let ended = world.run(arguments);
+        let command = arguments.last().unwrap();
+        assert_eq!(ended.code, 2, "{ended:?}");
+        assert!(ended.err.contains(&format!("`stapled {command} …`; a path of this name is written ./{command}")));
+    }
+    std::fs::create_dir(world.path("check")).unwrap();
+    assert_eq!(world.run(&["--check-config", "-p", "certs", "./check"]).code, 0);
+}

@@ -111,3 +111,34 @@ fn ten_thousand_files_without_certificates_cost_seconds() {
     let words = running.end(PATIENCE).err;
     assert_eq!(words.matches("/0.pem: ").count(), 1, "told once");
 }
+
+/// Opening a FIFO waits for another program, which may never come.
+#[test]
+fn a_fifo_in_place_of_a_file_of_the_program_is_refused_at_once() {
+    let world = World::new();
+    fs::write(world.path("x.conf"), "cert-paths = \"certs\"\n").unwrap();
+    let made = |path: &str| assert!(Command::new("mkfifo").arg(world.path(path)).status().unwrap().success());
+    for path in ["fifo.conf", "control.lock", "pid"] {
+        made(path);
+    }
+    for (arguments, said) in [
+        (&["--config", "fifo.conf"][..], "fifo.conf"),
+        (&["--config", "x.conf", "--control-socket", "control"], "control"),
+        (&["--config", "x.conf", "--pid-file", "pid"], "/pid: not"),
+    ] {
+        let ended = world.run(arguments);
+        assert_ne!(ended.code, 0, "{ended:?}");
+        assert!(ended.err.contains(said) && ended.err.contains("not a regular file"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_pid_file_is_not_written_through_a_link() {
+    let world = World::new();
+    fs::write(world.path("precious"), "contents").unwrap();
+    symlink("precious", world.path("pid")).unwrap();
+    let ended = world.run(&["--cert-paths", "certs", "--pid-file", "pid"]);
+    assert_ne!(ended.code, 0, "{ended:?}");
+    assert!(ended.err.contains("symbolic link"), "{ended:?}");
+    assert_eq!(fs::read_to_string(world.path("precious")).unwrap(), "contents");
+}

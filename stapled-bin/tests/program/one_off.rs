@@ -26,10 +26,15 @@ fn every_staple_is_fetched_and_written() {
 }
 
 #[test]
-fn an_empty_directory_is_no_failure() {
+fn a_directory_without_a_certificate_is_a_failure() {
     let world = World::new();
     let ended = world.one_off(&[]);
-    assert_eq!((ended.code, ended.out.as_str()), (0, "no certificates\n"), "{ended:?}");
+    assert_eq!((ended.code, ended.out.as_str()), (1, "no certificates\n"), "{ended:?}");
+    assert!(ended.err.contains("no certificates found"), "{ended:?}");
+    let issued = world.ca.issue(&world.profile("a.example")).unwrap();
+    fs::write(world.path("certs/key.pem"), issued.key_pem()).unwrap();
+    let ended = world.one_off(&[]);
+    assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.err.contains("no certificates found"), "{ended:?}");
 }
 

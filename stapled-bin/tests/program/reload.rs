@@ -1,7 +1,9 @@
 //! SIGHUP: a changed configuration takes effect without requests to the CA; a wrong one is refused, and nothing is lost.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 
 use crate::world::{PATIENCE, Running, World, contents, until};
 
@@ -53,6 +55,30 @@ fn a_changed_configuration_takes_effect_without_requests_to_the_ca() {
     assert_eq!(ended.rows_and_last().0.len(), 2, "{ended:?}");
     assert!(world.staple("a.pem").exists() && world.path("more/c.pem.ocsp").exists());
     end(running);
+}
+
+/// Opening the FIFO behind the descriptor waits for a writer.
+#[test]
+fn a_configuration_that_cannot_be_read_does_not_delay_the_end() {
+    let world = World::new();
+    let fifo = world.path("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let mut writer = File::options().read(true).write(true).open(&fifo).unwrap();
+    writer.write_all(b"cert-paths = \"certs\"\nverbosity = 4\n").unwrap();
+    let program = world.command(&["--config", "/dev/fd/3"]);
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec 3<fifo; exec \"$@\"", "sh"]).arg(program.get_program()).args(program.get_args());
+    command.current_dir(world.path("")).env_clear().env("HOME", world.path("home"));
+    command.env("RUNTIME_DIRECTORY", world.path("")).env("PATH", std::env::var_os("PATH").unwrap());
+    let running = Running::start(command);
+    assert!(until(PATIENCE, || rustix::io::ioctl_fionread(&writer).unwrap() == 0), "the configuration is read");
+    drop(writer);
+    assert!(until(PATIENCE, || running.words().contains("event=started")), "{}", running.words());
+    running.signal("HUP");
+    assert!(until(PATIENCE, || running.words().contains("event=reloading")), "{}", running.words());
+    running.signal("TERM");
+    let ended = running.end(PATIENCE);
+    assert_eq!(ended.code, 0, "{ended:?}");
 }
 
 #[test]

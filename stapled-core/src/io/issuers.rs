@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::certificate::Certificate;
 use crate::hexadecimal::Hexadecimal;
+use crate::io::open::regular_file;
 use crate::issuers::IssuerStore;
 
 /// The largest file that is read. A larger one was not written here.
@@ -38,7 +39,7 @@ impl IssuerStore for IssuerDirectory {
         // A certificate that cannot be read is fetched again.
         kept.filter_map(|path| {
             let mut bytes = Vec::new();
-            std::fs::File::open(path).ok()?.take(MAX_SIZE).read_to_end(&mut bytes).ok()?;
+            regular_file(&path).ok()?.take(MAX_SIZE).read_to_end(&mut bytes).ok()?;
             Certificate::from_der(&bytes).ok().filter(Certificate::is_ca)
         })
         .collect()

@@ -16,6 +16,9 @@ pub mod http;
 #[cfg(feature = "files")]
 pub mod issuers;
 pub mod memory;
+pub mod open;
+#[cfg(feature = "files")]
+pub mod own_socket;
 #[cfg(feature = "files")]
 mod stamp;
 #[cfg(feature = "files")]

@@ -1,7 +1,7 @@
 //! Detects changed files from their metadata, and reads them only if that is not enough.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::hash::Sha256;
+use crate::io::open::regular_file;
 use crate::time::Timestamp;
 
 /// The resolution of file times. File systems store times in steps of up to two seconds, so two changes within one step
@@ -106,7 +107,7 @@ fn hash(path: &Path, stat: &Stat) -> Option<[u8; 32]> {
     if stat.size > MAX_HASHED {
         return None;
     }
-    let mut file = File::open(path).ok()?.take(MAX_HASHED);
+    let mut file = regular_file(path).ok()?.take(MAX_HASHED);
     let mut context = Sha256::new();
     let mut buffer = Zeroizing::new([0_u8; 8 * 1024]);
     loop {

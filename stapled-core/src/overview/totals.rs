@@ -64,6 +64,11 @@ impl Totals {
         self.outages += usize::from(row.outage);
         self.verdict = self.verdict.max(row.verdict());
     }
+
+    /// How many rows there are of certificates: not of files without one, and not of what cannot be read.
+    pub fn certificates(&self) -> usize {
+        self.total.saturating_sub(self.no_certificate).saturating_sub(self.unreadable)
+    }
 }
 
 /// One line for people.

@@ -217,6 +217,11 @@ impl Handle {
         }
     }
 
+    /// Whether every source has been scanned. Before that, the [inventory](Handle::inventory) lacks certificates.
+    pub fn has_scanned(&self) -> bool {
+        self.0.finders.iter().all(|finder| finder.rounds.have_finished())
+    }
+
     /// Returns when everything that the sources have was tried once: each certificate that wants a staple has one and
     /// every sink has it, or the [inventory](Handle::inventory) says what failed. Failures are tried again later; a program
     /// that waits for success reads the inventory.

@@ -190,7 +190,9 @@ async fn ready_is_when_everything_was_tried_once() {
     world.list.put("rubbish", "-----BEGIN CERTIFICATE-----\nrubbish");
     world.ca.set(Mood::Slow);
     let handle = world.run_with_handle(world.builder());
+    assert!(!handle.has_scanned());
     let early = tokio::time::timeout(4 * SECOND, handle.ready()).await;
+    assert!(handle.has_scanned());
     assert!(early.is_err(), "its CA has not answered yet");
     handle.ready().await.unwrap();
     assert_eq!(world.server.serves.lock().unwrap().len(), 2);

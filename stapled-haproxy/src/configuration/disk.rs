@@ -7,6 +7,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use stapled_core::io::open::regular_file;
+
 /// The operations on a file system that reading a configuration needs.
 pub(super) trait Disk {
     /// The bytes of a text file.
@@ -143,13 +145,8 @@ impl Disk for Machine {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a FIFO would block.
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
     let mut text = Vec::new();
-    fs::File::open(path)?.take(MAX_TEXT + 1).read_to_end(&mut text)?;
+    regular_file(path)?.take(MAX_TEXT + 1).read_to_end(&mut text)?;
     if text.len() as u64 > MAX_TEXT {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {MAX_TEXT} bytes")));
     }

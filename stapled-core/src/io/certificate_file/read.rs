@@ -1,12 +1,12 @@
 //! Reads files that may hold a private key.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rustix::fs::OFlags;
 use zeroize::Zeroizing;
+
+use crate::io::open::regular_file;
 
 /// The largest file with certificates that is read, in bytes.
 const MAX_FILE: usize = 1024 * 1024;
@@ -38,19 +38,15 @@ impl ReadError {
 /// The file cannot be opened or read, is not a regular file, or is too large. A FIFO does not block the call, even if
 /// it replaces the file meanwhile.
 pub fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(ReadError::NotAFile);
-    }
-    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(ReadError::NotAFile);
-    }
-    if metadata.len() > MAX_FILE as u64 {
+    let file = match regular_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(ReadError::NotAFile),
+        opened => opened?,
+    };
+    let size = file.metadata()?.len();
+    if size > MAX_FILE as u64 {
         return Err(ReadError::TooLarge);
     }
-    read_to_end(file, metadata.len())
+    read_to_end(file, size)
 }
 
 /// Reads a file of about this size. The file may grow meanwhile, and some file systems report 0.

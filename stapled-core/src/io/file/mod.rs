@@ -8,7 +8,7 @@ mod write;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,7 @@ use crate::chain::CertChain;
 use crate::hash::Sha256;
 use crate::hexadecimal::Hexadecimal;
 use crate::io::certificate_file::{staple_file_of, with_suffix};
+use crate::io::open::regular_file;
 use crate::lookup::IssuerPlace;
 use crate::sink::lost::Change;
 use crate::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
@@ -148,17 +149,14 @@ impl FileSink {
 ///
 /// The system's error; `InvalidData` for a file that is too large, `InvalidInput` if it is not a regular file.
 pub fn read_existing(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
+    let file = match regular_file(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
     let limit = u64::try_from(Staple::MAX_RECEIVED).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() > Staple::MAX_RECEIVED {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {} bytes", Staple::MAX_RECEIVED)));
     }

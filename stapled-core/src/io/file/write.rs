@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::io::certificate_file::{STAPLE, TEMPORARY};
+use crate::io::open;
 use crate::time::Timestamp;
 
 /// The age at which a half-written file counts as abandoned. No delivery waits this long; one that did would fail and
@@ -47,7 +48,7 @@ pub(super) fn write(path: &Path, contents: &[u8], certificate: &Path) -> io::Res
     file.persist(path).map_err(|error| error.error)?;
     // The rename is durable once the directory is synced. A failure here is ignored, because the new file is in place
     // and some file systems cannot sync a directory.
-    let _ = File::open(directory).and_then(|directory| directory.sync_all());
+    let _ = open::directory(directory).and_then(|directory| directory.sync_all());
     Ok(())
 }
 

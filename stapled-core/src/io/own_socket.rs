@@ -1,19 +1,22 @@
-//! The path of the control socket: its owner, its rights, and what an earlier process left there.
+//! A unix socket of this program at a path: its owner, its rights, and what an earlier process left there.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-/// A socket that listens. Its path is removed when it is dropped.
+use super::open::own_file;
+
+/// A socket that listens, which only this user may open. Its path is removed when it is dropped. Beside it is a lock, a file with the
+/// suffix `.lock`, which stays.
 #[derive(Debug)]
-pub(crate) struct ControlSocket {
-    pub(crate) listener: UnixListener,
+pub struct OwnSocket {
+    listener: UnixListener,
     path: PathBuf,
     /// Device and inode, so that the end removes no socket of another process.
     id: (u64, u64),
@@ -21,25 +24,32 @@ pub(crate) struct ControlSocket {
     _lock: File,
 }
 
-/// Why there is no control socket.
+/// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ControlSocketError {
-    #[error("{}: another stapled answers there; stop that one first, or name another path with --control-socket", .path.display())]
-    Taken { path: PathBuf },
-    #[error("{}: a file that is no socket has this path; remove it, or name another path with --control-socket", .path.display())]
-    NotASocket { path: PathBuf },
-    #[error("{}: the control socket cannot be created: {error}", .path.display())]
-    Io { path: PathBuf, error: io::Error },
+#[non_exhaustive]
+pub enum OwnSocketError {
+    /// Another process answers at this path.
+    #[error("{}: another process answers there; stop that one first, or choose another path", .0.display())]
+    Taken(PathBuf),
+    /// A file of another kind has this path.
+    #[error("{}: a file that is no socket has this path; remove it, or choose another path", .0.display())]
+    NotASocket(PathBuf),
+    /// The system returned an error.
+    #[error("{path}: the socket cannot be created: {1}", path = .0.display())]
+    Io(PathBuf, #[source] io::Error),
 }
 
-impl ControlSocket {
-    /// Creates the socket. It replaces the socket of a process that has ended, and not that of a running process.
-    pub(crate) fn make(path: &Path) -> Result<Self, ControlSocketError> {
-        let failed = |error| ControlSocketError::Io { path: path.to_owned(), error };
-        let taken = || ControlSocketError::Taken { path: path.to_owned() };
+impl OwnSocket {
+    /// Creates the socket with mode 0600. It replaces the socket of a process that has ended, and not that of a running process.
+    ///
+    /// # Errors
+    ///
+    /// The path is taken, or the system refuses.
+    pub fn make(path: &Path) -> Result<Self, OwnSocketError> {
+        let failed = |error| OwnSocketError::Io(path.to_owned(), error);
+        let taken = || OwnSocketError::Taken(path.to_owned());
         let lock = beside(path, ".lock");
-        let lock =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock).map_err(failed)?;
+        let lock = own_file(&lock, 0o600).map_err(failed)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(taken()),
@@ -47,7 +57,7 @@ impl ControlSocket {
         }
         match fs::symlink_metadata(path) {
             Ok(metadata) if !metadata.file_type().is_socket() => {
-                return Err(ControlSocketError::NotASocket { path: path.to_owned() });
+                return Err(OwnSocketError::NotASocket(path.to_owned()));
             }
             // Another stapled would hold the lock; a different program can have this socket.
             Ok(_) if UnixStream::connect(path).is_ok() => return Err(taken()),
@@ -72,24 +82,36 @@ impl ControlSocket {
             let _ = fs::remove_file(&new);
             failed(error)
         })?;
-        Ok(ControlSocket { listener, path: path.to_owned(), id, _lock: lock })
+        Ok(OwnSocket { listener, path: path.to_owned(), id, _lock: lock })
     }
 
-    /// Creates the socket at the usual path, and its directory if only the last part of that is missing.
-    pub(crate) fn make_usual(path: &Path) -> Result<Self, ControlSocketError> {
+    /// The same, and its directory if only the last part of that is missing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`OwnSocket::make`].
+    pub fn make_with_directory(path: &Path) -> Result<Self, OwnSocketError> {
         if let Some(directory) = path.parent() {
             // An error shows when the socket is created.
             let _ = fs::DirBuilder::new().mode(0o755).create(directory);
         }
-        ControlSocket::make(path)
+        OwnSocket::make(path)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Its path.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-impl Drop for ControlSocket {
+impl AsRef<UnixListener> for OwnSocket {
+    /// The socket, which does not block.
+    fn as_ref(&self) -> &UnixListener {
+        &self.listener
+    }
+}
+
+impl Drop for OwnSocket {
     fn drop(&mut self) {
         let is_ours = fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.id);
         if is_ours {
@@ -114,23 +136,23 @@ mod tests {
     fn the_socket_of_an_ended_process_is_replaced_and_one_in_use_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("control.sock");
-        let first = ControlSocket::make(&path).unwrap();
+        let first = OwnSocket::make(&path).unwrap();
         assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(matches!(ControlSocket::make(&path), Err(ControlSocketError::Taken { .. })));
+        assert!(matches!(OwnSocket::make(&path), Err(OwnSocketError::Taken(..))));
         drop(first);
         assert!(!path.exists());
         // A killed process leaves its socket.
         drop(UnixListener::bind(&path).unwrap());
-        let second = ControlSocket::make(&path).unwrap();
+        let second = OwnSocket::make(&path).unwrap();
         UnixStream::connect(&path).unwrap();
         drop(second);
         // A socket of another program, in use.
         let foreign = UnixListener::bind(&path).unwrap();
-        assert!(matches!(ControlSocket::make(&path), Err(ControlSocketError::Taken { .. })));
+        assert!(matches!(OwnSocket::make(&path), Err(OwnSocketError::Taken(..))));
         drop(foreign);
         fs::remove_file(&path).unwrap();
         fs::write(&path, "precious").unwrap();
-        assert!(matches!(ControlSocket::make(&path), Err(ControlSocketError::NotASocket { .. })));
+        assert!(matches!(OwnSocket::make(&path), Err(OwnSocketError::NotASocket(..))));
         assert_eq!(fs::read(&path).unwrap(), b"precious");
     }
 
@@ -138,7 +160,7 @@ mod tests {
     fn only_its_own_socket_is_removed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("control.sock");
-        let socket = ControlSocket::make(&path).unwrap();
+        let socket = OwnSocket::make(&path).unwrap();
         fs::remove_file(&path).unwrap();
         let other = UnixListener::bind(&path).unwrap();
         drop(socket);
@@ -148,11 +170,11 @@ mod tests {
 
     #[test]
     fn the_error_of_a_socket_that_cannot_be_created_names_its_path() {
-        let error = ControlSocket::make(Path::new("/nowhere/control.sock")).unwrap_err();
+        let error = OwnSocket::make(Path::new("/nowhere/control.sock")).unwrap_err();
         assert!(error.to_string().starts_with("/nowhere/control.sock: "), "{error}");
         let directory = tempfile::tempdir().unwrap();
         let long = directory.path().join("x".repeat(200));
-        assert!(matches!(ControlSocket::make(&long), Err(ControlSocketError::Io { .. })));
+        assert!(matches!(OwnSocket::make(&long), Err(OwnSocketError::Io(..))));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "only the lock");
     }
 }

@@ -1,0 +1,112 @@
+//! Opens files without waiting for anybody.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+/// Opens a regular file to read it. Opening a FIFO would wait for a writer, and opening a device may do anything: neither
+/// happens, even if one replaces the file meanwhile. Symbolic links are followed.
+///
+/// # Errors
+///
+/// The system's error; `InvalidInput` if it is not a regular file.
+pub fn regular_file(path: &Path) -> io::Result<File> {
+    check(&fs::metadata(path)?)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags(OFlags::NONBLOCK)).open(path)?;
+    check(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// Opens a regular file of this program's own, such as a lock, to read and write it, or creates it with this mode. Its contents stay.
+/// A symbolic link is not followed: it could name a file of somebody else.
+///
+/// # Errors
+///
+/// The system's error; `InvalidInput` if it is not a regular file.
+pub fn own_file(path: &Path, mode: u32) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(mode);
+    let file = match options.custom_flags(flags(OFlags::NONBLOCK | OFlags::NOFOLLOW)).open(path) {
+        Err(error) if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) => {
+            let what = format!("a symbolic link, which is not followed: {error}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        opened => opened?,
+    };
+    check(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// Opens a directory, and nothing else, to sync it.
+#[cfg(feature = "files")]
+pub(crate) fn directory(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(flags(OFlags::DIRECTORY)).open(path)
+}
+
+fn check(metadata: &fs::Metadata) -> io::Result<()> {
+    if metadata.is_file() { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")) }
+}
+
+fn flags(flags: OFlags) -> i32 {
+    flags.bits().cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    fn fifo(path: &Path) {
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    }
+
+    #[test]
+    fn a_fifo_is_refused_even_if_it_comes_in_place_of_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fifo(&path("fifo"));
+        assert_eq!(regular_file(&path("fifo")).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(own_file(&path("fifo"), 0o600).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+
+        fs::write(path("x"), "text").unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    rustix::fs::renameat_with(
+                        rustix::fs::CWD,
+                        path("x"),
+                        rustix::fs::CWD,
+                        path("fifo"),
+                        rustix::fs::RenameFlags::EXCHANGE,
+                    )
+                    .unwrap();
+                }
+            });
+            let opened = (0..20_000).filter(|_| regular_file(&path("x")).is_ok()).count();
+            is_over.store(true, Ordering::Relaxed);
+            assert!((1..20_000).contains(&opened), "{opened}");
+        });
+    }
+
+    #[test]
+    fn an_own_file_is_made_or_opened_and_never_through_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        own_file(&path("lock"), 0o600).unwrap();
+        fs::write(path("other"), "precious").unwrap();
+        own_file(&path("other"), 0o600).unwrap();
+        for target in ["other", "nowhere"] {
+            let _ = fs::remove_file(path("link"));
+            std::os::unix::fs::symlink(path(target), path("link")).unwrap();
+            let error = own_file(&path("link"), 0o600).unwrap_err();
+            assert!(error.to_string().contains("symbolic link"), "{error}");
+        }
+        assert_eq!(fs::read_to_string(path("other")).unwrap(), "precious");
+        assert!(!path("nowhere").exists());
+    }
+}
