@@ -10,8 +10,23 @@ use crate::event::{EventKind, Journal};
 use crate::inventory::{Inventory, SourceNumber};
 use crate::lane;
 use crate::queues;
+use crate::reason::ReasonCode;
 use crate::scheduler::{Scheduler, SchedulerError, Which};
-use crate::source::{CertSource, SourceProblem};
+use crate::source::{CertSource, SourceError, SourceProblem};
+
+/// How long a scan may take before it is told that it goes on.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// A scan takes long. Its certificates keep their known state.
+const SCAN_TIMEOUT: ReasonCode = ReasonCode::new("scan_timeout");
+
+/// What happens when a scan has taken longer than it may.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Late {
+    /// It is given up: there is only this one pass.
+    Ends,
+    /// It counts as finished, with this number, and goes on: another one beside it would hang as well.
+    GoesOn(u64),
+}
 
 /// The finder of one source.
 pub(crate) struct Finder {
@@ -78,7 +93,7 @@ impl Finder {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = self.scan() => {}
+                () = self.scan(Late::GoesOn(round)) => {}
             }
             self.rounds.finished.send_replace(Some(round));
             let changed = async {
@@ -111,9 +126,9 @@ impl Finder {
     }
 
     /// Scans once and schedules the tasks that follow.
-    pub(crate) async fn scan(&self) {
+    pub(crate) async fn scan(&self, late: Late) {
         let panicked = || format!("{}: the scan panicked", self.source.name());
-        let scanned = lane::survive(&self.journal, panicked, self.try_scan()).await;
+        let scanned = lane::survive(&self.journal, panicked, self.try_scan(late)).await;
         if let Some(Err(error)) = &scanned {
             self.journal.tell(EventKind::Internal { what: format!("{}: {error}", self.source.name()) });
         }
@@ -124,9 +139,21 @@ impl Finder {
         }
     }
 
-    async fn try_scan(&self) -> Result<(), SchedulerError> {
+    async fn try_scan(&self, late: Late) -> Result<(), SchedulerError> {
         let source = self.source.name();
-        let (sightings, problems) = match self.source.scan().await {
+        let mut scan = self.source.scan();
+        let scanned = match tokio::time::timeout(PATIENCE, &mut scan).await {
+            Ok(scanned) => scanned,
+            Err(_) => {
+                let what = format!("the scan takes longer than {} seconds", PATIENCE.as_secs());
+                let error = SourceError::new(SCAN_TIMEOUT, what);
+                self.tell_problems(&source, vec![SourceProblem { place: source.clone(), hides_below: true, error }]);
+                let Late::GoesOn(round) = late else { return Ok(()) };
+                self.rounds.finished.send_replace(Some(round));
+                scan.await
+            }
+        };
+        let (sightings, problems) = match scanned {
             Ok(scan) => (scan.sightings, scan.problems),
             Err(error) => {
                 let problem = SourceProblem { place: source.clone(), hides_below: true, error };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -12,7 +13,7 @@ use super::handle::Handle;
 use super::reports;
 use crate::adder::Adder;
 use crate::event::Journal;
-use crate::finder::Finder;
+use crate::finder::{Finder, Late};
 use crate::inventory::Inventory;
 use crate::issuers::IssuerFetcher;
 use crate::jumps::JumpWatch;
@@ -122,9 +123,10 @@ impl Stapler {
         let inventory = Arc::clone(&self.inventory);
         self.start_lanes(&mut running, Pass::Single);
         let pass = async {
-            for finder in finders {
-                finder.scan().await;
-            }
+            // One that hangs does not keep the others from being scanned.
+            let scan = |finder: Arc<Finder>| async move { finder.scan(Late::Ends).await };
+            let scans: JoinSet<()> = finders.into_iter().map(scan).collect();
+            scans.join_all().await;
             until_nothing_is_due(&*scheduler).await
         };
         let passed = tokio::select! {

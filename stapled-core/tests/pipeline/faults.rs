@@ -7,7 +7,7 @@ use std::time::Duration;
 use stapled_core::inventory::standing::Standing;
 use stapled_core::sink::Withdrawal;
 
-use crate::world::{Ca, DAY, HOUR, MINUTE, Mood, Server, Shared, World, with_issuer};
+use crate::world::{Ca, DAY, HOUR, List, MINUTE, Mood, Server, Shared, World, with_issuer};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -22,6 +22,49 @@ async fn a_source_that_panics_is_scanned_again() {
     world.list.panics.store(false, Ordering::SeqCst);
     world.pass(2 * MINUTE).await;
     assert!(world.server.response_of("a.test").is_some());
+}
+
+/// The file system of a directory, or a HAProxy, may never answer.
+#[tokio::test(start_paused = true)]
+async fn a_scan_that_hangs_is_told_once_and_costs_no_certificate() {
+    let world = World::new();
+    world.add("a.test");
+    let handle = world.run_with_handle(world.builder().rescan_interval(MINUTE));
+    handle.ready().await.unwrap();
+    world.list.hangs.send_replace(true);
+    world.add("b.test");
+    world.pass(HOUR).await;
+    assert_eq!(world.record.codes("source_problem"), ["scan_timeout"]);
+    assert_eq!(handle.inventory().certificates().len(), 1);
+    assert_eq!(handle.inventory().source_problems().len(), 1);
+    // It is not scanned a second time meanwhile.
+    assert_eq!(world.list.hangs.receiver_count(), 1);
+    let asked = world.ca.asked();
+    world.pass(7 * DAY).await;
+    assert!(world.ca.asked() > asked, "what is known is renewed");
+    world.list.hangs.send_replace(false);
+    world.pass(SECOND).await;
+    assert!(world.server.response_of("b.test").is_some());
+    assert_eq!(handle.inventory().source_problems().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_scan_that_hangs_delays_neither_other_sources_nor_the_end_of_a_pass() {
+    let world = World::new();
+    world.list.hangs.send_replace(true);
+    let other = Arc::new(List::default());
+    other.put("b.test", &with_issuer(&world.ca.issue(Ca::profile("b.test")), &world.ca));
+    let builder = || world.builder().source(Shared(other.clone()));
+    let inventory = builder().build().unwrap().run_once(std::future::pending()).await.unwrap();
+    assert_eq!(world.record.codes("source_problem"), ["scan_timeout"]);
+    assert_eq!((inventory.certificates().len(), inventory.source_problems().len()), (1, 1));
+    assert!(world.server.response_of("b.test").is_some());
+
+    let handle = world.run_with_handle(builder());
+    world.pass(SECOND).await;
+    assert!(!handle.has_scanned() && world.server.response_of("b.test").is_some());
+    handle.ready().await.unwrap();
+    assert!(handle.has_scanned());
 }
 
 #[tokio::test(start_paused = true)]

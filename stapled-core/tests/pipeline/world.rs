@@ -24,7 +24,7 @@ use stapled_core::staple::Staple;
 use stapled_core::stapler::{Handle, Stapler, StaplerBuilder};
 use stapled_core::task::Subject;
 use stapled_core::time::Timestamp;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 pub(crate) const START: Timestamp = Timestamp::from_unix(1_800_000_000);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
@@ -190,6 +190,8 @@ pub(crate) struct List {
     changed: Notify,
     counter: AtomicUsize,
     pub(crate) panics: AtomicBool,
+    /// Whether a scan does not end.
+    pub(crate) hangs: watch::Sender<bool>,
     /// Whether the source gives no hints of changes.
     pub(crate) is_silent: AtomicBool,
 }
@@ -221,6 +223,7 @@ pub(crate) struct Shared<T>(pub(crate) Arc<T>);
 impl CertSource for Shared<List> {
     async fn scan(&self) -> Result<Scan, SourceError> {
         assert!(!self.0.panics.load(Ordering::SeqCst), "a source with a bug");
+        self.0.hangs.subscribe().wait_for(|hangs| !hangs).await.unwrap();
         let rows = self.0.rows.lock().unwrap();
         let sighting = |(name, (pem, version)): (&String, &(Vec<u8>, u64))| {
             Sighting::bytes(name.as_str(), pem.as_slice(), Version::new(version.to_be_bytes()))
