@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::bad_keys::{self, BadKeysError};
 use super::hook::{Answer, Hook, HookError, Question, Stage};
+use super::name_suffix::NameSuffix;
 use super::request::{CertificateRequest, RequestKey};
 use crate::hash::HashAlgorithm;
 use crate::hex;
@@ -17,12 +18,12 @@ use crate::profile::SubjectName;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Policy {
-    /// Host names must be one of these or end in a dot and one of these. None: every host name is allowed.
-    pub suffixes: Vec<String>,
+    /// Host names must be one of these or below one of these. None: every host name is allowed.
+    pub suffixes: Vec<NameSuffix>,
     /// IP addresses must be in one of these networks. None: every address is allowed.
     pub networks: Vec<Network>,
     /// Host names that are not certified, and those below them.
-    pub blocked: Vec<String>,
+    pub blocked: Vec<NameSuffix>,
     /// The shortest RSA modulus, in bits.
     pub rsa_bits: usize,
     /// SHA-256 of the SubjectPublicKeyInfo of each key that is known to be bad.
@@ -141,9 +142,7 @@ impl Policy {
     fn allows(&self, name: &SubjectName) -> bool {
         match name {
             SubjectName::Dns(name) => {
-                let is_below = |suffix: &String| {
-                    name.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-                };
+                let is_below = |suffix: &NameSuffix| suffix.contains(name);
                 (self.suffixes.is_empty() || self.suffixes.iter().any(is_below)) && !self.blocked.iter().any(is_below)
             }
             SubjectName::Ip(address) => {
@@ -279,9 +278,9 @@ mod tests {
 
     fn policy() -> Policy {
         Policy {
-            suffixes: vec!["example.org".to_owned()],
+            suffixes: vec!["example.org".parse().unwrap()],
             networks: vec!["10.0.0.0/8".parse().unwrap()],
-            blocked: vec!["secret.example.org".to_owned()],
+            blocked: vec!["secret.example.org".parse().unwrap()],
             ..Policy::default()
         }
     }

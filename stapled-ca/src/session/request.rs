@@ -219,8 +219,16 @@ fn host_or_address(name: &str) -> Result<SubjectName, RequestError> {
     name.parse().map(SubjectName::Ip).or_else(|_| host(name))
 }
 
-/// A host name: labels of letters, digits and inner hyphens. A wildcard cannot be proved by any challenge of this authority.
+/// A host name. A wildcard cannot be proved by any challenge of this authority.
 fn host(name: &str) -> Result<SubjectName, RequestError> {
+    if !is_host_name(name) {
+        return Err(no_name(name));
+    }
+    Ok(SubjectName::Dns(name.to_ascii_lowercase()))
+}
+
+/// Whether a text is a host name: labels of letters, digits and inner hyphens.
+pub(super) fn is_host_name(name: &str) -> bool {
     let is_label = |label: &str| {
         let is_letter = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-';
         (1..=LONGEST_LABEL).contains(&label.len())
@@ -233,10 +241,7 @@ fn host(name: &str) -> Result<SubjectName, RequestError> {
         Some("0x" | "0X") => label.bytes().skip(2).all(|octet| octet.is_ascii_hexdigit()),
         _ => label.bytes().all(|octet| octet.is_ascii_digit()),
     });
-    if name.len() > LONGEST_NAME || !name.split('.').all(is_label) || ends_in_number {
-        return Err(no_name(name));
-    }
-    Ok(SubjectName::Dns(name.to_ascii_lowercase()))
+    name.len() <= LONGEST_NAME && name.split('.').all(is_label) && !ends_in_number
 }
 
 /// Whether the request has the TLS feature status_request.

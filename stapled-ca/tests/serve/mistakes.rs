@@ -49,6 +49,19 @@ fn work_says_what_it_needs() {
 }
 
 #[test]
+fn rules_that_would_match_no_name_are_refused() {
+    for (argument, wrong) in
+        [("--allow-name", ".example.org"), ("--block-name", "*.example.org"), ("--block-name", "10.0.0.1")]
+    {
+        let ended = run(&["serve", "--dir", "/nonexistent", argument, wrong]);
+        assert_eq!(ended.code, 2, "{ended:?}");
+        for part in [argument, &format!("'{wrong}'"), "write a name such as example.org"] {
+            assert!(ended.error.contains(part), "{part}: {ended:?}");
+        }
+    }
+}
+
+#[test]
 fn requests_that_cannot_be_certified_are_refused_with_a_reason() {
     let world = World::on_a_file();
     let url = world.url();

@@ -244,7 +244,7 @@ async fn after_lost_writes_the_ledger_decides(world: World) {
 
 async fn the_policy_holds_at_the_intake_and_before_issuing(world: World) {
     let mut policy = Policy::default();
-    policy.suffixes = vec!["example".to_owned()];
+    policy.suffixes = vec!["example".parse().unwrap()];
     policy.networks = vec!["10.0.0.0/8".parse::<Network>().unwrap()];
     let with = |policy: Policy| Sessions::new(world.store.clone(), world.ledger.clone(), Limits::default(), policy);
     let strict = with(policy.clone());
@@ -256,7 +256,7 @@ async fn the_policy_holds_at_the_intake_and_before_issuing(world: World) {
     world.settle().await;
     strict.ready(&id, None).await.unwrap();
     // A name is blocked before the certificate is signed.
-    policy.blocked = vec!["a.example".to_owned()];
+    policy.blocked = vec!["a.example".parse().unwrap()];
     let daemons = crate::world::daemons(&with(policy), &world.authority, &world.host);
     crate::world::settle(&world.sessions, &*world.store, &daemons).await.unwrap();
     let session = world.session(&id).await;

@@ -7,6 +7,7 @@ mod crashes;
 mod hooks;
 mod limits;
 mod lives;
+mod names;
 mod nine_ways;
 mod probes;
 mod redis_keys;

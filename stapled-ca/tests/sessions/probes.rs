@@ -125,6 +125,44 @@ async fn a_name_that_leads_to_the_authority_itself_is_not_asked() {
     assert!(server.received.lock().unwrap().is_empty());
 }
 
+/// Two addresses for every name.
+#[derive(Debug)]
+struct Both([&'static str; 2]);
+
+#[async_trait]
+impl Names for Both {
+    async fn addresses(&self, _name: &str) -> std::io::Result<Vec<IpAddr>> {
+        Ok(self.0.iter().map(|address| address.parse().unwrap()).collect())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_takes_no_connection_leaves_time_for_the_next() {
+    let challenge = challenge(ChallengeType::Http01).await;
+    // The queue of this socket is full, so the system drops further connections without an answer.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.3:0".parse().unwrap()).unwrap();
+    let full = socket.listen(0).unwrap();
+    let address = full.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(Ok(stream)) =
+        tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address)).await
+    {
+        waiting.push(stream);
+    }
+    let contents = challenge.authorization.clone();
+    let good = TcpListener::bind(("127.0.0.4", address.port())).unwrap();
+    let server = HttpServer::at(good, move |_, stream| stream.write_all(ok(&contents).as_bytes()).is_ok());
+    let mut prober = prober(server.address.port(), 1);
+    prober.names = Box::new(Both(["127.0.0.3", "127.0.0.4"]));
+    (prober.within, prober.connect_within) = (Duration::from_secs(20), Duration::from_millis(300));
+    prober.prove(&challenge).await.unwrap();
+    assert_eq!(NetworkProber::default().connect_within, Duration::from_secs(3));
+    prober.names = Box::new(Everywhere("127.0.0.3"));
+    let failure = refused(&prober, &challenge).await;
+    assert!(failure.starts_with(&format!("cannot connect to {address}: ")), "{failure}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_and_endless_answers_are_bounded() {
     let challenge = challenge(ChallengeType::Http01).await;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use stapled_ca::session::{
-    AddressRules, BadKeysError, CertificateSettings, Hook, Limits, Network, NetworkProber, Place, Policy, SystemNames,
+    AddressRules, BadKeysError, CertificateSettings, Hook, Limits, NameSuffix, Network, NetworkProber, Place, Policy,
+    SystemNames,
 };
 
 /// Which requests are certified
@@ -14,13 +15,13 @@ use stapled_ca::session::{
 pub(crate) struct PolicyArguments {
     /// Certify these names and those below them alone (may be repeated) [default: every name]
     #[arg(long, value_name = "NAME")]
-    allow_name: Vec<String>,
+    allow_name: Vec<NameSuffix>,
     /// Certify IP addresses of these networks alone (may be repeated) [default: every address]
     #[arg(long, value_name = "CIDR")]
     allow_ip: Vec<Network>,
     /// Never certify these names and those below them (may be repeated)
     #[arg(long, value_name = "NAME")]
-    block_name: Vec<String>,
+    block_name: Vec<NameSuffix>,
     /// The most names of one certificate
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     most_names: usize,
@@ -102,9 +103,8 @@ fn proxy(text: &str) -> Result<String, String> {
 
 impl PolicyArguments {
     pub(crate) fn policy(&self) -> Result<Policy, BadKeysError> {
-        let lower = |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect();
         let mut policy = Policy::default();
-        (policy.suffixes, policy.blocked) = (lower(&self.allow_name), lower(&self.block_name));
+        (policy.suffixes, policy.blocked) = (self.allow_name.clone(), self.block_name.clone());
         (policy.networks, policy.names) = (self.allow_ip.clone(), self.most_names);
         policy.hook = self.hook.as_ref().map(Hook::new);
         if let Some(path) = &self.bad_keys {

@@ -1,10 +1,12 @@
 //! Tests the challenges of a session.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use stapled_core::task::{Queue, Task};
+use tokio::time::Instant;
 
 use super::work::{Daemon, Failure, Work};
 use crate::clock;
@@ -16,34 +18,44 @@ use crate::session::probe::Prober;
 use crate::session::shown::{LONGEST, shown};
 use crate::session::state::{End, State};
 
+/// How many challenges of one session are tested at once. A session may have hundreds, and its client chooses their hosts.
+const AT_ONCE: usize = 8;
+/// How long one round of tests may take. A challenge that has no result by then has failed in this round.
+const ROUND: Duration = Duration::from_secs(240);
+
 /// Tests the challenges for which the client said that it is ready. When every name is satisfied, the session moves on;
 /// otherwise it waits for its client again, until its attempts are used up.
 #[derive(Debug)]
 pub struct TestChallenge {
     sessions: Sessions,
     prober: Arc<dyn Prober>,
+    /// How long one round may take.
+    round: Duration,
 }
 
 impl TestChallenge {
     /// The daemon of these sessions, which asks clients by this prober.
     #[must_use]
     pub fn new(sessions: Sessions, prober: Arc<dyn Prober>) -> Self {
-        TestChallenge { sessions, prober }
+        TestChallenge { sessions, prober, round: ROUND }
     }
 
-    /// The session with the results of its tests. All challenges are tested at once.
+    /// The session with the results of its tests.
     async fn tested(&self, session: &Session) -> Session {
-        let mut tested = session.clone();
+        let (mut tested, until) = (session.clone(), Instant::now() + self.round);
         let tests = tested.challenges.iter_mut().filter(|challenge| challenge.awaits_test());
-        join_all(tests.map(|challenge| self.test(challenge))).await;
+        stream::iter(tests).for_each_concurrent(AT_ONCE, |challenge| self.test(challenge, until)).await;
         tested
     }
 
-    async fn test(&self, challenge: &mut Challenge) {
+    async fn test(&self, challenge: &mut Challenge, until: Instant) {
         challenge.tested = challenge.asked;
-        match self.prober.prove(challenge).await {
-            Ok(()) => (challenge.is_satisfied, challenge.reason) = (true, None),
-            Err(failure) => challenge.reason = Some(shown(&failure.to_string(), LONGEST)),
+        match tokio::time::timeout_at(until, self.prober.prove(challenge)).await {
+            Ok(Ok(())) => (challenge.is_satisfied, challenge.reason) = (true, None),
+            Ok(Err(failure)) => challenge.reason = Some(shown(&failure.to_string(), LONGEST)),
+            Err(_) => {
+                challenge.reason = Some(format!("the tests of this session took more than {} s", self.round.as_secs()))
+            }
         }
     }
 }
@@ -99,4 +111,81 @@ fn why(tested: &Session) -> String {
         format!("{name}: {reason}")
     });
     reasons.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use stapled_core::scheduler::Recorded;
+    use stapled_embedded::EmbeddedScheduler;
+
+    use super::*;
+    use crate::session::challenge::ChallengeType;
+    use crate::session::contents::SessionId;
+    use crate::session::policy::{Limits, Policy};
+    use crate::session::probe::ProbeError;
+
+    /// Hosts that answer after a while, or never; counts the tests.
+    #[derive(Debug, Default)]
+    struct Hosts {
+        never: bool,
+        begun: AtomicUsize,
+        running: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Prober for Hosts {
+        async fn prove(&self, _: &Challenge) -> Result<(), ProbeError> {
+            self.begun.fetch_add(1, Ordering::SeqCst);
+            let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(running, Ordering::SeqCst);
+            if self.never {
+                std::future::pending::<()>().await;
+            }
+            // All tests that run at once have begun when one ends.
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            self.running.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        }
+    }
+
+    fn daemon(hosts: &Arc<Hosts>, round: Duration) -> TestChallenge {
+        let store = Arc::new(EmbeddedScheduler::in_memory().unwrap());
+        let sessions = Sessions::without_ledger(store, Limits::default(), Policy::default());
+        TestChallenge { sessions, prober: hosts.clone(), round }
+    }
+
+    /// A session with one challenge for each of so many names, all to be tested.
+    fn session(names: usize) -> Session {
+        let names: Vec<String> = (0..names).map(|number| format!("{number}.example")).collect();
+        let id = SessionId::random().unwrap();
+        let record = Session::first_record(&id, "PEM", "::1", &names, 5);
+        let mut session = Session::read(id, &Recorded::updated(None, record).unwrap()).unwrap();
+        session.state = State::TestChallenge;
+        for name in &names {
+            let mut challenge = Challenge::new(ChallengeType::Http01, name, "token".to_owned(), b"", 0);
+            challenge.asked = 1;
+            session.challenges.push(challenge);
+        }
+        session
+    }
+
+    #[tokio::test]
+    async fn eight_challenges_are_tested_at_once() {
+        let hosts = Arc::new(Hosts::default());
+        let tested = daemon(&hosts, ROUND).tested(&session(50)).await;
+        assert!(tested.is_satisfied());
+        assert_eq!((hosts.begun.load(Ordering::SeqCst), hosts.most.load(Ordering::SeqCst)), (50, 8));
+    }
+
+    #[tokio::test]
+    async fn a_round_ends_whatever_the_hosts_do() {
+        let hosts = Arc::new(Hosts { never: true, ..Hosts::default() });
+        let tested = daemon(&hosts, Duration::from_millis(50)).tested(&session(20)).await;
+        assert!(tested.challenges.iter().all(|one| !one.is_satisfied && !one.awaits_test() && one.reason.is_some()));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use http_body_util::Empty;
 use hyper::body::Bytes;
@@ -12,8 +13,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::address::{AddressRules, Names};
+use super::address::AddressRules;
 use super::error::ProbeError;
+use super::names::Names;
 
 /// The most octets of the head of a proxy's answer.
 const LONGEST_HEAD: usize = 8192;
@@ -29,6 +31,8 @@ pub(super) struct Connector<'a> {
     pub(super) rules: &'a AddressRules,
     /// The HTTP proxy, `HOST:PORT`, through which hosts are asked. `None`: from here.
     pub(super) proxy: Option<&'a str>,
+    /// How long one connection may take, with the tunnel of a proxy. Then the next address is tried.
+    pub(super) within: Duration,
 }
 
 impl Connector<'_> {
@@ -50,9 +54,10 @@ impl Connector<'_> {
             }
             // The address that was checked is the one that is asked: the name is not resolved again.
             let address = SocketAddr::new(address, port);
-            match self.open(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(source) => failure = ProbeError::Connect { address, source },
+            match tokio::time::timeout(self.within, self.open(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(source)) => failure = ProbeError::Connect { address, source },
+                Err(_) => failure = ProbeError::Connect { address, source: io::ErrorKind::TimedOut.into() },
             }
         }
         Err(failure)

@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::try_join;
 
-use super::address::{AddressRules, Names, SystemNames};
+use super::address::AddressRules;
 use super::connect::Connector;
 use super::error::ProbeError;
+use super::names::{Names, SystemNames};
 use super::{http_01, tls_alpn_01};
 use crate::session::challenge::{Challenge, ChallengeType};
 
@@ -33,6 +34,8 @@ pub struct NetworkProber {
     pub tls_port: u16,
     /// How long one test may take.
     pub within: Duration,
+    /// How long one connection may take within the test. Then the next address of the name is tried.
+    pub connect_within: Duration,
     /// A second vantage point: an HTTP proxy, `HOST:PORT`, that forwards connections (CONNECT). Each challenge is tested through
     /// it as well, and both tests must succeed. Who controls the network near the authority alone proves nothing then.
     pub proxy: Option<String>,
@@ -41,7 +44,8 @@ pub struct NetworkProber {
 impl Default for NetworkProber {
     fn default() -> Self {
         let (names, rules) = (Box::new(SystemNames), AddressRules::default());
-        NetworkProber { names, rules, http_port: 80, tls_port: 443, within: Duration::from_secs(10), proxy: None }
+        let (within, connect_within) = (Duration::from_secs(10), Duration::from_secs(3));
+        NetworkProber { names, rules, http_port: 80, tls_port: 443, within, connect_within, proxy: None }
     }
 }
 
@@ -62,7 +66,8 @@ impl Prober for NetworkProber {
 impl NetworkProber {
     /// Tests one challenge from here, or through a proxy.
     async fn prove_from(&self, proxy: Option<&str>, challenge: &Challenge) -> Result<(), ProbeError> {
-        let connector = Connector { names: &*self.names, rules: &self.rules, proxy };
+        let within = self.connect_within;
+        let connector = Connector { names: &*self.names, rules: &self.rules, proxy, within };
         match challenge.kind {
             ChallengeType::Http01 => http_01::prove(&connector, self.http_port, challenge).await,
             ChallengeType::TlsAlpn01 => tls_alpn_01::prove(&connector, self.tls_port, challenge).await,
