@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use stapled_ca::session::{
-    CertificateSettings, Challenge, Daemon, Done, Fetched, Issue, Limits, MakeChallenge, Policy, ProbeError, Prober,
-    SessionId, SessionStore, Sessions, State, TestChallenge, run,
+    CertificateSettings, Challenge, Daemon, Done, Fetched, Issue, Limits, MakeChallenge, Pace, Policy, ProbeError,
+    Prober, SessionId, SessionStore, Sessions, State, TestChallenge, run,
 };
 use stapled_ca::{Authority, Key, KeyType, LedgerFile};
 use stapled_embedded::EmbeddedScheduler;
@@ -96,7 +96,7 @@ async fn certificates_per_second(
             Arc::new(Done::new(sessions.clone())),
         ];
         for daemon in all {
-            running.spawn(run(daemon, sessions.clone(), 16, |_, failure| panic!("{failure}"), stop.clone()));
+            running.spawn(run(daemon, sessions.clone(), Pace::new(16), |_, failure| panic!("{failure}"), stop.clone()));
         }
     }
     let start = Instant::now();

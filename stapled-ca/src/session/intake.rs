@@ -7,9 +7,11 @@ use stapled_core::scheduler::{Expect, QueueRules, Record, SchedulerError, Step, 
 use stapled_core::task::{Due, Queue, Subject, Task};
 use stapled_redis::Recovery;
 
+use super::blocking::with_ledger;
 use super::contents::{Session, SessionId};
 use super::fields::{self, Damaged, Fields};
 use super::hook::{HookError, Stage};
+use super::outage::Outage;
 use super::policy::{Limits, NotAllowed, Policy, Refusal, TooMany, counted_client};
 use super::request::{CertificateRequest, RequestError};
 use super::state::{EXPIRE, End, State};
@@ -32,6 +34,7 @@ pub struct Sessions {
     pub(crate) ledger: Option<Arc<LedgerFile>>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) policy: Arc<Policy>,
+    pub(crate) outage: Arc<Outage>,
 }
 
 /// Why a call on a session failed.
@@ -98,14 +101,15 @@ impl Sessions {
     /// The sessions in this store, whose certificates are kept in this ledger.
     #[must_use]
     pub fn new(store: Arc<dyn SessionStore>, ledger: Arc<LedgerFile>, limits: Limits, policy: Policy) -> Self {
-        Sessions { store, ledger: Some(ledger), limits: Arc::new(limits), policy: Arc::new(policy) }
+        Sessions { ledger: Some(ledger), ..Self::without_ledger(store, limits, policy) }
     }
 
     /// The sessions in this store, on a machine without the ledger: its daemons make and test challenges, and its clients get no
     /// certificates.
     #[must_use]
     pub fn without_ledger(store: Arc<dyn SessionStore>, limits: Limits, policy: Policy) -> Self {
-        Sessions { store, ledger: None, limits: Arc::new(limits), policy: Arc::new(policy) }
+        let (limits, policy, outage) = (Arc::new(limits), Arc::new(policy), Arc::default());
+        Sessions { store, ledger: None, limits, policy, outage }
     }
 
     /// Sets the rules of the queues: room for new sessions, and when a failing task is parked.
@@ -114,9 +118,13 @@ impl Sessions {
     /// When the store fails.
     pub async fn configure(&self) -> Result<(), SessionError> {
         for state in [State::MakeChallenge, State::TestChallenge, State::Issue, State::Done] {
-            let rules = QueueRules::new().park_after(PARK_AFTER);
-            let is_first = state == State::MakeChallenge;
-            let rules = if is_first { rules.capacity(self.limits.waiting) } else { rules };
+            let rules = QueueRules::new();
+            let rules = match state {
+                State::MakeChallenge => rules.park_after(PARK_AFTER).capacity(self.limits.waiting),
+                // The certificate exists: it is entered into the ledger as soon as that is possible.
+                State::Done => rules,
+                _ => rules.park_after(PARK_AFTER),
+            };
             self.store.configure(&Queue::from(state.as_str()), rules).await?;
         }
         Ok(())
@@ -195,7 +203,7 @@ impl Sessions {
     /// # Errors
     /// When there is no such session, or a store fails.
     pub async fn fetch(&self, id: &SessionId) -> Result<Fetched, SessionError> {
-        if let Some(certificate) = self.entered(id)?.and_then(|entry| entry.certificate) {
+        if let Some(certificate) = self.entered(id).await?.and_then(|entry| entry.certificate) {
             return Ok(Fetched::Certificate(pem::certificate(&certificate)));
         }
         let session = self.session(id).await?.ok_or_else(|| SessionError::Unknown(id.clone()))?;
@@ -209,7 +217,7 @@ impl Sessions {
     /// When a store fails.
     pub async fn thanks(&self, id: &SessionId) -> Result<(), SessionError> {
         let is_over = self.session(id).await?.is_some_and(|session| session.entered_at.is_some());
-        if is_over && self.entered(id)?.is_some() {
+        if is_over && self.entered(id).await?.is_some() {
             self.store.cancel(Which::Subject(&id.subject())).await?;
         }
         Ok(())
@@ -225,9 +233,10 @@ impl Sessions {
     }
 
     /// The entry of a session in the ledger.
-    fn entered(&self, id: &SessionId) -> Result<Option<LedgerEntry>, SessionError> {
-        let ledger = self.ledger.as_ref();
-        Ok(ledger.map(|ledger| ledger.of_session(id.as_str())).transpose()?.flatten())
+    async fn entered(&self, id: &SessionId) -> Result<Option<LedgerEntry>, SessionError> {
+        let Some(ledger) = &self.ledger else { return Ok(None) };
+        let id = id.clone();
+        Ok(with_ledger(ledger, move |ledger| ledger.of_session(id.as_str())).await?)
     }
 
     /// Ends a session: kills it, or replaces it by another one. Its tasks leave every queue in the same step. A session whose
@@ -241,7 +250,7 @@ impl Sessions {
             return Err(SessionError::State { id: id.clone(), state: session.state });
         }
         let record = dead(&session, end, reason);
-        self.commit(&session, Step::intake().record(record).put(expiry(id, self.limits.keep))).await
+        self.commit(&session, Step::intake().record(record).put(expiry(id, self.limits.keep_dead))).await
     }
 
     /// Makes the tasks of a session due now: those that wait for another attempt, and those that were parked after too many.

@@ -25,6 +25,7 @@
 //! ```
 
 mod bad_keys;
+mod blocking;
 mod challenge;
 mod contents;
 mod daemon;
@@ -33,6 +34,7 @@ mod hook;
 mod http;
 mod intake;
 mod name_suffix;
+mod outage;
 mod policy;
 mod probe;
 mod request;
@@ -46,7 +48,8 @@ pub use bad_keys::BadKeysError;
 pub use challenge::{Challenge, ChallengeType};
 pub use contents::{NoSessionId, Session, SessionId};
 pub use daemon::{
-    CertificateSettings, Daemon, Done, Expire, Failure, Issue, LEASE, MakeChallenge, TestChallenge, Work, run, work_on,
+    CertificateSettings, Daemon, Done, Expire, Failure, Issue, LEASE, LONGEST_WORK, MakeChallenge, Pace, TestChallenge,
+    Work, run, work_on,
 };
 pub use fields::Damaged;
 pub use hook::{Hook, HookError};

@@ -172,16 +172,18 @@ pub struct Limits {
     pub test: Duration,
     /// How long a session may wait for its certificate.
     pub issue: Duration,
-    /// How long a session is kept that is dead or in the ledger.
+    /// How long the record of a session is kept whose certificate is in the ledger. The certificate stays in the ledger.
     pub keep: Duration,
+    /// How long a dead session is kept, so that its client reads why.
+    pub keep_dead: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         const HOUR: Duration = Duration::from_secs(3600);
-        let (make, test, issue, keep) = (HOUR, HOUR, HOUR, 24 * HOUR);
+        let (make, test, issue, keep, keep_dead) = (HOUR, HOUR, HOUR, 24 * HOUR, HOUR / 6);
         let (csr, attempts, waiting, active, per_client) = (20 * 1024, 3, 20_000, 20_000, 100);
-        Limits { csr, attempts, waiting, active, per_client, make, test, issue, keep }
+        Limits { csr, attempts, waiting, active, per_client, make, test, issue, keep, keep_dead }
     }
 }
 

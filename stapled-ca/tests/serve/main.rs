@@ -5,5 +5,6 @@
 mod kills;
 mod lives;
 mod mistakes;
+mod outages;
 mod staples;
 mod world;

@@ -4,6 +4,7 @@
 
 mod attacks;
 mod crashes;
+mod daemons;
 mod hooks;
 mod limits;
 mod lives;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use stapled_ca::Metrics;
 use stapled_ca::session::{
-    Daemon, Done, Expire, Failure, Issue, MakeChallenge, NetworkProber, Session, Sessions, TestChallenge, run,
+    Daemon, Done, Expire, Failure, Issue, MakeChallenge, NetworkProber, Pace, Session, Sessions, TestChallenge, run,
 };
 use stapled_redis::Recovery;
 use tokio::task::JoinSet;
@@ -86,10 +86,10 @@ impl Daemons {
             daemons.insert(Stage::Issue, Arc::new(issue));
         }
         for (stage, daemon) in daemons {
-            running.spawn(run(daemon, sessions.clone(), stage.at_once(), report(), stop.clone()));
+            running.spawn(run(daemon, sessions.clone(), Pace::new(stage.at_once()), report(), stop.clone()));
         }
         let expire = Arc::new(Expire::new(sessions.clone()));
-        running.spawn(run(expire, sessions.clone(), 4, report(), stop.clone()));
+        running.spawn(run(expire, sessions.clone(), Pace::new(4), report(), stop.clone()));
         running.spawn(recover(sessions, stop.clone()));
         Daemons { stop, running }
     }

@@ -9,6 +9,8 @@ use crate::issue;
 use crate::ledger::{Kind, Record as LedgerRecord, Status};
 use crate::ledger_file::{Entered, LedgerFile};
 use crate::pem;
+use crate::serial::Serial;
+use crate::session::blocking::with_ledger;
 use crate::session::contents::Session;
 use crate::session::fields::Damaged;
 use crate::session::intake::{Sessions, expecting, expiry};
@@ -39,12 +41,11 @@ impl Daemon for Done {
         if session.state != State::Done || session.entered_at.is_some() {
             return Ok(None);
         }
-        let ledger = self.sessions.ledger.as_deref().ok_or(Failure::NoLedger)?;
-        let entered = enter(ledger, session)?;
+        let ledger = self.sessions.ledger.as_ref().ok_or(Failure::NoLedger)?;
+        let entering = session.clone();
+        let before = with_ledger(ledger, move |ledger| enter(ledger, &entering)).await?;
         let mut record = expecting(session, State::Done).field("entered", clock::now().to_string()).settled();
-        if let Entered::Before(serial) = entered
-            && let Some(der) = ledger.entry(&serial)?.and_then(|entry| entry.certificate)
-        {
+        if let Some((serial, der)) = before {
             // After the store lost writes, the session was worked on again. The certificate in the ledger counts.
             record = record.field("serial", serial.to_string()).field("cert", pem::certificate(&der));
         }
@@ -52,7 +53,8 @@ impl Daemon for Done {
     }
 }
 
-fn enter(ledger: &LedgerFile, session: &Session) -> Result<Entered, Failure> {
+/// Enters the certificate. If the ledger had one of this session before, returns its serial number and its DER.
+fn enter(ledger: &LedgerFile, session: &Session) -> Result<Option<(Serial, Vec<u8>)>, Failure> {
     let missing = |field| Damaged::new(field, "missing");
     let certificate = session.certificate.as_deref().ok_or_else(|| missing("cert"))?;
     let der = pem::certificates(certificate.as_bytes()).into_iter().next();
@@ -68,5 +70,7 @@ fn enter(ledger: &LedgerFile, session: &Session) -> Result<Entered, Failure> {
         issued_at: session.ordered_at.ok_or_else(|| missing("ordered"))?,
         status: Status::Good,
     };
-    Ok(ledger.enter(record, session.id.as_str(), &der)?)
+    let Entered::Before(serial) = ledger.enter(record, session.id.as_str(), &der)? else { return Ok(None) };
+    let certificate = ledger.entry(&serial)?.and_then(|entry| entry.certificate);
+    Ok(certificate.map(|der| (serial, der)))
 }

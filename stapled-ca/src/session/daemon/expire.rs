@@ -31,12 +31,13 @@ impl Daemon for Expire {
     }
 
     async fn work(&self, session: &Session) -> Result<Option<Work>, Failure> {
-        let keep = expiry(&session.id, self.sessions.limits.keep);
+        let limits = &self.sessions.limits;
+        let (keep, keep_dead) = (expiry(&session.id, limits.keep), expiry(&session.id, limits.keep_dead));
         Ok(Some(match session.state {
             State::Dead(_) => Work::new(Record::forget(session.id.subject())),
             State::Done if session.entered_at.is_some() => Work::new(Record::forget(session.id.subject())),
             State::Done => Work::new(expecting(session, State::Done)).put(keep),
-            state => Work::new(dead(session, End::Expired, &format!("too long in state {state}"))).put(keep),
+            state => Work::new(dead(session, End::Expired, &format!("too long in state {state}"))).put(keep_dead),
         }))
     }
 }

@@ -107,7 +107,7 @@ impl Daemon for Issue {
             Some("a name is not proved".to_owned())
         };
         if let Some(reason) = refusal {
-            let keep = expiry(&session.id, self.sessions.limits.keep);
+            let keep = expiry(&session.id, self.sessions.limits.keep_dead);
             return Ok(Some(Work::new(dead(session, End::Failed, &reason)).put(keep)));
         }
         let is_rsa = matches!(request.key, RequestKey::Rsa { .. });

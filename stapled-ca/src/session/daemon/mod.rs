@@ -15,6 +15,6 @@ pub use done::Done;
 pub use expire::Expire;
 pub use issue::{CertificateSettings, Issue};
 pub use make_challenge::MakeChallenge;
-pub use run::{LEASE, run, work_on};
+pub use run::{LEASE, LONGEST_WORK, Pace, run, work_on};
 pub use test_challenge::TestChallenge;
 pub use work::{Daemon, Failure, Work};

@@ -8,6 +8,7 @@ use futures_util::{StreamExt as _, stream};
 use stapled_core::task::{Queue, Task};
 use tokio::time::Instant;
 
+use super::run::LONGEST_WORK;
 use super::work::{Daemon, Failure, Work};
 use crate::clock;
 use crate::serial::Serial;
@@ -22,6 +23,7 @@ use crate::session::state::{End, State};
 const AT_ONCE: usize = 8;
 /// How long one round of tests may take. A challenge that has no result by then has failed in this round.
 const ROUND: Duration = Duration::from_secs(240);
+const _: () = assert!(ROUND.as_secs() < LONGEST_WORK.as_secs());
 
 /// Tests the challenges for which the client said that it is ready. When every name is satisfied, the session moves on;
 /// otherwise it waits for its client again, until its attempts are used up.
@@ -40,7 +42,7 @@ impl TestChallenge {
         TestChallenge { sessions, prober, round: ROUND }
     }
 
-    /// The session with the results of its tests.
+    /// The session with the results of its tests, of which there is one at least.
     async fn tested(&self, session: &Session) -> Session {
         let (mut tested, until) = (session.clone(), Instant::now() + self.round);
         let tests = tested.challenges.iter_mut().filter(|challenge| challenge.awaits_test());
@@ -79,12 +81,15 @@ impl Daemon for TestChallenge {
             Work::new(record.field("ordered", clock::now().to_string()))
                 .put(issue)
                 .put(expiry(&session.id, limits.issue))
+        } else if has_passed(session, &tested) {
+            // The client was ready for some of its challenges. It goes on with the others.
+            Work::new(expecting(session, State::TestChallenge).field("reason", ""))
         } else {
             let (attempts, reason) = (session.attempts.saturating_add(1), why(&tested));
             if attempts >= limits.attempts {
                 tested.challenges.iter_mut().for_each(|challenge| challenge.has_failed = !challenge.is_satisfied);
                 let record = dead(session, End::Failed, &reason).field("attempts", attempts.to_string());
-                Work::new(record).put(expiry(&session.id, limits.keep))
+                Work::new(record).put(expiry(&session.id, limits.keep_dead))
             } else {
                 let record = expecting(session, State::TestChallenge).field("attempts", attempts.to_string());
                 Work::new(record.field("reason", reason))
@@ -100,6 +105,12 @@ fn with_results(mut work: Work, tested: &Session) -> Work {
         work.record = work.record.part(number.to_string(), challenge.result_fields());
     }
     work
+}
+
+/// Whether every challenge that was tested is satisfied.
+fn has_passed(before: &Session, tested: &Session) -> bool {
+    let mut challenges = before.challenges.iter().zip(&tested.challenges);
+    challenges.all(|(before, tested)| !before.awaits_test() || tested.is_satisfied)
 }
 
 /// Why a round of tests failed: the reason of the first challenge of each name that is not satisfied.

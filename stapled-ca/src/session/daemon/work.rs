@@ -1,5 +1,7 @@
 //! What a daemon is, and what it returns.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use stapled_core::reason::ReasonCode;
 use stapled_core::scheduler::Record;
@@ -65,6 +67,12 @@ pub enum Failure {
     /// The sessions of this process are without ledger.
     #[error("this process has no ledger")]
     NoLedger,
+    /// The work took too long, and was given up.
+    #[error("not done after {} s", within.as_secs())]
+    TooLong {
+        /// How long it may take.
+        within: Duration,
+    },
     /// The system has no randomness.
     #[error("cannot get random numbers from the system")]
     Randomness,
@@ -80,6 +88,7 @@ impl Failure {
             Failure::Ledger(_) => "ledger_failed",
             Failure::Hook(_) => "hook_failed",
             Failure::NoLedger => "no_ledger",
+            Failure::TooLong { .. } => "too_long",
             Failure::Randomness => "no_randomness",
         })
     }
