@@ -6,7 +6,7 @@ use redb::ReadableTable;
 use stapled_core::scheduler::{Expect, Record, Recorded, SchedulerError};
 
 use crate::error::EmbeddedError;
-use crate::stored::StoredRecord;
+use crate::stored::{StoredEnd, StoredRecord};
 use crate::tables::{Tables, decode, encode};
 
 impl Tables<'_> {
@@ -89,7 +89,8 @@ impl Tables<'_> {
         Ok(())
     }
 
-    fn members(&self, group: &str) -> Result<u64, EmbeddedError> {
+    /// How many members a group has.
+    pub(crate) fn members(&self, group: &str) -> Result<u64, EmbeddedError> {
         Ok(self.groups.get(group).map_err(EmbeddedError::of)?.map_or(0, |members| members.value()))
     }
 
@@ -111,6 +112,16 @@ impl Tables<'_> {
             all.push((subject.value().to_owned(), decode(stored.value())?));
         }
         Ok(all)
+    }
+
+    /// How many subjects on record are not settled.
+    pub(crate) fn count_active(&self) -> Result<usize, EmbeddedError> {
+        let mut count = 0;
+        for entry in self.records.iter().map_err(EmbeddedError::of)? {
+            let (_, stored) = entry.map_err(EmbeddedError::of)?;
+            count += usize::from(!decode::<StoredEnd>(stored.value())?.is_settled);
+        }
+        Ok(count)
     }
 
     /// How many subjects on record have no task, by state.

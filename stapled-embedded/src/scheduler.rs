@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,7 +20,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 
 use crate::error::EmbeddedError;
-use crate::stored::StoredRecord;
+use crate::stored::{Place, StoredRecord};
 use crate::tables::{Moment, RECORDS, Tables, decode};
 
 /// The format of the file.
@@ -51,7 +54,7 @@ enum Done<T> {
 }
 
 impl EmbeddedScheduler {
-    /// Opens the file, and creates it if necessary. Tasks that were leased when the last process ended are due again.
+    /// Opens the file, and creates it if necessary. Only its owner may read and write it: its mode is 0600. Tasks that were leased when the last process ended are due again.
     ///
     /// # Errors
     ///
@@ -69,7 +72,8 @@ impl EmbeddedScheduler {
         let path = path.as_ref();
         let failed =
             |error: redb::DatabaseError| EmbeddedError::Open { path: path.to_owned(), source: Box::new(error.into()) };
-        Self::on(Database::create(path).map_err(failed)?, clock, path)
+        let file = private_file(path).map_err(|error| failed(error.into()))?;
+        Self::on(Database::builder().create_file(file).map_err(failed)?, clock, path)
     }
 
     /// A scheduler in memory, for tests: nothing survives it.
@@ -99,6 +103,36 @@ impl EmbeddedScheduler {
         let mut active: Vec<_> = all.into_iter().filter(|(_, stored)| !stored.is_settled).collect();
         active.sort_unstable_by_key(|(_, stored)| stored.number);
         Ok(active.iter().map(|(subject, _)| Subject::from(subject.as_str())).collect())
+    }
+
+    /// How many subjects on record are not settled.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub fn active_count(&self) -> Result<usize, EmbeddedError> {
+        self.shared.look(|tables| tables.count_active())
+    }
+
+    /// How many members a [group](stapled_core::scheduler::Record::groups) has.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub fn members(&self, group: &str) -> Result<usize, EmbeddedError> {
+        let members = self.shared.look(|tables| tables.members(group))?;
+        Ok(usize::try_from(members).unwrap_or(usize::MAX))
+    }
+
+    /// The subjects of the parked tasks of a queue.
+    ///
+    /// # Errors
+    ///
+    /// The database failed.
+    pub fn parked(&self, queue: &Queue) -> Result<Vec<Subject>, EmbeddedError> {
+        let tasks = self.shared.look(|tables| tables.all_tasks(queue.as_str()))?;
+        let parked = tasks.into_iter().filter(|(_, held)| held.place == Place::Parked);
+        Ok(parked.map(|(subject, _)| Subject::from(subject.as_str())).collect())
     }
 
     /// The tasks that are missing: of subjects that are not settled and have no task, on the queue that `queue_of` names for
@@ -131,6 +165,15 @@ impl EmbeddedScheduler {
             Ok(Done::Changed(missing))
         })
     }
+}
+
+/// The file, which only its owner may read and write. An earlier version made it with the mode of the process.
+fn private_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    if file.metadata()?.permissions().mode() & 0o777 != 0o600 {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    Ok(file)
 }
 
 fn missing(

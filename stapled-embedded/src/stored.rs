@@ -57,6 +57,12 @@ pub(crate) struct StoredRecord {
     parts: BTreeMap<String, BTreeMap<String, Bytes>>,
 }
 
+/// The part of a record that says whether it is settled. The rest is skipped.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct StoredEnd {
+    pub(crate) is_settled: bool,
+}
+
 /// Octets, in base64.
 #[derive(Clone, Debug)]
 struct Bytes(Vec<u8>);

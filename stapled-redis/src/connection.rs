@@ -148,6 +148,21 @@ impl Connection {
         if self.keys.is_chosen("active") { self.all_listed(&key).await } else { self.scan("SSCAN", &key, 1).await }
     }
 
+    /// How many subjects on record are not settled.
+    pub(crate) async fn count_active(&self) -> Result<usize, RedisError> {
+        let mut length = redis::cmd(if self.keys.is_chosen("active") { "LLEN" } else { "SCARD" });
+        length.arg(self.keys.key("active"));
+        Ok(length.query_async(&mut self.commands.clone()).await?)
+    }
+
+    /// How many members a group has.
+    pub(crate) async fn members(&self, group: &str) -> Result<usize, RedisError> {
+        let mut members = redis::cmd("HGET");
+        members.arg(self.keys.key("groups")).arg(group);
+        let members: Option<usize> = members.query_async(&mut self.commands.clone()).await?;
+        Ok(members.unwrap_or(0))
+    }
+
     /// All subjects that a queue names anywhere.
     pub(crate) async fn all_names(&self, queue: &str) -> Result<Vec<String>, RedisError> {
         let mut names = self.scan("HSCAN", &self.keys.of("tasks", queue), 2).await?;

@@ -108,6 +108,24 @@ impl RedisScheduler {
         Ok(self.connection().all_active().await?.into_iter().map(Subject::new).collect())
     }
 
+    /// How many subjects on record are not settled. Their names are not read.
+    ///
+    /// # Errors
+    ///
+    /// Redis failed.
+    pub async fn active_count(&self) -> Result<usize, RedisError> {
+        self.connection().count_active().await
+    }
+
+    /// How many members a [group](stapled_core::scheduler::Record::groups) has.
+    ///
+    /// # Errors
+    ///
+    /// Redis failed.
+    pub async fn members(&self, group: &str) -> Result<usize, RedisError> {
+        self.connection().members(group).await
+    }
+
     /// Counts the members of all groups anew, by the records of the subjects that are not settled. To be called where
     /// [`recover`](Self::recover) is, if groups are used: after keys were changed by hand.
     ///

@@ -139,3 +139,17 @@ async fn every_acknowledged_step_survives_a_kill() {
         assert_eq!(scheduler.census().await.unwrap().queues[&"q".into()].due, found, "or not at all");
     }
 }
+
+#[tokio::test]
+async fn only_the_owner_reads_the_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tasks");
+    let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    drop(EmbeddedScheduler::open(&path).unwrap());
+    assert_eq!(mode(), 0o600);
+    // A file of an earlier version is made private when it is opened.
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    drop(EmbeddedScheduler::open(&path).unwrap());
+    assert_eq!(mode(), 0o600);
+}
