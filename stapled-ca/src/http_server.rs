@@ -76,9 +76,24 @@ impl Listener for UnixListener {
     }
 }
 
-/// Answers on a listener until `shutdown` ends. Then open connections have a second to finish.
+/// Answers on a listener until `shutdown` ends. Then open connections have a second to finish. A request whose body is too long or too
+/// slow gets an answer without a body.
 pub(crate) async fn serve<A, F>(listener: impl Listener, limits: Limits, shutdown: impl Future<Output = ()>, answer: A)
 where
+    A: Fn(Received) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    serve_with(listener, limits, shutdown, answer, empty).await;
+}
+
+/// The same, where `refuse` makes the answer to a body that is too long (413) or too slow (408).
+pub(crate) async fn serve_with<A, F>(
+    listener: impl Listener,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+    answer: A,
+    refuse: fn(StatusCode) -> Response<Full<Bytes>>,
+) where
     A: Fn(Received) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
@@ -102,7 +117,7 @@ where
         };
         let (answer, limits, told) = (answer.clone(), limits.clone(), told.clone());
         connections.spawn(async move {
-            serve_connection(stream, client, limits, told, answer).await;
+            serve_connection(stream, client, limits, told, answer, refuse).await;
             drop(slot);
         });
         while connections.try_join_next().is_some() {}
@@ -124,8 +139,14 @@ async fn accept<L: Listener>(
 }
 
 /// Serves one connection until it ends or the server stops.
-async fn serve_connection<S, A, F>(stream: S, client: Option<IpAddr>, limits: Limits, stop: Stop, answer: A)
-where
+async fn serve_connection<S, A, F>(
+    stream: S,
+    client: Option<IpAddr>,
+    limits: Limits,
+    stop: Stop,
+    answer: A,
+    refuse: fn(StatusCode) -> Response<Full<Bytes>>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
     A: Fn(Received) -> F,
     F: Future<Output = Response<Full<Bytes>>>,
@@ -135,7 +156,7 @@ where
         async move {
             Ok::<_, Infallible>(match received(client, request, limits).await {
                 Ok(received) => answer(received).await,
-                Err(status) => empty(status),
+                Err(status) => refuse(status),
             })
         }
     });

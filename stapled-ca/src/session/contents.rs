@@ -27,6 +27,11 @@ impl SessionId {
         Ok(SessionId(hex::lower(&octets)))
     }
 
+    /// The name made of the first 16 octets of a digest.
+    pub(crate) fn of_digest(digest: &[u8]) -> Self {
+        SessionId(hex::lower(digest.get(..16).unwrap_or(digest)))
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -7,7 +7,7 @@ pub(crate) type Fields = BTreeMap<String, Vec<u8>>;
 
 /// A record that is not one of a session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the session is damaged: {field} is {problem}")]
+#[error("the session is damaged: {field} is {problem}; an operator can remove it with `stapled-ca sessions kill`")]
 pub struct Damaged {
     /// The field.
     pub field: String,

@@ -1,5 +1,6 @@
 //! What clients and operators do with sessions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,21 +11,22 @@ use stapled_redis::Recovery;
 use super::blocking::with_ledger;
 use super::contents::{Session, SessionId};
 use super::fields::{self, Damaged, Fields};
-use super::hook::{HookError, Stage};
+use super::hook::HookError;
 use super::outage::Outage;
-use super::policy::{Limits, NotAllowed, Policy, Refusal, TooMany, counted_client};
-use super::request::{CertificateRequest, RequestError};
+use super::pending::Pending;
+use super::policy::{Limits, NotAllowed, Policy, Refusal, TooMany};
+use super::request::RequestError;
 use super::state::{EXPIRE, End, State};
 use super::store::SessionStore;
-use crate::clock;
 use crate::ledger::StoreError;
 use crate::ledger_file::{LedgerEntry, LedgerFile};
 use crate::pem;
 
 /// How often a task may fail in a row before it is parked. The pauses before it add up to some minutes.
 const PARK_AFTER: u32 = 10;
-/// The group of all active sessions. The ones of single clients are `client:CLIENT`.
-const ACTIVE: &str = "active";
+
+/// The states with a daemon of their own.
+const QUEUES: [State; 4] = [State::MakeChallenge, State::TestChallenge, State::Issue, State::Done];
 
 /// The sessions of an authority: a store, a ledger, and the rules. Clones share them.
 #[derive(Clone, Debug)]
@@ -35,6 +37,7 @@ pub struct Sessions {
     pub(crate) limits: Arc<Limits>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) outage: Arc<Outage>,
+    pub(crate) pending: Arc<Pending>,
 }
 
 /// Why a call on a session failed.
@@ -65,6 +68,33 @@ pub enum SessionError {
     /// There is no such session.
     #[error("there is no session {0}")]
     Unknown(SessionId),
+    /// The key of the submission was used for another certificate request.
+    #[error("this key was used for another certificate request; make a new key for each request")]
+    KeyUsed,
+    /// The session expired.
+    #[error("session {id} has expired: {reason}; submit the request again")]
+    Expired {
+        /// The session.
+        id: SessionId,
+        /// Why.
+        reason: String,
+    },
+    /// The session has no challenge of this number.
+    #[error("session {id} has no challenge {number}; its challenges have the numbers 1 to {count}")]
+    NoSuchChallenge {
+        /// The session.
+        id: SessionId,
+        /// The number.
+        number: usize,
+        /// How many challenges it has.
+        count: usize,
+    },
+    /// None of the challenges is to be tested: the client passed them, or named none.
+    #[error("session {id}: none of these challenges is to be tested; name one that is not satisfied")]
+    NothingToTest {
+        /// The session.
+        id: SessionId,
+    },
     /// The session is in a state in which this is not possible.
     #[error("session {id} is in state {state}")]
     State {
@@ -85,6 +115,15 @@ impl From<NotAllowed> for SessionError {
             NotAllowed::NoAnswer(error) => SessionError::Hook(error),
         }
     }
+}
+
+/// What became of a session that was ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It is dead, and kept for a while.
+    Dead,
+    /// Its record was damaged, and is forgotten.
+    Removed(Damaged),
 }
 
 /// What a client gets for its session.
@@ -108,8 +147,8 @@ impl Sessions {
     /// certificates.
     #[must_use]
     pub fn without_ledger(store: Arc<dyn SessionStore>, limits: Limits, policy: Policy) -> Self {
-        let (limits, policy, outage) = (Arc::new(limits), Arc::new(policy), Arc::default());
-        Sessions { store, ledger: None, limits, policy, outage }
+        let (limits, policy) = (Arc::new(limits), Arc::new(policy));
+        Sessions { store, ledger: None, limits, policy, outage: Arc::default(), pending: Arc::default() }
     }
 
     /// Sets the rules of the queues: room for new sessions, and when a failing task is parked.
@@ -117,7 +156,7 @@ impl Sessions {
     /// # Errors
     /// When the store fails.
     pub async fn configure(&self) -> Result<(), SessionError> {
-        for state in [State::MakeChallenge, State::TestChallenge, State::Issue, State::Done] {
+        for state in QUEUES {
             let rules = QueueRules::new();
             let rules = match state {
                 State::MakeChallenge => rules.park_after(PARK_AFTER).capacity(self.limits.waiting),
@@ -128,34 +167,6 @@ impl Sessions {
             self.store.configure(&Queue::from(state.as_str()), rules).await?;
         }
         Ok(())
-    }
-
-    /// Makes a session for a certificate request, PEM or DER. `client` is the IP address that asked, with or without a port, or
-    /// another name of the client: by it the sessions of one client are counted.
-    ///
-    /// # Errors
-    /// When the request is malformed or not allowed, there are too many sessions, or the store fails.
-    pub async fn submit(&self, request: &[u8], client: &str) -> Result<SessionId, SessionError> {
-        let request = CertificateRequest::read(request, self.limits.csr)?;
-        self.policy.decide(Stage::Submit, &request, None, client).await?;
-        let id = SessionId::random().map_err(|_| SessionError::Randomness)?;
-        let record = Session::first_record(&id, &request.to_pem(), client, &request.name_texts(), clock::now());
-        let (counted, limits) = (counted_client(client), &self.limits);
-        // The session leaves both groups in the step that settles, forgets or cancels it.
-        let record = record.in_group(format!("client:{counted}"), limits.per_client).in_group(ACTIVE, limits.active);
-        let step = Step::intake().record(record.expecting(Expect::Nothing));
-        let work = Task::new(State::MakeChallenge.as_str().into(), id.subject());
-        match self.store.commit(step.put(work).put(expiry(&id, limits.make))).await {
-            Ok(()) => Ok(id),
-            Err(SchedulerError::GroupFull { group, at_most }) if group == ACTIVE => {
-                Err(TooMany::Active { limit: at_most }.into())
-            }
-            Err(SchedulerError::GroupFull { at_most, .. }) => {
-                Err(TooMany::OfClient { client: counted, limit: at_most }.into())
-            }
-            Err(SchedulerError::QueueFull { capacity, .. }) => Err(TooMany::Waiting { limit: capacity }.into()),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// The session; `None` when there is none, or none any more.
@@ -183,15 +194,30 @@ impl Sessions {
     /// When there is no such session, its challenges are not to be tested, or the store fails.
     pub async fn ready(&self, id: &SessionId, numbers: Option<&[usize]>) -> Result<(), SessionError> {
         let session = self.session(id).await?.ok_or_else(|| SessionError::Unknown(id.clone()))?;
-        if session.state != State::TestChallenge {
-            return Err(SessionError::State { id: id.clone(), state: session.state });
+        match session.state {
+            State::TestChallenge => {}
+            State::Dead(End::Expired) => {
+                let reason = session.reason.unwrap_or_default();
+                return Err(SessionError::Expired { id: id.clone(), reason });
+            }
+            state => return Err(SessionError::State { id: id.clone(), state }),
         }
-        let mut record = expecting(&session, State::TestChallenge);
+        let count = session.challenges.len();
+        let numbers: BTreeSet<usize> =
+            numbers.map_or_else(|| (1..=count).collect(), |numbers| numbers.iter().copied().collect());
+        if let Some(&number) = numbers.iter().find(|number| !(1..=count).contains(*number)) {
+            return Err(SessionError::NoSuchChallenge { id: id.clone(), number, count });
+        }
+        let (mut record, mut is_any) = (expecting(&session, State::TestChallenge), false);
         for (number, challenge) in (1..).zip(&session.challenges) {
-            if numbers.is_none_or(|numbers| numbers.contains(&number)) {
+            if numbers.contains(&number) && !challenge.is_satisfied {
                 let asked = challenge.asked.saturating_add(1);
                 record = record.part(number.to_string(), Fields::from([("asked".into(), asked.to_string().into())]));
+                is_any = true;
             }
+        }
+        if !is_any {
+            return Err(SessionError::NothingToTest { id: id.clone() });
         }
         let test = Task::new(State::TestChallenge.as_str().into(), id.subject());
         self.commit(&session, Step::intake().record(record).put(test)).await
@@ -233,24 +259,47 @@ impl Sessions {
     }
 
     /// The entry of a session in the ledger.
-    async fn entered(&self, id: &SessionId) -> Result<Option<LedgerEntry>, SessionError> {
+    pub(crate) async fn entered(&self, id: &SessionId) -> Result<Option<LedgerEntry>, SessionError> {
         let Some(ledger) = &self.ledger else { return Ok(None) };
         let id = id.clone();
         Ok(with_ledger(ledger, move |ledger| ledger.of_session(id.as_str())).await?)
     }
 
     /// Ends a session: kills it, or replaces it by another one. Its tasks leave every queue in the same step. A session whose
-    /// certificate is signed is not ended: revoke the certificate instead.
+    /// certificate is signed is not ended: revoke the certificate instead. A damaged session is forgotten.
     ///
     /// # Errors
     /// When there is no such session, it is over already, or the store fails.
-    pub async fn end(&self, id: &SessionId, end: End, reason: &str) -> Result<(), SessionError> {
-        let session = self.session(id).await?.ok_or_else(|| SessionError::Unknown(id.clone()))?;
+    pub async fn end(&self, id: &SessionId, end: End, reason: &str) -> Result<Ended, SessionError> {
+        let session = match self.session(id).await {
+            Err(SessionError::Damaged(damage)) => {
+                tracing::warn!(session = id.as_str(), error = %damage, "a damaged session is removed");
+                self.store.cancel(Which::Subject(&id.subject())).await?;
+                return Ok(Ended::Removed(damage));
+            }
+            other => other?.ok_or_else(|| SessionError::Unknown(id.clone()))?,
+        };
         if !session.state.is_live() || session.state == State::Done {
             return Err(SessionError::State { id: id.clone(), state: session.state });
         }
         let record = dead(&session, end, reason);
-        self.commit(&session, Step::intake().record(record).put(expiry(id, self.limits.keep_dead))).await
+        self.commit(&session, Step::intake().record(record).put(expiry(id, self.limits.keep_dead))).await?;
+        Ok(Ended::Dead)
+    }
+
+    /// Makes all parked tasks due now. Returns how many.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn retry_all(&self) -> Result<u64, SessionError> {
+        let mut count = 0;
+        for state in QUEUES {
+            let queue = Queue::from(state.as_str());
+            for subject in self.store.parked(&queue).await? {
+                count += self.store.hasten(Which::Task(&queue, &subject)).await?;
+            }
+        }
+        Ok(count)
     }
 
     /// Makes the tasks of a session due now: those that wait for another attempt, and those that were parked after too many.

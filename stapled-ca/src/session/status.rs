@@ -45,8 +45,8 @@ impl Sessions {
     /// # Errors
     /// When the store fails.
     pub async fn status(&self) -> Result<SessionsStatus, SessionError> {
-        let (active, census) = (self.store.active().await?, self.store.census().await?);
+        let (active, census) = (self.store.active_count().await?, self.store.census().await?);
         let queues = census.queues.iter().map(|(queue, census)| (queue.to_string(), census.into())).collect();
-        Ok(SessionsStatus { active: active.len(), queues, resting: census.resting })
+        Ok(SessionsStatus { active, queues, resting: census.resting })
     }
 }

@@ -14,6 +14,15 @@ pub trait SessionStore: Scheduler {
     /// The sessions that are neither dead nor in the ledger, the oldest first.
     async fn active(&self) -> Result<Vec<Subject>, SchedulerError>;
 
+    /// How many sessions are neither dead nor in the ledger.
+    async fn active_count(&self) -> Result<usize, SchedulerError>;
+
+    /// How many sessions count in this group.
+    async fn members(&self, group: &str) -> Result<usize, SchedulerError>;
+
+    /// The sessions whose tasks on this queue are parked.
+    async fn parked(&self, queue: &Queue) -> Result<Vec<Subject>, SchedulerError>;
+
     /// Puts the tasks of active sessions that have none, after the store lost writes or was changed by hand. Returns the
     /// tasks that it put, or would put.
     async fn recover(&self, recovery: Recovery) -> Result<Vec<(Queue, Subject)>, SchedulerError>;
@@ -23,6 +32,18 @@ pub trait SessionStore: Scheduler {
 impl SessionStore for RedisScheduler {
     async fn active(&self) -> Result<Vec<Subject>, SchedulerError> {
         Ok(RedisScheduler::active(self).await?)
+    }
+
+    async fn active_count(&self) -> Result<usize, SchedulerError> {
+        Ok(RedisScheduler::active_count(self).await?)
+    }
+
+    async fn members(&self, group: &str) -> Result<usize, SchedulerError> {
+        Ok(RedisScheduler::members(self, group).await?)
+    }
+
+    async fn parked(&self, queue: &Queue) -> Result<Vec<Subject>, SchedulerError> {
+        Ok(RedisScheduler::parked(self, queue).await?.into_iter().map(|task| task.subject).collect())
     }
 
     async fn recover(&self, recovery: Recovery) -> Result<Vec<(Queue, Subject)>, SchedulerError> {
@@ -38,6 +59,18 @@ impl SessionStore for RedisScheduler {
 impl SessionStore for EmbeddedScheduler {
     async fn active(&self) -> Result<Vec<Subject>, SchedulerError> {
         Ok(EmbeddedScheduler::active(self)?)
+    }
+
+    async fn active_count(&self) -> Result<usize, SchedulerError> {
+        Ok(EmbeddedScheduler::active_count(self)?)
+    }
+
+    async fn members(&self, group: &str) -> Result<usize, SchedulerError> {
+        Ok(EmbeddedScheduler::members(self, group)?)
+    }
+
+    async fn parked(&self, queue: &Queue) -> Result<Vec<Subject>, SchedulerError> {
+        Ok(EmbeddedScheduler::parked(self, queue)?)
     }
 
     async fn recover(&self, recovery: Recovery) -> Result<Vec<(Queue, Subject)>, SchedulerError> {

@@ -70,7 +70,7 @@ fn every_session_ends_in_one_certificate_however_often_processes_are_killed(mut 
                     assert!(output.status.success(), "{number}: {out}{error}");
                     assert!(sessions.insert(session.to_owned()), "{session}");
                 }
-                // The server was away when the request was submitted: the client submits it again.
+                // The server was not there when the request was submitted: the client submits it again.
                 None => waiting.push(number),
             }
         }

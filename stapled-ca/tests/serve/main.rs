@@ -7,4 +7,5 @@ mod lives;
 mod mistakes;
 mod outages;
 mod staples;
+mod submissions;
 mod world;

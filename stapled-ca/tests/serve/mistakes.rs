@@ -38,6 +38,9 @@ fn work_says_what_it_needs() {
         (&["submit", "--server", "ca.test", "a.csr"][..], "http://ADDRESS:PORT"),
         (&["submit", "--server", "http://127.0.0.1:1", "/none.csr"][..], "/none.csr"),
         (&["submit", "--server", "http://127.0.0.1:1", "a", "--webroot", "w"][..], "--out"),
+        (&["submit", "--server", "http://127.0.0.1:1", "a", "--key", "short"][..], "32 to 128 random letters"),
+        (&["submit", "--server", "http://127.0.0.1:1", "a", "--wait", "18446744073709551615"][..], "86400"),
+        (&["sessions", "retry", "--dir", "ca"][..], "<SESSION>"),
         (
             &["ready", "--server", "http://127.0.0.1:1", "00000000000000000000000000000000"][..],
             "cannot connect to http://127.0.0.1:1",
@@ -72,6 +75,26 @@ fn requests_that_cannot_be_certified_are_refused_with_a_reason() {
     assert!(unknown.code == 1 && unknown.error.contains("there is no session"), "{unknown:?}");
     let no_name = world.run(&["fetch", "--server", &url, "../status", "-o", "a.crt"]);
     assert!(no_name.code == 2 && no_name.error.contains("32 hexadecimal digits"), "{no_name:?}");
+}
+
+/// Directories in which no session was ever made.
+#[test]
+fn commands_of_operators_make_no_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = directory.path().to_str().unwrap();
+    let session = "0".repeat(32);
+    for arguments in [
+        &["status"][..],
+        &["sessions", "list"],
+        &["sessions", "show", &session],
+        &["sessions", "retry", "--all"],
+        &["sessions", "kill", &session],
+        &["recover"],
+    ] {
+        let ended = run(&[arguments, &["--dir", dir]].concat());
+        assert!(ended.code == 1 && ended.error.contains("there are no sessions in"), "{arguments:?}: {ended:?}");
+        assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0, "{arguments:?}");
+    }
 }
 
 #[test]

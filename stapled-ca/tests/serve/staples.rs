@@ -76,6 +76,7 @@ fn certificates_are_stapled_whatever_restarts() {
         "--x509cafile ca/root/ca.crt --sni-hostname localhost --verify-hostname localhost --port {port} 127.0.0.1"
     );
 
+    let serial = world.serial("www.crt");
     let mut servers = start_servers(&world);
     for round in 0..2 {
         let log = || std::fs::read_to_string(world.path("log")).unwrap();
@@ -85,6 +86,11 @@ fn certificates_are_stapled_whatever_restarts() {
         // GnuTLS refuses a must-staple certificate without its staple.
         let seen = client(&world, "gnutls-cli", &gnutls);
         assert!(seen.contains("Handshake was completed") && seen.contains("OCSP status request"), "{seen} {}", log());
+        // The question of `stapled` is a sign that a server has the certificate. It is written after the answer.
+        eventually("the ledger has the question", || {
+            let shown = world.run(&["ledger", "show", "--dir", "ca", &serial, "--json"]);
+            serde_json::from_str::<serde_json::Value>(&shown.out).unwrap()["seen"].is_i64()
+        });
         if round == 0 {
             drop(servers);
             world.kill_server();
@@ -92,10 +98,4 @@ fn certificates_are_stapled_whatever_restarts() {
             servers = start_servers(&world);
         }
     }
-    let serial = world.serial("www.crt");
-    // The question of `stapled` is a sign that a server has the certificate. It is written after the answer.
-    eventually("the ledger has the question", || {
-        let shown = world.run(&["ledger", "show", "--dir", "ca", &serial, "--json"]);
-        serde_json::from_str::<serde_json::Value>(&shown.out).unwrap()["seen"].is_i64()
-    });
 }

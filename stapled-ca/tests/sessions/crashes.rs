@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use stapled_ca::session::{LEASE, Limits, Policy, SessionId, SessionStore, Sessions, State};
+use stapled_ca::session::{LEASE, Limits, Policy, SessionId, SessionStore, Sessions, State, SubmitKey};
 use stapled_ca::{Ledger as _, LedgerFile};
 use stapled_core::scheduler::census::Census;
 use stapled_core::scheduler::{Lease, QueueRules, Recorded, Scheduler, SchedulerError, Step, Which};
@@ -18,12 +18,17 @@ use crate::world::{World, csr, daemons, redis_store, serial, settle};
 
 /// A client and all daemons, by this store: two sessions from the intake to the ledger. Ends at the first error. Names of
 /// sessions that the client knows are added to `known`.
-async fn live(world: &World, store: Arc<dyn SessionStore>, known: &mut Vec<SessionId>) -> Result<(), ()> {
+async fn live(
+    world: &World,
+    store: Arc<dyn SessionStore>,
+    requests: &[(Vec<u8>, SubmitKey)],
+    known: &mut Vec<SessionId>,
+) -> Result<(), ()> {
     let ledger = Arc::new(LedgerFile::open(world.directory.path().join("ledger")).unwrap());
     let sessions = Sessions::new(store.clone(), ledger, Limits::default(), Policy::default());
     let daemons = daemons(&sessions, &world.authority, &world.host);
-    while known.len() < 2 {
-        known.push(sessions.submit(&csr(&["a.example"]), "").await.map_err(drop)?);
+    for (request, key) in &requests[known.len()..] {
+        known.push(sessions.submit_with_key(request, "", key).await.map_err(drop)?);
     }
     settle(&sessions, &*store, &daemons).await.map_err(drop)?;
     for id in known.iter() {
@@ -110,6 +115,18 @@ impl SessionStore for CuttingStore {
         self.call(self.store.active()).await
     }
 
+    async fn active_count(&self) -> Result<usize, SchedulerError> {
+        self.call(self.store.active_count()).await
+    }
+
+    async fn members(&self, group: &str) -> Result<usize, SchedulerError> {
+        self.call(self.store.members(group)).await
+    }
+
+    async fn parked(&self, queue: &Queue) -> Result<Vec<Subject>, SchedulerError> {
+        self.call(self.store.parked(queue)).await
+    }
+
     async fn recover(&self, recovery: Recovery) -> Result<Vec<(Queue, Subject)>, SchedulerError> {
         self.call(self.store.recover(recovery)).await
     }
@@ -131,9 +148,10 @@ async fn cut_file(world: &World, at: Cut) -> CutOff {
 /// A client and its daemons are cut off at a point, and live on with the whole store. Returns whether the point was reached.
 async fn live_on(world: &World, at: Cut, cut: CutOff) -> bool {
     let before = world.ledger.records().unwrap().len();
+    let requests = [(); 2].map(|()| (csr(&["a.example"]), SubmitKey::random().unwrap()));
     let mut known = Vec::new();
     if let Some(store) = cut.store {
-        let result = live(world, store, &mut known).await;
+        let result = live(world, store, &requests, &mut known).await;
         assert_eq!(result.is_err(), (cut.is_cut)(), "{at:?}");
     }
     let is_cut = (cut.is_cut)();
@@ -141,7 +159,7 @@ async fn live_on(world: &World, at: Cut, cut: CutOff) -> bool {
     // The leases and the pauses of lost tasks are over.
     world.advance(LEASE + LEASE);
     assert_eq!(world.store.recover(Recovery::Run).await.unwrap(), [], "{at:?}: every step is atomic");
-    live(world, world.store.clone(), &mut known).await.unwrap();
+    live(world, world.store.clone(), &requests, &mut known).await.unwrap();
     let mut serials = BTreeSet::new();
     for id in &known {
         let session = world.session(id).await;
@@ -150,12 +168,8 @@ async fn live_on(world: &World, at: Cut, cut: CutOff) -> bool {
         assert_eq!(session.serial.as_ref(), Some(&serial(&certificate)), "{at:?}");
         assert!(serials.insert(serial(&certificate)), "{at:?}: a serial number twice");
     }
-    // A session whose name was lost with the reply to its client is made, and waits for it.
-    let lost: Vec<SessionId> = world.sessions.active().await.unwrap();
-    for id in &lost {
-        assert_eq!(world.state(id).await, State::TestChallenge, "{at:?}");
-        world.sessions.end(id, stapled_ca::session::End::Killed, "").await.unwrap();
-    }
+    // A client whose answer was lost submits with the same key, and gets the session that was made.
+    assert_eq!(world.sessions.active().await.unwrap(), [], "{at:?}: a session without its client");
     assert_eq!(world.ledger.records().unwrap().len(), before + known.len(), "{at:?}: one certificate for each session");
     is_cut
 }

@@ -12,5 +12,6 @@ mod names;
 mod nine_ways;
 mod probes;
 mod redis_keys;
+mod submissions;
 mod vantage;
 mod world;

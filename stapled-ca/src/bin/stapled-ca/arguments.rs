@@ -8,7 +8,8 @@ use stapled_ca::{KeyType, Reason, Serial};
 use crate::client::{Challenges, Fetch, Ready, Submit, Thanks};
 use crate::operate::{LedgerCommand, RecoverCommand, SessionsCommand, StatusCommand};
 use crate::presign::{Presign, Respond};
-use crate::serve::{Serve, WorkArguments};
+use crate::serve::Serve;
+use crate::work::WorkArguments;
 
 /// A small certificate authority with an OCSP responder
 #[derive(Debug, Parser)]
@@ -52,11 +53,11 @@ pub(crate) enum Command {
     Fetch(Fetch),
     /// Say that the certificate arrived
     Thanks(Thanks),
-    /// List, show and kill sessions
+    /// List, show, retry and kill sessions
     Sessions(SessionsCommand),
-    /// Put sessions on their queues that lost their task
+    /// Put the missing tasks of sessions, after the store lost writes or was changed by hand
     Recover(RecoverCommand),
-    /// Show how many sessions are where
+    /// Show the numbers of sessions, by state and by queue
     Status(StatusCommand),
 }
 

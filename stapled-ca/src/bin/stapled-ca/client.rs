@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use stapled_ca::session::{Client, ClientError, Place, SessionId, Shown, ShownChallenge};
+use stapled_ca::session::{Client, ClientError, Place, SessionId, Shown, ShownChallenge, SubmitKey};
 use stapled_ca::store;
 use tokio::time::Instant;
 
@@ -15,6 +15,8 @@ use crate::failure::Failure;
 
 /// How often a client looks after its session.
 const INTERVAL: Duration = Duration::from_millis(250);
+/// The longest `--wait`, in seconds.
+const LONGEST_WAIT: u64 = 86_400;
 /// Where a web server has the files of http-01.
 const CHALLENGES: &str = ".well-known/acme-challenge";
 const HTTP_01: &str = "http-01";
@@ -39,8 +41,12 @@ pub(crate) struct Submit {
     /// The file for the certificate with its chain (with --webroot)
     #[arg(long, short, value_name = "FILE", requires = "webroot")]
     out: Option<PathBuf>,
-    /// How long to wait for the certificate, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    /// The key of the submission: with the same key and request, a submission that is repeated leads to the same session
+    /// [default: 128 random bits]
+    #[arg(long, value_name = "KEY")]
+    key: Option<SubmitKey>,
+    /// How long to wait for the certificate, in seconds: at most a day
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(..=LONGEST_WAIT))]
     wait: u64,
 }
 
@@ -53,8 +59,8 @@ pub(crate) struct Challenges {
     /// Print the session as one JSON object
     #[arg(long)]
     json: bool,
-    /// How long to wait until the challenges are made, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    /// How long to wait until the challenges are made, in seconds: at most a day
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=LONGEST_WAIT))]
     wait: u64,
 }
 
@@ -77,8 +83,8 @@ pub(crate) struct Fetch {
     /// The file for the certificate with its chain
     #[arg(long, short, value_name = "FILE")]
     out: PathBuf,
-    /// How long to wait for the certificate, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    /// How long to wait for the certificate, in seconds: at most a day
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=LONGEST_WAIT))]
     wait: u64,
 }
 
@@ -93,11 +99,12 @@ pub(crate) struct Thanks {
 impl Submit {
     pub(crate) async fn run(self, out: &mut impl Write) -> Result<(), Failure> {
         let client = Client::new(self.server.server);
-        let session = client.submit(store::read(&self.csr)?).await?;
+        let until = Instant::now() + Duration::from_secs(self.wait);
+        let key = self.key.map_or_else(SubmitKey::random, Ok).map_err(|_| Failure::Randomness)?;
+        let session = submitted(&client, &store::read(&self.csr)?, &key, until).await?;
         writeln!(out, "{session} submitted")?;
         out.flush()?;
         let (Some(webroot), Some(file)) = (self.webroot, self.out) else { return Ok(()) };
-        let until = Instant::now() + Duration::from_secs(self.wait);
         let made = Files::default();
         let certificate = certified(&client, &session, &webroot, made, until).await?;
         store::replace(&file, &certificate, store::READABLE)?;
@@ -107,6 +114,19 @@ impl Submit {
         }
         writeln!(out, "{session} certificate in {}", file.display())?;
         Ok(())
+    }
+}
+
+/// Submits a request. A server that ends before it answers may have made the session, so the same submission is repeated with its key.
+async fn submitted(client: &Client, request: &[u8], key: &SubmitKey, until: Instant) -> Result<SessionId, ClientError> {
+    let mut was_there = false;
+    loop {
+        match client.submit(request.to_vec(), key).await {
+            Err(ClientError::Exchange { .. }) if Instant::now() < until => was_there = true,
+            Err(ClientError::Connect { .. }) if was_there && Instant::now() < until => {}
+            result => return result,
+        }
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 
@@ -138,7 +158,8 @@ async fn certified(
                 match client.ready(session, Some(&numbers)).await {
                     Ok(()) => told = Some(shown.attempts),
                     Err(error) if error.is_passing() => {}
-                    Err(ClientError::Refused { code, .. }) if code == "wrong_state" => {}
+                    // The next look at the session shows why.
+                    Err(ClientError::Refused { code, .. }) if code == "wrong_state" || code == "expired" => {}
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -156,6 +177,9 @@ async fn certified(
 
 fn dead(shown: Shown) -> Failure {
     let reason = shown.reason.unwrap_or_else(|| "no reason is known".to_owned());
+    if shown.state == "expired" {
+        return Failure::Expired { session: shown.session, reason };
+    }
     Failure::Dead { session: shown.session, state: shown.state, reason }
 }
 

@@ -54,6 +54,10 @@ pub(crate) enum Failure {
     Client(#[from] ClientError),
     #[error("session {session} is {state}: {reason}")]
     Dead { session: String, state: String, reason: String },
+    #[error("session {session} has expired: {reason}; submit the request again")]
+    Expired { session: String, reason: String },
+    #[error("cannot get random numbers from the system")]
+    Randomness,
     #[error("session {session} has no certificate yet; `stapled-ca fetch` gets it later")]
     Late { session: String },
     #[error("cannot write {}: {source}; --webroot names the directory of the web server's files", path.display())]

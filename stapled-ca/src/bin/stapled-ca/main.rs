@@ -6,12 +6,16 @@ mod client;
 mod commands;
 mod daemons;
 mod failure;
+mod metrics;
 mod operate;
 mod presign;
 mod serve;
 mod session_arguments;
+mod shared_arguments;
 mod signers;
 mod store_arguments;
+mod unix_socket;
+mod work;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;

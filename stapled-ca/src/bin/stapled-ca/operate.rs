@@ -15,7 +15,7 @@ use stapled_ca::{Ledger as _, LedgerEntry, LedgerFile, pem};
 
 use crate::authorities::{CONTROL, LEDGER, serial_of, write_record};
 use crate::failure::Failure;
-use crate::store_arguments::{NoStore, StoreArguments, embedded};
+use crate::store_arguments::{NoStore, StoreArguments, existing};
 
 /// Where the sessions are.
 #[derive(Debug, Args)]
@@ -47,10 +47,14 @@ enum Action {
         /// The session
         session: SessionId,
     },
-    /// Work on a session now that waits for another attempt, or was parked after ten
+    /// Make the work on a session due now: it waits for another attempt, or was parked after ten failures
     Retry {
         /// The session
-        session: SessionId,
+        #[arg(required_unless_present = "all")]
+        session: Option<SessionId>,
+        /// All sessions that were parked
+        #[arg(long, conflicts_with = "session")]
+        all: bool,
     },
     /// End a session: it leaves every queue at once
     Kill {
@@ -168,11 +172,15 @@ impl SessionsCommand {
                 let answer = place.call(Method::GET, &format!("/sessions/{session}"), Vec::new()).await?;
                 place.print(&answer, out, show)
             }
-            Action::Retry { session } => {
-                let answer = place.call(Method::POST, &format!("/sessions/{session}/retry"), Vec::new()).await?;
+            Action::Retry { session, .. } => {
+                let path = session.as_ref().map_or("/retry".to_owned(), |session| format!("/sessions/{session}/retry"));
+                let answer = place.call(Method::POST, &path, Vec::new()).await?;
                 place.print(&answer, out, |retried: Value, out| {
                     let count = retried.get("retried").and_then(Value::as_u64).unwrap_or_default();
-                    writeln!(out, "{session} {count} tasks are due")
+                    match session {
+                        Some(session) => writeln!(out, "{session} {count} tasks are due"),
+                        None => writeln!(out, "{count} tasks are due"),
+                    }
                 })
             }
             Action::Kill { session, reason } => {
@@ -243,7 +251,7 @@ impl Where {
         let served = Client::new(Place::Socket(dir.join(CONTROL))).call(method.clone(), path, body.clone()).await;
         match served {
             // No process serves the directory.
-            Err(ClientError::Connect { .. }) => local(embedded(dir)?, method, path, &body).await,
+            Err(ClientError::Connect { .. }) => local(existing(dir)?, method, path, &body).await,
             answer => Ok(answer?),
         }
     }

@@ -1,26 +1,24 @@
-//! `serve`, everything in one process, and `work`, one daemon.
+//! `serve`: the responder, the intake and all daemons in one process.
 
-use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use stapled_ca::responder::{Limits, Responder, UnknownSerial, file_name};
 use stapled_ca::session::{Intake, Issue, Operators, Sessions};
-use stapled_ca::{Authority, LedgerFile, Metrics, interrupted, pem};
-use tokio::net::{TcpListener, UnixListener};
+use stapled_ca::{Authority, Metrics, interrupted, pem};
+use tokio::net::TcpListener;
 
-use crate::authorities::{CONTROL, LEDGER, ROOT, open};
+use crate::authorities::{CONTROL, ROOT, open};
 use crate::daemons::{Daemons, Parts, Stage};
 use crate::failure::Failure;
-use crate::session_arguments::{CertificateArguments, PolicyArguments, ProbeArguments};
+use crate::metrics::publish;
+use crate::shared_arguments::{SharedArguments, ledger, runtime};
 use crate::signers::answer_for;
-use crate::store_arguments::{NoStore, StoreArguments};
+use crate::unix_socket::SocketFile;
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
@@ -58,38 +56,8 @@ pub(crate) struct Serve {
     /// Take certificate requests at this address, as sessions; docs/ca.md describes the calls
     #[arg(long, value_name = "ADDRESS:PORT")]
     intake: Option<SocketAddr>,
-    /// Answer GET /metrics (OpenMetrics) at this loopback address and port, or at this unix socket
-    #[arg(long, value_name = "ADDRESS:PORT|PATH")]
-    metrics: Option<MetricsPlace>,
     #[command(flatten)]
-    store: StoreArguments,
-    #[command(flatten)]
-    policy: PolicyArguments,
-    #[command(flatten)]
-    probe: ProbeArguments,
-    #[command(flatten)]
-    certificate: CertificateArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct WorkArguments {
-    /// The state whose sessions this process works on (may be repeated)
-    #[arg(required = true, value_enum)]
-    stage: Vec<Stage>,
-    /// The authority's directory: for issue and done alone, which sign and write the ledger
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// Answer GET /metrics (OpenMetrics) at this loopback address and port, or at this unix socket
-    #[arg(long, value_name = "ADDRESS:PORT|PATH")]
-    metrics: Option<MetricsPlace>,
-    #[command(flatten)]
-    store: StoreArguments,
-    #[command(flatten)]
-    policy: PolicyArguments,
-    #[command(flatten)]
-    probe: ProbeArguments,
-    #[command(flatten)]
-    certificate: CertificateArguments,
+    shared: SharedArguments,
 }
 
 impl Serve {
@@ -126,7 +94,7 @@ impl Serve {
             }
             _ => None,
         };
-        let measured = working.block_on(publish(self.metrics.as_ref(), metrics))?;
+        let measured = working.block_on(publish(self.shared.metrics.as_ref(), metrics))?;
         answering.block_on(async {
             // Signals are caught before the address is printed: a reader of the address may stop the server at once.
             let shutdown = interrupted()?;
@@ -134,8 +102,8 @@ impl Serve {
             if let Some(running) = &sessions {
                 writeln!(out, "intake at http://{}/", running.address)?;
             }
-            if let Some(address) = measured {
-                writeln!(out, "metrics at {address}")?;
+            if let Some(measured) = &measured {
+                writeln!(out, "metrics at {}", measured.place)?;
             }
             out.flush()?;
             // Spawned, so that the worker threads of the runtime answer, not this thread.
@@ -160,16 +128,16 @@ impl Serve {
     ) -> Result<RunningSessions, Failure> {
         let listener = TcpListener::bind(intake).await.map_err(|source| Failure::Listen { address: intake, source })?;
         let ledger = ledger(authority, dir)?;
-        let store = self.store.open(dir).await?;
-        let sessions = Sessions::new(store, ledger, self.policy.limits(), self.policy.policy()?);
+        let store = self.shared.store.open(dir).await?;
+        let sessions = Sessions::new(store, ledger, self.shared.policy.limits(), self.shared.policy.policy()?);
         sessions.configure().await?;
-        let url = self.certificate.public_url.clone().unwrap_or_else(|| format!("http://{responder}"));
-        let settings = self.certificate.settings(&url, &file_name(authority.name()));
+        let url = self.shared.certificate.public_url.clone().unwrap_or_else(|| format!("http://{responder}"));
+        let settings = self.shared.certificate.settings(&url, &file_name(authority.name()));
         let issue = Issue::new(sessions.clone(), authority.clone(), settings);
         *metrics = metrics.clone().sessions(sessions.clone());
         let parts = Parts {
             sessions: sessions.clone(),
-            prober: Arc::new(self.probe.prober()),
+            prober: Arc::new(self.shared.probe.prober()),
             issue: Some(issue),
             metrics: metrics.clone(),
         };
@@ -178,64 +146,14 @@ impl Serve {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
         let address = listener.local_addr()?;
-        let control = private_socket(dir, CONTROL.as_ref())
-            .map_err(|source| Failure::Socket { path: dir.join(CONTROL), source })?;
+        let path = dir.join(CONTROL);
+        let (control, socket) = SocketFile::bind(&path).map_err(|source| Failure::Socket { path, source })?;
         tokio::spawn(Operators::new(sessions.clone()).serve(control, Limits::default(), ended(stopped.clone())));
         let mut limits = Limits::default();
         limits.body = 64 * 1024;
         let serving = tokio::spawn(Intake::new(sessions, chain(authority)).serve(listener, limits, ended(stopped)));
-        Ok(RunningSessions { address, stop, serving, daemons: Daemons::start(&Stage::ALL, parts) })
+        Ok(RunningSessions { address, stop, serving, daemons: Daemons::start(&Stage::ALL, parts), _socket: socket })
     }
-}
-
-/// Where numbers for monitoring are.
-#[derive(Clone, Debug)]
-enum MetricsPlace {
-    Address(SocketAddr),
-    Socket(PathBuf),
-}
-
-impl FromStr for MetricsPlace {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.starts_with('/') {
-            return Ok(MetricsPlace::Socket(text.into()));
-        }
-        let address: SocketAddr =
-            text.parse().map_err(|_| "write ADDRESS:PORT, or the path of a unix socket from the root".to_owned())?;
-        // They tell of all clients, and the port has no password.
-        if !address.ip().is_loopback() {
-            return Err(format!("{} is not a loopback address; let a proxy with authentication ask", address.ip()));
-        }
-        Ok(MetricsPlace::Address(address))
-    }
-}
-
-/// Starts to answer with the numbers. Returns where, as text.
-async fn publish(place: Option<&MetricsPlace>, metrics: Metrics) -> Result<Option<String>, Failure> {
-    Ok(Some(match place {
-        None => return Ok(None),
-        Some(MetricsPlace::Address(address)) => {
-            let listen = |source| Failure::Listen { address: *address, source };
-            let listener = TcpListener::bind(address).await.map_err(listen)?;
-            let address = listener.local_addr()?;
-            tokio::spawn(metrics.serve(listener, std::future::pending()));
-            format!("http://{address}/metrics")
-        }
-        Some(MetricsPlace::Socket(path)) => {
-            let (folder, name) = (path.parent().unwrap_or(Path::new("/")), path.file_name().unwrap_or_default());
-            let listener =
-                private_socket(folder, name).map_err(|source| Failure::Socket { path: path.clone(), source })?;
-            tokio::spawn(metrics.serve_unix(listener, std::future::pending()));
-            path.display().to_string()
-        }
-    }))
-}
-
-/// The ledger of an authority.
-fn ledger(authority: &Authority, dir: &Path) -> Result<Arc<LedgerFile>, Failure> {
-    authority.ledger_file().cloned().ok_or_else(|| Failure::NoLedger { path: dir.join(LEDGER) })
 }
 
 /// The certificates that follow each certificate of this authority: its own and those above, without the root.
@@ -245,27 +163,13 @@ fn chain(authority: &Authority) -> String {
     own.into_iter().chain(above.iter().map(|der| pem::certificate(der))).collect()
 }
 
-/// A unix socket that only this user may open.
-fn private_socket(folder: &Path, name: &OsStr) -> io::Result<UnixListener> {
-    // Made in a directory of mode 0700, so that nobody connects before its own mode is set; then moved over an old socket.
-    let private = tempfile::Builder::new().prefix(".socket").tempdir_in(folder)?;
-    let path = private.path().join(name);
-    let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&path, folder.join(name))?;
-    Ok(listener)
-}
-
-fn runtime(threads: usize) -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(threads.max(1)).enable_all().build()
-}
-
 /// The intake and the daemons of `serve`.
 struct RunningSessions {
     address: SocketAddr,
     stop: tokio::sync::watch::Sender<bool>,
     serving: tokio::task::JoinHandle<()>,
     daemons: Daemons,
+    _socket: SocketFile,
 }
 
 impl RunningSessions {
@@ -274,46 +178,5 @@ impl RunningSessions {
         // A panic was reported by its thread.
         let _ = self.serving.await;
         self.daemons.stop().await;
-    }
-}
-
-impl WorkArguments {
-    pub(crate) fn run(&self, out: &mut impl Write) -> Result<(), Failure> {
-        runtime(2)?.block_on(async {
-            let store = self.store.in_redis().await?.ok_or(NoStore::RedisNeeded)?;
-            let needs_directory = self.stage.iter().any(|stage| matches!(stage, Stage::Issue | Stage::Done));
-            let dir = match (&self.dir, needs_directory) {
-                (None, true) => return Err(Failure::DirNeeded),
-                (dir, _) => dir.as_deref().filter(|_| needs_directory),
-            };
-            let (limits, policy) = (self.policy.limits(), self.policy.policy()?);
-            let authority = dir.map(open).transpose()?;
-            let sessions = match (&authority, dir) {
-                (Some(authority), Some(dir)) => Sessions::new(store, ledger(authority, dir)?, limits, policy),
-                _ => Sessions::without_ledger(store, limits, policy),
-            };
-            sessions.configure().await?;
-            let issue = match authority.filter(|_| self.stage.contains(&Stage::Issue)) {
-                Some(authority) => {
-                    let url = self.certificate.public_url.as_ref().ok_or(Failure::UrlNeeded)?;
-                    let settings = self.certificate.settings(url, &file_name(authority.name()));
-                    Some(Issue::new(sessions.clone(), authority, settings))
-                }
-                None => None,
-            };
-            let shutdown = interrupted()?;
-            let metrics = Metrics::new().sessions(sessions.clone());
-            let parts = Parts { sessions, prober: Arc::new(self.probe.prober()), issue, metrics: metrics.clone() };
-            let measured = publish(self.metrics.as_ref(), metrics).await?;
-            let daemons = Daemons::start(&self.stage, parts);
-            writeln!(out, "working")?;
-            if let Some(address) = measured {
-                writeln!(out, "metrics at {address}")?;
-            }
-            out.flush()?;
-            shutdown.await;
-            daemons.stop().await;
-            Ok(())
-        })
     }
 }

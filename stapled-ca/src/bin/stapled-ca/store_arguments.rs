@@ -46,6 +46,8 @@ pub(crate) enum NoStore {
     Redis(#[from] RedisError),
     #[error("{0}; one process has the sessions of a directory open: does `stapled-ca serve` run there already?")]
     Embedded(stapled_embedded::EmbeddedError),
+    #[error("there are no sessions in {}; `stapled-ca serve --intake` makes the file, and --redis names another place", path.display())]
+    NoFile { path: PathBuf },
     #[error("several processes share sessions in Redis alone: name it with --redis")]
     RedisNeeded,
     #[error("name the authority's directory with --dir, or a Redis with --redis")]
@@ -102,7 +104,13 @@ impl StoreArguments {
     }
 }
 
+/// The embedded store in this directory, which must be there.
+pub(crate) fn existing(dir: &Path) -> Result<Arc<dyn SessionStore>, NoStore> {
+    let path = dir.join(SESSIONS);
+    if path.exists() { embedded(dir) } else { Err(NoStore::NoFile { path }) }
+}
+
 /// The embedded store in this directory.
-pub(crate) fn embedded(dir: &Path) -> Result<Arc<dyn SessionStore>, NoStore> {
+fn embedded(dir: &Path) -> Result<Arc<dyn SessionStore>, NoStore> {
     Ok(Arc::new(EmbeddedScheduler::open(dir.join(SESSIONS)).map_err(NoStore::Embedded)?))
 }

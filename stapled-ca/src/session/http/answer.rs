@@ -6,9 +6,19 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
+use crate::session::contents::SessionId;
 use crate::session::intake::SessionError;
 use crate::session::policy::TooMany;
 use crate::session::request::RequestError;
+use crate::session::submit_key::NoSubmitKey;
+
+/// The header with the key of a submission.
+pub(super) const KEY: &str = "idempotency-key";
+
+/// The name of a session in a path.
+pub(super) fn session_id(text: &str) -> Result<SessionId, Answer> {
+    text.parse().map_err(|_| Answer::none())
+}
 
 /// An answer: its status, and JSON.
 pub(super) struct Answer(pub(super) StatusCode, pub(super) Value);
@@ -17,6 +27,11 @@ impl Answer {
     /// The answer to a question about nothing.
     pub(super) fn none() -> Self {
         Answer(StatusCode::NOT_FOUND, json!({ "error": "not_found", "message": "there is no such session" }))
+    }
+
+    /// The answer to a key of a submission that is none.
+    pub(super) fn bad_key() -> Self {
+        Answer(StatusCode::BAD_REQUEST, json!({ "error": "bad_key", "message": format!("{KEY}: {NoSubmitKey}") }))
     }
 
     /// The answer to a path or method that does not exist.
@@ -28,6 +43,15 @@ impl Answer {
     pub(super) fn malformed(error: &serde_json::Error) -> Self {
         let message = format!("the body is not the JSON of this call: {error}");
         Answer(StatusCode::BAD_REQUEST, json!({ "error": "malformed_json", "message": message }))
+    }
+
+    /// The answer to a request whose body is too long or too slow.
+    pub(super) fn refused(status: StatusCode) -> Response<Full<Bytes>> {
+        let (code, message) = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => ("request_too_long", "the body of the request is too long"),
+            _ => ("request_too_slow", "the body of the request did not arrive in time"),
+        };
+        Answer(status, json!({ "error": code, "message": message })).into_response()
     }
 
     pub(super) fn into_response(self) -> Response<Full<Bytes>> {
@@ -50,6 +74,14 @@ impl From<SessionError> for Answer {
             SessionError::Request(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             SessionError::Refused(_) => (StatusCode::FORBIDDEN, "refused_by_policy"),
             SessionError::Unknown(_) => (StatusCode::NOT_FOUND, "not_found"),
+            SessionError::Damaged(_) => {
+                tracing::error!(%error, "a session is damaged");
+                (StatusCode::INTERNAL_SERVER_ERROR, "damaged_session")
+            }
+            SessionError::KeyUsed => (StatusCode::CONFLICT, "key_used"),
+            SessionError::Expired { .. } => (StatusCode::CONFLICT, "expired"),
+            SessionError::NothingToTest { .. } => (StatusCode::CONFLICT, "nothing_to_test"),
+            SessionError::NoSuchChallenge { .. } => (StatusCode::BAD_REQUEST, "no_such_challenge"),
             SessionError::State { .. } => (StatusCode::CONFLICT, "wrong_state"),
             SessionError::TooMany(TooMany::OfClient { .. }) => (StatusCode::TOO_MANY_REQUESTS, "too_many_of_client"),
             SessionError::TooMany(_) => (StatusCode::SERVICE_UNAVAILABLE, "too_many_sessions"),

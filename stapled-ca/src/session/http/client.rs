@@ -9,14 +9,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::http::request::Builder;
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::answer::KEY;
 use crate::session::contents::{Session, SessionId};
 use crate::session::state::State;
+use crate::session::submit_key::SubmitKey;
 
 /// How long one call may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -219,12 +222,13 @@ impl Client {
         Client { place }
     }
 
-    /// Makes a session for a certificate request, PEM or DER. Returns its name.
+    /// Makes a session for a certificate request, PEM or DER. Returns its name. If the answer is lost, the same call with the same key
+    /// returns the name of the same session.
     ///
     /// # Errors
     /// When there is no answer, or the request is refused.
-    pub async fn submit(&self, request: Vec<u8>) -> Result<SessionId, ClientError> {
-        let answer = self.call(Method::POST, "/session", request).await?;
+    pub async fn submit(&self, request: Vec<u8>, key: &SubmitKey) -> Result<SessionId, ClientError> {
+        let answer = self.call_with_key(Method::POST, "/session", request, Some(key)).await?;
         let name = self.read::<Submitted>(&answer)?.session;
         name.parse().map_err(|error| ClientError::Exchange { place: self.place.clone(), reason: format!("{error}") })
     }
@@ -275,8 +279,23 @@ impl Client {
     /// # Errors
     /// When there is no answer, or the server refuses.
     pub async fn call(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Bytes, ClientError> {
+        self.call_with_key(method, path, body, None).await
+    }
+
+    async fn call_with_key(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        key: Option<&SubmitKey>,
+    ) -> Result<Bytes, ClientError> {
         let failed = |reason: String| ClientError::Exchange { place: self.place.clone(), reason };
-        let exchange = self.exchange(method, path, body);
+        let mut request = Request::builder().method(method).uri(path).header(USER_AGENT, "stapled-ca");
+        request = request.header(CONTENT_TYPE, "application/octet-stream");
+        if let Some(key) = key {
+            request = request.header(KEY, key.as_str());
+        }
+        let exchange = self.exchange(request, body);
         let late = |_| failed(format!("no answer within {} s", DEADLINE.as_secs()));
         let (status, answer) = tokio::time::timeout(DEADLINE, exchange).await.map_err(late)??;
         if (200..300).contains(&status) {
@@ -288,16 +307,16 @@ impl Client {
         })
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> Result<(u16, Bytes), ClientError> {
+    async fn exchange(&self, request: Builder, body: Vec<u8>) -> Result<(u16, Bytes), ClientError> {
         let cannot = |source| ClientError::Connect { place: self.place.clone(), source };
         match &self.place {
             Place::Host(host) => {
                 let stream = TcpStream::connect(host).await.map_err(cannot)?;
-                self.exchange_over(stream, host, method, path, body).await
+                self.exchange_over(stream, request.header(HOST, host), body).await
             }
             Place::Socket(socket) => {
                 let stream = UnixStream::connect(socket).await.map_err(cannot)?;
-                self.exchange_over(stream, "localhost", method, path, body).await
+                self.exchange_over(stream, request.header(HOST, "localhost"), body).await
             }
         }
     }
@@ -305,9 +324,7 @@ impl Client {
     async fn exchange_over(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        host: &str,
-        method: Method,
-        path: &str,
+        request: Builder,
         body: Vec<u8>,
     ) -> Result<(u16, Bytes), ClientError> {
         let failed = |error: &dyn std::error::Error| ClientError::Exchange {
@@ -318,14 +335,7 @@ impl Client {
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
         // The connection ends with its sender.
         tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, host)
-            .header(USER_AGENT, "stapled-ca")
-            .header(CONTENT_TYPE, "application/octet-stream")
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|error| failed(&error))?;
+        let request = request.body(Full::new(Bytes::from(body))).map_err(|error| failed(&error))?;
         let answer = sender.send_request(request).await.map_err(|error| failed(&error))?;
         let status = answer.status().as_u16();
         let body = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await;

@@ -12,11 +12,11 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use super::answer::Answer;
+use super::answer::{Answer, KEY, session_id};
 use super::client::Shown;
 use crate::http_server::{self, Limits, Received};
-use crate::session::contents::SessionId;
 use crate::session::intake::{Fetched, Sessions};
+use crate::session::submit_key::SubmitKey;
 use hyper::StatusCode;
 
 /// Takes the calls of clients over HTTP.
@@ -48,14 +48,26 @@ impl Intake {
             let intake = Arc::clone(&intake);
             async move { intake.answer(received).await }
         };
-        http_server::serve(listener, limits, shutdown, answer).await;
+        http_server::serve_with(listener, limits, shutdown, answer, Answer::refused).await;
     }
 
     /// The answer to a call: its method, its path, and the body of a POST.
     pub async fn call(&self, client: IpAddr, method: &Method, path: &str, body: &[u8]) -> Response<Full<Bytes>> {
+        self.call_with_key(client, method, path, body, None).await
+    }
+
+    /// The same with the header that has the key of a submission.
+    async fn call_with_key(
+        &self,
+        client: IpAddr,
+        method: &Method,
+        path: &str,
+        body: &[u8],
+        key: Option<&HeaderValue>,
+    ) -> Response<Full<Bytes>> {
         let steps: Vec<&str> = path.split('/').skip(1).take(4).collect();
         let answer = match (method, steps.as_slice()) {
-            (&Method::POST, ["session"]) => self.submit(client, body).await,
+            (&Method::POST, ["session"]) => self.submit(client, body, key).await,
             (&Method::GET, ["session", id]) => self.show(id).await,
             (&Method::POST, ["session", id, "ready"]) => self.ready(id, body).await,
             (&Method::POST, ["session", id, "thanks"]) => self.thanks(id).await,
@@ -70,12 +82,19 @@ impl Intake {
 
     async fn answer(&self, received: Received) -> Response<Full<Bytes>> {
         let Received { client, head, body } = received;
-        let client = client.unwrap_or(IpAddr::from([127, 0, 0, 1]));
-        self.call(client, &head.method, head.uri.path(), &body).await
+        // Every TCP connection has the address of its client.
+        let Some(client) = client else { return Answer::no_path().into_response() };
+        self.call_with_key(client, &head.method, head.uri.path(), &body, head.headers.get(KEY)).await
     }
 
-    async fn submit(&self, client: IpAddr, body: &[u8]) -> Result<Answer, Answer> {
-        let id = self.sessions.submit(body, &client.to_canonical().to_string()).await?;
+    async fn submit(&self, client: IpAddr, body: &[u8], key: Option<&HeaderValue>) -> Result<Answer, Answer> {
+        let client = client.to_canonical().to_string();
+        let key = key
+            .map(|key| key.to_str().ok().and_then(|text| text.parse::<SubmitKey>().ok()).ok_or_else(Answer::bad_key));
+        let id = match key.transpose()? {
+            Some(key) => self.sessions.submit_with_key(body, &client, &key).await?,
+            None => self.sessions.submit(body, &client).await?,
+        };
         Ok(Answer(StatusCode::CREATED, json!({ "session": id.as_str() })))
     }
 
@@ -118,10 +137,6 @@ impl Intake {
             }
         }
     }
-}
-
-fn session_id(text: &str) -> Result<SessionId, Answer> {
-    text.parse().map_err(|_| Answer::none())
 }
 
 fn shown(session: &Shown) -> Answer {

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use stapled_redis::Recovery;
 use tokio::net::UnixListener;
 
-use super::answer::Answer;
+use super::answer::{Answer, session_id};
 use super::client::Shown;
 use crate::http_server::{self, Limits, Received};
-use crate::session::contents::{Session, SessionId};
-use crate::session::intake::Sessions;
+use crate::session::contents::Session;
+use crate::session::intake::{Ended, Sessions};
 use crate::session::state::End;
 
 /// The most sessions of one list.
@@ -51,7 +51,7 @@ impl Operators {
                 operators.call(&received.head.method, &path, &body).await
             }
         };
-        http_server::serve(listener, limits, shutdown, answer).await;
+        http_server::serve_with(listener, limits, shutdown, answer, Answer::refused).await;
     }
 
     /// The answer to a call: its method, its path, and the body of a POST.
@@ -62,6 +62,7 @@ impl Operators {
             (&Method::GET, ["sessions", id]) => self.show(id).await,
             (&Method::POST, ["sessions", id, "kill"]) => self.kill(id, body).await,
             (&Method::POST, ["sessions", id, "retry"]) => self.retry(id).await,
+            (&Method::POST, ["retry"]) => self.retry_all().await,
             (&Method::GET, ["status"]) => self.status().await,
             (&Method::GET, ["recover"]) => self.recover(Recovery::DryRun).await,
             (&Method::POST, ["recover"]) => self.recover(Recovery::Run).await,
@@ -97,14 +98,23 @@ impl Operators {
             false => serde_json::from_slice(body).map_err(|error| Answer::malformed(&error))?,
         };
         let reason = kill.reason.as_deref().unwrap_or("ended by an operator");
-        self.sessions.end(&id, End::Killed, reason).await?;
-        self.show(id.as_str()).await
+        match self.sessions.end(&id, End::Killed, reason).await? {
+            Ended::Dead => self.show(id.as_str()).await,
+            Ended::Removed(damage) => {
+                let removed = json!({ "session": id.as_str(), "state": "removed", "reason": damage.to_string() });
+                Ok(Answer(StatusCode::OK, removed))
+            }
+        }
     }
 
     async fn retry(&self, id: &str) -> Result<Answer, Answer> {
         let id = session_id(id)?;
         let count = self.sessions.retry(&id).await?;
         Ok(Answer(StatusCode::OK, json!({ "session": id.as_str(), "retried": count })))
+    }
+
+    async fn retry_all(&self) -> Result<Answer, Answer> {
+        Ok(Answer(StatusCode::OK, json!({ "retried": self.sessions.retry_all().await? })))
     }
 
     async fn recover(&self, recovery: Recovery) -> Result<Answer, Answer> {
@@ -119,10 +129,6 @@ impl Operators {
     async fn status(&self) -> Result<Answer, Answer> {
         Ok(Answer(StatusCode::OK, serde_json::to_value(self.sessions.status().await?).unwrap_or_default()))
     }
-}
-
-fn session_id(text: &str) -> Result<SessionId, Answer> {
-    text.parse().map_err(|_| Answer::none())
 }
 
 /// A session as operators see it: without the tokens, which are for its client alone.
