@@ -29,8 +29,8 @@ use census::Census;
 /// - [`take`](Scheduler::take) may be dropped at any await point without losing a task. A task that a store had handed out
 ///   and no worker received is due again at once, without an attempt counted. A take that waits and is not polled delays
 ///   no other for longer than a minute.
-/// - Every other call may be dropped at any await point, too: it then takes effect wholly or not at all. The same call again
-///   is safe: a commit that took effect is refused the second time, as its lease is spent, and the others are idempotent.
+/// - Every other call may be dropped at any await point, too: it then takes effect wholly or not at all. Repeating a call is safe:
+///   a commit that took effect is refused the second time, because its lease is spent. The other calls are idempotent.
 /// - Tasks of the queues in a take come in the order of their due times. The order of equal due times is not defined.
 /// - There is one clock. Processes that share a store use the store's clock.
 /// - All queues and records are one atomic domain: a step may put on any queue and record any subject.
@@ -50,8 +50,9 @@ pub trait Scheduler: Send + Sync + Debug {
     /// Takes one step, wholly or not at all: checks the lease and the expected states, records, releases, and puts any
     /// number of tasks. Intake, completion, fork, retry and parking are all commits.
     ///
-    /// Lease, expectations, capacities and groups are checked against the state before the step, except that the released task
-    /// makes room; tasks of settled subjects do not, nor do settled members of groups. Records apply in their order. Of several puts of one key the last counts.
+    /// Lease, expectations, capacities and groups are checked against the state before the step. One exception: the released task
+    /// counts no more in its queue. The tasks of subjects that the step settles still count in their queues, and the subjects in
+    /// their groups. Records apply in their order. Of several puts of one key the last one counts.
     ///
     /// A dropped call has taken the whole step or nothing. The same step again is then refused as fenced, or taken.
     async fn commit(&self, step: Step<'_>) -> Result<(), SchedulerError>;

@@ -28,9 +28,9 @@ const FORMAT: i64 = 1;
 
 /// A [`Scheduler`] in one local file.
 ///
-/// What a call changed is on disk when the call returns. A lease lasts until it is dropped, or the process ends, whatever its
-/// nominal duration: a task whose lease is lost is due again after a second, twice as long after every further attempt, at
-/// most an hour.
+/// What a call changed is on disk when the call returns. A lease lasts until it is dropped or the process ends. The duration that a
+/// take asks for has no effect. A task whose lease is lost is due again after a second. The pause doubles with every further
+/// attempt, up to an hour.
 ///
 /// Takes need a tokio runtime with timers. A call blocks its thread while it writes; on a runtime with several threads, other
 /// tasks move to another thread meanwhile.

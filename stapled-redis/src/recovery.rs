@@ -1,4 +1,4 @@
-//! Recovery: tasks that are nowhere although their subjects are on record.
+//! Recovery: puts the tasks that are missing, of subjects on record.
 
 use stapled_core::scheduler::{Recorded, Scheduler, SchedulerError};
 use stapled_core::task::{Cause, Queue, Subject};

@@ -195,8 +195,8 @@ local function reclaim(queue)
     return #lapsed > 0
 end
 
--- The first task of each order of a queue that is not leased or parked: subject and due time by the wall clock. What is damaged
--- is removed.
+-- The first task of each order of a queue that is not leased or parked: subject and due time by the wall clock. A name without a
+-- readable task is removed from the order.
 local function first_in_list(queue)
     while true do
         local subject = redis.call('LINDEX', key('queue', queue), 0)

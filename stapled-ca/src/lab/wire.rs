@@ -40,7 +40,7 @@ pub(crate) async fn serve(shared: &Shared, mut stream: TcpStream) -> io::Result<
     Ok(())
 }
 
-/// What the lab does with the connection.
+/// How the lab answers on the connection.
 enum Action {
     Send(Reply),
     /// Sends the reply, then zeros up to `total` octets of body.

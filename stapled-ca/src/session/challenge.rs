@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::fields::{self, Damaged, Fields};
 use crate::hash::HashAlgorithm;
 
-/// The type of a challenge. Its number is stored. 0 to 3 were given away by the first server of this design (DVSNI, TLSExt,
-/// Email, Payment) and are never used otherwise.
+/// The type of a challenge. Its number is stored. The numbers 0 to 3 are reserved: the first server of this design used them for
+/// DVSNI, TLSExt, Email and Payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChallengeType {
@@ -58,19 +58,19 @@ pub struct Challenge {
     pub is_satisfied: bool,
     /// Whether the challenge was given up.
     pub has_failed: bool,
-    /// How often the client said that it is ready. A counter, so that no word of the client is lost during a test.
+    /// How often the client said that it is ready. During a test, the number may grow: then the challenge is tested again.
     pub asked: u32,
     /// The value of `asked` when the last test began.
     pub tested: u32,
     /// The token: the file name of http-01.
     pub token: String,
-    /// The key authorization: the contents of the file of http-01; its SHA-256 is in the certificate of tls-alpn-01.
+    /// The key authorization (RFC 8555, 8.1). http-01: the contents of the file. tls-alpn-01: the certificate has its SHA-256.
     pub authorization: String,
     /// Why the last test failed.
     pub reason: Option<String>,
 }
 
-/// The stored form of what belongs to the type of a challenge. Each type has its own, with a version.
+/// The field `data` in JSON: the values whose meaning depends on the type of the challenge. The version is that of this form.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Data {
@@ -115,7 +115,7 @@ impl Challenge {
         all
     }
 
-    /// The fields that a test changes. `asked` is not among them: the client may have said something during the test.
+    /// The fields that a test changes. `asked` is not among them, because the client may change it during the test.
     pub(crate) fn result_fields(&self) -> Fields {
         Fields::from([
             ("satisfied".to_owned(), fields::from_bool(self.is_satisfied).into()),

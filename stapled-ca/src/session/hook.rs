@@ -2,15 +2,12 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::pin::pin;
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::sync::Semaphore;
 
 use super::shown::shown;
@@ -19,12 +16,8 @@ use super::shown::shown;
 const WITHIN: Duration = Duration::from_secs(30);
 /// How many runs there are at once, at each of the two stages.
 const AT_ONCE: usize = 8;
-/// The most octets of its output and of its errors that are kept. The rest is read and dropped.
-const LONGEST_OUTPUT: usize = 4096;
 /// The most characters of a reason.
 const LONGEST_REASON: usize = 200;
-/// How long its output is read after its end: a process that it started may keep the pipes open.
-const LAST_WORDS: Duration = Duration::from_millis(200);
 /// The variables of the authority's own environment that the program gets.
 const HANDED_ON: [&str; 2] = ["PATH", "TZ"];
 
@@ -137,51 +130,15 @@ impl Hook {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).current_dir("/").env_clear();
         command.envs(HANDED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // A process group of its own: it can be killed with all processes that it started.
-        let mut child = command.process_group(0).kill_on_drop(true).spawn().map_err(failed)?;
-        let mut group = Group::of(&child);
-        let (input, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (mut output, mut errors) = (Vec::new(), Vec::new());
-        let status = {
-            let write = async {
-                if let Some(mut input) = input {
-                    // A program may decide without the question, and close its input.
-                    drop(input.write_all(&question).await);
-                }
-            };
-            let streams = async { tokio::join!(write, read(stdout, &mut output), read(stderr, &mut errors)) };
-            let mut streams = pin!(streams);
-            let mut are_over = false;
-            let status = loop {
-                tokio::select! {
-                    status = child.wait() => break status,
-                    _ = &mut streams, if !are_over => are_over = true,
-                }
-            };
-            // Processes that it left running are not killed.
-            group.0 = None;
-            if !are_over {
-                drop(tokio::time::timeout(LAST_WORDS, streams).await);
-            }
-            status
-        };
-        let status = status.map_err(failed)?;
+        let ended =
+            stapled_core::hook::Hook::run_program(&mut command, &question, self.within).await.map_err(failed)?;
+        let timed_out = HookError::TimedOut { program: self.program.clone(), within: self.within };
+        let Output { status, stdout, stderr } = ended.ok_or(timed_out)?;
         match status.code() {
             Some(0) => Ok(Answer::Allowed),
-            Some(1) => Ok(Answer::Refused(first_line(&output))),
-            _ => Err(HookError::Ended { program: self.program.clone(), status, errors: first_line(&errors) }),
+            Some(1) => Ok(Answer::Refused(first_line(&stdout))),
+            _ => Err(HookError::Ended { program: self.program.clone(), status, errors: first_line(&stderr) }),
         }
-    }
-}
-
-/// Reads a stream to its end, and keeps its beginning. If reading fails, the output so far counts.
-async fn read(stream: Option<impl AsyncRead + Unpin>, beginning: &mut Vec<u8>) {
-    let Some(mut stream) = stream else { return };
-    let mut buffer = [0; 1024];
-    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-        let room = LONGEST_OUTPUT.saturating_sub(beginning.len()).min(count);
-        beginning.extend_from_slice(buffer.get(..room).unwrap_or_default());
     }
 }
 
@@ -189,24 +146,6 @@ async fn read(stream: Option<impl AsyncRead + Unpin>, beginning: &mut Vec<u8>) {
 fn first_line(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     shown(text.lines().next().unwrap_or_default().trim(), LONGEST_REASON)
-}
-
-/// The process group of a program; killed when dropped.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn of(child: &Child) -> Self {
-        Group(child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)))
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // The child was not waited for yet, so no other process has its ID.
-        if let Some(pid) = self.0 {
-            let _ = kill_process_group(pid, Signal::KILL);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -218,7 +157,7 @@ mod tests {
         for (output, line) in [
             ("no\nmore", "no"),
             ("  it's \"no\" \\ \n", "it's \"no\" \\"),
-            ("a\x1b[0m\u{202e}b\0", "a\\u{1b}[0m\\u{202e}b\\0"),
+            ("a\x1b[0m\u{202e}b\0", "a\\u{1b}[0m\\u{202e}b\\u{0}"),
             ("\u{fc}n", "\u{fc}n"),
             ("", ""),
         ] {

@@ -265,7 +265,7 @@ impl Sessions {
         Ok(with_ledger(ledger, move |ledger| ledger.of_session(id.as_str())).await?)
     }
 
-    /// Ends a session: kills it, or replaces it by another one. Its tasks leave every queue in the same step. A session whose
+    /// Ends a session. Its tasks leave every queue in the same step. A session whose
     /// certificate is signed is not ended: revoke the certificate instead. A damaged session is forgotten.
     ///
     /// # Errors

@@ -30,22 +30,19 @@ pub enum End {
     Expired,
     /// Its challenges failed too often, or the authority refuses to issue.
     Failed,
-    /// Its client made another session in its place.
-    Superseded,
     /// An operator ended it.
     Killed,
 }
 
 impl State {
     /// All states with their names.
-    const ALL: [(State, &'static str); 8] = [
+    const ALL: [(State, &'static str); 7] = [
         (State::MakeChallenge, "makechallenge"),
         (State::TestChallenge, "testchallenge"),
         (State::Issue, "issue"),
         (State::Done, "done"),
         (State::Dead(End::Expired), "expired"),
         (State::Dead(End::Failed), "failed"),
-        (State::Dead(End::Superseded), "superseded"),
         (State::Dead(End::Killed), "killed"),
     ];
 

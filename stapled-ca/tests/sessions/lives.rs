@@ -143,15 +143,15 @@ async fn a_session_expires_in_every_state(world: World) {
 }
 
 async fn a_dead_session_leaves_every_queue(world: World) {
-    let (killed, superseded) = (world.submit(&["a.example"]).await, world.submit(&["b.example"]).await);
+    let (killed, failed) = (world.submit(&["a.example"]).await, world.submit(&["b.example"]).await);
     let lease = world.store.take(&["makechallenge".into()], 1, HOUR).await.unwrap().remove(0);
     world.sessions.end(&killed, End::Killed, "by an operator").await.unwrap();
-    world.sessions.end(&superseded, End::Superseded, "by another one").await.unwrap();
+    world.sessions.end(&failed, End::Failed, "refused").await.unwrap();
     assert_queues_are_empty(&world).await;
     // The daemon that holds a lease is too late.
     let late = stapled_ca::session::work_on(&*world.daemons()[0], &world.sessions, &lease, &|_, _| {}).await;
     assert!(late.is_err(), "{late:?}");
-    for (id, end) in [(&killed, End::Killed), (&superseded, End::Superseded)] {
+    for (id, end) in [(&killed, End::Killed), (&failed, End::Failed)] {
         assert_eq!(world.state(id).await, State::Dead(end));
         assert!(matches!(world.sessions.end(id, End::Killed, "").await, Err(SessionError::State { .. })));
     }

@@ -153,7 +153,7 @@ async fn way_8_a_session_that_many_push_is_queued_once(world: World) {
 async fn way_9_stale_sessions_do_not_starve_fresh_ones(world: World) {
     for _ in 0..30 {
         let id = world.sessions.submit(&csr(&["stale.example"]), "").await.unwrap();
-        world.sessions.end(&id, stapled_ca::session::End::Superseded, "").await.unwrap();
+        world.sessions.end(&id, stapled_ca::session::End::Killed, "").await.unwrap();
     }
     let fresh = world.submit(&["fresh.example"]).await;
     let lease = world.store.take(&["makechallenge".into()], 1, MINUTE).await.unwrap().remove(0);

@@ -1,18 +1,23 @@
 //! The hook (feature `hook`): a program of the administrator that runs for events. It never delays renewals.
 //!
-//! `happening` has the facts of an event that a hook gets, `debounce` says when it gets them, and `call` runs it.
+//! `happening` has the facts of an event that a hook gets, `debounce` says when it gets them, `call` runs it for an event, and `program`
+//! runs any program.
 //! This module has the observer that fills the queue of events, and the task that empties it.
 
 mod call;
 mod debounce;
 mod happening;
+mod program;
 pub mod settings;
 
 use std::collections::VecDeque;
+use std::io;
+use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -77,6 +82,17 @@ impl Hook {
         };
         let task = tokio::spawn(caller.run(urgent_out, ordinary_out, finishing));
         Hook { settings: settings.clone(), inlet, finish, task }
+    }
+
+    /// Runs a program once, apart from any events: in a process group of its own, with this input. Returns its status and the first
+    /// 4 KiB of its output and of its errors, or `None` if it did not end within this time. Then it was killed with all processes of
+    /// its group. If the future is dropped, they are killed, too.
+    ///
+    /// # Errors
+    ///
+    /// The program cannot be run.
+    pub async fn run_program(command: &mut Command, input: &[u8], within: Duration) -> io::Result<Option<Output>> {
+        program::run(command, input, within).await
     }
 
     /// The settings that it runs with.
