@@ -43,9 +43,9 @@ impl Default for Limits {
 }
 
 /// A request: its client, its head, and the body of a POST.
-pub(crate) struct Received {
-    /// The address of the client; `None` on a unix socket.
-    pub(crate) client: Option<IpAddr>,
+pub(crate) struct Received<C = IpAddr> {
+    /// The address of the client; nothing on a unix socket.
+    pub(crate) client: C,
     pub(crate) head: Parts,
     pub(crate) body: Bytes,
 }
@@ -53,48 +53,54 @@ pub(crate) struct Received {
 /// What connections come from.
 pub(crate) trait Listener: Send {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// What is known of a client.
+    type Client: Copy + Send + Sync + 'static;
 
-    /// The next connection, and the address of its client.
-    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Option<IpAddr>)>> + Send;
+    /// The next connection, and its client.
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Self::Client)>> + Send;
 }
 
 impl Listener for TcpListener {
     type Stream = TcpStream;
+    type Client = IpAddr;
 
-    async fn next(&self) -> io::Result<(TcpStream, Option<IpAddr>)> {
+    async fn next(&self) -> io::Result<(TcpStream, IpAddr)> {
         let (stream, client) = self.accept().await?;
         stream.set_nodelay(true)?;
-        Ok((stream, Some(client.ip())))
+        Ok((stream, client.ip()))
     }
 }
 
 impl Listener for UnixListener {
     type Stream = UnixStream;
+    type Client = ();
 
-    async fn next(&self) -> io::Result<(UnixStream, Option<IpAddr>)> {
-        Ok((self.accept().await?.0, None))
+    async fn next(&self) -> io::Result<(UnixStream, ())> {
+        Ok((self.accept().await?.0, ()))
     }
 }
 
 /// Answers on a listener until `shutdown` ends. Then open connections have a second to finish. A request whose body is too long or too
 /// slow gets an answer without a body.
-pub(crate) async fn serve<A, F>(listener: impl Listener, limits: Limits, shutdown: impl Future<Output = ()>, answer: A)
+pub(crate) async fn serve<L, A, F>(listener: L, limits: Limits, shutdown: impl Future<Output = ()>, answer: A)
 where
-    A: Fn(Received) -> F + Clone + Send + Sync + 'static,
+    L: Listener,
+    A: Fn(Received<L::Client>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
     serve_with(listener, limits, shutdown, answer, empty).await;
 }
 
 /// The same, where `refuse` makes the answer to a body that is too long (413) or too slow (408).
-pub(crate) async fn serve_with<A, F>(
-    listener: impl Listener,
+pub(crate) async fn serve_with<L, A, F>(
+    listener: L,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
     answer: A,
     refuse: fn(StatusCode) -> Response<Full<Bytes>>,
 ) where
-    A: Fn(Received) -> F + Clone + Send + Sync + 'static,
+    L: Listener,
+    A: Fn(Received<L::Client>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
     let (stop, told) = tokio::sync::watch::channel(false);
@@ -132,23 +138,24 @@ pub(crate) async fn serve_with<A, F>(
 async fn accept<L: Listener>(
     listener: &L,
     slots: &Arc<Semaphore>,
-) -> io::Result<(L::Stream, Option<IpAddr>, OwnedSemaphorePermit)> {
+) -> io::Result<(L::Stream, L::Client, OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, client) = listener.next().await?;
     Ok((stream, client, slot))
 }
 
 /// Serves one connection until it ends or the server stops.
-async fn serve_connection<S, A, F>(
+async fn serve_connection<S, C, A, F>(
     stream: S,
-    client: Option<IpAddr>,
+    client: C,
     limits: Limits,
     stop: Stop,
     answer: A,
     refuse: fn(StatusCode) -> Response<Full<Bytes>>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
-    A: Fn(Received) -> F,
+    C: Copy,
+    A: Fn(Received<C>) -> F,
     F: Future<Output = Response<Full<Bytes>>>,
 {
     let service = service_fn(|request| {
@@ -177,7 +184,7 @@ async fn serve_connection<S, A, F>(
     }
 }
 
-async fn received(client: Option<IpAddr>, request: Request<Incoming>, limits: &Limits) -> Result<Received, StatusCode> {
+async fn received<C>(client: C, request: Request<Incoming>, limits: &Limits) -> Result<Received<C>, StatusCode> {
     let (head, body) = request.into_parts();
     if head.method != Method::POST {
         return Ok(Received { client, head, body: Bytes::new() });

@@ -113,9 +113,9 @@ impl Metrics {
         self.serve_on(listener, shutdown).await;
     }
 
-    async fn serve_on(self, listener: impl Listener, shutdown: impl Future<Output = ()>) {
+    async fn serve_on<L: Listener>(self, listener: L, shutdown: impl Future<Output = ()>) {
         let limits = Limits { connections: 16, ..Limits::default() };
-        let answer = move |received: Received| {
+        let answer = move |received: Received<L::Client>| {
             let metrics = self.clone();
             async move {
                 let is_asked = received.head.method == Method::GET && received.head.uri.path() == "/metrics";

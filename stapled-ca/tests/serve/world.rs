@@ -1,12 +1,11 @@
 //! An authority that `stapled-ca serve` runs, its clients, and their web server.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use stapled_tests::{HttpServer, Redis};
+use stapled_tests::{HttpServer, Redis, free_port, wait_until_within};
 use tempfile::TempDir;
 
 pub(crate) const CA: &str = env!("CARGO_BIN_EXE_stapled-ca");
@@ -221,18 +220,9 @@ pub(crate) fn openssl(arguments: &[&str]) -> String {
     format!("{out}{error}")
 }
 
-/// A port that nobody listens on.
-fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
-}
-
 /// Waits until the condition holds.
-pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < until, "never: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+pub(crate) fn eventually(what: &str, holds: impl FnMut() -> bool) {
+    wait_until_within(PATIENCE, what, holds);
 }
 
 /// The file is a certificate.

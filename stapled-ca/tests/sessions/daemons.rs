@@ -9,11 +9,10 @@ use stapled_ca::session::{
     Daemon, Done, End, Failure, LEASE, LONGEST_WORK, MakeChallenge, Pace, Session, Sessions, State, Work, run, work_on,
 };
 use stapled_core::task::{Cause, Queue};
-use stapled_tests::PATIENCE;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{DAY, HOUR, MINUTE, World, assert_queues_are_empty, on_each_store, redis_store};
+use crate::world::{DAY, HOUR, MINUTE, World, assert_queues_are_empty, on_each_store, redis_store, until};
 
 on_each_store! {
     work_that_takes_too_long_is_given_up_and_tried_again
@@ -52,16 +51,6 @@ impl Daemon for Slow {
         let _ = self.may_end.acquire().await;
         self.daemon.work(session).await
     }
-}
-
-/// Waits until a condition holds that other tasks of this thread make true.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let come_true = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    assert!(tokio::time::timeout(PATIENCE, come_true).await.is_ok(), "it did not come true: {what}");
 }
 
 fn pace(lease: Duration) -> Pace {

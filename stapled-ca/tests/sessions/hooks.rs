@@ -162,12 +162,7 @@ async fn a_hook_that_hangs_or_prints_without_end_is_killed_with_its_processes() 
     let sessions = with(&world, hook);
     let request = csr(&["a.example"]);
     let submit = tokio::spawn(async move { sessions.submit(&request, "").await });
-    let is_there = async {
-        while !file.exists() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), is_there).await.unwrap();
+    crate::world::until("the hook runs", async || file.exists()).await;
     submit.abort();
     assert!(submit.await.unwrap_err().is_cancelled());
     wait_until("the process of the hook is killed", || !is_running(&file));

@@ -244,6 +244,16 @@ pub(crate) async fn settle(
     }
 }
 
+/// Waits until a condition holds that other tasks of this thread make true.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let come_true = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(stapled_tests::PATIENCE, come_true).await.is_ok(), "it did not come true: {what}");
+}
+
 /// A certificate request with a new key, DER.
 pub(crate) fn csr(names: &[&str]) -> Vec<u8> {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();

@@ -82,8 +82,6 @@ impl Intake {
 
     async fn answer(&self, received: Received) -> Response<Full<Bytes>> {
         let Received { client, head, body } = received;
-        // Every TCP connection has the address of its client.
-        let Some(client) = client else { return Answer::no_path().into_response() };
         self.call_with_key(client, &head.method, head.uri.path(), &body, head.headers.get(KEY)).await
     }
 

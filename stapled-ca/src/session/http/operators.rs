@@ -44,7 +44,7 @@ impl Operators {
     /// Answers on a unix socket until `shutdown` ends. Who may open the socket may do everything.
     pub async fn serve(self, listener: UnixListener, limits: Limits, shutdown: impl Future<Output = ()>) {
         let operators = Arc::new(self);
-        let answer = move |received: Received| {
+        let answer = move |received: Received<()>| {
             let operators = Arc::clone(&operators);
             async move {
                 let (path, body) = (received.head.uri.path().to_owned(), received.body);
