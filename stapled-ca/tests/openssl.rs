@@ -1,6 +1,6 @@
 //! Tests with OpenSSL, which verifies certificates and responses.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
 
@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use stapled_ca::responder::{RunningResponder, UnknownSerial};
+use stapled_ca::session::{CertificateRequest, Policy, Refusal, RequestError};
 use stapled_ca::{Authority, ExtendedKeyUsage, Issued, KeyType, Profile, Reason, Responder, Serial};
 use support::{file, openssl};
 
@@ -50,6 +51,76 @@ impl Files {
         assert!(success && text.contains("Response verify OK"), "{text}");
         let line = text.lines().find(|line| line.starts_with(&self.certificate));
         line.unwrap_or_else(|| panic!("no status in {text}")).rsplit(": ").next().unwrap().to_owned()
+    }
+}
+
+/// A certificate request of OpenSSL with a new key, DER; the path of its file.
+fn request(directory: &Path, key: &[&str]) -> (Vec<u8>, String) {
+    let path = |name: &str| directory.join(name).display().to_string();
+    let (key_file, request) = (path("key"), path("request"));
+    let new =
+        ["req", "-new", "-nodes", "-subj", "/CN=a.example", "-outform", "DER", "-keyout", &key_file, "-out", &request];
+    let (success, text) = openssl(&[&new[..], key].concat());
+    assert!(success, "{key:?}: {text}");
+    (std::fs::read(&request).unwrap(), request)
+}
+
+#[test]
+fn keys_of_debians_blacklist_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (der, path) = request(directory.path(), &["-newkey", "rsa:2048"]);
+    let (_, line) = openssl(&["req", "-inform", "DER", "-in", &path, "-noout", "-modulus"]);
+    let line = file(directory.path(), "modulus", line).display().to_string();
+    let (_, digest) = openssl(&["dgst", "-sha1", "-r", &line]);
+    let digits = digest.split(' ').next().unwrap()[20..].to_owned();
+    let found = CertificateRequest::read(&der, 20_000).unwrap();
+    let mut policy = Policy::default();
+    policy.check(&found).unwrap();
+    let other = file(directory.path(), "other", format!("# RSA-2048\n{}\n", digits.replace(|digit| digit != '0', "0")));
+    assert_eq!(policy.read_bad_keys(other).unwrap(), 1);
+    policy.check(&found).unwrap();
+    let list = file(directory.path(), "list", format!("# RSA-2048\n{digits}\n"));
+    assert_eq!(policy.read_bad_keys(list).unwrap(), 1);
+    assert_eq!(policy.check(&found), Err(Refusal::BadKey));
+}
+
+#[test]
+fn points_that_are_not_on_a_known_curve_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let ec = |curve: &str| {
+        ["-newkey".to_owned(), "ec".to_owned(), "-pkeyopt".to_owned(), format!("ec_paramgen_curve:{curve}")]
+    };
+    let read = |der: &[u8]| CertificateRequest::read(der, 20_000).map(|request| request.name_texts());
+    let refused = |der: &[u8], what: &str| {
+        let error = read(der).unwrap_err();
+        assert!(
+            matches!(error, RequestError::Signature | RequestError::KeyType | RequestError::Malformed),
+            "{what}: {error}"
+        );
+    };
+    for curve in ["secp224r1", "secp256k1", "brainpoolP256r1", "brainpoolP384r1"] {
+        let key = ec(curve);
+        refused(&request(directory.path(), &key.each_ref().map(String::as_str)).0, curve);
+    }
+    // The parameters of P-256 in place of its name.
+    let key = ec("P-256");
+    let mut key = key.each_ref().map(String::as_str).to_vec();
+    let whole = request(directory.path(), &key).0;
+    assert_eq!(read(&whole).unwrap(), ["a.example"]);
+    key.extend(["-pkeyopt", "ec_param_enc:explicit"]);
+    refused(&request(directory.path(), &key).0, "explicit parameters");
+    // Another name, or another point, in the request of a key on P-256.
+    let name = [6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+    let place = whole.windows(name.len()).position(|window| window == name).unwrap();
+    let mut renamed = whole.clone();
+    renamed[place + 9] = 6;
+    refused(&renamed, "an unknown curve");
+    let point = place + name.len() + 3;
+    assert_eq!(whole[point], 4, "an uncompressed point");
+    for (what, offset, octet) in [("off the curve", 64, 1), ("compressed", 0, 6), ("at infinity", 0, 4)] {
+        let mut changed = whole.clone();
+        changed[point + offset] ^= octet;
+        refused(&changed, what);
     }
 }
 

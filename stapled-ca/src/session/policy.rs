@@ -6,7 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::bad_keys::{self, BadKeysError};
+use super::bad_keys::{self, BadKeys, BadKeysError};
 use super::hook::{Answer, Hook, HookError, Question, Stage};
 use super::name_suffix::NameSuffix;
 use super::request::{CertificateRequest, RequestKey};
@@ -28,6 +28,9 @@ pub struct Policy {
     pub rsa_bits: usize,
     /// SHA-256 of the SubjectPublicKeyInfo of each key that is known to be bad.
     pub bad_keys: HashSet<[u8; 32]>,
+    /// Of each RSA key that is known to be bad: the last ten octets of the SHA-1 of `Modulus=`, the modulus in hexadecimal digits in
+    /// upper case, and a line feed. Debian's package `openssl-blacklist` lists the weak keys of CVE-2008-0166 so.
+    pub bad_moduli: HashSet<[u8; 10]>,
     /// The most names of a certificate.
     pub names: usize,
     /// A program that may refuse what the other rules allow.
@@ -37,8 +40,8 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         let (suffixes, networks, blocked) = (Vec::new(), Vec::new(), Vec::new());
-        let (rsa_bits, bad_keys, names, hook) = (2048, HashSet::new(), 100, None);
-        Policy { suffixes, networks, blocked, rsa_bits, bad_keys, names, hook }
+        let (rsa_bits, bad_keys, bad_moduli, names, hook) = (2048, HashSet::new(), HashSet::new(), 100, None);
+        Policy { suffixes, networks, blocked, rsa_bits, bad_keys, bad_moduli, names, hook }
     }
 }
 
@@ -85,14 +88,15 @@ pub(crate) enum NotAllowed {
 
 impl Policy {
     /// Adds the keys in a file to those that are known to be bad, and returns how many the file has: on each line the SHA-256 of a
-    /// SubjectPublicKeyInfo in hexadecimal, a comment after `#`, or nothing.
+    /// SubjectPublicKeyInfo in hexadecimal, the 20 digits of a [modulus](Policy::bad_moduli), a comment after `#`, or nothing.
     ///
     /// # Errors
     /// When the file cannot be read, is longer than 64 MiB, or has a malformed line. No key of it is added then.
     pub fn read_bad_keys(&mut self, path: impl AsRef<Path>) -> Result<usize, BadKeysError> {
-        let keys = bad_keys::read(path.as_ref())?;
-        let count = keys.len();
+        let BadKeys { keys, moduli } = bad_keys::read(path.as_ref())?;
+        let count = keys.len() + moduli.len();
         self.bad_keys.extend(keys);
+        self.bad_moduli.extend(moduli);
         Ok(count)
     }
 
@@ -113,7 +117,9 @@ impl Policy {
             return Err(Refusal::WeakKey);
         }
         let digest: Option<[u8; 32]> = HashAlgorithm::Sha256.digest(&request.public_key).try_into().ok();
-        if digest.is_some_and(|digest| self.bad_keys.contains(&digest)) {
+        let modulus = request.rsa_modulus().and_then(|modulus| bad_keys::modulus_digest(&modulus));
+        let is_bad = digest.is_some_and(|digest| self.bad_keys.contains(&digest));
+        if is_bad || modulus.is_some_and(|modulus| self.bad_moduli.contains(&modulus)) {
             return Err(Refusal::BadKey);
         }
         Ok(())

@@ -11,6 +11,7 @@ use x509_parser::cri_attributes::ParsedCriAttribute;
 use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::rsa;
 use super::shown;
@@ -117,6 +118,15 @@ impl CertificateRequest {
     #[must_use]
     pub fn to_pem(&self) -> String {
         pem::encode("CERTIFICATE REQUEST", &self.der)
+    }
+
+    /// The modulus of an RSA key.
+    pub(super) fn rsa_modulus(&self) -> Option<Vec<u8>> {
+        let (_, key) = SubjectPublicKeyInfo::from_der(&self.public_key).ok()?;
+        match key.parsed().ok()? {
+            PublicKey::RSA(key) => Some(key.modulus.to_vec()),
+            _ => None,
+        }
     }
 
     /// The names as texts.
