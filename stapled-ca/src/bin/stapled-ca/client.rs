@@ -123,7 +123,8 @@ async fn submitted(client: &Client, request: &[u8], key: &SubmitKey, until: Inst
     loop {
         match client.submit(request.to_vec(), key).await {
             Err(ClientError::Exchange { .. }) if Instant::now() < until => was_there = true,
-            Err(ClientError::Connect { .. }) if was_there && Instant::now() < until => {}
+            // The server may still decide about the first submission, or be on its way back.
+            Err(error) if was_there && error.is_passing() && Instant::now() < until => {}
             result => return result,
         }
         tokio::time::sleep(INTERVAL).await;

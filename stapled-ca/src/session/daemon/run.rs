@@ -59,6 +59,7 @@ pub async fn run(
             // Without room, take would wait for ever; it is asked again when some work ends.
             taken = sessions.store.take(&queues, room, pace.lease) => match taken {
                 Ok(leases) => {
+                    sessions.outage.is_over();
                     for lease in leases {
                         let (daemon, sessions, report) = (Arc::clone(&daemon), sessions.clone(), Arc::clone(&report));
                         working.spawn(async move { work_with_lease(&*daemon, &sessions, &lease, pace, &*report).await });

@@ -14,8 +14,9 @@ const HOSTS: &str = "/etc/hosts";
 /// The most octets of that file which are read.
 const LONGEST_HOSTS: u64 = 4 << 20;
 /// The most lookups at once in this process. A lookup takes a thread until the resolver of the system answers or gives up, and a
-/// client whose name server is silent delays that, also after the test is over.
-const AT_ONCE: usize = 32;
+/// client whose name server is silent delays that, also after the test is over. This is half of the threads that tokio has for
+/// blocking calls: the ledger needs the others.
+const AT_ONCE: usize = 256;
 
 static ROOM: Semaphore = Semaphore::const_new(AT_ONCE);
 
