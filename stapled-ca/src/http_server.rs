@@ -80,8 +80,8 @@ impl Listener for UnixListener {
     }
 }
 
-/// Answers on a listener until `shutdown` ends. Then open connections have a second to finish. A request whose body is too long or too
-/// slow gets an answer without a body.
+/// Answers on a listener until `shutdown` ends. Then open connections have a second to finish. A request whose body is too long
+/// or too slow gets an answer without a body.
 pub(crate) async fn serve<L, A, F>(listener: L, limits: Limits, shutdown: impl Future<Output = ()>, answer: A)
 where
     L: Listener,

@@ -29,8 +29,8 @@ use census::Census;
 /// - [`take`](Scheduler::take) may be dropped at any await point without losing a task. A task that a store had handed out
 ///   and no worker received is due again at once, without an attempt counted. A take that waits and is not polled delays
 ///   no other for longer than a minute.
-/// - Every other call may be dropped at any await point, too: it then takes effect wholly or not at all. Repeating a call is safe:
-///   a commit that took effect is refused the second time, because its lease is spent. The other calls are idempotent.
+/// - Every other call may be dropped at any await point, too: it then takes effect wholly or not at all. Repeating a call is
+///   safe: a commit that took effect is refused the second time, because its lease is spent. The other calls are idempotent.
 /// - Tasks of the queues in a take come in the order of their due times. The order of equal due times is not defined.
 /// - There is one clock. Processes that share a store use the store's clock.
 /// - All queues and records are one atomic domain: a step may put on any queue and record any subject.

@@ -28,8 +28,8 @@ const FORMAT: i64 = 1;
 
 /// A [`Scheduler`] in one local file.
 ///
-/// What a call changed is on disk when the call returns. A lease lasts until it is dropped or the process ends. The duration that a
-/// take asks for has no effect. A task whose lease is lost is due again after a second. The pause doubles with every further
+/// What a call changed is on disk when the call returns. A lease lasts until it is dropped or the process ends. The duration that
+/// a take asks for has no effect. A task whose lease is lost is due again after a second. The pause doubles with every further
 /// attempt, up to an hour.
 ///
 /// Takes need a tokio runtime with timers. A call blocks its thread while it writes; on a runtime with several threads, other
@@ -54,7 +54,8 @@ enum Done<T> {
 }
 
 impl EmbeddedScheduler {
-    /// Opens the file, and creates it if necessary. Only its owner may read and write it: its mode is 0600. Tasks that were leased when the last process ended are due again.
+    /// Opens the file, and creates it if necessary. Only its owner may read and write it: its mode is 0600. Tasks that were
+    /// leased when the last process ended are due again.
     ///
     /// # Errors
     ///

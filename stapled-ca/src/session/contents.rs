@@ -153,8 +153,8 @@ impl Session {
         self.challenges.iter().any(|challenge| challenge.name == name && challenge.is_satisfied)
     }
 
-    /// Whether there is work for the daemon of its state. A session in testchallenge has work after its client said that it is ready.
-    /// A session in done has work until its certificate is in the ledger.
+    /// Whether there is work for the daemon of its state. A session in testchallenge has work after its client said that it is
+    /// ready. A session in done has work until its certificate is in the ledger.
     #[must_use]
     pub fn is_due(&self) -> bool {
         match self.state {

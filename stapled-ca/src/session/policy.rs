@@ -28,8 +28,8 @@ pub struct Policy {
     pub rsa_bits: usize,
     /// SHA-256 of the SubjectPublicKeyInfo of each key that is known to be bad.
     pub bad_keys: HashSet<[u8; 32]>,
-    /// Of each RSA key that is known to be bad: the last ten octets of the SHA-1 of `Modulus=`, the modulus in hexadecimal digits in
-    /// upper case, and a line feed. Debian's package `openssl-blacklist` lists the weak keys of CVE-2008-0166 so.
+    /// Of each RSA key that is known to be bad: the last ten octets of the SHA-1 of `Modulus=`, the modulus in hexadecimal digits
+    /// in upper case, and a line feed. Debian's package `openssl-blacklist` lists the weak keys of CVE-2008-0166 so.
     pub bad_moduli: HashSet<[u8; 10]>,
     /// The most names of a certificate.
     pub names: usize,

@@ -27,8 +27,8 @@ impl Sessions {
         self.make(&id, request, client).await?.map_or(Ok(id), |taken| Err(SessionError::Store(taken)))
     }
 
-    /// The same with a key of the client's choice. A submission that is repeated with its key leads to the same session, as long as
-    /// the session is on record or its certificate is in the ledger. So a client whose answer was lost submits again.
+    /// The same with a key of the client's choice. A submission that is repeated with its key leads to the same session, as long
+    /// as the session is on record or its certificate is in the ledger. So a client whose answer was lost submits again.
     ///
     /// # Errors
     /// As for [`submit`](Self::submit), and when the key was used for another certificate request.

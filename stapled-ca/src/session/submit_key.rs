@@ -7,11 +7,11 @@ use super::contents::SessionId;
 use crate::hash::HashAlgorithm;
 use crate::hex;
 
-/// A key that a client draws at random for one submission. A submission that is repeated with its key, because the answer was lost,
-/// leads to the same session.
+/// A key that a client draws at random for one submission. A submission that is repeated with its key, because the answer was
+/// lost, leads to the same session.
 ///
-/// The name of the session is made from the key, so a session and its key are one record in every store. A key is as secret as the
-/// name of a session.
+/// The name of the session is made from the key, so a session and its key are one record in every store. A key is as secret as
+/// the name of a session.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SubmitKey(String);
 

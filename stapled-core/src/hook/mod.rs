@@ -1,8 +1,7 @@
 //! The hook (feature `hook`): a program of the administrator that runs for events. It never delays renewals.
 //!
-//! `happening` has the facts of an event that a hook gets, `debounce` says when it gets them, `call` runs it for an event, and `program`
-//! runs any program.
-//! This module has the observer that fills the queue of events, and the task that empties it.
+//! `happening` has the facts of an event that a hook gets, `debounce` says when it gets them, `call` runs it for an event, and
+//! `program` runs any program. This module has the observer that fills the queue of events, and the task that empties it.
 
 mod call;
 mod debounce;
@@ -84,9 +83,9 @@ impl Hook {
         Hook { settings: settings.clone(), inlet, finish, task }
     }
 
-    /// Runs a program once, apart from any events: in a process group of its own, with this input. Returns its status and the first
-    /// 4 KiB of its output and of its errors, or `None` if it did not end within this time. Then it was killed with all processes of
-    /// its group. If the future is dropped, they are killed, too.
+    /// Runs a program once, apart from any events: in a process group of its own, with this input. Returns its status and the
+    /// first 4 KiB of its output and of its errors, or `None` if it did not end within this time. Then it was killed with all
+    /// processes of its group. If the future is dropped, they are killed, too.
     ///
     /// # Errors
     ///

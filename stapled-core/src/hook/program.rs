@@ -9,8 +9,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
-/// The most bytes of its output, and of its errors, that are kept. The rest is read and dropped, so that the program does not block
-/// while it writes.
+/// The most bytes of its output, and of its errors, that are kept. The rest is read and dropped, so that the program does not
+/// block while it writes.
 const MAX_OUTPUT: usize = 4096;
 /// How long its output is read after its end: a process that it started can keep the pipes open.
 const LAST_WORDS: Duration = Duration::from_millis(200);

@@ -117,7 +117,8 @@ impl Submit {
     }
 }
 
-/// Submits a request. A server that ends before it answers may have made the session, so the same submission is repeated with its key.
+/// Submits a request. A server that ends before it answers may have made the session, so the same submission is repeated with its
+/// key.
 async fn submitted(client: &Client, request: &[u8], key: &SubmitKey, until: Instant) -> Result<SessionId, ClientError> {
     let mut was_there = false;
     loop {

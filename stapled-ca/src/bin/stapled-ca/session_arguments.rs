@@ -25,8 +25,8 @@ pub(crate) struct PolicyArguments {
     /// The most names of one certificate
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     most_names: usize,
-    /// Certify none of these keys: a file with the SHA-256 of a SubjectPublicKeyInfo in hexadecimal on each line, or with the lines of
-    /// Debian's openssl-blacklist
+    /// Certify none of these keys: a file with the SHA-256 of a SubjectPublicKeyInfo in hexadecimal on each line, or with the
+    /// lines of Debian's openssl-blacklist
     #[arg(long, value_name = "FILE")]
     bad_keys: Option<PathBuf>,
     /// Ask this program before each session and each signature; docs/ca.md tells what it is given and how it answers

@@ -12,8 +12,8 @@ use super::work::{Daemon, Failure};
 use crate::session::contents::Session;
 use crate::session::intake::Sessions;
 
-/// How long a session stays with a daemon that does not extend its lease. A daemon that works extends it. So after a crash, another
-/// process takes the session after this time.
+/// How long a session stays with a daemon that does not extend its lease. A daemon that works extends it. So after a crash,
+/// another process takes the session after this time.
 pub const LEASE: Duration = Duration::from_secs(15);
 /// How long a daemon may work on one session. Then the work is given up, and tried again after a pause.
 pub const LONGEST_WORK: Duration = Duration::from_secs(300);

@@ -222,8 +222,8 @@ impl Client {
         Client { place }
     }
 
-    /// Makes a session for a certificate request, PEM or DER. Returns its name. If the answer is lost, the same call with the same key
-    /// returns the name of the same session.
+    /// Makes a session for a certificate request, PEM or DER. Returns its name. If the answer is lost, the same call with the
+    /// same key returns the name of the same session.
     ///
     /// # Errors
     /// When there is no answer, or the request is refused.

@@ -60,8 +60,9 @@ fn is_special(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 addresses to which an IPv6 address may lead: of NAT64 (64:ff9b::/96, and 64:ff9b:1::/48 of RFC 8215, where the operator
-/// chooses the place), 6to4 (2002::/16), Teredo (2001::/32: server and client), or the deprecated compatible form (::/96).
+/// The IPv4 addresses to which an IPv6 address may lead: of NAT64 (64:ff9b::/96, and 64:ff9b:1::/48 of RFC 8215, where the
+/// operator chooses the place), 6to4 (2002::/16), Teredo (2001::/32: server and client), or the deprecated compatible form
+/// (::/96).
 fn embedded(address: Ipv6Addr) -> Vec<Ipv4Addr> {
     let of = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match address.segments() {

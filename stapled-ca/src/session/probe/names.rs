@@ -29,8 +29,8 @@ pub trait Names: Send + Sync + fmt::Debug {
 
 /// The names of `/etc/hosts`, and for all others the resolver of the system.
 ///
-/// Every name is absolute: the search list of the resolver does not complete it. Otherwise a client could prove `intranet` by a host
-/// named `intranet.example.org`.
+/// Every name is absolute: the search list of the resolver does not complete it. Otherwise a client could prove `intranet` by a
+/// host named `intranet.example.org`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemNames;
 
@@ -42,8 +42,8 @@ impl Names for SystemNames {
     }
 }
 
-/// Runs `work` on a thread for blocking calls, when there is room. The room is free again when `work` ends, also if this future is
-/// dropped before.
+/// Runs `work` on a thread for blocking calls, when there is room. The room is free again when `work` ends, also if this future
+/// is dropped before.
 async fn bounded<T: Send + 'static>(
     room: &'static Semaphore,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
