@@ -10,7 +10,7 @@ use crate::world::{CA, World, eventually, on_each_store};
 on_each_store! {
     a_client_that_is_killed_before_its_answer_leaves_no_second_session
     a_client_whose_answer_is_lost_submits_again_by_itself
-    bodies_that_are_too_long_or_too_slow_are_refused_in_json
+    malformed_calls_are_refused_in_json
     files_of_a_server_are_private_and_its_socket_goes_with_it
 }
 
@@ -75,7 +75,7 @@ fn a_client_whose_answer_is_lost_submits_again_by_itself(world: World) {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{} submitted\n", active(&world).join(" ")));
 }
 
-fn bodies_that_are_too_long_or_too_slow_are_refused_in_json(world: World) {
+fn malformed_calls_are_refused_in_json(world: World) {
     let server = world.url().trim_start_matches("http://").to_owned();
     let asked = |head: &str, body: &[u8]| {
         let mut stream = TcpStream::connect(&server).unwrap();
@@ -90,6 +90,7 @@ fn bodies_that_are_too_long_or_too_slow_are_refused_in_json(world: World) {
     for (head, body, status, code) in [
         ("content-length: 100000\r\n", vec![b'x'; 66_000], "413", "request_too_long"),
         ("content-length: 10\r\n", Vec::new(), "408", "request_too_slow"),
+        ("connection: close\r\nidempotency-key: short\r\ncontent-length: 1\r\n", vec![b'x'], "400", "bad_key"),
     ] {
         let answer = asked(head, &body);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
