@@ -18,7 +18,11 @@
 //! while a process writes. So no question waits for a disk, or for a process that stands still with the lock. Lines that were read
 //! without a lock may not be on disk yet; everything except a status waits until they are.
 
-use std::collections::{BTreeMap, HashMap};
+mod index;
+mod line;
+#[cfg(test)]
+mod tests;
+
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -29,18 +33,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
-use crate::hash::HashAlgorithm;
-use crate::hex;
-use crate::ledger::{Changes, LastCrl, Ledger, Record, Status, StoreError};
+use self::index::Index;
+use self::line::{Line, decode, encode, json_of};
+use crate::ledger::{Changes, Ledger, Record, Status, StoreError};
 use crate::serial::Serial;
 use crate::store;
 
-/// The version of the format, and the space after it.
-const VERSION: &str = "1 ";
-/// The number of octets of a checksum.
-const CHECKSUM: usize = 16;
 /// The number of octets that are read at once. A longer line takes several reads.
 const BLOCK: usize = if cfg!(test) { 64 } else { 1 << 20 };
 
@@ -77,65 +76,10 @@ pub struct LedgerEntry {
     pub seen: Option<i64>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Line {
-    Issued {
-        #[serde(flatten)]
-        record: Record,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        session: Option<String>,
-        /// DER in base64.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        certificate: Option<String>,
-    },
-    Status {
-        serial: Serial,
-        #[serde(flatten)]
-        status: Status,
-    },
-    Seen {
-        serial: Serial,
-        at: i64,
-    },
-    /// The number of a certificate revocation list and its thisUpdate.
-    Crl {
-        number: u64,
-        at: i64,
-    },
-}
-
 #[derive(Debug, Default)]
 struct Writer {
     /// Whether a write failed: what is on disk is unknown until the file is opened again.
     is_broken: bool,
-}
-
-/// What is in memory of the file. Only the holder of [`Writer`] changes it, and never while it waits for the disk.
-#[derive(Debug, Default)]
-struct Index {
-    /// The end of the last line that was read.
-    end: u64,
-    /// The end of the last line that was read with a lock on the file, or written.
-    settled: u64,
-    lines: usize,
-    /// The checksum of the last line.
-    checksum: Vec<u8>,
-    held: BTreeMap<Serial, Held>,
-    sessions: HashMap<String, Serial>,
-    /// The certificates that were entered, revoked or reinstated, in order.
-    changes: Vec<Serial>,
-    last_crl: LastCrl,
-}
-
-/// What is in memory of a certificate. The certificate itself stays in the file.
-#[derive(Debug)]
-struct Held {
-    record: Record,
-    session: Option<String>,
-    seen: Option<i64>,
-    /// Where its line is, with its length.
-    place: (u64, usize),
 }
 
 impl LedgerFile {
@@ -429,87 +373,6 @@ enum Tail {
     Leave,
 }
 
-impl Index {
-    /// Adds lines from this place of the file on, with their lengths and checksums. Lines that another thread added are skipped.
-    fn apply(&mut self, mut start: u64, lines: Vec<(Line, usize, Vec<u8>)>) {
-        for (line, length, checksum) in lines {
-            let place = start;
-            start += length as u64;
-            if place < self.end {
-                continue;
-            }
-            match line {
-                Line::Issued { record, session, .. } => {
-                    if let Some(session) = &session {
-                        self.sessions.insert(session.clone(), record.serial.clone());
-                    }
-                    let place = (self.end, length);
-                    self.changes.push(record.serial.clone());
-                    self.held.insert(record.serial.clone(), Held { record, session, seen: None, place });
-                }
-                Line::Status { serial, status } => {
-                    if let Some(held) = self.held.get_mut(&serial) {
-                        held.record.status = status;
-                        self.changes.push(serial);
-                    }
-                }
-                Line::Seen { serial, at } => {
-                    if let Some(held) = self.held.get_mut(&serial) {
-                        held.seen = Some(at);
-                    }
-                }
-                Line::Crl { number, at } => self.last_crl = LastCrl { number, this_update: at },
-            }
-            self.end += length as u64;
-            self.lines += 1;
-            self.checksum = checksum;
-        }
-    }
-
-    fn check_new(&self, serial: &Serial) -> Result<(), StoreError> {
-        if self.held.contains_key(serial) {
-            return Err(StoreError::SerialTaken { serial: serial.clone() });
-        }
-        Ok(())
-    }
-
-    fn is_unseen(&self, serial: &Serial) -> bool {
-        self.held.get(serial).is_some_and(|held| held.seen.is_none())
-    }
-}
-
-/// A line with its end, and its checksum.
-fn encode(line: &Line, previous: &[u8]) -> Result<(Vec<u8>, Vec<u8>), serde_json::Error> {
-    let json = serde_json::to_vec(line)?;
-    let checksum = checksum(previous, &json);
-    let mut bytes = format!("{VERSION}{} ", hex::lower(&checksum)).into_bytes();
-    bytes.extend(json);
-    bytes.push(b'\n');
-    Ok((bytes, checksum))
-}
-
-/// The entry of a line and its checksum; `None` for a damaged one.
-fn decode(line: &[u8], previous: &[u8]) -> Option<(Line, Vec<u8>)> {
-    let json = json_of(line)?;
-    let checksum = checksum(previous, json);
-    let named = format!("{VERSION}{} ", hex::lower(&checksum));
-    if !line.starts_with(named.as_bytes()) {
-        return None;
-    }
-    Some((serde_json::from_slice(json).ok()?, checksum))
-}
-
-/// The part of a line after version and checksum.
-fn json_of(line: &[u8]) -> Option<&[u8]> {
-    line.get(VERSION.len() + 2 * CHECKSUM + 1..)?.strip_suffix(b"\n")
-}
-
-fn checksum(previous: &[u8], json: &[u8]) -> Vec<u8> {
-    let mut digest = HashAlgorithm::Sha256.digest(&[previous, json].concat());
-    digest.truncate(CHECKSUM);
-    digest
-}
-
 impl Ledger for LedgerFile {
     fn add(&self, record: Record, certificate: &[u8]) -> Result<(), StoreError> {
         let certificate = Some(STANDARD.encode(certificate));
@@ -546,189 +409,5 @@ impl Ledger for LedgerFile {
             let revoked = index.last_crl.entries_of_next(index.held.values().map(|held| &held.record));
             Ok((vec![Line::Crl { number, at: this_update }], (number, revoked)))
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::{Kind, Reason};
-
-    fn record(number: u64) -> Record {
-        let (not_before, not_after, names) = (0, 100, vec![format!("{number}.example")]);
-        let (kind, subject) = (Kind::EndEntity, String::new());
-        Record {
-            serial: number.into(),
-            kind,
-            subject,
-            names,
-            not_before,
-            not_after,
-            issued_at: 0,
-            status: Status::Good,
-        }
-    }
-
-    fn revoked() -> Status {
-        Status::Revoked { at: 7, reason: Some(Reason::Superseded) }
-    }
-
-    /// Each change of a ledger, in order.
-    fn steps() -> [fn(&LedgerFile); 5] {
-        [
-            |ledger| assert_eq!(ledger.enter(record(1), "a", b"one").unwrap(), Entered::Now),
-            |ledger| ledger.add(record(2), b"two").unwrap(),
-            |ledger| drop(ledger.set_status(&1.into(), revoked()).unwrap()),
-            |ledger| ledger.seen(&1.into(), 8).unwrap(),
-            |ledger| assert_eq!(ledger.enter(record(3), "b", &[0, 255]).unwrap(), Entered::Now),
-        ]
-    }
-
-    /// All that a ledger knows.
-    fn known(ledger: &LedgerFile) -> Vec<LedgerEntry> {
-        let records = ledger.records().unwrap();
-        records.iter().map(|record| ledger.entry(&record.serial).unwrap().unwrap()).collect()
-    }
-
-    #[test]
-    fn entries_are_kept() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ledger");
-        let ledger = LedgerFile::open(&path).unwrap();
-        steps().iter().for_each(|step| step(&ledger));
-        assert_eq!(ledger.enter(record(9), "a", b"two").unwrap(), Entered::Before(1.into()));
-        assert!(matches!(ledger.enter(record(2), "c", b""), Err(StoreError::SerialTaken { .. })));
-        assert!(matches!(ledger.add(record(1), b""), Err(StoreError::SerialTaken { .. })));
-        assert!(matches!(ledger.set_status(&9.into(), Status::Good), Err(StoreError::NeverIssued { .. })));
-        ledger.seen(&1.into(), 9).unwrap();
-        ledger.seen(&9.into(), 9).unwrap();
-        let one = ledger.of_session("a").unwrap().unwrap();
-        assert_eq!((one.certificate.as_deref(), one.seen, one.record.status), (Some(&b"one"[..]), Some(8), revoked()));
-        assert_eq!(ledger.of_session("c").unwrap(), None);
-        assert_eq!(known(&LedgerFile::open(&path).unwrap()), known(&ledger));
-    }
-
-    #[test]
-    fn a_file_that_ends_at_any_octet_has_every_finished_entry() {
-        let directory = tempfile::tempdir().unwrap();
-        let (whole, part) = (directory.path().join("whole"), directory.path().join("part"));
-        let ledger = LedgerFile::open(&whole).unwrap();
-        let mut after: Vec<(usize, Vec<LedgerEntry>)> = vec![(0, Vec::new())];
-        for step in steps() {
-            step(&ledger);
-            after.push((std::fs::read(&whole).unwrap().len(), known(&ledger)));
-        }
-        let bytes = std::fs::read(&whole).unwrap();
-        for end in 0..=bytes.len() {
-            let (finished, expected) = after.iter().rev().find(|(length, _)| *length <= end).unwrap();
-            // After a loss of power, the rest of the file may be zeros.
-            for filling in [0, 5] {
-                std::fs::write(&part, [&bytes[..end], &vec![0; filling]].concat()).unwrap();
-                let ledger = LedgerFile::open(&part).unwrap();
-                assert_eq!(known(&ledger), *expected, "cut at {end}");
-                assert_eq!(std::fs::metadata(&part).unwrap().len(), *finished as u64);
-                // Writing to disk takes long, so not at every octet.
-                if end % 50 == 0 {
-                    ledger.add(record(77), b"").unwrap();
-                    assert_eq!(LedgerFile::open(&part).unwrap().records().unwrap().len(), expected.len() + 1);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_changed_or_missing_line_is_noticed() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ledger");
-        let ledger = LedgerFile::open(&path).unwrap();
-        steps().iter().for_each(|step| step(&ledger));
-        let bytes = std::fs::read(&path).unwrap();
-        let all = known(&ledger);
-        let damaged = |bytes: &[u8]| {
-            std::fs::write(&path, bytes).unwrap();
-            match LedgerFile::open(&path) {
-                Err(StoreError::Damaged { .. }) => true,
-                Err(error) => panic!("{error}"),
-                Ok(ledger) => known(&ledger) != all,
-            }
-        };
-        for place in 0..bytes.len() {
-            let mut changed = bytes.clone();
-            changed[place] ^= 1;
-            assert!(damaged(&changed), "octet {place}");
-        }
-        let lines: Vec<&[u8]> = bytes.split_inclusive(|octet| *octet == b'\n').collect();
-        for without in 0..lines.len() - 1 {
-            let rest: Vec<&[u8]> =
-                lines.iter().enumerate().filter(|(line, _)| *line != without).map(|(_, line)| *line).collect();
-            std::fs::write(&path, rest.concat()).unwrap();
-            assert!(matches!(LedgerFile::open(&path), Err(StoreError::Damaged { line, .. }) if line == without + 1));
-        }
-    }
-
-    #[test]
-    fn two_processes_share_one_file() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ledger");
-        let (one, other) = (LedgerFile::open(&path).unwrap(), LedgerFile::open(&path).unwrap());
-        one.enter(record(1), "a", b"one").unwrap();
-        assert_eq!(other.enter(record(2), "a", b"two").unwrap(), Entered::Before(1.into()));
-        other.set_status(&1.into(), revoked()).unwrap();
-        assert_eq!(one.status(&1.into()).unwrap(), Some(revoked()));
-        assert!(matches!(one.add(record(1), b""), Err(StoreError::SerialTaken { .. })));
-    }
-
-    #[test]
-    fn a_status_is_read_while_a_process_stands_still_with_the_lock() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ledger");
-        let (one, other) = (LedgerFile::open(&path).unwrap(), LedgerFile::open(&path).unwrap());
-        other.add(record(1), b"one").unwrap();
-        let stuck = File::open(&path).unwrap();
-        flock(&stuck, FlockOperation::LockExclusive).unwrap();
-        assert_eq!(one.status(&1.into()).unwrap(), Some(Status::Good));
-        assert!(one.index().settled < one.index().end, "the line may not be on disk");
-        // Half a line, as while it is written.
-        let line = std::fs::read(&path).unwrap();
-        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
-        io::Write::write_all(&mut file, &line[..20]).unwrap();
-        assert_eq!(one.status(&1.into()).unwrap(), Some(Status::Good));
-        drop(stuck);
-        assert!(one.entry(&1.into()).unwrap().is_some());
-        assert_eq!(one.index().settled, one.index().end);
-        other.set_status(&1.into(), revoked()).unwrap();
-        assert_eq!(one.status(&1.into()).unwrap(), Some(revoked()));
-    }
-
-    #[test]
-    fn threads_that_read_and_write_at_once_lose_no_line_and_read_none_twice() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ledger");
-        let (one, other) = (LedgerFile::open(&path).unwrap(), LedgerFile::open(&path).unwrap());
-        std::thread::scope(|scope| {
-            for (ledger, first) in [(&one, 1), (&other, 1001)] {
-                scope.spawn(move || (first..first + 40).for_each(|number| ledger.add(record(number), b"").unwrap()));
-                scope.spawn(move || (0..2000).for_each(|number| assert!(ledger.status(&number.into()).is_ok())));
-            }
-        });
-        for ledger in [&one, &other, &LedgerFile::open(&path).unwrap()] {
-            assert_eq!(ledger.records().unwrap().len(), 80);
-            assert_eq!(ledger.changes(0, 1000).unwrap().position, 80);
-        }
-    }
-
-    #[test]
-    fn changes_are_read_in_parts_from_any_position() {
-        let directory = tempfile::tempdir().unwrap();
-        let ledger = LedgerFile::open(directory.path().join("ledger")).unwrap();
-        steps().iter().for_each(|step| step(&ledger));
-        let numbers = |changes: Changes| {
-            let serials: Vec<Serial> = changes.records.into_iter().map(|record| record.serial).collect();
-            (serials, changes.position)
-        };
-        assert_eq!(numbers(ledger.changes(0, 3).unwrap()), (vec![1.into(), 2.into(), 1.into()], 3));
-        assert_eq!(numbers(ledger.changes(3, 9).unwrap()), (vec![3.into()], 4));
-        assert_eq!(numbers(ledger.changes(4, 9).unwrap()), (vec![], 4));
-        assert_eq!(ledger.changes(2, 1).unwrap().records[0].status, revoked());
     }
 }
