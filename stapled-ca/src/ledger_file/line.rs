@@ -67,6 +67,26 @@ pub(super) fn json_of(line: &[u8]) -> Option<&[u8]> {
     line.get(VERSION.len() + 2 * CHECKSUM + 1..)?.strip_suffix(b"\n")
 }
 
+/// Whether a whole line follows the damaged or unfinished line at the beginning of these octets. Zeros are octets that were not
+/// written.
+pub(super) fn has_later_line(rest: &[u8]) -> bool {
+    rest.split_inclusive(|octet| *octet == b'\n').enumerate().any(|(number, line)| {
+        let is_finished = line.last() == Some(&b'\n');
+        is_finished
+            && match line.iter().rposition(|octet| *octet == 0) {
+                None => number > 0,
+                // The zeros may have replaced the end of the line before.
+                Some(zero) => line.get(zero + 1..).is_some_and(is_entry),
+            }
+    })
+}
+
+/// Whether a line is an entry, whatever its checksum.
+fn is_entry(line: &[u8]) -> bool {
+    line.starts_with(VERSION.as_bytes())
+        && json_of(line).is_some_and(|json| serde_json::from_slice::<Line>(json).is_ok())
+}
+
 fn checksum(previous: &[u8], json: &[u8]) -> Vec<u8> {
     let mut digest = HashAlgorithm::Sha256.digest(&[previous, json].concat());
     digest.truncate(CHECKSUM);

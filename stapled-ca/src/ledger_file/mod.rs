@@ -8,10 +8,10 @@
 //! ```
 //!
 //! The checksum of a line covers the checksum of the line before, so that a changed, removed or inserted line is noticed.
-//! An entry counts once its line is on disk (`fdatasync`). A process that ends in the middle of a write leaves a line
-//! without an end; nobody was told of such an entry, and the next writer removes it. Any other damage is an error: the
-//! ledger never forgets a certificate or a revocation silently. No entry is ever removed, so a serial number is never used
-//! again.
+//! An entry counts once its line is on disk (`fdatasync`). After a kill or a loss of power in the middle of a write, the last
+//! line may have no end, or zeros in place of octets that were not written. No caller was told that such an entry counts, and
+//! the next writer removes it. Any other damage is an error, also a line with zeros that a whole line follows: the ledger never
+//! forgets a certificate or a revocation silently. No entry is ever removed, so a serial number is never used again.
 //!
 //! Several processes may use one file. Each change takes a lock on the file, reads what the others added, and appends. A
 //! question about a status waits for no lock: it looks whether the file has grown, and reads the whole lines that were added, also
@@ -35,7 +35,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use self::index::Index;
-use self::line::{Line, decode, encode, json_of};
+use self::line::{Line, decode, encode, has_later_line, json_of};
 use crate::ledger::{Changes, Ledger, Record, Status, StoreError};
 use crate::serial::Serial;
 use crate::store;
@@ -298,7 +298,6 @@ impl LedgerFile {
             let (start, mut read) = (end, Vec::new());
             let mut intact = true;
             for line in bytes.split_inclusive(|octet| *octet == b'\n') {
-                // After a loss of power, octets that were not written are zero.
                 if line.last() != Some(&b'\n') || line.contains(&0) {
                     break;
                 }
@@ -316,8 +315,13 @@ impl LedgerFile {
                 return Err(self.damaged());
             }
             match is_stuck {
-                // The rest of the file is no line.
-                true if end + most as u64 == length => break,
+                // The rest of the file begins with no line.
+                true if end + most as u64 == length => {
+                    if has_later_line(&bytes) {
+                        return Err(self.damaged());
+                    }
+                    break;
+                }
                 true => block = block.saturating_mul(2),
                 false => block = BLOCK,
             }

@@ -169,3 +169,48 @@ fn changes_are_read_in_parts_from_any_position() {
     assert_eq!(numbers(ledger.changes(4, 9).unwrap()), (vec![], 4));
     assert_eq!(ledger.changes(2, 1).unwrap().records[0].status, revoked());
 }
+
+#[test]
+fn zeros_in_a_middle_line_are_damage_and_no_later_entry_is_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger");
+    let ledger = LedgerFile::open(&path).unwrap();
+    steps().iter().for_each(|step| step(&ledger));
+    let bytes = std::fs::read(&path).unwrap();
+    let lines: Vec<&[u8]> = bytes.split_inclusive(|octet| *octet == b'\n').collect();
+    for (number, line) in lines.iter().enumerate() {
+        let before: usize = lines[..number].iter().map(|line| line.len()).sum();
+        // One octet, the end of the line, and the whole line.
+        for zeros in
+            [before + 50..before + 51, before + line.len() - 1..before + line.len(), before..before + line.len()]
+        {
+            let mut changed = bytes.clone();
+            changed[zeros].fill(0);
+            std::fs::write(&path, &changed).unwrap();
+            let opened = LedgerFile::open(&path);
+            if number + 1 == lines.len() {
+                // The last line: its write was not finished.
+                assert_eq!(opened.unwrap().changes(0, 9).unwrap().position, 3);
+                assert_eq!(std::fs::metadata(&path).unwrap().len(), before as u64);
+            } else {
+                assert!(matches!(opened, Err(StoreError::Damaged { line, .. }) if line == number + 1), "line {number}");
+                assert_eq!(std::fs::read(&path).unwrap(), changed, "nothing is deleted");
+            }
+        }
+    }
+}
+
+#[test]
+fn zeros_that_appear_while_the_ledger_is_open_are_damage_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger");
+    let (one, other) = (LedgerFile::open(&path).unwrap(), LedgerFile::open(&path).unwrap());
+    one.add(record(1), b"one").unwrap();
+    one.add(record(2), b"two").unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[60] = 0;
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(matches!(other.status(&2.into()), Err(StoreError::Damaged { line: 1, .. })));
+    assert!(matches!(other.add(record(3), b""), Err(StoreError::Damaged { line: 1, .. })));
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+}
