@@ -78,8 +78,8 @@ pub struct LedgerEntry {
 
 #[derive(Debug, Default)]
 struct Writer {
-    /// Whether a write failed: what is on disk is unknown until the file is opened again.
-    is_broken: bool,
+    /// Whether the system failed to bring the file to the disk: what is on the disk is unknown until the file is opened again.
+    sync_failed: bool,
 }
 
 impl LedgerFile {
@@ -97,7 +97,7 @@ impl LedgerFile {
             store::sync_directory(&path).map_err(failed)?;
         }
         let ledger = LedgerFile { path, file, writer: Mutex::default(), index: RwLock::default() };
-        ledger.locked(FlockOperation::LockExclusive, |_| ledger.catch_up(Tail::Cut))?;
+        ledger.locked(FlockOperation::LockExclusive, |writer| ledger.catch_up(writer, Tail::Cut))?;
         Ok(ledger)
     }
 
@@ -197,7 +197,7 @@ impl LedgerFile {
             index.settled < index.end
         };
         if is_unsettled || self.has_grown()? {
-            self.locked(FlockOperation::LockShared, |_| self.catch_up(Tail::Leave))?;
+            self.locked(FlockOperation::LockShared, |writer| self.catch_up(writer, Tail::Leave))?;
         }
         Ok(self.index())
     }
@@ -212,7 +212,8 @@ impl LedgerFile {
             };
             let lock = writer.map(|writer| (flock(&self.file, FlockOperation::NonBlockingLockShared), writer));
             match lock {
-                Some((Ok(()), writer)) => self.unlocked(writer, |_| self.catch_up(Tail::Leave))?,
+                // Without a wait for the disk.
+                Some((Ok(()), writer)) => drop(self.unlocked(writer, |_| self.read_on())?),
                 // What cannot be read now, because it is being written, is read the next time.
                 Some((Err(Errno::WOULDBLOCK), _)) | None => drop(self.read_on()),
                 Some((Err(error), _)) => return Err(self.unreadable(error.into())),
@@ -238,7 +239,8 @@ impl LedgerFile {
     /// Appends the lines that `act` returns, and waits until they are on disk.
     fn change<T>(&self, act: impl FnOnce(&Index) -> Result<(Vec<Line>, T), StoreError>) -> Result<T, StoreError> {
         self.locked(FlockOperation::LockExclusive, |writer| {
-            self.catch_up(Tail::Cut)?;
+            self.check(writer)?;
+            self.catch_up(writer, Tail::Cut)?;
             let (lines, result) = act(&self.index())?;
             if !lines.is_empty() {
                 self.append(writer, lines)?;
@@ -269,13 +271,42 @@ impl LedgerFile {
         result
     }
 
-    /// Reads the lines that this process has not read yet. The caller has a lock on the file.
-    fn catch_up(&self, tail: Tail) -> Result<(), StoreError> {
+    /// Reads the lines that this process has not read yet, and waits until they are on disk. The caller has a lock on the file.
+    fn catch_up(&self, writer: &mut Writer, tail: Tail) -> Result<(), StoreError> {
         let (end, length) = self.read_on()?;
-        if end < length && tail == Tail::Cut {
-            self.file.set_len(end).and_then(|()| self.file.sync_data()).map_err(|source| self.unwritable(source))?;
+        let is_cut = end < length && tail == Tail::Cut;
+        if is_cut {
+            self.file.set_len(end).map_err(|source| self.unwritable(source))?;
         }
-        self.index_mut().settled = end;
+        let settled = self.index().settled;
+        // The process that wrote these lines may have ended before they were on disk.
+        if is_cut || settled < end {
+            self.sync(writer)?;
+            self.index_mut().settled = end;
+        }
+        Ok(())
+    }
+
+    /// Waits until the file is on disk. The system reports a failure once: the next call may succeed, though lines are lost. So all
+    /// calls fail after a failure.
+    fn sync(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        if writer.sync_failed {
+            return Err(
+                self.unwritable(io::Error::other("an earlier write to the disk failed; start the program again"))
+            );
+        }
+        self.file.sync_data().map_err(|source| {
+            writer.sync_failed = true;
+            self.unwritable(source)
+        })
+    }
+
+    /// Fails if an earlier sync failed.
+    fn check(&self, writer: &Writer) -> Result<(), StoreError> {
+        if writer.sync_failed {
+            let source = io::Error::other("the system could not bring it to the disk earlier; start the program again");
+            return Err(self.unwritable(source));
+        }
         Ok(())
     }
 
@@ -330,9 +361,6 @@ impl LedgerFile {
     }
 
     fn append(&self, writer: &mut Writer, lines: Vec<Line>) -> Result<(), StoreError> {
-        if writer.is_broken {
-            return Err(self.unwritable(io::Error::other("an earlier write failed; start the program again")));
-        }
         let (start, mut checksum) = {
             let index = self.index();
             (index.end, index.checksum.clone())
@@ -345,11 +373,13 @@ impl LedgerFile {
             bytes.extend_from_slice(&encoded);
             written.push((line, encoded.len(), next));
         }
-        let outcome = io::Write::write_all(&mut &self.file, &bytes).and_then(|()| self.file.sync_data());
-        if let Err(source) = outcome {
-            writer.is_broken = true;
+        if let Err(source) = io::Write::write_all(&mut &self.file, &bytes) {
+            // The disk may be full. Without the line that was not finished, the ledger is as good as before. If it cannot be cut
+            // now, the next change tries again.
+            drop(self.catch_up(writer, Tail::Cut));
             return Err(self.unwritable(source));
         }
+        self.sync(writer)?;
         let mut index = self.index_mut();
         index.apply(start, written);
         index.settled = index.end;
