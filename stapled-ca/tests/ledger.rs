@@ -5,10 +5,11 @@
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use stapled_ca::store::StoreError;
 use stapled_ca::{Kind, Ledger as _, LedgerFile, Reason, Record, Serial, Status};
-use stapled_tests::{Private, skip};
+use stapled_tests::{Private, skip, wait_until};
 
 fn record(number: u64) -> Record {
     Record {
@@ -126,9 +127,41 @@ fn entries_of_other_processes_are_synced_before_they_count() {
     };
     let synced = |calls: &str, path: &Path| calls.contains(&format!("<{}>)", path.display()));
     assert!(synced(&between("opening", "opened"), &path), "an open ledger is on the disk: {trace}");
+    assert!(synced(&between("opening", "opened"), directory.path()), "with its name: {trace}");
     assert!(!synced(&between("asking", "asked"), &path), "a status waits for no disk: {trace}");
     assert!(synced(&between("asked", "read"), &path), "{trace}");
     assert!(!synced(&between("read", "read again"), &path), "once is enough: {trace}");
+}
+
+#[test]
+fn a_slow_read_of_one_certificate_delays_nothing_else() {
+    const TEST: &str = "a_slow_read_of_one_certificate_delays_nothing_else";
+    let Some(directory) = std::env::var_os(TRACED) else {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger");
+        let options =
+            ["-P", path.to_str().unwrap(), "-e", "inject=pread64:delay_enter=3s:when=1", "-e", "trace=pread64"];
+        let Some(trace) = traced(TEST, directory.path(), &options) else { return };
+        return assert!(trace.contains("DELAYED"), "{trace}");
+    };
+    let ledger = LedgerFile::open(PathBuf::from(directory).join("ledger")).unwrap();
+    ledger.add(record(1), b"one").unwrap();
+    ledger.add(record(2), b"two").unwrap();
+    let (started, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            started.store(true, Ordering::SeqCst);
+            assert_eq!(ledger.entry(&1.into()).unwrap().unwrap().certificate.as_deref(), Some(&b"one"[..]));
+            ended.store(true, Ordering::SeqCst);
+        });
+        wait_until("the read begins", || started.load(Ordering::SeqCst));
+        // The first of these changes may come before the read.
+        for number in 3..8 {
+            ledger.add(record(number), b"").unwrap();
+            assert_eq!(ledger.status(&number.into()).unwrap(), Some(Status::Good));
+        }
+        assert!(!ended.load(Ordering::SeqCst), "the changes waited for the read");
+    });
 }
 
 #[test]

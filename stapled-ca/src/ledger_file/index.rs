@@ -1,4 +1,4 @@
-//! What is in memory of a ledger file.
+//! The index of a ledger file: all entries in memory, without the certificates themselves.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,12 +6,12 @@ use super::line::Line;
 use crate::ledger::{LastCrl, Record, StoreError};
 use crate::serial::Serial;
 
-/// What is in memory of the file. Only the holder of the lock of the writer changes it, and never while it waits for the disk.
+/// The entries of a ledger file. No thread waits for the disk while it has the lock on this.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     /// The end of the last line that was read.
     pub(super) end: u64,
-    /// The end of the last line that was read with a lock on the file, or written.
+    /// The end of the last line that is known to be on disk.
     pub(super) settled: u64,
     pub(super) lines: usize,
     /// The checksum of the last line.
@@ -23,8 +23,8 @@ pub(super) struct Index {
     pub(super) last_crl: LastCrl,
 }
 
-/// What is in memory of a certificate. The certificate itself stays in the file.
-#[derive(Debug)]
+/// The entries about one certificate. The certificate itself stays in the file.
+#[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) record: Record,
     pub(super) session: Option<String>,

@@ -34,7 +34,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use self::index::Index;
+use self::index::{Held, Index};
 use self::line::{Line, decode, encode, has_later_line, json_of};
 use crate::ledger::{Changes, Ledger, Record, Status, StoreError};
 use crate::serial::Serial;
@@ -90,12 +90,10 @@ impl LedgerFile {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let path = path.into();
         let failed = |source| StoreError::Write { path: path.clone(), source };
-        let is_new = !path.exists();
         let mut options = OpenOptions::new();
         let file = options.read(true).append(true).create(true).mode(store::READABLE).open(&path).map_err(failed)?;
-        if is_new {
-            store::sync_directory(&path).map_err(failed)?;
-        }
+        // The process that created the file may have ended before its name was on disk.
+        store::sync_directory(&path).map_err(failed)?;
         let ledger = LedgerFile { path, file, writer: Mutex::default(), index: RwLock::default() };
         ledger.locked(FlockOperation::LockExclusive, |writer| ledger.catch_up(writer, Tail::Cut))?;
         Ok(ledger)
@@ -165,8 +163,8 @@ impl LedgerFile {
     /// # Errors
     /// When the file cannot be read.
     pub fn of_session(&self, session: &str) -> Result<Option<LedgerEntry>, StoreError> {
-        let index = self.current()?;
-        index.sessions.get(session).map(|serial| self.read(&index, serial)).transpose().map(Option::flatten)
+        let serial = self.current()?.sessions.get(session).cloned();
+        serial.map_or(Ok(None), |serial| self.entry(&serial))
     }
 
     /// The certificate with this serial number.
@@ -174,20 +172,20 @@ impl LedgerFile {
     /// # Errors
     /// When the file cannot be read.
     pub fn entry(&self, serial: &Serial) -> Result<Option<LedgerEntry>, StoreError> {
-        let index = self.current()?;
-        self.read(&index, serial)
+        let held = self.current()?.held.get(serial).cloned();
+        held.map(|held| self.read(held)).transpose()
     }
 
-    fn read(&self, index: &Index, serial: &Serial) -> Result<Option<LedgerEntry>, StoreError> {
-        let Some(held) = index.held.get(serial) else { return Ok(None) };
-        let mut bytes = vec![0; held.place.1];
-        self.file.read_exact_at(&mut bytes, held.place.0).map_err(|source| self.unreadable(source))?;
+    /// Reads a certificate from the file. The caller has no lock, so no other call waits for the disk.
+    fn read(&self, held: Held) -> Result<LedgerEntry, StoreError> {
+        let Held { record, session, seen, place: (start, length) } = held;
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, start).map_err(|source| self.unreadable(source))?;
         let certificate = match json_of(&bytes).and_then(|json| serde_json::from_slice(json).ok()) {
             Some(Line::Issued { certificate, .. }) => certificate.and_then(|text| STANDARD.decode(text).ok()),
             _ => return Err(self.unreadable(io::ErrorKind::InvalidData.into())),
         };
-        let (record, session) = (held.record.clone(), held.session.clone());
-        Ok(Some(LedgerEntry { record, session, certificate, seen: held.seen }))
+        Ok(LedgerEntry { record, session, certificate, seen })
     }
 
     /// The index with all that other processes added.
