@@ -15,7 +15,8 @@ use crate::ledger::{Reason, Record, Status};
 use crate::pem;
 use crate::serial::Serial;
 
-/// A signed certificate revocation list of an authority. It names all revoked certificates that have not expired.
+/// A signed certificate revocation list of an authority. It names all revoked certificates that have not expired, and those that
+/// expired after the list before.
 #[derive(Clone, Debug)]
 pub struct Crl {
     der: Vec<u8>,
@@ -65,7 +66,7 @@ impl Crl {
 
 impl Authority {
     /// Signs a certificate revocation list that is valid from now on for `validity`, but not longer than the authority itself.
-    /// The ledger counts the lists, so each has a higher number than all before.
+    /// The ledger has the number of the last list, so each has a higher number than all before.
     ///
     /// # Errors
     /// When the ledger cannot be written, the key cannot sign, or the authority has expired.
@@ -153,10 +154,52 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let one = Authority::root("CA").create_in(directory.path()).unwrap();
         let other = Authority::open(directory.path()).unwrap();
-        let number = |ca: &Authority| ca.crl(Duration::from_secs(60)).unwrap().number();
-        assert_eq!([number(&one), number(&other), number(&one)], [1, 2, 3]);
+        let number = |ca: &Authority| ca.crl_between(NOW, NOW + 60).unwrap().number();
+        let first = NOW.unsigned_abs();
+        assert_eq!([number(&one), number(&other), number(&one)], [first, first + 1, first + 2]);
         drop((one, other));
-        assert_eq!(number(&Authority::open(directory.path()).unwrap()), 4);
+        assert_eq!(number(&Authority::open(directory.path()).unwrap()), first + 3);
+    }
+
+    #[test]
+    fn numbers_rise_after_the_ledger_was_restored_from_a_backup() {
+        let directory = tempfile::tempdir().unwrap();
+        let number = |now| {
+            let ca = Authority::open(directory.path()).unwrap();
+            let crl = ca.crl_between(now, now + 60).unwrap();
+            named(&crl);
+            crl.number()
+        };
+        Authority::root("CA").create_in(directory.path()).unwrap();
+        number(NOW);
+        let ledger = directory.path().join("ledger");
+        let backup = std::fs::read(&ledger).unwrap();
+        let last = (1..=20).map(|day| number(NOW + day)).last().unwrap();
+        std::fs::write(&ledger, backup).unwrap();
+        assert!(number(NOW + 21) > last);
+        assert!(number(NOW - 9) > last, "also while the clock is behind");
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_hides_no_revocation() {
+        let directory = tempfile::tempdir().unwrap();
+        let validity = crate::Validity::Between { not_before: 0, not_after: NOW * 2 };
+        for ca in [
+            Authority::root("CA").validity(validity).create().unwrap(),
+            Authority::root("CA").validity(validity).create_in(directory.path()).unwrap(),
+        ] {
+            let profile = Profile::server("a.example").valid_between(NOW - 100, NOW + 10_000);
+            let serial = ca.issue(&profile).unwrap().serial().clone();
+            ca.set_status(&serial, Status::Revoked { at: NOW, reason: Some(Reason::KeyCompromise) }).unwrap();
+            let at = |now| named(&ca.crl_between(now, now + 1000).unwrap());
+            let only = std::slice::from_ref(&serial);
+            // Two lists while the clock is ahead: the certificate seems to have expired before the first one.
+            assert_eq!((at(NOW + 90_000), at(NOW + 90_100)), (only.to_vec(), vec![]));
+            for now in [NOW + 100, NOW + 200, NOW + 10_100] {
+                assert_eq!(at(now), only, "at {now}");
+            }
+            assert_eq!(at(NOW + 10_200), []);
+        }
     }
 
     #[test]
@@ -175,6 +218,11 @@ mod tests {
         ca.set_status(&serial, Status::Revoked { at: NOW + 400, reason: None }).unwrap();
         assert_eq!(named(&at(NOW + 500)), only);
         assert_eq!(named(&at(NOW + 600)), []);
+        // The revocation is entered late, with a time before the last list.
+        ca.set_status(&serial, Status::Good).unwrap();
+        ca.set_status(&serial, Status::Revoked { at: NOW + 50, reason: None }).unwrap();
+        assert_eq!(named(&at(NOW + 700)), only);
+        assert_eq!(named(&at(NOW + 800)), []);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Ledgers: records of the issued certificates and their status.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -120,9 +120,10 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// When the ledger cannot be read.
     fn changes(&self, position: usize, most: usize) -> Result<Changes, StoreError>;
 
-    /// Gives the next certificate revocation list a number, higher than all before, also after a restart and in other
-    /// processes. The result has the records of the certificates that the list has to name. A list with a higher number never
-    /// knows less. An expired certificate is named until a list has named it after its end (RFC 5280, 3.3).
+    /// Gives a number to the next certificate revocation list, and returns it with the records of the certificates that the list has
+    /// to name. The number is higher than all before, also after a restart and in other processes, and not lower than thisUpdate in
+    /// Unix seconds. The records have all changes that a list with a lower number has. A revoked certificate is named until one list
+    /// with a thisUpdate after its end has named it (RFC 5280, 3.3).
     ///
     /// # Errors
     /// When the ledger cannot be written.
@@ -153,15 +154,31 @@ impl Changes {
 pub(crate) struct LastCrl {
     pub(crate) number: u64,
     pub(crate) this_update: i64,
+    /// How many changes the ledger had before.
+    pub(crate) changes: usize,
 }
 
 impl LastCrl {
-    /// The records that the next list has to name.
-    pub(crate) fn entries_of_next<'a>(self, records: impl Iterator<Item = &'a Record>) -> Vec<Record> {
+    /// The number of the next list: higher than all before, and not lower than its thisUpdate in Unix seconds. So numbers do not
+    /// fall when the ledger is restored from a backup. It has at most eight octets; RFC 5280, 5.2.3, allows twenty.
+    pub(crate) fn next_number(self, this_update: i64) -> u64 {
+        self.number.saturating_add(1).max(this_update.max(0).unsigned_abs())
+    }
+
+    /// The records that the next list has to name, from all changes and records of the ledger.
+    pub(crate) fn entries_of_next<'a>(
+        self,
+        this_update: i64,
+        changes: &[Serial],
+        records: impl Iterator<Item = &'a Record>,
+    ) -> Vec<Record> {
+        let changed: HashSet<&Serial> = changes.iter().skip(self.changes).collect();
+        // If the clock was ahead, the last list came before the end of certificates that it took for expired.
+        let named_until = self.this_update.min(this_update);
         let is_named = |record: &&Record| match record.status {
             Status::Good => false,
-            // What ended before the last list was named by it, unless it was revoked later.
-            Status::Revoked { at, .. } => record.not_after.max(at) >= self.this_update,
+            // The last list named a certificate that had expired then, unless it was revoked later.
+            Status::Revoked { .. } => record.not_after >= named_until || changed.contains(&record.serial),
         };
         records.filter(is_named).cloned().collect()
     }
@@ -226,9 +243,10 @@ impl Ledger for MemoryLedger {
 
     fn number_crl(&self, this_update: i64) -> Result<(u64, Vec<Record>), StoreError> {
         Ok(self.with(|contents| {
-            let revoked = contents.last_crl.entries_of_next(contents.records.values());
-            let number = contents.last_crl.number + 1;
-            contents.last_crl = LastCrl { number, this_update };
+            let (last, changes) = (contents.last_crl, contents.changes.len());
+            let revoked = last.entries_of_next(this_update, &contents.changes, contents.records.values());
+            let number = last.next_number(this_update);
+            contents.last_crl = LastCrl { number, this_update, changes };
             (number, revoked)
         }))
     }

@@ -62,7 +62,9 @@ impl Index {
                         held.seen = Some(at);
                     }
                 }
-                Line::Crl { number, at } => self.last_crl = LastCrl { number, this_update: at },
+                Line::Crl { number, at } => {
+                    self.last_crl = LastCrl { number, this_update: at, changes: self.changes.len() };
+                }
             }
             self.end += length as u64;
             self.lines += 1;

@@ -437,8 +437,9 @@ impl Ledger for LedgerFile {
 
     fn number_crl(&self, this_update: i64) -> Result<(u64, Vec<Record>), StoreError> {
         self.change(|index| {
-            let number = index.last_crl.number + 1;
-            let revoked = index.last_crl.entries_of_next(index.held.values().map(|held| &held.record));
+            let number = index.last_crl.next_number(this_update);
+            let records = index.held.values().map(|held| &held.record);
+            let revoked = index.last_crl.entries_of_next(this_update, &index.changes, records);
             Ok((vec![Line::Crl { number, at: this_update }], (number, revoked)))
         })
     }
