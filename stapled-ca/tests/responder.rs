@@ -157,6 +157,11 @@ fn malformed_input_is_refused_and_the_next_client_is_served() {
     assert_eq!(parse(&exchange(address, put).unwrap()).status, 405);
     assert!(exchange(address, b"\x16\x03\x01 this is not HTTP\r\n\r\n").is_ok());
 
+    let mut parameters = request(&ca, issued.serial());
+    let null = parameters.windows(2).position(|octets| octets == [5, 0]).unwrap();
+    parameters[null] = 4;
+    assert_eq!(post(address, &parameters).body, [0x30, 3, 0x0a, 1, 1], "an empty OCTET STRING in place of NULL");
+
     // With one flipped bit, a request may have any answer, but it must have one.
     let whole = request(&ca, issued.serial());
     let mut stream = TcpStream::connect(address).unwrap();

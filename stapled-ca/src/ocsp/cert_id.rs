@@ -42,12 +42,16 @@ impl CertId {
         Self { der, hash: Some(hash), issuer_name_hash, issuer_key_hash, serial: serial.clone() }
     }
 
-    /// Reads a CertID; `None` when the bytes are not one.
+    /// Reads a CertID; `None` when the bytes are not one, or its hash algorithm has parameters other than NULL.
     #[must_use]
     pub fn from_der(bytes: &[u8]) -> Option<Self> {
         let mut fields = der::only(bytes, der::SEQUENCE)?.contents;
         let mut algorithm = der::expect(&mut fields, der::SEQUENCE)?.contents;
         let oid = der::expect(&mut algorithm, der::OBJECT_IDENTIFIER)?;
+        // Other parameters have no meaning. Each of them would be a further CertID of the same certificate.
+        if !algorithm.is_empty() && algorithm != der::NULL {
+            return None;
+        }
         let name = der::expect(&mut fields, der::OCTET_STRING)?;
         let key = der::expect(&mut fields, der::OCTET_STRING)?;
         let serial = der::expect(&mut fields, der::INTEGER)?;
@@ -113,6 +117,27 @@ mod tests {
         let with = CertId::new(&issuer, &serial, HashAlgorithm::Sha1);
         let without = CertId::with_parameters(&issuer, &serial, HashAlgorithm::Sha1, NullParameters::Absent);
         assert_eq!(with.as_der().len(), without.as_der().len() + 2);
+    }
+
+    #[test]
+    fn a_hash_algorithm_has_null_parameters_or_none() {
+        let issuer = IssuerIdentity { name: vec![0x30, 0], public_key: vec![4] };
+        let id = CertId::with_parameters(&issuer, &Serial::from(5), HashAlgorithm::Sha256, NullParameters::Absent);
+        let fields = der::only(id.as_der(), der::SEQUENCE).unwrap().contents;
+        let mut rest = fields;
+        let oid = der::expect(&mut rest, der::SEQUENCE).unwrap().contents;
+        let with = |parameters: &[u8]| {
+            CertId::from_der(&der::sequence(&[&der::sequence(&[oid, parameters]), rest])).map(|id| id.hash())
+        };
+        assert_eq!(
+            (with(&[]), with(der::NULL)),
+            (Some(Some(HashAlgorithm::Sha256)), Some(Some(HashAlgorithm::Sha256)))
+        );
+        let others: [&[u8]; 6] =
+            [&[5, 1, 0], &[5, 0, 5, 0], &[4, 0], &[2, 1, 7], &[0x30, 0], &der::value(der::OCTET_STRING, &[7; 300])];
+        for parameters in others {
+            assert_eq!(with(parameters), None, "{parameters:?}");
+        }
     }
 
     #[test]

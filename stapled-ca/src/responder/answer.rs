@@ -20,8 +20,8 @@ use crate::responder::presigned::{Presigned, renewal};
 use crate::responder::served::Served;
 use crate::serial::Serial;
 
-/// The most prepared responses that are kept. A CertID has many encodings, so a client that tries them all must not
-/// fill the memory.
+/// The most prepared responses that are kept. A certificate has eight CertIDs, with four hash algorithms with and without NULL
+/// parameters, so the responses to a client that sends them all must not fill the memory.
 const MOST_PREPARED: usize = 200_000;
 
 /// An OCSP responder, which answers for its authorities. [`Responder::builder`] builds one.
