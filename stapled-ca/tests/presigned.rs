@@ -89,6 +89,12 @@ fn is_good(response: &[u8]) -> bool {
     matches!(basic.tbs_response_data.responses[0].cert_status, rasn_ocsp::CertStatus::Good)
 }
 
+/// Whether the responseStatus is successful.
+fn is_success(response: &[u8]) -> bool {
+    let response: rasn_ocsp::OcspResponse = rasn::der::decode(response).unwrap();
+    response.bytes.is_some()
+}
+
 #[test]
 fn get_and_post_are_answered_with_cache_headers() {
     let world = World::new();
@@ -202,6 +208,73 @@ fn a_replaced_file_is_read_again_and_a_bad_one_is_not_taken() {
     assert!(!is_good(&post(&responder, &world.request())), "the new file");
     replace(&old);
     assert!(!is_good(&post(&responder, &world.request())), "an older file does not undo a revocation");
+}
+
+/// How far a clock is ahead in tests, in seconds.
+const AHEAD: i64 = 1_000_000;
+
+#[test]
+fn a_file_of_a_clock_that_was_ahead_is_replaced() {
+    // The clock of the machine that signs is ahead, or that of the machine that answers as well.
+    for both in [false, true] {
+        let world = World::new();
+        world.later(AHEAD);
+        world.write("used");
+        world.later(if both { 0 } else { -AHEAD });
+        let responder = world.responder(&["used"]);
+        responder.reload();
+        assert_eq!(is_success(&post(&responder, &world.request())), both);
+        world.later(if both { 100 - AHEAD } else { 100 });
+        world.write("next");
+        std::fs::rename(world.path("next"), world.path("used")).unwrap();
+        responder.reload();
+        assert!(is_success(&post(&responder, &world.request())), "both: {both}");
+    }
+}
+
+#[test]
+fn a_file_that_was_older_is_taken_once_the_clock_is_right() {
+    let world = World::new();
+    world.write("next");
+    world.later(AHEAD);
+    world.write("used");
+    let responder = world.responder(&["used"]);
+    std::fs::rename(world.path("next"), world.path("used")).unwrap();
+    responder.reload();
+    assert!(is_success(&post(&responder, &world.request())), "the newer one stays in use");
+    world.later(-AHEAD);
+    assert_eq!(post(&responder, &world.request()), INTERNAL_ERROR);
+    responder.reload();
+    assert!(is_success(&post(&responder, &world.request())));
+}
+
+#[test]
+fn a_file_whose_signer_is_a_little_ahead_is_not_undone_by_an_older_one() {
+    let world = World::new();
+    world.write("old");
+    world.later(100);
+    world.ca.revoke(&world.serial, Some(Reason::KeyCompromise)).unwrap();
+    world.write("used");
+    world.later(-30);
+    let responder = world.responder(&["used"]);
+    responder.reload();
+    world.later(40);
+    std::fs::rename(world.path("old"), world.path("used")).unwrap();
+    responder.reload();
+    world.later(30);
+    assert!(!is_good(&post(&responder, &world.request())));
+}
+
+#[test]
+fn a_list_of_the_future_is_not_sent() {
+    let world = World::new();
+    world.write("now");
+    world.later(AHEAD);
+    world.write("future");
+    world.later(-AHEAD);
+    let list = |names: &[&str]| ask(&world.responder(names), &Method::GET, "/ca.crl", b"", None);
+    assert_eq!(list(&["future"]).status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(list(&["future", "now"]).body, list(&["now"]).body);
 }
 
 #[test]

@@ -21,11 +21,13 @@ use crate::http_server::Limits;
 use crate::ocsp::{OcspRequest, ResponseStatus};
 use crate::responder::http::{self, Caching, OCSP_RESPONSE, Question};
 use crate::responder::policy::Clock;
-use crate::responder::response_file::{FileAuthority, FileResponse, ResponseFile, ResponseFileError};
+use crate::responder::response_file::{FileAuthority, FileCrl, FileResponse, ResponseFile, ResponseFileError};
 use crate::responder::server;
 
 /// The time between two looks at the files.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How far the clock of the machine that signs may be ahead, in seconds.
+const SKEW: i64 = 600;
 /// The time between two warnings about responses that are not valid, in seconds.
 const REPORT: i64 = 60;
 
@@ -43,8 +45,19 @@ pub struct FileResponder {
 struct WatchedFile {
     path: PathBuf,
     contents: RwLock<Arc<ResponseFile>>,
-    /// The state of the file at the last look; `None` when there was none.
-    stamp: Mutex<Option<Stamp>>,
+    last: Mutex<Look>,
+}
+
+/// What the last look at a file found.
+#[derive(Debug)]
+struct Look {
+    /// The state of the file; `None` when there was none.
+    stamp: Option<Stamp>,
+    /// Whether the file was older than the one in use.
+    was_older: bool,
+    /// When the file in use was made, in Unix seconds. A file that was made before is older. If its time is in the future, the time
+    /// of the first look counts; if it is far in the future, its clock was wrong, and every file counts.
+    newest: i64,
 }
 
 /// Looks for replaced files until it is dropped.
@@ -72,8 +85,9 @@ impl FileResponder {
     /// Reads the files that were replaced since the last look. A file that cannot be read, is damaged, or is older than the one in
     /// use is reported as a warning, and the contents before stay in use.
     pub fn reload(&self) {
+        let now = (self.clock)();
         for file in &self.files {
-            file.reload();
+            file.reload(now);
         }
     }
 
@@ -98,7 +112,8 @@ impl FileResponder {
     /// Warns that a response is not valid, at most once a minute.
     fn report_not_valid(&self, now: i64) {
         let last = self.reported_at.load(Ordering::Relaxed);
-        if now >= last.saturating_add(REPORT) {
+        // A clock that was set back does not prolong the pause.
+        if !(last..last.saturating_add(REPORT)).contains(&now) {
             self.reported_at.store(now, Ordering::Relaxed);
             tracing::warn!(
                 "responses in the files are not valid now and are not sent; run `stapled-ca presign` and check the clock"
@@ -172,7 +187,8 @@ fn issuer_file(files: &[Arc<ResponseFile>], question: &Question<'_>, now: i64) -
         "crl" => {
             let same = |authority: &&FileAuthority| authority.certificate == first.certificate;
             let lists = authorities().filter(same).filter_map(|authority| authority.crl.as_ref());
-            let newest = lists.filter(|list| now < list.next_update).max_by_key(|list| list.this_update);
+            let is_valid = |list: &&FileCrl| (list.this_update..list.next_update).contains(&now);
+            let newest = lists.filter(is_valid).max_by_key(|list| list.this_update);
             let Some(list) = newest else { return Some(http::unavailable()) };
             let caching = Caching {
                 etag: &list.etag,
@@ -192,32 +208,38 @@ impl WatchedFile {
         let stamp = Stamp::of(path).ok();
         let contents = ResponseFile::read(path)?;
         tracing::info!(file = %path.display(), responses = contents.len(), "read");
-        Ok(Self { path: path.to_owned(), contents: RwLock::new(Arc::new(contents)), stamp: Mutex::new(stamp) })
+        let last = Mutex::new(Look { stamp, was_older: false, newest: contents.made_at });
+        Ok(Self { path: path.to_owned(), contents: RwLock::new(Arc::new(contents)), last })
     }
 
     fn contents(&self) -> Arc<ResponseFile> {
         Arc::clone(&self.contents.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn reload(&self) {
-        let mut last = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+    fn reload(&self, now: i64) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.newest = if last.newest > now + SKEW { i64::MIN } else { last.newest.min(now) };
         let stamp = Stamp::of(&self.path);
         let known = stamp.as_ref().ok().copied();
-        if *last == known {
+        let is_changed = last.stamp != known;
+        if !is_changed && !(last.was_older && last.newest == i64::MIN) {
             return;
         }
-        *last = known;
+        last.stamp = known;
+        last.was_older = false;
         let file = self.path.display();
         let outcome = match stamp {
             Ok(_) => ResponseFile::read(&self.path),
             Err(source) => Err(ResponseFileError::Read { path: self.path.clone(), source }),
         };
         match outcome {
-            Ok(contents) if contents.made_at < self.contents().made_at => {
+            Ok(contents) if contents.made_at < last.newest => {
+                last.was_older = true;
                 tracing::warn!(%file, "the file is older than the one in use, which stays in use");
             }
             Ok(contents) => {
                 tracing::info!(%file, responses = contents.len(), "read again");
+                last.newest = contents.made_at;
                 *self.contents.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(contents);
             }
             Err(error) => tracing::warn!(%error, "the responses that were read before stay in use"),

@@ -36,9 +36,9 @@ impl Served {
         Ok(Self { is_installed: true, ..Self::new(authority, signer) })
     }
 
-    /// When the signer is renewed, in Unix seconds; `None` when it is not.
-    pub(crate) fn renewal(&self) -> Option<i64> {
-        if self.is_installed { self.authority.delegate_renewal(&self.signer()) } else { None }
+    /// Whether it is time to renew the signer.
+    pub(crate) fn is_renewal_due(&self, now: i64) -> bool {
+        self.is_installed && self.authority.is_delegate_due(&self.signer(), now)
     }
 
     /// Changes to a new delegate if it is time. Responses of the one before stay good until its end.

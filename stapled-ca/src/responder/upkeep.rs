@@ -16,6 +16,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// The time after a failure until the next attempt, in seconds: an error that lasts is not reported in every round.
 const RETRY: i64 = 10;
+/// A clock that is set back by more than this, in seconds, was wrong before.
+const SLEW: i64 = 5;
 /// The number of changed records that are read at once.
 const CHANGES: usize = 1000;
 /// The number of certificates whose responses are signed in one round: a fraction of a second, so that changes are noticed in time.
@@ -49,6 +51,8 @@ struct Rounds {
     schedule: Schedule,
     /// How often the responses were dropped when the schedule was made.
     dropped: u64,
+    /// The time of the last round, in Unix seconds.
+    last: i64,
 }
 
 /// The state of one authority.
@@ -67,15 +71,20 @@ impl Rounds {
     fn new(responder: Arc<Responder>) -> Self {
         let authorities = responder.served().iter().map(|_| Progress::default()).collect();
         let schedule = Schedule::new(responder.policy.presign / HASHES.len());
-        Self { dropped: responder.presigned.dropped(), responder, authorities, schedule }
+        let (dropped, last) = (responder.presigned.dropped(), (responder.clock)());
+        Self { dropped, responder, authorities, schedule, last }
     }
 
     /// One round. The result says whether the next one has work at once.
     fn next(&mut self) -> bool {
         let now = (self.responder.clock)();
-        if self.dropped != self.responder.presigned.dropped() {
+        // After the clock was set back, the schedule is wrong: its times are those of the clock before, and certificates are missing
+        // that had expired by that clock.
+        let is_set_back = now + SLEW < self.last;
+        if is_set_back || self.dropped != self.responder.presigned.dropped() {
             *self = Self::new(Arc::clone(&self.responder));
         }
+        self.last = now;
         let policy = &self.responder.policy;
         for (place, (served, progress)) in self.responder.served().iter().zip(&mut self.authorities).enumerate() {
             progress.renew_signer(served, now);
@@ -128,7 +137,7 @@ impl Rounds {
 impl Progress {
     /// Changes to a new delegate if it is time.
     fn renew_signer(&mut self, served: &Served, now: i64) {
-        if served.renewal().is_none_or(|at| now < at) || is_paused(self.signer_not_before, now) {
+        if !served.is_renewal_due(now) || is_paused(self.signer_not_before, now) {
             return;
         }
         self.signer_not_before = now + RETRY;
@@ -290,6 +299,44 @@ mod tests {
         world.now.fetch_add(91 * DAY, Ordering::SeqCst);
         finish(&mut rounds);
         assert_eq!(world.responder.presigned.len(), 0);
+    }
+
+    #[test]
+    fn responses_of_a_clock_that_was_ahead_are_signed_anew() {
+        let world = World::new(3, 1000);
+        let mut rounds = Rounds::new(Arc::clone(&world.responder));
+        // After 91 days, the certificates have expired.
+        for ahead in [VALIDITY, 10 * DAY, 91 * DAY] {
+            world.now.fetch_add(ahead, Ordering::SeqCst);
+            finish(&mut rounds);
+            world.now.fetch_sub(ahead, Ordering::SeqCst);
+            finish(&mut rounds);
+            assert!(world.all_are_presigned(), "ahead by {ahead}");
+            world.responder.forget();
+            finish(&mut rounds);
+        }
+    }
+
+    #[test]
+    fn a_delegate_of_a_clock_that_was_ahead_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let ca = Authority::root("CA").create_in(directory.path()).unwrap();
+        let start = clock::now();
+        ca.install_delegate(&Profile::ocsp_responder("OCSP")).unwrap();
+        let now = Arc::new(AtomicI64::new(start + 25 * DAY));
+        let clock = Arc::clone(&now);
+        let builder = Responder::builder().installed_delegate(&ca).unwrap();
+        let responder = Arc::new(builder.clock(Arc::new(move || clock.load(Ordering::SeqCst))).build());
+        let mut rounds = Rounds::new(Arc::clone(&responder));
+        let not_before = |time: i64, rounds: &mut Rounds| {
+            now.store(time, Ordering::SeqCst);
+            finish(rounds);
+            let signer = responder.served()[0].signer();
+            assert_eq!(signer.certificate(), ca.installed_delegate().unwrap().certificate());
+            crate::issue::validity(signer.certificate().unwrap()).unwrap().0
+        };
+        assert_eq!(not_before(start + 25 * DAY, &mut rounds), start + 25 * DAY - 60);
+        assert_eq!(not_before(start, &mut rounds), start - 60);
     }
 
     #[test]
