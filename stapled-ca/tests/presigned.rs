@@ -278,6 +278,33 @@ fn a_list_of_the_future_is_not_sent() {
 }
 
 #[test]
+fn the_delegate_is_renewed_before_responses_are_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("ca");
+    let ca = Authority::root("Example CA").create_in(&place).unwrap();
+    ca.issue(&Profile::server("a.example")).unwrap();
+    let file = directory.path().join("responses");
+    let write = |days: i64| {
+        let now = days * 86_400 + jiff::Timestamp::now().as_second();
+        let builder = Responder::builder().installed_delegate(&ca).unwrap().clock(Arc::new(move || now));
+        builder.build().write_responses(&file).map(|_| ca.installed_delegate().unwrap().certificate().unwrap().to_vec())
+    };
+    let first = ca.install_delegate(&Profile::ocsp_responder("OCSP").days(30)).unwrap().der().to_vec();
+    assert_eq!(write(19).unwrap(), first);
+    let second = write(21).unwrap();
+    assert_ne!(second, first);
+    let has = |certificate: &[u8]| {
+        let responses = std::fs::read(&file).unwrap();
+        responses.windows(certificate.len()).any(|part| part == certificate)
+    };
+    assert!(has(&second) && !has(&first), "the new one signs");
+    // A failure is not hidden: the next renewals would fail as well, until the delegate ends.
+    std::fs::write(place.join("ledger"), "x\n").unwrap();
+    assert!(matches!(write(42), Err(ResponseFileError::Delegate { .. })));
+    assert!(has(&second));
+}
+
+#[test]
 fn a_bad_file_is_an_error_at_the_start() {
     let world = World::new();
     world.write("one");

@@ -65,8 +65,8 @@ impl ResponderBuilder {
         self
     }
 
-    /// Answers for this authority. The delegate in its directory signs the responses. The thread of [`Responder::upkeep`] issues and
-    /// installs a new one after two thirds of its validity.
+    /// Answers for this authority. The delegate in its directory signs the responses. The thread of [`Responder::upkeep`], and
+    /// [`Responder::write_responses`], issue and install a new one after two thirds of its validity.
     ///
     /// # Errors
     /// When the directory has no delegated responder, or its files cannot be read.

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use x509_parser::prelude::FromDer as _;
 
 use crate::clock;
+use crate::error::AuthorityError;
 use crate::hash::{HashAlgorithm, etag};
 use crate::ledger::StoreError;
 use crate::ocsp::{CertId, ResponseContents};
@@ -67,6 +68,14 @@ pub enum ResponseFileError {
         /// The name of the authority.
         authority: String,
     },
+    /// The delegate of an authority cannot be renewed.
+    #[error("cannot renew the OCSP responder's certificate of the authority {authority}: {source}")]
+    Delegate {
+        /// The name of the authority.
+        authority: String,
+        /// The cause.
+        source: AuthorityError,
+    },
     /// The file is of another kind.
     #[error("{} is not a file of responses; `stapled-ca presign` makes such files", path.display())]
     OtherKind {
@@ -107,11 +116,16 @@ pub struct Written {
 impl Responder {
     /// Writes responses about all certificates that have not expired into a file, with CertIDs by SHA-1 and by SHA-256, and with
     /// the certificates of the authorities and their revocation lists, if such are published. An existing file is replaced
-    /// atomically.
+    /// atomically. Before, the delegates in the directories of authorities are renewed if it is time.
     ///
     /// # Errors
-    /// When a response cannot be signed, the ledger cannot be read, or the file cannot be written.
+    /// When a delegate cannot be renewed, a response cannot be signed, the ledger cannot be read, or the file cannot be written.
     pub fn write_responses(&self, path: &Path) -> Result<Written, ResponseFileError> {
+        let now = (self.clock)();
+        for served in self.served().iter().filter(|served| served.is_renewal_due(now)) {
+            let failed = |source| ResponseFileError::Delegate { authority: served.authority.name().to_owned(), source };
+            served.renew_signer(now).map_err(failed)?;
+        }
         let mut failure = None;
         let mut written = Written::default();
         let outcome = store::replace_with(path, store::READABLE, |file| {

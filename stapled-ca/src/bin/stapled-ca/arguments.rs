@@ -27,7 +27,7 @@ pub(crate) enum Command {
     Root(Root),
     /// Make an authority under another one
     Intermediate(Intermediate),
-    /// Issue a delegated OCSP responder's certificate, for `serve --delegate`
+    /// Issue a delegated OCSP responder's certificate; its key signs for `serve` and `presign` from their next start on
     Responder(Delegate),
     /// Issue a certificate and write it with its chain and key
     Issue(Issue),
