@@ -122,6 +122,19 @@ fn get_and_post_are_answered_with_cache_headers() {
 }
 
 #[test]
+fn caches_keep_a_list_for_an_hour_at_most() {
+    let world = World::new();
+    let max_age = |validity: u64| {
+        let builder = Responder::builder().authority(&world.ca).publish_crls(Duration::from_secs(validity));
+        builder.clock(Arc::new(|| NOW)).build().write_responses(&world.path("one")).unwrap();
+        let list = ask(&world.responder(&["one"]), &Method::GET, "/ca.crl", b"", None);
+        list.headers["cache-control"].to_str().unwrap().split(',').next().unwrap().to_owned()
+    };
+    assert_eq!(max_age(604_800), "max-age=3600");
+    assert_eq!(max_age(1000), "max-age=500");
+}
+
+#[test]
 fn cert_ids_are_found_in_every_encoding() {
     let world = World::new();
     world.write("one");

@@ -21,6 +21,7 @@ use crate::http_server::Limits;
 use crate::ocsp::{OcspRequest, ResponseStatus};
 use crate::responder::http::{self, Caching, OCSP_RESPONSE, Question};
 use crate::responder::policy::Clock;
+use crate::responder::published_crl::LONGEST_AGE;
 use crate::responder::response_file::{FileAuthority, FileCrl, FileResponse, ResponseFile, ResponseFileError};
 use crate::responder::server;
 
@@ -192,7 +193,7 @@ fn issuer_file(files: &[Arc<ResponseFile>], question: &Question<'_>, now: i64) -
             let Some(list) = newest else { return Some(http::unavailable()) };
             let caching = Caching {
                 etag: &list.etag,
-                max_age: (list.next_update - now) / 2,
+                max_age: ((list.next_update - now) / 2).min(LONGEST_AGE),
                 last_modified: list.this_update,
                 expires: list.next_update,
             };

@@ -13,7 +13,7 @@ use crate::hash::etag;
 use crate::ledger::{Record, Status};
 
 /// The longest time for which caches may keep a list, in seconds: a revocation has to become known.
-const LONGEST_AGE: i64 = 3600;
+pub(crate) const LONGEST_AGE: i64 = 3600;
 /// The time after a failure until the next attempt, in seconds.
 const RETRY: i64 = 10;
 
