@@ -110,7 +110,19 @@ fn get_and_post_are_answered_with_cache_headers() {
     let etag = &first.headers["etag"];
     assert_eq!(ask(&responder, &Method::GET, &path, b"", Some(etag)).status, StatusCode::NOT_MODIFIED);
     let put = ask(&responder, &Method::PUT, "/", b"", None);
-    assert_eq!((put.status, put.headers["allow"].as_bytes()), (StatusCode::METHOD_NOT_ALLOWED, &b"GET, POST"[..]));
+    assert_eq!(
+        (put.status, put.headers["allow"].as_bytes()),
+        (StatusCode::METHOD_NOT_ALLOWED, &b"GET, HEAD, POST"[..])
+    );
+    for path in [path.as_str(), "/ca.crt", "/ca.crl"] {
+        let (head, whole) =
+            (ask(&responder, &Method::HEAD, path, b"", None), ask(&responder, &Method::GET, path, b"", None));
+        assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0), "{path}");
+        assert_eq!(head.headers["content-length"], whole.body.len().to_string());
+        assert_eq!(head.headers["content-type"], whole.headers["content-type"]);
+        assert_eq!(head.headers.get("etag"), whole.headers.get("etag"));
+    }
+    assert_eq!(ask(&responder, &Method::HEAD, &path, b"", Some(etag)).status, StatusCode::NOT_MODIFIED);
     assert_eq!(ask(&responder, &Method::GET, "/", b"", None).status, StatusCode::NOT_FOUND);
     for (path, expected) in [("/ca.crt", world.ca.certificate()), ("/example-ca.crt", world.ca.certificate())] {
         assert_eq!(ask(&responder, &Method::GET, path, b"", None).body, expected);

@@ -61,6 +61,63 @@ fn responses_have_cache_headers_and_answer_304() {
     assert_eq!(responder.responder().tally().total(), 4);
 }
 
+/// The answer to HEAD on a connection that then answers a GET of the same path.
+fn head(address: SocketAddr, path: &str, headers: &str) -> (support::Answer, support::Answer) {
+    let (host, end) = (format!("HTTP/1.1\r\nHost: {address}\r\n"), "Connection: close\r\n\r\n");
+    let both = format!("HEAD {path} {host}{headers}\r\nGET {path} {host}{headers}{end}");
+    let bytes = exchange(address, both.as_bytes()).unwrap();
+    let end = bytes.windows(4).position(|octets| octets == b"\r\n\r\n").unwrap() + 4;
+    (parse(&bytes[..end]), parse(&bytes[end..]))
+}
+
+#[test]
+fn head_is_answered_like_get_without_the_body() {
+    let ca = Authority::root("Example CA").create().unwrap();
+    let issued = ca.issue(&Profile::server("example.org")).unwrap();
+    let builder = Responder::builder().authority(&ca).publish_crls(Duration::from_secs(1000));
+    let responder = builder.start(any_port()).unwrap();
+    let question = path_of(&request(&ca, issued.serial()));
+    stapled_tests::wait_until("the list", || get(responder.address(), "/ca.crl", "").status == 200);
+    for path in [question.as_str(), "/ca.crt", "/ca.crl", "/nothing"] {
+        let (head, get) = head(responder.address(), path, "");
+        assert_eq!((head.status, head.header("content-length")), (get.status, get.header("content-length")), "{path}");
+        assert_eq!(head.header("content-length"), Some(get.body.len().to_string().as_str()));
+        for name in ["content-type", "cache-control", "etag", "expires", "last-modified"] {
+            assert_eq!(head.header(name), get.header(name), "{path}: {name}");
+        }
+    }
+    let etag = get(responder.address(), &question, "").header("etag").unwrap().to_owned();
+    let (head, get) = head(responder.address(), &question, &format!("If-None-Match: {etag}\r\n"));
+    assert_eq!((head.status, get.status), (304, 304));
+}
+
+#[test]
+fn caches_keep_the_status_unknown_for_minutes_only() {
+    let now = Arc::new(AtomicI64::new(1_800_000_000));
+    let clock = Arc::clone(&now);
+    let ca = Authority::root("CA").create().unwrap();
+    let issued = ca.issue(&Profile::server("a.example")).unwrap();
+    let builder = Responder::builder().authority(&ca).clock(Arc::new(move || clock.load(Ordering::SeqCst)));
+    let responder = builder.start(any_port()).unwrap();
+    let ask = |serials: &[&Serial]| {
+        let cert_ids = serials.iter().map(|serial| ca.cert_id(serial, HashAlgorithm::Sha1)).collect();
+        get(responder.address(), &path_of(&OcspRequest { cert_ids, nonce: None }.to_der()), "")
+    };
+    let (later, good) = (Serial::from(77), issued.serial());
+    for serials in [&[&later][..], &[good, &later], &[&later, good]] {
+        let answer = ask(serials);
+        assert_eq!(answer.header("cache-control"), Some("max-age=300, public, no-transform, must-revalidate"));
+        assert_eq!(answer.header("expires"), Some("Fri, 15 Jan 2027 08:05:00 GMT"));
+    }
+    assert_eq!(ask(&[good]).header("cache-control"), Some("max-age=302400, public, no-transform, must-revalidate"));
+    ca.issue(&Profile::server("b.example").serial(later.clone())).unwrap();
+    assert_eq!(ask(&[&later]).header("cache-control"), Some("max-age=302400, public, no-transform, must-revalidate"));
+    // A response that is valid for less than that.
+    responder.responder().set_validity(Duration::from_secs(100));
+    let unknown = ask(&[&Serial::from(78)]);
+    assert_eq!(unknown.header("cache-control"), Some("max-age=50, public, no-transform, must-revalidate"));
+}
+
 #[test]
 fn prepared_responses_are_renewed_and_follow_the_ledger() {
     let ca = Authority::root("CA").create().unwrap();

@@ -10,7 +10,7 @@ use crate::serial::Serial;
 /// One question with its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// `GET` or `POST`.
+    /// `GET`, `HEAD` or `POST`.
     pub method: String,
     /// The first certificate of the request; `None` when the bytes were not an OCSP request.
     pub serial: Option<Serial>,

@@ -227,14 +227,15 @@ impl Responder {
         if self.policy.responder_by_name {
             builder = builder.responder_by_name();
         }
-        let mut first_status = None;
+        let (mut first_status, mut is_unknown) = (None, false);
         for (place, cert_id) in request.cert_ids.iter().enumerate() {
             if self.position_of(cert_id) != Some(position) {
                 return Err(ResponseStatus::Unauthorized);
             }
             let status = self.status(&served.authority, cert_id.serial())?;
-            if status.is_some() {
-                known(served, cert_id.serial());
+            match status {
+                Some(_) => known(served, cert_id.serial()),
+                None => is_unknown = true,
             }
             builder = match status {
                 Some(Status::Good) => builder.good(cert_id),
@@ -262,6 +263,7 @@ impl Responder {
             usable_until: renew_at,
             etag,
             status: first_status,
+            is_unknown,
             served: position,
         })
     }

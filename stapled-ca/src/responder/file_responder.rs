@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::Method;
 use hyper::Response;
 use tokio::net::TcpListener;
 
@@ -122,12 +121,17 @@ impl FileResponder {
         }
     }
 
-    /// The HTTP response to a request.
+    /// The HTTP response to a request. The response to HEAD is the one to GET without its body.
     #[must_use]
     pub fn answer(&self, question: Question<'_>) -> Response<Full<Bytes>> {
+        question.finish(self.answer_whole(question))
+    }
+
+    /// The response with its body, also to HEAD.
+    fn answer_whole(&self, question: Question<'_>) -> Response<Full<Bytes>> {
         let now = (self.clock)();
         let contents = self.files.iter().map(WatchedFile::contents).collect::<Vec<_>>();
-        if *question.method == Method::GET
+        if question.is_read()
             && let Some(response) = issuer_file(&contents, &question, now)
         {
             return response;

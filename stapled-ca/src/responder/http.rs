@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::body::Body as _;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 
@@ -17,6 +18,9 @@ use crate::{der, hex};
 pub(crate) const OCSP_RESPONSE: HeaderValue = HeaderValue::from_static("application/ocsp-response");
 pub(crate) const CRL: HeaderValue = HeaderValue::from_static("application/pkix-crl");
 const NOT_FOUND: &str = "This is an OCSP responder: POST a request, or GET with its base64 as the path.\n";
+/// The longest time for which caches may keep a response with the status `unknown`, in seconds: the certificate may be issued a
+/// moment later.
+const LONGEST_UNKNOWN: i64 = 300;
 /// The most slashes in a path after which a request is searched.
 const MOST_SLASHES: usize = 64;
 
@@ -40,11 +44,16 @@ pub struct Question<'a> {
 }
 
 impl Responder {
-    /// The HTTP response to a request.
+    /// The HTTP response to a request. The response to HEAD is the one to GET without its body.
     #[must_use]
     pub fn answer(&self, question: Question<'_>) -> Response<Full<Bytes>> {
+        question.finish(self.answer_whole(question))
+    }
+
+    /// The response with its body, also to HEAD.
+    fn answer_whole(&self, question: Question<'_>) -> Response<Full<Bytes>> {
         let now = (self.clock)();
-        if *question.method == Method::GET {
+        if question.is_read() {
             if let Some(served) = self.served_at(question.path, ".crt") {
                 return certificate(Bytes::copy_from_slice(served.authority.certificate()));
             }
@@ -71,12 +80,17 @@ impl Responder {
             Reply::Refused(status) => (refusal(status), Outcome::Refused),
             Reply::Signed(prepared, outcome) => {
                 let known = question.knows(&prepared.etag);
-                let caching = Caching {
+                let max_age = (prepared.renew_at - now).max(0);
+                let mut caching = Caching {
                     etag: &prepared.etag,
-                    max_age: (prepared.renew_at - now).max(0),
+                    max_age,
                     last_modified: prepared.this_update,
                     expires: prepared.next_update,
                 };
+                if prepared.is_unknown {
+                    caching.max_age = max_age.min(LONGEST_UNKNOWN);
+                    caching.expires = now + caching.max_age;
+                }
                 let response = cached(OCSP_RESPONSE, &prepared.body, &caching, known);
                 (response, if known { Outcome::NotModified } else { outcome })
             }
@@ -106,9 +120,24 @@ impl Responder {
 }
 
 impl Question<'_> {
+    /// Whether the method is GET or HEAD.
+    pub(crate) fn is_read(&self) -> bool {
+        matches!(*self.method, Method::GET | Method::HEAD)
+    }
+
+    /// The response as it is sent: to HEAD without its body, with the length that the body has for GET (RFC 9110, 9.3.2).
+    pub(crate) fn finish(&self, mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+        if *self.method == Method::HEAD && response.status() != StatusCode::NOT_MODIFIED {
+            let length = response.body().size_hint().exact().unwrap_or(0);
+            response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+            *response.body_mut() = Full::new(Bytes::new());
+        }
+        response
+    }
+
     /// Whether the client has the body with this ETag.
     pub(crate) fn knows(&self, etag: &str) -> bool {
-        *self.method == Method::GET && self.if_none_match.is_some_and(|tags| matches(tags, etag))
+        self.is_read() && self.if_none_match.is_some_and(|tags| matches(tags, etag))
     }
 }
 
@@ -134,14 +163,14 @@ pub(crate) fn to_ocsp_request(
     answer: impl FnOnce(&[u8]) -> Response<Full<Bytes>>,
 ) -> Response<Full<Bytes>> {
     match *question.method {
-        Method::GET => match request_in_path(question.path) {
+        Method::GET | Method::HEAD => match request_in_path(question.path) {
             Some(der) => answer(&der),
             None => plain(StatusCode::NOT_FOUND, "text/plain", NOT_FOUND.into()),
         },
         Method::POST => answer(question.body),
         _ => {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "text/plain", Bytes::new());
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
             response
         }
     }

@@ -17,6 +17,8 @@ pub(crate) struct Prepared {
     pub(crate) etag: String,
     /// The status of the first certificate.
     pub(crate) status: Option<Status>,
+    /// Whether a certificate in the response was never issued.
+    pub(crate) is_unknown: bool,
     /// The position of the authority in the responder.
     pub(crate) served: usize,
 }
