@@ -330,6 +330,33 @@ fn the_delegate_is_renewed_before_responses_are_written() {
 }
 
 #[test]
+fn a_file_that_could_not_be_read_is_read_again() {
+    let world = World::new();
+    world.write("used");
+    let responder = world.responder(&["used"]);
+    world.later(10);
+    world.ca.revoke(&world.serial, Some(Reason::KeyCompromise)).unwrap();
+    world.write("new");
+    let new = std::fs::read(world.path("new")).unwrap();
+    // The file is read while it is copied; then it has the same length and time.
+    let mut half = new.clone();
+    half[new.len() / 2..].fill(0);
+    std::fs::write(world.path("used"), &half).unwrap();
+    let time = std::fs::metadata(world.path("used")).unwrap().modified().unwrap();
+    responder.reload();
+    assert!(is_good(&post(&responder, &world.request())));
+    let mut file = std::fs::File::options().write(true).open(world.path("used")).unwrap();
+    std::io::Write::write_all(&mut file, &new).unwrap();
+    file.set_modified(time).unwrap();
+    world.later(9);
+    responder.reload();
+    assert!(is_good(&post(&responder, &world.request())), "not in every look: a file may be large");
+    world.later(1);
+    responder.reload();
+    assert!(!is_good(&post(&responder, &world.request())));
+}
+
+#[test]
 fn a_bad_file_is_an_error_at_the_start() {
     let world = World::new();
     world.write("one");

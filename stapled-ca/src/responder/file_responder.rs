@@ -26,6 +26,8 @@ use crate::responder::server;
 
 /// The time between two looks at the files.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The time after a file could not be read until the next attempt, in seconds. A file may be large.
+const RETRY: i64 = 10;
 /// How far the clock of the machine that signs may be ahead, in seconds.
 const SKEW: i64 = 600;
 /// The time between two warnings about responses that are not valid, in seconds.
@@ -48,13 +50,23 @@ struct WatchedFile {
     last: Mutex<Look>,
 }
 
+/// What became of the file at the last look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It is in use, or there was none.
+    Settled,
+    /// It was older than the one in use.
+    Older,
+    /// It could not be read at this time, in Unix seconds: perhaps while it was written.
+    Failed(i64),
+}
+
 /// What the last look at a file found.
 #[derive(Debug)]
 struct Look {
     /// The state of the file; `None` when there was none.
     stamp: Option<Stamp>,
-    /// Whether the file was older than the one in use.
-    was_older: bool,
+    outcome: Outcome,
     /// When the file in use was made, in Unix seconds. A file that was made before is older. If its time is in the future, the time
     /// of the first look counts; if it is far in the future, its clock was wrong, and every file counts.
     newest: i64,
@@ -83,7 +95,8 @@ impl FileResponder {
     }
 
     /// Reads the files that were replaced since the last look. A file that cannot be read, is damaged, or is older than the one in
-    /// use is reported as a warning, and the contents before stay in use.
+    /// use is reported as a warning, and the contents before stay in use. A file that could not be read is tried again every ten
+    /// seconds.
     pub fn reload(&self) {
         let now = (self.clock)();
         for file in &self.files {
@@ -213,7 +226,7 @@ impl WatchedFile {
         let stamp = Stamp::of(path).ok();
         let contents = ResponseFile::read(path)?;
         tracing::info!(file = %path.display(), responses = contents.len(), "read");
-        let last = Mutex::new(Look { stamp, was_older: false, newest: contents.made_at });
+        let last = Mutex::new(Look { stamp, outcome: Outcome::Settled, newest: contents.made_at });
         Ok(Self { path: path.to_owned(), contents: RwLock::new(Arc::new(contents)), last })
     }
 
@@ -227,28 +240,41 @@ impl WatchedFile {
         let stamp = Stamp::of(&self.path);
         let known = stamp.as_ref().ok().copied();
         let is_changed = last.stamp != known;
-        if !is_changed && !(last.was_older && last.newest == i64::MIN) {
+        let is_tried_again = match last.outcome {
+            Outcome::Settled => false,
+            Outcome::Older => last.newest == i64::MIN,
+            // A clock that was set back does not prolong the pause.
+            Outcome::Failed(at) => !(at..at + RETRY).contains(&now),
+        };
+        if !is_changed && !is_tried_again {
             return;
         }
         last.stamp = known;
-        last.was_older = false;
         let file = self.path.display();
-        let outcome = match stamp {
+        let read = match stamp {
             Ok(_) => ResponseFile::read(&self.path),
             Err(source) => Err(ResponseFileError::Read { path: self.path.clone(), source }),
         };
-        match outcome {
+        last.outcome = match read {
             Ok(contents) if contents.made_at < last.newest => {
-                last.was_older = true;
                 tracing::warn!(%file, "the file is older than the one in use, which stays in use");
+                Outcome::Older
             }
             Ok(contents) => {
                 tracing::info!(%file, responses = contents.len(), "read again");
                 last.newest = contents.made_at;
                 *self.contents.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(contents);
+                Outcome::Settled
             }
-            Err(error) => tracing::warn!(%error, "the responses that were read before stay in use"),
-        }
+            Err(error) => {
+                // Each state of the file is reported once.
+                if is_changed {
+                    tracing::warn!(%error, "the responses that were read before stay in use");
+                }
+                // A file that appears is a change.
+                known.map_or(Outcome::Settled, |_| Outcome::Failed(now))
+            }
+        };
     }
 }
 
