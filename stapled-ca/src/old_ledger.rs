@@ -1,8 +1,8 @@
 //! Takes over the records of an earlier version, which kept each certificate in a file `issued/SERIAL.json`.
 //!
-//! All records are entered into the ledger, and then `issued` becomes `issued.old`. After a crash in between, the records that
-//! are missing are entered the next time. As long as `issued` exists, its statuses count: the earlier version may have revoked
-//! a certificate after the crash.
+//! All records are entered into the ledger, and then the directory `issued` is renamed to `issued.old`. After a crash in between,
+//! the next opening enters the missing records, and the revocations that the earlier version made after the crash. A certificate
+//! that is revoked in the ledger stays revoked, whatever its record says.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::ledger::{Record, StoreError};
+use crate::ledger::{Record, Status, StoreError};
 use crate::ledger_file::LedgerFile;
 use crate::store;
 
@@ -40,7 +40,7 @@ pub(crate) fn open(directory: &Path) -> Result<LedgerFile, StoreError> {
     Ok(ledger)
 }
 
-/// All records of a directory, sorted by serial number.
+/// All records of a directory, sorted by serial number. If several files are about one certificate, a revocation counts.
 fn records(directory: &Path) -> Result<Vec<Record>, StoreError> {
     let unreadable = |source: io::Error| StoreError::Read { path: directory.to_owned(), source };
     let mut records: Vec<Record> = Vec::new();
@@ -52,6 +52,13 @@ fn records(directory: &Path) -> Result<Vec<Record>, StoreError> {
         }
     }
     records.sort_by(|a, b| a.serial.cmp(&b.serial));
+    records.dedup_by(|next, kept| {
+        let is_same = next.serial == kept.serial;
+        if is_same && kept.status == Status::Good {
+            kept.status = next.status;
+        }
+        is_same
+    });
     Ok(records)
 }
 
@@ -68,7 +75,7 @@ fn unused(directory: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Kind, Ledger as _, Reason, Status};
+    use crate::ledger::{Kind, Ledger as _, Reason};
 
     fn record(number: u64, status: Status) -> Record {
         Record {
@@ -114,6 +121,22 @@ mod tests {
         part.take_over(vec![record(1, REVOKED), record(2, Status::Good)]).unwrap();
         all.iter().for_each(|record| write(directory.path(), record));
         assert_eq!(open(directory.path()).unwrap().records().unwrap(), all);
+    }
+
+    #[test]
+    fn a_revocation_is_never_undone() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = LedgerFile::open(directory.path().join(store::LEDGER)).unwrap();
+        ledger.take_over(vec![record(1, Status::Good), record(2, Status::Good)]).unwrap();
+        ledger.set_status(&1.into(), REVOKED).unwrap();
+        [record(1, Status::Good), record(2, REVOKED)].iter().for_each(|record| write(directory.path(), record));
+        // A second file about the same certificate.
+        let copy = serde_json::to_vec(&record(2, Status::Good)).unwrap();
+        ["0.json", "9.json"]
+            .iter()
+            .for_each(|name| fs::write(directory.path().join(ISSUED).join(name), &copy).unwrap());
+        let expected = [record(1, REVOKED), record(2, REVOKED)];
+        assert_eq!(open(directory.path()).unwrap().records().unwrap(), expected);
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl LedgerFile {
         })
     }
 
-    /// Enters these records without certificates, in one write. A record that is entered already only sets its status.
+    /// Enters these records without certificates, in one write. Of a record that is entered already, only a revocation counts.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -123,7 +123,7 @@ impl LedgerFile {
         self.change(|index| {
             let line = |record: Record| match index.held.get(&record.serial) {
                 None => Some(Line::Issued { record, session: None, certificate: None }),
-                Some(held) if held.record.status == record.status => None,
+                Some(held) if record.status == Status::Good || held.record.status == record.status => None,
                 Some(_) => Some(Line::Status { serial: record.serial, status: record.status }),
             };
             Ok((records.into_iter().filter_map(line).collect(), ()))
