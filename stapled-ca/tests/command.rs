@@ -163,6 +163,50 @@ fn responses_are_presigned_and_answered_without_the_key() {
 }
 
 #[test]
+fn authorities_whose_files_would_have_one_name_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    for (dir, name) in [("one", "Lab.CA"), ("two", "lab-ca"), ("ca", "CA"), ("other", "Other")] {
+        succeed(at, &format!("root {dir} --name {name}"));
+    }
+    let cases = [
+        (
+            "--dir one --dir other --dir two",
+            "the authority lab-ca in two cannot be served beside Lab.CA in one: both are /lab-ca.crt",
+        ),
+        (
+            "--dir one --dir one",
+            "the authority Lab.CA in one cannot be served beside Lab.CA in one: both are /lab-ca.crt",
+        ),
+        ("--dir one --dir ca", "the authority CA in ca cannot be served beside Lab.CA in one: both are /ca.crt"),
+    ];
+    for (dirs, wanted) in cases {
+        for command in ["serve --listen 127.0.0.1:0", "presign --out responses"] {
+            let (code, _, error) = run(at, CA, &format!("{command} {dirs}"));
+            assert!(code == 1 && error.contains(wanted), "{command} {dirs}: {code} {error}");
+        }
+    }
+    succeed(at, "presign --out responses --dir ca --dir one --dir other");
+    // The root of `init` is named twice, in two ways.
+    succeed(at, "init --dir both --name Both");
+    assert_eq!(
+        Server::start(at, CA, "serve --listen 127.0.0.1:0 --dir both --dir ./both/root").terminate().code(),
+        Some(0)
+    );
+
+    // Files of two machines.
+    for dir in ["one", "two"] {
+        succeed(at, &format!("presign --out {dir}.responses --dir {dir}"));
+    }
+    let (code, _, error) = run(at, CA, "respond one.responses two.responses");
+    let wanted = "two.responses: the authority lab-ca cannot be served beside Lab.CA: both are /lab-ca.crt";
+    assert!(code == 1 && error.contains(wanted), "{code} {error}");
+    succeed(at, "presign --out again.responses --dir one");
+    let server = Server::start(at, CA, "respond one.responses again.responses --listen 127.0.0.1:0");
+    assert_eq!(server.terminate().code(), Some(0));
+}
+
+#[test]
 fn files_are_split_and_are_replaced_only_with_force() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();

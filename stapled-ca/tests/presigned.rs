@@ -357,6 +357,28 @@ fn a_file_that_could_not_be_read_is_read_again() {
 }
 
 #[test]
+fn a_replaced_file_with_another_authority_of_the_same_file_name_is_not_taken() {
+    let world = World::new();
+    world.write("one");
+    world.write("two");
+    let responder = world.responder(&["one", "two"]);
+    world.later(1);
+    let other = Authority::root("example-ca").create().unwrap();
+    let issued = other.issue(&Profile::server("b.example").valid_between(0, NOW * 2)).unwrap();
+    let now = world.now.load(Ordering::SeqCst);
+    let builder = Responder::builder().authority(&other).clock(Arc::new(move || now));
+    builder.build().write_responses(&world.path("two")).unwrap();
+    responder.reload();
+    let serial = issued.serial();
+    let of_other = OcspRequest::for_certificate(other.cert_id(serial, HashAlgorithm::Sha1)).to_der();
+    assert_eq!(post(&responder, &of_other), UNAUTHORIZED);
+    assert!(is_good(&post(&responder, &world.request())));
+    assert_eq!(ask(&responder, &Method::GET, "/example-ca.crt", b"", None).body, world.ca.certificate());
+    let both = [world.path("two"), world.path("one")];
+    assert!(matches!(FileResponder::open(&both), Err(ResponseFileError::Names { path, .. }) if path == both[1]));
+}
+
+#[test]
 fn a_bad_file_is_an_error_at_the_start() {
     let world = World::new();
     world.write("one");

@@ -14,6 +14,7 @@ use crate::http_server::Limits;
 use crate::ocsp::Signer;
 use crate::responder::access::AccessObserver;
 use crate::responder::answer::Responder;
+use crate::responder::file_names::{self, Named, SameFileName};
 use crate::responder::policy::{Clock, Policy, UnknownSerial};
 use crate::responder::served::Served;
 use crate::responder::server::{self, RunningResponder};
@@ -155,6 +156,22 @@ impl ResponderBuilder {
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
         self
+    }
+
+    /// Refuses authorities whose files have the same name: `NAME.crt` and `NAME.crl`, and `ca.crt` and `ca.crl` of the first one.
+    ///
+    /// # Errors
+    /// The first two such authorities.
+    pub fn check_file_names(&self) -> Result<(), SameFileName> {
+        let named = self.served.iter().enumerate().map(|(place, served)| {
+            let name = served.authority.name().to_owned();
+            let shown = match served.authority.directory() {
+                Some(directory) => format!("{name} in {}", directory.display()),
+                None => name.clone(),
+            };
+            Named { name, shown, identity: place }
+        });
+        file_names::check(&named.collect::<Vec<_>>())
     }
 
     /// Builds the responder without a server.

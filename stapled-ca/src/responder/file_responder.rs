@@ -17,7 +17,9 @@ use crate::background::Repeating;
 use crate::clock;
 use crate::hash::etag;
 use crate::http_server::Limits;
+use crate::identity::IssuerIdentity;
 use crate::ocsp::{OcspRequest, ResponseStatus};
+use crate::responder::file_names::{self, FIRST, Named, file_name};
 use crate::responder::http::{self, Caching, OCSP_RESPONSE, Question};
 use crate::responder::policy::Clock;
 use crate::responder::published_crl::LONGEST_AGE;
@@ -82,9 +84,14 @@ impl FileResponder {
     /// Reads the files.
     ///
     /// # Errors
-    /// When a file cannot be read, or is damaged.
+    /// When a file cannot be read, is damaged, or has another authority with the same file name as an authority of a file before.
     pub fn open<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, ResponseFileError> {
-        let files = paths.into_iter().map(|path| WatchedFile::open(path.as_ref())).collect::<Result<_, _>>()?;
+        let mut files: Vec<WatchedFile> = Vec::new();
+        for path in paths {
+            let file = WatchedFile::open(path.as_ref())?;
+            check_names(path.as_ref(), files.iter().map(WatchedFile::contents).chain([file.contents()]))?;
+            files.push(file);
+        }
         Ok(Self { files, clock: Arc::new(clock::now), reported_at: AtomicI64::new(i64::MIN) })
     }
 
@@ -100,7 +107,10 @@ impl FileResponder {
     pub fn reload(&self) {
         let now = (self.clock)();
         for file in &self.files {
-            file.reload(now);
+            file.reload(now, |contents| {
+                let others = self.files.iter().filter(|other| !std::ptr::eq(*other, file)).map(WatchedFile::contents);
+                check_names(&file.path, others.chain([Arc::clone(contents)]))
+            });
         }
     }
 
@@ -181,6 +191,19 @@ fn find(files: &[Arc<ResponseFile>], request: &[u8], now: i64) -> Result<FileRes
     }
 }
 
+/// Refuses files in which different authorities have the same file name. The error names the last file.
+fn check_names(last: &Path, files: impl IntoIterator<Item = Arc<ResponseFile>>) -> Result<(), ResponseFileError> {
+    let mut named = Vec::new();
+    for file in files {
+        named.extend(file.authorities.iter().map(|authority| Named {
+            name: authority.name.clone(),
+            shown: authority.name.clone(),
+            identity: IssuerIdentity::from_certificate(&authority.certificate),
+        }));
+    }
+    file_names::check(&named).map_err(|source| ResponseFileError::Names { path: last.to_owned(), source })
+}
+
 fn respond(response: &FileResponse, question: &Question<'_>, now: i64) -> Response<Full<Bytes>> {
     let etag = etag(&response.body);
     let caching = Caching {
@@ -197,7 +220,7 @@ fn respond(response: &FileResponse, question: &Question<'_>, now: i64) -> Respon
 fn issuer_file(files: &[Arc<ResponseFile>], question: &Question<'_>, now: i64) -> Option<Response<Full<Bytes>>> {
     let (name, suffix) = question.path.strip_prefix('/')?.rsplit_once('.')?;
     let authorities = || files.iter().flat_map(|file| &file.authorities);
-    let is_named = |authority: &&FileAuthority| name == "ca" || http::file_name(&authority.name) == name;
+    let is_named = |authority: &&FileAuthority| name == FIRST || file_name(&authority.name) == name;
     // "ca" is the first authority.
     let first = authorities().find(is_named)?;
     match suffix {
@@ -234,7 +257,8 @@ impl WatchedFile {
         Arc::clone(&self.contents.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn reload(&self, now: i64) {
+    /// Reads the file if it was replaced. `check` refuses contents that do not fit those of the other files.
+    fn reload(&self, now: i64, check: impl Fn(&Arc<ResponseFile>) -> Result<(), ResponseFileError>) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.newest = if last.newest > now + SKEW { i64::MIN } else { last.newest.min(now) };
         let stamp = Stamp::of(&self.path);
@@ -252,7 +276,10 @@ impl WatchedFile {
         last.stamp = known;
         let file = self.path.display();
         let read = match stamp {
-            Ok(_) => ResponseFile::read(&self.path),
+            Ok(_) => ResponseFile::read(&self.path).and_then(|contents| {
+                let contents = Arc::new(contents);
+                check(&contents).map(|()| contents)
+            }),
             Err(source) => Err(ResponseFileError::Read { path: self.path.clone(), source }),
         };
         last.outcome = match read {
@@ -263,7 +290,7 @@ impl WatchedFile {
             Ok(contents) => {
                 tracing::info!(%file, responses = contents.len(), "read again");
                 last.newest = contents.made_at;
-                *self.contents.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(contents);
+                *self.contents.write().unwrap_or_else(PoisonError::into_inner) = contents;
                 Outcome::Settled
             }
             Err(error) => {

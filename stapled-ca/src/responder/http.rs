@@ -11,6 +11,7 @@ use hyper::{Method, Response, StatusCode};
 use crate::ocsp::{OcspRequest, ResponseBuilder, ResponseStatus};
 use crate::responder::access::{Access, Outcome};
 use crate::responder::answer::{Reply, Responder};
+use crate::responder::file_names::{FIRST, file_name};
 use crate::responder::published_crl::CrlBody;
 use crate::responder::served::Served;
 use crate::{der, hex};
@@ -112,7 +113,7 @@ impl Responder {
     /// The authority whose file with this suffix has this path: `/ca.crt` for the first one, `/NAME.crt` for each of them.
     fn served_at(&self, path: &str, suffix: &str) -> Option<&Served> {
         let name = path.strip_prefix('/')?.strip_suffix(suffix)?;
-        if name == "ca" {
+        if name == FIRST {
             return self.served().first();
         }
         self.served().iter().find(|served| file_name(served.authority.name()) == name)
@@ -149,12 +150,6 @@ fn answer_crl(list: &CrlBody, question: &Question<'_>, now: i64) -> Response<Ful
         expires: list.crl.next_update(),
     };
     cached(CRL, &list.body, &caching, question.knows(&list.etag))
-}
-
-/// The file name of an authority's certificate: letters and digits in lower case, a dash for every other character.
-#[must_use]
-pub fn file_name(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
 }
 
 /// The answer of `answer` to the OCSPRequest of an HTTP request, DER, or the answer to an HTTP request that has none.

@@ -7,6 +7,7 @@
 mod access;
 mod answer;
 mod builder;
+mod file_names;
 mod file_responder;
 mod first_questions;
 mod http;
@@ -23,8 +24,9 @@ pub use crate::http_server::Limits;
 pub use access::{Access, AccessObserver, Outcome, Tally};
 pub use answer::Responder;
 pub use builder::ResponderBuilder;
+pub use file_names::{SameFileName, file_name};
 pub use file_responder::{FileResponder, FileWatch};
-pub use http::{Question, file_name};
+pub use http::Question;
 pub(crate) use http::{percent_decode, request_in_path};
 pub use policy::{Clock, UnknownSerial};
 pub use response_file::{ResponseFileError, Written};

@@ -29,6 +29,7 @@ use crate::hash::{HashAlgorithm, etag};
 use crate::ledger::StoreError;
 use crate::ocsp::{CertId, ResponseContents};
 use crate::responder::answer::Responder;
+use crate::responder::file_names::SameFileName;
 use crate::responder::presigned::HASHES;
 use crate::store;
 
@@ -75,6 +76,14 @@ pub enum ResponseFileError {
         authority: String,
         /// The cause.
         source: AuthorityError,
+    },
+    /// Two authorities in the file, or one of the file and one of another file, have the same file name.
+    #[error("{}: {source}", path.display())]
+    Names {
+        /// The file.
+        path: PathBuf,
+        /// The authorities.
+        source: SameFileName,
     },
     /// The file is of another kind.
     #[error("{} is not a file of responses; `stapled-ca presign` makes such files", path.display())]

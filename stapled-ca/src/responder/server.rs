@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 use crate::background::{Background, stopped};
 use crate::http_server::{self, Limits, Received};
 use crate::responder::answer::Responder;
-use crate::responder::http::{Question, file_name};
+use crate::responder::file_names::file_name;
+use crate::responder::http::Question;
 use crate::responder::upkeep::Upkeep;
 
 /// A running responder. Dropping it stops the server.

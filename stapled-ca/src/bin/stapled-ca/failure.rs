@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use stapled_ca::responder::SameFileName;
 use stapled_ca::session::{BadKeysError, ClientError, SessionError};
 use stapled_ca::store::StoreError;
 use stapled_ca::{AuthorityError, Serial, SerialError};
@@ -22,6 +23,8 @@ pub(crate) enum Failure {
     Store(#[from] StoreError),
     #[error(transparent)]
     Presign(#[from] PresignFailure),
+    #[error(transparent)]
+    Names(#[from] SameFileName),
     #[error("cannot open the authority in {}: {source}; `stapled-ca init` makes an authority", dir.display())]
     Open { dir: PathBuf, source: AuthorityError },
     #[error("{serial} was not issued by this authority")]

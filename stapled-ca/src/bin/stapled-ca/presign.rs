@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use stapled_ca::responder::{FileResponder, Limits, Responder, ResponseFileError};
+use stapled_ca::responder::{FileResponder, Limits, Responder, ResponseFileError, SameFileName};
 use stapled_ca::{Authority, AuthorityError, interrupted};
 use tokio::net::TcpListener;
 
@@ -20,6 +20,8 @@ pub(crate) enum PresignFailure {
     Authority(#[from] AuthorityError),
     #[error(transparent)]
     File(#[from] ResponseFileError),
+    #[error(transparent)]
+    Names(#[from] SameFileName),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("cannot write the output: {0}")]
@@ -74,6 +76,7 @@ pub(crate) fn presign(
     for authority in authorities {
         builder = answer_for(builder, authority, arguments.delegate)?;
     }
+    builder.check_file_names()?;
     let written = builder.build().write_responses(&arguments.out)?;
     let (responses, certificates) = (written.responses, written.certificates);
     writeln!(out, "{responses} responses about {certificates} certificates {}", arguments.out.display())?;

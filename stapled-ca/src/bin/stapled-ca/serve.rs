@@ -77,9 +77,13 @@ impl Serve {
             first.get_or_insert((dir, authority));
         }
         // The root that `init` made answers for the authority's own certificate.
-        for root in self.dir.iter().map(|dir| dir.join(ROOT)).filter(|root| root.is_dir() && !self.dir.contains(root)) {
+        let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let given: Vec<PathBuf> = self.dir.iter().map(|dir| whole(dir)).collect();
+        let roots = self.dir.iter().map(|dir| dir.join(ROOT));
+        for root in roots.filter(|root| root.is_dir() && !given.contains(&whole(root))) {
             builder = builder.authority(&open(&root)?);
         }
+        builder.check_file_names()?;
         let responder = Arc::new(builder.build());
         let _upkeep = responder.upkeep()?;
         // The writes of sessions wait for the disk. Answers do not wait for them: each has threads of its own.
