@@ -174,7 +174,7 @@ mod tests {
         number(NOW);
         let ledger = directory.path().join("ledger");
         let backup = std::fs::read(&ledger).unwrap();
-        let last = (1..=20).map(|day| number(NOW + day)).last().unwrap();
+        let last = (1..=20).map(|second| number(NOW + second)).max().unwrap();
         std::fs::write(&ledger, backup).unwrap();
         assert!(number(NOW + 21) > last);
         assert!(number(NOW - 9) > last, "also while the clock is behind");

@@ -142,6 +142,20 @@ fn an_authority_is_made_in_one_step_which_can_be_finished_later() {
 }
 
 #[test]
+fn the_key_of_the_root_may_be_offline() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    succeed(at, "init ca --name Lab");
+    succeed(at, "issue --dir ca --out www.pem --san www.example.org");
+    std::fs::rename(at.join("ca/root/ca.key"), at.join("offline.key")).unwrap();
+    std::fs::create_dir(at.join("root")).unwrap();
+    std::fs::copy(at.join("ca/root/ca.crt"), at.join("root/ca.crt")).unwrap();
+    let server = Server::start(at, CA, "serve --dir ca --listen 127.0.0.1:0");
+    let text = status(at, &server.url);
+    assert!(text.contains("Response verify OK") && text.contains("www.pem: good"), "{text}");
+}
+
+#[test]
 fn responses_are_presigned_and_answered_without_the_key() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
@@ -252,6 +266,7 @@ fn errors_say_what_failed_where_and_the_remedy() {
         let (got, _, error) = run(at, CA, arguments);
         assert!(got == code && error.contains(wanted), "{arguments}: {got} {error}");
     }
+    assert!(!at.join("ca/root").exists(), "a refused `init` makes nothing");
     let (code, help, _) = run(at, CA, "--help");
     assert!(code == 0 && help.contains("stapled-ca init ca --name 'Lab CA'"));
 }

@@ -152,7 +152,7 @@ fn answer_crl(list: &CrlBody, question: &Question<'_>, now: i64) -> Response<Ful
     cached(CRL, &list.body, &caching, question.knows(&list.etag))
 }
 
-/// The answer of `answer` to the OCSPRequest of an HTTP request, DER, or the answer to an HTTP request that has none.
+/// Calls `answer` with the OCSPRequest of an HTTP request, DER. An HTTP request without one gets 404, and other methods get 405.
 pub(crate) fn to_ocsp_request(
     question: &Question<'_>,
     answer: impl FnOnce(&[u8]) -> Response<Full<Bytes>>,

@@ -1,8 +1,10 @@
 //! An OCSP responder over HTTP, which answers for its authorities.
 //!
-//! A response is signed when it is first asked for, or in advance with [`ResponderBuilder::presign`]. It is kept until half of its
-//! validity is over, or until the status of the certificate changes. A nonce is ignored, as responders with prepared responses do, unless
-//! [`ResponderBuilder::echo_nonce`] is set.
+//! A response about one certificate is signed when it is first asked for, or in advance with [`ResponderBuilder::presign`], and sent
+//! again until half of its validity is over. If the background thread is late, a response that it signed is sent until three quarters are over.
+//! A response with an old status is never sent. Responses about several certificates, and those with the status `unknown`, are
+//! signed for each question. A nonce is ignored unless [`ResponderBuilder::echo_nonce`] is set; then such a response is signed for
+//! each question, too.
 
 mod access;
 mod answer;

@@ -1,4 +1,4 @@
-//! How a responder answers: its authorities and settings.
+//! The settings of a responder.
 
 use std::str::FromStr;
 use std::sync::Arc;

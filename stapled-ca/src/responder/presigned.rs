@@ -1,9 +1,9 @@
 //! Responses that are signed before a question.
 //!
-//! Each certificate of the ledger that has not expired has two responses, for CertIDs with SHA-1 and SHA-256. The upkeep thread
-//! signs them, revoked certificates first, and signs each anew at half of its validity at the latest. The times of renewal are
-//! spread, so that responses that were signed together are not renewed together. A question takes no lock that is held while a
-//! response is signed.
+//! The background thread signs two responses about each certificate that has not expired, for CertIDs with SHA-1 and SHA-256, up to
+//! a number of certificates. Responses about revoked certificates come first. Each response is due for renewal between three
+//! eighths and a half of its validity, at a place that depends on the serial number, so that responses that were signed together
+//! are not renewed together. No lock is held while a response is signed.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -49,7 +49,7 @@ impl Presigned {
         self.responses.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// How often all responses were dropped.
+    /// The number of times that all responses were dropped.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -113,8 +113,8 @@ impl Schedule {
         }
     }
 
-    /// The next certificate whose time has come, with the end of its validity. It stays in the schedule only after
-    /// [`Schedule::signed`] or [`Schedule::failed`].
+    /// Takes the next certificate that is due from the schedule, with the end of its validity. [`Schedule::signed`] or
+    /// [`Schedule::failed`] puts it back.
     pub(crate) fn next(&mut self, now: i64) -> Option<(Certificate, i64)> {
         while self.queue.peek().is_some_and(|Reverse((at, _))| *at <= now) {
             let Reverse((at, certificate)) = self.queue.pop()?;
@@ -128,7 +128,7 @@ impl Schedule {
         None
     }
 
-    /// Whether a certificate's time has come, or may have.
+    /// Whether a certificate may be due: a time that no longer counts also says so.
     pub(crate) fn is_due(&self, now: i64) -> bool {
         self.queue.peek().is_some_and(|Reverse((at, _))| *at <= now)
     }

@@ -60,7 +60,7 @@ impl PublishedCrl {
     }
 }
 
-/// Decides when the list of an authority is signed anew: after a change of a revocation, and at half of its validity.
+/// Signs the list of an authority anew when a revocation changes, and at half of the list's validity.
 #[derive(Debug, Default)]
 pub(crate) struct CrlUpkeep {
     is_outdated: bool,
@@ -69,7 +69,7 @@ pub(crate) struct CrlUpkeep {
 }
 
 impl CrlUpkeep {
-    /// Takes note of a record that was added or changed.
+    /// Compares a record that was added or changed with the list. If they differ, [`CrlUpkeep::renew`] signs a new list.
     pub(crate) fn changed(&mut self, published: &PublishedCrl, record: &Record) {
         let revoked = Some(record.status).filter(|status| *status != Status::Good);
         let named = published.read().and_then(|list| list.crl.status(&record.serial));
@@ -88,7 +88,7 @@ impl CrlUpkeep {
         backdate: Duration,
         now: i64,
     ) -> Result<(), AuthorityError> {
-        // A list from the future was signed before the clock was set back.
+        // A list whose thisUpdate is in the future was signed while the clock was ahead.
         let is_old = |list: Arc<CrlBody>| list.renew_at <= now || now < list.crl.this_update();
         let is_due = self.is_outdated || published.read().is_none_or(is_old);
         if !is_due || (now + 1..=now + RETRY).contains(&self.not_before) {

@@ -97,13 +97,13 @@ pub enum ResponseFileError {
         /// The file.
         path: PathBuf,
     },
-    /// The file is not what was written.
+    /// The hash at the end of the file is wrong.
     #[error("{} is damaged or not complete; copy it again, to another name, and rename it then", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
     },
-    /// A block of the file is not what it should be, though its hash is right.
+    /// A block of the file cannot be read, though the hash at the end is right.
     #[error("{} has a certificate, list or response at octet {at} that cannot be read", path.display())]
     Unreadable {
         /// The file.
@@ -113,7 +113,7 @@ pub enum ResponseFileError {
     },
 }
 
-/// What a file of responses has, as [`Responder::write_responses`] wrote it.
+/// The numbers of responses and certificates that [`Responder::write_responses`] wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// The number of responses.
@@ -323,7 +323,7 @@ impl ResponseFile {
         Ok(contents)
     }
 
-    /// Adds a block; `None` when it is not what its kind says.
+    /// Adds the contents of a block of this kind; `None` when they cannot be read as this kind.
     fn add(&mut self, kind: u8, block: Bytes) -> Option<()> {
         if kind != CRL && block.len() > MOST_BLOCK {
             return None;

@@ -41,7 +41,8 @@ impl Served {
         self.is_installed && self.authority.is_delegate_due(&self.signer(), now)
     }
 
-    /// Changes to a new delegate if it is time. Responses of the one before stay good until its end.
+    /// Renews the delegate in the authority's directory if it is due, and signs with its key from now on. Responses that the delegate
+    /// before signed stay valid.
     ///
     /// # Errors
     /// When a new delegate cannot be issued or installed. The signer stays as it was.

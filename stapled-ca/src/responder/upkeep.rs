@@ -1,4 +1,4 @@
-//! The work of a responder that no question waits for.
+//! The background thread of a responder: it prepares answers before they are asked for.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::responder::presigned::{HASHES, Schedule};
 use crate::responder::published_crl::CrlUpkeep;
 use crate::responder::served::Served;
 
-/// The time between two rounds. What another process changes is noticed after this time at the latest.
+/// The time between two rounds. A change by another process is noticed in the next round.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// The time after a failure until the next attempt, in seconds: an error that lasts is not reported in every round.
@@ -20,11 +20,13 @@ const RETRY: i64 = 10;
 const SLEW: i64 = 5;
 /// The number of changed records that are read at once.
 const CHANGES: usize = 1000;
-/// The number of certificates whose responses are signed in one round: a fraction of a second, so that changes are noticed in time.
+/// The most certificates whose responses are signed in one round. Signing them takes a fraction of a second, so the next round
+/// notices changes soon.
 const BATCH: usize = 64;
 
-/// A thread that does the work of a responder that no question waits for: it writes first questions into the ledger, signs
-/// certificate revocation lists and responses in advance, and renews delegates. Dropping it ends the thread after a last round.
+/// The background thread of a responder. It signs responses and certificate revocation lists in advance, renews delegates, and
+/// writes first questions into the ledger. Dropping this value ends the thread after its present round, and writes the first
+/// questions since then.
 #[derive(Debug)]
 pub struct Upkeep {
     repeating: Option<Repeating>,
@@ -32,7 +34,7 @@ pub struct Upkeep {
 }
 
 impl Responder {
-    /// Starts the thread for the work that the settings ask for. [`crate::responder::ResponderBuilder::start`] does so by itself.
+    /// Starts the background thread. [`crate::responder::ResponderBuilder::start`] starts it as well.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -44,7 +46,7 @@ impl Responder {
     }
 }
 
-/// What one round has to know of the rounds before.
+/// The state of the background thread between two rounds.
 struct Rounds {
     responder: Arc<Responder>,
     authorities: Vec<Progress>,
@@ -75,7 +77,7 @@ impl Rounds {
         Self { dropped, responder, authorities, schedule, last }
     }
 
-    /// One round. The result says whether the next one has work at once.
+    /// Runs one round. Returns whether more responses are due now.
     fn next(&mut self) -> bool {
         let now = (self.responder.clock)();
         // After the clock was set back, the schedule is wrong: its times are those of the clock before, and certificates are missing
@@ -105,7 +107,7 @@ impl Rounds {
         self.schedule.is_due(now)
     }
 
-    /// Signs the responses whose time has come, up to a number.
+    /// Signs the responses that are due, about [`BATCH`] certificates at most.
     fn presign(&mut self, now: i64) {
         let mut signed = Vec::new();
         for _ in 0..BATCH {
@@ -135,7 +137,7 @@ impl Rounds {
 }
 
 impl Progress {
-    /// Changes to a new delegate if it is time.
+    /// Renews the delegate if it is due.
     fn renew_signer(&mut self, served: &Served, now: i64) {
         if !served.is_renewal_due(now) || is_paused(self.signer_not_before, now) {
             return;
@@ -174,7 +176,7 @@ impl Drop for Upkeep {
     }
 }
 
-/// Whether work waits until this time after a failure. A clock that was set back does not prolong the pause.
+/// Whether the pause after a failure lasts at `now`. `until` is its end. A clock that was set back does not prolong the pause.
 fn is_paused(until: i64, now: i64) -> bool {
     (now + 1..=now + RETRY).contains(&until)
 }

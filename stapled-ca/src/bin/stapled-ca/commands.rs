@@ -54,7 +54,11 @@ fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fa
 
 fn init(arguments: &Init, out: &mut impl Write) -> Result<(), Failure> {
     let (dir, name, key) = (arguments.dir(), &arguments.name, arguments.key.key);
-    let root_dir = dir.join(ROOT);
+    let (root_dir, key_path) = (dir.join(ROOT), dir.join(store::CA_KEY));
+    // Before the root is made: an authority that was made otherwise must not get a root that is not its own.
+    if key_path.exists() {
+        return Err(store::StoreError::Exists { path: key_path }.into());
+    }
     std::fs::create_dir_all(dir).map_err(|source| Failure::Directory { dir: dir.to_owned(), source })?;
     // What an interrupted run made stays.
     let root = if root_dir.join(store::CA_CERTIFICATE).exists() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use stapled_ca::responder::{Limits, Responder, UnknownSerial, file_name};
 use stapled_ca::session::{Intake, Issue, Operators, Sessions};
-use stapled_ca::{Authority, Metrics, interrupted, pem};
+use stapled_ca::{Authority, Metrics, interrupted, pem, store};
 use tokio::net::TcpListener;
 
 use crate::authorities::{CONTROL, ROOT, open};
@@ -81,6 +81,11 @@ impl Serve {
         let given: Vec<PathBuf> = self.dir.iter().map(|dir| whole(dir)).collect();
         let roots = self.dir.iter().map(|dir| dir.join(ROOT));
         for root in roots.filter(|root| root.is_dir() && !given.contains(&whole(root))) {
+            if !root.join(store::CA_KEY).exists() {
+                let directory = root.display();
+                tracing::info!(%directory, "the root's key is not here: nothing is answered about the authority's own certificate");
+                continue;
+            }
             builder = builder.authority(&open(&root)?);
         }
         builder.check_file_names()?;
