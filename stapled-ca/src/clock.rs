@@ -22,6 +22,11 @@ pub(crate) fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(LONGEST).min(LONGEST)
 }
 
+/// The date and time in UTC of these Unix seconds. Times outside of the years -9999 to 9999 are the beginning of 1970.
+pub(crate) fn civil(at: i64) -> jiff::civil::DateTime {
+    jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::from_second(at).unwrap_or_default())
+}
+
 fn since_the_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

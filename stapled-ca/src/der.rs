@@ -32,9 +32,9 @@ pub fn value(tag: u8, contents: &[u8]) -> Vec<u8> {
         out.push(length as u8);
     } else {
         let octets = length.to_be_bytes();
-        let significant: Vec<u8> = octets.into_iter().skip_while(|o| *o == 0).collect();
-        out.push(0x80 | significant.len() as u8);
-        out.extend_from_slice(&significant);
+        let zeros = (length.leading_zeros() / 8) as usize;
+        out.push(0x80 | (octets.len() - zeros) as u8);
+        out.extend_from_slice(octets.get(zeros..).unwrap_or_default());
     }
     out.extend_from_slice(contents);
     out
@@ -98,14 +98,23 @@ pub fn bit_string(octets: &[u8]) -> Vec<u8> {
 }
 
 /// A `GeneralizedTime` of Unix seconds, in the only form that RFC 5280, 4.1.2.5.2 allows: whole seconds and `Z`.
-/// Times beyond the calendar of `jiff` become its first or last second.
+/// Times outside of the years 0 to 9999 become the first or last second of these years.
 #[must_use]
 pub fn generalized_time(unix_seconds: i64) -> Vec<u8> {
-    let lowest = jiff::Timestamp::MIN.as_second();
+    // The year 0.
+    let lowest = -62_167_219_200;
     let highest = jiff::Timestamp::MAX.as_second();
     let at = jiff::Timestamp::from_second(unix_seconds.clamp(lowest, highest)).unwrap_or_default();
-    let text = at.strftime("%Y%m%d%H%M%SZ").to_string();
-    value(GENERALIZED_TIME, text.as_bytes())
+    // Without a format that is parsed each time: every response has several times.
+    let at = jiff::tz::Offset::UTC.to_datetime(at);
+    let mut text = Vec::with_capacity(15);
+    let year = at.year().unsigned_abs();
+    let pairs = [(year / 100) as u8, (year % 100) as u8]
+        .into_iter()
+        .chain([at.month(), at.day(), at.hour(), at.minute(), at.second()].map(i8::unsigned_abs));
+    pairs.for_each(|pair| text.extend([b'0' + pair / 10, b'0' + pair % 10]));
+    text.push(b'Z');
+    value(GENERALIZED_TIME, &text)
 }
 
 /// Encoded values, concatenated.
@@ -180,13 +189,11 @@ pub fn only(mut input: &[u8], tag: u8) -> Option<Slice<'_>> {
 }
 
 fn base128(out: &mut Vec<u8>, arc: u64) {
-    let mut groups = vec![(arc & 0x7f) as u8];
-    let mut rest = arc >> 7;
-    while rest > 0 {
-        groups.push(0x80 | (rest & 0x7f) as u8);
-        rest >>= 7;
+    let groups = (64 - arc.leading_zeros()).div_ceil(7).max(1);
+    for group in (0..groups).rev() {
+        let more = if group > 0 { 0x80 } else { 0 };
+        out.push(more | (arc >> (7 * group) & 0x7f) as u8);
     }
-    out.extend(groups.into_iter().rev());
 }
 
 #[cfg(test)]
@@ -214,12 +221,17 @@ mod tests {
         let basic = [0x06, 0x09, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01];
         assert_eq!(oid(&[1, 3, 6, 1, 5, 5, 7, 48, 1, 1]), basic);
         assert_eq!(oid(&[2, 5, 29, 37]), [0x06, 0x03, 0x55, 0x1d, 0x25]);
+        assert_eq!(oid(&[1, 0, 0, 127, 128, 16_384]), [0x06, 0x08, 0x28, 0, 0x7f, 0x81, 0, 0x81, 0x80, 0]);
+        assert_eq!(oid(&[0, 0, u64::MAX])[3..], [0x81, 255, 255, 255, 255, 255, 255, 255, 255, 0x7f]);
     }
 
     #[test]
     fn times_are_whole_seconds_of_utc() {
         assert_eq!(generalized_time(0), value(GENERALIZED_TIME, b"19700101000000Z"));
         assert_eq!(generalized_time(1_767_225_599), value(GENERALIZED_TIME, b"20251231235959Z"));
+        assert_eq!(generalized_time(1_709_208_000), value(GENERALIZED_TIME, b"20240229120000Z"));
+        assert_eq!(generalized_time(i64::MAX), value(GENERALIZED_TIME, b"99991230220000Z"));
+        assert_eq!(generalized_time(i64::MIN), value(GENERALIZED_TIME, b"00000101000000Z"));
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl HashAlgorithm {
     /// The AlgorithmIdentifier of this algorithm, DER.
     pub(crate) fn identifier(self, parameters: NullParameters) -> Vec<u8> {
         match parameters {
-            NullParameters::Present => der::sequence(&[self.oid(), der::NULL.to_vec()]),
+            NullParameters::Present => der::sequence(&[self.oid(), der::NULL]),
             NullParameters::Absent => der::sequence(&[self.oid()]),
         }
     }
@@ -61,14 +61,16 @@ impl HashAlgorithm {
         Self::ALL.into_iter().find(|hash| hash.oid() == oid)
     }
 
-    fn oid(self) -> Vec<u8> {
-        let arcs: &[u64] = match self {
-            Self::Sha1 => &[1, 3, 14, 3, 2, 26],
-            Self::Sha256 => &[2, 16, 840, 1, 101, 3, 4, 2, 1],
-            Self::Sha384 => &[2, 16, 840, 1, 101, 3, 4, 2, 2],
-            Self::Sha512 => &[2, 16, 840, 1, 101, 3, 4, 2, 3],
-        };
-        der::oid(arcs)
+    /// The `OBJECT IDENTIFIER`, DER.
+    fn oid(self) -> &'static [u8] {
+        match self {
+            // 1.3.14.3.2.26
+            Self::Sha1 => &[6, 5, 0x2b, 14, 3, 2, 26],
+            // 2.16.840.1.101.3.4.2.1, .2 and .3
+            Self::Sha256 => &[6, 9, 0x60, 0x86, 0x48, 1, 101, 3, 4, 2, 1],
+            Self::Sha384 => &[6, 9, 0x60, 0x86, 0x48, 1, 101, 3, 4, 2, 2],
+            Self::Sha512 => &[6, 9, 0x60, 0x86, 0x48, 1, 101, 3, 4, 2, 3],
+        }
     }
 
     fn name(self) -> &'static str {

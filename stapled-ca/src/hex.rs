@@ -1,14 +1,16 @@
 //! Hexadecimal text.
 
-use std::fmt::Write as _;
-
 /// Two digits for each octet, in lower case.
 pub(crate) fn lower(octets: &[u8]) -> String {
-    octets.iter().fold(String::with_capacity(octets.len() * 2), |mut text, octet| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{octet:02x}");
-        text
-    })
+    let digit = |value: u8| char::from(if value < 10 { b'0' + value } else { b'a' + value - 10 });
+    let mut text = String::with_capacity(octets.len() * 2);
+    text.extend(octets.iter().flat_map(|octet| [digit(octet >> 4), digit(octet & 0xf)]));
+    text
+}
+
+/// The value of a hexadecimal digit in either case.
+pub(crate) fn value(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 /// Two digits for each octet, in upper case.

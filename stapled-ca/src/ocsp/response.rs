@@ -1,9 +1,10 @@
 //! OCSPResponse: a builder of right and of deliberately wrong responses.
 
+use std::sync::Arc;
+
 use crate::clock;
 use crate::der;
 use crate::extension::Extension;
-use crate::hash::HashAlgorithm;
 use crate::key_type::KeyError;
 use crate::ledger::Reason;
 use crate::ocsp::cert_id::CertId;
@@ -40,7 +41,7 @@ const BASIC: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 1];
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ResponseBuilder {
-    signer: Signer,
+    signer: Arc<Signer>,
     status: u8,
     response_type: Vec<u8>,
     version: Option<u8>,
@@ -69,11 +70,16 @@ pub enum ResponseError {
 impl ResponseBuilder {
     /// A response signed by an authority (`&Authority`) or another signer.
     pub fn new(signer: impl Into<Signer>) -> Self {
-        Self::signed_by(signer.into())
+        Self::shared(Arc::new(signer.into()))
     }
 
     /// A response signed by `signer`.
     pub fn signed_by(signer: Signer) -> Self {
+        Self::shared(Arc::new(signer))
+    }
+
+    /// A response signed by a signer that others use as well.
+    pub(crate) fn shared(signer: Arc<Signer>) -> Self {
         Self {
             signer,
             status: ResponseStatus::Successful.code(),
@@ -199,7 +205,7 @@ impl ResponseBuilder {
 
     /// Replaces the signer, with its ResponderID and its embedded certificate.
     pub fn sign_with(mut self, signer: &Signer) -> Self {
-        self.signer = signer.clone();
+        self.signer = Arc::new(signer.clone());
         self
     }
 
@@ -211,7 +217,7 @@ impl ResponseBuilder {
 
     /// Sets the ResponderID to byKey, of the signer. This is the default.
     pub fn responder_by_key(self) -> Self {
-        let id = by_key(&self.signer);
+        let id = self.signer.by_key.clone();
         self.responder_id_der(id)
     }
 
@@ -291,14 +297,14 @@ impl ResponseBuilder {
         }
         let algorithm = self.algorithm_identifier.clone().unwrap_or_else(|| scheme.algorithm_identifier());
         let mut fields = vec![tbs, algorithm, der::bit_string(&signature)];
-        let mut certificates =
-            self.certificates.clone().unwrap_or_else(|| self.signer.certificate.iter().cloned().collect());
-        certificates.extend(self.further_certificates.iter().cloned());
+        let own = self.signer.certificate.as_slice();
+        let certificates = self.certificates.as_deref().unwrap_or(own).iter().chain(&self.further_certificates);
+        let certificates: Vec<&Vec<u8>> = certificates.collect();
         if !certificates.is_empty() {
             fields.push(der::explicit(0, &der::sequence(&certificates)));
         }
         let basic = der::value(der::OCTET_STRING, &der::sequence(&fields));
-        let bytes = der::explicit(0, &der::sequence(&[self.response_type.clone(), basic]));
+        let bytes = der::explicit(0, &der::sequence(&[&self.response_type, &basic]));
         let mut response = der::sequence(&[der::value(der::ENUMERATED, &[self.status]), bytes]);
         response.extend_from_slice(&self.trailing);
         Ok(response)
@@ -311,7 +317,7 @@ impl ResponseBuilder {
         if let Some(version) = self.version {
             fields.push(der::explicit(0, &der::unsigned(&[version])));
         }
-        fields.push(self.responder_id.clone().unwrap_or_else(|| by_key(&self.signer)));
+        fields.push(self.responder_id.clone().unwrap_or_else(|| self.signer.by_key.clone()));
         let first = self.singles.first().and_then(|single| single.this_update.clone());
         let produced_at = self.produced_at.clone().or(first).unwrap_or_else(|| der::generalized_time(now));
         fields.push(produced_at);
@@ -326,10 +332,4 @@ impl ResponseBuilder {
     fn current(&mut self) -> &mut SingleResponse {
         self.singles.last_mut().unwrap_or(&mut self.defaults)
     }
-}
-
-/// The ResponderID byKey. KeyHash is always SHA-1 (RFC 6960, 4.2.1), independent of the CertID's hash.
-fn by_key(signer: &Signer) -> Vec<u8> {
-    let hash = HashAlgorithm::Sha1.digest(&signer.identity.public_key);
-    der::explicit(2, &der::value(der::OCTET_STRING, &hash))
 }

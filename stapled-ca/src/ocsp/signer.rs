@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::der;
+use crate::hash::HashAlgorithm;
 use crate::identity::IssuerIdentity;
 use crate::issued::Issued;
 use crate::key::Key;
@@ -14,6 +16,8 @@ pub struct Signer {
     pub(crate) identity: IssuerIdentity,
     pub(crate) certificate: Option<Vec<u8>>,
     pub(crate) not_after: i64,
+    /// The ResponderID byKey, DER.
+    pub(crate) by_key: Vec<u8>,
 }
 
 impl Signer {
@@ -21,18 +25,17 @@ impl Signer {
     /// identity, key and certificate that belong together.
     #[must_use]
     pub fn new(key: Arc<Key>, identity: IssuerIdentity, certificate: Option<Vec<u8>>) -> Self {
-        Self { key, identity, certificate, not_after: i64::MAX }
+        // KeyHash is always SHA-1 (RFC 6960, 4.2.1), independent of the CertID's hash.
+        let hash = HashAlgorithm::Sha1.digest(&identity.public_key);
+        let by_key = der::explicit(2, &der::value(der::OCTET_STRING, &hash));
+        Self { key, identity, certificate, not_after: i64::MAX, by_key }
     }
 
     /// A delegate: it signs with the key of an issued certificate, and embeds that certificate in its responses.
     #[must_use]
     pub fn delegate(issued: &Issued) -> Self {
-        Self {
-            key: Arc::clone(issued.key()),
-            identity: issued.identity().clone(),
-            certificate: Some(issued.der().to_vec()),
-            not_after: issued.not_after(),
-        }
+        let signer = Self::new(Arc::clone(issued.key()), issued.identity().clone(), Some(issued.der().to_vec()));
+        Self { not_after: issued.not_after(), ..signer }
     }
 
     /// The signer's name and public key, for the ResponderID.

@@ -111,8 +111,9 @@ impl Responder {
     /// The answer to a request at `now`.
     pub(crate) fn reply(&self, request: &OcspRequest, now: i64) -> Reply {
         self.tally.count();
+        let is_kept = self.policy.prepare || self.policy.presign > 0;
         let single = match request.cert_ids.as_slice() {
-            [only] if request.nonce.is_none() || !self.policy.echo_nonce => Some(only),
+            [only] if is_kept && (request.nonce.is_none() || !self.policy.echo_nonce) => Some(only),
             _ => None,
         };
         if let Some(cert_id) = single
@@ -220,7 +221,7 @@ impl Responder {
             return Err(ResponseStatus::InternalError);
         }
 
-        let mut builder = ResponseBuilder::signed_by((*signer).clone())
+        let mut builder = ResponseBuilder::shared(Arc::clone(&signer))
             .this_update(this_update)
             .next_update(next_update)
             .produced_at(now);

@@ -7,6 +7,7 @@ use http_body_util::Full;
 use hyper::body::Body as _;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Response, StatusCode};
+use jiff::civil::Weekday;
 
 use crate::ocsp::{OcspRequest, ResponseBuilder, ResponseStatus};
 use crate::responder::access::{Access, Outcome};
@@ -14,7 +15,7 @@ use crate::responder::answer::{Reply, Responder};
 use crate::responder::file_names::{FIRST, file_name};
 use crate::responder::published_crl::CrlBody;
 use crate::responder::served::Served;
-use crate::{der, hex};
+use crate::{clock, der, hex};
 
 pub(crate) const OCSP_RESPONSE: HeaderValue = HeaderValue::from_static("application/ocsp-response");
 pub(crate) const CRL: HeaderValue = HeaderValue::from_static("application/pkix-crl");
@@ -257,8 +258,21 @@ fn matches(tags: &HeaderValue, etag: &str) -> bool {
 }
 
 fn http_date(at: i64) -> String {
-    let at = jiff::Timestamp::from_second(at).unwrap_or_default();
-    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    // Without a format that is parsed each time: this takes part in every answer.
+    let at = clock::civil(at);
+    let day = match at.weekday() {
+        Weekday::Monday => "Mon",
+        Weekday::Tuesday => "Tue",
+        Weekday::Wednesday => "Wed",
+        Weekday::Thursday => "Thu",
+        Weekday::Friday => "Fri",
+        Weekday::Saturday => "Sat",
+        Weekday::Sunday => "Sun",
+    };
+    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = usize::try_from(at.month() - 1).ok().and_then(|month| months.get(month)).unwrap_or(&"Jan");
+    let (date, year, hour, minute, second) = (at.day(), at.year(), at.hour(), at.minute(), at.second());
+    format!("{day}, {date:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
 /// The octets of a percent-encoded text; `None` when two hexadecimal digits do not follow a `%`.
@@ -267,8 +281,8 @@ pub(crate) fn percent_decode(text: &[u8]) -> Option<Vec<u8>> {
     let mut octets = text.iter();
     while let Some(octet) = octets.next() {
         if *octet == b'%' {
-            let digits = [char::from(*octets.next()?), char::from(*octets.next()?)];
-            decoded.extend(hex::decode(&String::from_iter(digits))?);
+            let (high, low) = (hex::value(*octets.next()?)?, hex::value(*octets.next()?)?);
+            decoded.push(high << 4 | low);
         } else {
             decoded.push(*octet);
         }
