@@ -25,9 +25,14 @@ pub const NULL: &[u8] = &[0x05, 0x00];
 /// One value: the tag, the length in its shortest form, the contents.
 #[must_use]
 pub fn value(tag: u8, contents: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(contents.len() + 6);
+    of_parts(tag, &[contents])
+}
+
+/// Like [`value`], with contents in several parts, which are copied once.
+fn of_parts<P: AsRef<[u8]>>(tag: u8, parts: &[P]) -> Vec<u8> {
+    let length: usize = parts.iter().map(|part| part.as_ref().len()).sum();
+    let mut out = Vec::with_capacity(length + 6);
     out.push(tag);
-    let length = contents.len();
     if length < 0x80 {
         out.push(length as u8);
     } else {
@@ -36,14 +41,16 @@ pub fn value(tag: u8, contents: &[u8]) -> Vec<u8> {
         out.push(0x80 | (octets.len() - zeros) as u8);
         out.extend_from_slice(octets.get(zeros..).unwrap_or_default());
     }
-    out.extend_from_slice(contents);
+    for part in parts {
+        out.extend_from_slice(part.as_ref());
+    }
     out
 }
 
 /// A `SEQUENCE` of encoded values.
 #[must_use]
 pub fn sequence<P: AsRef<[u8]>>(parts: &[P]) -> Vec<u8> {
-    value(SEQUENCE, &concat(parts))
+    of_parts(SEQUENCE, parts)
 }
 
 /// `[number] EXPLICIT` around an encoded value.
@@ -91,10 +98,7 @@ pub fn unsigned_contents(magnitude: &[u8]) -> Vec<u8> {
 /// A `BIT STRING` of whole octets.
 #[must_use]
 pub fn bit_string(octets: &[u8]) -> Vec<u8> {
-    let mut contents = Vec::with_capacity(octets.len() + 1);
-    contents.push(0);
-    contents.extend_from_slice(octets);
-    value(BIT_STRING, &contents)
+    of_parts(BIT_STRING, &[&[0], octets])
 }
 
 /// A `GeneralizedTime` of Unix seconds, in the only form that RFC 5280, 4.1.2.5.2 allows: whole seconds and `Z`.
