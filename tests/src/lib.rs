@@ -53,7 +53,7 @@ pub use openssl::{OpensslResponder, check_with_openssl, free_port};
 pub use polled::polled;
 pub use process::{Ended, Running, cpu_time, signal_to};
 pub use recording_proxy::RecordingProxy;
-pub use redis::Redis;
+pub use redis::{Redis, redis_server};
 pub use redis_cluster::RedisCluster;
 pub use redis_sentinels::RedisSentinels;
 pub use skip::{how_many, is_full_proof, skip};

@@ -144,18 +144,18 @@ impl Drop for Redis {
 }
 
 /// The server that the variable `REDIS_SERVER` names, which may be Valkey; without the variable, the installed `redis-server`.
-pub(crate) fn program() -> String {
+pub fn redis_server() -> String {
     std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
 }
 
 fn run(directory: &TempDir, arguments: &[String]) -> Child {
     let path = directory.path();
-    let mut command = Command::new(program());
+    let mut command = Command::new(redis_server());
     command.args(["--port", "0", "--unixsocket"]).arg(path.join("socket"));
     command.arg("--dir").arg(path).arg("--logfile").arg(path.join("log")).args(arguments);
     command.env("LD_PRELOAD", clock_library()).env("TEST_CLOCK", path.join("clock"));
     command.stdin(Stdio::null()).stdout(Stdio::null());
-    let mut process = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program()));
+    let mut process = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", redis_server()));
     if !until(PATIENCE, || is_ready(&path.join("socket"))) {
         let _ = process.kill();
         panic!("redis-server does not answer: {}", std::fs::read_to_string(path.join("log")).unwrap_or_default());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::openssl::free_port;
-use crate::redis::{Redis, ask_at, program};
+use crate::redis::{Redis, ask_at, redis_server};
 use crate::wait::wait_until_within;
 
 /// How long sentinels may take to find each other, or to make a replica the primary. On a busy machine they count their own
@@ -120,10 +120,10 @@ impl Sentinel {
         }
         let file = directory.path().join("sentinel.conf");
         std::fs::write(&file, lines).expect("the configuration");
-        let mut command = Command::new(program());
+        let mut command = Command::new(redis_server());
         command.arg(file).args(["--sentinel", "--logfile"]).arg(directory.path().join("log"));
         command.arg("--dir").arg(directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
-        let process = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program()));
+        let process = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", redis_server()));
         Sentinel { process, port, _directory: directory }
     }
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use stapled_ca::{Authority, Profile};
 use stapled_core::scheduler::{QueueRules, Record, Scheduler, Step};
 use stapled_core::task::{Cause, Task};
 use stapled_redis::RedisScheduler;
-use stapled_tests::Redis;
+use stapled_tests::{Redis, free_port};
 
 use crate::world::{Ended, PATIENCE, Running, command_in};
 
@@ -159,4 +160,29 @@ fn the_help_of_each_command_has_examples_and_exit_codes() {
             assert!(help.contains(words), "{command}: {words}: {help}");
         }
     }
+}
+
+#[test]
+fn a_server_with_tls_is_asked_with_the_files_of_the_address() {
+    let files = tempfile::tempdir().unwrap();
+    let path = |name: &str| files.path().join(name).display().to_string();
+    let authority = Authority::root("Redis Root").create().unwrap();
+    let issued = authority.issue(&Profile::server("localhost")).unwrap();
+    for (name, text) in
+        [("ca", authority.root_pem()), ("cert", issued.certificate_pem()), ("key", issued.key_pem().to_string())]
+    {
+        std::fs::write(path(name), text).unwrap();
+    }
+    let (port, ca, cert, key) = (free_port().to_string(), path("ca"), path("cert"), path("key"));
+    let tls = ["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"];
+    let server = Redis::start_with(&[&["--save", "", "--appendonly", "no", "--tls-port", &port], &tls[..]].concat());
+    fill(&server);
+    let address = format!("rediss://localhost:{port}/");
+    let trusting = format!("{address}?ca={ca}");
+    let ended = run_with(&server, Some(&trusting), &["status", "--prefix", "ca"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.out.contains("queue issue: 2 parked"), "{ended:?}");
+    assert_eq!(run_with(&server, Some(&trusting), &["recover", "--dry-run", "--prefix", "ca"]).code, 0);
+    let ended = run_with(&server, Some(&address), &["status", "--prefix", "ca"]);
+    assert!(ended.code > 1 && ended.err.contains("invalid peer certificate"), "{ended:?}");
 }

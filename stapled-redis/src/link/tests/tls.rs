@@ -1,9 +1,11 @@
 //! TLS, with certificates of a test authority.
 
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use stapled_ca::{Authority, ExtendedKeyUsage, Profile};
-use stapled_tests::{Redis, free_port};
+use stapled_tests::{PATIENCE, Redis, free_port, redis_server};
 
 use super::{open, ping};
 
@@ -87,6 +89,55 @@ async fn a_client_certificate_is_shown() {
     let (_server, address) = start(&files, "yes");
     ping(&open(&format!("{address}?{}", files.client())).await.unwrap()).await.unwrap();
     open(&format!("{address}?{}", files.trust())).await.err().unwrap();
+}
+
+/// A sentinel. Its drop ends it.
+struct Sentinel(Child);
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Sentinel and primary have TLS, and clients are asked for certificates.
+#[tokio::test]
+async fn sentinels_and_their_primary_have_tls() {
+    install_provider();
+    let files = Files::new();
+    let (server, address) = start(&files, "yes");
+    let primary = address.trim_start_matches("rediss://localhost:").trim_end_matches("/0");
+    let port = free_port();
+    let mut lines = format!(
+        "port 0\ntls-port {port}\ntls-replication yes\nsentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n\
+         sentinel monitor main localhost {primary} 1\n"
+    );
+    for pair in files.arguments("yes")[2..].chunks(2) {
+        lines.push_str(&format!("{} {}\n", pair[0].trim_start_matches("--"), pair[1]));
+    }
+    let configuration = server.directory().join("sentinel.conf");
+    std::fs::write(&configuration, lines).unwrap();
+    let mut command = Command::new(redis_server());
+    command.arg(&configuration).arg("--sentinel").stdout(Stdio::null());
+    let _sentinel = Sentinel(command.spawn().unwrap());
+    let address = format!("rediss+sentinel://localhost:{port}/main/0");
+    let opened = async {
+        loop {
+            match open(&format!("{address}?{}", files.client())).await {
+                Ok(link) => return link,
+                Err(error) => println!("{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let link = tokio::time::timeout(PATIENCE, opened).await.unwrap();
+    redis::cmd("SET").arg("a").arg("v").exec_async(&mut link.clone()).await.unwrap();
+    assert_eq!(server.ask(&["GET", "a"]), "v");
+    // The same files are shown to both, and neither talks to a stranger.
+    open(&format!("{address}?{}", files.trust())).await.err().unwrap();
+    open(&format!("{address}?{}", Files::new().client())).await.err().unwrap();
+    open(&address.replace("rediss", "redis")).await.err().unwrap();
 }
 
 #[cfg(feature = "cluster")]
