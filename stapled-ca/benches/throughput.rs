@@ -22,6 +22,8 @@ use stapled_ca::{Authority, Key, KeyType, Profile, Responder};
 
 /// The name of the thread that answers.
 const RESPONDER: &str = "ocsp responder";
+/// The name of the thread that makes responses without HTTP.
+const ALONE: &str = "answers";
 /// The connections that have a question in flight.
 const CONNECTIONS: usize = 16;
 
@@ -47,6 +49,41 @@ fn main() {
         println!("responses signed {name}  {rate:>9.0} per second, {by_rate:.2} of the signatures");
         println!("                             {each:.1} µs of the responder's processor time each, {by_time:.2}");
     }
+    let Speed { rate, each } = std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name(ALONE.to_owned())
+            .spawn_scoped(scope, || answered(time))
+            .unwrap()
+            .join()
+            .unwrap()
+    });
+    println!("the same without HTTP        {rate:>9.0} per second, {:.2} of the signatures", rate / bare.rate);
+    println!("                             {each:.1} µs of processor time each, {:.2}", bare.each / each);
+}
+
+/// Responses that are signed when asked, from the request to the response in DER, without HTTP and sockets.
+fn answered(time: Duration) -> Speed {
+    let (ca, requests) = authority();
+    let running = Responder::builder().authority(&ca).prepare(false).start("127.0.0.1:0".parse().unwrap()).unwrap();
+    let (start, before, mut count) = (Instant::now(), processor_time(ALONE), 0u64);
+    while start.elapsed() < time {
+        requests.iter().for_each(|request| drop(running.responder().respond(request)));
+        count += requests.len() as u64;
+    }
+    let took = processor_time(ALONE) - before;
+    Speed { rate: count as f64 / start.elapsed().as_secs_f64(), each: took / count as f64 }
+}
+
+/// An authority, and questions about its 1,000 certificates.
+fn authority() -> (Authority, Vec<Vec<u8>>) {
+    let ca = Authority::root("CA").create().unwrap();
+    let profile = Profile::server("example.org").existing_key(Arc::clone(ca.key()));
+    let request = |_| {
+        let serial = ca.issue(&profile).unwrap().serial().clone();
+        OcspRequest::for_certificate(ca.cert_id(&serial, HashAlgorithm::Sha1)).to_der()
+    };
+    let requests = (0..1000).map(request).collect();
+    (ca, requests)
 }
 
 /// How fast signatures or responses are made.
@@ -89,14 +126,7 @@ fn sign(time: Duration) -> Speed {
 
 /// Responses about 1,000 certificates, from a responder in this process with one thread.
 fn served(in_advance: bool, time: Duration) -> Speed {
-    let ca = Authority::root("CA").create().unwrap();
-    let profile = Profile::server("example.org").existing_key(Arc::clone(ca.key()));
-    let requests: Vec<Vec<u8>> = (0..1000)
-        .map(|_| {
-            let serial = ca.issue(&profile).unwrap().serial().clone();
-            OcspRequest::for_certificate(ca.cert_id(&serial, HashAlgorithm::Sha1)).to_der()
-        })
-        .collect();
+    let (ca, requests) = authority();
     let builder = Responder::builder().authority(&ca).prepare(in_advance);
     let builder = if in_advance { builder.presign(2 * requests.len()) } else { builder };
     let running = builder.start("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -1,5 +1,7 @@
 //! Reads the certificates in a file's bytes: PEM bundles in any order, with or without a private key, and DER.
 
+use std::borrow::Cow;
+
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{Error as PemError, PemObject};
 
@@ -9,6 +11,14 @@ use crate::{pem, pkcs7};
 
 const BEGIN: &[u8] = pem::BEGIN.as_bytes();
 const END: &[u8] = pem::END.as_bytes();
+/// The lines around certificates that OpenSSL, and so HAProxy and nginx, takes: RFC 7468's, an older form (its §5.1), and one with
+/// settings of OpenSSL behind the certificate.
+const LINES: [(&[u8], &[u8]); 3] = [
+    (BEGIN, END),
+    (b"-----BEGIN X509 CERTIFICATE-----", b"-----END X509 CERTIFICATE-----"),
+    (TRUSTED, b"-----END TRUSTED CERTIFICATE-----"),
+];
+const TRUSTED: &[u8] = b"-----BEGIN TRUSTED CERTIFICATE-----";
 /// The beginning of every PEM section, including that of a private key.
 const ANY_BEGIN: &[u8] = b"-----BEGIN ";
 /// The error of a PEM section that another section interrupts.
@@ -56,8 +66,8 @@ pub enum BundleError {
 }
 
 impl Bundle {
-    /// Reads the certificates in `bytes`: every PEM section `CERTIFICATE`, or one DER certificate. Everything else in
-    /// `bytes`, private keys above all, is skipped without decoding.
+    /// Reads the certificates in `bytes`: every PEM section `CERTIFICATE`, `X509 CERTIFICATE` or `TRUSTED CERTIFICATE`, or one DER
+    /// certificate. Everything else in `bytes`, private keys above all, is skipped without decoding.
     pub fn read(bytes: &[u8]) -> Result<Self, BundleError> {
         let mut bundle = Bundle::default();
         for (section, number) in (Sections { rest: bytes }).zip(1..) {
@@ -103,13 +113,20 @@ impl Bundle {
         if bundle == Bundle::default() { Err(BundleError::NoCertificate) } else { Ok(bundle) }
     }
 
-    fn read_section(number: usize, section: &[u8]) -> Result<Certificate, BundleError> {
-        let der = CertificateDer::from_pem_slice(section)
+    fn read_section(number: usize, section: Section<'_>) -> Result<Certificate, BundleError> {
+        let plain =
+            if section.begin == BEGIN { Cow::from(section.whole) } else { [BEGIN, section.body, END].concat().into() };
+        let der = CertificateDer::from_pem_slice(&plain)
             .map_err(|error| BundleError::Pem { number, what: in_words(&error).to_owned() })?;
-        Certificate::from_der(&der).map_err(|error| BundleError::Certificate { number, error })
+        // Without the settings of a trusted certificate, which only OpenSSL's own verification uses.
+        let certificate = match Reader::new(&der).any() {
+            Ok(first) if section.begin == TRUSTED => first.raw,
+            _ => &der,
+        };
+        Certificate::from_der(certificate).map_err(|error| BundleError::Certificate { number, error })
     }
 
-    /// The part of `bytes` that is certificates: the complete PEM sections `CERTIFICATE`, or a DER file that is not a
+    /// The part of `bytes` that is certificates: the complete PEM sections of certificates, or a DER file that is not a
     /// key.
     pub fn certificates_only(bytes: &[u8]) -> Vec<u8> {
         certificates_only(bytes)
@@ -134,7 +151,7 @@ impl Bundle {
 
     /// Whether a certificate in PEM begins in `bytes`.
     pub fn is_pem(bytes: &[u8]) -> bool {
-        find(bytes, BEGIN).is_some()
+        first_begin(bytes).is_some()
     }
 
     /// The certificate that a server would present: the first certificate that is not a CA's.
@@ -143,14 +160,14 @@ impl Bundle {
     }
 }
 
-/// The part of `bytes` that is certificates: the complete PEM sections `CERTIFICATE`, or a DER file that is not a key.
+/// The part of `bytes` that is certificates: their complete PEM sections, or a DER file that is not a key.
 fn certificates_only(bytes: &[u8]) -> Vec<u8> {
     let mut kept = Vec::new();
     let mut has_sections = false;
     for section in (Sections { rest: bytes }) {
         has_sections = true;
         // An incomplete section leaves its BEGIN line, so that a reader still counts it.
-        kept.extend_from_slice(section.unwrap_or(BEGIN));
+        kept.extend_from_slice(section.map_or(BEGIN, |section| section.whole));
         kept.push(b'\n');
     }
     if has_sections || !may_be_certificate(bytes) { kept } else { bytes.to_vec() }
@@ -162,26 +179,52 @@ fn may_be_certificate(der: &[u8]) -> bool {
     Reader::new(der).inside(SEQUENCE).is_ok_and(|fields| fields.peek_tag() == Some(SEQUENCE))
 }
 
-/// The PEM sections `CERTIFICATE`, from BEGIN to END. The item is `None` for a section that breaks off, or that another
+/// One PEM section of a certificate.
+#[derive(Clone, Copy)]
+struct Section<'a> {
+    /// The line before it.
+    begin: &'static [u8],
+    /// What is between the lines.
+    body: &'a [u8],
+    /// All of it.
+    whole: &'a [u8],
+}
+
+/// The place of the first line before a certificate, with the lines before and behind.
+fn first_begin(bytes: &[u8]) -> Option<(usize, &'static [u8], &'static [u8])> {
+    let mut from = 0;
+    // One search for what all have in common: most bytes of a file belong to no such line.
+    while let Some(at) = find(bytes.get(from..)?, ANY_BEGIN) {
+        let line = bytes.get(from + at..)?;
+        if let Some((begin, end)) = LINES.iter().find(|(begin, _)| line.starts_with(begin)) {
+            return Some((from + at, begin, end));
+        }
+        from += at + ANY_BEGIN.len();
+    }
+    None
+}
+
+/// The PEM sections of certificates, from BEGIN to END. The item is `None` for a section that breaks off, or that another
 /// section, such as a key's, interrupts.
 struct Sections<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Iterator for Sections<'a> {
-    type Item = Option<&'a [u8]>;
+    type Item = Option<Section<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (_, section) = self.rest.split_at_checked(find(self.rest, BEGIN)?)?;
-        let (begin, body) = section.split_at_checked(BEGIN.len())?;
+        let (at, begin, end) = first_begin(self.rest)?;
+        let (_, section) = self.rest.split_at_checked(at)?;
+        let (_, body) = section.split_at_checked(begin.len())?;
         let (body, after) = body.split_at_checked(find(body, ANY_BEGIN).unwrap_or(body.len()))?;
-        let Some(end) = find(body, END) else {
+        let Some(length) = find(body, end) else {
             self.rest = after;
             return Some(None);
         };
-        let (section, rest) = section.split_at_checked(begin.len() + end + END.len())?;
+        let (whole, rest) = section.split_at_checked(begin.len() + length + end.len())?;
         self.rest = rest;
-        Some(Some(section))
+        Some(Some(Section { begin, body: body.get(..length)?, whole }))
     }
 }
 

@@ -49,6 +49,37 @@ fn a_bundle_is_read_in_any_order_and_its_key_is_skipped() {
 }
 
 /// Authorities may send their certificates as a certs-only CMS message. OpenSSL writes the one of this test.
+/// OpenSSL writes and reads them, and so do the servers that use it.
+#[test]
+fn older_forms_of_certificates_in_pem_are_read_without_openssls_settings() {
+    let root = ca();
+    let leaf = root.issue(&profile("a.test")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("leaf.pem");
+    std::fs::write(&path, leaf.certificate_pem()).unwrap();
+    let arguments = ["-trustout", "-setalias", "a shop", "-addtrust", "serverAuth", "-in"];
+    let written = std::process::Command::new("openssl").arg("x509").args(arguments).arg(&path).output().unwrap();
+    let trusted = String::from_utf8(written.stdout).unwrap();
+    assert!(trusted.starts_with("-----BEGIN TRUSTED CERTIFICATE-----\n"), "{trusted}");
+    let old = root.certificate_pem().replace(" CERTIFICATE-----", " X509 CERTIFICATE-----");
+    let text = format!("{}{trusted}{old}", leaf.key_pem());
+    for text in [text.clone(), text.replace('\n', "\r\n")] {
+        let bundle = Bundle::read(text.as_bytes()).unwrap();
+        assert_eq!(bundle.broken, []);
+        assert_eq!(bundle.end_entity().unwrap(), &read(&leaf));
+        assert!(bundle.certificates[1].is_ca());
+        assert!(Bundle::is_pem(text.as_bytes()));
+        let kept = String::from_utf8(Bundle::certificates_only(text.as_bytes())).unwrap();
+        assert!(!kept.contains("KEY"), "{kept}");
+        assert_eq!(Bundle::read(kept.as_bytes()).unwrap(), bundle);
+    }
+    // The lines before and behind must fit each other, and other labels are none of certificates.
+    let mixed = trusted.replace("END TRUSTED ", "END ");
+    assert_eq!(Bundle::read(mixed.as_bytes()).unwrap().broken.len(), 1);
+    let request = trusted.replace("TRUSTED CERTIFICATE", "CERTIFICATE REQUEST");
+    assert!(matches!(Bundle::read(request.as_bytes()), Err(BundleError::NoCertificate)));
+}
+
 #[test]
 fn issuers_are_read_from_a_certs_only_message() {
     let (ca, other) = (ca(), ca());
