@@ -25,6 +25,8 @@ pub(crate) const INVALID: u8 = 20;
 pub(crate) const UNANSWERED: u8 = 1;
 /// The exit code where no daemon or server answers, or not to the end.
 pub(crate) const UNREACHABLE: u8 = 4;
+/// The exit code where this user may not ask the daemon.
+const FORBIDDEN: u8 = 5;
 /// The exit code of wrong arguments, and of a file that cannot be opened.
 pub(crate) const USAGE: u8 = 2;
 
@@ -76,18 +78,23 @@ pub(crate) fn exit(ended: Result<u8, CommandError>) -> ExitCode {
         // A reader that closed the pipe has seen enough; the exit code stays.
         Err(CommandError::Output { error, code }) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(code),
         Err(error) => {
-            let code = match &error {
-                CommandError::Client(_) => UNREACHABLE,
-                #[cfg(feature = "redis")]
-                CommandError::Redis(_) => UNREACHABLE,
-                CommandError::Input(_)
-                | CommandError::Http(_)
-                | CommandError::Setting(_)
-                | CommandError::Haproxy(_) => USAGE,
-                _ => UNANSWERED,
-            };
             say(&error);
-            ExitCode::from(code)
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+impl CommandError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            CommandError::Client(ClientError::Forbidden { .. }) => FORBIDDEN,
+            CommandError::Client(_) => UNREACHABLE,
+            #[cfg(feature = "redis")]
+            CommandError::Redis(_) => UNREACHABLE,
+            CommandError::Input(_) | CommandError::Http(_) | CommandError::Setting(_) | CommandError::Haproxy(_) => {
+                USAGE
+            }
+            _ => UNANSWERED,
         }
     }
 }
@@ -104,6 +111,8 @@ pub(super) fn exit_code(verdict: &Verdict) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use proptest::prelude::*;
     use stapled_core::overview::json::json_line;
     use stapled_core::reason::ReasonCode;
@@ -122,5 +131,13 @@ mod tests {
             assert_eq!(object["detail"].as_str(), Some(verdict.detail.as_str()));
             assert_eq!(verdict.to_string().lines().count(), 1);
         }
+    }
+
+    #[test]
+    fn a_daemon_that_is_not_there_and_one_that_may_not_be_asked_have_different_codes() {
+        let (path, error) = (|| PathBuf::from("/s"), |kind: ErrorKind| io::Error::from(kind));
+        let absent = ClientError::Connect { path: path(), error: error(ErrorKind::NotFound) };
+        let forbidden = ClientError::Forbidden { path: path(), error: error(ErrorKind::PermissionDenied) };
+        assert_eq!([absent, forbidden].map(|error| CommandError::from(error).exit_code()), [4, 5]);
     }
 }

@@ -77,7 +77,8 @@ Exit codes:
        that responder
   2    wrong arguments or configuration file
   3    with --wait: a certificate is revoked, whatever else is the case
-  4    no daemon answers on the socket, or its answer is incomplete";
+  4    no daemon answers on the socket, or its answer is incomplete
+  5    this user may not ask the daemon";
 
 impl Renew {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {

@@ -44,7 +44,8 @@ Exit codes:
        or the first scan is not finished, no certificate was found, or none has the name that was given
   2    wrong arguments or configuration file
   3    a certificate is revoked, whatever else is the case
-  4    no daemon answers on the socket, or its answer is incomplete";
+  4    no daemon answers on the socket, or its answer is incomplete
+  5    this user may not ask the daemon";
 
 impl Status {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {

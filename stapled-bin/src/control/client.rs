@@ -39,8 +39,10 @@ pub(crate) struct Client {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
-    #[error("{}: no stapled answers there: {error}; is it running, with this --control-socket, and may this user ask?", .path.display())]
+    #[error("{}: no stapled answers there: {error}; is it running, with this --control-socket?", .path.display())]
     Connect { path: PathBuf, error: io::Error },
+    #[error("{}: this user may not ask there: {error}; ask as the user of the daemon, or as root", .path.display())]
+    Forbidden { path: PathBuf, error: io::Error },
     #[error("{}: the answer broke off: {error}", .path.display())]
     Broken { path: PathBuf, error: io::Error },
     #[error("{}: {what}", .path.display())]
@@ -83,7 +85,10 @@ impl Client {
             let what = "too many certificates are named; ask for all".to_owned();
             return Err(ClientError::Refused { path: self.path.clone(), what });
         }
-        let mut stream = UnixStream::connect(&self.path).map_err(failed)?;
+        let mut stream = UnixStream::connect(&self.path).map_err(|error| match error.kind() {
+            ErrorKind::PermissionDenied => ClientError::Forbidden { path: self.path.clone(), error },
+            _ => failed(error),
+        })?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
         stream.write_all(&question).map_err(failed)?;

@@ -105,6 +105,7 @@ fn one_certificate_is_found_by_name_serial_number_and_file() {
     let b = world.issue("b.pem", &world.profile("b.example"));
     world.lab.fault(b.serial(), Fault::TryLater);
     let running = start(&world, &[]);
+    status_with(&world, 0, &["a.example"]);
     status_with(&world, 1, &["b.example"]);
     let whole = world.path("certs/a.pem").to_str().unwrap().to_owned();
     let serial = a.serial().to_string();
