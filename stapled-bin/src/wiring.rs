@@ -1,6 +1,6 @@
 //! The configuration made into a stapler.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stapled_core::event::Observer;
@@ -56,6 +56,12 @@ pub(crate) fn haproxys(configuration: &Configuration, processes: &Processes) -> 
             .surroundings(configuration.surroundings.clone())
             .named_sockets(named_sockets)
             .sockets(haproxy.sockets.clone());
+        let root = match &haproxy.certificates {
+            Certificates::Path(path) => path,
+            _ => Path::new("/"),
+        };
+        let ignoring = search(settings, root)?;
+        let builder = builder.ignore(move |file| ignoring.ignores(file));
         let builder = match &haproxy.certificates {
             Certificates::Path(path) => builder.certificates(search(settings, path)?),
             Certificates::Configuration(paths) => builder.configuration(paths),

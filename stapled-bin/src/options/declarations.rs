@@ -53,8 +53,8 @@ options! {
     IGNORE: Vec<String> = TEXTS {
         name: "ignore", short: Some('i'), value_name: "GLOB", section: Section::Certificates, used_by: &[User::Check],
         example: Example::Off(r#"["privkey.pem", "/etc/haproxy/certs/old/**"]"#),
-        doc: "Files and directories to ignore. A pattern that begins with / matches the whole path; any other \
-            pattern matches the end of the path",
+        doc: "Files and directories to ignore, whether a path, HAProxy's configuration or a running HAProxy names them. \
+            A pattern that begins with / matches the whole path; any other pattern matches the end of the path",
     }
 
     REFRESH_INTERVAL: Duration = SECONDS {

@@ -11,7 +11,8 @@ use crate::cli::address::Address;
 use crate::cli::transactions::Transactions;
 use crate::codes;
 use crate::configuration::Configuration;
-use crate::haproxy::{Certificates, NamedSockets, Wanted, beyond as beyond_configurations};
+use crate::haproxy::{Certificates, NamedSockets, Options, Wanted, beyond as beyond_configurations};
+use crate::running::ignored::Ignored;
 use crate::running::snapshot::ProcessSnapshot;
 use crate::running::source::HaproxySource;
 use crate::running::unanswered::Unanswered;
@@ -70,9 +71,15 @@ pub(super) async fn gather(wanted: &[Wanted]) -> Inputs {
     let mut addresses: Vec<(Address, Asked)> = Vec::new();
     let mut numbers = |wanted: &Wanted| -> Vec<usize> {
         let mut number = |address: &Address| match addresses.iter().position(|(known, _)| known == address) {
-            Some(number) => number,
+            Some(number) => {
+                if let Some((_, asked)) = addresses.get_mut(number) {
+                    asked.options.ignored = std::mem::take(&mut asked.options.ignored).and(&wanted.options.ignored);
+                }
+                number
+            }
             None => {
-                let asked = Asked { source: wanted.process(address), transactions: wanted.options.transactions };
+                let options = wanted.options.clone();
+                let asked = Asked { source: wanted.process(address), options };
                 addresses.push((address.clone(), asked));
                 addresses.len() - 1
             }
@@ -80,7 +87,8 @@ pub(super) async fn gather(wanted: &[Wanted]) -> Inputs {
         wanted.sockets.iter().map(&mut number).collect()
     };
     let numbered: Vec<Vec<usize>> = wanted.iter().map(&mut numbers).collect();
-    let mut beyond: HashMap<Address, HaproxySource> = beyond_configurations(wanted).into_iter().collect();
+    let mut beyond: HashMap<Address, HaproxySource> =
+        beyond_configurations(wanted).into_iter().map(|(address, source, _)| (address, source)).collect();
     let all = || wanted.iter().zip(&numbered);
     let mut paths = Vec::new();
     for (wanted, processes) in all() {
@@ -98,16 +106,16 @@ pub(super) async fn gather(wanted: &[Wanted]) -> Inputs {
         let beyond = beyond.remove(&address);
         let is_source = sources.contains(&number);
         async move {
-            let transactions = asked.transactions;
+            let Options { transactions, ignored, .. } = asked.options;
             match beyond.filter(|_| !is_source) {
                 Some(source) => {
-                    let (snapshot, scan) = ask(&source, IsSource::Yes).await;
+                    let (snapshot, scan) = ask(&source, IsSource::Yes, &ignored).await;
                     let beyond = scan.and_then(Result::ok).unwrap_or_default();
                     (Process::new(address, transactions, snapshot, beyond), None)
                 }
                 None => {
                     let is_source = if is_source { IsSource::Yes } else { IsSource::No };
-                    let (snapshot, scan) = ask(&asked.source, is_source).await;
+                    let (snapshot, scan) = ask(&asked.source, is_source, &ignored).await;
                     (Process::new(address, transactions, snapshot, Scan::default()), scan)
                 }
             }
@@ -127,8 +135,12 @@ pub(super) async fn gather(wanted: &[Wanted]) -> Inputs {
     let mut groups = Vec::new();
     for (wanted, processes) in all() {
         if let Certificates::Configuration(source, named_sockets) = &wanted.certificates {
-            let scan = in_time(source).await;
-            let kind = Kind::Configuration { latest: Box::new(source.latest()), named_sockets: *named_sockets };
+            let ignored = &wanted.options.ignored;
+            let mut scan = in_time(source).await;
+            scan.iter_mut().for_each(|scan| ignored.remove_from_scan(scan));
+            let mut latest = Box::new(source.latest());
+            ignored.remove_from_configuration(&mut latest);
+            let kind = Kind::Configuration { latest, named_sockets: *named_sockets };
             groups.push(Group { kind, name: source.name(), processes: processes.clone(), scan });
         }
     }
@@ -139,7 +151,7 @@ pub(super) async fn gather(wanted: &[Wanted]) -> Inputs {
 /// A HAProxy to be asked.
 struct Asked {
     source: HaproxySource,
-    transactions: Transactions,
+    options: Options,
 }
 
 /// Scans a source within a limit: a file system that hangs delays only its own source.
@@ -162,6 +174,7 @@ enum IsSource {
 async fn ask(
     source: &HaproxySource,
     is_source: IsSource,
+    ignored: &Ignored,
 ) -> (Result<ProcessSnapshot, Unanswered>, Option<Result<Scan, SourceError>>) {
     let is_source = is_source == IsSource::Yes;
     let in_time = async {
@@ -178,7 +191,11 @@ async fn ask(
         Err(SourceError::new(codes::REPLY_TIMEOUT, what).into())
     });
     match answered {
-        Ok((snapshot, scan)) => (Ok(snapshot), scan.map(Ok)),
+        Ok((mut snapshot, mut scan)) => {
+            ignored.remove_from_process(&mut snapshot, None);
+            scan.iter_mut().for_each(|scan| ignored.remove_from_scan(scan));
+            (Ok(snapshot), scan.map(Ok))
+        }
         // The failure is reported once, for the process.
         Err(error) => (Err(error), is_source.then(|| Ok(Scan::default()))),
     }

@@ -14,6 +14,7 @@ use super::processes::Processes;
 use crate::cli::address::Address;
 use crate::cli::transactions::Transactions;
 use crate::configuration::{ConfigurationError, HaproxyConfiguration, Surroundings};
+use crate::running::ignored::Ignored;
 
 /// Builds a [`Haproxy`]; [`Haproxy::builder`] makes one.
 #[derive(Clone, Default)]
@@ -61,6 +62,15 @@ impl HaproxyBuilder {
     /// Whether the admin sockets are used that the configuration names. Default: they are.
     pub fn named_sockets(self, named_sockets: NamedSockets) -> Self {
         HaproxyBuilder { named_sockets, ..self }
+    }
+
+    /// Ignores the certificates of the files for which this function returns true, whichever configuration or process names
+    /// them: they get no staple from here, and no list has them. For the patterns of a directory source, the function is
+    /// [`DirectorySource::ignores`](stapled_core::io::directory::DirectorySource::ignores). A source that is given as
+    /// [`certificates`](HaproxyBuilder::certificates) decides for itself.
+    pub fn ignore(mut self, ignores: impl Fn(&Path) -> bool + Send + Sync + 'static) -> Self {
+        self.options.ignored = Ignored::by(ignores);
+        self
     }
 
     /// Another source of the certificates that HAProxy serves, such as a directory. It counts where no configuration is

@@ -13,6 +13,7 @@ use crate::cli::address::Address;
 use crate::configuration::HaproxyConfiguration;
 use crate::reports;
 use crate::running::difference::Difference;
+use crate::running::ignored::Ignored;
 use crate::running::source::HaproxySource;
 
 /// How many differences of one HAProxy are reported singly. More are counted.
@@ -39,6 +40,7 @@ struct Pair {
     configuration: HaproxyConfiguration,
     address: Address,
     source: HaproxySource,
+    ignored: Ignored,
     history: History,
 }
 
@@ -64,6 +66,7 @@ impl Haproxys {
                     source: wanted.process(address),
                     configuration: configuration.clone(),
                     address: address.clone(),
+                    ignored: wanted.options.ignored.clone(),
                     history: History::default(),
                 };
                 wanted.sockets.iter().map(of).collect::<Vec<_>>()
@@ -92,7 +95,7 @@ impl Comparison {
 impl Pair {
     async fn look(&mut self) {
         // The sink of a process reports that it does not answer.
-        let Ok(found) = differences(&self.configuration, &self.source).await else { return };
+        let Ok(found) = differences(&self.configuration, &self.source, &self.ignored).await else { return };
         for news in self.history.take(found) {
             self.configuration.reporters().tell(news.report(&self.address));
         }

@@ -13,6 +13,7 @@ use super::processes::Processes;
 use crate::cli::address::Address;
 use crate::cli::transactions::Transactions;
 use crate::configuration::HaproxyConfiguration;
+use crate::running::ignored::{Ignored, WithoutIgnored};
 use crate::running::served_paths::ServedPaths;
 use crate::running::source::HaproxySource;
 use crate::sink::haproxy_sink::HaproxySink;
@@ -29,12 +30,14 @@ pub(crate) enum Certificates {
 }
 
 /// How sinks and sources of one HAProxy are adjusted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
     /// How long an idle connection is kept; `None`: the default of sinks and sources.
     pub(super) keepalive: Option<Duration>,
     pub(crate) transactions: Transactions,
     pub(super) judge_policy: JudgePolicy,
+    /// The files whose certificates are left out.
+    pub(crate) ignored: Ignored,
 }
 
 /// What is stapled of one HAProxy, and its sockets at this time.
@@ -65,24 +68,29 @@ impl Wanted {
     }
 
     fn part(&self, source: Arc<dyn CertSource>, sockets: &[Address]) -> Part {
-        Part { source, sockets: sockets.iter().map(|address| (address.clone(), self.options)).collect() }
+        Part { source, sockets: sockets.iter().map(|address| (address.clone(), self.options.clone())).collect() }
+    }
+
+    /// A source without what this HAProxy's settings ignore.
+    fn without_ignored(&self, source: impl CertSource + 'static) -> Arc<dyn CertSource> {
+        Arc::new(WithoutIgnored::new(source, self.options.ignored.clone()))
     }
 }
 
 /// The running processes of configurations, each as a source of what it serves beyond all of them: a process is right
 /// about what it serves.
-pub(crate) fn beyond(all: &[Wanted]) -> Vec<(Address, HaproxySource)> {
-    beyond_with_options(all).into_iter().map(|(address, source, _)| (address, source)).collect()
-}
-
-fn beyond_with_options(all: &[Wanted]) -> Vec<(Address, HaproxySource, Options)> {
+pub(crate) fn beyond(all: &[Wanted]) -> Vec<(Address, HaproxySource, Options)> {
     let mut beyond: Vec<(Address, HaproxySource, Options)> = Vec::new();
     for wanted in all {
         let Certificates::Configuration(configuration, _) = &wanted.certificates else { continue };
         for address in &wanted.sockets {
-            let known = beyond.iter().position(|(known, ..)| known == address);
-            let source = known.map_or_else(|| wanted.process(address), |at| beyond.swap_remove(at).1);
-            beyond.push((address.clone(), source.beyond(configuration.clone()), wanted.options));
+            let known = beyond.iter().position(|(known, ..)| known == address).map(|at| beyond.swap_remove(at));
+            let (source, ignored) = match known {
+                Some((_, source, others)) => (source, others.ignored.and(&wanted.options.ignored)),
+                None => (wanted.process(address), wanted.options.ignored.clone()),
+            };
+            let options = Options { ignored, ..wanted.options.clone() };
+            beyond.push((address.clone(), source.beyond(configuration.clone()), options));
         }
     }
     beyond
@@ -95,16 +103,22 @@ pub(super) fn parts(all: &[Wanted]) -> Vec<Part> {
         Certificates::Elsewhere(source) => Some(wanted.part(Arc::new(wanted.served_paths(source)), &wanted.sockets)),
         _ => None,
     });
-    let beyond = beyond_with_options(all)
-        .into_iter()
-        .map(|(address, source, options)| Part { source: Arc::new(source), sockets: vec![(address, options)] });
+    let beyond = beyond(all).into_iter().map(|(address, source, options)| {
+        let source = Arc::new(WithoutIgnored::new(source, options.ignored.clone()));
+        Part { source, sockets: vec![(address, options)] }
+    });
     let configured = all.iter().filter_map(|wanted| match &wanted.certificates {
-        Certificates::Configuration(source, _) => Some(wanted.part(Arc::new(source.clone()), &wanted.sockets)),
+        Certificates::Configuration(source, _) => {
+            Some(wanted.part(wanted.without_ignored(source.clone()), &wanted.sockets))
+        }
         _ => None,
     });
     let processes = all.iter().filter(|wanted| matches!(wanted.certificates, Certificates::Process));
     let processes = processes.flat_map(|wanted| {
-        let of = |address: &Address| wanted.part(Arc::new(wanted.process(address)), std::slice::from_ref(address));
+        let of = |address: &Address| {
+            let source = wanted.without_ignored(wanted.process(address));
+            wanted.part(source, std::slice::from_ref(address))
+        };
         wanted.sockets.iter().map(of)
     });
     elsewhere.chain(beyond).chain(configured).chain(processes).collect()

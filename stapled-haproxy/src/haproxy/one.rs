@@ -15,6 +15,7 @@ use crate::cli::address::Address;
 use crate::codes;
 use crate::configuration::{Configuration, HaproxyConfiguration};
 use crate::running::difference::Difference;
+use crate::running::ignored::Ignored;
 use crate::running::source::HaproxySource;
 use crate::sink::haproxy_sink::HaproxySink;
 
@@ -95,7 +96,8 @@ impl Haproxy {
     /// What was found in its configuration, and every warning about it, each on a line. Empty where no configuration was
     /// given.
     pub fn notes(&self) -> Vec<String> {
-        let Some(configuration) = self.configuration() else { return Vec::new() };
+        let Some(mut configuration) = self.configuration() else { return Vec::new() };
+        self.options.ignored.remove_from_configuration(&mut configuration);
         let paths: Vec<_> = self.configuration_paths().iter().map(|path| path.display().to_string()).collect();
         let sockets: Vec<_> = configuration.sockets.iter().map(|socket| socket.address.to_string()).collect();
         let found = format!(
@@ -145,7 +147,7 @@ impl Haproxy {
         let Certificates::Configuration(configuration, _) = &wanted.certificates else { return Vec::new() };
         let compare = async |socket: &Address| Compared {
             socket: socket.clone(),
-            differences: differences(configuration, &wanted.process(socket)).await,
+            differences: differences(configuration, &wanted.process(socket), &wanted.options.ignored).await,
         };
         join_all(wanted.sockets.iter().map(compare)).await
     }
@@ -191,7 +193,7 @@ impl Haproxy {
             Origin::Elsewhere(source) => Certificates::Elsewhere(Arc::clone(source)),
             Origin::Process => Certificates::Process,
         };
-        Wanted { certificates, sockets, processes: self.processes.clone(), options: self.options }
+        Wanted { certificates, sockets, processes: self.processes.clone(), options: self.options.clone() }
     }
 
     /// Continues the history of the same HAProxy's sockets; `false` where `before` is another HAProxy.
@@ -222,10 +224,14 @@ impl Haproxy {
 pub(super) async fn differences(
     configuration: &HaproxyConfiguration,
     process: &HaproxySource,
+    ignored: &Ignored,
 ) -> Result<Vec<Difference>, SourceError> {
-    let running = tokio::time::timeout(LISTING, process.snapshot_without_files()).await.unwrap_or_else(|_| {
+    let mut running = tokio::time::timeout(LISTING, process.snapshot_without_files()).await.unwrap_or_else(|_| {
         let what = format!("{} did not list everything within {} s", process.name(), LISTING.as_secs());
         Err(SourceError::new(codes::REPLY_TIMEOUT, what))
     })?;
-    Ok(configuration.latest().differences(&running))
+    let mut latest = configuration.latest();
+    ignored.remove_from_process(&mut running, Some(&latest));
+    ignored.remove_from_configuration(&mut latest);
+    Ok(latest.differences(&running))
 }

@@ -4,11 +4,12 @@
 //! with; `matching` finds the file of each loaded certificate; `running_only` leaves out what a configuration source
 //! gives; `reader` asks the process, and `unanswered` is why it got no answer; `memory` is what the `source` remembers between
 //! scans. `snapshot` describes a process, `difference` compares it with its configuration, `forecast` predicts first
-//! staples. `served_paths` adapts other sources to a running HAProxy.
+//! staples. `served_paths` adapts other sources to a running HAProxy. `ignored` removes what an operator excludes.
 
 pub(crate) mod difference;
 pub(crate) mod files;
 pub(crate) mod forecast;
+pub(crate) mod ignored;
 pub(crate) mod layout;
 pub(crate) mod matching;
 pub(crate) mod memory;

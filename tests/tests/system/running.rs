@@ -211,3 +211,49 @@ fn the_running_haproxy_decides_undecided_conditions() {
         stapled.stop();
     });
 }
+
+/// `--ignore` counts in every mode: an ignored certificate gets no staple, by no sink, and no list has it.
+#[test]
+fn ignored_certificates_are_left_alone_in_every_mode() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let folder = world.path("certs");
+        fs::create_dir_all(folder.join("old")).unwrap();
+        let [wanted, ignored, old] = ["a.pem", "b.pem", "old/c.pem"].map(|name| {
+            let cert = world.issue(&folder.join(name), |profile| profile.ocsp_url(lab.url()));
+            cert.write();
+            cert
+        });
+        let haproxy = Haproxy::of(binary, &world, "a")
+            .bind(&format!("crt {} crt {}", folder.display(), old.path.display()))
+            .start();
+        let (socket, configuration) = (haproxy.socket(), haproxy.configuration_file());
+        let ignoring = ["-i", "b.pem", "-i", "old/"];
+        let modes = [
+            [Path::new("-s"), &socket].to_vec(),
+            [Path::new("--haproxy-config"), &configuration].to_vec(),
+            [Path::new("-p"), &folder, Path::new("-s"), &socket].to_vec(),
+        ];
+        for arguments in &modes {
+            let command = Stapled::asked(&world).args(["check", "--config", "empty.conf", "--json"]);
+            let finished = command.args(ignoring).args(arguments).run();
+            let objects = finished.out.lines().map(|line| serde_json::from_str(line).unwrap());
+            let objects: Vec<Value> = objects.collect();
+            assert_eq!((finished.code, names(&objects)), (0, vec![wanted.name()]), "{arguments:?}: {finished:?}");
+
+            let finished = Stapled::of(&world).args(["--one-off", "--json"]).args(ignoring).args(arguments).run();
+            assert_eq!(finished.code, 0, "{finished:?}");
+            assert!(finished.out.contains(wanted.name()), "{finished:?}");
+            for other in [&ignored, &old] {
+                assert!(!finished.out.contains(other.name()), "{finished:?}");
+                assert!(other.staple_file().is_none() && haproxy.staple(other).is_none(), "{arguments:?}");
+            }
+            assert!(haproxy.staple(&wanted).is_some());
+        }
+        // Without patterns, all of them are wanted.
+        let finished = Stapled::of(&world).args(["--one-off", "--json"]).args(&modes[0]).run();
+        assert!(finished.out.contains(ignored.name()) && finished.out.contains(old.name()), "{finished:?}");
+        assert!(haproxy.staple(&ignored).is_some());
+    });
+}

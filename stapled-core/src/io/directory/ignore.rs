@@ -1,5 +1,6 @@
 //! Patterns of the files and directories that a scan ignores.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
@@ -66,13 +67,24 @@ impl Ignore {
 
     /// Whether this path is ignored. A relative path is relative to the current directory.
     pub(super) fn matches(&self, path: &Path) -> bool {
+        !self.0.is_empty() && self.0.is_match(absolute(path))
+    }
+
+    /// Whether this file is ignored, or a directory that it lies in: the root and the directories above it do not count.
+    pub(super) fn matches_below(&self, root: &Path, file: &Path) -> bool {
         if self.0.is_empty() {
             return false;
         }
-        if path.is_absolute() {
-            return self.0.is_match(path);
-        }
-        self.0.is_match(std::path::absolute(path).unwrap_or_else(|_| PathBuf::from("/").join(path)))
+        let (root, file) = (absolute(root), absolute(file));
+        let directories = file.ancestors().skip(1).take_while(|directory| *directory != root);
+        self.0.is_match(&file) || directories.into_iter().any(|directory| self.0.is_match(directory))
+    }
+}
+
+fn absolute(path: &Path) -> Cow<'_, Path> {
+    match path.is_absolute() {
+        true => Cow::Borrowed(path),
+        false => Cow::Owned(std::path::absolute(path).unwrap_or_else(|_| PathBuf::from("/").join(path))),
     }
 }
 
@@ -113,6 +125,26 @@ mod tests {
         let ignore = Ignore::new([format!("{}/*.pem", here.display())]).unwrap();
         assert!(ignore.matches(Path::new("x.pem")));
         assert!(!ignore.matches(Path::new("y/x.pem")));
+    }
+
+    #[test]
+    fn a_file_is_ignored_with_a_directory_that_it_lies_in() {
+        for (root, pattern, file, expected) in [
+            ("/", "private/", "/srv/private/x.pem", true),
+            ("/", "private/", "/srv/private/a/x.pem", true),
+            ("/", "private/", "/srv/private2/x.pem", false),
+            ("/", "x.pem", "/srv/x.pem", true),
+            ("/srv", "private", "/srv/private/x.pem", true),
+            // A scan of a directory does not ask whether the directory itself is ignored.
+            ("/srv/private", "private", "/srv/private/x.pem", false),
+            ("/srv/private", "private", "/srv/private/private/x.pem", true),
+            ("/srv/private", "private", "/elsewhere/private/x.pem", true),
+            ("/srv/x.pem", "x.pem", "/srv/x.pem", true),
+        ] {
+            let ignore = Ignore::new([pattern]).unwrap();
+            assert_eq!(ignore.matches_below(Path::new(root), Path::new(file)), expected, "{root} {pattern} {file}");
+        }
+        assert!(!Ignore::default().matches_below(Path::new("/"), Path::new("/x.pem")));
     }
 
     #[test]

@@ -96,6 +96,13 @@ impl DirectorySource {
         Ok(self)
     }
 
+    /// Whether a scan passes this file over because of [`ignore`](DirectorySource::ignore): a pattern matches the file, or a
+    /// directory that it lies in. For a file below the root, only the directories below the root count. Other sources of
+    /// the same program can pass over the same files by this rule.
+    pub fn ignores(&self, file: &Path) -> bool {
+        self.settings.ignore.matches_below(&self.settings.root, file)
+    }
+
     /// The largest number of directory entries in one scan. Default: 2,000,000.
     #[must_use]
     pub fn max_entries(mut self, entries: usize) -> Self {

@@ -100,11 +100,13 @@ impl World {
         let mut rules = Rules { issuer_directory: self.path("issuers"), ..Rules::default() };
         let (mut paths, mut configuration, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
         let (mut named_sockets, mut transactions) = (NamedSockets::Used, Transactions::Always);
+        let mut ignored = Vec::new();
         let mut options = options.iter().map(|word| word.replace('@', self.folder.path().to_str().unwrap()));
         while let Some(option) = options.next() {
             let mut value = || options.next().unwrap();
             match option.as_str() {
                 "-p" => paths.push(value()),
+                "-i" => ignored.push(value()),
                 "-s" => sockets.push(Address::unix(value())),
                 "--haproxy-config" => configuration.push(value()),
                 "--no-haproxy-sockets" => named_sockets = NamedSockets::Ignored,
@@ -121,16 +123,22 @@ impl World {
                 other => panic!("{other}"),
             }
         }
-        let of_paths = paths.iter().map(|path| {
-            Haproxy::builder().certificates(DirectorySource::new(path)).sockets(sockets.clone()).open().unwrap()
-        });
+        let search = |path: &str| DirectorySource::new(path).ignore(&ignored).unwrap();
+        let builder = || {
+            let ignoring = search("/");
+            Haproxy::builder().ignore(move |file| ignoring.ignores(file))
+        };
+        let of_paths =
+            paths.iter().map(|path| builder().certificates(search(path)).sockets(sockets.clone()).open().unwrap());
+        let of_sockets = (paths.is_empty() && configuration.is_empty())
+            .then(|| builder().sockets(sockets.clone()).transactions(transactions).open().unwrap());
         let of_configuration = (!configuration.is_empty()).then(|| {
-            let builder = Haproxy::builder().configuration(&configuration).named_sockets(named_sockets);
+            let builder = builder().configuration(&configuration).named_sockets(named_sockets);
             // With paths, the sockets are theirs.
             let sockets = if paths.is_empty() { sockets.clone() } else { Vec::new() };
             builder.sockets(sockets).transactions(transactions).open().unwrap()
         });
-        Options { haproxys: of_paths.chain(of_configuration).collect(), rules }
+        Options { haproxys: of_paths.chain(of_configuration).chain(of_sockets).collect(), rules }
     }
 
     /// A configuration of HAProxy that serves these files, with an admin socket.

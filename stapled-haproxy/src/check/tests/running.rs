@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::super::report::{Answer, CertificateReport};
 use super::*;
 use crate::codes;
+use crate::running::ignored::Ignored;
 
 /// The running HAProxy compared with its configuration.
 #[test]
@@ -158,4 +159,47 @@ fn paths_and_a_running_haproxy() {
     std::fs::create_dir(world.path("empty")).unwrap();
     let answered = world.check(&["-p", "@/empty"], |_| {});
     assert_eq!(told(answered.general()), ["no_certificates!"]);
+}
+
+/// What an operator ignores is in no list, whatever names it.
+#[test]
+fn ignored_certificates_are_in_no_list() {
+    let world = World::new();
+    let one = world.cert("one.pem", |profile| profile);
+    world.cert("private/two.pem", |profile| profile.must_staple(true));
+    world.haproxy(&["one.pem", "private/two.pem"]);
+    let gone = world.cert("gone.pem", |profile| profile);
+    let names = |answered: &Report| {
+        let name = |row: &CertificateReport| row.certificate.rsplit('/').next().unwrap().to_owned();
+        let mut names: Vec<String> = answered.certificates.iter().map(name).collect();
+        names.sort();
+        names
+    };
+    let check = |more: &[&str]| {
+        world.check(&[&["--haproxy-config", "@/h.cfg"], more].concat(), |inputs| {
+            // As `gather` has it from a HAProxy that has not loaded the other one.
+            inputs.processes[0].snapshot = Ok(world.loaded(&[("one.pem", &one)]));
+        })
+    };
+    let answered = check(&[]);
+    assert_eq!(names(&answered), ["one.pem", "two.pem"]);
+    assert!(answered.needs_operator());
+    let answered = check(&["-i", "private/"]);
+    assert_eq!(names(&answered), ["one.pem"]);
+    assert!(!answered.needs_operator(), "{answered}");
+    // By a path, too.
+    let by_path = world.check(&["-p", "@", "-i", "one.pem", "-i", "/nowhere/*"], |_| {});
+    assert_eq!(names(&by_path), ["gone.pem"]);
+
+    // What a process has loaded, under an absolute name, under a relative one, and beyond its configuration.
+    let mut snapshot = world.loaded(&[("one.pem", &one), ("gone.pem", &gone)]);
+    snapshot.certificates[0].name = "one.pem".to_owned();
+    let left = |pattern: &'static str| {
+        let source = DirectorySource::new("/").ignore([pattern]).unwrap();
+        let mut left = snapshot.clone();
+        Ignored::by(move |file| source.ignores(file)).remove_from_process(&mut left, None);
+        left.certificates.into_iter().map(|served| served.serial).collect::<Vec<_>>()
+    };
+    assert_eq!(left("one.pem"), [gone.serial_hex()]);
+    assert_eq!(left("/**/gone.pem"), [one.serial_hex()]);
 }
