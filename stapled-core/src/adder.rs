@@ -272,6 +272,7 @@ impl Adder {
                 what: what.clone(),
                 again: view.next.unwrap_or_else(|| self.journal.clock.now()),
                 served_until: None,
+                is_felt: view.is_felt,
                 withdrawing: None,
             };
             self.journal.tell_of(&view.about, event);
@@ -348,7 +349,8 @@ impl Adder {
         self.set_delivery(lease, view, delivery);
         if is_told {
             let sink = Arc::clone(&self.name);
-            let event = EventKind::DeliveryFailed { sink, code, what, again, served_until, withdrawing };
+            let is_felt = view.is_felt;
+            let event = EventKind::DeliveryFailed { sink, code, what, again, served_until, is_felt, withdrawing };
             self.journal.tell_of(&view.about, event);
         }
         lease.task().again(Due::After(again.since(now)), Cause::failed(code))

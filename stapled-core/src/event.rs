@@ -269,6 +269,9 @@ pub enum EventKind {
         again: Timestamp,
         /// The end of the staple that this sink has in service, if it has one.
         served_until: Option<Timestamp>,
+        /// Whether clients notice now if this sink lacks the staple
+        /// ([`DeliveryStatus::is_felt`](crate::inventory::standing::DeliveryStatus::is_felt)).
+        is_felt: bool,
         /// Why the staple was to be withdrawn, if it was a withdrawal.
         withdrawing: Option<Withdrawal>,
     },
@@ -412,7 +415,7 @@ impl Event {
             && match &self.kind {
                 EventKind::PlaceProblem { fault, .. } => !fault.is_outside_validity(),
                 EventKind::RenewalFailed { held_until, .. } => held_until.is_none(),
-                EventKind::DeliveryFailed { served_until, .. } => served_until.is_none(),
+                EventKind::DeliveryFailed { served_until, is_felt, .. } => *is_felt && served_until.is_none(),
                 EventKind::Withdrawn { why, .. } => *why != Withdrawal::Retired,
                 EventKind::MustStapleWithoutUrl | EventKind::Revoked { .. } | EventKind::ShortLived { .. } => true,
                 _ => false,
@@ -532,11 +535,12 @@ impl fmt::Display for EventKind {
                 write!(f, "{sink} may still have its staple in service, which could not be withdrawn ({why}): {what}")?;
                 write!(f, "; tried again at {again}")
             }
-            EventKind::DeliveryFailed { what, again, sink, served_until, .. } => {
+            EventKind::DeliveryFailed { what, again, sink, served_until, is_felt, .. } => {
                 placed(f, sink, what)?;
                 write!(f, "; tried again at {again}")?;
                 match served_until {
                     Some(until) => write!(f, "; the staple that it has is good until {until}"),
+                    None if !is_felt => f.write_str("; until then, the server lacks the staple after its next restart"),
                     None => Ok(()),
                 }
             }

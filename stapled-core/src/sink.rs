@@ -63,6 +63,13 @@ pub trait StapleSink: Send + Sync {
         Requirements::default()
     }
 
+    /// Whether clients notice at once if this sink lacks a staple. A sink that only keeps staples for the next start of
+    /// servers, such as one that writes files beside certificates, returns false: while another sink has the staple in
+    /// service, what is missing here is no outage. Default: yes.
+    fn is_live(&self) -> bool {
+        true
+    }
+
     /// Takes the staple of a certificate out of service.
     ///
     /// A dropped withdrawal may have succeeded or not, as with [`deliver`](StapleSink::deliver).

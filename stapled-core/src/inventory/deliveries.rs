@@ -27,6 +27,8 @@ pub(crate) struct DeliveryView {
     /// The sites of the certificate that this sink serves; empty when it serves none of them any more.
     pub(crate) sites: Vec<Site>,
     pub(crate) delivery: Delivery,
+    /// Whether clients notice now if this sink lacks the staple.
+    pub(crate) is_felt: bool,
     /// How many times the sink had lost staples when this view was made.
     pub(crate) losses: u64,
     /// Whether no staple may be delivered to a server that lacks it until the CA has answered: another client took the
@@ -58,7 +60,9 @@ impl Inventory {
             .filter(|(source, _)| self.sinks_of.get(*source).is_some_and(|sinks| sinks.contains(&sink)))
             .map(|(_, site)| site.clone())
             .collect();
+        let entry = &*entry;
         Some(DeliveryView {
+            is_felt: self.is_felt(entry, sink),
             chain: Arc::clone(&entry.chain),
             about: Arc::clone(&entry.about),
             staple: entry.staple.clone(),

@@ -96,6 +96,9 @@ pub struct DeliveryStatus {
     pub since: Timestamp,
     /// When the next attempt is due, after a failure.
     pub again: Option<Timestamp>,
+    /// Whether clients notice now if the staple is missing there. They do not where only the next start of a server needs
+    /// it ([`StapleSink::is_live`](crate::sink::StapleSink::is_live)) and a running server wants the certificate, too.
+    pub is_felt: bool,
     /// The end of the staple that is in service there, if there is one.
     pub served_until: Option<Timestamp>,
 }

@@ -12,7 +12,7 @@ use super::disowned::DisownedAndGone;
 use super::inherited::Inherited;
 use super::issuers::IssuerPool;
 use super::place::{Place, SourceNumber};
-use super::standing::ProblemStatus;
+use super::standing::{DeliveryState, ProblemStatus};
 use crate::task::Subject;
 
 /// Everything that a stapler knows about its certificates.
@@ -21,15 +21,22 @@ pub struct Inventory {
     /// The sinks that serve the certificates of each source.
     pub(super) sinks_of: Vec<BTreeSet<SinkNumber>>,
     sink_names: Vec<Arc<str>>,
+    /// The sinks whose clients notice at once what they lack.
+    live: BTreeSet<SinkNumber>,
     known: Mutex<Known>,
     /// Counts the changes that handles wait for: parsed places, answered requests, finished deliveries.
     changes: watch::Sender<u64>,
 }
 
 impl Inventory {
-    /// An empty inventory. `sinks_of` has, for each source, the sinks that serve its certificates.
-    pub(crate) fn new(sinks_of: Vec<BTreeSet<SinkNumber>>, sink_names: Vec<Arc<str>>) -> Self {
-        Inventory { sinks_of, sink_names, known: Mutex::default(), changes: watch::Sender::new(0) }
+    /// An empty inventory. `sinks_of` has, for each source, the sinks that serve its certificates; `live` has the sinks whose
+    /// clients notice at once what they lack.
+    pub(crate) fn new(
+        sinks_of: Vec<BTreeSet<SinkNumber>>,
+        sink_names: Vec<Arc<str>>,
+        live: BTreeSet<SinkNumber>,
+    ) -> Self {
+        Inventory { sinks_of, sink_names, live, known: Mutex::default(), changes: watch::Sender::new(0) }
     }
 
     /// Locks the contents.
@@ -51,6 +58,17 @@ impl Inventory {
     /// The name of a sink.
     pub(crate) fn sink_name(&self, sink: SinkNumber) -> Arc<str> {
         self.sink_names.get(sink).cloned().unwrap_or_else(|| "sink".into())
+    }
+
+    /// Whether clients notice now if this sink lacks the staple of a certificate: it is live, or no live sink wants the
+    /// certificate, as where servers read files alone.
+    pub(super) fn is_felt(&self, entry: &CertificateRecord, sink: SinkNumber) -> bool {
+        let wants = |sink: &SinkNumber| {
+            let state = entry.deliveries.get(sink).map(|delivery| &delivery.state);
+            !matches!(state, Some(DeliveryState::NotWanted { .. }))
+        };
+        let is_live = |sink: &SinkNumber| self.live.contains(sink);
+        is_live(&sink) || !self.sinks_of_entry(entry).iter().any(|sink| is_live(sink) && wants(sink))
     }
 
     /// The sinks that serve a certificate, or may still serve a staple of it.

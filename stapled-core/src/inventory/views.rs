@@ -86,6 +86,7 @@ impl Inventory {
                 state: delivery.map(|delivery| delivery.state.clone()).unwrap_or_default(),
                 since: delivery.and_then(|delivery| delivery.since).unwrap_or(entry.since),
                 again: delivery.and_then(|delivery| delivery.again),
+                is_felt: self.is_felt(entry, sink),
                 served_until: delivery.and_then(|delivery| Some(delivery.served.as_ref()?.0.expires())),
             }
         });

@@ -29,7 +29,8 @@ pub struct Row {
     pub files: Vec<String>,
     /// Whether clients refuse the certificate without a staple.
     pub must_staple: bool,
-    /// Whether clients refuse the certificate now: it is must-staple, and it or one of its servers has no staple.
+    /// Whether clients refuse the certificate now: it is must-staple, and it or one of its servers has no staple. A file that
+    /// only the next start of a server needs does not count.
     pub outage: bool,
     /// The state of the certificate or place.
     pub state: State,
@@ -164,7 +165,8 @@ impl Row {
         };
         let wants = |server: &&DeliveryStatus| !matches!(server.state, DeliveryState::NotWanted { .. });
         let mut wanted = status.deliveries.iter().filter(wants);
-        let is_missed = status.staple.is_none() || wanted.any(|server| server.served_until.is_none());
+        let lacks = |server: &DeliveryStatus| server.is_felt && server.served_until.is_none();
+        let is_missed = status.staple.is_none() || wanted.any(lacks);
         Some(Row {
             outage: status.about.must_staple && state != State::Expired && is_missed,
             state,

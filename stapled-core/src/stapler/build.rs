@@ -332,7 +332,9 @@ impl StaplerBuilder {
             Journal { clock: Arc::clone(&self.clock), observers: self.observers.into(), doubts: Arc::default() };
         let scheduler = self.scheduler.unwrap_or_else(|| Arc::new(MemoryScheduler::new(Arc::clone(&self.clock))));
         let names = distinct_names(&sinks);
-        let inventory = Arc::new(Inventory::new(sinks_of, names.clone()));
+        let numbered = sinks.iter().enumerate();
+        let live = numbered.filter(|(_, sink)| sink.is_live()).map(|(number, _)| number).collect();
+        let inventory = Arc::new(Inventory::new(sinks_of, names.clone(), live));
         let (open, opened) = mpsc::unbounded_channel();
         let responders = Arc::new(Responders::new(self.overrides, self.per_responder, self.responder_rate, open));
         let refresh = self.refresh;

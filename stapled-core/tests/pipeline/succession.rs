@@ -5,9 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use stapled_core::event::Event;
+use async_trait::async_trait;
+use stapled_core::event::{Event, Severity};
 use stapled_core::inventory::Inventory;
 use stapled_core::inventory::standing::{DeliveryState, Standing};
+use stapled_core::overview::{Row, Verdict};
+use stapled_core::reason::ReasonCode;
+use stapled_core::sink::{Delivered, SinkError, Site, StapleSink};
+use stapled_core::staple::Staple;
 use stapled_core::stapler::StaplerBuilder;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -182,6 +187,69 @@ async fn a_must_staple_certificate_without_a_staple_is_an_outage() {
     assert!(outages("must.test").contains(&"withdrawn"));
     assert_eq!(outages("may.test"), [""; 0]);
     running.stop().await;
+}
+
+/// A sink that keeps staples for the next start of a server, and cannot.
+struct NoSpace;
+
+#[async_trait]
+impl StapleSink for NoSpace {
+    async fn deliver(&self, _: &Staple, _: &[Site]) -> Result<Delivered, SinkError> {
+        Err(SinkError::refused(ReasonCode::new("disk_full"), "no space"))
+    }
+
+    fn name(&self) -> String {
+        "kept".to_owned()
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+}
+
+/// A sink whose server does not use the certificate.
+struct Unused;
+
+#[async_trait]
+impl StapleSink for Unused {
+    async fn deliver(&self, _: &Staple, _: &[Site]) -> Result<Delivered, SinkError> {
+        Ok(Delivered::not_wanted(ReasonCode::new("unused"), "not used"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_the_next_start_of_a_server_lacks_is_no_outage() {
+    for (has_server, is_broken, expected) in
+        [(true, false, false), (true, true, true), (false, false, true), (false, true, true)]
+    {
+        let world = World::new();
+        let issued = world.ca.issue(Ca::profile("must.test").must_staple(true));
+        world.list.put("must", &with_issuer(&issued, &world.ca));
+        world.server.broken.store(is_broken, Ordering::SeqCst);
+        let builder = match has_server {
+            true => world.builder(),
+            // Another server does not use the certificate.
+            false => world.builder_without_server().sink(Unused),
+        };
+        let running = start(builder.sink(NoSpace), None);
+        world.pass(HOUR).await;
+        let (row, status) = (Row::all(&running.inventory).remove(0), running.inventory.certificates().remove(0));
+        assert_eq!(row.outage, expected, "{has_server} {is_broken}: {row:?}");
+        assert_eq!(row.verdict(), Verdict::Failed, "a delivery failed");
+        let kept = status.deliveries.iter().find(|delivery| &*delivery.sink == "kept").unwrap();
+        assert_eq!(kept.is_felt, !has_server);
+        let events = world.record.0.lock().unwrap();
+        let failed = events.iter().filter(|event| event.kind.name() == "delivery_failed");
+        for event in failed.filter(|event| event.sink() == Some("kept")) {
+            // The first attempts may come before the other sink has told that it does not use the certificate.
+            assert!(!has_server || !event.is_outage() && event.severity() == Severity::Warning, "{event}");
+            assert!(!has_server || event.to_string().contains("after its next restart"), "{event}");
+        }
+        let last = events.iter().rev().find(|event| event.sink() == Some("kept")).unwrap();
+        assert_eq!(last.is_outage(), !has_server, "{last}");
+        drop(events);
+        running.stop().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -435,9 +435,12 @@ impl World {
     }
 
     pub(crate) fn builder(&self) -> StaplerBuilder {
+        self.builder_without_server().sink(Shared(self.server.clone()))
+    }
+
+    pub(crate) fn builder_without_server(&self) -> StaplerBuilder {
         Stapler::builder()
             .source(Shared(self.list.clone()))
-            .sink(Shared(self.server.clone()))
             .shared_fetcher(self.ca.clone())
             .shared_clock(self.clock.clone())
             .shared_observer(self.record.clone())

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use stapled_ca::lab::{Fault, Lab};
-use stapled_tests::{Cert, Haproxy, LONG, Stapled, World, wait_until, wait_until_within, with_each_haproxy};
+use stapled_tests::{
+    Cert, Haproxy, LONG, Stapled, StapledCommand, World, wait_until, wait_until_within, with_each_haproxy,
+};
 
 /// The certificates in the output of `stapled status`, and its exit code.
 fn status(world: &World) -> (Vec<Value>, i32) {
@@ -121,6 +123,34 @@ fn waiting_ends_when_haproxy_has_its_staples() {
             assert_eq!(finished.code, 0, "{finished:?}");
             assert!(haproxy.staple(&must).is_some());
         });
+    });
+}
+
+/// Clients get the staple from HAProxy. The file is for its next start.
+#[test]
+fn a_file_that_cannot_be_written_is_no_outage_while_haproxy_has_the_staple() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let must = world.cert_with("must", |profile| profile.ocsp_url(lab.url()).must_staple(true));
+        let haproxy = Haproxy::of(binary, &world, "a").start();
+        // No user can write a file there.
+        std::fs::create_dir(must.staple_path()).unwrap();
+        let row = |command: StapledCommand| -> Value {
+            let finished = command.args(["--one-off", "--json"]).run();
+            assert_eq!(finished.code, 1, "{finished:?}");
+            serde_json::from_str(finished.out.lines().next().unwrap()).unwrap()
+        };
+        let with_haproxy = row(Stapled::of(&world).certs([world.certs()]).sockets([haproxy.socket()]));
+        assert_eq!((&with_haproxy["state"], &with_haproxy["outage"]), (&"good".into(), &false.into()));
+        assert!(haproxy.staple(&must).is_some());
+        let by_file_alone = row(Stapled::of(&world).certs([world.certs()]));
+        assert_eq!((&by_file_alone["state"], &by_file_alone["outage"]), (&"good".into(), &true.into()));
+        std::fs::remove_dir(must.staple_path()).unwrap();
+        // The file is written, and HAProxy lacks the staple.
+        let missing = row(Stapled::of(&world).certs([world.certs()]).sockets([world.path("missing.sock")]));
+        assert_eq!((&missing["state"], &missing["outage"]), (&"good".into(), &true.into()));
+        assert!(must.staple_file().is_some());
     });
 }
 

@@ -205,6 +205,11 @@ impl StapleSink for FileSink {
         }
     }
 
+    /// Servers read the files when they start or reload.
+    fn is_live(&self) -> bool {
+        false
+    }
+
     fn requirements(&self) -> Requirements {
         Requirements { max_size: MAX_STAPLE, ..Requirements::default() }
     }
