@@ -48,6 +48,12 @@ pub trait CertSource: Send + Sync {
         let _ = reporter;
     }
 
+    /// The file or directory that the source scans, if it is one. What a server loads from there, under whatever file name,
+    /// is wanted like what the source gives.
+    fn root(&self) -> Option<PathBuf> {
+        None
+    }
+
     /// The name of the source in messages, such as `/etc/haproxy/certs`. Sources of one stapler may have equal names.
     fn name(&self) -> String {
         "source".to_owned()
@@ -66,6 +72,10 @@ impl<S: CertSource + ?Sized> CertSource for Arc<S> {
 
     fn report_to(&self, reporter: Reporter) {
         (**self).report_to(reporter);
+    }
+
+    fn root(&self) -> Option<PathBuf> {
+        (**self).root()
     }
 
     fn name(&self) -> String {

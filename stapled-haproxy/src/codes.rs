@@ -48,6 +48,8 @@ pub const OTHER_CONFIGURATION: ReasonCode = ReasonCode::new("other_configuration
 pub const NOT_IN_CONFIGURATION: ReasonCode = ReasonCode::new("not_in_configuration");
 /// The scan itself ended early.
 pub const SCAN_FAILED: ReasonCode = ReasonCode::new("scan_failed");
+/// HAProxy serves a certificate that lies in none of the watched paths.
+pub const NOT_IN_PATHS: ReasonCode = ReasonCode::new("not_in_paths");
 
 // Refused by HAProxy.
 
@@ -151,8 +153,6 @@ pub(crate) const REVOKED: ReasonCode = ReasonCode::new("revoked");
 /// The staple ends before HAProxy would serve it; the code of
 /// [`Requirements::check`](stapled_core::sink::Requirements::check).
 pub(crate) const EXPIRES_TOO_SOON: ReasonCode = ReasonCode::new("expires_too_soon");
-/// HAProxy has loaded certificates that none of the paths has.
-pub(crate) const NOT_IN_PATHS: ReasonCode = ReasonCode::new("not_in_paths");
 /// Nothing was found that could be stapled.
 pub(crate) const NO_CERTIFICATES: ReasonCode = ReasonCode::new("no_certificates");
 /// No staple goes to a running HAProxy: staples are written to files only.

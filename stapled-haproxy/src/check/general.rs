@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::finding::Finding;
 use super::inputs::{Group, Inputs, Kind, Process};
-use super::items::{Item, Origin};
+use super::items::Item;
 use super::problem::{ConfigurationProblem, Problem, ProcessProblem, Reported, Standing};
 use super::report::{CertificateReport, ProcessReport, Report, SourceReport};
 use crate::configuration::{Configuration, Effect, Level, LineProblem, Warning};
@@ -62,6 +62,7 @@ fn others(inputs: &Inputs, items: &[&Item], certificates: &[CertificateReport]) 
     }
     let numbered = inputs.processes.iter().enumerate();
     others.extend(numbered.filter_map(|(number, process)| not_in_paths(inputs, number, process, items)));
+    others.extend(inputs.processes.iter().flat_map(missed));
     others
 }
 
@@ -161,15 +162,23 @@ fn problems(group: &Group, processes: &[Process]) -> Vec<Finding> {
     problems.map(|problem| Reported::new(problem.error.code, &problem.error.what).into()).collect()
 }
 
-/// Certificates that a HAProxy has loaded and that lie in none of the paths whose staples go to it.
+/// The certificates that a HAProxy serves, that need a staple and lie in none of the paths.
+fn missed(process: &Process) -> impl Iterator<Item = Finding> {
+    let name = process.address.to_string();
+    let problems = process.missed.iter().map(move |missed| missed.problem(&name));
+    problems.map(|problem| Finding::at(&process.address, Reported::new(problem.error.code, &problem.error.what)))
+}
+
+/// Other certificates that a HAProxy has loaded and that lie in none of the paths whose staples go to it.
 fn not_in_paths(inputs: &Inputs, number: usize, process: &Process, items: &[&Item]) -> Option<Finding> {
     let snapshot = process.snapshot.as_ref().ok()?;
     let of = |group: &&Group| group.processes.contains(&number);
     if !inputs.groups.iter().filter(of).all(|group| matches!(group.kind, Kind::Path)) {
         return None;
     }
-    let is_of = |item: &&&Item| item.origin == Origin::Path && item.loaded.iter().any(|(of, _)| *of == number);
-    let found: HashSet<&str> = items.iter().filter(is_of).map(|item| item.name.as_str()).collect();
+    let is_of = |item: &&&Item| item.loaded.iter().any(|(of, _)| *of == number);
+    let missed = process.missed.iter().map(|missed| &*missed.name);
+    let found: HashSet<&str> = items.iter().filter(is_of).map(|item| item.name.as_str()).chain(missed).collect();
     let names = snapshot.certificates.iter().filter(|served| !served.is_clients).map(|served| served.name.as_str());
     let others: Vec<&str> = names.filter(|name| !found.contains(name)).collect();
     if others.is_empty() {

@@ -1,17 +1,21 @@
 //! What there is to check: the sources of a stapler, scanned once, and the running HAProxys, asked once.
 
 use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
+use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::reason::ReasonCode;
-use stapled_core::source::{CertSource, Scan, SourceError, SourceProblem};
+use stapled_core::source::{CertSource, Scan, Sighting, SourceError, SourceProblem};
 
 use crate::cli::address::Address;
 use crate::cli::transactions::Transactions;
 use crate::codes;
 use crate::configuration::Configuration;
-use crate::haproxy::{Certificates, NamedSockets, Options, Wanted, beyond as beyond_configurations};
+use crate::haproxy::{Certificates, NamedSockets, Options, Wanted, beyond as beyond_configurations, of_paths};
+use crate::running::beside::{Beside, Missed, Read};
 use crate::running::ignored::Ignored;
 use crate::running::snapshot::ProcessSnapshot;
 use crate::running::source::HaproxySource;
@@ -62,8 +66,10 @@ pub(super) struct Process {
     pub(super) snapshot: Result<ProcessSnapshot, SourceError>,
     /// Whether it refused to answer, because the level of the socket is too low.
     pub(super) is_denied: bool,
-    /// The certificates that it serves beyond its configurations.
+    /// The certificates that it serves beyond its configurations, or beside the paths.
     pub(super) beyond: Scan,
+    /// The certificates that it serves, that need a staple and lie in none of the paths.
+    pub(super) missed: Vec<Missed>,
 }
 
 /// Scans all sources and asks all HAProxys. Changes nothing.
@@ -91,10 +97,13 @@ pub(super) async fn gather(wanted: &[Wanted]) -> Inputs {
         beyond_configurations(wanted).into_iter().map(|(address, source, _)| (address, source)).collect();
     let all = || wanted.iter().zip(&numbered);
     let mut paths = Vec::new();
+    let mut scanned = Vec::new();
     for (wanted, processes) in all() {
         if let Certificates::Elsewhere(source) = &wanted.certificates {
             let source = wanted.served_paths(source);
             let scan = in_time(&source).await;
+            let sightings = scan.as_ref().ok().map(|scan| scan.sightings.clone());
+            scanned.push(Scanned { root: source.root(), sightings, processes: processes.clone() });
             paths.push(Group { kind: Kind::Path, name: source.name(), processes: processes.clone(), scan });
         }
     }
@@ -102,18 +111,28 @@ pub(super) async fn gather(wanted: &[Wanted]) -> Inputs {
     let sources: HashSet<usize> =
         all().filter(|(wanted, _)| is_alone(wanted)).flat_map(|(_, processes)| processes.iter().copied()).collect();
 
+    let scanned = Arc::new(scanned);
+    let of_paths: HashSet<Address> = of_paths(wanted).into_iter().map(|of| of.address).collect();
     let asking = addresses.into_iter().enumerate().map(|(number, (address, asked))| {
         let beyond = beyond.remove(&address);
         let is_source = sources.contains(&number);
+        let scanned = of_paths.contains(&address).then(|| Arc::clone(&scanned));
         async move {
             let Options { transactions, ignored, .. } = asked.options;
-            match beyond.filter(|_| !is_source) {
-                Some(source) => {
+            match (beyond.filter(|_| !is_source), scanned) {
+                (Some(source), _) => {
                     let (snapshot, scan) = ask(&source, IsSource::Yes, &ignored).await;
                     let beyond = scan.and_then(Result::ok).unwrap_or_default();
                     (Process::new(address, transactions, snapshot, beyond), None)
                 }
-                None => {
+                (None, Some(scanned)) => {
+                    let (snapshot, scan) = ask(&asked.source, IsSource::Yes, &ignored).await;
+                    let served = scan.and_then(Result::ok).unwrap_or_default();
+                    let Beside { scan, missed } = beside(served, scanned, number).await;
+                    let process = Process::new(address, transactions, snapshot, scan);
+                    (Process { missed, ..process }, None)
+                }
+                (None, None) => {
                     let is_source = if is_source { IsSource::Yes } else { IsSource::No };
                     let (snapshot, scan) = ask(&asked.source, is_source, &ignored).await;
                     (Process::new(address, transactions, snapshot, Scan::default()), scan)
@@ -152,6 +171,31 @@ pub(super) async fn gather(wanted: &[Wanted]) -> Inputs {
 struct Asked {
     source: HaproxySource,
     options: Options,
+}
+
+/// The scan of a path.
+struct Scanned {
+    root: Option<PathBuf>,
+    /// `None`, where the scan failed.
+    sightings: Option<Vec<Sighting>>,
+    processes: Vec<usize>,
+}
+
+/// What the process with this number serves beside its paths.
+async fn beside(served: Scan, scanned: Arc<Vec<Scanned>>, number: usize) -> Beside {
+    let compare = move || {
+        let of_process: Vec<&Scanned> = scanned.iter().filter(|path| path.processes.contains(&number)).collect();
+        let roots: Vec<&Path> = of_process.iter().filter_map(|path| path.root.as_deref()).collect();
+        let given: Vec<&[Sighting]> = of_process.iter().filter_map(|path| path.sightings.as_deref()).collect();
+        let mut beside = Beside::of(served, &roots, &given, &mut Read::default(), SystemClock.now());
+        if given.len() < of_process.len() {
+            // A path that was not scanned may hold them.
+            beside.missed.clear();
+        }
+        beside
+    };
+    // Without an answer, nothing is known.
+    tokio::task::spawn_blocking(compare).await.unwrap_or_default()
 }
 
 /// Scans a source within a limit: a file system that hangs delays only its own source.
@@ -209,7 +253,14 @@ impl Process {
         beyond: Scan,
     ) -> Self {
         let is_denied = snapshot.as_ref().is_err_and(Unanswered::is_denied);
-        Process { address, transactions, snapshot: snapshot.map_err(SourceError::from), is_denied, beyond }
+        Process {
+            address,
+            transactions,
+            snapshot: snapshot.map_err(SourceError::from),
+            is_denied,
+            beyond,
+            missed: Vec::new(),
+        }
     }
 
     /// Whether it is the process at this address and has told the level of the socket, by its answer or by a refusal.
@@ -226,7 +277,7 @@ impl Process {
 
 impl Group {
     /// The places that were seen; none, where the scan failed.
-    pub(super) fn sightings(&self) -> &[stapled_core::source::Sighting] {
+    pub(super) fn sightings(&self) -> &[Sighting] {
         self.scan.as_ref().map(|scan| scan.sightings.as_slice()).unwrap_or_default()
     }
 

@@ -60,11 +60,20 @@ pub(super) fn items(inputs: &Inputs) -> Vec<Item> {
         let begin = items.len();
         match &group.kind {
             Kind::Configuration { latest, .. } => configured(group, latest, &inputs.processes, &mut items),
-            Kind::Path => items.extend(group.sightings().iter().map(|sighting| Item {
-                staple: sighting.staple_file.clone().or_else(|| file_of(sighting).map(|file| staple_file_of(&file))),
-                processes: group.processes.clone(),
-                ..Item::of(sighting, Origin::Path)
-            })),
+            Kind::Path => {
+                items.extend(group.sightings().iter().map(|sighting| Item {
+                    staple:
+                        sighting.staple_file.clone().or_else(|| file_of(sighting).map(|file| staple_file_of(&file))),
+                    processes: group.processes.clone(),
+                    ..Item::of(sighting, Origin::Path)
+                }));
+                // What a process serves beside its paths belongs to its first path.
+                let before = inputs.groups.get(..number).unwrap_or_default();
+                let is_first = |process: &&usize| !before.iter().any(|group| group.processes.contains(process));
+                for &process in group.processes.iter().filter(is_first) {
+                    beside_paths(process, &inputs.processes, &mut items);
+                }
+            }
             Kind::Process => served(group, &inputs.processes, &mut items),
         }
         items.iter_mut().skip(begin).for_each(|item| item.group = number);
@@ -178,6 +187,19 @@ fn served(group: &Group, processes: &[Process], items: &mut Vec<Item>) {
     let Ok(scan) = &group.scan else { return };
     let scan = Scanned::of(scan);
     let certificates = snapshot.certificates.iter().filter(|served| !served.is_clients && is_shown(served));
+    items.extend(certificates.map(|served| of_process(number, served, &scan, Origin::Process)));
+}
+
+/// What a process serves beside its paths, below their roots.
+fn beside_paths(number: usize, processes: &[Process], items: &mut Vec<Item>) {
+    let Some(process) = processes.get(number) else { return };
+    let Ok(snapshot) = &process.snapshot else { return };
+    let scan = Scanned::of(&process.beyond);
+    let is_beside = |served: &&ServedCertificate| {
+        let name = served.name.as_str();
+        scan.sightings.contains_key(name) || scan.problems.contains_key(name)
+    };
+    let certificates = snapshot.certificates.iter().filter(is_beside);
     items.extend(certificates.map(|served| of_process(number, served, &scan, Origin::Process)));
 }
 

@@ -16,6 +16,7 @@ use crate::configuration::HaproxyConfiguration;
 use crate::running::ignored::{Ignored, WithoutIgnored};
 use crate::running::served_paths::ServedPaths;
 use crate::running::source::HaproxySource;
+use crate::running::unwatched::{Remembered, Unwatched, Watched};
 use crate::sink::haproxy_sink::HaproxySink;
 
 /// Where the certificates of one HAProxy come from.
@@ -99,10 +100,24 @@ pub(crate) fn beyond(all: &[Wanted]) -> Vec<(Address, HaproxySource, Options)> {
 /// All sources with their sockets: certificates from elsewhere, what processes serve beyond their configurations,
 /// configurations, and processes that are known by their sockets alone.
 pub(super) fn parts(all: &[Wanted]) -> Vec<Part> {
-    let elsewhere = all.iter().filter_map(|wanted| match &wanted.certificates {
-        Certificates::Elsewhere(source) => Some(wanted.part(Arc::new(wanted.served_paths(source)), &wanted.sockets)),
-        _ => None,
+    let mut watched: Vec<(&Wanted, Watched)> = Vec::new();
+    let elsewhere: Vec<Part> = all
+        .iter()
+        .filter_map(|wanted| {
+            let Certificates::Elsewhere(source) = &wanted.certificates else { return None };
+            let source = Remembered::new(wanted.served_paths(source));
+            watched.push((wanted, source.watched()));
+            Some(wanted.part(Arc::new(source), &wanted.sockets))
+        })
+        .collect();
+    let unwatched = of_paths(all).into_iter().map(|OfPaths { address, source, options, users }| {
+        let is_user = |wanted: &Wanted| users.iter().any(|user| std::ptr::eq(*user, wanted));
+        let watched = watched.iter().filter(|(wanted, _)| is_user(wanted)).map(|(_, watched)| watched.clone());
+        let source = Unwatched::new(source, watched.collect());
+        let source = Arc::new(WithoutIgnored::new(source, options.ignored.clone()));
+        Part { source, sockets: vec![(address, options)] }
     });
+    let unwatched: Vec<Part> = unwatched.collect();
     let beyond = beyond(all).into_iter().map(|(address, source, options)| {
         let source = Arc::new(WithoutIgnored::new(source, options.ignored.clone()));
         Part { source, sockets: vec![(address, options)] }
@@ -121,7 +136,39 @@ pub(super) fn parts(all: &[Wanted]) -> Vec<Part> {
         };
         wanted.sockets.iter().map(of)
     });
-    elsewhere.chain(beyond).chain(configured).chain(processes).collect()
+    elsewhere.into_iter().chain(unwatched).chain(beyond).chain(configured).chain(processes).collect()
+}
+
+/// A process that is known by paths alone: no other source tells what it serves beside these.
+pub(crate) struct OfPaths<'a> {
+    pub(crate) address: Address,
+    source: HaproxySource,
+    options: Options,
+    users: Vec<&'a Wanted>,
+}
+
+/// The processes that are known by paths alone.
+pub(crate) fn of_paths(all: &[Wanted]) -> Vec<OfPaths<'_>> {
+    let mut found: Vec<OfPaths<'_>> = Vec::new();
+    for wanted in all {
+        for address in &wanted.sockets {
+            match found.iter_mut().find(|known| known.address == *address) {
+                Some(known) => {
+                    let ignored = std::mem::take(&mut known.options.ignored);
+                    known.options.ignored = ignored.and(&wanted.options.ignored);
+                    known.users.push(wanted);
+                }
+                None => found.push(OfPaths {
+                    address: address.clone(),
+                    source: wanted.process(address),
+                    options: wanted.options.clone(),
+                    users: vec![wanted],
+                }),
+            }
+        }
+    }
+    found.retain(|of| of.users.iter().all(|user| matches!(user.certificates, Certificates::Elsewhere(_))));
+    found
 }
 
 /// One sink for each socket, whichever sources it serves.

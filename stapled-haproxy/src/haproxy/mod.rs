@@ -22,7 +22,7 @@ mod several;
 
 pub use builder::HaproxyBuilder;
 pub use comparison::Comparison;
-pub(crate) use grouping::{Certificates, Options, Wanted, beyond};
+pub(crate) use grouping::{Certificates, Options, Wanted, beyond, of_paths};
 pub use named_sockets::NamedSockets;
 pub use one::{Compared, Haproxy};
 pub use processes::Processes;

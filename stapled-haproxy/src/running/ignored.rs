@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -119,6 +119,10 @@ impl<S: CertSource> CertSource for WithoutIgnored<S> {
 
     fn report_to(&self, reporter: Reporter) {
         self.source.report_to(reporter);
+    }
+
+    fn root(&self) -> Option<PathBuf> {
+        self.source.root()
     }
 
     fn name(&self) -> String {

@@ -2,7 +2,7 @@
 //! HAProxy looks for them.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -109,6 +109,10 @@ impl<S: CertSource> CertSource for ServedPaths<S> {
             () = self.source.changed() => {}
             () = self.layouts_changed() => {}
         }
+    }
+
+    fn root(&self) -> Option<PathBuf> {
+        self.source.root()
     }
 
     fn name(&self) -> String {

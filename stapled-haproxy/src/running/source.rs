@@ -94,6 +94,11 @@ impl HaproxySource {
         self
     }
 
+    /// The same as it is set.
+    pub(crate) fn grace_of_differences(&self) -> Duration {
+        self.grace
+    }
+
     /// How long an idle connection is kept: 10 s by default. A sink of the same address shares it; the timeouts are those
     /// of the one that was made first.
     #[must_use]

@@ -5,8 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
+use stapled_ca::Profile;
 use stapled_ca::lab::Lab;
-use stapled_tests::{Cert, Haproxy, Stapled, World, has_stores, wait_for, with_each_haproxy};
+use stapled_tests::{
+    Cert, Haproxy, LONG, Stapled, StapledCommand, World, has_stores, wait_for, wait_until, with_each_haproxy,
+};
 
 /// Writes the file of a certificate without the chain.
 fn make_lonely(cert: &Cert) {
@@ -255,5 +258,75 @@ fn ignored_certificates_are_left_alone_in_every_mode() {
         let finished = Stapled::of(&world).args(["--one-off", "--json"]).args(&modes[0]).run();
         assert!(finished.out.contains(ignored.name()) && finished.out.contains(old.name()), "{finished:?}");
         assert!(haproxy.staple(&ignored).is_some());
+    });
+}
+
+/// HAProxy loads every file of a directory but for a few extensions. What it serves beside the files of the watched paths is
+/// stapled if it lies below one of them, and told otherwise.
+#[test]
+fn what_haproxy_serves_beside_the_paths_is_stapled_or_told() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let [plain, shop, bank, org, other, private] =
+            ["certs/a.pem", "certs/b.pem.rsa", "certs/bank.bundle", "certs/example.org", "q/other.pem", "q/none.pem"]
+                .map(|name| {
+                    let profile = |profile: Profile| match name {
+                        "q/none.pem" => profile,
+                        _ => profile.ocsp_url(lab.url()).must_staple(name.ends_with(".rsa")),
+                    };
+                    let cert = world.issue(&world.path(name), profile);
+                    cert.write();
+                    cert
+                });
+        let bind = format!("crt {} crt {} crt {}", world.certs().display(), other.name(), private.name());
+        let haproxy = Haproxy::of(binary, &world, "a").bind(&bind).start();
+        let socket = haproxy.socket();
+        let command = |command: StapledCommand| command.certs([world.certs()]).sockets([&socket]);
+        let check = || command(Stapled::asked(&world).args(["check", "--config", "empty.conf", "--json"]));
+
+        let finished = check().run();
+        let objects: Vec<Value> = finished.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let mut found = names(&objects);
+        found.sort_unstable();
+        let mut taken = [&plain, &shop, &bank, &org].map(Cert::name);
+        taken.sort_unstable();
+        assert_eq!((finished.code, found), (1, taken.to_vec()), "{finished:?}");
+        let problems: Vec<&str> = finished.err.lines().filter(|line| line.contains("problem not_in_paths")).collect();
+        assert!(problems.len() == 1 && problems[0].contains(other.name()), "{finished:?}");
+        // Only a note for what needs none.
+        assert!(finished.err.contains("none.pem"), "{finished:?}");
+
+        // Each file is one place, and has one row.
+        let finished = command(Stapled::of(&world).args(["--one-off", "--json"])).run();
+        assert_eq!(finished.code, 1, "{finished:?}");
+        let rows: Vec<Value> = finished.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for cert in [&plain, &shop, &bank, &org] {
+            let row: Vec<&Value> = rows.iter().filter(|row| row["files"] == serde_json::json!([cert.name()])).collect();
+            assert!(row.len() == 1 && row[0]["state"] == "good", "{finished:?}");
+            assert!(haproxy.staple(cert).is_some() && cert.staple_file().is_some(), "{}", cert.name());
+        }
+        let untaken: Vec<&Value> = rows.iter().filter(|row| row["reason"] == "not_in_paths").collect();
+        assert!(untaken.len() == 1 && untaken[0]["files"][0] == other.name(), "{finished:?}");
+        assert!(haproxy.staple(&other).is_none());
+        assert!(!finished.out.contains("none.pem"), "{finished:?}");
+
+        // An ignored certificate is neither.
+        let finished = command(Stapled::of(&world).args(["--one-off", "-i", "other.pem", "bank.bundle"])).run();
+        assert_eq!(finished.code, 0, "{finished:?}");
+        assert!(!finished.out.contains("bank"), "{finished:?}");
+        assert_eq!(check().args(["-i", "other.pem"]).run().code, 0);
+
+        // The daemon tells it once. It is over when a watched file holds the certificate, too.
+        let stapled = command(Stapled::of(&world)).start();
+        let told = ["event=source_problem", "not_in_paths", other.name()];
+        assert!(stapled.wait_for_line_within(LONG, &told).contains("WARN"));
+        let status = || Stapled::asked(&world).args(["status", "--json"]).run();
+        assert!(status().out.contains("not_in_paths"));
+        fs::copy(&other.path, world.certs().join("copy.pem")).unwrap();
+        wait_until("the problem is over", || !status().out.contains("not_in_paths"));
+        haproxy.wait_for_staple(&other);
+        assert_eq!(stapled.lines(&told).len(), 1, "{}", stapled.log());
+        stapled.stop();
     });
 }

@@ -143,6 +143,10 @@ impl CertSource for DirectorySource {
         self.watches.changed().await;
     }
 
+    fn root(&self) -> Option<PathBuf> {
+        Some(self.settings.root.clone())
+    }
+
     fn name(&self) -> String {
         self.settings.root.to_string_lossy().into_owned()
     }

@@ -66,7 +66,8 @@ pub enum ProcessProblem {
         /// Where they are allowed.
         transactions: Transactions,
     },
-    /// The process has loaded certificates that lie in none of the paths that were given.
+    /// The process has loaded certificates that lie in none of the paths that were given, and that need no staple or cannot be
+    /// read. Those that need one are problems as the source reports them.
     NotInPaths {
         /// The admin socket.
         socket: Address,
@@ -146,7 +147,7 @@ impl ProcessProblem {
             ProcessProblem::OtherConfiguration { difference, .. } => difference.remedy(),
             ProcessProblem::TransactionsOff { .. } => "reload HAProxy",
             ProcessProblem::NotInPaths { .. } => {
-                "leave --cert-paths out, if they shall have some: HAProxy is asked then what it has loaded"
+                "leave --cert-paths out, if they shall have some: HAProxy is asked then for everything that it has loaded"
             }
             ProcessProblem::NoCertificates { .. } => {
                 "name paths with certificates (--cert-paths), HAProxy's configuration (--haproxy-config) or its admin socket \
@@ -195,8 +196,8 @@ impl fmt::Display for ProcessProblem {
                 let examples = examples.join(", ");
                 write!(
                     f,
-                    "{socket} has loaded {count_in_words} that lie in none of the paths ({examples}{more}): they get no \
-                     staples from here"
+                    "{socket} has loaded {count_in_words} outside of the paths that need no staple, as far as their files can be \
+                     read ({examples}{more}): they get none from here"
                 )
             }
             ProcessProblem::NoCertificates { sources } => {
