@@ -182,6 +182,7 @@ impl Adder {
         let sink_name = || Arc::clone(&self.name);
         match done {
             Ok(Delivered::Confirmed) => {
+                let expires = staple.expires();
                 let is_new = view.delivery.served.as_ref().is_none_or(|(served, _)| *served != staple);
                 let delivery = Delivery::new(Some((staple, view.sites.clone())), DeliveryState::Confirmed);
                 if self.set_delivery(lease, view, delivery) {
@@ -189,7 +190,7 @@ impl Adder {
                     return Some(self.look_again(lease, Due::Now));
                 }
                 if is_new {
-                    self.journal.tell_of(&view.about, EventKind::Delivered { sink: sink_name() });
+                    self.journal.tell_of(&view.about, EventKind::Delivered { sink: sink_name(), expires });
                 }
                 let was_told =
                     matches!(&view.delivery.state, DeliveryState::Failed { failure: SinkFailure::ExpiresTooSoon, .. });

@@ -247,6 +247,8 @@ pub enum EventKind {
     Delivered {
         /// The sink's name.
         sink: Arc<str>,
+        /// The end of its validity.
+        expires: Timestamp,
     },
     /// A sink does not serve this certificate.
     NotWanted {
@@ -528,7 +530,7 @@ impl fmt::Display for EventKind {
             EventKind::CertificateExpired { not_after } => {
                 write!(f, "the certificate expired at {not_after}: replace it")
             }
-            EventKind::Delivered { sink } => write!(f, "staple delivered to {sink}"),
+            EventKind::Delivered { sink, .. } => write!(f, "staple delivered to {sink}"),
             EventKind::NotWanted { sink, what, .. } => placed(f, sink, what),
             EventKind::DeliveryFailed { what, again, sink, withdrawing: Some(why), .. } => {
                 let why = in_words(*why);

@@ -73,6 +73,28 @@ fn the_hook_runs_for_new_staples_failures_and_revocations() {
     assert_eq!(running.end(PATIENCE).code, 0);
 }
 
+/// A server that reads files can be reloaded then: `renewed` comes before the delivery.
+#[test]
+fn the_hook_runs_for_deliveries_once_the_file_is_in_place() {
+    const COUNT: usize = 20;
+    let world = World::new();
+    hook(&world, "[ -s \"$STAPLED_FILES.ocsp\" ] && echo there >>$file || echo missing >>$file");
+    for number in 0..COUNT {
+        world.issue(&format!("{number}.pem"), &world.profile(&format!("{number}.example")));
+    }
+    let ended = world.one_off(&["--hook", "hook"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let delivered = told(&world, "delivered");
+    assert_eq!(delivered.len(), COUNT);
+    for said in &delivered {
+        let value = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+        assert_eq!((value("STAPLED_SERVER="), value("STAPLED_SEVERITY=")), ("files".to_owned(), "info".to_owned()));
+        assert!(value("STAPLED_STAPLE_UNTIL=").ends_with('Z'), "{said}");
+        assert!(said.lines().any(|line| line == "there"), "{said}");
+    }
+    assert_eq!(told(&world, "renewed").len(), COUNT);
+}
+
 #[test]
 fn repeated_failures_run_the_hook_once_and_are_then_counted() {
     let world = World::new();

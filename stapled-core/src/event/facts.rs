@@ -9,7 +9,7 @@ impl Event {
     /// The name of the sink that the event is about, or of the sink or source that reports it.
     pub fn sink(&self) -> Option<&str> {
         match &self.kind {
-            EventKind::Delivered { sink }
+            EventKind::Delivered { sink, .. }
             | EventKind::NotWanted { sink, .. }
             | EventKind::DeliveryFailed { sink, .. }
             | EventKind::Withdrawn { sink, .. }
@@ -47,7 +47,9 @@ impl Event {
     /// The end of the validity of the staple that is held, or that the sink has in service.
     pub fn staple_until(&self) -> Option<Timestamp> {
         match &self.kind {
-            EventKind::Recycled { expires, .. } | EventKind::Renewed { expires, .. } => Some(*expires),
+            EventKind::Recycled { expires, .. }
+            | EventKind::Renewed { expires, .. }
+            | EventKind::Delivered { expires, .. } => Some(*expires),
             EventKind::RenewalFailed { held_until, .. } => *held_until,
             EventKind::DeliveryFailed { served_until, .. } => *served_until,
             _ => None,

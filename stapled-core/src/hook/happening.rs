@@ -100,6 +100,7 @@ fn is_news(kind: &EventKind) -> bool {
         EventKind::Renewed { .. }
         | EventKind::RenewalFailed { .. }
         | EventKind::Revoked { .. }
+        | EventKind::Delivered { .. }
         | EventKind::DeliveryFailed { .. }
         | EventKind::Withdrawn { .. }
         | EventKind::ShortLived { .. }
