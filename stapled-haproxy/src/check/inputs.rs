@@ -102,8 +102,8 @@ pub(super) async fn gather(wanted: &[Wanted]) -> Inputs {
         if let Certificates::Elsewhere(source) = &wanted.certificates {
             let source = wanted.served_paths(source);
             let scan = in_time(&source).await;
-            let sightings = scan.as_ref().ok().map(|scan| scan.sightings.clone());
-            scanned.push(Scanned { root: source.root(), sightings, processes: processes.clone() });
+            let found = scan.as_ref().ok().cloned();
+            scanned.push(Scanned { root: source.root(), found, processes: processes.clone() });
             paths.push(Group { kind: Kind::Path, name: source.name(), processes: processes.clone(), scan });
         }
     }
@@ -177,7 +177,7 @@ struct Asked {
 struct Scanned {
     root: Option<PathBuf>,
     /// `None`, where the scan failed.
-    sightings: Option<Vec<Sighting>>,
+    found: Option<Scan>,
     processes: Vec<usize>,
 }
 
@@ -186,7 +186,7 @@ async fn beside(served: Scan, scanned: Arc<Vec<Scanned>>, number: usize) -> Besi
     let compare = move || {
         let of_process: Vec<&Scanned> = scanned.iter().filter(|path| path.processes.contains(&number)).collect();
         let roots: Vec<&Path> = of_process.iter().filter_map(|path| path.root.as_deref()).collect();
-        let given: Vec<&[Sighting]> = of_process.iter().filter_map(|path| path.sightings.as_deref()).collect();
+        let given: Vec<&Scan> = of_process.iter().filter_map(|path| path.found.as_ref()).collect();
         let mut beside = Beside::of(served, &roots, &given, &mut Read::default(), SystemClock.now());
         if given.len() < of_process.len() {
             // A path that was not scanned may hold them.

@@ -44,10 +44,12 @@ impl Missed {
 impl Beside {
     /// `served` is the scan of the process, `roots` are those of the paths, `given` is what these gave. Blocks: it resolves
     /// paths and reads files.
-    pub(crate) fn of(served: Scan, roots: &[&Path], given: &[&[Sighting]], read: &mut Read, now: Timestamp) -> Self {
+    pub(crate) fn of(served: Scan, roots: &[&Path], given: &[&Scan], read: &mut Read, now: Timestamp) -> Self {
         let mut resolved = Resolved::default();
         let roots: Vec<PathBuf> = roots.iter().flat_map(|root| [root.to_path_buf(), resolved.whole(root)]).collect();
-        let given = || given.iter().copied().flatten();
+        let hidden = given.iter().flat_map(|scan| &scan.problems).filter(|problem| problem.hides_below);
+        let hidden: Vec<&Path> = hidden.map(|problem| Path::new(&problem.place)).collect();
+        let given = || given.iter().flat_map(|scan| &scan.sightings);
         let files = given().filter_map(file_of);
         let listed: HashSet<PathBuf> = files.flat_map(|file| [file.to_owned(), resolved.file(file)]).collect();
         let mut lies = |file: &Path| {
@@ -79,8 +81,11 @@ impl Beside {
         // A certificate that no readable file holds has a problem alone. Whether it needs a staple is not known.
         let mut lies = |place: &str| names.get(place).copied().unwrap_or_else(|| lies(Path::new(place)));
         below.problems = served.problems;
-        below.problems.retain(|problem| lies(&problem.place) == Where::Below);
-        Beside { scan: below, missed: missed(&elsewhere, given, read, now) }
+        // A directory that a path could not read has a problem of its own, and may hold what is missed.
+        let is_hidden = |place: &str| hidden.iter().any(|directory| Path::new(place).starts_with(directory));
+        below.problems.retain(|problem| lies(&problem.place) == Where::Below && !is_hidden(&problem.place));
+        let missed = if hidden.is_empty() { missed(&elsewhere, given, read, now) } else { Vec::new() };
+        Beside { scan: below, missed }
     }
 }
 
@@ -233,6 +238,10 @@ mod tests {
 
         /// What is taken, and what is missed, of what a process serves, while the path `p` gives these.
         fn beside(&self, served: Scan, given: &[Sighting]) -> (Vec<String>, Vec<String>) {
+            self.beside_scan(served, &Scan::of(given.iter().cloned()))
+        }
+
+        fn beside_scan(&self, served: Scan, given: &Scan) -> (Vec<String>, Vec<String>) {
             let root = self.path("p");
             let mut read = Read::default();
             let beside = Beside::of(served, &[root.as_path()], &[given], &mut read, SystemClock.now());
@@ -312,5 +321,24 @@ mod tests {
         let (taken, missed) = world.beside(served, &[listed]);
         assert_eq!(taken, ["p/x.bundle (in its file)", "p/x.bundle", "p/x.bundle", "p/unreadable"]);
         assert_eq!(missed, ["q/x.pem"]);
+    }
+
+    #[test]
+    fn a_directory_that_a_path_cannot_read_is_one_problem() {
+        let world = World::new();
+        let problem = |file: &str| {
+            let place = world.path(file).display().to_string();
+            SourceProblem::at(place, SourceError::new(codes::UNREADABLE_CERTIFICATE, "unreadable"))
+        };
+        let served = || {
+            let files = ["p/a/1.pem", "p/a/2.pem", "p/b/3.pem"];
+            Scan::of([world.with_url("q/b.pem")]).problems(files.map(problem))
+        };
+        let place = world.path("p/a").display().to_string();
+        let hidden = SourceProblem::below(place, SourceError::new(codes::SCAN_FAILED, "no permission"));
+        let given = Scan::default().problems([hidden]);
+        assert_eq!(world.beside_scan(served(), &given), (vec!["p/b/3.pem".to_owned()], vec![]));
+        assert_eq!(world.beside(served(), &[]).0.len(), 3);
+        assert_eq!(world.beside(served(), &[]).1, ["q/b.pem"]);
     }
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures_util::future::select_all;
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::report::{Reporter, Reporters};
-use stapled_core::source::{CertSource, Scan, Sighting, SourceError};
+use stapled_core::source::{CertSource, Scan, Sighting, SourceError, SourceProblem};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ use crate::running::source::HaproxySource;
 const FIRST_SCANS: Duration = Duration::from_secs(30);
 
 /// What a path source gave in its last scan; `None` before its first one.
-type Given = Option<Arc<Vec<Sighting>>>;
+type Given = Option<Arc<Scan>>;
 
 /// A path source whose scans are remembered for [`Unwatched`].
 pub(crate) struct Remembered<S> {
@@ -78,12 +78,18 @@ impl<S: CertSource> Remembered<S> {
 impl<S: CertSource> CertSource for Remembered<S> {
     async fn scan(&self) -> Result<Scan, SourceError> {
         let scan = self.source.scan().await;
-        let sightings = scan.as_ref().map(|scan| scan.sightings.as_slice()).unwrap_or_default();
-        self.given.send_if_modified(|known| {
+        let found = match &scan {
+            Ok(scan) => scan.clone(),
             // A source that cannot be scanned still has what it gave before.
-            let is_new = known.as_ref().is_none_or(|known| scan.is_ok() && !is_same(known, sightings));
+            Err(error) => {
+                let before = self.given.borrow().as_ref().map(|known| known.sightings.clone()).unwrap_or_default();
+                Scan::of(before).problems([SourceProblem::below(self.source.name(), error.clone())])
+            }
+        };
+        self.given.send_if_modified(|known| {
+            let is_new = known.as_ref().is_none_or(|known| !is_same(known, &found));
             if is_new {
-                *known = Some(Arc::new(sightings.to_vec()));
+                *known = Some(Arc::new(found));
             }
             is_new
         });
@@ -107,9 +113,14 @@ impl<S: CertSource> CertSource for Remembered<S> {
     }
 }
 
-fn is_same(one: &[Sighting], other: &[Sighting]) -> bool {
+fn is_same(one: &Scan, other: &Scan) -> bool {
     let is_same = |(one, other): (&Sighting, &Sighting)| one.name == other.name && one.version == other.version;
-    one.len() == other.len() && one.iter().zip(other).all(is_same)
+    let hidden = |scan: &Scan| {
+        let problems = scan.problems.iter().filter(|problem| problem.hides_below);
+        problems.map(|problem| problem.place.clone()).collect::<Vec<_>>()
+    };
+    let (ours, theirs) = (&one.sightings, &other.sightings);
+    ours.len() == theirs.len() && ours.iter().zip(theirs).all(is_same) && hidden(one) == hidden(other)
 }
 
 impl Unwatched {
@@ -149,7 +160,7 @@ impl CertSource for Unwatched {
         let grace = self.process.grace_of_differences();
         let split = move || {
             let is_whole = used.iter().all(Option::is_some);
-            let given: Vec<&[Sighting]> = used.iter().flatten().map(|given| given.as_slice()).collect();
+            let given: Vec<&Scan> = used.iter().flatten().map(AsRef::as_ref).collect();
             let roots: Vec<&Path> = roots.iter().flatten().map(PathBuf::as_path).collect();
             let mut memory = lock(&memory);
             // The times in certificates are those of the machine's clock, even if the stapler uses another one.
