@@ -8,7 +8,7 @@ use std::process::Command;
 fn tree(arguments: &[&str]) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut command = Command::new(env!("CARGO"));
-    command.current_dir(root).args(["tree", "--offline", "--edges", "normal", "--prefix", "none"]).args(arguments);
+    command.current_dir(root).args(["tree", "--locked", "--edges", "normal", "--prefix", "none"]).args(arguments);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

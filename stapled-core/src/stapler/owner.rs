@@ -31,6 +31,8 @@ const PARSERS: usize = 16;
 const ISSUER_FETCHES: usize = 8;
 /// How long running deliveries may take when the stapler ends.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long a single pass waits for the scan of one source before it scans the next one beside it.
+const LONG_SCAN: Duration = Duration::from_secs(10);
 /// How often a single pass checks whether it is done.
 const PASS_CHECK: Duration = Duration::from_millis(20);
 
@@ -123,10 +125,7 @@ impl Stapler {
         let inventory = Arc::clone(&self.inventory);
         self.start_lanes(&mut running, Pass::Single);
         let pass = async {
-            // One that hangs does not keep the others from being scanned.
-            let scan = |finder: Arc<Finder>| async move { finder.scan(Late::Ends).await };
-            let scans: JoinSet<()> = finders.into_iter().map(scan).collect();
-            scans.join_all().await;
+            scan_in_order(finders).await;
             until_nothing_is_due(&*scheduler).await
         };
         let passed = tokio::select! {
@@ -179,6 +178,19 @@ impl Stapler {
         }
         watchers.spawn(renewer.run(opened, running.stop.clone(), lane));
     }
+}
+
+/// Scans every source once, in their order, since a later one may use what an earlier one found. One that takes long does not
+/// keep the next ones from being scanned.
+async fn scan_in_order(finders: Vec<Arc<Finder>>) {
+    let mut scans = JoinSet::new();
+    for finder in finders {
+        scans.spawn(async move { finder.scan(Late::Ends).await });
+        let all = async { while scans.join_next().await.is_some() {} };
+        // If it is not over, it goes on beside the next one.
+        let _ = tokio::time::timeout(LONG_SCAN, all).await;
+    }
+    scans.join_all().await;
 }
 
 /// Waits until nothing is due or leased. Every step releases its task and puts the next ones at once, so a certificate

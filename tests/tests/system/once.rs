@@ -78,9 +78,9 @@ fn the_exit_code_and_the_summary_show_the_result() {
 fn passes_without_certificates_or_with_wrong_arguments_have_their_exit_codes() {
     let world = World::new();
     let finished = once(&world, &[]);
-    assert_eq!(finished.code, 0, "{finished:?}");
+    assert_eq!(finished.code, 1, "{finished:?}");
     assert!(finished.out.contains("no certificates"), "{finished:?}");
-    assert!(finished.err.contains("WARN") && finished.err.contains("event=no_certificates"), "{finished:?}");
+    assert!(finished.err.contains("ERROR") && finished.err.contains("event=no_certificates"), "{finished:?}");
 
     let missing = world.path("missing");
     let finished = Stapled::of(&world).certs([&missing]).args(["--one-off"]).run();
