@@ -358,7 +358,7 @@ pub enum StoreError {
         line: usize,
     },
     /// A file exists that must be new.
-    #[error("{} exists already; choose another directory, or remove the file first", path.display())]
+    #[error("{} exists already: an authority has this directory; choose another one", path.display())]
     Exists {
         /// The file.
         path: PathBuf,

@@ -155,6 +155,25 @@ fn the_key_of_the_root_may_be_offline() {
     assert!(text.contains("Response verify OK") && text.contains("www.pem: good"), "{text}");
 }
 
+/// A new key, or an empty ledger, would make every certificate of the authority invalid or forget its revocations.
+#[test]
+fn an_authority_that_has_lost_a_file_is_not_replaced() {
+    for lost in ["ca.key", "ca.crt", "ledger"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join("ca").join(name);
+        succeed(directory.path(), "init ca --name Lab");
+        let certificate = std::fs::read(path("ca.crt")).unwrap();
+        std::fs::remove_file(path(lost)).unwrap();
+        let (code, _, err) = run(directory.path(), CA, "serve --dir ca --listen 127.0.0.1:0");
+        assert!(code == 1 && err.contains(lost) && err.contains("backup") && !err.contains("init"), "{code}: {err}");
+        let (code, _, err) = run(directory.path(), CA, "init ca --name Lab");
+        assert!(code == 1 && err.contains("choose another"), "{code}: {err}");
+        if lost != "ca.crt" {
+            assert_eq!(std::fs::read(path("ca.crt")).unwrap(), certificate);
+        }
+    }
+}
+
 #[test]
 fn responses_are_presigned_and_answered_without_the_key() {
     let directory = tempfile::tempdir().unwrap();

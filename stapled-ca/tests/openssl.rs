@@ -85,6 +85,30 @@ fn keys_of_debians_blacklist_are_refused() {
 }
 
 #[test]
+fn requests_with_every_supported_key_are_read_and_others_are_told_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let read = |key: &[&str]| CertificateRequest::read(&request(directory.path(), key).0, 20_000).map(|_| ());
+    let [p256, p384, p521, k256] =
+        ["P-256", "P-384", "P-521", "secp256k1"].map(|curve| format!("ec_paramgen_curve:{curve}"));
+    let ec = |curve: &str, hash: &str| read(&["-newkey", "ec", "-pkeyopt", curve, hash]);
+    for hash in ["-sha256", "-sha384", "-sha512"] {
+        assert_eq!(ec(&p521, hash), Ok(()), "{hash}");
+        assert_eq!(read(&["-newkey", "rsa:2048", hash]), Ok(()), "{hash}");
+    }
+    assert_eq!((ec(&p256, "-sha256"), ec(&p384, "-sha384")), (Ok(()), Ok(())));
+    assert_eq!(read(&["-newkey", "ed25519"]), Ok(()));
+    assert_eq!(ec(&p256, "-sha512"), Err(RequestError::Algorithm));
+    assert_eq!(ec(&k256, "-sha256"), Err(RequestError::KeyType));
+    for key in ["rsa:1024", "ed448"] {
+        assert_eq!(read(&["-newkey", key]), Err(RequestError::KeyType), "{key}");
+    }
+    // The signature counts on this curve, too.
+    let mut forged = request(directory.path(), &["-newkey", "ec", "-pkeyopt", &p521]).0;
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(CertificateRequest::read(&forged, 20_000).unwrap_err(), RequestError::Signature);
+}
+
+#[test]
 fn points_that_are_not_on_a_known_curve_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let ec = |curve: &str| {
@@ -94,7 +118,10 @@ fn points_that_are_not_on_a_known_curve_are_refused() {
     let refused = |der: &[u8], what: &str| {
         let error = read(der).unwrap_err();
         assert!(
-            matches!(error, RequestError::Signature | RequestError::KeyType | RequestError::Malformed),
+            matches!(
+                error,
+                RequestError::Signature | RequestError::Algorithm | RequestError::KeyType | RequestError::Malformed
+            ),
             "{what}: {error}"
         );
     };

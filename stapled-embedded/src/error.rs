@@ -16,6 +16,14 @@ pub enum EmbeddedError {
         /// The cause.
         source: Box<redb::Error>,
     },
+    /// The file is damaged: its contents contradict each other.
+    #[error("{} is damaged: {what}", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What the database says.
+        what: String,
+    },
     /// The file has another format.
     #[error("{} has format {found}; this program knows format {known}", path.display())]
     Format {
@@ -35,6 +43,11 @@ pub enum EmbeddedError {
 }
 
 impl EmbeddedError {
+    /// Whether another process has the file open.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, EmbeddedError::Open { source, .. } if matches!(**source, redb::Error::DatabaseAlreadyOpen))
+    }
+
     /// The error of a call of the database.
     pub(crate) fn of(error: impl Into<redb::Error>) -> Self {
         EmbeddedError::Database(Box::new(error.into()))

@@ -1,5 +1,6 @@
 //! The scheduler: each call is one transaction.
 
+use std::any::Any;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs::{File, OpenOptions, Permissions};
@@ -74,7 +75,10 @@ impl EmbeddedScheduler {
         let failed =
             |error: redb::DatabaseError| EmbeddedError::Open { path: path.to_owned(), source: Box::new(error.into()) };
         let file = private_file(path).map_err(|error| failed(error.into()))?;
-        Self::on(Database::builder().create_file(file).map_err(failed)?, clock, path)
+        // The database panics on some damaged files.
+        let opened = std::panic::catch_unwind(|| Database::builder().create_file(file));
+        let opened = opened.map_err(|panic| EmbeddedError::Broken { path: path.to_owned(), what: words(&*panic) })?;
+        Self::on(opened.map_err(failed)?, clock, path)
     }
 
     /// A scheduler in memory, for tests: nothing survives it.
@@ -166,6 +170,12 @@ impl EmbeddedScheduler {
             Ok(Done::Changed(missing))
         })
     }
+}
+
+/// The text of a panic.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned().or_else(|| Some((*panic.downcast_ref::<&str>()?).to_owned()));
+    text.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The file, which only its owner may read and write. An earlier version made it with the mode of the process.

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use aws_lc_rs::signature;
 use num_bigint::BigUint;
 use rustls_pki_types::CertificateSigningRequestDer;
 use rustls_pki_types::pem::PemObject as _;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::cri_attributes::ParsedCriAttribute;
+use x509_parser::error::X509Error;
 use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
@@ -72,12 +74,19 @@ pub enum RequestError {
     /// The bytes are no certificate request.
     #[error("the bytes are no certificate request in PEM or DER")]
     Malformed,
-    /// The signature of the request is wrong, or its algorithm is not supported.
+    /// The signature of the request is wrong.
     #[error("the signature of the certificate request does not verify: its sender must have the private key")]
     Signature,
     /// The key is of a type that this authority does not certify.
-    #[error("the key type is not supported; use RSA, P-256, P-384, P-521 or Ed25519")]
+    #[error(
+        "the key is of a type or size that is not supported; use RSA of 2048 to 8192 bits, P-256, P-384, P-521 or Ed25519"
+    )]
     KeyType,
+    /// The signature of the request is of an algorithm that is not supported.
+    #[error(
+        "the request is signed with an algorithm that is not supported; sign with SHA-256, or with SHA-384 for a key on P-384"
+    )]
+    Algorithm,
     /// A name is no host name and no IP address.
     #[error("{name:?} is no host name or IP address that can be certified")]
     Name {
@@ -106,10 +115,10 @@ impl CertificateRequest {
         if !rest.is_empty() {
             return Err(RequestError::Malformed);
         }
-        request.verify_signature().map_err(|_| RequestError::Signature)?;
         let info = &request.certification_request_info;
         let public_key = info.subject_pki.raw.to_vec();
         let key = key_of(&request).ok_or(RequestError::KeyType)?;
+        verify(&request, key)?;
         let (names, must_staple) = (names_of(&request)?, asks_must_staple(&request));
         Ok(CertificateRequest { names, public_key, key, must_staple, der })
     }
@@ -136,6 +145,26 @@ impl CertificateRequest {
     }
 }
 
+/// Verifies that the sender of a request has its private key.
+fn verify(request: &X509CertificationRequest<'_>, key: RequestKey) -> Result<(), RequestError> {
+    if key != RequestKey::Curve(KeyType::EcdsaP521) {
+        return request.verify_signature().map_err(|error| match error {
+            X509Error::SignatureUnsupportedAlgorithm => RequestError::Algorithm,
+            _ => RequestError::Signature,
+        });
+    }
+    // x509-parser does not know this curve.
+    let algorithm = match request.signature_algorithm.algorithm.to_id_string().as_str() {
+        "1.2.840.10045.4.3.2" => &signature::ECDSA_P521_SHA256_ASN1,
+        "1.2.840.10045.4.3.3" => &signature::ECDSA_P521_SHA384_ASN1,
+        "1.2.840.10045.4.3.4" => &signature::ECDSA_P521_SHA512_ASN1,
+        _ => return Err(RequestError::Algorithm),
+    };
+    let info = &request.certification_request_info;
+    let key = signature::UnparsedPublicKey::new(algorithm, &info.subject_pki.subject_public_key.data);
+    key.verify(info.raw, &request.signature_value.data).map_err(|_| RequestError::Signature)
+}
+
 /// The kind of the key; `None` when it is not supported.
 fn key_of(request: &X509CertificationRequest<'_>) -> Option<RequestKey> {
     const P256: &str = "1.2.840.10045.3.1.7";
@@ -152,6 +181,10 @@ fn key_of(request: &X509CertificationRequest<'_>) -> Option<RequestKey> {
             let has_sound_exponent = exponent >= 65_537 && exponent % 2 == 1;
             let modulus = BigUint::from_bytes_be(key.modulus);
             let (bits, has_sound_modulus) = (usize::try_from(modulus.bits()).ok()?, rsa::is_sound(&modulus));
+            // What verifies signatures takes no others.
+            if !(2048..=8192).contains(&bits) {
+                return None;
+            }
             Some(RequestKey::Rsa { bits, has_sound_exponent, has_sound_modulus })
         }
         PublicKey::EC(_) => {

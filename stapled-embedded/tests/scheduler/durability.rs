@@ -19,6 +19,27 @@ fn task(queue: &str, subject: &str) -> Task {
 }
 
 #[tokio::test]
+async fn a_damaged_file_is_an_error_and_stays_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let scheduler = EmbeddedScheduler::open(&path).unwrap();
+    commit(&scheduler, Step::intake().put(task("q", "s"))).await;
+    drop(scheduler);
+    let whole = std::fs::read(&path).unwrap();
+    let longer = [&whole[..], &[7; 200]].concat();
+    for damaged in [&whole[..5000], &longer, b"no database at all, but some other text of some length"] {
+        std::fs::write(&path, damaged).unwrap();
+        let error = EmbeddedScheduler::open(&path).unwrap_err();
+        assert!(!error.is_in_use() && error.to_string().contains(path.to_str().unwrap()), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), damaged);
+    }
+    std::fs::write(&path, whole).unwrap();
+    let scheduler = EmbeddedScheduler::open(&path).unwrap();
+    assert!(EmbeddedScheduler::open(&path).unwrap_err().is_in_use());
+    assert_eq!(scheduler.take(&["q".into()], 2, MINUTE).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_start_finds_what_the_last_process_left() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");

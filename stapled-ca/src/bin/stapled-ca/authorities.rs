@@ -29,7 +29,31 @@ pub(crate) fn write_record(record: &Record, out: &mut impl Write) -> Result<(), 
 }
 
 pub(crate) fn open(dir: &Path) -> Result<Authority, Failure> {
-    Authority::open(dir).map_err(|source| Failure::Open { dir: dir.to_owned(), source })
+    let authority = Authority::open(dir).map_err(|source| {
+        // Where there are traces of an authority, another one must not be made over them.
+        let traces = [store::CA_KEY, store::CA_CERTIFICATE, store::LEDGER, store::CHAIN];
+        let hint = match traces.iter().any(|name| dir.join(name).exists()) {
+            true => "; if a file of it was lost or damaged, restore it from a backup",
+            false => "; `stapled-ca init` makes an authority",
+        };
+        Failure::Open { dir: dir.to_owned(), source, hint }
+    })?;
+    check_ledger(&authority, dir)?;
+    Ok(authority)
+}
+
+/// Fails where the ledger lacks the certificate of the authority's responder: the ledger was emptied or replaced, so that it knows
+/// nothing of revocations.
+fn check_ledger(authority: &Authority, dir: &Path) -> Result<(), Failure> {
+    let certificate = dir.join(store::RESPONDER_CERTIFICATE);
+    let (Some(ledger), Ok(bytes)) = (authority.ledger_file(), store::read(&certificate)) else { return Ok(()) };
+    let Some(serial) = pem::certificates(&bytes).first().and_then(|der| Serial::of_certificate(der)) else {
+        return Ok(());
+    };
+    match ledger.entry(&serial)? {
+        Some(_) => Ok(()),
+        None => Err(Failure::LedgerLost { ledger: dir.join(LEDGER), certificate }),
+    }
 }
 
 /// The serial number of a certificate in a file, or the number itself.

@@ -54,10 +54,12 @@ fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fa
 
 fn init(arguments: &Init, out: &mut impl Write) -> Result<(), Failure> {
     let (dir, name, key) = (arguments.dir(), &arguments.name, arguments.key.key);
-    let (root_dir, key_path) = (dir.join(ROOT), dir.join(store::CA_KEY));
-    // Before the root is made: an authority that was made otherwise must not get a root that is not its own.
-    if key_path.exists() {
-        return Err(store::StoreError::Exists { path: key_path }.into());
+    let root_dir = dir.join(ROOT);
+    // Before the root is made: an authority that was made otherwise, or has lost a file, must not get another root or key.
+    let is_filled = |path: &std::path::PathBuf| std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0);
+    let traces = [store::CA_KEY, store::CA_CERTIFICATE, store::LEDGER].map(|name| dir.join(name));
+    if let Some(path) = traces.into_iter().find(is_filled) {
+        return Err(store::StoreError::Exists { path }.into());
     }
     std::fs::create_dir_all(dir).map_err(|source| Failure::Directory { dir: dir.to_owned(), source })?;
     // What an interrupted run made stays.

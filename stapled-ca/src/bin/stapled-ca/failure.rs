@@ -25,8 +25,13 @@ pub(crate) enum Failure {
     Presign(#[from] PresignFailure),
     #[error(transparent)]
     Names(#[from] SameFileName),
-    #[error("cannot open the authority in {}: {source}; `stapled-ca init` makes an authority", dir.display())]
-    Open { dir: PathBuf, source: AuthorityError },
+    #[error("cannot open the authority in {}: {source}{hint}", dir.display())]
+    Open { dir: PathBuf, source: AuthorityError, hint: &'static str },
+    #[error(
+        "{} lacks the certificate in {}: it is not the ledger of this authority, or has lost entries. Restore it from a backup: \
+         without it, revocations are unknown", ledger.display(), certificate.display()
+    )]
+    LedgerLost { ledger: PathBuf, certificate: PathBuf },
     #[error("{serial} was not issued by this authority")]
     NotIssued { serial: Serial },
     #[error("there is no ledger {}; name the authority's directory with --dir", path.display())]

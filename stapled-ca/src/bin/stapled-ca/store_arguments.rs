@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use stapled_ca::session::SessionStore;
-use stapled_embedded::EmbeddedScheduler;
+use stapled_embedded::{EmbeddedError, EmbeddedScheduler};
 use stapled_redis::{Keys, Loss, RedisAddress, RedisError, RedisScheduler};
 
 /// The environment variable with the address of Redis.
@@ -45,7 +45,9 @@ pub(crate) enum NoStore {
     #[error(transparent)]
     Redis(#[from] RedisError),
     #[error("{0}; one process has the sessions of a directory open: does `stapled-ca serve` run there already?")]
-    Embedded(stapled_embedded::EmbeddedError),
+    InUse(EmbeddedError),
+    #[error("{0}; if the file is damaged, restore it from a backup, or move it away: certificates are in the ledger")]
+    Embedded(EmbeddedError),
     #[error("there are no sessions in {}; `stapled-ca serve --intake` makes the file, and --redis names another place", path.display())]
     NoFile { path: PathBuf },
     #[error("several processes share sessions in Redis alone: name it with --redis")]
@@ -112,5 +114,7 @@ pub(crate) fn existing(dir: &Path) -> Result<Arc<dyn SessionStore>, NoStore> {
 
 /// The embedded store in this directory.
 fn embedded(dir: &Path) -> Result<Arc<dyn SessionStore>, NoStore> {
-    Ok(Arc::new(EmbeddedScheduler::open(dir.join(SESSIONS)).map_err(NoStore::Embedded)?))
+    let failed =
+        |error: EmbeddedError| if error.is_in_use() { NoStore::InUse(error) } else { NoStore::Embedded(error) };
+    Ok(Arc::new(EmbeddedScheduler::open(dir.join(SESSIONS)).map_err(failed)?))
 }
