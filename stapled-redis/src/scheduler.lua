@@ -93,10 +93,11 @@ end
 local function wake(queue)
     local waiters = key('waiters', queue)
     redis.call('ZREMRANGEBYSCORE', waiters, '-inf', text(now))
-    local first = redis.call('ZRANGE', waiters, 0, 0)[1]
-    if not first then return end
-    redis.call('ZREM', waiters, first)
-    local list = key('wake', first)
+    -- The one that began to wait last: of those that began long ago, some may have ended.
+    local last = redis.call('ZRANGE', waiters, -1, -1)[1]
+    if not last then return end
+    redis.call('ZREM', waiters, last)
+    local list = key('wake', last)
     if redis.call('RPUSH', list, queue) > 1000 then redis.call('LTRIM', list, -1000, -1) end
     redis.call('PEXPIRE', list, 60000)
 end

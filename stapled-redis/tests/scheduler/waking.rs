@@ -63,6 +63,34 @@ async fn hastening_and_the_end_of_a_lease_wake_a_taker_of_another_process() {
     assert_eq!(next.task().generation, 1);
 }
 
+/// Waits until this many processes have waited, and some of them may have ended since.
+async fn waiters(server: &Redis, count: usize) {
+    let come = async {
+        while server.ask(&["ZCARD", "{test}:waiters:q"]) != count.to_string() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, come).await.expect("they wait");
+}
+
+#[tokio::test]
+async fn a_process_that_has_ended_gets_no_wake_of_a_living_one() {
+    let server = Redis::start();
+    for round in 0..3 {
+        let ended = process(&server).await;
+        let waiting = tokio::spawn(async move { ended.take(&["q".into()], 1, HOUR).await });
+        waiters(&server, round + 1).await;
+        // As after SIGKILL: it does not sign off.
+        waiting.abort();
+        let (living, other) = (process(&server).await, process(&server).await);
+        let (lease, ()) = tokio::join!(take(&living, "q"), async {
+            waiters(&server, round + 2).await;
+            put(&other, task("q", &round.to_string())).await;
+        });
+        living.commit(Step::finish(&lease)).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn several_tasks_wake_several_processes() {
     let server = Redis::start();
