@@ -279,6 +279,11 @@ fn errors_say_what_failed_where_and_the_remedy() {
         ("respond nothing", 1, "cannot read nothing"),
         ("init x --key p255", 2, "\"p255\" is not a key type; choose one of p256"),
         ("issue --dir ca --out x.pem", 2, "--san"),
+        ("issue --dir ca --out x.pem --san x..y", 2, "neither a host name"),
+        ("issue --dir ca --out x.pem --san .example.org", 2, "neither a host name"),
+        ("issue --dir ca --out x.pem --san 1.2.3.4.5", 2, "neither a host name"),
+        ("issue --dir ca --out x.pem --san a --ocsp-url foo", 2, "not a URL such as"),
+        ("issue --dir ca --out x.pem --san a --days 0", 2, "--days"),
         ("revoke --dir ca 77 --reason boredom", 2, "keyCompromise"),
         ("nonsense", 2, "unrecognized subcommand"),
     ] {
@@ -286,6 +291,10 @@ fn errors_say_what_failed_where_and_the_remedy() {
         assert!(got == code && error.contains(wanted), "{arguments}: {got} {error}");
     }
     assert!(!at.join("ca/root").exists(), "a refused `init` makes nothing");
+    succeed(
+        at,
+        "issue --dir ca --out x.pem --san *.example.org --san 2001:db8::1 --ocsp-url http://ocsp.example.org:80/",
+    );
     let (code, help, _) = run(at, CA, "--help");
     assert!(code == 0 && help.contains("stapled-ca init ca --name 'Lab CA'"));
 }

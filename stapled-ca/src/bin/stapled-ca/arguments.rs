@@ -1,8 +1,10 @@
 //! The command line.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use stapled_ca::session::NameSuffix;
 use stapled_ca::{KeyType, Reason, Serial};
 
 use crate::client::{Challenges, Fetch, Ready, Submit, Thanks};
@@ -149,18 +151,18 @@ pub(crate) struct Issue {
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// DNS name or IP address (may be repeated); the first is the common name
-    #[arg(long, required = true, value_name = "NAME")]
+    #[arg(long, required = true, value_name = "NAME", value_parser = san)]
     pub(crate) san: Vec<String>,
     #[command(flatten)]
     pub(crate) key: KeyArgument,
     /// OCSP URL (may be repeated); without it the certificate names no responder
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = http_url)]
     pub(crate) ocsp_url: Vec<String>,
     /// caIssuers URL (may be repeated)
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = http_url)]
     pub(crate) ca_issuers_url: Vec<String>,
     /// URL of the authority's revocation list (may be repeated)
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = http_url)]
     pub(crate) crl_url: Vec<String>,
     /// Make the certificate must-staple (RFC 7633)
     #[arg(long)]
@@ -172,7 +174,7 @@ pub(crate) struct Issue {
     #[arg(long)]
     pub(crate) serial: Option<Serial>,
     /// The validity of the certificate in days
-    #[arg(long, default_value_t = 90)]
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=36_525))]
     pub(crate) days: u32,
     /// First second of the validity, Unix (with --not-after, instead of --days)
     #[arg(
@@ -195,6 +197,26 @@ pub(crate) struct Issue {
     /// Replace FILE if it exists
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// A host name, with `*.` before it or not, or an IP address.
+fn san(text: &str) -> Result<String, String> {
+    let is_name = text.strip_prefix("*.").unwrap_or(text).parse::<NameSuffix>().is_ok();
+    if is_name || text.parse::<IpAddr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err("neither a host name, such as www.example.org or *.example.org, nor an IP address".to_owned())
+}
+
+/// A URL that clients of certificates follow.
+fn http_url(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.starts_with('/') && !text.contains(char::is_whitespace) => {
+            Ok(text.to_owned())
+        }
+        _ => Err("not a URL such as http://ocsp.example.org/".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]
