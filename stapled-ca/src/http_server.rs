@@ -53,7 +53,7 @@ pub(crate) struct Received<C = IpAddr> {
 /// What connections come from.
 pub(crate) trait Listener: Send {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-    /// What is known of a client.
+    /// The identity of a client. All clients of a unix socket count as one.
     type Client: Copy + Send + Sync + 'static;
 
     /// The next connection, and its client.

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// A scan takes long. Its certificates keep their known state.
 const SCAN_TIMEOUT: ReasonCode = ReasonCode::new("scan_timeout");
 
-/// What happens when a scan has taken longer than it may.
+/// How a scan that exceeds its patience is treated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Late {
     /// It is given up: there is only this one pass.

@@ -21,7 +21,7 @@ pub enum EmbeddedError {
     Broken {
         /// The file.
         path: PathBuf,
-        /// What the database says.
+        /// The message of the database.
         what: String,
     },
     /// The file has another format.

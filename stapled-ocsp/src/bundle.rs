@@ -182,11 +182,11 @@ fn may_be_certificate(der: &[u8]) -> bool {
 /// One PEM section of a certificate.
 #[derive(Clone, Copy)]
 struct Section<'a> {
-    /// The line before it.
+    /// Its BEGIN line.
     begin: &'static [u8],
-    /// What is between the lines.
+    /// The text between the BEGIN line and the END line.
     body: &'a [u8],
-    /// All of it.
+    /// The section with both lines.
     whole: &'a [u8],
 }
 

@@ -212,7 +212,7 @@ impl LedgerFile {
             match lock {
                 // Without a wait for the disk.
                 Some((Ok(()), writer)) => drop(self.unlocked(writer, |_| self.read_on())?),
-                // What cannot be read now, because it is being written, is read the next time.
+                // Another process may be writing this line. The next call reads it.
                 Some((Err(Errno::WOULDBLOCK), _)) | None => drop(self.read_on()),
                 Some((Err(error), _)) => return Err(self.unreadable(error.into())),
             }
@@ -397,7 +397,7 @@ impl LedgerFile {
     }
 }
 
-/// What becomes of a line without an end.
+/// How a line without an end is treated.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Tail {
     /// It is removed: no process writes now, so the writer has ended.

@@ -31,7 +31,7 @@ pub(crate) struct Named<I> {
     pub(crate) name: String,
     /// How an error shows the authority.
     pub(crate) shown: String,
-    /// What distinguishes different authorities.
+    /// An identity that differs between authorities.
     pub(crate) identity: I,
 }
 

@@ -52,7 +52,7 @@ struct WatchedFile {
     last: Mutex<Look>,
 }
 
-/// What became of the file at the last look.
+/// The result of the last reading of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     /// It is in use, or there was none.

@@ -181,7 +181,7 @@ fn key_of(request: &X509CertificationRequest<'_>) -> Option<RequestKey> {
             let has_sound_exponent = exponent >= 65_537 && exponent % 2 == 1;
             let modulus = BigUint::from_bytes_be(key.modulus);
             let (bits, has_sound_modulus) = (usize::try_from(modulus.bits()).ok()?, rsa::is_sound(&modulus));
-            // What verifies signatures takes no others.
+            // The library verifies no signatures of other keys.
             if !(2048..=8192).contains(&bits) {
                 return None;
             }

@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rand::Rng as _;
-use stapled_tests::how_many;
+use stapled_tests::{how_many, until};
 
 use crate::world::{World, eventually, on_each_store};
 
@@ -30,7 +30,9 @@ fn every_session_ends_in_one_certificate_however_often_processes_are_killed(mut 
             let mut client = world.client(&number.to_string());
             running.push((number, client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()));
         }
-        std::thread::sleep(Duration::from_millis(random.random_range(50..800)));
+        // The kill comes at a random instant, or when no client is left to disturb.
+        let instant = Duration::from_millis(random.random_range(50..800));
+        until(instant, || running.iter_mut().all(|(_, client)| client.try_wait().unwrap().is_some()));
         for (worker, state) in workers.iter_mut().zip(STATES) {
             // A daemon also ends by itself, when Redis is away as it starts.
             if random.random_bool(0.3) || worker.try_wait().unwrap().is_some() {

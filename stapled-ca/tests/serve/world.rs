@@ -3,9 +3,9 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use stapled_tests::{HttpServer, Redis, free_port, wait_until_within};
+use stapled_tests::{HttpServer, Redis, free_port, until, wait_until_within};
 use tempfile::TempDir;
 
 pub(crate) const CA: &str = env!("CARGO_BIN_EXE_stapled-ca");
@@ -105,21 +105,23 @@ impl World {
         command.args(self.store()).current_dir(self.directory.path());
         let log = std::fs::File::options().append(true).create(true).open(self.path("log")).unwrap();
         command.stdout(Stdio::piped()).stderr(log);
-        let until = Instant::now() + PATIENCE;
-        loop {
+        let mut started = || {
             let mut child = command.spawn().unwrap();
             let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
             let listens = lines.next().is_some_and(|line| line.unwrap().starts_with("OCSP at "));
             if listens && lines.next().is_some_and(|line| line.unwrap().starts_with("intake at ")) {
-                self.server = Some(child);
-                return;
+                return Some(child);
             }
             // Its port or its file may still be in use by the process that was killed, or Redis is not up yet.
             let _ = child.wait();
-            let log = || std::fs::read_to_string(self.path("log")).unwrap();
-            assert!(Instant::now() < until, "the server does not start: {}", log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            None
+        };
+        until(PATIENCE, || {
+            self.server = started();
+            self.server.is_some()
+        });
+        let log = || std::fs::read_to_string(self.path("log")).unwrap();
+        assert!(self.server.is_some(), "the server does not start: {}", log());
     }
 
     /// Starts the daemon of one state in a process of its own.

@@ -1,7 +1,7 @@
 //! Requests, answers and addresses of clients that mean harm.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, TcpListener};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -387,11 +387,12 @@ async fn answers_without_end_end_and_their_connections_are_closed() {
     // Octet by octet, for longer than the deadline.
     let dripping = HttpServer::start(|_, stream| {
         let _ = stream.set_nodelay(true);
+        stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         for octet in b"HTTP/1.1 200 OK\r\ncontent-length: 66\r\n\r\n".iter().cycle() {
-            if stream.write_all(&[*octet]).is_err() {
+            // The next octet follows 50 ms later, unless the client closes the connection.
+            if stream.write_all(&[*octet]).is_err() || matches!(stream.read(&mut [0; 512]), Ok(0)) {
                 break;
             }
-            std::thread::sleep(Duration::from_millis(50));
         }
         false
     });

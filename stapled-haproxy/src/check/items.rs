@@ -67,7 +67,7 @@ pub(super) fn items(inputs: &Inputs) -> Vec<Item> {
                     processes: group.processes.clone(),
                     ..Item::of(sighting, Origin::Path)
                 }));
-                // What a process serves beside its paths belongs to its first path.
+                // A certificate that a process serves beside its paths belongs to the first path.
                 let before = inputs.groups.get(..number).unwrap_or_default();
                 let is_first = |process: &&usize| !before.iter().any(|group| group.processes.contains(process));
                 for &process in group.processes.iter().filter(is_first) {

@@ -13,12 +13,12 @@ use stapled_core::time::Timestamp;
 use crate::cli::identity::Identity;
 use crate::codes;
 
-/// What a process serves beside the files that paths give.
+/// The certificates that a process serves beside the files of the watched paths.
 #[derive(Debug, Default)]
 pub(crate) struct Beside {
-    /// What lies below the roots of the paths, with its problems.
+    /// Certificates in files below a watched path, with their problems.
     pub(crate) scan: Scan,
-    /// What lies elsewhere, needs a staple and is in no file of the paths.
+    /// Certificates in other files that need a staple and are in no watched file either.
     pub(crate) missed: Vec<Missed>,
 }
 
@@ -185,7 +185,7 @@ fn name_of(sighting: &Sighting) -> Arc<str> {
 #[derive(Default)]
 pub(crate) struct Read(HashMap<PathBuf, (Version, Option<Facts>)>);
 
-/// What counts of an end-entity certificate.
+/// The facts about an end-entity certificate that decide.
 #[derive(Clone)]
 struct Facts {
     identity: Identity,

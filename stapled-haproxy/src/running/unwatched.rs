@@ -22,7 +22,7 @@ use crate::running::source::HaproxySource;
 /// How long a scan waits for the first scans of the path sources. After that, it does without them.
 const FIRST_SCANS: Duration = Duration::from_secs(30);
 
-/// What a path source gave in its last scan; `None` before its first one.
+/// The sightings of the last scan of a path source; `None` before its first one.
 type Given = Option<Arc<Scan>>;
 
 /// A path source whose scans are remembered for [`Unwatched`].
@@ -54,7 +54,7 @@ pub(crate) struct Unwatched {
 #[derive(Default)]
 struct Memory {
     read: Read,
-    /// What the paths gave at the last scan.
+    /// The sightings of each path at the last scan.
     given: Vec<Given>,
     last: Scan,
     /// The certificates that lie elsewhere, by name and serial number, and since when.
@@ -128,7 +128,7 @@ impl Unwatched {
         Unwatched { process, watched, reporters: Reporters::new(), memory: Arc::default() }
     }
 
-    /// What each path gave last. Waits a while for first scans.
+    /// The last sightings of each path. Waits up to 30 seconds for first scans.
     async fn given(&self) -> Vec<Given> {
         let deadline = Instant::now() + FIRST_SCANS;
         let mut all = Vec::new();

@@ -72,7 +72,7 @@ fn absolute(name: &str) -> String {
 /// The file of hosts; empty if there is none.
 fn read_hosts(path: &Path) -> String {
     let mut octets = Vec::new();
-    // What was read before an error counts, as for the resolver of the system.
+    // The lines before an error count, as for the resolver of the system.
     let _ = File::open(path).and_then(|file| file.take(LONGEST_HOSTS).read_to_end(&mut octets));
     String::from_utf8_lossy(&octets).into_owned()
 }
