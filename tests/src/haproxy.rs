@@ -129,9 +129,13 @@ impl Haproxy {
         wait_for(&format!("{} is stapled", cert.host), || self.staple(cert))
     }
 
-    /// Sends one command to the admin socket, as other programs do.
+    /// Sends one command to the admin socket, as other programs do. HAProxy executes one command about certificates at
+    /// a time: a command that another client's, such as stapled's, was in the way of is sent again.
     pub fn ask(&self, command: &str) -> String {
-        self.try_ask(command).expect("a reply on the admin socket")
+        wait_for("the end of another client's command", || {
+            let reply = self.try_ask(command).expect("a reply on the admin socket");
+            (!reply.contains("certificates are currently locked")).then_some(reply)
+        })
     }
 
     /// Sends one command to one worker, through the master.
