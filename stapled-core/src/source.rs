@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::certificate::Certificate;
+use crate::hash::Sha256;
 use crate::reason::ReasonCode;
 use crate::report::Reporter;
 use issuer::{IssuerChains, IssuerLookup};
@@ -138,6 +140,22 @@ impl Sighting {
     /// Certificates in memory, PEM or DER.
     pub fn bytes(name: impl Into<Arc<str>>, bytes: impl Into<Arc<[u8]>>, version: Version) -> Self {
         Sighting::new(name.into(), Material::Bytes(bytes.into()), version)
+    }
+
+    /// A chain in memory as TLS sends it: the end-entity certificate first, then its issuer and further ones, each DER. What
+    /// is no certificate becomes a problem of the place.
+    ///
+    /// ```
+    /// use stapled_core::source::Sighting;
+    ///
+    /// # fn example(end_entity: &[u8], issuer: &[u8]) {
+    /// let sighting = Sighting::chain("www.example.org", [end_entity, issuer]);
+    /// # }
+    /// ```
+    pub fn chain(name: impl Into<Arc<str>>, certs: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
+        let pem: String = certs.into_iter().map(|der| Certificate::pem_of(der.as_ref())).collect();
+        let version = Version::new(Sha256::of(pem.as_bytes()));
+        Sighting::bytes(name, pem.into_bytes(), version)
     }
 
     fn new(name: Arc<str>, material: Material, version: Version) -> Self {

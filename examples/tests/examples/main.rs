@@ -7,5 +7,6 @@ mod database;
 mod embed;
 mod haproxy;
 mod nginx;
+mod proxy;
 mod rustls;
 mod support;

@@ -5,16 +5,15 @@ use ::rustls::ServerConfig;
 use ::rustls::crypto::aws_lc_rs;
 use ::rustls::pki_types::pem::PemObject;
 use ::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use stapled_core::stapler::{Group, Stapler};
+use ::rustls::sign::CertifiedKey;
+use stapled_core::stapler::Stapler;
+use stapled_rustls::Certificates;
 use stapled_tests::{PATIENCE, wait_for};
+use tokio::io::AsyncReadExt;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
 use crate::support::{self, HOUR, InProcess, World};
-
-#[allow(dead_code)] // its `main`
-#[path = "../../rustls.rs"]
-mod example;
 
 #[test]
 fn a_host_is_served_without_a_staple_and_then_with_it() {
@@ -47,24 +46,29 @@ fn a_renewed_staple_replaces_the_earlier_one_and_a_revoked_certificate_has_none(
     let world = World::new();
     let issued = world.issue("a.test");
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut hosts = example::Hosts::default();
+    let certificates = Arc::new(Certificates::new());
     let chain = [issued.der(), world.ca.certificate()].map(|der| CertificateDer::from(der.to_vec()));
     let key = PrivateKeyDer::from_pem_slice(issued.key_pem().as_bytes()).unwrap();
-    hosts.add("a.test".to_owned(), chain.to_vec(), key, &provider).unwrap();
-    let hosts = Arc::new(hosts);
+    certificates.set("a.test", Arc::new(CertifiedKey::from_der(chain.to_vec(), key, &provider).unwrap()));
+    let stapling = Arc::new(certificates.stapling());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_cert_resolver(hosts.clone());
+        .with_cert_resolver(stapling.clone());
     let server = Runtime::new().unwrap();
     let listener = server.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
-    server.spawn(example::serve(listener, TlsAcceptor::from(Arc::new(config))));
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    server.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move { acceptor.accept(stream).await?.read(&mut [0]).await });
+        }
+    });
     let handshake = || world.stapled(TcpStream::connect(address).unwrap(), "a.test");
 
-    let group = Group::new().shared_source(hosts.clone()).shared_sink(hosts);
-    let stapler = InProcess::start(Stapler::builder().group(group));
+    let stapler = InProcess::start(Stapler::builder().group(stapling.group()));
     let first = wait_for("a staple", handshake);
     stapler.pass_until(HOUR, "a renewal", || world.lab.requests_for(issued.serial()) == 2);
     let second = wait_for("a new staple", || handshake().filter(|staple| *staple != first));

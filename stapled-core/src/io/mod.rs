@@ -16,6 +16,8 @@ pub mod http;
 #[cfg(feature = "files")]
 pub mod issuers;
 pub mod memory;
+pub mod memory_sink;
+pub mod memory_source;
 pub mod open;
 #[cfg(feature = "files")]
 pub mod own_socket;

@@ -9,6 +9,7 @@ mod chains;
 mod changed;
 mod faults;
 mod handle;
+mod in_memory;
 mod lives;
 mod meanwhile;
 mod pace;

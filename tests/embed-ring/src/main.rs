@@ -10,13 +10,13 @@ use rustls::ServerConfig;
 use rustls::server::ResolvesServerCertUsingSni;
 use stapled_core::{DirectorySource, FileSink, HttpFetcher, Stapler};
 use stapled_redis::RedisScheduler;
+use stapled_rustls::Stapling;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // rustls installs the only provider that is compiled in.
-    let config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
+    let stapling = Arc::new(Stapling::new(Arc::new(ResolvesServerCertUsingSni::new())));
+    let config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(stapling.clone());
     let suites = config.crypto_provider().cipher_suites.len();
 
     let directory = std::env::temp_dir().join(format!("embed-ring-{}", std::process::id()));
@@ -24,6 +24,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stapler = Stapler::builder()
         .source(DirectorySource::new(&directory))
         .sink(FileSink::new())
+        .group(stapling.group())
         .fetcher(HttpFetcher::builder().crypto_provider(rustls::crypto::ring::default_provider()).build()?)
         .build()?;
     let handle = stapler.handle();
