@@ -68,3 +68,8 @@ pub use profile::{ExtendedKeyUsage, KeyUsage, NameAttribute, Profile, SubjectNam
 pub use responder::Responder;
 pub use scheme::SignatureScheme;
 pub use serial::{Serial, SerialError};
+
+/// The code of the README is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

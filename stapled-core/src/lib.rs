@@ -73,3 +73,8 @@ pub use stapled_ocsp::{
     time,
 };
 pub use stapler::Stapler;
+
+/// The code of the README is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -21,3 +21,8 @@ mod tasks;
 
 pub use error::EmbeddedError;
 pub use scheduler::EmbeddedScheduler;
+
+/// The code of the README is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -53,3 +53,8 @@ pub use running::snapshot::{ProcessSnapshot, ServedCertificate};
 pub use running::source::HaproxySource;
 pub use sink::builder::HaproxySinkBuilder;
 pub use sink::haproxy_sink::HaproxySink;
+
+/// The code of the README is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

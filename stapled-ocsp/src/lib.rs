@@ -42,3 +42,8 @@ pub mod time;
 mod url_text;
 
 pub use signature::Weak;
+
+/// The code of the README is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

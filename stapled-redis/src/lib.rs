@@ -40,3 +40,8 @@ pub use recovery::{Parked, Recovered, Recovery};
 pub use report::Report;
 pub use scheduler::RedisScheduler;
 pub use shared_fetcher::SharedFetcher;
+
+/// The code of the README is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

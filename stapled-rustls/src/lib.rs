@@ -42,3 +42,8 @@ mod stapling;
 
 pub use certificates::Certificates;
 pub use stapling::Stapling;
+
+/// The code of the README is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
