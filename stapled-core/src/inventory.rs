@@ -15,6 +15,7 @@ mod displaced;
 mod inherited;
 mod issuers;
 mod known_issuers;
+mod past;
 mod place;
 mod places;
 mod questions;

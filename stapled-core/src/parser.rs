@@ -377,8 +377,9 @@ impl Parser {
                 Pass::Single if self.refresh.due_at(usable) <= now => now,
                 _ => self.refresh.renew_kept_at(usable, now, self.chance.place(chain.subject())),
             };
-            let staple = Arc::new(staple);
-            return Some(Kept { staple, memory: RenewalMemory::default(), renew_at, since: None });
+            // The certificate has been good since thisUpdate at least.
+            let (since, staple) = (Some(staple.this_update()), Arc::new(staple));
+            return Some(Kept { staple, memory: RenewalMemory::default(), renew_at, since });
         }
         None
     }

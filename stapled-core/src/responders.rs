@@ -1,6 +1,8 @@
 //! Responders: how many requests each gets at once, whether it is down, and by which method and hash it answers.
 
-use std::collections::HashMap;
+mod record;
+
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,11 +13,16 @@ use url::Url;
 
 use crate::certificate::Certificate;
 use crate::chain::CertChain;
+use crate::event::faults::Failing;
 use crate::exchange::inquiry::Habits;
 use crate::fetch::Method;
 use crate::overrides::ResponderOverrides;
+use crate::reason::ReasonCode;
 use crate::task::{Queue, Subject};
 use crate::time::Timestamp;
+
+use record::Record;
+pub(crate) use record::Snapshot;
 
 /// How many requests a responder gets at once before it has ever answered.
 const FIRST_SLOTS: usize = 1;
@@ -73,6 +80,7 @@ struct State {
     habits: Habits,
     /// Until when the remembered method is used without a probe.
     method_until: Option<Instant>,
+    record: Record,
 }
 
 impl Responders {
@@ -132,6 +140,17 @@ impl Responders {
             .any(|host| host == responder || host.rsplit_once(':').is_some_and(|(name, _)| name == responder))
     }
 
+    /// The hosts of a certificate's responders, each once.
+    pub(crate) fn hosts_of(&self, chain: &CertChain) -> BTreeSet<String> {
+        self.urls_of(chain.end_entity()).iter().filter_map(|url| host_of(url)).collect()
+    }
+
+    /// The state of each responder that was asked.
+    pub(crate) fn snapshots(&self) -> HashMap<String, Snapshot> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        known.into_iter().map(|(host, responder)| (host, responder.snapshot())).collect()
+    }
+
     /// Closes the breakers of a certificate's responders for the next request.
     pub(crate) fn ask_again(&self, chain: &CertChain) {
         for responder in self.urls_of(chain.end_entity()).iter().filter_map(|url| self.at(url)) {
@@ -168,6 +187,7 @@ impl Responder {
                 probe_at: None,
                 habits: Habits::default(),
                 method_until: None,
+                record: Record::default(),
             }),
         }
     }
@@ -259,6 +279,32 @@ impl Responder {
     /// Ends the wait of a certificate that is renewed now.
     pub(crate) fn turn_of(&self, subject: &Subject) {
         self.state().waiting.remove(subject);
+    }
+
+    /// Records how long an exchange took.
+    pub(crate) fn took(&self, took: Duration) {
+        self.state().record.took = Some(took);
+    }
+
+    /// Records an answer that is believed.
+    pub(crate) fn believed(&self, now: Timestamp) {
+        self.state().record.success = Some(now);
+    }
+
+    /// Records a question without a believed answer.
+    pub(crate) fn refused(&self, code: ReasonCode, what: String, now: Timestamp) {
+        self.state().record.error = Some(Failing { code, what, since: now });
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let state = self.state();
+        Snapshot {
+            record: state.record.clone(),
+            failures: state.failures,
+            open_until: state.open_until.filter(|_| state.failures >= BREAKER_FAILURES),
+            under_way: state.granted.saturating_sub(self.slots.available_permits()),
+            waiting: state.waiting.len(),
+        }
     }
 
     /// Records an answer of any kind: the breaker closes, and more requests are allowed at once. Returns the renewals that

@@ -4,6 +4,7 @@ mod build;
 pub mod handle;
 mod owner;
 mod reports;
+pub mod responders;
 
 pub use build::{BuildError, Group, StaplerBuilder};
 pub use handle::{Handle, HandleError, Selection};

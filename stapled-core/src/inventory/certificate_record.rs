@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::delivery::{Delivery, SinkNumber};
 use super::disowned::Disowned;
 use super::inherited::Inherited;
+use super::past::{Past, PastDelivery};
 use super::place::SourceNumber;
 use super::renewal_memory::RenewalMemory;
 use super::standing::Standing;
@@ -30,6 +31,8 @@ pub(super) struct CertificateRecord {
     pub(super) staple: Option<Arc<Staple>>,
     pub(super) standing: Standing,
     pub(super) since: Timestamp,
+    /// When the CA last said that the certificate is good.
+    pub(super) renewed: Option<Timestamp>,
     pub(super) next: Option<Timestamp>,
     pub(super) memory: RenewalMemory,
     pub(super) disowned: Option<Disowned>,
@@ -41,6 +44,8 @@ pub(super) struct CertificateRecord {
     pub(super) deliveries: BTreeMap<SinkNumber, Delivery>,
     /// The sinks with a running delivery or withdrawal.
     pub(super) in_hand: BTreeSet<SinkNumber>,
+    /// What the stapler before this one recorded, until this one has records of its own.
+    pub(super) past: Past,
     pub(super) about: Arc<About>,
 }
 
@@ -66,6 +71,7 @@ impl CertificateRecord {
                 (None, None) => Standing::Waiting,
             },
             since: inherited.map_or(now, |inherited| inherited.since),
+            renewed: inherited.and_then(|inherited| inherited.renewed),
             next: None,
             memory: RenewalMemory::default(),
             disowned: disowned.or(inherited.and_then(|inherited| inherited.disowned)),
@@ -74,6 +80,7 @@ impl CertificateRecord {
             questions: Questions::default(),
             deliveries: BTreeMap::new(),
             in_hand: BTreeSet::new(),
+            past: inherited.map(Inherited::past).unwrap_or_default(),
         }
     }
 
@@ -105,14 +112,17 @@ impl CertificateRecord {
         // An answer that arrives after the certificate left its last place does not change its standing.
         let standing = if self.places.is_empty() { Standing::Retired } else { standing };
         if std::mem::discriminant(&self.standing) != std::mem::discriminant(&standing) {
-            self.since = now;
+            self.since = self.past.since_of(&standing).unwrap_or(now);
         }
         self.standing = standing;
     }
 
-    /// The state to hand to another inventory, with this standing.
-    pub(super) fn inherited_as(&self, was: Standing) -> Inherited {
+    /// The state to hand to another inventory, with this standing. `sink_name` names the sinks, whose numbers differ there.
+    pub(super) fn inherited_as(&self, was: Standing, sink_name: impl Fn(SinkNumber) -> Arc<str>) -> Inherited {
+        let deliveries = self.deliveries.iter().map(|(sink, delivery)| (sink_name(*sink), PastDelivery::of(delivery)));
         Inherited {
+            renewed: self.renewed,
+            deliveries: deliveries.collect(),
             first_seen: self.first_seen,
             staple: self.staple.clone(),
             memory: self.memory.clone(),
@@ -125,8 +135,8 @@ impl CertificateRecord {
     }
 
     /// The state to remember of a certificate that leaves the inventory, if it has a staple.
-    pub(super) fn departed(&self) -> Option<Inherited> {
-        self.staple.is_some().then(|| self.inherited_as(Standing::Good))
+    pub(super) fn departed(&self, sink_name: impl Fn(SinkNumber) -> Arc<str>) -> Option<Inherited> {
+        self.staple.is_some().then(|| self.inherited_as(Standing::Good, sink_name))
     }
 }
 

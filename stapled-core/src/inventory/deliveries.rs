@@ -101,18 +101,27 @@ impl Inventory {
         let lost = known.losses.get(&sink).copied().unwrap_or_default() != losses;
         let Some(entry) = known.certificates.get_mut(subject) else { return false };
         entry.in_hand.remove(&sink);
+        let before = entry.deliveries.get(&sink);
+        delivery.delivered = before.and_then(|before| before.delivered);
         if lost && delivery.may_serve() {
             entry.deliveries.insert(sink, Delivery { since: Some(now), ..delivery.in_doubt() });
             return true;
         }
-        let before = entry.deliveries.get(&sink);
+        let is_new = !before.is_some_and(|before| before.has(delivery.served.as_ref().map(|(staple, _)| staple)));
+        if is_new && delivery.served.is_some() {
+            delivery.delivered = Some(now);
+        }
         let is_same = |state: &DeliveryState| std::mem::discriminant(state) == std::mem::discriminant(&delivery.state);
         let since = before.filter(|before| is_same(&before.state)).and_then(|before| before.since);
         delivery.since = since.or(Some(now));
+        // A delivery that began inserted a record already, without a time.
+        if before.is_none_or(|before| before.since.is_none()) {
+            entry.past.complete(&self.sink_name(sink), &mut delivery);
+        }
         entry.deliveries.insert(sink, delivery);
         let no_sink_has_it = !entry.deliveries.values().any(Delivery::may_serve);
         if entry.places.is_empty() && no_sink_has_it && entry.in_hand.is_empty() {
-            let departed = entry.departed();
+            let departed = entry.departed(|sink| self.sink_name(sink));
             let disowned = entry.disowned.map(|disowned| (disowned, entry.chain.end_entity().not_after()));
             known.certificates.remove(subject);
             if let Some(departed) = departed {
@@ -140,7 +149,8 @@ impl Inventory {
                 let serves = |source: &usize| self.sinks_of.get(*source).is_some_and(|sinks| sinks.contains(sink));
                 let sites = entry.places.values().filter(|(source, _)| serves(source)).map(|(_, site)| site.clone());
                 let begun = Begun { sites: sites.collect(), ends: Timestamp::MIN };
-                *delivery = Delivery { begun: Some(begun), since: Some(now), ..Delivery::default() };
+                let delivered = delivery.delivered;
+                *delivery = Delivery { begun: Some(begun), since: Some(now), delivered, ..Delivery::default() };
                 doubtful.push((*sink, subject.clone(), entry.generation));
             }
         }
@@ -164,7 +174,7 @@ impl Inventory {
             let Some(delivery) = entry.deliveries.get_mut(&sink) else { continue };
             if subjects.is_none() && matches!(entry.standing, Standing::Revoked { .. }) {
                 // The server may have reloaded a staple that was withdrawn from it.
-                *delivery = Delivery { since: Some(now), ..Delivery::default() };
+                *delivery = Delivery { since: Some(now), delivered: delivery.delivered, ..Delivery::default() };
                 lost.push((subject.clone(), entry.generation));
                 continue;
             }
@@ -173,7 +183,8 @@ impl Inventory {
             }
             if subjects.as_ref().is_none_or(|subjects| subjects.contains(subject)) {
                 let may_serve = if subjects.is_none() { None } else { delivery.in_doubt().begun };
-                *delivery = Delivery { begun: may_serve, since: Some(now), ..Delivery::default() };
+                let delivered = delivery.delivered;
+                *delivery = Delivery { begun: may_serve, since: Some(now), delivered, ..Delivery::default() };
                 lost.push((subject.clone(), entry.generation));
             }
         }

@@ -23,6 +23,8 @@ pub(crate) struct Delivery {
     pub(crate) again: Option<Timestamp>,
     /// Since when the delivery is in this state. Only the inventory sets this field.
     pub(crate) since: Option<Timestamp>,
+    /// When the server last took a staple that it was not known to serve. Only the inventory sets this field.
+    pub(crate) delivered: Option<Timestamp>,
     /// The newest request to the CA whose answer the server has followed.
     pub(crate) follows: Ticket,
 }

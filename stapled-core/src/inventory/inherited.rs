@@ -1,8 +1,10 @@
 //! The state of a certificate that another stapler held, or that this one held before.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::disowned::Disowned;
+use super::past::{Past, PastDelivery};
 use super::renewal_memory::RenewalMemory;
 use super::standing::Standing;
 use crate::staple::Staple;
@@ -19,6 +21,8 @@ pub(crate) struct Inherited {
     pub(crate) unconfirmed: bool,
     pub(super) disowned: Option<Disowned>,
     pub(super) since: Timestamp,
+    pub(super) renewed: Option<Timestamp>,
+    pub(super) deliveries: BTreeMap<Arc<str>, PastDelivery>,
     pub(super) was: Standing,
 }
 
@@ -29,6 +33,11 @@ impl Inherited {
             revoked @ Standing::Revoked { .. } => revoked.clone(),
             _ => Standing::Waiting,
         }
+    }
+
+    /// The times for the records of this stapler.
+    pub(super) fn past(&self) -> Past {
+        Past::new((self.was.clone(), self.since), self.deliveries.clone())
     }
 
     /// Since when the certificate was good, if it was.

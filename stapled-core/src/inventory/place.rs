@@ -20,18 +20,22 @@ pub(super) struct Place {
     pub(super) again: Option<Timestamp>,
     /// The certificate in this place. It stays while the new contents of the place cannot be parsed.
     pub(super) holds: Option<Subject>,
+    /// The state in the stapler before this one, and its begin.
+    pub(super) past: Option<(PlaceState, Timestamp)>,
 }
 
 impl Place {
     /// A place that was found at this time and is not parsed yet.
     pub(super) fn new(source: SourceNumber, sighting: Sighting, generation: u64, now: Timestamp) -> Self {
-        Place { source, sighting, generation, state: PlaceState::Pending, since: now, again: None, holds: None }
+        let state = PlaceState::Pending;
+        Place { source, sighting, generation, state, since: now, again: None, holds: None, past: None }
     }
 
     /// Records a new state. `since` changes only if the state does.
     pub(super) fn set_state(&mut self, state: PlaceState, again: Option<Timestamp>, now: Timestamp) {
         if self.state != state {
-            self.since = now;
+            let past = self.past.take().filter(|(was, _)| *was == state);
+            self.since = past.map_or(now, |(_, since)| since);
         }
         self.state = state;
         self.again = again;

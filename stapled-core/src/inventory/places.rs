@@ -54,7 +54,9 @@ impl Inventory {
                     place.generation = generation;
                 }
                 None => {
-                    known.places.insert(location.clone(), Place::new(source, sighting, generation, now));
+                    let past = known.past_places.remove(&sighting.name);
+                    let place = Place { past, ..Place::new(source, sighting, generation, now) };
+                    known.places.insert(location.clone(), place);
                 }
             }
             difference.changed.push((location, generation));
@@ -90,11 +92,12 @@ impl Inventory {
         let before: HashMap<_, Timestamp> = before.iter().map(|old| (key(&old.problem), old.since)).collect();
         let mut new = Vec::new();
         let with_since = |problem: SourceProblem| {
-            let since = before.get(&key(&problem)).copied();
+            let key = key(&problem);
+            let since = before.get(&key).copied();
             if since.is_none() {
                 new.push(problem.clone());
             }
-            ProblemStatus { problem, since: since.unwrap_or(now) }
+            ProblemStatus { problem, since: since.or_else(|| known.past_problems.remove(&key)).unwrap_or(now) }
         };
         let problems = problems.into_iter().map(with_since).collect();
         known.problems.insert(source, problems);

@@ -118,6 +118,7 @@ impl Inventory {
         if changed {
             entry.staple = Some(staple);
         }
+        entry.renewed = memory.asked_at.or(Some(now));
         entry.memory = memory;
         entry.disowned = entry.disowned.map(Disowned::undone);
         entry.unconfirmed = false;
@@ -125,6 +126,7 @@ impl Inventory {
         entry.put_off = 0;
         entry.next = Some(next);
         entry.set_standing(Standing::Good, now);
+        entry.past.is_over();
         let subject = entry.chain.subject().clone();
         let sinks = self.sinks_of_entry(entry);
         known.inherited.remove(&subject);
@@ -138,11 +140,13 @@ impl Inventory {
         if entry.staple.is_some() || entry.disowned.is_some_and(|disowned| disowned.forbids(&kept.staple)) {
             return None;
         }
+        // Another process asked for the staple, at a time that is not known.
+        entry.renewed = entry.renewed.or(Some(kept.staple.this_update()));
         entry.staple = Some(kept.staple);
         entry.memory = kept.memory;
         entry.next = Some(kept.renew_at);
         entry.set_standing(Standing::Good, now);
-        entry.since = kept.since.unwrap_or(entry.since);
+        entry.since = kept.since.unwrap_or(entry.since).min(now);
         let subject = entry.chain.subject().clone();
         let sinks = self.sinks_of_entry(entry);
         known.inherited.remove(&subject);

@@ -78,6 +78,8 @@ pub struct CertificateStatus {
     pub since: Timestamp,
     /// When its CA is asked next.
     pub next: Option<Timestamp>,
+    /// When its CA last said that the certificate is good. Of a staple from an earlier process, its thisUpdate.
+    pub renewed: Option<Timestamp>,
     /// The staple that is held.
     pub staple: Option<Arc<Staple>>,
     /// The state of its delivery to each of its sinks.
@@ -94,6 +96,8 @@ pub struct DeliveryStatus {
     pub state: DeliveryState,
     /// Since when.
     pub since: Timestamp,
+    /// When the server last took a staple that it was not known to serve.
+    pub delivered: Option<Timestamp>,
     /// When the next attempt is due, after a failure.
     pub again: Option<Timestamp>,
     /// Whether clients notice now if the staple is missing there. They do not where only the next start of a server needs

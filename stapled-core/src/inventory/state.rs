@@ -12,8 +12,9 @@ use super::disowned::DisownedAndGone;
 use super::inherited::Inherited;
 use super::issuers::IssuerPool;
 use super::place::{Place, SourceNumber};
-use super::standing::{DeliveryState, ProblemStatus};
+use super::standing::{DeliveryState, PlaceState, ProblemStatus};
 use crate::task::Subject;
+use crate::time::Timestamp;
 
 /// Everything that a stapler knows about its certificates.
 #[derive(Debug)]
@@ -109,6 +110,10 @@ pub(super) struct Known {
     pub(super) disowned: DisownedAndGone,
     pub(super) issuers: IssuerPool,
     pub(super) problems: BTreeMap<SourceNumber, Vec<ProblemStatus>>,
+    /// The states of places in the stapler before this one, by name, with their begin.
+    pub(super) past_places: HashMap<Arc<str>, (PlaceState, Timestamp)>,
+    /// Since when the stapler before this one knew problems of sources, by place and words.
+    pub(super) past_problems: HashMap<(String, String), Timestamp>,
     /// How many times each sink has lost staples.
     pub(super) losses: BTreeMap<SinkNumber, u64>,
     pub(super) generation: u64,

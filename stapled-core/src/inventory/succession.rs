@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::standing::ProblemStatus;
 use super::state::Inventory;
 use crate::certificate::Certificate;
 use crate::task::Subject;
@@ -17,17 +18,26 @@ impl Inventory {
         let mut inherited = old.inherited.clone();
         let mut issuers: Vec<Arc<Certificate>> = Vec::new();
         for (subject, entry) in &old.certificates {
-            inherited.entry(subject.clone()).or_insert_with(|| entry.inherited_as(entry.standing.clone()));
+            let is_as_it_was = || entry.inherited_as(entry.standing.clone(), |sink| from.sink_name(sink));
+            inherited.entry(subject.clone()).or_insert_with(is_as_it_was);
             let issuer = entry.chain.issuer();
             if !issuers.iter().any(|known| known == issuer) {
                 issuers.push(Arc::clone(issuer));
             }
         }
         let disowned = old.disowned.clone();
+        let places =
+            old.places.values().map(|place| (Arc::clone(&place.sighting.name), (place.state.clone(), place.since)));
+        let places = places.collect();
+        let problem =
+            |status: &ProblemStatus| ((status.problem.place.clone(), status.problem.error.what.clone()), status.since);
+        let problems = old.problems.values().flatten().map(problem).collect();
         drop(old);
         let mut known = self.known();
         known.inherited = inherited;
         known.disowned = disowned;
+        known.past_places = places;
+        known.past_problems = problems;
         drop(known);
         self.add_issuers(&Subject::from(LOCATION), &issuers);
     }

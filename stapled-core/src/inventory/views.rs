@@ -85,6 +85,7 @@ impl Inventory {
                 sink: self.sink_name(sink),
                 state: delivery.map(|delivery| delivery.state.clone()).unwrap_or_default(),
                 since: delivery.and_then(|delivery| delivery.since).unwrap_or(entry.since),
+                delivered: delivery.and_then(|delivery| delivery.delivered),
                 again: delivery.and_then(|delivery| delivery.again),
                 is_felt: self.is_felt(entry, sink),
                 served_until: delivery.and_then(|delivery| Some(delivery.served.as_ref()?.0.expires())),
@@ -96,6 +97,7 @@ impl Inventory {
             standing: entry.standing.clone(),
             since: entry.since,
             next: entry.next,
+            renewed: entry.renewed,
             // The staple of an expired certificate is kept only in case the clock is wrong.
             staple: entry.staple.clone().filter(|_| entry.standing != Standing::Expired),
             deliveries: deliveries.collect(),

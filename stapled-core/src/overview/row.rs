@@ -46,6 +46,9 @@ pub struct Row {
     pub since: String,
     /// The time of the next request to the CA, or of the next look at the place.
     pub next_try: Option<String>,
+    /// The time at which the CA last said that the certificate is good. Of a staple from an earlier process, its thisUpdate.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub last_renewal: Option<String>,
     /// The end of the validity of the staple.
     pub staple_until: Option<String>,
     /// The delivery of the staple to each server, and to the files.
@@ -114,6 +117,9 @@ pub struct Server {
     pub next_try: Option<String>,
     /// The end of the validity of the staple in service. None: no staple is known to be in service.
     pub served_until: Option<String>,
+    /// The time at which the server last took a staple that it was not known to serve.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub last_delivery: Option<String>,
 }
 
 /// The state of a delivery.
@@ -174,6 +180,7 @@ impl Row {
             what,
             since: status.since.to_string(),
             next_try: status.next.map(|next| next.to_string()),
+            last_renewal: status.renewed.map(|renewed| renewed.to_string()),
             staple_until: status.staple.as_ref().map(|staple| staple.expires().to_string()),
             servers: status.deliveries.iter().map(Server::of).collect(),
             ..Row::about(&status.about)
@@ -312,6 +319,7 @@ impl Server {
             since: status.since.to_string(),
             next_try: status.again.map(|again| again.to_string()),
             served_until: status.served_until.map(|until| until.to_string()),
+            last_delivery: status.delivered.map(|delivered| delivered.to_string()),
         }
     }
 }

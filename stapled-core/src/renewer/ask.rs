@@ -189,7 +189,14 @@ impl Round<'_> {
         // The habits are read only now, so that they include what earlier renewals learnt.
         let habits = responder.habits();
         let exchange = Exchange { renewer, certificate: self.certificate, responder: &responder };
-        let asked = asking.ask_one(url, habits, &exchange, |attempt| self.tell(attempt)).await;
+        let told = |attempt: &Attempt| {
+            match &attempt.trouble {
+                Some(trouble) => responder.refused(trouble.code(), trouble.to_string(), attempt.at),
+                None => responder.believed(attempt.at),
+            }
+            self.tell(attempt);
+        };
+        let asked = asking.ask_one(url, habits, &exchange, told).await;
         drop(slot);
         let Asked { earlier, last, learnt, first_trouble } = asked.map_err(|unasked| Refused::of(url, &unasked))?;
         // The longest Retry-After counts.
@@ -291,7 +298,9 @@ impl Exchange<'_> {
             };
             let _all = renewer.exchanges.acquire().await;
             let panicked = || format!("{}: the fetcher panicked", shown(question.url));
+            let began = Instant::now();
             let answer = lane::survive(&renewer.journal, panicked, renewer.fetcher.fetch(question)).await;
+            responder.took(began.elapsed());
             // A fetcher that panics at one responder does not keep the renewal from the next one.
             let broken = || FetchError::broken(question.url, panicked());
             let answer = answer.unwrap_or_else(|| Err(broken()));

@@ -1,6 +1,6 @@
 //! The handle of a running stapler: renew now, scan now, wait until it is ready, look.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::finder::Finder;
 use crate::inventory::standing::{CertificateStatus, Standing};
 use crate::inventory::{Inventory, Progress, Selected, Ticket};
 use crate::queues;
-use crate::responders::Responders;
+use crate::responders::{Responders, Snapshot};
 use crate::scheduler::{Scheduler, SchedulerError};
 use crate::staple::Staple;
 use crate::task::{Cause, Subject, Task};
@@ -215,6 +215,21 @@ impl Handle {
             }
             self.unless_ended(tokio::time::sleep(CHECK)).await?;
         }
+    }
+
+    pub(super) fn scheduler(&self) -> &dyn Scheduler {
+        &*self.0.scheduler
+    }
+
+    /// The hosts of the responders of each certificate, once for each certificate.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        let selected = self.select(&Selection::All);
+        selected.iter().flat_map(|certificate| self.0.responders.hosts_of(&certificate.chain)).collect()
+    }
+
+    /// The state of each responder that was asked, by host.
+    pub(super) fn known_responders(&self) -> HashMap<String, Snapshot> {
+        self.0.responders.snapshots()
     }
 
     /// Whether every source has been scanned. Before that, the [inventory](Handle::inventory) lacks certificates.

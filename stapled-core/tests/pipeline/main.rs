@@ -13,6 +13,7 @@ mod in_memory;
 mod lives;
 mod meanwhile;
 mod pace;
+mod remembered;
 mod reports;
 mod servers;
 mod sharing;
