@@ -90,9 +90,18 @@ impl ParseError {
 /// The contents of a place.
 enum Contents {
     OnlyCaCertificates,
+    /// A file in a directory is of another kind, such as that of a private key.
+    OtherKind,
     NotApplicable(Arc<About>),
-    Chain { chain: Arc<CertChain>, issuer: IssuerPlace },
-    Failed { about: Option<Arc<About>>, error: ParseError, awaits: Option<Awaiting> },
+    Chain {
+        chain: Arc<CertChain>,
+        issuer: IssuerPlace,
+    },
+    Failed {
+        about: Option<Arc<About>>,
+        error: ParseError,
+        awaits: Option<Awaiting>,
+    },
 }
 
 /// A certificate whose issuer is not known.
@@ -129,6 +138,7 @@ impl Parser {
                 self.journal.tell(EventKind::OnlyCaCertificates { place: Arc::clone(name) });
                 self.settle_without(lease, PlaceState::OnlyCaCertificates, None).await
             }
+            Contents::OtherKind => self.settle_without(lease, PlaceState::OtherKind, None).await,
             Contents::NotApplicable(about) if about.must_staple => {
                 self.journal.tell_of(&about, EventKind::MustStapleWithoutUrl);
                 self.settle_without(lease, PlaceState::MustStapleWithoutUrl(about), None).await
@@ -390,12 +400,19 @@ impl Parser {
         let read = tokio::time::timeout(PATIENCE, read(sighting.clone(), Arc::clone(&self.chains))).await;
         let (bundle, around) = match read {
             Ok(Ok(read)) => read,
+            // While the file of a certificate is written anew, it may hold nothing but the key for a moment.
+            Ok(Err(ParseError::Bundle(BundleError::OtherKind { .. })))
+                if sighting.is_listed && !self.inventory.holds_certificate(location) =>
+            {
+                return Ok(Contents::OtherKind);
+            }
             Ok(Err(error)) => return failed(None, error),
             Err(_) => {
                 let what = format!("cannot be read within {} s: does its file system hang?", PATIENCE.as_secs());
                 return failed(None, ParseError::Unreadable { what });
             }
         };
+        let place = bundle.certificates.iter().position(|one| Some(one) == sighting.end_entity(&bundle));
         let certificates: Vec<Arc<Certificate>> = bundle.certificates.into_iter().map(Arc::new).collect();
         let cas: Vec<Arc<Certificate>> =
             certificates.iter().chain(&around.beside).filter(|one| one.is_ca()).cloned().collect();
@@ -405,7 +422,7 @@ impl Parser {
                 self.scheduler.commit(Step::intake().put(task)).await?;
             }
         }
-        let Some(end_entity) = certificates.iter().find(|one| !one.is_ca()).cloned() else {
+        let Some(end_entity) = place.and_then(|place| certificates.get(place)).cloned() else {
             return match bundle.broken.into_iter().next() {
                 Some((_, error)) => failed(None, error.into()),
                 None => Ok(Contents::OnlyCaCertificates),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::bundle::Bundle;
 use crate::certificate::Certificate;
 use crate::hash::Sha256;
 use crate::reason::ReasonCode;
@@ -118,6 +119,12 @@ pub struct Sighting {
     pub material: Material,
     /// Differs when the contents may have changed.
     pub version: Version,
+    /// Whether the source listed a directory and found this file in it. Such a file may be of another kind, such as that of a private
+    /// key: it then needs no staple, and nothing is told. A place that was named must hold a certificate.
+    pub is_listed: bool,
+    /// Whether a server is known to present the certificate of the place, so that it is one of a server even if it says that it is
+    /// a CA's.
+    pub is_presented: bool,
     /// The file in which servers look for this certificate's staple, if that is not the file's name plus `.ocsp`.
     pub staple_file: Option<PathBuf>,
     /// Whether servers need that file to start, since their configuration names it. It is then emptied instead of removed.
@@ -163,12 +170,19 @@ impl Sighting {
             name,
             material,
             version,
+            is_listed: false,
+            is_presented: false,
             staple_file: None,
             staple_file_needed: false,
             issuer_lookup: IssuerLookup::Beside,
             issuer_chains: None,
             served_as: None,
         }
+    }
+
+    /// The certificate of a server among those of the place.
+    pub fn end_entity<'b>(&self, bundle: &'b Bundle) -> Option<&'b Certificate> {
+        if self.is_presented { bundle.presented() } else { bundle.end_entity() }
     }
 
     /// The same, under this name, which is unique in its source.

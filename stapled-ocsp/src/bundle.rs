@@ -6,7 +6,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{Error as PemError, PemObject};
 
 use crate::certificate::{Certificate, CertificateError};
-use crate::der::{Reader, SEQUENCE};
+use crate::der::{INTEGER, Reader, SEQUENCE};
 use crate::{pem, pkcs7};
 
 const BEGIN: &[u8] = pem::BEGIN.as_bytes();
@@ -21,6 +21,18 @@ const LINES: [(&[u8], &[u8]); 3] = [
 const TRUSTED: &[u8] = b"-----BEGIN TRUSTED CERTIFICATE-----";
 /// The beginning of every PEM section, including that of a private key.
 const ANY_BEGIN: &[u8] = b"-----BEGIN ";
+/// The labels of PEM sections that are no certificates and have none in them, apart from those of private keys.
+const OTHER_LABELS: [&[u8]; 7] = [
+    b"PUBLIC KEY",
+    b"RSA PUBLIC KEY",
+    b"DH PARAMETERS",
+    b"EC PARAMETERS",
+    b"CERTIFICATE REQUEST",
+    b"NEW CERTIFICATE REQUEST",
+    b"X509 CRL",
+];
+/// The end of the label of every private key, encrypted or not.
+const PRIVATE_KEY: &[u8] = b"PRIVATE KEY";
 /// The error of a PEM section that another section interrupts.
 const UNFINISHED: &str = "the END line is missing";
 
@@ -35,6 +47,8 @@ pub struct Bundle {
     pub certificates: Vec<Certificate>,
     /// The certificates that could not be read, each with its place among the file's certificates, counted from 1.
     pub broken: Vec<(usize, BundleError)>,
+    /// Whether a private key is among certificates that are all CAs', so that the first of them is the one of a server.
+    is_with_key: bool,
 }
 
 /// Why a certificate of a file, or the whole file, could not be read.
@@ -44,6 +58,12 @@ pub enum BundleError {
     /// The bytes are neither PEM certificates nor one DER certificate.
     #[error("no certificate: neither a PEM section CERTIFICATE nor DER")]
     NoCertificate,
+    /// The bytes are a private key, or PEM sections that are no certificates.
+    #[error("no certificate: nothing but {kind}")]
+    OtherKind {
+        /// What they are, in words.
+        kind: &'static str,
+    },
     /// The PEM section breaks off or is not base64.
     #[error("PEM certificate {number} is damaged: {what}")]
     Pem {
@@ -80,13 +100,17 @@ impl Bundle {
                 Err(error) => bundle.broken.push((number, error)),
             }
         }
-        if bundle != Bundle::default() {
+        if !bundle.is_empty() {
+            bundle.is_with_key = bundle.certificates.iter().all(Certificate::is_ca) && has_private_key(bytes);
             return Ok(bundle);
+        }
+        if let Some(kind) = other_kind(bytes) {
+            return Err(BundleError::OtherKind { kind });
         }
         // A DER file is one certificate and begins with the tag of a SEQUENCE.
         match bytes.first() {
             Some(0x30) => match Certificate::from_der(bytes) {
-                Ok(certificate) => Ok(Bundle { certificates: vec![certificate], broken: Vec::new() }),
+                Ok(certificate) => Ok(Bundle { certificates: vec![certificate], ..Bundle::default() }),
                 Err(error) => Err(BundleError::Certificate { number: 1, error }),
             },
             _ => Err(BundleError::NoCertificate),
@@ -110,7 +134,7 @@ impl Bundle {
                 Err(error) => bundle.broken.push((number, BundleError::Certificate { number, error })),
             }
         }
-        if bundle == Bundle::default() { Err(BundleError::NoCertificate) } else { Ok(bundle) }
+        if bundle.is_empty() { Err(BundleError::NoCertificate) } else { Ok(bundle) }
     }
 
     fn read_section(number: usize, section: Section<'_>) -> Result<Certificate, BundleError> {
@@ -149,14 +173,37 @@ impl Bundle {
         }
     }
 
+    /// Whether a private key in PEM begins in `bytes`. Its contents are not looked at.
+    pub fn has_private_key(bytes: &[u8]) -> bool {
+        has_private_key(bytes)
+    }
+
     /// Whether a certificate in PEM begins in `bytes`.
     pub fn is_pem(bytes: &[u8]) -> bool {
         first_begin(bytes).is_some()
     }
 
-    /// The certificate that a server would present: the first certificate that is not a CA's.
+    /// The certificate that a server would present: the first certificate that is not a CA's. If all are CAs' and a private key is
+    /// in the file, it is the first of all: servers have a key with their certificate only, and some have a certificate that says
+    /// that it is a CA's, such as one that was made by hand. A file of CAs' certificates without a key has none.
     pub fn end_entity(&self) -> Option<&Certificate> {
-        self.certificates.iter().find(|certificate| !certificate.is_ca())
+        let first_not_of_ca = self.certificates.iter().find(|certificate| !certificate.is_ca());
+        first_not_of_ca.or_else(|| self.first().filter(|_| self.is_with_key))
+    }
+
+    /// The certificate that a server presents that has loaded the file: [`end_entity`](Self::end_entity), or the first
+    /// of all if every one is a CA's, wherever the server has the key from.
+    pub fn presented(&self) -> Option<&Certificate> {
+        self.end_entity().or_else(|| self.first())
+    }
+
+    /// The first certificate, if it can be read.
+    fn first(&self) -> Option<&Certificate> {
+        self.certificates.first().filter(|_| self.broken.iter().all(|(number, _)| *number != 1))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.certificates.is_empty() && self.broken.is_empty()
     }
 }
 
@@ -177,6 +224,51 @@ fn certificates_only(bytes: &[u8]) -> Vec<u8> {
 /// PKCS#1, SEC 1) and PKCS#12 begin with a number.
 fn may_be_certificate(der: &[u8]) -> bool {
     Reader::new(der).inside(SEQUENCE).is_ok_and(|fields| fields.peek_tag() == Some(SEQUENCE))
+}
+
+/// Whether a PEM section of a private key begins in the bytes.
+fn has_private_key(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    while let Some(line) = find(rest, ANY_BEGIN).and_then(|at| rest.get(at + ANY_BEGIN.len()..)) {
+        if label(line).is_some_and(|label| label.ends_with(PRIVATE_KEY)) {
+            return true;
+        }
+        rest = line;
+    }
+    false
+}
+
+/// The label of a PEM section, from behind the beginning of its BEGIN line, if the line is complete.
+fn label(line: &[u8]) -> Option<&[u8]> {
+    line.get(..find(line.get(..64).unwrap_or(line), b"-----")?)
+}
+
+/// What the bytes are, if they are a private key in DER, or PEM sections of which none is of certificates. Only complete BEGIN lines
+/// count, since a line that breaks off may be that of a certificate.
+fn other_kind(bytes: &[u8]) -> Option<&'static str> {
+    if is_private_key(bytes) {
+        return Some("a private key");
+    }
+    let (mut rest, mut kind) = (bytes, None);
+    while let Some(at) = find(rest, ANY_BEGIN) {
+        let line = rest.get(at + ANY_BEGIN.len()..)?;
+        let label = label(line)?;
+        if label.ends_with(PRIVATE_KEY) {
+            kind = Some("a private key");
+        } else if OTHER_LABELS.contains(&label) {
+            kind = kind.or(Some("parameters, a request, a public key or a revocation list"));
+        } else {
+            return None;
+        }
+        rest = line;
+    }
+    kind
+}
+
+/// Whether the DER is a private key that is not encrypted: a SEQUENCE that begins with the version 0 or 1 (PKCS#8, PKCS#1, SEC 1).
+fn is_private_key(der: &[u8]) -> bool {
+    let version = Reader::new(der).inside(SEQUENCE).and_then(|mut fields| fields.expect(INTEGER));
+    version.is_ok_and(|version| matches!(version.contents, [0 | 1]))
 }
 
 /// One PEM section of a certificate.
@@ -284,5 +376,38 @@ mod tests {
         for key in [&b"\x30\x03\x02\x01\x00"[..], b"\x30\x00", b"\x30\x82", b"\x04\x02\x30\x00", b""] {
             assert_eq!(certificates_only(key), b"", "{key:02x?}");
         }
+    }
+
+    #[test]
+    fn files_of_other_kinds_are_told_apart_from_damaged_ones() {
+        let section = |label: &str| format!("-----BEGIN {label}-----\nMAA=\n-----END {label}-----\n");
+        let kind = |bytes: &[u8]| match Bundle::read(bytes) {
+            Err(BundleError::OtherKind { kind }) => kind,
+            Err(BundleError::NoCertificate) => "nothing",
+            _ => "certificates",
+        };
+        for label in
+            ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "OPENSSH PRIVATE KEY"]
+        {
+            assert_eq!(kind(section(label).as_bytes()), "a private key", "{label}");
+        }
+        let others = ["DH PARAMETERS", "CERTIFICATE REQUEST", "PUBLIC KEY", "X509 CRL"].map(section).concat();
+        assert!(kind(others.as_bytes()).starts_with("parameters"));
+        let key = section("EC PARAMETERS") + &section("EC PRIVATE KEY");
+        assert_eq!(kind(key.as_bytes()), "a private key");
+        // The contents of a key do not matter: they are not looked at.
+        assert_eq!(kind(b"text\n-----BEGIN PRIVATE KEY-----\nhalf of"), "a private key");
+        assert_eq!(kind(b"\x30\x05\x02\x01\x00\x30\x00"), "a private key");
+        for label in ["PKCS7", "CMS", "SECRET", "PRIVATE KEYS", ""] {
+            assert_eq!(kind((section(label) + KEY).as_bytes()), "nothing", "{label}");
+        }
+        // The line may be that of a certificate that is being written.
+        for half in
+            ["-----BEGIN", "-----BEGIN ", "-----BEGIN CERTIFIC", "-----BEGIN PRIVATE KEY", "-----BEGIN PRIVATE KEY--"]
+        {
+            assert_eq!(kind((half.to_owned() + "\n").as_bytes()), "nothing", "{half}");
+        }
+        assert_eq!(kind((KEY.to_owned() + "-----BEGIN CERTIFIC").as_bytes()), "nothing");
+        assert_eq!(kind((KEY.to_owned() + WHOLE).as_bytes()), "certificates");
     }
 }

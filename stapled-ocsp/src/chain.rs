@@ -103,7 +103,8 @@ impl ChainError {
             ChainError::NotYetValid { .. } => "certificate_not_yet_valid",
             ChainError::Expired { .. } => "certificate_expired",
             ChainError::NotForServers { .. } => "not_for_servers",
-            ChainError::Bundle(BundleError::NoCertificate) | ChainError::NoEndEntity => "no_certificate",
+            ChainError::Bundle(BundleError::NoCertificate | BundleError::OtherKind { .. })
+            | ChainError::NoEndEntity => "no_certificate",
             ChainError::Bundle(_) | ChainError::Certificate(_) => "malformed_certificate",
             ChainError::IssuerMissing { .. } => "issuer_missing",
         })

@@ -48,6 +48,39 @@ fn a_bundle_is_read_in_any_order_and_its_key_is_skipped() {
     assert_eq!(Bundle::read(text.trim_end().as_bytes()).unwrap().certificates.len(), 2);
 }
 
+/// Some servers use a certificate that says that it is a CA's. A server has the key of its own certificate only.
+#[test]
+fn the_first_certificate_is_that_of_a_server_if_its_key_is_in_the_file() {
+    let ca = ca();
+    let appliance = ca.intermediate("appliance.test").create().unwrap();
+    let (own, issuer, key) = (appliance.certificate_pem(), ca.certificate_pem(), appliance.key().to_pem());
+    let end_entity = |text: &str| {
+        let bundle = Bundle::read(text.as_bytes()).unwrap();
+        (bundle.end_entity().map(|one| one.name().to_owned()), bundle.presented().map(|one| one.name().to_owned()))
+    };
+    let appliance = Some("appliance.test".to_owned());
+    for text in [format!("{own}{issuer}{key}"), format!("{key}{own}{issuer}"), format!("{own}{key}")] {
+        assert_eq!(end_entity(&text), (appliance.clone(), appliance.clone()));
+    }
+    assert_eq!(
+        CertChain::from_pem(format!("{own}{issuer}{key}").as_bytes()).unwrap().end_entity().name(),
+        "appliance.test"
+    );
+    // A bundle of CAs, as far as a file tells.
+    assert_eq!(end_entity(&format!("{own}{issuer}")), (None, appliance.clone()));
+    assert_eq!(CertChain::from_pem(format!("{own}{issuer}").as_bytes()).unwrap_err(), ChainError::NoEndEntity);
+    // The first one might be that of the server.
+    let damaged = own.replace(&own.lines().nth(3).unwrap()[..8], "!!!!!!!!");
+    assert_eq!(end_entity(&format!("{damaged}{issuer}{key}")), (None, None));
+    // One that is not a CA's comes before.
+    let leaf = ca.issue(&profile("a.test")).unwrap();
+    let expected = Some("a.test".to_owned());
+    assert_eq!(
+        end_entity(&format!("{issuer}{}{}", leaf.certificate_pem(), leaf.key_pem())),
+        (expected.clone(), expected)
+    );
+}
+
 /// Authorities may send their certificates as a certs-only CMS message. OpenSSL writes the one of this test.
 /// OpenSSL writes and reads them, and so do the servers that use it.
 #[test]
@@ -77,7 +110,7 @@ fn older_forms_of_certificates_in_pem_are_read_without_openssls_settings() {
     let mixed = trusted.replace("END TRUSTED ", "END ");
     assert_eq!(Bundle::read(mixed.as_bytes()).unwrap().broken.len(), 1);
     let request = trusted.replace("TRUSTED CERTIFICATE", "CERTIFICATE REQUEST");
-    assert!(matches!(Bundle::read(request.as_bytes()), Err(BundleError::NoCertificate)));
+    assert!(matches!(Bundle::read(request.as_bytes()), Err(BundleError::OtherKind { .. })));
 }
 
 #[test]
@@ -129,7 +162,7 @@ fn a_damaged_certificate_is_reported_by_its_place_and_costs_no_other() {
     assert_eq!(bundle.certificates.len(), 1);
     let places: Vec<usize> = bundle.broken.iter().map(|(place, _)| *place).collect();
     assert_eq!(places, [1, 3]);
-    for nothing in [&b""[..], b"hello", leaf.key_pem().as_bytes(), &[0xff; 100]] {
+    for nothing in [&b""[..], b"hello", &[0xff; 100]] {
         assert_eq!(Bundle::read(nothing), Err(BundleError::NoCertificate));
     }
     assert!(Bundle::read(good.repeat(1025).as_bytes()).is_err(), "too many");

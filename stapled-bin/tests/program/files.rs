@@ -82,6 +82,48 @@ fn a_file_of_a_gigabyte_is_not_read() {
     assert_eq!(row(&rows, "huge3.pem")["reason"], "too_large");
 }
 
+/// A key in a directory is nothing to tell. A path that is named, and holds nothing but a key, gets no staple.
+#[test]
+fn a_file_of_a_key_is_silent_in_a_directory_and_a_failure_where_it_is_named() {
+    let world = World::new();
+    let issued = world.issue("good.pem", &world.profile("good.example"));
+    fs::write(world.path("certs/good.key.pem"), issued.key_pem()).unwrap();
+    fs::write(world.path("certs/dh.pem"), "-----BEGIN DH PARAMETERS-----\nMAA=\n-----END DH PARAMETERS-----\n")
+        .unwrap();
+    let of_files =
+        |ended: &Ended| ["good.key.pem", "dh.pem"].map(|file| (ended.out.clone() + &ended.err).contains(file));
+    for command in [&["--one-off", "--verbosity", "4"][..], &["check"]] {
+        let ended = world.run(&[command, &["-p", "certs"]].concat());
+        assert_eq!((ended.code, of_files(&ended)), (0, [false, false]), "{ended:?}");
+        let ended = world.run(&[command, &["-p", "certs", "-p", "certs/good.key.pem"]].concat());
+        assert_eq!((ended.code, of_files(&ended)), (1, [true, false]), "{ended:?}");
+        let words = ended.out.clone() + &ended.err;
+        assert!(words.contains("no_certificate") && words.contains("nothing but a private key"), "{ended:?}");
+    }
+    // The daemon has no fault to try again.
+    let running = Running::start(world.command(&["-p", "certs", "--refresh-interval", "1", "--verbosity", "4"]));
+    assert!(until(PATIENCE, || running.words().matches("0 new or changed").count() >= 2), "{}", running.words());
+    running.signal("TERM");
+    let words = running.end(PATIENCE).err;
+    assert!(!words.contains("good.key.pem") && !words.contains("dh.pem"), "{words}");
+}
+
+/// Appliances and people make certificates of servers that say that they are CAs'.
+#[test]
+fn a_certificate_that_says_it_is_a_cas_is_stapled_if_its_key_is_in_the_file() {
+    let world = World::new();
+    let appliance = world.ca.intermediate("appliance.example").ocsp_url(world.lab.url()).create().unwrap();
+    let chain = appliance.certificate_pem() + &world.ca.certificate_pem();
+    fs::write(world.path("certs/bundle.pem"), &chain).unwrap();
+    fs::write(world.path("certs/appliance.pem"), chain + &appliance.key().to_pem()).unwrap();
+    let ended = world.one_off(&["--json"]);
+    let (rows, totals) = ended.json();
+    assert_eq!((ended.code, rows.len(), &totals["good"]), (0, 1, &1.into()), "{ended:?}");
+    assert!(world.staple("appliance.pem").exists() && !world.staple("bundle.pem").exists());
+    let ended = world.run(&["check", "-p", "certs"]);
+    assert!(ended.code == 0 && ended.out.contains("appliance.pem") && !ended.out.contains("bundle.pem"), "{ended:?}");
+}
+
 #[test]
 fn ten_thousand_files_without_certificates_cost_seconds() {
     let world = World::new();
@@ -101,7 +143,8 @@ fn ten_thousand_files_without_certificates_cost_seconds() {
     assert!(took < Duration::from_secs(15), "{took:?}");
     assert_eq!(ended.code, 0, "{:?}", ended.err);
     let (rows, totals) = ended.json();
-    assert_eq!((rows.len(), &totals["good"], &totals["no_certificate"]), (7501, &1.into(), &7500.into()));
+    // A key is no certificate's place, and needs no row.
+    assert_eq!((rows.len(), &totals["good"], &totals["no_certificate"]), (5001, &1.into(), &5000.into()));
     // The daemon reads them once, not at every scan.
     let running = Running::start(world.command(&["-p", "certs", "--refresh-interval", "1", "--verbosity", "4"]));
     assert!(until(PATIENCE, || running.words().matches("0 new or changed").count() >= 3), "{}", running.words());
@@ -109,7 +152,8 @@ fn ten_thousand_files_without_certificates_cost_seconds() {
     assert!(until(PATIENCE, || world.staple("new.pem").exists()));
     running.signal("TERM");
     let words = running.end(PATIENCE).err;
-    assert_eq!(words.matches("/0.pem: ").count(), 1, "told once");
+    assert_eq!(words.matches("/1.pem: ").count(), 1, "told once");
+    assert_eq!(words.matches("/0.pem: ").count(), 0, "a key");
 }
 
 /// Opening a FIFO waits for another program, which may never come.

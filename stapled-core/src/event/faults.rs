@@ -77,7 +77,7 @@ impl From<&ChainError> for PlaceFault {
 impl From<&BundleError> for PlaceFault {
     fn from(error: &BundleError) -> Self {
         match error {
-            BundleError::NoCertificate => PlaceFault::NoCertificate,
+            BundleError::NoCertificate | BundleError::OtherKind { .. } => PlaceFault::NoCertificate,
             _ => PlaceFault::Malformed,
         }
     }

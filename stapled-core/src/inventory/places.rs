@@ -43,7 +43,8 @@ impl Inventory {
                 continue;
             }
             if let Material::Bytes(bytes) = &sighting.material {
-                // Private keys among the bytes are not kept.
+                // Private keys among the bytes are not kept, only that there is one.
+                sighting.is_presented |= Bundle::has_private_key(bytes);
                 sighting.material = Material::Bytes(Bundle::certificates_only(bytes).into());
             }
             known.generation += 1;

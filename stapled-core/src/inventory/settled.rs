@@ -54,6 +54,11 @@ impl Inventory {
         }
     }
 
+    /// Whether a certificate that wants a staple is in this place, or was there before the place had a fault.
+    pub(crate) fn holds_certificate(&self, location: &Subject) -> bool {
+        self.known().places.get(location).is_some_and(|place| place.holds.is_some())
+    }
+
     /// Records the state of a place without a certificate that wants a staple. Returns the certificate that the place
     /// held before. If the new contents have a fault, the place keeps its old certificate, since servers continue to
     /// use it.

@@ -19,6 +19,8 @@ use crate::time::Timestamp;
 pub struct PlaceStatus {
     /// Its name; for a file, its path.
     pub name: Arc<str>,
+    /// Whether its source listed a directory and found it there, so that it may be a file of another kind.
+    pub is_listed: bool,
     /// What the place holds.
     pub state: PlaceState,
     /// Since when.
@@ -45,6 +47,8 @@ pub enum PlaceState {
     Pending,
     /// The place holds certificates of CAs only.
     OnlyCaCertificates,
+    /// A file in a directory that is of another kind, such as that of a private key.
+    OtherKind,
     /// A certificate without an OCSP URL: it gets no staple and needs none.
     NotApplicable(Arc<About>),
     /// A must-staple certificate without an OCSP URL.

@@ -24,6 +24,7 @@ impl Inventory {
     pub fn places(&self) -> Vec<PlaceStatus> {
         let status = |place: &Place| PlaceStatus {
             name: Arc::clone(&place.sighting.name),
+            is_listed: place.sighting.is_listed,
             state: place.state.clone(),
             since: place.since,
             again: place.again,

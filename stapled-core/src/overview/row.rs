@@ -74,7 +74,7 @@ pub enum State {
     MustStapleWithoutUrl,
     /// The place has no usable certificate.
     Problem,
-    /// The file has no certificate, such as the file of a private key.
+    /// The file, one of a directory, has no certificate.
     NoCertificate,
     /// The path cannot be read.
     Unreadable,
@@ -215,7 +215,7 @@ impl Row {
     /// The row of a place. None: the place needs no row, or its certificate has one.
     fn of_place(place: &PlaceStatus) -> Option<Row> {
         let (about, state, fault, what) = match &place.state {
-            PlaceState::OnlyCaCertificates | PlaceState::Holds(_) => return None,
+            PlaceState::OnlyCaCertificates | PlaceState::OtherKind | PlaceState::Holds(_) => return None,
             PlaceState::Pending => (None, State::Waiting, None, None),
             PlaceState::NotApplicable(about) => (Some(about), State::NotApplicable, None, None),
             PlaceState::MustStapleWithoutUrl(about) => {
@@ -223,7 +223,8 @@ impl Row {
                 (Some(about), State::MustStapleWithoutUrl, None, Some(what.to_owned()))
             }
             PlaceState::Expired(about) => (Some(about), State::Expired, None, Some(EXPIRED.to_owned())),
-            PlaceState::Problem { about: None, fault: PlaceFault::NoCertificate, what } => {
+            // A directory may have other files. A place that was named must hold a certificate.
+            PlaceState::Problem { about: None, fault: PlaceFault::NoCertificate, what } if place.is_listed => {
                 (None, State::NoCertificate, None, Some(what.clone()))
             }
             PlaceState::Problem { about, fault, what } => {

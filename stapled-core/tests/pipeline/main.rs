@@ -302,6 +302,24 @@ async fn a_file_that_is_damaged_for_a_while_costs_nothing() {
     assert!(world.server.withdrawals.lock().unwrap().is_empty());
 }
 
+/// A source in memory hands keys over, too. They are not kept.
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_says_it_is_a_cas_gets_a_staple_if_its_key_is_there() {
+    let world = World::new();
+    let window = stapled_ca::Validity::Between { not_before: START.unix() - 60, not_after: START.unix() + 86_400 * 90 };
+    let builder = world.ca.authority.intermediate("appliance.test").validity(window).ocsp_url("http://ocsp.test/");
+    let appliance = builder.create().unwrap();
+    let text = appliance.certificate_pem() + &world.ca.authority.certificate_pem();
+    world.list.put("a CA", &text);
+    let inventory = world.start();
+    world.pass(MINUTE).await;
+    assert_eq!((inventory.certificates().len(), world.record.count("only_ca_certificates")), (0, 1));
+    world.list.put("a server", &(text + &appliance.key().to_pem()));
+    world.pass(MINUTE).await;
+    assert_eq!(inventory.certificates().len(), 1);
+    assert!(world.server.response_of("appliance.test").is_some(), "{:?}", world.record.codes("place_problem"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn certificates_that_want_no_staple_are_no_trouble() {
     let world = World::new();

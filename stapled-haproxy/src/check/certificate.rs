@@ -45,8 +45,8 @@ pub(super) fn report(
             report.first_staple = Acceptance::no(problem.code(), "the certificate cannot be read");
             // A directory may hold other files; HAProxy does not load those.
             let problem = match problem.clone() {
-                CertificateProblem::NoCertificate { file, .. } => {
-                    CertificateProblem::NoCertificate { file, is_served: item.is_served() }
+                CertificateProblem::NoCertificate { file, error, .. } => {
+                    CertificateProblem::NoCertificate { file, error, is_wanted: item.is_served() || !item.is_listed() }
                 }
                 problem => problem,
             };

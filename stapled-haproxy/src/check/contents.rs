@@ -23,6 +23,8 @@ use super::problem::{CertificateProblem, Unreadable};
 pub(super) struct Contents {
     /// The file's certificates.
     pub(super) certificates: Vec<Arc<Certificate>>,
+    /// The place among them of the one that a server would present.
+    presented: Option<usize>,
     /// What is wrong with the first of them that cannot be read.
     pub(super) broken: Option<BundleError>,
     /// What lies where HAProxy looks for the issuer.
@@ -67,11 +69,11 @@ impl Reader {
     ) -> Result<Contents, Box<CertificateProblem>> {
         let staple = staple_path.map(read_staple).unwrap_or_default();
         match &sighting.material {
-            Material::Bytes(bytes) => Ok(Contents { staple, ..self.take(bytes, "the certificate")? }),
+            Material::Bytes(bytes) => Ok(Contents { staple, ..self.take(sighting, bytes, "the certificate")? }),
             Material::File(path) => {
                 let name = path.display().to_string();
                 let bytes = read_file(path).map_err(|error| unreadable(&name, error))?;
-                let contents = self.take(&bytes, &name)?;
+                let contents = self.take(sighting, &bytes, &name)?;
                 let unwritable = staple_path.and_then(Path::parent).and_then(unwritable);
                 let around = Around::read(path, sighting, &self.chains, |certificate| self.shared(certificate));
                 Ok(Contents { around, staple, unwritable, ..contents })
@@ -83,14 +85,17 @@ impl Reader {
         }
     }
 
-    fn take(&self, bytes: &[u8], name: &str) -> Result<Contents, Box<CertificateProblem>> {
+    fn take(&self, sighting: &Sighting, bytes: &[u8], name: &str) -> Result<Contents, Box<CertificateProblem>> {
         let bundle = Bundle::read(bytes).map_err(|error| match error {
-            BundleError::NoCertificate => CertificateProblem::NoCertificate { file: name.to_owned(), is_served: true },
+            BundleError::NoCertificate | BundleError::OtherKind { .. } => {
+                CertificateProblem::NoCertificate { file: name.to_owned(), error, is_wanted: true }
+            }
             error => CertificateProblem::Malformed { file: name.to_owned(), error },
         })?;
+        let presented = bundle.certificates.iter().position(|one| Some(one) == sighting.end_entity(&bundle));
         let certificates = bundle.certificates.into_iter().map(|certificate| self.shared(certificate)).collect();
         let broken = bundle.broken.into_iter().next().map(|(_, error)| error);
-        Ok(Contents { certificates, broken, ..Contents::default() })
+        Ok(Contents { certificates, presented, broken, ..Contents::default() })
     }
 
     /// One copy of each authority's certificate, which lies in thousands of files.
@@ -132,7 +137,7 @@ fn read_staple(path: &Path) -> StapleFile {
 impl Contents {
     /// The certificate that a server would present.
     pub(super) fn end_entity(&self) -> Option<&Arc<Certificate>> {
-        self.certificates.iter().find(|certificate| !certificate.is_ca())
+        self.certificates.get(self.presented?)
     }
 
     /// What lies where HAProxy looks for the issuer.

@@ -232,6 +232,11 @@ impl Item {
         self.origin != Origin::Path || !self.loaded.is_empty()
     }
 
+    /// Whether it was found in a directory of `--cert-paths`, where files of other kinds may lie, too.
+    pub(super) fn is_listed(&self) -> bool {
+        self.origin == Origin::Path && self.sighting.as_ref().is_some_and(|sighting| sighting.is_listed)
+    }
+
     fn of(sighting: &Sighting, origin: Origin) -> Self {
         Item {
             name: sighting.served_as.as_deref().unwrap_or(&sighting.name).to_owned(),
@@ -257,6 +262,9 @@ impl Item {
                 |problem: &Problem| matches!(problem, Problem::Process(ProcessProblem::NotInConfiguration { .. }));
             self.findings.retain(|finding| !is_that(&finding.problem));
         }
+        // A file that was found in one directory may be named as well.
+        let is_named = other.sighting.as_ref().is_some_and(|sighting| !sighting.is_listed);
+        self.sighting.iter_mut().filter(|_| is_named).for_each(|sighting| sighting.is_listed = false);
         let new: Vec<usize> = other.processes.into_iter().filter(|number| !self.processes.contains(number)).collect();
         self.loaded.extend(other.loaded.into_iter().filter(|(number, _)| new.contains(number)));
         self.processes.extend(new);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use stapled_core::IssuerStore;
+use stapled_core::bundle::BundleError;
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::io::issuers::IssuerDirectory;
 use stapled_core::overrides::ResponderOverrides;
@@ -123,10 +124,13 @@ pub(super) async fn judged(
     let read = read(items::items(&inputs), progress).await;
     let mut read = names::named(read, &inputs.processes);
     let pool = pool(&read, rules);
-    // Authorities' certificates in a directory are there for others.
-    read.retain(|(item, contents)| {
-        let has_only_authorities = |contents: &Arc<Contents>| contents.has_only_authorities();
-        item.origin != Origin::Path || !contents.as_ref().is_ok_and(has_only_authorities)
+    // Authorities' certificates in a directory are there for others, and files of other kinds, such as keys, are no certificates.
+    read.retain(|(item, contents)| match contents {
+        Ok(contents) => item.origin != Origin::Path || !contents.has_only_authorities(),
+        Err(CertificateProblem::NoCertificate { error: BundleError::OtherKind { .. }, .. }) => {
+            !item.is_listed() || item.is_served()
+        }
+        Err(_) => true,
     });
     let report = |(item, contents): &Read| {
         let issuer = match contents.as_ref().ok().and_then(|contents| Some((contents.end_entity()?, contents))) {

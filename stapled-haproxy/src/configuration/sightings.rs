@@ -30,8 +30,11 @@ pub(super) fn sightings<'a>(certificates: impl Iterator<Item = &'a Served>, look
         let files = look.version([&served.file].into_iter().chain(&served.issuer));
         let file = served.file.to_string_lossy();
         let name = if names.insert(file.to_string()) { file.to_string() } else { format!("{file} ({})", served.name) };
-        let mut sighting = Sighting::file(&served.file, version(&files, served, chains.as_ref()));
+        // A server has a key with its certificate only.
+        let has_key = has_key_beside(&served.file);
+        let mut sighting = Sighting::file(&served.file, version(&files, served, has_key, chains.as_ref()));
         sighting.name = name.into();
+        sighting.is_presented = has_key;
         sighting.served_as = Some(served.name.as_str().into());
         sighting.staple_file = served.staple.clone();
         sighting.staple_file_needed = served.is_staple_named;
@@ -45,14 +48,25 @@ pub(super) fn sightings<'a>(certificates: impl Iterator<Item = &'a Served>, look
     sightings
 }
 
+/// Whether there is a file in which HAProxy looks for the key of a certificate: `x.crt.key`, or `x.key` for `x.crt`.
+fn has_key_beside(file: &Path) -> bool {
+    with_key(file).is_file() || file.extension().is_some_and(|end| end == "crt") && file.with_extension("key").is_file()
+}
+
+fn with_key(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".key");
+    name.into()
+}
+
 /// A version that changes with the files and with their lines in the configuration.
-fn version(files: &Version, served: &Served, chains: Option<&IssuerChains>) -> Version {
+fn version(files: &Version, served: &Served, has_key: bool, chains: Option<&IssuerChains>) -> Version {
     use std::os::unix::ffi::OsStrExt;
     let path =
         |path: &Option<PathBuf>| path.as_ref().map(|path| path.as_os_str().as_bytes().to_vec()).unwrap_or_default();
     let chains = chains.map(|chains| (path(&Some(chains.directory.clone())), chains.version.as_bytes().to_vec()));
     let (directory, chains) = chains.unwrap_or_default();
-    let is_named: &[u8] = if served.is_staple_named { &[1] } else { &[0] };
+    let is_named: &[u8] = &[u8::from(served.is_staple_named), u8::from(has_key)];
     let (staple, issuer) = (path(&served.staple), path(&served.issuer));
     let parts = [files.as_bytes(), served.name.as_bytes(), &staple, is_named, &issuer, &directory, &chains];
     let mut hash = Sha256::new();

@@ -146,15 +146,15 @@ impl Read {
         {
             return facts.clone();
         }
-        let facts = read_file(file).ok().and_then(|bytes| Facts::of(&Bundle::read(&bytes).ok()?));
+        let facts = read_file(file).ok().and_then(|bytes| Facts::of(sighting, &Bundle::read(&bytes).ok()?));
         self.0.insert(file.to_owned(), (sighting.version.clone(), facts.clone()));
         facts
     }
 }
 
 impl Facts {
-    fn of(bundle: &Bundle) -> Option<Self> {
-        let certificate = bundle.end_entity()?;
+    fn of(sighting: &Sighting, bundle: &Bundle) -> Option<Self> {
+        let certificate = sighting.end_entity(bundle)?;
         Some(Facts {
             identity: Identity::of(certificate),
             serial: certificate.serial_hex(),
@@ -165,7 +165,7 @@ impl Facts {
 
     fn of_bytes(sighting: &Sighting) -> Option<Self> {
         let Material::Bytes(bytes) = &sighting.material else { return None };
-        Facts::of(&Bundle::read(bytes).ok()?)
+        Facts::of(sighting, &Bundle::read(bytes).ok()?)
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) struct Files {
 #[derive(Clone, Debug)]
 pub(crate) struct OnDisk {
     pub(crate) stamp: Stamp,
-    /// Its end-entity certificate, if it has a readable one.
+    /// The certificate that a server with this file presents, if it is a readable one.
     pub(crate) identity: Option<Identity>,
 }
 
@@ -104,7 +104,7 @@ impl Files {
     }
 
     fn take(&mut self, bundle: &Bundle) -> Option<Identity> {
-        let end_entity = bundle.end_entity()?;
+        let end_entity = bundle.presented()?;
         let identity = Identity::of(end_entity);
         let chains = self.chains.entry(plain_serial(&identity.serial)).or_default();
         if chains.iter().all(|(known, _)| *known != identity) {

@@ -192,7 +192,8 @@ impl Matches {
         chains: &mut Chains,
     ) {
         self.stamps.push((path.to_owned(), Some(on_disk.stamp.clone())));
-        let sighting = sighting(name, path, on_disk);
+        let mut sighting = sighting(name, path, on_disk);
+        sighting.is_presented = is_matched;
         let sighting = match places.layout.beside(name, path) {
             Some(beside) => {
                 if let IssuerLookup::In(issuer) = &beside.issuer {
@@ -219,7 +220,8 @@ impl Matches {
         self.mismatches.extend(cause.map(|cause| Mismatch { name: Arc::clone(name), serial: serial(), cause }));
         let Some(pem) = chain else { return };
         let version = Version::new(format!("{} {}", loaded.serial, loaded.fingerprint));
-        let sighting = Sighting::bytes(Arc::clone(name), pem, version).served_as(Arc::clone(name));
+        let mut sighting = Sighting::bytes(Arc::clone(name), pem, version).served_as(Arc::clone(name));
+        sighting.is_presented = true;
         self.found.push(Found { sighting, is_ahead: false });
     }
 

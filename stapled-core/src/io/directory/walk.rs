@@ -46,6 +46,15 @@ struct Above {
     above: Option<Rc<Above>>,
 }
 
+/// How the walk came to a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// It is the root.
+    Root,
+    /// It is in a directory, itself or as the target of a link.
+    Listed { is_plain: bool },
+}
+
 /// The walk ended early because a limit was reached.
 struct TooMany;
 
@@ -69,7 +78,7 @@ impl<'a> Walk<'a> {
             }
             Ok(metadata) if metadata.is_file() => {
                 if !self.settings.ignore.matches(root) {
-                    self.sight(root, &metadata, true);
+                    self.sight(root, &metadata, Found::Root);
                 }
             }
             Ok(_) => self.problem(root, true, codes::NOT_A_FILE, not_a_file(root)),
@@ -188,7 +197,7 @@ impl<'a> Walk<'a> {
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => return recursive.then_some(path),
             Ok(_) if !is_certificate => {}
-            Ok(metadata) if metadata.is_file() => self.sight(&path, &metadata, !is_plain),
+            Ok(metadata) if metadata.is_file() => self.sight(&path, &metadata, Found::Listed { is_plain }),
             Ok(_) => self.problem(&path, false, codes::NOT_A_FILE, not_a_file(&path)),
             Err(error) if is_absent(&error) => {
                 // The entry was removed a moment ago, unless it is a link.
@@ -218,8 +227,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn sight(&mut self, path: &Path, metadata: &Metadata, is_link: bool) {
-        if is_link {
+    fn sight(&mut self, path: &Path, metadata: &Metadata, found: Found) {
+        if found != (Found::Listed { is_plain: true }) {
             self.watch_target(path);
         }
         let mut version = Sha256::new();
@@ -241,6 +250,7 @@ impl<'a> Walk<'a> {
         let version = Version::new(version.as_ref().get(..16).unwrap_or_default());
         let mut sighting = Sighting::file(path, version);
         sighting.name = name_of(path);
+        sighting.is_listed = found != Found::Root;
         self.scan.sightings.push(sighting);
     }
 

@@ -34,8 +34,10 @@ pub enum CertificateProblem {
     NoCertificate {
         /// The file.
         file: String,
-        /// Whether HAProxy has the file, or would load it. A directory may hold other files.
-        is_served: bool,
+        /// What it is instead, as far as that can be told.
+        error: BundleError,
+        /// Whether HAProxy has the file, or would load it, or the file was named. A directory may hold other files.
+        is_wanted: bool,
     },
     /// What its file holds is no certificate.
     Malformed {
@@ -102,7 +104,7 @@ impl CertificateProblem {
     /// Whether it needs the operator.
     pub fn severity(&self) -> Severity {
         match self {
-            CertificateProblem::NoCertificate { is_served: false, .. }
+            CertificateProblem::NoCertificate { is_wanted: false, .. }
             | CertificateProblem::OnlyAuthorities
             | CertificateProblem::Unusable { error: ChainError::Expired { .. }, is_served: false, .. }
             | CertificateProblem::NoOcspUrl => Severity::Note,
@@ -182,7 +184,7 @@ impl fmt::Display for CertificateProblem {
             CertificateProblem::TooLarge { file, limit } => {
                 write!(f, "{file}: more than {limit} bytes: too large for certificates")
             }
-            CertificateProblem::NoCertificate { file, .. } => write!(f, "{file}: {}", BundleError::NoCertificate),
+            CertificateProblem::NoCertificate { file, error, .. } => write!(f, "{file}: {error}"),
             CertificateProblem::Malformed { file, error } => write!(f, "{file}: {error}"),
             CertificateProblem::OnlyAuthorities => {
                 f.write_str("it has certificates of authorities only, which get no staples")

@@ -256,7 +256,8 @@ fn files_that_are_no_certificates() {
     world.write("key.pem", "-----BEGIN PRIVATE KEY-----\n");
     world.write("ca.pem", world.ca.certificate_pem());
     world.write("large.pem", vec![b'x'; 2 * 1024 * 1024]);
-    let paths = ["rubbish.pem", "key.pem", "ca.pem", "large.pem"];
+    world.write("notes.pem", "not a certificate\n");
+    let paths = ["rubbish.pem", "key.pem", "ca.pem", "large.pem", "notes.pem"];
     let told_of = |answered: &Report, file: &str| {
         let row = answered.certificates.iter().find(|row| row.certificate.ends_with(file));
         row.map(|row| told(&row.findings).join(" ")).unwrap_or_else(|| "nothing".to_owned())
@@ -264,14 +265,19 @@ fn files_that_are_no_certificates() {
     let by_path = world.check(&["-p", "@"], |_| {});
     assert_eq!(
         paths.map(|file| told_of(&by_path, file)),
-        ["malformed_certificate!", "no_certificate", "nothing", "too_large!"]
+        ["malformed_certificate!", "nothing", "nothing", "too_large!", "no_certificate"]
     );
+    // A path that is named must be one of a certificate.
+    for file in ["@/key.pem", "@/notes.pem"] {
+        let named = world.check(&["-p", file], |_| {});
+        assert_eq!(of_only_row(&named), ["no_certificate!"], "{file}");
+    }
     // HAProxy would not start with most of them.
     world.haproxy(&paths);
     let configured = world.check(&["--haproxy-config", "@/h.cfg", "--no-haproxy-sockets"], |_| {});
     assert_eq!(
         paths.map(|file| told_of(&configured, file)),
-        ["malformed_certificate!", "no_certificate!", "only_ca_certificates", "too_large!"]
+        ["malformed_certificate!", "no_certificate!", "only_ca_certificates", "too_large!", "no_certificate!"]
     );
 }
 
