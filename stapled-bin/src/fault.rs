@@ -9,6 +9,18 @@ pub(crate) enum ConfigurationError {
     #[error("the configuration file {} cannot be read: {error}; let this user read it, or name another with --config", .path.display())]
     Unreadable { path: PathBuf, error: io::Error },
     #[error(
+        "there is no configuration file {path}; `stapled --example-config > {path}` makes one with every setting, \
+         `stapled convert-config OLD > {path}` one from that of the Python program",
+        path = .path.display()
+    )]
+    NoFile { path: PathBuf },
+    #[error(
+        "{path}:{line}: this is a configuration file of the Python program stapled, and no TOML; \
+         `stapled convert-config {path}` prints it as TOML",
+        path = .path.display()
+    )]
+    Original { path: PathBuf, line: usize },
+    #[error(
         "nothing to do: no paths to certificates; say where they are with --cert-paths, such as \
          `stapled --cert-paths /etc/haproxy/certs`, or with cert-paths in a configuration file; or name HAProxy's own \
          configuration: `stapled --haproxy-config /etc/haproxy/haproxy.cfg`; or a running HAProxy with \

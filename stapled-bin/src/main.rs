@@ -24,6 +24,7 @@ mod progress;
 mod redis_address;
 mod run;
 mod run_error;
+mod service_manager;
 mod shared_cache;
 mod signals;
 mod stderr;
@@ -40,7 +41,7 @@ use clap_complete::Shell;
 use stapled_haproxy::{Haproxy, Processes};
 
 use crate::commands::answer::{CommandError, GOOD, answer, exit};
-use crate::commands::{check, fetch, inspect, renew, status, verify};
+use crate::commands::{check, convert_config, fetch, inspect, renew, status, verify};
 use crate::configuration::{Certificates, Configuration, Invocation, Mode};
 use crate::daemon::Detached;
 use crate::documents::{completions, manual};
@@ -89,6 +90,7 @@ enum Command {
     Verify(verify::Verify),
     Fetch(Box<fetch::Fetch>),
     Inspect(inspect::Inspect),
+    ConvertConfig(convert_config::ConvertConfig),
     #[cfg(feature = "redis")]
     Redis(commands::redis::Redis),
     Completions(Completions),
@@ -189,6 +191,7 @@ impl Command {
             Command::Verify(verify) => verify.run(out),
             Command::Fetch(fetch) => fetch.run(out),
             Command::Inspect(inspect) => inspect.run(out),
+            Command::ConvertConfig(convert) => convert.run(out),
             #[cfg(feature = "redis")]
             Command::Redis(redis) => redis.run(out),
             Command::Completions(Completions { shell }) => answer(out, &completions(Cli::command(), shell), GOOD),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use sd_notify::NotifyState;
 use stapled_core::event::Observer;
 use stapled_core::hook::Hook;
 use stapled_core::inventory::Inventory;
@@ -24,6 +23,7 @@ use crate::once::once;
 use crate::options::declarations as option;
 use crate::progress::Terminal;
 use crate::run_error::{RunError, log_notes};
+use crate::service_manager::ServiceManager;
 use crate::signals::{Asked, Signals};
 use crate::wiring::{self, WiringError};
 
@@ -46,7 +46,9 @@ pub(crate) fn run(
         Mode::OneOff { json, wait } => runtime.block_on(once(&configuration, json, wait)),
         Mode::Foreground { pid_file } | Mode::Background { pid_file } => {
             let pid_file = pid_file.as_deref().map(PidFile::create).transpose()?;
-            let code = runtime.block_on(keep(configuration, Arc::new(invocation), ready));
+            let manager = ServiceManager::of_process();
+            let work = keep(configuration, Arc::new(invocation), ready, &manager);
+            let code = runtime.block_on(manager.beside(work));
             drop(pid_file);
             code
         }
@@ -71,6 +73,7 @@ async fn keep(
     mut configuration: Configuration,
     invocation: Arc<Invocation>,
     ready: &mut Option<Ready>,
+    manager: &ServiceManager,
 ) -> Result<u8, RunError> {
     // First of all: SIGHUP ends a process that has no handler for it.
     let mut signals = Signals::new()?;
@@ -91,7 +94,7 @@ async fn keep(
     let mut answering = JoinSet::from_iter(control.map(|socket| answer(socket, Arc::clone(&known))));
     let mut running = Running::start(stapler);
     let mut comparing = compare(&mut haproxys, &configuration);
-    tell_systemd(&[NotifyState::Ready]);
+    manager.ready(&known);
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,
@@ -114,7 +117,7 @@ async fn keep(
         if matches!(asked, Asked::Stop(_)) {
             break;
         }
-        tell_reloading();
+        manager.reloading();
         tracing::debug!(event = "reloading", "reading the configuration again");
         let reloaded = tokio::select! {
             biased;
@@ -136,10 +139,10 @@ async fn keep(
             comparing = compare(&mut haproxys, &configuration);
             tracing::info!(event = "reloaded", "the configuration was read again and is in effect");
         }
-        tell_systemd(&[NotifyState::Ready]);
+        manager.ready(&known);
     }
     drop(comparing);
-    tell_systemd(&[NotifyState::Stopping]);
+    manager.stopping();
     tracing::info!(event = "stopping", "stopping: work that has begun is finished first");
     answering.shutdown().await;
     running.stop().await;
@@ -279,20 +282,5 @@ fn control_socket(configuration: &Configuration) -> Result<Option<OwnSocket>, Ow
             tracing::info!(event = "control_unavailable", "`stapled status` gets no answers: {error}");
             Ok(None)
         }
-    }
-}
-
-/// Tells systemd the state, if the process is a unit. A failure does not stop the program.
-fn tell_systemd(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(false, state) {
-        tracing::debug!(event = "systemd_not_told", %error, "the state could not be reported to systemd");
-    }
-}
-
-fn tell_reloading() {
-    // `Type=notify-reload` needs the time.
-    match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell_systemd(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::debug!(event = "systemd_not_told", %error, "the state could not be reported to systemd"),
     }
 }

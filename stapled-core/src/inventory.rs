@@ -4,9 +4,10 @@
 
 // The records come first: `place`, `certificate_record` and `delivery`, with what they contain. `state` holds them behind
 // one lock. Each stage has a file of methods: `places` for the finder, `settled` for the parser, `renewals` for the renewer,
-// `deliveries` for the adder, `questions` for handles, `views` for users.
+// `deliveries` for the adder, `questions` for handles, `views` and `count` for users.
 
 mod certificate_record;
+mod count;
 mod deliveries;
 mod delivery;
 mod departed;
@@ -28,6 +29,7 @@ mod succession;
 mod ticket;
 mod views;
 
+pub(crate) use count::Count;
 pub(crate) use deliveries::DeliveryView;
 pub(crate) use delivery::{Delivery, SinkNumber};
 pub(crate) use displaced::Displaced;

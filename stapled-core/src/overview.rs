@@ -4,8 +4,10 @@
 //! server has. Its [`Verdict`] says whether an operator must act, and [`Totals`] count rows by state. With the feature
 //! `serde`, rows and totals are written and read as JSON objects whose names are stable. A [`Summary`] has both, and each
 //! problem in words; a [`listing`] has the rows of a large inventory part by part.
+//! The [`headline`] is one line about everything.
 
 pub mod columns;
+pub mod headline;
 #[cfg(feature = "serde")]
 pub mod json;
 pub mod listing;

@@ -32,7 +32,7 @@ impl Known {
     }
 
     /// The stapler that runs now, and its start.
-    pub(super) fn current(&self) -> (Handle, Timestamp) {
+    pub(crate) fn current(&self) -> (Handle, Timestamp) {
         self.current.borrow().clone()
     }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stapled_core::io::open::regular_file;
+use stapled_haproxy::original::is_original;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -31,8 +32,7 @@ pub(crate) fn find(named: Option<&Path>) -> Result<Settings, ConfigurationError>
     }
     for path in searched() {
         match read(&path) {
-            Err(ConfigurationError::Unreadable { error, .. })
-                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            Err(ConfigurationError::NoFile { .. }) => {}
             read => return read,
         }
     }
@@ -47,16 +47,19 @@ fn searched() -> Vec<PathBuf> {
 }
 
 fn read(path: &Path) -> Result<Settings, ConfigurationError> {
-    let unreadable = |error| ConfigurationError::Unreadable { path: path.to_owned(), error };
+    let unreadable = |error: io::Error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => ConfigurationError::NoFile { path: path.to_owned() },
+        _ => ConfigurationError::Unreadable { path: path.to_owned(), error },
+    };
     let absolute = std::path::absolute(path).map_err(unreadable)?;
     let bytes = read_at(path).map_err(unreadable)?;
     let text = String::from_utf8(bytes).map_err(|_| ConfigurationError::Setting {
         place: path.display().to_string(),
         what: "it is not text in UTF-8".to_owned(),
     })?;
-    let settings = parse(path, &text).map_err(|fault| ConfigurationError::Setting {
-        place: format!("{}:{}", path.display(), fault.at),
-        what: fault.what,
+    let settings = parse(path, &text).map_err(|fault| match is_original(&text) {
+        true => ConfigurationError::Original { path: path.to_owned(), line: fault.at.line },
+        false => ConfigurationError::Setting { place: format!("{}:{}", path.display(), fault.at), what: fault.what },
     })?;
     Ok(settings.relative_to(absolute.parent().unwrap_or(Path::new("/"))))
 }

@@ -88,7 +88,10 @@ fn bad_arguments_end_with_2_and_advice() {
             "--haproxy-transactions: \"never\", and no-staple-files",
         ),
         ("-p certs --file-extensions crt,,pem", "an empty extension"),
-        ("-p certs --config nowhere.conf", "the configuration file nowhere.conf cannot be read: No such file"),
+        (
+            "-p certs --config nowhere.conf",
+            "there is no configuration file nowhere.conf; `stapled --example-config > nowhere.conf` makes one",
+        ),
         ("certs", "certs: belongs to no option; paths to certificates follow --cert-paths"),
         ("--cert-path certs", "a similar argument exists: '--cert-paths'"),
     ] {

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod chains;
+mod convert_config;
 mod documents;
 mod fetch;
 mod file;
@@ -12,6 +13,7 @@ mod files;
 mod haproxy;
 mod hook;
 mod inspect;
+mod manager;
 mod one_off;
 mod question;
 #[cfg(feature = "redis")]

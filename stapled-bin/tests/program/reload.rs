@@ -2,9 +2,9 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
+use crate::manager::Manager;
 use crate::world::{PATIENCE, Running, World, contents, until};
 
 fn start(world: &World, text: &str) -> Running {
@@ -160,24 +160,19 @@ fn relative_paths_keep_their_meaning_in_the_background() {
 #[test]
 fn a_reload_is_reported_to_systemd() {
     let world = World::new();
-    let socket = UnixDatagram::bind(world.path("notify")).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let manager = Manager::at(world.path("notify").to_str().unwrap());
     fs::write(world.path("x.conf"), "cert-paths = \"certs\"").unwrap();
     let mut command = world.command(&["--config", "x.conf"]);
     command.env("NOTIFY_SOCKET", world.path("notify"));
     let running = Running::start(command);
-    let told = || {
-        let mut buffer = [0; 256];
-        let length = socket.recv(&mut buffer).unwrap();
-        String::from_utf8_lossy(buffer.get(..length).unwrap()).into_owned()
-    };
-    assert_eq!(told(), "READY=1\n");
+    assert_eq!(manager.told("READY"), "READY=1\n");
     for text in ["cert-paths = \"certs\"\nrecursive = true", "nonsense"] {
         fs::write(world.path("x.conf"), text).unwrap();
         running.signal("HUP");
-        let reloading = told();
-        assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
-        assert_eq!(told(), "READY=1\n", "whether it was taken or refused");
+        let reloading = manager.told("RELOADING");
+        let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap().trim().parse::<u64>();
+        assert!(time.is_ok(), "{reloading}");
+        assert_eq!(manager.told("READY"), "READY=1\n", "whether it was taken or refused");
     }
     end(running);
 }

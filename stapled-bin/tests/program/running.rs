@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use stapled_ca::lab::Fault;
 
+use crate::manager::Manager;
 use crate::world::{PATIENCE, Running, World, contents, signal_to, until};
 
 #[test]
@@ -120,19 +120,47 @@ fn a_full_log_pipe_delays_nothing() {
 #[test]
 fn the_state_is_reported_to_systemd() {
     let world = World::new();
-    let socket = UnixDatagram::bind(world.path("notify")).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    world.issue("a.pem", &world.profile("a.example"));
+    let manager = Manager::at(world.path("notify").to_str().unwrap());
     let mut command = world.command(&["--cert-paths", "certs"]);
     command.env("NOTIFY_SOCKET", world.path("notify"));
     let running = Running::start(command);
-    let told = || {
-        let mut buffer = [0; 256];
-        let length = socket.recv(&mut buffer).unwrap();
-        String::from_utf8_lossy(buffer.get(..length).unwrap()).into_owned()
-    };
-    assert_eq!(told(), "READY=1\n");
+    assert_eq!(manager.told("READY"), "READY=1\n");
+    // The first line may say that the certificate is not processed yet.
+    let mut line = manager.told("STATUS");
+    while !line.starts_with("STATUS=1 certificate, next renewal in ") {
+        line = manager.told("STATUS");
+    }
     running.signal("TERM");
-    assert_eq!(told(), "STOPPING=1\n");
+    assert_eq!(manager.told("STOPPING"), "STOPPING=1\n");
+    assert_eq!(running.end(PATIENCE).code, 0);
+}
+
+#[test]
+fn signs_of_life_come_while_the_daemon_runs() {
+    let world = World::new();
+    let address = format!("@stapled-test-{}", std::process::id());
+    let manager = Manager::at(&address);
+    let mut command = world.command(&["--cert-paths", "certs"]);
+    command.env("NOTIFY_SOCKET", &address).env("WATCHDOG_USEC", "200000");
+    let running = Running::start(command);
+    for _ in 0..3 {
+        assert_eq!(manager.told("WATCHDOG"), "WATCHDOG=1\n");
+    }
+    running.signal("STOP");
+    manager.wait_for_silence(Duration::from_millis(500));
+    running.signal("CONT");
+    assert_eq!(manager.told("WATCHDOG"), "WATCHDOG=1\n");
+    running.signal("TERM");
+    assert_eq!(running.end(PATIENCE).code, 0);
+
+    // The sign is asked of another process.
+    let mut command = world.command(&["--cert-paths", "certs"]);
+    command.env("NOTIFY_SOCKET", &address).env("WATCHDOG_USEC", "200000").env("WATCHDOG_PID", "1");
+    let running = Running::start(command);
+    assert_eq!(manager.told("READY"), "READY=1\n");
+    running.signal("TERM");
+    assert!(!manager.told_until("STOPPING").iter().any(|message| message.starts_with("WATCHDOG")));
     assert_eq!(running.end(PATIENCE).code, 0);
 }
 
