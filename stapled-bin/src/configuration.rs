@@ -7,6 +7,7 @@ use stapled_core::hook::settings::HookSettings;
 use stapled_core::io::directory::DirectorySource;
 use stapled_core::refresh::RefreshPolicy;
 use stapled_core::staple::JudgePolicy;
+use stapled_core::time::span::Span;
 use stapled_haproxy::check::StapleFiles;
 use stapled_haproxy::configuration::Surroundings;
 use stapled_haproxy::{Address, Transactions};
@@ -379,16 +380,16 @@ fn refresh(settings: &Settings) -> Result<RefreshPolicy, ConfigurationError> {
     refresh.minimum_validity = settings.get(&option::MINIMUM_VALIDITY);
     refresh.minimum_interval = settings.get(&option::MINIMUM_INTERVAL);
     refresh.maximum_interval = settings.get(&option::MAXIMUM_INTERVAL);
-    let (least, most) = (refresh.minimum_interval.as_secs(), refresh.maximum_interval.as_secs());
+    let (least, most) = (Span::from(refresh.minimum_interval), Span::from(refresh.maximum_interval));
     if least <= most {
         return Ok(refresh);
     }
     // The value that was given is wrong, not the default of the other option.
     if settings.has(&option::MAXIMUM_INTERVAL) {
-        let what = format!("{most} s are less than minimum-interval, which is {least} s");
+        let what = format!("{most} is less than minimum-interval, which is {least}");
         return Err(settings.unusable(&option::MAXIMUM_INTERVAL, what));
     }
-    let what = format!("{least} s are more than maximum-interval, which is {most} s unless it is set");
+    let what = format!("{least} is more than maximum-interval, which is {most} unless it is set");
     Err(settings.unusable(&option::MINIMUM_INTERVAL, what))
 }
 

@@ -265,6 +265,10 @@ Configuration file:
     sockets = [\"/run/haproxy/a.sock\"]
   Relative paths are resolved from the directory of the file. `stapled --example-config` prints a file with every setting.
 
+Durations:
+  DURATION is a number of seconds (90), or has units: 90s, 15m, 2h, 7d, 1h30m. In the file, a
+  duration with units is a text: refresh-interval = \"15m\".
+
 Signals:
   SIGTERM and SIGINT stop stapled, a second one at once. SIGHUP makes it read its configuration again, with the same
   arguments: it keeps its staples, and asks no CA because of the reload. A configuration with an error is refused as a
@@ -331,7 +335,7 @@ mod tests {
     #[test]
     fn the_help_says_how_options_and_defaults_belong_together() {
         let help = Cli::command().render_help().to_string();
-        for words in ["[default: 7200]", "[default: 60]", "[default: 300]", "Certificates:", "HAProxy:"] {
+        for words in ["[default: 2h]", "[default: 1m]", "[default: 5m]", "Certificates:", "HAProxy:"] {
             assert!(help.contains(words), "{words}");
         }
     }

@@ -1,5 +1,7 @@
 //! Instants in UTC, in milliseconds, with arithmetic that never overflows.
 
+pub mod span;
+
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

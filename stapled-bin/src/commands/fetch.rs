@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -20,6 +19,7 @@ use stapled_core::ocsp::{CertIdHash, CertStatus};
 use stapled_core::overrides::ResponderOverrides;
 use stapled_core::overview::json::json_line;
 use stapled_core::reason::ReasonCode;
+use stapled_core::time::span::Span;
 use stapled_core::verdict::Verdict;
 use stapled_haproxy::HaproxySink;
 
@@ -27,6 +27,7 @@ use super::answer::{CommandError, UNANSWERED, answer, exit_code};
 use super::input;
 use crate::judging::Judging;
 use crate::network::NetworkArguments;
+use crate::options::arguments::durations;
 use crate::options::option::Section;
 use crate::stderr::say;
 use crate::text::visible;
@@ -76,8 +77,8 @@ pub(crate) struct Fetch {
     nonce: bool,
 
     /// How long one question may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..), help_heading = Section::Asking.heading())]
-    timeout: u32,
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = durations(1, Span::MAX.as_secs()), help_heading = Section::Asking.heading())]
+    timeout: Span,
 
     #[command(flatten)]
     network: NetworkArguments,
@@ -143,7 +144,7 @@ impl Fetch {
         let named = [("CERT", Some(self.cert.as_path())), ("--issuer", self.issuer.as_deref())];
         input::check_standard_input(named.into_iter().filter_map(|(name, path)| Some((name, path?))))?;
         let network = self.network.network()?;
-        let fetcher = network.fetcher(Duration::from_secs(self.timeout.into()))?;
+        let fetcher = network.fetcher(self.timeout.into())?;
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Start)?;
         let ended = runtime.block_on(self.ask(fetcher, &network.overrides, out));

@@ -2,16 +2,17 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
 use stapled_core::overview::json::json_line;
 use stapled_core::task::{Queue, Subject};
+use stapled_core::time::span::Span;
 use stapled_redis::{Recovery, RedisAddress, RedisError, RedisScheduler, Retry};
 
 use super::answer::{CommandError, GOOD, UNANSWERED, answer};
 use super::input;
 use crate::fault::ConfigurationError;
+use crate::options::arguments::{durations, numbers};
 use crate::redis_address;
 use crate::text::nearest;
 
@@ -32,11 +33,11 @@ enum Action {
     #[command(after_long_help = AFTER_HELP)]
     Status {
         /// How many leases and parked tasks to list of each queue, at most 1000
-        #[arg(long, value_name = "NUMBER", default_value_t = 10)]
-        list: usize,
+        #[arg(long, value_name = "NUMBER", default_value = "10", value_parser = numbers("a whole number", 0, 1000))]
+        list: u64,
         /// Look twice, this long apart, and show how much is done per second instead of in all
-        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
-        interval: Option<u32>,
+        #[arg(long, value_name = "DURATION", value_parser = durations(1, 3600))]
+        interval: Option<Span>,
         /// Print one object on a line; docs/redis.md lists its fields
         #[arg(long)]
         json: bool,
@@ -98,9 +99,10 @@ impl Action {
         let ended = |text, is_good| Ok((text, if is_good { GOOD } else { UNANSWERED }));
         match self {
             Action::Status { list, interval, json } => {
+                let list = usize::try_from(list).unwrap_or(usize::MAX);
                 let mut status = scheduler.status(list).await?;
-                if let Some(seconds) = interval {
-                    tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+                if let Some(interval) = interval {
+                    tokio::time::sleep(interval.into()).await;
                     status = scheduler.status(list).await?.with_rates_since(&status);
                 }
                 let report = status.report();

@@ -7,10 +7,12 @@ use clap::{ArgGroup, Args};
 use stapled_core::overview::columns::Columns;
 use stapled_core::overview::{Row, Summary};
 use stapled_core::stapler::Selection;
+use stapled_core::time::span::Span;
 
 use super::answer::CommandError;
 use crate::control::client::{DaemonArguments, whole_names};
 use crate::control::protocol::{Line, Notice, Question};
+use crate::options::arguments::durations;
 use crate::stderr::say;
 use crate::summary::write_table;
 use crate::text::visible;
@@ -39,16 +41,16 @@ pub(crate) struct Renew {
     #[arg(long)]
     all: bool,
 
-    /// Wait until every result is there and every server has it, at most this long [default with --wait alone: 60]
+    /// Wait until every result is there and every server has it, at most this long, such as 90, 90s or 15m [default with --wait alone: 1m]
     #[arg(
         long,
-        value_name = "SECONDS",
+        value_name = "DURATION",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = "60",
-        value_parser = clap::value_parser!(u32).range(1..=3600)
+        default_missing_value = "1m",
+        value_parser = durations(1, 3600)
     )]
-    wait: Option<u32>,
+    wait: Option<Span>,
 
     #[command(flatten)]
     daemon: DaemonArguments,
@@ -65,7 +67,7 @@ Examples:
   A CA's responder works again
     stapled renew --responder ocsp.example.net
   All certificates, with a limit of five minutes
-    stapled renew --all --wait=300 --json
+    stapled renew --all --wait=5m --json
 
 Output with --json, one object per line: that of `stapled status`, with outcome: new_staple, same_staple, revoked, failed
   (state, reason and servers say why), expired or gone; pending after the time limit; asked without --wait. Lines with
@@ -88,7 +90,8 @@ impl Renew {
             None if self.all => Selection::All,
             None => Selection::Certificates(whole_names(&self.certificates)),
         };
-        let question = Question::Renew { which, wait: self.wait };
+        let question =
+            Question::Renew { which, wait: self.wait.map(|wait| u32::try_from(wait.as_secs()).unwrap_or(u32::MAX)) };
         let shows_progress = io::stderr().is_terminal();
         let mut rows: Vec<Row> = Vec::new();
         let last = client.ask(&question, &mut |text, line| {
@@ -138,8 +141,8 @@ impl Renew {
             |name: &&String| !whole_names(std::slice::from_ref(name)).iter().any(|one| known.contains(one));
         let unknown = self.certificates.iter().filter(is_unknown);
         let in_words = |name: &String| {
-            let is_number = self.wait.is_some() && name.bytes().all(|byte| byte.is_ascii_digit());
-            let hint = if is_number { format!("; for a limit of seconds write --wait={name}") } else { String::new() };
+            let is_duration = self.wait.is_some() && name.parse::<Span>().is_ok();
+            let hint = if is_duration { format!("; for a limit of time write --wait={name}") } else { String::new() };
             format!("nothing is known of {}{hint}", visible(name))
         };
         unknown.map(in_words).collect()

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use stapled_core::time::span::Span;
 
 use super::declarations::ALL;
 use super::option::{Declaration, Place, Section, Shape, User};
@@ -148,13 +149,8 @@ fn argument(option: &Declaration, take: Take) -> Arg {
     let argument = match option.shape {
         Shape::Switch => argument.action(ArgAction::SetTrue),
         Shape::Count => argument.action(ArgAction::Count),
-        Shape::Number { of, least, most } => {
-            let parser = move |text: &str| {
-                let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-                number.ok_or_else(|| needed(of, least, most))
-            };
-            argument.value_parser(ValueParser::from(parser))
-        }
+        Shape::Number { of, least, most } => argument.value_parser(ValueParser::from(numbers(of, least, most))),
+        Shape::Duration { least } => argument.value_parser(ValueParser::from(durations(least, Span::MAX.as_secs()))),
         Shape::Choice(choices) => {
             let values = choices().into_iter().map(|(word, explanation)| PossibleValue::new(word).help(explanation));
             argument.value_parser(PossibleValuesParser::new(values))
@@ -183,6 +179,27 @@ pub(super) fn needed(of: &str, least: u64, most: u64) -> String {
         (least, ..=255) => format!("{of} from {least} to {most} is needed"),
         (0, _) => format!("{of} is needed"),
         (least, _) => format!("{of} is needed, at least {least}"),
+    }
+}
+
+/// Reads durations from `least` to `most` seconds.
+pub(crate) fn durations(least: u64, most: u64) -> impl Fn(&str) -> Result<Span, String> + Clone {
+    move |text| {
+        let span = text.parse::<Span>().map_err(str::to_owned)?;
+        let (least, most) = (Span::from_secs(least), Span::from_secs(most));
+        match (least..=most).contains(&span) {
+            true => Ok(span),
+            false if span < least => Err(format!("at least {least} is needed")),
+            false => Err(format!("at most {most} is possible")),
+        }
+    }
+}
+
+/// Reads whole numbers from `least` to `most`.
+pub(crate) fn numbers(of: &'static str, least: u64, most: u64) -> impl Fn(&str) -> Result<u64, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| needed(of, least, most))
     }
 }
 

@@ -57,8 +57,8 @@ options! {
             A pattern that begins with / matches the whole path; any other pattern matches the end of the path",
     }
 
-    REFRESH_INTERVAL: Duration = SECONDS {
-        name: "refresh-interval", short: Some('r'), value_name: "SECONDS", section: Section::Certificates,
+    REFRESH_INTERVAL: Duration = DURATION {
+        name: "refresh-interval", short: Some('r'), value_name: "DURATION", section: Section::Certificates,
         doc: "How often to search for new and changed files where the operating system does not report changes",
         fallback: Fallback::Number(|| 60),
     }
@@ -91,8 +91,8 @@ options! {
         doc: "Use no sockets, neither those of the configuration file nor those of HAProxy configurations",
     }
 
-    HAPROXY_SOCKET_KEEPALIVE: Duration = SECONDS {
-        name: "haproxy-socket-keepalive", value_name: "SECONDS", section: Section::Haproxy,
+    HAPROXY_SOCKET_KEEPALIVE: Duration = DURATION {
+        name: "haproxy-socket-keepalive", value_name: "DURATION", section: Section::Haproxy,
         doc: "How long an idle connection to a socket stays open",
         fallback: Fallback::Number(|| 10),
     }
@@ -132,22 +132,22 @@ options! {
             only for certificates whose staple is past half of its validity, or older than --maximum-interval",
     }
 
-    MINIMUM_VALIDITY: Duration = SECONDS_FROM_0 {
-        name: "minimum-validity", value_name: "SECONDS", section: Section::Asking,
+    MINIMUM_VALIDITY: Duration = DURATION_FROM_0 {
+        name: "minimum-validity", value_name: "DURATION", section: Section::Asking,
         doc: "The validity that a staple has left at its renewal, at least, unless that is more than half of its \
             validity. Staples are renewed at half of their validity, and after --maximum-interval at the latest",
         fallback: Fallback::Number(|| RefreshPolicy::default().minimum_validity.as_secs()),
     }
 
-    MINIMUM_INTERVAL: Duration = SECONDS {
-        name: "minimum-interval", value_name: "SECONDS", section: Section::Asking,
+    MINIMUM_INTERVAL: Duration = DURATION {
+        name: "minimum-interval", value_name: "DURATION", section: Section::Asking,
         doc: "The shortest time between two renewals of a certificate; half of it, where responses are valid for so \
             short a time that servers would be without a staple in between",
         fallback: Fallback::Number(|| RefreshPolicy::default().minimum_interval.as_secs()),
     }
 
-    MAXIMUM_INTERVAL: Duration = SECONDS {
-        name: "maximum-interval", value_name: "SECONDS", section: Section::Asking,
+    MAXIMUM_INTERVAL: Duration = DURATION {
+        name: "maximum-interval", value_name: "DURATION", section: Section::Asking,
         doc: "The longest time between two renewals of a certificate, however long its staple is valid: a revocation \
             is noticed within this time",
         fallback: Fallback::Number(|| RefreshPolicy::default().maximum_interval.as_secs()),
@@ -232,8 +232,8 @@ options! {
             not lead to internal servers. A proxy resolves names itself and must apply the same rule",
     }
 
-    CLOCK_SKEW: Duration = SECONDS_FROM_0 {
-        name: "clock-skew", value_name: "SECONDS", section: Section::Believing,
+    CLOCK_SKEW: Duration = DURATION_FROM_0 {
+        name: "clock-skew", value_name: "DURATION", section: Section::Believing,
         doc: "How far a responder's clock may be ahead",
         fallback: Fallback::Number(|| JudgePolicy::default().clock_skew.as_secs()),
     }
@@ -263,8 +263,8 @@ options! {
         doc: "Print the summary of --one-off as JSON: one object a line for each certificate, then the totals",
     }
 
-    WAIT: Option<Duration> = SECONDS_OR_NONE {
-        name: "wait", value_name: "SECONDS", section: Section::Running, example: Example::Off("60"),
+    WAIT: Option<Duration> = DURATION_OR_NONE {
+        name: "wait", value_name: "DURATION", section: Section::Running, example: Example::Off(r#""1m""#),
         doc: "How long --one-off tries again, until every certificate that should have a staple has one and every \
             server has confirmed",
     }
@@ -323,14 +323,14 @@ options! {
         note: "`stapled --help` lists the variables.",
     }
 
-    HOOK_TIMEOUT: Duration = SECONDS {
-        name: "hook-timeout", value_name: "SECONDS", section: Section::Telling,
+    HOOK_TIMEOUT: Duration = DURATION {
+        name: "hook-timeout", value_name: "DURATION", section: Section::Telling,
         doc: "How long the hook may take; then it is killed together with all processes that it started",
         fallback: Fallback::Number(|| 30),
     }
 
-    HOOK_DEBOUNCE: Duration = SECONDS {
-        name: "hook-debounce", value_name: "SECONDS", section: Section::Telling,
+    HOOK_DEBOUNCE: Duration = DURATION {
+        name: "hook-debounce", value_name: "DURATION", section: Section::Telling,
         doc: "How long events of one kind about one certificate are held back, and counted, after the hook was told \
             of the first one",
         fallback: Fallback::Number(|| 300),

@@ -11,7 +11,7 @@ const WIDTH: usize = 80;
 const HEAD: &str = "\
 The configuration of stapled, with every setting. The format is TOML. Settings have the names of the program's options \
 without the dashes; `stapled --help` lists them. Arguments win over this file, and relative paths are resolved from its \
-directory. A line that is commented out shows the default, unless the comment says otherwise. `stapled --check-config` \
+directory. Durations are numbers of seconds, or texts such as \"90s\", \"15m\", \"2h\", \"7d\" and \"1h30m\". A line that is commented out shows the default, unless the comment says otherwise. `stapled --check-config` \
 checks the file.";
 
 const GROUP: &str = "\
@@ -37,7 +37,10 @@ fn entry(option: &Declaration) -> String {
     let value = match (option.example, option.fallback) {
         (Example::OldName, _) => return String::new(),
         (Example::On(value) | Example::Off(value), _) => value.to_owned(),
-        (Example::Default, Fallback::Number(number)) => number().to_string(),
+        (Example::Default, Fallback::Number(number)) => match option.shape {
+            Shape::Duration { .. } => format!("{:?}", option.number_in_words(number())),
+            _ => number().to_string(),
+        },
         (Example::Default, Fallback::Nothing | Fallback::Words(_)) => "false".to_owned(),
     };
     let mut text = format!("{}.", option.doc);

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use stapled_core::io::open::regular_file;
 use stapled_haproxy::original::is_original;
+use stapled_core::time::span::Span;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::arguments::needed;
+use super::arguments::{durations, needed};
 use super::declarations::ALL;
 use super::option::{Declaration, Shape};
 use super::settings::{Origin, Position, Settings};
@@ -154,6 +155,14 @@ impl Text<'_> {
                 let number = number.filter(|number| (least..=most).contains(number));
                 Given::words([number.ok_or_else(|| no(&needed(of, least, most)))?.to_string()])
             }
+            Shape::Duration { least } => {
+                let integer = value.get_ref().as_integer();
+                let seconds = integer.and_then(|integer| u64::from_str_radix(integer.as_str(), integer.radix()).ok());
+                let words = text.map(str::to_owned).or(seconds.map(|seconds| seconds.to_string()));
+                let words = words.ok_or_else(|| no(DURATION))?;
+                let refused = |what| self.fault(value.span(), format!("{}: {}: {what}", option.name, self.at(value)));
+                Given::words([durations(least, Span::MAX.as_secs())(&words).map_err(refused)?.to_string()])
+            }
             Shape::Choice(choices) => {
                 let choices = choices();
                 let choice = choices.iter().find(|(choice, _)| Some(*choice) == text);
@@ -228,6 +237,7 @@ impl Text<'_> {
     }
 }
 
+const DURATION: &str = "a number of seconds, or a duration in double quotes such as \"15m\", is needed";
 const TEXTS: &str = "a text in double quotes, or a list of such texts in [ ], is needed";
 
 /// One text, or a list of texts.

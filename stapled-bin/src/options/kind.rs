@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use stapled_core::ocsp::CertIdHash;
+use stapled_core::time::span::Span;
 use stapled_haproxy::Transactions;
 
 use super::option::Shape;
@@ -25,15 +26,15 @@ pub(crate) const SWITCH: Kind<bool> = Kind { shape: Shape::Switch, read: |given|
 pub(crate) const COUNT: Kind<u8> = Kind { shape: Shape::Count, read: |given| number(given).unwrap_or_default() };
 /// A level from 0 to 4, or none.
 pub(crate) const LEVEL: Kind<Option<u8>> = Kind { shape: numbers("a whole number", 0, 4), read: number };
-/// A number of seconds.
-pub(crate) const SECONDS: Kind<Duration> =
-    Kind { shape: numbers(OF_SECONDS, 1, u64::MAX), read: |given| seconds(given).unwrap_or_default() };
-/// A number of seconds that may be 0.
-pub(crate) const SECONDS_FROM_0: Kind<Duration> =
-    Kind { shape: numbers(OF_SECONDS, 0, u64::MAX), read: |given| seconds(given).unwrap_or_default() };
-/// A number of seconds, or none.
-pub(crate) const SECONDS_OR_NONE: Kind<Option<Duration>> =
-    Kind { shape: numbers(OF_SECONDS, 1, u64::MAX), read: seconds };
+/// A duration.
+pub(crate) const DURATION: Kind<Duration> =
+    Kind { shape: Shape::Duration { least: 1 }, read: |given| duration(given).unwrap_or_default() };
+/// A duration that may be 0.
+pub(crate) const DURATION_FROM_0: Kind<Duration> =
+    Kind { shape: Shape::Duration { least: 0 }, read: |given| duration(given).unwrap_or_default() };
+/// A duration, or none.
+pub(crate) const DURATION_OR_NONE: Kind<Option<Duration>> =
+    Kind { shape: Shape::Duration { least: 1 }, read: duration };
 /// A number from 1.
 pub(crate) const NUMBER: Kind<usize> =
     Kind { shape: numbers("a whole number", 1, u32::MAX as u64), read: |given| number(given).unwrap_or_default() };
@@ -65,8 +66,6 @@ pub(crate) const JOINED_PATHS: Kind<Vec<PathBuf>> = Kind { shape: Shape::JoinedP
 /// The `[[group]]` tables of the file.
 pub(crate) const GROUPS: Kind<Vec<Group>> = Kind { shape: Shape::Groups, read: |given| given.groups.clone() };
 
-const OF_SECONDS: &str = "a whole number of seconds";
-
 const fn numbers(of: &'static str, least: u64, most: u64) -> Shape {
     Shape::Number { of, least, most }
 }
@@ -76,8 +75,8 @@ fn number<T: FromStr>(given: &Given) -> Option<T> {
     given.words.first()?.to_str()?.parse().ok()
 }
 
-fn seconds(given: &Given) -> Option<Duration> {
-    number(given).map(Duration::from_secs)
+fn duration(given: &Given) -> Option<Duration> {
+    given.words.first()?.to_str()?.parse::<Span>().ok().map(Into::into)
 }
 
 fn choice<T: Choice>(given: &Given) -> Option<T> {

@@ -1,5 +1,7 @@
 //! What the declaration of an option consists of.
 
+use stapled_core::time::span::Span;
+
 use super::value::Given;
 
 /// An option whose value the program reads as a `T`.
@@ -51,6 +53,8 @@ pub(crate) enum Shape {
     Count,
     /// A whole number from `least` to `most`.
     Number { of: &'static str, least: u64, most: u64 },
+    /// A duration, from this many seconds.
+    Duration { least: u64 },
     /// One of some words, each with its explanation.
     Choice(fn() -> Vec<(&'static str, &'static str)>),
     /// One text.
@@ -185,8 +189,16 @@ impl Declaration {
     pub(crate) fn default_in_words(&self) -> Option<String> {
         match self.fallback {
             Fallback::Nothing => None,
-            Fallback::Number(number) => Some(number().to_string()),
+            Fallback::Number(number) => Some(self.number_in_words(number())),
             Fallback::Words(words) => Some(words.to_owned()),
+        }
+    }
+
+    /// A number as a value of this option: of a duration, the seconds with units.
+    pub(crate) fn number_in_words(&self, number: u64) -> String {
+        match self.shape {
+            Shape::Duration { .. } => Span::from_secs(number).to_string(),
+            _ => number.to_string(),
         }
     }
 

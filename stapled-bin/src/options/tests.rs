@@ -9,6 +9,7 @@ use super::example::example;
 use super::file::parse;
 use super::option::{Example, Place};
 use super::settings::Settings;
+use stapled_core::time::span::Span;
 
 fn arguments(words: &[&str]) -> Settings {
     Options::<Daemon>::parsed(words)
@@ -27,6 +28,11 @@ fn the_file_takes_hyphens_or_underscores_and_one_value_or_many() {
     assert_eq!(settings.get(&CERT_PATHS), [PathBuf::from("/a")]);
     assert_eq!(settings.get(&HAPROXY_SOCKETS), ["/s", "/t"]);
     assert_eq!(settings.get(&MINIMUM_VALIDITY), Duration::from_secs(5));
+    let durations = file("minimum-validity = \"1h30m\"\nclock-skew = \"90\"\nrefresh-interval = 0x10\nwait = \"7d\"");
+    assert_eq!(durations.get(&MINIMUM_VALIDITY), Duration::from_secs(5_400));
+    assert_eq!(durations.get(&CLOCK_SKEW), Duration::from_secs(90));
+    assert_eq!(durations.get(&REFRESH_INTERVAL), Duration::from_secs(16));
+    assert_eq!(durations.get(&WAIT), Some(Duration::from_secs(604_800)));
     assert_eq!(settings.get(&LOGDIR), Some("/var/log/stapled/".into()));
     let groups = settings.get(&GROUP);
     let group = groups.first().unwrap();
@@ -46,8 +52,13 @@ fn errors_in_the_file_have_a_position_and_advice() {
         ("colour = 1", "1:1: there is no setting \"colour\"; `stapled --help` lists them"),
         ("config = \"x\"", "1:1: there is no setting \"config\": --config is for the command line only"),
         ("[stapled]\nrecursive = true", "1:2: there is no setting \"stapled\": settings stand at the top"),
-        ("\nminimum-validity = \"long\"", "2:20: minimum-validity: a whole number of seconds is needed, not \"long\""),
-        ("refresh-interval = 0", "1:20: refresh-interval: a whole number of seconds is needed, at least 1, not 0"),
+        ("\nminimum-validity = \"long\"", "2:20: minimum-validity: \"long\": not a duration such as 90, 90s"),
+        ("refresh-interval = 0", "1:20: refresh-interval: 0: at least 1s is needed"),
+        ("refresh-interval = \"36501d\"", "1:20: refresh-interval: \"36501d\": a duration of more than 36500d"),
+        (
+            "refresh-interval = 1.5",
+            "refresh-interval: a number of seconds, or a duration in double quotes such as \"15m\", is needed, not 1.5",
+        ),
         ("recursive = 1", "1:13: recursive: true or false is needed, not 1"),
         (
             "cert-paths = 1",
@@ -99,7 +110,7 @@ fn every_key_of_the_file_is_read() {
             Example::On(value) | Example::Off(value) => value,
             Example::OldName => "\"/a\"",
             Example::Default => match option.default_in_words() {
-                Some(number) if number.parse::<u64>().is_ok() => "7",
+                Some(number) if number.parse::<Span>().is_ok() => "7",
                 _ => "true",
             },
         };

@@ -19,6 +19,8 @@ fn good_arguments() {
         "-s /run/a.sock",
         "-s master@/run/a.sock abns@b,ipv4@127.0.0.1:9999",
         "-p certs -R -t 2 -r 60 -q -v -v -v",
+        "-p certs -r 1m30s --minimum-validity 2h --minimum-interval 15m --maximum-interval 7d --clock-skew 90s",
+        "-p certs --one-off --wait 1h",
         "-p certs --verbosity 4 --minimum-validity 0 --minimum-interval 1 --maximum-interval 1",
         "-p certs --file-extensions crt,pem --ignore *.bak.pem /srv/**",
         "-p certs -D --no-daemon",
@@ -65,15 +67,18 @@ fn bad_arguments_end_with_2_and_advice() {
         ("-p certs --verbosity 5", "a whole number from 0 to 4 is needed"),
         ("-p certs --verbosity 3 -v", "cannot be used with"),
         ("-p certs --renewal-threads 0", "a whole number is needed, at least 1"),
-        ("-p certs --minimum-interval 0", "a whole number of seconds is needed, at least 1"),
-        ("-p certs --maximum-interval 0", "a whole number of seconds is needed, at least 1"),
-        ("-p certs --maximum-interval 30", "--maximum-interval: 30 s are less than minimum-interval, which is 60 s"),
+        ("-p certs --minimum-interval 0", "at least 1s is needed"),
+        ("-p certs --maximum-interval 0", "at least 1s is needed"),
+        ("-p certs --maximum-interval 30", "--maximum-interval: 30s is less than minimum-interval, which is 1m"),
         (
             "-p certs --minimum-interval 4000",
-            "--minimum-interval: 4000 s are more than maximum-interval, which is 3600 s unless it is set",
+            "--minimum-interval: 1h6m40s is more than maximum-interval, which is 1h unless it is set",
         ),
-        ("-p certs --minimum-validity 2h", "a whole number of seconds is needed"),
-        ("-p certs --haproxy-socket-keepalive 0", "at least 1"),
+        ("-p certs --minimum-validity 2x", "not a duration such as 90, 90s, 15m, 2h, 7d or 1h30m"),
+        ("-p certs --minimum-validity 1h30", "not a duration such as"),
+        ("-p certs --minimum-validity 36501d", "a duration of more than 36500d"),
+        ("-p certs --hook-debounce 18446744073709551615", "a duration of more than 36500d"),
+        ("-p certs --haproxy-socket-keepalive 0", "at least 1s is needed"),
         ("-p certs --http-proxy proxy:3128", "--http-proxy: the proxy's URL: not of the form http://host:port"),
         ("-p certs --http-proxy socks5://proxy:1080", "--http-proxy: the proxy's URL: not of the form http://"),
         ("-p certs --no-proxy internal.test", "--no-proxy: belongs to http-proxy; for the proxies of the environment"),
@@ -103,11 +108,101 @@ fn bad_arguments_end_with_2_and_advice() {
 }
 
 #[test]
+fn messages_show_no_types_of_rust() {
+    let world = World::new();
+    let mistakes = ["", "x", "-1", "1.5", "99999999999999999999999", "0x1F", "\u{e9}", "2h2", "\"", "[]", "true"];
+    let options = [
+        "refresh-interval",
+        "minimum-validity",
+        "clock-skew",
+        "hook-timeout",
+        "renewal-threads",
+        "responder-rate",
+        "verbosity",
+        "wait",
+        "hash",
+        "haproxy-transactions",
+        "haproxy-sockets",
+    ];
+    let commands: [&[&str]; 6] = [
+        &["renew", "--all", "--wait"],
+        &["fetch", "--cert", "a", "--timeout"],
+        &["redis", "status", "--list"],
+        &["redis", "status", "--interval"],
+        &["verify", "--response", "a", "--cert", "b", "--issuer", "c", "--at"],
+        &["verify", "--response", "a", "--cert", "b", "--issuer", "c", "--nonce"],
+    ];
+    let mut said = Vec::new();
+    for mistake in mistakes {
+        for option in options {
+            said.push(world.run(&["-p", "certs", &format!("--{option}={mistake}"), "--check-config"]));
+        }
+        for command in commands {
+            let (option, before) = command.split_last().unwrap();
+            let value = format!("{option}={mistake}");
+            said.push(world.run(&before.iter().copied().chain([value.as_str()]).collect::<Vec<_>>()));
+        }
+    }
+    for value in [
+        "\"x\"",
+        "-1",
+        "1.5",
+        "99999999999999999999999",
+        "[]",
+        "[1]",
+        "{}",
+        "1979-05-27",
+        "inf",
+        "\"\"",
+        "0xFFFFFFFFFFFFFFFFF",
+    ] {
+        for option in options.iter().chain(&["recursive", "cert-paths", "logdir", "group", "http-proxy"]) {
+            std::fs::write(world.path("x.conf"), format!("{option} = {value}\n")).unwrap();
+            said.push(world.run(&["-p", "certs", "-c", "x.conf", "--check-config"]));
+        }
+    }
+    assert!(said.iter().filter(|ended| ended.code == 2).count() > 200);
+    let of_rust = [
+        "u32",
+        "u64",
+        "usize",
+        "i64",
+        "u8 ",
+        "digit found",
+        "fit in target",
+        "ParseInt",
+        "Err(",
+        "Some(",
+        "None",
+        "invalid type",
+        "..=",
+        "Utf8",
+        "parse integer",
+        "serde",
+        "empty string",
+        "NonZero",
+        "OsStr",
+    ];
+    for ended in said {
+        let found = of_rust.iter().find(|words| ended.err.contains(**words));
+        assert_eq!(found, None, "{}", ended.err);
+    }
+}
+
+#[test]
 fn help_and_version() {
     let world = World::new();
     let help = world.run(&["--help"]);
     assert_eq!(help.code, 0);
-    for words in ["Examples:", "Exit codes:", "[[group]]", "[default: 7200]", "--interactive"] {
+    for words in [
+        "Examples:",
+        "Exit codes:",
+        "[[group]]",
+        "[default: 2h]",
+        "Durations:",
+        "DURATION is a number of seconds",
+        "--interactive",
+    ] {
         assert!(help.out.contains(words), "{words}");
     }
     for option in ["-V", "--version"] {
@@ -125,7 +220,7 @@ fn the_man_page_the_completions_and_the_example_are_printed() {
         (&["completions", "bash"], "complete -F _stapled"),
         (&["completions", "zsh"], "#compdef stapled"),
         (&["completions", "fish"], "complete -c stapled"),
-        (&["--example-config"], "#maximum-interval = 3600\n"),
+        (&["--example-config"], "#maximum-interval = \"1h\"\n"),
     ] {
         let ended = world.run(arguments);
         assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{arguments:?}");

@@ -311,7 +311,7 @@ fn what_cannot_be_asked_is_told_with_a_remedy() {
         ("certs/a.pem --issuer missing.pem", "missing.pem cannot be read: No such file"),
         ("certs/a.pem --hash md5", "[possible values: auto, sha1, sha256]"),
         ("certs/a.pem --method put", "[possible values: auto, get, post]"),
-        ("certs/a.pem --timeout 0", "0 is not in 1.."),
+        ("certs/a.pem --timeout 0", "at least 1s is needed"),
         ("certs/a.pem --save-any", "--output"),
         ("certs/a.pem --no-proxy x", "--no-proxy: belongs to http-proxy"),
         ("certs/a.pem --http-proxy socks5://p:1", "the proxy's URL: not of the form http://host:port"),

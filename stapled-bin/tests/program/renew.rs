@@ -98,7 +98,7 @@ fn unknown_names_and_certificates_that_need_no_staple_are_shown() {
     assert!(ended.err.contains("nothing is known of nobody.example"), "{ended:?}");
     assert!(ended.out.contains("a.example"), "{ended:?}");
     let ended = renew(&world, &["--wait", "30", "a.example"]);
-    assert!(ended.code == 1 && ended.err.contains("known of 30; for a limit of seconds write --wait=30"), "{ended:?}");
+    assert!(ended.code == 1 && ended.err.contains("known of 30; for a limit of time write --wait=30"), "{ended:?}");
     let ended = renew(&world, &["plain.example", "--wait"]);
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.out.contains("no OCSP URL"), "{ended:?}");
@@ -120,8 +120,9 @@ fn messages_about_wrong_arguments_say_what_to_do() {
     for (arguments, words) in [
         (&[][..], "<CERT|--responder <HOST>|--all>"),
         (&["--all", "a.example"], "cannot be used with"),
-        (&["--wait=0", "--all"], "1..=3600"),
-        (&["--wait=soon", "--all"], "--wait"),
+        (&["--wait=0", "--all"], "at least 1s is needed"),
+        (&["--wait=soon", "--all"], "not a duration such as 90, 90s"),
+        (&["--wait=2h", "--all"], "at most 1h is possible"),
         (&["--al"], "--all"),
     ] {
         let ended = renew(&world, arguments);

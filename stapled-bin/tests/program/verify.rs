@@ -406,7 +406,7 @@ fn mistakes_in_the_arguments() {
         ("--at soon", "a whole number of seconds since 1970 is needed"),
         ("--at 99999999999999999999", "a whole number of seconds since 1970 is needed"),
         ("--clock-skew -1", "unexpected argument '-1'"),
-        ("--clock-skew 1m", "a whole number of seconds is needed"),
+        ("--clock-skew 1x", "not a duration such as"),
         ("--extra-cert nowhere", "nowhere cannot be read: No such file"),
         ("--extra-cert", "a value is required for '--extra-cert <FILE>'"),
         ("--cert leaf.pem", "cannot be used multiple times"),
@@ -420,11 +420,11 @@ fn mistakes_in_the_arguments() {
     let ended = question.run(&["verify", "--response", "response"]);
     assert!(ended.code == 2 && ended.err.contains("--cert <FILE>") && ended.err.contains("--issuer <FILE>"));
     for (at, skew, code) in [
-        ("-1", "18446744073709551615", 0),
+        ("-1", "3153600000", 0),
         ("-1", "300", 20),
-        ("0", "18446744073709551615", 0),
-        ("9223372036854775807", "18446744073709551615", 20),
-        ("-9223372036854775808", "18446744073709551615", 20),
+        ("0", "3153600000", 0),
+        ("9223372036854775807", "3153600000", 20),
+        ("-9223372036854775808", "3153600000", 20),
     ] {
         let ended = question.verify(&["--at", at, "--clock-skew", skew]);
         assert_eq!(ended.code, code, "{at} {skew}: {ended:?}");
