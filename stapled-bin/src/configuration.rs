@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use stapled_core::hook::reload::ReloadSettings;
 use stapled_core::hook::settings::HookSettings;
 use stapled_core::io::directory::DirectorySource;
 use stapled_core::refresh::RefreshPolicy;
@@ -37,6 +38,7 @@ pub(crate) struct Configuration {
     pub(crate) mode: Mode,
     pub(crate) logging: Logging,
     pub(crate) hook: Option<HookSettings>,
+    pub(crate) reload: Option<ReloadSettings>,
     /// Where the daemon answers `stapled status`. None: at the usual path, if this user can create it.
     pub(crate) control_socket: Option<PathBuf>,
     /// Oddities of the configuration that are no errors.
@@ -119,6 +121,7 @@ impl Configuration {
             mode,
             logging,
             hook: hook(&settings)?,
+            reload: reload(&settings)?,
             control_socket: path(&settings, &option::CONTROL_SOCKET)?,
             notes,
             settings,
@@ -362,8 +365,11 @@ fn logging(settings: &Settings, mode: &Mode) -> Result<Logging, ConfigurationErr
 
 fn hook(settings: &Settings) -> Result<Option<HookSettings>, ConfigurationError> {
     let Some(named) = settings.get(&option::HOOK) else {
-        let stray = [&option::HOOK_TIMEOUT, &option::HOOK_DEBOUNCE].into_iter().find(|option| settings.has(option));
-        return stray.map_or(Ok(None), |option| Err(settings.unusable(option, "belongs to hook")));
+        let durations = [&option::HOOK_TIMEOUT, &option::HOOK_DEBOUNCE, &option::HOOK_EXPIRING];
+        let stray = durations.into_iter().find(|option| settings.has(option)).map(|option| settings.origin(option));
+        let stray = stray.or(settings.has(&option::HOOK_EVENTS).then(|| settings.origin(&option::HOOK_EVENTS)));
+        let refused = |place| ConfigurationError::Setting { place, what: "belongs to hook".to_owned() };
+        return stray.map_or(Ok(None), |place| Err(refused(place)));
     };
     let unusable = |what: String| {
         let what = format!("{}: {what}; name one program, without arguments", named.display());
@@ -372,7 +378,24 @@ fn hook(settings: &Settings) -> Result<Option<HookSettings>, ConfigurationError>
     let mut hook = HookSettings::new(&absolute(&named)?).map_err(|error| unusable(error.to_string()))?;
     hook.timeout = settings.get(&option::HOOK_TIMEOUT);
     hook.debounce = settings.get(&option::HOOK_DEBOUNCE);
-    Ok(Some(hook))
+    hook.expiring = settings.get(&option::HOOK_EXPIRING);
+    let lists = settings.get(&option::HOOK_EVENTS);
+    let events = lists.iter().flat_map(|list| list.split(',')).map(|name| name.trim().to_owned()).collect();
+    hook.events(events).map(Some).map_err(|error| settings.unusable(&option::HOOK_EVENTS, error.to_string()))
+}
+
+fn reload(settings: &Settings) -> Result<Option<ReloadSettings>, ConfigurationError> {
+    let Some(command) = settings.get(&option::RELOAD_COMMAND) else {
+        let stray = [&option::RELOAD_PAUSE, &option::RELOAD_TIMEOUT].into_iter().find(|option| settings.has(option));
+        return stray.map_or(Ok(None), |option| Err(settings.unusable(option, "belongs to reload-command")));
+    };
+    let unusable = |what: String| settings.unusable(&option::RELOAD_COMMAND, what);
+    if settings.get(&option::NO_STAPLE_FILES) {
+        return Err(unusable("it tells servers of staple files, and no-staple-files: leave one out".to_owned()));
+    }
+    let reload = ReloadSettings::new(&command).map_err(|error| unusable(error.to_string()))?;
+    let (pause, timeout) = (settings.get(&option::RELOAD_PAUSE), settings.get(&option::RELOAD_TIMEOUT));
+    Ok(Some(reload.pause(pause).timeout(timeout)))
 }
 
 fn refresh(settings: &Settings) -> Result<RefreshPolicy, ConfigurationError> {

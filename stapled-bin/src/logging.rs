@@ -2,13 +2,10 @@
 
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
 
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::describe::visible::Visible;
 use stapled_core::event::{Event, Observer, Severity};
-use stapled_core::hook::Hook;
-use stapled_core::hook::settings::HookSettings;
 use tracing::Level;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -156,11 +153,6 @@ impl Observer for LogObserver {
     }
 }
 
-/// Starts a hook whose own failures are logged. To be called inside a tokio runtime.
-pub(crate) fn start_hook(settings: &HookSettings) -> Hook {
-    Hook::start(settings, Arc::new(LogObserver))
-}
-
 /// The beginning of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Head {
@@ -263,7 +255,7 @@ impl Visit for Fields {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use stapled_core::event::{About, EventKind};
     use stapled_core::reason::ReasonCode;
@@ -299,6 +291,7 @@ mod tests {
         about.places = vec!["/etc/a b.pem".into()];
         about.must_staple = must_staple;
         let kind = EventKind::RenewalFailed {
+            responder: "ocsp.test:80".into(),
             code: ReasonCode::new("timed_out"),
             what: "no answer".to_owned(),
             attempts: 1,

@@ -3,11 +3,12 @@
 //! The command line ([`Cli`]) and the configuration file give values to [`options`]; merged and checked, they are the
 //! [`configuration`], which [`wiring`] makes into a stapler. The stapler makes one pass ([`once`], with [`progress`] and a
 //! [`summary`]), or runs until a signal stops it ([`run`]), in the foreground or as a [`daemon`], and follows changes of
-//! the configuration. Events go to the log ([`logging`]), to the hook of [`stapled_core::hook`], and to clients of the
-//! [`control`] socket.
+//! the configuration. Events go to the log ([`logging`]), to the administrator's programs ([`automation`]), and to clients of
+//! the [`control`] socket.
 //!
 //! Besides, there are [`commands`]: each answers one question and ends. [`documents`] are made from the command line.
 
+mod automation;
 mod commands;
 mod configuration;
 mod control;
@@ -276,15 +277,18 @@ Signals:
   logging options need a restart. Changes of certificates need no signal.
 
 Hook:
-  --hook names a program that stapled runs without arguments for events (STAPLED_EVENT) such as renewed, renewal_failed,
-  revoked, withdrawn, delivery_failed, short_lived, certificate_expired, must_staple_without_url, place_problem,
-  source_problem. The first event runs it at once. Later events of the same kind about the same certificate are held back
-  for --hook-debounce, and then told as one, with their number (STAPLED_COUNT) and the time of the first
-  (STAPLED_SINCE). All of these variables are set, and empty where they do not apply: STAPLED_SEVERITY (info, warning,
-  error), STAPLED_AT, STAPLED_CERTIFICATE, STAPLED_SERIAL, STAPLED_FILES (joined by colons), STAPLED_MUST_STAPLE and
+  --hook names a program that stapled runs without arguments for events. STAPLED_KIND is the kind of the event: renewed,
+  delivered, failed, revoked, outage, recovered, expiring or issuer_missing; STAPLED_EVENT is the exact name, such as
+  renewal_failed, delivery_failed, withdrawn, short_lived, certificate_expired, must_staple_without_url, place_problem,
+  source_problem. --hook-events chooses among both. The first event runs the hook at once. Later events of the same kind
+  about the same certificate are held back for --hook-debounce, and then told as one, with their number (STAPLED_COUNT) and
+  the time of the first (STAPLED_SINCE). Events of many certificates with the same fault come together:
+  STAPLED_EVENTS_FILE has one line of JSON for each, STAPLED_CERTIFICATES is their number, and the variables describe the
+  worst one. All of these variables are set, and empty where they do not apply: STAPLED_SEVERITY (info, warning, error),
+  STAPLED_AT, STAPLED_CERTIFICATE, STAPLED_SERIAL, STAPLED_FILES (joined by colons), STAPLED_MUST_STAPLE and
   STAPLED_OUTAGE (yes or no; an outage is a must-staple certificate without a staple), STAPLED_CODE, STAPLED_WHAT,
-  STAPLED_SERVER, STAPLED_NEXT_TRY, STAPLED_STAPLE_UNTIL, and STAPLED_DROPPED: the number of events that were dropped
-  because the hook was too slow.
+  STAPLED_SERVER, STAPLED_RESPONDER, STAPLED_NEXT_TRY, STAPLED_STAPLE_UNTIL, and STAPLED_DROPPED: the number of events that
+  were dropped because the hook was too slow.
 
 Exit codes:
   0    stopped by a signal; with --one-off, at the end of --wait: every certificate that has an OCSP URL and is not

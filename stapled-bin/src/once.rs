@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stapled_core::event::Observer;
-use stapled_core::hook::Hook;
 use stapled_core::inventory::Inventory;
 use stapled_core::overview::Summary;
 use stapled_core::overview::columns::Columns;
 use stapled_haproxy::Processes;
 use tokio::time::Instant;
 
+use crate::automation::Automation;
 use crate::configuration::Configuration;
-use crate::logging::{self, LogObserver, start_hook};
+use crate::logging;
 use crate::progress::{Progress, Terminal};
 use crate::run_error::{RunError, log_notes};
 use crate::signals::Signals;
@@ -41,23 +41,19 @@ pub(crate) async fn once(configuration: &Configuration, json: bool, wait: Option
     let terminal = if quiet { Terminal::plain() } else { Terminal::with_bar() };
     let logging = logging::start(&configuration.logging, Some(&terminal))?;
     log_notes(configuration);
-    let mut observers: Vec<Arc<dyn Observer>> = vec![Arc::new(LogObserver)];
     // With JSON, only a bar on a terminal shows progress.
     let progress = (!quiet && (!json || io::stderr().is_terminal())).then(|| Arc::new(Progress::on(terminal.clone())));
-    observers.extend(progress.clone().map(|progress| progress as Arc<dyn Observer>));
-    let hook = configuration.hook.as_ref().map(start_hook);
-    observers.extend(hook.as_ref().map(Hook::observer));
-
+    let observer = progress.clone().map(|progress| progress as Arc<dyn Observer>);
+    let automation = Automation::start(configuration);
     let mut signals = Signals::new()?;
     let passed = match wait {
-        None => pass(configuration, &observers, None, None, &mut signals).await?,
-        Some(wait) => gate(configuration, &observers, wait, progress.as_deref(), &mut signals).await?,
+        None => pass(configuration, &automation, observer.as_ref(), None, None, &mut signals).await?,
+        Some(wait) => {
+            gate(configuration, &automation, observer.as_ref(), wait, progress.as_deref(), &mut signals).await?
+        }
     };
     terminal.finish();
-    if let Some(hook) = hook {
-        let patience = hook.settings().timeout;
-        hook.finish(patience).await;
-    }
+    let is_told = automation.finish(None).await;
     let (inventory, is_whole) = match passed {
         Passed::Done(inventory) => (inventory, true),
         Passed::CutOff(inventory) => (inventory, false),
@@ -68,6 +64,7 @@ pub(crate) async fn once(configuration: &Configuration, json: bool, wait: Option
     };
     let summary = Summary::of(&inventory);
     let mut totals = Totals::of_all(summary.totals);
+    totals.exit_code = totals.exit_code.max(u8::from(!is_told));
     if !is_whole {
         // The inventory is incomplete.
         tracing::warn!(event = "cut_off", "the time was up before everything was processed");
@@ -87,7 +84,8 @@ pub(crate) async fn once(configuration: &Configuration, json: bool, wait: Option
 /// Makes passes until nothing is missing that can still come, or the time is up.
 async fn gate(
     configuration: &Configuration,
-    observers: &[Arc<dyn Observer>],
+    automation: &Automation,
+    observer: Option<&Arc<dyn Observer>>,
     wait: Duration,
     progress: Option<&Progress>,
     signals: &mut Signals,
@@ -96,16 +94,17 @@ async fn gate(
     let mut pause = FIRST_PAUSE;
     let mut before: Option<Arc<Inventory>> = None;
     loop {
-        let inventory = match pass(configuration, observers, before.as_deref(), Some(deadline), signals).await? {
-            Passed::Done(inventory) => inventory,
-            Passed::CutOff(inventory) => {
-                // The pass before, if it found more certificates.
-                let count = |inventory: &Inventory| inventory.known_certificates().len();
-                let told = before.filter(|before| count(before) > count(&inventory)).unwrap_or(inventory);
-                return Ok(Passed::CutOff(told));
-            }
-            interrupted @ Passed::Interrupted(_) => return Ok(interrupted),
-        };
+        let inventory =
+            match pass(configuration, automation, observer, before.as_deref(), Some(deadline), signals).await? {
+                Passed::Done(inventory) => inventory,
+                Passed::CutOff(inventory) => {
+                    // The pass before, if it found more certificates.
+                    let count = |inventory: &Inventory| inventory.known_certificates().len();
+                    let told = before.filter(|before| count(before) > count(&inventory)).unwrap_or(inventory);
+                    return Ok(Passed::CutOff(told));
+                }
+                interrupted @ Passed::Interrupted(_) => return Ok(interrupted),
+            };
         let missing = Summary::of(&inventory).count_recoverable();
         let left = deadline.saturating_duration_since(Instant::now());
         if missing == 0 || left.is_zero() {
@@ -128,13 +127,14 @@ async fn gate(
 
 async fn pass(
     configuration: &Configuration,
-    observers: &[Arc<dyn Observer>],
+    automation: &Automation,
+    observer: Option<&Arc<dyn Observer>>,
     before: Option<&Inventory>,
     deadline: Option<Instant>,
     signals: &mut Signals,
 ) -> Result<Passed, RunError> {
     let mut haproxys = wiring::haproxys(configuration, &Processes::for_one_scan()).map_err(WiringError::from)?;
-    let stapler = wiring::stapler(configuration, &mut haproxys, observers.to_vec())?;
+    let stapler = wiring::stapler(configuration, &mut haproxys, automation, observer.cloned())?;
     if let Some(before) = before {
         stapler.inherit(before);
     }

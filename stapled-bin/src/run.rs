@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use stapled_core::event::Observer;
-use stapled_core::hook::Hook;
 use stapled_core::inventory::Inventory;
 use stapled_core::io::own_socket::{OwnSocket, OwnSocketError};
 use stapled_core::stapler::Stapler;
@@ -13,12 +11,13 @@ use stapled_haproxy::{Haproxys, Processes};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::automation::Automation;
 use crate::configuration::{Configuration, Invocation, Mode};
 use crate::control::known::Known;
 use crate::control::protocol::usual_path;
 use crate::control::server::serve;
 use crate::daemon::{PidFile, Ready};
-use crate::logging::{self, LogObserver, start_hook};
+use crate::logging;
 use crate::once::once;
 use crate::options::declarations as option;
 use crate::progress::Terminal;
@@ -80,10 +79,10 @@ async fn keep(
     let in_background = matches!(configuration.mode, Mode::Background { .. });
     let terminal = Terminal::plain();
     let logging = logging::start(&configuration.logging, (!in_background).then_some(&terminal))?;
-    let mut hook = configuration.hook.as_ref().map(start_hook);
+    let mut automation = Automation::start(&configuration);
     let processes = Processes::new();
     let mut haproxys = wiring::haproxys(&configuration, &processes).map_err(WiringError::from)?;
-    let stapler = wiring::stapler(&configuration, &mut haproxys, observers(hook.as_ref()))?;
+    let stapler = wiring::stapler(&configuration, &mut haproxys, &automation, [])?;
     let control = control_socket(&configuration)?;
     if let Some(ready) = ready.take() {
         ready.ready()?;
@@ -99,7 +98,7 @@ async fn keep(
         let asked = tokio::select! {
             asked = signals.next() => asked,
             () = haproxys.sockets_changed() => {
-                match wiring::stapler(&configuration, &mut haproxys, observers(hook.as_ref())) {
+                match wiring::stapler(&configuration, &mut haproxys, &automation, []) {
                     Ok(stapler) => {
                         running = running.replace(stapler, &known).await;
                         let what = "other admin sockets are used now, because HAProxy's configuration has changed";
@@ -123,15 +122,13 @@ async fn keep(
             biased;
             // A file that cannot be read, such as one on a network file system, does not keep the program from stopping.
             () = signals.stop_only() => break,
-            reloaded = reload(&configuration, &invocation, hook.as_ref(), &haproxys, &processes) => reloaded,
+            reloaded = reload(&configuration, &invocation, &automation, &haproxys, &processes) => reloaded,
         };
-        if let Some((new, stapler, new_haproxys, new_hook)) = reloaded {
+        if let Some((new, stapler, new_haproxys, new_automation)) = reloaded {
             running = running.replace(stapler, &known).await;
-            if let Some(new_hook) = new_hook
-                && let Some(old) = std::mem::replace(&mut hook, new_hook)
-            {
+            if let Some(new_automation) = new_automation {
                 // Its last runs do not delay the new stapler.
-                tokio::spawn(old.finish(LAST_CALLS));
+                tokio::spawn(std::mem::replace(&mut automation, new_automation).finish(Some(LAST_CALLS)));
             }
             log_notes(&new);
             haproxys = new_haproxys;
@@ -146,22 +143,21 @@ async fn keep(
     tracing::info!(event = "stopping", "stopping: work that has begun is finished first");
     answering.shutdown().await;
     running.stop().await;
-    if let Some(hook) = hook {
-        hook.finish(LAST_CALLS).await;
-    }
+    automation.finish(Some(LAST_CALLS)).await;
     tracing::info!(event = "stopped", "stopped");
     drop(logging);
     Ok(0)
 }
 
-/// The result of a reload: a configuration, a stapler that does not run yet, its HAProxys, and a hook if that has changed.
-type Reloaded = (Configuration, Stapler, Haproxys, Option<Option<Hook>>);
+/// The result of a reload: a configuration, a stapler that does not run yet, its HAProxys, and the hook and the reload command if
+/// their settings have changed.
+type Reloaded = (Configuration, Stapler, Haproxys, Option<Automation>);
 
 /// Reads the configuration again. A configuration with an error is refused as a whole, and logged.
 async fn reload(
     old: &Configuration,
     invocation: &Arc<Invocation>,
-    hook: Option<&Hook>,
+    automation: &Automation,
     haproxys: &Haproxys,
     processes: &Processes,
 ) -> Option<Reloaded> {
@@ -183,14 +179,11 @@ async fn reload(
         Ok(Err(error)) => return refused(&error),
         Err(_) => return refused(&format!("it could not be read within {} seconds", READING.as_secs())),
     };
-    let new_hook = (hook.map(Hook::settings) != new.hook.as_ref()).then(|| new.hook.as_ref().map(start_hook));
-    let observers = match &new_hook {
-        Some(new_hook) => observers(new_hook.as_ref()),
-        None => observers(hook),
-    };
+    let new_automation = (!automation.is_for(&new)).then(|| Automation::start(&new));
+    let automation = new_automation.as_ref().unwrap_or(automation);
     let joined = wiring::haproxys(&new, processes).map_err(WiringError::from).and_then(|mut opened| {
         opened.succeed(haproxys);
-        let stapler = wiring::stapler(&new, &mut opened, observers)?;
+        let stapler = wiring::stapler(&new, &mut opened, automation, [])?;
         Ok((stapler, opened))
     });
     match joined {
@@ -198,7 +191,7 @@ async fn reload(
             for setting in fixed(old, &new) {
                 tracing::warn!(event = "restart_needed", setting, "{setting} has changed, which needs a restart");
             }
-            Some((new, stapler, haproxys, new_hook))
+            Some((new, stapler, haproxys, new_automation))
         }
         Err(error) => refused(&error),
     }
@@ -220,11 +213,6 @@ fn fixed(old: &Configuration, new: &Configuration) -> Vec<&'static str> {
         ("a setting of logging", old.logging != new.logging),
     ];
     changed.into_iter().filter(|(_, has_changed)| *has_changed).map(|(setting, _)| setting).collect()
-}
-
-fn observers(hook: Option<&Hook>) -> Vec<Arc<dyn Observer>> {
-    let log: Arc<dyn Observer> = Arc::new(LogObserver);
-    std::iter::once(log).chain(hook.map(Hook::observer)).collect()
 }
 
 /// A running stapler.

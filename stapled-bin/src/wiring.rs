@@ -10,6 +10,7 @@ use stapled_core::stapler::{BuildError, Stapler};
 use stapled_haproxy::configuration::ConfigurationError as ReadError;
 use stapled_haproxy::{Haproxy, Haproxys, NamedSockets, Processes};
 
+use crate::automation::Automation;
 use crate::configuration::{self, Certificates, Configuration, search};
 use crate::fault::ConfigurationError;
 use crate::options::declarations as option;
@@ -73,11 +74,12 @@ pub(crate) fn haproxys(configuration: &Configuration, processes: &Processes) -> 
     configuration.haproxys.iter().map(open).collect()
 }
 
-/// A stapler for the HAProxys of the configuration. To be called inside a tokio runtime.
+/// A stapler for the HAProxys of the configuration, with these observers besides the log and the hook. To be called inside a tokio runtime.
 pub(crate) fn stapler(
     configuration: &Configuration,
     haproxys: &mut Haproxys,
-    observers: Vec<Arc<dyn Observer>>,
+    automation: &Automation,
+    further: impl IntoIterator<Item = Arc<dyn Observer>>,
 ) -> Result<Stapler, WiringError> {
     let settings = &configuration.settings;
     let mut builder = Stapler::builder()
@@ -91,7 +93,7 @@ pub(crate) fn stapler(
         .concurrent_renewals(settings.get(&option::RENEWAL_THREADS))
         .per_responder(settings.get(&option::CONCURRENT_PER_RESPONDER))
         .nonce(settings.get(&option::NONCE));
-    for observer in observers {
+    for observer in automation.observers().into_iter().chain(further) {
         builder = builder.shared_observer(observer);
     }
     if let Some(rate) = settings.get(&option::RESPONDER_RATE) {
@@ -105,7 +107,10 @@ pub(crate) fn stapler(
     }
     // Files first: what is not delivered to a server is there for its next start.
     if let Some(sink) = configuration.staple_files.sink() {
-        builder = builder.sink(sink);
+        builder = match automation.reload() {
+            Some(reload) => builder.sink(reload.sink(sink)),
+            None => builder.sink(sink),
+        };
     }
     Ok(builder.groups(haproxys.groups()).build()?)
 }

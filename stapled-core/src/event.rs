@@ -1,6 +1,6 @@
 //! Events: what happens in a stapler. Logs, metrics, hooks and progress displays observe them.
 
-mod facts;
+pub(crate) mod facts;
 pub mod faults;
 
 use std::fmt;
@@ -220,6 +220,8 @@ pub enum EventKind {
     },
     /// No URL of the certificate brought a staple.
     RenewalFailed {
+        /// Host and port of the responder whose queue the renewal is in: the first of the certificate's URLs.
+        responder: Arc<str>,
         /// The reason code.
         code: ReasonCode,
         /// The reason in words.

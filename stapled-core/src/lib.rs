@@ -38,6 +38,8 @@ pub mod event;
 pub mod fetch;
 mod finder;
 #[cfg(feature = "hook")]
+mod gather;
+#[cfg(feature = "hook")]
 pub mod hook;
 pub mod inventory;
 pub mod io;

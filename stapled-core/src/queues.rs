@@ -27,6 +27,11 @@ pub(crate) fn renew(responder: &str) -> Queue {
     Queue::new(format!("renew/{responder}"))
 }
 
+/// The responder of a queue of the renewer.
+pub(crate) fn responder_of(queue: &Queue) -> &str {
+    queue.as_str().strip_prefix("renew/").unwrap_or_default()
+}
+
 /// The queue of the adder for one sink. A sink that hangs delays no other.
 pub(crate) fn add(sink: SinkNumber) -> Queue {
     Queue::new(format!("add/{sink}"))

@@ -251,6 +251,7 @@ impl Renewer {
         self.journal.tell_of(
             &certificate.about,
             EventKind::RenewalFailed {
+                responder: queues::responder_of(queue).into(),
                 code: refused.code,
                 what: refused.what,
                 attempts,

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::Instant;
-use url::Url;
 
 use crate::certificate::Certificate;
 use crate::chain::CertChain;
+use crate::event::facts::host_of;
 use crate::event::faults::Failing;
 use crate::exchange::inquiry::Habits;
 use crate::fetch::Method;
@@ -367,15 +367,6 @@ impl Responder {
         state.habits.method = None;
         state.method_until = None;
     }
-}
-
-/// Host and port of an http or https URL.
-fn host_of(url: &str) -> Option<String> {
-    let url = Url::parse(url).ok()?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return None;
-    }
-    Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
 }
 
 #[cfg(test)]

@@ -126,6 +126,26 @@ options! {
         doc: "Write no staples to files",
     }
 
+    RELOAD_COMMAND: Option<String> = TEXT {
+        name: "reload-command", value_name: "COMMAND", section: Section::Files,
+        example: Example::Off(r#""nginx -s reload""#),
+        doc: "A command that tells servers of new staple files: it runs once they are in place, for many files once. No shell \
+            reads it: spaces separate its words, quotes and backslashes work as in a shell, and nothing else has a meaning",
+        note: "A command that fails is tried again, and reported as reload_failed.",
+    }
+
+    RELOAD_PAUSE: Duration = DURATION {
+        name: "reload-pause", value_name: "DURATION", section: Section::Files,
+        doc: "How long after a run of the reload command the next one begins, at least",
+        fallback: Fallback::Number(|| 10),
+    }
+
+    RELOAD_TIMEOUT: Duration = DURATION {
+        name: "reload-timeout", value_name: "DURATION", section: Section::Files,
+        doc: "How long the reload command may take; then it is killed together with all processes that it started",
+        fallback: Fallback::Number(|| 30),
+    }
+
     NO_RECYCLE: bool = SWITCH {
         name: "no-recycle", section: Section::Files,
         doc: "Ask for every certificate, even if its file has a valid staple. Without this option, --one-off asks \
@@ -332,8 +352,23 @@ options! {
     HOOK_DEBOUNCE: Duration = DURATION {
         name: "hook-debounce", value_name: "DURATION", section: Section::Telling,
         doc: "How long events of one kind about one certificate are held back, and counted, after the hook was told \
-            of the first one",
+            of the first one; also the longest pause between two runs for many certificates with the same fault",
         fallback: Fallback::Number(|| 300),
+    }
+
+    HOOK_EVENTS: Vec<String> = TEXTS {
+        name: "hook-events", value_name: "LIST", section: Section::Telling,
+        example: Example::Off(r#"["outage", "recovered", "revoked"]"#),
+        doc: "The events that run the hook, separated by commas: renewed, delivered, failed, revoked, outage, recovered, \
+            expiring, issuer_missing, or names of single events",
+        fallback: Fallback::Words("all"),
+    }
+
+    HOOK_EXPIRING: Duration = DURATION {
+        name: "hook-expiring", value_name: "DURATION", section: Section::Telling,
+        doc: "How long before the end of a staple that cannot be renewed the event `expiring` comes; a quarter of what was \
+            left of the staple at the first failure, if that is less",
+        fallback: Fallback::Number(|| 86_400),
     }
 
     VERBOSITY: Option<u8> = LEVEL {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stapled_core::io::open::regular_file;
-use stapled_haproxy::original::is_original;
 use stapled_core::time::span::Span;
+use stapled_haproxy::original::is_original;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 

@@ -1,10 +1,13 @@
 //! The hook: its environment, how often it runs, and that it delays nothing.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+use stapled_ca::Profile;
 use stapled_ca::lab::Fault;
 
 use crate::world::{PATIENCE, Running, World, contents, until};
@@ -16,6 +19,8 @@ fn hook(world: &World, more: &str) -> PathBuf {
     let path = world.path("hook");
     let script = format!(
         "#!/bin/sh\nset -u\nfile={told}/$STAPLED_EVENT.$$\n/usr/bin/env | /bin/grep ^STAPLED_ >$file.new\n\
+         /bin/cp \"$STAPLED_EVENTS_FILE\" $file.jsonl\n\
+         /usr/bin/stat -c 'mode %a' \"$STAPLED_EVENTS_FILE\" \"${{STAPLED_EVENTS_FILE%/*}}\" >>$file.new\n\
          /bin/mv $file.new $file\n{more}\n",
         told = told.display()
     );
@@ -29,9 +34,20 @@ fn hook(world: &World, more: &str) -> PathBuf {
 
 fn told(world: &World, event: &str) -> Vec<String> {
     let entries = fs::read_dir(world.path("told")).unwrap().map(|entry| entry.unwrap());
-    let is_wanted = |name: &str| name.starts_with(&format!("{event}.")) && !name.ends_with(".new");
+    let is_wanted =
+        |name: &str| name.starts_with(&format!("{event}.")) && !name.ends_with(".new") && !name.ends_with(".jsonl");
     let named = entries.filter(|entry| is_wanted(entry.file_name().to_str().unwrap()));
     named.map(|entry| fs::read_to_string(entry.path()).unwrap()).collect()
+}
+
+/// The lines of all files of events that runs for this event got.
+fn lines(world: &World, event: &str) -> Vec<Value> {
+    let entries = fs::read_dir(world.path("told")).unwrap().map(|entry| entry.unwrap());
+    let is_wanted = |name: &str| name.starts_with(&format!("{event}.")) && name.ends_with(".jsonl");
+    let files = entries.filter(|entry| is_wanted(entry.file_name().to_str().unwrap()));
+    let text: String = files.map(|entry| fs::read_to_string(entry.path()).unwrap()).collect();
+    // A file that is being copied ends within a line.
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 fn start(world: &World, more: &[&str]) -> Running {
@@ -65,7 +81,18 @@ fn the_hook_runs_for_new_staples_failures_and_revocations() {
         assert!(renewed.lines().any(|said| said == line), "{line}\n{renewed}");
     }
     let failed = told(&world, "renewal_failed").remove(0);
-    for line in ["STAPLED_CODE=error_status:try_later", "STAPLED_OUTAGE=yes", "STAPLED_SEVERITY=error"] {
+    let responder =
+        format!("STAPLED_RESPONDER={}", world.lab.url().trim_start_matches("http://").trim_end_matches('/'));
+    for line in [
+        "STAPLED_CODE=error_status:try_later",
+        "STAPLED_OUTAGE=yes",
+        "STAPLED_SEVERITY=error",
+        "STAPLED_KIND=failed",
+        "STAPLED_CERTIFICATES=1",
+        &responder,
+        "mode 600",
+        "mode 700",
+    ] {
         assert!(failed.lines().any(|said| said == line), "{line}\n{failed}");
     }
     assert!(until(PATIENCE, || running.said("event=hook_done")), "{}", running.words());
@@ -73,26 +100,102 @@ fn the_hook_runs_for_new_staples_failures_and_revocations() {
     assert_eq!(running.end(PATIENCE).code, 0);
 }
 
+#[test]
+fn an_outage_is_told_once_with_its_end() {
+    let world = World::new();
+    hook(&world, "");
+    let must = world.issue("must.pem", &world.profile("must.example").must_staple(true));
+    let other = world.issue("other.pem", &world.profile("other.example"));
+    for issued in [&must, &other] {
+        world.lab.fault(issued.serial(), Fault::TryLater);
+    }
+    let running = start(&world, &["--hook-events", "outage,recovered,expiring"]);
+    assert!(until(PATIENCE, || told(&world, "outage").len() == 1), "{}", running.words());
+    let failures = |count| running.words().matches("event=renewal_failed").count() >= count;
+    running.signal("HUP");
+    assert!(until(PATIENCE, || failures(4)), "{}", running.words());
+    world.lab.clear_all();
+    running.signal("HUP");
+    assert!(until(PATIENCE, || lines(&world, "recovered").len() == 2), "{}", running.words());
+    let outage = lines(&world, "outage");
+    let field = |name: &str| outage.first().and_then(|line| line.get(name)).cloned().unwrap_or_default();
+    assert_eq!((outage.len(), field("certificate"), field("outage")), (1, "must.example".into(), true.into()));
+    assert_eq!((field("severity"), field("code")), ("error".into(), "error_status:try_later".into()));
+    for line in lines(&world, "recovered") {
+        assert_eq!((line.get("severity"), line.get("outage")), (Some(&"info".into()), Some(&false.into())), "{line}");
+    }
+    running.signal("TERM");
+    assert_eq!(running.end(PATIENCE).code, 0);
+    let others =
+        fs::read_dir(world.path("told")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let others: Vec<String> =
+        others.filter(|name| !name.starts_with("outage.") && !name.starts_with("recovered.")).collect();
+    assert!(others.is_empty(), "--hook-events: {others:?}");
+}
+
+#[test]
+fn a_dead_ca_is_a_handful_of_runs() {
+    const COUNT: usize = 2000;
+    let world = World::new();
+    hook(&world, "");
+    for number in 0..COUNT {
+        // Nothing listens on port 1.
+        world.issue(
+            &format!("{number}.pem"),
+            &Profile::server(&format!("{number}.example")).ocsp_url("http://127.0.0.1:1/"),
+        );
+    }
+    let running = start(&world, &["--hook-debounce", "5s"]);
+    let certificates = || {
+        let lines = lines(&world, "renewal_failed");
+        lines
+            .iter()
+            .filter_map(|line| line.get("certificate")?.as_str().map(str::to_owned))
+            .collect::<HashSet<_>>()
+            .len()
+    };
+    assert!(until(PATIENCE * 2, || certificates() == COUNT), "{} {}", certificates(), running.words().len());
+    let runs = told(&world, "renewal_failed");
+    assert!(runs.len() <= 10, "{} runs", runs.len());
+    running.signal("TERM");
+    let ended = running.end(PATIENCE);
+    assert_eq!(ended.code, 0);
+    // No file is left.
+    let left: Vec<_> = fs::read_dir(std::env::temp_dir())
+        .unwrap()
+        .filter_map(|entry| {
+            let path = entry.unwrap().path();
+            let is_ours = runs.iter().any(|said| said.contains(path.to_str().unwrap_or("?")));
+            (is_ours && path.file_name()?.to_str()?.starts_with("stapled-hook-")).then_some(path)
+        })
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 /// A server that reads files can be reloaded then: `renewed` comes before the delivery.
 #[test]
 fn the_hook_runs_for_deliveries_once_the_file_is_in_place() {
     const COUNT: usize = 20;
     let world = World::new();
-    hook(&world, "[ -s \"$STAPLED_FILES.ocsp\" ] && echo there >>$file || echo missing >>$file");
+    let each = "/bin/sed 's/.*\"files\":\\[\"\\([^\"]*\\).*/\\1/' <$file.jsonl | while read -r cert; do \
+                [ -s \"$cert.ocsp\" ] && echo there >>$file || echo \"missing $cert\" >>$file; done";
+    hook(&world, each);
     for number in 0..COUNT {
         world.issue(&format!("{number}.pem"), &world.profile(&format!("{number}.example")));
     }
     let ended = world.one_off(&["--hook", "hook"]);
     assert_eq!(ended.code, 0, "{ended:?}");
     let delivered = told(&world, "delivered");
-    assert_eq!(delivered.len(), COUNT);
+    assert_eq!(lines(&world, "delivered").len(), COUNT);
+    assert!(delivered.len() < 5, "the certificates come together: {delivered:?}");
+    let there = delivered.iter().flat_map(|said| said.lines()).filter(|line| *line == "there").count();
+    assert_eq!(there, COUNT, "{delivered:?}");
     for said in &delivered {
         let value = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
         assert_eq!((value("STAPLED_SERVER="), value("STAPLED_SEVERITY=")), ("files".to_owned(), "info".to_owned()));
         assert!(value("STAPLED_STAPLE_UNTIL=").ends_with('Z'), "{said}");
-        assert!(said.lines().any(|line| line == "there"), "{said}");
     }
-    assert_eq!(told(&world, "renewed").len(), COUNT);
+    assert_eq!(lines(&world, "renewed").len(), COUNT);
 }
 
 #[test]
@@ -125,7 +228,7 @@ fn a_hook_that_hangs_is_killed_with_its_processes_and_delays_nothing() {
     for number in 0..20 {
         world.issue(&format!("{number}.pem"), &world.profile(&format!("{number}.example")));
     }
-    let running = start(&world, &["--hook-timeout", "1"]);
+    let running = start(&world, &["--hook-timeout", "3s"]);
     let began = Instant::now();
     assert!(until(PATIENCE, || (0..20).all(|number| world.staple(&format!("{number}.pem")).exists())));
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
@@ -170,6 +273,13 @@ fn a_hook_that_cannot_be_run_is_refused_at_the_start() {
         let ended = world.run(&["--cert-paths", "certs", "--hook", program]);
         assert_eq!(ended.code, 2, "{ended:?}");
         assert!(ended.err.contains(words), "{ended:?}");
+    }
+    hook(&world, "");
+    for (events, words) in
+        [("outage,x", "--hook-events: there is no event \"x\"; the events are renewed, "), ("", "no event \"\"")]
+    {
+        let ended = world.run(&["--cert-paths", "certs", "--hook", "hook", "--hook-events", events]);
+        assert!(ended.code == 2 && ended.err.contains(words), "{ended:?}");
     }
     let ended = world.run(&["--cert-paths", "certs", "--hook-timeout", "3"]);
     assert!(ended.code == 2 && ended.err.contains("--hook-timeout: belongs to hook"), "{ended:?}");

@@ -19,6 +19,7 @@ mod question;
 #[cfg(feature = "redis")]
 mod redis;
 mod reload;
+mod reload_command;
 mod renew;
 mod running;
 mod shared_cache;

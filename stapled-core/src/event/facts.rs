@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use url::Url;
+
 use super::{Event, EventKind};
 use crate::time::Timestamp;
 
@@ -17,6 +19,18 @@ impl Event {
             | EventKind::ServerLost { sink, .. }
             | EventKind::ServerChanged { sink, .. }
             | EventKind::Reported { from: sink, .. } => Some(sink),
+            _ => None,
+        }
+    }
+
+    /// Host and port of the responder that the event is about, or of the server that an issuer is fetched from.
+    pub fn responder(&self) -> Option<String> {
+        match &self.kind {
+            EventKind::RenewalFailed { responder, .. } => Some(responder.to_string()),
+            EventKind::Renewed { url, .. }
+            | EventKind::AttemptFailed { url, .. }
+            | EventKind::IssuerFetched { url, .. }
+            | EventKind::IssuerFetchFailed { url, .. } => host_of(url),
             _ => None,
         }
     }
@@ -55,4 +69,13 @@ impl Event {
             _ => None,
         }
     }
+}
+
+/// Host and port of an http or https URL.
+pub(crate) fn host_of(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return None;
+    }
+    Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
 }

@@ -1,18 +1,13 @@
-//! One run of the hook for an event: its environment, and the report of its end.
+//! One run of the hook for a batch of events: its environment, its file, and the report of its end.
 
 use std::process::Output;
 
-use tokio::process::Command;
-
-use super::debounce::Told;
+use super::batch::Batch;
 use super::program;
 use super::settings::HookSettings;
 use crate::event::{EventKind, Journal, Severity};
 use crate::reason::ReasonCode;
 use crate::report::Report;
-
-/// The variables of the program's own environment that a hook gets.
-const HANDED_ON: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
 
 /// Reports something about the hook itself to the observer of its reports.
 pub(super) fn report(journal: &Journal, hook: &HookSettings, name: &'static str, severity: Severity, what: String) {
@@ -21,18 +16,29 @@ pub(super) fn report(journal: &Journal, hook: &HookSettings, name: &'static str,
 }
 
 /// Runs the hook, and reports its end.
-pub(super) async fn call(hook: HookSettings, told: Told, dropped: u64, journal: Journal) {
+pub(super) async fn call(hook: HookSettings, batch: Batch, dropped: u64, journal: Journal) {
     let failed = |what: String| report(&journal, &hook, "hook_failed", Severity::Warning, what);
-    let mut command = Command::new(&hook.program);
-    command.env_clear().envs(HANDED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-    command.envs(told.happening.variables()).env("STAPLED_COUNT", told.count.to_string());
-    command.env("STAPLED_SINCE", told.since.to_string()).env("STAPLED_DROPPED", dropped.to_string());
-    command.current_dir("/");
+    let (event, count) = (batch.first().map_or("", |first| first.event), batch.count());
+    let mut command = program::bare(&hook.program);
+    command.envs(batch.variables()).env("STAPLED_DROPPED", dropped.to_string());
+    let written = tokio::task::spawn_blocking(move || batch.write_file()).await;
+    let file = match written.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+        Ok(file) => {
+            command.env("STAPLED_EVENTS_FILE", file.path());
+            Some(file)
+        }
+        Err(error) => {
+            command.env("STAPLED_EVENTS_FILE", "");
+            failed(format!("gets no file with its events, which cannot be written: {error}"));
+            None
+        }
+    };
     match program::run(&mut command, b"", hook.timeout).await {
         Ok(Some(Output { status, stdout, stderr })) => {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
             let (out, err) = (text(&stdout), text(&stderr));
-            let about = format!("for {}; its output: {out:?}; its errors: {err:?}", told.happening.event);
+            let times = if count > 1 { format!(" ({count} times)") } else { String::new() };
+            let about = format!("for {event}{times}; its output: {out:?}; its errors: {err:?}");
             match status.success() {
                 true => report(&journal, &hook, "hook_done", Severity::Debug, format!("done {about}")),
                 false => failed(format!("ended with {status} {about}")),
@@ -40,5 +46,11 @@ pub(super) async fn call(hook: HookSettings, told: Told, dropped: u64, journal: 
         }
         Ok(None) => failed(format!("not done after {} s: killed with what it started", hook.timeout.as_secs())),
         Err(error) => failed(format!("cannot be run: {error}")),
+    }
+    if let Some(file) = file {
+        let removed = tokio::task::spawn_blocking(move || file.remove()).await;
+        if let Err(error) = removed.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+            failed(format!("its file with events cannot be removed: {error}"));
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! The facts of an event that a hook gets.
 
+use serde::Serialize;
+
+use super::kind::Kind;
 use crate::describe::visible::Visible;
 use crate::event::{Event, EventKind, Severity};
 use crate::sink::Withdrawal;
@@ -7,21 +10,27 @@ use crate::time::Timestamp;
 
 /// The longest value of a variable, in bytes: the size of an environment is limited.
 const MAX_VALUE: usize = 4096;
+/// The most files of one certificate that are named.
+const MAX_FILES: usize = 100;
 
-/// The facts of an event that a hook gets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The facts of an event that a hook gets. All text is without control characters, and not too long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Happening {
     pub(super) event: &'static str,
+    #[serde(serialize_with = "kind_as_word")]
+    pub(super) kind: Kind,
+    #[serde(serialize_with = "severity_as_word")]
     pub(super) severity: Severity,
     pub(super) at: Timestamp,
     certificate: String,
     serial: String,
-    files: String,
+    files: Vec<String>,
     must_staple: bool,
-    outage: bool,
-    code: String,
-    what: String,
+    pub(super) outage: bool,
+    pub(super) code: String,
+    pub(super) what: String,
     server: String,
+    responder: String,
     next_try: Option<Timestamp>,
     staple_until: Option<Timestamp>,
 }
@@ -30,65 +39,108 @@ pub(super) struct Happening {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key(&'static str, String, String);
 
+/// What the events of one fault have in common, whatever the certificate: name, reason code, server and responder.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct GroupKey(&'static str, String, String, String);
+
 impl Happening {
     /// The facts of an event. None: a hook does not run for it.
     pub(super) fn of(event: &Event) -> Option<Happening> {
-        if !is_news(&event.kind) {
-            return None;
-        }
+        is_news(&event.kind).then(|| Happening::of_any(event))
+    }
+
+    /// The facts of any event.
+    pub(super) fn of_any(event: &Event) -> Happening {
         let about = event.certificate.as_deref();
         let server = match &event.kind {
             EventKind::IssuerFetchFailed { url, .. } => url,
             _ => event.sink().unwrap_or_default(),
         };
-        Some(Happening {
+        Happening {
             event: event.kind.name(),
+            kind: Kind::of(&event.kind),
             severity: event.severity(),
             at: event.at,
             certificate: about.map(|about| tame(&about.name)).unwrap_or_default(),
             serial: about.map(|about| tame(&about.serial)).unwrap_or_default(),
-            files: tame(&event.places().join(":")),
+            files: event.places().iter().take(MAX_FILES).map(|place| tame(place)).collect(),
             must_staple: about.is_some_and(|about| about.must_staple),
             outage: event.is_outage(),
             code: event.kind.code().map(|code| code.to_string()).unwrap_or_default(),
             what: tame(&event.kind.to_string()),
             server: tame(server),
+            responder: tame(&event.responder().unwrap_or_default()),
             next_try: event.next_try(),
             staple_until: event.staple_until(),
-        })
+        }
+    }
+
+    /// The facts of an event that follows from another one, such as the begin of an outage.
+    pub(super) fn derived(event: &Event, kind: Kind, severity: Severity, what: &str) -> Happening {
+        let outage = kind == Kind::Outage;
+        Happening { event: kind.as_str(), kind, severity, outage, what: tame(what), ..Happening::of_any(event) }
     }
 
     pub(super) fn key(&self) -> Key {
-        let subject = if self.serial.is_empty() { &self.files } else { &self.serial };
-        Key(self.event, format!("{subject} {}", self.certificate), self.server.clone())
+        Key(self.event, self.subject(), self.server.clone())
+    }
+
+    /// The certificate by its serial number and name; without one, the files.
+    pub(super) fn subject(&self) -> String {
+        match self.serial.is_empty() {
+            true => self.files.join(":"),
+            false => format!("{} {}", self.serial, self.certificate),
+        }
+    }
+
+    pub(super) fn group(&self) -> GroupKey {
+        // The end of an outage may have many reasons, and is one event all the same.
+        let code = if self.kind == Kind::Recovered { String::new() } else { self.code.clone() };
+        GroupKey(self.event, code, self.server.clone(), self.responder.clone())
     }
 
     /// The variables of the hook's environment.
-    pub(super) fn variables(&self) -> [(&'static str, String); 13] {
+    pub(super) fn variables(&self) -> [(&'static str, String); 15] {
         let moment = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
         let yes = |yes| if yes { "yes" } else { "no" }.to_owned();
-        let severity = match self.severity {
-            Severity::Debug => "debug",
-            Severity::Info => "info",
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        };
         [
             ("STAPLED_EVENT", self.event.to_owned()),
-            ("STAPLED_SEVERITY", severity.to_owned()),
+            ("STAPLED_KIND", self.kind.as_str().to_owned()),
+            ("STAPLED_SEVERITY", severity_word(self.severity).to_owned()),
             ("STAPLED_AT", self.at.to_string()),
             ("STAPLED_CERTIFICATE", self.certificate.clone()),
             ("STAPLED_SERIAL", self.serial.clone()),
-            ("STAPLED_FILES", self.files.clone()),
+            ("STAPLED_FILES", cut(self.files.join(":"))),
             ("STAPLED_MUST_STAPLE", yes(self.must_staple)),
             ("STAPLED_OUTAGE", yes(self.outage)),
             ("STAPLED_CODE", self.code.clone()),
             ("STAPLED_WHAT", self.what.clone()),
             ("STAPLED_SERVER", self.server.clone()),
+            ("STAPLED_RESPONDER", self.responder.clone()),
             ("STAPLED_NEXT_TRY", moment(self.next_try)),
             ("STAPLED_STAPLE_UNTIL", moment(self.staple_until)),
         ]
     }
+}
+
+fn severity_word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Debug => "debug",
+        Severity::Info => "info",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    }
+}
+
+// The signature is serde's.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn severity_as_word<S: serde::Serializer>(severity: &Severity, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(severity_word(*severity))
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn kind_as_word<S: serde::Serializer>(kind: &Kind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind.as_str())
 }
 
 /// Whether a hook runs for events of this kind.
@@ -117,13 +169,16 @@ fn is_news(kind: &EventKind) -> bool {
 
 /// Text as the value of a variable: without control characters, and not too long.
 fn tame(text: &str) -> String {
-    let mut tame = Visible::new(text).to_string();
-    let mut end = tame.len().min(MAX_VALUE);
-    while !tame.is_char_boundary(end) {
+    cut(Visible::new(text).to_string())
+}
+
+fn cut(mut text: String) -> String {
+    let mut end = text.len().min(MAX_VALUE);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    tame.truncate(end);
-    tame
+    text.truncate(end);
+    text
 }
 
 #[cfg(test)]
@@ -142,6 +197,7 @@ pub(super) mod tests {
         about.places = vec!["/etc/a.pem".into(), "/etc/b.pem".into()];
         about.must_staple = true;
         let kind = EventKind::RenewalFailed {
+            responder: "ocsp.test:80".into(),
             code: ReasonCode::new("timed_out"),
             what: "no answer".to_owned(),
             attempts: 3,
@@ -167,6 +223,8 @@ pub(super) mod tests {
             ("STAPLED_FILES", "/etc/a.pem:/etc/b.pem"),
             ("STAPLED_NEXT_TRY", "1970-01-01T00:01:00Z"),
             ("STAPLED_STAPLE_UNTIL", ""),
+            ("STAPLED_KIND", "failed"),
+            ("STAPLED_RESPONDER", "ocsp.test:80"),
         ] {
             assert_eq!(variables.get(variable).map(String::as_str), Some(value), "{variable}");
         }

@@ -1,19 +1,26 @@
 //! The hook (feature `hook`): a program of the administrator that runs for events. It never delays renewals.
 //!
-//! `happening` has the facts of an event that a hook gets, `debounce` says when it gets them, `call` runs it for an event, and
-//! `program` runs any program. This module has the observer that fills the queue of events, and the task that empties it.
+//! `happening` has the facts of an event that a hook gets, `kind` the operator's word for it. `incidents` finds the begin and the
+//! end of outages. `debounce` holds back repetitions for one certificate; a gather joins the certificates of one fault to a
+//! `batch`, for which `call` runs the hook. `program` runs any program, and [`reload`] the command after deliveries to files. This module has the observer that fills the queue of
+//! events, and the task that empties it.
 
+mod batch;
 mod call;
 mod debounce;
 mod happening;
+mod incidents;
+mod kind;
 mod program;
+pub mod reload;
 pub mod settings;
+mod words;
 
 use std::collections::VecDeque;
 use std::io;
 use std::process::Output;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -23,12 +30,19 @@ use tokio::time::Instant;
 
 use crate::clock::SystemClock;
 use crate::event::{Event, Journal, Observer, Severity};
+use crate::gather::{Gather, Gathered};
+use batch::Batch;
 use debounce::{Debounce, Told};
-use happening::Happening;
+use happening::{GroupKey, Happening};
+use incidents::Incidents;
 use settings::HookSettings;
 
-/// How many events, and how many runs, may wait: of the urgent ones, and of the others.
-const WAITING: usize = 1000;
+/// How many events may wait to be sorted: of the urgent ones, and of the others.
+const WAITING: usize = 5000;
+/// How many events may wait in pauses, and how many for a run of the hook.
+const HELD: usize = 20_000;
+/// How many runs may wait: of the urgent ones, and of the others.
+const RUNS: usize = 1000;
 /// How many runs there are at once.
 const CALLS: usize = 2;
 
@@ -42,6 +56,8 @@ pub struct Hook {
 
 /// The entrance of the queue. It never waits: events that do not fit are counted and dropped.
 struct Inlet {
+    settings: HookSettings,
+    incidents: Mutex<Incidents>,
     urgent: mpsc::Sender<Happening>,
     ordinary: mpsc::Sender<Happening>,
     dropped: Arc<AtomicU64>,
@@ -49,16 +65,23 @@ struct Inlet {
 
 impl Observer for Inlet {
     fn observe(&self, event: &Event) {
-        let Some(happening) = Happening::of(event) else { return };
-        let queue = if is_urgent(&happening) { &self.urgent } else { &self.ordinary };
-        if queue.try_send(happening).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        // The lock is released before anything is sent.
+        let derived = self.incidents.lock().unwrap_or_else(PoisonError::into_inner).observe(event);
+        for happening in Happening::of(event).into_iter().chain(derived).filter(|happening| self.is_wanted(happening)) {
+            let queue = if happening.severity >= Severity::Warning { &self.urgent } else { &self.ordinary };
+            if queue.try_send(happening).is_err() {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 }
 
-fn is_urgent(happening: &Happening) -> bool {
-    happening.severity >= Severity::Warning
+impl Inlet {
+    fn is_wanted(&self, happening: &Happening) -> bool {
+        let events = &self.settings.events;
+        events.is_empty()
+            || events.iter().any(|event| [happening.event, happening.kind.as_str()].contains(&event.as_str()))
+    }
 }
 
 impl Hook {
@@ -69,18 +92,21 @@ impl Hook {
         let (ordinary, ordinary_out) = mpsc::channel(WAITING);
         let (finish, finishing) = oneshot::channel();
         let dropped = Arc::new(AtomicU64::new(0));
-        let inlet = Arc::new(Inlet { urgent, ordinary, dropped: Arc::clone(&dropped) });
+        let incidents = Mutex::new(Incidents::new(settings.expiring));
+        let inlet = Inlet { settings: settings.clone(), incidents, urgent, ordinary, dropped: Arc::clone(&dropped) };
         let caller = Caller {
             settings: settings.clone(),
             journal: Journal { clock: Arc::new(SystemClock), observers: [reports].into(), doubts: Arc::default() },
-            debounce: Debounce::new(settings.debounce, WAITING * 10),
+            debounce: Debounce::new(settings.debounce, HELD),
+            gather: Gather::new(settings.debounce, HELD),
             urgent: VecDeque::new(),
             ordinary: VecDeque::new(),
+            waiting: 0,
             dropped,
             calls: JoinSet::new(),
         };
         let task = tokio::spawn(caller.run(urgent_out, ordinary_out, finishing));
-        Hook { settings: settings.clone(), inlet, finish, task }
+        Hook { settings: settings.clone(), inlet: Arc::new(inlet), finish, task }
     }
 
     /// Runs a program once, apart from any events: in a process group of its own, with this input. Returns its status and the
@@ -118,8 +144,11 @@ struct Caller {
     settings: HookSettings,
     journal: Journal,
     debounce: Debounce,
-    urgent: VecDeque<Told>,
-    ordinary: VecDeque<Told>,
+    gather: Gather<GroupKey, Told>,
+    urgent: VecDeque<Batch>,
+    ordinary: VecDeque<Batch>,
+    /// How many events the runs that wait are about.
+    waiting: usize,
     dropped: Arc<AtomicU64>,
     calls: JoinSet<()>,
 }
@@ -133,7 +162,7 @@ impl Caller {
     ) {
         let patience = loop {
             self.make_calls();
-            let due = self.debounce.next_due();
+            let due = self.debounce.next_due().into_iter().chain(self.gather.next_due()).min();
             let is_calling = !self.calls.is_empty();
             tokio::select! {
                 biased;
@@ -142,7 +171,10 @@ impl Caller {
                 Some(_) = self.calls.join_next(), if is_calling => {}
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     for told in self.debounce.take_due(Instant::now()) {
-                        self.queue(told);
+                        self.gather(told);
+                    }
+                    for (_, gathered) in self.gather.take_due(Instant::now()) {
+                        self.queue(gathered);
                     }
                 }
                 Some(happening) = ordinary.recv() => self.take(happening),
@@ -156,7 +188,10 @@ impl Caller {
                 self.take(happening);
             }
             for told in self.debounce.take_all() {
-                self.queue(told);
+                self.gather(told);
+            }
+            for (_, gathered) in self.gather.take_all() {
+                self.queue(gathered);
             }
             self.make_calls();
             while self.calls.join_next().await.is_some() {
@@ -174,7 +209,7 @@ impl Caller {
 
     fn take(&mut self, happening: Happening) {
         match self.debounce.take(happening, Instant::now()) {
-            Ok(Some(told)) => self.queue(told),
+            Ok(Some(told)) => self.gather(told),
             Ok(None) => {}
             Err(debounce::Full) => {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -182,24 +217,34 @@ impl Caller {
         }
     }
 
-    fn queue(&mut self, told: Told) {
-        let queue = if is_urgent(&told.happening) { &mut self.urgent } else { &mut self.ordinary };
-        if queue.len() >= WAITING {
-            self.dropped.fetch_add(told.count, Ordering::Relaxed);
+    /// Joins an event with those of the same fault.
+    fn gather(&mut self, told: Told) {
+        if let Some(told) = self.gather.take(told.happening.group(), told, Instant::now()) {
+            self.queue(Gathered { items: vec![told], left_out: 0 });
+        }
+    }
+
+    fn queue(&mut self, gathered: Gathered<Told>) {
+        let Some(batch) = Batch::of(gathered) else { return };
+        let queue = if batch.is_urgent() { &mut self.urgent } else { &mut self.ordinary };
+        if queue.len() >= RUNS || self.waiting + batch.len() > HELD {
+            self.dropped.fetch_add(batch.count(), Ordering::Relaxed);
         } else {
-            queue.push_back(told);
+            self.waiting += batch.len();
+            queue.push_back(batch);
         }
     }
 
     fn make_calls(&mut self) {
         while self.calls.len() < CALLS {
-            let Some(told) = self.urgent.pop_front().or_else(|| self.ordinary.pop_front()) else { return };
+            let Some(batch) = self.urgent.pop_front().or_else(|| self.ordinary.pop_front()) else { return };
+            self.waiting = self.waiting.saturating_sub(batch.len());
             let dropped = self.dropped.swap(0, Ordering::Relaxed);
             if dropped > 0 {
                 let what = format!("is too slow: {dropped} events were dropped");
                 call::report(&self.journal, &self.settings, "hook_overrun", Severity::Warning, what);
             }
-            self.calls.spawn(call::call(self.settings.clone(), told, dropped, self.journal.clone()));
+            self.calls.spawn(call::call(self.settings.clone(), batch, dropped, self.journal.clone()));
         }
     }
 }

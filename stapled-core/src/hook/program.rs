@@ -1,6 +1,7 @@
 //! One run of a program: its process group, its deadline, its output.
 
 use std::io;
+use std::path::Path;
 use std::pin::pin;
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -14,6 +15,17 @@ use tokio::process::{Child, Command};
 const MAX_OUTPUT: usize = 4096;
 /// How long its output is read after its end: a process that it started can keep the pipes open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// The variables of this program's own environment that programs get.
+const HANDED_ON: [&str; 5] = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
+
+/// A command that runs a program in the root directory, with few variables and no arguments.
+pub(super) fn bare(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().envs(HANDED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command.current_dir("/");
+    command
+}
 
 /// Runs a program. Returns its status and the beginning of its output; `None` if it did not end in time and was killed with all
 /// processes of its group. If the future is dropped, they are killed, too. Processes that a program leaves running at its end are

@@ -5,6 +5,29 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::kind::Kind;
+
+/// The names of events that a hook may run for, besides the words of [`Kind`].
+const NAMES: [&str; 17] = [
+    "renewal_failed",
+    "delivery_failed",
+    "withdrawn",
+    "short_lived",
+    "certificate_expired",
+    "must_staple_without_url",
+    "place_problem",
+    "source_problem",
+    "issuer_fetch_failed",
+    "internal",
+    "withdrawn_again",
+    "foreign_change_committed",
+    "certificate_mixed_up",
+    "configuration_advice",
+    "configuration_differs",
+    "shared_cache_failed",
+    "reload_failed",
+];
+
 /// Which program runs for events, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -15,10 +38,16 @@ pub struct HookSettings {
     pub timeout: Duration,
     /// How long further events of the same kind are held back after a run.
     pub debounce: Duration,
+    /// The events that it runs for, by their name or their kind. Empty: all.
+    pub events: Vec<String>,
+    /// How long before the end of a staple that cannot be renewed it runs for `expiring`: this long, or a quarter of what was left
+    /// of the staple when its renewal failed first, if that is less.
+    pub expiring: Duration,
 }
 
 impl HookSettings {
-    /// Settings for a program, which must be an executable file. A run may take 30 s; events are held back for 300 s.
+    /// Settings for a program, which must be an executable file. A run may take 30 s; events are held back for 300 s; a staple
+    /// is `expiring` a day before its end. It runs for all events.
     ///
     /// # Errors
     ///
@@ -29,7 +58,8 @@ impl HookSettings {
             return Err(io::Error::new(ErrorKind::PermissionDenied, "cannot be run: not an executable file"));
         }
         let (timeout, debounce) = (Duration::from_secs(30), Duration::from_secs(300));
-        Ok(HookSettings { program: program.to_owned(), timeout, debounce })
+        let (events, expiring) = (Vec::new(), Duration::from_secs(86_400));
+        Ok(HookSettings { program: program.to_owned(), timeout, debounce, events, expiring })
     }
 
     /// The same, with this limit for one run.
@@ -40,5 +70,20 @@ impl HookSettings {
     /// The same, holding back further events of the same kind for this time after a run.
     pub fn debounce(self, debounce: Duration) -> Self {
         HookSettings { debounce, ..self }
+    }
+
+    /// The same, running only for the events of these names or kinds.
+    ///
+    /// # Errors
+    ///
+    /// A hook runs for no event of such a name. The error lists the names.
+    pub fn events(self, events: Vec<String>) -> io::Result<Self> {
+        let known = || Kind::ALL.map(Kind::as_str).into_iter().chain(NAMES);
+        if let Some(unknown) = events.iter().find(|event| !known().any(|known| known == **event)) {
+            let what =
+                format!("there is no event {unknown:?}; the events are {}", known().collect::<Vec<_>>().join(", "));
+            return Err(io::Error::new(ErrorKind::InvalidInput, what));
+        }
+        Ok(HookSettings { events, ..self })
     }
 }
