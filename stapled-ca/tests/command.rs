@@ -28,6 +28,13 @@ fn succeed(directory: &Path, arguments: &str) -> String {
     out
 }
 
+/// The error of a command that fails.
+fn fail(directory: &Path, arguments: &str) -> String {
+    let (code, _, error) = run(directory, CA, arguments);
+    assert_eq!(code, 1, "{arguments}: {error}");
+    error
+}
+
 /// A running server; dropping it kills the process.
 struct Server {
     child: Child,
@@ -104,6 +111,17 @@ fn a_certificate_is_issued_revoked_and_reinstated() {
         let text = status(at, &server.url);
         assert!(text.contains("www.pem: revoked") && text.contains("Reason: keyCompromise"), "{text}");
     }
+    // A weaker reason would be worse than none, and only a hold ends.
+    for (arguments, why) in
+        [("", "keyCompromise"), (" --reason superseded", "keyCompromise"), (" --undo", "not on hold")]
+    {
+        let refused = fail(at, &format!("revoke --dir ca 0a:1f{arguments}"));
+        assert!(refused.contains(why) && refused.contains("--force"), "{refused}");
+    }
+    assert!(status(at, &direct.url).contains("Reason: keyCompromise"));
+    succeed(at, "revoke --dir ca 0a:1f --undo --force");
+    assert!(status(at, &direct.url).contains("www.pem: good"));
+    succeed(at, "revoke --dir ca 0a:1f --reason certificateHold");
     succeed(at, "revoke --dir ca 0a:1f --undo");
     assert!(status(at, &direct.url).contains("www.pem: good"));
     assert_eq!(direct.terminate().code(), Some(0));

@@ -71,7 +71,10 @@ impl Sessions {
         let step = Step::intake().record(record.expecting(Expect::Nothing));
         let work = Task::new(State::MakeChallenge.as_str().into(), id.subject());
         match self.store.commit(step.put(work).put(expiry(id, limits.make))).await {
-            Ok(()) => Ok(None),
+            Ok(()) => {
+                tracing::info!(session = id.as_str(), client, "submitted");
+                Ok(None)
+            }
             Err(error @ SchedulerError::Unexpected { .. }) => Ok(Some(error)),
             Err(SchedulerError::GroupFull { group, at_most }) if group == ACTIVE => {
                 Err(TooMany::Active { limit: at_most }.into())

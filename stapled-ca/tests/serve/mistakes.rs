@@ -31,6 +31,7 @@ fn a_redis_that_may_lose_sessions_is_refused_unless_that_is_accepted() {
 
 #[test]
 fn work_says_what_it_needs() {
+    const ID: &str = "00000000000000000000000000000000";
     for (arguments, needed) in [
         (&["work", "issue"][..], "--redis"),
         (&["work", "signing"][..], "makechallenge"),
@@ -38,13 +39,17 @@ fn work_says_what_it_needs() {
         (&["submit", "--server", "ca.test", "a.csr"][..], "http://ADDRESS:PORT"),
         (&["submit", "--server", "http://127.0.0.1:1", "/none.csr"][..], "/none.csr"),
         (&["submit", "--server", "http://127.0.0.1:1", "a", "--webroot", "w"][..], "--out"),
+        (
+            &["submit", "--server", "http://127.0.0.1:1", "a", "--webroot", "/none", "-o", "a.crt"][..],
+            "no directory /none",
+        ),
+        (&["submit", "--server", "http://127.0.0.1:1", "a", "--webroot", "/tmp", "-o", "/none/a"][..], "write /none/a"),
+        (&["submit", "--server", "http://127.0.0.1:1", "a", "--webroot", "/tmp", "-o", "/tmp"][..], "is a directory"),
+        (&["fetch", "--server", "http://127.0.0.1:1", ID, "-o", "/none/a"][..], "its directory does not exist"),
         (&["submit", "--server", "http://127.0.0.1:1", "a", "--key", "short"][..], "32 to 128 random letters"),
         (&["submit", "--server", "http://127.0.0.1:1", "a", "--wait", "18446744073709551615"][..], "86400"),
         (&["sessions", "retry", "--dir", "ca"][..], "<SESSION>"),
-        (
-            &["ready", "--server", "http://127.0.0.1:1", "00000000000000000000000000000000"][..],
-            "cannot connect to http://127.0.0.1:1",
-        ),
+        (&["ready", "--server", "http://127.0.0.1:1", ID][..], "cannot connect to http://127.0.0.1:1"),
     ] {
         let ended = run(arguments);
         assert!(ended.code > 0 && ended.error.contains(needed), "{arguments:?}: {ended:?}");

@@ -19,7 +19,6 @@ pub mod memory;
 pub mod memory_sink;
 pub mod memory_source;
 pub mod open;
-#[cfg(feature = "files")]
 pub mod own_socket;
 #[cfg(feature = "files")]
 mod stamp;

@@ -230,9 +230,12 @@ pub(crate) struct Revoke {
     /// The reason: keyCompromise, superseded, certificateHold ...
     #[arg(long)]
     pub(crate) reason: Option<Reason>,
-    /// Undo the revocation (the end of a certificateHold)
+    /// End a certificateHold
     #[arg(long, conflicts_with = "reason")]
     pub(crate) undo: bool,
+    /// Undo any revocation, or replace keyCompromise by another reason
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -98,6 +98,9 @@ pub(crate) struct Thanks {
 
 impl Submit {
     pub(crate) async fn run(self, out: &mut impl Write) -> Result<(), Failure> {
+        // Mistakes are told before there is a session, or a certificate that nobody gets.
+        self.webroot.as_deref().map_or(Ok(()), existing_webroot)?;
+        self.out.as_deref().map_or(Ok(()), writable)?;
         let client = Client::new(self.server.server);
         let until = Instant::now() + Duration::from_secs(self.wait);
         let key = self.key.map_or_else(SubmitKey::random, Ok).map_err(|_| Failure::Randomness)?;
@@ -117,13 +120,34 @@ impl Submit {
     }
 }
 
+/// The directory of a web server exists. One that is made here would be nobody's.
+fn existing_webroot(path: &Path) -> Result<(), Failure> {
+    if path.is_dir() { Ok(()) } else { Err(Failure::NoWebroot { path: path.to_owned() }) }
+}
+
+/// A file can be written at this path, as far as can be seen.
+fn writable(path: &Path) -> Result<(), Failure> {
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let wrong = |what| Err(Failure::Out { path: path.to_owned(), what });
+    if path.is_dir() {
+        return wrong("it is a directory");
+    }
+    if folder.is_dir() { Ok(()) } else { wrong("its directory does not exist") }
+}
+
 /// Submits a request. A server that ends before it answers may have made the session, so the same submission is repeated with its
-/// key.
+/// key. A server that is away is waited for.
 async fn submitted(client: &Client, request: &[u8], key: &SubmitKey, until: Instant) -> Result<SessionId, ClientError> {
-    let mut was_there = false;
+    let (mut was_there, mut is_told) = (false, false);
     loop {
         match client.submit(request.to_vec(), key).await {
             Err(ClientError::Exchange { .. }) if Instant::now() < until => was_there = true,
+            Err(error @ ClientError::Connect { .. }) if Instant::now() < until => {
+                if !is_told {
+                    tracing::warn!("{error}; trying again until the time of --wait is over");
+                    is_told = true;
+                }
+            }
             // The server may still decide about the first submission, or be on its way back.
             Err(error) if was_there && error.is_passing() && Instant::now() < until => {}
             result => return result,
@@ -269,6 +293,7 @@ impl Ready {
 
 impl Fetch {
     pub(crate) async fn run(self, out: &mut impl Write) -> Result<(), Failure> {
+        writable(&self.out)?;
         let client = Client::new(self.server.server);
         let until = Instant::now() + Duration::from_secs(self.wait);
         let certificate = loop {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use stapled_ca::store;
-use stapled_ca::{Authority, ExtendedKeyUsage, Profile, Status, Validity};
+use stapled_ca::{Authority, ExtendedKeyUsage, Profile, Reason, Status, Validity};
 
 use crate::arguments::{Command, Delegate, Init, Intermediate, Issue, Purpose, Revoke, Root};
 use crate::authorities::{ROOT, open, serial_of, status_text};
@@ -179,6 +179,14 @@ fn issue(arguments: Issue, out: &mut impl Write) -> Result<(), Failure> {
 fn revoke(arguments: &Revoke, out: &mut impl Write) -> Result<(), Failure> {
     let authority = open(&arguments.dir)?;
     let serial = serial_of(&arguments.which)?;
+    if let (Some(Status::Revoked { reason, .. }), false) = (authority.status(&serial)?, arguments.force) {
+        if arguments.undo && reason != Some(Reason::CertificateHold) {
+            return Err(Failure::Final { serial });
+        }
+        if !arguments.undo && reason == Some(Reason::KeyCompromise) && arguments.reason != reason {
+            return Err(Failure::Compromised { serial });
+        }
+    }
     let record = if arguments.undo {
         authority.set_status(&serial, Status::Good)?
     } else {

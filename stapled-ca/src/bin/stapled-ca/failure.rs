@@ -8,6 +8,8 @@ use stapled_ca::session::{BadKeysError, ClientError, SessionError};
 use stapled_ca::store::StoreError;
 use stapled_ca::{AuthorityError, Serial, SerialError};
 
+use stapled_core::io::own_socket::OwnSocketError;
+
 use crate::presign::PresignFailure;
 use crate::store_arguments::NoStore;
 
@@ -44,8 +46,8 @@ pub(crate) enum Failure {
     OutExists(PathBuf),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: std::net::SocketAddr, source: io::Error },
-    #[error("cannot make the socket {}: {source}", path.display())]
-    Socket { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Socket(#[from] OwnSocketError),
     #[error("cannot make the directory {}: {source}", dir.display())]
     Directory { dir: PathBuf, source: io::Error },
     #[error("issue and done sign and write the ledger: name the authority's directory with --dir")]
@@ -70,6 +72,20 @@ pub(crate) enum Failure {
     Late { session: String },
     #[error("cannot write {}: {source}; --webroot names the directory of the web server's files", path.display())]
     Webroot { path: PathBuf, source: io::Error },
+    #[error("there is no directory {}; --webroot names the directory of the web server's files", path.display())]
+    NoWebroot { path: PathBuf },
+    #[error("cannot write {}: {what}", path.display())]
+    Out { path: PathBuf, what: &'static str },
+    #[error(
+        "{serial} is revoked because of keyCompromise. Another reason, or none, would let clients trust what was signed with the \
+         key before; --force changes it nevertheless"
+    )]
+    Compromised { serial: Serial },
+    #[error(
+        "{serial} is not on hold: the revocation of a certificate is final, and clients keep it in mind. Issue another \
+         certificate, or undo it nevertheless with --force"
+    )]
+    Final { serial: Serial },
     #[error("the server gave a token that is none: it is no authority of this kind")]
     Token,
     #[error("cannot write the output: {0}")]

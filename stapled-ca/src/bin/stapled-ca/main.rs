@@ -14,7 +14,6 @@ mod session_arguments;
 mod shared_arguments;
 mod signers;
 mod store_arguments;
-mod unix_socket;
 mod work;
 
 use std::io::{IsTerminal as _, Write as _};

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use stapled_ca::Metrics;
-use tokio::net::TcpListener;
+use stapled_core::io::own_socket::OwnSocket;
+use tokio::net::{TcpListener, UnixListener};
 
 use crate::failure::Failure;
-use crate::unix_socket::SocketFile;
 
 /// Where numbers for monitoring are.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl FromStr for MetricsPlace {
 pub(crate) struct Published {
     /// Where, as text.
     pub(crate) place: String,
-    _socket: Option<SocketFile>,
+    _socket: Option<OwnSocket>,
 }
 
 /// Starts to answer with the numbers.
@@ -53,8 +53,8 @@ pub(crate) async fn publish(place: Option<&MetricsPlace>, metrics: Metrics) -> R
             Published { place: format!("http://{address}/metrics"), _socket: None }
         }
         Some(MetricsPlace::Socket(path)) => {
-            let failed = |source| Failure::Socket { path: path.clone(), source };
-            let (listener, socket) = SocketFile::bind(path).map_err(failed)?;
+            let socket = OwnSocket::make(path)?;
+            let listener = UnixListener::from_std(socket.as_ref().try_clone()?)?;
             tokio::spawn(metrics.serve_unix(listener, std::future::pending()));
             Published { place: path.display().to_string(), _socket: Some(socket) }
         }

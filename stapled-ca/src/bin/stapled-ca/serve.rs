@@ -10,7 +10,8 @@ use clap::Args;
 use stapled_ca::responder::{Limits, Responder, UnknownSerial, file_name};
 use stapled_ca::session::{Intake, Issue, Operators, Sessions};
 use stapled_ca::{Authority, Metrics, interrupted, pem, store};
-use tokio::net::TcpListener;
+use stapled_core::io::own_socket::OwnSocket;
+use tokio::net::{TcpListener, UnixListener};
 
 use crate::authorities::{CONTROL, ROOT, open};
 use crate::daemons::{Daemons, Parts, Stage};
@@ -18,7 +19,6 @@ use crate::failure::Failure;
 use crate::metrics::publish;
 use crate::shared_arguments::{SharedArguments, ledger, runtime};
 use crate::signers::answer_for;
-use crate::unix_socket::SocketFile;
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
@@ -155,8 +155,8 @@ impl Serve {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
         let address = listener.local_addr()?;
-        let path = dir.join(CONTROL);
-        let (control, socket) = SocketFile::bind(&path).map_err(|source| Failure::Socket { path, source })?;
+        let socket = OwnSocket::make(&dir.join(CONTROL))?;
+        let control = UnixListener::from_std(socket.as_ref().try_clone()?)?;
         tokio::spawn(Operators::new(sessions.clone()).serve(control, Limits::default(), ended(stopped.clone())));
         let mut limits = Limits::default();
         limits.body = 64 * 1024;
@@ -178,7 +178,7 @@ struct RunningSessions {
     stop: tokio::sync::watch::Sender<bool>,
     serving: tokio::task::JoinHandle<()>,
     daemons: Daemons,
-    _socket: SocketFile,
+    _socket: OwnSocket,
 }
 
 impl RunningSessions {

@@ -44,6 +44,8 @@ impl Daemon for Done {
         let ledger = self.sessions.ledger.as_ref().ok_or(Failure::NoLedger)?;
         let entering = session.clone();
         let before = with_ledger(ledger, move |ledger| enter(ledger, &entering)).await?;
+        let serial = session.serial.as_ref().map(ToString::to_string).unwrap_or_default();
+        tracing::info!(session = session.id.as_str(), serial, names = session.names.join(" "), "issued");
         let mut record = expecting(session, State::Done).field("entered", clock::now().to_string()).settled();
         if let Some((serial, der)) = before {
             // After the store lost writes, the session was worked on again. The certificate in the ledger counts.

@@ -91,6 +91,9 @@ impl From<SessionError> for Answer {
                 return Answer(StatusCode::SERVICE_UNAVAILABLE, json!({ "error": "cannot_now", "message": message }));
             }
         };
+        if matches!(error, SessionError::Refused(_) | SessionError::TooMany(_)) {
+            tracing::info!(code, %error, "refused");
+        }
         Answer(status, json!({ "error": code, "message": error.to_string() }))
     }
 }

@@ -23,6 +23,8 @@ use crate::session::submit_key::SubmitKey;
 
 /// How long one call may take.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// What is said of an answer that does not come from an intake.
+const NO_INTAKE: &str = "is not that of an intake; is this the address that `stapled-ca serve --intake` names?";
 /// The most octets of an answer: a list of 20,000 sessions has fewer.
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 
@@ -303,7 +305,7 @@ impl Client {
         }
         Err(match serde_json::from_slice::<Refused>(&answer) {
             Ok(Refused { error: code, message }) => ClientError::Refused { status, code, message },
-            Err(_) => failed(format!("its answer has status {status}")),
+            Err(_) => failed(format!("its answer has status {status}, and {NO_INTAKE}")),
         })
     }
 
@@ -343,10 +345,8 @@ impl Client {
     }
 
     fn read<T: serde::de::DeserializeOwned>(&self, answer: &[u8]) -> Result<T, ClientError> {
-        serde_json::from_slice(answer).map_err(|error| ClientError::Exchange {
-            place: self.place.clone(),
-            reason: format!("its answer is not that of an intake: {error}"),
-        })
+        serde_json::from_slice(answer)
+            .map_err(|_| ClientError::Exchange { place: self.place.clone(), reason: format!("its answer {NO_INTAKE}") })
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) async fn prove(connector: &Connector<'_>, own_port: u16, challenge: &
             (host, port, path) = (target.0, own_port, target.2);
             continue;
         }
-        return judge(answer, challenge).await;
+        return judge(answer, challenge, &format!("http://{}{path}", named(&host, port))).await;
     }
     Err(ProbeError::Answer(format!("more than {REDIRECTS} redirects")))
 }
@@ -50,12 +50,17 @@ async fn ask(
     let (mut sender, connection) = handshake.await.map_err(|error| failed(&error))?;
     // The connection ends when the test does, whatever the server still sends. Its errors are those of the request.
     let connection = AbortOnDropHandle::new(tokio::spawn(async move { drop(connection.await) }));
-    let shown = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let named = if port == 80 { shown } else { format!("{shown}:{port}") };
-    let request = Request::get(path).header(HOST, named).header(USER_AGENT, "stapled-ca").body(Empty::<Bytes>::new());
+    let request =
+        Request::get(path).header(HOST, named(host, port)).header(USER_AGENT, "stapled-ca").body(Empty::<Bytes>::new());
     let request = request.map_err(|error| failed(&error))?;
     let answer = sender.send_request(request).await.map_err(|error| failed(&error))?;
     Ok((answer, connection))
+}
+
+/// Host and port as a URL has them.
+fn named(host: &str, port: u16) -> String {
+    let shown = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    if port == 80 { shown } else { format!("{shown}:{port}") }
 }
 
 /// The host, port and path of a redirect; `None` for another answer.
@@ -77,14 +82,14 @@ fn redirect<B>(answer: &Response<B>, host: &str) -> Result<Option<(String, u16, 
     }
 }
 
-async fn judge(answer: Response<hyper::body::Incoming>, challenge: &Challenge) -> Result<(), ProbeError> {
+async fn judge(answer: Response<hyper::body::Incoming>, challenge: &Challenge, url: &str) -> Result<(), ProbeError> {
     if answer.status() != StatusCode::OK {
-        return Err(ProbeError::Answer(format!("the answer has status {}", answer.status().as_u16())));
+        return Err(ProbeError::Answer(format!("{url} answers with status {}", answer.status().as_u16())));
     }
     let body = Limited::new(answer.into_body(), LONGEST_FILE).collect().await;
-    let body = body.map_err(|error| ProbeError::Exchange(error.to_string()))?.to_bytes();
+    let body = body.map_err(|error| ProbeError::Exchange(format!("{url}: {error}")))?.to_bytes();
     if body.trim_ascii_end() != challenge.authorization.as_bytes() {
-        return Err(ProbeError::Answer("the file has other contents than the key authorization".to_owned()));
+        return Err(ProbeError::Answer(format!("{url} has other contents than the key authorization")));
     }
     Ok(())
 }
