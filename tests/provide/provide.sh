@@ -4,7 +4,7 @@
 #   environment=$(tests/provide/provide.sh NAME...) && eval "$environment"
 #
 # A NAME is haproxy, haproxy-3.0, haproxy-next, openssl, nginx, redis, valkey, gnutls (for ocsptool, gnutls-cli and certtool),
-# patch, strace, python or faketime. What is printed sets PATH so that the programs are found, HAPROXY to the HAProxy binaries to
+# patch, strace, promtool, chromium (without windows), python or faketime. What is printed sets PATH so that the programs are found, HAPROXY to the HAProxy binaries to
 # test with, separated by commas, VALKEY to valkey-server, JUDGES_PYTHON to a Python that has the package cryptography and loads
 # the libraries of OpenSSL and GnuTLS, and FAKETIME_LIB to the library that makes a program see another time.
 #
@@ -42,6 +42,8 @@ package_of() {
     redis) echo redis-server ;;
     haproxy-3.0 | haproxy-next) echo haproxy ;;
     gnutls) echo gnutls-bin ;;
+    promtool) echo prometheus ;;
+    chromium) echo chromium-headless-shell ;;
     *) echo "$1" ;;
     esac
 }
@@ -49,6 +51,7 @@ package_of() {
 program_of() {
     case $1 in
     gnutls) echo ocsptool ;;
+    promtool) echo promtool ;;
     *) package_of "$1" ;;
     esac
 }
@@ -56,7 +59,10 @@ program_of() {
 runs() {
     case $1 in
     */openssl | openssl) "$1" version ;;
-    */ocsptool | ocsptool | */gnutls-cli | gnutls-cli | */certtool | certtool | */patch | patch | */strace | strace) "$1" --version ;;
+    */ocsptool | ocsptool | */gnutls-cli | gnutls-cli | */certtool | certtool | */patch | patch | */strace | strace | */promtool | promtool | */chromium-headless-shell | \
+        chromium-headless-shell)
+        "$1" --version
+        ;;
     *) "$1" -v ;;
     esac >/dev/null 2>&1
 }
@@ -134,7 +140,7 @@ unpack() {
 # The folders with libraries under a root, joined by colons.
 libraries() {
     local root=$1 folder joined=
-    for folder in "$root"/lib/*-linux-gnu* "$root"/usr/lib/*-linux-gnu* "$root"/lib "$root"/usr/lib; do
+    for folder in "$root"/lib/*-linux-gnu* "$root"/usr/lib/*-linux-gnu* "$root"/usr/lib/*-linux-gnu*/pulseaudio "$root"/lib "$root"/usr/lib; do
         [[ -d $folder ]] && joined+=${joined:+:}$folder
     done
     echo "$joined"
@@ -142,7 +148,8 @@ libraries() {
 
 program_in() {
     local root=$1 program=$2 path
-    for path in "$root"/{usr/,}{sbin,bin}/"$program"; do
+    # What Debian has in /usr/bin for Chromium starts the program of the system.
+    for path in "$root"/usr/lib/chromium/"$program" "$root"/{usr/,}{sbin,bin}/"$program"; do
         [[ -x $path ]] && echo "$path" && return
     done
     return 1
@@ -151,8 +158,10 @@ program_in() {
 # A program of this machine's own distribution: with the machine's loader, and libraries unpacked before installed.
 # $2 is the program, where the package has several.
 bring() {
-    local name=$1 package program root folder path
+    local name=$1 package program root folder path needed=.
     package=$(package_of "$name")
+    # The program is static, and what the package needs besides is for its server.
+    [[ $name != promtool ]] || needed='^prometheus$'
     program=${2:-$(program_of "$name")}
     root=$provided/$name
     folder=$provided/apt
@@ -165,7 +174,7 @@ bring() {
     prepare_apt "$folder" /var/lib/dpkg/status
     if ! program_in "$root" "$program" >/dev/null; then
         update "$folder"
-        if ! unpack "$folder" "$root" "$package" '.'; then
+        if ! unpack "$folder" "$root" "$package" "$needed"; then
             tail -n 5 "$folder"/*.log >&2 || true
             fail "cannot fetch the package $package"
         fi
@@ -291,7 +300,7 @@ bring_of() {
     echo "$wrapper"
 }
 
-[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|haproxy-next|openssl|nginx|redis|valkey|gnutls|patch|strace|python|faketime ..."
+[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|haproxy-next|openssl|nginx|redis|valkey|gnutls|patch|strace|promtool|chromium|python|faketime ..."
 mkdir -p "$provided"
 provided=$(cd -- "$provided" && pwd)
 # Two runs at once take turns.
@@ -301,7 +310,7 @@ flock 9
 haproxies=() valkey= python= faketime=
 for name in "$@"; do
     case $name in
-    haproxy | openssl | nginx | redis | gnutls | patch | strace)
+    haproxy | openssl | nginx | redis | gnutls | patch | strace | promtool | chromium)
         program=$(program_of "$name")
         if ! runs "$program"; then
             bring "$name" 9>&-
