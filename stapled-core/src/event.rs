@@ -137,6 +137,8 @@ pub enum EventKind {
         gone: usize,
         /// How many places there are.
         places: usize,
+        /// How long the scan took.
+        took: Duration,
     },
     /// A place holds certificates of CAs only, and no end-entity certificate.
     OnlyCaCertificates {
@@ -478,7 +480,7 @@ impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EventKind::SourceProblem { place, what, .. } => placed(f, place, what),
-            EventKind::Scanned { source, changed, gone, places } => {
+            EventKind::Scanned { source, changed, gone, places, .. } => {
                 write!(f, "{source}: {places} files, {changed} new or changed, {gone} gone")
             }
             EventKind::OnlyCaCertificates { place } => write!(f, "{place}: only CA certificates in it"),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{EventKind, Journal};
@@ -140,6 +141,7 @@ impl Finder {
     }
 
     async fn try_scan(&self, late: Late) -> Result<(), SchedulerError> {
+        let began = Instant::now();
         let source = self.source.name();
         let mut scan = self.source.scan();
         let scanned = match tokio::time::timeout(PATIENCE, &mut scan).await {
@@ -182,6 +184,7 @@ impl Finder {
             changed: difference.changed.len(),
             gone: difference.gone.len(),
             places: difference.places,
+            took: began.elapsed(),
         });
         Ok(())
     }

@@ -26,6 +26,7 @@
 //! - [`asking`]: the loop over the responders of one certificate.
 //! - `hook` (a feature): the program that runs for events.
 //! - [`stapler`]: the builder and the owner of a running stapler.
+//! - `metrics`, `web` (features): numbers for monitoring, and a server that shows them, with a page for people.
 
 mod adder;
 pub mod asking;
@@ -46,6 +47,8 @@ pub mod io;
 mod issuers;
 mod jumps;
 mod lane;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod once;
 pub mod overrides;
 pub mod overview;
@@ -61,6 +64,8 @@ pub mod source;
 pub mod stapler;
 pub mod task;
 pub mod verdict;
+#[cfg(feature = "web")]
+pub mod web;
 
 #[cfg(feature = "files")]
 pub use io::directory::DirectorySource;

@@ -297,9 +297,13 @@ impl Row {
 
     /// How many servers have not confirmed the staple.
     pub(super) fn undelivered(&self) -> usize {
-        let is_done = |server: &&Server| matches!(server.state, ServerState::Confirmed | ServerState::NotWanted);
-        let counts = matches!(self.state, State::Good | State::Failed);
-        self.servers.iter().filter(|server| counts && !is_done(server)).count()
+        self.servers.iter().filter(|server| self.misses(server)).count()
+    }
+
+    /// Whether this server of the row has not confirmed the staple.
+    pub(crate) fn misses(&self, server: &Server) -> bool {
+        let is_done = matches!(server.state, ServerState::Confirmed | ServerState::NotWanted);
+        matches!(self.state, State::Good | State::Failed) && !is_done
     }
 }
 

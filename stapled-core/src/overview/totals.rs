@@ -65,6 +65,23 @@ impl Totals {
         self.verdict = self.verdict.max(row.verdict());
     }
 
+    /// The number of rows in each state, with the state's stable name.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn by_state(&self) -> [(&'static str, usize); 10] {
+        [
+            ("good", self.good),
+            ("failed", self.failed),
+            ("revoked", self.revoked),
+            ("expired", self.expired),
+            ("not_applicable", self.not_applicable),
+            ("must_staple_without_url", self.must_staple_without_url),
+            ("problem", self.problem),
+            ("no_certificate", self.no_certificate),
+            ("unreadable", self.unreadable),
+            ("waiting", self.waiting),
+        ]
+    }
+
     /// How many rows there are of certificates: not of files without one, and not of what cannot be read.
     pub fn certificates(&self) -> usize {
         self.total.saturating_sub(self.no_certificate).saturating_sub(self.unreadable)

@@ -262,6 +262,24 @@ impl Handle {
         }
     }
 
+    /// The names of the sources.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn sources(&self) -> Vec<String> {
+        self.0.finders.iter().map(|finder| finder.source.name()).collect()
+    }
+
+    /// Every responder that was asked, with whether it is down.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn breakers(&self) -> Vec<(String, bool)> {
+        self.0.responders.breakers()
+    }
+
+    /// The numbers of tasks.
+    #[cfg(feature = "metrics")]
+    pub(crate) async fn census(&self) -> Result<crate::scheduler::census::Census, SchedulerError> {
+        self.0.scheduler.census().await
+    }
+
     fn select(&self, which: &Selection) -> Vec<Selected> {
         let fits = |about: &About, chain: &CertChain| match which {
             Selection::All => true,

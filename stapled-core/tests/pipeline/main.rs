@@ -12,6 +12,8 @@ mod handle;
 mod in_memory;
 mod lives;
 mod meanwhile;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod pace;
 mod remembered;
 mod reports;
