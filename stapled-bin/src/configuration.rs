@@ -15,6 +15,7 @@ use stapled_haproxy::{Address, Transactions};
 
 use crate::fault::ConfigurationError;
 use crate::judging::judge_policy;
+use crate::monitoring::Monitoring;
 use crate::network::{Network, TIMEOUT};
 use crate::options::declarations as option;
 use crate::options::option::Opt;
@@ -39,6 +40,7 @@ pub(crate) struct Configuration {
     pub(crate) logging: Logging,
     pub(crate) hook: Option<HookSettings>,
     pub(crate) reload: Option<ReloadSettings>,
+    pub(crate) monitoring: Monitoring,
     /// Where the daemon answers `stapled status`. None: at the usual path, if this user can create it.
     pub(crate) control_socket: Option<PathBuf>,
     /// Oddities of the configuration that are no errors.
@@ -122,6 +124,7 @@ impl Configuration {
             logging,
             hook: hook(&settings)?,
             reload: reload(&settings)?,
+            monitoring: Monitoring::of(&settings, path(&settings, &option::METRICS_FILE)?)?,
             control_socket: path(&settings, &option::CONTROL_SOCKET)?,
             notes,
             settings,

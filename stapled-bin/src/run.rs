@@ -6,8 +6,9 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stapled_core::inventory::Inventory;
 use stapled_core::io::own_socket::{OwnSocket, OwnSocketError};
+use stapled_core::metrics::Metrics;
 use stapled_core::stapler::Stapler;
-use stapled_haproxy::{Haproxys, Processes};
+use stapled_haproxy::{Handshakes, Haproxys, Processes};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -23,6 +24,7 @@ use crate::options::declarations as option;
 use crate::progress::Terminal;
 use crate::run_error::{RunError, log_notes};
 use crate::service_manager::ServiceManager;
+use crate::show::{counted, show};
 use crate::signals::{Asked, Signals};
 use crate::wiring::{self, WiringError};
 
@@ -80,25 +82,28 @@ async fn keep(
     let terminal = Terminal::plain();
     let logging = logging::start(&configuration.logging, (!in_background).then_some(&terminal))?;
     let mut automation = Automation::start(&configuration);
+    let metrics = configuration.monitoring.metrics();
+    let handshakes = metrics.as_ref().map(counted);
     let processes = Processes::new();
     let mut haproxys = wiring::haproxys(&configuration, &processes).map_err(WiringError::from)?;
-    let stapler = wiring::stapler(&configuration, &mut haproxys, &automation, [])?;
+    let stapler = wiring::stapler(&configuration, &mut haproxys, &automation, metrics.as_ref(), [])?;
     let control = control_socket(&configuration)?;
     if let Some(ready) = ready.take() {
         ready.ready()?;
     }
     tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), "stapled runs");
     log_notes(&configuration);
-    let known = Arc::new(Known::new(stapler.handle()));
+    let known = Arc::new(Known::new(stapler.handle(), metrics.clone()));
+    let showing = show(&configuration.monitoring, metrics.as_ref(), &known).await?;
     let mut answering = JoinSet::from_iter(control.map(|socket| answer(socket, Arc::clone(&known))));
     let mut running = Running::start(stapler);
-    let mut comparing = compare(&mut haproxys, &configuration);
+    let mut accompanying = accompany(&mut haproxys, &configuration, handshakes.as_ref());
     manager.ready(&known);
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,
             () = haproxys.sockets_changed() => {
-                match wiring::stapler(&configuration, &mut haproxys, &automation, []) {
+                match wiring::stapler(&configuration, &mut haproxys, &automation, metrics.as_ref(), []) {
                     Ok(stapler) => {
                         running = running.replace(stapler, &known).await;
                         let what = "other admin sockets are used now, because HAProxy's configuration has changed";
@@ -108,7 +113,7 @@ async fn keep(
                         tracing::error!(event = "sockets_refused", "HAProxy's new admin sockets are not used: {error}");
                     }
                 }
-                comparing = compare(&mut haproxys, &configuration);
+                accompanying = accompany(&mut haproxys, &configuration, handshakes.as_ref());
                 continue;
             }
             _ = &mut running.task => return Err(RunError::BrokenOff),
@@ -122,7 +127,7 @@ async fn keep(
             biased;
             // A file that cannot be read, such as one on a network file system, does not keep the program from stopping.
             () = signals.stop_only() => break,
-            reloaded = reload(&configuration, &invocation, &automation, &haproxys, &processes) => reloaded,
+            reloaded = reload(&configuration, &invocation, &automation, metrics.as_ref(), &haproxys, &processes) => reloaded,
         };
         if let Some((new, stapler, new_haproxys, new_automation)) = reloaded {
             running = running.replace(stapler, &known).await;
@@ -133,12 +138,12 @@ async fn keep(
             log_notes(&new);
             haproxys = new_haproxys;
             configuration = new;
-            comparing = compare(&mut haproxys, &configuration);
+            accompanying = accompany(&mut haproxys, &configuration, handshakes.as_ref());
             tracing::info!(event = "reloaded", "the configuration was read again and is in effect");
         }
         manager.ready(&known);
     }
-    drop(comparing);
+    drop((accompanying, showing));
     manager.stopping();
     tracing::info!(event = "stopping", "stopping: work that has begun is finished first");
     answering.shutdown().await;
@@ -158,6 +163,7 @@ async fn reload(
     old: &Configuration,
     invocation: &Arc<Invocation>,
     automation: &Automation,
+    metrics: Option<&Metrics>,
     haproxys: &Haproxys,
     processes: &Processes,
 ) -> Option<Reloaded> {
@@ -183,7 +189,7 @@ async fn reload(
     let automation = new_automation.as_ref().unwrap_or(automation);
     let joined = wiring::haproxys(&new, processes).map_err(WiringError::from).and_then(|mut opened| {
         opened.succeed(haproxys);
-        let stapler = wiring::stapler(&new, &mut opened, automation, [])?;
+        let stapler = wiring::stapler(&new, &mut opened, automation, metrics, [])?;
         Ok((stapler, opened))
     });
     match joined {
@@ -197,10 +203,19 @@ async fn reload(
     }
 }
 
-/// Compares running HAProxys with their configurations, until it is dropped.
-fn compare(haproxys: &mut Haproxys, configuration: &Configuration) -> JoinSet<()> {
+/// Compares running HAProxys with their configurations, and reads their counters, until it is dropped.
+fn accompany(
+    haproxys: &mut Haproxys,
+    configuration: &Configuration,
+    handshakes: Option<&Arc<Handshakes>>,
+) -> JoinSet<()> {
     let comparison = haproxys.comparison().run(configuration.settings.get(&option::REFRESH_INTERVAL));
-    JoinSet::from_iter([comparison])
+    let mut tasks = JoinSet::from_iter([comparison]);
+    if let Some(handshakes) = handshakes.map(Arc::clone) {
+        handshakes.of(haproxys.sockets());
+        tasks.spawn(async move { handshakes.run().await });
+    }
+    tasks
 }
 
 /// The settings that have changed, and take effect only after a restart.
@@ -209,6 +224,7 @@ fn fixed(old: &Configuration, new: &Configuration) -> Vec<&'static str> {
     let changed = [
         ("one-off, daemon or pid-file", old.mode != new.mode),
         ("control-socket", old.control_socket != new.control_socket),
+        ("http, metrics-file or metrics-certificates", old.monitoring != new.monitoring),
         ("haproxy-socket-keepalive", keepalive(old) != keepalive(new)),
         ("a setting of logging", old.logging != new.logging),
     ];

@@ -4,6 +4,7 @@ use std::io;
 
 use stapled_core::io::own_socket::OwnSocketError;
 use stapled_core::scheduler::SchedulerError;
+use stapled_core::web::listener::WebError;
 
 use crate::configuration::Configuration;
 use crate::daemon::PidFileError;
@@ -19,6 +20,8 @@ pub(crate) enum RunError {
     PidFile(#[from] PidFileError),
     #[error("--control-socket {0}")]
     ControlSocket(#[from] OwnSocketError),
+    #[error("--http {0}")]
+    Http(#[from] WebError),
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
     #[error(transparent)]
@@ -36,6 +39,7 @@ impl RunError {
             RunError::Logging(_) | RunError::Wiring(_) => 2,
             RunError::PidFile(_)
             | RunError::ControlSocket(_)
+            | RunError::Http(_)
             | RunError::Io(_)
             | RunError::Scheduler(_)
             | RunError::BrokenOff => 1,

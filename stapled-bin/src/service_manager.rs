@@ -191,7 +191,7 @@ mod tests {
             let work = async {
                 let source = DirectorySource::new("/nonexistent");
                 let stapler = Stapler::builder().source(source).sink(FileSink::new()).build().unwrap();
-                manager.ready(&Arc::new(Known::new(stapler.handle())));
+                manager.ready(&Arc::new(Known::new(stapler.handle(), None)));
                 hanging.await.unwrap();
                 let blocked = tokio::spawn(async move {
                     begun.send(()).unwrap();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use stapled_core::event::Observer;
 use stapled_core::io::http::HttpFetcherError;
 use stapled_core::io::issuers::IssuerDirectory;
+use stapled_core::metrics::Metrics;
 use stapled_core::stapler::{BuildError, Stapler};
 use stapled_haproxy::configuration::ConfigurationError as ReadError;
 use stapled_haproxy::{Haproxy, Haproxys, NamedSockets, Processes};
@@ -79,11 +80,16 @@ pub(crate) fn stapler(
     configuration: &Configuration,
     haproxys: &mut Haproxys,
     automation: &Automation,
+    metrics: Option<&Metrics>,
     further: impl IntoIterator<Item = Arc<dyn Observer>>,
 ) -> Result<Stapler, WiringError> {
     let settings = &configuration.settings;
-    let mut builder = Stapler::builder()
-        .shared_fetcher(configuration.network.shared_fetcher(configuration.judging)?)
+    let fetcher = configuration.network.shared_fetcher(configuration.judging)?;
+    let mut builder = match metrics {
+        Some(metrics) => Stapler::builder().fetcher(metrics.timed(fetcher)).observer(metrics.clone()),
+        None => Stapler::builder().shared_fetcher(fetcher),
+    };
+    builder = builder
         .responder_overrides(configuration.network.overrides.clone())
         .refresh_policy(configuration.refresh)
         .judge_policy(configuration.judging)

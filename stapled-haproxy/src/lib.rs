@@ -13,12 +13,13 @@
 //! - `sink`: delivers and withdraws staples, at one process or at the workers behind a master, and notices losses.
 //! - `running`: matches the certificates that a process has loaded to files, and compares them with the configuration.
 //! - `haproxy`: one [`Haproxy`], known by its configuration, its admin sockets or both; sources and sinks of it, joined.
+//! - `statistics` (feature `metrics`): the handshakes with a staple, as HAProxy counts them.
 //! - [`check`]: for each certificate, whether it will be stapled, and the reason if not.
 //! - [`original`]: configuration files of the Python program `stapled`, which this one replaces, as TOML. It stands alone.
 //!
 //! The commands are those of "9.3. Unix Socket commands" in HAProxy's management guide: `prompt`, `show info`, `set
 //! timeout cli`, `show cli level`, `set ssl ocsp-response`, `show ssl ocsp-response ID`, `show ssl cert`, `set ssl cert`,
-//! `commit ssl cert`, `abort ssl cert` and `show env`; and of "9.4. Master CLI": `show proc` and `@!PID`. Commands that
+//! `commit ssl cert`, `abort ssl cert`, `show env` and `show stat`; and of "9.4. Master CLI": `show proc` and `@!PID`. Commands that
 //! print private keys, or that block HAProxy, are not used.
 //!
 //! Invariants: only a reply that matches word for word is a success. One task at a time writes to a process. No foreign
@@ -43,6 +44,8 @@ pub mod original;
 mod reports;
 mod running;
 mod sink;
+#[cfg(feature = "metrics")]
+mod statistics;
 
 pub use cli::address::{Address, AddressError};
 pub use cli::name::NameError;
@@ -55,6 +58,8 @@ pub use running::snapshot::{ProcessSnapshot, ServedCertificate};
 pub use running::source::HaproxySource;
 pub use sink::builder::HaproxySinkBuilder;
 pub use sink::haproxy_sink::HaproxySink;
+#[cfg(feature = "metrics")]
+pub use statistics::Handshakes;
 
 /// The code of the README is compiled.
 #[cfg(doctest)]

@@ -1,6 +1,7 @@
 //! The stapler that runs now, for answers.
 
 use stapled_core::clock::{Clock, SystemClock};
+use stapled_core::metrics::Metrics;
 use stapled_core::stapler::Handle;
 use stapled_core::time::Timestamp;
 use tokio::sync::{Semaphore, watch};
@@ -13,6 +14,8 @@ const RENEWALS: usize = 4;
 
 /// The stapler that runs now. A reload replaces it.
 pub(crate) struct Known {
+    /// The numbers that show the stapler's state.
+    metrics: Option<Metrics>,
     since: Timestamp,
     current: watch::Sender<(Handle, Timestamp)>,
     /// One permit for each renewal that a client waits for.
@@ -21,13 +24,19 @@ pub(crate) struct Known {
 
 impl Known {
     /// The stapler of a process that starts now.
-    pub(crate) fn new(handle: Handle) -> Self {
+    pub(crate) fn new(handle: Handle, metrics: Option<Metrics>) -> Self {
         let now = SystemClock.now();
-        Known { since: now, current: watch::Sender::new((handle, now)), renewals: Semaphore::new(RENEWALS) }
+        if let Some(metrics) = &metrics {
+            metrics.watch(handle.clone());
+        }
+        Known { metrics, since: now, current: watch::Sender::new((handle, now)), renewals: Semaphore::new(RENEWALS) }
     }
 
     /// Replaces the stapler.
     pub(crate) fn replace(&self, handle: Handle) {
+        if let Some(metrics) = &self.metrics {
+            metrics.watch(handle.clone());
+        }
         self.current.send_replace((handle, SystemClock.now()));
     }
 
@@ -44,7 +53,7 @@ impl Known {
     }
 
     /// The last line of an answer. Before the first scan is finished, an answer that looks good says little.
-    pub(super) fn last(&self, mut totals: Totals) -> Last {
+    pub(crate) fn last(&self, mut totals: Totals) -> Last {
         let scanning = !self.current().0.has_scanned();
         totals.exit_code = totals.exit_code.max(u8::from(scanning));
         let daemon = Daemon {

@@ -336,6 +336,28 @@ options! {
             the configuration file says, or the same"),
     }
 
+    HTTP: Option<String> = TEXT {
+        name: "http", alias: Some("metrics"), value_name: "ADDRESS", section: Section::Telling,
+        example: Example::Off(r#""127.0.0.1:9980""#),
+        doc: "Where the daemon answers over HTTP, to programs of this machine only: a loopback address with a port, such as \
+            127.0.0.1:9980, or the path of a unix socket. /metrics has numbers for Prometheus, /health the state, \
+            /certificates.json the state of each certificate, and / a page",
+        note: "Other machines ask through a proxy with authentication.",
+    }
+
+    METRICS_FILE: Option<PathBuf> = ONE_PATH {
+        name: "metrics-file", value_name: "FILE", section: Section::Telling,
+        example: Example::Off(r#""/var/lib/prometheus/node-exporter/stapled.prom""#),
+        doc: "A file that the daemon writes every 15 seconds, for the textfile collector of Prometheus' node_exporter; its \
+            name ends in .prom",
+    }
+
+    METRICS_CERTIFICATES: usize = NUMBER {
+        name: "metrics-certificates", value_name: "NUMBER", section: Section::Telling,
+        doc: "Up to how many certificates each has series of its own; with more, the numbers show them together",
+        fallback: Fallback::Number(|| 1000),
+    }
+
     HOOK: Option<PathBuf> = ONE_PATH {
         name: "hook", value_name: "PROGRAM", section: Section::Telling,
         example: Example::Off(r#""/etc/stapled/hook""#),

@@ -10,11 +10,14 @@ mod documents;
 mod fetch;
 mod file;
 mod files;
+mod get;
 mod haproxy;
 mod hook;
 mod inspect;
 mod manager;
+mod metrics;
 mod one_off;
+mod page;
 mod question;
 #[cfg(feature = "redis")]
 mod redis;

@@ -74,6 +74,12 @@ impl Command {
         Self::line("show cli level")
     }
 
+    /// Shows the statistics of all frontends, and of nothing else.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn show_frontends() -> Self {
+        Self::line("show stat -1 1 -1")
+    }
+
     /// Lists the certificates that HAProxy has loaded.
     pub(crate) fn show_certificates() -> Self {
         Self::line("show ssl cert")

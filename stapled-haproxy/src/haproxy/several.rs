@@ -1,10 +1,15 @@
 //! Several HAProxys of one program.
 
+#[cfg(feature = "metrics")]
+use std::collections::HashSet;
+
 use futures_util::future::select_all;
 use stapled_core::stapler::Group;
 
 use super::grouping::{self, Wanted};
 use super::one::Haproxy;
+#[cfg(feature = "metrics")]
+use crate::cli::address::Address;
 
 /// Several HAProxys that one program serves. An admin socket that several of them use is one process: it has one sink
 /// and is asked once.
@@ -20,6 +25,15 @@ impl Haproxys {
     /// Sources and sinks of all, joined as a stapler needs them. To be called inside a tokio runtime.
     pub fn groups(&mut self) -> Vec<Group> {
         grouping::groups(grouping::parts(&self.wanted()))
+    }
+
+    /// The admin sockets that [`groups`](Haproxys::groups) used, each once.
+    #[cfg(feature = "metrics")]
+    pub fn sockets(&self) -> Vec<Address> {
+        let mut sockets: Vec<Address> = self.0.iter().flat_map(|haproxy| haproxy.wanted_as_looked().sockets).collect();
+        let mut seen = HashSet::new();
+        sockets.retain(|socket| seen.insert(socket.clone()));
+        sockets
     }
 
     /// Returns when one of them has other admin sockets than [`groups`](Haproxys::groups) used.

@@ -8,6 +8,8 @@ mod support;
 mod chains;
 mod losses;
 mod masters;
+#[cfg(feature = "metrics")]
+mod statistics;
 mod transactions;
 
 use std::os::unix::fs::PermissionsExt;
