@@ -2,6 +2,7 @@
 #              unless STAPLED_MAY_SKIP=1, and is listed at the end
 # make fast    the suites of these that take seconds
 # make demo    the whole story before your eyes: a CA, HAProxy, stapled; about a minute once it is built
+# make deb     Debian packages of the programs, in target/deb
 # make check   format, lints, documentation, dependencies and their licences
 # make prove   what takes longer: proofs by many repetitions, fuzzing, and the benchmarks
 # make mutants breaks the judgement in every place, one at a time, to see that a test notices
@@ -10,7 +11,7 @@
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: test fast demo check format lint doc deny words prove mutants
+.PHONY: test fast demo deb check format lint doc deny words prove mutants
 
 test:
 	@.ci/test
@@ -20,6 +21,10 @@ fast:
 
 demo:
 	@examples/demo/demo.sh
+
+deb:
+	cargo build --release -p stapled-bin -p stapled-ca
+	@packaging/deb/build
 
 check: format lint doc deny words
 

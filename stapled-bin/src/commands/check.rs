@@ -3,6 +3,7 @@
 //! The library makes the findings and their text ([`stapled_haproxy::check`]); this module has the arguments.
 
 use std::io::Write;
+use std::path::Path;
 
 use clap::{Arg, Args};
 use stapled_core::overview::json::json_line;
@@ -13,6 +14,7 @@ use super::answer::{CommandError, GOOD, UNANSWERED, answer};
 use crate::configuration::Configuration;
 use crate::options::arguments::{self, Options};
 use crate::options::declarations as option;
+use crate::options::file::USUAL_PATH;
 use crate::options::option::Section;
 use crate::progress::Terminal;
 use crate::stderr::say;
@@ -121,5 +123,7 @@ async fn report(configuration: &Configuration, terminal: &Terminal) -> Result<Re
         .issuer_directory(wiring::issuer_directory(configuration))
         .responder_overrides(configuration.network.overrides.clone())
         .progress(|read, of| terminal.show(read, of));
-    Ok(check.run().await)
+    // The service runs with this file.
+    let is_services = configuration.settings.are_of(Path::new(USUAL_PATH));
+    Ok(if is_services { check.service_unit("stapled.service") } else { check }.run().await)
 }

@@ -22,6 +22,8 @@ use crate::text::nearest;
 
 /// The directories of the descriptors that this process was started with, such as those of a shell's `<(…)`.
 const DESCRIPTORS: [&str; 2] = ["/dev/fd/", "/proc/self/fd/"];
+/// The configuration file of the service.
+pub(crate) const USUAL_PATH: &str = "/etc/stapled/stapled.conf";
 /// The longest configuration file, in bytes.
 const MAX_TEXT: u64 = 1024 * 1024;
 
@@ -44,7 +46,7 @@ pub(crate) fn find(named: Option<&Path>) -> Result<Settings, ConfigurationError>
 fn searched() -> Vec<PathBuf> {
     let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join("stapled.conf")));
     let home = std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".stapled.conf"));
-    beside.into_iter().chain(home).chain([PathBuf::from("/etc/stapled/stapled.conf")]).collect()
+    beside.into_iter().chain(home).chain([PathBuf::from(USUAL_PATH)]).collect()
 }
 
 fn read(path: &Path) -> Result<Settings, ConfigurationError> {

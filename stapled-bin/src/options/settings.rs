@@ -69,6 +69,11 @@ impl Settings {
         }
     }
 
+    /// Whether this file has given a setting.
+    pub(crate) fn are_of(&self, file: &Path) -> bool {
+        self.0.values().any(|said| matches!(&said.origin, Origin::File { path, .. } if **path == *file))
+    }
+
     /// The error about the value of an option.
     pub(crate) fn unusable<T>(&self, option: &Opt<T>, what: impl Into<String>) -> ConfigurationError {
         ConfigurationError::Setting { place: self.origin(option), what: what.into() }

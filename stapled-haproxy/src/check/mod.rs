@@ -6,7 +6,7 @@
 //! - `problem`: what can be found, one enum for each subject, with severity, reason code, wording and remedy; `finding`
 //!   is one problem and its admin socket; `report` is everything that was found; `json` is that as JSON, `words`
 //!   as text for people.
-//! - `rules`: the settings of the stapler that count.
+//! - `rules`: the settings of the stapler that count; `sandbox`: where systemd lets it write.
 //! - `inputs` scans the stapler's sources and asks the running HAProxys; `contents` reads files; `items` compares sources
 //!   with running HAProxys; `names` has the names under which these list certificates.
 //! - Pure: `issuer` finds a certificate's issuer; `certificate`, `about_issuer`, `staple_file` and `first_staple` judge a
@@ -29,6 +29,7 @@ mod problem;
 mod report;
 mod rules;
 mod run;
+mod sandbox;
 mod staple_file;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,8 @@ use stapled_core::io::file::FileSink;
 use stapled_core::overrides::ResponderOverrides;
 use stapled_core::staple::JudgePolicy;
 
+use super::sandbox::Sandbox;
+
 /// The directory of fetched issuers, where no other is named.
 const ISSUER_DIRECTORY: &str = "/var/lib/stapled/issuers";
 
@@ -44,6 +46,8 @@ pub(super) struct Rules {
     pub(super) issuer_directory: PathBuf,
     /// Which responders it asks instead of others.
     pub(super) overrides: ResponderOverrides,
+    /// Where its service may write, if that is limited.
+    pub(super) sandbox: Option<Sandbox>,
 }
 
 impl Default for Rules {
@@ -54,6 +58,7 @@ impl Default for Rules {
             fetch_issuers: true,
             issuer_directory: PathBuf::from(ISSUER_DIRECTORY),
             overrides: ResponderOverrides::new(),
+            sandbox: None,
         }
     }
 }

@@ -24,6 +24,7 @@ use super::names;
 use super::problem::{CertificateProblem, StapleFileProblem, Unreadable};
 use super::report::{CertificateReport, Report};
 use super::rules::{Rules, StapleFiles};
+use super::sandbox::Sandbox;
 use crate::haproxy::{Haproxy, Haproxys, Wanted};
 
 /// How many files are read at once.
@@ -40,6 +41,7 @@ pub struct Check<'a> {
     wanted: Vec<Wanted>,
     clock: Arc<dyn Clock>,
     rules: Rules,
+    unit: Option<String>,
     progress: Box<dyn Fn(usize, usize) + Send + Sync + 'a>,
 }
 
@@ -59,7 +61,13 @@ impl Haproxy {
 
 impl<'a> Check<'a> {
     fn of(wanted: Vec<Wanted>) -> Self {
-        Check { wanted, clock: Arc::new(SystemClock), rules: Rules::default(), progress: Box::new(|_, _| {}) }
+        Check {
+            wanted,
+            clock: Arc::new(SystemClock),
+            rules: Rules::default(),
+            unit: None,
+            progress: Box::new(|_, _| {}),
+        }
     }
 
     /// The clock. Default: that of the system.
@@ -102,13 +110,22 @@ impl<'a> Check<'a> {
         self
     }
 
+    /// The unit of systemd that runs the stapler, such as `stapled.service`: directories that it may not write are reported.
+    /// Default: none.
+    pub fn service_unit(self, unit: impl Into<String>) -> Self {
+        Check { unit: Some(unit.into()), ..self }
+    }
+
     /// Called with the number of files that were read, and the number of all, after each file.
     pub fn progress(self, progress: impl Fn(usize, usize) + Send + Sync + 'a) -> Self {
         Check { progress: Box::new(progress), ..self }
     }
 
     /// Looks at everything, and reports.
-    pub async fn run(self) -> Report {
+    pub async fn run(mut self) -> Report {
+        if let Some(unit) = &self.unit {
+            self.rules.sandbox = Sandbox::of_unit(unit).await;
+        }
         let inputs = inputs::gather(&self.wanted).await;
         judged(&self.rules, inputs, self.clock.now(), &*self.progress).await
     }

@@ -76,11 +76,16 @@ impl Case<'_> {
 
     /// Whether the stapler could write the staple's file.
     pub(super) fn writing(&self) -> Option<Finding> {
-        let Unwritable { directory, code, error } = self.contents.unwritable.clone()?;
         if !self.is_written() || self.is_issuer_hidden() {
             return None;
         }
         let has_socket = !self.item.processes.is_empty();
-        Some(StapleFileProblem::Unwritable { directory, code, error, has_socket }.into())
+        if let Some(Unwritable { directory, code, error }) = self.contents.unwritable.clone() {
+            return Some(StapleFileProblem::Unwritable { directory, code, error, has_socket }.into());
+        }
+        let directory = self.item.staple.as_deref()?.parent()?;
+        let sandbox = self.rules.sandbox.as_ref().filter(|sandbox| sandbox.forbids(directory))?;
+        let (directory, unit) = (directory.to_owned(), sandbox.unit.clone());
+        Some(StapleFileProblem::Forbidden { directory, unit, has_socket }.into())
     }
 }

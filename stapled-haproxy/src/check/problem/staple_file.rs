@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use stapled_core::event::faults::PlaceFault;
+use stapled_core::io::file::WriteFault;
 use stapled_core::reason::ReasonCode;
 use stapled_core::time::Timestamp;
 
@@ -63,6 +64,15 @@ pub enum StapleFileProblem {
         /// Whether staples go to a running HAProxy as well.
         has_socket: bool,
     },
+    /// This user may write in the directory of the file, but the service may not: its unit of systemd forbids it.
+    Forbidden {
+        /// The directory.
+        directory: PathBuf,
+        /// The unit.
+        unit: String,
+        /// Whether staples go to a running HAProxy as well.
+        has_socket: bool,
+    },
     /// No file can be made in the directory for staples that cannot lie beside their certificates.
     DirectoryUnwritable {
         /// The directory.
@@ -93,6 +103,8 @@ impl StapleFileProblem {
             StapleFileProblem::ExpiresTooSoon { .. } => codes::EXPIRES_TOO_SOON,
             StapleFileProblem::Missing { .. } => codes::STAPLE_FILE_MISSING,
             StapleFileProblem::Unwritable { code, .. } | StapleFileProblem::DirectoryUnwritable { code, .. } => *code,
+            // As the service reports it.
+            StapleFileProblem::Forbidden { .. } => WriteFault::ReadOnly.code(),
         }
     }
 
@@ -108,6 +120,12 @@ impl StapleFileProblem {
                 format!("make an empty one, if HAProxy is to start now: touch {}", file.display())
             }
             StapleFileProblem::Unwritable { .. } => "let this user write there, or give --no-staple-files".to_owned(),
+            StapleFileProblem::Forbidden { directory, unit, .. } => {
+                let directory = directory.display();
+                format!(
+                    "`systemctl edit {unit}`, and write: [Service] ReadWritePaths={directory}; or give --no-staple-files"
+                )
+            }
             StapleFileProblem::DirectoryUnwritable { .. } => {
                 "make the directory, and let this user write there".to_owned()
             }
@@ -147,6 +165,13 @@ impl fmt::Display for StapleFileProblem {
                 write!(f, "{}: {error}: no staple can be written there", directory.display())?;
                 f.write_str(match has_socket {
                     true => ", so HAProxy starts without one and gets it over the socket",
+                    false => "",
+                })
+            }
+            StapleFileProblem::Forbidden { directory, unit, has_socket } => {
+                write!(f, "{}: {unit} may not write there (ReadWritePaths, ProtectHome)", directory.display())?;
+                f.write_str(match has_socket {
+                    true => ", so HAProxy starts without a staple and gets it over the socket",
                     false => "",
                 })
             }
