@@ -15,12 +15,6 @@ pub(crate) enum ConfigurationError {
     )]
     NoFile { path: PathBuf },
     #[error(
-        "{path}:{line}: this is a configuration file of the Python program stapled, and no TOML; \
-         `stapled convert-config {path}` prints it as TOML",
-        path = .path.display()
-    )]
-    Original { path: PathBuf, line: usize },
-    #[error(
         "nothing to do: no paths to certificates; say where they are with --cert-paths, such as \
          `stapled --cert-paths /etc/haproxy/certs`, or with cert-paths in a configuration file; or name HAProxy's own \
          configuration: `stapled --haproxy-config /etc/haproxy/haproxy.cfg`; or a running HAProxy with \

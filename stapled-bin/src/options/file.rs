@@ -60,9 +60,16 @@ fn read(path: &Path) -> Result<Settings, ConfigurationError> {
         place: path.display().to_string(),
         what: "it is not text in UTF-8".to_owned(),
     })?;
-    let settings = parse(path, &text).map_err(|fault| match is_original(&text) {
-        true => ConfigurationError::Original { path: path.to_owned(), line: fault.at.line },
-        false => ConfigurationError::Setting { place: format!("{}:{}", path.display(), fault.at), what: fault.what },
+    let settings = parse(path, &text).map_err(|fault| ConfigurationError::Setting {
+        place: format!("{}:{}", path.display(), fault.at),
+        what: match is_original(&text) {
+            true => format!(
+                "{}; if this is a file of the Python program stapled, `stapled convert-config {}` prints it as TOML",
+                fault.what,
+                path.display()
+            ),
+            false => fault.what,
+        },
     })?;
     Ok(settings.relative_to(absolute.parent().unwrap_or(Path::new("/"))))
 }

@@ -108,8 +108,8 @@ fn a_file_of_the_python_program_is_recognised() {
         for arguments in [&["--config", "old.conf"][..], &["check", "--config", "old.conf"]] {
             let ended = world.run(arguments);
             assert_eq!(ended.code, 2, "{ended:?}");
-            let words = "this is a configuration file of the Python program stapled, and no TOML; \
-                         `stapled convert-config old.conf` prints it as TOML";
+            let words =
+                "; if this is a file of the Python program stapled, `stapled convert-config old.conf` prints it";
             assert!(ended.err.contains(words), "{ended:?}");
         }
     }
