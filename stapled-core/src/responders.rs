@@ -158,16 +158,6 @@ impl Responders {
         }
     }
 
-    /// Every responder that was asked, with whether it is down, in the order of their names.
-    #[cfg(feature = "metrics")]
-    pub(crate) fn breakers(&self) -> Vec<(String, bool)> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = known.iter().map(|(host, responder)| (host.clone(), responder.is_down())).collect();
-        drop(known);
-        all.sort_unstable();
-        all
-    }
-
     /// The responder at this URL. `None` if the URL cannot be asked.
     pub(crate) fn at(&self, url: &str) -> Option<Arc<Responder>> {
         let host = host_of(url)?;
@@ -263,12 +253,6 @@ impl Responder {
     /// for responders that answer.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.state().failures > 0
-    }
-
-    /// Whether the breaker was opened, and no answer has closed it.
-    #[cfg(feature = "metrics")]
-    fn is_down(&self) -> bool {
-        self.state().failures >= BREAKER_FAILURES
     }
 
     /// Records a renewal that found the breaker open. Returns the time of the probe if this renewal is the one that probes;

@@ -271,7 +271,10 @@ impl Handle {
     /// Every responder that was asked, with whether it is down.
     #[cfg(feature = "metrics")]
     pub(crate) fn breakers(&self) -> Vec<(String, bool)> {
-        self.0.responders.breakers()
+        let known = self.0.responders.snapshots().into_iter();
+        let mut known: Vec<_> = known.map(|(host, snapshot)| (host, snapshot.open_until.is_some())).collect();
+        known.sort_unstable();
+        known
     }
 
     /// The numbers of tasks.

@@ -96,7 +96,9 @@ impl Answers {
 
     async fn page(&self, handle: Handle) -> Response<Body> {
         let (metrics, conclude) = (self.metrics.clone(), self.conclude.clone());
-        let read = tokio::task::spawn_blocking(move || Page::read(&handle, &metrics, &conclude));
+        // A scheduler that fails leaves the page without responders.
+        let responders = handle.responders().await.unwrap_or_default();
+        let read = tokio::task::spawn_blocking(move || Page::read(&handle, responders, &metrics, &conclude));
         let Ok(state) = read.await else { return refuse(StatusCode::INTERNAL_SERVER_ERROR) };
         let mut response = response(StatusCode::OK, HTML, whole(self.page.html(&state)));
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, self.page.policy().clone());

@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::overview::row::Verdict;
 use crate::overview::{Row, Totals};
 use crate::stapler::Handle;
+use crate::stapler::responders::ResponderStatus;
 
 const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
@@ -59,10 +60,17 @@ struct Shown {
 struct Responder {
     responder: String,
     down: bool,
+    /// How many certificates name it.
+    certificates: usize,
+    /// How many renewals are due and wait for it.
+    waiting: usize,
     requests: u64,
     failures: u64,
     /// The mean time of a request, in milliseconds.
     milliseconds: Option<u64>,
+    /// The last question without a believed answer, and its time.
+    error: Option<String>,
+    error_at: Option<String>,
 }
 
 impl Page {
@@ -85,7 +93,12 @@ impl Page {
     }
 
     /// The facts of this stapler.
-    pub(super) fn read(handle: &Handle, metrics: &Metrics, conclude: &Conclude) -> State {
+    pub(super) fn read(
+        handle: &Handle,
+        responders: Vec<ResponderStatus>,
+        metrics: &Metrics,
+        conclude: &Conclude,
+    ) -> State {
         let inventory = handle.inventory();
         let shown = |row: Row| {
             let problem = row.verdict() != Verdict::Fine;
@@ -112,10 +125,20 @@ impl Page {
         let omitted = rows.len().saturating_sub(ROWS);
         rows.truncate(ROWS);
         let Conclusion { is_healthy, .. } = conclude(totals);
-        let responder = |(responder, down): (String, bool)| {
-            let (requests, failures, mean) = metrics.requests_to(&responder);
-            let milliseconds = mean.map(|mean| u64::try_from(mean.as_millis()).unwrap_or(u64::MAX));
-            Responder { responder, down, requests, failures, milliseconds }
+        let responder = |status: ResponderStatus| {
+            let (requests, failures, mean) = metrics.requests_to(&status.host);
+            let error = status.last_error.as_ref();
+            Responder {
+                down: status.left_alone_until.is_some(),
+                certificates: status.certificates,
+                waiting: status.waiting,
+                requests,
+                failures,
+                milliseconds: mean.map(|mean| u64::try_from(mean.as_millis()).unwrap_or(u64::MAX)),
+                error: error.map(|error| error.what.clone()),
+                error_at: error.map(|error| error.since.to_string()),
+                responder: status.host,
+            }
         };
         State {
             version: metrics.version().to_owned(),
@@ -125,7 +148,7 @@ impl Page {
             totals,
             rows,
             omitted,
-            responders: handle.breakers().into_iter().map(responder).collect(),
+            responders: responders.into_iter().map(responder).collect(),
         }
     }
 

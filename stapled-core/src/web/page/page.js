@@ -146,14 +146,18 @@ for (const [name, words] of [["outages", "outages"], ...Object.entries(WORDS), [
 }
 for (const one of facts.responders) {
   const line = element("tr"), state = element("td");
-  state.append(element("b", one.down ? "down" : "asked", one.down ? "bad" : "good"));
-  line.append(element("td", one.responder), state, element("td", one.requests), element("td", one.failures),
-    element("td", one.milliseconds === null ? "–" : one.milliseconds + " ms"));
+  state.append(element("b", one.down ? "down" : one.requests ? "asked" : "–", one.down ? "bad" : "good"));
+  const failure = element("td", one.error || "–");
+  if (one.error_at) failure.append(element("span", relative(one.error_at), "soft"));
+  line.append(element("td", one.responder), state,
+    element("td", one.certificates + (one.waiting ? ", " + one.waiting + " wait" : "")),
+    element("td", one.requests + (one.failures ? ", " + one.failures + " without an answer" : "")),
+    element("td", one.milliseconds === null ? "–" : one.milliseconds + " ms"), failure);
   document.querySelector("#responders tbody").append(line);
 }
 const down = facts.responders.filter((one) => one.down).length;
 document.querySelector("#responders summary").textContent =
-  "Responders: " + facts.responders.length + " asked, " + down + " down";
+  "Responders: " + facts.responders.length + ", " + down + " down";
 document.getElementById("responders").open = down > 0;
 
 const words = new URLSearchParams(location.hash.slice(1));
