@@ -3,6 +3,7 @@
 # make fast    the suites of these that take seconds
 # make demo    the whole story before your eyes: a CA, HAProxy, stapled; about a minute once it is built
 # make deb     Debian packages of the programs, in target/deb
+# make book    the documentation as a book, in target/book
 # make check   format, lints, documentation, dependencies and their licences
 # make prove   what takes longer: proofs by many repetitions, fuzzing, and the benchmarks
 # make mutants breaks the judgement in every place, one at a time, to see that a test notices
@@ -11,7 +12,7 @@
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: test fast demo deb check format lint doc deny words prove mutants
+.PHONY: test fast demo deb book check format lint doc deny words prove mutants
 
 test:
 	@.ci/test
@@ -21,6 +22,9 @@ fast:
 
 demo:
 	@examples/demo/demo.sh
+
+book:
+	@.ci/book
 
 deb:
 	cargo build --release -p stapled-bin -p stapled-ca

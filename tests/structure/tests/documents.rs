@@ -68,3 +68,16 @@ fn every_answer_of_where_exists() {
     let missing: Vec<&str> = paths.filter(|path| !root().join(Path::new(path)).exists()).collect();
     assert!(missing.is_empty(), "docs/where.md names files that do not exist: {missing:?}");
 }
+
+#[test]
+fn every_page_of_the_book_is_in_its_summary() {
+    let book = root().join("docs");
+    let summary = std::fs::read_to_string(book.join("SUMMARY.md")).unwrap();
+    let mut listed: Vec<&str> = links(&summary).collect();
+    listed.sort_unstable();
+    let mut pages: Vec<String> =
+        std::fs::read_dir(&book).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    pages.retain(|name| name.ends_with(".md") && name != "SUMMARY.md");
+    pages.sort_unstable();
+    assert_eq!(listed, pages);
+}
