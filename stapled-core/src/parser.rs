@@ -244,16 +244,7 @@ impl Parser {
         issuer: IssuerPlace,
         pass: Pass,
     ) -> Result<(), SchedulerError> {
-        let site = Site {
-            served_as: sighting.served_as.clone().unwrap_or_else(|| Arc::clone(&sighting.name)),
-            file: match &sighting.material {
-                Material::File(path) => Some(path.clone()),
-                Material::Bytes(_) => None,
-            },
-            staple_file: sighting.staple_file.clone(),
-            staple_file_needed: sighting.staple_file_needed,
-            issuer,
-        };
+        let site = site(sighting, issuer);
         let now = self.journal.clock.now();
         let subject = chain.subject().clone();
         let settled = self.inventory.settle(
@@ -394,6 +385,25 @@ impl Parser {
         None
     }
 
+    /// Has each sink remove what a former certificate, or a former process, left for the next start of servers.
+    async fn clear_leftover(
+        &self,
+        location: &Subject,
+        sighting: &Sighting,
+        chain: &CertChain,
+        around: &Around,
+        certificates: &[Arc<Certificate>],
+    ) {
+        let issuer = around.surroundings(certificates).issuer_place(chain.end_entity(), chain.issuer());
+        let sites = [site(sighting, issuer)];
+        let now = self.journal.clock.now();
+        for sink in self.inventory.sinks_at(location).into_iter().filter_map(|number| self.sinks.get(number)) {
+            let clear = tokio::time::timeout(PATIENCE, sink.clear_leftover(chain, &sites, now));
+            let panicked = || format!("{}: looking for a response that was left behind panicked", sink.name());
+            let _ = lane::survive(&self.journal, panicked, clear).await;
+        }
+    }
+
     /// Reads a place and finds the issuer of its certificate.
     async fn read_place(&self, location: &Subject, sighting: &Sighting) -> Result<Contents, SchedulerError> {
         let failed = |about, error| Ok(Contents::Failed { about, error, awaits: None });
@@ -435,26 +445,44 @@ impl Parser {
             places: vec![Arc::clone(&sighting.name)],
             must_staple: end_entity.must_staple(),
         });
-        if self.responders.urls_of(&end_entity).is_empty() {
-            return Ok(Contents::NotApplicable(about));
-        }
         let now = self.journal.clock.now();
         // The issuer is the first certificate whose name and signature match.
         let mut search = IssuerSearch::new(&end_entity);
         let around_it = [certificates.as_slice(), &around.beside, around.firsts()];
         let found = around_it.into_iter().find_map(|candidates| search.among(candidates));
         let found = found.or_else(|| search.among(&self.inventory.issuers_named(end_entity.issuer())));
+        if self.responders.urls_of(&end_entity).is_empty() {
+            if let Some(chain) = found {
+                self.clear_leftover(location, sighting, &chain, &around, &certificates).await;
+            }
+            return Ok(Contents::NotApplicable(about));
+        }
         let Some(chain) = found else {
             let missing = || ParseError::IssuerMissing { issuer: end_entity.issuer_name() };
             let error = search.error().map_or_else(missing, ParseError::Chain);
             let awaits = Awaiting { may_be_another: !search.is_named(), certificate: end_entity };
             return Ok(Contents::Failed { about: Some(about), error, awaits: Some(awaits) });
         };
+        self.clear_leftover(location, sighting, &chain, &around, &certificates).await;
         let issuer = around.surroundings(&certificates).issuer_place(&end_entity, chain.issuer());
         if let Err(error) = chain.check_usable(now) {
             return failed(Some(about), error.into());
         }
         Ok(Contents::Chain { chain: Arc::new(chain), issuer })
+    }
+}
+
+/// A place as sinks see it.
+fn site(sighting: &Sighting, issuer: IssuerPlace) -> Site {
+    Site {
+        served_as: sighting.served_as.clone().unwrap_or_else(|| Arc::clone(&sighting.name)),
+        file: match &sighting.material {
+            Material::File(path) => Some(path.clone()),
+            Material::Bytes(_) => None,
+        },
+        staple_file: sighting.staple_file.clone(),
+        staple_file_needed: sighting.staple_file_needed,
+        issuer,
     }
 }
 

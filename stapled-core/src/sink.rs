@@ -1,6 +1,7 @@
 //! Sinks deliver staples to servers, files and tables.
 
 pub mod failure;
+pub(crate) mod leftover;
 pub mod lost;
 
 use std::collections::BTreeSet;
@@ -87,6 +88,13 @@ pub trait StapleSink: Send + Sync {
     async fn recall(&self, chain: &CertChain, sites: &[Site]) -> Option<Bytes> {
         let _ = (chain, sites);
         None
+    }
+
+    /// Removes the response that servers would read for this certificate at their next start, if it can be no staple of it at the
+    /// time `now`: it has ended, or it is about another certificate. Called when a certificate is found, whether it wants a staple or
+    /// not. A sink that keeps nothing for the next start of servers does nothing, which is the default.
+    async fn clear_leftover(&self, chain: &CertChain, sites: &[Site], now: Timestamp) {
+        let _ = (chain, sites, now);
     }
 
     /// Returns when the server has lost staples, which are then delivered again. A sink that cannot notice losses never

@@ -523,3 +523,36 @@ fn reading_back_is_bounded_and_opens_files_only() {
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     assert!(read_existing(&fifo).is_err());
 }
+
+/// Responses that a former certificate or a former process left, whichever program wrote them; nothing else.
+#[tokio::test]
+async fn a_response_that_was_left_behind_is_removed() {
+    let (example, other) = (Example::new(&[24]), Example::new(&[24]));
+    let staple = &example.staples[0];
+    let (directory, path) = certificate("site.pem");
+    let file = directory.path().join("site.pem.ocsp");
+    let (now, after) = (staple.this_update(), staple.expires());
+    let site = || Site::file(&path);
+    let foreign = other.staples[0].response();
+    for (case, contents, sink, site, at, is_removed) in [
+        ("good", &staple.response()[..], FileSink::new(), site(), now, false),
+        ("ended", &staple.response()[..], FileSink::new(), site(), after, true),
+        ("another certificate's", &foreign[..], FileSink::new(), site(), now, true),
+        ("a responder's error", &[0x30, 3, 0x0a, 1, 3][..], FileSink::new(), site(), now, true),
+        ("no response", b"a note", FileSink::new(), site(), now, false),
+        ("empty", b"", FileSink::new(), site(), now, false),
+        ("needed", &foreign[..], FileSink::new(), site().needed_staple_file(&file), now, false),
+        ("kept on request", &foreign[..], FileSink::new().withdraw_files(WithdrawFiles::Keep), site(), now, false),
+        ("the server finds no issuer", &foreign[..], FileSink::new(), site().issuer(IssuerPlace::Elsewhere), now, true),
+    ] {
+        fs::write(&file, contents).unwrap();
+        sink.clear_leftover(&example.chain, &[site], at).await;
+        assert_eq!(!file.exists(), is_removed, "{case}");
+    }
+    let target = directory.path().join("target");
+    fs::write(&target, foreign).unwrap();
+    let _ = fs::remove_file(&file);
+    symlink(&target, &file).unwrap();
+    FileSink::new().clear_leftover(&example.chain, &[site()], now).await;
+    assert!(file.exists() && target.exists(), "a link stays");
+}

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::SinkNumber;
 use super::displaced::Displaced;
 use super::place::{Place, SourceNumber, location};
 use super::standing::ProblemStatus;
@@ -71,6 +72,12 @@ impl Inventory {
             .map(|(location, _)| location.clone())
             .collect();
         difference
+    }
+
+    /// The sinks that serve what is in a place.
+    pub(crate) fn sinks_at(&self, location: &Subject) -> BTreeSet<SinkNumber> {
+        let source = self.known().places.get(location).map(|place| place.source);
+        source.and_then(|source| self.sinks_of.get(source)).cloned().unwrap_or_default()
     }
 
     /// Forgets the versions of a source's places, so that the next scan reports all of them as changed.

@@ -10,6 +10,10 @@ pub const ISSUER_NOT_FOUND_BY_SERVER: ReasonCode = ReasonCode::new("issuer_not_f
 /// A server that loads the certificate uses another certificate as its issuer, one that has the issuer's name and comes
 /// first. The server rejects the staple.
 pub const WRONG_ISSUER_FIRST: ReasonCode = ReasonCode::new("wrong_issuer_first");
+/// A response that had ended, or was about another certificate, was removed.
+pub(crate) const REMOVED: ReasonCode = ReasonCode::new("staple_file_removed");
+/// Such a response could not be removed.
+pub(crate) const NOT_REMOVED: ReasonCode = ReasonCode::new("staple_file_not_removed");
 /// The disk or the user's quota is full.
 pub(crate) const DISK_FULL: ReasonCode = ReasonCode::new("disk_full");
 /// The file system is read-only.

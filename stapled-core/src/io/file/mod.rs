@@ -32,10 +32,14 @@ use crate::hexadecimal::Hexadecimal;
 use crate::io::certificate_file::{staple_file_of, with_suffix};
 use crate::io::open::regular_file;
 use crate::lookup::IssuerPlace;
+use crate::report::{Report, Reporter, Reporters};
+use crate::severity::Severity;
+use crate::sink::leftover::leftover;
 use crate::sink::lost::Change;
 use crate::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use crate::staple::Staple;
 use crate::task::Subject;
+use crate::time::Timestamp;
 
 pub mod codes;
 
@@ -68,6 +72,7 @@ struct Inner {
     look_interval: Option<Duration>,
     state: Mutex<State>,
     sweeper: Sweeper,
+    reporters: Reporters,
     /// One lock for each group of files.
     stripes: [Mutex<()>; 32],
 }
@@ -126,8 +131,9 @@ impl FileSink {
         FileSink(Arc::new(Inner { staple_dir: Some(directory.into()), ..self.0.settings() }))
     }
 
-    /// The fate of files of withdrawn staples. Default: they are removed. A file that another program wrote or changed
-    /// is never removed.
+    /// The fate of files of withdrawn staples, and of responses that were left behind: those that have ended, or are about a
+    /// certificate that is not there any more. Default: they are removed. A withdrawal never removes a file that another program
+    /// wrote or changed.
     #[must_use]
     pub fn withdraw_files(self, policy: WithdrawFiles) -> Self {
         FileSink(Arc::new(Inner { withdraw: policy, ..self.0.settings() }))
@@ -223,6 +229,21 @@ impl StapleSink for FileSink {
         blocking(move |abandoned| sink.withdraw(&chain, &sites, why, abandoned)).await
     }
 
+    async fn clear_leftover(&self, chain: &CertChain, sites: &[Site], now: Timestamp) {
+        let (sink, chain, sites) = (Arc::clone(&self.0), chain.clone(), sites.to_vec());
+        let clear = move |abandoned: &Abandoned| {
+            sites.iter().for_each(|site| sink.clear_leftover(&chain, site, now, abandoned));
+            Ok(())
+        };
+        // What fails is reported there.
+        let _ = blocking(clear).await;
+    }
+
+    /// Reports the removal of files that no delivery returns.
+    fn report_to(&self, reporter: Reporter) {
+        self.0.reporters.add(reporter);
+    }
+
     async fn recall(&self, _: &CertChain, sites: &[Site]) -> Option<Bytes> {
         let (sink, sites) = (Arc::clone(&self.0), sites.to_vec());
         let read = move || {
@@ -307,6 +328,31 @@ impl Inner {
             (None, false, Some(reason)) => Ok(reason),
             (None, false, None) => Ok(no_file("the certificate has no place")),
         }
+    }
+
+    /// Removes a response that can be no staple of the certificate at this time from the path where servers look for one, whichever
+    /// program wrote it. A file without which servers do not start stays.
+    fn clear_leftover(&self, chain: &CertChain, site: &Site, now: Timestamp, abandoned: &Abandoned) {
+        let Some(path) = staple_path(site).filter(|_| self.withdraw == WithdrawFiles::Remove) else { return };
+        let _alone = self.alone(&path);
+        let is_link = || fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
+        let Ok(Some(bytes)) = read_existing(&path) else { return };
+        let Some((code, why)) = leftover(chain, &bytes, now) else { return };
+        if site.staple_file_needed || abandoned.is_so() || is_link() {
+            return;
+        }
+        let file = path.display();
+        let report = match fs::remove_file(&path) {
+            Ok(()) => Report::new(codes::REMOVED, Severity::Info, format!("{file} is removed: {why}")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => {
+                let what = format!(
+                    "{file} cannot be removed: {error}; {why}: HAProxy and other servers may not start with it"
+                );
+                Report::new(codes::NOT_REMOVED, Severity::Warning, what)
+            }
+        };
+        self.reporters.tell_of(chain, report.code(code));
     }
 
     /// The path of a site's staple, and the certificate's file.
