@@ -136,7 +136,7 @@ mod tests {
             lines.get(1).unwrap().starts_with("a\\nb") && lines.get(1).unwrap().contains("1 of 2; /s: pending"),
             "{text}"
         );
-        assert_eq!(lines.get(3), Some(&"1 in all, 1 good; 1 deliveries missing"));
+        assert_eq!(lines.get(3), Some(&"1 in all, 1 good; not taken by a server: 1"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 // The records come first: `place`, `certificate_record` and `delivery`, with what they contain. `state` holds them behind
 // one lock. Each stage has a file of methods: `places` for the finder, `settled` for the parser, `renewals` for the renewer,
-// `deliveries` for the adder, `questions` for handles, `views` and `count` for users.
+// `deliveries` for the adder, `questions` for handles, `views`, `count` and `replaced` for users.
 
 mod certificate_record;
 mod count;
@@ -22,6 +22,7 @@ mod places;
 mod questions;
 mod renewal_memory;
 mod renewals;
+mod replaced;
 mod settled;
 pub mod standing;
 mod state;
@@ -37,6 +38,7 @@ pub(crate) use place::SourceNumber;
 pub(crate) use questions::{Foreign, Progress, Selected};
 pub(crate) use renewal_memory::{RenewalMemory, Validator};
 pub(crate) use renewals::{CertificateView, Kept, Recheck};
+pub(crate) use replaced::Replaced;
 pub(crate) use settled::Settled;
 pub use state::Inventory;
 pub(crate) use ticket::Ticket;

@@ -52,17 +52,16 @@ impl Inventory {
     pub(crate) fn delivery(&self, subject: &Subject, sink: SinkNumber) -> Option<DeliveryView> {
         let mut known = self.known();
         let losses = known.losses.get(&sink).copied().unwrap_or_default();
-        let entry = known.certificates.get_mut(subject)?;
-        entry.in_hand.insert(sink);
+        known.certificates.get_mut(subject)?.in_hand.insert(sink);
+        let entry = known.certificates.get(subject)?;
         let sites = entry
             .places
             .values()
             .filter(|(source, _)| self.sinks_of.get(*source).is_some_and(|sinks| sinks.contains(&sink)))
             .map(|(_, site)| site.clone())
             .collect();
-        let entry = &*entry;
         Some(DeliveryView {
-            is_felt: self.is_felt(entry, sink),
+            is_felt: self.is_felt(&known, entry, sink),
             chain: Arc::clone(&entry.chain),
             about: Arc::clone(&entry.about),
             staple: entry.staple.clone(),

@@ -113,8 +113,8 @@ impl Inventory {
         let are_in_line = || self.sinks_of_entry(entry).iter().all(is_in_line);
         match entry.questions.answered >= ticket {
             // Without a believed answer, servers receive nothing new.
-            true if entry.questions.in_vain => Progress::InVain(Box::new(self.status(entry))),
-            true if are_in_line() => Progress::Done(Box::new(self.status(entry))),
+            true if entry.questions.in_vain => Progress::InVain(Box::new(self.status(&known, entry))),
+            true if are_in_line() => Progress::Done(Box::new(self.status(&known, entry))),
             _ => Progress::Open,
         }
     }

@@ -61,14 +61,17 @@ impl Inventory {
         self.sink_names.get(sink).cloned().unwrap_or_else(|| "sink".into())
     }
 
-    /// Whether clients notice now if this sink lacks the staple of a certificate: it is live, or no live sink wants the
-    /// certificate, as where servers read files alone.
-    pub(super) fn is_felt(&self, entry: &CertificateRecord, sink: SinkNumber) -> bool {
+    /// Whether clients notice now if this sink lacks the staple of a certificate: it is live and has the certificate, or no live
+    /// sink wants the certificate, as where servers read files alone.
+    pub(super) fn is_felt(&self, known: &Known, entry: &CertificateRecord, sink: SinkNumber) -> bool {
         let wants = |sink: &SinkNumber| {
             let state = entry.deliveries.get(sink).map(|delivery| &delivery.state);
             !matches!(state, Some(DeliveryState::NotWanted { .. }))
         };
         let is_live = |sink: &SinkNumber| self.live.contains(sink);
+        if self.is_replacing(known, entry, sink) {
+            return false;
+        }
         is_live(&sink) || !self.sinks_of_entry(entry).iter().any(|sink| is_live(sink) && wants(sink))
     }
 

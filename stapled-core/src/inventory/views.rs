@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::certificate_record::{CertificateRecord, Places, about};
 use super::place::Place;
 use super::standing::{CertificateStatus, DeliveryStatus, PlaceStatus, ProblemStatus, Standing};
-use super::state::Inventory;
+use super::state::{Inventory, Known};
 use crate::chain::CertChain;
 use crate::event::About;
 use crate::task::Subject;
@@ -69,7 +69,7 @@ impl Inventory {
         for part in certificates.chunks(PART) {
             let known = self.known();
             let entries = part.iter().filter_map(|about| known.certificates.get(about.subject.as_ref()?));
-            statuses.extend(entries.map(|entry| self.status(entry)));
+            statuses.extend(entries.map(|entry| self.status(&known, entry)));
         }
         statuses
     }
@@ -79,7 +79,7 @@ impl Inventory {
         self.statuses(&self.known_certificates())
     }
 
-    pub(super) fn status(&self, entry: &CertificateRecord) -> CertificateStatus {
+    pub(super) fn status(&self, known: &Known, entry: &CertificateRecord) -> CertificateStatus {
         let deliveries = self.sinks_of_entry(entry).into_iter().map(|sink| {
             let delivery = entry.deliveries.get(&sink);
             DeliveryStatus {
@@ -88,7 +88,7 @@ impl Inventory {
                 since: delivery.and_then(|delivery| delivery.since).unwrap_or(entry.since),
                 delivered: delivery.and_then(|delivery| delivery.delivered),
                 again: delivery.and_then(|delivery| delivery.again),
-                is_felt: self.is_felt(entry, sink),
+                is_felt: self.is_felt(known, entry, sink),
                 served_until: delivery.and_then(|delivery| Some(delivery.served.as_ref()?.0.expires())),
             }
         });

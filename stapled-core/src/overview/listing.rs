@@ -6,7 +6,7 @@ use std::vec::IntoIter;
 
 use super::row::{Row, State};
 use crate::event::About;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Replaced};
 
 /// How many rows a part has at most.
 const PART: usize = 128;
@@ -20,6 +20,8 @@ pub struct Listing {
     places: IntoIter<Row>,
     /// The places that were waiting, and have no row of a certificate yet.
     waiting: HashSet<String>,
+    /// The certificates whose rows are told by those of their successors.
+    replaced: Replaced,
 }
 
 impl Listing {
@@ -30,7 +32,12 @@ impl Listing {
         let listing = Listing::of_places(inventory, names);
         let mut certificates = listing.inventory.known_certificates();
         certificates.retain(|about| names.is_none_or(|names| names.iter().any(|name| about.is_named(name))));
-        Listing { certificates: certificates.into_iter(), ..listing }
+        let replaced = match names {
+            // A certificate that is asked for by its name is shown.
+            Some(_) => Replaced::default(),
+            None => listing.inventory.replaced(),
+        };
+        Listing { certificates: certificates.into_iter(), replaced, ..listing }
     }
 
     /// The rows of the places alone, of those with one of these names or paths.
@@ -40,13 +47,25 @@ impl Listing {
         places.retain(|row| names.as_ref().is_none_or(|names| row.names().any(|name| names.contains(name))));
         let waiting = places.iter().filter(|row| row.state == State::Waiting).flat_map(|row| &row.files);
         let waiting = waiting.cloned().collect();
-        Listing { inventory, certificates: IntoIter::default(), places: places.into_iter(), waiting }
+        Listing {
+            inventory,
+            certificates: IntoIter::default(),
+            places: places.into_iter(),
+            waiting,
+            replaced: Replaced::default(),
+        }
     }
 
     /// The rows of these certificates.
     pub fn of_certificates(inventory: Arc<Inventory>, certificates: Vec<Arc<About>>) -> Self {
         let certificates = certificates.into_iter();
-        Listing { inventory, certificates, places: IntoIter::default(), waiting: HashSet::new() }
+        Listing {
+            inventory,
+            certificates,
+            places: IntoIter::default(),
+            waiting: HashSet::new(),
+            replaced: Replaced::default(),
+        }
     }
 }
 
@@ -56,7 +75,8 @@ impl Iterator for Listing {
     fn next(&mut self) -> Option<Vec<Row>> {
         let part: Vec<_> = self.certificates.by_ref().take(PART).collect();
         if !part.is_empty() {
-            let rows: Vec<Row> = self.inventory.statuses(&part).iter().filter_map(Row::of_certificate).collect();
+            let statuses = self.inventory.statuses(&part);
+            let rows: Vec<Row> = statuses.iter().filter_map(|status| Row::beside(status, &self.replaced)).collect();
             for file in rows.iter().flat_map(|row| &row.files) {
                 self.waiting.remove(file);
             }

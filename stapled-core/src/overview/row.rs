@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::About;
 use crate::event::faults::PlaceFault;
-use crate::inventory::Inventory;
 use crate::inventory::standing::{
     CertificateStatus, DeliveryState, DeliveryStatus, PlaceState, PlaceStatus, ProblemStatus, Standing,
 };
+use crate::inventory::{Inventory, Replaced};
 use crate::ocsp::CertStatus;
 use crate::stapler::handle::{Outcome, Renewed};
 use crate::time::Timestamp;
@@ -155,8 +155,9 @@ pub enum Verdict {
 impl Row {
     /// The rows of everything in an inventory: the certificates, then the places without one.
     pub fn all(inventory: &Inventory) -> Vec<Row> {
-        let certificates = inventory.certificates();
-        certificates.iter().filter_map(Row::of_certificate).chain(Row::of_places(inventory)).collect()
+        let (certificates, replaced) = (inventory.certificates(), inventory.replaced());
+        let rows = certificates.iter().filter_map(|status| Row::beside(status, &replaced));
+        rows.chain(Row::of_places(inventory)).collect()
     }
 
     /// The row of a certificate. None: no place holds it any more.
@@ -187,6 +188,13 @@ impl Row {
         })
     }
 
+    /// The row of a certificate, unless nothing is the matter with it but that its server has not loaded its successor yet, whose
+    /// row tells that.
+    pub(super) fn beside(status: &CertificateStatus, replaced: &Replaced) -> Option<Row> {
+        let is_replaced = status.about.subject.as_ref().is_some_and(|subject| replaced.certificates.contains(subject));
+        Row::of_certificate(status).filter(|row| !is_replaced || row.verdict() != Verdict::Fine)
+    }
+
     /// The row of a certificate that was renewed on demand, at the time `now`.
     pub fn of_renewed(renewed: &Renewed, now: Timestamp) -> Row {
         match renewed.status.as_ref().and_then(Row::of_certificate) {
@@ -208,7 +216,10 @@ impl Row {
 
     /// The rows of the places without a certificate that wants a staple, and of the paths that cannot be read.
     pub fn of_places(inventory: &Inventory) -> Vec<Row> {
-        let (places, problems) = (inventory.places(), inventory.source_problems());
+        let (places, mut problems) = (inventory.places(), inventory.source_problems());
+        let replaced = inventory.replaced();
+        // The row of the certificate that is to be loaded has the same remedy.
+        problems.retain(|status| !replaced.names.contains(status.problem.place.as_str()));
         places.iter().filter_map(Row::of_place).chain(problems.iter().map(Row::of_problem)).collect()
     }
 
@@ -295,15 +306,25 @@ impl Row {
         self.verdict() == Verdict::Failed && self.state != State::MustStapleWithoutUrl
     }
 
-    /// How many servers have not confirmed the staple.
+    /// How many servers lack a staple for a reason of their own: they did not take the one that there is.
     pub(super) fn undelivered(&self) -> usize {
         self.servers.iter().filter(|server| self.misses(server)).count()
     }
 
-    /// Whether this server of the row has not confirmed the staple.
+    /// Whether this server of the row did not take the staple that there is.
     pub(crate) fn misses(&self, server: &Server) -> bool {
-        let is_done = matches!(server.state, ServerState::Confirmed | ServerState::NotWanted);
-        matches!(self.state, State::Good | State::Failed) && !is_done
+        match (self.state, server.state) {
+            (_, ServerState::Confirmed | ServerState::NotWanted) => false,
+            (State::Good, _) | (State::Failed, ServerState::Failed) => true,
+            (State::Failed, _) => !self.lacks_answer(),
+            _ => false,
+        }
+    }
+
+    /// Whether there is no staple because the CA gave none, or none in time.
+    pub(super) fn lacks_answer(&self) -> bool {
+        let is_withdrawn = |server: &Server| server.state == ServerState::Withdrawn;
+        self.state == State::Failed && (self.staple_until.is_none() || self.servers.iter().any(is_withdrawn))
     }
 }
 

@@ -34,7 +34,10 @@ pub struct Totals {
     pub unreadable: usize,
     /// Rows in the state [`State::Waiting`].
     pub waiting: usize,
-    /// Deliveries that a server, or the files, did not confirm.
+    /// Certificates without a staple because their CA gave none, or none in time.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub unanswered: usize,
+    /// Staples that there are, and that a server, or the files, did not confirm.
     pub undelivered: usize,
     /// Must-staple certificates that clients refuse because a staple is missing.
     pub outages: usize,
@@ -60,6 +63,7 @@ impl Totals {
             State::Waiting => &mut self.waiting,
         };
         *count += 1;
+        self.unanswered += usize::from(row.lacks_answer());
         self.undelivered += row.undelivered();
         self.outages += usize::from(row.outage);
         self.verdict = self.verdict.max(row.verdict());
@@ -114,8 +118,11 @@ impl fmt::Display for Totals {
                 write!(f, ", {count} {words}")?;
             }
         }
+        if self.unanswered > 0 {
+            write!(f, "; no staple from the CA: {}", self.unanswered)?;
+        }
         if self.undelivered > 0 {
-            write!(f, "; {} deliveries missing", self.undelivered)?;
+            write!(f, "; not taken by a server: {}", self.undelivered)?;
         }
         Ok(())
     }
@@ -135,7 +142,34 @@ mod tests {
         totals.count(&Row { state: State::Good, servers, ..Row::default() });
         totals.count(&Row { outage: true, state: State::Waiting, ..Row::default() });
         let words =
-            "OUTAGE: 1 must-staple without a staple; 2 in all, 1 good, 1 not processed yet; 1 deliveries missing";
+            "OUTAGE: 1 must-staple without a staple; 2 in all, 1 good, 1 not processed yet; not taken by a server: 1";
         assert_eq!(totals.to_string(), words);
+    }
+
+    /// What no server can have, since the CA does not answer, is no fault of the servers.
+    #[test]
+    fn the_totals_name_the_cause_of_what_is_missing() {
+        let totals_of = |state, staple_until: Option<&str>, servers: &[ServerState]| {
+            let server = |state: &ServerState| Server { state: *state, ..Server::default() };
+            let servers = servers.iter().map(server).collect();
+            let mut totals = Totals::default();
+            totals.count(&Row { state, staple_until: staple_until.map(str::to_owned), servers, ..Row::default() });
+            (totals.unanswered, totals.undelivered)
+        };
+        use ServerState::{Confirmed, Failed, Pending, Withdrawn};
+        for (state, until, servers, expected) in [
+            (State::Failed, None, &[Pending, Pending][..], (1, 0)),
+            (State::Failed, Some("later"), &[Withdrawn, Withdrawn], (1, 0)),
+            (State::Failed, Some("later"), &[Confirmed, Confirmed], (0, 0)),
+            (State::Failed, Some("later"), &[Confirmed, Failed], (0, 1)),
+            (State::Failed, Some("later"), &[Confirmed, Pending], (0, 1)),
+            (State::Good, Some("later"), &[Confirmed, Pending, Failed], (0, 2)),
+            (State::Revoked, None, &[Withdrawn, Failed], (0, 0)),
+        ] {
+            assert_eq!(totals_of(state, until, servers), expected, "{state:?} {servers:?}");
+        }
+        let mut totals = Totals::default();
+        (0..8).for_each(|_| totals.count(&Row { state: State::Failed, ..Row::default() }));
+        assert_eq!(totals.to_string(), "8 in all, 8 failed; no staple from the CA: 8");
     }
 }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
+use stapled_ca::Profile;
 use stapled_ca::lab::Lab;
 use stapled_tests::{Cert, Haproxy, Stapled, World, wait_until, with_each_haproxy};
 
@@ -90,6 +91,55 @@ fn a_served_certificate_is_renewed_even_if_its_file_has_another() {
         haproxy.restart();
         haproxy.wait_for_staple(&new);
         stapled.stop();
+    });
+}
+
+/// A file is renewed and HAProxy is not told: `status` has one row with one remedy, and a must-staple certificate whose former one
+/// HAProxy serves with its staple is no outage.
+#[test]
+fn a_renewed_certificate_that_is_not_loaded_is_one_row() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = Lab::start([&world.ca]).unwrap();
+        let must_staple = |profile: Profile| profile.ocsp_url(lab.url()).must_staple(true);
+        let cert = world.cert_with("a", must_staple);
+        let mut haproxy = Haproxy::of(binary, &world, "a").start();
+        let by_configuration = stapled(&world, &haproxy).args(["--control-socket", "c.sock"]).start();
+        let by_socket = Stapled::of(&world)
+            .args(["--no-staple-files", "--control-socket", "s.sock"])
+            .sockets([haproxy.socket()])
+            .start();
+        haproxy.wait_for_staple(&cert);
+        for stapled in [&by_configuration, &by_socket] {
+            stapled.wait_for_line(&["event=scanned", ".admin"]);
+            stapled.wait_for_line(&["event=delivered", ".admin"]);
+        }
+        let renewed = Cert { issued: world.ca.issue(&must_staple(Profile::server(&cert.host))).unwrap(), ..cert };
+        renewed.write();
+        for (stapled, socket) in [(&by_configuration, "c.sock"), (&by_socket, "s.sock")] {
+            stapled.wait_for_line(&["code=certificate_differs"]);
+            stapled.wait_for_line(&["code=served_differs"]);
+            assert_eq!(stapled.lines(&["ERROR"]), [""; 0], "no outage");
+            let finished = Stapled::asked(&world).args(["status", "--json", "--control-socket", socket]).run();
+            let (rows, last) = finished.rows_and_last();
+            assert_eq!((rows.len(), &last["totals"]["undelivered"]), (1, &1.into()), "{finished:?}");
+            assert_eq!(
+                (&rows[0]["serial"], &rows[0]["outage"]),
+                (&renewed.chain().end_entity().serial_hex().into(), &false.into()),
+                "{finished:?}"
+            );
+            let finished = Stapled::asked(&world).args(["status", "--control-socket", socket]).run();
+            assert_eq!(finished.out.matches("reload it").count(), 1, "{finished:?}");
+            assert!(!finished.out.contains("OUTAGE"), "{finished:?}");
+        }
+        haproxy.restart();
+        haproxy.wait_for_staple(&renewed);
+        wait_until("nothing is wrong", || {
+            let status = |socket| Stapled::asked(&world).args(["status", "--control-socket", socket]).run().code;
+            status("c.sock") == 0 && status("s.sock") == 0
+        });
+        by_configuration.stop();
+        by_socket.stop();
     });
 }
 
