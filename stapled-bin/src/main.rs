@@ -44,7 +44,7 @@ use clap_complete::Shell;
 use stapled_haproxy::{Haproxy, Processes};
 
 use crate::commands::answer::{CommandError, GOOD, answer, exit};
-use crate::commands::{check, convert_config, fetch, inspect, renew, status, verify};
+use crate::commands::{check, clean, convert_config, fetch, inspect, renew, status, verify};
 use crate::configuration::{Certificates, Configuration, Invocation, Mode};
 use crate::daemon::Detached;
 use crate::documents::{completions, manual};
@@ -88,6 +88,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Check(Box<check::Check>),
+    Clean(Box<clean::Clean>),
     Status(status::Status),
     Renew(renew::Renew),
     Verify(verify::Verify),
@@ -189,6 +190,7 @@ impl Command {
     fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         match self {
             Command::Check(check) => check.run(out),
+            Command::Clean(clean) => clean.run(out),
             Command::Status(status) => status.run(out),
             Command::Renew(renew) => renew.run(out),
             Command::Verify(verify) => verify.run(out),
@@ -247,6 +249,8 @@ Examples:
     stapled --one-off --wait 60 --quiet -p /etc/haproxy/certs -s /run/haproxy/admin.sock
   Show the planned work for each certificate and its obstacles; change nothing:
     stapled check --haproxy-config /etc/haproxy/haproxy.cfg
+  Remove staple files that would keep HAProxy from starting, before it starts:
+    stapled clean --haproxy-config /etc/haproxy/haproxy.cfg
   The state of everything, as the running daemon knows it:
     stapled status
   Have the running daemon ask the CA now, as after a revocation, and wait for the result:

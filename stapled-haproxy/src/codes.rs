@@ -132,6 +132,20 @@ pub(crate) const CONFIGURATION_NOT_READ: ReasonCode = ReasonCode::new("configura
 
 /// A file has certificates of authorities only.
 pub(crate) const ONLY_CA_CERTIFICATES: ReasonCode = ReasonCode::new("only_ca_certificates");
+/// The file of a staple is a symbolic link, which is not followed to remove it.
+pub(crate) const SYMBOLIC_LINK: ReasonCode = ReasonCode::new("symbolic_link");
+/// The file of a staple, or its directory, changed while it was judged.
+pub(crate) const STAPLE_FILE_CHANGED: ReasonCode = ReasonCode::new("staple_file_changed");
+/// The file of a staple cannot be removed.
+pub(crate) const STAPLE_FILE_NOT_REMOVED: ReasonCode = ReasonCode::new("staple_file_not_removed");
+/// The version of HAProxy lacks the lock between a new response and handshakes.
+pub(crate) const RESPONSE_RACE: ReasonCode = ReasonCode::new("response_race");
+/// A file has several end-entity certificates.
+pub(crate) const SEVERAL_CERTIFICATES: ReasonCode = ReasonCode::new("several_certificates");
+/// HAProxy does not start, and refuses a reload, after a warning.
+pub(crate) const ZERO_WARNING: ReasonCode = ReasonCode::new("zero_warning");
+/// The file of a staple is good, and nothing renews it.
+pub(crate) const STAPLE_NOT_RENEWED: ReasonCode = ReasonCode::new("staple_not_renewed");
 /// A certificate names no OCSP responder, and needs no staple.
 pub(crate) const NO_OCSP_URL: ReasonCode = ReasonCode::new("no_ocsp_url");
 /// A certificate names no OCSP responder, and clients refuse it without a staple.

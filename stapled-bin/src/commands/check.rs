@@ -8,7 +8,6 @@ use std::path::Path;
 use clap::{Arg, Args};
 use stapled_core::overview::json::json_line;
 use stapled_haproxy::Processes;
-use stapled_haproxy::check::Report;
 
 use super::answer::{CommandError, GOOD, UNANSWERED, answer};
 use crate::configuration::Configuration;
@@ -34,7 +33,7 @@ pub(crate) struct Check {
 }
 
 /// Two options of the daemon have another meaning here.
-fn explained(argument: Arg) -> Arg {
+pub(super) fn explained(argument: Arg) -> Arg {
     if argument.get_id() == option::JSON.declaration.name {
         argument.help("Print one object a line for each certificate")
     } else if argument.get_id() == option::QUIET.declaration.name {
@@ -90,11 +89,11 @@ impl Check {
         let configuration = Configuration::load(self.options.settings.without(&option::JSON))?;
         let runtime = tokio::runtime::Runtime::new().map_err(CommandError::Start)?;
         let terminal = if quiet { Terminal::plain() } else { Terminal::with_bar() };
-        let report = runtime.block_on(report(&configuration, &terminal));
+        let report = runtime.block_on(async { Ok(prepared(&configuration, &terminal)?.run().await) });
         terminal.finish();
         // A file system that still hangs is left behind.
         runtime.shutdown_background();
-        let report = report?;
+        let report = report.map_err(CommandError::Haproxy)?;
         for note in &configuration.notes {
             say(&format!("note: {note}"));
         }
@@ -112,8 +111,11 @@ impl Check {
     }
 }
 
-/// Checks everything that the configuration names, by the daemon's settings.
-async fn report(configuration: &Configuration, terminal: &Terminal) -> Result<Report, HaproxyError> {
+/// A check of everything that the configuration names, by the daemon's settings.
+pub(super) fn prepared<'a>(
+    configuration: &Configuration,
+    terminal: &'a Terminal,
+) -> Result<stapled_haproxy::check::Check<'a>, HaproxyError> {
     let mut haproxys = wiring::haproxys(configuration, &Processes::for_one_scan())?;
     let check = haproxys
         .check()
@@ -125,5 +127,5 @@ async fn report(configuration: &Configuration, terminal: &Terminal) -> Result<Re
         .progress(|read, of| terminal.show(read, of));
     // The service runs with this file.
     let is_services = configuration.settings.are_of(Path::new(USUAL_PATH));
-    Ok(if is_services { check.service_unit("stapled.service") } else { check }.run().await)
+    Ok(if is_services { check.service_unit("stapled.service") } else { check })
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod check;
+pub(crate) mod clean;
 pub(crate) mod convert_config;
 pub(crate) mod fetch;
 mod input;

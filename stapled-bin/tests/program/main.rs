@@ -14,6 +14,7 @@ mod get;
 mod haproxy;
 mod hook;
 mod inspect;
+mod leftovers;
 mod manager;
 mod metrics;
 mod one_off;

@@ -164,6 +164,9 @@ mod tests {
         for (row, name) in rows.iter_mut().zip(["a\n", "b", "c"]) {
             (row.certificate, row.what) = (Some(name.to_owned()), Some("no answer".to_owned()));
         }
-        assert_eq!(Summary::with(rows).to_string(), "a\\n, b and 1 more: no answer\n3 in all, 3 failed; no staple from the CA: 3\n");
+        assert_eq!(
+            Summary::with(rows).to_string(),
+            "a\\n, b and 1 more: no answer\n3 in all, 3 failed; no staple from the CA: 3\n"
+        );
     }
 }

@@ -18,6 +18,9 @@ use super::rules::Rules;
 use crate::cli::name::NameError;
 use crate::running::snapshot::ServedCertificate;
 
+/// How many further certificates of a file are named.
+const MAX_NAMED: usize = 8;
+
 /// A certificate and everything that was found around it.
 pub(super) struct Case<'a> {
     pub(super) item: &'a Item,
@@ -103,6 +106,7 @@ impl Case<'_> {
         let findings = &mut report.findings;
         findings.extend(self.validity());
         findings.extend(self.url());
+        findings.extend(self.several());
         findings.extend(self.name());
         findings.extend(self.item.processes.iter().filter_map(|&number| self.difference(number)));
         findings.extend(self.about_issuer());
@@ -111,6 +115,7 @@ impl Case<'_> {
         findings.extend(problem.map(Finding::new));
         findings.extend(self.writing());
         report.staple = staple;
+        report.leftover = self.leftover();
         report.first_staple = self.first_staple();
         report.findings.extend(self.transactions_off(&report.first_staple));
         report
@@ -154,6 +159,21 @@ impl Case<'_> {
             false => CertificateProblem::NoOcspUrl,
         };
         (!self.wants_staple()).then(|| problem.into())
+    }
+
+    /// Further end-entity certificates in the file.
+    fn several(&self) -> Option<Finding> {
+        let is_other = |one: &&Arc<Certificate>| !one.is_ca() && one.fingerprint() != self.end_entity.fingerprint();
+        let others: Vec<String> = self
+            .contents
+            .certificates
+            .iter()
+            .filter(is_other)
+            .map(|one| one.name().to_owned())
+            .take(MAX_NAMED)
+            .collect();
+        let served = self.end_entity.name().to_owned();
+        (!others.is_empty()).then(|| CertificateProblem::Several { served, others }.into())
     }
 
     fn name(&self) -> Option<Finding> {

@@ -6,7 +6,6 @@ use stapled_core::io::file::codes as files;
 use super::certificate::Case;
 use super::finding::Finding;
 use super::inputs::Process;
-use super::items::Origin;
 use super::problem::ProcessProblem;
 use super::report::Acceptance;
 use crate::codes;
@@ -54,7 +53,7 @@ impl Case<'_> {
         let Some(served) = self.loaded_by(number) else {
             return Acceptance::no(codes::NOT_LOADED, "this HAProxy has not loaded it");
         };
-        if self.item.origin != Origin::Process && self.differs(served) {
+        if !served.is(self.end_entity) {
             return Acceptance::no(codes::SERVED_DIFFERS, "this HAProxy has loaded another certificate from its file");
         }
         let fetched = if self.issuer.is_err() { ", once its issuer is fetched" } else { "" };

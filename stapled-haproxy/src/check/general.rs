@@ -1,13 +1,14 @@
 //! Judges HAProxys, their sockets and their configurations. Pure, but for resolving paths.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::finding::Finding;
 use super::inputs::{Group, Inputs, Kind, Process};
 use super::items::Item;
 use super::problem::{ConfigurationProblem, Problem, ProcessProblem, Reported, Standing};
 use super::report::{CertificateReport, ProcessReport, Report, SourceReport};
-use crate::configuration::{Configuration, Effect, Level, LineProblem, Warning};
+use crate::cli::process;
+use crate::configuration::{Configuration, Effect, Level, LineProblem, Warning, ZeroWarning};
 use crate::haproxy::NamedSockets;
 use crate::running::difference::Difference;
 
@@ -63,7 +64,14 @@ fn others(inputs: &Inputs, items: &[&Item], certificates: &[CertificateReport]) 
     let numbered = inputs.processes.iter().enumerate();
     others.extend(numbered.filter_map(|(number, process)| not_in_paths(inputs, number, process, items)));
     others.extend(inputs.processes.iter().flat_map(missed));
+    others.extend(zero_warnings(inputs).into_iter().map(|by| ProcessProblem::ZeroWarning { by }.into()));
     others
+}
+
+/// By what HAProxys refuse to start after a warning, each once.
+fn zero_warnings(inputs: &Inputs) -> BTreeSet<ZeroWarning> {
+    let configured = configurations(inputs).filter_map(|(_, latest)| latest.refuses_warnings());
+    configured.chain(inputs.processes.iter().filter_map(Process::refuses_warnings).cloned()).collect()
 }
 
 /// The processes that have loaded other certificates than the sources name.
@@ -89,11 +97,14 @@ fn of_process(process: &Process) -> Vec<Finding> {
         Ok(snapshot) => snapshot,
     };
     let level = snapshot.level.filter(|level| *level < Level::Admin);
-    let too_low = level.map(|level| ProcessProblem::SocketLevel { socket: socket.clone(), level });
+    let takes_none = process::pushes_need_admin(process::version(&snapshot.version).unwrap_or_default());
+    let too_low = level.map(|level| ProcessProblem::SocketLevel { socket: socket.clone(), level, takes_none });
+    let version = || ProcessProblem::ResponseRace { version: snapshot.version.clone() };
+    let race = snapshot.has_response_race.then(version);
     // HAProxy has one transaction at a time.
     let under_way = snapshot.transaction.clone();
     let under_way = under_way.map(|name| ProcessProblem::ForeignTransaction { socket: socket.clone(), name });
-    too_low.into_iter().chain(under_way).map(|problem| Finding::at(socket, problem)).collect()
+    too_low.into_iter().chain(under_way).chain(race).map(|problem| Finding::at(socket, problem)).collect()
 }
 
 fn other_configuration(latest: &Configuration, process: &Process) -> Option<Finding> {

@@ -13,7 +13,7 @@ use stapled_core::source::{CertSource, Scan, Sighting, SourceError, SourceProble
 use crate::cli::address::Address;
 use crate::cli::transactions::Transactions;
 use crate::codes;
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, ZeroWarning};
 use crate::haproxy::{Certificates, NamedSockets, Options, Wanted, beyond as beyond_configurations, of_paths};
 use crate::running::beside::{Beside, Missed, Read};
 use crate::running::ignored::Ignored;
@@ -267,6 +267,11 @@ impl Process {
     pub(super) fn has_told_level(&self, address: &Address) -> bool {
         let has_told = self.snapshot.as_ref().map_or(self.is_denied, |snapshot| snapshot.level.is_some());
         has_told && self.address == *address
+    }
+
+    /// By what it refuses a reload after a warning.
+    pub(super) fn refuses_warnings(&self) -> Option<&ZeroWarning> {
+        self.snapshot.as_ref().ok()?.zero_warning.as_ref()
     }
 
     /// Whether a file holds the certificate that it serves under this name, while the configuration names another file.

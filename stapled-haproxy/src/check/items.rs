@@ -12,7 +12,7 @@ use super::contents::Contents;
 use super::finding::Finding;
 use super::inputs::{Group, Inputs, Kind, Process};
 use super::problem::{CertificateProblem, Problem, ProcessProblem, Reported};
-use crate::configuration::{Configuration, Place, Served};
+use crate::configuration::{Configuration, Place, Served, ZeroWarning};
 use crate::running::snapshot::ServedCertificate;
 
 /// One certificate under one name.
@@ -32,6 +32,8 @@ pub(super) struct Item {
     pub(super) named_at: Option<Place>,
     /// Whether HAProxy asks for its responses itself.
     pub(super) updates_itself: bool,
+    /// By what HAProxy refuses to start after a warning.
+    pub(super) zero_warning: Option<ZeroWarning>,
     /// The HAProxys that its staples go to, by their places in [`Inputs::processes`].
     pub(super) processes: Vec<usize>,
     /// The certificate as each of these HAProxys has loaded it.
@@ -76,7 +78,14 @@ pub(super) fn items(inputs: &Inputs) -> Vec<Item> {
             }
             Kind::Process => served(group, &inputs.processes, &mut items),
         }
-        items.iter_mut().skip(begin).for_each(|item| item.group = number);
+        let of_configuration = group.configuration().and_then(Configuration::refuses_warnings);
+        for item in items.iter_mut().skip(begin) {
+            item.group = number;
+            item.zero_warning = of_configuration.clone().or_else(|| {
+                let processes = item.processes.iter().filter_map(|&number| inputs.processes.get(number));
+                processes.filter_map(Process::refuses_warnings).next().cloned()
+            });
+        }
     }
     items
 }
@@ -172,6 +181,7 @@ fn of_process(number: usize, served: &ServedCertificate, scan: &Scanned<'_>, ori
         staple: served.staple.clone(),
         named_at: served.configured.as_ref().map(|configured| configured.place.clone()),
         updates_itself: served.configured.as_ref().is_some_and(|configured| configured.updates_itself),
+        zero_warning: None,
         processes: vec![number],
         loaded: vec![(number, served.clone())],
         findings: scan.problem(served).into_iter().collect(),
@@ -247,6 +257,7 @@ impl Item {
             staple: None,
             named_at: None,
             updates_itself: false,
+            zero_warning: None,
             processes: Vec::new(),
             loaded: Vec::new(),
             findings: Vec::new(),
@@ -269,5 +280,6 @@ impl Item {
         self.loaded.extend(other.loaded.into_iter().filter(|(number, _)| new.contains(number)));
         self.processes.extend(new);
         self.updates_itself |= other.updates_itself;
+        self.zero_warning = self.zero_warning.take().or(other.zero_warning);
     }
 }

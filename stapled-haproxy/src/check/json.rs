@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
+use stapled_core::reason::ReasonCode;
 use stapled_core::time::Timestamp;
 
 use super::finding::Finding;
@@ -72,6 +73,11 @@ impl<'a> Line<'a> {
             problems,
         }
     }
+}
+
+/// Writes the word of a reason code.
+pub(super) fn code<S: Serializer>(code: &ReasonCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(code.as_str())
 }
 
 /// An object with `reason`, `needs_operator`, `what`, `remedy` and `socket`.

@@ -1,5 +1,5 @@
 //! What an operator wants to know before and after a stapler is pointed at a HAProxy: for each certificate, whether it
-//! will be stapled, and what prevents it. A check changes nothing.
+//! will be stapled, and what prevents it. A check changes nothing; `clean` removes files that would hinder HAProxy's start.
 //!
 //! From the ground up:
 //!
@@ -9,12 +9,15 @@
 //! - `rules`: the settings of the stapler that count; `sandbox`: where systemd lets it write.
 //! - `inputs` scans the stapler's sources and asks the running HAProxys; `contents` reads files; `items` compares sources
 //!   with running HAProxys; `names` has the names under which these list certificates.
-//! - Pure: `issuer` finds a certificate's issuer; `certificate`, `about_issuer`, `staple_file` and `first_staple` judge a
-//!   certificate, `general` the rest.
+//! - Pure: `issuer` finds a certificate's issuer; `at_start` says which responses HAProxy takes when it starts;
+//!   `certificate`, `about_issuer`, `staple_file` and `first_staple` judge a certificate, `general` the rest.
 //! - `run` is the whole.
+//! - `leftover` judges whether the file of a staple hinders HAProxy's start, `remove` removes one, and `clean` all of them.
 
 mod about_issuer;
+mod at_start;
 mod certificate;
+mod clean;
 mod contents;
 mod finding;
 mod first_staple;
@@ -24,8 +27,10 @@ mod issuer;
 mod items;
 #[cfg(feature = "serde")]
 mod json;
+mod leftover;
 mod names;
 mod problem;
+mod remove;
 mod report;
 mod rules;
 mod run;
@@ -35,6 +40,7 @@ mod staple_file;
 mod tests;
 mod words;
 
+pub use clean::{Action, Cleaned, CleanedFile};
 pub use finding::Finding;
 #[cfg(feature = "serde")]
 pub use json::Line;
@@ -42,6 +48,7 @@ pub use problem::{
     CertificateProblem, ConfigurationProblem, HeldBy, IssuerProblem, OtherIssuer, Problem, ProcessProblem, Reported,
     Severity, Standing, StapleFileProblem, Unreadable,
 };
+pub use remove::Removal;
 pub use report::{Acceptance, Answer, CertificateReport, Description, KeptStaple, ProcessReport, Report, SourceReport};
 pub use rules::StapleFiles;
 pub use run::Check;

@@ -7,6 +7,7 @@ use stapled_core::source::SourceError;
 use stapled_core::time::Timestamp;
 
 use super::finding::Finding;
+use super::leftover::Leftover;
 use crate::cli::address::Address;
 use crate::configuration::Place;
 use crate::running::forecast::NoFirstStaple;
@@ -56,6 +57,8 @@ pub struct CertificateReport {
     pub first_staple: Acceptance,
     /// What was found of this certificate alone.
     pub findings: Vec<Finding>,
+    /// Whether the staple's file hinders HAProxy.
+    pub(super) leftover: Option<Leftover>,
 }
 
 /// What a certificate says.

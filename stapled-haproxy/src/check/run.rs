@@ -38,11 +38,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// file, asks no CA, and sends HAProxy nothing but questions.
 #[must_use]
 pub struct Check<'a> {
-    wanted: Vec<Wanted>,
-    clock: Arc<dyn Clock>,
-    rules: Rules,
+    pub(super) wanted: Vec<Wanted>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) rules: Rules,
     unit: Option<String>,
-    progress: Box<dyn Fn(usize, usize) + Send + Sync + 'a>,
+    pub(super) progress: Box<dyn Fn(usize, usize) + Send + Sync + 'a>,
 }
 
 impl Haproxys {

@@ -4,12 +4,15 @@ use stapled_core::ocsp::CertStatus;
 use stapled_core::source::Sighting;
 use stapled_core::staple::{Judge, Staple};
 
+use super::at_start::NotTaken;
 use super::certificate::Case;
 use super::contents::{StapleFile, Unwritable};
 use super::finding::Finding;
+use super::leftover::Verdict;
 use super::problem::StapleFileProblem;
 use super::report::KeptStaple;
 use super::rules::StapleFiles;
+use crate::configuration::ZeroWarning;
 use crate::sink::haproxy_sink::HaproxySink;
 
 impl Case<'_> {
@@ -26,16 +29,27 @@ impl Case<'_> {
                 let problem = StapleFileProblem::Unreadable { file: file(), error: error.clone() };
                 return (Some(KeptStaple::Unreadable), Some(problem));
             }
-            // With an empty file, HAProxy takes responses from its start on.
-            StapleFile::Bytes(bytes) if bytes.is_empty() => return (Some(KeptStaple::Empty), None),
             StapleFile::Bytes(bytes) => bytes,
         };
-        let Ok(issuer) = self.issuer else { return (Some(KeptStaple::NotJudged), None) };
+        let not_taken = self.not_taken(bytes);
+        // HAProxy does not start: a problem, even if the stapler replaces the file later.
+        let stops = || Some((self.item.zero_warning.clone()?, not_taken?));
+        let stopping = || {
+            let (by, why) = stops()?;
+            Some(self.not_usable(why.to_string(), Some(by)))
+        };
+        if bytes.is_empty() {
+            // With an empty file, HAProxy takes responses from its start on.
+            return (Some(KeptStaple::Empty), stopping());
+        }
+        let Ok(issuer) = self.issuer else { return (Some(KeptStaple::NotJudged), stopping()) };
         let (staple, why) =
             match Judge::new(&issuer.chain).at(self.now).policy(&self.rules.judging).judge(bytes.clone()) {
                 Ok(judgement) => match (judgement.status, judgement.staple()) {
                     (CertStatus::Good, Some(staple)) => {
-                        return (Some(KeptStaple::Good(staple.expires())), self.short_life(staple));
+                        let problem =
+                            self.short_life(staple).or_else(stopping).or_else(|| self.of_good(staple, not_taken));
+                        return (Some(KeptStaple::Good(staple.expires())), problem);
                     }
                     (CertStatus::Revoked { at, .. }, _) => {
                         return (Some(KeptStaple::Revoked), Some(StapleFileProblem::Revoked { file: file(), at }));
@@ -47,8 +61,29 @@ impl Case<'_> {
             };
         // A staple beside a certificate without issuer is a worse problem, and reported.
         let is_new = !self.is_issuer_hidden();
-        let is_replaced = self.is_written();
-        (Some(staple), is_new.then(|| StapleFileProblem::Unusable { file: file(), why, is_replaced }))
+        (Some(staple), is_new.then(|| self.not_usable(why, stops().map(|(by, _)| by))))
+    }
+
+    fn not_usable(&self, why: String, stops: Option<ZeroWarning>) -> StapleFileProblem {
+        let file = self.item.staple.clone().unwrap_or_default();
+        let is_cleaned = self.leftover().is_some_and(|found| matches!(found.verdict, Verdict::Remove(_)));
+        StapleFileProblem::Unusable { file, why, is_replaced: self.is_written(), stops, is_cleaned }
+    }
+
+    /// What is the matter with the file of a good staple.
+    fn of_good(&self, staple: &Staple, not_taken: Option<NotTaken>) -> Option<StapleFileProblem> {
+        let file = || self.item.staple.clone().unwrap_or_default();
+        match not_taken {
+            // Another problem of the issuer explains it.
+            Some(_) if self.is_mistaken_in_file() || self.is_issuer_hidden() => None,
+            Some(why) if self.item.is_served() || !self.item.processes.is_empty() => {
+                Some(self.not_usable(why.to_string(), None))
+            }
+            None if !self.wants_staple() => {
+                Some(StapleFileProblem::Unrenewed { file: file(), until: staple.expires() })
+            }
+            _ => None,
+        }
     }
 
     /// A staple that HAProxy does not send at all, since it sends none in its last minutes.

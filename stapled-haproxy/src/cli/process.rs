@@ -16,6 +16,8 @@ pub(crate) struct Process {
     pub(crate) version: (u32, u32),
     /// The version as HAProxy writes it.
     pub(crate) version_in_words: String,
+    /// The day of its release, as HAProxy writes it: `2026/10/14`. A distribution's version has the day of its packaging.
+    pub(crate) released: String,
 }
 
 impl Process {
@@ -31,6 +33,7 @@ impl Process {
             is_stopping: number("Stopping").is_some_and(|stopping| stopping != 0),
             version: value("Version").and_then(version).unwrap_or_default(),
             version_in_words: value("Version").unwrap_or_default().to_owned(),
+            released: value("Release_date").unwrap_or_default().to_owned(),
         })
     }
 
@@ -56,6 +59,11 @@ impl Process {
         mixes_transactions(self.version)
     }
 
+    /// Whether a new response may meet a handshake that reads the former one ([`has_response_race`]).
+    pub(crate) fn has_response_race(&self) -> bool {
+        has_response_race(&self.version_in_words, &self.released)
+    }
+
     /// The key that distinguishes the process from every other one on this machine.
     pub(crate) fn key(&self) -> (String, u64, Option<u64>) {
         (self.node.clone(), self.pid, self.started)
@@ -65,6 +73,30 @@ impl Process {
 /// Whether this version mixes the transactions of its clients ([`Process::mixes_transactions`]).
 pub(crate) fn mixes_transactions(version: (u32, u32)) -> bool {
     version < (3, 0)
+}
+
+/// Whether this version takes responses over sockets of level admin only, and shows them there only.
+pub(crate) fn pushes_need_admin(version: (u32, u32)) -> bool {
+    version >= (3, 3)
+}
+
+/// Whether this version lacks the lock between a new response and handshakes that was added in July 2026: 3.2.22 and 3.5-dev4 have
+/// it. Other versions are known by the day of their release, but for a distribution's version that only adds fixes to an old one:
+/// its packager may have added this one.
+fn has_response_race(version_in_words: &str, released: &str) -> bool {
+    const FIXED: &str = "2026/07/29";
+    let Some(version) = version(version_in_words) else { return false };
+    let number_after = |text: &str| {
+        let (_, rest) = version_in_words.split_once(text)?;
+        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok()
+    };
+    let is_old_with_fixes = version_in_words.contains("+deb") || version_in_words.contains("ubuntu");
+    match version {
+        (3, 2) => number_after("3.2.").is_some_and(|patch| patch < 22),
+        (3, 5) => number_after("-dev").is_some_and(|dev| dev < 4),
+        version if version > (3, 5) => false,
+        _ => is_old_with_fixes || !released.is_empty() && released < FIXED,
+    }
 }
 
 /// The first two numbers of a version such as `3.0.11-1+deb13u4` or `3.5-dev2`.
@@ -106,6 +138,31 @@ mod tests {
         let old = Process { started: None, uptime: 100, ..Process::read(INFO).expect("info") };
         assert!(!old.is_same(&Process { uptime: 3, ..old.clone() }));
         assert!(old.is_same(&Process { uptime: 99, ..old.clone() }));
+    }
+
+    #[test]
+    fn versions_without_the_lock_of_responses_are_known() {
+        for (version, released, expected) in [
+            ("3.2.26-1", "2026/10/14", false),
+            ("3.2.22", "2026/07/29", false),
+            ("3.2.21", "2026/07/03", true),
+            ("3.5-dev3", "2026/07/22", true),
+            ("3.5-dev4-1234", "2026/08/06", false),
+            ("3.5.1", "2026/11/01", false),
+            ("3.6-dev1", "2026/12/01", false),
+            ("3.0.11", "2025/06/03", true),
+            ("3.0.25", "2026/08/01", false),
+            ("3.4.0", "2026/06/03", true),
+            // The day is that of the package.
+            ("3.0.11-1+deb13u4", "2026/10/15", true),
+            ("2.8.5-1ubuntu3.9", "2026/10/15", true),
+            ("3.0.11", "", false),
+            ("odd", "2020/01/01", false),
+        ] {
+            let info = format!("{INFO}Version: {version}\nRelease_date: {released}\n");
+            let process = Process::read(&info).expect("info");
+            assert_eq!(process.has_response_race(), expected, "{version} {released}");
+        }
     }
 
     proptest! {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::extra::ExtraFiles;
 use super::line_problem::Warning;
 use super::place::Place;
+use super::zero_warning::ZeroWarning;
 use crate::cli::address::Address;
 use crate::cli::level::Level;
 
@@ -30,6 +31,8 @@ pub struct Configuration {
     pub files: Vec<PathBuf>,
     /// The directories whose files all count.
     pub directories: Vec<PathBuf>,
+    /// The line that makes HAProxy refuse to start after a warning (`zero-warning`).
+    pub zero_warning: Option<Place>,
     /// The files that HAProxy looks for beside certificates, after the last line.
     pub(crate) extra: ExtraFiles,
     /// The directory where it looks for chains, after the last line.
@@ -71,6 +74,13 @@ pub struct Socket {
     pub level: Level,
     /// The line that names it.
     pub place: Place,
+}
+
+impl Configuration {
+    /// By what HAProxy refuses to start, and to reload, after a warning.
+    pub(crate) fn refuses_warnings(&self) -> Option<ZeroWarning> {
+        self.zero_warning.clone().map(ZeroWarning::Line)
+    }
 }
 
 /// Why a configuration cannot be read.

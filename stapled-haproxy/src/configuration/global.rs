@@ -38,6 +38,8 @@ impl Reading<'_> {
                 // If the line is not certain, a warning too many does no harm.
                 self.settings.updates = mode.bytes == b"on" || is_doubtful && self.settings.updates;
             }
+            // If the line is not certain, a warning too many does no harm.
+            (b"zero-warning", _) => self.settings.zero_warning = Some(self.place.clone()),
             (b"ssl-load-extra-del-ext", _) => self.settings.extra.drop_extension(),
             (b"setenv", [variable, value, ..]) => {
                 self.environment.set(&name(variable), value.bytes.clone(), read);

@@ -8,6 +8,7 @@
 //! - `statement`, `listener`, `crt_list` and `extra` read single lines; `section` and `settings` are what they depend on.
 //! - `reading`, `dispatch`, `global`, `loading` and `sockets` read the whole configuration in HAProxy's order, over an
 //!   interface to files; `warnings` notes the problems of its lines.
+//! - `zero_warning` says by what HAProxy refuses to start after a warning.
 //! - `found` is the result.
 //! - `disk` is that interface to the machine's files.
 //! - `source` gives the certificates to a stapler as `sightings`, and watches for changes.
@@ -39,6 +40,7 @@ mod statement;
 mod tests;
 mod warnings;
 mod words;
+mod zero_warning;
 
 pub use crate::cli::level::Level;
 pub(crate) use extra::ExtraFiles;
@@ -46,3 +48,4 @@ pub use found::{Configuration, ConfigurationError, Served, Socket, Surroundings}
 pub use line_problem::{DoubtKind, Effect, LineProblem, Warning};
 pub use place::Place;
 pub use source::HaproxyConfiguration;
+pub use zero_warning::ZeroWarning;

@@ -168,6 +168,7 @@ impl<'d> Reading<'d> {
             client_certificates: clients.map(|name| String::from_utf8_lossy(&name).into_owned()).collect(),
             extra: self.settings.extra,
             chains: self.settings.chains,
+            zero_warning: self.settings.zero_warning,
             certificates: self.certificates.into_values().collect(),
             sockets,
             warnings: self.warnings,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::extra::ExtraFiles;
+use super::place::Place;
 
 /// The settings of the global section about certificates' files.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub(super) struct Settings {
     pub(super) chains: Option<PathBuf>,
     /// `ocsp-update.mode`: whether HAProxy asks for responses itself by default.
     pub(super) updates: bool,
+    /// `zero-warning`.
+    pub(super) zero_warning: Option<Place>,
 }
 
 /// `default-path`.
@@ -29,6 +32,6 @@ pub(super) enum DefaultPath {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { bases: vec![None], extra: ExtraFiles::default(), chains: None, updates: false }
+        Settings { bases: vec![None], extra: ExtraFiles::default(), chains: None, updates: false, zero_warning: None }
     }
 }

@@ -394,3 +394,13 @@ fn of_admin_sockets_those_of_the_highest_level_are_used() {
     assert_eq!(sockets(&["user", "operator"]), ["/operator"]);
     assert_eq!(sockets(&["user"]), ["/user"]);
 }
+
+#[test]
+fn the_line_zero_warning_is_known() {
+    let of = |text: &str| read(&[("/h.cfg", text)]).zero_warning.map(|place| place.line);
+    assert_eq!(of("global\n stats socket /s\n zero-warning\n"), Some(3));
+    // A line that may count counts.
+    assert_eq!(of("global\n.if version_atleast(3.0)\n zero-warning\n.endif\n"), Some(3));
+    assert_eq!(of("global\n.if defined(UNKNOWN)\n zero-warning\n.endif\n"), None);
+    assert_eq!(of("global\n stats socket /s\nfrontend f\n zero-warning\n"), None);
+}

@@ -37,6 +37,11 @@ pub enum NoFirstStaple {
     /// Transactions are not allowed there.
     #[error("{}", .0.why_not())]
     TransactionsOff(Transactions),
+    /// The level of the socket is too low for any staple.
+    #[error(
+        "HAProxy 3.3 and newer takes staples over sockets of level admin only: give its `stats socket` line `level admin`"
+    )]
+    NoPush,
     /// The level of the socket is too low.
     #[error(
         "HAProxy allows `set ssl cert` over sockets of level admin only: give its `stats socket` line `level admin`"
@@ -51,7 +56,7 @@ impl NoFirstStaple {
             NoFirstStaple::UnusableName(_) => codes::UNUSABLE_NAME,
             NoFirstStaple::Unused => codes::CERTIFICATE_UNUSED,
             NoFirstStaple::TransactionsOff(_) => codes::TRANSACTIONS_OFF,
-            NoFirstStaple::LowLevel => codes::SOCKET_LEVEL,
+            NoFirstStaple::LowLevel | NoFirstStaple::NoPush => codes::SOCKET_LEVEL,
         }
     }
 }
@@ -68,10 +73,14 @@ impl ProcessSnapshot {
         if !served.is_used {
             return Some(FirstStaple::Refused(NoFirstStaple::Unused));
         }
+        let version = process::version(&self.version).unwrap_or_default();
+        if process::pushes_need_admin(version) && self.level.is_some_and(|level| level < Level::Admin) {
+            return Some(FirstStaple::Refused(NoFirstStaple::NoPush));
+        }
         if served.takes_responses {
             return Some(FirstStaple::TakesResponses);
         }
-        if !transactions.allowed_in(process::version(&self.version).unwrap_or_default()) {
+        if !transactions.allowed_in(version) {
             return Some(FirstStaple::Refused(NoFirstStaple::TransactionsOff(transactions)));
         }
         if self.level? < Level::Admin {
@@ -133,6 +142,21 @@ mod tests {
         for takes_responses in [false, true] {
             let refused = first(&served("a\nb", takes_responses, true), Some(Admin)).expect("an answer");
             assert_eq!(code(&refused), Some("unusable_name"));
+        }
+    }
+
+    #[test]
+    fn from_3_3_on_every_staple_needs_level_admin() {
+        use Level::{Admin, Operator, User};
+        for (version, level, expected) in [
+            ("3.2.26", Operator, None),
+            ("3.3.0", User, Some("socket_level")),
+            ("3.4.0", Operator, Some("socket_level")),
+            ("3.5-dev5", Operator, Some("socket_level")),
+            ("3.4.0", Admin, None),
+        ] {
+            let first = running(version, Some(level)).first_staple(&served("a", true, true), Transactions::Always);
+            assert_eq!(code(&first.expect("an answer")), expected, "{version} {level}");
         }
     }
 

@@ -14,8 +14,7 @@ use stapled_core::source::issuer::{IssuerChains, IssuerLookup};
 use stapled_core::source::{Sighting, Version};
 
 use crate::cli::reply::environment::Environment;
-use crate::configuration::{Configuration, ExtraFiles, Served, Surroundings};
-
+use crate::configuration::{Configuration, ExtraFiles, Served, Surroundings, ZeroWarning};
 use crate::reports;
 use crate::running::stamp::{Stamp, Stamps};
 
@@ -32,6 +31,8 @@ pub(crate) struct Layout {
     clients: HashSet<String>,
     /// The files that HAProxy looks for beside certificates that no line names, if the configuration can be read.
     others: Option<(ExtraFiles, Option<PathBuf>)>,
+    /// By what HAProxy refuses a reload after a warning.
+    pub(crate) zero_warning: Option<ZeroWarning>,
     /// The files that were read for it.
     stamps: Stamps,
 }
@@ -76,6 +77,7 @@ impl Layout {
     fn take(&mut self, configuration: Configuration) {
         let read = configuration.configuration_files.iter().chain(&configuration.files);
         self.stamps.extend(read.map(|file| (file.clone(), Stamp::of(file))));
+        self.zero_warning = self.zero_warning.take().or(configuration.refuses_warnings());
         self.others.get_or_insert((configuration.extra, configuration.chains));
         self.clients.extend(configuration.client_certificates);
         for served in configuration.certificates {

@@ -7,7 +7,7 @@ use stapled_core::certificate::Certificate;
 use crate::cli::identity::Identity;
 use crate::cli::level::Level;
 use crate::cli::reply::certificate::Loaded;
-use crate::configuration::Served;
+use crate::configuration::{Served, ZeroWarning};
 
 /// A snapshot of a running HAProxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,10 @@ pub struct ProcessSnapshot {
     /// The name of the certificate that an open transaction changes (`set ssl cert`, not committed yet): until it ends, no
     /// certificate can get its first staple.
     pub transaction: Option<String>,
+    /// Whether its version lacks a fix: there, a new response may meet a handshake that reads the former one.
+    pub has_response_race: bool,
+    /// By what the process refuses a reload after a warning, if the files of its configuration or its command line show it.
+    pub zero_warning: Option<ZeroWarning>,
     /// The loaded certificates, in the order of the names.
     pub certificates: Vec<ServedCertificate>,
 }

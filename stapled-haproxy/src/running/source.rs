@@ -1,6 +1,8 @@
 //! The running process as a source of certificates.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +16,7 @@ use crate::cli::address::Address;
 use crate::cli::error::Error;
 use crate::cli::failure::Failure;
 use crate::cli::reply::certificate::Loaded;
-use crate::configuration::HaproxyConfiguration;
+use crate::configuration::{HaproxyConfiguration, ZeroWarning};
 use crate::instance::lock::lock;
 use crate::instance::survey::{Scope, Survey};
 use crate::reports;
@@ -33,6 +35,8 @@ const STAT_INTERVAL: Duration = Duration::from_secs(2);
 const STAT_SHARE: u32 = 50;
 /// How long [`HaproxySource::is_gone`] waits for an answer.
 const PING: Duration = Duration::from_secs(2);
+/// How much of a command line is read, in bytes.
+const MAX_COMMAND_LINE: u64 = 128 * 1024;
 /// How long HAProxy may serve another certificate than its file holds before that is a problem: a reload may take so long.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -142,10 +146,12 @@ impl HaproxySource {
         let seen = self.reader.see().await?;
         let layout = self.reader.layout(&seen.process, &seen.starts).await?;
         let snapshot = self.without_certificates(&seen).await?;
+        let zero_warning = layout.zero_warning.clone();
         let memory = Arc::clone(&self.memory);
         let with_files = move || with_files(&mut lock(&memory), &seen, &layout);
         let certificates = self.reader.blocking(with_files).await?;
-        Ok(ProcessSnapshot { certificates, ..snapshot })
+        let zero_warning = zero_warning.or_else(|| on_command_line(snapshot.pid));
+        Ok(ProcessSnapshot { certificates, zero_warning, ..snapshot })
     }
 
     /// [`snapshot_without_files`](HaproxySource::snapshot_without_files) with a typed error.
@@ -166,6 +172,8 @@ impl HaproxySource {
             working_directory: seen.starts.first().cloned().filter(|start| start.parent().is_some()),
             sockets: seen.environment.sockets.clone(),
             transaction: seen.transaction.clone(),
+            has_response_race: seen.process.has_response_race(),
+            zero_warning: None,
             certificates: Vec::new(),
         })
     }
@@ -271,6 +279,14 @@ impl CertSource for HaproxySource {
     fn name(&self) -> String {
         self.reader.address.to_string()
     }
+}
+
+/// What the command line of a process says, if it runs on this machine.
+fn on_command_line(pid: u64) -> Option<ZeroWarning> {
+    let mut words = Vec::new();
+    let file = File::open(format!("/proc/{pid}/cmdline")).ok()?;
+    file.take(MAX_COMMAND_LINE).read_to_end(&mut words).ok()?;
+    ZeroWarning::of_command_line(&words)
 }
 
 /// The loaded certificates with their files. Blocks.

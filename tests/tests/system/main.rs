@@ -31,3 +31,4 @@ mod sockets;
 mod storage;
 mod table;
 mod wrong_answers;
+mod zero_warning;

@@ -42,11 +42,23 @@ pub fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(ReadError::NotAFile),
         opened => opened?,
     };
-    let size = file.metadata()?.len();
-    if size > MAX_FILE as u64 {
+    read_opened(file)
+}
+
+/// Reads a file that is open already, such as one in an open directory, like [`read_file`].
+///
+/// # Errors
+///
+/// The file cannot be read, is not a regular file, or is too large.
+pub fn read_opened(file: File) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(ReadError::NotAFile);
+    }
+    if metadata.len() > MAX_FILE as u64 {
         return Err(ReadError::TooLarge);
     }
-    read_to_end(file, size)
+    read_to_end(file, metadata.len())
 }
 
 /// Reads a file of about this size. The file may grow meanwhile, and some file systems report 0.

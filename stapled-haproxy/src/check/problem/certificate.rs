@@ -68,6 +68,13 @@ pub enum CertificateProblem {
     },
     /// HAProxy asks for the responses of this certificate itself.
     TwoWriters,
+    /// Its file holds further end-entity certificates behind it, which HAProxy serves to no client as theirs.
+    Several {
+        /// The name of the first, which is served.
+        served: String,
+        /// The names of the others.
+        others: Vec<String>,
+    },
 }
 
 /// Why a certificate's file cannot be read.
@@ -107,6 +114,7 @@ impl CertificateProblem {
             CertificateProblem::NoCertificate { is_wanted: false, .. }
             | CertificateProblem::OnlyAuthorities
             | CertificateProblem::Unusable { error: ChainError::Expired { .. }, is_served: false, .. }
+            | CertificateProblem::Several { .. }
             | CertificateProblem::NoOcspUrl => Severity::Note,
             _ => Severity::Problem,
         }
@@ -125,6 +133,7 @@ impl CertificateProblem {
             CertificateProblem::MustStapleWithoutUrl => codes::MUST_STAPLE_WITHOUT_URL,
             CertificateProblem::UnusableName { .. } => codes::UNUSABLE_NAME,
             CertificateProblem::TwoWriters => codes::TWO_WRITERS,
+            CertificateProblem::Several { .. } => codes::SEVERAL_CERTIFICATES,
         }
     }
 
@@ -148,6 +157,9 @@ impl CertificateProblem {
                  --default-responder"
             }
             CertificateProblem::UnusableName { .. } => "rename the file",
+            CertificateProblem::Several { .. } => {
+                "give each a file of its own, with its chain and its key, if it shall be served"
+            }
             CertificateProblem::TwoWriters => {
                 "leave it to one of them: `ocsp-update off` for this certificate, or `ocsp-update.mode off` for all"
             }
@@ -205,6 +217,12 @@ impl fmt::Display for CertificateProblem {
             CertificateProblem::UnusableName { error } => write!(
                 f,
                 "its name cannot be said on HAProxy's command line ({error}): it gets no staple while HAProxy runs"
+            ),
+            CertificateProblem::Several { served, others } => write!(
+                f,
+                "its file has {} end-entity certificates: HAProxy serves the first, {served}, and sends {} along as if of its chain",
+                others.len() + 1,
+                others.join(", ")
             ),
             CertificateProblem::TwoWriters => f.write_str(
                 "HAProxy asks for its responses itself (`ocsp-update on`): beside stapled it is a second writer, which \

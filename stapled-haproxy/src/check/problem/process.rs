@@ -8,7 +8,7 @@ use super::severity::Severity;
 use crate::cli::address::Address;
 use crate::cli::transactions::Transactions;
 use crate::codes;
-use crate::configuration::{Level, Place};
+use crate::configuration::{Level, Place, ZeroWarning};
 use crate::running::difference::Difference;
 
 /// A problem of a running HAProxy, its admin sockets and its configuration.
@@ -53,6 +53,13 @@ pub enum ProcessProblem {
         socket: Address,
         /// Its level.
         level: Level,
+        /// Whether this version of HAProxy takes no staple at all over it.
+        takes_none: bool,
+    },
+    /// The version of the process lacks a fix.
+    ResponseRace {
+        /// The version.
+        version: String,
     },
     /// The process was started with other files than those of the configuration.
     OtherConfiguration {
@@ -76,6 +83,11 @@ pub enum ProcessProblem {
         /// Some of their names.
         examples: Vec<String>,
     },
+    /// HAProxy does not start, and refuses a reload, after a warning.
+    ZeroWarning {
+        /// By what.
+        by: ZeroWarning,
+    },
     /// Neither a path nor a HAProxy has a certificate.
     NoCertificates {
         /// The paths, configurations and sockets that were looked at.
@@ -97,7 +109,10 @@ impl ProcessProblem {
     /// Whether it needs the operator.
     pub fn severity(&self) -> Severity {
         match self {
-            ProcessProblem::NotInConfiguration { .. } | ProcessProblem::NotInPaths { .. } => Severity::Note,
+            ProcessProblem::NotInConfiguration { .. }
+            | ProcessProblem::NotInPaths { .. }
+            | ProcessProblem::ResponseRace { .. }
+            | ProcessProblem::ZeroWarning { .. } => Severity::Note,
             _ => Severity::Problem,
         }
     }
@@ -111,9 +126,11 @@ impl ProcessProblem {
             ProcessProblem::NotInConfiguration { .. } => codes::NOT_IN_CONFIGURATION,
             ProcessProblem::ForeignTransaction { .. } => codes::FOREIGN_TRANSACTION,
             ProcessProblem::SocketLevel { .. } => codes::SOCKET_LEVEL,
+            ProcessProblem::ResponseRace { .. } => codes::RESPONSE_RACE,
             ProcessProblem::OtherConfiguration { difference, .. } => difference.code(),
             ProcessProblem::TransactionsOff { .. } => codes::TRANSACTIONS_OFF,
             ProcessProblem::NotInPaths { .. } => codes::NOT_IN_PATHS,
+            ProcessProblem::ZeroWarning { .. } => codes::ZERO_WARNING,
             ProcessProblem::NoCertificates { .. } => codes::NO_CERTIFICATES,
         }
     }
@@ -129,9 +146,8 @@ impl ProcessProblem {
                 "name it on a `bind` line or in a crt-list (`add ssl crt-list`), or do not give its path this socket"
             }
             ProcessProblem::ServedDiffers { held_by: HeldBy::Nothing, .. } => {
-                "write the one that is served into the file, since no readable file holds it and a stapled that is started \
-                 now has no staple for it; or, if the file is right, reload HAProxy, or bring it with `set ssl cert` and \
-                 `commit ssl cert`"
+                "reload HAProxy, or bring the new one with `set ssl cert` and `commit ssl cert`: no readable file holds the one that \
+                 is served, so a stapled that is started now has no staple for it"
             }
             ProcessProblem::ServedDiffers { .. } => {
                 "reload HAProxy, or bring the new one with `set ssl cert` and `commit ssl cert`; HAProxy is right about what \
@@ -144,10 +160,18 @@ impl ProcessProblem {
                 return Some(format!("end that with `commit ssl cert {name}` or `abort ssl cert {name}`"));
             }
             ProcessProblem::SocketLevel { .. } => "write `level admin` on its `stats socket` line, and reload HAProxy",
+            ProcessProblem::ResponseRace { .. } => {
+                "update HAProxy: 3.2.22 and newer have the fix, and releases of other branches since 2026-07-29; look for \"lock the \
+                 OCSP response\" in the changelog of a distribution's package"
+            }
             ProcessProblem::OtherConfiguration { difference, .. } => difference.remedy(),
             ProcessProblem::TransactionsOff { .. } => "reload HAProxy",
             ProcessProblem::NotInPaths { .. } => {
                 "leave --cert-paths out, if they shall have some: HAProxy is asked then for everything that it has loaded"
+            }
+            ProcessProblem::ZeroWarning { .. } => {
+                "have `stapled clean` run before HAProxy starts (systemctl enable stapled-clean.service) and before it reloads: it \
+                 removes such files"
             }
             ProcessProblem::NoCertificates { .. } => {
                 "name paths with certificates (--cert-paths), HAProxy's configuration (--haproxy-config) or its admin socket \
@@ -184,9 +208,20 @@ impl fmt::Display for ProcessProblem {
                 "{socket}: another client is changing the certificate {name} and has not finished: until then, no certificate \
                  can get its first staple"
             ),
-            ProcessProblem::SocketLevel { socket, level } => {
+            ProcessProblem::SocketLevel { socket, level, takes_none: false } => {
                 write!(f, "{socket} has level {level}: no certificate can get its first staple over it")
             }
+            ProcessProblem::SocketLevel { socket, level, takes_none: true } => {
+                write!(
+                    f,
+                    "{socket} has level {level}: HAProxy 3.3 and newer takes no staple over it, only over level admin"
+                )
+            }
+            ProcessProblem::ResponseRace { version } => write!(
+                f,
+                "HAProxy {version} lacks a fix of July 2026, unless its packager added it: a new staple can meet a handshake that \
+                 reads the former one; stapled pushes only what changed, one at a time"
+            ),
             ProcessProblem::OtherConfiguration { socket, difference } => write!(f, "{socket}: {}", difference.what()),
             ProcessProblem::TransactionsOff { transactions } => f.write_str(&transactions.why()),
             ProcessProblem::NotInPaths { socket, count, examples } => {
@@ -200,6 +235,11 @@ impl fmt::Display for ProcessProblem {
                      read ({examples}{more}): they get none from here"
                 )
             }
+            ProcessProblem::ZeroWarning { by } => write!(
+                f,
+                "HAProxy refuses to start and to reload while a staple's file has ended or belongs to another certificate ({by}): \
+                 as after an outage, or in the moment in which a certificate is renewed"
+            ),
             ProcessProblem::NoCertificates { sources } => {
                 write!(f, "there is no certificate in {}", sources.join(", "))
             }

@@ -11,6 +11,7 @@ use stapled_core::time::Timestamp;
 
 use super::severity::Severity;
 use crate::codes;
+use crate::configuration::ZeroWarning;
 
 /// A problem of the file that HAProxy reads a certificate's staple from when it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,17 @@ pub enum StapleFileProblem {
         why: String,
         /// Whether the stapler writes this certificate's staples to files.
         is_replaced: bool,
+        /// By what HAProxy does not start while the file is there.
+        stops: Option<ZeroWarning>,
+        /// Whether `stapled clean` removes it.
+        is_cleaned: bool,
+    },
+    /// The file holds a staple of a certificate that names no OCSP responder, so nothing renews it.
+    Unrenewed {
+        /// The file.
+        file: PathBuf,
+        /// When it ends.
+        until: Timestamp,
     },
     /// The CA's responses live so short that HAProxy sends none of them.
     ExpiresTooSoon {
@@ -88,7 +100,8 @@ impl StapleFileProblem {
     /// Whether it needs the operator.
     pub fn severity(&self) -> Severity {
         match self {
-            StapleFileProblem::Unusable { is_replaced: true, .. }
+            StapleFileProblem::Unusable { is_replaced: true, stops: None, .. }
+            | StapleFileProblem::Unrenewed { .. }
             | StapleFileProblem::Missing { is_written: true, .. } => Severity::Note,
             _ => Severity::Problem,
         }
@@ -100,6 +113,7 @@ impl StapleFileProblem {
             StapleFileProblem::Unreadable { .. } => PlaceFault::Unreadable.code(),
             StapleFileProblem::Revoked { .. } => codes::REVOKED,
             StapleFileProblem::Unusable { .. } => codes::STAPLE_FILE_UNUSABLE,
+            StapleFileProblem::Unrenewed { .. } => codes::STAPLE_NOT_RENEWED,
             StapleFileProblem::ExpiresTooSoon { .. } => codes::EXPIRES_TOO_SOON,
             StapleFileProblem::Missing { .. } => codes::STAPLE_FILE_MISSING,
             StapleFileProblem::Unwritable { code, .. } | StapleFileProblem::DirectoryUnwritable { code, .. } => *code,
@@ -113,7 +127,15 @@ impl StapleFileProblem {
         Some(match self {
             StapleFileProblem::Unreadable { .. } => "let this user read it, or remove it".to_owned(),
             StapleFileProblem::Revoked { .. } => "replace the certificate".to_owned(),
-            StapleFileProblem::Unusable { is_replaced: true, .. } => return None,
+            StapleFileProblem::Unusable { stops: Some(_), is_cleaned: true, file, .. } => format!(
+                "remove {}, as `stapled clean` does, and have that run before HAProxy starts and reloads \
+                 (stapled-clean.service)",
+                file.display()
+            ),
+            StapleFileProblem::Unusable { is_replaced: true, stops: None, .. } => return None,
+            StapleFileProblem::Unrenewed { file, .. } => {
+                format!("remove {} before it ends, or name a responder with --default-responder", file.display())
+            }
             StapleFileProblem::Unusable { file, .. } => format!("remove {}", file.display()),
             StapleFileProblem::ExpiresTooSoon { .. } => "ask the CA for responses that live longer".to_owned(),
             StapleFileProblem::Missing { file, .. } => {
@@ -142,7 +164,17 @@ impl fmt::Display for StapleFileProblem {
             StapleFileProblem::Revoked { file, at } => {
                 write!(f, "by {} its CA revoked it at {at}", file.display())
             }
-            StapleFileProblem::Unusable { file, why, is_replaced } => {
+            StapleFileProblem::Unusable { file, why, stops: Some(by), .. } => {
+                write!(f, "{}: {why}: HAProxy refuses to start and to reload with it ({by})", file.display())
+            }
+            StapleFileProblem::Unrenewed { file, until } => {
+                write!(
+                    f,
+                    "{} is a staple until {until}, and the certificate names no responder to renew it",
+                    file.display()
+                )
+            }
+            StapleFileProblem::Unusable { file, why, is_replaced, .. } => {
                 write!(f, "{} is no staple for this certificate now: {why}", file.display())?;
                 f.write_str(match is_replaced {
                     true => "; stapled will replace it",

@@ -1,6 +1,7 @@
 //! Whole checks of certificates in directories, with invented HAProxys. The whole-system tests have real ones.
 
 mod chains;
+mod clean;
 mod daemon;
 mod running;
 
@@ -24,7 +25,7 @@ use super::rules::{Rules, StapleFiles};
 use super::run::judged;
 use crate::cli::address::Address;
 use crate::cli::transactions::Transactions;
-use crate::configuration::Level;
+use crate::configuration::{Level, ZeroWarning};
 use crate::haproxy::{Haproxy, Haproxys, NamedSockets};
 use crate::running::snapshot::{ProcessSnapshot, ServedCertificate};
 
@@ -404,6 +405,122 @@ fn contents_of_staple_files() {
     assert_eq!(of_only_row(&world.check(&["-p", "@/a.pem"], |_| {})), [""; 0]);
     std::fs::remove_file(world.path("a.pem.ocsp")).unwrap();
     assert_eq!(world.check(&["-p", "@/a.pem"], |_| {}).certificates[0].staple, None);
+}
+
+/// HAProxy serves the first certificate of a file, whatever else is in it.
+#[test]
+fn further_certificates_in_a_file_are_noted() {
+    let world = World::new();
+    let (first, pem) = world.issue(|profile| profile);
+    let other = world.ca.issue(&Profile::server("other.example").ocsp_url(URL)).unwrap().certificate_pem();
+    world.write("a.pem", [&*pem, &*other, &*world.ca.certificate_pem()].concat());
+    world.haproxy(&["a.pem"]);
+    for options in [&["-p", "@/a.pem"][..], &["--haproxy-config", "@/h.cfg", "--no-haproxy-sockets"]] {
+        let answered = world.check(options, |_| {});
+        assert_eq!(of_only_row(&answered), ["several_certificates"], "{options:?}");
+        let row = &answered.certificates[0];
+        assert_eq!(row.description.as_ref().unwrap().serial, first.serial_hex());
+        assert!(row.findings[0].what().contains("other.example"), "{:?}", row.findings);
+    }
+    // The same certificate twice is no other one.
+    world.write("a.pem", [&*pem, &*pem, &*world.ca.certificate_pem()].concat());
+    assert_eq!(of_only_row(&world.check(&["-p", "@/a.pem"], |_| {})), [""; 0]);
+}
+
+/// What the version of a running HAProxy means for staples.
+#[test]
+fn what_a_version_takes_is_known() {
+    let world = World::new();
+    let certificate = world.cert("a.pem", |profile| profile);
+    world.haproxy(&["a.pem"]);
+    let check = |version: &str, level: Level, has_response_race: bool| {
+        world.check(&["--haproxy-config", "@/h.cfg"], |inputs| {
+            let mut snapshot = world.loaded(&[("a.pem", &certificate)]);
+            (snapshot.version, snapshot.level) = (version.to_owned(), Some(level));
+            snapshot.has_response_race = has_response_race;
+            snapshot.certificates[0].takes_responses = true;
+            inputs.processes[0].snapshot = Ok(snapshot);
+        })
+    };
+    let old = check("3.2.26", Level::Operator, false);
+    assert_eq!(
+        (told(&old.processes[0].findings), first(&old)),
+        (vec!["socket_level!".to_owned()], "Already".to_owned())
+    );
+    let new = check("3.4.0", Level::Operator, false);
+    let level = &new.processes[0].findings;
+    assert_eq!((told(level), first(&new)), (vec!["socket_level!".to_owned()], "No socket_level".to_owned()));
+    assert!(level[0].what().contains("takes no staple over it"), "{level:?}");
+    let race = check("3.0.11", Level::Admin, true);
+    assert_eq!((told(&race.processes[0].findings), race.needs_operator()), (vec!["response_race".to_owned()], false));
+    assert_eq!(told(&check("3.4.2", Level::Admin, false).processes[0].findings), [""; 0]);
+}
+
+/// HAProxy does not start with a file that it warns of, if it has `zero-warning`.
+#[test]
+fn a_staple_file_that_zero_warning_refuses_is_a_problem() {
+    let world = World::new();
+    let certificate = world.cert("a.pem", |profile| profile);
+    let other = world.cert("b/other.pem", |profile| profile);
+    let configuration = std::fs::read_to_string(world.haproxy(&["a.pem"])).unwrap();
+    let of = |adapt: &dyn Fn(ResponseBuilder, i64) -> ResponseBuilder| world.response(&certificate, adapt);
+    let serial = world.ca.records().unwrap();
+    let serial = serial.iter().map(|record| &record.serial).find(|serial| serial.as_bytes() == certificate.serial());
+    let by = |hash| {
+        let id = world.ca.cert_id(serial.unwrap(), hash);
+        let now = SystemClock.now().unix();
+        let builder = || ResponseBuilder::new(&world.ca).this_update(now - 60).next_update(now + 86_400);
+        (builder().good(&id).build().unwrap(), builder().revoked(&id, now - 99, None).build().unwrap())
+    };
+    let (good, revoked) = by(HashAlgorithm::Sha1);
+    let unusable = &["staple_file_unusable!"][..];
+    for (what, response, expected) in [
+        ("good", good, &[][..]),
+        ("expired", of(&|response, now| response.this_update(now - 90).next_update(now - 9)), unusable),
+        ("last minutes", of(&|response, now| response.this_update(now - 999).next_update(now + 99)), unusable),
+        ("other hash", by(HashAlgorithm::Sha256).0, unusable),
+        ("other certificate", world.response(&other, |response, _| response), unusable),
+        ("no response", b"rubbish".to_vec(), unusable),
+        ("try later", vec![0x30, 3, 0x0a, 1, 3], unusable),
+        ("empty", Vec::new(), unusable),
+        ("large", vec![b'x'; 20_000], unusable),
+        // HAProxy takes it without a warning.
+        ("revoked", revoked, &["revoked!"]),
+    ] {
+        world.write("a.pem.ocsp", response);
+        let check = |text: &str, adapt: &dyn Fn(&mut ProcessSnapshot)| {
+            world.write("h.cfg", text);
+            world.check(&["--haproxy-config", "@/h.cfg"], |inputs| {
+                let mut snapshot = world.loaded(&[("a.pem", &certificate)]);
+                adapt(&mut snapshot);
+                inputs.processes[0].snapshot = Ok(snapshot);
+            })
+        };
+        let by_line = check(&configuration.replace("global\n", "global\n zero-warning\n"), &|_| {});
+        let by_option = check(&configuration, &|snapshot| snapshot.zero_warning = Some(ZeroWarning::CommandLine));
+        for (answered, by) in [(by_line, "`zero-warning`, "), (by_option, "`-dW`")] {
+            assert_eq!(of_only_row(&answered), expected, "{what} {by}");
+            assert_eq!(told(&answered.others), ["zero_warning"], "{what} {by}");
+            let finding = answered.certificates[0].findings.first().filter(|_| expected == unusable);
+            assert!(finding.is_none_or(|finding| finding.what().contains(by)), "{finding:?}");
+            assert!(finding.is_none_or(|finding| finding.remedy().unwrap().starts_with("remove ")), "{finding:?}");
+            // No OCSP response: only the operator can tell.
+            let is_cleaned = finding.is_some_and(|finding| finding.remedy().unwrap().contains("stapled clean"));
+            assert_eq!(is_cleaned, expected == unusable && !["no response", "large"].contains(&what), "{what}");
+        }
+        let without = check(&configuration, &|_| {});
+        assert_eq!(told(&without.others), [""; 0]);
+        assert_eq!(without.needs_operator(), what == "revoked", "{what}");
+    }
+}
+
+/// A staple of a certificate without URL ends one day, and nothing renews it.
+#[test]
+fn a_staple_that_nothing_renews_is_noted() {
+    let world = World::new();
+    let certificate = world.cert("a.pem", |_| Profile::server("a.example"));
+    world.write("a.pem.ocsp", world.response(&certificate, |response, _| response));
+    assert_eq!(of_only_row(&world.check(&["-p", "@"], |_| {})), ["no_ocsp_url", "staple_not_renewed"]);
 }
 
 /// A file that the configuration names must be there for HAProxy to start.
