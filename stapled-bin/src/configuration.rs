@@ -43,6 +43,8 @@ pub(crate) struct Configuration {
     pub(crate) monitoring: Monitoring,
     /// Where the daemon answers `stapled status`. None: at the usual path, if this user can create it.
     pub(crate) control_socket: Option<PathBuf>,
+    /// The group that may ask for the state.
+    pub(crate) control_group: Option<String>,
     /// Oddities of the configuration that are no errors.
     pub(crate) notes: Vec<String>,
 }
@@ -126,6 +128,7 @@ impl Configuration {
             reload: reload(&settings)?,
             monitoring: Monitoring::of(&settings, path(&settings, &option::METRICS_FILE)?)?,
             control_socket: path(&settings, &option::CONTROL_SOCKET)?,
+            control_group: settings.get(&option::CONTROL_GROUP),
             notes,
             settings,
         })

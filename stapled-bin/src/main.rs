@@ -44,7 +44,7 @@ use clap_complete::Shell;
 use stapled_haproxy::{Haproxy, Processes};
 
 use crate::commands::answer::{CommandError, GOOD, answer, exit};
-use crate::commands::{check, clean, convert_config, fetch, inspect, renew, status, verify};
+use crate::commands::{check, clean, convert_config, fetch, inspect, probe, renew, status, verify};
 use crate::configuration::{Certificates, Configuration, Invocation, Mode};
 use crate::daemon::Detached;
 use crate::documents::{completions, manual};
@@ -95,6 +95,7 @@ enum Command {
     Fetch(Box<fetch::Fetch>),
     Inspect(inspect::Inspect),
     ConvertConfig(convert_config::ConvertConfig),
+    Probe(Box<probe::ProbeCommand>),
     #[cfg(feature = "redis")]
     Redis(commands::redis::Redis),
     Completions(Completions),
@@ -123,6 +124,11 @@ impl Cli {
                 if error.kind() == ErrorKind::UnknownArgument && !first.starts_with('-') && !is_command(&first) =>
             {
                 stray(first)
+            }
+            // In the world of Nagios, 2 means that something is critical.
+            _ if error.use_stderr() && std::env::args_os().any(|word| word == "--nagios") => {
+                let _ = error.print();
+                std::process::exit(status::NAGIOS_UNKNOWN.into())
             }
             _ => error.exit(),
         })?;
@@ -197,6 +203,7 @@ impl Command {
             Command::Fetch(fetch) => fetch.run(out),
             Command::Inspect(inspect) => inspect.run(out),
             Command::ConvertConfig(convert) => convert.run(out),
+            Command::Probe(probe) => probe.run(out),
             #[cfg(feature = "redis")]
             Command::Redis(redis) => redis.run(out),
             Command::Completions(Completions { shell }) => answer(out, &completions(Cli::command(), shell), GOOD),
@@ -257,6 +264,8 @@ Examples:
     stapled renew --wait www.example.org
   Two HAProxys, each with certificates of its own:
     stapled -p /etc/haproxy/a /etc/haproxy/b -s /run/haproxy/a.sock /run/haproxy/b.sock
+  What clients get: the handshake of a TLS server with its staple:
+    stapled probe www.example.org:443
   Whether a staple is valid, and if not, why; what is in it:
     stapled verify --response site.pem.ocsp --cert site.pem --issuer site.pem.issuer
     stapled inspect site.pem.ocsp

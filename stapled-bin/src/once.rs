@@ -165,7 +165,7 @@ fn print(summary: &Summary, totals: &Totals, quiet: bool, json: bool) {
     let mut out = io::stdout().lock();
     let written = match json {
         true => write_json(&summary.rows, totals, &mut out),
-        false => write_table(summary, &mut out, Columns::Few, io::stdout().is_terminal()),
+        false => write_table(summary, Columns::Few, &mut out),
     };
     // A reader that closed the pipe has seen enough.
     let _ = written.and_then(|()| out.flush());

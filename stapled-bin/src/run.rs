@@ -88,6 +88,9 @@ async fn keep(
     let mut haproxys = wiring::haproxys(&configuration, &processes).map_err(WiringError::from)?;
     let stapler = wiring::stapler(&configuration, &mut haproxys, &automation, metrics.as_ref(), [])?;
     let control = control_socket(&configuration)?;
+    if let (Some(socket), Some(group)) = (&control, &configuration.control_group) {
+        socket.share_with(group)?;
+    }
     if let Some(ready) = ready.take() {
         ready.ready()?;
     }
@@ -225,6 +228,7 @@ fn fixed(old: &Configuration, new: &Configuration) -> Vec<&'static str> {
         ("one-off, daemon or pid-file", old.mode != new.mode),
         ("control-socket", old.control_socket != new.control_socket),
         ("http, metrics-file or metrics-certificates", old.monitoring != new.monitoring),
+        ("control-group", old.control_group != new.control_group),
         ("haproxy-socket-keepalive", keepalive(old) != keepalive(new)),
         ("a setting of logging", old.logging != new.logging),
     ];

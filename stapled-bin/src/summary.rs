@@ -2,13 +2,10 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{ContentArrangement, Table, presets};
 use serde::{Deserialize, Serialize};
-use stapled_core::overview::columns::Columns;
+use stapled_core::io::screen::Screen;
+use stapled_core::overview::columns::{Columns, Table};
 use stapled_core::overview::{self, Row, Summary, Verdict};
-
-/// A terminal with fewer columns gets a table that is not fitted to its width.
-const NARROW: u16 = 80;
 
 /// The totals, and the exit code that follows from the worst row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,33 +48,9 @@ pub(crate) fn write_json(rows: &[Row], totals: &Totals, out: &mut dyn Write) -> 
     writeln!(out, "{}", serde_json::to_string(&Last { totals })?)
 }
 
-/// A table with these columns, then the problems in words and the totals.
-pub(crate) fn write_table(
-    summary: &Summary,
-    out: &mut dyn Write,
-    columns: Columns,
-    on_terminal: bool,
-) -> io::Result<()> {
-    if !summary.rows.is_empty() {
-        writeln!(out, "{}", table(&summary.rows, on_terminal, columns))?;
-    }
-    write!(out, "{summary}")
-}
-
-fn table(rows: &[Row], on_terminal: bool, columns: Columns) -> Table {
-    let mut table = Table::new();
-    table.load_preset(if on_terminal { presets::UTF8_FULL_CONDENSED } else { presets::NOTHING });
-    // In a narrow terminal, lines that the terminal breaks are easier to read than narrow columns.
-    let fits = on_terminal && table.width().is_some_and(|width| width >= NARROW);
-    table.set_content_arrangement(match fits {
-        true => ContentArrangement::Dynamic,
-        false => ContentArrangement::Disabled,
-    });
-    table.set_header(columns.heads());
-    for row in rows {
-        table.add_row(columns.cells(row));
-    }
-    table
+/// A table for standard output, then the problems in words and the totals.
+pub(crate) fn write_table(summary: &Summary, columns: Columns, out: &mut dyn Write) -> io::Result<()> {
+    write!(out, "{}{summary}", Table::new(&summary.rows, columns).on(Screen::of_output()))
 }
 
 #[cfg(test)]
@@ -128,7 +101,8 @@ mod tests {
         bad.certificate = Some("a\nb".to_owned());
         bad.servers.last_mut().unwrap().what = Some("/s: does not exist".to_owned());
         let mut out = Vec::new();
-        write_table(&Summary::with(vec![bad]), &mut out, Columns::Few, false).unwrap();
+        let summary = Summary::with(vec![bad]);
+        write_table(&summary, Columns::Few, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         assert_eq!(lines.len(), 4, "{text}");

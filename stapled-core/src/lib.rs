@@ -24,7 +24,7 @@
 //! - [`inventory`]: the state of every certificate. [`overview`]: the same state in rows for people and programs.
 //! - [`io`]: the default implementations: directories, HTTP, files, a scheduler in memory.
 //! - [`asking`]: the loop over the responders of one certificate.
-//! - `hook` (a feature): the program that runs for events.
+//! - `hook` (a feature): the program that runs for events. `probe` (a feature): the client of a TLS server, which judges its staple.
 //! - [`stapler`]: the builder and the owner of a running stapler.
 //! - `metrics`, `web` (features): numbers for monitoring, and a server that shows them, with a page for people.
 
@@ -53,6 +53,8 @@ mod once;
 pub mod overrides;
 pub mod overview;
 mod parser;
+#[cfg(feature = "probe")]
+pub mod probe;
 mod queues;
 mod renewer;
 pub mod report;

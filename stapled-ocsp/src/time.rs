@@ -47,6 +47,15 @@ impl Timestamp {
         Timestamp(milliseconds)
     }
 
+    /// The instant that this text names, in the form that [`Display`](fmt::Display) writes: RFC 3339 in UTC, or `unix:SECONDS`.
+    pub fn from_text(text: &str) -> Option<Self> {
+        if let Some(seconds) = text.strip_prefix("unix:") {
+            return seconds.parse().ok().map(Timestamp::from_unix);
+        }
+        let civil: jiff::civil::DateTime = text.strip_suffix('Z')?.parse().ok()?;
+        Some(Timestamp::from_unix(civil.duration_since(EPOCH).as_secs()))
+    }
+
     /// Whole seconds since the Unix epoch, rounded down.
     pub const fn unix(self) -> i64 {
         self.0.div_euclid(1000)
@@ -158,5 +167,16 @@ mod tests {
         assert_eq!(Timestamp::from_unix(253_402_300_800).to_string(), "unix:253402300800");
         assert!(Timestamp::MAX.to_string().starts_with("unix:"));
         assert!(Timestamp::MIN.to_string().starts_with("unix:-"));
+    }
+
+    #[test]
+    fn text_is_read_as_it_is_written() {
+        for seconds in [0, -1, 1_763_793_723, 253_402_300_799, 253_402_300_800, -62_200_000_000] {
+            let at = Timestamp::from_unix(seconds);
+            assert_eq!(Timestamp::from_text(&at.to_string()), Some(at), "{at}");
+        }
+        for text in ["", "Z", "2025-11-22T06:42:03", "2025-13-22T06:42:03Z", "unix:x", "2025-11-22T06:42:03Z "] {
+            assert_eq!(Timestamp::from_text(text), None, "{text}");
+        }
     }
 }

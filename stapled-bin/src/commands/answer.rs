@@ -87,7 +87,7 @@ pub(crate) fn exit(ended: Result<u8, CommandError>) -> ExitCode {
 impl CommandError {
     fn exit_code(&self) -> u8 {
         match self {
-            CommandError::Client(ClientError::Forbidden { .. }) => FORBIDDEN,
+            CommandError::Client(ClientError::Forbidden { .. } | ClientError::NotForYou { .. }) => FORBIDDEN,
             CommandError::Client(_) => UNREACHABLE,
             #[cfg(feature = "redis")]
             CommandError::Redis(_) => UNREACHABLE,

@@ -1,11 +1,10 @@
 //! `stapled fetch`: asks a certificate's responders once, and shows how each question went.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 use stapled_core::asking::Asking;
 use stapled_core::asking::attempt::Attempt;
 use stapled_core::asking::issuer;
@@ -13,9 +12,9 @@ use stapled_core::bundle::Bundle;
 use stapled_core::chain::CertChain;
 use stapled_core::fetch::Method;
 use stapled_core::io::certificate_file::issuer_file_of;
-use stapled_core::io::file::{remove_answer, replace};
+use stapled_core::io::fetched::{Fetched, Keep};
 use stapled_core::io::http::HttpFetcher;
-use stapled_core::ocsp::{CertIdHash, CertStatus};
+use stapled_core::ocsp::CertIdHash;
 use stapled_core::overrides::ResponderOverrides;
 use stapled_core::overview::json::json_line;
 use stapled_core::reason::ReasonCode;
@@ -121,22 +120,6 @@ enum HashOption {
     Auto,
     Sha1,
     Sha256,
-}
-
-/// Everything that was found out.
-#[derive(Debug, Serialize)]
-struct Found<'a> {
-    certificate: Option<&'a str>,
-    issuer: Option<&'a str>,
-    attempts: &'a [Attempt],
-    url: Option<&'a str>,
-    saved: Option<String>,
-    removed: Option<String>,
-    #[serde(flatten)]
-    verdict: Verdict,
-    /// Why the file of `--output` is not as it should be.
-    #[serde(skip)]
-    fault: Option<String>,
 }
 
 impl Fetch {
@@ -248,15 +231,9 @@ impl Fetch {
                 Verdict::invalid(ReasonCode::new("no_ocsp_url"), what).about(chain)
             }
         };
-        let mut found = Found {
-            certificate: Some(chain.end_entity().name()),
-            issuer: Some(issuer),
-            attempts,
-            url: best.map(|best| best.url.as_str()),
-            ..Found::of(verdict)
-        };
+        let mut found = Fetched::of(verdict).asked(chain, issuer, attempts);
         if let (Some(best), Some(path)) = (best, &self.output) {
-            found.keep(chain, best, path, self.save_any);
+            found.keep(chain, best, path, if self.save_any { Keep::Any } else { Keep::Staples });
         }
         let code = match (best, &found.fault) {
             (Some(_), None) => exit_code(&found.verdict),
@@ -273,71 +250,11 @@ impl Fetch {
     /// Says why nothing was asked.
     fn end_early(&self, out: &mut dyn Write, verdict: Verdict) -> Result<u8, CommandError> {
         let exit = exit_code(&verdict);
-        let text = if self.json { json_line(&Found::of(verdict)) } else { verdict.to_string() };
+        let text = if self.json { json_line(&Fetched::of(verdict)) } else { verdict.to_string() };
         answer(out, &text, exit)
     }
 
     fn say(&self, out: &mut dyn Write, text: &str) -> Result<(), CommandError> {
         answer(out, text, UNANSWERED).map(drop)
-    }
-}
-
-impl Found<'_> {
-    /// A verdict before any question.
-    fn of(verdict: Verdict) -> Self {
-        Found {
-            certificate: None,
-            issuer: None,
-            attempts: &[],
-            url: None,
-            saved: None,
-            removed: None,
-            verdict,
-            fault: None,
-        }
-    }
-
-    /// Saves the answer in the file of `--output` where it is good or `any` is saved. Otherwise removes the staple of a
-    /// revoked certificate from it.
-    fn keep(&mut self, chain: &CertChain, best: &Attempt, path: &Path, any: bool) {
-        let name = path.display().to_string();
-        let is_good = best.judgement().is_some_and(|judgement| judgement.status == CertStatus::Good);
-        if any || is_good {
-            match replace(path, &best.response()) {
-                Ok(()) => {
-                    self.saved = Some(name);
-                    return;
-                }
-                Err(error) => self.fault = Some(format!("{name} cannot be written: {error}")),
-            }
-        }
-        if !best.is_revoked() {
-            return;
-        }
-        match remove_answer(path, chain) {
-            Ok(true) => self.removed = Some(name),
-            Ok(false) => {}
-            Err(error) => {
-                let what = "holds a staple of this certificate, which is revoked, and cannot be removed";
-                self.fault = Some(format!("{name} {what}: {error}; remove it"));
-            }
-        }
-    }
-
-    /// As lines for people. `output` is the file of `--output`.
-    fn in_words(&self, output: Option<&Path>) -> String {
-        let mut text = match (self.url, self.verdict.status) {
-            (None, Err(code)) => format!("NO ANSWER ({code}): {}\n", visible(&self.verdict.detail)),
-            _ => self.verdict.to_string(),
-        };
-        if let Some(path) = output {
-            let what = match (&self.saved, &self.removed) {
-                (Some(_), _) => "saved to",
-                (None, Some(_)) => "the certificate is revoked: removed its staple from",
-                (None, None) => "nothing saved to",
-            };
-            text.push_str(&format!("{what} {}\n", visible(&path.display().to_string())));
-        }
-        text
     }
 }

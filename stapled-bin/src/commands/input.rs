@@ -6,12 +6,15 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use stapled_core::bundle::Bundle;
+use stapled_core::certificate::Certificate;
 use stapled_core::io::certificate_file::{ReadError, read_file};
 use stapled_core::reason::ReasonCode;
 use stapled_core::verdict::Verdict;
 use zeroize::Zeroizing;
 
 use crate::options::file::is_descriptor;
+use crate::stderr::say;
 
 /// The largest file that is read, in bytes.
 pub(crate) const MAX_FILE: usize = ReadError::MAX_FILE;
@@ -53,6 +56,29 @@ pub(crate) fn read(path: &Path) -> Result<Input, InputError> {
         Err(ReadError::Unreadable(error)) => Err(unreadable(error)),
         Err(_) => Err(InputError::NotAFile { path: path.to_owned() }),
     }
+}
+
+/// The certificates in a file of this option. What is no certificate is reported and passed over.
+pub(crate) fn certificates(option: &str, path: &Path) -> Result<Vec<Certificate>, InputError> {
+    let warn = |what: &str| say(&format!("{option} {}: {what}: passed over", name(path)));
+    match read(path)?.map(|bytes| Bundle::read(&bytes)) {
+        None => warn("too large for certificates"),
+        Some(Err(error)) => warn(&error.to_string()),
+        Some(Ok(bundle)) => {
+            bundle.broken.iter().for_each(|(_, error)| warn(&error.to_string()));
+            return Ok(bundle.certificates);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// Opens a list for reading line by line. It may be of any kind and size.
+pub(crate) fn list(path: &Path) -> Result<File, InputError> {
+    let file = match is_standard_input(path) {
+        true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+        false => File::open(path),
+    };
+    file.map_err(|error| InputError::Unreadable { path: path.to_owned(), error })
 }
 
 /// The verdict on a file of this option with more than [`MAX_FILE`] bytes.

@@ -80,7 +80,7 @@ Exit codes:
   2    wrong arguments or configuration file
   3    with --wait: a certificate is revoked, whatever else is the case
   4    no daemon answers on the socket, or its answer is incomplete
-  5    this user may not ask the daemon";
+  5    this user may not ask the daemon, or, as a member of its --control-group, not for renewals";
 
 impl Renew {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
@@ -118,7 +118,7 @@ impl Renew {
         if !self.json {
             let summary = Summary::counted(rows, last.totals.counts);
             let written = match self.wait {
-                Some(_) => write_table(&summary, out, Columns::Outcome, io::stdout().is_terminal()),
+                Some(_) => write_table(&summary, Columns::Outcome, out),
                 None => writeln!(
                     out,
                     "certificates that the CAs are asked about: {}; `stapled status` shows the results, --wait waits for them",

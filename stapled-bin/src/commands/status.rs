@@ -1,58 +1,194 @@
 //! `stapled status`: asks the running daemon for the state of everything.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
+use std::time::Duration;
 
 use clap::Args;
-use stapled_core::overview::columns::Columns;
+use stapled_core::clock::{Clock, SystemClock};
+use stapled_core::io::screen::Screen;
+use stapled_core::overview::columns::{Columns, Table};
+use stapled_core::overview::details::Details;
+use stapled_core::overview::nagios::NagiosCheck;
+use stapled_core::overview::responder::{ResponderRow, ResponderTable};
 use stapled_core::overview::{Row, Summary};
 
 use super::answer::{CommandError, UNANSWERED};
-use crate::control::client::{DaemonArguments, whole_names};
-use crate::control::protocol::{Line, Question};
+use crate::control::client::{Client, ClientError, DaemonArguments, whole_names};
+use crate::control::protocol::{Last, Line, Question};
+use crate::options::declarations as option;
 use crate::stderr::say;
-use crate::summary::write_table;
+use crate::text::visible;
+
+/// The hours below which a check is critical, unless others are given.
+const CRITICAL: u32 = 6;
+/// The exit code of a check that knows nothing, for Nagios and its relatives.
+pub(crate) const NAGIOS_UNKNOWN: u8 = 3;
 
 /// Ask the running daemon for the state of everything
 ///
-/// Shows for each certificate its state and the reason, since when that holds, when it is tried again, until when its
-/// staple is valid, and what each server has.
+/// Shows for each certificate on one line its state and the reason, since when that holds, when it is tried again, when the CA last
+/// gave a good answer, until when its staple is valid, and what each server has. What needs the operator comes first. A wide
+/// terminal shows more than a narrow one.
 #[derive(Args, Debug)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Status {
-    /// Names or serial numbers of certificates, or files [default: all]
+    /// Names or serial numbers of certificates, or files; * stands for any characters, and ? for one [default: all]
     #[arg(value_name = "CERTIFICATE")]
     of: Vec<String>,
 
     #[command(flatten)]
     daemon: DaemonArguments,
 
+    /// Show only what needs the operator
+    #[arg(long)]
+    problems: bool,
+
+    /// Show only certificates whose staple ends within this time, or is missing, and is not replaced in time [default of HOURS:
+    /// 24]
+    #[arg(long, value_name = "HOURS", num_args = 0..=1, require_equals = true, default_missing_value = "24", value_parser = hours())]
+    at_risk: Option<u32>,
+
+    /// Show all that is known about each certificate, on several lines: the serial number, files, each server with its last
+    /// delivery
+    #[arg(short, long)]
+    verbose: bool,
+
+    /// Show the responders instead: for each host whether it is left alone after failures, how long its last answer took,
+    /// how many renewals wait for it, its certificates, its last success and its last error
+    #[arg(long, conflicts_with_all = ["of", "problems", "at_risk", "verbose", "nagios"])]
+    responders: bool,
+
+    /// Show it again every few seconds, until the command is stopped [default of SECONDS: 2]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "2",
+        conflicts_with_all = ["json", "nagios"],
+        value_parser = clap::value_parser!(u32).range(1..=3600)
+    )]
+    watch: Option<u32>,
+
+    /// Answer as a plugin of Nagios: one line with numbers for graphs, and its exit codes
+    #[arg(long, conflicts_with = "json")]
+    nagios: bool,
+
+    /// With --nagios: a staple that ends within this time, and is not replaced in time, is a WARNING
+    #[arg(short, long, value_name = "HOURS", default_value = "24", requires = "nagios", value_parser = hours())]
+    warning: u32,
+
+    /// With --nagios: the same, as CRITICAL; `-c HOURS` says the same, since a number is no configuration file [default: 6]
+    #[arg(long, value_name = "HOURS", requires = "nagios", value_parser = hours())]
+    critical: Option<u32>,
+
     /// Print one object per line for each certificate, then the totals
     #[arg(long)]
     json: bool,
 }
 
+fn hours() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(0..=87_600)
+}
+
 const AFTER_HELP: &str = "\
+Examples:
+  What needs the operator, with the reasons
+    stapled status --problems
+  All about one certificate: serial number, last renewal, last delivery to each server
+    stapled status -v www.example.org
+  As a check of Icinga or Nagios, run by a user of the daemon's --control-group
+    stapled status --nagios -w 24 -c 6
+
+Times are relative: \"in 3 h\", \"2 d ago\". A staple that was kept from an earlier run counts as renewed at its thisUpdate.
+  Colours are used on a terminal, unless NO_COLOR is set. COLUMNS sets the width.
+
 Output with --json, one object per line; an unknown value is null:
   certificate, serial, files, must_staple, outage (it is must-staple and lacks a staple, so that clients refuse it), state,
-  reason (a stable word), what (the reason in words, and what to do), since, next_try, staple_until, and servers: a list
-  of server, state, reason, what, since, next_try, served_until. Times are RFC 3339. The last line has totals, scanning (whether the
-  first scan goes on, so that certificates are missing here) and daemon.
+  reason (a stable word), what (the reason in words, and what to do), since, next_try, last_renewal (when the CA last gave a good
+  answer), staple_until, and servers: a list of server, state, reason, what, since, next_try, served_until, last_delivery (when the
+  server last took a staple that it did not have). Times are RFC 3339. The last line has totals, scanning (whether the first scan
+  goes on, so that certificates are missing here) and daemon. With --responders: responder, left_alone, left_alone_until, failures
+  (requests without an answer, in a row), certificates, under_way, waiting, last_milliseconds, last_success, last_error, reason, what.
 
 Exit codes:
-  0    everything is in order, by the rules of --one-off
+  0    everything is in order, by the rules of --one-off; with --responders: no responder fails
   1    something is not: a staple is missing, could not be renewed or could not be delivered, or a file is unreadable;
        or the first scan is not finished, no certificate was found, or none has the name that was given
   2    wrong arguments or configuration file
   3    a certificate is revoked, whatever else is the case
   4    no daemon answers on the socket, or its answer is incomplete
-  5    this user may not ask the daemon";
+  5    this user may not ask the daemon
+
+Exit codes with --nagios:
+  0    OK; a renewal that failed while the staple is good for long enough is no more than that
+  1    WARNING: less than -w is left of a staple that is not replaced in time, a place cannot be used, or a server lacks a staple
+  2    CRITICAL: less than -c is left, a must-staple certificate has no staple somewhere, or a certificate is revoked
+  3    UNKNOWN: no daemon answers, this user may not ask it, it knows no certificate yet, or the arguments are wrong";
 
 impl Status {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
+        if self.nagios {
+            let (check, code) = self.check();
+            return super::answer::answer(out, &check, code);
+        }
         let client = self.daemon.client()?;
-        let question = Question::Status { of: whole_names(&self.of) };
+        match self.watch {
+            Some(seconds) => self.watch(&client, Duration::from_secs(seconds.into()), out),
+            None => {
+                let code = self.show(&client, Screen::of_output(), out)?;
+                out.flush().map(|()| code).map_err(|error| CommandError::Output { error, code })
+            }
+        }
+    }
+
+    /// The line of the check, with its exit code.
+    fn check(&self) -> (String, u8) {
+        // -c is --config everywhere else, and the critical hours of every plugin.
+        let config = self.daemon.settings.get(&option::CONFIG);
+        let hours_as_config: Option<u32> = config.as_ref().and_then(|path| path.to_str()?.parse().ok());
+        let config = config.filter(|_| hours_as_config.is_none());
+        let critical = self.critical.or(hours_as_config).unwrap_or(CRITICAL);
+        let client = self.daemon.client_with(config.as_deref()).map_err(CommandError::from);
+        let check = match client.and_then(|client| Ok(self.ask(&client)?)) {
+            Err(error) => NagiosCheck::unknown(&error.to_string()),
+            Ok((_, last)) if last.scanning => NagiosCheck::unknown("the first scan is not finished"),
+            Ok((rows, _)) if rows.is_empty() => NagiosCheck::unknown(&self.nothing_known()),
+            Ok((rows, _)) => {
+                let hours = |hours: u32| Duration::from_secs(3600).saturating_mul(hours);
+                NagiosCheck::of(&rows, hours(self.warning), hours(critical), SystemClock.now())
+            }
+        };
+        (check.to_string(), check.exit_code())
+    }
+
+    /// Shows the state again and again. On a terminal, each time over the last one.
+    fn watch(&self, client: &Client, pause: Duration, out: &mut dyn Write) -> Result<u8, CommandError> {
+        loop {
+            let (screen, mut text) = (Screen::of_output(), Vec::new());
+            if let Err(error) = self.show(client, screen, &mut text) {
+                text.extend(format!("{error}\n").into_bytes());
+            }
+            let head = format!("stapled status at {}, every {} s\n", SystemClock.now(), pause.as_secs());
+            let text = screen.drawn_over(&format!("{head}{}", String::from_utf8_lossy(&text)));
+            super::answer::answer(out, &text, UNANSWERED)?;
+            std::thread::sleep(pause);
+        }
+    }
+
+    /// Asks once, and shows the answer. Returns the exit code.
+    fn show(&self, client: &Client, screen: Screen, out: &mut dyn Write) -> Result<u8, CommandError> {
+        if self.responders {
+            return self.show_responders(client, screen, out);
+        }
+        let now = SystemClock.now();
+        let kept = |row: &Row| {
+            (!self.problems || row.needs_operator())
+                && self.at_risk.is_none_or(|hours| row.is_at_risk(now, Duration::from_secs(3600).saturating_mul(hours)))
+        };
         let mut rows: Vec<Row> = Vec::new();
-        let last = client.ask(&question, &mut |text, line| match line {
+        let last = client.ask(&Question::Status { of: whole_names(&self.of) }, &mut |text, line| match line {
+            Line::Row(row) if !kept(row) => Ok(()),
             _ if self.json => writeln!(out, "{text}"),
             Line::Row(row) => {
                 rows.push((**row).clone());
@@ -60,22 +196,59 @@ impl Status {
             }
             _ => Ok(()),
         })?;
-        let mut code = last.totals.exit_code;
+        let code = last.totals.exit_code;
         if !self.json {
+            let rows = Summary::with(rows).rows;
+            let summary = Summary::counted(rows, last.totals.counts);
+            let text = if self.verbose {
+                let details = summary.rows.iter().map(|row| Details::new(row, now).to_string());
+                format!("{}{}\n", details.collect::<String>(), summary.totals)
+            } else {
+                format!("{}{summary}", Table::new(&summary.rows, Columns::Times).seen_from(now).on(screen))
+            };
             let output = |error| CommandError::Output { error, code: UNANSWERED };
-            write_table(&Summary::with(rows), out, Columns::Times, io::stdout().is_terminal()).map_err(output)?;
-            writeln!(out, "{}", last.daemon).map_err(output)?;
+            writeln!(out, "{text}{}", last.daemon).map_err(output)?;
         }
+        let is_empty = last.totals.counts.total == 0;
         if last.scanning {
             say(&"the first scan is not finished: certificates are missing here");
-        } else if last.totals.counts.total == 0 && self.of.is_empty() {
-            say(&"no certificates found: see --cert-paths, --file-extensions and --recursive");
+        } else if is_empty {
+            say(&self.nothing_known());
         }
-        if last.totals.counts.total == 0 && !self.of.is_empty() {
-            say(&format!("nothing is known of {}", self.of.join(", ")));
-            code = code.max(1);
+        Ok(code.max(u8::from(is_empty && !self.of.is_empty())))
+    }
+
+    fn show_responders(&self, client: &Client, screen: Screen, out: &mut dyn Write) -> Result<u8, CommandError> {
+        let mut rows: Vec<ResponderRow> = Vec::new();
+        let last = client.ask(&Question::Responders {}, &mut |text, line| {
+            if let Line::Responder(row) = line {
+                rows.push((**row).clone());
+            }
+            if self.json { writeln!(out, "{text}") } else { Ok(()) }
+        })?;
+        let code = u8::from(rows.iter().any(ResponderRow::is_failing));
+        if !self.json {
+            let table = ResponderTable::new(rows, SystemClock.now()).on(screen);
+            writeln!(out, "{table}{}", last.daemon).map_err(|error| CommandError::Output { error, code })?;
         }
-        out.flush().map_err(|error| CommandError::Output { error, code })?;
         Ok(code)
+    }
+
+    fn ask(&self, client: &Client) -> Result<(Vec<Row>, Last), ClientError> {
+        let mut rows = Vec::new();
+        let last = client.ask(&Question::Status { of: whole_names(&self.of) }, &mut |_, line| {
+            if let Line::Row(row) = line {
+                rows.push((**row).clone());
+            }
+            Ok(())
+        })?;
+        Ok((rows, last))
+    }
+
+    fn nothing_known(&self) -> String {
+        match self.of.is_empty() {
+            true => "no certificates found: see --cert-paths, --file-extensions and --recursive".to_owned(),
+            false => format!("nothing is known of {}", visible(&self.of.join(", "))),
+        }
     }
 }

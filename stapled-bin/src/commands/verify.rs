@@ -1,24 +1,23 @@
 //! `stapled verify`: judges one response, as the daemon would, and says why.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{BufReader, Write};
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use clap::Args;
-use stapled_core::bundle::Bundle;
 use stapled_core::certificate::Certificate;
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::hexadecimal::Hexadecimal;
 use stapled_core::overview::json::json_line;
 use stapled_core::reason::ReasonCode;
 use stapled_core::time::Timestamp;
+use stapled_core::verdict::list::Listed;
 use stapled_core::verdict::{Question, Verdict};
 use stapled_haproxy::HaproxySink;
 
-use super::answer::{CommandError, answer, exit_code};
-use super::input::{self, MAX_FILE};
+use super::answer::{CommandError, GOOD, answer, exit_code};
+use super::input::{self, InputError, MAX_FILE};
 use crate::judging::Judging;
-use crate::stderr::say;
 
 /// Judge an OCSP response for a certificate, and say why
 ///
@@ -28,16 +27,21 @@ use crate::stderr::say;
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct Verify {
     /// The response: DER, PEM (OCSP RESPONSE) or base64; - is standard input
-    #[arg(long, value_name = "FILE")]
-    response: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "list")]
+    response: Option<PathBuf>,
 
     /// The certificate in question, PEM or DER; of several, the first that is not a CA's
-    #[arg(long, value_name = "FILE")]
-    cert: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "list")]
+    cert: Option<PathBuf>,
 
     /// The certificate of its issuer, PEM or DER; of several, the first
-    #[arg(long, value_name = "FILE")]
-    issuer: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "list")]
+    issuer: Option<PathBuf>,
+
+    /// Judge many responses instead: FILE has on each line a response, a certificate and its issuer, and perhaps a time; prints one
+    /// line of JSON for each; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["response", "cert", "issuer", "nonce"])]
+    list: Option<PathBuf>,
 
     /// When to judge, in seconds since 1970 [default: now]
     #[arg(long, value_name = "UNIX-TIME", value_parser = unix_time, allow_negative_numbers = true)]
@@ -64,6 +68,11 @@ const AFTER_HELP: &str = "\
 Example:
   stapled verify --response site.pem.ocsp --cert site.pem --issuer site.pem.issuer
 
+Lists: tabs separate the fields of a line that has one. Otherwise blanks do; a field between double quotes may contain blanks, and
+  \\\" and \\\\ in it stand for \" and \\. The time is in seconds since 1970 or RFC 3339; without it, or with -, --at counts. Empty lines
+  and lines that begin with # are passed over. Each line of output has line (its number) and input (its text), and then the fields
+  below; a line that cannot be used has the reason malformed, a file that cannot be opened unreadable_file. The exit code is the highest of all lines.
+
 Output with --json: one line, an object with these fields; what is not known is null:
   verdict              \"valid\" or \"invalid\"
   status               \"good\", \"revoked\" or \"unknown\"; null where it is invalid
@@ -87,24 +96,48 @@ Exit codes:
 
 impl Verify {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
-        let extra = self.extra_cert.iter().map(|path| ("--extra-cert", path.as_path()));
+        let extra = self.extra_cert.iter().map(|path| ("--extra-cert", Some(path)));
         let named = [
-            ("--response", self.response.as_path()),
-            ("--cert", self.cert.as_path()),
-            ("--issuer", self.issuer.as_path()),
+            ("--list", self.list.as_ref()),
+            ("--response", self.response.as_ref()),
+            ("--cert", self.cert.as_ref()),
+            ("--issuer", self.issuer.as_ref()),
         ];
-        input::check_standard_input(named.into_iter().chain(extra))?;
-        let verdict = self.verdict()?;
+        let named = named.into_iter().chain(extra);
+        input::check_standard_input(named.filter_map(|(name, path)| Some((name, path?.as_path()))))?;
+        let mut delegates = Vec::new();
+        for path in &self.extra_cert {
+            delegates.extend(input::certificates("--extra-cert", path)?);
+        }
+        let (Some(response), Some(certificate), Some(issuer)) = (&self.response, &self.cert, &self.issuer) else {
+            return self.judge_list(&delegates, out);
+        };
+        let verdict = self.verdict([response, certificate, issuer], self.at(), &delegates)?;
         let text = if self.json { json_line(&verdict) } else { verdict.to_string() };
         answer(out, &text, exit_code(&verdict))
     }
 
-    fn verdict(&self) -> Result<Verdict, CommandError> {
+    fn at(&self) -> Timestamp {
+        self.at.map_or_else(|| SystemClock.now(), Timestamp::from_unix)
+    }
+
+    /// Judges each line of the list as it comes. A bad line, or a file that cannot be opened, is a verdict of its own.
+    fn judge_list(&self, delegates: &[Certificate], out: &mut dyn Write) -> Result<u8, CommandError> {
+        let path = self.list.clone().unwrap_or_default();
+        let mut worst = GOOD;
+        for listed in Listed::all_in(BufReader::new(input::list(&path)?)) {
+            let listed = listed.map_err(|error| InputError::Unreadable { path: path.clone(), error })?;
+            let judged = listed.judged(|files, at| self.verdict(files, at.unwrap_or_else(|| self.at()), delegates));
+            worst = worst.max(exit_code(&judged.verdict));
+            answer(out, &json_line(&judged), worst)?;
+        }
+        Ok(worst)
+    }
+
+    fn verdict(&self, files: [&Path; 3], at: Timestamp, delegates: &[Certificate]) -> Result<Verdict, CommandError> {
         // All files are opened first: a missing file is an error whatever the others hold.
-        let response = input::read(&self.response)?;
-        let certificate = input::read(&self.cert)?;
-        let issuer = input::read(&self.issuer)?;
-        let delegates = self.delegates()?;
+        let [response, certificate, issuer] = files.map(input::read);
+        let (response, certificate, issuer) = (response?, certificate?, issuer?);
         let inputs = [("--response", response), ("--cert", certificate), ("--issuer", issuer)];
         let whole = inputs.map(|(option, input)| input.ok_or(option));
         let [Ok(response), Ok(certificate), Ok(issuer)] = &whole else {
@@ -112,36 +145,12 @@ impl Verify {
             let detail = format!("{option}: more than the {MAX_FILE} bytes that are read");
             return Ok(Verdict::invalid(ReasonCode::new("too_large"), detail));
         };
-        let at = self.at.map_or_else(|| SystemClock.now(), Timestamp::from_unix);
         let mut question = Question::new(response, certificate, issuer, at)
             .policy(self.judging.policy())
-            .delegates(&delegates)
+            .delegates(delegates)
             .requirements(HaproxySink::default_requirements());
         question.nonce = self.nonce.as_deref();
         Ok(question.verdict())
-    }
-
-    /// The certificates of delegates. A file without certificates is reported and skipped: the verdict is about the
-    /// response.
-    fn delegates(&self) -> Result<Vec<Certificate>, CommandError> {
-        let mut delegates = Vec::new();
-        for path in &self.extra_cert {
-            let warn = |what: &str| {
-                let name = input::name(path);
-                say(&format!("--extra-cert {name}: {what}: passed over"));
-            };
-            match input::read(path)? {
-                None => warn("too large for certificates"),
-                Some(bytes) => match Bundle::read(&bytes) {
-                    Err(error) => warn(&error.to_string()),
-                    Ok(bundle) => {
-                        bundle.broken.iter().for_each(|(_, error)| warn(&error.to_string()));
-                        delegates.extend(bundle.certificates);
-                    }
-                },
-            }
-        }
-        Ok(delegates)
     }
 }
 

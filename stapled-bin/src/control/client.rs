@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::path::{self, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 
 use super::protocol::{Last, Line, MAX_QUESTION, Notice, Question, usual_path};
@@ -22,9 +22,14 @@ pub(crate) type DaemonArguments = Options<arguments::Client>;
 impl DaemonArguments {
     /// The client for the socket that is named, for that of the configuration file, or for the usual one.
     pub(crate) fn client(&self) -> Result<Client, ConfigurationError> {
+        self.client_with(self.settings.get(&option::CONFIG).as_deref())
+    }
+
+    /// The same, with this configuration file.
+    pub(crate) fn client_with(&self, config: Option<&Path>) -> Result<Client, ConfigurationError> {
         let path = match self.settings.get(&option::CONTROL_SOCKET) {
             Some(path) => Some(path),
-            None => file::find(self.settings.get(&option::CONFIG).as_deref())?.get(&option::CONTROL_SOCKET),
+            None => file::find(config)?.get(&option::CONTROL_SOCKET),
         };
         Ok(Client { path: path.unwrap_or_else(usual_path) })
     }
@@ -43,6 +48,8 @@ pub(crate) enum ClientError {
     Connect { path: PathBuf, error: io::Error },
     #[error("{}: this user may not ask there: {error}; ask as the user of the daemon, or as root", .path.display())]
     Forbidden { path: PathBuf, error: io::Error },
+    #[error("{}: {what}", .path.display())]
+    NotForYou { path: PathBuf, what: String },
     #[error("{}: the answer broke off: {error}", .path.display())]
     Broken { path: PathBuf, error: io::Error },
     #[error("{}: {what}", .path.display())]
@@ -67,8 +74,14 @@ impl Client {
             }
             let text = text.trim_end();
             let line = serde_json::from_str(text).map_err(|_| broken(ErrorKind::InvalidData.into()))?;
-            if let Line::Notice(Notice::Error(what)) = line {
-                return Err(ClientError::Refused { path: self.path.clone(), what });
+            match line {
+                Line::Notice(Notice::Error(what)) => {
+                    return Err(ClientError::Refused { path: self.path.clone(), what });
+                }
+                Line::Notice(Notice::Forbidden(what)) => {
+                    return Err(ClientError::NotForYou { path: self.path.clone(), what });
+                }
+                _ => {}
             }
             take(text, &line).map_err(ClientError::Output)?;
             if let Line::Last(last) = line {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use stapled_core::describe::visible::Visible;
 use stapled_core::overview::Row;
+use stapled_core::overview::responder::ResponderRow;
 use stapled_core::stapler::Selection;
 
 use crate::summary::Totals;
@@ -19,9 +20,12 @@ pub(crate) const MAX_QUESTION: u64 = 256 * 1024;
 pub(crate) enum Question {
     /// The state of every certificate and place with one of these names, serial numbers or paths. Empty: of all.
     Status {
+        /// Within these, `*` stands for any characters, and `?` for one.
         #[serde(default)]
         of: Vec<String>,
     },
+    /// The state of every responder that certificates name.
+    Responders {},
     /// Ask the CAs now.
     Renew {
         /// About which certificates.
@@ -36,6 +40,7 @@ pub(crate) enum Question {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Line {
+    Responder(Box<ResponderRow>),
     Row(Box<Row>),
     Last(Last),
     Notice(Notice),
@@ -49,6 +54,8 @@ pub(crate) enum Notice {
     Progress { done: usize, of: usize },
     /// Why the question is refused: the only line.
     Error(String),
+    /// The same, where this user may not ask that: the only line.
+    Forbidden(String),
 }
 
 /// The last line of an answer.

@@ -36,7 +36,8 @@ impl Answer {
         self.send(&Notice::Error(why.to_owned())).await
     }
 
-    async fn send_each(&mut self, objects: impl IntoIterator<Item: Serialize>) -> io::Result<()> {
+    /// Sends objects, in one part.
+    pub(super) async fn send_each(&mut self, objects: impl IntoIterator<Item: Serialize>) -> io::Result<()> {
         let mut lines = Vec::new();
         for object in objects {
             serde_json::to_writer(&mut lines, &object)?;

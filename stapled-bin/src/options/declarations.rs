@@ -336,6 +336,13 @@ options! {
             the configuration file says, or the same"),
     }
 
+    CONTROL_GROUP: Option<String> = TEXT {
+        name: "control-group", value_name: "GROUP", section: Section::Telling, example: Example::Off(r#""monitoring""#),
+        doc: "The group whose members may ask for the state, as with `stapled status`: the name or the number of a group. \
+            Only root and the user of the daemon may ask for renewals",
+        fallback: Fallback::Words("none: only root and the user of the daemon may ask"),
+    }
+
     HTTP: Option<String> = TEXT {
         name: "http", alias: Some("metrics"), value_name: "ADDRESS", section: Section::Telling,
         example: Example::Off(r#""127.0.0.1:9980""#),

@@ -17,8 +17,10 @@ mod inspect;
 mod leftovers;
 mod manager;
 mod metrics;
+mod monitoring;
 mod one_off;
 mod page;
+mod probe;
 mod question;
 #[cfg(feature = "redis")]
 mod redis;
@@ -30,5 +32,6 @@ mod shared_cache;
 mod status;
 mod vectors;
 mod verify;
+mod verify_list;
 mod wait;
 mod world;

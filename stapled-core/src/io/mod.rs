@@ -6,6 +6,8 @@ pub mod certificate_file;
 #[cfg(feature = "files")]
 pub mod directory;
 #[cfg(feature = "files")]
+pub mod fetched;
+#[cfg(feature = "files")]
 pub mod file;
 #[cfg(feature = "files")]
 pub mod files;
@@ -20,6 +22,7 @@ pub mod memory_sink;
 pub mod memory_source;
 pub mod open;
 pub mod own_socket;
+pub mod screen;
 #[cfg(feature = "files")]
 mod stamp;
 #[cfg(feature = "files")]

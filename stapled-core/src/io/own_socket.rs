@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,10 @@ use rustix::io::Errno;
 
 use super::open::own_file;
 
-/// A socket that listens, which only this user may open. Its path is removed when it is dropped. Beside it is a lock, a file with the
+/// The groups of the machine.
+const GROUPS: &str = "/etc/group";
+
+/// A socket that listens, which only this user may open, and [a group](Self::share_with) where that is wanted. Its path is removed when it is dropped. Beside it is a lock, a file with the
 /// suffix `.lock`, which stays.
 #[derive(Debug)]
 pub struct OwnSocket {
@@ -34,6 +37,12 @@ pub enum OwnSocketError {
     /// A file of another kind has this path.
     #[error("{}: a file that is no socket has this path; remove it, or choose another path", .0.display())]
     NotASocket(PathBuf),
+    /// There is no such group.
+    #[error("{path}: there is no group {1} in /etc/group: give its name or its number", path = .0.display())]
+    NoGroup(PathBuf, String),
+    /// The group does not get the socket.
+    #[error("{path}: the group {1} cannot get the socket: {2}; this user must be a member of the group", path = .0.display())]
+    NotShared(PathBuf, String, #[source] io::Error),
     /// The system returned an error.
     #[error("{path}: the socket cannot be created: {1}", path = .0.display())]
     Io(PathBuf, #[source] io::Error),
@@ -98,6 +107,23 @@ impl OwnSocket {
         OwnSocket::make(path)
     }
 
+    /// Lets the members of a group open the socket, too: of the group with this name in /etc/group, or with this number.
+    ///
+    /// # Errors
+    ///
+    /// There is no such group, or this user may not give the socket to it.
+    pub fn share_with(&self, group: &str) -> Result<(), OwnSocketError> {
+        let number = match group.parse() {
+            Ok(number) => Some(number),
+            Err(_) => number_of(&fs::read_to_string(GROUPS).unwrap_or_default(), group),
+        };
+        let number = number.ok_or_else(|| OwnSocketError::NoGroup(self.path.clone(), group.to_owned()))?;
+        // The group first: no other group ever has the rights.
+        let shared = chown(&self.path, None, Some(number));
+        let shared = shared.and_then(|()| fs::set_permissions(&self.path, Permissions::from_mode(0o660)));
+        shared.map_err(|error| OwnSocketError::NotShared(self.path.clone(), group.to_owned(), error))
+    }
+
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -120,6 +146,12 @@ impl Drop for OwnSocket {
         }
         // The lock file stays: another process may already have opened it.
     }
+}
+
+/// The number of a group in the text of /etc/group.
+fn number_of(groups: &str, name: &str) -> Option<u32> {
+    let line = groups.lines().find(|line| line.split(':').next() == Some(name))?;
+    line.split(':').nth(2)?.parse().ok()
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -154,6 +186,20 @@ mod tests {
         fs::write(&path, "precious").unwrap();
         assert!(matches!(OwnSocket::make(&path), Err(OwnSocketError::NotASocket(..))));
         assert_eq!(fs::read(&path).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn a_group_may_get_the_socket() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control.sock");
+        let socket = OwnSocket::make(&path).unwrap();
+        let own = fs::metadata(directory.path()).unwrap().gid();
+        socket.share_with(&own.to_string()).unwrap();
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        assert_eq!((metadata.permissions().mode() & 0o777, metadata.gid()), (0o660, own));
+        assert!(matches!(socket.share_with("no such group"), Err(OwnSocketError::NoGroup(..))));
+        assert_eq!(number_of("root:x:0:\nmonitors:x:117:icinga\n", "monitors"), Some(117));
+        assert_eq!(number_of("root:x:0:\n:x:1:\nbroken\n", "broken"), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
+use super::pattern::Pattern;
 use super::row::{Row, State};
 use crate::event::About;
 use crate::inventory::{Inventory, Replaced};
@@ -25,13 +26,15 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// The rows of every certificate and place with one of these names, serial numbers or paths; `None`: of all. Takes
-    /// long where the inventory is large.
+    /// The rows of every certificate and place with one of these names, serial numbers or paths, in which `*` stands for any
+    /// characters and `?` for one; `None`: of all. Takes long where the inventory is large.
     pub fn of(inventory: Arc<Inventory>, names: Option<&[String]>) -> Self {
         // Places before certificates: a place that is parsed in between has a row in either case.
         let listing = Listing::of_places(inventory, names);
         let mut certificates = listing.inventory.known_certificates();
-        certificates.retain(|about| names.is_none_or(|names| names.iter().any(|name| about.is_named(name))));
+        if let Some(patterns) = names.map(patterns) {
+            certificates.retain(|about| patterns.iter().any(|pattern| pattern.fits_certificate(about)));
+        }
         let replaced = match names {
             // A certificate that is asked for by its name is shown.
             Some(_) => Replaced::default(),
@@ -42,9 +45,10 @@ impl Listing {
 
     /// The rows of the places alone, of those with one of these names or paths.
     pub fn of_places(inventory: Arc<Inventory>, names: Option<&[String]>) -> Self {
-        let names: Option<HashSet<&String>> = names.map(|names| names.iter().collect());
         let mut places = Row::of_places(&inventory);
-        places.retain(|row| names.as_ref().is_none_or(|names| row.names().any(|name| names.contains(name))));
+        if let Some(patterns) = names.map(patterns) {
+            places.retain(|row| row.names().any(|name| patterns.iter().any(|pattern| pattern.fits(name))));
+        }
         let waiting = places.iter().filter(|row| row.state == State::Waiting).flat_map(|row| &row.files);
         let waiting = waiting.cloned().collect();
         Listing {
@@ -67,6 +71,10 @@ impl Listing {
             replaced: Replaced::default(),
         }
     }
+}
+
+fn patterns(names: &[String]) -> Vec<Pattern> {
+    names.iter().map(|name| Pattern::new(name)).collect()
 }
 
 impl Iterator for Listing {

@@ -290,6 +290,11 @@ impl Row {
         self.certificate.iter().chain(&self.serial).chain(&self.files)
     }
 
+    /// When a server last took a staple.
+    pub fn last_delivery(&self) -> Option<&str> {
+        self.servers.iter().filter_map(|server| server.last_delivery.as_deref()).max()
+    }
+
     /// Whether an operator must act because of the row.
     pub fn verdict(&self) -> Verdict {
         match self.state {
@@ -299,6 +304,11 @@ impl Row {
             State::Good if self.undelivered() == 0 => Verdict::Fine,
             _ => Verdict::Failed,
         }
+    }
+
+    /// Whether it is not in order: something is missing that an operator must know of.
+    pub fn needs_operator(&self) -> bool {
+        self.verdict() != Verdict::Fine
     }
 
     /// Whether a staple is missing that a later attempt may still bring, without an action of an operator.
@@ -329,6 +339,21 @@ impl Row {
 }
 
 impl Server {
+    /// The state with its reason code: `failed (connect_failed)`.
+    pub fn state_in_words(&self) -> String {
+        let state = match self.state {
+            ServerState::Confirmed => "confirmed",
+            ServerState::NotWanted => "not wanted",
+            ServerState::Failed => "failed",
+            ServerState::Withdrawn => "withdrawn",
+            ServerState::Pending => "pending",
+        };
+        match &self.code {
+            Some(code) => format!("{state} ({code})"),
+            None => state.to_owned(),
+        }
+    }
+
     fn of(status: &DeliveryStatus) -> Server {
         let (state, reason) = match &status.state {
             DeliveryState::Pending => (ServerState::Pending, None),

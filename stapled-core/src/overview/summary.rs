@@ -1,5 +1,6 @@
 //! Rows with their totals, and the same in words.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 
@@ -24,9 +25,11 @@ impl Summary {
         Summary::with(Row::all(inventory))
     }
 
-    /// The summary of these rows. Outages come first.
+    /// The summary of these rows. Outages come first, then what an operator must act on, the most urgent first; of equals, the
+    /// certificate whose staple ends first.
     pub fn with(mut rows: Vec<Row>) -> Self {
-        rows.sort_by_key(|row| !row.outage);
+        let ends = |row: &Row| (row.verdict() != Verdict::Fine).then(|| row.staple_until.clone());
+        rows.sort_by_cached_key(|row| (!row.outage, Reverse(row.verdict()), ends(row)));
         let mut totals = Totals::default();
         rows.iter().for_each(|row| totals.count(row));
         Summary { rows, totals }
