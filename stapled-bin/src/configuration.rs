@@ -20,6 +20,7 @@ use crate::network::{Network, TIMEOUT};
 use crate::options::declarations as option;
 use crate::options::option::Opt;
 use crate::options::settings::{Settings, split};
+use crate::options::value::LogFormat;
 use crate::options::{file, value};
 
 /// Everything that the program needs to run.
@@ -89,6 +90,7 @@ pub(crate) struct Logging {
     pub(crate) quiet: bool,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) syslog: bool,
+    pub(crate) format: LogFormat,
 }
 
 impl Configuration {
@@ -363,6 +365,7 @@ fn logging(settings: &Settings, mode: &Mode) -> Result<Logging, ConfigurationErr
     Ok(Logging {
         verbosity: verbosity.saturating_add(settings.get(&option::VERBOSE)).min(4),
         quiet: settings.get(&option::QUIET),
+        format: settings.get(&option::LOG_FORMAT).unwrap_or(LogFormat::Plain),
         // A process in the background has no standard error.
         syslog: settings.get(&option::SYSLOG) || directory.is_none() && matches!(mode, Mode::Background { .. }),
         directory,

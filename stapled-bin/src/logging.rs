@@ -1,11 +1,16 @@
-//! Logging: one line for each event, to standard error, files and syslog.
+//! Logging: one line for each event, or for many that are alike, to standard error, files, the journal and syslog.
 
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use stapled_core::clock::{Clock, SystemClock};
-use stapled_core::describe::visible::Visible;
+use stapled_core::event::digest::{Alike, Digest};
+use stapled_core::event::line::{self, EventFacts};
 use stapled_core::event::{Event, Observer, Severity};
+use stapled_core::hook::automation::Automation;
+use stapled_core::io::journal::Journal;
+use tokio::task::JoinSet;
 use tracing::Level;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -16,9 +21,11 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::configuration::Logging;
+use crate::configuration::{Configuration, Logging};
+use crate::options::value::LogFormat;
 use crate::progress::Terminal;
 
 /// How many log files are kept, one per day.
@@ -29,27 +36,100 @@ const KEPT_DAYS: usize = 31;
 pub(crate) enum LoggingError {
     #[error("--logdir {directory}: cannot log there: {why}; let this user write there, or name another directory")]
     Directory { directory: String, why: String },
+    #[error("--log-format journald: {0}; leave the option out where systemd does not run")]
+    Journal(io::Error),
     #[error("the syslog cannot be opened")]
     Syslog,
     #[error("logging is set up already")]
     Twice,
 }
 
-/// Running logging. Dropping it writes the lines that are still in its queues.
+/// Running logging. Dropping it writes the lines that still wait.
 #[must_use]
-pub(crate) struct Started(#[allow(dead_code)] Vec<WorkerGuard>); // held for its drop
+pub(crate) struct Started {
+    observer: LogObserver,
+    /// How much is logged.
+    pub(crate) verbosity: Verbosity,
+    telling: JoinSet<()>,
+    #[allow(dead_code)] // held for its drop, which is the last one
+    guards: Vec<WorkerGuard>,
+}
 
-/// Starts logging. `stderr` is standard error, if lines go there.
+impl Started {
+    /// Starts the hook and the reload command, with this log. To be called inside a tokio runtime.
+    pub(crate) fn automation(&self, configuration: &Configuration) -> Automation {
+        let log = Arc::new(self.observer.clone());
+        Automation::start(log, configuration.hook.as_ref(), configuration.reload.as_ref())
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.telling.abort_all();
+        self.observer.0.rest().iter().for_each(log_alike);
+    }
+}
+
+/// How much is logged, which can be changed while the program runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verbosity(Arc<Mutex<Filters>>);
+
+#[derive(Debug, Default)]
+struct Filters {
+    verbosity: u8,
+    /// The filter of each output, with the highest verbosity that it may have.
+    filters: Vec<(reload::Handle<Targets, Registry>, u8)>,
+}
+
+impl Verbosity {
+    /// The present one, from 0 to 4.
+    pub(crate) fn get(&self) -> u8 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).verbosity
+    }
+
+    /// Changes it until the program ends.
+    pub(crate) fn set(&self, verbosity: u8) {
+        let before = self.get();
+        let say = || {
+            tracing::info!(
+                event = "log_level",
+                "the log level is {verbosity}, and was {before}, until the next restart"
+            )
+        };
+        if verbosity < before {
+            say();
+        }
+        let mut filters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        filters.verbosity = verbosity;
+        for (filter, highest) in &filters.filters {
+            // It fails once logging has ended.
+            let _ = filter.reload(targets(verbosity.min(*highest)));
+        }
+        drop(filters);
+        if verbosity >= before {
+            say();
+        }
+    }
+}
+
+/// Starts logging. `stderr` is standard error, if lines go there. To be called inside a tokio runtime.
 pub(crate) fn start(logging: &Logging, stderr: Option<&Terminal>) -> Result<Started, LoggingError> {
     let mut guards = Vec::new();
     let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = Vec::new();
-    if let Some(terminal) = stderr {
-        let verbosity = if logging.quiet { logging.verbosity.min(1) } else { logging.verbosity };
+    let mut filters = Filters { verbosity: logging.verbosity, filters: Vec::new() };
+    if logging.format == LogFormat::Journald {
+        let journal = Journal::open().map_err(LoggingError::Journal)?;
+        layers.push(layer(Form::Journal, false, not_waiting(journal, &mut guards), 4, &mut filters));
+    } else if let Some(terminal) = stderr {
         let writer = not_waiting(terminal.clone(), &mut guards);
         let is_journal = std::env::var_os("JOURNAL_STREAM").is_some() && !io::stderr().is_terminal();
-        let head = if is_journal { Head::Priority } else { Head::Time };
+        let form = match logging.format {
+            LogFormat::Json => Form::Json,
+            _ if is_journal => Form::Priority,
+            _ => Form::Time,
+        };
         let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        layers.push(layer(head, ansi, writer, verbosity));
+        layers.push(layer(form, ansi, writer, if logging.quiet { 1 } else { 4 }, &mut filters));
     }
     if let Some(directory) = &logging.directory {
         let unusable = |why: String| LoggingError::Directory { directory: directory.display().to_string(), why };
@@ -61,13 +141,14 @@ pub(crate) fn start(logging: &Logging, stderr: Option<&Terminal>) -> Result<Star
             .max_log_files(KEPT_DAYS)
             .build(directory)
             .map_err(|error| unusable(with_sources(&error)))?;
-        layers.push(layer(Head::Time, false, not_waiting(file, &mut guards), logging.verbosity));
+        let form = if logging.format == LogFormat::Json { Form::Json } else { Form::Time };
+        layers.push(layer(form, false, not_waiting(file, &mut guards), 4, &mut filters));
     }
     if logging.syslog {
         let options = syslog_tracing::Options::LOG_PID;
         let syslog = syslog_tracing::Syslog::new(c"stapled", options, syslog_tracing::Facility::Daemon)
             .ok_or(LoggingError::Syslog)?;
-        layers.push(layer(Head::Nothing, false, syslog, logging.verbosity));
+        layers.push(layer(Form::Words, false, syslog, 4, &mut filters));
     }
     tracing_subscriber::registry().with(layers).try_init().map_err(|_| LoggingError::Twice)?;
     // A process in the background has no standard error; a panic must show where the rest is logged.
@@ -78,7 +159,15 @@ pub(crate) fn start(logging: &Logging, stderr: Option<&Terminal>) -> Result<Star
         let what = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
         tracing::error!(event = "panic", place, "a bug: {what}");
     }));
-    Ok(Started(guards))
+    let observer = LogObserver::default();
+    let digest = Arc::clone(&observer.0);
+    let mut telling = JoinSet::new();
+    telling.spawn(async move {
+        loop {
+            digest.next().await.iter().for_each(log_alike);
+        }
+    });
+    Ok(Started { observer, verbosity: Verbosity(Arc::new(Mutex::new(filters))), telling, guards })
 }
 
 /// A writer that never blocks: a full pipe must not delay renewals.
@@ -88,10 +177,24 @@ fn not_waiting(writer: impl io::Write + Send + 'static, guards: &mut Vec<WorkerG
     writer
 }
 
-fn layer<W>(head: Head, ansi: bool, writer: W, verbosity: u8) -> Box<dyn Layer<Registry> + Send + Sync>
+/// An output for lines of this form, with the highest verbosity that it may have.
+fn layer<W>(
+    form: Form,
+    ansi: bool,
+    writer: W,
+    highest: u8,
+    filters: &mut Filters,
+) -> Box<dyn Layer<Registry> + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
+    let (filter, handle) = reload::Layer::new(targets(filters.verbosity.min(highest)));
+    filters.filters.push((handle, highest));
+    tracing_subscriber::fmt::layer().event_format(form).with_ansi(ansi).with_writer(writer).with_filter(filter).boxed()
+}
+
+/// What a verbosity shows.
+fn targets(verbosity: u8) -> Targets {
     let level = match verbosity {
         0 => LevelFilter::OFF,
         1 => LevelFilter::ERROR,
@@ -100,13 +203,7 @@ where
         _ => LevelFilter::DEBUG,
     };
     // All lines of stapled's own crates; of other libraries, only warnings and errors.
-    let targets = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("stapled", level);
-    tracing_subscriber::fmt::layer()
-        .event_format(Line { head })
-        .with_ansi(ansi)
-        .with_writer(writer)
-        .with_filter(targets)
-        .boxed()
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("stapled", level)
 }
 
 fn with_sources(error: &dyn std::error::Error) -> String {
@@ -119,57 +216,59 @@ fn with_sources(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Logs one line for each event.
-pub(crate) struct LogObserver;
+/// Logs a line for each event. Of many events that are alike, the first have lines of their own, and the others are counted,
+/// unless every step is logged.
+#[derive(Clone, Default)]
+pub(crate) struct LogObserver(Arc<Digest>);
 
 impl Observer for LogObserver {
     fn observe(&self, event: &Event) {
-        let severity = event.severity();
-        let about = event.certificate.as_deref();
-        let certificate = about.map(|about| about.name.as_str());
-        let serial = about.map(|about| about.serial.as_str());
-        let places = event.places().join(",");
-        let place = Some(places.as_str()).filter(|places| !places.is_empty());
-        let sink = event.sink();
-        let code = event.kind.code().map(|code| code.as_str());
-        let must_staple = about.filter(|about| about.must_staple).map(|_| true);
-        let outage = event.is_outage().then_some(true);
-        let urgent = if must_staple.is_some() && severity >= Severity::Warning { "MUST-STAPLE " } else { "" };
-        let name = event.kind.name();
-        macro_rules! line {
-            ($level:expr) => {
-                tracing::event!(
-                    target: "stapled", $level, event = name, code, certificate, serial, place, sink, outage, must_staple,
-                    "{urgent}{event}"
-                )
-            };
-        }
-        match severity {
-            Severity::Debug => line!(Level::DEBUG),
-            Severity::Info => line!(Level::INFO),
-            Severity::Warning => line!(Level::WARN),
-            Severity::Error => line!(Level::ERROR),
+        if tracing::enabled!(target: "stapled", Level::DEBUG) || self.0.passes(event) {
+            log(&event.into());
         }
     }
 }
 
-/// The beginning of a line.
+fn log_alike(alike: &Alike) {
+    log(&alike.into());
+}
+
+fn log(of: &EventFacts) {
+    macro_rules! line {
+        ($level:expr) => {
+            tracing::event!(
+                target: "stapled", $level, event = of.event, code = of.code, certificate = of.certificate,
+                serial = of.serial, place = of.place, sink = of.sink, responder = of.responder, outage = of.outage,
+                must_staple = of.must_staple, count = of.count, certificates = of.certificates, among = of.among,
+                "{}", of.text
+            )
+        };
+    }
+    match of.severity {
+        Severity::Debug => line!(Level::DEBUG),
+        Severity::Info => line!(Level::INFO),
+        Severity::Warning => line!(Level::WARN),
+        Severity::Error => line!(Level::ERROR),
+    }
+}
+
+/// The form of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Head {
-    /// Time and level.
+enum Form {
+    /// Time and level, then words and facts.
     Time,
-    /// The priority, in the form that systemd's journal reads (sd-daemon(3)). The journal adds the time.
+    /// The priority, in the form that systemd's journal reads on standard error (sd-daemon(3)), then words and facts. The
+    /// journal adds the time.
     Priority,
-    /// Nothing: syslog adds time and level.
-    Nothing,
+    /// Words and facts: syslog adds time and level.
+    Words,
+    /// An object of JSON.
+    Json,
+    /// A datagram of the journal's native protocol.
+    Journal,
 }
 
-/// The form of a log line: the event in words, then the facts as `name=value`.
-struct Line {
-    head: Head,
-}
-
-impl<S, N> FormatEvent<S, N> for Line
+impl<S, N> FormatEvent<S, N> for Form
 where
     S: tracing::Subscriber + for<'l> LookupSpan<'l>,
     N: for<'w> FormatFields<'w> + 'static,
@@ -181,75 +280,48 @@ where
         event: &tracing::Event<'_>,
     ) -> fmt::Result {
         let level = *event.metadata().level();
-        match self.head {
-            Head::Time => {
-                let (colour, end) = match writer.has_ansi_escapes() {
-                    true => (colour(level), "\u{1b}[0m"),
-                    false => ("", ""),
-                };
-                write!(writer, "{} {colour}{level:<5}{end} ", SystemClock.now())?;
-            }
-            Head::Priority => write!(writer, "<{}>", priority(level))?,
-            Head::Nothing => {}
-        }
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        write!(writer, "{}", Visible::new(&fields.message))?;
-        writer.write_str(&fields.facts)?;
-        writer.write_char('\n')
-    }
-}
-
-fn colour(level: Level) -> &'static str {
-    match level {
-        Level::ERROR => "\u{1b}[1;31m",
-        Level::WARN => "\u{1b}[33m",
-        Level::INFO => "\u{1b}[32m",
-        _ => "\u{1b}[2m",
-    }
-}
-
-fn priority(level: Level) -> u8 {
-    match level {
-        Level::ERROR => 3,
-        Level::WARN => 4,
-        Level::INFO => 6,
-        _ => 7,
-    }
-}
-
-/// The message of an event, and its other fields as `name=value`.
-#[derive(Default)]
-struct Fields {
-    message: String,
-    facts: String,
-}
-
-impl Fields {
-    fn add(&mut self, field: &Field, value: &str) {
-        if field.name() == "message" {
-            value.clone_into(&mut self.message);
-            return;
-        }
-        let needs_quotes = value.is_empty() || value.contains([' ', '"', '=', '\\']);
-        // Writing to a String does not fail.
-        let _ = match needs_quotes {
-            false => write!(self.facts, " {}={}", field.name(), Visible::new(value)),
-            true => {
-                let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
-                write!(self.facts, " {}=\"{}\"", field.name(), Visible::new(&escaped))
-            }
+        let (colour, severity) = match level {
+            Level::ERROR => ("\u{1b}[1;31m", Severity::Error),
+            Level::WARN => ("\u{1b}[33m", Severity::Warning),
+            Level::INFO => ("\u{1b}[32m", Severity::Info),
+            _ => ("\u{1b}[2m", Severity::Debug),
         };
+        let (colour, end) = if writer.has_ansi_escapes() { (colour, "\u{1b}[0m") } else { ("", "") };
+        let mut line = Line(line::Line::new(severity));
+        event.record(&mut line);
+        let line = line.0;
+        match self {
+            Form::Time => writeln!(writer, "{} {colour}{level:<5}{end} {line}", SystemClock.now()),
+            Form::Priority => writeln!(writer, "<{}>{line}", line.priority()),
+            Form::Words => writeln!(writer, "{line}"),
+            Form::Json => writeln!(writer, "{}", line.json(SystemClock.now())),
+            Form::Journal => writer.write_str(&line.journal()),
+        }
     }
 }
 
-impl Visit for Fields {
+/// Takes the fields of a line.
+struct Line(line::Line);
+
+impl Visit for Line {
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.0.add(field.name(), value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.0.add(field.name(), value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.0.add(field.name(), value);
+    }
+
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.add(field, value);
+        self.0.add(field.name(), value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field, &format!("{value:?}"));
+        self.0.add(field.name(), format!("{value:?}"));
     }
 }
 
@@ -277,11 +349,13 @@ mod tests {
         }
     }
 
-    fn lines(head: Head, verbosity: u8, tell: impl FnOnce()) -> String {
+    fn lines(form: Form, verbosity: u8, tell: impl FnOnce(&LogObserver)) -> String {
         let page = Page::default();
         let writer = page.clone();
-        let subscriber = tracing_subscriber::registry().with(layer(head, false, move || writer.clone(), verbosity));
-        tracing::subscriber::with_default(subscriber, tell);
+        let mut filters = Filters { verbosity, filters: Vec::new() };
+        let subscriber =
+            tracing_subscriber::registry().with(layer(form, false, move || writer.clone(), 4, &mut filters));
+        tracing::subscriber::with_default(subscriber, || tell(&LogObserver::default()));
         let bytes = page.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
@@ -303,19 +377,19 @@ mod tests {
 
     #[test]
     fn a_line_has_words_then_facts_and_no_control_characters() {
-        let said = lines(Head::Nothing, 3, || LogObserver.observe(&failed("a\nb\u{1b}[0m", false)));
+        let said = lines(Form::Words, 3, |log| log.observe(&failed("a\nb\u{1b}[0m", false)));
         assert_eq!(
             said,
             "a\\nb\\u{1b}[0m: renewal failed (1×): no answer; tried again at 1970-01-01T00:00:00Z; there is no staple \
-             event=renewal_failed code=timed_out certificate=a\\nb\\u{1b}[0m serial=0a place=\"/etc/a b.pem\"\n"
+             event=renewal_failed code=timed_out certificate=a\\nb\\u{1b}[0m serial=0a place=\"/etc/a b.pem\" responder=ocsp.test:80\n"
         );
     }
 
     #[test]
     fn must_staple_is_marked_and_the_journal_gets_priorities() {
-        let said = lines(Head::Priority, 1, || {
-            LogObserver.observe(&failed("a", true));
-            LogObserver.observe(&failed("b", false));
+        let said = lines(Form::Priority, 1, |log| {
+            log.observe(&failed("a", true));
+            log.observe(&failed("b", false));
         });
         assert!(said.starts_with("<3>MUST-STAPLE a: renewal failed"), "{said}");
         assert!(said.ends_with("outage=true must_staple=true\n"), "{said}");
@@ -324,6 +398,49 @@ mod tests {
 
     #[test]
     fn verbosity_0_logs_nothing() {
-        assert_eq!(lines(Head::Time, 0, || LogObserver.observe(&failed("a", true))), "");
+        assert_eq!(lines(Form::Time, 0, |log| log.observe(&failed("a", true))), "");
+    }
+
+    #[test]
+    fn every_object_of_json_has_the_same_fields() {
+        let said = lines(Form::Json, 4, |log| {
+            log.observe(&failed("a\n\"b", true));
+            tracing::info!(event = "started", version = "1", "stapled runs");
+        });
+        let objects: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let field =
+            |number: usize, name: &str| objects.get(number).and_then(|object| object.get(name)).cloned().unwrap();
+        for (name, first, second) in [
+            ("level", "error".into(), "info".into()),
+            ("event", "renewal_failed".into(), "started".into()),
+            ("code", "timed_out".into(), serde_json::Value::Null),
+            ("certificate", "a\\n\"b".into(), serde_json::Value::Null),
+            ("responder", "ocsp.test:80".into(), serde_json::Value::Null),
+            ("server", serde_json::Value::Null, serde_json::Value::Null),
+        ] {
+            assert_eq!((field(0, name), field(1, name)), (first, second), "{name}");
+        }
+        assert_eq!((field(0, "outage"), field(0, "files")), (true.into(), "/etc/a b.pem".into()));
+        assert!(field(0, "text").as_str().unwrap().starts_with("MUST-STAPLE a\\n\"b: renewal failed"), "{said}");
+        assert!(field(1, "time").as_str().unwrap().ends_with('Z'), "{said}");
+    }
+
+    #[test]
+    fn of_many_alike_the_first_have_lines_unless_every_step_is_logged() {
+        let many = |log: &LogObserver| (0..50).for_each(|number| log.observe(&failed(&number.to_string(), false)));
+        assert_eq!(lines(Form::Words, 3, many).lines().count(), 5);
+        assert_eq!(lines(Form::Words, 4, many).lines().count(), 50);
+        let said = lines(Form::Words, 3, |log| {
+            many(log);
+            log.0.rest().iter().for_each(log_alike);
+        });
+        let last = said.lines().last().unwrap();
+        assert!(last.starts_with("45 more certificates (5, 6, 7, …): renewal failed (1×): no answer"), "{last}");
+        assert!(
+            last.ends_with(
+                "event=renewal_failed code=timed_out responder=ocsp.test:80 count=45 certificates=45 among=\"5, 6, 7\""
+            ),
+            "{last}"
+        );
     }
 }

@@ -3,12 +3,11 @@
 //! The command line ([`Cli`]) and the configuration file give values to [`options`]; merged and checked, they are the
 //! [`configuration`], which [`wiring`] makes into a stapler. The stapler makes one pass ([`once`], with [`progress`] and a
 //! [`summary`]), or runs until a signal stops it ([`run`]), in the foreground or as a [`daemon`], and follows changes of
-//! the configuration. Events go to the log ([`logging`]), to the administrator's programs ([`automation`]), and to clients of
+//! the configuration. Events go to the log ([`logging`]), to the administrator's programs ([`stapled_core::hook`]), and to clients of
 //! the [`control`] socket.
 //!
 //! Besides, there are [`commands`]: each answers one question and ends. [`documents`] are made from the command line.
 
-mod automation;
 mod commands;
 mod configuration;
 mod control;
@@ -41,10 +40,11 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use stapled_core::hook::HELP;
 use stapled_haproxy::{Haproxy, Processes};
 
 use crate::commands::answer::{CommandError, GOOD, answer, exit};
-use crate::commands::{check, clean, convert_config, fetch, inspect, probe, renew, status, verify};
+use crate::commands::{check, clean, convert_config, fetch, inspect, log_level, probe, renew, status, verify};
 use crate::configuration::{Certificates, Configuration, Invocation, Mode};
 use crate::daemon::Detached;
 use crate::documents::{completions, manual};
@@ -67,7 +67,7 @@ use crate::text::{nearest, visible};
     version,
     after_help = "`stapled --help` says more: examples, the configuration file, exit codes; `stapled COMMAND --help` of a \
                   command.",
-    after_long_help = AFTER_HELP,
+    after_long_help = AFTER_HELP.replace("{HOOK}", &indented(HELP)),
     max_term_width = 100,
     args_conflicts_with_subcommands = true
 )]
@@ -91,6 +91,7 @@ enum Command {
     Clean(Box<clean::Clean>),
     Status(status::Status),
     Renew(renew::Renew),
+    LogLevel(log_level::LogLevel),
     Verify(verify::Verify),
     Fetch(Box<fetch::Fetch>),
     Inspect(inspect::Inspect),
@@ -199,6 +200,7 @@ impl Command {
             Command::Clean(clean) => clean.run(out),
             Command::Status(status) => status.run(out),
             Command::Renew(renew) => renew.run(out),
+            Command::LogLevel(level) => level.run(out),
             Command::Verify(verify) => verify.run(out),
             Command::Fetch(fetch) => fetch.run(out),
             Command::Inspect(inspect) => inspect.run(out),
@@ -236,6 +238,11 @@ fn stray(stray: String) -> ConfigurationError {
         Some(command) => ConfigurationError::Command { command: command.to_owned(), stray },
         None => ConfigurationError::Stray { stray },
     }
+}
+
+/// Lines as a section of the help.
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
 fn is_command(word: &str) -> bool {
@@ -292,19 +299,7 @@ Signals:
   logging options need a restart. Changes of certificates need no signal.
 
 Hook:
-  --hook names a program that stapled runs without arguments for events. STAPLED_KIND is the kind of the event: renewed,
-  delivered, failed, revoked, outage, recovered, expiring or issuer_missing; STAPLED_EVENT is the exact name, such as
-  renewal_failed, delivery_failed, withdrawn, short_lived, certificate_expired, must_staple_without_url, place_problem,
-  source_problem. --hook-events chooses among both. The first event runs the hook at once. Later events of the same kind
-  about the same certificate are held back for --hook-debounce, and then told as one, with their number (STAPLED_COUNT) and
-  the time of the first (STAPLED_SINCE). Events of many certificates with the same fault come together:
-  STAPLED_EVENTS_FILE has one line of JSON for each, STAPLED_CERTIFICATES is their number, and the variables describe the
-  worst one. All of these variables are set, and empty where they do not apply: STAPLED_SEVERITY (info, warning, error),
-  STAPLED_AT, STAPLED_CERTIFICATE, STAPLED_SERIAL, STAPLED_FILES (joined by colons), STAPLED_MUST_STAPLE and
-  STAPLED_OUTAGE (yes or no; an outage is a must-staple certificate without a staple), STAPLED_CODE, STAPLED_WHAT,
-  STAPLED_SERVER, STAPLED_RESPONDER, STAPLED_NEXT_TRY, STAPLED_STAPLE_UNTIL, and STAPLED_DROPPED: the number of events that
-  were dropped because the hook was too slow.
-
+{HOOK}
 Exit codes:
   0    stopped by a signal; with --one-off, at the end of --wait: every certificate that has an OCSP URL and is not
        expired has a verified staple, every request that was due was answered, and every server has confirmed its staples

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stapled_core::event::Observer;
+use stapled_core::hook::automation::Automation;
 use stapled_core::inventory::Inventory;
 use stapled_core::overview::Summary;
 use stapled_core::overview::columns::Columns;
 use stapled_haproxy::Processes;
 use tokio::time::Instant;
 
-use crate::automation::Automation;
 use crate::configuration::Configuration;
 use crate::logging;
 use crate::progress::{Progress, Terminal};
@@ -44,7 +44,7 @@ pub(crate) async fn once(configuration: &Configuration, json: bool, wait: Option
     // With JSON, only a bar on a terminal shows progress.
     let progress = (!quiet && (!json || io::stderr().is_terminal())).then(|| Arc::new(Progress::on(terminal.clone())));
     let observer = progress.clone().map(|progress| progress as Arc<dyn Observer>);
-    let automation = Automation::start(configuration);
+    let automation = logging.automation(configuration);
     let mut signals = Signals::new()?;
     let passed = match wait {
         None => pass(configuration, &automation, observer.as_ref(), None, None, &mut signals).await?,

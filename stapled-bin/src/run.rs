@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use stapled_core::hook::automation::Automation;
 use stapled_core::inventory::Inventory;
 use stapled_core::io::own_socket::{OwnSocket, OwnSocketError};
 use stapled_core::metrics::Metrics;
@@ -12,7 +13,6 @@ use stapled_haproxy::{Handshakes, Haproxys, Processes};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::automation::Automation;
 use crate::configuration::{Configuration, Invocation, Mode};
 use crate::control::known::Known;
 use crate::control::protocol::usual_path;
@@ -81,7 +81,7 @@ async fn keep(
     let in_background = matches!(configuration.mode, Mode::Background { .. });
     let terminal = Terminal::plain();
     let logging = logging::start(&configuration.logging, (!in_background).then_some(&terminal))?;
-    let mut automation = Automation::start(&configuration);
+    let mut automation = logging.automation(&configuration);
     let metrics = configuration.monitoring.metrics();
     let handshakes = metrics.as_ref().map(counted);
     let processes = Processes::new();
@@ -96,7 +96,7 @@ async fn keep(
     }
     tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), "stapled runs");
     log_notes(&configuration);
-    let known = Arc::new(Known::new(stapler.handle(), metrics.clone()));
+    let known = Arc::new(Known::new(stapler.handle(), metrics.clone(), logging.verbosity.clone()));
     let showing = show(&configuration.monitoring, metrics.as_ref(), &known).await?;
     let mut answering = JoinSet::from_iter(control.map(|socket| answer(socket, Arc::clone(&known))));
     let mut running = Running::start(stapler);
@@ -188,7 +188,7 @@ async fn reload(
         Ok(Err(error)) => return refused(&error),
         Err(_) => return refused(&format!("it could not be read within {} seconds", READING.as_secs())),
     };
-    let new_automation = (!automation.is_for(&new)).then(|| Automation::start(&new));
+    let new_automation = automation.changed(new.hook.as_ref(), new.reload.as_ref());
     let automation = new_automation.as_ref().unwrap_or(automation);
     let joined = wiring::haproxys(&new, processes).map_err(WiringError::from).and_then(|mut opened| {
         opened.succeed(haproxys);

@@ -163,6 +163,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::logging::Verbosity;
 
     const LIMIT: Duration = Duration::from_millis(100);
 
@@ -191,7 +192,7 @@ mod tests {
             let work = async {
                 let source = DirectorySource::new("/nonexistent");
                 let stapler = Stapler::builder().source(source).sink(FileSink::new()).build().unwrap();
-                manager.ready(&Arc::new(Known::new(stapler.handle(), None)));
+                manager.ready(&Arc::new(Known::new(stapler.handle(), None, Verbosity::default())));
                 hanging.await.unwrap();
                 let blocked = tokio::spawn(async move {
                     begun.send(()).unwrap();

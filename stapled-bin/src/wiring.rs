@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stapled_core::event::Observer;
+use stapled_core::hook::automation::Automation;
 use stapled_core::io::http::HttpFetcherError;
 use stapled_core::io::issuers::IssuerDirectory;
 use stapled_core::metrics::Metrics;
@@ -11,7 +12,6 @@ use stapled_core::stapler::{BuildError, Stapler};
 use stapled_haproxy::configuration::ConfigurationError as ReadError;
 use stapled_haproxy::{Haproxy, Haproxys, NamedSockets, Processes};
 
-use crate::automation::Automation;
 use crate::configuration::{self, Certificates, Configuration, search};
 use crate::fault::ConfigurationError;
 use crate::options::declarations as option;

@@ -1,7 +1,10 @@
 //! Events: what happens in a stapler. Logs, metrics, hooks and progress displays observe them.
 
+pub mod digest;
 pub(crate) mod facts;
 pub mod faults;
+#[cfg(feature = "serde")]
+pub mod line;
 
 use std::fmt;
 use std::sync::Arc;

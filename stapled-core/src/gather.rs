@@ -1,4 +1,4 @@
-//! Collects what is alike: the first of a group passes at once, later ones wait and pass together after pauses that grow.
+//! Collects what is alike: the first of a group pass at once, later ones wait and pass together after pauses that grow.
 //!
 //! A CA that fails concerns thousands of certificates. The hook and the log tell of it in a few calls and lines.
 
@@ -8,17 +8,28 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The first pause of a group.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// By which factor a pause is longer than the one before it.
 const GROWTH: u32 = 4;
 /// How many groups there may be. Items of further groups pass at once.
 const MAX_GROUPS: usize = 1000;
 
+/// How many items of a group pass at once, and how long the others wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pauses {
+    /// How many items of a group pass at once.
+    pub(crate) at_once: u32,
+    /// The first pause.
+    pub(crate) first: Duration,
+    /// The longest pause.
+    pub(crate) longest: Duration,
+    /// How long a group is remembered after its first item, at least: so long, only `at_once` items pass at once.
+    pub(crate) memory: Duration,
+}
+
 /// The groups that are in a pause.
 #[derive(Debug)]
 pub(crate) struct Gather<K, T> {
-    longest: Duration,
+    pauses: Pauses,
     capacity: usize,
     held: usize,
     groups: HashMap<K, Group<T>>,
@@ -31,6 +42,14 @@ pub(crate) struct Gather<K, T> {
 struct Group<T> {
     waiting: Gathered<T>,
     pause: Duration,
+    passed: u32,
+    until: Instant,
+}
+
+impl<T> Group<T> {
+    fn is_empty(&self) -> bool {
+        self.waiting.items.is_empty() && self.waiting.left_out == 0
+    }
 }
 
 /// Items of one group that pass together.
@@ -43,14 +62,18 @@ pub(crate) struct Gathered<T> {
 }
 
 impl<K: Clone + Eq + Hash, T> Gather<K, T> {
-    /// No group. Pauses are no longer than `longest`; no more than `capacity` items wait.
-    pub(crate) fn new(longest: Duration, capacity: usize) -> Self {
-        Gather { longest, capacity, held: 0, groups: HashMap::new(), ends: BTreeMap::new(), number: 0 }
+    /// No group. No more than `capacity` items wait.
+    pub(crate) fn new(pauses: Pauses, capacity: usize) -> Self {
+        Gather { pauses, capacity, held: 0, groups: HashMap::new(), ends: BTreeMap::new(), number: 0 }
     }
 
     /// Takes an item, and returns it if it passes at once.
     pub(crate) fn take(&mut self, key: K, item: T, now: Instant) -> Option<T> {
         if let Some(group) = self.groups.get_mut(&key) {
+            if group.passed < self.pauses.at_once && group.is_empty() {
+                group.passed += 1;
+                return Some(item);
+            }
             if self.held < self.capacity {
                 self.held += 1;
                 group.waiting.items.push(item);
@@ -60,15 +83,17 @@ impl<K: Clone + Eq + Hash, T> Gather<K, T> {
             return None;
         }
         if self.groups.len() < MAX_GROUPS {
-            self.pause(key, FIRST_PAUSE.min(self.longest), now);
+            let (pause, until) = (self.pauses.first.min(self.pauses.longest), now + self.pauses.memory);
+            let waiting = Gathered { items: Vec::new(), left_out: 0 };
+            self.pause(key, Group { waiting, pause, passed: 1, until }, now + pause);
         }
         Some(item)
     }
 
-    fn pause(&mut self, key: K, pause: Duration, now: Instant) {
+    fn pause(&mut self, key: K, group: Group<T>, end: Instant) {
         self.number += 1;
-        self.ends.insert((now + pause, self.number), key.clone());
-        self.groups.insert(key, Group { waiting: Gathered { items: Vec::new(), left_out: 0 }, pause });
+        self.ends.insert((end, self.number), key.clone());
+        self.groups.insert(key, group);
     }
 
     /// The end of the next pause.
@@ -81,12 +106,21 @@ impl<K: Clone + Eq + Hash, T> Gather<K, T> {
         let mut due = Vec::new();
         while let Some(end) = self.ends.first_entry().filter(|end| end.key().0 <= now) {
             let key = end.remove();
-            let Some(Group { waiting, pause }) = self.groups.remove(&key) else { continue };
-            if waiting.items.is_empty() && waiting.left_out == 0 {
+            let Some(mut group) = self.groups.remove(&key) else { continue };
+            if group.is_empty() {
+                // It is forgotten, unless it is remembered for longer.
+                if group.until > now {
+                    let until = group.until;
+                    self.pause(key, group, until);
+                }
                 continue;
             }
+            let waiting = std::mem::replace(&mut group.waiting, Gathered { items: Vec::new(), left_out: 0 });
             self.held = self.held.saturating_sub(waiting.items.len());
-            self.pause(key.clone(), pause.saturating_mul(GROWTH).min(self.longest), now);
+            group.pause = group.pause.saturating_mul(GROWTH).min(self.pauses.longest);
+            group.passed = self.pauses.at_once;
+            let end = now + group.pause;
+            self.pause(key.clone(), group, end);
             due.push((key, waiting));
         }
         due
@@ -105,12 +139,13 @@ impl<K: Clone + Eq + Hash, T> Gather<K, T> {
 mod tests {
     use super::*;
 
-    const LONGEST: Duration = Duration::from_secs(300);
+    const SECOND: Duration = Duration::from_secs(1);
+    const PAUSES: Pauses = Pauses { at_once: 1, first: SECOND, longest: Duration::from_secs(300), memory: SECOND };
 
     #[test]
     fn the_first_passes_at_once_and_the_others_after_pauses_that_grow() {
         let start = Instant::now();
-        let mut gather = Gather::new(LONGEST, 10_000);
+        let mut gather = Gather::new(PAUSES, 10_000);
         assert_eq!(gather.take("a", 0, start), Some(0));
         assert_eq!(gather.take("b", 100, start), Some(100), "another group");
         // One item every 100 ms for an hour.
@@ -130,19 +165,31 @@ mod tests {
     #[test]
     fn a_group_that_was_quiet_for_its_pause_begins_anew() {
         let start = Instant::now();
-        let second = Duration::from_secs(1);
-        let mut gather = Gather::new(LONGEST, 10);
+        let mut gather = Gather::new(PAUSES, 10);
         assert_eq!(gather.take("a", 0, start), Some(0));
-        assert_eq!(gather.next_due(), Some(start + second));
-        assert_eq!(gather.take_due(start + second), []);
+        assert_eq!(gather.next_due(), Some(start + SECOND));
+        assert_eq!(gather.take_due(start + SECOND), []);
         assert_eq!(gather.next_due(), None);
-        assert_eq!(gather.take("a", 1, start + second), Some(1));
+        assert_eq!(gather.take("a", 1, start + SECOND), Some(1));
+    }
+
+    #[test]
+    fn some_pass_at_once_and_the_group_is_remembered() {
+        let start = Instant::now();
+        let mut gather = Gather::new(Pauses { at_once: 3, memory: SECOND * 60, ..PAUSES }, 10);
+        let passed = |gather: &mut Gather<_, _>, now| gather.take("a", 0, now).is_some();
+        assert_eq!([0, 20, 40, 50].map(|at| passed(&mut gather, start + SECOND * at)), [true, true, true, false]);
+        assert_eq!(gather.take_due(start + SECOND * 60).len(), 1);
+        // After a minute without one, it is new.
+        assert!(passed(&mut Gather::new(PAUSES, 10), start));
+        assert_eq!(gather.take_due(start + SECOND * 600), []);
+        assert!([600, 601, 602].iter().all(|at| passed(&mut gather, start + SECOND * *at)));
     }
 
     #[test]
     fn what_waits_is_bounded_and_counted() {
         let start = Instant::now();
-        let mut gather = Gather::new(LONGEST, 3);
+        let mut gather = Gather::new(PAUSES, 3);
         for number in 0..10 {
             gather.take("a", number, start);
         }

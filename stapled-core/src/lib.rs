@@ -38,7 +38,6 @@ pub mod conformance;
 pub mod event;
 pub mod fetch;
 mod finder;
-#[cfg(feature = "hook")]
 mod gather;
 #[cfg(feature = "hook")]
 pub mod hook;

@@ -10,6 +10,7 @@ pub(crate) mod convert_config;
 pub(crate) mod fetch;
 mod input;
 pub(crate) mod inspect;
+pub(crate) mod log_level;
 pub(crate) mod probe;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;

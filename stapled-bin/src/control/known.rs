@@ -7,6 +7,7 @@ use stapled_core::time::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
 use super::protocol::{Daemon, Last};
+use crate::logging::Verbosity;
 use crate::summary::Totals;
 
 /// How many renewals may be waited for at once; others are refused.
@@ -20,16 +21,24 @@ pub(crate) struct Known {
     current: watch::Sender<(Handle, Timestamp)>,
     /// One permit for each renewal that a client waits for.
     pub(super) renewals: Semaphore,
+    /// How much is logged.
+    pub(super) verbosity: Verbosity,
 }
 
 impl Known {
     /// The stapler of a process that starts now.
-    pub(crate) fn new(handle: Handle, metrics: Option<Metrics>) -> Self {
+    pub(crate) fn new(handle: Handle, metrics: Option<Metrics>, verbosity: Verbosity) -> Self {
         let now = SystemClock.now();
         if let Some(metrics) = &metrics {
             metrics.watch(handle.clone());
         }
-        Known { metrics, since: now, current: watch::Sender::new((handle, now)), renewals: Semaphore::new(RENEWALS) }
+        Known {
+            metrics,
+            since: now,
+            current: watch::Sender::new((handle, now)),
+            renewals: Semaphore::new(RENEWALS),
+            verbosity,
+        }
     }
 
     /// Replaces the stapler.

@@ -34,6 +34,12 @@ pub(crate) enum Question {
         #[serde(default)]
         wait: Option<u32>,
     },
+    /// How much is logged, and how much from now on.
+    LogLevel {
+        /// From 0 to 4. None: it stays.
+        #[serde(default)]
+        level: Option<u8>,
+    },
 }
 
 /// A line of an answer.
@@ -52,6 +58,8 @@ pub(crate) enum Line {
 pub(crate) enum Notice {
     /// How far a long answer is: how many rows are done, of how many.
     Progress { done: usize, of: usize },
+    /// How much is logged now, from 0 to 4.
+    LogLevel(u8),
     /// Why the question is refused: the only line.
     Error(String),
     /// The same, where this user may not ask that: the only line.

@@ -80,6 +80,12 @@ async fn converse(stream: UnixStream, known: &Known, slot: OwnedSemaphorePermit)
             drop(slot);
             renew(&mut answer, known, &which, wait).await
         }
+        Ok(Question::LogLevel { level: Some(5..) }) => answer.refuse("a level from 0 to 4 is needed").await,
+        Ok(Question::LogLevel { level }) => {
+            level.into_iter().for_each(|level| known.verbosity.set(level));
+            answer.send(&Notice::LogLevel(known.verbosity.get())).await?;
+            answer.send(&known.last(answer.totals.into())).await
+        }
         Err(error) => answer.refuse(&format!("not a question: {error}")).await,
     }
 }

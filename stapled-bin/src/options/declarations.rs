@@ -11,7 +11,7 @@ use stapled_haproxy::Transactions;
 
 use super::kind::*;
 use super::option::{Declaration, Example, Fallback, Opt, Place, Section, Topic, User};
-use super::value::Group;
+use super::value::{Group, LogFormat};
 
 /// Declares options, and lists them. What an entry leaves out is as [`Declaration::of`] its kind has it.
 macro_rules! options {
@@ -128,7 +128,7 @@ options! {
 
     RELOAD_COMMAND: Option<String> = TEXT {
         name: "reload-command", value_name: "COMMAND", section: Section::Files,
-        example: Example::Off(r#""nginx -s reload""#),
+        example: Example::Off(r#""systemctl reload nginx""#),
         doc: "A command that tells servers of new staple files: it runs once they are in place, for many files once. No shell \
             reads it: spaces separate its words, quotes and backslashes work as in a shell, and nothing else has a meaning",
         note: "A command that fails is tried again, and reported as reload_failed.",
@@ -403,7 +403,7 @@ options! {
     VERBOSITY: Option<u8> = LEVEL {
         name: "verbosity", value_name: "0..4", section: Section::Logging, example: Example::Off("3"),
         doc: "What is logged: 0: only the error that ends the program, 1: errors, 2: warnings, 3: what is done, 4: \
-            every step",
+            every step. `stapled log-level` changes it while the daemon runs",
         fallback: Fallback::Words("3; with --one-off: 2"),
     }
 
@@ -424,6 +424,12 @@ options! {
     SYSLOG: bool = SWITCH {
         name: "syslog", section: Section::Logging,
         doc: "Log to the syslog; the default in the background without --logdir",
+    }
+
+    LOG_FORMAT: Option<LogFormat> = LOG_FORMATS {
+        name: "log-format", value_name: "FORMAT", section: Section::Logging, example: Example::Off(r#""json""#),
+        doc: "The form of the log",
+        fallback: Fallback::Words("plain"),
     }
 
     QUIET: bool = SWITCH {

@@ -10,7 +10,7 @@ use stapled_core::time::span::Span;
 use stapled_haproxy::Transactions;
 
 use super::option::Shape;
-use super::value::{Choice, Given, Group, choices};
+use super::value::{Choice, Given, Group, LogFormat, choices};
 
 /// A kind of options: which values an option takes, and how the program reads them.
 pub(crate) struct Kind<T> {
@@ -48,6 +48,9 @@ pub(crate) const HASHES: Kind<Option<CertIdHash>> = Kind { shape: Shape::Choice(
 /// Where transactions are used, or nothing.
 pub(crate) const TRANSACTIONS: Kind<Option<Transactions>> =
     Kind { shape: Shape::Choice(choices::<Transactions>), read: choice };
+/// A form of the log, or none.
+pub(crate) const LOG_FORMATS: Kind<Option<LogFormat>> =
+    Kind { shape: Shape::Choice(choices::<LogFormat>), read: choice };
 /// A text, or none.
 pub(crate) const TEXT: Kind<Option<String>> = Kind { shape: Shape::Text, read: |given| texts(given).pop() };
 /// Texts.

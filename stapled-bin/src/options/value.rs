@@ -34,6 +34,14 @@ pub(crate) struct Group {
     pub(crate) sockets: Vec<String>,
 }
 
+/// The form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Plain,
+    Json,
+    Journald,
+}
+
 /// A type whose values are words.
 pub(crate) trait Choice: Copy + 'static {
     /// Each value with its word and its explanation.
@@ -49,6 +57,14 @@ impl Choice for CertIdHash {
     const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
         (CertIdHash::Sha1, "sha1", "Every responder knows it"),
         (CertIdHash::Sha256, "sha256", "Clients that follow RFC 9919 use it"),
+    ];
+}
+
+impl Choice for LogFormat {
+    const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
+        (LogFormat::Plain, "plain", "Words, then facts as name=value"),
+        (LogFormat::Json, "json", "An object on a line, on standard error and in files"),
+        (LogFormat::Journald, "journald", "The fields of systemd's journal, sent to it in place of standard error"),
     ];
 }
 

@@ -15,6 +15,7 @@ mod haproxy;
 mod hook;
 mod inspect;
 mod leftovers;
+mod log;
 mod manager;
 mod metrics;
 mod monitoring;

@@ -5,6 +5,7 @@
 //! `batch`, for which `call` runs the hook. `program` runs any program, and [`reload`] the command after deliveries to files. This module has the observer that fills the queue of
 //! events, and the task that empties it.
 
+pub mod automation;
 mod batch;
 mod call;
 mod debounce;
@@ -30,17 +31,35 @@ use tokio::time::Instant;
 
 use crate::clock::SystemClock;
 use crate::event::{Event, Journal, Observer, Severity};
-use crate::gather::{Gather, Gathered};
+use crate::gather::{Gather, Gathered, Pauses};
 use batch::Batch;
 use debounce::{Debounce, Told};
 use happening::{GroupKey, Happening};
 use incidents::Incidents;
 use settings::HookSettings;
 
+/// What the variables of a hook say, in words for a manual.
+pub const HELP: &str = "\
+The hook is a program that runs without arguments for events. STAPLED_KIND is the kind of the event: renewed,
+delivered, failed, revoked, outage, recovered, expiring or issuer_missing; STAPLED_EVENT is the exact name, such as
+renewal_failed, delivery_failed, withdrawn, short_lived, certificate_expired, must_staple_without_url, place_problem,
+source_problem. hook-events chooses among both. The first event runs the hook at once. Later events of the same kind
+about the same certificate are held back for hook-debounce, and then told as one, with their number (STAPLED_COUNT) and
+the time of the first (STAPLED_SINCE). Events of many certificates with the same fault come together:
+STAPLED_EVENTS_FILE has one line of JSON for each, STAPLED_CERTIFICATES is their number, and the variables describe the
+worst one. All of these variables are set, and empty where they do not apply: STAPLED_SEVERITY (info, warning, error),
+STAPLED_AT, STAPLED_CERTIFICATE, STAPLED_SERIAL, STAPLED_FILES (joined by colons), STAPLED_MUST_STAPLE and
+STAPLED_OUTAGE (yes or no; an outage is a must-staple certificate without a staple), STAPLED_CODE, STAPLED_WHAT,
+STAPLED_SERVER, STAPLED_RESPONDER, STAPLED_NEXT_TRY, STAPLED_STAPLE_UNTIL, and STAPLED_DROPPED: the number of events that
+were dropped because the hook was too slow.
+";
+
 /// How many events may wait to be sorted: of the urgent ones, and of the others.
 const WAITING: usize = 5000;
 /// How many events may wait in pauses, and how many for a run of the hook.
 const HELD: usize = 20_000;
+/// The pause after the first run for a fault. Later pauses are longer.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How many runs may wait: of the urgent ones, and of the others.
 const RUNS: usize = 1000;
 /// How many runs there are at once.
@@ -98,7 +117,10 @@ impl Hook {
             settings: settings.clone(),
             journal: Journal { clock: Arc::new(SystemClock), observers: [reports].into(), doubts: Arc::default() },
             debounce: Debounce::new(settings.debounce, HELD),
-            gather: Gather::new(settings.debounce, HELD),
+            gather: Gather::new(
+                Pauses { at_once: 1, first: FIRST_PAUSE, longest: settings.debounce, memory: FIRST_PAUSE },
+                HELD,
+            ),
             urgent: VecDeque::new(),
             ordinary: VecDeque::new(),
             waiting: 0,

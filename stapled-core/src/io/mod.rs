@@ -17,6 +17,7 @@ pub(crate) mod heard;
 pub mod http;
 #[cfg(feature = "files")]
 pub mod issuers;
+pub mod journal;
 pub mod memory;
 pub mod memory_sink;
 pub mod memory_source;

@@ -1,0 +1,45 @@
+//! `stapled log-level`: how much the running daemon logs.
+
+use std::io::Write;
+
+use clap::Args;
+
+use super::answer::{CommandError, GOOD, UNANSWERED};
+use crate::control::client::DaemonArguments;
+use crate::control::protocol::{Line, Notice, Question};
+use crate::options::arguments::numbers;
+
+/// Show how much the running daemon logs, or change it until its next restart
+///
+/// 0: nothing, 1: errors, 2: warnings, 3: what is done, 4: every step, and each certificate by itself. The daemon logs the
+/// change. A reload keeps it; a restart, or --verbosity, sets it again.
+#[derive(Args, Debug)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct LogLevel {
+    /// The level, from 0 to 4 [default: show it]
+    #[arg(value_name = "0..4", value_parser = numbers("a level", 0, 4))]
+    level: Option<u64>,
+
+    #[command(flatten)]
+    daemon: DaemonArguments,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0    done
+  2    wrong arguments or configuration file
+  4    no daemon answers on the socket
+  5    this user may not ask the daemon";
+
+impl LogLevel {
+    pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
+        let client = self.daemon.client()?;
+        let question = Question::LogLevel { level: self.level.and_then(|level| u8::try_from(level).ok()) };
+        client.ask(&question, &mut |_, line| match line {
+            Line::Notice(Notice::LogLevel(level)) => writeln!(out, "log level {level}"),
+            _ => Ok(()),
+        })?;
+        out.flush().map_err(|error| CommandError::Output { error, code: UNANSWERED })?;
+        Ok(GOOD)
+    }
+}

@@ -1,0 +1,237 @@
+//! Events as lines of a log: their facts, and the forms in which programs and people read them.
+
+use std::fmt::{self, Write};
+
+use serde_json::{Map, Value};
+
+use super::digest::Alike;
+use super::{Event, Severity};
+use crate::describe::visible::Visible;
+use crate::reason::ReasonCode;
+use crate::time::Timestamp;
+
+/// The longest value in JSON and in the journal, in bytes: the size of a datagram to the journal is limited.
+const MAX_VALUE: usize = 16 * 1024;
+/// The fields that every object of JSON has; those that do not apply are null.
+const STABLE: [&str; 8] = ["time", "level", "event", "code", "certificate", "responder", "server", "text"];
+
+/// The facts of an event, or of events that are alike, for a line of a log. A fact that does not apply is `None`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the names are those of the fields in a line")]
+pub struct EventFacts {
+    pub event: &'static str,
+    pub severity: Severity,
+    pub code: Option<&'static str>,
+    pub certificate: Option<String>,
+    pub serial: Option<String>,
+    /// The places, joined by commas.
+    pub place: Option<String>,
+    pub sink: Option<String>,
+    pub responder: Option<String>,
+    pub outage: Option<bool>,
+    pub must_staple: Option<bool>,
+    /// Of events that are alike: how many there are.
+    pub count: Option<u64>,
+    /// Of events that are alike: how many certificates they are about.
+    pub certificates: Option<u64>,
+    /// Of events that are alike: the names of some certificates.
+    pub among: Option<String>,
+    /// The event in words.
+    pub text: String,
+}
+
+impl From<&Event> for EventFacts {
+    fn from(event: &Event) -> Self {
+        let about = event.certificate.as_deref();
+        let severity = event.severity();
+        let must_staple = about.filter(|about| about.must_staple).map(|_| true);
+        let urgent = if must_staple.is_some() && severity >= Severity::Warning { "MUST-STAPLE " } else { "" };
+        EventFacts {
+            event: event.kind.name(),
+            severity,
+            code: event.kind.code().map(ReasonCode::as_str),
+            certificate: about.map(|about| about.name.clone()),
+            serial: about.map(|about| about.serial.clone()),
+            place: Some(event.places().join(",")).filter(|places| !places.is_empty()),
+            sink: event.sink().map(str::to_owned),
+            responder: event.responder(),
+            outage: event.is_outage().then_some(true),
+            must_staple,
+            count: None,
+            certificates: None,
+            among: None,
+            text: format!("{urgent}{event}"),
+        }
+    }
+}
+
+/// Of the certificates, only some are named.
+impl From<&Alike> for EventFacts {
+    fn from(alike: &Alike) -> Self {
+        let of_last = EventFacts::from(&alike.event);
+        let urgent = if of_last.text.starts_with("MUST-STAPLE ") { "MUST-STAPLE " } else { "" };
+        EventFacts {
+            certificate: None,
+            serial: None,
+            place: None,
+            count: Some(alike.count),
+            certificates: Some(alike.certificates),
+            among: Some(alike.among.join(", ")),
+            text: format!("{urgent}{alike}"),
+            ..of_last
+        }
+    }
+}
+
+/// A line of a log: a text, and fields in their order. Control characters are escaped in each form.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Line {
+    /// How much it matters.
+    pub severity: Severity,
+    /// The text.
+    pub text: String,
+    /// Names and values.
+    pub fields: Vec<(&'static str, Value)>,
+}
+
+impl Line {
+    /// A line without text and fields.
+    pub fn new(severity: Severity) -> Self {
+        Line { severity, text: String::new(), fields: Vec::new() }
+    }
+
+    /// Adds a field; the one with the name `message` is the text.
+    pub fn add(&mut self, name: &'static str, value: impl Into<Value>) {
+        match (name, value.into()) {
+            ("message", value) => self.text = plain(&value),
+            (name, value) => self.fields.push((name, value)),
+        }
+    }
+
+    /// The priority that syslog and systemd's journal know.
+    pub fn priority(&self) -> u8 {
+        match self.severity {
+            Severity::Error => 3,
+            Severity::Warning => 4,
+            Severity::Info => 6,
+            Severity::Debug => 7,
+        }
+    }
+
+    /// An object with the time. It has the fields `time`, `level`, `event`, `code`, `certificate`, `responder`, `server` and
+    /// `text`, which are null where they do not apply, and the other fields.
+    pub fn json(&self, at: Timestamp) -> Value {
+        let mut object: Map<String, Value> = STABLE.iter().map(|name| ((*name).to_owned(), Value::Null)).collect();
+        for (name, value) in &self.fields {
+            let value = if value.is_string() { cut(&plain(value)).into() } else { value.clone() };
+            object.insert(public_name(name).to_owned(), value);
+        }
+        let level = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Info => "info",
+            Severity::Debug => "debug",
+        };
+        for (name, value) in [("time", at.to_string()), ("level", level.to_owned()), ("text", cut(&self.text))] {
+            object.insert(name.to_owned(), value.into());
+        }
+        Value::Object(object)
+    }
+
+    /// A datagram of the native protocol of systemd's journal, with fields as systemd.journal-fields(7) has them. Those of
+    /// the line begin with `STAPLED_`. No value has a newline.
+    pub fn journal(&self) -> String {
+        let mut text =
+            format!("PRIORITY={}\nSYSLOG_IDENTIFIER=stapled\nMESSAGE={}\n", self.priority(), cut(&self.text));
+        for (name, value) in &self.fields {
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "STAPLED_{}={}", public_name(name).to_ascii_uppercase(), cut(&plain(value)));
+        }
+        text
+    }
+}
+
+/// The text, then the fields as `name=value`.
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Visible::new(&self.text))?;
+        for (name, value) in &self.fields {
+            let value = plain(value);
+            match value.is_empty() || value.contains([' ', '"', '=', '\\']) {
+                false => write!(f, " {name}={}", Visible::new(&value))?,
+                true => {
+                    let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
+                    write!(f, " {name}=\"{}\"", Visible::new(&escaped))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name of a field for programs: as in the variables of the hook.
+fn public_name(name: &str) -> &str {
+    match name {
+        "sink" => "server",
+        "place" => "files",
+        name => name,
+    }
+}
+
+/// A value as text.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// A text without control characters; of one that is too long, the beginning.
+fn cut(text: &str) -> String {
+    let mut text = Visible::new(text).to_string();
+    let end = (0..=MAX_VALUE.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or_default());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line() -> Line {
+        let mut line = Line::new(Severity::Warning);
+        line.add("event", "renewal_failed");
+        line.add("certificate", "a\n\"b");
+        line.add("sink", "/run/a b.sock");
+        line.add("outage", true);
+        line.add("count", 7);
+        line.add("message", "a\nPRIORITY=0");
+        line
+    }
+
+    #[test]
+    fn words_quote_what_has_spaces() {
+        let expected =
+            "a\\nPRIORITY=0 event=renewal_failed certificate=\"a\\n\\\"b\" sink=\"/run/a b.sock\" outage=true count=7";
+        assert_eq!(line().to_string(), expected);
+    }
+
+    #[test]
+    fn every_object_has_the_stable_fields() {
+        let object = line().json(Timestamp::from_unix(0));
+        let expected = serde_json::json!({
+            "time": "1970-01-01T00:00:00Z", "level": "warning", "event": "renewal_failed", "code": null, "responder": null,
+            "certificate": "a\\n\"b", "server": "/run/a b.sock", "text": "a\\nPRIORITY=0", "outage": true, "count": 7,
+        });
+        assert_eq!(object, expected);
+    }
+
+    #[test]
+    fn the_journal_gets_fields_without_newlines() {
+        let mut line = line();
+        let expected = "PRIORITY=4\nSYSLOG_IDENTIFIER=stapled\nMESSAGE=a\\nPRIORITY=0\nSTAPLED_EVENT=renewal_failed\n\
+                        STAPLED_CERTIFICATE=a\\n\"b\nSTAPLED_SERVER=/run/a b.sock\nSTAPLED_OUTAGE=true\nSTAPLED_COUNT=7\n";
+        assert_eq!(line.journal(), expected);
+        line.add("what", "ä".repeat(100_000));
+        assert!(line.journal().len() < 20_000 && line.json(Timestamp::from_unix(0)).to_string().len() < 20_000);
+    }
+}
