@@ -124,3 +124,18 @@ fn clean_removes_the_same_and_says_what_stays() {
         assert_eq!((quiet.code, quiet.out.as_str(), quiet.err.as_str()), (0, "", ""));
     }
 }
+
+/// The command of the shipped unit, with another configuration file.
+#[test]
+fn the_unit_cleans_before_haproxy_starts() {
+    let unit = include_str!("../../dist/stapled-clean.service");
+    let value = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).unwrap();
+    assert_eq!((value("Before"), value("Type"), value("WantedBy")), ("haproxy.service", "oneshot", "haproxy.service"));
+    let world = left_behind();
+    fs::write(world.path("stapled.conf"), "cert-paths = [\"certs/a.pem\"]\n").unwrap();
+    let command = value("ExecStart").strip_prefix("/usr/bin/stapled ").unwrap();
+    let command = command.replace("/etc/stapled/stapled.conf", "stapled.conf");
+    let ended = world.run(&command.split(' ').collect::<Vec<_>>());
+    assert_eq!((ended.code, world.staple("a.pem").exists()), (0, false), "{ended:?}");
+    assert!(world.staple("b.pem").exists(), "another certificate's: {ended:?}");
+}

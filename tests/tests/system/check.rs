@@ -449,7 +449,9 @@ fn a_configuration_other_than_the_running_one_is_reported() {
         assert_eq!(code, 1);
         let object = object_of(&objects, &cert);
         assert_eq!(reasons(object), ["other_configuration"]);
-        let what = object["problems"][0]["what"].as_str().unwrap();
+        let problems = object["problems"].as_array().unwrap();
+        let other = problems.iter().find(|problem| problem["reason"] == "other_configuration").unwrap();
+        let what = other["what"].as_str().unwrap();
         let started_with =
             format!("started with {}, not with {}", haproxy.configuration_file().display(), copy.display());
         assert!(what.contains(&started_with), "{what}");
