@@ -124,6 +124,29 @@ fn a_certificate_that_says_it_is_a_cas_is_stapled_if_its_key_is_in_the_file() {
     assert!(ended.code == 0 && ended.out.contains("appliance.pem") && !ended.out.contains("bundle.pem"), "{ended:?}");
 }
 
+/// Commands to HAProxy are text.
+#[test]
+fn a_name_that_is_not_utf8_has_a_reason_of_its_own() {
+    use std::os::unix::ffi::OsStrExt;
+    let world = World::new();
+    world.issue("x.pem", &world.profile("x.example"));
+    let odd = std::ffi::OsStr::from_bytes(b"caf\xe9.pem");
+    fs::rename(world.path("certs/x.pem"), world.path("certs").join(odd)).unwrap();
+    // No HAProxy is needed to say so.
+    let socket = world.path("haproxy.sock");
+    let ended = world.run(&["check", "-p", "certs", "-s", socket.to_str().unwrap()]);
+    assert!(ended.code == 1 && ended.out.contains("name_not_utf8"), "{ended:?}");
+    assert!(ended.out.contains("not UTF-8") && ended.out.contains("rename the file"), "{ended:?}");
+    assert_eq!(world.one_off(&[]).code, 0);
+    let staple = std::ffi::OsStr::from_bytes(b"caf\xe9.pem.ocsp");
+    assert!(world.path("certs").join(staple).exists());
+    // Also where it is the path that is named.
+    let mut command = world.command(&["--one-off", "-p"]);
+    command.arg(world.path("certs").join(odd));
+    let ended = Running::start(command).end(PATIENCE);
+    assert_eq!(ended.code, 0, "{ended:?}");
+}
+
 #[test]
 fn ten_thousand_files_without_certificates_cost_seconds() {
     let world = World::new();

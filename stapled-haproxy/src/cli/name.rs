@@ -1,5 +1,9 @@
 //! The name of a certificate as one word of a command.
 
+use stapled_core::reason::ReasonCode;
+
+use crate::codes;
+
 /// The longest name, in bytes, that is sent: a command must fit into HAProxy's buffer.
 const MAX_NAME: usize = 4096;
 /// The punctuation that needs no backslash in a command.
@@ -25,6 +29,9 @@ pub enum NameError {
     /// HAProxy lists uncommitted changes of certificates with a leading `*`.
     #[error("the name begins with *, which HAProxy takes for an uncommitted change")]
     Star,
+    /// The name is not UTF-8.
+    #[error("the name is not UTF-8, and commands are text")]
+    NotUtf8,
     /// The name is longer than a command can be.
     #[error("the name is too long")]
     TooLong,
@@ -40,6 +47,14 @@ impl NameError {
     pub fn check(name: &str) -> Result<(), NameError> {
         CliName::new(name).map(|_| ())
     }
+
+    /// The reason code.
+    pub(crate) fn code(self) -> ReasonCode {
+        match self {
+            NameError::NotUtf8 => codes::NAME_NOT_UTF8,
+            _ => codes::UNUSABLE_NAME,
+        }
+    }
 }
 
 impl CliName {
@@ -52,6 +67,10 @@ impl CliName {
         }
         if name.len() > MAX_NAME {
             return Err(NameError::TooLong);
+        }
+        // A path that is not UTF-8 has this character in place of the bytes that are no text. HAProxy would not know that name.
+        if name.contains(char::REPLACEMENT_CHARACTER) {
+            return Err(NameError::NotUtf8);
         }
         if name.chars().any(char::is_control) {
             return Err(NameError::ControlCharacter);
@@ -86,6 +105,8 @@ mod tests {
         assert_eq!(CliName::new(""), Err(NameError::Empty));
         assert_eq!(CliName::new("*a.pem"), Err(NameError::Star));
         assert_eq!(CliName::new("a\nshow info"), Err(NameError::ControlCharacter));
+        let latin = String::from_utf8_lossy(b"caf\xe9.pem");
+        assert_eq!(CliName::new(&latin), Err(NameError::NotUtf8));
         assert_eq!(CliName::new(&"a".repeat(5000)), Err(NameError::TooLong));
     }
 }

@@ -53,7 +53,7 @@ impl NoFirstStaple {
     /// The stable code of the reason.
     pub fn code(self) -> ReasonCode {
         match self {
-            NoFirstStaple::UnusableName(_) => codes::UNUSABLE_NAME,
+            NoFirstStaple::UnusableName(error) => error.code(),
             NoFirstStaple::Unused => codes::CERTIFICATE_UNUSED,
             NoFirstStaple::TransactionsOff(_) => codes::TRANSACTIONS_OFF,
             NoFirstStaple::LowLevel | NoFirstStaple::NoPush => codes::SOCKET_LEVEL,

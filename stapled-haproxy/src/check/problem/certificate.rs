@@ -131,7 +131,7 @@ impl CertificateProblem {
             CertificateProblem::Unusable { error, .. } => error.code(),
             CertificateProblem::NoOcspUrl => codes::NO_OCSP_URL,
             CertificateProblem::MustStapleWithoutUrl => codes::MUST_STAPLE_WITHOUT_URL,
-            CertificateProblem::UnusableName { .. } => codes::UNUSABLE_NAME,
+            CertificateProblem::UnusableName { error } => error.code(),
             CertificateProblem::TwoWriters => codes::TWO_WRITERS,
             CertificateProblem::Several { .. } => codes::SEVERAL_CERTIFICATES,
         }

@@ -638,6 +638,16 @@ fn names_that_cannot_be_sent() {
     });
     assert_eq!(of_only_row(&answered), ["unusable_name!"]);
     assert_eq!(first(&answered), "No unusable_name");
+    // Latin-1. The staple goes to a file all the same.
+    let latin = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"q/caf\xe9.pem");
+    world.cert("q/x.pem", |profile| profile);
+    std::fs::rename(world.path("q/x.pem"), world.path("").join(latin)).unwrap();
+    let answered = world.check(&["-p", "@/q", "-s", "@/s"], |inputs| {
+        inputs.processes[0].snapshot = Ok(world.loaded(&[]));
+    });
+    assert_eq!(of_only_row(&answered), ["name_not_utf8!"]);
+    let problem = answered.problems().collect::<String>();
+    assert!(problem.contains("not UTF-8") && problem.contains("rename the file"), "{problem}");
 }
 
 /// One copy of an authority's certificate is kept for all files that hold it.

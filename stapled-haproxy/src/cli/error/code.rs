@@ -30,7 +30,7 @@ impl Error {
             Error::Unused { .. } => codes::CERTIFICATE_UNUSED,
             Error::Differs { .. } => codes::CERTIFICATE_DIFFERS,
             Error::MixedUp { .. } => codes::CERTIFICATE_MIXED_UP,
-            Error::UnusableName { .. } => codes::UNUSABLE_NAME,
+            Error::UnusableName { error, .. } => error.code(),
             Error::WrongIssuerFirst { .. } => codes::WRONG_ISSUER_FIRST,
             Error::ForeignTransaction(_) => codes::FOREIGN_TRANSACTION,
             Error::TransactionsOff { .. } => codes::TRANSACTIONS_OFF,
