@@ -24,6 +24,19 @@ async fn scan(source: &DirectorySource) -> Scan {
     source.scan().await.unwrap()
 }
 
+/// Runs a test of this program again, in a process whose current directory is this one. Returns whether the calling process is
+/// that process.
+fn is_inside(directory: &Path, test: &str) -> bool {
+    const INSIDE: &str = "STAPLED_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]).env(INSIDE, "yes").current_dir(directory);
+    assert!(command.status().unwrap().success(), "{test} failed inside");
+    false
+}
+
 /// The paths of the scanned files, relative to `root`.
 fn names(scan: &Scan, root: &TempDir) -> Vec<String> {
     let prefix = format!("{}/", root.path().display());
@@ -324,6 +337,46 @@ async fn certbots_renewal_is_noticed() {
     touch(archive.join("fullchain2.pem"), "three");
     changes(&source).await;
     assert_ne!(version(&scan(&source).await, "fullchain.pem"), second);
+}
+
+#[tokio::test]
+async fn relative_paths_are_watched_like_absolute_ones() {
+    let around = TempDir::new().unwrap();
+    if !is_inside(around.path(), "relative_paths_are_watched_like_absolute_ones") {
+        return;
+    }
+    let here = std::env::current_dir().unwrap();
+    let up = Path::new("..").join(here.file_name().unwrap()).join("up");
+    for root in [Path::new("certs"), Path::new("./dotted"), &up] {
+        touch(root.join("a.pem"), "one");
+        let source = watched(DirectorySource::new(root)).await;
+        let found = scan(&source).await;
+        assert_eq!(&*found.sightings[0].name, root.join("a.pem").to_str().unwrap(), "the name stays as it was given");
+        // A neighbour, such as the log of a program that runs here.
+        for _ in 0..5 {
+            touch("./log", "line");
+            stays_quiet(&source).await;
+        }
+        touch(root.join("b.pem"), "one");
+        changes(&source).await;
+        assert_eq!(scan(&source).await.sightings.len(), 2, "{root:?}");
+        // The directory is replaced by another one.
+        touch("new/c.pem", "one");
+        fs::rename(root, "old").unwrap();
+        fs::rename("new", root).unwrap();
+        changes(&source).await;
+        assert_eq!(scan(&source).await.sightings.len(), 1, "{root:?}");
+        while tokio::time::timeout(Duration::from_millis(300), source.changed()).await.is_ok() {
+            scan(&source).await;
+        }
+        touch(root.join("d.pem"), "one");
+        changes(&source).await;
+        assert_eq!(scan(&source).await.sightings.len(), 2, "{root:?}");
+        // The old one is not watched any longer.
+        touch("old/e.pem", "one");
+        stays_quiet(&source).await;
+        fs::remove_dir_all("old").unwrap();
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! scan finds the changes that watches miss: behind two links, on a file system without notifications, or after a queue
 //! overflow.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
@@ -166,6 +167,7 @@ impl Session<'_> {
         if !self.active {
             return;
         }
+        let directory = &*absolute(directory);
         let id = match self.known.get(directory) {
             Some(id) => *id,
             None => {
@@ -231,6 +233,7 @@ impl Session<'_> {
         if !self.active || !self.needed.insert(id) {
             return false;
         }
+        let path = &*absolute(path);
         if let Some(watched) = self.state.watched.get(&id).cloned() {
             if watched == path || std::fs::metadata(&watched).is_ok_and(|metadata| file_id(&metadata) == id) {
                 return false;
@@ -355,6 +358,15 @@ pub(crate) fn is_noise(path: &Path) -> bool {
     let Some(name) = path.file_name() else { return false };
     let name = name.as_encoded_bytes();
     name.ends_with(STAPLE.as_bytes()) || name.starts_with(b".") && name.ends_with(TEMPORARY.as_bytes())
+}
+
+/// The path as it is in events, which have absolute paths.
+fn absolute(path: &Path) -> Cow<'_, Path> {
+    match path.is_absolute() {
+        true => Cow::Borrowed(path),
+        // The current directory may be gone. Then the regular scan has to do.
+        false => std::path::absolute(path).map_or(Cow::Borrowed(path), Cow::Owned),
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
