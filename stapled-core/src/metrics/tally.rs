@@ -10,7 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::labels::{Code, Delivery, EventLabels, Fraction, Gauges, Responder, Source, count};
-use super::names::{Names, shown};
+use super::names::Names;
 use crate::event::facts::host_of;
 use crate::event::{Event, EventKind, Severity};
 use crate::time::Timestamp;

@@ -9,11 +9,11 @@ use stapled_core::describe::visible::Visible;
 use stapled_core::reason::ReasonCode;
 
 use super::inputs::{self, Inputs, Kind};
-use super::leftover::{Leftover, Verdict, Why};
 use super::problem::Reported;
 use super::remove::{Removal, Stays, remove};
 use super::report::{CertificateReport, Report};
 use super::run::{Check, judged};
+use super::verdict::{Leftover, Verdict, Why};
 use crate::codes;
 
 /// How long looking again at one file and removing it may take: a file system that hangs delays no other.

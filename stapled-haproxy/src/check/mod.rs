@@ -38,6 +38,7 @@ mod sandbox;
 mod staple_file;
 #[cfg(test)]
 mod tests;
+mod verdict;
 mod words;
 
 pub use clean::{Action, Cleaned, CleanedFile};

@@ -17,7 +17,7 @@ use stapled_core::hash::Sha256;
 use stapled_core::io::certificate_file::read_opened;
 use stapled_core::staple::Staple;
 
-use super::leftover::Leftover;
+use super::verdict::Leftover;
 
 /// Whether files are removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

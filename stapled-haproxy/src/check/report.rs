@@ -7,7 +7,7 @@ use stapled_core::source::SourceError;
 use stapled_core::time::Timestamp;
 
 use super::finding::Finding;
-use super::leftover::Leftover;
+use super::verdict::Leftover;
 use crate::cli::address::Address;
 use crate::configuration::Place;
 use crate::running::forecast::NoFirstStaple;

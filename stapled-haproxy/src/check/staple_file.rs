@@ -8,10 +8,10 @@ use super::at_start::NotTaken;
 use super::certificate::Case;
 use super::contents::{StapleFile, Unwritable};
 use super::finding::Finding;
-use super::leftover::Verdict;
 use super::problem::StapleFileProblem;
 use super::report::KeptStaple;
 use super::rules::StapleFiles;
+use super::verdict::Verdict;
 use crate::configuration::ZeroWarning;
 use crate::sink::haproxy_sink::HaproxySink;
 

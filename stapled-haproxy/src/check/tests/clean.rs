@@ -5,8 +5,8 @@ use std::os::unix::fs::symlink;
 use stapled_core::hash::Sha256;
 
 use super::super::clean::{Action, Cleaned};
-use super::super::leftover::{Leftover, Verdict};
 use super::super::remove::{Removal, Stays, remove};
+use super::super::verdict::{Leftover, Verdict};
 use super::*;
 
 impl World {
