@@ -11,6 +11,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::labels::{Code, Delivery, EventLabels, Fraction, Gauges, Responder, Source, count};
 use super::names::Names;
+#[cfg(feature = "web")]
+use super::names::shown;
 use crate::event::facts::host_of;
 use crate::event::{Event, EventKind, Severity};
 use crate::time::Timestamp;
