@@ -11,8 +11,6 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::labels::{Code, Delivery, EventLabels, Fraction, Gauges, Responder, Source, count};
 use super::names::Names;
-#[cfg(feature = "web")]
-use super::names::shown;
 use crate::event::facts::host_of;
 use crate::event::{Event, EventKind, Severity};
 use crate::time::Timestamp;
@@ -131,7 +129,7 @@ impl Tally {
     #[cfg(feature = "web")]
     pub(super) fn requests_to(&self, responder: &str) -> (u64, u64, Option<Duration>) {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(asked) = asked.get(&shown(responder)) else { return (0, 0, None) };
+        let Some(asked) = asked.get(&super::names::shown(responder)) else { return (0, 0, None) };
         let requests = u32::try_from(asked.requests).unwrap_or(u32::MAX);
         (asked.requests, asked.failures, asked.time.checked_div(requests))
     }

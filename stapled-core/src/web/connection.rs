@@ -15,7 +15,7 @@ use super::answer::{Answers, refuse};
 use super::host;
 
 /// How long the head of a request may take, and how long an idle connection stays open.
-const HEAD: Duration = Duration::from_secs(10);
+const HEAD: Duration = Duration::from_secs(5);
 /// How long a connection may last. After that, the answer that is being sent has the grace to end.
 const WHOLE: Duration = Duration::from_secs(120);
 const GRACE: Duration = Duration::from_secs(30);
