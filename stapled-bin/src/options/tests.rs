@@ -7,7 +7,7 @@ use super::arguments::{Daemon, Options};
 use super::declarations::*;
 use super::example::example;
 use super::file::parse;
-use super::option::{Example, Place};
+use super::option::{Declaration, Example, Place, Section, Shape};
 use super::settings::Settings;
 use stapled_core::time::span::Span;
 
@@ -123,4 +123,70 @@ fn every_key_of_the_file_is_read() {
 fn the_committed_example_is_the_generated_one() {
     let committed = include_str!("../../dist/stapled.conf");
     assert!(committed == example(), "write it anew: stapled --example-config >stapled-bin/dist/stapled.conf");
+}
+
+/// A page of the documentation: every option, made from the declarations.
+fn page() -> String {
+    let mut page = "# Every option\n\nMade from the declarations of the program; `stapled --help` says the same. A setting of the file has \
+                    the name of its\noption without the dashes. [Options and the configuration file](options.md) explains how they belong \
+                    together.\n"
+        .to_owned();
+    for (section, heading) in Section::ALL {
+        page.push_str(&format!("\n## {heading}\n"));
+        for option in ALL.iter().filter(|option| option.section == section) {
+            page.push_str(&entry(option));
+        }
+    }
+    page
+}
+
+fn entry(option: &Declaration) -> String {
+    let dashes = |name: &str| format!("--{name}");
+    let long = option.long().map(dashes).filter(|_| option.place != Place::File);
+    let names = option.short.map(|short| format!("-{short}")).into_iter().chain(long).chain(option.alias.map(dashes));
+    let names = match option.place {
+        Place::File => format!("`[[{}]]`", option.name),
+        _ => names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+    };
+    let value = if option.value_name.is_empty() { String::new() } else { format!(" {}", option.value_name) };
+    let mut text = format!("\n### {names}{value}\n\n{}.", escaped(option.doc));
+    if let Shape::Choice(choices) = option.shape {
+        text.extend(choices().iter().map(|(word, what)| format!(" `{word}`: {}.", escaped(what))));
+    }
+    if !option.note.is_empty() {
+        text.push_str(&format!(" {}", escaped(option.note)));
+    }
+    if let Some(default) = option.default_in_words() {
+        text.push_str(&format!("\n\nDefault: {}.", escaped(&default)));
+    }
+    match (option.place, option.example) {
+        (Place::CommandLine, _) => text.push_str("\n\nOn the command line only."),
+        (_, Example::On(value) | Example::Off(value)) => {
+            text.push_str(&format!("\n\nIn the file: `{} = {value}`", option.name))
+        }
+        _ => {}
+    }
+    text + "\n"
+}
+
+/// Text whose stars and angle brackets mean nothing in Markdown, outside of code spans.
+fn escaped(text: &str) -> String {
+    let parts = text.split('`').enumerate().map(|(number, part)| match number % 2 {
+        0 => part.replace('*', "\\*").replace('<', "\\<"),
+        _ => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("`")
+}
+
+#[test]
+fn the_committed_page_of_options_is_the_generated_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/every-option.md");
+    if std::env::var_os("STAPLED_WRITE_DOCS").is_some() {
+        std::fs::write(&path, page()).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == page(),
+        "write it anew: STAPLED_WRITE_DOCS=1 cargo test -p stapled-bin --bin stapled the_committed_page"
+    );
 }

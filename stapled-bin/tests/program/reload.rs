@@ -112,7 +112,7 @@ fn a_wrong_configuration_is_refused_as_a_whole_with_line_and_reason() {
     }
     fs::remove_file(world.path("x.conf")).unwrap();
     running.signal("HUP");
-    assert!(until(PATIENCE, || running.said("cannot be read: No such file")));
+    assert!(until(PATIENCE, || running.said("there is no configuration file")));
     // The old one is still in effect.
     world.issue("b.pem", &world.profile("b.example"));
     assert!(until(PATIENCE, || world.staple("b.pem").exists()), "{}", running.words());
