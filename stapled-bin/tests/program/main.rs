@@ -35,4 +35,5 @@ mod vectors;
 mod verify;
 mod verify_list;
 mod wait;
+mod why;
 mod world;

@@ -37,7 +37,7 @@ fn clients_of_haproxy_get_a_good_staple_a_missing_one_or_none_at_all() {
         let ended = probe(&world, &["./tls.sock", "--servername", "good.example"]);
         assert_eq!(ended.code, 0, "{ended:?}");
         for words in [
-            "TLSv1_3",
+            "TLSv1.3",
             "chain 0      good.example, by Test CA",
             "trust        not checked",
             "must-staple  no",
@@ -51,7 +51,7 @@ fn clients_of_haproxy_get_a_good_staple_a_missing_one_or_none_at_all() {
         let found = object(&ended);
         assert_eq!(
             (ended.code, &found["protocol"], &found["trust"]),
-            (0, &"TLSv1_2".into(), &"trusted".into()),
+            (0, &"TLSv1.2".into(), &"trusted".into()),
             "{found}"
         );
         assert_eq!(found["verdict"]["status"], "good");
@@ -127,7 +127,7 @@ fn the_staple_of_openssl_is_judged_as_the_daemon_judges() {
     let found = object(&ended);
     assert_eq!(
         (ended.code, &found["trust"], &found["protocol"]),
-        (0, &"trusted".into(), &"TLSv1_2".into()),
+        (0, &"trusted".into(), &"TLSv1.2".into()),
         "{ended:?}"
     );
     let ended = probe(&world, &[&local, "--ca", "ca.pem", "--json"]);

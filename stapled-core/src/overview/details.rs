@@ -30,7 +30,12 @@ impl<'a> Details<'a> {
 
     fn server(&self, server: &Server) -> String {
         let mut words = vec![server.state_in_words()];
-        words.extend(server.what.as_deref().map(|what| Visible::new(what).to_string()));
+        // The reason often begins with the name of the server.
+        let what = server.what.as_deref().map(|what| {
+            let rest = what.strip_prefix(server.server.as_str()).map(|rest| rest.trim_start_matches([':', ' ']));
+            Visible::new(rest.unwrap_or(what)).to_string()
+        });
+        words.extend(what);
         words.push(format!("since {}", self.time(&server.since)));
         words.extend(server.last_delivery.as_deref().map(|at| format!("last delivery {}", self.time(at))));
         words.extend(server.served_until.as_deref().map(|until| format!("serves a staple until {}", self.time(until))));
@@ -78,7 +83,7 @@ mod tests {
             server: "/run/a\nb.sock".to_owned(),
             state: ServerState::Failed,
             code: Some("connect_failed".into()),
-            what: Some("refused".to_owned()),
+            what: Some("/run/a\nb.sock: refused".to_owned()),
             since: "2026-11-22T06:00:00Z".to_owned(),
             last_delivery: Some("2026-11-20T06:00:00Z".to_owned()),
             ..Server::default()

@@ -21,7 +21,7 @@ pub(super) struct Hello {
     pub(super) staple: Option<Bytes>,
     pub(super) trust: Trust,
     /// Such as `TLSv1.3`.
-    pub(super) protocol: Option<&'static str>,
+    pub(super) protocol: Option<String>,
     pub(super) cipher: Option<String>,
     /// Why the handshake did not end, although certificates came: the server may want a certificate of the client.
     pub(super) error: Option<String>,
@@ -64,7 +64,7 @@ pub(super) fn with(
         // A server that wants a certificate of the client, for example, has sent its own before it refuses.
         Some(error) if seen.certificates.is_empty() => Err(format!("the handshake failed: {error}")),
         error => Ok(Hello {
-            protocol: client.protocol_version().and_then(|version| version.as_str()),
+            protocol: client.protocol_version().and_then(|version| Some(version.as_str()?.replace('_', "."))),
             cipher: client.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite())),
             error,
             ..seen

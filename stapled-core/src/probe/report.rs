@@ -32,7 +32,7 @@ pub struct Probed {
 #[non_exhaustive]
 pub struct Findings {
     /// The version of TLS, such as `TLSv1.3`.
-    pub protocol: Option<&'static str>,
+    pub protocol: Option<String>,
     /// The cipher suite.
     pub cipher: Option<String>,
     /// The certificates that can be read, in the order in which the server sent them.
@@ -124,7 +124,7 @@ impl Display for Probed {
 
 impl Display for Findings {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (protocol, cipher) = (self.protocol.unwrap_or("-"), self.cipher.as_deref().unwrap_or("-"));
+        let (protocol, cipher) = (self.protocol.as_deref().unwrap_or("-"), self.cipher.as_deref().unwrap_or("-"));
         writeln!(f, "  handshake    {protocol}, {cipher}")?;
         if let Some(error) = &self.handshake_error {
             writeln!(f, "  ended early  {}: the server may want a certificate of the client", Visible::new(error))?;
@@ -189,7 +189,7 @@ mod json {
             object.serialize_field("server_name", &self.server_name)?;
             object.serialize_field("error", &self.findings.as_ref().err())?;
             object.serialize_field("passed_over", &self.is_passed_over)?;
-            object.serialize_field("protocol", &found.and_then(|found| found.protocol))?;
+            object.serialize_field("protocol", &found.and_then(|found| found.protocol.as_ref()))?;
             object.serialize_field("cipher", &found.and_then(|found| found.cipher.as_ref()))?;
             object.serialize_field("trust", &trust.map(|(word, _)| word))?;
             object.serialize_field("trust_error", &trust.and_then(|(_, why)| why))?;
