@@ -15,7 +15,6 @@
 //! - `haproxy`: one [`Haproxy`], known by its configuration, its admin sockets or both; sources and sinks of it, joined.
 //! - `statistics` (feature `metrics`): the handshakes with a staple, as HAProxy counts them.
 //! - [`check`]: for each certificate, whether it will be stapled, and the reason if not.
-//! - [`original`]: configuration files of the Python program `stapled`, which this one replaces, as TOML. It stands alone.
 //!
 //! The commands are those of "9.3. Unix Socket commands" in HAProxy's management guide: `prompt`, `show info`, `set
 //! timeout cli`, `show cli level`, `set ssl ocsp-response`, `show ssl ocsp-response ID`, `show ssl cert`, `set ssl cert`,
@@ -40,7 +39,6 @@ pub mod fuzzing;
 mod fuzzing;
 mod haproxy;
 mod instance;
-pub mod original;
 mod reports;
 mod running;
 mod sink;

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use stapled_haproxy::original::convert;
 
 use super::answer::{CommandError, GOOD, INVALID, answer};
 use super::input::{self, MAX_FILE};
+use crate::options::original::convert;
 use crate::stderr::say;
 use crate::text::visible;
 

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use stapled_core::io::open::regular_file;
 use stapled_core::time::span::Span;
-use stapled_haproxy::original::is_original;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::arguments::{durations, needed};
 use super::declarations::ALL;
 use super::option::{Declaration, Shape};
+use super::original::is_original;
 use super::settings::{Origin, Position, Settings};
 use super::value::{Given, Group};
 use crate::fault::ConfigurationError;

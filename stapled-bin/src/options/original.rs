@@ -8,16 +8,15 @@ use std::fmt::Write;
 
 /// A converted file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Converted {
+pub(crate) struct Converted {
     /// The settings as TOML. A comment stands for each setting that has no successor, and where a setting means something else.
-    pub toml: String,
+    pub(crate) toml: String,
     /// The lines that are no setting of the Python program, each with its number and the reason.
-    pub unknown: Vec<(usize, String)>,
+    pub(crate) unknown: Vec<(usize, String)>,
 }
 
 /// Converts a file.
-pub fn convert(text: &str) -> Converted {
+pub(crate) fn convert(text: &str) -> Converted {
     let mut converted = Converted::default();
     let mut seen: Vec<(&str, usize)> = Vec::new();
     for (number, line) in lines(text) {
@@ -46,7 +45,7 @@ pub fn convert(text: &str) -> Converted {
 
 /// Whether a text looks like a configuration file of the Python program rather than TOML: it names options of the program in a
 /// form that TOML does not have.
-pub fn is_original(text: &str) -> bool {
+pub(crate) fn is_original(text: &str) -> bool {
     let mut section = false;
     for line in text.lines().map(str::trim) {
         if line.starts_with('[') && !line.starts_with("[[") {
