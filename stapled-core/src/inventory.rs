@@ -34,7 +34,7 @@ pub(crate) use count::Count;
 pub(crate) use deliveries::DeliveryView;
 pub(crate) use delivery::{Delivery, SinkNumber};
 pub(crate) use displaced::Displaced;
-pub(crate) use place::SourceNumber;
+pub(crate) use place::{SourceNumber, source_of};
 pub(crate) use questions::{Foreign, Progress, Selected};
 pub(crate) use renewal_memory::{RenewalMemory, Validator};
 pub(crate) use renewals::{CertificateView, Kept, Recheck};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{EventKind, Journal};
-use crate::inventory::{Inventory, Recheck, SinkNumber};
+use crate::inventory::{Inventory, Recheck, SinkNumber, SourceNumber};
 use crate::queues;
 use crate::responders::Responders;
 use crate::scheduler::{Scheduler, SchedulerError, Which};
@@ -31,6 +31,8 @@ pub(crate) struct JumpWatch {
     pub(crate) journal: Journal,
     /// The number of sinks.
     pub(crate) sinks: SinkNumber,
+    /// The number of sources.
+    pub(crate) sources: SourceNumber,
 }
 
 /// The times of both clocks at one moment.
@@ -96,7 +98,9 @@ impl JumpWatch {
             self.scheduler.hasten(Which::Queue(&queues::add(sink))).await?;
         }
         if which == Recheck::All {
-            self.scheduler.hasten(Which::Queue(&queues::parse())).await?;
+            for source in 0..self.sources {
+                self.scheduler.hasten(Which::Queue(&queues::parse(source))).await?;
+            }
         }
         Ok(())
     }

@@ -11,7 +11,8 @@ use crate::chance::Chance;
 use crate::event::faults::PlaceFault;
 use crate::event::{About, EventKind, Journal};
 use crate::inventory::standing::PlaceState;
-use crate::inventory::{Displaced, Inventory, Kept, RenewalMemory, Settled};
+use crate::inventory::{Displaced, Inventory, Kept, RenewalMemory, Settled, SourceNumber};
+use crate::io::blocking::{BlockedError, FILES};
 use crate::io::certificate_file::{Around, ChainReader, ReadError, read_file};
 use crate::lane;
 use crate::lookup::IssuerPlace;
@@ -28,7 +29,7 @@ use crate::staple::{Judge, JudgePolicy};
 use crate::task::{Cause, Due, Subject, Task};
 use crate::time::Timestamp;
 
-/// The deadline for reading a file. A file system that hangs delays only its own files.
+/// The deadline for reading a file. A file system that hangs delays only files of the same source.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The parser.
@@ -46,6 +47,8 @@ pub(crate) struct Parser {
     /// Whether issuers that no place holds are fetched.
     pub(crate) fetch_issuers: bool,
     pub(crate) chains: Arc<ChainReader>,
+    /// The names of the sources, by their numbers.
+    pub(crate) sources: Vec<String>,
 }
 
 /// How often due work is done.
@@ -60,8 +63,8 @@ pub(crate) enum Pass {
 /// Why the contents of a place could not be used.
 #[derive(Debug, thiserror::Error)]
 enum ParseError {
-    #[error("{what}")]
-    Unreadable { what: String },
+    #[error("cannot be read: {0}")]
+    Blocked(BlockedError),
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("{0}")]
@@ -79,7 +82,7 @@ impl ParseError {
     fn fault(&self) -> PlaceFault {
         match self {
             ParseError::Read(ReadError::TooLarge) => PlaceFault::TooLarge,
-            ParseError::Unreadable { .. } | ParseError::Read(_) => PlaceFault::Unreadable,
+            ParseError::Blocked(_) | ParseError::Read(_) => PlaceFault::Unreadable,
             ParseError::Bundle(error) => error.into(),
             ParseError::Chain(error) => error.into(),
             ParseError::IssuerMissing { .. } => PlaceFault::IssuerMissing,
@@ -126,11 +129,11 @@ impl Parser {
     async fn parse(&self, lease: &Lease, pass: Pass) -> Result<(), SchedulerError> {
         let location = &lease.task().subject;
         let generation = lease.task().generation;
-        let Some(sighting) = self.inventory.place(location, generation) else {
+        let Some((source, sighting)) = self.inventory.place(location, generation) else {
             // The place is gone or has changed since: another task follows, or none is needed.
             return self.scheduler.commit(Step::finish(lease)).await;
         };
-        let contents = self.read_place(location, &sighting).await?;
+        let contents = self.read_place(location, source, &sighting).await?;
         let now = self.journal.clock.now();
         let name = &sighting.name;
         match contents {
@@ -405,22 +408,23 @@ impl Parser {
     }
 
     /// Reads a place and finds the issuer of its certificate.
-    async fn read_place(&self, location: &Subject, sighting: &Sighting) -> Result<Contents, SchedulerError> {
+    async fn read_place(
+        &self,
+        location: &Subject,
+        source: SourceNumber,
+        sighting: &Sighting,
+    ) -> Result<Contents, SchedulerError> {
         let failed = |about, error| Ok(Contents::Failed { about, error, awaits: None });
-        let read = tokio::time::timeout(PATIENCE, read(sighting.clone(), Arc::clone(&self.chains))).await;
-        let (bundle, around) = match read {
-            Ok(Ok(read)) => read,
+        let source = self.sources.get(source).cloned().unwrap_or_default();
+        let (bundle, around) = match read(source, sighting.clone(), Arc::clone(&self.chains)).await {
+            Ok(read) => read,
             // While the file of a certificate is written anew, it may hold nothing but the key for a moment.
-            Ok(Err(ParseError::Bundle(BundleError::OtherKind { .. })))
+            Err(ParseError::Bundle(BundleError::OtherKind { .. }))
                 if sighting.is_listed && !self.inventory.holds_certificate(location) =>
             {
                 return Ok(Contents::OtherKind);
             }
-            Ok(Err(error)) => return failed(None, error),
-            Err(_) => {
-                let what = format!("cannot be read within {} s: does its file system hang?", PATIENCE.as_secs());
-                return failed(None, ParseError::Unreadable { what });
-            }
+            Err(error) => return failed(None, error),
         };
         let place = bundle.certificates.iter().position(|one| Some(one) == sighting.end_entity(&bundle));
         let certificates: Vec<Arc<Certificate>> = bundle.certificates.into_iter().map(Arc::new).collect();
@@ -486,15 +490,16 @@ fn site(sighting: &Sighting, issuer: IssuerPlace) -> Site {
     }
 }
 
-async fn read(sighting: Sighting, chains: Arc<ChainReader>) -> Result<(Bundle, Around), ParseError> {
+/// Reads a place of the source with this name.
+async fn read(source: String, sighting: Sighting, chains: Arc<ChainReader>) -> Result<(Bundle, Around), ParseError> {
     let path = match &sighting.material {
         Material::Bytes(bytes) => return Ok((Bundle::read(bytes)?, Around::default())),
         Material::File(path) => path.clone(),
     };
+    let file = path.clone();
     let work = move || {
-        let bundle = Bundle::read(&read_file(&path)?)?;
-        Ok((bundle, Around::read(&path, &sighting, &chains, Arc::new)))
+        let bundle = Bundle::read(&read_file(&file)?)?;
+        Ok((bundle, Around::read(&file, &sighting, &chains, Arc::new)))
     };
-    let unreadable = |what: String| ParseError::Unreadable { what };
-    tokio::task::spawn_blocking(work).await.map_err(|error| unreadable(error.to_string()))?
+    FILES.run(&source, &path, PATIENCE, work).await.map_err(ParseError::Blocked)?
 }

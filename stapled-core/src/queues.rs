@@ -5,16 +5,20 @@
 
 use std::collections::BTreeSet;
 
-use crate::inventory::{Displaced, SinkNumber};
+use crate::inventory::{Displaced, SinkNumber, SourceNumber, source_of};
 use crate::scheduler::{Scheduler, SchedulerError, Step};
 use crate::task::{Queue, Subject, Task};
 
 /// How many tasks one step puts at most.
 const CHUNK: usize = 1000;
 
-/// The queue of the parser. Its subjects are locations.
-pub(crate) fn parse() -> Queue {
-    Queue::new("parse")
+/// The queue of the parser for one source. Its subjects are locations. A source whose files hang delays no other.
+pub(crate) fn parse(source: SourceNumber) -> Queue {
+    parse_at(&source.to_string())
+}
+
+fn parse_at(source: &str) -> Queue {
+    Queue::new(format!("parse/{source}"))
 }
 
 /// The queue of issuers to fetch. Its subjects are caIssuers URLs.
@@ -38,7 +42,7 @@ pub(crate) fn add(sink: SinkNumber) -> Queue {
 }
 
 pub(crate) fn parse_task(location: &Subject, generation: u64) -> Task {
-    Task::new(parse(), location.clone()).generation(generation)
+    Task::new(parse_at(source_of(location)), location.clone()).generation(generation)
 }
 
 /// The task *add* for one sink.

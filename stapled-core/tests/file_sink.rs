@@ -556,3 +556,74 @@ async fn a_response_that_was_left_behind_is_removed() {
     FileSink::new().clear_leftover(&example.chain, &[site()], now).await;
     assert!(file.exists() && target.exists(), "a link stays");
 }
+
+/// A directory that another user may rename can be replaced by a link to a directory of somebody else at any moment.
+#[test]
+fn a_directory_that_is_swapped_in_gets_nothing() {
+    let example = Example::new(&[24, 48]);
+    let around = TempDir::new().unwrap();
+    let at = |name: &str| around.path().join(name);
+    for (swapped, is_link) in [("link", true), ("other", false)] {
+        let victim = at(&format!("victim-{swapped}"));
+        fs::create_dir(&victim).unwrap();
+        fs::create_dir_all(at("certs")).unwrap();
+        fs::write(at("certs/site.pem"), "certificate").unwrap();
+        match is_link {
+            true => symlink(&victim, at(swapped)).unwrap(),
+            false => fs::rename(&victim, at(swapped)).unwrap(),
+        }
+        let sink = FileSink::new();
+        let is_over = AtomicBool::new(false);
+        let written = std::thread::scope(|scope| {
+            let swapping = scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    use rustix::fs::{CWD, RenameFlags, renameat_with};
+                    renameat_with(CWD, at("certs"), CWD, at(swapped), RenameFlags::EXCHANGE).unwrap();
+                }
+            });
+            let delivering = scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let deliver = |number: &usize| {
+                    let site = Site::file(at("certs/site.pem"));
+                    runtime.block_on(sink.deliver(&example.staples[number % 2], &[site])).is_ok()
+                };
+                (0..400).filter(deliver).count()
+            });
+            let written = delivering.join();
+            is_over.store(true, Ordering::Relaxed);
+            swapping.join().unwrap();
+            written.unwrap()
+        });
+        assert!((1..400).contains(&written), "{written}");
+        for directory in [at("certs"), at(swapped)] {
+            let listing = World::listing(&directory);
+            let is_own = listing.contains(&"site.pem".to_owned());
+            assert!(
+                is_own && listing == ["site.pem", "site.pem.ocsp"] || listing.is_empty(),
+                "{directory:?}: {listing:?}"
+            );
+        }
+        let _ = fs::remove_dir_all(at("certs"));
+        let _ = fs::remove_file(at("certs"));
+    }
+}
+
+/// A file that was renewed holds another certificate than that of the staple.
+#[tokio::test]
+async fn nothing_is_written_beside_another_certificate() {
+    let example = Example::new(&[24]);
+    let (directory, path) = certificate("site.pem");
+    let sink = FileSink::new();
+    let own = example.staples[0].chain().end_entity();
+    let other = stapled_ca::Authority::root("Other").create().unwrap();
+    let other = other.issue(&stapled_ca::Profile::server("other.test")).unwrap().certificate_pem();
+    fs::write(&path, &other).unwrap();
+    let (_, what) = unreachable(sink.deliver(&example.staples[0], &[Site::file(&path)]).await);
+    assert!(what.contains("another certificate is beside it"), "{what}");
+    fs::remove_file(&path).unwrap();
+    let (_, what) = unreachable(sink.deliver(&example.staples[0], &[Site::file(&path)]).await);
+    assert!(what.contains("its certificate is not beside it"), "{what}");
+    assert_eq!(World::listing(directory.path()), [""; 0]);
+    fs::write(&path, other + &own.to_pem()).unwrap();
+    sink.deliver(&example.staples[0], &[Site::file(&path)]).await.unwrap();
+}

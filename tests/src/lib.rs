@@ -21,6 +21,7 @@
 //! | the real `stapled` | `stapled` |
 //! | a process, its output and its end | `process` |
 //! | file systems that only one program sees | `mounts` |
+//! | a file system that hangs | `hanging` |
 //! | futures that are dropped half-way | `polled` |
 //! | missing tools of this machine, and the extent of a proof | `skip` |
 
@@ -28,6 +29,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod cutting_proxy;
+mod hanging;
 mod haproxy;
 mod http_server;
 mod mounts;
@@ -46,6 +48,7 @@ mod wait;
 mod world;
 
 pub use cutting_proxy::{Cut, CuttingProxy};
+pub use hanging::{Hanging, HangingFile};
 pub use haproxy::{Haproxy, HaproxyBuilder, ask, binaries, has_stores, version, with_each_haproxy};
 pub use http_server::{HttpServer, Received, ok, read_request, stays_open};
 pub use mounts::Private;

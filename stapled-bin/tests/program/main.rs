@@ -11,6 +11,7 @@ mod fetch;
 mod file;
 mod files;
 mod get;
+mod hanging;
 mod haproxy;
 mod hook;
 mod inspect;

@@ -46,3 +46,8 @@ impl Place {
 pub(super) fn location(source: SourceNumber, name: &str) -> Subject {
     Subject::new(format!("{source}:{name}"))
 }
+
+/// The number of the source of a location, as text.
+pub(crate) fn source_of(location: &Subject) -> &str {
+    location.as_str().split_once(':').map_or("", |(source, _)| source)
+}

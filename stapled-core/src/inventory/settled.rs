@@ -7,6 +7,7 @@ use super::certificate_record::CertificateRecord;
 use super::delivery::SinkNumber;
 use super::displaced::Displaced;
 use super::inherited::Inherited;
+use super::place::SourceNumber;
 use super::standing::{PlaceState, Standing};
 use super::state::Inventory;
 use crate::chain::CertChain;
@@ -38,11 +39,11 @@ pub(crate) struct Settled {
 }
 
 impl Inventory {
-    /// The contents of a place, if the task was made for its present generation.
-    pub(crate) fn place(&self, location: &Subject, generation: u64) -> Option<Sighting> {
+    /// The contents of a place with its source, if the task was made for its present generation.
+    pub(crate) fn place(&self, location: &Subject, generation: u64) -> Option<(SourceNumber, Sighting)> {
         let known = self.known();
         let place = known.places.get(location).filter(|place| place.generation == generation)?;
-        Some(place.sighting.clone())
+        Some((place.source, place.sighting.clone()))
     }
 
     /// The fault that the last read of a place found, if there was one.

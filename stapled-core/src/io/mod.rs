@@ -2,6 +2,7 @@
 //!
 //! The ones that most programs use are at the root of the crate, too: `DirectorySource`, `FileSink`, `HttpFetcher`.
 
+pub(crate) mod blocking;
 pub mod certificate_file;
 #[cfg(feature = "files")]
 pub mod directory;

@@ -40,12 +40,6 @@ pub fn own_file(path: &Path, mode: u32) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a directory, and nothing else, to sync it.
-#[cfg(feature = "files")]
-pub(crate) fn directory(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(flags(OFlags::DIRECTORY)).open(path)
-}
-
 fn check(metadata: &fs::Metadata) -> io::Result<()> {
     if metadata.is_file() { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")) }
 }

@@ -366,6 +366,7 @@ impl StaplerBuilder {
                 sinks: sinks.clone(),
             })
         };
+        let source_names = sources.iter().map(|source| source.name()).collect();
         let finders: Vec<Arc<Finder>> = sources.into_iter().enumerate().map(finder).collect();
         let ended = CancellationToken::new();
         Ok(Stapler {
@@ -375,6 +376,7 @@ impl StaplerBuilder {
                 responders: Arc::clone(&responders),
                 journal: journal.clone(),
                 sinks: sinks.len(),
+                sources: finders.len(),
             }),
             handle: Handle::new(
                 finders.clone(),
@@ -399,6 +401,7 @@ impl StaplerBuilder {
                 recycle: self.recycle,
                 fetch_issuers: self.fetch_issuers,
                 chains: Arc::default(),
+                sources: source_names,
             }),
             issuers: Arc::new(IssuerFetcher {
                 inventory: Arc::clone(&inventory),

@@ -210,7 +210,10 @@ impl Handle {
         self.unless_ended(scanned).await?;
         loop {
             let census = self.unless_ended(self.0.scheduler.census()).await??;
-            if census.queues.get(&queues::parse()).is_none_or(|queue| queue.due == 0 && queue.leased == 0) {
+            let is_parsed = |source| {
+                census.queues.get(&queues::parse(source)).is_none_or(|queue| queue.due == 0 && queue.leased == 0)
+            };
+            if (0..self.0.finders.len()).all(is_parsed) {
                 return Ok(());
             }
             self.unless_ended(tokio::time::sleep(CHECK)).await?;

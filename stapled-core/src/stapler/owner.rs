@@ -25,7 +25,7 @@ use crate::scheduler::{Scheduler, SchedulerError};
 use crate::sink::Requirements;
 use crate::task::Queue;
 
-/// How many places are parsed at once.
+/// How many places of a source are parsed at once.
 const PARSERS: usize = 16;
 /// How many issuers are fetched at once.
 const ISSUER_FETCHES: usize = 8;
@@ -166,7 +166,11 @@ impl Stapler {
         };
         issuers.load();
         let watchers = &running.watchers;
-        watchers.spawn(lane(queues::parse(), PARSERS).run(move |lease| Arc::clone(&parser).work(lease, pass)));
+        for source in 0..parser.sources.len() {
+            let parser = Arc::clone(&parser);
+            let lane = lane(queues::parse(source), PARSERS);
+            watchers.spawn(lane.run(move |lease| Arc::clone(&parser).work(lease, pass)));
+        }
         watchers.spawn(lane(queues::issuer(), ISSUER_FETCHES).run(move |lease| Arc::clone(&issuers).work(lease)));
         for adder in adders {
             let Requirements { concurrency: width, deadline, .. } = adder.sink.requirements();

@@ -30,10 +30,13 @@ pub(crate) enum Mood {
     /// The part with this number cannot be read.
     Hides(usize),
     Slow,
+    /// The file system hangs: no scan ends until it answers again.
+    Hangs,
     Panics,
 }
 
-pub(crate) const MOODS: &[Mood] = &[Mood::Fails, Mood::Hides(0), Mood::Hides(1), Mood::Slow, Mood::Panics];
+pub(crate) const MOODS: &[Mood] =
+    &[Mood::Fails, Mood::Hides(0), Mood::Hides(1), Mood::Slow, Mood::Hangs, Mood::Hangs, Mood::Panics];
 
 pub(crate) struct File {
     pub(crate) contents: Contents,
@@ -148,6 +151,11 @@ impl CertSource for Source {
             Mood::Fails => return Err(error()),
             Mood::Panics => injected_panic(world),
             Mood::Slow => tokio::time::sleep(Duration::from_secs(20)).await,
+            Mood::Hangs => {
+                while *self.directory.mood.lock().unwrap() == Mood::Hangs {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
             Mood::Hides(part) => hidden = Some(format!("/d{}/p{part}", self.directory.number)),
         }
         let files = self.directory.files.lock().unwrap();

@@ -4,10 +4,12 @@ mod ignore;
 mod settings;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use ignore::IgnoreError;
 
@@ -122,6 +124,26 @@ impl DirectorySource {
     }
 }
 
+/// How many scans of one root go on at once. Scans that hang are left behind by sources that are dropped, such as at a reload.
+const SCANS_OF_ROOT: usize = 4;
+
+/// Waits for the permission to scan a root, which lasts until it is dropped.
+async fn turn(root: &Path) -> Option<OwnedSemaphorePermit> {
+    static ROOTS: Mutex<BTreeMap<PathBuf, Weak<Semaphore>>> = Mutex::new(BTreeMap::new());
+    let turns = {
+        let mut roots = ROOTS.lock().unwrap_or_else(PoisonError::into_inner);
+        roots.retain(|_, turns| turns.strong_count() > 0);
+        let known = roots.get(root).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let new = Arc::new(Semaphore::new(SCANS_OF_ROOT));
+            roots.insert(root.to_owned(), Arc::downgrade(&new));
+            new
+        })
+    };
+    // The semaphore is never closed. Its permit keeps it.
+    turns.acquire_owned().await.ok()
+}
+
 #[async_trait]
 impl CertSource for DirectorySource {
     async fn scan(&self) -> Result<Scan, SourceError> {
@@ -129,7 +151,9 @@ impl CertSource for DirectorySource {
         let memory = Arc::clone(&self.memory);
         let watches = Arc::clone(&self.watches);
         let unheard = Arc::clone(&self.watches);
+        let turn = turn(&self.settings.root).await;
         let scan = move || {
+            let _turn = turn;
             let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
             // File times come from the machine's clock, even if the stapler uses another clock.
             Walk::new(&settings, &mut memory, watches.begin_scan(), SystemClock.now()).run()

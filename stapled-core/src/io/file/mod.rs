@@ -2,13 +2,14 @@
 
 mod blocking;
 mod fault;
+mod folder;
+mod locks;
 mod look;
 mod place;
-mod write;
+mod sweep;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -17,14 +18,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 pub use self::fault::WriteFault;
 pub use self::place::staple_path;
 
-use self::blocking::{Abandoned, blocking};
+use self::blocking::{Abandoned, blocking, looking};
+use self::folder::Folder;
+use self::locks::{Locked, Locks};
 use self::place::Place;
-use self::write::{Sweeper, write};
+use self::sweep::Sweeper;
 use super::stamp::Stat;
 use crate::chain::CertChain;
 use crate::hash::Sha256;
@@ -73,8 +77,8 @@ struct Inner {
     state: Mutex<State>,
     sweeper: Sweeper,
     reporters: Reporters,
-    /// One lock for each group of files.
-    stripes: [Mutex<()>; 32],
+    /// The files that an operation checks or changes.
+    busy: Locks,
 }
 
 #[derive(Debug, Default)]
@@ -178,7 +182,8 @@ pub fn read_existing(path: &Path) -> io::Result<Option<Vec<u8>>> {
 ///
 /// The system's error. The old file is then still there.
 pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
-    write(path, contents, path)
+    let (folder, name) = Folder::of(path)?;
+    folder.replace(name, contents, path)
 }
 
 /// Removes a file that holds a response about this certificate, so that no server takes it up; anything else stays. Returns whether
@@ -192,7 +197,8 @@ pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
 pub fn remove_answer(path: &Path, chain: &CertChain) -> io::Result<bool> {
     let is_about = read_existing(path)?.is_some_and(|kept| chain.is_answered_by(&kept));
     if is_about {
-        fs::remove_file(path)?;
+        let (folder, name) = Folder::of(path)?;
+        folder.remove(name)?;
     }
     Ok(is_about)
 }
@@ -200,8 +206,15 @@ pub fn remove_answer(path: &Path, chain: &CertChain) -> io::Result<bool> {
 #[async_trait]
 impl StapleSink for FileSink {
     async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError> {
-        let (sink, staple, sites) = (Arc::clone(&self.0), staple.clone(), sites.to_vec());
-        blocking(move |abandoned| sink.deliver(&staple, &sites, abandoned)).await
+        let barred = Arc::new(barred(sites));
+        // One after the other would let a directory that hangs delay the others.
+        let deliveries = sites.iter().map(|site| {
+            let (sink, staple, barred) = (Arc::clone(&self.0), staple.clone(), Arc::clone(&barred));
+            let site = site.clone();
+            let path = operated(&site);
+            async move { blocking(&path, move |abandoned| sink.deliver(&staple, &site, &barred, abandoned)).await }
+        });
+        in_all(join_all(deliveries).await)
     }
 
     fn name(&self) -> String {
@@ -224,19 +237,27 @@ impl StapleSink for FileSink {
         if self.0.withdraw == WithdrawFiles::Keep {
             return Ok(Withdrawn::Unsupported);
         }
-        let (sink, sites) = (Arc::clone(&self.0), sites.to_vec());
-        let chain = chain.clone();
-        blocking(move |abandoned| sink.withdraw(&chain, &sites, why, abandoned)).await
+        let withdrawals = sites.iter().map(|site| {
+            let (sink, chain, site) = (Arc::clone(&self.0), chain.clone(), site.clone());
+            let path = operated(&site);
+            async move { blocking(&path, move |abandoned| sink.withdraw(&chain, &site, why, abandoned)).await }
+        });
+        let failed = join_all(withdrawals).await.into_iter().find_map(Result::err);
+        failed.map_or(Ok(Withdrawn::Confirmed), Err)
     }
 
     async fn clear_leftover(&self, chain: &CertChain, sites: &[Site], now: Timestamp) {
-        let (sink, chain, sites) = (Arc::clone(&self.0), chain.clone(), sites.to_vec());
-        let clear = move |abandoned: &Abandoned| {
-            sites.iter().for_each(|site| sink.clear_leftover(&chain, site, now, abandoned));
-            Ok(())
-        };
+        let clearings = sites.iter().map(|site| {
+            let (sink, chain, site) = (Arc::clone(&self.0), chain.clone(), site.clone());
+            let path = operated(&site);
+            let clear = move |abandoned: &Abandoned| {
+                sink.clear_leftover(&chain, &site, now, abandoned);
+                Ok(())
+            };
+            async move { blocking(&path, clear).await }
+        });
         // What fails is reported there.
-        let _ = blocking(clear).await;
+        join_all(clearings).await;
     }
 
     /// Reports the removal of files that no delivery returns.
@@ -245,28 +266,28 @@ impl StapleSink for FileSink {
     }
 
     async fn recall(&self, _: &CertChain, sites: &[Site]) -> Option<Bytes> {
-        let (sink, sites) = (Arc::clone(&self.0), sites.to_vec());
-        let read = move || {
-            let barred = barred(&sites);
-            let places = sites.iter().filter_map(|site| Some(sink.place(site, &barred).ok()?.0));
-            let mut kept = places.filter_map(|path| read_existing(&path).ok().flatten());
-            kept.find(|bytes| !bytes.is_empty())
-        };
-        tokio::task::spawn_blocking(read).await.ok().flatten().map(Bytes::from)
+        let barred = barred(sites);
+        for site in sites {
+            let Ok((path, _)) = self.0.place(site, &barred) else { continue };
+            let read = {
+                let path = path.clone();
+                move || read_existing(&path).ok().flatten().filter(|bytes| !bytes.is_empty())
+            };
+            if let Some(kept) = looking(&path, read).await.flatten() {
+                return Some(kept.into());
+            }
+        }
+        None
     }
 
     async fn lost(&self) -> Lost {
         let mut pause = self.0.look_interval.unwrap_or(LOOK_INTERVAL);
         loop {
             tokio::time::sleep(pause).await;
-            let (sink, begun) = (Arc::clone(&self.0), Instant::now());
-            let look = move || {
-                sink.clear_revoked();
-                sink.look();
-            };
+            let begun = Instant::now();
             // A check that panicked has reported nothing. A check whose caller is gone leaves its findings to the next
             // one.
-            let _ = tokio::task::spawn_blocking(look).await;
+            self.0.look_at_all().await;
             let changes = std::mem::take(&mut self.0.state().changes);
             if !changes.is_empty() {
                 return Lost::Changed(changes);
@@ -293,40 +314,33 @@ impl Inner {
         }
     }
 
-    /// Removes staples of revoked certificates that another program has restored.
-    fn clear_revoked(&self) {
-        let paths: Vec<PathBuf> = self.state().revoked.keys().cloned().collect();
+    /// Removes staples of revoked certificates that another program has restored, of these paths.
+    fn clear_revoked(&self, paths: &[PathBuf]) {
         for path in paths {
-            let _alone = self.alone(&path);
+            let _alone = self.alone(path);
             // The hold may have ended since, and a new staple been delivered.
-            let Some((chain, site)) = self.state().revoked.get(&path).cloned() else { continue };
+            let Some((chain, site)) = self.state().revoked.get(path).cloned() else { continue };
             // A failed removal is retried at the next check.
-            let _ = self.take_away(&path, &chain, &site, Withdrawal::Revoked);
+            let _ = self.take_away(path, &chain, &site, Withdrawal::Revoked);
         }
     }
 
-    /// Writes to every site that has a path. A site that fails does not affect the others.
-    fn deliver(&self, staple: &Staple, sites: &[Site], abandoned: &Abandoned) -> Result<Delivered, SinkError> {
-        let mut confirmed = false;
-        let mut unwanted = None;
-        let mut failed = None;
-        let barred = barred(sites);
-        for site in sites {
-            self.retract(site, abandoned);
-            match self.place(site, &barred) {
-                Ok((path, certificate)) => match self.keep(&path, staple, certificate, abandoned) {
-                    Ok(()) => confirmed = true,
-                    Err(error) => failed = Some(describe(&path, "written", &error)),
-                },
-                Err(NoPlace::Unwanted(reason)) => unwanted = Some(reason),
-                Err(NoPlace::Refused(error)) => failed = Some(error),
-            }
-        }
-        match (failed, confirmed, unwanted) {
-            (Some(error), ..) => Err(error),
-            (None, true, _) => Ok(Delivered::Confirmed),
-            (None, false, Some(reason)) => Ok(reason),
-            (None, false, None) => Ok(no_file("the certificate has no place")),
+    /// Writes to a site that has a path.
+    fn deliver(
+        &self,
+        staple: &Staple,
+        site: &Site,
+        barred: &HashSet<PathBuf>,
+        abandoned: &Abandoned,
+    ) -> Result<Delivered, SinkError> {
+        self.retract(site, abandoned);
+        match self.place(site, barred) {
+            Ok((path, certificate)) => match self.keep(&path, staple, certificate, abandoned) {
+                Ok(()) => Ok(Delivered::Confirmed),
+                Err(error) => Err(describe(&path, "written", &error)),
+            },
+            Err(NoPlace::Unwanted(reason)) => Ok(reason),
+            Err(NoPlace::Refused(error)) => Err(error),
         }
     }
 
@@ -335,14 +349,13 @@ impl Inner {
     fn clear_leftover(&self, chain: &CertChain, site: &Site, now: Timestamp, abandoned: &Abandoned) {
         let Some(path) = staple_path(site).filter(|_| self.withdraw == WithdrawFiles::Remove) else { return };
         let _alone = self.alone(&path);
-        let is_link = || fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
-        let Ok(Some(bytes)) = read_existing(&path) else { return };
+        let Ok(Some((folder, name, bytes))) = read_own(&path) else { return };
         let Some((code, why)) = leftover(chain, &bytes, now) else { return };
-        if site.staple_file_needed || abandoned.is_so() || is_link() {
+        if site.staple_file_needed || abandoned.is_so() {
             return;
         }
         let file = path.display();
-        let report = match fs::remove_file(&path) {
+        let report = match folder.remove(name) {
             Ok(()) => Report::new(codes::REMOVED, Severity::Info, format!("{file} is removed: {why}")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => {
@@ -400,11 +413,8 @@ impl Inner {
     }
 
     /// Locks a file, so that no other operation of this sink checks or changes it.
-    fn alone(&self, path: &Path) -> Option<MutexGuard<'_, ()>> {
-        let stripe =
-            path.as_os_str().as_bytes().iter().fold(0usize, |sum, &byte| sum.wrapping_mul(31) + usize::from(byte));
-        let mutex = self.stripes.get(stripe % self.stripes.len())?;
-        Some(mutex.lock().unwrap_or_else(PoisonError::into_inner))
+    fn alone(&self, path: &Path) -> Locked<'_> {
+        self.busy.lock(path)
     }
 
     fn keep(&self, path: &Path, staple: &Staple, certificate: &Path, abandoned: &Abandoned) -> io::Result<()> {
@@ -413,12 +423,16 @@ impl Inner {
         if abandoned.is_so() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        self.sweeper.sweep_first_time(path);
+        let (folder, name) = Folder::of(path)?;
+        self.sweeper.sweep_first_time(path, &folder);
         // A link is replaced even if its target has the same contents.
-        let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
-        let is_same = !is_link && read_existing(path).is_ok_and(|bytes| bytes.as_deref() == Some(response));
+        let is_same = folder.read(name).is_ok_and(|bytes| bytes.as_deref() == Some(response));
         if !is_same {
-            write(path, response, certificate)?;
+            let beside = certificate.file_name().filter(|_| path.parent() == certificate.parent());
+            folder.replace_if(name, response, certificate, || match beside {
+                Some(beside) => folder.check_certificate(beside, staple.chain().end_entity()),
+                None => Ok(()),
+            })?;
         }
         let written = Written { hash: Sha256::of(response), subject: staple.chain().subject().clone(), stat: None };
         let mut state = self.state();
@@ -448,35 +462,33 @@ impl Inner {
     fn withdraw(
         &self,
         chain: &CertChain,
-        sites: &[Site],
+        site: &Site,
         why: Withdrawal,
         abandoned: &Abandoned,
-    ) -> Result<Withdrawn, SinkError> {
-        let mut result = Ok(Withdrawn::Confirmed);
-        for site in sites {
-            let Some(certificate) = site.file.as_deref() else { continue };
-            // Both paths are checked: the issuer may have become known or unknown since the staple was written.
-            let apart = self.state().apart.get(certificate).cloned();
-            for path in staple_path(site).into_iter().chain(apart) {
-                let _alone = self.alone(&path);
-                if abandoned.is_so() {
-                    return Ok(Withdrawn::Confirmed);
-                }
-                let mut state = self.state();
-                match why {
-                    Withdrawal::Revoked => state.revoked.insert(path.clone(), (chain.clone(), site.clone())),
-                    _ => state.revoked.remove(&path),
-                };
-                drop(state);
-                if let Err(error) = self.take_away(&path, chain, site, why) {
-                    result = Err(describe(&path, "removed", &error));
-                }
+    ) -> Result<(), SinkError> {
+        let mut result = Ok(());
+        let Some(certificate) = site.file.as_deref() else { return result };
+        // Both paths are checked: the issuer may have become known or unknown since the staple was written.
+        let apart = self.state().apart.get(certificate).cloned();
+        for path in staple_path(site).into_iter().chain(apart) {
+            let _alone = self.alone(&path);
+            if abandoned.is_so() {
+                return Ok(());
             }
-            if result.is_ok() {
-                let mut state = self.state();
-                if let Some(path) = state.apart.remove(certificate) {
-                    state.taken.remove(&path);
-                }
+            let mut state = self.state();
+            match why {
+                Withdrawal::Revoked => state.revoked.insert(path.clone(), (chain.clone(), site.clone())),
+                _ => state.revoked.remove(&path),
+            };
+            drop(state);
+            if let Err(error) = self.take_away(&path, chain, site, why) {
+                result = Err(describe(&path, "removed", &error));
+            }
+        }
+        if result.is_ok() {
+            let mut state = self.state();
+            if let Some(path) = state.apart.remove(certificate) {
+                state.taken.remove(&path);
             }
         }
         result
@@ -484,10 +496,10 @@ impl Inner {
 
     /// Removes one file for [`withdraw`](Self::withdraw). The caller holds its lock.
     fn take_away(&self, path: &Path, chain: &CertChain, site: &Site, why: Withdrawal) -> io::Result<()> {
-        match read_existing(path) {
+        match read_own(path)? {
             // The file belongs to the certificate's successor or to another program.
-            Ok(Some(bytes)) if !chain.is_answered_by(&bytes) => return Ok(()),
-            Ok(Some(bytes)) if why == Withdrawal::Revoked => {
+            Some((_, _, bytes)) if !chain.is_answered_by(&bytes) => return Ok(()),
+            Some((_, _, bytes)) if why == Withdrawal::Revoked => {
                 let written = Written { hash: Sha256::of(&bytes), subject: chain.subject().clone(), stat: None };
                 self.state().written.insert(path.to_owned(), written);
             }
@@ -500,13 +512,14 @@ impl Inner {
     /// instead.
     fn remove_ours(&self, path: &Path, site: &Site) -> io::Result<()> {
         let Some(ours) = self.state().written.get(path).map(|written| written.hash) else { return Ok(()) };
-        let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
-        if !is_link && read_existing(path).is_ok_and(|bytes| bytes.is_some_and(|bytes| Sha256::of(&bytes) == ours)) {
+        if let Some((folder, name, bytes)) = read_own(path)?
+            && Sha256::of(&bytes) == ours
+        {
             let needed_by =
                 site.file.as_deref().filter(|_| site.staple_file_needed && site.staple_file.as_deref() == Some(path));
             let removed = match needed_by {
-                Some(certificate) => write(path, &[], certificate),
-                None => fs::remove_file(path),
+                Some(certificate) => folder.replace(name, &[], certificate),
+                None => folder.remove(name),
             };
             match removed {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -521,6 +534,41 @@ impl Inner {
         // Both maps are consistent after every single step.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The contents of a file that may be one of the sink, with its directory and its name. `None` for a file that is certainly not one:
+/// it is not there, not a regular one, too large, or not readable for this user.
+fn read_own(path: &Path) -> io::Result<Option<(Folder, &OsStr, Vec<u8>)>> {
+    use io::ErrorKind::{InvalidData, InvalidInput, NotADirectory, NotFound, PermissionDenied};
+    let read = Folder::of(path).and_then(|(folder, name)| {
+        let bytes = folder.read(name)?;
+        Ok(bytes.map(|bytes| (folder, name, bytes)))
+    });
+    match read {
+        Err(error)
+            if matches!(error.kind(), NotFound | NotADirectory | InvalidInput | InvalidData | PermissionDenied) =>
+        {
+            Ok(None)
+        }
+        read => read,
+    }
+}
+
+/// The path of a site's staple, to tell which directory hangs.
+fn operated(site: &Site) -> PathBuf {
+    staple_path(site).unwrap_or_default()
+}
+
+/// The result of the deliveries to all sites: a failure counts most, then a delivery.
+fn in_all(deliveries: Vec<Result<Delivered, SinkError>>) -> Result<Delivered, SinkError> {
+    let mut all = None;
+    for delivery in deliveries {
+        match delivery? {
+            Delivered::Confirmed => all = Some(Delivered::Confirmed),
+            other => all = all.or(Some(other)),
+        }
+    }
+    Ok(all.unwrap_or_else(|| no_file("the certificate has no place")))
 }
 
 /// Why a staple has no path.

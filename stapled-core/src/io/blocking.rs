@@ -1,0 +1,326 @@
+//! File work that may never end: a network file system whose server is gone answers no read, and no system call on it can be
+//! cancelled.
+//!
+//! Such work has threads of its own, so that it uses up no threads of the runtime. The caller waits for a limited time, and the thread
+//! stays until the file system answers. Limits apply to each place, such as a source of certificates or a directory: work that
+//! hangs in one place delays no other place. In a place where work hangs, further work is waited for only briefly.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+#[cfg(feature = "files")]
+use tokio::time::sleep;
+use tokio::time::{Instant, timeout};
+
+/// The time after which work counts as slow.
+#[cfg(feature = "files")]
+const SLOW: Duration = Duration::from_secs(1);
+/// How much slow work of one place is waited for at once by callers that have other places.
+#[cfg(feature = "files")]
+const SLOW_AT_ONCE: usize = 8;
+/// How long work is waited for in a place where other work hangs.
+const SHORT_PATIENCE: Duration = Duration::from_secs(2);
+/// The pause before work that waits for its turn asks again.
+#[cfg(feature = "files")]
+const TURN: Duration = Duration::from_millis(50);
+/// How much work may hang before places where work hangs get no more threads. Other places still do.
+const MOST_HANGING: usize = 1024;
+/// The stack of a thread, in bytes.
+const STACK: usize = 512 * 1024;
+/// How long a thread without work stays.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Why work has no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BlockedError {
+    /// Other work of the place takes long. This one was not begun, and is to be tried again soon.
+    #[cfg(feature = "files")]
+    #[error("other file operations in the same place take long")]
+    Busy,
+    /// The work took too long. It may still end.
+    #[error("no answer within {} s: does its file system hang?", .0.as_secs())]
+    Late(Duration),
+    /// Earlier work on the same file hangs, or so much work hangs that this one was not begun.
+    #[error("{0} earlier file operations in the same place hang: does its file system hang?")]
+    Hangs(usize),
+    /// The work panicked, or there is no thread for it.
+    #[error("broke off: {0}")]
+    BrokenOff(String),
+}
+
+/// All work on files in this process. A place is a source of certificates, or a directory that staples are written to, by its name: a
+/// stapler that takes the place of another one knows what hangs.
+pub(crate) static FILES: LazyLock<Blocking<String>> = LazyLock::new(Blocking::default);
+
+/// The work that goes on in each place.
+#[derive(Debug)]
+pub(crate) struct Blocking<P>(Arc<Mutex<Running<P>>>);
+
+type Running<P> = HashMap<P, Vec<Work>>;
+
+/// Work on one file that goes on.
+#[derive(Debug)]
+struct Work {
+    path: PathBuf,
+    begun: Instant,
+    /// The end of the wait for it.
+    deadline: Instant,
+}
+
+impl<P> Default for Blocking<P> {
+    fn default() -> Self {
+        Blocking(Arc::default())
+    }
+}
+
+impl<P: Clone + Eq + Hash + Send + 'static> Blocking<P> {
+    /// Does work on a file of a place, and waits for it no longer than `patience`. May be dropped at any time: then the work goes on
+    /// without a listener.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        place: &P,
+        path: &Path,
+        patience: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, BlockedError> {
+        let (ticket, patience) = self.begin(place, path, patience, Instant::now())?;
+        wait(ticket, patience, work).await
+    }
+
+    /// The same. If other work of the place takes long, it waits for a moment before it says so.
+    #[cfg(feature = "files")]
+    pub(crate) async fn run_in_turn<T: Send + 'static>(
+        &self,
+        place: &P,
+        path: &Path,
+        patience: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, BlockedError> {
+        let began = Instant::now();
+        while self.count_waited_for(place, Instant::now()) >= SLOW_AT_ONCE {
+            if began.elapsed() >= SLOW {
+                return Err(BlockedError::Busy);
+            }
+            sleep(TURN).await;
+        }
+        self.run(place, path, patience, work).await
+    }
+
+    /// How much slow work of a place is waited for, or any work where other work hangs.
+    #[cfg(feature = "files")]
+    fn count_waited_for(&self, place: &P, now: Instant) -> usize {
+        let running = lock(&self.0);
+        let Some(here) = running.get(place) else { return 0 };
+        let is_late = |work: &&Work| work.deadline <= now;
+        let is_slow = |work: &&Work| !is_late(work) && now.duration_since(work.begun) >= SLOW;
+        match here.iter().filter(is_late).count() {
+            0 => here.iter().filter(is_slow).count(),
+            late => here.len() - late,
+        }
+    }
+
+    /// Decides whether work may begin, and how long it is waited for.
+    fn begin(
+        &self,
+        place: &P,
+        path: &Path,
+        patience: Duration,
+        now: Instant,
+    ) -> Result<(Ticket<P>, Duration), BlockedError> {
+        let mut running = lock(&self.0);
+        let is_late = |work: &&Work| work.deadline <= now;
+        let late_in_all = running.values().flatten().filter(is_late).count();
+        let here = running.entry(place.clone()).or_default();
+        let late = here.iter().filter(is_late).count();
+        if late > 0 && (late_in_all >= MOST_HANGING || here.iter().any(|work| is_late(&work) && work.path == path)) {
+            return Err(BlockedError::Hangs(late));
+        }
+        let patience = if late > 0 { patience.min(SHORT_PATIENCE) } else { patience };
+        here.push(Work { path: path.to_owned(), begun: now, deadline: now + patience });
+        let ticket = Ticket { running: Arc::clone(&self.0), place: place.clone(), path: path.to_owned(), begun: now };
+        Ok((ticket, patience))
+    }
+}
+
+/// Does work, and waits for its result.
+async fn wait<P, T>(
+    ticket: Ticket<P>,
+    patience: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BlockedError>
+where
+    P: Eq + Hash + Send + 'static,
+    T: Send + 'static,
+{
+    let (sender, done) = oneshot::channel();
+    let job = move || {
+        let ticket = ticket;
+        let result = work();
+        drop(ticket);
+        // The caller may be gone.
+        let _ = sender.send(result);
+    };
+    start(Box::new(job)).map_err(|error| BlockedError::BrokenOff(error.to_string()))?;
+    match timeout(patience, done).await {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(_)) => Err(BlockedError::BrokenOff("a panic".to_owned())),
+        Err(_) => Err(BlockedError::Late(patience)),
+    }
+}
+
+/// The entry of work that goes on. It is removed when the work ends, whether by its result or by a panic.
+struct Ticket<P: Eq + Hash> {
+    running: Arc<Mutex<Running<P>>>,
+    place: P,
+    path: PathBuf,
+    begun: Instant,
+}
+
+impl<P: Eq + Hash> Drop for Ticket<P> {
+    fn drop(&mut self) {
+        let mut running = lock(&self.running);
+        if let Some(here) = running.get_mut(&self.place) {
+            let own = here.iter().position(|work| work.begun == self.begun && work.path == self.path);
+            own.map(|own| here.swap_remove(own));
+            if here.is_empty() {
+                running.remove(&self.place);
+            }
+        }
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads without work, by their numbers, for all places of the process.
+static IDLE_THREADS: Mutex<Vec<(u64, Sender<Job>)>> = Mutex::new(Vec::new());
+/// The number of the latest thread.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// Starts a job on a thread without work, or on a new one.
+fn start(mut job: Job) -> io::Result<()> {
+    loop {
+        let Some((_, thread)) = lock(&IDLE_THREADS).pop() else { break };
+        match thread.send(job) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::SendError(back)) => job = back,
+        }
+    }
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let work = move || {
+        let (sender, jobs) = mpsc::channel();
+        let mut next = Some(job);
+        while let Some(job) = next {
+            // The panic hook reports a panic, and the caller notices that there is no result.
+            let _ = catch_unwind(AssertUnwindSafe(job));
+            lock(&IDLE_THREADS).push((number, sender.clone()));
+            next = jobs.recv_timeout(IDLE).ok().or_else(|| {
+                let mut idle = lock(&IDLE_THREADS);
+                match idle.iter().position(|(other, _)| *other == number) {
+                    Some(own) => {
+                        idle.swap_remove(own);
+                        None
+                    }
+                    // A job is on its way here.
+                    None => {
+                        drop(idle);
+                        jobs.recv().ok()
+                    }
+                }
+            });
+        }
+    };
+    thread::Builder::new().name("stapled-files".to_owned()).stack_size(STACK).spawn(work).map(drop)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every change is one step, so a panic elsewhere leaves the value usable.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// How many of these files can be begun at this time, and why the next one cannot.
+    fn begin(
+        work: &Blocking<u8>,
+        place: u8,
+        files: std::ops::Range<usize>,
+        now: Instant,
+    ) -> (Vec<Ticket<u8>>, Option<BlockedError>) {
+        let mut begun = Vec::new();
+        for file in files {
+            match work.begin(&place, Path::new(&file.to_string()), PATIENCE, now) {
+                Ok((ticket, _)) => begun.push(ticket),
+                Err(error) => return (begun, Some(error)),
+            }
+        }
+        (begun, None)
+    }
+
+    #[tokio::test]
+    async fn what_hangs_in_one_place_delays_no_other() {
+        let work = Blocking::default();
+        let mut now = Instant::now();
+        // Fast work has no limit.
+        let (first, refused) = begin(&work, 1, 0..600, now);
+        assert_eq!((first.len(), refused), (600, None));
+        assert_eq!(work.count_waited_for(&1, now), 0);
+        now += SLOW;
+        assert_eq!((work.count_waited_for(&1, now), work.count_waited_for(&2, now)), (600, 0));
+        // They count as hanging. Further ones are tried for a short while, but not the same again.
+        now += PATIENCE;
+        assert_eq!(begin(&work, 1, 0..1, now).1, Some(BlockedError::Hangs(600)));
+        assert!(matches!(work.begin(&1, Path::new("good"), PATIENCE, now), Ok((_, SHORT_PATIENCE))));
+        let (more, refused) = begin(&work, 1, 600..700, now);
+        assert_eq!((more.len(), refused, work.count_waited_for(&1, now)), (100, None, 100));
+        now += SHORT_PATIENCE;
+        assert_eq!(work.count_waited_for(&1, now), 0);
+        assert!(matches!(work.begin(&2, Path::new("good"), PATIENCE, now), Ok((_, PATIENCE))));
+        // When the file system answers, everything is as before.
+        drop((first, more));
+        assert!(matches!(work.begin(&1, Path::new("0"), PATIENCE, now), Ok((_, PATIENCE))));
+        assert!(lock(&work.0).is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_number_of_threads_that_hang_has_a_limit() {
+        let work = Blocking::default();
+        let mut now = Instant::now();
+        let (hanging, _) = begin(&work, 1, 0..MOST_HANGING, now);
+        now += PATIENCE;
+        assert_eq!(begin(&work, 1, MOST_HANGING..MOST_HANGING + 1, now).1, Some(BlockedError::Hangs(MOST_HANGING)));
+        assert_eq!(begin(&work, 2, 0..1, now).1, None);
+        drop(hanging);
+    }
+
+    #[tokio::test]
+    async fn work_is_waited_for_and_a_panic_is_an_error() {
+        let work = Blocking::default();
+        let run = |patience, job: Job| work.run(&1, Path::new("x"), patience, job);
+        assert_eq!(run(PATIENCE, Box::new(|| ())).await, Ok(()));
+        let broken = run(PATIENCE, Box::new(|| panic!("of the test"))).await;
+        assert!(matches!(broken, Err(BlockedError::BrokenOff(_))), "{broken:?}");
+        let (sender, receiver) = mpsc::channel::<()>();
+        let short = Duration::from_millis(20);
+        let late = run(short, Box::new(move || _ = receiver.recv())).await;
+        assert_eq!(late, Err(BlockedError::Late(short)));
+        assert_eq!(run(short, Box::new(|| ())).await, Err(BlockedError::Hangs(1)));
+        drop(sender);
+        while !lock(&work.0).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(run(PATIENCE, Box::new(|| ())).await, Ok(()));
+    }
+}
