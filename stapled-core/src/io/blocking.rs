@@ -1,7 +1,8 @@
 //! File work that may never end: a network file system whose server is gone answers no read, and no system call on it can be
 //! cancelled.
 //!
-//! Such work has threads of its own, so that it uses up no threads of the runtime. The caller waits for a limited time, and the thread
+//! A few pieces of such work go on at threads of the runtime, and further ones at threads of their own, so that they do not use up those
+//! of the runtime. The caller waits for a limited time, and the thread
 //! stays until the file system answers. Limits apply to each place, such as a source of certificates or a directory: work that
 //! hangs in one place delays no other place. In a place where work hangs, further work is waited for only briefly.
 
@@ -17,6 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 #[cfg(feature = "files")]
 use tokio::time::sleep;
 use tokio::time::{Instant, timeout};
@@ -34,6 +36,8 @@ const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 const TURN: Duration = Duration::from_millis(50);
 /// How much work may hang before places where work hangs get no more threads. Other places still do.
 const MOST_HANGING: usize = 1024;
+/// How much work goes on at threads of the runtime, which has 512 of them where nothing else is said.
+const AT_RUNTIME: usize = 64;
 /// The stack of a thread, in bytes.
 const STACK: usize = 512 * 1024;
 /// How long a thread without work stays.
@@ -139,6 +143,7 @@ impl<P: Clone + Eq + Hash + Send + 'static> Blocking<P> {
         let mut running = lock(&self.0);
         let is_late = |work: &&Work| work.deadline <= now;
         let late_in_all = running.values().flatten().filter(is_late).count();
+        let is_at_runtime = running.values().map(Vec::len).sum::<usize>() < AT_RUNTIME;
         let here = running.entry(place.clone()).or_default();
         let late = here.iter().filter(is_late).count();
         if late > 0 && (late_in_all >= MOST_HANGING || here.iter().any(|work| is_late(&work) && work.path == path)) {
@@ -146,7 +151,8 @@ impl<P: Clone + Eq + Hash + Send + 'static> Blocking<P> {
         }
         let patience = if late > 0 { patience.min(SHORT_PATIENCE) } else { patience };
         here.push(Work { path: path.to_owned(), begun: now, deadline: now + patience });
-        let ticket = Ticket { running: Arc::clone(&self.0), place: place.clone(), path: path.to_owned(), begun: now };
+        let (running, place, path) = (Arc::clone(&self.0), place.clone(), path.to_owned());
+        let ticket = Ticket { running, place, path, begun: now, is_at_runtime };
         Ok((ticket, patience))
     }
 }
@@ -161,6 +167,7 @@ where
     P: Eq + Hash + Send + 'static,
     T: Send + 'static,
 {
+    let is_at_runtime = ticket.is_at_runtime;
     let (sender, done) = oneshot::channel();
     let job = move || {
         let ticket = ticket;
@@ -169,7 +176,10 @@ where
         // The caller may be gone.
         let _ = sender.send(result);
     };
-    start(Box::new(job)).map_err(|error| BlockedError::BrokenOff(error.to_string()))?;
+    match is_at_runtime {
+        true => drop(spawn_blocking(job)),
+        false => start(Box::new(job)).map_err(|error| BlockedError::BrokenOff(error.to_string()))?,
+    }
     match timeout(patience, done).await {
         Ok(Ok(result)) => Ok(result),
         Ok(Err(_)) => Err(BlockedError::BrokenOff("a panic".to_owned())),
@@ -183,6 +193,8 @@ struct Ticket<P: Eq + Hash> {
     place: P,
     path: PathBuf,
     begun: Instant,
+    /// Whether the work goes on at a thread of the runtime.
+    is_at_runtime: bool,
 }
 
 impl<P: Eq + Hash> Drop for Ticket<P> {
@@ -307,7 +319,17 @@ mod tests {
 
     #[tokio::test]
     async fn work_is_waited_for_and_a_panic_is_an_error() {
-        let work = Blocking::default();
+        waits_for(Blocking::default()).await;
+        // Beside as much work as the runtime has threads for.
+        let full = Blocking::default();
+        let (begun, _) = begin(&full, 2, 0..AT_RUNTIME, Instant::now());
+        assert!(begun.iter().all(|ticket| ticket.is_at_runtime));
+        assert!(begin(&full, 2, 0..1, Instant::now()).0.iter().all(|ticket| !ticket.is_at_runtime));
+        waits_for(full).await;
+        drop(begun);
+    }
+
+    async fn waits_for(work: Blocking<u8>) {
         let run = |patience, job: Job| work.run(&1, Path::new("x"), patience, job);
         assert_eq!(run(PATIENCE, Box::new(|| ())).await, Ok(()));
         let broken = run(PATIENCE, Box::new(|| panic!("of the test"))).await;
@@ -318,7 +340,7 @@ mod tests {
         assert_eq!(late, Err(BlockedError::Late(short)));
         assert_eq!(run(short, Box::new(|| ())).await, Err(BlockedError::Hangs(1)));
         drop(sender);
-        while !lock(&work.0).is_empty() {
+        while lock(&work.0).contains_key(&1) {
             tokio::task::yield_now().await;
         }
         assert_eq!(run(PATIENCE, Box::new(|| ())).await, Ok(()));
