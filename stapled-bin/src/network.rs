@@ -77,6 +77,9 @@ fn overrides(settings: &Settings) -> Result<ResponderOverrides, ConfigurationErr
         let replaced = overrides.replace_by_text(&text);
         overrides = replaced.map_err(|error| settings.unusable(&option::RESPONDER, error.to_string()))?;
     }
+    for certificate in settings.get(&option::OFF) {
+        overrides = overrides.off(&certificate).map_err(|error| settings.unusable(&option::OFF, error.to_string()))?;
+    }
     let Some(url) = settings.get(&option::DEFAULT_RESPONDER) else { return Ok(overrides) };
     overrides.without_url(&url).map_err(|error| settings.unusable(&option::DEFAULT_RESPONDER, error.to_string()))
 }

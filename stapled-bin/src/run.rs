@@ -37,11 +37,11 @@ const READING: Duration = Duration::from_secs(30);
 /// Runs as configured, and returns the exit code. `ready` reports to the process that was started, if this is a process in
 /// the background.
 pub(crate) fn run(
-    configuration: Configuration,
+    mut configuration: Configuration,
     invocation: Invocation,
     ready: &mut Option<Ready>,
 ) -> Result<u8, RunError> {
-    raise_file_limit();
+    configuration.notes.extend(raise_file_limit());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = match configuration.mode.clone() {
         Mode::OneOff { json, wait } => runtime.block_on(once(&configuration, json, wait)),
@@ -59,14 +59,22 @@ pub(crate) fn run(
     code
 }
 
+/// How many files are enough for the daemon, whatever it does: fewer are told.
+const ENOUGH_FILES: u64 = 512;
+
 /// Raises the limit of open files: stapled may keep thousands of sockets open, and the usual soft limit of 1024 is only
-/// for programs that use `select`.
-fn raise_file_limit() {
+/// for programs that use `select`. Returns what to tell about a limit that is low.
+fn raise_file_limit() -> Option<String> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::debug!(%error, "the limit of open files could not be raised");
     }
+    let limit = getrlimit(Resource::Nofile).current.filter(|limit| *limit < ENOUGH_FILES)?;
+    Some(format!(
+        "at most {limit} files may be open: what needs more fails and is tried again; raise the limit (LimitNOFILE= of a \
+         systemd unit, ulimit -n)"
+    ))
 }
 
 /// Keeps staples fresh until a signal stops the process.

@@ -57,6 +57,7 @@ pub(crate) fn haproxys(configuration: &Configuration, processes: &Processes) -> 
             .keepalive(settings.get(&option::HAPROXY_SOCKET_KEEPALIVE))
             .surroundings(configuration.surroundings.clone())
             .named_sockets(named_sockets)
+            .responder_overrides(configuration.network.overrides.clone())
             .sockets(haproxy.sockets.clone());
         let root = match &haproxy.certificates {
             Certificates::Path(path) => path,

@@ -150,6 +150,8 @@ pub enum EventKind {
     },
     /// A certificate has no OCSP URL: it gets no staple and needs none.
     NotApplicable,
+    /// The stapling of a certificate is turned off.
+    Off,
     /// A must-staple certificate has no OCSP URL: clients will refuse it.
     MustStapleWithoutUrl,
     /// The certificate of a place gets no staple now.
@@ -349,6 +351,7 @@ impl EventKind {
             EventKind::Scanned { .. } => "scanned",
             EventKind::OnlyCaCertificates { .. } => "only_ca_certificates",
             EventKind::NotApplicable => "not_applicable",
+            EventKind::Off => "off",
             EventKind::MustStapleWithoutUrl => "must_staple_without_url",
             EventKind::PlaceProblem { .. } => "place_problem",
             EventKind::IssuerFetched { .. } => "issuer_fetched",
@@ -439,6 +442,7 @@ impl Event {
             EventKind::Reported { report, .. } => report.severity,
             EventKind::OnlyCaCertificates { .. }
             | EventKind::NotApplicable
+            | EventKind::Off
             | EventKind::AttemptFailed { .. }
             | EventKind::Scanned { changed: 0, gone: 0, .. }
             | EventKind::Renewed { changed: false, recovered: false, .. }
@@ -488,6 +492,7 @@ impl fmt::Display for EventKind {
             }
             EventKind::OnlyCaCertificates { place } => write!(f, "{place}: only CA certificates in it"),
             EventKind::NotApplicable => f.write_str("no OCSP URL in the certificate: no staple needed"),
+            EventKind::Off => f.write_str("stapling is turned off for it"),
             EventKind::MustStapleWithoutUrl => f.write_str(
                 "must-staple, but without an OCSP URL: clients will refuse it; have it issued again with a URL, or \
                  without must-staple",

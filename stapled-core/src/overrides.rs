@@ -1,5 +1,5 @@
 //! Overrides: responders that are asked instead of those that a certificate names. They serve mirrors and proxies in
-//! front of a CA, CAs that moved, and certificates that name no responder. Pure.
+//! front of a CA, CAs that moved, and certificates that name no responder. And certificates that get no staple. Pure.
 
 use url::{Host, ParseError, Url};
 
@@ -29,6 +29,8 @@ const MAX_RULES: usize = 1024;
 pub struct ResponderOverrides {
     rules: Vec<Rule>,
     without_url: Option<String>,
+    /// Names and serial numbers, in lower case.
+    off: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +66,9 @@ pub enum OverrideError {
     /// There are too many overrides.
     #[error("more than {MAX_RULES} overrides")]
     TooMany,
+    /// A certificate is turned off by an empty text.
+    #[error("an empty name is that of no certificate")]
+    EmptyName,
 }
 
 impl ResponderOverrides {
@@ -119,9 +124,36 @@ impl ResponderOverrides {
         Ok(ResponderOverrides { without_url: Some(responder(url)?.into()), ..self })
     }
 
+    /// Turns the stapling of one certificate off: it is shown, no responder is asked about it, and no server gets a staple for it.
+    /// `certificate` is its name or its serial number in hexadecimal, as the overview shows them; a serial number may have colons.
+    ///
+    /// # Errors
+    ///
+    /// An empty text, or too many of them.
+    pub fn off(mut self, certificate: &str) -> Result<Self, OverrideError> {
+        let certificate = certificate.trim().to_ascii_lowercase();
+        if certificate.is_empty() {
+            return Err(OverrideError::EmptyName);
+        }
+        if self.off.len() >= MAX_RULES {
+            return Err(OverrideError::TooMany);
+        }
+        self.off.push(certificate);
+        Ok(self)
+    }
+
+    /// Whether this certificate is turned [`off`](ResponderOverrides::off).
+    pub fn is_off(&self, certificate: &Certificate) -> bool {
+        if self.off.is_empty() {
+            return false;
+        }
+        let (name, serial) = (certificate.name().to_ascii_lowercase(), certificate.serial_hex().to_ascii_lowercase());
+        self.off.iter().any(|off| *off == name || is_serial(off, &serial))
+    }
+
     /// Whether there are no overrides.
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.without_url.is_none()
+        self.rules.is_empty() && self.without_url.is_none() && self.off.is_empty()
     }
 
     /// The URLs to ask about a certificate, in the order of the certificate, without duplicates.
@@ -153,6 +185,11 @@ impl ResponderOverrides {
         });
         replaced.unwrap_or_else(|| url.to_owned())
     }
+}
+
+/// Whether a text is this serial number, with or without colons.
+fn is_serial(text: &str, serial: &str) -> bool {
+    text.bytes().filter(|byte| *byte != b':').eq(serial.bytes().filter(|byte| *byte != b':'))
 }
 
 /// The part of `url` after `old`: nothing, or a path that begins with a slash, and a query.
@@ -251,6 +288,25 @@ mod tests {
             assert_eq!(all.apply(url), expected, "{url}");
         }
         assert!(!all.is_empty() && ResponderOverrides::new().is_empty());
+    }
+
+    #[test]
+    fn certificates_are_turned_off_by_name_or_serial_number() {
+        let authority = stapled_ca::Authority::root("Root").create().unwrap();
+        let issue = |name: &str| {
+            let issued = authority.issue(&stapled_ca::Profile::server(name)).unwrap();
+            Certificate::from_der(issued.der()).unwrap()
+        };
+        let (one, other) = (issue("one.example"), issue("other.example"));
+        let off = |text: &str| ResponderOverrides::new().off(text).unwrap();
+        for text in
+            [" One.Example ", &one.serial_hex(), &one.serial_hex().to_lowercase(), &one.serial_hex().replace("", ":")]
+        {
+            assert_eq!((off(text).is_off(&one), off(text).is_off(&other)), (true, false), "{text}");
+            assert!(!off(text).is_empty());
+        }
+        assert!(!off("example").is_off(&one) && !ResponderOverrides::new().is_off(&one));
+        assert_eq!(ResponderOverrides::new().off(" ").unwrap_err(), OverrideError::EmptyName);
     }
 
     #[test]

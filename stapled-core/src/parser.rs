@@ -95,6 +95,7 @@ enum Contents {
     OnlyCaCertificates,
     /// A file in a directory is of another kind, such as that of a private key.
     OtherKind,
+    Off(Arc<About>),
     NotApplicable(Arc<About>),
     Chain {
         chain: Arc<CertChain>,
@@ -142,6 +143,10 @@ impl Parser {
                 self.settle_without(lease, PlaceState::OnlyCaCertificates, None).await
             }
             Contents::OtherKind => self.settle_without(lease, PlaceState::OtherKind, None).await,
+            Contents::Off(about) => {
+                self.journal.tell_of(&about, EventKind::Off);
+                self.settle_without(lease, PlaceState::Off(about), None).await
+            }
             Contents::NotApplicable(about) if about.must_staple => {
                 self.journal.tell_of(&about, EventKind::MustStapleWithoutUrl);
                 self.settle_without(lease, PlaceState::MustStapleWithoutUrl(about), None).await
@@ -449,6 +454,9 @@ impl Parser {
             places: vec![Arc::clone(&sighting.name)],
             must_staple: end_entity.must_staple(),
         });
+        if self.responders.is_off(&end_entity) {
+            return Ok(Contents::Off(about));
+        }
         let now = self.journal.clock.now();
         // The issuer is the first certificate whose name and signature match.
         let mut search = IssuerSearch::new(&end_entity);

@@ -107,6 +107,11 @@ impl Responders {
         self.overrides.urls_of(certificate)
     }
 
+    /// Whether stapling is turned off for a certificate.
+    pub(crate) fn is_off(&self, certificate: &Certificate) -> bool {
+        self.overrides.is_off(certificate)
+    }
+
     /// The queue of a certificate's renewals, by its first responder.
     pub(crate) fn queue_for(&self, chain: &CertChain) -> Queue {
         let host = self.urls_of(chain.end_entity()).iter().find_map(|url| host_of(url)).unwrap_or_default();

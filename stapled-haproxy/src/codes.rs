@@ -66,6 +66,8 @@ pub const CERTIFICATE_DIFFERS: ReasonCode = ReasonCode::new("certificate_differs
 pub const CERTIFICATE_MIXED_UP: ReasonCode = ReasonCode::new("certificate_mixed_up");
 /// The certificate's name cannot be written on HAProxy's command line.
 pub const UNUSABLE_NAME: ReasonCode = ReasonCode::new("unusable_name");
+/// The stapling of the certificate is turned off.
+pub(crate) const OFF: ReasonCode = ReasonCode::new("off");
 /// The name of the certificate's file is not UTF-8, so that it cannot be written on HAProxy's command line.
 pub const NAME_NOT_UTF8: ReasonCode = ReasonCode::new("name_not_utf8");
 /// Another client is changing certificates: its transaction comes first.

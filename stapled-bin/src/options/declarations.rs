@@ -240,6 +240,14 @@ options! {
         fallback: Fallback::Words("they get no staple"),
     }
 
+    OFF: Vec<String> = TEXTS {
+        name: "off", value_name: "CERTIFICATE", section: Section::Asking, used_by: &[User::Check],
+        example: Example::Off(r#"["www.example", "5a14"]"#),
+        doc: "Turn stapling off for this certificate, by its name or its serial number as `stapled status` shows them; may be \
+            given several times. It stays visible, no responder is asked about it, and a staple that a server has of it \
+            is withdrawn",
+    }
+
     PREFER_IPV4: bool = SWITCH {
         name: "prefer-ipv4", section: Section::Asking, used_by: &[User::Fetch],
         doc: "Try the IPv4 addresses of a responder before its IPv6 addresses",

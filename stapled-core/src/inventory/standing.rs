@@ -49,6 +49,8 @@ pub enum PlaceState {
     OnlyCaCertificates,
     /// A file in a directory that is of another kind, such as that of a private key.
     OtherKind,
+    /// A certificate whose stapling is turned off.
+    Off(Arc<About>),
     /// A certificate without an OCSP URL: it gets no staple and needs none.
     NotApplicable(Arc<About>),
     /// A must-staple certificate without an OCSP URL.

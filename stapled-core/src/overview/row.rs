@@ -70,6 +70,8 @@ pub enum State {
     Expired,
     /// The certificate has no OCSP URL and needs no staple.
     NotApplicable,
+    /// The stapling of the certificate is turned off.
+    Off,
     /// The certificate has no OCSP URL, and clients refuse it without a staple.
     MustStapleWithoutUrl,
     /// The place has no usable certificate.
@@ -229,6 +231,7 @@ impl Row {
             PlaceState::OnlyCaCertificates | PlaceState::OtherKind | PlaceState::Holds(_) => return None,
             PlaceState::Pending => (None, State::Waiting, None, None),
             PlaceState::NotApplicable(about) => (Some(about), State::NotApplicable, None, None),
+            PlaceState::Off(about) => (Some(about), State::Off, None, None),
             PlaceState::MustStapleWithoutUrl(about) => {
                 let what = "clients will refuse it: have it issued again with an OCSP URL, or without must-staple";
                 (Some(about), State::MustStapleWithoutUrl, None, Some(what.to_owned()))
@@ -300,7 +303,7 @@ impl Row {
         match self.state {
             State::Revoked => Verdict::Revoked,
             _ if self.outcome == Some(RenewalState::Pending) => Verdict::Failed,
-            State::Expired | State::NotApplicable | State::NoCertificate => Verdict::Fine,
+            State::Expired | State::NotApplicable | State::Off | State::NoCertificate => Verdict::Fine,
             State::Good if self.undelivered() == 0 => Verdict::Fine,
             _ => Verdict::Failed,
         }
@@ -390,6 +393,7 @@ impl fmt::Display for State {
             State::Revoked => "REVOKED",
             State::Expired => "expired",
             State::NotApplicable => "no OCSP URL",
+            State::Off => "off",
             State::MustStapleWithoutUrl => "must-staple without OCSP URL",
             State::Problem => "problem",
             State::NoCertificate => "no certificate",
@@ -449,6 +453,7 @@ mod tests {
             (State::Failed, &[S::Confirmed], Failed),
             (State::Expired, &[], Fine),
             (State::NotApplicable, &[], Fine),
+            (State::Off, &[], Fine),
             (State::NoCertificate, &[], Fine),
             (State::Problem, &[], Failed),
             (State::Unreadable, &[], Failed),

@@ -24,6 +24,9 @@ pub struct Totals {
     pub expired: usize,
     /// Rows in the state [`State::NotApplicable`].
     pub not_applicable: usize,
+    /// Rows in the state [`State::Off`].
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub off: usize,
     /// Rows in the state [`State::MustStapleWithoutUrl`].
     pub must_staple_without_url: usize,
     /// Rows in the state [`State::Problem`].
@@ -56,6 +59,7 @@ impl Totals {
             State::Revoked => &mut self.revoked,
             State::Expired => &mut self.expired,
             State::NotApplicable => &mut self.not_applicable,
+            State::Off => &mut self.off,
             State::MustStapleWithoutUrl => &mut self.must_staple_without_url,
             State::Problem => &mut self.problem,
             State::NoCertificate => &mut self.no_certificate,
@@ -108,6 +112,7 @@ impl fmt::Display for Totals {
             (self.revoked, "REVOKED"),
             (self.expired, "expired"),
             (self.not_applicable, "without OCSP URL"),
+            (self.off, "off"),
             (self.must_staple_without_url, "must-staple without OCSP URL"),
             (self.problem, "with problems"),
             (self.no_certificate, "without a certificate"),

@@ -135,8 +135,12 @@ impl Case<'_> {
         }
     }
 
+    pub(super) fn is_off(&self) -> bool {
+        self.rules.overrides.is_off(self.end_entity)
+    }
+
     pub(super) fn wants_staple(&self) -> bool {
-        !self.rules.overrides.urls_of(self.end_entity).is_empty()
+        !self.is_off() && !self.rules.overrides.urls_of(self.end_entity).is_empty()
     }
 
     /// Why the certificate gets no staple.
@@ -154,6 +158,9 @@ impl Case<'_> {
     }
 
     fn url(&self) -> Option<Finding> {
+        if self.is_off() {
+            return Some(CertificateProblem::Off.into());
+        }
         let problem = match self.end_entity.must_staple() {
             true => CertificateProblem::MustStapleWithoutUrl,
             false => CertificateProblem::NoOcspUrl,

@@ -14,6 +14,9 @@ use crate::running::forecast::{FirstStaple, NoFirstStaple};
 impl Case<'_> {
     /// Whether HAProxy will accept a first staple while it runs.
     pub(super) fn first_staple(&self) -> Acceptance {
+        if self.is_off() {
+            return Acceptance::not_needed("its stapling is turned off");
+        }
         if !self.wants_staple() {
             let what = "it names no OCSP responder";
             return match self.end_entity.must_staple() {

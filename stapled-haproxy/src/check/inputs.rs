@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use stapled_core::clock::{Clock, SystemClock};
+use stapled_core::overrides::ResponderOverrides;
 use stapled_core::reason::ReasonCode;
 use stapled_core::source::{CertSource, Scan, Sighting, SourceError, SourceProblem};
 
@@ -118,7 +119,7 @@ pub(super) async fn gather(wanted: &[Wanted]) -> Inputs {
         let is_source = sources.contains(&number);
         let scanned = of_paths.contains(&address).then(|| Arc::clone(&scanned));
         async move {
-            let Options { transactions, ignored, .. } = asked.options;
+            let Options { transactions, ignored, overrides, .. } = asked.options;
             match (beyond.filter(|_| !is_source), scanned) {
                 (Some(source), _) => {
                     let (snapshot, scan) = ask(&source, IsSource::Yes, &ignored).await;
@@ -128,7 +129,7 @@ pub(super) async fn gather(wanted: &[Wanted]) -> Inputs {
                 (None, Some(scanned)) => {
                     let (snapshot, scan) = ask(&asked.source, IsSource::Yes, &ignored).await;
                     let served = scan.and_then(Result::ok).unwrap_or_default();
-                    let Beside { scan, missed } = beside(served, scanned, number).await;
+                    let Beside { scan, missed } = beside(served, scanned, number, overrides).await;
                     let process = Process::new(address, transactions, snapshot, scan);
                     (Process { missed, ..process }, None)
                 }
@@ -182,12 +183,12 @@ struct Scanned {
 }
 
 /// What the process with this number serves beside its paths.
-async fn beside(served: Scan, scanned: Arc<Vec<Scanned>>, number: usize) -> Beside {
+async fn beside(served: Scan, scanned: Arc<Vec<Scanned>>, number: usize, overrides: ResponderOverrides) -> Beside {
     let compare = move || {
         let of_process: Vec<&Scanned> = scanned.iter().filter(|path| path.processes.contains(&number)).collect();
         let roots: Vec<&Path> = of_process.iter().filter_map(|path| path.root.as_deref()).collect();
         let given: Vec<&Scan> = of_process.iter().filter_map(|path| path.found.as_ref()).collect();
-        let mut beside = Beside::of(served, &roots, &given, &mut Read::default(), SystemClock.now());
+        let mut beside = Beside::of(served, &roots, &given, &mut Read::with(overrides), SystemClock.now());
         if given.len() < of_process.len() {
             // A path that was not scanned may hold them.
             beside.missed.clear();

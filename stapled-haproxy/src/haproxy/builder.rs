@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use stapled_core::overrides::ResponderOverrides;
 use stapled_core::source::CertSource;
 use stapled_core::staple::JudgePolicy;
 
@@ -70,6 +71,13 @@ impl HaproxyBuilder {
     /// [`certificates`](HaproxyBuilder::certificates) decides for itself.
     pub fn ignore(mut self, ignores: impl Fn(&Path) -> bool + Send + Sync + 'static) -> Self {
         self.options.ignored = Ignored::by(ignores);
+        self
+    }
+
+    /// The overrides of the stapler: a certificate that they turn off is not reported as one that HAProxy serves and that needs a
+    /// staple. Default: none.
+    pub fn responder_overrides(mut self, overrides: ResponderOverrides) -> Self {
+        self.options.overrides = overrides;
         self
     }
 

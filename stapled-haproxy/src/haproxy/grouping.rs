@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use stapled_core::overrides::ResponderOverrides;
 use stapled_core::sink::StapleSink;
 use stapled_core::source::CertSource;
 use stapled_core::staple::JudgePolicy;
@@ -39,6 +40,8 @@ pub(crate) struct Options {
     pub(super) judge_policy: JudgePolicy,
     /// The files whose certificates are left out.
     pub(crate) ignored: Ignored,
+    /// The certificates that are turned off.
+    pub(crate) overrides: ResponderOverrides,
 }
 
 /// What is stapled of one HAProxy, and its sockets at this time.
@@ -113,7 +116,7 @@ pub(super) fn parts(all: &[Wanted]) -> Vec<Part> {
     let unwatched = of_paths(all).into_iter().map(|OfPaths { address, source, options, users }| {
         let is_user = |wanted: &Wanted| users.iter().any(|user| std::ptr::eq(*user, wanted));
         let watched = watched.iter().filter(|(wanted, _)| is_user(wanted)).map(|(_, watched)| watched.clone());
-        let source = Unwatched::new(source, watched.collect());
+        let source = Unwatched::new(source, watched.collect(), options.overrides.clone());
         let source = Arc::new(WithoutIgnored::new(source, options.ignored.clone()));
         Part { source, sockets: vec![(address, options)] }
     });

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use stapled_core::bundle::Bundle;
 use stapled_core::io::certificate_file::read_file;
+use stapled_core::overrides::ResponderOverrides;
 use stapled_core::source::{Material, Scan, Sighting, SourceError, SourceProblem, Version};
 use stapled_core::time::Timestamp;
 
@@ -102,12 +103,12 @@ fn missed<'a, G: Iterator<Item = &'a Sighting>>(
         .filter(|(_, facts)| facts.needs_staple && facts.not_after > now)
         .collect();
     if needing.is_empty() {
-        *read = Read::default();
+        read.known.clear();
         return Vec::new();
     }
     let held: HashSet<Identity> = given().filter_map(|sighting| Some(read.facts(sighting)?.identity)).collect();
     let files: HashSet<&Path> = elsewhere.iter().chain(given()).filter_map(file_of).collect();
-    read.0.retain(|file, _| files.contains(file.as_path()));
+    read.known.retain(|file, _| files.contains(file.as_path()));
     let missed = needing.into_iter().filter(|(_, facts)| !held.contains(&facts.identity));
     missed.map(|(sighting, facts)| Missed { name: name_of(sighting), serial: facts.serial }).collect()
 }
@@ -139,33 +140,39 @@ impl Resolved {
 }
 
 impl Read {
+    pub(crate) fn with(overrides: ResponderOverrides) -> Self {
+        Read { overrides, ..Read::default() }
+    }
+
     fn facts(&mut self, sighting: &Sighting) -> Option<Facts> {
-        let Some(file) = file_of(sighting) else { return Facts::of_bytes(sighting) };
-        if let Some((version, facts)) = self.0.get(file)
+        let Some(file) = file_of(sighting) else { return Facts::of_bytes(sighting, &self.overrides) };
+        if let Some((version, facts)) = self.known.get(file)
             && *version == sighting.version
         {
             return facts.clone();
         }
-        let facts = read_file(file).ok().and_then(|bytes| Facts::of(sighting, &Bundle::read(&bytes).ok()?));
-        self.0.insert(file.to_owned(), (sighting.version.clone(), facts.clone()));
+        let facts =
+            read_file(file).ok().and_then(|bytes| Facts::of(sighting, &Bundle::read(&bytes).ok()?, &self.overrides));
+        self.known.insert(file.to_owned(), (sighting.version.clone(), facts.clone()));
         facts
     }
 }
 
 impl Facts {
-    fn of(sighting: &Sighting, bundle: &Bundle) -> Option<Self> {
+    fn of(sighting: &Sighting, bundle: &Bundle, overrides: &ResponderOverrides) -> Option<Self> {
         let certificate = sighting.end_entity(bundle)?;
         Some(Facts {
             identity: Identity::of(certificate),
             serial: certificate.serial_hex(),
             not_after: certificate.not_after(),
-            needs_staple: certificate.must_staple() || !certificate.ocsp_urls().is_empty(),
+            needs_staple: !overrides.is_off(certificate)
+                && (certificate.must_staple() || !certificate.ocsp_urls().is_empty()),
         })
     }
 
-    fn of_bytes(sighting: &Sighting) -> Option<Self> {
+    fn of_bytes(sighting: &Sighting, overrides: &ResponderOverrides) -> Option<Self> {
         let Material::Bytes(bytes) = &sighting.material else { return None };
-        Facts::of(sighting, &Bundle::read(bytes).ok()?)
+        Facts::of(sighting, &Bundle::read(bytes).ok()?, overrides)
     }
 }
 
@@ -183,7 +190,11 @@ fn name_of(sighting: &Sighting) -> Arc<str> {
 
 /// The files that were read, with their versions.
 #[derive(Default)]
-pub(crate) struct Read(HashMap<PathBuf, (Version, Option<Facts>)>);
+pub(crate) struct Read {
+    known: HashMap<PathBuf, (Version, Option<Facts>)>,
+    /// The certificates among them that are turned off need no staple.
+    overrides: ResponderOverrides,
+}
 
 /// The facts about an end-entity certificate that decide.
 #[derive(Clone)]
@@ -243,7 +254,8 @@ mod tests {
 
         fn beside_scan(&self, served: Scan, given: &Scan) -> (Vec<String>, Vec<String>) {
             let root = self.path("p");
-            let mut read = Read::default();
+            // Turned off, wherever it lies.
+            let mut read = Read::with(ResponderOverrides::new().off("off.example").unwrap());
             let beside = Beside::of(served, &[root.as_path()], &[given], &mut read, SystemClock.now());
             let Scan { sightings, problems, .. } = beside.scan;
             let taken = sightings.iter().map(|sighting| &*sighting.name);
@@ -271,6 +283,7 @@ mod tests {
             // These need no staple.
             world.place("q/none.pem", Profile::server("n.example")),
             world.place("q/old.pem", Profile::server("o.example").ocsp_url(URL).valid_between(now - 9, now - 2)),
+            world.place("q/off.pem", Profile::server("off.example").ocsp_url(URL).must_staple(true)),
             world.write("q/rubbish.pem", "rubbish"),
             // A path that only begins alike.
             world.with_url("p2/c.pem"),

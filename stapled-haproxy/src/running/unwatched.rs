@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::select_all;
 use stapled_core::clock::{Clock, SystemClock};
+use stapled_core::overrides::ResponderOverrides;
 use stapled_core::report::{Reporter, Reporters};
 use stapled_core::source::{CertSource, Scan, Sighting, SourceError, SourceProblem};
 use tokio::sync::watch;
@@ -124,8 +125,9 @@ fn is_same(one: &Scan, other: &Scan) -> bool {
 }
 
 impl Unwatched {
-    pub(crate) fn new(process: HaproxySource, watched: Vec<Watched>) -> Self {
-        Unwatched { process, watched, reporters: Reporters::new(), memory: Arc::default() }
+    pub(crate) fn new(process: HaproxySource, watched: Vec<Watched>, overrides: ResponderOverrides) -> Self {
+        let memory = Memory { read: Read::with(overrides), ..Memory::default() };
+        Unwatched { process, watched, reporters: Reporters::new(), memory: Arc::new(Mutex::new(memory)) }
     }
 
     /// The last sightings of each path. Waits up to 30 seconds for first scans.

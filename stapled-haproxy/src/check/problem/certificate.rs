@@ -57,6 +57,8 @@ pub enum CertificateProblem {
         /// Whether HAProxy has it, or would load it. Old certificates may lie in a directory.
         is_served: bool,
     },
+    /// Its stapling is turned off.
+    Off,
     /// It names no OCSP responder and needs no staple.
     NoOcspUrl,
     /// It names no OCSP responder, and clients refuse it without a staple.
@@ -115,6 +117,7 @@ impl CertificateProblem {
             | CertificateProblem::OnlyAuthorities
             | CertificateProblem::Unusable { error: ChainError::Expired { .. }, is_served: false, .. }
             | CertificateProblem::Several { .. }
+            | CertificateProblem::Off
             | CertificateProblem::NoOcspUrl => Severity::Note,
             _ => Severity::Problem,
         }
@@ -129,6 +132,7 @@ impl CertificateProblem {
             CertificateProblem::Malformed { .. } => PlaceFault::Malformed.code(),
             CertificateProblem::OnlyAuthorities => codes::ONLY_CA_CERTIFICATES,
             CertificateProblem::Unusable { error, .. } => error.code(),
+            CertificateProblem::Off => codes::OFF,
             CertificateProblem::NoOcspUrl => codes::NO_OCSP_URL,
             CertificateProblem::MustStapleWithoutUrl => codes::MUST_STAPLE_WITHOUT_URL,
             CertificateProblem::UnusableName { error } => error.code(),
@@ -144,7 +148,9 @@ impl CertificateProblem {
             CertificateProblem::TooLarge { .. } => "leave nothing in it but the certificate, its chain and its key",
             CertificateProblem::NoCertificate { .. } => "put the certificate in it, in PEM, or take it out",
             CertificateProblem::Malformed { .. } => "write the certificate anew, whole and in PEM",
-            CertificateProblem::OnlyAuthorities | CertificateProblem::NoOcspUrl => return None,
+            CertificateProblem::OnlyAuthorities | CertificateProblem::Off | CertificateProblem::NoOcspUrl => {
+                return None;
+            }
             CertificateProblem::Unusable { error: ChainError::Expired { .. }, .. } => {
                 "replace it, and have HAProxy load the new one (reload, or `set ssl cert` and `commit ssl cert`)"
             }
@@ -224,6 +230,7 @@ impl fmt::Display for CertificateProblem {
                 others.len() + 1,
                 others.join(", ")
             ),
+            CertificateProblem::Off => f.write_str("its stapling is turned off"),
             CertificateProblem::TwoWriters => f.write_str(
                 "HAProxy asks for its responses itself (`ocsp-update on`): beside stapled it is a second writer, which \
                  checks no signature and puts its own answers in the place of verified ones",
