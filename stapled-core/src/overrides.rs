@@ -124,7 +124,7 @@ impl ResponderOverrides {
         Ok(ResponderOverrides { without_url: Some(responder(url)?.into()), ..self })
     }
 
-    /// Turns the stapling of one certificate off: it is shown, no responder is asked about it, and no server gets a staple for it.
+    /// Turns the stapling of one certificate off: it is shown, no responder is asked about it, and no server gets a staple for it. One that a server has stays until it ends.
     /// `certificate` is its name or its serial number in hexadecimal, as the overview shows them; a serial number may have colons.
     ///
     /// # Errors

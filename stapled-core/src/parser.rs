@@ -454,20 +454,18 @@ impl Parser {
             places: vec![Arc::clone(&sighting.name)],
             must_staple: end_entity.must_staple(),
         });
-        if self.responders.is_off(&end_entity) {
-            return Ok(Contents::Off(about));
-        }
         let now = self.journal.clock.now();
         // The issuer is the first certificate whose name and signature match.
         let mut search = IssuerSearch::new(&end_entity);
         let around_it = [certificates.as_slice(), &around.beside, around.firsts()];
         let found = around_it.into_iter().find_map(|candidates| search.among(candidates));
         let found = found.or_else(|| search.among(&self.inventory.issuers_named(end_entity.issuer())));
-        if self.responders.urls_of(&end_entity).is_empty() {
+        let is_off = self.responders.is_off(&end_entity);
+        if is_off || self.responders.urls_of(&end_entity).is_empty() {
             if let Some(chain) = found {
                 self.clear_leftover(location, sighting, &chain, &around, &certificates).await;
             }
-            return Ok(Contents::NotApplicable(about));
+            return Ok(if is_off { Contents::Off(about) } else { Contents::NotApplicable(about) });
         }
         let Some(chain) = found else {
             let missing = || ParseError::IssuerMissing { issuer: end_entity.issuer_name() };

@@ -244,8 +244,8 @@ options! {
         name: "off", value_name: "CERTIFICATE", section: Section::Asking, used_by: &[User::Check],
         example: Example::Off(r#"["www.example", "5a14"]"#),
         doc: "Turn stapling off for this certificate, by its name or its serial number as `stapled status` shows them; may be \
-            given several times. It stays visible, no responder is asked about it, and a staple that a server has of it \
-            is withdrawn",
+            given several times. It stays visible, no responder is asked about it, and no server gets a staple for it. A \
+            staple that a server has already stays until it ends",
     }
 
     PREFER_IPV4: bool = SWITCH {

@@ -29,13 +29,13 @@ fn few_open_files_are_told_and_cost_no_staple() {
     }
     let program = world.command(&["-p", "certs", "--renewal-threads", "64", "--concurrent-per-responder", "64"]);
     let mut limited = Command::new("/usr/bin/prlimit");
-    limited.arg("--nofile=40:40").arg("--").arg(program.get_program()).args(program.get_args());
+    limited.arg("--nofile=64:64").arg("--").arg(program.get_program()).args(program.get_args());
     limited.current_dir(world.path("")).env_clear().env("HOME", world.path("home"));
     limited.env("RUNTIME_DIRECTORY", world.path(""));
     let running = Running::start(limited);
     let missing = || files.iter().filter(|file| !world.staple(file).exists()).count();
     assert!(until(SECOND_ATTEMPT, || missing() == 0), "{} are missing: {}", missing(), running.words());
-    assert!(running.said("at most 40 files may be open") && running.said("LimitNOFILE="), "{}", running.words());
+    assert!(running.said("at most 64 files may be open") && running.said("LimitNOFILE="), "{}", running.words());
     running.signal("TERM");
     assert_eq!(running.end(PATIENCE).code, 0);
 }
@@ -46,7 +46,7 @@ fn ten_thousand_configurations_cost_seconds_and_few_open_files() {
     world.issue("a.pem", &world.profile("a.example"));
     fs::create_dir(world.path("haproxy")).unwrap();
     let certificate = world.path("certs/a.pem");
-    for number in 0..10_000 {
+    for number in 0..9_999 {
         let text = format!("frontend f{number}\n bind :{} ssl crt {}\n", 1000 + number, certificate.display());
         fs::write(world.path(&format!("haproxy/{number:05}.cfg")), text).unwrap();
     }
@@ -58,6 +58,9 @@ fn ten_thousand_configurations_cost_seconds_and_few_open_files() {
     let text = format!("frontend f\n bind :999 ssl crt {}\n", world.path("certs/b.pem").display());
     fs::write(world.path("haproxy/new.cfg"), text).unwrap();
     assert!(until(PATIENCE, || world.staple("b.pem").exists()), "{}", running.words());
+    // One more is too many, and is told.
+    fs::write(world.path("haproxy/more.cfg"), "").unwrap();
+    assert!(until(PATIENCE, || running.said("more than 10000 files")), "{}", running.words());
     running.signal("TERM");
     assert_eq!(running.end(PATIENCE).code, 0);
 }
