@@ -226,6 +226,8 @@ fn the_package_is_installed_started_upgraded_removed_and_purged() {
         "usr/share/doc/stapled/copyright",
         "usr/share/doc/stapled/changelog.gz",
         "usr/share/doc/stapled/examples/stapled.conf",
+        "usr/share/doc/stapled/examples/alerts.yml",
+        "usr/share/doc/stapled/examples/stapled.json",
     ] {
         assert!(root.has(file), "{file} is missing");
     }
