@@ -21,14 +21,19 @@ pub(crate) struct Got {
 pub(crate) fn start(world: &World, more: &[&str]) -> (Running, String) {
     let arguments = [&["--cert-paths", "certs", "--http", "127.0.0.1:0"], more].concat();
     let running = Running::start(world.command(&arguments));
+    let address = address_of(&running);
+    (running, address)
+}
+
+/// Waits until the daemon says at which address it listens.
+pub(crate) fn address_of(running: &Running) -> String {
     let address = || {
         let words = running.words();
         let rest = words.split_once("address=http://").map(|(_, rest)| rest.to_owned())?;
         rest.split_once('/').map(|(address, _)| address.to_owned())
     };
     assert!(until(PATIENCE, || address().is_some()), "{}", running.words());
-    let address = address().unwrap();
-    (running, address)
+    address().unwrap()
 }
 
 /// The answer to a GET.

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use stapled_ca::lab::Fault;
 
-use crate::get::{get, start};
+use crate::get::{address_of, get, start};
 use crate::world::{PATIENCE, Running, World, until};
 
 /// A metric: its type and the names of its labels.
@@ -123,6 +123,33 @@ fn the_numbers_are_written_into_a_file_that_all_users_may_read() {
     assert_eq!(files, ["stapled.prom"]);
     // Nothing listens without --http.
     assert!(!running.said("event=http"));
+    running.signal("TERM");
+    assert_eq!(running.end(PATIENCE).code, 0);
+}
+
+#[test]
+fn a_reload_keeps_the_counts_and_shows_the_new_stapler() {
+    let world = World::new();
+    world.issue("a.pem", &world.profile("a.example"));
+    fs::write(world.path("x.conf"), "cert-paths = \"certs\"\nhttp = \"127.0.0.1:0\"\n").unwrap();
+    let running = Running::start(world.command(&["--config", "x.conf"]));
+    let address = address_of(&running);
+    let number = |name: &str| -> Option<f64> {
+        let text = get(&address, "/metrics").body;
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    };
+    let renewals = "stapled_renewals_total{code=\"good\"}";
+    assert!(until(PATIENCE, || number(renewals) == Some(1.0)), "{}", running.words());
+    let started = number("stapled_start_timestamp_seconds ").unwrap();
+    let configured = number("stapled_configured_timestamp_seconds ").unwrap();
+    // The times are whole seconds.
+    assert!(until(PATIENCE, || number("stapled_exposed_timestamp_seconds ").unwrap() > configured));
+    world.issue("b.pem", &world.profile("b.example"));
+    running.signal("HUP");
+    assert!(until(PATIENCE, || number(renewals) == Some(2.0)), "{}", running.words());
+    assert!(until(PATIENCE, || number("stapled_certificates{state=\"good\"}") == Some(2.0)), "{}", running.words());
+    assert!(number("stapled_configured_timestamp_seconds ").unwrap() > configured);
+    assert_eq!(number("stapled_start_timestamp_seconds "), Some(started));
     running.signal("TERM");
     assert_eq!(running.end(PATIENCE).code, 0);
 }
