@@ -210,10 +210,16 @@ impl Status {
             writeln!(out, "{text}{}", last.daemon).map_err(output)?;
         }
         let is_empty = last.totals.counts.total == 0;
-        if last.scanning {
-            say(&"the first scan is not finished: certificates are missing here");
-        } else if is_empty {
-            say(&self.nothing_known());
+        let note = match last.scanning {
+            true => Some("the first scan is not finished: certificates are missing here".to_owned()),
+            false => is_empty.then(|| self.nothing_known()),
+        };
+        match note {
+            Some(note) if self.watch.is_some() => {
+                writeln!(out, "{note}").map_err(|error| CommandError::Output { error, code: UNANSWERED })?;
+            }
+            Some(note) => say(&note),
+            None => {}
         }
         Ok(code.max(u8::from(is_empty && !self.of.is_empty())))
     }

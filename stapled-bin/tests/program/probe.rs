@@ -20,8 +20,8 @@ fn probe(world: &World, arguments: &[&str]) -> Ended {
 
 /// The object of the only address that counts.
 fn object(ended: &Ended) -> Value {
-    let objects = ended.out.lines().map(|line| serde_json::from_str(line).unwrap());
-    objects.filter(|object: &Value| object["passed_over"] == false).next_back().unwrap_or_else(|| panic!("{ended:?}"))
+    let mut objects = ended.out.lines().map(|line| serde_json::from_str(line).unwrap());
+    objects.rfind(|object: &Value| object["passed_over"] == false).unwrap_or_else(|| panic!("{ended:?}"))
 }
 
 #[test]
