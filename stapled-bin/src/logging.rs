@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::event::digest::{Alike, Digest};
-use stapled_core::event::line::{self, EventFacts};
+use stapled_core::event::line::{self, EventFacts, Form};
 use stapled_core::event::{Event, Observer, Severity};
 use stapled_core::hook::automation::Automation;
 use stapled_core::io::journal::Journal;
@@ -90,24 +90,18 @@ impl Verbosity {
     /// Changes it until the program ends.
     pub(crate) fn set(&self, verbosity: u8) {
         let before = self.get();
-        let say = || {
-            tracing::info!(
-                event = "log_level",
-                "the log level is {verbosity}, and was {before}, until the next restart"
-            )
-        };
-        if verbosity < before {
-            say();
-        }
+        // The line is there with the more verbose of the two.
+        self.apply(verbosity.max(before));
+        tracing::info!(event = "log_level", "the log level is {verbosity}, and was {before}, until the next restart");
+        self.apply(verbosity);
+    }
+
+    fn apply(&self, verbosity: u8) {
         let mut filters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         filters.verbosity = verbosity;
         for (filter, highest) in &filters.filters {
             // It fails once logging has ended.
             let _ = filter.reload(targets(verbosity.min(*highest)));
-        }
-        drop(filters);
-        if verbosity >= before {
-            say();
         }
     }
 }
@@ -119,17 +113,18 @@ pub(crate) fn start(logging: &Logging, stderr: Option<&Terminal>) -> Result<Star
     let mut filters = Filters { verbosity: logging.verbosity, filters: Vec::new() };
     if logging.format == LogFormat::Journald {
         let journal = Journal::open().map_err(LoggingError::Journal)?;
-        layers.push(layer(Form::Journal, false, not_waiting(journal, &mut guards), 4, &mut filters));
+        layers.push(layer(Form::Journal, not_waiting(journal, &mut guards), 4, &mut filters));
     } else if let Some(terminal) = stderr {
         let writer = not_waiting(terminal.clone(), &mut guards);
         let is_journal = std::env::var_os("JOURNAL_STREAM").is_some() && !io::stderr().is_terminal();
+        let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let form = match logging.format {
             LogFormat::Json => Form::Json,
             _ if is_journal => Form::Priority,
+            _ if colours => Form::Coloured,
             _ => Form::Time,
         };
-        let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        layers.push(layer(form, ansi, writer, if logging.quiet { 1 } else { 4 }, &mut filters));
+        layers.push(layer(form, writer, if logging.quiet { 1 } else { 4 }, &mut filters));
     }
     if let Some(directory) = &logging.directory {
         let unusable = |why: String| LoggingError::Directory { directory: directory.display().to_string(), why };
@@ -142,13 +137,13 @@ pub(crate) fn start(logging: &Logging, stderr: Option<&Terminal>) -> Result<Star
             .build(directory)
             .map_err(|error| unusable(with_sources(&error)))?;
         let form = if logging.format == LogFormat::Json { Form::Json } else { Form::Time };
-        layers.push(layer(form, false, not_waiting(file, &mut guards), 4, &mut filters));
+        layers.push(layer(form, not_waiting(file, &mut guards), 4, &mut filters));
     }
     if logging.syslog {
         let options = syslog_tracing::Options::LOG_PID;
         let syslog = syslog_tracing::Syslog::new(c"stapled", options, syslog_tracing::Facility::Daemon)
             .ok_or(LoggingError::Syslog)?;
-        layers.push(layer(Form::Words, false, syslog, 4, &mut filters));
+        layers.push(layer(Form::Words, syslog, 4, &mut filters));
     }
     tracing_subscriber::registry().with(layers).try_init().map_err(|_| LoggingError::Twice)?;
     // A process in the background has no standard error; a panic must show where the rest is logged.
@@ -178,19 +173,18 @@ fn not_waiting(writer: impl io::Write + Send + 'static, guards: &mut Vec<WorkerG
 }
 
 /// An output for lines of this form, with the highest verbosity that it may have.
-fn layer<W>(
-    form: Form,
-    ansi: bool,
-    writer: W,
-    highest: u8,
-    filters: &mut Filters,
-) -> Box<dyn Layer<Registry> + Send + Sync>
+fn layer<W>(form: Form, writer: W, highest: u8, filters: &mut Filters) -> Box<dyn Layer<Registry> + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let (filter, handle) = reload::Layer::new(targets(filters.verbosity.min(highest)));
     filters.filters.push((handle, highest));
-    tracing_subscriber::fmt::layer().event_format(form).with_ansi(ansi).with_writer(writer).with_filter(filter).boxed()
+    tracing_subscriber::fmt::layer()
+        .event_format(Formatter(form))
+        .with_ansi(false)
+        .with_writer(writer)
+        .with_filter(filter)
+        .boxed()
 }
 
 /// What a verbosity shows.
@@ -252,23 +246,10 @@ fn log(of: &EventFacts) {
     }
 }
 
-/// The form of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    /// Time and level, then words and facts.
-    Time,
-    /// The priority, in the form that systemd's journal reads on standard error (sd-daemon(3)), then words and facts. The
-    /// journal adds the time.
-    Priority,
-    /// Words and facts: syslog adds time and level.
-    Words,
-    /// An object of JSON.
-    Json,
-    /// A datagram of the journal's native protocol.
-    Journal,
-}
+/// Writes lines of one form.
+struct Formatter(Form);
 
-impl<S, N> FormatEvent<S, N> for Form
+impl<S, N> FormatEvent<S, N> for Formatter
 where
     S: tracing::Subscriber + for<'l> LookupSpan<'l>,
     N: for<'w> FormatFields<'w> + 'static,
@@ -279,24 +260,14 @@ where
         mut writer: Writer<'_>,
         event: &tracing::Event<'_>,
     ) -> fmt::Result {
-        let level = *event.metadata().level();
-        let (colour, severity) = match level {
-            Level::ERROR => ("\u{1b}[1;31m", Severity::Error),
-            Level::WARN => ("\u{1b}[33m", Severity::Warning),
-            Level::INFO => ("\u{1b}[32m", Severity::Info),
-            _ => ("\u{1b}[2m", Severity::Debug),
-        };
-        let (colour, end) = if writer.has_ansi_escapes() { (colour, "\u{1b}[0m") } else { ("", "") };
-        let mut line = Line(line::Line::new(severity));
+        let mut line = Line(line::Line::new(match *event.metadata().level() {
+            Level::ERROR => Severity::Error,
+            Level::WARN => Severity::Warning,
+            Level::INFO => Severity::Info,
+            _ => Severity::Debug,
+        }));
         event.record(&mut line);
-        let line = line.0;
-        match self {
-            Form::Time => writeln!(writer, "{} {colour}{level:<5}{end} {line}", SystemClock.now()),
-            Form::Priority => writeln!(writer, "<{}>{line}", line.priority()),
-            Form::Words => writeln!(writer, "{line}"),
-            Form::Json => writeln!(writer, "{}", line.json(SystemClock.now())),
-            Form::Journal => writer.write_str(&line.journal()),
-        }
+        writer.write_str(&line.0.to_text(self.0, SystemClock.now()))
     }
 }
 
@@ -309,10 +280,6 @@ impl Visit for Line {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.0.add(field.name(), value);
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
         self.0.add(field.name(), value);
     }
 
@@ -353,8 +320,7 @@ mod tests {
         let page = Page::default();
         let writer = page.clone();
         let mut filters = Filters { verbosity, filters: Vec::new() };
-        let subscriber =
-            tracing_subscriber::registry().with(layer(form, false, move || writer.clone(), 4, &mut filters));
+        let subscriber = tracing_subscriber::registry().with(layer(form, move || writer.clone(), 4, &mut filters));
         tracing::subscriber::with_default(subscriber, || tell(&LogObserver::default()));
         let bytes = page.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()

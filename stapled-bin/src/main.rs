@@ -40,7 +40,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use stapled_core::hook::HELP;
+use stapled_core::hook::settings::HELP;
 use stapled_haproxy::{Haproxy, Processes};
 
 use crate::commands::answer::{CommandError, GOOD, answer, exit};

@@ -14,7 +14,9 @@ use crate::options::arguments::numbers;
 /// 0: nothing, 1: errors, 2: warnings, 3: what is done, 4: every step, and each certificate by itself. The daemon logs the
 /// change. A reload keeps it; a restart, or --verbosity, sets it again.
 #[derive(Args, Debug)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(
+    after_long_help = "Exit codes: 0: done; 2: wrong arguments; 4: no daemon answers; 5: this user may not ask it"
+)]
 pub(crate) struct LogLevel {
     /// The level, from 0 to 4 [default: show it]
     #[arg(value_name = "0..4", value_parser = numbers("a level", 0, 4))]
@@ -23,13 +25,6 @@ pub(crate) struct LogLevel {
     #[command(flatten)]
     daemon: DaemonArguments,
 }
-
-const AFTER_HELP: &str = "\
-Exit codes:
-  0    done
-  2    wrong arguments or configuration file
-  4    no daemon answers on the socket
-  5    this user may not ask the daemon";
 
 impl LogLevel {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -11,10 +10,12 @@ use stapled_core::probe::Probe;
 use stapled_core::probe::report::Probed;
 use stapled_core::probe::starttls::StartTls;
 use stapled_core::probe::target::Target;
+use stapled_core::time::span::Span;
 
 use super::answer::{CommandError, GOOD, INVALID, UNANSWERED, UNREACHABLE, answer, exit_code};
 use super::input;
 use crate::judging::Judging;
+use crate::options::arguments::durations;
 
 /// Connect to a TLS server as a client does, and judge the staple that it sends
 ///
@@ -48,8 +49,8 @@ pub(crate) struct ProbeCommand {
     ca: Option<PathBuf>,
 
     /// How long one address may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
-    timeout: u32,
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = durations(1, 3600))]
+    timeout: Span,
 
     #[command(flatten)]
     judging: Judging,
@@ -82,7 +83,7 @@ Exit codes, of several addresses the highest:
 impl ProbeCommand {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let mut probe = Probe::new(rustls::crypto::aws_lc_rs::default_provider())
-            .timeout(Duration::from_secs(self.timeout.into()))
+            .timeout(self.timeout.into())
             .policy(self.judging.policy());
         if let Some(name) = &self.servername {
             probe = probe.server_name(name);

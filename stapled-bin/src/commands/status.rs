@@ -11,16 +11,18 @@ use stapled_core::overview::details::Details;
 use stapled_core::overview::nagios::NagiosCheck;
 use stapled_core::overview::responder::{ResponderRow, ResponderTable};
 use stapled_core::overview::{Row, Summary};
+use stapled_core::time::span::Span;
 
 use super::answer::{CommandError, UNANSWERED};
 use crate::control::client::{Client, ClientError, DaemonArguments, whole_names};
 use crate::control::protocol::{Last, Line, Question};
+use crate::options::arguments::{durations, numbers};
 use crate::options::declarations as option;
 use crate::stderr::say;
 use crate::text::visible;
 
 /// The hours below which a check is critical, unless others are given.
-const CRITICAL: u32 = 6;
+const CRITICAL: u64 = 6;
 /// The exit code of a check that knows nothing, for Nagios and its relatives.
 pub(crate) const NAGIOS_UNKNOWN: u8 = 3;
 
@@ -46,7 +48,7 @@ pub(crate) struct Status {
     /// Show only certificates whose staple ends within this time, or is missing, and is not replaced in time [default of HOURS:
     /// 24]
     #[arg(long, value_name = "HOURS", num_args = 0..=1, require_equals = true, default_missing_value = "24", value_parser = hours())]
-    at_risk: Option<u32>,
+    at_risk: Option<u64>,
 
     /// Show all that is known about each certificate, on several lines: the serial number, files, each server with its last
     /// delivery
@@ -58,17 +60,17 @@ pub(crate) struct Status {
     #[arg(long, conflicts_with_all = ["of", "problems", "at_risk", "verbose", "nagios"])]
     responders: bool,
 
-    /// Show it again every few seconds, until the command is stopped [default of SECONDS: 2]
+    /// Show it again every few seconds, until the command is stopped [default of DURATION: 2s]
     #[arg(
         long,
-        value_name = "SECONDS",
+        value_name = "DURATION",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = "2",
+        default_missing_value = "2s",
         conflicts_with_all = ["json", "nagios"],
-        value_parser = clap::value_parser!(u32).range(1..=3600)
+        value_parser = durations(1, 3600)
     )]
-    watch: Option<u32>,
+    watch: Option<Span>,
 
     /// Answer as a plugin of Nagios: one line with numbers for graphs, and its exit codes
     #[arg(long, conflicts_with = "json")]
@@ -76,19 +78,19 @@ pub(crate) struct Status {
 
     /// With --nagios: a staple that ends within this time, and is not replaced in time, is a WARNING
     #[arg(short, long, value_name = "HOURS", default_value = "24", requires = "nagios", value_parser = hours())]
-    warning: u32,
+    warning: u64,
 
     /// With --nagios: the same, as CRITICAL; `-c HOURS` says the same, since a number is no configuration file [default: 6]
     #[arg(long, value_name = "HOURS", requires = "nagios", value_parser = hours())]
-    critical: Option<u32>,
+    critical: Option<u64>,
 
     /// Print one object per line for each certificate, then the totals
     #[arg(long)]
     json: bool,
 }
 
-fn hours() -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(0..=87_600)
+fn hours() -> impl Fn(&str) -> Result<u64, String> + Clone {
+    numbers("a number of hours", 0, 36_500 * 24)
 }
 
 const AFTER_HELP: &str = "\
@@ -134,7 +136,7 @@ impl Status {
         }
         let client = self.daemon.client()?;
         match self.watch {
-            Some(seconds) => self.watch(&client, Duration::from_secs(seconds.into()), out),
+            Some(pause) => self.watch(&client, pause.into(), out),
             None => {
                 let code = self.show(&client, Screen::of_output(), out)?;
                 out.flush().map(|()| code).map_err(|error| CommandError::Output { error, code })
@@ -146,7 +148,7 @@ impl Status {
     fn check(&self) -> (String, u8) {
         // -c is --config everywhere else, and the critical hours of every plugin.
         let config = self.daemon.settings.get(&option::CONFIG);
-        let hours_as_config: Option<u32> = config.as_ref().and_then(|path| path.to_str()?.parse().ok());
+        let hours_as_config: Option<u64> = config.as_ref().and_then(|path| path.to_str()?.parse().ok());
         let config = config.filter(|_| hours_as_config.is_none());
         let critical = self.critical.or(hours_as_config).unwrap_or(CRITICAL);
         let client = self.daemon.client_with(config.as_deref()).map_err(CommandError::from);
@@ -155,7 +157,7 @@ impl Status {
             Ok((_, last)) if last.scanning => NagiosCheck::unknown("the first scan is not finished"),
             Ok((rows, _)) if rows.is_empty() => NagiosCheck::unknown(&self.nothing_known()),
             Ok((rows, _)) => {
-                let hours = |hours: u32| Duration::from_secs(3600).saturating_mul(hours);
+                let hours = |hours: u64| Duration::from_secs(hours.saturating_mul(3600));
                 NagiosCheck::of(&rows, hours(self.warning), hours(critical), SystemClock.now())
             }
         };
@@ -184,7 +186,7 @@ impl Status {
         let now = SystemClock.now();
         let kept = |row: &Row| {
             (!self.problems || row.needs_operator())
-                && self.at_risk.is_none_or(|hours| row.is_at_risk(now, Duration::from_secs(3600).saturating_mul(hours)))
+                && self.at_risk.is_none_or(|hours| row.is_at_risk(now, Duration::from_secs(hours.saturating_mul(3600))))
         };
         let mut rows: Vec<Row> = Vec::new();
         let last = client.ask(&Question::Status { of: whole_names(&self.of) }, &mut |text, line| match line {

@@ -176,7 +176,7 @@ fn help(option: &Declaration) -> String {
 /// Which numbers an option takes, in words.
 pub(super) fn needed(of: &str, least: u64, most: u64) -> String {
     match (least, most) {
-        (least, ..=255) => format!("{of} from {least} to {most} is needed"),
+        (least, ..=999_999) => format!("{of} from {least} to {most} is needed"),
         (0, _) => format!("{of} is needed"),
         (least, _) => format!("{of} is needed, at least {least}"),
     }

@@ -101,7 +101,8 @@ pub(super) struct Fault {
 pub(super) fn parse(path: &Path, text: &str) -> Result<Settings, Fault> {
     let file = Text { path: path.into(), text };
     let root = DeTable::parse(text).map_err(|error| {
-        let hint = "the file is TOML: `name = value`, text in double quotes, lists in [ ], true or false for switches";
+        let hint = "the file is TOML: `name = value`, text and durations such as \"2h\" in double quotes, lists in [ ], true \
+                    or false for switches";
         file.fault(error.span().unwrap_or_default(), format!("{} ({hint})", error.message()))
     })?;
     let mut settings = Settings::default();

@@ -68,6 +68,7 @@ fn errors_in_the_file_have_a_position_and_advice() {
         ("verbosity = 7", "1:13: verbosity: a whole number from 0 to 4 is needed, not 7"),
         ("no-recycle = true\nno_recycle = true", "2:1: \"no-recycle\" is set twice"),
         ("cert-paths = /etc/ssl", "1:14: "),
+        ("refresh-interval = 2h", "durations such as \"2h\" in double quotes"),
         ("[[group]]\npaths = \"/a\"\nsocket = \"/s\"", "3:1: group: a group has no \"socket\", only paths and sockets"),
         ("[[group]]\nsockets = \"/s\"", "group: a group needs paths"),
     ] {

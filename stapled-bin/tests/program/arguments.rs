@@ -124,7 +124,11 @@ fn messages_show_no_types_of_rust() {
         "haproxy-transactions",
         "haproxy-sockets",
     ];
-    let commands: [&[&str]; 6] = [
+    let commands: [&[&str]; 10] = [
+        &["status", "--watch"],
+        &["status", "--at-risk"],
+        &["status", "--nagios", "--warning"],
+        &["probe", "127.0.0.1:1", "--timeout"],
         &["renew", "--all", "--wait"],
         &["fetch", "--cert", "a", "--timeout"],
         &["redis", "status", "--list"],

@@ -96,7 +96,44 @@ pub struct Line {
     pub fields: Vec<(&'static str, Value)>,
 }
 
+/// The form of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Form {
+    /// Time and level, then words and facts.
+    Time,
+    /// The same with a colour for the level, for terminals.
+    Coloured,
+    /// The priority, in the form that systemd's journal reads on standard error (sd-daemon(3)), then words and facts. The
+    /// journal adds the time.
+    Priority,
+    /// Words and facts: syslog adds time and level.
+    Words,
+    /// An object of JSON.
+    Json,
+    /// A datagram of the journal's native protocol.
+    Journal,
+}
+
 impl Line {
+    /// The line in this form, with its newline.
+    pub fn to_text(&self, form: Form, at: Timestamp) -> String {
+        let (colour, level) = match self.severity {
+            Severity::Error => ("\u{1b}[1;31m", "ERROR"),
+            Severity::Warning => ("\u{1b}[33m", "WARN "),
+            Severity::Info => ("\u{1b}[32m", "INFO "),
+            Severity::Debug => ("\u{1b}[2m", "DEBUG"),
+        };
+        match form {
+            Form::Time => format!("{at} {level} {self}\n"),
+            Form::Coloured => format!("{at} {colour}{level}\u{1b}[0m {self}\n"),
+            Form::Priority => format!("<{}>{self}\n", self.priority()),
+            Form::Words => format!("{self}\n"),
+            Form::Json => format!("{}\n", self.json(at)),
+            Form::Journal => self.journal(),
+        }
+    }
+
     /// A line without text and fields.
     pub fn new(severity: Severity) -> Self {
         Line { severity, text: String::new(), fields: Vec::new() }
@@ -111,7 +148,7 @@ impl Line {
     }
 
     /// The priority that syslog and systemd's journal know.
-    pub fn priority(&self) -> u8 {
+    fn priority(&self) -> u8 {
         match self.severity {
             Severity::Error => 3,
             Severity::Warning => 4,
@@ -122,7 +159,7 @@ impl Line {
 
     /// An object with the time. It has the fields `time`, `level`, `event`, `code`, `certificate`, `responder`, `server` and
     /// `text`, which are null where they do not apply, and the other fields.
-    pub fn json(&self, at: Timestamp) -> Value {
+    fn json(&self, at: Timestamp) -> Value {
         let mut object: Map<String, Value> = STABLE.iter().map(|name| ((*name).to_owned(), Value::Null)).collect();
         for (name, value) in &self.fields {
             let value = if value.is_string() { cut(&plain(value)).into() } else { value.clone() };
@@ -142,7 +179,7 @@ impl Line {
 
     /// A datagram of the native protocol of systemd's journal, with fields as systemd.journal-fields(7) has them. Those of
     /// the line begin with `STAPLED_`. No value has a newline.
-    pub fn journal(&self) -> String {
+    fn journal(&self) -> String {
         let mut text =
             format!("PRIORITY={}\nSYSLOG_IDENTIFIER=stapled\nMESSAGE={}\n", self.priority(), cut(&self.text));
         for (name, value) in &self.fields {
@@ -213,6 +250,21 @@ mod tests {
         let expected =
             "a\\nPRIORITY=0 event=renewal_failed certificate=\"a\\n\\\"b\" sink=\"/run/a b.sock\" outage=true count=7";
         assert_eq!(line().to_string(), expected);
+    }
+
+    #[test]
+    fn each_form_is_one_line() {
+        let at = Timestamp::from_unix(0);
+        for (form, begin) in [
+            (Form::Time, "1970-01-01T00:00:00Z WARN  a\\nPRIORITY=0 event="),
+            (Form::Coloured, "1970-01-01T00:00:00Z \u{1b}[33mWARN \u{1b}[0m a\\n"),
+            (Form::Priority, "<4>a\\n"),
+            (Form::Words, "a\\n"),
+            (Form::Json, "{\"certificate\":"),
+        ] {
+            let text = line().to_text(form, at);
+            assert!(text.starts_with(begin) && text.ends_with('\n') && text.lines().count() == 1, "{text}");
+        }
     }
 
     #[test]
